@@ -1,0 +1,104 @@
+"""Typed columns in memory: what ingest makes, point files hold and results show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.types import Type
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Distinct strings, addressed by code: string ``i`` is ``blob[offsets[i]:offsets[i + 1]]`` in UTF-8.
+
+    ``offsets`` is int64 of shape (n + 1,), starting at 0.
+    """
+
+    offsets: NDArray[np.int64]
+    blob: bytes
+
+    @classmethod
+    def of(cls, strings: Sequence[str]) -> Dictionary:
+        encoded = [s.encode() for s in strings]
+        offsets = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(e) for e in encoded], out=offsets[1:])
+        return cls(offsets, b"".join(encoded))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def strings(self) -> list[str]:
+        """All strings, in code order."""
+        edges: list[int] = self.offsets.tolist()
+        blob = self.blob
+        return [blob[a:b].decode() for a, b in zip(edges, edges[1:], strict=False)]
+
+    def slice(self, lo: int, hi: int) -> Dictionary:
+        """The dictionary of codes ``lo`` to ``hi - 1``, renumbered from 0."""
+        offsets = self.offsets[lo : hi + 1]
+        return Dictionary(offsets - offsets[0], self.blob[int(offsets[0]) : int(offsets[-1])])
+
+
+@dataclass(frozen=True)
+class Column:
+    """Values of one type, with validity.
+
+    ``values`` has the dtype ``type.dtype`` (string: int32 codes into ``words``); where ``valid`` (bool, same
+    shape; None means all valid) is False the value is null and ``values`` there is meaningless but in range.
+    """
+
+    type: Type
+    values: NDArray[np.generic]
+    valid: NDArray[np.bool_] | None = None
+    words: Dictionary | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def nulls(self) -> int:
+        return 0 if self.valid is None else int(len(self.valid) - np.count_nonzero(self.valid))
+
+    def take(self, index: NDArray[np.intp]) -> Column:
+        """The rows at ``index``, in that order."""
+        valid = None if self.valid is None else self.valid[index]
+        return Column(self.type, self.values[index], valid, self.words)
+
+    def to_list(self) -> list[object]:
+        """Python values: bool, int, float, str; None for null; times and durations as int microseconds."""
+        if self.type is Type.STRING:
+            words = self.words.strings if self.words is not None else []
+            out: list[object] = [words[c] if c >= 0 else None for c in self.values.tolist()]
+        elif self.type is Type.BOOL:
+            out = self.values.astype(np.bool_).tolist()
+        else:
+            out = self.values.tolist()
+        if self.valid is not None:
+            for i in np.flatnonzero(~self.valid).tolist():
+                out[i] = None
+        return out
+
+
+@dataclass(frozen=True)
+class Points:
+    """A batch of points of one stream: a key and an event time each, and the columns that came with them.
+
+    ``key`` is a STRING or INT column without nulls; ``time`` int64 microseconds UTC; all of one length.
+    """
+
+    key: Column
+    time: NDArray[np.int64]
+    columns: dict[str, Column]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def take(self, index: NDArray[np.intp]) -> Points:
+        """The points at ``index``, in that order."""
+        return Points(self.key.take(index), self.time[index], {n: c.take(index) for n, c in self.columns.items()})

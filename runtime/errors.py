@@ -1,0 +1,33 @@
+"""Errors of storage, ingest and execution."""
+
+from __future__ import annotations
+
+from operators.errors import DataflowError
+
+
+class StoreError(DataflowError):
+    """The store cannot be opened, read or written."""
+
+
+class FormatError(DataflowError):
+    """Bytes that are not what they claim to be: a damaged or hostile point file or message."""
+
+
+class IngestError(DataflowError):
+    """An input that cannot be ingested as a whole (single bad rows are counted as rejects instead)."""
+
+
+class SchemaConflict(IngestError):
+    """An input whose declaration or column types contradict those of the stream."""
+
+
+class QueryError(DataflowError):
+    """A query that cannot be planned or run."""
+
+
+class SnapshotTooOld(QueryError):
+    """The snapshot's files were collected before the read ended; run the query again."""
+
+
+class IncompleteResult(QueryError):
+    """The proof does not hold: something planned was not read or was read twice."""
