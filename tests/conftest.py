@@ -1,0 +1,31 @@
+"""What all tests share: Hypothesis profiles and the recorded data beside the repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("tests.contracts", "tests.reference", "tests.laws", "tests.simulator")
+
+_SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+# The first example of a test may compile a kernel, so no profile has a deadline per example.
+settings.register_profile(
+    "ci", derandomize=True, max_examples=60, deadline=None, print_blob=True, suppress_health_check=_SLOW
+)
+settings.register_profile("dev", max_examples=60, deadline=None, print_blob=True, suppress_health_check=_SLOW)
+settings.register_profile("nightly", max_examples=3000, deadline=None, print_blob=True, suppress_health_check=_SLOW)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of recorded data: $ANTFOLD_DATA, or ../shared/data beside the repository."""
+    named = os.environ.get("ANTFOLD_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not (folder / "truth.json").is_file():
+        pytest.skip(f"no recorded data at {folder}; set ANTFOLD_DATA to its folder")
+    return folder
