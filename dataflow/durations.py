@@ -1,0 +1,79 @@
+"""Lengths of time as people write them: ``"90s"``, ``"5m"``, ``"1d"``, ``"1mo"``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+from operators.errors import DataflowError
+
+_UNITS = {
+    "us": 1,
+    "ms": 1_000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+    "w": 604_800_000_000,
+}
+_TEXT = re.compile(r"(?:\d+(?:us|ms|s|m|h|d|w))+")
+_PART = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
+_EVERY = re.compile(r"(\d+)(ms|s|m|h|d|w|mo|y)")
+_LIMIT = 10_000 * 366 * _UNITS["d"]
+
+
+def parse_duration(value: str | timedelta, where: str) -> int:
+    """Microseconds of a positive duration such as ``"5m"``, ``"1h30m"`` or a timedelta.
+
+    Raises DataflowError naming ``where`` for anything else; bare numbers have no unit and are refused.
+    """
+    if isinstance(value, timedelta):
+        micros = value // timedelta(microseconds=1)
+    elif isinstance(value, str) and _TEXT.fullmatch(value):
+        micros = sum(int(n) * _UNITS[u] for n, u in _PART.findall(value))
+    else:
+        raise DataflowError(
+            f"{where}: {value!r} is not a duration; write for example '90s', '5m', '1h30m' or '7d' (units us ms s m h d w)"
+        )
+    if not 0 < micros <= _LIMIT:
+        raise DataflowError(f"{where}: the duration {value!r} must be longer than zero and at most 10,000 years")
+    return micros
+
+
+@dataclass(frozen=True)
+class Every:
+    """A calendar bucket: ``count`` times a fixed length of microseconds, or ``count`` months."""
+
+    count: int
+    unit: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.count}{self.unit}"
+
+    @property
+    def months(self) -> int:
+        """Months in a bucket; 0 for fixed units."""
+        return self.count * {"mo": 1, "y": 12}.get(self.unit, 0)
+
+    @property
+    def micros(self) -> int:
+        """Microseconds in a bucket of a fixed unit; 0 for months and years."""
+        return self.count * _UNITS.get(self.unit, 0)
+
+    @property
+    def days(self) -> int:
+        """Local days in a bucket of days or weeks, else 0."""
+        return self.count * {"d": 1, "w": 7}.get(self.unit, 0)
+
+
+def parse_every(value: str, where: str) -> Every:
+    """A bucket such as ``"10m"``, ``"1d"``, ``"1w"``, ``"1mo"`` or ``"1y"``; DataflowError naming ``where`` else."""
+    match = _EVERY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 0 < int(match[1]) <= 100_000:
+        raise DataflowError(f"{where}: {value!r} is not a bucket; write for example '10m', '1h', '1d', '1w', '1mo' or '1y'")
+    every = Every(int(match[1]), match[2])
+    if every.months == 0 and every.days == 0 and _UNITS["d"] % every.micros:
+        raise DataflowError(f"{where}: {value!r} does not divide a day; use a divisor of 24 hours, or whole days")
+    return every

@@ -1,0 +1,312 @@
+"""Expressions: what a row's columns are turned into.
+
+An ``Expr`` is a frozen tree that knows nothing of types; ``dataflow.check`` gives it types against a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+
+from dataflow.durations import parse_duration, parse_every
+from operators.errors import DataflowError
+
+Scalar = bool | int | float | str | None
+Literal = Scalar | datetime | timedelta
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True, eq=False)
+class Expr:
+    """One function applied to arguments. ``fn`` is ``col``, ``lit``, ``param`` or a function's name; ``options``
+    are its constant settings, as (name, value) pairs."""
+
+    fn: str
+    args: tuple[Expr, ...] = ()
+    options: tuple[tuple[str, object], ...] = ()
+
+    def option(self, name: str) -> object:
+        """The value of one option; None if absent."""
+        return dict(self.options).get(name)
+
+    def __bool__(self) -> bool:
+        raise DataflowError("an expression has no truth value; combine conditions with & | ~ instead of and, or, not")
+
+    def __add__(self, other: Operand) -> Expr:
+        return _call("add", self, other)
+
+    def __radd__(self, other: Operand) -> Expr:
+        return _call("add", other, self)
+
+    def __sub__(self, other: Operand) -> Expr:
+        return _call("sub", self, other)
+
+    def __rsub__(self, other: Operand) -> Expr:
+        return _call("sub", other, self)
+
+    def __mul__(self, other: Operand) -> Expr:
+        return _call("mul", self, other)
+
+    def __rmul__(self, other: Operand) -> Expr:
+        return _call("mul", other, self)
+
+    def __truediv__(self, other: Operand) -> Expr:
+        return _call("div", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Expr:
+        return _call("div", other, self)
+
+    def __floordiv__(self, other: Operand) -> Expr:
+        return _call("floordiv", self, other)
+
+    def __rfloordiv__(self, other: Operand) -> Expr:
+        return _call("floordiv", other, self)
+
+    def __mod__(self, other: Operand) -> Expr:
+        return _call("mod", self, other)
+
+    def __rmod__(self, other: Operand) -> Expr:
+        return _call("mod", other, self)
+
+    def __neg__(self) -> Expr:
+        return _call("neg", self)
+
+    def __eq__(self, other: Operand) -> Expr:  # type: ignore[override]
+        return _call("eq", self, other)
+
+    def __ne__(self, other: Operand) -> Expr:  # type: ignore[override]
+        return _call("ne", self, other)
+
+    __hash__ = object.__hash__
+
+    def __lt__(self, other: Operand) -> Expr:
+        return _call("lt", self, other)
+
+    def __le__(self, other: Operand) -> Expr:
+        return _call("le", self, other)
+
+    def __gt__(self, other: Operand) -> Expr:
+        return _call("gt", self, other)
+
+    def __ge__(self, other: Operand) -> Expr:
+        return _call("ge", self, other)
+
+    def __and__(self, other: Operand) -> Expr:
+        return _call("and", self, other)
+
+    def __rand__(self, other: Operand) -> Expr:
+        return _call("and", other, self)
+
+    def __or__(self, other: Operand) -> Expr:
+        return _call("or", self, other)
+
+    def __ror__(self, other: Operand) -> Expr:
+        return _call("or", other, self)
+
+    def __invert__(self) -> Expr:
+        return _call("not", self)
+
+    def is_in(self, values: Iterable[Literal]) -> Expr:
+        """Whether the value is one of ``values`` (all of one type, none of them null)."""
+        listed = [expr(v) for v in values]
+        if any(e.fn != "lit" or e.option("value") is None for e in listed):
+            raise DataflowError("is_in takes a list of constants without None; use is_null() for missing values")
+        pairs = sorted({(str(e.option("type")), _sortable(e.option("value"))) for e in listed})
+        kinds = {k for k, _ in pairs}
+        if len(kinds) > 1 and kinds != {"int64", "float64"}:
+            raise DataflowError(f"is_in takes constants of one type, got {', '.join(sorted(kinds))}")
+        kind = "float64" if "float64" in kinds else next(iter(kinds), "null")
+        found = sorted({float(v) if kind == "float64" else v for _, v in pairs})  # type: ignore[arg-type, type-var]
+        return Expr("is_in", (self,), (("type", kind), ("values", tuple(found))))
+
+    def between(self, low: Operand, high: Operand) -> Expr:
+        """``low <= value <= high``, both ends included."""
+        return _call("between", self, low, high)
+
+    def is_null(self) -> Expr:
+        """Whether the value was not reported; never null itself."""
+        return _call("is_null", self)
+
+    def is_not_null(self) -> Expr:
+        """Whether the value was reported; never null itself."""
+        return _call("is_not_null", self)
+
+    def fill_null(self, value: Operand) -> Expr:
+        """The value, or ``value`` where it is null."""
+        return _call("fill_null", self, value)
+
+    def abs(self) -> Expr:
+        """The absolute value of a number or duration."""
+        return _call("abs", self)
+
+    def starts_with(self, prefix: str) -> Expr:
+        """Whether a string starts with ``prefix``."""
+        return Expr("starts_with", (self,), (("prefix", _text(prefix, "starts_with")),))
+
+    def contains(self, text: str) -> Expr:
+        """Whether a string contains ``text``, taken literally."""
+        return Expr("contains", (self,), (("text", _text(text, "contains")),))
+
+    def last(self, hold: str | timedelta | None = None) -> Expr:
+        """The last reported value of this key at or before this row, if no older than ``hold``."""
+        micros = None if hold is None else parse_duration(hold, "last(hold)")
+        return Expr("last", (self,), (("hold", micros),))
+
+    def previous(self) -> Expr:
+        """The value in this key's previous row; null in its first."""
+        return _call("previous", self)
+
+    def changed(self) -> Expr:
+        """Whether the value was reported here and differs from this key's last reported one before."""
+        return _call("changed", self)
+
+    def truncate(self, every: str, zone: str = "UTC") -> Expr:
+        """The start of the calendar bucket that a time falls in: ``"10m"``, ``"1d"``, ``"1w"`` (Monday), ``"1mo"``,
+        ``"1y"`` in the IANA time zone ``zone``."""
+        parse_every(every, "truncate")
+        return Expr("truncate", (self,), (("every", every), ("zone", _text(zone, "truncate"))))
+
+    def hour(self, zone: str = "UTC") -> Expr:
+        """The hour of the day of a time, 0 to 23, in ``zone``."""
+        return Expr("hour", (self,), (("zone", _text(zone, "hour")),))
+
+    def weekday(self, zone: str = "UTC") -> Expr:
+        """The day of the week of a time, Monday = 0, in ``zone``."""
+        return Expr("weekday", (self,), (("zone", _text(zone, "weekday")),))
+
+
+Operand = Expr | Literal
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise DataflowError(f"{where} takes a string constant, got {value!r}")
+    return value
+
+
+def _sortable(value: object) -> bool | int | float | str:
+    assert isinstance(value, bool | int | float | str)
+    return value
+
+
+def _call(fn: str, *args: Operand) -> Expr:
+    return Expr(fn, tuple(expr(a) for a in args))
+
+
+def expr(value: Operand) -> Expr:
+    """``value`` itself if it is an expression, else the literal."""
+    if isinstance(value, Expr):
+        return value
+    kind: str
+    constant: Scalar
+    if value is None:
+        kind, constant = "null", None
+    elif isinstance(value, bool):
+        kind, constant = "bool", value
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise DataflowError(f"the integer {value} does not fit in 64 bits")
+        kind, constant = "int64", value
+    elif isinstance(value, float):
+        kind, constant = "float64", value
+    elif isinstance(value, str):
+        kind, constant = "string", value
+    elif isinstance(value, datetime):
+        kind, constant = "time", _micros(value)
+    elif isinstance(value, timedelta):
+        kind, constant = "duration", value // timedelta(microseconds=1)
+    elif hasattr(value, "item"):
+        # A numpy scalar.
+        return expr(value.item())
+    else:
+        raise DataflowError(f"{value!r} of type {type(value).__name__} cannot be used as a constant in an expression")
+    return Expr("lit", (), (("type", kind), ("value", constant)))
+
+
+def _micros(moment: date) -> int:
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise DataflowError(f"the time {moment} has no zone; give it one, e.g. datetime(..., tzinfo=timezone.utc)")
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def col(name: str) -> Expr:
+    """The column ``name``."""
+    if not isinstance(name, str) or not name:
+        raise DataflowError(f"col takes a column name, got {name!r}")
+    return Expr("col", (), (("name", name),))
+
+
+def lit(value: Literal) -> Expr:
+    """A constant."""
+    return expr(value)
+
+
+def time() -> Expr:
+    """The row's event time; for intervals, sessions and windows their start."""
+    return Expr("time")
+
+
+def param(name: str, default: Literal = None) -> Expr:
+    """A value given when the metric is run; without a default it must be given. Its type is the default's."""
+    value = expr(default)
+    if value.fn != "lit":
+        raise DataflowError(f"the default of param {name!r} must be a constant")
+    return Expr("param", (), (("default", value.option("value")), ("name", name), ("type", value.option("type"))))
+
+
+class When:
+    """``when(c).then(a)``, waiting for ``otherwise``."""
+
+    def __init__(self, branches: Sequence[tuple[Expr, Expr]]) -> None:
+        self._branches = tuple(branches)
+
+    def when(self, condition: Operand) -> Then:
+        """A further branch, tried where all before it did not hold."""
+        return Then(self._branches, expr(condition))
+
+    def otherwise(self, value: Operand) -> Expr:
+        """The value where no condition holds."""
+        out = expr(value)
+        for condition, then in reversed(self._branches):
+            out = Expr("when", (condition, then, out))
+        return out
+
+
+class Then:
+    """``when(c)``, waiting for ``then``."""
+
+    def __init__(self, branches: Sequence[tuple[Expr, Expr]], condition: Expr) -> None:
+        self._branches = tuple(branches)
+        self._condition = condition
+
+    def then(self, value: Operand) -> When:
+        """The value where the condition is true."""
+        return When((*self._branches, (self._condition, expr(value))))
+
+
+def when(condition: Operand) -> Then:
+    """``when(condition).then(a).otherwise(b)``: a where the condition is true, b where it is false or null."""
+    return Then((), expr(condition))
+
+
+def any_of(conditions: Iterable[Expr]) -> Expr:
+    """True where any condition is."""
+    listed = list(conditions)
+    if not listed:
+        return lit(False)
+    out = listed[0]
+    for c in listed[1:]:
+        out = out | c
+    return out
+
+
+def all_of(conditions: Iterable[Expr]) -> Expr:
+    """True where all conditions are."""
+    listed = list(conditions)
+    if not listed:
+        return lit(True)
+    out = listed[0]
+    for c in listed[1:]:
+        out = out & c
+    return out

@@ -1,0 +1,49 @@
+"""count and count_distinct."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate
+from operators.kernels.jit import inline
+from operators.types import Type
+
+
+@inline
+def _count_rows(g: int, n: NDArray[np.int64]) -> None:
+    n[g] += 1
+
+
+@inline
+def _count_values(g: int, n: NDArray[np.int64], value: Any) -> None:
+    n[g] += 1
+
+
+def _merge(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
+    into["n"][at] += part["n"]
+
+
+def _finish(state: Arrays) -> Finished:
+    return state["n"].copy(), None
+
+
+def _finish_distinct(
+    groups: NDArray[np.int64], values: NDArray[np.int64], count: int, strings: list[str]
+) -> Finished:
+    return np.bincount(groups, minlength=count).astype(np.int64), None
+
+
+# Cutting an interval at a seam of two ranges makes two rows of one, so counts of rows are not additive there.
+_ROWS = Flags(additive=False)
+
+AGGREGATES: tuple[Aggregate | SetAggregate, ...] = (
+    Aggregate("count", None, Type.INT, (Field("n"),), (), _count_rows, _merge, _finish, flags=_ROWS),
+    *(
+        Aggregate("count", t, Type.INT, (Field("n"),), ("value",), _count_values, _merge, _finish, flags=_ROWS)
+        for t in Type
+    ),
+    *(SetAggregate("count_distinct", t, Type.INT, _finish_distinct) for t in Type),
+)

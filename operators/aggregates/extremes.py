@@ -1,0 +1,179 @@
+"""min, max, first and last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate
+from operators.kernels.bits import float_bits, float_order
+from operators.kernels.jit import inline
+from operators.types import Type
+
+_TOP = np.int64(2**63 - 1)
+_BOTTOM = np.int64(-(2**63))
+
+
+@inline
+def _min_int(g: int, best: NDArray[np.int64], n: NDArray[np.int64], value: int) -> None:
+    best[g] = min(best[g], np.int64(value))
+    n[g] = 1
+
+
+@inline
+def _max_int(g: int, best: NDArray[np.int64], n: NDArray[np.int64], value: int) -> None:
+    best[g] = max(best[g], np.int64(value))
+    n[g] = 1
+
+
+@inline
+def _min_float(g: int, best: NDArray[np.int64], n: NDArray[np.int64], value: float) -> None:
+    best[g] = min(best[g], float_order(value))
+    n[g] = 1
+
+
+@inline
+def _max_float(g: int, best: NDArray[np.int64], n: NDArray[np.int64], value: float) -> None:
+    best[g] = max(best[g], float_order(value))
+    n[g] = 1
+
+
+def _merge_min(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
+    into["best"][at] = np.minimum(into["best"][at], part["best"])
+    into["n"][at] |= part["n"]
+
+
+def _merge_max(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
+    into["best"][at] = np.maximum(into["best"][at], part["best"])
+    into["n"][at] |= part["n"]
+
+
+def _finish_int(state: Arrays) -> Finished:
+    seen = state["n"] > 0
+    return np.where(seen, state["best"], 0), seen
+
+
+def _finish_bool(state: Arrays) -> Finished:
+    seen = state["n"] > 0
+    return np.where(seen, state["best"], 0).astype(np.uint8), seen
+
+
+def _finish_float(state: Arrays) -> Finished:
+    seen = state["n"] > 0
+    order = np.where(seen, state["best"], 0)
+    return (order ^ ((order >> 63) & _TOP)).view(np.float64), seen
+
+
+def _extreme(name: str, of: Type) -> Aggregate:
+    least = name == "min"
+    fields = (Field("best", identity=int(_TOP if least else _BOTTOM)), Field("n"))
+    merge = _merge_min if least else _merge_max
+    flags = Flags(duplicate_safe=True)
+    if of is Type.FLOAT:
+        step = _min_float if least else _max_float
+        return Aggregate(name, of, of, fields, ("value",), step, merge, _finish_float, flags=flags)
+    step = _min_int if least else _max_int
+    finish = _finish_bool if of is Type.BOOL else _finish_int
+    return Aggregate(name, of, of, fields, ("value",), step, merge, finish, flags=flags)
+
+
+def _extreme_string(pick: Callable[[str, str], str]) -> Callable[..., Finished]:
+    def finish(groups: NDArray[np.int64], values: NDArray[np.int64], count: int, strings: list[str]) -> Finished:
+        best = np.full(count, -1, np.int32)
+        for g, v in zip(groups.tolist(), values.tolist(), strict=True):
+            b = int(best[g])
+            if b < 0 or pick(strings[b], strings[v]) == strings[v]:
+                best[g] = v
+        return np.maximum(best, 0), best >= 0
+
+    return finish
+
+
+# first and last keep (time, tie, value): time decides, then the key's hash, then the order within the key, in
+# which rows are folded. So ties between keys have one answer however the keys were cut into shards.
+
+
+@inline
+def _first_int(
+    g: int, at: NDArray[np.int64], tied: NDArray[np.int64], kept: NDArray[np.int64], n: NDArray[np.int64],
+    value: int, time: int, tie: int,
+) -> None:  # fmt: skip
+    if n[g] == 0 or time < at[g] or (time == at[g] and tie < tied[g]):
+        at[g] = time
+        tied[g] = tie
+        kept[g] = np.int64(value)
+        n[g] = 1
+
+
+@inline
+def _last_int(
+    g: int, at: NDArray[np.int64], tied: NDArray[np.int64], kept: NDArray[np.int64], n: NDArray[np.int64],
+    value: int, time: int, tie: int,
+) -> None:  # fmt: skip
+    if n[g] == 0 or time > at[g] or (time == at[g] and tie >= tied[g]):
+        at[g] = time
+        tied[g] = tie
+        kept[g] = np.int64(value)
+        n[g] = 1
+
+
+@inline
+def _first_float(
+    g: int, at: NDArray[np.int64], tied: NDArray[np.int64], kept: NDArray[np.int64], n: NDArray[np.int64],
+    value: float, time: int, tie: int,
+) -> None:  # fmt: skip
+    _first_int(g, at, tied, kept, n, float_bits(value), time, tie)
+
+
+@inline
+def _last_float(
+    g: int, at: NDArray[np.int64], tied: NDArray[np.int64], kept: NDArray[np.int64], n: NDArray[np.int64],
+    value: float, time: int, tie: int,
+) -> None:  # fmt: skip
+    _last_int(g, at, tied, kept, n, float_bits(value), time, tie)
+
+
+def _merge_ends(latest: bool) -> Callable[[Arrays, NDArray[np.intp], Arrays], None]:
+    def merge(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
+        mine_t, mine_k = into["at"][at], into["tied"][at]
+        t, k = part["at"], part["tied"]
+        # At an equal (time, key) the rows of one task are the only ones: a cell is read by one task.
+        ahead = (t > mine_t) | ((t == mine_t) & (k > mine_k)) if latest else (t < mine_t) | ((t == mine_t) & (k < mine_k))
+        wins = (part["n"] > 0) & ((into["n"][at] == 0) | ahead)
+        for name in ("at", "tied", "kept", "n"):
+            into[name][at[wins]] = part[name][wins]
+
+    return merge
+
+
+def _finish_kept(of: Type) -> Callable[[Arrays], Finished]:
+    def finish(state: Arrays) -> Finished:
+        seen = state["n"] > 0
+        kept = np.where(seen, state["kept"], 0)
+        values: NDArray[Any] = kept.view(np.float64) if of is Type.FLOAT else kept.astype(of.dtype)
+        return values, seen
+
+    return finish
+
+
+def _end(name: str, of: Type) -> Aggregate:
+    latest = name == "last"
+    fields = (Field("at"), Field("tied"), Field("kept", is_code=of is Type.STRING), Field("n"))
+    if of is Type.FLOAT:
+        step = _last_float if latest else _first_float
+    else:
+        step = _last_int if latest else _first_int
+    inputs = ("value", "time", "tie")
+    flags = Flags(ordered=True, duplicate_safe=True)
+    return Aggregate(name, of, of, fields, inputs, step, _merge_ends(latest), _finish_kept(of), flags=flags)
+
+
+AGGREGATES: tuple[Aggregate | SetAggregate, ...] = (
+    *(_extreme(name, t) for name in ("min", "max") for t in Type if t is not Type.STRING),
+    SetAggregate("min", Type.STRING, Type.STRING, _extreme_string(min)),
+    SetAggregate("max", Type.STRING, Type.STRING, _extreme_string(max)),
+    *(_end(name, t) for name in ("first", "last") for t in Type),
+)

@@ -1,0 +1,71 @@
+"""Integer arithmetic that notices overflow, and floor division as Python defines it.
+
+``flags[0]`` is set to 1 where a result does not fit in 64 bits; the caller turns that into an error after the
+kernel has returned. Sums and products are formed unsigned: signed overflow is undefined to LLVM, which then
+removes the very check that looks for it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.kernels.jit import inline
+
+_MIN = np.int64(-(2**63))
+
+
+@inline
+def checked_add(a: int, b: int, flags: NDArray[np.int64]) -> int:
+    """``a + b``."""
+    r = np.int64(np.uint64(a) + np.uint64(b))
+    if ((a ^ r) & (b ^ r)) < 0:
+        flags[0] = 1
+    return r
+
+
+@inline
+def checked_sub(a: int, b: int, flags: NDArray[np.int64]) -> int:
+    """``a - b``."""
+    r = np.int64(np.uint64(a) - np.uint64(b))
+    if ((a ^ b) & (a ^ r)) < 0:
+        flags[0] = 1
+    return r
+
+
+@inline
+def checked_mul(a: int, b: int, flags: NDArray[np.int64]) -> int:
+    """``a * b``."""
+    r = np.int64(np.uint64(a) * np.uint64(b))
+    small = np.int64(1) << 31
+    if not (-small <= a < small and -small <= b < small) and a != 0:
+        if (a == -1 and b == _MIN) or (b == -1 and a == _MIN):
+            flags[0] = 1
+        elif b != 0 and r // b != a:
+            flags[0] = 1
+    return r
+
+
+@inline
+def checked_neg(a: int, flags: NDArray[np.int64]) -> int:
+    """``-a``."""
+    if a == _MIN:
+        flags[0] = 1
+    return -a
+
+
+@inline
+def floor_div(a: int, b: int, flags: NDArray[np.int64]) -> int:
+    """``a // b`` rounded down; ``b`` is not 0."""
+    if a == _MIN and b == -1:
+        flags[0] = 1
+        return a
+    return a // b
+
+
+@inline
+def floor_mod(a: int, b: int) -> int:
+    """``a % b`` with the sign of ``b``; ``b`` is not 0."""
+    if b == -1:
+        return np.int64(0)
+    return a % b

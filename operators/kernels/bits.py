@@ -1,0 +1,26 @@
+"""Floats as integers: bit patterns, and an integer order that agrees with the order of floats."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from operators.kernels.jit import inline
+
+
+@inline
+def float_bits(x: float) -> int:
+    """The 64 bits of ``x`` as int64."""
+    return np.float64(x).view(np.int64)
+
+
+@inline
+def bits_float(b: int) -> float:
+    """The float64 whose bits are ``b``."""
+    return np.int64(b).view(np.float64)
+
+
+@inline
+def float_order(x: float) -> int:
+    """An int64 that orders floats as IEEE 754's totalOrder does: -0.0 before 0.0, so extremes have one answer."""
+    b = np.float64(x).view(np.int64)
+    return b ^ ((b >> 63) & np.int64(0x7FFFFFFFFFFFFFFF))

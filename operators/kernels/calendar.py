@@ -1,0 +1,54 @@
+"""Calendar buckets and clock fields from tables of edges and zone offsets."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.kernels.jit import inline
+
+DAY = 86_400_000_000
+
+
+@inline
+def bucket_of(t: int, edges: NDArray[np.int64], hint: int) -> int:
+    """The index i with ``edges[i] <= t < edges[i + 1]``, clamped to the table; ``hint`` is tried first."""
+    n = edges.shape[0] - 1
+    if hint < n and edges[hint] <= t and t < edges[hint + 1]:
+        return hint
+    lo = np.int64(0)
+    hi = np.int64(n)
+    while lo < hi:
+        mid = (lo + hi) >> 1
+        if edges[mid + 1] <= t:
+            lo = mid + 1
+        else:
+            hi = mid
+    return min(lo, np.int64(n - 1))
+
+
+@inline
+def local_time(t: int, changes: NDArray[np.int64], offsets: NDArray[np.int64]) -> int:
+    """``t`` plus its zone's offset: ``offsets[i]`` holds from ``changes[i]`` on; ``changes[0]`` is before all."""
+    lo = np.int64(0)
+    hi = np.int64(changes.shape[0] - 1)
+    while lo < hi:
+        mid = (lo + hi + 1) >> 1
+        if changes[mid] <= t:
+            lo = mid
+        else:
+            hi = mid - 1
+    return t + offsets[lo]
+
+
+@inline
+def hour_of(local: int) -> int:
+    """Hour of the day, 0 to 23."""
+    return (local - (local // DAY) * DAY) // 3_600_000_000
+
+
+@inline
+def weekday_of(local: int) -> int:
+    """Day of the week, Monday = 0; 1970-01-01 was a Thursday."""
+    d = local // DAY + 3
+    return d - (d // 7) * 7

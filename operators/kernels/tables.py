@@ -1,0 +1,106 @@
+"""Open-addressing hash tables in arrays that the caller owns: groups, and sets of (group, value) pairs.
+
+``slots`` is int32 with a power of two of entries, 0 where free, else 1 + the entry's number. The caller keeps
+the load at one half at most and grows the arrays between calls (``operators.grouping``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.kernels.jit import inline
+
+
+@inline
+def mix(h: int, word: int) -> int:
+    """Fold one 64-bit word into a hash; the multiplier and shifts are those of splitmix64's finaliser."""
+    z = np.uint64(h) ^ np.uint64(word)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.int64(z ^ (z >> np.uint64(31)))
+
+
+@inline
+def find_group(
+    words: NDArray[np.int64], keys: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64]
+) -> int:
+    """The number of the group with these key words; a new one is added at ``used[0]``.
+
+    ``words`` has shape (w,), ``keys`` (capacity, w).
+    """
+    width = words.shape[0]
+    h = np.int64(width)
+    for j in range(width):
+        h = mix(h, words[j])
+    mask = np.int64(slots.shape[0] - 1)
+    p = h & mask
+    while True:
+        e = slots[p]
+        if e == 0:
+            g = used[0]
+            used[0] = g + 1
+            for j in range(width):
+                keys[g, j] = words[j]
+            slots[p] = g + 1
+            return g
+        g = np.int64(e - 1)
+        same = True
+        for j in range(width):
+            if keys[g, j] != words[j]:
+                same = False
+                break
+        if same:
+            return g
+        p = (p + 1) & mask
+
+
+@inline
+def add_pair(
+    g: int,
+    groups: NDArray[np.int64],
+    values: NDArray[np.int64],
+    slots: NDArray[np.int32],
+    used: NDArray[np.int64],
+    value: int,
+) -> None:
+    """Put (g, value) into the set held by ``groups`` and ``values``, int64 of shape (capacity,)."""
+    mask = np.int64(slots.shape[0] - 1)
+    p = mix(mix(np.int64(2), g), value) & mask
+    while True:
+        e = slots[p]
+        if e == 0:
+            n = used[0]
+            used[0] = n + 1
+            groups[n] = g
+            values[n] = value
+            slots[p] = n + 1
+            return
+        if groups[e - 1] == g and values[e - 1] == value:
+            return
+        p = (p + 1) & mask
+
+
+@inline
+def rebuild_groups(keys: NDArray[np.int64], slots: NDArray[np.int32], n: int) -> None:
+    """Enter groups 0 to n - 1 into the zeroed ``slots``."""
+    mask = np.int64(slots.shape[0] - 1)
+    for g in range(n):
+        h = np.int64(keys.shape[1])
+        for j in range(keys.shape[1]):
+            h = mix(h, keys[g, j])
+        p = h & mask
+        while slots[p] != 0:
+            p = (p + 1) & mask
+        slots[p] = g + 1
+
+
+@inline
+def rebuild_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: NDArray[np.int32], n: int) -> None:
+    """Enter pairs 0 to n - 1 into the zeroed ``slots``."""
+    mask = np.int64(slots.shape[0] - 1)
+    for e in range(n):
+        p = mix(mix(np.int64(2), groups[e]), values[e]) & mask
+        while slots[p] != 0:
+            p = (p + 1) & mask
+        slots[p] = e + 1

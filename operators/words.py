@@ -1,0 +1,39 @@
+"""The dictionary of one task: every string that its kernels see, as an int32 code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.errors import CardinalityExceeded
+
+LIMIT = 1 << 28
+"""Distinct strings that one task may hold."""
+
+
+class Words:
+    """Strings numbered in the order of their first appearance; equal strings have equal codes."""
+
+    def __init__(self) -> None:
+        self.strings: list[str] = []
+        self._codes: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.strings)
+
+    def code(self, text: str) -> int:
+        """The code of one string."""
+        return int(self.codes((text,))[0])
+
+    def codes(self, texts: Iterable[str]) -> NDArray[np.int32]:
+        """The codes of ``texts``, adding those that are new."""
+        known = self._codes
+        # setdefault with the growing length numbers new strings in one C-level pass.
+        out = np.fromiter((known.setdefault(t, len(known)) for t in texts), np.int32)
+        if len(known) > len(self.strings):
+            if len(known) > LIMIT:
+                raise CardinalityExceeded(f"more than {LIMIT:,} distinct strings in one task; filter or split the query")
+            self.strings.extend(list(known)[len(self.strings) :])
+        return out
