@@ -1,0 +1,186 @@
+"""The answer to a query: typed columns, the proof that nothing was left out, and the ways out of here."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from operators.errors import DataflowError
+from operators.types import Type
+from runtime.columns import Column
+from runtime.table import html_table, iso, text_table
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+    from runtime.plot import Plot
+
+_EXACT = 2**53  # the largest range in which every JSON reader keeps integers exactly
+_REPR_ROWS = 40
+
+
+class Proof(Protocol):
+    """What shows that an answer is whole."""
+
+    def to_dict(self) -> dict[str, object]:
+        """The proof as plain JSON values."""
+
+
+class Result:
+    """A table with names and types, in the order the metric's sort gives (else by its group columns).
+
+    ``columns`` maps each name to a ``Column`` (all of one length); ``proof`` shows what was read. ``len(result)``
+    is the number of rows; iterating gives tuples of Python values, with None for null, and times and durations
+    as integer microseconds. ``result["name"]`` is the list of one column's values.
+    """
+
+    def __init__(self, columns: Mapping[str, Column], proof: Proof) -> None:
+        self.columns: dict[str, Column] = dict(columns)
+        self.proof = proof
+        lengths = {len(c) for c in self.columns.values()}
+        if len(lengths) > 1:
+            raise ValueError(f"columns of one result must have one length, not {sorted(lengths)}")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def __iter__(self) -> Iterator[tuple[object, ...]]:
+        return zip(*(c.to_list() for c in self.columns.values()), strict=True)
+
+    def __getitem__(self, name: str) -> list[object]:
+        return self._column(name).to_list()
+
+    def __repr__(self) -> str:
+        return self.to_text(width=shutil.get_terminal_size().columns, max_rows=_REPR_ROWS)
+
+    def _repr_html_(self) -> str:
+        return html_table(self.columns, max_rows=_REPR_ROWS)
+
+    @property
+    def types(self) -> dict[str, Type]:
+        """The type of each column."""
+        return {name: column.type for name, column in self.columns.items()}
+
+    def to_text(self, *, width: int | None = None, color: bool = False, max_rows: int | None = None) -> str:
+        """The table as text; ``width`` and ``max_rows`` limit it, and its last line says what is not shown."""
+        return text_table(self.columns, width=width, color=color, max_rows=max_rows)
+
+    def to_dict(self) -> dict[str, object]:
+        """The result as plain JSON values: ``{"columns", "types", "rows", "proof"}``.
+
+        Durations are integer microseconds, times ISO-8601 UTC with microseconds, integers beyond 2**53 strings,
+        and the floats that JSON has no form for the strings ``NaN``, ``Infinity`` and ``-Infinity``.
+        """
+        plain = [_plain(column) for column in self.columns.values()]
+        return {
+            "columns": list(self.columns),
+            "types": {name: column.type.value for name, column in self.columns.items()},
+            "rows": [list(row) for row in zip(*plain, strict=True)],
+            "proof": self.proof.to_dict(),
+        }
+
+    def to_csv(self, path: str | Path | None = None) -> str | None:
+        """The result as CSV with a header: written to ``path``, or returned when there is none.
+
+        Null is an empty field, the empty string ``""``. Strings that a spreadsheet would run as a formula
+        (those that begin with ``= + - @``, a tab or a carriage return) get an apostrophe in front.
+        """
+        from runtime.export import csv_lines
+
+        lines = csv_lines(self.columns)
+        if path is None:
+            return "".join(lines)
+        try:
+            with open(path, "w", encoding="utf-8", newline="") as out:
+                out.writelines(lines)
+        except OSError as e:
+            raise DataflowError(f"cannot write {path}: {e.strerror}; choose another file") from e
+        return None
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A DataFrame: times ``datetime64[us, UTC]``, durations ``timedelta64[us]``, strings categorical.
+
+        Integers and booleans with nulls become the nullable ``Int64`` and ``boolean``; a null float is NaN.
+        """
+        from runtime.export import to_pandas
+
+        return to_pandas(self.columns)
+
+    def to_polars(self) -> polars.DataFrame:
+        """A polars DataFrame: times ``Datetime("us", "UTC")``, durations ``Duration("us")``, strings categorical."""
+        from runtime.export import to_polars
+
+        return to_polars(self.columns)
+
+    def to_arrow(self) -> pyarrow.Table:
+        """An Arrow table: times ``timestamp[us, UTC]``, durations ``duration[us]``, strings dictionary-encoded."""
+        from runtime.export import to_arrow
+
+        return to_arrow(self.columns)
+
+    def plot(self, path: str | Path | None = None) -> Plot:
+        """Draw the result: lines over the first time column, else bars by the first columns of strings.
+
+        One panel per numeric column. ``path`` ends in ``.png``, ``.svg`` or ``.html`` (one page with the chart
+        and the table, nothing loaded from elsewhere). Needs the extra ``antfold[plot]``.
+        """
+        from runtime.plot import Plot
+
+        plot = Plot(self.columns)
+        if path is not None:
+            plot.save(path)
+        return plot
+
+    def _column(self, name: str) -> Column:
+        column = self.columns.get(name)
+        if column is None:
+            raise DataflowError(f"the result has no column '{name}'; it has {', '.join(self.columns) or 'none'}")
+        return column
+
+
+class PartialResult(Result):
+    """An answer that is known to be incomplete; ``missing`` names what could not be read."""
+
+    def __init__(self, columns: Mapping[str, Column], proof: Proof, missing: tuple[str, ...]) -> None:
+        super().__init__(columns, proof)
+        self.missing = tuple(missing)
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()}\n PARTIAL: {self._note()}"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"{super()._repr_html_()}\n<p><b>Partial:</b> {escape(self._note())}</p>"
+
+    def to_dict(self) -> dict[str, object]:
+        """As of a whole result, with the list ``missing`` beside it."""
+        return {**super().to_dict(), "missing": list(self.missing)}
+
+    def _note(self) -> str:
+        return f"{len(self.missing)} not read: {', '.join(self.missing)}"
+
+
+def _plain(column: Column) -> list[object]:
+    """The values of a column as JSON has them."""
+    values = column.to_list()
+    match column.type:
+        case Type.TIME:
+            return [iso(v) if isinstance(v, int) else None for v in values]
+        case Type.FLOAT:
+            return [_plain_float(v) if isinstance(v, float) else None for v in values]
+        case Type.INT | Type.DURATION:
+            return [str(v) if isinstance(v, int) and not -_EXACT <= v <= _EXACT else v for v in values]
+        case _:
+            return values
+
+
+def _plain_float(value: float) -> object:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

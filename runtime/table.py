@@ -1,0 +1,183 @@
+"""Tables for people: how values read on a terminal and in a notebook."""
+
+from __future__ import annotations
+
+import html
+import math
+import unicodedata
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from operators.types import Type
+from runtime.columns import Column
+
+NULL = "—"
+_GAP = "   "
+_EPOCH = datetime(1970, 1, 1)
+_MAX_CELL = 48
+_SECOND = 1_000_000
+_DAY = 86_400 * _SECOND
+_BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+_LEFT = (Type.STRING, Type.TIME, Type.BOOL)
+
+
+def iso(us: int) -> str:
+    """An event time as ISO-8601 in UTC with microseconds: ``2024-03-01T00:00:00.000000Z``."""
+    try:
+        return (_EPOCH + timedelta(microseconds=us)).isoformat(timespec="microseconds") + "Z"
+    except OverflowError:  # outside the years 1 to 9999
+        return str(np.datetime64(us, "us")) + "Z"
+
+
+def human_duration(us: int, digits: int = 0) -> str:
+    """A duration for people, ``3d 04:12:09`` or ``04:12:09``, with ``digits`` (0, 3 or 6) of a second's fraction."""
+    sign, us = ("-", -us) if us < 0 else ("", us)
+    days, rest = divmod(us, _DAY)
+    seconds, part = divmod(rest, _SECOND)
+    minutes, second = divmod(seconds, 60)
+    text = f"{minutes // 60:02}:{minutes % 60:02}:{second:02}"
+    if digits:
+        text += f".{part:06}"[: digits + 1]
+    return f"{sign}{days}d {text}" if days else sign + text
+
+
+def printable(text: str) -> str:
+    """The text with control characters (line ends, escape sequences) spelled out, at most 48 characters."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"
+
+
+def format_column(column: Column) -> list[str]:
+    """The cells of one column as text, all to the same number of decimals."""
+    values = column.to_list()
+    ints = [v for v in values if isinstance(v, int)]
+    match column.type:
+        case Type.FLOAT:
+            decimals = _decimals([v for v in values if isinstance(v, float)])
+            return [_float(v, decimals) if isinstance(v, float) else NULL for v in values]
+        case Type.TIME:
+            cut = 10 if all(v % _DAY == 0 for v in ints) else _end_of_time(ints)
+            return [(iso(v)[:cut] + ("Z" if cut > 10 else "")) if isinstance(v, int) else NULL for v in values]
+        case Type.DURATION:
+            digits = _fraction_digits(ints)
+            return [human_duration(v, digits) if isinstance(v, int) else NULL for v in values]
+        case Type.BOOL:
+            return [NULL if v is None else "true" if v else "false" for v in values]
+        case _:
+            return [NULL if v is None else printable(str(v)) for v in values]
+
+
+def _fraction_digits(values: list[int]) -> int:
+    if all(v % _SECOND == 0 for v in values):
+        return 0
+    return 3 if all(v % 1000 == 0 for v in values) else 6
+
+
+def _end_of_time(values: list[int]) -> int:
+    digits = _fraction_digits(values)
+    return 19 + (digits + 1 if digits else 0)
+
+
+def _decimals(values: list[float]) -> int:
+    finite = [abs(v) for v in values if math.isfinite(v) and v]
+    if not finite:
+        return 1
+    whole = max(0, math.floor(math.log10(max(finite))) + 1)
+    limit = min(6, max(2, 6 - whole))
+    for decimals in range(1, limit):
+        if all(round(v, decimals) == v for v in finite):
+            return decimals
+    return limit
+
+
+def _float(value: float, decimals: int) -> str:
+    if not math.isfinite(value):
+        return str(value)
+    size = abs(value)
+    if size >= 1e15 or 0 < size < 0.5 * 10**-decimals:
+        return f"{value:.3g}"
+    return f"{value:.{decimals}f}"
+
+
+def cell_width(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _pad(text: str, width: int, left: bool) -> str:
+    space = " " * (width - cell_width(text))
+    return text + space if left else space + text
+
+
+def _head(columns: Mapping[str, Column], max_rows: int | None) -> tuple[dict[str, Column], int, int]:
+    """The first rows, how many rows there are, and how many of them are hidden."""
+    rows = len(next(iter(columns.values()))) if columns else 0
+    hidden = 0 if max_rows is None else max(0, rows - max_rows)
+    if not hidden:
+        return dict(columns), rows, 0
+    shown = np.arange(rows - hidden, dtype=np.intp)
+    return {name: column.take(shown) for name, column in columns.items()}, rows, hidden
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def text_table(
+    columns: Mapping[str, Column], *, width: int | None = None, color: bool = False, max_rows: int | None = None
+) -> str:
+    """The columns as lines of text, without a line end after the last.
+
+    Columns that do not fit in ``width`` and rows past ``max_rows`` are left out, and the last line says how many.
+    """
+    shown, rows, hidden_rows = _head(columns, max_rows)
+    cells: list[tuple[str, list[str], int, bool]] = []
+    used = 1
+    for name, column in shown.items():
+        body = format_column(column)
+        title = printable(name)
+        wide = max(cell_width(c) for c in [title, *body])
+        needed = used + wide + (len(_GAP) if cells else 0)
+        if width is not None and cells and needed > width:
+            break
+        used = needed
+        cells.append((title, body, wide, column.type in _LEFT))
+
+    def style(text: str, code: str) -> str:
+        return f"{code}{text}{_PLAIN}" if color else text
+
+    lines = []
+    if cells:
+        lines.append(style((" " + _GAP.join(_pad(t, w, left) for t, _, w, left in cells)).rstrip(), _BOLD))
+        lines.append(style(" " + _GAP.join("─" * w for _, _, w, _ in cells), _DIM))
+    for i in range(rows - hidden_rows):
+        line = (" " + _GAP.join(_pad(body[i], w, left) for _, body, w, left in cells)).rstrip()
+        lines.append(line.replace(NULL, style(NULL, _DIM)) if color else line)
+    note = _count(rows, "row")
+    if hidden_rows:
+        lines.append(" ⋮")
+        note += f", {hidden_rows:,} of them not shown"
+    if len(cells) < len(shown):
+        names = ", ".join(printable(n) for n in list(shown)[len(cells) :])
+        note += f"; {_count(len(shown) - len(cells), 'column')} not shown: {names}"
+    lines.append(style(" " + note, _DIM))
+    return "\n".join(lines)
+
+
+def html_table(columns: Mapping[str, Column], *, max_rows: int | None = None) -> str:
+    """The columns as an HTML table, every text escaped."""
+    shown, rows, hidden = _head(columns, max_rows)
+    cells = [(name, format_column(c), "left" if c.type in _LEFT else "right") for name, c in shown.items()]
+    head = "".join(f'<th style="text-align:{align}">{html.escape(name)}</th>' for name, _, align in cells)
+    lines = ["<table>", f"<thead><tr>{head}</tr></thead>", "<tbody>"]
+    for i in range(rows - hidden):
+        row = "".join(f'<td style="text-align:{align}">{html.escape(body[i])}</td>' for _, body, align in cells)
+        lines.append(f"<tr>{row}</tr>")
+    note = _count(rows, "row") + (f", {hidden:,} of them not shown" if hidden else "")
+    lines += ["</tbody>", "</table>", f"<p><small>{note}</small></p>"]
+    return "\n".join(lines)
