@@ -1,0 +1,192 @@
+"""The steps of a graph, one after the other, over all points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tests.reference.aggregates import prepare
+from tests.reference.expressions import evaluate, literal_type, type_of
+from tests.reference.lasting import Scope, cut_at_edges, heartbeat, sessionize, state_duration, window
+from tests.reference.rows import Json, Row, Table, Value
+
+DAY = 86_400_000_000
+LASTING = {"state_duration": state_duration, "heartbeat": heartbeat, "sessionize": sessionize, "window": window}
+NO_PARAMS: Mapping[str, Value] = {}
+
+
+def answer(
+    graph: Json,
+    points: Sequence[Mapping[str, Any]],
+    *,
+    key: str,
+    time: str,
+    since: int,
+    until: int,
+    params: Mapping[str, Value] = NO_PARAMS,
+    duplicates: str = "keep",
+    id: str | None = None,
+    types: Mapping[str, str] | None = None,
+) -> list[dict[str, Value]]:
+    """What a metric says about these points, over ``since <= time < until``.
+
+    Points come in the order of arrival; each maps ``key`` to a string or an integer, ``time`` to microseconds UTC and
+    other columns to values (missing or None: not reported). ``types`` names the columns' types; those it leaves out
+    are taken from the values. The answer's rows are in order; times and durations are integer microseconds.
+    """
+    steps = graph["steps"]
+    table = _points(points, key, time, dict(types or {}))
+    table = replace(table, rows=_without_duplicates(table.rows, duplicates, id))
+    table = replace(table, rows=[row for row in table.rows if row.time < until])
+    for i, step in enumerate(steps[1:], start=1):
+        held: list[str] = []
+        if step["op"] in LASTING:
+            held = _held_columns(step, steps[i + 1 :], key)
+        table = _apply(step, table, Scope(key, since, until, dict(params), held))
+    return [{name: row.values[name] for name in table.types} for row in _visible(table, since)]
+
+
+def _points(points: Sequence[Mapping[str, Any]], key: str, time: str, types: dict[str, str]) -> Table:
+    names = dict.fromkeys([key, time, *types, *(name for point in points for name in point)])
+    found: dict[str, str | None] = {}
+    for name in names:
+        seen = [point[name] for point in points if point.get(name) is not None]
+        found[name] = "time" if name == time else types.get(name) or (literal_type(seen[0]) if seen else None)
+    floats = {name for name in names if found[name] == "float64"}
+    rows = []
+    for seq, point in enumerate(points):
+        values = {name: point.get(name) for name in names}
+        values |= {name: float(value) for name, value in values.items() if name in floats and value is not None}
+        rows.append(Row(point[key], point[time], seq, values))
+    rows.sort(key=lambda row: (row.key, row.time, row.seq))
+    return Table("points", rows, found)
+
+
+def _without_duplicates(rows: list[Row], policy: str, id: str | None) -> list[Row]:
+    """Rows, ordered by (key, time, seq), with what the stream's policy calls a duplicate dropped or merged."""
+    if id is not None:
+        first: dict[Any, Row] = {}
+        for i, row in enumerate(rows):
+            event = row.values[id]
+            first.setdefault((row.key, row.time // DAY, event) if event is not None else i, row)
+        rows = list(first.values())
+    if policy == "exact":
+        seen: dict[Any, Row] = {}
+        for row in rows:
+            seen.setdefault(tuple(row.values.items()), row)
+        rows = list(seen.values())
+    elif policy == "latest":
+        merged: dict[Any, Row] = {}
+        for row in rows:
+            old = merged.get((row.key, row.time))
+            values = (old.values if old else {}) | {n: v for n, v in row.values.items() if v is not None or not old}
+            merged[row.key, row.time] = replace(row, values=values)
+        rows = list(merged.values())
+    return rows
+
+
+def _visible(table: Table, since: int) -> list[Row]:
+    """The rows that may be shown or counted: no points before the range, no time before a first point."""
+    return [row for row in table.rows if not row.ghost and not (table.kind == "points" and row.time < since)]
+
+
+def _apply(step: Json, table: Table, scope: Scope) -> Table:
+    op, params = step["op"], scope.params
+    if op == "filter":
+        kept = evaluate(step["where"], table, params)
+        return replace(table, rows=[row for row, keep in zip(table.rows, kept, strict=True) if keep is True])
+    if op in ("with_columns", "select"):
+        return _columns(step["columns"], table, params, keep=op == "with_columns")
+    if op in LASTING:
+        if table.kind != "points":
+            raise ValueError(f"{op} needs points, not {table.kind}")
+        return LASTING[op](step, table, scope)
+    if op == "group_by":
+        return _group_by(step, table, scope)
+    if op == "sort":
+        rows = _visible(table, scope.since)
+        for entry in reversed(step["by"]):
+            rows = _sorted_by(rows, [entry["column"]], descending=entry.get("descending", False))
+        return Table("plain", rows, table.types)
+    if op == "limit":
+        return Table("plain", _visible(table, scope.since)[: step["n"]], table.types)
+    raise ValueError(f"unknown step {op!r}")
+
+
+def _columns(columns: list[Json], table: Table, params: dict[str, Value], *, keep: bool) -> Table:
+    """New columns, all computed from the old ones, beside them or in their place."""
+    computed = {entry["name"]: evaluate(entry["expr"], table, params) for entry in columns}
+    types = (table.types if keep else {}) | {e["name"]: type_of(e["expr"], table.types) for e in columns}
+    rows = [
+        replace(row, values=(row.values if keep else {}) | {name: values[i] for name, values in computed.items()})
+        for i, row in enumerate(table.rows)
+    ]
+    return Table(table.kind, rows, types)
+
+
+def _group_by(step: Json, table: Table, scope: Scope) -> Table:
+    by, aggs = step.get("by", []), step["aggs"]
+    if table.kind == "intervals":
+        for entry in by:
+            if entry["expr"].get("fn") == "truncate" and entry["expr"]["args"][0].get("fn") == "time":
+                table = cut_at_edges(table, entry["expr"]["every"], entry["expr"].get("zone") or "UTC")
+    group_values = [evaluate(entry["expr"], table, scope.params) for entry in by]
+    aggregates = prepare(aggs, table, scope.params)
+    ghosts_count = any(aggregate.fn == "unknown_time" for aggregate in aggregates)
+    groups: dict[tuple[Value, ...], list[int]] = {} if by else {(): []}
+    for i, row in enumerate(table.rows):
+        if table.kind == "points" and row.time < scope.since:
+            continue
+        if row.ghost and not ghosts_count:
+            continue
+        groups.setdefault(tuple(values[i] for values in group_values), []).append(i)
+    names = [entry["name"] for entry in by]
+    rows = [
+        Row(None, 0, 0, dict(zip(names, group, strict=True)) | {a.name: a.over(members) for a in aggregates})
+        for group, members in groups.items()
+    ]
+    types = {entry["name"]: type_of(entry["expr"], table.types) for entry in by} | {a.name: a.type for a in aggregates}
+    return Table("plain", _sorted_by(rows, names), types)
+
+
+def _sorted_by(rows: list[Row], names: list[str], *, descending: bool = False) -> list[Row]:
+    """Rows by these columns, ties as they were; null is less than everything."""
+
+    def rank(row: Row) -> list[Any]:
+        return [(0,) if row.values[name] is None else (1, row.values[name]) for name in names]
+
+    return sorted(rows, key=rank, reverse=descending)
+
+
+def _held_columns(step: Json, later: list[Json], key: str) -> list[str]:
+    """The stream's columns that later steps refer to, up to the first step that makes new rows or drops columns."""
+    own = {key, "start", "end", "duration"}
+    if step["op"] == "state_duration":
+        own.add(step["name"])
+    elif step["op"] == "heartbeat":
+        own.add("alive")
+    else:
+        own |= {"count", "open_left", "open_right", *(entry["name"] for entry in step.get("aggs", []))}
+    held: dict[str, None] = {}
+    for after in later:
+        held |= dict.fromkeys(name for name in _references(after) if name not in own)
+        if after["op"] in ("group_by", "select"):
+            break
+        own |= {entry["name"] for entry in after.get("columns", [])}
+    return list(held)
+
+
+def _references(part: Any) -> Iterable[str]:
+    """The names of all columns in a step or a part of one."""
+    if isinstance(part, dict):
+        if "col" in part:
+            yield part["col"]
+        elif "column" in part:  # of a sort
+            yield part["column"]
+        elif "lit" not in part:
+            for inner in part.values():
+                yield from _references(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from _references(inner)

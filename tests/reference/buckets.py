@@ -1,0 +1,48 @@
+"""Calendar buckets in a time zone, by datetime arithmetic."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def local(t: int, zone: str) -> datetime:
+    """The wall clock of ``zone`` at ``t`` (microseconds since 1970 UTC)."""
+    return (EPOCH + t * MICROSECOND).astimezone(ZoneInfo(zone))
+
+
+def midnight(day: date, zone: str) -> int:
+    """The first instant of a local day, in microseconds since 1970 UTC."""
+    return (datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)) - EPOCH) // MICROSECOND
+
+
+def month(number: int) -> date:
+    """The first day of the ``number``-th month since January 1970."""
+    return date(1970 + number // 12, number % 12 + 1, 1)
+
+
+def bucket(t: int, every: str, zone: str) -> tuple[int, int]:
+    """Start and end of the bucket of ``t``: ``every`` is a count and s, m, h, d, w, mo or y."""
+    match = re.fullmatch(r"([1-9][0-9]*)(s|m|h|d|w|mo|y)", every)
+    if match is None:
+        raise ValueError(f"not a bucket width: {every!r}")
+    n, unit = int(match[1]), match[2]
+    today = local(t, zone).date()
+    if unit in SECONDS:  # time elapsed since local midnight; the day's last bucket ends with the day
+        width = n * SECONDS[unit] * 1_000_000
+        day_start = midnight(today, zone)
+        start = day_start + (t - day_start) // width * width
+        return start, min(start + width, midnight(today + timedelta(days=1), zone))
+    if unit in ("d", "w"):
+        first = date(1970, 1, 1) if unit == "d" else date(1969, 12, 29)  # a Monday
+        days = n if unit == "d" else 7 * n
+        begin = first + timedelta(days=(today - first).days // days * days)
+        return midnight(begin, zone), midnight(begin + timedelta(days=days), zone)
+    months = n if unit == "mo" else 12 * n
+    number = ((today.year - 1970) * 12 + today.month - 1) // months * months
+    return midnight(month(number), zone), midnight(month(number + months), zone)

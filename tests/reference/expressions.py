@@ -1,0 +1,228 @@
+"""Expressions: evaluated for every row of a table, one value after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.reference.buckets import bucket, local
+from tests.reference.rows import Json, Row, Table, Value
+
+
+class IntegerOverflowError(Exception):
+    """An integer result beyond 64 bits; the engine must report an error too."""
+
+
+def checked(value: Any) -> Any:
+    """The value, unless it is an integer that needs more than 64 bits."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise IntegerOverflowError(f"{value} does not fit in 64 bits")
+    return value
+
+
+# --- types: needed to know where an integer becomes a float ------------------------------------------------------
+
+
+def literal_type(value: Value) -> str | None:
+    """The type of a Python value; None for null."""
+    names: dict[type, str] = {bool: "bool", int: "int64", float: "float64", str: "string"}
+    return None if value is None else names[type(value)]
+
+
+def common_type(types: list[str | None]) -> str | None:
+    """The type that values of all these types are brought to; None when all are untyped nulls."""
+    found = {t for t in types if t is not None}
+    if found == {"int64", "float64"}:
+        return "float64"
+    if len(found) > 1:
+        raise TypeError(f"no common type of {sorted(found)}")
+    return found.pop() if found else None
+
+
+PREDICATES = {
+    "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "is_in", "between",
+    "is_null", "is_not_null", "starts_with", "contains", "changed",
+}  # fmt: skip
+
+
+def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
+    """The type of an expression over columns of these types."""
+    if "col" in expr:
+        return types[expr["col"]]
+    if "lit" in expr:
+        return expr.get("type") or literal_type(expr["lit"])
+    if "param" in expr:
+        return expr.get("type") or literal_type(expr.get("default"))
+    fn, args = expr["fn"], [type_of(arg, types) for arg in expr.get("args", [])]
+    if fn in PREDICATES:
+        return "bool"
+    if fn in ("time", "truncate"):
+        return "time"
+    if fn in ("hour", "weekday"):
+        return "int64"
+    if fn == "div":
+        return "float64"
+    if fn in ("neg", "abs", "last", "previous"):
+        return args[0]
+    if fn == "when":
+        return common_type(args[1:])
+    if fn == "sub" and args == ["time", "time"]:
+        return "duration"
+    if fn in ("add", "sub") and "time" in args:
+        return "time"
+    if fn == "mul" and set(args) == {"duration", "int64"}:
+        return "duration"
+    return common_type(args)  # add, sub, mul, floordiv, mod, fill_null
+
+
+# --- functions of the values of one row --------------------------------------------------------------------------
+
+
+def kleene_and(a: Value, b: Value) -> Value:
+    """False if either is false, else null if either is null."""
+    if a is False or b is False:
+        return False
+    return None if a is None or b is None else True
+
+
+def kleene_not(a: Value) -> Value:
+    """Null stays null."""
+    return None if a is None else not a
+
+
+def strict(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function made null when any argument is null."""
+    return lambda *args: None if None in args else function(*args)
+
+
+ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "add": strict(lambda a, b: checked(a + b)),
+    "sub": strict(lambda a, b: checked(a - b)),
+    "mul": strict(lambda a, b: checked(a * b)),
+    "div": strict(lambda a, b: None if b == 0 else a / b),
+    "floordiv": strict(lambda a, b: None if b == 0 else checked(a // b)),
+    "mod": strict(lambda a, b: None if b == 0 else a % b),
+}
+COMPARISONS: dict[str, Callable[..., Any]] = {
+    "eq": strict(lambda a, b: a == b),
+    "ne": strict(lambda a, b: a != b),
+    "lt": strict(lambda a, b: a < b),
+    "le": strict(lambda a, b: a <= b),
+    "gt": strict(lambda a, b: a > b),
+    "ge": strict(lambda a, b: a >= b),
+    "between": lambda x, low, high: kleene_and(COMPARISONS["le"](low, x), COMPARISONS["le"](x, high)),
+}
+OTHERS: dict[str, Callable[..., Any]] = {
+    "neg": strict(lambda a: checked(-a)),
+    "abs": strict(lambda a: checked(abs(a))),
+    "and": kleene_and,
+    "or": lambda a, b: kleene_not(kleene_and(kleene_not(a), kleene_not(b))),
+    "not": kleene_not,
+    "is_null": lambda a: a is None,
+    "is_not_null": lambda a: a is not None,
+    "when": lambda condition, then, otherwise: then if condition is True else otherwise,
+    "fill_null": lambda a, b: b if a is None else a,
+}
+# With an integer and a float among the arguments these first make all of them floats.
+MIXING = {*ARITHMETIC, *COMPARISONS} - {"div"}
+
+
+def with_options(expr: Json) -> Callable[..., Any]:
+    """A function of one value that also takes options: membership, parts of a string, parts of a time."""
+    fn = expr["fn"]
+    if fn == "is_in":
+        values = [v["lit"] if isinstance(v, dict) else v for v in expr["values"]]
+        return strict(lambda a: any(a == v for v in values))
+    if fn == "starts_with":
+        return strict(lambda a: a.startswith(expr["prefix"]))
+    if fn == "contains":
+        return strict(lambda a: expr["text"] in a)
+    zone = expr.get("zone") or "UTC"
+    if fn == "truncate":
+        return strict(lambda t: bucket(t, expr["every"], zone)[0])
+    if fn == "hour":
+        return strict(lambda t: local(t, zone).hour)
+    if fn == "weekday":
+        return strict(lambda t: local(t, zone).weekday())
+    raise ValueError(f"unknown function {fn!r}")
+
+
+# --- functions of the rows of one key ----------------------------------------------------------------------------
+
+
+def last(values: list[Value], rows: list[Row], hold: int | None) -> list[Value]:
+    """The last value reported by this key up to and including each row, unless that is longer ago than hold."""
+    seen: dict[Any, tuple[int, Value]] = {}
+    result = []
+    for row, value in zip(rows, values, strict=True):
+        if value is not None:
+            seen[row.key] = (row.time, value)
+        when, held = seen.get(row.key, (row.time, None))
+        result.append(held if hold is None or row.time - when <= hold else None)
+    return result
+
+
+def previous(values: list[Value], rows: list[Row]) -> list[Value]:
+    """The value, null or not, in the row before of the same key."""
+    before: dict[Any, Value] = {}
+    result = []
+    for row, value in zip(rows, values, strict=True):
+        result.append(before.get(row.key))
+        before[row.key] = value
+    return result
+
+
+def changed(values: list[Value], rows: list[Row]) -> list[Value]:
+    """Whether a value is reported that differs from the one this key reported before; the first one has not changed."""
+    reported: dict[Any, Value] = {}
+    result: list[Value] = []
+    for row, value in zip(rows, values, strict=True):
+        result.append(value is not None and row.key in reported and value != reported[row.key])
+        if value is not None:
+            reported[row.key] = value
+    return result
+
+
+# --- evaluation --------------------------------------------------------------------------------------------------
+
+
+def evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Value]:
+    """The expression's value in every row of the table."""
+    kind = type_of(expr, table.types)
+    values = _evaluate(expr, table, params)
+    return to_float(values) if kind == "float64" else values
+
+
+def to_float(values: list[Any]) -> list[Any]:
+    """Integers become floats, null stays null."""
+    return [None if v is None else float(v) for v in values]
+
+
+def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
+    rows = table.rows
+    if "col" in expr:
+        return [row.values[expr["col"]] for row in rows]
+    if "lit" in expr:
+        return [expr["lit"]] * len(rows)
+    if "param" in expr:
+        name = expr["param"]
+        value = params[name] if name in params else expr.get("default")
+        if value is None:
+            raise ValueError(f"parameter {name!r} has no value")
+        return [value] * len(rows)
+    fn = expr["fn"]
+    if fn == "time":
+        if table.kind == "plain":
+            raise ValueError("a group has no time")
+        return [row.time for row in rows]
+    args = [evaluate(arg, table, params) for arg in expr["args"]]
+    if fn in ("last", "previous", "changed"):
+        if table.kind != "points":
+            raise ValueError(f"{fn} needs points in their order")
+        if fn == "last":
+            return last(args[0], rows, expr.get("hold"))
+        return previous(args[0], rows) if fn == "previous" else changed(args[0], rows)
+    if fn in MIXING and "float64" in [type_of(arg, table.types) for arg in expr["args"]]:
+        args = [to_float(values) for values in args]
+    function = ARITHMETIC.get(fn) or COMPARISONS.get(fn) or OTHERS.get(fn) or with_options(expr)
+    return [function(*values) for values in zip(*args, strict=True)]

@@ -1,0 +1,202 @@
+"""Rows that last: intervals of a state or of life, sessions, windows; and the columns that they hold."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from tests.reference.aggregates import Aggregate, prepare
+from tests.reference.buckets import bucket
+from tests.reference.expressions import evaluate, type_of
+from tests.reference.rows import Json, Row, Table, Value
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a step needs to know besides its rows: the key's name, the range, parameters, the columns to hold."""
+
+    key: str
+    since: int
+    until: int
+    params: dict[str, Value]
+    held: list[str]
+
+
+def last_reported(values: list[Value]) -> list[Value]:
+    """Each value, or where it is null the one before it that is not."""
+    result: list[Value] = []
+    for value in values:
+        result.append(result[-1] if value is None and result else value)
+    return result
+
+
+# --- intervals ---------------------------------------------------------------------------------------------------
+
+
+def state_duration(step: Json, table: Table, scope: Scope) -> Table:
+    """Each reported state holds until the next report of one, at most ``hold``."""
+    kind = type_of(step["state"], table.types)
+    states = dict(zip(map(id, table.rows), evaluate(step["state"], table, scope.params), strict=True))
+    hold = step.get("hold")
+
+    def make(points: list[Row]) -> tuple[list[int], Callable[[int], Value]]:
+        reports = [(point.time, states[id(point)]) for point in points if states[id(point)] is not None]
+        times = [time for time, _ in reports]
+
+        def state_at(t: int) -> Value:
+            i = bisect_right(times, t) - 1  # of reports at one time the last one
+            if i < 0 or (hold is not None and t >= times[i] + hold):
+                return None
+            return reports[i][1]
+
+        return times + [time + hold for time in times if hold is not None], state_at
+
+    return _intervals(step["name"], kind, make, table, scope)
+
+
+def heartbeat(step: Json, table: Table, scope: Scope) -> Table:
+    """Alive from each point for ``timeout``; not alive otherwise."""
+    timeout = step["timeout"]
+
+    def make(points: list[Row]) -> tuple[list[int], Callable[[int], Value]]:
+        times = [point.time for point in points]
+
+        def alive_at(t: int) -> Value:
+            i = bisect_right(times, t) - 1
+            return i >= 0 and t < times[i] + timeout
+
+        return times + [time + timeout for time in times], alive_at
+
+    return _intervals("alive", "bool", make, table, scope)
+
+
+def _intervals(
+    name: str,
+    kind: str | None,
+    make: Callable[[list[Row]], tuple[list[int], Callable[[int], Value]]],
+    table: Table,
+    scope: Scope,
+) -> Table:
+    """Cut the range wherever anything may change, look at each piece's start, and join pieces that are alike."""
+    rows = []
+    for points in table.by_key():
+        times = [point.time for point in points]
+        held = {column: last_reported([point.values[column] for point in points]) for column in scope.held}
+        edges, state_at = make(points)
+        inside = {t for t in (*times, *edges) if scope.since < t < scope.until}
+        cuts = sorted({scope.since, *inside, scope.until})
+        pieces: list[Row] = []
+        for start, end in pairwise(cuts):
+            i = bisect_right(times, start) - 1
+            ghost = i < 0
+            values = {name: None if ghost else state_at(start)}
+            values |= {column: None if ghost else held[column][i] for column in scope.held}
+            known = values[name] is not None
+            if pieces and pieces[-1].values == values and pieces[-1].ghost == ghost:
+                pieces[-1] = replace(pieces[-1], end=end)
+            else:
+                pieces.append(Row(points[0].key, start, 0, values, end, known, ghost))
+        rows += [_with_extent(piece, scope.key) for piece in pieces]
+    return Table("intervals", rows, _extent_types(table, scope) | {name: kind} | _held_types(table, scope))
+
+
+def _with_extent(row: Row, key: str) -> Row:
+    extent: dict[str, Value] = {key: row.key, "start": row.time, "end": row.end, "duration": row.length}
+    return replace(row, values=extent | row.values)
+
+
+def _extent_types(table: Table, scope: Scope) -> dict[str, str | None]:
+    return {scope.key: table.types[scope.key], "start": "time", "end": "time", "duration": "duration"}
+
+
+def _held_types(table: Table, scope: Scope) -> dict[str, str | None]:
+    return {column: table.types[column] for column in scope.held}
+
+
+def cut_at_edges(table: Table, every: str, zone: str) -> Table:
+    """Intervals cut where a calendar bucket ends."""
+    rows = []
+    for row in table.rows:
+        start = row.time
+        while start < row.end:
+            end = min(row.end, bucket(start, every, zone)[1])
+            extent: dict[str, Value] = {"start": start, "end": end, "duration": end - start}
+            values = row.values | {name: value for name, value in extent.items() if name in row.values}
+            rows.append(replace(row, time=start, end=end, values=values))
+            start = end
+    return replace(table, rows=rows)
+
+
+# --- sessions and windows ----------------------------------------------------------------------------------------
+
+
+def sessionize(step: Json, table: Table, scope: Scope) -> Table:
+    """Events of the range in one session while no step is longer than ``gap``."""
+    gap, longest = step["gap"], step.get("max_length")
+
+    def parts(events: list[Row], before: list[Row]) -> Iterator[tuple[int, int, list[Row], dict[str, Value]]]:
+        runs: list[list[Row]] = []
+        for event in events:
+            if runs and event.time - runs[-1][-1].time <= gap:
+                runs[-1].append(event)
+            else:
+                runs.append([event])
+        sessions: list[list[Row]] = []
+        for run in runs:
+            by_piece: dict[int, list[Row]] = {}
+            for event in run:
+                piece = 0 if longest is None else (event.time - run[0].time) // longest
+                by_piece.setdefault(piece, []).append(event)
+            sessions += by_piece.values()
+        for session in sessions:
+            first, final = session[0].time, session[-1].time
+            reached = bool(before) and first - before[-1].time <= gap
+            flags: dict[str, Value] = {
+                "open_left": session is sessions[0] and reached,
+                "open_right": session is sessions[-1] and scope.until - final <= gap,
+            }
+            yield first, final, session, flags
+
+    return _summaries(step, parts, {"open_left": "bool", "open_right": "bool"}, table, scope)
+
+
+def window(step: Json, table: Table, scope: Scope) -> Table:
+    """Events of the range by calendar bucket; a bucket without an event makes no row."""
+
+    def parts(events: list[Row], before: list[Row]) -> Iterator[tuple[int, int, list[Row], dict[str, Value]]]:
+        by_bucket: dict[tuple[int, int], list[Row]] = {}
+        for event in events:
+            by_bucket.setdefault(bucket(event.time, step["every"], step.get("zone") or "UTC"), []).append(event)
+        for (start, end), inside in sorted(by_bucket.items()):
+            yield start, end, inside, {}
+
+    return _summaries(step, parts, {}, table, scope)
+
+
+def _summaries(
+    step: Json,
+    parts: Callable[[list[Row], list[Row]], Iterator[tuple[int, int, list[Row], dict[str, Value]]]],
+    flag_types: dict[str, str | None],
+    table: Table,
+    scope: Scope,
+) -> Table:
+    aggregates: list[Aggregate] = prepare(step.get("aggs", []), table, scope.params)
+    index = {id(row): i for i, row in enumerate(table.rows)}
+    rows: list[Row] = []
+    for points in table.by_key():
+        held = {
+            column: dict(zip(map(id, points), last_reported([p.values[column] for p in points]), strict=True))
+            for column in scope.held
+        }
+        before = [point for point in points if point.time < scope.since]
+        events = [point for point in points if scope.since <= point.time < scope.until]
+        for start, end, members, flags in parts(events, before):
+            values: dict[str, Value] = {"count": len(members)}
+            values |= {a.name: a.over([index[id(member)] for member in members]) for a in aggregates}
+            values |= flags
+            values |= {column: held[column][id(members[0])] for column in scope.held}
+            rows.append(_with_extent(Row(points[0].key, start, len(rows), values, end), scope.key))
+    types = _extent_types(table, scope) | {"count": "int64"} | {a.name: a.type for a in aggregates}
+    return Table("sessions", rows, types | flag_types | _held_types(table, scope))
