@@ -202,10 +202,10 @@ ROW_GRAPHS: dict[str, Json] = {
     ),
     "membership": graph(
         select(
-            status=fn("is_in", STATUS, values=["up", "degraded", "never seen"]),
-            n=fn("is_in", N, values=[1, 3]),
-            temp=fn("is_in", TEMP, values=[0.1, 30.0]),
-            nothing=fn("is_in", FIRMWARE, values=[]),
+            status=fn("is_in", STATUS, values=["up", "degraded", "never seen"], type="string"),
+            n=fn("is_in", N, values=[1, 3], type="int64"),
+            temp=fn("is_in", TEMP, values=[0.1, 30.0], type="float64"),
+            nothing=fn("is_in", FIRMWARE, values=[], type="string"),
         )
     ),
     "nulls": graph(
@@ -230,7 +230,7 @@ ROW_GRAPHS: dict[str, Json] = {
         select(
             level=fn("when", fn("gt", TEMP, lit(25.0)), lit("hot"), lit("cold")),
             mixed=fn("when", OK, N, lit(0.5)),
-            chain=fn("when", UP, N, fn("when", OK, lit(-1), lit(None, "int64"))),
+            chain=fn("when", UP, N, fn("when", OK, lit(-1), {"lit": None, "type": "null"})),
             word=fn("when", OK, STATUS, FIRMWARE),
         )
     ),
@@ -430,6 +430,26 @@ LASTING_GRAPHS: dict[str, Json] = {
     ),
     "heartbeat_by_10_minutes": graph(
         beats(), group(named(t=truncate("10m")), alive=agg("duration", ALIVE), known=agg("known_time")), limit(50)
+    ),
+    "state_day_column_not_cut": graph(
+        states(STATUS),
+        extend(day=truncate("1d")),
+        group(named(day=col("day"), status=STATUS), rows=ROWS, time=agg("duration"), longest=agg("max", DURATION)),
+    ),
+    "changes_of_state": graph(
+        states(STATUS, hold=None),
+        where(fn("is_not_null", STATUS)),
+        group(
+            BY_DEVICE,
+            failures=agg("count", where=fn("and", fn("changed", STATUS), fn("eq", STATUS, lit("down")))),
+            after_up=agg("duration", fn("eq", fn("previous", STATUS), lit("up"))),
+        ),
+    ),
+    "sessions_of_outages": graph(
+        beats(),
+        where(fn("not", ALIVE)),
+        sessions(gap=HOUR, longest=agg("max", DURATION)),
+        group(BY_DEVICE, spells=ROWS, outages=agg("sum", col("count")), longest=agg("max", col("longest"))),
     ),
     "heartbeat_after_filter": graph(
         where(UP),

@@ -43,7 +43,7 @@ def answer(
         held: list[str] = []
         if step["op"] in LASTING:
             held = _held_columns(step, steps[i + 1 :], key)
-        table = _apply(step, table, Scope(key, since, until, dict(params), held))
+        table = _apply(step, table, Scope(key, time, since, until, dict(params), held))
     return [{name: row.values[name] for name in table.types} for row in _visible(table, since)]
 
 
@@ -96,12 +96,14 @@ def _apply(step: Json, table: Table, scope: Scope) -> Table:
     if op == "filter":
         kept = evaluate(step["where"], table, params)
         return replace(table, rows=[row for row, keep in zip(table.rows, kept, strict=True) if keep is True])
-    if op in ("with_columns", "select"):
-        return _columns(step["columns"], table, params, keep=op == "with_columns")
+    if op == "with_columns":
+        return _columns(step["columns"], table, params, keep=list(table.types))
+    if op == "select":
+        return _columns(step["columns"], table, params, keep=_always_kept(step["columns"], table, scope))
     if op in LASTING:
-        if table.kind != "points":
-            raise ValueError(f"{op} needs points, not {table.kind}")
-        return LASTING[op](step, table, scope)
+        if table.kind == "plain":
+            raise ValueError(f"{op} needs the rows of a key in their order")
+        return LASTING[op](step, replace(table, rows=[row for row in table.rows if not row.ghost]), scope)
     if op == "group_by":
         return _group_by(step, table, scope)
     if op == "sort":
@@ -114,23 +116,32 @@ def _apply(step: Json, table: Table, scope: Scope) -> Table:
     raise ValueError(f"unknown step {op!r}")
 
 
-def _columns(columns: list[Json], table: Table, params: dict[str, Value], *, keep: bool) -> Table:
-    """New columns, all computed from the old ones, beside them or in their place."""
+def _always_kept(columns: list[Json], table: Table, scope: Scope) -> list[str]:
+    """What ``select`` keeps unasked of rows that have it: the key, and the time unless a column is the time."""
+    if table.kind == "plain":
+        return []
+    time = scope.time if table.kind == "points" else "start"
+    asked = any(entry["expr"] in ({"col": time}, {"fn": "time", "args": []}) for entry in columns)
+    return [scope.key] if asked else [scope.key, time]
+
+
+def _columns(columns: list[Json], table: Table, params: dict[str, Value], *, keep: list[str]) -> Table:
+    """New columns, all computed from the old ones, beside those to keep or in their place."""
     computed = {entry["name"]: evaluate(entry["expr"], table, params) for entry in columns}
-    types = (table.types if keep else {}) | {e["name"]: type_of(e["expr"], table.types) for e in columns}
-    rows = [
-        replace(row, values=(row.values if keep else {}) | {name: values[i] for name, values in computed.items()})
-        for i, row in enumerate(table.rows)
-    ]
+    types = {name: table.types[name] for name in keep}
+    types |= {entry["name"]: type_of(entry["expr"], table.types) for entry in columns}
+    rows = []
+    for i, row in enumerate(table.rows):
+        values = {name: row.values[name] for name in keep}
+        rows.append(replace(row, values=values | {name: column[i] for name, column in computed.items()}))
     return Table(table.kind, rows, types)
 
 
 def _group_by(step: Json, table: Table, scope: Scope) -> Table:
     by, aggs = step.get("by", []), step["aggs"]
     if table.kind == "intervals":
-        for entry in by:
-            if entry["expr"].get("fn") == "truncate" and entry["expr"]["args"][0].get("fn") == "time":
-                table = cut_at_edges(table, entry["expr"]["every"], entry["expr"].get("zone") or "UTC")
+        for every, zone in _buckets_of_time([entry["expr"] for entry in by]):
+            table = cut_at_edges(table, every, zone)
     group_values = [evaluate(entry["expr"], table, scope.params) for entry in by]
     aggregates = prepare(aggs, table, scope.params)
     ghosts_count = any(aggregate.fn == "unknown_time" for aggregate in aggregates)
@@ -161,20 +172,33 @@ def _sorted_by(rows: list[Row], names: list[str], *, descending: bool = False) -
 
 def _held_columns(step: Json, later: list[Json], key: str) -> list[str]:
     """The stream's columns that later steps refer to, up to the first step that makes new rows or drops columns."""
-    own = {key, "start", "end", "duration"}
-    if step["op"] == "state_duration":
-        own.add(step["name"])
-    elif step["op"] == "heartbeat":
-        own.add("alive")
-    else:
-        own |= {"count", "open_left", "open_right", *(entry["name"] for entry in step.get("aggs", []))}
+    own = _own_columns(step, key)
     held: dict[str, None] = {}
     for after in later:
         held |= dict.fromkeys(name for name in _references(after) if name not in own)
         if after["op"] in ("group_by", "select"):
             break
-        own |= {entry["name"] for entry in after.get("columns", [])}
+        own |= _own_columns(after, key) if after["op"] in LASTING else {c["name"] for c in after.get("columns", [])}
     return list(held)
+
+
+def _own_columns(step: Json, key: str) -> set[str]:
+    """The columns that a step which makes rows that last gives them."""
+    own = {key, "start", "end", "duration"}
+    if step["op"] == "state_duration":
+        return own | {step["name"]}
+    if step["op"] == "heartbeat":
+        return own | {"alive"}
+    flags = {"open_left", "open_right"} if step["op"] == "sessionize" else set()
+    return own | flags | {"count", *(entry["name"] for entry in step.get("aggs", []))}
+
+
+def _buckets_of_time(exprs: list[Json]) -> Iterable[tuple[str, str]]:
+    """The widths and zones of all truncate(time()) in the expressions."""
+    for expr in exprs:
+        if expr.get("fn") == "truncate" and expr["args"][0].get("fn") == "time":
+            yield expr["every"], expr.get("zone") or "UTC"
+        yield from _buckets_of_time(expr.get("args", []))
 
 
 def _references(part: Any) -> Iterable[str]:

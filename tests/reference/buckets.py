@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+ONE_DAY = timedelta(days=1)
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -26,6 +28,23 @@ def month(number: int) -> date:
     return date(1970 + number // 12, number % 12 + 1, 1)
 
 
+@cache
+def day_edges(day: date, width: timedelta, zone: str) -> list[int]:
+    """When a local day's buckets start: at its first instant, and whenever the clock shows a multiple of the width.
+
+    A wall time that the clock skips is no edge, one that it shows twice is two.
+    """
+    edges = {midnight(day, zone)}
+    wall = datetime(day.year, day.month, day.day)
+    while wall.date() == day:
+        for fold in (0, 1):
+            t = (wall.replace(tzinfo=ZoneInfo(zone), fold=fold) - EPOCH) // MICROSECOND
+            if local(t, zone).replace(tzinfo=None, fold=0) == wall:
+                edges.add(t)
+        wall += width
+    return sorted(edges)
+
+
 def bucket(t: int, every: str, zone: str) -> tuple[int, int]:
     """Start and end of the bucket of ``t``: ``every`` is a count and s, m, h, d, w, mo or y."""
     match = re.fullmatch(r"([1-9][0-9]*)(s|m|h|d|w|mo|y)", every)
@@ -33,16 +52,15 @@ def bucket(t: int, every: str, zone: str) -> tuple[int, int]:
         raise ValueError(f"not a bucket width: {every!r}")
     n, unit = int(match[1]), match[2]
     today = local(t, zone).date()
-    if unit in SECONDS:  # time elapsed since local midnight; the day's last bucket ends with the day
-        width = n * SECONDS[unit] * 1_000_000
-        day_start = midnight(today, zone)
-        start = day_start + (t - day_start) // width * width
-        return start, min(start + width, midnight(today + timedelta(days=1), zone))
+    if unit in SECONDS:
+        edges = day_edges(today, timedelta(seconds=n * SECONDS[unit]), zone)
+        later = [edge for edge in edges if edge > t]
+        return max(edge for edge in edges if edge <= t), later[0] if later else midnight(today + ONE_DAY, zone)
     if unit in ("d", "w"):
         first = date(1970, 1, 1) if unit == "d" else date(1969, 12, 29)  # a Monday
         days = n if unit == "d" else 7 * n
-        begin = first + timedelta(days=(today - first).days // days * days)
-        return midnight(begin, zone), midnight(begin + timedelta(days=days), zone)
+        begin = first + (today - first).days // days * days * ONE_DAY
+        return midnight(begin, zone), midnight(begin + days * ONE_DAY, zone)
     months = n if unit == "mo" else 12 * n
     number = ((today.year - 1970) * 12 + today.month - 1) // months * months
     return midnight(month(number), zone), midnight(month(number + months), zone)

@@ -34,6 +34,8 @@ def common_type(types: list[str | None]) -> str | None:
     found = {t for t in types if t is not None}
     if found == {"int64", "float64"}:
         return "float64"
+    if found == {"int64", "duration"}:
+        return "duration"
     if len(found) > 1:
         raise TypeError(f"no common type of {sorted(found)}")
     return found.pop() if found else None
@@ -50,7 +52,7 @@ def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
     if "col" in expr:
         return types[expr["col"]]
     if "lit" in expr:
-        return expr.get("type") or literal_type(expr["lit"])
+        return None if expr["lit"] is None else expr.get("type") or literal_type(expr["lit"])
     if "param" in expr:
         return expr.get("type") or literal_type(expr.get("default"))
     fn, args = expr["fn"], [type_of(arg, types) for arg in expr.get("args", [])]
@@ -70,8 +72,10 @@ def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
         return "duration"
     if fn in ("add", "sub") and "time" in args:
         return "time"
-    if fn == "mul" and set(args) == {"duration", "int64"}:
-        return "duration"
+    if fn in ("mul", "floordiv") and "float64" in args:
+        return "float64"
+    if fn == "floordiv" and "duration" in args:
+        return "int64" if args[1] == "duration" else "duration"
     return common_type(args)  # add, sub, mul, floordiv, mod, fill_null
 
 
@@ -153,9 +157,9 @@ def with_options(expr: Json) -> Callable[..., Any]:
 def last(values: list[Value], rows: list[Row], hold: int | None) -> list[Value]:
     """The last value reported by this key up to and including each row, unless that is longer ago than hold."""
     seen: dict[Any, tuple[int, Value]] = {}
-    result = []
+    result: list[Value] = []
     for row, value in zip(rows, values, strict=True):
-        if value is not None:
+        if value is not None and not row.ghost:
             seen[row.key] = (row.time, value)
         when, held = seen.get(row.key, (row.time, None))
         result.append(held if hold is None or row.time - when <= hold else None)
@@ -165,10 +169,11 @@ def last(values: list[Value], rows: list[Row], hold: int | None) -> list[Value]:
 def previous(values: list[Value], rows: list[Row]) -> list[Value]:
     """The value, null or not, in the row before of the same key."""
     before: dict[Any, Value] = {}
-    result = []
+    result: list[Value] = []
     for row, value in zip(rows, values, strict=True):
         result.append(before.get(row.key))
-        before[row.key] = value
+        if not row.ghost:
+            before[row.key] = value
     return result
 
 
@@ -178,7 +183,7 @@ def changed(values: list[Value], rows: list[Row]) -> list[Value]:
     result: list[Value] = []
     for row, value in zip(rows, values, strict=True):
         result.append(value is not None and row.key in reported and value != reported[row.key])
-        if value is not None:
+        if value is not None and not row.ghost:
             reported[row.key] = value
     return result
 
@@ -217,8 +222,8 @@ def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
         return [row.time for row in rows]
     args = [evaluate(arg, table, params) for arg in expr["args"]]
     if fn in ("last", "previous", "changed"):
-        if table.kind != "points":
-            raise ValueError(f"{fn} needs points in their order")
+        if table.kind == "plain":
+            raise ValueError(f"{fn} needs the rows of a key in their order")
         if fn == "last":
             return last(args[0], rows, expr.get("hold"))
         return previous(args[0], rows) if fn == "previous" else changed(args[0], rows)

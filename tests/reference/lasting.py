@@ -15,9 +15,10 @@ from tests.reference.rows import Json, Row, Table, Value
 
 @dataclass(frozen=True)
 class Scope:
-    """What a step needs to know besides its rows: the key's name, the range, parameters, the columns to hold."""
+    """What a step needs besides its rows: the names of key and time, the range, parameters, columns to hold."""
 
     key: str
+    time: str
     since: int
     until: int
     params: dict[str, Value]
