@@ -7,6 +7,8 @@ removes the very check that looks for it.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,3 +71,30 @@ def floor_mod(a: int, b: int) -> int:
     if b == -1:
         return np.int64(0)
     return a % b
+
+
+@inline
+def float_mod(a: float, b: float) -> float:
+    """``a % b`` as CPython defines it: the sign of ``b``, exact; ``b`` is not 0."""
+    m = math.fmod(a, b)
+    if m != 0.0:
+        if (b < 0.0) != (m < 0.0):
+            m += b
+    else:
+        m = math.copysign(0.0, b)
+    return m
+
+
+@inline
+def float_floor_div(a: float, b: float) -> float:
+    """``a // b`` as CPython defines it, consistent with ``float_mod``; ``b`` is not 0."""
+    m = math.fmod(a, b)
+    q = (a - m) / b
+    if m != 0.0 and (b < 0.0) != (m < 0.0):
+        q -= 1.0
+    if q == 0.0:
+        return math.copysign(0.0, a / b)
+    whole = math.floor(q)
+    if q - whole > 0.5:
+        whole += 1.0
+    return np.float64(whole)

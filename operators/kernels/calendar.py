@@ -11,11 +11,9 @@ DAY = 86_400_000_000
 
 
 @inline
-def bucket_of(t: int, edges: NDArray[np.int64], hint: int) -> int:
-    """The index i with ``edges[i] <= t < edges[i + 1]``, clamped to the table; ``hint`` is tried first."""
+def bucket_of(t: int, edges: NDArray[np.int64]) -> int:
+    """The index i with ``edges[i] <= t < edges[i + 1]``, clamped to the table."""
     n = edges.shape[0] - 1
-    if hint < n and edges[hint] <= t and t < edges[hint + 1]:
-        return hint
     lo = np.int64(0)
     hi = np.int64(n)
     while lo < hi:
@@ -52,3 +50,19 @@ def weekday_of(local: int) -> int:
     """Day of the week, Monday = 0; 1970-01-01 was a Thursday."""
     d = local // DAY + 3
     return d - (d // 7) * 7
+
+
+@inline
+def bucket_start(t: int, edges: NDArray[np.int64], width: int, origin: int) -> int:
+    """The start of the bucket of ``t``: by ``edges`` if there are any, else every ``width`` from ``origin`` on."""
+    if edges.shape[0] == 0:
+        return (t - origin) // width * width + origin
+    return edges[bucket_of(t, edges)]
+
+
+@inline
+def bucket_end(t: int, edges: NDArray[np.int64], width: int, origin: int) -> int:
+    """The end (exclusive) of the bucket of ``t``."""
+    if edges.shape[0] == 0:
+        return (t - origin) // width * width + origin + width
+    return edges[bucket_of(t, edges) + 1]

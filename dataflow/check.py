@@ -1,0 +1,509 @@
+"""Validation: a graph against a stream's columns, step by step, into a plan."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+
+from dataflow import graph as g
+from dataflow.calendars import zone_named
+from dataflow.durations import parse_duration
+from dataflow.expr import Expr
+from dataflow.functions import FUNCTIONS, OF_INTERVALS, STATEFUL, common
+from dataflow.plan import (
+    BoundAgg, Fix, Group, Keep, Plan, RowOp, Rows, Segments, SortBy, Stage, States, TableStep, Take,
+)  # fmt: skip
+from dataflow.typed import Typed, column
+from operators.aggregates import REGISTRY
+from operators.errors import DataflowError
+from operators.types import Type
+
+KNOWN, END = "$known", "$end"
+"""Hidden columns of interval rows: the known flag (int64) and the end (time)."""
+
+
+class GraphError(DataflowError):
+    """A graph that makes no sense for its stream; the message names the step."""
+
+
+@dataclass(frozen=True)
+class StreamColumns:
+    """What a stream looks like to a graph: its key, its event time and its typed columns."""
+
+    key: str
+    key_type: Type
+    time: str
+    columns: Mapping[str, Type]
+
+
+@dataclass
+class _Shape:
+    """The rows between two steps: what kind they are, and what each visible column is computed from."""
+
+    kind: str  # points, intervals, sessions, windows, table
+    env: dict[str, Typed]
+    inputs: dict[str, Type]
+    ops: list[RowOp] = field(default_factory=list)
+
+
+class _Binder:
+    def __init__(self, steps: Sequence[g.Step], stream: StreamColumns, params: Mapping[str, object]) -> None:
+        self.steps = steps
+        self.stream = stream
+        self.params = dict(params)
+        self.used_params: set[str] = set()
+        self.sites = itertools.count()
+        self.where = ""
+
+    # ---- expressions
+
+    def fail(self, text: str) -> GraphError:
+        return GraphError(f"{self.where}: {text}")
+
+    def lookup(self, name: str, shape: _Shape) -> Typed:
+        if name in shape.env:
+            return shape.env[name]
+        near = difflib.get_close_matches(name, shape.env, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise self.fail(f"there is no column {name!r}; {hint}There are: {', '.join(sorted(shape.env))}")
+
+    def typed(self, e: Expr, shape: _Shape) -> Typed:
+        """``e`` with types, in terms of the stage's inputs."""
+        if e.fn == "col":
+            return self.lookup(str(e.option("name")), shape)
+        if e.fn == "lit":
+            return self.literal(str(e.option("type")), e.option("value"))
+        if e.fn == "param":
+            return self.parameter(e)
+        if e.fn == "time":
+            if shape.kind == "table":
+                raise self.fail("time() has no meaning after group_by; use the column that holds the time bucket")
+            return Typed("time", Type.TIME)
+        args = [self.typed(a, shape) for a in e.args]
+        if e.fn == "is_in":
+            return self.membership(e, args[0])
+        if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", "add", "sub"):
+            args = self.coerced(args)
+        if e.fn == "when":
+            args = [args[0], *self.coerced(args[1:])]
+        spec = FUNCTIONS[e.fn]
+        result = spec.rule([a.type for a in args])
+        if not isinstance(result, Type):
+            if result == "only null":
+                raise self.fail(f"{e.fn} of nothing but null has no type")
+            raise self.fail(f"{e.fn} cannot take {result}")
+        if e.fn in ("lt", "le", "gt", "ge", "between") and Type.STRING in {a.type for a in args}:
+            if args[0].type is not Type.STRING or any(a.fn != "lit" for a in args[1:]):
+                raise self.fail(f"{e.fn} compares a string column only with string constants")
+        if "zone" in spec.options:
+            zone_named(str(e.option("zone")), self.where)
+        if e.fn in STATEFUL:
+            if shape.kind == "table":
+                raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before group_by")
+            if args[0].type is None:
+                raise self.fail(f"{e.fn} of null has no type")
+            return Typed(e.fn, result, tuple(args), e.options, next(self.sites))
+        return Typed(e.fn, result, tuple(args), e.options)
+
+    def literal(self, kind: str, value: object) -> Typed:
+        return Typed("lit", None if kind == "null" else Type(kind), (), (("value", value),))
+
+    def parameter(self, e: Expr) -> Typed:
+        name, kind, default = str(e.option("name")), str(e.option("type")), e.option("default")
+        self.used_params.add(name)
+        if name not in self.params:
+            if default is None:
+                raise self.fail(f"the parameter {name!r} has no default; give it a value")
+            return self.literal(kind, default)
+        value = self.params[name]
+        if kind == "null":
+            kinds = {bool: "bool", int: "int64", float: "float64", str: "string"}
+            kind = kinds.get(type(value), "null")
+        try:
+            return self.literal(kind, _converted(kind, value))
+        except ValueError:
+            raise self.fail(f"the parameter {name!r} is of type {kind}, which {value!r} is not") from None
+
+    def coerced(self, args: Sequence[Typed]) -> list[Typed]:
+        """String constants beside times and durations, read as such."""
+        kinds = {a.type for a in args}
+        out = []
+        for a in args:
+            if a.fn == "lit" and a.type is Type.STRING and Type.STRING not in kinds - {Type.STRING}:
+                text = str(a.option("value"))
+                if Type.DURATION in kinds:
+                    a = Typed("lit", Type.DURATION, (), (("value", parse_duration(text, self.where)),))
+                elif Type.TIME in kinds:
+                    a = Typed("lit", Type.TIME, (), (("value", self.moment(text)),))
+            out.append(a)
+        return out
+
+    def moment(self, text: str) -> int:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise self.fail(f"{text!r} is not a time; write for example '2024-03-01' or '2024-03-01T12:00:00Z'") from None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        delta = moment - datetime(1970, 1, 1, tzinfo=timezone.utc)
+        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+    def membership(self, e: Expr, value: Typed) -> Typed:
+        listed = e.option("values")
+        assert isinstance(listed, tuple)
+        if not listed:
+            return Typed("is_in", Type.BOOL, (value,), (("values", ()),))
+        kind = Type(str(e.option("type")))
+        both = common([value.type, kind])
+        if not isinstance(both, Type) or (value.type is Type.INT and kind is Type.FLOAT):
+            raise self.fail(f"is_in compares {value.type} with constants of type {kind}")
+        if both is Type.FLOAT:
+            listed = tuple(float(v) for v in listed)
+        return Typed("is_in", Type.BOOL, (value,), (("values", listed),))
+
+    def condition(self, e: Expr, shape: _Shape, what: str) -> Typed:
+        typed = self.typed(e, shape)
+        if typed.type not in (Type.BOOL, None):
+            raise self.fail(f"{what} takes a condition, got {typed.type}")
+        return typed
+
+    # ---- aggregates
+
+    def aggregates(self, aggs: g.NamedAggs, shape: _Shape) -> tuple[BoundAgg, ...]:
+        return tuple(self.aggregate(n, a, shape) for n, a in aggs)
+
+    def aggregate(self, name: str, a: g.Agg, shape: _Shape) -> BoundAgg:
+        if a.fn in OF_INTERVALS and shape.kind != "intervals":
+            raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
+        if a.fn == "duration" and shape.kind not in ("intervals", "sessions", "windows"):
+            raise self.fail("duration needs rows that last; use it after state_duration, heartbeat, sessionize or window")
+        where = [] if a.where is None else [self.condition(a.where, shape, f"{name}: where")]
+        args = list(a.args)
+        if a.fn == "duration" and args:
+            where.append(self.condition(args.pop(), shape, f"{name}: duration"))
+        argument = self.typed(args[0], shape) if args else None
+        kind = None if argument is None else argument.type
+        if argument is not None and kind is None:
+            raise self.fail(f"{name}: {a.fn} of null has no type")
+        found = REGISTRY.get((a.fn, kind))
+        if found is None:
+            takes = sorted(str(t) for n, t in REGISTRY if n == a.fn and t is not None)
+            raise self.fail(f"{name}: {a.fn} cannot take {kind}; it takes {', '.join(takes)}")
+        if any(s.fn in STATEFUL for e in (argument, *where) if e is not None for s in e.walk() if s.site >= 0):
+            self.fix_all([e for e in (argument, *where) if e is not None], shape)
+        return BoundAgg(name, found, argument, tuple(where))
+
+    def fix_all(self, exprs: Sequence[Typed], shape: _Shape) -> None:
+        """Have numbered expressions computed at this point of the row, for every row that gets here."""
+        done = {op.value.site for op in shape.ops if isinstance(op, Fix)}
+        for e in exprs:
+            for node in _bottom_up(e):
+                if node.site >= 0 and node.site not in done:
+                    shape.ops.append(Fix(node))
+                    done.add(node.site)
+
+    # ---- steps
+
+    def points(self) -> _Shape:
+        s = self.stream
+        inputs = {s.key: s.key_type, **s.columns}
+        env = {name: column(name, kind) for name, kind in s.columns.items()}
+        env[s.key] = Typed("slot", s.key_type)
+        env[s.time] = Typed("time", Type.TIME)
+        return _Shape("points", env, inputs)
+
+    def row_step(self, step: g.RowStep, shape: _Shape) -> None:
+        if isinstance(step, g.Filter):
+            condition = self.condition(step.where, shape, "filter")
+            self.fix_all([condition], shape)
+            shape.ops.append(Keep(condition))
+            return
+        new: dict[str, Typed] = {}
+        for name, e in step.columns:
+            typed = self.typed(e, shape)
+            if typed.type is None:
+                raise self.fail(f"the column {name!r} is nothing but null and has no type")
+            reserved = (self.stream.key,) if shape.kind != "table" else ()
+            if name in reserved and typed != shape.env.get(name):
+                raise self.fail(f"the key {name!r} cannot be replaced")
+            plain = typed.fn in ("in", "slot", "time") or typed.site >= 0
+            if shape.kind == "intervals" and not plain:
+                # Fixed before intervals are cut at bucket edges.
+                typed = replace(typed, site=next(self.sites))
+            self.fix_all([typed], shape)
+            new[name] = typed
+        if isinstance(step, g.Select):
+            kept = {} if shape.kind == "table" else {k: shape.env[k] for k in (self.stream.key,) if k in shape.env}
+            shape.env = {**kept, **new}
+        else:
+            shape.env = {**shape.env, **new}
+
+    def keyed_step(self, step: g.KeyedStep, shape: _Shape) -> tuple[Callable[[set[str]], Stage], _Shape]:
+        """The stage as a function of the columns needed after it, and the shape of its rows."""
+        if shape.kind == "table":
+            raise self.fail("it needs the points of each key in time order; it cannot follow group_by, sort or limit")
+        key = self.stream.key
+        held = {n: t for n, t in shape.env.items() if n not in (key, self.stream.time)}
+        own: dict[str, Typed] = {
+            key: Typed("slot", self.stream.key_type),
+            "start": Typed("time", Type.TIME),
+            "end": Typed("end", Type.TIME),
+            "duration": Typed("sub", Type.DURATION, (Typed("end", Type.TIME), Typed("time", Type.TIME))),
+        }
+        inputs: dict[str, Type] = {END: Type.TIME}
+        where = self.where
+        if isinstance(step, g.StateDuration | g.Heartbeat):
+            state: Typed | None = None
+            name, kind, hold = "alive", Type.BOOL, step.timeout if isinstance(step, g.Heartbeat) else step.hold
+            if isinstance(step, g.StateDuration):
+                state = self.typed(step.state, shape)
+                name = step.name
+                if state.type is None:
+                    raise self.fail("the state is nothing but null and has no type")
+                kind = state.type
+                if name in own:
+                    raise self.fail(f"the state cannot be named {name!r}; give it a name=")
+                self.fix_all([state], shape)
+            own[name] = column(name, kind)
+            inputs |= {name: kind, KNOWN: Type.INT}
+            out_kind = "intervals"
+
+            def sink(held_now: tuple[tuple[str, Typed], ...], needed: set[str]) -> States:
+                return States(state, name, hold, held_now, "$lead" in needed)
+        else:
+            aggs = self.aggregates(step.aggs, shape)
+            for a in aggs:
+                if a.name in own or a.name in ("count", "open_left", "open_right"):
+                    raise self.fail(f"an aggregate cannot be named {a.name!r}, which is a column of its own here")
+                own[a.name] = column(a.name, a.aggregate.result)
+                inputs[a.name] = a.aggregate.result
+            own["count"] = column("count", Type.INT)
+            inputs["count"] = Type.INT
+            session = isinstance(step, g.Sessionize)
+            if session:
+                own |= {n: column(n, Type.BOOL) for n in ("open_left", "open_right")}
+                inputs |= {"open_left": Type.BOOL, "open_right": Type.BOOL}
+            out_kind = "sessions" if session else "windows"
+
+            def sink(held_now: tuple[tuple[str, Typed], ...], needed: set[str]) -> Segments:  # type: ignore[misc]
+                wanted = tuple(a for a in aggs if a.name in needed)
+                if isinstance(step, g.Sessionize):
+                    return Segments(step.gap, step.max_length, None, wanted, held_now)
+                zone_named(step.zone, where)
+                bucket = Typed(
+                    "truncate", Type.TIME, (Typed("time", Type.TIME),), (("every", step.every), ("zone", step.zone))
+                )
+                return Segments(None, None, bucket, wanted, held_now)
+
+            if isinstance(step, g.Window):
+                zone_named(step.zone, where)
+
+        env = {n: column(n, t.type) for n, t in held.items() if t.type is not None} | own
+        inputs |= {n: t.type for n, t in held.items() if t.type is not None and n not in own}
+        ops = list(shape.ops)
+        before = shape
+
+        def stage(needed: set[str]) -> Stage:
+            kept = tuple((n, t) for n, t in held.items() if n in needed and n not in own)
+            return _stage(before.inputs, ops, sink(kept, needed), where)
+
+        return stage, _Shape(out_kind, env, inputs)
+
+    def group_step(self, step: g.GroupBy, shape: _Shape) -> tuple[Stage, _Shape]:
+        by = []
+        for name, e in step.by:
+            typed = self.typed(e, shape)
+            if typed.type is None:
+                raise self.fail(f"the group column {name!r} is nothing but null")
+            by.append((name, typed))
+        self.fix_all([t for _, t in by], shape)
+        aggs = self.aggregates(step.aggs, shape)
+        intervals = shape.kind == "intervals"
+        cuts = tuple(dict.fromkeys(n for _, t in by for n in t.walk() if n.fn == "truncate" and n.args[0].fn == "time"))
+        sink = Group(tuple(by), aggs, intervals, cuts if intervals else (), shape.kind == "points")
+        out: dict[str, Type] = {n: t.type for n, t in by if t.type is not None}
+        out |= {a.name: a.aggregate.result for a in aggs}
+        stage = _stage(shape.inputs, shape.ops, sink, self.where)
+        return stage, _Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out))
+
+    def rows_stage(self, shape: _Shape) -> tuple[Stage, _Shape]:
+        """Write the visible columns out as they stand."""
+        sink = Rows(tuple(shape.env.items()), shape.kind == "points")
+        out = {n: t.type for n, t in shape.env.items() if t.type is not None}
+        return _stage(shape.inputs, shape.ops, sink, self.where), _Shape("table", {n: column(n, t) for n, t in out.items()}, out)
+
+    def bind(self) -> Plan:
+        source = self.steps[0]
+        assert isinstance(source, g.Source)
+        shape = self.points()
+        deferred: list[Callable[[set[str]], Stage]] = []
+        stages: list[Stage] = []
+        after: list[TableStep] = []
+        order: tuple[str, ...] = ()
+        in_tasks = True
+
+        def add(stage: Stage) -> None:
+            (stages if in_tasks else after).append(stage)
+
+        for i, step in enumerate(self.steps):
+            self.where = f"step {i + 1} ({g.OPS[type(step)]})"
+            if isinstance(step, g.Source):
+                continue
+            if isinstance(step, g.RowStep):
+                self.row_step(step, shape)
+            elif isinstance(step, g.KeyedStep):
+                stage_of, shape = self.keyed_step(step, shape)
+                deferred.append(stage_of)
+            elif isinstance(step, g.GroupBy):
+                stage, shape = self.group_step(step, shape)
+                add(stage)
+                order = tuple(n for n, _ in step.by)
+                in_tasks = False
+            else:
+                if shape.kind != "table" or shape.ops:
+                    order = order if shape.kind == "table" else self.row_order(shape)
+                    stage, shape = self.rows_stage(shape)
+                    add(stage)
+                    in_tasks = False
+                if isinstance(step, g.Sort):
+                    for c, _ in step.by:
+                        self.lookup(c, shape)
+                    after.append(SortBy(step.by))
+                else:
+                    after.append(Take(step.n))
+        if shape.kind != "table" or shape.ops or list(shape.env) != list(shape.inputs):
+            order = order if shape.kind == "table" else self.row_order(shape)
+            self.where = f"step {len(self.steps)} ({g.OPS[type(self.steps[-1])]})"
+            stage, shape = self.rows_stage(shape)
+            add(stage)
+        if unused := sorted(set(self.params) - self.used_params):
+            names = ", ".join(sorted(self.used_params)) or "none"
+            raise GraphError(f"the metric has no parameter {unused[0]!r}; its parameters: {names}")
+        outputs = tuple((n, t.type) for n, t in shape.env.items() if t.type is not None)
+        return self.finished(source.name, deferred, stages, after, outputs, order)
+
+    def row_order(self, shape: _Shape) -> tuple[str, ...]:
+        """The columns that put ungrouped rows into their order: the key, then time."""
+        shape.env.setdefault(self.stream.key, Typed("slot", self.stream.key_type))
+        if shape.kind == "points":
+            names = [n for n, t in shape.env.items() if t.fn == "time"]
+            if not names:
+                shape.env[self.stream.time] = Typed("time", Type.TIME)
+                names = [self.stream.time]
+        else:
+            names = ["start"] if shape.env.get("start", Typed("lit", None)).fn == "time" else []
+            if not names:
+                shape.env["start"] = Typed("time", Type.TIME)
+                names = ["start"]
+        shape.env = {self.stream.key: shape.env[self.stream.key], **shape.env}
+        return (self.stream.key, names[0])
+
+    def finished(
+        self,
+        stream: str,
+        deferred: Sequence[Callable[[set[str]], Stage]],
+        stages: Sequence[Stage],
+        after: Sequence[TableStep],
+        outputs: tuple[tuple[str, Type], ...],
+        order: tuple[str, ...],
+    ) -> Plan:
+        chain = list(stages)
+        lead = any(
+            a.aggregate.name == "unknown_time" for s in chain if isinstance(s.sink, Group) for a in s.sink.aggs
+        )
+        needed = {n for n, _ in chain[0].inputs} | ({"$lead"} if lead else set())
+        for stage_of in reversed(deferred):
+            chain.insert(0, stage_of(needed))
+            needed = {n for n, _ in chain[0].inputs}
+        history, held = _history(chain)
+        columns = tuple(n for n, _ in chain[0].inputs if n in self.stream.columns)
+        return Plan(
+            stream, columns, tuple(chain), tuple(after), history, held, _sliceable(chain, history), outputs, order, _laws(chain)
+        )
+
+
+def _bottom_up(e: Typed) -> list[Typed]:
+    out: list[Typed] = []
+    for a in e.args:
+        out += _bottom_up(a)
+    return [*out, e]
+
+
+def _stage(inputs: Mapping[str, Type], ops: Sequence[RowOp], sink: object, step: str) -> Stage:
+    """A stage with just the inputs that it reads."""
+    stage = Stage((), tuple(ops), sink, step)  # type: ignore[arg-type]
+    used = {str(n.option("name")) for e in stage.expressions() for n in e.walk() if n.fn == "in"}
+    if any(n.fn == "end" for e in stage.expressions() for n in e.walk()):
+        used.add(END)
+    if isinstance(stage.sink, Group) and stage.sink.intervals:
+        used |= {END, KNOWN}
+    if isinstance(stage.sink, Group) and any(
+        isinstance(getattr(a.aggregate, "inputs", None), tuple) and "duration" in a.aggregate.inputs  # type: ignore[union-attr]
+        for a in stage.sink.aggs
+    ):
+        used.add(END)
+    return replace(stage, inputs=tuple((n, t) for n, t in inputs.items() if n in used))
+
+
+def _history(chain: Sequence[Stage]) -> tuple[int | None, tuple[str, ...]]:
+    """How far before ``since`` the first stage needs rows, and which columns must then be free of nulls."""
+    stateful = any(n.fn in STATEFUL for s in chain for e in s.expressions() for n in e.walk())
+    first = chain[0].sink
+    if stateful or isinstance(first, States):
+        return None, ()
+    if isinstance(first, Segments):
+        held = tuple(sorted({str(n.option("name")) for _, t in first.held for n in t.walk() if n.fn == "in"}))
+        return first.gap or 0, held
+    return 0, ()
+
+
+def _sliceable(chain: Sequence[Stage], history: int | None) -> bool:
+    """Whether tasks may also split the range of time: rows that need nothing before them."""
+    return len(chain) == 1 and history == 0 and isinstance(chain[0].sink, Group | Rows)
+
+
+def _laws(chain: Sequence[Stage]) -> tuple[str, ...]:
+    out: dict[str, None] = {}
+    for s in chain:
+        if isinstance(s.sink, Group):
+            out["partial states merge exactly, in any order"] = None
+            for a in s.sink.aggs:
+                flags = [n for n in ("ordered", "additive", "duplicate_safe", "exact") if getattr(a.aggregate.flags, n)]
+                out[f"{a.name} = {a.aggregate.name}: {', '.join(flags)}"] = None
+        elif isinstance(s.sink, States | Segments):
+            out["a key's rows are read by one task in (time, seq) order"] = None
+    return tuple(out)
+
+
+def _converted(kind: str, value: object) -> object:
+    """``value`` (a Python value, or text from a command line) as a constant of ``kind``; ValueError if it is none."""
+    if kind == "bool":
+        if isinstance(value, bool):
+            return value
+        if value in ("true", "false"):
+            return value == "true"
+        raise ValueError(value)
+    if kind == "duration" and isinstance(value, str):
+        try:
+            return parse_duration(value, "parameter")
+        except DataflowError:
+            raise ValueError(value) from None
+    if kind in ("int64", "time", "duration"):
+        if isinstance(value, bool) or not isinstance(value, int | str) or not -(2**63) <= int(value) < 2**63:
+            raise ValueError(value)
+        return int(value)
+    if kind == "float64":
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError(value)
+        return float(value)
+    if kind == "string" and isinstance(value, str):
+        return value
+    raise ValueError(value)
+
+
+def bind(steps: Sequence[g.Step], stream: StreamColumns, params: Mapping[str, object] | None = None) -> Plan:
+    """Check ``steps`` against a stream and make the plan; GraphError names the step that is wrong."""
+    return _Binder(steps, stream, params or {}).bind()

@@ -1,0 +1,144 @@
+"""Sink for ``state_duration`` and ``heartbeat``: the intervals of one key, in order, from its points in order.
+
+Per key there is the *pending* interval (from ``ps`` on: known or not, with its state and held columns) and what is
+*current* since the time ``tc`` of the latest row. Rows of one time are all applied before current and pending are
+compared, so at equal times the later replaces the earlier without a trace. A pending interval is written when it
+ends: by a change, or ``hold`` after the last report.
+"""
+
+from __future__ import annotations
+
+from dataflow.codegen.expressions import Expressions
+from dataflow.codegen.source import I8, OUT_ROWS, OUT_RUNS, U1, Writer, value_array
+from dataflow.plan import States
+from operators.types import Type
+
+NEVER = 2**62
+
+
+class StatesSink:
+    """Emits the per-row and the final code of a ``States`` sink."""
+
+    def __init__(self, w: Writer, sink: States) -> None:
+        self.w, self.sink = w, sink
+        self.heartbeat = sink.state is None
+        kind = None if sink.state is None else sink.state.type
+        self.full = "on + 3 > cap"
+        self.locals: list[tuple[str, str]] = [("seen", U1), ("dirty", U1), ("pn", U1), ("pk", U1), ("ck", U1)]
+        self.locals += [("tc", I8), ("ps", I8), ("lr", I8)]
+        self.bools: set[str] = set()
+        if not self.heartbeat:
+            self.locals += [("pv", value_array(kind)), ("cv", value_array(kind))]
+        for j, (_, e) in enumerate(sink.held):
+            self.locals += [(f"ph{j}", value_array(e.type)), (f"ch{j}", value_array(e.type)), (f"phk{j}", U1), (f"chk{j}", U1)]
+        for name, array in self.locals:
+            w.arg(f"z_{name}", array, "slot", f"z_{name}")
+        w.arg("o_time", I8, "out_time")
+        w.arg("o_end", I8, "out", "$end")
+        w.arg("o_known", I8, "out", "$known")
+        w.arg("o_v", value_array(Type.BOOL if self.heartbeat else kind), "out", sink.name)
+        w.arg("o_k", U1, "out_valid", sink.name)
+        for j, (name, e) in enumerate(sink.held):
+            w.arg(f"oh{j}_v", value_array(e.type), "out", name)
+            w.arg(f"oh{j}_k", U1, "out_valid", name)
+        w.arg("o_slot", "i8[::1]", "out_slot")
+        w.arg("o_len", I8, "out_len")
+
+    def hold(self, x: Expressions) -> None:
+        """Load the hold into a local, once."""
+        self.w.put(f"hold = {x.integer(NEVER if self.sink.hold is None else self.sink.hold)}")
+
+    def load(self) -> None:
+        """Per-key state into locals."""
+        for name, _ in self.locals:
+            self.w.put(f"{name} = z_{name}[slot]")
+        self.w.put("base = on")
+
+    def store(self) -> None:
+        """Locals back, and the run of output rows closed."""
+        for name, _ in self.locals:
+            self.w.put(f"z_{name}[slot] = {name}")
+        self.close_run()
+
+    def close_run(self) -> None:
+        w = self.w
+        with w.block("if on > base:"):
+            w.put("o_slot[orun] = slot\no_len[orun] = on - base\norun += 1")
+        w.put(f"s[{OUT_ROWS}] = on\ns[{OUT_RUNS}] = orun")
+
+    def _write(self, start: str, end: str, known: str, *, lead: bool = False) -> None:
+        """One interval, cut to the range; nothing if it is empty."""
+        w = self.w
+        w.put(f"lo = max({start}, since)\nhi = min({end}, until)")
+        with w.block("if lo < hi:"):
+            w.put("o_time[on] = lo\no_end[on] = hi")
+            if lead:
+                w.put("o_known[on] = 2\no_v[on] = 0\no_k[on] = 0")
+            elif self.heartbeat:
+                w.put(f"o_known[on] = 1\no_v[on] = {known}\no_k[on] = 1")
+            else:
+                w.put(f"o_known[on] = {known}\no_v[on] = pv\no_k[on] = {known}")
+            for j in range(len(self.sink.held)):
+                w.put(f"oh{j}_v[on] = {'0' if lead else f'ph{j}'}\noh{j}_k[on] = {'0' if lead else f'phk{j}'}")
+            w.put("on += 1")
+
+    def _settle(self) -> None:
+        """Compare what is current since ``tc`` with what is pending."""
+        w = self.w
+        held = range(len(self.sink.held))
+        differs = ["pn == 0", "pk != ck"]
+        if not self.heartbeat:
+            differs.append("(ck != 0 and pv != cv)")
+        differs += [f"phk{j} != chk{j} or (chk{j} != 0 and ph{j} != ch{j})" for j in held]
+        with w.block("if dirty != 0:"):
+            with w.block(f"if {' or '.join(differs)}:"):
+                with w.block("if pn != 0:"):
+                    self._write("ps", "tc", "pk")
+                w.put("pn = np.uint8(1)\npk = ck\nps = tc")
+                if not self.heartbeat:
+                    w.put("pv = cv")
+                w.put("\n".join(f"ph{j} = ch{j}\nphk{j} = chk{j}" for j in held))
+            w.put("dirty = np.uint8(0)")
+
+    def _expire(self, now: str) -> None:
+        """End a known interval whose last report is more than ``hold`` before ``now``."""
+        w = self.w
+        with w.block(f"if pk != 0 and lr + hold < {now}:"):
+            self._write("ps", "lr + hold", "pk")
+            w.put("ps = lr + hold\npk = np.uint8(0)\nck = np.uint8(0)")
+
+    def row(self, x: Expressions) -> None:
+        w, sink = self.w, self.sink
+        state = None if sink.state is None else x.emit(sink.state)
+        held = [x.emit(e) for _, e in sink.held]
+        with w.block("if seen == 0:"):
+            w.put("seen = np.uint8(1)\ndirty = np.uint8(1)\ntc = t")
+            if sink.lead:
+                self._write("since", "t", "0", lead=True)
+        with w.block("elif t > tc:"):
+            self._settle()
+            self._expire("t")
+            w.put("tc = t")
+        if state is None:
+            w.put("lr = t")
+            with w.block("if ck == 0:"):
+                w.put("ck = np.uint8(1)\ndirty = np.uint8(1)")
+        else:
+            v, k = state
+            kind = sink.state.type if sink.state is not None else None
+            v = f"np.int64({v})" if kind is not Type.FLOAT else v
+            with w.block(f"if {k}:"):
+                w.put("lr = t")
+                with w.block(f"if ck == 0 or cv != {v}:"):
+                    w.put(f"cv = {v}\nck = np.uint8(1)\ndirty = np.uint8(1)")
+        for j, ((v, k), (_, e)) in enumerate(zip(held, sink.held, strict=True)):
+            v = f"np.int64({v})" if e.type is not Type.FLOAT else v
+            with w.block(f"if {k}:"), w.block(f"if chk{j} == 0 or ch{j} != {v}:"):
+                w.put(f"ch{j} = {v}\nchk{j} = np.uint8(1)\ndirty = np.uint8(1)")
+
+    def finish(self) -> None:
+        """The tail of one key, to ``until``."""
+        with self.w.block("if seen != 0:"):
+            self._settle()
+            self._expire("until")
+            self._write("ps", "until", "pk")

@@ -1,0 +1,157 @@
+"""Sinks that end a metric's way through the rows: groups, and rows written out."""
+
+from __future__ import annotations
+
+from dataflow.codegen.expressions import Expressions, both
+from dataflow.codegen.source import I8, NO_PIECE, OUT_ROWS, PIECE, Writer, value_array
+from dataflow.plan import BoundAgg, Group, Rows
+from operators.contract import Aggregate
+from operators.types import Type
+
+
+def agg_arguments(w: Writer, j: int, a: BoundAgg) -> tuple[list[str], str | None]:
+    """Declare aggregate ``j``'s state arrays; return their names and, for a set, the name of its fill count."""
+    if isinstance(a.aggregate, Aggregate):
+        kinds = {f.name: ("i8[:,::1]" if f.width else I8) for f in a.aggregate.fields}
+        return [w.arg(f"g{j}_{n}", kind, "field", j, n) for n, kind in kinds.items()], None
+    parts = {"groups": I8, "values": I8, "slots": "i4[::1]", "used": I8}
+    names = [w.arg(f"g{j}_{n}", kind, "pair", j, n) for n, kind in parts.items()]
+    return names, names[-1]
+
+
+def room_check(aggs: tuple[BoundAgg, ...], w: Writer) -> list[str]:
+    """Conditions under which one more row may not fit into the sets of the aggregates."""
+    out = []
+    for j, a in enumerate(aggs):
+        arrays, used = agg_arguments(w, j, a)
+        if used is not None:
+            out.append(f"{used}[0] >= {arrays[0]}.shape[0]")
+    return out
+
+
+def fold(w: Writer, x: Expressions, j: int, a: BoundAgg, g: str) -> None:
+    """Fold the current row into group ``g`` of aggregate ``j``."""
+    arrays, _ = agg_arguments(w, j, a)
+    with x.scope():
+        depth = w.depth
+        for condition in a.where:
+            v, k = x.emit(condition)
+            w.put(f"if {both(v, k)}:")
+            w.depth += 1
+        kind = None if a.argument is None else a.argument.type
+        inputs = a.aggregate.inputs if isinstance(a.aggregate, Aggregate) else ("value",)
+        given = {"time": x.time, "tie": "slot_hash[slot]", "duration": f"{x.end} - {x.time}", "known": "known"}
+        if "tie" in inputs:
+            w.arg("slot_hash", I8, "slot_hash")
+        if a.argument is not None:
+            v, k = x.emit(a.argument)
+            given["value"] = f"np.int64({v})" if kind is Type.BOOL else v
+            given["cond"] = both(k, f"bool({v})")
+            if "value" in inputs and k != "True":
+                w.put(f"if {k}:")
+                w.depth += 1
+        if isinstance(a.aggregate, Aggregate):
+            w.put(f"step_{j}({', '.join([g, *arrays, *(given[i] for i in inputs)])})")
+        else:
+            value = f"float_bits({given['value']} + 0.0)" if kind is Type.FLOAT else given["value"]
+            w.put(f"add_pair({g}, {', '.join(arrays)}, {value})")
+        w.depth = depth
+
+
+def _group_word(w: Writer, x: Expressions, v: str, k: str, kind: Type | None) -> str:
+    word = f"float_bits({v} + 0.0)" if kind is Type.FLOAT else f"np.int64({v})"
+    if k == "True":
+        return x.name(word, "True")[0]
+    return x.name(f"{word} if {k} else np.int64(0)", "True")[0]
+
+
+class GroupSink:
+    """Folds rows, or intervals cut at bucket edges, into groups."""
+
+    def __init__(self, w: Writer, sink: Group) -> None:
+        self.w, self.sink = w, sink
+        w.arg("keys", "i8[:,::1]", "group_keys")
+        w.arg("table", "i4[::1]", "group_slots")
+        w.arg("used", I8, "group_used")
+        w.arg("words", I8, "group_words")
+        room = ["used[0] >= keys.shape[0]", *room_check(sink.aggs, w)]
+        self.full = " or ".join(room)
+
+    def before(self) -> None:
+        """Locals that outlive a row: the group of the row before, which is often the next row's, too."""
+        n = len(self.sink.by)
+        self.w.put("pg = np.int64(-1)\npn = np.int64(0)")
+        self.w.put("\n".join(f"p{j} = np.int64(0)" for j in range(n)))
+        if self.sink.cuts:
+            self.w.put(f"piece = s[{PIECE}]\ns[{PIECE}] = {NO_PIECE}")
+
+    def row(self, x: Expressions) -> None:
+        w, sink = self.w, self.sink
+        depth = w.depth
+        if sink.in_range:
+            w.put("if t >= since:")
+            w.depth += 1
+        if not sink.cuts:
+            self._piece(x)
+        else:
+            w.put(f"ps = t if piece == {NO_PIECE} else piece\npiece = np.int64({NO_PIECE})")
+            with w.block("while ps < e:"):
+                with w.block(f"if {self.full}:"):
+                    w.put(f"s[{PIECE}] = ps\nreturn i")
+                w.put("pe = e")
+                for cut in sink.cuts:
+                    call = x.bucket(cut.option("every"), cut.option("zone"))
+                    w.put(f"pe = min(pe, bucket_end(ps, {call}))")
+                x.moved("ps", "pe")
+                self._piece(x)
+                w.put("ps = pe")
+        w.depth = depth
+
+    def _piece(self, x: Expressions) -> None:
+        w, sink = self.w, self.sink
+        lead = [j for j, a in enumerate(sink.aggs) if a.aggregate.name == "unknown_time"]
+        if sink.intervals and not lead:
+            # Before a key's first point nothing is known of it, not even that it exists.
+            w.put("if known != 2:")
+            w.depth += 1
+        words, nulls = [], []
+        for j, (_, e) in enumerate(sink.by):
+            v, k = x.emit(e)
+            words.append(_group_word(w, x, v, k, e.type))
+            if k != "True":
+                nulls.append(f"(np.int64(0) if {k} else np.int64({1 << j}))")
+        null = x.name(" | ".join(nulls) or "np.int64(0)", "True")[0]
+        differs = " or ".join(["pg < 0", f"pn != {null}", *(f"p{j} != {v}" for j, v in enumerate(words))])
+        with w.block(f"if {differs}:"):
+            w.put("\n".join(f"p{j} = {v}\nwords[{j}] = {v}" for j, v in enumerate(words)))
+            w.put(f"pn = {null}\nwords[{len(words)}] = {null}\npg = find_group(words, keys, table, used)")
+        for j, a in enumerate(sink.aggs):
+            if sink.intervals and j not in lead and lead:
+                with w.block("if known != 2:"):
+                    fold(w, x, j, a, "pg")
+            else:
+                fold(w, x, j, a, "pg")
+
+
+class RowsSink:
+    """Writes the rows that get here."""
+
+    def __init__(self, w: Writer, sink: Rows) -> None:
+        self.w, self.sink = w, sink
+        self.full = "on >= cap"
+
+    def row(self, x: Expressions) -> None:
+        w = self.w
+        depth = w.depth
+        if self.sink.in_range:
+            w.put("if t >= since:")
+            w.depth += 1
+        for j, (name, e) in enumerate(self.sink.columns):
+            v, k = x.emit(e)
+            out = w.arg(f"o{j}_v", value_array(e.type), "out", name)
+            ok = w.arg(f"o{j}_k", "u1[::1]", "out_valid", name)
+            w.put(f"{out}[on] = {v}\n{ok}[on] = {k}")
+        w.put(f"on += 1\ns[{OUT_ROWS}] = on")
+        w.depth = depth
+
+

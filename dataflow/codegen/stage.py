@@ -1,0 +1,180 @@
+"""The source of one stage's kernel: ``step`` over the rows of a chunk, and ``finish`` over all keys at the end.
+
+``step`` returns the row at which to go on (the number of rows when done): it stops before a row for which some array
+may be too small, having changed nothing for that row. ``finish`` returns the slot likewise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from dataflow.codegen.expressions import Expressions, both, scalar_loads
+from dataflow.codegen.lasting import StatesSink
+from dataflow.codegen.segments import SegmentsSink
+from dataflow.codegen.sinks import GroupSink, RowsSink
+from dataflow.codegen.source import (
+    BEGIN, F8, I8, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, RUNS, SINCE, UNTIL, Arg, Tables, Writer,
+)  # fmt: skip
+from dataflow.plan import Group, Keep, Segments, Stage, States
+from operators.contract import Aggregate
+
+_LOADS = f"""begin = s[{BEGIN}]
+n_runs = s[{RUNS}]
+since = s[{SINCE}]
+until = s[{UNTIL}]
+cap = s[{OUT_CAPACITY}]
+on = s[{OUT_ROWS}]
+orun = s[{OUT_RUNS}]"""
+
+_HELPERS = {
+    "operators.kernels.arithmetic": (
+        "checked_add", "checked_sub", "checked_mul", "checked_neg", "floor_div", "floor_mod", "float_mod",
+        "float_floor_div",
+    ),
+    "operators.kernels.bits": ("float_bits",),
+    "operators.kernels.calendar": ("bucket_start", "bucket_end", "local_time", "hour_of", "weekday_of"),
+    "operators.kernels.tables": ("find_group", "add_pair"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Function:
+    """One generated function: its arguments, in order."""
+
+    name: str
+    args: tuple[Arg, ...]
+
+    @property
+    def signature(self) -> str:
+        return f"i8({', '.join(a.kind for a in self.args)})"
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A kernel's source and what its arguments mean. Equal sources do equal work whatever their constants."""
+
+    source: str
+    step: Function
+    finish: Function | None
+    tables: Tables
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the source, hex."""
+        return hashlib.sha256(self.source.encode()).hexdigest()
+
+
+def generate(stage: Stage) -> Generated:
+    """The kernel of ``stage``."""
+    tables = Tables()
+    aggs = stage.sink.aggs if isinstance(stage.sink, Group | Segments) else ()
+    step_source, step = _step(stage, tables)
+    finish_source, finish = _finish(stage, tables)
+    text = step_source + (f"\n\n{finish_source}" if finish else "")
+    lines = ['"""Generated; do not edit."""', "", "import numpy as np", ""]
+    for module, names in _HELPERS.items():
+        if used := [n for n in names if f"{n}(" in text]:
+            lines.append(f"from {module} import {', '.join(used)}")
+    for j, a in enumerate(aggs):
+        if isinstance(a.aggregate, Aggregate):
+            f = a.aggregate.step
+            lines.append(f"from {f.__module__} import {f.__name__} as step_{j}")
+    signatures = {f.name: f.signature for f in (step, finish) if f}
+    source = "\n".join([*lines, "", f"SIGNATURES = {signatures!r}", "", "", text])
+    return Generated(source, step, finish, tables)
+
+
+def _start(w: Writer) -> None:
+    w.arg("s", I8, "scalars")
+    w.arg("f", F8, "floats")
+
+
+def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
+    w = Writer(tables)
+    _start(w)
+    for name in ("run_slot", "run_len", "time"):
+        w.arg(name, I8, name)
+    x = Expressions(w)
+    sink: GroupSink | RowsSink | StatesSink | SegmentsSink
+    if isinstance(stage.sink, Group):
+        sink = GroupSink(w, stage.sink)
+        sink.before()
+    elif isinstance(stage.sink, States):
+        sink = StatesSink(w, stage.sink)
+        sink.hold(x)
+    elif isinstance(stage.sink, Segments):
+        sink = SegmentsSink(w, stage.sink)
+        sink.constants(x)
+    else:
+        sink = RowsSink(w, stage.sink)
+    w.put("row = np.int64(0)")
+    with w.block("for r in range(n_runs):"):
+        w.put("stop = row + run_len[r]")
+        with w.block("if stop <= begin:"):
+            w.put("row = stop\ncontinue")
+        w.put("slot = run_slot[r]")
+        if isinstance(sink, StatesSink | SegmentsSink):
+            sink.load()
+        with w.block("for i in range(max(row, begin), stop):"):
+            with w.block(f"if {sink.full}:"):
+                if isinstance(sink, StatesSink | SegmentsSink):
+                    sink.store()
+                w.put("return i")
+            w.put("t = time[i]")
+            with w.block("if t >= until:"):
+                w.put("continue")
+            _intervals(stage, w)
+            for op in stage.ops:
+                if isinstance(op, Keep):
+                    v, k = x.emit(op.condition)
+                    with w.block(f"if not ({both(k, v)}):"):
+                        w.put("continue")
+                else:
+                    x.emit(op.value)
+            sink.row(x)
+        if isinstance(sink, StatesSink | SegmentsSink):
+            sink.store()
+        w.put("row = stop")
+    w.put("return row")
+    head = _LOADS.splitlines() + scalar_loads(w)
+    w.lines[:0] = ["    " + line for line in head]
+    return w.function("step"), Function("step", tuple(w.args.values()))
+
+
+def _intervals(stage: Stage, w: Writer) -> None:
+    """Load the end and the known flag of interval rows."""
+    names = dict(stage.inputs)
+    if "$end" in names:
+        w.arg("row_end", I8, "column", "$end")
+        w.put("e = row_end[i]")
+    if "$known" in names:
+        w.arg("row_known", I8, "column", "$known")
+        w.put("known = row_known[i]")
+
+
+def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
+    if not isinstance(stage.sink, States | Segments):
+        return "", None
+    w = Writer(tables)
+    _start(w)
+    # The step's constants are counted anew: the same tables, the same places.
+    sink = StatesSink(w, stage.sink) if isinstance(stage.sink, States) else SegmentsSink(w, stage.sink)
+    ints = list(tables.ints)
+    tables.ints.clear()
+    x = Expressions(w)
+    if isinstance(sink, StatesSink):
+        sink.hold(x)
+    else:
+        sink.constants(x)
+    tables.ints[:] = ints
+    with w.block("for slot in range(begin, n_runs):"):
+        with w.block("if on + 3 > cap:"):
+            w.put("return slot")
+        sink.load()
+        sink.finish()
+        sink.close_run()
+    w.put("return n_runs")
+    head = _LOADS.splitlines() + scalar_loads(w)
+    w.lines[:0] = ["    " + line for line in head]
+    return w.function("finish"), Function("finish", tuple(w.args.values()))

@@ -1,0 +1,185 @@
+"""The closed list of functions and aggregates, and the types they take and give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from operators.types import Type
+
+NULL = None
+"""The type of a bare null constant."""
+
+Kind = Type | None
+Rule = Callable[[Sequence[Kind]], Type | str]
+"""Gives the result type of argument types, or what is wrong with them."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function: how many arguments, which options, and its typing rule."""
+
+    arity: int
+    rule: Rule
+    options: tuple[str, ...] = ()
+
+
+def common(kinds: Sequence[Kind]) -> Type | str:
+    """The one type that all values can take: equal types, or int64 widened to float64."""
+    found = sorted({k for k in kinds if k is not NULL})
+    if not found:
+        return "only null"
+    if len(found) == 1:
+        return found[0]
+    if set(found) == {Type.INT, Type.FLOAT}:
+        return Type.FLOAT
+    if set(found) == {Type.INT, Type.DURATION}:
+        return Type.DURATION
+    return " and ".join(found)
+
+
+def _additive(sign: str) -> Rule:
+    def rule(kinds: Sequence[Kind]) -> Type | str:
+        a, b = (k if k is not NULL else Type.INT for k in kinds)
+        if a is Type.TIME and b is Type.TIME and sign == "-":
+            return Type.DURATION
+        if Type.TIME in (a, b):
+            pair = (a, b) if sign == "-" else tuple(sorted((a, b), key=lambda k: k is not Type.TIME))
+            return Type.TIME if pair == (Type.TIME, Type.DURATION) else f"{a} {sign} {b}"
+        if a.is_numeric and b.is_numeric:
+            both = common((a, b))
+            return both if isinstance(both, Type) else f"{a} {sign} {b}"
+        return f"{a} {sign} {b}"
+
+    return rule
+
+
+def _product(kinds: Sequence[Kind]) -> Type | str:
+    a, b = (k if k is not NULL else Type.INT for k in kinds)
+    if not (a.is_numeric and b.is_numeric) or (a is Type.DURATION and b is Type.DURATION):
+        return f"{a} * {b}"
+    if Type.FLOAT in (a, b):
+        return Type.FLOAT
+    return Type.DURATION if Type.DURATION in (a, b) else Type.INT
+
+
+def _quotient(kinds: Sequence[Kind]) -> Type | str:
+    a, b = (k if k is not NULL else Type.INT for k in kinds)
+    return Type.FLOAT if a.is_numeric and b.is_numeric else f"{a} / {b}"
+
+
+def _floor(kinds: Sequence[Kind]) -> Type | str:
+    a, b = (k if k is not NULL else Type.INT for k in kinds)
+    if not (a.is_numeric and b.is_numeric):
+        return f"{a} // {b}"
+    if Type.FLOAT in (a, b):
+        return Type.FLOAT
+    if a is Type.DURATION and b is Type.DURATION:
+        return Type.INT
+    return Type.DURATION if a is Type.DURATION else Type.INT
+
+
+def _remainder(kinds: Sequence[Kind]) -> Type | str:
+    a, b = (k if k is not NULL else Type.INT for k in kinds)
+    if not (a.is_numeric and b.is_numeric):
+        return f"{a} % {b}"
+    both = common((a, b))
+    return both if isinstance(both, Type) else f"{a} % {b}"
+
+
+def _number(kinds: Sequence[Kind]) -> Type | str:
+    (a,) = kinds
+    return a if a is not NULL and a.is_numeric else f"{a or 'null'}, which is no number"
+
+
+def _comparison(kinds: Sequence[Kind]) -> Type | str:
+    both = common(kinds)
+    return Type.BOOL if isinstance(both, Type) or both == "only null" else f"{both}, which do not compare"
+
+
+def _logic(kinds: Sequence[Kind]) -> Type | str:
+    bad = [k for k in kinds if k not in (Type.BOOL, NULL)]
+    return f"{bad[0]}, where a condition is expected" if bad else Type.BOOL
+
+
+def _same(kinds: Sequence[Kind]) -> Type | str:
+    both = common(kinds)
+    return both if isinstance(both, Type) else both
+
+
+def _branches(kinds: Sequence[Kind]) -> Type | str:
+    if kinds[0] not in (Type.BOOL, NULL):
+        return f"{kinds[0]} as a condition"
+    return _same(kinds[1:])
+
+
+def _always(result: Type) -> Rule:
+    return lambda kinds: result
+
+
+def _takes(argument: Type, result: Type) -> Rule:
+    return lambda kinds: result if kinds[0] in (argument, NULL) else f"{kinds[0]}, where {argument} is expected"
+
+
+def _membership(kinds: Sequence[Kind]) -> Type | str:
+    return Type.BOOL
+
+
+FUNCTIONS: dict[str, Function] = {
+    "add": Function(2, _additive("+")),
+    "sub": Function(2, _additive("-")),
+    "mul": Function(2, _product),
+    "div": Function(2, _quotient),
+    "floordiv": Function(2, _floor),
+    "mod": Function(2, _remainder),
+    "neg": Function(1, _number),
+    "abs": Function(1, _number),
+    "eq": Function(2, _comparison),
+    "ne": Function(2, _comparison),
+    "lt": Function(2, _comparison),
+    "le": Function(2, _comparison),
+    "gt": Function(2, _comparison),
+    "ge": Function(2, _comparison),
+    "between": Function(3, _comparison),
+    "and": Function(2, _logic),
+    "or": Function(2, _logic),
+    "not": Function(1, _logic),
+    "is_in": Function(1, _membership, ("type", "values")),
+    "is_null": Function(1, _always(Type.BOOL)),
+    "is_not_null": Function(1, _always(Type.BOOL)),
+    "fill_null": Function(2, _same),
+    "starts_with": Function(1, _takes(Type.STRING, Type.BOOL), ("prefix",)),
+    "contains": Function(1, _takes(Type.STRING, Type.BOOL), ("text",)),
+    "last": Function(1, _same, ("hold",)),
+    "previous": Function(1, _same),
+    "changed": Function(1, _always(Type.BOOL)),
+    "when": Function(3, _branches),
+    "time": Function(0, _always(Type.TIME)),
+    "truncate": Function(1, _takes(Type.TIME, Type.TIME), ("every", "zone")),
+    "hour": Function(1, _takes(Type.TIME, Type.INT), ("zone",)),
+    "weekday": Function(1, _takes(Type.TIME, Type.INT), ("zone",)),
+}
+
+STATEFUL = ("last", "previous", "changed")
+"""Functions that remember a key's earlier rows."""
+
+AGG_ARITY: dict[str, tuple[int, ...]] = {
+    "count": (0, 1),
+    "sum": (1,),
+    "mean": (1,),
+    "min": (1,),
+    "max": (1,),
+    "first": (1,),
+    "last": (1,),
+    "any_true": (1,),
+    "all_true": (1,),
+    "count_distinct": (1,),
+    "share_of_time": (1,),
+    "duration": (0, 1),
+    "known_time": (0,),
+    "unknown_time": (0,),
+}
+"""How many arguments each aggregate takes in the DSL."""
+
+OF_INTERVALS = ("share_of_time", "known_time", "unknown_time")
+"""Aggregates that need rows with a known or unknown state."""

@@ -1,0 +1,317 @@
+"""The canonical JSON form of a graph: versioned, closed, bounded; no field is ignored and none is guessed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dataflow import graph as g
+from dataflow.durations import parse_every
+from dataflow.expr import Expr
+from dataflow.functions import AGG_ARITY, FUNCTIONS
+from operators.errors import DataflowError
+
+VERSION = 1
+_KINDS = ("bool", "int64", "float64", "string", "time", "duration", "null")
+
+
+class JsonFormError(DataflowError):
+    """JSON that is not the canonical form of a graph."""
+
+
+# ---- writing
+
+
+def _expr_out(e: Expr) -> dict[str, Any]:
+    options = dict(e.options)
+    if e.fn == "col":
+        return {"col": options["name"]}
+    if e.fn == "lit":
+        return {"lit": _number_out(options["value"]), "type": options["type"]}
+    if e.fn == "param":
+        return {"param": options["name"], "default": _number_out(options["default"]), "type": options["type"]}
+    out: dict[str, Any] = {"fn": e.fn, "args": [_expr_out(a) for a in e.args]}
+    for name, value in options.items():
+        out[name] = [_number_out(v) for v in value] if isinstance(value, tuple) else value
+    return out
+
+
+def _number_out(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise JsonFormError(f"the constant {value} has no JSON form; use a finite number")
+    return value
+
+
+def _agg_out(a: g.Agg) -> dict[str, Any]:
+    where = None if a.where is None else _expr_out(a.where)
+    return {"fn": a.fn, "args": [_expr_out(e) for e in a.args], "where": where}
+
+
+def _named_out(named: g.Named) -> list[dict[str, Any]]:
+    return [{"name": n, "expr": _expr_out(e)} for n, e in named]
+
+
+def _aggs_out(aggs: g.NamedAggs) -> list[dict[str, Any]]:
+    return [{"name": n, "agg": _agg_out(a)} for n, a in aggs]
+
+
+def _step_out(step: g.Step) -> dict[str, Any]:
+    match step:
+        case g.Source(name):
+            body: dict[str, Any] = {"name": name}
+        case g.Filter(where):
+            body = {"where": _expr_out(where)}
+        case g.WithColumns(columns) | g.Select(columns):
+            body = {"columns": _named_out(columns)}
+        case g.StateDuration(state, name, hold):
+            body = {"state": _expr_out(state), "name": name, "hold": hold}
+        case g.Heartbeat(timeout):
+            body = {"timeout": timeout}
+        case g.Sessionize(gap, max_length, aggs):
+            body = {"gap": gap, "max_length": max_length, "aggs": _aggs_out(aggs)}
+        case g.Window(every, zone, aggs):
+            body = {"every": every, "zone": zone, "aggs": _aggs_out(aggs)}
+        case g.GroupBy(by, aggs):
+            body = {"by": _named_out(by), "aggs": _aggs_out(aggs)}
+        case g.Sort(keys):
+            body = {"by": [{"column": c, "descending": d} for c, d in keys]}
+        case g.Limit(n):
+            body = {"n": n}
+    return {"op": g.OPS[type(step)], **body}
+
+
+def to_dict(steps: Sequence[g.Step]) -> dict[str, Any]:
+    """The graph as JSON-ready objects."""
+    return {"antfold": VERSION, "steps": [_step_out(s) for s in steps]}
+
+
+def to_json(steps: Sequence[g.Step]) -> str:
+    """Canonical text: sorted keys, no spaces; equal graphs give equal text."""
+    text = json.dumps(to_dict(steps), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    if len(text.encode()) > g.MAX_BYTES:
+        raise JsonFormError(f"the metric's JSON form is over {g.MAX_BYTES} bytes; shorten its lists of constants")
+    return text
+
+
+# ---- reading
+
+
+class _Reader:
+    """Reads one graph, counting nodes as it goes."""
+
+    def __init__(self) -> None:
+        self._nodes = 0
+
+    def fields(self, value: object, where: str, names: Sequence[str]) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            raise JsonFormError(f"{where}: expected an object, got {_short(value)}")
+        if unknown := sorted(set(value) - set(names)):
+            raise JsonFormError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(names)}")
+        if missing := [n for n in names if n not in value]:
+            raise JsonFormError(f"{where}: the field {missing[0]!r} is missing")
+        return value
+
+    def text(self, value: object, where: str) -> str:
+        if not isinstance(value, str) or not value:
+            raise JsonFormError(f"{where}: expected a text, got {_short(value)}")
+        return value
+
+    def micros(self, value: object, where: str, *, optional: bool = False) -> int | None:
+        if optional and value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**62:
+            raise JsonFormError(f"{where}: expected positive microseconds, got {_short(value)}")
+        return value
+
+    def rows(self, value: object, where: str) -> list[Any]:
+        if not isinstance(value, list):
+            raise JsonFormError(f"{where}: expected a list, got {_short(value)}")
+        return value
+
+    def constant(self, value: object, kind: object, where: str) -> object:
+        if kind not in _KINDS:
+            raise JsonFormError(f"{where}: unknown type {_short(kind)}; known are {', '.join(_KINDS)}")
+        if kind == "float64" and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        integer = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+        good = {
+            "bool": isinstance(value, bool),
+            "int64": integer,
+            "time": integer,
+            "duration": integer,
+            "float64": isinstance(value, float) and math.isfinite(value),
+            "string": isinstance(value, str),
+            "null": value is None,
+        }[str(kind)]
+        if not good:
+            raise JsonFormError(f"{where}: {_short(value)} is not a constant of type {kind}")
+        return value
+
+    def expr(self, value: object, where: str, depth: int = 0) -> Expr:
+        self._nodes += 1
+        if self._nodes > g.MAX_NODES or depth > g.MAX_DEPTH:
+            raise JsonFormError(f"{where}: more than {g.MAX_NODES} nodes or deeper than {g.MAX_DEPTH}")
+        if not isinstance(value, dict):
+            raise JsonFormError(f"{where}: expected an expression object, got {_short(value)}")
+        if "col" in value:
+            return Expr("col", (), (("name", self.text(self.fields(value, where, ["col"])["col"], where)),))
+        if "lit" in value:
+            d = self.fields(value, where, ["lit", "type"])
+            return Expr("lit", (), (("type", d["type"]), ("value", self.constant(d["lit"], d["type"], where))))
+        if "param" in value:
+            d = self.fields(value, where, ["param", "default", "type"])
+            default = self.constant(d["default"], d["type"], where)
+            return Expr("param", (), (("default", default), ("name", self.text(d["param"], where)), ("type", d["type"])))
+        fn = value.get("fn")
+        spec = FUNCTIONS.get(fn) if isinstance(fn, str) else None
+        if spec is None:
+            raise JsonFormError(f"{where}: unknown function {_short(fn)}")
+        d = self.fields(value, where, ["fn", "args", *spec.options])
+        args = self.rows(d["args"], f"{where}.args")
+        if len(args) != spec.arity:
+            raise JsonFormError(f"{where}: {fn} takes {spec.arity} arguments, got {len(args)}")
+        options: list[tuple[str, object]] = []
+        for name in sorted(spec.options):
+            option = d[name]
+            here = f"{where}.{name}"
+            if name == "hold":
+                option = self.micros(option, here, optional=True)
+            elif name == "every":
+                parse_every(self.text(option, here), here)
+            elif name == "values":
+                option = tuple(self.constant(v, d["type"], here) for v in self.rows(option, here))
+            elif not isinstance(option, str):
+                raise JsonFormError(f"{here}: expected a text, got {_short(option)}")
+            options.append((name, option))
+        inner = tuple(self.expr(a, f"{where}.args[{i}]", depth + 1) for i, a in enumerate(args))
+        return Expr(str(fn), inner, tuple(options))
+
+    def agg(self, value: object, where: str) -> g.Agg:
+        self._nodes += 1
+        d = self.fields(value, where, ["fn", "args", "where"])
+        arity = AGG_ARITY.get(d["fn"]) if isinstance(d["fn"], str) else None
+        if arity is None:
+            raise JsonFormError(f"{where}: unknown aggregate {_short(d['fn'])}")
+        args = self.rows(d["args"], f"{where}.args")
+        if len(args) not in arity:
+            raise JsonFormError(f"{where}: {d['fn']} does not take {len(args)} arguments")
+        condition = None if d["where"] is None else self.expr(d["where"], f"{where}.where")
+        return g.Agg(d["fn"], tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args)), condition)
+
+    def named(self, value: object, where: str) -> g.Named:
+        out = []
+        for i, item in enumerate(self.rows(value, where)):
+            d = self.fields(item, f"{where}[{i}]", ["name", "expr"])
+            out.append((self.text(d["name"], f"{where}[{i}].name"), self.expr(d["expr"], f"{where}[{i}].expr")))
+        _distinct([n for n, _ in out], where)
+        return tuple(out)
+
+    def aggs(self, value: object, where: str) -> g.NamedAggs:
+        out = []
+        for i, item in enumerate(self.rows(value, where)):
+            d = self.fields(item, f"{where}[{i}]", ["name", "agg"])
+            out.append((self.text(d["name"], f"{where}[{i}].name"), self.agg(d["agg"], f"{where}[{i}].agg")))
+        _distinct([n for n, _ in out], where)
+        return tuple(out)
+
+    def step(self, value: object, where: str) -> g.Step:
+        op = value.get("op") if isinstance(value, dict) else None
+        fields = {
+            "stream": ["name"],
+            "filter": ["where"],
+            "with_columns": ["columns"],
+            "select": ["columns"],
+            "state_duration": ["state", "name", "hold"],
+            "heartbeat": ["timeout"],
+            "sessionize": ["gap", "max_length", "aggs"],
+            "window": ["every", "zone", "aggs"],
+            "group_by": ["by", "aggs"],
+            "sort": ["by"],
+            "limit": ["n"],
+        }.get(op if isinstance(op, str) else "")
+        if fields is None:
+            raise JsonFormError(f"{where}: unknown operator {_short(op)}; known are {', '.join(g.OPS.values())}")
+        d = self.fields(value, where, ["op", *fields])
+        match op:
+            case "stream":
+                return g.Source(self.text(d["name"], f"{where}.name"))
+            case "filter":
+                return g.Filter(self.expr(d["where"], f"{where}.where"))
+            case "with_columns":
+                return g.WithColumns(self.named(d["columns"], f"{where}.columns"))
+            case "select":
+                return g.Select(self.named(d["columns"], f"{where}.columns"))
+            case "state_duration":
+                hold = self.micros(d["hold"], f"{where}.hold", optional=True)
+                return g.StateDuration(self.expr(d["state"], f"{where}.state"), self.text(d["name"], where), hold)
+            case "heartbeat":
+                return g.Heartbeat(self.micros(d["timeout"], f"{where}.timeout") or 0)
+            case "sessionize":
+                limit = self.micros(d["max_length"], f"{where}.max_length", optional=True)
+                gap = self.micros(d["gap"], f"{where}.gap") or 0
+                return g.Sessionize(gap, limit, self.aggs(d["aggs"], f"{where}.aggs"))
+            case "window":
+                every = parse_every(self.text(d["every"], where), f"{where}.every").text
+                return g.Window(every, self.text(d["zone"], where), self.aggs(d["aggs"], f"{where}.aggs"))
+            case "group_by":
+                by = self.named(d["by"], f"{where}.by")
+                aggs = self.aggs(d["aggs"], f"{where}.aggs")
+                _distinct([n for n, _ in by] + [n for n, _ in aggs], where)
+                return g.GroupBy(by, aggs)
+            case "sort":
+                keys = []
+                for i, item in enumerate(self.rows(d["by"], f"{where}.by")):
+                    k = self.fields(item, f"{where}.by[{i}]", ["column", "descending"])
+                    if not isinstance(k["descending"], bool):
+                        raise JsonFormError(f"{where}.by[{i}].descending: expected true or false")
+                    keys.append((self.text(k["column"], f"{where}.by[{i}].column"), k["descending"]))
+                return g.Sort(tuple(keys))
+            case _:
+                n = d["n"]
+                if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n < 2**62:
+                    raise JsonFormError(f"{where}.n: expected a number of rows, got {_short(n)}")
+                return g.Limit(n)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _distinct(names: Sequence[str], where: str) -> None:
+    for n in names:
+        if names.count(n) > 1:
+            raise JsonFormError(f"{where}: the name {n!r} is given twice")
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    _distinct([k for k, _ in pairs], "the metric's JSON")
+    return dict(pairs)
+
+
+def from_dict(value: object) -> tuple[g.Step, ...]:
+    """The steps of a graph in JSON-ready objects; JsonFormError naming the place of what is wrong."""
+    reader = _Reader()
+    d = reader.fields(value, "the metric", ["antfold", "steps"])
+    if d["antfold"] != VERSION or isinstance(d["antfold"], bool):
+        raise JsonFormError(f"the metric has version {_short(d['antfold'])}; this antfold reads version {VERSION}")
+    items = reader.rows(d["steps"], "steps")
+    if not 0 < len(items) <= g.MAX_STEPS:
+        raise JsonFormError(f"steps: a metric has 1 to {g.MAX_STEPS} steps, got {len(items)}")
+    steps = tuple(reader.step(s, f"steps[{i}]") for i, s in enumerate(items))
+    if [i for i, s in enumerate(steps) if isinstance(s, g.Source)] != [0]:
+        raise JsonFormError("steps: the first step, and only the first, names the stream")
+    return steps
+
+
+def from_json(text: str) -> tuple[g.Step, ...]:
+    """The steps of a graph in JSON text."""
+    if len(text.encode()) > g.MAX_BYTES:
+        raise JsonFormError(f"the metric's JSON is over {g.MAX_BYTES} bytes")
+    try:
+        value = json.loads(text, object_pairs_hook=_no_duplicates)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise JsonFormError(f"the metric is not valid JSON: {error}") from None
+    return from_dict(value)

@@ -1,0 +1,1 @@
+"""What can be computed: types, lawful aggregates and the loops behind them."""

@@ -1,0 +1,1 @@
+"""Runs metrics over stores of point files."""
