@@ -1,0 +1,50 @@
+"""The catalogue: which files make up each stream, as of which commit, and from which sources. See CATALOGUE.md."""
+
+from __future__ import annotations
+
+from runtime.catalogue.catalogue import Catalogue, SqliteCatalogue, TableCatalogue
+from runtime.catalogue.entries import (
+    DAY,
+    AlreadyIngested,
+    Committed,
+    Deletion,
+    FileEntry,
+    Record,
+    SourceEntry,
+    attempt_of,
+    check_stream,
+    day_name,
+    file_path,
+    new_attempt,
+    set_hash,
+)
+from runtime.catalogue.rows import Files
+from runtime.catalogue.schema import StreamSchema
+from runtime.catalogue.snapshot import Snapshot
+from runtime.catalogue.steps import AttemptSwept
+from runtime.catalogue.table import OutcomeUnknown, Table
+
+__all__ = [
+    "DAY",
+    "AlreadyIngested",
+    "AttemptSwept",
+    "Catalogue",
+    "Committed",
+    "Deletion",
+    "FileEntry",
+    "Files",
+    "OutcomeUnknown",
+    "Record",
+    "Snapshot",
+    "SourceEntry",
+    "SqliteCatalogue",
+    "StreamSchema",
+    "Table",
+    "TableCatalogue",
+    "attempt_of",
+    "check_stream",
+    "day_name",
+    "file_path",
+    "new_attempt",
+    "set_hash",
+]

@@ -1,0 +1,214 @@
+"""Rows of the day index: fixed binary heads, so that a million of them are read as one numpy array."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import overload
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from runtime.catalogue.entries import Deletion, FileEntry, day_name
+from runtime.errors import FormatError
+
+VERSION = 1
+
+HEAD = np.dtype(
+    [
+        ("version", "<u2"),
+        ("marker", "<u2"),  # 1: no file, only the totals of a day from which a commit took files away
+        ("ordinal", "<u4"),
+        ("day", "<i8"),
+        ("add_seq", "<i8"),
+        ("del_seq", "<i8"),  # 0: not deleted
+        ("rows", "<i8"),
+        ("bytes", "<i8"),
+        ("t_min", "<i8"),
+        ("t_max", "<i8"),
+        ("keys", "<i8"),
+        ("dropped", "<i8"),
+        ("day_files", "<i8"),  # running totals of the day as of commit add_seq
+        ("day_rows", "<i8"),
+        ("hash", ">u4", (8,)),  # SHA-256 of the path
+        ("day_hash", ">u4", (8,)),
+        ("sha256", "V32"),
+    ]
+)
+_SIZE = HEAD.itemsize
+_MARKER_ORDINAL = 999_999
+
+
+@dataclass(frozen=True)
+class DayTotals:
+    """What a day of a stream holds: live files, their rows, and the set hash of their paths as a number."""
+
+    files: int = 0
+    rows: int = 0
+    hash: int = 0
+
+    def shifted(self, adds: Sequence[FileEntry], dels: Sequence[Deletion]) -> DayTotals:
+        """The totals after a commit added and deleted these files of the day."""
+        return DayTotals(
+            self.files + len(adds) - len(dels),
+            self.rows + sum(f.rows for f in adds) - sum(d.rows for d in dels),
+            (self.hash + sum(path_hash(f.path) for f in adds) - sum(path_hash(d.path) for d in dels)) % (1 << 256),
+        )
+
+
+def path_hash(path: str) -> int:
+    """The SHA-256 of a path as a number."""
+    return int.from_bytes(hashlib.sha256(path.encode()).digest(), "big")
+
+
+def partition_of(day: int) -> str:
+    """The partition of a day's rows, one per calendar month: a range of days is few queries, however sparse."""
+    return f"DAY#{day_name(day)[:7]}"
+
+
+def row_key(day: int, seq: int, ordinal: int) -> str:
+    """The sort key of a row: (day, commit, file number)."""
+    return f"{day_name(day)}#{seq:012d}#{ordinal:06d}"
+
+
+def marker_key(day: int, seq: int) -> str:
+    """The sort key of the row that holds only totals."""
+    return row_key(day, seq, _MARKER_ORDINAL)
+
+
+def pack(file: FileEntry, totals: DayTotals, del_seq: int = 0) -> bytes:
+    """The row of a file, with the totals of its day after its commit."""
+    head = np.zeros((), HEAD)
+    head["version"], head["ordinal"], head["day"] = VERSION, file.ordinal, file.day
+    head["add_seq"], head["del_seq"] = file.seq, del_seq
+    head["rows"], head["bytes"], head["keys"], head["dropped"] = file.rows, file.bytes, file.keys, file.dropped
+    head["t_min"], head["t_max"] = file.t_min, file.t_max
+    head["hash"] = np.frombuffer(hashlib.sha256(file.path.encode()).digest(), ">u4")
+    head["sha256"] = np.void(bytes.fromhex(file.sha256))
+    return _with_totals(head, totals) + orjson.dumps([file.path, dict(file.nulls)])
+
+
+def pack_marker(day: int, seq: int, totals: DayTotals) -> bytes:
+    """The row of a commit that only took files away from a day."""
+    head = np.zeros((), HEAD)
+    head["version"], head["marker"], head["ordinal"] = VERSION, 1, _MARKER_ORDINAL
+    head["day"], head["add_seq"] = day, seq
+    return _with_totals(head, totals)
+
+
+def deleted(body: bytes, seq: int) -> bytes:
+    """The row, marked as deleted by commit ``seq``."""
+    head = heads([body])[0].copy()
+    head["del_seq"] = seq
+    return bytes(head.tobytes()) + body[_SIZE:]
+
+
+def totals_of(body: bytes) -> DayTotals:
+    """The day totals that a row carries."""
+    return head_totals(heads([body])[0])
+
+
+def head_totals(head: np.void) -> DayTotals:
+    """The day totals in a head."""
+    return DayTotals(int(head["day_files"]), int(head["day_rows"]), int.from_bytes(head["day_hash"].tobytes(), "big"))
+
+
+def heads(bodies: Sequence[bytes]) -> NDArray[np.void]:
+    """The heads of rows, as one array."""
+    if any(len(body) < _SIZE for body in bodies):
+        raise _damaged()
+    array = np.frombuffer(b"".join([body[:_SIZE] for body in bodies]), HEAD)
+    if len(array) and (array["version"] != VERSION).any():
+        raise _damaged()
+    return array
+
+
+def summed(hashes: NDArray[np.uint32]) -> int:
+    """The set hash, as a number, of files whose path hashes are the rows of ``hashes``, shape (n, 8), big end first."""
+    lanes = hashes.astype(np.uint64).sum(axis=0).tolist()
+    return sum(int(lane) << (32 * (7 - i)) for i, lane in enumerate(lanes)) % (1 << 256)
+
+
+class Files(Sequence[FileEntry]):
+    """File entries in columns: ``heads`` is an array of ``HEAD``; a ``FileEntry`` is made only when it is asked for."""
+
+    def __init__(self, heads: NDArray[np.void], bodies: Sequence[bytes]) -> None:
+        self.heads = heads
+        self._bodies = bodies
+
+    def __len__(self) -> int:
+        return len(self._bodies)
+
+    @overload
+    def __getitem__(self, index: int) -> FileEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> Files: ...
+    def __getitem__(self, index: int | slice) -> FileEntry | Files:
+        if isinstance(index, slice):
+            return Files(self.heads[index], self._bodies[index])
+        return _entry(self.heads[index], self._bodies[index])
+
+    def __iter__(self) -> Iterator[FileEntry]:
+        for head, body in zip(self.heads, self._bodies, strict=True):
+            yield _entry(head, body)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Sequence)
+            and len(self) == len(other)
+            and all(a == b for a, b in zip(self, other, strict=True))
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} files, {self.row_count} rows>"
+
+    @cached_property
+    def row_count(self) -> int:
+        """Rows of all files."""
+        return int(self.heads["rows"].sum())
+
+    @cached_property
+    def byte_count(self) -> int:
+        """Bytes of all files."""
+        return int(self.heads["bytes"].sum())
+
+    @cached_property
+    def set_hash(self) -> str:
+        """The set hash of the paths, in hex."""
+        return f"{summed(self.heads['hash']):064x}"
+
+
+def _entry(head: np.void, body: bytes) -> FileEntry:
+    try:
+        path, nulls = orjson.loads(body[_SIZE:])
+    except ValueError as error:
+        raise _damaged() from error
+    return FileEntry(
+        path=path,
+        day=int(head["day"]),
+        rows=int(head["rows"]),
+        bytes=int(head["bytes"]),
+        t_min=int(head["t_min"]),
+        t_max=int(head["t_max"]),
+        sha256=head["sha256"].tobytes().hex(),
+        keys=int(head["keys"]),
+        dropped=int(head["dropped"]),
+        nulls=nulls,
+        seq=int(head["add_seq"]),
+        ordinal=int(head["ordinal"]),
+    )
+
+
+def _with_totals(head: NDArray[np.void], totals: DayTotals) -> bytes:
+    head["day_files"], head["day_rows"] = totals.files, totals.rows
+    head["day_hash"] = np.frombuffer(totals.hash.to_bytes(32, "big"), ">u4")
+    return head.tobytes()
+
+
+def _damaged() -> FormatError:
+    return FormatError("a row of the catalogue's day index is damaged or of another version: run `dataflow verify`.")

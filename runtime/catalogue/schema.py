@@ -1,0 +1,131 @@
+"""The schema of a stream: what its points look like, as declared and as learned from what was ingested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from operators.types import Type
+from runtime.errors import FormatError, SchemaConflict
+
+DUPLICATES = ("keep", "exact", "latest")
+
+
+@dataclass(frozen=True)
+class StreamSchema:
+    """How the points of a stream are keyed, timed and typed.
+
+    ``key`` and ``time`` are the names of the key and event-time fields, ``key_type`` is STRING or INT; ``columns``
+    are the value columns in the order of their first appearance, without key and time. ``duplicates`` is the
+    policy for equal (key, time), ``id`` the column whose values count once per key and UTC day, ``missing_key``
+    the key given to points without one. ``unit`` is the time unit of the last ingest, the next one's default.
+    """
+
+    key: str
+    key_type: Type
+    time: str
+    columns: Mapping[str, Type] = field(default_factory=dict)
+    duplicates: str = "keep"
+    id: str | None = None
+    missing_key: str | None = None
+    unit: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.key_type not in (Type.STRING, Type.INT):
+            raise SchemaConflict(f"the key {self.key!r} is of type {self.key_type}: a key is a string or an int64.")
+        if self.duplicates not in DUPLICATES:
+            raise SchemaConflict(
+                f"duplicates policy {self.duplicates!r} is unknown: choose one of {', '.join(DUPLICATES)}."
+            )
+        if self.key == self.time:
+            raise SchemaConflict(f"{self.key!r} is named both as the key and as the time: they are different fields.")
+        for name in (self.key, self.time):
+            if name in self.columns:
+                raise SchemaConflict(
+                    f"{name!r} is the key or the time of the stream, so it cannot be a value column too."
+                )
+
+    def merged_with(self, other: StreamSchema) -> StreamSchema:
+        """This schema widened by that of a new input; ``SchemaConflict`` where they contradict each other.
+
+        New columns are added after the old ones; int64 and float64 make float64; every other difference in type,
+        key, time, duplicates policy or id column is a conflict. Unit and missing key are the newest given.
+        """
+        for what, option, mine, theirs in (
+            ("key", "--key", self.key, other.key),
+            ("key type", "--key", self.key_type, other.key_type),
+            ("time column", "--time", self.time, other.time),
+            ("duplicates policy", "--duplicates", self.duplicates, other.duplicates),
+            ("id column", "--id", self.id, other.id),
+        ):
+            if mine != theirs:
+                raise SchemaConflict(
+                    f"the stream's {what} is {_shown(mine)}, but this input gives {_shown(theirs)}: ingest it with the "
+                    f"stream's own ({option}), or into another stream."
+                )
+        columns = dict(self.columns)
+        for name, theirs in other.columns.items():
+            columns[name] = widened(name, columns.get(name, theirs), theirs)
+        merged = replace(
+            self,
+            columns=columns,
+            missing_key=self.missing_key if other.missing_key is None else other.missing_key,
+            unit=self.unit if other.unit is None else other.unit,
+        )
+        return self if merged == self and list(merged.columns) == list(self.columns) else merged
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "key": self.key,
+            "key_type": self.key_type.value,
+            "time": self.time,
+            "columns": {name: type_.value for name, type_ in self.columns.items()},
+            "duplicates": self.duplicates,
+            "id": self.id,
+            "missing_key": self.missing_key,
+            "unit": self.unit,
+        }
+
+    @classmethod
+    def from_dict(cls, data: object) -> StreamSchema:
+        """The schema of a JSON form; ``FormatError`` when it is not one."""
+        if not isinstance(data, dict) or set(data) != _FIELDS:
+            raise FormatError(
+                f"a stream schema needs exactly the fields {', '.join(sorted(_FIELDS))}; got {str(data)[:200]!r}."
+            )
+        columns = data["columns"]
+        texts = [data["key"], data["time"], data["duplicates"], data["key_type"]]
+        options = [data["id"], data["missing_key"], data["unit"]]
+        if (
+            not isinstance(columns, dict)
+            or not all(isinstance(text, str) for text in texts)
+            or not all(text is None or isinstance(text, str) for text in options)
+        ):
+            raise FormatError(f"a stream schema has a field of the wrong type: {str(data)[:200]!r}.")
+        try:
+            key_type = Type(data["key_type"])
+            types = {str(name): Type(type_) for name, type_ in columns.items()}
+            return cls(data["key"], key_type, data["time"], types, data["duplicates"], *options)
+        except (ValueError, SchemaConflict) as error:
+            raise FormatError(f"a stream schema does not hold together: {error}") from error
+
+
+_FIELDS = {"key", "key_type", "time", "columns", "duplicates", "id", "missing_key", "unit"}
+
+
+def widened(name: str, old: Type, new: Type) -> Type:
+    """The type that holds both, for the column ``name``: the same, or float64 for int64 with float64."""
+    if old is new:
+        return old
+    if {old, new} == {Type.INT, Type.FLOAT}:
+        return Type.FLOAT
+    raise SchemaConflict(
+        f"column {name!r} is {old} in this stream, but this input has it as {new}: convert it, leave it out, "
+        "rename it, or ingest into another stream."
+    )
+
+
+def _shown(value: str | None) -> str:
+    return "none" if value is None else repr(str(value))

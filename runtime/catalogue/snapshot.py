@@ -1,0 +1,187 @@
+"""Reading a stream at one commit: the watermark, the log beyond it, the day index up to it, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.catalogue import rows as day_rows
+from runtime.catalogue.entries import FileEntry, Record, Totals, day_name
+from runtime.catalogue.rows import Files
+from runtime.catalogue.schema import StreamSchema
+from runtime.catalogue.steps import StreamSteps, day_range
+from runtime.catalogue.table import Row, Steps
+from runtime.errors import IncompleteResult, QueryError
+
+Index = tuple[NDArray[np.void], list[bytes]]
+"""Rows of the day index: their heads as an array of ``rows.HEAD``, and their bodies."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A stream as of commit ``seq``, and the files that a query range [since, until) needs.
+
+    ``files`` are those of the UTC days that the range touches, in the order (day, seq, ordinal); they come as
+    columns too (``files.heads``), and entries are only made when asked for. ``floor`` is the first day retention
+    has kept (days since 1970-01-01; None: all). ``first_time`` and ``last_time`` are the event times (microseconds
+    UTC, both inclusive) of the whole stream, None when it has no points. ``total_...``, ``sources``,
+    ``quarantined`` (sources set aside), ``rejected`` (rows) and ``dropped`` (duplicates) are of the whole stream.
+    """
+
+    stream: str
+    seq: int
+    schema: StreamSchema
+    files: Files
+    floor: int | None
+    first_time: int | None
+    last_time: int | None
+    total_files: int
+    total_rows: int
+    total_bytes: int
+    sources: int
+    quarantined: int
+    rejected: int
+    dropped: int
+
+    @property
+    def set_hash(self) -> str:
+        """The set hash of the planned files' paths; see ``entries.set_hash``."""
+        return self.files.set_hash
+
+    @property
+    def rows(self) -> int:
+        """Rows of the planned files."""
+        return self.files.row_count
+
+
+class ReadSteps:
+    """The read side of the protocol; ``steps`` gives the single reads."""
+
+    def __init__(self, steps: StreamSteps) -> None:
+        self.steps = steps
+        self.stream = steps.stream
+
+    def snapshot(self, since: int | None = None, until: int | None = None) -> Steps[Snapshot | None]:
+        """The newest snapshot; None for a stream that was never committed to."""
+        mark = yield from self.steps.watermark()
+        tail = yield from self.steps.records_after(mark)
+        if not tail and mark == 0:
+            return None
+        last = tail[-1] if tail else (yield from self.steps.record(mark))
+        schema = yield from self.steps.schema_at(last)
+        totals = last.totals
+        if totals.first is None or totals.last is None:
+            found: list[Row] = []
+            days = (0, -1)
+        else:
+            days = day_range(totals.first, totals.last, since, until)
+            found = yield from self.steps.index_rows(*days)
+        index = self.as_of(found, mark)
+        self.check_days(index, mark)
+        files = self.overlay(index, mark, [(r, days) for r in tail])
+        if since is None and until is None:
+            self.check_all(files, totals)
+        return Snapshot(
+            stream=self.stream,
+            seq=last.seq,
+            schema=schema,
+            files=files,
+            floor=last.floor,
+            first_time=totals.first,
+            last_time=totals.last,
+            total_files=totals.files,
+            total_rows=totals.rows,
+            total_bytes=totals.bytes,
+            sources=totals.sources,
+            quarantined=totals.quarantined,
+            rejected=totals.rejected,
+            dropped=totals.dropped,
+        )
+
+    def as_of(self, found: Sequence[Row], mark: int) -> Index:
+        """The rows that stand for commits up to the watermark; later ones come from the log."""
+        bodies = [body for _, body in found]
+        heads = day_rows.heads(bodies)
+        keep = heads["add_seq"] <= mark
+        if not keep.all():
+            bodies = [bodies[i] for i in np.flatnonzero(keep).tolist()]
+            heads = heads[keep]
+        return heads, bodies
+
+    def check_days(self, index: Index, mark: int) -> None:
+        """Raise unless each day's live files have the count, the rows and the set hash that the day's totals say."""
+        heads, _ = index
+        if not len(heads):
+            return
+        live = (heads["del_seq"] == 0) | (heads["del_seq"] > mark)
+        live &= heads["marker"] == 0
+        starts = np.flatnonzero(np.diff(heads["day"], prepend=heads["day"][0] - 1))
+        ends = np.append(starts[1:], len(heads)) - 1
+        counts = np.add.reduceat(live.astype(np.int64), starts)
+        sums = np.add.reduceat(np.where(live, heads["rows"], 0), starts)
+        hashes = heads["hash"].astype(np.uint64)
+        if not live.all():
+            hashes[~live] = 0
+        lanes = np.add.reduceat(hashes, starts, axis=0).tolist()
+        for i, end in enumerate(ends.tolist()):
+            said = day_rows.head_totals(heads[end])
+            hash_ = sum(int(lane) << (32 * (7 - k)) for k, lane in enumerate(lanes[i])) % (1 << 256)
+            if (int(counts[i]), int(sums[i]), hash_) != (said.files, said.rows, said.hash):
+                raise IncompleteResult(
+                    f"the day index of stream {self.stream!r} does not add up on "
+                    f"{day_name(int(heads['day'][end]))}: {counts[i]} files with {sums[i]} rows are listed, "
+                    f"{said.files} with {said.rows} were committed; run `dataflow verify`."
+                )
+
+    def overlay(self, index: Index, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
+        """The live files at the end of the log's tail: those of the index, less its deletions, plus its additions."""
+        heads, bodies = index
+        seq = tail[-1][0].seq if tail else mark
+        dead = ((heads["del_seq"] != 0) & (heads["del_seq"] <= seq)) | (heads["marker"] != 0)
+        added: dict[tuple[int, int], FileEntry] = {}
+        gone: set[tuple[int, int]] = set()
+        for record, (first, last) in tail:
+            added |= {(f.seq, f.ordinal): f for f in record.adds if first <= f.day <= last}
+            for deletion in record.dels:
+                if not first <= deletion.day <= last:
+                    continue
+                if added.pop((deletion.seq, deletion.ordinal), None) is None:
+                    gone.add((deletion.seq, deletion.ordinal))
+        if gone:
+            place = {
+                pair: i for i, pair in enumerate(zip(heads["add_seq"].tolist(), heads["ordinal"].tolist(), strict=True))
+            }
+            for pair in gone:
+                if pair not in place:
+                    raise IncompleteResult(
+                        f"the day index of stream {self.stream!r} lacks file {pair[1]} of commit {pair[0]}: "
+                        "run `dataflow verify`."
+                    )
+                dead[place[pair]] = True
+        if dead.any():
+            alive = np.flatnonzero(~dead)
+            heads, bodies = heads[alive], [bodies[i] for i in alive.tolist()]
+        if added:
+            bodies = bodies + [day_rows.pack(file, day_rows.DayTotals()) for file in added.values()]
+            heads = day_rows.heads(bodies)
+            order = np.lexsort((heads["ordinal"], heads["add_seq"], heads["day"]))
+            heads, bodies = heads[order], [bodies[i] for i in order.tolist()]
+        return Files(heads, bodies)
+
+    def check_all(self, files: Files, totals: Totals) -> None:
+        """Raise unless a snapshot of the whole stream has the files, rows and set hash of the log's last record."""
+        found = (len(files), files.row_count, files.set_hash)
+        if found != (totals.files, totals.rows, totals.hash):
+            raise IncompleteResult(
+                f"the catalogue of stream {self.stream!r} does not add up: {found[0]} files with {found[1]} rows are "
+                f"listed, {totals.files} with {totals.rows} were committed; run `dataflow verify`."
+            )
+
+
+def unknown_stream(stream: str, known: Sequence[str]) -> QueryError:
+    """The error for reading a stream that is not there."""
+    names = ", ".join(map(repr, known[:20])) if known else "none yet"
+    return QueryError(f"there is no stream {stream!r} in this store (there is: {names}): check the name, or ingest it.")

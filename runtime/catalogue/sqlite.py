@@ -1,0 +1,155 @@
+"""The catalogue's table in one SQLite file of this machine."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runtime.catalogue.table import Check, ConditionFailed, Get, Put, Query, Row, Transact, holds
+from runtime.errors import StoreError
+
+_APPLICATION = 0x416E7446  # "AntF"
+_VERSION = 1
+_CREATE = """
+create table if not exists items (
+  partition text not null, sort text not null, number integer not null, body blob not null,
+  primary key (partition, sort)
+) without rowid
+"""
+
+
+class SqliteTable:
+    """A ``Table`` in the SQLite file ``path``, created when it is not there.
+
+    One connection per process, used under a lock: write-ahead log, ``synchronous=FULL`` (a commit is on the disk
+    when it returns), ``BEGIN IMMEDIATE``. A process waits up to ``patience`` seconds for another one's write.
+    """
+
+    most = 100  # as DynamoDB, so that both run the same batches
+
+    def __init__(self, path: str | os.PathLike[str], patience: float = 60.0) -> None:
+        self.path = Path(path).absolute()
+        self.patience = patience
+        self._lock = threading.Lock()
+        self._owner = 0
+        self._connection: sqlite3.Connection | None = None
+        with self._open():
+            pass
+
+    def get(self, request: Get) -> bytes | None:
+        """Answer a ``Get``."""
+        with self._open() as connection:
+            row = connection.execute(
+                "select body from items where partition = ? and sort = ?", (request.partition, request.sort)
+            ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def query(self, request: Query) -> list[Row]:
+        """Answer a ``Query``."""
+        order = "desc limit 1" if request.last else "asc"
+        with self._open() as connection:
+            found: list[Row] = connection.execute(
+                "select sort, body from items where partition = ? and sort >= ? and sort < ? order by sort " + order,
+                (request.partition, request.low, request.high),
+            ).fetchall()
+        return found
+
+    def transact(self, request: Transact) -> None:
+        """Carry out a ``Transact``."""
+        if len(request.items) > self.most:
+            raise StoreError(f"a transaction of {len(request.items)} items is over the limit of {self.most}.")
+        with self._open() as connection:
+            connection.execute("begin immediate")
+            try:
+                failed = [i for i, item in enumerate(request.items) if not _fulfilled(connection, item)]
+                if failed:
+                    raise ConditionFailed(failed)
+                connection.executemany(
+                    "insert or replace into items values (?, ?, ?, ?)",
+                    [(i.partition, i.sort, i.number, i.body) for i in request.items if isinstance(i, Put)],
+                )
+                connection.execute("commit")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("rollback")
+                raise
+
+    def close(self) -> None:
+        """Close the file; a later request opens it again."""
+        with self._lock:
+            if self._connection is not None and self._owner == os.getpid():
+                self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """The connection, held alone, with SQLite's errors explained."""
+        with self._lock:
+            try:
+                if self._connection is None or self._owner != os.getpid():  # a connection must not cross a fork
+                    self._connection = self._connect()
+                    self._owner = os.getpid()
+                yield self._connection
+            except (sqlite3.Error, OSError) as error:
+                raise explained(error, self.path) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=self.patience, isolation_level=None, check_same_thread=False)
+        try:
+            application = connection.execute("pragma application_id").fetchone()[0]
+            version = connection.execute("pragma user_version").fetchone()[0]
+            empty = connection.execute("select count(*) from sqlite_master").fetchone()[0] == 0
+            if not empty and application != _APPLICATION:
+                raise StoreError(f"{self.path} is a database of another program: choose another folder for the store.")
+            if version > _VERSION:
+                raise StoreError(
+                    f"{self.path} was written by a newer version (catalogue format {version}, this program reads "
+                    f"{_VERSION}): update this program."
+                )
+            connection.execute("pragma synchronous = full")
+            if empty:
+                connection.execute("pragma journal_mode = wal")
+                connection.execute("begin immediate")
+                connection.execute(_CREATE)
+                connection.execute(f"pragma application_id = {_APPLICATION}")
+                connection.execute(f"pragma user_version = {_VERSION}")
+                connection.execute("commit")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _fulfilled(connection: sqlite3.Connection, item: Put | Check) -> bool:
+    row = connection.execute(
+        "select number from items where partition = ? and sort = ?", (item.partition, item.sort)
+    ).fetchone()
+    return holds(item.when, item.bound, None if row is None else int(row[0]))
+
+
+def explained(error: sqlite3.Error | OSError, path: Path) -> StoreError:
+    """The error as one sentence for a person: what failed, where, and what to do."""
+    if isinstance(error, OSError):
+        return StoreError(f"the catalogue {path} cannot be opened or written: {error.strerror or error}.")
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    match code:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreError(f"the catalogue {path} is in use by another process that does not let go: repeat later.")
+        case sqlite3.SQLITE_FULL:
+            return StoreError(f"the catalogue {path} cannot grow, the disk is full: free space and repeat.")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_AUTH:
+            return StoreError(
+                f"the catalogue {path} cannot be opened for writing (SQLite needs its folder to be writable, even to "
+                "read): give this user the permission, or copy the store."
+            )
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return StoreError(f"the catalogue {path} is damaged or not a catalogue: restore it from a backup.")
+        case sqlite3.SQLITE_IOERR:
+            return StoreError(f"the catalogue {path} cannot be read or written, the disk reports an error: check it.")
+        case _:
+            return StoreError(f"the catalogue {path} failed: {error}.")

@@ -1,0 +1,175 @@
+"""The key-value table that the protocol runs over: SQLite now, DynamoDB later, a simulated one in tests.
+
+The protocol (``steps.py``) is written as generators that yield the requests below and are sent the replies, so
+the same steps run against a real table (``run``) and, one request at a time, in the simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol, TypeVar
+
+from runtime.errors import StoreError
+
+Row = tuple[str, bytes]
+"""A sort key and the body of the item there."""
+
+
+class When(Enum):
+    """The condition of a ``Put`` or ``Check``, on the item that is there before the transaction."""
+
+    ALWAYS = "always"
+    ABSENT = "absent"
+    BELOW = "below"
+    """Absent, or its ``number`` is less than the given ``bound``."""
+    EQUAL = "equal"
+    """Present with ``number`` equal to ``bound``."""
+
+
+@dataclass(frozen=True)
+class Get:
+    """Read one item, strongly; the reply is its body or None."""
+
+    partition: str
+    sort: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """Read the items of a partition with ``low <= sort < high``; the reply is a list of ``Row`` in sort order.
+
+    Strong per item but *not* atomic over the items: rows of one transaction may be seen in part. ``last`` asks
+    for the greatest one only.
+    """
+
+    partition: str
+    low: str = ""
+    high: str = "\x7f"
+    last: bool = False
+
+
+@dataclass(frozen=True)
+class Put:
+    """Write one item if the condition holds; ``number`` is the one that later conditions look at."""
+
+    partition: str
+    sort: str
+    body: bytes
+    when: When = When.ALWAYS
+    bound: int = 0
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Check:
+    """A condition of a transaction on an item that it does not write."""
+
+    partition: str
+    sort: str
+    when: When
+    bound: int = 0
+
+
+@dataclass(frozen=True)
+class Transact:
+    """Write all items or, when a condition fails, none (then ``ConditionFailed``); at most ``Table.most`` items.
+
+    Durable when the reply (None) is there. ``OutcomeUnknown``: it may have happened, or may yet happen.
+    """
+
+    items: Sequence[Put | Check]
+
+
+Request = Get | Query | Transact
+R = TypeVar("R")
+Steps = Generator[Request, Any, R]
+
+
+class ConditionFailed(Exception):  # noqa: N818
+    """A transaction was refused: the positions in ``Transact.items`` whose condition did not hold."""
+
+    def __init__(self, failed: Sequence[int]) -> None:
+        super().__init__(f"conditions {list(failed)} did not hold")
+        self.failed = tuple(failed)
+
+
+class OutcomeUnknown(StoreError):  # noqa: N818
+    """A request whose reply was lost: whether it happened is not known, so nothing may be deleted on its account."""
+
+
+class Table(Protocol):
+    """Items by (partition, sort) with conditional transactions; safe to use from several threads and processes."""
+
+    most: int
+    """The most items of one transaction."""
+
+    def get(self, request: Get) -> bytes | None:
+        """Answer a ``Get``."""
+        ...
+
+    def query(self, request: Query) -> list[Row]:
+        """Answer a ``Query``."""
+        ...
+
+    def transact(self, request: Transact) -> None:
+        """Carry out a ``Transact``."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the table holds open."""
+        ...
+
+
+def holds(when: When, bound: int, number: int | None) -> bool:
+    """Whether a condition holds for an item with this ``number`` (None: there is no item)."""
+    match when:
+        case When.ALWAYS:
+            return True
+        case When.ABSENT:
+            return number is None
+        case When.BELOW:
+            return number is None or number < bound
+        case When.EQUAL:
+            return number == bound
+
+
+def run(table: Table, steps: Steps[R]) -> R:
+    """Run the steps of a protocol against a table and return their result."""
+    reply: Any = None
+    failure: Exception | None = None
+    while True:
+        try:
+            request = steps.send(reply) if failure is None else steps.throw(failure)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        reply, failure = None, None
+        try:
+            match request:
+                case Get():
+                    reply = table.get(request)
+                case Query():
+                    reply = table.query(request)
+                case Transact():
+                    table.transact(request)
+        except (ConditionFailed, StoreError) as error:
+            failure = error
+
+
+def get(partition: str, sort: str) -> Steps[bytes | None]:
+    """The step that reads one item."""
+    body: bytes | None = yield Get(partition, sort)
+    return body
+
+
+def query(partition: str, low: str = "", high: str = "\x7f", *, last: bool = False) -> Steps[list[Row]]:
+    """The step that reads a range of a partition."""
+    rows: list[Row] = yield Query(partition, low, high, last)
+    return rows
+
+
+def transact(items: Sequence[Put | Check]) -> Steps[None]:
+    """The step that writes some items, or raises ``ConditionFailed`` or ``OutcomeUnknown``."""
+    yield Transact(items)

@@ -1,0 +1,260 @@
+"""Objects as files below one folder of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+from runtime.errors import StoreError
+from runtime.objects.store import FileMissing, ObjectInfo, check_path, check_range
+
+_FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone stops at the drive's cache
+
+_TEMPORARY = ".part-"
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+
+
+class FolderObjects:
+    """An ``ObjectStore`` in the folder ``root``, which is created at the first ``put``.
+
+    An object is written under a temporary name in its own folder, synced, hard-linked to its name (a link, unlike
+    a rename, fails when the name is taken) and the folder is synced: so it is whole or absent after a crash.
+    Reads go through a cache of at most ``open_files`` open descriptors with positioned reads, which need no lock.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], open_files: int = 64) -> None:
+        self.root = Path(root).absolute()
+        self._cache = _Descriptors(open_files)
+
+    def put(self, path: str, data: bytes) -> None:
+        """Create the object, durably; see ``ObjectStore.put``."""
+        target = self._target(path)
+        try:
+            _make_folder(target.parent)
+            if target.exists():
+                self._same(path, target, data)
+                return
+            temporary = target.parent / f"{_TEMPORARY}{uuid4().hex}"
+            try:
+                _write(temporary, data)
+                if not _publish(temporary, target):
+                    self._same(path, target, data)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    temporary.unlink()
+            _sync_folder(target.parent)
+        except OSError as error:
+            raise _explained(error, "write", path, self.root) from error
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; see ``ObjectStore.read``."""
+        check_range(path, offset, length)
+        target = self._target(path)
+        try:
+            file = self._cache.get(str(target))
+            data = os.pread(file.number, length, offset)
+            if len(data) == length:
+                return data
+            parts = [data]  # one call returns at most 2 GiB on Linux, and less when a signal comes in between
+            while data and (left := length - sum(map(len, parts))):
+                data = os.pread(file.number, left, offset + length - left)
+                parts.append(data)
+        except OSError as error:
+            raise _explained(error, "read", path, self.root) from error
+        whole = b"".join(parts)
+        if len(whole) != length:
+            raise StoreError(
+                f"cannot read {length} bytes at {offset} of {path!r} in {self.root}: the file ends after "
+                f"{offset + len(whole)} bytes or before; it was truncated or is not what the catalogue says."
+            )
+        return whole
+
+    def size(self, path: str) -> int:
+        """The object's size in bytes."""
+        try:
+            return self._target(path).stat().st_size
+        except OSError as error:
+            raise _explained(error, "read", path, self.root) from error
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """The objects whose path starts with ``prefix``, in the order of their paths."""
+        folder = prefix.rpartition("/")[0]
+        if folder:
+            check_path(folder)
+        yield from self._walk(folder, prefix)
+
+    def delete(self, path: str) -> None:
+        """Remove the object if it is there."""
+        target = self._target(path)
+        self._cache.forget(str(target))
+        try:
+            target.unlink(missing_ok=True)
+            if target.parent.is_dir():
+                _sync_folder(target.parent)
+        except NotADirectoryError:
+            return  # a parent of the path is an object itself, so this one is not there
+        except OSError as error:
+            raise _explained(error, "delete", path, self.root) from error
+
+    def _target(self, path: str) -> Path:
+        return self.root / check_path(path)
+
+    def _same(self, path: str, target: Path, data: bytes) -> None:
+        """Accept an object that is already there if it is identical."""
+        if target.is_dir() or target.stat().st_size != len(data) or target.read_bytes() != data:
+            raise StoreError(f"object {path!r} in {self.root} already exists with other content: objects never change.")
+        _sync_folder(target.parent)  # its writer may not have come so far yet
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+        where = self.root / folder if folder else self.root
+        try:
+            with os.scandir(where) as entries:
+                found = [(e.name, e.is_dir(follow_symlinks=False)) for e in entries if not e.name.startswith(".")]
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise _explained(error, "list", folder or ".", self.root) from error
+        # A folder sorts as its name with the '/', so the whole walk comes in the order of the paths.
+        for name, is_folder in sorted((name + "/" * is_folder, is_folder) for name, is_folder in found):
+            path = f"{folder}/{name}" if folder else name
+            if is_folder:
+                if path.startswith(prefix) or prefix.startswith(path):
+                    yield from self._walk(path.rstrip("/"), prefix)
+            elif path.startswith(prefix) and not self._foreign(path):
+                with contextlib.suppress(FileNotFoundError):  # deleted since
+                    info = (where / name).stat()
+                    yield ObjectInfo(path, info.st_size, info.st_mtime_ns // 1000)
+
+    def _foreign(self, path: str) -> bool:
+        """Whether no ``put`` can have made this file."""
+        try:
+            check_path(path)
+        except StoreError:
+            return True
+        return False
+
+
+class _Descriptor:
+    """An open file that is closed when nobody holds it any more: neither the cache nor a reading thread."""
+
+    def __init__(self, path: str) -> None:
+        self.number = -1
+        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if self.number >= 0:
+            os.close(self.number)
+
+
+class _Descriptors:
+    """The most recently used open files."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._open: OrderedDict[str, _Descriptor] = OrderedDict()
+
+    def get(self, path: str) -> _Descriptor:
+        with self._lock:
+            file = self._open.get(path)
+            if file is not None:
+                self._open.move_to_end(path)
+                return file
+        try:
+            file = _Descriptor(path)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            with self._lock:
+                self._open.clear()
+            file = _Descriptor(path)
+        with self._lock:
+            file = self._open.setdefault(path, file)
+            while len(self._open) > self._most:
+                self._open.popitem(last=False)
+        return file
+
+    def forget(self, path: str) -> None:
+        with self._lock:
+            self._open.pop(path, None)
+
+
+def _make_folder(folder: Path) -> None:
+    """Create the folder and those above it, durably."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+    _sync_folder(folder.parent)
+
+
+def _write(path: Path, data: bytes) -> None:
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(number, rest) :]
+        _sync(number)
+    finally:
+        os.close(number)
+
+
+def _publish(temporary: Path, target: Path) -> bool:
+    """Give the finished file its name; False when the name is taken."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without hard links: reserve the name, then put the file in its place.
+        try:
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        except FileExistsError:
+            return False
+        temporary.replace(target)
+    return True
+
+
+def _sync(number: int) -> None:
+    if _FULL_SYNC is not None:
+        fcntl.fcntl(number, _FULL_SYNC)
+    else:
+        os.fsync(number)
+
+
+def _sync_folder(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _explained(error: OSError, verb: str, path: str, root: Path) -> StoreError:
+    """The error as one sentence for a person: what failed, where, and what to do."""
+    what = f"cannot {verb} {path!r} in {root}"
+    match error.errno:
+        case errno.ENOENT if verb == "read":
+            return FileMissing(f"{path!r} is missing in {root}: restore it from a backup, or run `dataflow verify`.")
+        case errno.ENOSPC | errno.EDQUOT:
+            return StoreError(f"{what}: the disk (or the quota) is full; nothing was written; free space and repeat.")
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            return StoreError(f"{what}: permission denied or read-only file system; make it accessible to this user.")
+        case errno.EMFILE | errno.ENFILE:
+            return StoreError(f"{what}: too many open files; raise the limit (`ulimit -n`).")
+        case errno.EISDIR | errno.ENOTDIR | errno.EEXIST:
+            return StoreError(f"{what}: a file stands where a folder is needed or the reverse; move it away.")
+        case errno.EIO:
+            return StoreError(f"{what}: the disk reported an input/output error; check its health.")
+        case _:
+            return StoreError(f"{what}: {error.strerror or error}.")
