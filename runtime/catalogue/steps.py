@@ -61,6 +61,7 @@ class StreamSteps:
     def __init__(self, stream: str, most: int, clock: Callable[[], int] | None = None) -> None:
         self.stream = check_stream(stream)
         self.most = most
+        self.patience = MAX_UNKNOWN
         self.clock = clock or (lambda: time.time_ns() // 1000)
 
     def partition(self, name: str) -> str:
@@ -144,7 +145,7 @@ class StreamSteps:
                 yield from self._check_claim(attempt, source.id)
             except OutcomeUnknown:
                 unknown += 1
-                if unknown > MAX_UNKNOWN:
+                if unknown > self.patience:
                     raise
 
     def replace_files(
@@ -181,7 +182,7 @@ class StreamSteps:
                 yield from self._check_claim(attempt, None)
             except OutcomeUnknown:
                 unknown += 1
-                if unknown > MAX_UNKNOWN:
+                if unknown > self.patience:
                     raise
 
     def _record(
@@ -270,7 +271,7 @@ class StreamSteps:
         """Claim an attempt's files as orphans; only when True may they be deleted, for then no commit can come."""
         check_attempt(attempt)
         body = dump({"by": "sweep", "seq": 0, "source": None})
-        for _ in range(MAX_UNKNOWN):
+        for _ in range(self.patience + 1):
             held = yield from self.claim(attempt)
             if held is not None:
                 return held[0] == "sweep"
