@@ -113,6 +113,7 @@ ROW_GRAPHS: dict[str, Json] = {
             abs=fn("abs", N),
         ),
     ),
+    "arithmetic_huge": graph(select(add=fn("add", N, N), down=fn("sub", N, lit(1)), mul=fn("mul", N, lit(2)))),
     "comparisons": graph(
         select(
             eq=fn("eq", TEMP, lit(21.5)),
