@@ -43,15 +43,15 @@ def human_duration(us: int, digits: int = 0) -> str:
     return f"{sign}{days}d {text}" if days else sign + text
 
 
-def printable(text: str) -> str:
-    """The text with control characters (line ends, escape sequences) spelled out, at most 48 characters."""
+def printable(text: str, limit: int | None = _MAX_CELL) -> str:
+    """The text with control characters (line ends, escape sequences) spelled out, cut to ``limit`` characters."""
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
-    return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"
+    return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
 
 
-def format_column(column: Column) -> list[str]:
-    """The cells of one column as text, all to the same number of decimals."""
+def format_column(column: Column, limit: int | None = _MAX_CELL) -> list[str]:
+    """The cells of one column as text, numbers all to the same decimals, strings cut to ``limit`` characters."""
     values = column.to_list()
     ints = [v for v in values if isinstance(v, int)]
     match column.type:
@@ -67,7 +67,7 @@ def format_column(column: Column) -> list[str]:
         case Type.BOOL:
             return [NULL if v is None else "true" if v else "false" for v in values]
         case _:
-            return [NULL if v is None else printable(str(v)) for v in values]
+            return [NULL if v is None else printable(str(v), limit) for v in values]
 
 
 def _fraction_digits(values: list[int]) -> int:
@@ -136,10 +136,11 @@ def text_table(
     Columns that do not fit in ``width`` and rows past ``max_rows`` are left out, and the last line says how many.
     """
     shown, rows, hidden_rows = _head(columns, max_rows)
+    limit = None if width is None else max(_MAX_CELL, width // 2)
     cells: list[tuple[str, list[str], int, bool]] = []
     used = 1
     for name, column in shown.items():
-        body = format_column(column)
+        body = format_column(column, limit)
         title = printable(name)
         wide = max(cell_width(c) for c in [title, *body])
         needed = used + wide + (len(_GAP) if cells else 0)
@@ -172,7 +173,7 @@ def text_table(
 def html_table(columns: Mapping[str, Column], *, max_rows: int | None = None) -> str:
     """The columns as an HTML table, every text escaped."""
     shown, rows, hidden = _head(columns, max_rows)
-    cells = [(name, format_column(c), "left" if c.type in _LEFT else "right") for name, c in shown.items()]
+    cells = [(name, format_column(c, None), "left" if c.type in _LEFT else "right") for name, c in shown.items()]
     head = "".join(f'<th style="text-align:{align}">{html.escape(name)}</th>' for name, _, align in cells)
     lines = ["<table>", f"<thead><tr>{head}</tr></thead>", "<tbody>"]
     for i in range(rows - hidden):

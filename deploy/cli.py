@@ -1,0 +1,123 @@
+"""The console script ``dataflow``: finds the command, and turns every failure into one sentence and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. What a command needs is imported when it runs, so that
+a query of a known shape starts fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from deploy.commands import COMMANDS, Command, UsageError
+from operators.errors import DataflowError
+
+_ABOUT = "Ask any question of telemetry, events and transactions: metrics over a store of points."
+_EXAMPLE = """first steps:
+  dataflow demo
+  dataflow ingest ./store telemetry points.ndjson.gz --key device --time ts --unit ms
+  dataflow query ./store metrics.py:uptime
+
+Every command has --help with an example."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; ``argv`` defaults to the process's arguments. Returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    _never_fail_to_print()
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except SystemExit as e:  # argparse: help was printed (0), or the usage is wrong (2)
+        return e.code if isinstance(e.code, int) else 1
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing half-done was kept", 130)
+    except DataflowError as e:
+        return _fail(str(e), 1)
+    except OSError as e:
+        where = f"{e.filename}: " if e.filename else ""
+        return _fail(f"{where}{e.strerror or e}", 1)
+    except MemoryError:
+        return _fail("out of memory; take a shorter range, fewer groups or fewer --workers", 1)
+    except Exception as e:
+        if os.environ.get("ANTFOLD_DEBUG"):
+            raise
+        return _fail(
+            f"this is a defect of antfold, please report it: {type(e).__name__}: {e} "
+            "(ANTFOLD_DEBUG=1 shows where it happened)",
+            1,
+        )
+
+
+def _run(arguments: list[str]) -> int:
+    name = arguments[0] if arguments else ""
+    command = COMMANDS.get(name)
+    if command is None:
+        overview = _overview()
+        if arguments:
+            overview.parse_args(arguments)
+        overview.print_help(sys.stderr)
+        return 2
+    parser = command_parser(name, command)
+    try:
+        return command.run(parser.parse_intermixed_args(arguments[1:]))
+    except UsageError as e:
+        parser.error(str(e))
+
+
+def command_parser(name: str, command: Command) -> argparse.ArgumentParser:
+    """The parser of one command."""
+    parser = argparse.ArgumentParser(
+        prog=f"dataflow {name}",
+        description=command.about,
+        epilog=f"example:\n  {command.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.arguments(parser)
+    return parser
+
+
+class _Overview(argparse.ArgumentParser):
+    def format_help(self) -> str:
+        width = max(len(name) for name in COMMANDS)
+        listed = "\n".join(f"  {name:<{width}}  {command.about}" for name, command in COMMANDS.items())
+        return f"usage: dataflow COMMAND ...\n\n{_ABOUT}\n\ncommands:\n{listed}\n\n{_EXAMPLE}\n"
+
+
+def _overview() -> argparse.ArgumentParser:
+    parser = _Overview(prog="dataflow", usage="dataflow COMMAND ...", allow_abbrev=False)
+    parser.add_argument("--version", action=_Version, nargs=0)
+    parser.add_argument("command", metavar="COMMAND", choices=list(COMMANDS))
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"antfold {version('antfold')}")
+        except PackageNotFoundError:
+            print("antfold (not installed, running from its folder)")
+        parser.exit()
+
+
+def _fail(message: str, code: int) -> int:
+    """One line on standard error."""
+    print("dataflow: " + " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _never_fail_to_print() -> None:
+    """A terminal that cannot show a character gets a question mark, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
