@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from operators.errors import DataflowError
 from runtime.catalogue import rows as day_rows
 from runtime.catalogue.entries import DAY, FileEntry, Record, Totals, day_name, set_hash
+from runtime.catalogue.rows import Files
 from runtime.catalogue.snapshot import ReadSteps
 from runtime.catalogue.steps import StreamSteps
-from runtime.catalogue.table import Steps, query
+from runtime.catalogue.table import Query, Scan, Steps, query
 from runtime.errors import IncompleteResult
 
 
@@ -112,7 +113,7 @@ def _index(steps: StreamSteps, records: Sequence[Record]) -> Steps[None]:
     partitions = {day_rows.partition_of(file.day) for record in records for file in record.adds}
     for name in sorted(partitions):
         found = yield from query(steps.partition(name))
-        for head in day_rows.heads([body for _, body in found]):
+        for head in Files.of([Scan(Query(name), day_rows.HEAD_SIZE).split(found)]).heads:
             if int(head["add_seq"]) > len(records) or (not head["marker"] and not _on(records, head)):
                 day = day_name(int(head["day"]))
                 raise IncompleteResult(f"the day index has a row on {day} that is not in the log")

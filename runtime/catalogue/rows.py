@@ -22,7 +22,8 @@ HEAD = np.dtype(
         ("version", "<u2"),
         ("marker", "<u2"),  # 1: no file, only the totals of a day from which a commit took files away
         ("ordinal", "<u4"),
-        ("day", "<i8"),
+        ("day", "<i4"),
+        ("size", "<u4"),  # bytes of what follows the head: the path and the null counts, as JSON
         ("add_seq", "<i8"),
         ("del_seq", "<i8"),  # 0: not deleted
         ("rows", "<i8"),
@@ -38,8 +39,11 @@ HEAD = np.dtype(
         ("sha256", "V32"),
     ]
 )
-_SIZE = HEAD.itemsize
+HEAD_SIZE = HEAD.itemsize
 _MARKER_ORDINAL = 999_999
+_CHUNK = 4096
+_FIELDS = ("day", "rows", "bytes", "t_min", "t_max", "keys", "dropped", "seq", "ordinal")
+_COLUMNS = tuple("add_seq" if name == "seq" else name for name in _FIELDS)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,9 @@ def pack(file: FileEntry, totals: DayTotals, del_seq: int = 0) -> bytes:
     head["t_min"], head["t_max"] = file.t_min, file.t_max
     head["hash"] = np.frombuffer(hashlib.sha256(file.path.encode()).digest(), ">u4")
     head["sha256"] = np.void(bytes.fromhex(file.sha256))
-    return _with_totals(head, totals) + orjson.dumps([file.path, dict(file.nulls)])
+    tail = orjson.dumps([file.path, dict(file.nulls)])
+    head["size"] = len(tail)
+    return _with_totals(head, totals) + tail
 
 
 def pack_marker(day: int, seq: int, totals: DayTotals) -> bytes:
@@ -101,14 +107,14 @@ def pack_marker(day: int, seq: int, totals: DayTotals) -> bytes:
 
 def deleted(body: bytes, seq: int) -> bytes:
     """The row, marked as deleted by commit ``seq``."""
-    head = heads([body])[0].copy()
+    head = _head(body).copy()
     head["del_seq"] = seq
-    return bytes(head.tobytes()) + body[_SIZE:]
+    return bytes(head.tobytes()) + body[HEAD_SIZE:]
 
 
 def totals_of(body: bytes) -> DayTotals:
     """The day totals that a row carries."""
-    return head_totals(heads([body])[0])
+    return head_totals(_head(body))
 
 
 def head_totals(head: np.void) -> DayTotals:
@@ -116,14 +122,9 @@ def head_totals(head: np.void) -> DayTotals:
     return DayTotals(int(head["day_files"]), int(head["day_rows"]), int.from_bytes(head["day_hash"].tobytes(), "big"))
 
 
-def heads(bodies: Sequence[bytes]) -> NDArray[np.void]:
-    """The heads of rows, as one array."""
-    if any(len(body) < _SIZE for body in bodies):
-        raise _damaged()
-    array = np.frombuffer(b"".join([body[:_SIZE] for body in bodies]), HEAD)
-    if len(array) and (array["version"] != VERSION).any():
-        raise _damaged()
-    return array
+def _head(body: bytes) -> np.void:
+    head: np.void = Files.of([(body[:HEAD_SIZE], body[HEAD_SIZE:])]).heads[0]
+    return head
 
 
 def summed(hashes: NDArray[np.uint32]) -> int:
@@ -133,14 +134,51 @@ def summed(hashes: NDArray[np.uint32]) -> int:
 
 
 class Files(Sequence[FileEntry]):
-    """File entries in columns: ``heads`` is an array of ``HEAD``; a ``FileEntry`` is made only when it is asked for."""
+    """File entries in columns: ``heads`` is an array of ``HEAD``; a ``FileEntry`` is made only when it is asked for.
 
-    def __init__(self, heads: NDArray[np.void], bodies: Sequence[bytes]) -> None:
+    What follows the heads is joined in ``_tails``, from ``_starts`` on.
+    """
+
+    def __init__(self, heads: NDArray[np.void], starts: NDArray[np.int64], tails: bytes) -> None:
         self.heads = heads
-        self._bodies = bodies
+        self._starts = starts
+        self._tails = tails
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[bytes, bytes]]) -> Files:
+        """The rows of some scans, in their order; see ``table.Scan``. Rows must be in the order of their keys."""
+        heads_bytes = b"".join([head for head, _ in parts])
+        tails = b"".join([tail for _, tail in parts])
+        if len(heads_bytes) % HEAD_SIZE:
+            raise _damaged()
+        heads = np.frombuffer(heads_bytes, HEAD)
+        starts = np.cumsum(heads["size"], dtype=np.int64)
+        if len(heads) and ((heads["version"] != VERSION).any() or starts[-1] != len(tails)):
+            raise _damaged()
+        return cls(heads, starts - heads["size"], tails)
+
+    def ordered(self) -> bool:
+        """Whether the rows are in the order (day, seq, ordinal), without repetition."""
+        day, seq, ordinal = (self.heads[name].astype(np.int64) for name in ("day", "add_seq", "ordinal"))
+        same_day, same_seq = day[1:] == day[:-1], seq[1:] == seq[:-1]
+        rising = (ordinal[1:] > ordinal[:-1]) & same_seq | (seq[1:] > seq[:-1])
+        return bool(((rising & same_day) | (day[1:] > day[:-1])).all())
+
+    def where(self, keep: NDArray[np.bool_]) -> Files:
+        """The rows for which ``keep`` is true."""
+        return self if keep.all() else Files(self.heads[keep], self._starts[keep], self._tails)
+
+    def with_added(self, files: Sequence[FileEntry]) -> Files:
+        """These rows and those of further files, sorted by (day, seq, ordinal)."""
+        bodies = [pack(file, DayTotals()) for file in files]
+        more = Files.of([(body[:HEAD_SIZE], body[HEAD_SIZE:]) for body in bodies])
+        heads = np.concatenate([self.heads, more.heads])
+        starts = np.concatenate([self._starts, more._starts + len(self._tails)])
+        order = np.lexsort((heads["ordinal"], heads["add_seq"], heads["day"]))
+        return Files(heads[order], starts[order], self._tails + more._tails)
 
     def __len__(self) -> int:
-        return len(self._bodies)
+        return len(self.heads)
 
     @overload
     def __getitem__(self, index: int) -> FileEntry: ...
@@ -148,12 +186,19 @@ class Files(Sequence[FileEntry]):
     def __getitem__(self, index: slice) -> Files: ...
     def __getitem__(self, index: int | slice) -> FileEntry | Files:
         if isinstance(index, slice):
-            return Files(self.heads[index], self._bodies[index])
-        return _entry(self.heads[index], self._bodies[index])
+            return Files(self.heads[index], self._starts[index], self._tails)
+        place = range(len(self))[index]
+        return next(iter(self[place : place + 1]))
 
     def __iter__(self) -> Iterator[FileEntry]:
-        for head, body in zip(self.heads, self._bodies, strict=True):
-            yield _entry(head, body)
+        for low in range(0, len(self), _CHUNK):  # columns to Python objects by chunks: fast, and memory stays flat
+            heads = self.heads[low : low + _CHUNK]
+            columns = [heads[name].tolist() for name in _COLUMNS]
+            sums = [value.hex() for value in heads["sha256"].tolist()]
+            starts = self._starts[low : low + _CHUNK].tolist()
+            for start, size, sha256, *values in zip(starts, heads["size"].tolist(), sums, *columns, strict=True):
+                path, nulls = _tail(self._tails[start : start + size])
+                yield FileEntry(path, **dict(zip(_FIELDS, values, strict=True)), sha256=sha256, nulls=nulls)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -183,25 +228,12 @@ class Files(Sequence[FileEntry]):
         return f"{summed(self.heads['hash']):064x}"
 
 
-def _entry(head: np.void, body: bytes) -> FileEntry:
+def _tail(tail: bytes) -> tuple[str, dict[str, int]]:
     try:
-        path, nulls = orjson.loads(body[_SIZE:])
+        path, nulls = orjson.loads(tail)
     except ValueError as error:
         raise _damaged() from error
-    return FileEntry(
-        path=path,
-        day=int(head["day"]),
-        rows=int(head["rows"]),
-        bytes=int(head["bytes"]),
-        t_min=int(head["t_min"]),
-        t_max=int(head["t_max"]),
-        sha256=head["sha256"].tobytes().hex(),
-        keys=int(head["keys"]),
-        dropped=int(head["dropped"]),
-        nulls=nulls,
-        seq=int(head["add_seq"]),
-        ordinal=int(head["ordinal"]),
-    )
+    return path, nulls
 
 
 def _with_totals(head: NDArray[np.void], totals: DayTotals) -> bytes:

@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime.catalogue import rows as day_rows
 from runtime.catalogue.entries import FileEntry, Record, Totals, day_name
 from runtime.catalogue.rows import Files
 from runtime.catalogue.schema import StreamSchema
 from runtime.catalogue.steps import StreamSteps, day_range
-from runtime.catalogue.table import Row, Steps
+from runtime.catalogue.table import Steps
 from runtime.errors import IncompleteResult, QueryError
-
-Index = tuple[NDArray[np.void], list[bytes]]
-"""Rows of the day index: their heads as an array of ``rows.HEAD``, and their bodies."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class ReadSteps:
         schema = yield from self.steps.schema_at(last)
         totals = last.totals
         if totals.first is None or totals.last is None:
-            found: list[Row] = []
+            found = Files.of([])
             days = (0, -1)
         else:
             days = day_range(totals.first, totals.last, since, until)
@@ -101,19 +97,13 @@ class ReadSteps:
             dropped=totals.dropped,
         )
 
-    def as_of(self, found: Sequence[Row], mark: int) -> Index:
+    def as_of(self, found: Files, mark: int) -> Files:
         """The rows that stand for commits up to the watermark; later ones come from the log."""
-        bodies = [body for _, body in found]
-        heads = day_rows.heads(bodies)
-        keep = heads["add_seq"] <= mark
-        if not keep.all():
-            bodies = [bodies[i] for i in np.flatnonzero(keep).tolist()]
-            heads = heads[keep]
-        return heads, bodies
+        return found.where(found.heads["add_seq"] <= mark)
 
-    def check_days(self, index: Index, mark: int) -> None:
+    def check_days(self, index: Files, mark: int) -> None:
         """Raise unless each day's live files have the count, the rows and the set hash that the day's totals say."""
-        heads, _ = index
+        heads = index.heads
         if not len(heads):
             return
         live = (heads["del_seq"] == 0) | (heads["del_seq"] > mark)
@@ -136,9 +126,9 @@ class ReadSteps:
                     f"{said.files} with {said.rows} were committed; run `dataflow verify`."
                 )
 
-    def overlay(self, index: Index, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
+    def overlay(self, index: Files, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
         """The live files at the end of the log's tail: those of the index, less its deletions, plus its additions."""
-        heads, bodies = index
+        heads = index.heads
         seq = tail[-1][0].seq if tail else mark
         dead = ((heads["del_seq"] != 0) & (heads["del_seq"] <= seq)) | (heads["marker"] != 0)
         added: dict[tuple[int, int], FileEntry] = {}
@@ -161,15 +151,8 @@ class ReadSteps:
                         "run `dataflow verify`."
                     )
                 dead[place[pair]] = True
-        if dead.any():
-            alive = np.flatnonzero(~dead)
-            heads, bodies = heads[alive], [bodies[i] for i in alive.tolist()]
-        if added:
-            bodies = bodies + [day_rows.pack(file, day_rows.DayTotals()) for file in added.values()]
-            heads = day_rows.heads(bodies)
-            order = np.lexsort((heads["ordinal"], heads["add_seq"], heads["day"]))
-            heads, bodies = heads[order], [bodies[i] for i in order.tolist()]
-        return Files(heads, bodies)
+        files = index.where(~dead)
+        return files.with_added(list(added.values())) if added else files
 
     def check_all(self, files: Files, totals: Totals) -> None:
         """Raise unless a snapshot of the whole stream has the files, rows and set hash of the log's last record."""

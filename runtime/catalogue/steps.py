@@ -26,17 +26,18 @@ from runtime.catalogue.entries import (
     day_name,
     shifted_hash,
 )
+from runtime.catalogue.rows import Files
 from runtime.catalogue.schema import StreamSchema
 from runtime.catalogue.table import (
     Check,
     ConditionFailed,
     OutcomeUnknown,
     Put,
-    Row,
     Steps,
     When,
     get,
     query,
+    scan,
     transact,
 )
 from runtime.catalogue.wire import damaged, dump, dump_record, dump_source, load, load_record, log_key
@@ -361,18 +362,20 @@ class StreamSteps:
                 puts.append(Put(partition, key, day_rows.deleted(body, record.seq)))
         return puts
 
-    def index_rows(self, first: int, last: int) -> Steps[list[Row]]:
+    def index_rows(self, first: int, last: int) -> Steps[Files]:
         """The rows of the day index for the days ``first`` to ``last``, in the order (day, seq, ordinal)."""
-        found: list[Row] = []
+        parts: list[tuple[bytes, bytes]] = []
         day = first
         while day <= last:
-            partition = day_rows.partition_of(day)
-            low = day_name(day)
+            partition, low = day_rows.partition_of(day), day_name(day)
             while day <= last and day_rows.partition_of(day) == partition:
                 day += 1
-            part = yield from query(self.partition(partition), low, day_name(day - 1) + "#~")
-            found = found + part if found else part
-        return found
+            high = day_name(day - 1) + "#~"
+            parts.append((yield from scan(self.partition(partition), low, high, day_rows.HEAD_SIZE)))
+        files = Files.of(parts)
+        if not files.ordered():
+            raise damaged(f"day index of stream {self.stream!r}", "its rows are not in order")
+        return files
 
 
 def by_day(record: Record) -> dict[int, tuple[list[FileEntry], list[Deletion]]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operators.errors import DataflowError
-from runtime.catalogue.table import ConditionFailed, Get, OutcomeUnknown, Put, Query, Row, Transact, holds
+from runtime.catalogue.table import ConditionFailed, Get, OutcomeUnknown, Put, Query, Row, Scan, Transact, holds
 
 Script = Generator[Any, Any, None]
 
@@ -50,6 +50,9 @@ class MemoryTable:
         part = self.items.get(request.partition, {})
         sorts = sorted(s for s in part if request.low <= s < request.high)
         return [(s, part[s][1]) for s in (sorts[-1:] if request.last else sorts)]
+
+    def scan(self, request: Scan) -> tuple[bytes, bytes]:
+        return request.split(self.query(request.query))
 
     def next_row(self, request: Query, after: str | None) -> Row | None:
         """The first item of the query's range beyond ``after``, as it is now."""
@@ -161,6 +164,10 @@ class Engine:
                 if not self._read_on(process, request):
                     return
                 reply, process.rows = process.rows, []
+            case Scan():
+                if not self._read_on(process, request.query):
+                    return
+                reply, process.rows = request.split(process.rows), []
             case Transact():
                 failure = self._transact(request)
             case PutObject():

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from runtime.catalogue import rows as day_rows
 from runtime.catalogue.entries import Deletion, Record, SourceEntry
 from runtime.catalogue.rows import Files
-from runtime.catalogue.snapshot import Index, ReadSteps, Snapshot
+from runtime.catalogue.snapshot import ReadSteps, Snapshot
 from runtime.catalogue.steps import StreamSteps
-from runtime.catalogue.table import Check, Put, Row, Steps, When, query, transact
+from runtime.catalogue.table import Check, Put, Steps, When, query, transact
 from runtime.catalogue.wire import load_record, log_key
 from tests.simulator.world import Variant
 
@@ -67,24 +64,21 @@ class NoMarkCondition(StreamSteps):
 
 
 class LiveRead(ReadSteps):
-    def as_of(self, found: Sequence[Row], mark: int) -> Index:
-        bodies = [body for _, body in found]
-        return day_rows.heads(bodies), bodies
+    def as_of(self, found: Files, mark: int) -> Files:
+        return found
 
-    def check_days(self, index: Index, mark: int) -> None:
+    def check_days(self, index: Files, mark: int) -> None:
         pass
 
     def check_all(self, files: Files, totals: object) -> None:
         pass
 
-    def overlay(self, index: Index, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
-        heads, bodies = index
-        alive = np.flatnonzero((heads["del_seq"] == 0) & (heads["marker"] == 0))
-        return Files(heads[alive], [bodies[i] for i in alive.tolist()])
+    def overlay(self, index: Files, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
+        return index.where((index.heads["del_seq"] == 0) & (index.heads["marker"] == 0))
 
 
 class NoOverlay(ReadSteps):
-    def overlay(self, index: Index, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
+    def overlay(self, index: Files, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
         return super().overlay(index, mark, [])
 
     def check_all(self, files: Files, totals: object) -> None:
@@ -103,7 +97,7 @@ class MarkReadLast(ReadSteps):
                 return 0
                 yield
 
-            def index_rows(self, first: int, last: int) -> Steps[list[Row]]:
+            def index_rows(self, first: int, last: int) -> Steps[Files]:
                 rows = yield from outer.steps.index_rows(first, last)
                 self.mark = yield from outer.steps.watermark()
                 return rows
@@ -111,16 +105,16 @@ class MarkReadLast(ReadSteps):
         late = Late(self.stream, self.steps.most)
 
         class LateReads(ReadSteps):
-            def as_of(self, found: Sequence[Row], mark: int) -> Index:
+            def as_of(self, found: Files, mark: int) -> Files:
                 return super().as_of(found, late.mark)
 
-            def check_days(self, index: Index, mark: int) -> None:
+            def check_days(self, index: Files, mark: int) -> None:
                 pass
 
             def check_all(self, files: Files, totals: object) -> None:
                 pass
 
-            def overlay(self, index: Index, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
+            def overlay(self, index: Files, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
                 return super().overlay(index, late.mark, [(r, days) for r, days in tail if r.seq > late.mark])
 
         return (yield from LateReads(late).snapshot(since, until))

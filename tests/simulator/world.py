@@ -235,9 +235,7 @@ class World:
         for read in self.reads:
             seq = read.snapshot.seq if read.snapshot else 0
             if seq < read.acknowledged:
-                raise Violation(
-                    f"a read at {seq} does not see commit {read.acknowledged} from before it"
-                )
+                raise Violation(f"a read at {seq} does not see commit {read.acknowledged} from before it")
             if read.snapshot is None:
                 continue
             self.seen["read"] += 1
