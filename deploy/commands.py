@@ -224,16 +224,14 @@ def _store_listing(parser: argparse.ArgumentParser) -> None:
 
 
 def _streams(options: argparse.Namespace) -> int:
-    from deploy.listing import schema_text, streams_columns, streams_json
+    from deploy.listing import stream_text, streams_json
     from runtime import Store
 
     streams = list(Store(options.store).streams())
     if options.format == "json":
         show_json(streams_json(streams))
         return 0
-    show_table(streams_columns(streams))
-    for stream in streams:
-        print(f"\n{schema_text(stream)}")
+    print("\n\n".join(stream_text(s) for s in streams) or "no streams yet: dataflow ingest makes them")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,35 +33,28 @@ def column(type_: Type, values: Sequence[Any]) -> Column:
     return Column(type_, data, None if valid.all() else valid, words)
 
 
-def streams_columns(streams: Iterable[Any]) -> dict[str, Column]:
-    """One row per stream."""
-    found = list(streams)
-    return {
-        "stream": column(Type.STRING, [s.name for s in found]),
-        "rows": column(Type.INT, [s.rows for s in found]),
-        "size": column(Type.STRING, [human_bytes(s.bytes) for s in found]),
-        "files": column(Type.INT, [s.files for s in found]),
-        "days": column(Type.INT, [s.days for s in found]),
-        "first": column(Type.TIME, [s.first_time for s in found]),
-        "last": column(Type.TIME, [s.last_time for s in found]),
-        "rejected": column(Type.INT, [s.rejected for s in found]),
-        "dropped": column(Type.INT, [s.dropped for s in found]),
-    }
-
-
-def schema_text(stream: Any) -> str:
-    """How the points of a stream are keyed, timed and typed, in two lines."""
+def stream_text(stream: Any) -> str:
+    """What is there of one stream and how its points are keyed, timed and typed, in a few lines."""
     schema = stream.schema
+    span = ""
+    if stream.first_time is not None:
+        span = f" ({iso(stream.first_time)[:10]} to {iso(stream.last_time)[:10]})"
     extras = [f"duplicates: {schema.duplicates}"]
     if schema.id is not None:
         extras.append(f"id: {printable(schema.id)}")
     if schema.missing_key is not None:
         extras.append(f"missing key: {printable(schema.missing_key)}")
     columns = ", ".join(f"{printable(n)} {t}" for n, t in schema.columns.items()) or "none"
-    return (
-        f" {stream.name}: key {printable(schema.key)} {schema.key_type}, time {printable(schema.time)}, "
-        f"{', '.join(extras)}\n   columns: {columns}"
-    )
+    files = f"{stream.files:,} file{'' if stream.files == 1 else 's'}"
+    days = f"{stream.days:,} day{'' if stream.days == 1 else 's'}"
+    lines = [
+        stream.name,
+        f"  {stream.rows:,} rows, {human_bytes(stream.bytes)} in {files}, {days}{span}",
+        f"  {stream.rejected:,} rejected, {stream.dropped:,} duplicates dropped or merged",
+        f"  key {printable(schema.key)} {schema.key_type}, time {printable(schema.time)}, {', '.join(extras)}",
+        *wrap(f"columns: {columns}", 78, initial_indent="  ", subsequent_indent="    "),
+    ]
+    return "\n".join(lines)
 
 
 def streams_json(streams: Iterable[Any]) -> dict[str, object]:

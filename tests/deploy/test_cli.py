@@ -1,0 +1,255 @@
+"""The console script: arguments, formats, exit codes, and one sentence for every failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import runtime
+from deploy.cli import main
+from deploy.commands import COMMANDS
+from operators.errors import DataflowError
+from runtime.progress import NoProgress
+from tests.deploy.fakes import FakeStore
+
+ROOT = Path(__file__).resolve().parents[2]
+METRIC = """
+import dataflow as df
+hot = df.stream("telemetry").filter(df.col("temp") > df.param("above", default=1.0))
+uptime = hot.group_by("firmware").agg(n=df.count())
+"""
+
+
+@pytest.fixture(autouse=True)
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeStore]]:
+    monkeypatch.setattr(runtime, "Store", FakeStore, raising=False)
+    FakeStore.calls.clear()
+    FakeStore.fails, FakeStore.ok = None, True
+    yield FakeStore
+    FakeStore.fails = None
+
+
+@pytest.fixture
+def metric(tmp_path: Path) -> str:
+    (tmp_path / "metrics.py").write_text(METRIC)
+    return f"{tmp_path / 'metrics.py'}:uptime"
+
+
+def call(name: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return next((a, o) for n, a, o in FakeStore.calls if n == name)
+
+
+def test_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown for name in COMMANDS)
+    assert main([]) == 2
+    assert "usage:" in capsys.readouterr().err
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("antfold")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_an_example_that_parses(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from deploy.cli import command_parser
+
+    assert main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"example:\n  dataflow {name}" in shown
+    words = shown.split("example:\n  dataflow ")[1].split()
+    command_parser(name, COMMANDS[name]).parse_args(words[1:])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nix"],
+        ["query", "store"],
+        ["query", "store", "m.py", "--nix"],
+        ["query", "store", "m.py", "--sin", "2024-01-01"],
+        ["query", "store", "m.py", "--workers", "0"],
+        ["query", "store", "m.py", "--workers", "many"],
+        ["query", "store", "m.py", "--param", "above"],
+        ["query", "store", "m.py", "--format", "xml"],
+        ["query", "store", "m.py", "--plot", "chart.pdf"],
+        ["ingest", "store", "telemetry"],
+        ["ingest", "store", "telemetry", "f", "--unit", "min"],
+        ["ingest", "store", "unheard", "f", "--key", "k"],
+        ["simulate", "out", "--devices", "-3"],
+        ["simulate", "out", "--seed", "-1"],
+    ],
+)
+def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("usage: ")
+    assert "error: " in captured.err.splitlines()[-1]
+
+
+def test_query_passes_everything_on(metric: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--since", "2024-03-01", "--until", "2024-03-08", "--workers", "2"]
+    params = ["--param", "above=25", "--param", "name=x=y", "--param", "on=true", "--param", "list=[1]"]
+    assert main(["query", *arguments, "here", *params, metric]) == 0
+    (asked,), options = call("query")
+    assert [type(s).__name__ for s in asked.steps] == ["Source", "Filter", "GroupBy"]
+    assert isinstance(options.pop("progress"), NoProgress)
+    assert options == {
+        "since": "2024-03-01",
+        "until": "2024-03-08",
+        "params": {"above": 25, "name": "x=y", "on": True, "list": "[1]"},
+        "workers": 2,
+    }
+    assert call("open") == (("here",), {"create": False})
+    assert capsys.readouterr().out.splitlines()[-1] == " 3 rows"
+
+
+def test_query_formats(metric: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["query", "s", metric, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "columns": ["firmware", "uptime", "known"],
+        "types": {"firmware": "string", "uptime": "float64", "known": "duration"},
+        "rows": [[None, None, 0], ["1.2.0", 0.5, 1_000_000], ["=evil", 0.25, str(2**60)]],
+        "proof": {"snapshot": 1},
+    }
+    assert main(["query", "s", metric, "--format", "csv", "--plot", str(tmp_path / "c.svg")]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"firmware,uptime,known\n,,0\n1.2.0,0.5,1000000\n'=evil,0.25,{2**60}\n"
+    assert captured.err == f"chart written to {tmp_path / 'c.svg'}\n"
+    assert (tmp_path / "c.svg").read_text().startswith("<?xml")
+
+
+def test_explain(metric: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "s", metric, "--since", "2024-03-01"]) == 0
+    assert capsys.readouterr().out == "the plan\n"
+    assert call("explain")[1]["since"] == "2024-03-01"
+
+
+def test_ingest_passes_everything_on(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--key", "k", "--time", "t", "--unit", "ms", "--format", "csv"]
+    options += ["--duplicates", "exact", "--id", "i", "--missing-key", "none"]
+    assert main(["ingest", "s", "clicks", "a.csv", "-", *options]) == 0
+    args, given = call("ingest")
+    assert args == ("clicks", "a.csv", "-")
+    del given["progress"]
+    assert given == {
+        "key": "k",
+        "time": "t",
+        "unit": "ms",
+        "format": "csv",
+        "duplicates": "exact",
+        "id": "i",
+        "missing_key": "none",
+    }
+    assert call("open") == (("s",), {"create": True})
+    assert capsys.readouterr().out == "ingested\n"
+
+
+def test_a_known_stream_needs_no_key() -> None:
+    assert main(["ingest", "s", "telemetry", "a.json"]) == 0
+    given = call("ingest")[1]
+    assert (given["key"], given["time"]) == ("device", "ts")
+
+
+def test_streams_and_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["streams", "s"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "telemetry",
+        "  1,234,567 rows, 3.46 MB in 9 files, 3 days (2024-03-01 to 2024-03-02)",
+        "  2 rejected, 17 duplicates dropped or merged",
+        "  key device string, time ts, duplicates: latest",
+        "  columns: status string, temp float64",
+    ]
+    assert main(["streams", "s", "--format", "json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["streams"]
+    assert found["rows"] == 1_234_567
+    assert found["schema"]["columns"] == {"status": "string", "temp": "float64"}
+    assert main(["files", "s", "telemetry"]) == 0
+    assert "0123456789abcdef0123456789abcdef-1.points" in capsys.readouterr().out  # whole, when piped
+    assert main(["files", "s", "telemetry", "--format", "json"]) == 0
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    assert file["day"] == "2024-03-01"
+    assert file["nulls"] == {"temp": 3}
+
+
+def test_verify_fails_when_something_is_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "s"]) == 0
+    FakeStore.ok = False
+    assert main(["verify", "s"]) == 1
+    assert main(["verify", "s", "--format", "json"]) == 1
+    assert capsys.readouterr().out == 'fine\nbroken\n{"ok": false}\n'
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (DataflowError("no such store:\n name another"), 1, "no such store: name another"),
+        (FileNotFoundError(2, "No such file or directory", "x.json"), 1, "x.json: No such file or directory"),
+        (OSError(28, "No space left on device"), 1, "No space left on device"),
+        (MemoryError(), 1, "out of memory"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (ValueError("oops"), 1, "defect of antfold"),
+    ],
+)
+def test_failures_are_one_line(
+    error: BaseException, code: int, said: str, metric: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FakeStore.fails = error
+    assert main(["query", "s", metric]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("dataflow: ")
+    assert captured.err.count("\n") == 1
+    assert said in captured.err
+
+
+def test_a_defect_can_be_looked_into(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeStore.fails = ValueError("oops")
+    monkeypatch.setenv("ANTFOLD_DEBUG", "1")
+    with pytest.raises(ValueError, match="oops"):
+        main(["query", "s", metric])
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    code = (
+        "import sys, deploy.cli as cli; from deploy.commands import COMMANDS, Command; "
+        "COMMANDS['talk'] = Command('', '', lambda p: None, lambda o: print('x' * 100_000) or 0); "
+        "sys.exit(cli.main(['talk']))"
+    )
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as out:
+        command = [sys.executable, "-c", code]
+        ran = subprocess.run(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, stdout=out, check=False)
+    assert (ran.returncode, ran.stderr) == (1, "")
+
+
+def test_a_terminal_without_the_characters() -> None:
+    code = (
+        "from deploy.cli import main; from deploy.commands import show_table; from deploy.listing import column; "
+        "from operators.types import Type; main(['--version']); show_table({'ü': column(Type.STRING, ['日'])})"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_the_script_starts_without_what_it_does_not_need() -> None:
+    """A known query must start fast: no command is imported before it is asked for."""
+    code = "import sys, deploy.cli; print(sorted({m.split('.')[0] for m in sys.modules} & set(sys.argv[1:])))"
+    heavy = ["numpy", "numba", "rich", "pandas", "polars", "pyarrow", "matplotlib", "zstandard", "sqlite3"]
+    ran = subprocess.run([sys.executable, "-c", code, *heavy], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
