@@ -1,0 +1,43 @@
+"""The catalogue in SQLite, and the one in memory that the simulator uses, keep the catalogue's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.catalogue import Catalogue, SqliteCatalogue, TableCatalogue
+from tests.contracts.catalogue import CatalogueContract
+from tests.simulator.engine import MemoryTable
+
+
+class TestSqliteCatalogue(CatalogueContract):
+    @pytest.fixture
+    def catalogue(self, tmp_path: Path) -> Iterator[Catalogue]:
+        with SqliteCatalogue(tmp_path / "catalogue.sqlite") as catalogue:
+            yield catalogue
+
+
+class TestMemoryCatalogue(CatalogueContract):
+    @pytest.fixture
+    def catalogue(self) -> Catalogue:
+        return TableCatalogue(LockedTable())
+
+
+class LockedTable(MemoryTable):
+    """The simulator's table, for threads: each request is atomic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import threading
+
+        self._lock = threading.Lock()
+
+    def query(self, request):  # type: ignore[no-untyped-def]
+        with self._lock:
+            return super().query(request)
+
+    def transact(self, request):  # type: ignore[no-untyped-def]
+        with self._lock:
+            super().transact(request)
