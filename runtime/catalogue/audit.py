@@ -26,8 +26,15 @@ def live_files(records: Sequence[Record]) -> dict[tuple[int, int], FileEntry]:
 
 def audit_steps(steps: StreamSteps) -> Steps[list[str]]:
     """Problems of the log (gaps, totals, claims, sources) and of the day index against it, one sentence each."""
-    problems: list[str] = []
     where = f"stream {steps.stream!r}"
+    try:
+        return (yield from _audit(steps, where))
+    except DataflowError as error:
+        return [f"{where}: {error}"]
+
+
+def _audit(steps: StreamSteps, where: str) -> Steps[list[str]]:
+    problems: list[str] = []
     mark = yield from steps.watermark()
     records = yield from steps.records_after(0)
     newest = yield from steps.last_record()

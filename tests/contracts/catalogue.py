@@ -291,7 +291,15 @@ class CatalogueContract:
         assert snapshot.total_files == sum(1 + len(name) % 3 for name in names)
         assert catalogue.audit("s") == []
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=25)
+    # One test for several classes and one catalogue for all examples (each has its own stream) is what is meant here.
+    @settings(
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.differing_executors,
+            HealthCheck.too_slow,
+        ],
+        max_examples=25,
+    )
     @given(
         commits=st.lists(
             st.tuples(st.integers(0, 4), st.lists(st.integers(-40, 40), max_size=5)), min_size=1, max_size=8

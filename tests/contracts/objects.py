@@ -75,7 +75,7 @@ class ObjectStoreContract:
         paths = ["data/s/x-0", "data/s/x/1", "data/s-t/1", "data/s.t/1", "data/s/x.y", "data2/a", "rejects/a"]
         for path in paths:
             objects.put(path, path.encode())
-        for prefix in [
+        prefixes = [
             "",
             "data",
             "data/",
@@ -86,7 +86,8 @@ class ObjectStoreContract:
             "rejects/a",
             "none",
             "data/s/x/1/2",
-        ]:
+        ]
+        for prefix in prefixes:
             found = list(objects.list(prefix))
             assert [o.path for o in found] == sorted(p for p in paths if p.startswith(prefix)), prefix
             assert [o.size for o in found] == [len(o.path) for o in found]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runtime.catalogue import Catalogue, SqliteCatalogue, TableCatalogue
+from runtime.catalogue.table import Query, Row, Transact
 from tests.contracts.catalogue import CatalogueContract
 from tests.simulator.engine import MemoryTable
 
@@ -30,14 +32,12 @@ class LockedTable(MemoryTable):
 
     def __init__(self) -> None:
         super().__init__()
-        import threading
-
         self._lock = threading.Lock()
 
-    def query(self, request):  # type: ignore[no-untyped-def]
+    def query(self, request: Query) -> list[Row]:
         with self._lock:
             return super().query(request)
 
-    def transact(self, request):  # type: ignore[no-untyped-def]
+    def transact(self, request: Transact) -> None:
         with self._lock:
             super().transact(request)

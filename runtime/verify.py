@@ -1,0 +1,188 @@
+"""Checking a whole store: the catalogue against its log, every committed file against the catalogue, byte by byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from operators.errors import DataflowError
+from runtime.catalogue import Catalogue, FileEntry, Snapshot
+from runtime.objects import ObjectStore
+from runtime.progress import NoProgress, Progress
+
+_SHOWN = 20
+
+Decode = Callable[[bytes, FileEntry], Iterator[str]]
+"""Decodes the bytes of a committed file completely; yields what differs from the entry, one phrase each."""
+
+
+@dataclass(frozen=True)
+class StreamReport:
+    """What was checked of one stream, and what is wrong with it, one sentence each."""
+
+    stream: str
+    commits: int
+    files: int
+    rows: int
+    bytes: int
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """The outcome of ``verify``.
+
+    ``orphans`` are objects under data/ that no commit knows: left by an ingest that was interrupted or beaten by
+    another, no error, and removed by a sweep. ``orphan_bytes`` is their size.
+    """
+
+    streams: tuple[StreamReport, ...] = ()
+    orphans: tuple[str, ...] = ()
+    orphan_bytes: int = 0
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "ok": self.ok,
+            "streams": [
+                {
+                    "stream": s.stream,
+                    "commits": s.commits,
+                    "files": s.files,
+                    "rows": s.rows,
+                    "bytes": s.bytes,
+                    "problems": list(s.problems),
+                }
+                for s in self.streams
+            ],
+            "orphans": list(self.orphans),
+            "orphan_bytes": self.orphan_bytes,
+            "problems": list(self.problems),
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{s.stream}: {s.commits} commits, {s.files} files, {s.rows} rows, {s.bytes} bytes: "
+            + (f"{len(s.problems)} problems" if s.problems else "all right")
+            for s in self.streams
+        ] or ["no streams"]
+        lines += [f"  {problem}" for problem in self.problems[:_SHOWN]]
+        if len(self.problems) > _SHOWN:
+            lines.append(f"  and {len(self.problems) - _SHOWN} more")
+        if self.orphans:
+            lines.append(f"{len(self.orphans)} orphans ({self.orphan_bytes} bytes), which `dataflow sweep` removes")
+        return "\n".join(lines)
+
+
+def verify(
+    objects: ObjectStore,
+    catalogue: Catalogue,
+    streams: Sequence[str] | None = None,
+    progress: Progress | None = None,
+    decode: Decode | None = None,
+) -> VerifyReport:
+    """Check ``streams`` (all of them by default) and report everything that is wrong; never stops at the first.
+
+    Of each stream: the log has no gap and adds up, the day index says the same as the log, every committed file is
+    there with its size and SHA-256, decodes completely, and has the rows, keys and times that the catalogue says.
+    """
+    progress = progress or NoProgress()
+    decode = decode or decode_points
+    reports: list[StreamReport] = []
+    committed: set[str] = set()
+    known = catalogue.streams()
+    for stream in known if streams is None else streams:
+        if stream not in known:
+            reports.append(StreamReport(stream, 0, 0, 0, 0, (f"there is no stream {stream!r} in this store",)))
+            continue
+        problems = catalogue.audit(stream)
+        try:
+            committed |= {file.path for record in catalogue.records(stream) for file in record.adds}
+            snapshot = catalogue.snapshot(stream)
+        except DataflowError as error:
+            text = f"stream {stream!r}: {error}"
+            reports.append(StreamReport(stream, 0, 0, 0, 0, tuple(dict.fromkeys([*problems, text]))))
+            continue
+        problems += _files(objects, stream, snapshot, progress, decode)
+        reports.append(
+            StreamReport(
+                stream, snapshot.seq, len(snapshot.files), snapshot.rows, snapshot.files.byte_count, tuple(problems)
+            )
+        )
+    found = [o for name in (known if streams is None else streams) for o in objects.list(f"data/{name}/")]
+    if streams is None:  # also what a first ingest left that never came to its commit
+        found = list(objects.list("data/"))
+    orphans = [o for o in found if o.path not in committed]
+    return VerifyReport(
+        tuple(reports),
+        tuple(o.path for o in orphans),
+        sum(o.size for o in orphans),
+        tuple(problem for report in reports for problem in report.problems),
+    )
+
+
+def _files(objects: ObjectStore, stream: str, snapshot: Snapshot, progress: Progress, decode: Decode) -> list[str]:
+    problems: list[str] = []
+    task = progress.start(f"verify {stream}", snapshot.files.byte_count, "bytes")
+    try:
+        for file in snapshot.files:
+            problems += [f"{file.path}: {what}" for what in check_file(objects, file, decode)]
+            task.advance(file.bytes, file.rows)
+    finally:
+        task.finish()
+    return problems
+
+
+def check_file(objects: ObjectStore, file: FileEntry, decode: Decode) -> Iterator[str]:
+    """What is wrong with one committed file, one phrase each."""
+    try:
+        size = objects.size(file.path)
+        if size != file.bytes:
+            yield f"it has {size} bytes, the catalogue says {file.bytes}"
+            return
+        data = objects.read(file.path, 0, size)
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != file.sha256:
+            yield f"its SHA-256 is {digest}, the catalogue says {file.sha256}: it was damaged"
+            return
+        yield from decode(data, file)
+    except DataflowError as error:
+        yield str(error)
+
+
+def decode_points(data: bytes, file: FileEntry) -> Iterator[str]:
+    """Decode every block and column of a point file, and compare it with its entry; see ``Decode``."""
+    from runtime.pointfile import Buffers, PointFile
+
+    points = PointFile.open(lambda offset, length: data[offset : offset + length], len(data), file.path)
+    buffers = Buffers()
+    columns = list(points.schema)
+    nulls = dict.fromkeys(columns, 0)
+    rows, first, last = 0, None, None
+    for number in range(len(points.blocks)):
+        block = points.load(columns, number, number + 1).block(number, columns, buffers)
+        rows += len(block.time)
+        if len(block.time):
+            low, high = int(block.time.min()), int(block.time.max())
+            first = low if first is None else min(first, low)
+            last = high if last is None else max(last, high)
+    for column in columns:
+        nulls[column] = int(points.chunks(column)["nulls"].sum())
+    for what, found, said in (
+        ("rows", rows, file.rows),
+        ("keys", points.keys, file.keys),
+        ("the day", points.day, file.day),
+        ("the first time", first, file.t_min),
+        ("the last time", last, file.t_max),
+        ("the nulls by column", nulls, dict(file.nulls)),
+    ):
+        if found != said:
+            yield f"{what}: the file has {found}, the catalogue says {said}"
