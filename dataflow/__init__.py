@@ -1,13 +1,13 @@
 """antfold's DSL: compose operator graphs over streams of points, and run them with ``runtime.Store``.
 
-    import dataflow as df
+import dataflow as df
 
-    uptime = (
-        df.stream("telemetry")
-        .state_duration("status", hold="5m")
-        .group_by("firmware")
-        .agg(uptime=df.share_of_time(df.col("status") == "up"), devices=df.count_distinct("device"))
-    )
+uptime = (
+    df.stream("telemetry")
+    .state_duration("status", hold="5m")
+    .group_by("firmware")
+    .agg(uptime=df.share_of_time(df.col("status") == "up"), devices=df.count_distinct("device"))
+)
 """
 
 from __future__ import annotations
@@ -20,8 +20,23 @@ from dataflow.expr import Expr, When, all_of, any_of, col, lit, param, time, whe
 from dataflow.graph import Agg  # noqa: E402
 from dataflow.json_form import from_json as _steps_from_json  # noqa: E402
 from dataflow.stream import (  # noqa: E402
-    Grouped, Stream, all_true, any_true, count, count_distinct, duration, first, known_time, last, max, mean, min,
-    share_of_time, stream, sum, unknown_time,
+    Grouped,
+    Stream,
+    all_true,
+    any_true,
+    count,
+    count_distinct,
+    duration,
+    first,
+    known_time,
+    last,
+    max,
+    mean,
+    min,
+    share_of_time,
+    stream,
+    sum,
+    unknown_time,
 )  # fmt: skip
 from operators.errors import DataflowError  # noqa: E402
 

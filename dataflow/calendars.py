@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,7 +13,7 @@ from dataflow.durations import Every, parse_every
 from operators.errors import DataflowError
 
 _DAY = 86_400_000_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICRO = timedelta(microseconds=1)
 MAX_EDGES = 20_000_000
 
@@ -21,15 +21,17 @@ MAX_EDGES = 20_000_000
 def zone_named(name: str, where: str) -> tzinfo:
     """The IANA zone ``name``; DataflowError naming ``where`` if there is none."""
     if name == "UTC":
-        return timezone.utc
+        return UTC
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise DataflowError(f"{where}: there is no time zone {name!r}; use an IANA name such as 'Europe/London'") from None
+        raise DataflowError(
+            f"{where}: there is no time zone {name!r}; use an IANA name such as 'Europe/London'"
+        ) from None
 
 
 def _instant(local: datetime, zone: tzinfo) -> int:
-    return (local.replace(tzinfo=zone).astimezone(timezone.utc) - _EPOCH) // _MICRO
+    return (local.replace(tzinfo=zone).astimezone(UTC) - _EPOCH) // _MICRO
 
 
 def _offset(t: int, zone: tzinfo) -> int:
@@ -41,10 +43,10 @@ def _offset(t: int, zone: tzinfo) -> int:
 
 @lru_cache(maxsize=64)
 def offset_table(zone_name: str, lo: int, hi: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Offsets from UTC over [lo, hi]: ``offsets[i]`` microseconds from ``changes[i]`` on; ``changes[0]`` is far past."""
+    """Offsets from UTC over [lo, hi]: ``offsets[i]`` microseconds from ``changes[i]`` on, the first of all time."""
     zone = zone_named(zone_name, "time zone")
     changes, offsets = [-(2**62)], [_offset(lo, zone)]
-    if zone is not timezone.utc:
+    if zone is not UTC:
         t = lo
         while t < hi:
             step = min(t + _DAY, hi)
@@ -71,12 +73,14 @@ def bucket_table(every_text: str, zone_name: str, lo: int, hi: int) -> tuple[NDA
     if every.micros:
         # Weeks start on Mondays; 1970-01-01 was a Thursday.
         origin = -3 * _DAY if every.unit == "w" else 0
-        if zone is timezone.utc:
+        if zone is UTC:
             return np.zeros(0, np.int64), every.micros, origin
         if not every.days and not (offset_table(zone_name, lo - _DAY, hi + _DAY)[1] % every.micros).any():
             return np.zeros(0, np.int64), every.micros, origin
     if every.micros and (hi - lo) // every.micros > MAX_EDGES:
-        raise DataflowError(f"truncate({every_text!r}, {zone_name!r}): more than {MAX_EDGES:,} buckets; use a longer one")
+        raise DataflowError(
+            f"truncate({every_text!r}, {zone_name!r}): more than {MAX_EDGES:,} buckets; use a longer one"
+        )
     first = (_EPOCH + timedelta(microseconds=max(lo, 0))).astimezone(zone).date()
     final = (_EPOCH + timedelta(microseconds=hi)).astimezone(zone).date()
     edges = sorted(set(_edges(every, zone, first, final)))
@@ -103,7 +107,9 @@ def _edges(every: Every, zone: tzinfo, first: date, final: date) -> list[int]:
                 for fold in (0, 1):
                     t = _instant(wall.replace(fold=fold), zone)
                     # A wall time that the clock skips is no edge; one that it shows twice is two.
-                    if (_EPOCH + timedelta(microseconds=t)).astimezone(zone).replace(tzinfo=None) == wall.replace(fold=0):
+                    if (_EPOCH + timedelta(microseconds=t)).astimezone(zone).replace(tzinfo=None) == wall.replace(
+                        fold=0
+                    ):
                         out.append(t)
         d += timedelta(days=days)
     return out

@@ -6,7 +6,7 @@ import difflib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from dataflow import graph as g
 from dataflow.calendars import zone_named
@@ -14,7 +14,19 @@ from dataflow.durations import parse_duration
 from dataflow.expr import Expr
 from dataflow.functions import FUNCTIONS, OF_INTERVALS, STATEFUL, common
 from dataflow.plan import (
-    BoundAgg, Fix, Group, Keep, Plan, RowOp, Rows, Segments, SortBy, Stage, States, TableStep, Take,
+    BoundAgg,
+    Fix,
+    Group,
+    Keep,
+    Plan,
+    RowOp,
+    Rows,
+    Segments,
+    SortBy,
+    Stage,
+    States,
+    TableStep,
+    Take,
 )  # fmt: skip
 from dataflow.typed import Typed, column
 from operators.aggregates import REGISTRY
@@ -95,9 +107,9 @@ class _Binder:
             if result == "only null":
                 raise self.fail(f"{e.fn} of nothing but null has no type")
             raise self.fail(f"{e.fn} cannot take {result}")
-        if e.fn in ("lt", "le", "gt", "ge", "between") and Type.STRING in {a.type for a in args}:
-            if args[0].type is not Type.STRING or any(a.fn != "lit" for a in args[1:]):
-                raise self.fail(f"{e.fn} compares a string column only with string constants")
+        ordered_text = e.fn in ("lt", "le", "gt", "ge", "between") and Type.STRING in {a.type for a in args}
+        if ordered_text and (args[0].type is not Type.STRING or any(a.fn != "lit" for a in args[1:])):
+            raise self.fail(f"{e.fn} compares a string column only with string constants")
         if "zone" in spec.options:
             zone_named(str(e.option("zone")), self.where)
         if e.fn in STATEFUL:
@@ -120,6 +132,7 @@ class _Binder:
             return self.literal(kind, default)
         value = self.params[name]
         if kind == "null":
+            value = _guessed(value) if isinstance(value, str) else value
             kinds = {bool: "bool", int: "int64", float: "float64", str: "string"}
             kind = kinds.get(type(value), "null")
         try:
@@ -145,10 +158,12 @@ class _Binder:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
-            raise self.fail(f"{text!r} is not a time; write for example '2024-03-01' or '2024-03-01T12:00:00Z'") from None
+            raise self.fail(
+                f"{text!r} is not a time; write for example '2024-03-01' or '2024-03-01T12:00:00Z'"
+            ) from None
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
-        delta = moment - datetime(1970, 1, 1, tzinfo=timezone.utc)
+            moment = moment.replace(tzinfo=UTC)
+        delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
         return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
     def membership(self, e: Expr, value: Typed) -> Typed:
@@ -179,7 +194,9 @@ class _Binder:
         if a.fn in OF_INTERVALS and shape.kind != "intervals":
             raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
         if a.fn == "duration" and shape.kind not in ("intervals", "sessions", "windows"):
-            raise self.fail("duration needs rows that last; use it after state_duration, heartbeat, sessionize or window")
+            raise self.fail(
+                "duration needs rows that last; use it after state_duration, heartbeat, sessionize or window"
+            )
         where = [] if a.where is None else [self.condition(a.where, shape, f"{name}: where")]
         args = list(a.args)
         if a.fn == "duration" and args:
@@ -333,7 +350,9 @@ class _Binder:
         """Write the visible columns out as they stand."""
         sink = Rows(tuple(shape.env.items()), shape.kind == "points")
         out = {n: t.type for n, t in shape.env.items() if t.type is not None}
-        return _stage(shape.inputs, shape.ops, sink, self.where), _Shape("table", {n: column(n, t) for n, t in out.items()}, out)
+        return _stage(shape.inputs, shape.ops, sink, self.where), _Shape(
+            "table", {n: column(n, t) for n, t in out.items()}, out
+        )
 
     def bind(self) -> Plan:
         source = self.steps[0]
@@ -411,9 +430,7 @@ class _Binder:
         order: tuple[str, ...],
     ) -> Plan:
         chain = list(stages)
-        lead = any(
-            a.aggregate.name == "unknown_time" for s in chain if isinstance(s.sink, Group) for a in s.sink.aggs
-        )
+        lead = any(a.aggregate.name == "unknown_time" for s in chain if isinstance(s.sink, Group) for a in s.sink.aggs)
         needed = {n for n, _ in chain[0].inputs} | ({"$lead"} if lead else set())
         for stage_of in reversed(deferred):
             chain.insert(0, stage_of(needed))
@@ -421,7 +438,16 @@ class _Binder:
         history, held = _history(chain)
         columns = tuple(n for n, _ in chain[0].inputs if n in self.stream.columns)
         return Plan(
-            stream, columns, tuple(chain), tuple(after), history, held, _sliceable(chain, history), outputs, order, _laws(chain)
+            stream,
+            columns,
+            tuple(chain),
+            tuple(after),
+            history,
+            held,
+            _sliceable(chain, history),
+            outputs,
+            order,
+            _laws(chain),
         )
 
 
@@ -502,6 +528,16 @@ def _converted(kind: str, value: object) -> object:
     if kind == "string" and isinstance(value, str):
         return value
     raise ValueError(value)
+
+
+def _guessed(text: str) -> object:
+    """The number or truth value that a text spells, else the text."""
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text, text)
 
 
 def bind(steps: Sequence[g.Step], stream: StreamColumns, params: Mapping[str, object] | None = None) -> Plan:

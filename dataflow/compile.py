@@ -57,7 +57,9 @@ def cache_folder() -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
     except OSError as error:
-        raise DataflowError(f"the kernel cache {folder} cannot be used ({error.strerror}); set {CACHE_VARIABLE}") from None
+        raise DataflowError(
+            f"the kernel cache {folder} cannot be used ({error.strerror}); set {CACHE_VARIABLE}"
+        ) from None
     if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise DataflowError(
             f"the kernel cache {folder} can be written by other users; close it (chmod 700) or set {CACHE_VARIABLE}"
@@ -95,7 +97,8 @@ def _module(digest: str, source: str) -> ModuleType:
         raise DataflowError(f"the kernel cache file {path} was changed; delete the folder {path.parent}")
     name = f"antfold_kernel_{digest[:24]}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Numba looks the module up by name when it loads a function from its cache.
     sys.modules[name] = module

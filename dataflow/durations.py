@@ -34,7 +34,7 @@ def parse_duration(value: str | timedelta, where: str) -> int:
         micros = sum(int(n) * _UNITS[u] for n, u in _PART.findall(value))
     else:
         raise DataflowError(
-            f"{where}: {value!r} is not a duration; write for example '90s', '5m', '1h30m' or '7d' (units us ms s m h d w)"
+            f"{where}: {value!r} is not a duration; write e.g. '90s', '5m', '1h30m', '7d' (units us ms s m h d w)"
         )
     if not 0 < micros <= _LIMIT:
         raise DataflowError(f"{where}: the duration {value!r} must be longer than zero and at most 10,000 years")
@@ -50,6 +50,7 @@ class Every:
 
     @property
     def text(self) -> str:
+        """As it is written."""
         return f"{self.count}{self.unit}"
 
     @property
@@ -72,7 +73,9 @@ def parse_every(value: str, where: str) -> Every:
     """A bucket such as ``"10m"``, ``"1d"``, ``"1w"``, ``"1mo"`` or ``"1y"``; DataflowError naming ``where`` else."""
     match = _EVERY.fullmatch(value) if isinstance(value, str) else None
     if match is None or not 0 < int(match[1]) <= 100_000:
-        raise DataflowError(f"{where}: {value!r} is not a bucket; write for example '10m', '1h', '1d', '1w', '1mo' or '1y'")
+        raise DataflowError(
+            f"{where}: {value!r} is not a bucket; write for example '10m', '1h', '1d', '1w', '1mo' or '1y'"
+        )
     every = Every(int(match[1]), match[2])
     if every.months == 0 and every.days == 0 and _UNITS["d"] % every.micros:
         raise DataflowError(f"{where}: {value!r} does not divide a day; use a divisor of 24 hours, or whole days")

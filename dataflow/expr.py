@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 
 from dataflow.durations import parse_duration, parse_every
 from operators.errors import DataflowError
 
 Scalar = bool | int | float | str | None
 Literal = Scalar | datetime | timedelta
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ class Expr:
         if len(kinds) > 1 and kinds != {"int64", "float64"}:
             raise DataflowError(f"is_in takes constants of one type, got {', '.join(sorted(kinds))}")
         kind = "float64" if "float64" in kinds else next(iter(kinds), "null")
-        found = sorted({float(v) if kind == "float64" else v for _, v in pairs})  # type: ignore[arg-type, type-var]
+        found = sorted({float(v) if kind == "float64" else v for _, v in pairs})
         return Expr("is_in", (self,), (("type", kind), ("values", tuple(found))))
 
     def between(self, low: Operand, high: Operand) -> Expr:

@@ -103,8 +103,7 @@ def _logic(kinds: Sequence[Kind]) -> Type | str:
 
 
 def _same(kinds: Sequence[Kind]) -> Type | str:
-    both = common(kinds)
-    return both if isinstance(both, Type) else both
+    return common(kinds)
 
 
 def _branches(kinds: Sequence[Kind]) -> Type | str:

@@ -163,7 +163,9 @@ class _Reader:
         if "param" in value:
             d = self.fields(value, where, ["param", "default", "type"])
             default = self.constant(d["default"], d["type"], where)
-            return Expr("param", (), (("default", default), ("name", self.text(d["param"], where)), ("type", d["type"])))
+            return Expr(
+                "param", (), (("default", default), ("name", self.text(d["param"], where)), ("type", d["type"]))
+            )
         fn = value.get("fn")
         spec = FUNCTIONS.get(fn) if isinstance(fn, str) else None
         if spec is None:

@@ -25,6 +25,7 @@ class Typed:
     site: int = field(default=-1)
 
     def option(self, name: str) -> object:
+        """The value of one option; None if absent."""
         return dict(self.options).get(name)
 
     def walk(self) -> Iterator[Typed]:

@@ -68,6 +68,7 @@ class PairSet:
 
     @property
     def room(self) -> int:
+        """Pairs that still fit."""
         return len(self.groups) - int(self.used[0])
 
     def grow(self) -> None:
@@ -79,6 +80,7 @@ class PairSet:
         _rebuild_pairs(self.groups, self.values, self.slots, int(self.used[0]))
 
     def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Groups and values of all pairs."""
         n = int(self.used[0])
         return self.groups[:n], self.values[:n]
 

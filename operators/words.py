@@ -34,6 +34,8 @@ class Words:
         out = np.fromiter((known.setdefault(t, len(known)) for t in texts), np.int32)
         if len(known) > len(self.strings):
             if len(known) > LIMIT:
-                raise CardinalityExceeded(f"more than {LIMIT:,} distinct strings in one task; filter or split the query")
+                raise CardinalityExceeded(
+                    f"more than {LIMIT:,} distinct strings in one task; filter or split the query"
+                )
             self.strings.extend(list(known)[len(self.strings) :])
         return out

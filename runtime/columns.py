@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ class Dictionary:
 
     @classmethod
     def of(cls, strings: Sequence[str]) -> Dictionary:
+        """The dictionary of ``strings``, in their order."""
         encoded = [s.encode() for s in strings]
         offsets = np.zeros(len(encoded) + 1, np.int64)
         np.cumsum([len(e) for e in encoded], out=offsets[1:])
@@ -37,7 +39,7 @@ class Dictionary:
         """All strings, in code order."""
         edges: list[int] = self.offsets.tolist()
         blob = self.blob
-        return [blob[a:b].decode() for a, b in zip(edges, edges[1:], strict=False)]
+        return [blob[a:b].decode() for a, b in pairwise(edges)]
 
     def slice(self, lo: int, hi: int) -> Dictionary:
         """The dictionary of codes ``lo`` to ``hi - 1``, renumbered from 0."""
@@ -63,6 +65,7 @@ class Column:
 
     @property
     def nulls(self) -> int:
+        """How many values are null."""
         return 0 if self.valid is None else int(len(self.valid) - np.count_nonzero(self.valid))
 
     def take(self, index: NDArray[np.intp]) -> Column:
@@ -74,7 +77,8 @@ class Column:
         """Python values: bool, int, float, str; None for null; times and durations as int microseconds."""
         if self.type is Type.STRING:
             words = self.words.strings if self.words is not None else []
-            out: list[object] = [words[c] if c >= 0 else None for c in self.values.tolist()]
+            # A column of nothing but nulls may have no words at all.
+            out: list[object] = [words[c] if c < len(words) else None for c in self.values.tolist()]
         elif self.type is Type.BOOL:
             out = self.values.astype(np.bool_).tolist()
         else:

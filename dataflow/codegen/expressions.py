@@ -74,6 +74,7 @@ class Expressions:
         return f"i_{len(self.w.tables.ints) - 1}"
 
     def lut(self, predicate: str, operand: object) -> str:
+        """The argument with a predicate's outcome for every string code."""
         self.w.tables.luts.append((predicate, operand))
         j = len(self.w.tables.luts) - 1
         return self.w.arg(f"lut_{j}", U1, "lut", j)
@@ -89,6 +90,7 @@ class Expressions:
         return f"edges_{j}, width_{j}, origin_{j}"
 
     def as_float(self, v: str, kind: Type | None) -> str:
+        """``v`` as a float64."""
         return v if kind is Type.FLOAT else f"np.float64({v})"
 
     # ---- expressions

@@ -30,7 +30,12 @@ class StatesSink:
         if not self.heartbeat:
             self.locals += [("pv", value_array(kind)), ("cv", value_array(kind))]
         for j, (_, e) in enumerate(sink.held):
-            self.locals += [(f"ph{j}", value_array(e.type)), (f"ch{j}", value_array(e.type)), (f"phk{j}", U1), (f"chk{j}", U1)]
+            self.locals += [
+                (f"ph{j}", value_array(e.type)),
+                (f"ch{j}", value_array(e.type)),
+                (f"phk{j}", U1),
+                (f"chk{j}", U1),
+            ]
         for name, array in self.locals:
             w.arg(f"z_{name}", array, "slot", f"z_{name}")
         w.arg("o_time", I8, "out_time")
@@ -61,6 +66,7 @@ class StatesSink:
         self.close_run()
 
     def close_run(self) -> None:
+        """End the run of output rows of this key."""
         w = self.w
         with w.block("if on > base:"):
             w.put("o_slot[orun] = slot\no_len[orun] = on - base\norun += 1")
@@ -108,6 +114,7 @@ class StatesSink:
             w.put("ps = lr + hold\npk = np.uint8(0)\nck = np.uint8(0)")
 
     def row(self, x: Expressions) -> None:
+        """One row of the key whose state is loaded."""
         w, sink = self.w, self.sink
         state = None if sink.state is None else x.emit(sink.state)
         held = [x.emit(e) for _, e in sink.held]

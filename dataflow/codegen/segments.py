@@ -31,7 +31,12 @@ class SegmentsSink:
             full += ["free_count[0] < 1", *room_check(sink.aggs, w)]
         self.full = " or ".join(full)
         for j, (_, e) in enumerate(sink.held):
-            self.locals += [(f"sh{j}", value_array(e.type)), (f"ch{j}", value_array(e.type)), (f"shk{j}", U1), (f"chk{j}", U1)]
+            self.locals += [
+                (f"sh{j}", value_array(e.type)),
+                (f"ch{j}", value_array(e.type)),
+                (f"shk{j}", U1),
+                (f"chk{j}", U1),
+            ]
         for name, array in self.locals:
             w.arg(f"z_{name}", array, "slot", f"z_{name}")
         w.arg("o_time", I8, "out_time")
@@ -54,16 +59,19 @@ class SegmentsSink:
                 self.w.put(f"longest = {x.integer(self.sink.max_length)}")
 
     def load(self) -> None:
+        """Per-key state into locals."""
         for name, _ in self.locals:
             self.w.put(f"{name} = z_{name}[slot]")
         self.w.put("base = on")
 
     def store(self) -> None:
+        """Locals back, and the run of output rows closed."""
         for name, _ in self.locals:
             self.w.put(f"z_{name}[slot] = {name}")
         self.close_run()
 
     def close_run(self) -> None:
+        """End the run of output rows of this key."""
         w = self.w
         with w.block("if on > base:"):
             w.put("o_slot[orun] = slot\no_len[orun] = on - base\norun += 1")
@@ -81,6 +89,7 @@ class SegmentsSink:
         w.put("on += 1\nopen = np.uint8(0)")
 
     def row(self, x: Expressions) -> None:
+        """One row of the key whose state is loaded."""
         w, sink = self.w, self.sink
         for j, (_, e) in enumerate(sink.held):
             v, k = x.emit(e)
@@ -128,5 +137,6 @@ class SegmentsSink:
             w.put(f"sh{j} = ch{j}\nshk{j} = chk{j}")
 
     def finish(self) -> None:
+        """Close the key's open segment at the end of the range."""
         with self.w.block("if open != 0:"):
             self._close("np.int64(until - final <= gap)" if self.session else "0")

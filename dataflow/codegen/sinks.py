@@ -86,6 +86,7 @@ class GroupSink:
             self.w.put(f"piece = s[{PIECE}]\ns[{PIECE}] = {NO_PIECE}")
 
     def row(self, x: Expressions) -> None:
+        """One row that has passed the stage's operations."""
         w, sink = self.w, self.sink
         depth = w.depth
         if sink.in_range:
@@ -141,6 +142,7 @@ class RowsSink:
         self.full = "on >= cap"
 
     def row(self, x: Expressions) -> None:
+        """One row that has passed the stage's operations."""
         w = self.w
         depth = w.depth
         if self.sink.in_range:
@@ -153,5 +155,3 @@ class RowsSink:
             w.put(f"{out}[on] = {v}\n{ok}[on] = {k}")
         w.put(f"on += 1\ns[{OUT_ROWS}] = on")
         w.depth = depth
-
-

@@ -101,5 +101,3 @@ class Writer:
         """The whole function."""
         head = f"def {name}({', '.join(self.args)}):"
         return "\n".join([head, *self.lines]) + "\n"
-
-

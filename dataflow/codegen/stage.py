@@ -14,7 +14,19 @@ from dataflow.codegen.lasting import StatesSink
 from dataflow.codegen.segments import SegmentsSink
 from dataflow.codegen.sinks import GroupSink, RowsSink
 from dataflow.codegen.source import (
-    BEGIN, F8, I8, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, RUNS, SINCE, UNTIL, Arg, Tables, Writer,
+    BEGIN,
+    F8,
+    I4,
+    I8,
+    OUT_CAPACITY,
+    OUT_ROWS,
+    OUT_RUNS,
+    RUNS,
+    SINCE,
+    UNTIL,
+    Arg,
+    Tables,
+    Writer,
 )  # fmt: skip
 from dataflow.plan import Group, Keep, Segments, Stage, States
 from operators.contract import Aggregate
@@ -47,6 +59,7 @@ class Function:
 
     @property
     def signature(self) -> str:
+        """Numba's signature."""
         return f"i8({', '.join(a.kind for a in self.args)})"
 
 
@@ -93,8 +106,9 @@ def _start(w: Writer) -> None:
 def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w = Writer(tables)
     _start(w)
-    for name in ("run_slot", "run_len", "time"):
-        w.arg(name, I8, name)
+    w.arg("run_slot", I4, "run_slot")
+    w.arg("run_len", I8, "run_len")
+    w.arg("time", I8, "time")
     x = Expressions(w)
     sink: GroupSink | RowsSink | StatesSink | SegmentsSink
     if isinstance(stage.sink, Group):
@@ -113,7 +127,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
         w.put("stop = row + run_len[r]")
         with w.block("if stop <= begin:"):
             w.put("row = stop\ncontinue")
-        w.put("slot = run_slot[r]")
+        w.put("slot = np.int64(run_slot[r])")
         if isinstance(sink, StatesSink | SegmentsSink):
             sink.load()
         with w.block("for i in range(max(row, begin), stop):"):

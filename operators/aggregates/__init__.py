@@ -9,9 +9,7 @@ from operators.types import Type
 AnyAggregate = Aggregate | SetAggregate
 
 REGISTRY: dict[tuple[str, Type | None], AnyAggregate] = {
-    (a.name, a.argument): a
-    for module in (counting, sums, extremes, logic, timing)
-    for a in module.AGGREGATES
+    (a.name, a.argument): a for module in (counting, sums, extremes, logic, timing) for a in module.AGGREGATES
 }
 """Aggregates by name and argument type (None: no argument)."""
 

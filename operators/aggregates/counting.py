@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate
-from operators.kernels.jit import inline
+from operators.kernels.jit import I64, inline
 from operators.types import Type
 
 
 @inline
-def _count_rows(g: int, n: NDArray[np.int64]) -> None:
+def _count_rows(g: I64, n: NDArray[np.int64]) -> None:
     n[g] += 1
 
 
 @inline
-def _count_values(g: int, n: NDArray[np.int64], value: Any) -> None:
+def _count_values(g: I64, n: NDArray[np.int64], value: Any) -> None:
     n[g] += 1
 
 
@@ -30,9 +30,7 @@ def _finish(state: Arrays) -> Finished:
     return state["n"].copy(), None
 
 
-def _finish_distinct(
-    groups: NDArray[np.int64], values: NDArray[np.int64], count: int, strings: list[str]
-) -> Finished:
+def _finish_distinct(groups: NDArray[np.int64], values: NDArray[np.int64], count: int, strings: list[str]) -> Finished:
     return np.bincount(groups, minlength=count).astype(np.int64), None
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate
 from operators.kernels.bits import float_bits, float_order
-from operators.kernels.jit import inline
+from operators.kernels.jit import F64, I64, inline
 from operators.types import Type
 
 _TOP = np.int64(2**63 - 1)
@@ -18,26 +18,32 @@ _BOTTOM = np.int64(-(2**63))
 
 
 @inline
-def _min_int(g: int, best: NDArray[np.int64], n: NDArray[np.int64], value: int) -> None:
-    best[g] = min(best[g], np.int64(value))
+def _min_int(g: I64, best: NDArray[np.int64], n: NDArray[np.int64], value: I64) -> None:
+    if value < best[g]:
+        best[g] = value
     n[g] = 1
 
 
 @inline
-def _max_int(g: int, best: NDArray[np.int64], n: NDArray[np.int64], value: int) -> None:
-    best[g] = max(best[g], np.int64(value))
+def _max_int(g: I64, best: NDArray[np.int64], n: NDArray[np.int64], value: I64) -> None:
+    if value > best[g]:
+        best[g] = value
     n[g] = 1
 
 
 @inline
-def _min_float(g: int, best: NDArray[np.int64], n: NDArray[np.int64], value: float) -> None:
-    best[g] = min(best[g], float_order(value))
+def _min_float(g: I64, best: NDArray[np.int64], n: NDArray[np.int64], value: F64) -> None:
+    order = float_order(value)
+    if order < best[g]:
+        best[g] = order
     n[g] = 1
 
 
 @inline
-def _max_float(g: int, best: NDArray[np.int64], n: NDArray[np.int64], value: float) -> None:
-    best[g] = max(best[g], float_order(value))
+def _max_float(g: I64, best: NDArray[np.int64], n: NDArray[np.int64], value: F64) -> None:
+    order = float_order(value)
+    if order > best[g]:
+        best[g] = order
     n[g] = 1
 
 
@@ -73,7 +79,7 @@ def _extreme(name: str, of: Type) -> Aggregate:
     merge = _merge_min if least else _merge_max
     flags = Flags(duplicate_safe=True)
     if of is Type.FLOAT:
-        step = _min_float if least else _max_float
+        step: Callable[..., None] = _min_float if least else _max_float
         return Aggregate(name, of, of, fields, ("value",), step, merge, _finish_float, flags=flags)
     step = _min_int if least else _max_int
     finish = _finish_bool if of is Type.BOOL else _finish_int
@@ -98,8 +104,8 @@ def _extreme_string(pick: Callable[[str, str], str]) -> Callable[..., Finished]:
 
 @inline
 def _first_int(
-    g: int, at: NDArray[np.int64], tied: NDArray[np.int64], kept: NDArray[np.int64], n: NDArray[np.int64],
-    value: int, time: int, tie: int,
+    g: I64, at: NDArray[np.int64], tied: NDArray[np.int64], kept: NDArray[np.int64], n: NDArray[np.int64],
+    value: I64, time: I64, tie: I64,
 ) -> None:  # fmt: skip
     if n[g] == 0 or time < at[g] or (time == at[g] and tie < tied[g]):
         at[g] = time
@@ -110,8 +116,8 @@ def _first_int(
 
 @inline
 def _last_int(
-    g: int, at: NDArray[np.int64], tied: NDArray[np.int64], kept: NDArray[np.int64], n: NDArray[np.int64],
-    value: int, time: int, tie: int,
+    g: I64, at: NDArray[np.int64], tied: NDArray[np.int64], kept: NDArray[np.int64], n: NDArray[np.int64],
+    value: I64, time: I64, tie: I64,
 ) -> None:  # fmt: skip
     if n[g] == 0 or time > at[g] or (time == at[g] and tie >= tied[g]):
         at[g] = time
@@ -122,16 +128,16 @@ def _last_int(
 
 @inline
 def _first_float(
-    g: int, at: NDArray[np.int64], tied: NDArray[np.int64], kept: NDArray[np.int64], n: NDArray[np.int64],
-    value: float, time: int, tie: int,
+    g: I64, at: NDArray[np.int64], tied: NDArray[np.int64], kept: NDArray[np.int64], n: NDArray[np.int64],
+    value: F64, time: I64, tie: I64,
 ) -> None:  # fmt: skip
     _first_int(g, at, tied, kept, n, float_bits(value), time, tie)
 
 
 @inline
 def _last_float(
-    g: int, at: NDArray[np.int64], tied: NDArray[np.int64], kept: NDArray[np.int64], n: NDArray[np.int64],
-    value: float, time: int, tie: int,
+    g: I64, at: NDArray[np.int64], tied: NDArray[np.int64], kept: NDArray[np.int64], n: NDArray[np.int64],
+    value: F64, time: I64, tie: I64,
 ) -> None:  # fmt: skip
     _last_int(g, at, tied, kept, n, float_bits(value), time, tie)
 
@@ -141,7 +147,9 @@ def _merge_ends(latest: bool) -> Callable[[Arrays, NDArray[np.intp], Arrays], No
         mine_t, mine_k = into["at"][at], into["tied"][at]
         t, k = part["at"], part["tied"]
         # At an equal (time, key) the rows of one task are the only ones: a cell is read by one task.
-        ahead = (t > mine_t) | ((t == mine_t) & (k > mine_k)) if latest else (t < mine_t) | ((t == mine_t) & (k < mine_k))
+        ahead = (
+            (t > mine_t) | ((t == mine_t) & (k > mine_k)) if latest else (t < mine_t) | ((t == mine_t) & (k < mine_k))
+        )
         wins = (part["n"] > 0) & ((into["n"][at] == 0) | ahead)
         for name in ("at", "tied", "kept", "n"):
             into[name][at[wins]] = part[name][wins]
@@ -163,7 +171,7 @@ def _end(name: str, of: Type) -> Aggregate:
     latest = name == "last"
     fields = (Field("at"), Field("tied"), Field("kept", is_code=of is Type.STRING), Field("n"))
     if of is Type.FLOAT:
-        step = _last_float if latest else _first_float
+        step: Callable[..., None] = _last_float if latest else _first_float
     else:
         step = _last_int if latest else _first_int
     inputs = ("value", "time", "tie")

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags
-from operators.kernels.jit import inline
+from operators.kernels.jit import I64, inline
 from operators.types import Type
 
 
 @inline
-def _step(g: int, seen: NDArray[np.int64], value: int) -> None:
+def _step(g: I64, seen: NDArray[np.int64], value: I64) -> None:
     # Bit 0: a false was seen, bit 1: a true was seen.
     seen[g] |= np.int64(2) if value else np.int64(1)
 

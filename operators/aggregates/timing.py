@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from operators import exact
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags
 from operators.kernels.exact import add_int
-from operators.kernels.jit import inline
+from operators.kernels.jit import I64, inline
 from operators.types import Type
 
 _SUM = (Field("low"), Field("high"))
@@ -21,27 +21,27 @@ _FLAGS = Flags()
 
 
 @inline
-def _duration(g: int, low: NDArray[np.int64], high: NDArray[np.int64], duration: int) -> None:
+def _duration(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], duration: I64) -> None:
     add_int(g, low, high, duration)
 
 
 @inline
-def _known(g: int, low: NDArray[np.int64], high: NDArray[np.int64], duration: int, known: int) -> None:
+def _known(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], duration: I64, known: I64) -> None:
     if known == 1:
         add_int(g, low, high, duration)
 
 
 @inline
-def _unknown(g: int, low: NDArray[np.int64], high: NDArray[np.int64], duration: int, known: int) -> None:
+def _unknown(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], duration: I64, known: I64) -> None:
     if known != 1:
         add_int(g, low, high, duration)
 
 
 @inline
 def _share(
-    g: int, low: NDArray[np.int64], high: NDArray[np.int64],
+    g: I64, low: NDArray[np.int64], high: NDArray[np.int64],
     known_low: NDArray[np.int64], known_high: NDArray[np.int64],
-    cond: bool, duration: int, known: int,
+    cond: bool, duration: I64, known: I64,
 ) -> None:  # fmt: skip
     if known == 1:
         add_int(g, known_low, known_high, duration)

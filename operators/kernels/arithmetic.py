@@ -12,13 +12,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import inline
+from operators.kernels.jit import F64, I64, inline
 
 _MIN = np.int64(-(2**63))
 
 
 @inline
-def checked_add(a: int, b: int, flags: NDArray[np.int64]) -> int:
+def checked_add(a: I64, b: I64, flags: NDArray[np.int64]) -> I64:
     """``a + b``."""
     r = np.int64(np.uint64(a) + np.uint64(b))
     if ((a ^ r) & (b ^ r)) < 0:
@@ -27,7 +27,7 @@ def checked_add(a: int, b: int, flags: NDArray[np.int64]) -> int:
 
 
 @inline
-def checked_sub(a: int, b: int, flags: NDArray[np.int64]) -> int:
+def checked_sub(a: I64, b: I64, flags: NDArray[np.int64]) -> I64:
     """``a - b``."""
     r = np.int64(np.uint64(a) - np.uint64(b))
     if ((a ^ b) & (a ^ r)) < 0:
@@ -36,20 +36,19 @@ def checked_sub(a: int, b: int, flags: NDArray[np.int64]) -> int:
 
 
 @inline
-def checked_mul(a: int, b: int, flags: NDArray[np.int64]) -> int:
+def checked_mul(a: I64, b: I64, flags: NDArray[np.int64]) -> I64:
     """``a * b``."""
     r = np.int64(np.uint64(a) * np.uint64(b))
     small = np.int64(1) << 31
-    if not (-small <= a < small and -small <= b < small) and a != 0:
-        if (a == -1 and b == _MIN) or (b == -1 and a == _MIN):
-            flags[0] = 1
-        elif b != 0 and r // b != a:
+    narrow = -small <= a < small and -small <= b < small
+    if not narrow and a != 0:  # noqa: SIM102 (the cheap test first, on its own)
+        if (a == -1 and b == _MIN) or (b == -1 and a == _MIN) or (b != 0 and r // b != a):
             flags[0] = 1
     return r
 
 
 @inline
-def checked_neg(a: int, flags: NDArray[np.int64]) -> int:
+def checked_neg(a: I64, flags: NDArray[np.int64]) -> I64:
     """``-a``."""
     if a == _MIN:
         flags[0] = 1
@@ -57,7 +56,7 @@ def checked_neg(a: int, flags: NDArray[np.int64]) -> int:
 
 
 @inline
-def floor_div(a: int, b: int, flags: NDArray[np.int64]) -> int:
+def floor_div(a: I64, b: I64, flags: NDArray[np.int64]) -> I64:
     """``a // b`` rounded down; ``b`` is not 0."""
     if a == _MIN and b == -1:
         flags[0] = 1
@@ -66,7 +65,7 @@ def floor_div(a: int, b: int, flags: NDArray[np.int64]) -> int:
 
 
 @inline
-def floor_mod(a: int, b: int) -> int:
+def floor_mod(a: I64, b: I64) -> I64:
     """``a % b`` with the sign of ``b``; ``b`` is not 0."""
     if b == -1:
         return np.int64(0)
@@ -74,9 +73,9 @@ def floor_mod(a: int, b: int) -> int:
 
 
 @inline
-def float_mod(a: float, b: float) -> float:
+def float_mod(a: F64, b: F64) -> F64:
     """``a % b`` as CPython defines it: the sign of ``b``, exact; ``b`` is not 0."""
-    m = math.fmod(a, b)
+    m = np.fmod(a, b)
     if m != 0.0:
         if (b < 0.0) != (m < 0.0):
             m += b
@@ -86,9 +85,9 @@ def float_mod(a: float, b: float) -> float:
 
 
 @inline
-def float_floor_div(a: float, b: float) -> float:
+def float_floor_div(a: F64, b: F64) -> F64:
     """``a // b`` as CPython defines it, consistent with ``float_mod``; ``b`` is not 0."""
-    m = math.fmod(a, b)
+    m = np.fmod(a, b)
     q = (a - m) / b
     if m != 0.0 and (b < 0.0) != (m < 0.0):
         q -= 1.0

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from operators.kernels.jit import inline
+from operators.kernels.jit import F64, I64, inline
 
 
 @inline
-def float_bits(x: float) -> int:
+def float_bits(x: F64) -> I64:
     """The 64 bits of ``x`` as int64."""
     return np.float64(x).view(np.int64)
 
 
 @inline
-def bits_float(b: int) -> float:
+def bits_float(b: I64) -> F64:
     """The float64 whose bits are ``b``."""
     return np.int64(b).view(np.float64)
 
 
 @inline
-def float_order(x: float) -> int:
+def float_order(x: F64) -> I64:
     """An int64 that orders floats as IEEE 754's totalOrder does: -0.0 before 0.0, so extremes have one answer."""
     b = np.float64(x).view(np.int64)
     return b ^ ((b >> 63) & np.int64(0x7FFFFFFFFFFFFFFF))

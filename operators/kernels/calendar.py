@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import inline
+from operators.kernels.jit import I64, inline
 
 DAY = 86_400_000_000
 
 
 @inline
-def bucket_of(t: int, edges: NDArray[np.int64]) -> int:
+def bucket_of(t: I64, edges: NDArray[np.int64]) -> I64:
     """The index i with ``edges[i] <= t < edges[i + 1]``, clamped to the table."""
     n = edges.shape[0] - 1
     lo = np.int64(0)
@@ -26,7 +26,7 @@ def bucket_of(t: int, edges: NDArray[np.int64]) -> int:
 
 
 @inline
-def local_time(t: int, changes: NDArray[np.int64], offsets: NDArray[np.int64]) -> int:
+def local_time(t: I64, changes: NDArray[np.int64], offsets: NDArray[np.int64]) -> I64:
     """``t`` plus its zone's offset: ``offsets[i]`` holds from ``changes[i]`` on; ``changes[0]`` is before all."""
     lo = np.int64(0)
     hi = np.int64(changes.shape[0] - 1)
@@ -40,20 +40,20 @@ def local_time(t: int, changes: NDArray[np.int64], offsets: NDArray[np.int64]) -
 
 
 @inline
-def hour_of(local: int) -> int:
+def hour_of(local: I64) -> I64:
     """Hour of the day, 0 to 23."""
     return (local - (local // DAY) * DAY) // 3_600_000_000
 
 
 @inline
-def weekday_of(local: int) -> int:
+def weekday_of(local: I64) -> I64:
     """Day of the week, Monday = 0; 1970-01-01 was a Thursday."""
     d = local // DAY + 3
     return d - (d // 7) * 7
 
 
 @inline
-def bucket_start(t: int, edges: NDArray[np.int64], width: int, origin: int) -> int:
+def bucket_start(t: I64, edges: NDArray[np.int64], width: I64, origin: I64) -> I64:
     """The start of the bucket of ``t``: by ``edges`` if there are any, else every ``width`` from ``origin`` on."""
     if edges.shape[0] == 0:
         return (t - origin) // width * width + origin
@@ -61,7 +61,7 @@ def bucket_start(t: int, edges: NDArray[np.int64], width: int, origin: int) -> i
 
 
 @inline
-def bucket_end(t: int, edges: NDArray[np.int64], width: int, origin: int) -> int:
+def bucket_end(t: I64, edges: NDArray[np.int64], width: I64, origin: I64) -> I64:
     """The end (exclusive) of the bucket of ``t``."""
     if edges.shape[0] == 0:
         return (t - origin) // width * width + origin + width

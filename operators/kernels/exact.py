@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import inline
+from operators.kernels.jit import F64, I64, inline
 
 CHUNKS = 67
 """Digits of 32 bits from 2**-1074 to beyond the largest float64."""
@@ -23,7 +23,7 @@ WIDTH = CHUNKS + 3
 
 
 @inline
-def add_float(g: int, digits: NDArray[np.int64], x: float) -> None:
+def add_float(g: I64, digits: NDArray[np.int64], x: F64) -> None:
     """Add ``x`` to the accumulator in row ``g`` of ``digits``, int64 of shape (groups, WIDTH)."""
     b = np.float64(x).view(np.int64)
     exponent = (b >> 52) & 0x7FF
@@ -52,7 +52,7 @@ def add_float(g: int, digits: NDArray[np.int64], x: float) -> None:
 
 
 @inline
-def add_int(g: int, low: NDArray[np.int64], high: NDArray[np.int64], x: int) -> None:
+def add_int(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], x: I64) -> None:
     """Add the int64 ``x`` to ``high[g] * 2**32 + low[g]``."""
     low[g] += x & np.int64(0xFFFFFFFF)
     high[g] += x >> 32

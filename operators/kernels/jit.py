@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numba
+
+I64: TypeAlias = Any
+"""An int64 scalar in a loop: what type checkers take for int or numpy.int64 is one machine word to Numba."""
+
+F64: TypeAlias = Any
+"""A float64 scalar in a loop."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 

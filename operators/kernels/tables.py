@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import inline
+from operators.kernels.jit import I64, inline
 
 
 @inline
-def mix(h: int, word: int) -> int:
+def mix(h: I64, word: I64) -> I64:
     """Fold one 64-bit word into a hash; the multiplier and shifts are those of splitmix64's finaliser."""
     z = np.uint64(h) ^ np.uint64(word)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -24,7 +24,7 @@ def mix(h: int, word: int) -> int:
 @inline
 def find_group(
     words: NDArray[np.int64], keys: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64]
-) -> int:
+) -> I64:
     """The number of the group with these key words; a new one is added at ``used[0]``.
 
     ``words`` has shape (w,), ``keys`` (capacity, w).
@@ -57,12 +57,12 @@ def find_group(
 
 @inline
 def add_pair(
-    g: int,
+    g: I64,
     groups: NDArray[np.int64],
     values: NDArray[np.int64],
     slots: NDArray[np.int32],
     used: NDArray[np.int64],
-    value: int,
+    value: I64,
 ) -> None:
     """Put (g, value) into the set held by ``groups`` and ``values``, int64 of shape (capacity,)."""
     mask = np.int64(slots.shape[0] - 1)
@@ -82,7 +82,7 @@ def add_pair(
 
 
 @inline
-def rebuild_groups(keys: NDArray[np.int64], slots: NDArray[np.int32], n: int) -> None:
+def rebuild_groups(keys: NDArray[np.int64], slots: NDArray[np.int32], n: I64) -> None:
     """Enter groups 0 to n - 1 into the zeroed ``slots``."""
     mask = np.int64(slots.shape[0] - 1)
     for g in range(n):
@@ -96,7 +96,7 @@ def rebuild_groups(keys: NDArray[np.int64], slots: NDArray[np.int32], n: int) ->
 
 
 @inline
-def rebuild_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: NDArray[np.int32], n: int) -> None:
+def rebuild_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: NDArray[np.int32], n: I64) -> None:
     """Enter pairs 0 to n - 1 into the zeroed ``slots``."""
     mask = np.int64(slots.shape[0] - 1)
     for e in range(n):

@@ -1,0 +1,82 @@
+"""The proof that an answer is whole, computed from what the tasks say they covered and checked before it is given."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from runtime.catalogue import FileEntry
+from runtime.errors import IncompleteResult
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was planned, what was read, and digests of how.
+
+    ``snapshot`` is the commit that was read; ``plan`` the SHA-256 of graph, parameters and range; ``kernels`` that of
+    the compiled stages; ``result`` that of the answer. Planned and merged files agree in number and set hash, and
+    catalogued rows equal scanned rows, or the answer is refused. ``duplicates`` are rows that the stream's policy
+    left out of this answer; ``duplicates_at_ingest``, ``rejected`` and ``quarantined`` count for the whole stream.
+    """
+
+    stream: str
+    snapshot: int
+    since: int
+    until: int
+    until_clipped: bool
+    plan: str
+    files_planned: int
+    files_merged: int
+    files_hash_planned: str
+    files_hash_merged: str
+    rows_catalogued: int
+    rows_scanned: int
+    rows_ruled_out: int
+    duplicates: int
+    duplicates_at_ingest: int
+    rejected: int
+    quarantined: int
+    retention_floor: int | None
+    tasks: int
+    kernels: str
+    result: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was planned was read, once."""
+        return (
+            self.files_planned == self.files_merged
+            and self.files_hash_planned == self.files_hash_merged
+            and self.rows_catalogued == self.rows_scanned
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """The proof as plain JSON values; times are microseconds UTC."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"complete": self.complete}
+
+
+def check_coverage(files: Sequence[FileEntry], covered: Mapping[str, int], stream: str) -> None:
+    """Raise IncompleteResult unless every file's rows were covered exactly once."""
+    for f in files:
+        if covered.get(f.path, 0) != f.rows:
+            raise IncompleteResult(
+                f"stream {stream}: of {f.path}, {covered.get(f.path, 0)} rows were read and {f.rows} are catalogued; "
+                "run `dataflow verify` on the store"
+            )
+    if extra := set(covered) - {f.path for f in files}:
+        raise IncompleteResult(f"stream {stream}: {min(extra)} was read but not planned")
+
+
+def merged_files(files: Sequence[FileEntry], covered: Mapping[str, int]) -> list[str]:
+    """Paths of the files of which every row was covered."""
+    return [f.path for f in files if covered.get(f.path, 0) == f.rows]
+
+
+def digest(*parts: bytes) -> str:
+    """SHA-256 over length-prefixed parts, hex."""
+    out = hashlib.sha256()
+    for p in parts:
+        out.update(len(p).to_bytes(8, "little"))
+        out.update(p)
+    return out.hexdigest()

@@ -1,0 +1,1 @@
+"""From a plan to an answer: tasks, scans, kernels, merging and the proof."""

@@ -1,0 +1,30 @@
+"""What flows between stages: a batch of rows, in runs of one key, in time order within each key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = tuple[NDArray[Any], NDArray[np.uint8]]
+"""Values and validity of a column; either has one entry per row, or a single one that stands for all."""
+
+VALID: NDArray[np.uint8] = np.ones(1, np.uint8)
+NULL: NDArray[np.uint8] = np.zeros(1, np.uint8)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """``run_slot`` (int32) and ``run_len`` (int64) say which key each run of rows belongs to; ``time`` is int64."""
+
+    run_slot: NDArray[np.int32]
+    run_len: NDArray[np.int64]
+    time: NDArray[np.int64]
+    columns: dict[str, Values]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.time)

@@ -1,0 +1,294 @@
+"""Runs a metric: snapshot, tasks, executor, merge, proof, result."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dataflow.compile import compile_stage
+from dataflow.graph import Source, Step
+from dataflow.json_form import to_dict
+from dataflow.plan import Plan
+from operators.errors import DataflowError
+from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema, set_hash
+from runtime.columns import Column
+from runtime.errors import QueryError
+from runtime.pointfile import PointFile
+from runtime.progress import Progress
+from runtime.proof import Proof, check_coverage, digest, merged_files
+from runtime.query import wire
+from runtime.query.merge import merged
+from runtime.query.task import Partial, Task, plan_of, run
+from runtime.result import PartialResult, Result
+
+_SMALL = 250_000
+"""Rows below which a task is not worth splitting."""
+
+_TASKS_PER_WORKER = 4
+_HASHES = 1 << 64
+
+
+@dataclass(frozen=True)
+class Request:
+    """A metric and how it is asked for. Times are microseconds UTC; None means the stream's own extent."""
+
+    steps: tuple[Step, ...]
+    params: Mapping[str, object]
+    since: int | None
+    until: int | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that is decided before anything is read."""
+
+    graph: dict[str, Any]
+    params: dict[str, Any]
+    plan: Plan
+    snapshot: Snapshot
+    schema: StreamSchema
+    files: tuple[FileEntry, ...]
+    since: int
+    until: int
+    clipped: bool
+    history: int | None
+    plan_digest: str
+
+
+def now_micros() -> int:
+    """The present, in microseconds UTC."""
+    return int(datetime.now(UTC).timestamp() * 1_000_000)
+
+
+def prepare(catalogue: Catalogue, request: Request) -> Prepared:
+    """Validate the metric, take a snapshot and choose the files."""
+    source = request.steps[0]
+    assert isinstance(source, Source)
+    schema = catalogue.schema(source.name)
+    if schema is None:
+        names = ", ".join(catalogue.streams()) or "none"
+        raise QueryError(f"there is no stream {source.name!r} in this store; its streams: {names}")
+    graph, params = to_dict(request.steps), dict(request.params)
+    plan = plan_of(schema, graph, params)
+    # Only rows that need nothing before them can do with the files of their own range.
+    snapshot = catalogue.snapshot(source.name, request.since if plan.history == 0 else None, request.until)
+    if snapshot.schema != schema:
+        schema = snapshot.schema
+        plan = plan_of(schema, graph, params)
+    since, until, clipped = _range(snapshot, request)
+    if snapshot.floor is not None and since < snapshot.floor * 86_400_000_000:
+        raise QueryError(f"stream {source.name}: the data before {_iso(snapshot.floor * 86_400_000_000)} was retired")
+    files, history = _files(plan, snapshot, since, until)
+    text = json.dumps([graph, params, since, until], sort_keys=True, separators=(",", ":"), default=str)
+    return Prepared(graph, params, plan, snapshot, schema, files, since, until, clipped, history, digest(text.encode()))
+
+
+def _iso(micros: int) -> str:
+    return datetime.fromtimestamp(micros // 1_000_000, UTC).isoformat()
+
+
+def _range(snapshot: Snapshot, request: Request) -> tuple[int, int, bool]:
+    first = 0 if snapshot.first_time is None else snapshot.first_time
+    last = first if snapshot.last_time is None else snapshot.last_time + 1
+    since = first if request.since is None else request.since
+    until = last if request.until is None else request.until
+    if request.since is not None and request.until is not None and since > until:
+        raise QueryError(f"since {_iso(since)} is after until {_iso(until)}")
+    # A fleet that fell silent was not up: a given end is honoured, but nobody knows the future.
+    present = now_micros()
+    clipped = request.until is not None and until > max(present, last)
+    if clipped:
+        until = max(present, last)
+    return since, max(since, until), clipped
+
+
+def _files(plan: Plan, snapshot: Snapshot, since: int, until: int) -> tuple[tuple[FileEntry, ...], int | None]:
+    """The files to read, and how far before ``since`` rows matter (None: from the start)."""
+    candidates = [f for f in snapshot.files if f.t_min < until]
+    if plan.history is None:
+        return tuple(candidates), None
+    near = [f for f in candidates if f.t_max >= since - plan.history]
+    if all(f.nulls.get(c, 1) == 0 for f in near for c in plan.held_columns):
+        # Every first row reports all held columns itself, so nothing earlier can matter.
+        return tuple(near), plan.history
+    return tuple(candidates), None
+
+
+def make_tasks(prepared: Prepared, store_url: str, workers: int) -> list[Task]:
+    """Tasks over slices of time and shards of keys that cover every row of the planned files once."""
+    files, plan = prepared.files, prepared.plan
+    rows = sum(f.rows for f in files)
+    wanted = max(1, min(-(-rows // _SMALL), workers * _TASKS_PER_WORKER)) if workers > 1 else 1
+    days = sorted({f.day for f in files})
+    # By shard first: a key's whole history in one task needs no state at the seams of time.
+    slices = max(1, min(len(days), wanted)) if plan.sliceable else 1
+    shards = max(1, -(-wanted // slices))
+    out = []
+    for i in range(slices):
+        chosen = set(days[i * len(days) // slices : (i + 1) * len(days) // slices])
+        part = tuple(f for f in files if f.day in chosen)
+        for j in range(shards):
+            shard = (_HASHES * j // shards, _HASHES * (j + 1) // shards)
+            out.append(
+                Task(
+                    id=f"{i}.{j}",
+                    store=store_url,
+                    stream=plan.stream,
+                    graph=prepared.graph,
+                    params=prepared.params,
+                    schema=prepared.schema.to_dict(),
+                    files=part,
+                    shard=shard,
+                    since=prepared.since,
+                    until=prepared.until,
+                    history=prepared.history,
+                )
+            )
+    return out
+
+
+OpenFile = Callable[[FileEntry], PointFile]
+
+
+def run_payload(payload: bytes) -> bytes:
+    """Run a task given as bytes, for executors whose workers are other processes; the partial state as bytes."""
+    from runtime.store import Store
+
+    task = Task.from_bytes(payload)
+    return wire.pack(run(task, Store.shared(task.store).open_file))
+
+
+@contextmanager
+def _submitter(
+    executor: Executor | None, workers: int, open_file: OpenFile
+) -> Iterator[Callable[[Task], tuple[Future[Any], Callable[[Any], Partial]]]]:
+    """A function that starts a task, and the way to read its outcome."""
+    if executor is not None:
+        # Bytes both ways: what a worker is told and what it answers are data, whoever runs it.
+        yield lambda t: (executor.submit(run_payload, t.to_bytes()), lambda reply: wire.unpack(reply, t.id))
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="antfold")
+    try:
+        yield lambda t: (pool.submit(run, t, open_file), lambda partial: partial)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def execute(
+    prepared: Prepared,
+    tasks: Sequence[Task],
+    open_file: OpenFile,
+    *,
+    executor: Executor | None,
+    workers: int,
+    progress: Progress,
+    allow_partial: bool,
+) -> Result:
+    """Run the tasks, merge what comes back, check that it is whole, and finish."""
+    for stage in prepared.plan.stages:
+        compile_stage(stage)
+    partials: dict[str, Partial] = {}
+    failed: dict[str, DataflowError] = {}
+    total = sum(f.bytes for f in prepared.files)
+    bar = progress.start(f"query {prepared.plan.stream}", total, "bytes")
+    share = total // max(1, len(tasks))
+    try:
+        with _submitter(executor, workers, open_file) as submit:
+            pending = {}
+            for t in tasks:
+                future, read = submit(t)
+                pending[future] = (t, read)
+            try:
+                while pending:
+                    done, _ = wait(pending, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        task, read = pending.pop(future)
+                        try:
+                            partial = read(future.result())
+                        except DataflowError as error:
+                            if not allow_partial:
+                                raise
+                            failed[task.id] = error
+                            continue
+                        if partial.task in partials:
+                            raise QueryError(f"task {partial.task} answered twice")
+                        partials[partial.task] = partial
+                        bar.advance(share, rows=sum(partial.coverage.rows.values()))
+            finally:
+                for future in pending:
+                    future.cancel()
+    finally:
+        bar.finish()
+    return _conclude(prepared, tasks, [partials[t.id] for t in tasks if t.id in partials], failed)
+
+
+def _conclude(
+    prepared: Prepared, tasks: Sequence[Task], partials: Sequence[Partial], failed: Mapping[str, DataflowError]
+) -> Result:
+    covered: dict[str, int] = {}
+    for p in partials:
+        for path, rows in p.coverage.rows.items():
+            covered[path] = covered.get(path, 0) + rows
+    if not failed:
+        check_coverage(prepared.files, covered, prepared.plan.stream)
+    columns = merged(prepared.plan, partials).result_columns()
+    proof = _proof(prepared, tasks, partials, covered, columns)
+    if failed:
+        return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))
+    return Result(columns, proof)
+
+
+def _proof(
+    prepared: Prepared,
+    tasks: Sequence[Task],
+    partials: Sequence[Partial],
+    covered: Mapping[str, int],
+    columns: Mapping[str, Column],
+) -> Proof:
+    snapshot = prepared.snapshot
+    whole = merged_files(prepared.files, covered)
+    return Proof(
+        stream=prepared.plan.stream,
+        snapshot=snapshot.seq,
+        since=prepared.since,
+        until=prepared.until,
+        until_clipped=prepared.clipped,
+        plan=prepared.plan_digest,
+        files_planned=len(prepared.files),
+        files_merged=len(whole),
+        files_hash_planned=set_hash(f.path for f in prepared.files),
+        files_hash_merged=set_hash(whole),
+        rows_catalogued=sum(f.rows for f in prepared.files),
+        rows_scanned=sum(covered.values()),
+        rows_ruled_out=sum(p.coverage.skipped for p in partials),
+        duplicates=sum(p.coverage.dropped for p in partials),
+        duplicates_at_ingest=snapshot.dropped,
+        rejected=snapshot.rejected,
+        quarantined=snapshot.quarantined,
+        retention_floor=snapshot.floor,
+        tasks=len(tasks),
+        kernels=digest(*sorted({k.encode() for p in partials for k in p.kernels})),
+        result=_result_digest(columns),
+    )
+
+
+def _result_digest(columns: Mapping[str, Column]) -> str:
+    parts: list[bytes] = []
+    for name, c in columns.items():
+        valid = b"" if c.valid is None else c.valid.tobytes()
+        text = b"" if c.words is None else c.words.blob + c.words.offsets.tobytes()
+        parts += [name.encode(), c.type.encode(), c.values.tobytes(), valid, text]
+    return digest(*parts)
+
+
+def default_workers() -> int:
+    """As many threads as this process may use cores."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1

@@ -1,0 +1,82 @@
+"""What a query would do, in words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dataflow.compile import is_cached
+from dataflow.plan import Group, Rows, Segments, SortBy, Stage, States, Take
+from runtime.query.execute import Prepared
+from runtime.query.task import Task
+
+# Points a second and core of this machine's kind, for an estimate only: tests/benchmarks measures them.
+_RATE = {States: 60e6, Segments: 30e6, Group: 40e6, Rows: 20e6}
+_START = 0.02
+_COMPILE = 1.5
+
+
+def explain(prepared: Prepared, tasks: Sequence[Task], workers: int) -> str:
+    """The plan of ``prepared`` as a text of several lines."""
+    plan = prepared.plan
+    rows = sum(f.rows for f in prepared.files)
+    lines = [f"stream {plan.stream} at commit {prepared.snapshot.seq}, key {prepared.schema.key}"]
+    lines.append(
+        f"range  [{_time(prepared.since)}, {_time(prepared.until)})" + (" (until: now)" if prepared.clipped else "")
+    )
+    history = {None: "all of it", 0: "none"}.get(prepared.history, f"{(prepared.history or 0) / 1e6:g} s")
+    lines.append(f"history before the range: {history}")
+    size = sum(f.bytes for f in prepared.files)
+    lines.append(f"files  {len(prepared.files)}, {rows:,} points, {size:,} bytes")
+    lines.append(f"columns {', '.join((prepared.schema.key, prepared.schema.time, *plan.columns))}")
+    slices = len({t.id.split(".")[0] for t in tasks})
+    lines.append(
+        f"tasks  {len(tasks)} ({slices} slices of time x {len(tasks) // slices} shards of keys), {workers} workers"
+    )
+    lines.append("stages")
+    compile_seconds = 0.0
+    for stage in plan.stages:
+        cached = is_cached(stage)
+        compile_seconds += 0.0 if cached else _COMPILE
+        lines.append(f"  {_describe(stage)}: kernel {'ready' if cached else 'to be compiled'}")
+    for step in plan.after:
+        lines.append(f"  then {_after(step)}")
+    if plan.laws:
+        lines.append("laws")
+        lines += [f"  {law}" for law in plan.laws]
+    rate = min(_RATE[type(s.sink)] for s in plan.stages)
+    seconds = _START + rows / rate / max(1, min(workers, len(tasks))) + compile_seconds
+    lines.append(f"estimate {seconds:.2g} s on this machine, $0")
+    return "\n".join(lines)
+
+
+def _time(micros: int) -> str:
+    from runtime.table import iso
+
+    return iso(micros)
+
+
+def _describe(stage: Stage) -> str:
+    ops = f"{len(stage.ops)} row operations, " if stage.ops else ""
+    match stage.sink:
+        case States(state, _, _, held, _):
+            what = "heartbeat intervals" if state is None else "state intervals"
+            return f"{stage.step}: {ops}{what}, held columns: {', '.join(n for n, _ in held) or 'none'}"
+        case Segments(gap, _, _, aggs, _):
+            return f"{stage.step}: {ops}{'windows' if gap is None else 'sessions'} with {len(aggs)} aggregates"
+        case Group(by, aggs, _, cuts, _):
+            cut = ", cut at bucket edges" if cuts else ""
+            return (
+                f"{stage.step}: {ops}groups by {', '.join(n for n, _ in by) or 'nothing'}, {len(aggs)} aggregates{cut}"
+            )
+        case Rows(columns, _):
+            return f"{stage.step}: {ops}rows of {len(columns)} columns"
+
+
+def _after(step: Stage | SortBy | Take) -> str:
+    match step:
+        case SortBy(by):
+            return "sort by " + ", ".join(f"{n}{' descending' if d else ''}" for n, d in by)
+        case Take(n):
+            return f"the first {n} rows"
+        case _:
+            return _describe(step)

@@ -1,0 +1,117 @@
+"""From partial states to one table: merge, finish, then the steps of the metric that follow the grouping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dataflow.compile import compile_stage
+from dataflow.plan import Group, Plan, Rows, SortBy, Stage, Take
+from operators.grouping import Groups, GroupState
+from operators.types import Type
+from operators.words import Words
+from runtime.query.keys import Keys
+from runtime.query.runner import Context, Runner
+from runtime.query.table import Table, TableColumn, joined
+from runtime.query.task import Partial, RowCollector
+
+FAN_IN = 8
+"""States that one node of the merge tree takes."""
+
+_ALL_TIME = 2**62
+
+
+def _groups_for(sink: Group) -> Groups:
+    return Groups([e.type for _, e in sink.by if e.type is not None], [a.aggregate for a in sink.aggs])
+
+
+def merge_states(sink: Group, states: Sequence[GroupState]) -> GroupState:
+    """One state from many, by a tree. Which tree makes no difference to a single bit of it."""
+    level = list(states)
+    while True:
+        out = []
+        for i in range(0, max(len(level), 1), FAN_IN):
+            groups, words = _groups_for(sink), Words()
+            for state in level[i : i + FAN_IN]:
+                groups.merge(state, words.codes)
+            out.append(groups.export(words.strings))
+        level = out
+        if len(level) == 1:
+            return level[0]
+
+
+def finished_table(sink: Group, state: GroupState) -> Table:
+    """The answers of a merged state, one row per group, in the order of the group columns."""
+    groups, words = _groups_for(sink), Words()
+    groups.merge(state, words.codes)
+    groups.ensure_one()
+    return _table_of(sink, groups, words)
+
+
+def _table_of(sink: Group, groups: Groups, words: Words) -> Table:
+    n = len(groups)
+    columns: dict[str, TableColumn] = {}
+    nulls = groups.keys[:n, -1]
+    for j, (name, e) in enumerate(sink.by):
+        assert e.type is not None
+        bits = groups.keys[:n, j].copy()
+        values = bits.view(np.float64) if e.type is Type.FLOAT else bits
+        columns[name] = (e.type, values, ((nulls >> j) & 1 == 0).astype(np.uint8))
+    finished = groups.cells.finish(np.arange(n), words.strings)
+    for a, (values, valid) in zip(sink.aggs, finished, strict=True):
+        ok = np.ones(n, np.uint8) if valid is None else valid.astype(np.uint8)
+        columns[a.name] = (a.aggregate.result, values, ok)
+    return Table(n, columns, words.strings).sorted_by([(name, False) for name, _ in sink.by])
+
+
+def merged(plan: Plan, partials: Sequence[Partial]) -> Table:
+    """The plan's table from the partial states of all its tasks."""
+    last = plan.stages[-1].sink
+    if isinstance(last, Group):
+        table = finished_table(last, merge_states(last, [p.groups for p in partials if p.groups is not None]))
+    else:
+        tables = [p.table for p in partials if p.table is not None]
+        table = joined(tables) if tables else _no_rows(plan)
+        table = table.sorted_by([(name, False) for name in plan.order])
+    for step in plan.after:
+        table = _apply(step, table)
+    return table
+
+
+def _no_rows(plan: Plan) -> Table:
+    sink = plan.stages[-1].sink
+    assert isinstance(sink, Rows)
+    return RowCollector(sink.columns).table([])
+
+
+def _apply(step: Stage | SortBy | Take, table: Table) -> Table:
+    if isinstance(step, SortBy):
+        return table.sorted_by(step.by)
+    if isinstance(step, Take):
+        return table.take(np.arange(min(step.n, table.rows)))
+    words = Words()
+    table = table.recoded(words)
+    keys = Keys(Type.INT, words)
+    runner = Runner(step, compile_stage(step), Context(words, keys, -_ALL_TIME, _ALL_TIME, _span(table)))
+    if isinstance(step.sink, Rows):
+        rows = RowCollector(step.sink.columns)
+        if table.rows:
+            for chunk in runner.push(table.chunk()):
+                rows.add(chunk)
+        return rows.table(words.strings)
+    assert isinstance(step.sink, Group)
+    assert runner.groups is not None
+    if table.rows:
+        for _ in runner.push(table.chunk()):
+            raise AssertionError("a grouping writes no rows")
+    runner.groups.ensure_one()
+    runner.groups.cells.settle()
+    return _table_of(step.sink, runner.groups, words)
+
+
+def _span(table: Table) -> tuple[int, int]:
+    """The earliest and the latest time in the table."""
+    times = [v[k != 0] for t, v, k in table.columns.values() if t is Type.TIME]
+    known = np.concatenate([np.zeros(0, np.int64), *times])
+    return (int(known.min()), int(known.max()) + 1) if len(known) else (0, 1)

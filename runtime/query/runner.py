@@ -1,0 +1,327 @@
+"""Runs one stage's kernel over chunks: gives it its arguments, grows its arrays, passes on what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflow.calendars import bucket_table, offset_table
+from dataflow.codegen.source import (
+    BEGIN,
+    FIXED,
+    NO_PIECE,
+    OUT_CAPACITY,
+    OUT_ROWS,
+    OUT_RUNS,
+    PIECE,
+    RUNS,
+    SINCE,
+    UNTIL,
+    Arg,
+    Tables,
+    column_array,
+)  # fmt: skip
+from dataflow.codegen.stage import Function
+from dataflow.compile import Kernel
+from dataflow.plan import Group, Rows, Segments, Stage
+from operators.errors import OverflowExceeded
+from operators.grouping import Cells, Groups
+from operators.types import Type
+from operators.words import Words
+from runtime.query.chunk import NULL, Chunk, Values
+from runtime.query.keys import Keys
+
+_OUT_ROWS = 16_384
+_DTYPES = {"i8": np.int64, "f8": np.float64, "u1": np.uint8, "i4": np.int32}
+
+_PREDICATES: dict[str, Callable[[str, Any], bool]] = {
+    "lt": lambda text, o: bool(text < o[0]),
+    "le": lambda text, o: bool(text <= o[0]),
+    "gt": lambda text, o: bool(text > o[0]),
+    "ge": lambda text, o: bool(text >= o[0]),
+    "between": lambda text, o: bool(o[0] <= text <= o[1]),
+    "is_in": lambda text, o: text in o,
+    "starts_with": lambda text, o: text.startswith(o),
+    "contains": lambda text, o: o in text,
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all stages of a task share: its dictionary, its keys, the range [since, until), and the span of times that
+    calendars must know, [first, last]."""
+
+    words: Words
+    keys: Keys
+    since: int
+    until: int
+    span: tuple[int, int]
+
+
+@lru_cache(maxsize=256)
+def _dtype(kind: str) -> np.dtype[Any]:
+    return np.dtype(_DTYPES[kind[:2]])
+
+
+class _Lut:
+    """A predicate on strings, evaluated once per dictionary entry."""
+
+    def __init__(self, predicate: str, operand: object) -> None:
+        self._test = _PREDICATES[predicate]
+        self._operand = operand
+        self._done = 0
+        self.table = np.zeros(64, np.uint8)
+
+    def upto(self, words: Words) -> NDArray[np.uint8]:
+        n = len(words)
+        if n > self._done:
+            if n > len(self.table):
+                grown = np.zeros(2 * n, np.uint8)
+                grown[: self._done] = self.table[: self._done]
+                self.table = grown
+            fresh = words.strings[self._done :]
+            self.table[self._done : n] = [self._test(t, self._operand) for t in fresh]
+            self._done = n
+        return self.table
+
+
+class Runner:
+    """One stage of a task. ``push`` and ``finish`` yield the chunks that the stage writes (groups: none)."""
+
+    def __init__(self, stage: Stage, kernel: Kernel, context: Context) -> None:
+        self.stage, self.kernel, self.context = stage, kernel, context
+        sink = stage.sink
+        self.groups: Groups | None = None
+        self.cells: Cells | None = None
+        if isinstance(sink, Group):
+            kinds = [e.type for _, e in sink.by if e.type is not None]
+            self.groups = Groups(kinds, [a.aggregate for a in sink.aggs])
+            self.cells = self.groups.cells
+        elif isinstance(sink, Segments) and sink.aggs:
+            self.cells = Cells([a.aggregate for a in sink.aggs], 1024)
+        tables = kernel.generated.tables
+        self._tables = tables
+        self._luts = [_Lut(p, o) for p, o in tables.luts]
+        self._kinds = dict(stage.inputs)
+        self._slot_arrays: dict[str, NDArray[Any]] = {}
+        self._slot_capacity = 0
+        self._out: dict[Arg, NDArray[Any]] = {}
+        self._out_capacity = 0
+        self._free = np.zeros(0, np.int64)
+        self._free_count = np.zeros(1, np.int64)
+        if isinstance(sink, Segments) and self.cells is not None:
+            self._free = np.arange(self.cells.capacity, dtype=np.int64)
+            self._free_count[0] = self.cells.capacity
+        self._flags = np.zeros(1, np.int64)
+        self._scalars = self._constants(tables)
+        self._fixed = self._fixed_arguments(tables)
+        functions = [kernel.generated.step, *([kernel.generated.finish] if kernel.generated.finish else [])]
+        self._slot_args = {str(a.subject[0]): a for fn in functions for a in fn.args if a.role == "slot"}
+        self._out_args = {a for fn in functions for a in fn.args if a.role.startswith("out")}
+
+    def _constants(self, tables: Tables) -> NDArray[np.int64]:
+        words = self.context.words
+        values: list[int] = [0] * (FIXED + len(tables.masks))
+        values += [words.code(v) if isinstance(v, str) else v for v in tables.ints]
+        for every, zone in tables.buckets:
+            values += bucket_table(every, zone, *self.context.span)[1:]
+        s = np.array(values, np.int64)
+        s[SINCE], s[UNTIL], s[PIECE] = self.context.since, self.context.until, NO_PIECE
+        return s
+
+    def _fixed_arguments(self, tables: Tables) -> dict[tuple[str, object], NDArray[Any]]:
+        out: dict[tuple[str, object], NDArray[Any]] = {}
+        for j, (every, zone) in enumerate(tables.buckets):
+            out["edges", j] = bucket_table(every, zone, *self.context.span)[0]
+        for j, zone in enumerate(tables.zones):
+            out["changes", j], out["offsets", j] = offset_table(zone, *self.context.span)
+        for j, values in enumerate(tables.listed):
+            kind = np.float64 if any(isinstance(v, float) for v in values) else np.int64
+            out["listed", j] = np.array(values, kind)
+        return out
+
+    # ---- arguments
+
+    def _argument(self, a: Arg, chunk: Chunk | None) -> NDArray[Any]:
+        role, subject = a.role, a.subject
+        if role == "slot":
+            return self._slot_arrays[str(subject[0])]
+        if role.startswith("out"):
+            return self._out[a]
+        if role in ("column", "valid"):
+            assert chunk is not None
+            values, valid = chunk.columns[str(subject[0])]
+            return valid if role == "valid" else values
+        if role in ("edges", "changes", "offsets", "listed"):
+            return self._fixed[role, subject[0]]
+        if role == "lut":
+            return self._luts[int(str(subject[0]))].upto(self.context.words)
+        if role in ("field", "pair"):
+            assert self.cells is not None
+            j, name = int(str(subject[0])), str(subject[1])
+            if role == "field":
+                return self.cells.states[j][name]
+            pairs: NDArray[Any] = getattr(self.cells.sets[j], name)
+            return pairs
+        if role.startswith("group_"):
+            found: NDArray[Any] = getattr(self.groups, role.removeprefix("group_"))
+            return found
+        simple: dict[str, NDArray[Any]] = {
+            "scalars": self._scalars,
+            "floats": self._floats,
+            "flags": self._flags,
+            "slot_key": self.context.keys.values,
+            "slot_hash": self.context.keys.hashes,
+            "free": self._free,
+            "free_count": self._free_count,
+        }
+        if role in simple:
+            return simple[role]
+        assert chunk is not None
+        chunk_parts: dict[str, NDArray[Any]] = {
+            "run_slot": chunk.run_slot,
+            "run_len": chunk.run_len,
+            "time": chunk.time,
+        }
+        return chunk_parts[role]
+
+    @property
+    def _floats(self) -> NDArray[np.float64]:
+        return np.array(self._tables.floats, np.float64)
+
+    def _arguments(self, function: Function, chunk: Chunk | None) -> list[NDArray[Any]]:
+        return [self._argument(a, chunk) for a in function.args]
+
+    def _reserve_slots(self) -> None:
+        n = max(1, len(self.context.keys))
+        if n > self._slot_capacity:
+            capacity = max(1024, 2 * n)
+            for name, a in self._slot_args.items():
+                grown = np.zeros(capacity, _dtype(a.kind))
+                old = self._slot_arrays.get(name)
+                if old is not None:
+                    grown[: len(old)] = old
+                self._slot_arrays[name] = grown
+            self._slot_capacity = capacity
+
+    def _reserve_out(self, rows: int) -> None:
+        if rows > self._out_capacity:
+            self._out = {a: np.zeros(rows, _dtype(a.kind)) for a in self._out_args}
+            self._out_capacity = rows
+            self._scalars[OUT_CAPACITY] = rows
+
+    # ---- running
+
+    def push(self, chunk: Chunk) -> Iterator[Chunk]:
+        """Run the kernel over ``chunk``."""
+        s = self._scalars
+        self._reserve_slots()
+        self._reserve_out(max(chunk.rows, 1) if isinstance(self.stage.sink, Rows) else _OUT_ROWS)
+        typed = {n: self._as_input(chunk.columns[n], kind) for n, kind in self._kinds.items()}
+        chunk = Chunk(chunk.run_slot, chunk.run_len, chunk.time, typed)
+        for j, (name, part) in enumerate(self._tables.masks):
+            s[FIXED + j] = -1 if len(typed[name][1 if part == "valid" else 0]) > 1 else 0
+        s[BEGIN], s[RUNS] = 0, len(chunk.run_slot)
+        done = 0
+        while True:
+            s[OUT_ROWS] = s[OUT_RUNS] = 0
+            done = self.kernel.step(*self._arguments(self.kernel.generated.step, chunk))
+            self._check()
+            yield from self._written()
+            if done >= chunk.rows:
+                break
+            s[BEGIN] = done
+            self._make_room()
+        if self.groups is not None:
+            self.groups.counted(chunk.rows)
+
+    def finish(self) -> Iterator[Chunk]:
+        """Write what is still open for every key."""
+        function = self.kernel.generated.finish
+        if function is None or self.kernel.finish is None:
+            return
+        s = self._scalars
+        self._reserve_slots()
+        self._reserve_out(_OUT_ROWS)
+        n = len(self.context.keys)
+        s[BEGIN], s[RUNS] = 0, n
+        while s[BEGIN] < n:
+            s[OUT_ROWS] = s[OUT_RUNS] = 0
+            done = self.kernel.finish(*self._arguments(function, None))
+            yield from self._written()
+            s[BEGIN] = done
+
+    def _make_room(self) -> None:
+        if self.groups is not None:
+            self.groups.make_room()
+        elif self.cells is not None:
+            for pairs in self.cells.sets:
+                if pairs is not None and pairs.room < 1:
+                    pairs.grow()
+            if self._free_count[0] < 1:
+                old = self.cells.capacity
+                self.cells.grow(2 * old)
+                self._free = np.arange(2 * old, dtype=np.int64)
+                self._free[:old] = np.arange(old, 2 * old)
+                self._free_count[0] = old
+
+    def _check(self) -> None:
+        if self._flags[0]:
+            raise OverflowExceeded(
+                f"{self.stage.step}: an integer result does not fit in 64 bits; "
+                "filter the rows, or compute with floats (multiply by 1.0)"
+            )
+
+    def _as_input(self, values: Values, kind: Type) -> Values:
+        """The column in the dtype that kernels take for its type; a whole number of a widened column becomes float."""
+        want = _dtype(column_array(kind))
+        if values[0].dtype != want:
+            return values[0].astype(want), values[1]
+        return values
+
+    def _written(self) -> Iterator[Chunk]:
+        n, runs = int(self._scalars[OUT_ROWS]), int(self._scalars[OUT_RUNS])
+        if n == 0:
+            return
+        columns: dict[str, Values] = {}
+        valid: dict[str, NDArray[np.uint8]] = {}
+        time = slots = lengths = gids = None
+        for a, array in self._out.items():
+            part = array[:n]
+            if a.role == "out":
+                columns[str(a.subject[0])] = (part, np.ones(1, np.uint8))
+            elif a.role == "out_valid":
+                valid[str(a.subject[0])] = part
+            elif a.role == "out_time":
+                time = part
+            elif a.role == "out_slot":
+                slots = array[:runs].astype(np.int32)
+            elif a.role == "out_len":
+                lengths = array[:runs]
+            elif a.role == "out_gid":
+                gids = part
+        for name, ok in valid.items():
+            columns[name] = (columns[name][0], ok)
+        if gids is not None and isinstance(self.stage.sink, Segments) and self.cells is not None:
+            finished = self.cells.finish(gids, self.context.words.strings)
+            for agg, (values, ok_mask) in zip(self.stage.sink.aggs, finished, strict=True):
+                columns[agg.name] = (values, np.ones(1, np.uint8) if ok_mask is None else ok_mask.astype(np.uint8))
+            self.cells.reset(gids)
+            at = int(self._free_count[0])
+            self._free[at : at + n] = gids
+            self._free_count[0] = at + n
+        if time is None:
+            time = np.zeros(n, np.int64)
+        if slots is None or lengths is None:
+            slots, lengths = np.zeros(1, np.int32), np.array([n], np.int64)
+        yield Chunk(slots, lengths, time, columns)
+
+
+def missing_column(kind: Type) -> Values:
+    """A column that a file does not have: null in every row."""
+    return np.zeros(1, _dtype(column_array(kind))), NULL

@@ -1,0 +1,226 @@
+"""Reads the cells of one task: every file's rows of one range of key hashes, day by day, in order per key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.types import Type
+from runtime.catalogue import FileEntry
+from runtime.pointfile import Block, Buffers, PointFile
+from runtime.query.chunk import Chunk, Values
+from runtime.query.duplicates import CellRows, resolve
+from runtime.query.keys import Keys
+from runtime.query.runner import missing_column
+
+_DAY = 86_400_000_000
+_BATCH_BLOCKS = 64
+"""Blocks whose bytes are fetched together: a few megabytes a column."""
+
+
+@dataclass
+class Coverage:
+    """What a scan read: for the proof, and for the numbers shown to people."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    """Rows of each file (by path) that lie in the task's shard: all of them were read or ruled out by statistics."""
+
+    skipped: int = 0
+    dropped: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class _Part:
+    """One file's share of the task."""
+
+    entry: FileEntry
+    file: PointFile
+    key_lo: int
+    row_lo: int
+    row_hi: int
+    slots: NDArray[np.int32]
+    maps: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScanSpec:
+    """What to read: columns with the types the query wants, the shard [lo, hi) of key hashes, and the range.
+
+    Rows before ``since`` are skipped by whole blocks where ``skip_before`` is set; rows from ``until`` on always.
+    """
+
+    columns: Mapping[str, Type]
+    shard: tuple[int, int]
+    since: int
+    until: int
+    skip_before: bool
+    duplicates: str
+    id_column: str | None
+    all_columns: Mapping[str, Type]
+
+
+class Scan:
+    """Iterates over the chunks of one task."""
+
+    def __init__(self, spec: ScanSpec, keys: Keys, words: object, open_file: Callable[[FileEntry], PointFile]) -> None:
+        from operators.words import Words
+
+        assert isinstance(words, Words)
+        self.spec, self.keys, self.words, self._open = spec, keys, words, open_file
+        self.coverage = Coverage()
+        self._buffers = Buffers()
+
+    def chunks(self, files: Sequence[FileEntry]) -> Iterator[Chunk]:
+        """All rows of ``files`` in this shard before ``until``; a key's rows in (time, seq) order."""
+        ordered = sorted(files, key=lambda f: (f.day, f.seq, f.ordinal))
+        for _, day in groupby(ordered, key=lambda f: f.day):
+            for group in self._overlapping(list(day)):
+                yield from self._group(group)
+
+    def _overlapping(self, files: list[FileEntry]) -> list[list[FileEntry]]:
+        """Files of one day in groups that are apart in time, in the order of time."""
+        if self.spec.id_column is not None:
+            return [files]
+        out: list[list[FileEntry]] = []
+        end = None
+        for f in sorted(files, key=lambda f: (f.t_min, f.seq, f.ordinal)):
+            if end is None or f.t_min > end:
+                out.append([f])
+                end = f.t_max
+            else:
+                out[-1].append(f)
+                end = max(end, f.t_max)
+        return [sorted(g, key=lambda f: (f.seq, f.ordinal)) for g in out]
+
+    def _group(self, group: list[FileEntry]) -> Iterator[Chunk]:
+        parts = [p for p in (self._part(f) for f in group) if p is not None]
+        if len(parts) > 1:
+            seen = np.concatenate([p.slots for p in parts])
+            if len(np.unique(seen)) < len(seen):
+                yield from self._merged(parts)
+                return
+        # No key is in two files, so each file's rows are in order as they stand.
+        for p in parts:
+            yield from self._blocks(p, self.spec.columns)
+
+    def _part(self, entry: FileEntry) -> _Part | None:
+        file = self._open(entry)
+        key_lo, key_hi, row_lo, row_hi = file.key_span(*self.spec.shard)
+        self.coverage.rows[entry.path] = self.coverage.rows.get(entry.path, 0) + row_hi - row_lo
+        if row_hi == row_lo:
+            return None
+        if entry.t_min >= self.spec.until or (self.spec.skip_before and entry.t_max < self.spec.since):
+            self.coverage.skipped += row_hi - row_lo
+            return None
+        return _Part(entry, file, key_lo, row_lo, row_hi, self.keys.slots(file.key_column(key_lo, key_hi)))
+
+    def _code_map(self, part: _Part, column: str) -> NDArray[np.int32]:
+        found = part.maps.get(column)
+        if found is None:
+            found = part.maps[column] = self.words.codes(part.file.dictionary(column).strings)
+        return found
+
+    def _blocks(self, p: _Part, columns: Mapping[str, Type]) -> Iterator[Chunk]:
+        """The part's rows, block by block; the arrays hold until the next block is asked for."""
+        file, spec = p.file, self.spec
+        blocks = file.blocks
+        starts, counts = blocks["row_start"], blocks["rows"]
+        lo = int(np.searchsorted(starts, p.row_lo, side="right")) - 1
+        hi = int(np.searchsorted(starts, p.row_hi, side="left"))
+        wanted = blocks["t_min"][lo:hi] < spec.until
+        if spec.skip_before:
+            wanted &= blocks["t_max"][lo:hi] >= spec.since
+        present = [c for c in columns if c in file.schema]
+        maps = {c: self._code_map(p, c) for c in present if columns[c] is Type.STRING}
+        for first in range(lo, hi, _BATCH_BLOCKS):
+            last = min(first + _BATCH_BLOCKS, hi)
+            chosen = [b for b in range(first, last) if wanted[b - lo]]
+            for b in range(first, last):
+                if not wanted[b - lo]:
+                    self.coverage.skipped += self._overlap(p, int(starts[b]), int(counts[b]))
+            if not chosen:
+                continue
+            loaded = file.load(present, chosen[0], chosen[-1] + 1)
+            for b in chosen:
+                block = loaded.block(b, present, self._buffers, code_maps=maps)
+                yield self._chunk(p, block, int(starts[b]), columns)
+
+    @staticmethod
+    def _overlap(p: _Part, start: int, count: int) -> int:
+        return max(0, min(start + count, p.row_hi) - max(start, p.row_lo))
+
+    def _chunk(self, p: _Part, block: Block, start: int, columns: Mapping[str, Type]) -> Chunk:
+        """The rows of a block that belong to the shard; its edges fall between keys."""
+        a, b = max(start, p.row_lo) - start, min(start + block.rows, p.row_hi) - start
+        lengths, time, first_key = block.run_lengths, block.time, block.first_key
+        if (a, b) != (0, block.rows):
+            ends = np.cumsum(lengths)
+            r0, r1 = int(np.searchsorted(ends, a, side="right")), int(np.searchsorted(ends, b, side="left")) + 1
+            lengths, time, first_key = lengths[r0:r1], time[a:b], first_key + r0
+        at = first_key - p.key_lo
+        out: dict[str, Values] = {}
+        for name, kind in columns.items():
+            if name in block.columns:
+                values, valid = block.columns[name]
+                values = values[a:b] if len(values) > 1 else values
+                valid = valid[a:b] if len(valid) > 1 else valid
+                out[name] = (values, valid)
+            else:
+                out[name] = missing_column(kind)
+        return Chunk(p.slots[at : at + len(lengths)], lengths, time, out)
+
+    def _merged(self, parts: list[_Part]) -> Iterator[Chunk]:
+        """The rows of files that share keys, merge-sorted by (key, time, seq), duplicates resolved."""
+        spec = self.spec
+        columns = dict(spec.columns)
+        if spec.duplicates == "exact":
+            # Rows are repeats only if they agree in everything, asked for or not.
+            columns = {**spec.all_columns, **columns}
+        if spec.id_column is not None:
+            columns.setdefault(spec.id_column, spec.all_columns[spec.id_column])
+        slots: list[NDArray[np.int32]] = []
+        times: list[NDArray[np.int64]] = []
+        gathered: dict[str, list[Values]] = {name: [] for name in columns}
+        for p in parts:
+            for chunk in self._blocks(p, columns):
+                n = chunk.rows
+                slots.append(np.repeat(chunk.run_slot, chunk.run_len))
+                times.append(chunk.time.copy())
+                for name, (values, valid) in chunk.columns.items():
+                    gathered[name].append((_whole(values, n, _want(columns[name])), _whole(valid, n, np.uint8)))
+        if not times:
+            return
+        slot, time = np.concatenate(slots), np.concatenate(times)
+        day = int(parts[0].entry.day) * _DAY
+        # Slots and microseconds of a day fit into one word; a stable sort keeps seq among ties.
+        order = np.argsort((slot.astype(np.int64) << 37) | (time - day), kind="stable")
+        whole = {
+            name: (np.concatenate([v for v, _ in got])[order], np.concatenate([k for _, k in got])[order])
+            for name, got in gathered.items()
+        }
+        rows, dropped = resolve(CellRows(slot[order], time[order], whole), spec.duplicates, spec.id_column)
+        self.coverage.dropped += dropped
+        edges = np.flatnonzero(np.diff(rows.slot, prepend=np.int32(-1), append=np.int32(-1)))
+        yield Chunk(
+            rows.slot[edges[:-1]],
+            np.diff(edges).astype(np.int64),
+            np.ascontiguousarray(rows.time),
+            {name: rows.columns[name] for name in spec.columns},
+        )
+
+
+def _want(kind: Type) -> np.dtype[Any]:
+    return np.dtype({Type.FLOAT: np.float64, Type.BOOL: np.uint8, Type.STRING: np.int32}.get(kind, np.int64))
+
+
+def _whole(a: NDArray[Any], n: int, dtype: object) -> NDArray[Any]:
+    """One entry per row, in an array of its own."""
+    out = np.empty(n, dtype)  # type: ignore[call-overload]
+    out[:] = a
+    return out  # type: ignore[no-any-return]

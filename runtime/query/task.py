@@ -1,0 +1,162 @@
+"""One unit of work: the rows of one shard of keys, through all stages, to a partial state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from dataflow.check import StreamColumns, bind
+from dataflow.codegen.source import value_array
+from dataflow.compile import compile_stage
+from dataflow.json_form import from_dict
+from dataflow.plan import Plan, Rows
+from operators.grouping import GroupState
+from operators.types import Type
+from operators.words import Words
+from runtime.catalogue import FileEntry, StreamSchema
+from runtime.pointfile import PointFile
+from runtime.query.chunk import Chunk
+from runtime.query.keys import Keys
+from runtime.query.runner import Context, Runner
+from runtime.query.scan import Coverage, Scan, ScanSpec
+from runtime.query.table import Table, TableColumn
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker needs to know, as plain JSON: no code travels.
+
+    ``shard`` is the range [lo, hi) of key hashes, ``history`` how many microseconds before ``since`` matter (None:
+    all of them).
+    """
+
+    id: str
+    store: str
+    stream: str
+    graph: dict[str, Any]
+    params: dict[str, Any]
+    schema: dict[str, Any]
+    files: tuple[FileEntry, ...]
+    shard: tuple[int, int]
+    since: int
+    until: int
+    history: int | None
+
+    def to_bytes(self) -> bytes:
+        """The task as JSON."""
+        return json.dumps(asdict(self), separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Task:
+        """The task of a JSON payload."""
+        d = json.loads(data)
+        d["files"] = tuple(FileEntry(**f) for f in d["files"])
+        d["shard"] = tuple(d["shard"])
+        return cls(**d)
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What a task gives back: groups, or rows, and what it covered."""
+
+    task: str
+    groups: GroupState | None
+    table: Table | None
+    coverage: Coverage
+    kernels: tuple[str, ...]
+
+
+def plan_of(schema: StreamSchema, graph: dict[str, Any], params: dict[str, Any]) -> Plan:
+    """The plan of a graph for a stream."""
+    return bind(from_dict(graph), stream_columns(schema), params)
+
+
+def stream_columns(schema: StreamSchema) -> StreamColumns:
+    """A stream's schema as graphs are checked against it."""
+    return StreamColumns(schema.key, schema.key_type, schema.time, schema.columns)
+
+
+def run(task: Task, open_file: Callable[[FileEntry], PointFile]) -> Partial:
+    """Run ``task`` on this thread."""
+    schema = StreamSchema.from_dict(task.schema)
+    plan = plan_of(schema, task.graph, task.params)
+    words = Words()
+    keys = Keys(schema.key_type, words)
+    # Expressions may look at the times of the history, too.
+    first = min([task.since, *(f.t_min for f in task.files)])
+    context = Context(words, keys, task.since, task.until, (first, task.until))
+    pipeline = Pipeline(plan, context)
+    spec = ScanSpec(
+        columns={c: schema.columns[c] for c in plan.columns},
+        shard=task.shard,
+        since=task.since - (task.history or 0),
+        until=task.until,
+        skip_before=task.history is not None,
+        duplicates=schema.duplicates,
+        id_column=schema.id,
+        all_columns=schema.columns,
+    )
+    scan = Scan(spec, keys, words, open_file)
+    for chunk in scan.chunks(task.files):
+        pipeline.push(chunk)
+    groups, table = pipeline.finish()
+    return Partial(task.id, groups, table, scan.coverage, tuple(r.kernel.digest for r in pipeline.runners))
+
+
+class Pipeline:
+    """The stages of a plan, each feeding the next."""
+
+    def __init__(self, plan: Plan, context: Context) -> None:
+        self.plan, self.context = plan, context
+        self.runners = [Runner(s, compile_stage(s), context) for s in plan.stages]
+        self._rows = RowCollector(plan.stages[-1].sink.columns) if isinstance(plan.stages[-1].sink, Rows) else None
+
+    def push(self, chunk: Chunk, at: int = 0) -> None:
+        """Send ``chunk`` through the stages from number ``at`` on."""
+        if at == len(self.runners):
+            assert self._rows is not None
+            self._rows.add(chunk)
+            return
+        self._feed(self.runners[at].push(chunk), at + 1)
+
+    def _feed(self, chunks: Iterator[Chunk], at: int) -> None:
+        for chunk in chunks:
+            self.push(chunk, at)
+
+    def finish(self) -> tuple[GroupState | None, Table | None]:
+        """Close what is open at the end of the range, stage after stage; the partial state."""
+        for i, runner in enumerate(self.runners):
+            self._feed(runner.finish(), i + 1)
+        strings = self.context.words.strings
+        if self._rows is not None:
+            return None, self._rows.table(strings).compact()
+        groups = self.runners[-1].groups
+        assert groups is not None
+        return groups.export(strings), None
+
+
+class RowCollector:
+    """Gathers the rows that a ``Rows`` sink writes."""
+
+    def __init__(self, columns: Sequence[tuple[str, Any]]) -> None:
+        self._columns: list[tuple[str, Type]] = [(n, e.type) for n, e in columns]
+        self._chunks: list[Chunk] = []
+
+    def add(self, chunk: Chunk) -> None:
+        """Keep a copy of the chunk's columns."""
+        copies = {n: (v.copy(), k.copy()) for n, (v, k) in chunk.columns.items()}
+        self._chunks.append(Chunk(chunk.run_slot, chunk.run_len, chunk.time.copy(), copies))
+
+    def table(self, strings: list[str]) -> Table:
+        """All rows so far."""
+        columns: dict[str, TableColumn] = {}
+        for name, kind in self._columns:
+            empty = np.zeros(0, np.float64 if value_array(kind).startswith("f8") else np.int64)
+            values = np.concatenate([empty, *(c.columns[name][0] for c in self._chunks)])
+            valid = np.concatenate([np.zeros(0, np.uint8), *(c.columns[name][1] for c in self._chunks)])
+            columns[name] = (kind, values, valid)
+        return Table(sum(c.rows for c in self._chunks), columns, strings)

@@ -1,0 +1,77 @@
+"""Partial states as bytes: a JSON head and typed arrays, checksummed. Nothing in them is ever executed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.grouping import GroupState
+from operators.types import Type
+from runtime.errors import FormatError
+from runtime.query.scan import Coverage
+from runtime.query.table import Table
+from runtime.query.task import Partial
+
+_MAGIC = b"ANTPART1"
+_ALLOWED = {"int64", "float64", "uint8", "int32"}
+
+
+def pack(partial: Partial) -> bytes:
+    """``partial`` as bytes."""
+    arrays: dict[str, NDArray[Any]] = {}
+    head: dict[str, Any] = {
+        "task": partial.task,
+        "coverage": asdict(partial.coverage),
+        "kernels": list(partial.kernels),
+    }
+    if partial.groups is not None:
+        arrays["keys"] = partial.groups.keys
+        for j, state in enumerate(partial.groups.states):
+            arrays |= {f"state.{j}.{name}": values for name, values in state.items()}
+        head |= {"kind": "groups", "states": len(partial.groups.states), "strings": partial.groups.strings}
+    else:
+        assert partial.table is not None
+        head |= {"kind": "table", "strings": partial.table.strings, "rows": partial.table.rows}
+        head["columns"] = [[n, t.value] for n, (t, _, _) in partial.table.columns.items()]
+        for j, (_, values, valid) in enumerate(partial.table.columns.values()):
+            arrays |= {f"values.{j}": values, f"valid.{j}": valid}
+    body = io.BytesIO()
+    text = json.dumps(head, separators=(",", ":")).encode()
+    body.write(len(text).to_bytes(8, "little") + text)
+    np.savez(body, **arrays)  # type: ignore[arg-type]
+    data = body.getvalue()
+    return _MAGIC + hashlib.sha256(data).digest() + data
+
+
+def unpack(data: bytes, task: str) -> Partial:
+    """The partial state of ``task``; FormatError naming the task if the bytes are not what they should be."""
+    body = data[40:]
+    if data[:8] != _MAGIC or hashlib.sha256(body).digest() != data[8:40]:
+        raise FormatError(f"the reply of task {task} is damaged or truncated")
+    size = int.from_bytes(body[:8], "little")
+    head = json.loads(body[8 : 8 + size])
+    with np.load(io.BytesIO(body[8 + size :]), allow_pickle=False) as found:
+        arrays = {name: found[name] for name in found.files}
+    if head["task"] != task or any(a.dtype.name not in _ALLOWED for a in arrays.values()):
+        raise FormatError(f"the reply of task {task} is that of another task, or holds foreign types")
+    coverage = Coverage(**head["coverage"])
+    kernels = tuple(head["kernels"])
+    if head["kind"] == "groups":
+        states = [_with_prefix(arrays, f"state.{j}.") for j in range(head["states"])]
+        return Partial(task, GroupState(arrays["keys"], states, head["strings"]), None, coverage, kernels)
+    columns = {
+        name: (Type(kind), arrays[f"values.{j}"], arrays[f"valid.{j}"])
+        for j, (name, kind) in enumerate(head["columns"])
+    }
+    return Partial(task, None, Table(head["rows"], columns, head["strings"]), coverage, kernels)
+
+
+def _with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}

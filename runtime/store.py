@@ -1,0 +1,258 @@
+"""The store: a folder of point files with its catalogue; where points go in and answers come out."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dataflow.stream import Stream
+from runtime.catalogue import Catalogue, FileEntry, SqliteCatalogue, StreamSchema
+from runtime.errors import QueryError, StoreError
+from runtime.objects import FolderObjects, ObjectStore
+from runtime.pointfile import PointFile
+from runtime.progress import progress_for
+from runtime.query.execute import Request, default_workers, execute, make_tasks, prepare
+from runtime.result import Result
+
+if TYPE_CHECKING:
+    from runtime.ingest import IngestReport
+    from runtime.progress import Progress
+    from runtime.verify import VerifyReport
+
+Moment = str | datetime | date | int
+_CATALOGUE = "catalogue.sqlite"
+_OPEN_FILES = 4096
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """What a store holds of one stream; times are microseconds UTC, None while there are no points."""
+
+    name: str
+    schema: StreamSchema
+    rows: int
+    bytes: int
+    files: int
+    days: int
+    first_time: int | None
+    last_time: int | None
+    rejected: int
+    dropped: int
+    sources: int
+    quarantined: int
+
+
+def _moment(value: Moment | None, name: str) -> int | None:
+    """Microseconds UTC of a time given as text, datetime, date or microseconds."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        raise QueryError(f"{name}: {value!r} is not a time")
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise QueryError(
+                f"{name}: {value!r} is not a time; write for example 2024-03-01 or 2024-03-01T12:00:00Z (UTC)"
+            ) from None
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    delta = value - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+class Store:
+    """A store in the folder ``url``, made at the first ingest (or now, with ``create``).
+
+    Safe for several threads and processes at once. Raises StoreError if there is no store and none is to be made.
+    """
+
+    _shared: ClassVar[dict[str, Store]] = {}
+    _shared_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, url: str | Path, create: bool = False) -> None:
+        text = str(url)
+        if "://" in text:
+            raise StoreError(f"{text}: only folders can be stores in this version; give a path")
+        self.url = str(Path(text).absolute())
+        self._root = Path(self.url)
+        if self._root.exists() and not self._root.is_dir():
+            raise StoreError(f"{text} is a file; a store is a folder")
+        self._create = create
+        self._open: OrderedDict[str, PointFile] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def shared(cls, url: str) -> Store:
+        """The one store object of this process for ``url``: workers keep it between tasks."""
+        with cls._shared_lock:
+            return cls._shared.setdefault(url, cls(url))
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """The point files and rejects."""
+        return FolderObjects(self._root)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The catalogue; StoreError if there is none and none is to be made."""
+        path = self._root / _CATALOGUE
+        if not path.exists():
+            if not self._create:
+                raise StoreError(f"{self._root}: there is no store here; ingest something first (dataflow ingest)")
+            self._root.mkdir(parents=True, exist_ok=True)
+        return SqliteCatalogue(path)
+
+    def close(self) -> None:
+        """Give back what the store holds open; it opens again when used."""
+        if "catalogue" in self.__dict__:
+            self.catalogue.close()
+            del self.__dict__["catalogue"]
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    # ---- points in
+
+    def ingest(
+        self,
+        stream: str,
+        *sources: Any,
+        key: str,
+        time: str,
+        unit: str | None = None,
+        format: str = "auto",
+        duplicates: str | None = None,
+        id: str | None = None,
+        missing_key: str | None = None,
+        progress: bool | Progress = False,
+    ) -> IngestReport:
+        """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``."""
+        from runtime.ingest import ingest
+
+        self._create = True
+        return ingest(
+            self.objects, self.catalogue, stream, sources, key=key, time=time, unit=unit, format=format,  # type: ignore[arg-type]
+            duplicates=duplicates, id=id, missing_key=missing_key, progress=_progress(progress),  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    # ---- answers out
+
+    def query(
+        self,
+        metric: Stream,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        params: Mapping[str, object] | None = None,
+        executor: Executor | str | None = None,
+        workers: int | None = None,
+        progress: bool | Progress = False,
+        allow_partial: bool = False,
+    ) -> Result:
+        """The metric over [since, until), by default the whole stream.
+
+        ``executor``: None or "threads" for this machine's cores (``workers`` of them), or any
+        ``concurrent.futures.Executor``. With ``allow_partial`` tasks that fail are left out and a
+        ``PartialResult`` says which; otherwise the first failure is raised.
+        """
+        if isinstance(executor, str) and executor != "threads":
+            raise QueryError(f"there is no executor {executor!r}; use 'threads' or a concurrent.futures.Executor")
+        count = default_workers() if workers is None else workers
+        if isinstance(count, bool) or count < 1:
+            raise QueryError(f"workers must be at least 1, got {workers!r}")
+        prepared = prepare(self.catalogue, self._request(metric, since, until, params))
+        tasks = make_tasks(prepared, self.url, count)
+        return execute(
+            prepared,
+            tasks,
+            self.open_file,
+            executor=None if isinstance(executor, str) else executor,
+            workers=count,
+            progress=_progress(progress),
+            allow_partial=allow_partial,
+        )
+
+    def explain(
+        self,
+        metric: Stream,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        params: Mapping[str, object] | None = None,
+        workers: int | None = None,
+    ) -> str:
+        """The plan in words: steps, kernels, columns and files to be read, tasks, laws; nothing is run."""
+        from runtime.query.explain import explain
+
+        count = default_workers() if workers is None else workers
+        prepared = prepare(self.catalogue, self._request(metric, since, until, params))
+        return explain(prepared, make_tasks(prepared, self.url, count), count)
+
+    def _request(
+        self, metric: Stream, since: Moment | None, until: Moment | None, params: Mapping[str, object] | None
+    ) -> Request:
+        if not isinstance(metric, Stream):
+            raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {metric!r}")
+        return Request(metric.steps, dict(params or {}), _moment(since, "since"), _moment(until, "until"))
+
+    def open_file(self, entry: FileEntry) -> PointFile:
+        """The point file of a catalogue entry; opened files are remembered."""
+        with self._lock:
+            found = self._open.get(entry.path)
+            if found is not None:
+                self._open.move_to_end(entry.path)
+                return found
+        path, objects = entry.path, self.objects
+        opened = PointFile.open(lambda offset, length: objects.read(path, offset, length), entry.bytes, path)
+        with self._lock:
+            self._open[path] = opened
+            while len(self._open) > _OPEN_FILES:
+                self._open.popitem(last=False)
+        return opened
+
+    # ---- what is there
+
+    def streams(self) -> list[StreamInfo]:
+        """All streams of the store, by name."""
+        out = []
+        for name in self.catalogue.streams():
+            s = self.catalogue.snapshot(name)
+            days = len({f.day for f in s.files})
+            out.append(
+                StreamInfo(
+                    name, s.schema, s.total_rows, s.total_bytes, s.total_files, days, s.first_time, s.last_time,
+                    s.rejected, s.dropped, s.sources, s.quarantined,
+                )
+            )  # fmt: skip
+        return out
+
+    def files(self, stream: str) -> Sequence[FileEntry]:
+        """The point files of one stream, by day and commit."""
+        return self.catalogue.snapshot(stream).files
+
+    def verify(self, progress: bool | Progress = False) -> VerifyReport:
+        """Re-read every checksum of the store and check the catalogue against it."""
+        from runtime.verify import verify
+
+        return verify(self.objects, self.catalogue, progress=_progress(progress))
+
+
+def _progress(flag: bool | Progress) -> Progress:
+    return progress_for(flag) if isinstance(flag, bool) else flag
