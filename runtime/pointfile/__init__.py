@@ -1,0 +1,12 @@
+"""Point files: the compressed columnar files that hold a stream's points. `runtime/POINTFILE.md` is the format."""
+
+from __future__ import annotations
+
+from runtime.pointfile.blocks import Block, Buffers
+from runtime.pointfile.encode import encode
+from runtime.pointfile.hashing import hash_keys
+from runtime.pointfile.layout import DEFAULT_BLOCK_ROWS
+from runtime.pointfile.order import sort_points
+from runtime.pointfile.read import Loaded, PointFile
+
+__all__ = ["DEFAULT_BLOCK_ROWS", "Block", "Buffers", "Loaded", "PointFile", "encode", "hash_keys", "sort_points"]

@@ -1,0 +1,185 @@
+"""One column of one block: choosing its encoding, and making its frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.types import Type
+from runtime.pointfile.frames import Compressor, width_of
+from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR, RUNS
+
+_MAX_SCALE = 9
+_EXACT = float(1 << 53)
+# An encoding that takes longer to decode must be smaller by this factor than the best so far.
+_GAIN = 0.98
+
+
+@dataclass
+class Chunk:
+    """A chunk as it will be written: the directory's fields, and its frames."""
+
+    encoding: int = CONST
+    scale: int = BITWISE
+    width: int = 0
+    width2: int = 0
+    nulls: int = 0
+    count: int = 0
+    base: int = 0
+    tick: int = 1
+    step: int = 0
+    vmin: int = 0
+    vmax: int = 0
+    frames: tuple[bytes, ...] = ()
+
+    @property
+    def row(self) -> tuple[int, ...]:
+        """The fields in the order of the directory."""
+        front = (self.encoding, self.scale, self.width, self.width2, self.nulls, self.count)
+        return (*front, self.base, self.tick, self.step, self.vmin, self.vmax)
+
+
+def encode_chunk(
+    kind: Type,
+    values: NDArray[np.generic],
+    valid: NDArray[np.bool_] | None,
+    starts: NDArray[np.int64],
+    zstd: Compressor,
+) -> Chunk:
+    """Encode a block's values. ``starts`` are the rows at which the block's key runs start (the first is 0)."""
+    rows = len(values)
+    chunk = Chunk()
+    if valid is not None and valid.all():
+        valid = None
+    bitmap: list[bytes] = []
+    if valid is not None:
+        chunk.nulls = rows - int(np.count_nonzero(valid))
+        if chunk.nulls == rows:
+            return chunk
+        bitmap = zstd.planes(np.packbits(valid, bitorder="little")[None, :])
+        values = _filled(values, valid)
+    numbers = values.view(np.int64) if kind is Type.FLOAT else values.astype(np.int64, copy=False)
+    # Filled slots repeat values that are there, so the filled column has the same extremes.
+    chunk.vmin, chunk.vmax = _extremes(kind, values)
+    lowest, highest = int(numbers.min()), int(numbers.max())
+    if lowest == highest:
+        chunk.base = lowest
+    elif kind is Type.BOOL:
+        _booleans(chunk, numbers, zstd)
+    else:
+        if kind is Type.FLOAT:
+            scaled = _scaled(values.view(np.float64))
+            if scaled is not None:
+                numbers, chunk.scale = scaled
+                lowest = int(numbers.min())
+        _integers(chunk, numbers, lowest, starts, zstd, is_code=kind is Type.STRING)
+    chunk.frames = (*bitmap, *chunk.frames)
+    return chunk
+
+
+def _filled(values: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.generic]:
+    """Nulls replaced by the value before them (the first value, where none is before)."""
+    source = np.maximum.accumulate(np.where(valid, np.arange(len(valid)), -1))
+    source[source < 0] = int(np.argmax(valid))
+    return values[source]
+
+
+def _extremes(kind: Type, values: NDArray[np.generic]) -> tuple[int, int]:
+    """Minimum and maximum as stored: integers, or the bits of floats (both NaN where any value is)."""
+    pair = np.array([values.min(), values.max()])
+    low, high = (pair.view(np.int64) if kind is Type.FLOAT else pair.astype(np.int64)).tolist()
+    return low, high
+
+
+def _scaled(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], int] | None:
+    """Values times a power of ten as integers, where dividing restores every bit of every value; else None."""
+    sample = np.ascontiguousarray(values[:: max(1, len(values) // 64)])
+    with np.errstate(all="ignore"):
+        for scale in range(_MAX_SCALE + 1):
+            power = 10.0**scale
+            if _restores(sample, np.rint(sample * power), power):
+                whole = np.rint(values * power)
+                if _restores(values, whole, power):
+                    return whole.astype(np.int64), scale
+    return None
+
+
+def _restores(values: NDArray[np.float64], whole: NDArray[np.float64], power: float) -> bool:
+    # Adding 0.0 makes the 0.0 of a -0.0, as an integer does; NaN and infinities fail the bound.
+    if not (np.abs(whole) <= _EXACT).all():
+        return False
+    return np.array_equal((whole / power + 0.0).view(np.int64), values.view(np.int64))
+
+
+def _booleans(chunk: Chunk, numbers: NDArray[np.int64], zstd: Compressor) -> None:
+    chunk.encoding = BITS
+    chunk.frames = tuple(zstd.planes(np.packbits(numbers.astype(np.bool_), bitorder="little")[None, :]))
+    edges = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
+    if len(edges) < len(numbers) // 16:
+        _offer_runs(chunk, numbers.view(np.uint64), edges, zstd)
+
+
+def _integers(
+    chunk: Chunk, numbers: NDArray[np.int64], lowest: int, starts: NDArray[np.int64], zstd: Compressor, is_code: bool
+) -> None:
+    """Frame of reference, and where they are smaller runs or differences."""
+    rows = len(numbers)
+    offsets = (numbers - np.int64(lowest)).view(np.uint64)  # wraps, and so is right for any two int64
+    if not is_code:
+        chunk.tick = _tick(offsets)
+    if chunk.tick > 1:
+        offsets //= np.uint64(chunk.tick)
+    chunk.base = lowest
+    chunk.width = width_of(int(offsets.max()))
+    chunk.encoding, chunk.frames = FOR, tuple(zstd.array(offsets, chunk.width))
+    edges = np.flatnonzero(offsets[1:] != offsets[:-1]) + 1
+    if len(edges) < rows // 4:
+        _offer_runs(chunk, offsets, edges, zstd)
+    if not is_code and 2 * len(starts) <= rows:
+        _offer_differences(chunk, offsets, starts, zstd)
+
+
+def _tick(offsets: NDArray[np.uint64]) -> int:
+    """The greatest common divisor of all offsets, of which at least one is not 0."""
+    tick = math.gcd(*offsets[:64].tolist()) or int(offsets.max())
+    while tick > 1:
+        rest = offsets % np.uint64(tick)
+        wrong = rest[np.flatnonzero(rest)[:64]]
+        if not len(wrong):
+            break
+        tick = math.gcd(tick, *wrong.tolist())
+    return tick
+
+
+def _offer_runs(chunk: Chunk, offsets: NDArray[np.uint64], edges: NDArray[np.intp], zstd: Compressor) -> None:
+    first = np.concatenate((np.zeros(1, np.intp), edges))
+    lengths = (np.diff(first, append=len(offsets)) - 1).astype(np.uint64)
+    width, width2 = width_of(int(offsets.max())), width_of(int(lengths.max()))
+    frames = (*zstd.array(offsets[first], width), *zstd.array(lengths, width2))
+    # Runs are the quickest of all to decode, so they win a tie.
+    if _size(frames) * _GAIN <= _size(chunk.frames):
+        chunk.encoding, chunk.frames = RUNS, frames
+        chunk.width, chunk.width2, chunk.count = width, width2, len(first)
+
+
+def _offer_differences(chunk: Chunk, offsets: NDArray[np.uint64], starts: NDArray[np.int64], zstd: Compressor) -> None:
+    firsts = offsets[starts]
+    inside = np.ones(len(offsets) - 1, np.bool_)
+    inside[starts[1:] - 1] = False
+    steps = np.diff(offsets).view(np.int64)[inside]
+    step = int(steps.min())
+    rest = (steps - np.int64(step)).view(np.uint64)
+    width, width2 = width_of(int(firsts.max())), width_of(int(rest.max()))
+    frames = (*zstd.array(firsts, width), *zstd.array(rest, width2))
+    if _size(frames) <= _size(chunk.frames) * _GAIN:
+        chunk.encoding, chunk.frames, chunk.step = DELTA, frames, step
+        chunk.width, chunk.width2, chunk.count = width, width2, 0
+
+
+def _size(frames: Sequence[bytes]) -> int:
+    # A frame also costs its entry in the directory, and a call to decode it.
+    return sum(map(len, frames)) + 16 * len(frames)

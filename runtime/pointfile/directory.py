@@ -1,0 +1,155 @@
+"""Checks of a footer against itself and the file's size, and where every frame is.
+
+Everything a decoder later relies on is bounded here, in a few vectorised passes when a file is opened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.types import Type
+from runtime.pointfile.frames import JOINED, raw_sizes
+from runtime.pointfile.layout import (
+    BITS,
+    BITWISE,
+    CONST,
+    DELTA,
+    FOR,
+    HEADER,
+    MAX_BLOCK_ROWS,
+    MICROS_PER_DAY,
+    RUNS,
+    SEQ,
+    Footer,
+)
+
+MAX_SCALE = 15
+_ENCODINGS = {
+    Type.BOOL: (CONST, BITS, RUNS),
+    Type.STRING: (CONST, FOR, RUNS),
+    Type.INT: (CONST, FOR, DELTA, RUNS),
+    Type.FLOAT: (CONST, FOR, DELTA, RUNS),
+    Type.TIME: (CONST, FOR, DELTA, RUNS),
+    Type.DURATION: (CONST, FOR, DELTA, RUNS),
+}
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the frames are.
+
+    ``offsets`` (int64, frames + 1): each frame's place in the file. ``chunk_frames`` (int64, shape (1 + columns,
+    blocks + 1)): the first frame of each chunk, and the end. The extra arrays' first frames, by what they hold:
+    ``counts`` and ``keys``, and ``words`` by column.
+    """
+
+    offsets: NDArray[np.int64]
+    chunk_frames: NDArray[np.int64]
+    counts: int
+    keys: int
+    words: dict[str, int]
+
+
+def check(footer: Footer, end: int) -> Places:
+    """Where the frames of a file are whose footer begins at ``end``; ValueError where the footer contradicts itself."""
+    if footer.rows < 1 or footer.keys < 1:
+        raise ValueError("it declares no rows")
+    names = [footer.key_name, footer.time_name, *footer.columns]
+    if len(set(names)) != len(names):
+        raise ValueError("two of its columns have the same name")
+    if footer.columns.get(SEQ, Type.INT) is not Type.INT:
+        raise ValueError(f"{SEQ} is not of type int64")
+    _check_blocks(footer)
+    for slot, (name, kind) in enumerate([(footer.time_name, Type.TIME), *footer.columns.items()]):
+        words = footer.words[name].count if kind is Type.STRING else 0
+        _check_chunks(footer, footer.chunks[slot], name, kind, words)
+    if footer.shard_keys.sum() != footer.keys or footer.shard_rows.sum() != footer.rows:
+        raise ValueError("its shard table does not add up")
+    if footer.key_words is not None and footer.key_words.count != footer.keys:
+        raise ValueError("its dictionary of keys is not as long as its keys")
+    return _places(footer, end)
+
+
+def _check_blocks(footer: Footer) -> None:
+    blocks = footer.blocks
+    rows = blocks["rows"].astype(np.int64)
+    first = blocks["first_key"].astype(np.int64)
+    last = first + blocks["runs"].astype(np.int64) - 1
+    start = footer.day * MICROS_PER_DAY
+    bad = (rows < 1) | (rows > MAX_BLOCK_ROWS) | (last < first) | (last - first >= rows)
+    bad |= (blocks["t_min"] < start) | (blocks["t_max"] >= start + MICROS_PER_DAY)
+    bad |= (blocks["t_min"] > blocks["t_max"]) | (blocks["max_step"] < -1)
+    gap = first[1:] - last[:-1]
+    if bad.any() or rows.sum() != footer.rows or ((gap != 0) & (gap != 1)).any():
+        raise ValueError("its block directory contradicts itself")
+    if first[0] != 0 or last[-1] != footer.keys - 1:
+        raise ValueError("its blocks do not hold its keys")
+
+
+def _check_chunks(footer: Footer, chunks: NDArray[np.void], name: str, kind: Type, words: int) -> None:
+    rows = footer.blocks["rows"]
+    encoding = chunks["encoding"]
+    if (encoding > BITS).any():
+        newest = int(encoding.max())
+        raise ValueError(f"column {name!r} has encoding {newest}, which a newer version wrote; update to read it")
+    whole = chunks["nulls"] == rows
+    bad = ~np.isin(encoding, _ENCODINGS[kind]) | (chunks["nulls"] > rows) | (whole & (encoding != CONST))
+    bad |= (chunks["width"] > 8) | (chunks["width2"] > 8) | (chunks["tick"] < 1)
+    bad |= (encoding == RUNS) & ((chunks["count"] < 1) | (chunks["count"] > rows))
+    scaled = chunks["scale"] != BITWISE
+    bad |= scaled & ((chunks["scale"] > MAX_SCALE) | (encoding == CONST) | (kind is not Type.FLOAT))
+    if kind is Type.STRING:
+        for field in ("base", "vmin", "vmax"):
+            bad |= ~whole & ((chunks[field] < 0) | (chunks[field] >= words))
+        bad |= chunks["tick"] != 1
+    if kind is Type.BOOL:
+        for field in ("base", "vmin", "vmax"):
+            bad |= (chunks[field] < 0) | (chunks[field] > 1)
+        bad |= (encoding == RUNS) & ((chunks["width"] > 1) | (chunks["base"] != 0) | (chunks["tick"] != 1))
+    if (kind is Type.TIME and name == footer.time_name) or name == SEQ:
+        bad |= chunks["nulls"] != 0
+    if name == footer.time_name:
+        bad |= (chunks["vmin"] != footer.blocks["t_min"]) | (chunks["vmax"] != footer.blocks["t_max"])
+    if bad.any():
+        raise ValueError(f"its directory of column {name!r} contradicts itself at block {int(np.argmax(bad))}")
+
+
+def _places(footer: Footer, end: int) -> Places:
+    chunks = footer.chunks
+    rows = np.broadcast_to(footer.blocks["rows"].astype(np.int64), chunks.shape)
+    runs = np.broadcast_to(footer.blocks["runs"].astype(np.int64), chunks.shape)
+    encoding, nulls, count = chunks["encoding"], chunks["nulls"], chunks["count"].astype(np.int64)
+    first = np.where(encoding == RUNS, count, np.where(encoding == DELTA, runs, rows))
+    frames = _frames(first, np.where((encoding == CONST) | (encoding == BITS), 0, chunks["width"]))
+    second = np.where(encoding == RUNS, count, rows - runs)
+    frames += _frames(second, np.where((encoding == RUNS) | (encoding == DELTA), chunks["width2"], 0))
+    frames += (encoding == BITS).astype(np.int64) + ((nulls > 0) & (nulls < rows))
+    ends = np.cumsum(frames.ravel()).reshape(frames.shape)
+    chunk_frames = np.concatenate((ends[:, :1] - frames[:, :1], ends), axis=1)
+
+    at = int(ends[-1, -1])
+    counts = at
+    at += len(raw_sizes(footer.keys, footer.count_width))
+    keys = at
+    if footer.key_words is not None:
+        at += len(raw_sizes(footer.keys, footer.key_words.width)) + len(raw_sizes(footer.key_words.size, 1))
+    else:
+        at += len(raw_sizes(footer.keys, footer.key_width))
+    words = {}
+    for name, entry in footer.words.items():
+        words[name] = at
+        at += len(raw_sizes(entry.count, entry.width)) + len(raw_sizes(entry.size, 1))
+    offsets = np.full(len(footer.frames) + 1, HEADER.size, np.int64)
+    offsets[1:] += np.cumsum(footer.frames["size"], dtype=np.int64)
+    if at != len(footer.frames) or offsets[-1] != end:
+        raise ValueError("its frames do not fill the file")
+    return Places(offsets, chunk_frames, counts, keys, words)
+
+
+def _frames(count: NDArray[np.int64], width: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``len(raw_sizes(count, width))`` for counts of at most one piece."""
+    total = count * width
+    return np.where(total == 0, 0, np.where(total <= JOINED, 1, width)).astype(np.int64)
