@@ -301,7 +301,7 @@ def _simulate(options: argparse.Namespace) -> int:
             written = write_fleet(fleet, Path(options.out), task.advance)
         finally:
             task.finish()
-    print(f"{written.rows:,} points in {len(written.files)} files, {human_bytes(written.bytes)}, in {options.out}")
+    print(f"{written.rows:,} points, {human_bytes(written.bytes)}, in {options.out}")
     print("next: dataflow ingest STORE telemetry", end=" ")
     print(f"{options.out}/telemetry-*.ndjson.gz --key device --time ts --unit ms --duplicates latest")
     return 0

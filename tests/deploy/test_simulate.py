@@ -147,7 +147,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = tmp_path / "fleet"
     assert main(["simulate", str(out), "--devices", "3", "--days", "1", "--seed", "5"]) == 0
     first, following = capsys.readouterr().out.splitlines()
-    assert "points in 1 files" in first
+    assert " points, " in first
     assert following.startswith("next: dataflow ingest STORE telemetry ")
     assert main(["simulate", str(out)]) == 1
     assert "already holds telemetry" in capsys.readouterr().err

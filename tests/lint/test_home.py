@@ -29,7 +29,7 @@ def run(home: Path, cwd: Path, *options: str) -> subprocess.CompletedProcess[str
     script = cwd / "script.py"
     script.write_text("import dataflow\nprint('fine')\n")
     return subprocess.run(
-        [sys.executable, *options, str(script)],
+        [sys.executable, "-S", *options, str(script)],  # -S: the antfold that runs this test is out of sight
         env={"PYTHONPATH": str(home), "PATH": ""},
         capture_output=True,
         text=True,
