@@ -1,0 +1,165 @@
+"""What is particular to objects in a folder: durability, crashes, and what the file system can refuse."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import StoreError
+from runtime.objects import FileMissing, FolderObjects
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> FolderObjects:
+    return FolderObjects(tmp_path / "store", open_files=4)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_the_order_of_a_put(objects: FolderObjects, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes are synced before they get their name, and the folder after it: else a crash could lose either."""
+    objects.put("a/first", b"1")
+    calls: list[str] = []
+    link, fsync = os.link, os.fsync
+
+    def noted_link(source: Path, target: Path) -> None:
+        calls.append("link")
+        link(source, target)
+
+    def noted_fsync(number: int) -> None:
+        calls.append("sync folder" if os.path.isdir(f"/proc/self/fd/{number}") else "sync file")
+        fsync(number)
+
+    monkeypatch.setattr("os.link", noted_link)
+    monkeypatch.setattr("os.fsync", noted_fsync)
+    monkeypatch.setattr("runtime.objects.folder._FULL_SYNC", None)
+    objects.put("a/b", b"1")
+    if os.path.isdir("/proc/self/fd"):
+        assert calls == ["sync file", "link", "sync folder"]
+    else:
+        assert calls.index("link") == 1
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("call", ["write", "fsync", "link"])
+def test_disk_full(objects: FolderObjects, monkeypatch: pytest.MonkeyPatch, call: str, code: int) -> None:
+    objects.put("a/first", b"1")
+
+    def full(*arguments: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(f"os.{call}", full)
+    monkeypatch.setattr("runtime.objects.folder._FULL_SYNC", None)
+    with pytest.raises(StoreError, match=r"cannot write 'a/b'.*full.*free space"):
+        objects.put("a/b", b"12345")
+    monkeypatch.undo()
+    assert names(objects.root) == ["a/first"]
+    objects.put("a/b", b"12345")
+    assert names(objects.root) == ["a/b", "a/first"]
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "permission denied"),
+        (errno.EIO, "input/output error"),
+        (errno.EMFILE, "too many open files"),
+        (errno.ENAMETOOLONG, "File name too long"),
+    ],
+)
+def test_other_refusals(objects: FolderObjects, monkeypatch: pytest.MonkeyPatch, code: int, message: str) -> None:
+    def refuse(*arguments: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    objects.put("a", b"1")
+    monkeypatch.setattr("os.open", refuse)
+    with pytest.raises(StoreError, match=message):
+        objects.put("b", b"1")
+    with pytest.raises(StoreError, match=message):
+        objects.read("a", 0, 1)
+
+
+def test_short_writes_and_reads_go_on(objects: FolderObjects, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may take or give less than asked for."""
+    write, pread = os.write, os.pread
+    monkeypatch.setattr("os.write", lambda number, data: write(number, bytes(data[:3])))
+    objects.put("a", b"1234567890")
+    monkeypatch.setattr("os.pread", lambda number, length, offset: pread(number, min(length, 4), offset))
+    assert objects.read("a", 0, 10) == b"1234567890"
+    assert objects.read("a", 1, 8) == b"23456789"
+    with pytest.raises(StoreError, match="ends after 10 bytes"):
+        objects.read("a", 1, 10)
+
+
+def test_too_many_open_files_empties_the_cache(objects: FolderObjects, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(5):
+        objects.put(f"f{i}", b"%d" % i)
+    for i in range(4):
+        objects.read(f"f{i}", 0, 1)
+    real, refused = os.open, []
+
+    def scarce(path: str, flags: int, mode: int = 0o777) -> int:
+        if not refused:
+            refused.append(path)
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(path, flags, mode)
+
+    monkeypatch.setattr("os.open", scarce)
+    assert objects.read("f4", 0, 1) == b"4"
+    assert refused
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files in /proc")
+def test_the_cache_of_open_files_is_bounded(objects: FolderObjects) -> None:
+    for i in range(20):
+        objects.put(f"f{i}", b"1")
+    before = len(os.listdir("/proc/self/fd"))
+    for i in range(20):
+        objects.read(f"f{i}", 0, 1)
+    assert len(os.listdir("/proc/self/fd")) == before + 4
+
+
+def test_left_overs_of_a_crash_do_not_show(objects: FolderObjects) -> None:
+    objects.put("a/b", b"1")
+    (objects.root / "a" / ".part-0123").write_bytes(b"half")
+    (objects.root / ".DS_Store").write_bytes(b"x")
+    (objects.root / "not ours").write_bytes(b"x")
+    assert [o.path for o in objects.list("")] == ["a/b"]
+
+
+def test_files_in_the_place_of_folders(objects: FolderObjects) -> None:
+    objects.put("a", b"1")
+    objects.put("d/e", b"1")
+    for path in ("a/b", "d"):
+        with pytest.raises(StoreError, match="exists with other content|a file stands where"):
+            objects.put(path, b"1")
+    with pytest.raises(StoreError, match="a file stands where"):
+        objects.read("d", 0, 1)
+    with pytest.raises(StoreError):
+        objects.read("a/b", 0, 1)
+    objects.delete("a/b")
+    assert [o.path for o in objects.list("a/")] == []
+
+
+def test_a_truncated_file(objects: FolderObjects) -> None:
+    objects.put("a", b"1234567890")
+    assert objects.read("a", 5, 5) == b"67890"
+    with open(objects.root / "a", "r+b") as file:
+        file.truncate(7)
+    with pytest.raises(StoreError, match="truncated"):
+        objects.read("a", 5, 5)
+
+
+def test_an_empty_store(objects: FolderObjects) -> None:
+    assert list(objects.list("")) == []
+    assert list(objects.list("data/")) == []
+    objects.delete("x")
+    with pytest.raises(FileMissing, match="dataflow verify"):
+        objects.size("x")
+    assert not objects.root.exists()
