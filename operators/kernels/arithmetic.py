@@ -93,7 +93,7 @@ def float_floor_div(a: F64, b: F64) -> F64:
         q -= 1.0
     if q == 0.0:
         return math.copysign(0.0, a / b)
-    whole = math.floor(q)
+    whole = np.floor(q)
     if q - whole > 0.5:
         whole += 1.0
-    return np.float64(whole)
+    return whole
