@@ -52,16 +52,14 @@ class Engine:
         duplicates: str = "keep",
         id: str | None = None,
         sources: int = 1,
-        key: str | int = "schema",
     ) -> list[dict[str, Value]]:
         """The engine's answer, in the form of ``tests.reference.answer``.
 
-        The points are ingested in order, as ``sources`` sources; before them one that only tells the columns' types,
-        with a key of the type of ``key``.
+        The points are ingested in order, as ``sources`` sources; the first point must tell every column's type.
         """
         import dataflow
 
-        store = self._store([schema_point(key), *points], duplicates, id, sources)
+        store = self._store(points, duplicates, id, sources)
         result = store.query(dataflow.from_json(json.dumps(graph)), since=since, until=until, params=dict(params))
         lists = {name: column.to_list() for name, column in result.columns.items()}
         return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]

@@ -1,0 +1,34 @@
+"""Whether an engine and the oracle say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from operators.errors import DataflowError
+from tests.laws.graphs import GRAPHS
+from tests.reference import IntegerOverflowError, answer
+from tests.reference.strategies import KEY, TIME, TYPES, Case
+
+ORACLE_OPTIONS = ("params", "duplicates", "id")
+
+
+def typed(rows: list[dict[str, Any]]) -> list[dict[str, tuple[str, Any]]]:
+    """Rows with the type of each value beside it, since 1 == 1.0 == True."""
+    return [{name: (type(value).__name__, value) for name, value in sorted(row.items())} for row in rows]
+
+
+def agrees(run: Callable[..., list[dict[str, Any]]], name: str, case: Case, **options: Any) -> None:
+    """Assert that ``run`` gives the oracle's rows for a named graph, or an error where the oracle finds an overflow."""
+    graph = GRAPHS[name]
+    told = {option: value for option, value in options.items() if option in ORACLE_OPTIONS}
+    span = {"since": case.since, "until": case.until}
+    try:
+        expected = answer(graph, case.points, key=KEY, time=TIME, types=TYPES, **span, **told)
+    except IntegerOverflowError:
+        with pytest.raises(DataflowError, match="64 bits"):
+            run(graph, case.points, **span, **options)
+        return
+    assert typed(run(graph, case.points, **span, **options)) == typed(expected)

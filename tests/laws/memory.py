@@ -1,0 +1,85 @@
+"""The engine without files: points go straight into the kernels, as one task per share of the keys would read them.
+
+Fast enough for many examples. What it leaves out (files, duplicates, planning) goes through ``tests.laws.engine``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from dataflow.check import StreamColumns, bind
+from dataflow.json_form import from_dict
+from dataflow.plan import Plan
+from operators.types import Type
+from operators.words import Words
+from runtime.columns import Column, Dictionary
+from runtime.query.chunk import Chunk, Values
+from runtime.query.keys import Keys
+from runtime.query.merge import merged
+from runtime.query.runner import Context
+from runtime.query.scan import Coverage
+from runtime.query.task import Partial, Pipeline
+from tests.reference.rows import Json, Value
+from tests.reference.strategies import DAY, KEY, TIME, TYPES, Point
+
+STREAM = StreamColumns(KEY, Type.STRING, TIME, {name: Type(kind) for name, kind in TYPES.items()})
+NO_PARAMS: Mapping[str, Value] = {}
+
+
+def run_in_memory(
+    graph: Json,
+    points: Sequence[Point],
+    *,
+    since: int,
+    until: int,
+    params: Mapping[str, Value] = NO_PARAMS,
+    tasks: int = 1,
+) -> list[dict[str, Value]]:
+    """The engine's answer in the form of ``tests.reference.answer``, with the keys shared out among ``tasks`` tasks."""
+    plan = bind(from_dict(graph), STREAM, params)
+    keys = sorted({point[KEY] for point in points})
+    # A scan never hands on what is at or after ``until``.
+    seen = [point for point in points if point[TIME] < until]
+    partials = [_task(plan, str(i), seen, set(keys[i::tasks]), since, until) for i in range(tasks)]
+    columns = merged(plan, partials).result_columns()
+    lists = {name: column.to_list() for name, column in columns.items()}
+    return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+
+
+def _task(plan: Plan, name: str, points: Sequence[Point], mine: set[str], since: int, until: int) -> Partial:
+    words = Words()
+    keys = Keys(Type.STRING, words)
+    first = min([since, *(point[TIME] for point in points)])
+    pipeline = Pipeline(plan, Context(words, keys, since, until, (first, until)))
+    # Day after day, and within a day key after key, each in order of (time, arrival).
+    rows = [point for point in points if point[KEY] in mine]
+    rows.sort(key=lambda point: (point[TIME] // DAY, point[KEY], point[TIME]))
+    for _, day in groupby(rows, key=lambda point: point[TIME] // DAY):
+        pipeline.push(_chunk(list(day), plan.columns, keys, words))
+    groups, table = pipeline.finish()
+    digests = tuple(runner.kernel.digest for runner in pipeline.runners)
+    return Partial(name, groups, table, Coverage(), digests)
+
+
+def _chunk(rows: list[Point], columns: Sequence[str], keys: Keys, words: Words) -> Chunk:
+    runs = [(key, len(list(run))) for key, run in groupby(rows, key=lambda point: point[KEY])]
+    names = Dictionary.of([key for key, _ in runs])
+    slots = keys.slots(Column(Type.STRING, np.arange(len(runs), dtype=np.int32), None, names))
+    return Chunk(
+        slots,
+        np.array([length for _, length in runs], np.int64),
+        np.array([point[TIME] for point in rows], np.int64),
+        {name: _values([point.get(name) for point in rows], STREAM.columns[name], words) for name in columns},
+    )
+
+
+def _values(found: list[Any], kind: Type, words: Words) -> Values:
+    valid = np.array([value is not None for value in found], np.uint8)
+    if kind is Type.STRING:
+        codes = words.codes([value if value is not None else "" for value in found])
+        return np.array(codes, np.int32), valid
+    return np.array([0 if value is None else value for value in found], kind.dtype), valid

@@ -1,0 +1,31 @@
+"""The compiled kernels against the oracle, in memory: the same rows, values and types for every graph."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.laws.agreement import agrees
+from tests.laws.graphs import GRAPHS
+from tests.laws.memory import run_in_memory
+from tests.reference.strategies import Case, cases
+
+HUGE = [-(2**63), -(2**62), -1, 0, 1, 2**62, 2**63 - 1]
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@given(case=cases(), tasks=st.integers(1, 3))
+def test_every_graph(name: str, case: Case, tasks: int) -> None:
+    agrees(run_in_memory, name, case, tasks=tasks)
+
+
+@pytest.mark.parametrize("name", ["integers_by_device", "integer_mean_overall", "arithmetic_huge", "sorted_up"])
+@given(case=cases(integers=HUGE), tasks=st.integers(1, 3))
+def test_huge_integers(name: str, case: Case, tasks: int) -> None:
+    agrees(run_in_memory, name, case, tasks=tasks)
+
+
+@given(case=cases(), threshold=st.sampled_from([-1e300, 0.0, 21.5, 30, 1e300]))
+def test_parameters(case: Case, threshold: float) -> None:
+    agrees(run_in_memory, "with_a_parameter", case, params={"threshold": threshold})
