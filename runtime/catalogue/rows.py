@@ -42,8 +42,7 @@ HEAD = np.dtype(
 HEAD_SIZE = HEAD.itemsize
 _MARKER_ORDINAL = 999_999
 _CHUNK = 4096
-_FIELDS = ("day", "rows", "bytes", "t_min", "t_max", "keys", "dropped", "seq", "ordinal")
-_COLUMNS = tuple("add_seq" if name == "seq" else name for name in _FIELDS)
+_COLUMNS = ("day", "rows", "bytes", "t_min", "t_max", "keys", "dropped", "add_seq", "ordinal")  # as in FileEntry
 
 
 @dataclass(frozen=True)
@@ -195,10 +194,12 @@ class Files(Sequence[FileEntry]):
             heads = self.heads[low : low + _CHUNK]
             columns = [heads[name].tolist() for name in _COLUMNS]
             sums = [value.hex() for value in heads["sha256"].tolist()]
+            ends = (self._starts[low : low + _CHUNK] + heads["size"]).tolist()
             starts = self._starts[low : low + _CHUNK].tolist()
-            for start, size, sha256, *values in zip(starts, heads["size"].tolist(), sums, *columns, strict=True):
-                path, nulls = _tail(self._tails[start : start + size])
-                yield FileEntry(path, **dict(zip(_FIELDS, values, strict=True)), sha256=sha256, nulls=nulls)
+            for start, end, sha256, values in zip(starts, ends, sums, zip(*columns, strict=True), strict=True):
+                path, nulls = _tail(self._tails[start:end])
+                day, rows, size, t_min, t_max, keys, dropped, seq, ordinal = values
+                yield FileEntry(path, day, rows, size, t_min, t_max, sha256, keys, dropped, nulls, seq, ordinal)
 
     def __eq__(self, other: object) -> bool:
         return (

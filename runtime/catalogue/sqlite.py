@@ -37,6 +37,7 @@ class SqliteTable:
         self._lock = threading.Lock()
         self._owner = 0
         self._connection: sqlite3.Connection | None = None
+        self._inherited: list[sqlite3.Connection] = []  # across a fork: neither to be used nor to be closed
         with self._open():
             pass
 
@@ -103,6 +104,9 @@ class SqliteTable:
         with self._lock:
             try:
                 if self._connection is None or self._owner != os.getpid():  # a connection must not cross a fork
+                    if self._connection is not None:
+                        self._inherited.append(self._connection)
+                        self._connection = None
                     self._connection = self._connect()
                     self._owner = os.getpid()
                 yield self._connection

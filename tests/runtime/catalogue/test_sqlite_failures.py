@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -211,8 +212,10 @@ class TestTable:
     """Conditions and queries of the table itself."""
 
     @pytest.fixture
-    def table(self, tmp_path: Path) -> SqliteTable:
-        return SqliteTable(tmp_path / "t.sqlite")
+    def table(self, tmp_path: Path) -> Iterator[SqliteTable]:
+        table = SqliteTable(tmp_path / "t.sqlite")
+        yield table
+        table.close()
 
     def test_conditions(self, table: SqliteTable) -> None:
         def put(when: When, bound: int = 0, number: int = 0) -> None:
@@ -291,3 +294,39 @@ def test_a_file_entry_is_kept_as_given(tmp_path: Path) -> None:
         (found,) = catalogue.snapshot("s").files
         assert (found.rows, found.bytes, found.nulls) == (2**62, 2**62, {"ä\n\"'": 2**50, "": 0})
         assert (found.keys, found.dropped, found.sha256) == (2**40, 2**40, "f" * 64)
+
+
+FORK = """
+import os, sys
+from pathlib import Path
+from runtime.catalogue import SqliteCatalogue
+from tests.contracts.catalogue import D, add
+with SqliteCatalogue(Path(sys.argv[1])) as catalogue:
+    add(catalogue, "before", D)
+    children = []
+    for i in range(3):
+        child = os.fork()
+        if child == 0:
+            for k in range(5):
+                add(catalogue, f"{i} {k}", D)
+            os._exit(0)
+        children.append(child)
+    for k in range(5):
+        add(catalogue, f"parent {k}", D)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert catalogue.snapshot("s").sources == 21
+    assert catalogue.audit("s") == []
+    print("done")
+"""
+
+
+def test_a_fork(tmp_path: Path) -> None:
+    """A forked worker opens the file for itself: a connection of SQLite must not be shared with the parent."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, str(tmp_path / "c.sqlite")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")
