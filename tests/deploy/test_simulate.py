@@ -80,6 +80,8 @@ def test_the_lines_are_as_messy_as_promised() -> None:
     assert 1.005 < len(lines) / sent < 1.02  # repeats and corrections
     assert np.all(np.diff(lines.arrival) >= 0)
     assert np.count_nonzero(np.diff(lines.time) < 0) > 0.1 * len(lines)  # out of order
+    said = set(zip(lines.device.tolist(), lines.time.tolist(), lines.status.tolist(), strict=True))
+    assert len(said) > sent + 20  # said once wrongly, then corrected
     late = (lines.arrival - lines.time) > 60_000
     assert 0.005 < late.mean() < 0.03
     assert (lines.arrival // DAY > lines.time // DAY).any()
