@@ -141,7 +141,7 @@ def test_a_newer_catalogue(tmp_path: Path) -> None:
     other = sqlite3.connect(path)
     other.execute("pragma user_version = 9")
     other.close()
-    with pytest.raises(StoreError, match="format 9.*update this program"):
+    with pytest.raises(StoreError, match=r"format 9.*update this program"):
         SqliteCatalogue(path)
 
 
