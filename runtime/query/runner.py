@@ -279,10 +279,12 @@ class Runner:
 
     def _as_input(self, values: Values, kind: Type) -> Values:
         """The column in the dtype that kernels take for its type; a whole number of a widened column becomes float."""
+        array, valid = values
         want = _dtype(column_array(kind))
-        if values[0].dtype != want:
-            return values[0].astype(want), values[1]
-        return values
+        if array.dtype != want:
+            array = array.astype(want)
+        # Kernels are compiled for arrays that may be written, which shared constants are not.
+        return _own(array), _own(valid)
 
     def _written(self) -> Iterator[Chunk]:
         n, runs = int(self._scalars[OUT_ROWS]), int(self._scalars[OUT_RUNS])
@@ -320,6 +322,10 @@ class Runner:
         if slots is None or lengths is None:
             slots, lengths = np.zeros(1, np.int32), np.array([n], np.int64)
         yield Chunk(slots, lengths, time, columns)
+
+
+def _own(array: NDArray[Any]) -> NDArray[Any]:
+    return array if array.flags.writeable else array.copy()
 
 
 def missing_column(kind: Type) -> Values:
