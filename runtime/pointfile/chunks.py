@@ -17,6 +17,7 @@ _MAX_SCALE = 9
 _EXACT = float(1 << 53)
 # An encoding that takes longer to decode must be smaller by this factor than the best so far.
 _GAIN = 0.98
+_RUNS_MAY_COST = 64
 
 
 @dataclass
@@ -160,8 +161,8 @@ def _offer_runs(chunk: Chunk, offsets: NDArray[np.uint64], edges: NDArray[np.int
     lengths = (np.diff(first, append=len(offsets)) - 1).astype(np.uint64)
     width, width2 = width_of(int(offsets.max())), width_of(int(lengths.max()))
     frames = (*zstd.array(offsets[first], width), *zstd.array(lengths, width2))
-    # Runs are the quickest of all to decode, so they win a tie.
-    if _size(frames) * _GAIN <= _size(chunk.frames):
+    # Runs are the quickest of all to decode, so they may be a little larger.
+    if _size(frames) * _GAIN <= _size(chunk.frames) + _RUNS_MAY_COST:
         chunk.encoding, chunk.frames = RUNS, frames
         chunk.width, chunk.width2, chunk.count = width, width2, len(first)
 

@@ -1,0 +1,95 @@
+"""Writes the golden files of the current version: `python -m tests.runtime.pointfile.make_golden`.
+
+A golden file is never changed once a version that wrote it is out: later versions add files and must read the old
+ones. So this script refuses to touch a file that is there. Beside each file lies what it holds, as JSON lines; floats
+are hexadecimal there, since JSON has no NaN and no -0.0 that every reader keeps.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from operators.types import Type
+from runtime.columns import Column, Points
+from runtime.pointfile import PointFile, encode, sort_points
+from runtime.pointfile.layout import VERSION
+from tests.runtime.pointfile.cases import DAY, START, column, file_rows, text_column
+
+FOLDER = Path(__file__).parent / "golden"
+
+
+def fleet() -> tuple[Points, int]:
+    """Devices with jitter, a state that rarely changes, a walk in decimals, a constant; several blocks."""
+    rng = np.random.default_rng(11)
+    n = 400
+    device = np.repeat(np.arange(8), n // 8)
+    time = START + np.tile(np.arange(n // 8) * 60_000, 8) * 1000 + rng.integers(0, 4000, n) * 1000
+    columns = {
+        "status": text_column([("up", "down", "degraded")[v] for v in np.cumsum(rng.random(n) < 0.01) % 3]),
+        "firmware": text_column(["1.0.2" if d < 4 else "1.1.0" for d in device]),
+        "temp": Column(Type.FLOAT, np.round(np.cumsum(rng.normal(0, 0.4, n)), 1)),
+        "alarm": Column(Type.BOOL, (rng.random(n) < 0.5).astype(np.uint8)),
+        "boots": Column(Type.INT, np.sort(rng.integers(0, 5, n))),
+    }
+    return Points(text_column([f"device-{d}" for d in device]), time, columns), 180
+
+
+def extremes() -> tuple[Points, int]:
+    """An integer key, every type, nulls, and the values at the edges of each type."""
+    n = 40
+    floats: list[object] = [0.0, -0.0, float("inf"), float("-inf"), 5e-324, 1.7976931348623157e308, 0.1 + 0.2, None]
+    payload = np.array([0x7FF8DEADBEEF0001, 0x7FF0000000000001], np.uint64).view(np.float64)
+    columns = {
+        "bool": column(Type.BOOL, [None, True, False, True] * (n // 4)),
+        "int": column(Type.INT, [2**63 - 1, -(2**63), None, 0, -1] * (n // 5)),
+        "float": column(Type.FLOAT, floats * (n // 8)),
+        "nan": Column(Type.FLOAT, np.resize(payload, n)),
+        "string": text_column(["", "ä", None, "\U0001f41c", "a\x00b"] * (n // 5)),
+        "time": column(Type.TIME, [-(2**63), 2**63 - 1] * (n // 2)),
+        "duration": column(Type.DURATION, [None] * n),
+        "constant": column(Type.DURATION, [-1] * n),
+        "": column(Type.INT, [i * 1000 for i in range(n)]),
+    }
+    key = column(Type.INT, [(-(2**63), 2**63 - 1, 0, -7)[i % 4] for i in range(n)])
+    return Points(key, START + np.arange(n, dtype=np.int64) // 3, columns), 16
+
+
+def one_point() -> tuple[Points, int]:
+    """The smallest file: one point, no columns."""
+    return Points(text_column(["only"]), np.array([START]), {}), 32768
+
+
+CASES = {"fleet": fleet, "extremes": extremes, "one-point": one_point}
+
+
+def shown(file: PointFile) -> list[str]:
+    """A file's description and rows as lines of JSON."""
+    about = {
+        "day": file.day,
+        "key": [file.key_name, file.key_type.value],
+        "time": file.time_name,
+        "schema": {name: kind.value for name, kind in file.schema.items()},
+        "blocks": [[int(v) for v in block] for block in file.blocks.tolist()],
+    }
+    rows = [[v.hex() if isinstance(v, bytes) else v for v in row] for row in file_rows(file)]
+    return [json.dumps(about), *(json.dumps(row) for row in rows)]
+
+
+def main() -> None:
+    """Write the files that are not there yet."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, case in CASES.items():
+        path = FOLDER / f"v{VERSION}-{name}.points"
+        if not path.exists():
+            points, block_rows = case()
+            data = encode(sort_points(points), key="device", time="ts", day=DAY, block_rows=block_rows)
+            file = PointFile.open(lambda o, n, data=data: data[o : o + n], len(data), path.name)  # type: ignore[misc]
+            path.write_bytes(data)
+            path.with_suffix(".jsonl").write_text("\n".join(shown(file)) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
