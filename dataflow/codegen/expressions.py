@@ -170,12 +170,12 @@ class Expressions:
         j = masks.index((name, "value")) // 2
         w.arg(f"v_{j}", column_array(kind), "column", name)
         w.arg(f"a_{j}", U1, "valid", name)
-        text = f"v_{j}[i & mv_{j}]"
+        text = f"v_{j}[u & mv_{j}]"
         if kind is Type.BOOL:
             text += " != 0"
         elif kind is Type.STRING:
             text = f"np.int64({text})"
-        return self.name(text, f"a_{j}[i & ma_{j}] != 0")
+        return self.name(text, f"a_{j}[u & ma_{j}] != 0")
 
     def _lookup(self, predicate: str, operand: object, v: str, k: str) -> Value:
         table = self.lut(predicate, operand)
@@ -323,7 +323,7 @@ def scalar_loads(w: Writer) -> list[str]:
     out = []
     at = FIXED
     for j in range(len(w.tables.masks) // 2):
-        out += [f"mv_{j} = s[{at}]", f"ma_{j} = s[{at + 1}]"]
+        out += [f"mv_{j} = np.uint64(s[{at}])", f"ma_{j} = np.uint64(s[{at + 1}])"]
         at += 2
     for j in range(len(w.tables.ints)):
         out.append(f"i_{j} = s[{at}]")

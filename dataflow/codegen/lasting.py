@@ -9,7 +9,7 @@ ends: by a change, or ``hold`` after the last report.
 from __future__ import annotations
 
 from dataflow.codegen.expressions import Expressions
-from dataflow.codegen.source import I8, OUT_ROWS, OUT_RUNS, U1, Writer, value_array
+from dataflow.codegen.source import I8, OUT_ROWS, OUT_RUNS, U1, Tables, Writer, value_array
 from dataflow.plan import States
 from operators.types import Type
 
@@ -142,6 +142,32 @@ class StatesSink:
             v = f"np.int64({v})" if e.type is not Type.FLOAT else v
             with w.block(f"if {k}:"), w.block(f"if chk{j} == 0 or ch{j} != {v}:"):
                 w.put(f"ch{j} = {v}\nchk{j} = np.uint8(1)\ndirty = np.uint8(1)")
+
+    def skip_ahead(self, tables: Tables) -> None:
+        """Pass over following rows that change nothing: the same state and held columns, no gap.
+
+        They would only move the time of the last report on. Needs plain columns: anything computed may have effects.
+        """
+        sink, masks = self.sink, tables.masks
+        exprs = [*([] if sink.state is None else [sink.state]), *(e for _, e in sink.held)]
+        if any(e.fn != "in" for e in exprs):
+            return
+        same = ["following < stop", "time[np.uint64(following)] < until", "time[np.uint64(following)] <= lr + hold"]
+        names = [("cv", "ck", sink.state)] if sink.state is not None else []
+        names += [(f"ch{j}", f"chk{j}", e) for j, (_, e) in enumerate(sink.held)]
+        for now, has, e in names:
+            j = masks.index((str(e.option("name")), "value")) // 2
+            valid = f"a_{j}[np.uint64(following) & ma_{j}] != 0"
+            equal = f"v_{j}[np.uint64(following) & mv_{j}] == {now}"
+            if has == "ck":
+                same.append(f"{valid} and {equal}")
+            else:
+                same.append(f"(not ({valid}) or ({has} != 0 and {equal}))")
+        w = self.w
+        with w.block("if dirty == 0 and ck != 0:"):
+            with w.block(f"while {' and '.join(same)}:"):
+                w.put("lr = time[np.uint64(following)]\nfollowing += 1")
+            w.put("tc = max(tc, lr)")
 
     def finish(self) -> None:
         """The tail of one key, to ``until``."""

@@ -51,7 +51,7 @@ def fold(w: Writer, x: Expressions, j: int, a: BoundAgg, g: str) -> None:
                 w.put(f"if {k}:")
                 w.depth += 1
         if isinstance(a.aggregate, Aggregate):
-            w.put(f"step_{j}({', '.join([g, *arrays, *(given[i] for i in inputs)])})")
+            w.put(f"step_{j}({', '.join([f'np.uint64({g})', *arrays, *(given[i] for i in inputs)])})")
         else:
             value = f"float_bits({given['value']} + 0.0)" if kind is Type.FLOAT else given["value"]
             w.put(f"add_pair({g}, {', '.join(arrays)}, {value})")

@@ -127,15 +127,18 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
         w.put("stop = row + run_len[r]")
         with w.block("if stop <= begin:"):
             w.put("row = stop\ncontinue")
-        w.put("slot = np.int64(run_slot[r])")
+        w.put("slot = np.uint64(run_slot[r])")
         if isinstance(sink, StatesSink | SegmentsSink):
             sink.load()
-        with w.block("for i in range(max(row, begin), stop):"):
+        w.put("following = max(row, begin)")
+        with w.block("while following < stop:"):
+            # Indices are unsigned: Numba then leaves out the test for negative ones.
+            w.put("i = following\nu = np.uint64(i)")
             with w.block(f"if {sink.full}:"):
                 if isinstance(sink, StatesSink | SegmentsSink):
                     sink.store()
                 w.put("return i")
-            w.put("t = time[i]")
+            w.put("following += 1\nt = time[u]")
             with w.block("if t >= until:"):
                 w.put("continue")
             _intervals(stage, w)
@@ -147,6 +150,8 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
                 else:
                     x.emit(op.value)
             sink.row(x)
+            if isinstance(sink, StatesSink) and not stage.ops:
+                sink.skip_ahead(w.tables)
         if isinstance(sink, StatesSink | SegmentsSink):
             sink.store()
         w.put("row = stop")
@@ -161,10 +166,10 @@ def _intervals(stage: Stage, w: Writer) -> None:
     names = dict(stage.inputs)
     if "$end" in names:
         w.arg("row_end", I8, "column", "$end")
-        w.put("e = row_end[i]")
+        w.put("e = row_end[u]")
     if "$known" in names:
         w.arg("row_known", I8, "column", "$known")
-        w.put("known = row_known[i]")
+        w.put("known = row_known[u]")
 
 
 def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
@@ -182,9 +187,10 @@ def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
     else:
         sink.constants(x)
     tables.ints[:] = ints
-    with w.block("for slot in range(begin, n_runs):"):
+    with w.block("for number in range(begin, n_runs):"):
+        w.put("slot = np.uint64(number)")
         with w.block("if on + 3 > cap:"):
-            w.put("return slot")
+            w.put("return number")
         sink.load()
         sink.finish()
         sink.close_run()

@@ -41,14 +41,15 @@ def add_float(g: I64, digits: NDArray[np.int64], x: F64) -> None:
         else:
             significand |= np.int64(1) << 52
         place = exponent - 1
-        chunk = place >> 5
+        chunk = np.uint64(place >> 5)
+        one = np.uint64(1)
         shift = place & 31
         sign = b >> 63
         mask = np.int64(0xFFFFFFFF)
         rest = significand >> (32 - shift)
         digits[g, chunk] += (((significand << shift) & mask) ^ sign) - sign
-        digits[g, chunk + 1] += ((rest & mask) ^ sign) - sign
-        digits[g, chunk + 2] += ((rest >> 32) ^ sign) - sign
+        digits[g, chunk + one] += ((rest & mask) ^ sign) - sign
+        digits[g, chunk + one + one] += ((rest >> 32) ^ sign) - sign
 
 
 @inline

@@ -51,6 +51,10 @@ _PREDICATES: dict[str, Callable[[str, Any], bool]] = {
 }
 
 
+_FRESH = frozenset({"column", "valid", "run_slot", "run_len", "time", "lut", "slot_key", "slot_hash"})
+"""Roles of arguments that differ from chunk to chunk."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What all stages of a task share: its dictionary, its keys, the range [since, until), and the span of times that
@@ -118,6 +122,8 @@ class Runner:
             self._free = np.arange(self.cells.capacity, dtype=np.int64)
             self._free_count[0] = self.cells.capacity
         self._flags = np.zeros(1, np.int64)
+        self._floats = np.array(tables.floats, np.float64)
+        self._kept: dict[str, list[NDArray[Any]]] = {}
         self._scalars = self._constants(tables)
         self._fixed = self._fixed_arguments(tables)
         functions = [kernel.generated.step, *([kernel.generated.finish] if kernel.generated.finish else [])]
@@ -190,12 +196,16 @@ class Runner:
         }
         return chunk_parts[role]
 
-    @property
-    def _floats(self) -> NDArray[np.float64]:
-        return np.array(self._tables.floats, np.float64)
-
     def _arguments(self, function: Function, chunk: Chunk | None) -> list[NDArray[Any]]:
-        return [self._argument(a, chunk) for a in function.args]
+        """The arguments of a call; those that stay between chunks are looked up only after something grew."""
+        kept = self._kept.get(function.name)
+        if kept is None:
+            kept = self._kept[function.name] = [self._argument(a, chunk) for a in function.args]
+            return kept
+        for i, a in enumerate(function.args):
+            if a.role in _FRESH:
+                kept[i] = self._argument(a, chunk)
+        return kept
 
     def _reserve_slots(self) -> None:
         n = max(1, len(self.context.keys))
@@ -208,12 +218,14 @@ class Runner:
                     grown[: len(old)] = old
                 self._slot_arrays[name] = grown
             self._slot_capacity = capacity
+            self._kept.clear()
 
     def _reserve_out(self, rows: int) -> None:
         if rows > self._out_capacity:
             self._out = {a: np.zeros(rows, _dtype(a.kind)) for a in self._out_args}
             self._out_capacity = rows
             self._scalars[OUT_CAPACITY] = rows
+            self._kept.clear()
 
     # ---- running
 
@@ -257,6 +269,7 @@ class Runner:
             s[BEGIN] = done
 
     def _make_room(self) -> None:
+        self._kept.clear()
         if self.groups is not None:
             self.groups.make_room()
         elif self.cells is not None:
