@@ -204,6 +204,28 @@ LASTING_GRAPHS: dict[str, Json] = {
         ),
         where(fn("ge", col("count"), lit(1))),
     ),
+    "session_columns_selected": graph(
+        sessions(warm=agg("mean", TEMP), final=agg("last", STATUS), first=agg("first", N)),
+        select(
+            start=col("start"),
+            end=col("end"),
+            n=col("count"),
+            warm=col("warm"),
+            final=col("final"),
+            first=col("first"),
+            left=col("open_left"),
+            right=col("open_right"),
+            firmware=FIRMWARE,
+            ok=OK,
+        ),
+    ),
+    "window_columns_selected": graph(
+        windows("1h", "Europe/London", low=agg("min", N), last=agg("last", TEMP), up=agg("count", where=UP)),
+        select(start=col("start"), end=col("end"), low=col("low"), last=col("last"), up=col("up"), status=STATUS, n=N),
+    ),
+    "heartbeat_columns_selected": graph(
+        beats(), select(start=col("start"), end=col("end"), alive=ALIVE, status=STATUS)
+    ),
     "sessions_cut_by_length": graph(
         sessions(max_length=GAP + GAP // 2),
         select(

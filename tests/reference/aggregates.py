@@ -67,7 +67,7 @@ class Aggregate:
         if self.fn == "sum":
             return checked(total)
         if self.fn == "mean":
-            return float(total) / len(values)
+            return total / len(values)  # of integers exact, then rounded once
         raise ValueError(f"unknown aggregate {self.fn!r}")
 
     @property

@@ -103,7 +103,7 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
     "add": strict(lambda a, b: checked(a + b)),
     "sub": strict(lambda a, b: checked(a - b)),
     "mul": strict(lambda a, b: checked(a * b)),
-    "div": strict(lambda a, b: None if b == 0 else a / b),
+    "div": strict(lambda a, b: None if b == 0 else float(a) / float(b)),
     "floordiv": strict(lambda a, b: None if b == 0 else checked(a // b)),
     "mod": strict(lambda a, b: None if b == 0 else a % b),
 }
