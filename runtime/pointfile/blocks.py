@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from operators.types import Type
 from runtime.pointfile.decode import loops
 from runtime.pointfile.frames import expand, raw_sizes
-from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR
+from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR, POSITION_WIDTH
 
 Array = NDArray[np.generic]
 _MASK = (1 << 64) - 1
@@ -168,7 +168,24 @@ def _values(
             filled = loops().repeated(few, counts, out)
         if not filled:
             raise ValueError("its runs do not add up to its rows")
+        return out
+    if info.count:
+        _patch(info.count, frames, rows, out.view(np.uint64), buffers)
     return out
+
+
+def _patch(count: int, frames: Frames, rows: int, out: NDArray[np.uint64], buffers: Buffers) -> None:
+    """Put in the values that are no decimals, bit by bit."""
+    rows_and_bits = []
+    for width in (POSITION_WIDTH, 8):
+        numbers = buffers.array(f"patches {width}", "u8", count)
+        planes = _planes(frames, count, width, "planes", buffers)
+        loops().integers(planes, count, width, 0, 1, numbers)
+        rows_and_bits.append(numbers)
+    at, values = rows_and_bits
+    if int(at.max()) >= rows:
+        raise ValueError("a patch is outside its block")
+    out[at.astype(np.intp)] = values
 
 
 def _frame_of_reference(

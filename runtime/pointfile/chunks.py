@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from operators.types import Type
 from runtime.pointfile.frames import Compressor, width_of
-from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR, RUNS
+from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR, POSITION_WIDTH, RUNS
 
 _MAX_SCALE = 9
 _EXACT = float(1 << 53)
 # An encoding that takes longer to decode must be smaller by this factor than the best so far.
 _GAIN = 0.98
+# Scaled decimals are used where at most one value in this many needs a patch.
+_PATCHED = 16
 _RUNS_MAY_COST = 64
 
 
@@ -72,12 +74,19 @@ def encode_chunk(
     elif kind is Type.BOOL:
         _booleans(chunk, numbers, zstd)
     else:
+        patches = bits = np.zeros(0, np.int64)
         if kind is Type.FLOAT:
             scaled = _scaled(values.view(np.float64))
             if scaled is not None:
-                numbers, chunk.scale = scaled
+                bits = numbers
+                chunk.scale, numbers, exact = scaled
                 lowest = int(numbers.min())
+                patches = np.flatnonzero(~exact)
+                chunk.count = len(patches)
         _integers(chunk, numbers, lowest, starts, zstd, is_code=kind is Type.STRING)
+        if len(patches):
+            positions = zstd.array(patches.astype(np.uint64), POSITION_WIDTH)
+            chunk.frames = (*chunk.frames, *positions, *zstd.array(bits[patches].view(np.uint64), 8))
     chunk.frames = (*bitmap, *chunk.frames)
     return chunk
 
@@ -96,24 +105,41 @@ def _extremes(kind: Type, values: NDArray[np.generic]) -> tuple[int, int]:
     return low, high
 
 
-def _scaled(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], int] | None:
-    """Values times a power of ten as integers, where dividing restores every bit of every value; else None."""
+def _scaled(values: NDArray[np.float64]) -> tuple[int, NDArray[np.int64], NDArray[np.bool_]] | None:
+    """A power of ten, the values times it as integers, and where dividing restores every bit; None if in too few rows.
+
+    Where it does not (-0.0, NaN, 0.1 + 0.2), the integer is the one before, and the value itself becomes a patch.
+    """
     sample = np.ascontiguousarray(values[:: max(1, len(values) // 64)])
+    best = None
+    most = len(values) // _PATCHED
     with np.errstate(all="ignore"):
         for scale in range(_MAX_SCALE + 1):
             power = 10.0**scale
-            if _restores(sample, np.rint(sample * power), power):
-                whole = np.rint(values * power)
-                if _restores(values, whole, power):
-                    return whole.astype(np.int64), scale
-    return None
+            if _misses(_restored(sample, np.rint(sample * power), power)) > max(1, len(sample) // _PATCHED):
+                continue
+            whole = np.rint(values * power)
+            exact = _restored(values, whole, power)
+            misses = _misses(exact)
+            if misses <= most:
+                best = scale, whole, exact
+                most = misses - 1
+            if misses == 0:
+                break
+    if best is None:
+        return None
+    scale, whole, exact = best
+    return scale, _filled(whole, exact).astype(np.int64), exact
 
 
-def _restores(values: NDArray[np.float64], whole: NDArray[np.float64], power: float) -> bool:
-    # Adding 0.0 makes the 0.0 of a -0.0, as an integer does; NaN and infinities fail the bound.
-    if not (np.abs(whole) <= _EXACT).all():
-        return False
-    return np.array_equal((whole / power + 0.0).view(np.int64), values.view(np.int64))
+def _restored(values: NDArray[np.float64], whole: NDArray[np.float64], power: float) -> NDArray[np.bool_]:
+    # Adding 0.0 makes a 0.0 of -0.0, as an integer does; NaN and infinities fail the bound.
+    same: NDArray[np.bool_] = (whole / power + 0.0).view(np.int64) == values.view(np.int64)
+    return same & (np.abs(whole) <= _EXACT)
+
+
+def _misses(exact: NDArray[np.bool_]) -> int:
+    return len(exact) - int(np.count_nonzero(exact))
 
 
 def _booleans(chunk: Chunk, numbers: NDArray[np.int64], zstd: Compressor) -> None:
@@ -138,7 +164,7 @@ def _integers(
     chunk.width = width_of(int(offsets.max()))
     chunk.encoding, chunk.frames = FOR, tuple(zstd.array(offsets, chunk.width))
     edges = np.flatnonzero(offsets[1:] != offsets[:-1]) + 1
-    if len(edges) < rows // 4:
+    if len(edges) < rows // 4 and not chunk.count:
         _offer_runs(chunk, offsets, edges, zstd)
     if not is_code and 2 * len(starts) <= rows:
         _offer_differences(chunk, offsets, starts, zstd)
@@ -177,8 +203,10 @@ def _offer_differences(chunk: Chunk, offsets: NDArray[np.uint64], starts: NDArra
     width, width2 = width_of(int(firsts.max())), width_of(int(rest.max()))
     frames = (*zstd.array(firsts, width), *zstd.array(rest, width2))
     if _size(frames) <= _size(chunk.frames) * _GAIN:
+        if chunk.encoding == RUNS:
+            chunk.count = 0
         chunk.encoding, chunk.frames, chunk.step = DELTA, frames, step
-        chunk.width, chunk.width2, chunk.count = width, width2, 0
+        chunk.width, chunk.width2 = width, width2
 
 
 def _size(frames: Sequence[bytes]) -> int:

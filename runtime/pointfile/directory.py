@@ -21,6 +21,7 @@ from runtime.pointfile.layout import (
     HEADER,
     MAX_BLOCK_ROWS,
     MICROS_PER_DAY,
+    POSITION_WIDTH,
     RUNS,
     SEQ,
     Footer,
@@ -100,6 +101,7 @@ def _check_chunks(footer: Footer, chunks: NDArray[np.void], name: str, kind: Typ
     bad |= (chunks["width"] > 8) | (chunks["width2"] > 8) | (chunks["tick"] < 1)
     bad |= (encoding == RUNS) & ((chunks["count"] < 1) | (chunks["count"] > rows))
     scaled = chunks["scale"] != BITWISE
+    bad |= ~scaled & (encoding != RUNS) & (chunks["count"] != 0) | (chunks["count"] > rows)
     bad |= scaled & ((chunks["scale"] > MAX_SCALE) | (encoding == CONST) | (kind is not Type.FLOAT))
     if kind is Type.STRING:
         for field in ("base", "vmin", "vmax"):
@@ -126,6 +128,8 @@ def _places(footer: Footer, end: int) -> Places:
     frames = _frames(first, np.where((encoding == CONST) | (encoding == BITS), 0, chunks["width"]))
     second = np.where(encoding == RUNS, count, rows - runs)
     frames += _frames(second, np.where((encoding == RUNS) | (encoding == DELTA), chunks["width2"], 0))
+    patches = np.where((encoding == FOR) | (encoding == DELTA), count, 0)
+    frames += _frames(patches, np.int64(POSITION_WIDTH)) + _frames(patches, np.int64(8))
     frames += (encoding == BITS).astype(np.int64) + ((nulls > 0) & (nulls < rows))
     ends = np.cumsum(frames.ravel()).reshape(frames.shape)
     chunk_frames = np.concatenate((ends[:, :1] - frames[:, :1], ends), axis=1)
@@ -149,7 +153,7 @@ def _places(footer: Footer, end: int) -> Places:
     return Places(offsets, chunk_frames, counts, keys, words)
 
 
-def _frames(count: NDArray[np.int64], width: NDArray[np.int64]) -> NDArray[np.int64]:
+def _frames(count: NDArray[np.int64], width: NDArray[np.int64] | np.int64) -> NDArray[np.int64]:
     """``len(raw_sizes(count, width))`` for counts of at most one piece."""
     total = count * width
     return np.where(total == 0, 0, np.where(total <= JOINED, 1, width)).astype(np.int64)

@@ -20,7 +20,7 @@ TRAILER = struct.Struct(
     "<QIIIHHI8s"
 )  # footer offset, size, raw size, CRC-32, version, 0, CRC-32 of what precedes, magic
 
-DEFAULT_BLOCK_ROWS = 32768
+DEFAULT_BLOCK_ROWS = 131072
 MAX_BLOCK_ROWS = 1 << 19
 MAX_ROWS = (1 << 31) - 1
 MAX_FOOTER = 1 << 30
@@ -33,6 +33,8 @@ SEQ = "$seq"
 CONST, FOR, DELTA, RUNS, BITS = 0, 1, 2, 3, 4
 BITWISE = 255
 """The `scale` of a chunk whose values are no scaled decimals: integers, or the bit patterns of floats."""
+POSITION_WIDTH = 3
+"""Bytes of a row's number within its block, where a chunk of decimals lists values that are none."""
 
 BLOCK_FIELDS = (
     ("rows", "<u4"),

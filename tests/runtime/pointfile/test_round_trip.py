@@ -112,8 +112,24 @@ def test_floats_are_decimals_only_where_that_is_exact() -> None:
     assert scale(decimals) == 1
     assert scale([float(i) for i in range(1000)]) == 0
     assert scale([1000000.25, 0.5, 3.0]) == 2
-    for odd in (-0.0, float("nan"), float("inf"), 5e-324, 1 / 3, 0.1 + 0.2):
-        assert scale([*decimals, odd]) == BITWISE
+    assert scale([1 / 3 + i for i in range(100)]) == BITWISE
+
+
+@pytest.mark.parametrize("odd", [-0.0, float("nan"), float("-inf"), 5e-324, 1 / 3, 0.1 + 0.2, 2.0**60])
+@pytest.mark.parametrize("values", ["even", "walk", "runs"])
+def test_a_few_odd_values_do_not_cost_the_others_their_encoding(odd: float, values: str) -> None:
+    rng = np.random.default_rng(7)
+    n = 20_000
+    tenths = {"even": rng.integers(0, 900, n), "walk": np.cumsum(rng.integers(-3, 4, n)), "runs": np.arange(n) // 999}
+    floats = tenths[values] / 10
+    floats[rng.integers(0, n, 300)] = odd
+    floats[0] = floats[-1] = odd
+    points = one_key({"x": Column(Type.FLOAT, floats)}, n)
+    file = open_bytes(packed(points))
+    assert int(file._footer.chunks[1]["scale"][0]) == 1
+    assert file.chunk_bytes("x").sum() < 2 * n
+    assert file_rows(file, SHARED) == rows_of(points)
+    file.verify(SHARED)
 
 
 @given(st.lists(st.one_of(VALUES[Type.FLOAT]), min_size=1, max_size=30))
