@@ -39,7 +39,7 @@ class Engine:
     """Stores under ``folder``, one for each set of points that was asked about; a set asked about again is reused."""
 
     folder: Path
-    _stores: dict[str, Any] = field(default_factory=dict)
+    _stores: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def run(
         self,
