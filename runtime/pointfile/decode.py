@@ -71,6 +71,15 @@ def deltas(firsts, width, planes, width2, lengths, base, tick, step, out):  # ty
                 u = np.uint32(p0[j]) | (np.uint32(p1[j]) << np.uint32(8)) | (np.uint32(p2[j]) << np.uint32(16))
                 value += tick * (step + np.uint64(u))
                 rest[j] = value
+        elif width2 == 4:
+            p0 = planes[d : d + m]
+            p1 = planes[n + d : n + d + m]
+            p2 = planes[2 * n + d : 2 * n + d + m]
+            p3 = planes[3 * n + d : 3 * n + d + m]
+            for j in range(m):
+                u = np.uint32(p0[j]) | (np.uint32(p1[j]) << np.uint32(8)) | (np.uint32(p2[j]) << np.uint32(16))
+                value += tick * (step + np.uint64(u | (np.uint32(p3[j]) << np.uint32(24))))
+                rest[j] = value
         else:
             for j in range(m):
                 w = np.uint64(0)

@@ -15,12 +15,12 @@ from operators.types import Type
 VERSION = 1
 HEADER_MAGIC = b"ANTFOLDP"
 TRAILER_MAGIC = b"PANTFOLD"
-HEADER = struct.Struct("<8sHHiQII")  # magic, version, 0, day, rows, 0, CRC-32 of what precedes
-TRAILER = struct.Struct(
-    "<QIIIHHI8s"
-)  # footer offset, size, raw size, CRC-32, version, 0, CRC-32 of what precedes, magic
+HEADER = struct.Struct("<8sHHiQII")
+"""Magic, version, 0, day, rows, 0, CRC-32 of what precedes."""
+TRAILER = struct.Struct("<QIIIHHI8s")
+"""Footer offset, size, raw size, CRC-32 of the footer; version, 0, CRC-32 of what precedes, magic."""
 
-DEFAULT_BLOCK_ROWS = 131072
+DEFAULT_BLOCK_ROWS = 32768
 MAX_BLOCK_ROWS = 1 << 19
 MAX_ROWS = (1 << 31) - 1
 MAX_FOOTER = 1 << 30
