@@ -171,7 +171,7 @@ def _integers(
 
 
 def _tick(offsets: NDArray[np.uint64]) -> int:
-    """The greatest common divisor of all offsets, of which at least one is not 0."""
+    """The greatest common divisor of all offsets; 1 where all are 0, as they may be between patches."""
     tick = math.gcd(*offsets[:64].tolist()) or int(offsets.max())
     while tick > 1:
         rest = offsets % np.uint64(tick)
@@ -179,7 +179,7 @@ def _tick(offsets: NDArray[np.uint64]) -> int:
         if not len(wrong):
             break
         tick = math.gcd(tick, *wrong.tolist())
-    return tick
+    return max(tick, 1)
 
 
 def _offer_runs(chunk: Chunk, offsets: NDArray[np.uint64], edges: NDArray[np.intp], zstd: Compressor) -> None:

@@ -132,6 +132,11 @@ def test_a_few_odd_values_do_not_cost_the_others_their_encoding(odd: float, valu
     file.verify(SHARED)
 
 
+def test_decimals_that_are_all_the_same_but_for_patches() -> None:
+    points = one_key({"x": column(Type.FLOAT, [0.5] * 49 + [5e-324])}, 50)
+    assert file_rows(open_bytes(packed(points))) == rows_of(points)
+
+
 @given(st.lists(st.one_of(VALUES[Type.FLOAT]), min_size=1, max_size=30))
 def test_payloads_of_nan_and_signs_of_zero_survive(values: list[float]) -> None:
     values = [*values, -0.0, float(np.array([0x7FF0000000000001], np.uint64).view(np.float64)[0])]
