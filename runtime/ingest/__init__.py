@@ -1,0 +1,8 @@
+"""Ingest: files, streams and tables of points into point files, one commit per source. See README.md."""
+
+from __future__ import annotations
+
+from runtime.ingest.report import IngestReport, Reject, SourceReport, SourcesFailed
+from runtime.ingest.run import MEMORY_ROWS, ingest
+
+__all__ = ["MEMORY_ROWS", "IngestReport", "Reject", "SourceReport", "SourcesFailed", "ingest"]

@@ -1,0 +1,37 @@
+"""Records of a text as cells: what the scanners hand over, before columns have types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.ingest.rejects import Fault
+from runtime.ingest.tokens import Bytes
+
+
+@dataclass
+class Cells:
+    """A batch of records.
+
+    ``kind`` and ``value``, of shape (columns, rows), hold what each cell is and its value (see ``tokens``); column 0 is
+    the key, column 1 the event time. ``spans`` (CSV only) is every cell's place in the text whatever its kind.
+    ``start`` and ``end`` are each record's place in ``data``, a buffer that begins at byte ``base`` and line ``line`` of
+    the source. ``faults`` are rejects that never became rows, ``bad`` rows that are rejected with a reason.
+    """
+
+    data: Bytes
+    base: int
+    line: int
+    names: list[str]
+    kind: NDArray[np.uint8]
+    value: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    spans: NDArray[np.int64] | None = None
+    faults: list[Fault] = field(default_factory=list)
+    bad: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.start)

@@ -1,0 +1,52 @@
+"""What the content of a source is, and the reader for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from runtime.errors import IngestError
+from runtime.ingest.assemble import Assembler
+from runtime.ingest.batch import Batch
+from runtime.ingest.bytestream import Text
+from runtime.ingest.csvrows import CsvReader
+from runtime.ingest.jsonrows import JsonReader, sniff
+from runtime.ingest.settings import Settings
+from runtime.ingest.tables import read_parquet
+
+_PARQUET = b"PAR1"
+_BOM = b"\xef\xbb\xbf"
+_HEAD = 1 << 16
+
+
+def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler, name: str) -> Iterator[Batch]:
+    """The accepted rows of a source's content; its format is the declared one or found by looking at its beginning."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= _HEAD:
+            break
+    format_ = settings.format
+    if format_ == "parquet" or (format_ == "auto" and head.startswith(_PARQUET)):
+        yield from read_parquet(chain([head], pieces), settings, assembler, name)
+        return
+    bom = len(_BOM) if head.startswith(_BOM) else 0
+    head = head[bom:]
+    if format_ == "auto" and _is_binary(head):
+        raise IngestError(
+            f"{name} is neither JSON, CSV nor Parquet in UTF-8, as its first bytes show ({head[:16].hex(' ')}): convert it, "
+            "or say its format (--format)."
+        )
+    text = Text(chain([head], pieces))
+    text.base = bom
+    text.more(0)
+    text.base = bom
+    if format_ in ("json", "ndjson") or (format_ == "auto" and sniff(head)):
+        for cells in JsonReader(text, settings.key, settings.time):
+            yield assembler.take(cells)
+    else:
+        yield from CsvReader(text, settings, name).batches(assembler)
+
+
+def _is_binary(head: bytes) -> bool:
+    return b"\0" in head[:4096] or head[:2] in (b"\xff\xfe", b"\xfe\xff")

@@ -1,0 +1,123 @@
+"""What was given to ingest: paths, patterns, standard input, open files and tables, checked before anything is read."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import IngestError
+from runtime.ingest.bytestream import Readable
+
+STDIN = "standard input"
+
+
+@dataclass(frozen=True)
+class FileInput:
+    """A file on this machine."""
+
+    path: Path
+    name: str
+
+    def digest(self) -> str:
+        """SHA-256 of its bytes, in hexadecimal."""
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise IngestError(f"{self.name} cannot be read: {error.strerror or error}.") from error
+
+
+@dataclass(frozen=True)
+class StreamInput:
+    """An open binary file, or standard input: it can be read only once."""
+
+    file: Readable
+    name: str
+
+
+@dataclass(frozen=True)
+class TableInput:
+    """A table in memory: an Arrow table, a data frame, or a dict of arrays."""
+
+    table: Any
+    name: str
+
+
+Input = FileInput | StreamInput | TableInput
+
+
+def resolve(inputs: Sequence[Any] | Any) -> list[Input]:
+    """Every input, in order; ``IngestError`` for the first that is missing, unreadable or of no known kind."""
+    if isinstance(inputs, (str, os.PathLike, Mapping)) or not isinstance(inputs, Sequence):
+        inputs = [inputs]
+    found: list[Input] = []
+    for number, given in enumerate(inputs, 1):
+        if isinstance(given, (str, os.PathLike)):
+            found += _paths(os.fspath(given))
+        elif callable(getattr(given, "read", None)):
+            name = getattr(given, "name", None)
+            found.append(StreamInput(given, name if isinstance(name, str) else f"input {number}"))
+        elif isinstance(given, Mapping) or _is_table(given):
+            found.append(TableInput(given, f"table {number}" if len(inputs) > 1 else "table"))
+        else:
+            raise IngestError(
+                f"input {number} is a {type(given).__name__}: give paths, patterns, '-', open binary files, Arrow tables, "
+                "data frames or dicts of arrays."
+            )
+    if not found:
+        raise IngestError("there is nothing to ingest: give at least one input.")
+    return found
+
+
+def _is_table(given: object) -> bool:
+    return hasattr(given, "__arrow_c_stream__") or type(given).__module__.partition(".")[0] in (
+        "pyarrow",
+        "pandas",
+        "polars",
+    )
+
+
+def _paths(given: str | bytes) -> Iterator[Input]:
+    text = os.fsdecode(given)
+    if text == "-":
+        yield StreamInput(sys.stdin.buffer, STDIN)
+        return
+    names = [text]
+    if not os.path.lexists(text) and glob.has_magic(text):
+        names = sorted(n for n in glob.glob(text, recursive=True) if not os.path.isdir(n))
+        if not names:
+            raise IngestError(f"no file matches {text!r}: check the pattern.")
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            raise IngestError(f"{name} is a folder: name its files with a pattern, such as {os.path.join(name, '*')!r}.")
+        try:
+            if path.exists() and not path.is_file():  # a pipe: it can be read only once
+                yield StreamInput(path.open("rb"), name)
+                continue
+            with path.open("rb"):
+                pass
+        except OSError as error:
+            raise IngestError(f"{name} cannot be read: {error.strerror or error}. Nothing was ingested.") from error
+        yield FileInput(path, name)
+
+
+@contextmanager
+def opened(given: FileInput | StreamInput) -> Iterator[Readable]:
+    """The input as an open binary file; closed afterwards only if it was opened here."""
+    if isinstance(given, StreamInput):
+        yield given.file
+        return
+    try:
+        file = given.path.open("rb")
+    except OSError as error:
+        raise IngestError(f"{given.name} cannot be read: {error.strerror or error}.") from error
+    with file:
+        yield file

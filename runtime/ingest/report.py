@@ -1,0 +1,150 @@
+"""What an ingest did, source by source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from runtime.errors import IngestError
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One rejected record: its line (from 1) and byte offset in the decompressed source, why, and how it begins."""
+
+    line: int
+    byte: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class SourceReport:
+    """What became of one source.
+
+    ``status`` is "ingested", "already ingested" or "failed" (``error`` says why). ``rows_read`` is the sum of
+    ``committed``, ``rejected`` and ``dropped`` (duplicates dropped or merged within a written file). ``bytes_in`` are
+    those of the source as given, ``bytes_out`` those of its point files.
+    """
+
+    name: str
+    status: str
+    rows_read: int = 0
+    committed: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    examples: tuple[Reject, ...] = ()
+    rejects_path: str | None = None
+    files: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return f"{self.name}: {self.status}: {self.error}"
+        if self.status != "ingested":
+            return f"{self.name}: {self.status}"
+        text = f"{self.name}: {self.committed:,} rows in {_count(self.files, 'file')}"
+        if self.dropped:
+            text += f", {_count(self.dropped, 'duplicate')} dropped"
+        if self.rejected:
+            text += f", {self.rejected:,} rejected"
+        text += f" ({self.seconds:.1f} s)"
+        for reason, count in sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))[:5]:
+            first = next((e for e in self.examples if e.reason == reason), None)
+            where = f" (first at line {first.line}, byte {first.byte})" if first else ""
+            text += f"\n  {count:,} x {reason}{where}"
+        if self.rejects_path:
+            text += f"\n  rejected records: {self.rejects_path}"
+        return text
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did with each of its sources, and the totals over them."""
+
+    stream: str
+    sources: tuple[SourceReport, ...]
+
+    @property
+    def rows_read(self) -> int:
+        """Records found in the sources that were ingested now."""
+        return sum(s.rows_read for s in self.sources)
+
+    @property
+    def committed(self) -> int:
+        """Rows that are now in the stream."""
+        return sum(s.committed for s in self.sources)
+
+    @property
+    def rejected(self) -> int:
+        """Records that were set aside, each with its reason."""
+        return sum(s.rejected for s in self.sources)
+
+    @property
+    def dropped(self) -> int:
+        """Duplicates dropped or merged within the written files."""
+        return sum(s.dropped for s in self.sources)
+
+    @property
+    def files(self) -> int:
+        """Point files written."""
+        return sum(s.files for s in self.sources)
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes of the sources that were ingested now, as given."""
+        return sum(s.bytes_in for s in self.sources)
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes of the point files written."""
+        return sum(s.bytes_out for s in self.sources)
+
+    @property
+    def seconds(self) -> float:
+        """Time taken."""
+        return sum(s.seconds for s in self.sources)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Rejected records by reason."""
+        out: dict[str, int] = {}
+        for source in self.sources:
+            for reason, count in source.reasons.items():
+                out[reason] = out.get(reason, 0) + count
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """The totals and the sources, for JSON."""
+        totals = ("rows_read", "committed", "rejected", "dropped", "files", "bytes_in", "bytes_out", "seconds")
+        out: dict[str, Any] = {"stream": self.stream, **{name: getattr(self, name) for name in totals}}
+        out["reasons"] = self.reasons
+        out["sources"] = [asdict(source) for source in self.sources]
+        return out
+
+    def __str__(self) -> str:
+        lines = [str(source) for source in self.sources]
+        done = sum(s.status == "ingested" for s in self.sources)
+        if len(self.sources) != 1 and done:
+            lines.append(
+                f"{self.stream}: {self.committed:,} rows of {_count(done, 'source')} in {_count(self.files, 'file')}, "
+                f"{self.rejected:,} rejected, {self.dropped:,} dropped ({self.seconds:.1f} s)"
+            )
+        return "\n".join(lines)
+
+
+class SourcesFailed(IngestError):  # noqa: N818
+    """Some of several sources could not be ingested; the others are committed. ``report`` tells which."""
+
+    def __init__(self, message: str, report: IngestReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")

@@ -1,0 +1,244 @@
+"""Tables (Parquet, Arrow, pandas, Polars, dicts of arrays) into batches, whole columns at a time.
+
+Types are those of the table, so a column that does not fit the stream is an error of the whole input. A NaN is null (that
+is how frames say "missing"); an infinity or an integer that a float64 column cannot hold rejects its row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.types import Type
+from runtime.errors import IngestError, SchemaConflict
+from runtime.ingest.arrays import Decoded, from_numpy
+from runtime.ingest.assemble import MAX_COLUMNS, TOO_BIG, Assembler, beyond, whole_key
+from runtime.ingest.batch import Batch, Values
+from runtime.ingest.settings import Settings
+from runtime.ingest.strict import name_fault
+from runtime.ingest.times import BAD_TIME, SHIFTS, TimeReader, scaled
+from runtime.ingest.words import Words
+
+CHUNK_ROWS = 1 << 19
+Mask = NDArray[np.bool_]
+
+
+def table_size(table: Any) -> int | None:
+    """Rows of a table, if it tells."""
+    if isinstance(table, Mapping):
+        return len(next(iter(table.values()))) if table else 0
+    try:
+        return len(table)
+    except TypeError:
+        return None
+
+
+def read_parquet(pieces: Iterator[bytes], settings: Settings, assembler: Assembler, name: str) -> Iterator[Batch]:
+    """The accepted rows of a Parquet file, which is put in a temporary file since it is read from its end."""
+    from runtime.ingest.arrow import parquet_chunks
+
+    with tempfile.TemporaryFile() as file:
+        for piece in pieces:
+            file.write(piece)
+        file.seek(0)
+        typed = Typed(settings, assembler, name)
+        for number, chunk in enumerate(parquet_chunks(file, name, CHUNK_ROWS, typed.words)):
+            yield typed.take(chunk, number)
+
+
+def read_table(table: Any, settings: Settings, assembler: Assembler, name: str) -> Table:
+    """A table in memory, ready to be read."""
+    return Table(table, Typed(settings, assembler, name), name)
+
+
+class Table:
+    """Reads a table in memory; ``digest`` and ``nbytes`` are those of its columns once all batches were taken."""
+
+    def __init__(self, table: Any, typed: Typed, name: str) -> None:
+        self._table, self._typed, self._name = table, typed, name
+        self._sha = hashlib.sha256()
+        self.nbytes = 0
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over names, types and values."""
+        return self._sha.hexdigest()
+
+    def batches(self) -> Iterator[Batch]:
+        """The accepted rows."""
+        for number, chunk in enumerate(self._chunks()):
+            self._note(chunk)
+            yield self._typed.take(chunk, number)
+
+    def _chunks(self) -> Iterator[dict[str, Decoded]]:
+        words = self._typed.words
+        if isinstance(self._table, Mapping):
+            arrays = {n: v if isinstance(v, np.ndarray) else _as_array(n, v, self._name) for n, v in self._table.items()}
+            sizes = {len(a) for a in arrays.values()}
+            if len(sizes) > 1 or any(a.ndim != 1 for a in arrays.values()):
+                raise IngestError(f"{self._name} has columns of different lengths: give arrays of one length.")
+            for at in range(0, max(sizes, default=0), CHUNK_ROWS):
+                yield {n: from_numpy(a[at : at + CHUNK_ROWS], n, words) for n, a in arrays.items()}
+        else:
+            from runtime.ingest.arrow import table_chunks
+
+            yield from table_chunks(self._table, self._name, CHUNK_ROWS, words)
+
+    def _note(self, chunk: dict[str, Decoded]) -> None:
+        for name, column in chunk.items():
+            self._sha.update(f"{name}\0{column.type}\0{len(column.values)}\0".encode())
+            parts = [np.ascontiguousarray(column.values)]
+            if column.valid is not None:
+                parts.append(np.packbits(column.valid))
+            for part in parts:
+                self._sha.update(part.data)
+                self.nbytes += part.nbytes
+            if column.type is Type.STRING:  # codes say which strings are equal; the strings themselves, once
+                words = self._typed.words(name)
+                new = words.text_from(self._typed.noted.get(name, 0))
+                self._typed.noted[name] = len(words)
+                self._sha.update(new)
+                self.nbytes += len(new)
+
+
+def _as_array(name: str, values: Any, table: str) -> NDArray[Any]:
+    out = np.empty(len(values), object) if not hasattr(values, "__array__") else np.asarray(values)
+    if out.dtype == object:
+        out[:] = list(values)
+    return out
+
+
+class Typed:
+    """Settles typed columns against the stream, as ``Assembler`` does for cells."""
+
+    def __init__(self, settings: Settings, assembler: Assembler, name: str) -> None:
+        self._settings, self._assembler, self._name = settings, assembler, name
+        self._time = TimeReader(settings.time, settings.unit, name)
+        self.noted: dict[str, int] = {}
+        self._row = 0
+
+    def words(self, column: str) -> Words:
+        """The words of a string column."""
+        words = self._assembler.words
+        if column not in words:
+            words[column] = Words()
+            self.noted[column] = 0
+        return words[column]
+
+    def take(self, chunk: dict[str, Decoded], number: int) -> Batch:
+        """The accepted rows of a chunk."""
+        settings, assembler = self._settings, self._assembler
+        for name in (settings.key, settings.time):
+            if name not in chunk:
+                raise IngestError(
+                    f"{self._name} has no column {name!r} (it has {', '.join(list(chunk)[:20])}): check --key and --time."
+                )
+        n = len(chunk[settings.time].values)
+        reasons: dict[int, str] = {}
+        key = self._key(chunk[settings.key], reasons)
+        time = self._times(chunk[settings.time], reasons)
+        columns: dict[str, Values] = {}
+        for name, column in chunk.items():
+            if name not in (settings.key, settings.time) and len(column.values):
+                kept = self._column(name, column, reasons)
+                if kept is not None:
+                    columns[name] = kept
+        good = np.ones(n, np.bool_)
+        good[list(reasons)] = False
+        assembler.rejects.add_rows((self._row + row, reasons[row]) for row in sorted(reasons))
+        assembler.rows_read += n
+        self._row += n
+        batch = Batch(key, time, columns)
+        return batch if not reasons else batch.take(np.flatnonzero(good))
+
+    def _key(self, column: Decoded, reasons: dict[int, str]) -> Values:
+        assembler, key = self._assembler, self._settings.key
+        if column.type not in (Type.STRING, Type.INT) and (column.valid is None or column.valid.any()):
+            raise IngestError(f"{self._name}: the key column {key!r} is {column.type}: a key is a string or an integer.")
+        found = column.type if column.type in (Type.STRING, Type.INT) else assembler.key_type or Type.STRING
+        if assembler.key_type is None:
+            assembler.key_type = found
+        if assembler.key_type is not found:
+            raise SchemaConflict(f"{self._name}: the key {key!r} is {found}, but the stream's is {assembler.key_type}.")
+        values = column.values if column.type is found else np.zeros(len(column.values), found.dtype)
+        missing = self._settings.missing_key
+        if column.valid is not None and not column.valid.all():
+            if missing is None:
+                _note(reasons, ~column.valid, f"key: column {key} is missing or null")
+            else:
+                stand_in = self.words(key).codes_of([missing])[0] if found is Type.STRING else whole_key(missing, key)
+                values = np.where(column.valid, values, stand_in).astype(found.dtype)
+        return Values(found, values, None)
+
+    def _times(self, column: Decoded, reasons: dict[int, str]) -> NDArray[np.int64]:
+        name, unit = self._settings.time, self._settings.unit
+        values = column.values
+        valid = np.ones(len(values), np.bool_) if column.valid is None else column.valid
+        if column.type is Type.TIME:
+            out = values.astype(np.int64)
+        elif column.type is Type.STRING and unit in (None, "iso"):
+            words = self.words(name)
+            out = words.iso_times()[values] if len(words) else np.zeros(len(values), np.int64)
+            _note(reasons, valid & (out == BAD_TIME), f"time: column {name} is not ISO-8601 text")
+        elif column.type in (Type.INT, Type.FLOAT) and unit in SHIFTS:
+            if column.type is Type.INT:
+                out = scaled(values.astype(np.int64), str(unit))
+            else:
+                scale = 10.0 ** SHIFTS[str(unit)]
+                with np.errstate(over="ignore", invalid="ignore"):
+                    real = np.rint(values.astype(np.float64) * scale) if scale >= 1 else np.floor(values * scale)
+                    inside = valid & (real >= 0) & (real < 2.0**62)
+                    out = np.where(inside, real, 0.0).astype(np.int64)
+                out[~inside] = BAD_TIME
+            _note(reasons, valid & (out == BAD_TIME), f"time: column {name} is before 1970")
+        elif valid.any():
+            raise IngestError(
+                f"{self._name}: the time column {name!r} is {column.type}: numbers need their unit (--unit s, ms, us or ns), "
+                "text must be ISO-8601 and is not declared with another unit."
+            )
+        else:
+            out = np.zeros(len(values), np.int64)
+        _note(reasons, ~valid, f"time: column {name} is missing or null")
+        self._time.bounded(np.where(valid, out, 0), reasons)
+        return np.where(valid, out, 0)
+
+    def _column(self, name: str, column: Decoded, reasons: dict[int, str]) -> Values | None:
+        valid = column.valid
+        if valid is not None and not valid.any():
+            return None
+        assembler = self._assembler
+        type_ = assembler.types.get(name)
+        if type_ is None:
+            fault = name_fault(name)
+            if fault or len(assembler.types) >= MAX_COLUMNS:
+                why = fault or f"the stream has {MAX_COLUMNS:,} columns already"
+                raise IngestError(f"{self._name}: column {name!r:.80} cannot be taken: {why}.")
+            type_ = assembler.types[name] = column.type
+        values: NDArray[Any] = column.values
+        if type_ is Type.INT and column.type is Type.FLOAT:
+            assembler.types[name] = type_ = Type.FLOAT
+        elif type_ is Type.FLOAT and column.type is Type.INT:
+            off = beyond(values) if valid is None else valid & beyond(values)
+            _note(reasons, off, f"type: column {name} is {type_}, got {TOO_BIG}")
+            values = values.astype(np.float64)
+        elif type_ is not column.type:
+            raise SchemaConflict(
+                f"{self._name}: column {name!r} is {column.type}, but in the stream it is {type_}: convert it, leave it out, "
+                "or rename it."
+            )
+        if type_ is Type.FLOAT:
+            infinite = np.isinf(values)
+            if infinite.any():
+                _note(reasons, infinite if valid is None else infinite & valid, f"column {name} is infinite")
+        return Values(type_, values, valid)
+
+
+def _note(reasons: dict[int, str], rows: Mask, reason: str) -> None:
+    if rows.any():
+        for row in np.flatnonzero(rows).tolist():
+            reasons.setdefault(row, reason)

@@ -1,0 +1,94 @@
+"""Event times: from ISO-8601 text or numbers of a declared unit to microseconds since 1970 UTC, and their bounds."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import IngestError
+from runtime.ingest.tokens import BAD_TIME, BIGINT, BOOL, DECIMAL, INT, STRING, Bytes, decimal_times, iso_times
+
+UNITS = ("s", "ms", "us", "ns", "iso")
+SHIFTS = {"s": 6, "ms": 3, "us": 0, "ns": -3}
+_HOUR = 3_600_000_000
+_LARGEST = 2**63 - 1
+
+Ints = NDArray[np.int64]
+
+
+def latest_time() -> int:
+    """The latest event time that is accepted now: an hour ahead, for clocks that are off."""
+    return time.time_ns() // 1000 + _HOUR
+
+
+def scaled(values: Ints, unit: str) -> Ints:
+    """Whole numbers of a unit in microseconds; nanoseconds are cut. ``BAD_TIME`` where it would overflow or is < 0."""
+    if unit == "ns":
+        out = values // 1000
+    else:
+        factor = 10 ** SHIFTS[unit]
+        out = np.where(values > _LARGEST // factor, -1, values) * factor
+    return np.where((values < 0) | (out < 0), BAD_TIME, out)
+
+
+class TimeReader:
+    """Turns the time cells of a source into event times."""
+
+    def __init__(self, column: str, unit: str | None, name: str) -> None:
+        self._column = column
+        self._unit = unit
+        self._name = name
+        self._latest = latest_time()
+
+    def read(self, data: Bytes, kind: NDArray[np.uint8], value: Ints, wanted: NDArray[np.bool_]) -> tuple[Ints, dict[int, str]]:
+        """Times of the wanted rows, and why those that have none are rejected."""
+        column, unit = self._column, self._unit
+        out = np.full(len(kind), BAD_TIME, np.int64)
+        numeric = wanted & ((kind == INT) | (kind == DECIMAL) | (kind == BIGINT))
+        text = wanted & (kind == STRING)
+        if unit is None and numeric.any():
+            raise IngestError(
+                f"{self._name}: the time column {column!r} holds numbers, whose unit must be declared: say unit (--unit) "
+                "s, ms, us or ns, or iso to reject them."
+            )
+        reasons: dict[int, str] = {}
+        if unit is None or unit == "iso":
+            self._iso(data, value, text, out)
+            _note(reasons, text & (out == BAD_TIME), f"time: column {column} is not ISO-8601 text")
+            _note(reasons, numeric, f"time: column {column} is a number, though ISO-8601 text is declared")
+        else:
+            whole = numeric & (kind == INT)
+            out[whole] = scaled(value[whole], unit)
+            decimal = numeric & ~whole
+            if decimal.any():
+                part = np.empty(int(np.count_nonzero(decimal)), np.int64)
+                decimal_times(data, np.ascontiguousarray(value[decimal]), SHIFTS[unit], part)
+                out[decimal] = part
+            _note(reasons, text, f"time: column {column} is text, though the unit {unit} is declared")
+            _note(reasons, numeric & (out == BAD_TIME), f"time: column {column} is before 1970")
+        _note(reasons, wanted & (kind == BOOL), f"time: column {column} is a bool")
+        _note(reasons, wanted & ~numeric & ~text & (kind != BOOL), f"time: column {column} is missing or null")
+        return out, self.bounded(out, reasons)
+
+    def _iso(self, data: Bytes, value: Ints, text: NDArray[np.bool_], out: Ints) -> None:
+        if text.all():
+            iso_times(data, np.ascontiguousarray(value), out)
+        elif text.any():
+            part = np.empty(int(np.count_nonzero(text)), np.int64)
+            iso_times(data, np.ascontiguousarray(value[text]), part)
+            out[text] = part
+
+    def bounded(self, times: Ints, reasons: dict[int, str]) -> dict[int, str]:
+        """``reasons`` with those of times before 1970 or more than an hour ahead of now."""
+        if len(times) and (int(times.min()) < 0 or int(times.max()) > self._latest):
+            _note(reasons, (times < 0) & (times != BAD_TIME), f"time: column {self._column} is before 1970")
+            _note(reasons, times > self._latest, f"time: column {self._column} is more than an hour in the future")
+        return reasons
+
+
+def _note(reasons: dict[int, str], rows: NDArray[np.bool_], reason: str) -> None:
+    if rows.any():
+        for row in np.flatnonzero(rows).tolist():
+            reasons.setdefault(row, reason)

@@ -1,0 +1,154 @@
+"""From batches to point files: rows wait in a bounded buffer, and the fullest days are written when it is full."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+
+from operators.types import Type
+from runtime.catalogue import FileEntry, file_path
+from runtime.columns import Points
+from runtime.ingest.batch import Batch, concatenated, to_points
+from runtime.ingest.duplicates import resolve
+from runtime.ingest.words import Words
+from runtime.objects import ObjectStore
+from runtime.pointfile import encode, sort_points
+
+DAY = 86_400_000_000
+THREADS = 2
+MEMORY_BYTES = 96 << 20
+WORD_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where and how the files of an attempt are written."""
+
+    objects: ObjectStore
+    stream: str
+    attempt: str
+    key: str
+    time: str
+    duplicates: str
+    id: str | None
+
+
+class Writer:
+    """The buffer and the files of one source. Files are numbered in the order of their rows' input, day by day.
+
+    At most ``memory_rows`` rows (or their memory's worth) wait, and as many again are being written by the threads.
+    Use as a context manager: leaving it ends the threads.
+    """
+
+    def __init__(self, target: Target, memory_rows: int) -> None:
+        self.files: list[FileEntry] = []
+        self.types: dict[str, Type] = {}
+        self.dropped = 0
+        self._target = target
+        self._limit = max(1, memory_rows)
+        self._batches: list[Batch] = []
+        self._rows = self._bytes = self._count = 0
+        self._pool = ThreadPoolExecutor(THREADS, "ingest")
+        self._pending: list[Future[FileEntry]] = []
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def add(self, batch: Batch, words: dict[str, Words], reset_words: Callable[[], None]) -> None:
+        """Take rows in. ``words`` are the strings that their codes stand for; they are reset when too many."""
+        if len(batch):
+            self._batches.append(batch)
+            self._rows += len(batch)
+            self._bytes += batch.nbytes
+        if sum(w.nbytes for w in words.values()) > WORD_BYTES:
+            self.flush(words, everything=True)
+            self._wait()
+            reset_words()
+        elif self._rows >= self._limit or self._bytes >= MEMORY_BYTES:
+            self.flush(words, everything=False)
+
+    def finish(self, words: dict[str, Words]) -> list[FileEntry]:
+        """Write what is left; all files of the source, in the order of their numbers."""
+        self.flush(words, everything=True)
+        self._wait()
+        return self.files
+
+    def flush(self, words: dict[str, Words], everything: bool) -> None:
+        """Write the fullest days, at least half of the waiting rows; or all of them."""
+        if not self._batches:
+            return
+        rows = concatenated(self._batches)
+        days = rows.time // DAY
+        self._batches = []
+        self._wait()
+        first = int(days.min())
+        sizes = np.bincount(days - first)
+        if np.count_nonzero(sizes) == 1:
+            self._write(rows, first, words)
+            self._rows = self._bytes = 0
+            return
+        chosen = np.flatnonzero(sizes)
+        if not everything:
+            fullest = np.argsort(-sizes, kind="stable")
+            enough = int(np.searchsorted(np.cumsum(sizes[fullest]), (len(rows) + 1) // 2)) + 1
+            chosen = np.sort(fullest[:enough])
+        order = np.argsort(days, kind="stable")
+        edges = np.cumsum(sizes)
+        for day in chosen.tolist():
+            index = order[edges[day] - sizes[day] : edges[day]]
+            self._write(rows.take(index), first + day, words)
+        self._rows = self._bytes = 0
+        rest = np.ones(len(sizes), np.bool_)
+        rest[chosen] = False
+        left = np.flatnonzero(rest[days - first])
+        if len(left):
+            kept = rows.take(left)
+            self._batches = [kept]
+            self._rows, self._bytes = len(kept), kept.nbytes
+
+    def _write(self, rows: Batch, day: int, words: dict[str, Words]) -> None:
+        # Codes become dictionaries here, while the words they stand for stand still.
+        points = to_points(rows, self._target.key, words)
+        for name, column in points.columns.items():
+            if self.types.get(name) is not Type.FLOAT:
+                self.types[name] = column.type
+        number = self._count
+        self._count += 1
+        self._pending.append(self._pool.submit(_write_file, self._target, points, day, number))
+
+    def _wait(self) -> None:
+        for future in self._pending:
+            entry = future.result()
+            self.files.append(entry)
+            self.dropped += entry.dropped
+        self._pending = []
+
+
+def _write_file(target: Target, points: Points, day: int, number: int) -> FileEntry:
+    points, dropped = resolve(sort_points(points), target.duplicates, target.id)
+    data = encode(points, key=target.key, time=target.time, day=day)
+    path = file_path(target.stream, day, target.attempt, number)
+    target.objects.put(path, data)
+    keys = points.key.values
+    return FileEntry(
+        path=path,
+        day=day,
+        rows=len(points),
+        bytes=len(data),
+        t_min=int(points.time.min()),
+        t_max=int(points.time.max()),
+        sha256=hashlib.sha256(data).hexdigest(),
+        keys=1 + int(np.count_nonzero(keys[1:] != keys[:-1])),
+        dropped=dropped,
+        nulls={name: column.nulls for name, column in points.columns.items()},
+    )
