@@ -59,6 +59,10 @@ class _Shape:
     env: dict[str, Typed]
     inputs: dict[str, Type]
     ops: list[RowOp] = field(default_factory=list)
+    held: frozenset[str] = frozenset()
+    """Columns of the stream that lasting rows can have: each is held, and cuts, only if something refers to it."""
+
+    referred: set[str] = field(default_factory=set)
 
 
 class _Binder:
@@ -77,6 +81,7 @@ class _Binder:
 
     def lookup(self, name: str, shape: _Shape) -> Typed:
         if name in shape.env:
+            shape.referred.add(name)
             return shape.env[name]
         near = difflib.get_close_matches(name, shape.env, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -327,7 +332,7 @@ class _Binder:
             kept = tuple((n, t) for n, t in held.items() if n in needed and n not in own)
             return _stage(before.inputs, ops, sink(kept, needed), where)
 
-        return stage, _Shape(out_kind, env, inputs)
+        return stage, _Shape(out_kind, env, inputs, held=frozenset(held) - set(own))
 
     def group_step(self, step: g.GroupBy, shape: _Shape) -> tuple[Stage, _Shape]:
         by = []
@@ -339,7 +344,7 @@ class _Binder:
         self.fix_all([t for _, t in by], shape)
         aggs = self.aggregates(step.aggs, shape)
         intervals = shape.kind == "intervals"
-        cuts = tuple(dict.fromkeys(n for _, t in by for n in t.walk() if n.fn == "truncate" and n.args[0].fn == "time"))
+        cuts = tuple(dict.fromkeys(n for _, t in by for n in _buckets(t)))
         sink = Group(tuple(by), aggs, intervals, cuts if intervals else (), shape.kind == "points")
         out: dict[str, Type] = {n: t.type for n, t in by if t.type is not None}
         out |= {a.name: a.aggregate.result for a in aggs}
@@ -348,6 +353,8 @@ class _Binder:
 
     def rows_stage(self, shape: _Shape) -> tuple[Stage, _Shape]:
         """Write the visible columns out as they stand."""
+        unused = shape.held - shape.referred
+        shape.env = {n: t for n, t in shape.env.items() if n not in unused or t != column(n, t.type or Type.INT)}
         sink = Rows(tuple(shape.env.items()), shape.kind == "points")
         out = {n: t.type for n, t in shape.env.items() if t.type is not None}
         return _stage(shape.inputs, shape.ops, sink, self.where), _Shape(
@@ -407,16 +414,10 @@ class _Binder:
     def row_order(self, shape: _Shape) -> tuple[str, ...]:
         """The columns that put ungrouped rows into their order: the key, then time."""
         shape.env.setdefault(self.stream.key, Typed("slot", self.stream.key_type))
-        if shape.kind == "points":
-            names = [n for n, t in shape.env.items() if t.fn == "time"]
-            if not names:
-                shape.env[self.stream.time] = Typed("time", Type.TIME)
-                names = [self.stream.time]
-        else:
-            names = ["start"] if shape.env.get("start", Typed("lit", None)).fn == "time" else []
-            if not names:
-                shape.env["start"] = Typed("time", Type.TIME)
-                names = ["start"]
+        names = [n for n, t in shape.env.items() if t.fn == "time"]
+        if not names:
+            names = [self.stream.time if shape.kind == "points" else "start"]
+            shape.env[names[0]] = Typed("time", Type.TIME)
         shape.env = {self.stream.key: shape.env[self.stream.key], **shape.env}
         return (self.stream.key, names[0])
 
@@ -449,6 +450,15 @@ class _Binder:
             order,
             _laws(chain),
         )
+
+
+def _buckets(e: Typed) -> list[Typed]:
+    """The truncations of the row's time in ``e``, save in columns that were fixed before."""
+    if e.site >= 0:
+        return []
+    if e.fn == "truncate" and e.args[0].fn == "time":
+        return [e]
+    return [b for a in e.args for b in _buckets(a)]
 
 
 def _bottom_up(e: Typed) -> list[Typed]:

@@ -98,6 +98,15 @@ class Stage:
     sink: Sink
     step: str
 
+    @property
+    def needs_time(self) -> bool:
+        """Whether a row's own time matters beyond lying in the range."""
+        if isinstance(self.sink, States | Segments):
+            return True
+        inputs = [i for a in getattr(self.sink, "aggs", ()) for i in getattr(a.aggregate, "inputs", ())]
+        nodes = (n for e in self.expressions() for n in e.walk())
+        return "time" in inputs or any(n.fn in ("time", "last") for n in nodes)
+
     def expressions(self) -> Iterator[Typed]:
         """Every expression of the stage, outermost nodes."""
         for op in self.ops:

@@ -10,9 +10,9 @@ from operators.types import Type
 
 I8, F8, U1, I4 = "i8[::1]", "f8[::1]", "u1[::1]", "i4[::1]"
 
-BEGIN, RUNS, SINCE, UNTIL, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, PIECE, FIXED = range(9)
+BEGIN, RUNS, SINCE, UNTIL, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, PIECE, TIME_MASK, FIXED = range(10)
 """Places in the scalars ``s``: where to start, runs (or slots) to do, the range, the output's capacity and fill,
-the piece of an interval to go on with, and where the kernel's own scalars begin."""
+the piece of an interval to go on with, the mask of the times, and where the kernel's own scalars begin."""
 
 NO_PIECE = -(2**63)
 

@@ -23,6 +23,7 @@ from dataflow.codegen.source import (
     OUT_RUNS,
     RUNS,
     SINCE,
+    TIME_MASK,
     UNTIL,
     Arg,
     Tables,
@@ -37,7 +38,8 @@ since = s[{SINCE}]
 until = s[{UNTIL}]
 cap = s[{OUT_CAPACITY}]
 on = s[{OUT_ROWS}]
-orun = s[{OUT_RUNS}]"""
+orun = s[{OUT_RUNS}]
+mt = np.uint64(s[{TIME_MASK}])"""
 
 _HELPERS = {
     "operators.kernels.arithmetic": (
@@ -138,7 +140,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
                 if isinstance(sink, StatesSink | SegmentsSink):
                     sink.store()
                 w.put("return i")
-            w.put("following += 1\nt = time[u]")
+            w.put("following += 1\nt = time[u & mt]")
             with w.block("if t >= until:"):
                 w.put("continue")
             _intervals(stage, w)

@@ -17,14 +17,19 @@ NULL: NDArray[np.uint8] = np.zeros(1, np.uint8)
 
 @dataclass(frozen=True)
 class Chunk:
-    """``run_slot`` (int32) and ``run_len`` (int64) say which key each run of rows belongs to; ``time`` is int64."""
+    """``run_slot`` (int32) and ``run_len`` (int64) say which key each run of rows belongs to; ``time`` is int64.
+
+    Where all that matters of the times is that they lie in the range, ``time`` has a single entry, some time in it;
+    ``size`` is then the number of rows.
+    """
 
     run_slot: NDArray[np.int32]
     run_len: NDArray[np.int64]
     time: NDArray[np.int64]
     columns: dict[str, Values]
+    size: int = -1
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
-        return len(self.time)
+        return len(self.time) if self.size < 0 else self.size

@@ -21,6 +21,7 @@ from dataflow.codegen.source import (
     PIECE,
     RUNS,
     SINCE,
+    TIME_MASK,
     UNTIL,
     Arg,
     Tables,
@@ -235,7 +236,8 @@ class Runner:
         self._reserve_slots()
         self._reserve_out(max(chunk.rows, 1) if isinstance(self.stage.sink, Rows) else _OUT_ROWS)
         typed = {n: self._as_input(chunk.columns[n], kind) for n, kind in self._kinds.items()}
-        chunk = Chunk(chunk.run_slot, chunk.run_len, chunk.time, typed)
+        chunk = Chunk(chunk.run_slot, chunk.run_len, chunk.time, typed, chunk.size)
+        s[TIME_MASK] = -1 if len(chunk.time) > 1 else 0
         for j, (name, part) in enumerate(self._tables.masks):
             s[FIXED + j] = -1 if len(typed[name][1 if part == "valid" else 0]) > 1 else 0
         s[BEGIN], s[RUNS] = 0, len(chunk.run_slot)

@@ -53,6 +53,7 @@ class ScanSpec:
     """What to read: columns with the types the query wants, the shard [lo, hi) of key hashes, and the range.
 
     Rows before ``since`` are skipped by whole blocks where ``skip_before`` is set; rows from ``until`` on always.
+    Without ``times``, those of blocks that lie in the range as a whole are not read.
     """
 
     columns: Mapping[str, Type]
@@ -60,6 +61,7 @@ class ScanSpec:
     since: int
     until: int
     skip_before: bool
+    times: bool
     duplicates: str
     id_column: str | None
     all_columns: Mapping[str, Type]
@@ -107,7 +109,7 @@ class Scan:
                 return
         # No key is in two files, so each file's rows are in order as they stand.
         for p in parts:
-            yield from self._blocks(p, self.spec.columns)
+            yield from self._blocks(p, self.spec.columns, self.spec.times)
 
     def _part(self, entry: FileEntry) -> _Part | None:
         file = self._open(entry)
@@ -126,7 +128,7 @@ class Scan:
             found = part.maps[column] = self.words.codes(part.file.dictionary(column).strings)
         return found
 
-    def _blocks(self, p: _Part, columns: Mapping[str, Type]) -> Iterator[Chunk]:
+    def _blocks(self, p: _Part, columns: Mapping[str, Type], times: bool) -> Iterator[Chunk]:
         """The part's rows, block by block; the arrays hold until the next block is asked for."""
         file, spec = p.file, self.spec
         blocks = file.blocks
@@ -146,23 +148,27 @@ class Scan:
                     self.coverage.skipped += self._overlap(p, int(starts[b]), int(counts[b]))
             if not chosen:
                 continue
-            loaded = file.load(present, chosen[0], chosen[-1] + 1)
+            inside = blocks["t_min"][chosen].min() >= spec.since and blocks["t_max"][chosen].max() < spec.until
+            loaded = file.load(present, chosen[0], chosen[-1] + 1, time=times or not inside)
             for b in chosen:
                 block = loaded.block(b, present, self._buffers, code_maps=maps)
-                yield self._chunk(p, block, int(starts[b]), columns)
+                yield self._chunk(p, block, b, columns)
 
     @staticmethod
     def _overlap(p: _Part, start: int, count: int) -> int:
         return max(0, min(start + count, p.row_hi) - max(start, p.row_lo))
 
-    def _chunk(self, p: _Part, block: Block, start: int, columns: Mapping[str, Type]) -> Chunk:
+    def _chunk(self, p: _Part, block: Block, number: int, columns: Mapping[str, Type]) -> Chunk:
         """The rows of a block that belong to the shard; its edges fall between keys."""
+        start = block.row_start
         a, b = max(start, p.row_lo) - start, min(start + block.rows, p.row_hi) - start
         lengths, time, first_key = block.run_lengths, block.time, block.first_key
         if (a, b) != (0, block.rows):
             ends = np.cumsum(lengths)
             r0, r1 = int(np.searchsorted(ends, a, side="right")), int(np.searchsorted(ends, b, side="left")) + 1
             lengths, time, first_key = lengths[r0:r1], time[a:b], first_key + r0
+        if len(block.time) == 0:
+            time = np.array([p.file.blocks["t_min"][number]], np.int64)
         at = first_key - p.key_lo
         out: dict[str, Values] = {}
         for name, kind in columns.items():
@@ -173,7 +179,7 @@ class Scan:
                 out[name] = (values, valid)
             else:
                 out[name] = missing_column(kind)
-        return Chunk(p.slots[at : at + len(lengths)], lengths, time, out)
+        return Chunk(p.slots[at : at + len(lengths)], lengths, time, out, b - a)
 
     def _merged(self, parts: list[_Part]) -> Iterator[Chunk]:
         """The rows of files that share keys, merge-sorted by (key, time, seq), duplicates resolved."""
@@ -188,7 +194,7 @@ class Scan:
         times: list[NDArray[np.int64]] = []
         gathered: dict[str, list[Values]] = {name: [] for name in columns}
         for p in parts:
-            for chunk in self._blocks(p, columns):
+            for chunk in self._blocks(p, columns, True):
                 n = chunk.rows
                 slots.append(np.repeat(chunk.run_slot, chunk.run_len))
                 times.append(chunk.time.copy())

@@ -96,6 +96,7 @@ def run(task: Task, open_file: Callable[[FileEntry], PointFile]) -> Partial:
         since=task.since - (task.history or 0),
         until=task.until,
         skip_before=task.history is not None,
+        times=plan.stages[0].needs_time,
         duplicates=schema.duplicates,
         id_column=schema.id,
         all_columns=schema.columns,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.laws.agreement import agrees
 from tests.laws.graphs import GRAPHS
 from tests.laws.memory import run_in_memory
-from tests.reference.strategies import Case, cases
+from tests.reference.strategies import TIME, Case, cases
 
 HUGE = [-(2**63), -(2**62), -1, 0, 1, 2**62, 2**63 - 1]
 
@@ -23,6 +23,8 @@ def test_every_graph(name: str, case: Case, tasks: int) -> None:
 @pytest.mark.parametrize("name", ["integers_by_device", "integer_mean_overall", "arithmetic_huge", "sorted_up"])
 @given(case=cases(integers=HUGE), tasks=st.integers(1, 3))
 def test_huge_integers(name: str, case: Case, tasks: int) -> None:
+    # An overflow in a row outside the range is no error, which the oracle, who computes every row, does not see.
+    case = Case([p for p in case.points if case.since <= p[TIME] < case.until], case.since, case.until)
     agrees(run_in_memory, name, case, tasks=tasks)
 
 
