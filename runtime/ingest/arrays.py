@@ -48,7 +48,7 @@ def from_numpy(array: NDArray[Any], name: str, words: Callable[[str], Words]) ->
         return Decoded(Type.STRING, _text(array, name, words), None)
     if kind in "OT":
         return _objects(array, name, words)
-    raise IngestError(f"column {name!r} has the dtype {array.dtype}, which is not supported: convert it or leave it out.")
+    raise IngestError(f"column {name!r} has the dtype {array.dtype}, which is not supported: convert it.")
 
 
 def floored(array: NDArray[Any]) -> NDArray[Any]:

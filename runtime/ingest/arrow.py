@@ -102,8 +102,8 @@ def _column(pa: Any, column: Any, column_name: str, name: str, words: WordsOf) -
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return Decoded(Type.STRING, _arrays(column, column_name, name, words), valid)
     raise IngestError(
-        f"{name}: column {column_name!r} has the type {kind}, which is not supported: convert it (to float64, int64, string "
-        "or a timestamp) or leave it out."
+        f"{name}: column {column_name!r} has the type {kind}, which is not supported: convert it (to float64, int64, "
+        "string or a timestamp) or leave it out."
     )
 
 

@@ -17,8 +17,8 @@ class Cells:
 
     ``kind`` and ``value``, of shape (columns, rows), hold what each cell is and its value (see ``tokens``); column 0 is
     the key, column 1 the event time. ``spans`` (CSV only) is every cell's place in the text whatever its kind.
-    ``start`` and ``end`` are each record's place in ``data``, a buffer that begins at byte ``base`` and line ``line`` of
-    the source. ``faults`` are rejects that never became rows, ``bad`` rows that are rejected with a reason.
+    ``start`` and ``end`` are each record's place in ``data``, a buffer that begins at byte ``base`` and line ``line``
+    of the source. ``faults`` are rejects that never became rows, ``bad`` rows that are rejected with a reason.
     """
 
     data: Bytes

@@ -70,8 +70,8 @@ class CsvReader:
                 break
         else:
             raise IngestError(
-                f"{self._name} is read as CSV, but its first line has no columns {settings.key!r} and {settings.time!r} "
-                f"(it begins {header[:80]!r}): check --key, --time and --format."
+                f"{self._name} is read as CSV, but its first line has no columns {settings.key!r} and "
+                f"{settings.time!r} (it begins {header[:80]!r}): check --key, --time and --format."
             )
         for n in names:
             fault = name_fault(n) if n else "it is empty"
@@ -256,5 +256,3 @@ def _convert(cells: Cells) -> None:
             kind[column, row] = STRING if np.isinf(real) else FLOAT
     if extra:
         cells.data = np.frombuffer(data + b"".join(extra), np.uint8)
-
-

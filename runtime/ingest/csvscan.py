@@ -13,8 +13,8 @@ from runtime.ingest.tokens import (
     FLOAT,
     INT,
     NULL,
+    NUMBER_BAD,
     NUMBER_BIGINT,
-    NUMBER_DECIMAL,
     NUMBER_FLOAT,
     NUMBER_INT,
     STRING,
@@ -142,7 +142,7 @@ def scan_csv(
                         elif found == NUMBER_FLOAT and column != time_column:
                             what = FLOAT
                             real[column, row] = decimal
-                        elif found == NUMBER_BIGINT or found == NUMBER_DECIMAL or found == NUMBER_FLOAT:
+                        elif found != NUMBER_BAD:
                             what = BIGINT if found == NUMBER_BIGINT else DECIMAL
                             value[column, row] = first << 32 | n
                             state[SPECIAL] = 1
@@ -151,7 +151,7 @@ def scan_csv(
                     if truth >= 0:
                         what = BOOL
                         value[column, row] = truth
-                if what == STRING or what == ESCAPED:
+                if what >= STRING and what <= ESCAPED:
                     value[column, row] = first << 32 | n
                 kind[column, row] = what
             cell += 1

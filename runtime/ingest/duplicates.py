@@ -77,7 +77,7 @@ def _without(points: Points, rows: Ints) -> Points:
 
 def _first_of_each_id(points: Points, ids: Column) -> Points:
     rows = np.arange(len(points)) if ids.valid is None else np.flatnonzero(ids.valid)
-    group = np.cumsum(~_same_key(points))
+    group = np.cumsum(~_same_key(points), dtype=np.int64)
     return _without(points, rows[_repeats([group[rows], _bits(ids.take(rows))[0]])])
 
 
@@ -87,8 +87,8 @@ def _without_repeats(points: Points) -> Points:
         return points
     # Only ties are compared; equal rows of a tie need not be neighbours.
     rows = np.flatnonzero(tied | np.append(tied[1:], False))
-    group = np.cumsum(~tied)[rows]
-    words = [group]
+    group = np.cumsum(~tied, dtype=np.int64)[rows]
+    words: list[Ints] = [group]
     for column in points.columns.values():
         words += _bits(column.take(rows))
     return _without(points, rows[_repeats(words)])

@@ -34,8 +34,8 @@ def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler
     head = head[bom:]
     if format_ == "auto" and _is_binary(head):
         raise IngestError(
-            f"{name} is neither JSON, CSV nor Parquet in UTF-8, as its first bytes show ({head[:16].hex(' ')}): convert it, "
-            "or say its format (--format)."
+            f"{name} is not JSON, CSV or Parquet in UTF-8, as its first bytes show ({head[:16].hex(' ')}): convert "
+            "it, or say its format (--format)."
         )
     text = Text(chain([head], pieces))
     text.base = bom

@@ -68,8 +68,8 @@ def resolve(inputs: Sequence[Any] | Any) -> list[Input]:
             found.append(TableInput(given, f"table {number}" if len(inputs) > 1 else "table"))
         else:
             raise IngestError(
-                f"input {number} is a {type(given).__name__}: give paths, patterns, '-', open binary files, Arrow tables, "
-                "data frames or dicts of arrays."
+                f"input {number} is a {type(given).__name__}: give paths, patterns, '-', open binary files, Arrow "
+                "tables, data frames or dicts of arrays."
             )
     if not found:
         raise IngestError("there is nothing to ingest: give at least one input.")
@@ -97,7 +97,8 @@ def _paths(given: str | bytes) -> Iterator[Input]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            raise IngestError(f"{name} is a folder: name its files with a pattern, such as {os.path.join(name, '*')!r}.")
+            pattern = os.path.join(name, "*")
+            raise IngestError(f"{name} is a folder: name its files with a pattern, such as {pattern!r}.")
         try:
             if path.exists() and not path.is_file():  # a pipe: it can be read only once
                 yield StreamInput(path.open("rb"), name)

@@ -232,7 +232,7 @@ class Extra:
 
 def _convert(cells: Cells, extra: Extra) -> None:
     """Make values of the cells that the scanner left as text."""
-    data = memoryview(cells.data)
+    data = cells.data.data
     kind, value = cells.kind, cells.value
     wanted = (kind == ESCAPED) | (kind == BIGINT) | (kind == DECIMAL)
     wanted[_TIME] &= kind[_TIME] == ESCAPED
@@ -323,5 +323,3 @@ def sniff(data: bytes) -> bool:
         return True
     lines = [line.strip()[:1] for line in head.split(b"\n")[:1000] if line.strip()]
     return sum(c in (b"{", b"[") for c in lines) * 2 > len(lines)
-
-

@@ -1,8 +1,8 @@
 """The JSON scanner: well-formed records of a text buffer into cells, without an object per record.
 
-It follows the grammar of objects itself. A record in which something needs a closer look (an escape in a name, an array,
-a name it does not know, a repeated name, a strange literal) is marked with the reason and handed to ``jsonrows``, which
-reads it again, slowly and strictly. Where the text breaks, the scanner stops and says where.
+It follows the grammar of objects itself. A record in which something needs a closer look (an escape in a name, an
+array, a name it does not know, a repeated name, a strange literal) is marked with the reason and handed to
+``jsonrows``, which reads it again, slowly and strictly. Where the text breaks, the scanner stops and says where.
 
 Names form a tree: node 0 is the record, a node's children are the names within that object. The likely next node is the
 one that followed last time, so a name costs one comparison of its bytes.
@@ -33,6 +33,7 @@ from runtime.ingest.tokens import (
     STRING,
     Bytes,
     compiled,
+    digit,
     literal_end,
     number,
     skip_nested,
@@ -60,7 +61,7 @@ def name_hash(data: Bytes, start: int, end: int, parent: int) -> int:
     """A hash of a name within its parent node."""
     h = (parent + 1) * 0x9E3779B1
     for k in range(start, end):
-        h = ((h ^ np.int64(data[k])) * 0x01000193) & 0xFFFFFFFFFFFF
+        h = ((h ^ digit(data, k)) * 0x01000193) & 0xFFFFFFFFFFFF
     return h ^ (h >> 17)
 
 

@@ -158,9 +158,7 @@ class _Run:
         target = Target(self._objects, self._stream, self._attempt, s.key, s.time, s.duplicates, s.id)
         return Writer(target, self._memory_rows)
 
-    def _from_bytes(
-        self, given: FileInput | StreamInput, digest: str | None, task: Task, begun: float
-    ) -> SourceReport:
+    def _from_bytes(self, given: FileInput | StreamInput, digest: str | None, task: Task, begun: float) -> SourceReport:
         assembler = self._assembler()
         with opened(given) as file:
             source = Hashed(file, given.name)
@@ -175,7 +173,9 @@ class _Run:
                     pass
                 source.drain()
                 if digest is not None and source.digest != digest:
-                    raise IngestError(f"{given.name} was changed while it was read: ingest it again when it is complete.")
+                    raise IngestError(
+                        f"{given.name} was changed while it was read: ingest it again when it is complete."
+                    )
                 writer.finish(assembler.words)
         return self._commit(source.digest, source.bytes, assembler, writer, begun)
 
@@ -188,9 +188,7 @@ class _Run:
             writer.finish(assembler.words)
         return self._commit(table.digest, table.nbytes, assembler, writer, begun)
 
-    def _commit(
-        self, digest: str, size: int, assembler: Assembler, writer: Writer, begun: float
-    ) -> SourceReport:
+    def _commit(self, digest: str, size: int, assembler: Assembler, writer: Writer, begun: float) -> SourceReport:
         name, rejects = self._given.name, assembler.rejects
         committed = sum(file.rows for file in writer.files)
         if rejects.count and not writer.files:

@@ -63,8 +63,8 @@ class Settings:
             ):
                 if mine != given:
                     raise SchemaConflict(
-                        f"stream {stream!r} has the {what} {mine!r}, not {given!r}: give the stream's own ({option}), or "
-                        "ingest into another stream."
+                        f"stream {stream!r} has the {what} {mine!r}, not {given!r}: give the stream's own ({option}), "
+                        "or ingest into another stream."
                     )
             duplicates, id = known.duplicates, known.id
             unit = known.unit if unit is None else unit

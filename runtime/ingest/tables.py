@@ -1,7 +1,7 @@
 """Tables (Parquet, Arrow, pandas, Polars, dicts of arrays) into batches, whole columns at a time.
 
-Types are those of the table, so a column that does not fit the stream is an error of the whole input. A NaN is null (that
-is how frames say "missing"); an infinity or an integer that a float64 column cannot hold rejects its row.
+Types are those of the table, so a column that does not fit the stream is an error of the whole input. A NaN is null
+(that is how frames say "missing"); an infinity or an integer that a float64 column cannot hold rejects its row.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from runtime.ingest.assemble import MAX_COLUMNS, TOO_BIG, Assembler, beyond, who
 from runtime.ingest.batch import Batch, Values
 from runtime.ingest.settings import Settings
 from runtime.ingest.strict import name_fault
-from runtime.ingest.times import BAD_TIME, SHIFTS, TimeReader, scaled
+from runtime.ingest.times import SHIFTS, TimeReader, scaled
+from runtime.ingest.tokens import BAD_TIME
 from runtime.ingest.words import Words
 
 CHUNK_ROWS = 1 << 19
@@ -78,7 +79,7 @@ class Table:
     def _chunks(self) -> Iterator[dict[str, Decoded]]:
         words = self._typed.words
         if isinstance(self._table, Mapping):
-            arrays = {n: v if isinstance(v, np.ndarray) else _as_array(n, v, self._name) for n, v in self._table.items()}
+            arrays = {n: _as_array(v) for n, v in self._table.items()}
             sizes = {len(a) for a in arrays.values()}
             if len(sizes) > 1 or any(a.ndim != 1 for a in arrays.values()):
                 raise IngestError(f"{self._name} has columns of different lengths: give arrays of one length.")
@@ -106,10 +107,12 @@ class Table:
                 self.nbytes += len(new)
 
 
-def _as_array(name: str, values: Any, table: str) -> NDArray[Any]:
-    out = np.empty(len(values), object) if not hasattr(values, "__array__") else np.asarray(values)
-    if out.dtype == object:
-        out[:] = list(values)
+def _as_array(values: Any) -> NDArray[Any]:
+    """An array as it is; a list as an array of its very objects, which numpy would otherwise convert on its own."""
+    if hasattr(values, "__array__"):
+        return np.asarray(values)
+    out = np.empty(len(values), object)
+    out[:] = list(values)
     return out
 
 
@@ -136,7 +139,8 @@ class Typed:
         for name in (settings.key, settings.time):
             if name not in chunk:
                 raise IngestError(
-                    f"{self._name} has no column {name!r} (it has {', '.join(list(chunk)[:20])}): check --key and --time."
+                    f"{self._name} has no column {name!r} (it has {', '.join(list(chunk)[:20])}): check --key and "
+                    "--time."
                 )
         n = len(chunk[settings.time].values)
         reasons: dict[int, str] = {}
@@ -159,7 +163,9 @@ class Typed:
     def _key(self, column: Decoded, reasons: dict[int, str]) -> Values:
         assembler, key = self._assembler, self._settings.key
         if column.type not in (Type.STRING, Type.INT) and (column.valid is None or column.valid.any()):
-            raise IngestError(f"{self._name}: the key column {key!r} is {column.type}: a key is a string or an integer.")
+            raise IngestError(
+                f"{self._name}: the key column {key!r} is {column.type}, but a key is a string or an integer."
+            )
         found = column.type if column.type in (Type.STRING, Type.INT) else assembler.key_type or Type.STRING
         if assembler.key_type is None:
             assembler.key_type = found
@@ -198,8 +204,8 @@ class Typed:
             _note(reasons, valid & (out == BAD_TIME), f"time: column {name} is before 1970")
         elif valid.any():
             raise IngestError(
-                f"{self._name}: the time column {name!r} is {column.type}: numbers need their unit (--unit s, ms, us or ns), "
-                "text must be ISO-8601 and is not declared with another unit."
+                f"{self._name}: the time column {name!r} is {column.type}: numbers need a unit (--unit s, ms, us or "
+                "ns), text must be ISO-8601 and is not declared with another unit."
             )
         else:
             out = np.zeros(len(values), np.int64)
@@ -228,8 +234,8 @@ class Typed:
             values = values.astype(np.float64)
         elif type_ is not column.type:
             raise SchemaConflict(
-                f"{self._name}: column {name!r} is {column.type}, but in the stream it is {type_}: convert it, leave it out, "
-                "or rename it."
+                f"{self._name}: column {name!r} is {column.type}, but in the stream it is {type_}: convert it, leave "
+                "it out, or rename it."
             )
         if type_ is Type.FLOAT:
             infinite = np.isinf(values)

@@ -42,7 +42,9 @@ class TimeReader:
         self._name = name
         self._latest = latest_time()
 
-    def read(self, data: Bytes, kind: NDArray[np.uint8], value: Ints, wanted: NDArray[np.bool_]) -> tuple[Ints, dict[int, str]]:
+    def read(
+        self, data: Bytes, kind: NDArray[np.uint8], value: Ints, wanted: NDArray[np.bool_]
+    ) -> tuple[Ints, dict[int, str]]:
         """Times of the wanted rows, and why those that have none are rejected."""
         column, unit = self._column, self._unit
         out = np.full(len(kind), BAD_TIME, np.int64)
@@ -50,8 +52,8 @@ class TimeReader:
         text = wanted & (kind == STRING)
         if unit is None and numeric.any():
             raise IngestError(
-                f"{self._name}: the time column {column!r} holds numbers, whose unit must be declared: say unit (--unit) "
-                "s, ms, us or ns, or iso to reject them."
+                f"{self._name}: the time column {column!r} holds numbers, whose unit must be declared: say unit "
+                "(--unit) s, ms, us or ns, or iso to reject them."
             )
         reasons: dict[int, str] = {}
         if unit is None or unit == "iso":

@@ -36,6 +36,12 @@ _POWERS = np.array([float(10**k) for k in range(23)])  # all exact
 
 
 @compiled
+def digit(data: Bytes, i: int) -> int:
+    """The value of the decimal digit at ``i``, signed so that arithmetic with it stays in int64."""
+    return np.int64(data[i]) - 48  # type: ignore[return-value]
+
+
+@compiled
 def skip_space(data: Bytes, i: int, end: int) -> int:
     """The position of the first byte that is no JSON white space."""
     while i < end:
@@ -150,7 +156,7 @@ def number(data: Bytes, i: int, end: int) -> tuple[int, int, int, float]:
     elif 49 <= c <= 57:
         while i < end and 48 <= data[i] <= 57:
             if digits < 18:
-                mantissa = mantissa * 10 + np.int64(data[i] - 48)
+                mantissa = mantissa * 10 + digit(data, i)
                 digits += 1
             else:
                 dropped = True
@@ -164,7 +170,7 @@ def number(data: Bytes, i: int, end: int) -> tuple[int, int, int, float]:
         k = i
         while i < end and 48 <= data[i] <= 57:
             if digits < 18:
-                mantissa = mantissa * 10 + np.int64(data[i] - 48)
+                mantissa = mantissa * 10 + digit(data, i)
                 exponent -= 1
                 if mantissa > 0:
                     digits += 1
@@ -186,7 +192,7 @@ def number(data: Bytes, i: int, end: int) -> tuple[int, int, int, float]:
         power = 0
         while i < end and 48 <= data[i] <= 57:
             if power < 10000:
-                power = power * 10 + np.int64(data[i] - 48)
+                power = power * 10 + digit(data, i)
             i += 1
         if i >= end:
             return i, NUMBER_CUT, 0, 0.0
@@ -211,7 +217,7 @@ def digits_at(data: Bytes, i: int, n: int) -> int:
     """The number in the ``n`` decimal digits at ``i``; -1 when they are not all digits."""
     value = 0
     for k in range(i, i + n):
-        d = np.int64(data[k]) - 48
+        d = digit(data, k)
         if d < 0 or d > 9:
             return -1
         value = value * 10 + d
@@ -278,7 +284,7 @@ def iso_time(data: Bytes, i: int, n: int) -> int:
             k = i
             unit = 100000
             while i < end and 48 <= data[i] <= 57:
-                time += np.int64(data[i] - 48) * unit
+                time += digit(data, i) * unit
                 unit //= 10
                 i += 1
             if i == k or i - k > 9:
@@ -332,7 +338,7 @@ def decimal_times(data: Bytes, spans: NDArray[np.int64], shift: int, out: NDArra
             if c == 46:
                 point = True
             elif digits < 18:
-                mantissa = mantissa * 10 + np.int64(c - 48)
+                mantissa = mantissa * 10 + digit(data, i - 1)
                 if mantissa > 0:
                     digits += 1
                 if point:
@@ -348,7 +354,7 @@ def decimal_times(data: Bytes, spans: NDArray[np.int64], shift: int, out: NDArra
             power = 0
             while i < end:
                 if power < 10000:
-                    power = power * 10 + np.int64(data[i] - 48)
+                    power = power * 10 + digit(data, i)
                 i += 1
             exponent += -power if below else power
         if mantissa == 0:

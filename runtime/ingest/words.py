@@ -133,7 +133,7 @@ class Words:
         return self.codes(np.frombuffer(b"".join(encoded) or b"\0", np.uint8), (ends - lengths) << 32 | lengths)
 
     def text_from(self, code: int) -> bytes:
-        """The strings from a code on, each with its length before it (eight bytes, little-endian, all lengths first)."""
+        """The strings from a code on: their lengths (eight bytes each, little-endian), then their bytes."""
         edges = self._offsets[code : len(self) + 1]
         return np.diff(edges).tobytes() + self._blob[int(edges[0]) : int(edges[-1])].tobytes()
 
