@@ -88,8 +88,9 @@ def files_columns(files: Sequence[FileEntry]) -> dict[str, Column]:
         "rows": column(Type.INT, [f.rows for f in files]),
         "keys": column(Type.INT, [f.keys for f in files]),
         "bytes": column(Type.INT, [f.bytes for f in files]),
-        "first": column(Type.TIME, [f.t_min for f in files]),
-        "last": column(Type.TIME, [f.t_max for f in files]),
+        # A file lies in one day, so the time of day is enough.
+        "first": column(Type.STRING, [iso(f.t_min)[11:19] for f in files]),
+        "last": column(Type.STRING, [iso(f.t_max)[11:19] for f in files]),
         "commit": column(Type.INT, [f.seq for f in files]),
         "path": column(Type.STRING, [f.path for f in files]),
     }
