@@ -32,14 +32,20 @@ class Table:
         return Table(len(index), columns, self.strings)
 
     def compact(self) -> Table:
-        """The same table with a dictionary of just the strings it uses."""
+        """The same table in one canonical form: its dictionary sorted and without unused strings, zero where null."""
         used = [v[k != 0] for t, v, k in self.columns.values() if t is Type.STRING]
         present = np.unique(np.concatenate(used)) if used else np.zeros(0, np.int64)
-        columns = dict(self.columns)
+        texts = [self.strings[c] for c in present.tolist()]
+        order = sorted(range(len(texts)), key=texts.__getitem__)
+        place = np.empty(len(texts), np.int64)
+        place[order] = np.arange(len(texts))
+        columns: dict[str, TableColumn] = {}
         for name, (t, v, k) in self.columns.items():
-            if t is Type.STRING:
-                columns[name] = (t, np.where(k != 0, np.searchsorted(present, v), 0), k)
-        return Table(self.rows, columns, [self.strings[c] for c in present.tolist()])
+            ok = k != 0
+            values = np.zeros(len(v), np.int64 if t is Type.STRING else v.dtype)
+            values[ok] = place[np.searchsorted(present, v[ok])] if t is Type.STRING else v[ok]
+            columns[name] = (t, values, k)
+        return Table(self.rows, columns, [texts[i] for i in order])
 
     def recoded(self, words: Words) -> Table:
         """The same table with codes of ``words``."""
