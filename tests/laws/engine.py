@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +33,15 @@ def parts(points: Sequence[Point], count: int) -> list[Sequence[Point]]:
     return found if all(a != b for a, b in itertools.combinations(found, 2)) else [points]
 
 
-@dataclass
 class Engine:
     """Stores under ``folder``, one for each set of points that was asked about; a set asked about again is reused."""
 
-    folder: Path
-    _stores: dict[str, Any] = field(default_factory=dict, repr=False)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stores: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return "Engine"
 
     def run(
         self,
@@ -70,7 +72,7 @@ class Engine:
         name = repr((points, duplicates, id, sources))
         if name in self._stores:
             return self._stores[name]
-        store = Store(str(self.folder / f"store-{len(self._stores)}"), create=True)
+        store = Store(str(self._folder / f"store-{len(self._stores)}"), create=True)
         for part in parts(points, sources):
             store.ingest(STREAM, as_columns(part), key=KEY, time=TIME, unit="us", duplicates=duplicates, id=id)
         self._stores[name] = store
