@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the benchmark; 1 where a bar that was measured does not hold."""
     options = _parser().parse_args(arguments)
     # A report that goes to a file needs no wrapping.
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 160)
     shape = Shape(points=options.points, seed=options.seed, temp_step=options.temp_step, gaps=options.gaps)
     questions = [q for q in QUESTIONS if not options.only or q.name in options.only]
     engines = [ENGINES[name](shape, options.workers) for name in ENGINES if name in options.engines]

@@ -23,30 +23,49 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of one form of one engine, one per round."""
+    """Seconds of one form of one engine, one per round: by the clock, and of all the process's threads together.
+
+    On a machine that others use too, the clock says how long their work took; the threads' own seconds say less
+    wrongly how ours compare.
+    """
 
     engine: str
     form: str
     seconds: tuple[float, ...]
+    cpu: tuple[float, ...]
 
     @property
     def median(self) -> float:
         """The middle round."""
         return statistics.median(self.seconds)
 
+    @property
+    def cpu_median(self) -> float:
+        """The middle round, in seconds of all threads together."""
+        return statistics.median(self.cpu)
+
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as fast as a peer's fastest form ours was: one figure per round, taken within the round."""
+    """How many times as fast as a peer's form ours was: one figure per round, taken within the round.
+
+    `cpu` is the same of the threads' own seconds.
+    """
 
     peer: str
     form: str
     rounds: tuple[float, ...]
+    cpu: tuple[float, ...]
 
     @property
     def median(self) -> float:
         """The middle round."""
         return statistics.median(self.rounds)
+
+    @property
+    def cpu_median(self) -> float:
+        """The middle round, by the threads' own seconds."""
+        return statistics.median(self.cpu)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +112,8 @@ class Report:
         if ours is None or theirs is None:
             return None
         rounds = tuple(b / a for a, b in zip(ours.seconds, theirs.seconds, strict=True))
-        return Ratio(peer, theirs.form, rounds)
+        cpu = tuple(b / a for a, b in zip(ours.cpu, theirs.cpu, strict=True))
+        return Ratio(peer, theirs.form, rounds, cpu)
 
     def bars(self) -> list[Bar]:
         """The promises this benchmark is there to check."""
@@ -117,13 +137,19 @@ class Report:
                         "engine": t.engine,
                         "form": t.form,
                         "seconds": [round(s, 6) for s in t.seconds],
+                        "cpu_seconds": [round(s, 6) for s in t.cpu],
                         "median": round(t.median, 6),
                         "million_points_a_second": round(self.rows / t.median / 1e6, 3),
                     }
                     for t in timings
                 ],
                 "ratios": [
-                    {"peer": r.peer, "form": r.form, "rounds": [round(x, 3) for x in r.rounds]}
+                    {
+                        "peer": r.peer,
+                        "form": r.form,
+                        "rounds": [round(x, 3) for x in r.rounds],
+                        "cpu_rounds": [round(x, 3) for x in r.cpu],
+                    }
                     for r in (self.ratio(question, t.engine, t.form) for t in timings if t.engine != OURS)
                     if r is not None
                 ],
@@ -195,17 +221,23 @@ def _compare(question: Question, engines: Sequence[Engine], say: Say) -> None:
 
 
 def _measure(question: Question, engines: Sequence[Engine], rounds: int, say: Say) -> list[Timing]:
-    seconds: dict[tuple[str, str], list[float]] = {}
+    asked = [(engine, form) for engine in engines for form in engine.forms(question.name)]
+    seconds: list[list[float]] = [[] for _ in asked]
+    cpu: list[list[float]] = [[] for _ in asked]
     for turn in range(rounds):
-        for engine in engines:
-            for form in engine.forms(question.name):
-                gc.collect()
-                started = time.perf_counter()
-                answer = engine.run(question.name, form)
-                seconds.setdefault((engine.name, form), []).append(time.perf_counter() - started)
-                del answer
-        say(f"{question.name}: round {turn + 1} of {rounds} done")
-    return [Timing(engine, form, tuple(each)) for (engine, form), each in seconds.items()]
+        for (engine, form), clock, threads in zip(asked, seconds, cpu, strict=True):
+            gc.collect()
+            started, worked = time.perf_counter(), time.process_time()
+            answer = engine.run(question.name, form)
+            clock.append(time.perf_counter() - started)
+            threads.append(time.process_time() - worked)
+            del answer
+        latest = (f"{e.name} ({form}) {each[-1]:.3f} s" for (e, form), each in zip(asked, seconds, strict=True))
+        say(f"{question.name}: round {turn + 1} of {rounds}: {', '.join(latest)}")
+    return [
+        Timing(engine.name, form, tuple(clock), tuple(threads))
+        for (engine, form), clock, threads in zip(asked, seconds, cpu, strict=True)
+    ]
 
 
 def _machine() -> dict[str, str | int]:

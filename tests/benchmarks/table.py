@@ -11,7 +11,8 @@ from tests.benchmarks.runner import OURS, Bar, Report
 def show(report: Report, console: Console) -> None:
     """Print the timings, the ratios with their spread, the sizes and the bars."""
     console.print(f"{report.rows:,} points of {report.shape.fleet:,} devices; machine: {report.machine}")
-    timings = Table("question", "engine", "form", "min s", "median s", "max s", "M points/s", "ours is faster by")
+    headings = ("question", "engine", "form", "min s", "median s", "max s", "CPU s", "M points/s")
+    timings = Table(*headings, "ours is faster by", "by CPU")
     for question, rows in report.timings.items():
         for row in sorted(rows, key=lambda t: t.median):
             ratio = None if row.engine == OURS else report.ratio(question, row.engine, row.form)
@@ -19,9 +20,10 @@ def show(report: Report, console: Console) -> None:
                 question,
                 row.engine,
                 row.form,
-                *(f"{s:.4f}" for s in (min(row.seconds), row.median, max(row.seconds))),
+                *(f"{s:.4f}" for s in (min(row.seconds), row.median, max(row.seconds), row.cpu_median)),
                 f"{report.rows / row.median / 1e6:,.1f}",
                 "" if ratio is None else f"{ratio.median:.1f}x ({min(ratio.rounds):.1f} to {max(ratio.rounds):.1f})",
+                "" if ratio is None else f"{ratio.cpu_median:.1f}x",
             )
         timings.add_section()
     console.print(timings)

@@ -65,13 +65,14 @@ def test_a_difference_between_answers_is_seen() -> None:
 def test_ratios_are_taken_within_a_round_and_against_the_fastest_form() -> None:
     report = Report(SMALL, 100, {})
     report.timings["uptime"] = [
-        Timing("antfold", "metric", (1.0, 2.0, 1.0)),
-        Timing("clickhouse_mergetree", "window", (30.0, 60.0, 30.0)),
-        Timing("clickhouse_mergetree", "arrays", (11.0, 24.0, 12.0)),
+        Timing("antfold", "metric", (1.0, 2.0, 1.0), (2.0, 2.0, 2.0)),
+        Timing("clickhouse_mergetree", "window", (30.0, 60.0, 30.0), (9.0, 9.0, 9.0)),
+        Timing("clickhouse_mergetree", "arrays", (11.0, 24.0, 12.0), (12.0, 10.0, 14.0)),
     ]
     ratio = report.ratio("uptime", "clickhouse_mergetree")
     assert ratio is not None
     assert (ratio.form, ratio.rounds, ratio.median) == ("arrays", (11.0, 12.0, 12.0), 12.0)
+    assert ratio.cpu_median == 6.0
     assert [bar.holds for bar in report.bars()] == [True, None, None]
     assert Bar("size", 0.9, 0.8, at_most=True).holds is False
 
