@@ -241,6 +241,11 @@ def test_aggregates_ignore_nulls() -> None:
     ]
 
 
+def test_first_and_last_go_by_time_whatever_the_key() -> None:
+    points = [at(3, "a", n=3), at(1, "b", n=1), at(2, "a", n=2), at(4, "b")]
+    assert ask(group([], first=agg("first", N), last=agg("last", N)), of=points) == [{"first": 1, "last": 3}]
+
+
 def test_float_sums_are_exact_and_rounded_once() -> None:
     temps = [1e16, 1.0, 1.0, -1e16, 0.1]
     points = [at(i, temp=t) for i, t in enumerate(temps)]
@@ -460,6 +465,15 @@ def test_sessions() -> None:
             (95, 95, 1, None, False, True),
         ]
     ]
+
+
+@pytest.mark.parametrize(("before", "left"), [(0, True), (-1, False)])
+@pytest.mark.parametrize(("until", "right"), [(40, True), (41, False)])
+def test_a_session_is_open_where_an_event_within_the_gap_may_belong(
+    before: int, left: bool, until: int, right: bool
+) -> None:
+    rows = ask_tuples(sessions(gap=10), of=[at(before), at(10), at(30)], since=5, until=until)
+    assert [row[-2:] for row in rows] == [(left, False), (False, right)]
 
 
 def test_sessions_are_cut_on_a_grid_from_their_start() -> None:

@@ -29,7 +29,7 @@ class Aggregate:
         """The aggregate of the rows with these indices."""
         chosen = [i for i in members if self.where is None or self.where[i] is True]
         if self.fn == "unknown_time":
-            return checked(sum(self.rows[i].length for i in chosen if self.rows[i].ghost or not self.rows[i].known))
+            return checked(sum(self.rows[i].length for i in chosen if not self.rows[i].known))
         chosen = [i for i in chosen if not self.rows[i].ghost]
         if self.fn in OF_TIME:
             return self._of_time(chosen)
