@@ -253,3 +253,11 @@ class Text:
             parts.append(piece)
             got += len(piece)
         self.data = b"".join(parts)
+
+    def skip_line(self, keep: int) -> int:
+        """The position after the next line end from position ``keep`` on, or of the end; reads on as needed."""
+        end = self.data.find(b"\n", keep)
+        while end < 0 and not self.final:
+            self.more(len(self.data))
+            end = self.data.find(b"\n")
+        return end + 1 if end >= 0 else len(self.data)

@@ -12,7 +12,7 @@ from runtime.errors import IngestError
 from runtime.ingest import csvscan as cs
 from runtime.ingest.assemble import Assembler, narrowest
 from runtime.ingest.batch import Batch
-from runtime.ingest.bytestream import CHUNK, Text
+from runtime.ingest.bytestream import Text
 from runtime.ingest.cells import Cells
 from runtime.ingest.rejects import Fault
 from runtime.ingest.settings import Settings
@@ -127,17 +127,15 @@ class CsvReader:
             pos = min(int(state[cs.POS]), len(text.data))
             skip = stop == cs.PARTIAL and len(text.data) - pos > MAX_RECORD
             if skip:
-                end = text.data.find(b"\n", pos) + 1 or len(text.data)
-                self._faults.append(Fault(pos, end, f"CSV: row longer than {MAX_RECORD >> 20} MB"))
-                pos = end
+                self._faults.append(Fault(pos, len(text.data), f"CSV: row longer than {MAX_RECORD >> 20} MB"))
             yield from self._flush(data)
-            state[cs.POS] = 0
             if skip:
-                text.more(pos, 0)
+                state[cs.POS] = text.skip_line(pos)
             elif text.final:
                 return
             else:
-                text.more(pos, CHUNK)
+                text.more(pos)
+                state[cs.POS] = 0
 
     def _scan(self, data: np.ndarray, end: int, final: bool) -> int:
         return cs.scan_csv(

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import IOBase
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class StreamInput:
 
     file: Readable
     name: str
+    owned: bool = False  # opened here, and closed once it is read
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _paths(given: str | bytes) -> Iterator[Input]:
             raise IngestError(f"{name} is a folder: name its files with a pattern, such as {pattern!r}.")
         try:
             if path.exists() and not path.is_file():  # a pipe: it can be read only once
-                yield StreamInput(path.open("rb"), name)
+                yield StreamInput(path.open("rb"), name, owned=True)
                 continue
             with path.open("rb"):
                 pass
@@ -114,7 +116,11 @@ def _paths(given: str | bytes) -> Iterator[Input]:
 def opened(given: FileInput | StreamInput) -> Iterator[Readable]:
     """The input as an open binary file; closed afterwards only if it was opened here."""
     if isinstance(given, StreamInput):
-        yield given.file
+        try:
+            yield given.file
+        finally:
+            if given.owned and isinstance(given.file, IOBase):
+                given.file.close()
         return
     try:
         file = given.path.open("rb")

@@ -86,7 +86,7 @@ class JsonReader:
                 self._faults.append(Fault(pos, len(text.data), reason))
             yield from self._flush()
             if too_long or lost:
-                self._skip_line(pos)
+                state[js.POS] = text.skip_line(pos)
             elif text.final:
                 return
             else:
@@ -134,15 +134,6 @@ class JsonReader:
         self._faults.append(Fault(start, end if end >= 0 else len(data), reason))
         state[js.POS] = end if end >= 0 else start
         return end >= 0
-
-    def _skip_line(self, pos: int) -> None:
-        """Drop everything from ``pos`` to the next line's start, reading on as needed."""
-        text = self._text
-        end = text.data.find(b"\n", pos)
-        while end < 0 and not text.final:
-            text.more(len(text.data))
-            end = text.data.find(b"\n")
-        self._state[js.POS] = end + 1 if end >= 0 else len(text.data)
 
     def _flush(self) -> Iterator[Cells]:
         n = int(self._state[js.ROW])
@@ -317,9 +308,9 @@ def _why(raw: bytes) -> str:
 
 
 def sniff(data: bytes) -> bool:
-    """Whether a text begins like JSON: with ``{`` or ``[``, or most of its first lines do."""
+    """Whether a text begins like JSON: with ``{`` or ``[``, or most of its first lines do. Nothing at all may be it."""
     head = data[: 1 << 16].lstrip(b" \t\r\n")
-    if head[:1] in (b"{", b"["):
+    if head[:1] in (b"", b"{", b"["):
         return True
     lines = [line.strip()[:1] for line in head.split(b"\n")[:1000] if line.strip()]
     return sum(c in (b"{", b"[") for c in lines) * 2 > len(lines)

@@ -140,7 +140,7 @@ def test_a_record_that_is_not_closed_costs_that_line(lake: Lake) -> None:
 
 
 def test_columns_of_every_type(lake: Lake) -> None:
-    values = {"b": True, "i": -(2**63), "j": 2**63 - 1, "f": 0.1, "s": "é\n\"\\ \U0001f600", "z": -0.0, "e": 1e-300}
+    values = {"b": True, "i": -(2**63), "j": 2**63 - 1, "f": 0.1, "s": 'é\n"\\ \U0001f600', "z": -0.0, "e": 1e-300}
     lake.records([{"k": "a", "t": T, **values}])
     assert lake.rows() == [{"k": "a", "t": T * 1000, **values}]
     assert str(lake.rows()[0]["z"]) == "-0.0"
@@ -154,7 +154,8 @@ def test_integers_stay_exact(lake: Lake) -> None:
 
 def test_nested_objects_and_arrays(lake: Lake) -> None:
     lake.text(
-        f'{{"k":"a","t":{T},"m":{{"x":{{"y":1}},"z":null}},"l":[1, 2.50, {{"q": "é"}}, 123456789012345678901, 1e5],"e":{{}}}}'
+        f'{{"k":"a","t":{T},"m":{{"x":{{"y":1}},"z":null}},'
+        '"l":[1, 2.50, {"q": "é"}, 123456789012345678901, 1e5],"e":{}}'
     )
     (row,) = lake.rows()
     assert row["m.x.y"] == 1
@@ -244,7 +245,7 @@ def test_a_record_beyond_the_limit_is_one_reject(lake: Lake) -> None:
 
 
 def test_every_record_rejected_is_an_error(lake: Lake) -> None:
-    with pytest.raises(IngestError, match="nothing could be read from .*all 2 records.*line 1, byte 0: not JSON"):
+    with pytest.raises(IngestError, match=r"nothing could be read from .*all 2 records.*line 1, byte 0: not JSON"):
         lake.text("rubbish\nmore\n", format="json")
     assert lake.catalogue.streams() == []
 

@@ -1,0 +1,119 @@
+"""CSV: quoting, types from the sample, and rows that do not fit."""
+
+from __future__ import annotations
+
+import pytest
+
+from operators.types import Type
+from runtime.errors import IngestError
+from tests.runtime.ingest.lake import Lake, T
+
+HEAD = "k,t,x\n"
+
+
+def test_quotes_line_ends_and_bom(lake: Lake) -> None:
+    text = f'\ufeffk,t,"a ""b"""\r\n"x,y",{T},"say ""hi""\r\nthere"\r\n\r\nz,{T},plain "quote" inside\r\n"",{T},\r\n'
+    report = lake.text(text, missing_key="?")
+    assert lake.rows() == [
+        {"k": "?", "t": T * 1000},
+        {"k": "x,y", "t": T * 1000, 'a "b"': 'say "hi"\r\nthere'},
+        {"k": "z", "t": T * 1000, 'a "b"': 'plain "quote" inside'},
+    ]
+    assert report.rejected == 0
+
+
+@pytest.mark.parametrize(
+    ("cells", "type_", "values"),
+    [
+        (["1", "-2", ""], Type.INT, [1, -2, None]),
+        (["9223372036854775807", "-9223372036854775808"], Type.INT, [2**63 - 1, -(2**63)]),
+        (["1", "4.25", "1e3"], Type.FLOAT, [1.0, 4.25, 1000.0]),
+        (["0.1234567890123456789", "-0.0"], Type.FLOAT, [0.1234567890123456789, -0.0]),
+        (["true", "False", "TRUE"], Type.BOOL, [True, False, True]),
+        (["007", "1"], Type.STRING, ["007", "1"]),
+        (["+1", "1"], Type.STRING, ["+1", "1"]),
+        (["1", "true"], Type.STRING, ["1", "true"]),
+        (["nan", "1.5"], Type.STRING, ["nan", "1.5"]),
+        (["1", "9223372036854775808"], Type.STRING, ["1", "9223372036854775808"]),
+        (["tRUE", "-"], Type.STRING, ["tRUE", "-"]),
+        (["2021-01-01", ""], Type.STRING, ["2021-01-01", None]),
+    ],
+)
+def test_types_come_from_the_sample(lake: Lake, cells: list[str], type_: Type, values: list[object]) -> None:
+    lake.text(HEAD + "".join(f"a,{T + i},{cell}\n" for i, cell in enumerate(cells)))
+    assert lake.columns() == {"x": type_}
+    assert [r.get("x") for r in lake.rows()] == values
+
+
+def test_the_last_line_needs_no_end(lake: Lake) -> None:
+    lake.text(f'{HEAD}a,{T},1\nb,{T},"2"')
+    assert [r["x"] for r in lake.rows()] == [1, 2]
+    lake.text(f"{HEAD}a,{T},1\nb,{T},", stream="other")
+    assert [r.get("x") for r in lake.rows("other")] == [1, None]
+
+
+def test_numbers_are_text_where_the_key_is_and_integers_where_the_stream_has_them(lake: Lake) -> None:
+    lake.text(f"{HEAD}17850,{T},1\n007,{T},2\n")
+    assert [r["k"] for r in lake.rows()] == ["007", "17850"]
+    lake.records([{"k": 1, "t": T}], stream="i")
+    report = lake.text(f"{HEAD}17850,{T},1\nabc,{T},2\n", stream="i")
+    assert [r["k"] for r in lake.rows("i")] == [1, 17850]
+    assert report.reasons == {"key: column k is int64, got string": 1}
+
+
+def test_after_the_sample_text_in_a_number_column_is_rejected_and_fractions_widen(lake: Lake) -> None:
+    sample = "".join(f"a,{T},{i},1\n" for i in range(70_000))
+    report = lake.text(f"k,t,x,y\n{sample}b,{T},abc,1\nc,{T},1,2.5\n")
+    assert report.reasons == {"type: column x is int64, got string": 1}
+    assert lake.columns() == {"x": Type.INT, "y": Type.FLOAT}
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("a,1", "CSV: 2 values in a row of 3 columns"),
+        ("a,1,2,3", "CSV: 4 values in a row of 3 columns"),
+        ('"a"b,1,2', "CSV: text after a closing quote"),
+        ('"a,1,2', "CSV: a quoted value is not closed"),
+        (",1,2", "key: column k is missing or null"),
+        ("a,,2", "time: column t is missing or null"),
+        ("a,x,2", "time: column t is text, though the unit ms is declared"),
+    ],
+)
+def test_a_bad_row(lake: Lake, bad: str, reason: str) -> None:
+    report = lake.text(f"{HEAD}a,{T},1\n{bad}\nb,{T},2\n")
+    assert report.reasons == {reason: 1}
+    (reject,) = report.sources[0].examples
+    assert (reject.line, reject.byte) == (2 + 1, len(HEAD) + len(f"a,{T},1\n"))
+    assert [r["x"] for r in lake.rows()] == [1, 2]
+
+
+def test_rows_that_are_not_utf8(lake: Lake) -> None:
+    report = lake.text(f"{HEAD}a,{T},1\n".encode() + f"b,{T},".encode() + b"\xff\n")
+    assert report.reasons == {"CSV: not UTF-8": 1}
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_other_separators(lake: Lake, separator: str) -> None:
+    lake.text(f"{HEAD}a,{T},1\n".replace(",", separator))
+    assert lake.rows() == [{"k": "a", "t": T * 1000, "x": 1}]
+
+
+def test_headers_that_cannot_be_used(lake: Lake) -> None:
+    with pytest.raises(IngestError, match="no columns 'k' and 't'"):
+        lake.text("a,b\n1,2\n")
+    with pytest.raises(IngestError, match="occurs twice"):
+        lake.text("k,t,x,x\n")
+    with pytest.raises(IngestError, match="cannot be used"):
+        lake.text("k,t,\n")
+
+
+def test_a_quoted_value_beyond_the_limit(lake: Lake) -> None:
+    big = "x" * (20 << 20)
+    report = lake.text(f'{HEAD}a,{T},"1"\nb,{T},"{big}"\nc,{T},2\n')
+    assert report.reasons == {"CSV: row longer than 16 MB": 1}
+    assert [r["x"] for r in lake.rows()] == [1, 2]
+
+
+def test_a_header_alone_is_a_source_without_rows(lake: Lake) -> None:
+    assert lake.text(HEAD).rows_read == 0
