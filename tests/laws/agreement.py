@@ -24,7 +24,7 @@ def agrees(run: Callable[..., list[dict[str, Any]]], name: str, case: Case, **op
     """Assert that ``run`` gives the oracle's rows for a named graph, or an error where the oracle finds an overflow."""
     graph = GRAPHS[name]
     told = {option: value for option, value in options.items() if option in ORACLE_OPTIONS}
-    span = {"since": case.since, "until": case.until}
+    span: dict[str, Any] = {"since": case.since, "until": case.until}
     try:
         expected = answer(graph, case.points, key=KEY, time=TIME, types=TYPES, **span, **told)
     except IntegerOverflowError:
