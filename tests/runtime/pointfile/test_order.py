@@ -128,3 +128,11 @@ def test_ranges_that_are_none(lo: int, hi: int) -> None:
     file = open_bytes(packed(Points(text_column(["a"]), np.array([START]), {})))
     with pytest.raises(ValueError, match="range of hashes"):
         file.key_span(lo, hi)
+
+
+@given(any_points())
+def test_a_range_of_one_hash_is_one_key(points: Points) -> None:
+    file = open_bytes(packed(points))
+    for number, at in enumerate(hash_keys(file.key_column(0, file.keys)).tolist()):
+        assert file.key_span(at, at + 1)[:2] == (number, number + 1)
+        assert file.key_span(0, at)[1] == file.key_span(at, 2**64)[0] == number
