@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+import numpy as np
 import zstandard
 
 from runtime.errors import IngestError
@@ -240,8 +241,7 @@ class Text:
 
     def more(self, keep: int, size: int = CHUNK) -> None:
         """Drop what lies before position ``keep`` and read on until there are ``size`` new bytes, or the end."""
-        gone = self.data[:keep]
-        self.line += gone.count(b"\n")
+        self.line += int(np.count_nonzero(np.frombuffer(self.data, np.uint8, keep) == 10)) if keep else 0
         self.base += keep
         parts = [self.data[keep:]]
         got = 0

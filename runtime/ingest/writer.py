@@ -20,7 +20,7 @@ from runtime.objects import ObjectStore
 from runtime.pointfile import encode, sort_points
 
 DAY = 86_400_000_000
-THREADS = 2
+THREADS = 6  # more than cores: much of writing a file is waiting until it is durable
 MEMORY_BYTES = 96 << 20
 WORD_BYTES = 64 << 20
 

@@ -67,7 +67,7 @@ def test_a_table_counts_once_however_it_is_cut(lake: Lake) -> None:
     lake.ingest(FORMS["arrow"]())
     for form in ("arrow", "arrow chunked", "arrow dictionary", "polars"):
         assert lake.ingest(FORMS[form]()).sources[0].status == "already ingested"
-    for name, value in (("i", 5), ("s", "x"), ("k", "new"), ("f", None)):
+    for name, value in (("i", 5), ("s", "x"), ("k", "new"), ("f", 1.0)):
         other = {n: [value, *v[1:]] if n == name else v for n, v in COLUMNS.items()}
         assert lake.ingest(pa.table(other)).committed == N
 
@@ -108,11 +108,9 @@ def test_event_times_of_tables(lake: Lake, times: pa.Array) -> None:
     assert lake.rows() == [{"k": "a", "t": T * 1000}]
 
 
-@pytest.mark.parametrize(
-    ("unit", "times"), [("s", [T / 1000 + 0.25]), ("ms", [T + 250.0]), ("ns", [T * 10**6 + 250 * 10**6])]
-)
-def test_numeric_times_of_tables(lake: Lake, unit: str, times: list[float]) -> None:
-    lake.ingest({"k": np.array(["a"]), "t": np.array(times)}, unit=unit)
+@pytest.mark.parametrize(("unit", "time"), [("s", T / 1000 + 0.25), ("ms", T + 250.0), ("ns", (T + 250) * 10**6)])
+def test_numeric_times_of_tables(lake: Lake, unit: str, time: float) -> None:
+    lake.ingest({"k": np.array(["a"]), "t": np.array([time])}, unit=unit)
     assert lake.rows() == [{"k": "a", "t": T * 1000 + 250_000}]
 
 
@@ -166,7 +164,7 @@ def test_columns_that_do_not_fit_are_an_error(lake: Lake) -> None:
         lake.ingest({"k": ["a"], "t": [T]}, unit="iso")
     with pytest.raises(IngestError, match="do not fit in int64"):
         lake.ingest({"k": ["a"], "t": [T], "y": np.array([2**63], np.uint64)})
-    with pytest.raises(IngestError, match="type decimal128.* is not supported"):
+    with pytest.raises(IngestError, match=r"type decimal128.* is not supported"):
         lake.ingest(pa.table({"k": ["a"], "t": [T], "y": pa.array([1], pa.decimal128(5, 2))}))
     with pytest.raises(IngestError, match="holds dict"):
         lake.ingest({"k": ["a"], "t": [T], "y": [{}]})
