@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,10 @@ from tests.runtime.ingest import memory
 from tests.runtime.ingest.lake import Lake
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
 
 
 def test_mesh(lake: Lake, shared_data: Path) -> None:
@@ -29,7 +34,7 @@ def test_mesh(lake: Lake, shared_data: Path) -> None:
 def test_mesh_repeats_within_a_file(lake: Lake, shared_data: Path) -> None:
     path = shared_data / "mesh-heartbeats-1.ndjson.gz"
     report = lake.ingest(path, key="node", time="ts", unit="iso", duplicates="exact")
-    records = [json.loads(line) for line in gzip.open(path)]
+    records = read(path)
     distinct = {json.dumps(r, sort_keys=True) for r in records}
     assert report.committed == len(distinct)
     assert report.dropped == len(records) - len(distinct) > 0
@@ -40,11 +45,10 @@ def test_clicks(lake: Lake, shared_data: Path) -> None:
     report = lake.ingest(path, key="user_id", time="ts", unit="s")
     assert (report.committed, report.rejected) == (100_003, 0)
     found = [(r["k"], r["t"], r["session_id"], r["step"], r["city"]) for r in lake.rows()]
-    records = map(json.loads, gzip.open(path))
     assert (
         found
         == sorted(  # stable: of equal key and time, in the order of the file
-            ((r["user_id"], r["ts"] * 10**6, r["session_id"], r["step"], r["city"]) for r in records),
+            ((r["user_id"], r["ts"] * 10**6, r["session_id"], r["step"], r["city"]) for r in read(path)),
             key=lambda r: r[:2],
         )
     )
