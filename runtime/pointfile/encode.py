@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from itertools import pairwise
 from functools import partial
 
 import numpy as np
@@ -47,9 +48,11 @@ def encode(
     zstd = Compressor(level)
     columns = {name: _prepared(column) for name, column in points.columns.items()}
 
-    blocks = _blocks(times, starts, rows, block_rows)
+    hashes = hash_distinct(keys)
+    at = _block_starts(hashes, starts, rows, block_rows)
+    blocks = _blocks(times, starts, rows, at)
     chunks: list[Chunk] = []
-    edges = [(at, min(at + block_rows, rows)) for at in range(0, rows, block_rows)]
+    edges = list(pairwise([*at.tolist(), rows]))
     runs = [_runs_within(starts, lo, hi) for lo, hi in edges]
     sources = [(Type.TIME, times, None)] + [(c.type, c.values, c.valid) for c in columns.values()]
     for kind, values, valid in sources:
@@ -72,7 +75,7 @@ def encode(
         frames += zstd.array(offsets, key_width)
     words = {n: _words(c.words, frames, zstd) for n, c in columns.items() if c.words is not None}
 
-    slots = (hash_distinct(keys) >> np.uint64(56)).astype(np.int64)
+    slots = (hashes >> np.uint64(56)).astype(np.int64)
     footer = layout.Footer(
         day=day,
         rows=rows,
@@ -187,8 +190,29 @@ def _runs_within(starts: NDArray[np.int64], lo: int, hi: int) -> NDArray[np.int6
     return inside
 
 
-def _blocks(times: NDArray[np.int64], starts: NDArray[np.int64], rows: int, block_rows: int) -> NDArray[np.void]:
-    at = np.arange(0, rows, block_rows)
+def _block_starts(
+    hashes: NDArray[np.uint64], starts: NDArray[np.int64], rows: int, block_rows: int
+) -> NDArray[np.int64]:
+    """The first row of every block: none longer than ``block_rows``, and an edge wherever a shard begins.
+
+    Shards here are 2, 4, 8 or 16 equal ranges of hashes, as many as leave ``SHARD_ROWS`` rows in each: a query that
+    reads by such shards then decodes no block for the sake of a few rows.
+    """
+    bits = max(0, min(4, (rows // layout.SHARD_ROWS).bit_length() - 1))
+    edges = [0, rows]
+    if bits:
+        shards = np.arange(1, 1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
+        edges = [0, *np.append(starts, rows)[np.searchsorted(hashes, shards)].tolist(), rows]
+    out: list[int] = []
+    for lo, hi in pairwise(edges):
+        pieces = -(-(hi - lo) // block_rows)
+        out += [lo + (hi - lo) * i // pieces for i in range(pieces)]
+    return np.array(out, np.int64)
+
+
+def _blocks(
+    times: NDArray[np.int64], starts: NDArray[np.int64], rows: int, at: NDArray[np.int64]
+) -> NDArray[np.void]:
     sizes = np.diff(at, append=rows)
     out = np.empty(len(at), np.dtype(list(layout.BLOCK_FIELDS)))
     first = np.searchsorted(starts, at, "right") - 1

@@ -20,7 +20,10 @@ HEADER = struct.Struct("<8sHHiQII")
 TRAILER = struct.Struct("<QIIIHHI8s")
 """Footer offset, size, raw size, CRC-32 of the footer; version, 0, CRC-32 of what precedes, magic."""
 
-DEFAULT_BLOCK_ROWS = 32768
+DEFAULT_BLOCK_ROWS = 131_072
+SHARD_ROWS = 32_768
+"""Rows that a shard must have for blocks to end at its edge."""
+
 MAX_BLOCK_ROWS = 1 << 19
 MAX_ROWS = (1 << 31) - 1
 MAX_FOOTER = 1 << 30

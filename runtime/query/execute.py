@@ -77,7 +77,8 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     graph, params = to_dict(request.steps), dict(request.params)
     plan = plan_of(schema, graph, params)
     # Only rows that need nothing before them can do with the files of their own range.
-    snapshot = catalogue.snapshot(source.name, request.since if plan.history == 0 else None, request.until)
+    alone = plan.history == 0 and not plan.held_columns
+    snapshot = catalogue.snapshot(source.name, request.since if alone else None, request.until)
     if snapshot.schema != schema:
         schema = snapshot.schema
         plan = plan_of(schema, graph, params)
@@ -128,7 +129,8 @@ def make_tasks(prepared: Prepared, store_url: str, workers: int) -> list[Task]:
     days = sorted({f.day for f in files})
     # By shard first: a key's whole history in one task needs no state at the seams of time.
     slices = max(1, min(len(days), wanted)) if plan.sliceable else 1
-    shards = max(1, -(-wanted // slices))
+    # A power of two: writers let blocks end at such shards' edges, so that no block is decoded twice.
+    shards = 1 << (max(1, -(-wanted // slices)) - 1).bit_length()
     out = []
     for i in range(slices):
         chosen = set(days[i * len(days) // slices : (i + 1) * len(days) // slices])

@@ -19,6 +19,9 @@ from runtime.query.keys import Keys
 from runtime.query.runner import missing_column
 
 _DAY = 86_400_000_000
+_MANY = 4
+"""Keys in several files are merged by themselves if they are fewer than one in so many, else all are."""
+
 _BATCH_BLOCKS = 64
 """Blocks whose bytes are fetched together: a few megabytes a column."""
 
@@ -102,14 +105,20 @@ class Scan:
 
     def _group(self, group: list[FileEntry]) -> Iterator[Chunk]:
         parts = [p for p in (self._part(f) for f in group) if p is not None]
+        # A key that is in one file only has its rows in order as they stand.
+        shared = np.zeros(len(self.keys), np.bool_)
         if len(parts) > 1:
-            seen = np.concatenate([p.slots for p in parts])
-            if len(np.unique(seen)) < len(seen):
-                yield from self._merged(parts)
-                return
-        # No key is in two files, so each file's rows are in order as they stand.
-        for p in parts:
-            yield from self._blocks(p, self.spec.columns, self.spec.times)
+            shared = np.bincount(np.concatenate([p.slots for p in parts]), minlength=len(self.keys)) > 1
+        if self.spec.id_column is not None and self.spec.duplicates == "latest":
+            # Rows of one time may be merged only once all that are repeats by their id are gone: never at ingest.
+            shared[:] = True
+        few = np.count_nonzero(shared) * _MANY < sum(len(p.slots) for p in parts)
+        if few:
+            for p in parts:
+                for chunk in self._blocks(p, self.spec.columns, self.spec.times):
+                    yield from _without(chunk, shared)
+        if shared.any():
+            yield from self._merged(parts, shared if few else np.ones(len(self.keys), np.bool_))
 
     def _part(self, entry: FileEntry) -> _Part | None:
         file = self._open(entry)
@@ -128,8 +137,13 @@ class Scan:
             found = part.maps[column] = self.words.codes(part.file.dictionary(column).strings)
         return found
 
-    def _blocks(self, p: _Part, columns: Mapping[str, Type], times: bool) -> Iterator[Chunk]:
-        """The part's rows, block by block; the arrays hold until the next block is asked for."""
+    def _blocks(
+        self, p: _Part, columns: Mapping[str, Type], times: bool, having: NDArray[np.bool_] | None = None
+    ) -> Iterator[Chunk]:
+        """The part's rows, block by block; the arrays hold until the next block is asked for.
+
+        With ``having``, a flag per slot, just the blocks that hold a key so marked.
+        """
         file, spec = p.file, self.spec
         blocks = file.blocks
         starts, counts = blocks["row_start"], blocks["rows"]
@@ -138,13 +152,18 @@ class Scan:
         wanted = blocks["t_min"][lo:hi] < spec.until
         if spec.skip_before:
             wanted &= blocks["t_max"][lo:hi] >= spec.since
+        if having is not None:
+            marked = np.concatenate([[0], np.cumsum(having[p.slots])])
+            first = np.clip(blocks["first_key"][lo:hi] - p.key_lo, 0, len(p.slots))
+            last = np.clip(blocks["first_key"][lo:hi] + blocks["runs"][lo:hi] - p.key_lo, 0, len(p.slots))
+            wanted &= marked[last] > marked[first]
         present = [c for c in columns if c in file.schema]
         maps = {c: self._code_map(p, c) for c in present if columns[c] is Type.STRING}
         for first in range(lo, hi, _BATCH_BLOCKS):
             last = min(first + _BATCH_BLOCKS, hi)
             chosen = [b for b in range(first, last) if wanted[b - lo]]
             for b in range(first, last):
-                if not wanted[b - lo]:
+                if not wanted[b - lo] and having is None:
                     self.coverage.skipped += self._overlap(p, int(starts[b]), int(counts[b]))
             if not chosen:
                 continue
@@ -181,8 +200,8 @@ class Scan:
                 out[name] = missing_column(kind)
         return Chunk(p.slots[at : at + len(lengths)], lengths, time, out, b - a)
 
-    def _merged(self, parts: list[_Part]) -> Iterator[Chunk]:
-        """The rows of files that share keys, merge-sorted by (key, time, seq), duplicates resolved."""
+    def _merged(self, parts: list[_Part], of: NDArray[np.bool_]) -> Iterator[Chunk]:
+        """The rows of the marked keys in all parts, merge-sorted by (key, time, seq), duplicates resolved."""
         spec = self.spec
         columns = dict(spec.columns)
         if spec.duplicates == "exact":
@@ -194,23 +213,26 @@ class Scan:
         times: list[NDArray[np.int64]] = []
         gathered: dict[str, list[Values]] = {name: [] for name in columns}
         for p in parts:
-            for chunk in self._blocks(p, columns, True):
+            for chunk in self._blocks(p, columns, True, of):
                 n = chunk.rows
-                slots.append(np.repeat(chunk.run_slot, chunk.run_len))
-                times.append(chunk.time.copy())
+                slot = np.repeat(chunk.run_slot, chunk.run_len)
+                mine = np.flatnonzero(of[slot])
+                slots.append(slot[mine])
+                times.append(chunk.time[mine])
                 for name, (values, valid) in chunk.columns.items():
-                    gathered[name].append((_whole(values, n, _want(columns[name])), _whole(valid, n, np.uint8)))
+                    whole = _whole(values, n, _want(columns[name])), _whole(valid, n, np.uint8)
+                    gathered[name].append((whole[0][mine], whole[1][mine]))
         if not times:
             return
         slot, time = np.concatenate(slots), np.concatenate(times)
         day = int(parts[0].entry.day) * _DAY
         # Slots and microseconds of a day fit into one word; a stable sort keeps seq among ties.
         order = np.argsort((slot.astype(np.int64) << 37) | (time - day), kind="stable")
-        whole = {
+        sorted_columns = {
             name: (np.concatenate([v for v, _ in got])[order], np.concatenate([k for _, k in got])[order])
             for name, got in gathered.items()
         }
-        rows, dropped = resolve(CellRows(slot[order], time[order], whole), spec.duplicates, spec.id_column)
+        rows, dropped = resolve(CellRows(slot[order], time[order], sorted_columns), spec.duplicates, spec.id_column)
         self.coverage.dropped += dropped
         edges = np.flatnonzero(np.diff(rows.slot, prepend=np.int32(-1), append=np.int32(-1)))
         yield Chunk(
@@ -219,6 +241,23 @@ class Scan:
             np.ascontiguousarray(rows.time),
             {name: rows.columns[name] for name in spec.columns},
         )
+
+
+def _without(chunk: Chunk, marked: NDArray[np.bool_]) -> Iterator[Chunk]:
+    """The chunk without the runs of marked keys, in as many pieces as they leave."""
+    gone = marked[chunk.run_slot]
+    if not gone.any():
+        yield chunk
+        return
+    ends = np.cumsum(chunk.run_len)
+    edges = np.flatnonzero(np.diff(gone.astype(np.int8), prepend=np.int8(1), append=np.int8(1)))
+    for a, b in edges.reshape(-1, 2).tolist():
+        lo, hi = int(ends[a - 1]) if a else 0, int(ends[b - 1])
+        columns = {
+            n: (v[lo:hi] if len(v) > 1 else v, k[lo:hi] if len(k) > 1 else k) for n, (v, k) in chunk.columns.items()
+        }
+        time = chunk.time[lo:hi] if len(chunk.time) > 1 else chunk.time
+        yield Chunk(chunk.run_slot[a:b], chunk.run_len[a:b], time, columns, hi - lo)
 
 
 def _want(kind: Type) -> np.dtype[Any]:
