@@ -257,3 +257,21 @@ def test_progress_is_told(lake: Lake, tmp_path: Path) -> None:
     lake.ingest(path, progress=progress)
     assert progress.started == [(str(path), path.stat().st_size, "bytes")]
     assert (progress.done, progress.rows, progress.finished) == (path.stat().st_size, 1000, 1)
+
+
+def test_places_of_rejects_far_into_an_input(lake: Lake) -> None:
+    good = lines(0, 200_000)
+    after = lines(0, 3)
+    report = lake.text(good + b"bad\n" + good + b"worse\n" + after, memory_rows=50_000)
+    assert report.committed == 400_003
+    path = report.sources[0].rejects_path
+    assert path is not None
+    found = [json.loads(x) for x in (lake.folder / path).read_text().splitlines()]
+    assert [(r["line"], r["byte"], r["text"]) for r in found] == [
+        (200_001, len(good), "bad"),
+        (400_002, 2 * len(good) + 4, "worse"),
+    ]
+    row = b"d,%d,1\n" % T
+    report = lake.text(b"k,t,n\n" + row * 400_000 + b"bad\n" + row, stream="c")
+    (reject,) = report.sources[0].examples
+    assert (reject.line, reject.byte) == (400_002, 6 + 400_000 * len(row))

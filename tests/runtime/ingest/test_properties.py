@@ -194,3 +194,20 @@ def test_chunk_ends_fall_anywhere(size: int, monkeypatch: pytest.MonkeyPatch) ->
         body = "".join(f'"k""{i}",{T + i},"é\n{i}"\r\n' for i in range(20))
         assert lake.text("k,t,s\n" + body, stream="c").rejected == 0
         assert [r["s"] for r in sorted(lake.rows("c"), key=lambda r: r["t"])] == [f"é\n{i}" for i in range(20)]
+
+
+@given(
+    st.lists(
+        st.from_regex(r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
+        min_size=1,
+        max_size=40,
+    )
+)
+@example(["9007199254740993e22", "9007199254740993.0", "123456789012345678e-5", "1e23", "8.5e-23", "4.35e17"])
+def test_decimals_are_rounded_as_python_does(numbers: list[str]) -> None:
+    numbers = [n if "." in n or "e" in n.lower() else n + ".0" for n in numbers]
+    with new_lake() as lake:
+        lake.text("".join(f'{{"k":"a","t":{T + i},"x":{n}}}' for i, n in enumerate(numbers)))
+        assert [repr(r["x"]) for r in lake.rows()] == [repr(float(n)) for n in numbers]
+        lake.text("k,t,x\n" + "".join(f"a,{T + i},{n}\n" for i, n in enumerate(numbers)), stream="c")
+        assert [repr(r["x"]) for r in lake.rows("c")] == [repr(float(n)) for n in numbers]
