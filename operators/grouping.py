@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -27,14 +28,29 @@ SETTLE_EVERY = 1 << 28
 """Rows after which carries must have moved on (``operators.kernels.exact``)."""
 
 
-@numba.njit("void(i8[:,::1], i4[::1], i8)", nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _rebuild_groups(keys: Any, slots: Any, n: Any) -> None:
-    tables.rebuild_groups(keys, slots, n)
+@lru_cache(maxsize=8)
+def _compiled(loop: Callable[..., None], signature: str) -> Callable[..., None]:
+    """A loop of ``tables`` as a function of its own, compiled (or loaded from Numba's cache) at its first use."""
+    return cast(Callable[..., None], numba.njit(signature, nogil=True, cache=True, error_model="numpy")(loop))
 
 
-@numba.njit("void(i8[::1], i8[::1], i4[::1], i8)", nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _rebuild_pairs(groups: Any, values: Any, slots: Any, n: Any) -> None:
-    tables.rebuild_pairs(groups, values, slots, n)
+def _rebuild_groups(keys: NDArray[np.int64], slots: NDArray[np.int32], n: int) -> None:
+    _compiled(tables.enter_groups, "void(i8[:,::1], i4[::1], i8)")(keys, slots, n)
+
+
+def _rebuild_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: NDArray[np.int32], n: int) -> None:
+    _compiled(tables.enter_pairs, "void(i8[::1], i8[::1], i4[::1], i8)")(groups, values, slots, n)
+
+
+def _find_all(
+    wanted: NDArray[np.int64],
+    keys: NDArray[np.int64],
+    slots: NDArray[np.int32],
+    used: NDArray[np.int64],
+    at: NDArray[np.int64],
+) -> None:
+    signature = "void(i8[:,::1], i8[:,::1], i4[::1], i8[::1], i8[::1])"
+    _compiled(tables.find_groups, signature)(wanted, keys, slots, used, at)
 
 
 def _grown(a: NDArray[Any], capacity: int, fill: int = 0) -> NDArray[Any]:
@@ -261,12 +277,6 @@ class Groups:
         """Have the single group of a ``group_by()`` without columns, even over no rows."""
         if not self.key_types and len(self) == 0:
             _find_all(np.zeros((1, 1), np.int64), self.keys, self.slots, self.used, np.zeros(1, np.int64))
-
-
-@numba.njit("void(i8[:,::1], i8[:,::1], i4[::1], i8[::1], i8[::1])", nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _find_all(wanted: Any, keys: Any, slots: Any, used: Any, at: Any) -> None:
-    for i in range(wanted.shape[0]):
-        at[i] = tables.find_group(wanted[i], keys, slots, used)
 
 
 def _each_code(

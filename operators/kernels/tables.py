@@ -81,8 +81,7 @@ def add_pair(
         p = (p + 1) & mask
 
 
-@inline
-def rebuild_groups(keys: NDArray[np.int64], slots: NDArray[np.int32], n: I64) -> None:
+def enter_groups(keys: NDArray[np.int64], slots: NDArray[np.int32], n: I64) -> None:
     """Enter groups 0 to n - 1 into the zeroed ``slots``."""
     mask = np.int64(slots.shape[0] - 1)
     for g in range(n):
@@ -95,8 +94,7 @@ def rebuild_groups(keys: NDArray[np.int64], slots: NDArray[np.int32], n: I64) ->
         slots[p] = g + 1
 
 
-@inline
-def rebuild_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: NDArray[np.int32], n: I64) -> None:
+def enter_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: NDArray[np.int32], n: I64) -> None:
     """Enter pairs 0 to n - 1 into the zeroed ``slots``."""
     mask = np.int64(slots.shape[0] - 1)
     for e in range(n):
@@ -104,3 +102,15 @@ def rebuild_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: N
         while slots[p] != 0:
             p = (p + 1) & mask
         slots[p] = e + 1
+
+
+def find_groups(
+    wanted: NDArray[np.int64],
+    keys: NDArray[np.int64],
+    slots: NDArray[np.int32],
+    used: NDArray[np.int64],
+    at: NDArray[np.int64],
+) -> None:
+    """``find_group`` for every row of ``wanted``; the groups' numbers go to ``at``."""
+    for i in range(wanted.shape[0]):
+        at[i] = find_group(wanted[i], keys, slots, used)
