@@ -1,0 +1,69 @@
+"""An ingest killed at any moment: the store opens, verifies, and the repeated ingest completes it, once."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import dataflow as df
+from runtime import Store
+
+KILLS = 50
+ROWS = 3_000
+DAY = 86_400_000_000
+
+SCRIPT = """
+import sys
+from runtime import Store
+print("ready", flush=True)
+Store(sys.argv[1], create=True).ingest("s", sys.argv[2], key="device", time="ts", unit="us")
+"""
+
+
+def source(folder: Path, number: int) -> Path:
+    rng = np.random.default_rng(number)
+    path = folder / f"source-{number}.ndjson"
+    times = 19_800 * DAY + rng.integers(0, 3 * DAY, ROWS)
+    lines = [f'{{"device":"d{i % 7}","ts":{t},"n":{number}}}' for i, t in enumerate(times.tolist())]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_kill_at_random_moments(tmp_path: Path) -> None:
+    store, rng = tmp_path / "store", random.Random(5)
+    killed = 0
+    longest = 0.5
+    for number in range(KILLS):
+        path = source(tmp_path, number)
+        process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(store), str(path)],
+            stdout=subprocess.PIPE,
+            cwd=Path(df.__file__).parents[1],
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        begun = time.monotonic()
+        try:
+            process.wait(rng.uniform(0, longest))
+            longest = min(longest, 1.5 * (time.monotonic() - begun))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.wait()
+        process.stdout.close()
+        with Store(store, create=True) as opened:
+            report = opened.verify()
+            assert report.ok, str(report)
+    assert killed >= KILLS // 4
+    with Store(store, create=True) as opened:
+        for number in range(KILLS):
+            opened.ingest("s", str(tmp_path / f"source-{number}.ndjson"), key="device", time="ts", unit="us")
+        result = opened.query(df.stream("s").group_by("n").agg(rows=df.count()).sort("n"))
+        assert [tuple(row) for row in result] == [(n, ROWS) for n in range(KILLS)]
+        assert opened.verify().ok
