@@ -446,6 +446,7 @@ class _Binder:
             history,
             held,
             _sliceable(chain, history),
+            _whole_keys(chain),
             outputs,
             order,
             _laws(chain),
@@ -498,7 +499,14 @@ def _history(chain: Sequence[Stage]) -> tuple[int | None, tuple[str, ...]]:
 
 def _sliceable(chain: Sequence[Stage], history: int | None) -> bool:
     """Whether tasks may also split the range of time: rows that need nothing before them."""
-    return len(chain) == 1 and history == 0 and isinstance(chain[0].sink, Group | Rows)
+    plain = len(chain) == 1 and history == 0 and isinstance(chain[0].sink, Group | Rows)
+    return plain and not _whole_keys(chain)
+
+
+def _whole_keys(chain: Sequence[Stage]) -> bool:
+    """Whether every group of the last stage belongs to one key."""
+    sink = chain[-1].sink
+    return isinstance(sink, Group) and any(e.fn == "slot" for _, e in sink.by)
 
 
 def _laws(chain: Sequence[Stage]) -> tuple[str, ...]:

@@ -159,6 +159,8 @@ class Plan:
 
     ``history`` is how much before ``since`` a task must read: None all of it, 0 nothing, else microseconds (which
     holds only if ``held_columns`` have no nulls there; otherwise all of it). ``outputs`` are the result's columns.
+    ``sliceable``: tasks may split the range of time, too. ``whole_keys``: the last grouping is by the key among others,
+    so a task that has all of a key's rows has all of its groups' and can finish them.
     """
 
     stream: str
@@ -168,6 +170,7 @@ class Plan:
     history: int | None
     held_columns: tuple[str, ...]
     sliceable: bool
+    whole_keys: bool
     outputs: tuple[tuple[str, Type], ...]
     order: tuple[str, ...]
     laws: tuple[str, ...]

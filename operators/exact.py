@@ -13,8 +13,17 @@ from operators.kernels.exact import CHUNKS, NAN, NEGATIVE, POSITIVE
 _LOW = np.int64(0xFFFFFFFF)
 
 
+_AT_ONCE = 4096
+"""Groups that are worked on together: their digits fit a core's cache."""
+
+
 def settle_digits(digits: NDArray[np.int64]) -> None:
     """Carry: every chunk but the last in [0, 2**32), the last signed. In place; shape (groups, WIDTH)."""
+    for at in range(0, len(digits), _AT_ONCE):
+        _settle(digits[at : at + _AT_ONCE])
+
+
+def _settle(digits: NDArray[np.int64]) -> None:
     for i in range(CHUNKS - 1):
         column = digits[:, i]
         carry = column >> 32
@@ -25,6 +34,11 @@ def settle_digits(digits: NDArray[np.int64]) -> None:
 
 def round_digits(digits: NDArray[np.int64]) -> NDArray[np.float64]:
     """The float64 nearest to each settled accumulator, ties to even; NaN and infinities as IEEE adds them."""
+    parts = [_round(digits[at : at + _AT_ONCE]) for at in range(0, len(digits), _AT_ONCE)]
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def _round(digits: NDArray[np.int64]) -> NDArray[np.float64]:
     groups = len(digits)
     chunks = digits[:, :CHUNKS].copy()
     negative = chunks[:, -1] < 0

@@ -11,9 +11,10 @@ from dataflow.plan import Group, Plan, Rows, SortBy, Stage, Take
 from operators.grouping import Groups, GroupState
 from operators.types import Type
 from operators.words import Words
+from runtime.query.finish import finished_groups
 from runtime.query.keys import Keys
 from runtime.query.runner import Context, Runner
-from runtime.query.table import Table, TableColumn, joined
+from runtime.query.table import Table, joined
 from runtime.query.task import Partial, RowCollector
 
 FAN_IN = 8
@@ -46,29 +47,13 @@ def finished_table(sink: Group, state: GroupState) -> Table:
     groups, words = _groups_for(sink), Words()
     groups.merge(state, words.codes)
     groups.ensure_one()
-    return _table_of(sink, groups, words)
-
-
-def _table_of(sink: Group, groups: Groups, words: Words) -> Table:
-    n = len(groups)
-    columns: dict[str, TableColumn] = {}
-    nulls = groups.keys[:n, -1]
-    for j, (name, e) in enumerate(sink.by):
-        assert e.type is not None
-        bits = groups.keys[:n, j].copy()
-        values = bits.view(np.float64) if e.type is Type.FLOAT else bits
-        columns[name] = (e.type, values, ((nulls >> j) & 1 == 0).astype(np.uint8))
-    finished = groups.cells.finish(np.arange(n), words.strings)
-    for a, (values, valid) in zip(sink.aggs, finished, strict=True):
-        ok = np.ones(n, np.uint8) if valid is None else valid.astype(np.uint8)
-        columns[a.name] = (a.aggregate.result, values, ok)
-    return Table(n, columns, words.strings).sorted_by([(name, False) for name, _ in sink.by])
+    return finished_groups(sink, groups, words)
 
 
 def merged(plan: Plan, partials: Sequence[Partial]) -> Table:
     """The plan's table from the partial states of all its tasks."""
     last = plan.stages[-1].sink
-    if isinstance(last, Group):
+    if isinstance(last, Group) and not plan.whole_keys:
         table = finished_table(last, merge_states(last, [p.groups for p in partials if p.groups is not None]))
     else:
         tables = [p.table for p in partials if p.table is not None]
@@ -81,6 +66,8 @@ def merged(plan: Plan, partials: Sequence[Partial]) -> Table:
 
 def _no_rows(plan: Plan) -> Table:
     sink = plan.stages[-1].sink
+    if isinstance(sink, Group):
+        return finished_groups(sink, _groups_for(sink), Words())
     assert isinstance(sink, Rows)
     return RowCollector(sink.columns).table([])
 
@@ -107,7 +94,7 @@ def _apply(step: Stage | SortBy | Take, table: Table) -> Table:
             raise AssertionError("a grouping writes no rows")
     runner.groups.ensure_one()
     runner.groups.cells.settle()
-    return _table_of(step.sink, runner.groups, words)
+    return finished_groups(step.sink, runner.groups, words)
 
 
 def _span(table: Table) -> tuple[int, int]:

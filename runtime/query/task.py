@@ -13,13 +13,14 @@ from dataflow.check import StreamColumns, bind
 from dataflow.codegen.source import value_array
 from dataflow.compile import compile_stage
 from dataflow.json_form import from_dict
-from dataflow.plan import Plan, Rows
+from dataflow.plan import Group, Plan, Rows
 from operators.grouping import GroupState
 from operators.types import Type
 from operators.words import Words
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.pointfile import PointFile
 from runtime.query.chunk import Chunk
+from runtime.query.finish import finished_groups
 from runtime.query.keys import Keys
 from runtime.query.runner import Context, Runner
 from runtime.query.scan import Coverage, Scan, ScanSpec
@@ -137,6 +138,9 @@ class Pipeline:
             return None, self._rows.table(strings).compact()
         groups = self.runners[-1].groups
         assert groups is not None
+        sink = self.plan.stages[-1].sink
+        if self.plan.whole_keys and isinstance(sink, Group):
+            return None, finished_groups(sink, groups, self.context.words).compact()
         return groups.export(strings), None
 
 

@@ -1,0 +1,28 @@
+"""From the state of a grouping to its rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dataflow.plan import Group
+from operators.grouping import Groups
+from operators.types import Type
+from operators.words import Words
+from runtime.query.table import Table, TableColumn
+
+
+def finished_groups(sink: Group, groups: Groups, words: Words) -> Table:
+    """The answers, one row per group, in the order of the group columns."""
+    n = len(groups)
+    columns: dict[str, TableColumn] = {}
+    nulls = groups.keys[:n, -1]
+    for j, (name, e) in enumerate(sink.by):
+        assert e.type is not None
+        bits = groups.keys[:n, j].copy()
+        values = bits.view(np.float64) if e.type is Type.FLOAT else bits
+        columns[name] = (e.type, values, ((nulls >> j) & 1 == 0).astype(np.uint8))
+    finished = groups.cells.finish(np.arange(n), words.strings)
+    for a, (values, valid) in zip(sink.aggs, finished, strict=True):
+        ok = np.ones(n, np.uint8) if valid is None else valid.astype(np.uint8)
+        columns[a.name] = (a.aggregate.result, values, ok)
+    return Table(n, columns, words.strings).sorted_by([(name, False) for name, _ in sink.by])
