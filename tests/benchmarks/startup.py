@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -28,16 +29,17 @@ temp = df.col("temp")
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Seconds of wall time of one kind of process, one per run."""
+    """Seconds of one kind of process, one per run: by the clock, and of its own threads together."""
 
     what: str
     seconds: tuple[float, ...]
+    cpu: tuple[float, ...]
 
     def __str__(self) -> str:
         ordered = sorted(self.seconds)
         return (
             f"{self.what}: median {statistics.median(ordered):.3f} s "
-            f"({ordered[0]:.3f} to {ordered[-1]:.3f}, {len(ordered)} runs)"
+            f"({ordered[0]:.3f} to {ordered[-1]:.3f}, {len(ordered)} runs), CPU {statistics.median(self.cpu):.3f} s"
         )
 
 
@@ -49,27 +51,26 @@ def measure(folder: Path, runs: int) -> list[Wait]:
     lines = [f"new_{n} = points.agg(mean=df.mean({' + '.join(['temp'] * (n + 2))}))" for n in range(runs)]
     shapes.write_text(_NEW_SHAPES + "\n".join(lines) + "\n", encoding="utf-8")
 
-    def process(*arguments: str) -> float:
-        started = time.perf_counter()
+    def process(*arguments: str) -> tuple[float, float]:
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run([sys.executable, *arguments], env=environment, stdout=subprocess.PIPE, check=True)
-        return time.perf_counter() - started
+        seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+        return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def wait(what: str, *commands: tuple[str, ...]) -> Wait:
+        seconds, cpu = zip(*(process(*command) for command in commands), strict=True)
+        return Wait(what, seconds, cpu)
 
     process("-m", "deploy", "demo", str(store))
     known = ("-m", "deploy", "query", str(store), f"{store / 'metrics.py'}:uptime", "--format", "json")
-    first = process(*known)
+    new = [("-m", "deploy", "query", str(store), f"{shapes}:new_{n}", "--format", "json") for n in range(runs)]
     return [
-        Wait("an empty interpreter", tuple(process("-c", "pass") for _ in range(runs))),
-        Wait("import dataflow", tuple(process("-c", "import dataflow") for _ in range(runs))),
-        Wait("import runtime", tuple(process("-c", "import runtime") for _ in range(runs))),
-        Wait("dataflow query, the first one after the demo", (first,)),
-        Wait("dataflow query, known shape", tuple(process(*known) for _ in range(runs))),
-        Wait(
-            "dataflow query, new shape",
-            tuple(
-                process("-m", "deploy", "query", str(store), f"{shapes}:new_{n}", "--format", "json")
-                for n in range(runs)
-            ),
-        ),
+        wait("an empty interpreter", *[("-c", "pass")] * runs),
+        wait("import dataflow", *[("-c", "import dataflow")] * runs),
+        wait("import runtime", *[("-c", "import runtime")] * runs),
+        wait("dataflow query, the first one after the demo", known),
+        wait("dataflow query, known shape", *[known] * runs),
+        wait("dataflow query, new shape", *new),
     ]
 
 
