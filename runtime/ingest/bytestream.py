@@ -29,11 +29,15 @@ class Readable(Protocol):
 
 
 class Hashed:
-    """A file whose every byte is hashed and counted as it is read; ``take`` gives the next bytes."""
+    """A file whose every byte is hashed and counted as it is read; ``take`` gives the next bytes.
 
-    def __init__(self, file: Readable, name: str) -> None:
+    A ``digest`` that is known already is not computed again.
+    """
+
+    def __init__(self, file: Readable, name: str, digest: str | None = None) -> None:
         self._file = file
         self._name = name
+        self._known = digest
         self._sha = hashlib.sha256()
         self.bytes = 0
 
@@ -47,7 +51,8 @@ class Hashed:
             if data is None or isinstance(data, str):
                 raise IngestError(f"{self._name} does not give bytes: open it in binary mode ('rb').")
             data = bytes(data)
-        self._sha.update(data)
+        if self._known is None:
+            self._sha.update(data)
         self.bytes += len(data)
         return data
 
@@ -59,7 +64,7 @@ class Hashed:
     @property
     def digest(self) -> str:
         """SHA-256 of what was read, in hexadecimal."""
-        return self._sha.hexdigest()
+        return self._sha.hexdigest() if self._known is None else self._known
 
 
 def decompressed(source: Hashed, name: str) -> Iterator[bytes]:
@@ -215,7 +220,7 @@ class Prefetched:
         return False
 
     def __iter__(self) -> Iterator[bytes]:
-        while True:
+        while not self._stop.is_set():
             item = self._queue.get()
             if item is None:
                 return

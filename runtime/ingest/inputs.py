@@ -19,6 +19,16 @@ from runtime.ingest.bytestream import Readable
 STDIN = "standard input"
 
 
+Version = tuple[int, int, int, int]
+"""Device, inode, size and time of change (nanoseconds) of a file: other content has another version."""
+
+
+def version(file: Any) -> Version:
+    """The version of an open file."""
+    found = os.fstat(file.fileno())
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 @dataclass(frozen=True)
 class FileInput:
     """A file on this machine."""
@@ -26,11 +36,12 @@ class FileInput:
     path: Path
     name: str
 
-    def digest(self) -> str:
-        """SHA-256 of its bytes, in hexadecimal."""
+    def digest(self) -> tuple[str, Version]:
+        """SHA-256 of its bytes, in hexadecimal, and the version of the file that has it."""
         try:
             with self.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+                before = version(file)
+                return hashlib.file_digest(file, "sha256").hexdigest(), before
         except OSError as error:
             raise IngestError(f"{self.name} cannot be read: {error.strerror or error}.") from error
 

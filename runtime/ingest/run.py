@@ -15,7 +15,7 @@ from runtime.ingest.assemble import Assembler
 from runtime.ingest.batch import Batch
 from runtime.ingest.bytestream import Hashed, Prefetched, decompressed
 from runtime.ingest.formats import batches_of
-from runtime.ingest.inputs import FileInput, Input, StreamInput, TableInput, opened, resolve
+from runtime.ingest.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, resolve, version
 from runtime.ingest.rejects import Rejects
 from runtime.ingest.report import IngestReport, SourceReport, SourcesFailed
 from runtime.ingest.settings import Settings
@@ -124,16 +124,15 @@ class _Run:
                 return self._from_table(given, task, begun)
             finally:
                 task.finish()
-        digest = None
-        size = None
+        known = size = None
         if isinstance(given, FileInput):
-            digest = given.digest()
-            size = given.path.stat().st_size
-            if self._known(digest):
+            known = given.digest()
+            size = known[1][2]
+            if self._known(known[0]):
                 return SourceReport(given.name, "already ingested", seconds=clock.monotonic() - begun)
         task = self._progress.start(given.name, size, "bytes")
         try:
-            return self._from_bytes(given, digest, task, begun)
+            return self._from_bytes(given, known, task, begun)
         finally:
             task.finish()
 
@@ -158,10 +157,12 @@ class _Run:
         target = Target(self._objects, self._stream, self._attempt, s.key, s.time, s.duplicates, s.id)
         return Writer(target, self._memory_rows)
 
-    def _from_bytes(self, given: FileInput | StreamInput, digest: str | None, task: Task, begun: float) -> SourceReport:
+    def _from_bytes(
+        self, given: FileInput | StreamInput, known: tuple[str, Version] | None, task: Task, begun: float
+    ) -> SourceReport:
         assembler = self._assembler()
         with opened(given) as file:
-            source = Hashed(file, given.name)
+            source = Hashed(file, given.name, known[0] if known else None)
             with self._writer() as writer, closing(Prefetched(decompressed(source, given.name))) as pieces:
                 seen = rows = 0
                 content = iter(pieces)
@@ -172,7 +173,7 @@ class _Run:
                 for _ in content:  # what a reader left, so that damage at the end is seen
                     pass
                 source.drain()
-                if digest is not None and source.digest != digest:
+                if known is not None and version(file) != known[1]:
                     raise IngestError(
                         f"{given.name} was changed while it was read: ingest it again when it is complete."
                     )

@@ -17,6 +17,7 @@ import zstandard
 from operators.types import Type
 from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest import SourcesFailed
+from runtime.ingest.inputs import FileInput
 from tests.runtime.ingest.lake import Lake, T
 
 
@@ -149,9 +150,17 @@ def test_damage_and_things_after_the_end_are_errors(lake: Lake) -> None:
 def test_a_file_that_changes_while_it_is_read(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(lines(0, 2))
-    monkeypatch.setattr("runtime.ingest.inputs.FileInput.digest", lambda self: "0" * 64)
+    real = FileInput.digest
+
+    def digest_then_change(self: FileInput) -> Any:
+        found = real(self)
+        path.write_bytes(lines(2, 4) + b"\n")
+        return found
+
+    monkeypatch.setattr(FileInput, "digest", digest_then_change)
     with pytest.raises(IngestError, match="was changed while it was read"):
         lake.ingest(path)
+    assert lake.catalogue.streams() == []
 
 
 def test_declarations_must_agree_with_the_stream(lake: Lake) -> None:
