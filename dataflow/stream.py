@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, Protocol
 
 from dataflow import graph as g
 from dataflow.durations import parse_duration, parse_every
@@ -112,6 +113,13 @@ def _aggs(aggs: dict[str, g.Agg], where: str) -> g.NamedAggs:
     return tuple(aggs.items())
 
 
+class Explains(Protocol):
+    """Whatever can plan a metric: a ``runtime.Store``."""
+
+    def explain(self, metric: Stream, **options: Any) -> str:
+        """The plan of ``metric`` in words."""
+
+
 @dataclass(frozen=True, eq=False)
 class Stream:
     """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
@@ -194,6 +202,13 @@ class Stream:
         from dataflow.json_form import to_json
 
         return to_json(self.steps)
+
+    def explain(self, store: Explains | None = None, **options: Any) -> str:
+        """The plan in words. With a ``store`` (and the range, params and workers of its ``query``): the columns and
+        files read, tasks, kernels, laws used and the estimated time; without one: the steps."""
+        if store is not None:
+            return store.explain(self, **options)
+        return "\n".join(f"{i + 1}. {g.OPS[type(s)]}" for i, s in enumerate(self.steps))
 
     def __repr__(self) -> str:
         return " . ".join(g.OPS[type(s)] for s in self.steps)

@@ -11,9 +11,9 @@ class DataflowError(Exception):
     """Base class of all errors that are explained to the user."""
 
 
-class CardinalityExceeded(DataflowError):  # noqa: N818 (named for what happened)
+class CardinalityExceeded(DataflowError):
     """More distinct keys, groups or values than the declared bound."""
 
 
-class OverflowExceeded(DataflowError):  # noqa: N818
+class OverflowExceeded(DataflowError):
     """An integer result that does not fit in 64 bits."""

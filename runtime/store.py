@@ -143,7 +143,7 @@ class Store:
         duplicates: str | None = None,
         id: str | None = None,
         missing_key: str | None = None,
-        progress: bool | Progress = False,
+        progress: bool | Progress = True,
     ) -> IngestReport:
         """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``."""
         from runtime.ingest import ingest
@@ -164,7 +164,7 @@ class Store:
         params: Mapping[str, object] | None = None,
         executor: Executor | str | None = None,
         workers: int | None = None,
-        progress: bool | Progress = False,
+        progress: bool | Progress = True,
         allow_partial: bool = False,
     ) -> Result:
         """The metric over [since, until), by default the whole stream.

@@ -52,7 +52,7 @@ MAX_UNKNOWN = 8
 STREAMS = "STREAMS"
 
 
-class AttemptSwept(IngestError):  # noqa: N818
+class AttemptSwept(IngestError):
     """The files of this attempt were collected as orphans before it came to commit them."""
 
 

@@ -102,7 +102,7 @@ R = TypeVar("R")
 Steps = Generator[Request, Any, R]
 
 
-class ConditionFailed(Exception):  # noqa: N818
+class ConditionFailed(Exception):
     """A transaction was refused: the positions in ``Transact.items`` whose condition did not hold."""
 
     def __init__(self, failed: Sequence[int]) -> None:
@@ -110,7 +110,7 @@ class ConditionFailed(Exception):  # noqa: N818
         self.failed = tuple(failed)
 
 
-class OutcomeUnknown(StoreError):  # noqa: N818
+class OutcomeUnknown(StoreError):
     """A request whose reply was lost: whether it happened is not known, so nothing may be deleted on its account."""
 
 

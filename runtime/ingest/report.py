@@ -138,7 +138,7 @@ class IngestReport:
         return "\n".join(lines)
 
 
-class SourcesFailed(IngestError):  # noqa: N818
+class SourcesFailed(IngestError):
     """Some of several sources could not be ingested; the others are committed. ``report`` tells which."""
 
     def __init__(self, message: str, report: IngestReport) -> None:

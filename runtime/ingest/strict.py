@@ -16,7 +16,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class NotARecord(ValueError):  # noqa: N818
+class NotARecord(ValueError):
     """Why a text is no record, in words for the report of rejects."""
 
 

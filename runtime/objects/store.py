@@ -14,7 +14,7 @@ MAX_PATH = 900  # S3 allows 1,024 bytes for prefix and path together
 _PART = re.compile(r"[A-Za-z0-9_=+,@-][A-Za-z0-9._=+,@-]{0,199}")
 
 
-class FileMissing(StoreError):  # noqa: N818
+class FileMissing(StoreError):
     """An object that should be there is not."""
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from itertools import pairwise
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import zstandard
@@ -210,9 +210,7 @@ def _block_starts(
     return np.array(out, np.int64)
 
 
-def _blocks(
-    times: NDArray[np.int64], starts: NDArray[np.int64], rows: int, at: NDArray[np.int64]
-) -> NDArray[np.void]:
+def _blocks(times: NDArray[np.int64], starts: NDArray[np.int64], rows: int, at: NDArray[np.int64]) -> NDArray[np.void]:
     sizes = np.diff(at, append=rows)
     out = np.empty(len(at), np.dtype(list(layout.BLOCK_FIELDS)))
     first = np.searchsorted(starts, at, "right") - 1

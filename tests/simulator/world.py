@@ -32,7 +32,7 @@ FIRST_DAY = 19_800
 SCHEMA = StreamSchema("k", Type.STRING, "t")
 
 
-class Violation(AssertionError):  # noqa: N818
+class Violation(AssertionError):
     """Something that must never be seen."""
 
 
