@@ -28,6 +28,9 @@ from runtime.progress import NoProgress, Progress, Task
 MEMORY_ROWS = 1 << 20
 """How many rows wait in memory at most before the fullest days are written."""
 
+_TABLE = 4
+"""A table is in memory as it is: so many times the rows may wait, for fewer and larger files."""
+
 Given = str | Path | BinaryIO | Any
 
 
@@ -152,10 +155,11 @@ class _Run:
             self._given.name,
         )
 
-    def _writer(self) -> Writer:
+    def _writer(self, times: int = 1) -> Writer:
+        """A writer for ``times`` the rows that a stream of bytes may keep waiting."""
         s = self._settings
         target = Target(self._objects, self._stream, self._attempt, s.key, s.time, s.duplicates, s.id)
-        return Writer(target, self._memory_rows)
+        return Writer(target, times * self._memory_rows, times)
 
     def _from_bytes(
         self, given: FileInput | StreamInput, known: tuple[str, Version] | None, task: Task, begun: float
@@ -182,7 +186,7 @@ class _Run:
 
     def _from_table(self, given: TableInput, task: Task, begun: float) -> SourceReport:
         assembler = self._assembler()
-        with self._writer() as writer:
+        with self._writer(_TABLE) as writer:
             table = read_table(given.table, self._settings, assembler, given.name)
             for batch in _counted(table.batches(), assembler, task):
                 writer.add(batch, assembler.words, assembler.reset_words)

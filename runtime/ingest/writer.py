@@ -41,16 +41,17 @@ class Target:
 class Writer:
     """The buffer and the files of one source. Files are numbered in the order of their rows' input, day by day.
 
-    At most ``memory_rows`` rows (or their memory's worth) wait, and as many again are being written by the threads.
+    At most ``memory_rows`` rows (or ``memory`` times ``MEMORY_BYTES``) wait, and as many again are being written by the threads.
     Use as a context manager: leaving it ends the threads.
     """
 
-    def __init__(self, target: Target, memory_rows: int) -> None:
+    def __init__(self, target: Target, memory_rows: int, memory: int = 1) -> None:
         self.files: list[FileEntry] = []
         self.types: dict[str, Type] = {}
         self.dropped = 0
         self._target = target
         self._limit = max(1, memory_rows)
+        self._most = memory * MEMORY_BYTES
         self._batches: list[Batch] = []
         self._rows = self._bytes = self._count = 0
         self._pool = ThreadPoolExecutor(THREADS, "ingest")
@@ -74,7 +75,7 @@ class Writer:
             self.flush(words, everything=True)
             self._wait()
             reset_words()
-        elif self._rows >= self._limit or self._bytes >= MEMORY_BYTES:
+        elif self._rows >= self._limit or self._bytes >= self._most:
             self.flush(words, everything=False)
 
     def finish(self, words: dict[str, Words]) -> list[FileEntry]:

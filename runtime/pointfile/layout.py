@@ -21,7 +21,7 @@ TRAILER = struct.Struct("<QIIIHHI8s")
 """Footer offset, size, raw size, CRC-32 of the footer; version, 0, CRC-32 of what precedes, magic."""
 
 DEFAULT_BLOCK_ROWS = 131_072
-SHARD_ROWS = 32_768
+SHARD_ROWS = 65_536
 """Rows that a shard must have for blocks to end at its edge."""
 
 MAX_BLOCK_ROWS = 1 << 19

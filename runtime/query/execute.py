@@ -30,7 +30,6 @@ from runtime.result import PartialResult, Result
 _SMALL = 250_000
 """Rows below which a task is not worth splitting."""
 
-_TASKS_PER_WORKER = 4
 _HASHES = 1 << 64
 
 
@@ -125,7 +124,9 @@ def make_tasks(prepared: Prepared, store_url: str, workers: int) -> list[Task]:
     """Tasks over slices of time and shards of keys that cover every row of the planned files once."""
     files, plan = prepared.files, prepared.plan
     rows = sum(f.rows for f in files)
-    wanted = max(1, min(-(-rows // _SMALL), workers * _TASKS_PER_WORKER)) if workers > 1 else 1
+    # One task a worker: hashes spread the keys evenly, and more tasks than that were measured to cost more than the
+    # better balance brings (20 million points on two threads: 0.15 s with 2 tasks, 0.21 with 4, 0.25 with 8).
+    wanted = max(1, min(-(-rows // _SMALL), workers)) if workers > 1 else 1
     days = sorted({f.day for f in files})
     # By shard first: a key's whole history in one task needs no state at the seams of time.
     slices = max(1, min(len(days), wanted)) if plan.sliceable else 1
