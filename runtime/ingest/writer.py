@@ -41,7 +41,8 @@ class Target:
 class Writer:
     """The buffer and the files of one source. Files are numbered in the order of their rows' input, day by day.
 
-    At most ``memory_rows`` rows (or ``memory`` times ``MEMORY_BYTES``) wait, and as many again are being written by the threads.
+    At most ``memory_rows`` rows (or ``memory`` times ``MEMORY_BYTES``) wait, and as many
+    again are being written by the threads.
     Use as a context manager: leaving it ends the threads.
     """
 

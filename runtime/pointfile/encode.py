@@ -205,8 +205,9 @@ def _block_starts(
         edges = [0, *np.append(starts, rows)[np.searchsorted(hashes, shards)].tolist(), rows]
     out: list[int] = []
     for lo, hi in pairwise(edges):
-        pieces = -(-(hi - lo) // block_rows)
-        out += [lo + (hi - lo) * i // pieces for i in range(pieces)]
+        if lo < hi:
+            pieces = -(-(hi - lo) // block_rows)
+            out += range(lo, hi, -(-(hi - lo) // pieces))
     return np.array(out, np.int64)
 
 
