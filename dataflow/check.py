@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 
 from dataflow import graph as g
 from dataflow.calendars import zone_named
+from dataflow.chain import END, KNOWN, has_whole_keys, history_of, is_sliceable, laws_of, stage_of_inputs
 from dataflow.durations import parse_duration
 from dataflow.expr import Expr
 from dataflow.functions import FUNCTIONS, OF_INTERVALS, STATEFUL, common
+from dataflow.parameters import converted, guessed
 from dataflow.plan import (
     BoundAgg,
     Fix,
@@ -32,9 +34,6 @@ from dataflow.typed import Typed, column
 from operators.aggregates import REGISTRY
 from operators.errors import DataflowError
 from operators.types import Type
-
-KNOWN, END = "$known", "$end"
-"""Hidden columns of interval rows: the known flag (int64) and the end (time)."""
 
 
 class GraphError(DataflowError):
@@ -137,11 +136,11 @@ class _Binder:
             return self.literal(kind, default)
         value = self.params[name]
         if kind == "null":
-            value = _guessed(value) if isinstance(value, str) else value
+            value = guessed(value) if isinstance(value, str) else value
             kinds = {bool: "bool", int: "int64", float: "float64", str: "string"}
             kind = kinds.get(type(value), "null")
         try:
-            return self.literal(kind, _converted(kind, value))
+            return self.literal(kind, converted(kind, value))
         except ValueError:
             raise self.fail(f"the parameter {name!r} is of type {kind}, which {value!r} is not") from None
 
@@ -330,7 +329,7 @@ class _Binder:
 
         def stage(needed: set[str]) -> Stage:
             kept = tuple((n, t) for n, t in held.items() if n in needed and n not in own)
-            return _stage(before.inputs, ops, sink(kept, needed), where)
+            return stage_of_inputs(before.inputs, ops, sink(kept, needed), where)
 
         return stage, _Shape(out_kind, env, inputs, held=frozenset(held) - set(own))
 
@@ -348,7 +347,7 @@ class _Binder:
         sink = Group(tuple(by), aggs, intervals, cuts if intervals else (), shape.kind == "points")
         out: dict[str, Type] = {n: t.type for n, t in by if t.type is not None}
         out |= {a.name: a.aggregate.result for a in aggs}
-        stage = _stage(shape.inputs, shape.ops, sink, self.where)
+        stage = stage_of_inputs(shape.inputs, shape.ops, sink, self.where)
         return stage, _Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out))
 
     def rows_stage(self, shape: _Shape) -> tuple[Stage, _Shape]:
@@ -357,7 +356,7 @@ class _Binder:
         shape.env = {n: t for n, t in shape.env.items() if n not in unused or t != column(n, t.type or Type.INT)}
         sink = Rows(tuple(shape.env.items()), shape.kind == "points")
         out = {n: t.type for n, t in shape.env.items() if t.type is not None}
-        return _stage(shape.inputs, shape.ops, sink, self.where), _Shape(
+        return stage_of_inputs(shape.inputs, shape.ops, sink, self.where), _Shape(
             "table", {n: column(n, t) for n, t in out.items()}, out
         )
 
@@ -436,7 +435,7 @@ class _Binder:
         for stage_of in reversed(deferred):
             chain.insert(0, stage_of(needed))
             needed = {n for n, _ in chain[0].inputs}
-        history, held = _history(chain)
+        history, held = history_of(chain)
         columns = tuple(n for n, _ in chain[0].inputs if n in self.stream.columns)
         return Plan(
             stream,
@@ -445,11 +444,11 @@ class _Binder:
             tuple(after),
             history,
             held,
-            _sliceable(chain, history),
-            _whole_keys(chain),
+            is_sliceable(chain, history),
+            has_whole_keys(chain),
             outputs,
             order,
-            _laws(chain),
+            laws_of(chain),
         )
 
 
@@ -467,95 +466,6 @@ def _bottom_up(e: Typed) -> list[Typed]:
     for a in e.args:
         out += _bottom_up(a)
     return [*out, e]
-
-
-def _stage(inputs: Mapping[str, Type], ops: Sequence[RowOp], sink: object, step: str) -> Stage:
-    """A stage with just the inputs that it reads."""
-    stage = Stage((), tuple(ops), sink, step)  # type: ignore[arg-type]
-    used = {str(n.option("name")) for e in stage.expressions() for n in e.walk() if n.fn == "in"}
-    if any(n.fn == "end" for e in stage.expressions() for n in e.walk()):
-        used.add(END)
-    if isinstance(stage.sink, Group) and stage.sink.intervals:
-        used |= {END, KNOWN}
-    if isinstance(stage.sink, Group) and any(
-        isinstance(getattr(a.aggregate, "inputs", None), tuple) and "duration" in a.aggregate.inputs  # type: ignore[union-attr]
-        for a in stage.sink.aggs
-    ):
-        used.add(END)
-    return replace(stage, inputs=tuple((n, t) for n, t in inputs.items() if n in used))
-
-
-def _history(chain: Sequence[Stage]) -> tuple[int | None, tuple[str, ...]]:
-    """How far before ``since`` the first stage needs rows, and which columns must then be free of nulls."""
-    stateful = any(n.fn in STATEFUL for s in chain for e in s.expressions() for n in e.walk())
-    first = chain[0].sink
-    if stateful or isinstance(first, States):
-        return None, ()
-    if isinstance(first, Segments):
-        held = tuple(sorted({str(n.option("name")) for _, t in first.held for n in t.walk() if n.fn == "in"}))
-        return first.gap or 0, held
-    return 0, ()
-
-
-def _sliceable(chain: Sequence[Stage], history: int | None) -> bool:
-    """Whether tasks may also split the range of time: rows that need nothing before them."""
-    plain = len(chain) == 1 and history == 0 and isinstance(chain[0].sink, Group | Rows)
-    return plain and not _whole_keys(chain)
-
-
-def _whole_keys(chain: Sequence[Stage]) -> bool:
-    """Whether every group of the last stage belongs to one key."""
-    sink = chain[-1].sink
-    return isinstance(sink, Group) and any(e.fn == "slot" for _, e in sink.by)
-
-
-def _laws(chain: Sequence[Stage]) -> tuple[str, ...]:
-    out: dict[str, None] = {}
-    for s in chain:
-        if isinstance(s.sink, Group):
-            out["partial states merge exactly, in any order"] = None
-            for a in s.sink.aggs:
-                flags = [n for n in ("ordered", "additive", "duplicate_safe", "exact") if getattr(a.aggregate.flags, n)]
-                out[f"{a.name} = {a.aggregate.name}: {', '.join(flags)}"] = None
-        elif isinstance(s.sink, States | Segments):
-            out["a key's rows are read by one task in (time, seq) order"] = None
-    return tuple(out)
-
-
-def _converted(kind: str, value: object) -> object:
-    """``value`` (a Python value, or text from a command line) as a constant of ``kind``; ValueError if it is none."""
-    if kind == "bool":
-        if isinstance(value, bool):
-            return value
-        if value in ("true", "false"):
-            return value == "true"
-        raise ValueError(value)
-    if kind == "duration" and isinstance(value, str):
-        try:
-            return parse_duration(value, "parameter")
-        except DataflowError:
-            raise ValueError(value) from None
-    if kind in ("int64", "time", "duration"):
-        if isinstance(value, bool) or not isinstance(value, int | str) or not -(2**63) <= int(value) < 2**63:
-            raise ValueError(value)
-        return int(value)
-    if kind == "float64":
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise ValueError(value)
-        return float(value)
-    if kind == "string" and isinstance(value, str):
-        return value
-    raise ValueError(value)
-
-
-def _guessed(text: str) -> object:
-    """The number or truth value that a text spells, else the text."""
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False}.get(text, text)
 
 
 def bind(steps: Sequence[g.Step], stream: StreamColumns, params: Mapping[str, object] | None = None) -> Plan:

@@ -9,68 +9,36 @@ ends: by a change, or ``hold`` after the last report.
 from __future__ import annotations
 
 from dataflow.codegen.expressions import Expressions
-from dataflow.codegen.source import I8, OUT_ROWS, OUT_RUNS, U1, Tables, Writer, value_array
+from dataflow.codegen.keyed import KeyedSink
+from dataflow.codegen.source import I8, U1, Tables, Writer, value_array
 from dataflow.plan import States
 from operators.types import Type
 
 NEVER = 2**62
 
 
-class StatesSink:
+class StatesSink(KeyedSink):
     """Emits the per-row and the final code of a ``States`` sink."""
 
     def __init__(self, w: Writer, sink: States) -> None:
-        self.w, self.sink = w, sink
+        super().__init__(w, sink.held)
+        self.sink = sink
         self.heartbeat = sink.state is None
-        kind = None if sink.state is None else sink.state.type
+        kind = Type.BOOL if sink.state is None else sink.state.type
         self.full = "on + 3 > cap"
-        self.locals: list[tuple[str, str]] = [("seen", U1), ("dirty", U1), ("pn", U1), ("pk", U1), ("ck", U1)]
-        self.locals += [("tc", I8), ("ps", I8), ("lr", I8)]
-        self.bools: set[str] = set()
+        self.keep(("seen", U1), ("dirty", U1), ("pn", U1), ("pk", U1), ("ck", U1), ("tc", I8), ("ps", I8), ("lr", I8))
         if not self.heartbeat:
-            self.locals += [("pv", value_array(kind)), ("cv", value_array(kind))]
+            self.keep(("pv", value_array(kind)), ("cv", value_array(kind)))
         for j, (_, e) in enumerate(sink.held):
-            self.locals += [
-                (f"ph{j}", value_array(e.type)),
-                (f"ch{j}", value_array(e.type)),
-                (f"phk{j}", U1),
-                (f"chk{j}", U1),
-            ]
-        for name, array in self.locals:
-            w.arg(f"z_{name}", array, "slot", f"z_{name}")
-        w.arg("o_time", I8, "out_time")
-        w.arg("o_end", I8, "out", "$end")
+            array = value_array(e.type)
+            self.keep((f"ph{j}", array), (f"ch{j}", array), (f"phk{j}", U1), (f"chk{j}", U1))
         w.arg("o_known", I8, "out", "$known")
-        w.arg("o_v", value_array(Type.BOOL if self.heartbeat else kind), "out", sink.name)
+        w.arg("o_v", value_array(kind), "out", sink.name)
         w.arg("o_k", U1, "out_valid", sink.name)
-        for j, (name, e) in enumerate(sink.held):
-            w.arg(f"oh{j}_v", value_array(e.type), "out", name)
-            w.arg(f"oh{j}_k", U1, "out_valid", name)
-        w.arg("o_slot", "i8[::1]", "out_slot")
-        w.arg("o_len", I8, "out_len")
 
     def hold(self, x: Expressions) -> None:
         """Load the hold into a local, once."""
         self.w.put(f"hold = {x.integer(NEVER if self.sink.hold is None else self.sink.hold)}")
-
-    def load(self) -> None:
-        """Per-key state into locals."""
-        for name, _ in self.locals:
-            self.w.put(f"{name} = z_{name}[slot]")
-        self.w.put("base = on")
-
-    def store(self) -> None:
-        """Locals back, and the run of output rows closed."""
-        for name, _ in self.locals:
-            self.w.put(f"z_{name}[slot] = {name}")
-        self.close_run()
-
-    def close_run(self) -> None:
-        """End the run of output rows of this key."""
-        w = self.w
-        with w.block("if on > base:"):
-            w.put("o_slot[orun] = slot\no_len[orun] = on - base\norun += 1")
-        w.put(f"s[{OUT_ROWS}] = on\ns[{OUT_RUNS}] = orun")
 
     def _write(self, start: str, end: str, known: str, *, lead: bool = False) -> None:
         """One interval, cut to the range; nothing if it is empty."""

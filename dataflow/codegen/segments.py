@@ -7,49 +7,37 @@ and the caller finishes the aggregates there and gives the number back to the st
 from __future__ import annotations
 
 from dataflow.codegen.expressions import Expressions
+from dataflow.codegen.keyed import KeyedSink
 from dataflow.codegen.sinks import fold, room_check
-from dataflow.codegen.source import I8, OUT_ROWS, OUT_RUNS, U1, Writer, value_array
+from dataflow.codegen.source import I8, U1, Writer, value_array
 from dataflow.plan import Segments
 from operators.types import Type
 
 
-class SegmentsSink:
+class SegmentsSink(KeyedSink):
     """Emits the per-row and the final code of a ``Segments`` sink."""
 
     def __init__(self, w: Writer, sink: Segments) -> None:
-        self.w, self.sink = w, sink
+        super().__init__(w, sink.held)
+        self.sink = sink
         self.session = sink.bucket is None
         full = ["on + 1 > cap"]
-        self.locals: list[tuple[str, str]] = [("open", U1), ("first", I8), ("final", I8), ("rows", I8)]
+        self.keep(("open", U1), ("first", I8), ("final", I8), ("rows", I8))
+        w.arg("o_count", I8, "out", "count")
         if self.session:
-            self.locals += [("gap0", I8), ("before", I8), ("past", U1), ("left", U1)]
+            self.keep(("gap0", I8), ("before", I8), ("past", U1), ("left", U1))
+            w.arg("o_left", I8, "out", "open_left")
+            w.arg("o_right", I8, "out", "open_right")
         if sink.aggs:
-            self.locals.append(("gid", I8))
+            self.keep(("gid", I8))
             w.arg("free", I8, "free")
             w.arg("free_count", I8, "free_count")
             w.arg("o_gid", I8, "out_gid")
             full += ["free_count[0] < 1", *room_check(sink.aggs, w)]
         self.full = " or ".join(full)
         for j, (_, e) in enumerate(sink.held):
-            self.locals += [
-                (f"sh{j}", value_array(e.type)),
-                (f"ch{j}", value_array(e.type)),
-                (f"shk{j}", U1),
-                (f"chk{j}", U1),
-            ]
-        for name, array in self.locals:
-            w.arg(f"z_{name}", array, "slot", f"z_{name}")
-        w.arg("o_time", I8, "out_time")
-        w.arg("o_end", I8, "out", "$end")
-        w.arg("o_count", I8, "out", "count")
-        if self.session:
-            w.arg("o_left", I8, "out", "open_left")
-            w.arg("o_right", I8, "out", "open_right")
-        for j, (name, e) in enumerate(sink.held):
-            w.arg(f"oh{j}_v", value_array(e.type), "out", name)
-            w.arg(f"oh{j}_k", U1, "out_valid", name)
-        w.arg("o_slot", "i8[::1]", "out_slot")
-        w.arg("o_len", I8, "out_len")
+            array = value_array(e.type)
+            self.keep((f"sh{j}", array), (f"ch{j}", array), (f"shk{j}", U1), (f"chk{j}", U1))
 
     def constants(self, x: Expressions) -> None:
         """Load gap and longest length into locals, once."""
@@ -57,25 +45,6 @@ class SegmentsSink:
             self.w.put(f"gap = {x.integer(self.sink.gap or 0)}")
             if self.sink.max_length is not None:
                 self.w.put(f"longest = {x.integer(self.sink.max_length)}")
-
-    def load(self) -> None:
-        """Per-key state into locals."""
-        for name, _ in self.locals:
-            self.w.put(f"{name} = z_{name}[slot]")
-        self.w.put("base = on")
-
-    def store(self) -> None:
-        """Locals back, and the run of output rows closed."""
-        for name, _ in self.locals:
-            self.w.put(f"z_{name}[slot] = {name}")
-        self.close_run()
-
-    def close_run(self) -> None:
-        """End the run of output rows of this key."""
-        w = self.w
-        with w.block("if on > base:"):
-            w.put("o_slot[orun] = slot\no_len[orun] = on - base\norun += 1")
-        w.put(f"s[{OUT_ROWS}] = on\ns[{OUT_RUNS}] = orun")
 
     def _close(self, right: str) -> None:
         w = self.w

@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 from dataflow.codegen.expressions import Expressions, both, scalar_loads
+from dataflow.codegen.keyed import KeyedSink
 from dataflow.codegen.lasting import StatesSink
 from dataflow.codegen.segments import SegmentsSink
 from dataflow.codegen.sinks import GroupSink, RowsSink
@@ -130,14 +131,14 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
         with w.block("if stop <= begin:"):
             w.put("row = stop\ncontinue")
         w.put("slot = np.uint64(run_slot[r])")
-        if isinstance(sink, StatesSink | SegmentsSink):
+        if isinstance(sink, KeyedSink):
             sink.load()
         w.put("following = max(row, begin)")
         with w.block("while following < stop:"):
             # Indices are unsigned: Numba then leaves out the test for negative ones.
             w.put("i = following\nu = np.uint64(i)")
             with w.block(f"if {sink.full}:"):
-                if isinstance(sink, StatesSink | SegmentsSink):
+                if isinstance(sink, KeyedSink):
                     sink.store()
                 w.put("return i")
             w.put("following += 1\nt = time[u & mt]")
@@ -154,7 +155,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
             sink.row(x)
             if isinstance(sink, StatesSink) and not stage.ops:
                 sink.skip_ahead(w.tables)
-        if isinstance(sink, StatesSink | SegmentsSink):
+        if isinstance(sink, KeyedSink):
             sink.store()
         w.put("row = stop")
     w.put("return row")

@@ -1,0 +1,67 @@
+"""What a chain of stages reads, needs and promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from dataflow.functions import STATEFUL
+from dataflow.plan import Group, RowOp, Rows, Segments, Stage, States
+from operators.types import Type
+
+KNOWN, END = "$known", "$end"
+"""Hidden columns of interval rows: the known flag (int64) and the end (time)."""
+
+
+def stage_of_inputs(inputs: Mapping[str, Type], ops: Sequence[RowOp], sink: object, step: str) -> Stage:
+    """A stage with just the inputs that it reads."""
+    stage = Stage((), tuple(ops), sink, step)  # type: ignore[arg-type]
+    used = {str(n.option("name")) for e in stage.expressions() for n in e.walk() if n.fn == "in"}
+    if any(n.fn == "end" for e in stage.expressions() for n in e.walk()):
+        used.add(END)
+    if isinstance(stage.sink, Group) and stage.sink.intervals:
+        used |= {END, KNOWN}
+    if isinstance(stage.sink, Group) and any(
+        isinstance(getattr(a.aggregate, "inputs", None), tuple) and "duration" in a.aggregate.inputs  # type: ignore[union-attr]
+        for a in stage.sink.aggs
+    ):
+        used.add(END)
+    return replace(stage, inputs=tuple((n, t) for n, t in inputs.items() if n in used))
+
+
+def history_of(chain: Sequence[Stage]) -> tuple[int | None, tuple[str, ...]]:
+    """How far before ``since`` the first stage needs rows, and which columns must then be free of nulls."""
+    stateful = any(n.fn in STATEFUL for s in chain for e in s.expressions() for n in e.walk())
+    first = chain[0].sink
+    if stateful or isinstance(first, States):
+        return None, ()
+    if isinstance(first, Segments):
+        held = tuple(sorted({str(n.option("name")) for _, t in first.held for n in t.walk() if n.fn == "in"}))
+        return first.gap or 0, held
+    return 0, ()
+
+
+def is_sliceable(chain: Sequence[Stage], history: int | None) -> bool:
+    """Whether tasks may also split the range of time: rows that need nothing before them."""
+    plain = len(chain) == 1 and history == 0 and isinstance(chain[0].sink, Group | Rows)
+    return plain and not has_whole_keys(chain)
+
+
+def has_whole_keys(chain: Sequence[Stage]) -> bool:
+    """Whether every group of the last stage belongs to one key."""
+    sink = chain[-1].sink
+    return isinstance(sink, Group) and any(e.fn == "slot" for _, e in sink.by)
+
+
+def laws_of(chain: Sequence[Stage]) -> tuple[str, ...]:
+    """The laws that a plan relies on, in words."""
+    out: dict[str, None] = {}
+    for s in chain:
+        if isinstance(s.sink, Group):
+            out["partial states merge exactly, in any order"] = None
+            for a in s.sink.aggs:
+                flags = [n for n in ("ordered", "additive", "duplicate_safe", "exact") if getattr(a.aggregate.flags, n)]
+                out[f"{a.name} = {a.aggregate.name}: {', '.join(flags)}"] = None
+        elif isinstance(s.sink, States | Segments):
+            out["a key's rows are read by one task in (time, seq) order"] = None
+    return tuple(out)
