@@ -8,6 +8,9 @@ from typing import Any
 
 from runtime.errors import IngestError
 
+_REASONS = 10
+"""Reasons that a report spells out."""
+
 
 @dataclass(frozen=True)
 class Reject:
@@ -54,10 +57,13 @@ class SourceReport:
         if self.rejected:
             text += f", {self.rejected:,} rejected"
         text += f" ({self.seconds:.1f} s)"
-        for reason, count in sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))[:5]:
+        ordered = sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))
+        for reason, count in ordered[:_REASONS]:
             first = next((e for e in self.examples if e.reason == reason), None)
             where = f" (first at line {first.line}, byte {first.byte})" if first else ""
             text += f"\n  {count:,} x {reason}{where}"
+        if rest := sum(count for _, count in ordered[_REASONS:]):
+            text += f"\n  {rest:,} for {_count(len(ordered) - _REASONS, 'other reason')}"
         if self.rejects_path:
             text += f"\n  rejected records: {self.rejects_path}"
         return text
