@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from operators.types import Type
 from runtime.catalogue import FileEntry
+from runtime.errors import QueryError
 from runtime.pointfile import Block, Buffers, PointFile
 from runtime.query.chunk import Chunk, Values
 from runtime.query.duplicates import CellRows, resolve
@@ -19,6 +20,8 @@ from runtime.query.keys import Keys
 from runtime.query.runner import missing_column
 
 _DAY = 86_400_000_000
+_EXACT = 2**53
+
 _MANY = 4
 """Keys in several files are merged by themselves if they are fewer than one in so many, else all are."""
 
@@ -194,6 +197,8 @@ class Scan:
             if name in block.columns:
                 values, valid = block.columns[name]
                 values = values[a:b] if len(values) > 1 else values
+                if kind is Type.FLOAT and p.file.schema[name] is Type.INT:
+                    values = _widened(values, name, p.entry.path)
                 valid = valid[a:b] if len(valid) > 1 else valid
                 out[name] = (values, valid)
             else:
@@ -258,6 +263,16 @@ def _without(chunk: Chunk, marked: NDArray[np.bool_]) -> Iterator[Chunk]:
         }
         time = chunk.time[lo:hi] if len(chunk.time) > 1 else chunk.time
         yield Chunk(chunk.run_slot[a:b], chunk.run_len[a:b], time, columns, hi - lo)
+
+
+def _widened(values: NDArray[Any], name: str, path: str) -> NDArray[np.float64]:
+    """Whole numbers of a file written before its column became float64; QueryError where a float would not be exact."""
+    if len(values) and (values.max() > _EXACT or values.min() < -_EXACT):
+        raise QueryError(
+            f"column {name} became float64 after {path} was written, which holds integers beyond 2**53 that no float64 "
+            "holds exactly; ingest that source into a stream of its own"
+        )
+    return values.astype(np.float64)
 
 
 def _want(kind: Type) -> np.dtype[Any]:

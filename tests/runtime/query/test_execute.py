@@ -115,6 +115,21 @@ def test_damage_is_an_error_or_a_partial_answer(store: Store, monkeypatch: pytes
     assert not fresh.verify().ok
 
 
+def test_widening_is_exact_or_an_error(tmp_path: Path) -> None:
+    total = df.stream("s").agg(x=df.sum("x"))
+
+    def widened(*values: int) -> Store:
+        store = Store(tmp_path / str(values[0]), create=True)
+        for i, x in enumerate((np.array(values, np.int64), np.array([0.5]))):
+            points = {"device": np.array(["d"] * len(x)), "ts": START + i + np.arange(len(x)), "x": x}
+            store.ingest("s", points, key="device", time="ts", unit="us")
+        return store
+
+    assert widened(2**53, 2).query(total)["x"] == [float(2**53 + 2)]
+    with pytest.raises(QueryError, match=r"column x became float64 after .*beyond 2\*\*53"):
+        widened(2**53 + 1, 2).query(total)
+
+
 def test_explain_runs_nothing(store: Store) -> None:
     text = COUNT.explain(store, workers=2)
     for part in (
