@@ -86,7 +86,54 @@ class Group:
     in_range: bool
 
 
-Sink = Rows | States | Segments | Group
+@dataclass(frozen=True)
+class Track:
+    """One state among several: rows that pass ``ops`` report ``state`` (None: any is a sign of life) for ``hold``."""
+
+    name: str
+    ops: tuple[RowOp, ...]
+    state: Typed | None
+    hold: int | None
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Sink: intervals of ``state``, an expression of the tracks (``track`` nodes). Writes what ``States`` does."""
+
+    tracks: tuple[Track, ...]
+    state: Typed
+    name: str
+    held: tuple[tuple[str, Typed], ...]
+    lead: bool
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Sink: intervals again, cut where the row that ``lookup`` finds changes (None: as they are).
+
+    ``keep``: ``all`` pieces, or just those ``inside`` some row or ``outside`` all. Writes start (as time), end,
+    ``$known``, the columns and, under ``row``, the number of the row.
+    """
+
+    lookup: Typed | None
+    keep: str
+    row: str | None
+    columns: tuple[tuple[str, Typed], ...]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Sink: two rows an interval, where it starts and where it ends.
+
+    Writes ``by``, ``$at`` and what changes there in the numbers of keys that are ``$active``, ``$inactive`` (as the
+    condition says) and ``$unknown``.
+    """
+
+    by: tuple[tuple[str, Typed], ...]
+    condition: Typed
+
+
+Sink = Rows | States | Segments | Group | Tracks | Pieces | Edges
 
 
 @dataclass(frozen=True)
@@ -101,11 +148,11 @@ class Stage:
     @property
     def needs_time(self) -> bool:
         """Whether a row's own time matters beyond lying in the range."""
-        if isinstance(self.sink, States | Segments):
+        if isinstance(self.sink, States | Segments | Tracks):
             return True
         inputs = [i for a in getattr(self.sink, "aggs", ()) for i in getattr(a.aggregate, "inputs", ())]
         nodes = (n for e in self.expressions() for n in e.walk())
-        return "time" in inputs or any(n.fn in ("time", "last") for n in nodes)
+        return "time" in inputs or any(n.fn in ("time", "last", "lookup") for n in nodes)
 
     def expressions(self) -> Iterator[Typed]:
         """Every expression of the stage, outermost nodes."""
@@ -127,6 +174,18 @@ class Stage:
                 yield from (e for _, e in by)
                 yield from cuts
                 yield from _agg_expressions(aggs)
+            case Tracks(tracks, state, _, held, _):
+                for track in tracks:
+                    yield from (op.condition if isinstance(op, Keep) else op.value for op in track.ops)
+                    yield from () if track.state is None else (track.state,)
+                yield state
+                yield from (e for _, e in held)
+            case Pieces(lookup, _, _, columns):
+                yield from () if lookup is None else (lookup,)
+                yield from (e for _, e in columns)
+            case Edges(by, condition):
+                yield from (e for _, e in by)
+                yield condition
 
 
 def _agg_expressions(aggs: tuple[BoundAgg, ...]) -> Iterator[Typed]:
@@ -150,7 +209,18 @@ class Take:
     n: int
 
 
-TableStep = Stage | SortBy | Take
+@dataclass(frozen=True)
+class Sweep:
+    """From a table of edges, in the order of ``by`` and ``$at``, to the intervals between them.
+
+    ``at_least`` None: their numbers of keys; else whether so many are active.
+    """
+
+    by: tuple[str, ...]
+    at_least: int | None
+
+
+TableStep = Stage | SortBy | Take | Sweep
 
 
 @dataclass(frozen=True)

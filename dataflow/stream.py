@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from dataflow import graph as g
 from dataflow.durations import parse_duration, parse_every
 from dataflow.expr import Expr, Operand, col, expr
+from dataflow.graph import named_columns as _named
+from dataflow.timelines import Chain
 from operators.errors import DataflowError
 
 Length = str | timedelta
@@ -89,23 +91,6 @@ def unknown_time(*, where: Operand | None = None) -> g.Agg:
     return _agg("unknown_time", where=where)
 
 
-def _named(columns: tuple[str | Expr, ...], named: dict[str, Operand], where: str) -> g.Named:
-    out: list[tuple[str, Expr]] = []
-    for c in columns:
-        if isinstance(c, str):
-            out.append((c, col(c)))
-        elif isinstance(c, Expr) and c.fn == "col":
-            out.append((str(c.option("name")), c))
-        else:
-            raise DataflowError(f"{where}: give an expression a name, e.g. {where}(day=df.time().truncate('1d'))")
-    out.extend((n, expr(e)) for n, e in named.items())
-    names = [n for n, _ in out]
-    for n in names:
-        if names.count(n) > 1:
-            raise DataflowError(f"{where}: the column {n!r} is given twice")
-    return tuple(out)
-
-
 def _aggs(aggs: dict[str, g.Agg], where: str) -> g.NamedAggs:
     for name, a in aggs.items():
         if not isinstance(a, g.Agg):
@@ -121,13 +106,8 @@ class Explains(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Stream:
+class Stream(Chain):
     """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
-
-    steps: tuple[g.Step, ...]
-
-    def _then(self, step: g.Step) -> Stream:
-        return Stream((*self.steps, step))
 
     def filter(self, where: Operand) -> Stream:
         """Keep the rows where the condition is true (not those where it is null)."""

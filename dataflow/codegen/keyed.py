@@ -9,6 +9,9 @@ from dataflow.typed import Typed
 class KeyedSink:
     """Keeps state per key in arrays (``z_...``), and in locals while the rows of one key pass."""
 
+    room = 3
+    """Rows that the end of one key may write."""
+
     def __init__(self, w: Writer, held: tuple[tuple[str, Typed], ...]) -> None:
         self.w = w
         self.locals: list[tuple[str, str]] = []

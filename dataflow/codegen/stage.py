@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from dataflow.codegen.expressions import Expressions, both, scalar_loads
 from dataflow.codegen.keyed import KeyedSink
 from dataflow.codegen.lasting import StatesSink
+from dataflow.codegen.pieces import EdgesSink, PiecesSink
 from dataflow.codegen.segments import SegmentsSink
 from dataflow.codegen.sinks import GroupSink, RowsSink
 from dataflow.codegen.source import (
@@ -30,7 +31,8 @@ from dataflow.codegen.source import (
     Tables,
     Writer,
 )  # fmt: skip
-from dataflow.plan import Group, Keep, Segments, Stage, States
+from dataflow.codegen.tracks import TracksSink
+from dataflow.plan import Edges, Group, Keep, Pieces, Segments, Stage, States, Tracks
 from operators.contract import Aggregate
 
 _LOADS = f"""begin = s[{BEGIN}]
@@ -49,6 +51,7 @@ _HELPERS = {
     ),
     "operators.kernels.bits": ("float_bits",),
     "operators.kernels.calendar": ("bucket_start", "bucket_end", "local_time", "hour_of", "weekday_of"),
+    "operators.kernels.periods": ("key_number", "row_at", "edge_after"),
     "operators.kernels.tables": ("find_group", "add_pair"),
 }  # fmt: skip
 
@@ -113,7 +116,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w.arg("run_len", I8, "run_len")
     w.arg("time", I8, "time")
     x = Expressions(w)
-    sink: GroupSink | RowsSink | StatesSink | SegmentsSink
+    sink: GroupSink | RowsSink | StatesSink | SegmentsSink | TracksSink | PiecesSink | EdgesSink
     if isinstance(stage.sink, Group):
         sink = GroupSink(w, stage.sink)
         sink.before()
@@ -123,6 +126,14 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     elif isinstance(stage.sink, Segments):
         sink = SegmentsSink(w, stage.sink)
         sink.constants(x)
+    elif isinstance(stage.sink, Tracks):
+        sink = TracksSink(w, stage.sink)
+        sink.constants(x)
+    elif isinstance(stage.sink, Pieces):
+        sink = PiecesSink(w, stage.sink)
+        sink.before()
+    elif isinstance(stage.sink, Edges):
+        sink = EdgesSink(w, stage.sink)
     else:
         sink = RowsSink(w, stage.sink)
     w.put("row = np.int64(0)")
@@ -176,12 +187,16 @@ def _intervals(stage: Stage, w: Writer) -> None:
 
 
 def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
-    if not isinstance(stage.sink, States | Segments):
+    if not isinstance(stage.sink, States | Segments | Tracks):
         return "", None
     w = Writer(tables)
     _start(w)
     # The step's constants are counted anew: the same tables, the same places.
-    sink = StatesSink(w, stage.sink) if isinstance(stage.sink, States) else SegmentsSink(w, stage.sink)
+    sink: StatesSink | SegmentsSink | TracksSink
+    if isinstance(stage.sink, States):
+        sink = StatesSink(w, stage.sink)
+    else:
+        sink = TracksSink(w, stage.sink) if isinstance(stage.sink, Tracks) else SegmentsSink(w, stage.sink)
     ints = list(tables.ints)
     tables.ints.clear()
     x = Expressions(w)
@@ -192,7 +207,7 @@ def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
     tables.ints[:] = ints
     with w.block("for number in range(begin, n_runs):"):
         w.put("slot = np.uint64(number)")
-        with w.block("if on + 3 > cap:"):
+        with w.block(f"if on + {sink.room} > cap:"):
             w.put("return number")
         sink.load()
         sink.finish()
