@@ -1,6 +1,6 @@
 """Sink for combined timelines: several states of a key side by side, and the intervals of an expression of them.
 
-Track i has its value ``v{i}`` (if ``k{i}``) since its last report at ``r{i}``; ``hold`` after it a state is unknown
+Track i has its value ``tv{i}`` (if ``tk{i}``) since its last report at ``tr{i}``; ``hold`` after it a state is unknown
 again and a heartbeat is false. As in ``lasting.py``, rows of one time are all applied before what is current since
 ``tc`` is compared with the pending interval, from ``ps`` on. Between rows, the tracks expire one after the other.
 """
@@ -38,7 +38,7 @@ class TracksSink(KeyedSink):
         array = value_array(sink.state.type)
         self.keep(("seen", U1), ("dirty", U1), ("pn", U1), ("pk", U1), ("tc", I8), ("ps", I8), ("pv", array))
         for i, track in enumerate(sink.tracks):
-            self.keep((f"v{i}", value_array(_kind(track))), (f"k{i}", U1), (f"live{i}", U1), (f"r{i}", I8))
+            self.keep((f"tv{i}", value_array(_kind(track))), (f"tk{i}", U1), (f"live{i}", U1), (f"tr{i}", I8))
         for j, (_, e) in enumerate(sink.held):
             kind = value_array(e.type)
             self.keep((f"ph{j}", kind), (f"ch{j}", kind), (f"phk{j}", U1), (f"chk{j}", U1))
@@ -79,8 +79,8 @@ class TracksSink(KeyedSink):
         with w.block("if dirty != 0:"):
             x = Expressions(w)
             for i, track in enumerate(sink.tracks):
-                text = f"v{i} != 0" if _kind(track) is Type.BOOL else f"v{i}"
-                x.given(track_node(track.name, _kind(track)), x.name(text, f"k{i} != 0"))
+                text = f"tv{i} != 0" if _kind(track) is Type.BOOL else f"tv{i}"
+                x.given(track_node(track.name, _kind(track)), x.name(text, f"tk{i} != 0"))
             v, k = x.emit(sink.state)
             v = f"np.int64({v})" if sink.state.type is not Type.FLOAT else v
             w.put(f"now = {v}\nnk = {k}")
@@ -104,7 +104,7 @@ class TracksSink(KeyedSink):
             w.put(f"nx = {now}")
             for i in range(len(tracks)):
                 with w.block(f"if live{i} != 0:"):
-                    w.put(f"nx = min(nx, r{i} + hold{i})")
+                    w.put(f"nx = min(nx, tr{i} + hold{i})")
             with w.block(f"if nx >= {now}:"):
                 w.put("break")
             self._expire("nx", "==")
@@ -113,9 +113,9 @@ class TracksSink(KeyedSink):
 
     def _expire(self, now: str, test: str) -> None:
         for i, track in enumerate(self.sink.tracks):
-            with self.w.block(f"if live{i} != 0 and r{i} + hold{i} {test} {now}:"):
+            with self.w.block(f"if live{i} != 0 and tr{i} + hold{i} {test} {now}:"):
                 self.w.put(f"live{i} = np.uint8(0)\ndirty = np.uint8(1)")
-                self.w.put(f"v{i} = np.int64(0)" if track.state is None else f"k{i} = np.uint8(0)")
+                self.w.put(f"tv{i} = np.int64(0)" if track.state is None else f"tk{i} = np.uint8(0)")
 
     def row(self, x: Expressions) -> None:
         """One row of the key whose state is loaded."""
@@ -153,9 +153,9 @@ class TracksSink(KeyedSink):
             w.put(f"if {k}:")
             w.depth += 1
             value = v if track.state.type is Type.FLOAT else f"np.int64({v})"
-        w.put(f"r{i} = t\nlive{i} = np.uint8(1)")
-        with w.block(f"if k{i} == 0 or v{i} != {value}:"):
-            w.put(f"v{i} = {value}\nk{i} = np.uint8(1)\ndirty = np.uint8(1)")
+        w.put(f"tr{i} = t\nlive{i} = np.uint8(1)")
+        with w.block(f"if tk{i} == 0 or tv{i} != {value}:"):
+            w.put(f"tv{i} = {value}\ntk{i} = np.uint8(1)\ndirty = np.uint8(1)")
         w.depth = depth
 
     def finish(self) -> None:
