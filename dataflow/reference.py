@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -152,6 +153,9 @@ def _column(name: str, values: Sequence[Literal]) -> Column:
     return name, kind, tuple(v for _, v in cells)  # type: ignore[misc]
 
 
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?")
+
+
 def _whole(text: str) -> int:
     n = int(text)
     # 007 is a name, not a number, and what does not fit is a number to nobody.
@@ -160,9 +164,11 @@ def _whole(text: str) -> int:
     return n
 
 
-def _finite(text: str) -> float:
-    x = float(text)
-    if not math.isfinite(x) or "_" in text:
+def _number(text: str) -> float:
+    match = _NUMBER.fullmatch(text)
+    x = float(text) if match else math.inf
+    # Digits that a float cannot tell apart are somebody's name, too.
+    if not math.isfinite(x) or (match and not match[1] and not match[2] and abs(int(text)) > 2**53):
         raise ValueError(text)
     return x
 
@@ -174,7 +180,7 @@ def _truth(text: str) -> bool:
 _READ: dict[Type, Any] = {
     Type.BOOL: _truth,
     Type.INT: _whole,
-    Type.FLOAT: _finite,
+    Type.FLOAT: _number,
     Type.TIME: moment,
     Type.STRING: str,
 }
@@ -265,10 +271,10 @@ def indexed(
         raise DataflowError(f"{where}: the key {key!r} of a reference table is a string or int64, got {kind}")
     if None in cells:
         raise DataflowError(f"{where}: the key {key!r} is null in row {cells.index(None) + 1} of the reference table")
-    starts = _times(table, valid_from, -NEVER, where)
-    ends = _times(table, valid_to, NEVER, where)
     if valid_from is not None and valid_from == valid_to:
         raise DataflowError(f"{where}: valid_from and valid_to are one column")
+    starts = _times(table, valid_from, -NEVER, where)
+    ends = _times(table, valid_to, NEVER, where)
     order = sorted(range(table.rows), key=lambda i: (cells[i], starts[i]))
     if valid_from is not None and valid_to is None:
         for i, j in itertools.pairwise(order):
