@@ -1,0 +1,115 @@
+"""Timelines through a store: more pieces than a kernel writes at once, other executors, plans in words."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+import dataflow as df
+from runtime import Store
+
+START = datetime(2024, 3, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+PIECES = 40_000
+"""More than the rows that a kernel writes before it hands them on."""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    made = Store(tmp_path_factory.mktemp("store"), create=True)
+    points: list[tuple[str, int, str]] = []
+    for device in ("a", "b"):
+        points += [(device, 0, "up"), (device, 2 * PIECES, "down")]
+    points += [("c", n, "up" if n % 2 else "down") for n in range(PIECES)]
+    at = [int((START + n * MINUTE).timestamp()) * 1_000_000 for _, n, _ in points]
+    columns = {"device": [d for d, _, _ in points], "ts": at, "status": [s for _, _, s in points]}
+    made.ingest("t", columns, key="device", time="ts", unit="us", progress=False)
+    return made
+
+
+STATES = df.stream("t").state_duration("status")
+ODD = df.table(
+    {
+        "device": ["a"] * PIECES,
+        "from": [START + (2 * n + 1) * MINUTE for n in range(PIECES)],
+        "to": [START + (2 * n + 2) * MINUTE for n in range(PIECES)],
+        "number": list(range(PIECES)),
+    }
+)
+
+
+def rows(store: Store, metric: df.Stream, **options: Any) -> list[tuple[Any, ...]]:
+    result = store.query(metric, progress=False, **options)
+    return list(zip(*(c.to_list() for c in result.columns.values()), strict=True))
+
+
+def test_one_interval_in_many_pieces(store: Store) -> None:
+    minute = 60_000_000
+    total = df.duration()
+    by_device = STATES.filter(df.col("device") == "a").filter(df.col("status") == "up").group_by("device")
+    assert rows(store, by_device.agg(n=df.count(), total=total)) == [("a", 1, 2 * PIECES * minute)]
+    for metric in (STATES.during(ODD, on="device"), STATES.outside(ODD, on="device")):
+        agg = metric.filter((df.col("device") == "a") & (df.col("status") == "up")).agg(
+            n=df.count(), total=total, first=df.min("start"), last=df.max("end"), longest=df.max("duration")
+        )
+        odd = metric.steps[-1].inside  # type: ignore[union-attr]
+        first = int(START.timestamp()) * 1_000_000
+        last = first + (2 * PIECES - (0 if odd else 1)) * minute
+        expected = (PIECES, PIECES * minute, first + odd * minute, last, minute)
+        assert rows(store, agg) == [expected]
+
+
+def test_each_piece_has_its_own_row_of_the_table(store: Store) -> None:
+    joined = STATES.join(ODD, on="device", how="inner", valid_from="from", valid_to="to")
+    summed = joined.agg(n=df.count(), numbers=df.count_distinct("number"), sum=df.sum("number"))
+    assert rows(store, summed) == [(PIECES, PIECES, PIECES * (PIECES - 1) // 2)]
+
+
+def test_what_remembers_rows_sees_each_interval_once(store: Store) -> None:
+    # The pieces are those of the key's first interval, which has none before it.
+    metric = STATES.with_columns(before=df.col("status").previous()).during(ODD, on="device")
+    agg = metric.agg(n=df.count(), first=df.count(where=df.col("before").is_null()))
+    assert rows(store, agg) == [(PIECES, PIECES)]
+
+
+def test_many_edges(store: Store) -> None:
+    up = STATES.concurrent(df.col("status") == "up")
+    found = rows(store, up)
+    assert len(found) == PIECES + 1
+    assert {row[3] for row in found[:PIECES]} == {2, 3}
+
+
+def test_other_executors_get_the_tables_as_bytes(store: Store) -> None:
+    calendar = df.calendar({"mon-fri": "08:00-17:30"}, zone="Europe/Berlin", except_=["2024-03-05"])
+    alive = df.stream("t").heartbeat("10m")
+    metric = (
+        (alive | df.stream("t").state_duration(df.col("status") == "up"))
+        .during(calendar)
+        .join(ODD, on="device", valid_from="from", valid_to="to")
+        .at_least(1, df.col("state"), numbered=df.col("number").is_not_null())
+    )
+    here = store.query(metric, workers=1, progress=False)
+    assert len(here) > 0
+    with ThreadPoolExecutor(2) as pool:
+        there = store.query(metric, executor=pool, workers=2, progress=False)
+    assert there.proof.result == here.proof.result
+
+
+def test_explain(store: Store) -> None:
+    calendar = df.calendar({"mon-fri": "08:00-17:30"}, zone="Europe/Berlin", except_=["2024-03-05"])
+    metric = STATES.during(calendar).join(ODD, on="device", valid_from="from", valid_to="to")
+    text = store.explain(metric.at_least(2, df.col("status") == "up"))
+    assert "step 3 (during): intervals cut at the edges of periods, inside kept: kernel" in text
+    assert "step 4 (join): intervals cut at the edges of periods: kernel" in text
+    assert "step 5 (concurrent): edges of intervals by nothing: kernel" in text
+    assert "then times with at least 2 keys, from edges" in text
+    assert "  calendar of 47.5 hours a week in Europe/Berlin, 1 exceptions" in text
+    assert (
+        f"  table of {PIECES} rows (device, from, to, number) {ODD.digest[:12]} by device, valid from from to to"
+        in text
+    )
+    alive = df.stream("t").heartbeat("10m")
+    assert "step 2 (timeline): 1 timelines, held columns: none: kernel" in store.explain(~alive)
