@@ -377,10 +377,10 @@ class _Binder:
                 stage_of, shape = self.keyed_step(step, shape)
                 deferred.append(stage_of)
             elif isinstance(step, g.Join | g.During):
-                more, shape = (
+                cut, shape = (
                     join_step(self, step, shape) if isinstance(step, g.Join) else during_step(self, step, shape)
                 )
-                deferred += more
+                deferred += [cut] if cut else []
             elif isinstance(step, g.Timeline):
                 stage_of, shape = timeline_step(self, step, shape)
                 deferred.append(stage_of)

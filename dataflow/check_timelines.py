@@ -11,7 +11,7 @@ from dataflow.chain import END, KNOWN, stage_of_inputs
 from dataflow.codegen.tracks import track_node
 from dataflow.expr import Expr
 from dataflow.functions import STATEFUL
-from dataflow.plan import BoundAgg, Edges, Group, Keep, Pieces, RowOp, Stage, Sweep, Track, Tracks
+from dataflow.plan import BoundAgg, Edges, Group, Keep, Pieces, Stage, Sweep, Track, Tracks
 from dataflow.reference import Index, indexed
 from dataflow.service import Calendar
 from dataflow.typed import Typed, column
@@ -40,8 +40,8 @@ def own_columns(b: _Binder) -> dict[str, Typed]:
 # ---- reference tables and calendars
 
 
-def join_step(b: _Binder, step: g.Join, shape: _Shape) -> tuple[list[Deferred], _Shape]:
-    """Stages to add (if any), and the rows with the attributes of the table."""
+def join_step(b: _Binder, step: g.Join, shape: _Shape) -> tuple[Deferred | None, _Shape]:
+    """A stage to add (if any), and the rows with the attributes of the table."""
     w = step.windows
     index = indexed(w.table, w.key, w.valid_from, w.valid_to, b.where)
     for name, _ in index.attributes:
@@ -50,9 +50,9 @@ def join_step(b: _Binder, step: g.Join, shape: _Shape) -> tuple[list[Deferred], 
     if index.timed and shape.kind == "table":
         raise b.fail("rows have no time after group_by; join before it")
     if index.timed and shape.kind == "intervals":
-        stages, shape, found = _cut(b, index, step.on, shape, "all" if step.how == "left" else "inside")
+        stage, shape, found = _cut(b, index, step.on, shape, "all" if step.how == "left" else "inside")
     else:
-        stages = []
+        stage = None
         found = _lookup(b, index, step.on, shape)
         b.fix_all([found], shape)
         if step.how == "inner":
@@ -60,11 +60,11 @@ def join_step(b: _Binder, step: g.Join, shape: _Shape) -> tuple[list[Deferred], 
     attributes = {
         name: Typed("pick", kind, (found,), (("column", name), ("in", index))) for name, kind in index.attributes
     }
-    return stages, replace(shape, env=shape.env | attributes)
+    return stage, replace(shape, env=shape.env | attributes)
 
 
-def during_step(b: _Binder, step: g.During, shape: _Shape) -> tuple[list[Deferred], _Shape]:
-    """Stages to add (if any), and the rows inside, or outside, the periods."""
+def during_step(b: _Binder, step: g.During, shape: _Shape) -> tuple[Deferred | None, _Shape]:
+    """A stage to add (if any), and the rows inside, or outside, the periods."""
     if shape.kind == "table":
         raise b.fail("rows have no time after group_by; use it before")
     periods: Index | Calendar
@@ -74,12 +74,12 @@ def during_step(b: _Binder, step: g.During, shape: _Shape) -> tuple[list[Deferre
         w = step.periods
         periods = indexed(w.table, w.key, w.valid_from, w.valid_to, b.where, True)
     if shape.kind == "intervals":
-        stages, shape, _ = _cut(b, periods, step.on, shape, "inside" if step.inside else "outside")
-        return stages, shape
+        stage, shape, _ = _cut(b, periods, step.on, shape, "inside" if step.inside else "outside")
+        return stage, shape
     found = _lookup(b, periods, step.on, shape)
     b.fix_all([found], shape)
     shape.ops.append(Keep(Typed("is_not_null" if step.inside else "is_null", Type.BOOL, (found,))))
-    return [], shape
+    return None, shape
 
 
 def _lookup(b: _Binder, table: Index | Calendar, on: Expr | None, shape: _Shape) -> Typed:
@@ -95,27 +95,14 @@ def _lookup(b: _Binder, table: Index | Calendar, on: Expr | None, shape: _Shape)
 
 def _cut(
     b: _Binder, table: Index | Calendar, on: Expr | None, shape: _Shape, keep: str
-) -> tuple[list[Deferred], _Shape, Typed]:
-    """Intervals cut at the edges of periods: the stages, the pieces, and the row found for each."""
+) -> tuple[Deferred, _Shape, Typed]:
+    """Intervals cut at the edges of periods: the stage, the pieces, and the row found for each."""
     if not shape.keyed:
         raise b.fail("it cannot follow concurrent or at_least; use it before")
-    stages = []
-    if any(n.fn in STATEFUL for op in shape.ops for n in _expression(op).walk()):
-        # An interval whose pieces do not fit is gone through again: nothing before may remember rows.
-        stage, shape = _pieces(b, None, "all", None, shape)
-        stages.append(stage)
     lookup = _lookup(b, table, on, shape)
-    b.fix_all([a for a in lookup.args if a.site >= 0], shape)
+    b.fix_all(lookup.args, shape)
     row = f"$row{lookup.site}"
-    stage, shape = _pieces(b, replace(lookup, site=-1), keep, row, shape)
-    return [*stages, stage], shape, column(row, Type.INT)
-
-
-def _expression(op: RowOp) -> Typed:
-    return op.condition if isinstance(op, Keep) else op.value
-
-
-def _pieces(b: _Binder, lookup: Typed | None, keep: str, row: str | None, shape: _Shape) -> tuple[Deferred, _Shape]:
+    lookup = replace(lookup, site=-1)
     own = own_columns(b)
     kept = {n: t for n, t in shape.env.items() if n not in own or own[n] != t}
     where, before, ops = b.where, shape, list(shape.ops)
@@ -126,8 +113,8 @@ def _pieces(b: _Binder, lookup: Typed | None, keep: str, row: str | None, shape:
 
     types = {n: t.type for n, t in kept.items() if t.type is not None}
     env = {n: column(n, types[n]) if n in types else t for n, t in shape.env.items()}
-    inputs = {END: Type.TIME, KNOWN: Type.INT, **types, **({} if row is None else {row: Type.INT})}
-    return stage, replace(shape, env=env, inputs=inputs, ops=[])
+    inputs = {END: Type.TIME, KNOWN: Type.INT, row: Type.INT, **types}
+    return stage, replace(shape, env=env, inputs=inputs, ops=[]), column(row, Type.INT)
 
 
 # ---- timelines of one key

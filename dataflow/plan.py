@@ -109,13 +109,13 @@ class Tracks:
 
 @dataclass(frozen=True)
 class Pieces:
-    """Sink: intervals again, cut where the row that ``lookup`` finds changes (None: as they are).
+    """Sink: intervals again, cut where the row that ``lookup`` finds changes.
 
     ``keep``: ``all`` pieces, or just those ``inside`` some row or ``outside`` all. Writes start (as time), end,
     ``$known``, the columns and, under ``row``, the number of the row.
     """
 
-    lookup: Typed | None
+    lookup: Typed
     keep: str
     row: str | None
     columns: tuple[tuple[str, Typed], ...]
@@ -181,7 +181,7 @@ class Stage:
                 yield state
                 yield from (e for _, e in held)
             case Pieces(lookup, _, _, columns):
-                yield from () if lookup is None else (lookup,)
+                yield lookup
                 yield from (e for _, e in columns)
             case Edges(by, condition):
                 yield from (e for _, e in by)

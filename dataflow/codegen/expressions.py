@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dataflow.codegen.lookups import found_row, picked
-from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
+from dataflow.codegen.source import BEGIN, F8, FIXED, I8, NO_PIECE, U1, Writer, column_array, value_array
 from dataflow.typed import Typed
 from operators.types import Type
 
@@ -34,10 +34,14 @@ def both(*validities: str) -> str:
 
 
 class Expressions:
-    """Emits expressions into a writer; remembers what is computed already."""
+    """Emits expressions into a writer; remembers what is computed already.
 
-    def __init__(self, w: Writer, time: str = "t", end: str = "e") -> None:
+    ``resumes``: the kernel may stop within a row, between pieces of an interval, and go through the row again.
+    """
+
+    def __init__(self, w: Writer, time: str = "t", end: str = "e", resumes: bool = False) -> None:
         self.w = w
+        self.resumes = resumes
         self.time = time
         self.end = end
         self._known: dict[str, Value] = {}
@@ -312,12 +316,11 @@ class Expressions:
         back = f"{kept}[slot]" + (" != 0" if kind is Type.BOOL else "")
         if e.fn == "previous":
             out = self.name(back, f"{has}[slot] != 0")
-            w.put(f"{kept}[slot] = {v}\n{has}[slot] = {k}")
+            self._remember(e, out, f"{kept}[slot] = {v}\n{has}[slot] = {k}")
             return out
         if e.fn == "changed":
             out = self.name(f"{k} and {has}[slot] != 0 and {kept}[slot] != {v}", "True")
-            with w.block(f"if {k}:"):
-                w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1")
+            self._remember(e, out, f"if {k}:\n    {kept}[slot] = {v}\n    {has}[slot] = 1")
             return out
         hold = e.option("hold")
         since = w.arg(f"q{e.site}_t", I8, "slot", f"q{e.site}_t")
@@ -325,6 +328,21 @@ class Expressions:
             w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1\n{since}[slot] = {self.time}")
         fresh = "" if hold is None else f" and {self.time} - {since}[slot] <= {self.integer(int(str(hold)))}"
         return self.name(back, f"{has}[slot] != 0{fresh}")
+
+    def _remember(self, e: Typed, out: Value, update: str) -> None:
+        """Take note of the row, once: one that is gone through again, from a later piece on, has the same ``out``."""
+        w, (v, k) = self.w, out
+        if not self.resumes:
+            w.put(update)
+            return
+        names = [(v, w.arg(f"q{e.site}_again", value_array(e.type), "slot", f"q{e.site}_again"), e.type is Type.BOOL)]
+        if k != "True":
+            names.append((k, w.arg(f"q{e.site}_valid", U1, "slot", f"q{e.site}_valid"), True))
+        with w.block(f"if piece == {NO_PIECE}:"):
+            w.put(update)
+            w.put("\n".join(f"{array}[slot] = {name}" for name, array, _ in names))
+        with w.block("else:"):
+            w.put("\n".join(f"{name} = {array}[slot]" + (" != 0" if flag else "") for name, array, flag in names))
 
 
 def scalar_loads(w: Writer) -> list[str]:

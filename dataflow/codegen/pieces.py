@@ -29,9 +29,6 @@ class PiecesSink(KeyedSink):
         """One interval that has passed the stage's operations."""
         w, sink = self.w, self.sink
         values = [x.emit(e) for _, e in sink.columns]
-        if sink.lookup is None:
-            self._write("t", "e", values)
-            return
         key, tables = key_place(x, sink.lookup), period_tables(x, sink.lookup)
         w.put(f"ps = t if piece == {NO_PIECE} else piece\npiece = np.int64({NO_PIECE})")
         with w.block("while ps < e:"):

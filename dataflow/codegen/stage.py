@@ -115,7 +115,9 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w.arg("run_slot", I4, "run_slot")
     w.arg("run_len", I8, "run_len")
     w.arg("time", I8, "time")
-    x = Expressions(w)
+    x = Expressions(
+        w, resumes=isinstance(stage.sink, Pieces) or (isinstance(stage.sink, Group) and bool(stage.sink.cuts))
+    )
     sink: GroupSink | RowsSink | StatesSink | SegmentsSink | TracksSink | PiecesSink | EdgesSink
     if isinstance(stage.sink, Group):
         sink = GroupSink(w, stage.sink)

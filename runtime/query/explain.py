@@ -91,10 +91,9 @@ def _describe(stage: Stage) -> str:
             return (
                 f"{stage.step}: {ops}{len(tracks)} timelines, held columns: {', '.join(n for n, _ in held) or 'none'}"
             )
-        case Pieces(lookup, keep, _, _):
-            what = "as they are" if lookup is None else "cut at the edges of periods"
+        case Pieces(_, keep, _, _):
             kept = "" if keep == "all" else f", {keep} kept"
-            return f"{stage.step}: {ops}intervals {what}{kept}"
+            return f"{stage.step}: {ops}intervals cut at the edges of periods{kept}"
         case Edges(by, _):
             return f"{stage.step}: {ops}edges of intervals by {', '.join(n for n, _ in by) or 'nothing'}"
 

@@ -28,6 +28,13 @@ class Keys:
         self._slot_of_int: dict[int, int] = {}
         self._recent: list[tuple[object, NDArray[np.int32]]] = []
 
+    @classmethod
+    def none(cls, words: Words) -> Keys:
+        """One slot, for rows that belong to no key."""
+        keys = cls(Type.INT, words)
+        keys.values, keys.hashes = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        return keys
+
     def __len__(self) -> int:
         return len(self.values)
 

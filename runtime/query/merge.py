@@ -9,7 +9,6 @@ import numpy as np
 from dataflow.compile import compile_stage
 from dataflow.plan import Group, Plan, Rows, SortBy, Sweep, TableStep, Take
 from operators.grouping import Groups, GroupState
-from operators.types import Type
 from operators.words import Words
 from runtime.query.finish import finished_groups
 from runtime.query.keys import Keys
@@ -82,7 +81,7 @@ def _apply(step: TableStep, table: Table) -> Table:
         return swept(step, table)
     words = Words()
     table = table.recoded(words)
-    keys = Keys(Type.INT, words)
+    keys = Keys.none(words)
     runner = Runner(step, compile_stage(step), Context(words, keys, -_ALL_TIME, _ALL_TIME, _span(table)))
     if isinstance(step.sink, Rows):
         rows = RowCollector(step.sink.columns)

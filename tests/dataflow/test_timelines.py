@@ -12,7 +12,7 @@ import dataflow as df
 from dataflow import graph as g
 from dataflow.check import StreamColumns, bind
 from dataflow.json_form import JsonFormError
-from dataflow.plan import Edges, Group, Pieces, Rows, States, Sweep, Tracks
+from dataflow.plan import Edges, Group, Pieces, Sweep, Tracks
 from operators.types import Type
 
 STREAM = StreamColumns(
@@ -70,14 +70,6 @@ def test_a_join_of_points_is_no_stage_and_may_be_sliced() -> None:
     plan = bind(P.join(SITES, on="device", how="inner").group_by("site").agg(n=df.count()).steps, STREAM)
     assert [type(s.sink) for s in plan.stages] == [Group]
     assert (plan.history, plan.sliceable) == (0, True)
-
-
-def test_what_remembers_rows_runs_before_intervals_are_cut() -> None:
-    metric = P.state_duration("status").with_columns(was=df.col("status").previous()).during(NIGHT)
-    plan = bind(metric.steps, STREAM)
-    assert [type(s.sink) for s in plan.stages] == [States, Pieces, Pieces, Rows]
-    assert plan.stages[1].sink.lookup is None  # type: ignore[union-attr]
-    assert plan.stages[2].ops == ()
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,14 @@ def test_each_piece_has_its_own_row_of_the_table(store: Store) -> None:
 
 def test_what_remembers_rows_sees_each_interval_once(store: Store) -> None:
     # The pieces are those of the key's first interval, which has none before it.
-    metric = STATES.with_columns(before=df.col("status").previous()).during(ODD, on="device")
-    agg = metric.agg(n=df.count(), first=df.count(where=df.col("before").is_null()))
-    assert rows(store, agg) == [(PIECES, PIECES)]
+    remembering = STATES.with_columns(before=df.col("status").previous(), new=df.col("status").changed())
+    first = {"n": df.count(), "first": df.count(where=df.col("before").is_null()), "new": df.count(where=df.col("new"))}
+    assert rows(store, remembering.during(ODD, on="device").agg(**first)) == [(PIECES, PIECES, 0)]
+    # The same where a grouping cuts: its groups do not fit either, at first.
+    a = remembering.filter((df.col("device") == "a") & (df.col("status") == "up"))
+    by_hour = a.group_by("before", "new", hour=df.time().truncate("1h")).agg(n=df.count())
+    hours = -(-2 * PIECES // 60)
+    assert rows(store, by_hour.group_by("before", "new").agg(n=df.sum("n"))) == [(None, False, hours)]
 
 
 def test_many_edges(store: Store) -> None:
