@@ -9,6 +9,7 @@ import numpy as np
 from dataflow.compile import compile_stage
 from dataflow.plan import Group, Plan, Rows, SortBy, Sweep, TableStep, Take
 from operators.grouping import Groups, GroupState
+from operators.types import Type
 from operators.words import Words
 from runtime.query.finish import finished_groups
 from runtime.query.keys import Keys
