@@ -61,20 +61,18 @@ class EdgesSink:
     def row(self, x: Expressions) -> None:
         """One interval that has passed the stage's operations."""
         w, sink = self.w, self.sink
-        # Before a key's first point nothing is known of it, not even that it exists.
-        with w.block("if known != 2:"), x.scope():
-            v, k = x.emit(sink.condition)
-            w.put(f"clear = known == 1 and ({k})\nactive = clear and ({both('True', v)})")
-            outs = [w.arg(f"o_{n}", I8, "out", f"${n}") for n in ("at", "active", "inactive", "unknown")]
-            columns = []
-            for j, (name, e) in enumerate(sink.by):
-                value, valid = x.emit(e)
-                columns.append((w.arg(f"o{j}_v", value_array(e.type), "out", name), value))
-                columns.append((w.arg(f"o{j}_k", U1, "out_valid", name), valid))
-            for at, sign in (("t", "1"), ("e", "-1")):
-                changes = [at, f"{sign} if active else 0", f"{sign} if clear and not active else 0"]
-                changes.append(f"0 if clear else {sign}")
-                w.put("\n".join(f"{out}[on] = {change}" for out, change in zip(outs, changes, strict=True)))
-                w.put("\n".join(f"{out}[on] = {value}" for out, value in columns))
-                w.put("on += 1")
-            w.put(f"s[{OUT_ROWS}] = on")
+        v, k = x.emit(sink.condition)
+        w.put(f"clear = known == 1 and ({k})\nactive = clear and ({both('True', v)})")
+        outs = [w.arg(f"o_{n}", I8, "out", f"${n}") for n in ("at", "active", "inactive", "unknown")]
+        columns = []
+        for j, (name, e) in enumerate(sink.by):
+            value, valid = x.emit(e)
+            columns.append((w.arg(f"o{j}_v", value_array(e.type), "out", name), value))
+            columns.append((w.arg(f"o{j}_k", U1, "out_valid", name), valid))
+        for at, sign in (("t", "1"), ("e", "-1")):
+            changes = [at, f"{sign} if active else 0", f"{sign} if clear and not active else 0"]
+            changes.append(f"0 if clear else {sign}")
+            w.put("\n".join(f"{out}[on] = {change}" for out, change in zip(outs, changes, strict=True)))
+            w.put("\n".join(f"{out}[on] = {value}" for out, value in columns))
+            w.put("on += 1")
+        w.put(f"s[{OUT_ROWS}] = on")

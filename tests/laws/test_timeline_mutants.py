@@ -97,7 +97,7 @@ MUTANTS: dict[str, tuple[str, Plant]] = {
     "a change of a held column does not cut": ("either_or_not", in_kernels("phk0 != chk0 or", "False and")),
     "equal states are not joined": ("both", in_kernels("if pn == 0 or (pk != 0) != nk", "if True or (pk != 0) != nk")),
     "the time before a first point is missing": ("either_or_not", in_kernels("o_known[on] = 2", "o_known[on] = 1")),
-    "intervals are not cut": ("states_joined_by_time", in_kernels("pe = min(e, edge_after(", "pe = max(e, edge_after(")),
+    "intervals are not cut": ("states_joined_by_time", in_kernels("pe = min(e, edge", "pe = max(e, edge")),
     "the first period counts as none": ("states_in_maintenance", in_kernels("if found >= 0:", "if found > 0:")),
     "outside is inside": ("beats_outside_days", in_kernels("if found < 0:", "if found >= 0:")),
     "the row found first holds for all pieces": (
@@ -109,7 +109,6 @@ MUTANTS: dict[str, tuple[str, Plant]] = {
     ),
     "a null key finds the first row": ("states_joined_by_held", in_kernels("else np.int64(-1)", "else np.int64(0)")),
     "an unknown state counts as inactive": ("concurrent", in_kernels("clear = known == 1 and", "clear = True or")),
-    "keys count before their first point": ("one_at_least_by_hour", in_kernels("if known != 2:", "if True:")),
     "an end takes nobody away": ("concurrent", in_kernels("-1 if clear and not active", "0 if clear and not active")),
     "neighbours that say the same stay apart": (
         "two_at_least", in_place_of(runtime.query.sweep, "_changes", all_different)

@@ -13,7 +13,7 @@ from runtime import Store
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-PIECES = 40_000
+PIECES = 80_000
 """More than the rows that a kernel writes before it hands them on."""
 
 
