@@ -124,7 +124,9 @@ class Stage:
             isinstance(self.sink, States)
             and not self.ops
             and all(
-                n.fn in _FAITHFUL or (n.fn == "lit" and n.type is not None) for e in self.expressions() for n in e.walk()
+                n.fn in _FAITHFUL or (n.fn == "lit" and n.type is not None)
+                for e in self.expressions()
+                for n in e.walk()
             )
         )
 

@@ -12,12 +12,12 @@ from operators.kernels.jit import Inlined
 
 
 class _Foreign(Inlined):
-    """A function that has no Python body: its code is made by ``operators.kernels.intrinsics``."""
+    """A function that has no Python body: its code is made by ``operators.compiler.intrinsics``."""
 
     @cached_property
     def dispatcher(self) -> Any:
         """The compiled function."""
-        from operators.kernels import intrinsics
+        from operators.compiler import intrinsics
 
         return getattr(intrinsics, self.plain.__name__)
 

@@ -6,9 +6,13 @@ it, and importing it takes longer than most questions.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import cached_property, update_wrapper
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
+
+from operators.compiler import cache
 
 I64: TypeAlias = Any
 """An int64 scalar in a loop: what type checkers take for int or numpy.int64 is one machine word to Numba."""
@@ -48,20 +52,30 @@ def inline(function: F) -> F:
 
 
 class Loop:
-    """A loop that Python calls on arrays: compiled, or loaded from Numba's cache, at its first call; holds no GIL."""
+    """A loop that Python calls on arrays: compiled, or found on disk, at its first call; holds no GIL."""
 
     def __init__(self, function: Callable[..., Any], signature: str) -> None:
         self.plain = function
         self.signature = signature
+        self._lock = threading.Lock()
+        self._found: Callable[..., Any] | None = None
         update_wrapper(self, function)
 
-    @cached_property
+    @property
     def compiled(self) -> Callable[..., Any]:
         """The machine code as a function."""
-        import numba
+        if self._found is None:
+            with self._lock:
+                if self._found is None:
+                    plain = self.plain
+                    folder = Path(plain.__code__.co_filename).parent
+                    digest = cache.digest_of(f"{plain.__module__}.{plain.__qualname__} {self.signature}", folder)
+                    self._found = cache.compiled(plain.__name__.strip("_"), digest, self.signature, lambda: plain)
+        return self._found
 
-        jit = numba.njit(self.signature, nogil=True, cache=True, error_model="numpy")
-        return cast(Callable[..., Any], jit(self.plain))
+    def caller(self) -> Callable[..., Any]:
+        """A function to call the loop with again and again, from one thread."""
+        return cache.caller(self.compiled)
 
     def __call__(self, *args: Any) -> Any:
         return self.compiled(*args)

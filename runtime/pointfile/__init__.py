@@ -10,4 +10,15 @@ from runtime.pointfile.order import sort_points
 from runtime.pointfile.read import PointFile
 from runtime.pointfile.reader import Loaded
 
-__all__ = ["DEFAULT_BLOCK_ROWS", "Block", "Buffers", "Changes", "Loaded", "PointFile", "borrowed", "encode", "hash_keys", "sort_points"]
+__all__ = [
+    "DEFAULT_BLOCK_ROWS",
+    "Block",
+    "Buffers",
+    "Changes",
+    "Loaded",
+    "PointFile",
+    "borrowed",
+    "encode",
+    "hash_keys",
+    "sort_points",
+]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.pointfile.elide import changes
+from runtime.pointfile.unpack import unpack_block
 from runtime.pointfile.zstd import Context
 
 Array = NDArray[np.generic]
@@ -51,10 +53,12 @@ class Changes:
 
 
 class Buffers:
-    """What one thread decodes with: zstd's context, scratch and output arrays, all used again for every block."""
+    """What one thread decodes with: zstd's context, the loops, scratch and output arrays, all used again for every block."""
 
     def __init__(self, zstd: Context | None = None) -> None:
         self.zstd = zstd or Context()
+        self.unpack_block = unpack_block.caller()
+        self.changes = changes.caller()
         self._arrays: dict[tuple[str, str], Array] = {}
 
     def array(self, name: str, dtype: str, *shape: int) -> Array:

@@ -13,7 +13,6 @@ from operators.types import Type
 from runtime.errors import FormatError
 from runtime.pointfile import unpack
 from runtime.pointfile.blocks import Array, Block, Buffers, Changes, Maps
-from runtime.pointfile.elide import changes
 from runtime.pointfile.layout import BITWISE, CONST, DELTA, LINEAR, RUNS
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ class Loaded:
         out = asked.outputs("block", buffers, rows)
         lengths = buffers.array("lengths", "i8", keys)
         st = np.zeros(6, np.int64)
-        wrong = unpack.unpack_block(
+        wrong = buffers.unpack_block(
             buffers.zstd.words, st, file.places.offsets, asked.bases, asked.kinds, asked.places, asked.chunks,
             file.block_table, b, file.run_starts, asked.tables, asked.table_at, lengths,
             buffers.array("planes", "u1", unpack.planes_size(rows)), buffers.array("whole", "u8", rows),
@@ -158,7 +157,7 @@ class Loaded:
         scratch = [buffers.array("runs", dtype, n, rows) for dtype in ("i8", "i4", "u1")]
         st = np.zeros(6, np.int64)
         st[unpack.OUT_ROWS] = capacity
-        done = changes(
+        done = buffers.changes(
             buffers.zstd.words, st, file.places.offsets, asked.bases, asked.kinds, asked.places, asked.chunks,
             file.block_table, first, last, file.run_starts, asked.tables, asked.table_at, hold,
             buffers.array("lengths", "i8", keys), buffers.array("planes", "u1", unpack.planes_size(rows)),
@@ -193,7 +192,9 @@ class Loaded:
             unpack.EVENT_TIME if slot == 0 else _KINDS.get(file.schema[name], unpack.WHOLE)
             for name, slot in zip(names, slots, strict=True)
         ]
-        tables = [file.code_map(name, code_maps) if k == unpack.STRING else None for name, k in zip(names, kinds, strict=True)]
+        tables = [
+            file.code_map(name, code_maps) if k == unpack.STRING else None for name, k in zip(names, kinds, strict=True)
+        ]
         sizes = [0 if t is None else len(t) for t in tables]
         seen: dict[str, int] = {}
         places = []

@@ -33,6 +33,7 @@ from dataflow.compile import Kernel
 from dataflow.plan import Group, Rows, Segments, Stage
 from operators.errors import OverflowExceeded
 from operators.grouping import Cells, Groups
+from operators.compiler.cache import caller
 from operators.types import Type
 from operators.words import Words
 from runtime.query.chunk import NULL, Chunk, Values
@@ -101,6 +102,8 @@ class Runner:
 
     def __init__(self, stage: Stage, kernel: Kernel, context: Context) -> None:
         self.stage, self.kernel, self.context = stage, kernel, context
+        self._step = caller(kernel.step)
+        self._finish = None if kernel.finish is None else caller(kernel.finish)
         sink = stage.sink
         self.groups: Groups | None = None
         self.cells: Cells | None = None
@@ -248,7 +251,7 @@ class Runner:
         done = 0
         while True:
             s[OUT_ROWS] = s[OUT_RUNS] = 0
-            done = self.kernel.step(*self._arguments(self.kernel.generated.step, chunk))
+            done = self._step(*self._arguments(self.kernel.generated.step, chunk))
             self._check()
             yield from self._written()
             if done >= chunk.rows:
@@ -261,7 +264,7 @@ class Runner:
     def finish(self) -> Iterator[Chunk]:
         """Write what is still open for every key."""
         function = self.kernel.generated.finish
-        if function is None or self.kernel.finish is None:
+        if function is None or self._finish is None:
             return
         s = self._scalars
         self._reserve_slots()
@@ -270,7 +273,7 @@ class Runner:
         s[BEGIN], s[RUNS] = 0, n
         while s[BEGIN] < n:
             s[OUT_ROWS] = s[OUT_RUNS] = 0
-            done = self.kernel.finish(*self._arguments(function, None))
+            done = self._finish(*self._arguments(function, None))
             yield from self._written()
             s[BEGIN] = done
 

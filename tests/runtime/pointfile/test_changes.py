@@ -38,7 +38,11 @@ def found(file: PointFile, names: list[str], first: int, last: int, hold: int) -
     out: list[tuple[Row, bool]] = []
     while first < last:
         first, changes = loaded.changes(first, last, names, hold, BUFFERS)
-        key = [keys[k] for k, n in zip(changes.run_key.tolist(), changes.run_lengths.tolist(), strict=True) for _ in range(n)]
+        key = [
+            keys[k]
+            for k, n in zip(changes.run_key.tolist(), changes.run_lengths.tolist(), strict=True)
+            for _ in range(n)
+        ]
         columns = []
         for name in names:
             values, valid = changes.columns[name]

@@ -18,7 +18,9 @@ UP = df.col("status") == "up"
 METRICS = {
     "states": P.state_duration("status", hold="90s").group_by("firmware", "status").agg(t=df.known_time()),
     "for ever": P.state_duration("status").group_by("status").agg(t=df.known_time(), n=df.count()),
-    "a condition": P.state_duration(UP, hold="61s", name="up").group_by("firmware").agg(up=df.share_of_time(df.col("up"))),
+    "a condition": P.state_duration(UP, hold="61s", name="up")
+    .group_by("firmware")
+    .agg(up=df.share_of_time(df.col("up"))),
     "by the hour": P.state_duration("status", hold="2m")
     .group_by(hour=df.time().truncate("1h"))
     .agg(up=df.duration(UP), unknown=df.unknown_time()),
