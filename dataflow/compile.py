@@ -18,8 +18,8 @@ from types import ModuleType
 from dataflow.codegen import Generated, generate
 from dataflow.codegen.stage import Function
 from dataflow.plan import Stage
-from operators.errors import DataflowError
 from operators.compiler import cache
+from operators.errors import DataflowError
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,25 @@ from dataflow.typed import Typed
 from operators.aggregates import AnyAggregate
 from operators.types import Type
 
-
 _FAITHFUL = frozenset(
-    "in slot eq ne lt le gt ge between and or not is_in starts_with contains is_null is_not_null fill_null".split()
-)
+    {
+        "in",
+        "slot",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "between",
+        "and",
+        "or",
+        "not",
+        "is_in",
+        "starts_with",
+        "contains",
+    }
+) | {"is_null", "is_not_null", "fill_null"}
 """Functions of a row's own columns that give null only where they are given one."""
 
 

@@ -17,8 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from operators.errors import DataflowError
 from operators.compiler import native
+from operators.errors import DataflowError
 
 CACHE_VARIABLE = "ANTFOLD_CACHE_DIR"
 

@@ -1,4 +1,4 @@
-"""The machine code behind ``operators.kernels.foreign``: a load, and calls through an address. Imported to compile only."""
+"""The machine code behind ``operators.kernels.foreign``: a load, calls through an address. Imported to compile only."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ def _call_5(typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any) 
 
 
 @numba.njit
-def word_at(address):  # type: ignore[no-untyped-def]
+def word_at(address: Any) -> Any:
     """See ``foreign.word_at``."""
     return _word_at(address)
 
 
 @numba.njit
-def call_2(function, a, b):  # type: ignore[no-untyped-def]
+def call_2(function: Any, a: Any, b: Any) -> Any:
     """See ``foreign.call_2``."""
     return _call_2(function, a, b)
 
 
 @numba.njit
-def call_5(function, a, b, c, d, e):  # type: ignore[no-untyped-def]
+def call_5(function: Any, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
     """See ``foreign.call_5``."""
     return _call_5(function, a, b, c, d, e)
 
 
 @numba.njit
-def address_of(array):  # type: ignore[no-untyped-def]
+def address_of(array: Any) -> Any:
     """See ``foreign.address_of``."""
     return array.ctypes.data

@@ -64,6 +64,7 @@ class Native:
         self._is_bool = result == "b1"
 
     def __call__(self, *args: Any) -> Any:
+        """Call the loop once."""
         return self.caller()(*args)
 
     def caller(self) -> Callable[..., Any]:

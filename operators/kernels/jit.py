@@ -31,6 +31,7 @@ class Inlined:
         update_wrapper(self, function)
 
     def __call__(self, *args: Any) -> Any:
+        """The plain function's result."""
         return self.plain(*args)
 
     @cached_property
@@ -78,6 +79,7 @@ class Loop:
         return cache.caller(self.compiled)
 
     def __call__(self, *args: Any) -> Any:
+        """Call the machine code once."""
         return self.compiled(*args)
 
 

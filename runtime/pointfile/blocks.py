@@ -53,7 +53,7 @@ class Changes:
 
 
 class Buffers:
-    """What one thread decodes with: zstd's context, the loops, scratch and output arrays, all used again for every block."""
+    """What one thread decodes with: zstd's context, loops, scratch and outputs, all used again for every block."""
 
     def __init__(self, zstd: Context | None = None) -> None:
         self.zstd = zstd or Context()

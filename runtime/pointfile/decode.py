@@ -6,13 +6,15 @@ Unsigned integers come as byte planes: of ``n`` values ``width`` bytes wide, byt
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from operators.kernels.jit import inline
 
 
 @inline
-def integers(planes, n, width, base, tick, out):  # type: ignore[no-untyped-def]
+def integers(planes: Any, n: Any, width: Any, base: Any, tick: Any, out: Any) -> Any:
     """``out[i] = base + tick * u[i]``."""
     if width == 1:
         p0 = planes[0:n]
@@ -36,7 +38,19 @@ def integers(planes, n, width, base, tick, out):  # type: ignore[no-untyped-def]
 
 
 @inline
-def deltas(firsts, width, planes, width2, lengths, runs, rows, base, tick, step, out):  # type: ignore[no-untyped-def]
+def deltas(
+    firsts: Any,
+    width: Any,
+    planes: Any,
+    width2: Any,
+    lengths: Any,
+    runs: Any,
+    rows: Any,
+    base: Any,
+    tick: Any,
+    step: Any,
+    out: Any,
+) -> Any:
     """Within each run, the first value from ``firsts`` and then differences: ``q`` grows by ``step + u``.
 
     ``out = base + tick * q``; ``lengths`` are the ``runs`` lengths, all at least 1, which make ``rows``.
@@ -91,7 +105,21 @@ def deltas(firsts, width, planes, width2, lengths, runs, rows, base, tick, step,
 
 
 @inline
-def lines(firsts, width, slopes, width3, planes, width2, lengths, runs, rows, base, tick, step, out):  # type: ignore[no-untyped-def]
+def lines(
+    firsts: Any,
+    width: Any,
+    slopes: Any,
+    width3: Any,
+    planes: Any,
+    width2: Any,
+    lengths: Any,
+    runs: Any,
+    rows: Any,
+    base: Any,
+    tick: Any,
+    step: Any,
+    out: Any,
+) -> Any:
     """Each run on a line: ``out = base + tick * (first + (step + slope) * i + u)`` for its row ``i``."""
     at = 0
     for r in range(runs):
@@ -108,8 +136,8 @@ def lines(firsts, width, slopes, width3, planes, width2, lengths, runs, rows, ba
             p0 = planes[at : at + m]
             p1 = planes[rows + at : rows + at + m]
             for j in range(m):
-                u = np.uint32(p0[j]) | (np.uint32(p1[j]) << np.uint32(8))
-                to[j] = start + slope * np.uint64(j) + tick * np.uint64(u)
+                two = np.uint32(p0[j]) | (np.uint32(p1[j]) << np.uint32(8))
+                to[j] = start + slope * np.uint64(j) + tick * np.uint64(two)
         else:
             for j in range(m):
                 u = np.uint64(0)
@@ -120,7 +148,7 @@ def lines(firsts, width, slopes, width3, planes, width2, lengths, runs, rows, ba
 
 
 @inline
-def codes(planes, n, width, base, table, out):  # type: ignore[no-untyped-def]
+def codes(planes: Any, n: Any, width: Any, base: Any, table: Any, out: Any) -> Any:
     """``out[i] = table[base + u[i]]``; returns whether any code was outside the table (it then counts as code 0)."""
     bad = False
     size = np.uint64(len(table))
@@ -151,7 +179,7 @@ def codes(planes, n, width, base, table, out):  # type: ignore[no-untyped-def]
 
 
 @inline
-def decimals(planes, n, width, base, tick, power, out):  # type: ignore[no-untyped-def]
+def decimals(planes: Any, n: Any, width: Any, base: Any, tick: Any, power: Any, out: Any) -> Any:
     """``out[i] = (base + tick * u[i]) / power``, for widths 1 and 2 and values within 32 bits."""
     base32 = np.int32(base)
     tick32 = np.int32(tick)
@@ -168,14 +196,14 @@ def decimals(planes, n, width, base, tick, power, out):  # type: ignore[no-untyp
 
 
 @inline
-def divided(values, n, power, out):  # type: ignore[no-untyped-def]
+def divided(values: Any, n: Any, power: Any, out: Any) -> Any:
     """``out[i] = values[i] / power``."""
     for i in range(n):
         out[i] = np.float64(np.int64(values[i])) / power
 
 
 @inline
-def repeated(ends, count, rows, out):  # type: ignore[no-untyped-def]
+def repeated(ends: Any, count: Any, rows: Any, out: Any) -> Any:
     """Spread the first ``count`` values of ``out`` in place: value r stands in the rows before ``ends[r]``."""
     # From the last to the first, so that no value is overwritten before it has been spread.
     for back in range(count):
@@ -186,7 +214,7 @@ def repeated(ends, count, rows, out):  # type: ignore[no-untyped-def]
 
 
 @inline
-def bits(packed, n, out):  # type: ignore[no-untyped-def]
+def bits(packed: Any, n: Any, out: Any) -> Any:
     """``out[i]`` = bit ``i``, the lowest bit of a byte first."""
     whole = n >> 3
     for i in range(whole):
@@ -198,7 +226,7 @@ def bits(packed, n, out):  # type: ignore[no-untyped-def]
 
 
 @inline
-def spread(part, width, n, shift, top):  # type: ignore[no-untyped-def]
+def spread(part: Any, width: Any, n: Any, shift: Any, top: Any) -> Any:
     """Values of ``width`` bits (1, 2 or 4, lowest bits of a byte first) into ``top`` from bit ``shift`` on."""
     each = 8 // width
     mask = np.uint8((1 << width) - 1)

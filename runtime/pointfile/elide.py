@@ -44,7 +44,7 @@ from runtime.pointfile.unpack import (
 
 
 @inline
-def plane_sum(planes, at, m, n, width):  # type: ignore[no-untyped-def]
+def plane_sum(planes: Any, at: Any, m: Any, n: Any, width: Any) -> Any:
     """The sum of ``m`` values from number ``at`` on, of ``n`` that are ``width`` bytes wide."""
     total = np.uint64(0)
     for k in range(width):
@@ -57,7 +57,7 @@ def plane_sum(planes, at, m, n, width):  # type: ignore[no-untyped-def]
 
 
 @inline
-def plane_value(planes, at, n, width):  # type: ignore[no-untyped-def]
+def plane_value(planes: Any, at: Any, n: Any, width: Any) -> Any:
     """Value number ``at`` of ``n`` that are ``width`` bytes wide."""
     out = np.uint64(0)
     for k in range(width):
@@ -66,7 +66,7 @@ def plane_value(planes, at, n, width):  # type: ignore[no-untyped-def]
 
 
 @inline
-def distance(planes, rows, at, bits_each):  # type: ignore[no-untyped-def]
+def distance(planes: Any, rows: Any, at: Any, bits_each: Any) -> Any:
     """The distance of row ``at`` from its line, as ``unpack.take_lines`` took it."""
     whole = bits_each >> 3
     out = plane_value(planes, at, rows, whole)
@@ -82,8 +82,24 @@ def distance(planes, rows, at, bits_each):  # type: ignore[no-untyped-def]
 
 @inline
 def load_runs(
-    z, st, frames, bases, kinds, chunks, b, rows, tables, table_at, planes, whole, ends, run8, run4, run1, current
-):  # type: ignore[no-untyped-def]
+    z: Any,
+    st: Any,
+    frames: Any,
+    bases: Any,
+    kinds: Any,
+    chunks: Any,
+    b: Any,
+    rows: Any,
+    tables: Any,
+    table_at: Any,
+    planes: Any,
+    whole: Any,
+    ends: Any,
+    run8: Any,
+    run4: Any,
+    run1: Any,
+    current: Any,
+) -> Any:
     """Every column's runs in block ``b``, and the first of them as the current one; 0, or what is wrong."""
     for j in range(1, len(kinds)):
         c = chunks[j, b]
@@ -125,8 +141,8 @@ def changes(
     """The rows that change anything of blocks ``first`` to ``last - 1``, or of as many as surely fit into the outputs,
     whose length ``st[OUT_ROWS]`` tells at first, and then how much of it is used.
 
-    Column 0 is the event time, in differences; all others are RUNS without nulls, or constant. A key's first and last
-    row in a block are always written. Gives the number of the first block that is not done, or, negative, what is wrong.
+    Column 0 is the event time, DELTA or LINEAR; all others are RUNS without nulls, or constant. A key's first and last
+    row in a block are always written. Gives the first block that is not done, or, negative, what is wrong.
     """
     on, runs_out = 0, 0
     capacity = st[OUT_ROWS]

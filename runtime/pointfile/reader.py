@@ -106,7 +106,7 @@ class Loaded:
         if wrong:
             raise self._damaged(wrong, b, asked, int(st[unpack.BAD_COLUMN]))
         time: NDArray[np.int64] = asked.values(0, out, rows) if self.time else _EMPTY  # type: ignore[assignment]
-        decoded = {}
+        decoded: dict[str, tuple[Array, NDArray[np.uint8]]] = {}
         for j, name in enumerate(asked.names):
             if j == 0 and self.time:
                 if name in columns:

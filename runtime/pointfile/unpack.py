@@ -59,7 +59,7 @@ _SMALL, _MIDDLE, _LARGE = 0x24FD2FB528, 0x64FD2FB528, 0xA4FD2FB528
 
 
 @inline
-def take(z, frames, base, st, raw, to):  # type: ignore[no-untyped-def]
+def take(z: Any, frames: Any, base: Any, st: Any, raw: Any, to: Any) -> Any:
     """The next frame's ``raw`` bytes to the address ``to``; 0, or what is wrong.
 
     ``z``: see ``zstd.Context``; ``frames``: each frame's place in the file, whose first byte would be at ``base``.
@@ -89,7 +89,7 @@ def take(z, frames, base, st, raw, to):  # type: ignore[no-untyped-def]
 
 
 @inline
-def take_planes(z, frames, base, st, count, width, out):  # type: ignore[no-untyped-def]
+def take_planes(z: Any, frames: Any, base: Any, st: Any, count: Any, width: Any, out: Any) -> Any:
     """The next array's planes, one after the other, to the start of ``out``; 0, or what is wrong."""
     to = np.int64(address_of(out))
     if count * width == 0:
@@ -104,7 +104,7 @@ def take_planes(z, frames, base, st, count, width, out):  # type: ignore[no-unty
 
 
 @inline
-def take_lines(z, frames, base, st, c, rows, runs, planes):  # type: ignore[no-untyped-def]
+def take_lines(z: Any, frames: Any, base: Any, st: Any, c: Any, rows: Any, runs: Any, planes: Any) -> Any:
     """A LINEAR chunk: distances' whole bytes to the start of ``planes``, the rest to its places there; 0, or what is
     wrong."""
     wrong = take_planes(z, frames, base, st, runs, c[WIDTH], planes[FIRSTS * rows :])
@@ -119,13 +119,13 @@ def take_lines(z, frames, base, st, c, rows, runs, planes):  # type: ignore[no-u
 
 
 @inline
-def part_at(rows, part):  # type: ignore[no-untyped-def]
+def part_at(rows: Any, part: Any) -> Any:
     """Where in ``planes`` the parts of so many bits are kept."""
     return (PART_4 if part == 4 else PART_2 if part == 2 else PART_1) * rows
 
 
 @inline
-def spread_parts(planes, rows, bits_each):  # type: ignore[no-untyped-def]
+def spread_parts(planes: Any, rows: Any, bits_each: Any) -> Any:
     """The parts of ``take_lines`` as one more plane of bytes, behind the whole ones; how many there are then."""
     whole = bits_each >> 3
     if bits_each & 7 == 0:
@@ -142,7 +142,9 @@ def spread_parts(planes, rows, bits_each):  # type: ignore[no-untyped-def]
 
 
 @inline
-def reference(kind, c, planes, count, table, whole, out8, out4, out1):  # type: ignore[no-untyped-def]
+def reference(
+    kind: Any, c: Any, planes: Any, count: Any, table: Any, whole: Any, out8: Any, out4: Any, out1: Any
+) -> Any:
     """``base + tick * u`` of each value, as the column's type; 0, or what is wrong."""
     base, width, tick, scale = c[BASE], c[WIDTH], c[TICK], c[SCALE]
     if kind == STRING:
@@ -168,12 +170,28 @@ def reference(kind, c, planes, count, table, whole, out8, out4, out1):  # type: 
 
 @inline
 def unpack_chunk(
-    z, frames, base, st, kind, c, rows, runs, lengths, table, planes, whole, counts, out8, out4, out1, valid
-):  # type: ignore[no-untyped-def]
+    z: Any,
+    frames: Any,
+    base: Any,
+    st: Any,
+    kind: Any,
+    c: Any,
+    rows: Any,
+    runs: Any,
+    lengths: Any,
+    table: Any,
+    planes: Any,
+    whole: Any,
+    counts: Any,
+    out8: Any,
+    out4: Any,
+    out1: Any,
+    valid: Any,
+) -> Any:
     """One chunk's values and validity; 0, or what is wrong. ``rows``, ``runs``, ``lengths``: of the block.
 
-    Values go to the array of the kind: ``out1`` booleans, ``out4`` strings (what ``table`` makes of each code), ``out8``
-    all others. One value where the chunk is constant, one validity where no row is null or all are.
+    Values go to the array of the kind: ``out1`` booleans, ``out4`` strings (what ``table`` makes of each code),
+    ``out8`` all others. One value where the chunk is constant, one validity where no row is null or all are.
     """
     st[AT] = c[FRAME]
     valid[0] = 1
@@ -261,7 +279,7 @@ def unpack_chunk(
 
 
 @inline
-def patch(z, frames, base, st, count, rows, planes, whole, out8):  # type: ignore[no-untyped-def]
+def patch(z: Any, frames: Any, base: Any, st: Any, count: Any, rows: Any, planes: Any, whole: Any, out8: Any) -> Any:
     """Put in the values that are no decimals, bit by bit; 0, or what is wrong."""
     if count == 0:
         return 0
@@ -284,7 +302,22 @@ def patch(z, frames, base, st, count, rows, planes, whole, out8):  # type: ignor
 
 
 @inline
-def unpack_runs(z, frames, base, st, kind, c, rows, table, planes, whole, counts, out8, out4, out1):  # type: ignore[no-untyped-def]
+def unpack_runs(
+    z: Any,
+    frames: Any,
+    base: Any,
+    st: Any,
+    kind: Any,
+    c: Any,
+    rows: Any,
+    table: Any,
+    planes: Any,
+    whole: Any,
+    counts: Any,
+    out8: Any,
+    out4: Any,
+    out1: Any,
+) -> Any:
     """A RUNS chunk's values, one per run, and the row after each run's last in ``counts``; 0, or what is wrong."""
     count = c[COUNT]
     wrong = take_planes(z, frames, base, st, count, c[WIDTH], planes)
@@ -308,7 +341,7 @@ def unpack_runs(z, frames, base, st, kind, c, rows, table, planes, whole, counts
 
 
 @inline
-def run_lengths(starts, block, lengths):  # type: ignore[no-untyped-def]
+def run_lengths(starts: Any, block: Any, lengths: Any) -> Any:
     """How many rows of the block each of its keys has; ``starts``: the row at which each key of the file starts."""
     lo, first = block[FIRST_ROW], block[FIRST_KEY]
     hi = lo + block[ROWS]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ class Keys:
     """Keys numbered in the order of their first appearance.
 
     ``values`` holds each slot's key as int64 (string keys: their code in ``words``), ``hashes`` its 64-bit hash.
-    String keys are found by their hash and compared byte by byte; their text is made only where ``values`` is asked for.
+    String keys are found by their hash and compared byte by byte; text is made of them only where ``values`` is asked.
     """
 
     def __init__(self, kind: Type, words: Words) -> None:
@@ -116,7 +118,7 @@ class Keys:
         assert self._known is not None
         known, before = self._known, len(self)
         edges = texts.offsets.tolist()
-        parts = [texts.blob[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        parts = [texts.blob[a:b] for a, b in pairwise(edges)]
         slots = np.fromiter((known.setdefault(p, len(known)) for p in parts), np.int32, len(parts))
         new = np.flatnonzero(slots >= before)
         self._reserve(before + len(new))

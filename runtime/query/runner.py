@@ -31,9 +31,9 @@ from dataflow.codegen.source import (
 from dataflow.codegen.stage import Function
 from dataflow.compile import Kernel
 from dataflow.plan import Group, Rows, Segments, Stage
+from operators.compiler.cache import caller
 from operators.errors import OverflowExceeded
 from operators.grouping import Cells, Groups
-from operators.compiler.cache import caller
 from operators.types import Type
 from operators.words import Words
 from runtime.query.chunk import NULL, Chunk, Values
