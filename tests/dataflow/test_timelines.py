@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,3 +178,15 @@ def test_tables_have_a_bound_of_their_own() -> None:
     )
     with pytest.raises(JsonFormError, match="reference tables are over"):
         twice.to_json()
+
+
+def test_the_pages_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(df.__file__).parent / "README.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    (tmp_path / "metric.py").write_text(f"import dataflow as df\n{block}")
+    (tmp_path / "sites.csv").write_text("device,site,from,to\na,X,,2024-03-01\na,Y,2024-03-01,\n")
+    (tmp_path / "maintenance.csv").write_text("device,from,to\na,2024-03-01,2024-03-02\n")
+    monkeypatch.chdir(tmp_path)
+    made = runpy.run_path("metric.py")
+    assert [n for n, _ in bind(made["uptime"].steps, STREAM).outputs] == ["site", "up", "promised"]
+    assert bind(made["redundant"].steps, STREAM).outputs[0][0] == "site"
