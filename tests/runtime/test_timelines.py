@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -118,3 +120,40 @@ def test_explain(store: Store) -> None:
     )
     alive = df.stream("t").heartbeat("10m")
     assert "step 2 (timeline): 1 timelines, held columns: none: kernel" in store.explain(~alive)
+
+
+@pytest.fixture(scope="module")
+def truths(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One device for each way in which three states can be true, false or unknown."""
+    made = Store(tmp_path_factory.mktemp("truths"), create=True)
+    cases = list(product([True, False, None], repeat=3))
+    columns: dict[str, list[Any]] = {
+        "device": [repr(c) for c in cases],
+        "ts": [n * 1_000_000 for n in range(len(cases))],
+    }
+    columns |= {name: [c[i] for c in cases] for i, name in enumerate("abc")}
+    made.ingest("t", columns, key="device", time="ts", unit="us", progress=False)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [
+        (lambda a, b, c: a & b & c, lambda a, b, c: a and b and c),
+        (lambda a, b, c: a | ~b, lambda a, b, c: a or not b),
+        (lambda a, b, c: ~(a & b) | c, lambda a, b, c: not (a and b) or c),
+        *[
+            (lambda a, b, c, k=k: df.at_least(k, of=[a, b, c]), lambda a, b, c, k=k: a + b + c >= k)
+            for k in (1, 2, 3, 4)
+        ],
+    ],
+)
+def test_unknown_is_what_the_unknown_could_decide(
+    truths: Store, make: Callable[..., df.Stream], rule: Callable[..., bool]
+) -> None:
+    metric = make(*(df.stream("t").state_duration(name) for name in "abc"))
+    found = dict(rows(truths, metric.group_by("device").agg(state=df.last("state"))))
+    assert len(found) == 27
+    for case in product([True, False, None], repeat=3):
+        outcomes = {bool(rule(*full)) for full in product(*([True, False] if v is None else [v] for v in case))}
+        assert found[repr(case)] is (outcomes.pop() if len(outcomes) == 1 else None)
