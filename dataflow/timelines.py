@@ -73,7 +73,7 @@ class Chain:
         """Keep what ``during`` drops, e.g. all but maintenance."""
         return self._then(_during("outside", periods, on, key, valid_from, valid_to, False))
 
-    def concurrent(self, condition: Operand, *by: str | Expr, **named: Operand) -> Self:
+    def concurrent(self, condition: Operand, /, *by: str | Expr, **named: Operand) -> Self:
         """For how many keys of each group the condition holds at once; follows state_duration, heartbeat and the like.
 
         Rows: the group columns, start, end, duration, and the numbers of keys for which the condition is ``active``,
@@ -82,7 +82,7 @@ class Chain:
         """
         return self._then(g.Concurrent(expr(condition), g.named_columns(by, named, "concurrent"), None))
 
-    def at_least(self, k: int, condition: Operand, *by: str | Expr, **named: Operand) -> Self:
+    def at_least(self, k: int, condition: Operand, /, *by: str | Expr, **named: Operand) -> Self:
         """When the condition holds for at least ``k`` keys of each group.
 
         Rows: the group columns, start, end, duration and the boolean ``state``; null, unknown time, where the keys
