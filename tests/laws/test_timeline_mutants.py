@@ -89,10 +89,10 @@ def never_joined(indexed: Any) -> Any:
 
 
 MUTANTS: dict[str, tuple[str, Plant]] = {
-    "what ends as a row comes ends after it": ("hasty_and_up", in_kernels("tr0 + hold0 <= tc", "tr0 + hold0 < tc")),
-    "a track never ends": ("both", in_kernels("nx = min(nx, tr1 + hold1)", "nx = min(nx, until)")),
+    "what ends as a row comes ends after it": ("ok_and_up", in_kernels("tr0 + hold0 <= tc", "tr0 + hold0 < tc")),
+    "a track never ends": ("sum_of_two", in_kernels("nx = min(nx, tr0 + hold0)", "nx = min(nx, until)")),
     "a heartbeat that ends is unknown": ("either_or_not", in_kernels("tv0 = np.int64(0)", "tk0 = np.uint8(0)")),
-    "a state that ends is false": ("both", in_kernels("    tk1 = np.uint8(0)", "    tv1 = np.int64(0)")),
+    "a state that ends is false": ("values_of_two", in_kernels("    tk0 = np.uint8(0)", "    tv0 = np.int64(0)")),
     "unknown time of a timeline is known": ("both", in_kernels("pk = np.uint8(nk)", "pk = np.uint8(1)")),
     "a change of a held column does not cut": ("either_or_not", in_kernels("phk0 != chk0 or", "False and")),
     "equal states are not joined": ("both", in_kernels("if pn == 0 or (pk != 0) != nk", "if True or (pk != 0) != nk")),

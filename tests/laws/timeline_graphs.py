@@ -190,7 +190,7 @@ TIMELINE_GRAPHS: dict[str, Json] = {
         sessions(), within(NIGHTS), join(DEVICE, OWNERS), group(named(owner=col("owner")), sessions=ROWS)
     ),
     "both": graph(timeline(fn("and", col("a"), col("b")), a=ALIVE_TRACK, b=UP_TRACK)),
-    "hasty_and_up": graph(timeline(fn("and", col("a"), col("b")), a=IN_HASTE, b=UP_TRACK)),
+    "ok_and_up": graph(timeline(fn("and", col("a"), col("b")), a=[where(OK), beats()], b=[states(UP, hold=None)])),
     "either_or_not": graph(
         timeline(fn("or", fn("not", col("a")), fn("and", col("b"), col("c"))), a=ALIVE_TRACK, b=UP_TRACK, c=IN_HASTE),
         group(
