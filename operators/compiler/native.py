@@ -113,25 +113,12 @@ def _linker() -> str | None:
     )
 
 
-@dataclass(frozen=True)
-class Target:
-    """A machine to compile for; ``triple`` None is this one."""
-
-    name: str
-    triple: str | None = None
-    cpu: str = ""
-    features: str = ""
-
-
-HOST = Target("host")
-
-
-def build(function: Callable[..., Any], signature: str, path: Path, target: Target = HOST) -> None:
-    """Compile ``function`` into the shared object ``path``, which appears whole or not at all.
+def build(function: Callable[..., Any], signature: str, path: Path) -> None:
+    """Compile ``function`` for this machine into the shared object ``path``, which appears whole or not at all.
 
     OSError where there is no linker, or it fails.
     """
-    data = emitted(function, signature, target)
+    data = emitted(function, signature)
     linker = _linker()
     if linker is None:
         raise OSError("there is no C compiler (cc, gcc or clang) to link with")
@@ -149,7 +136,7 @@ def build(function: Callable[..., Any], signature: str, path: Path, target: Targ
         os.replace(work / "loop.so", path)
 
 
-def emitted(function: Callable[..., Any], signature: str, target: Target = HOST) -> bytes:
+def emitted(function: Callable[..., Any], signature: str) -> bytes:
     """The object code of ``function`` and of the ``run`` that calls it."""
     import llvmlite.binding as llvm
     import numba
@@ -163,19 +150,13 @@ def emitted(function: Callable[..., Any], signature: str, target: Target = HOST)
     with global_compiler_lock:
         module = llvm.parse_assembly(text)
         module.verify()
-        if target.triple is None:
-            machine = llvm.Target.from_default_triple().create_target_machine(
-                cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, reloc="pic",
-                codemodel="default",
-            )  # fmt: skip
-        else:
-            llvm.initialize_all_targets()
-            llvm.initialize_all_asmprinters()
-            module.triple = target.triple
-            machine = llvm.Target.from_triple(target.triple).create_target_machine(
-                cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="default"
-            )
-            module.data_layout = str(machine.target_data)
+        machine = llvm.Target.from_default_triple().create_target_machine(
+            cpu=llvm.get_host_cpu_name(),
+            features=llvm.get_host_cpu_features().flatten(),
+            opt=3,
+            reloc="pic",
+            codemodel="default",
+        )
         return bytes(machine.emit_object(module))
 
 
