@@ -368,7 +368,7 @@ class _Binder:
             (stages if in_tasks else after).append(stage)
 
         for i, step in enumerate(self.steps):
-            self.where = f"step {i + 1} ({g.OPS[type(step)]})"
+            self.where = f"step {i + 1} ({g.name_of(step)})"
             if isinstance(step, g.Source):
                 continue
             if isinstance(step, g.RowStep):
@@ -410,7 +410,7 @@ class _Binder:
                     after.append(Take(step.n))
         if shape.kind != "table" or shape.ops or list(shape.env) != list(shape.inputs):
             order = self.row_order(shape, order)
-            self.where = f"step {len(self.steps)} ({g.OPS[type(self.steps[-1])]})"
+            self.where = f"step {len(self.steps)} ({g.name_of(self.steps[-1])})"
             stage, shape = self.rows_stage(shape)
             add(stage)
         if unused := sorted(set(self.params) - self.used_params):

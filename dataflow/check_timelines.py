@@ -155,14 +155,14 @@ def timeline_step(b: _Binder, step: g.Timeline, shape: _Shape) -> tuple[Deferred
 def _track(b: _Binder, track: g.Track, shape: _Shape, where: str) -> Track:
     inner = replace(shape, env=dict(shape.env), ops=[])
     for step in track.steps:
-        b.where = f"{where}, {g.OPS[type(step)]}"
+        b.where = f"{where}, {g.name_of(step)}"
         if isinstance(step, g.Join):
             _, inner = join_step(b, step, inner)
         elif isinstance(step, g.During):
             _, inner = during_step(b, step, inner)
         else:
             b.row_step(step, inner)
-    b.where = f"{where}, {g.OPS[type(track.interval)]}"
+    b.where = f"{where}, {g.name_of(track.interval)}"
     if isinstance(track.interval, g.Heartbeat):
         return Track(track.name, tuple(inner.ops), None, track.interval.timeout)
     state = b.typed(track.interval.state, inner)

@@ -186,7 +186,17 @@ OPS: dict[type, str] = {
     Sort: "sort",
     Limit: "limit",
 }
-"""The name of each step in JSON, in messages and as a method."""
+"""The name of each step in JSON."""
+
+
+def name_of(step: Step) -> str:
+    """The method that made a step, as messages name it."""
+    if isinstance(step, During) and not step.inside:
+        return "outside"
+    if isinstance(step, Concurrent) and step.at_least is not None:
+        return "at_least"
+    return OPS[type(step)]
+
 
 MAX_STEPS, MAX_NODES, MAX_DEPTH, MAX_BYTES = 64, 1000, 32, 256 * 1024
 """Bounds on a graph; the bytes are those of its JSON form without reference tables, which have bounds of their own."""

@@ -188,10 +188,10 @@ class Stream(Chain):
         files read, tasks, kernels, laws used and the estimated time; without one: the steps."""
         if store is not None:
             return store.explain(self, **options)
-        return "\n".join(f"{i + 1}. {g.OPS[type(s)]}" for i, s in enumerate(self.steps))
+        return "\n".join(f"{i + 1}. {g.name_of(s)}" for i, s in enumerate(self.steps))
 
     def __repr__(self) -> str:
-        return " . ".join(g.OPS[type(s)] for s in self.steps)
+        return " . ".join(g.name_of(s) for s in self.steps)
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,8 +77,8 @@ class Chain:
         """For how many keys of each group the condition holds at once; follows state_duration, heartbeat and the like.
 
         Rows: the group columns, start, end, duration, and the numbers of keys for which the condition is ``active``,
-        ``inactive`` and ``unknown``: intervals of equal numbers, where any key is. The time of a row is known if
-        ``unknown`` is 0.
+        ``inactive`` and ``unknown``: intervals of equal numbers, where any key is. A key counts from its first point
+        on. The time of a row is known if ``unknown`` is 0.
         """
         return self._then(g.Concurrent(expr(condition), g.named_columns(by, named, "concurrent"), None))
 

@@ -111,7 +111,7 @@ def test_explain(store: Store) -> None:
     text = store.explain(metric.at_least(2, df.col("status") == "up"))
     assert "step 3 (during): intervals cut at the edges of periods, inside kept: kernel" in text
     assert "step 4 (join): intervals cut at the edges of periods: kernel" in text
-    assert "step 5 (concurrent): edges of intervals by nothing: kernel" in text
+    assert "step 5 (at_least): edges of intervals by nothing: kernel" in text
     assert "then times with at least 2 keys, from edges" in text
     assert "  calendar of 47.5 hours a week in Europe/Berlin, 1 exceptions" in text
     assert (
