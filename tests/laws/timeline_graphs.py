@@ -227,6 +227,18 @@ TIMELINE_GRAPHS: dict[str, Json] = {
         timeline(fn("add", col("a"), col("b")), a=[states(N, hold=GAP)], b=[where(OK), states(TEMP, hold=None)]),
         group(named(state=STATE, ok=OK), time=agg("duration")),
     ),
+    "constants_of_all_kinds": graph(
+        timeline(
+            fn(
+                "and",
+                fn("gt", fn("fill_null", col("t"), lit(0.15)), lit(0.1)),
+                fn("or", fn("is_in", col("s"), type="string", values=["down", "up"]), fn("ge", col("s"), lit("v"))),
+            ),
+            t=[states(TEMP, hold=GAP)],
+            s=[where(fn("ne", N, lit(3))), states(STATUS, hold=None)],
+        ),
+        group(named(state=STATE, warm=fn("gt", TEMP, lit(0.2))), time=agg("duration"), pieces=ROWS),
+    ),
     "concurrent": graph(states(UP, name="up"), concurrent(col("up"), by=BY_FIRMWARE)),
     "concurrent_overall": graph(
         beats(),
