@@ -1,4 +1,4 @@
-"""The store: a folder of point files with its catalogue; where points go in and answers come out."""
+"""The store: point files with their catalogue, in a folder or in S3; where points go in and answers come out."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dataflow.stream import Stream
-from runtime.catalogue import Catalogue, FileEntry, SqliteCatalogue, StreamSchema
-from runtime.errors import QueryError, StoreError
-from runtime.objects import FolderObjects, ObjectStore
+from runtime.catalogue import Catalogue, FileEntry, StreamSchema
+from runtime.errors import QueryError
+from runtime.location import locate
+from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
 from runtime.progress import progress_for
 from runtime.query.execute import Request, default_workers, execute, make_tasks, prepare
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from runtime.verify import VerifyReport
 
 Moment = str | datetime | date | int
-_CATALOGUE = "catalogue.sqlite"
 _OPEN_FILES = 4096
+_OPEN_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,11 @@ def _moment(value: Moment | None, name: str) -> int | None:
 
 
 class Store:
-    """A store in the folder ``url``, made at the first ingest (or now, with ``create``).
+    """A store in the folder or at the s3:// URL ``url``, made at the first ingest (or at first use, with ``create``).
+
+    ``s3://bucket/prefix``: the bucket must exist; the catalogue is the DynamoDB table ``antfold``, or ``?table=NAME``,
+    which stores may share. Access is as boto3 finds it (profile, region, ``AWS_ENDPOINT_URL``), or as ``profile=``,
+    ``region=`` and ``endpoint=`` in the URL say.
 
     Safe for several threads and processes at once. Raises StoreError if there is no store and none is to be made.
     """
@@ -83,15 +88,11 @@ class Store:
     _shared_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, url: str | Path, create: bool = False) -> None:
-        text = str(url)
-        if "://" in text:
-            raise StoreError(f"{text}: only folders can be stores in this version; give a path")
-        self.url = str(Path(text).absolute())
-        self._root = Path(self.url)
-        if self._root.exists() and not self._root.is_dir():
-            raise StoreError(f"{text} is a file; a store is a folder")
+        self._location = locate(url)
+        self.url = self._location.url
         self._create = create
         self._open: OrderedDict[str, PointFile] = OrderedDict()
+        self._held = 0
         self._lock = threading.Lock()
 
     @classmethod
@@ -103,23 +104,21 @@ class Store:
     @cached_property
     def objects(self) -> ObjectStore:
         """The point files and rejects."""
-        return FolderObjects(self._root)
+        return self._location.objects()
 
     @cached_property
     def catalogue(self) -> Catalogue:
         """The catalogue; StoreError if there is none and none is to be made."""
-        path = self._root / _CATALOGUE
-        if not path.exists():
-            if not self._create:
-                raise StoreError(f"{self._root}: there is no store here; ingest something first (dataflow ingest)")
-            self._root.mkdir(parents=True, exist_ok=True)
-        return SqliteCatalogue(path)
+        return self._location.catalogue(lambda: self._create)
 
     def close(self) -> None:
         """Give back what the store holds open; it opens again when used."""
         if "catalogue" in self.__dict__:
             self.catalogue.close()
             del self.__dict__["catalogue"]
+        if "objects" in self.__dict__:
+            self.objects.close()
+            del self.__dict__["objects"]
 
     def __enter__(self) -> Store:
         return self
@@ -220,11 +219,15 @@ class Store:
                 self._open.move_to_end(entry.path)
                 return found
         path, objects = entry.path, self.objects
-        opened = PointFile.open(lambda offset, length: objects.read(path, offset, length), entry.bytes, path)
+        opened = PointFile.open(
+            lambda offset, length: objects.read(path, offset, length), entry.bytes, path, objects.gap
+        )
         with self._lock:
-            self._open[path] = opened
-            while len(self._open) > _OPEN_FILES:
-                self._open.popitem(last=False)
+            if path not in self._open:
+                self._open[path] = opened
+                self._held += opened.held
+            while len(self._open) > _OPEN_FILES or self._held > _OPEN_BYTES:
+                self._held -= self._open.popitem(last=False)[1].held
         return opened
 
     # ---- what is there

@@ -38,7 +38,9 @@ class PointFile:
     t_max, and max_step: the largest step in microseconds between two rows of one key within the block, -1 if none).
     """
 
-    def __init__(self, read: Read, size: int, name: str, tail: bytes, footer: layout.Footer, places: Places) -> None:
+    def __init__(
+        self, read: Read, size: int, name: str, tail: bytes, footer: layout.Footer, places: Places, gap: int
+    ) -> None:
         self.name = name
         self.size = size
         self.day = footer.day
@@ -50,6 +52,7 @@ class PointFile:
         self.schema = dict(footer.columns)
         self.blocks = _with_starts(footer.blocks)
         self._read = read
+        self._gap = gap
         self._tail = tail
         self._footer = footer
         self._places = places
@@ -61,14 +64,16 @@ class PointFile:
         self._tables: dict[str, NDArray[np.int32]] = {}
 
     @classmethod
-    def open(cls, read: Read, size: int, name: str) -> PointFile:
+    def open(cls, read: Read, size: int, name: str, gap: int = GAP) -> PointFile:
         """Open a file of ``size`` bytes from which ``read(offset, length)`` gives exactly those bytes.
 
-        One read for ordinary files. FormatError, naming ``name``, for anything that is no intact point file.
+        One read for ordinary files. ``gap`` is how many bytes are rather read along than cost another read.
+        FormatError, naming ``name``, for anything that is no intact point file.
         """
         if size < layout.HEADER.size + layout.TRAILER.size:
             raise FormatError(f"{name} is no point file: it has only {size} bytes")
-        tail = _exactly(read, max(0, size - TAIL), min(size, TAIL), name)
+        most = max(TAIL, gap)
+        tail = _exactly(read, max(0, size - most), min(size, most), name)
         try:
             offset, length, raw, crc = layout.unpack_trailer(tail[-layout.TRAILER.size :], size)
             if offset < size - len(tail):
@@ -79,12 +84,17 @@ class PointFile:
                 raise ValueError("its footer's checksum is wrong")
             footer = layout.unpack_footer(_expand_footer(packed, raw))
             places = check(footer, offset)
-            file = cls(read, size, name, tail, footer, places)
+            file = cls(read, size, name, tail, footer, places, gap)
             if len(tail) == size:
                 file._check_header(tail)
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise FormatError(f"{name} cannot be read as a point file: {_reason(error)}") from None
         return file
+
+    @property
+    def held(self) -> int:
+        """How many bytes of the file are kept in memory while it is open."""
+        return len(self._tail)
 
     def key_span(self, lo: int, hi: int) -> tuple[int, int, int, int]:
         """The keys whose hashes are in ``[lo, hi)`` and their rows: (key_lo, key_hi, row_lo, row_hi).
@@ -140,14 +150,15 @@ class PointFile:
         return sizes
 
     def load(
-        self, columns: Sequence[str], block_lo: int, block_hi: int, *, time: bool = True, gap: int = GAP
+        self, columns: Sequence[str], block_lo: int, block_hi: int, *, time: bool = True, gap: int | None = None
     ) -> Loaded:
         """Read the chunks of these columns of blocks ``[block_lo, block_hi)``; the times too, unless ``time`` is False.
 
-        One read per run of bytes; runs less than ``gap`` bytes apart share one.
+        One read per run of bytes; runs less than ``gap`` bytes (by default the file's own) apart share one.
         """
         if not 0 <= block_lo <= block_hi <= len(self.blocks):
             raise ValueError(f"blocks {block_lo} to {block_hi} are not within the file's {len(self.blocks)}")
+        gap = self._gap if gap is None else gap
         slots = sorted({self._slot(column) for column in columns} | ({0} if time else set()))
         offsets, frames = self._places.offsets, self._places.chunk_frames
         spans = [(s, int(offsets[frames[s, block_lo]]), int(offsets[frames[s, block_hi]])) for s in slots]
