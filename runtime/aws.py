@@ -157,9 +157,9 @@ def fault_of(error: Exception) -> Fault | None:
         return Fault.UNSENT
     if isinstance(error, known.SSLError):
         return Fault.FINAL
-    if isinstance(error, known.HTTPClientError | known.IncompleteReadError | known.ResponseStreamingError):
-        return Fault.LOST
-    if isinstance(error, ResponseParserError):
+    cut = (known.HTTPClientError, known.IncompleteReadError, known.ResponseStreamingError)
+    damaged = (ResponseParserError, known.FlexibleChecksumError)
+    if isinstance(error, (*cut, *damaged)):
         return Fault.LOST
     return Fault.FINAL if isinstance(error, known.BotoCoreError) else None
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+
+from tests.runtime.faults import REFUSED
 
 
 @pytest.fixture
@@ -22,9 +25,11 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     real, lock = BotocoreStubber.__call__, threading.Lock()
 
-    def alone(*arguments: object, **named: object) -> object:
+    def alone(stubber: BotocoreStubber, event_name: str, request: Any, **named: object) -> object:
+        if REFUSED in request.headers:  # answered before it arrives
+            return None
         with lock:
-            return real(*arguments, **named)
+            return real(stubber, event_name, request, **named)
 
     monkeypatch.setattr(BotocoreStubber, "__call__", alone)
     with mock_aws():
