@@ -80,8 +80,8 @@ class Faults:
         self.sent[operation] += 1
         return None
 
-    def _after(self, event_name: str, exception: Exception | None, **_: object) -> None:
+    def _after(self, event_name: str, response_dict: dict[str, Any] | None, **_: object) -> None:
         operation = event_name.rsplit(".", 1)[1]
-        if exception is None and self._losses[operation]:
+        if response_dict is not None and response_dict["status_code"] < 300 and self._losses[operation]:
             self._losses[operation] -= 1
             raise ConnectionClosedError(endpoint_url="https://fake")
