@@ -12,7 +12,6 @@ from botocore.exceptions import ConnectionClosedError
 
 from runtime.aws import Client
 
-
 REFUSED = "x-refused"
 """A header of requests that do not arrive."""
 
