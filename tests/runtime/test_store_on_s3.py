@@ -126,14 +126,21 @@ def test_a_query_under_throttling(aws: None) -> None:
 
 
 def test_few_large_reads(aws: None) -> None:
-    """A small file is one read; of a large one the tail, and then the wanted columns' bytes together."""
-    store = Store(URL)
-    ingest(store)
-    faults = Faults(store.objects.client)
-    store.query(METRICS[0], progress=False)
-    reads = [request for name, request in faults.requests if name == "GetObject"]
-    assert len(reads) == len(store.files("s"))
-    assert all(request["Range"].startswith("bytes=0-") for request in reads)
+    """A file below a megabyte is one read; of a larger one the tail, and then the wanted columns' bytes together."""
+    noise = np.random.default_rng(1)
+    for size, rows, reads in ((200_000, 50_000, 1), (2_000_000, 350_000, 2)):
+        store = Store(f"{URL}/{rows}")
+        i = np.arange(rows)
+        columns = {"device": i % 50, "ts": START + i * 100_000, "x": noise.random(rows), "y": noise.random(rows)}
+        store.ingest("s", columns, key="device", time="ts", unit="us", progress=False)
+        (file,) = store.files("s")
+        assert file.bytes > size
+        faults = Faults(store.objects.client)
+        metric = df.stream("s").agg(low=df.min("x"), high=df.max("y"))
+        assert store.query(metric, workers=1, progress=False).to_dict()["rows"] == [
+            [columns["x"].min(), columns["y"].max()]
+        ]
+        assert faults.sent["GetObject"] == reads
 
 
 def test_the_console_script(aws: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

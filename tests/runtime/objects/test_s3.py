@@ -151,8 +151,11 @@ def serving(*replies: tuple[int, dict[str, str], bytes]) -> Iterator[S3Objects]:
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(b"" if self.command == "HEAD" else body)
             self.close_connection = True
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
         def do_PUT(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
@@ -223,6 +226,18 @@ def test_a_put_that_arrived_damaged() -> None:
         objects.put("a", BODY)
     with serving((400, {}, b"<Error><Code>BadDigest</Code></Error>"), (200, {}, b"")) as objects:
         objects.put("a", BODY)
+
+
+@pytest.mark.parametrize("there", [BODY, BODY[::-1]])
+def test_an_object_that_is_there_is_compared_by_its_checksum(there: bytes) -> None:
+    refused = (412, {}, b"<Error><Code>PreconditionFailed</Code></Error>")
+    head = {"x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(there).digest()).decode()}
+    with serving(refused, (200, head, there), (500, {}, b"")) as objects:
+        if there == BODY:
+            objects.put("a", BODY)
+        else:
+            with pytest.raises(StoreError, match="already exists with other content"):
+                objects.put("a", BODY)
 
 
 def test_a_bucket_where_nothing_may_be_read() -> None:
