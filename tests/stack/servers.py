@@ -1,4 +1,4 @@
-"""Local servers that stand in for AWS: started on loopback at free ports, ended by their own process id."""
+"""Local servers that stand in for AWS: started on loopback at free ports, and ended with the tests."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 KEY, SECRET, REGION = "stackuser", "stack-secret", "us-east-1"
+LEASH = Path(__file__).with_name("leash.py")
 _PATIENCE = 60.0
 
 
@@ -59,22 +60,26 @@ def running(command: list[str], folder: Path, port: int, **variables: str) -> It
     log = folder / "log"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=folder, env={**clean, **variables}, stdout=out, stderr=out)
+        process = subprocess.Popen(
+            [sys.executable, str(LEASH), *command],
+            cwd=folder,
+            env={**clean, **variables},
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=out,
+        )
+    assert process.stdin is not None
     try:
         _await(process, port, log)
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(2)  # it would rather wait for connections to end
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.stdin.close()
+        process.wait()
 
 
 def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     end = time.monotonic() + _PATIENCE
-    while time.monotonic() < end and process.poll() is None:
+    while time.monotonic() < end:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
