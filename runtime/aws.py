@@ -45,12 +45,16 @@ class Client:
         access: Access,
         budget: Budget | None = None,
         prepare: Callable[[Any], None] | None = None,
+        read_seconds: float = READ_SECONDS,
+        connections: int = CONNECTIONS,
     ) -> None:
         self.service = service
         self.access = access
         self.budget = budget or Budget()
         self.sleep: Callable[[float], None] = time.sleep
         self._prepare = prepare
+        self._read_seconds = read_seconds
+        self._connections = connections
         self._lock = threading.Lock()
         self._owner = 0
         self._client: Any = None
@@ -61,7 +65,7 @@ class Client:
         if self._owner != os.getpid():  # connections must not cross a fork
             with self._lock:
                 if self._owner != os.getpid():
-                    self._client = _make(self.service, self.access)
+                    self._client = _make(self.service, self.access, self._read_seconds, self._connections)
                     if self._prepare is not None:
                         self._prepare(self._client)
                     self._owner = os.getpid()
@@ -115,7 +119,7 @@ class ServiceFault(StoreError):
         self.__cause__ = cause
 
 
-def _make(service: str, access: Access) -> Any:
+def _make(service: str, access: Access, read_seconds: float, connections: int) -> Any:
     try:
         import boto3
         from botocore.config import Config
@@ -132,8 +136,8 @@ def _make(service: str, access: Access) -> Any:
             config=Config(
                 retries={"total_max_attempts": 1, "mode": "standard"},
                 connect_timeout=CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
-                max_pool_connections=CONNECTIONS,
+                read_timeout=read_seconds,
+                max_pool_connections=connections,
                 # Only the SHA-256 that we send and compare: no second checksum, no chunked encoding for it.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",

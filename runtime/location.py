@@ -31,6 +31,11 @@ class Location(Protocol):
         """The store's URL in its full form."""
         ...
 
+    @property
+    def access(self) -> Access | None:
+        """How its services are reached; None where there are none."""
+        ...
+
     def objects(self) -> ObjectStore:
         """The object store there."""
         ...
@@ -45,6 +50,7 @@ class Folder:
     """A folder of this machine, with the catalogue in a file of it."""
 
     root: Path
+    access: None = None
 
     @property
     def url(self) -> str:

@@ -24,6 +24,7 @@ from runtime.query.execute import Request, default_workers, execute, make_tasks,
 from runtime.result import Result
 
 if TYPE_CHECKING:
+    from runtime.fleet import Fleet
     from runtime.ingest import IngestReport
     from runtime.progress import Progress
     from runtime.verify import VerifyReport
@@ -161,33 +162,56 @@ class Store:
         since: Moment | None = None,
         until: Moment | None = None,
         params: Mapping[str, object] | None = None,
-        executor: Executor | str | None = None,
+        executor: Executor | Fleet | str | None = None,
         workers: int | None = None,
         progress: bool | Progress = True,
         allow_partial: bool = False,
     ) -> Result:
         """The metric over [since, until), by default the whole stream.
 
-        ``executor``: None or "threads" for this machine's cores (``workers`` of them), or any
-        ``concurrent.futures.Executor``. With ``allow_partial`` tasks that fail are left out and a
-        ``PartialResult`` says which; otherwise the first failure is raised.
+        ``executor``: None or "threads" for this machine's cores (``workers`` of them); any
+        ``concurrent.futures.Executor``; a ``runtime.fleet.Fleet``; or "lambda", the fleet of the AWS Lambda function
+        ``antfold-worker`` ("lambda:NAME" for another), as many tasks as the bytes are worth. With ``allow_partial``
+        tasks that fail are left out and a ``PartialResult`` says which; otherwise the first failure is raised.
         """
-        if isinstance(executor, str) and executor != "threads":
-            raise QueryError(f"there is no executor {executor!r}; use 'threads' or a concurrent.futures.Executor")
-        count = default_workers() if workers is None else workers
-        if isinstance(count, bool) or count < 1:
+        if workers is not None and (isinstance(workers, bool) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
+        run_by = self._executor(executor)
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
-        tasks = make_tasks(prepared, self.url, count)
+        if run_by is not None and not isinstance(run_by, Executor):
+            from runtime.fleet.run import execute_on, fleet_workers
+
+            tasks = make_tasks(prepared, self.url, workers or fleet_workers(prepared))
+            return execute_on(run_by, prepared, tasks, self.objects, _progress(progress), allow_partial)
+        count = workers or default_workers()
         return execute(
             prepared,
-            tasks,
+            make_tasks(prepared, self.url, count),
             self.open_file,
-            executor=None if isinstance(executor, str) else executor,
+            executor=run_by,
             workers=count,
             progress=_progress(progress),
             allow_partial=allow_partial,
         )
+
+    def _executor(self, executor: Executor | Fleet | str | None) -> Executor | Fleet | None:
+        """What runs the tasks; None for threads of this process."""
+        if not isinstance(executor, str):
+            return executor
+        kind, _, function = executor.partition(":")
+        if executor == "threads":
+            return None
+        if kind != "lambda":
+            raise QueryError(
+                f"there is no executor {executor!r}; use 'threads', 'lambda', or a concurrent.futures.Executor"
+            )
+        from runtime.fleet import Fleet
+        from runtime.fleet.aws_lambda import FUNCTION, invoker
+
+        access = self._location.access
+        if access is None:
+            raise QueryError(f"workers on Lambda cannot see the folder {self.url}: use a store at s3://")
+        return Fleet(invoker(function or FUNCTION, access))
 
     def explain(
         self,
