@@ -243,12 +243,13 @@ def execute(
                     future.cancel()
     finally:
         bar.finish()
-    return _conclude(prepared, tasks, [partials[t.id] for t in tasks if t.id in partials], failed)
+    return conclude(prepared, tasks, [partials[t.id] for t in tasks if t.id in partials], failed)
 
 
-def _conclude(
+def conclude(
     prepared: Prepared, tasks: Sequence[Task], partials: Sequence[Partial], failed: Mapping[str, DataflowError]
 ) -> Result:
+    """The result of tasks that were answered (and of some that failed): merged, checked to be whole, finished."""
     covered: dict[str, int] = {}
     for p in partials:
         for path, rows in p.coverage.rows.items():
