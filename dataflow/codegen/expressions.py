@@ -79,13 +79,14 @@ class Expressions:
         j = len(self.w.tables.luts) - 1
         return self.w.arg(f"lut_{j}", U1, "lut", j)
 
-    def bucket(self, every: object, zone: object) -> str:
-        """The arguments of a bucket function after the time: edges, width, origin."""
-        pair = (str(every), str(zone))
+    def bucket(self, every: object, zone: object, around: int = 0) -> str:
+        """The arguments of a bucket function after the time: edges, width, origin. The edges are known for ``around``
+        buckets on either side of the times that there are."""
+        wanted = (str(every), str(zone), around)
         buckets = self.w.tables.buckets
-        if pair not in buckets:
-            buckets.append(pair)
-        j = buckets.index(pair)
+        if wanted not in buckets:
+            buckets.append(wanted)
+        j = buckets.index(wanted)
         self.w.arg(f"edges_{j}", I8, "edges", j)
         return f"edges_{j}, width_{j}, origin_{j}"
 

@@ -19,13 +19,13 @@ def agg_arguments(w: Writer, j: int, a: BoundAgg) -> tuple[list[str], str | None
     return names, names[-1]
 
 
-def room_check(aggs: tuple[BoundAgg, ...], w: Writer) -> list[str]:
-    """Conditions under which one more row may not fit into the sets of the aggregates."""
+def room_check(aggs: tuple[BoundAgg, ...], w: Writer, times: str = "1") -> list[str]:
+    """Conditions under which one more row, folded so many times, may not fit into the sets of the aggregates."""
     out = []
     for j, a in enumerate(aggs):
         arrays, used = agg_arguments(w, j, a)
         if used is not None:
-            out.append(f"{used}[0] >= {arrays[0]}.shape[0]")
+            out.append(f"{used}[0] + {times} > {arrays[0]}.shape[0]")
     return out
 
 

@@ -8,11 +8,20 @@ from typing import Any
 
 from tests.reference.aggregates import prepare
 from tests.reference.expressions import evaluate, literal_type, type_of
+from tests.reference.flows import cohorts, funnel, transitions
 from tests.reference.lasting import Scope, cut_at_edges, heartbeat, sessionize, state_duration, window
 from tests.reference.rows import Json, Row, Table, Value
 
 DAY = 86_400_000_000
-LASTING = {"state_duration": state_duration, "heartbeat": heartbeat, "sessionize": sessionize, "window": window}
+LASTING = {
+    "state_duration": state_duration,
+    "heartbeat": heartbeat,
+    "sessionize": sessionize,
+    "window": window,
+    "funnel": funnel,
+    "cohorts": cohorts,
+    "transitions": transitions,
+}
 NO_PARAMS: Mapping[str, Value] = {}
 
 
@@ -189,6 +198,12 @@ def _own_columns(step: Json, key: str) -> set[str]:
         return own | {step["name"]}
     if step["op"] == "heartbeat":
         return own | {"alive"}
+    if step["op"] == "funnel":
+        return own | {"steps", *(f"step_{i}" for i in range(2, len(step["steps"]) + 1))}
+    if step["op"] == "cohorts":
+        return own | {"cohort", "period", "returned"}
+    if step["op"] == "transitions":
+        return {key, "start", "from", "to", "after"}
     flags = {"open_left", "open_right"} if step["op"] == "sessionize" else set()
     return own | flags | {"count", *(entry["name"] for entry in step.get("aggs", []))}
 
