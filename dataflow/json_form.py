@@ -75,7 +75,7 @@ def _step_out(step: g.Step) -> dict[str, Any]:
                 body["split_when"] = _expr_out(split)
         case g.Window(every, zone, aggs, size, empty):
             body = {"every": every, "zone": zone, "aggs": _aggs_out(aggs)}
-            body |= {name: value for name, value in (("size", size), ("empty", empty)) if value not in (1, False)}
+            body |= ({"size": size} if size > 1 else {}) | ({"empty": True} if empty else {})
         case g.Funnel(steps, within, mode):
             body = {"steps": [_expr_out(e) for e in steps], "within": within, "mode": mode}
         case g.Cohorts(start, returns, every, zone):

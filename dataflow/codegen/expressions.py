@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
 from dataflow.typed import Typed
+from operators.kernels.exact import WIDTH
 from operators.types import Type
 
 assert BEGIN == 0
@@ -119,7 +120,7 @@ class Expressions:
                 return self.name("slot_key[slot]", "True")
             case "in":
                 return self._input(str(e.option("name")), e.type)
-            case "last" | "previous" | "changed":
+            case "last" | "previous" | "changed" | "cumulative_sum":
                 return self._stateful(e)
             case "when":
                 return self._when(e)
@@ -311,6 +312,16 @@ class Expressions:
             with w.block(f"if {k}:"):
                 w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1")
             return out
+        if e.fn == "cumulative_sum":
+            with w.block(f"if {k}:"):
+                if kind is Type.FLOAT:
+                    digits = w.arg(f"q{e.site}_d", "i8[:,::1]", "slot", f"q{e.site}_d", WIDTH)
+                    w.put(f"add_float(slot, {digits}, {v})\n{kept}[slot] = rounded(slot, {digits})")
+                else:
+                    w.arg("flags", I8, "flags")
+                    w.put(f"{kept}[slot] = checked_add({kept}[slot], {v}, flags)")
+                w.put(f"{has}[slot] = 1")
+            return self.name(back, f"{has}[slot] != 0")
         hold = e.option("hold")
         since = w.arg(f"q{e.site}_t", I8, "slot", f"q{e.site}_t")
         with w.block(f"if {k}:"):

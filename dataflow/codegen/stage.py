@@ -56,6 +56,8 @@ _HELPERS = {
     "operators.kernels.calendar": (
         "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "local_time", "hour_of", "weekday_of",
     ),
+    "operators.kernels.exact": ("add_float",),
+    "operators.kernels.rounding": ("rounded",),
     "operators.kernels.tables": ("find_group", "add_pair"),
 }  # fmt: skip
 

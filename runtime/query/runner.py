@@ -38,6 +38,7 @@ from runtime.query.chunk import NULL, Chunk, Values
 from runtime.query.keys import Keys
 
 _OUT_ROWS = 16_384
+_OPEN_ROWS = 1024
 _DTYPES = {"i8": np.int64, "f8": np.float64, "u1": np.uint8, "i4": np.int32}
 
 _PREDICATES: dict[str, Callable[[str, Any], bool]] = {
@@ -108,7 +109,7 @@ class Runner:
             self.groups = Groups(kinds, [a.aggregate for a in sink.aggs])
             self.cells = self.groups.cells
         elif isinstance(sink, Segments) and sink.aggs:
-            self.cells = Cells([a.aggregate for a in sink.aggs], 1024)
+            self.cells = Cells([a.aggregate for a in sink.aggs], _OPEN_ROWS)
         tables = kernel.generated.tables
         self._tables = tables
         self._luts = [_Lut(p, o) for p, o in tables.luts]
@@ -219,7 +220,8 @@ class Runner:
             capacity = max(1024, 2 * n)
             for name, a in self._slot_args.items():
                 width = int(str(a.subject[1])) if len(a.subject) > 1 else 1
-                grown = np.zeros(capacity * width, _dtype(a.kind))
+                shape = (capacity, width) if ":," in a.kind else (capacity * width,)
+                grown = np.zeros(shape, _dtype(a.kind))
                 old = self._slot_arrays.get(name)
                 if old is not None:
                     grown[: len(old)] = old
