@@ -40,6 +40,9 @@ class Expressions:
         self.w = w
         self.time = time
         self.end = end
+        self.is_new = ""
+        """Where a sink stops within a row: the condition that this row is not one it goes on with."""
+
         self._known: dict[str, Value] = {}
         self._fixed: dict[str, Value] = {}
 
@@ -295,6 +298,18 @@ class Expressions:
         return self.name(f"({call}) if {valid} else np.int64(0)", valid)
 
     def _stateful(self, e: Typed) -> Value:
+        if not self.is_new:
+            return self._remembering(e)
+        # What remembers earlier rows must see each row once: the outcome is kept for when it comes again.
+        w = self.w
+        out = w.arg(f"q{e.site}_out", value_array(e.type), "slot", f"q{e.site}_out")
+        valid = w.arg(f"q{e.site}_ok", U1, "slot", f"q{e.site}_ok")
+        with w.block(f"if {self.is_new}:"), self.scope():
+            v, k = self._remembering(e)
+            w.put(f"{out}[slot] = {v}\n{valid}[slot] = {k}")
+        return self.name(f"{out}[slot]" + (" != 0" if e.type is Type.BOOL else ""), f"{valid}[slot] != 0")
+
+    def _remembering(self, e: Typed) -> Value:
         w = self.w
         v, k = self.emit(e.args[0])
         kind = e.args[0].type

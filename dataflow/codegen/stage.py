@@ -142,7 +142,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     sink: GroupSink | RowsSink | KeyedSink
     if isinstance(stage.sink, Group):
         sink = GroupSink(w, stage.sink)
-        sink.before()
+        sink.before(x)
     elif isinstance(stage.sink, Rows):
         sink = RowsSink(w, stage.sink)
     else:
