@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,6 +52,12 @@ def rounded(g: I64, digits: NDArray[np.int64]) -> F64:
     wide = (((lead << np.uint64(32)) | second) << spare) | ((third << spare) >> np.uint64(32))
     if sticky or (third << spare) & np.uint64(0xFFFFFFFF) != np.uint64(0):
         wide |= np.uint64(1)
-    exponent: I64 = 32 * (top - 1) - np.int64(spare) - 1074
-    out = math.ldexp(np.float64(wide), exponent)
+    # Times a power of two, in two steps where it is beyond a float's; below 2**-1022 nothing is lost any more, as all
+    # digits are multiples of 2**-1074. (ldexp is a function of Numba's own, which a kernel must do without.)
+    out = np.float64(wide)
+    exponent = 32 * (top - 1) - np.int64(spare) - 1074
+    if exponent < -1000:
+        out *= np.int64(23 << 52).view(np.float64)
+        exponent += 1000
+    out *= np.int64((exponent + 1023) << 52).view(np.float64)
     return -out if negative else out

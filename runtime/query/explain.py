@@ -11,7 +11,7 @@ from runtime.query.execute import Prepared
 from runtime.query.task import Task
 
 # Points a second and core of this machine's kind, for an estimate only: tests/benchmarks measures them.
-_RATE = {States: 80e6, Segments: 130e6, Climb: 60e6, Periods: 60e6, Moves: 60e6, Group: 60e6, Rows: 20e6}
+_RATE = {States: 80e6, Segments: 130e6, Climb: 80e6, Periods: 80e6, Moves: 40e6, Group: 60e6, Rows: 20e6}
 _START = 0.02
 _COMPILE = 1.5
 
