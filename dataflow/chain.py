@@ -49,9 +49,9 @@ def is_sliceable(chain: Sequence[Stage], history: int | None) -> bool:
 
 
 def has_whole_keys(chain: Sequence[Stage]) -> bool:
-    """Whether every group of the last stage belongs to one key."""
+    """Whether every group of the last stage belongs to one key, and needs nothing but that key's rows."""
     sink = chain[-1].sink
-    return isinstance(sink, Group) and any(e.fn == "slot" for _, e in sink.by)
+    return isinstance(sink, Group) and sink.filled is None and any(e.fn == "slot" for _, e in sink.by)
 
 
 def laws_of(chain: Sequence[Stage]) -> tuple[str, ...]:

@@ -368,11 +368,21 @@ class _Binder:
         aggs = self.aggregates(step.aggs, shape)
         intervals = shape.kind == "intervals"
         cuts = tuple(dict.fromkeys(n for _, t in by for n in _buckets(t)))
-        sink = Group(tuple(by), aggs, intervals, cuts if intervals else (), shape.kind == "points")
+        filled = self.bucket_column(by) if step.empty else None
+        sink = Group(tuple(by), aggs, intervals, cuts if intervals else (), shape.kind == "points", filled)
         out: dict[str, Type] = {n: t.type for n, t in by if t.type is not None}
         out |= {a.name: a.aggregate.result for a in aggs}
         stage = stage_of_inputs(shape.inputs, shape.ops, sink, self.where)
         return stage, _Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out))
+
+    def bucket_column(self, by: Sequence[tuple[str, Typed]]) -> int:
+        """The number of the one group column that is a bucket of time."""
+        found = [j for j, (_, e) in enumerate(by) if e.fn == "truncate" and e.args[0].fn == "time"]
+        if len(found) != 1:
+            raise self.fail(
+                "empty buckets need one group column that is a df.time().truncate(...), at the first group_by"
+            )
+        return found[0]
 
     def rows_stage(self, shape: _Shape) -> tuple[Stage, _Shape]:
         """Write the visible columns out as they stand."""

@@ -114,10 +114,11 @@ class Transitions:
 
 @dataclass(frozen=True, eq=False)
 class GroupBy:
-    """Aggregates over all rows with equal values of ``by``."""
+    """Aggregates over all rows with equal values of ``by``; ``empty``: over the buckets of time without rows, too."""
 
     by: Named
     aggs: NamedAggs
+    empty: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,8 +82,8 @@ def _step_out(step: g.Step) -> dict[str, Any]:
             body = {"start": _expr_out(start), "returns": _expr_out(returns), "every": every, "zone": zone}
         case g.Transitions(of, gap):
             body = {"of": _expr_out(of), "gap": gap}
-        case g.GroupBy(by, aggs):
-            body = {"by": _named_out(by), "aggs": _aggs_out(aggs)}
+        case g.GroupBy(by, aggs, empty):
+            body = {"by": _named_out(by), "aggs": _aggs_out(aggs), **({"empty": True} if empty else {})}
         case g.Sort(keys):
             body = {"by": [{"column": c, "descending": d} for c, d in keys]}
         case g.Limit(n):
@@ -107,7 +107,7 @@ def to_json(steps: Sequence[g.Step]) -> str:
 # ---- reading
 
 
-_OPTIONAL = {"sessionize": ("split_when",), "window": ("size", "empty")}
+_OPTIONAL = {"sessionize": ("split_when",), "window": ("size", "empty"), "group_by": ("empty",)}
 """Fields that are written only where they say something."""
 
 
@@ -145,6 +145,11 @@ class _Reader:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise JsonFormError(f"{where}: expected {low} to {high:,}, got {_short(value)}")
         return value
+
+    def said(self, d: Mapping[str, Any], name: str, where: str) -> bool:
+        if d.get(name, True) is not True:
+            raise JsonFormError(f"{where}.{name}: expected true, or no such field")
+        return name in d
 
     def rows(self, value: object, where: str) -> list[Any]:
         if not isinstance(value, list):
@@ -282,10 +287,8 @@ class _Reader:
             case "window":
                 every = parse_every(self.text(d["every"], where), f"{where}.every").text
                 size = self.whole(d.get("size", 1), f"{where}.size", 1 + ("size" in d), g.MAX_WINDOW)
-                if d.get("empty", True) is not True:
-                    raise JsonFormError(f"{where}.empty: expected true, or no such field")
                 aggs = self.aggs(d["aggs"], f"{where}.aggs")
-                return g.Window(every, self.text(d["zone"], where), aggs, size, "empty" in d)
+                return g.Window(every, self.text(d["zone"], where), aggs, size, self.said(d, "empty", where))
             case "funnel":
                 steps = [self.expr(e, f"{where}.steps[{i}]") for i, e in enumerate(self.rows(d["steps"], where))]
                 self.whole(len(steps), f"{where}.steps", 2, g.MAX_FUNNEL)
@@ -303,7 +306,7 @@ class _Reader:
                 by = self.named(d["by"], f"{where}.by")
                 aggs = self.aggs(d["aggs"], f"{where}.aggs")
                 _distinct([n for n, _ in by] + [n for n, _ in aggs], where)
-                return g.GroupBy(by, aggs)
+                return g.GroupBy(by, aggs, self.said(d, "empty", where))
             case "sort":
                 keys = []
                 for i, item in enumerate(self.rows(d["by"], f"{where}.by")):

@@ -84,13 +84,15 @@ class Segments:
 @dataclass(frozen=True)
 class Group:
     """Sink: fold rows into groups. ``intervals``: rows have an end and a known flag; ``cuts`` are the truncations
-    at whose edges they are cut. ``in_range`` drops rows outside [since, until)."""
+    at whose edges they are cut. ``in_range`` drops rows outside [since, until). ``filled`` is the number of the column
+    of ``by`` whose buckets of time are there without rows, too."""
 
     by: tuple[tuple[str, Typed], ...]
     aggs: tuple[BoundAgg, ...]
     intervals: bool
     cuts: tuple[Typed, ...]
     in_range: bool
+    filled: int | None = None
 
 
 Sink = Rows | States | Segments | Group | Flow

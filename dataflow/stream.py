@@ -305,6 +305,15 @@ class Grouped:
 
     stream: Stream
     by: g.Named
+    empty: bool = False
+
+    def with_empty_buckets(self) -> Grouped:
+        """Groups of calendar buckets without a row, too, as if aggregates had seen nothing: count 0, mean null.
+
+        One of the columns must be a ``df.time().truncate(...)``; for each tuple of values of the others, every bucket
+        from its first to the end of the range is there.
+        """
+        return Grouped(self.stream, self.by, True)
 
     def agg(self, **aggs: g.Agg) -> Stream:
         """One row per group: the group columns and the named aggregates."""
@@ -312,7 +321,7 @@ class Grouped:
         for name, _ in named:
             if name in dict(self.by):
                 raise DataflowError(f"agg: the name {name!r} is already that of a group column")
-        return self.stream._then(g.GroupBy(self.by, named))
+        return self.stream._then(g.GroupBy(self.by, named, self.empty))
 
 
 def stream(name: str) -> Stream:

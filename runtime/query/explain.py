@@ -67,8 +67,8 @@ def _describe(stage: Stage) -> str:
             return f"{stage.step}: {ops}{what}{', empty ones too,' if empty else ''} with {len(aggs)} aggregates"
         case Flow(held):
             return f"{stage.step}: {ops}{_flow(stage.sink)}, held columns: {', '.join(n for n, _ in held) or 'none'}"
-        case Group(by, aggs, _, cuts, _):
-            cut = ", cut at bucket edges" if cuts else ""
+        case Group(by, aggs, _, cuts, _, filled):
+            cut = (", cut at bucket edges" if cuts else "") + ("" if filled is None else ", empty buckets too")
             return (
                 f"{stage.step}: {ops}groups by {', '.join(n for n, _ in by) or 'nothing'}, {len(aggs)} aggregates{cut}"
             )

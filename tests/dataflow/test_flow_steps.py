@@ -33,6 +33,7 @@ METRICS = {
     "split": P.sessionize("30m", split_when=df.col("status").changed(), n=df.count()),
     "sliding": P.window("10m", "Europe/London", size="4h", mean=df.mean("temp")),
     "empty": P.window("1mo", empty=True),
+    "buckets": P.group_by("status", day=df.time().truncate("1d")).with_empty_buckets().agg(n=df.count()),
     "running": P.with_columns(balance=df.col("n").cumulative_sum()),
 }
 
@@ -50,6 +51,9 @@ def test_what_is_not_said_is_not_written() -> None:
     assert sorted(session) == ["aggs", "gap", "max_length", "op"]
     wide = json.loads(P.window("1h", size="1d", empty=True).to_json())["steps"][1]
     assert (wide["size"], wide["empty"]) == (24, True)
+    group = json.loads(P.group_by("status").agg(n=df.count()).to_json())["steps"][1]
+    assert sorted(group) == ["aggs", "by", "op"]
+    assert json.loads(METRICS["buckets"].to_json())["steps"][1]["empty"] is True
 
 
 @pytest.mark.parametrize(
@@ -64,6 +68,7 @@ def test_what_is_not_said_is_not_written() -> None:
         ("sliding", {"size": 1001}, "expected 2 to 1,000"),
         ("sliding", {"size": True}, "expected 2 to 1,000"),
         ("empty", {"empty": False}, "expected true, or no such field"),
+        ("buckets", {"empty": 1}, r"steps\[1\].empty: expected true, or no such field"),
         ("split", {"split_when": None}, "expected an expression object"),
         ("empty", {"width": 2}, "unknown field 'width'"),
     ],
@@ -109,6 +114,10 @@ def test_mistakes_at_once(make: Callable[[], object], message: str) -> None:
         (P.transitions("status").agg(t=df.duration()), r"step 3 \(group_by\): duration needs rows that last"),
         (P.transitions("status").select(end=df.col("end")), "there is no column 'end'"),
         (P.sessionize("1h", split_when=df.col("n")), r"step 2 \(sessionize\): split_when takes a condition, got int64"),
+        (
+            P.group_by("status").with_empty_buckets().agg(n=df.count()),
+            r"step 2 \(group_by\): empty buckets need one group column that is a df.time\(\).truncate",
+        ),
         (P.window("100y", size="1000y"), r"step 2 \(window\): a window of more than a century"),
         (P.agg(n=df.count()).funnel([UP, DOWN], "1h"), "cannot follow group_by"),
         (P.with_columns(x=df.col("status").cumulative_sum()), "cumulative_sum cannot take string, which is no number"),

@@ -179,4 +179,37 @@ WIDE_WINDOWS: dict[str, Json] = {
     ),
 }
 
-FLOW_GRAPHS = FUNNELS | COHORTS | TRANSITIONS | SPLIT_SESSIONS | WIDE_WINDOWS
+EMPTY_BUCKETS: dict[str, Json] = {
+    "empty_buckets": graph(
+        group(
+            named(t=truncate("1h")),
+            rows=ROWS,
+            mean=agg("mean", TEMP),
+            last=agg("last", STATUS),
+            oks=agg("any_true", OK),
+        )
+        | {"empty": True}
+    ),
+    "empty_buckets_by_firmware_in_london": graph(
+        group(
+            named(firmware=FIRMWARE, day=truncate("1d", LONDON), ok=OK), rows=ROWS, kinds=agg("count_distinct", STATUS)
+        )
+        | {"empty": True},
+        where(fn("lt", col("rows"), lit(2))),
+    ),
+    "empty_buckets_of_keys": graph(
+        group(named(device=DEVICE, t=truncate("6h", LONDON)), total=agg("sum", N)) | {"empty": True},
+        group(BY_DEVICE, buckets=ROWS, silent=agg("count", where=fn("is_null", col("total")))),
+    ),
+    "empty_buckets_of_states": graph(
+        states(STATUS),
+        where(UP),
+        group(named(month=truncate("1mo"), week=fn("weekday", NOW, zone="UTC")), up=agg("duration"), n=ROWS)
+        | {"empty": True},
+    ),
+    "empty_buckets_of_sessions": graph(
+        sessions(), group(named(t=truncate("10m")), n=ROWS, time=agg("duration")) | {"empty": True}
+    ),
+}
+
+FLOW_GRAPHS = EMPTY_BUCKETS | FUNNELS | COHORTS | TRANSITIONS | SPLIT_SESSIONS | WIDE_WINDOWS

@@ -47,7 +47,7 @@ def run_in_memory(
     # A scan never hands on what is at or after ``until``.
     seen = [point for point in points if point[TIME] < until]
     partials = [_task(plan, str(i), seen, set(keys[i::tasks]), since, until, rows) for i in range(tasks)]
-    columns = merged(plan, partials).result_columns()
+    columns = merged(plan, partials, until).result_columns()
     lists = {name: column.to_list() for name, column in columns.items()}
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 

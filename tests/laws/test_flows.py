@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runtime.query import runner
 from tests.laws.agreement import agrees
-from tests.laws.flow_graphs import COHORTS, FUNNELS, SPLIT_SESSIONS, TRANSITIONS, WIDE_WINDOWS
+from tests.laws.flow_graphs import COHORTS, EMPTY_BUCKETS, FUNNELS, SPLIT_SESSIONS, TRANSITIONS, WIDE_WINDOWS
 from tests.laws.memory import run_in_memory
 from tests.reference.rows import Json
 from tests.reference.strategies import Case, cases
@@ -62,4 +62,9 @@ def test_split_sessions(name: str, case: Case, tasks: int, rows: int) -> None:
 
 @any_of(WIDE_WINDOWS)
 def test_wide_windows(name: str, case: Case, tasks: int, rows: int) -> None:
+    agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
+
+
+@any_of(EMPTY_BUCKETS)
+def test_empty_buckets(name: str, case: Case, tasks: int, rows: int) -> None:
     agrees(run_in_memory, name, case, tasks=tasks, rows=rows)

@@ -22,6 +22,9 @@ METRICS = {
     "transitions, held columns: plan": P.transitions("status").group_by("plan", "to").agg(n=df.count()),
     "sessions with 1 aggregates": P.sessionize("1h", split_when=A, n=df.count(where=B)).agg(n=df.sum("n")),
     "windows of 6 buckets with 0 aggregates": P.window("1h", size="6h").agg(n=df.max("count")),
+    "groups by plan, day, 1 aggregates, empty buckets too": P.group_by("plan", day=df.time().truncate("1d"))
+    .with_empty_buckets()
+    .agg(n=df.count(where=A)),
     "windows, empty ones too, with 0 aggregates": P.window("1d", empty=True).agg(
         n=df.count(where=df.col("count") == 0)
     ),
@@ -57,3 +60,9 @@ def test_bytes_to_and_from_workers(store: Store, words: str) -> None:
         there = store.query(METRICS[words], executor=executor, workers=2)
     assert there.proof.result == here.proof.result
     assert len(here) > 0
+
+
+def test_too_many_buckets_are_an_error(store: Store) -> None:
+    metric = P.group_by(t=df.time().truncate("1ms")).with_empty_buckets().agg(n=df.count())
+    with pytest.raises(df.DataflowError, match=r"more than [\d,]+ groups with the empty buckets of 't'"):
+        store.query(metric)
