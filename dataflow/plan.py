@@ -10,6 +10,27 @@ from dataflow.typed import Typed
 from operators.aggregates import AnyAggregate
 from operators.types import Type
 
+_FAITHFUL = frozenset(
+    {
+        "in",
+        "slot",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "between",
+        "and",
+        "or",
+        "not",
+        "is_in",
+        "starts_with",
+        "contains",
+    }
+) | {"is_null", "is_not_null", "fill_null"}
+"""Functions of a row's own columns that give null only where they are given one."""
+
 
 @dataclass(frozen=True)
 class Keep:
@@ -115,6 +136,23 @@ class Stage:
         inputs = [i for a in getattr(self.sink, "aggs", ()) for i in getattr(a.aggregate, "inputs", ())]
         nodes = (n for e in self.expressions() for n in e.walk())
         return "time" in inputs or any(n.fn in ("time", "last") for n in nodes)
+
+    @property
+    def repeats_tell_nothing(self) -> bool:
+        """Whether a row of points that has the values of the row before it is but another report of the same state.
+
+        True of lasting rows whose state and held columns are made of just the columns and constants, by functions that
+        are null only where a column is.
+        """
+        return (
+            isinstance(self.sink, States)
+            and not self.ops
+            and all(
+                n.fn in _FAITHFUL or (n.fn == "lit" and n.type is not None)
+                for e in self.expressions()
+                for n in e.walk()
+            )
+        )
 
     def expressions(self) -> Iterator[Typed]:
         """Every expression of the stage, outermost nodes."""

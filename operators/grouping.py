@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.aggregates import AnyAggregate
 from operators.contract import Aggregate, Finished, SetAggregate
 from operators.errors import CardinalityExceeded
-from operators.kernels import tables
+from operators.kernels.tables import enter_groups, enter_pairs, find_groups
 from operators.types import Type
 
 GROUP_LIMIT = 1 << 26
@@ -26,31 +24,6 @@ GROUP_LIMIT = 1 << 26
 
 SETTLE_EVERY = 1 << 28
 """Rows after which carries must have moved on (``operators.kernels.exact``)."""
-
-
-@lru_cache(maxsize=8)
-def _compiled(loop: Callable[..., None], signature: str) -> Callable[..., None]:
-    """A loop of ``tables`` as a function of its own, compiled (or loaded from Numba's cache) at its first use."""
-    return cast(Callable[..., None], numba.njit(signature, nogil=True, cache=True, error_model="numpy")(loop))
-
-
-def _rebuild_groups(keys: NDArray[np.int64], slots: NDArray[np.int32], n: int) -> None:
-    _compiled(tables.enter_groups, "void(i8[:,::1], i4[::1], i8)")(keys, slots, n)
-
-
-def _rebuild_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: NDArray[np.int32], n: int) -> None:
-    _compiled(tables.enter_pairs, "void(i8[::1], i8[::1], i4[::1], i8)")(groups, values, slots, n)
-
-
-def _find_all(
-    wanted: NDArray[np.int64],
-    keys: NDArray[np.int64],
-    slots: NDArray[np.int32],
-    used: NDArray[np.int64],
-    at: NDArray[np.int64],
-) -> None:
-    signature = "void(i8[:,::1], i8[:,::1], i4[::1], i8[::1], i8[::1])"
-    _compiled(tables.find_groups, signature)(wanted, keys, slots, used, at)
 
 
 def _grown(a: NDArray[Any], capacity: int, fill: int = 0) -> NDArray[Any]:
@@ -79,7 +52,7 @@ class PairSet:
         n = len(groups)
         out = cls(max(64, 1 << n.bit_length()))
         out.groups[:n], out.values[:n], out.used[0] = groups, values, n
-        _rebuild_pairs(out.groups, out.values, out.slots, n)
+        enter_pairs(out.groups, out.values, out.slots, n)
         return out
 
     @property
@@ -93,7 +66,7 @@ class PairSet:
         _check_limit(capacity, "distinct values over all groups")
         self.groups, self.values = _grown(self.groups, capacity), _grown(self.values, capacity)
         self.slots = np.zeros(2 * capacity, np.int32)
-        _rebuild_pairs(self.groups, self.values, self.slots, int(self.used[0]))
+        enter_pairs(self.groups, self.values, self.slots, int(self.used[0]))
 
     def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Groups and values of all pairs."""
@@ -108,7 +81,7 @@ class PairSet:
         n = len(groups)
         self.groups[:n], self.values[:n], self.used[0] = groups, values, n
         self.slots[:] = 0
-        _rebuild_pairs(self.groups, self.values, self.slots, n)
+        enter_pairs(self.groups, self.values, self.slots, n)
 
 
 class Cells:
@@ -207,7 +180,7 @@ class Groups:
         _check_limit(capacity, "groups")
         self.keys = _grown(self.keys, capacity)
         self.slots = np.zeros(2 * capacity, np.int32)
-        _rebuild_groups(self.keys, self.slots, len(self))
+        enter_groups(self.keys, self.slots, len(self))
         self.cells.grow(capacity)
 
     def counted(self, rows: int) -> None:
@@ -257,7 +230,7 @@ class Groups:
         while len(self) + len(keys) > len(self.keys):
             self._resize(2 * len(self.keys))
         at = np.zeros(len(keys), np.int64)
-        _find_all(keys, self.keys, self.slots, self.used, at)
+        find_groups(keys, self.keys, self.slots, self.used, at)
         for i, (a, state) in enumerate(zip(self.cells.aggregates, states, strict=True)):
             if isinstance(a, Aggregate):
                 a.merge(self.cells.states[i], at, state)
@@ -277,12 +250,12 @@ class Groups:
         """Have these groups, too; those that are new have seen nothing."""
         while len(self) + len(keys) > len(self.keys):
             self._resize(2 * len(self.keys))
-        _find_all(keys, self.keys, self.slots, self.used, np.zeros(len(keys), np.int64))
+        find_groups(keys, self.keys, self.slots, self.used, np.zeros(len(keys), np.int64))
 
     def ensure_one(self) -> None:
         """Have the single group of a ``group_by()`` without columns, even over no rows."""
         if not self.key_types and len(self) == 0:
-            _find_all(np.zeros((1, 1), np.int64), self.keys, self.slots, self.used, np.zeros(1, np.int64))
+            find_groups(np.zeros((1, 1), np.int64), self.keys, self.slots, self.used, np.zeros(1, np.int64))
 
 
 def _each_code(

@@ -220,7 +220,12 @@ class Store:
                 self._open.move_to_end(entry.path)
                 return found
         path, objects = entry.path, self.objects
-        opened = PointFile.open(lambda offset, length: objects.read(path, offset, length), entry.bytes, path)
+        opened = PointFile.open(
+            lambda offset, length: objects.read(path, offset, length),
+            entry.bytes,
+            path,
+            lambda offset, into: objects.read_into(path, offset, into),
+        )
         with self._lock:
             self._open[path] = opened
             while len(self._open) > _OPEN_FILES:

@@ -92,7 +92,10 @@ class StatesSink(KeyedSink):
                 self._write("since", "t", "0", lead=True)
         with w.block("elif t > tc:"):
             self._settle()
-            self._expire("t")
+            # A row is bridged where the rows left out since the one before kept the state alive until here.
+            w.arg("bridged", U1, "bridged")
+            with w.block("if bridged[u & mb] == 0:"):
+                self._expire("t")
             w.put("tc = t")
         if state is None:
             w.put("lr = t")

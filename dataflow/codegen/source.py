@@ -10,9 +10,10 @@ from operators.types import Type
 
 I8, F8, U1, I4 = "i8[::1]", "f8[::1]", "u1[::1]", "i4[::1]"
 
-BEGIN, RUNS, SINCE, UNTIL, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, PIECE, TIME_MASK, FIXED = range(10)
+BEGIN, RUNS, SINCE, UNTIL, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, PIECE, TIME_MASK, BRIDGE_MASK, FIXED = range(11)
 """Places in the scalars ``s``: where to start, runs (or slots) to do, the range, the output's capacity and fill,
-the piece of an interval to go on with, the mask of the times, and where the kernel's own scalars begin."""
+the piece of an interval to go on with, the masks of the times and of the bridges, and where the kernel's own scalars
+begin."""
 
 NO_PIECE = -(2**63)
 
@@ -31,7 +32,7 @@ def column_array(kind: Type) -> str:
 class Arg:
     """One argument of a kernel: its name, its array type, and what to give: a role and its subject.
 
-    Roles: scalars, floats, flags, run_slot, run_len, time; column / valid (subject: column name); slot_key,
+    Roles: scalars, floats, flags, run_slot, run_len, time, bridged; column / valid (subject: column name); slot_key,
     slot_hash; lut, listed, edges, changes, offsets (number of the table); slot (per-key state, subject: name and, if a
     key has more than one, how many);
     out / out_valid (column name), out_time, out_slot, out_len, out_gid; group_words, group_keys, group_slots,

@@ -18,6 +18,7 @@ from dataflow.codegen.segments import SegmentsSink
 from dataflow.codegen.sinks import GroupSink, RowsSink
 from dataflow.codegen.source import (
     BEGIN,
+    BRIDGE_MASK,
     F8,
     I4,
     I8,
@@ -45,7 +46,8 @@ until = s[{UNTIL}]
 cap = s[{OUT_CAPACITY}]
 on = s[{OUT_ROWS}]
 orun = s[{OUT_RUNS}]
-mt = np.uint64(s[{TIME_MASK}])"""
+mt = np.uint64(s[{TIME_MASK}])
+mb = np.uint64(s[{BRIDGE_MASK}])"""
 
 _HELPERS = {
     "operators.kernels.arithmetic": (

@@ -56,25 +56,27 @@ class FolderObjects:
     def read(self, path: str, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; see ``ObjectStore.read``."""
         check_range(path, offset, length)
+        data = bytearray(length)
+        self.read_into(path, offset, memoryview(data))
+        return bytes(data)
+
+    def read_into(self, path: str, offset: int, into: memoryview) -> None:
+        """Fill ``into``; see ``ObjectStore.read_into``."""
+        check_range(path, offset, len(into))
         target = self._target(path)
+        done = 0
         try:
             file = self._cache.get(str(target))
-            data = os.pread(file.number, length, offset)
-            if len(data) == length:
-                return data
-            parts = [data]  # one call returns at most 2 GiB on Linux, and less when a signal comes in between
-            while data and (left := length - sum(map(len, parts))):
-                data = os.pread(file.number, left, offset + length - left)
-                parts.append(data)
+            # One call gives at most 2 GiB on Linux, and less when a signal comes in between.
+            while done < len(into) and (got := os.preadv(file.number, [into[done:]], offset + done)):
+                done += got
         except OSError as error:
             raise _explained(error, "read", path, self.root) from error
-        whole = b"".join(parts)
-        if len(whole) != length:
+        if done != len(into):
             raise StoreError(
-                f"cannot read {length} bytes at {offset} of {path!r} in {self.root}: the file ends after "
-                f"{offset + len(whole)} bytes or before; it was truncated or is not what the catalogue says."
+                f"cannot read {len(into)} bytes at {offset} of {path!r} in {self.root}: the file ends after "
+                f"{offset + done} bytes or before; it was truncated or is not what the catalogue says."
             )
-        return whole
 
     def size(self, path: str) -> int:
         """The object's size in bytes."""

@@ -45,6 +45,10 @@ class ObjectStore(Protocol):
         """Exactly ``length`` bytes from ``offset``; ``FileMissing`` without the object, ``StoreError`` when short."""
         ...
 
+    def read_into(self, path: str, offset: int, into: memoryview) -> None:
+        """Fill ``into`` (writable bytes) with the bytes from ``offset`` on; errors as ``read``."""
+        ...
+
     def size(self, path: str) -> int:
         """The object's size in bytes; ``FileMissing`` without the object."""
         ...

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dataflow.compile import compile_stage
 from dataflow.graph import Source, Step
 from dataflow.json_form import to_dict
 from dataflow.plan import Plan
@@ -24,7 +23,7 @@ from runtime.progress import Progress
 from runtime.proof import Proof, check_coverage, digest, merged_files
 from runtime.query import wire
 from runtime.query.merge import merged
-from runtime.query.task import Partial, Task, plan_of, run
+from runtime.query.task import Compiled, Partial, Task, plan_of, run
 from runtime.result import PartialResult, Result
 
 _SMALL = 250_000
@@ -169,7 +168,7 @@ def run_payload(payload: bytes) -> bytes:
 
 @contextmanager
 def _submitter(
-    executor: Executor | None, workers: int, open_file: OpenFile
+    executor: Executor | None, workers: int, open_file: OpenFile, compiled: Compiled
 ) -> Iterator[Callable[[Task], tuple[Future[Any], Callable[[Any], Partial]]]]:
     """A function that starts a task, and the way to read its outcome."""
     if executor is not None:
@@ -178,7 +177,7 @@ def _submitter(
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="antfold")
     try:
-        yield lambda t: (pool.submit(run, t, open_file), lambda partial: partial)
+        yield lambda t: (pool.submit(run, t, open_file, compiled), lambda partial: partial)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -194,15 +193,14 @@ def execute(
     allow_partial: bool,
 ) -> Result:
     """Run the tasks, merge what comes back, check that it is whole, and finish."""
-    for stage in prepared.plan.stages:
-        compile_stage(stage)
+    compiled = Compiled.of(prepared.plan)
     partials: dict[str, Partial] = {}
     failed: dict[str, DataflowError] = {}
     total = sum(f.bytes for f in prepared.files)
     bar = progress.start(f"query {prepared.plan.stream}", total, "bytes")
     share = total // max(1, len(tasks))
     try:
-        with _submitter(executor, workers, open_file) as submit:
+        with _submitter(executor, workers, open_file, compiled) as submit:
             pending = {}
             for t in tasks:
                 future, read = submit(t)

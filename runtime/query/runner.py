@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dataflow.calendars import bucket_table, longest_bucket, offset_table
 from dataflow.codegen.source import (
     BEGIN,
+    BRIDGE_MASK,
     FIXED,
     NO_PIECE,
     OUT_CAPACITY,
@@ -30,6 +31,7 @@ from dataflow.codegen.source import (
 from dataflow.codegen.stage import Function
 from dataflow.compile import Kernel
 from dataflow.plan import Group, Rows, Segments, Stage
+from operators.compiler.cache import caller
 from operators.errors import OverflowExceeded
 from operators.grouping import Cells, Groups
 from operators.types import Type
@@ -37,7 +39,7 @@ from operators.words import Words
 from runtime.query.chunk import NULL, Chunk, Values
 from runtime.query.keys import Keys
 
-_OUT_ROWS = 16_384
+_OUT_ROWS = 65_536
 _OPEN_ROWS = 1024
 _DTYPES = {"i8": np.int64, "f8": np.float64, "u1": np.uint8, "i4": np.int32}
 
@@ -53,7 +55,7 @@ _PREDICATES: dict[str, Callable[[str, Any], bool]] = {
 }
 
 
-_FRESH = frozenset({"column", "valid", "run_slot", "run_len", "time", "lut", "slot_key", "slot_hash"})
+_FRESH = frozenset({"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "slot_key", "slot_hash"})
 """Roles of arguments that differ from chunk to chunk."""
 
 
@@ -101,6 +103,8 @@ class Runner:
 
     def __init__(self, stage: Stage, kernel: Kernel, context: Context) -> None:
         self.stage, self.kernel, self.context = stage, kernel, context
+        self._step = caller(kernel.step)
+        self._finish = None if kernel.finish is None else caller(kernel.finish)
         sink = stage.sink
         self.groups: Groups | None = None
         self.cells: Cells | None = None
@@ -188,18 +192,20 @@ class Runner:
             "scalars": self._scalars,
             "floats": self._floats,
             "flags": self._flags,
-            "slot_key": self.context.keys.values,
-            "slot_hash": self.context.keys.hashes,
             "free": self._free,
             "free_count": self._free_count,
         }
         if role in simple:
             return simple[role]
+        if role in ("slot_key", "slot_hash"):
+            # Made only for kernels that look at them.
+            return self.context.keys.values if role == "slot_key" else self.context.keys.hashes
         assert chunk is not None
         chunk_parts: dict[str, NDArray[Any]] = {
             "run_slot": chunk.run_slot,
             "run_len": chunk.run_len,
             "time": chunk.time,
+            "bridged": _own(chunk.bridged),
         }
         return chunk_parts[role]
 
@@ -244,15 +250,16 @@ class Runner:
         self._reserve_slots()
         self._reserve_out(max(chunk.rows, 1) if isinstance(self.stage.sink, Rows) else _OUT_ROWS)
         typed = {n: self._as_input(chunk.columns[n], kind) for n, kind in self._kinds.items()}
-        chunk = Chunk(chunk.run_slot, chunk.run_len, chunk.time, typed, chunk.size)
+        chunk = Chunk(chunk.run_slot, chunk.run_len, chunk.time, typed, chunk.size, chunk.bridged)
         s[TIME_MASK] = -1 if len(chunk.time) > 1 else 0
+        s[BRIDGE_MASK] = -1 if len(chunk.bridged) > 1 else 0
         for j, (name, part) in enumerate(self._tables.masks):
             s[FIXED + j] = -1 if len(typed[name][1 if part == "valid" else 0]) > 1 else 0
         s[BEGIN], s[RUNS] = 0, len(chunk.run_slot)
         done = 0
         while True:
             s[OUT_ROWS] = s[OUT_RUNS] = 0
-            done = self.kernel.step(*self._arguments(self.kernel.generated.step, chunk))
+            done = self._step(*self._arguments(self.kernel.generated.step, chunk))
             self._check()
             yield from self._written()
             if done >= chunk.rows:
@@ -265,7 +272,7 @@ class Runner:
     def finish(self) -> Iterator[Chunk]:
         """Write what is still open for every key."""
         function = self.kernel.generated.finish
-        if function is None or self.kernel.finish is None:
+        if function is None or self._finish is None:
             return
         s = self._scalars
         self._reserve_slots()
@@ -274,7 +281,7 @@ class Runner:
         s[BEGIN], s[RUNS] = 0, n
         while s[BEGIN] < n:
             s[OUT_ROWS] = s[OUT_RUNS] = 0
-            done = self.kernel.finish(*self._arguments(function, None))
+            done = self._finish(*self._arguments(function, None))
             yield from self._written()
             s[BEGIN] = done
             if done < n:

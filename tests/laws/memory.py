@@ -22,7 +22,7 @@ from runtime.query.keys import Keys
 from runtime.query.merge import merged
 from runtime.query.runner import Context
 from runtime.query.scan import Coverage
-from runtime.query.task import Partial, Pipeline
+from runtime.query.task import Compiled, Partial, Pipeline
 from tests.reference.rows import Json, Value
 from tests.reference.strategies import DAY, KEY, TIME, TYPES, Point
 
@@ -56,7 +56,7 @@ def _task(plan: Plan, name: str, points: Sequence[Point], mine: set[str], since:
     words = Words()
     keys = Keys(Type.STRING, words)
     first = min([since, *(point[TIME] for point in points)])
-    pipeline = Pipeline(plan, Context(words, keys, since, until, (first, until)))
+    pipeline = Pipeline(Compiled.of(plan), Context(words, keys, since, until, (first, until)))
     # Day after day, and within a day key after key, each in order of (time, arrival).
     rows = [point for point in points if point[KEY] in mine]
     rows.sort(key=lambda point: (point[TIME] // DAY, point[KEY], point[TIME]))
