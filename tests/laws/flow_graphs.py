@@ -185,7 +185,7 @@ EMPTY_BUCKETS: dict[str, Json] = {
             named(t=truncate("1h")),
             rows=ROWS,
             mean=agg("mean", TEMP),
-            last=agg("last", STATUS),
+            low=agg("min", STATUS),
             oks=agg("any_true", OK),
         )
         | {"empty": True}
