@@ -184,7 +184,7 @@ class Stream:
         are there, too, from the key's first point (also one before the range) to the end of the range: count 0.
 
         Rows: the key, start, end, duration, count, the named aggregates, and the other columns as last reported at
-        the window's first point (as last reported before it, if it has none).
+        the window's first point (by the window's end, if it has none).
         """
         bucket = parse_every(every, "window")
         n = 1 if size is None else buckets_in(size, bucket, "window(size)")
