@@ -43,7 +43,7 @@ class Command:
 
 
 def _store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("store", metavar="STORE", help="the store's folder")
+    parser.add_argument("store", metavar="STORE", help="the store: a folder, or s3://bucket/prefix")
 
 
 def _positive(text: str) -> int:

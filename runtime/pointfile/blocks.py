@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.pointfile.elide import changes
-from runtime.pointfile.unpack import unpack_block
+from runtime.pointfile.unpack import unpack_blocks
 from runtime.pointfile.zstd import Context
 
 Array = NDArray[np.generic]
@@ -57,7 +57,7 @@ class Buffers:
 
     def __init__(self, zstd: Context | None = None) -> None:
         self.zstd = zstd or Context()
-        self.unpack_block = unpack_block.caller()
+        self.unpack_blocks = unpack_blocks.caller()
         self.changes = changes.caller()
         self._arrays: dict[tuple[str, str], Array] = {}
 

@@ -86,36 +86,60 @@ class Loaded:
         return sum(map(len, self._parts.values()))
 
     def block(self, b: int, columns: Sequence[str], buffers: Buffers, code_maps: Maps | None = None) -> Block:
-        """Block number ``b`` of the file, decoded.
+        """Block number ``b`` of the file, decoded; see ``rows``."""
+        return self.rows(b, b + 1, columns, buffers, code_maps)
+
+    def rows(
+        self, first: int, last: int, columns: Sequence[str], buffers: Buffers, code_maps: Maps | None = None
+    ) -> Block:
+        """Blocks ``first`` to ``last - 1`` of the file, decoded, as if they were one.
 
         ``code_maps`` gives, per string column, an int32 array by which its codes are replaced (as long as the
         column's dictionary, at least). FormatError, naming the file, the block and the column, where bytes are damaged.
         """
-        self._check(b, b + 1)
+        self._check(first, last)
         asked, file = self._columns(columns, code_maps), self.file
-        row_start, rows, first_key, keys, _ = file.block_table[b].tolist()
+        blocks = file.block_table[first:last]
+        rows, keys = int(blocks[:, unpack.ROWS].sum()), int(blocks[:, unpack.KEYS].sum())
+        largest, most = int(blocks[:, unpack.ROWS].max()), int(blocks[:, unpack.KEYS].max())
+        wide = self._wide(asked, first, last)
         out = asked.outputs("block", buffers, rows)
         lengths = buffers.array("lengths", "i8", keys)
         st = np.zeros(6, np.int64)
-        wrong = buffers.unpack_block(
-            buffers.zstd.words, st, file.places.offsets, asked.bases, asked.kinds, asked.places, asked.chunks,
-            file.block_table, b, file.run_starts, asked.tables, asked.table_at, lengths,
-            buffers.array("planes", "u1", unpack.planes_size(rows)), buffers.array("whole", "u8", rows),
-            buffers.array("counts", "i8", rows), *out,
+        wrong = buffers.unpack_blocks(
+            buffers.zstd.words, st, file.places.offsets, asked.bases, asked.kinds, asked.places, wide, asked.chunks,
+            file.block_table, first, last, file.run_starts, asked.tables, asked.table_at,
+            buffers.array("block lengths", "i8", most), lengths,
+            buffers.array("planes", "u1", unpack.planes_size(largest)), buffers.array("whole", "u8", largest),
+            buffers.array("counts", "i8", largest), *out,
         )  # fmt: skip
         if wrong:
-            raise self._damaged(wrong, b, asked, int(st[unpack.BAD_COLUMN]))
-        time: NDArray[np.int64] = asked.values(0, out, rows) if self.time else _EMPTY  # type: ignore[assignment]
+            raise self._damaged(wrong, int(st[unpack.BAD_BLOCK]), asked, int(st[unpack.BAD_COLUMN]))
         decoded: dict[str, tuple[Array, NDArray[np.uint8]]] = {}
         for j, name in enumerate(asked.names):
-            if j == 0 and self.time:
-                if name in columns:
-                    decoded[name] = (time, np.ones(1, np.uint8))
-                continue
-            nulls, encoding = int(asked.chunks[j, b, unpack.NULLS]), int(asked.chunks[j, b, unpack.ENCODING])
-            values = asked.values(j, out, 1 if encoding == CONST else rows)
-            decoded[name] = (values, out[3][j, : rows if 0 < nulls < rows else 1])
-        return Block(row_start, rows, first_key, lengths[:keys], time, decoded)  # type: ignore[arg-type]
+            values = asked.values(j, out, rows if wide[j] & unpack.VALUES else 1)
+            decoded[name] = (values, out[3][j, : rows if wide[j] & unpack.VALIDITIES else 1])
+        # The event time was decoded with the columns, but is one of them only if it was asked for.
+        time: NDArray[np.int64] = decoded[file.time_name][0] if self.time else _EMPTY  # type: ignore[assignment]
+        if file.time_name not in columns:
+            decoded.pop(file.time_name, None)
+        runs = int(st[unpack.OUT_RUNS])
+        row_start, first_key = int(blocks[0, unpack.FIRST_ROW]), int(blocks[0, unpack.FIRST_KEY])
+        return Block(row_start, rows, first_key, lengths[:runs], time, decoded)  # type: ignore[arg-type]
+
+    def _wide(self, asked: _Columns, first: int, last: int) -> NDArray[np.int64]:
+        """For each column whether values and validities are needed row by row, or one stands for all of the blocks."""
+        chunks = asked.chunks[:, first:last]
+        nulls, rows = chunks[:, :, unpack.NULLS], self.file.block_table[first:last, unpack.ROWS]
+        none, all_null = (nulls == 0).all(axis=1), (nulls == rows).all(axis=1)
+        base = chunks[:, :, unpack.BASE]
+        constant = (chunks[:, :, unpack.ENCODING] == CONST).all(axis=1) & ((base == base[:, :1]).all(axis=1) | all_null)
+        # A block that is null throughout is CONST of no matter what; among others it needs a value for each row.
+        constant &= none | all_null | (last - first == 1)
+        wide = np.where(constant, 0, unpack.VALUES) | np.where(none | all_null, 0, unpack.VALIDITIES)
+        if self.time:
+            wide[0] |= unpack.VALUES
+        return wide.astype(np.int64)
 
     def has_changes(self, columns: Sequence[str], reported: Sequence[str]) -> NDArray[np.bool_]:
         """For each block that was loaded, whether ``changes`` can be had of it, and is worth it.
@@ -189,7 +213,7 @@ class Loaded:
         if missing := [name for name, slot in zip(names, slots, strict=True) if slot not in self._parts]:
             raise ValueError(f"column {missing[0]!r} was not loaded")
         kinds = [
-            unpack.EVENT_TIME if slot == 0 else _KINDS.get(file.schema[name], unpack.WHOLE)
+            unpack.WHOLE if slot == 0 else _KINDS.get(file.schema[name], unpack.WHOLE)
             for name, slot in zip(names, slots, strict=True)
         ]
         tables = [

@@ -16,8 +16,8 @@ from runtime.pointfile.decode import bits, codes, decimals, deltas, divided, int
 from runtime.pointfile.frames import JOINED
 from runtime.pointfile.layout import BITS, BITWISE, CONST, FOR, LINEAR, MAX_SCALE, PARTS, POSITION_WIDTH, RUNS
 
-BOOL, WHOLE, FLOAT, STRING, EVENT_TIME = range(5)
-"""Kinds of columns as loops see them; the event time is as ``WHOLE``, but given row by row even where constant."""
+BOOL, WHOLE, FLOAT, STRING = range(4)
+"""Kinds of columns as loops see them."""
 
 ENCODING, SCALE, WIDTH, WIDTH2, NULLS, COUNT, BASE, TICK, STEP, FRAME = range(10)
 """What is where in a chunk's row of int64: the directory's fields, and its first frame."""
@@ -222,9 +222,7 @@ def unpack_chunk(
         elif kind == BOOL:
             out1[0] = c[BASE]
         else:
-            n = rows if kind == EVENT_TIME else 1
-            for i in range(n):
-                out8[i] = c[BASE]
+            out8[0] = c[BASE]
         return 0
     if encoding == BITS:
         wrong = take_planes(z, frames, base, st, (rows + 7) >> 3, 1, planes)
@@ -349,31 +347,63 @@ def run_lengths(starts: Any, block: Any, lengths: Any) -> Any:
         lengths[r] = min(starts[first + r + 1], hi) - max(starts[first + r], lo)
 
 
-@loop(
-    "i8(i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[:,:,::1], i8[:,::1], i8, i8[::1], i4[::1], i8[::1], "
-    "i8[::1], u1[::1], u8[::1], i8[::1], i8[:,::1], i4[:,::1], u1[:,::1], u1[:,::1])"
-)
-def unpack_block(
-    z: Any, st: Any, frames: Any, bases: Any, kinds: Any, places: Any, chunks: Any, blocks: Any, b: Any, starts: Any,
-    tables: Any, table_at: Any, lengths: Any, planes: Any, whole: Any, counts: Any, out8: Any, out4: Any, out1: Any,
-    valid: Any,
-) -> Any:  # fmt: skip
-    """All columns of block ``b``; 0, or what is wrong, and in ``st`` with which column.
+VALUES, VALIDITIES = 1, 2
+"""Flags of a column: a value, or a validity, is wanted for each row even where one would stand for a whole block."""
 
-    Column j is of ``kinds[j]``, its chunk is ``chunks[j, b]``, its frames are found from ``bases[j]``, its values go to
-    row ``places[j]`` of the array for its kind, its validity to row j of ``valid``.
+
+@loop(
+    "i8(i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i8[:,:,::1], i8[:,::1], i8, i8, i8[::1], "
+    "i4[::1], i8[::1], i8[::1], i8[::1], u1[::1], u8[::1], i8[::1], i8[:,::1], i4[:,::1], u1[:,::1], u1[:,::1])"
+)
+def unpack_blocks(
+    z: Any, st: Any, frames: Any, bases: Any, kinds: Any, places: Any, wide: Any, chunks: Any, blocks: Any, first: Any,
+    last: Any, starts: Any, tables: Any, table_at: Any, lengths: Any, runs_out: Any, planes: Any, whole: Any,
+    counts: Any, out8: Any, out4: Any, out1: Any, valid: Any,
+) -> Any:  # fmt: skip
+    """All columns of blocks ``first`` to ``last - 1``, one behind the other; 0, or what is wrong, and in ``st`` where.
+
+    Column j is of ``kinds[j]``, its chunks are ``chunks[j]``, its frames are found from ``bases[j]``, its values go to
+    row ``places[j]`` of the array for its kind, its validities to row j of ``valid``, for each row where the flags
+    ``wide[j]`` say so. ``runs_out`` gets the lengths of the keys' runs, ``st[OUT_RUNS]`` how many there are.
     """
-    block = blocks[b]
-    run_lengths(starts, block, lengths)
-    for j in range(len(kinds)):
-        at = places[j]
-        wrong = unpack_chunk(
-            z, frames, bases[j], st, kinds[j], chunks[j, b], block[ROWS], block[KEYS], lengths,
-            tables[table_at[j] : table_at[j + 1]], planes, whole, counts,
-            out8[0 if kinds[j] == STRING or kinds[j] == BOOL else at], out4[at if kinds[j] == STRING else 0],
-            out1[at if kinds[j] == BOOL else 0], valid[j],
-        )  # fmt: skip
-        if wrong != 0:
-            st[BAD_COLUMN] = j
-            return wrong
+    at, runs, last_key = 0, 0, -1
+    for b in range(first, last):
+        block = blocks[b]
+        rows = block[ROWS]
+        run_lengths(starts, block, lengths)
+        for r in range(block[KEYS]):
+            if block[FIRST_KEY] + r == last_key:
+                # The key's rows go on from the block before.
+                runs_out[runs - 1] += lengths[r]
+            else:
+                runs_out[runs] = lengths[r]
+                runs += 1
+        last_key = block[FIRST_KEY] + block[KEYS] - 1
+        for j in range(len(kinds)):
+            kind, place, c = kinds[j], places[j], chunks[j, b]
+            to8 = out8[0 if kind == STRING or kind == BOOL else place][at:]
+            to4 = out4[place if kind == STRING else 0][at:]
+            to1 = out1[place if kind == BOOL else 0][at:]
+            mask = valid[j][at:]
+            wrong = unpack_chunk(
+                z, frames, bases[j], st, kind, c, rows, block[KEYS], lengths, tables[table_at[j] : table_at[j + 1]],
+                planes, whole, counts, to8, to4, to1, mask,
+            )  # fmt: skip
+            if wrong != 0:
+                st[BAD_BLOCK] = b
+                st[BAD_COLUMN] = j
+                return wrong
+            if wide[j] & VALUES != 0 and c[ENCODING] == CONST:
+                for i in range(1, rows):
+                    if kind == STRING:
+                        to4[i] = to4[0]
+                    elif kind == BOOL:
+                        to1[i] = to1[0]
+                    else:
+                        to8[i] = to8[0]
+            if wide[j] & VALIDITIES != 0 and (c[NULLS] == 0 or c[NULLS] == rows):
+                for i in range(1, rows):
+                    mask[i] = mask[0]
+        at += rows
+    st[OUT_RUNS] = runs
     return 0

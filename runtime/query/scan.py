@@ -26,6 +26,9 @@ _EXACT = 2**53
 _MANY = 4
 """Keys in several files are merged by themselves if they are fewer than one in so many, else all are."""
 
+_TOGETHER = 1 << 18
+"""Rows that are decoded in one call, unless a block has more: threads hand the GIL to one another once a call."""
+
 _BATCH_BLOCKS = 16
 """Blocks whose bytes are fetched together: a few megabytes a column."""
 
@@ -194,17 +197,23 @@ class Scan:
             at = 0
             while at < len(chosen):
                 b = chosen[at]
-                if b not in few:
-                    yield self._chunk(p, loaded.block(b, present, self._buffers, maps), b, columns)
-                    at += 1
+                if b in few:
+                    assert spec.elision is not None
+                    end = next(e for e in range(b + 1, last + 1) if e not in few)
+                    done, changes = loaded.changes(b, end, present, spec.elision.hold, self._buffers, maps)
+                    yield self._changed(p, changes, columns)
+                    at += done - b
                     continue
-                end = b
-                while end in few:
+                end = at + 1
+                rows = int(counts[b])
+                while end < len(chosen) and chosen[end] == b + end - at and chosen[end] not in few:
+                    rows += int(counts[chosen[end]])
+                    if rows > _TOGETHER:
+                        break
                     end += 1
-                assert spec.elision is not None
-                done, changes = loaded.changes(b, end, present, spec.elision.hold, self._buffers, maps)
-                yield self._changed(p, changes, columns)
-                at += done - b
+                block = loaded.rows(b, b + end - at, present, self._buffers, maps)
+                yield self._chunk(p, block, b, columns)
+                at = end
 
     def _repetitive(self, p: _Part, loaded: Loaded, present: Sequence[str], candidates: list[int]) -> set[int]:
         """Those blocks of which just the rows that change anything will be had."""

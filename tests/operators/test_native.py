@@ -19,7 +19,7 @@ from runtime.pointfile import elide, hashing, unpack
 
 LOOPS = [
     tables.enter_groups, tables.enter_pairs, tables.find_groups, texts.same_texts, hashing._states, elide.changes,
-    unpack.unpack_block,
+    unpack.unpack_blocks,
 ]  # fmt: skip
 
 pytestmark = pytest.mark.skipif(not native.has_linker(), reason="no C compiler to link with (cc, gcc or clang)")

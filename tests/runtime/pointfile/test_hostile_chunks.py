@@ -26,10 +26,12 @@ def decoded(kind: Type, frames: list[bytes], words: int | None = None, **fields:
     one = np.zeros(1, np.int64)
     outputs = np.zeros((1, ROWS), np.int64), np.zeros((1, ROWS), np.int32), np.zeros((1, ROWS), np.uint8)
     st = np.zeros(6, np.int64)
-    wrong = unpack.unpack_block(
-        BUFFERS.zstd.words, st, offsets, one + data.ctypes.data, one + KINDS.get(kind, unpack.WHOLE), one, chunks,
-        np.array([[0, ROWS, 0, 2, 0]], np.int64), 0, np.array([0, 2, 6], np.int64),
+    wrong = unpack.unpack_blocks(
+        BUFFERS.zstd.words, st, offsets, one + data.ctypes.data, one + KINDS.get(kind, unpack.WHOLE), one,
+        one + unpack.VALUES, chunks,
+        np.array([[0, ROWS, 0, 2, 0]], np.int64), 0, 1, np.array([0, 2, 6], np.int64),
         np.arange(words or 0, dtype=np.int32), np.array([0, words or 0], np.int64), np.zeros(2, np.int64),
+        np.zeros(2, np.int64),
         np.zeros(unpack.planes_size(ROWS), np.uint8), np.zeros(ROWS, np.uint64), np.zeros(ROWS, np.int64), *outputs,
         np.zeros((1, ROWS), np.uint8),
     )  # fmt: skip
