@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from dataflow import graph as g
-from dataflow.calendars import zone_named
+from dataflow.calendars import longest_bucket, zone_named
 from dataflow.chain import END, KNOWN, has_whole_keys, history_of, is_sliceable, laws_of, stage_of_inputs
+from dataflow.check_flows import bound_flow
 from dataflow.durations import parse_duration
 from dataflow.expr import Expr
+from dataflow.flows import Flow
 from dataflow.functions import FUNCTIONS, OF_INTERVALS, STATEFUL, common
 from dataflow.parameters import converted, guessed
 from dataflow.plan import (
@@ -35,6 +37,8 @@ from operators.aggregates import REGISTRY
 from operators.errors import DataflowError
 from operators.types import Type
 
+_LONGEST = 366 * 100 * 86_400_000_000
+
 
 class GraphError(DataflowError):
     """A graph that makes no sense for its stream; the message names the step."""
@@ -54,7 +58,7 @@ class StreamColumns:
 class _Shape:
     """The rows between two steps: what kind they are, and what each visible column is computed from."""
 
-    kind: str  # points, intervals, sessions, windows, table
+    kind: str  # points, intervals, sessions, windows, funnels, cohorts, transitions, table
     env: dict[str, Typed]
     inputs: dict[str, Type]
     ops: list[RowOp] = field(default_factory=list)
@@ -197,7 +201,7 @@ class _Binder:
     def aggregate(self, name: str, a: g.Agg, shape: _Shape) -> BoundAgg:
         if a.fn in OF_INTERVALS and shape.kind != "intervals":
             raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
-        if a.fn == "duration" and shape.kind not in ("intervals", "sessions", "windows"):
+        if a.fn == "duration" and shape.kind in ("points", "transitions", "table"):
             raise self.fail(
                 "duration needs rows that last; use it after state_duration, heartbeat, sessionize or window"
             )
@@ -294,7 +298,25 @@ class _Binder:
 
             def sink(held_now: tuple[tuple[str, Typed], ...], needed: set[str]) -> States:
                 return States(state, name, hold, held_now, "$lead" in needed)
+        elif isinstance(step, g.FlowStep):
+            flow = bound_flow(
+                step, lambda e, what: self.condition(e, shape, what), lambda e: self.typed(e, shape), where
+            )
+            self.fix_all(flow.computed, shape)
+            if flow.kind == "transitions":
+                # A step has a time and no length.
+                del own["end"], own["duration"], inputs[END]
+            own |= {n: column(n, t) for n, t in flow.columns.items()}
+            inputs |= flow.columns
+            out_kind = flow.kind
+
+            def sink(held_now: tuple[tuple[str, Typed], ...], needed: set[str]) -> Flow:  # type: ignore[misc]
+                return flow.sink(held_now, needed)
         else:
+            split = None
+            if isinstance(step, g.Sessionize) and step.split_when is not None:
+                split = self.condition(step.split_when, shape, "split_when")
+                self.fix_all([split], shape)
             aggs = self.aggregates(step.aggs, shape)
             for a in aggs:
                 if a.name in own or a.name in ("count", "open_left", "open_right"):
@@ -312,15 +334,17 @@ class _Binder:
             def sink(held_now: tuple[tuple[str, Typed], ...], needed: set[str]) -> Segments:  # type: ignore[misc]
                 wanted = tuple(a for a in aggs if a.name in needed)
                 if isinstance(step, g.Sessionize):
-                    return Segments(step.gap, step.max_length, None, wanted, held_now)
+                    return Segments(step.gap, step.max_length, None, wanted, held_now, split)
                 zone_named(step.zone, where)
                 bucket = Typed(
                     "truncate", Type.TIME, (Typed("time", Type.TIME),), (("every", step.every), ("zone", step.zone))
                 )
-                return Segments(None, None, bucket, wanted, held_now)
+                return Segments(None, None, bucket, wanted, held_now, size=step.size, empty=step.empty)
 
             if isinstance(step, g.Window):
                 zone_named(step.zone, where)
+                if step.size > 1 and step.size * longest_bucket(step.every) > _LONGEST:
+                    raise self.fail("a window of more than a century; use a shorter one")
 
         env = {n: column(n, t.type) for n, t in held.items() if t.type is not None} | own
         inputs |= {n: t.type for n, t in held.items() if t.type is not None and n not in own}
@@ -344,11 +368,21 @@ class _Binder:
         aggs = self.aggregates(step.aggs, shape)
         intervals = shape.kind == "intervals"
         cuts = tuple(dict.fromkeys(n for _, t in by for n in _buckets(t)))
-        sink = Group(tuple(by), aggs, intervals, cuts if intervals else (), shape.kind == "points")
+        filled = self.bucket_column(by) if step.empty else None
+        sink = Group(tuple(by), aggs, intervals, cuts if intervals else (), shape.kind == "points", filled)
         out: dict[str, Type] = {n: t.type for n, t in by if t.type is not None}
         out |= {a.name: a.aggregate.result for a in aggs}
         stage = stage_of_inputs(shape.inputs, shape.ops, sink, self.where)
         return stage, _Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out))
+
+    def bucket_column(self, by: Sequence[tuple[str, Typed]]) -> int:
+        """The number of the one group column that is a bucket of time."""
+        found = [j for j, (_, e) in enumerate(by) if e.fn == "truncate" and e.args[0].fn == "time"]
+        if len(found) != 1:
+            raise self.fail(
+                "empty buckets need one group column that is a df.time().truncate(...), at the first group_by"
+            )
+        return found[0]
 
     def rows_stage(self, shape: _Shape) -> tuple[Stage, _Shape]:
         """Write the visible columns out as they stand."""

@@ -152,6 +152,7 @@ FUNCTIONS: dict[str, Function] = {
     "last": Function(1, _same, ("hold",)),
     "previous": Function(1, _same),
     "changed": Function(1, _always(Type.BOOL)),
+    "cumulative_sum": Function(1, _number),
     "when": Function(3, _branches),
     "time": Function(0, _always(Type.TIME)),
     "truncate": Function(1, _takes(Type.TIME, Type.TIME), ("every", "zone")),
@@ -159,7 +160,7 @@ FUNCTIONS: dict[str, Function] = {
     "weekday": Function(1, _takes(Type.TIME, Type.INT), ("zone",)),
 }
 
-STATEFUL = ("last", "previous", "changed")
+STATEFUL = ("last", "previous", "changed", "cumulative_sum")
 """Functions that remember a key's earlier rows."""
 
 AGG_ARITY: dict[str, tuple[int, ...]] = {

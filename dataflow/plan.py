@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dataflow.flows import Flow
 from dataflow.typed import Typed
 from operators.aggregates import AnyAggregate
 from operators.types import Type
@@ -85,6 +86,9 @@ class States:
 class Segments:
     """Sink: sessions (``gap``) or calendar windows (``bucket``), with aggregates.
 
+    A row where ``split`` is true starts a session. A window is ``size`` buckets long, and one starts with every bucket;
+    ``empty``: also those without a row, from the key's first row on.
+
     Writes start (as time), end, count, open_left and open_right (sessions), the aggregates and the held columns.
     """
 
@@ -93,21 +97,26 @@ class Segments:
     bucket: Typed | None
     aggs: tuple[BoundAgg, ...]
     held: tuple[tuple[str, Typed], ...]
+    split: Typed | None = None
+    size: int = 1
+    empty: bool = False
 
 
 @dataclass(frozen=True)
 class Group:
     """Sink: fold rows into groups. ``intervals``: rows have an end and a known flag; ``cuts`` are the truncations
-    at whose edges they are cut. ``in_range`` drops rows outside [since, until)."""
+    at whose edges they are cut. ``in_range`` drops rows outside [since, until). ``filled`` is the number of the column
+    of ``by`` whose buckets of time are there without rows, too."""
 
     by: tuple[tuple[str, Typed], ...]
     aggs: tuple[BoundAgg, ...]
     intervals: bool
     cuts: tuple[Typed, ...]
     in_range: bool
+    filled: int | None = None
 
 
-Sink = Rows | States | Segments | Group
+Sink = Rows | States | Segments | Group | Flow
 
 
 @dataclass(frozen=True)
@@ -122,7 +131,7 @@ class Stage:
     @property
     def needs_time(self) -> bool:
         """Whether a row's own time matters beyond lying in the range."""
-        if isinstance(self.sink, States | Segments):
+        if isinstance(self.sink, States | Segments | Flow):
             return True
         inputs = [i for a in getattr(self.sink, "aggs", ()) for i in getattr(a.aggregate, "inputs", ())]
         nodes = (n for e in self.expressions() for n in e.walk())
@@ -156,15 +165,16 @@ class Stage:
                 if state is not None:
                     yield state
                 yield from (e for _, e in held)
-            case Segments(_, _, bucket, aggs, held):
-                if bucket is not None:
-                    yield bucket
+            case Segments(_, _, bucket, aggs, held, split):
+                yield from (e for e in (bucket, split) if e is not None)
                 yield from (e for _, e in held)
                 yield from _agg_expressions(aggs)
             case Group(by, aggs, _, cuts, _):
                 yield from (e for _, e in by)
                 yield from cuts
                 yield from _agg_expressions(aggs)
+            case Flow():
+                yield from self.sink.expressions()
 
 
 def _agg_expressions(aggs: tuple[BoundAgg, ...]) -> Iterator[Typed]:

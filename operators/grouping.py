@@ -246,6 +246,12 @@ class Groups:
                 self.cells.sets[i] = PairSet.of(distinct[:, 0].copy(), distinct[:, 1].copy())
         self.cells.settle()
 
+    def ensure(self, keys: NDArray[np.int64]) -> None:
+        """Have these groups, too; those that are new have seen nothing."""
+        while len(self) + len(keys) > len(self.keys):
+            self._resize(2 * len(self.keys))
+        find_groups(keys, self.keys, self.slots, self.used, np.zeros(len(keys), np.int64))
+
     def ensure_one(self) -> None:
         """Have the single group of a ``group_by()`` without columns, even over no rows."""
         if not self.key_types and len(self) == 0:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
 from dataflow.typed import Typed
+from operators.kernels.exact import WIDTH
 from operators.types import Type
 
 assert BEGIN == 0
@@ -39,6 +40,9 @@ class Expressions:
         self.w = w
         self.time = time
         self.end = end
+        self.is_new = ""
+        """Where a sink stops within a row: the condition that this row is not one it goes on with."""
+
         self._known: dict[str, Value] = {}
         self._fixed: dict[str, Value] = {}
 
@@ -79,13 +83,14 @@ class Expressions:
         j = len(self.w.tables.luts) - 1
         return self.w.arg(f"lut_{j}", U1, "lut", j)
 
-    def bucket(self, every: object, zone: object) -> str:
-        """The arguments of a bucket function after the time: edges, width, origin."""
-        pair = (str(every), str(zone))
+    def bucket(self, every: object, zone: object, around: int = 0) -> str:
+        """The arguments of a bucket function after the time: edges, width, origin. The edges are known for ``around``
+        buckets on either side of the times that there are."""
+        wanted = (str(every), str(zone), around)
         buckets = self.w.tables.buckets
-        if pair not in buckets:
-            buckets.append(pair)
-        j = buckets.index(pair)
+        if wanted not in buckets:
+            buckets.append(wanted)
+        j = buckets.index(wanted)
         self.w.arg(f"edges_{j}", I8, "edges", j)
         return f"edges_{j}, width_{j}, origin_{j}"
 
@@ -118,7 +123,7 @@ class Expressions:
                 return self.name("slot_key[slot]", "True")
             case "in":
                 return self._input(str(e.option("name")), e.type)
-            case "last" | "previous" | "changed":
+            case "last" | "previous" | "changed" | "cumulative_sum":
                 return self._stateful(e)
             case "when":
                 return self._when(e)
@@ -293,6 +298,18 @@ class Expressions:
         return self.name(f"({call}) if {valid} else np.int64(0)", valid)
 
     def _stateful(self, e: Typed) -> Value:
+        if not self.is_new:
+            return self._remembering(e)
+        # What remembers earlier rows must see each row once: the outcome is kept for when it comes again.
+        w = self.w
+        out = w.arg(f"q{e.site}_out", value_array(e.type), "slot", f"q{e.site}_out")
+        valid = w.arg(f"q{e.site}_ok", U1, "slot", f"q{e.site}_ok")
+        with w.block(f"if {self.is_new}:"), self.scope():
+            v, k = self._remembering(e)
+            w.put(f"{out}[slot] = {v}\n{valid}[slot] = {k}")
+        return self.name(f"{out}[slot]" + (" != 0" if e.type is Type.BOOL else ""), f"{valid}[slot] != 0")
+
+    def _remembering(self, e: Typed) -> Value:
         w = self.w
         v, k = self.emit(e.args[0])
         kind = e.args[0].type
@@ -310,6 +327,16 @@ class Expressions:
             with w.block(f"if {k}:"):
                 w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1")
             return out
+        if e.fn == "cumulative_sum":
+            with w.block(f"if {k}:"):
+                if kind is Type.FLOAT:
+                    digits = w.arg(f"q{e.site}_d", "i8[:,::1]", "slot", f"q{e.site}_d", WIDTH)
+                    w.put(f"add_float(slot, {digits}, {v})\n{kept}[slot] = rounded(slot, {digits})")
+                else:
+                    w.arg("flags", I8, "flags")
+                    w.put(f"{kept}[slot] = checked_add({kept}[slot], {v}, flags)")
+                w.put(f"{has}[slot] = 1")
+            return self.name(back, f"{has}[slot] != 0")
         hold = e.option("hold")
         since = w.arg(f"q{e.site}_t", I8, "slot", f"q{e.site}_t")
         with w.block(f"if {k}:"):

@@ -19,13 +19,13 @@ def agg_arguments(w: Writer, j: int, a: BoundAgg) -> tuple[list[str], str | None
     return names, names[-1]
 
 
-def room_check(aggs: tuple[BoundAgg, ...], w: Writer) -> list[str]:
-    """Conditions under which one more row may not fit into the sets of the aggregates."""
+def room_check(aggs: tuple[BoundAgg, ...], w: Writer, times: str = "1") -> list[str]:
+    """Conditions under which one more row, folded so many times, may not fit into the sets of the aggregates."""
     out = []
     for j, a in enumerate(aggs):
         arrays, used = agg_arguments(w, j, a)
         if used is not None:
-            out.append(f"{used}[0] >= {arrays[0]}.shape[0]")
+            out.append(f"{used}[0] + {times} > {arrays[0]}.shape[0]")
     return out
 
 
@@ -77,13 +77,14 @@ class GroupSink:
         room = ["used[0] >= keys.shape[0]", *room_check(sink.aggs, w)]
         self.full = " or ".join(room)
 
-    def before(self) -> None:
+    def before(self, x: Expressions) -> None:
         """Locals that outlive a row: the group of the row before, which is often the next row's, too."""
         n = len(self.sink.by)
         self.w.put("pg = np.int64(-1)\npn = np.int64(0)")
         self.w.put("\n".join(f"p{j} = np.int64(0)" for j in range(n)))
         if self.sink.cuts:
             self.w.put(f"piece = s[{PIECE}]\ns[{PIECE}] = {NO_PIECE}")
+            x.is_new = f"piece == {NO_PIECE}"
 
     def row(self, x: Expressions) -> None:
         """One row that has passed the stage's operations."""

@@ -256,7 +256,7 @@ def conclude(
             covered[path] = covered.get(path, 0) + rows
     if not failed:
         check_coverage(prepared.files, covered, prepared.plan.stream)
-    columns = merged(prepared.plan, partials).result_columns()
+    columns = merged(prepared.plan, partials, prepared.until).result_columns()
     proof = _proof(prepared, tasks, partials, covered, columns)
     if failed:
         return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.calendars import bucket_table, offset_table
+from dataflow.calendars import bucket_table, longest_bucket, offset_table
 from dataflow.codegen.source import (
     BEGIN,
     BRIDGE_MASK,
@@ -40,6 +40,7 @@ from runtime.query.chunk import NULL, Chunk, Values
 from runtime.query.keys import Keys
 
 _OUT_ROWS = 65_536
+_OPEN_ROWS = 1024
 _DTYPES = {"i8": np.int64, "f8": np.float64, "u1": np.uint8, "i4": np.int32}
 
 _PREDICATES: dict[str, Callable[[str, Any], bool]] = {
@@ -112,7 +113,7 @@ class Runner:
             self.groups = Groups(kinds, [a.aggregate for a in sink.aggs])
             self.cells = self.groups.cells
         elif isinstance(sink, Segments) and sink.aggs:
-            self.cells = Cells([a.aggregate for a in sink.aggs], 1024)
+            self.cells = Cells([a.aggregate for a in sink.aggs], _OPEN_ROWS)
         tables = kernel.generated.tables
         self._tables = tables
         self._luts = [_Lut(p, o) for p, o in tables.luts]
@@ -139,22 +140,27 @@ class Runner:
         words = self.context.words
         values: list[int] = [0] * (FIXED + len(tables.masks))
         values += [words.code(v) if isinstance(v, str) else v for v in tables.ints]
-        for every, zone in tables.buckets:
-            values += bucket_table(every, zone, *self.context.span)[1:]
+        for bucket in tables.buckets:
+            values += self._bucket_table(*bucket)[1:]
         s = np.array(values, np.int64)
         s[SINCE], s[UNTIL], s[PIECE] = self.context.since, self.context.until, NO_PIECE
         return s
 
     def _fixed_arguments(self, tables: Tables) -> dict[tuple[str, object], NDArray[Any]]:
         out: dict[tuple[str, object], NDArray[Any]] = {}
-        for j, (every, zone) in enumerate(tables.buckets):
-            out["edges", j] = bucket_table(every, zone, *self.context.span)[0]
+        for j, bucket in enumerate(tables.buckets):
+            out["edges", j] = self._bucket_table(*bucket)[0]
         for j, zone in enumerate(tables.zones):
             out["changes", j], out["offsets", j] = offset_table(zone, *self.context.span)
         for j, values in enumerate(tables.listed):
             kind = np.float64 if any(isinstance(v, float) for v in values) else np.int64
             out["listed", j] = np.array(values, kind)
         return out
+
+    def _bucket_table(self, every: str, zone: str, around: int) -> tuple[NDArray[np.int64], int, int]:
+        first, last = self.context.span
+        reach = around * longest_bucket(every)
+        return bucket_table(every, zone, max(first, 0) - reach, last + reach)
 
     # ---- arguments
 
@@ -219,7 +225,9 @@ class Runner:
         if n > self._slot_capacity:
             capacity = max(1024, 2 * n)
             for name, a in self._slot_args.items():
-                grown = np.zeros(capacity, _dtype(a.kind))
+                width = int(str(a.subject[1])) if len(a.subject) > 1 else 1
+                shape = (capacity, width) if ":," in a.kind else (capacity * width,)
+                grown = np.zeros(shape, _dtype(a.kind))
                 old = self._slot_arrays.get(name)
                 if old is not None:
                     grown[: len(old)] = old
@@ -276,21 +284,25 @@ class Runner:
             done = self._finish(*self._arguments(function, None))
             yield from self._written()
             s[BEGIN] = done
+            if done < n:
+                self._make_room()
 
     def _make_room(self) -> None:
         self._kept.clear()
         if self.groups is not None:
             self.groups.make_room()
-        elif self.cells is not None:
+        elif self.cells is not None and isinstance(self.stage.sink, Segments):
+            # A row is in as many windows as a window has buckets.
+            needed = self.stage.sink.size
             for pairs in self.cells.sets:
-                if pairs is not None and pairs.room < 1:
+                while pairs is not None and pairs.room < needed:
                     pairs.grow()
-            if self._free_count[0] < 1:
-                old = self.cells.capacity
+            while self._free_count[0] < needed:
+                old, left = self.cells.capacity, int(self._free_count[0])
                 self.cells.grow(2 * old)
-                self._free = np.arange(2 * old, dtype=np.int64)
-                self._free[:old] = np.arange(old, 2 * old)
-                self._free_count[0] = old
+                free = np.zeros(2 * old, np.int64)
+                free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
+                self._free, self._free_count[0] = free, left + old
 
     def _check(self) -> None:
         if self._flags[0]:
