@@ -19,6 +19,8 @@ check_home()
 from dataflow.expr import Expr, When, all_of, any_of, col, lit, param, time, when  # noqa: E402
 from dataflow.graph import Agg  # noqa: E402
 from dataflow.json_form import from_json as _steps_from_json  # noqa: E402
+from dataflow.reference import ReferenceTable  # noqa: E402
+from dataflow.service import Calendar, calendar  # noqa: E402
 from dataflow.stream import (  # noqa: E402
     Grouped,
     Stream,
@@ -38,7 +40,11 @@ from dataflow.stream import (  # noqa: E402
     sum,
     unknown_time,
 )  # fmt: skip
+from dataflow.timelines import at_least, combine  # noqa: E402
 from operators.errors import DataflowError  # noqa: E402
+
+table = ReferenceTable
+"""A reference table from columns, ``df.table({...})``, or a CSV file, ``df.table.from_csv(path)``."""
 
 
 def from_json(text: str) -> Stream:
@@ -47,7 +53,8 @@ def from_json(text: str) -> Stream:
 
 
 __all__ = [
-    "Agg", "DataflowError", "Expr", "Grouped", "Stream", "When", "all_of", "all_true", "any_of", "any_true", "col",
-    "count", "count_distinct", "duration", "first", "from_json", "known_time", "last", "lit", "max", "mean", "min",
-    "param", "share_of_time", "stream", "sum", "time", "unknown_time", "when",
+    "Agg", "Calendar", "DataflowError", "Expr", "Grouped", "ReferenceTable", "Stream", "When", "all_of", "all_true",
+    "any_of", "any_true", "at_least", "calendar", "col", "combine", "count", "count_distinct", "duration", "first",
+    "from_json", "known_time", "last", "lit", "max", "mean", "min", "param", "share_of_time", "stream", "sum", "table",
+    "time", "unknown_time", "when",
 ]  # fmt: skip

@@ -6,13 +6,13 @@ import difflib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from dataflow import graph as g
 from dataflow.calendars import longest_bucket, zone_named
 from dataflow.chain import END, KNOWN, has_whole_keys, history_of, is_sliceable, laws_of, stage_of_inputs
 from dataflow.check_flows import bound_flow
-from dataflow.durations import parse_duration
+from dataflow.check_timelines import concurrent_step, during_step, join_step, own_columns, timeline_step
+from dataflow.durations import moment, parse_duration
 from dataflow.expr import Expr
 from dataflow.flows import Flow
 from dataflow.functions import FUNCTIONS, OF_INTERVALS, STATEFUL, common
@@ -22,6 +22,7 @@ from dataflow.plan import (
     Fix,
     Group,
     Keep,
+    Pieces,
     Plan,
     RowOp,
     Rows,
@@ -66,6 +67,8 @@ class _Shape:
     """Columns of the stream that lasting rows can have: each is held, and cuts, only if something refers to it."""
 
     referred: set[str] = field(default_factory=set)
+    keyed: bool = True
+    """Whether intervals are those of keys; they are those of groups after ``concurrent``."""
 
 
 class _Binder:
@@ -121,8 +124,8 @@ class _Binder:
         if "zone" in spec.options:
             zone_named(str(e.option("zone")), self.where)
         if e.fn in STATEFUL:
-            if shape.kind == "table":
-                raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before group_by")
+            if shape.kind == "table" or not shape.keyed:
+                raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before they are grouped")
             if args[0].type is None:
                 raise self.fail(f"{e.fn} of null has no type")
             return Typed(e.fn, result, tuple(args), e.options, next(self.sites))
@@ -164,15 +167,11 @@ class _Binder:
 
     def moment(self, text: str) -> int:
         try:
-            moment = datetime.fromisoformat(text)
+            return moment(text)
         except ValueError:
             raise self.fail(
                 f"{text!r} is not a time; write for example '2024-03-01' or '2024-03-01T12:00:00Z'"
             ) from None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
-        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
     def membership(self, e: Expr, value: Typed) -> Typed:
         listed = e.option("values")
@@ -268,16 +267,11 @@ class _Binder:
 
     def keyed_step(self, step: g.KeyedStep, shape: _Shape) -> tuple[Callable[[set[str]], Stage], _Shape]:
         """The stage as a function of the columns needed after it, and the shape of its rows."""
-        if shape.kind == "table":
+        if shape.kind == "table" or not shape.keyed:
             raise self.fail("it needs the points of each key in time order; it cannot follow group_by, sort or limit")
         key = self.stream.key
         held = {n: t for n, t in shape.env.items() if n not in (key, self.stream.time)}
-        own: dict[str, Typed] = {
-            key: Typed("slot", self.stream.key_type),
-            "start": Typed("time", Type.TIME),
-            "end": Typed("end", Type.TIME),
-            "duration": Typed("sub", Type.DURATION, (Typed("end", Type.TIME), Typed("time", Type.TIME))),
-        }
+        own = own_columns(self)
         inputs: dict[str, Type] = {END: Type.TIME}
         where = self.where
         if isinstance(step, g.StateDuration | g.Heartbeat):
@@ -408,7 +402,7 @@ class _Binder:
             (stages if in_tasks else after).append(stage)
 
         for i, step in enumerate(self.steps):
-            self.where = f"step {i + 1} ({g.OPS[type(step)]})"
+            self.where = f"step {i + 1} ({g.name_of(step)})"
             if isinstance(step, g.Source):
                 continue
             if isinstance(step, g.RowStep):
@@ -416,14 +410,29 @@ class _Binder:
             elif isinstance(step, g.KeyedStep):
                 stage_of, shape = self.keyed_step(step, shape)
                 deferred.append(stage_of)
+            elif isinstance(step, g.Join | g.During):
+                cut, shape = (
+                    join_step(self, step, shape) if isinstance(step, g.Join) else during_step(self, step, shape)
+                )
+                deferred += [cut] if cut else []
+            elif isinstance(step, g.Timeline):
+                stage_of, shape = timeline_step(self, step, shape)
+                deferred.append(stage_of)
+            elif isinstance(step, g.Concurrent):
+                stage_of, stage, sweep, shape = concurrent_step(self, step, shape)
+                deferred.append(stage_of)
+                add(stage)
+                after.append(sweep)
+                in_tasks = False
             elif isinstance(step, g.GroupBy):
                 stage, shape = self.group_step(step, shape)
                 add(stage)
-                order = tuple(n for n, _ in step.by)
+                if in_tasks:
+                    order = tuple(n for n, _ in step.by)
                 in_tasks = False
             else:
                 if shape.kind != "table" or shape.ops:
-                    order = order if shape.kind == "table" else self.row_order(shape)
+                    order = self.row_order(shape, order)
                     stage, shape = self.rows_stage(shape)
                     add(stage)
                     in_tasks = False
@@ -434,8 +443,8 @@ class _Binder:
                 else:
                     after.append(Take(step.n))
         if shape.kind != "table" or shape.ops or list(shape.env) != list(shape.inputs):
-            order = order if shape.kind == "table" else self.row_order(shape)
-            self.where = f"step {len(self.steps)} ({g.OPS[type(self.steps[-1])]})"
+            order = self.row_order(shape, order)
+            self.where = f"step {len(self.steps)} ({g.name_of(self.steps[-1])})"
             stage, shape = self.rows_stage(shape)
             add(stage)
         if unused := sorted(set(self.params) - self.used_params):
@@ -444,8 +453,10 @@ class _Binder:
         outputs = tuple((n, t.type) for n, t in shape.env.items() if t.type is not None)
         return self.finished(source.name, deferred, stages, after, outputs, order)
 
-    def row_order(self, shape: _Shape) -> tuple[str, ...]:
-        """The columns that put ungrouped rows into their order: the key, then time."""
+    def row_order(self, shape: _Shape, grouped: tuple[str, ...]) -> tuple[str, ...]:
+        """The columns that put rows into their order: of ungrouped ones the key, then time."""
+        if shape.kind == "table" or not shape.keyed:
+            return grouped
         shape.env.setdefault(self.stream.key, Typed("slot", self.stream.key_type))
         names = [n for n, t in shape.env.items() if t.fn == "time"]
         if not names:
@@ -468,7 +479,8 @@ class _Binder:
         needed = {n for n, _ in chain[0].inputs} | ({"$lead"} if lead else set())
         for stage_of in reversed(deferred):
             chain.insert(0, stage_of(needed))
-            needed = {n for n, _ in chain[0].inputs}
+            passed = {"$lead"} & needed if isinstance(chain[0].sink, Pieces) else set()
+            needed = {n for n, _ in chain[0].inputs} | passed
         history, held = history_of(chain)
         columns = tuple(n for n, _ in chain[0].inputs if n in self.stream.columns)
         return Plan(

@@ -11,14 +11,13 @@ from dataflow import graph as g
 from dataflow.durations import parse_every
 from dataflow.expr import Expr
 from dataflow.functions import AGG_ARITY, FUNCTIONS
-from operators.errors import DataflowError
+from dataflow.json_errors import JsonFormError
+from dataflow.json_errors import short as _short
+from dataflow.json_timelines import FIELDS, check_tables, step_in, step_out
+from dataflow.reference import MAX_TABLE_BYTES
 
 VERSION = 1
 _KINDS = ("bool", "int64", "float64", "string", "time", "duration", "null")
-
-
-class JsonFormError(DataflowError):
-    """JSON that is not the canonical form of a graph."""
 
 
 # ---- writing
@@ -88,6 +87,8 @@ def _step_out(step: g.Step) -> dict[str, Any]:
             body = {"by": [{"column": c, "descending": d} for c, d in keys]}
         case g.Limit(n):
             body = {"n": n}
+        case g.Timeline() | g.Join() | g.During() | g.Concurrent():
+            body = step_out(step, _expr_out, _step_out)
     return {"op": g.OPS[type(step)], **body}
 
 
@@ -99,7 +100,7 @@ def to_dict(steps: Sequence[g.Step]) -> dict[str, Any]:
 def to_json(steps: Sequence[g.Step]) -> str:
     """Canonical text: sorted keys, no spaces; equal graphs give equal text."""
     text = json.dumps(to_dict(steps), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    if len(text.encode()) > g.MAX_BYTES:
+    if len(text.encode()) - check_tables(steps) > g.MAX_BYTES:
         raise JsonFormError(f"the metric's JSON form is over {g.MAX_BYTES} bytes; shorten its lists of constants")
     return text
 
@@ -258,6 +259,7 @@ class _Reader:
             "funnel": ["steps", "within", "mode"],
             "cohorts": ["start", "returns", "every", "zone"],
             "transitions": ["of", "gap"],
+            **FIELDS,
             "group_by": ["by", "aggs"],
             "sort": ["by"],
             "limit": ["n"],
@@ -307,6 +309,8 @@ class _Reader:
                 aggs = self.aggs(d["aggs"], f"{where}.aggs")
                 _distinct([n for n, _ in by] + [n for n, _ in aggs], where)
                 return g.GroupBy(by, aggs, self.said(d, "empty", where))
+            case "timeline" | "join" | "during" | "concurrent":
+                return step_in(self, str(op), d, where)
             case "sort":
                 keys = []
                 for i, item in enumerate(self.rows(d["by"], f"{where}.by")):
@@ -320,11 +324,6 @@ class _Reader:
                 if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n < 2**62:
                     raise JsonFormError(f"{where}.n: expected a number of rows, got {_short(n)}")
                 return g.Limit(n)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _distinct(names: Sequence[str], where: str) -> None:
@@ -348,6 +347,7 @@ def from_dict(value: object) -> tuple[g.Step, ...]:
     if not 0 < len(items) <= g.MAX_STEPS:
         raise JsonFormError(f"steps: a metric has 1 to {g.MAX_STEPS} steps, got {len(items)}")
     steps = tuple(reader.step(s, f"steps[{i}]") for i, s in enumerate(items))
+    check_tables(steps)
     if [i for i, s in enumerate(steps) if isinstance(s, g.Source)] != [0]:
         raise JsonFormError("steps: the first step, and only the first, names the stream")
     return steps
@@ -355,10 +355,12 @@ def from_dict(value: object) -> tuple[g.Step, ...]:
 
 def from_json(text: str) -> tuple[g.Step, ...]:
     """The steps of a graph in JSON text."""
-    if len(text.encode()) > g.MAX_BYTES:
-        raise JsonFormError(f"the metric's JSON is over {g.MAX_BYTES} bytes")
+    if len(text.encode()) > g.MAX_BYTES + MAX_TABLE_BYTES:
+        raise JsonFormError(f"the metric's JSON is over {g.MAX_BYTES + MAX_TABLE_BYTES} bytes")
     try:
         value = json.loads(text, object_pairs_hook=_no_duplicates)
     except (json.JSONDecodeError, RecursionError) as error:
         raise JsonFormError(f"the metric is not valid JSON: {error}") from None
-    return from_dict(value)
+    steps = from_dict(value)
+    to_json(steps)
+    return steps

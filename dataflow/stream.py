@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from dataflow import graph as g
 from dataflow.durations import buckets_in, parse_duration, parse_every
 from dataflow.expr import Expr, Operand, col, expr
+from dataflow.graph import named_columns as _named
+from dataflow.timelines import Chain
 from operators.errors import DataflowError
 
 Length = str | timedelta
@@ -90,23 +92,6 @@ def unknown_time(*, where: Operand | None = None) -> g.Agg:
     return _agg("unknown_time", where=where)
 
 
-def _named(columns: tuple[str | Expr, ...], named: dict[str, Operand], where: str) -> g.Named:
-    out: list[tuple[str, Expr]] = []
-    for c in columns:
-        if isinstance(c, str):
-            out.append((c, col(c)))
-        elif isinstance(c, Expr) and c.fn == "col":
-            out.append((str(c.option("name")), c))
-        else:
-            raise DataflowError(f"{where}: give an expression a name, e.g. {where}(day=df.time().truncate('1d'))")
-    out.extend((n, expr(e)) for n, e in named.items())
-    names = [n for n, _ in out]
-    for n in names:
-        if names.count(n) > 1:
-            raise DataflowError(f"{where}: the column {n!r} is given twice")
-    return tuple(out)
-
-
 def _aggs(aggs: dict[str, g.Agg], where: str) -> g.NamedAggs:
     for name, a in aggs.items():
         if not isinstance(a, g.Agg):
@@ -122,13 +107,8 @@ class Explains(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Stream:
+class Stream(Chain):
     """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
-
-    steps: tuple[g.Step, ...]
-
-    def _then(self, step: g.Step) -> Stream:
-        return Stream((*self.steps, step))
 
     def filter(self, where: Operand) -> Stream:
         """Keep the rows where the condition is true (not those where it is null)."""
@@ -293,10 +273,10 @@ class Stream:
         files read, tasks, kernels, laws used and the estimated time; without one: the steps."""
         if store is not None:
             return store.explain(self, **options)
-        return "\n".join(f"{i + 1}. {g.OPS[type(s)]}" for i, s in enumerate(self.steps))
+        return "\n".join(f"{i + 1}. {g.name_of(s)}" for i, s in enumerate(self.steps))
 
     def __repr__(self) -> str:
-        return " . ".join(g.OPS[type(s)] for s in self.steps)
+        return " . ".join(g.name_of(s) for s in self.steps)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dataflow.codegen.lookups import found_row, picked
 from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
 from dataflow.typed import Typed
 from operators.kernels.exact import WIDTH
@@ -59,6 +60,10 @@ class Expressions:
         """Time and end have new names (a piece of an interval): only numbered values stay."""
         self.time, self.end = time, end
         self._known = {}
+
+    def given(self, e: Typed, value: Value) -> None:
+        """``e`` is computed elsewhere: its names."""
+        self._fixed[repr(e)] = value
 
     # ---- helpers
 
@@ -123,6 +128,10 @@ class Expressions:
                 return self.name("slot_key[slot]", "True")
             case "in":
                 return self._input(str(e.option("name")), e.type)
+            case "lookup":
+                return found_row(self, e)
+            case "pick":
+                return picked(self, e)
             case "last" | "previous" | "changed" | "cumulative_sum":
                 return self._stateful(e)
             case "when":

@@ -16,6 +16,9 @@ class KeyedSink(ABC):
     full = "on + 1 > cap"
     """The condition under which the next row may find no room."""
 
+    at_end = 3
+    """Rows that the end of one key may write."""
+
     def __init__(self, w: Writer, held: tuple[tuple[str, Typed], ...]) -> None:
         self.w = w
         self.locals: list[tuple[str, str]] = []

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from dataflow.reference import Index
+from dataflow.service import Calendar
 from operators.types import Type
 
 I8, F8, U1, I4 = "i8[::1]", "f8[::1]", "u1[::1]", "i4[::1]"
@@ -64,6 +66,9 @@ class Tables:
     """(every, zone, buckets around the times) of each truncation; each takes two scalars, width and origin."""
 
     zones: list[str] = field(default_factory=list)
+    lookups: list[Index | Calendar] = field(default_factory=list)
+    picks: list[tuple[int, str]] = field(default_factory=list)
+    """(lookup, column) of reference tables."""
 
 
 class Writer:

@@ -14,6 +14,7 @@ from dataflow.codegen.expressions import Expressions, both, scalar_loads
 from dataflow.codegen.funnels import FunnelSink
 from dataflow.codegen.keyed import FlowSink, KeyedSink
 from dataflow.codegen.lasting import StatesSink
+from dataflow.codegen.pieces import EdgesSink, PiecesSink
 from dataflow.codegen.segments import SegmentsSink
 from dataflow.codegen.sinks import GroupSink, RowsSink
 from dataflow.codegen.source import (
@@ -33,10 +34,11 @@ from dataflow.codegen.source import (
     Tables,
     Writer,
 )  # fmt: skip
+from dataflow.codegen.tracks import TracksSink
 from dataflow.codegen.transitions import TransitionsSink
 from dataflow.codegen.windows import WindowsSink
 from dataflow.flows import Climb, Flow, Moves, Periods
-from dataflow.plan import Group, Keep, Rows, Segments, Sink, Stage, States
+from dataflow.plan import Edges, Group, Keep, Pieces, Rows, Segments, Sink, Stage, States, Tracks
 from operators.contract import Aggregate
 
 _LOADS = f"""begin = s[{BEGIN}]
@@ -59,6 +61,7 @@ _HELPERS = {
         "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "local_time", "hour_of", "weekday_of",
     ),
     "operators.kernels.exact": ("add_float",),
+    "operators.kernels.periods": ("key_number", "row_at", "edge_after"),
     "operators.kernels.rounding": ("rounded",),
     "operators.kernels.tables": ("find_group", "add_pair"),
 }  # fmt: skip
@@ -130,6 +133,10 @@ def _keyed(w: Writer, sink: Sink) -> KeyedSink | None:
             return CohortsSink(w, sink)
         case Moves():
             return TransitionsSink(w, sink)
+        case Tracks():
+            return TracksSink(w, sink)
+        case Pieces():
+            return PiecesSink(w, sink)
         case _:
             return None
 
@@ -141,10 +148,12 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w.arg("run_len", I8, "run_len")
     w.arg("time", I8, "time")
     x = Expressions(w)
-    sink: GroupSink | RowsSink | KeyedSink
+    sink: GroupSink | RowsSink | EdgesSink | KeyedSink
     if isinstance(stage.sink, Group):
         sink = GroupSink(w, stage.sink)
         sink.before(x)
+    elif isinstance(stage.sink, Edges):
+        sink = EdgesSink(w, stage.sink)
     elif isinstance(stage.sink, Rows):
         sink = RowsSink(w, stage.sink)
     else:
@@ -192,7 +201,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     return w.function("step"), Function("step", tuple(w.args.values()))
 
 
-def _stop_if_full(sink: GroupSink | RowsSink | KeyedSink, w: Writer) -> None:
+def _stop_if_full(sink: GroupSink | RowsSink | EdgesSink | KeyedSink, w: Writer) -> None:
     with w.block(f"if {sink.full}:"):
         if isinstance(sink, KeyedSink):
             sink.store()
@@ -211,7 +220,7 @@ def _intervals(stage: Stage, w: Writer) -> None:
 
 
 def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
-    if not isinstance(stage.sink, States | Segments | Flow):
+    if not isinstance(stage.sink, States | Segments | Flow | Tracks):
         return "", None
     w = Writer(tables)
     _start(w)
@@ -225,7 +234,7 @@ def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
     tables.ints[:] = ints
     with w.block("for number in range(begin, n_runs):"):
         w.put("slot = np.uint64(number)")
-        with w.block("if on + 3 > cap:"):
+        with w.block(f"if on + {sink.at_end} > cap:"):
             w.put("return number")
         sink.load()
         sink.finish(x)

@@ -38,6 +38,7 @@ from operators.types import Type
 from operators.words import Words
 from runtime.query.chunk import NULL, Chunk, Values
 from runtime.query.keys import Keys
+from runtime.query.lookups import Lookup
 
 _OUT_ROWS = 65_536
 _OPEN_ROWS = 1024
@@ -55,7 +56,9 @@ _PREDICATES: dict[str, Callable[[str, Any], bool]] = {
 }
 
 
-_FRESH = frozenset({"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "slot_key", "slot_hash"})
+_FRESH = frozenset(
+    {"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "lookup", "slot_key", "slot_hash"}
+)
 """Roles of arguments that differ from chunk to chunk."""
 
 
@@ -117,6 +120,7 @@ class Runner:
         tables = kernel.generated.tables
         self._tables = tables
         self._luts = [_Lut(p, o) for p, o in tables.luts]
+        self._lookups = [Lookup(t, context.words, context.span) for t in tables.lookups]
         self._kinds = dict(stage.inputs)
         self._slot_arrays: dict[str, NDArray[Any]] = {}
         self._slot_capacity = 0
@@ -155,6 +159,8 @@ class Runner:
         for j, values in enumerate(tables.listed):
             kind = np.float64 if any(isinstance(v, float) for v in values) else np.int64
             out["listed", j] = np.array(values, kind)
+        for j, (lookup, column) in enumerate(tables.picks):
+            out["pick", j], out["pick_valid", j] = self._lookups[lookup].column(column)
         return out
 
     def _bucket_table(self, every: str, zone: str, around: int) -> tuple[NDArray[np.int64], int, int]:
@@ -174,10 +180,12 @@ class Runner:
             assert chunk is not None
             values, valid = chunk.columns[str(subject[0])]
             return valid if role == "valid" else values
-        if role in ("edges", "changes", "offsets", "listed"):
+        if role in ("edges", "changes", "offsets", "listed", "pick", "pick_valid"):
             return self._fixed[role, subject[0]]
         if role == "lut":
             return self._luts[int(str(subject[0]))].upto(self.context.words)
+        if role == "lookup":
+            return self._lookups[int(str(subject[0]))].part(str(subject[1]))
         if role in ("field", "pair"):
             assert self.cells is not None
             j, name = int(str(subject[0])), str(subject[1])
@@ -282,6 +290,7 @@ class Runner:
         while s[BEGIN] < n:
             s[OUT_ROWS] = s[OUT_RUNS] = 0
             done = self._finish(*self._arguments(function, None))
+            self._check()
             yield from self._written()
             s[BEGIN] = done
             if done < n:
