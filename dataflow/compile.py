@@ -16,7 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -118,11 +118,11 @@ def compile_stage(stage: Stage) -> Kernel:
         found = _loaded.get(digest)
         if found is None:
             module = _module(digest, generated.source)
-            jit = numba.njit
-            step = jit(generated.step.signature, nogil=True, cache=True, error_model="numpy")(module.step)
+            jit = partial(numba.njit, nogil=True, cache=True, error_model="numpy", _nrt=False)
+            step = jit(generated.step.signature)(module.step)
             finish: Any = None
             if generated.finish is not None:
-                finish = jit(generated.finish.signature, nogil=True, cache=True, error_model="numpy")(module.finish)
+                finish = jit(generated.finish.signature)(module.finish)
             found = _loaded[digest] = (cast(Callable[..., int], step), finish)
     return Kernel(generated, found[0], found[1], digest)
 

@@ -29,12 +29,13 @@ RowOp = Keep | Fix
 
 @dataclass(frozen=True)
 class BoundAgg:
-    """One aggregate with its typed argument (None: takes none) and conditions that all must be true."""
+    """One aggregate with its typed arguments (None: takes none) and conditions that all must be true."""
 
     name: str
     aggregate: AnyAggregate
     argument: Typed | None
     where: tuple[Typed, ...]
+    other: Typed | None = None
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,7 @@ class Stage:
 
 def _agg_expressions(aggs: tuple[BoundAgg, ...]) -> Iterator[Typed]:
     for a in aggs:
-        if a.argument is not None:
-            yield a.argument
+        yield from (e for e in (a.argument, a.other) if e is not None)
         yield from a.where
 
 

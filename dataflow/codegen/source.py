@@ -34,7 +34,7 @@ class Arg:
     Roles: scalars, floats, flags, run_slot, run_len, time; column / valid (subject: column name); slot_key,
     slot_hash; lut, listed, edges, changes, offsets (number of the table); slot (per-key state, subject: name);
     out / out_valid (column name), out_time, out_slot, out_len, out_gid; group_words, group_keys, group_slots,
-    group_used; field (aggregate number, field); pair (aggregate number, part); free, free_count.
+    group_used; state (aggregate number, part, name: ``operators.cells.Cells.argument``); word_hash; free, free_count.
     """
 
     name: str

@@ -47,6 +47,7 @@ _HELPERS = {
         "checked_add", "checked_sub", "checked_mul", "checked_neg", "floor_div", "floor_mod", "float_mod",
         "float_floor_div",
     ),
+    "operators.kernels.bins": ("hash_word",),
     "operators.kernels.bits": ("float_bits",),
     "operators.kernels.calendar": ("bucket_start", "bucket_end", "local_time", "hour_of", "weekday_of"),
     "operators.kernels.tables": ("find_group", "add_pair"),

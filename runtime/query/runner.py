@@ -30,8 +30,9 @@ from dataflow.codegen.source import (
 from dataflow.codegen.stage import Function
 from dataflow.compile import Kernel
 from dataflow.plan import Group, Rows, Segments, Stage
+from operators.cells import Cells
 from operators.errors import OverflowExceeded
-from operators.grouping import Cells, Groups
+from operators.grouping import Groups
 from operators.types import Type
 from operators.words import Words
 from runtime.query.chunk import NULL, Chunk, Values
@@ -52,7 +53,7 @@ _PREDICATES: dict[str, Callable[[str, Any], bool]] = {
 }
 
 
-_FRESH = frozenset({"column", "valid", "run_slot", "run_len", "time", "lut", "slot_key", "slot_hash"})
+_FRESH = frozenset({"column", "valid", "run_slot", "run_len", "time", "lut", "slot_key", "slot_hash", "word_hash"})
 """Roles of arguments that differ from chunk to chunk."""
 
 
@@ -168,13 +169,11 @@ class Runner:
             return self._fixed[role, subject[0]]
         if role == "lut":
             return self._luts[int(str(subject[0]))].upto(self.context.words)
-        if role in ("field", "pair"):
+        if role == "state":
             assert self.cells is not None
-            j, name = int(str(subject[0])), str(subject[1])
-            if role == "field":
-                return self.cells.states[j][name]
-            pairs: NDArray[Any] = getattr(self.cells.sets[j], name)
-            return pairs
+            return self.cells.argument(int(str(subject[0])), str(subject[1]), str(subject[2]))
+        if role == "word_hash":
+            return self.context.words.hashes()
         if role.startswith("group_"):
             found: NDArray[Any] = getattr(self.groups, role.removeprefix("group_"))
             return found
@@ -275,9 +274,7 @@ class Runner:
         if self.groups is not None:
             self.groups.make_room()
         elif self.cells is not None:
-            for pairs in self.cells.sets:
-                if pairs is not None and pairs.room < 1:
-                    pairs.grow()
+            self.cells.make_room()
             if self._free_count[0] < 1:
                 old = self.cells.capacity
                 self.cells.grow(2 * old)
@@ -325,7 +322,7 @@ class Runner:
         for name, ok in valid.items():
             columns[name] = (columns[name][0], ok)
         if gids is not None and isinstance(self.stage.sink, Segments) and self.cells is not None:
-            finished = self.cells.finish(gids, self.context.words.strings)
+            finished = self.cells.finish(gids, self.context.words)
             for agg, (values, ok_mask) in zip(self.stage.sink.aggs, finished, strict=True):
                 columns[agg.name] = (values, np.ones(1, np.uint8) if ok_mask is None else ok_mask.astype(np.uint8))
             self.cells.reset(gids)
