@@ -9,11 +9,12 @@ from dataflow.expr import Expr
 
 @dataclass(frozen=True, eq=False)
 class Agg:
-    """One aggregate over a group's rows, of those where ``where`` is true."""
+    """One aggregate over a group's rows, of those where ``where`` is true; ``options`` are (name, value) pairs."""
 
     fn: str
     args: tuple[Expr, ...] = ()
     where: Expr | None = None
+    options: tuple[tuple[str, object], ...] = ()
 
 
 Named = tuple[tuple[str, Expr], ...]

@@ -106,7 +106,7 @@ class Stage:
             return True
         inputs = [i for a in getattr(self.sink, "aggs", ()) for i in getattr(a.aggregate, "inputs", ())]
         nodes = (n for e in self.expressions() for n in e.walk())
-        return "time" in inputs or any(n.fn in ("time", "last") for n in nodes)
+        return "time" in inputs or any(n.fn in ("time", "begin", "last", "elapsed") for n in nodes)
 
     def expressions(self) -> Iterator[Typed]:
         """Every expression of the stage, outermost nodes."""

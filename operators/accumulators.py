@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from operators.exact import ratio
 from operators.kernels.exact import BASE, FIRST, LOGGED, MASK, NEGATIVE, POSITIVE, SPECIAL, UNSET
 
-_LOG = 1024
-"""Entries of a log at first; a full one is emptied, and made larger if that is not enough."""
+_LOG, _LARGEST_LOG = 1024, 1 << 16
+"""Entries of a log at first; one that is full is emptied and made larger, up to this."""
 
 _LIMIT = 1 << 40
 """What the last digit of a canonical window may hold: far from overflow however many are merged."""
@@ -195,12 +195,13 @@ class Accumulator:
         """Digits of a window."""
         return int(self.rows.shape[1]) - FIRST
 
-    def make_room(self) -> None:
-        """Have room in the log for one more row."""
-        if int(self.used[0]) + LOGGED > len(self.log):
+    def make_room(self, rows: int = 1) -> None:
+        """Have room in the log for so many more rows."""
+        wanted = LOGGED * rows
+        if int(self.used[0]) + wanted > len(self.log):
             self.drain()
-            if len(self.log) < 64 * _LOG:
-                self.log = np.zeros((2 * len(self.log), 5), np.int64)
+            size = min(2 * len(self.log), _LARGEST_LOG)
+            self.log = np.zeros((max(size, wanted), 5), np.int64)
 
     def drain(self) -> None:
         """Empty the log into ``beyond``."""

@@ -38,11 +38,13 @@ class PairSet:
         enter_pairs(out.groups, out.values, out.slots, n)
         return out
 
-    def make_room(self) -> None:
-        """Have room for one more pair."""
-        if int(self.used[0]) < len(self.groups):
+    def make_room(self, rows: int = 1) -> None:
+        """Have room for so many more pairs."""
+        capacity = len(self.groups)
+        while int(self.used[0]) + rows > capacity:
+            capacity *= 2
+        if capacity == len(self.groups):
             return
-        capacity = 2 * len(self.groups)
         check_limit(capacity, "distinct values over all groups")
         self.groups, self.values = grown(self.groups, capacity), grown(self.values, capacity)
         self.slots = np.zeros(2 * capacity, np.int32)
@@ -83,11 +85,17 @@ class _Cell:
         array: NDArray[Any] = getattr(self.sums[part], name)
         return array
 
-    def make_room(self) -> None:
+    def arguments(self) -> tuple[NDArray[Any], ...]:
+        sums: list[NDArray[Any]] = [a for s in self.sums.values() for a in (s.rows, s.log, s.used)]
+        t = self.tally
+        table: list[NDArray[Any]] = [] if t is None else [t.keys, t.counts, t.slots, t.used, t.words]
+        return (*self.fields.values(), *sums, *table)
+
+    def make_room(self, rows: int) -> None:
         for s in self.sums.values():
-            s.make_room()
+            s.make_room(rows)
         if self.tally is not None:
-            self.tally.make_room()
+            self.tally.make_room(rows)
 
     def grow(self, capacity: int) -> None:
         for f in self.aggregate.fields:
@@ -150,8 +158,12 @@ class _SetCell:
         found: NDArray[Any] = getattr(self.pairs, name)
         return found
 
-    def make_room(self) -> None:
-        self.pairs.make_room()
+    def arguments(self) -> tuple[NDArray[Any], ...]:
+        p = self.pairs
+        return (p.groups, p.values, p.slots, p.used)
+
+    def make_room(self, rows: int) -> None:
+        self.pairs.make_room(rows)
 
     def grow(self, capacity: int) -> None:
         """Pairs are of no group until they are entered."""
@@ -193,10 +205,14 @@ class Cells:
         """An array that aggregate ``number``'s step is given: of its fields, one of its sums, or its table."""
         return self._cells[number].argument(part, name)
 
-    def make_room(self) -> None:
-        """Have room for one more row in the tables of every aggregate."""
+    def make_room(self, rows: int = 1) -> None:
+        """Have room for so many more rows in the tables of every aggregate."""
         for c in self._cells:
-            c.make_room()
+            c.make_room(rows)
+
+    def arguments(self, number: int) -> tuple[NDArray[Any], ...]:
+        """All arrays that aggregate ``number``'s step is given, in order."""
+        return self._cells[number].arguments()
 
     def grow(self, capacity: int) -> None:
         """Make room for ``capacity`` groups; the new rows are identities."""

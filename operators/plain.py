@@ -12,12 +12,15 @@ import numpy as np
 from operators.types import Type
 
 _EPOCH = datetime(1970, 1, 1)
+_FIRST, _LAST = ((t - _EPOCH) // timedelta(microseconds=1) for t in (datetime.min, datetime.max))
+"""The years 1 to 9999, in microseconds."""
 
 
 def from_bits(kind: Type, word: int, strings: list[str]) -> object:
     """The value that is kept as ``word``: a float's bits, a string's code, else the number itself.
 
-    Times are ISO 8601 in UTC, durations microseconds, decimals text; a float without a JSON form is its name.
+    Times are ISO 8601 in UTC (microseconds as text outside of the years 1 to 9999), durations microseconds, decimals
+    text; a float without a JSON form is its name.
     """
     if kind is Type.STRING:
         return strings[word]
@@ -26,11 +29,14 @@ def from_bits(kind: Type, word: int, strings: list[str]) -> object:
     if kind is Type.FLOAT:
         return from_float(float(np.int64(word).view(np.float64)))
     if kind is Type.TIME:
+        if not _FIRST <= word <= _LAST:
+            return str(word)
         moment = _EPOCH + timedelta(microseconds=word)
         return moment.isoformat(timespec="microseconds") + "Z"
     if kind.places is not None:
         return decimal_text(word, kind.places)
-    return word
+    # Not every reader of JSON keeps larger integers exactly.
+    return word if abs(word) <= 2**53 else str(word)
 
 
 def from_float(value: float) -> object:

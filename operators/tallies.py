@@ -37,9 +37,9 @@ class Tally:
     def __len__(self) -> int:
         return int(self.used[0])
 
-    def make_room(self) -> None:
-        """Have room for one more entry."""
-        if len(self) >= len(self.keys):
+    def make_room(self, rows: int = 1) -> None:
+        """Have room for so many more entries."""
+        while len(self) + rows > len(self.keys):
             self._resize(2 * len(self.keys))
 
     def _resize(self, capacity: int) -> None:

@@ -24,7 +24,7 @@ def value_array(kind: Type | None) -> str:
 
 def column_array(kind: Type) -> str:
     """The array type of an input column."""
-    return {Type.FLOAT: F8, Type.BOOL: U1, Type.STRING: I4}.get(kind, I8)
+    return {Type.FLOAT: F8, Type.BOOL: U1, Type.STRING: I4, Type.JSON: I4}.get(kind, I8)
 
 
 @dataclass(frozen=True)

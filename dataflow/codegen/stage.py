@@ -32,6 +32,7 @@ from dataflow.codegen.source import (
 )  # fmt: skip
 from dataflow.plan import Group, Keep, Segments, Stage, States
 from operators.contract import Aggregate
+from operators.registered import mark_of
 
 _LOADS = f"""begin = s[{BEGIN}]
 n_runs = s[{RUNS}]
@@ -47,9 +48,13 @@ _HELPERS = {
         "checked_add", "checked_sub", "checked_mul", "checked_neg", "floor_div", "floor_mod", "float_mod",
         "float_floor_div",
     ),
-    "operators.kernels.bins": ("hash_word",),
+    "operators.kernels.bins": ("hash_word", "bin_between", "bin_of_width"),
     "operators.kernels.bits": ("float_bits",),
     "operators.kernels.calendar": ("bucket_start", "bucket_end", "local_time", "hour_of", "weekday_of"),
+    "operators.kernels.decimals": (
+        "decimal_exact", "decimal_half_even", "decimal_half_up", "coarser_exact", "coarser_half_even",
+        "coarser_half_up", "finer",
+    ),
     "operators.kernels.tables": ("find_group", "add_pair"),
 }  # fmt: skip
 
@@ -94,9 +99,16 @@ def generate(stage: Stage) -> Generated:
         if used := [n for n in names if f"{n}(" in text]:
             lines.append(f"from {module} import {', '.join(used)}")
     for j, a in enumerate(aggs):
-        if isinstance(a.aggregate, Aggregate):
+        if not isinstance(a.aggregate, Aggregate):
+            continue
+        mark = mark_of(a.aggregate)
+        if mark is None:
             f = a.aggregate.step
             lines.append(f"from {f.__module__} import {f.__name__} as step_{j}")
+        else:
+            kind = None if a.aggregate.argument is None else a.aggregate.argument.value
+            lines.append("from operators.registered import step_of")
+            lines.append(f"step_{j} = step_of({a.aggregate.name!r}, {kind!r})  # {mark}")
     signatures = {f.name: f.signature for f in (step, finish) if f}
     source = "\n".join([*lines, "", f"SIGNATURES = {signatures!r}", "", "", text])
     return Generated(source, step, finish, tables)

@@ -92,7 +92,7 @@ AGGREGATES = tuple(
     Aggregate(
         "candlestick", t, Type.JSON, _FIELDS, ("value", "time", "tie"),
         _float_step if t is Type.FLOAT else _int_step, _merge, _finish(t),
-        flags=Flags(ordered=True, duplicate_safe=True, overlap_safe=True),
+        flags=Flags(ordered=True, additive=False, duplicate_safe=True, overlap_safe=True),
     )
     for t in (Type.INT, Type.FLOAT, Type.DURATION, *DECIMALS)
 )  # fmt: skip

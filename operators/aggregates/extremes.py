@@ -181,7 +181,8 @@ def _end(name: str, of: Type) -> Aggregate:
     else:
         step = _last_int if latest else _first_int
     inputs = ("value", "time", "tie")
-    flags = Flags(ordered=True, duplicate_safe=True, overlap_safe=True)
+    # A piece cut off an interval starts later than its own interval did, and may become the last.
+    flags = Flags(ordered=True, additive=not latest, duplicate_safe=True, overlap_safe=True)
     merge = _merge_last if latest else _merge_first
     return Aggregate(name, of, of, fields, inputs, step, merge, _finish_kept(of), flags=flags)
 

@@ -28,8 +28,6 @@ from operators.plain import canonical, from_bits
 from operators.types import VALUES, Type
 
 _FLAGS = Flags(additive=False)
-K, CAP = 10, 10_000
-"""What top_k shows, and how many distinct values it counts, unless told."""
 
 
 @inline
@@ -127,7 +125,7 @@ def _order(of: Type, word: int, strings: list[str]) -> Any:
     return word ^ ((word >> 63) & (2**63 - 1)) if of is Type.FLOAT else word
 
 
-def _top(of: Type, k: int = K, cap: int = CAP) -> Aggregate:
+def _top(of: Type, k: int = 10, cap: int = 10_000) -> Aggregate:
     def configured(options: Options) -> Aggregate:
         return _top(of, int(options["k"]), int(options["cap"]))
 

@@ -7,8 +7,12 @@ of bins whose width grows with the value is that of DDSketch, Masson et al. 2019
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.kernels.arithmetic import float_floor_div
 from operators.kernels.jit import F64, I64, inline
 from operators.kernels.tables import mix
 
@@ -68,7 +72,31 @@ def hash_word(word: I64) -> I64:
     return mix(mix(np.int64(SEED), word), np.int64(1))
 
 
-def middles(bins: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+@inline
+def bin_between(v: Any, edges: NDArray[Any]) -> I64:
+    """How many of the rising ``edges`` are at or below ``v``."""
+    lo = np.int64(0)
+    hi = np.int64(edges.shape[0])
+    while lo < hi:
+        middle = (lo + hi) >> 1
+        if edges[middle] <= v:
+            lo = middle + 1
+        else:
+            hi = middle
+    return lo
+
+
+@inline
+def bin_of_width(v: F64, width: F64, flags: NDArray[np.int64]) -> I64:
+    """``floor(v / width)``; ``flags[0]`` is set where that is no int64."""
+    n = float_floor_div(v, width)
+    if not abs(n) < 9.2e18:
+        flags[0] = 1
+        return np.int64(0)
+    return np.int64(n)
+
+
+def middles(bins: NDArray[np.int64]) -> NDArray[np.float64]:
     """The middle of each bin of ``relative_bin``."""
     n = np.abs(bins) - _ZERO
     fraction = (n & ((1 << _FRACTION) - 1)).astype(np.float64)

@@ -31,7 +31,7 @@ from dataflow.codegen.stage import Function
 from dataflow.compile import Kernel
 from dataflow.plan import Group, Rows, Segments, Stage
 from operators.cells import Cells
-from operators.errors import OverflowExceeded
+from operators.errors import InexactDecimal, OverflowExceeded
 from operators.grouping import Groups
 from operators.types import Type
 from operators.words import Words
@@ -123,7 +123,7 @@ class Runner:
         if isinstance(sink, Segments) and self.cells is not None:
             self._free = np.arange(self.cells.capacity, dtype=np.int64)
             self._free_count[0] = self.cells.capacity
-        self._flags = np.zeros(1, np.int64)
+        self._flags = np.zeros(2, np.int64)
         self._floats = np.array(tables.floats, np.float64)
         self._kept: dict[str, list[NDArray[Any]]] = {}
         self._scalars = self._constants(tables)
@@ -287,6 +287,11 @@ class Runner:
             raise OverflowExceeded(
                 f"{self.stage.step}: an integer result does not fit in 64 bits; "
                 "filter the rows, or compute with floats (multiply by 1.0)"
+            )
+        if self._flags[1]:
+            raise InexactDecimal(
+                f"{self.stage.step}: a number has more decimal places than decimal(...) declares, or is too large for "
+                "them; give it more places, or rounding='half_even'"
             )
 
     def _as_input(self, values: Values, kind: Type) -> Values:
