@@ -7,7 +7,8 @@ event time ``ts``.
 
 from __future__ import annotations
 
+from tests.laws.aggregate_graphs import AGGREGATE_GRAPHS
 from tests.laws.lasting_graphs import LASTING_GRAPHS
 from tests.laws.row_graphs import ROW_GRAPHS
 
-GRAPHS = ROW_GRAPHS | LASTING_GRAPHS
+GRAPHS = ROW_GRAPHS | LASTING_GRAPHS | AGGREGATE_GRAPHS

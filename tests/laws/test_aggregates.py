@@ -18,8 +18,8 @@ from operators.types import DECIMALS, Type
 from tests.laws.mutants import MUTANTS, Mutant
 
 BATCH = 128
-EXAMPLES = 8
-"""Batches that Hypothesis draws for each aggregate: 1,024 cases."""
+EXAMPLES = max(8, settings().max_examples // 8)
+"""Batches that Hypothesis draws for each aggregate: 1,024 cases at least."""
 
 # Decimals are the same integers with another unit at the end: two of them stand for all.
 CHECKED = [key for key in REGISTRY if key[1] not in DECIMALS or key[1] in (Type.DECIMAL_0, Type.DECIMAL_3)]
