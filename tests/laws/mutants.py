@@ -134,12 +134,14 @@ _SUM = Aggregate(
 )  # fmt: skip
 _LAST, _MIN, _SUM_INT = ours("last", Type.INT), ours("min", Type.INT), ours("sum", Type.INT)
 _COUNT, _DISTINCT = ours("count", Type.INT), cast(SetAggregate, REGISTRY["count_distinct", Type.INT])
-_SINGLE = replace(_SUM, fields=(Field("total", "f4"), Field("n")), flags=Flags(ordered=True, additive=False, exact=False))
+_SINGLE = replace(
+    _SUM, fields=(Field("total", "f4"), Field("n")), flags=Flags(ordered=True, additive=False, exact=False)
+)
 _HISTOGRAM = ours("histogram", Type.INT)
 
 MUTANTS = [
     Mutant("floats summed as floats", "exact", "split", _SUM),
-    Mutant("a sum without what is outside of its window", "exact", "split", replace(ours("sum", Type.FLOAT), step=_uncarried)),
+    Mutant("a sum without what is outside of its window", "exact", "split", replace(_FLOAT_SUM, step=_uncarried)),
     Mutant("bins that depend on what came before", "exact", "split", replace(_HISTOGRAM, step=_half_a_bin)),
     Mutant("last says that rows may come in any order", "ordered", "order", claiming(_LAST, ordered=False)),
     Mutant("the last to be folded", "ordered", "split", replace(_LAST, step=_kept_latest, merge=_merge_without_time)),
@@ -148,10 +150,11 @@ MUTANTS = [
     Mutant("count says that cut rows are no matter", "additive", "seams", claiming(_COUNT, additive=True)),
     Mutant("sum says that cut rows are no matter", "additive", "seams", claiming(_SUM_INT, additive=True)),
     Mutant("last says that cut rows are no matter", "additive", "seams", claiming(_LAST, additive=True)),
-    Mutant("sum says that duplicates are no matter", "duplicate_safe", "duplicates", claiming(_SUM_INT, duplicate_safe=True)),
-    Mutant("top_k says so, too", "duplicate_safe", "duplicates", claiming(ours("top_k", Type.STRING), duplicate_safe=True)),
+    Mutant("sum says that duplicates are no matter", "duplicate_safe", "duplicates",
+           claiming(_SUM_INT, duplicate_safe=True)),
+    Mutant("top_k says so, too", "duplicate_safe", "duplicates", claiming(_TOP, duplicate_safe=True)),
     Mutant("sum says that overlap is no matter", "overlap_safe", "overlap", claiming(_SUM_INT, overlap_safe=True)),
-    Mutant("quantile says so, too", "overlap_safe", "overlap", claiming(ours("quantile", Type.FLOAT), overlap_safe=True)),
+    Mutant("quantile says so, too", "overlap_safe", "overlap", claiming(_QUANTILE, overlap_safe=True)),
     Mutant("a maximum of counts, merged by adding", "overlap_safe", "split",
            replace(ours("approx_distinct", Type.INT), tally=TallySpec())),
     Mutant("a merge that overwrites", "merge", "split", replace(_SUM_INT, merge=_merge_overwriting)),
@@ -163,12 +166,13 @@ MUTANTS = [
     Mutant("a settle that carries too much", "settle", "split", replace(_SUM_INT, settle=_carry_too_much)),
     Mutant("a finish that says something else each time", "finish", "finish",
            replace(_COUNT, finish=_impure(_COUNT.finish, "counting"))),
-    Mutant("a finish that looks at other groups", "finish", "finish", replace(_SUM_INT, finish=_relative(_SUM_INT.finish))),
+    Mutant("a finish that looks at other groups", "finish", "finish",
+           replace(_SUM_INT, finish=_relative(_SUM_INT.finish))),
     Mutant("a set that counts all groups", "finish", "finish", replace(_DISTINCT, finish=_of_all_groups)),
     Mutant("codes of strings that are not translated", "is_code", "split",
            replace(ours("last", Type.STRING), fields=(Field("at"), Field("tied"), Field("kept"), Field("n")))),
     Mutant("tallied strings that are not translated", "is_code", "split",
-           replace(ours("top_k", Type.STRING), tally=TallySpec())),
+           replace(_TOP, tally=TallySpec())),
     Mutant("a state of numbers that do not travel", "dtype", "transport", _SINGLE),
 ]  # fmt: skip
 """Every claim and every part of the contract, broken at least once."""
