@@ -118,7 +118,9 @@ def compile_stage(stage: Stage) -> Kernel:
         found = _loaded.get(digest)
         if found is None:
             module = _module(digest, generated.source)
-            jit = partial(numba.njit, nogil=True, cache=True, error_model="numpy", _nrt=False)
+            # Numba's cache names the module of every function that it holds, and a metric file is none.
+            cache = not generated.own_steps
+            jit = partial(numba.njit, nogil=True, cache=cache, error_model="numpy", _nrt=False)
             step = jit(generated.step.signature)(module.step)
             finish: Any = None
             if generated.finish is not None:
@@ -131,4 +133,4 @@ def is_cached(stage: Stage) -> bool:
     """Whether the kernel is in this process or on disk, so that running it compiles nothing."""
     generated = generate(stage)
     digest = hashlib.sha256(f"{_toolchain()} {generated.source}".encode()).hexdigest()
-    return digest in _loaded or (cache_folder() / f"k{digest}.py").exists()
+    return digest in _loaded or (not generated.own_steps and (cache_folder() / f"k{digest}.py").exists())

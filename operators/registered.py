@@ -50,9 +50,9 @@ def register(op: Aggregate) -> None:
 
 
 def _check(op: Aggregate) -> None:
-    what = f"the aggregate {op.name!r}"
     if not isinstance(op, Aggregate):
         raise RegistrationError(f"register takes an Aggregate, got {op!r}")
+    what = f"the aggregate {op.name!r}"
     if not op.name.isidentifier() or len(op.name) > 100:
         raise RegistrationError(f"{what}: its name must be an identifier")
     if any(name == op.name for name, _ in REGISTRY) or op.name == "mttr":

@@ -80,6 +80,8 @@ class Generated:
     step: Function
     finish: Function | None
     tables: Tables
+    own_steps: bool = False
+    """Whether it calls steps that a user registered, which no other process can load."""
 
     @property
     def digest(self) -> str:
@@ -111,7 +113,8 @@ def generate(stage: Stage) -> Generated:
             lines.append(f"step_{j} = step_of({a.aggregate.name!r}, {kind!r})  # {mark}")
     signatures = {f.name: f.signature for f in (step, finish) if f}
     source = "\n".join([*lines, "", f"SIGNATURES = {signatures!r}", "", "", text])
-    return Generated(source, step, finish, tables)
+    own = any(mark_of(a.aggregate) is not None for a in aggs)
+    return Generated(source, step, finish, tables, own)
 
 
 def _start(w: Writer) -> None:

@@ -134,10 +134,9 @@ _SUM = Aggregate(
 )  # fmt: skip
 _LAST, _MIN, _SUM_INT = ours("last", Type.INT), ours("min", Type.INT), ours("sum", Type.INT)
 _COUNT, _DISTINCT = ours("count", Type.INT), cast(SetAggregate, REGISTRY["count_distinct", Type.INT])
-_SINGLE = replace(
-    _SUM, fields=(Field("total", "f4"), Field("n")), flags=Flags(ordered=True, additive=False, exact=False)
-)
-_HISTOGRAM = ours("histogram", Type.INT)
+_SINGLE = replace(_SUM, fields=(Field("total", "f4"), Field("n")), flags=Flags(True, additive=False, exact=False))
+_HISTOGRAM, _FLOAT_SUM = ours("histogram", Type.INT), ours("sum", Type.FLOAT)
+_TOP, _QUANTILE = ours("top_k", Type.STRING), ours("quantile", Type.FLOAT)
 
 MUTANTS = [
     Mutant("floats summed as floats", "exact", "split", _SUM),

@@ -1,4 +1,4 @@
-"""What is promised of aggregates in figures: exact sums, errors of estimates, bounds, sizes of states, additive ranges."""
+"""What is promised of aggregates in figures: exact sums, errors of estimates, sizes of states, ranges that add up."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from operators.cells import Cells
 from operators.contract import Aggregate
 from operators.errors import CardinalityExceeded
 from operators.kernels.exact import UNSET
-from operators.laws import Bench
 from operators.law_rows import Rows
+from operators.laws import Bench
 from operators.types import Type
 from operators.words import Words
 from tests.laws.memory import run_in_memory
@@ -82,7 +82,9 @@ def test_approx_distinct_within_its_error(distinct: int) -> None:
     errors = []
     for seed in range(5):
         hashes = np.random.default_rng(seed).integers(-(2**63), 2**63 - 1, distinct)
-        bench, state = state_of("approx_distinct", Type.INT, {"hash": np.concatenate([hashes, hashes[: distinct // 2]])})
+        bench, state = state_of(
+            "approx_distinct", Type.INT, {"hash": np.concatenate([hashes, hashes[: distinct // 2]])}
+        )
         errors.append(answer_of(bench, state) / distinct - 1)
     # A standard error: of five, none beyond three of it, and their root mean square not beyond twice.
     assert max(map(abs, errors)) <= 3 * ERROR

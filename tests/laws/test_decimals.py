@@ -164,7 +164,8 @@ def test_aggregates(rows: list[tuple[str, int]], tasks: int) -> None:
     price = T.decimal(2)
     metric = df.stream("s").agg(
         total=df.sum(price), mean=df.mean(price), low=df.min(price), last=df.last(price),
-        kinds=df.count_distinct(price), spread=df.variance(price, ddof=0), top=df.top_k(price, 1), candle=df.candlestick(price),
+        kinds=df.count_distinct(price), spread=df.variance(price, ddof=0),
+        top=df.top_k(price, 1), candle=df.candlestick(price),
     )  # fmt: skip
     (got,) = run_in_memory(json.loads(metric.to_json()), points, since=BASE, until=BASE + 100, tasks=tasks)
     cents = [c for _, c in rows]
