@@ -8,20 +8,25 @@ The loops are in ``operators.kernels.exact``. A sum has one canonical form, what
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.exact import ratio
-from operators.kernels.exact import BASE, FIRST, LOGGED, MASK, NEGATIVE, POSITIVE, SPECIAL, UNSET
+from operators.kernels.exact import BASE, FIRST, LOGGED, NEGATIVE, POSITIVE, SPECIAL, UNSET
+
+MASK = 0xFFFFFFFF
 
 _LOG, _LARGEST_LOG = 1024, 1 << 16
 """Entries of a log at first; one that is full is emptied and made larger, up to this."""
 
 _LIMIT = 1 << 40
 """What the last digit of a canonical window may hold: far from overflow however many are merged."""
+
+_LINE = 8
+"""Words of a cache line."""
 
 _AT_ONCE = 4096
 """Groups that are worked on together: their digits fit a core's cache."""
@@ -30,9 +35,35 @@ Rows = NDArray[np.int64]
 
 
 def empty_rows(groups: int, digits: int) -> Rows:
-    """Windows without a number."""
+    """Sums of nothing, in digits."""
     rows = np.zeros((groups, FIRST + digits), np.int64)
     rows[:, BASE] = UNSET
+    return rows
+
+
+def empty_windows(groups: int, digits: int) -> Rows:
+    """Windows without a number, as steps fill them: accumulators that reach over ``digits``."""
+    width = FIRST + 2 * (digits - 3)
+    room = np.zeros(groups * width + _LINE, np.int64)
+    # Rows of eight words are one line of the cache each, if the first starts at one.
+    skip = -(room.ctypes.data // 8) % _LINE
+    rows = room[skip : skip + groups * width].reshape(groups, width)
+    rows[:, BASE] = UNSET
+    return rows
+
+
+def digits_of(windows: Rows) -> Rows:
+    """The sums of windows in digits of 32 bits, the last signed; carries have not moved."""
+    count = (windows.shape[1] - FIRST) // 2
+    rows = np.zeros((len(windows), FIRST + count + 3), np.int64)
+    rows[:, :FIRST] = windows[:, :FIRST]
+    for k in range(count):
+        low, high = windows[:, FIRST + 2 * k], windows[:, FIRST + 2 * k + 1]
+        digits = rows[:, FIRST + k : FIRST + k + 4]
+        digits[:, 0] += low & MASK
+        digits[:, 1] += (low >> 32) & MASK
+        digits[:, 2] += high & MASK
+        digits[:, 3] += high >> 32
     return rows
 
 
@@ -179,87 +210,107 @@ def _round(rows: Rows, lowest: int) -> NDArray[np.float64]:
     return np.where(negative, -out, out)
 
 
-@dataclass
 class Accumulator:
-    """The sums that one step adds to: a window per group, and what did not fit."""
+    """One exact sum per group: the windows and the log that a step fills, and what has been taken out of both."""
 
-    rows: Rows
-    lowest: int
-    log: NDArray[np.int64] = field(default_factory=lambda: np.zeros((_LOG, 5), np.int64))
-    used: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
-    beyond: dict[int, int] = field(default_factory=dict)
-    """By group, in units of 2**lowest."""
-
-    @property
-    def width(self) -> int:
-        """Digits of a window."""
-        return int(self.rows.shape[1]) - FIRST
+    def __init__(self, groups: int, digits: int, lowest: int, log: int = _LOG) -> None:
+        self.digits, self.lowest = digits, lowest
+        self.rows = empty_windows(groups, digits)
+        self.log = np.zeros((log, 4), np.int64)
+        self.used = np.zeros(1, np.int64)
+        self._merged: Rows | None = None
+        self._beyond: dict[int, int] = {}
+        """By group, in units of 2**lowest."""
 
     def make_room(self, rows: int = 1) -> None:
         """Have room in the log for so many more rows."""
         wanted = LOGGED * rows
         if int(self.used[0]) + wanted > len(self.log):
-            self.drain()
+            self._drain()
             size = min(2 * len(self.log), _LARGEST_LOG)
-            self.log = np.zeros((max(size, wanted), 5), np.int64)
+            self.log = np.zeros((max(size, wanted), 4), np.int64)
 
-    def drain(self) -> None:
-        """Empty the log into ``beyond``."""
+    def _drain(self) -> None:
+        """Empty the log."""
         n = int(self.used[0])
         self.used[0] = 0
         if n == 0:
             return
-        log = self.log[:n]
-        order = np.lexsort([log[:, 1], log[:, 0]])
-        log = log[order]
+        order = np.lexsort([self.log[:n, 1], self.log[:n, 0]])
+        g, place, word, sign = self.log[:n][order].T
         new = np.ones(n, np.bool_)
-        new[1:] = (log[1:, :2] != log[:-1, :2]).any(axis=1)
+        new[1:] = (g[1:] != g[:-1]) | (place[1:] != place[:-1])
         starts = np.flatnonzero(new)
         # Far fewer than 2**31 entries of digits below 2**32: no sum overflows.
-        sums = np.add.reduceat(log[:, 2:], starts, axis=0)
-        for (g, place), (a, b, c) in zip(log[starts, :2].tolist(), sums.tolist(), strict=True):
-            self.beyond[g] = self.beyond.get(g, 0) + ((a + (b << 32) + (c << 64)) << (32 * place))
+        halves = [((word & MASK) ^ sign) - sign, (((word >> 32) & MASK) ^ sign) - sign]
+        low, high = (np.add.reduceat(h, starts).tolist() for h in halves)
+        for group, at, a, b in zip(g[starts].tolist(), place[starts].tolist(), low, high, strict=True):
+            self._beyond[group] = self._beyond.get(group, 0) + ((a + (b << 32)) << at)
 
     def grow(self, capacity: int) -> None:
         """Make room for ``capacity`` groups."""
-        rows = empty_rows(capacity, self.width)
+        rows = empty_windows(capacity, self.digits)
         rows[: len(self.rows)] = self.rows
         self.rows = rows
+        if self._merged is not None:
+            merged = empty_rows(capacity, self.digits)
+            merged[: len(self._merged)] = self._merged
+            self._merged = merged
 
     def reset(self, groups: NDArray[np.intp]) -> None:
         """Forget the sums of these groups."""
-        self.drain()
-        self.rows[groups] = empty_rows(1, self.width)
-        if self.beyond:
+        self._drain()
+        self.rows[groups] = empty_windows(1, self.digits)
+        if self._merged is not None:
+            self._merged[groups] = empty_rows(1, self.digits)
+        if self._beyond:
             for g in groups.tolist():
-                self.beyond.pop(g, None)
+                self._beyond.pop(g, None)
 
     def settle(self) -> None:
-        """Move carries, before a digit can overflow."""
-        self.drain()
-        carry(self.rows)
+        """Move carries among the sums that were merged."""
+        if self._merged is not None:
+            carry(self._merged)
+
+    def relieve(self) -> None:
+        """Take the sums out of the windows, before one can overflow."""
+        part = self.totals(np.arange(len(self.rows)))
+        self.rows = empty_windows(len(self.rows), self.digits)
+        self._merged, self._beyond = None, {}
+        self.merge(np.arange(len(self.rows)), part.rows, part.beyond)
 
     def totals(self, groups: NDArray[np.intp]) -> Totals:
         """The canonical sums of these groups, in that order."""
-        self.drain()
-        rows = self.rows[groups]
+        self._drain()
+        rows = digits_of(self.rows[groups])
+        place = dict(zip(groups.tolist(), range(len(groups)), strict=True)) if self._beyond else {}
+        whole = {place[g]: n for g, n in self._beyond.items() if g in place}
+        if self._merged is not None:
+            merged = self._merged[groups]
+            # Steps fill one state and merges another: hardly ever is there something in both.
+            both = (merged[:, BASE] != UNSET) & (rows[:, BASE] != UNSET)
+            for i in np.flatnonzero(both).tolist():
+                whole[i] = whole.get(i, 0) + _integer(rows[i])
+            special = rows[:, SPECIAL] | merged[:, SPECIAL]
+            rows = np.where((merged[:, BASE] != UNSET)[:, None], merged, rows)
+            rows[:, SPECIAL] = special
         late = normalise(rows)
-        place = dict(zip(groups.tolist(), range(len(groups)), strict=True)) if self.beyond else {}
-        whole = {place[g]: n for g, n in self.beyond.items() if g in place}
         for i in late.tolist():
             whole.setdefault(i, 0)
         if not whole:
             return Totals(rows, {}, self.lowest)
         for i in whole:
             whole[i] += _integer(rows[i])
-        at, windows, rest = _windows(whole, self.width)
+        at, windows, rest = _windows(whole, self.digits)
         windows[:, SPECIAL] = rows[at, SPECIAL]
         rows[at] = windows
         return Totals(rows, rest, self.lowest)
 
     def merge(self, at: NDArray[np.intp], rows: Rows, beyond: Mapping[int, int]) -> None:
         """Add sums in canonical form: row j, and the integer beyond its window, to group ``at[j]``."""
-        mine = self.rows[at]
+        if self._merged is None:
+            self._merged = empty_rows(len(self.rows), self.digits)
+        mine = self._merged[at]
         mine[:, SPECIAL] |= rows[:, SPECIAL]
         fresh = mine[:, BASE] == UNSET
         mine[fresh, BASE] = rows[fresh, BASE]
@@ -268,10 +319,10 @@ class Accumulator:
         mine[near, FIRST:] += rows[near, FIRST:]
         if not near.all():
             self._merge_apart(at, mine, rows, step)
-        self.rows[at] = mine
+        self._merged[at] = mine
         for j, n in beyond.items():
             g = int(at[j])
-            self.beyond[g] = self.beyond.get(g, 0) + (n << _above(rows[j]))
+            self._beyond[g] = self._beyond.get(g, 0) + (n << _above(rows[j]))
 
     def _merge_apart(self, at: NDArray[np.intp], mine: Rows, rows: Rows, step: NDArray[np.int64]) -> None:
         """The rows whose windows start elsewhere than those they are added to."""
@@ -281,13 +332,13 @@ class Accumulator:
             if k < 0:
                 carry(low)
                 low, high = high.copy(), low
-            raised, fits = _raised(high[:, FIRST:], min(abs(k), self.width))
+            raised, fits = _raised(high[:, FIRST:], min(abs(k), self.digits))
             low[:, FIRST:] += raised
             low[:, SPECIAL] = mine[chosen, SPECIAL]
             mine[chosen[fits]] = low[fits]
             for j in chosen[~fits].tolist():
                 g = int(at[j])
-                self.beyond[g] = self.beyond.get(g, 0) + _integer(rows[j])
+                self._beyond[g] = self._beyond.get(g, 0) + _integer(rows[j])
 
 
 def _above(row: NDArray[np.int64]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.accumulators import Accumulator, Totals, beyond_in, empty_rows, parts_of
+from operators.accumulators import Accumulator, Totals, beyond_in, parts_of
 from operators.aggregates import AnyAggregate
 from operators.contract import Aggregate, Finished, SetAggregate
 from operators.tables import check_limit, enter_pairs, grown
@@ -72,7 +72,7 @@ class _Cell:
     def __init__(self, aggregate: Aggregate, capacity: int) -> None:
         self.aggregate = aggregate
         self.fields: State = {f.name: f.new(capacity) for f in aggregate.fields}
-        self.sums = {s.name: Accumulator(empty_rows(capacity, s.digits), s.lowest) for s in aggregate.sums}
+        self.sums = {s.name: Accumulator(capacity, s.digits, s.lowest) for s in aggregate.sums}
         t = aggregate.tally
         self.tally = None if t is None else Tally(t.words, t.largest)
 
@@ -116,6 +116,11 @@ class _Cell:
             self.aggregate.settle(self.fields)
         for s in self.sums.values():
             s.settle()
+
+    def relieve(self) -> None:
+        self.settle()
+        for s in self.sums.values():
+            s.relieve()
 
     def export(self, n: int) -> State:
         out = {name: values[:n].copy() for name, values in self.fields.items()}
@@ -174,6 +179,9 @@ class _SetCell:
     def settle(self) -> None:
         """A set is always in canonical form, but for its order."""
 
+    def relieve(self) -> None:
+        """Nothing can overflow."""
+
     def export(self, n: int) -> State:
         groups, values = self.pairs.pairs()
         return {"groups": groups.copy(), "values": values.copy()}
@@ -228,9 +236,14 @@ class Cells:
             c.reset(rows, gone)
 
     def settle(self) -> None:
-        """Bring every state into canonical form, and carry before any accumulator can overflow."""
+        """Bring every state into canonical form."""
         for c in self._cells:
             c.settle()
+
+    def relieve(self) -> None:
+        """Carry before any accumulator can overflow."""
+        for c in self._cells:
+            c.relieve()
 
     def export(self, n: int) -> list[State]:
         """The states of the first ``n`` groups in transport form."""

@@ -67,7 +67,7 @@ class Groups:
         """Note that a kernel has folded ``rows`` rows, and carry before any accumulator can overflow."""
         self._rows += rows
         if self._rows >= SETTLE_EVERY:
-            self.cells.settle()
+            self.cells.relieve()
             self._rows = 0
 
     def export(self, strings: list[str]) -> GroupState:

@@ -23,7 +23,7 @@ def agg_arguments(w: Writer, j: int, a: BoundAgg) -> list[str]:
 
     if not isinstance(a.aggregate, Aggregate):
         return declared("pairs", _PAIRS)
-    out = declared("field", {f.name: ("i8[:,::1]" if f.width else I8) for f in a.aggregate.fields})
+    out = declared("field", {f.name: f.dtype + ("[:,::1]" if f.width else "[::1]") for f in a.aggregate.fields})
     for s in a.aggregate.sums:
         out += declared(s.name, {"rows": "i8[:,::1]", "log": "i8[:,::1]", "used": I8}, f"{s.name}_")
     if a.aggregate.tally is not None:

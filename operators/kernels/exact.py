@@ -1,15 +1,16 @@
 """Exact accumulation, after R. M. Neal, "Fast exact summation using small and large superaccumulators" (2015).
 
-A finite float64 is an integer multiple of 2**-1074; a product of two, of 2**-2148. Such integers are cut into digits of
-32 bits, and digits are added to int64s, which have room for 2**30 additions before carries must move on
-(``operators.accumulators``). Addition of integers is associative, hence so are these sums, to the bit.
+A finite float64 is an integer multiple of 2**-1074; a product of two, of 2**-2148. Addition of integers is associative,
+hence so are these sums, to the bit: an integer is shifted to its place and added to one of several accumulators of 128
+bits, whose own places are 32 bits apart. One has room for 2**40 floats, or 2**30 products, before it must be emptied
+(``operators.accumulators``).
 
-Numbers of one group are seldom far apart, so a group does not have digits for every exponent there is but a window of a
-few around its first number: a row of ``rows``, int64 of shape (groups, 2 + digits), holds the number of its lowest
-digit (``UNSET`` before the first), bits for infinities and NaN, then the digits, of which the last takes only carries.
-What falls outside goes into ``log``, int64 of shape (entries, 5): group, number of the lowest digit and three digits;
-the caller keeps room for ``LOGGED`` entries a row and empties it. ``used[0]`` counts them. Integer sums keep the low 32
-bits and the rest apart in the same spirit.
+Numbers of one group are seldom far apart, so a group does not have accumulators for every exponent there is but a window
+of a few around its first number: a row of ``rows``, int64 of shape (groups, 2 + 2 * accumulators), holds the number of
+its lowest place in units of 32 bits (``UNSET`` before the first), bits for infinities and NaN, then the low and the high
+word of each accumulator. What falls outside goes into ``log``, int64 of shape (entries, 4): group, place in bits, the
+unsigned integer, and -1 where it is negative; the caller keeps room for ``LOGGED`` entries a row and empties it.
+``used[0]`` counts them. Integer sums keep the low 32 bits and the rest apart in the same spirit.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ UNSET = -(1 << 40)
 """The place of a window without a number."""
 
 BASE, SPECIAL, FIRST = 0, 1, 2
-"""Columns of a row: the lowest digit's number, bits of values that have no digits, the lowest digit."""
+"""Columns of a row: the lowest place, bits of values that are no integers, the first accumulator's low word."""
 
 NAN, POSITIVE, NEGATIVE = 1, 2, 4
 """Bits of SPECIAL: a NaN, an infinity of either sign was added."""
@@ -31,7 +32,8 @@ NAN, POSITIVE, NEGATIVE = 1, 2, 4
 LOGGED = 4
 """The most entries that one row can add to the log."""
 
-MASK = 0xFFFFFFFF
+_FRACTION = (1 << 52) - 1
+_IMPLICIT = 1 << 52
 
 
 @inline
@@ -40,31 +42,32 @@ def add_word(
     word: I64, place: I64, sign: I64,
 ) -> None:  # fmt: skip
     """Add ``word * 2**place`` units, or its negative where ``sign`` is -1 (else 0); ``word`` is unsigned."""
-    w = np.uint64(word)
-    mask = np.uint64(MASK)
     chunk = place >> 5
-    shift = np.uint64(place & 31)
-    rest = w >> (np.uint64(32) - shift)
-    low = (np.int64((w << shift) & mask) ^ sign) - sign
-    middle = (np.int64(rest & mask) ^ sign) - sign
-    high = (np.int64(rest >> np.uint64(32)) ^ sign) - sign
-    one = np.uint64(1)
     if rows[g, BASE] == UNSET:
         rows[g, BASE] = max(chunk - 1, np.int64(0))
     # Negative distances are huge as unsigned, so one comparison finds both ways out of the window.
     k = np.uint64(chunk - rows[g, BASE])
-    if k < np.uint64(rows.shape[1] - FIRST - 3):
-        k += np.uint64(FIRST)
-        rows[g, k] += low
-        rows[g, k + one] += middle
-        rows[g, k + one + one] += high
+    one = np.uint64(1)
+    if k < np.uint64((rows.shape[1] - FIRST) >> 1):
+        k = np.uint64(FIRST) + k + k
+        shift = np.uint64(place & 31)
+        flip = np.uint64(sign)
+        low = ((np.uint64(word) << shift) ^ flip) - flip
+        high = ((np.uint64(word) >> one) >> (np.uint64(63) - shift)) ^ flip
+        # A negative number is the complement plus one, and the one is carried on where the low word is 0.
+        if sign != 0 and low == np.uint64(0):
+            high += one
+        total = np.uint64(rows[g, k]) + low
+        rows[g, k] = np.int64(total)
+        if total < low:
+            high += one
+        rows[g, k + one] += np.int64(high)
     else:
         e = np.uint64(used[0])
         log[e, 0] = g
-        log[e, 1] = chunk
-        log[e, 2] = low
-        log[e, 3] = middle
-        log[e, 4] = high
+        log[e, 1] = place
+        log[e, 2] = word
+        log[e, 3] = sign
         used[0] += 1
 
 
@@ -72,22 +75,53 @@ def add_word(
 def add_float(g: I64, rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int64], x: F64) -> None:
     """Add ``x``, in units of 2**-1074."""
     b = np.float64(x).view(np.int64)
-    exponent = (b >> 52) & 0x7FF
-    significand = b & np.int64(0xFFFFFFFFFFFFF)
-    if exponent == 0x7FF:
+    place = ((b >> 52) & 0x7FF) - 1
+    sign = b >> 63
+    one = np.uint64(1)
+    # Exponents 0 and 0x7FF are those of zero, subnormals, infinities and NaN.
+    if np.uint64(place) < np.uint64(0x7FE):
+        chunk = place >> 5
+        if rows[g, BASE] == UNSET:
+            rows[g, BASE] = max(chunk - 1, np.int64(0))
+        k = np.uint64(chunk - rows[g, BASE])
+        significand = (b & np.int64(_FRACTION)) | np.int64(_IMPLICIT)
+        if k < np.uint64((rows.shape[1] - FIRST) >> 1):
+            k = np.uint64(FIRST) + k + k
+            shift = place & 31
+            signed = (significand ^ sign) - sign
+            low = np.uint64(signed) << np.uint64(shift)
+            total = np.uint64(rows[g, k]) + low
+            rows[g, k] = np.int64(total)
+            rows[g, k + one] += ((signed >> (63 - shift)) >> 1) + np.int64(total < low)
+        else:
+            e = np.uint64(used[0])
+            log[e, 0] = g
+            log[e, 1] = place
+            log[e, 2] = significand
+            log[e, 3] = sign
+            used[0] += 1
+    elif place != -1:
         rows[g, SPECIAL] |= special_bit(b)
     elif (b << 1) != 0:
-        if exponent == 0:
-            exponent = np.int64(1)
-        else:
-            significand |= np.int64(1) << 52
-        add_word(g, rows, log, used, significand, exponent - 1, b >> 63)
+        e = np.uint64(used[0])
+        log[e, 0] = g
+        log[e, 1] = 0
+        log[e, 2] = b & np.int64(_FRACTION)
+        log[e, 3] = sign
+        used[0] += 1
+
+
+@inline
+def significand_of(b: I64) -> I64:
+    """The significand of a finite float with bits ``b``, in units of its last place."""
+    fraction = b & np.int64(_FRACTION)
+    return fraction if ((b >> 52) & 0x7FF) == 0 else fraction | np.int64(_IMPLICIT)
 
 
 @inline
 def special_bit(b: I64) -> I64:
     """The bit of SPECIAL for a float with bits ``b`` that is not finite."""
-    if (b & np.int64(0xFFFFFFFFFFFFF)) != 0:
+    if (b & np.int64(_FRACTION)) != 0:
         return np.int64(NAN)
     return np.int64(POSITIVE) if b > 0 else np.int64(NEGATIVE)
 
@@ -98,7 +132,7 @@ def add_product(
     a: I64, b: I64, place: I64, sign: I64,
 ) -> None:  # fmt: skip
     """Add ``a * b * 2**place`` units, or its negative; ``a`` and ``b`` are unsigned."""
-    mask, half = np.uint64(MASK), np.uint64(32)
+    mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
     ua, ub = np.uint64(a), np.uint64(b)
     a0, a1, b0, b1 = ua & mask, ua >> half, ub & mask, ub >> half
     add_word(g, rows, log, used, np.int64(a0 * b0), place, sign)
@@ -110,17 +144,14 @@ def add_product(
 @inline
 def add_square(g: I64, rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int64], x: F64) -> None:
     """Add ``x * x``, in units of 2**-2148."""
-    b = np.float64(x).view(np.int64)
+    b = np.float64(abs(x)).view(np.int64)
     exponent = (b >> 52) & 0x7FF
-    significand = b & np.int64(0xFFFFFFFFFFFFF)
     if exponent == 0x7FF:
-        rows[g, SPECIAL] |= NAN if significand != 0 else POSITIVE
-    elif (b << 1) != 0:
-        if exponent == 0:
-            exponent = np.int64(1)
-        else:
-            significand |= np.int64(1) << 52
-        add_product(g, rows, log, used, significand, significand, 2 * (exponent - 1), np.int64(0))
+        rows[g, SPECIAL] |= special_bit(b)
+    elif b != 0:
+        significand = significand_of(b)
+        place = 2 * (max(exponent, np.int64(1)) - 1)
+        add_product(g, rows, log, used, significand, significand, place, np.int64(0))
 
 
 @inline
@@ -130,17 +161,12 @@ def add_scaled(
     """Add ``x * n`` for an integer ``n >= 0``, in units of 2**-1074."""
     b = np.float64(x).view(np.int64)
     exponent = (b >> 52) & 0x7FF
-    significand = b & np.int64(0xFFFFFFFFFFFFF)
-    if n == 0:
+    if n == 0 or (b << 1) == 0:
         return
     if exponent == 0x7FF:
         rows[g, SPECIAL] |= special_bit(b)
-    elif (b << 1) != 0:
-        if exponent == 0:
-            exponent = np.int64(1)
-        else:
-            significand |= np.int64(1) << 52
-        add_product(g, rows, log, used, significand, n, exponent - 1, b >> 63)
+    else:
+        add_product(g, rows, log, used, significand_of(b), n, max(exponent, np.int64(1)) - 1, b >> 63)
 
 
 @inline

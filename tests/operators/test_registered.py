@@ -159,6 +159,17 @@ def test_names_are_taken_once() -> None:
         df.aggregate("own", "temp", "temp")
 
 
+def _add(g: Any, total: Any, value: Any) -> None:
+    total[g] += value
+
+
+def test_fields_of_floats(store: Store) -> None:
+    add = df.register(
+        replace(OWN, result=Type.FLOAT, fields=(Field("total", "f8"),), step=_add, finish=lambda s: (s["total"], None))
+    )
+    assert rows(store, df.stream("telemetry").agg(s=add("temp"))) == [(110.5,)]
+
+
 def test_strings_may_be_tallied() -> None:
     df.register(replace(OWN, argument=Type.STRING, inputs=("hash",)))
     df.register(replace(OWN, name="tallied", argument=Type.STRING, tally=TallySpec(is_code=True)))
