@@ -7,15 +7,17 @@ The loops are in ``operators.kernels.exact``. A sum has one canonical form, what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.exact import ratio
-from operators.kernels.exact import BASE, FIRST, LOGGED, NEGATIVE, POSITIVE, SPECIAL, UNSET
+from operators.kernels.exact import BASE, FIRST, LOGGED, NEGATIVE, POSITIVE, SPECIAL, STEP, UNSET, refold
 
 MASK = 0xFFFFFFFF
 
@@ -43,7 +45,7 @@ def empty_rows(groups: int, digits: int) -> Rows:
 
 def empty_windows(groups: int, digits: int) -> Rows:
     """Windows without a number, as steps fill them: accumulators that reach over ``digits``."""
-    width = FIRST + 2 * (digits - 3)
+    width = FIRST + 2 * (digits - 4)
     room = np.zeros(groups * width + _LINE, np.int64)
     # Rows of eight words are one line of the cache each, if the first starts at one.
     skip = -(room.ctypes.data // 8) % _LINE
@@ -55,15 +57,18 @@ def empty_windows(groups: int, digits: int) -> Rows:
 def digits_of(windows: Rows) -> Rows:
     """The sums of windows in digits of 32 bits, the last signed; carries have not moved."""
     count = (windows.shape[1] - FIRST) // 2
-    rows = np.zeros((len(windows), FIRST + count + 3), np.int64)
-    rows[:, :FIRST] = windows[:, :FIRST]
+    rows = empty_rows(len(windows), count + 4)
+    rows[:, SPECIAL] = windows[:, SPECIAL]
+    filled = windows[:, BASE] != UNSET
+    lowest = np.where(filled, windows[:, BASE] - STEP, 0)
+    rows[filled, BASE] = lowest[filled] >> 5
+    shift = lowest & 31
     for k in range(count):
         low, high = windows[:, FIRST + 2 * k], windows[:, FIRST + 2 * k + 1]
-        digits = rows[:, FIRST + k : FIRST + k + 4]
-        digits[:, 0] += low & MASK
-        digits[:, 1] += (low >> 32) & MASK
-        digits[:, 2] += high & MASK
-        digits[:, 3] += high >> 32
+        # Digits stand at multiples of 32 bits, windows where they will: each part goes into two of them.
+        for j, part in enumerate((low & MASK, (low >> 32) & MASK, high & MASK, high >> 32)):
+            rows[:, FIRST + k + j] += (part << shift) & MASK
+            rows[:, FIRST + k + j + 1] += part >> (32 - shift)
     return rows
 
 
@@ -210,6 +215,13 @@ def _round(rows: Rows, lowest: int) -> NDArray[np.float64]:
     return np.where(negative, -out, out)
 
 
+@lru_cache(maxsize=1)
+def _refold() -> Callable[..., None]:
+    """The loop over a log, compiled (or loaded from Numba's cache) at its first use."""
+    signature = "void(i8[:,::1], i8[:,::1], i8[::1])"
+    return cast(Callable[..., None], numba.njit(signature, nogil=True, cache=True, error_model="numpy")(refold))
+
+
 class Accumulator:
     """One exact sum per group: the windows and the log that a step fills, and what has been taken out of both."""
 
@@ -231,7 +243,9 @@ class Accumulator:
             self.log = np.zeros((max(size, wanted), 4), np.int64)
 
     def _drain(self) -> None:
-        """Empty the log."""
+        """Empty the log: into the windows, and what lies outside into integers of any size."""
+        if self.used[0]:
+            _refold()(self.rows, self.log, self.used)
         n = int(self.used[0])
         self.used[0] = 0
         if n == 0:

@@ -53,7 +53,7 @@ class ExactSum:
 
     name: str
     lowest: int = -1074
-    digits: int = 6
+    digits: int = 7
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def _spread(name: str, of: Type, ddof: int = 1) -> Aggregate:
         _finish(of, ddof, last),
         settle_low_high if whole else None,
         _FLAGS,
-        sums=(ExactSum("squares", 0, 6),) if whole else (ExactSum("sum"), ExactSum("squares", -2148, 8)),
+        sums=(ExactSum("squares", 0, 7),) if whole else (ExactSum("sum"), ExactSum("squares", -2148, 9)),
         configured=configured,
     )  # fmt: skip
 

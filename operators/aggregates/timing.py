@@ -142,7 +142,7 @@ def _area(name: str, of: Type) -> Aggregate:
     return Aggregate(
         name, of, Type.FLOAT, _SUM, ("value", "duration", "known"), _int_area if whole else _float_area,
         merge_by_adding, _finish_area(of, name == "time_weighted_mean"), settle_low_high, _FLAGS,
-        sums=(ExactSum("area", 0 if whole else -1074, 7),),
+        sums=(ExactSum("area", 0 if whole else -1074, 8),),
     )  # fmt: skip
 
 

@@ -50,10 +50,11 @@ def _kept_latest(g: Any, at: Any, tied: Any, kept: Any, n: Any, value: Any, time
 
 @numba.njit
 def _uncarried(g: Any, n: Any, rows: Any, log: Any, used: Any, value: Any) -> None:
-    # Forgets what does not fit into the window.
+    # Forgets what does not fit into the window, but for the first.
     before = used[0]
     add_float(g, rows, log, used, value)
-    used[0] = before
+    if n[g] > 0:
+        used[0] = before
     n[g] += 1
 
 

@@ -61,7 +61,7 @@ def _add_ints(values: Any, low: Any, high: Any) -> None:
 
 
 def sum_of(values: list[float], log: int = 8) -> Accumulator:
-    found = Accumulator(1, 6, -1074, log)
+    found = Accumulator(1, 7, -1074, log)
     at = 0
     while at < len(values):
         at = _add_floats(np.array(values, np.float64), found.rows, found.log, found.used, at)
@@ -121,7 +121,7 @@ def test_every_split_and_tree_has_the_same_bits(case: tuple[list[float], list[li
     for pick in order:
         if len(states) > 1:
             a, b = states.pop(pick % len(states)), states.pop((pick // 7) % len(states))
-            merged = Accumulator(1, 6, -1074)
+            merged = Accumulator(1, 7, -1074)
             for part in (total(a), total(b)):
                 merged.merge(ONE, part.rows, beyond_in(beyond_out(part.beyond)))
             states.append(merged)
@@ -133,7 +133,7 @@ def test_many_groups_apart_from_each_other() -> None:
     rng = np.random.default_rng(5)
     scales = rng.integers(-100, 100, (2, 2000))
     values = np.ldexp(rng.normal(size=(2, 2000)), scales)
-    states = [Accumulator(2000, 6, -1074) for _ in values]
+    states = [Accumulator(2000, 7, -1074) for _ in values]
     for state, numbers in zip(states, values, strict=True):
         for g, v in enumerate(numbers.tolist()):
             part = total(sum_of([v]))
@@ -167,7 +167,7 @@ def test_extremes(values: list[float], expected: float) -> None:
 
 def test_a_window_does_not_overflow() -> None:
     found = sum_of([])
-    rows = np.array([[0, 0, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**39]], np.int64)
+    rows = np.array([[0, 0, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**39]], np.int64)
     for _ in range(40):
         found.merge(ONE, rows, {})
         found.settle()
@@ -177,7 +177,7 @@ def test_a_window_does_not_overflow() -> None:
 
 @given(st.lists(FLOATS, max_size=20), st.lists(FLOATS, max_size=20), st.booleans())
 def test_steps_after_merges(first: list[float], then: list[float], relieved: bool) -> None:
-    found = Accumulator(1, 6, -1074)
+    found = Accumulator(1, 7, -1074)
     part = total(sum_of(first))
     found.merge(ONE, part.rows, part.beyond)
     found.make_room(len(then) + 1)
@@ -194,21 +194,21 @@ def test_steps_after_merges(first: list[float], then: list[float], relieved: boo
 
 @given(st.lists(FLOATS, max_size=20))
 def test_squares(values: list[float]) -> None:
-    found = Accumulator(1, 8, -2148)
+    found = Accumulator(1, 9, -2148)
     _add_squares(np.array(values, np.float64), found.rows, found.log, found.used)
     assert total(found).integers() == [sum(Fraction(v) ** 2 for v in values) * 2**2148]
 
 
 @given(st.lists(INTS, max_size=20))
 def test_integer_squares(values: list[int]) -> None:
-    found = Accumulator(1, 6, 0)
+    found = Accumulator(1, 7, 0)
     _add_integer_squares(np.array(values, np.int64), found.rows, found.log, found.used)
     assert total(found).integers() == [sum(v * v for v in values)]
 
 
 @given(st.lists(st.tuples(FLOATS, st.integers(0, 2**63 - 1)), max_size=20))
 def test_scaled(pairs: list[tuple[float, int]]) -> None:
-    found = Accumulator(1, 7, -1074)
+    found = Accumulator(1, 8, -1074)
     values, times = np.array([v for v, _ in pairs], np.float64), np.array([n for _, n in pairs], np.int64)
     _add_scaled(values, times, found.rows, found.log, found.used)
     assert total(found).integers() == [sum(Fraction(v) * n for v, n in pairs) * 2**1074]
