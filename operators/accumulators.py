@@ -56,6 +56,11 @@ def empty_windows(groups: int, digits: int) -> Rows:
 
 def digits_of(windows: Rows) -> Rows:
     """The sums of windows in digits of 32 bits, the last signed; carries have not moved."""
+    parts = [_digits(windows[at : at + _AT_ONCE]) for at in range(0, len(windows), _AT_ONCE)]
+    return np.concatenate(parts) if parts else _digits(windows)
+
+
+def _digits(windows: Rows) -> Rows:
     count = (windows.shape[1] - FIRST) // 2
     rows = empty_rows(len(windows), count + 4)
     rows[:, SPECIAL] = windows[:, SPECIAL]

@@ -6,14 +6,14 @@ bits, whose own places are 32 bits apart. One has room for 2**30 numbers before 
 (``operators.accumulators``).
 
 Numbers of one group are seldom far apart, so a group does not have accumulators for every exponent there is but a
-window of a few around its first number. A row of ``rows``, int64 of shape (groups, 2 + 2 * accumulators), holds the place
-in bits of the second accumulator (``UNSET`` before the first number), bits for infinities and NaN, then the low and the
-high word of each accumulator.
+window of a few around its first number. A row of ``rows``, int64 of shape (groups, 2 + 2 * accumulators), holds the
+place in bits of the second accumulator (``UNSET`` before the first number), bits for infinities and NaN, then the low
+and the high word of each accumulator.
 
 The first number, and what falls outside, goes into ``log``, int64 of shape (entries, 4): group, place in bits, the
 unsigned integer, and -1 where it is negative; or group, ``AS_IT_IS`` and the bits of a float. ``used[0]`` counts the
-entries; the caller keeps room for ``LOGGED`` of them a row, and ``refold`` empties it. So steps have just two ways, both
-short, which made them twice as fast.
+entries; the caller keeps room for ``LOGGED`` of them a row, and ``refold`` empties it. So steps have just two ways,
+both short, which made them twice as fast.
 
 Integer sums keep the low 32 bits and the rest apart in the same spirit.
 """
