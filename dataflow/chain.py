@@ -61,8 +61,7 @@ def laws_of(chain: Sequence[Stage]) -> tuple[str, ...]:
         if isinstance(s.sink, Group):
             out["partial states merge exactly, in any order"] = None
             for a in s.sink.aggs:
-                flags = [n for n in ("ordered", "additive", "duplicate_safe", "exact") if getattr(a.aggregate.flags, n)]
-                out[f"{a.name} = {a.aggregate.name}: {', '.join(flags)}"] = None
+                out[f"{a.name} = {a.aggregate.name}: {', '.join(a.aggregate.flags.claims())}"] = None
         elif isinstance(s.sink, States | Segments | Flow | Tracks):
             out["a key's rows are read by one task in (time, seq) order"] = None
         elif isinstance(s.sink, Edges):

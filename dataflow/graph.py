@@ -12,11 +12,12 @@ from operators.errors import DataflowError
 
 @dataclass(frozen=True, eq=False)
 class Agg:
-    """One aggregate over a group's rows, of those where ``where`` is true."""
+    """One aggregate over a group's rows, of those where ``where`` is true; ``options`` are (name, value) pairs."""
 
     fn: str
     args: tuple[Expr, ...] = ()
     where: Expr | None = None
+    options: tuple[tuple[str, object], ...] = ()
 
 
 Named = tuple[tuple[str, Expr], ...]

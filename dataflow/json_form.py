@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataflow import graph as g
+from dataflow.aggregate_forms import Option, checked, form_of
+from dataflow.decimals import ROUNDINGS
 from dataflow.durations import parse_every
 from dataflow.expr import Expr
-from dataflow.functions import AGG_ARITY, FUNCTIONS
+from dataflow.functions import FUNCTIONS
 from dataflow.json_errors import JsonFormError
 from dataflow.json_errors import short as _short
 from dataflow.json_timelines import FIELDS, check_tables, step_in, step_out
 from dataflow.reference import MAX_TABLE_BYTES
+from operators.errors import DataflowError
+from operators.types import MAX_PLACES
 
 VERSION = 1
 _KINDS = ("bool", "int64", "float64", "string", "time", "duration", "null")
@@ -45,7 +49,8 @@ def _number_out(value: object) -> object:
 
 def _agg_out(a: g.Agg) -> dict[str, Any]:
     where = None if a.where is None else _expr_out(a.where)
-    return {"fn": a.fn, "args": [_expr_out(e) for e in a.args], "where": where}
+    options = {name: list(value) if isinstance(value, tuple) else value for name, value in a.options}
+    return {"fn": a.fn, "args": [_expr_out(e) for e in a.args], "where": where, **options}
 
 
 def _named_out(named: g.Named) -> list[dict[str, Any]]:
@@ -209,6 +214,12 @@ class _Reader:
                 option = self.micros(option, here, optional=True)
             elif name == "every":
                 parse_every(self.text(option, here), here)
+            elif name == "places":
+                if isinstance(option, bool) or not isinstance(option, int) or not 0 <= option <= MAX_PLACES:
+                    raise JsonFormError(f"{here}: expected 0 to {MAX_PLACES} places, got {_short(option)}")
+            elif name == "rounding":
+                if option not in ROUNDINGS:
+                    raise JsonFormError(f"{here}: expected one of {', '.join(ROUNDINGS)}, got {_short(option)}")
             elif name == "values":
                 option = tuple(self.constant(v, d["type"], here) for v in self.rows(option, here))
             elif not isinstance(option, str):
@@ -219,15 +230,28 @@ class _Reader:
 
     def agg(self, value: object, where: str) -> g.Agg:
         self._nodes += 1
-        d = self.fields(value, where, ["fn", "args", "where"])
-        arity = AGG_ARITY.get(d["fn"]) if isinstance(d["fn"], str) else None
-        if arity is None:
-            raise JsonFormError(f"{where}: unknown aggregate {_short(d['fn'])}")
+        fn = value.get("fn") if isinstance(value, dict) else None
+        form = form_of(fn)
+        if form is None and isinstance(value, dict) and "fn" in value:
+            raise JsonFormError(
+                f"{where}: unknown aggregate {_short(fn)}; one of your own must be registered before: df.register(...)"
+            )
+        options = () if form is None else form.options
+        d = self.fields(value, where, ["fn", "args", "where", *(o.name for o in options)])
+        assert form is not None
         args = self.rows(d["args"], f"{where}.args")
-        if len(args) not in arity:
+        if len(args) not in form.arity:
             raise JsonFormError(f"{where}: {d['fn']} does not take {len(args)} arguments")
         condition = None if d["where"] is None else self.expr(d["where"], f"{where}.where")
-        return g.Agg(d["fn"], tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args)), condition)
+        given = tuple((o.name, self.option(o, d["fn"], d[o.name], where)) for o in options)
+        inner = tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args))
+        return g.Agg(d["fn"], inner, condition, given)
+
+    def option(self, option: Option, name: str, value: object, where: str) -> object:
+        try:
+            return checked(name, option, value, where)
+        except DataflowError as error:
+            raise JsonFormError(str(error)) from None
 
     def named(self, value: object, where: str) -> g.Named:
         out = []

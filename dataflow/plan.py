@@ -51,12 +51,13 @@ RowOp = Keep | Fix
 
 @dataclass(frozen=True)
 class BoundAgg:
-    """One aggregate with its typed argument (None: takes none) and conditions that all must be true."""
+    """One aggregate with its typed arguments (None: takes none) and conditions that all must be true."""
 
     name: str
     aggregate: AnyAggregate
     argument: Typed | None
     where: tuple[Typed, ...]
+    other: Typed | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ class Stage:
             return True
         inputs = [i for a in getattr(self.sink, "aggs", ()) for i in getattr(a.aggregate, "inputs", ())]
         nodes = (n for e in self.expressions() for n in e.walk())
-        return "time" in inputs or any(n.fn in ("time", "last", "lookup") for n in nodes)
+        return "time" in inputs or any(n.fn in ("time", "begin", "last", "elapsed", "lookup") for n in nodes)
 
     @property
     def repeats_tell_nothing(self) -> bool:
@@ -238,8 +239,7 @@ class Stage:
 
 def _agg_expressions(aggs: tuple[BoundAgg, ...]) -> Iterator[Typed]:
     for a in aggs:
-        if a.argument is not None:
-            yield a.argument
+        yield from (e for e in (a.argument, a.other) if e is not None)
         yield from a.where
 
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dataflow.codegen.lookups import found_row, picked
+from dataflow.codegen.numbers import bin_source, decimal_source
 from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
 from dataflow.typed import Typed
-from operators.kernels.exact import WIDTH
+from operators.kernels.running import WIDTH
 from operators.types import Type
 
 assert BEGIN == 0
@@ -123,6 +124,8 @@ class Expressions:
                 return self.time, "True"
             case "end":
                 return self.end, "True"
+            case "begin":
+                return "t", "True"
             case "slot":
                 w.arg("slot_key", I8, "slot_key")
                 return self.name("slot_key[slot]", "True")
@@ -132,8 +135,12 @@ class Expressions:
                 return found_row(self, e)
             case "pick":
                 return picked(self, e)
-            case "last" | "previous" | "changed" | "cumulative_sum":
+            case "last" | "previous" | "changed" | "cumulative_sum" | "before" | "increase" | "elapsed":
                 return self._stateful(e)
+            case "decimal" | "bin":
+                v, k = self.emit(e.args[0])
+                make = decimal_source if e.fn == "decimal" else bin_source
+                return make(self, e, v, k)
             case "when":
                 return self._when(e)
             case "and" | "or":
@@ -187,7 +194,7 @@ class Expressions:
         text = f"v_{j}[u & mv_{j}]"
         if kind is Type.BOOL:
             text += " != 0"
-        elif kind is Type.STRING:
+        elif kind.is_text:
             text = f"np.int64({text})"
         return self.name(text, f"a_{j}[u & ma_{j}] != 0")
 
@@ -340,18 +347,38 @@ class Expressions:
             with w.block(f"if {k}:"):
                 if kind is Type.FLOAT:
                     digits = w.arg(f"q{e.site}_d", "i8[:,::1]", "slot", f"q{e.site}_d", WIDTH)
-                    w.put(f"add_float(slot, {digits}, {v})\n{kept}[slot] = rounded(slot, {digits})")
+                    w.put(f"add_digits(slot, {digits}, {v})\n{kept}[slot] = rounded(slot, {digits})")
                 else:
                     w.arg("flags", I8, "flags")
                     w.put(f"{kept}[slot] = checked_add({kept}[slot], {v}, flags)")
                 w.put(f"{has}[slot] = 1")
             return self.name(back, f"{has}[slot] != 0")
+        if e.fn in ("before", "increase"):
+            out = self._since_report(e, v, k, back, f"{has}[slot] != 0")
+            with w.block(f"if {k}:"):
+                w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1")
+            return out
         hold = e.option("hold")
         since = w.arg(f"q{e.site}_t", I8, "slot", f"q{e.site}_t")
+        if e.fn == "elapsed":
+            out = self.name(f"{self.time} - {since}[slot]", both(k, f"{has}[slot] != 0"))
         with w.block(f"if {k}:"):
             w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1\n{since}[slot] = {self.time}")
+        if e.fn == "elapsed":
+            return out
         fresh = "" if hold is None else f" and {self.time} - {since}[slot] <= {self.integer(int(str(hold)))}"
         return self.name(back, f"{has}[slot] != 0{fresh}")
+
+    def _since_report(self, e: Typed, v: str, k: str, back: str, known: str) -> Value:
+        """The value reported before, or what a counter has grown by since: all of it where it was reset."""
+        before, valid = self.name(back, both(k, known))
+        if e.fn == "before":
+            return before, valid
+        if e.type is Type.FLOAT:
+            return self.name(f"({v} - {before} if {v} >= {before} else {v}) if {valid} else 0.0", valid)
+        self.w.arg("flags", I8, "flags")
+        grown = f"checked_sub({v}, {before}, flags) if {v} >= {before} else {v}"
+        return self.name(f"({grown}) if {valid} else np.int64(0)", valid)
 
 
 def scalar_loads(w: Writer) -> list[str]:

@@ -27,7 +27,7 @@ def value_array(kind: Type | None) -> str:
 
 def column_array(kind: Type) -> str:
     """The array type of an input column."""
-    return {Type.FLOAT: F8, Type.BOOL: U1, Type.STRING: I4}.get(kind, I8)
+    return {Type.FLOAT: F8, Type.BOOL: U1, Type.STRING: I4, Type.JSON: I4}.get(kind, I8)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Arg:
     slot_hash; lut, listed, edges, changes, offsets (number of the table); slot (per-key state, subject: name and, if a
     key has more than one, how many);
     out / out_valid (column name), out_time, out_slot, out_len, out_gid; group_words, group_keys, group_slots,
-    group_used; field (aggregate number, field); pair (aggregate number, part); free, free_count.
+    group_used; state (aggregate number, part, name: ``operators.cells.Cells.argument``); word_hash; free, free_count.
     """
 
     name: str

@@ -40,6 +40,7 @@ from dataflow.codegen.windows import WindowsSink
 from dataflow.flows import Climb, Flow, Moves, Periods
 from dataflow.plan import Edges, Group, Keep, Pieces, Rows, Segments, Sink, Stage, States, Tracks
 from operators.contract import Aggregate
+from operators.registered import mark_of
 
 _LOADS = f"""begin = s[{BEGIN}]
 n_runs = s[{RUNS}]
@@ -56,13 +57,17 @@ _HELPERS = {
         "checked_add", "checked_sub", "checked_mul", "checked_neg", "floor_div", "floor_mod", "float_mod",
         "float_floor_div",
     ),
+    "operators.kernels.bins": ("hash_word", "bin_between", "bin_of_width"),
     "operators.kernels.bits": ("float_bits",),
     "operators.kernels.calendar": (
         "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "local_time", "hour_of", "weekday_of",
     ),
-    "operators.kernels.exact": ("add_float",),
+    "operators.kernels.decimals": (
+        "decimal_exact", "decimal_half_even", "decimal_half_up", "coarser_exact", "coarser_half_even",
+        "coarser_half_up", "finer",
+    ),
     "operators.kernels.periods": ("key_number", "row_at", "edge_after"),
-    "operators.kernels.rounding": ("rounded",),
+    "operators.kernels.running": ("add_digits", "rounded"),
     "operators.kernels.tables": ("find_group", "add_pair"),
 }  # fmt: skip
 
@@ -88,6 +93,8 @@ class Generated:
     step: Function
     finish: Function | None
     tables: Tables
+    own_steps: bool = False
+    """Whether it calls steps that a user registered, which no other process can load."""
 
     @property
     def digest(self) -> str:
@@ -107,12 +114,20 @@ def generate(stage: Stage) -> Generated:
         if used := [n for n in names if f"{n}(" in text]:
             lines.append(f"from {module} import {', '.join(used)}")
     for j, a in enumerate(aggs):
-        if isinstance(a.aggregate, Aggregate):
+        if not isinstance(a.aggregate, Aggregate):
+            continue
+        mark = mark_of(a.aggregate)
+        if mark is None:
             f = a.aggregate.step
             lines.append(f"from {f.__module__} import {f.__name__} as step_{j}")
+        else:
+            kind = None if a.aggregate.argument is None else a.aggregate.argument.value
+            lines.append("from operators.registered import step_of")
+            lines.append(f"step_{j} = step_of({a.aggregate.name!r}, {kind!r})  # {mark}")
     signatures = {f.name: f.signature for f in (step, finish) if f}
     source = "\n".join([*lines, "", f"SIGNATURES = {signatures!r}", "", "", text])
-    return Generated(source, step, finish, tables)
+    own = any(mark_of(a.aggregate) is not None for a in aggs)
+    return Generated(source, step, finish, tables, own)
 
 
 def _start(w: Writer) -> None:

@@ -31,9 +31,10 @@ from dataflow.codegen.source import (
 from dataflow.codegen.stage import Function
 from dataflow.compile import Kernel
 from dataflow.plan import Group, Rows, Segments, Stage
+from operators.cells import Cells
 from operators.compiler.cache import caller
-from operators.errors import OverflowExceeded
-from operators.grouping import Cells, Groups
+from operators.errors import InexactDecimal, OverflowExceeded
+from operators.grouping import Groups
 from operators.types import Type
 from operators.words import Words
 from runtime.query.chunk import NULL, Chunk, Values
@@ -57,7 +58,7 @@ _PREDICATES: dict[str, Callable[[str, Any], bool]] = {
 
 
 _FRESH = frozenset(
-    {"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "lookup", "slot_key", "slot_hash"}
+    {"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "lookup", "slot_key", "slot_hash", "word_hash"}
 )
 """Roles of arguments that differ from chunk to chunk."""
 
@@ -131,7 +132,7 @@ class Runner:
         if isinstance(sink, Segments) and self.cells is not None:
             self._free = np.arange(self.cells.capacity, dtype=np.int64)
             self._free_count[0] = self.cells.capacity
-        self._flags = np.zeros(1, np.int64)
+        self._flags = np.zeros(2, np.int64)
         self._floats = np.array(tables.floats, np.float64)
         self._kept: dict[str, list[NDArray[Any]]] = {}
         self._scalars = self._constants(tables)
@@ -186,13 +187,11 @@ class Runner:
             return self._luts[int(str(subject[0]))].upto(self.context.words)
         if role == "lookup":
             return self._lookups[int(str(subject[0]))].part(str(subject[1]))
-        if role in ("field", "pair"):
+        if role == "state":
             assert self.cells is not None
-            j, name = int(str(subject[0])), str(subject[1])
-            if role == "field":
-                return self.cells.states[j][name]
-            pairs: NDArray[Any] = getattr(self.cells.sets[j], name)
-            return pairs
+            return self.cells.argument(int(str(subject[0])), str(subject[1]), str(subject[2]))
+        if role == "word_hash":
+            return self.context.words.hashes()
         if role.startswith("group_"):
             found: NDArray[Any] = getattr(self.groups, role.removeprefix("group_"))
             return found
@@ -303,9 +302,7 @@ class Runner:
         elif self.cells is not None and isinstance(self.stage.sink, Segments):
             # A row is in as many windows as a window has buckets.
             needed = self.stage.sink.size
-            for pairs in self.cells.sets:
-                while pairs is not None and pairs.room < needed:
-                    pairs.grow()
+            self.cells.make_room(needed)
             while self._free_count[0] < needed:
                 old, left = self.cells.capacity, int(self._free_count[0])
                 self.cells.grow(2 * old)
@@ -318,6 +315,11 @@ class Runner:
             raise OverflowExceeded(
                 f"{self.stage.step}: an integer result does not fit in 64 bits; "
                 "filter the rows, or compute with floats (multiply by 1.0)"
+            )
+        if self._flags[1]:
+            raise InexactDecimal(
+                f"{self.stage.step}: a number has more decimal places than decimal(...) declares, or is too large for "
+                "them; give it more places, or rounding='half_even'"
             )
 
     def _as_input(self, values: Values, kind: Type) -> Values:
@@ -353,7 +355,7 @@ class Runner:
         for name, ok in valid.items():
             columns[name] = (columns[name][0], ok)
         if gids is not None and isinstance(self.stage.sink, Segments) and self.cells is not None:
-            finished = self.cells.finish(gids, self.context.words.strings)
+            finished = self.cells.finish(gids, self.context.words)
             for agg, (values, ok_mask) in zip(self.stage.sink.aggs, finished, strict=True):
                 columns[agg.name] = (values, np.ones(1, np.uint8) if ok_mask is None else ok_mask.astype(np.uint8))
             self.cells.reset(gids)
