@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from dataflow.flows import Flow
 from dataflow.functions import STATEFUL
 from dataflow.plan import Edges, Group, Pieces, RowOp, Rows, Segments, Stage, States, Tracks
 from operators.types import Type
@@ -33,11 +34,11 @@ def history_of(chain: Sequence[Stage]) -> tuple[int | None, tuple[str, ...]]:
     """How far before ``since`` the first stage needs rows, and which columns must then be free of nulls."""
     stateful = any(n.fn in STATEFUL for s in chain for e in s.expressions() for n in e.walk())
     first = chain[0].sink
-    if stateful or isinstance(first, States | Tracks):
+    if stateful or isinstance(first, States | Tracks) or (isinstance(first, Segments) and first.empty):
         return None, ()
-    if isinstance(first, Segments):
+    if isinstance(first, Segments | Flow):
         held = tuple(sorted({str(n.option("name")) for _, t in first.held for n in t.walk() if n.fn == "in"}))
-        return first.gap or 0, held
+        return (first.history, held) if isinstance(first, Flow) else (first.gap or 0, held)
     return 0, ()
 
 
@@ -48,9 +49,9 @@ def is_sliceable(chain: Sequence[Stage], history: int | None) -> bool:
 
 
 def has_whole_keys(chain: Sequence[Stage]) -> bool:
-    """Whether every group of the last stage belongs to one key."""
+    """Whether every group of the last stage belongs to one key, and needs nothing but that key's rows."""
     sink = chain[-1].sink
-    return isinstance(sink, Group) and any(e.fn == "slot" for _, e in sink.by)
+    return isinstance(sink, Group) and sink.filled is None and any(e.fn == "slot" for _, e in sink.by)
 
 
 def laws_of(chain: Sequence[Stage]) -> tuple[str, ...]:
@@ -60,9 +61,8 @@ def laws_of(chain: Sequence[Stage]) -> tuple[str, ...]:
         if isinstance(s.sink, Group):
             out["partial states merge exactly, in any order"] = None
             for a in s.sink.aggs:
-                flags = [n for n in ("ordered", "additive", "duplicate_safe", "exact") if getattr(a.aggregate.flags, n)]
-                out[f"{a.name} = {a.aggregate.name}: {', '.join(flags)}"] = None
-        elif isinstance(s.sink, States | Segments | Tracks):
+                out[f"{a.name} = {a.aggregate.name}: {', '.join(a.aggregate.flags.claims())}"] = None
+        elif isinstance(s.sink, States | Segments | Flow | Tracks):
             out["a key's rows are read by one task in (time, seq) order"] = None
         elif isinstance(s.sink, Edges):
             out["numbers of keys are sums of +1 and -1 at the edges of intervals"] = None

@@ -8,12 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dataflow import graph as g
-from dataflow.calendars import zone_named
+from dataflow.aggregate_args import arranged as prepared
+from dataflow.aggregate_args import needs_order, types_taken
+from dataflow.aggregate_forms import form_of
+from dataflow.calendars import longest_bucket, zone_named
 from dataflow.chain import END, KNOWN, has_whole_keys, history_of, is_sliceable, laws_of, stage_of_inputs
+from dataflow.check_flows import bound_flow
 from dataflow.check_timelines import concurrent_step, during_step, join_step, own_columns, timeline_step
+from dataflow.decimals import arranged, as_float, is_decimal
 from dataflow.durations import moment, parse_duration
 from dataflow.expr import Expr
-from dataflow.functions import FUNCTIONS, OF_INTERVALS, STATEFUL, common
+from dataflow.flows import Flow
+from dataflow.functions import FUNCTIONS, STATEFUL, common
 from dataflow.parameters import converted, guessed
 from dataflow.plan import (
     BoundAgg,
@@ -32,9 +38,12 @@ from dataflow.plan import (
     Take,
 )  # fmt: skip
 from dataflow.typed import Typed, column
-from operators.aggregates import REGISTRY
+from operators.contract import Aggregate
 from operators.errors import DataflowError
-from operators.types import Type
+from operators.registered import argument_types, find
+from operators.types import Type, decimal
+
+_LONGEST = 366 * 100 * 86_400_000_000
 
 
 class GraphError(DataflowError):
@@ -55,7 +64,7 @@ class StreamColumns:
 class _Shape:
     """The rows between two steps: what kind they are, and what each visible column is computed from."""
 
-    kind: str  # points, intervals, sessions, windows, table
+    kind: str  # points, intervals, sessions, windows, funnels, cohorts, transitions, table
     env: dict[str, Typed]
     inputs: dict[str, Type]
     ops: list[RowOp] = field(default_factory=list)
@@ -102,6 +111,8 @@ class _Binder:
                 raise self.fail("time() has no meaning after group_by; use the column that holds the time bucket")
             return Typed("time", Type.TIME)
         args = [self.typed(a, shape) for a in e.args]
+        if any(a.type is Type.JSON for a in args) and e.fn not in ("is_null", "is_not_null"):
+            raise self.fail(f"{e.fn} cannot take json: an answer of several parts can be shown, but not computed with")
         if e.fn == "is_in":
             return self.membership(e, args[0])
         if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", "add", "sub"):
@@ -109,7 +120,17 @@ class _Binder:
         if e.fn == "when":
             args = [args[0], *self.coerced(args[1:])]
         spec = FUNCTIONS[e.fn]
-        result = spec.rule([a.type for a in args])
+        known: Type | None = None
+        if any(is_decimal(a) for a in args):
+            decided = arranged(e.fn, args)
+            if isinstance(decided, str):
+                raise self.fail(f"{e.fn} cannot take {decided}")
+            args, known = decided if isinstance(decided, tuple) else (decided, None)
+        if e.fn == "when" and known is not None and args[0].type not in (Type.BOOL, None):
+            raise self.fail(f"when cannot take {args[0].type} as a condition")
+        result = known or spec.rule([a.type for a in args])
+        if e.fn == "decimal" and isinstance(result, Type):
+            result = decimal(int(str(e.option("places"))))
         if not isinstance(result, Type):
             if result == "only null":
                 raise self.fail(f"{e.fn} of nothing but null has no type")
@@ -175,6 +196,15 @@ class _Binder:
         if not listed:
             return Typed("is_in", Type.BOOL, (value,), (("values", ()),))
         kind = Type(str(e.option("type")))
+        places = None if value.type is None else value.type.places
+        if places is not None:
+            if kind is Type.FLOAT:
+                value = as_float(value)
+            elif kind is Type.INT:
+                kind = decimal(places)
+                listed = tuple(int(v) * 10**places for v in listed)
+                if any(not -(2**63) <= v < 2**63 for v in listed):
+                    raise self.fail(f"is_in: a constant does not fit in 64 bits with {places} places")
         both = common([value.type, kind])
         if not isinstance(both, Type) or (value.type is Type.INT and kind is Type.FLOAT):
             raise self.fail(f"is_in compares {value.type} with constants of type {kind}")
@@ -194,9 +224,12 @@ class _Binder:
         return tuple(self.aggregate(n, a, shape) for n, a in aggs)
 
     def aggregate(self, name: str, a: g.Agg, shape: _Shape) -> BoundAgg:
-        if a.fn in OF_INTERVALS and shape.kind != "intervals":
+        form = form_of(a.fn)
+        if form is None:
+            raise self.fail(f"{name}: there is no aggregate {a.fn!r}; register it before: df.register(...)")
+        if form.of_intervals and shape.kind != "intervals":
             raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
-        if a.fn == "duration" and shape.kind not in ("intervals", "sessions", "windows"):
+        if a.fn == "duration" and shape.kind in ("points", "transitions", "table"):
             raise self.fail(
                 "duration needs rows that last; use it after state_duration, heartbeat, sessionize or window"
             )
@@ -204,17 +237,30 @@ class _Binder:
         args = list(a.args)
         if a.fn == "duration" and args:
             where.append(self.condition(args.pop(), shape, f"{name}: duration"))
-        argument = self.typed(args[0], shape) if args else None
-        kind = None if argument is None else argument.type
-        if argument is not None and kind is None:
+        typed = [self.typed(e, shape) for e in args]
+        if any(e.type is None for e in typed):
             raise self.fail(f"{name}: {a.fn} of null has no type")
-        found = REGISTRY.get((a.fn, kind))
+        options = dict(a.options)
+        intervals = shape.kind == "intervals"
+        given = prepared(a.fn, typed, options, intervals, self.sites, lambda t: self.fail(f"{name}: {t}"))
+        found = find(given.fn, given.kind)
         if found is None:
-            takes = sorted(str(t) for n, t in REGISTRY if n == a.fn and t is not None)
-            raise self.fail(f"{name}: {a.fn} cannot take {kind}; it takes {', '.join(takes)}")
-        if any(s.fn in STATEFUL for e in (argument, *where) if e is not None for s in e.walk() if s.site >= 0):
-            self.fix_all([e for e in (argument, *where) if e is not None], shape)
-        return BoundAgg(name, found, argument, tuple(where))
+            takes = types_taken(argument_types(given.fn))
+            raise self.fail(f"{name}: {a.fn} cannot take {given.kind}; it takes {takes}")
+        if isinstance(found, Aggregate):
+            if found.configured is not None and options:
+                found = found.configured(options)
+            if found.other is not None and (given.other is None or given.other.type is not found.other):
+                raise self.fail(f"{name}: the second argument of {a.fn} must be {found.other}")
+            if shape.kind == "table" and needs_order(found.inputs):
+                raise self.fail(f"{name}: {a.fn} needs rows in the order of time; use it before group_by")
+        conditions = (*where, *given.where)
+        used = [e for e in (given.argument, given.other, *conditions) if e is not None]
+        if any(s.fn in STATEFUL for e in used for s in e.walk() if s.site >= 0):
+            if shape.kind == "table":
+                raise self.fail(f"{name}: {a.fn} needs the rows of a key in time order; use it before group_by")
+            self.fix_all(used, shape)
+        return BoundAgg(name, found, given.argument, conditions, given.other)
 
     def fix_all(self, exprs: Sequence[Typed], shape: _Shape) -> None:
         """Have numbered expressions computed at this point of the row, for every row that gets here."""
@@ -288,7 +334,25 @@ class _Binder:
 
             def sink(held_now: tuple[tuple[str, Typed], ...], needed: set[str]) -> States:
                 return States(state, name, hold, held_now, "$lead" in needed)
+        elif isinstance(step, g.FlowStep):
+            flow = bound_flow(
+                step, lambda e, what: self.condition(e, shape, what), lambda e: self.typed(e, shape), where
+            )
+            self.fix_all(flow.computed, shape)
+            if flow.kind == "transitions":
+                # A step has a time and no length.
+                del own["end"], own["duration"], inputs[END]
+            own |= {n: column(n, t) for n, t in flow.columns.items()}
+            inputs |= flow.columns
+            out_kind = flow.kind
+
+            def sink(held_now: tuple[tuple[str, Typed], ...], needed: set[str]) -> Flow:  # type: ignore[misc]
+                return flow.sink(held_now, needed)
         else:
+            split = None
+            if isinstance(step, g.Sessionize) and step.split_when is not None:
+                split = self.condition(step.split_when, shape, "split_when")
+                self.fix_all([split], shape)
             aggs = self.aggregates(step.aggs, shape)
             for a in aggs:
                 if a.name in own or a.name in ("count", "open_left", "open_right"):
@@ -306,15 +370,17 @@ class _Binder:
             def sink(held_now: tuple[tuple[str, Typed], ...], needed: set[str]) -> Segments:  # type: ignore[misc]
                 wanted = tuple(a for a in aggs if a.name in needed)
                 if isinstance(step, g.Sessionize):
-                    return Segments(step.gap, step.max_length, None, wanted, held_now)
+                    return Segments(step.gap, step.max_length, None, wanted, held_now, split)
                 zone_named(step.zone, where)
                 bucket = Typed(
                     "truncate", Type.TIME, (Typed("time", Type.TIME),), (("every", step.every), ("zone", step.zone))
                 )
-                return Segments(None, None, bucket, wanted, held_now)
+                return Segments(None, None, bucket, wanted, held_now, size=step.size, empty=step.empty)
 
             if isinstance(step, g.Window):
                 zone_named(step.zone, where)
+                if step.size > 1 and step.size * longest_bucket(step.every) > _LONGEST:
+                    raise self.fail("a window of more than a century; use a shorter one")
 
         env = {n: column(n, t.type) for n, t in held.items() if t.type is not None} | own
         inputs |= {n: t.type for n, t in held.items() if t.type is not None and n not in own}
@@ -333,16 +399,28 @@ class _Binder:
             typed = self.typed(e, shape)
             if typed.type is None:
                 raise self.fail(f"the group column {name!r} is nothing but null")
+            if typed.type is Type.JSON:
+                raise self.fail(f"the group column {name!r} is json, which can be shown, but not grouped by")
             by.append((name, typed))
         self.fix_all([t for _, t in by], shape)
         aggs = self.aggregates(step.aggs, shape)
         intervals = shape.kind == "intervals"
         cuts = tuple(dict.fromkeys(n for _, t in by for n in _buckets(t)))
-        sink = Group(tuple(by), aggs, intervals, cuts if intervals else (), shape.kind == "points")
+        filled = self.bucket_column(by) if step.empty else None
+        sink = Group(tuple(by), aggs, intervals, cuts if intervals else (), shape.kind == "points", filled)
         out: dict[str, Type] = {n: t.type for n, t in by if t.type is not None}
         out |= {a.name: a.aggregate.result for a in aggs}
         stage = stage_of_inputs(shape.inputs, shape.ops, sink, self.where)
         return stage, _Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out))
+
+    def bucket_column(self, by: Sequence[tuple[str, Typed]]) -> int:
+        """The number of the one group column that is a bucket of time."""
+        found = [j for j, (_, e) in enumerate(by) if e.fn == "truncate" and e.args[0].fn == "time"]
+        if len(found) != 1:
+            raise self.fail(
+                "empty buckets need one group column that is a df.time().truncate(...), at the first group_by"
+            )
+        return found[0]
 
     def rows_stage(self, shape: _Shape) -> tuple[Stage, _Shape]:
         """Write the visible columns out as they stand."""
@@ -404,7 +482,8 @@ class _Binder:
                     in_tasks = False
                 if isinstance(step, g.Sort):
                     for c, _ in step.by:
-                        self.lookup(c, shape)
+                        if self.lookup(c, shape).type is Type.JSON:
+                            raise self.fail(f"the column {c!r} is json, which can be shown, but has no order")
                     after.append(SortBy(step.by))
                 else:
                     after.append(Take(step.n))

@@ -78,6 +78,17 @@ class Every:
         return self.count * {"d": 1, "w": 7}.get(self.unit, 0)
 
 
+def buckets_in(size: str | timedelta, every: Every, where: str) -> int:
+    """How many buckets ``every`` make up ``size``; DataflowError naming ``where`` unless they do so exactly."""
+    if every.months:
+        whole, part = parse_every(size, where).months if isinstance(size, str) else 0, every.months
+    else:
+        whole, part = parse_duration(size, where), every.micros
+    if whole < part or whole % part:
+        raise DataflowError(f"{where}: {size!r} is not a whole number of buckets of {every.text!r}")
+    return whole // part
+
+
 def parse_every(value: str, where: str) -> Every:
     """A bucket such as ``"10m"``, ``"1d"``, ``"1w"``, ``"1mo"`` or ``"1y"``; DataflowError naming ``where`` else."""
     match = _EVERY.fullmatch(value) if isinstance(value, str) else None

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from dataflow.durations import parse_duration, parse_every
 from operators.errors import DataflowError
+from operators.types import MAX_PLACES
 
 Scalar = bool | int | float | str | None
 Literal = Scalar | datetime | timedelta
@@ -140,6 +141,19 @@ class Expr:
         """The absolute value of a number or duration."""
         return _call("abs", self)
 
+    def decimal(self, places: int, rounding: str = "exact") -> Expr:
+        """The number as a decimal of so many places (0 to 9): a whole number of units, with which sums are exact.
+
+        A float is taken for the decimal that it is nearest to; one that has more places is an error, or with
+        ``rounding`` ``"half_even"`` or ``"half_up"`` (away from zero) goes to the nearest. So are floats of
+        2**51 units and more, whose neighbours are too far apart to tell.
+        """
+        if isinstance(places, bool) or not isinstance(places, int) or not 0 <= places <= MAX_PLACES:
+            raise DataflowError(f"decimal takes 0 to {MAX_PLACES} places, got {places!r}")
+        if rounding not in ("exact", "half_even", "half_up"):
+            raise DataflowError(f"decimal: rounding is exact, half_even or half_up, not {rounding!r}")
+        return Expr("decimal", (self,), (("places", places), ("rounding", rounding)))
+
     def starts_with(self, prefix: str) -> Expr:
         """Whether a string starts with ``prefix``."""
         return Expr("starts_with", (self,), (("prefix", _text(prefix, "starts_with")),))
@@ -156,6 +170,11 @@ class Expr:
     def previous(self) -> Expr:
         """The value in this key's previous row; null in its first."""
         return _call("previous", self)
+
+    def cumulative_sum(self) -> Expr:
+        """The sum of this key's values up to and including this row, those before the range too; null before the
+        first. Exact: floats are rounded once, in every row anew; integers that do not fit in 64 bits are an error."""
+        return _call("cumulative_sum", self)
 
     def changed(self) -> Expr:
         """Whether the value was reported here and differs from this key's last reported one before."""

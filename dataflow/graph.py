@@ -12,11 +12,12 @@ from operators.errors import DataflowError
 
 @dataclass(frozen=True, eq=False)
 class Agg:
-    """One aggregate over a group's rows, of those where ``where`` is true."""
+    """One aggregate over a group's rows, of those where ``where`` is true; ``options`` are (name, value) pairs."""
 
     fn: str
     args: tuple[Expr, ...] = ()
     where: Expr | None = None
+    options: tuple[tuple[str, object], ...] = ()
 
 
 Named = tuple[tuple[str, Expr], ...]
@@ -77,15 +78,45 @@ class Sessionize:
     gap: int
     max_length: int | None
     aggs: NamedAggs
+    split_when: Expr | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A key's points per calendar bucket."""
+    """A key's points per window of ``size`` calendar buckets, one window from every bucket on."""
 
     every: str
     zone: str
     aggs: NamedAggs
+    size: int = 1
+    empty: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Funnel:
+    """How far each key got through ``steps``, at most ``within`` microseconds from the first."""
+
+    steps: tuple[Expr, ...]
+    within: int
+    mode: str
+
+
+@dataclass(frozen=True, eq=False)
+class Cohorts:
+    """The calendar buckets of each key from its first ``start`` on, and whether it ``returns`` in them."""
+
+    start: Expr
+    returns: Expr
+    every: str
+    zone: str
+
+
+@dataclass(frozen=True, eq=False)
+class Transitions:
+    """From each value of a key's rows to the next, at most ``gap`` microseconds later."""
+
+    of: Expr
+    gap: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,10 +176,11 @@ class Concurrent:
 
 @dataclass(frozen=True, eq=False)
 class GroupBy:
-    """Aggregates over all rows with equal values of ``by``."""
+    """Aggregates over all rows with equal values of ``by``; ``empty``: over the buckets of time without rows, too."""
 
     by: Named
     aggs: NamedAggs
+    empty: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +197,8 @@ class Limit:
     n: int
 
 
-KeyedStep = StateDuration | Heartbeat | Sessionize | Window
+FlowStep = Funnel | Cohorts | Transitions
+KeyedStep = StateDuration | Heartbeat | Sessionize | Window | FlowStep
 TimelineStep = Timeline | Join | During | Concurrent
 Step = Source | RowStep | KeyedStep | TimelineStep | GroupBy | Sort | Limit
 
@@ -178,6 +211,9 @@ OPS: dict[type, str] = {
     Heartbeat: "heartbeat",
     Sessionize: "sessionize",
     Window: "window",
+    Funnel: "funnel",
+    Cohorts: "cohorts",
+    Transitions: "transitions",
     Timeline: "timeline",
     Join: "join",
     During: "during",
@@ -197,6 +233,10 @@ def name_of(step: Step) -> str:
         return "at_least"
     return OPS[type(step)]
 
+
+FUNNEL_MODES = ("strict", "ordered", "any")
+MAX_FUNNEL, MAX_WINDOW = 16, 1000
+"""Bounds on the steps of a funnel and on the buckets of a window, each of which every key has a state for."""
 
 MAX_STEPS, MAX_NODES, MAX_DEPTH, MAX_BYTES = 64, 1000, 32, 256 * 1024
 """Bounds on a graph; the bytes are those of its JSON form without reference tables, which have bounds of their own."""

@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataflow import graph as g
+from dataflow.aggregate_forms import Option, checked, form_of
+from dataflow.decimals import ROUNDINGS
 from dataflow.durations import parse_every
 from dataflow.expr import Expr
-from dataflow.functions import AGG_ARITY, FUNCTIONS
+from dataflow.functions import FUNCTIONS
 from dataflow.json_errors import JsonFormError
 from dataflow.json_errors import short as _short
 from dataflow.json_timelines import FIELDS, check_tables, step_in, step_out
 from dataflow.reference import MAX_TABLE_BYTES
+from operators.errors import DataflowError
+from operators.types import MAX_PLACES
 
 VERSION = 1
 _KINDS = ("bool", "int64", "float64", "string", "time", "duration", "null")
@@ -45,7 +49,8 @@ def _number_out(value: object) -> object:
 
 def _agg_out(a: g.Agg) -> dict[str, Any]:
     where = None if a.where is None else _expr_out(a.where)
-    return {"fn": a.fn, "args": [_expr_out(e) for e in a.args], "where": where}
+    options = {name: list(value) if isinstance(value, tuple) else value for name, value in a.options}
+    return {"fn": a.fn, "args": [_expr_out(e) for e in a.args], "where": where, **options}
 
 
 def _named_out(named: g.Named) -> list[dict[str, Any]]:
@@ -68,12 +73,21 @@ def _step_out(step: g.Step) -> dict[str, Any]:
             body = {"state": _expr_out(state), "name": name, "hold": hold}
         case g.Heartbeat(timeout):
             body = {"timeout": timeout}
-        case g.Sessionize(gap, max_length, aggs):
+        case g.Sessionize(gap, max_length, aggs, split):
             body = {"gap": gap, "max_length": max_length, "aggs": _aggs_out(aggs)}
-        case g.Window(every, zone, aggs):
+            if split is not None:
+                body["split_when"] = _expr_out(split)
+        case g.Window(every, zone, aggs, size, empty):
             body = {"every": every, "zone": zone, "aggs": _aggs_out(aggs)}
-        case g.GroupBy(by, aggs):
-            body = {"by": _named_out(by), "aggs": _aggs_out(aggs)}
+            body |= ({"size": size} if size > 1 else {}) | ({"empty": True} if empty else {})
+        case g.Funnel(steps, within, mode):
+            body = {"steps": [_expr_out(e) for e in steps], "within": within, "mode": mode}
+        case g.Cohorts(start, returns, every, zone):
+            body = {"start": _expr_out(start), "returns": _expr_out(returns), "every": every, "zone": zone}
+        case g.Transitions(of, gap):
+            body = {"of": _expr_out(of), "gap": gap}
+        case g.GroupBy(by, aggs, empty):
+            body = {"by": _named_out(by), "aggs": _aggs_out(aggs), **({"empty": True} if empty else {})}
         case g.Sort(keys):
             body = {"by": [{"column": c, "descending": d} for c, d in keys]}
         case g.Limit(n):
@@ -99,17 +113,24 @@ def to_json(steps: Sequence[g.Step]) -> str:
 # ---- reading
 
 
+_OPTIONAL = {"sessionize": ("split_when",), "window": ("size", "empty"), "group_by": ("empty",)}
+"""Fields that are written only where they say something."""
+
+
 class _Reader:
     """Reads one graph, counting nodes as it goes."""
 
     def __init__(self) -> None:
         self._nodes = 0
 
-    def fields(self, value: object, where: str, names: Sequence[str]) -> Mapping[str, Any]:
+    def fields(
+        self, value: object, where: str, names: Sequence[str], optional: Sequence[str] = ()
+    ) -> Mapping[str, Any]:
         if not isinstance(value, dict):
             raise JsonFormError(f"{where}: expected an object, got {_short(value)}")
-        if unknown := sorted(set(value) - set(names)):
-            raise JsonFormError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(names)}")
+        known = [*names, *optional]
+        if unknown := sorted(set(value) - set(known)):
+            raise JsonFormError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(known)}")
         if missing := [n for n in names if n not in value]:
             raise JsonFormError(f"{where}: the field {missing[0]!r} is missing")
         return value
@@ -125,6 +146,16 @@ class _Reader:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**62:
             raise JsonFormError(f"{where}: expected positive microseconds, got {_short(value)}")
         return value
+
+    def whole(self, value: object, where: str, low: int, high: int) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise JsonFormError(f"{where}: expected {low} to {high:,}, got {_short(value)}")
+        return value
+
+    def said(self, d: Mapping[str, Any], name: str, where: str) -> bool:
+        if d.get(name, True) is not True:
+            raise JsonFormError(f"{where}.{name}: expected true, or no such field")
+        return name in d
 
     def rows(self, value: object, where: str) -> list[Any]:
         if not isinstance(value, list):
@@ -183,6 +214,12 @@ class _Reader:
                 option = self.micros(option, here, optional=True)
             elif name == "every":
                 parse_every(self.text(option, here), here)
+            elif name == "places":
+                if isinstance(option, bool) or not isinstance(option, int) or not 0 <= option <= MAX_PLACES:
+                    raise JsonFormError(f"{here}: expected 0 to {MAX_PLACES} places, got {_short(option)}")
+            elif name == "rounding":
+                if option not in ROUNDINGS:
+                    raise JsonFormError(f"{here}: expected one of {', '.join(ROUNDINGS)}, got {_short(option)}")
             elif name == "values":
                 option = tuple(self.constant(v, d["type"], here) for v in self.rows(option, here))
             elif not isinstance(option, str):
@@ -193,15 +230,28 @@ class _Reader:
 
     def agg(self, value: object, where: str) -> g.Agg:
         self._nodes += 1
-        d = self.fields(value, where, ["fn", "args", "where"])
-        arity = AGG_ARITY.get(d["fn"]) if isinstance(d["fn"], str) else None
-        if arity is None:
-            raise JsonFormError(f"{where}: unknown aggregate {_short(d['fn'])}")
+        fn = value.get("fn") if isinstance(value, dict) else None
+        form = form_of(fn)
+        if form is None and isinstance(value, dict) and "fn" in value:
+            raise JsonFormError(
+                f"{where}: unknown aggregate {_short(fn)}; one of your own must be registered before: df.register(...)"
+            )
+        options = () if form is None else form.options
+        d = self.fields(value, where, ["fn", "args", "where", *(o.name for o in options)])
+        assert form is not None
         args = self.rows(d["args"], f"{where}.args")
-        if len(args) not in arity:
+        if len(args) not in form.arity:
             raise JsonFormError(f"{where}: {d['fn']} does not take {len(args)} arguments")
         condition = None if d["where"] is None else self.expr(d["where"], f"{where}.where")
-        return g.Agg(d["fn"], tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args)), condition)
+        given = tuple((o.name, self.option(o, d["fn"], d[o.name], where)) for o in options)
+        inner = tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args))
+        return g.Agg(d["fn"], inner, condition, given)
+
+    def option(self, option: Option, name: str, value: object, where: str) -> object:
+        try:
+            return checked(name, option, value, where)
+        except DataflowError as error:
+            raise JsonFormError(str(error)) from None
 
     def named(self, value: object, where: str) -> g.Named:
         out = []
@@ -230,6 +280,9 @@ class _Reader:
             "heartbeat": ["timeout"],
             "sessionize": ["gap", "max_length", "aggs"],
             "window": ["every", "zone", "aggs"],
+            "funnel": ["steps", "within", "mode"],
+            "cohorts": ["start", "returns", "every", "zone"],
+            "transitions": ["of", "gap"],
             **FIELDS,
             "group_by": ["by", "aggs"],
             "sort": ["by"],
@@ -237,7 +290,7 @@ class _Reader:
         }.get(op if isinstance(op, str) else "")
         if fields is None:
             raise JsonFormError(f"{where}: unknown operator {_short(op)}; known are {', '.join(g.OPS.values())}")
-        d = self.fields(value, where, ["op", *fields])
+        d = self.fields(value, where, ["op", *fields], _OPTIONAL.get(str(op), ()))
         match op:
             case "stream":
                 return g.Source(self.text(d["name"], f"{where}.name"))
@@ -254,16 +307,32 @@ class _Reader:
                 return g.Heartbeat(self.micros(d["timeout"], f"{where}.timeout") or 0)
             case "sessionize":
                 limit = self.micros(d["max_length"], f"{where}.max_length", optional=True)
-                gap = self.micros(d["gap"], f"{where}.gap") or 0
-                return g.Sessionize(gap, limit, self.aggs(d["aggs"], f"{where}.aggs"))
+                pause = self.micros(d["gap"], f"{where}.gap") or 0
+                split = self.expr(d["split_when"], f"{where}.split_when") if "split_when" in d else None
+                return g.Sessionize(pause, limit, self.aggs(d["aggs"], f"{where}.aggs"), split)
             case "window":
                 every = parse_every(self.text(d["every"], where), f"{where}.every").text
-                return g.Window(every, self.text(d["zone"], where), self.aggs(d["aggs"], f"{where}.aggs"))
+                size = self.whole(d.get("size", 1), f"{where}.size", 1 + ("size" in d), g.MAX_WINDOW)
+                aggs = self.aggs(d["aggs"], f"{where}.aggs")
+                return g.Window(every, self.text(d["zone"], where), aggs, size, self.said(d, "empty", where))
+            case "funnel":
+                steps = [self.expr(e, f"{where}.steps[{i}]") for i, e in enumerate(self.rows(d["steps"], where))]
+                self.whole(len(steps), f"{where}.steps", 2, g.MAX_FUNNEL)
+                if d["mode"] not in g.FUNNEL_MODES:
+                    raise JsonFormError(f"{where}.mode: unknown; known are {', '.join(g.FUNNEL_MODES)}")
+                return g.Funnel(tuple(steps), self.micros(d["within"], f"{where}.within") or 0, d["mode"])
+            case "cohorts":
+                every = parse_every(self.text(d["every"], where), f"{where}.every").text
+                start, returns = (self.expr(d[n], f"{where}.{n}") for n in ("start", "returns"))
+                return g.Cohorts(start, returns, every, self.text(d["zone"], where))
+            case "transitions":
+                gap = self.micros(d["gap"], f"{where}.gap", optional=True)
+                return g.Transitions(self.expr(d["of"], f"{where}.of"), gap)
             case "group_by":
                 by = self.named(d["by"], f"{where}.by")
                 aggs = self.aggs(d["aggs"], f"{where}.aggs")
                 _distinct([n for n, _ in by] + [n for n, _ in aggs], where)
-                return g.GroupBy(by, aggs)
+                return g.GroupBy(by, aggs, self.said(d, "empty", where))
             case "timeline" | "join" | "during" | "concurrent":
                 return step_in(self, str(op), d, where)
             case "sort":

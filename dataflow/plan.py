@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dataflow.flows import Flow
 from dataflow.typed import Typed
 from operators.aggregates import AnyAggregate
 from operators.types import Type
@@ -50,12 +51,13 @@ RowOp = Keep | Fix
 
 @dataclass(frozen=True)
 class BoundAgg:
-    """One aggregate with its typed argument (None: takes none) and conditions that all must be true."""
+    """One aggregate with its typed arguments (None: takes none) and conditions that all must be true."""
 
     name: str
     aggregate: AnyAggregate
     argument: Typed | None
     where: tuple[Typed, ...]
+    other: Typed | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,9 @@ class States:
 class Segments:
     """Sink: sessions (``gap``) or calendar windows (``bucket``), with aggregates.
 
+    A row where ``split`` is true starts a session. A window is ``size`` buckets long, and one starts with every bucket;
+    ``empty``: also those without a row, from the key's first row on.
+
     Writes start (as time), end, count, open_left and open_right (sessions), the aggregates and the held columns.
     """
 
@@ -93,18 +98,23 @@ class Segments:
     bucket: Typed | None
     aggs: tuple[BoundAgg, ...]
     held: tuple[tuple[str, Typed], ...]
+    split: Typed | None = None
+    size: int = 1
+    empty: bool = False
 
 
 @dataclass(frozen=True)
 class Group:
     """Sink: fold rows into groups. ``intervals``: rows have an end and a known flag; ``cuts`` are the truncations
-    at whose edges they are cut. ``in_range`` drops rows outside [since, until)."""
+    at whose edges they are cut. ``in_range`` drops rows outside [since, until). ``filled`` is the number of the column
+    of ``by`` whose buckets of time are there without rows, too."""
 
     by: tuple[tuple[str, Typed], ...]
     aggs: tuple[BoundAgg, ...]
     intervals: bool
     cuts: tuple[Typed, ...]
     in_range: bool
+    filled: int | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +164,7 @@ class Edges:
     condition: Typed
 
 
-Sink = Rows | States | Segments | Group | Tracks | Pieces | Edges
+Sink = Rows | States | Segments | Group | Flow | Tracks | Pieces | Edges
 
 
 @dataclass(frozen=True)
@@ -169,11 +179,11 @@ class Stage:
     @property
     def needs_time(self) -> bool:
         """Whether a row's own time matters beyond lying in the range."""
-        if isinstance(self.sink, States | Segments | Tracks):
+        if isinstance(self.sink, States | Segments | Flow | Tracks):
             return True
         inputs = [i for a in getattr(self.sink, "aggs", ()) for i in getattr(a.aggregate, "inputs", ())]
         nodes = (n for e in self.expressions() for n in e.walk())
-        return "time" in inputs or any(n.fn in ("time", "last", "lookup") for n in nodes)
+        return "time" in inputs or any(n.fn in ("time", "begin", "last", "elapsed", "lookup") for n in nodes)
 
     @property
     def repeats_tell_nothing(self) -> bool:
@@ -203,15 +213,16 @@ class Stage:
                 if state is not None:
                     yield state
                 yield from (e for _, e in held)
-            case Segments(_, _, bucket, aggs, held):
-                if bucket is not None:
-                    yield bucket
+            case Segments(_, _, bucket, aggs, held, split):
+                yield from (e for e in (bucket, split) if e is not None)
                 yield from (e for _, e in held)
                 yield from _agg_expressions(aggs)
             case Group(by, aggs, _, cuts, _):
                 yield from (e for _, e in by)
                 yield from cuts
                 yield from _agg_expressions(aggs)
+            case Flow():
+                yield from self.sink.expressions()
             case Tracks(tracks, state, _, held, _):
                 for track in tracks:
                     yield from (op.condition if isinstance(op, Keep) else op.value for op in track.ops)
@@ -228,8 +239,7 @@ class Stage:
 
 def _agg_expressions(aggs: tuple[BoundAgg, ...]) -> Iterator[Typed]:
     for a in aggs:
-        if a.argument is not None:
-            yield a.argument
+        yield from (e for e in (a.argument, a.other) if e is not None)
         yield from a.where
 
 

@@ -36,7 +36,7 @@ class StatesSink(KeyedSink):
         w.arg("o_v", value_array(kind), "out", sink.name)
         w.arg("o_k", U1, "out_valid", sink.name)
 
-    def hold(self, x: Expressions) -> None:
+    def constants(self, x: Expressions) -> None:
         """Load the hold into a local, once."""
         self.w.put(f"hold = {x.integer(NEVER if self.sink.hold is None else self.sink.hold)}")
 
@@ -140,7 +140,7 @@ class StatesSink(KeyedSink):
                 w.put("lr = time[np.uint64(following)]\nfollowing += 1")
             w.put("tc = max(tc, lr)")
 
-    def finish(self) -> None:
+    def finish(self, x: Expressions) -> None:
         """The tail of one key, to ``until``."""
         with self.w.block("if seen != 0:"):
             self._settle()

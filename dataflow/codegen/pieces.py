@@ -21,9 +21,13 @@ class PiecesSink(KeyedSink):
             w.arg("o_row", I8, "out", sink.row)
             w.arg("o_found", U1, "out_valid", sink.row)
 
-    def before(self) -> None:
-        """Locals that outlive a row: where to go on with an interval for whose pieces there was no room."""
+    def constants(self, x: Expressions) -> None:
+        """A local that outlives a row: where to go on with an interval for whose pieces there was no room."""
         self.w.put(f"piece = s[{PIECE}]\ns[{PIECE}] = {NO_PIECE}")
+        x.is_new = f"piece == {NO_PIECE}"
+
+    def finish(self, x: Expressions) -> None:
+        """Nothing is open at the end."""
 
     def row(self, x: Expressions) -> None:
         """One interval that has passed the stage's operations."""

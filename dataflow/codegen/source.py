@@ -27,7 +27,7 @@ def value_array(kind: Type | None) -> str:
 
 def column_array(kind: Type) -> str:
     """The array type of an input column."""
-    return {Type.FLOAT: F8, Type.BOOL: U1, Type.STRING: I4}.get(kind, I8)
+    return {Type.FLOAT: F8, Type.BOOL: U1, Type.STRING: I4, Type.JSON: I4}.get(kind, I8)
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class Arg:
     """One argument of a kernel: its name, its array type, and what to give: a role and its subject.
 
     Roles: scalars, floats, flags, run_slot, run_len, time, bridged; column / valid (subject: column name); slot_key,
-    slot_hash; lut, listed, edges, changes, offsets (number of the table); slot (per-key state, subject: name);
+    slot_hash; lut, listed, edges, changes, offsets (number of the table); slot (per-key state, subject: name and, if a
+    key has more than one, how many);
     out / out_valid (column name), out_time, out_slot, out_len, out_gid; group_words, group_keys, group_slots,
-    group_used; field (aggregate number, field); pair (aggregate number, part); free, free_count.
+    group_used; state (aggregate number, part, name: ``operators.cells.Cells.argument``); word_hash; free, free_count.
     """
 
     name: str
@@ -61,8 +62,8 @@ class Tables:
     """Predicates on strings, (name, operand), looked up by code."""
 
     listed: list[tuple[object, ...]] = field(default_factory=list)
-    buckets: list[tuple[str, str]] = field(default_factory=list)
-    """(every, zone) of each truncation; each takes two scalars, width and origin."""
+    buckets: list[tuple[str, str, int]] = field(default_factory=list)
+    """(every, zone, buckets around the times) of each truncation; each takes two scalars, width and origin."""
 
     zones: list[str] = field(default_factory=list)
     lookups: list[Index | Calendar] = field(default_factory=list)

@@ -33,8 +33,8 @@ class TracksSink(KeyedSink):
         self.sink = sink
         self._text = ""
         # Each track may expire between two rows.
-        self.room = len(sink.tracks) + 3
-        self.full = f"on + {self.room} > cap"
+        self.at_end = len(sink.tracks) + 3
+        self.full = f"on + {self.at_end} > cap"
         array = value_array(sink.state.type)
         self.keep(("seen", U1), ("dirty", U1), ("pn", U1), ("pk", U1), ("tc", I8), ("ps", I8), ("pv", array))
         for i, track in enumerate(sink.tracks):
@@ -158,7 +158,7 @@ class TracksSink(KeyedSink):
             w.put(f"tv{i} = {value}\ntk{i} = np.uint8(1)\ndirty = np.uint8(1)")
         w.depth = depth
 
-    def finish(self) -> None:
+    def finish(self, x: Expressions) -> None:
         """The tail of one key, to ``until``."""
         with self.w.block("if seen != 0:"):
             self._pass("until")

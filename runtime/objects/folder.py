@@ -29,6 +29,8 @@ class FolderObjects:
     Reads go through a cache of at most ``open_files`` open descriptors with positioned reads, which need no lock.
     """
 
+    gap = 64 * 1024
+
     def __init__(self, root: str | os.PathLike[str], open_files: int = 64) -> None:
         self.root = Path(root).absolute()
         self._cache = _Descriptors(open_files)
@@ -105,6 +107,10 @@ class FolderObjects:
         except OSError as error:
             raise _explained(error, "delete", path, self.root) from error
 
+    def close(self) -> None:
+        """Close the files that are open."""
+        self._cache.clear()
+
     def _target(self, path: str) -> Path:
         return self.root / check_path(path)
 
@@ -174,14 +180,17 @@ class _Descriptors:
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
-            with self._lock:
-                self._open.clear()
+            self.clear()
             file = _Descriptor(path)
         with self._lock:
             file = self._open.setdefault(path, file)
             while len(self._open) > self._most:
                 self._open.popitem(last=False)
         return file
+
+    def clear(self) -> None:
+        with self._lock:
+            self._open.clear()
 
     def forget(self, path: str) -> None:
         with self._lock:

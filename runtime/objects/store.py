@@ -33,6 +33,9 @@ class ObjectStore(Protocol):
     Paths are relative and '/'-separated (see ``check_path``). All errors are ``StoreError``.
     """
 
+    gap: int
+    """Bytes between two wanted ranges of an object that are rather read along than cost another read."""
+
     def put(self, path: str, data: bytes) -> None:
         """Create the object; durable on return.
 
@@ -59,6 +62,10 @@ class ObjectStore(Protocol):
 
     def delete(self, path: str) -> None:
         """Remove the object; nothing happens when it is not there."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the object store holds open; it opens again when used."""
         ...
 
 

@@ -47,6 +47,7 @@ class PointFile:
         tail: bytes,
         footer: layout.Footer,
         places: Places,
+        gap: int,
         read_into: ReadInto | None,
     ) -> None:
         self._read_into = read_into
@@ -61,6 +62,7 @@ class PointFile:
         self.schema = dict(footer.columns)
         self.blocks = _with_starts(footer.blocks)
         self._read = read
+        self._gap = gap
         self._tail = tail
         self._footer = footer
         self.places = places
@@ -72,16 +74,17 @@ class PointFile:
         self._tables: dict[str, NDArray[np.int32]] = {}
 
     @classmethod
-    def open(cls, read: Read, size: int, name: str, read_into: ReadInto | None = None) -> PointFile:
+    def open(cls, read: Read, size: int, name: str, gap: int = GAP, read_into: ReadInto | None = None) -> PointFile:
         """Open a file of ``size`` bytes from which ``read(offset, length)`` gives exactly those bytes.
 
-        With ``read_into(offset, buffer)`` too, columns are read into memory that is used again and again.
-
-        One read for ordinary files. FormatError, naming ``name``, for anything that is no intact point file.
+        One read for ordinary files. ``gap`` is how many bytes are rather read along than cost another read. With
+        ``read_into(offset, buffer)`` too, columns are read into memory that is used again and again.
+        FormatError, naming ``name``, for anything that is no intact point file.
         """
         if size < layout.HEADER.size + layout.TRAILER.size:
             raise FormatError(f"{name} is no point file: it has only {size} bytes")
-        tail = _exactly(read, max(0, size - TAIL), min(size, TAIL), name)
+        most = max(TAIL, gap)
+        tail = _exactly(read, max(0, size - most), min(size, most), name)
         try:
             offset, length, raw, crc = layout.unpack_trailer(tail[-layout.TRAILER.size :], size)
             if offset < size - len(tail):
@@ -92,12 +95,17 @@ class PointFile:
                 raise ValueError("its footer's checksum is wrong")
             footer = layout.unpack_footer(_expand_footer(packed, raw))
             places = check(footer, offset)
-            file = cls(read, size, name, tail, footer, places, read_into)
+            file = cls(read, size, name, tail, footer, places, gap, read_into)
             if len(tail) == size:
                 file._check_header(tail)
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise FormatError(f"{name} cannot be read as a point file: {_reason(error)}") from None
         return file
+
+    @property
+    def held(self) -> int:
+        """How many bytes of the file are kept in memory while it is open."""
+        return len(self._tail)
 
     def key_span(self, lo: int, hi: int) -> tuple[int, int, int, int]:
         """The keys whose hashes are in ``[lo, hi)`` and their rows: (key_lo, key_hi, row_lo, row_hi).
@@ -163,16 +171,17 @@ class PointFile:
         block_hi: int,
         *,
         time: bool = True,
-        gap: int = GAP,
+        gap: int | None = None,
         buffers: Buffers | None = None,
     ) -> Loaded:
         """Read the chunks of these columns of blocks ``[block_lo, block_hi)``; the times too, unless ``time`` is False.
 
-        One read per run of bytes; runs less than ``gap`` bytes apart share one. With ``buffers``, what is loaded holds
-        until the next load into the same.
+        One read per run of bytes; runs less than ``gap`` bytes (by default the file's own) apart share one. With
+        ``buffers``, what is loaded holds until the next load into the same.
         """
         if not 0 <= block_lo <= block_hi <= len(self.blocks):
             raise ValueError(f"blocks {block_lo} to {block_hi} are not within the file's {len(self.blocks)}")
+        gap = self._gap if gap is None else gap
         slots = sorted({self.slot(column) for column in columns} | ({0} if time else set()))
         offsets, frames = self.places.offsets, self.places.chunk_frames
         spans = [(s, int(offsets[frames[s, block_lo]]), int(offsets[frames[s, block_hi]])) for s in slots]

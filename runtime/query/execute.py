@@ -158,7 +158,7 @@ def make_tasks(prepared: Prepared, store_url: str, workers: int) -> list[Task]:
 
 
 def _slices(files: tuple[FileEntry, ...], wanted: int) -> list[tuple[FileEntry, ...]]:
-    """The files in up to ``wanted`` slices of whole days with about as many rows each; in one if days do not allow it."""
+    """The files in up to ``wanted`` slices of whole days of about as many rows each; in one if that cannot be."""
     total, at = sum(f.rows for f in files), 0
     parts: list[list[FileEntry]] = [[] for _ in range(wanted)]
     for _, day in groupby(sorted(files, key=lambda f: (f.day, f.seq, f.ordinal)), key=lambda f: f.day):
@@ -243,19 +243,20 @@ def execute(
                     future.cancel()
     finally:
         bar.finish()
-    return _conclude(prepared, tasks, [partials[t.id] for t in tasks if t.id in partials], failed)
+    return conclude(prepared, tasks, [partials[t.id] for t in tasks if t.id in partials], failed)
 
 
-def _conclude(
+def conclude(
     prepared: Prepared, tasks: Sequence[Task], partials: Sequence[Partial], failed: Mapping[str, DataflowError]
 ) -> Result:
+    """The result of tasks that were answered (and of some that failed): merged, checked to be whole, finished."""
     covered: dict[str, int] = {}
     for p in partials:
         for path, rows in p.coverage.rows.items():
             covered[path] = covered.get(path, 0) + rows
     if not failed:
         check_coverage(prepared.files, covered, prepared.plan.stream)
-    columns = merged(prepared.plan, partials).result_columns()
+    columns = merged(prepared.plan, partials, prepared.until).result_columns()
     proof = _proof(prepared, tasks, partials, covered, columns)
     if failed:
         return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dataflow.compile import is_cached
+from dataflow.flows import Climb, Flow, Moves, Periods
 from dataflow.plan import (
     Edges,
     Group,
@@ -24,7 +25,8 @@ from runtime.query.execute import Prepared
 from runtime.query.task import Task
 
 # Points a second and core of this machine's kind, for an estimate only: tests/benchmarks measures them.
-_RATE = {States: 80e6, Segments: 130e6, Group: 60e6, Rows: 20e6, Tracks: 40e6, Pieces: 40e6, Edges: 40e6}
+_RATE = {States: 80e6, Segments: 130e6, Climb: 80e6, Periods: 80e6, Moves: 40e6, Group: 60e6, Rows: 20e6}
+_RATE |= {Tracks: 40e6, Pieces: 40e6, Edges: 40e6}
 _START = 0.02
 _COMPILE = 1.5
 
@@ -78,10 +80,13 @@ def _describe(stage: Stage) -> str:
         case States(state, _, _, held, _):
             what = "heartbeat intervals" if state is None else "state intervals"
             return f"{stage.step}: {ops}{what}, held columns: {', '.join(n for n, _ in held) or 'none'}"
-        case Segments(gap, _, _, aggs, _):
-            return f"{stage.step}: {ops}{'windows' if gap is None else 'sessions'} with {len(aggs)} aggregates"
-        case Group(by, aggs, _, cuts, _):
-            cut = ", cut at bucket edges" if cuts else ""
+        case Segments(gap, _, _, aggs, _, _, size, empty):
+            what = "sessions" if gap is not None else f"windows of {size} buckets" if size > 1 else "windows"
+            return f"{stage.step}: {ops}{what}{', empty ones too,' if empty else ''} with {len(aggs)} aggregates"
+        case Flow(held):
+            return f"{stage.step}: {ops}{_flow(stage.sink)}, held columns: {', '.join(n for n, _ in held) or 'none'}"
+        case Group(by, aggs, _, cuts, _, filled):
+            cut = (", cut at bucket edges" if cuts else "") + ("" if filled is None else ", empty buckets too")
             return (
                 f"{stage.step}: {ops}groups by {', '.join(n for n, _ in by) or 'nothing'}, {len(aggs)} aggregates{cut}"
             )
@@ -96,6 +101,18 @@ def _describe(stage: Stage) -> str:
             return f"{stage.step}: {ops}intervals cut at the edges of periods{kept}"
         case Edges(by, _):
             return f"{stage.step}: {ops}edges of intervals by {', '.join(n for n, _ in by) or 'nothing'}"
+
+
+def _flow(sink: Flow) -> str:
+    match sink:
+        case Climb(_, conditions, within, mode):
+            return f"a funnel of {len(conditions)} steps, {mode}, within {within / 1e6:g} s"
+        case Periods(_, _, _, bucket):
+            return f"cohorts by {bucket.option('every')} in {bucket.option('zone')}"
+        case Moves(_, _, gap):
+            return "transitions" if gap is None else f"transitions, apart after {gap / 1e6:g} s"
+        case _:
+            raise AssertionError(f"{type(sink).__name__} has no description")
 
 
 def _lookups(plan: Plan) -> list[str]:

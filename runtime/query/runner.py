@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.calendars import bucket_table, offset_table
+from dataflow.calendars import bucket_table, longest_bucket, offset_table
 from dataflow.codegen.source import (
     BEGIN,
     BRIDGE_MASK,
@@ -31,9 +31,10 @@ from dataflow.codegen.source import (
 from dataflow.codegen.stage import Function
 from dataflow.compile import Kernel
 from dataflow.plan import Group, Rows, Segments, Stage
+from operators.cells import Cells
 from operators.compiler.cache import caller
-from operators.errors import OverflowExceeded
-from operators.grouping import Cells, Groups
+from operators.errors import InexactDecimal, OverflowExceeded
+from operators.grouping import Groups
 from operators.types import Type
 from operators.words import Words
 from runtime.query.chunk import NULL, Chunk, Values
@@ -41,6 +42,7 @@ from runtime.query.keys import Keys
 from runtime.query.lookups import Lookup
 
 _OUT_ROWS = 65_536
+_OPEN_ROWS = 1024
 _DTYPES = {"i8": np.int64, "f8": np.float64, "u1": np.uint8, "i4": np.int32}
 
 _PREDICATES: dict[str, Callable[[str, Any], bool]] = {
@@ -56,7 +58,7 @@ _PREDICATES: dict[str, Callable[[str, Any], bool]] = {
 
 
 _FRESH = frozenset(
-    {"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "lookup", "slot_key", "slot_hash"}
+    {"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "lookup", "slot_key", "slot_hash", "word_hash"}
 )
 """Roles of arguments that differ from chunk to chunk."""
 
@@ -115,7 +117,7 @@ class Runner:
             self.groups = Groups(kinds, [a.aggregate for a in sink.aggs])
             self.cells = self.groups.cells
         elif isinstance(sink, Segments) and sink.aggs:
-            self.cells = Cells([a.aggregate for a in sink.aggs], 1024)
+            self.cells = Cells([a.aggregate for a in sink.aggs], _OPEN_ROWS)
         tables = kernel.generated.tables
         self._tables = tables
         self._luts = [_Lut(p, o) for p, o in tables.luts]
@@ -130,7 +132,7 @@ class Runner:
         if isinstance(sink, Segments) and self.cells is not None:
             self._free = np.arange(self.cells.capacity, dtype=np.int64)
             self._free_count[0] = self.cells.capacity
-        self._flags = np.zeros(1, np.int64)
+        self._flags = np.zeros(2, np.int64)
         self._floats = np.array(tables.floats, np.float64)
         self._kept: dict[str, list[NDArray[Any]]] = {}
         self._scalars = self._constants(tables)
@@ -143,16 +145,16 @@ class Runner:
         words = self.context.words
         values: list[int] = [0] * (FIXED + len(tables.masks))
         values += [words.code(v) if isinstance(v, str) else v for v in tables.ints]
-        for every, zone in tables.buckets:
-            values += bucket_table(every, zone, *self.context.span)[1:]
+        for bucket in tables.buckets:
+            values += self._bucket_table(*bucket)[1:]
         s = np.array(values, np.int64)
         s[SINCE], s[UNTIL], s[PIECE] = self.context.since, self.context.until, NO_PIECE
         return s
 
     def _fixed_arguments(self, tables: Tables) -> dict[tuple[str, object], NDArray[Any]]:
         out: dict[tuple[str, object], NDArray[Any]] = {}
-        for j, (every, zone) in enumerate(tables.buckets):
-            out["edges", j] = bucket_table(every, zone, *self.context.span)[0]
+        for j, bucket in enumerate(tables.buckets):
+            out["edges", j] = self._bucket_table(*bucket)[0]
         for j, zone in enumerate(tables.zones):
             out["changes", j], out["offsets", j] = offset_table(zone, *self.context.span)
         for j, values in enumerate(tables.listed):
@@ -161,6 +163,11 @@ class Runner:
         for j, (lookup, column) in enumerate(tables.picks):
             out["pick", j], out["pick_valid", j] = self._lookups[lookup].column(column)
         return out
+
+    def _bucket_table(self, every: str, zone: str, around: int) -> tuple[NDArray[np.int64], int, int]:
+        first, last = self.context.span
+        reach = around * longest_bucket(every)
+        return bucket_table(every, zone, max(first, 0) - reach, last + reach)
 
     # ---- arguments
 
@@ -180,13 +187,11 @@ class Runner:
             return self._luts[int(str(subject[0]))].upto(self.context.words)
         if role == "lookup":
             return self._lookups[int(str(subject[0]))].part(str(subject[1]))
-        if role in ("field", "pair"):
+        if role == "state":
             assert self.cells is not None
-            j, name = int(str(subject[0])), str(subject[1])
-            if role == "field":
-                return self.cells.states[j][name]
-            pairs: NDArray[Any] = getattr(self.cells.sets[j], name)
-            return pairs
+            return self.cells.argument(int(str(subject[0])), str(subject[1]), str(subject[2]))
+        if role == "word_hash":
+            return self.context.words.hashes()
         if role.startswith("group_"):
             found: NDArray[Any] = getattr(self.groups, role.removeprefix("group_"))
             return found
@@ -227,7 +232,9 @@ class Runner:
         if n > self._slot_capacity:
             capacity = max(1024, 2 * n)
             for name, a in self._slot_args.items():
-                grown = np.zeros(capacity, _dtype(a.kind))
+                width = int(str(a.subject[1])) if len(a.subject) > 1 else 1
+                shape = (capacity, width) if ":," in a.kind else (capacity * width,)
+                grown = np.zeros(shape, _dtype(a.kind))
                 old = self._slot_arrays.get(name)
                 if old is not None:
                     grown[: len(old)] = old
@@ -285,27 +292,34 @@ class Runner:
             self._check()
             yield from self._written()
             s[BEGIN] = done
+            if done < n:
+                self._make_room()
 
     def _make_room(self) -> None:
         self._kept.clear()
         if self.groups is not None:
             self.groups.make_room()
-        elif self.cells is not None:
-            for pairs in self.cells.sets:
-                if pairs is not None and pairs.room < 1:
-                    pairs.grow()
-            if self._free_count[0] < 1:
-                old = self.cells.capacity
+        elif self.cells is not None and isinstance(self.stage.sink, Segments):
+            # A row is in as many windows as a window has buckets.
+            needed = self.stage.sink.size
+            self.cells.make_room(needed)
+            while self._free_count[0] < needed:
+                old, left = self.cells.capacity, int(self._free_count[0])
                 self.cells.grow(2 * old)
-                self._free = np.arange(2 * old, dtype=np.int64)
-                self._free[:old] = np.arange(old, 2 * old)
-                self._free_count[0] = old
+                free = np.zeros(2 * old, np.int64)
+                free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
+                self._free, self._free_count[0] = free, left + old
 
     def _check(self) -> None:
         if self._flags[0]:
             raise OverflowExceeded(
                 f"{self.stage.step}: an integer result does not fit in 64 bits; "
                 "filter the rows, or compute with floats (multiply by 1.0)"
+            )
+        if self._flags[1]:
+            raise InexactDecimal(
+                f"{self.stage.step}: a number has more decimal places than decimal(...) declares, or is too large for "
+                "them; give it more places, or rounding='half_even'"
             )
 
     def _as_input(self, values: Values, kind: Type) -> Values:
@@ -341,7 +355,7 @@ class Runner:
         for name, ok in valid.items():
             columns[name] = (columns[name][0], ok)
         if gids is not None and isinstance(self.stage.sink, Segments) and self.cells is not None:
-            finished = self.cells.finish(gids, self.context.words.strings)
+            finished = self.cells.finish(gids, self.context.words)
             for agg, (values, ok_mask) in zip(self.stage.sink.aggs, finished, strict=True):
                 columns[agg.name] = (values, np.ones(1, np.uint8) if ok_mask is None else ok_mask.astype(np.uint8))
             self.cells.reset(gids)

@@ -7,13 +7,23 @@ from dataclasses import replace
 from typing import Any
 
 from tests.reference.aggregates import prepare
+from tests.reference.buckets import bucket
 from tests.reference.expressions import evaluate, literal_type, type_of
+from tests.reference.flows import cohorts, funnel, transitions
 from tests.reference.lasting import Scope, cut_at_edges, heartbeat, sessionize, state_duration, window
 from tests.reference.rows import Json, Row, Table, Value
 from tests.reference.timelines import concurrent, during, join, timeline
 
 DAY = 86_400_000_000
-LASTING = {"state_duration": state_duration, "heartbeat": heartbeat, "sessionize": sessionize, "window": window}
+LASTING = {
+    "state_duration": state_duration,
+    "heartbeat": heartbeat,
+    "sessionize": sessionize,
+    "window": window,
+    "funnel": funnel,
+    "cohorts": cohorts,
+    "transitions": transitions,
+}
 TIMELINES = {"join": join, "during": during, "concurrent": concurrent}
 NO_PARAMS: Mapping[str, Value] = {}
 
@@ -166,12 +176,27 @@ def _group_by(step: Json, table: Table, scope: Scope) -> Table:
             continue
         groups.setdefault(tuple(values[i] for values in group_values), []).append(i)
     names = [entry["name"] for entry in by]
+    if step.get("empty"):
+        _fill(groups, [entry["expr"] for entry in by], scope.until)
     rows = [
         Row(None, 0, 0, dict(zip(names, group, strict=True)) | {a.name: a.over(members) for a in aggregates})
         for group, members in groups.items()
     ]
     types = {entry["name"]: type_of(entry["expr"], table.types) for entry in by} | {a.name: a.type for a in aggregates}
     return Table("plain", _sorted_by(rows, names), types)
+
+
+def _fill(groups: dict[tuple[Value, ...], list[int]], by: list[Json], until: int) -> None:
+    """Every bucket of time from the first of each tuple of the other columns' values to the end of the range."""
+    (j,) = (j for j, expr in enumerate(by) if expr.get("fn") == "truncate" and expr["args"][0].get("fn") == "time")
+    first: dict[tuple[Value, ...], Any] = {}
+    for group in groups:
+        others = (*group[:j], *group[j + 1 :])
+        first[others] = min(first.get(others, group[j]), group[j])
+    for others, start in first.items():
+        while start < until:
+            groups.setdefault((*others[:j], start, *others[j:]), [])
+            start = bucket(start, by[j]["every"], by[j].get("zone") or "UTC")[1]
 
 
 def _sorted_by(rows: list[Row], names: list[str], *, descending: bool = False) -> list[Row]:
@@ -204,6 +229,12 @@ def _own_columns(step: Json, key: str) -> set[str]:
         return own | {step["name"]}
     if step["op"] == "heartbeat":
         return own | {"alive"}
+    if step["op"] == "funnel":
+        return own | {"steps", *(f"step_{i}" for i in range(2, len(step["steps"]) + 1))}
+    if step["op"] == "cohorts":
+        return own | {"cohort", "period", "returned"}
+    if step["op"] == "transitions":
+        return {key, "start", "from", "to", "after"}
     flags = {"open_left", "open_right"} if step["op"] == "sessionize" else set()
     return own | flags | {"count", *(entry["name"] for entry in step.get("aggs", []))}
 
