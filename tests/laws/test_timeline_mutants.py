@@ -133,5 +133,5 @@ def differs(name: str, case: Case, tasks: int) -> bool:
 def test_is_noticed(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, plant = MUTANTS[mutant]
     plant(monkeypatch)
-    search = settings(max_examples=1000, database=None, deadline=None, phases=[Phase.generate])
+    search = settings(max_examples=5000, database=None, deadline=None, phases=[Phase.generate])
     find(st.tuples(cases(), st.integers(1, 3)), lambda drawn: differs(name, *drawn), settings=search)
