@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
+from dataflow.codegen.source import BEGIN, F8, FIXED, I8, NO_PIECE, U1, Writer, column_array, value_array
 from dataflow.typed import Typed
 from operators.kernels.exact import WIDTH
 from operators.types import Type
@@ -34,15 +34,16 @@ def both(*validities: str) -> str:
 
 
 class Expressions:
-    """Emits expressions into a writer; remembers what is computed already."""
+    """Emits expressions into a writer; remembers what is computed already.
 
-    def __init__(self, w: Writer, time: str = "t", end: str = "e") -> None:
+    ``resumes``: the kernel may stop within a row, between pieces of an interval, and go through the row again.
+    """
+
+    def __init__(self, w: Writer, time: str = "t", end: str = "e", resumes: bool = False) -> None:
         self.w = w
+        self.resumes = resumes
         self.time = time
         self.end = end
-        self.is_new = ""
-        """Where a sink stops within a row: the condition that this row is not one it goes on with."""
-
         self._known: dict[str, Value] = {}
         self._fixed: dict[str, Value] = {}
 
@@ -298,18 +299,6 @@ class Expressions:
         return self.name(f"({call}) if {valid} else np.int64(0)", valid)
 
     def _stateful(self, e: Typed) -> Value:
-        if not self.is_new:
-            return self._remembering(e)
-        # What remembers earlier rows must see each row once: the outcome is kept for when it comes again.
-        w = self.w
-        out = w.arg(f"q{e.site}_out", value_array(e.type), "slot", f"q{e.site}_out")
-        valid = w.arg(f"q{e.site}_ok", U1, "slot", f"q{e.site}_ok")
-        with w.block(f"if {self.is_new}:"), self.scope():
-            v, k = self._remembering(e)
-            w.put(f"{out}[slot] = {v}\n{valid}[slot] = {k}")
-        return self.name(f"{out}[slot]" + (" != 0" if e.type is Type.BOOL else ""), f"{valid}[slot] != 0")
-
-    def _remembering(self, e: Typed) -> Value:
         w = self.w
         v, k = self.emit(e.args[0])
         kind = e.args[0].type
@@ -320,15 +309,14 @@ class Expressions:
         back = f"{kept}[slot]" + (" != 0" if kind is Type.BOOL else "")
         if e.fn == "previous":
             out = self.name(back, f"{has}[slot] != 0")
-            w.put(f"{kept}[slot] = {v}\n{has}[slot] = {k}")
+            self._remember(e, out, f"{kept}[slot] = {v}\n{has}[slot] = {k}")
             return out
         if e.fn == "changed":
             out = self.name(f"{k} and {has}[slot] != 0 and {kept}[slot] != {v}", "True")
-            with w.block(f"if {k}:"):
-                w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1")
+            self._remember(e, out, f"if {k}:\n    {kept}[slot] = {v}\n    {has}[slot] = 1")
             return out
         if e.fn == "cumulative_sum":
-            with w.block(f"if {k}:"):
+            with w.block(f"if {both(k, f'piece == {NO_PIECE}') if self.resumes else k}:"):
                 if kind is Type.FLOAT:
                     digits = w.arg(f"q{e.site}_d", "i8[:,::1]", "slot", f"q{e.site}_d", WIDTH)
                     w.put(f"add_float(slot, {digits}, {v})\n{kept}[slot] = rounded(slot, {digits})")
@@ -343,6 +331,21 @@ class Expressions:
             w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1\n{since}[slot] = {self.time}")
         fresh = "" if hold is None else f" and {self.time} - {since}[slot] <= {self.integer(int(str(hold)))}"
         return self.name(back, f"{has}[slot] != 0{fresh}")
+
+    def _remember(self, e: Typed, out: Value, update: str) -> None:
+        """Take note of the row, once: one that is gone through again, from a later piece on, has the same ``out``."""
+        w, (v, k) = self.w, out
+        if not self.resumes:
+            w.put(update)
+            return
+        names = [(v, w.arg(f"q{e.site}_again", value_array(e.type), "slot", f"q{e.site}_again"), e.type is Type.BOOL)]
+        if k != "True":
+            names.append((k, w.arg(f"q{e.site}_valid", U1, "slot", f"q{e.site}_valid"), True))
+        with w.block(f"if piece == {NO_PIECE}:"):
+            w.put(update)
+            w.put("\n".join(f"{array}[slot] = {name}" for name, array, _ in names))
+        with w.block("else:"):
+            w.put("\n".join(f"{name} = {array}[slot]" + (" != 0" if flag else "") for name, array, flag in names))
 
 
 def scalar_loads(w: Writer) -> list[str]:

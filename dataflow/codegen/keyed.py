@@ -94,7 +94,7 @@ class FlowSink(KeyedSink):
         for j in range(len(self.held)):
             self.w.put(f"oh{j}_v[on] = {values}{j}\noh{j}_k[on] = {valid}{j}")
 
-    def room(self, back: str, full: str = "on + 1 > cap") -> None:
+    def stop_if_full(self, back: str, full: str = "on + 1 > cap") -> None:
         """Return ``back``, where to go on, if there is no room for one more row of output."""
         with self.w.block(f"if {full}:"):
             self.store()

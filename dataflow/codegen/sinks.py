@@ -77,14 +77,13 @@ class GroupSink:
         room = ["used[0] >= keys.shape[0]", *room_check(sink.aggs, w)]
         self.full = " or ".join(room)
 
-    def before(self, x: Expressions) -> None:
+    def before(self) -> None:
         """Locals that outlive a row: the group of the row before, which is often the next row's, too."""
         n = len(self.sink.by)
         self.w.put("pg = np.int64(-1)\npn = np.int64(0)")
         self.w.put("\n".join(f"p{j} = np.int64(0)" for j in range(n)))
         if self.sink.cuts:
             self.w.put(f"piece = s[{PIECE}]\ns[{PIECE}] = {NO_PIECE}")
-            x.is_new = f"piece == {NO_PIECE}"
 
     def row(self, x: Expressions) -> None:
         """One row that has passed the stage's operations."""

@@ -140,11 +140,11 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w.arg("run_slot", I4, "run_slot")
     w.arg("run_len", I8, "run_len")
     w.arg("time", I8, "time")
-    x = Expressions(w)
+    x = Expressions(w, resumes=isinstance(stage.sink, Group) and bool(stage.sink.cuts))
     sink: GroupSink | RowsSink | KeyedSink
     if isinstance(stage.sink, Group):
         sink = GroupSink(w, stage.sink)
-        sink.before(x)
+        sink.before()
     elif isinstance(stage.sink, Rows):
         sink = RowsSink(w, stage.sink)
     else:
