@@ -12,33 +12,76 @@ uptime = (
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from dataflow._home import check_home
 
 check_home()
 
-from dataflow.expr import Expr, When, all_of, any_of, col, lit, param, time, when  # noqa: E402
-from dataflow.graph import Agg  # noqa: E402
-from dataflow.json_form import from_json as _steps_from_json  # noqa: E402
-from dataflow.stream import (  # noqa: E402
-    Grouped,
-    Stream,
+from dataflow.aggregates import (  # noqa: E402
+    aggregate,
     all_true,
     any_true,
+    approx_distinct,
+    candlestick,
     count,
     count_distinct,
     duration,
     first,
+    histogram,
+    increase,
+    integral,
     known_time,
     last,
     max,
     mean,
+    median,
     min,
+    mtbf,
+    mttr,
+    quantile,
+    rate,
+    register,
     share_of_time,
-    stream,
+    stddev,
     sum,
+    time_weighted_mean,
+    top_k,
+    transitions,
     unknown_time,
-)  # fmt: skip
+    variance,
+)
+from dataflow.expr import Expr, When, all_of, any_of, col, lit, param, time, when  # noqa: E402
+from dataflow.graph import Agg  # noqa: E402
+from dataflow.json_form import from_json as _steps_from_json  # noqa: E402
+from dataflow.reference import ReferenceTable  # noqa: E402
+from dataflow.service import Calendar, calendar  # noqa: E402
+from dataflow.stream import Grouped, Stream, stream  # noqa: E402
+from dataflow.timelines import at_least, combine  # noqa: E402
 from operators.errors import DataflowError  # noqa: E402
+
+if TYPE_CHECKING:
+    from operators.contract import Aggregate, ExactSum, Field, Flags, TallySpec, merge_by_adding
+    from operators.laws import LawBroken, check_laws
+    from operators.types import Type
+
+table = ReferenceTable
+"""A reference table from columns, ``df.table({...})``, or a CSV file, ``df.table.from_csv(path)``."""
+
+# For aggregates of one's own; loaded when asked for, since they bring numpy with them.
+_LATE = {
+    "operators.contract": ("Aggregate", "ExactSum", "Field", "Flags", "TallySpec", "merge_by_adding"),
+    "operators.laws": ("LawBroken", "check_laws"),
+    "operators.types": ("Type",),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _LATE.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'dataflow' has no attribute {name!r}")
 
 
 def from_json(text: str) -> Stream:
@@ -47,7 +90,11 @@ def from_json(text: str) -> Stream:
 
 
 __all__ = [
-    "Agg", "DataflowError", "Expr", "Grouped", "Stream", "When", "all_of", "all_true", "any_of", "any_true", "col",
-    "count", "count_distinct", "duration", "first", "from_json", "known_time", "last", "lit", "max", "mean", "min",
-    "param", "share_of_time", "stream", "sum", "time", "unknown_time", "when",
+    "Agg", "Aggregate", "Calendar", "DataflowError", "ExactSum", "Expr", "Field", "Flags", "Grouped", "LawBroken",
+    "ReferenceTable", "Stream", "TallySpec", "Type", "When", "aggregate", "all_of", "all_true", "any_of", "any_true",
+    "approx_distinct", "at_least", "calendar", "candlestick", "check_laws", "col", "combine", "count",
+    "count_distinct", "duration", "first", "from_json", "histogram", "increase", "integral", "known_time", "last",
+    "lit", "max", "mean", "median", "merge_by_adding", "min", "mtbf", "mttr", "param", "quantile", "rate", "register",
+    "share_of_time", "stddev", "stream", "sum", "table", "time", "time_weighted_mean", "top_k", "transitions",
+    "unknown_time", "variance", "when",
 ]  # fmt: skip

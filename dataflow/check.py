@@ -6,22 +6,27 @@ import difflib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from dataflow import graph as g
+from dataflow.aggregate_args import arranged as prepared
+from dataflow.aggregate_args import needs_order, types_taken
+from dataflow.aggregate_forms import form_of
 from dataflow.calendars import longest_bucket, zone_named
 from dataflow.chain import END, KNOWN, has_whole_keys, history_of, is_sliceable, laws_of, stage_of_inputs
 from dataflow.check_flows import bound_flow
-from dataflow.durations import parse_duration
+from dataflow.check_timelines import concurrent_step, during_step, join_step, own_columns, timeline_step
+from dataflow.decimals import arranged, as_float, is_decimal
+from dataflow.durations import moment, parse_duration
 from dataflow.expr import Expr
 from dataflow.flows import Flow
-from dataflow.functions import FUNCTIONS, OF_INTERVALS, STATEFUL, common
+from dataflow.functions import FUNCTIONS, STATEFUL, common
 from dataflow.parameters import converted, guessed
 from dataflow.plan import (
     BoundAgg,
     Fix,
     Group,
     Keep,
+    Pieces,
     Plan,
     RowOp,
     Rows,
@@ -33,9 +38,10 @@ from dataflow.plan import (
     Take,
 )  # fmt: skip
 from dataflow.typed import Typed, column
-from operators.aggregates import REGISTRY
+from operators.contract import Aggregate
 from operators.errors import DataflowError
-from operators.types import Type
+from operators.registered import argument_types, find
+from operators.types import Type, decimal
 
 _LONGEST = 366 * 100 * 86_400_000_000
 
@@ -66,6 +72,8 @@ class _Shape:
     """Columns of the stream that lasting rows can have: each is held, and cuts, only if something refers to it."""
 
     referred: set[str] = field(default_factory=set)
+    keyed: bool = True
+    """Whether intervals are those of keys; they are those of groups after ``concurrent``."""
 
 
 class _Binder:
@@ -103,6 +111,8 @@ class _Binder:
                 raise self.fail("time() has no meaning after group_by; use the column that holds the time bucket")
             return Typed("time", Type.TIME)
         args = [self.typed(a, shape) for a in e.args]
+        if any(a.type is Type.JSON for a in args) and e.fn not in ("is_null", "is_not_null"):
+            raise self.fail(f"{e.fn} cannot take json: an answer of several parts can be shown, but not computed with")
         if e.fn == "is_in":
             return self.membership(e, args[0])
         if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", "add", "sub"):
@@ -110,7 +120,17 @@ class _Binder:
         if e.fn == "when":
             args = [args[0], *self.coerced(args[1:])]
         spec = FUNCTIONS[e.fn]
-        result = spec.rule([a.type for a in args])
+        known: Type | None = None
+        if any(is_decimal(a) for a in args):
+            decided = arranged(e.fn, args)
+            if isinstance(decided, str):
+                raise self.fail(f"{e.fn} cannot take {decided}")
+            args, known = decided if isinstance(decided, tuple) else (decided, None)
+        if e.fn == "when" and known is not None and args[0].type not in (Type.BOOL, None):
+            raise self.fail(f"when cannot take {args[0].type} as a condition")
+        result = known or spec.rule([a.type for a in args])
+        if e.fn == "decimal" and isinstance(result, Type):
+            result = decimal(int(str(e.option("places"))))
         if not isinstance(result, Type):
             if result == "only null":
                 raise self.fail(f"{e.fn} of nothing but null has no type")
@@ -121,8 +141,8 @@ class _Binder:
         if "zone" in spec.options:
             zone_named(str(e.option("zone")), self.where)
         if e.fn in STATEFUL:
-            if shape.kind == "table":
-                raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before group_by")
+            if shape.kind == "table" or not shape.keyed:
+                raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before they are grouped")
             if args[0].type is None:
                 raise self.fail(f"{e.fn} of null has no type")
             return Typed(e.fn, result, tuple(args), e.options, next(self.sites))
@@ -164,15 +184,11 @@ class _Binder:
 
     def moment(self, text: str) -> int:
         try:
-            moment = datetime.fromisoformat(text)
+            return moment(text)
         except ValueError:
             raise self.fail(
                 f"{text!r} is not a time; write for example '2024-03-01' or '2024-03-01T12:00:00Z'"
             ) from None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
-        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
     def membership(self, e: Expr, value: Typed) -> Typed:
         listed = e.option("values")
@@ -180,6 +196,15 @@ class _Binder:
         if not listed:
             return Typed("is_in", Type.BOOL, (value,), (("values", ()),))
         kind = Type(str(e.option("type")))
+        places = None if value.type is None else value.type.places
+        if places is not None:
+            if kind is Type.FLOAT:
+                value = as_float(value)
+            elif kind is Type.INT:
+                kind = decimal(places)
+                listed = tuple(int(v) * 10**places for v in listed)
+                if any(not -(2**63) <= v < 2**63 for v in listed):
+                    raise self.fail(f"is_in: a constant does not fit in 64 bits with {places} places")
         both = common([value.type, kind])
         if not isinstance(both, Type) or (value.type is Type.INT and kind is Type.FLOAT):
             raise self.fail(f"is_in compares {value.type} with constants of type {kind}")
@@ -199,7 +224,10 @@ class _Binder:
         return tuple(self.aggregate(n, a, shape) for n, a in aggs)
 
     def aggregate(self, name: str, a: g.Agg, shape: _Shape) -> BoundAgg:
-        if a.fn in OF_INTERVALS and shape.kind != "intervals":
+        form = form_of(a.fn)
+        if form is None:
+            raise self.fail(f"{name}: there is no aggregate {a.fn!r}; register it before: df.register(...)")
+        if form.of_intervals and shape.kind != "intervals":
             raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
         if a.fn == "duration" and shape.kind in ("points", "transitions", "table"):
             raise self.fail(
@@ -209,17 +237,30 @@ class _Binder:
         args = list(a.args)
         if a.fn == "duration" and args:
             where.append(self.condition(args.pop(), shape, f"{name}: duration"))
-        argument = self.typed(args[0], shape) if args else None
-        kind = None if argument is None else argument.type
-        if argument is not None and kind is None:
+        typed = [self.typed(e, shape) for e in args]
+        if any(e.type is None for e in typed):
             raise self.fail(f"{name}: {a.fn} of null has no type")
-        found = REGISTRY.get((a.fn, kind))
+        options = dict(a.options)
+        intervals = shape.kind == "intervals"
+        given = prepared(a.fn, typed, options, intervals, self.sites, lambda t: self.fail(f"{name}: {t}"))
+        found = find(given.fn, given.kind)
         if found is None:
-            takes = sorted(str(t) for n, t in REGISTRY if n == a.fn and t is not None)
-            raise self.fail(f"{name}: {a.fn} cannot take {kind}; it takes {', '.join(takes)}")
-        if any(s.fn in STATEFUL for e in (argument, *where) if e is not None for s in e.walk() if s.site >= 0):
-            self.fix_all([e for e in (argument, *where) if e is not None], shape)
-        return BoundAgg(name, found, argument, tuple(where))
+            takes = types_taken(argument_types(given.fn))
+            raise self.fail(f"{name}: {a.fn} cannot take {given.kind}; it takes {takes}")
+        if isinstance(found, Aggregate):
+            if found.configured is not None and options:
+                found = found.configured(options)
+            if found.other is not None and (given.other is None or given.other.type is not found.other):
+                raise self.fail(f"{name}: the second argument of {a.fn} must be {found.other}")
+            if shape.kind == "table" and needs_order(found.inputs):
+                raise self.fail(f"{name}: {a.fn} needs rows in the order of time; use it before group_by")
+        conditions = (*where, *given.where)
+        used = [e for e in (given.argument, given.other, *conditions) if e is not None]
+        if any(s.fn in STATEFUL for e in used for s in e.walk() if s.site >= 0):
+            if shape.kind == "table":
+                raise self.fail(f"{name}: {a.fn} needs the rows of a key in time order; use it before group_by")
+            self.fix_all(used, shape)
+        return BoundAgg(name, found, given.argument, conditions, given.other)
 
     def fix_all(self, exprs: Sequence[Typed], shape: _Shape) -> None:
         """Have numbered expressions computed at this point of the row, for every row that gets here."""
@@ -268,16 +309,11 @@ class _Binder:
 
     def keyed_step(self, step: g.KeyedStep, shape: _Shape) -> tuple[Callable[[set[str]], Stage], _Shape]:
         """The stage as a function of the columns needed after it, and the shape of its rows."""
-        if shape.kind == "table":
+        if shape.kind == "table" or not shape.keyed:
             raise self.fail("it needs the points of each key in time order; it cannot follow group_by, sort or limit")
         key = self.stream.key
         held = {n: t for n, t in shape.env.items() if n not in (key, self.stream.time)}
-        own: dict[str, Typed] = {
-            key: Typed("slot", self.stream.key_type),
-            "start": Typed("time", Type.TIME),
-            "end": Typed("end", Type.TIME),
-            "duration": Typed("sub", Type.DURATION, (Typed("end", Type.TIME), Typed("time", Type.TIME))),
-        }
+        own = own_columns(self)
         inputs: dict[str, Type] = {END: Type.TIME}
         where = self.where
         if isinstance(step, g.StateDuration | g.Heartbeat):
@@ -363,6 +399,8 @@ class _Binder:
             typed = self.typed(e, shape)
             if typed.type is None:
                 raise self.fail(f"the group column {name!r} is nothing but null")
+            if typed.type is Type.JSON:
+                raise self.fail(f"the group column {name!r} is json, which can be shown, but not grouped by")
             by.append((name, typed))
         self.fix_all([t for _, t in by], shape)
         aggs = self.aggregates(step.aggs, shape)
@@ -408,7 +446,7 @@ class _Binder:
             (stages if in_tasks else after).append(stage)
 
         for i, step in enumerate(self.steps):
-            self.where = f"step {i + 1} ({g.OPS[type(step)]})"
+            self.where = f"step {i + 1} ({g.name_of(step)})"
             if isinstance(step, g.Source):
                 continue
             if isinstance(step, g.RowStep):
@@ -416,26 +454,42 @@ class _Binder:
             elif isinstance(step, g.KeyedStep):
                 stage_of, shape = self.keyed_step(step, shape)
                 deferred.append(stage_of)
+            elif isinstance(step, g.Join | g.During):
+                cut, shape = (
+                    join_step(self, step, shape) if isinstance(step, g.Join) else during_step(self, step, shape)
+                )
+                deferred += [cut] if cut else []
+            elif isinstance(step, g.Timeline):
+                stage_of, shape = timeline_step(self, step, shape)
+                deferred.append(stage_of)
+            elif isinstance(step, g.Concurrent):
+                stage_of, stage, sweep, shape = concurrent_step(self, step, shape)
+                deferred.append(stage_of)
+                add(stage)
+                after.append(sweep)
+                in_tasks = False
             elif isinstance(step, g.GroupBy):
                 stage, shape = self.group_step(step, shape)
                 add(stage)
-                order = tuple(n for n, _ in step.by)
+                if in_tasks:
+                    order = tuple(n for n, _ in step.by)
                 in_tasks = False
             else:
                 if shape.kind != "table" or shape.ops:
-                    order = order if shape.kind == "table" else self.row_order(shape)
+                    order = self.row_order(shape, order)
                     stage, shape = self.rows_stage(shape)
                     add(stage)
                     in_tasks = False
                 if isinstance(step, g.Sort):
                     for c, _ in step.by:
-                        self.lookup(c, shape)
+                        if self.lookup(c, shape).type is Type.JSON:
+                            raise self.fail(f"the column {c!r} is json, which can be shown, but has no order")
                     after.append(SortBy(step.by))
                 else:
                     after.append(Take(step.n))
         if shape.kind != "table" or shape.ops or list(shape.env) != list(shape.inputs):
-            order = order if shape.kind == "table" else self.row_order(shape)
-            self.where = f"step {len(self.steps)} ({g.OPS[type(self.steps[-1])]})"
+            order = self.row_order(shape, order)
+            self.where = f"step {len(self.steps)} ({g.name_of(self.steps[-1])})"
             stage, shape = self.rows_stage(shape)
             add(stage)
         if unused := sorted(set(self.params) - self.used_params):
@@ -444,8 +498,10 @@ class _Binder:
         outputs = tuple((n, t.type) for n, t in shape.env.items() if t.type is not None)
         return self.finished(source.name, deferred, stages, after, outputs, order)
 
-    def row_order(self, shape: _Shape) -> tuple[str, ...]:
-        """The columns that put ungrouped rows into their order: the key, then time."""
+    def row_order(self, shape: _Shape, grouped: tuple[str, ...]) -> tuple[str, ...]:
+        """The columns that put rows into their order: of ungrouped ones the key, then time."""
+        if shape.kind == "table" or not shape.keyed:
+            return grouped
         shape.env.setdefault(self.stream.key, Typed("slot", self.stream.key_type))
         names = [n for n, t in shape.env.items() if t.fn == "time"]
         if not names:
@@ -468,7 +524,8 @@ class _Binder:
         needed = {n for n, _ in chain[0].inputs} | ({"$lead"} if lead else set())
         for stage_of in reversed(deferred):
             chain.insert(0, stage_of(needed))
-            needed = {n for n, _ in chain[0].inputs}
+            passed = {"$lead"} & needed if isinstance(chain[0].sink, Pieces) else set()
+            needed = {n for n, _ in chain[0].inputs} | passed
         history, held = history_of(chain)
         columns = tuple(n for n, _ in chain[0].inputs if n in self.stream.columns)
         return Plan(

@@ -80,7 +80,7 @@ def _compiled(generated: Generated, digest: str, function: Function) -> Callable
         plain: Callable[..., int] = getattr(_module(digest, generated.source), function.name)
         return plain
 
-    return cache.compiled(function.name, digest, function.signature, make)
+    return cache.compiled(function.name, digest, function.signature, make, keep=not generated.own_steps)
 
 
 def is_cached(stage: Stage) -> bool:
@@ -89,4 +89,5 @@ def is_cached(stage: Stage) -> bool:
     digest = cache.digest_of(generated.source)
     if digest in _loaded or cache.is_kept(generated.step.name, digest):
         return True
-    return cache.mode() == "numba" and (cache.cache_folder() / f"k{digest}.py").exists()
+    kept = cache.mode() == "numba" and not generated.own_steps
+    return kept and (cache.cache_folder() / f"k{digest}.py").exists()

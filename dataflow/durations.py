@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from operators.errors import DataflowError
 
@@ -39,6 +39,15 @@ def parse_duration(value: str | timedelta, where: str) -> int:
     if not 0 < micros <= _LIMIT:
         raise DataflowError(f"{where}: the duration {value!r} must be longer than zero and at most 10,000 years")
     return micros
+
+
+def moment(text: str) -> int:
+    """Microseconds UTC of an ISO 8601 text such as ``"2024-03-01"``; without a zone it is UTC. ValueError if none."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=UTC)
+    delta = found - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from dataflow.durations import parse_duration, parse_every
 from operators.errors import DataflowError
+from operators.types import MAX_PLACES
 
 Scalar = bool | int | float | str | None
 Literal = Scalar | datetime | timedelta
@@ -139,6 +140,19 @@ class Expr:
     def abs(self) -> Expr:
         """The absolute value of a number or duration."""
         return _call("abs", self)
+
+    def decimal(self, places: int, rounding: str = "exact") -> Expr:
+        """The number as a decimal of so many places (0 to 9): a whole number of units, with which sums are exact.
+
+        A float is taken for the decimal that it is nearest to; one that has more places is an error, or with
+        ``rounding`` ``"half_even"`` or ``"half_up"`` (away from zero) goes to the nearest. So are floats of
+        2**51 units and more, whose neighbours are too far apart to tell.
+        """
+        if isinstance(places, bool) or not isinstance(places, int) or not 0 <= places <= MAX_PLACES:
+            raise DataflowError(f"decimal takes 0 to {MAX_PLACES} places, got {places!r}")
+        if rounding not in ("exact", "half_even", "half_up"):
+            raise DataflowError(f"decimal: rounding is exact, half_even or half_up, not {rounding!r}")
+        return Expr("decimal", (self,), (("places", places), ("rounding", rounding)))
 
     def starts_with(self, prefix: str) -> Expr:
         """Whether a string starts with ``prefix``."""

@@ -124,6 +124,13 @@ def _membership(kinds: Sequence[Kind]) -> Type | str:
     return Type.BOOL
 
 
+def _decimal(kinds: Sequence[Kind]) -> Type | str:
+    (a,) = kinds
+    takes = a in (Type.INT, Type.FLOAT) or (a is not NULL and a.places is not None)
+    # How many places it has is known only with the option.
+    return Type.DECIMAL_0 if takes else f"{a or 'null'}, which is no number"
+
+
 FUNCTIONS: dict[str, Function] = {
     "add": Function(2, _additive("+")),
     "sub": Function(2, _additive("-")),
@@ -153,6 +160,7 @@ FUNCTIONS: dict[str, Function] = {
     "previous": Function(1, _same),
     "changed": Function(1, _always(Type.BOOL)),
     "cumulative_sum": Function(1, _number),
+    "decimal": Function(1, _decimal, ("places", "rounding")),
     "when": Function(3, _branches),
     "time": Function(0, _always(Type.TIME)),
     "truncate": Function(1, _takes(Type.TIME, Type.TIME), ("every", "zone")),
@@ -160,26 +168,6 @@ FUNCTIONS: dict[str, Function] = {
     "weekday": Function(1, _takes(Type.TIME, Type.INT), ("zone",)),
 }
 
-STATEFUL = ("last", "previous", "changed", "cumulative_sum")
-"""Functions that remember a key's earlier rows."""
-
-AGG_ARITY: dict[str, tuple[int, ...]] = {
-    "count": (0, 1),
-    "sum": (1,),
-    "mean": (1,),
-    "min": (1,),
-    "max": (1,),
-    "first": (1,),
-    "last": (1,),
-    "any_true": (1,),
-    "all_true": (1,),
-    "count_distinct": (1,),
-    "share_of_time": (1,),
-    "duration": (0, 1),
-    "known_time": (0,),
-    "unknown_time": (0,),
-}
-"""How many arguments each aggregate takes in the DSL."""
-
-OF_INTERVALS = ("share_of_time", "known_time", "unknown_time")
-"""Aggregates that need rows with a known or unknown state."""
+STATEFUL = ("last", "previous", "changed", "cumulative_sum", "before", "increase", "elapsed")
+"""Functions that remember a key's earlier rows; the last three only inside of aggregates: the value reported before, by
+how much a counter grew since, and how long ago that was."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dataflow.expr import Expr
+from dataflow.expr import Expr, Operand, col, expr
+from dataflow.reference import ReferenceTable
+from dataflow.service import Calendar
+from operators.errors import DataflowError
 
 
 @dataclass(frozen=True, eq=False)
 class Agg:
-    """One aggregate over a group's rows, of those where ``where`` is true."""
+    """One aggregate over a group's rows, of those where ``where`` is true; ``options`` are (name, value) pairs."""
 
     fn: str
     args: tuple[Expr, ...] = ()
     where: Expr | None = None
+    options: tuple[tuple[str, object], ...] = ()
 
 
 Named = tuple[tuple[str, Expr], ...]
@@ -46,6 +50,9 @@ class Select:
     """Rows with just these columns (key and time stay)."""
 
     columns: Named
+
+
+RowStep = Filter | WithColumns | Select
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +120,61 @@ class Transitions:
 
 
 @dataclass(frozen=True, eq=False)
+class Windows:
+    """A reference table as periods of each key."""
+
+    table: ReferenceTable
+    key: str
+    valid_from: str | None
+    valid_to: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Join:
+    """Rows with the attributes of the reference table's row for ``on`` (and the time); ``how`` is left or inner."""
+
+    windows: Windows
+    on: Expr
+    how: str
+
+
+@dataclass(frozen=True, eq=False)
+class During:
+    """Rows, or parts of intervals, ``inside`` the periods or else outside; ``on`` finds those of a table."""
+
+    periods: Calendar | Windows
+    on: Expr | None
+    inside: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One timeline of a ``Timeline``: steps over the points, then what makes its intervals."""
+
+    name: str
+    steps: tuple[RowStep | Join | During, ...]
+    interval: StateDuration | Heartbeat
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Intervals of ``state``, an expression of the tracks' states at each time; null is unknown."""
+
+    tracks: tuple[Track, ...]
+    state: Expr
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Concurrent:
+    """Intervals of each group with the number of keys for which the condition holds, or whether it is ``at_least``."""
+
+    condition: Expr
+    by: Named
+    at_least: int | None
+
+
+@dataclass(frozen=True, eq=False)
 class GroupBy:
     """Aggregates over all rows with equal values of ``by``; ``empty``: over the buckets of time without rows, too."""
 
@@ -137,8 +199,8 @@ class Limit:
 
 FlowStep = Funnel | Cohorts | Transitions
 KeyedStep = StateDuration | Heartbeat | Sessionize | Window | FlowStep
-RowStep = Filter | WithColumns | Select
-Step = Source | RowStep | KeyedStep | GroupBy | Sort | Limit
+TimelineStep = Timeline | Join | During | Concurrent
+Step = Source | RowStep | KeyedStep | TimelineStep | GroupBy | Sort | Limit
 
 OPS: dict[type, str] = {
     Source: "stream",
@@ -152,15 +214,50 @@ OPS: dict[type, str] = {
     Funnel: "funnel",
     Cohorts: "cohorts",
     Transitions: "transitions",
+    Timeline: "timeline",
+    Join: "join",
+    During: "during",
+    Concurrent: "concurrent",
     GroupBy: "group_by",
     Sort: "sort",
     Limit: "limit",
 }
-"""The name of each step in JSON, in messages and as a method."""
+"""The name of each step in JSON."""
+
+
+def name_of(step: Step) -> str:
+    """The method that made a step, as messages name it."""
+    if isinstance(step, During) and not step.inside:
+        return "outside"
+    if isinstance(step, Concurrent) and step.at_least is not None:
+        return "at_least"
+    return OPS[type(step)]
+
 
 FUNNEL_MODES = ("strict", "ordered", "any")
 MAX_FUNNEL, MAX_WINDOW = 16, 1000
 """Bounds on the steps of a funnel and on the buckets of a window, each of which every key has a state for."""
 
 MAX_STEPS, MAX_NODES, MAX_DEPTH, MAX_BYTES = 64, 1000, 32, 256 * 1024
-"""Bounds on a graph; the bytes are those of its JSON form."""
+"""Bounds on a graph; the bytes are those of its JSON form without reference tables, which have bounds of their own."""
+
+MAX_TRACKS = 32
+"""Timelines that one step combines."""
+
+
+def named_columns(columns: tuple[str | Expr, ...], named: dict[str, Operand], where: str) -> Named:
+    """Columns and named expressions as (name, expression) pairs; DataflowError naming ``where`` for repeats."""
+    out: list[tuple[str, Expr]] = []
+    for c in columns:
+        if isinstance(c, str):
+            out.append((c, col(c)))
+        elif isinstance(c, Expr) and c.fn == "col":
+            out.append((str(c.option("name")), c))
+        else:
+            raise DataflowError(f"{where}: give an expression a name, e.g. {where}(day=df.time().truncate('1d'))")
+    out.extend((n, expr(e)) for n, e in named.items())
+    names = [n for n, _ in out]
+    for n in names:
+        if names.count(n) > 1:
+            raise DataflowError(f"{where}: the column {n!r} is given twice")
+    return tuple(out)

@@ -8,17 +8,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataflow import graph as g
+from dataflow.aggregate_forms import Option, checked, form_of
+from dataflow.decimals import ROUNDINGS
 from dataflow.durations import parse_every
 from dataflow.expr import Expr
-from dataflow.functions import AGG_ARITY, FUNCTIONS
+from dataflow.functions import FUNCTIONS
+from dataflow.json_errors import JsonFormError
+from dataflow.json_errors import short as _short
+from dataflow.json_timelines import FIELDS, check_tables, step_in, step_out
+from dataflow.reference import MAX_TABLE_BYTES
 from operators.errors import DataflowError
+from operators.types import MAX_PLACES
 
 VERSION = 1
 _KINDS = ("bool", "int64", "float64", "string", "time", "duration", "null")
-
-
-class JsonFormError(DataflowError):
-    """JSON that is not the canonical form of a graph."""
 
 
 # ---- writing
@@ -46,7 +49,8 @@ def _number_out(value: object) -> object:
 
 def _agg_out(a: g.Agg) -> dict[str, Any]:
     where = None if a.where is None else _expr_out(a.where)
-    return {"fn": a.fn, "args": [_expr_out(e) for e in a.args], "where": where}
+    options = {name: list(value) if isinstance(value, tuple) else value for name, value in a.options}
+    return {"fn": a.fn, "args": [_expr_out(e) for e in a.args], "where": where, **options}
 
 
 def _named_out(named: g.Named) -> list[dict[str, Any]]:
@@ -88,6 +92,8 @@ def _step_out(step: g.Step) -> dict[str, Any]:
             body = {"by": [{"column": c, "descending": d} for c, d in keys]}
         case g.Limit(n):
             body = {"n": n}
+        case g.Timeline() | g.Join() | g.During() | g.Concurrent():
+            body = step_out(step, _expr_out, _step_out)
     return {"op": g.OPS[type(step)], **body}
 
 
@@ -99,7 +105,7 @@ def to_dict(steps: Sequence[g.Step]) -> dict[str, Any]:
 def to_json(steps: Sequence[g.Step]) -> str:
     """Canonical text: sorted keys, no spaces; equal graphs give equal text."""
     text = json.dumps(to_dict(steps), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    if len(text.encode()) > g.MAX_BYTES:
+    if len(text.encode()) - check_tables(steps) > g.MAX_BYTES:
         raise JsonFormError(f"the metric's JSON form is over {g.MAX_BYTES} bytes; shorten its lists of constants")
     return text
 
@@ -208,6 +214,12 @@ class _Reader:
                 option = self.micros(option, here, optional=True)
             elif name == "every":
                 parse_every(self.text(option, here), here)
+            elif name == "places":
+                if isinstance(option, bool) or not isinstance(option, int) or not 0 <= option <= MAX_PLACES:
+                    raise JsonFormError(f"{here}: expected 0 to {MAX_PLACES} places, got {_short(option)}")
+            elif name == "rounding":
+                if option not in ROUNDINGS:
+                    raise JsonFormError(f"{here}: expected one of {', '.join(ROUNDINGS)}, got {_short(option)}")
             elif name == "values":
                 option = tuple(self.constant(v, d["type"], here) for v in self.rows(option, here))
             elif not isinstance(option, str):
@@ -218,15 +230,28 @@ class _Reader:
 
     def agg(self, value: object, where: str) -> g.Agg:
         self._nodes += 1
-        d = self.fields(value, where, ["fn", "args", "where"])
-        arity = AGG_ARITY.get(d["fn"]) if isinstance(d["fn"], str) else None
-        if arity is None:
-            raise JsonFormError(f"{where}: unknown aggregate {_short(d['fn'])}")
+        fn = value.get("fn") if isinstance(value, dict) else None
+        form = form_of(fn)
+        if form is None and isinstance(value, dict) and "fn" in value:
+            raise JsonFormError(
+                f"{where}: unknown aggregate {_short(fn)}; one of your own must be registered before: df.register(...)"
+            )
+        options = () if form is None else form.options
+        d = self.fields(value, where, ["fn", "args", "where", *(o.name for o in options)])
+        assert form is not None
         args = self.rows(d["args"], f"{where}.args")
-        if len(args) not in arity:
+        if len(args) not in form.arity:
             raise JsonFormError(f"{where}: {d['fn']} does not take {len(args)} arguments")
         condition = None if d["where"] is None else self.expr(d["where"], f"{where}.where")
-        return g.Agg(d["fn"], tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args)), condition)
+        given = tuple((o.name, self.option(o, d["fn"], d[o.name], where)) for o in options)
+        inner = tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args))
+        return g.Agg(d["fn"], inner, condition, given)
+
+    def option(self, option: Option, name: str, value: object, where: str) -> object:
+        try:
+            return checked(name, option, value, where)
+        except DataflowError as error:
+            raise JsonFormError(str(error)) from None
 
     def named(self, value: object, where: str) -> g.Named:
         out = []
@@ -258,6 +283,7 @@ class _Reader:
             "funnel": ["steps", "within", "mode"],
             "cohorts": ["start", "returns", "every", "zone"],
             "transitions": ["of", "gap"],
+            **FIELDS,
             "group_by": ["by", "aggs"],
             "sort": ["by"],
             "limit": ["n"],
@@ -307,6 +333,8 @@ class _Reader:
                 aggs = self.aggs(d["aggs"], f"{where}.aggs")
                 _distinct([n for n, _ in by] + [n for n, _ in aggs], where)
                 return g.GroupBy(by, aggs, self.said(d, "empty", where))
+            case "timeline" | "join" | "during" | "concurrent":
+                return step_in(self, str(op), d, where)
             case "sort":
                 keys = []
                 for i, item in enumerate(self.rows(d["by"], f"{where}.by")):
@@ -320,11 +348,6 @@ class _Reader:
                 if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n < 2**62:
                     raise JsonFormError(f"{where}.n: expected a number of rows, got {_short(n)}")
                 return g.Limit(n)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _distinct(names: Sequence[str], where: str) -> None:
@@ -348,6 +371,7 @@ def from_dict(value: object) -> tuple[g.Step, ...]:
     if not 0 < len(items) <= g.MAX_STEPS:
         raise JsonFormError(f"steps: a metric has 1 to {g.MAX_STEPS} steps, got {len(items)}")
     steps = tuple(reader.step(s, f"steps[{i}]") for i, s in enumerate(items))
+    check_tables(steps)
     if [i for i, s in enumerate(steps) if isinstance(s, g.Source)] != [0]:
         raise JsonFormError("steps: the first step, and only the first, names the stream")
     return steps
@@ -355,10 +379,12 @@ def from_dict(value: object) -> tuple[g.Step, ...]:
 
 def from_json(text: str) -> tuple[g.Step, ...]:
     """The steps of a graph in JSON text."""
-    if len(text.encode()) > g.MAX_BYTES:
-        raise JsonFormError(f"the metric's JSON is over {g.MAX_BYTES} bytes")
+    if len(text.encode()) > g.MAX_BYTES + MAX_TABLE_BYTES:
+        raise JsonFormError(f"the metric's JSON is over {g.MAX_BYTES + MAX_TABLE_BYTES} bytes")
     try:
         value = json.loads(text, object_pairs_hook=_no_duplicates)
     except (json.JSONDecodeError, RecursionError) as error:
         raise JsonFormError(f"the metric is not valid JSON: {error}") from None
-    return from_dict(value)
+    steps = from_dict(value)
+    to_json(steps)
+    return steps

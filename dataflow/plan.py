@@ -51,12 +51,13 @@ RowOp = Keep | Fix
 
 @dataclass(frozen=True)
 class BoundAgg:
-    """One aggregate with its typed argument (None: takes none) and conditions that all must be true."""
+    """One aggregate with its typed arguments (None: takes none) and conditions that all must be true."""
 
     name: str
     aggregate: AnyAggregate
     argument: Typed | None
     where: tuple[Typed, ...]
+    other: Typed | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,54 @@ class Group:
     filled: int | None = None
 
 
-Sink = Rows | States | Segments | Group | Flow
+@dataclass(frozen=True)
+class Track:
+    """One state among several: rows that pass ``ops`` report ``state`` (None: any is a sign of life) for ``hold``."""
+
+    name: str
+    ops: tuple[RowOp, ...]
+    state: Typed | None
+    hold: int | None
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Sink: intervals of ``state``, an expression of the tracks (``track`` nodes). Writes what ``States`` does."""
+
+    tracks: tuple[Track, ...]
+    state: Typed
+    name: str
+    held: tuple[tuple[str, Typed], ...]
+    lead: bool
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Sink: intervals again, cut where the row that ``lookup`` finds changes.
+
+    ``keep``: ``all`` pieces, or just those ``inside`` some row or ``outside`` all. Writes start (as time), end,
+    ``$known``, the columns and, under ``row``, the number of the row.
+    """
+
+    lookup: Typed
+    keep: str
+    row: str | None
+    columns: tuple[tuple[str, Typed], ...]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Sink: two rows an interval, where it starts and where it ends.
+
+    Writes ``by``, ``$at`` and what changes there in the numbers of keys that are ``$active``, ``$inactive`` (as the
+    condition says) and ``$unknown``.
+    """
+
+    by: tuple[tuple[str, Typed], ...]
+    condition: Typed
+
+
+Sink = Rows | States | Segments | Group | Flow | Tracks | Pieces | Edges
 
 
 @dataclass(frozen=True)
@@ -131,11 +179,11 @@ class Stage:
     @property
     def needs_time(self) -> bool:
         """Whether a row's own time matters beyond lying in the range."""
-        if isinstance(self.sink, States | Segments | Flow):
+        if isinstance(self.sink, States | Segments | Flow | Tracks):
             return True
         inputs = [i for a in getattr(self.sink, "aggs", ()) for i in getattr(a.aggregate, "inputs", ())]
         nodes = (n for e in self.expressions() for n in e.walk())
-        return "time" in inputs or any(n.fn in ("time", "last") for n in nodes)
+        return "time" in inputs or any(n.fn in ("time", "begin", "last", "elapsed", "lookup") for n in nodes)
 
     @property
     def repeats_tell_nothing(self) -> bool:
@@ -175,12 +223,23 @@ class Stage:
                 yield from _agg_expressions(aggs)
             case Flow():
                 yield from self.sink.expressions()
+            case Tracks(tracks, state, _, held, _):
+                for track in tracks:
+                    yield from (op.condition if isinstance(op, Keep) else op.value for op in track.ops)
+                    yield from () if track.state is None else (track.state,)
+                yield state
+                yield from (e for _, e in held)
+            case Pieces(lookup, _, _, columns):
+                yield lookup
+                yield from (e for _, e in columns)
+            case Edges(by, condition):
+                yield from (e for _, e in by)
+                yield condition
 
 
 def _agg_expressions(aggs: tuple[BoundAgg, ...]) -> Iterator[Typed]:
     for a in aggs:
-        if a.argument is not None:
-            yield a.argument
+        yield from (e for e in (a.argument, a.other) if e is not None)
         yield from a.where
 
 
@@ -198,7 +257,18 @@ class Take:
     n: int
 
 
-TableStep = Stage | SortBy | Take
+@dataclass(frozen=True)
+class Sweep:
+    """From a table of edges, in the order of ``by`` and ``$at``, to the intervals between them.
+
+    ``at_least`` None: their numbers of keys; else whether so many are active.
+    """
+
+    by: tuple[str, ...]
+    at_least: int | None
+
+
+TableStep = Stage | SortBy | Take | Sweep
 
 
 @dataclass(frozen=True)

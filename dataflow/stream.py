@@ -1,4 +1,4 @@
-"""The DSL: streams, and the aggregates that end them."""
+"""The DSL: streams of rows, and what is done to them."""
 
 from __future__ import annotations
 
@@ -8,109 +8,22 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from dataflow import graph as g
+from dataflow.aggregates import count, hold_of, over_intervals
 from dataflow.durations import buckets_in, parse_duration, parse_every
 from dataflow.expr import Expr, Operand, col, expr
+from dataflow.graph import named_columns as _named
+from dataflow.timelines import Chain
 from operators.errors import DataflowError
 
 Length = str | timedelta
-
-
-def _agg(fn: str, *args: Operand, where: Operand | None = None) -> g.Agg:
-    values = tuple(col(a) if isinstance(a, str) else expr(a) for a in args)
-    return g.Agg(fn, values, None if where is None else expr(where))
-
-
-def count(value: Operand | None = None, *, where: Operand | None = None) -> g.Agg:
-    """Rows, or the rows in which ``value`` is not null."""
-    return _agg("count", where=where) if value is None else _agg("count", value, where=where)
-
-
-def sum(value: Operand, *, where: Operand | None = None) -> g.Agg:
-    """The exact sum, rounded once; null over no values. Integers that do not fit in 64 bits are an error."""
-    return _agg("sum", value, where=where)
-
-
-def mean(value: Operand, *, where: Operand | None = None) -> g.Agg:
-    """The mean: the exact sum divided by the number of values."""
-    return _agg("mean", value, where=where)
-
-
-def min(value: Operand, *, where: Operand | None = None) -> g.Agg:
-    """The least value."""
-    return _agg("min", value, where=where)
-
-
-def max(value: Operand, *, where: Operand | None = None) -> g.Agg:
-    """The greatest value."""
-    return _agg("max", value, where=where)
-
-
-def first(value: Operand, *, where: Operand | None = None) -> g.Agg:
-    """The earliest value that is not null; at one time and key, in order of arrival."""
-    return _agg("first", value, where=where)
-
-
-def last(value: Operand, *, where: Operand | None = None) -> g.Agg:
-    """The latest value that is not null; at one time and key, in order of arrival."""
-    return _agg("last", value, where=where)
-
-
-def any_true(condition: Operand, *, where: Operand | None = None) -> g.Agg:
-    """Whether the condition was true in any row; null where it never had a value."""
-    return _agg("any_true", condition, where=where)
-
-
-def all_true(condition: Operand, *, where: Operand | None = None) -> g.Agg:
-    """Whether the condition was true in all rows that have a value; null where none has."""
-    return _agg("all_true", condition, where=where)
-
-
-def count_distinct(value: Operand, *, where: Operand | None = None) -> g.Agg:
-    """The exact number of distinct values, nulls apart."""
-    return _agg("count_distinct", value, where=where)
-
-
-def share_of_time(condition: Operand, *, where: Operand | None = None) -> g.Agg:
-    """Of the time in which the state was known, the share in which ``condition`` is true; null if none was."""
-    return _agg("share_of_time", condition, where=where)
-
-
-def duration(condition: Operand | None = None, *, where: Operand | None = None) -> g.Agg:
-    """The total duration of the rows, or of those where ``condition`` is true."""
-    return _agg("duration", where=where) if condition is None else _agg("duration", condition, where=where)
-
-
-def known_time(*, where: Operand | None = None) -> g.Agg:
-    """The total time in which the state was known."""
-    return _agg("known_time", where=where)
-
-
-def unknown_time(*, where: Operand | None = None) -> g.Agg:
-    """The total time in which the state was not known, including that before a key's first point."""
-    return _agg("unknown_time", where=where)
-
-
-def _named(columns: tuple[str | Expr, ...], named: dict[str, Operand], where: str) -> g.Named:
-    out: list[tuple[str, Expr]] = []
-    for c in columns:
-        if isinstance(c, str):
-            out.append((c, col(c)))
-        elif isinstance(c, Expr) and c.fn == "col":
-            out.append((str(c.option("name")), c))
-        else:
-            raise DataflowError(f"{where}: give an expression a name, e.g. {where}(day=df.time().truncate('1d'))")
-    out.extend((n, expr(e)) for n, e in named.items())
-    names = [n for n, _ in out]
-    for n in names:
-        if names.count(n) > 1:
-            raise DataflowError(f"{where}: the column {n!r} is given twice")
-    return tuple(out)
 
 
 def _aggs(aggs: dict[str, g.Agg], where: str) -> g.NamedAggs:
     for name, a in aggs.items():
         if not isinstance(a, g.Agg):
             raise DataflowError(f"{where}: {name} must be an aggregate such as df.mean('temp'), got {a!r}")
+        if where != "agg" and hold_of(a) is not None:
+            raise DataflowError(f"{where}: {a.fn} with hold= stands in agg(...) alone, or goes over intervals")
     return tuple(aggs.items())
 
 
@@ -122,13 +35,8 @@ class Explains(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Stream:
+class Stream(Chain):
     """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
-
-    steps: tuple[g.Step, ...]
-
-    def _then(self, step: g.Step) -> Stream:
-        return Stream((*self.steps, step))
 
     def filter(self, where: Operand) -> Stream:
         """Keep the rows where the condition is true (not those where it is null)."""
@@ -293,10 +201,10 @@ class Stream:
         files read, tasks, kernels, laws used and the estimated time; without one: the steps."""
         if store is not None:
             return store.explain(self, **options)
-        return "\n".join(f"{i + 1}. {g.OPS[type(s)]}" for i, s in enumerate(self.steps))
+        return "\n".join(f"{i + 1}. {g.name_of(s)}" for i, s in enumerate(self.steps))
 
     def __repr__(self) -> str:
-        return " . ".join(g.OPS[type(s)] for s in self.steps)
+        return " . ".join(g.name_of(s) for s in self.steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,7 +229,8 @@ class Grouped:
         for name, _ in named:
             if name in dict(self.by):
                 raise DataflowError(f"agg: the name {name!r} is already that of a group column")
-        return self.stream._then(g.GroupBy(self.by, named, self.empty))
+        steps, named = over_intervals(self.stream.steps, named)
+        return Stream((*steps, g.GroupBy(self.by, named, self.empty)))
 
 
 def stream(name: str) -> Stream:

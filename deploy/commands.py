@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,14 @@ def show_table(columns: Mapping[str, Column]) -> None:
 
 def show_json(value: object) -> None:
     """Print one JSON object on one line."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain))
+
+
+def _plain(value: object) -> str:
+    """A decimal as text with all of its places: not every reader of JSON keeps its digits otherwise."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(value)
 
 
 # ---- ingest

@@ -16,11 +16,16 @@ from numpy.typing import NDArray
 
 from operators.types import Type
 
-Arrays: TypeAlias = Mapping[str, NDArray[Any]]
-"""A state: field name to array of shape (groups,) or (groups, width)."""
+Arrays: TypeAlias = Mapping[str, Any]
+"""A state: field name to array of shape (groups,) or (groups, width). ``finish`` also finds its exact sums here
+(``operators.accumulators.Totals``) and, under ``entries``, its tally (``operators.tallies.Entries``)."""
 
 Finished: TypeAlias = tuple[NDArray[Any], NDArray[np.bool_] | None]
-"""Values of the result type's dtype and validity (None: all valid), one per group."""
+"""Values of the result type's dtype and validity (None: all valid), one per group; JSON results as an object array of
+their texts."""
+
+Options: TypeAlias = Mapping[str, Any]
+"""Settings of one use of an aggregate by name, as ``dataflow.aggregate_forms`` has checked them."""
 
 
 @dataclass(frozen=True)
@@ -43,29 +48,62 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Flags:
-    """Claims about an aggregate that the planner relies on and the laws suite tests.
+class ExactSum:
+    """One exact sum per group, in units of 2**lowest; its window has ``digits`` (``operators.kernels.exact``)."""
 
-    ordered: rows of a key must come in (time, seq) order. additive: a range's answer follows from the merged
-    answers of its pieces even where intervals are cut at the seams. duplicate_safe: a row folded twice changes
-    nothing. exact: equal bits for every split and merge tree.
+    name: str
+    lowest: int = -1074
+    digits: int = 7
+
+
+@dataclass(frozen=True)
+class TallySpec:
+    """A table of (group, words) -> number per aggregate. ``largest``: numbers merge by their maximum, else they add.
+
+    ``is_code``: words are values of the argument, so that string codes are translated when states of two
+    dictionaries meet.
+    """
+
+    words: int = 1
+    largest: bool = False
+    is_code: bool = False
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Claims about an aggregate that the planner relies on and ``operators.laws`` tests.
+
+    ordered: rows of a key must come in (time, seq) order; without it, rows may come in any. additive: a range's answer
+    follows from the merged answers of its pieces even where intervals are cut at the seams. duplicate_safe: a row
+    folded twice changes nothing. overlap_safe: nor do two states that share rows. exact: equal bits for every split
+    and merge tree. error: the relative error of the answer, 0 for none; it is as reproducible as any other.
     """
 
     ordered: bool = False
     additive: bool = True
     duplicate_safe: bool = False
+    overlap_safe: bool = False
     exact: bool = True
+    error: float = 0.0
+
+    def claims(self) -> tuple[str, ...]:
+        """The claims that are made, in words."""
+        names = [n for n in ("ordered", "additive", "duplicate_safe", "overlap_safe", "exact") if getattr(self, n)]
+        return (*names, *([f"within {self.error:.2%}"] if self.error else []))
 
 
 @dataclass(frozen=True)
 class Aggregate:
     """A lawful aggregate over arguments of one type.
 
-    ``step(g, *fields, *inputs)`` is a Numba function. ``inputs`` names what it is given, in order:
-    ``value`` (never null: null values are skipped), ``cond`` (bool), ``time`` and ``tie`` (the row's event time
-    and its key's hash), ``duration`` and ``known`` (interval rows). ``merge(into, at, part)`` folds row j of
-    ``part`` into row ``at[j]`` of ``into``; no two ``at`` are equal. ``settle`` brings a state into its canonical
-    form, in place; states are settled before they are merged, compared or stored.
+    ``step(g, *fields, *sums, *tally, *inputs)`` is a Numba function. A sum takes three arguments (rows, log, used), a
+    tally five (keys, counts, slots, used, words). ``inputs`` names what it is given, in order: ``value`` (never null:
+    null values are skipped) and ``other`` (a second argument, likewise), ``cond`` (bool), ``hash`` (of the value, the
+    same for equal values of all dictionaries), ``time`` and ``tie`` (the row's event time and its key's hash),
+    ``duration`` and ``known`` (interval rows). ``merge(into, at, part)`` folds row j of the fields of ``part`` into row
+    ``at[j]`` of ``into``; no two ``at`` are equal; sums and tallies are merged by the engine. ``settle`` brings fields
+    into their canonical form, in place; states are settled before they are merged, compared or stored.
+    ``configured(options)`` is the aggregate for other options than those that this one stands for.
     """
 
     name: str
@@ -78,6 +116,20 @@ class Aggregate:
     finish: Callable[[Arrays], Finished]
     settle: Callable[[Arrays], None] | None = None
     flags: Flags = Flags()
+    sums: tuple[ExactSum, ...] = ()
+    tally: TallySpec | None = None
+    other: Type | None = None
+    configured: Callable[[Options], Aggregate] | None = None
+
+
+def merge_nothing(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
+    """The merge of an aggregate that has no fields."""
+
+
+def merge_by_adding(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
+    """The merge of fields that are sums or counts."""
+    for name, values in part.items():
+        into[name][at] += values
 
 
 @dataclass(frozen=True)
@@ -93,4 +145,4 @@ class SetAggregate:
     argument: Type
     result: Type
     finish: Callable[[NDArray[np.int64], NDArray[np.int64], int, list[str]], Finished]
-    flags: Flags = Flags(duplicate_safe=True)
+    flags: Flags = Flags(duplicate_safe=True, overlap_safe=True)

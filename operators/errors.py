@@ -17,3 +17,7 @@ class CardinalityExceeded(DataflowError):
 
 class OverflowExceeded(DataflowError):
     """An integer result that does not fit in 64 bits."""
+
+
+class InexactDecimal(DataflowError):
+    """A number that is not a decimal of the declared places."""

@@ -1,73 +1,16 @@
-"""Exact sums: canonical form, merging and the one rounding at the end."""
+"""Exact arithmetic on whole answers: sums in two words, ratios and roots that are rounded once."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.errors import OverflowExceeded
-from operators.kernels.exact import CHUNKS, NAN, NEGATIVE, POSITIVE
 
 _LOW = np.int64(0xFFFFFFFF)
-
-
-_AT_ONCE = 4096
-"""Groups that are worked on together: their digits fit a core's cache."""
-
-
-def settle_digits(digits: NDArray[np.int64]) -> None:
-    """Carry: every chunk but the last in [0, 2**32), the last signed. In place; shape (groups, WIDTH)."""
-    for at in range(0, len(digits), _AT_ONCE):
-        _settle(digits[at : at + _AT_ONCE])
-
-
-def _settle(digits: NDArray[np.int64]) -> None:
-    for i in range(CHUNKS - 1):
-        column = digits[:, i]
-        carry = column >> 32
-        if carry.any():
-            digits[:, i + 1] += carry
-            column &= _LOW
-
-
-def round_digits(digits: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The float64 nearest to each settled accumulator, ties to even; NaN and infinities as IEEE adds them."""
-    parts = [_round(digits[at : at + _AT_ONCE]) for at in range(0, len(digits), _AT_ONCE)]
-    return np.concatenate([np.zeros(0), *parts])
-
-
-def _round(digits: NDArray[np.int64]) -> NDArray[np.float64]:
-    groups = len(digits)
-    chunks = digits[:, :CHUNKS].copy()
-    negative = chunks[:, -1] < 0
-    if negative.any():
-        flipped = -chunks[negative]
-        settle_digits(flipped)
-        chunks[negative] = flipped
-    rows = np.arange(groups)
-    # The leading chunk, and the 64 bits that start at its leading one; anything below only decides a tie.
-    top = CHUNKS - 1 - np.argmax(chunks[:, ::-1] != 0, axis=1)
-    lead = chunks[rows, top].astype(np.uint64)
-    second = np.where(top >= 1, chunks[rows, np.maximum(top - 1, 0)], 0).astype(np.uint64)
-    third = np.where(top >= 2, chunks[rows, np.maximum(top - 2, 0)], 0).astype(np.uint64)
-    below = np.cumsum(chunks != 0, axis=1)
-    sticky = np.where(top >= 3, below[rows, np.maximum(top - 3, 0)] > 0, False)
-    length = np.frexp(lead.astype(np.float64))[1].astype(np.uint64)
-    length = np.where(lead == 0, np.uint64(1), np.maximum(length, np.uint64(1)))
-    spare = np.uint64(32) - np.minimum(length, np.uint64(32))
-    high = (lead << np.uint64(32)) | second
-    window = (high << spare) | np.where(spare > 0, third >> (np.uint64(32) - spare), np.uint64(0))
-    lost = (third << spare) & np.uint64(0xFFFFFFFF)
-    window |= (sticky | (lost != 0)).astype(np.uint64)
-    exponent = 32 * (top.astype(np.int64) - 1) - spare.astype(np.int64) - 1074
-    with np.errstate(over="ignore"):
-        out: NDArray[np.float64] = np.ldexp(window.astype(np.float64), exponent.astype(np.int32))
-    out = np.where(negative, -out, out)
-    nan, up, down = digits[:, NAN] > 0, digits[:, POSITIVE] > 0, digits[:, NEGATIVE] > 0
-    out = np.where(up, np.inf, np.where(down, -np.inf, out))
-    return np.where(nan | (up & down), np.nan, out)
 
 
 def settle_pair(low: NDArray[np.int64], high: NDArray[np.int64]) -> None:
@@ -106,3 +49,34 @@ def pair_ratio(
         one: Any = slice(i, i + 1)
         out[i] = exact_ints(low[one], high[one])[0] / exact_ints(over_low[one], over_high[one])[0]
     return out
+
+
+def pair_mean(low: NDArray[np.int64], high: NDArray[np.int64], n: NDArray[np.int64], unit: int) -> NDArray[np.float64]:
+    """Correctly rounded ``sum / (n * unit)``, for ``unit`` of at most 10**9; 0 counts as 1."""
+    n = np.maximum(n, 1)
+    over_low, over_high = (n & _LOW) * unit, (n >> 32) * unit
+    settle_pair(over_low, over_high)
+    return pair_ratio(low, high, over_low, over_high)
+
+
+def ratio(a: int, b: int, exponent: int = 0) -> float:
+    """``a / b * 2**exponent``, rounded once; infinite where it exceeds the largest float64."""
+    a, b = (a << exponent, b) if exponent > 0 else (a, b << -exponent)
+    try:
+        return a / b
+    except OverflowError:
+        return math.inf if (a > 0) == (b > 0) else -math.inf
+
+
+def root(a: int, b: int, exponent: int = 0) -> float:
+    """The square root of ``a / b * 2**exponent`` (not negative), rounded once; ``exponent`` is even."""
+    if a == 0:
+        return 0.0
+    # At least 64 bits of the root, below which one sticky bit says whether anything is left: so the one rounding, of
+    # the quotient by a power of two, is that of the exact root.
+    up = max(0, 128 - a.bit_length() + b.bit_length() + 1)
+    up += up % 2
+    square, rest = divmod(a << up, b)
+    found = math.isqrt(square)
+    sticky = int(rest != 0 or found * found != square)
+    return ratio(2 * found + sticky, 2, (exponent - up) // 2)

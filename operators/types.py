@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 
 
 class Type(StrEnum):
     """What a column's values mean; the value is the name used in schemas, JSON and messages.
 
-    ``TIME`` is int64 microseconds since 1970-01-01 UTC, ``DURATION`` int64 microseconds.
-    ``STRING`` values are int32 codes into a dictionary wherever they are computed on.
+    ``TIME`` is int64 microseconds since 1970-01-01 UTC, ``DURATION`` int64 microseconds. ``DECIMAL_p`` is an int64
+    count of 10**-p: ``decimal(2)`` of 12.30 is 1230; it is made by an expression, no stream has it.
+    ``STRING`` values are int32 codes into a dictionary wherever they are computed on. ``JSON`` is for answers that are
+    more than one number: canonical JSON text, held as strings are; nothing is computed from it.
     """
 
     BOOL = "bool"
@@ -18,23 +21,53 @@ class Type(StrEnum):
     STRING = "string"
     TIME = "time"
     DURATION = "duration"
+    DECIMAL_0 = "decimal(0)"
+    DECIMAL_1 = "decimal(1)"
+    DECIMAL_2 = "decimal(2)"
+    DECIMAL_3 = "decimal(3)"
+    DECIMAL_4 = "decimal(4)"
+    DECIMAL_5 = "decimal(5)"
+    DECIMAL_6 = "decimal(6)"
+    DECIMAL_7 = "decimal(7)"
+    DECIMAL_8 = "decimal(8)"
+    DECIMAL_9 = "decimal(9)"
+    JSON = "json"
 
     @property
     def is_numeric(self) -> bool:
-        """Whether arithmetic is defined: integers, floats and durations."""
+        """Whether arithmetic on machine numbers is defined: integers, floats and durations."""
         return self in (Type.INT, Type.FLOAT, Type.DURATION)
+
+    @cached_property
+    def places(self) -> int | None:
+        """Decimal places of a decimal type; None for the others."""
+        return int(self.value[8:-1]) if self.value.startswith("decimal(") else None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether values are codes into a dictionary of strings."""
+        return self in (Type.STRING, Type.JSON)
 
     @property
     def dtype(self) -> str:
         """The numpy dtype string that holds values of this type in memory."""
-        return _DTYPES[self]
+        return _DTYPES.get(self, "i8")
 
 
-_DTYPES = {
-    Type.BOOL: "u1",
-    Type.INT: "i8",
-    Type.FLOAT: "f8",
-    Type.STRING: "i4",
-    Type.TIME: "i8",
-    Type.DURATION: "i8",
-}
+MAX_PLACES = 9
+
+DECIMALS = tuple(t for t in Type if t.places is not None)
+
+STORED = (Type.BOOL, Type.INT, Type.FLOAT, Type.STRING, Type.TIME, Type.DURATION)
+"""Types that columns of a stream can have."""
+
+VALUES = (*STORED, *DECIMALS)
+"""Types that can be computed with."""
+
+
+def decimal(places: int) -> Type:
+    """The decimal type of so many places, 0 to MAX_PLACES."""
+    return DECIMALS[places]
+
+
+_DTYPES = {Type.BOOL: "u1", Type.FLOAT: "f8", Type.STRING: "i4", Type.JSON: "i4"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -19,6 +20,8 @@ class Words:
     def __init__(self) -> None:
         self.strings: list[str] = []
         self._codes: dict[str, int] = {}
+        self._hashes = np.zeros(64, np.int64)
+        self._hashed = 0
 
     def __len__(self) -> int:
         return len(self.strings)
@@ -39,3 +42,18 @@ class Words:
                 )
             self.strings.extend(list(known)[len(self.strings) :])
         return out
+
+    def hashes(self) -> NDArray[np.int64]:
+        """A 64-bit hash of every string, by code, the same in every dictionary; then unused entries."""
+        n = len(self.strings)
+        if n > self._hashed:
+            if n > len(self._hashes):
+                grown = np.zeros(2 * n, np.int64)
+                grown[: self._hashed] = self._hashes[: self._hashed]
+                self._hashes = grown
+            digests = b"".join(
+                hashlib.blake2b(t.encode(), digest_size=8).digest() for t in self.strings[self._hashed :]
+            )
+            self._hashes[self._hashed : n] = np.frombuffer(digests, "<i8")
+            self._hashed = n
+        return self._hashes

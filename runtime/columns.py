@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.plain import as_decimal
 from operators.types import Type
 
 
@@ -68,17 +70,34 @@ class Column:
         """How many values are null."""
         return 0 if self.valid is None else int(len(self.valid) - np.count_nonzero(self.valid))
 
+    def texts(self) -> list[str | None]:
+        """The texts of a column of strings or JSON; None for null."""
+        words = self.words.strings if self.words is not None else []
+        # A column of nothing but nulls may have no words at all.
+        out = [words[c] if c < len(words) else None for c in self.values.tolist()]
+        if self.valid is not None:
+            for i in np.flatnonzero(~self.valid).tolist():
+                out[i] = None
+        return out
+
     def take(self, index: NDArray[np.intp]) -> Column:
         """The rows at ``index``, in that order."""
         valid = None if self.valid is None else self.valid[index]
         return Column(self.type, self.values[index], valid, self.words)
 
     def to_list(self) -> list[object]:
-        """Python values: bool, int, float, str; None for null; times and durations as int microseconds."""
+        """Python values: bool, int, float, str; None for null; times and durations as int microseconds.
+
+        Decimals are ``decimal.Decimal``, JSON is lists and dicts.
+        """
+        if self.type is Type.JSON:
+            return [None if t is None else json.loads(t) for t in self.texts()]
         if self.type is Type.STRING:
-            words = self.words.strings if self.words is not None else []
-            # A column of nothing but nulls may have no words at all.
-            out: list[object] = [words[c] if c < len(words) else None for c in self.values.tolist()]
+            return list(self.texts())
+        out: list[object]
+        if self.type.places is not None:
+            places = self.type.places
+            out = [as_decimal(v, places) for v in self.values.tolist()]
         elif self.type is Type.BOOL:
             out = self.values.astype(np.bool_).tolist()
         else:

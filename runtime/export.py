@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
+_DECIMAL_DIGITS = 19
+"""Digits of the largest int64."""
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -50,10 +53,12 @@ def csv_lines(columns: Mapping[str, Column]) -> Iterator[str]:
 
 
 def _csv_cells(column: Column) -> list[str]:
+    if column.type.is_text:
+        return ["" if t is None else _quoted(safe_text(t)) for t in column.texts()]
     values = column.to_list()
+    if column.type.places is not None:
+        return ["" if v is None else format(v, "f") for v in values]
     match column.type:
-        case Type.STRING:
-            return ["" if v is None else _quoted(safe_text(str(v))) for v in values]
         case Type.BOOL:
             return ["" if v is None else "true" if v else "false" for v in values]
         case Type.TIME:
@@ -86,8 +91,10 @@ def to_pandas(columns: Mapping[str, Column]) -> pandas.DataFrame:
 
     def series(column: Column) -> Any:
         values, valid = column.values, column.valid
+        if column.type.places is not None:
+            return pd.Series(column.to_list(), dtype=object)
         match column.type:
-            case Type.STRING:
+            case Type.STRING | Type.JSON:
                 codes, words = _compact(column)
                 return pd.Series(pd.Categorical.from_codes(codes, categories=pd.Index(words, dtype=object)))
             case Type.TIME:
@@ -118,8 +125,10 @@ def to_polars(columns: Mapping[str, Column]) -> polars.DataFrame:
 
     def series(name: str, column: Column) -> Any:
         values = column.values
+        if column.type.places is not None:
+            return pl.Series(name, column.to_list(), pl.Decimal(_DECIMAL_DIGITS, column.type.places))
         match column.type:
-            case Type.STRING:
+            case Type.STRING | Type.JSON:
                 codes, words = _compact(column)
                 made = pl.Series(name, words, pl.String).gather(np.maximum(codes, 0) if words else codes[:0])
                 if not words:
@@ -160,7 +169,9 @@ def to_arrow(columns: Mapping[str, Column]) -> pyarrow.Table:
 
     def array(column: Column) -> Any:
         mask = None if column.valid is None else ~column.valid
-        if column.type is Type.STRING:
+        if column.type.places is not None:
+            return pa.array(column.to_list(), pa.decimal128(_DECIMAL_DIGITS, column.type.places))
+        if column.type.is_text:
             codes, words = _compact(column)
             indices = pa.array(codes.astype(np.int32), pa.int32(), mask=codes < 0)
             return pa.DictionaryArray.from_arrays(indices, pa.array(words, pa.string()))

@@ -111,7 +111,7 @@ def _shape(columns: Mapping[str, Column]) -> _Shape:
         led = 1  # grouped by a number, such as the hour of the day
     time = next((n for n in names[:led] if columns[n].type is Type.TIME), None)
     labels = tuple(n for n in names[:led] if n != time)
-    measures = tuple(n for n in names[led:] if columns[n].type.is_numeric)
+    measures = tuple(n for n in names[led:] if columns[n].type.is_numeric or columns[n].type.places is not None)
     if not measures:
         raise DataflowError(
             "nothing to draw: the result has no numeric column; aggregate something, such as df.count()"
@@ -127,6 +127,8 @@ def _numbers(name: str, column: Column) -> tuple[NDArray[np.float64], str]:
     if column.valid is not None:
         values[~column.valid] = np.nan
     title = printable(name)
+    if column.type.places is not None:
+        return values / 10**column.type.places, title
     if column.type is Type.DURATION:
         known = np.abs(values[np.isfinite(values)])
         largest = float(known.max()) if len(known) else 0.0

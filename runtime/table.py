@@ -20,7 +20,7 @@ _MAX_CELL = 48
 _SECOND = 1_000_000
 _DAY = 86_400 * _SECOND
 _BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
-_LEFT = (Type.STRING, Type.TIME, Type.BOOL)
+_LEFT = (Type.STRING, Type.TIME, Type.BOOL, Type.JSON)
 
 
 def iso(us: int) -> str:
@@ -66,6 +66,10 @@ def format_column(column: Column, limit: int | None = _MAX_CELL) -> list[str]:
             return [human_duration(v, digits) if isinstance(v, int) else NULL for v in values]
         case Type.BOOL:
             return [NULL if v is None else "true" if v else "false" for v in values]
+        case Type.JSON:
+            return [NULL if t is None else printable(t, limit) for t in column.texts()]
+        case _ if column.type.places is not None:
+            return [NULL if v is None else format(v, "f") for v in values]
         case _:
             return [NULL if v is None else printable(str(v), limit) for v in values]
 

@@ -38,7 +38,7 @@ class CohortsSink(FlowSink):
     def advance(self, x: Expressions) -> None:
         """Write the buckets that end by now."""
         with self.w.block(f"while stage == {_COUNTS} and t >= final:"):
-            self.stop_if_full("i")
+            self.room("i")
             self._close(x)
 
     def row(self, x: Expressions) -> None:
@@ -60,5 +60,5 @@ class CohortsSink(FlowSink):
     def finish(self, x: Expressions) -> None:
         """The buckets that begin before the end of the range."""
         with self.w.block(f"while stage == {_COUNTS} and first < until:"):
-            self.stop_if_full("number")
+            self.room("number")
             self._close(x)

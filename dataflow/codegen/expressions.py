@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dataflow.codegen.source import BEGIN, F8, FIXED, I8, NO_PIECE, U1, Writer, column_array, value_array
+from dataflow.codegen.lookups import found_row, picked
+from dataflow.codegen.numbers import bin_source, decimal_source
+from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
 from dataflow.typed import Typed
-from operators.kernels.exact import WIDTH
+from operators.kernels.running import WIDTH
 from operators.types import Type
 
 assert BEGIN == 0
@@ -34,16 +36,15 @@ def both(*validities: str) -> str:
 
 
 class Expressions:
-    """Emits expressions into a writer; remembers what is computed already.
+    """Emits expressions into a writer; remembers what is computed already."""
 
-    ``resumes``: the kernel may stop within a row, between pieces of an interval, and go through the row again.
-    """
-
-    def __init__(self, w: Writer, time: str = "t", end: str = "e", resumes: bool = False) -> None:
+    def __init__(self, w: Writer, time: str = "t", end: str = "e") -> None:
         self.w = w
-        self.resumes = resumes
         self.time = time
         self.end = end
+        self.is_new = ""
+        """Where a sink stops within a row: the condition that this row is not one it goes on with."""
+
         self._known: dict[str, Value] = {}
         self._fixed: dict[str, Value] = {}
 
@@ -60,6 +61,10 @@ class Expressions:
         """Time and end have new names (a piece of an interval): only numbered values stay."""
         self.time, self.end = time, end
         self._known = {}
+
+    def given(self, e: Typed, value: Value) -> None:
+        """``e`` is computed elsewhere: its names."""
+        self._fixed[repr(e)] = value
 
     # ---- helpers
 
@@ -119,13 +124,23 @@ class Expressions:
                 return self.time, "True"
             case "end":
                 return self.end, "True"
+            case "begin":
+                return "t", "True"
             case "slot":
                 w.arg("slot_key", I8, "slot_key")
                 return self.name("slot_key[slot]", "True")
             case "in":
                 return self._input(str(e.option("name")), e.type)
-            case "last" | "previous" | "changed" | "cumulative_sum":
+            case "lookup":
+                return found_row(self, e)
+            case "pick":
+                return picked(self, e)
+            case "last" | "previous" | "changed" | "cumulative_sum" | "before" | "increase" | "elapsed":
                 return self._stateful(e)
+            case "decimal" | "bin":
+                v, k = self.emit(e.args[0])
+                make = decimal_source if e.fn == "decimal" else bin_source
+                return make(self, e, v, k)
             case "when":
                 return self._when(e)
             case "and" | "or":
@@ -179,7 +194,7 @@ class Expressions:
         text = f"v_{j}[u & mv_{j}]"
         if kind is Type.BOOL:
             text += " != 0"
-        elif kind is Type.STRING:
+        elif kind.is_text:
             text = f"np.int64({text})"
         return self.name(text, f"a_{j}[u & ma_{j}] != 0")
 
@@ -299,6 +314,18 @@ class Expressions:
         return self.name(f"({call}) if {valid} else np.int64(0)", valid)
 
     def _stateful(self, e: Typed) -> Value:
+        if not self.is_new:
+            return self._remembering(e)
+        # What remembers earlier rows must see each row once: the outcome is kept for when it comes again.
+        w = self.w
+        out = w.arg(f"q{e.site}_out", value_array(e.type), "slot", f"q{e.site}_out")
+        valid = w.arg(f"q{e.site}_ok", U1, "slot", f"q{e.site}_ok")
+        with w.block(f"if {self.is_new}:"), self.scope():
+            v, k = self._remembering(e)
+            w.put(f"{out}[slot] = {v}\n{valid}[slot] = {k}")
+        return self.name(f"{out}[slot]" + (" != 0" if e.type is Type.BOOL else ""), f"{valid}[slot] != 0")
+
+    def _remembering(self, e: Typed) -> Value:
         w = self.w
         v, k = self.emit(e.args[0])
         kind = e.args[0].type
@@ -309,43 +336,49 @@ class Expressions:
         back = f"{kept}[slot]" + (" != 0" if kind is Type.BOOL else "")
         if e.fn == "previous":
             out = self.name(back, f"{has}[slot] != 0")
-            self._remember(e, out, f"{kept}[slot] = {v}\n{has}[slot] = {k}")
+            w.put(f"{kept}[slot] = {v}\n{has}[slot] = {k}")
             return out
         if e.fn == "changed":
             out = self.name(f"{k} and {has}[slot] != 0 and {kept}[slot] != {v}", "True")
-            self._remember(e, out, f"if {k}:\n    {kept}[slot] = {v}\n    {has}[slot] = 1")
+            with w.block(f"if {k}:"):
+                w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1")
             return out
         if e.fn == "cumulative_sum":
-            with w.block(f"if {both(k, f'piece == {NO_PIECE}') if self.resumes else k}:"):
+            with w.block(f"if {k}:"):
                 if kind is Type.FLOAT:
                     digits = w.arg(f"q{e.site}_d", "i8[:,::1]", "slot", f"q{e.site}_d", WIDTH)
-                    w.put(f"add_float(slot, {digits}, {v})\n{kept}[slot] = rounded(slot, {digits})")
+                    w.put(f"add_digits(slot, {digits}, {v})\n{kept}[slot] = rounded(slot, {digits})")
                 else:
                     w.arg("flags", I8, "flags")
                     w.put(f"{kept}[slot] = checked_add({kept}[slot], {v}, flags)")
                 w.put(f"{has}[slot] = 1")
             return self.name(back, f"{has}[slot] != 0")
+        if e.fn in ("before", "increase"):
+            out = self._since_report(e, v, k, back, f"{has}[slot] != 0")
+            with w.block(f"if {k}:"):
+                w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1")
+            return out
         hold = e.option("hold")
         since = w.arg(f"q{e.site}_t", I8, "slot", f"q{e.site}_t")
+        if e.fn == "elapsed":
+            out = self.name(f"{self.time} - {since}[slot]", both(k, f"{has}[slot] != 0"))
         with w.block(f"if {k}:"):
             w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1\n{since}[slot] = {self.time}")
+        if e.fn == "elapsed":
+            return out
         fresh = "" if hold is None else f" and {self.time} - {since}[slot] <= {self.integer(int(str(hold)))}"
         return self.name(back, f"{has}[slot] != 0{fresh}")
 
-    def _remember(self, e: Typed, out: Value, update: str) -> None:
-        """Take note of the row, once: one that is gone through again, from a later piece on, has the same ``out``."""
-        w, (v, k) = self.w, out
-        if not self.resumes:
-            w.put(update)
-            return
-        names = [(v, w.arg(f"q{e.site}_again", value_array(e.type), "slot", f"q{e.site}_again"), e.type is Type.BOOL)]
-        if k != "True":
-            names.append((k, w.arg(f"q{e.site}_valid", U1, "slot", f"q{e.site}_valid"), True))
-        with w.block(f"if piece == {NO_PIECE}:"):
-            w.put(update)
-            w.put("\n".join(f"{array}[slot] = {name}" for name, array, _ in names))
-        with w.block("else:"):
-            w.put("\n".join(f"{name} = {array}[slot]" + (" != 0" if flag else "") for name, array, flag in names))
+    def _since_report(self, e: Typed, v: str, k: str, back: str, known: str) -> Value:
+        """The value reported before, or what a counter has grown by since: all of it where it was reset."""
+        before, valid = self.name(back, both(k, known))
+        if e.fn == "before":
+            return before, valid
+        if e.type is Type.FLOAT:
+            return self.name(f"({v} - {before} if {v} >= {before} else {v}) if {valid} else 0.0", valid)
+        self.w.arg("flags", I8, "flags")
+        grown = f"checked_sub({v}, {before}, flags) if {v} >= {before} else {v}"
+        return self.name(f"({grown}) if {valid} else np.int64(0)", valid)
 
 
 def scalar_loads(w: Writer) -> list[str]:

@@ -16,6 +16,9 @@ class KeyedSink(ABC):
     full = "on + 1 > cap"
     """The condition under which the next row may find no room."""
 
+    at_end = 3
+    """Rows that the end of one key may write."""
+
     def __init__(self, w: Writer, held: tuple[tuple[str, Typed], ...]) -> None:
         self.w = w
         self.locals: list[tuple[str, str]] = []
@@ -94,7 +97,7 @@ class FlowSink(KeyedSink):
         for j in range(len(self.held)):
             self.w.put(f"oh{j}_v[on] = {values}{j}\noh{j}_k[on] = {valid}{j}")
 
-    def stop_if_full(self, back: str, full: str = "on + 1 > cap") -> None:
+    def room(self, back: str, full: str = "on + 1 > cap") -> None:
         """Return ``back``, where to go on, if there is no room for one more row of output."""
         with self.w.block(f"if {full}:"):
             self.store()

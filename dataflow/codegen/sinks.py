@@ -2,60 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dataflow.codegen.expressions import Expressions, both
-from dataflow.codegen.source import I8, NO_PIECE, OUT_ROWS, PIECE, Writer, value_array
+from dataflow.codegen.source import I4, I8, NO_PIECE, OUT_ROWS, PIECE, Writer, value_array
 from dataflow.plan import BoundAgg, Group, Rows
 from operators.contract import Aggregate
+from operators.kernels.exact import LOGGED
 from operators.types import Type
 
+_TALLY = {"keys": "i8[:,::1]", "counts": I8, "slots": I4, "used": I8, "words": I8}
+_PAIRS = {"groups": I8, "values": I8, "slots": I4, "used": I8}
 
-def agg_arguments(w: Writer, j: int, a: BoundAgg) -> tuple[list[str], str | None]:
-    """Declare aggregate ``j``'s state arrays; return their names and, for a set, the name of its fill count."""
-    if isinstance(a.aggregate, Aggregate):
-        kinds = {f.name: ("i8[:,::1]" if f.width else I8) for f in a.aggregate.fields}
-        return [w.arg(f"g{j}_{n}", kind, "field", j, n) for n, kind in kinds.items()], None
-    parts = {"groups": I8, "values": I8, "slots": "i4[::1]", "used": I8}
-    names = [w.arg(f"g{j}_{n}", kind, "pair", j, n) for n, kind in parts.items()]
-    return names, names[-1]
+
+def agg_arguments(w: Writer, j: int, a: BoundAgg) -> list[str]:
+    """Declare the arrays of aggregate ``j``'s state and return their names, in the order of its step's arguments."""
+
+    def declared(part: str, kinds: Mapping[str, str], prefix: str = "") -> list[str]:
+        return [w.arg(f"g{j}_{prefix}{n}", kind, "state", j, part, n) for n, kind in kinds.items()]
+
+    if not isinstance(a.aggregate, Aggregate):
+        return declared("pairs", _PAIRS)
+    out = declared("field", {f.name: f.dtype + ("[:,::1]" if f.width else "[::1]") for f in a.aggregate.fields})
+    for s in a.aggregate.sums:
+        out += declared(s.name, {"rows": "i8[:,::1]", "log": "i8[:,::1]", "used": I8}, f"{s.name}_")
+    if a.aggregate.tally is not None:
+        out += declared("tally", _TALLY, "tally_")
+    return out
 
 
 def room_check(aggs: tuple[BoundAgg, ...], w: Writer, times: str = "1") -> list[str]:
-    """Conditions under which one more row, folded so many times, may not fit into the sets of the aggregates."""
+    """Conditions under which one more row, folded so many times, may not fit into the tables of the aggregates."""
     out = []
     for j, a in enumerate(aggs):
-        arrays, used = agg_arguments(w, j, a)
-        if used is not None:
-            out.append(f"{used}[0] + {times} > {arrays[0]}.shape[0]")
+        agg_arguments(w, j, a)
+        if not isinstance(a.aggregate, Aggregate):
+            out.append(f"g{j}_used[0] + {times} > g{j}_groups.shape[0]")
+            continue
+        for s in a.aggregate.sums:
+            out.append(f"g{j}_{s.name}_used[0] + {LOGGED} * {times} > g{j}_{s.name}_log.shape[0]")
+        if a.aggregate.tally is not None:
+            out.append(f"g{j}_tally_used[0] + {times} > g{j}_tally_keys.shape[0]")
     return out
 
 
 def fold(w: Writer, x: Expressions, j: int, a: BoundAgg, g: str) -> None:
     """Fold the current row into group ``g`` of aggregate ``j``."""
-    arrays, _ = agg_arguments(w, j, a)
+    arrays = agg_arguments(w, j, a)
     with x.scope():
         depth = w.depth
         for condition in a.where:
             v, k = x.emit(condition)
             w.put(f"if {both(v, k)}:")
             w.depth += 1
-        kind = None if a.argument is None else a.argument.type
         inputs = a.aggregate.inputs if isinstance(a.aggregate, Aggregate) else ("value",)
         given = {"time": x.time, "tie": "slot_hash[slot]", "duration": f"{x.end} - {x.time}", "known": "known"}
         if "tie" in inputs:
             w.arg("slot_hash", I8, "slot_hash")
-        if a.argument is not None:
-            v, k = x.emit(a.argument)
-            given["value"] = f"np.int64({v})" if kind is Type.BOOL else v
-            given["cond"] = both(k, f"bool({v})")
-            if "value" in inputs and k != "True":
+        for e, name, flag in ((a.argument, "value", "cond"), (a.other, "other", "flag")):
+            if e is None:
+                continue
+            v, k = x.emit(e)
+            given[name] = f"np.int64({v})" if e.type is Type.BOOL else v
+            given[flag] = both(k, f"bool({v})")
+            # Nulls are skipped, save by what takes conditions, of which null is none.
+            if flag not in inputs and k != "True":
                 w.put(f"if {k}:")
                 w.depth += 1
+        if "hash" in inputs:
+            assert a.argument is not None
+            given["hash"] = _hash(w, a.argument.type, given["value"])
         if isinstance(a.aggregate, Aggregate):
             w.put(f"step_{j}({', '.join([f'np.uint64({g})', *arrays, *(given[i] for i in inputs)])})")
         else:
+            kind = None if a.argument is None else a.argument.type
             value = f"float_bits({given['value']} + 0.0)" if kind is Type.FLOAT else given["value"]
             w.put(f"add_pair({g}, {', '.join(arrays)}, {value})")
         w.depth = depth
+
+
+def _hash(w: Writer, kind: Type | None, v: str) -> str:
+    """A hash of a value that does not depend on the codes that strings happen to have."""
+    if kind is Type.STRING:
+        w.arg("word_hash", I8, "word_hash")
+        return f"hash_word(word_hash[{v}])"
+    return f"hash_word(float_bits({v} + 0.0))" if kind is Type.FLOAT else f"hash_word({v})"
 
 
 def _group_word(w: Writer, x: Expressions, v: str, k: str, kind: Type | None) -> str:
@@ -77,13 +108,14 @@ class GroupSink:
         room = ["used[0] >= keys.shape[0]", *room_check(sink.aggs, w)]
         self.full = " or ".join(room)
 
-    def before(self) -> None:
+    def before(self, x: Expressions) -> None:
         """Locals that outlive a row: the group of the row before, which is often the next row's, too."""
         n = len(self.sink.by)
         self.w.put("pg = np.int64(-1)\npn = np.int64(0)")
         self.w.put("\n".join(f"p{j} = np.int64(0)" for j in range(n)))
         if self.sink.cuts:
             self.w.put(f"piece = s[{PIECE}]\ns[{PIECE}] = {NO_PIECE}")
+            x.is_new = f"piece == {NO_PIECE}"
 
     def row(self, x: Expressions) -> None:
         """One row that has passed the stage's operations."""

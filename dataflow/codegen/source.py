@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from dataflow.reference import Index
+from dataflow.service import Calendar
 from operators.types import Type
 
 I8, F8, U1, I4 = "i8[::1]", "f8[::1]", "u1[::1]", "i4[::1]"
@@ -25,7 +27,7 @@ def value_array(kind: Type | None) -> str:
 
 def column_array(kind: Type) -> str:
     """The array type of an input column."""
-    return {Type.FLOAT: F8, Type.BOOL: U1, Type.STRING: I4}.get(kind, I8)
+    return {Type.FLOAT: F8, Type.BOOL: U1, Type.STRING: I4, Type.JSON: I4}.get(kind, I8)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Arg:
     slot_hash; lut, listed, edges, changes, offsets (number of the table); slot (per-key state, subject: name and, if a
     key has more than one, how many);
     out / out_valid (column name), out_time, out_slot, out_len, out_gid; group_words, group_keys, group_slots,
-    group_used; field (aggregate number, field); pair (aggregate number, part); free, free_count.
+    group_used; state (aggregate number, part, name: ``operators.cells.Cells.argument``); word_hash; free, free_count.
     """
 
     name: str
@@ -64,6 +66,9 @@ class Tables:
     """(every, zone, buckets around the times) of each truncation; each takes two scalars, width and origin."""
 
     zones: list[str] = field(default_factory=list)
+    lookups: list[Index | Calendar] = field(default_factory=list)
+    picks: list[tuple[int, str]] = field(default_factory=list)
+    """(lookup, column) of reference tables."""
 
 
 class Writer:

@@ -14,6 +14,7 @@ from dataflow.codegen.expressions import Expressions, both, scalar_loads
 from dataflow.codegen.funnels import FunnelSink
 from dataflow.codegen.keyed import FlowSink, KeyedSink
 from dataflow.codegen.lasting import StatesSink
+from dataflow.codegen.pieces import EdgesSink, PiecesSink
 from dataflow.codegen.segments import SegmentsSink
 from dataflow.codegen.sinks import GroupSink, RowsSink
 from dataflow.codegen.source import (
@@ -33,11 +34,13 @@ from dataflow.codegen.source import (
     Tables,
     Writer,
 )  # fmt: skip
+from dataflow.codegen.tracks import TracksSink
 from dataflow.codegen.transitions import TransitionsSink
 from dataflow.codegen.windows import WindowsSink
 from dataflow.flows import Climb, Flow, Moves, Periods
-from dataflow.plan import Group, Keep, Rows, Segments, Sink, Stage, States
+from dataflow.plan import Edges, Group, Keep, Pieces, Rows, Segments, Sink, Stage, States, Tracks
 from operators.contract import Aggregate
+from operators.registered import mark_of
 
 _LOADS = f"""begin = s[{BEGIN}]
 n_runs = s[{RUNS}]
@@ -54,12 +57,17 @@ _HELPERS = {
         "checked_add", "checked_sub", "checked_mul", "checked_neg", "floor_div", "floor_mod", "float_mod",
         "float_floor_div",
     ),
+    "operators.kernels.bins": ("hash_word", "bin_between", "bin_of_width"),
     "operators.kernels.bits": ("float_bits",),
     "operators.kernels.calendar": (
         "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "local_time", "hour_of", "weekday_of",
     ),
-    "operators.kernels.exact": ("add_float",),
-    "operators.kernels.rounding": ("rounded",),
+    "operators.kernels.decimals": (
+        "decimal_exact", "decimal_half_even", "decimal_half_up", "coarser_exact", "coarser_half_even",
+        "coarser_half_up", "finer",
+    ),
+    "operators.kernels.periods": ("key_number", "row_at", "edge_after"),
+    "operators.kernels.running": ("add_digits", "rounded"),
     "operators.kernels.tables": ("find_group", "add_pair"),
 }  # fmt: skip
 
@@ -85,6 +93,8 @@ class Generated:
     step: Function
     finish: Function | None
     tables: Tables
+    own_steps: bool = False
+    """Whether it calls steps that a user registered, which no other process can load."""
 
     @property
     def digest(self) -> str:
@@ -104,12 +114,20 @@ def generate(stage: Stage) -> Generated:
         if used := [n for n in names if f"{n}(" in text]:
             lines.append(f"from {module} import {', '.join(used)}")
     for j, a in enumerate(aggs):
-        if isinstance(a.aggregate, Aggregate):
+        if not isinstance(a.aggregate, Aggregate):
+            continue
+        mark = mark_of(a.aggregate)
+        if mark is None:
             f = a.aggregate.step
             lines.append(f"from {f.__module__} import {f.__name__} as step_{j}")
+        else:
+            kind = None if a.aggregate.argument is None else a.aggregate.argument.value
+            lines.append("from operators.registered import step_of")
+            lines.append(f"step_{j} = step_of({a.aggregate.name!r}, {kind!r})  # {mark}")
     signatures = {f.name: f.signature for f in (step, finish) if f}
     source = "\n".join([*lines, "", f"SIGNATURES = {signatures!r}", "", "", text])
-    return Generated(source, step, finish, tables)
+    own = any(mark_of(a.aggregate) is not None for a in aggs)
+    return Generated(source, step, finish, tables, own)
 
 
 def _start(w: Writer) -> None:
@@ -130,6 +148,10 @@ def _keyed(w: Writer, sink: Sink) -> KeyedSink | None:
             return CohortsSink(w, sink)
         case Moves():
             return TransitionsSink(w, sink)
+        case Tracks():
+            return TracksSink(w, sink)
+        case Pieces():
+            return PiecesSink(w, sink)
         case _:
             return None
 
@@ -140,11 +162,13 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w.arg("run_slot", I4, "run_slot")
     w.arg("run_len", I8, "run_len")
     w.arg("time", I8, "time")
-    x = Expressions(w, resumes=isinstance(stage.sink, Group) and bool(stage.sink.cuts))
-    sink: GroupSink | RowsSink | KeyedSink
+    x = Expressions(w)
+    sink: GroupSink | RowsSink | EdgesSink | KeyedSink
     if isinstance(stage.sink, Group):
         sink = GroupSink(w, stage.sink)
-        sink.before()
+        sink.before(x)
+    elif isinstance(stage.sink, Edges):
+        sink = EdgesSink(w, stage.sink)
     elif isinstance(stage.sink, Rows):
         sink = RowsSink(w, stage.sink)
     else:
@@ -192,7 +216,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     return w.function("step"), Function("step", tuple(w.args.values()))
 
 
-def _stop_if_full(sink: GroupSink | RowsSink | KeyedSink, w: Writer) -> None:
+def _stop_if_full(sink: GroupSink | RowsSink | EdgesSink | KeyedSink, w: Writer) -> None:
     with w.block(f"if {sink.full}:"):
         if isinstance(sink, KeyedSink):
             sink.store()
@@ -211,7 +235,7 @@ def _intervals(stage: Stage, w: Writer) -> None:
 
 
 def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
-    if not isinstance(stage.sink, States | Segments | Flow):
+    if not isinstance(stage.sink, States | Segments | Flow | Tracks):
         return "", None
     w = Writer(tables)
     _start(w)
@@ -225,7 +249,7 @@ def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
     tables.ints[:] = ints
     with w.block("for number in range(begin, n_runs):"):
         w.put("slot = np.uint64(number)")
-        with w.block("if on + 3 > cap:"):
+        with w.block(f"if on + {sink.at_end} > cap:"):
             w.put("return number")
         sink.load()
         sink.finish(x)

@@ -44,7 +44,7 @@ class TransitionsSink(FlowSink):
         w = self.w
         with w.block(f"if on_path != 0 and since_when + gap < {now}:"):
             with w.block("if since_when + gap >= since:"):
-                self.stop_if_full(back)
+                self.room(back)
                 self._write("(since_when + gap)", "0", 0)
             w.put("on_path = np.uint8(0)")
 

@@ -58,7 +58,7 @@ class WindowsSink(FlowSink):
         """Write the window ``low`` and go to the next."""
         w, held = self.w, range(len(self.held))
         takes_state = self.sink.empty and self.sink.aggs
-        self.stop_if_full(back, "on + 1 > cap" + (" or free_count[0] < 1" if takes_state else ""))
+        self.room(back, "on + 1 > cap" + (" or free_count[0] < 1" if takes_state else ""))
         w.put(f"o_time[on] = bucket_edge(low, {self._bucket(x)})")
         w.put(f"o_end[on] = bucket_edge(low + lanes, {self._bucket(x)})")
         with w.block("if low <= high:"):

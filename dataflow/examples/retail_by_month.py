@@ -12,6 +12,6 @@ revenue_by_month = (
     .agg(
         lines=df.count(),
         invoices=df.count_distinct("invoice"),
-        net=df.sum(df.col("quantity") * df.col("unit_price")),
+        net=df.sum(df.col("quantity") * df.col("unit_price").decimal(3)),
     )
 )

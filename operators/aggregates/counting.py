@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate
+from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate, merge_by_adding
 from operators.kernels.jit import I64, inline
-from operators.types import Type
+from operators.types import VALUES, Type
 
 
 @inline
@@ -20,10 +20,6 @@ def _count_rows(g: I64, n: NDArray[np.int64]) -> None:
 @inline
 def _count_values(g: I64, n: NDArray[np.int64], value: Any) -> None:
     n[g] += 1
-
-
-def _merge(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
-    into["n"][at] += part["n"]
 
 
 def _finish(state: Arrays) -> Finished:
@@ -38,10 +34,10 @@ def _finish_distinct(groups: NDArray[np.int64], values: NDArray[np.int64], count
 _ROWS = Flags(additive=False)
 
 AGGREGATES: tuple[Aggregate | SetAggregate, ...] = (
-    Aggregate("count", None, Type.INT, (Field("n"),), (), _count_rows, _merge, _finish, flags=_ROWS),
+    Aggregate("count", None, Type.INT, (Field("n"),), (), _count_rows, merge_by_adding, _finish, flags=_ROWS),
     *(
-        Aggregate("count", t, Type.INT, (Field("n"),), ("value",), _count_values, _merge, _finish, flags=_ROWS)
-        for t in Type
+        Aggregate("count", t, Type.INT, (Field("n"),), ("value",), _count_values, merge_by_adding, _finish, flags=_ROWS)
+        for t in VALUES
     ),
-    *(SetAggregate("count_distinct", t, Type.INT, _finish_distinct) for t in Type),
+    *(SetAggregate("count_distinct", t, Type.INT, _finish_distinct) for t in VALUES),
 )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate
 from operators.kernels.bits import float_bits, float_order
 from operators.kernels.jit import F64, I64, inline
-from operators.types import Type
+from operators.types import VALUES, Type
 
 _TOP = np.int64(2**63 - 1)
 _BOTTOM = np.int64(-(2**63))
@@ -77,7 +77,7 @@ def _extreme(name: str, of: Type) -> Aggregate:
     least = name == "min"
     fields = (Field("best", identity=int(_TOP if least else _BOTTOM)), Field("n"))
     merge = _merge_min if least else _merge_max
-    flags = Flags(duplicate_safe=True)
+    flags = Flags(duplicate_safe=True, overlap_safe=True)
     if of is Type.FLOAT:
         step: Callable[..., None] = _min_float if least else _max_float
         return Aggregate(name, of, of, fields, ("value",), step, merge, _finish_float, flags=flags)
@@ -142,19 +142,25 @@ def _last_float(
     _last_int(g, at, tied, kept, n, float_bits(value), time, tie)
 
 
-def _merge_ends(latest: bool) -> Callable[[Arrays, NDArray[np.intp], Arrays], None]:
-    def merge(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
-        mine_t, mine_k = into["at"][at], into["tied"][at]
-        t, k = part["at"], part["tied"]
-        # At an equal (time, key) the rows of one task are the only ones: a cell is read by one task.
-        ahead = (
-            (t > mine_t) | ((t == mine_t) & (k > mine_k)) if latest else (t < mine_t) | ((t == mine_t) & (k < mine_k))
-        )
-        wins = (part["n"] > 0) & ((into["n"][at] == 0) | ahead)
-        for name in ("at", "tied", "kept", "n"):
-            into[name][at[wins]] = part[name][wins]
+def merge_ends(
+    into: Arrays, at: NDArray[np.intp], part: Arrays, latest: bool, time: str, tie: str, kept: tuple[str, ...]
+) -> None:
+    """Take over ``time``, ``tie`` and the ``kept`` fields where ``part`` has the earlier (or later) row."""
+    mine_t, mine_k = into[time][at], into[tie][at]
+    t, k = part[time], part[tie]
+    # At an equal (time, key) the rows of one task are the only ones: a cell is read by one task.
+    ahead = (t > mine_t) | ((t == mine_t) & (k > mine_k)) if latest else (t < mine_t) | ((t == mine_t) & (k < mine_k))
+    wins = (part["n"] > 0) & ((into["n"][at] == 0) | ahead)
+    for name in (time, tie, *kept):
+        into[name][at[wins]] = part[name][wins]
 
-    return merge
+
+def _merge_first(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
+    merge_ends(into, at, part, False, "at", "tied", ("kept", "n"))
+
+
+def _merge_last(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
+    merge_ends(into, at, part, True, "at", "tied", ("kept", "n"))
 
 
 def _finish_kept(of: Type) -> Callable[[Arrays], Finished]:
@@ -175,13 +181,15 @@ def _end(name: str, of: Type) -> Aggregate:
     else:
         step = _last_int if latest else _first_int
     inputs = ("value", "time", "tie")
-    flags = Flags(ordered=True, duplicate_safe=True)
-    return Aggregate(name, of, of, fields, inputs, step, _merge_ends(latest), _finish_kept(of), flags=flags)
+    # A piece cut off an interval starts later than its own interval did, and may become the last.
+    flags = Flags(ordered=True, additive=not latest, duplicate_safe=True, overlap_safe=True)
+    merge = _merge_last if latest else _merge_first
+    return Aggregate(name, of, of, fields, inputs, step, merge, _finish_kept(of), flags=flags)
 
 
 AGGREGATES: tuple[Aggregate | SetAggregate, ...] = (
-    *(_extreme(name, t) for name in ("min", "max") for t in Type if t is not Type.STRING),
+    *(_extreme(name, t) for name in ("min", "max") for t in VALUES if t is not Type.STRING),
     SetAggregate("min", Type.STRING, Type.STRING, _extreme_string(min)),
     SetAggregate("max", Type.STRING, Type.STRING, _extreme_string(max)),
-    *(_end(name, t) for name in ("first", "last") for t in Type),
+    *(_end(name, t) for name in ("first", "last") for t in VALUES),
 )

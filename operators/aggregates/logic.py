@@ -30,7 +30,7 @@ def _all(state: Arrays) -> Finished:
     return (seen == 2).astype(np.uint8), seen > 0
 
 
-_FLAGS = Flags(duplicate_safe=True)
+_FLAGS = Flags(duplicate_safe=True, overlap_safe=True)
 
 AGGREGATES = tuple(
     Aggregate(name, Type.BOOL, Type.BOOL, (Field("seen"),), ("value",), _step, _merge, finish, flags=_FLAGS)

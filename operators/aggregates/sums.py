@@ -8,19 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators import exact
-from operators.contract import Aggregate, Arrays, Field, Finished, Flags
-from operators.kernels.exact import WIDTH, add_float, add_int
+from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, merge_by_adding
+from operators.kernels.exact import add_float, add_int
 from operators.kernels.jit import F64, I64, inline
-from operators.types import Type
+from operators.types import DECIMALS, Type
 
-_FLOAT = (Field("digits", width=WIDTH), Field("n"))
-_INT = (Field("low"), Field("high"), Field("n"))
+PAIR = (Field("low"), Field("high"), Field("n"))
 _FLAGS = Flags(additive=False)
 
 
 @inline
-def _float_step(g: I64, digits: NDArray[np.int64], n: NDArray[np.int64], value: F64) -> None:
-    add_float(g, digits, value)
+def _float_step(
+    g: I64, n: NDArray[np.int64], rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int64], value: F64
+) -> None:
+    add_float(g, rows, log, used, value)
     n[g] += 1
 
 
@@ -30,57 +31,56 @@ def _int_step(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], n: NDArra
     n[g] += 1
 
 
-def _settle_float(state: Arrays) -> None:
-    exact.settle_digits(state["digits"])
-
-
-def _settle_int(state: Arrays) -> None:
+def settle_low_high(state: Arrays) -> None:
+    """Carry in the fields ``low`` and ``high``."""
     exact.settle_pair(state["low"], state["high"])
 
 
-def _merge_float(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
-    into["digits"][at] += part["digits"]
-    into["n"][at] += part["n"]
-
-
-def _merge_int(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
-    for name in ("low", "high", "n"):
-        into[name][at] += part[name]
-
-
 def _float_sum(state: Arrays) -> Finished:
-    return exact.round_digits(state["digits"]), state["n"] > 0
+    return state["sum"].rounded(), state["n"] > 0
 
 
 def _int_sum(state: Arrays) -> Finished:
-    return exact.pair_to_int(state["low"], state["high"], "sum of integers"), state["n"] > 0
+    return exact.pair_to_int(state["low"], state["high"], "a sum"), state["n"] > 0
 
 
 def _float_mean(state: Arrays) -> Finished:
     n = state["n"]
-    return exact.round_digits(state["digits"]) / np.maximum(n, 1), n > 0
+    return state["sum"].rounded() / np.maximum(n, 1), n > 0
 
 
-def _int_mean(state: Arrays) -> Finished:
-    n = np.maximum(state["n"], 1)
-    return exact.pair_ratio(state["low"], state["high"], n & 0xFFFFFFFF, n >> 32), state["n"] > 0
+def _int_mean(unit: int) -> Callable[[Arrays], Finished]:
+    def finish(state: Arrays) -> Finished:
+        return exact.pair_mean(state["low"], state["high"], state["n"], unit), state["n"] > 0
+
+    return finish
 
 
 def _float(name: str, finish: Callable[[Arrays], Finished]) -> Aggregate:
     return Aggregate(
-        name, Type.FLOAT, Type.FLOAT, _FLOAT, ("value",), _float_step, _merge_float, finish, _settle_float, _FLAGS
-    )
+        name, Type.FLOAT, Type.FLOAT, (Field("n"),), ("value",), _float_step, merge_by_adding, finish, None, _FLAGS,
+        sums=(ExactSum("sum"),),
+    )  # fmt: skip
 
 
 def _int(name: str, argument: Type, result: Type, finish: Callable[[Arrays], Finished]) -> Aggregate:
-    return Aggregate(name, argument, result, _INT, ("value",), _int_step, _merge_int, finish, _settle_int, _FLAGS)
+    return Aggregate(
+        name, argument, result, PAIR, ("value",), _int_step, merge_by_adding, finish, settle_low_high, _FLAGS
+    )
 
 
-_WHOLE = (Type.BOOL, Type.INT, Type.DURATION)
+WHOLE = (Type.BOOL, Type.INT, Type.DURATION, *DECIMALS)
+"""Types whose values are whole numbers of some unit."""
+
+
+def unit_of(kind: Type) -> int:
+    """How many of its units make a one of this type."""
+    return int(10 ** (kind.places or 0))
+
 
 AGGREGATES = (
     _float("sum", _float_sum),
     _float("mean", _float_mean),
-    *(_int("sum", t, Type.DURATION if t is Type.DURATION else Type.INT, _int_sum) for t in _WHOLE),
-    *(_int("mean", t, Type.FLOAT, _int_mean) for t in _WHOLE),
+    *(_int("sum", t, Type.INT if t is Type.BOOL else t, _int_sum) for t in WHOLE),
+    *(_int("mean", t, Type.FLOAT, _int_mean(unit_of(t))) for t in WHOLE),
 )

@@ -1,4 +1,4 @@
-"""Aggregates of intervals: duration, known_time, unknown_time and share_of_time.
+"""Aggregates of intervals: duration, known_time, unknown_time, share_of_time, mtbf, time_weighted_mean and integral.
 
 ``known`` is 1 where the state of the interval was known, 0 where it was not, 2 before a key's first point ever.
 Sums of microseconds are kept in two words: a million devices over ten years do not fit in one.
@@ -6,14 +6,17 @@ Sums of microseconds are kept in two words: a million devices over ten years do 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from operators import exact
-from operators.contract import Aggregate, Arrays, Field, Finished, Flags
-from operators.kernels.exact import add_int
-from operators.kernels.jit import I64, inline
-from operators.types import Type
+from operators.aggregates.sums import settle_low_high, unit_of
+from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, merge_by_adding
+from operators.kernels.exact import add_int, add_product, add_scaled
+from operators.kernels.jit import F64, I64, inline
+from operators.types import DECIMALS, Type
 
 _SUM = (Field("low"), Field("high"))
 _SHARE = (Field("low"), Field("high"), Field("known_low"), Field("known_high"))
@@ -49,18 +52,9 @@ def _share(
             add_int(g, low, high, duration)
 
 
-def _settle(state: Arrays) -> None:
-    exact.settle_pair(state["low"], state["high"])
-
-
 def _settle_share(state: Arrays) -> None:
     exact.settle_pair(state["low"], state["high"])
     exact.settle_pair(state["known_low"], state["known_high"])
-
-
-def _merge(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
-    for name, values in part.items():
-        into[name][at] += values
 
 
 def _finish(state: Arrays) -> Finished:
@@ -73,14 +67,101 @@ def _finish_share(state: Arrays) -> Finished:
     return exact.pair_ratio(state["low"], state["high"], over, state["known_high"]), seen
 
 
+# A failure is a row where the condition is false and was true in the key's row before (``flag``). The time between
+# failures is the time in which it was true, per failure; mttr is the same of the opposite condition.
+
+
+@inline
+def _failures(
+    g: I64, low: NDArray[np.int64], high: NDArray[np.int64], n: NDArray[np.int64],
+    cond: bool, flag: bool, duration: I64, known: I64,
+) -> None:  # fmt: skip
+    if known == 1 and cond:
+        add_int(g, low, high, duration)
+    if flag:
+        n[g] += 1
+
+
+def _finish_failures(state: Arrays) -> Finished:
+    n = state["n"]
+    out = [
+        # To the nearest microsecond, ties to even.
+        round_half_even(total, max(count, 1))
+        for total, count in zip(exact.exact_ints(state["low"], state["high"]), n.tolist(), strict=True)
+    ]
+    return np.array(out, np.int64), n > 0
+
+
+def round_half_even(a: int, b: int) -> int:
+    """The integer nearest to ``a / b``, of two the even one."""
+    whole, rest = divmod(a, b)
+    return whole + (2 * rest > b or (2 * rest == b and whole % 2 == 1))
+
+
+@inline
+def _float_area(
+    g: I64, low: NDArray[np.int64], high: NDArray[np.int64],
+    rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int64],
+    value: F64, duration: I64, known: I64,
+) -> None:  # fmt: skip
+    if known == 1:
+        add_int(g, low, high, duration)
+        add_scaled(g, rows, log, used, value, duration)
+
+
+@inline
+def _int_area(
+    g: I64, low: NDArray[np.int64], high: NDArray[np.int64],
+    rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int64],
+    value: I64, duration: I64, known: I64,
+) -> None:  # fmt: skip
+    if known == 1:
+        add_int(g, low, high, duration)
+        size = np.uint64(value) if value >= 0 else np.uint64(0) - np.uint64(value)
+        add_product(g, rows, log, used, np.int64(size), duration, np.int64(0), np.int64(value) >> 63)
+
+
+def _finish_area(of: Type, mean: bool) -> Callable[[Arrays], Finished]:
+    unit = unit_of(of)
+
+    def finish(state: Arrays) -> Finished:
+        known = exact.exact_ints(state["low"], state["high"])
+        area = state["area"]
+        out = np.zeros(len(known))
+        for g, (a, time) in enumerate(zip(area.integers(), known, strict=True)):
+            if time:
+                out[g] = exact.ratio(a, (time if mean else 1_000_000) * unit, area.lowest)
+        special = area.special()
+        return np.where(special == 0, out, special), np.array([t != 0 for t in known], np.bool_)
+
+    return finish
+
+
+def _area(name: str, of: Type) -> Aggregate:
+    whole = of is not Type.FLOAT
+    return Aggregate(
+        name, of, Type.FLOAT, _SUM, ("value", "duration", "known"), _int_area if whole else _float_area,
+        merge_by_adding, _finish_area(of, name == "time_weighted_mean"), settle_low_high, _FLAGS,
+        sums=(ExactSum("area", 0 if whole else -1074, 8),),
+    )  # fmt: skip
+
+
 AGGREGATES = (
-    Aggregate("duration", None, Type.DURATION, _SUM, ("duration",), _duration, _merge, _finish, _settle, _FLAGS),
-    Aggregate("known_time", None, Type.DURATION, _SUM, ("duration", "known"), _known, _merge, _finish, _settle, _FLAGS),
-    Aggregate(
-        "unknown_time", None, Type.DURATION, _SUM, ("duration", "known"), _unknown, _merge, _finish, _settle, _FLAGS
+    *(
+        Aggregate(name, None, Type.DURATION, _SUM, inputs, step, merge_by_adding, _finish, settle_low_high, _FLAGS)
+        for name, inputs, step in (
+            ("duration", ("duration",), _duration),
+            ("known_time", ("duration", "known"), _known),
+            ("unknown_time", ("duration", "known"), _unknown),
+        )
     ),
     Aggregate(
-        "share_of_time", Type.BOOL, Type.FLOAT, _SHARE, ("cond", "duration", "known"), _share, _merge,
+        "share_of_time", Type.BOOL, Type.FLOAT, _SHARE, ("cond", "duration", "known"), _share, merge_by_adding,
         _finish_share, _settle_share, _FLAGS,
     ),
+    Aggregate(
+        "mtbf", Type.BOOL, Type.DURATION, (*_SUM, Field("n")), ("cond", "flag", "duration", "known"), _failures,
+        merge_by_adding, _finish_failures, settle_low_high, _FLAGS, other=Type.BOOL,
+    ),
+    *(_area(name, t) for name in ("time_weighted_mean", "integral") for t in (Type.INT, Type.FLOAT, *DECIMALS)),
 )  # fmt: skip

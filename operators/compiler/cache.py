@@ -105,8 +105,14 @@ def _object(name: str, digest: str) -> Path:
     return cache_folder() / f"{name}-{digest[:40]}.so"
 
 
-def compiled(name: str, digest: str, signature: str, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-    """The loop that ``make`` gives as Python, compiled for this machine: from disk, or now."""
+def compiled(
+    name: str, digest: str, signature: str, make: Callable[[], Callable[..., Any]], keep: bool = True
+) -> Callable[..., Any]:
+    """The loop that ``make`` gives as Python, compiled for this machine: from disk, or now.
+
+    Without ``keep`` Numba keeps none: its cache names the module of every function that it holds, and what a person's
+    own file defines is in none. A shared object names nothing.
+    """
     if mode() == "native":
         path = _object(name, digest)
         with contextlib.suppress(OSError):
@@ -122,7 +128,7 @@ def compiled(name: str, digest: str, signature: str, make: Callable[[], Callable
     folder = cache_folder() / f"numba-{_sources(Path(__file__).parents[1])[:16]}"
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
     try:
-        jit = numba.njit(signature, nogil=True, cache=True, error_model="numpy")
+        jit = numba.njit(signature, nogil=True, cache=keep, error_model="numpy", _nrt=False)
         found: Callable[..., Any] = jit(make())
     finally:
         numba.config.CACHE_DIR = before

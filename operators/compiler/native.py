@@ -142,7 +142,7 @@ def emitted(function: Callable[..., Any], signature: str) -> bytes:
     import numba
     from numba.core.compiler_lock import global_compiler_lock
 
-    jitted: Any = numba.njit(signature, nogil=True, error_model="numpy")(function)
+    jitted: Any = numba.njit(signature, nogil=True, error_model="numpy", _nrt=False)(function)
     (compiled,) = jitted.overloads.values()
     symbol = compiled.fndesc.llvm_func_name
     text = _without_python(compiled.library.get_llvm_str())

@@ -81,6 +81,45 @@ def add_pair(
         p = (p + 1) & mask
 
 
+@inline
+def tally(
+    g: I64, word: I64, n: I64,
+    keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
+    words: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Add ``n`` to the count of (g, word); ``words`` is room for one key."""
+    words[0] = g
+    words[1] = word
+    counts[find_group(words, keys, slots, used)] += n
+
+
+@inline
+def tally_pair(
+    g: I64, first: I64, second: I64, n: I64,
+    keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
+    words: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Add ``n`` to the count of (g, first, second)."""
+    words[0] = g
+    words[1] = first
+    words[2] = second
+    counts[find_group(words, keys, slots, used)] += n
+
+
+@inline
+def tally_largest(
+    g: I64, word: I64, n: I64,
+    keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
+    words: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Raise the number of (g, word) to ``n`` if it is less; it starts at 0."""
+    words[0] = g
+    words[1] = word
+    e = find_group(words, keys, slots, used)
+    if n > counts[e]:
+        counts[e] = n
+
+
 @loop("void(i8[:,::1], i4[::1], i8)")
 def enter_groups(keys: NDArray[np.int64], slots: NDArray[np.int32], n: I64) -> None:
     """Enter groups 0 to n - 1 into the zeroed ``slots``."""

@@ -230,8 +230,8 @@ def _offer_lines(
     bits = int(rest.max()).bit_length()
     frames = (*zstd.array(firsts.view(np.uint64), width), *zstd.array(slopes.view(np.uint64), width3))
     frames += tuple(_packed(rest, bits, zstd))
-    # Any row of a line is found without those before it, which is worth a little.
-    if _size(frames) * _GAIN <= _size(chunk.frames):
+    # Unlike differences, any row of a line is found without those before it, which is worth a little.
+    if _size(frames) * (_GAIN if chunk.encoding == DELTA else 1) < _size(chunk.frames):
         chunk.encoding, chunk.frames, chunk.step = LINEAR, frames, step
         chunk.width, chunk.width2, chunk.count = width, bits, width3
         chunk.base = (lowest + chunk.tick * begin + (1 << 63)) % (1 << 64) - (1 << 63)

@@ -197,9 +197,8 @@ class Loaded:
 
     def _check(self, first: int, last: int) -> None:
         if not self.block_lo <= first < last <= self.block_hi:
-            raise ValueError(
-                f"blocks {first} to {last - 1} were not loaded; blocks {self.block_lo} to {self.block_hi - 1} were"
-            )
+            asked = f"block {first} was" if last == first + 1 else f"blocks {first} to {last - 1} were"
+            raise ValueError(f"{asked} not loaded; blocks {self.block_lo} to {self.block_hi - 1} were")
 
     def _columns(self, columns: Sequence[str], code_maps: Maps | None) -> _Columns:
         mark = (tuple(columns), None if code_maps is None else tuple(id(m) for m in code_maps.values()))

@@ -381,7 +381,7 @@ def unpack_blocks(
         last_key = block[FIRST_KEY] + block[KEYS] - 1
         for j in range(len(kinds)):
             kind, place, c = kinds[j], places[j], chunks[j, b]
-            to8 = out8[0 if kind == STRING or kind == BOOL else place][at:]
+            to8 = out8[0 if kind in (STRING, BOOL) else place][at:]
             to4 = out4[place if kind == STRING else 0][at:]
             to1 = out1[place if kind == BOOL else 0][at:]
             mask = valid[j][at:]

@@ -158,7 +158,7 @@ def make_tasks(prepared: Prepared, store_url: str, workers: int) -> list[Task]:
 
 
 def _slices(files: tuple[FileEntry, ...], wanted: int) -> list[tuple[FileEntry, ...]]:
-    """The files in up to ``wanted`` slices of whole days with about as many rows each; in one if days do not allow it."""
+    """The files in up to ``wanted`` slices of whole days of about as many rows each; in one if that cannot be."""
     total, at = sum(f.rows for f in files), 0
     parts: list[list[FileEntry]] = [[] for _ in range(wanted)]
     for _, day in groupby(sorted(files, key=lambda f: (f.day, f.seq, f.ordinal)), key=lambda f: f.day):

@@ -6,12 +6,27 @@ from collections.abc import Sequence
 
 from dataflow.compile import is_cached
 from dataflow.flows import Climb, Flow, Moves, Periods
-from dataflow.plan import Group, Rows, Segments, SortBy, Stage, States, Take
+from dataflow.plan import (
+    Edges,
+    Group,
+    Pieces,
+    Plan,
+    Rows,
+    Segments,
+    SortBy,
+    Stage,
+    States,
+    Sweep,
+    TableStep,
+    Take,
+    Tracks,
+)
 from runtime.query.execute import Prepared
 from runtime.query.task import Task
 
 # Points a second and core of this machine's kind, for an estimate only: tests/benchmarks measures them.
 _RATE = {States: 80e6, Segments: 130e6, Climb: 80e6, Periods: 80e6, Moves: 40e6, Group: 60e6, Rows: 20e6}
+_RATE |= {Tracks: 40e6, Pieces: 40e6, Edges: 40e6}
 _START = 0.02
 _COMPILE = 1.5
 
@@ -41,6 +56,9 @@ def explain(prepared: Prepared, tasks: Sequence[Task], workers: int) -> str:
         lines.append(f"  {_describe(stage)}: kernel {'ready' if cached else 'to be compiled'}")
     for step in plan.after:
         lines.append(f"  then {_after(step)}")
+    if looked_up := _lookups(plan):
+        lines.append("looked up")
+        lines += [f"  {text}" for text in looked_up]
     if plan.laws:
         lines.append("laws")
         lines += [f"  {law}" for law in plan.laws]
@@ -74,6 +92,15 @@ def _describe(stage: Stage) -> str:
             )
         case Rows(columns, _):
             return f"{stage.step}: {ops}rows of {len(columns)} columns"
+        case Tracks(tracks, _, _, held, _):
+            return (
+                f"{stage.step}: {ops}{len(tracks)} timelines, held columns: {', '.join(n for n, _ in held) or 'none'}"
+            )
+        case Pieces(_, keep, _, _):
+            kept = "" if keep == "all" else f", {keep} kept"
+            return f"{stage.step}: {ops}intervals cut at the edges of periods{kept}"
+        case Edges(by, _):
+            return f"{stage.step}: {ops}edges of intervals by {', '.join(n for n, _ in by) or 'nothing'}"
 
 
 def _flow(sink: Flow) -> str:
@@ -88,11 +115,20 @@ def _flow(sink: Flow) -> str:
             raise AssertionError(f"{type(sink).__name__} has no description")
 
 
-def _after(step: Stage | SortBy | Take) -> str:
+def _lookups(plan: Plan) -> list[str]:
+    """The reference tables and calendars of a plan, in words."""
+    stages = [s for s in (*plan.stages, *plan.after) if isinstance(s, Stage)]
+    nodes = (n for s in stages for e in s.expressions() for n in e.walk() if n.fn == "lookup")
+    return list(dict.fromkeys(str(n.option("in")) for n in nodes))
+
+
+def _after(step: TableStep) -> str:
     match step:
         case SortBy(by):
             return "sort by " + ", ".join(f"{n}{' descending' if d else ''}" for n, d in by)
         case Take(n):
             return f"the first {n} rows"
+        case Sweep(_, k):
+            return "numbers of keys at once, from edges" if k is None else f"times with at least {k} keys, from edges"
         case _:
             return _describe(step)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from dataflow.calendars import bucket_table
 from dataflow.plan import Group
 from operators.errors import CardinalityExceeded
-from operators.grouping import GROUP_LIMIT
+from operators.tables import LIMIT
 
 
 def bucket_keys(sink: Group, keys: NDArray[np.int64], until: int) -> NDArray[np.int64]:
@@ -44,8 +44,8 @@ def bucket_keys(sink: Group, keys: NDArray[np.int64], until: int) -> NDArray[np.
 
 
 def _check(groups: int, sink: Group) -> None:
-    if groups > GROUP_LIMIT:
+    if groups > LIMIT:
         name = sink.by[sink.filled or 0][0]
         raise CardinalityExceeded(
-            f"more than {GROUP_LIMIT:,} groups with the empty buckets of {name!r}; use longer ones or a shorter range"
+            f"more than {LIMIT:,} groups with the empty buckets of {name!r}; use longer ones or a shorter range"
         )

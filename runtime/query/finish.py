@@ -21,7 +21,7 @@ def finished_groups(sink: Group, groups: Groups, words: Words) -> Table:
         bits = groups.keys[:n, j].copy()
         values = bits.view(np.float64) if e.type is Type.FLOAT else bits
         columns[name] = (e.type, values, ((nulls >> j) & 1 == 0).astype(np.uint8))
-    finished = groups.cells.finish(np.arange(n), words.strings)
+    finished = groups.cells.finish(np.arange(n), words)
     for a, (values, valid) in zip(sink.aggs, finished, strict=True):
         ok = np.ones(n, np.uint8) if valid is None else valid.astype(np.uint8)
         columns[a.name] = (a.aggregate.result, values, ok)

@@ -34,6 +34,13 @@ class Keys:
         self._codes = np.zeros(0, np.int64)
         self._known: dict[bytes, int] | None = None
 
+    @classmethod
+    def none(cls, words: Words) -> Keys:
+        """One slot, for rows that belong to no key."""
+        keys = cls(Type.INT, words)
+        keys._find(np.zeros(1, np.int64))
+        return keys
+
     def __len__(self) -> int:
         return int(self._used[0])
 

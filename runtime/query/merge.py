@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dataflow.compile import compile_stage
-from dataflow.plan import Group, Plan, Rows, SortBy, Stage, Take
+from dataflow.plan import Group, Plan, Rows, SortBy, Sweep, TableStep, Take
 from operators.grouping import Groups, GroupState
 from operators.types import Type
 from operators.words import Words
@@ -15,6 +15,7 @@ from runtime.query.fill import bucket_keys
 from runtime.query.finish import finished_groups
 from runtime.query.keys import Keys
 from runtime.query.runner import Context, Runner
+from runtime.query.sweep import swept
 from runtime.query.table import Table, joined
 from runtime.query.task import Partial, RowCollector
 
@@ -75,14 +76,16 @@ def _no_rows(plan: Plan) -> Table:
     return RowCollector(sink.columns).table([])
 
 
-def _apply(step: Stage | SortBy | Take, table: Table) -> Table:
+def _apply(step: TableStep, table: Table) -> Table:
     if isinstance(step, SortBy):
         return table.sorted_by(step.by)
     if isinstance(step, Take):
         return table.take(np.arange(min(step.n, table.rows)))
+    if isinstance(step, Sweep):
+        return swept(step, table)
     words = Words()
     table = table.recoded(words)
-    keys = Keys(Type.INT, words)
+    keys = Keys.none(words)
     runner = Runner(step, compile_stage(step), Context(words, keys, -_ALL_TIME, _ALL_TIME, _span(table)))
     if isinstance(step.sink, Rows):
         rows = RowCollector(step.sink.columns)

@@ -31,13 +31,15 @@ from dataflow.codegen.source import (
 from dataflow.codegen.stage import Function
 from dataflow.compile import Kernel
 from dataflow.plan import Group, Rows, Segments, Stage
+from operators.cells import Cells
 from operators.compiler.cache import caller
-from operators.errors import OverflowExceeded
-from operators.grouping import Cells, Groups
+from operators.errors import InexactDecimal, OverflowExceeded
+from operators.grouping import Groups
 from operators.types import Type
 from operators.words import Words
 from runtime.query.chunk import NULL, Chunk, Values
 from runtime.query.keys import Keys
+from runtime.query.lookups import Lookup
 
 _OUT_ROWS = 65_536
 _OPEN_ROWS = 1024
@@ -55,7 +57,9 @@ _PREDICATES: dict[str, Callable[[str, Any], bool]] = {
 }
 
 
-_FRESH = frozenset({"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "slot_key", "slot_hash"})
+_FRESH = frozenset(
+    {"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "lookup", "slot_key", "slot_hash", "word_hash"}
+)
 """Roles of arguments that differ from chunk to chunk."""
 
 
@@ -117,6 +121,7 @@ class Runner:
         tables = kernel.generated.tables
         self._tables = tables
         self._luts = [_Lut(p, o) for p, o in tables.luts]
+        self._lookups = [Lookup(t, context.words, context.span) for t in tables.lookups]
         self._kinds = dict(stage.inputs)
         self._slot_arrays: dict[str, NDArray[Any]] = {}
         self._slot_capacity = 0
@@ -127,7 +132,7 @@ class Runner:
         if isinstance(sink, Segments) and self.cells is not None:
             self._free = np.arange(self.cells.capacity, dtype=np.int64)
             self._free_count[0] = self.cells.capacity
-        self._flags = np.zeros(1, np.int64)
+        self._flags = np.zeros(2, np.int64)
         self._floats = np.array(tables.floats, np.float64)
         self._kept: dict[str, list[NDArray[Any]]] = {}
         self._scalars = self._constants(tables)
@@ -155,6 +160,8 @@ class Runner:
         for j, values in enumerate(tables.listed):
             kind = np.float64 if any(isinstance(v, float) for v in values) else np.int64
             out["listed", j] = np.array(values, kind)
+        for j, (lookup, column) in enumerate(tables.picks):
+            out["pick", j], out["pick_valid", j] = self._lookups[lookup].column(column)
         return out
 
     def _bucket_table(self, every: str, zone: str, around: int) -> tuple[NDArray[np.int64], int, int]:
@@ -174,17 +181,17 @@ class Runner:
             assert chunk is not None
             values, valid = chunk.columns[str(subject[0])]
             return valid if role == "valid" else values
-        if role in ("edges", "changes", "offsets", "listed"):
+        if role in ("edges", "changes", "offsets", "listed", "pick", "pick_valid"):
             return self._fixed[role, subject[0]]
         if role == "lut":
             return self._luts[int(str(subject[0]))].upto(self.context.words)
-        if role in ("field", "pair"):
+        if role == "lookup":
+            return self._lookups[int(str(subject[0]))].part(str(subject[1]))
+        if role == "state":
             assert self.cells is not None
-            j, name = int(str(subject[0])), str(subject[1])
-            if role == "field":
-                return self.cells.states[j][name]
-            pairs: NDArray[Any] = getattr(self.cells.sets[j], name)
-            return pairs
+            return self.cells.argument(int(str(subject[0])), str(subject[1]), str(subject[2]))
+        if role == "word_hash":
+            return self.context.words.hashes()
         if role.startswith("group_"):
             found: NDArray[Any] = getattr(self.groups, role.removeprefix("group_"))
             return found
@@ -282,6 +289,7 @@ class Runner:
         while s[BEGIN] < n:
             s[OUT_ROWS] = s[OUT_RUNS] = 0
             done = self._finish(*self._arguments(function, None))
+            self._check()
             yield from self._written()
             s[BEGIN] = done
             if done < n:
@@ -294,9 +302,7 @@ class Runner:
         elif self.cells is not None and isinstance(self.stage.sink, Segments):
             # A row is in as many windows as a window has buckets.
             needed = self.stage.sink.size
-            for pairs in self.cells.sets:
-                while pairs is not None and pairs.room < needed:
-                    pairs.grow()
+            self.cells.make_room(needed)
             while self._free_count[0] < needed:
                 old, left = self.cells.capacity, int(self._free_count[0])
                 self.cells.grow(2 * old)
@@ -309,6 +315,11 @@ class Runner:
             raise OverflowExceeded(
                 f"{self.stage.step}: an integer result does not fit in 64 bits; "
                 "filter the rows, or compute with floats (multiply by 1.0)"
+            )
+        if self._flags[1]:
+            raise InexactDecimal(
+                f"{self.stage.step}: a number has more decimal places than decimal(...) declares, or is too large for "
+                "them; give it more places, or rounding='half_even'"
             )
 
     def _as_input(self, values: Values, kind: Type) -> Values:
@@ -344,7 +355,7 @@ class Runner:
         for name, ok in valid.items():
             columns[name] = (columns[name][0], ok)
         if gids is not None and isinstance(self.stage.sink, Segments) and self.cells is not None:
-            finished = self.cells.finish(gids, self.context.words.strings)
+            finished = self.cells.finish(gids, self.context.words)
             for agg, (values, ok_mask) in zip(self.stage.sink.aggs, finished, strict=True):
                 columns[agg.name] = (values, np.ones(1, np.uint8) if ok_mask is None else ok_mask.astype(np.uint8))
             self.cells.reset(gids)

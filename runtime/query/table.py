@@ -33,7 +33,7 @@ class Table:
 
     def compact(self) -> Table:
         """The same table in one canonical form: its dictionary sorted and without unused strings, zero where null."""
-        used = [v[k != 0] for t, v, k in self.columns.values() if t is Type.STRING]
+        used = [v[k != 0] for t, v, k in self.columns.values() if t.is_text]
         present = np.unique(np.concatenate(used)) if used else np.zeros(0, np.int64)
         texts = [self.strings[c] for c in present.tolist()]
         order = sorted(range(len(texts)), key=texts.__getitem__)
@@ -42,8 +42,8 @@ class Table:
         columns: dict[str, TableColumn] = {}
         for name, (t, v, k) in self.columns.items():
             ok = k != 0
-            values = np.zeros(len(v), np.int64 if t is Type.STRING else v.dtype)
-            values[ok] = place[np.searchsorted(present, v[ok])] if t is Type.STRING else v[ok]
+            values = np.zeros(len(v), np.int64 if t.is_text else v.dtype)
+            values[ok] = place[np.searchsorted(present, v[ok])] if t.is_text else v[ok]
             columns[name] = (t, values, k)
         return Table(self.rows, columns, [texts[i] for i in order])
 
@@ -52,7 +52,7 @@ class Table:
         codes = words.codes(self.strings)
         columns = dict(self.columns)
         for name, (t, v, k) in self.columns.items():
-            if t is Type.STRING:
+            if t.is_text:
                 columns[name] = (t, codes[v] if len(codes) else v, k)
         return Table(self.rows, columns, words.strings)
 
@@ -68,9 +68,9 @@ class Table:
         return self.take(np.lexsort(list(reversed(words))))
 
     def chunk(self) -> Chunk:
-        """The table as one run of rows without a key or a time."""
+        """The table as one run of rows without a key; intervals have the time of ``$start``, other rows none."""
         columns = {n: (v, k) for n, (_, v, k) in self.columns.items()}
-        time = np.zeros(self.rows, np.int64)
+        time = self.columns["$start"][1] if "$start" in self.columns else np.zeros(self.rows, np.int64)
         return Chunk(np.zeros(1, np.int32), np.array([self.rows], np.int64), time, columns)
 
     def result_columns(self) -> dict[str, Column]:
@@ -80,7 +80,7 @@ class Table:
         out: dict[str, Column] = {}
         for name, (kind, values, valid) in small.columns.items():
             mask = None if valid.all() else valid != 0
-            text = words if kind is Type.STRING else None
+            text = words if kind.is_text else None
             out[name] = Column(kind, np.ascontiguousarray(values.astype(kind.dtype)), mask, text)
         return out
 
@@ -89,7 +89,7 @@ def _ranks(kind: Type, values: NDArray[Any], valid: NDArray[np.uint8], strings: 
     """Dense ranks from 1 up in the order of the values, 0 for null."""
     ok = valid != 0
     out = np.zeros(len(values), np.int64)
-    if kind is Type.STRING:
+    if kind.is_text:
         codes, inverse = np.unique(values[ok], return_inverse=True)
         texts = [strings[c] for c in codes.tolist()]
         place = np.empty(len(codes), np.int64)

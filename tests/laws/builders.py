@@ -22,8 +22,8 @@ def fn(name: str, *args: Json, **options: Any) -> Json:
     return {"fn": name, "args": list(args), **options}
 
 
-def agg(name: str, *args: Json, where: Json | None = None) -> Json:
-    return {"fn": name, "args": list(args), "where": where}
+def agg(name: str, *args: Json, where: Json | None = None, **options: Any) -> Json:
+    return {"fn": name, "args": list(args), "where": where, **options}
 
 
 def named(**exprs: Json) -> list[Json]:

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from tests.reference import many
 from tests.reference.expressions import checked, evaluate, type_of
 from tests.reference.rows import Json, Row, Table, Value
 
 OF_TIME = {"share_of_time", "duration", "known_time", "unknown_time"}
+WEIGHED = {"time_weighted_mean", "integral"}
+FAILURES = {"mtbf", "mttr"}
+LOOKING_BACK = {"increase", "rate", "transitions", *FAILURES}
+JSON = {"histogram", "top_k", "transitions", "candlestick"}
 SIMPLE: dict[str, Callable[[list[Any]], Any]] = {"min": min, "max": max, "any_true": any, "all_true": all}
 
 
@@ -24,6 +29,9 @@ class Aggregate:
     argument: list[Value] | None
     argument_type: str | None
     where: list[Value] | None
+    options: Json
+    before: list[tuple[Value, int] | None]
+    """For each row the value that its key reported last before it, and when; of aggregates that look back."""
 
     def over(self, members: list[int]) -> Any:
         """The aggregate of the rows with these indices."""
@@ -33,10 +41,48 @@ class Aggregate:
         chosen = [i for i in chosen if not self.rows[i].ghost]
         if self.fn in OF_TIME:
             return self._of_time(chosen)
+        if self.fn in FAILURES:
+            return self._of_failures(chosen)
         if self.argument is None:
             return len(chosen)
         in_order = sorted(chosen, key=lambda i: (self.rows[i].time, i))
-        return self._of_values([self.argument[i] for i in in_order if self.argument[i] is not None])
+        in_order = [i for i in in_order if self.argument[i] is not None]
+        if self.fn in WEIGHED:
+            known = [i for i in in_order if self.rows[i].known]
+            total = sum(self.rows[i].length for i in known)
+            over = total if self.fn == "time_weighted_mean" else many.SECOND
+            exact = many.area([(self.argument[i], self.rows[i].length) for i in known])
+            return None if total == 0 else many.to_float(exact / over)
+        if self.fn in LOOKING_BACK:
+            return self._of_steps(in_order)
+        return self._of_values([self.argument[i] for i in in_order])
+
+    def _of_failures(self, chosen: list[int]) -> Any:
+        """The time in which the condition held, per time that it ceased to; for mttr, of its opposite."""
+        held = self.fn == "mtbf"
+        time = sum(self.rows[i].length for i in chosen if self.rows[i].known and self._is(i, held))
+        failures = [i for i in chosen if self._is(i, not held) and self._was(i, held)]
+        return round(Fraction(time, len(failures))) if failures else None
+
+    def _is(self, i: int, held: bool) -> bool:
+        return self.argument is not None and self.argument[i] is held
+
+    def _was(self, i: int, held: bool) -> bool:
+        before = self.before[i]
+        return before is not None and before[0] is held
+
+    def _of_steps(self, in_order: list[int]) -> Any:
+        assert self.argument is not None
+        pairs = [(b, self.argument[i], self.rows[i].time) for i in in_order if (b := self.before[i]) is not None]
+        if self.fn == "transitions":
+            return many.transitions([(b[0], v) for b, v, _ in pairs])
+        steps = [checked(many.step(b[0], v)) for b, v, _ in pairs]
+        exact = sum(map(Fraction, steps), Fraction(0))
+        if self.fn == "increase":
+            whole = float(exact) if self.argument_type == "float64" else int(exact)
+            return checked(whole) if steps else None
+        time = sum(t - b[1] for b, _, t in pairs)
+        return many.to_float(exact * many.SECOND / time) if time else None
 
     def _of_time(self, chosen: list[int]) -> Any:
         if self.fn == "duration":
@@ -55,8 +101,25 @@ class Aggregate:
             return len(values)
         if self.fn == "count_distinct":
             return len(set(values))
+        if self.fn == "approx_distinct":
+            return many.approx_distinct(values)
+        if self.fn == "histogram":
+            return many.histogram(values, self.options["width"], self.options["edges"])
+        if self.fn == "top_k":
+            return many.top_k(values, self.options["k"])
         if not values:
             return None
+        if self.fn == "candlestick":
+            return many.candlestick(values)
+        if self.fn in ("quantile", "median"):
+            kind = self.argument_type or ""
+            found = many.quantile(values, self.options.get("q", 0.5), kind)
+            return found if kind == "float64" else int(found)
+        if self.fn in ("variance", "stddev"):
+            square = many.variance(values, self.options["ddof"])
+            if square is None:
+                return None
+            return many.to_float(square) if self.fn == "variance" else many.root(square)
         if self.fn in SIMPLE:
             return SIMPLE[self.fn](values)
         if self.fn == "first":
@@ -73,13 +136,15 @@ class Aggregate:
     @property
     def type(self) -> str | None:
         """The type of the result."""
-        if self.fn in ("count", "count_distinct"):
+        if self.fn in ("count", "count_distinct", "approx_distinct"):
             return "int64"
-        if self.fn in ("mean", "share_of_time"):
+        if self.fn in JSON:
+            return "json"
+        if self.fn in ("mean", "share_of_time", "variance", "stddev", "rate", *WEIGHED):
             return "float64"
         if self.fn in ("any_true", "all_true"):
             return "bool"
-        return "duration" if self.fn in OF_TIME else self.argument_type
+        return "duration" if self.fn in OF_TIME | FAILURES else self.argument_type
 
 
 def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> list[Aggregate]:
@@ -87,17 +152,35 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
     prepared = []
     for entry in aggregates:
         fn, args, where = entry["agg"]["fn"], entry["agg"].get("args", []), entry["agg"].get("where")
-        allowed = {"intervals": OF_TIME, "sessions": {"duration"}}.get(table.kind, set())
-        if fn in OF_TIME and fn not in allowed:
+        timed = OF_TIME | WEIGHED | FAILURES
+        allowed = {"intervals": timed, "sessions": {"duration"}}.get(table.kind, set())
+        if fn in timed and fn not in allowed:
             raise ValueError(f"{fn} has no meaning over {table.kind}")
+        argument = evaluate(args[0], table, params) if args else None
         prepared.append(
             Aggregate(
                 entry["name"],
                 fn,
                 table.rows,
-                evaluate(args[0], table, params) if args else None,
+                argument,
                 type_of(args[0], table.types) if args else None,
                 None if where is None else evaluate(where, table, params),
+                entry["agg"],
+                reported_before(table, argument) if argument is not None and fn in LOOKING_BACK else [],
             )
         )
     return prepared
+
+
+def reported_before(table: Table, values: list[Value]) -> list[tuple[Value, int] | None]:
+    """For each row the value that its key reported last before it, and when."""
+    index = {id(row): i for i, row in enumerate(table.rows)}
+    found: list[tuple[Value, int] | None] = [None] * len(table.rows)
+    for rows in table.by_key():
+        last: tuple[Value, int] | None = None
+        for row in rows:
+            i = index[id(row)]
+            found[i] = last
+            if values[i] is not None:
+                last = values[i], row.time
+    return found

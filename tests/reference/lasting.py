@@ -54,7 +54,7 @@ def state_duration(step: Json, table: Table, scope: Scope) -> Table:
 
         return times + [time + hold for time in times if hold is not None], state_at
 
-    return _intervals(step["name"], kind, make, table, scope)
+    return intervals(step["name"], kind, make, table, scope)
 
 
 def heartbeat(step: Json, table: Table, scope: Scope) -> Table:
@@ -70,10 +70,10 @@ def heartbeat(step: Json, table: Table, scope: Scope) -> Table:
 
         return times + [time + timeout for time in times], alive_at
 
-    return _intervals("alive", "bool", make, table, scope)
+    return intervals("alive", "bool", make, table, scope)
 
 
-def _intervals(
+def intervals(
     name: str,
     kind: str | None,
     make: Callable[[list[Row]], tuple[list[int], Callable[[int], Value]]],
@@ -99,11 +99,11 @@ def _intervals(
                 pieces[-1] = replace(pieces[-1], end=end)
             else:
                 pieces.append(Row(points[0].key, start, 0, values, end, known, ghost))
-        rows += [_with_extent(piece, scope.key) for piece in pieces]
+        rows += [with_extent(piece, scope.key) for piece in pieces]
     return Table("intervals", rows, _extent_types(table, scope) | {name: kind} | _held_types(table, scope))
 
 
-def _with_extent(row: Row, key: str) -> Row:
+def with_extent(row: Row, key: str) -> Row:
     extent: dict[str, Value] = {key: row.key, "start": row.time, "end": row.end, "duration": row.length}
     return replace(row, values=extent | row.values)
 
@@ -218,6 +218,6 @@ def _summaries(
             # Of a window without an event, what was reported by its end.
             witness = members[0] if members else [point for point in points if point.time < end][-1]
             values |= {column: held[column][id(witness)] for column in scope.held}
-            rows.append(_with_extent(Row(points[0].key, start, len(rows), values, end), scope.key))
+            rows.append(with_extent(Row(points[0].key, start, len(rows), values, end), scope.key))
     types = _extent_types(table, scope) | {"count": "int64"} | {a.name: a.type for a in aggregates}
     return Table("sessions", rows, types | flag_types | _held_types(table, scope))

@@ -1,19 +1,62 @@
-"""The one rounding of an exact sum, as a scalar step: for sums that are read as they grow."""
+"""Exact sums that are read as they grow: R. M. Neal's small superaccumulator (2015), and its one rounding, as steps.
+
+A float64 is an integer multiple of 2**-1074. Its 53-bit significand, shifted to its place, is cut into 32-bit digits
+that are added to three of the 67 int64 chunks of its key; a chunk has room for 2**30 additions before carries must move
+on, which every rounding does. (``exact.py`` is for sums of many groups that are read once: narrower, and no chunk of it
+stands for a fixed place.)
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.exact import CHUNKS, NAN, NEGATIVE, POSITIVE
 from operators.kernels.jit import F64, I64, inline
+
+CHUNKS = 67
+"""Digits of 32 bits from 2**-1074 to beyond the largest float64."""
+
+NAN, POSITIVE, NEGATIVE = CHUNKS, CHUNKS + 1, CHUNKS + 2
+"""Columns that count the NaN and infinite values, which have no digits."""
+
+WIDTH = CHUNKS + 3
+
+
+@inline
+def add_digits(g: I64, digits: NDArray[np.int64], x: F64) -> None:
+    """Add ``x`` to the accumulator in row ``g`` of ``digits``, int64 of shape (groups, WIDTH)."""
+    b = np.float64(x).view(np.int64)
+    exponent = (b >> 52) & 0x7FF
+    significand = b & np.int64(0xFFFFFFFFFFFFF)
+    if exponent == 0x7FF:
+        if significand != 0:
+            digits[g, NAN] += 1
+        elif b > 0:
+            digits[g, POSITIVE] += 1
+        else:
+            digits[g, NEGATIVE] += 1
+    elif (b << 1) != 0:
+        if exponent == 0:
+            exponent = np.int64(1)
+        else:
+            significand |= np.int64(1) << 52
+        place = exponent - 1
+        chunk = np.uint64(place >> 5)
+        one = np.uint64(1)
+        shift = place & 31
+        sign = b >> 63
+        mask = np.int64(0xFFFFFFFF)
+        rest = significand >> (32 - shift)
+        digits[g, chunk] += (((significand << shift) & mask) ^ sign) - sign
+        digits[g, chunk + one] += ((rest & mask) ^ sign) - sign
+        digits[g, chunk + one + one] += ((rest >> 32) ^ sign) - sign
 
 
 @inline
 def rounded(g: I64, digits: NDArray[np.int64]) -> F64:
     """The float64 nearest to the accumulator in row ``g``, ties to even; its carries have moved on afterwards.
 
-    The scalar twin of ``operators.exact.round_digits``.
+    The scalar twin of ``operators.accumulators``.
     """
     mask = np.int64(0xFFFFFFFF)
     for i in range(CHUNKS - 1):

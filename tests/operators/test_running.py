@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.kernels.exact import WIDTH, add_float
-from operators.kernels.rounding import rounded
+from operators.kernels.running import WIDTH, add_digits, rounded
 
 LARGEST = 1.7976931348623157e308
 FLOATS = st.one_of(
@@ -27,7 +26,7 @@ FLOATS = st.one_of(
 @numba.njit
 def _running(values: Any, digits: Any, out: Any) -> None:
     for i in range(values.shape[0]):
-        add_float(0, digits, values[i])
+        add_digits(0, digits, values[i])
         out[i] = rounded(0, digits)
 
 

@@ -1,0 +1,89 @@
+"""increase and rate of counters that may be reset.
+
+What is folded is computed per key before: ``value`` is a sample's step, by how much it exceeds the key's sample
+before, or all of it where it is less (the counter was reset); ``other`` is the time between the two. A key's first
+sample has neither. ``increase`` is the exact sum of the steps; ``rate`` is that sum per second of the time between the
+samples, rounded once, and null where there was none: nothing is extrapolated to the edges of a range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators import exact
+from operators.aggregates import sums
+from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, merge_by_adding
+from operators.kernels.exact import add_float, add_int
+from operators.kernels.jit import F64, I64, inline
+from operators.types import DECIMALS, Type
+
+_SECOND = 1_000_000
+_TIME = (Field("time_low"), Field("time_high"))
+
+
+@inline
+def _float_step(
+    g: I64, time_low: NDArray[np.int64], time_high: NDArray[np.int64],
+    rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int64],
+    value: F64, other: I64,
+) -> None:  # fmt: skip
+    add_int(g, time_low, time_high, other)
+    add_float(g, rows, log, used, value)
+
+
+@inline
+def _int_step(
+    g: I64, time_low: NDArray[np.int64], time_high: NDArray[np.int64],
+    low: NDArray[np.int64], high: NDArray[np.int64],
+    value: I64, other: I64,
+) -> None:  # fmt: skip
+    add_int(g, time_low, time_high, other)
+    add_int(g, low, high, value)
+
+
+def _settle(state: Arrays) -> None:
+    exact.settle_pair(state["time_low"], state["time_high"])
+    if "low" in state:
+        exact.settle_pair(state["low"], state["high"])
+
+
+def _finish(of: Type) -> Callable[[Arrays], Finished]:
+    unit = sums.unit_of(of)
+
+    def finish(state: Arrays) -> Finished:
+        times = exact.exact_ints(state["time_low"], state["time_high"])
+        out = np.zeros(len(times))
+        if of is Type.FLOAT:
+            steps, lowest = state["sum"].integers(), state["sum"].lowest
+        else:
+            steps, lowest = exact.exact_ints(state["low"], state["high"]), 0
+        for g, (step, time) in enumerate(zip(steps, times, strict=True)):
+            if time:
+                out[g] = exact.ratio(step * _SECOND, time * unit, lowest)
+        if of is Type.FLOAT:
+            special = state["sum"].special()
+            out = np.where(special == 0, out, special)
+        return out, np.array([t != 0 for t in times], np.bool_)
+
+    return finish
+
+
+def _rate(of: Type) -> Aggregate:
+    whole = of is not Type.FLOAT
+    fields = (*_TIME, Field("low"), Field("high")) if whole else _TIME
+    return Aggregate(
+        "rate", of, Type.FLOAT, fields, ("value", "other"), _int_step if whole else _float_step, merge_by_adding,
+        _finish(of), _settle, Flags(additive=False), sums=() if whole else (ExactSum("sum"),), other=Type.DURATION,
+    )  # fmt: skip
+
+
+_COUNTERS = (Type.INT, Type.FLOAT, Type.DURATION, *DECIMALS)
+
+AGGREGATES = (
+    *(replace(a, name="increase") for a in sums.AGGREGATES if a.name == "sum" and a.argument in _COUNTERS),
+    *(_rate(t) for t in _COUNTERS if t is not Type.DURATION),
+)

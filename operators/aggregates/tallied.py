@@ -1,0 +1,168 @@
+"""histogram, top_k and transitions: counts of bins, of values and of edges between values. Their answers are JSON.
+
+``histogram``: ``[{"from": 0.0, "to": 10.0, "count": 3}, ...]``; with ``width`` the bins that hold a value, with
+``edges`` all of them, the outer ones open (``null``). A bin holds from <= x < to.
+
+``top_k``: ``[{"value": "a", "count": 3}, ...]``, the k most frequent values, by falling count, then by rising value;
+exact for up to ``cap`` distinct values of a group, beyond that CardinalityExceeded.
+
+``transitions``: ``[{"from": "up", "to": "down", "count": 2}, ...]``, every pair of different values that a key reported
+one after the other, in order; it belongs to the group and the time of the later one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.contract import Aggregate, Arrays, Finished, Flags, Options, TallySpec, merge_nothing
+from operators.errors import CardinalityExceeded
+from operators.kernels.bits import float_bits
+from operators.kernels.jit import F64, I64, inline
+from operators.kernels.tables import tally, tally_pair
+from operators.plain import canonical, from_bits
+from operators.types import VALUES, Type
+
+_FLAGS = Flags(additive=False)
+
+
+@inline
+def _count(
+    g: I64,
+    keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
+    words: NDArray[np.int64],
+    value: I64,
+) -> None:  # fmt: skip
+    tally(np.int64(g), np.int64(value), np.int64(1), keys, counts, slots, used, words)
+
+
+@inline
+def _count_float(
+    g: I64,
+    keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
+    words: NDArray[np.int64],
+    value: F64,
+) -> None:  # fmt: skip
+    # -0.0 and 0.0 are one value.
+    tally(np.int64(g), float_bits(value + 0.0), np.int64(1), keys, counts, slots, used, words)
+
+
+@inline
+def _count_edge(
+    g: I64,
+    keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
+    words: NDArray[np.int64],
+    value: I64, other: I64,
+) -> None:  # fmt: skip
+    if value != other:
+        one = np.int64(1)
+        tally_pair(np.int64(g), np.int64(other), np.int64(value), one, keys, counts, slots, used, words)
+
+
+def _by_group(state: Arrays) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The words and counts of each group."""
+    entries = state["entries"]
+    edges = np.searchsorted(entries.groups, np.arange(state["groups"] + 1)).tolist()
+    for lo, hi in pairwise(edges):
+        yield entries.words[lo:hi], entries.counts[lo:hi]
+
+
+def _texts(answers: list[object]) -> Finished:
+    out = np.empty(len(answers), object)
+    out[:] = [canonical(a) for a in answers]
+    return out, None
+
+
+def _histogram_finish(of: Type, width: Any, edges: tuple[Any, ...] | None) -> Callable[[Arrays], Finished]:
+    def bins(found: dict[int, int]) -> object:
+        if edges is None:
+            return [{"from": b * width, "to": (b + 1) * width, "count": n} for b, n in sorted(found.items())]
+        ends = [None, *edges, None]
+        return [{"from": ends[b], "to": ends[b + 1], "count": found.get(b, 0)} for b in range(len(edges) + 1)]
+
+    def finish(state: Arrays) -> Finished:
+        return _texts([bins(dict(zip(w[:, 0].tolist(), n.tolist(), strict=True))) for w, n in _by_group(state)])
+
+    return finish
+
+
+def _histogram(of: Type, width: Any = 1, edges: tuple[Any, ...] | None = None) -> Aggregate:
+    def configured(options: Options) -> Aggregate:
+        return _histogram(of, options["width"], options["edges"])
+
+    return Aggregate(
+        "histogram", of, Type.JSON, (), ("value",), _count, merge_nothing, _histogram_finish(of, width, edges),
+        flags=_FLAGS, tally=TallySpec(), configured=configured,
+    )  # fmt: skip
+
+
+def _top_finish(of: Type, k: int, cap: int) -> Callable[[Arrays], Finished]:
+    def finish(state: Arrays) -> Finished:
+        answers: list[object] = []
+        strings = state["entries"].strings
+        for words, counts in _by_group(state):
+            if len(counts) > cap:
+                raise CardinalityExceeded(
+                    f"top_k: a group has {len(counts):,} distinct values, more than cap={cap:,}; raise cap= or filter"
+                )
+            found = [
+                (-n, _order(of, w, strings), w) for w, n in zip(words[:, 0].tolist(), counts.tolist(), strict=True)
+            ]
+            found.sort(key=lambda f: f[:2])
+            answers.append([{"value": from_bits(of, w, strings), "count": -n} for n, _, w in found[:k]])
+        return _texts(answers)
+
+    return finish
+
+
+def _order(of: Type, word: int, strings: list[str]) -> Any:
+    if of is Type.STRING:
+        return strings[word]
+    return word ^ ((word >> 63) & (2**63 - 1)) if of is Type.FLOAT else word
+
+
+def _top(of: Type, k: int = 10, cap: int = 10_000) -> Aggregate:
+    def configured(options: Options) -> Aggregate:
+        return _top(of, int(options["k"]), int(options["cap"]))
+
+    step: Callable[..., None] = _count_float if of is Type.FLOAT else _count
+    return Aggregate(
+        "top_k", of, Type.JSON, (), ("value",), step, merge_nothing, _top_finish(of, k, cap),
+        flags=_FLAGS, tally=TallySpec(is_code=True), configured=configured,
+    )  # fmt: skip
+
+
+def _edges_finish(of: Type) -> Callable[[Arrays], Finished]:
+    def finish(state: Arrays) -> Finished:
+        strings = state["entries"].strings
+        answers: list[object] = []
+        for words, counts in _by_group(state):
+            found = [(tuple(_order(of, w, strings) for w in pair), pair, n)
+                     for pair, n in zip(words.tolist(), counts.tolist(), strict=True)]  # fmt: skip
+            answers.append(
+                [
+                    {"from": from_bits(of, a, strings), "to": from_bits(of, b, strings), "count": n}
+                    for _, (a, b), n in sorted(found)
+                ]
+            )
+        return _texts(answers)
+
+    return finish
+
+
+def _transitions(of: Type) -> Aggregate:
+    return Aggregate(
+        "transitions", of, Type.JSON, (), ("value", "other"), _count_edge, merge_nothing, _edges_finish(of),
+        flags=Flags(), tally=TallySpec(words=2, is_code=True), other=of,
+    )  # fmt: skip
+
+
+AGGREGATES = (
+    *(_histogram(t) for t in (Type.INT, Type.FLOAT, Type.DURATION)),
+    *(_top(t) for t in VALUES),
+    *(_transitions(t) for t in (Type.BOOL, Type.INT, Type.STRING)),
+)

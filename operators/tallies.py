@@ -1,0 +1,83 @@
+"""Tables of (group, words) -> number: how often each value, bin or edge was seen in each group, or a largest number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.tables import check_limit, enter_all, find_all, grown
+
+_WHAT = "values over all groups"
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What a tally holds of some groups, ordered by group and words: ``words`` int64 of shape (entries, words)."""
+
+    groups: NDArray[np.int64]
+    words: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    strings: list[str]
+    """The text of every code."""
+
+
+class Tally:
+    """One table; entries 0 to ``used[0] - 1`` are filled. ``keys`` holds (group, words...)."""
+
+    def __init__(self, words: int, largest: bool, capacity: int = 64) -> None:
+        self.largest = largest
+        self.keys = np.zeros((capacity, 1 + words), np.int64)
+        self.counts = np.zeros(capacity, np.int64)
+        self.slots = np.zeros(2 * capacity, np.int32)
+        self.used = np.zeros(1, np.int64)
+        self.words = np.zeros(1 + words, np.int64)
+
+    def __len__(self) -> int:
+        return int(self.used[0])
+
+    def make_room(self, rows: int = 1) -> None:
+        """Have room for so many more entries."""
+        while len(self) + rows > len(self.keys):
+            self._resize(2 * len(self.keys))
+
+    def _resize(self, capacity: int) -> None:
+        check_limit(capacity, _WHAT)
+        self.keys, self.counts = grown(self.keys, capacity), grown(self.counts, capacity)
+        self.slots = np.zeros(2 * capacity, np.int32)
+        enter_all(self.keys, self.slots, len(self))
+
+    def entries(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Keys and counts, as they were entered."""
+        return self.keys[: len(self)], self.counts[: len(self)]
+
+    def add(self, keys: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+        """Add entries with distinct ``keys``."""
+        while len(self) + len(keys) > len(self.keys):
+            self._resize(2 * len(self.keys))
+        at = find_all(keys, self.keys, self.slots, self.used)
+        if self.largest:
+            self.counts[at] = np.maximum(self.counts[at], counts)
+        else:
+            self.counts[at] += counts
+
+    def drop_groups(self, gone: NDArray[np.bool_]) -> None:
+        """Forget the entries of the groups that are marked."""
+        keys, counts = self.entries()
+        keep = ~gone[keys[:, 0]]
+        n = int(keep.sum())
+        self.keys[:n], self.counts[:n] = keys[keep], counts[keep]
+        self.counts[n:] = 0
+        self.used[0] = n
+        self.slots[:] = 0
+        enter_all(self.keys, self.slots, n)
+
+    def of_groups(self, place: NDArray[np.int64], strings: list[str]) -> Entries:
+        """The entries of the groups with a ``place`` (else -1), under that number."""
+        keys, counts = self.entries()
+        groups = place[keys[:, 0]]
+        mine = groups >= 0
+        groups, words, counts = groups[mine], keys[mine, 1:], counts[mine]
+        order = np.lexsort([*reversed(words.T), groups])
+        return Entries(groups[order], words[order], counts[order], strings)

@@ -1,0 +1,141 @@
+"""What exactness costs: `python -m tests.benchmarks.sums`.
+
+The generated kernel of a `group_by().agg()` over rows in memory, with the exact sum of floats, and with a sum that just
+adds them (an aggregate that breaks the laws, registered here). Both kernels are the same but for the step. They take
+turns in rounds; what counts is the CPU seconds of this thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import dataflow as df
+from dataflow.check import StreamColumns, bind
+from dataflow.plan import Plan
+from operators.types import Type
+from operators.words import Words
+from runtime.columns import Column, Dictionary
+from runtime.query.chunk import VALID, Chunk
+from runtime.query.keys import Keys
+from runtime.query.runner import Context
+from runtime.query.task import Pipeline
+
+STREAM = StreamColumns("device", Type.STRING, "ts", {"temp": Type.FLOAT, "group": Type.INT})
+CHUNK = 32_768
+BAR = 0.8
+"""Of the plain sum's speed, where the groups fit into a core's cache."""
+
+
+def _add(g: Any, total: Any, n: Any, value: Any) -> None:
+    total[g] += value
+    n[g] += 1
+
+
+PLAIN = df.Aggregate(
+    "benchmark_plain_sum", Type.FLOAT, Type.FLOAT, (df.Field("total", "f8"), df.Field("n")), ("value",), _add,
+    df.merge_by_adding, lambda state: (state["total"], state["n"] > 0), flags=df.Flags(additive=False, exact=False),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Nanoseconds of CPU a row, one figure a round, of the exact sum and of the plain one."""
+
+    what: str
+    groups: int
+    exact: tuple[float, ...]
+    plain: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        """The exact sum's speed as a share of the plain one's: the middle round."""
+        return statistics.median(p / e for e, p in zip(self.exact, self.plain, strict=True))
+
+    def __str__(self) -> str:
+        e, p = statistics.median(self.exact), statistics.median(self.plain)
+        return f"{self.what}: exact {e:.2f} ns a row, plain {p:.2f}: {self.ratio:.2f} of its speed"
+
+
+def chunks(rows: int, groups: int, runs: bool) -> tuple[Keys, Words, list[Chunk]]:
+    """Rows of 100 keys with numbers of one decimal, in groups at random or in long runs of one."""
+    rng = np.random.default_rng(1)
+    words = Words()
+    keys = Keys(Type.STRING, words)
+    names = Dictionary.of([f"d{i:02d}" for i in range(100)])
+    slots = keys.slots(Column(Type.STRING, np.arange(100, dtype=np.int32), None, names))
+    out = []
+    for at in range(0, rows, CHUNK):
+        group = rng.integers(0, groups, CHUNK) if not runs else np.full(CHUNK, at // CHUNK % groups)
+        columns = {"temp": (np.round(rng.normal(20, 8, CHUNK), 1), VALID), "group": (group, VALID)}
+        one = np.array([CHUNK], np.int64)
+        out.append(Chunk(slots[:1], one, np.arange(at, at + CHUNK), columns))
+    return keys, words, out
+
+
+def seconds(plan: Plan, keys: Keys, words: Words, given: list[Chunk]) -> float:
+    """CPU seconds of the kernel over all chunks and of settling and finishing the state."""
+    pipeline = Pipeline(plan, Context(words, keys, 0, 2**60, (0, 2**60)))
+    started = time.thread_time()
+    for chunk in given:
+        pipeline.push(chunk)
+    groups = pipeline.runners[-1].groups
+    assert groups is not None
+    groups.export(words.strings)
+    groups.cells.finish(np.arange(len(groups)), words)
+    return time.thread_time() - started
+
+
+def measure(rows: int, rounds: int) -> list[Cost]:
+    """Every shape, exact and plain in turns."""
+    plain = df.register(PLAIN)
+    points = df.stream("s")
+    shapes: list[tuple[str, df.Grouped, int, bool]] = [
+        ("no groups", points.group_by(), 1, True),
+        ("16 groups, in runs", points.group_by("group"), 16, True),
+        ("16 groups, at random", points.group_by("group"), 16, False),
+        ("10,000 groups, at random", points.group_by("group"), 10_000, False),
+        ("1,000,000 groups, at random", points.group_by("group"), 1_000_000, False),
+    ]
+    out = []
+    for what, grouped, groups, runs in shapes:
+        keys, words, given = chunks(rows, groups, runs)
+        exact_plan, plain_plan = (
+            bind(grouped.agg(s=s).steps, STREAM) for s in (df.sum("temp"), plain("temp"))
+        )  # fmt: skip
+        times: tuple[list[float], list[float]] = ([], [])
+        for _ in range(rounds + 1):
+            for plan, mine in zip((exact_plan, plain_plan), times, strict=True):
+                mine.append(seconds(plan, keys, words, given) / rows * 1e9)
+        # The first round compiles.
+        out.append(Cost(what, groups, tuple(times[0][1:]), tuple(times[1][1:])))
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 1 where the bar is missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.sums", description=__doc__)
+    parser.add_argument("--rows", type=int, default=4_000_000)
+    parser.add_argument("--runs", type=int, default=5, help="rounds (default 5)")
+    parser.add_argument("--report", type=Path, help="write the figures as JSON to this file")
+    options = parser.parse_args(arguments)
+    found = measure(options.rows, options.runs)
+    for cost in found:
+        print(cost)
+    if options.report:
+        figures = [asdict(c) | {"ratio": c.ratio} for c in found]
+        options.report.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return 1 if any(c.ratio < BAR for c in found if c.groups <= 1000) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

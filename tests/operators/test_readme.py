@@ -1,0 +1,38 @@
+"""The examples of operators/README.md, run as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import operators
+from operators import registered
+from operators.aggregates import REGISTRY
+
+README = Path(operators.__path__[0]) / "README.md"
+
+
+def test_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(registered, "_own", {})
+    examples: dict[str, Any] = {"__name__": "readme"}
+    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 4
+    for block in blocks:
+        exec(compile(block, str(README), "exec"), examples)
+    printed = capsys.readouterr().out
+    assert printed.startswith("plain_sum over values of type float64 breaks the law of split")
+    quoted = re.sub(r"\s+", " ", re.findall(r"It says `([^`]+)`", README.read_text())[0])
+    assert quoted in printed
+    assert examples["report"].name == "comfort"
+    assert registered.is_registered("comfort")
+
+
+def test_every_aggregate_is_described() -> None:
+    text = README.read_text()
+    few = {"count", "count_distinct", "min", "max", "first", "last", "any_true", "all_true"}
+    timing = {"duration", "known_time", "unknown_time", "share_of_time"}
+    for name in {n for n, _ in REGISTRY} - few - timing:
+        assert f"`{name}`" in text

@@ -1,0 +1,146 @@
+"""Aggregates whose answer takes more than a line: spread, quantiles, tallies, counters, and values weighed by time."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from collections import Counter
+from decimal import Context, Decimal
+from fractions import Fraction
+from typing import Any
+
+ONE_PART_IN = 128
+SECOND = 1_000_000
+MASK = 2**64 - 1
+
+
+def variance(values: list[Any], ddof: int) -> Fraction | None:
+    """The exact variance."""
+    n = len(values)
+    if n <= ddof:
+        return None
+    exact = [Fraction(v) for v in values]
+    mean = sum(exact) / n
+    return sum((v - mean) ** 2 for v in exact) / (n - ddof)
+
+
+def root(square: Fraction) -> float:
+    """The square root, to far more digits than a float has, then rounded."""
+    context = Context(prec=400, Emin=-10_000, Emax=10_000)
+    quotient = context.divide(Decimal(square.numerator), Decimal(square.denominator))
+    return float(context.sqrt(quotient))
+
+
+def quantile(values: list[Any], q: float, kind: str) -> Any:
+    """The middle of the bin of the value at place floor(q * (n - 1)): 64 bins from each power of two to the next."""
+    value = sorted(values)[math.floor(q * (len(values) - 1))]
+    if value == 0:
+        return 0.0 if kind == "float64" else 0
+    m, e = math.frexp(abs(float(value)))
+    middle = math.ldexp(math.floor(m * ONE_PART_IN) + 0.5, e - 7)
+    if kind == "float64":
+        return math.copysign(middle, value)
+    return math.copysign(1, value) * math.ceil(middle - 0.5)
+
+
+def histogram(values: list[Any], width: Any, edges: list[Any] | None) -> list[dict[str, Any]]:
+    """Counts by bin."""
+    if edges is not None:
+        ends = [None, *edges, None]
+        counts = Counter(sum(e <= v for e in edges) for v in values)
+        return [{"from": ends[b], "to": ends[b + 1], "count": counts[b]} for b in range(len(edges) + 1)]
+    counts = Counter(int(v // width) for v in values)
+    return [{"from": b * width, "to": (b + 1) * width, "count": n} for b, n in sorted(counts.items())]
+
+
+def top_k(values: list[Any], k: int) -> list[dict[str, Any]]:
+    """The most frequent values."""
+    counts = Counter(0.0 if v == 0 and isinstance(v, float) else v for v in values)
+    order = sorted(counts, key=lambda v: (-counts[v], v))
+    return [{"value": _plain(v), "count": counts[v]} for v in order[:k]]
+
+
+def _plain(value: Any) -> Any:
+    big = isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53
+    return str(value) if big else value
+
+
+def transitions(edges: list[tuple[Any, Any]]) -> list[dict[str, Any]]:
+    """Counts of pairs of different values."""
+    counts = Counter(e for e in edges if e[0] != e[1])
+    return [{"from": _plain(a), "to": _plain(b), "count": n} for (a, b), n in sorted(counts.items())]
+
+
+def step(before: Any, now: Any) -> Any:
+    """By how much a counter grew; all of it if it was reset."""
+    return now - before if now >= before else now
+
+
+# --- HyperLogLog -------------------------------------------------------------------------------------------------
+
+
+def _mix(h: int, word: int) -> int:
+    z = (h ^ word) & MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return z ^ (z >> 31)
+
+
+def _hash(value: Any) -> int:
+    if isinstance(value, str):
+        word = int.from_bytes(hashlib.blake2b(value.encode(), digest_size=8).digest(), "little")
+    elif isinstance(value, float):
+        word = struct.unpack("<Q", struct.pack("<d", value + 0.0))[0]
+    else:
+        word = int(value) & MASK
+    return _mix(_mix(0x5DEECE66D, word), 1)
+
+
+def approx_distinct(values: list[Any]) -> int:
+    """Ertl's estimator over 4096 registers."""
+    registers = [0] * 4096
+    for value in values:
+        bits = f"{_hash(value):064b}"
+        rest = bits[12:]
+        rank = len(rest) - len(rest.lstrip("0")) + 1
+        index = int(bits[:12], 2)
+        registers[index] = max(registers[index], rank)
+    counts = Counter(registers)
+    if counts[0] == 4096:
+        return 0
+    z = 4096 * _tau(1 - counts[53] / 4096)
+    for k in range(52, 0, -1):
+        z = (z + counts[k]) / 2
+    z += 4096 * _sigma(counts[0] / 4096)
+    return round(4096 * 4096 / (2 * math.log(2) * z))
+
+
+def _sigma(x: float) -> float:
+    return x + sum(x ** (2**k) * 2 ** (k - 1) for k in range(1, 60))
+
+
+def _tau(x: float) -> float:
+    return 0.0 if x in (0, 1) else (1 - x - sum((1 - x ** (2.0**-k)) ** 2 * 2.0**-k for k in range(1, 60))) / 3
+
+
+# --- time --------------------------------------------------------------------------------------------------------
+
+
+def area(pairs: list[tuple[Any, int]]) -> Fraction:
+    """Values times microseconds."""
+    return sum((Fraction(v) * t for v, t in pairs), Fraction(0))
+
+
+def candlestick(values: list[Any]) -> dict[str, Any]:
+    """The first, greatest, least and last of values in order."""
+    named = {"open": values[0], "high": max(values), "low": min(values), "close": values[-1]}
+    return {name: _plain(v) for name, v in named.items()}
+
+
+def to_float(exact: Fraction) -> float:
+    """The nearest float, infinite beyond the largest."""
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf
