@@ -33,6 +33,14 @@ visitors_by_hour = clicks.group_by("platform", hour=df.time().truncate("1h", zon
     events=df.count(), visitors=df.count_distinct("user_id")
 )
 
+# Quiet quarters of an hour are there, too, from a platform's first clickout on.
+clickouts_by_quarter = (
+    clicks.filter(left)
+    .group_by("platform", quarter=df.time().truncate("15m"))
+    .with_empty_buckets()
+    .agg(clickouts=df.count(), users=df.count_distinct("user_id"))
+)
+
 # A new destination is a new errand, however soon it comes; none lasts longer than two hours.
 errands = (
     clicks.sessionize(

@@ -177,6 +177,20 @@ def test_visitors_by_hour(clicks: Suite) -> None:
     assert len(ours) > 1000
 
 
+def test_clickouts_by_quarter(clicks: Suite) -> None:
+    ours = seconds(clicks.ours("clickouts_by_quarter"), 1)
+    assert ours == clicks.theirs("""
+        with q as (
+            select platform, ts // 900 q, count(*) n, count(distinct user_id) users from e
+            where action = 'clickout item' group by 1, 2
+        ),
+        grid as (select platform, unnest(range(min(q), (select max(ts) // 900 from e) + 1)) q from q group by 1)
+        select platform, q * 900, coalesce(n, 0), coalesce(users, 0)
+        from grid left join q using (platform, q) order by 1, 2
+    """)
+    assert sum(row[2] == 0 for row in ours) > 1000
+
+
 def test_errands(clicks: Suite) -> None:
     assert seconds(clicks.ours("errands"), 4) == clicks.theirs("""
         with s as (
