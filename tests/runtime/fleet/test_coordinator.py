@@ -97,16 +97,20 @@ def test_when_one_of_two_attempts_is_lost_the_other_is_waited_for() -> None:
 
 
 def test_a_second_start_that_waits_is_not_made_when_the_first_answers() -> None:
-    """The bucket is empty when its time comes."""
-    c = made(4, PaceRules(rate=0.1, burst=4, growth=0))
-    assert len(started(c, 0.0)) == 4
-    for attempt in (0, 1, 2):
-        c.report(attempt, done(f"0.{attempt}"), attempt + 1.0)
+    """The bucket is empty when its time comes, and another task is still open when there is a token again."""
+    c = made(8, PaceRules(rate=0.1, burst=8, growth=0))
+    assert len(started(c, 0.0)) == 8
+    for attempt in range(6):
+        c.report(attempt, done(f"0.{attempt}"), 3.0)
     assert started(c, 6.0) == []
+    assert c.counts.hedged == 1
     assert c.wake(6.0) == pytest.approx(10.0)
-    assert c.report(3, done("0.3"), 7.0)
+    assert c.report(6, done("0.6"), 7.0)
+    assert started(c, 10.0) == []
+    assert started(c, 20.0) == []
+    assert c.report(7, done("0.7"), 21.0)
     assert c.done
-    assert c.counts.invocations == 4
+    assert c.counts.invocations == 8
 
 
 def test_throttled_tasks_wait_for_the_pace() -> None:
