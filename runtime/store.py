@@ -181,7 +181,7 @@ class Store:
         if run_by is not None and not isinstance(run_by, Executor):
             from runtime.fleet.run import execute_on, fleet_workers
 
-            tasks = make_tasks(prepared, self.url, workers or fleet_workers(prepared))
+            tasks = make_tasks(prepared, self._location.worker_url, workers or fleet_workers(prepared))
             return execute_on(run_by, prepared, tasks, self.objects, _progress(progress), allow_partial)
         count = workers or default_workers()
         return execute(
