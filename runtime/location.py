@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -32,6 +32,11 @@ class Location(Protocol):
         ...
 
     @property
+    def worker_url(self) -> str:
+        """The URL for a worker elsewhere, which has an identity of its own."""
+        ...
+
+    @property
     def access(self) -> Access | None:
         """How its services are reached; None where there are none."""
         ...
@@ -56,6 +61,11 @@ class Folder:
     def url(self) -> str:
         """The absolute path."""
         return str(self.root)
+
+    @property
+    def worker_url(self) -> str:
+        """The same path, for workers that see it too."""
+        return self.url
 
     def objects(self) -> ObjectStore:
         """Objects as files."""
@@ -86,6 +96,11 @@ class Bucket:
         given = {"table": self.table} | {name: getattr(self.access, name) for name in _OPTIONS[1:]}
         options = "&".join(f"{name}={quote(value, safe=':/')}" for name, value in given.items() if value)
         return f"s3://{self.name}/{self.prefix}?{options}"
+
+    @property
+    def worker_url(self) -> str:
+        """The URL without the profile, which is one of this machine's."""
+        return replace(self, access=replace(self.access, profile=None)).url
 
     def objects(self) -> ObjectStore:
         """Objects in S3."""

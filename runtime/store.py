@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from runtime.catalogue import Catalogue, FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.location import locate
 from runtime.objects import ObjectStore
+from runtime.opened import OpenedFiles
 from runtime.pointfile import PointFile
 from runtime.progress import progress_for
 from runtime.query.execute import Request, default_workers, execute, make_tasks, prepare
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from runtime.verify import VerifyReport
 
 Moment = str | datetime | date | int
-_OPEN_FILES = 4096
-_OPEN_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,6 @@ class Store:
         self._location = locate(url)
         self.url = self._location.url
         self._create = create
-        self._open: OrderedDict[str, PointFile] = OrderedDict()
-        self._held = 0
-        self._lock = threading.Lock()
 
     @classmethod
     def shared(cls, url: str) -> Store:
@@ -106,6 +101,11 @@ class Store:
     def objects(self) -> ObjectStore:
         """The point files and rejects."""
         return self._location.objects()
+
+    @cached_property
+    def opened(self) -> OpenedFiles:
+        """The point files that are open."""
+        return OpenedFiles(self.objects)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -120,6 +120,7 @@ class Store:
         if "objects" in self.__dict__:
             self.objects.close()
             del self.__dict__["objects"]
+            self.__dict__.pop("opened", None)
 
     def __enter__(self) -> Store:
         return self
@@ -181,18 +182,19 @@ class Store:
         if run_by is not None and not isinstance(run_by, Executor):
             from runtime.fleet.run import execute_on, fleet_workers
 
-            tasks = make_tasks(prepared, self.url, workers or fleet_workers(prepared))
+            tasks = make_tasks(prepared, self._location.worker_url, workers or fleet_workers(prepared))
             return execute_on(run_by, prepared, tasks, self.objects, _progress(progress), allow_partial)
         count = workers or default_workers()
-        return execute(
-            prepared,
-            make_tasks(prepared, self.url, count),
-            self.open_file,
-            executor=run_by,
-            workers=count,
-            progress=_progress(progress),
-            allow_partial=allow_partial,
-        )
+        with self.opened.ahead(prepared.files if run_by is None else ()):
+            return execute(
+                prepared,
+                make_tasks(prepared, self.url, count),
+                self.open_file,
+                executor=run_by,
+                workers=count,
+                progress=_progress(progress),
+                allow_partial=allow_partial,
+            )
 
     def _executor(self, executor: Executor | Fleet | str | None) -> Executor | Fleet | None:
         """What runs the tasks; None for threads of this process."""
@@ -237,26 +239,7 @@ class Store:
 
     def open_file(self, entry: FileEntry) -> PointFile:
         """The point file of a catalogue entry; opened files are remembered."""
-        with self._lock:
-            found = self._open.get(entry.path)
-            if found is not None:
-                self._open.move_to_end(entry.path)
-                return found
-        path, objects = entry.path, self.objects
-        opened = PointFile.open(
-            lambda offset, length: objects.read(path, offset, length),
-            entry.bytes,
-            path,
-            objects.gap,
-            lambda offset, into: objects.read_into(path, offset, into),
-        )
-        with self._lock:
-            if path not in self._open:
-                self._open[path] = opened
-                self._held += opened.held
-            while len(self._open) > _OPEN_FILES or self._held > _OPEN_BYTES:
-                self._held -= self._open.popitem(last=False)[1].held
-        return opened
+        return self.opened.open(entry)
 
     # ---- what is there
 

@@ -203,7 +203,9 @@ def _transact(db: Any, items: list[dict[str, Any]], token: str) -> None:
             raise ConditionFailed(failed) from error
         # Refused as a whole for the sake of one item: too fast, or in the way of another transaction.
         code = next((code for code in reasons if code not in ("None", "")), "")
-        raise ServiceFault(classify(400, code), f"a transaction was cancelled: {error}", code, error) from error
+        raise ServiceFault(
+            classify(400, code), f"a transaction of the catalogue was refused: {error}", code, error
+        ) from error
 
 
 def _check_replies(db: Any) -> None:

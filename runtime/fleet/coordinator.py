@@ -154,7 +154,7 @@ class Coordinator:
             self._pace = pacing.throttled(self.pace_rules, self._pace, now, outcome.detail, self._running)
         else:
             self.counts.failed += 1
-        if begun is not None and not job.over:
+        if begun is not None:  # else it had its time, or its task is over
             self._missed(job, outcome, now)
         return False
 

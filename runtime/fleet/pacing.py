@@ -86,9 +86,12 @@ def succeeded(rules: PaceRules, pace: Pace) -> Pace:
 def throttled(rules: PaceRules, pace: Pace, now: float, reason: str, running: int) -> Pace:
     """The pace after a throttle for ``reason`` while ``running`` others were under way."""
     pace = refilled(rules, pace, now)
-    if now - pace.cut_at < rules.calm:
-        return pace
+    calm = now - pace.cut_at < rules.calm
     if reason in CONCURRENCY:
-        # What was running when one more was too many is what there is room for; a cut of it leaves room for others.
-        return replace(pace, limit=max(1.0, running * (1 + rules.cut) / 2), cut_at=now)
+        # What was running when one more was too many is all there is room for. Of those that still seem to run some
+        # are refused, too, as the next reports tell; less than all is taken once, to leave room for others.
+        room = min(pace.limit, running if calm else running * (1 + rules.cut) / 2)
+        return replace(pace, limit=max(1.0, room), cut_at=pace.cut_at if calm else now)
+    if calm:
+        return pace
     return replace(pace, rate=max(rules.least, pace.rate * rules.cut), tokens=min(0.0, pace.tokens), cut_at=now)

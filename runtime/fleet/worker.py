@@ -28,14 +28,15 @@ def answer(event: Any, open_store: Callable[[str], Store] = Store.shared, most: 
         task = Task.from_bytes(fetch(open_store(event["store"]).objects, event["stored"]))
     else:
         task = Task.from_bytes(json.dumps(event["task"]).encode())
-    opened = open_store(task.store)
+    held = open_store(task.store)
     try:
-        state = wire.pack(run(task, opened.open_file))
+        with held.opened.ahead(task.files):
+            state = wire.pack(run(task, held.open_file))
     except (DataflowError, MemoryError) as error:
         return _error(task.id, error)
     told: dict[str, Any] = {"version": VERSION, "task": task.id}
     if len(state) > most:
-        return {**told, "stored": store(opened.objects, f"{event['spill']}.state", state)}
+        return {**told, "stored": store(held.objects, f"{event['spill']}.state", state)}
     return {**told, "state": base64.b64encode(state).decode()}
 
 

@@ -29,6 +29,7 @@ class FolderObjects:
     Reads go through a cache of at most ``open_files`` open descriptors with positioned reads, which need no lock.
     """
 
+    at_once = 1
     gap = 64 * 1024
 
     def __init__(self, root: str | os.PathLike[str], open_files: int = 64) -> None:

@@ -32,6 +32,7 @@ class S3Objects:
     that was answered before.
     """
 
+    at_once = 16
     gap = GAP
 
     def __init__(

@@ -33,6 +33,9 @@ class ObjectStore(Protocol):
     Paths are relative and '/'-separated (see ``check_path``). All errors are ``StoreError``.
     """
 
+    at_once: int
+    """How many reads are worth having under way at once, whatever the number of cores: 1 where none has to wait."""
+
     gap: int
     """Bytes between two wanted ranges of an object that are rather read along than cost another read."""
 

@@ -180,7 +180,9 @@ def run_payload(payload: bytes) -> bytes:
     from runtime.store import Store
 
     task = Task.from_bytes(payload)
-    return wire.pack(run(task, Store.shared(task.store).open_file))
+    store = Store.shared(task.store)
+    with store.opened.ahead(task.files):
+        return wire.pack(run(task, store.open_file))
 
 
 @contextmanager

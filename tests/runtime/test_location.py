@@ -32,6 +32,12 @@ def test_urls(url: str, location: Bucket) -> None:
     assert Store(url).url == found.url
 
 
+def test_a_worker_elsewhere_has_an_identity_of_its_own(tmp_path: Path) -> None:
+    found = locate("s3://lake/a?table=mine&profile=p&region=eu-west-1")
+    assert found.worker_url == "s3://lake/a?table=mine&region=eu-west-1"
+    assert locate(tmp_path).worker_url == str(tmp_path)
+
+
 def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert locate("store") == locate(tmp_path / "store") == Folder(tmp_path / "store")

@@ -33,6 +33,8 @@ class Faults:
     memory: Callable[[tuple[int, int]], bool] = lambda shard: False
     """Whether a range of keys is too much for a worker's memory."""
     concurrency: int = 1_000
+    rate: float = 1_000.0
+    """Invocations a second that are taken, and at once after a quiet second."""
     seconds: float = 0.8
     timeout: float = 60.0
 
@@ -46,6 +48,7 @@ class LambdaDouble:
         self.faults = faults
         self.seen: Counter[str] = Counter()
         self._ends: list[float] = []
+        self._tokens, self._at = faults.rate, 0.0
 
     def invoke(self, payload: bytes, now: float) -> list[tuple[float, Reply]]:
         """When which replies come to one invocation: one, sometimes two, or none."""
@@ -59,6 +62,13 @@ class LambdaDouble:
             self.seen["throttled"] += 1
             reason = dice.choice(["CallerRateLimitExceeded", "FunctionInvocationRateLimitExceeded"])
             return [(now + 0.02, Reply(429, error="TooManyRequestsException", reason=reason))]
+        self._tokens = min(faults.rate, self._tokens + (now - self._at) * faults.rate)
+        self._at = now
+        if self._tokens < 1:
+            self.seen["too fast"] += 1
+            reason = "FunctionInvocationRateLimitExceeded"
+            return [(now + 0.02, Reply(429, error="TooManyRequestsException", reason=reason))]
+        self._tokens -= 1
         if len(self._ends) >= faults.concurrency:
             self.seen["too many at once"] += 1
             reason = "ReservedFunctionConcurrentInvocationLimitExceeded"

@@ -18,7 +18,7 @@ import pytest
 import dataflow as df
 from runtime import Store
 from runtime.aws import Access
-from runtime.errors import QueryError, StoreError
+from runtime.errors import FormatError, QueryError, StoreError
 from runtime.fleet import Fleet, Kind, PaceRules, Reply, Rules, TaskFailed
 from runtime.fleet import messages as m
 from runtime.fleet.aws_lambda import invoker
@@ -122,6 +122,11 @@ def test_a_large_task_goes_by_way_of_the_store(store: Store, monkeypatch: pytest
     assert len(payload) < 1_000
     outcome = m.read_reply(Reply(200, json.dumps(answer(json.loads(payload))).encode()), task, store.objects)
     assert outcome.kind is Kind.DONE
+    (stored,) = store.objects.list("spill/")
+    store.objects.delete(stored.path)
+    store.objects.put(stored.path, b" " * stored.size)
+    with pytest.raises(FormatError, match="is damaged: its SHA-256"):
+        answer(json.loads(payload), lambda url: Store(url))
 
 
 @pytest.mark.parametrize(
