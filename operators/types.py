@@ -61,6 +61,15 @@ DECIMALS = tuple(t for t in Type if t.places is not None)
 STORED = (Type.BOOL, Type.INT, Type.FLOAT, Type.STRING, Type.TIME, Type.DURATION)
 """Types that columns of a stream can have."""
 
+
+def stored(name: object) -> Type:
+    """The type of a stream's column by its name; ValueError for any other."""
+    kind = Type(str(name))
+    if kind not in STORED:
+        raise ValueError(f"no column of a stream is {kind}")
+    return kind
+
+
 VALUES = (*STORED, *DECIMALS)
 """Types that can be computed with."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from operators.types import Type
+from operators.types import Type, stored
 from runtime.errors import FormatError, SchemaConflict
 
 DUPLICATES = ("keep", "exact", "latest")
@@ -105,8 +105,8 @@ class StreamSchema:
         ):
             raise FormatError(f"a stream schema has a field of the wrong type: {str(data)[:200]!r}.")
         try:
-            key_type = Type(data["key_type"])
-            types = {str(name): Type(type_) for name, type_ in columns.items()}
+            key_type = stored(data["key_type"])
+            types = {str(name): stored(type_) for name, type_ in columns.items()}
             return cls(data["key"], key_type, data["time"], types, data["duplicates"], *options)
         except (ValueError, SchemaConflict) as error:
             raise FormatError(f"a stream schema does not hold together: {error}") from error

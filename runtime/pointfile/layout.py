@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from operators.types import Type
+from operators.types import Type, stored
 
 VERSION = 1
 HEADER_MAGIC = b"ANTFOLDP"
@@ -187,13 +187,13 @@ def unpack_footer(data: bytes) -> Footer:
     blocks = _count(meta["blocks"], rows)
     frames = _count(meta["frames"], len(data))
     key = meta["key"]
-    key_type = Type(key["type"])
+    key_type = stored(key["type"])
     if key_type not in (Type.STRING, Type.INT):
         raise ValueError("its key is neither a string nor an integer")
     columns: dict[str, Type] = {}
     words: dict[str, Words] = {}
     for column in meta["columns"]:
-        name, kind = _name(column["name"]), Type(column["type"])
+        name, kind = _name(column["name"]), stored(column["type"])
         if name in columns:
             raise ValueError(f"column {name!r} is listed twice")
         columns[name] = kind

@@ -157,6 +157,9 @@ def test_many_groups_apart_from_each_other() -> None:
         ([1e308, 1e308, -1e308], 1e308),
         ([1e300, 1.0, -1e300, 5e-324], 1.0),
         ([5e-324] * 3, 1.5e-323),
+        # Halfway between two floats but for one bit, the lowest of its digit.
+        ([2.0**-19, 2.0**-72, 2.0**-114], 2.0**-19 + 2.0**-71),
+        ([2.0**-19, 2.0**-72], 2.0**-19),
         ([sys.float_info.max] * 1000 + [-sys.float_info.max] * 999, sys.float_info.max),
     ],
 )

@@ -15,7 +15,7 @@ from deploy.metric_file import load_metric
 from operators import registered
 from operators.contract import Aggregate, Field, Flags, TallySpec, merge_by_adding
 from operators.registered import RegistrationError
-from operators.types import Type
+from operators.types import STORED, Type, stored
 from runtime import Store
 
 FILE = '''
@@ -174,3 +174,10 @@ def test_strings_may_be_tallied() -> None:
     df.register(replace(OWN, argument=Type.STRING, inputs=("hash",)))
     df.register(replace(OWN, name="tallied", argument=Type.STRING, tally=TallySpec(is_code=True)))
     assert {r.argument for r in df.check_laws("own", cases=64)} == {Type.STRING}
+
+
+@pytest.mark.parametrize("name", ["json", "decimal(2)", "complex", None])
+def test_types_that_no_column_has(name: object) -> None:
+    with pytest.raises(ValueError, match=r"no column of a stream is|is not a valid Type"):
+        stored(name)
+    assert all(stored(t.value) is t for t in STORED)

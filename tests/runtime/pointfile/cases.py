@@ -8,7 +8,7 @@ from itertools import groupby, pairwise
 import numpy as np
 from hypothesis import strategies as st
 
-from operators.types import Type
+from operators.types import STORED, Type
 from runtime.columns import Column, Dictionary, Points
 from runtime.pointfile import Buffers, PointFile, encode, sort_points
 from runtime.pointfile.hashing import hash_bytes
@@ -156,5 +156,5 @@ def any_points(draw: st.DrawFn, most: int = 60) -> Points:
     shape = draw(st.sampled_from(TIMES))
     offsets = draw(st.lists(st.integers(0, 86_399_999_999), min_size=rows, max_size=rows))
     time = np.array([START + shape(n) for n in offsets], np.int64)
-    kinds = draw(st.lists(st.sampled_from(list(Type)), max_size=4))
+    kinds = draw(st.lists(st.sampled_from(STORED), max_size=4))
     return Points(key, time, {f"{kind.value} {i}": draw(column_of(kind, rows)) for i, kind in enumerate(kinds)})

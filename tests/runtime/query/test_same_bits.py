@@ -35,6 +35,18 @@ METRICS = {
         total=df.sum("temp"), mean=df.mean("temp"), first=df.first("temp"), last=df.last("status"),
         low=df.min("status"), any=df.any_true(df.col("temp") > 30), all=df.all_true(df.col("temp") > 30),
     ),
+    "more": P.group_by("firmware").agg(
+        spread=df.stddev("temp"), tenth=df.quantile("temp", 0.1), bins=df.histogram("temp", edges=[0.0, 20.0, 1e6]),
+        top=df.top_k("status", 2), edges=df.transitions("status"), about=df.approx_distinct("temp"),
+        grown=df.increase("temp"), rate=df.rate("temp"), candle=df.candlestick("temp"),
+        cents=df.sum(df.col("temp").decimal(2, rounding="half_even"), where=df.col("temp").between(-1e9, 1e9)),
+    ),
+    "weighed": P.group_by("firmware", day=df.time().truncate("1d")).agg(
+        mean=df.time_weighted_mean("temp", "1h"), area=df.integral("temp", "1h")
+    ),
+    "failures": P.state_duration("status", hold="5m").group_by("firmware").agg(
+        between=df.mtbf(df.col("status") == "up"), repair=df.mttr(df.col("status") == "up")
+    ),
     "rows": P.filter(df.col("temp") > 39).with_columns(before=df.col("temp").previous()),
 }  # fmt: skip
 

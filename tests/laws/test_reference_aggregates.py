@@ -1,0 +1,90 @@
+"""The oracle's larger aggregates against answers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+
+from tests.laws.builders import BY_DEVICE, STATUS, TEMP, UP, Json, N, agg, graph, group, states
+from tests.reference import answer, many
+from tests.reference.strategies import BASE, KEY, MINUTE, TIME, TYPES, Point
+
+DOWN_AND_UP: list[Point] = [
+    {KEY: "a", TIME: BASE, "status": "up", "n": 5, "temp": 10.0},
+    {KEY: "a", TIME: BASE + 2 * MINUTE, "status": "down", "n": 7, "temp": 20.0},
+    {KEY: "a", TIME: BASE + 5 * MINUTE, "status": "up", "n": 3},
+    {KEY: "a", TIME: BASE + 9 * MINUTE, "status": "down", "n": 4, "temp": 0.0},
+]
+
+
+def asked(metric: Json, since: int = BASE, until: int = BASE + 10 * MINUTE) -> Json:
+    (row,) = answer(metric, DOWN_AND_UP, key=KEY, time=TIME, types=TYPES, since=since, until=until)
+    return row
+
+
+def test_counters() -> None:
+    # Steps: 5 -> 7 is 2, a reset to 3 counts 3, 3 -> 4 is 1; over nine minutes.
+    row = asked(graph(group([], n=agg("increase", N), rate=agg("rate", N))))
+    assert row == {"n": 6, "rate": 6 / 540}
+    # The report before the range is known, and its step counts in the range.
+    assert asked(graph(group([], n=agg("increase", N))), since=BASE + MINUTE)["n"] == 6
+    assert asked(graph(group([], n=agg("increase", N))), since=BASE + 3 * MINUTE)["n"] == 4
+
+
+def test_edges() -> None:
+    found = asked(graph(group([], e=agg("transitions", STATUS))))["e"]
+    assert found == [{"from": "down", "to": "up", "count": 1}, {"from": "up", "to": "down", "count": 2}]
+
+
+def test_failures() -> None:
+    # Up for 2 + 4 minutes with two failures; down for 3 + 1 minutes with one repair.
+    row = asked(graph(states(STATUS), group(BY_DEVICE, b=agg("mtbf", UP), r=agg("mttr", UP))))
+    assert (row["b"], row["r"]) == (3 * MINUTE, 4 * MINUTE)
+
+
+def test_weighed_by_time() -> None:
+    # 10 for two minutes, 20 for seven (its hold is longer), 0 for one.
+    row = asked(
+        graph(
+            states(TEMP, name="temp", hold=None),
+            group([], mean=agg("time_weighted_mean", TEMP), area=agg("integral", TEMP)),
+        )
+    )
+    assert row == {"mean": 16.0, "area": 9600.0}
+
+
+@pytest.mark.parametrize(
+    ("values", "ddof", "expected"),
+    [([1, 2, 3, 4], 1, Fraction(5, 3)), ([1, 2, 3, 4], 0, Fraction(5, 4)), ([7], 1, None), ([7], 0, 0), ([], 0, None)],
+)
+def test_variance(values: list[int], ddof: int, expected: Fraction | None) -> None:
+    assert many.variance(values, ddof) == expected
+    if expected is not None:
+        assert many.root(expected) == math.sqrt(expected)
+
+
+def test_quantiles() -> None:
+    # 21.5 lies in the bin from 21.5 to 21.75; of two values the lower one is in the middle.
+    assert many.quantile([30.0, 21.5], 0.5, "float64") == 21.625
+    assert many.quantile([30.0, 21.5], 1.0, "float64") == 30.125
+    assert many.quantile([-21.5], 0.0, "float64") == -21.625
+    assert many.quantile([65], 0.5, "int64") == 65
+    assert many.quantile([0, 0, 9], 0.5, "int64") == 0
+
+
+def test_bins_and_tops() -> None:
+    assert many.histogram([-1, 0, 2, 3], 3, None) == [
+        {"from": -3, "to": 0, "count": 1}, {"from": 0, "to": 3, "count": 2}, {"from": 3, "to": 6, "count": 1},
+    ]  # fmt: skip
+    assert many.histogram([5.0, 7.0], None, [5.0, 6.0]) == [
+        {"from": None, "to": 5.0, "count": 0}, {"from": 5.0, "to": 6.0, "count": 1},
+        {"from": 6.0, "to": None, "count": 1},
+    ]  # fmt: skip
+    assert many.top_k(["b", "a", "b", "c", "a"], 2) == [{"value": "a", "count": 2}, {"value": "b", "count": 2}]
+
+
+@pytest.mark.parametrize("n", [0, 1, 50, 3000])
+def test_hyperloglog(n: int) -> None:
+    assert abs(many.approx_distinct(list(range(n)) * 2) - n) <= 0.05 * n
