@@ -59,6 +59,8 @@ def add_word(
 ) -> None:  # fmt: skip
     """Add ``word * 2**place`` units, or its negative where ``sign`` is -1 (else 0); ``word`` is unsigned."""
     if not _is_added(g, rows, word, place, sign):
+        if rows[g, BASE] == UNSET:
+            rows[g, BASE] = max(place, np.int64(STEP))
         _note(g, log, used, word, place, sign)
 
 
@@ -112,7 +114,16 @@ def add_float(g: I64, rows: NDArray[np.int64], log: NDArray[np.int64], used: NDA
         rows[g, FIRST + 2] = np.int64(total)
         rows[g, FIRST + 3] += ((signed >> np.int64(np.uint64(63) - s)) >> 1) + np.int64(total < low)
     elif (b << 1) != 0:
+        if rows[g, BASE] == UNSET and np.uint64(place) < np.uint64(0x7FE):
+            rows[g, BASE] = _place_for(place)
         _note(g, log, used, b, np.int64(AS_IT_IS), np.int64(0))
+
+
+@inline
+def _place_for(place: I64) -> I64:
+    """Where a window is put whose first float has this place."""
+    # In the middle of what goes to the second accumulator; the third ends below the exponent of infinities.
+    return min(max(place - 20, np.int64(STEP)), np.int64(0x7FE - 2 * STEP))
 
 
 @loop("void(i8[:,::1], i8[:,::1], i8[::1])")
@@ -121,7 +132,6 @@ def refold(rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int
     kept = np.int64(0)
     for e in range(used[0]):
         g, place, word, sign = np.uint64(log[e, 0]), log[e, 1], log[e, 2], log[e, 3]
-        first = place
         if place == AS_IT_IS:
             place = max(((word >> 52) & 0x7FF) - 1, np.int64(0))
             sign = word >> 63
@@ -129,10 +139,9 @@ def refold(rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int
                 rows[g, SPECIAL] |= special_bit(word)
                 continue
             word = significand_of(word)
-            # In the middle of what goes to the second accumulator; the third ends below the exponent of infinities.
-            first = min(place - 20, np.int64(0x7FE - 2 * STEP))
         if rows[g, BASE] == UNSET:
-            rows[g, BASE] = max(first, np.int64(STEP))
+            # Subnormals alone leave the window to those who come to empty the log.
+            rows[g, BASE] = _place_for(place)
         if not _is_added(g, rows, word, place, sign):
             log[kept, 0] = log[e, 0]
             log[kept, 1] = place
