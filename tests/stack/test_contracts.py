@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from runtime.catalogue import Catalogue, DynamoCatalogue
+from runtime.catalogue.dynamodb import DynamoTable
+from runtime.catalogue.table import ConditionFailed, Put, Transact, When
 from runtime.objects import S3Objects
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.objects import ObjectStoreContract
+from tests.runtime.faults import Faults
 
 pytestmark = pytest.mark.stack
 
@@ -33,3 +36,16 @@ class TestMinistackCatalogue(CatalogueContract):
     def catalogue(self, ministack: str, prefix: str) -> Iterator[Catalogue]:
         with DynamoCatalogue("antfold", f"lake/{prefix}", create=lambda: True) as catalogue:
             yield catalogue
+
+
+def test_a_transaction_that_is_repeated_is_told_of_the_first(ministack: str, prefix: str) -> None:
+    """By its token: its condition no longer holds, and yet it is told that it happened."""
+    table = DynamoTable("antfold", f"lake/{prefix}", create=lambda: True)
+    faults = Faults(table.client)
+    put = Transact([Put("s/LOG", "1", b"x", When.ABSENT)])
+    faults.lose("TransactWriteItems")
+    table.transact(put)
+    assert len(faults.waits) == 1
+    with pytest.raises(ConditionFailed):
+        table.transact(put)
+    table.close()
