@@ -6,7 +6,7 @@ Those that follow a key through its events have tests of their own (``test_flows
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.laws.agreement import agrees
@@ -22,6 +22,28 @@ HUGE = [-(2**63), -(2**62), -1, 0, 1, 2**62, 2**63 - 1]
 @given(case=cases(), tasks=st.integers(1, 3))
 def test_every_graph(name: str, case: Case, tasks: int) -> None:
     agrees(run_in_memory, name, case, tasks=tasks)
+
+
+def operators_in(graph: object) -> set[str]:
+    """The names of the steps in a graph's JSON, also in those within it."""
+    if isinstance(graph, dict):
+        inner = set().union(*(operators_in(v) for v in graph.values()))
+        return inner | {graph["op"]} if isinstance(graph.get("op"), str) else inner
+    return set().union(*(operators_in(v) for v in graph)) if isinstance(graph, list) else set()
+
+
+BY_OPERATOR: dict[str, list[str]] = {}
+for name in sorted(set(GRAPHS) - set(FLOW_GRAPHS)):
+    for operator in operators_in(GRAPHS[name]):
+        BY_OPERATOR.setdefault(operator, []).append(name)
+
+
+@pytest.mark.parametrize("operator", sorted(BY_OPERATOR))
+@settings(max_examples=max(1000, settings().max_examples))
+@given(data=st.data(), case=cases(), tasks=st.integers(1, 3), rows=st.integers(0, 5))
+def test_every_operator_a_thousand_times(operator: str, data: st.DataObject, case: Case, tasks: int, rows: int) -> None:
+    name = data.draw(st.sampled_from(BY_OPERATOR[operator]))
+    agrees(run_in_memory, name, case, tasks=tasks, rows=rows)
 
 
 @pytest.mark.parametrize("name", ["integers_by_device", "integer_mean_overall", "arithmetic_huge", "sorted_up"])
