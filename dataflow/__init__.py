@@ -55,7 +55,10 @@ from dataflow.aggregates import (  # noqa: E402
 from dataflow.expr import Expr, When, all_of, any_of, col, lit, param, time, when  # noqa: E402
 from dataflow.graph import Agg  # noqa: E402
 from dataflow.json_form import from_json as _steps_from_json  # noqa: E402
+from dataflow.reference import ReferenceTable  # noqa: E402
+from dataflow.service import Calendar, calendar  # noqa: E402
 from dataflow.stream import Grouped, Stream, stream  # noqa: E402
+from dataflow.timelines import at_least, combine  # noqa: E402
 from operators.errors import DataflowError  # noqa: E402
 
 if TYPE_CHECKING:
@@ -63,7 +66,10 @@ if TYPE_CHECKING:
     from operators.laws import LawBroken, check_laws
     from operators.types import Type
 
-# For aggregates of one's own; loaded when asked for, since they bring numpy and Numba with them.
+table = ReferenceTable
+"""A reference table from columns, ``df.table({...})``, or a CSV file, ``df.table.from_csv(path)``."""
+
+# For aggregates of one's own; loaded when asked for, since they bring numpy with them.
 _LATE = {
     "operators.contract": ("Aggregate", "ExactSum", "Field", "Flags", "TallySpec", "merge_by_adding"),
     "operators.laws": ("LawBroken", "check_laws"),
@@ -84,10 +90,11 @@ def from_json(text: str) -> Stream:
 
 
 __all__ = [
-    "Agg", "Aggregate", "DataflowError", "ExactSum", "Expr", "Field", "Flags", "Grouped", "LawBroken", "Stream",
-    "TallySpec", "Type", "When", "aggregate", "all_of", "all_true", "any_of", "any_true", "approx_distinct",
-    "candlestick", "check_laws", "col", "count", "count_distinct", "duration", "first", "from_json", "histogram",
-    "increase", "integral", "known_time", "last", "lit", "max", "mean", "median", "merge_by_adding", "min", "mtbf",
-    "mttr", "param", "quantile", "rate", "register", "share_of_time", "stddev", "stream", "sum", "time",
-    "time_weighted_mean", "top_k", "transitions", "unknown_time", "variance", "when",
+    "Agg", "Aggregate", "Calendar", "DataflowError", "ExactSum", "Expr", "Field", "Flags", "Grouped", "LawBroken",
+    "ReferenceTable", "Stream", "TallySpec", "Type", "When", "aggregate", "all_of", "all_true", "any_of", "any_true",
+    "approx_distinct", "at_least", "calendar", "candlestick", "check_laws", "col", "combine", "count",
+    "count_distinct", "duration", "first", "from_json", "histogram", "increase", "integral", "known_time", "last",
+    "lit", "max", "mean", "median", "merge_by_adding", "min", "mtbf", "mttr", "param", "quantile", "rate", "register",
+    "share_of_time", "stddev", "stream", "sum", "table", "time", "time_weighted_mean", "top_k", "transitions",
+    "unknown_time", "variance", "when",
 ]  # fmt: skip

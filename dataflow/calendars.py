@@ -15,6 +15,7 @@ from operators.errors import DataflowError
 _DAY = 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICRO = timedelta(microseconds=1)
+_EARLIEST = -100_000 * _DAY
 MAX_EDGES = 20_000_000
 
 
@@ -81,10 +82,17 @@ def bucket_table(every_text: str, zone_name: str, lo: int, hi: int) -> tuple[NDA
         raise DataflowError(
             f"truncate({every_text!r}, {zone_name!r}): more than {MAX_EDGES:,} buckets; use a longer one"
         )
-    first = (_EPOCH + timedelta(microseconds=max(lo, 0))).astimezone(zone).date()
+    first = (_EPOCH + timedelta(microseconds=max(lo, _EARLIEST))).astimezone(zone).date()
     final = (_EPOCH + timedelta(microseconds=hi)).astimezone(zone).date()
     edges = sorted(set(_edges(every, zone, first, final)))
     return np.array(edges, np.int64), 0, 0
+
+
+def longest_bucket(every_text: str) -> int:
+    """Microseconds that no bucket of ``every_text`` is longer than, in any zone."""
+    every = parse_every(every_text, "truncate")
+    # Clocks go back by an hour or so; no zone has ever repeated more than a day.
+    return (every.micros or every.months * 31 * _DAY) + _DAY
 
 
 def _edges(every: Every, zone: tzinfo, first: date, final: date) -> list[int]:

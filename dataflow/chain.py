@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from dataflow.flows import Flow
 from dataflow.functions import STATEFUL
-from dataflow.plan import Group, RowOp, Rows, Segments, Stage, States
+from dataflow.plan import Edges, Group, Pieces, RowOp, Rows, Segments, Stage, States, Tracks
 from operators.types import Type
 
 KNOWN, END = "$known", "$end"
@@ -19,7 +20,7 @@ def stage_of_inputs(inputs: Mapping[str, Type], ops: Sequence[RowOp], sink: obje
     used = {str(n.option("name")) for e in stage.expressions() for n in e.walk() if n.fn == "in"}
     if any(n.fn == "end" for e in stage.expressions() for n in e.walk()):
         used.add(END)
-    if isinstance(stage.sink, Group) and stage.sink.intervals:
+    if isinstance(stage.sink, Pieces | Edges) or (isinstance(stage.sink, Group) and stage.sink.intervals):
         used |= {END, KNOWN}
     if isinstance(stage.sink, Group) and any(
         isinstance(getattr(a.aggregate, "inputs", None), tuple) and "duration" in a.aggregate.inputs  # type: ignore[union-attr]
@@ -33,11 +34,11 @@ def history_of(chain: Sequence[Stage]) -> tuple[int | None, tuple[str, ...]]:
     """How far before ``since`` the first stage needs rows, and which columns must then be free of nulls."""
     stateful = any(n.fn in STATEFUL for s in chain for e in s.expressions() for n in e.walk())
     first = chain[0].sink
-    if stateful or isinstance(first, States):
+    if stateful or isinstance(first, States | Tracks) or (isinstance(first, Segments) and first.empty):
         return None, ()
-    if isinstance(first, Segments):
+    if isinstance(first, Segments | Flow):
         held = tuple(sorted({str(n.option("name")) for _, t in first.held for n in t.walk() if n.fn == "in"}))
-        return first.gap or 0, held
+        return (first.history, held) if isinstance(first, Flow) else (first.gap or 0, held)
     return 0, ()
 
 
@@ -48,9 +49,9 @@ def is_sliceable(chain: Sequence[Stage], history: int | None) -> bool:
 
 
 def has_whole_keys(chain: Sequence[Stage]) -> bool:
-    """Whether every group of the last stage belongs to one key."""
+    """Whether every group of the last stage belongs to one key, and needs nothing but that key's rows."""
     sink = chain[-1].sink
-    return isinstance(sink, Group) and any(e.fn == "slot" for _, e in sink.by)
+    return isinstance(sink, Group) and sink.filled is None and any(e.fn == "slot" for _, e in sink.by)
 
 
 def laws_of(chain: Sequence[Stage]) -> tuple[str, ...]:
@@ -61,6 +62,8 @@ def laws_of(chain: Sequence[Stage]) -> tuple[str, ...]:
             out["partial states merge exactly, in any order"] = None
             for a in s.sink.aggs:
                 out[f"{a.name} = {a.aggregate.name}: {', '.join(a.aggregate.flags.claims())}"] = None
-        elif isinstance(s.sink, States | Segments):
+        elif isinstance(s.sink, States | Segments | Flow | Tracks):
             out["a key's rows are read by one task in (time, seq) order"] = None
+        elif isinstance(s.sink, Edges):
+            out["numbers of keys are sums of +1 and -1 at the edges of intervals"] = None
     return tuple(out)

@@ -6,17 +6,19 @@ import difflib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from dataflow import graph as g
 from dataflow.aggregate_args import arranged as prepared
 from dataflow.aggregate_args import needs_order, types_taken
 from dataflow.aggregate_forms import form_of
-from dataflow.calendars import zone_named
+from dataflow.calendars import longest_bucket, zone_named
 from dataflow.chain import END, KNOWN, has_whole_keys, history_of, is_sliceable, laws_of, stage_of_inputs
+from dataflow.check_flows import bound_flow
+from dataflow.check_timelines import concurrent_step, during_step, join_step, own_columns, timeline_step
 from dataflow.decimals import arranged, as_float, is_decimal
-from dataflow.durations import parse_duration
+from dataflow.durations import moment, parse_duration
 from dataflow.expr import Expr
+from dataflow.flows import Flow
 from dataflow.functions import FUNCTIONS, STATEFUL, common
 from dataflow.parameters import converted, guessed
 from dataflow.plan import (
@@ -24,6 +26,7 @@ from dataflow.plan import (
     Fix,
     Group,
     Keep,
+    Pieces,
     Plan,
     RowOp,
     Rows,
@@ -39,6 +42,8 @@ from operators.contract import Aggregate
 from operators.errors import DataflowError
 from operators.registered import argument_types, find
 from operators.types import Type, decimal
+
+_LONGEST = 366 * 100 * 86_400_000_000
 
 
 class GraphError(DataflowError):
@@ -59,7 +64,7 @@ class StreamColumns:
 class _Shape:
     """The rows between two steps: what kind they are, and what each visible column is computed from."""
 
-    kind: str  # points, intervals, sessions, windows, table
+    kind: str  # points, intervals, sessions, windows, funnels, cohorts, transitions, table
     env: dict[str, Typed]
     inputs: dict[str, Type]
     ops: list[RowOp] = field(default_factory=list)
@@ -67,6 +72,8 @@ class _Shape:
     """Columns of the stream that lasting rows can have: each is held, and cuts, only if something refers to it."""
 
     referred: set[str] = field(default_factory=set)
+    keyed: bool = True
+    """Whether intervals are those of keys; they are those of groups after ``concurrent``."""
 
 
 class _Binder:
@@ -134,8 +141,8 @@ class _Binder:
         if "zone" in spec.options:
             zone_named(str(e.option("zone")), self.where)
         if e.fn in STATEFUL:
-            if shape.kind == "table":
-                raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before group_by")
+            if shape.kind == "table" or not shape.keyed:
+                raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before they are grouped")
             if args[0].type is None:
                 raise self.fail(f"{e.fn} of null has no type")
             return Typed(e.fn, result, tuple(args), e.options, next(self.sites))
@@ -177,15 +184,11 @@ class _Binder:
 
     def moment(self, text: str) -> int:
         try:
-            moment = datetime.fromisoformat(text)
+            return moment(text)
         except ValueError:
             raise self.fail(
                 f"{text!r} is not a time; write for example '2024-03-01' or '2024-03-01T12:00:00Z'"
             ) from None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
-        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
     def membership(self, e: Expr, value: Typed) -> Typed:
         listed = e.option("values")
@@ -226,7 +229,7 @@ class _Binder:
             raise self.fail(f"{name}: there is no aggregate {a.fn!r}; register it before: df.register(...)")
         if form.of_intervals and shape.kind != "intervals":
             raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
-        if a.fn == "duration" and shape.kind not in ("intervals", "sessions", "windows"):
+        if a.fn == "duration" and shape.kind in ("points", "transitions", "table"):
             raise self.fail(
                 "duration needs rows that last; use it after state_duration, heartbeat, sessionize or window"
             )
@@ -306,16 +309,11 @@ class _Binder:
 
     def keyed_step(self, step: g.KeyedStep, shape: _Shape) -> tuple[Callable[[set[str]], Stage], _Shape]:
         """The stage as a function of the columns needed after it, and the shape of its rows."""
-        if shape.kind == "table":
+        if shape.kind == "table" or not shape.keyed:
             raise self.fail("it needs the points of each key in time order; it cannot follow group_by, sort or limit")
         key = self.stream.key
         held = {n: t for n, t in shape.env.items() if n not in (key, self.stream.time)}
-        own: dict[str, Typed] = {
-            key: Typed("slot", self.stream.key_type),
-            "start": Typed("time", Type.TIME),
-            "end": Typed("end", Type.TIME),
-            "duration": Typed("sub", Type.DURATION, (Typed("end", Type.TIME), Typed("time", Type.TIME))),
-        }
+        own = own_columns(self)
         inputs: dict[str, Type] = {END: Type.TIME}
         where = self.where
         if isinstance(step, g.StateDuration | g.Heartbeat):
@@ -336,7 +334,25 @@ class _Binder:
 
             def sink(held_now: tuple[tuple[str, Typed], ...], needed: set[str]) -> States:
                 return States(state, name, hold, held_now, "$lead" in needed)
+        elif isinstance(step, g.FlowStep):
+            flow = bound_flow(
+                step, lambda e, what: self.condition(e, shape, what), lambda e: self.typed(e, shape), where
+            )
+            self.fix_all(flow.computed, shape)
+            if flow.kind == "transitions":
+                # A step has a time and no length.
+                del own["end"], own["duration"], inputs[END]
+            own |= {n: column(n, t) for n, t in flow.columns.items()}
+            inputs |= flow.columns
+            out_kind = flow.kind
+
+            def sink(held_now: tuple[tuple[str, Typed], ...], needed: set[str]) -> Flow:  # type: ignore[misc]
+                return flow.sink(held_now, needed)
         else:
+            split = None
+            if isinstance(step, g.Sessionize) and step.split_when is not None:
+                split = self.condition(step.split_when, shape, "split_when")
+                self.fix_all([split], shape)
             aggs = self.aggregates(step.aggs, shape)
             for a in aggs:
                 if a.name in own or a.name in ("count", "open_left", "open_right"):
@@ -354,15 +370,17 @@ class _Binder:
             def sink(held_now: tuple[tuple[str, Typed], ...], needed: set[str]) -> Segments:  # type: ignore[misc]
                 wanted = tuple(a for a in aggs if a.name in needed)
                 if isinstance(step, g.Sessionize):
-                    return Segments(step.gap, step.max_length, None, wanted, held_now)
+                    return Segments(step.gap, step.max_length, None, wanted, held_now, split)
                 zone_named(step.zone, where)
                 bucket = Typed(
                     "truncate", Type.TIME, (Typed("time", Type.TIME),), (("every", step.every), ("zone", step.zone))
                 )
-                return Segments(None, None, bucket, wanted, held_now)
+                return Segments(None, None, bucket, wanted, held_now, size=step.size, empty=step.empty)
 
             if isinstance(step, g.Window):
                 zone_named(step.zone, where)
+                if step.size > 1 and step.size * longest_bucket(step.every) > _LONGEST:
+                    raise self.fail("a window of more than a century; use a shorter one")
 
         env = {n: column(n, t.type) for n, t in held.items() if t.type is not None} | own
         inputs |= {n: t.type for n, t in held.items() if t.type is not None and n not in own}
@@ -388,11 +406,21 @@ class _Binder:
         aggs = self.aggregates(step.aggs, shape)
         intervals = shape.kind == "intervals"
         cuts = tuple(dict.fromkeys(n for _, t in by for n in _buckets(t)))
-        sink = Group(tuple(by), aggs, intervals, cuts if intervals else (), shape.kind == "points")
+        filled = self.bucket_column(by) if step.empty else None
+        sink = Group(tuple(by), aggs, intervals, cuts if intervals else (), shape.kind == "points", filled)
         out: dict[str, Type] = {n: t.type for n, t in by if t.type is not None}
         out |= {a.name: a.aggregate.result for a in aggs}
         stage = stage_of_inputs(shape.inputs, shape.ops, sink, self.where)
         return stage, _Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out))
+
+    def bucket_column(self, by: Sequence[tuple[str, Typed]]) -> int:
+        """The number of the one group column that is a bucket of time."""
+        found = [j for j, (_, e) in enumerate(by) if e.fn == "truncate" and e.args[0].fn == "time"]
+        if len(found) != 1:
+            raise self.fail(
+                "empty buckets need one group column that is a df.time().truncate(...), at the first group_by"
+            )
+        return found[0]
 
     def rows_stage(self, shape: _Shape) -> tuple[Stage, _Shape]:
         """Write the visible columns out as they stand."""
@@ -418,7 +446,7 @@ class _Binder:
             (stages if in_tasks else after).append(stage)
 
         for i, step in enumerate(self.steps):
-            self.where = f"step {i + 1} ({g.OPS[type(step)]})"
+            self.where = f"step {i + 1} ({g.name_of(step)})"
             if isinstance(step, g.Source):
                 continue
             if isinstance(step, g.RowStep):
@@ -426,14 +454,29 @@ class _Binder:
             elif isinstance(step, g.KeyedStep):
                 stage_of, shape = self.keyed_step(step, shape)
                 deferred.append(stage_of)
+            elif isinstance(step, g.Join | g.During):
+                cut, shape = (
+                    join_step(self, step, shape) if isinstance(step, g.Join) else during_step(self, step, shape)
+                )
+                deferred += [cut] if cut else []
+            elif isinstance(step, g.Timeline):
+                stage_of, shape = timeline_step(self, step, shape)
+                deferred.append(stage_of)
+            elif isinstance(step, g.Concurrent):
+                stage_of, stage, sweep, shape = concurrent_step(self, step, shape)
+                deferred.append(stage_of)
+                add(stage)
+                after.append(sweep)
+                in_tasks = False
             elif isinstance(step, g.GroupBy):
                 stage, shape = self.group_step(step, shape)
                 add(stage)
-                order = tuple(n for n, _ in step.by)
+                if in_tasks:
+                    order = tuple(n for n, _ in step.by)
                 in_tasks = False
             else:
                 if shape.kind != "table" or shape.ops:
-                    order = order if shape.kind == "table" else self.row_order(shape)
+                    order = self.row_order(shape, order)
                     stage, shape = self.rows_stage(shape)
                     add(stage)
                     in_tasks = False
@@ -445,8 +488,8 @@ class _Binder:
                 else:
                     after.append(Take(step.n))
         if shape.kind != "table" or shape.ops or list(shape.env) != list(shape.inputs):
-            order = order if shape.kind == "table" else self.row_order(shape)
-            self.where = f"step {len(self.steps)} ({g.OPS[type(self.steps[-1])]})"
+            order = self.row_order(shape, order)
+            self.where = f"step {len(self.steps)} ({g.name_of(self.steps[-1])})"
             stage, shape = self.rows_stage(shape)
             add(stage)
         if unused := sorted(set(self.params) - self.used_params):
@@ -455,8 +498,10 @@ class _Binder:
         outputs = tuple((n, t.type) for n, t in shape.env.items() if t.type is not None)
         return self.finished(source.name, deferred, stages, after, outputs, order)
 
-    def row_order(self, shape: _Shape) -> tuple[str, ...]:
-        """The columns that put ungrouped rows into their order: the key, then time."""
+    def row_order(self, shape: _Shape, grouped: tuple[str, ...]) -> tuple[str, ...]:
+        """The columns that put rows into their order: of ungrouped ones the key, then time."""
+        if shape.kind == "table" or not shape.keyed:
+            return grouped
         shape.env.setdefault(self.stream.key, Typed("slot", self.stream.key_type))
         names = [n for n, t in shape.env.items() if t.fn == "time"]
         if not names:
@@ -479,7 +524,8 @@ class _Binder:
         needed = {n for n, _ in chain[0].inputs} | ({"$lead"} if lead else set())
         for stage_of in reversed(deferred):
             chain.insert(0, stage_of(needed))
-            needed = {n for n, _ in chain[0].inputs}
+            passed = {"$lead"} & needed if isinstance(chain[0].sink, Pieces) else set()
+            needed = {n for n, _ in chain[0].inputs} | passed
         history, held = history_of(chain)
         columns = tuple(n for n, _ in chain[0].inputs if n in self.stream.columns)
         return Plan(

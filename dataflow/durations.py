@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from operators.errors import DataflowError
 
@@ -41,6 +41,15 @@ def parse_duration(value: str | timedelta, where: str) -> int:
     return micros
 
 
+def moment(text: str) -> int:
+    """Microseconds UTC of an ISO 8601 text such as ``"2024-03-01"``; without a zone it is UTC. ValueError if none."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=UTC)
+    delta = found - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
 @dataclass(frozen=True)
 class Every:
     """A calendar bucket: ``count`` times a fixed length of microseconds, or ``count`` months."""
@@ -67,6 +76,17 @@ class Every:
     def days(self) -> int:
         """Local days in a bucket of days or weeks, else 0."""
         return self.count * {"d": 1, "w": 7}.get(self.unit, 0)
+
+
+def buckets_in(size: str | timedelta, every: Every, where: str) -> int:
+    """How many buckets ``every`` make up ``size``; DataflowError naming ``where`` unless they do so exactly."""
+    if every.months:
+        whole, part = parse_every(size, where).months if isinstance(size, str) else 0, every.months
+    else:
+        whole, part = parse_duration(size, where), every.micros
+    if whole < part or whole % part:
+        raise DataflowError(f"{where}: {size!r} is not a whole number of buckets of {every.text!r}")
+    return whole // part
 
 
 def parse_every(value: str, where: str) -> Every:

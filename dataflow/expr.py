@@ -171,6 +171,11 @@ class Expr:
         """The value in this key's previous row; null in its first."""
         return _call("previous", self)
 
+    def cumulative_sum(self) -> Expr:
+        """The sum of this key's values up to and including this row, those before the range too; null before the
+        first. Exact: floats are rounded once, in every row anew; integers that do not fit in 64 bits are an error."""
+        return _call("cumulative_sum", self)
+
     def changed(self) -> Expr:
         """Whether the value was reported here and differs from this key's last reported one before."""
         return _call("changed", self)

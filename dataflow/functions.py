@@ -159,6 +159,7 @@ FUNCTIONS: dict[str, Function] = {
     "last": Function(1, _same, ("hold",)),
     "previous": Function(1, _same),
     "changed": Function(1, _always(Type.BOOL)),
+    "cumulative_sum": Function(1, _number),
     "decimal": Function(1, _decimal, ("places", "rounding")),
     "when": Function(3, _branches),
     "time": Function(0, _always(Type.TIME)),
@@ -167,6 +168,6 @@ FUNCTIONS: dict[str, Function] = {
     "weekday": Function(1, _takes(Type.TIME, Type.INT), ("zone",)),
 }
 
-STATEFUL = ("last", "previous", "changed", "before", "increase", "elapsed")
+STATEFUL = ("last", "previous", "changed", "cumulative_sum", "before", "increase", "elapsed")
 """Functions that remember a key's earlier rows; the last three only inside of aggregates: the value reported before, by
 how much a counter grew since, and how long ago that was."""

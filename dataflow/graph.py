@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dataflow.expr import Expr
+from dataflow.expr import Expr, Operand, col, expr
+from dataflow.reference import ReferenceTable
+from dataflow.service import Calendar
+from operators.errors import DataflowError
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,9 @@ class Select:
     columns: Named
 
 
+RowStep = Filter | WithColumns | Select
+
+
 @dataclass(frozen=True, eq=False)
 class StateDuration:
     """Intervals during which each key held each value of ``state``, at most ``hold`` microseconds a report."""
@@ -72,23 +78,109 @@ class Sessionize:
     gap: int
     max_length: int | None
     aggs: NamedAggs
+    split_when: Expr | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A key's points per calendar bucket."""
+    """A key's points per window of ``size`` calendar buckets, one window from every bucket on."""
 
     every: str
     zone: str
     aggs: NamedAggs
+    size: int = 1
+    empty: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Funnel:
+    """How far each key got through ``steps``, at most ``within`` microseconds from the first."""
+
+    steps: tuple[Expr, ...]
+    within: int
+    mode: str
+
+
+@dataclass(frozen=True, eq=False)
+class Cohorts:
+    """The calendar buckets of each key from its first ``start`` on, and whether it ``returns`` in them."""
+
+    start: Expr
+    returns: Expr
+    every: str
+    zone: str
+
+
+@dataclass(frozen=True, eq=False)
+class Transitions:
+    """From each value of a key's rows to the next, at most ``gap`` microseconds later."""
+
+    of: Expr
+    gap: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """A reference table as periods of each key."""
+
+    table: ReferenceTable
+    key: str
+    valid_from: str | None
+    valid_to: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Join:
+    """Rows with the attributes of the reference table's row for ``on`` (and the time); ``how`` is left or inner."""
+
+    windows: Windows
+    on: Expr
+    how: str
+
+
+@dataclass(frozen=True, eq=False)
+class During:
+    """Rows, or parts of intervals, ``inside`` the periods or else outside; ``on`` finds those of a table."""
+
+    periods: Calendar | Windows
+    on: Expr | None
+    inside: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One timeline of a ``Timeline``: steps over the points, then what makes its intervals."""
+
+    name: str
+    steps: tuple[RowStep | Join | During, ...]
+    interval: StateDuration | Heartbeat
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Intervals of ``state``, an expression of the tracks' states at each time; null is unknown."""
+
+    tracks: tuple[Track, ...]
+    state: Expr
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Concurrent:
+    """Intervals of each group with the number of keys for which the condition holds, or whether it is ``at_least``."""
+
+    condition: Expr
+    by: Named
+    at_least: int | None
 
 
 @dataclass(frozen=True, eq=False)
 class GroupBy:
-    """Aggregates over all rows with equal values of ``by``."""
+    """Aggregates over all rows with equal values of ``by``; ``empty``: over the buckets of time without rows, too."""
 
     by: Named
     aggs: NamedAggs
+    empty: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +197,10 @@ class Limit:
     n: int
 
 
-KeyedStep = StateDuration | Heartbeat | Sessionize | Window
-RowStep = Filter | WithColumns | Select
-Step = Source | RowStep | KeyedStep | GroupBy | Sort | Limit
+FlowStep = Funnel | Cohorts | Transitions
+KeyedStep = StateDuration | Heartbeat | Sessionize | Window | FlowStep
+TimelineStep = Timeline | Join | During | Concurrent
+Step = Source | RowStep | KeyedStep | TimelineStep | GroupBy | Sort | Limit
 
 OPS: dict[type, str] = {
     Source: "stream",
@@ -118,11 +211,53 @@ OPS: dict[type, str] = {
     Heartbeat: "heartbeat",
     Sessionize: "sessionize",
     Window: "window",
+    Funnel: "funnel",
+    Cohorts: "cohorts",
+    Transitions: "transitions",
+    Timeline: "timeline",
+    Join: "join",
+    During: "during",
+    Concurrent: "concurrent",
     GroupBy: "group_by",
     Sort: "sort",
     Limit: "limit",
 }
-"""The name of each step in JSON, in messages and as a method."""
+"""The name of each step in JSON."""
+
+
+def name_of(step: Step) -> str:
+    """The method that made a step, as messages name it."""
+    if isinstance(step, During) and not step.inside:
+        return "outside"
+    if isinstance(step, Concurrent) and step.at_least is not None:
+        return "at_least"
+    return OPS[type(step)]
+
+
+FUNNEL_MODES = ("strict", "ordered", "any")
+MAX_FUNNEL, MAX_WINDOW = 16, 1000
+"""Bounds on the steps of a funnel and on the buckets of a window, each of which every key has a state for."""
 
 MAX_STEPS, MAX_NODES, MAX_DEPTH, MAX_BYTES = 64, 1000, 32, 256 * 1024
-"""Bounds on a graph; the bytes are those of its JSON form."""
+"""Bounds on a graph; the bytes are those of its JSON form without reference tables, which have bounds of their own."""
+
+MAX_TRACKS = 32
+"""Timelines that one step combines."""
+
+
+def named_columns(columns: tuple[str | Expr, ...], named: dict[str, Operand], where: str) -> Named:
+    """Columns and named expressions as (name, expression) pairs; DataflowError naming ``where`` for repeats."""
+    out: list[tuple[str, Expr]] = []
+    for c in columns:
+        if isinstance(c, str):
+            out.append((c, col(c)))
+        elif isinstance(c, Expr) and c.fn == "col":
+            out.append((str(c.option("name")), c))
+        else:
+            raise DataflowError(f"{where}: give an expression a name, e.g. {where}(day=df.time().truncate('1d'))")
+    out.extend((n, expr(e)) for n, e in named.items())
+    names = [n for n, _ in out]
+    for n in names:
+        if names.count(n) > 1:
+            raise DataflowError(f"{where}: the column {n!r} is given twice")
+    return tuple(out)

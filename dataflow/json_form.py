@@ -13,15 +13,15 @@ from dataflow.decimals import ROUNDINGS
 from dataflow.durations import parse_every
 from dataflow.expr import Expr
 from dataflow.functions import FUNCTIONS
+from dataflow.json_errors import JsonFormError
+from dataflow.json_errors import short as _short
+from dataflow.json_timelines import FIELDS, check_tables, step_in, step_out
+from dataflow.reference import MAX_TABLE_BYTES
 from operators.errors import DataflowError
 from operators.types import MAX_PLACES
 
 VERSION = 1
 _KINDS = ("bool", "int64", "float64", "string", "time", "duration", "null")
-
-
-class JsonFormError(DataflowError):
-    """JSON that is not the canonical form of a graph."""
 
 
 # ---- writing
@@ -73,16 +73,27 @@ def _step_out(step: g.Step) -> dict[str, Any]:
             body = {"state": _expr_out(state), "name": name, "hold": hold}
         case g.Heartbeat(timeout):
             body = {"timeout": timeout}
-        case g.Sessionize(gap, max_length, aggs):
+        case g.Sessionize(gap, max_length, aggs, split):
             body = {"gap": gap, "max_length": max_length, "aggs": _aggs_out(aggs)}
-        case g.Window(every, zone, aggs):
+            if split is not None:
+                body["split_when"] = _expr_out(split)
+        case g.Window(every, zone, aggs, size, empty):
             body = {"every": every, "zone": zone, "aggs": _aggs_out(aggs)}
-        case g.GroupBy(by, aggs):
-            body = {"by": _named_out(by), "aggs": _aggs_out(aggs)}
+            body |= ({"size": size} if size > 1 else {}) | ({"empty": True} if empty else {})
+        case g.Funnel(steps, within, mode):
+            body = {"steps": [_expr_out(e) for e in steps], "within": within, "mode": mode}
+        case g.Cohorts(start, returns, every, zone):
+            body = {"start": _expr_out(start), "returns": _expr_out(returns), "every": every, "zone": zone}
+        case g.Transitions(of, gap):
+            body = {"of": _expr_out(of), "gap": gap}
+        case g.GroupBy(by, aggs, empty):
+            body = {"by": _named_out(by), "aggs": _aggs_out(aggs), **({"empty": True} if empty else {})}
         case g.Sort(keys):
             body = {"by": [{"column": c, "descending": d} for c, d in keys]}
         case g.Limit(n):
             body = {"n": n}
+        case g.Timeline() | g.Join() | g.During() | g.Concurrent():
+            body = step_out(step, _expr_out, _step_out)
     return {"op": g.OPS[type(step)], **body}
 
 
@@ -94,12 +105,16 @@ def to_dict(steps: Sequence[g.Step]) -> dict[str, Any]:
 def to_json(steps: Sequence[g.Step]) -> str:
     """Canonical text: sorted keys, no spaces; equal graphs give equal text."""
     text = json.dumps(to_dict(steps), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    if len(text.encode()) > g.MAX_BYTES:
+    if len(text.encode()) - check_tables(steps) > g.MAX_BYTES:
         raise JsonFormError(f"the metric's JSON form is over {g.MAX_BYTES} bytes; shorten its lists of constants")
     return text
 
 
 # ---- reading
+
+
+_OPTIONAL = {"sessionize": ("split_when",), "window": ("size", "empty"), "group_by": ("empty",)}
+"""Fields that are written only where they say something."""
 
 
 class _Reader:
@@ -108,11 +123,14 @@ class _Reader:
     def __init__(self) -> None:
         self._nodes = 0
 
-    def fields(self, value: object, where: str, names: Sequence[str]) -> Mapping[str, Any]:
+    def fields(
+        self, value: object, where: str, names: Sequence[str], optional: Sequence[str] = ()
+    ) -> Mapping[str, Any]:
         if not isinstance(value, dict):
             raise JsonFormError(f"{where}: expected an object, got {_short(value)}")
-        if unknown := sorted(set(value) - set(names)):
-            raise JsonFormError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(names)}")
+        known = [*names, *optional]
+        if unknown := sorted(set(value) - set(known)):
+            raise JsonFormError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(known)}")
         if missing := [n for n in names if n not in value]:
             raise JsonFormError(f"{where}: the field {missing[0]!r} is missing")
         return value
@@ -128,6 +146,16 @@ class _Reader:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**62:
             raise JsonFormError(f"{where}: expected positive microseconds, got {_short(value)}")
         return value
+
+    def whole(self, value: object, where: str, low: int, high: int) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise JsonFormError(f"{where}: expected {low} to {high:,}, got {_short(value)}")
+        return value
+
+    def said(self, d: Mapping[str, Any], name: str, where: str) -> bool:
+        if d.get(name, True) is not True:
+            raise JsonFormError(f"{where}.{name}: expected true, or no such field")
+        return name in d
 
     def rows(self, value: object, where: str) -> list[Any]:
         if not isinstance(value, list):
@@ -252,13 +280,17 @@ class _Reader:
             "heartbeat": ["timeout"],
             "sessionize": ["gap", "max_length", "aggs"],
             "window": ["every", "zone", "aggs"],
+            "funnel": ["steps", "within", "mode"],
+            "cohorts": ["start", "returns", "every", "zone"],
+            "transitions": ["of", "gap"],
+            **FIELDS,
             "group_by": ["by", "aggs"],
             "sort": ["by"],
             "limit": ["n"],
         }.get(op if isinstance(op, str) else "")
         if fields is None:
             raise JsonFormError(f"{where}: unknown operator {_short(op)}; known are {', '.join(g.OPS.values())}")
-        d = self.fields(value, where, ["op", *fields])
+        d = self.fields(value, where, ["op", *fields], _OPTIONAL.get(str(op), ()))
         match op:
             case "stream":
                 return g.Source(self.text(d["name"], f"{where}.name"))
@@ -275,16 +307,34 @@ class _Reader:
                 return g.Heartbeat(self.micros(d["timeout"], f"{where}.timeout") or 0)
             case "sessionize":
                 limit = self.micros(d["max_length"], f"{where}.max_length", optional=True)
-                gap = self.micros(d["gap"], f"{where}.gap") or 0
-                return g.Sessionize(gap, limit, self.aggs(d["aggs"], f"{where}.aggs"))
+                pause = self.micros(d["gap"], f"{where}.gap") or 0
+                split = self.expr(d["split_when"], f"{where}.split_when") if "split_when" in d else None
+                return g.Sessionize(pause, limit, self.aggs(d["aggs"], f"{where}.aggs"), split)
             case "window":
                 every = parse_every(self.text(d["every"], where), f"{where}.every").text
-                return g.Window(every, self.text(d["zone"], where), self.aggs(d["aggs"], f"{where}.aggs"))
+                size = self.whole(d.get("size", 1), f"{where}.size", 1 + ("size" in d), g.MAX_WINDOW)
+                aggs = self.aggs(d["aggs"], f"{where}.aggs")
+                return g.Window(every, self.text(d["zone"], where), aggs, size, self.said(d, "empty", where))
+            case "funnel":
+                steps = [self.expr(e, f"{where}.steps[{i}]") for i, e in enumerate(self.rows(d["steps"], where))]
+                self.whole(len(steps), f"{where}.steps", 2, g.MAX_FUNNEL)
+                if d["mode"] not in g.FUNNEL_MODES:
+                    raise JsonFormError(f"{where}.mode: unknown; known are {', '.join(g.FUNNEL_MODES)}")
+                return g.Funnel(tuple(steps), self.micros(d["within"], f"{where}.within") or 0, d["mode"])
+            case "cohorts":
+                every = parse_every(self.text(d["every"], where), f"{where}.every").text
+                start, returns = (self.expr(d[n], f"{where}.{n}") for n in ("start", "returns"))
+                return g.Cohorts(start, returns, every, self.text(d["zone"], where))
+            case "transitions":
+                gap = self.micros(d["gap"], f"{where}.gap", optional=True)
+                return g.Transitions(self.expr(d["of"], f"{where}.of"), gap)
             case "group_by":
                 by = self.named(d["by"], f"{where}.by")
                 aggs = self.aggs(d["aggs"], f"{where}.aggs")
                 _distinct([n for n, _ in by] + [n for n, _ in aggs], where)
-                return g.GroupBy(by, aggs)
+                return g.GroupBy(by, aggs, self.said(d, "empty", where))
+            case "timeline" | "join" | "during" | "concurrent":
+                return step_in(self, str(op), d, where)
             case "sort":
                 keys = []
                 for i, item in enumerate(self.rows(d["by"], f"{where}.by")):
@@ -298,11 +348,6 @@ class _Reader:
                 if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n < 2**62:
                     raise JsonFormError(f"{where}.n: expected a number of rows, got {_short(n)}")
                 return g.Limit(n)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _distinct(names: Sequence[str], where: str) -> None:
@@ -326,6 +371,7 @@ def from_dict(value: object) -> tuple[g.Step, ...]:
     if not 0 < len(items) <= g.MAX_STEPS:
         raise JsonFormError(f"steps: a metric has 1 to {g.MAX_STEPS} steps, got {len(items)}")
     steps = tuple(reader.step(s, f"steps[{i}]") for i, s in enumerate(items))
+    check_tables(steps)
     if [i for i, s in enumerate(steps) if isinstance(s, g.Source)] != [0]:
         raise JsonFormError("steps: the first step, and only the first, names the stream")
     return steps
@@ -333,10 +379,12 @@ def from_dict(value: object) -> tuple[g.Step, ...]:
 
 def from_json(text: str) -> tuple[g.Step, ...]:
     """The steps of a graph in JSON text."""
-    if len(text.encode()) > g.MAX_BYTES:
-        raise JsonFormError(f"the metric's JSON is over {g.MAX_BYTES} bytes")
+    if len(text.encode()) > g.MAX_BYTES + MAX_TABLE_BYTES:
+        raise JsonFormError(f"the metric's JSON is over {g.MAX_BYTES + MAX_TABLE_BYTES} bytes")
     try:
         value = json.loads(text, object_pairs_hook=_no_duplicates)
     except (json.JSONDecodeError, RecursionError) as error:
         raise JsonFormError(f"the metric is not valid JSON: {error}") from None
-    return from_dict(value)
+    steps = from_dict(value)
+    to_json(steps)
+    return steps

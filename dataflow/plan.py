@@ -5,9 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dataflow.flows import Flow
 from dataflow.typed import Typed
 from operators.aggregates import AnyAggregate
 from operators.types import Type
+
+_FAITHFUL = frozenset(
+    {
+        "in",
+        "slot",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "between",
+        "and",
+        "or",
+        "not",
+        "is_in",
+        "starts_with",
+        "contains",
+    }
+) | {"is_null", "is_not_null", "fill_null"}
+"""Functions of a row's own columns that give null only where they are given one."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +87,9 @@ class States:
 class Segments:
     """Sink: sessions (``gap``) or calendar windows (``bucket``), with aggregates.
 
+    A row where ``split`` is true starts a session. A window is ``size`` buckets long, and one starts with every bucket;
+    ``empty``: also those without a row, from the key's first row on.
+
     Writes start (as time), end, count, open_left and open_right (sessions), the aggregates and the held columns.
     """
 
@@ -73,21 +98,73 @@ class Segments:
     bucket: Typed | None
     aggs: tuple[BoundAgg, ...]
     held: tuple[tuple[str, Typed], ...]
+    split: Typed | None = None
+    size: int = 1
+    empty: bool = False
 
 
 @dataclass(frozen=True)
 class Group:
     """Sink: fold rows into groups. ``intervals``: rows have an end and a known flag; ``cuts`` are the truncations
-    at whose edges they are cut. ``in_range`` drops rows outside [since, until)."""
+    at whose edges they are cut. ``in_range`` drops rows outside [since, until). ``filled`` is the number of the column
+    of ``by`` whose buckets of time are there without rows, too."""
 
     by: tuple[tuple[str, Typed], ...]
     aggs: tuple[BoundAgg, ...]
     intervals: bool
     cuts: tuple[Typed, ...]
     in_range: bool
+    filled: int | None = None
 
 
-Sink = Rows | States | Segments | Group
+@dataclass(frozen=True)
+class Track:
+    """One state among several: rows that pass ``ops`` report ``state`` (None: any is a sign of life) for ``hold``."""
+
+    name: str
+    ops: tuple[RowOp, ...]
+    state: Typed | None
+    hold: int | None
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Sink: intervals of ``state``, an expression of the tracks (``track`` nodes). Writes what ``States`` does."""
+
+    tracks: tuple[Track, ...]
+    state: Typed
+    name: str
+    held: tuple[tuple[str, Typed], ...]
+    lead: bool
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Sink: intervals again, cut where the row that ``lookup`` finds changes.
+
+    ``keep``: ``all`` pieces, or just those ``inside`` some row or ``outside`` all. Writes start (as time), end,
+    ``$known``, the columns and, under ``row``, the number of the row.
+    """
+
+    lookup: Typed
+    keep: str
+    row: str | None
+    columns: tuple[tuple[str, Typed], ...]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Sink: two rows an interval, where it starts and where it ends.
+
+    Writes ``by``, ``$at`` and what changes there in the numbers of keys that are ``$active``, ``$inactive`` (as the
+    condition says) and ``$unknown``.
+    """
+
+    by: tuple[tuple[str, Typed], ...]
+    condition: Typed
+
+
+Sink = Rows | States | Segments | Group | Flow | Tracks | Pieces | Edges
 
 
 @dataclass(frozen=True)
@@ -102,11 +179,28 @@ class Stage:
     @property
     def needs_time(self) -> bool:
         """Whether a row's own time matters beyond lying in the range."""
-        if isinstance(self.sink, States | Segments):
+        if isinstance(self.sink, States | Segments | Flow | Tracks):
             return True
         inputs = [i for a in getattr(self.sink, "aggs", ()) for i in getattr(a.aggregate, "inputs", ())]
         nodes = (n for e in self.expressions() for n in e.walk())
-        return "time" in inputs or any(n.fn in ("time", "begin", "last", "elapsed") for n in nodes)
+        return "time" in inputs or any(n.fn in ("time", "begin", "last", "elapsed", "lookup") for n in nodes)
+
+    @property
+    def repeats_tell_nothing(self) -> bool:
+        """Whether a row of points that has the values of the row before it is but another report of the same state.
+
+        True of lasting rows whose state and held columns are made of just the columns and constants, by functions that
+        are null only where a column is.
+        """
+        return (
+            isinstance(self.sink, States)
+            and not self.ops
+            and all(
+                n.fn in _FAITHFUL or (n.fn == "lit" and n.type is not None)
+                for e in self.expressions()
+                for n in e.walk()
+            )
+        )
 
     def expressions(self) -> Iterator[Typed]:
         """Every expression of the stage, outermost nodes."""
@@ -119,15 +213,28 @@ class Stage:
                 if state is not None:
                     yield state
                 yield from (e for _, e in held)
-            case Segments(_, _, bucket, aggs, held):
-                if bucket is not None:
-                    yield bucket
+            case Segments(_, _, bucket, aggs, held, split):
+                yield from (e for e in (bucket, split) if e is not None)
                 yield from (e for _, e in held)
                 yield from _agg_expressions(aggs)
             case Group(by, aggs, _, cuts, _):
                 yield from (e for _, e in by)
                 yield from cuts
                 yield from _agg_expressions(aggs)
+            case Flow():
+                yield from self.sink.expressions()
+            case Tracks(tracks, state, _, held, _):
+                for track in tracks:
+                    yield from (op.condition if isinstance(op, Keep) else op.value for op in track.ops)
+                    yield from () if track.state is None else (track.state,)
+                yield state
+                yield from (e for _, e in held)
+            case Pieces(lookup, _, _, columns):
+                yield lookup
+                yield from (e for _, e in columns)
+            case Edges(by, condition):
+                yield from (e for _, e in by)
+                yield condition
 
 
 def _agg_expressions(aggs: tuple[BoundAgg, ...]) -> Iterator[Typed]:
@@ -150,7 +257,18 @@ class Take:
     n: int
 
 
-TableStep = Stage | SortBy | Take
+@dataclass(frozen=True)
+class Sweep:
+    """From a table of edges, in the order of ``by`` and ``$at``, to the intervals between them.
+
+    ``at_least`` None: their numbers of keys; else whether so many are active.
+    """
+
+    by: tuple[str, ...]
+    at_least: int | None
+
+
+TableStep = Stage | SortBy | Take | Sweep
 
 
 @dataclass(frozen=True)

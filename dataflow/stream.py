@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
 from dataflow import graph as g
-from dataflow.aggregates import hold_of, over_intervals
-from dataflow.durations import parse_duration, parse_every
+from dataflow.aggregates import count, hold_of, over_intervals
+from dataflow.durations import buckets_in, parse_duration, parse_every
 from dataflow.expr import Expr, Operand, col, expr
+from dataflow.graph import named_columns as _named
+from dataflow.timelines import Chain
 from operators.errors import DataflowError
 
 Length = str | timedelta
-
-
-def _named(columns: tuple[str | Expr, ...], named: dict[str, Operand], where: str) -> g.Named:
-    out: list[tuple[str, Expr]] = []
-    for c in columns:
-        if isinstance(c, str):
-            out.append((c, col(c)))
-        elif isinstance(c, Expr) and c.fn == "col":
-            out.append((str(c.option("name")), c))
-        else:
-            raise DataflowError(f"{where}: give an expression a name, e.g. {where}(day=df.time().truncate('1d'))")
-    out.extend((n, expr(e)) for n, e in named.items())
-    names = [n for n, _ in out]
-    for n in names:
-        if names.count(n) > 1:
-            raise DataflowError(f"{where}: the column {n!r} is given twice")
-    return tuple(out)
 
 
 def _aggs(aggs: dict[str, g.Agg], where: str) -> g.NamedAggs:
@@ -49,13 +35,8 @@ class Explains(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Stream:
+class Stream(Chain):
     """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
-
-    steps: tuple[g.Step, ...]
-
-    def _then(self, step: g.Step) -> Stream:
-        return Stream((*self.steps, step))
 
     def filter(self, where: Operand) -> Stream:
         """Keep the rows where the condition is true (not those where it is null)."""
@@ -86,23 +67,107 @@ class Stream:
         """Intervals with a boolean ``alive``: a point of the key at most ``timeout`` ago (exclusive)."""
         return self._then(g.Heartbeat(parse_duration(timeout, "heartbeat(timeout)")))
 
-    def sessionize(self, gap: Length, max_length: Length | None = None, **aggs: g.Agg) -> Stream:
+    def sessionize(
+        self, gap: Length, max_length: Length | None = None, split_when: Operand | None = None, **aggs: g.Agg
+    ) -> Stream:
         """Sessions: runs of a key's points with steps of at most ``gap``, cut every ``max_length`` from their start.
+
+        A point where ``split_when`` is true starts a session of its own, whatever came before.
 
         Rows: the key, start, end (of the last point), duration, count, open_left and open_right (the range may cut
         the session), the named aggregates, and the other columns as last reported at the first point.
         """
         limit = None if max_length is None else parse_duration(max_length, "sessionize(max_length)")
-        return self._then(g.Sessionize(parse_duration(gap, "sessionize(gap)"), limit, _aggs(aggs, "sessionize")))
+        split = None if split_when is None else expr(split_when)
+        pause = parse_duration(gap, "sessionize(gap)")
+        return self._then(g.Sessionize(pause, limit, _aggs(aggs, "sessionize"), split))
 
-    def window(self, every: str, zone: str = "UTC", **aggs: g.Agg) -> Stream:
+    def window(
+        self, every: str, zone: str = "UTC", size: Length | None = None, empty: bool = False, **aggs: g.Agg
+    ) -> Stream:
         """Calendar buckets of each key that hold a point: ``"10m"``, ``"1d"``, ``"1mo"`` in a time zone.
 
+        With a ``size`` the windows slide: one starts with every bucket and lasts for so many of them, ``"1h"`` every
+        ``"10m"``, ``"1w"`` every ``"1d"``; a point is in all that it falls into. With ``empty`` those without a point
+        are there, too, from the key's first point (also one before the range) to the end of the range: count 0.
+
         Rows: the key, start, end, duration, count, the named aggregates, and the other columns as last reported at
-        the bucket's first point.
+        the window's first point (by the window's end, if it has none).
         """
-        parse_every(every, "window")
-        return self._then(g.Window(every, zone, _aggs(aggs, "window")))
+        bucket = parse_every(every, "window")
+        n = 1 if size is None else buckets_in(size, bucket, "window(size)")
+        if n > g.MAX_WINDOW:
+            raise DataflowError(f"window(size): {size!r} is {n:,} buckets of {every!r}; at most {g.MAX_WINDOW:,}")
+        return self._then(g.Window(every, zone, _aggs(aggs, "window"), n, bool(empty)))
+
+    def funnel(self, steps: Sequence[Operand], within: Length, mode: str = "strict") -> Stream:
+        """How far each key got through the conditions ``steps``, in their order, ``within`` the time from the first.
+
+        A window opens at every row that meets step 1, and runs for ``within``, both ends included. Each further step
+        must be met by a row of that window that comes after the row that met the step before; rows between them do
+        not matter. Of a key's windows the one counts that gets furthest, of several the latest start. What comes
+        after is said by ``mode``:
+
+        - ``"strict"``: at a later time. Rows of one time say nothing about their order.
+        - ``"ordered"``: in a later row; at one time the order of arrival decides.
+        - ``"any"``: in the same second or a later one. Within a second (of UTC) the order does not matter and one row
+          may meet several steps: for logs whose clock has seconds. Times are those of the seconds.
+
+        Rows, one for each key that met step 1 in the range: the key, start (when step 1 was met), end (when the last
+        step was), duration, ``steps`` (how many were met, 1 to all), ``step_2``, ``step_3`` ... (when each was first
+        met in the window; null if it was not), and the other columns as last reported at the start.
+        """
+        conditions = tuple(expr(s) for s in steps)
+        if not 2 <= len(conditions) <= g.MAX_FUNNEL:
+            raise DataflowError(f"funnel takes 2 to {g.MAX_FUNNEL} steps, got {len(conditions)}")
+        if mode not in g.FUNNEL_MODES:
+            raise DataflowError(f"funnel: the mode is one of {', '.join(g.FUNNEL_MODES)}, got {mode!r}")
+        return self._then(g.Funnel(conditions, parse_duration(within, "funnel(within)"), mode))
+
+    def cohorts(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
+        """Each key's life in calendar buckets, from the one in which it first met ``start`` to the end of the range.
+
+        A key whose first ``start`` lies before the range is not in it. Rows, one for each key and bucket: the key,
+        start, end, duration, ``cohort`` (the start of the key's first bucket), ``period`` (0 for that bucket, then 1,
+        2, ...), ``returned`` (whether a row of the bucket met ``returns``, from the first start on and that row
+        included), and the other columns as last reported at the first start. The last bucket may end after the range.
+        """
+        parse_every(every, "cohorts")
+        return self._then(g.Cohorts(expr(start), expr(returns), every, zone))
+
+    def retention(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
+        """Of the keys that first met ``start`` in one calendar bucket, how many met ``returns`` in each later one.
+
+        Rows: ``cohort`` (the start of the bucket), ``period`` (0, 1, ...), ``keys`` (those that returned in that
+        period), ``size`` (all of the cohort), ``share`` (keys / size). It is ``cohorts`` (see there), grouped; group
+        that by more than cohort and period to compare countries or versions.
+        """
+        parse_every(every, "retention")
+        grouped = self.cohorts(start, returns, every, zone).group_by("cohort", "period")
+        counted = grouped.agg(keys=count(where=col("returned")), size=count())
+        return counted.with_columns(share=col("keys") / col("size"))
+
+    def transitions(self, of: str | Expr, gap: Length | None = None) -> Stream:
+        """Every step of each key from one value of ``of`` to the next, equal ones included.
+
+        Rows in which it is null are passed over. With a ``gap``, a key that reports no value for longer has left its
+        path and starts another with the next. A step belongs to the time of its later value, so that the steps of two
+        adjoining ranges add up to those of both.
+
+        Rows: the key, start (the time of the step), ``from``, ``to``, ``after`` (the time since the value before), and
+        the other columns as last reported at the time of the step. A path's first value comes ``from`` null, ``after``
+        null. Its last goes ``to`` null, ``gap`` after it, if the range has that time; without a gap no path ends.
+        """
+        of = col(of) if isinstance(of, str) else expr(of)
+        return self._then(g.Transitions(of, None if gap is None else parse_duration(gap, "transitions(gap)")))
+
+    def paths(self, of: str | Expr, gap: Length | None = None) -> Stream:
+        """How often each value of ``of`` was followed by each other (or itself) in the rows of one key.
+
+        Rows: ``from``, ``to``, ``count``; ``from`` null counts the paths that began with a value, ``to`` null those
+        that ended with it. It is ``transitions`` (see there), grouped.
+        """
+        return self.transitions(of, gap).group_by("from", "to").agg(count=count())
 
     def group_by(self, *columns: str | Expr, **named: Operand) -> Grouped:
         """Group rows by columns and named expressions; follow with ``agg``."""
@@ -136,10 +201,10 @@ class Stream:
         files read, tasks, kernels, laws used and the estimated time; without one: the steps."""
         if store is not None:
             return store.explain(self, **options)
-        return "\n".join(f"{i + 1}. {g.OPS[type(s)]}" for i, s in enumerate(self.steps))
+        return "\n".join(f"{i + 1}. {g.name_of(s)}" for i, s in enumerate(self.steps))
 
     def __repr__(self) -> str:
-        return " . ".join(g.OPS[type(s)] for s in self.steps)
+        return " . ".join(g.name_of(s) for s in self.steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +213,15 @@ class Grouped:
 
     stream: Stream
     by: g.Named
+    empty: bool = False
+
+    def with_empty_buckets(self) -> Grouped:
+        """Groups of calendar buckets without a row, too, as if aggregates had seen nothing: count 0, mean null.
+
+        One of the columns must be a ``df.time().truncate(...)``; for each tuple of values of the others, every bucket
+        from its first to the end of the range is there.
+        """
+        return Grouped(self.stream, self.by, True)
 
     def agg(self, **aggs: g.Agg) -> Stream:
         """One row per group: the group columns and the named aggregates."""
@@ -156,7 +230,7 @@ class Grouped:
             if name in dict(self.by):
                 raise DataflowError(f"agg: the name {name!r} is already that of a group column")
         steps, named = over_intervals(self.stream.steps, named)
-        return Stream((*steps, g.GroupBy(self.by, named)))
+        return Stream((*steps, g.GroupBy(self.by, named, self.empty)))
 
 
 def stream(name: str) -> Stream:

@@ -44,7 +44,7 @@ class Command:
 
 
 def _store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("store", metavar="STORE", help="the store's folder")
+    parser.add_argument("store", metavar="STORE", help="the store: a folder, or s3://bucket/prefix")
 
 
 def _positive(text: str) -> int:
@@ -172,6 +172,9 @@ def _metric(parser: argparse.ArgumentParser) -> None:
 
 def _query_arguments(parser: argparse.ArgumentParser) -> None:
     _metric(parser)
+    parser.add_argument(
+        "--executor", metavar="NAME", help="threads (default), lambda, or lambda:FUNCTION, on a store in S3"
+    )
     parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="of the answer")
     parser.add_argument("--plot", metavar="FILE", help="also draw a chart: .png, .svg or .html")
 
@@ -190,6 +193,7 @@ def _query(options: argparse.Namespace) -> int:
             since=options.since,
             until=options.until,
             params=dict(options.param),
+            executor=options.executor,
             workers=options.workers,
             progress=progress,
         )

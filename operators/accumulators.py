@@ -7,12 +7,10 @@ The loops are in ``operators.kernels.exact``. A sum has one canonical form, what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -220,13 +218,6 @@ def _round(rows: Rows, lowest: int) -> NDArray[np.float64]:
     return np.where(negative, -out, out)
 
 
-@lru_cache(maxsize=1)
-def _refold() -> Callable[..., None]:
-    """The loop over a log, compiled (or loaded from Numba's cache) at its first use."""
-    signature = "void(i8[:,::1], i8[:,::1], i8[::1])"
-    return cast(Callable[..., None], numba.njit(signature, nogil=True, cache=True, error_model="numpy")(refold))
-
-
 class Accumulator:
     """One exact sum per group: the windows and the log that a step fills, and what has been taken out of both."""
 
@@ -250,7 +241,7 @@ class Accumulator:
     def _drain(self) -> None:
         """Empty the log: into the windows, and what lies outside into integers of any size."""
         if self.used[0]:
-            _refold()(self.rows, self.log, self.used)
+            refold(self.rows, self.log, self.used)
         n = int(self.used[0])
         self.used[0] = 0
         if n == 0:

@@ -102,6 +102,12 @@ class Groups:
         self.cells.merge(find_all(keys, self.keys, self.slots, self.used), states)
         self.cells.settle()
 
+    def ensure(self, keys: NDArray[np.int64]) -> None:
+        """Have these groups, too; those that are new have seen nothing."""
+        while len(self) + len(keys) > len(self.keys):
+            self._resize(2 * len(self.keys))
+        find_all(keys, self.keys, self.slots, self.used)
+
     def ensure_one(self) -> None:
         """Have the single group of a ``group_by()`` without columns, even over no rows."""
         if not self.key_types and len(self) == 0:

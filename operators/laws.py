@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
-from numba.core.dispatcher import Dispatcher
 from numpy.typing import NDArray
 
 from operators.aggregates import AnyAggregate
@@ -25,7 +23,7 @@ from operators.contract import Aggregate, Finished, SetAggregate
 from operators.errors import CardinalityExceeded, DataflowError
 from operators.grouping import Groups, GroupState
 from operators.kernels.bits import float_bits
-from operators.kernels.jit import inline
+from operators.kernels.jit import Inlined, inline
 from operators.kernels.tables import add_pair
 from operators.law_rows import Rows, cut_at, random_rows
 from operators.tables import find_all
@@ -140,6 +138,8 @@ def _driver(step: Callable[..., None], inputs: int) -> Callable[..., None]:
     loops: list[Callable[..., None]] = [none, one, two, three, four]
     if inputs >= len(loops):
         raise DataflowError(f"a step takes at most {len(loops) - 1} inputs, this one {inputs}")
+    import numba
+
     return numba.njit(error_model="numpy")(loops[inputs])  # type: ignore[no-any-return]
 
 
@@ -155,7 +155,7 @@ def _enter_float(g: Any, groups: Any, values: Any, slots: Any, used: Any, value:
 
 @lru_cache(maxsize=256)
 def _inlined(step: Callable[..., None]) -> Callable[..., None]:
-    return step if isinstance(step, Dispatcher) else inline(step)
+    return step if isinstance(step, Inlined) or hasattr(step, "py_func") else inline(step)
 
 
 class Bench:

@@ -13,12 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from numba.core.dispatcher import Dispatcher
-
 from operators.aggregates import REGISTRY, AnyAggregate
 from operators.contract import Aggregate
 from operators.errors import DataflowError
-from operators.kernels.jit import inline
+from operators.kernels.jit import Inlined, inline
 from operators.types import Type
 
 INPUTS = ("value", "other", "cond", "flag", "hash", "time", "tie", "duration", "known")
@@ -44,7 +42,7 @@ def register(op: Aggregate) -> None:
     before = _own.get(key)
     if before is not None and before.step.__module__ != op.step.__module__:
         raise RegistrationError(f"the aggregate {op.name!r} is already registered by {before.step.__module__}")
-    step = op.step if isinstance(op.step, Dispatcher) else inline(op.step)
+    step = op.step if isinstance(op.step, Inlined) or hasattr(op.step, "py_func") else inline(op.step)
     _own[key] = replace(op, step=step)
     _marks[key] = _mark(op.step)
 
@@ -70,7 +68,7 @@ def _check(op: Aggregate) -> None:
 
 def _mark(step: Callable[..., Any]) -> str:
     """A digest of the code that a step may use, so that a kernel with another one is another kernel."""
-    function = getattr(step, "py_func", step)
+    function: Any = getattr(step, "plain", None) or getattr(step, "py_func", step)
     try:
         return hashlib.sha256(Path(function.__code__.co_filename).read_bytes()).hexdigest()
     except OSError:

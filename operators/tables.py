@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,20 +20,14 @@ def check_limit(n: int, what: str) -> None:
         raise CardinalityExceeded(f"more than {LIMIT:,} {what}; group by fewer columns or filter first")
 
 
-@lru_cache(maxsize=8)
-def _compiled(loop: Callable[..., None], signature: str) -> Callable[..., None]:
-    """A loop as a function of its own, compiled (or loaded from Numba's cache) at its first use."""
-    return cast(Callable[..., None], numba.njit(signature, nogil=True, cache=True, error_model="numpy")(loop))
-
-
 def enter_all(keys: NDArray[np.int64], slots: NDArray[np.int32], n: int) -> None:
     """Enter keys 0 to n - 1, distinct rows, into the zeroed ``slots``."""
-    _compiled(tables.enter_groups, "void(i8[:,::1], i4[::1], i8)")(keys, slots, n)
+    tables.enter_groups(keys, slots, n)
 
 
 def enter_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: NDArray[np.int32], n: int) -> None:
     """Enter pairs 0 to n - 1 into the zeroed ``slots``."""
-    _compiled(tables.enter_pairs, "void(i8[::1], i8[::1], i4[::1], i8)")(groups, values, slots, n)
+    tables.enter_pairs(groups, values, slots, n)
 
 
 def find_all(
@@ -44,8 +35,7 @@ def find_all(
 ) -> NDArray[np.int64]:
     """The number of each row of ``wanted`` in ``keys``; new ones are added, for which there must be room."""
     at = np.zeros(len(wanted), np.int64)
-    signature = "void(i8[:,::1], i8[:,::1], i4[::1], i8[::1], i8[::1])"
-    _compiled(tables.find_groups, signature)(np.ascontiguousarray(wanted), keys, slots, used, at)
+    tables.find_groups(np.ascontiguousarray(wanted), keys, slots, used, at)
     return at
 
 

@@ -1,9 +1,8 @@
-"""The store: a folder of point files with its catalogue; where points go in and answers come out."""
+"""The store: point files with their catalogue, in a folder or in S3; where points go in and answers come out."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -14,22 +13,23 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dataflow.stream import Stream
-from runtime.catalogue import Catalogue, FileEntry, SqliteCatalogue, StreamSchema
-from runtime.errors import QueryError, StoreError
-from runtime.objects import FolderObjects, ObjectStore
+from runtime.catalogue import Catalogue, FileEntry, StreamSchema
+from runtime.errors import QueryError
+from runtime.location import locate
+from runtime.objects import ObjectStore
+from runtime.opened import OpenedFiles
 from runtime.pointfile import PointFile
 from runtime.progress import progress_for
 from runtime.query.execute import Request, default_workers, execute, make_tasks, prepare
 from runtime.result import Result
 
 if TYPE_CHECKING:
+    from runtime.fleet import Fleet
     from runtime.ingest import IngestReport
     from runtime.progress import Progress
     from runtime.verify import VerifyReport
 
 Moment = str | datetime | date | int
-_CATALOGUE = "catalogue.sqlite"
-_OPEN_FILES = 4096
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,11 @@ def _moment(value: Moment | None, name: str) -> int | None:
 
 
 class Store:
-    """A store in the folder ``url``, made at the first ingest (or now, with ``create``).
+    """A store in the folder or at the s3:// URL ``url``, made at the first ingest (or at first use, with ``create``).
+
+    ``s3://bucket/prefix``: the bucket must exist; the catalogue is the DynamoDB table ``antfold``, or ``?table=NAME``,
+    which stores may share. Access is as boto3 finds it (profile, region, ``AWS_ENDPOINT_URL``), or as ``profile=``,
+    ``region=`` and ``endpoint=`` in the URL say.
 
     Safe for several threads and processes at once. Raises StoreError if there is no store and none is to be made.
     """
@@ -83,16 +87,9 @@ class Store:
     _shared_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, url: str | Path, create: bool = False) -> None:
-        text = str(url)
-        if "://" in text:
-            raise StoreError(f"{text}: only folders can be stores in this version; give a path")
-        self.url = str(Path(text).absolute())
-        self._root = Path(self.url)
-        if self._root.exists() and not self._root.is_dir():
-            raise StoreError(f"{text} is a file; a store is a folder")
+        self._location = locate(url)
+        self.url = self._location.url
         self._create = create
-        self._open: OrderedDict[str, PointFile] = OrderedDict()
-        self._lock = threading.Lock()
 
     @classmethod
     def shared(cls, url: str) -> Store:
@@ -103,23 +100,27 @@ class Store:
     @cached_property
     def objects(self) -> ObjectStore:
         """The point files and rejects."""
-        return FolderObjects(self._root)
+        return self._location.objects()
+
+    @cached_property
+    def opened(self) -> OpenedFiles:
+        """The point files that are open."""
+        return OpenedFiles(self.objects)
 
     @cached_property
     def catalogue(self) -> Catalogue:
         """The catalogue; StoreError if there is none and none is to be made."""
-        path = self._root / _CATALOGUE
-        if not path.exists():
-            if not self._create:
-                raise StoreError(f"{self._root}: there is no store here; ingest something first (dataflow ingest)")
-            self._root.mkdir(parents=True, exist_ok=True)
-        return SqliteCatalogue(path)
+        return self._location.catalogue(lambda: self._create)
 
     def close(self) -> None:
         """Give back what the store holds open; it opens again when used."""
         if "catalogue" in self.__dict__:
             self.catalogue.close()
             del self.__dict__["catalogue"]
+        if "objects" in self.__dict__:
+            self.objects.close()
+            del self.__dict__["objects"]
+            self.__dict__.pop("opened", None)
 
     def __enter__(self) -> Store:
         return self
@@ -162,33 +163,57 @@ class Store:
         since: Moment | None = None,
         until: Moment | None = None,
         params: Mapping[str, object] | None = None,
-        executor: Executor | str | None = None,
+        executor: Executor | Fleet | str | None = None,
         workers: int | None = None,
         progress: bool | Progress = True,
         allow_partial: bool = False,
     ) -> Result:
         """The metric over [since, until), by default the whole stream.
 
-        ``executor``: None or "threads" for this machine's cores (``workers`` of them), or any
-        ``concurrent.futures.Executor``. With ``allow_partial`` tasks that fail are left out and a
-        ``PartialResult`` says which; otherwise the first failure is raised.
+        ``executor``: None or "threads" for this machine's cores (``workers`` of them); any
+        ``concurrent.futures.Executor``; a ``runtime.fleet.Fleet``; or "lambda", the fleet of the AWS Lambda function
+        ``antfold-worker`` ("lambda:NAME" for another), as many tasks as the bytes are worth. With ``allow_partial``
+        tasks that fail are left out and a ``PartialResult`` says which; otherwise the first failure is raised.
         """
-        if isinstance(executor, str) and executor != "threads":
-            raise QueryError(f"there is no executor {executor!r}; use 'threads' or a concurrent.futures.Executor")
-        count = default_workers() if workers is None else workers
-        if isinstance(count, bool) or count < 1:
+        if workers is not None and (isinstance(workers, bool) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
+        run_by = self._executor(executor)
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
-        tasks = make_tasks(prepared, self.url, count)
-        return execute(
-            prepared,
-            tasks,
-            self.open_file,
-            executor=None if isinstance(executor, str) else executor,
-            workers=count,
-            progress=_progress(progress),
-            allow_partial=allow_partial,
-        )
+        if run_by is not None and not isinstance(run_by, Executor):
+            from runtime.fleet.run import execute_on, fleet_workers
+
+            tasks = make_tasks(prepared, self._location.worker_url, workers or fleet_workers(prepared))
+            return execute_on(run_by, prepared, tasks, self.objects, _progress(progress), allow_partial)
+        count = workers or default_workers()
+        with self.opened.ahead(prepared.files if run_by is None else ()):
+            return execute(
+                prepared,
+                make_tasks(prepared, self.url, count),
+                self.open_file,
+                executor=run_by,
+                workers=count,
+                progress=_progress(progress),
+                allow_partial=allow_partial,
+            )
+
+    def _executor(self, executor: Executor | Fleet | str | None) -> Executor | Fleet | None:
+        """What runs the tasks; None for threads of this process."""
+        if not isinstance(executor, str):
+            return executor
+        kind, _, function = executor.partition(":")
+        if executor == "threads":
+            return None
+        if kind != "lambda":
+            raise QueryError(
+                f"there is no executor {executor!r}; use 'threads', 'lambda', or a concurrent.futures.Executor"
+            )
+        from runtime.fleet import Fleet
+        from runtime.fleet.aws_lambda import FUNCTION, invoker
+
+        access = self._location.access
+        if access is None:
+            raise QueryError(f"workers on Lambda cannot see the folder {self.url}: use a store at s3://")
+        return Fleet(invoker(function or FUNCTION, access))
 
     def explain(
         self,
@@ -214,18 +239,7 @@ class Store:
 
     def open_file(self, entry: FileEntry) -> PointFile:
         """The point file of a catalogue entry; opened files are remembered."""
-        with self._lock:
-            found = self._open.get(entry.path)
-            if found is not None:
-                self._open.move_to_end(entry.path)
-                return found
-        path, objects = entry.path, self.objects
-        opened = PointFile.open(lambda offset, length: objects.read(path, offset, length), entry.bytes, path)
-        with self._lock:
-            self._open[path] = opened
-            while len(self._open) > _OPEN_FILES:
-                self._open.popitem(last=False)
-        return opened
+        return self.opened.open(entry)
 
     # ---- what is there
 

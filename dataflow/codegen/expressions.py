@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dataflow.codegen.lookups import found_row, picked
 from dataflow.codegen.numbers import bin_source, decimal_source
 from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
 from dataflow.typed import Typed
+from operators.kernels.running import WIDTH
 from operators.types import Type
 
 assert BEGIN == 0
@@ -40,6 +42,9 @@ class Expressions:
         self.w = w
         self.time = time
         self.end = end
+        self.is_new = ""
+        """Where a sink stops within a row: the condition that this row is not one it goes on with."""
+
         self._known: dict[str, Value] = {}
         self._fixed: dict[str, Value] = {}
 
@@ -56,6 +61,10 @@ class Expressions:
         """Time and end have new names (a piece of an interval): only numbered values stay."""
         self.time, self.end = time, end
         self._known = {}
+
+    def given(self, e: Typed, value: Value) -> None:
+        """``e`` is computed elsewhere: its names."""
+        self._fixed[repr(e)] = value
 
     # ---- helpers
 
@@ -80,13 +89,14 @@ class Expressions:
         j = len(self.w.tables.luts) - 1
         return self.w.arg(f"lut_{j}", U1, "lut", j)
 
-    def bucket(self, every: object, zone: object) -> str:
-        """The arguments of a bucket function after the time: edges, width, origin."""
-        pair = (str(every), str(zone))
+    def bucket(self, every: object, zone: object, around: int = 0) -> str:
+        """The arguments of a bucket function after the time: edges, width, origin. The edges are known for ``around``
+        buckets on either side of the times that there are."""
+        wanted = (str(every), str(zone), around)
         buckets = self.w.tables.buckets
-        if pair not in buckets:
-            buckets.append(pair)
-        j = buckets.index(pair)
+        if wanted not in buckets:
+            buckets.append(wanted)
+        j = buckets.index(wanted)
         self.w.arg(f"edges_{j}", I8, "edges", j)
         return f"edges_{j}, width_{j}, origin_{j}"
 
@@ -121,7 +131,11 @@ class Expressions:
                 return self.name("slot_key[slot]", "True")
             case "in":
                 return self._input(str(e.option("name")), e.type)
-            case "last" | "previous" | "changed" | "before" | "increase" | "elapsed":
+            case "lookup":
+                return found_row(self, e)
+            case "pick":
+                return picked(self, e)
+            case "last" | "previous" | "changed" | "cumulative_sum" | "before" | "increase" | "elapsed":
                 return self._stateful(e)
             case "decimal" | "bin":
                 v, k = self.emit(e.args[0])
@@ -300,6 +314,18 @@ class Expressions:
         return self.name(f"({call}) if {valid} else np.int64(0)", valid)
 
     def _stateful(self, e: Typed) -> Value:
+        if not self.is_new:
+            return self._remembering(e)
+        # What remembers earlier rows must see each row once: the outcome is kept for when it comes again.
+        w = self.w
+        out = w.arg(f"q{e.site}_out", value_array(e.type), "slot", f"q{e.site}_out")
+        valid = w.arg(f"q{e.site}_ok", U1, "slot", f"q{e.site}_ok")
+        with w.block(f"if {self.is_new}:"), self.scope():
+            v, k = self._remembering(e)
+            w.put(f"{out}[slot] = {v}\n{valid}[slot] = {k}")
+        return self.name(f"{out}[slot]" + (" != 0" if e.type is Type.BOOL else ""), f"{valid}[slot] != 0")
+
+    def _remembering(self, e: Typed) -> Value:
         w = self.w
         v, k = self.emit(e.args[0])
         kind = e.args[0].type
@@ -317,6 +343,16 @@ class Expressions:
             with w.block(f"if {k}:"):
                 w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1")
             return out
+        if e.fn == "cumulative_sum":
+            with w.block(f"if {k}:"):
+                if kind is Type.FLOAT:
+                    digits = w.arg(f"q{e.site}_d", "i8[:,::1]", "slot", f"q{e.site}_d", WIDTH)
+                    w.put(f"add_digits(slot, {digits}, {v})\n{kept}[slot] = rounded(slot, {digits})")
+                else:
+                    w.arg("flags", I8, "flags")
+                    w.put(f"{kept}[slot] = checked_add({kept}[slot], {v}, flags)")
+                w.put(f"{has}[slot] = 1")
+            return self.name(back, f"{has}[slot] != 0")
         if e.fn in ("before", "increase"):
             out = self._since_report(e, v, k, back, f"{has}[slot] != 0")
             with w.block(f"if {k}:"):

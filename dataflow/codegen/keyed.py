@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
+from dataflow.codegen.expressions import Expressions
 from dataflow.codegen.source import I8, OUT_ROWS, OUT_RUNS, U1, Writer, value_array
 from dataflow.typed import Typed
+from operators.types import Type
 
 
-class KeyedSink:
+class KeyedSink(ABC):
     """Keeps state per key in arrays (``z_...``), and in locals while the rows of one key pass."""
+
+    full = "on + 1 > cap"
+    """The condition under which the next row may find no room."""
+
+    at_end = 3
+    """Rows that the end of one key may write."""
 
     def __init__(self, w: Writer, held: tuple[tuple[str, Typed], ...]) -> None:
         self.w = w
@@ -25,6 +35,17 @@ class KeyedSink:
         self.locals += names
         for name, array in names:
             self.w.arg(f"z_{name}", array, "slot", f"z_{name}")
+
+    def constants(self, x: Expressions) -> None:  # noqa: B027 (not every sink has any)
+        """Load the sink's constants into locals, once."""
+
+    @abstractmethod
+    def row(self, x: Expressions) -> None:
+        """One row of the key whose state is loaded."""
+
+    @abstractmethod
+    def finish(self, x: Expressions) -> None:
+        """What is still open for the key whose state is loaded, at the end of the range."""
 
     def load(self) -> None:
         """Per-key state into locals."""
@@ -44,3 +65,40 @@ class KeyedSink:
         with w.block("if on > base:"):
             w.put("o_slot[orun] = slot\no_len[orun] = on - base\norun += 1")
         w.put(f"s[{OUT_ROWS}] = on\ns[{OUT_RUNS}] = orun")
+
+
+class FlowSink(KeyedSink):
+    """A keyed sink that also writes what is over because time has passed, any number of rows.
+
+    It does so before anything of the next row is computed, so that it can stop where the output is full and go on
+    from there: a row's expressions may remember earlier rows and must run once.
+    """
+
+    def __init__(self, w: Writer, held: tuple[tuple[str, Typed], ...]) -> None:
+        super().__init__(w, held)
+        self.held = held
+        for j, (_, e) in enumerate(held):
+            self.keep((f"ch{j}", value_array(e.type)), (f"chk{j}", U1))
+
+    @abstractmethod
+    def advance(self, x: Expressions) -> None:
+        """Write what is over by the time ``t`` of the next row of the key, whatever that row is."""
+
+    def remember(self, x: Expressions) -> None:
+        """The held columns as this row reports them."""
+        for j, (_, e) in enumerate(self.held):
+            v, k = x.emit(e)
+            v = f"np.int64({v})" if e.type is not Type.FLOAT else v
+            with self.w.block(f"if {k}:"):
+                self.w.put(f"ch{j} = {v}\nchk{j} = np.uint8(1)")
+
+    def write_held(self, values: str = "ch", valid: str = "chk") -> None:
+        """The held columns of an output row, from the locals with these prefixes."""
+        for j in range(len(self.held)):
+            self.w.put(f"oh{j}_v[on] = {values}{j}\noh{j}_k[on] = {valid}{j}")
+
+    def room(self, back: str, full: str = "on + 1 > cap") -> None:
+        """Return ``back``, where to go on, if there is no room for one more row of output."""
+        with self.w.block(f"if {full}:"):
+            self.store()
+            self.w.put(f"return {back}")

@@ -36,7 +36,7 @@ class StatesSink(KeyedSink):
         w.arg("o_v", value_array(kind), "out", sink.name)
         w.arg("o_k", U1, "out_valid", sink.name)
 
-    def hold(self, x: Expressions) -> None:
+    def constants(self, x: Expressions) -> None:
         """Load the hold into a local, once."""
         self.w.put(f"hold = {x.integer(NEVER if self.sink.hold is None else self.sink.hold)}")
 
@@ -92,7 +92,10 @@ class StatesSink(KeyedSink):
                 self._write("since", "t", "0", lead=True)
         with w.block("elif t > tc:"):
             self._settle()
-            self._expire("t")
+            # A row is bridged where the rows left out since the one before kept the state alive until here.
+            w.arg("bridged", U1, "bridged")
+            with w.block("if bridged[u & mb] == 0:"):
+                self._expire("t")
             w.put("tc = t")
         if state is None:
             w.put("lr = t")
@@ -137,7 +140,7 @@ class StatesSink(KeyedSink):
                 w.put("lr = time[np.uint64(following)]\nfollowing += 1")
             w.put("tc = max(tc, lr)")
 
-    def finish(self) -> None:
+    def finish(self, x: Expressions) -> None:
         """The tail of one key, to ``until``."""
         with self.w.block("if seen != 0:"):
             self._settle()

@@ -6,7 +6,7 @@ and the caller finishes the aggregates there and gives the number back to the st
 
 from __future__ import annotations
 
-from dataflow.codegen.expressions import Expressions
+from dataflow.codegen.expressions import Expressions, both
 from dataflow.codegen.keyed import KeyedSink
 from dataflow.codegen.sinks import fold, room_check
 from dataflow.codegen.source import I8, U1, Writer, value_array
@@ -71,15 +71,19 @@ class SegmentsSink(KeyedSink):
         w.put("if t >= since:")
         w.depth += 1
         if self.session:
+            apart, reached = "t - final > gap", "rows == 0 and past != 0 and t - before <= gap"
+            if sink.split is not None:
+                split = x.name(both(*x.emit(sink.split)), "True")[0]
+                apart, reached = f"({apart} or {split})", f"{reached} and not {split}"
             cut = ""
             if sink.max_length is not None:
                 cut = " or (t - gap0) // longest != (first - gap0) // longest"
-            with w.block(f"if open != 0 and (t - final > gap{cut}):"):
+            with w.block(f"if open != 0 and ({apart}{cut}):"):
                 self._close("0")
             with w.block("if open == 0:"):
                 # A cut by length goes on with the grid of the session that it cuts.
-                with w.block("if rows == 0 or t - final > gap:"):
-                    w.put("gap0 = t\nleft = np.uint8(rows == 0 and past != 0 and t - before <= gap)")
+                with w.block(f"if rows == 0 or {apart}:"):
+                    w.put(f"gap0 = t\nleft = np.uint8({reached})")
                 with w.block("else:"):
                     w.put("left = np.uint8(0)")
                 self._start("t")
@@ -105,7 +109,7 @@ class SegmentsSink(KeyedSink):
         for j in range(len(self.sink.held)):
             w.put(f"sh{j} = ch{j}\nshk{j} = chk{j}")
 
-    def finish(self) -> None:
+    def finish(self, x: Expressions) -> None:
         """Close the key's open segment at the end of the range."""
         with self.w.block("if open != 0:"):
             self._close("np.int64(until - final <= gap)" if self.session else "0")

@@ -31,18 +31,18 @@ def agg_arguments(w: Writer, j: int, a: BoundAgg) -> list[str]:
     return out
 
 
-def room_check(aggs: tuple[BoundAgg, ...], w: Writer) -> list[str]:
-    """Conditions under which one more row may not fit into the tables of the aggregates."""
+def room_check(aggs: tuple[BoundAgg, ...], w: Writer, times: str = "1") -> list[str]:
+    """Conditions under which one more row, folded so many times, may not fit into the tables of the aggregates."""
     out = []
     for j, a in enumerate(aggs):
         agg_arguments(w, j, a)
         if not isinstance(a.aggregate, Aggregate):
-            out.append(f"g{j}_used[0] >= g{j}_groups.shape[0]")
+            out.append(f"g{j}_used[0] + {times} > g{j}_groups.shape[0]")
             continue
         for s in a.aggregate.sums:
-            out.append(f"g{j}_{s.name}_used[0] + {LOGGED} > g{j}_{s.name}_log.shape[0]")
+            out.append(f"g{j}_{s.name}_used[0] + {LOGGED} * {times} > g{j}_{s.name}_log.shape[0]")
         if a.aggregate.tally is not None:
-            out.append(f"g{j}_tally_used[0] >= g{j}_tally_keys.shape[0]")
+            out.append(f"g{j}_tally_used[0] + {times} > g{j}_tally_keys.shape[0]")
     return out
 
 
@@ -108,13 +108,14 @@ class GroupSink:
         room = ["used[0] >= keys.shape[0]", *room_check(sink.aggs, w)]
         self.full = " or ".join(room)
 
-    def before(self) -> None:
+    def before(self, x: Expressions) -> None:
         """Locals that outlive a row: the group of the row before, which is often the next row's, too."""
         n = len(self.sink.by)
         self.w.put("pg = np.int64(-1)\npn = np.int64(0)")
         self.w.put("\n".join(f"p{j} = np.int64(0)" for j in range(n)))
         if self.sink.cuts:
             self.w.put(f"piece = s[{PIECE}]\ns[{PIECE}] = {NO_PIECE}")
+            x.is_new = f"piece == {NO_PIECE}"
 
     def row(self, x: Expressions) -> None:
         """One row that has passed the stage's operations."""

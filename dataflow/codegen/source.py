@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from dataflow.reference import Index
+from dataflow.service import Calendar
 from operators.types import Type
 
 I8, F8, U1, I4 = "i8[::1]", "f8[::1]", "u1[::1]", "i4[::1]"
 
-BEGIN, RUNS, SINCE, UNTIL, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, PIECE, TIME_MASK, FIXED = range(10)
+BEGIN, RUNS, SINCE, UNTIL, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, PIECE, TIME_MASK, BRIDGE_MASK, FIXED = range(11)
 """Places in the scalars ``s``: where to start, runs (or slots) to do, the range, the output's capacity and fill,
-the piece of an interval to go on with, the mask of the times, and where the kernel's own scalars begin."""
+the piece of an interval to go on with, the masks of the times and of the bridges, and where the kernel's own scalars
+begin."""
 
 NO_PIECE = -(2**63)
 
@@ -31,8 +34,9 @@ def column_array(kind: Type) -> str:
 class Arg:
     """One argument of a kernel: its name, its array type, and what to give: a role and its subject.
 
-    Roles: scalars, floats, flags, run_slot, run_len, time; column / valid (subject: column name); slot_key,
-    slot_hash; lut, listed, edges, changes, offsets (number of the table); slot (per-key state, subject: name);
+    Roles: scalars, floats, flags, run_slot, run_len, time, bridged; column / valid (subject: column name); slot_key,
+    slot_hash; lut, listed, edges, changes, offsets (number of the table); slot (per-key state, subject: name and, if a
+    key has more than one, how many);
     out / out_valid (column name), out_time, out_slot, out_len, out_gid; group_words, group_keys, group_slots,
     group_used; state (aggregate number, part, name: ``operators.cells.Cells.argument``); word_hash; free, free_count.
     """
@@ -58,10 +62,13 @@ class Tables:
     """Predicates on strings, (name, operand), looked up by code."""
 
     listed: list[tuple[object, ...]] = field(default_factory=list)
-    buckets: list[tuple[str, str]] = field(default_factory=list)
-    """(every, zone) of each truncation; each takes two scalars, width and origin."""
+    buckets: list[tuple[str, str, int]] = field(default_factory=list)
+    """(every, zone, buckets around the times) of each truncation; each takes two scalars, width and origin."""
 
     zones: list[str] = field(default_factory=list)
+    lookups: list[Index | Calendar] = field(default_factory=list)
+    picks: list[tuple[int, str]] = field(default_factory=list)
+    """(lookup, column) of reference tables."""
 
 
 class Writer:

@@ -9,13 +9,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from dataflow.codegen.cohorts import CohortsSink
 from dataflow.codegen.expressions import Expressions, both, scalar_loads
-from dataflow.codegen.keyed import KeyedSink
+from dataflow.codegen.funnels import FunnelSink
+from dataflow.codegen.keyed import FlowSink, KeyedSink
 from dataflow.codegen.lasting import StatesSink
+from dataflow.codegen.pieces import EdgesSink, PiecesSink
 from dataflow.codegen.segments import SegmentsSink
 from dataflow.codegen.sinks import GroupSink, RowsSink
 from dataflow.codegen.source import (
     BEGIN,
+    BRIDGE_MASK,
     F8,
     I4,
     I8,
@@ -30,7 +34,11 @@ from dataflow.codegen.source import (
     Tables,
     Writer,
 )  # fmt: skip
-from dataflow.plan import Group, Keep, Segments, Stage, States
+from dataflow.codegen.tracks import TracksSink
+from dataflow.codegen.transitions import TransitionsSink
+from dataflow.codegen.windows import WindowsSink
+from dataflow.flows import Climb, Flow, Moves, Periods
+from dataflow.plan import Edges, Group, Keep, Pieces, Rows, Segments, Sink, Stage, States, Tracks
 from operators.contract import Aggregate
 from operators.registered import mark_of
 
@@ -41,7 +49,8 @@ until = s[{UNTIL}]
 cap = s[{OUT_CAPACITY}]
 on = s[{OUT_ROWS}]
 orun = s[{OUT_RUNS}]
-mt = np.uint64(s[{TIME_MASK}])"""
+mt = np.uint64(s[{TIME_MASK}])
+mb = np.uint64(s[{BRIDGE_MASK}])"""
 
 _HELPERS = {
     "operators.kernels.arithmetic": (
@@ -50,11 +59,15 @@ _HELPERS = {
     ),
     "operators.kernels.bins": ("hash_word", "bin_between", "bin_of_width"),
     "operators.kernels.bits": ("float_bits",),
-    "operators.kernels.calendar": ("bucket_start", "bucket_end", "local_time", "hour_of", "weekday_of"),
+    "operators.kernels.calendar": (
+        "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "local_time", "hour_of", "weekday_of",
+    ),
     "operators.kernels.decimals": (
         "decimal_exact", "decimal_half_even", "decimal_half_up", "coarser_exact", "coarser_half_even",
         "coarser_half_up", "finer",
     ),
+    "operators.kernels.periods": ("key_number", "row_at", "edge_after"),
+    "operators.kernels.running": ("add_digits", "rounded"),
     "operators.kernels.tables": ("find_group", "add_pair"),
 }  # fmt: skip
 
@@ -122,6 +135,27 @@ def _start(w: Writer) -> None:
     w.arg("f", F8, "floats")
 
 
+def _keyed(w: Writer, sink: Sink) -> KeyedSink | None:
+    """The sink with a state per key, if it is one."""
+    match sink:
+        case States():
+            return StatesSink(w, sink)
+        case Segments():
+            return WindowsSink(w, sink) if sink.size > 1 or sink.empty else SegmentsSink(w, sink)
+        case Climb():
+            return FunnelSink(w, sink)
+        case Periods():
+            return CohortsSink(w, sink)
+        case Moves():
+            return TransitionsSink(w, sink)
+        case Tracks():
+            return TracksSink(w, sink)
+        case Pieces():
+            return PiecesSink(w, sink)
+        case _:
+            return None
+
+
 def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w = Writer(tables)
     _start(w)
@@ -129,18 +163,19 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w.arg("run_len", I8, "run_len")
     w.arg("time", I8, "time")
     x = Expressions(w)
-    sink: GroupSink | RowsSink | StatesSink | SegmentsSink
+    sink: GroupSink | RowsSink | EdgesSink | KeyedSink
     if isinstance(stage.sink, Group):
         sink = GroupSink(w, stage.sink)
-        sink.before()
-    elif isinstance(stage.sink, States):
-        sink = StatesSink(w, stage.sink)
-        sink.hold(x)
-    elif isinstance(stage.sink, Segments):
-        sink = SegmentsSink(w, stage.sink)
-        sink.constants(x)
-    else:
+        sink.before(x)
+    elif isinstance(stage.sink, Edges):
+        sink = EdgesSink(w, stage.sink)
+    elif isinstance(stage.sink, Rows):
         sink = RowsSink(w, stage.sink)
+    else:
+        keyed = _keyed(w, stage.sink)
+        assert keyed is not None
+        sink = keyed
+        sink.constants(x)
     w.put("row = np.int64(0)")
     with w.block("for r in range(n_runs):"):
         w.put("stop = row + run_len[r]")
@@ -153,13 +188,14 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
         with w.block("while following < stop:"):
             # Indices are unsigned: Numba then leaves out the test for negative ones.
             w.put("i = following\nu = np.uint64(i)")
-            with w.block(f"if {sink.full}:"):
-                if isinstance(sink, KeyedSink):
-                    sink.store()
-                w.put("return i")
+            if not isinstance(sink, FlowSink):
+                _stop_if_full(sink, w)
             w.put("following += 1\nt = time[u & mt]")
             with w.block("if t >= until:"):
                 w.put("continue")
+            if isinstance(sink, FlowSink):
+                sink.advance(x)
+                _stop_if_full(sink, w)
             _intervals(stage, w)
             for op in stage.ops:
                 if isinstance(op, Keep):
@@ -180,6 +216,13 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     return w.function("step"), Function("step", tuple(w.args.values()))
 
 
+def _stop_if_full(sink: GroupSink | RowsSink | EdgesSink | KeyedSink, w: Writer) -> None:
+    with w.block(f"if {sink.full}:"):
+        if isinstance(sink, KeyedSink):
+            sink.store()
+        w.put("return i")
+
+
 def _intervals(stage: Stage, w: Writer) -> None:
     """Load the end and the known flag of interval rows."""
     names = dict(stage.inputs)
@@ -192,26 +235,24 @@ def _intervals(stage: Stage, w: Writer) -> None:
 
 
 def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
-    if not isinstance(stage.sink, States | Segments):
+    if not isinstance(stage.sink, States | Segments | Flow | Tracks):
         return "", None
     w = Writer(tables)
     _start(w)
+    sink = _keyed(w, stage.sink)
+    assert sink is not None
     # The step's constants are counted anew: the same tables, the same places.
-    sink = StatesSink(w, stage.sink) if isinstance(stage.sink, States) else SegmentsSink(w, stage.sink)
     ints = list(tables.ints)
     tables.ints.clear()
     x = Expressions(w)
-    if isinstance(sink, StatesSink):
-        sink.hold(x)
-    else:
-        sink.constants(x)
+    sink.constants(x)
     tables.ints[:] = ints
     with w.block("for number in range(begin, n_runs):"):
         w.put("slot = np.uint64(number)")
-        with w.block("if on + 3 > cap:"):
+        with w.block(f"if on + {sink.at_end} > cap:"):
             w.put("return number")
         sink.load()
-        sink.finish()
+        sink.finish(x)
         sink.close_run()
     w.put("return n_runs")
     head = _LOADS.splitlines() + scalar_loads(w)

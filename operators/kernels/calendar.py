@@ -61,6 +61,22 @@ def bucket_start(t: I64, edges: NDArray[np.int64], width: I64, origin: I64) -> I
 
 
 @inline
+def bucket_number(t: I64, edges: NDArray[np.int64], width: I64, origin: I64) -> I64:
+    """The number of the bucket of ``t``, counted from the table's first edge, or from ``origin`` where it has none."""
+    if edges.shape[0] == 0:
+        return (t - origin) // width
+    return bucket_of(t, edges)
+
+
+@inline
+def bucket_edge(n: I64, edges: NDArray[np.int64], width: I64, origin: I64) -> I64:
+    """The start of the bucket with the number ``n``; within the table, if there is one."""
+    if edges.shape[0] == 0:
+        return n * width + origin
+    return edges[min(max(n, np.int64(0)), np.int64(edges.shape[0] - 1))]
+
+
+@inline
 def bucket_end(t: I64, edges: NDArray[np.int64], width: I64, origin: I64) -> I64:
     """The end (exclusive) of the bucket of ``t``."""
     if edges.shape[0] == 0:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import F64, I64, inline
+from operators.kernels.jit import F64, I64, inline, loop
 
 UNSET = -(1 << 40)
 """The place of a window without a number."""
@@ -126,6 +126,7 @@ def _place_for(place: I64) -> I64:
     return min(max(place - 20, np.int64(STEP)), np.int64(0x7FE - 2 * STEP))
 
 
+@loop("void(i8[:,::1], i8[:,::1], i8[::1])")
 def refold(rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int64]) -> None:
     """Add the entries of the log that lie in their group's window, which begins with the first; the others move up."""
     kept = np.int64(0)

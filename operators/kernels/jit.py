@@ -1,11 +1,18 @@
-"""The one way in which loops are compiled."""
+"""The one way in which loops are compiled.
+
+Nothing here imports Numba before something is to be compiled: a process that finds its kernels compiled needs none of
+it, and importing it takes longer than most questions.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from functools import cached_property, update_wrapper
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
-import numba
+from operators.compiler import cache
 
 I64: TypeAlias = Any
 """An int64 scalar in a loop: what type checkers take for int or numpy.int64 is one machine word to Numba."""
@@ -16,10 +23,70 @@ F64: TypeAlias = Any
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Inlined:
+    """A function that compiled code calls, and is compiled into its caller; called from Python it is plain Python."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.plain = function
+        update_wrapper(self, function)
+
+    def __call__(self, *args: Any) -> Any:
+        """The plain function's result."""
+        return self.plain(*args)
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """What Numba makes of it."""
+        import numba
+
+        return numba.njit(error_model="numpy", nogil=True, _nrt=False)(self.plain)
+
+    @property
+    def _numba_type_(self) -> Any:
+        # Numba asks a global for its type by this name, and finds the compiled function.
+        return self.dispatcher._numba_type_
+
+
 def inline(function: F) -> F:
     """A scalar step that generated kernels call; compiled into its caller, never on its own.
 
     Without Numba's runtime: loops allocate nothing, and counting the references of arrays that are only passed on was
     measured to take 60 ns a row where a step has more than one way out.
     """
-    return cast(F, numba.njit(error_model="numpy", nogil=True, _nrt=False)(function))
+    return cast(F, Inlined(function))
+
+
+class Loop:
+    """A loop that Python calls on arrays: compiled, or found on disk, at its first call; holds no GIL."""
+
+    def __init__(self, function: Callable[..., Any], signature: str) -> None:
+        self.plain = function
+        self.signature = signature
+        self._lock = threading.Lock()
+        self._found: Callable[..., Any] | None = None
+        update_wrapper(self, function)
+
+    @property
+    def compiled(self) -> Callable[..., Any]:
+        """The machine code as a function."""
+        if self._found is None:
+            with self._lock:
+                if self._found is None:
+                    plain = self.plain
+                    folder = Path(plain.__code__.co_filename).parent
+                    digest = cache.digest_of(f"{plain.__module__}.{plain.__qualname__} {self.signature}", folder)
+                    self._found = cache.compiled(plain.__name__.strip("_"), digest, self.signature, lambda: plain)
+        return self._found
+
+    def caller(self) -> Callable[..., Any]:
+        """A function to call the loop with again and again, from one thread."""
+        return cache.caller(self.compiled)
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the machine code once."""
+        return self.compiled(*args)
+
+
+def loop(signature: str) -> Callable[[Callable[..., Any]], Loop]:
+    """Declare a ``Loop`` of this type, in Numba's notation."""
+    return lambda function: Loop(function, signature)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import I64, inline
+from operators.kernels.jit import I64, inline, loop
 
 
 @inline
@@ -120,6 +120,7 @@ def tally_largest(
         counts[e] = n
 
 
+@loop("void(i8[:,::1], i4[::1], i8)")
 def enter_groups(keys: NDArray[np.int64], slots: NDArray[np.int32], n: I64) -> None:
     """Enter groups 0 to n - 1 into the zeroed ``slots``."""
     mask = np.int64(slots.shape[0] - 1)
@@ -133,6 +134,7 @@ def enter_groups(keys: NDArray[np.int64], slots: NDArray[np.int32], n: I64) -> N
         slots[p] = g + 1
 
 
+@loop("void(i8[::1], i8[::1], i4[::1], i8)")
 def enter_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: NDArray[np.int32], n: I64) -> None:
     """Enter pairs 0 to n - 1 into the zeroed ``slots``."""
     mask = np.int64(slots.shape[0] - 1)
@@ -143,6 +145,7 @@ def enter_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: NDA
         slots[p] = e + 1
 
 
+@loop("void(i8[:,::1], i8[:,::1], i4[::1], i8[::1], i8[::1])")
 def find_groups(
     wanted: NDArray[np.int64],
     keys: NDArray[np.int64],

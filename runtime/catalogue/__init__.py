@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.catalogue.catalogue import Catalogue, SqliteCatalogue, TableCatalogue
+from runtime.catalogue.catalogue import Catalogue, DynamoCatalogue, SqliteCatalogue, TableCatalogue
 from runtime.catalogue.entries import (
     DAY,
     AlreadyIngested,
@@ -31,6 +31,7 @@ __all__ = [
     "Catalogue",
     "Committed",
     "Deletion",
+    "DynamoCatalogue",
     "FileEntry",
     "Files",
     "OutcomeUnknown",

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol
 
+from runtime.aws import Access
 from runtime.catalogue.audit import audit_steps
+from runtime.catalogue.dynamodb import DynamoTable
 from runtime.catalogue.entries import AlreadyIngested, Committed, FileEntry, Record, SourceEntry, check_stream
 from runtime.catalogue.schema import StreamSchema
 from runtime.catalogue.snapshot import ReadSteps, Snapshot, unknown_stream
@@ -160,3 +162,17 @@ class SqliteCatalogue(TableCatalogue):
         self, path: str | os.PathLike[str], patience: float = 60.0, clock: Callable[[], int] | None = None
     ) -> None:
         super().__init__(SqliteTable(path, patience), clock)
+
+
+class DynamoCatalogue(TableCatalogue):
+    """The catalogue of the store ``owner`` in the DynamoDB table ``name``; see ``DynamoTable``."""
+
+    def __init__(
+        self,
+        name: str,
+        owner: str,
+        access: Access | None = None,
+        create: Callable[[], bool] = lambda: False,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        super().__init__(DynamoTable(name, owner, access, create), clock)

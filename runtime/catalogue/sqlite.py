@@ -117,9 +117,11 @@ class SqliteTable:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self.path, timeout=self.patience, isolation_level=None, check_same_thread=False)
         try:
+            connection.execute("begin")  # all three as of one moment: another process may be creating the table
             application = connection.execute("pragma application_id").fetchone()[0]
             version = connection.execute("pragma user_version").fetchone()[0]
             empty = connection.execute("select count(*) from sqlite_master").fetchone()[0] == 0
+            connection.execute("commit")
             if not empty and application != _APPLICATION:
                 raise StoreError(f"{self.path} is a database of another program: choose another folder for the store.")
             if version > _VERSION:

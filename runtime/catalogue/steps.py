@@ -46,6 +46,9 @@ from runtime.errors import IncompleteResult, IngestError, StoreError
 MAX_RECORD = 400_000
 """Bytes of one log record: what an item of DynamoDB can hold."""
 
+MAX_TRANSACTION = 3_500_000
+"""Bytes of the bodies of one transaction: DynamoDB takes 4 MB with everything around them."""
+
 MAX_UNKNOWN = 8
 """How often a request whose outcome is unknown is issued again."""
 
@@ -323,12 +326,10 @@ class StreamSteps:
 
     def apply(self, record: Record) -> Steps[None]:
         """Write the rows of one record, then advance the watermark to it (with the last rows, if they fit)."""
-        puts = yield from self._rows(record)
-        size = self.most - 1
-        while len(puts) > size:
-            yield from transact([*puts[:size], *self._mark_check(record)])
-            puts = puts[size:]
-        yield from transact([*puts, self._mark_put(record)])
+        *early, last = in_batches((yield from self._rows(record)), self.most - 1)
+        for puts in early:
+            yield from transact([*puts, *self._mark_check(record)])
+        yield from transact([*last, self._mark_put(record)])
 
     def _mark_check(self, record: Record) -> list[Check]:
         return [Check(self.partition("WM"), "WM", When.BELOW, record.seq)]
@@ -376,6 +377,19 @@ class StreamSteps:
         if not files.ordered():
             raise damaged(f"day index of stream {self.stream!r}", "its rows are not in order")
         return files
+
+
+def in_batches(puts: Sequence[Put], most: int) -> list[list[Put]]:
+    """The puts in batches for one transaction each, in their order; at least one batch, which may be empty."""
+    batches: list[list[Put]] = [[]]
+    size = 0
+    for put in puts:
+        size += len(put.body)
+        if len(batches[-1]) >= most or (size > MAX_TRANSACTION and batches[-1]):
+            batches.append([])
+            size = len(put.body)
+        batches[-1].append(put)
+    return batches
 
 
 def by_day(record: Record) -> dict[int, tuple[list[FileEntry], list[Deletion]]]:

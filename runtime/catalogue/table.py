@@ -1,4 +1,4 @@
-"""The key-value table that the protocol runs over: SQLite now, DynamoDB later, a simulated one in tests.
+"""The key-value table that the protocol runs over: SQLite, DynamoDB, a simulated one in tests.
 
 The protocol (``steps.py``) is written as generators that yield the requests below and are sent the replies, so
 the same steps run against a real table (``run``) and, one request at a time, in the simulator.

@@ -90,14 +90,17 @@ class Writer:
         if not self._batches:
             return
         rows = concatenated(self._batches)
-        days = rows.time // DAY
         self._batches = []
+        self._rows = self._bytes = 0
         self._wait()
+        if not everything and (size := _last_run(rows)):
+            self._keep(rows.take(np.arange(len(rows) - size, len(rows))))
+            rows = rows.take(np.arange(len(rows) - size))
+        days = rows.time // DAY
         first = int(days.min())
         sizes = np.bincount(days - first)
         if np.count_nonzero(sizes) == 1:
             self._write(rows, first, words)
-            self._rows = self._bytes = 0
             return
         chosen = np.flatnonzero(sizes)
         if not everything:
@@ -109,14 +112,17 @@ class Writer:
         for day in chosen.tolist():
             index = order[edges[day] - sizes[day] : edges[day]]
             self._write(rows.take(index), first + day, words)
-        self._rows = self._bytes = 0
         rest = np.ones(len(sizes), np.bool_)
         rest[chosen] = False
         left = np.flatnonzero(rest[days - first])
         if len(left):
-            kept = rows.take(left)
-            self._batches = [kept]
-            self._rows, self._bytes = len(kept), kept.nbytes
+            self._keep(rows.take(left))
+
+    def _keep(self, rows: Batch) -> None:
+        """Have these rows wait on, before those that wait already."""
+        self._batches.insert(0, rows)
+        self._rows += len(rows)
+        self._bytes += rows.nbytes
 
     def _write(self, rows: Batch, day: int, words: dict[str, Words]) -> None:
         # Codes become dictionaries here, while the words they stand for stand still.
@@ -134,6 +140,14 @@ class Writer:
             self.files.append(entry)
             self.dropped += entry.dropped
         self._pending = []
+
+
+def _last_run(rows: Batch) -> int:
+    """How many rows of the last key the input ends with, if they are few: in an input sorted by key more of them may
+    follow, and a key that is in one file of a day is read faster than one that is in two."""
+    same = rows.key.values == rows.key.values[-1]
+    size = int(np.count_nonzero(same))
+    return size if size * 16 <= len(rows) and same[len(rows) - size :].all() else 0
 
 
 def _write_file(target: Target, points: Points, day: int, number: int) -> FileEntry:

@@ -1,8 +1,9 @@
-"""Object stores: named, immutable runs of bytes (point files, rejects), in a folder now and in S3 later."""
+"""Object stores: named, immutable runs of bytes (point files, rejects), in a folder or in S3."""
 
 from __future__ import annotations
 
 from runtime.objects.folder import FolderObjects
+from runtime.objects.s3 import S3Objects
 from runtime.objects.store import FileMissing, ObjectInfo, ObjectStore, check_path
 
-__all__ = ["FileMissing", "FolderObjects", "ObjectInfo", "ObjectStore", "check_path"]
+__all__ = ["FileMissing", "FolderObjects", "ObjectInfo", "ObjectStore", "S3Objects", "check_path"]

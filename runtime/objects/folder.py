@@ -29,6 +29,9 @@ class FolderObjects:
     Reads go through a cache of at most ``open_files`` open descriptors with positioned reads, which need no lock.
     """
 
+    at_once = 1
+    gap = 64 * 1024
+
     def __init__(self, root: str | os.PathLike[str], open_files: int = 64) -> None:
         self.root = Path(root).absolute()
         self._cache = _Descriptors(open_files)
@@ -56,25 +59,27 @@ class FolderObjects:
     def read(self, path: str, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; see ``ObjectStore.read``."""
         check_range(path, offset, length)
+        data = bytearray(length)
+        self.read_into(path, offset, memoryview(data))
+        return bytes(data)
+
+    def read_into(self, path: str, offset: int, into: memoryview) -> None:
+        """Fill ``into``; see ``ObjectStore.read_into``."""
+        check_range(path, offset, len(into))
         target = self._target(path)
+        done = 0
         try:
             file = self._cache.get(str(target))
-            data = os.pread(file.number, length, offset)
-            if len(data) == length:
-                return data
-            parts = [data]  # one call returns at most 2 GiB on Linux, and less when a signal comes in between
-            while data and (left := length - sum(map(len, parts))):
-                data = os.pread(file.number, left, offset + length - left)
-                parts.append(data)
+            # One call gives at most 2 GiB on Linux, and less when a signal comes in between.
+            while done < len(into) and (got := os.preadv(file.number, [into[done:]], offset + done)):
+                done += got
         except OSError as error:
             raise _explained(error, "read", path, self.root) from error
-        whole = b"".join(parts)
-        if len(whole) != length:
+        if done != len(into):
             raise StoreError(
-                f"cannot read {length} bytes at {offset} of {path!r} in {self.root}: the file ends after "
-                f"{offset + len(whole)} bytes or before; it was truncated or is not what the catalogue says."
+                f"cannot read {len(into)} bytes at {offset} of {path!r} in {self.root}: the file ends after "
+                f"{offset + done} bytes or before; it was truncated or is not what the catalogue says."
             )
-        return whole
 
     def size(self, path: str) -> int:
         """The object's size in bytes."""
@@ -102,6 +107,10 @@ class FolderObjects:
             return  # a parent of the path is an object itself, so this one is not there
         except OSError as error:
             raise _explained(error, "delete", path, self.root) from error
+
+    def close(self) -> None:
+        """Close the files that are open."""
+        self._cache.clear()
 
     def _target(self, path: str) -> Path:
         return self.root / check_path(path)
@@ -172,14 +181,17 @@ class _Descriptors:
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
-            with self._lock:
-                self._open.clear()
+            self.clear()
             file = _Descriptor(path)
         with self._lock:
             file = self._open.setdefault(path, file)
             while len(self._open) > self._most:
                 self._open.popitem(last=False)
         return file
+
+    def clear(self) -> None:
+        with self._lock:
+            self._open.clear()
 
     def forget(self, path: str) -> None:
         with self._lock:

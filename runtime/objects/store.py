@@ -33,6 +33,12 @@ class ObjectStore(Protocol):
     Paths are relative and '/'-separated (see ``check_path``). All errors are ``StoreError``.
     """
 
+    at_once: int
+    """How many reads are worth having under way at once, whatever the number of cores: 1 where none has to wait."""
+
+    gap: int
+    """Bytes between two wanted ranges of an object that are rather read along than cost another read."""
+
     def put(self, path: str, data: bytes) -> None:
         """Create the object; durable on return.
 
@@ -45,6 +51,10 @@ class ObjectStore(Protocol):
         """Exactly ``length`` bytes from ``offset``; ``FileMissing`` without the object, ``StoreError`` when short."""
         ...
 
+    def read_into(self, path: str, offset: int, into: memoryview) -> None:
+        """Fill ``into`` (writable bytes) with the bytes from ``offset`` on; errors as ``read``."""
+        ...
+
     def size(self, path: str) -> int:
         """The object's size in bytes; ``FileMissing`` without the object."""
         ...
@@ -55,6 +65,10 @@ class ObjectStore(Protocol):
 
     def delete(self, path: str) -> None:
         """Remove the object; nothing happens when it is not there."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the object store holds open; it opens again when used."""
         ...
 
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from runtime.pointfile.blocks import Block, Buffers
+from runtime.pointfile.blocks import Block, Buffers, Changes, borrowed
 from runtime.pointfile.encode import encode
 from runtime.pointfile.hashing import hash_keys
 from runtime.pointfile.layout import DEFAULT_BLOCK_ROWS
 from runtime.pointfile.order import sort_points
-from runtime.pointfile.read import Loaded, PointFile
+from runtime.pointfile.read import PointFile
+from runtime.pointfile.reader import Loaded
 
-__all__ = ["DEFAULT_BLOCK_ROWS", "Block", "Buffers", "Loaded", "PointFile", "encode", "hash_keys", "sort_points"]
+__all__ = [
+    "DEFAULT_BLOCK_ROWS",
+    "Block",
+    "Buffers",
+    "Changes",
+    "Loaded",
+    "PointFile",
+    "borrowed",
+    "encode",
+    "hash_keys",
+    "sort_points",
+]

@@ -1,26 +1,21 @@
-"""From the bytes of a block's chunks to its arrays."""
+"""What a thread decodes with, and what it gets: whole blocks, or the rows of blocks that change anything."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
-from operators.types import Type
-from runtime.pointfile.decode import loops
-from runtime.pointfile.frames import expand, raw_sizes
-from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR, POSITION_WIDTH
+from runtime.pointfile.elide import changes
+from runtime.pointfile.unpack import unpack_blocks
+from runtime.pointfile.zstd import Context
 
 Array = NDArray[np.generic]
-_MASK = (1 << 64) - 1
-_ALL_VALID = np.ones(1, np.uint8)
-_ALL_NULL = np.zeros(1, np.uint8)
-_EMPTY = np.zeros(0, np.int64)
-for _constant in (_ALL_VALID, _ALL_NULL, _EMPTY):
-    _constant.flags.writeable = False
+Maps = Mapping[str, NDArray[np.int32]]
+"""For string columns: what becomes of each code of the file's dictionary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,196 +37,55 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkInfo:
-    """A chunk's fields in the directory, as Python integers, in the order of ``layout.CHUNK_FIELDS``."""
+class Changes:
+    """Rows of several blocks of which those are left out that repeat the row before them; valid as a ``Block`` is.
 
-    encoding: int
-    scale: int
-    width: int
-    width2: int
-    nulls: int
-    count: int
-    base: int
-    tick: int
-    step: int
-    vmin: int
-    vmax: int
+    ``run_key`` and ``run_lengths`` (int64): which key each run of rows belongs to. ``bridged`` (uint8, one per row):
+    whether all steps in time since the row before were at most the hold that was asked with, those of the rows left
+    out between them included. The rest is as in ``Block``, with one entry per row.
+    """
+
+    run_key: NDArray[np.int64]
+    run_lengths: NDArray[np.int64]
+    time: NDArray[np.int64]
+    bridged: NDArray[np.uint8]
+    columns: dict[str, tuple[Array, NDArray[np.uint8]]]
 
 
 class Buffers:
-    """What one thread decodes with: zstd's context, scratch and output arrays, all used again for every block."""
+    """What one thread decodes with: zstd's context, loops, scratch and outputs, all used again for every block."""
 
-    def __init__(self) -> None:
-        self.zstd = zstandard.ZstdDecompressor()
+    def __init__(self, zstd: Context | None = None) -> None:
+        self.zstd = zstd or Context()
+        self.unpack_blocks = unpack_blocks.caller()
+        self.changes = changes.caller()
         self._arrays: dict[tuple[str, str], Array] = {}
 
-    def array(self, name: str, dtype: str, size: int) -> Array:
-        """The array of that name, ``size`` long; what it held before is lost."""
+    def array(self, name: str, dtype: str, *shape: int) -> Array:
+        """The array of that name, contiguous, at least that long in every dimension; what it held before is lost."""
         array = self._arrays.get((name, dtype))
-        if array is None or len(array) < size:
-            array = self._arrays[name, dtype] = np.empty(max(size, 1024), dtype)
-        return array[:size]
+        if array is None or any(have < want for have, want in zip(array.shape, shape, strict=True)):
+            array = self._arrays[name, dtype] = np.empty([max(1, n) for n in shape], dtype)
+        return array
 
     def clear(self) -> None:
         """Give the memory back."""
         self._arrays.clear()
 
 
-class Frames:
-    """The consecutive frames of one chunk, or of a dictionary, taken one array after the other."""
-
-    def __init__(self, data: memoryview, sizes: list[int], zstd: zstandard.ZstdDecompressor) -> None:
-        self._data = data
-        self._sizes = iter(sizes)
-        self._zstd = zstd
-        self._at = 0
-
-    def take(self, raw: int) -> bytes:
-        """The next frame's bytes."""
-        end = self._at + next(self._sizes)
-        frame = self._data[self._at : end]
-        self._at = end
-        return expand(self._zstd, frame, raw)
-
-    def planes(self, count: int, width: int, out: NDArray[np.uint8]) -> None:
-        """The next array's planes, one after the other in ``out`` (uint8, shape (count * width,))."""
-        at = 0
-        for raw in raw_sizes(count, width):
-            out[at : at + raw] = np.frombuffer(self.take(raw), np.uint8)
-            at += raw
+_idle: list[Buffers] = []
+_KEPT = 64
+"""Buffers that are kept for the next scan; each has some 30 MB, mostly of what its last scan read."""
 
 
-def decode_chunk(
-    kind: Type,
-    name: str,
-    info: ChunkInfo,
-    frames: Frames,
-    rows: int,
-    lengths: NDArray[np.int64],
-    table: NDArray[np.int32] | None,
-    buffers: Buffers,
-) -> tuple[Array, NDArray[np.uint8]]:
-    """A chunk's (values, valid) as in ``Block.columns``; ValueError where its bytes are not what they must be.
-
-    ``lengths``: the block's key runs (needed for DELTA only); ``table``: what each code of a string column becomes.
-    """
-    if info.nulls == rows:
-        return np.zeros(1, kind.dtype), _ALL_NULL
-    valid = _ALL_VALID
-    if info.nulls:
-        valid = _unpack_bits(frames, rows, "valid:" + name, buffers)
-        if int(np.count_nonzero(valid)) != rows - info.nulls:
-            raise ValueError("its null bitmap does not agree with its null count")
-    return _values(kind, name, info, frames, rows, lengths, table, buffers), valid
-
-
-def _values(
-    kind: Type,
-    name: str,
-    info: ChunkInfo,
-    frames: Frames,
-    rows: int,
-    lengths: NDArray[np.int64],
-    table: NDArray[np.int32] | None,
-    buffers: Buffers,
-) -> Array:
-    if info.encoding == CONST:
-        if table is not None:
-            return table[info.base : info.base + 1]
-        if kind is Type.FLOAT:
-            return np.array([info.base], np.int64).view(np.float64)
-        return np.array([info.base], kind.dtype)
-    if info.encoding == BITS:
-        return _unpack_bits(frames, rows, name, buffers)
-    out = buffers.array(name, kind.dtype, rows)
-    if info.encoding == FOR:
-        planes = _planes(frames, rows, info.width, "planes", buffers)
-        _frame_of_reference(kind, info, planes, rows, table, out, buffers)
-    elif info.encoding == DELTA:
-        firsts = _planes(frames, len(lengths), info.width, "firsts", buffers)
-        planes = _planes(frames, rows - len(lengths), info.width2, "planes", buffers)
-        whole = out.view(np.uint64) if info.scale == BITWISE else buffers.array("whole", "u8", rows)
-        base, step = info.base & _MASK, info.step & _MASK
-        loops().deltas(firsts, info.width, planes, info.width2, lengths, base, info.tick, step, whole)
-        if info.scale != BITWISE:
-            loops().divided(whole, 10.0**info.scale, out)
-    else:
-        few = buffers.array("few", kind.dtype, info.count)
-        counts = buffers.array("counts", "i8", info.count)
-        planes = _planes(frames, info.count, info.width, "planes", buffers)
-        _frame_of_reference(kind, info, planes, info.count, table, few, buffers)
-        planes = _planes(frames, info.count, info.width2, "planes", buffers)
-        loops().integers(planes, info.count, info.width2, 1, 1, counts.view(np.uint64))
-        if kind is Type.FLOAT:
-            filled = loops().repeated(few.view(np.int64), counts, out.view(np.int64))
-        else:
-            filled = loops().repeated(few, counts, out)
-        if not filled:
-            raise ValueError("its runs do not add up to its rows")
-        return out
-    if info.count:
-        _patch(info.count, frames, rows, out.view(np.uint64), buffers)
-    return out
-
-
-def _patch(count: int, frames: Frames, rows: int, out: NDArray[np.uint64], buffers: Buffers) -> None:
-    """Put in the values that are no decimals, bit by bit."""
-    rows_and_bits = []
-    for width in (POSITION_WIDTH, 8):
-        numbers = buffers.array(f"patches {width}", "u8", count)
-        planes = _planes(frames, count, width, "planes", buffers)
-        loops().integers(planes, count, width, 0, 1, numbers)
-        rows_and_bits.append(numbers)
-    at, values = rows_and_bits
-    if int(at.max()) >= rows:
-        raise ValueError("a patch is outside its block")
-    out[at.astype(np.intp)] = values
-
-
-def _frame_of_reference(
-    kind: Type,
-    info: ChunkInfo,
-    planes: NDArray[np.uint8],
-    count: int,
-    table: NDArray[np.int32] | None,
-    out: Array,
-    buffers: Buffers,
-) -> None:
-    """``base + tick * u`` of each value, as the column's type."""
-    base, width, tick = info.base, info.width, info.tick
-    if table is not None:
-        if loops().codes(planes, count, width, base, table, out):
-            raise ValueError("a code is outside its dictionary")
-    elif kind is Type.BOOL:
-        out[:] = planes[:count] if width else 0
-        if count and int(out.max()) > 1:
-            raise ValueError("a boolean is neither 0 nor 1")
-    elif info.scale == BITWISE:
-        loops().integers(planes, count, width, base & _MASK, tick, out.view(np.uint64))
-    elif 1 <= width <= 2 and abs(base) < 1 << 30 and tick < 1 << 14:
-        loops().decimals(planes, count, width, base, tick, 10.0**info.scale, out)
-    else:
-        whole = buffers.array("whole", "u8", count)
-        loops().integers(planes, count, width, base & _MASK, tick, whole)
-        loops().divided(whole, 10.0**info.scale, out)
-
-
-def _planes(frames: Frames, count: int, width: int, name: str, buffers: Buffers) -> NDArray[np.uint8]:
-    out: NDArray[np.uint8] = buffers.array(name, "u1", count * width)  # type: ignore[assignment]
-    frames.planes(count, width, out)
-    return out
-
-
-def _unpack_bits(frames: Frames, rows: int, name: str, buffers: Buffers) -> NDArray[np.uint8]:
-    packed = _planes(frames, (rows + 7) // 8, 1, "planes", buffers)
-    out: NDArray[np.uint8] = buffers.array(name, "u1", rows)  # type: ignore[assignment]
-    loops().bits(packed, rows, out)
-    return out
-
-
-def no_time() -> NDArray[np.int64]:
-    """What stands for the times of a block that were not asked for."""
-    return _EMPTY
-
-
-Maps = Mapping[str, NDArray[np.int32]]
+@contextmanager
+def borrowed() -> Iterator[Buffers]:
+    """Buffers for the time of one scan: fresh memory costs a page fault every 4 KB, which is more than zstd does."""
+    try:
+        buffers = _idle.pop()
+    except IndexError:
+        buffers = Buffers()
+    yield buffers
+    # Not given back after an error, when arrays in them may still be looked at.
+    if len(_idle) < _KEPT:
+        _idle.append(buffers)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from operators.types import Type
 from runtime.pointfile.frames import Compressor, width_of
-from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR, POSITION_WIDTH, RUNS
+from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR, LINEAR, PARTS, POSITION_WIDTH, RUNS
 
 _MAX_SCALE = 9
 _EXACT = float(1 << 53)
@@ -168,6 +168,8 @@ def _integers(
         _offer_runs(chunk, offsets, edges, zstd)
     if not is_code and 2 * len(starts) <= rows:
         _offer_differences(chunk, offsets, starts, zstd)
+        if chunk.scale == BITWISE:
+            _offer_lines(chunk, offsets, starts, lowest, zstd)
 
 
 def _tick(offsets: NDArray[np.uint64]) -> int:
@@ -207,6 +209,55 @@ def _offer_differences(chunk: Chunk, offsets: NDArray[np.uint64], starts: NDArra
             chunk.count = 0
         chunk.encoding, chunk.frames, chunk.step = DELTA, frames, step
         chunk.width, chunk.width2 = width, width2
+
+
+def _offer_lines(
+    chunk: Chunk, offsets: NDArray[np.uint64], starts: NDArray[np.int64], lowest: int, zstd: Compressor
+) -> None:
+    """Each run as a straight line and the values' distances from it: what comes by a clock, whatever its jitter."""
+    sizes = np.diff(starts, append=len(offsets))
+    at = np.arange(len(offsets)) - np.repeat(starts, sizes)
+    if int(offsets.max()) >= 1 << 62:
+        return
+    values = offsets.view(np.int64)
+    slopes = _slopes(values, at, starts, sizes)
+    distances = values - np.repeat(slopes, sizes) * at
+    firsts = np.minimum.reduceat(distances, starts)
+    rest = (distances - np.repeat(firsts, sizes)).view(np.uint64)
+    begin, step = int(firsts.min()), int(slopes.min())
+    firsts, slopes = firsts - begin, slopes - step
+    width, width3 = width_of(int(firsts.max())), width_of(int(slopes.max()))
+    bits = int(rest.max()).bit_length()
+    frames = (*zstd.array(firsts.view(np.uint64), width), *zstd.array(slopes.view(np.uint64), width3))
+    frames += tuple(_packed(rest, bits, zstd))
+    # Unlike differences, any row of a line is found without those before it, which is worth a little.
+    if _size(frames) * (_GAIN if chunk.encoding == DELTA else 1) < _size(chunk.frames):
+        chunk.encoding, chunk.frames, chunk.step = LINEAR, frames, step
+        chunk.width, chunk.width2, chunk.count = width, bits, width3
+        chunk.base = (lowest + chunk.tick * begin + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def _slopes(
+    values: NDArray[np.int64], at: NDArray[np.int64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The slope of each run's line of least squares, rounded; any slope is right, the best gives small distances."""
+    x = at - np.repeat((sizes - 1) / 2, sizes)
+    y = (values - np.repeat(values[starts], sizes)).astype(np.float64)
+    return np.rint(np.add.reduceat(x * y, starts) / np.maximum(np.add.reduceat(x * x, starts), 1.0)).astype(np.int64)
+
+
+def _packed(values: NDArray[np.uint64], bits: int, zstd: Compressor) -> list[bytes]:
+    """Whole bytes as planes, and what is left in parts of four, two and one bits."""
+    whole = bits >> 3
+    out = zstd.array(values & np.uint64((1 << 8 * whole) - 1), whole)
+    shift = 8 * whole
+    for part in PARTS:
+        if bits & part:
+            small = ((values >> np.uint64(shift)) & np.uint64((1 << part) - 1)).astype(np.uint8)
+            digits = (small[:, None] >> np.arange(part, dtype=np.uint8)) & np.uint8(1)
+            out += zstd.planes(np.packbits(digits.ravel(), bitorder="little")[None, :])
+            shift += part
+    return out
 
 
 def _size(frames: Sequence[bytes]) -> int:

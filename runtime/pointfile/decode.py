@@ -2,18 +2,19 @@
 
 Unsigned integers come as byte planes: of ``n`` values ``width`` bytes wide, byte ``k`` of value ``i`` is
 ``planes[k * n + i]``. Arithmetic is unsigned and modulo 2**64, which makes every int64 round trip exact.
-Each function is plain Python; ``loops()`` compiles them all, ``SIGNATURES`` says for which types.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 
+from operators.kernels.jit import inline
 
-def integers(planes, n, width, base, tick, out):  # type: ignore[no-untyped-def]
+
+@inline
+def integers(planes: Any, n: Any, width: Any, base: Any, tick: Any, out: Any) -> Any:
     """``out[i] = base + tick * u[i]``."""
     if width == 1:
         p0 = planes[0:n]
@@ -36,13 +37,25 @@ def integers(planes, n, width, base, tick, out):  # type: ignore[no-untyped-def]
             out[i] = base + tick * out[i]
 
 
-def deltas(firsts, width, planes, width2, lengths, base, tick, step, out):  # type: ignore[no-untyped-def]
+@inline
+def deltas(
+    firsts: Any,
+    width: Any,
+    planes: Any,
+    width2: Any,
+    lengths: Any,
+    runs: Any,
+    rows: Any,
+    base: Any,
+    tick: Any,
+    step: Any,
+    out: Any,
+) -> Any:
     """Within each run, the first value from ``firsts`` and then differences: ``q`` grows by ``step + u``.
 
-    ``out = base + tick * q``; ``lengths`` are the runs' lengths, all at least 1, which fill ``out``.
+    ``out = base + tick * q``; ``lengths`` are the ``runs`` lengths, all at least 1, which make ``rows``.
     """
-    runs = len(lengths)
-    n = len(out) - runs
+    n = rows - runs
     at = 0
     d = 0
     for r in range(runs):
@@ -91,7 +104,51 @@ def deltas(firsts, width, planes, width2, lengths, base, tick, step, out):  # ty
         d += m
 
 
-def codes(planes, n, width, base, table, out):  # type: ignore[no-untyped-def]
+@inline
+def lines(
+    firsts: Any,
+    width: Any,
+    slopes: Any,
+    width3: Any,
+    planes: Any,
+    width2: Any,
+    lengths: Any,
+    runs: Any,
+    rows: Any,
+    base: Any,
+    tick: Any,
+    step: Any,
+    out: Any,
+) -> Any:
+    """Each run on a line: ``out = base + tick * (first + (step + slope) * i + u)`` for its row ``i``."""
+    at = 0
+    for r in range(runs):
+        start = base
+        for k in range(width):
+            start += tick * (np.uint64(firsts[k * runs + r]) << np.uint64(8 * k))
+        slope = step
+        for k in range(width3):
+            slope += np.uint64(slopes[k * runs + r]) << np.uint64(8 * k)
+        slope *= tick
+        m = lengths[r]
+        to = out[at : at + m]
+        if width2 == 2:
+            p0 = planes[at : at + m]
+            p1 = planes[rows + at : rows + at + m]
+            for j in range(m):
+                two = np.uint32(p0[j]) | (np.uint32(p1[j]) << np.uint32(8))
+                to[j] = start + slope * np.uint64(j) + tick * np.uint64(two)
+        else:
+            for j in range(m):
+                u = np.uint64(0)
+                for k in range(width2):
+                    u |= np.uint64(planes[k * rows + at + j]) << np.uint64(8 * k)
+                to[j] = start + slope * np.uint64(j) + tick * u
+        at += m
+
+
+@inline
+def codes(planes: Any, n: Any, width: Any, base: Any, table: Any, out: Any) -> Any:
     """``out[i] = table[base + u[i]]``; returns whether any code was outside the table (it then counts as code 0)."""
     bad = False
     size = np.uint64(len(table))
@@ -121,7 +178,8 @@ def codes(planes, n, width, base, table, out):  # type: ignore[no-untyped-def]
     return bad
 
 
-def decimals(planes, n, width, base, tick, power, out):  # type: ignore[no-untyped-def]
+@inline
+def decimals(planes: Any, n: Any, width: Any, base: Any, tick: Any, power: Any, out: Any) -> Any:
     """``out[i] = (base + tick * u[i]) / power``, for widths 1 and 2 and values within 32 bits."""
     base32 = np.int32(base)
     tick32 = np.int32(tick)
@@ -137,28 +195,26 @@ def decimals(planes, n, width, base, tick, power, out):  # type: ignore[no-untyp
             out[i] = np.float64(np.int32(base32 + tick32 * u)) / power
 
 
-def divided(values, power, out):  # type: ignore[no-untyped-def]
+@inline
+def divided(values: Any, n: Any, power: Any, out: Any) -> Any:
     """``out[i] = values[i] / power``."""
-    for i in range(len(out)):
+    for i in range(n):
         out[i] = np.float64(np.int64(values[i])) / power
 
 
-def repeated(values, lengths, out):  # type: ignore[no-untyped-def]
-    """Each value as often as its length says; returns whether the lengths fill ``out`` exactly."""
-    at = 0
-    size = len(out)
-    for r in range(len(values)):
-        n = lengths[r]
-        if n < 1 or n > size - at:
-            return False
-        v = values[r]
-        for j in range(at, at + n):
-            out[j] = v
-        at += n
-    return at == size
+@inline
+def repeated(ends: Any, count: Any, rows: Any, out: Any) -> Any:
+    """Spread the first ``count`` values of ``out`` in place: value r stands in the rows before ``ends[r]``."""
+    # From the last to the first, so that no value is overwritten before it has been spread.
+    for back in range(count):
+        r = count - 1 - back
+        v = out[r]
+        for i in range(ends[r - 1] if r > 0 else 0, ends[r]):
+            out[i] = v
 
 
-def bits(packed, n, out):  # type: ignore[no-untyped-def]
+@inline
+def bits(packed: Any, n: Any, out: Any) -> Any:
     """``out[i]`` = bit ``i``, the lowest bit of a byte first."""
     whole = n >> 3
     for i in range(whole):
@@ -169,36 +225,26 @@ def bits(packed, n, out):  # type: ignore[no-untyped-def]
         out[i] = (packed[i >> 3] >> (i & 7)) & 1
 
 
-SIGNATURES = {
-    "integers": ["void(u1[::1], i8, i8, u8, u8, u8[::1])"],
-    "deltas": ["void(u1[::1], i8, u1[::1], i8, i8[::1], u8, u8, u8, u8[::1])"],
-    "codes": ["b1(u1[::1], i8, i8, u8, i4[::1], i4[::1])"],
-    "decimals": ["void(u1[::1], i8, i8, i8, i8, f8, f8[::1])"],
-    "divided": ["void(u8[::1], f8, f8[::1])"],
-    "repeated": [f"b1({t}[::1], i8[::1], {t}[::1])" for t in ("i8", "i4", "u1")],
-    "bits": ["void(u1[::1], i8, u1[::1])"],
-}
-
-
-class Loops:
-    """The compiled loops, by name."""
-
-    integers: Any
-    deltas: Any
-    codes: Any
-    decimals: Any
-    divided: Any
-    repeated: Any
-    bits: Any
-
-
-@cache
-def loops() -> Loops:
-    """Compile the loops (or load them from numba's cache), once per process."""
-    import numba
-
-    out = Loops()
-    for name, signatures in SIGNATURES.items():
-        plain = globals()[name]
-        setattr(out, name, numba.njit(signatures, nogil=True, cache=True, error_model="numpy")(plain))
-    return out
+@inline
+def spread(part: Any, width: Any, n: Any, shift: Any, top: Any) -> Any:
+    """Values of ``width`` bits (1, 2 or 4, lowest bits of a byte first) into ``top`` from bit ``shift`` on."""
+    each = 8 // width
+    mask = np.uint8((1 << width) - 1)
+    whole = n // each
+    if width == 4:
+        for j in range(whole):
+            b = part[j]
+            top[2 * j] |= (b & mask) << shift
+            top[2 * j + 1] |= (b >> np.uint8(4)) << shift
+    elif width == 2:
+        for j in range(whole):
+            b = part[j]
+            for k in range(4):
+                top[4 * j + k] |= ((b >> np.uint8(2 * k)) & mask) << shift
+    else:
+        for j in range(whole):
+            b = part[j]
+            for k in range(8):
+                top[8 * j + k] |= ((b >> np.uint8(k)) & mask) << shift
+    for i in range(whole * each, n):
+        top[i] |= ((part[i // each] >> np.uint8(width * (i % each))) & mask) << shift

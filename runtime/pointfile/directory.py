@@ -19,22 +19,24 @@ from runtime.pointfile.layout import (
     DELTA,
     FOR,
     HEADER,
+    LINEAR,
     MAX_BLOCK_ROWS,
+    MAX_SCALE,
     MICROS_PER_DAY,
+    PARTS,
     POSITION_WIDTH,
     RUNS,
     SEQ,
     Footer,
 )
 
-MAX_SCALE = 15
 _ENCODINGS = {
     Type.BOOL: (CONST, BITS, RUNS),
     Type.STRING: (CONST, FOR, RUNS),
-    Type.INT: (CONST, FOR, DELTA, RUNS),
-    Type.FLOAT: (CONST, FOR, DELTA, RUNS),
-    Type.TIME: (CONST, FOR, DELTA, RUNS),
-    Type.DURATION: (CONST, FOR, DELTA, RUNS),
+    Type.INT: (CONST, FOR, DELTA, RUNS, LINEAR),
+    Type.FLOAT: (CONST, FOR, DELTA, RUNS, LINEAR),
+    Type.TIME: (CONST, FOR, DELTA, RUNS, LINEAR),
+    Type.DURATION: (CONST, FOR, DELTA, RUNS, LINEAR),
 }
 
 
@@ -93,15 +95,17 @@ def _check_blocks(footer: Footer) -> None:
 def _check_chunks(footer: Footer, chunks: NDArray[np.void], name: str, kind: Type, words: int) -> None:
     rows = footer.blocks["rows"]
     encoding = chunks["encoding"]
-    if (encoding > BITS).any():
+    if (encoding > LINEAR).any():
         newest = int(encoding.max())
         raise ValueError(f"column {name!r} has encoding {newest}, which a newer version wrote; update to read it")
     whole = chunks["nulls"] == rows
     bad = ~np.isin(encoding, _ENCODINGS[kind]) | (chunks["nulls"] > rows) | (whole & (encoding != CONST))
-    bad |= (chunks["width"] > 8) | (chunks["width2"] > 8) | (chunks["tick"] < 1)
+    linear = encoding == LINEAR
+    bad |= (chunks["width"] > 8) | (chunks["width2"] > np.where(linear, 64, 8)) | (chunks["tick"] < 1)
+    bad |= linear & ((chunks["count"] > 8) | (chunks["scale"] != BITWISE))
     bad |= (encoding == RUNS) & ((chunks["count"] < 1) | (chunks["count"] > rows))
     scaled = chunks["scale"] != BITWISE
-    bad |= ~scaled & (encoding != RUNS) & (chunks["count"] != 0) | (chunks["count"] > rows)
+    bad |= ~scaled & (encoding != RUNS) & ~linear & (chunks["count"] != 0) | (chunks["count"] > rows)
     bad |= scaled & ((chunks["scale"] > MAX_SCALE) | (encoding == CONST) | (kind is not Type.FLOAT))
     if kind is Type.STRING:
         for field in ("base", "vmin", "vmax"):
@@ -124,10 +128,15 @@ def _places(footer: Footer, end: int) -> Places:
     rows = np.broadcast_to(footer.blocks["rows"].astype(np.int64), chunks.shape)
     runs = np.broadcast_to(footer.blocks["runs"].astype(np.int64), chunks.shape)
     encoding, nulls, count = chunks["encoding"], chunks["nulls"], chunks["count"].astype(np.int64)
-    first = np.where(encoding == RUNS, count, np.where(encoding == DELTA, runs, rows))
+    first = np.where(encoding == RUNS, count, np.where((encoding == DELTA) | (encoding == LINEAR), runs, rows))
     frames = _frames(first, np.where((encoding == CONST) | (encoding == BITS), 0, chunks["width"]))
+    linear = encoding == LINEAR
     second = np.where(encoding == RUNS, count, rows - runs)
-    frames += _frames(second, np.where((encoding == RUNS) | (encoding == DELTA), chunks["width2"], 0))
+    width2 = chunks["width2"].astype(np.int64)
+    frames += _frames(second, np.where((encoding == RUNS) | (encoding == DELTA), width2, 0))
+    frames += _frames(runs, np.where(linear, count, 0)) + _frames(rows, np.where(linear, width2 >> 3, 0))
+    for bits in PARTS:
+        frames += _frames(np.where(linear & (width2 & bits > 0), (rows * bits + 7) >> 3, 0), np.int64(1))
     patches = np.where((encoding == FOR) | (encoding == DELTA), count, 0)
     frames += _frames(patches, np.int64(POSITION_WIDTH)) + _frames(patches, np.int64(8))
     frames += (encoding == BITS).astype(np.int64) + ((nulls > 0) & (nulls < rows))

@@ -52,6 +52,23 @@ def expand(decompressor: zstandard.ZstdDecompressor, frame: memoryview, raw: int
     return out
 
 
+class Frames:
+    """The consecutive frames of a dictionary or of the keys' row counts, taken one after the other."""
+
+    def __init__(self, data: memoryview, sizes: list[int], zstd: zstandard.ZstdDecompressor) -> None:
+        self._data = data
+        self._sizes = iter(sizes)
+        self._zstd = zstd
+        self._at = 0
+
+    def take(self, raw: int) -> bytes:
+        """The next frame's bytes."""
+        end = self._at + next(self._sizes)
+        frame = self._data[self._at : end]
+        self._at = end
+        return expand(self._zstd, frame, raw)
+
+
 class Compressor:
     """Makes frames: content checksum and declared size always."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.kernels.jit import loop
 from operators.types import Type
 from runtime.columns import Column, Dictionary
 
@@ -34,23 +34,14 @@ def hash_bytes(data: bytes) -> int:
     return h ^ (h >> 33)
 
 
-def _states(offsets, blob, out):  # type: ignore[no-untyped-def]
+@loop("void(i8[::1], u1[::1], u8[::1])")
+def _states(offsets: Any, blob: Any, out: Any) -> None:
     """FNV-1a over each of the strings ``blob[offsets[i]:offsets[i + 1]]``, ``out`` holding the start states."""
     for i in range(len(out)):
         h = out[i]
         for j in range(offsets[i], offsets[i + 1]):
             h = (h ^ np.uint64(blob[j])) * np.uint64(0x100000001B3)
         out[i] = h
-
-
-@cache
-def _compiled() -> Any:
-    import numba
-    from numba import types
-
-    read_only = types.Array(types.uint8, 1, "C", readonly=True)
-    signature = types.void(types.int64[::1], read_only, types.uint64[::1])
-    return numba.njit([signature], nogil=True, cache=True)(_states)
 
 
 def _mix(h: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -67,7 +58,9 @@ def hash_words(words: Dictionary) -> NDArray[np.uint64]:
     """The hash of each string, in code order."""
     h = np.full(len(words), START, np.uint64)
     if len(words):
-        _compiled()(np.ascontiguousarray(words.offsets, np.int64), np.frombuffer(words.blob, np.uint8), h)
+        # Loops take arrays that may be written; these are not.
+        offsets, blob = np.array(words.offsets, np.int64), np.frombuffer(bytearray(words.blob), np.uint8)
+        _states(offsets, blob, h)
     return _mix(h)
 
 

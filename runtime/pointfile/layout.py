@@ -33,9 +33,13 @@ SEQ = "$seq"
 """The reserved name of the column in which a compaction keeps each row's commit order (int64, no nulls)."""
 
 # Encodings of a chunk.
-CONST, FOR, DELTA, RUNS, BITS = 0, 1, 2, 3, 4
+CONST, FOR, DELTA, RUNS, BITS, LINEAR = range(6)
+PARTS = (4, 2, 1)
+"""Bits of the parts, besides whole bytes, that LINEAR's distances are made of, from the lowest."""
 BITWISE = 255
 """The `scale` of a chunk whose values are no scaled decimals: integers, or the bit patterns of floats."""
+MAX_SCALE = 15
+"""The largest other ``scale``."""
 POSITION_WIDTH = 3
 """Bytes of a row's number within its block, where a chunk of decimals lists values that are none."""
 

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from operators.types import Type
 from runtime.columns import Column, Dictionary
 from runtime.errors import FormatError
-from runtime.pointfile import layout
-from runtime.pointfile.blocks import Block, Buffers, ChunkInfo, Frames, Maps, decode_chunk, no_time
-from runtime.pointfile.decode import loops
+from runtime.pointfile import layout, unpack
+from runtime.pointfile.blocks import Buffers, Maps
 from runtime.pointfile.directory import Places, check
-from runtime.pointfile.frames import raw_sizes
+from runtime.pointfile.frames import Frames, raw_sizes
 from runtime.pointfile.hashing import hash_distinct
+from runtime.pointfile.reader import Loaded
 
 Read = Callable[[int, int], bytes]
+ReadInto = Callable[[int, memoryview], None]
 
 TAIL = 128 * 1024
 """How much of the end of a file is read at once when it is opened."""
@@ -38,7 +39,18 @@ class PointFile:
     t_max, and max_step: the largest step in microseconds between two rows of one key within the block, -1 if none).
     """
 
-    def __init__(self, read: Read, size: int, name: str, tail: bytes, footer: layout.Footer, places: Places) -> None:
+    def __init__(
+        self,
+        read: Read,
+        size: int,
+        name: str,
+        tail: bytes,
+        footer: layout.Footer,
+        places: Places,
+        gap: int,
+        read_into: ReadInto | None,
+    ) -> None:
+        self._read_into = read_into
         self.name = name
         self.size = size
         self.day = footer.day
@@ -50,9 +62,10 @@ class PointFile:
         self.schema = dict(footer.columns)
         self.blocks = _with_starts(footer.blocks)
         self._read = read
+        self._gap = gap
         self._tail = tail
         self._footer = footer
-        self._places = places
+        self.places = places
         self._slots = {footer.time_name: 0} | {name: 1 + i for i, name in enumerate(footer.columns)}
         self._shard_keys = np.concatenate(([0], np.cumsum(footer.shard_keys)))
         self._shard_rows = np.concatenate(([0], np.cumsum(footer.shard_rows)))
@@ -61,14 +74,17 @@ class PointFile:
         self._tables: dict[str, NDArray[np.int32]] = {}
 
     @classmethod
-    def open(cls, read: Read, size: int, name: str) -> PointFile:
+    def open(cls, read: Read, size: int, name: str, gap: int = GAP, read_into: ReadInto | None = None) -> PointFile:
         """Open a file of ``size`` bytes from which ``read(offset, length)`` gives exactly those bytes.
 
-        One read for ordinary files. FormatError, naming ``name``, for anything that is no intact point file.
+        One read for ordinary files. ``gap`` is how many bytes are rather read along than cost another read. With
+        ``read_into(offset, buffer)`` too, columns are read into memory that is used again and again.
+        FormatError, naming ``name``, for anything that is no intact point file.
         """
         if size < layout.HEADER.size + layout.TRAILER.size:
             raise FormatError(f"{name} is no point file: it has only {size} bytes")
-        tail = _exactly(read, max(0, size - TAIL), min(size, TAIL), name)
+        most = max(TAIL, gap)
+        tail = _exactly(read, max(0, size - most), min(size, most), name)
         try:
             offset, length, raw, crc = layout.unpack_trailer(tail[-layout.TRAILER.size :], size)
             if offset < size - len(tail):
@@ -79,12 +95,17 @@ class PointFile:
                 raise ValueError("its footer's checksum is wrong")
             footer = layout.unpack_footer(_expand_footer(packed, raw))
             places = check(footer, offset)
-            file = cls(read, size, name, tail, footer, places)
+            file = cls(read, size, name, tail, footer, places, gap, read_into)
             if len(tail) == size:
                 file._check_header(tail)
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise FormatError(f"{name} cannot be read as a point file: {_reason(error)}") from None
         return file
+
+    @property
+    def held(self) -> int:
+        """How many bytes of the file are kept in memory while it is open."""
+        return len(self._tail)
 
     def key_span(self, lo: int, hi: int) -> tuple[int, int, int, int]:
         """The keys whose hashes are in ``[lo, hi)`` and their rows: (key_lo, key_hi, row_lo, row_hi).
@@ -106,6 +127,10 @@ class PointFile:
             return Column(Type.STRING, np.arange(key_hi - key_lo, dtype=np.int32), None, words)
         return Column(Type.INT, self._key_numbers[key_lo:key_hi], None)
 
+    def key_hashes(self, key_lo: int, key_hi: int) -> NDArray[np.uint64]:
+        """The hashes of the keys numbered ``key_lo`` to ``key_hi - 1``; they never fall."""
+        return self._hashes[key_lo:key_hi]
+
     def dictionary(self, column: str) -> Dictionary:
         """The strings of a string column, by code."""
         found = self._dictionaries.get(column)
@@ -113,7 +138,7 @@ class PointFile:
             if column not in self._footer.words:
                 raise ValueError(f"{self.name} has no string column {column!r}")
             what = f"the dictionary of column {column!r}"
-            found = self._words(self._footer.words[column], self._places.words[column], what)
+            found = self._words(self._footer.words[column], self.places.words[column], what)
             self._dictionaries[column] = found
         return found
 
@@ -123,7 +148,7 @@ class PointFile:
         ``constant``: all rows have the same value, or all are null. ``vmin`` and ``vmax`` (int64) span the non-null
         values: integers, the bits of float64 (both NaN where any value is), codes of strings; 0 where all are null.
         """
-        chunks = self._footer.chunks[self._slot(column)]
+        chunks = self._footer.chunks[self.slot(column)]
         out = np.empty(
             len(chunks), [("nulls", "i8"), ("encoding", "u1"), ("constant", "u1"), ("vmin", "i8"), ("vmax", "i8")]
         )
@@ -135,27 +160,36 @@ class PointFile:
 
     def chunk_bytes(self, column: str) -> NDArray[np.int64]:
         """How many bytes of the file each of a column's chunks takes (the time column goes by its name)."""
-        edges = self._places.offsets[self._places.chunk_frames[self._slot(column)]]
+        edges = self.places.offsets[self.places.chunk_frames[self.slot(column)]]
         sizes: NDArray[np.int64] = edges[1:] - edges[:-1]
         return sizes
 
     def load(
-        self, columns: Sequence[str], block_lo: int, block_hi: int, *, time: bool = True, gap: int = GAP
+        self,
+        columns: Sequence[str],
+        block_lo: int,
+        block_hi: int,
+        *,
+        time: bool = True,
+        gap: int | None = None,
+        buffers: Buffers | None = None,
     ) -> Loaded:
         """Read the chunks of these columns of blocks ``[block_lo, block_hi)``; the times too, unless ``time`` is False.
 
-        One read per run of bytes; runs less than ``gap`` bytes apart share one.
+        One read per run of bytes; runs less than ``gap`` bytes (by default the file's own) apart share one. With
+        ``buffers``, what is loaded holds until the next load into the same.
         """
         if not 0 <= block_lo <= block_hi <= len(self.blocks):
             raise ValueError(f"blocks {block_lo} to {block_hi} are not within the file's {len(self.blocks)}")
-        slots = sorted({self._slot(column) for column in columns} | ({0} if time else set()))
-        offsets, frames = self._places.offsets, self._places.chunk_frames
+        gap = self._gap if gap is None else gap
+        slots = sorted({self.slot(column) for column in columns} | ({0} if time else set()))
+        offsets, frames = self.places.offsets, self.places.chunk_frames
         spans = [(s, int(offsets[frames[s, block_lo]]), int(offsets[frames[s, block_hi]])) for s in slots]
         parts: dict[int, memoryview] = {s: memoryview(b"") for s in slots}
         group: list[tuple[int, int, int]] = []
         for span in [*(span for span in spans if span[1] < span[2]), None]:
             if group and (span is None or span[1] - group[-1][2] > gap):
-                lo, data = self._fetch_group(group[0][1], group[-1][2], gap)
+                lo, data = self._fetch_group(group[0][1], group[-1][2], gap, f"bytes of column {group[0][0]}", buffers)
                 parts |= {s: data[start - lo : end - lo] for s, start, end in group}
                 group = []
             if span is not None:
@@ -169,10 +203,26 @@ class PointFile:
         verify(self, buffers or Buffers())
 
     @cached_property
+    def chunk_table(self) -> NDArray[np.int64]:
+        """The directory's chunks as loops want them: int64, shape (1 + columns, blocks, ``unpack.FIELDS``)."""
+        chunks = self._footer.chunks
+        out = np.empty((*chunks.shape, unpack.FIELDS), np.int64)
+        for i, (name, _) in enumerate(layout.CHUNK_FIELDS[: unpack.FRAME]):
+            out[..., i] = chunks[name].view(np.int64) if name == "tick" else chunks[name]
+        out[..., unpack.FRAME] = self.places.chunk_frames[:, :-1]
+        return out
+
+    @cached_property
+    def block_table(self) -> NDArray[np.int64]:
+        """The directory's blocks as loops want them: int64, shape (blocks, 5)."""
+        fields = ("row_start", "rows", "first_key", "runs", "max_step")
+        return np.stack([self.blocks[name] for name in fields], axis=1)
+
+    @cached_property
     def run_starts(self) -> NDArray[np.int64]:
         """The row at which each key starts, and the number of rows: int64, shape (keys + 1,)."""
         footer = self._footer
-        counts = self._integers(self._places.counts, footer.keys, footer.count_width, 0, "the keys' row counts")
+        counts = self._integers(self.places.counts, footer.keys, footer.count_width, 0, "the keys' row counts")
         starts = np.zeros(footer.keys + 1, np.int64)
         if counts.min() >= 1 and counts.max() <= footer.rows:
             np.cumsum(counts, out=starts[1:])
@@ -185,14 +235,18 @@ class PointFile:
         return starts
 
     @cached_property
+    def _hashes(self) -> NDArray[np.uint64]:
+        return hash_distinct(self.key_column(0, self.keys))
+
+    @cached_property
     def _key_words(self) -> Dictionary:
         assert self._footer.key_words is not None
-        return self._words(self._footer.key_words, self._places.keys, "the dictionary of keys")
+        return self._words(self._footer.key_words, self.places.keys, "the dictionary of keys")
 
     @cached_property
     def _key_numbers(self) -> NDArray[np.int64]:
         footer = self._footer
-        return self._integers(self._places.keys, footer.keys, footer.key_width, footer.key_base, "the keys")
+        return self._integers(self.places.keys, footer.keys, footer.key_width, footer.key_base, "the keys")
 
     def _boundary(self, at: int) -> tuple[int, int]:
         """The first key, and its row, whose hash is not below ``at``."""
@@ -204,25 +258,30 @@ class PointFile:
         key += int(np.searchsorted(hashes, np.uint64(at), "left"))
         return key, int(self.run_starts[key])
 
-    def _slot(self, column: str) -> int:
+    def slot(self, column: str) -> int:
+        """The number of a column; 0 is the event time."""
         slot = self._slots.get(column)
         if slot is None:
             raise ValueError(f"{self.name} has no column {column!r}; it has {', '.join(self._slots)}")
         return slot
 
-    def _fetch_group(self, lo: int, hi: int, gap: int) -> tuple[int, memoryview]:
+    def _fetch_group(self, lo: int, hi: int, gap: int, name: str, buffers: Buffers | None) -> tuple[int, memoryview]:
         # The header carries nothing that the footer lacks; it is checked when it costs no read of its own.
         if not self._header_seen and lo - layout.HEADER.size <= gap:
             lo = 0
-        data = self._fetch(lo, hi - lo)
+        data = self._fetch(lo, hi - lo, name, buffers)
         if lo == 0:
             self._check_header(data)
         return lo, data
 
-    def _fetch(self, offset: int, length: int) -> memoryview:
+    def _fetch(self, offset: int, length: int, name: str = "", buffers: Buffers | None = None) -> memoryview:
         behind = offset - (self.size - len(self._tail))
         if behind >= 0:
             return memoryview(self._tail)[behind : behind + length]
+        if buffers is not None and self._read_into is not None:
+            into = memoryview(buffers.array(name, "u1", length))[:length]  # type: ignore[arg-type]
+            self._read_into(offset, into)
+            return into
         return memoryview(_exactly(self._read, offset, length, self.name))
 
     def _check_header(self, data: bytes | memoryview) -> None:
@@ -235,8 +294,8 @@ class PointFile:
         raws = raw_sizes(count, width)
         end = first + len(raws)
         sizes = self._footer.frames["size"][first:end].tolist()
-        offset = int(self._places.offsets[first])
-        data = self._fetch(offset, int(self._places.offsets[end]) - offset)
+        offset = int(self.places.offsets[first])
+        data = self._fetch(offset, int(self.places.offsets[end]) - offset)
         frames = Frames(data, sizes, zstandard.ZstdDecompressor())
         try:
             # Joined, not allocated beforehand: a declared size is believed one checked frame at a time.
@@ -246,9 +305,10 @@ class PointFile:
 
     def _integers(self, first: int, count: int, width: int, base: int, what: str) -> NDArray[np.int64]:
         planes, _ = self._array(first, count, width, what)
-        out = np.empty(count, np.int64)
-        loops().integers(planes, count, width, base & (_SHARDS - 1), 1, out.view(np.uint64))
-        return out
+        out = np.full(count, base & (_SHARDS - 1), np.uint64)
+        for k in range(width):
+            out += planes[k * count : (k + 1) * count].astype(np.uint64) << np.uint64(8 * k)
+        return out.view(np.int64)
 
     def _words(self, words: layout.Words, first: int, what: str) -> Dictionary:
         lengths = self._integers(first, words.count, words.width, 0, what)
@@ -264,102 +324,18 @@ class PointFile:
             raise FormatError(f"{self.name} is damaged: {what}: a string is not UTF-8")
         return Dictionary(offsets, blob)
 
-    def _table(self, column: str) -> NDArray[np.int32]:
+    def code_map(self, column: str, maps: Maps | None) -> NDArray[np.int32]:
+        """What becomes of each code of a string column's dictionary: as ``maps`` says, else itself."""
+        size = self._footer.words[column].count
+        table = maps.get(column) if maps else None
+        if table is not None:
+            if len(table) < size or table.dtype != np.int32:
+                raise ValueError(f"the code map of column {column!r} must be int32 and as long as its dictionary")
+            return table[:size]
         table = self._tables.get(column)
         if table is None:
-            table = self._tables[column] = np.arange(self._footer.words[column].count, dtype=np.int32)
+            table = self._tables[column] = np.arange(size, dtype=np.int32)
         return table
-
-
-class Loaded:
-    """Chunks of some columns of some blocks, read but not decoded."""
-
-    def __init__(self, file: PointFile, parts: dict[int, memoryview], time: bool, block_lo: int, block_hi: int) -> None:
-        self.file = file
-        self.block_lo = block_lo
-        self.block_hi = block_hi
-        self.time = time
-        self._parts = parts
-        self._infos: dict[int, list[ChunkInfo]] = {
-            slot: [ChunkInfo(*row) for row in file._footer.chunks[slot, block_lo:block_hi].tolist()] for slot in parts
-        }
-        blocks = file.blocks[block_lo:block_hi]
-        self._blocks: list[tuple[int, int, int, int]] = [
-            (int(b["row_start"]), int(b["rows"]), int(b["first_key"]), int(b["runs"])) for b in blocks
-        ]
-
-    @property
-    def nbytes(self) -> int:
-        """How many bytes of the file are held."""
-        return sum(map(len, self._parts.values()))
-
-    def block(self, b: int, columns: Sequence[str], buffers: Buffers, code_maps: Maps | None = None) -> Block:
-        """Block number ``b`` of the file, decoded.
-
-        ``code_maps`` gives, per string column, an int32 array by which its codes are replaced (as long as the
-        column's dictionary, at least). FormatError, naming the file, the block and the column, where bytes are damaged.
-        """
-        if not self.block_lo <= b < self.block_hi:
-            raise ValueError(f"block {b} was not loaded; blocks {self.block_lo} to {self.block_hi} were")
-        row_start, rows, first_key, runs = self._blocks[b - self.block_lo]
-        lengths = self._lengths(row_start, rows, first_key, runs, buffers)
-        time = no_time()
-        if self.time:
-            values, _ = self._chunk(0, self.file.time_name, Type.TIME, b, rows, lengths, None, buffers)
-            time = values.astype(np.int64, copy=False)
-            if len(time) != rows:
-                time = buffers.array("constant times", "i8", rows)  # type: ignore[assignment]
-                time[:] = values
-        out = {}
-        for column in columns:
-            slot = self.file._slot(column)
-            if slot not in self._parts:
-                raise ValueError(f"column {column!r} was not loaded")
-            kind = Type.TIME if slot == 0 else self.file.schema[column]
-            table = None
-            if kind is Type.STRING:
-                table = self._map(column, code_maps)
-            out[column] = self._chunk(slot, column, kind, b, rows, lengths, table, buffers)
-        return Block(row_start, rows, first_key, lengths, time, out)
-
-    def _map(self, column: str, code_maps: Maps | None) -> NDArray[np.int32]:
-        table = code_maps.get(column) if code_maps else None
-        if table is None:
-            return self.file._table(column)
-        if len(table) < self.file._footer.words[column].count or table.dtype != np.int32:
-            raise ValueError(f"the code map of column {column!r} must be int32 and as long as its dictionary")
-        return table
-
-    def _lengths(self, row_start: int, rows: int, first_key: int, runs: int, buffers: Buffers) -> NDArray[np.int64]:
-        starts = self.file.run_starts[first_key : first_key + runs + 1]
-        edges = buffers.array("edges", "i8", runs + 1)
-        np.clip(starts, row_start, row_start + rows, out=edges)
-        lengths: NDArray[np.int64] = buffers.array("lengths", "i8", runs)  # type: ignore[assignment]
-        np.subtract(edges[1:], edges[:-1], out=lengths)
-        return lengths
-
-    def _chunk(
-        self,
-        slot: int,
-        column: str,
-        kind: Type,
-        b: int,
-        rows: int,
-        lengths: NDArray[np.int64],
-        table: NDArray[np.int32] | None,
-        buffers: Buffers,
-    ) -> tuple[NDArray[np.generic], NDArray[np.uint8]]:
-        places = self.file._places
-        first, end = places.chunk_frames[slot, b : b + 2].tolist()
-        start = int(places.offsets[places.chunk_frames[slot, self.block_lo]])
-        lo = int(places.offsets[first]) - start
-        sizes = self.file._footer.frames["size"][first:end].tolist()
-        frames = Frames(self._parts[slot][lo:], sizes, buffers.zstd)
-        try:
-            info = self._infos[slot][b - self.block_lo]
-            return decode_chunk(kind, "column:" + column, info, frames, rows, lengths, table, buffers)
-        except ValueError as error:
-            raise FormatError(f"{self.file.name} is damaged: block {b} of column {column!r}: {error}") from None
 
 
 def _exactly(read: Read, offset: int, length: int, name: str) -> bytes:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def verify(file: PointFile, buffers: Buffers) -> None:
     """Check every byte's checksum, and every claim of the directory against the rows; FormatError if one is wrong."""
     file._check_header(bytes(file._fetch(0, layout.HEADER.size)))
-    offsets = file._places.offsets.tolist()
+    offsets = file.places.offsets.tolist()
     slots = [(file.time_name, 0), *((name, 1 + i) for i, name in enumerate(file.schema))]
     for name, slot in slots:
         for b in range(len(file.blocks)):
-            first, end = file._places.chunk_frames[slot, b : b + 2].tolist()
+            first, end = file.places.chunk_frames[slot, b : b + 2].tolist()
             _check_crcs(file, offsets, first, end, f"block {b} of column {name!r}")
-    _check_crcs(file, offsets, file._places.counts, len(offsets) - 1, "its dictionaries")
+    _check_crcs(file, offsets, file.places.counts, len(offsets) - 1, "its dictionaries")
     _check_keys(file)
     for column, kind in file.schema.items():
         if kind is Type.STRING:
@@ -63,7 +63,7 @@ def _check_block(file: PointFile, b: int, buffers: Buffers) -> None:
     if found_times != claims or (steps < 0).any():
         raise FormatError(f"{file.name} is damaged: the times of block {b} are not what its directory says")
     for name, (values, valid) in block.columns.items():
-        chunk = file._footer.chunks[file._slot(name), b]
+        chunk = file._footer.chunks[file.slot(name), b]
         present = values[valid.astype(np.bool_)] if len(valid) == len(values) else values
         if not valid.any():
             continue

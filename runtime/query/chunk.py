@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ Values = tuple[NDArray[Any], NDArray[np.uint8]]
 
 VALID: NDArray[np.uint8] = np.ones(1, np.uint8)
 NULL: NDArray[np.uint8] = np.zeros(1, np.uint8)
+NOT_BRIDGED: NDArray[np.uint8] = np.zeros(1, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Chunk:
     """``run_slot`` (int32) and ``run_len`` (int64) say which key each run of rows belongs to; ``time`` is int64.
 
     Where all that matters of the times is that they lie in the range, ``time`` has a single entry, some time in it;
-    ``size`` is then the number of rows.
+    ``size`` is then the number of rows. ``bridged`` has an entry per row where rows were left out that repeat the row
+    before them (``runtime.pointfile.Changes``), else a single 0.
     """
 
     run_slot: NDArray[np.int32]
@@ -28,6 +30,7 @@ class Chunk:
     time: NDArray[np.int64]
     columns: dict[str, Values]
     size: int = -1
+    bridged: NDArray[np.uint8] = field(default_factory=lambda: NOT_BRIDGED)
 
     @property
     def rows(self) -> int:

@@ -9,9 +9,9 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
-from dataflow.compile import compile_stage
 from dataflow.graph import Source, Step
 from dataflow.json_form import to_dict
 from dataflow.plan import Plan
@@ -24,11 +24,14 @@ from runtime.progress import Progress
 from runtime.proof import Proof, check_coverage, digest, merged_files
 from runtime.query import wire
 from runtime.query.merge import merged
-from runtime.query.task import Partial, Task, plan_of, run
+from runtime.query.task import Compiled, Partial, Task, plan_of, run
 from runtime.result import PartialResult, Result
 
 _SMALL = 250_000
 """Rows below which a task is not worth splitting."""
+
+_UNEVEN = 1.1
+"""How much more rows than its share the largest slice of time may have, before keys are split instead."""
 
 _HASHES = 1 << 64
 
@@ -127,15 +130,13 @@ def make_tasks(prepared: Prepared, store_url: str, workers: int) -> list[Task]:
     # One task a worker: hashes spread the keys evenly, and more tasks than that were measured to cost more than the
     # better balance brings (20 million points on two threads: 0.15 s with 2 tasks, 0.21 with 4, 0.25 with 8).
     wanted = max(1, min(-(-rows // _SMALL), workers)) if workers > 1 else 1
-    days = sorted({f.day for f in files})
     # By shard first: a key's whole history in one task needs no state at the seams of time.
-    slices = max(1, min(len(days), wanted)) if plan.sliceable else 1
+    parts = _slices(files, wanted) if plan.sliceable else [files]
+    slices = len(parts)
     # A power of two: writers let blocks end at such shards' edges, so that no block is decoded twice.
     shards = 1 << (max(1, -(-wanted // slices)) - 1).bit_length()
     out = []
-    for i in range(slices):
-        chosen = set(days[i * len(days) // slices : (i + 1) * len(days) // slices])
-        part = tuple(f for f in files if f.day in chosen)
+    for i, part in enumerate(parts):
         for j in range(shards):
             shard = (_HASHES * j // shards, _HASHES * (j + 1) // shards)
             out.append(
@@ -156,6 +157,21 @@ def make_tasks(prepared: Prepared, store_url: str, workers: int) -> list[Task]:
     return out
 
 
+def _slices(files: tuple[FileEntry, ...], wanted: int) -> list[tuple[FileEntry, ...]]:
+    """The files in up to ``wanted`` slices of whole days of about as many rows each; in one if that cannot be."""
+    total, at = sum(f.rows for f in files), 0
+    parts: list[list[FileEntry]] = [[] for _ in range(wanted)]
+    for _, day in groupby(sorted(files, key=lambda f: (f.day, f.seq, f.ordinal)), key=lambda f: f.day):
+        listed = list(day)
+        rows = sum(f.rows for f in listed)
+        # A day belongs to the slice in which its middle lies.
+        parts[min((2 * at + rows) * wanted // (2 * max(total, 1)), wanted - 1)] += listed
+        at += rows
+    largest = max(sum(f.rows for f in part) for part in parts)
+    even = largest * wanted <= total * _UNEVEN
+    return [tuple(part) for part in parts if part] if even else [files]
+
+
 OpenFile = Callable[[FileEntry], PointFile]
 
 
@@ -164,12 +180,14 @@ def run_payload(payload: bytes) -> bytes:
     from runtime.store import Store
 
     task = Task.from_bytes(payload)
-    return wire.pack(run(task, Store.shared(task.store).open_file))
+    store = Store.shared(task.store)
+    with store.opened.ahead(task.files):
+        return wire.pack(run(task, store.open_file))
 
 
 @contextmanager
 def _submitter(
-    executor: Executor | None, workers: int, open_file: OpenFile
+    executor: Executor | None, workers: int, open_file: OpenFile, compiled: Compiled
 ) -> Iterator[Callable[[Task], tuple[Future[Any], Callable[[Any], Partial]]]]:
     """A function that starts a task, and the way to read its outcome."""
     if executor is not None:
@@ -178,7 +196,7 @@ def _submitter(
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="antfold")
     try:
-        yield lambda t: (pool.submit(run, t, open_file), lambda partial: partial)
+        yield lambda t: (pool.submit(run, t, open_file, compiled), lambda partial: partial)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -194,15 +212,14 @@ def execute(
     allow_partial: bool,
 ) -> Result:
     """Run the tasks, merge what comes back, check that it is whole, and finish."""
-    for stage in prepared.plan.stages:
-        compile_stage(stage)
+    compiled = Compiled.of(prepared.plan)
     partials: dict[str, Partial] = {}
     failed: dict[str, DataflowError] = {}
     total = sum(f.bytes for f in prepared.files)
     bar = progress.start(f"query {prepared.plan.stream}", total, "bytes")
     share = total // max(1, len(tasks))
     try:
-        with _submitter(executor, workers, open_file) as submit:
+        with _submitter(executor, workers, open_file, compiled) as submit:
             pending = {}
             for t in tasks:
                 future, read = submit(t)
@@ -228,19 +245,20 @@ def execute(
                     future.cancel()
     finally:
         bar.finish()
-    return _conclude(prepared, tasks, [partials[t.id] for t in tasks if t.id in partials], failed)
+    return conclude(prepared, tasks, [partials[t.id] for t in tasks if t.id in partials], failed)
 
 
-def _conclude(
+def conclude(
     prepared: Prepared, tasks: Sequence[Task], partials: Sequence[Partial], failed: Mapping[str, DataflowError]
 ) -> Result:
+    """The result of tasks that were answered (and of some that failed): merged, checked to be whole, finished."""
     covered: dict[str, int] = {}
     for p in partials:
         for path, rows in p.coverage.rows.items():
             covered[path] = covered.get(path, 0) + rows
     if not failed:
         check_coverage(prepared.files, covered, prepared.plan.stream)
-    columns = merged(prepared.plan, partials).result_columns()
+    columns = merged(prepared.plan, partials, prepared.until).result_columns()
     proof = _proof(prepared, tasks, partials, covered, columns)
     if failed:
         return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))

@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dataflow.compile import is_cached
-from dataflow.plan import Group, Rows, Segments, SortBy, Stage, States, Take
+from dataflow.flows import Climb, Flow, Moves, Periods
+from dataflow.plan import (
+    Edges,
+    Group,
+    Pieces,
+    Plan,
+    Rows,
+    Segments,
+    SortBy,
+    Stage,
+    States,
+    Sweep,
+    TableStep,
+    Take,
+    Tracks,
+)
 from runtime.query.execute import Prepared
 from runtime.query.task import Task
 
 # Points a second and core of this machine's kind, for an estimate only: tests/benchmarks measures them.
-_RATE = {States: 80e6, Segments: 130e6, Group: 60e6, Rows: 20e6}
+_RATE = {States: 80e6, Segments: 130e6, Climb: 80e6, Periods: 80e6, Moves: 40e6, Group: 60e6, Rows: 20e6}
+_RATE |= {Tracks: 40e6, Pieces: 40e6, Edges: 40e6}
 _START = 0.02
 _COMPILE = 1.5
 
@@ -40,6 +56,9 @@ def explain(prepared: Prepared, tasks: Sequence[Task], workers: int) -> str:
         lines.append(f"  {_describe(stage)}: kernel {'ready' if cached else 'to be compiled'}")
     for step in plan.after:
         lines.append(f"  then {_after(step)}")
+    if looked_up := _lookups(plan):
+        lines.append("looked up")
+        lines += [f"  {text}" for text in looked_up]
     if plan.laws:
         lines.append("laws")
         lines += [f"  {law}" for law in plan.laws]
@@ -61,22 +80,55 @@ def _describe(stage: Stage) -> str:
         case States(state, _, _, held, _):
             what = "heartbeat intervals" if state is None else "state intervals"
             return f"{stage.step}: {ops}{what}, held columns: {', '.join(n for n, _ in held) or 'none'}"
-        case Segments(gap, _, _, aggs, _):
-            return f"{stage.step}: {ops}{'windows' if gap is None else 'sessions'} with {len(aggs)} aggregates"
-        case Group(by, aggs, _, cuts, _):
-            cut = ", cut at bucket edges" if cuts else ""
+        case Segments(gap, _, _, aggs, _, _, size, empty):
+            what = "sessions" if gap is not None else f"windows of {size} buckets" if size > 1 else "windows"
+            return f"{stage.step}: {ops}{what}{', empty ones too,' if empty else ''} with {len(aggs)} aggregates"
+        case Flow(held):
+            return f"{stage.step}: {ops}{_flow(stage.sink)}, held columns: {', '.join(n for n, _ in held) or 'none'}"
+        case Group(by, aggs, _, cuts, _, filled):
+            cut = (", cut at bucket edges" if cuts else "") + ("" if filled is None else ", empty buckets too")
             return (
                 f"{stage.step}: {ops}groups by {', '.join(n for n, _ in by) or 'nothing'}, {len(aggs)} aggregates{cut}"
             )
         case Rows(columns, _):
             return f"{stage.step}: {ops}rows of {len(columns)} columns"
+        case Tracks(tracks, _, _, held, _):
+            return (
+                f"{stage.step}: {ops}{len(tracks)} timelines, held columns: {', '.join(n for n, _ in held) or 'none'}"
+            )
+        case Pieces(_, keep, _, _):
+            kept = "" if keep == "all" else f", {keep} kept"
+            return f"{stage.step}: {ops}intervals cut at the edges of periods{kept}"
+        case Edges(by, _):
+            return f"{stage.step}: {ops}edges of intervals by {', '.join(n for n, _ in by) or 'nothing'}"
 
 
-def _after(step: Stage | SortBy | Take) -> str:
+def _flow(sink: Flow) -> str:
+    match sink:
+        case Climb(_, conditions, within, mode):
+            return f"a funnel of {len(conditions)} steps, {mode}, within {within / 1e6:g} s"
+        case Periods(_, _, _, bucket):
+            return f"cohorts by {bucket.option('every')} in {bucket.option('zone')}"
+        case Moves(_, _, gap):
+            return "transitions" if gap is None else f"transitions, apart after {gap / 1e6:g} s"
+        case _:
+            raise AssertionError(f"{type(sink).__name__} has no description")
+
+
+def _lookups(plan: Plan) -> list[str]:
+    """The reference tables and calendars of a plan, in words."""
+    stages = [s for s in (*plan.stages, *plan.after) if isinstance(s, Stage)]
+    nodes = (n for s in stages for e in s.expressions() for n in e.walk() if n.fn == "lookup")
+    return list(dict.fromkeys(str(n.option("in")) for n in nodes))
+
+
+def _after(step: TableStep) -> str:
     match step:
         case SortBy(by):
             return "sort by " + ", ".join(f"{n}{' descending' if d else ''}" for n, d in by)
         case Take(n):
             return f"the first {n} rows"
+        case Sweep(_, k):
+            return "numbers of keys at once, from edges" if k is None else f"times with at least {k} keys, from edges"
         case _:
             return _describe(step)

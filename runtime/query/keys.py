@@ -2,66 +2,140 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.kernels.tables import enter_groups, find_groups
+from operators.kernels.texts import same_texts
 from operators.types import Type
 from operators.words import Words
-from runtime.columns import Column
+from runtime.columns import Column, Dictionary
 from runtime.pointfile import hash_keys
-
-_REMEMBERED = 8
 
 
 class Keys:
     """Keys numbered in the order of their first appearance.
 
     ``values`` holds each slot's key as int64 (string keys: their code in ``words``), ``hashes`` its 64-bit hash.
+    String keys are found by their hash and compared byte by byte; text is made of them only where ``values`` is asked.
     """
 
     def __init__(self, kind: Type, words: Words) -> None:
         self.kind = kind
         self.words = words
-        self.values = np.zeros(0, np.int64)
-        self.hashes = np.zeros(0, np.int64)
-        self._slot_of_code = np.full(0, -1, np.int32)
-        self._slot_of_int: dict[int, int] = {}
-        self._recent: list[tuple[object, NDArray[np.int32]]] = []
+        self._table = np.zeros((1024, 1), np.int64)
+        self._slots = np.zeros(2048, np.int32)
+        self._used = np.zeros(1, np.int64)
+        self._texts: list[Dictionary] = []
+        self._offsets = np.zeros(1, np.int64)
+        self._blob = bytearray()
+        self._codes = np.zeros(0, np.int64)
+        self._known: dict[bytes, int] | None = None
+
+    @classmethod
+    def none(cls, words: Words) -> Keys:
+        """One slot, for rows that belong to no key."""
+        keys = cls(Type.INT, words)
+        keys._find(np.zeros(1, np.int64))
+        return keys
 
     def __len__(self) -> int:
-        return len(self.values)
+        return int(self._used[0])
 
-    def slots(self, keys: Column) -> NDArray[np.int32]:
-        """The slots (int32) of distinct ``keys``, numbering those that are new."""
-        # A fleet's files tend to have the same keys day after day: compare bytes before looking up each.
-        mark: object = (keys.words.blob, keys.words.offsets.tobytes()) if keys.words else keys.values.tobytes()
-        for seen, slots in self._recent:
-            if seen == mark:
-                return slots
-        slots = self._look_up(keys)
-        self._recent = [(mark, slots), *self._recent[: _REMEMBERED - 1]]
+    @property
+    def values(self) -> NDArray[np.int64]:
+        """Each slot's key: an integer, or the code of a string."""
+        n = len(self)
+        if self.kind is not Type.STRING:
+            return self._table[:n, 0].copy()
+        if len(self._codes) < n:
+            fresh = [text for d in self._texts for text in d.strings]
+            self._codes = np.concatenate([self._codes, self.words.codes(fresh).astype(np.int64)])
+            self._texts.clear()
+        return self._codes
+
+    @property
+    def hashes(self) -> NDArray[np.int64]:
+        """Each slot's hash, by which ties in time are ordered."""
+        words = self._table[: len(self), 0].copy()
+        return words if self.kind is Type.STRING else hash_keys(Column(Type.INT, words)).view(np.int64)
+
+    def slots(self, keys: Column, hashes: NDArray[np.uint64] | None = None) -> NDArray[np.int32]:
+        """The slots (int32) of distinct ``keys``, numbering those that are new; ``hashes`` if they are at hand."""
+        if self.kind is not Type.STRING:
+            return self._find(keys.values.astype(np.int64)).astype(np.int32)
+        assert keys.words is not None
+        texts = keys.words
+        if len(texts) != len(keys) or (len(keys) and (np.diff(keys.values) != 1).any()):
+            strings = keys.words.strings
+            texts = Dictionary.of([strings[c] for c in keys.values.tolist()])
+        found = hash_keys(keys) if hashes is None else hashes
+        if self._known is not None:
+            return self._by_text(texts, found)
+        before = len(self)
+        at = self._find(found.view(np.int64))
+        new = np.flatnonzero(at >= before)
+        if len(self) - before != len(new) or not self._same(texts, at, np.flatnonzero(at < before)):
+            # Two keys have one hash: from here on the texts themselves are looked up.
+            self._used[0] = before
+            self._known = {self._text(i): i for i in range(before)}
+            return self._by_text(texts, found)
+        self._add(texts, new)
+        return at.astype(np.int32)
+
+    def _find(self, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+        self._reserve(len(self) + len(wanted))
+        at = np.zeros(len(wanted), np.int64)
+        find_groups(np.ascontiguousarray(wanted).reshape(-1, 1), self._table, self._slots, self._used, at)
+        return at
+
+    def _reserve(self, n: int) -> None:
+        if n > len(self._table):
+            capacity = 1 << (n - 1).bit_length()
+            grown = np.zeros((capacity, 1), np.int64)
+            grown[: len(self)] = self._table[: len(self)]
+            self._table, self._slots = grown, np.zeros(2 * capacity, np.int32)
+            enter_groups(self._table, self._slots, len(self))
+
+    def _add(self, texts: Dictionary, new: NDArray[np.intp]) -> None:
+        if not len(new):
+            return
+        if len(new) < len(texts):
+            at = _bytes_of(texts.offsets, new)
+            ends = np.cumsum(texts.offsets[new + 1] - texts.offsets[new])
+            blob = np.frombuffer(texts.blob, np.uint8)[at].tobytes()
+            texts = Dictionary(np.concatenate([np.zeros(1, np.int64), ends]), blob)
+        self._texts.append(texts)
+        self._offsets = np.concatenate([self._offsets, texts.offsets[1:] + len(self._blob)])
+        self._blob += texts.blob
+
+    def _text(self, slot: int) -> bytes:
+        return bytes(self._blob[self._offsets[slot] : self._offsets[slot + 1]])
+
+    def _same(self, texts: Dictionary, at: NDArray[np.int64], old: NDArray[np.intp]) -> bool:
+        """Whether the texts numbered ``old`` are those of the slots that were found for them."""
+        if not len(old):
+            return True
+        kept, given = np.frombuffer(self._blob, np.uint8), np.frombuffer(bytearray(texts.blob), np.uint8)
+        return bool(same_texts(self._offsets, kept, at[old], np.array(texts.offsets), given, old.astype(np.int64)))
+
+    def _by_text(self, texts: Dictionary, hashes: NDArray[np.uint64]) -> NDArray[np.int32]:
+        assert self._known is not None
+        known, before = self._known, len(self)
+        edges = texts.offsets.tolist()
+        parts = [texts.blob[a:b] for a, b in pairwise(edges)]
+        slots = np.fromiter((known.setdefault(p, len(known)) for p in parts), np.int32, len(parts))
+        new = np.flatnonzero(slots >= before)
+        self._reserve(before + len(new))
+        self._table[before : before + len(new), 0] = hashes[new].view(np.int64)
+        self._used[0] = before + len(new)
+        self._add(texts, new)
         return slots
 
-    def _look_up(self, keys: Column) -> NDArray[np.int32]:
-        if self.kind is Type.STRING:
-            assert keys.words is not None
-            codes: NDArray[np.int32] = self.words.codes(keys.words.strings)[keys.values]
-            if len(self.words) > len(self._slot_of_code):
-                grown = np.full(2 * len(self.words), -1, np.int32)
-                grown[: len(self._slot_of_code)] = self._slot_of_code
-                self._slot_of_code = grown
-            slots: NDArray[np.int32] = self._slot_of_code[codes]
-            new = np.flatnonzero(slots < 0)
-            slots[new] = np.arange(len(self), len(self) + len(new), dtype=np.int32)
-            self._slot_of_code[codes[new]] = slots[new]
-            added = codes[new].astype(np.int64)
-        else:
-            known = self._slot_of_int
-            before = len(known)
-            slots = np.fromiter((known.setdefault(k, len(known)) for k in keys.values.tolist()), np.int32)
-            new = np.flatnonzero(slots >= before)
-            added = keys.values[new].astype(np.int64)
-        if len(new):
-            self.values = np.concatenate([self.values, added])
-            self.hashes = np.concatenate([self.hashes, hash_keys(keys.take(new)).view(np.int64)])
-        return slots
+
+def _bytes_of(offsets: NDArray[np.int64], which: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Where the bytes of some strings of a dictionary are, one string after the other."""
+    lengths = offsets[which + 1] - offsets[which]
+    return np.repeat(offsets[which] - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))

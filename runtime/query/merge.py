@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from dataflow.compile import compile_stage
-from dataflow.plan import Group, Plan, Rows, SortBy, Stage, Take
+from dataflow.plan import Group, Plan, Rows, SortBy, Sweep, TableStep, Take
 from operators.grouping import Groups, GroupState
 from operators.types import Type
 from operators.words import Words
+from runtime.query.fill import bucket_keys
 from runtime.query.finish import finished_groups
 from runtime.query.keys import Keys
 from runtime.query.runner import Context, Runner
+from runtime.query.sweep import swept
 from runtime.query.table import Table, joined
 from runtime.query.task import Partial, RowCollector
 
@@ -42,19 +44,21 @@ def merge_states(sink: Group, states: Sequence[GroupState]) -> GroupState:
             return level[0]
 
 
-def finished_table(sink: Group, state: GroupState) -> Table:
+def finished_table(sink: Group, state: GroupState, until: int) -> Table:
     """The answers of a merged state, one row per group, in the order of the group columns."""
     groups, words = _groups_for(sink), Words()
     groups.merge(state, words.codes)
     groups.ensure_one()
+    if sink.filled is not None:
+        groups.ensure(bucket_keys(sink, groups.keys[: len(groups)], until))
     return finished_groups(sink, groups, words)
 
 
-def merged(plan: Plan, partials: Sequence[Partial]) -> Table:
-    """The plan's table from the partial states of all its tasks."""
+def merged(plan: Plan, partials: Sequence[Partial], until: int) -> Table:
+    """The plan's table from the partial states of all its tasks; ``until`` is the end of the range."""
     last = plan.stages[-1].sink
     if isinstance(last, Group) and not plan.whole_keys:
-        table = finished_table(last, merge_states(last, [p.groups for p in partials if p.groups is not None]))
+        table = finished_table(last, merge_states(last, [p.groups for p in partials if p.groups is not None]), until)
     else:
         tables = [p.table for p in partials if p.table is not None]
         table = joined(tables) if tables else _no_rows(plan)
@@ -72,14 +76,16 @@ def _no_rows(plan: Plan) -> Table:
     return RowCollector(sink.columns).table([])
 
 
-def _apply(step: Stage | SortBy | Take, table: Table) -> Table:
+def _apply(step: TableStep, table: Table) -> Table:
     if isinstance(step, SortBy):
         return table.sorted_by(step.by)
     if isinstance(step, Take):
         return table.take(np.arange(min(step.n, table.rows)))
+    if isinstance(step, Sweep):
+        return swept(step, table)
     words = Words()
     table = table.recoded(words)
-    keys = Keys(Type.INT, words)
+    keys = Keys.none(words)
     runner = Runner(step, compile_stage(step), Context(words, keys, -_ALL_TIME, _ALL_TIME, _span(table)))
     if isinstance(step.sink, Rows):
         rows = RowCollector(step.sink.columns)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.calendars import bucket_table, offset_table
+from dataflow.calendars import bucket_table, longest_bucket, offset_table
 from dataflow.codegen.source import (
     BEGIN,
+    BRIDGE_MASK,
     FIXED,
     NO_PIECE,
     OUT_CAPACITY,
@@ -31,14 +32,17 @@ from dataflow.codegen.stage import Function
 from dataflow.compile import Kernel
 from dataflow.plan import Group, Rows, Segments, Stage
 from operators.cells import Cells
+from operators.compiler.cache import caller
 from operators.errors import InexactDecimal, OverflowExceeded
 from operators.grouping import Groups
 from operators.types import Type
 from operators.words import Words
 from runtime.query.chunk import NULL, Chunk, Values
 from runtime.query.keys import Keys
+from runtime.query.lookups import Lookup
 
-_OUT_ROWS = 16_384
+_OUT_ROWS = 65_536
+_OPEN_ROWS = 1024
 _DTYPES = {"i8": np.int64, "f8": np.float64, "u1": np.uint8, "i4": np.int32}
 
 _PREDICATES: dict[str, Callable[[str, Any], bool]] = {
@@ -53,7 +57,9 @@ _PREDICATES: dict[str, Callable[[str, Any], bool]] = {
 }
 
 
-_FRESH = frozenset({"column", "valid", "run_slot", "run_len", "time", "lut", "slot_key", "slot_hash", "word_hash"})
+_FRESH = frozenset(
+    {"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "lookup", "slot_key", "slot_hash", "word_hash"}
+)
 """Roles of arguments that differ from chunk to chunk."""
 
 
@@ -101,6 +107,8 @@ class Runner:
 
     def __init__(self, stage: Stage, kernel: Kernel, context: Context) -> None:
         self.stage, self.kernel, self.context = stage, kernel, context
+        self._step = caller(kernel.step)
+        self._finish = None if kernel.finish is None else caller(kernel.finish)
         sink = stage.sink
         self.groups: Groups | None = None
         self.cells: Cells | None = None
@@ -109,10 +117,11 @@ class Runner:
             self.groups = Groups(kinds, [a.aggregate for a in sink.aggs])
             self.cells = self.groups.cells
         elif isinstance(sink, Segments) and sink.aggs:
-            self.cells = Cells([a.aggregate for a in sink.aggs], 1024)
+            self.cells = Cells([a.aggregate for a in sink.aggs], _OPEN_ROWS)
         tables = kernel.generated.tables
         self._tables = tables
         self._luts = [_Lut(p, o) for p, o in tables.luts]
+        self._lookups = [Lookup(t, context.words, context.span) for t in tables.lookups]
         self._kinds = dict(stage.inputs)
         self._slot_arrays: dict[str, NDArray[Any]] = {}
         self._slot_capacity = 0
@@ -136,22 +145,29 @@ class Runner:
         words = self.context.words
         values: list[int] = [0] * (FIXED + len(tables.masks))
         values += [words.code(v) if isinstance(v, str) else v for v in tables.ints]
-        for every, zone in tables.buckets:
-            values += bucket_table(every, zone, *self.context.span)[1:]
+        for bucket in tables.buckets:
+            values += self._bucket_table(*bucket)[1:]
         s = np.array(values, np.int64)
         s[SINCE], s[UNTIL], s[PIECE] = self.context.since, self.context.until, NO_PIECE
         return s
 
     def _fixed_arguments(self, tables: Tables) -> dict[tuple[str, object], NDArray[Any]]:
         out: dict[tuple[str, object], NDArray[Any]] = {}
-        for j, (every, zone) in enumerate(tables.buckets):
-            out["edges", j] = bucket_table(every, zone, *self.context.span)[0]
+        for j, bucket in enumerate(tables.buckets):
+            out["edges", j] = self._bucket_table(*bucket)[0]
         for j, zone in enumerate(tables.zones):
             out["changes", j], out["offsets", j] = offset_table(zone, *self.context.span)
         for j, values in enumerate(tables.listed):
             kind = np.float64 if any(isinstance(v, float) for v in values) else np.int64
             out["listed", j] = np.array(values, kind)
+        for j, (lookup, column) in enumerate(tables.picks):
+            out["pick", j], out["pick_valid", j] = self._lookups[lookup].column(column)
         return out
+
+    def _bucket_table(self, every: str, zone: str, around: int) -> tuple[NDArray[np.int64], int, int]:
+        first, last = self.context.span
+        reach = around * longest_bucket(every)
+        return bucket_table(every, zone, max(first, 0) - reach, last + reach)
 
     # ---- arguments
 
@@ -165,10 +181,12 @@ class Runner:
             assert chunk is not None
             values, valid = chunk.columns[str(subject[0])]
             return valid if role == "valid" else values
-        if role in ("edges", "changes", "offsets", "listed"):
+        if role in ("edges", "changes", "offsets", "listed", "pick", "pick_valid"):
             return self._fixed[role, subject[0]]
         if role == "lut":
             return self._luts[int(str(subject[0]))].upto(self.context.words)
+        if role == "lookup":
+            return self._lookups[int(str(subject[0]))].part(str(subject[1]))
         if role == "state":
             assert self.cells is not None
             return self.cells.argument(int(str(subject[0])), str(subject[1]), str(subject[2]))
@@ -181,18 +199,20 @@ class Runner:
             "scalars": self._scalars,
             "floats": self._floats,
             "flags": self._flags,
-            "slot_key": self.context.keys.values,
-            "slot_hash": self.context.keys.hashes,
             "free": self._free,
             "free_count": self._free_count,
         }
         if role in simple:
             return simple[role]
+        if role in ("slot_key", "slot_hash"):
+            # Made only for kernels that look at them.
+            return self.context.keys.values if role == "slot_key" else self.context.keys.hashes
         assert chunk is not None
         chunk_parts: dict[str, NDArray[Any]] = {
             "run_slot": chunk.run_slot,
             "run_len": chunk.run_len,
             "time": chunk.time,
+            "bridged": _own(chunk.bridged),
         }
         return chunk_parts[role]
 
@@ -212,7 +232,9 @@ class Runner:
         if n > self._slot_capacity:
             capacity = max(1024, 2 * n)
             for name, a in self._slot_args.items():
-                grown = np.zeros(capacity, _dtype(a.kind))
+                width = int(str(a.subject[1])) if len(a.subject) > 1 else 1
+                shape = (capacity, width) if ":," in a.kind else (capacity * width,)
+                grown = np.zeros(shape, _dtype(a.kind))
                 old = self._slot_arrays.get(name)
                 if old is not None:
                     grown[: len(old)] = old
@@ -235,15 +257,16 @@ class Runner:
         self._reserve_slots()
         self._reserve_out(max(chunk.rows, 1) if isinstance(self.stage.sink, Rows) else _OUT_ROWS)
         typed = {n: self._as_input(chunk.columns[n], kind) for n, kind in self._kinds.items()}
-        chunk = Chunk(chunk.run_slot, chunk.run_len, chunk.time, typed, chunk.size)
+        chunk = Chunk(chunk.run_slot, chunk.run_len, chunk.time, typed, chunk.size, chunk.bridged)
         s[TIME_MASK] = -1 if len(chunk.time) > 1 else 0
+        s[BRIDGE_MASK] = -1 if len(chunk.bridged) > 1 else 0
         for j, (name, part) in enumerate(self._tables.masks):
             s[FIXED + j] = -1 if len(typed[name][1 if part == "valid" else 0]) > 1 else 0
         s[BEGIN], s[RUNS] = 0, len(chunk.run_slot)
         done = 0
         while True:
             s[OUT_ROWS] = s[OUT_RUNS] = 0
-            done = self.kernel.step(*self._arguments(self.kernel.generated.step, chunk))
+            done = self._step(*self._arguments(self.kernel.generated.step, chunk))
             self._check()
             yield from self._written()
             if done >= chunk.rows:
@@ -256,7 +279,7 @@ class Runner:
     def finish(self) -> Iterator[Chunk]:
         """Write what is still open for every key."""
         function = self.kernel.generated.finish
-        if function is None or self.kernel.finish is None:
+        if function is None or self._finish is None:
             return
         s = self._scalars
         self._reserve_slots()
@@ -265,22 +288,27 @@ class Runner:
         s[BEGIN], s[RUNS] = 0, n
         while s[BEGIN] < n:
             s[OUT_ROWS] = s[OUT_RUNS] = 0
-            done = self.kernel.finish(*self._arguments(function, None))
+            done = self._finish(*self._arguments(function, None))
+            self._check()
             yield from self._written()
             s[BEGIN] = done
+            if done < n:
+                self._make_room()
 
     def _make_room(self) -> None:
         self._kept.clear()
         if self.groups is not None:
             self.groups.make_room()
-        elif self.cells is not None:
-            self.cells.make_room()
-            if self._free_count[0] < 1:
-                old = self.cells.capacity
+        elif self.cells is not None and isinstance(self.stage.sink, Segments):
+            # A row is in as many windows as a window has buckets.
+            needed = self.stage.sink.size
+            self.cells.make_room(needed)
+            while self._free_count[0] < needed:
+                old, left = self.cells.capacity, int(self._free_count[0])
                 self.cells.grow(2 * old)
-                self._free = np.arange(2 * old, dtype=np.int64)
-                self._free[:old] = np.arange(old, 2 * old)
-                self._free_count[0] = old
+                free = np.zeros(2 * old, np.int64)
+                free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
+                self._free, self._free_count[0] = free, left + old
 
     def _check(self) -> None:
         if self._flags[0]:

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.types import Type
+from operators.words import Words
 from runtime.catalogue import FileEntry
 from runtime.errors import QueryError
-from runtime.pointfile import Block, Buffers, PointFile
+from runtime.pointfile import Block, Buffers, Changes, Loaded, PointFile
 from runtime.query.chunk import Chunk, Values
 from runtime.query.duplicates import CellRows, resolve
 from runtime.query.keys import Keys
@@ -25,7 +26,10 @@ _EXACT = 2**53
 _MANY = 4
 """Keys in several files are merged by themselves if they are fewer than one in so many, else all are."""
 
-_BATCH_BLOCKS = 64
+_TOGETHER = 1 << 18
+"""Rows that are decoded in one call, unless a block has more: threads hand the GIL to one another once a call."""
+
+_BATCH_BLOCKS = 16
 """Blocks whose bytes are fetched together: a few megabytes a column."""
 
 
@@ -55,11 +59,21 @@ class _Part:
 
 
 @dataclass(frozen=True)
+class Elision:
+    """Rows that repeat the row before them may be left out, if no more than ``hold`` microseconds later. Only where
+    ``reported`` columns are not null."""
+
+    hold: int
+    reported: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ScanSpec:
     """What to read: columns with the types the query wants, the shard [lo, hi) of key hashes, and the range.
 
     Rows before ``since`` are skipped by whole blocks where ``skip_before`` is set; rows from ``until`` on always.
-    Without ``times``, those of blocks that lie in the range as a whole are not read.
+    Without ``times``, those of blocks that lie in the range as a whole are not read. ``elision``: which rows the
+    kernels can do without.
     """
 
     columns: Mapping[str, Type]
@@ -71,18 +85,23 @@ class ScanSpec:
     duplicates: str
     id_column: str | None
     all_columns: Mapping[str, Type]
+    elision: Elision | None = None
 
 
 class Scan:
     """Iterates over the chunks of one task."""
 
-    def __init__(self, spec: ScanSpec, keys: Keys, words: object, open_file: Callable[[FileEntry], PointFile]) -> None:
-        from operators.words import Words
-
-        assert isinstance(words, Words)
+    def __init__(
+        self,
+        spec: ScanSpec,
+        keys: Keys,
+        words: Words,
+        open_file: Callable[[FileEntry], PointFile],
+        buffers: Buffers,
+    ) -> None:
         self.spec, self.keys, self.words, self._open = spec, keys, words, open_file
         self.coverage = Coverage()
-        self._buffers = Buffers()
+        self._buffers = buffers
 
     def chunks(self, files: Sequence[FileEntry]) -> Iterator[Chunk]:
         """All rows of ``files`` in this shard before ``until``; a key's rows in (time, seq) order."""
@@ -132,7 +151,8 @@ class Scan:
         if entry.t_min >= self.spec.until or (self.spec.skip_before and entry.t_max < self.spec.since):
             self.coverage.skipped += row_hi - row_lo
             return None
-        return _Part(entry, file, key_lo, row_lo, row_hi, self.keys.slots(file.key_column(key_lo, key_hi)))
+        slots = self.keys.slots(file.key_column(key_lo, key_hi), file.key_hashes(key_lo, key_hi))
+        return _Part(entry, file, key_lo, row_lo, row_hi, slots)
 
     def _code_map(self, part: _Part, column: str) -> NDArray[np.int32]:
         found = part.maps.get(column)
@@ -171,10 +191,53 @@ class Scan:
             if not chosen:
                 continue
             inside = blocks["t_min"][chosen].min() >= spec.since and blocks["t_max"][chosen].max() < spec.until
-            loaded = file.load(present, chosen[0], chosen[-1] + 1, time=times or not inside)
-            for b in chosen:
-                block = loaded.block(b, present, self._buffers, code_maps=maps)
+            loaded = file.load(present, chosen[0], chosen[-1] + 1, time=times or not inside, buffers=self._buffers)
+            whole = chosen if having is None else []
+            few = self._repetitive(p, loaded, present, [b for b in whole if p.row_lo <= starts[b]])
+            at = 0
+            while at < len(chosen):
+                b = chosen[at]
+                if b in few:
+                    assert spec.elision is not None
+                    end = next(e for e in range(b + 1, last + 1) if e not in few)
+                    done, changes = loaded.changes(b, end, present, spec.elision.hold, self._buffers, maps)
+                    yield self._changed(p, changes, columns)
+                    at += done - b
+                    continue
+                end = at + 1
+                rows = int(counts[b])
+                while end < len(chosen) and chosen[end] == b + end - at and chosen[end] not in few:
+                    rows += int(counts[chosen[end]])
+                    if rows > _TOGETHER:
+                        break
+                    end += 1
+                block = loaded.rows(b, b + end - at, present, self._buffers, maps)
                 yield self._chunk(p, block, b, columns)
+                at = end
+
+    def _repetitive(self, p: _Part, loaded: Loaded, present: Sequence[str], candidates: list[int]) -> set[int]:
+        """Those blocks of which just the rows that change anything will be had."""
+        spec, blocks = self.spec, p.file.blocks
+        if spec.elision is None or not candidates or not loaded.time:
+            return set()
+        if any(p.file.schema[c] is not spec.columns[c] for c in present):
+            # A widened column is looked at value by value.
+            return set()
+        if any(c not in present for c in spec.elision.reported):
+            return set()
+        good = loaded.has_changes(present, spec.elision.reported)
+        return {
+            b
+            for b in candidates
+            if good[b - loaded.block_lo]
+            and blocks["t_max"][b] < spec.until
+            and blocks["row_start"][b] + blocks["rows"][b] <= p.row_hi
+        }
+
+    def _changed(self, p: _Part, changes: Changes, columns: Mapping[str, Type]) -> Chunk:
+        out = {n: changes.columns[n] if n in changes.columns else missing_column(k) for n, k in columns.items()}
+        slots = p.slots[changes.run_key - p.key_lo]
+        return Chunk(slots, changes.run_lengths, changes.time, out, len(changes.time), changes.bridged)
 
     @staticmethod
     def _overlap(p: _Part, start: int, count: int) -> int:
@@ -219,14 +282,16 @@ class Scan:
         gathered: dict[str, list[Values]] = {name: [] for name in columns}
         for p in parts:
             for chunk in self._blocks(p, columns, True, of):
-                n = chunk.rows
-                slot = np.repeat(chunk.run_slot, chunk.run_len)
-                mine = np.flatnonzero(of[slot])
-                slots.append(slot[mine])
+                runs = np.flatnonzero(of[chunk.run_slot])
+                lengths = chunk.run_len[runs]
+                starts = (np.cumsum(chunk.run_len) - chunk.run_len)[runs]
+                mine = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
+                slots.append(np.repeat(chunk.run_slot[runs], lengths))
                 times.append(chunk.time[mine])
                 for name, (values, valid) in chunk.columns.items():
-                    whole = _whole(values, n, _want(columns[name])), _whole(valid, n, np.uint8)
-                    gathered[name].append((whole[0][mine], whole[1][mine]))
+                    part = values[mine] if len(values) > 1 else _whole(values, len(mine), values.dtype)
+                    flags = valid[mine] if len(valid) > 1 else _whole(valid, len(mine), np.uint8)
+                    gathered[name].append((part.astype(_want(columns[name]), copy=False), flags))
         if not times:
             return
         slot, time = np.concatenate(slots), np.concatenate(times)
@@ -262,7 +327,8 @@ def _without(chunk: Chunk, marked: NDArray[np.bool_]) -> Iterator[Chunk]:
             n: (v[lo:hi] if len(v) > 1 else v, k[lo:hi] if len(k) > 1 else k) for n, (v, k) in chunk.columns.items()
         }
         time = chunk.time[lo:hi] if len(chunk.time) > 1 else chunk.time
-        yield Chunk(chunk.run_slot[a:b], chunk.run_len[a:b], time, columns, hi - lo)
+        bridged = chunk.bridged[lo:hi] if len(chunk.bridged) > 1 else chunk.bridged
+        yield Chunk(chunk.run_slot[a:b], chunk.run_len[a:b], time, columns, hi - lo, bridged)
 
 
 def _widened(values: NDArray[Any], name: str, path: str) -> NDArray[np.float64]:

@@ -68,9 +68,9 @@ class Table:
         return self.take(np.lexsort(list(reversed(words))))
 
     def chunk(self) -> Chunk:
-        """The table as one run of rows without a key or a time."""
+        """The table as one run of rows without a key; intervals have the time of ``$start``, other rows none."""
         columns = {n: (v, k) for n, (_, v, k) in self.columns.items()}
-        time = np.zeros(self.rows, np.int64)
+        time = self.columns["$start"][1] if "$start" in self.columns else np.zeros(self.rows, np.int64)
         return Chunk(np.zeros(1, np.int32), np.array([self.rows], np.int64), time, columns)
 
     def result_columns(self) -> dict[str, Column]:

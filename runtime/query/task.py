@@ -11,19 +11,20 @@ import numpy as np
 
 from dataflow.check import StreamColumns, bind
 from dataflow.codegen.source import value_array
-from dataflow.compile import compile_stage
+from dataflow.compile import Kernel, compile_stage
 from dataflow.json_form import from_dict
-from dataflow.plan import Group, Plan, Rows
+from dataflow.plan import Group, Plan, Rows, States
 from operators.grouping import GroupState
 from operators.types import Type
 from operators.words import Words
 from runtime.catalogue import FileEntry, StreamSchema
-from runtime.pointfile import PointFile
+from runtime.pointfile import PointFile, borrowed
+from runtime.pointfile.reader import NO_HOLD
 from runtime.query.chunk import Chunk
 from runtime.query.finish import finished_groups
 from runtime.query.keys import Keys
 from runtime.query.runner import Context, Runner
-from runtime.query.scan import Coverage, Scan, ScanSpec
+from runtime.query.scan import Coverage, Elision, Scan, ScanSpec
 from runtime.query.table import Table, TableColumn
 
 
@@ -81,16 +82,31 @@ def stream_columns(schema: StreamSchema) -> StreamColumns:
     return StreamColumns(schema.key, schema.key_type, schema.time, schema.columns)
 
 
-def run(task: Task, open_file: Callable[[FileEntry], PointFile]) -> Partial:
-    """Run ``task`` on this thread."""
+@dataclass(frozen=True)
+class Compiled:
+    """A plan with the kernels of its stages."""
+
+    plan: Plan
+    kernels: tuple[Kernel, ...]
+
+    @classmethod
+    def of(cls, plan: Plan) -> Compiled:
+        """The plan's kernels, from memory, from disk or compiled now."""
+        return cls(plan, tuple(compile_stage(s) for s in plan.stages))
+
+
+def run(task: Task, open_file: Callable[[FileEntry], PointFile], compiled: Compiled | None = None) -> Partial:
+    """Run ``task`` on this thread; ``compiled`` is what the task's graph comes to, if that is known already."""
     schema = StreamSchema.from_dict(task.schema)
-    plan = plan_of(schema, task.graph, task.params)
+    if compiled is None:
+        compiled = Compiled.of(plan_of(schema, task.graph, task.params))
+    plan = compiled.plan
     words = Words()
     keys = Keys(schema.key_type, words)
     # Expressions may look at the times of the history, too.
     first = min([task.since, *(f.t_min for f in task.files)])
     context = Context(words, keys, task.since, task.until, (first, task.until))
-    pipeline = Pipeline(plan, context)
+    pipeline = Pipeline(compiled, context)
     spec = ScanSpec(
         columns={c: schema.columns[c] for c in plan.columns},
         shard=task.shard,
@@ -101,20 +117,33 @@ def run(task: Task, open_file: Callable[[FileEntry], PointFile]) -> Partial:
         duplicates=schema.duplicates,
         id_column=schema.id,
         all_columns=schema.columns,
+        elision=_elision(plan),
     )
-    scan = Scan(spec, keys, words, open_file)
-    for chunk in scan.chunks(task.files):
-        pipeline.push(chunk)
-    groups, table = pipeline.finish()
+    with borrowed() as buffers:
+        scan = Scan(spec, keys, words, open_file, buffers)
+        for chunk in scan.chunks(task.files):
+            pipeline.push(chunk)
+        groups, table = pipeline.finish()
     return Partial(task.id, groups, table, scan.coverage, tuple(r.kernel.digest for r in pipeline.runners))
+
+
+def _elision(plan: Plan) -> Elision | None:
+    """Which rows of the points the first stage can do without."""
+    first = plan.stages[0]
+    if not isinstance(first.sink, States) or not first.repeats_tell_nothing:
+        return None
+    state = first.sink.state
+    reported = {str(n.option("name")) for n in (state.walk() if state is not None else ()) if n.fn == "in"}
+    return Elision(NO_HOLD if first.sink.hold is None else first.sink.hold, tuple(sorted(reported)))
 
 
 class Pipeline:
     """The stages of a plan, each feeding the next."""
 
-    def __init__(self, plan: Plan, context: Context) -> None:
-        self.plan, self.context = plan, context
-        self.runners = [Runner(s, compile_stage(s), context) for s in plan.stages]
+    def __init__(self, compiled: Compiled, context: Context) -> None:
+        self.plan, self.context = compiled.plan, context
+        plan = compiled.plan
+        self.runners = [Runner(s, k, context) for s, k in zip(plan.stages, compiled.kernels, strict=True)]
         self._rows = RowCollector(plan.stages[-1].sink.columns) if isinstance(plan.stages[-1].sink, Rows) else None
 
     def push(self, chunk: Chunk, at: int = 0) -> None:

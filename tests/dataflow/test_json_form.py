@@ -68,7 +68,10 @@ def test_bounds() -> None:
     with pytest.raises(JsonFormError, match="deeper than 32"):
         df.from_json(json.dumps(graph))
     with pytest.raises(JsonFormError, match="bytes"):
-        df.from_json(" " * 300_000)
+        df.from_json(" " * 5_000_000)
+    listed = df.stream("t").filter(df.col("n").is_in(range(60_000)))
+    with pytest.raises(JsonFormError, match="shorten its lists"):
+        listed.to_json()
     with pytest.raises(JsonFormError, match="given twice"):
         df.from_json('{"antfold": 1, "antfold": 1, "steps": []}')
     with pytest.raises(JsonFormError, match="not valid JSON"):

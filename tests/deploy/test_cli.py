@@ -95,7 +95,7 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
 
 
 def test_query_passes_everything_on(metric: str, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--since", "2024-03-01", "--until", "2024-03-08", "--workers", "2"]
+    arguments = ["--since", "2024-03-01", "--until", "2024-03-08", "--workers", "2", "--executor", "lambda:mine"]
     params = ["--param", "above=25", "--param", "name=x=y", "--param", "on=true", "--param", "list=[1]"]
     assert main(["query", *arguments, "here", *params, metric]) == 0
     (asked,), options = call("query")
@@ -105,6 +105,7 @@ def test_query_passes_everything_on(metric: str, capsys: pytest.CaptureFixture[s
         "since": "2024-03-01",
         "until": "2024-03-08",
         "params": {"above": 25, "name": "x=y", "on": True, "list": "[1]"},
+        "executor": "lambda:mine",
         "workers": 2,
     }
     assert call("open") == (("here",), {"create": False})

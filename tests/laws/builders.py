@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.reference.strategies import GAP
+from tests.reference.strategies import GAP, HOUR
 
 Json = dict[str, Any]
 
@@ -62,12 +62,26 @@ def beats(timeout: int = GAP) -> Json:
     return {"op": "heartbeat", "timeout": timeout}
 
 
-def sessions(gap: int = GAP, max_length: int | None = None, **parts: Json) -> Json:
-    return {"op": "sessionize", "gap": gap, "max_length": max_length, "aggs": aggs(**parts)}
+def sessions(gap: int = GAP, max_length: int | None = None, split: Json | None = None, **parts: Json) -> Json:
+    step = {"op": "sessionize", "gap": gap, "max_length": max_length, "aggs": aggs(**parts)}
+    return step if split is None else step | {"split_when": split}
 
 
-def windows(every: str, zone: str = "UTC", **parts: Json) -> Json:
-    return {"op": "window", "every": every, "zone": zone, "aggs": aggs(**parts)}
+def windows(every: str, zone: str = "UTC", size: int = 1, empty: bool = False, **parts: Json) -> Json:
+    step: Json = {"op": "window", "every": every, "zone": zone, "aggs": aggs(**parts)}
+    return step | ({"size": size} if size > 1 else {}) | ({"empty": True} if empty else {})
+
+
+def funnel(*steps: Json, within: int = HOUR, mode: str = "strict") -> Json:
+    return {"op": "funnel", "steps": list(steps), "within": within, "mode": mode}
+
+
+def cohorts(start: Json, returns: Json, every: str = "1d", zone: str = "UTC") -> Json:
+    return {"op": "cohorts", "start": start, "returns": returns, "every": every, "zone": zone}
+
+
+def transitions(of: Json, gap: int | None = GAP) -> Json:
+    return {"op": "transitions", "of": of, "gap": gap}
 
 
 def sort(*by: tuple[str, bool]) -> Json:

@@ -22,7 +22,7 @@ from runtime.query.keys import Keys
 from runtime.query.merge import merged
 from runtime.query.runner import Context
 from runtime.query.scan import Coverage
-from runtime.query.task import Partial, Pipeline
+from runtime.query.task import Compiled, Partial, Pipeline
 from tests.reference.rows import Json, Value
 from tests.reference.strategies import DAY, KEY, TIME, TYPES, Point
 
@@ -38,28 +38,32 @@ def run_in_memory(
     until: int,
     params: Mapping[str, Value] = NO_PARAMS,
     tasks: int = 1,
+    rows: int = 0,
 ) -> list[dict[str, Value]]:
-    """The engine's answer in the form of ``tests.reference.answer``, with the keys shared out among ``tasks`` tasks."""
+    """The engine's answer in the form of ``tests.reference.answer``, with the keys shared out among ``tasks`` tasks and
+    read in chunks of ``rows`` rows (0: of a day)."""
     plan = bind(from_dict(graph), STREAM, params)
     keys = sorted({point[KEY] for point in points})
     # A scan never hands on what is at or after ``until``.
     seen = [point for point in points if point[TIME] < until]
-    partials = [_task(plan, str(i), seen, set(keys[i::tasks]), since, until) for i in range(tasks)]
-    columns = merged(plan, partials).result_columns()
+    partials = [_task(plan, str(i), seen, set(keys[i::tasks]), since, until, rows) for i in range(tasks)]
+    columns = merged(plan, partials, until).result_columns()
     lists = {name: column.to_list() for name, column in columns.items()}
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
 
-def _task(plan: Plan, name: str, points: Sequence[Point], mine: set[str], since: int, until: int) -> Partial:
+def _task(plan: Plan, name: str, points: Sequence[Point], mine: set[str], since: int, until: int, size: int) -> Partial:
     words = Words()
     keys = Keys(Type.STRING, words)
     first = min([since, *(point[TIME] for point in points)])
-    pipeline = Pipeline(plan, Context(words, keys, since, until, (first, until)))
+    pipeline = Pipeline(Compiled.of(plan), Context(words, keys, since, until, (first, until)))
     # Day after day, and within a day key after key, each in order of (time, arrival).
     rows = [point for point in points if point[KEY] in mine]
     rows.sort(key=lambda point: (point[TIME] // DAY, point[KEY], point[TIME]))
     for _, day in groupby(rows, key=lambda point: point[TIME] // DAY):
-        pipeline.push(_chunk(list(day), plan.columns, keys, words))
+        today = list(day)
+        for at in range(0, len(today), size or len(today)):
+            pipeline.push(_chunk(today[at : at + (size or len(today))], plan.columns, keys, words))
     groups, table = pipeline.finish()
     digests = tuple(runner.kernel.digest for runner in pipeline.runners)
     return Partial(name, groups, table, Coverage(), digests)

@@ -207,6 +207,20 @@ ROW_GRAPHS: dict[str, Json] = {
             BY_DEVICE, total=agg("sum", col("step")), longest=agg("max", col("step")), steps=agg("count", col("step"))
         ),
     ),
+    "running_sums": graph(
+        select(
+            device=DEVICE,
+            temps=fn("cumulative_sum", TEMP),
+            whole=fn("cumulative_sum", fn("mod", N, lit(100))),
+            time=fn("cumulative_sum", fn("sub", NOW, fn("previous", NOW))),
+        )
+    ),
+    "running_sums_filtered": graph(
+        where(fn("not", OK)),
+        extend(balance=fn("cumulative_sum", fn("when", UP, TEMP, fn("neg", TEMP)))),
+        where(fn("ge", col("balance"), lit(0.0))),
+        group(BY_STATUS, rows=ROWS, highest=agg("max", col("balance"))),
+    ),
     "changed": graph(
         group(
             BY_DEVICE,

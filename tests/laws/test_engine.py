@@ -35,7 +35,17 @@ def test_every_graph(engine: Engine, name: str, case: Case, sources: int) -> Non
 
 
 @pytest.mark.parametrize(
-    "name", ["first_last_by_device", "point_rows_sorted", "states_by_london_day", "outages", "session_rows", "distinct"]
+    "name",
+    [
+        "first_last_by_device",
+        "point_rows_sorted",
+        "states_by_london_day",
+        "outages",
+        "session_rows",
+        "distinct",
+        "both",
+        "concurrent_overall",
+    ],
 )
 @fewer
 @given(case=cases(keys=[-3, 0, 7, 2**53 + 1]))

@@ -7,12 +7,24 @@ from dataclasses import replace
 from typing import Any
 
 from tests.reference.aggregates import prepare
+from tests.reference.buckets import bucket
 from tests.reference.expressions import evaluate, literal_type, type_of
+from tests.reference.flows import cohorts, funnel, transitions
 from tests.reference.lasting import Scope, cut_at_edges, heartbeat, sessionize, state_duration, window
 from tests.reference.rows import Json, Row, Table, Value
+from tests.reference.timelines import concurrent, during, join, timeline
 
 DAY = 86_400_000_000
-LASTING = {"state_duration": state_duration, "heartbeat": heartbeat, "sessionize": sessionize, "window": window}
+LASTING = {
+    "state_duration": state_duration,
+    "heartbeat": heartbeat,
+    "sessionize": sessionize,
+    "window": window,
+    "funnel": funnel,
+    "cohorts": cohorts,
+    "transitions": transitions,
+}
+TIMELINES = {"join": join, "during": during, "concurrent": concurrent}
 NO_PARAMS: Mapping[str, Value] = {}
 
 
@@ -41,7 +53,7 @@ def answer(
     table = replace(table, rows=[row for row in table.rows if row.time < until])
     for i, step in enumerate(steps[1:], start=1):
         held: list[str] = []
-        if step["op"] in LASTING:
+        if step["op"] in LASTING or step["op"] == "timeline":
             held = _held_columns(step, steps[i + 1 :], key)
         table = _apply(step, table, Scope(key, time, since, until, dict(params), held))
     return [{name: row.values[name] for name in table.types} for row in _visible(table, since)]
@@ -104,6 +116,11 @@ def _apply(step: Json, table: Table, scope: Scope) -> Table:
         if table.kind == "plain":
             raise ValueError(f"{op} needs the rows of a key in their order")
         return LASTING[op](step, replace(table, rows=[row for row in table.rows if not row.ghost]), scope)
+    if op == "timeline":
+        tracks = {t["name"]: (t["steps"][-1], _all_steps(t["steps"][:-1], table, scope)) for t in step["tracks"]}
+        return timeline(step, tracks, table, scope)
+    if op in TIMELINES:
+        return TIMELINES[op](step, table, scope)
     if op == "group_by":
         return _group_by(step, table, scope)
     if op == "sort":
@@ -114,6 +131,12 @@ def _apply(step: Json, table: Table, scope: Scope) -> Table:
     if op == "limit":
         return Table("plain", _visible(table, scope.since)[: step["n"]], table.types)
     raise ValueError(f"unknown step {op!r}")
+
+
+def _all_steps(steps: list[Json], table: Table, scope: Scope) -> Table:
+    for step in steps:
+        table = _apply(step, table, scope)
+    return table
 
 
 def _always_kept(columns: list[Json], table: Table, scope: Scope) -> list[str]:
@@ -153,12 +176,27 @@ def _group_by(step: Json, table: Table, scope: Scope) -> Table:
             continue
         groups.setdefault(tuple(values[i] for values in group_values), []).append(i)
     names = [entry["name"] for entry in by]
+    if step.get("empty"):
+        _fill(groups, [entry["expr"] for entry in by], scope.until)
     rows = [
         Row(None, 0, 0, dict(zip(names, group, strict=True)) | {a.name: a.over(members) for a in aggregates})
         for group, members in groups.items()
     ]
     types = {entry["name"]: type_of(entry["expr"], table.types) for entry in by} | {a.name: a.type for a in aggregates}
     return Table("plain", _sorted_by(rows, names), types)
+
+
+def _fill(groups: dict[tuple[Value, ...], list[int]], by: list[Json], until: int) -> None:
+    """Every bucket of time from the first of each tuple of the other columns' values to the end of the range."""
+    (j,) = (j for j, expr in enumerate(by) if expr.get("fn") == "truncate" and expr["args"][0].get("fn") == "time")
+    first: dict[tuple[Value, ...], Any] = {}
+    for group in groups:
+        others = (*group[:j], *group[j + 1 :])
+        first[others] = min(first.get(others, group[j]), group[j])
+    for others, start in first.items():
+        while start < until:
+            groups.setdefault((*others[:j], start, *others[j:]), [])
+            start = bucket(start, by[j]["every"], by[j].get("zone") or "UTC")[1]
 
 
 def _sorted_by(rows: list[Row], names: list[str], *, descending: bool = False) -> list[Row]:
@@ -176,8 +214,10 @@ def _held_columns(step: Json, later: list[Json], key: str) -> list[str]:
     held: dict[str, None] = {}
     for after in later:
         held |= dict.fromkeys(name for name in _references(after) if name not in own)
-        if after["op"] in ("group_by", "select"):
+        if after["op"] in ("group_by", "select", "concurrent"):
             break
+        if after["op"] == "join":
+            own |= {column["name"] for column in after["windows"]["table"]["columns"]}
         own |= _own_columns(after, key) if after["op"] in LASTING else {c["name"] for c in after.get("columns", [])}
     return list(held)
 
@@ -185,10 +225,16 @@ def _held_columns(step: Json, later: list[Json], key: str) -> list[str]:
 def _own_columns(step: Json, key: str) -> set[str]:
     """The columns that a step which makes rows that last gives them."""
     own = {key, "start", "end", "duration"}
-    if step["op"] == "state_duration":
+    if step["op"] in ("state_duration", "timeline"):
         return own | {step["name"]}
     if step["op"] == "heartbeat":
         return own | {"alive"}
+    if step["op"] == "funnel":
+        return own | {"steps", *(f"step_{i}" for i in range(2, len(step["steps"]) + 1))}
+    if step["op"] == "cohorts":
+        return own | {"cohort", "period", "returned"}
+    if step["op"] == "transitions":
+        return {key, "start", "from", "to", "after"}
     flags = {"open_left", "open_right"} if step["op"] == "sessionize" else set()
     return own | flags | {"count", *(entry["name"] for entry in step.get("aggs", []))}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from tests.reference.buckets import bucket, local
@@ -64,7 +65,7 @@ def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
         return "int64"
     if fn == "div":
         return "float64"
-    if fn in ("neg", "abs", "last", "previous"):
+    if fn in ("neg", "abs", "last", "previous", "cumulative_sum"):
         return args[0]
     if fn == "when":
         return common_type(args[1:])
@@ -188,6 +189,19 @@ def changed(values: list[Value], rows: list[Row]) -> list[Value]:
     return result
 
 
+def cumulative_sum(values: list[Value], rows: list[Row]) -> list[Value]:
+    """The exact sum of what this key has reported up to and including each row, rounded; null before the first."""
+    sums: dict[Any, Any] = {}
+    result: list[Value] = []
+    for row, value in zip(rows, values, strict=True):
+        if value is not None and not row.ghost:
+            number: Any = Fraction(value) if isinstance(value, float) else value
+            sums[row.key] = sums.get(row.key, 0) + number
+        total = sums.get(row.key)
+        result.append(float(total) if isinstance(total, Fraction) else checked(total))
+    return result
+
+
 # --- evaluation --------------------------------------------------------------------------------------------------
 
 
@@ -221,12 +235,12 @@ def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
             raise ValueError("a group has no time")
         return [row.time for row in rows]
     args = [evaluate(arg, table, params) for arg in expr["args"]]
-    if fn in ("last", "previous", "changed"):
+    if fn in ("last", "previous", "changed", "cumulative_sum"):
         if table.kind == "plain":
             raise ValueError(f"{fn} needs the rows of a key in their order")
         if fn == "last":
             return last(args[0], rows, expr.get("hold"))
-        return previous(args[0], rows) if fn == "previous" else changed(args[0], rows)
+        return {"previous": previous, "changed": changed, "cumulative_sum": cumulative_sum}[fn](args[0], rows)
     if fn in MIXING and "float64" in [type_of(arg, table.types) for arg in expr["args"]]:
         args = [to_float(values) for values in args]
     function = ARITHMETIC.get(fn) or COMPARISONS.get(fn) or OTHERS.get(fn) or with_options(expr)

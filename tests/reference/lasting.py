@@ -54,7 +54,7 @@ def state_duration(step: Json, table: Table, scope: Scope) -> Table:
 
         return times + [time + hold for time in times if hold is not None], state_at
 
-    return _intervals(step["name"], kind, make, table, scope)
+    return intervals(step["name"], kind, make, table, scope)
 
 
 def heartbeat(step: Json, table: Table, scope: Scope) -> Table:
@@ -70,10 +70,10 @@ def heartbeat(step: Json, table: Table, scope: Scope) -> Table:
 
         return times + [time + timeout for time in times], alive_at
 
-    return _intervals("alive", "bool", make, table, scope)
+    return intervals("alive", "bool", make, table, scope)
 
 
-def _intervals(
+def intervals(
     name: str,
     kind: str | None,
     make: Callable[[list[Row]], tuple[list[int], Callable[[int], Value]]],
@@ -99,11 +99,11 @@ def _intervals(
                 pieces[-1] = replace(pieces[-1], end=end)
             else:
                 pieces.append(Row(points[0].key, start, 0, values, end, known, ghost))
-        rows += [_with_extent(piece, scope.key) for piece in pieces]
+        rows += [with_extent(piece, scope.key) for piece in pieces]
     return Table("intervals", rows, _extent_types(table, scope) | {name: kind} | _held_types(table, scope))
 
 
-def _with_extent(row: Row, key: str) -> Row:
+def with_extent(row: Row, key: str) -> Row:
     extent: dict[str, Value] = {key: row.key, "start": row.time, "end": row.end, "duration": row.length}
     return replace(row, values=extent | row.values)
 
@@ -136,11 +136,15 @@ def cut_at_edges(table: Table, every: str, zone: str) -> Table:
 def sessionize(step: Json, table: Table, scope: Scope) -> Table:
     """Events of the range in one session while no step is longer than ``gap``."""
     gap, longest = step["gap"], step.get("max_length")
+    split = dict.fromkeys(map(id, table.rows), False)
+    if "split_when" in step:
+        found = evaluate(step["split_when"], table, scope.params)
+        split = {id(row): value is True for row, value in zip(table.rows, found, strict=True)}
 
     def parts(events: list[Row], before: list[Row]) -> Iterator[tuple[int, int, list[Row], dict[str, Value]]]:
         runs: list[list[Row]] = []
         for event in events:
-            if runs and event.time - runs[-1][-1].time <= gap:
+            if runs and event.time - runs[-1][-1].time <= gap and not split[id(event)]:
                 runs[-1].append(event)
             else:
                 runs.append([event])
@@ -153,7 +157,7 @@ def sessionize(step: Json, table: Table, scope: Scope) -> Table:
             sessions += by_piece.values()
         for session in sessions:
             first, final = session[0].time, session[-1].time
-            reached = bool(before) and first - before[-1].time <= gap
+            reached = bool(before) and first - before[-1].time <= gap and not split[id(session[0])]
             flags: dict[str, Value] = {
                 "open_left": session is sessions[0] and reached,
                 "open_right": session is sessions[-1] and scope.until - final <= gap,
@@ -164,14 +168,28 @@ def sessionize(step: Json, table: Table, scope: Scope) -> Table:
 
 
 def window(step: Json, table: Table, scope: Scope) -> Table:
-    """Events of the range by calendar bucket; a bucket without an event makes no row."""
+    """Events of the range by windows of ``size`` calendar buckets; one without an event makes a row only if asked."""
+    size, empty, zone = step.get("size", 1), step.get("empty", False), step.get("zone") or "UTC"
 
     def parts(events: list[Row], before: list[Row]) -> Iterator[tuple[int, int, list[Row], dict[str, Value]]]:
-        by_bucket: dict[tuple[int, int], list[Row]] = {}
-        for event in events:
-            by_bucket.setdefault(bucket(event.time, step["every"], step.get("zone") or "UTC"), []).append(event)
-        for (start, end), inside in sorted(by_bucket.items()):
-            yield start, end, inside, {}
+        if not (before or events) or scope.since >= scope.until:
+            return
+        # The buckets that a window may begin with, from the earliest window over the first event on.
+        first = max(scope.since, min(event.time for event in [*before, *events]))
+        last = scope.until if empty else max([event.time + 1 for event in events], default=first)
+        edges = [bucket(first, step["every"], zone)[0]]
+        for _ in range(size - 1):
+            edges.insert(0, bucket(edges[0] - 1, step["every"], zone)[0])
+        while edges[-1] < last:
+            edges.append(bucket(edges[-1], step["every"], zone)[1])
+        beginnings = [edge for edge in edges if edge < last]
+        for _ in range(size):
+            edges.append(bucket(edges[-1], step["every"], zone)[1])
+        for i, start in enumerate(beginnings):
+            end = edges[i + size]
+            inside = [event for event in events if start <= event.time < end]
+            if inside or empty:
+                yield start, end, inside, {}
 
     return _summaries(step, parts, {}, table, scope)
 
@@ -197,7 +215,9 @@ def _summaries(
             values: dict[str, Value] = {"count": len(members)}
             values |= {a.name: a.over([index[id(member)] for member in members]) for a in aggregates}
             values |= flags
-            values |= {column: held[column][id(members[0])] for column in scope.held}
-            rows.append(_with_extent(Row(points[0].key, start, len(rows), values, end), scope.key))
+            # Of a window without an event, what was reported by its end.
+            witness = members[0] if members else [point for point in points if point.time < end][-1]
+            values |= {column: held[column][id(witness)] for column in scope.held}
+            rows.append(with_extent(Row(points[0].key, start, len(rows), values, end), scope.key))
     types = _extent_types(table, scope) | {"count": "int64"} | {a.name: a.type for a in aggregates}
     return Table("sessions", rows, types | flag_types | _held_types(table, scope))

@@ -21,6 +21,7 @@ KEY = "device"
 TIME = "ts"
 TYPES = {"temp": "float64", "n": "int64", "ok": "bool", "status": "string", "firmware": "string"}
 
+EVENT_STEPS = [0, 0, 1, SECOND // 2, SECOND, MINUTE, GAP - 1, GAP, GAP + 1, 2 * GAP, HOUR, 2 * HOUR]
 STEPS = [0, 0, 1, GAP // 2, GAP - 1, GAP, GAP, GAP + 1, 3 * GAP, HOUR, 5 * HOUR, DAY]
 TEMPERATURES = [0.0, -0.0, 0.1, 0.2, 0.3, -3.25, 21.5, 30.0, 30.5, 1e16, -1e16, 1e-9]
 INTEGERS = [-7, -1, 0, 1, 2, 3, 10, 2**53 + 1]
@@ -60,18 +61,40 @@ def payloads(integers: list[int] = INTEGERS) -> st.SearchStrategy[Point]:
     return st.integers(0, 9).flatmap(lambda draw: st.just({}) if draw == 0 else full)
 
 
+def events(integers: list[int] = INTEGERS) -> st.SearchStrategy[Point]:
+    """The columns of one point that nearly always tells all."""
+    return st.fixed_dictionaries(
+        {
+            "temp": _maybe(TEMPERATURES, 1),
+            "n": _maybe(integers, 1),
+            "ok": _maybe([True, False], 1),
+            "status": _maybe(STATUSES, 1),
+            "firmware": _maybe(FIRMWARES, 2),
+        }
+    )
+
+
 @st.composite
 def points(
-    draw: st.DrawFn, *, keys: list[Any] | None = None, integers: list[int] = INTEGERS, most: int = 8
+    draw: st.DrawFn,
+    *,
+    keys: list[Any] | None = None,
+    integers: list[int] = INTEGERS,
+    most: int = 8,
+    dense: bool = False,
 ) -> list[Point]:
-    """Up to four keys with up to ``most`` points each, arriving in any order; often none, one, or many at one time."""
+    """Up to four keys with up to ``most`` points each, arriving in any order; often none, one, or many at one time.
+
+    ``dense``: points that tell all, many within seconds or the gap.
+    """
+    steps, payload = (EVENT_STEPS, events(integers)) if dense else (STEPS, payloads(integers))
     names = keys if keys is not None else ["a", "b", "c", "ö"]
     found: list[Point] = []
     for key in draw(st.lists(st.sampled_from(names), unique=True, max_size=len(names))):
         t = BASE + draw(st.sampled_from([0, 0, 1, GAP, HOUR, DAY]))
-        for step, payload in draw(st.lists(st.tuples(st.sampled_from(STEPS), payloads(integers)), max_size=most)):
+        for step, columns in draw(st.lists(st.tuples(st.sampled_from(steps), payload), max_size=most)):
             t += step
-            found.append({KEY: key, TIME: t, **payload})
+            found.append({KEY: key, TIME: t, **columns})
     if draw(st.booleans()):
         found = draw(st.permutations(found))
     if found and draw(st.integers(0, 4)) == 0:
@@ -80,9 +103,16 @@ def points(
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, keys: list[Any] | None = None, integers: list[int] = INTEGERS, most: int = 8) -> Case:
+def cases(
+    draw: st.DrawFn,
+    *,
+    keys: list[Any] | None = None,
+    integers: list[int] = INTEGERS,
+    most: int = 8,
+    dense: bool = False,
+) -> Case:
     """Points and a range: all of them, or one that starts and ends at, near or between points, or beside them all."""
-    found = draw(points(keys=keys, integers=integers, most=most))
+    found = draw(points(keys=keys, integers=integers, most=most, dense=dense))
     times = sorted({point[TIME] for point in found} | {BASE})
     if draw(st.booleans()):
         return Case(found, times[0] - draw(st.sampled_from([0, HOUR])), times[-1] + draw(st.sampled_from([1, DAY])))

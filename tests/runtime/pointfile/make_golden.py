@@ -62,7 +62,23 @@ def one_point() -> tuple[Points, int]:
     return Points(text_column(["only"]), np.array([START]), {}), 32768
 
 
-CASES = {"fleet": fleet, "extremes": extremes, "one-point": one_point}
+def clocks() -> tuple[Points, int]:
+    """Times and counters that tick: on lines, with distances of whole bytes, of parts of bytes, and of none."""
+    rng = np.random.default_rng(12)
+    n = 600
+    ticks = np.tile(np.arange(n // 3), 3)
+    period = np.repeat([60_000, 300_000, 1_000], n // 3)
+    columns = {
+        "exact": Column(Type.INT, ticks * period + 7),
+        "byte": Column(Type.INT, ticks * period + rng.integers(0, 256, n)),
+        "bits": Column(Type.DURATION, (ticks * period + rng.integers(0, 7000, n)) * 1000),
+        "late": column(Type.TIME, [None if i % 9 == 0 else int(t) * 1000 for i, t in enumerate(ticks * period)]),
+    }
+    time = START + (ticks * period + rng.integers(0, 900, n)) * 1000
+    return Points(text_column([k for k in "abc" for _ in range(n // 3)]), time, columns), 250
+
+
+CASES = {"fleet": fleet, "extremes": extremes, "one-point": one_point, "clocks": clocks}
 
 
 def shown(file: PointFile) -> list[str]:

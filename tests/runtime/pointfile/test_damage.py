@@ -227,10 +227,10 @@ def test_metadata_that_is_none(text: bytes) -> None:
 
 def test_a_newer_encoding_says_so() -> None:
     def change(footer: layout.Footer) -> layout.Footer:
-        footer.chunks["encoding"][1, 0] = 5
+        footer.chunks["encoding"][1, 0] = 6
         return footer
 
-    with pytest.raises(FormatError, match="column 'walk' has encoding 5, which a newer version wrote"):
+    with pytest.raises(FormatError, match="column 'walk' has encoding 6, which a newer version wrote"):
         open_bytes(rewritten(small(), change))
 
 
@@ -245,7 +245,7 @@ def test_a_newer_version_says_so() -> None:
 def test_messages_name_the_file_and_the_place() -> None:
     data = small()
     file = open_bytes(data)
-    at = int(file._places.offsets[file._places.chunk_frames[2, 1]]) + 12
+    at = int(file.places.offsets[file.places.chunk_frames[2, 1]]) + 12
     damaged = data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :]
     with pytest.raises(FormatError, match=r"test\.points is damaged: block 1 of column 'raw'"):
         file_rows(open_bytes(damaged))

@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import zstandard
 
 from operators.types import Type
-from runtime.pointfile import Buffers
-from runtime.pointfile.blocks import ChunkInfo, Frames, decode_chunk
+from runtime.pointfile import Buffers, unpack
 from runtime.pointfile.frames import Compressor, width_of
-from runtime.pointfile.layout import BITWISE, DELTA, FOR, RUNS
+from runtime.pointfile.layout import BITWISE, DELTA, FOR, LINEAR, RUNS
 
 ROWS = 6
 ZSTD = Compressor(3)
+BUFFERS = Buffers()
+KINDS = {Type.BOOL: unpack.BOOL, Type.FLOAT: unpack.FLOAT, Type.STRING: unpack.STRING}
 
 
 def decoded(kind: Type, frames: list[bytes], words: int | None = None, **fields: int) -> list[object]:
     """The values of a chunk of ``ROWS`` rows in two key runs, made of these frames."""
-    plain = dict.fromkeys(("width", "width2", "nulls", "count", "base", "step", "vmin", "vmax"), 0)
-    info = ChunkInfo(**({"encoding": FOR, "scale": BITWISE, "tick": 1} | plain | fields))
-    source = Frames(memoryview(b"".join(frames)), [len(f) for f in frames], zstandard.ZstdDecompressor())
-    table = None if words is None else np.arange(words, dtype=np.int32)
-    lengths = np.array([2, 4], np.int64)
-    return decode_chunk(kind, "x", info, source, ROWS, lengths, table, Buffers())[0].tolist()
+    names = ("encoding", "scale", "width", "width2", "nulls", "count", "base", "tick", "step", "frame")
+    given = dict.fromkeys(names, 0) | {"encoding": FOR, "scale": BITWISE, "tick": 1} | fields
+    chunks = np.array([[[given[name] for name in names]]], np.int64)
+    data = np.frombuffer(b"".join(frames), np.uint8)
+    offsets = np.concatenate([[0], np.cumsum([len(f) for f in frames])]).astype(np.int64)
+    one = np.zeros(1, np.int64)
+    outputs = np.zeros((1, ROWS), np.int64), np.zeros((1, ROWS), np.int32), np.zeros((1, ROWS), np.uint8)
+    st = np.zeros(6, np.int64)
+    wrong = unpack.unpack_blocks(
+        BUFFERS.zstd.words, st, offsets, one + data.ctypes.data, one + KINDS.get(kind, unpack.WHOLE), one,
+        one + unpack.VALUES, chunks,
+        np.array([[0, ROWS, 0, 2, 0]], np.int64), 0, 1, np.array([0, 2, 6], np.int64),
+        np.arange(words or 0, dtype=np.int32), np.array([0, words or 0], np.int64), np.zeros(2, np.int64),
+        np.zeros(2, np.int64),
+        np.zeros(unpack.planes_size(ROWS), np.uint8), np.zeros(ROWS, np.uint64), np.zeros(ROWS, np.int64), *outputs,
+        np.zeros((1, ROWS), np.uint8),
+    )  # fmt: skip
+    if wrong:
+        raise ValueError(unpack.WRONG[wrong])
+    out = outputs[1 if kind is Type.STRING else 2 if kind is Type.BOOL else 0][0]
+    return (out.view(np.float64) if kind is Type.FLOAT else out).tolist()
 
 
 def array(values: list[int], width: int | None = None) -> list[bytes]:
@@ -81,3 +96,17 @@ def test_a_null_bitmap_that_disagrees_with_the_count() -> None:
     assert decoded(Type.INT, [*bitmap, *array([1, 2, 3, 4, 5, 6])], width=1, nulls=1) == [1, 2, 3, 4, 5, 6]
     with pytest.raises(ValueError, match="null bitmap"):
         decoded(Type.INT, [*bitmap, *array([1, 2, 3, 4, 5, 6])], width=1, nulls=2)
+
+
+def test_lines() -> None:
+    # Two runs: from 10 in steps of 3, from 50 in steps of 5; distances of 13 bits: a byte, a nibble and a bit.
+    distances = [0, 8191, 1, 300, 4096, 2]
+    parts = [array([d & 255 for d in distances], 1)]
+    parts.append(ZSTD.planes(np.array([[0 | 15 << 4, 0 | 1 << 4, 0 | 0 << 4]], np.uint8)))
+    parts.append(ZSTD.planes(np.array([[0b010010]], np.uint8)))
+    frames = [*array([0, 40], 1), *array([0, 2], 1), *(f for part in parts for f in part)]
+    fields = {"encoding": LINEAR, "width": 1, "count": 1, "width2": 13, "base": 10, "step": 3}
+    expected = [10 + 0, 10 + 3 + 8191, 50 + 1, 50 + 5 + 300, 50 + 10 + 4096, 50 + 15 + 2]
+    assert decoded(Type.INT, frames, **fields) == expected
+    with pytest.raises(ValueError, match="a frame does not begin as it must"):
+        decoded(Type.INT, frames, **(fields | {"width2": 12 + 8}))

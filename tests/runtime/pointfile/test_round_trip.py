@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from operators.types import STORED, Type
 from runtime.columns import Column, Dictionary, Points
 from runtime.pointfile import Buffers, encode, sort_points
-from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR, MICROS_PER_DAY, RUNS
+from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR, LINEAR, MICROS_PER_DAY, RUNS
 from tests.runtime.pointfile.cases import (
     DAY,
     KEY,
@@ -98,7 +98,8 @@ def test_each_encoding_is_chosen_where_it_is_for() -> None:
     assert encoding(Type.INT, [2**63 - 1] * n) == CONST
     assert encoding(Type.BOOL, noise) == BITS
     assert encoding(Type.BOOL, np.repeat(np.arange(150) % 2 == 0, rng.integers(100, 200, 150)).tolist()) == RUNS
-    assert encoding(Type.INT, rng.integers(0, 1000, n).tolist()) == FOR
+    assert encoding(Type.INT, rng.integers(0, 256, n).tolist()) == FOR
+    assert encoding(Type.INT, (np.arange(n) * 60_000 + rng.integers(0, 4000, n)).tolist()) == LINEAR
     assert encoding(Type.FLOAT, walk) == DELTA
     assert encoding(Type.STRING, ["up" if i % 5000 < 4000 else "down" for i in range(n)]) == RUNS
 

@@ -46,7 +46,8 @@ def tasks(store: Store, metric: df.Stream, workers: int = 1) -> list[Task]:
         (lambda s: s.query(COUNT, since="yesterday"), "'yesterday' is not a time; write for example"),
         (lambda s: s.query(COUNT, since="2024-05-01", until="2024-04-01"), "is after until"),
         (lambda s: s.query(COUNT, workers=0), "workers must be at least 1"),
-        (lambda s: s.query(COUNT, executor="lambda"), "no executor 'lambda'"),
+        (lambda s: s.query(COUNT, executor="cluster"), "no executor 'cluster'"),
+        (lambda s: s.query(COUNT, executor="lambda"), "workers on Lambda cannot see the folder"),
         (lambda s: s.query("uptime"), "a metric is a stream with steps"),
     ],
 )

@@ -1,6 +1,6 @@
 """Commits the sources named on standard input, one a line, and says so: run as a process that can be killed.
 
-    python committer.py FOLDER THREADS < names
+    python committer.py URL THREADS < names
 
 Prints ``ready`` once it is at work, then ``NAME committed`` or ``NAME already`` after each commit.
 """
@@ -10,26 +10,26 @@ from __future__ import annotations
 import hashlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from operators.types import Type
 from runtime.catalogue import (
     DAY,
+    Catalogue,
     Committed,
     FileEntry,
     SourceEntry,
-    SqliteCatalogue,
     StreamSchema,
     file_path,
     new_attempt,
 )
-from runtime.objects import FolderObjects
+from runtime.location import locate
+from runtime.objects import ObjectStore
 
 FIRST_DAY = 19_800
 SCHEMA = StreamSchema("device", Type.STRING, "ts", {"x": Type.INT})
 
 
-def ingest(objects: FolderObjects, catalogue: SqliteCatalogue, name: str) -> bool:
+def ingest(objects: ObjectStore, catalogue: Catalogue, name: str) -> bool:
     """Put two files for the source and commit them; whether it was this call that did."""
     attempt = new_attempt()
     files = []
@@ -42,10 +42,11 @@ def ingest(objects: FolderObjects, catalogue: SqliteCatalogue, name: str) -> boo
     return isinstance(catalogue.commit("s", SCHEMA, source, files, attempt), Committed)
 
 
-def main(folder: Path, threads: int) -> None:
+def main(url: str, threads: int) -> None:
     """Ingest every name, on some threads."""
     names = sys.stdin.read().split()
-    objects, catalogue = FolderObjects(folder), SqliteCatalogue(folder / "catalogue.sqlite")
+    location = locate(url)
+    objects, catalogue = location.objects(), location.catalogue(lambda: True)
     print("ready", flush=True)
 
     def work(name: str) -> None:
@@ -59,4 +60,4 @@ def main(folder: Path, threads: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,215 @@
+"""Validation of the steps that relate rows to tables and calendars, and timelines to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dataflow import graph as g
+from dataflow.chain import END, KNOWN, stage_of_inputs
+from dataflow.codegen.tracks import track_node
+from dataflow.expr import Expr
+from dataflow.functions import STATEFUL
+from dataflow.plan import BoundAgg, Edges, Group, Keep, Pieces, Stage, Sweep, Track, Tracks
+from dataflow.reference import Index, indexed
+from dataflow.service import Calendar
+from dataflow.typed import Typed, column
+from operators.aggregates import REGISTRY
+from operators.types import Type
+
+if TYPE_CHECKING:
+    from dataflow.check import _Binder, _Shape
+
+Deferred = Callable[[set[str]], Stage]
+"""A stage as a function of the columns that are needed after it."""
+
+COUNTS = ("active", "inactive", "unknown")
+
+
+def own_columns(b: _Binder) -> dict[str, Typed]:
+    """The columns that every row that lasts has of its own."""
+    return {
+        b.stream.key: Typed("slot", b.stream.key_type),
+        "start": Typed("time", Type.TIME),
+        "end": Typed("end", Type.TIME),
+        "duration": Typed("sub", Type.DURATION, (Typed("end", Type.TIME), Typed("time", Type.TIME))),
+    }
+
+
+# ---- reference tables and calendars
+
+
+def join_step(b: _Binder, step: g.Join, shape: _Shape) -> tuple[Deferred | None, _Shape]:
+    """A stage to add (if any), and the rows with the attributes of the table."""
+    w = step.windows
+    index = indexed(w.table, w.key, w.valid_from, w.valid_to, b.where)
+    for name, _ in index.attributes:
+        if name in shape.env or name in ("start", "end", "duration"):
+            raise b.fail(f"there is a column {name!r} already; call the one of the reference table otherwise")
+    if index.timed and shape.kind == "table":
+        raise b.fail("rows have no time after group_by; join before it")
+    if index.timed and shape.kind == "intervals":
+        stage, shape, found = _cut(b, index, step.on, shape, "all" if step.how == "left" else "inside")
+    else:
+        stage = None
+        found = _lookup(b, index, step.on, shape)
+        b.fix_all([found], shape)
+        if step.how == "inner":
+            shape.ops.append(Keep(Typed("is_not_null", Type.BOOL, (found,))))
+    attributes = {
+        name: Typed("pick", kind, (found,), (("column", name), ("in", index))) for name, kind in index.attributes
+    }
+    return stage, replace(shape, env=shape.env | attributes)
+
+
+def during_step(b: _Binder, step: g.During, shape: _Shape) -> tuple[Deferred | None, _Shape]:
+    """A stage to add (if any), and the rows inside, or outside, the periods."""
+    if shape.kind == "table":
+        raise b.fail("rows have no time after group_by; use it before")
+    periods: Index | Calendar
+    if isinstance(step.periods, Calendar):
+        periods = step.periods
+    else:
+        w = step.periods
+        periods = indexed(w.table, w.key, w.valid_from, w.valid_to, b.where, True)
+    if shape.kind == "intervals":
+        stage, shape, _ = _cut(b, periods, step.on, shape, "inside" if step.inside else "outside")
+        return stage, shape
+    found = _lookup(b, periods, step.on, shape)
+    b.fix_all([found], shape)
+    shape.ops.append(Keep(Typed("is_not_null" if step.inside else "is_null", Type.BOOL, (found,))))
+    return None, shape
+
+
+def _lookup(b: _Binder, table: Index | Calendar, on: Expr | None, shape: _Shape) -> Typed:
+    args: tuple[Typed, ...] = ()
+    if isinstance(table, Index):
+        assert on is not None
+        key = b.typed(on, shape)
+        if key.type is not table.kind:
+            raise b.fail(f"the table's key {table.key!r} is {table.kind}, and what is looked up is {key.type}")
+        args = (key,)
+    return Typed("lookup", Type.INT, args, (("in", table),), next(b.sites))
+
+
+def _cut(
+    b: _Binder, table: Index | Calendar, on: Expr | None, shape: _Shape, keep: str
+) -> tuple[Deferred, _Shape, Typed]:
+    """Intervals cut at the edges of periods: the stage, the pieces, and the row found for each."""
+    if not shape.keyed:
+        raise b.fail("it cannot follow concurrent or at_least; use it before")
+    lookup = _lookup(b, table, on, shape)
+    b.fix_all(lookup.args, shape)
+    row = f"$row{lookup.site}"
+    lookup = replace(lookup, site=-1)
+    own = own_columns(b)
+    kept = {n: t for n, t in shape.env.items() if n not in own or own[n] != t}
+    where, before, ops = b.where, shape, list(shape.ops)
+
+    def stage(needed: set[str]) -> Stage:
+        columns = tuple((n, t) for n, t in kept.items() if n in needed)
+        return stage_of_inputs(before.inputs, ops, Pieces(lookup, keep, row if row in needed else None, columns), where)
+
+    types = {n: t.type for n, t in kept.items() if t.type is not None}
+    env = {n: column(n, types[n]) if n in types else t for n, t in shape.env.items()}
+    inputs = {END: Type.TIME, KNOWN: Type.INT, row: Type.INT, **types}
+    return stage, replace(shape, env=env, inputs=inputs, ops=[]), column(row, Type.INT)
+
+
+# ---- timelines of one key
+
+
+def timeline_step(b: _Binder, step: g.Timeline, shape: _Shape) -> tuple[Deferred, _Shape]:
+    """The stage that combines the tracks, and the shape of its intervals."""
+    where = b.where
+    if shape.kind != "points":
+        raise b.fail("timelines are made of the points of a stream; combine them before anything else")
+    tracks = tuple(_track(b, t, shape, f"{where}: {t.name}") for t in step.tracks)
+    b.where = where
+    for e in _all(step.state):
+        if e.fn in STATEFUL or e.fn == "time":
+            raise b.fail(f"{e.fn} has no meaning in the state of a timeline, which is one of its tracks' states")
+    env = {t.name: track_node(t.name, Type.BOOL if t.state is None else t.state.type or Type.BOOL) for t in tracks}
+    state = b.typed(step.state, replace(shape, env=env, ops=[]))
+    if state.type is None:
+        raise b.fail("the state is nothing but null and has no type")
+    own = own_columns(b)
+    if step.name in own:
+        raise b.fail(f"the state cannot be named {step.name!r}; give it a name=")
+    own[step.name] = column(step.name, state.type)
+    held = {n: t for n, t in shape.env.items() if n not in own and n != b.stream.time}
+    types = {n: t.type for n, t in held.items() if t.type is not None}
+    inputs = {END: Type.TIME, KNOWN: Type.INT, step.name: state.type, **types}
+    before, ops = shape, list(shape.ops)
+
+    def stage(needed: set[str]) -> Stage:
+        kept = tuple((n, t) for n, t in held.items() if n in needed)
+        sink = Tracks(tracks, state, step.name, kept, "$lead" in needed)
+        return stage_of_inputs(before.inputs, ops, sink, where)
+
+    env = {n: column(n, t) for n, t in types.items()} | own
+    return stage, replace(shape, kind="intervals", env=env, inputs=inputs, ops=[], held=frozenset(held), referred=set())
+
+
+def _track(b: _Binder, track: g.Track, shape: _Shape, where: str) -> Track:
+    inner = replace(shape, env=dict(shape.env), ops=[])
+    for step in track.steps:
+        b.where = f"{where}, {g.name_of(step)}"
+        if isinstance(step, g.Join):
+            _, inner = join_step(b, step, inner)
+        elif isinstance(step, g.During):
+            _, inner = during_step(b, step, inner)
+        else:
+            b.row_step(step, inner)
+    b.where = f"{where}, {g.name_of(track.interval)}"
+    if isinstance(track.interval, g.Heartbeat):
+        return Track(track.name, tuple(inner.ops), None, track.interval.timeout)
+    state = b.typed(track.interval.state, inner)
+    if state.type is None:
+        raise b.fail("the state is nothing but null and has no type")
+    b.fix_all([state], inner)
+    return Track(track.name, tuple(inner.ops), state, track.interval.hold)
+
+
+def _all(e: Expr) -> list[Expr]:
+    return [e, *(n for a in e.args for n in _all(a))]
+
+
+# ---- keys of one group
+
+
+def concurrent_step(b: _Binder, step: g.Concurrent, shape: _Shape) -> tuple[Deferred, Stage, Sweep, _Shape]:
+    """The stage that takes intervals apart, the grouping of their edges, what follows the merge, and its rows."""
+    if shape.kind != "intervals" or not shape.keyed:
+        raise b.fail("it needs the intervals of keys; use it after state_duration, heartbeat or combined timelines")
+    condition = b.condition(step.condition, shape, "it")
+    by: list[tuple[str, Typed]] = []
+    taken = ("start", "end", "duration", *(COUNTS if step.at_least is None else ("state",)))
+    for name, e in step.by:
+        typed = b.typed(e, shape)
+        if typed.type is None:
+            raise b.fail(f"the group column {name!r} is nothing but null")
+        if name in taken:
+            raise b.fail(f"a group column cannot be named {name!r}, which is a column of its own here")
+        if any(n.fn in ("time", "end") for n in typed.walk()):
+            raise b.fail("keys are grouped by what they hold; group its intervals by time afterwards")
+        by.append((name, typed))
+    b.fix_all([condition, *(t for _, t in by)], shape)
+    where, before = b.where, shape
+    written = {n: t.type for n, t in by if t.type is not None}
+    edges = {**written, "$at": Type.TIME, **{f"${n}": Type.INT for n in COUNTS}}
+
+    def stage(_: set[str]) -> Stage:
+        return stage_of_inputs(before.inputs, before.ops, Edges(tuple(by), condition), where)
+
+    sums = tuple(BoundAgg(f"${n}", REGISTRY["sum", Type.INT], column(f"${n}", Type.INT), ()) for n in COUNTS)
+    keys = tuple((n, column(n, edges[n])) for n in (*written, "$at"))
+    group = stage_of_inputs(edges, [], Group(keys, sums, False, (), False), where)
+    own = own_columns(b)
+    del own[b.stream.key]
+    counts = dict.fromkeys(COUNTS, Type.INT) if step.at_least is None else {"state": Type.BOOL}
+    inputs = {**written, **counts, END: Type.TIME, KNOWN: Type.INT}
+    env = {n: column(n, t) for n, t in written.items()} | own | {n: column(n, t) for n, t in counts.items()}
+    shape = replace(shape, env=env, inputs=inputs, ops=[], held=frozenset(), referred=set(), keyed=False)
+    return stage, group, Sweep(tuple(written), step.at_least), shape

@@ -1,0 +1,71 @@
+"""Source of lookups in reference tables and calendars: the row that holds, and its columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dataflow.codegen.source import I4, I8, U1, value_array
+from dataflow.reference import Index
+from dataflow.service import Calendar
+from dataflow.typed import Typed
+from operators.types import Type
+
+if TYPE_CHECKING:
+    from dataflow.codegen.expressions import Expressions, Value
+
+
+def _number(x: Expressions, e: Typed) -> tuple[int, Index | Calendar]:
+    table = e.option("in")
+    assert isinstance(table, Index | Calendar)
+    tables = x.w.tables.lookups
+    for j, known in enumerate(tables):
+        if repr(known) == repr(table):
+            return j, known
+    tables.append(table)
+    return len(tables) - 1, table
+
+
+def key_place(x: Expressions, e: Typed) -> str:
+    """The number of the row's key in the table of the lookup ``e``; -1 if it is not there."""
+    j, _ = _number(x, e)
+    if not e.args:
+        return "np.int64(0)"
+    v, k = x.emit(e.args[0])
+    if e.args[0].type is Type.STRING:
+        codes = x.w.arg(f"look{j}_codes", I4, "lookup", j, "codes")
+        place = f"np.int64({codes}[{v}])"
+    else:
+        place = f"key_number({v}, {x.w.arg(f'look{j}_keys', I8, 'lookup', j, 'keys')})"
+    return x.name(place if k == "True" else f"{place} if {k} else np.int64(-1)", "True")[0]
+
+
+def period_tables(x: Expressions, e: Typed) -> str:
+    """The arguments of ``row_at`` and ``edge_after`` after key and time."""
+    j, _ = _number(x, e)
+    return ", ".join(x.w.arg(f"look{j}_{part}", I8, "lookup", j, part) for part in ("offsets", "starts", "ends"))
+
+
+def found_row(x: Expressions, e: Typed) -> Value:
+    """The row that holds for the current row of the stage; null if there is none."""
+    _, table = _number(x, e)
+    place = key_place(x, e)
+    if table.timed:
+        place = x.name(f"row_at({place}, {x.time}, {period_tables(x, e)})", "True")[0]
+    # Without times, a key's place is its one row's.
+    return x.name(place, f"{place} >= 0")
+
+
+def picked(x: Expressions, e: Typed) -> Value:
+    """One column of the row that was found."""
+    row, k = x.emit(e.args[0])
+    j, _ = _number(x, e)
+    pair = (j, str(e.option("column")))
+    picks = x.w.tables.picks
+    if pair not in picks:
+        picks.append(pair)
+    n = picks.index(pair)
+    values = x.w.arg(f"pick{n}_v", value_array(e.type), "pick", n)
+    valid = x.w.arg(f"pick{n}_k", U1, "pick_valid", n)
+    at = x.name(f"np.uint64({row} if {k} else np.int64(0))", "True")[0]
+    text = f"{values}[{at}]" + (" != 0" if e.type is Type.BOOL else "")
+    return x.name(text, f"{k} and {valid}[{at}] != 0")

@@ -1,0 +1,82 @@
+"""Sinks that take intervals: cut by a lookup into intervals again, or taken apart into their edges."""
+
+from __future__ import annotations
+
+from dataflow.codegen.expressions import Expressions, both
+from dataflow.codegen.keyed import KeyedSink
+from dataflow.codegen.lookups import key_place, period_tables
+from dataflow.codegen.source import I8, NO_PIECE, OUT_ROWS, PIECE, U1, Writer, value_array
+from dataflow.plan import Edges, Pieces
+
+
+class PiecesSink(KeyedSink):
+    """Writes intervals, cut where the row of a reference table or calendar that holds for them changes."""
+
+    def __init__(self, w: Writer, sink: Pieces) -> None:
+        super().__init__(w, sink.columns)
+        self.sink = sink
+        self.full = "on >= cap"
+        w.arg("o_known", I8, "out", "$known")
+        if sink.row is not None:
+            w.arg("o_row", I8, "out", sink.row)
+            w.arg("o_found", U1, "out_valid", sink.row)
+
+    def constants(self, x: Expressions) -> None:
+        """A local that outlives a row: where to go on with an interval for whose pieces there was no room."""
+        self.w.put(f"piece = s[{PIECE}]\ns[{PIECE}] = {NO_PIECE}")
+        x.is_new = f"piece == {NO_PIECE}"
+
+    def finish(self, x: Expressions) -> None:
+        """Nothing is open at the end."""
+
+    def row(self, x: Expressions) -> None:
+        """One interval that has passed the stage's operations."""
+        w, sink = self.w, self.sink
+        values = [x.emit(e) for _, e in sink.columns]
+        key, tables = key_place(x, sink.lookup), period_tables(x, sink.lookup)
+        w.put(f"ps = t if piece == {NO_PIECE} else piece\npiece = np.int64({NO_PIECE})")
+        with w.block("while ps < e:"):
+            with w.block(f"if {self.full}:"):
+                self.store()
+                w.put(f"s[{PIECE}] = ps\nreturn i")
+            w.put(f"found = row_at({key}, ps, {tables})\npe = min(e, edge_after({key}, ps, {tables}))")
+            kept = {"inside": "found >= 0", "outside": "found < 0"}.get(sink.keep, "True")
+            with w.block(f"if {kept}:"):
+                self._write("ps", "pe", values)
+            w.put("ps = pe")
+
+    def _write(self, start: str, end: str, values: list[tuple[str, str]]) -> None:
+        w = self.w
+        w.put(f"o_time[on] = {start}\no_end[on] = {end}\no_known[on] = known")
+        for j, (v, k) in enumerate(values):
+            w.put(f"oh{j}_v[on] = {v}\noh{j}_k[on] = {k}")
+        if self.sink.row is not None:
+            w.put("o_row[on] = found\no_found[on] = found >= 0")
+        w.put("on += 1")
+
+
+class EdgesSink:
+    """Writes for every interval the row of its start and that of its end."""
+
+    def __init__(self, w: Writer, sink: Edges) -> None:
+        self.w, self.sink = w, sink
+        self.full = "on + 1 >= cap"
+
+    def row(self, x: Expressions) -> None:
+        """One interval that has passed the stage's operations."""
+        w, sink = self.w, self.sink
+        v, k = x.emit(sink.condition)
+        w.put(f"clear = known == 1 and ({k})\nactive = clear and ({both('True', v)})")
+        outs = [w.arg(f"o_{n}", I8, "out", f"${n}") for n in ("at", "active", "inactive", "unknown")]
+        columns = []
+        for j, (name, e) in enumerate(sink.by):
+            value, valid = x.emit(e)
+            columns.append((w.arg(f"o{j}_v", value_array(e.type), "out", name), value))
+            columns.append((w.arg(f"o{j}_k", U1, "out_valid", name), valid))
+        for at, sign in (("t", "1"), ("e", "-1")):
+            changes = [at, f"{sign} if active else 0", f"{sign} if clear and not active else 0"]
+            changes.append(f"0 if clear else {sign}")
+            w.put("\n".join(f"{out}[on] = {change}" for out, change in zip(outs, changes, strict=True)))
+            w.put("\n".join(f"{out}[on] = {value}" for out, value in columns))
+            w.put("on += 1")
+        w.put(f"s[{OUT_ROWS}] = on")

@@ -1,0 +1,68 @@
+"""Sink for ``transitions``: each key's steps from one value to the next."""
+
+from __future__ import annotations
+
+from dataflow.codegen.expressions import Expressions
+from dataflow.codegen.keyed import FlowSink
+from dataflow.codegen.source import I8, U1, Writer, value_array
+from dataflow.flows import Moves
+from operators.types import Type
+
+
+class TransitionsSink(FlowSink):
+    """Emits the per-row and the final code of a ``Moves`` sink."""
+
+    def __init__(self, w: Writer, sink: Moves) -> None:
+        super().__init__(w, sink.held)
+        self.sink = sink
+        array = value_array(sink.of.type)
+        self.keep(("on_path", U1), ("at", array), ("since_when", I8))
+        for name in ("from", "to"):
+            w.arg(f"o_{name}_v", array, "out", name)
+            w.arg(f"o_{name}_k", U1, "out_valid", name)
+        w.arg("o_after_v", I8, "out", "after")
+        w.arg("o_after_k", U1, "out_valid", "after")
+
+    def constants(self, x: Expressions) -> None:
+        """Load the gap into a local, once."""
+        if self.sink.gap is not None:
+            self.w.put(f"gap = {x.integer(self.sink.gap)}")
+
+    def _write(self, time: str, to: str, arrives: int) -> None:
+        w = self.w
+        w.put(f"o_time[on] = {time}\no_end[on] = {time}")
+        w.put("o_from_v[on] = at if on_path != 0 else 0\no_from_k[on] = on_path")
+        w.put(f"o_to_v[on] = {to}\no_to_k[on] = {arrives}")
+        w.put(f"o_after_v[on] = {time} - since_when if on_path != 0 else 0\no_after_k[on] = on_path")
+        self.write_held()
+        w.put("on += 1")
+
+    def _leave(self, now: str, back: str) -> None:
+        """End a path that nothing has continued by ``now``."""
+        if self.sink.gap is None:
+            return
+        w = self.w
+        with w.block(f"if on_path != 0 and since_when + gap < {now}:"):
+            with w.block("if since_when + gap >= since:"):
+                self.room(back)
+                self._write("(since_when + gap)", "0", 0)
+            w.put("on_path = np.uint8(0)")
+
+    def advance(self, x: Expressions) -> None:
+        """End the path before, if this row comes too late for it."""
+        self._leave("t", "i")
+
+    def row(self, x: Expressions) -> None:
+        """One row of the key whose state is loaded."""
+        w = self.w
+        self.remember(x)
+        v, k = x.emit(self.sink.of)
+        v = f"np.int64({v})" if self.sink.of.type is not Type.FLOAT else v
+        with w.block(f"if {k}:"):
+            with w.block("if t >= since:"):
+                self._write("t", v, 1)
+            w.put(f"at = {v}\nsince_when = t\non_path = np.uint8(1)")
+
+    def finish(self, x: Expressions) -> None:
+        """End the path if the range has the time at which it ends."""
+        self._leave("until", "number")

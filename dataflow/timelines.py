@@ -1,0 +1,252 @@
+"""The DSL of reference tables, calendars and timelines that are combined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from dataflow import graph as g
+from dataflow.expr import Expr, Operand, col, expr, when
+from dataflow.reference import ReferenceTable, indexed
+from dataflow.service import Calendar
+from operators.errors import DataflowError
+
+if TYPE_CHECKING:
+    from dataflow.stream import Stream
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """A chain of steps, and those of its methods that relate rows to tables, to calendars and to each other."""
+
+    steps: tuple[g.Step, ...]
+
+    def _then(self, step: g.Step) -> Self:
+        return replace(self, steps=(*self.steps, step))
+
+    def join(
+        self,
+        table: ReferenceTable,
+        on: str | Expr,
+        how: str = "left",
+        key: str | None = None,
+        valid_from: str | None = None,
+        valid_to: str | None = None,
+    ) -> Self:
+        """Add the columns of the table's row whose ``key`` (by default the column called as ``on``) is ``on``.
+
+        ``how``: ``"left"`` (null where there is none) or ``"inner"`` (only rows that have one). With ``valid_from`` or
+        ``valid_to``, columns of times, a row of the table holds in [from, to): the time of a point, the start of a
+        session or window decides, and intervals are cut where it changes. A null from is ever, a null to for ever;
+        without ``valid_to`` a row holds until its key's next. Two rows that hold at once are an error.
+        """
+        if how not in ("left", "inner"):
+            raise DataflowError(f"join: how is 'left' or 'inner', got {how!r}")
+        windows = _windows("join", table, on, key, valid_from, valid_to)
+        indexed(windows.table, windows.key, valid_from, valid_to, "join")
+        return self._then(g.Join(windows, col(on) if isinstance(on, str) else on, how))
+
+    def during(
+        self,
+        periods: Calendar | ReferenceTable,
+        on: str | Expr | None = None,
+        key: str | None = None,
+        valid_from: str | None = "from",
+        valid_to: str | None = "to",
+    ) -> Self:
+        """Keep what lies in a calendar, or in the periods that a table holds for ``on`` (its column ``key``).
+
+        Intervals are cut at the edges; of points, sessions and windows the time or the start decides. Periods of a
+        table may overlap.
+        """
+        return self._then(_during("during", periods, on, key, valid_from, valid_to, True))
+
+    def outside(
+        self,
+        periods: Calendar | ReferenceTable,
+        on: str | Expr | None = None,
+        key: str | None = None,
+        valid_from: str | None = "from",
+        valid_to: str | None = "to",
+    ) -> Self:
+        """Keep what ``during`` drops, e.g. all but maintenance."""
+        return self._then(_during("outside", periods, on, key, valid_from, valid_to, False))
+
+    def concurrent(self, condition: Operand, /, *by: str | Expr, **named: Operand) -> Self:
+        """For how many keys of each group the condition holds at once; follows state_duration, heartbeat and the like.
+
+        Rows: the group columns, start, end, duration, and the numbers of keys for which the condition is ``active``,
+        ``inactive`` and ``unknown``: intervals of equal numbers, where any key is. A key counts from its first point
+        on. The time of a row is known if ``unknown`` is 0.
+        """
+        return self._then(g.Concurrent(expr(condition), g.named_columns(by, named, "concurrent"), None))
+
+    def at_least(self, k: int, condition: Operand, /, *by: str | Expr, **named: Operand) -> Self:
+        """When the condition holds for at least ``k`` keys of each group.
+
+        Rows: the group columns, start, end, duration and the boolean ``state``; null, unknown time, where the keys
+        whose condition is unknown could decide.
+        """
+        return self._then(g.Concurrent(expr(condition), g.named_columns(by, named, "at_least"), _count(k)))
+
+    def __and__(self, other: Self) -> Self:
+        return _assembled({"a": self, "b": other}, col("a") & col("b"), "state")
+
+    def __or__(self, other: Self) -> Self:
+        return _assembled({"a": self, "b": other}, col("a") | col("b"), "state")
+
+    def __invert__(self) -> Self:
+        return _assembled({"a": self}, ~col("a"), "state")
+
+
+def combine(condition: Operand, /, *, name: str = "state", **timelines: Stream) -> Stream:
+    """One timeline from several of the same stream: an expression of their states.
+
+    ``df.combine(df.col("alive") & (df.col("status") == "up"), alive=..., status=...)``: each timeline is a stream with
+    row steps and ``state_duration`` or ``heartbeat``, or is combined itself; its state goes by its name here. Unknown
+    is null, and ``& | ~`` are three-valued: false and unknown is false, true and unknown is unknown. Rows: the key,
+    start, end, duration, the state under ``name``, and the other columns as last reported by any point of the key.
+    ``a & b``, ``a | b`` and ``~a`` of timelines are short for this.
+    """
+    if not timelines:
+        raise DataflowError(
+            "combine takes timelines by name, e.g. combine(df.col('alive'), alive=points.heartbeat('5m'))"
+        )
+    combined: Stream = _assembled(timelines, expr(condition), name)
+    return combined
+
+
+def at_least(k: int, of: Sequence[Stream], name: str = "state") -> Stream:
+    """When at least ``k`` of several boolean timelines of a key hold; null where the unknown ones could decide.
+
+    For the keys of a group instead of the timelines of a key there is the method ``at_least``.
+    """
+    listed = list(of) if isinstance(of, list | tuple) else []
+    if not listed:
+        raise DataflowError(
+            "at_least takes a list of timelines; to count keys use timeline.at_least(k, condition, ...)"
+        )
+    states = [col(f"t{i + 1}") for i in range(len(listed))]
+    true = _sum([when(e).then(1).otherwise(0) for e in states])
+    possible = _sum([when(~e).then(0).otherwise(1) for e in states])
+    state = when(true >= _count(k)).then(True).when(possible < k).then(False).otherwise(None)
+    combined: Stream = _assembled({f"t{i + 1}": t for i, t in enumerate(listed)}, state, name)
+    return combined
+
+
+def _count(k: int) -> int:
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise DataflowError(f"at_least takes a number from 1 up, got {k!r}")
+    return k
+
+
+def _sum(terms: Sequence[Expr]) -> Expr:
+    """The sum as a tree of least depth."""
+    if len(terms) == 1:
+        return terms[0]
+    half = len(terms) // 2
+    return _sum(terms[:half]) + _sum(terms[half:])
+
+
+def _windows(
+    where: str,
+    table: ReferenceTable,
+    on: str | Expr,
+    key: str | None,
+    valid_from: str | None,
+    valid_to: str | None,
+) -> g.Windows:
+    if not isinstance(table, ReferenceTable):
+        raise DataflowError(
+            f"{where} takes a reference table, df.table({{...}}) or df.table.from_csv(path), got {table!r}"
+        )
+    if key is None:
+        if not isinstance(on, str):
+            raise DataflowError(f"{where}: say which column of the table the expression is looked up in (key=)")
+        key = on
+    return g.Windows(table, key, valid_from, valid_to)
+
+
+def _during(
+    where: str,
+    periods: Calendar | ReferenceTable,
+    on: str | Expr | None,
+    key: str | None,
+    valid_from: str | None,
+    valid_to: str | None,
+    inside: bool,
+) -> g.During:
+    if isinstance(periods, Calendar):
+        if on is not None or key is not None:
+            raise DataflowError(f"{where}: a calendar is the same for all keys; on and key belong to a table")
+        return g.During(periods, None, inside)
+    if on is None:
+        raise DataflowError(f"{where}: say by which column rows find their periods in the table (on=)")
+    windows = _windows(where, periods, on, key, valid_from, valid_to)
+    if valid_from is None and valid_to is None:
+        raise DataflowError(f"{where}: periods start or end; name the table's columns (valid_from=, valid_to=)")
+    indexed(windows.table, windows.key, valid_from, valid_to, where, merge=True)
+    return g.During(windows, col(on) if isinstance(on, str) else on, inside)
+
+
+# ---- timelines of one stream, combined
+
+C = TypeVar("C", bound=Chain)
+
+
+def _assembled(timelines: Mapping[str, C], state: Expr, name: str) -> C:
+    """The ``Timeline`` step of these timelines; tracks that are the same are kept once."""
+    tracks: dict[str, g.Track] = {}
+    known: dict[str, str] = {}
+    states: dict[str, Expr] = {}
+    source = None
+    for label, timeline in timelines.items():
+        first, inner, inner_state = _taken_apart(timeline)
+        if source is not None and first.name != source.name:
+            raise DataflowError(f"timelines of two streams, {source.name!r} and {first.name!r}, cannot be combined")
+        source = first
+        renamed: dict[str, Expr] = {}
+        for track in inner:
+            content = repr((track.steps, track.interval))
+            if content not in known:
+                known[content] = label if len(inner) == 1 and label not in tracks else _fresh(label, tracks)
+                tracks[known[content]] = replace(track, name=known[content])
+            renamed[track.name] = col(known[content])
+        states[label] = _with_columns(inner_state, renamed)
+    assert source is not None
+    if len(tracks) > g.MAX_TRACKS:
+        raise DataflowError(f"more than {g.MAX_TRACKS} timelines cannot be combined in one step")
+    first_timeline = next(iter(timelines.values()))
+    step = g.Timeline(tuple(tracks.values()), _with_columns(state, states), name)
+    return replace(first_timeline, steps=(source, step))
+
+
+def _fresh(label: str, taken: dict[str, g.Track]) -> str:
+    n = 1
+    while f"{label}{n}" in taken:
+        n += 1
+    return f"{label}{n}"
+
+
+def _taken_apart(timeline: Chain) -> tuple[g.Source, Sequence[g.Track], Expr]:
+    """The stream, the tracks and the state of a timeline."""
+    steps = timeline.steps if isinstance(timeline, Chain) else ()
+    if len(steps) >= 2 and isinstance(steps[0], g.Source):
+        body, last = steps[1:-1], steps[-1]
+        if isinstance(last, g.Timeline) and not body:
+            return steps[0], last.tracks, last.state
+        rows = [s for s in body if isinstance(s, g.RowStep | g.Join | g.During)]
+        if isinstance(last, g.StateDuration | g.Heartbeat) and len(rows) == len(body):
+            return steps[0], (g.Track("t", tuple(rows), last),), col("t")
+    raise DataflowError(
+        f"{timeline!r} is no timeline to combine; take a stream, filter or extend its points, and end with "
+        "state_duration or heartbeat"
+    )
+
+
+def _with_columns(e: Expr, columns: dict[str, Expr]) -> Expr:
+    """``e`` with columns replaced; those that are unknown stay, for validation to name."""
+    if e.fn == "col":
+        return columns.get(str(e.option("name")), e)
+    return replace(e, args=tuple(_with_columns(a, columns) for a in e.args)) if e.args else e

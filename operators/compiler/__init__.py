@@ -1,0 +1,1 @@
+"""From loops to machine code: kept on disk as shared objects, so that most processes need no compiler at all."""

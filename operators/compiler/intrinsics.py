@@ -1,0 +1,60 @@
+"""The machine code behind ``operators.kernels.foreign``: a load, calls through an address. Imported to compile only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+_WORD = ir.IntType(64)
+
+
+@intrinsic
+def _word_at(typing: Any, address: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(builder.inttoptr(args[0], _WORD.as_pointer()), align=1, typ=_WORD)
+
+    return types.int64(types.int64), code
+
+
+def _called(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    # Integers and addresses are passed alike by the C conventions of all 64-bit targets.
+    kind = ir.FunctionType(_WORD, [_WORD] * (len(args) - 1))
+    return builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+
+
+@intrinsic
+def _call_2(typing: Any, function: Any, a: Any, b: Any) -> Any:
+    return types.int64(*[types.int64] * 3), _called
+
+
+@intrinsic
+def _call_5(typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
+    return types.int64(*[types.int64] * 6), _called
+
+
+@numba.njit
+def word_at(address: Any) -> Any:
+    """See ``foreign.word_at``."""
+    return _word_at(address)
+
+
+@numba.njit
+def call_2(function: Any, a: Any, b: Any) -> Any:
+    """See ``foreign.call_2``."""
+    return _call_2(function, a, b)
+
+
+@numba.njit
+def call_5(function: Any, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
+    """See ``foreign.call_5``."""
+    return _call_5(function, a, b, c, d, e)
+
+
+@numba.njit
+def address_of(array: Any) -> Any:
+    """See ``foreign.address_of``."""
+    return array.ctypes.data

@@ -1,0 +1,46 @@
+"""Memory and C functions by address, for loops that call into a C library.
+
+The addresses are plain integers, so that a compiled loop depends on none of them and can be kept on disk.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from operators.kernels.jit import Inlined
+
+
+class _Foreign(Inlined):
+    """A function that has no Python body: its code is made by ``operators.compiler.intrinsics``."""
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """The compiled function."""
+        from operators.compiler import intrinsics
+
+        return getattr(intrinsics, self.plain.__name__)
+
+
+@_Foreign
+def word_at(address: Any) -> Any:
+    """The eight bytes at ``address`` as a little-endian int64, aligned or not."""
+    raise TypeError("word_at works in compiled code only")
+
+
+@_Foreign
+def call_2(function: Any, a: Any, b: Any) -> Any:
+    """The int64 that the C function at this address gives for two words (integers or addresses)."""
+    raise TypeError("call_2 works in compiled code only")
+
+
+@_Foreign
+def call_5(function: Any, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
+    """The int64 that the C function at this address gives for five words (integers or addresses)."""
+    raise TypeError("call_5 works in compiled code only")
+
+
+@_Foreign
+def address_of(array: Any) -> Any:
+    """The address of an array's first element, as int64."""
+    raise TypeError("address_of works in compiled code only")

@@ -1,0 +1,269 @@
+"""Which task is started when, and what its outcome leads to: a state machine over a clock that others keep.
+
+It does nothing by itself: it is asked for the attempts to start (``starts``), told what became of them (``report``),
+and says when it wants to be asked again (``wake``). So the same code runs on threads, and on a virtual clock in tests.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from bisect import insort
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from runtime.errors import QueryError
+from runtime.fleet import pacing
+from runtime.fleet.outcomes import Kind, Outcome
+from runtime.fleet.pacing import Pace, PaceRules
+from runtime.fleet.rules import Next, Rules, after, halves, hedge_age, may_hedge, pause
+from runtime.query.task import Partial, Task
+
+_NAMED = 5
+
+
+class TaskFailed(QueryError):
+    """A task of the query could not be answered, for the reason given."""
+
+
+class QueryTimeout(QueryError):
+    """The query's time was up before all its tasks were answered."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """An attempt to start now."""
+
+    attempt: int
+    task: Task
+
+
+@dataclass
+class _Job:
+    """A task with what has happened to it. It is waiting, or running, or over, at every moment."""
+
+    task: Task
+    depth: int = 0
+    failures: int = 0
+    throttles: int = 0
+    hedged: bool = False
+    waiting: bool = False
+    running: dict[int, float] = field(default_factory=dict)
+    over: bool = False
+    digest: str = ""
+
+
+@dataclass
+class Counts:
+    """What was done, for the report to people: invocations, and of them those that were in vain."""
+
+    invocations: int = 0
+    throttled: int = 0
+    failed: int = 0
+    hedged: int = 0
+    splits: int = 0
+    repeated_replies: int = 0
+
+
+class Coordinator:
+    """The tasks of one query, until each is answered or one has failed (with ``allow_partial``: or has failed)."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        now: float,
+        rules: Rules | None = None,
+        pace: PaceRules | None = None,
+        seed: int = 0,
+        allow_partial: bool = False,
+    ) -> None:
+        self.rules, self.pace_rules = rules or Rules(), pace or PaceRules()
+        self.counts = Counts()
+        self.answers: dict[str, Partial] = {}
+        self.tasks: dict[str, Task] = {}
+        """The tasks that were answered or failed: those given, or what they were split into."""
+        self.failed: dict[str, QueryError] = {}
+        self._allow_partial = allow_partial
+        self._random = random.Random(seed)
+        self._pace = Pace.of(self.pace_rules, now)
+        self._end = now + self.rules.query_seconds
+        self._jobs: dict[str, _Job] = {}
+        self._attempts: dict[int, _Job] = {}
+        self._running = 0
+        self._open = 0
+        self._waiting: list[tuple[float, int, _Job]] = []
+        self._order = 0
+        self._taken: list[float] = []
+        for task in tasks:
+            self._add(_Job(task), now)
+
+    @property
+    def done(self) -> bool:
+        """Whether every task is answered (or has failed, where that is allowed)."""
+        return self._open == 0
+
+    def starts(self, now: float) -> list[Start]:
+        """The attempts to start now; raises ``QueryTimeout`` or ``TaskFailed`` when it is over for that."""
+        if self.done:
+            return []
+        if now >= self._end:
+            raise self._late()
+        self._expire(now)
+        self._hedge(now)
+        found: list[Start] = []
+        while self._waiting and self._waiting[0][0] <= now:
+            if self._waiting[0][2].over:
+                heapq.heappop(self._waiting)
+                continue
+            at = pacing.next_start(self.pace_rules, self._pace, now, self._running)
+            if at is None or at > now:
+                break
+            job = heapq.heappop(self._waiting)[2]
+            found.append(self._start(job, now))
+        return found
+
+    def wake(self, now: float) -> float:
+        """When to ask for starts again, unless something is reported before."""
+        times = [self._end]
+        while self._waiting and self._waiting[0][2].over:
+            heapq.heappop(self._waiting)
+        if self._waiting:
+            at = pacing.next_start(self.pace_rules, self._pace, now, self._running)
+            if at is not None:
+                times.append(max(at, self._waiting[0][0]))
+        age = hedge_age(self.rules, self._taken, len(self._jobs))
+        for job in self._jobs.values():
+            for begun in job.running.values():
+                times.append(begun + self.rules.attempt_seconds)
+                if age is not None and self._hedgeable(job):
+                    times.append(begun + age)
+        return max(now, min(times))
+
+    def report(self, attempt: int, outcome: Outcome, now: float) -> bool:
+        """Take note of what became of an attempt; whether that answered its task.
+
+        A second reply to a task is dropped if it is the same as the first, else ``QueryError`` is raised.
+        """
+        job = self._attempts[attempt]
+        begun = job.running.pop(attempt, None)
+        self._running -= begun is not None
+        if outcome.kind is Kind.DONE:
+            return self._answered(job, outcome, None if begun is None else now - begun)
+        if outcome.kind is Kind.THROTTLED:
+            self.counts.throttled += 1
+            self._pace = pacing.throttled(self.pace_rules, self._pace, now, outcome.detail, self._running)
+        else:
+            self.counts.failed += 1
+        if begun is not None:  # else it had its time, or its task is over
+            self._missed(job, outcome, now)
+        return False
+
+    def _add(self, job: _Job, ready: float) -> None:
+        self._jobs[job.task.id] = job
+        self._open += 1
+        self._wait(job, ready)
+
+    def _wait(self, job: _Job, ready: float) -> None:
+        job.waiting = True
+        self._order += 1
+        heapq.heappush(self._waiting, (ready, self._order, job))
+
+    def _start(self, job: _Job, now: float) -> Start:
+        attempt = self.counts.invocations
+        self.counts.invocations += 1
+        self._pace = pacing.started(self.pace_rules, self._pace, now)
+        self._attempts[attempt] = job
+        self._running += 1
+        job.waiting = False
+        job.running[attempt] = now
+        return Start(attempt, job.task)
+
+    def _answered(self, job: _Job, outcome: Outcome, seconds: float | None) -> bool:
+        assert outcome.partial is not None
+        if seconds is not None:
+            self._pace = pacing.succeeded(self.pace_rules, self._pace)
+        if job.over:
+            self.counts.repeated_replies += 1
+            if job.digest and job.digest != outcome.digest:
+                raise QueryError(f"task {job.task.id} answered twice, and differently: its worker cannot be trusted.")
+            return False
+        self.answers[job.task.id] = outcome.partial
+        job.digest = outcome.digest
+        if seconds is not None:
+            insort(self._taken, seconds)
+        self._close(job)
+        return True
+
+    def _missed(self, job: _Job, outcome: Outcome, now: float) -> None:
+        """An attempt of an open task ended without an answer."""
+        if outcome.kind is Kind.THROTTLED:
+            job.throttles += 1
+        else:
+            job.failures += 1
+        match after(self.rules, outcome.kind, job.failures, job.depth, job.task):
+            case Next.REPEAT:
+                if not job.running and not job.waiting:  # else another attempt of it may answer yet
+                    self._wait(job, now + pause(self.rules, job.failures + job.throttles, self._random.random()))
+            case Next.SPLIT:
+                self.counts.splits += 1
+                job.over = True
+                del self._jobs[job.task.id]
+                self._open -= 1
+                self._running -= len(job.running)
+                job.running.clear()
+                for half in halves(job.task):
+                    self._add(_Job(half, job.depth + 1), now)
+            case Next.GIVE_UP:
+                if not job.running or outcome.kind is Kind.REFUSED:
+                    self._give_up(job, outcome)
+
+    def _give_up(self, job: _Job, outcome: Outcome) -> None:
+        what = f"task {job.task.id} of {job.task.stream} failed"
+        tries = "once" if job.failures < 2 else f"{job.failures} times"
+        hint = {
+            Kind.MEMORY: "give the workers more memory, or group by less",
+            Kind.TIME: "give the workers more time, or take a shorter range",
+        }.get(outcome.kind, "see the worker's log")
+        error = TaskFailed(f"{what} ({outcome.kind.value}, {tries}): {outcome.detail or 'no more is known'}; {hint}.")
+        if not self._allow_partial:
+            raise error
+        self.failed[job.task.id] = error
+        self._close(job)
+
+    def _close(self, job: _Job) -> None:
+        job.over = True
+        self._running -= len(job.running)
+        job.running.clear()
+        self.tasks[job.task.id] = job.task
+        self._open -= 1
+
+    def _expire(self, now: float) -> None:
+        """Attempts that had their time count as lost; should they answer yet, the answer is taken."""
+        for job in list(self._jobs.values()):
+            for attempt, begun in list(job.running.items()):
+                if now >= begun + self.rules.attempt_seconds and not job.over:  # as in wake, to the bit
+                    seconds = f"no reply within {self.rules.attempt_seconds:g} s"
+                    self.report(attempt, Outcome(Kind.LOST, seconds), now)
+
+    def _hedgeable(self, job: _Job) -> bool:
+        single = len(job.running) == 1 and not job.waiting and not job.hedged
+        return single and may_hedge(self.rules, self.counts.hedged, len(self._jobs))
+
+    def _hedge(self, now: float) -> None:
+        age = hedge_age(self.rules, self._taken, len(self._jobs))
+        if age is None:
+            return
+        for job in self._jobs.values():
+            if self._hedgeable(job) and now >= min(job.running.values()) + age:
+                self.counts.hedged += 1
+                job.hedged = True
+                self._wait(job, now)
+
+    def _late(self) -> QueryTimeout:
+        unfinished = [job.task.id for job in self._jobs.values() if not job.over]
+        more = f" and {len(unfinished) - _NAMED} more" if len(unfinished) > _NAMED else ""
+        named = ", ".join(unfinished[:_NAMED]) + more
+        return QueryTimeout(
+            f"the query was not done after {self.rules.query_seconds:g} s: tasks {named} of {len(self._jobs)} were not "
+            "answered; ask for a shorter range, or allow more time."
+        )

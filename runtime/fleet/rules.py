@@ -1,0 +1,82 @@
+"""What is done about a task whose invocation did not answer: pure functions of counts and times (seconds)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from runtime.fleet.outcomes import Kind
+from runtime.query.task import Task
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Bounds, with which every task ends, in an answer or an error.
+
+    ``failures``: how often a task is tried again after it failed or was lost. ``splits``: how often its range of keys
+    is halved. ``attempt_seconds``: how long one invocation may take (more than the function's own time-out),
+    ``query_seconds``: how long all of them may. A task is started a second time once the share ``hedge_after`` of all
+    is done and it has run for ``hedge_times`` the time that three of four took, at most ``hedges`` (a share) of all.
+    Pauses before a repeat grow by two from ``base`` to at most ``cap`` seconds.
+    """
+
+    failures: int = 6
+    splits: int = 6
+    attempt_seconds: float = 330.0
+    query_seconds: float = 3_600.0
+    hedge_after: float = 0.75
+    hedge_times: float = 2.0
+    hedges: float = 0.1
+    base: float = 0.1
+    cap: float = 10.0
+
+
+class Next(Enum):
+    """What is done about an unfinished task."""
+
+    REPEAT = "repeat"
+    SPLIT = "split"
+    GIVE_UP = "give up"
+
+
+def after(rules: Rules, kind: Kind, failures: int, depth: int, task: Task) -> Next:
+    """What follows on an outcome that is no answer.
+
+    ``failures`` counts those of the task with this one, ``depth`` how often it was halved.
+    """
+    if kind is Kind.THROTTLED:
+        return Next.REPEAT  # as often as it takes: the query's deadline bounds it
+    if kind in (Kind.MEMORY, Kind.TIME):
+        lo, hi = task.shard
+        return Next.SPLIT if depth < rules.splits and hi - lo >= 2 else Next.GIVE_UP
+    if kind in (Kind.FAILED, Kind.LOST) and failures <= rules.failures:
+        return Next.REPEAT
+    return Next.GIVE_UP
+
+
+def pause(rules: Rules, times: int, dice: float) -> float:
+    """Seconds before a repeat, the ``times``-th (1, 2, ...); ``dice`` of [0, 1) spreads those who failed together."""
+    return dice * min(rules.cap, rules.base * float(1 << min(times - 1, 30)))
+
+
+def halves(task: Task) -> tuple[Task, Task]:
+    """Two tasks for the two halves of the task's range of key hashes; together they cover its rows once."""
+    lo, hi = task.shard
+    middle = (lo + hi) // 2
+    return replace(task, id=f"{task.id}.0", shard=(lo, middle)), replace(task, id=f"{task.id}.1", shard=(middle, hi))
+
+
+def hedge_age(rules: Rules, taken: Sequence[float], total: int) -> float | None:
+    """How long a task must have run to be started a second time; None while fewer than ``hedge_after`` are done.
+
+    ``taken`` are the seconds that finished tasks took, in ascending order; ``total`` is the number of all tasks.
+    """
+    if not taken or len(taken) < rules.hedge_after * total:
+        return None
+    return rules.hedge_times * taken[min(len(taken) * 3 // 4, len(taken) - 1)]
+
+
+def may_hedge(rules: Rules, hedged: int, total: int) -> bool:
+    """Whether one more task may be started a second time, after ``hedged`` were."""
+    return hedged < max(1.0, rules.hedges * total)

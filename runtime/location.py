@@ -1,0 +1,141 @@
+"""Where a store is: what its URL says, and the object store and catalogue that are found there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from runtime.aws import Access
+from runtime.catalogue import Catalogue, DynamoCatalogue, SqliteCatalogue
+from runtime.errors import StoreError
+from runtime.objects import FolderObjects, ObjectStore, S3Objects
+
+TABLE = "antfold"
+"""The catalogue table of stores in S3 whose URL names no other."""
+
+_CATALOGUE = "catalogue.sqlite"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+_OPTIONS = ("table", "profile", "region", "endpoint")
+
+
+class Location(Protocol):
+    """A place for a store; ``url`` finds it again from any process."""
+
+    @property
+    def url(self) -> str:
+        """The store's URL in its full form."""
+        ...
+
+    @property
+    def worker_url(self) -> str:
+        """The URL for a worker elsewhere, which has an identity of its own."""
+        ...
+
+    @property
+    def access(self) -> Access | None:
+        """How its services are reached; None where there are none."""
+        ...
+
+    def objects(self) -> ObjectStore:
+        """The object store there."""
+        ...
+
+    def catalogue(self, create: Callable[[], bool]) -> Catalogue:
+        """The catalogue there; where there is none, ``create`` says whether to make one, and StoreError is for no."""
+        ...
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of this machine, with the catalogue in a file of it."""
+
+    root: Path
+    access: None = None
+
+    @property
+    def url(self) -> str:
+        """The absolute path."""
+        return str(self.root)
+
+    @property
+    def worker_url(self) -> str:
+        """The same path, for workers that see it too."""
+        return self.url
+
+    def objects(self) -> ObjectStore:
+        """Objects as files."""
+        return FolderObjects(self.root)
+
+    def catalogue(self, create: Callable[[], bool]) -> Catalogue:
+        """The catalogue in SQLite."""
+        path = self.root / _CATALOGUE
+        if not path.exists():
+            if not create():
+                raise StoreError(f"{self.root}: there is no store here; ingest something first (dataflow ingest)")
+            self.root.mkdir(parents=True, exist_ok=True)
+        return SqliteCatalogue(path)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A prefix of an S3 bucket, with the catalogue in a DynamoDB table that other stores may share."""
+
+    name: str
+    prefix: str
+    table: str
+    access: Access
+
+    @property
+    def url(self) -> str:
+        """The URL with the table, and with the options that were given."""
+        given = {"table": self.table} | {name: getattr(self.access, name) for name in _OPTIONS[1:]}
+        options = "&".join(f"{name}={quote(value, safe=':/')}" for name, value in given.items() if value)
+        return f"s3://{self.name}/{self.prefix}?{options}"
+
+    @property
+    def worker_url(self) -> str:
+        """The URL without the profile, which is one of this machine's."""
+        return replace(self, access=replace(self.access, profile=None)).url
+
+    def objects(self) -> ObjectStore:
+        """Objects in S3."""
+        return S3Objects(self.name, self.prefix, self.access)
+
+    def catalogue(self, create: Callable[[], bool]) -> Catalogue:
+        """The catalogue in DynamoDB."""
+        return DynamoCatalogue(self.table, f"{self.name}/{self.prefix}", self.access, create)
+
+
+def locate(url: str | Path) -> Location:
+    """The location of a path or of ``s3://bucket/prefix?table=NAME``; StoreError for what is neither."""
+    text = str(url)
+    if text.startswith("s3://"):
+        return _bucket(text)
+    if "://" in text or text.startswith("s3:/"):
+        raise StoreError(f"{text}: a store is a folder, or s3://bucket/prefix given as text")
+    root = Path(text).absolute()
+    if root.exists() and not root.is_dir():
+        raise StoreError(f"{text} is a file; a store is a folder")
+    return Folder(root)
+
+
+def _bucket(text: str) -> Bucket:
+    parts = urlsplit(text)
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = [name for name in given if name not in _OPTIONS]
+    if unknown or parts.fragment or len(given) != len(parse_qsl(parts.query, keep_blank_values=True)):
+        raise StoreError(f"{text}: a store's URL has the options {', '.join(_OPTIONS)}, each once, and no others")
+    if not _BUCKET.fullmatch(parts.netloc):
+        raise StoreError(f"{text}: {parts.netloc!r} is no name of a bucket; write s3://bucket/prefix")
+    table = given.get("table", TABLE)
+    if not _TABLE.fullmatch(table):
+        raise StoreError(f"{text}: a DynamoDB table has 3 to 255 letters, digits, '_', '-' and '.' as its name")
+    access = Access(*(given.get(name) or None for name in _OPTIONS[1:]))
+    location = Bucket(parts.netloc, parts.path.strip("/"), table, access)
+    location.objects()  # which checks the prefix, and connects to nothing
+    return location

@@ -1,0 +1,100 @@
+"""The point files that a store has open: each opened once, the latest kept, and those asked for next opened ahead."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+from operators.errors import DataflowError
+from runtime.catalogue import FileEntry
+from runtime.objects import ObjectStore
+from runtime.pointfile import PointFile
+
+MOST_FILES = 4096
+MOST_BYTES = 512 << 20
+"""How many files are kept open, and how many bytes they may hold in memory together."""
+
+_AHEAD_BYTES = MOST_BYTES // 2
+
+
+class OpenedFiles:
+    """Files of ``objects`` by their catalogue entries; safe for threads."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+        self._open: OrderedDict[str, PointFile] = OrderedDict()
+        self._opening: dict[str, Future[PointFile]] = {}
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def open(self, entry: FileEntry) -> PointFile:
+        """The point file of a catalogue entry; who asks for one that is being opened waits for it."""
+        path = entry.path
+        with self._lock:
+            found = self._open.get(path)
+            if found is not None:
+                self._open.move_to_end(path)
+                return found
+            waited = self._opening.get(path)
+            if waited is None:
+                mine: Future[PointFile] = Future()
+                self._opening[path] = mine
+        if waited is not None:
+            return waited.result()
+        try:
+            opened = self._opened(entry)
+        except BaseException as error:
+            with self._lock:
+                del self._opening[path]
+            mine.set_exception(error)
+            raise
+        with self._lock:
+            del self._opening[path]
+            self._open[path] = opened
+            self._held += opened.held
+            while len(self._open) > MOST_FILES or self._held > MOST_BYTES:
+                self._held -= self._open.popitem(last=False)[1].held
+        mine.set_result(opened)
+        return opened
+
+    @contextmanager
+    def ahead(self, files: Iterable[FileEntry]) -> Iterator[None]:
+        """While the block runs, open these files in their order, several at once where that is worth while.
+
+        No more than fit into half of what may be kept. What fails is left to who asks for the file.
+        """
+        chosen, size = [], 0
+        for entry in files:
+            size += min(entry.bytes, self._objects.gap)
+            if size > _AHEAD_BYTES:
+                break
+            chosen.append(entry)
+        if self._objects.at_once < 2 or len(chosen) < 2:
+            yield
+            return
+        pool = ThreadPoolExecutor(min(self._objects.at_once, len(chosen)), "antfold-ahead")
+        try:
+            for entry in chosen:
+                pool.submit(self._try, entry)
+            yield
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _try(self, entry: FileEntry) -> None:
+        try:
+            self.open(entry)
+        except DataflowError:
+            return
+
+    def _opened(self, entry: FileEntry) -> PointFile:
+        path, objects = entry.path, self._objects
+        return PointFile.open(
+            lambda offset, length: objects.read(path, offset, length),
+            entry.bytes,
+            path,
+            objects.gap,
+            lambda offset, into: objects.read_into(path, offset, into),
+        )

@@ -1,0 +1,242 @@
+"""Chunks of some columns of some blocks, read; and from there to arrays, in one compiled call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.types import Type
+from runtime.errors import FormatError
+from runtime.pointfile import unpack
+from runtime.pointfile.blocks import Array, Block, Buffers, Changes, Maps
+from runtime.pointfile.layout import BITWISE, CONST, DELTA, LINEAR, RUNS
+
+if TYPE_CHECKING:
+    from runtime.pointfile.read import PointFile
+
+_KINDS = {Type.BOOL: unpack.BOOL, Type.FLOAT: unpack.FLOAT, Type.STRING: unpack.STRING}
+_TYPES = {unpack.BOOL: "u1", unpack.STRING: "i4"}
+_EMPTY = np.zeros(0, np.int64)
+_EMPTY.flags.writeable = False
+
+NO_HOLD = (1 << 63) - 1
+"""A hold without end."""
+
+_OUTPUT = 1 << 18
+"""Rows that one call for changes may write, or those of two blocks if that is more."""
+
+_WORTH = 4
+"""Runs are worth more than rows where there is at most one in so many rows."""
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Columns as the loops want them; the event time, if it was loaded, is the first."""
+
+    names: tuple[str, ...]
+    kinds: NDArray[np.int64]
+    places: NDArray[np.int64]
+    chunks: NDArray[np.int64]
+    bases: NDArray[np.int64]
+    tables: NDArray[np.int32]
+    table_at: NDArray[np.int64]
+
+    def outputs(self, name: str, buffers: Buffers, rows: int) -> tuple[Any, Any, Any, Any]:
+        """The arrays for values of eight, four and one bytes, and for validities."""
+        four, one = int((self.kinds == unpack.STRING).sum()), int((self.kinds == unpack.BOOL).sum())
+        n = len(self.kinds)
+        return (
+            buffers.array(name, "i8", n - four - one, rows),
+            buffers.array(name, "i4", four, rows),
+            buffers.array(name, "u1", one, rows),
+            buffers.array(name + " valid", "u1", n, rows),
+        )
+
+    def values(self, j: int, out: tuple[Any, Any, Any, Any], n: int) -> Array:
+        """Column j's first ``n`` values."""
+        kind = int(self.kinds[j])
+        array: Array = out[1 if kind == unpack.STRING else 2 if kind == unpack.BOOL else 0][self.places[j], :n]
+        return array.view(np.float64) if kind == unpack.FLOAT else array
+
+
+class Loaded:
+    """Chunks of some columns of some blocks, read but not decoded."""
+
+    def __init__(self, file: PointFile, parts: dict[int, memoryview], time: bool, block_lo: int, block_hi: int) -> None:
+        self.file = file
+        self.block_lo = block_lo
+        self.block_hi = block_hi
+        self.time = time
+        self._parts = parts
+        places = file.places
+        # Where the file's first byte would be in memory, for each column's bytes.
+        self._bases = {
+            slot: np.frombuffer(part, np.uint8).ctypes.data - int(places.offsets[places.chunk_frames[slot, block_lo]])
+            for slot, part in parts.items()
+        }
+        self._asked: tuple[object, _Columns] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes of the file are held."""
+        return sum(map(len, self._parts.values()))
+
+    def block(self, b: int, columns: Sequence[str], buffers: Buffers, code_maps: Maps | None = None) -> Block:
+        """Block number ``b`` of the file, decoded; see ``rows``."""
+        return self.rows(b, b + 1, columns, buffers, code_maps)
+
+    def rows(
+        self, first: int, last: int, columns: Sequence[str], buffers: Buffers, code_maps: Maps | None = None
+    ) -> Block:
+        """Blocks ``first`` to ``last - 1`` of the file, decoded, as if they were one.
+
+        ``code_maps`` gives, per string column, an int32 array by which its codes are replaced (as long as the
+        column's dictionary, at least). FormatError, naming the file, the block and the column, where bytes are damaged.
+        """
+        self._check(first, last)
+        asked, file = self._columns(columns, code_maps), self.file
+        blocks = file.block_table[first:last]
+        rows, keys = int(blocks[:, unpack.ROWS].sum()), int(blocks[:, unpack.KEYS].sum())
+        largest, most = int(blocks[:, unpack.ROWS].max()), int(blocks[:, unpack.KEYS].max())
+        wide = self._wide(asked, first, last)
+        out = asked.outputs("block", buffers, rows)
+        lengths = buffers.array("lengths", "i8", keys)
+        st = np.zeros(6, np.int64)
+        wrong = buffers.unpack_blocks(
+            buffers.zstd.words, st, file.places.offsets, asked.bases, asked.kinds, asked.places, wide, asked.chunks,
+            file.block_table, first, last, file.run_starts, asked.tables, asked.table_at,
+            buffers.array("block lengths", "i8", most), lengths,
+            buffers.array("planes", "u1", unpack.planes_size(largest)), buffers.array("whole", "u8", largest),
+            buffers.array("counts", "i8", largest), *out,
+        )  # fmt: skip
+        if wrong:
+            raise self._damaged(wrong, int(st[unpack.BAD_BLOCK]), asked, int(st[unpack.BAD_COLUMN]))
+        decoded: dict[str, tuple[Array, NDArray[np.uint8]]] = {}
+        for j, name in enumerate(asked.names):
+            values = asked.values(j, out, rows if wide[j] & unpack.VALUES else 1)
+            decoded[name] = (values, out[3][j, : rows if wide[j] & unpack.VALIDITIES else 1])
+        # The event time was decoded with the columns, but is one of them only if it was asked for.
+        time: NDArray[np.int64] = decoded[file.time_name][0] if self.time else _EMPTY  # type: ignore[assignment]
+        if file.time_name not in columns:
+            decoded.pop(file.time_name, None)
+        runs = int(st[unpack.OUT_RUNS])
+        row_start, first_key = int(blocks[0, unpack.FIRST_ROW]), int(blocks[0, unpack.FIRST_KEY])
+        return Block(row_start, rows, first_key, lengths[:runs], time, decoded)  # type: ignore[arg-type]
+
+    def _wide(self, asked: _Columns, first: int, last: int) -> NDArray[np.int64]:
+        """For each column whether values and validities are needed row by row, or one stands for all of the blocks."""
+        chunks = asked.chunks[:, first:last]
+        nulls, rows = chunks[:, :, unpack.NULLS], self.file.block_table[first:last, unpack.ROWS]
+        none, all_null = (nulls == 0).all(axis=1), (nulls == rows).all(axis=1)
+        base = chunks[:, :, unpack.BASE]
+        constant = (chunks[:, :, unpack.ENCODING] == CONST).all(axis=1) & ((base == base[:, :1]).all(axis=1) | all_null)
+        # A block that is null throughout is CONST of no matter what; among others it needs a value for each row.
+        constant &= none | all_null | (last - first == 1)
+        wide = np.where(constant, 0, unpack.VALUES) | np.where(none | all_null, 0, unpack.VALIDITIES)
+        if self.time:
+            wide[0] |= unpack.VALUES
+        return wide.astype(np.int64)
+
+    def has_changes(self, columns: Sequence[str], reported: Sequence[str]) -> NDArray[np.bool_]:
+        """For each block that was loaded, whether ``changes`` can be had of it, and is worth it.
+
+        ``reported`` are columns that must not be null there. The times must have been loaded.
+        """
+        asked = self._columns(columns, None)
+        chunks = asked.chunks[:, self.block_lo : self.block_hi]
+        rows = self.file.block_table[self.block_lo : self.block_hi, unpack.ROWS]
+        encoding, nulls = chunks[:, :, unpack.ENCODING], chunks[:, :, unpack.NULLS]
+        good: NDArray[np.bool_] = np.isin(encoding[0], (DELTA, LINEAR)) & (chunks[0, :, unpack.SCALE] == BITWISE)
+        runs = self.file.block_table[self.block_lo : self.block_hi, unpack.KEYS].copy()
+        for j, name in enumerate(asked.names[1:], 1):
+            whole = nulls[j] == 0
+            if name not in reported:
+                whole |= nulls[j] == rows
+            good &= whole & ((encoding[j] == CONST) | (encoding[j] == RUNS))
+            runs += np.where(encoding[j] == RUNS, chunks[j, :, unpack.COUNT], 0)
+        return good & (runs * _WORTH <= rows)
+
+    def changes(
+        self, first: int, last: int, columns: Sequence[str], hold: int, buffers: Buffers, code_maps: Maps | None = None
+    ) -> tuple[int, Changes]:
+        """Those rows of blocks ``first`` to ``last - 1`` that change anything, or of as many of them as fit.
+
+        All these blocks must be such that ``has_changes``. Left out are rows that have the same values as the row
+        before them (of their key, in their block), at most ``hold`` later, unless they are the last of their key in
+        their block, or a gap follows. Gives the number of the first block that is left to do, too.
+        """
+        self._check(first, last)
+        asked, file = self._columns(columns, code_maps), self.file
+        sizes = file.block_table[first:last]
+        rows, keys = int(sizes[:, unpack.ROWS].max()), int(sizes[:, unpack.KEYS].max())
+        capacity = max(_OUTPUT, 2 * rows)
+        out = asked.outputs("changes", buffers, capacity)
+        key_out, len_out = buffers.array("run keys", "i8", capacity), buffers.array("run lengths", "i8", capacity)
+        bridged: NDArray[np.uint8] = buffers.array("bridged", "u1", capacity)  # type: ignore[assignment]
+        n = len(asked.kinds)
+        scratch = [buffers.array("runs", dtype, n, rows) for dtype in ("i8", "i4", "u1")]
+        st = np.zeros(6, np.int64)
+        st[unpack.OUT_ROWS] = capacity
+        done = buffers.changes(
+            buffers.zstd.words, st, file.places.offsets, asked.bases, asked.kinds, asked.places, asked.chunks,
+            file.block_table, first, last, file.run_starts, asked.tables, asked.table_at, hold,
+            buffers.array("lengths", "i8", keys), buffers.array("planes", "u1", unpack.planes_size(rows)),
+            buffers.array("whole", "u8", rows), buffers.array("ends", "i8", n, rows), *scratch,
+            buffers.array("current", "i8", n), key_out, len_out, bridged, *out,
+        )  # fmt: skip
+        if done < 0:
+            raise self._damaged(-done, int(st[unpack.BAD_BLOCK]), asked, int(st[unpack.BAD_COLUMN]))
+        on, runs = int(st[unpack.OUT_ROWS]), int(st[unpack.OUT_RUNS])
+        decoded = {name: (asked.values(j, out, on), out[3][j, :on]) for j, name in enumerate(asked.names) if j}
+        time: NDArray[np.int64] = asked.values(0, out, on)  # type: ignore[assignment]
+        return done, Changes(key_out[:runs], len_out[:runs], time, bridged[:on], decoded)  # type: ignore[arg-type]
+
+    def _check(self, first: int, last: int) -> None:
+        if not self.block_lo <= first < last <= self.block_hi:
+            asked = f"block {first} was" if last == first + 1 else f"blocks {first} to {last - 1} were"
+            raise ValueError(f"{asked} not loaded; blocks {self.block_lo} to {self.block_hi - 1} were")
+
+    def _columns(self, columns: Sequence[str], code_maps: Maps | None) -> _Columns:
+        mark = (tuple(columns), None if code_maps is None else tuple(id(m) for m in code_maps.values()))
+        if self._asked is not None and self._asked[0] == mark:
+            return self._asked[1]
+        file = self.file
+        names = [*([file.time_name] if self.time else []), *(c for c in columns if c != file.time_name)]
+        slots = [file.slot(name) for name in names]
+        if file.time_name in columns and not self.time:
+            names, slots = [*names, file.time_name], [*slots, 0]
+        if missing := [name for name, slot in zip(names, slots, strict=True) if slot not in self._parts]:
+            raise ValueError(f"column {missing[0]!r} was not loaded")
+        kinds = [
+            unpack.WHOLE if slot == 0 else _KINDS.get(file.schema[name], unpack.WHOLE)
+            for name, slot in zip(names, slots, strict=True)
+        ]
+        tables = [
+            file.code_map(name, code_maps) if k == unpack.STRING else None for name, k in zip(names, kinds, strict=True)
+        ]
+        sizes = [0 if t is None else len(t) for t in tables]
+        seen: dict[str, int] = {}
+        places = []
+        for k in kinds:
+            dtype = _TYPES.get(k, "i8")
+            places.append(seen.get(dtype, 0))
+            seen[dtype] = places[-1] + 1
+        found = _Columns(
+            tuple(names),
+            np.array(kinds, np.int64),
+            np.array(places, np.int64),
+            np.ascontiguousarray(file.chunk_table[slots]),
+            np.array([self._bases[slot] for slot in slots], np.int64),
+            np.concatenate([np.zeros(0, np.int32), *(t for t in tables if t is not None)]),
+            np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        )
+        self._asked = (mark, found)
+        return found
+
+    def _damaged(self, wrong: int, b: int, asked: _Columns, j: int) -> FormatError:
+        what = unpack.WRONG[wrong]
+        return FormatError(f"{self.file.name} is damaged: block {b} of column {asked.names[j]!r}: {what}")

@@ -1,0 +1,109 @@
+"""zstd for compiled loops: the addresses of two functions of the C library, and a context of each thread.
+
+The ``zstandard`` package carries the library twice in its wheels; the copy made for cffi exports its functions. Where
+there is none, the system's libzstd serves, and where there is none either, the package's own methods, called back from
+the loop: slower, and the same bytes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import sysconfig
+import weakref
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+_WORD = ctypes.c_int64
+_DECOMPRESS = ctypes.CFUNCTYPE(_WORD, _WORD, _WORD, _WORD, _WORD, _WORD)
+_FRAME_SIZE = ctypes.CFUNCTYPE(_WORD, _WORD, _WORD)
+_OLDEST = 10405
+"""The oldest version (1.4.5) that is relied on to check all it decodes."""
+
+
+@dataclass(frozen=True)
+class _Library:
+    """``decompress(context, to, capacity, from, size)`` and ``frame_size(from, size)`` give a size, or a negative
+    number (an error, as C's size_t). ``handle`` keeps them loaded and makes contexts, if contexts are needed."""
+
+    decompress: int
+    frame_size: int
+    handle: Any
+    has_contexts: bool
+
+
+def _exported(path: str) -> _Library | None:
+    try:
+        found = ctypes.CDLL(path)
+        version = int(found.ZSTD_versionNumber())
+        addresses = [
+            ctypes.cast(getattr(found, name), ctypes.c_void_p).value
+            for name in ("ZSTD_decompressDCtx", "ZSTD_findFrameCompressedSize")
+        ]
+        found.ZSTD_createDCtx.restype = ctypes.c_void_p
+        found.ZSTD_freeDCtx.argtypes = [ctypes.c_void_p]
+    except (OSError, AttributeError):
+        return None
+    if version < _OLDEST or addresses[0] is None or addresses[1] is None:
+        return None
+    return _Library(addresses[0], addresses[1], found, True)
+
+
+def called_back() -> _Library:
+    """The library by way of the ``zstandard`` package's methods."""
+
+    def decompress(context: int, to: int, capacity: int, source: int, size: int) -> int:
+        try:
+            out = zstandard.ZstdDecompressor().decompress(ctypes.string_at(source, size), allow_extra_data=False)
+        except zstandard.ZstdError:
+            return -1
+        if len(out) > capacity:
+            return -1
+        ctypes.memmove(to, out, len(out))
+        return len(out)
+
+    def frame_size(source: int, size: int) -> int:
+        # What follows a frame is an error to ``decompress`` itself.
+        return size
+
+    functions = (_DECOMPRESS(decompress), _FRAME_SIZE(frame_size))
+    first, second = (ctypes.cast(f, ctypes.c_void_p).value for f in functions)
+    assert first is not None
+    assert second is not None
+    return _Library(first, second, functions, False)
+
+
+@cache
+def library() -> _Library:
+    """The first of the three that is there."""
+    suffix = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
+    home = Path(zstandard.__file__).parent
+    paths = [str(p) for p in (home / f"_cffi{suffix}", *sorted(home.glob("_cffi*.so"))) if p.exists()]
+    system = ctypes.util.find_library("zstd") if not paths else None
+    for path in [*paths, *([system] if system else [])]:
+        if (found := _exported(path)) is not None:
+            return found
+    return called_back()
+
+
+class Context:
+    """What one thread decompresses with. ``words`` (int64) are given to loops: the functions and the context."""
+
+    def __init__(self, of: _Library | None = None) -> None:
+        self._library = of or library()
+        context = 0
+        if self._library.has_contexts:
+            handle = self._library.handle
+            context = int(handle.ZSTD_createDCtx() or 0)
+            if not context:
+                raise MemoryError("zstd could not make a context")
+            weakref.finalize(self, handle.ZSTD_freeDCtx, context)
+        self.words: NDArray[np.int64] = np.array(
+            [self._library.decompress, self._library.frame_size, context], np.uint64
+        ).view(np.int64)

@@ -1,0 +1,51 @@
+"""Groups for the calendar buckets in which nothing was."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflow.calendars import bucket_table
+from dataflow.plan import Group
+from operators.errors import CardinalityExceeded
+from operators.tables import LIMIT
+
+
+def bucket_keys(sink: Group, keys: NDArray[np.int64], until: int) -> NDArray[np.int64]:
+    """The keys of all groups of ``sink`` from the first bucket of each combination of its other columns to ``until``.
+
+    ``keys`` are those that there are: int64 of shape (groups, columns + 1), as in ``GroupState``.
+    """
+    j = sink.filled
+    assert j is not None
+    if not len(keys):
+        return keys
+    bucket = sink.by[j][1]
+    edges, width, _ = bucket_table(
+        str(bucket.option("every")), str(bucket.option("zone")), int(keys[:, j].min()), until
+    )
+    if width:
+        count = max(0, -(-(until - int(keys[:, j].min())) // width))
+        _check(count, sink)
+        edges = int(keys[:, j].min()) + width * np.arange(count)
+    edges = edges[edges < until]
+    others = keys.copy()
+    others[:, j] = 0
+    distinct, which = np.unique(others, axis=0, return_inverse=True)
+    first = np.full(len(distinct), np.iinfo(np.int64).max)
+    np.minimum.at(first, which.ravel(), keys[:, j])
+    at = np.searchsorted(edges, first)
+    lengths = len(edges) - at
+    _check(int(lengths.sum()), sink)
+    out = np.repeat(distinct, lengths, axis=0)
+    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    out[:, j] = edges[np.repeat(at, lengths) + np.arange(len(out)) - starts]
+    return out
+
+
+def _check(groups: int, sink: Group) -> None:
+    if groups > LIMIT:
+        name = sink.by[sink.filled or 0][0]
+        raise CardinalityExceeded(
+            f"more than {LIMIT:,} groups with the empty buckets of {name!r}; use longer ones or a shorter range"
+        )

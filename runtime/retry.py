@@ -1,0 +1,127 @@
+"""When a request to a remote service is sent again, and after what pause: pure functions of what happened and when.
+
+The client library's own attempts are off: its budget is shared by all calls of a process and is empty after some
+hundred throttles, so that at 50 % throttling a third of the calls fail. Ours belongs to one request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Fault(Enum):
+    """What became of a request that was not answered as it should be."""
+
+    THROTTLED = "throttled"
+    """Refused because of its rate: it did not happen."""
+    CONFLICT = "conflict"
+    """Refused because of another request under way at the same place: it did not happen."""
+    UNSENT = "unsent"
+    """There was no connection to send it on: it did not happen."""
+    LOST = "lost"
+    """It may have happened, or may yet: time-out, broken connection, damaged reply, error on the service's side."""
+    REFUSED = "refused"
+    """Its condition does not hold: it did not happen, and will not."""
+    MISSING = "missing"
+    """What it names is not there."""
+    FINAL = "final"
+    """Anything else: to send it again would not help."""
+
+
+_BY_CODE: Mapping[str, Fault] = {
+    "ConditionalRequestConflict": Fault.CONFLICT,
+    "OperationAborted": Fault.CONFLICT,
+    "TransactionConflict": Fault.CONFLICT,
+    "TransactionConflictException": Fault.CONFLICT,
+    "TransactionInProgressException": Fault.LOST,  # the same request, sent before
+    "RequestTimeout": Fault.LOST,
+    "BadDigest": Fault.LOST,  # the bytes were damaged on the way
+    "XAmzContentChecksumMismatch": Fault.LOST,
+    "IncompleteBody": Fault.LOST,
+    "InternalServerError": Fault.LOST,
+    "InternalError": Fault.LOST,
+    "ConditionalCheckFailed": Fault.REFUSED,
+    "ConditionalCheckFailedException": Fault.REFUSED,
+    "PreconditionFailed": Fault.REFUSED,
+    "NoSuchKey": Fault.MISSING,
+    "NoSuchBucket": Fault.FINAL,  # also a 404, but no object is missing there
+} | dict.fromkeys(
+    (
+        "SlowDown",
+        "Throttling",
+        "ThrottlingError",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestLimitExceeded",
+        "ProvisionedThroughputExceeded",
+        "ProvisionedThroughputExceededException",
+        "TooManyRequestsException",
+        "LimitExceededException",
+    ),
+    Fault.THROTTLED,
+)
+
+_BY_STATUS: Mapping[int, Fault] = {
+    404: Fault.MISSING,
+    408: Fault.LOST,
+    409: Fault.CONFLICT,
+    412: Fault.REFUSED,
+    429: Fault.THROTTLED,
+}
+
+
+def classify(status: int, code: str = "") -> Fault:
+    """The fault of a reply with this HTTP status (400 and above) and this error code, as AWS documents them."""
+    known = _BY_CODE.get(code)
+    if known is not None:
+        return known
+    return Fault.LOST if status >= 500 else _BY_STATUS.get(status, Fault.FINAL)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long one request is repeated; all times in seconds.
+
+    ``seconds`` bounds the whole, pauses included; ``losses`` is how many times it is sent again after it was lost or
+    could not be sent (throttles and conflicts, which end by themselves, are bounded by ``seconds`` alone). Pauses
+    grow from ``base`` by two to at most ``cap``.
+    """
+
+    seconds: float = 60.0
+    losses: int = 5
+    base: float = 0.05
+    cap: float = 5.0
+
+
+@dataclass(frozen=True)
+class History:
+    """What has happened to a request so far: how often it was refused for now, and how often lost or unsent."""
+
+    refusals: int = 0
+    losses: int = 0
+
+    def after(self, fault: Fault) -> History:
+        """This history and one more fault."""
+        if fault in (Fault.THROTTLED, Fault.CONFLICT):
+            return History(self.refusals + 1, self.losses)
+        return History(self.refusals, self.losses + 1)
+
+
+def pause(budget: Budget, history: History, fault: Fault, elapsed: float, dice: float) -> float | None:
+    """Seconds to wait before the request is sent again; None to give up.
+
+    ``history`` holds what happened before ``fault``, ``elapsed`` is the time since the first attempt, ``dice`` a
+    random number of [0, 1): pauses are drawn evenly from nothing to their bound, so that many who were refused
+    together do not come back together ("full jitter", Brooker, AWS Architecture Blog, 2015).
+    """
+    if fault in (Fault.REFUSED, Fault.MISSING, Fault.FINAL):
+        return None
+    if fault in (Fault.LOST, Fault.UNSENT) and history.losses >= budget.losses:
+        return None
+    doublings = min(history.refusals + history.losses, 30)
+    wait = dice * min(budget.cap, budget.base * 2**doublings)
+    return wait if elapsed + wait < budget.seconds else None

@@ -1,0 +1,137 @@
+"""Timelines with a mistake planted: the comparison with the oracle must notice each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import Phase, find, settings
+from hypothesis import strategies as st
+
+import dataflow.check_timelines
+import dataflow.compile
+import runtime.query.lookups
+import runtime.query.merge
+import runtime.query.sweep
+from dataflow.codegen import Generated, generate
+from dataflow.codegen.source import NO_PIECE
+from dataflow.plan import Stage
+from dataflow.reference import Periods
+from tests.laws.agreement import agrees
+from tests.laws.memory import run_in_memory
+from tests.reference.strategies import Case, cases
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+ROW_AT_START = ", t, look0_offsets, look0_starts, look0_ends)\n"
+
+
+def in_kernels(old: str, new: str) -> Plant:
+    """Kernels with one piece of their source replaced by another, wherever it is."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        def changed(stage: Stage) -> Generated:
+            made = generate(stage)
+            return replace(made, source=made.source.replace(old, new))
+
+        patch.setattr(dataflow.compile, "generate", changed)
+
+    return plant
+
+
+def in_place_of(module: Any, name: str, make: Callable[[Any], Any]) -> Plant:
+    """A function, or what it gives, replaced by what ``make`` makes of it."""
+    return lambda patch: patch.setattr(module, name, make(getattr(module, name)))
+
+
+def all_different(changes: Any) -> Any:
+    return lambda says, occupied: np.ones(len(occupied), np.bool_)
+
+
+def everything_known(swept: Any) -> Any:
+    def mutant(step: Any, table: Any) -> Any:
+        out = swept(step, table)
+        if "state" in out.columns:
+            kind, values, valid = out.columns["state"]
+            out.columns["state"] = (kind, np.where(valid != 0, values, 0), np.ones_like(valid))
+        return out
+
+    return mutant
+
+
+def ends_later(lookup: Any) -> Any:
+    class Mutant(lookup):  # type: ignore[misc]
+        def __init__(self, table: Any, *rest: Any) -> None:
+            super().__init__(table, *rest)
+            self._parts["ends"] = self._parts["ends"] + 1
+
+    return Mutant
+
+
+def never_joined(indexed: Any) -> Any:
+    """Rows of a table that follow each other and say the same stay apart."""
+
+    def mutant(table: Any, key: str, start: Any, end: Any, where: str, merge: bool = False) -> Any:
+        index = indexed(table, key, start, end, where, merge)
+        if len(index.rows.starts) == 0:
+            return index
+        middle = (np.maximum(index.rows.starts, 0) + np.minimum(index.rows.ends, 2**61)) // 2
+        starts = np.stack([index.rows.starts, middle], axis=1).ravel()
+        ends = np.stack([middle, index.rows.ends], axis=1).ravel()
+        order = tuple(i for i in index.order for _ in range(2))
+        return replace(index, rows=Periods(index.rows.offsets * 2, starts, ends), order=order)
+
+    return mutant
+
+
+MUTANTS: dict[str, tuple[str, Plant]] = {
+    "what ends as a row comes ends after it": ("ok_and_up", in_kernels("tr0 + hold0 <= tc", "tr0 + hold0 < tc")),
+    "a track never ends": ("sum_of_two", in_kernels("nx = min(nx, tr0 + hold0)", "nx = min(nx, until)")),
+    "a heartbeat that ends is unknown": ("either_or_not", in_kernels("tv0 = np.int64(0)", "tk0 = np.uint8(0)")),
+    "a state that ends is false": ("values_of_two", in_kernels("    tk0 = np.uint8(0)", "    tv0 = np.int64(0)")),
+    "unknown time of a timeline is known": ("both", in_kernels("pk = np.uint8(nk)", "pk = np.uint8(1)")),
+    "a change of a held column does not cut": ("either_or_not", in_kernels("phk0 != chk0 or", "False and")),
+    "equal states are not joined": ("both", in_kernels("if pn == 0 or (pk != 0) != nk", "if True or (pk != 0) != nk")),
+    "the time before a first point is missing": ("either_or_not", in_kernels("o_known[on] = 2", "o_known[on] = 1")),
+    "intervals are not cut": ("states_joined_by_time", in_kernels("pe = min(e, edge", "pe = max(e, edge")),
+    "the first period counts as none": ("states_in_maintenance", in_kernels("if found >= 0:", "if found > 0:")),
+    "outside is inside": ("beats_outside_days", in_kernels("if found < 0:", "if found >= 0:")),
+    "the row found first holds for all pieces": (
+        "states_joined_by_time", in_kernels(", ps, look0_offsets, look0_starts, look0_ends)\n", ROW_AT_START)
+    ),
+    "a period ends a microsecond late": ("service_time", in_place_of(runtime.query.runner, "Lookup", ends_later)),
+    "rows that say the same cut": (
+        "states_joined_by_time", in_place_of(dataflow.check_timelines, "indexed", never_joined)
+    ),
+    "a null key finds the first row": ("states_joined_by_held", in_kernels("else np.int64(-1)", "else np.int64(0)")),
+    "an unknown state counts as inactive": ("concurrent", in_kernels("clear = known == 1 and", "clear = True or")),
+    "an end takes nobody away": ("concurrent", in_kernels("-1 if clear and not active", "0 if clear and not active")),
+    "neighbours that say the same stay apart": (
+        "two_at_least", in_place_of(runtime.query.sweep, "_changes", all_different)
+    ),
+    "what cannot be known is false": ("two_at_least", in_place_of(runtime.query.merge, "swept", everything_known)),
+    "what a row remembered is forgotten": (
+        "states_with_previous_joined", in_kernels(f"if piece == {NO_PIECE}:", "if False:")
+    ),
+}  # fmt: skip
+
+
+def differs(name: str, case: Case, tasks: int) -> bool:
+    try:
+        agrees(run_in_memory, name, case, tasks=tasks)
+    except (AssertionError, IndexError, ValueError):
+        return True
+    return False
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_is_noticed(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, plant = MUTANTS[mutant]
+    plant(monkeypatch)
+    search = settings(max_examples=5000, database=None, deadline=None, phases=[Phase.generate])
+    find(st.tuples(cases(), st.integers(1, 3)), lambda drawn: differs(name, *drawn), settings=search)

@@ -1,0 +1,17 @@
+"""The catalogue in DynamoDB, as moto plays it, keeps the catalogue's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from runtime.catalogue import Catalogue, DynamoCatalogue
+from tests.contracts.catalogue import CatalogueContract
+
+
+class TestDynamoCatalogue(CatalogueContract):
+    @pytest.fixture
+    def catalogue(self, aws: None) -> Iterator[Catalogue]:
+        with DynamoCatalogue("antfold", "lake/a/prefix", create=lambda: True) as catalogue:
+            yield catalogue

@@ -1,0 +1,37 @@
+"""A pretended AWS in this process, for the tests that need one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.runtime.faults import REFUSED
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """moto, with the bucket ``lake``; one request at a time, for its transactions are not atomic by themselves."""
+    import boto3
+    from moto import mock_aws
+    from moto.core.botocore_stubber import BotocoreStubber
+
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_DYNAMODB"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    real, lock = BotocoreStubber.__call__, threading.Lock()
+
+    def alone(stubber: BotocoreStubber, event_name: str, request: Any, **named: object) -> object:
+        if REFUSED in request.headers:  # answered before it arrives
+            return None
+        with lock:
+            return real(stubber, event_name, request, **named)
+
+    monkeypatch.setattr(BotocoreStubber, "__call__", alone)
+    with mock_aws():
+        boto3.client("s3").create_bucket(Bucket="lake")
+        yield

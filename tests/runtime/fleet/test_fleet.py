@@ -1,0 +1,265 @@
+"""The fleet on threads: the same answers as without, large states by way of the store, and the function of Lambda."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dataflow as df
+from runtime import Store
+from runtime.aws import Access
+from runtime.errors import FormatError, QueryError, StoreError
+from runtime.fleet import Fleet, Kind, PaceRules, Reply, Rules, TaskFailed
+from runtime.fleet import messages as m
+from runtime.fleet.aws_lambda import invoker
+from runtime.fleet.worker import answer
+from runtime.query import execute
+from runtime.query.task import Task
+
+START = 19_800 * 86_400_000_000
+METRIC = df.stream("s").group_by("status").agg(n=df.count(), d=df.count_distinct("device"))
+QUICK = Rules(base=0.001, cap=0.01)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "store")
+    n = 1_000_000  # enough for more than one task
+    i = np.arange(n)
+    columns = {"device": i % 300, "ts": START + i * 10_000, "status": np.array(["up", "down"])[i % 2]}
+    store.ingest("s", columns, key="device", time="ts", unit="us", progress=False)
+    return store
+
+
+def task_of(store: Store) -> Task:
+    prepared = execute.prepare(store.catalogue, execute.Request(METRIC.steps, {}, None, None))
+    return execute.make_tasks(prepared, store.url, 1)[0]
+
+
+def local(payload: bytes) -> Reply:
+    """A worker in this process."""
+    return Reply(200, json.dumps(answer(json.loads(payload))).encode())
+
+
+def test_the_same_bits_as_threads(store: Store) -> None:
+    expected = store.query(METRIC, progress=False)
+    failing = iter([Reply(0), Reply(502), Reply(429), Reply(200, b"{"), *[None] * 100])
+    lock = threading.Lock()
+
+    def invoke(payload: bytes) -> Reply:
+        with lock:
+            first = next(failing)
+        return first or local(payload)
+
+    result = store.query(METRIC, executor=Fleet(invoke, QUICK), workers=4, progress=False)
+    assert result.proof.result == expected.proof.result
+    assert result.proof.to_dict()["tasks"] == 4
+    assert result.proof.to_dict()["complete"] is True
+
+
+def test_by_default_as_many_workers_as_the_bytes_are_worth(store: Store) -> None:
+    assert store.query(METRIC, executor=Fleet(local), progress=False).proof.to_dict()["tasks"] == 1
+
+
+def test_a_failure_names_its_task(store: Store) -> None:
+    told = Reply(200, b'{"errorType":"KeyError","errorMessage":"\'x\'"}', "Unhandled")
+    with pytest.raises(TaskFailed, match=r"task 0\.\d of s failed \(failed, 7 times\): KeyError: 'x'"):
+        store.query(METRIC, executor=Fleet(lambda _: told, QUICK), workers=4)
+
+
+def test_what_invoking_raises_ends_the_query(store: Store) -> None:
+    """Also an interrupt: nothing more is started, and nobody is waited for."""
+    entered, leave = threading.Event(), threading.Event()
+    calls: list[int] = []
+
+    def invoke(payload: bytes) -> Reply:
+        calls.append(1)
+        if len(calls) == 1:
+            entered.wait(10)
+            raise KeyboardInterrupt
+        entered.set()
+        leave.wait(10)
+        return local(payload)
+
+    with pytest.raises(KeyboardInterrupt):
+        store.query(METRIC, executor=Fleet(invoke, pace=PaceRules(burst=2, rate=0.001, growth=0)), workers=4)
+    assert len(calls) == 2
+    leave.set()
+
+
+def test_a_large_state_goes_by_way_of_the_store(store: Store) -> None:
+    task = task_of(store)
+    event = json.loads(m.request(task, "spill/q/0.0-1", store.objects))
+    direct, spilled = answer(event), answer(event, most=10)
+    assert "state" in direct
+    assert [o.path for o in store.objects.list("spill/")] == ["spill/q/0.0-1.state"]
+    replies = [Reply(200, json.dumps(told).encode()) for told in (direct, spilled)]
+    outcomes = [m.read_reply(reply, task, store.objects) for reply in replies]
+    assert [o.kind for o in outcomes] == [Kind.DONE] * 2
+    assert outcomes[0].digest == outcomes[1].digest
+    store.objects.delete("spill/q/0.0-1.state")
+    store.objects.put("spill/q/0.0-1.state", b"x" * spilled["stored"]["bytes"])
+    damaged = m.read_reply(replies[1], task, store.objects)
+    assert (damaged.kind, "is damaged" in damaged.detail) == (Kind.LOST, True)
+    store.objects.delete("spill/q/0.0-1.state")
+    assert m.read_reply(replies[1], task, store.objects).kind is Kind.LOST
+
+
+def test_a_large_task_goes_by_way_of_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_of(store)
+    monkeypatch.setattr(m, "_MAX_TASK", 10)
+    payload = m.request(task, "spill/q/0.0-1", store.objects)
+    assert len(payload) < 1_000
+    outcome = m.read_reply(Reply(200, json.dumps(answer(json.loads(payload))).encode()), task, store.objects)
+    assert outcome.kind is Kind.DONE
+    (stored,) = store.objects.list("spill/")
+    store.objects.delete(stored.path)
+    store.objects.put(stored.path, b" " * stored.size)
+    with pytest.raises(FormatError, match="is damaged: its SHA-256"):
+        answer(json.loads(payload), lambda url: Store(url))
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind"),
+    [
+        (b"", Kind.LOST),
+        (b"null", Kind.LOST),
+        (b'{"version":1}', Kind.LOST),
+        (b'{"version":1,"task":"0.0","state":"!"}', Kind.LOST),
+        (b'{"version":1,"task":"0.0","state":"AAAA"}', Kind.LOST),
+        (b'{"version":1,"task":"0.0","stored":{"path":"../x","bytes":1,"sha256":""}}', Kind.LOST),
+        (b'{"version":2,"task":"0.0","state":""}', Kind.REFUSED),
+        (b'{"version":1,"task":"","error":{"type":"FormatError","message":"damaged"}}', Kind.REFUSED),
+        (b'{"version":1,"task":"","error":{"type":"MemoryError","message":""}}', Kind.MEMORY),
+    ],
+)
+def test_replies_that_are_no_answers(store: Store, payload: bytes, kind: Kind) -> None:
+    assert m.read_reply(Reply(200, payload), task_of(store), store.objects).kind is kind
+
+
+def test_an_answer_to_another_task_is_none(store: Store) -> None:
+    task = task_of(store)
+    told = answer(json.loads(m.request(task, "spill/x", store.objects)))
+    other = Task(**{**task.__dict__, "id": "0.9"})
+    assert m.read_reply(Reply(200, json.dumps(told).encode()), other, store.objects).kind is Kind.LOST
+
+
+def test_what_a_worker_says_of_errors(store: Store) -> None:
+    assert answer({"version": 7})["error"]["type"] == "FormatError"
+    assert answer(["x"])["error"]["type"] == "FormatError"
+    event = json.loads(m.request(task_of(store), "spill/x", store.objects))
+    Path(store.url, event["task"]["files"][0]["path"]).unlink()
+    told = answer(event, lambda url: Store(url))
+    assert told["error"]["type"] == "FileMissing"
+    assert m.read_reply(Reply(200, json.dumps(told).encode()), task_of(store), store.objects).kind is Kind.REFUSED
+
+
+# The function of Lambda, as a server of our own plays it.
+
+
+@contextmanager
+def function(reply: Callable[[str, bytes], tuple[int, dict[str, str], bytes] | None]) -> Iterator[Access]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            told = reply(self.path, body)
+            if told is None:
+                self.close_connection = True
+                return
+            status, headers, data = told
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(data)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ACCESS_KEY_ID", "x")
+            patch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+            yield Access(region="us-east-1", endpoint=f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ((200, {}, b'{"a":1}'), Reply(200, b'{"a":1}')),
+        ((200, {"X-Amz-Function-Error": "Unhandled"}, b"{}"), Reply(200, b"{}", "Unhandled")),
+        (
+            (429, {"x-amzn-errortype": "TooManyRequestsException"}, b'{"Reason":"CallerRateLimitExceeded"}'),
+            Reply(429, error="TooManyRequestsException of my-worker", reason="CallerRateLimitExceeded"),
+        ),
+        ((500, {"x-amzn-errortype": "ServiceException"}, b"{}"), Reply(500, error="ServiceException of my-worker")),
+    ],
+)
+def test_the_function_of_lambda(told: tuple[int, dict[str, str], bytes], expected: Reply) -> None:
+    seen: list[tuple[str, bytes]] = []
+
+    def reply(path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        seen.append((path, body))
+        return told
+
+    with function(reply) as access:
+        assert invoker("my-worker", access)(b'{"task":1}') == expected
+    assert seen == [("/2015-03-31/functions/my-worker/invocations", b'{"task":1}')]  # one attempt, whatever came
+
+
+def test_a_connection_that_breaks() -> None:
+    with function(lambda path, body: None) as access:
+        reply = invoker("my-worker", access)(b"{}")
+    assert reply.status == 0
+    assert "my-worker" in reply.error
+
+
+def test_a_reply_that_is_cut() -> None:
+    state = base64.b64encode(b"x" * 1_000)
+    with function(lambda path, body: (200, {"Content-Length": "5000"}, state)) as access:
+        assert invoker("my-worker", access)(b"{}").status == 0
+
+
+def test_settings_that_are_missing_are_an_error_at_once(store: Store) -> None:
+    fleet = Fleet(invoker("my-worker", Access(profile="nobody-here")), QUICK)
+    with pytest.raises(StoreError, match="nobody-here"):
+        store.query(METRIC, executor=fleet, progress=False)
+
+
+def test_a_folder_is_out_of_their_sight(store: Store) -> None:
+    with pytest.raises(QueryError, match="workers on Lambda cannot see the folder"):
+        store.query(METRIC, executor="lambda")
+    with pytest.raises(QueryError, match="no executor 'lambdas'"):
+        store.query(METRIC, executor="lambdas")
+
+
+def test_the_function_is_named_after_a_colon(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store in S3 whose workers are asked by name; the store itself is played by the folder."""
+    seen: list[str] = []
+
+    def invoke(name: str, access: Access) -> Callable[[bytes], Reply]:
+        seen.append(name)
+        return local
+
+    monkeypatch.setattr("runtime.fleet.aws_lambda.invoker", invoke)
+    monkeypatch.setattr(store, "_location", replace(store._location, access=Access()))
+    results: list[Any] = [store.query(METRIC, executor=e, progress=False) for e in ("lambda", "lambda:mine")]
+    assert seen == ["antfold-worker", "mine"]
+    assert results[0].proof.result == results[1].proof.result == store.query(METRIC, progress=False).proof.result

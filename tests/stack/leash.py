@@ -1,0 +1,27 @@
+"""Runs a command for as long as its standard input is open: the command ends with whoever holds the other end.
+
+    python leash.py COMMAND ARGUMENT...
+
+A server so held does not outlive the tests, even if they are killed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def main(command: list[str]) -> int:
+    """Run the command until it ends or standard input does; its return code."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    sys.stdin.buffer.read()
+    process.terminate()
+    try:
+        return process.wait(2)  # servers would rather wait for connections to end
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

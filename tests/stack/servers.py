@@ -1,0 +1,114 @@
+"""Local servers that stand in for AWS: started on loopback at free ports, and ended with the tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+KEY, SECRET, REGION = "stackuser", "stack-secret", "us-east-1"
+LEASH = Path(__file__).with_name("leash.py")
+_PATIENCE = 60.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at now, on loopback; ten thousand above each is free, too."""
+    found: list[int] = []
+    with ExitStack() as held:
+        while len(found) < count:
+            first = held.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            if port + 10_000 < 65_536:
+                found.append(port)
+    return found
+
+
+def program(name: str) -> str:
+    """The path of a console script of this environment; the test is skipped where the extra is not installed."""
+    beside = Path(sys.executable).with_name(name)
+    path = str(beside) if beside.exists() else shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed: pip install -e '.[test,stack]'")
+    return path
+
+
+def environment(endpoint: str) -> dict[str, str]:
+    """The variables by which boto3 finds a stand-in and nothing else."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
+@contextmanager
+def running(command: list[str], folder: Path, port: int, **variables: str) -> Iterator[None]:
+    """The server while it is needed: up when its port answers, and ended with the block."""
+    log = folder / "log"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, str(LEASH), *command],
+            cwd=folder,
+            env={**clean, **variables},
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=out,
+        )
+    assert process.stdin is not None
+    try:
+        _await(process, port, log)
+        yield
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"{process.args!r} did not start:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+@contextmanager
+def ministack(folder: Path) -> Iterator[str]:
+    """ministack (S3, DynamoDB and more); its endpoint."""
+    (port,) = free_ports(1)
+    variables = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
+    with running([program("ministack")], folder, port, **variables):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def seaweed(folder: Path) -> Iterator[str]:
+    """SeaweedFS's S3; its endpoint."""
+    weed = program("weed")
+    s3, master, volume, filer = free_ports(4)
+    identity = {"name": "stack", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    (folder / "data").mkdir()
+    command = [
+        weed, "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
+        f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}",
+        "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}",
+        "-master.volumeSizeLimitMB=64", "-volume.max=32", "-master.telemetry=false",
+    ]  # fmt: skip
+    with running(command, folder, s3):
+        yield f"http://127.0.0.1:{s3}"

@@ -1,0 +1,91 @@
+"""Queries on functions of Lambda: ministack runs the worker in processes of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from deploy.metric_file import load_metric
+from runtime import Store
+from runtime.errors import QueryError
+from runtime.fleet import Fleet, Rules
+from runtime.fleet.aws_lambda import invoker
+from tests.runtime.test_recorded_data import EXAMPLES, SPAN, mesh_rows
+from tests.stack.servers import environment
+
+pytestmark = pytest.mark.stack
+
+ROOT = Path(__file__).resolve().parents[2]
+HANDLER = """
+import sys
+sys.path.insert(0, {root!r})
+from runtime.fleet.worker import answer
+
+def handler(event, context):
+    if "stop" in {name!r}:
+        raise RuntimeError("this one always fails")
+    return answer(event)
+"""
+
+
+@pytest.fixture
+def worker(ministack: str, prefix: str) -> Iterator[Any]:
+    """Makes functions that answer tasks with the code of this repository."""
+    client = boto3.client("lambda")
+    made: list[str] = []
+
+    def make(kind: str = "worker") -> str:
+        name = f"{kind}-{prefix.rpartition('/')[2]}"
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr("worker.py", HANDLER.format(root=str(ROOT), name=name))
+        client.create_function(
+            FunctionName=name,
+            Runtime="python3.13",
+            Role="arn:aws:iam::000000000000:role/worker",
+            Handler="worker.handler",
+            Code={"ZipFile": code.getvalue()},
+            Timeout=120,
+            MemorySize=1024,
+            Environment={"Variables": environment(ministack)},
+        )
+        made.append(name)
+        return name
+
+    yield make
+    for name in made:
+        client.delete_function(FunctionName=name)
+
+
+@pytest.fixture
+def store(ministack: str, prefix: str, shared_data: Path) -> Store:
+    store = Store(f"s3://lake/{prefix}?table=antfold-lambda")
+    files = sorted(map(str, shared_data.glob("mesh-heartbeats-*.ndjson.gz")))
+    store.ingest("mesh", *files, key="node", time="ts", unit="iso", duplicates="exact", progress=False)
+    return store
+
+
+def test_recorded_data_on_lambda(store: Store, worker: Any, shared_data: Path) -> None:
+    """The known truth, and the same bits as on threads."""
+    truth = json.loads((shared_data / "truth.json").read_text())["mesh_uptime_by_model"]
+    metric = load_metric(str(EXAMPLES / "mesh_uptime.py"))
+    result = store.query(metric, executor=f"lambda:{worker()}", workers=3, progress=False, **SPAN)
+    assert mesh_rows(result) == sorted(truth, key=lambda r: str(r["model"]))
+    assert result.proof.to_dict()["tasks"] >= 2
+    assert result.proof.result == store.query(metric, progress=False, **SPAN).proof.result
+
+
+def test_a_function_that_fails(store: Store, worker: Any) -> None:
+    fleet = Fleet(invoker(worker("stop")), Rules(failures=1, base=0.01))
+    metric = load_metric(str(EXAMPLES / "mesh_uptime.py"))
+    with pytest.raises(QueryError, match=r"task 0\.\d of mesh failed \(failed, 2 times\): .*this one always fails"):
+        store.query(metric, executor=fleet, workers=2, progress=False, **SPAN)
+    with pytest.raises(QueryError, match=r"refused, once\): 404 ResourceNotFoundException of no-such-function"):
+        store.query(metric, executor="lambda:no-such-function", progress=False, **SPAN)

@@ -1,0 +1,25 @@
+"""Several processes at once on S3 and DynamoDB, and processes that are killed, as on a folder."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contracts.processes import ProcessesContract
+
+pytestmark = pytest.mark.stack
+
+
+class TestMinistack(ProcessesContract):
+    @pytest.fixture
+    def url(self, ministack: str, prefix: str) -> str:
+        return f"s3://lake/{prefix}?table=antfold-processes"
+
+
+class TestSeaweedBesideMinistack(ProcessesContract):
+    """Objects in one, the catalogue in the other."""
+
+    @pytest.fixture
+    def url(self, ministack: str, seaweed: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", ministack)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", seaweed)
+        return f"s3://lake/{prefix}?table=antfold-processes"
