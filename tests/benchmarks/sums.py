@@ -28,7 +28,7 @@ from runtime.columns import Column, Dictionary
 from runtime.query.chunk import VALID, Chunk
 from runtime.query.keys import Keys
 from runtime.query.runner import Context
-from runtime.query.task import Pipeline
+from runtime.query.task import Compiled, Pipeline
 
 STREAM = StreamColumns("device", Type.STRING, "ts", {"temp": Type.FLOAT, "group": Type.INT})
 CHUNK = 32_768
@@ -84,7 +84,7 @@ def chunks(rows: int, groups: int, runs: bool) -> tuple[Keys, Words, list[Chunk]
 
 def seconds(plan: Plan, keys: Keys, words: Words, given: list[Chunk]) -> float:
     """CPU seconds of the kernel over all chunks and of settling and finishing the state."""
-    pipeline = Pipeline(plan, Context(words, keys, 0, 2**60, (0, 2**60)))
+    pipeline = Pipeline(Compiled.of(plan), Context(words, keys, 0, 2**60, (0, 2**60)))
     started = time.thread_time()
     for chunk in given:
         pipeline.push(chunk)

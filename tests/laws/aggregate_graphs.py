@@ -108,7 +108,12 @@ AGGREGATE_GRAPHS: dict[str, Json] = {
     ),
     "rate_of_small_numbers": graph(where(SMALL), group(BY_DEVICE, n=agg("rate", N), rate=agg("rate", N, where=OK))),
     "candlesticks": graph(
-        group(named(t=truncate("1h"), status=STATUS), temp=agg("candlestick", TEMP), n=agg("candlestick", N))
+        # By device: at one time the order of keys is that of their hashes, which the oracle does not know.
+        group(
+            named(t=truncate("1h"), status=STATUS, device=DEVICE),
+            temp=agg("candlestick", TEMP),
+            n=agg("candlestick", N),
+        )
     ),
     "candlesticks_by_device": graph(group(BY_DEVICE, temp=agg("candlestick", TEMP, where=OK), n=agg("candlestick", N))),
     "weighed_by_time": graph(
