@@ -169,7 +169,7 @@ def _slices(files: tuple[FileEntry, ...], wanted: int) -> list[tuple[FileEntry, 
         at += rows
     largest = max(sum(f.rows for f in part) for part in parts)
     even = largest * wanted <= total * _UNEVEN
-    return [tuple(part) for part in parts if part] if even else [files]
+    return [tuple(part) for part in parts if part] if files and even else [files]
 
 
 OpenFile = Callable[[FileEntry], PointFile]
