@@ -25,6 +25,7 @@ INPUTS = ("value", "other", "cond", "flag", "hash", "time", "tie", "duration", "
 _FIELD_DTYPES = ("i8", "f8")
 _own: dict[tuple[str, Type | None], Aggregate] = {}
 _marks: dict[tuple[str, Type | None], str] = {}
+_count = 0
 
 
 class RegistrationError(DataflowError):
@@ -43,8 +44,15 @@ def register(op: Aggregate) -> None:
     if before is not None and before.step.__module__ != op.step.__module__:
         raise RegistrationError(f"the aggregate {op.name!r} is already registered by {before.step.__module__}")
     step = op.step if isinstance(op.step, Inlined) or hasattr(op.step, "py_func") else inline(op.step)
+    global _count
+    _count += 1
     _own[key] = replace(op, step=step)
     _marks[key] = _mark(op.step)
+
+
+def registrations() -> int:
+    """How often anything was registered: what a name stands for can have changed only if this has."""
+    return _count
 
 
 def _check(op: Aggregate) -> None:

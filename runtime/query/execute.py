@@ -24,7 +24,7 @@ from runtime.progress import Progress
 from runtime.proof import Proof, check_coverage, digest, merged_files
 from runtime.query import wire
 from runtime.query.merge import merged
-from runtime.query.task import Compiled, Partial, Task, plan_of, run
+from runtime.query.task import Compiled, Partial, Task, compiled_for, run
 from runtime.result import PartialResult, Result
 
 _SMALL = 250_000
@@ -52,7 +52,7 @@ class Prepared:
 
     graph: dict[str, Any]
     params: dict[str, Any]
-    plan: Plan
+    compiled: Compiled
     snapshot: Snapshot
     schema: StreamSchema
     files: tuple[FileEntry, ...]
@@ -61,6 +61,11 @@ class Prepared:
     clipped: bool
     history: int | None
     plan_digest: str
+
+    @property
+    def plan(self) -> Plan:
+        """The metric bound to the stream."""
+        return self.compiled.plan
 
 
 def now_micros() -> int:
@@ -77,19 +82,23 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
         names = ", ".join(catalogue.streams()) or "none"
         raise QueryError(f"there is no stream {source.name!r} in this store; its streams: {names}")
     graph, params = to_dict(request.steps), dict(request.params)
-    plan = plan_of(schema, graph, params)
+    compiled = compiled_for(schema, graph, params)
+    plan = compiled.plan
     # Only rows that need nothing before them can do with the files of their own range.
     alone = plan.history == 0 and not plan.held_columns
     snapshot = catalogue.snapshot(source.name, request.since if alone else None, request.until)
     if snapshot.schema != schema:
         schema = snapshot.schema
-        plan = plan_of(schema, graph, params)
+        compiled = compiled_for(schema, graph, params)
+        plan = compiled.plan
     since, until, clipped = _range(snapshot, request)
     if snapshot.floor is not None and since < snapshot.floor * 86_400_000_000:
         raise QueryError(f"stream {source.name}: the data before {_iso(snapshot.floor * 86_400_000_000)} was retired")
     files, history = _files(plan, snapshot, since, until)
     text = json.dumps([graph, params, since, until], sort_keys=True, separators=(",", ":"), default=str)
-    return Prepared(graph, params, plan, snapshot, schema, files, since, until, clipped, history, digest(text.encode()))
+    return Prepared(
+        graph, params, compiled, snapshot, schema, files, since, until, clipped, history, digest(text.encode())
+    )
 
 
 def _iso(micros: int) -> str:
@@ -212,7 +221,8 @@ def execute(
     allow_partial: bool,
 ) -> Result:
     """Run the tasks, merge what comes back, check that it is whole, and finish."""
-    compiled = Compiled.of(prepared.plan)
+    # Compiled here, where it fails once and for all, and found by whoever runs a task.
+    compiled = prepared.compiled.ready()
     partials: dict[str, Partial] = {}
     failed: dict[str, DataflowError] = {}
     total = sum(f.bytes for f in prepared.files)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from dataflow.compile import Kernel, compile_stage
 from dataflow.json_form import from_dict
 from dataflow.plan import Group, Plan, Rows, States
 from operators.grouping import GroupState
+from operators.registered import registrations
 from operators.types import Type
 from operators.words import Words
 from runtime.catalogue import FileEntry, StreamSchema
@@ -72,9 +76,30 @@ class Partial:
     kernels: tuple[str, ...]
 
 
-def plan_of(schema: StreamSchema, graph: dict[str, Any], params: dict[str, Any]) -> Plan:
-    """The plan of a graph for a stream."""
-    return bind(from_dict(graph), stream_columns(schema), params)
+_REMEMBERED, _LARGEST = 64, 1 << 16
+"""How many metrics a process remembers, and the longest text of one (reference tables may be long)."""
+
+_known: OrderedDict[tuple[str, int], Compiled] = OrderedDict()
+_lock = threading.Lock()
+
+
+def compiled_for(schema: StreamSchema, graph: dict[str, Any], params: dict[str, Any]) -> Compiled:
+    """The plan of a graph for a stream, and its kernels when they are wanted; remembered: dashboards ask again."""
+    text = json.dumps([schema.to_dict(), graph, params], separators=(",", ":"), default=repr)
+    # What a name of an aggregate stands for may be another one since.
+    key = (text, registrations())
+    with _lock:
+        found = _known.get(key)
+        if found is not None:
+            _known.move_to_end(key)
+            return found
+    found = Compiled(bind(from_dict(graph), stream_columns(schema), params))
+    if len(text) <= _LARGEST:
+        with _lock:
+            _known[key] = found
+            while len(_known) > _REMEMBERED:
+                _known.popitem(last=False)
+    return found
 
 
 def stream_columns(schema: StreamSchema) -> StreamColumns:
@@ -87,19 +112,23 @@ class Compiled:
     """A plan with the kernels of its stages."""
 
     plan: Plan
-    kernels: tuple[Kernel, ...]
 
-    @classmethod
-    def of(cls, plan: Plan) -> Compiled:
+    @cached_property
+    def kernels(self) -> tuple[Kernel, ...]:
         """The plan's kernels, from memory, from disk or compiled now."""
-        return cls(plan, tuple(compile_stage(s) for s in plan.stages))
+        return tuple(compile_stage(s) for s in self.plan.stages)
+
+    def ready(self) -> Compiled:
+        """The same, with its kernels compiled."""
+        _ = self.kernels
+        return self
 
 
 def run(task: Task, open_file: Callable[[FileEntry], PointFile], compiled: Compiled | None = None) -> Partial:
     """Run ``task`` on this thread; ``compiled`` is what the task's graph comes to, if that is known already."""
     schema = StreamSchema.from_dict(task.schema)
     if compiled is None:
-        compiled = Compiled.of(plan_of(schema, task.graph, task.params))
+        compiled = compiled_for(schema, task.graph, task.params)
     plan = compiled.plan
     words = Words()
     keys = Keys(schema.key_type, words)

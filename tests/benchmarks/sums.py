@@ -84,7 +84,7 @@ def chunks(rows: int, groups: int, runs: bool) -> tuple[Keys, Words, list[Chunk]
 
 def seconds(plan: Plan, keys: Keys, words: Words, given: list[Chunk]) -> float:
     """CPU seconds of the kernel over all chunks and of settling and finishing the state."""
-    pipeline = Pipeline(Compiled.of(plan), Context(words, keys, 0, 2**60, (0, 2**60)))
+    pipeline = Pipeline(Compiled(plan), Context(words, keys, 0, 2**60, (0, 2**60)))
     started = time.thread_time()
     for chunk in given:
         pipeline.push(chunk)

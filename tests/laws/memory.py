@@ -56,7 +56,7 @@ def _task(plan: Plan, name: str, points: Sequence[Point], mine: set[str], since:
     words = Words()
     keys = Keys(Type.STRING, words)
     first = min([since, *(point[TIME] for point in points)])
-    pipeline = Pipeline(Compiled.of(plan), Context(words, keys, since, until, (first, until)))
+    pipeline = Pipeline(Compiled(plan), Context(words, keys, since, until, (first, until)))
     # Day after day, and within a day key after key, each in order of (time, arrival).
     rows = [point for point in points if point[KEY] in mine]
     rows.sort(key=lambda point: (point[TIME] // DAY, point[KEY], point[TIME]))
