@@ -146,18 +146,19 @@ class Loaded:
 
         ``reported`` are columns that must not be null there. The times must have been loaded.
         """
-        asked = self._columns(columns, None)
-        chunks = asked.chunks[:, self.block_lo : self.block_hi]
-        rows = self.file.block_table[self.block_lo : self.block_hi, unpack.ROWS]
-        encoding, nulls = chunks[:, :, unpack.ENCODING], chunks[:, :, unpack.NULLS]
-        good: NDArray[np.bool_] = np.isin(encoding[0], (DELTA, LINEAR)) & (chunks[0, :, unpack.SCALE] == BITWISE)
-        runs = self.file.block_table[self.block_lo : self.block_hi, unpack.KEYS].copy()
-        for j, name in enumerate(asked.names[1:], 1):
-            whole = nulls[j] == 0
+        file, span = self.file, slice(self.block_lo, self.block_hi)
+        rows, runs = file.block_table[span, unpack.ROWS], file.block_table[span, unpack.KEYS]
+        time = file.chunk_table[0, span]
+        good: NDArray[np.bool_] = (time[:, unpack.ENCODING] == DELTA) | (time[:, unpack.ENCODING] == LINEAR)
+        good &= time[:, unpack.SCALE] == BITWISE
+        for name in columns:
+            chunks = file.chunk_table[file.slot(name), span]
+            nulls, is_runs = chunks[:, unpack.NULLS], chunks[:, unpack.ENCODING] == RUNS
+            whole = nulls == 0
             if name not in reported:
-                whole |= nulls[j] == rows
-            good &= whole & ((encoding[j] == CONST) | (encoding[j] == RUNS))
-            runs += np.where(encoding[j] == RUNS, chunks[j, :, unpack.COUNT], 0)
+                whole |= nulls == rows
+            good &= whole & (is_runs | (chunks[:, unpack.ENCODING] == CONST))
+            runs = runs + np.where(is_runs, chunks[:, unpack.COUNT], 0)
         return good & (runs * _WORTH <= rows)
 
     def changes(
