@@ -194,6 +194,9 @@ def _explained(asked: Asked, result: Result, index: int, values: Mapping[str, Va
     if grouping.table or grouping.intervals:
         rows = asked.run(behind.rows())
         _, keys, files = _reached(asked, *_bottom(asked, behind, rows))
+        if grouping.intervals and behind.key in rows.columns:
+            # Keys that begin where the row ends have ended it, but are not in it.
+            keys = len(set(rows[behind.key]))
         return Explanation(row, _first(rows, 0, limit), len(rows), keys, files)
     reach, keys, files = _reached(asked, behind, None)
     counts = np.array(reach[ROWS], np.int64)

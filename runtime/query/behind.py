@@ -202,8 +202,9 @@ class Behind:
         groups = [[equal(col(self._labels[n]), v) for n, v in group.items() if n in told] for group in self.groups]
         return any_of([all_of(parts) for parts in groups]) if all(groups) else None
 
-    def _chosen(self, before: Sequence[g.Step]) -> tuple[g.Step, ...]:
-        """The rows with what they are told apart by, and those of them that are wanted."""
+    def _chosen(self, before: Sequence[g.Step], ending: bool = False) -> tuple[g.Step, ...]:
+        """The rows with what they are told apart by, and those of them that are wanted; with those that begin just as
+        the span ends, where they may be what ended it (``ending``)."""
         new = [(n, e) for n, e in self.by if not self._of_piece(e)]
         stateful = [(n, e) for n, e in self.arguments if _is_stateful(e)]
         # What looks at earlier rows has to do so before any are dropped.
@@ -214,7 +215,7 @@ class Behind:
         if self.span is not None and not self.grouping.table:
             lo, hi = _time(self.span[0]), _time(self.span[1])
             if self.grouping.intervals and self.span[0] < self.span[1]:
-                conditions += [col("end") > lo, _now < hi]
+                conditions += [col("end") > lo, _now <= hi if ending else _now < hi]
             else:
                 conditions += [(col("end") if self.grouping.intervals else _now) >= lo, _now <= hi]
         if self.cut:
@@ -292,7 +293,7 @@ class Behind:
             aggs.append((UNKNOWN, g.Agg("unknown_time")))
         day = Expr("truncate", (_now,), (("every", "1d"), ("zone", "UTC")))
         by = {**told, self.key: col(self.key), DAY: day}
-        steps = (*self._chosen(before), g.GroupBy(tuple(by.items()), tuple(aggs)))
+        steps = (*self._chosen(before, ending=True), g.GroupBy(tuple(by.items()), tuple(aggs)))
         condition = self._condition(pieces=True) if self.cut else None
         return steps if condition is None else (*steps, g.Filter(condition))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ METRICS: dict[str, tuple[df.Stream, Sums]] = {
     "states held": (held.filter(df.col("firmware") != "2.0").group_by("status", "firmware").agg(**TIMED), TIMES),
     "states by day": (states.group_by("firmware", day=day).agg(**TIMED), TIMES),
     "states by part of day": (
-        held.group_by(morning=hour - day < "12h", device=df.col("device")).agg(**TIMED), TIMES,
+        held.group_by(morning=hour - day < timedelta(hours=12), device=df.col("device")).agg(**TIMED), TIMES,
     ),
     "pieces": (
         held.group_by(day=day).agg(time=df.duration(), longest=df.max("duration"), n=df.count()),
@@ -97,7 +98,7 @@ METRICS: dict[str, tuple[df.Stream, Sums]] = {
         {"size": len, "keys": lambda rows: sum(r["returned"] for r in rows)},
     ),
     "groups of groups": (
-        states.group_by("device", "status").agg(time=df.duration()).filter(df.col("time") > "1us")
+        states.group_by("device", "status").agg(time=df.duration()).filter(df.col("time") > timedelta(microseconds=1))
         .group_by("status").agg(n=df.count(), time=df.sum("time")),
         {"n": len, "time": total("time")},
     ),
@@ -110,6 +111,7 @@ METRICS: dict[str, tuple[df.Stream, Sums]] = {
         {"time": total("duration"), **COUNT},
     ),
     "at least two": (held.at_least(2, up).group_by("state").agg(time=df.duration()), {"time": total("duration")}),
+    "when two are up": (held.at_least(2, up), {}),
     "no grouping": (held, {}),
     "points as they are": (points.filter(df.col("ok")).sort("temp").limit(3), {}),
 }  # fmt: skip
@@ -161,9 +163,12 @@ def suffices(
     why: Explanation, row: dict[str, Any], behind: ROWS, graph: Any, placed: list[tuple[str, Point]], options: Any
 ) -> None:
     """From the files alone, and of the keys alone, the oracle says the same of the row."""
-    keys = {r[KEY] for r in behind} if KEY in why.rows.columns else {point[KEY] for _, point in placed}
+    keys = {point[KEY] for _, point in placed}
     if KEY in why.rows.columns:
-        assert why.keys == len(keys)
+        assert why.keys == len({r[KEY] for r in behind})
+        # How many keys there are at once ends with a point of yet another key.
+        if all(step["op"] != "concurrent" for step in graph["steps"]):
+            keys = {r[KEY] for r in behind}
     kept = [point for file, point in placed if file in why.files and point[KEY] in keys]
     if behind:
         assert row in answer(graph, kept, **options)
