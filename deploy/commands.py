@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from runtime.columns import Column
     from runtime.progress import Progress
+    from runtime.provenance import Explanation
 
 _TERMINAL_ROWS = 200
 _UNITS = ("s", "ms", "us", "ns", "iso")
@@ -66,6 +67,21 @@ def _parameter(text: str) -> tuple[str, object]:
     except ValueError:
         return name, value
     return name, parsed if isinstance(parsed, (int, float, bool, str)) else value
+
+
+def _row(text: str) -> dict[str, str]:
+    """``firmware=1.0,day=2024-03-01``; a comma that no ``name=`` follows belongs to the value."""
+    out: dict[str, str] = {}
+    last = None
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if equals and name:
+            out[name], last = value, name
+        elif last is not None:
+            out[last] += f",{part}"
+        else:
+            raise argparse.ArgumentTypeError(f"'{text}' is not of the form column=value,column=value")
+    return out
 
 
 @contextmanager
@@ -177,6 +193,15 @@ def _query_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="of the answer")
     parser.add_argument("--plot", metavar="FILE", help="also draw a chart: .png, .svg or .html")
+    parser.add_argument(
+        "--why",
+        metavar="COLUMN=VALUE[,COLUMN=VALUE]",
+        type=_row,
+        help="instead of the answer what is behind one row of it: keys, intervals, files",
+    )
+    parser.add_argument(
+        "--why-rows", metavar="N", type=_positive, default=1000, help="of those behind it, show so many (default 1000)"
+    )
 
 
 def _query(options: argparse.Namespace) -> int:
@@ -197,7 +222,9 @@ def _query(options: argparse.Namespace) -> int:
             workers=options.workers,
             progress=progress,
         )
-    if options.format == "json":
+    if options.why is not None:
+        _show_why(result.explain(options.why, options.why_rows), options.format)
+    elif options.format == "json":
         show_json(result.to_dict())
     elif options.format == "csv":
         sys.stdout.write(result.to_csv() or "")
@@ -207,6 +234,17 @@ def _query(options: argparse.Namespace) -> int:
         result.plot(plot)
         print(f"chart written to {plot}", file=sys.stderr)
     return 0
+
+
+def _show_why(why: Explanation, form: str) -> None:
+    if form == "json":
+        show_json(why.to_dict())
+    elif form == "csv":
+        sys.stdout.write(why.rows.to_csv() or "")
+    elif sys.stdout.isatty():
+        print(why.to_text(width=shutil.get_terminal_size().columns, color=use_color(), max_rows=_TERMINAL_ROWS))
+    else:
+        print(why.to_text(all_files=True))
 
 
 def _explain(options: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from runtime.plot import Plot
+    from runtime.provenance import Asked, Explanation
 
 _EXACT = 2**53  # the largest range in which every JSON reader keeps integers exactly
 _REPR_ROWS = 40
@@ -42,6 +43,8 @@ class Result:
     def __init__(self, columns: Mapping[str, Column], proof: Proof) -> None:
         self.columns: dict[str, Column] = dict(columns)
         self.proof = proof
+        self.asked: Asked | None = None
+        """How a store was asked for this; None of a result that came otherwise."""
         lengths = {len(c) for c in self.columns.values()}
         if len(lengths) > 1:
             raise ValueError(f"columns of one result must have one length, not {sorted(lengths)}")
@@ -135,6 +138,21 @@ class Result:
         if path is not None:
             plot.save(path)
         return plot
+
+    def explain(self, row: int | Mapping[str, object], limit: int = 1000) -> Explanation:
+        """Where the numbers of one row come from: the keys and intervals (or points, sessions, ...) behind it, and the
+        point files that hold them.
+
+        ``row`` is its number, from 0 on, or values that tell it from the others, as ``{"firmware": "1.0"}``; text is
+        read as the column's type, so times are ISO-8601 and ``"null"`` is null. The metric is run again without its
+        last grouping, for that group, over the files that the result was made of. ``limit`` is how many rows to show.
+
+        QueryError for a row that is not there or not the only one, for a result that no ``Store.query`` gave, for a
+        partial one, and where files of the result are no longer part of the store.
+        """
+        from runtime.provenance import explain
+
+        return explain(self, row, limit)
 
     def _column(self, name: str) -> Column:
         column = self.columns.get(name)

@@ -20,6 +20,7 @@ from runtime.objects import ObjectStore
 from runtime.opened import OpenedFiles
 from runtime.pointfile import PointFile
 from runtime.progress import progress_for
+from runtime.provenance import Asked
 from runtime.query.execute import Request, default_workers, execute, make_tasks, prepare
 from runtime.result import Result
 
@@ -183,18 +184,21 @@ class Store:
             from runtime.fleet.run import execute_on, fleet_workers
 
             tasks = make_tasks(prepared, self._location.worker_url, workers or fleet_workers(prepared))
-            return execute_on(run_by, prepared, tasks, self.objects, _progress(progress), allow_partial)
-        count = workers or default_workers()
-        with self.opened.ahead(prepared.files if run_by is None else ()):
-            return execute(
-                prepared,
-                make_tasks(prepared, self.url, count),
-                self.open_file,
-                executor=run_by,
-                workers=count,
-                progress=_progress(progress),
-                allow_partial=allow_partial,
-            )
+            result = execute_on(run_by, prepared, tasks, self.objects, _progress(progress), allow_partial)
+        else:
+            count = workers or default_workers()
+            with self.opened.ahead(prepared.files if run_by is None else ()):
+                result = execute(
+                    prepared,
+                    make_tasks(prepared, self.url, count),
+                    self.open_file,
+                    executor=run_by,
+                    workers=count,
+                    progress=_progress(progress),
+                    allow_partial=allow_partial,
+                )
+        result.asked = Asked(self, metric.steps, prepared)
+        return result
 
     def _executor(self, executor: Executor | Fleet | str | None) -> Executor | Fleet | None:
         """What runs the tasks; None for threads of this process."""

@@ -94,7 +94,26 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     since, until, clipped = _range(snapshot, request)
     if snapshot.floor is not None and since < snapshot.floor * 86_400_000_000:
         raise QueryError(f"stream {source.name}: the data before {_iso(snapshot.floor * 86_400_000_000)} was retired")
-    files, history = _files(plan, snapshot, since, until)
+    return _prepared(graph, params, compiled, snapshot, schema, (since, until, clipped))
+
+
+def prepare_again(asked: Prepared, steps: tuple[Step, ...], params: Mapping[str, object]) -> Prepared:
+    """Another metric over the same files and the same range, which must need no more of the past than the first."""
+    graph, given = to_dict(steps), dict(params)
+    span = (asked.since, asked.until, asked.clipped)
+    return _prepared(graph, given, compiled_for(asked.schema, graph, given), asked.snapshot, asked.schema, span)
+
+
+def _prepared(
+    graph: dict[str, Any],
+    params: dict[str, Any],
+    compiled: Compiled,
+    snapshot: Snapshot,
+    schema: StreamSchema,
+    span: tuple[int, int, bool],
+) -> Prepared:
+    since, until, clipped = span
+    files, history = _files(compiled.plan, snapshot, since, until)
     text = json.dumps([graph, params, since, until], sort_keys=True, separators=(",", ":"), default=str)
     return Prepared(
         graph, params, compiled, snapshot, schema, files, since, until, clipped, history, digest(text.encode())

@@ -72,6 +72,12 @@ def test_until_is_honoured_and_clipped_to_the_present(store: Store) -> None:
     assert store.query(metric, until="2999-01-01").proof.to_dict()["until_clipped"] is True
 
 
+def test_a_range_without_a_file_is_an_empty_answer(store: Store) -> None:
+    span = {"since": START + 10 * DAY, "until": START + 11 * DAY, "progress": False}
+    assert len(store.query(COUNT, **span)) == 0  # type: ignore[arg-type]
+    assert list(store.query(df.stream("s").agg(n=df.count()), **span)) == [(0,)]  # type: ignore[arg-type]
+
+
 def test_replies_are_checked(store: Store) -> None:
     for metric in (COUNT, df.stream("s").filter(df.col("temp") > 200)):
         (task,) = tasks(store, metric)

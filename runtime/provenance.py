@@ -1,0 +1,383 @@
+"""Where a number comes from: the rows behind one row of an answer, their keys, and the point files that hold them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflow import graph as g
+from dataflow.durations import moment, parse_duration
+from dataflow.expr import col
+from operators.errors import DataflowError
+from operators.types import Type
+from runtime.columns import Column
+from runtime.errors import QueryError
+from runtime.progress import NoProgress
+from runtime.query.behind import (
+    FIRST,
+    LAST,
+    ROWS,
+    Behind,
+    Grouping,
+    Value,
+    expressions,
+    groupings,
+    looks_back,
+    shown_as,
+)
+from runtime.query.execute import Prepared, default_workers, execute, make_tasks, prepare_again
+from runtime.query.holding import files_with
+from runtime.result import PartialResult, Result
+from runtime.table import format_column
+
+if TYPE_CHECKING:
+    from runtime.store import Store
+
+Row = int | Mapping[str, object]
+
+_EVER = 2**62
+
+_FEW = 32
+"""Rows of a first grouping up to which its groups are looked up one by one, to find the keys and files behind them."""
+
+_SHOWN_ROWS, _SHOWN_FILES = 40, 10
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """How a result was asked for."""
+
+    store: Store
+    steps: tuple[g.Step, ...]
+    prepared: Prepared
+
+    def run(self, steps: tuple[g.Step, ...]) -> Result:
+        """The answer of another metric, from the same files over the same range."""
+        used = {str(e.option("name")) for e in expressions(steps) if e.fn == "param"}
+        params = {name: value for name, value in self.prepared.params.items() if name in used}
+        prepared = prepare_again(self.prepared, steps, params)
+        workers = default_workers()
+        with self.store.opened.ahead(prepared.files):
+            result = execute(
+                prepared,
+                make_tasks(prepared, self.store.url, workers),
+                self.store.open_file,
+                executor=None,
+                workers=workers,
+                progress=NoProgress(),
+                allow_partial=False,
+            )
+        result.asked = Asked(self.store, steps, prepared)
+        return result
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What is behind one row of an answer.
+
+    ``answer`` is that row, and ``row`` its values by column. ``rows`` are the rows that were grouped into it, in the
+    order of key and time: points, intervals (cut at the edges of time buckets as the grouping cut them), sessions,
+    windows and the like, or the rows of the grouping before it; of a metric without grouping, the row itself. They
+    show the key, the times, the state, and what the metric grouped by and aggregated. ``total`` is how many there are,
+    of which ``rows`` may be just the first. ``keys`` is how many keys of the stream they come from, ``files`` the point
+    files that hold points of these keys at those times, and those that a value was carried in from: never fewer than
+    are needed, and more only where rows depend on earlier ones (``last``, ``previous``, combined timelines, unknown
+    time) or on very many groups of another grouping.
+    """
+
+    answer: Result
+    rows: Result
+    total: int
+    keys: int
+    files: tuple[str, ...]
+
+    @property
+    def row(self) -> dict[str, object]:
+        """The values of the row, by column."""
+        return {name: column.to_list()[0] for name, column in self.answer.columns.items()}
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain JSON values: ``{"row", "rows", "total", "keys", "files"}``; ``rows`` is as of ``Result.to_dict``."""
+        plain = self.answer.to_dict()
+        return {
+            "row": dict(zip(self.answer.columns, plain["rows"][0], strict=True)),  # type: ignore[index]
+            "rows": self.rows.to_dict(),
+            "total": self.total,
+            "keys": self.keys,
+            "files": list(self.files),
+        }
+
+    def to_text(
+        self,
+        *,
+        width: int | None = None,
+        color: bool = False,
+        max_rows: int | None = None,
+        all_files: bool = False,
+    ) -> str:
+        """For a terminal: the rows as a table, then how many there are, of how many keys, and the files."""
+        hidden = 0 if all_files else max(0, len(self.files) - _SHOWN_FILES)
+        shown = [f" {path}" for path in self.files[: len(self.files) - hidden]]
+        more = [f" ⋮ {hidden:,} more"] if hidden else []
+        table = self.rows.to_text(width=width, color=color, max_rows=max_rows)
+        return "\n".join([table, f" {self._note()}", *shown, *more])
+
+    def __repr__(self) -> str:
+        return self.to_text(width=shutil.get_terminal_size().columns, max_rows=_SHOWN_ROWS)
+
+    def _note(self) -> str:
+        first = f"the first {len(self.rows):,} of " if len(self.rows) < self.total else ""
+        counts = _number(self.total, "row"), _number(self.keys, "key"), _number(len(self.files), "file")
+        return f"{first}{counts[0]} of {counts[1]}, from {counts[2]}:"
+
+
+def _number(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def explain(result: Result, row: Row, limit: int) -> Explanation:
+    """What is behind one row of ``result``; see ``Result.explain``."""
+    asked = result.asked
+    if isinstance(result, PartialResult):
+        raise QueryError("a partial result cannot be explained: parts of what is behind it were not read")
+    if asked is None:
+        raise QueryError("this result does not say how it was asked for; only what Store.query gave can be explained")
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise QueryError(f"explain: limit is a number of rows from 1 up, got {limit!r}")
+    index = _row_number(result, row)
+    values = {n: (c.type, c.take(np.array([index], np.intp)).to_list()[0]) for n, c in result.columns.items()}
+    try:
+        return _explained(asked, result, index, values, limit)
+    except DataflowError as error:
+        _raise_if_moved(asked, error)
+        raise
+
+
+def _raise_if_moved(asked: Asked, error: DataflowError) -> None:
+    """Say so if the files of the answer are no longer those of the store."""
+    stream = asked.prepared.plan.stream
+    there = {f.path for f in asked.store.files(stream)}
+    gone = [f.path for f in asked.prepared.files if f.path not in there]
+    if gone:
+        raise QueryError(
+            f"the store has changed since the query: {len(gone)} files of stream {stream!r} are no longer part of it "
+            f"({gone[0]} among them), so the number cannot be explained exactly; run the query again"
+        ) from error
+
+
+def _explained(asked: Asked, result: Result, index: int, values: Mapping[str, Value], limit: int) -> Explanation:
+    row = _first(result, index, 1)
+    found = groupings(asked.steps)
+    if not found:
+        _, keys, files = _reached(asked, _own(asked, values), None)
+        return Explanation(row, row, 1, keys, files)
+    at, grouping = found[-1]
+    shown = shown_as(grouping, asked.steps[at + 1 :])
+    if missing := [name for name, _ in grouping.by if shown.get(name) not in values]:
+        raise QueryError(
+            f"explain: the result's rows do not say their {missing[0]!r}, which they are grouped by; "
+            "keep that column in what follows the grouping"
+        )
+    group = {name: values[shown[name]] for name, _ in grouping.by}
+    span = None
+    if isinstance(asked.steps[at], g.Concurrent):
+        span = _span_of(values)
+        if span is None:
+            raise QueryError("explain: the result's rows do not say their start and end; keep these columns")
+    behind = _behind(asked, grouping, [group], span)
+    if grouping.table or grouping.intervals:
+        rows = asked.run(behind.rows())
+        _, keys, files = _reached(asked, *_bottom(asked, behind, rows))
+        if grouping.intervals and behind.key in rows.columns:
+            # Keys that begin where the row ends have ended it, but are not in it.
+            keys = len(set(rows[behind.key]))
+        return Explanation(row, _first(rows, 0, limit), len(rows), keys, files)
+    reach, keys, files = _reached(asked, behind, None)
+    counts = np.array(reach[ROWS], np.int64)
+    total = int(counts.sum())
+    # Rows come in the order of keys: those of the first keys hold the first rows, and no others need be gathered.
+    last = int(np.searchsorted(np.cumsum(counts), min(limit, total))) if total else 0
+    steps = behind.rows()
+    if total > limit:
+        column = reach.columns[behind.key]
+        steps = behind.first_keys((column.type, column.take(np.array([last], np.intp)).to_list()[0]))
+    return Explanation(row, _first(asked.run(steps), 0, limit), total, keys, files)
+
+
+def _first(result: Result, start: int, n: int) -> Result:
+    """``n`` rows of a result, from number ``start`` on."""
+    if start == 0 and len(result) <= n:
+        return result
+    index = np.arange(start, min(start + n, len(result)), dtype=np.intp)
+    out = Result({name: c.take(index) for name, c in result.columns.items()}, result.proof)
+    out.asked = result.asked
+    return out
+
+
+def _behind(
+    asked: Asked, grouping: Grouping, groups: Sequence[Mapping[str, Value]] | None, span: tuple[int, int] | None = None
+) -> Behind:
+    schema = asked.prepared.schema
+    return Behind(grouping, schema.key, [*schema.columns, schema.time], groups, span)
+
+
+def _moment_of(values: Mapping[str, Value], name: str) -> int | None:
+    """The time in a column of a row, if that is what it holds."""
+    kind, value = values.get(name, (None, None))
+    return value if kind is Type.TIME and isinstance(value, int) else None
+
+
+def _span_of(values: Mapping[str, Value]) -> tuple[int, int] | None:
+    """From the start to the end of a row that lasts."""
+    start, end = _moment_of(values, "start"), _moment_of(values, "end")
+    return None if start is None or end is None else (start, end)
+
+
+# ---- which keys and times are behind rows of each kind
+
+
+def _own(asked: Asked, values: Mapping[str, Value] | None) -> Behind:
+    """The rows of keys (not of groups) that a metric gives: one of them, or all."""
+    key, ends = asked.prepared.schema.key, (g.Sort, g.Limit, g.GroupBy)
+    before = asked.steps[: next((i for i, s in enumerate(asked.steps) if isinstance(s, ends)), None)]
+    grouping = Grouping(before, ((key, col(key)),), ())
+    if values is None:
+        return _behind(asked, grouping, None)
+    span = _span_of(values)
+    if span is None:
+        # Of points or transitions, or with the end under another name: the time by which rows are ordered.
+        name = asked.prepared.plan.order[1]
+        start = _moment_of(values, name)
+        if start is None:
+            raise QueryError(f"explain: the result's rows do not say their time; keep the column {name!r}")
+        lasts = not isinstance(grouping.made_by, g.Source | g.Transitions)
+        span = (start, asked.prepared.until if lasts else start)
+    return _behind(asked, grouping, [{key: values[key]}], span)
+
+
+def _bottom(asked: Asked, behind: Behind, rows: Result) -> tuple[Behind, set[object] | None]:
+    """The rows of keys behind ``rows``, which ``behind`` gave, and the keys they may be of (None: any)."""
+    before = behind.grouping.before
+    key = asked.prepared.schema.key
+    found = groupings(before)
+    if not found:
+        if not behind.grouping.table:
+            return behind, None
+        return _own(asked, None), set(rows[key]) if key in rows.columns else None
+    at, first = found[0]
+    lower = Asked(asked.store, asked.steps[:at], asked.prepared)
+    if first.table:
+        return _own(lower, None), None
+    if len(found) > 1:
+        return _behind(asked, first, None), None
+    shown = {n: c for n, c in shown_as(first, before[at + 1 :]).items() if c in rows.columns}
+    span = None
+    if isinstance(before[at], g.Concurrent) and len(rows):
+        span = (int(rows.columns["start"].values.min()), int(rows.columns["end"].values.max()))
+    if len(rows) <= _FEW:
+        columns = {n: (rows.columns[c].type, rows[c]) for n, c in shown.items()}
+        groups = [{n: (kind, of[i]) for n, (kind, of) in columns.items()} for i in range(len(rows))]
+        return _behind(asked, first, groups, span), None
+    keyed = next((shown[n] for n, e in first.by if e.fn == "col" and e.option("name") == key and n in shown), None)
+    return _behind(asked, first, None, span), None if keyed is None else set(rows[keyed])
+
+
+# ---- which files hold them
+
+
+def _reached(asked: Asked, behind: Behind, only: set[object] | None) -> tuple[Result, int, tuple[str, ...]]:
+    """How far the rows reach by key and day, how many keys there are, and the files that hold points of theirs."""
+    reach = asked.run(behind.reach())
+    key = reach.columns[behind.key]
+    if only is not None:
+        chosen = np.array([i for i, k in enumerate(key.to_list()) if k in only], np.intp)
+        reach = Result({n: c.take(chosen) for n, c in reach.columns.items()}, reach.proof)
+        key = reach.columns[behind.key]
+    first, last = _times(reach, FIRST, np.minimum, _EVER), _times(reach, LAST, np.maximum, -_EVER)
+    grouping = behind.grouping
+    if behind.asks_unknown:
+        # Time before a key's first point ends with that.
+        last = np.where(np.array(reach[ROWS]) == 0, _EVER, last)
+    if behind.asks_unknown or looks_back((*grouping.before, g.GroupBy(grouping.by, grouping.aggs))):
+        first = np.full(len(reach), -_EVER)
+    elif asked.prepared.history:
+        first = first - asked.prepared.history
+    if grouping.intervals and behind.span is not None:
+        last = np.minimum(last, behind.span[1])
+    distinct, number = np.unique(key.values, return_inverse=True)
+    keys = Column(key.type, distinct, None, key.words)
+    last = np.minimum(last, asked.prepared.until - 1)
+    held = files_with(asked.store.open_file, asked.prepared.snapshot.files, keys, number, (first, last))
+    return reach, len(distinct), held
+
+
+def _times(reach: Result, prefix: str, best: np.ufunc, none: int) -> NDArray[np.int64]:
+    """The least, or greatest, of the columns whose names begin so, null left out."""
+    out = np.full(len(reach), none, np.int64)
+    for name, c in reach.columns.items():
+        if name.startswith(prefix):
+            valid = np.ones(len(c), np.bool_) if c.valid is None else c.valid
+            out = best(out, np.where(valid, c.values.astype(np.int64), none))
+    return out
+
+
+# ---- which row is meant
+
+
+def _row_number(result: Result, row: Row) -> int:
+    """The number of the row that ``row`` means; QueryError if there is none, or if there are several."""
+    if isinstance(row, bool) or not isinstance(row, int | Mapping):
+        raise QueryError(
+            f"explain: a row is its number, or values by column such as {{'firmware': '1.0'}}, got {row!r}"
+        )
+    if isinstance(row, int):
+        if not 0 <= row < len(result):
+            raise QueryError(f"explain: there is no row {row}; the result has {_number(len(result), 'row')}, from 0 on")
+        return row
+    fits = np.ones(len(result), np.bool_)
+    for name, value in row.items():
+        found = result[name]
+        wanted = _read(result.columns[name].type, value, name)
+        fits &= np.array([f == wanted for f in found], np.bool_)
+    said = ", ".join(f"{name} = {value!r}" for name, value in row.items()) or "any values"
+    if not fits.any() and not row:
+        raise QueryError("explain: the result has no row")
+    if not fits.any():
+        name = next(iter(row))
+        known = list(dict.fromkeys(format_column(result.columns[name])))
+        listed = ", ".join(known[:_SHOWN_FILES]) + (", ..." if len(known) > _SHOWN_FILES else "")
+        raise QueryError(f"explain: no row of the result has {said}; {name} is one of {listed or 'none'}")
+    if (n := int(fits.sum())) > 1:
+        raise QueryError(f"explain: {n:,} rows of the result have {said}; name more columns, or give a row's number")
+    return int(np.flatnonzero(fits)[0])
+
+
+def _read(kind: Type, value: object, name: str) -> object:
+    """A value given for a column, as the column has it; text is read as the column's type."""
+    if isinstance(value, float) and kind.places is not None:
+        value = str(value)
+    if not isinstance(value, str) or kind is Type.STRING:
+        return value
+    if value == "null":
+        return None
+    try:
+        match kind:
+            case Type.BOOL:
+                return {"true": True, "false": False}[value.lower()]
+            case Type.INT:
+                return int(value)
+            case Type.FLOAT:
+                return float(value)
+            case Type.TIME:
+                return moment(value)
+            case Type.DURATION:
+                return int(value) if value.isdigit() else parse_duration(value, f"explain: {name}")
+        return Decimal(value) if kind.places is not None else value
+    except (ValueError, KeyError, InvalidOperation):
+        raise QueryError(f"explain: {value!r} is no value of the column {name!r}, which is of type {kind}") from None

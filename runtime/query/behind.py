@@ -1,0 +1,384 @@
+"""From a metric to the metrics that give what is behind one row of its answer: steps in, steps out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from decimal import Decimal
+
+from dataflow import graph as g
+from dataflow.calendars import longest_bucket
+from dataflow.expr import Expr, col, expr, when
+from dataflow.functions import STATEFUL
+from operators.types import Type
+
+Value = tuple[Type, object]
+"""A value of an answer, and its type."""
+
+Span = tuple[int, int]
+"""The first and the last of some times, microseconds UTC."""
+
+DAY, FIRST, LAST, ROWS, UNKNOWN = "$day", "$first", "$last", "$rows", "$unknown"
+"""Columns of ``reach``."""
+
+_SEEN = "$seen"
+_now = Expr("time")
+_INTERVALS = (g.StateDuration, g.Heartbeat, g.Timeline, g.Concurrent)
+_KEYED = (g.Sessionize, g.Window, g.Funnel, g.Cohorts, g.Transitions)
+_OWN_TIME = ("start", "end", "duration")
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """A grouping of a metric: the steps ``before`` it, what it groups ``by``, and the ``aggs`` that it folds."""
+
+    before: tuple[g.Step, ...]
+    by: g.Named
+    aggs: g.NamedAggs
+
+    @property
+    def made_by(self) -> g.Step:
+        """The step that made the rows which are grouped."""
+        rows = (*_INTERVALS, *_KEYED, g.Source, g.GroupBy, g.Sort, g.Limit)
+        return next(s for s in reversed(self.before) if isinstance(s, rows))
+
+    @property
+    def intervals(self) -> bool:
+        """Whether the rows are intervals, which a bucket of time cuts."""
+        return isinstance(self.made_by, _INTERVALS)
+
+    @property
+    def table(self) -> bool:
+        """Whether the rows are those of a table: of another grouping, or put in order."""
+        return isinstance(self.made_by, g.GroupBy | g.Sort | g.Limit)
+
+
+def groupings(steps: Sequence[g.Step]) -> list[tuple[int, Grouping]]:
+    """The groupings of a metric, first to last, each with its place among the steps."""
+    out = []
+    for i, step in enumerate(steps):
+        if isinstance(step, g.GroupBy):
+            out.append((i, Grouping(tuple(steps[:i]), step.by, step.aggs)))
+        elif isinstance(step, g.Concurrent):
+            condition = (("condition", g.Agg("duration", (step.condition,))),)
+            out.append((i, Grouping(tuple(steps[:i]), step.by, condition)))
+    return out
+
+
+def shown_as(grouping: Grouping, after: Sequence[g.Step]) -> dict[str, str]:
+    """The column of the answer, after all steps ``after`` a grouping, that shows each column it grouped by."""
+    shown = {name: name for name, _ in grouping.by}
+    for step in after:
+        if isinstance(step, g.WithColumns | g.Select):
+            new = {name: shown.get(str(e.option("name"))) if e.fn == "col" else None for name, e in step.columns}
+            kept = {} if isinstance(step, g.Select) else shown
+            shown = {name: of for name, of in {**kept, **new}.items() if of is not None}
+    return {of: name for name, of in shown.items()}
+
+
+def expressions(part: object) -> Iterator[Expr]:
+    """Every node of every expression in a step, or in a part of one."""
+    if isinstance(part, Expr):
+        yield part
+        for inner in part.args:
+            yield from expressions(inner)
+    elif isinstance(part, tuple):
+        for inner in part:
+            yield from expressions(inner)
+    elif is_dataclass(part):
+        for f in fields(part):
+            yield from expressions(getattr(part, f.name))
+
+
+def names_in(part: object) -> list[str]:
+    """The columns that a step, or a part of one, refers to, each once."""
+    return list(dict.fromkeys(str(e.option("name")) for e in expressions(part) if e.fn == "col"))
+
+
+def equal(e: Expr, value: Value) -> Expr:
+    """Whether ``e`` is in the group of a value, as groupings tell values apart: null is one, and so is NaN."""
+    kind, of = value
+    if of is None:
+        return e.is_null()
+    if isinstance(of, bool):
+        return e if of else ~e
+    if isinstance(of, Decimal):
+        of = float(of)
+    if isinstance(of, float):
+        if of != of:
+            return e != e
+        if abs(of) > sys.float_info.max:
+            return e > sys.float_info.max if of > 0 else e < -sys.float_info.max
+    if kind in (Type.TIME, Type.DURATION):
+        return e == _lit(of, kind)
+    assert isinstance(of, int | float | str)
+    return e == of
+
+
+def all_of(conditions: Sequence[Expr]) -> Expr:
+    """Whether all conditions hold."""
+    return _joined("and", conditions)
+
+
+def any_of(conditions: Sequence[Expr]) -> Expr:
+    """Whether any condition holds."""
+    return _joined("or", conditions)
+
+
+def _joined(fn: str, parts: Sequence[Expr]) -> Expr:
+    """The parts in a tree of least depth, for depth is bounded."""
+    if len(parts) < 2:
+        return parts[0] if parts else expr(fn == "and")
+    half = len(parts) // 2
+    return Expr(fn, (_joined(fn, parts[:half]), _joined(fn, parts[half:])))
+
+
+def _lit(value: object, kind: Type) -> Expr:
+    return Expr("lit", (), (("type", kind.value), ("value", value)))
+
+
+def _time(micros: int) -> Expr:
+    return _lit(micros, Type.TIME)
+
+
+class Behind:
+    """The rows behind some groups of one grouping.
+
+    ``key`` is the stream's key, ``columns`` are its others. ``groups`` are the groups, each as values by the names they
+    were grouped by (a name left out: any value); None for all. ``span``: only rows, or parts of intervals, of then.
+    """
+
+    def __init__(
+        self,
+        grouping: Grouping,
+        key: str,
+        columns: Sequence[str],
+        groups: Sequence[Mapping[str, Value]] | None,
+        span: Span | None = None,
+    ) -> None:
+        self.grouping, self.key, self.groups, self.span = grouping, key, groups, span
+        self._columns = set(columns)
+        self.cut = grouping.intervals and any(
+            e.fn == "truncate" and e.args[0].fn == "time" for e in expressions(grouping.by)
+        )
+        self._taken = {*columns, key, *_OWN_TIME, *names_in(grouping.before), *names_in((grouping.by, grouping.aggs))}
+        self.by = [(self._label(name, e), e) for name, e in grouping.by]
+        self.arguments = [(self._label(name, e), e) for name, e in self._argument_parts()]
+        self._labels = {name: label for (name, _), (label, _) in zip(grouping.by, self.by, strict=True)}
+
+    @property
+    def asks_unknown(self) -> bool:
+        """Whether the time before a key's first point counts, too."""
+        return any(agg.fn == "unknown_time" for _, agg in self.grouping.aggs)
+
+    def _label(self, name: str, e: Expr) -> str:
+        """The column that shows ``e``: itself if it is one, else by a name that nothing else has."""
+        if e.fn == "col" and (e.option("name") == name or name in self._taken):
+            return str(e.option("name"))
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
+
+    def _argument_parts(self) -> Iterator[tuple[str, Expr]]:
+        for name, agg in self.grouping.aggs:
+            for i, e in enumerate(agg.args):
+                yield (str(e.option("name")) if e.fn == "col" else name if i == 0 else f"{name}_{i + 1}"), e
+            if agg.where is not None:
+                yield f"{name}_where", agg.where
+
+    def _of_piece(self, e: Expr) -> bool:
+        """Whether the value may differ between the pieces of one interval."""
+        return self.cut and any(
+            n.fn == "time" or (n.fn == "col" and n.option("name") in _OWN_TIME) for n in expressions(e)
+        )
+
+    def _condition(self, pieces: bool) -> Expr | None:
+        """Whether a row is in one of the groups, as far as can be said of it (or of its ``pieces``)."""
+        if self.groups is None:
+            return None
+        told = {name for name, e in self.grouping.by if pieces or not self._of_piece(e)}
+        groups = [[equal(col(self._labels[n]), v) for n, v in group.items() if n in told] for group in self.groups]
+        return any_of([all_of(parts) for parts in groups]) if all(groups) else None
+
+    def _chosen(self, before: Sequence[g.Step], ending: bool = False) -> tuple[g.Step, ...]:
+        """The rows with what they are told apart by, and those of them that are wanted; with those that begin just as
+        the span ends, where they may be what ended it (``ending``)."""
+        new = [(n, e) for n, e in self.by if not self._of_piece(e)]
+        stateful = [(n, e) for n, e in self.arguments if _is_stateful(e)]
+        # What looks at earlier rows has to do so before any are dropped.
+        new += stateful if self.grouping.intervals else self.arguments
+        added = tuple({n: (n, e) for n, e in new if e.fn != "col" or e.option("name") != n}.values())
+        steps = [*before] + ([g.WithColumns(added)] if added else [])
+        conditions = [c for c in (self._condition(pieces=False),) if c is not None]
+        if self.span is not None and not self.grouping.table:
+            lo, hi = _time(self.span[0]), _time(self.span[1])
+            if self.grouping.intervals and self.span[0] < self.span[1]:
+                conditions += [col("end") > lo, _now <= hi if ending else _now < hi]
+            else:
+                conditions += [(col("end") if self.grouping.intervals else _now) >= lo, _now <= hi]
+        if self.cut:
+            conditions += self._near()
+        return (*steps, g.Filter(all_of(conditions))) if conditions else tuple(steps)
+
+    def _near(self) -> list[Expr]:
+        """Only intervals that can have a piece in the bucket: the others need not be cut."""
+        if self.groups is None or len(self.groups) != 1:
+            return []
+        out = []
+        for name, e in self.grouping.by:
+            _, at = self.groups[0].get(name, (None, None))
+            if e.fn == "truncate" and e.args[0].fn == "time" and isinstance(at, int):
+                past = at + longest_bucket(str(e.option("every")))
+                out += [col("end") >= _time(at), _now <= _time(past)]
+        return out
+
+    def rows(self) -> tuple[g.Step, ...]:
+        """The metric whose answer is the rows. Intervals are cut as the grouping cut them; ``count`` says how many were
+        just alike, as intervals of no length may be, and ``unknown`` how long is unknown, if that was asked for."""
+        grouping = self.grouping
+        if not grouping.intervals:
+            return self._chosen(grouping.before)
+        made = grouping.made_by
+        shown: dict[str, Expr] = {} if isinstance(made, g.Concurrent) else {self.key: col(self.key)}
+        start, end = _now, col("end")
+        if self.span is not None:
+            lo, hi = _time(self.span[0]), _time(self.span[1])
+            start, end = when(start < lo).then(lo).otherwise(start), when(end > hi).then(hi).otherwise(end)
+        shown |= {"start": start, "end": end, "duration": end - start}
+        own = [*_state_names(made), *(n for n in names_in((grouping.by, grouping.aggs)) if n not in shown)]
+        shown |= {n: col(n) for n in own if n in _visible(grouping.before, own)}
+        for name, e in self.by:
+            shown.setdefault(name, e if self._of_piece(e) else col(name))
+        for name, e in self.arguments:
+            shown.setdefault(name, col(name) if _is_stateful(e) else e)
+        unknown = [(self._label("unknown", _now), g.Agg("unknown_time"))] if self.asks_unknown else []
+        aggs = ((self._label("count", _now), g.Agg("count")), *unknown)
+        steps = (*self._chosen(_with_ends(grouping.before)), g.GroupBy(tuple(shown.items()), aggs))
+        condition = self._condition(pieces=True) if self.cut else None
+        return steps if condition is None else (*steps, g.Filter(condition))
+
+    def first_keys(self, last: Value) -> tuple[g.Step, ...]:
+        """The rows of the keys up to ``last``, in the order of keys."""
+        limit = str(last[1]) if last[0] is Type.STRING else last[1]
+        return (*self.rows(), g.Filter(col(self.key) <= limit))  # type: ignore[operator]
+
+    def _last(self) -> Expr:
+        """When the last point is that can matter for a row that lasts: the one that ends it, unless that is the end of
+        its bucket of time, where it ends in any case."""
+        last = end = col("end")
+        for _, e in self.grouping.by if self.cut else ():
+            if e.fn == "truncate" and e.args[0].fn == "time":
+                edge = replace(e, args=(end,))
+                last = when(edge == end).then(end - _lit(1, Type.DURATION)).otherwise(last)
+        return last
+
+    def reach(self) -> tuple[g.Step, ...]:
+        """The metric that says, for each key and day, how many rows there are, and from when to when points of the key
+        matter for them: to the last of the rows, and from the report of the oldest value that one of them held."""
+        before = _with_ends(self.grouping.before)
+        before, seen = _with_seen(before, (self.grouping.by, self.grouping.aggs), self._columns)
+        told = {n: e if self._of_piece(e) else col(n) for n, e in self.by} if self.cut else {}
+        made = self.grouping.made_by
+        first: list[Expr] = [_now]
+        if isinstance(made, g.Cohorts):
+            first.append(col("cohort"))
+        if isinstance(made, g.Transitions):
+            first.append(_now - col("after"))
+        last = _now if isinstance(made, g.Source | g.Transitions) else self._last()
+        aggs = [(ROWS, g.Agg("count")), (LAST, g.Agg("max", (last,)))]
+        aggs += [(f"{FIRST}{i}", g.Agg("min", (e,))) for i, e in enumerate([*first, *map(col, seen)])]
+        if self.asks_unknown:
+            aggs.append((UNKNOWN, g.Agg("unknown_time")))
+        day = Expr("truncate", (_now,), (("every", "1d"), ("zone", "UTC")))
+        by = {**told, self.key: col(self.key), DAY: day}
+        steps = (*self._chosen(before, ending=True), g.GroupBy(tuple(by.items()), tuple(aggs)))
+        condition = self._condition(pieces=True) if self.cut else None
+        return steps if condition is None else (*steps, g.Filter(condition))
+
+
+def looks_back(steps: object) -> bool:
+    """Whether rows depend on earlier points in ways that the steps alone do not tell."""
+    return any(e.fn in STATEFUL for e in expressions(steps)) or (
+        isinstance(steps, tuple) and any(isinstance(s, g.Timeline | g.Concurrent) for s in steps)
+    )
+
+
+def _is_stateful(e: Expr) -> bool:
+    return any(n.fn in STATEFUL for n in expressions(e))
+
+
+def _state_names(made: g.Step) -> list[str]:
+    match made:
+        case g.StateDuration():
+            return [made.name]
+        case g.Heartbeat():
+            return ["alive"]
+        case g.Timeline():
+            return [made.name]
+        case g.Concurrent():
+            own = ["active", "inactive", "unknown"] if made.at_least is None else ["state"]
+            return [*(n for n, _ in made.by), *own]
+    return []
+
+
+def _visible(before: Sequence[g.Step], names: Sequence[str]) -> set[str]:
+    """Those of the names that no ``select`` dropped."""
+    out = set(names)
+    for step in before:
+        if isinstance(step, g.Select):
+            out &= {n for n, _ in step.columns}
+    return out
+
+
+def _rows_at(steps: Sequence[g.Step]) -> int:
+    """Where the rows are made that last."""
+    return max((i for i, s in enumerate(steps) if isinstance(s, (*_INTERVALS, *_KEYED))), default=-1)
+
+
+def _kept(steps: Sequence[g.Step], names: Sequence[str]) -> tuple[g.Step, ...]:
+    """The steps, with every ``select`` keeping these columns, too."""
+    out: list[g.Step] = []
+    for step in steps:
+        if isinstance(step, g.Select):
+            has = {n for n, _ in step.columns}
+            step = replace(step, columns=(*step.columns, *((n, col(n)) for n in names if n not in has)))
+        out.append(step)
+    return tuple(out)
+
+
+def _with_ends(before: tuple[g.Step, ...]) -> tuple[g.Step, ...]:
+    """The steps, with what tells how long a row lasts kept to the end."""
+    at = _rows_at(before)
+    if at < 0:
+        return before
+    made = before[at]
+    needed = ["after"] if isinstance(made, g.Transitions) else ["end"]
+    return (
+        *before[: at + 1],
+        *_kept(before[at + 1 :], [*needed, *(["cohort"] if isinstance(made, g.Cohorts) else [])]),
+    )
+
+
+def _with_seen(before: tuple[g.Step, ...], after: object, columns: set[str]) -> tuple[tuple[g.Step, ...], list[str]]:
+    """The steps with a column for every column of the stream that lasting rows hold: the time at which its value was
+    reported, which they then hold as well; and the names of these."""
+    at = _rows_at(before)
+    if at < 0 or isinstance(before[at], g.Timeline | g.Concurrent) or looks_back(before):
+        return before, []
+    made = before[at]
+    known = set(columns)
+    for step in before[:at]:
+        if isinstance(step, g.WithColumns | g.Select):
+            new = {n for n, _ in step.columns}
+            known = new if isinstance(step, g.Select) else known | new
+    # Even where nothing was reported yet, that the key is there at all is told by some point.
+    reported: dict[str, Expr] = {f"{_SEEN}0": _now}
+    if isinstance(made, g.StateDuration):
+        reported[f"{_SEEN}1"] = when(made.state.is_not_null()).then(_now).otherwise(None)
+    for name in names_in((before[at + 1 :], after)):
+        if name in known:
+            reported[f"{_SEEN}{len(reported) + 1}"] = when(col(name).is_not_null()).then(_now).otherwise(None)
+    names = list(reported)
+    return (*before[:at], g.WithColumns(tuple(reported.items())), made, *_kept(before[at + 1 :], names)), names

@@ -1,0 +1,191 @@
+"""What is behind a number adds up to it, and the files named suffice for it: of every kind of metric, on any points."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dataflow as df
+from runtime import Store
+from runtime.provenance import Explanation
+from tests.laws.engine import STREAM, as_columns, parts, schema_point
+from tests.reference import answer
+from tests.reference.strategies import DAY, KEY, TIME, TYPES, Case, Point, cases
+
+ROWS = list[dict[str, Any]]
+Sums = dict[str, Callable[[ROWS], Any]]
+
+points = df.stream(STREAM)
+states = points.state_duration("status", hold="10m")
+held = points.state_duration("status")
+up = df.col("status") == "up"
+day = df.time().truncate("1d", zone="Europe/London")
+hour = df.time().truncate("1h")
+
+
+def total(name: str) -> Callable[[ROWS], int]:
+    """The sum of a column."""
+    return lambda rows: sum(row[name] or 0 for row in rows)
+
+
+def while_true(name: str) -> Callable[[ROWS], int]:
+    """How long a boolean column was true."""
+    return lambda rows: sum(row["duration"] for row in rows if row[name])
+
+
+COUNT: Sums = {"n": total("count")}
+TIMES: Sums = {"time": total("duration"), "up": while_true("up"), **COUNT}
+TIMED = {"time": df.duration(), "up": df.duration(up), "n": df.count()}
+
+METRICS: dict[str, tuple[df.Stream, Sums]] = {
+    "points": (
+        points.group_by("firmware", "ok").agg(n=df.count(), twice=df.sum(df.col("n") * 2, where=df.col("n") < 2**40)),
+        {"n": len, "twice": lambda rows: sum(r["twice"] for r in rows if r["twice_where"]) if any(
+            r["twice_where"] for r in rows) else None},
+    ),
+    "points by hour": (points.filter(df.col("temp") > 0).group_by(hour=hour).agg(n=df.count()), {"n": len}),
+    "all points": (points.agg(n=df.count()), {"n": len}),
+    "numbers": (points.group_by("temp", "n").agg(rows=df.count()), {"rows": len}),
+    "last": (
+        points.with_columns(fw=df.col("firmware").last()).filter(df.col("ok")).group_by("fw").agg(n=df.count()),
+        {"n": len},
+    ),
+    "states": (states.group_by("firmware").agg(**TIMED), TIMES),
+    "states held": (held.filter(df.col("firmware") != "2.0").group_by("status", "firmware").agg(**TIMED), TIMES),
+    "states by day": (states.group_by("firmware", day=day).agg(**TIMED), TIMES),
+    "states by part of day": (
+        held.group_by(morning=hour - day < timedelta(hours=12), device=df.col("device")).agg(**TIMED), TIMES,
+    ),
+    "pieces": (
+        held.group_by(day=day).agg(time=df.duration(), longest=df.max("duration"), n=df.count()),
+        {"time": total("duration"), "longest": lambda rows: max(r["duration"] for r in rows), "n": total("count")},
+    ),
+    "unknown": (
+        states.group_by("firmware").agg(unknown=df.unknown_time(), n=df.count()), {"unknown": total("unknown"), **COUNT}
+    ),
+    "alive": (
+        points.heartbeat("10m").group_by("firmware").agg(time=df.duration(df.col("alive")), n=df.count()),
+        {"time": while_true("alive"), **COUNT},
+    ),
+    "selected": (
+        held.select("status", fw=df.col("firmware")).group_by("fw").agg(n=df.count(), time=df.duration()),
+        {"time": total("duration"), **COUNT},
+    ),
+    "sessions": (
+        points.sessionize("10m").group_by("firmware", day=day).agg(
+            n=df.count(), events=df.sum("count"), time=df.duration()),
+        {"n": len, "events": total("count"), "time": total("duration")},
+    ),
+    "windows": (
+        points.window("1h", ups=df.count(where=up)).group_by("firmware").agg(n=df.count(), ups=df.sum("ups")),
+        {"n": len, "ups": total("ups")},
+    ),
+    "funnel": (
+        points.funnel([up, df.col("status") == "down"], within="2h").group_by("steps", "firmware").agg(n=df.count()),
+        {"n": len},
+    ),
+    "paths": (points.paths("status", gap="10m"), {"count": len}),
+    "retention": (
+        points.retention(up, df.col("ok"), "1d").sort("size"),
+        {"size": len, "keys": lambda rows: sum(r["returned"] for r in rows)},
+    ),
+    "groups of groups": (
+        states.group_by("device", "status").agg(time=df.duration()).filter(df.col("time") > timedelta(microseconds=1))
+        .group_by("status").agg(n=df.count(), time=df.sum("time")),
+        {"n": len, "time": total("time")},
+    ),
+    "groups of days": (
+        states.group_by("firmware", day=day).agg(time=df.duration(up)).group_by("firmware").agg(time=df.sum("time")),
+        {"time": total("time")},
+    ),
+    "both": (
+        (points.heartbeat("10m") & points.state_duration("ok")).group_by("state").agg(n=df.count(), time=df.duration()),
+        {"time": total("duration"), **COUNT},
+    ),
+    "at least two": (held.at_least(2, up).group_by("state").agg(time=df.duration()), {"time": total("duration")}),
+    "when two are up": (held.at_least(2, up), {}),
+    "no grouping": (held, {}),
+    "points as they are": (points.filter(df.col("ok")).sort("temp").limit(3), {}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    return tmp_path_factory.mktemp("stores")
+
+
+_numbers = itertools.count()
+
+
+def stored(folder: Path, found: list[Point], sources: int) -> tuple[Store, list[tuple[str, Point]]]:
+    """A store of the points, and for each the file that it lies in."""
+    store = Store(folder / str(next(_numbers)), create=True)
+    placed: list[tuple[str, Point]] = []
+    known: set[str] = set()
+    for part in parts([schema_point("a"), *found], sources):
+        store.ingest(STREAM, as_columns(part), key=KEY, time=TIME, unit="us", progress=False)
+        new = [f for f in store.files(STREAM) if f.path not in known]
+        known |= {f.path for f in new}
+        # A source that holds just what another held is the same source, and is not taken twice.
+        kept = part if new else ()
+        placed += [(next(f.path for f in new if f.day == point[TIME] // DAY), point) for point in kept]
+    return store, placed
+
+
+def agree(metric: df.Stream, sums: Sums, store: Store, placed: list[tuple[str, Point]], case: Case) -> int:
+    """Assert that every row of the answer is explained; how many there are."""
+    graph = json.loads(metric.to_json())
+    span = {"since": case.since, "until": case.until}
+    options: dict[str, Any] = {"key": KEY, "time": TIME, "types": TYPES, **span}
+    result = store.query(metric, progress=False, **span)
+    expected = answer(graph, [point for _, point in placed], **options)
+    assert [dict(zip(result.columns, row, strict=True)) for row in result] == expected
+    for i, row in enumerate(expected):
+        why = result.explain(i, limit=10_000)
+        assert why.row == row
+        assert why.total == len(why.rows)
+        behind = [dict(zip(why.rows.columns, r, strict=True)) for r in why.rows]
+        # The sums of what is shown are the numbers.
+        assert {name: of(behind) for name, of in sums.items()} == {name: row[name] for name in sums}
+        suffices(why, row, behind, graph, placed, options)
+    return len(expected)
+
+
+def suffices(
+    why: Explanation, row: dict[str, Any], behind: ROWS, graph: Any, placed: list[tuple[str, Point]], options: Any
+) -> None:
+    """From the files alone, and of the keys alone, the oracle says the same of the row."""
+    keys = {point[KEY] for _, point in placed}
+    if KEY in why.rows.columns:
+        assert why.keys == len({r[KEY] for r in behind})
+        # How many keys there are at once ends with a point of yet another key.
+        if all(step["op"] != "concurrent" for step in graph["steps"]):
+            keys = {r[KEY] for r in behind}
+    kept = [point for file, point in placed if file in why.files and point[KEY] in keys]
+    if behind:
+        assert row in answer(graph, kept, **options)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_what_is_behind_adds_up(name: str, folder: Path) -> None:
+    metric, sums = METRICS[name]
+    explained = 0
+
+    @settings(max_examples=max(1, settings().max_examples // 6))  # every one makes a store
+    @given(case=cases(integers=[-7, 0, 1, 2**41]), sources=st.integers(1, 4))
+    def check(case: Case, sources: int) -> None:
+        nonlocal explained
+        store, placed = stored(folder, case.points, sources)
+        with store:
+            explained += agree(metric, sums, store, placed, case)
+
+    check()
+    assert explained > 0
