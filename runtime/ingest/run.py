@@ -28,7 +28,7 @@ from runtime.progress import NoProgress, Progress, Task
 MEMORY_ROWS = 1 << 20
 """How many rows wait in memory at most before the fullest days are written."""
 
-_TABLE = 4
+_TABLE = 8
 """A table is in memory as it is: so many times the rows may wait, for fewer and larger files."""
 
 Given = str | Path | BinaryIO | Any

@@ -37,6 +37,7 @@ from operators.errors import InexactDecimal, OverflowExceeded
 from operators.grouping import Groups
 from operators.types import Type
 from operators.words import Words
+from runtime.pointfile import Buffers
 from runtime.query.chunk import NULL, Chunk, Values
 from runtime.query.keys import Keys
 from runtime.query.lookups import Lookup
@@ -65,14 +66,15 @@ _FRESH = frozenset(
 
 @dataclass(frozen=True)
 class Context:
-    """What all stages of a task share: its dictionary, its keys, the range [since, until), and the span of times that
-    calendars must know, [first, last]."""
+    """What all stages of a task share: its dictionary, its keys, the range [since, until), the span of times that
+    calendars must know, [first, last], and memory to write to that is used again."""
 
     words: Words
     keys: Keys
     since: int
     until: int
     span: tuple[int, int]
+    buffers: Buffers | None = None
 
 
 @lru_cache(maxsize=256)
@@ -105,8 +107,8 @@ class _Lut:
 class Runner:
     """One stage of a task. ``push`` and ``finish`` yield the chunks that the stage writes (groups: none)."""
 
-    def __init__(self, stage: Stage, kernel: Kernel, context: Context) -> None:
-        self.stage, self.kernel, self.context = stage, kernel, context
+    def __init__(self, stage: Stage, kernel: Kernel, context: Context, number: int = 0) -> None:
+        self.stage, self.kernel, self.context, self._number = stage, kernel, context, number
         self._step = caller(kernel.step)
         self._finish = None if kernel.finish is None else caller(kernel.finish)
         sink = stage.sink
@@ -244,10 +246,16 @@ class Runner:
 
     def _reserve_out(self, rows: int) -> None:
         if rows > self._out_capacity:
-            self._out = {a: np.zeros(rows, _dtype(a.kind)) for a in self._out_args}
+            self._out = {a: self._output(a, rows) for a in self._out_args}
             self._out_capacity = rows
             self._scalars[OUT_CAPACITY] = rows
             self._kept.clear()
+
+    def _output(self, a: Arg, rows: int) -> NDArray[Any]:
+        buffers = self.context.buffers
+        if buffers is None:
+            return np.zeros(rows, _dtype(a.kind))
+        return buffers.array(f"stage {self._number} {a.name}", a.kind[:2], rows)
 
     # ---- running
 

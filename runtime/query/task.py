@@ -134,8 +134,6 @@ def run(task: Task, open_file: Callable[[FileEntry], PointFile], compiled: Compi
     keys = Keys(schema.key_type, words)
     # Expressions may look at the times of the history, too.
     first = min([task.since, *(f.t_min for f in task.files)])
-    context = Context(words, keys, task.since, task.until, (first, task.until))
-    pipeline = Pipeline(compiled, context)
     spec = ScanSpec(
         columns={c: schema.columns[c] for c in plan.columns},
         shard=task.shard,
@@ -149,6 +147,8 @@ def run(task: Task, open_file: Callable[[FileEntry], PointFile], compiled: Compi
         elision=_elision(plan),
     )
     with borrowed() as buffers:
+        context = Context(words, keys, task.since, task.until, (first, task.until), buffers)
+        pipeline = Pipeline(compiled, context)
         scan = Scan(spec, keys, words, open_file, buffers)
         for chunk in scan.chunks(task.files):
             pipeline.push(chunk)
@@ -172,7 +172,8 @@ class Pipeline:
     def __init__(self, compiled: Compiled, context: Context) -> None:
         self.plan, self.context = compiled.plan, context
         plan = compiled.plan
-        self.runners = [Runner(s, k, context) for s, k in zip(plan.stages, compiled.kernels, strict=True)]
+        stages = enumerate(zip(plan.stages, compiled.kernels, strict=True))
+        self.runners = [Runner(stage, kernel, context, n) for n, (stage, kernel) in stages]
         self._rows = RowCollector(plan.stages[-1].sink.columns) if isinstance(plan.stages[-1].sink, Rows) else None
 
     def push(self, chunk: Chunk, at: int = 0) -> None:
