@@ -118,6 +118,8 @@ def test_a_limit_says_how_many_there_are(store: Store) -> None:
     assert commits(store, why) == [1, 2, 3, 4]
     assert "the first 3 of 8 rows of 3 keys, from 4 files:" in repr(why)
     assert why.rows["device"] == ask(store, metric).explain(0).rows["device"][:3]
+    more = ask(store, metric).explain(0, limit=5)
+    assert (more.rows["device"], more.total) == (["a", "a", "a", "a", "b"], 8)
     few = ask(store, UPTIME).explain({"firmware": "1.0"}, limit=2)
     assert (len(few.rows), few.total) == (2, 9)
 
@@ -199,6 +201,36 @@ def test_parameters_and_columns_of_other_names(store: Store) -> None:
     )  # fmt: skip
     why = ask(store, metric, params={"above": 3.5, "least": 0}).explain({"who": "c"})
     assert shown(why, "device", "temp") == [("c", 5.0)]
+
+
+def test_groups_of_every_type(store: Store) -> None:
+    price = df.col("temp").decimal(1)
+    metric = telemetry.group_by(price=price, ts=df.time(), hot=df.col("temp") > 2.0).agg(n=df.count())
+    result = ask(store, metric)
+    for i in range(len(result)):
+        why = result.explain(i)
+        assert (why.total, why.row["n"]) == (1, 1)
+        assert why.rows["ts"] == [result["ts"][i]]
+
+
+def test_a_bucket_without_rows(store: Store) -> None:
+    metric = telemetry.group_by("device", h=df.time().truncate("1h")).with_empty_buckets().agg(n=df.count())
+    why = ask(store, metric).explain({"device": "a", "h": "2024-03-01T01:00:00Z"})
+    assert (why.row["n"], len(why.rows), why.total, why.keys, why.files) == (0, 0, 0, 0, ())
+
+
+def test_tables_and_calendars(store: Store) -> None:
+    sites = df.table({"device": ["a", "b"], "site": ["x", "y"], "from": ["2024-03-01", "2024-03-02"], "rev": [1, 2]})
+    known = telemetry.state_duration("status").join(sites, on="device", valid_from="from")
+    metric = (
+        known.during(df.calendar({"mon-sun": "00:00-12:00"})).group_by("site").agg(up=df.duration(up), n=df.count())
+    )
+    result = ask(store, metric)
+    for i, site in enumerate(result["site"]):
+        why = result.explain(i)
+        lasted = zip(why.rows["status"], why.rows["duration"], strict=True)
+        assert (why.rows["site"], sum(d for s, d in lasted if s == "up")) == ([site] * why.total, why.row["up"])  # type: ignore[misc]
+    assert set(result.explain({"site": "y"}).rows["device"]) == {"b"}
 
 
 def test_console(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
