@@ -72,8 +72,15 @@ class _Shape:
     """Columns of the stream that lasting rows can have: each is held, and cuts, only if something refers to it."""
 
     referred: set[str] = field(default_factory=set)
+
     keyed: bool = True
     """Whether intervals are those of keys; they are those of groups after ``concurrent``."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether the rows are a table that is there already, with just these columns as they are."""
+        plain = [(name, column(name, kind)) for name, kind in self.inputs.items()]
+        return self.kind == "table" and not self.ops and list(self.env.items()) == plain
 
 
 class _Binder:
@@ -475,7 +482,7 @@ class _Binder:
                     order = tuple(n for n, _ in step.by)
                 in_tasks = False
             else:
-                if shape.kind != "table" or shape.ops:
+                if not shape.stands:
                     order = self.row_order(shape, order)
                     stage, shape = self.rows_stage(shape)
                     add(stage)
@@ -487,7 +494,7 @@ class _Binder:
                     after.append(SortBy(step.by))
                 else:
                     after.append(Take(step.n))
-        if shape.kind != "table" or shape.ops or list(shape.env) != list(shape.inputs):
+        if not shape.stands:
             order = self.row_order(shape, order)
             self.where = f"step {len(self.steps)} ({g.name_of(self.steps[-1])})"
             stage, shape = self.rows_stage(shape)

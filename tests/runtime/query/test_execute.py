@@ -148,3 +148,17 @@ def test_explain_runs_nothing(store: Store) -> None:
     ):
         assert part in text
     assert COUNT.explain().splitlines()[1] == "2. group_by"
+
+
+def test_columns_computed_after_a_grouping_are_written_wherever_they_are_asked_for(tmp_path: Path) -> None:
+    store = Store(tmp_path, create=True)
+    store.ingest("s", {"k": ["a", "b", "b"], "t": [1, 2, 3]}, key="k", time="t", unit="s")
+    counted = df.stream("s").group_by("k").agg(n=df.count())
+
+    def rows(metric: df.Stream) -> object:
+        return store.query(metric).to_dict()["rows"]
+
+    assert rows(counted.with_columns(n=df.col("n") * 2)) == [["a", 2], ["b", 4]]
+    assert rows(counted.with_columns(m=-df.col("n")).sort("m")) == [["b", 2, -2], ["a", 1, -1]]
+    assert rows(counted.with_columns(m=-df.col("n")).sort("m").limit(1).with_columns(n=df.col("m"))) == [["b", -2, -2]]
+    assert rows(counted.select("n").limit(1)) == [[1]]
