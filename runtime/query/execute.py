@@ -215,16 +215,28 @@ def run_payload(payload: bytes) -> bytes:
 
 @contextmanager
 def _submitter(
-    executor: Executor | None, workers: int, open_file: OpenFile, compiled: Compiled
+    executor: Executor | None, workers: int, open_file: OpenFile, compiled: Compiled, last: Task
 ) -> Iterator[Callable[[Task], tuple[Future[Any], Callable[[Any], Partial]]]]:
-    """A function that starts a task, and the way to read its outcome."""
+    """A function that starts a task, ``last`` after all others, and the way to read its outcome."""
     if executor is not None:
         # Bytes both ways: what a worker is told and what it answers are data, whoever runs it.
         yield lambda t: (executor.submit(run_payload, t.to_bytes()), lambda reply: wire.unpack(reply, t.id))
         return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="antfold")
+    pool = ThreadPoolExecutor(max(1, workers - 1), thread_name_prefix="antfold")
+
+    def start(t: Task) -> tuple[Future[Any], Callable[[Any], Partial]]:
+        if t is not last:
+            return pool.submit(run, t, open_file, compiled), lambda partial: partial
+        # The caller would only wait: it is one of the workers, too.
+        future: Future[Any] = Future()
+        try:
+            future.set_result(run(t, open_file, compiled))
+        except DataflowError as error:
+            future.set_exception(error)
+        return future, lambda partial: partial
+
     try:
-        yield lambda t: (pool.submit(run, t, open_file, compiled), lambda partial: partial)
+        yield start
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -248,7 +260,7 @@ def execute(
     bar = progress.start(f"query {prepared.plan.stream}", total, "bytes")
     share = total // max(1, len(tasks))
     try:
-        with _submitter(executor, workers, open_file, compiled) as submit:
+        with _submitter(executor, workers, open_file, compiled, tasks[-1]) as submit:
             pending = {}
             for t in tasks:
                 future, read = submit(t)
