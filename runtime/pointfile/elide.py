@@ -61,7 +61,7 @@ def plane_value(planes: Any, at: Any, n: Any, width: Any) -> Any:
     """Value number ``at`` of ``n`` that are ``width`` bytes wide."""
     out = np.uint64(0)
     for k in range(width):
-        out |= np.uint64(planes[k * n + at]) << np.uint64(8 * k)
+        out |= np.uint64(planes[np.uint64(k * n + at)]) << np.uint64(8 * k)
     return out
 
 
@@ -74,7 +74,7 @@ def distance(planes: Any, rows: Any, at: Any, bits_each: Any) -> Any:
     for part in PARTS:
         if bits_each & part:
             bit = at * part
-            digits = np.uint64(planes[part_at(rows, part) + (bit >> 3)]) >> np.uint64(bit & 7)
+            digits = np.uint64(planes[np.uint64(part_at(rows, part) + (bit >> 3))]) >> np.uint64(bit & 7)
             out |= (digits & np.uint64((1 << part) - 1)) << shift
             shift += np.uint64(part)
     return out
@@ -177,7 +177,7 @@ def changes(
         gaps = block[MAX_STEP] > hold
         tick, step = np.uint64(c[TICK]), np.uint64(c[STEP])
         largest = hold // c[TICK] - c[STEP]
-        begin = 0
+        begin, block_on = 0, on
         for r in range(keys):
             size = lengths[r]
             t = np.uint64(c[BASE]) + tick * plane_value(firsts, r, keys, c[WIDTH])
@@ -191,23 +191,25 @@ def changes(
             bridge = np.uint8(0)
             started = on
             while True:
-                out8[0, on] = np.int64(t)
-                bridged[on] = bridge
+                # Indices are unsigned: Numba then leaves out the test for negative ones.
+                u = np.uint64(on)
+                out8[0, u] = np.int64(t)
+                bridged[u] = bridge
                 for j in range(1, len(kinds)):
-                    i = current[j]
-                    if kinds[j] == STRING:
-                        out4[places[j], on] = run4[j, i]
-                    elif kinds[j] == BOOL:
-                        out1[places[j], on] = run1[j, i]
+                    v = np.uint64(j)
+                    i, place = np.uint64(current[v]), np.uint64(places[v])
+                    if kinds[v] == STRING:
+                        out4[place, u] = run4[v, i]
+                    elif kinds[v] == BOOL:
+                        out1[place, u] = run1[v, i]
                     else:
-                        out8[places[j], on] = run8[j, i]
-                    valid[j, on] = 0 if chunks[j, b, NULLS] == rows else 1
+                        out8[place, u] = run8[v, i]
                 on += 1
                 if position == size - 1:
                     break
                 following = size - 1
                 for j in range(1, len(kinds)):
-                    following = min(following, ends[j, current[j]] - begin)
+                    following = min(following, ends[np.uint64(j), np.uint64(current[np.uint64(j)])] - begin)
                 bridge = np.uint8(1)
                 if linear:
                     now = t
@@ -235,8 +237,9 @@ def changes(
                     t += tick * (step * np.uint64(passed) + plane_sum(planes, d + position, passed, n, width))
                 position = following
                 for j in range(1, len(kinds)):
-                    if ends[j, current[j]] <= begin + position:
-                        current[j] += 1
+                    v = np.uint64(j)
+                    if ends[v, np.uint64(current[v])] <= begin + position:
+                        current[v] += 1
             key_out[runs_out] = block[FIRST_KEY] + r
             len_out[runs_out] = on - started
             runs_out += 1
@@ -244,6 +247,10 @@ def changes(
             for j in range(1, len(kinds)):
                 if ends[j, current[j]] <= begin and begin < rows:
                     current[j] += 1
+        for j in range(1, len(kinds)):
+            present = np.uint8(0) if chunks[j, b, NULLS] == rows else np.uint8(1)
+            for i in range(block_on, on):
+                valid[j, i] = present
     st[OUT_ROWS] = on
     st[OUT_RUNS] = runs_out
     return last
