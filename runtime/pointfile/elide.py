@@ -249,8 +249,7 @@ def changes(
                     current[j] += 1
         for j in range(1, len(kinds)):
             present = np.uint8(0) if chunks[j, b, NULLS] == rows else np.uint8(1)
-            for i in range(block_on, on):
-                valid[j, i] = present
+            valid[j, block_on:on] = present
     st[OUT_ROWS] = on
     st[OUT_RUNS] = runs_out
     return last
