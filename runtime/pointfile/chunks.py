@@ -20,6 +20,8 @@ _GAIN = 0.98
 # Scaled decimals are used where at most one value in this many needs a patch.
 _PATCHED = 16
 _RUNS_MAY_COST = 64
+_STRAIGHT = 1 << 60
+"""Offsets from here on are not laid on lines: a slope times a row, and the distance from it, must fit in int64."""
 
 
 @dataclass
@@ -217,7 +219,7 @@ def _offer_lines(
     """Each run as a straight line and the values' distances from it: what comes by a clock, whatever its jitter."""
     sizes = np.diff(starts, append=len(offsets))
     at = np.arange(len(offsets)) - np.repeat(starts, sizes)
-    if int(offsets.max()) >= 1 << 62:
+    if int(offsets.max()) >= _STRAIGHT:
         return
     values = offsets.view(np.int64)
     slopes = _slopes(values, at, starts, sizes)

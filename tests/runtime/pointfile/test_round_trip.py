@@ -104,6 +104,21 @@ def test_each_encoding_is_chosen_where_it_is_for() -> None:
     assert encoding(Type.STRING, ["up" if i % 5000 < 4000 else "down" for i in range(n)]) == RUNS
 
 
+@pytest.mark.parametrize("span", [2**59, 2**60 - 1, 2**60, 2**61, 2**62 - 1, 2**62, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("shape", ["line", "step", "fall", "noise"])
+def test_lines_over_wide_spans_lose_nothing(span: int, shape: str) -> None:
+    rng, n = np.random.default_rng(3), 400
+    parts = {
+        "line": [i * span // (n - 1) for i in range(n)],
+        "step": [0 if i < n // 2 else span for i in range(n)],
+        "fall": [span - i * span // (n - 1) for i in range(n)],
+        "noise": [int(v) % (span + 1) for v in rng.integers(0, 2**64, n, np.uint64)],
+    }[shape]
+    values = [v - 2**63 for v in parts]
+    points = one_key({"x": column(Type.INT, list(values))}, n)
+    assert file_rows(open_bytes(packed(points))) == plain_order(points)
+
+
 def test_floats_are_decimals_only_where_that_is_exact() -> None:
     def scale(values: list[float]) -> int:
         file = open_bytes(packed(one_key({"x": column(Type.FLOAT, list(values))}, len(values))))
