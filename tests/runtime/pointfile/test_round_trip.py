@@ -105,17 +105,24 @@ def test_each_encoding_is_chosen_where_it_is_for() -> None:
 
 
 @pytest.mark.parametrize("span", [2**59, 2**60 - 1, 2**60, 2**61, 2**62 - 1, 2**62, 2**63, 2**64 - 1])
-@pytest.mark.parametrize("shape", ["line", "step", "fall", "noise"])
+@pytest.mark.parametrize("shape", ["line", "step", "fall", "noise", "apart"])
 def test_lines_over_wide_spans_lose_nothing(span: int, shape: str) -> None:
-    rng, n = np.random.default_rng(3), 400
+    rng, n = np.random.default_rng(3), 4000
+    jitter = rng.integers(0, 4000, n).tolist()
     parts = {
         "line": [i * span // (n - 1) for i in range(n)],
         "step": [0 if i < n // 2 else span for i in range(n)],
         "fall": [span - i * span // (n - 1) for i in range(n)],
         "noise": [int(v) % (span + 1) for v in rng.integers(0, 2**64, n, np.uint64)],
+        # Three keys, at the ends and in the middle of the span.
+        "apart": [
+            abs((0, span // 2, span - 2**31)[i * 3 // n] - 60_000 * (i if i * 3 < n else n - i) - late)
+            for i, late in enumerate(jitter)
+        ],
     }[shape]
     values = [v - 2**63 for v in parts]
-    points = one_key({"x": column(Type.INT, list(values))}, n)
+    keys = text_column(["abc"[i * 3 // n] for i in range(n)])
+    points = Points(keys, START + np.arange(n), {"x": column(Type.INT, list(values))})
     assert file_rows(open_bytes(packed(points))) == plain_order(points)
 
 
