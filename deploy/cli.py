@@ -12,7 +12,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from deploy.commands import COMMANDS, Command, UsageError
+from deploy.commands import COMMANDS
+from deploy.commands.shared import Command, UsageError
 from operators.errors import DataflowError
 
 _ABOUT = "Ask any question of telemetry, events and transactions: metrics over a store of points."

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploy.commands import show_table, use_color
+from deploy.commands.shared import show_table, use_color
 from deploy.listing import column
 from deploy.simulate import Fleet
 from deploy.telemetry import write_fleet

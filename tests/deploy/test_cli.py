@@ -220,7 +220,8 @@ def test_a_defect_can_be_looked_into(metric: str, monkeypatch: pytest.MonkeyPatc
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
     code = (
-        "import sys, deploy.cli as cli; from deploy.commands import COMMANDS, Command; "
+        "import sys, deploy.cli as cli; from deploy.commands import COMMANDS; "
+        "from deploy.commands.shared import Command; "
         "COMMANDS['talk'] = Command('', '', lambda p: None, lambda o: print('x' * 100_000) or 0); "
         "sys.exit(cli.main(['talk']))"
     )
@@ -234,7 +235,8 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 def test_a_terminal_without_the_characters() -> None:
     code = (
-        "from deploy.cli import main; from deploy.commands import show_table; from deploy.listing import column; "
+        "from deploy.cli import main; from deploy.commands.shared import show_table; "
+        "from deploy.listing import column; "
         "from operators.types import Type; main(['--version']); show_table({'ü': column(Type.STRING, ['日'])})"
     )
     ran = subprocess.run(

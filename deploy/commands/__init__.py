@@ -1,0 +1,9 @@
+"""The commands of the console script: their arguments, and what they call."""
+
+from __future__ import annotations
+
+from deploy.commands import asking, ingesting, listing, simulating
+from deploy.commands.shared import Command
+
+COMMANDS: dict[str, Command] = simulating.COMMANDS | ingesting.COMMANDS | asking.COMMANDS | listing.COMMANDS
+"""By name, in the order of the overview."""

@@ -1,0 +1,155 @@
+"""The commands that answer a metric, or say how it would be answered."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.commands.shared import (
+    TERMINAL_ROWS,
+    Command,
+    UsageError,
+    positive,
+    show_json,
+    show_table,
+    shown_progress,
+    store_argument,
+    use_color,
+)
+
+if TYPE_CHECKING:
+    from runtime.provenance import Explanation
+
+
+def parameter(text: str) -> tuple[str, object]:
+    """``name=value``, where the value is a number, ``true`` or ``false``, or text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form name=value")
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return name, value
+    return name, parsed if isinstance(parsed, (int, float, bool, str)) else value
+
+
+def row(text: str) -> dict[str, str]:
+    """``firmware=1.0,day=2024-03-01``; a comma that no ``name=`` follows belongs to the value."""
+    out: dict[str, str] = {}
+    last = None
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if equals and name:
+            out[name], last = value, name
+        elif last is not None:
+            out[last] += f",{part}"
+        else:
+            raise argparse.ArgumentTypeError(f"'{text}' is not of the form column=value,column=value")
+    return out
+
+
+def metric_arguments(parser: argparse.ArgumentParser) -> None:
+    """A metric, and how it is asked for."""
+    store_argument(parser)
+    parser.add_argument("metric", metavar="METRIC", help="file.py:name, or a JSON file")
+    parser.add_argument("--since", metavar="TIME", help="start of the range, ISO-8601 UTC (default: the first point)")
+    parser.add_argument("--until", metavar="TIME", help="end of the range, exclusive (default: just past the last)")
+    parser.add_argument(
+        "--param", metavar="k=v", type=parameter, action="append", default=[], help="a parameter of the metric"
+    )
+    parser.add_argument("--workers", metavar="N", type=positive, help="threads (default: one per core)")
+
+
+def _query_arguments(parser: argparse.ArgumentParser) -> None:
+    metric_arguments(parser)
+    parser.add_argument(
+        "--executor", metavar="NAME", help="threads (default), lambda, or lambda:FUNCTION, on a store in S3"
+    )
+    parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="of the answer")
+    parser.add_argument("--plot", metavar="FILE", help="also draw a chart: .png, .svg or .html")
+    parser.add_argument(
+        "--why",
+        metavar="COLUMN=VALUE[,COLUMN=VALUE]",
+        type=row,
+        help="instead of the answer what is behind one row of it: keys, intervals, files",
+    )
+    parser.add_argument(
+        "--why-rows", metavar="N", type=positive, default=1000, help="of those behind it, show so many (default 1000)"
+    )
+
+
+def _query(options: argparse.Namespace) -> int:
+    from deploy.metric_file import load_metric
+    from runtime import Store
+
+    plot = Path(options.plot) if options.plot else None
+    if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".html"):
+        raise UsageError(f"--plot {plot}: end the file's name in .png, .svg or .html")
+    metric = load_metric(options.metric)
+    with shown_progress() as progress:
+        result = Store(options.store).query(
+            metric,
+            since=options.since,
+            until=options.until,
+            params=dict(options.param),
+            executor=options.executor,
+            workers=options.workers,
+            progress=progress,
+        )
+    if options.why is not None:
+        _show_why(result.explain(options.why, options.why_rows), options.format)
+    elif options.format == "json":
+        show_json(result.to_dict())
+    elif options.format == "csv":
+        sys.stdout.write(result.to_csv() or "")
+    else:
+        show_table(result.columns)
+    if plot is not None:
+        result.plot(plot)
+        print(f"chart written to {plot}", file=sys.stderr)
+    return 0
+
+
+def _show_why(why: Explanation, form: str) -> None:
+    if form == "json":
+        show_json(why.to_dict())
+    elif form == "csv":
+        sys.stdout.write(why.rows.to_csv() or "")
+    elif sys.stdout.isatty():
+        print(why.to_text(width=shutil.get_terminal_size().columns, color=use_color(), max_rows=TERMINAL_ROWS))
+    else:
+        print(why.to_text(all_files=True))
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from deploy.metric_file import load_metric
+    from runtime import Store
+
+    metric = load_metric(options.metric)
+    store = Store(options.store)
+    print(
+        store.explain(
+            metric, since=options.since, until=options.until, params=dict(options.param), workers=options.workers
+        )
+    )
+    return 0
+
+
+COMMANDS: dict[str, Command] = {
+    "query": Command(
+        "answer a metric",
+        "dataflow query ./store metrics.py:uptime --since 2024-03-01 --until 2024-03-08 --format csv",
+        _query_arguments,
+        _query,
+    ),
+    "explain": Command(
+        "show how a metric would be answered, without running it",
+        "dataflow explain ./store metrics.py:uptime",
+        metric_arguments,
+        _explain,
+    ),
+}

@@ -1,0 +1,98 @@
+"""What the commands share: the form of one, common arguments, and how answers are shown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runtime.columns import Column
+    from runtime.progress import Progress
+
+TERMINAL_ROWS = 200
+
+
+class UsageError(Exception):
+    """Arguments that contradict each other; the script shows the usage and exits with 2."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: a line on what it does, an example, its arguments and its action (returns the exit code)."""
+
+    about: str
+    example: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def store_argument(parser: argparse.ArgumentParser) -> None:
+    """The store that a command works on."""
+    parser.add_argument("store", metavar="STORE", help="the store: a folder, or s3://bucket/prefix")
+
+
+def listing_argument(parser: argparse.ArgumentParser) -> None:
+    """The form of a list."""
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="of the list")
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return number
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """Progress on a terminal, gone before anything else is printed."""
+    from runtime.progress import TerminalProgress, progress_for
+
+    progress = progress_for(True)
+    try:
+        yield progress
+    finally:
+        if isinstance(progress, TerminalProgress):
+            progress.close()
+
+
+def use_color() -> bool:
+    """Whether standard output is a terminal that may be coloured."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def show_table(columns: Mapping[str, Column]) -> None:
+    """Print columns: fitted to a terminal, whole when piped."""
+    from runtime.table import text_table
+
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        print(text_table(columns, width=width, color=use_color(), max_rows=TERMINAL_ROWS))
+    else:
+        print(text_table(columns))
+
+
+def show_json(value: object) -> None:
+    """Print one JSON object on one line."""
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain))
+
+
+def _plain(value: object) -> str:
+    """A decimal as text with all of its places: not every reader of JSON keeps its digits otherwise."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(value)
