@@ -19,7 +19,7 @@ from typing import Any
 
 from operators.compiler import native
 from operators.compiler.link import has_linker
-from operators.compiler.targets import Target, host, worker
+from operators.compiler.targets import Target, TargetUnavailable, host, worker
 from operators.errors import DataflowError
 
 CACHE_VARIABLE = "ANTFOLD_CACHE_DIR"
@@ -77,20 +77,32 @@ def mode() -> str:
     return chosen
 
 
-@lru_cache(maxsize=1)
 def _read_only() -> tuple[Path, ...]:
     """The folders of kernels that came with the program."""
     return tuple(Path(p) for p in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if p)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
+def _told(folders: tuple[Path, ...]) -> dict[str, str]:
+    """What the manifests say of the sources that their kernels were made of, the first folder's first."""
+    found: dict[str, str] = {}
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):
+            found = {**json.loads((folder / MANIFEST).read_bytes())["sources"], **found}
+    return found
+
+
 def sources(folder: Path) -> str:
-    """SHA-256 over the modules below ``folder``; what a folder of ready kernels says of them is taken as it is."""
-    if mode() == "ready":
-        name = folder.relative_to(ROOT).as_posix()
-        for ready in _read_only():
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                return str(json.loads((ready / MANIFEST).read_bytes())["sources"][name])
+    """SHA-256 over the modules below ``folder``: for a worker as its ready kernels say, for they were made of these."""
+    if mode() == "ready" and folder.is_relative_to(ROOT):
+        told = _told(_read_only()).get(folder.relative_to(ROOT).as_posix())
+        if told is not None:
+            return told
+    return _hashed(folder)
+
+
+@lru_cache(maxsize=16)
+def _hashed(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.read_bytes())
@@ -129,7 +141,10 @@ def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..
     """
     path = cache_folder() / file_name(name, digest, target)
     if not path.exists():
-        native.build(make(), signature, path, target)
+        try:
+            native.build(make(), signature, path, target)
+        except OSError as error:
+            raise TargetUnavailable(f"the kernel {path.name} cannot be linked: {error}") from None
     return path
 
 
