@@ -137,15 +137,24 @@ def ready_file(name: str, digest: str) -> Path | None:
 def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..., Any]], target: Target) -> Path:
     """The shared object for ``target`` of the loop that ``make`` gives, in the user's cache: found there, or made now.
 
-    TargetUnavailable where it cannot be made.
+    TargetUnavailable where it cannot be made, KernelMissing where nothing is to be compiled.
     """
     path = cache_folder() / file_name(name, digest, target)
     if not path.exists():
+        if mode() == "ready":
+            raise _missing(name, digest, target)
         try:
             native.build(make(), signature, path, target)
         except OSError as error:
             raise TargetUnavailable(f"the kernel {path.name} cannot be linked: {error}") from None
     return path
+
+
+def _missing(name: str, digest: str, target: Target) -> KernelMissing:
+    return KernelMissing(
+        f"the kernel {name}-{digest[:40]} for {target.name} is neither in {PATH_VARIABLE} nor in the cache, and "
+        f"{MODE_VARIABLE}=ready compiles none: deploy this worker again with the version that asks it"
+    )
 
 
 def compiled(
@@ -159,10 +168,7 @@ def compiled(
     if mode() == "ready":
         ready = ready_file(name, digest)
         if ready is None:
-            raise KernelMissing(
-                f"the kernel {name}-{digest[:40]} for {worker().name} is neither in {PATH_VARIABLE} nor in the cache, "
-                f"and {MODE_VARIABLE}=ready compiles none: deploy this worker again with the version that asks it"
-            )
+            raise _missing(name, digest, worker())
         try:
             return native.Native(ready, signature)
         except OSError as error:
