@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -197,6 +196,8 @@ def _install(objects: ObjectStore, ref: KernelRef, target: Target, signer: Signe
             f"the kernel {ref.path} has no valid signature, and this worker runs nothing else: publish the query, or "
             f"ask it with {KEY_VARIABLE} set to the deployment's key"
         )
+    import tempfile
+
     try:
         data = objects.read(ref.path, 0, ref.bytes)
     except FileMissing:

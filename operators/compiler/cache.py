@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from operators.compiler import native
-from operators.compiler.link import has_linker
 from operators.compiler.targets import Target, TargetUnavailable, host, worker
 from operators.errors import DataflowError
 
@@ -178,6 +177,8 @@ def compiled(
         with contextlib.suppress(OSError):
             # What does not load (copied from another machine, say) is made anew.
             return native.Native(path, signature)
+        from operators.compiler.link import has_linker
+
         if has_linker():
             with contextlib.suppress(OSError):
                 native.build(make(), signature, path, host())

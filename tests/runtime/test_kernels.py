@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from runtime.aws import Access
 from runtime.errors import QueryError
 from runtime.fleet import Fleet, Reply, Rules
 from runtime.fleet.aws_lambda import target_of
+from runtime.fleet.worker import answer
 from runtime.kernels import KernelRef, KernelRefused
 from runtime.objects import FolderObjects
 from runtime.query.execute import Request, prepare
@@ -267,6 +269,27 @@ def test_what_nobody_vouches_for_is_refused(store: Store, here: Target, request:
     assert not ready.exists() or not list(ready.iterdir())
 
 
+def test_a_worker_with_a_key(store: Store, here: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From end to end in one process: what the query signs the worker runs, and nothing else."""
+    expected = store.query(METRIC, progress=False)
+
+    def work(payload: bytes) -> Reply:
+        with pytest.MonkeyPatch.context() as inside:
+            inside.setenv(cache.MODE_VARIABLE, "ready")
+            inside.setenv(cache.CACHE_VARIABLE, str(tmp_path / "worker"))
+            inside.setattr("dataflow.compile._loaded", {})
+            inside.setattr("runtime.query.task._known", OrderedDict())
+            inside.setattr("runtime.fleet.worker.signer_of_environment", Hmac)
+            return Reply(200, json.dumps(answer(json.loads(payload))).encode())
+
+    fleet = Fleet(work, Rules(base=0.001), target=here)
+    with pytest.raises(QueryError, match=r"KernelRefused: the kernel kernels/.* has no valid signature"):
+        store.query(METRIC, executor=fleet, progress=False)
+    monkeypatch.setattr("runtime.signing.signer_of_environment", lambda access: Hmac())
+    assert store.query(METRIC, executor=fleet, progress=False).proof.result == expected.proof.result
+    assert list((tmp_path / "worker" / "kernels").iterdir())
+
+
 def test_a_kernel_of_somebody_is_never_signed(store: Store, here: Target) -> None:
     """What lies in the store without a signature may be anybody's: the signer's own is put beside it."""
     signer = Hmac()
@@ -293,7 +316,7 @@ def test_a_target_that_cannot_be_built(store: Store, here: Target, monkeypatch: 
         raise TargetUnavailable("kernels for arm64 cannot be linked")
 
     monkeypatch.setattr(kernels, "_published", type(kernels._published)())
-    monkeypatch.setattr("operators.compiler.native.linker", none)
+    monkeypatch.setattr("operators.compiler.link.linker", none)
     monkeypatch.setattr(cache, "cache_folder", lambda: Path(store.url))
     with pytest.raises(TargetUnavailable, match="arm64 cannot be linked"):
         store.query(METRIC, executor=Fleet(lambda payload: pytest.fail("asked"), target=TARGETS["arm64"]))
