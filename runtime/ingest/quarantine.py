@@ -14,7 +14,7 @@ def quarantine(
 ) -> bool:
     """Record that the source (``size`` bytes) is not ingested, and why; False if it is ingested or recorded already.
 
-    ``settings`` make the stream if it is not there yet. Such a source may be ingested later: then the record is of that.
+    ``settings`` make the stream if it is not there yet. Such a source may be ingested later, and is then recorded so.
     """
     known = settings.known or settings.schema(Type.STRING, {})
     entry = SourceEntry(id=source_id, name=name, bytes=size, quarantined=reason[:_REASON])
