@@ -55,7 +55,8 @@ def ingest(
     ``inputs`` are paths, glob patterns, ``"-"`` (standard input), open binary files (with an identity of their own:
     ``StreamInput``), Arrow tables, pandas or Polars frames, or dicts of arrays; files may be gzip or zstd, and JSON,
     CSV or Parquet. ``key`` and ``time`` name the columns of the key and of the event time (dotted for nested ones).
-    ``unit`` is that of numeric times; ISO-8601 text needs none. ``duplicates``, ``id`` and ``missing_key`` are properties of the stream; None means the stream's.
+    ``unit`` is that of numeric times; ISO-8601 text needs none. ``duplicates``, ``id`` and ``missing_key`` are
+    properties of the stream; None means the stream's.
 
     Single bad records are rejected and counted. ``IngestError`` says why an input as a whole was not ingested, and
     nothing of it then is; with several inputs the others are committed first (``SourcesFailed``).
