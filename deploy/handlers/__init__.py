@@ -1,0 +1,1 @@
+"""The functions of Lambda: each module has one ``handler(event, context)``."""
