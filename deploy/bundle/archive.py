@@ -46,8 +46,8 @@ def check_size(parts: Iterable[Part], limit: int = LIMIT) -> None:
     if total > limit:
         largest = ", ".join(f"{p.name} {p.bytes / 1e6:.1f} MB" for p in parts[:4])
         raise BundleError(
-            f"the bundle has {total / 1e6:.1f} MB unzipped, more than {limit / 1e6:.0f}: its largest parts are {largest}; "
-            "leave out what no function imports"
+            f"the bundle has {total / 1e6:.1f} MB unzipped, more than {limit / 1e6:.0f}: its largest parts are "
+            f"{largest}; leave out what no function imports"
         )
 
 
