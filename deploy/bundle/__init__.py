@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.bundle.making import Bundle, BundleError, build
+from deploy.bundle.archive import BundleError
+from deploy.bundle.making import Bundle, build
 
 __all__ = ["Bundle", "BundleError", "build"]

@@ -15,6 +15,7 @@ import os
 import re
 import ssl
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -56,6 +57,7 @@ class SignedS3:
         self._read_seconds = read_seconds
         self._boto = boto
         self._idle: deque[HTTPConnection] = deque()
+        weakref.finalize(self, _close, self._idle)
         self._suffix = "amazonaws.com.cn" if self._region.startswith("cn-") else "amazonaws.com"
 
     def __getattr__(self, name: str) -> Any:
@@ -91,9 +93,7 @@ class SignedS3:
 
     def close(self) -> None:
         """Close the connections."""
-        while self._idle:
-            with suppress(IndexError):
-                self._idle.pop().close()
+        _close(self._idle)
         if "_rest" in self.__dict__:
             self._rest.close()
 
@@ -151,6 +151,12 @@ class SignedS3:
             raise RequestFailed(Fault.UNSENT, why) from error
         made.sock.settimeout(self._read_seconds)
         return made, False
+
+
+def _close(connections: deque[HTTPConnection]) -> None:
+    while connections:
+        with suppress(IndexError):
+            connections.pop().close()
 
 
 def _exchange(
