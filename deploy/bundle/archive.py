@@ -14,7 +14,7 @@ LIMIT = 60_000_000
 """Bytes that a bundle may have unzipped. Lambda allows 250 MB, and reads all of what is used at every cold start."""
 
 _TIME = (1980, 1, 1, 0, 0, 0)
-_LEVEL = 9
+_LEVEL = 6
 _MODE = 0o100644 << 16  # a regular file that everybody may read; a shared object needs no more to be loaded
 
 
