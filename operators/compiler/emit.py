@@ -88,10 +88,11 @@ def emitted(function: Callable[..., Any], signature: str, target: Target) -> byt
         machine = _machine(target)
         module = llvm.parse_assembly(text)
         module.triple, module.data_layout = target.triple or llvm.get_default_triple(), str(machine.target_data)
-        for f in module.functions:
-            # Nothing but ``run`` is seen from outside, so that what is inlined everywhere is not kept as well.
-            if not f.is_declaration and f.name != "run":
-                f.linkage = "internal"
+        for value in (*module.functions, *module.global_variables):
+            # Nothing but ``run`` is seen from outside, so that what is inlined everywhere is not kept as well, and no
+            # name is that holds one of Numba's running numbers: the same loop gives the same bytes in every process.
+            if not value.is_declaration and value.name != "run":
+                value.linkage = "internal"
         module.verify()
         tuning = llvm.create_pipeline_tuning_options(speed_level=3)
         tuning.loop_vectorization = tuning.slp_vectorization = True
