@@ -33,7 +33,7 @@ UPTIME = (
 )
 
 BAR_SECONDS = 0.25
-RUNS = 12
+RUNS = 40
 
 # What no worker may spend its start on.
 FORBIDDEN = {
@@ -81,7 +81,7 @@ def test_a_worker_of_nothing_but_the_bundle(
 def test_process_start_to_first_result(
     unzipped: Unzipped, task: Task, event: bytes, ready: Callable[[Task], Path]
 ) -> None:
-    """Best of several, for other processes share this machine."""
+    """Best of several, for other processes share this machine; mostly it is the first."""
     cache, seconds = ready(task), []
     for _ in range(RUNS):
         begun = time.perf_counter()
