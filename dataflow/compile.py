@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +37,8 @@ def _module(digest: str, source: str) -> ModuleType:
     """The generated source as a module, from a file that is written once and never changed."""
     path = cache.cache_folder() / f"k{digest}.py"
     if not path.exists():
+        import tempfile
+
         # Linked into place whole: Numba's cache is keyed by the file's time, so it must not be rewritten.
         with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as temp:
             temp.write(source)

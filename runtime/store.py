@@ -185,9 +185,11 @@ class Store:
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
         if run_by is not None and not isinstance(run_by, Executor):
             from runtime.fleet.run import execute_on, fleet_workers
+            from runtime.signing import signer_of_environment
 
+            signer = signer_of_environment(self._location.access)
             tasks = make_tasks(prepared, self._location.worker_url, workers or fleet_workers(prepared))
-            result = execute_on(run_by, prepared, tasks, self.objects, _progress(progress), allow_partial)
+            result = execute_on(run_by, prepared, tasks, self.objects, _progress(progress), allow_partial, signer)
         else:
             count = workers or default_workers()
             with self.opened.ahead(prepared.files if run_by is None else ()):
@@ -215,12 +217,13 @@ class Store:
                 f"there is no executor {executor!r}; use 'threads', 'lambda', or a concurrent.futures.Executor"
             )
         from runtime.fleet import Fleet
-        from runtime.fleet.aws_lambda import FUNCTION, invoker
+        from runtime.fleet.aws_lambda import FUNCTION, invoker, target_of
 
         access = self._location.access
         if access is None:
             raise QueryError(f"workers on Lambda cannot see the folder {self.url}: use a store at s3://")
-        return Fleet(invoker(function or FUNCTION, access))
+        name = function or FUNCTION
+        return Fleet(invoker(name, access), target=lambda: target_of(name, access))
 
     def explain(
         self,

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from operators.compiler import native
-from operators.compiler.link import has_linker
-from operators.compiler.targets import Target, host, worker
+from operators.compiler.targets import Target, TargetUnavailable, host, worker
 from operators.errors import DataflowError
 
 CACHE_VARIABLE = "ANTFOLD_CACHE_DIR"
@@ -77,20 +76,32 @@ def mode() -> str:
     return chosen
 
 
-@lru_cache(maxsize=1)
 def _read_only() -> tuple[Path, ...]:
     """The folders of kernels that came with the program."""
     return tuple(Path(p) for p in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if p)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
+def _told(folders: tuple[Path, ...]) -> dict[str, str]:
+    """What the manifests say of the sources that their kernels were made of, the first folder's first."""
+    found: dict[str, str] = {}
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):
+            found = {**json.loads((folder / MANIFEST).read_bytes())["sources"], **found}
+    return found
+
+
 def sources(folder: Path) -> str:
-    """SHA-256 over the modules below ``folder``; what a folder of ready kernels says of them is taken as it is."""
-    if mode() == "ready":
-        name = folder.relative_to(ROOT).as_posix()
-        for ready in _read_only():
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                return str(json.loads((ready / MANIFEST).read_bytes())["sources"][name])
+    """SHA-256 over the modules below ``folder``: for a worker as its ready kernels say, for they were made of these."""
+    if mode() == "ready" and folder.is_relative_to(ROOT):
+        told = _told(_read_only()).get(folder.relative_to(ROOT).as_posix())
+        if told is not None:
+            return told
+    return _hashed(folder)
+
+
+@lru_cache(maxsize=16)
+def _hashed(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.read_bytes())
@@ -125,12 +136,24 @@ def ready_file(name: str, digest: str) -> Path | None:
 def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..., Any]], target: Target) -> Path:
     """The shared object for ``target`` of the loop that ``make`` gives, in the user's cache: found there, or made now.
 
-    TargetUnavailable where it cannot be made.
+    TargetUnavailable where it cannot be made, KernelMissing where nothing is to be compiled.
     """
     path = cache_folder() / file_name(name, digest, target)
     if not path.exists():
-        native.build(make(), signature, path, target)
+        if mode() == "ready":
+            raise _missing(name, digest, target)
+        try:
+            native.build(make(), signature, path, target)
+        except OSError as error:
+            raise TargetUnavailable(f"the kernel {path.name} cannot be linked: {error}") from None
     return path
+
+
+def _missing(name: str, digest: str, target: Target) -> KernelMissing:
+    return KernelMissing(
+        f"the kernel {name}-{digest[:40]} for {target.name} is neither in {PATH_VARIABLE} nor in the cache, and "
+        f"{MODE_VARIABLE}=ready compiles none: deploy this worker again with the version that asks it"
+    )
 
 
 def compiled(
@@ -144,10 +167,7 @@ def compiled(
     if mode() == "ready":
         ready = ready_file(name, digest)
         if ready is None:
-            raise KernelMissing(
-                f"the kernel {name}-{digest[:40]} for {worker().name} is neither in {PATH_VARIABLE} nor in the cache, "
-                f"and {MODE_VARIABLE}=ready compiles none: deploy this worker again with the version that asks it"
-            )
+            raise _missing(name, digest, worker())
         try:
             return native.Native(ready, signature)
         except OSError as error:
@@ -157,6 +177,8 @@ def compiled(
         with contextlib.suppress(OSError):
             # What does not load (copied from another machine, say) is made anew.
             return native.Native(path, signature)
+        from operators.compiler.link import has_linker
+
         if has_linker():
             with contextlib.suppress(OSError):
                 native.build(make(), signature, path, host())

@@ -89,8 +89,8 @@ def emitted(function: Callable[..., Any], signature: str, target: Target) -> byt
         module = llvm.parse_assembly(text)
         module.triple, module.data_layout = target.triple or llvm.get_default_triple(), str(machine.target_data)
         for value in (*module.functions, *module.global_variables):
-            # Nothing but ``run`` is seen from outside, so that what is inlined everywhere is not kept as well, and no
-            # name is that holds one of Numba's running numbers: the same loop gives the same bytes in every process.
+            # Nothing but ``run`` is seen from outside: what is inlined everywhere is not kept as well, nor are names
+            # that Numba numbers in the order of compilation.
             if not value.is_declaration and value.name != "run":
                 value.linkage = "internal"
         module.verify()

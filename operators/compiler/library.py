@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,8 @@ def prebuild(folder: Path, target: Target, packages: Sequence[str] = ("operators
 
     What the user's cache holds is copied. TargetUnavailable where it cannot be made on this machine.
     """
+    import shutil
+
     from operators.kernels.jit import LOOPS
 
     for package in packages:

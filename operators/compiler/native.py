@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from operators.compiler.link import link, linker
 from operators.compiler.targets import Target
 
 _SIGNATURE = re.compile(r"\s*(void|[a-z]\d)\s*\((.*)\)\s*$")
@@ -104,6 +103,7 @@ def build(function: Callable[..., Any], signature: str, path: Path, target: Targ
     TargetUnavailable where nothing can link for it, OSError where the linker fails.
     """
     from operators.compiler.emit import emitted
+    from operators.compiler.link import link, linker
 
     linker(target)  # before the long part
     link(emitted(function, signature, target), path, target)
