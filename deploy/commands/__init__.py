@@ -6,11 +6,6 @@ from deploy.commands import asking, bundling, ingesting, kernels, listing, simul
 from deploy.commands.shared import Command
 
 COMMANDS: dict[str, Command] = (
-    simulating.COMMANDS
-    | ingesting.COMMANDS
-    | asking.COMMANDS
-    | listing.COMMANDS
-    | kernels.COMMANDS
-    | bundling.COMMANDS
+    simulating.COMMANDS | ingesting.COMMANDS | asking.COMMANDS | listing.COMMANDS | kernels.COMMANDS | bundling.COMMANDS
 )
 """By name, in the order of the overview."""

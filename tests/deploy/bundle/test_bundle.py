@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import subprocess
 import sys
 import time
@@ -33,7 +35,7 @@ UPTIME = (
 )
 
 BAR_SECONDS = 0.25
-RUNS = 40
+RUNS = 15
 
 # What no worker may spend its start on.
 FORBIDDEN = {
@@ -81,15 +83,26 @@ def test_a_worker_of_nothing_but_the_bundle(
 def test_process_start_to_first_result(
     unzipped: Unzipped, task: Task, event: bytes, ready: Callable[[Task], Path]
 ) -> None:
-    """Best of several, for other processes share this machine; mostly it is the first."""
-    cache, seconds = ready(task), []
+    """Best of several, for other processes share this machine; where they leave no core free, by its own time."""
+    cache, waits, cpu = ready(task), [], []
     for _ in range(RUNS):
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), _children()
         unzipped.answer(event, cache)
-        seconds.append(time.perf_counter() - begun)
-        if seconds[-1] <= BAR_SECONDS:
-            break
-    assert min(seconds) <= BAR_SECONDS
+        waits.append(time.perf_counter() - begun)
+        cpu.append(_children() - before)
+        if waits[-1] <= BAR_SECONDS:
+            return
+    assert min(cpu) <= BAR_SECONDS
+    told = f"{min(waits):.3f} s at best, {min(cpu):.3f} s of CPU"
+    if os.getloadavg()[0] > (os.cpu_count() or 1):
+        pytest.skip(f"this machine is too busy to measure by the clock: {told}")
+    pytest.fail(told)
+
+
+def _children() -> float:
+    """Seconds of CPU that ended children took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_every_handler_is_there(unzipped: Unzipped) -> None:
