@@ -21,9 +21,14 @@ _OURS_LEFT_OUT = re.compile(
 _WHEELS_LEFT_OUT = re.compile(
     r"/(tests|include|_pyinstaller|f2py|testing|doc|_examples)/|^numpy/(random|fft|polynomial|conftest)"
     r"|\.(pyi|pxd|pyx|h|c|a|typed|ini|build)$|_tests\.[^/]*\.so$|/_simd\.[^/]*\.so$"
-    r"|^zstandard/(_cffi\.|backend_cffi)"
+    r"|^zstandard/backend_cffi"  # but not _cffi, whose functions our loops call
     r"|\.dist-info/(?!METADATA$|licenses?/|LICENSE)"
 )
+
+
+DEBUG_INFORMATION = re.compile(r"^zstandard/[^/]*\.so$")
+"""Shared objects of wheels that are bundled without their debug information, nine tenths of them. numpy's libraries,
+which have none, stay as they are."""
 
 
 def our_files(home: Path) -> Iterator[tuple[str, Path]]:

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from deploy.bundle.archive import BundleError
-from deploy.bundle.contents import WHEELS, is_needed
+from deploy.bundle.contents import DEBUG_INFORMATION, WHEELS, is_needed
+from deploy.bundle.elf import without_debug_information
 
 _MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 
@@ -28,7 +29,9 @@ def unpack(architecture: str, python: str, work: Path, into: Path) -> None:
     for wheel in _fetched(architecture, python, work):
         with zipfile.ZipFile(wheel) as archive:
             for name in filter(is_needed, archive.namelist()):
-                archive.extract(name, into)
+                path = Path(archive.extract(name, into))
+                if DEBUG_INFORMATION.search(name):
+                    path.write_bytes(without_debug_information(path.read_bytes()))
 
 
 def _fetched(architecture: str, python: str, work: Path) -> Iterator[Path]:

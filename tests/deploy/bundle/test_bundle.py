@@ -40,7 +40,7 @@ RUNS = 15
 # What no worker may spend its start on.
 FORBIDDEN = {
     "numba", "llvmlite", "boto3", "botocore", "rich", "pandas", "polars", "pyarrow", "matplotlib", "argparse",
-    "sqlite3", "ssl", "http", "asyncio", "unittest", "email", "html", "tzdata", "xml", "multiprocessing",
+    "sqlite3", "ssl", "http", "asyncio", "unittest", "email", "html", "tzdata", "xml", "multiprocessing", "subprocess",
 }  # fmt: skip
 FORBIDDEN_OF_OURS = (
     "deploy.cli", "deploy.commands", "runtime.ingest", "runtime.result", "runtime.query.execute", "runtime.progress",
@@ -115,6 +115,8 @@ for module in pkgutil.iter_modules(deploy.handlers.__path__, "deploy.handlers.")
 import runtime.ingest, runtime.query.execute, runtime.catalogue.catalogue, zoneinfo
 zoneinfo.reset_tzpath(())
 zoneinfo.ZoneInfo("Europe/London")
+from runtime.pointfile import zstd
+assert zstd.library().has_contexts, "loops would have to call Python for every block"
 """
     subprocess.run([sys.executable, "-I", "-S", "-c", program, str(unzipped.folder)], check=True, timeout=60, env={})
 
