@@ -12,7 +12,6 @@ uptime = (
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dataflow._home import check_home
@@ -60,6 +59,7 @@ from dataflow.service import Calendar, calendar  # noqa: E402
 from dataflow.stream import Grouped, Stream, stream  # noqa: E402
 from dataflow.timelines import at_least, combine  # noqa: E402
 from operators.errors import DataflowError  # noqa: E402
+from operators.late import late  # noqa: E402
 
 if TYPE_CHECKING:
     from operators.contract import Aggregate, ExactSum, Field, Flags, FloatSum, TallySpec, merge_by_adding
@@ -70,18 +70,14 @@ table = ReferenceTable
 """A reference table from columns, ``df.table({...})``, or a CSV file, ``df.table.from_csv(path)``."""
 
 # For aggregates of one's own; loaded when asked for, since they bring numpy with them.
-_LATE = {
-    "operators.contract": ("Aggregate", "ExactSum", "Field", "Flags", "FloatSum", "TallySpec", "merge_by_adding"),
-    "operators.laws": ("LawBroken", "check_laws"),
-    "operators.types": ("Type",),
-}
-
-
-def __getattr__(name: str) -> object:
-    for module, names in _LATE.items():
-        if name in names:
-            return getattr(import_module(module), name)
-    raise AttributeError(f"module 'dataflow' has no attribute {name!r}")
+__getattr__ = late(
+    __name__,
+    {
+        "operators.contract": ("Aggregate", "ExactSum", "Field", "Flags", "FloatSum", "TallySpec", "merge_by_adding"),
+        "operators.laws": ("LawBroken", "check_laws"),
+        "operators.types": ("Type",),
+    },
+)
 
 
 def from_json(text: str) -> Stream:

@@ -1,6 +1,15 @@
 """Runs metrics over stores of point files: ingest, storage, planning, execution, results and their proofs."""
 
-from runtime.result import PartialResult, Result
-from runtime.store import Store
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from operators.late import late
+
+if TYPE_CHECKING:
+    from runtime.result import PartialResult, Result
+    from runtime.store import Store
+
+__getattr__ = late(__name__, {"runtime.result": ("PartialResult", "Result"), "runtime.store": ("Store",)})
 
 __all__ = ["PartialResult", "Result", "Store"]

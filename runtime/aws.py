@@ -33,8 +33,19 @@ class Access:
     endpoint: str | None = None
 
 
+class RequestFailed(Exception):
+    """A request that was sent without boto3 and not answered as it should be; it tells what boto3's errors tell."""
+
+    def __init__(self, fault: Fault, message: str, code: str = "", status: int = 0) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+
+
 class Client:
     """A boto3 client of one service, safe for threads; a forked process makes its own.
+
+    In a function of Lambda the client of S3 is one that does without boto3 where it can.
 
     ``prepare`` is called with every boto3 client that is made.
     """
@@ -120,14 +131,27 @@ class ServiceFault(StoreError):
 
 
 def _make(service: str, access: Access, read_seconds: float, connections: int) -> Any:
+    endpoint = access.endpoint or os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}")
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL")
+
+    def boto() -> Any:
+        return _boto(service, access, endpoint, read_seconds, connections)
+
+    if service == "s3" and "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        from runtime.objects.signed import SignedS3, serves
+
+        if serves(access):
+            return SignedS3(access, endpoint, read_seconds, boto)
+    return boto()
+
+
+def _boto(service: str, access: Access, endpoint: str | None, read_seconds: float, connections: int) -> Any:
     try:
         import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     except ImportError:
         raise StoreError("a store on s3:// needs boto3: pip install 'antfold[aws]'") from None
-    endpoint = access.endpoint or os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}")
-    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL")
     try:
         session = boto3.Session(profile_name=access.profile, region_name=access.region)
         return session.client(
@@ -150,7 +174,9 @@ def _make(service: str, access: Access, read_seconds: float, connections: int) -
 
 
 def fault_of(error: Exception) -> Fault | None:
-    """The fault of an error that boto3 raised; None if it is none of boto3's."""
+    """The fault of an error that a client raised; None if it is none of a client's."""
+    if isinstance(error, RequestFailed):
+        return error.fault
     from botocore import exceptions as known
     from botocore.parsers import ResponseParserError
 

@@ -6,13 +6,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from runtime.aws import Access
-from runtime.catalogue import Catalogue, DynamoCatalogue, SqliteCatalogue
 from runtime.errors import StoreError
 from runtime.objects import FolderObjects, ObjectStore, S3Objects
+
+if TYPE_CHECKING:
+    from runtime.catalogue import Catalogue
 
 TABLE = "antfold"
 """The catalogue table of stores in S3 whose URL names no other."""
@@ -78,6 +80,8 @@ class Folder:
             if not create():
                 raise StoreError(f"{self.root}: there is no store here; ingest something first (dataflow ingest)")
             self.root.mkdir(parents=True, exist_ok=True)
+        from runtime.catalogue import SqliteCatalogue
+
         return SqliteCatalogue(path)
 
 
@@ -108,6 +112,8 @@ class Bucket:
 
     def catalogue(self, create: Callable[[], bool]) -> Catalogue:
         """The catalogue in DynamoDB."""
+        from runtime.catalogue import DynamoCatalogue
+
         return DynamoCatalogue(self.table, f"{self.name}/{self.prefix}", self.access, create)
 
 

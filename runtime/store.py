@@ -12,22 +12,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dataflow.stream import Stream
-from runtime.catalogue import Catalogue, FileEntry, StreamSchema
+from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.location import locate
 from runtime.objects import ObjectStore
 from runtime.opened import OpenedFiles
 from runtime.pointfile import PointFile
-from runtime.progress import progress_for
-from runtime.provenance import Asked
-from runtime.query.execute import Request, default_workers, execute, make_tasks, prepare
-from runtime.result import Result
 
+# Planning and results are imported by the methods that need them: a worker, which only opens files, starts without.
 if TYPE_CHECKING:
+    from dataflow.stream import Stream
+    from runtime.catalogue import Catalogue
     from runtime.fleet import Fleet
     from runtime.ingest import IngestReport
     from runtime.progress import Progress
+    from runtime.query.execute import Request
+    from runtime.result import Result
     from runtime.verify import VerifyReport
 
 Moment = str | datetime | date | int
@@ -176,6 +176,9 @@ class Store:
         ``antfold-worker`` ("lambda:NAME" for another), as many tasks as the bytes are worth. With ``allow_partial``
         tasks that fail are left out and a ``PartialResult`` says which; otherwise the first failure is raised.
         """
+        from runtime.provenance import Asked
+        from runtime.query.execute import default_workers, execute, make_tasks, prepare
+
         if workers is not None and (isinstance(workers, bool) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
         run_by = self._executor(executor)
@@ -231,6 +234,7 @@ class Store:
         workers: int | None = None,
     ) -> str:
         """The plan in words: steps, kernels, columns and files to be read, tasks, laws; nothing is run."""
+        from runtime.query.execute import default_workers, make_tasks, prepare
         from runtime.query.explain import explain
 
         count = default_workers() if workers is None else workers
@@ -240,6 +244,9 @@ class Store:
     def _request(
         self, metric: Stream, since: Moment | None, until: Moment | None, params: Mapping[str, object] | None
     ) -> Request:
+        from dataflow.stream import Stream
+        from runtime.query.execute import Request
+
         if not isinstance(metric, Stream):
             raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {metric!r}")
         return Request(metric.steps, dict(params or {}), _moment(since, "since"), _moment(until, "until"))
@@ -276,4 +283,6 @@ class Store:
 
 
 def _progress(flag: bool | Progress) -> Progress:
+    from runtime.progress import progress_for
+
     return progress_for(flag) if isinstance(flag, bool) else flag

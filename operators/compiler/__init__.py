@@ -1,5 +1,14 @@
 """From loops to machine code: kept on disk as shared objects, so that most processes need no compiler at all."""
 
-from operators.compiler.library import prebuild
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from operators.late import late
+
+if TYPE_CHECKING:
+    from operators.compiler.library import prebuild
+
+__getattr__ = late(__name__, {"operators.compiler.library": ("prebuild",)})
 
 __all__ = ["prebuild"]

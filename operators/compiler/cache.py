@@ -177,6 +177,7 @@ def compiled(
         with contextlib.suppress(OSError):
             # What does not load (copied from another machine, say) is made anew.
             return native.Native(path, signature)
+
         from operators.compiler.link import has_linker
 
         if has_linker():

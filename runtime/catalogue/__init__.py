@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from runtime.catalogue.catalogue import Catalogue, DynamoCatalogue, SqliteCatalogue, TableCatalogue
+from typing import TYPE_CHECKING
+
+from operators.late import late
 from runtime.catalogue.entries import (
     DAY,
     AlreadyIngested,
@@ -18,11 +20,26 @@ from runtime.catalogue.entries import (
     new_attempt,
     set_hash,
 )
-from runtime.catalogue.rows import Files
 from runtime.catalogue.schema import StreamSchema
-from runtime.catalogue.snapshot import Snapshot
-from runtime.catalogue.steps import AttemptSwept
-from runtime.catalogue.table import OutcomeUnknown, Table
+
+if TYPE_CHECKING:
+    from runtime.catalogue.catalogue import Catalogue, DynamoCatalogue, SqliteCatalogue, TableCatalogue
+    from runtime.catalogue.rows import Files
+    from runtime.catalogue.snapshot import Snapshot
+    from runtime.catalogue.steps import AttemptSwept
+    from runtime.catalogue.table import OutcomeUnknown, Table
+
+# A worker is told its files and its schema; it opens no catalogue.
+__getattr__ = late(
+    __name__,
+    {
+        "runtime.catalogue.catalogue": ("Catalogue", "DynamoCatalogue", "SqliteCatalogue", "TableCatalogue"),
+        "runtime.catalogue.rows": ("Files",),
+        "runtime.catalogue.snapshot": ("Snapshot",),
+        "runtime.catalogue.steps": ("AttemptSwept",),
+        "runtime.catalogue.table": ("OutcomeUnknown", "Table"),
+    },
+)
 
 __all__ = [
     "DAY",

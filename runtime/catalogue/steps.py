@@ -204,7 +204,13 @@ class StreamSteps:
         changed = None
         if schema is not None:
             held = None if last is None else (yield from self.schema_at(last))
-            merged = schema if held is None else held.merged_with(schema)
+            if held is None or last is None:
+                merged = schema
+            elif last.totals.first is None and held.key_type is not schema.key_type:
+                # An empty source, or one in quarantine, says nothing of the keys of a stream without a point.
+                merged = replace(held, key_type=schema.key_type).merged_with(schema)
+            else:
+                merged = held.merged_with(schema)
             changed = None if merged is held else merged
         before = Totals() if last is None else last.totals
         times = [

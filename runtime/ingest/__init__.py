@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from runtime.ingest.inputs import StreamInput
+from runtime.ingest.quarantine import quarantine
 from runtime.ingest.report import IngestReport, Reject, SourceReport, SourcesFailed
 from runtime.ingest.run import MEMORY_ROWS, ingest
+from runtime.ingest.settings import Settings
 
-__all__ = ["MEMORY_ROWS", "IngestReport", "Reject", "SourceReport", "SourcesFailed", "ingest"]
+__all__ = [
+    "MEMORY_ROWS", "IngestReport", "Reject", "Settings", "SourceReport", "SourcesFailed", "StreamInput", "ingest",
+    "quarantine",
+]  # fmt: skip

@@ -17,7 +17,7 @@ from runtime.ingest.cells import Cells
 from runtime.ingest.rejects import Fault
 from runtime.ingest.settings import Settings
 from runtime.ingest.strict import name_fault
-from runtime.ingest.tokens import BIGINT, DECIMAL, ESCAPED, FLOAT, INT, KINDS, NULL, STRING
+from runtime.ingest.tokens import BIGINT, DECIMAL, ESCAPED, FLOAT, INT, KINDS, NULL, STRING, for_loops
 
 SAMPLE_ROWS = 1 << 16
 SAMPLE_BYTES = 1 << 24
@@ -113,7 +113,7 @@ class CsvReader:
         text, state = self._text, self._state
         while True:
             padded = text.data + b"\n"
-            data = np.frombuffer(padded, np.uint8)
+            data = for_loops(np.frombuffer(padded, np.uint8))
             # Without a line end at the very end, one is put there; with one, nothing is added.
             final = text.final and not text.data.endswith(b"\n")
             while True:
@@ -138,7 +138,7 @@ class CsvReader:
                 state[cs.POS] = 0
 
     def _scan(self, data: np.ndarray, end: int, final: bool) -> int:
-        return cs.scan_csv(
+        return cs.scan_csv(  # type: ignore[no-any-return]
             data,
             end,
             final,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
+from operators.kernels.jit import I64, inline, loop
 from runtime.ingest.tokens import (
     BIGINT,
     BOOL,
@@ -19,7 +19,6 @@ from runtime.ingest.tokens import (
     NUMBER_INT,
     STRING,
     Bytes,
-    compiled,
     number,
 )
 
@@ -27,10 +26,8 @@ DONE, FULL, PARTIAL, BROKEN = range(4)
 POS, ROW, AT, FOUND, SPECIAL = range(5)
 STATE = 5
 
-Ints = NDArray[np.int64]
 
-
-@compiled
+@inline
 def is_word(data: Bytes, i: int, n: int) -> int:
     """1 for true, 0 for false (also True, TRUE, False, FALSE), -1 for anything else."""
     if n == 4 and (data[i] | 32) == 116 and (data[i + 1] | 32) == 114:
@@ -40,7 +37,7 @@ def is_word(data: Bytes, i: int, n: int) -> int:
     return -1
 
 
-@compiled
+@inline
 def _one_case(data: Bytes, i: int, n: int) -> bool:
     rest = data[i + 1] & 32
     for k in range(i + 2, i + n):
@@ -49,22 +46,22 @@ def _one_case(data: Bytes, i: int, n: int) -> bool:
     return bool(data[i] & 32 == rest or rest == 32)
 
 
-@compiled
+@loop("i8(u1[::1], i8, i8, i8, i8, i8[::1], i8, i8[::1], u1[:,::1], i8[:,::1], f8[:,::1], i8[:,::1], i8[:,::1])")
 def scan_csv(
-    data: Bytes,
-    end: int,
-    final: bool,
-    separator: int,
-    columns: int,
-    targets: Ints,
-    time_column: int,
-    state: Ints,
-    kind: NDArray[np.uint8],
-    value: Ints,
-    real: NDArray[np.float64],
-    spans: Ints,
-    rows: Ints,
-) -> int:
+    data: Any,
+    end: I64,
+    final: I64,
+    separator: I64,
+    columns: I64,
+    targets: Any,
+    time_column: I64,
+    state: Any,
+    kind: Any,
+    value: Any,
+    real: Any,
+    spans: Any,
+    rows: Any,
+) -> I64:
     """Scan rows from ``state[POS]`` on; cell k of a row goes to column ``targets[k]`` (-1: nowhere).
 
     A final line needs no line end, so one byte of it is put behind the text (``data[end] = 10``) when ``final``.

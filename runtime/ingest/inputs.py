@@ -48,11 +48,16 @@ class FileInput:
 
 @dataclass(frozen=True)
 class StreamInput:
-    """An open binary file, or standard input: it can be read only once."""
+    """An open binary file, or standard input: it can be read only once.
+
+    ``identity`` (a SHA-256 in hexadecimal) is what it counts once by, where that is not its content: an object that
+    others wrote is known by where it lies and which version of it this is, before anything of it is read.
+    """
 
     file: Readable
     name: str
     owned: bool = False  # opened here, and closed once it is read
+    identity: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ def resolve(inputs: Sequence[Any] | Any) -> list[Input]:
     for number, given in enumerate(inputs, 1):
         if isinstance(given, (str, os.PathLike)):
             found += _paths(os.fspath(given))
+        elif isinstance(given, StreamInput):
+            found.append(given)
         elif callable(getattr(given, "read", None)):
             name = getattr(given, "name", None)
             found.append(StreamInput(given, name if isinstance(name, str) else f"input {number}"))

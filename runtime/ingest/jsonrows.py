@@ -21,14 +21,11 @@ from runtime.ingest.tokens import (
     DECIMAL,
     ESCAPED,
     FLOAT,
-    HAS_ESCAPE,
     INT,
     NULL,
     STRING,
     Bytes,
-    literal_end,
-    skip_nested,
-    string_end,
+    for_loops,
 )
 
 MAX_RECORD = 1 << 24
@@ -46,6 +43,7 @@ class JsonReader:
         self._text = text
         self._tree = NameTree(key, time)
         self._state = np.zeros(js.STATE, np.int64)
+        self._stack = np.zeros(js.MAX_DEPTH + 1, np.int64)
         self._faults: list[Fault] = []
         self._allocate(64)
 
@@ -59,7 +57,7 @@ class JsonReader:
     def __iter__(self) -> Iterator[Cells]:
         text, state = self._text, self._state
         while True:
-            data = np.frombuffer(text.data, np.uint8)
+            data = for_loops(np.frombuffer(text.data, np.uint8))
             valid = _is_utf8(text.data, text.final)
             while True:
                 stop = self._scan(data, valid)
@@ -95,7 +93,7 @@ class JsonReader:
 
     def _scan(self, data: Bytes, valid: bool) -> int:
         tree = self._tree
-        return js.scan(
+        return js.scan(  # type: ignore[no-any-return]
             data,
             len(data),
             self._state,
@@ -107,6 +105,7 @@ class JsonReader:
             not tree.full,
             valid,
             _TIME,
+            self._stack,
             self._kind,
             self._value,
             self._value.view(np.float64),
@@ -279,15 +278,7 @@ def _next_start(data: bytes, start: int, at: int) -> int:
 
 def _value_end(data: bytes, at: int) -> int:
     """Where the value that is no object ends; -1 when it has no clear end."""
-    view = np.frombuffer(data, np.uint8)
-    first = data[at]
-    if first == 91:
-        end = int(skip_nested(view, at, len(data)))
-    elif first == 34:
-        place, met = string_end(view, at + 1, len(data))
-        end = -1 if met & ~(HAS_ESCAPE | 128) else place + 1
-    else:
-        end = int(literal_end(view, at, len(data)))
+    end = int(js.value_end(for_loops(np.frombuffer(data, np.uint8)), at, len(data)))
     return end if at < end < len(data) else -1
 
 

@@ -10,9 +10,12 @@ one that followed last time, so a name costs one comparison of its bytes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.kernels.jit import I64, inline, loop
 from runtime.ingest.tokens import (
     BIGINT,
     BOOL,
@@ -32,7 +35,6 @@ from runtime.ingest.tokens import (
     NUMBER_INT,
     STRING,
     Bytes,
-    compiled,
     digit,
     literal_end,
     number,
@@ -56,7 +58,18 @@ LOOK_NAME, LOOK_ARRAY, LOOK_REPEATED, LOOK_LITERAL, LOOK_ENCODING, LOOK_DEEP = 1
 Ints = NDArray[np.int64]
 
 
-@compiled
+@loop("i8(u1[::1], i8, i8)")
+def value_end(data: Any, i: I64, end: I64) -> I64:
+    """The position after the value at ``i`` that is no object; -1 or below when it has no clear end."""
+    if data[i] == 91:
+        return skip_nested(data, i, end)
+    if data[i] == 34:
+        j, met = string_end(data, i + 1, end)
+        return -1 if met & (CONTROL | CUT) else j + 1
+    return literal_end(data, i, end)
+
+
+@inline
 def name_hash(data: Bytes, start: int, end: int, parent: int) -> int:
     """A hash of a name within its parent node."""
     h = (parent + 1) * 0x9E3779B1
@@ -65,7 +78,13 @@ def name_hash(data: Bytes, start: int, end: int, parent: int) -> int:
     return h ^ (h >> 17)
 
 
-@compiled
+@loop("i8(u1[::1], i8, i8, i8)")
+def hash_of_name(data: Any, start: I64, end: I64, parent: I64) -> I64:
+    """``name_hash``, for who enters a name into the table."""
+    return name_hash(data, start, end, parent)
+
+
+@inline
 def find_node(data: Bytes, start: int, end: int, parent: int, tree: Ints, names: Bytes, table: Ints) -> int:
     """The node of a name, or 0; ``tree`` rows are (parent, start, length, column, next)."""
     mask = len(table) - 1
@@ -83,31 +102,34 @@ def find_node(data: Bytes, start: int, end: int, parent: int, tree: Ints, names:
     return 0
 
 
-@compiled
+@loop(
+    "i8(u1[::1], i8, i8[::1], i8[:,::1], u1[::1], i8[::1], i8[::1], i8[::1], i8, i8, i8, i8[::1], "
+    "u1[:,::1], i8[:,::1], f8[:,::1], i8[:,::1])"
+)
 def scan(
-    data: Bytes,
-    end: int,
-    state: Ints,
-    tree: Ints,
-    names: Bytes,
-    table: Ints,
-    node_stamp: Ints,
-    column_stamp: Ints,
-    learn: bool,
-    valid_text: bool,
-    time_column: int,
-    kind: NDArray[np.uint8],
-    value: Ints,
-    real: NDArray[np.float64],
-    rows: Ints,
-) -> int:
+    data: Any,
+    end: I64,
+    state: Any,
+    tree: Any,
+    names: Any,
+    table: Any,
+    node_stamp: Any,
+    column_stamp: Any,
+    learn: I64,
+    valid_text: I64,
+    time_column: I64,
+    stack: Any,
+    kind: Any,
+    value: Any,
+    real: Any,
+    rows: Any,
+) -> I64:
     """Scan records from ``state[POS]`` on; returns why it stopped, with the place in ``state[AT]``.
 
     ``kind`` and ``value`` (``real`` is its memory as float64) have the shape (columns, rows); ``rows`` (3, rows) gets
-    each record's start, end and the bits of why it needs a closer look.
+    each record's start, end and the bits of why it needs a closer look. ``stack`` is scratch for ``MAX_DEPTH`` nodes.
     """
     pos, row, in_array, stamp = state[POS], state[ROW], state[IN_ARRAY], state[STAMP]
-    stack = np.zeros(MAX_DEPTH + 1, np.int64)
     columns, capacity = kind.shape
     stop = DONE
     while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.ingest.jsonscan import name_hash
+from runtime.ingest.jsonscan import hash_of_name
 from runtime.ingest.strict import name_fault
 
 MAX_NODES = 4096
@@ -68,7 +68,7 @@ class NameTree:
 
     def _enter(self, node: int) -> None:
         parent, start, length = self.nodes[node, :3].tolist()
-        slot = int(name_hash(self.text, start, start + length, parent)) & (len(self.table) - 1)
+        slot = int(hash_of_name(self.text, start, start + length, parent)) & (len(self.table) - 1)
         while self.table[slot]:
             slot = (slot + 1) & (len(self.table) - 1)
         self.table[slot] = node

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from operators.types import Type
-from runtime.catalogue import AlreadyIngested, Catalogue, SourceEntry, check_stream, new_attempt
+from runtime.catalogue import AlreadyIngested, Catalogue, SourceEntry, StreamSchema, check_stream, new_attempt
 from runtime.errors import IngestError, StoreError
 from runtime.ingest.assemble import Assembler
 from runtime.ingest.batch import Batch
@@ -52,10 +52,11 @@ def ingest(
 ) -> IngestReport:
     """Add points to a stream, which the first ingest makes; each input is a source that counts exactly once.
 
-    ``inputs`` are paths, glob patterns, ``"-"`` (standard input), open binary files, Arrow tables, pandas or Polars
-    frames, or dicts of arrays; files may be gzip or zstd, and JSON, CSV or Parquet. ``key`` and ``time`` name the
-    columns of the key and of the event time (dotted for nested ones). ``unit`` is that of numeric times; ISO-8601
-    text needs none. ``duplicates``, ``id`` and ``missing_key`` are properties of the stream; None means the stream's.
+    ``inputs`` are paths, glob patterns, ``"-"`` (standard input), open binary files (with an identity of their own:
+    ``StreamInput``), Arrow tables, pandas or Polars frames, or dicts of arrays; files may be gzip or zstd, and JSON,
+    CSV or Parquet. ``key`` and ``time`` name the columns of the key and of the event time (dotted for nested ones).
+    ``unit`` is that of numeric times; ISO-8601 text needs none. ``duplicates``, ``id`` and ``missing_key`` are
+    properties of the stream; None means the stream's.
 
     Single bad records are rejected and counted. ``IngestError`` says why an input as a whole was not ingested, and
     nothing of it then is; with several inputs the others are committed first (``SourcesFailed``).
@@ -131,11 +132,12 @@ class _Run:
         if isinstance(given, FileInput):
             known = given.digest()
             size = known[1][2]
-            if self._known(known[0]):
-                return SourceReport(given.name, "already ingested", seconds=clock.monotonic() - begun)
+        identity = known[0] if known else given.identity if isinstance(given, StreamInput) else None
+        if identity is not None and self._known(identity):
+            return SourceReport(given.name, "already ingested", seconds=clock.monotonic() - begun)
         task = self._progress.start(given.name, size, "bytes")
         try:
-            return self._from_bytes(given, known, task, begun)
+            return self._from_bytes(given, identity, None if known is None else known[1], task, begun)
         finally:
             task.finish()
 
@@ -143,13 +145,17 @@ class _Run:
         entry = self._catalogue.is_ingested(self._stream, digest)
         return entry is not None and entry.quarantined is None
 
+    def _is_empty(self, known: StreamSchema) -> bool:
+        """Whether no point was ever committed: the type of the keys is not settled then."""
+        return not known.columns and self._catalogue.snapshot(self._stream, 0, 0).first_time is None
+
     def _assembler(self) -> Assembler:
         s = self._settings
         known = s.known
         return Assembler(
             s.key,
             TimeReader(s.time, s.unit, self._given.name),
-            None if known is None else known.key_type,
+            None if known is None or self._is_empty(known) else known.key_type,
             {} if known is None else known.columns,
             s.missing_key,
             self._given.name,
@@ -162,22 +168,22 @@ class _Run:
         return Writer(target, times * self._memory_rows, times)
 
     def _from_bytes(
-        self, given: FileInput | StreamInput, known: tuple[str, Version] | None, task: Task, begun: float
+        self, given: FileInput | StreamInput, identity: str | None, seen: Version | None, task: Task, begun: float
     ) -> SourceReport:
         assembler = self._assembler()
         with opened(given) as file:
-            source = Hashed(file, given.name, known[0] if known else None)
+            source = Hashed(file, given.name, identity)
             with self._writer() as writer, closing(Prefetched(decompressed(source, given.name))) as pieces:
-                seen = rows = 0
+                done = rows = 0
                 content = iter(pieces)
                 for batch in batches_of(content, self._settings, assembler, given.name):
                     writer.add(batch, assembler.words, assembler.reset_words)
-                    task.advance(source.bytes - seen, assembler.rows_read - rows)
-                    seen, rows = source.bytes, assembler.rows_read
+                    task.advance(source.bytes - done, assembler.rows_read - rows)
+                    done, rows = source.bytes, assembler.rows_read
                 for _ in content:  # what a reader left, so that damage at the end is seen
                     pass
                 source.drain()
-                if known is not None and version(file) != known[1]:
+                if seen is not None and version(file) != seen:
                     raise IngestError(
                         f"{given.name} was changed while it was read: ingest it again when it is complete."
                     )

@@ -8,7 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import IngestError
-from runtime.ingest.tokens import BAD_TIME, BIGINT, BOOL, DECIMAL, INT, STRING, Bytes, decimal_times, iso_times
+from runtime.ingest.tokens import (
+    BAD_TIME,
+    BIGINT,
+    BOOL,
+    DECIMAL,
+    INT,
+    STRING,
+    Bytes,
+    decimal_times,
+    for_loops,
+    iso_times,
+)
 
 UNITS = ("s", "ms", "us", "ns", "iso")
 SHIFTS = {"s": 6, "ms": 3, "us": 0, "ns": -3}
@@ -66,7 +77,7 @@ class TimeReader:
             decimal = numeric & ~whole
             if decimal.any():
                 part = np.empty(int(np.count_nonzero(decimal)), np.int64)
-                decimal_times(data, np.ascontiguousarray(value[decimal]), SHIFTS[unit], part)
+                decimal_times(for_loops(data), np.ascontiguousarray(value[decimal]), SHIFTS[unit], part)
                 out[decimal] = part
             _note(reasons, text, f"time: column {column} is text, though the unit {unit} is declared")
             _note(reasons, numeric & (out == BAD_TIME), f"time: column {column} is before 1970")
@@ -76,10 +87,10 @@ class TimeReader:
 
     def _iso(self, data: Bytes, value: Ints, text: NDArray[np.bool_], out: Ints) -> None:
         if text.all():
-            iso_times(data, np.ascontiguousarray(value), out)
+            iso_times(for_loops(data), np.ascontiguousarray(value), out)
         elif text.any():
             part = np.empty(int(np.count_nonzero(text)), np.int64)
-            iso_times(data, np.ascontiguousarray(value[text]), part)
+            iso_times(for_loops(data), np.ascontiguousarray(value[text]), part)
             out[text] = part
 
     def bounded(self, times: Ints, reasons: dict[int, str]) -> dict[int, str]:

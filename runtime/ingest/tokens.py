@@ -6,20 +6,28 @@ bytes may follow.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-F = TypeVar("F", bound=Callable[..., Any])
+from operators.kernels.jit import I64, inline, loop
+
 Bytes = NDArray[np.uint8]
 
 
-def compiled(function: F) -> F:
-    """The function compiled without the GIL, its machine code kept in numba's cache."""
-    return cast(F, numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+class _Writable:
+    """Memory that is read only, shown as if it could be written."""
+
+    def __init__(self, data: Bytes) -> None:
+        self._data = data
+        found = data.__array_interface__
+        self.__array_interface__ = {**found, "data": (found["data"][0], False)}
+
+
+def for_loops(data: Bytes) -> Bytes:
+    """The same memory such as loops take it: their type is one of arrays that may be written, though they do not."""
+    return data if data.flags.writeable else np.asarray(_Writable(data))
 
 
 # What a cell of a record holds. SPAN kinds have the cell's place in the text as value: start << 32 | length.
@@ -35,13 +43,13 @@ NUMBER_INT, NUMBER_FLOAT, NUMBER_BIGINT, NUMBER_DECIMAL, NUMBER_BAD, NUMBER_CUT 
 _POWERS = np.array([float(10**k) for k in range(23)])  # all exact
 
 
-@compiled
+@inline
 def digit(data: Bytes, i: int) -> int:
     """The value of the decimal digit at ``i``, signed so that arithmetic with it stays in int64."""
     return np.int64(data[i]) - 48  # type: ignore[return-value]
 
 
-@compiled
+@inline
 def skip_space(data: Bytes, i: int, end: int) -> int:
     """The position of the first byte that is no JSON white space."""
     while i < end:
@@ -52,7 +60,7 @@ def skip_space(data: Bytes, i: int, end: int) -> int:
     return i
 
 
-@compiled
+@inline
 def string_end(data: Bytes, i: int, end: int) -> tuple[int, int]:
     """The position of the quote that closes the string whose first byte is at ``i``, and what was met."""
     met = 0
@@ -70,7 +78,7 @@ def string_end(data: Bytes, i: int, end: int) -> tuple[int, int]:
     return end, met | CUT
 
 
-@compiled
+@inline
 def skip_nested(data: Bytes, i: int, end: int) -> int:
     """The position after the array or object that opens at ``i``; -1 when cut, -2 - position where it breaks.
 
@@ -118,7 +126,7 @@ def skip_nested(data: Bytes, i: int, end: int) -> int:
     return -1
 
 
-@compiled
+@inline
 def literal_end(data: Bytes, i: int, end: int) -> int:
     """The position after a run of letters, digits, '+', '-', '.' and '_'."""
     while i < end:
@@ -130,7 +138,7 @@ def literal_end(data: Bytes, i: int, end: int) -> int:
     return i
 
 
-@compiled
+@inline
 def number(data: Bytes, i: int, end: int) -> tuple[int, int, int, float]:
     """Position after the JSON number at ``i``, what it is, and its value as int64 or float64.
 
@@ -212,7 +220,7 @@ def number(data: Bytes, i: int, end: int) -> tuple[int, int, int, float]:
     return i, NUMBER_FLOAT, 0, -value if negative else value
 
 
-@compiled
+@inline
 def digits_at(data: Bytes, i: int, n: int) -> int:
     """The number in the ``n`` decimal digits at ``i``; -1 when they are not all digits."""
     value = 0
@@ -224,7 +232,7 @@ def digits_at(data: Bytes, i: int, n: int) -> int:
     return value
 
 
-@compiled
+@inline
 def days_from_civil(year: int, month: int, day: int) -> int:
     """Days since 1970-01-01 of a date of the proleptic Gregorian calendar (Howard Hinnant's algorithm)."""
     y = year - 1 if month <= 2 else year
@@ -239,7 +247,7 @@ def days_from_civil(year: int, month: int, day: int) -> int:
 BAD_TIME = -(2**63)
 
 
-@compiled
+@inline
 def iso_time(data: Bytes, i: int, n: int) -> int:
     """Microseconds since 1970 UTC of the ISO-8601 text of ``n`` bytes at ``i``; ``BAD_TIME`` when it is none.
 
@@ -312,15 +320,15 @@ def iso_time(data: Bytes, i: int, n: int) -> int:
     return time - offset if ahead else time + offset
 
 
-@compiled
-def iso_times(data: Bytes, spans: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+@loop("void(u1[::1], i8[::1], i8[::1])")
+def iso_times(data: Any, spans: Any, out: Any) -> None:
     """``iso_time`` of every span (start << 32 | length)."""
     for k in range(len(spans)):
         out[k] = iso_time(data, spans[k] >> 32, spans[k] & 0xFFFFFFFF)
 
 
-@compiled
-def decimal_times(data: Bytes, spans: NDArray[np.int64], shift: int, out: NDArray[np.int64]) -> None:
+@loop("void(u1[::1], i8[::1], i8, i8[::1])")
+def decimal_times(data: Any, spans: Any, shift: I64, out: Any) -> None:
     """The number in every span times 10^shift, exact and cut to whole numbers; ``BAD_TIME`` when below 0 or too big."""
     for k in range(len(spans)):
         i = spans[k] >> 32

@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.kernels.jit import I64, inline, loop
 from runtime.columns import Dictionary
-from runtime.ingest.tokens import Bytes, compiled, iso_times
+from runtime.ingest.tokens import Bytes, for_loops, iso_times
 
 Ints = NDArray[np.int64]
 
 
-@compiled
-def _hash(data: Bytes, start: int, n: int, seed: np.uint64) -> np.uint64:
-    h = seed
+@inline
+def _hash(data: Any, start: I64, n: I64, seed: I64) -> Any:
+    h = np.uint64(seed)
     for k in range(start, start + n):
         h = (h ^ np.uint64(data[k])) * np.uint64(0x9FB21C651E98DF25)
         h ^= h >> np.uint64(29)
     return h ^ (h >> np.uint64(32))
 
 
-@compiled
+@loop("b1(u1[::1], i8[::1], i4[::1], i8[::1], i8, i4[::1], u8[::1], i8[::1], u1[::1])")
 def _intern(
-    data: Bytes,
-    spans: Ints,
-    codes: NDArray[np.int32],
-    state: Ints,
-    seed: np.uint64,
-    table: NDArray[np.int32],
-    hashes: NDArray[np.uint64],
-    offsets: Ints,
-    blob: Bytes,
+    data: Any,
+    spans: Any,
+    codes: Any,
+    state: Any,
+    seed: I64,
+    table: Any,
+    hashes: Any,
+    offsets: Any,
+    blob: Any,
 ) -> bool:
     """Codes of the spans from ``state[1]`` on; False when the tables must grow first. ``state[0]`` counts strings."""
     count = state[0]
@@ -74,8 +76,8 @@ def _intern(
     return True
 
 
-@compiled
-def _rehash(table: NDArray[np.int32], hashes: NDArray[np.uint64], count: int) -> None:
+@loop("void(i4[::1], u8[::1], i8)")
+def _rehash(table: Any, hashes: Any, count: I64) -> None:
     mask = np.uint64(len(table) - 1)
     for code in range(count):
         slot = hashes[code] & mask
@@ -84,8 +86,8 @@ def _rehash(table: NDArray[np.int32], hashes: NDArray[np.uint64], count: int) ->
         table[slot] = code
 
 
-@compiled
-def _gather(blob: Bytes, offsets: Ints, codes: Ints, out_offsets: Ints, out: Bytes) -> None:
+@loop("void(u1[::1], i8[::1], i8[::1], i8[::1], u1[::1])")
+def _gather(blob: Any, offsets: Any, codes: Any, out_offsets: Any, out: Any) -> None:
     for k in range(len(codes)):
         at = offsets[codes[k]]
         to = out_offsets[k]
@@ -100,7 +102,7 @@ class Words:
     """
 
     def __init__(self) -> None:
-        self._seed = np.uint64(int.from_bytes(os.urandom(8), "little"))
+        self._seed = int.from_bytes(os.urandom(8), "little", signed=True)
         self._state = np.zeros(2, np.int64)
         self._table = np.full(1024, -1, np.int32)
         self._hashes = np.zeros(512, np.uint64)
@@ -117,6 +119,7 @@ class Words:
 
     def codes(self, data: Bytes, spans: Ints) -> NDArray[np.int32]:
         """A code for each span (start << 32 | length) of ``data``."""
+        data, spans = for_loops(data), np.ascontiguousarray(spans, np.int64)
         out = np.empty(len(spans), np.int32)
         self._state[1] = 0
         while not _intern(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.kernels.jit import loop
 from operators.types import Type
 from runtime.columns import Column, Dictionary, Points
 from runtime.pointfile.hashing import hash_integers, hash_words
@@ -84,6 +84,15 @@ def _rank_integers(key: Column) -> tuple[NDArray[np.int64], Column]:
     return place[codes], Column(Type.INT, distinct[order], None)
 
 
+@loop("void(i8[::1], i8[::1], i8[::1])")
+def _deal(rank: Any, starts: Any, index: Any) -> None:
+    """Write each row's number to the next free place of its rank; ``starts`` is used up."""
+    for i in range(len(rank)):
+        r = rank[i]
+        index[starts[r]] = i
+        starts[r] += 1
+
+
 def _order(rank: NDArray[np.int64], time: NDArray[np.int64], keys: int) -> NDArray[np.intp] | None:
     """The stable order by (rank, time); None where the rows are in it already."""
     step = np.diff(rank)
@@ -93,7 +102,7 @@ def _order(rank: NDArray[np.int64], time: NDArray[np.int64], keys: int) -> NDArr
     ends = np.cumsum(np.bincount(rank, minlength=keys)).astype(np.int64)
     starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
     # A counting sort by key; in most inputs each key's points then stand in the order of their times.
-    _compiled()(rank, starts, index)
+    _deal(rank, starts, index)
     moved, placed = time[index], rank[index]
     falls = np.flatnonzero((moved[1:] < moved[:-1]) & (placed[1:] == placed[:-1]))
     if len(falls):
@@ -102,20 +111,3 @@ def _order(rank: NDArray[np.int64], time: NDArray[np.int64], keys: int) -> NDArr
         rows = np.flatnonzero(late[placed])
         index[rows] = index[rows[np.lexsort((moved[rows], placed[rows]))]]
     return index
-
-
-def _deal(rank, starts, index):  # type: ignore[no-untyped-def]
-    """Write each row's number to the next free place of its rank; ``starts`` is used up."""
-    for i in range(len(rank)):
-        r = rank[i]
-        index[starts[r]] = i
-        starts[r] += 1
-
-
-@cache
-def _compiled() -> Any:
-    import numba
-    from numba import types
-
-    signature = types.void(types.int64[::1], types.int64[::1], types.int64[::1])
-    return numba.njit([signature], nogil=True, cache=True)(_deal)

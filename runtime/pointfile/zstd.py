@@ -8,7 +8,6 @@ the loop: slower, and the same bytes.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import sysconfig
 import weakref
 from dataclasses import dataclass
@@ -85,8 +84,12 @@ def library() -> _Library:
     suffix = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
     home = Path(zstandard.__file__).parent
     paths = [str(p) for p in (home / f"_cffi{suffix}", *sorted(home.glob("_cffi*.so"))) if p.exists()]
-    system = ctypes.util.find_library("zstd") if not paths else None
-    for path in [*paths, *([system] if system else [])]:
+    if not paths:
+        import ctypes.util  # which looks for libraries by running compilers
+
+        system = ctypes.util.find_library("zstd")
+        paths = [system] if system else []
+    for path in paths:
         if (found := _exported(path)) is not None:
             return found
     return called_back()

@@ -170,6 +170,20 @@ class CatalogueContract:
         assert catalogue.commit("s", SCHEMA, poison, [], new_attempt()) == AlreadyIngested(source("a"))
         assert catalogue.audit("s") == []
 
+    def test_the_keys_of_a_stream_without_a_point_are_of_no_type_yet(self, catalogue: Catalogue) -> None:
+        empty = replace(SCHEMA, columns={})
+        catalogue.commit("s", empty, source("a", quarantined="damaged"), [], new_attempt())
+        catalogue.commit("s", empty, source("b"), [], new_attempt())
+        whole = replace(SCHEMA, key_type=Type.INT)
+        add(catalogue, "c", D, schema=whole)
+        assert catalogue.schema("s") == whole
+        with pytest.raises(SchemaConflict, match="key type"):
+            add(catalogue, "d", D)
+        catalogue.commit("t", empty, source("a"), [], new_attempt())
+        with pytest.raises(SchemaConflict, match="'device', but this input gives 'other'"):
+            add(catalogue, "c", D, stream="t", schema=replace(SCHEMA, key="other"))
+        assert catalogue.audit("s") == []
+
     def test_schemas_widen(self, catalogue: Catalogue) -> None:
         add(catalogue, "a", D)
         add(catalogue, "b", D)

@@ -9,7 +9,9 @@ import pytest
 from runtime.catalogue import Catalogue, DynamoCatalogue
 from runtime.catalogue.dynamodb import DynamoTable
 from runtime.catalogue.table import ConditionFailed, Put, Transact, When
+from runtime.errors import StoreError
 from runtime.objects import S3Objects
+from runtime.objects.signed import SignedS3
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.objects import ObjectStoreContract
 from tests.runtime.faults import Faults
@@ -21,6 +23,22 @@ class TestSeaweedObjects(ObjectStoreContract):
     @pytest.fixture
     def objects(self, seaweed: str, prefix: str) -> S3Objects:
         return S3Objects("lake", prefix)
+
+
+class TestSignedSeaweedObjects(ObjectStoreContract):
+    """As a function of Lambda reaches them, without boto3; this server looks at every signature."""
+
+    @pytest.fixture
+    def objects(self, seaweed: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> S3Objects:
+        monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "antfold-worker")
+        objects = S3Objects("lake", prefix)
+        assert isinstance(objects.client.boto, SignedS3)
+        return objects
+
+    def test_a_wrong_secret(self, objects: S3Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+        with pytest.raises(StoreError, match=r"credentials are refused or have expired \(SignatureDoesNotMatch\)"):
+            objects.read("a", 0, 1)
 
 
 class TestMinistackObjects(ObjectStoreContract):

@@ -16,7 +16,7 @@ import zstandard
 
 from operators.types import Type
 from runtime.errors import IngestError, SchemaConflict
-from runtime.ingest import SourcesFailed
+from runtime.ingest import Settings, SourcesFailed, StreamInput, quarantine
 from runtime.ingest.inputs import FileInput
 from tests.runtime.ingest.lake import Lake, T
 
@@ -38,6 +38,44 @@ def test_a_file_counts_once(lake: Lake, tmp_path: Path) -> None:
     assert lake.ingest(io.BytesIO(lines(0, 10))).sources[0].status == "already ingested"
     assert numbers(lake) == list(range(10))
     assert lake.ingest(a, stream="other").committed == 10
+
+
+def test_a_source_with_an_identity_of_its_own(lake: Lake) -> None:
+    """Equal content under another identity is another source; the same identity is not even read."""
+    one, two = "1" * 64, "2" * 64
+    for identity in (one, two):
+        given = StreamInput(io.BytesIO(lines(0, 3)), "object", identity=identity)
+        assert lake.ingest(given).sources[0].status == "ingested"
+        assert not given.file.read(1)
+    again = StreamInput(io.BytesIO(lines(3, 6)), "object", identity=one)
+    assert lake.ingest(again).sources[0].status == "already ingested"
+    assert again.file.read(1)
+    assert numbers(lake) == [0, 0, 1, 1, 2, 2]
+    assert [s.id for s in lake.catalogue.sources("s")] == [one, two]
+
+
+def test_quarantine(lake: Lake) -> None:
+    """It can be the first of a stream, settles no type of it, and ends when the source is ingested after all."""
+    settings = Settings.of(
+        None, "s", key="k", time="t", unit="ms", format="auto", duplicates=None, id=None, missing_key=None
+    )
+    bad = "1" * 64
+    assert quarantine(lake.catalogue, "s", settings, bad, "object", 7, "it is damaged")
+    assert not quarantine(lake.catalogue, "s", settings, bad, "object", 7, "it is damaged")
+    (entry,) = lake.catalogue.sources("s")
+    assert (entry.bytes, entry.quarantined) == (7, "it is damaged")
+    lake.ingest(io.BytesIO(b""))
+    assert lake.records([{"k": 5, "t": T, "n": 1}]).committed == 1
+    assert lake.ingest(StreamInput(io.BytesIO(b'{"k":6,"t":%d,"n":2}' % T), "object", identity=bad)).committed == 1
+    assert lake.catalogue.snapshot("s").quarantined == 0
+    assert not quarantine(lake.catalogue, "s", settings, bad, "object", 7, "too late")
+    assert numbers(lake) == [1, 2]
+
+
+def test_integer_keys_without_columns_stay_integers(lake: Lake) -> None:
+    lake.records([{"k": 5, "t": T}])
+    assert lake.text(f"k,t\n6,{T}\n").committed == 1
+    assert [r["k"] for r in lake.rows()] == [5, 6]
 
 
 def test_patterns_and_standard_input(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,15 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import IngestError
-from runtime.ingest.tokens import BAD_TIME, iso_time
+from runtime.ingest.tokens import BAD_TIME, iso_times
 from tests.runtime.ingest.lake import Lake
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse(text: str) -> int:
-    data = np.frombuffer(b"<" + text.encode() + b">", np.uint8)
-    return iso_time(data, 1, len(text.encode()))
+    data = np.frombuffer(bytearray(b"<" + text.encode() + b">"), np.uint8)
+    out = np.empty(1, np.int64)
+    iso_times(data, np.array([1 << 32 | len(text.encode())]), out)
+    return int(out[0])
 
 
 @given(

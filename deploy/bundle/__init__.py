@@ -1,0 +1,8 @@
+"""The code of the Lambda functions as one zip: our packages, three or four wheels, and kernels compiled beforehand."""
+
+from __future__ import annotations
+
+from deploy.bundle.archive import BundleError
+from deploy.bundle.making import Bundle, build
+
+__all__ = ["Bundle", "BundleError", "build"]

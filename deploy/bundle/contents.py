@@ -1,0 +1,45 @@
+"""What a function needs of our packages and of the wheels, and what it does not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGES = ("dataflow", "operators", "runtime", "deploy")
+
+WHEELS = ("numpy", "orjson", "tzdata", "zstandard")
+"""What is bundled, in the versions that are installed here. Lambda has boto3; numba is for those who compile."""
+
+# Of ours: what a person runs and a function does not.
+_OURS_LEFT_OUT = re.compile(
+    r"deploy/(commands|bundle|stack)/|deploy/(__main__|cli|demo|simulate|telemetry|truth|metric_file)\.py$"
+    r"|dataflow/examples/|runtime/plot\.py$"
+)
+
+# Of wheels: tests, headers, types for checkers, what builds or documents, and two modules that only tests import.
+_WHEELS_LEFT_OUT = re.compile(
+    r"/(tests|include|_pyinstaller|f2py|testing|doc|_examples)/|^numpy/(random|fft|polynomial|conftest)"
+    r"|\.(pyi|pxd|pyx|h|c|a|typed|ini|build)$|_tests\.[^/]*\.so$|/_simd\.[^/]*\.so$"
+    r"|^zstandard/backend_cffi"  # but not _cffi, whose functions our loops call
+    r"|\.dist-info/(?!METADATA$|licenses?/|LICENSE)"
+)
+
+
+DEBUG_INFORMATION = re.compile(r"^zstandard/[^/]*\.so$")
+"""Shared objects of wheels that are bundled without their debug information, nine tenths of them. numpy's libraries,
+which have none, stay as they are."""
+
+
+def our_files(home: Path) -> Iterator[tuple[str, Path]]:
+    """The modules of our packages in the folder ``home`` that functions may import: name in the bundle, and file."""
+    for package in PACKAGES:
+        for path in sorted((home / package).rglob("*.py")):
+            name = path.relative_to(home).as_posix()
+            if not _OURS_LEFT_OUT.search(name):
+                yield name, path
+
+
+def is_needed(name: str) -> bool:
+    """Whether a function needs this file of a wheel."""
+    return not name.endswith("/") and not _WHEELS_LEFT_OUT.search(name)

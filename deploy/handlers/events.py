@@ -1,0 +1,92 @@
+"""What a message of the queue says: which objects have arrived; and the message that says it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote_plus, unquote_plus
+
+from runtime.errors import FormatError
+
+
+@dataclass(frozen=True)
+class Landed:
+    """One version of an object: ``size`` in bytes and ``etag`` (without quotes) where they are known."""
+
+    bucket: str
+    key: str
+    size: int | None = None
+    etag: str = ""
+    version: str = ""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"s3://{self.bucket}/{self.key}"
+
+    @property
+    def identity(self) -> str:
+        """The source that it is: SHA-256 of where it lies and which content it has there; see deploy/README.md."""
+        return hashlib.sha256(json.dumps([self.bucket, self.key, self.etag]).encode()).hexdigest()
+
+
+def landed(body: str) -> tuple[Landed, ...]:
+    """The objects that a message tells of: S3's own form, or EventBridge's; none for a test or for a deletion.
+
+    FormatError for a message that is neither.
+    """
+    try:
+        told = json.loads(body)
+        if told.get("Event") == "s3:TestEvent":
+            return ()
+        if told.get("source") == "aws.s3":
+            return (_of_event_bridge(told["detail"]),) if told["detail-type"] == "Object Created" else ()
+        return tuple(_of_s3(record["s3"]) for record in told["Records"] if _created(record))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FormatError(
+            f"a message that is no event of S3 ({type(error).__name__}: {error}): look who else writes to the queue."
+        ) from error
+
+
+def _created(record: Mapping[str, Any]) -> bool:
+    return str(record["eventName"]).removeprefix("s3:").startswith("ObjectCreated:")
+
+
+def _of_s3(told: Mapping[str, Any]) -> Landed:
+    held = told["object"]
+    # A blank comes as '+': S3 writes keys as forms do.
+    return _landed(told["bucket"]["name"], unquote_plus(held["key"]), held, "eTag", "versionId")
+
+
+def _of_event_bridge(told: Mapping[str, Any]) -> Landed:
+    held = told["object"]
+    return _landed(told["bucket"]["name"], held["key"], held, "etag", "version-id")  # here keys come as they are
+
+
+def _landed(bucket: Any, key: Any, held: Mapping[str, Any], etag: str, version: str) -> Landed:
+    if not isinstance(bucket, str) or not isinstance(key, str) or not bucket or not key:
+        raise TypeError("a bucket and a key are texts")
+    size = held.get("size")
+    return Landed(
+        bucket,
+        key,
+        None if size is None else int(size),
+        str(held.get(etag) or "").strip('"'),
+        "" if held.get(version) in (None, "null") else str(held[version]),  # "null": from before there were versions
+    )
+
+
+def message(found: Landed) -> str:
+    """The message that tells of an object, in S3's form."""
+    held: dict[str, Any] = {"key": quote_plus(found.key, safe="/"), "eTag": found.etag}
+    if found.size is not None:
+        held["size"] = found.size
+    record = {
+        "eventSource": "antfold:reconcile",
+        "eventName": "ObjectCreated:Reconciled",
+        "s3": {"bucket": {"name": found.bucket}, "object": held},
+    }
+    return json.dumps({"Records": [record]}, separators=(",", ":"))

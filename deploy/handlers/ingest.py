@@ -1,0 +1,181 @@
+"""Ingest: a batch of messages, each of which tells of objects that have arrived; what failed is told by message.
+
+An object ends in one of three ways: committed (now or before), in quarantine with its reason, or failed, which brings
+its message back later and, when that does not end, to the dead-letter queue. See deploy/README.md for why.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from time import monotonic
+from typing import Any
+
+from deploy.handlers import settings
+from deploy.handlers.events import Landed, landed
+from deploy.handlers.landing import LandedFile, looked_up
+from deploy.handlers.logs import Invocation, described, invocation
+from runtime.aws import Access, Client
+from runtime.catalogue import AttemptSwept
+from runtime.errors import FormatError, IngestError
+from runtime.ingest import Settings, SourceReport, StreamInput, ingest, quarantine
+from runtime.store import Store
+
+MAX_BYTES = 1 << 30
+"""Bytes of an object, as it lies there, that are ingested here: some minutes' work; see `dataflow ingest` for more."""
+
+_REASONS = 10  # of rejected rows, in a line of the log
+
+_RESERVE = 10.0
+"""Seconds that are left when no object is begun any more, and at least."""
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Lambda's answer to a batch of SQS: the messages that are to come again (``batchItemFailures``)."""
+    with invocation(context) as run:
+        records = event.get("Records") if isinstance(event, Mapping) else None
+        if not isinstance(records, Sequence) or not all(isinstance(r, Mapping) and "messageId" in r for r in records):
+            raise FormatError("a batch of SQS messages was expected: connect this function to the queue, not to S3.")
+        return Batch(run, Store.shared(settings.required(settings.STORE)), _s3()).answer(records)
+
+
+@cache
+def _s3() -> Client:
+    return Client("s3", Access())
+
+
+class TooLarge(IngestError):
+    """An object of more bytes than are ingested here."""
+
+
+@dataclass
+class Batch:
+    """The messages of one invocation, taken one by one.
+
+    ``settings`` of a stream are compared with what the stream is once, before its first object: a wrong deployment
+    must not look like a damaged file.
+    """
+
+    run: Invocation
+    store: Store
+    s3: Client
+    max_bytes: int = MAX_BYTES
+    landing: settings.Landing = field(default_factory=settings.Landing.here)
+    streams: Mapping[str, Mapping[str, Any]] = field(default_factory=settings.streams)
+    _settled: dict[str, Settings] = field(default_factory=dict)
+    _counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    _longest: float = 0.0
+
+    def answer(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The reply to these messages of SQS."""
+        failed = [str(record["messageId"]) for record in records if not self._message(record)]
+        for stream, counts in self._counts.items():
+            self.run.measure(counts, Stream=stream)
+        self.run.measure({"MessagesFailed": len(failed)})
+        return {"batchItemFailures": [{"itemIdentifier": id_} for id_ in failed]}
+
+    def _message(self, record: Mapping[str, Any]) -> bool:
+        """Whether all is done that the message asks for."""
+        try:
+            found = landed(str(record.get("body", "")))
+            received = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+        except (FormatError, ValueError) as error:
+            self.run.log("not an event", "error", message_id=record["messageId"], **described(error))
+            return False
+        done = [self._object(o, received) for o in found]
+        return all(done)
+
+    def _object(self, found: Landed, received: int) -> bool:
+        """Whether the object is taken care of; whatever happens to it is one line and concerns no other object."""
+        begun = monotonic()
+        try:
+            return self._taken(found, received)
+        except Exception as error:
+            self.run.log("failed", "error", object=found.name, received=received, **described(error))
+            return False
+        finally:
+            self._longest = max(self._longest, monotonic() - begun)
+
+    def _taken(self, found: Landed, received: int) -> bool:
+        if self.run.seconds_left() < max(_RESERVE, 2 * self._longest):
+            self.run.log("no time left", "warning", object=found.name)
+            return False
+        if found.key.endswith("/") and not found.size:
+            self.run.log("ignored", object=found.name, message="it stands for a folder")
+            return True
+        stream = self.landing.stream_of(found.bucket, found.key)
+        if stream is None or stream not in self.streams:
+            raise settings.SettingsError(
+                f"{found.name} is of no stream of this deployment: below s3://{self.landing.bucket}/"
+                f"{self.landing.below('').lstrip('/')} there are {', '.join(sorted(self.streams)) or 'none'}; declare "
+                "it ([streams.NAME] in antfold.toml) and deploy, then send the messages again."
+            )
+        settled = self._settle(stream)
+        try:
+            found, report = self._ingested(stream, found)
+        except AttemptSwept:
+            raise
+        except IngestError as first:
+            if received < 2 and not isinstance(first, TooLarge):
+                raise
+            return self._set_aside(stream, settled, found, first)
+        self._note(stream, found, report)
+        return True
+
+    def _settle(self, stream: str) -> Settings:
+        if stream not in self._settled:
+            none: dict[str, Any] = dict.fromkeys(("unit", "duplicates", "id", "missing_key"))
+            given = {**none, "format": "auto", **self.streams[stream]}
+            try:
+                self._settled[stream] = Settings.of(self.store.catalogue.schema(stream), stream, **given)
+            except IngestError as error:
+                raise settings.SettingsError(f"the deployment's settings do not fit: {error}") from error
+        return self._settled[stream]
+
+    def _ingested(self, stream: str, found: Landed) -> tuple[Landed, SourceReport]:
+        found = looked_up(self.s3, found)
+        assert found.size is not None
+        known = self.store.catalogue.is_ingested(stream, found.identity)
+        if found.size > self.max_bytes and (known is None or known.quarantined is not None):
+            raise TooLarge(
+                f"{found.name} has {found.size:,} bytes, more than the {self.max_bytes:,} that are ingested here: "
+                "fetch it and use `dataflow ingest`."
+            )
+        given = StreamInput(LandedFile(self.s3, found), found.name, identity=found.identity)
+        report = ingest(self.store.objects, self.store.catalogue, stream, given, **self.streams[stream])
+        return found, report.sources[0]
+
+    def _set_aside(self, stream: str, settled: Settings, found: Landed, first: IngestError) -> bool:
+        """Quarantine for an object that fails in the same way twice; raises what the second attempt raised if not."""
+        try:
+            if not isinstance(first, TooLarge):
+                found, report = self._ingested(stream, found)
+                self._note(stream, found, report)
+                return True
+        except IngestError as second:
+            if (type(second), str(second)) != (type(first), str(first)):
+                raise
+        new = quarantine(self.store.catalogue, stream, settled, found.identity, found.name, found.size or 0, str(first))
+        self._counts[stream]["SourcesQuarantined" if new else "SourcesRepeated"] += 1
+        self.run.log("quarantined", "error", object=found.name, stream=stream, **described(first))
+        return True
+
+    def _note(self, stream: str, found: Landed, report: SourceReport) -> None:
+        counts = self._counts[stream]
+        if report.status != "ingested":
+            counts["SourcesRepeated"] += 1
+            self.run.log(report.status, object=found.name, stream=stream)
+            return
+        counts["SourcesIngested"] += 1
+        counts["RowsIngested"] += report.committed
+        counts["RowsRejected"] += report.rejected
+        counts["RowsDropped"] += report.dropped
+        counts["BytesIngested"] += report.bytes_in
+        reasons = dict(Counter(report.reasons).most_common(_REASONS))
+        self.run.log(
+            "ingested", "warning" if report.rejected else "info", object=found.name, stream=stream,
+            rows=report.committed, rejected=report.rejected, dropped=report.dropped, files=report.files,
+            bytes=report.bytes_in, seconds=round(report.seconds, 3), reasons=reasons,
+        )  # fmt: skip

@@ -1,0 +1,98 @@
+"""One version of an object in the landing bucket, read in pieces."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+from deploy.handlers.events import Landed
+from runtime.aws import Client, ServiceFault
+from runtime.errors import IngestError
+from runtime.retry import Fault
+
+PIECE = 8 << 20
+"""Bytes of one request: enough that waiting for its first byte does not matter."""
+
+
+class ObjectGone(IngestError):
+    """The object, or this version of it, is no longer there."""
+
+
+def looked_up(client: Client, found: Landed) -> Landed:
+    """The object with its size and ETag, which not every event tells."""
+    if found.etag and found.size is not None:
+        return found
+
+    def attempt(s3: Any) -> Any:
+        return s3.head_object(Bucket=found.bucket, Key=found.key, **_version(found))
+
+    try:
+        head = client.call(f"read {found.name}", attempt)
+    except ServiceFault as error:
+        raise _gone(found, error) from error
+    return replace(found, size=int(head["ContentLength"]), etag=str(head["ETag"]).strip('"'))
+
+
+class LandedFile:
+    """An open binary file over the object; every request asks for the version that the event told of.
+
+    A request whose reply is lost or cut is sent again. ``ObjectGone`` when the object was deleted, or another has
+    taken its place.
+    """
+
+    def __init__(self, client: Client, found: Landed) -> None:
+        self._client = client
+        self._found = found
+        self._at = 0
+        self._piece = memoryview(b"")
+
+    def read(self, size: int, /) -> bytes:
+        """Up to ``size`` bytes; none at the end."""
+        if not self._piece:
+            self._piece = memoryview(self._next())
+        data = bytes(self._piece[:size])
+        self._piece = self._piece[len(data) :]
+        return data
+
+    def _next(self) -> bytes:
+        found = self._found
+        assert found.size is not None
+        length = min(PIECE, found.size - self._at)
+        if length <= 0:
+            return b""
+        span = f"bytes={self._at}-{self._at + length - 1}"
+
+        def attempt(s3: Any) -> bytes:
+            reply = s3.get_object(
+                Bucket=found.bucket, Key=found.key, Range=span, IfMatch=f'"{found.etag}"', **_version(found)
+            )
+            with closing(reply["Body"]) as body:
+                data: bytes = body.read()
+            if len(data) != length:
+                raise ServiceFault(
+                    Fault.LOST, f"cannot read {found.name}: {len(data)} bytes came instead of {length}; try again."
+                )
+            return data
+
+        try:
+            data = self._client.call(f"read {found.name}", attempt)
+        except ServiceFault as error:
+            raise _gone(found, error) from error
+        self._at += length
+        return data
+
+
+def _version(found: Landed) -> dict[str, str]:
+    return {"VersionId": found.version} if found.version else {}
+
+
+def _gone(found: Landed, error: ServiceFault) -> Exception:
+    if error.fault is Fault.MISSING:
+        return ObjectGone(f"{found.name} was deleted before it was ingested: restore it from where it came from.")
+    if error.fault is Fault.REFUSED:
+        return ObjectGone(
+            f"{found.name} was replaced before it was ingested: what took its place is a source of its own; keep "
+            "versions in the landing bucket, or write every object once."
+        )
+    return error

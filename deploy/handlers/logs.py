@@ -1,0 +1,125 @@
+"""What a function tells of itself: a line of JSON for each thing that happened, and metrics in CloudWatch's embedded
+format, which are lines of the same log (AWS, "Specification: Embedded metric format").
+
+No line holds what users sent: names, counts and reasons only, with control characters escaped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from operators.errors import DataflowError
+
+NAMESPACE = "antfold"
+
+METRICS: Mapping[str, str] = {
+    "RowsIngested": "Count",
+    "RowsRejected": "Count",
+    "RowsDropped": "Count",
+    "BytesIngested": "Bytes",
+    "SourcesIngested": "Count",
+    "SourcesRepeated": "Count",
+    "SourcesQuarantined": "Count",
+    "MessagesFailed": "Count",
+    "TasksAnswered": "Count",
+    "TasksRefused": "Count",
+    "TaskSeconds": "Seconds",
+    "BytesRead": "Bytes",
+    "QueriesAnswered": "Count",
+    "QueriesFailed": "Count",
+    "QuerySeconds": "Seconds",
+    "AlertsSent": "Count",
+    "ObjectsListed": "Count",
+    "ObjectsEnqueued": "Count",
+    "ObjectsUnknown": "Count",
+}
+"""The unit of every metric there is."""
+
+_TEXT = 1_000
+"""Characters of a text that are kept: a line of CloudWatch has at most 256 KB, and an embedded metric 1 MB."""
+
+
+_QUOTED = re.compile(r"""'[^'\n]*'|"[^"\n]*\"""")
+_NAME = re.compile(r"[\w.:/@+-]*")
+
+
+class Invocation:
+    """One call of a function: what its lines have in common, and the time it has left.
+
+    ``context`` is Lambda's, or None outside of it, where there is no end of time.
+    """
+
+    def __init__(self, context: Any = None) -> None:
+        self._context = context
+        named = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "local")
+        self.function = str(getattr(context, "function_name", None) or named)
+        self.request = str(getattr(context, "aws_request_id", ""))
+        self.begun = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Time taken so far."""
+        return time.monotonic() - self.begun
+
+    def seconds_left(self) -> float:
+        """Time until the function is stopped."""
+        left = getattr(self._context, "get_remaining_time_in_millis", None)
+        return float("inf") if left is None else float(left()) / 1000
+
+    def log(self, event: str, level: str = "info", **fields: object) -> None:
+        """Write one line."""
+        _write({"level": level, "event": event, "function": self.function, "request": self.request, **fields})
+
+    def measure(self, values: Mapping[str, float], **dimensions: str) -> None:
+        """Write one line of metrics, of this function, and of it and ``dimensions`` where there are some."""
+        named = {"Function": self.function, **dimensions}
+        sets = [["Function"]] if not dimensions else [["Function"], list(named)]
+        directive = {
+            "Namespace": NAMESPACE,
+            "Dimensions": sets,
+            "Metrics": [{"Name": name, "Unit": METRICS[name]} for name in values],
+        }
+        told = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
+        _write({"_aws": told, **named, "request": self.request, **values})
+
+
+@contextmanager
+def invocation(context: Any) -> Iterator[Invocation]:
+    """An invocation, with a line at its end that says how long it took and, where it failed, why."""
+    run = Invocation(context)
+    try:
+        yield run
+    except BaseException as error:
+        run.log("failed", "error", seconds=round(run.seconds, 3), **described(error))
+        raise
+    run.log("done", seconds=round(run.seconds, 3))
+
+
+def described(error: BaseException) -> dict[str, str]:
+    """An error as fields of a line; one that is a defect of ours with its place in the code."""
+    told = {"error": type(error).__name__, "message": _QUOTED.sub(_name_only, str(error))}
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if not isinstance(error, DataflowError) and trace is not None:
+        told["at"] = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return told
+
+
+def _name_only(quoted: re.Match[str]) -> str:
+    """Names stay; anything else that an error quotes may be what users sent."""
+    return quoted[0] if _NAME.fullmatch(quoted[0][1:-1]) else "'...'"
+
+
+def _write(fields: Mapping[str, object]) -> None:
+    plain = {name: value[:_TEXT] if isinstance(value, str) else value for name, value in fields.items()}
+    # ASCII: whatever a key of an object is made of, it cannot end the line or colour a terminal.
+    sys.stdout.write(json.dumps(plain, ensure_ascii=True, default=str) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,179 @@
+"""Reconcile: what lies in the landing bucket, compared with what was ingested; an object whose event was lost is
+enqueued again. To do that twice, or for an object whose event is only late, does no harm: it is committed once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from deploy.handlers import settings
+from deploy.handlers.events import Landed, message
+from deploy.handlers.logs import Invocation, invocation
+from operators.errors import DataflowError
+from runtime.aws import Access, Client, ServiceFault
+from runtime.retry import Fault
+from runtime.store import Store
+
+DAYS = 2
+"""How far back it looks if it is not told."""
+
+SETTLED = timedelta(minutes=15)
+"""Younger objects are left alone: their events are under way."""
+
+_AT_ONCE = 16
+_MESSAGES = 10  # of one request to the queue
+_RESERVE = 20.0  # seconds that are left when no further page is begun
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """The counts of a run. ``event`` may say ``since`` (ISO-8601 UTC; "all"), ``quarantined`` (true: those again, too),
+    and ``after`` (the key to go on behind). A run that does not get to the end invokes the function again for the rest.
+    """
+    given = event if isinstance(event, Mapping) else {}
+    if "compact" in given or "sweep" in given:
+        raise DataflowError("compaction and the sweep are not built yet: this function only reconciles.")
+    with invocation(context) as run:
+        access = Access()
+        reconciler = Reconciler(
+            run, Store.shared(settings.required(settings.STORE)), Client("s3", access), Client("sqs", access)
+        )
+        start, again = str(given.get("after", "")), bool(given.get("quarantined"))
+        counts, after = reconciler.run_from(since_of(given), start, again)
+        run.measure({name: counts[name] for name in ("ObjectsListed", "ObjectsEnqueued", "ObjectsUnknown")})
+        told = {"listed": counts["ObjectsListed"], "enqueued": counts["ObjectsEnqueued"], **_others(counts)}
+        run.log("reconciled", "info" if after is None else "warning", after=after, **told)
+        if after is not None:
+            rest = {k: given[k] for k in ("since", "quarantined") if k in given} | {"after": after}
+            _invoke_again(Client("lambda", access), context, rest)
+        return {**told, "after": after}
+
+
+def since_of(given: Mapping[str, Any], now: datetime | None = None) -> datetime:
+    """From when on objects are looked at."""
+    told = given.get("since")
+    if told is None:
+        return (now or datetime.now(UTC)) - timedelta(days=DAYS)
+    if told == "all":
+        return datetime.min.replace(tzinfo=UTC)
+    try:
+        found = datetime.fromisoformat(str(told))
+    except ValueError:
+        raise DataflowError(f"since: {str(told)[:80]!r} is not a time; write for example 2024-03-01, or all.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _others(counts: Counter[str]) -> dict[str, int]:
+    return {name: counts[name] for name in ("known", "quarantined", "young", "older")} | {
+        "unknown": counts["ObjectsUnknown"]
+    }
+
+
+def _invoke_again(client: Client, context: Any, rest: Mapping[str, Any]) -> None:
+    """Start this function for the rest, without waiting for it."""
+    client.call(
+        "invoke this function for the rest",
+        lambda aws: aws.invoke(
+            FunctionName=context.invoked_function_arn, InvocationType="Event", Payload=json.dumps(rest).encode()
+        ),
+    )
+
+
+@dataclass
+class Reconciler:
+    """One run over the landing bucket, in the order of its keys."""
+
+    run: Invocation
+    store: Store
+    s3: Client
+    sqs: Client
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    page: int = 1_000
+    landing: settings.Landing = field(default_factory=settings.Landing.here)
+    streams: Mapping[str, Mapping[str, Any]] = field(default_factory=settings.streams)
+    queue: str = field(default_factory=lambda: settings.required(settings.QUEUE))
+
+    def run_from(self, since: datetime, after: str, quarantined: bool) -> tuple[Counter[str], str | None]:
+        """What was counted, and the key behind which to go on; None at the end. At least one page is looked at."""
+        counts: Counter[str] = Counter()
+        with ThreadPoolExecutor(_AT_ONCE, "reconcile") as pool:
+            for page, more in self._pages(after):
+                wanted = [o for o in (self._candidate(entry, since, counts) for entry in page) if o is not None]
+                missing = [
+                    o for o, state in zip(wanted, pool.map(self._state, wanted), strict=True)
+                    if self._is_missing(state, quarantined, counts)
+                ]  # fmt: skip
+                for at in range(0, len(missing), _MESSAGES):
+                    self._send(missing[at : at + _MESSAGES])
+                    counts["ObjectsEnqueued"] += len(missing[at : at + _MESSAGES])
+                if more and self.run.seconds_left() < _RESERVE:
+                    return counts, str(page[-1]["Key"])
+        return counts, None
+
+    def _pages(self, after: str) -> Iterator[tuple[Sequence[Mapping[str, Any]], bool]]:
+        """The objects of the landing prefix, a request's worth at a time, and whether there are more."""
+        while True:
+
+            def attempt(s3: Any, after: str = after) -> Any:
+                return s3.list_objects_v2(
+                    Bucket=self.landing.bucket, Prefix=self.landing.below("").lstrip("/"), StartAfter=after,
+                    MaxKeys=self.page,
+                )  # fmt: skip
+
+            reply = self.s3.call(f"list s3://{self.landing.bucket}", attempt)
+            found = reply.get("Contents", [])
+            more = bool(found and reply.get("IsTruncated"))
+            if found:
+                yield found, more
+            if not more:
+                return
+            after = str(found[-1]["Key"])
+
+    def _candidate(self, entry: Mapping[str, Any], since: datetime, counts: Counter[str]) -> Landed | None:
+        """The object if it ought to have been ingested by now."""
+        counts["ObjectsListed"] += 1
+        found = Landed(self.landing.bucket, str(entry["Key"]), int(entry["Size"]), str(entry["ETag"]).strip('"'))
+        if found.key.endswith("/") and not found.size:
+            return None
+        if entry["LastModified"] < since:
+            counts["older"] += 1
+            return None
+        if entry["LastModified"] > self.now - SETTLED:
+            counts["young"] += 1
+            return None
+        if self.landing.stream_of(found.bucket, found.key) not in self.streams:
+            counts["ObjectsUnknown"] += 1
+            if counts["ObjectsUnknown"] == 1:
+                self.run.log("of no stream", "warning", object=found.name)
+            return None
+        return found
+
+    def _state(self, found: Landed) -> str:
+        stream = self.landing.stream_of(found.bucket, found.key)
+        assert stream is not None
+        entry = self.store.catalogue.is_ingested(stream, found.identity)
+        return "missing" if entry is None else "known" if entry.quarantined is None else "quarantined"
+
+    def _is_missing(self, state: str, quarantined: bool, counts: Counter[str]) -> bool:
+        counts[state] += 1
+        return state == "missing" or (quarantined and state == "quarantined")
+
+    def _send(self, found: Sequence[Landed]) -> None:
+        """Put their messages into the queue, all of them; what the queue takes only in part is sent again in part."""
+        left = {str(n): message(o) for n, o in enumerate(found)}
+
+        def attempt(sqs: Any) -> None:
+            entries = [{"Id": id_, "MessageBody": body} for id_, body in left.items()]
+            for done in sqs.send_message_batch(QueueUrl=self.queue, Entries=entries).get("Successful", ()):
+                left.pop(str(done["Id"]), None)
+            if left:
+                raise ServiceFault(Fault.LOST, f"the queue {self.queue} did not take {len(left)} messages; try again.")
+
+        self.sqs.call(f"send to {self.queue}", attempt)
+        for o in found:
+            self.run.log("enqueued", object=o.name)

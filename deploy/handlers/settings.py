@@ -1,0 +1,77 @@
+"""What the deployment tells its functions, by environment variables; every mistake is one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from operators.errors import DataflowError
+
+STORE, WORKER, STREAMS, LANDING, QUEUE, ALERTS = (
+    f"ANTFOLD_{name}" for name in ("STORE", "WORKER", "STREAMS", "LANDING", "QUEUE", "ALERTS")
+)
+
+
+class SettingsError(DataflowError):
+    """A function that is deployed with settings it cannot work with."""
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Where objects arrive: below ``prefix`` of a bucket, each below the name of its stream."""
+
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def here(cls) -> Landing:
+        """That of this function."""
+        bucket, _, prefix = required(LANDING).removeprefix("s3://").partition("/")
+        if not required(LANDING).startswith("s3://") or not bucket:
+            raise SettingsError(f"{LANDING} is {required(LANDING)!r}: it must be s3://bucket/prefix.")
+        return cls(bucket, prefix.strip("/"))
+
+    def below(self, stream: str) -> str:
+        """What the keys of a stream begin with."""
+        return "/".join(part for part in (self.prefix, stream) if part) + "/"
+
+    def stream_of(self, bucket: str, key: str) -> str | None:
+        """The stream that an object is of; None for one that does not lie here."""
+        before = self.below("").lstrip("/")
+        if bucket != self.bucket or not key.startswith(before):
+            return None
+        stream, slash, rest = key[len(before) :].partition("/")
+        return stream if stream and slash and rest else None
+
+
+def required(name: str) -> str:
+    """The value of a variable; ``SettingsError`` if it is not set."""
+    value = os.environ.get(name)
+    if not value:
+        raise SettingsError(f"{name} is not set: give this function its environment again (dataflow deploy).")
+    return value
+
+
+_NEEDED = {"key", "time"}
+_GIVEN = {*_NEEDED, "unit", "format", "duplicates", "id", "missing_key"}
+
+
+def streams() -> dict[str, dict[str, Any]]:
+    """How each stream is to be ingested: the arguments of ``runtime.ingest.ingest`` by the name of the stream."""
+    try:
+        told = json.loads(required(STREAMS))
+    except ValueError as error:
+        raise SettingsError(f"{STREAMS} is not JSON ({error}).") from None
+    if not isinstance(told, Mapping) or not all(isinstance(given, Mapping) for given in told.values()):
+        raise SettingsError(f'{STREAMS} must be an object such as {{"telemetry": {{"key": "device", "time": "ts"}}}}.')
+    for stream, given in told.items():
+        if not _NEEDED <= set(given) <= _GIVEN:
+            raise SettingsError(
+                f"{STREAMS}: stream {stream!r} has {', '.join(sorted(given)) or 'nothing'}: it needs key and time, and "
+                f"may have {', '.join(sorted(_GIVEN - _NEEDED))}."
+            )
+    # What a template leaves empty is not given.
+    return {stream: {k: v for k, v in given.items() if v not in (None, "")} for stream, given in told.items()}

@@ -1,0 +1,19 @@
+"""The worker: one task in, one partial state out; see ``runtime.fleet.worker``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy.handlers.logs import invocation
+from runtime.fleet.worker import answer
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """The reply to a task. What may go better another time is raised, and Lambda tells of it."""
+    with invocation(context) as run:
+        reply = answer(event)
+        refused = reply.get("error")
+        if refused is not None:
+            run.log("refused", "warning", task=reply["task"], error=refused["type"], message=refused["message"])
+        run.measure({"TasksRefused" if refused else "TasksAnswered": 1, "TaskSeconds": round(run.seconds, 3)})
+        return reply
