@@ -68,6 +68,11 @@ class Counts:
     used: Used = field(default_factory=Used)
     """What all replies together told of what is billed, those in vain, too."""
 
+    @property
+    def begun(self) -> int:
+        """The invocations that were not refused: those that are billed."""
+        return self.invocations - self.throttled
+
 
 def names(work: Work) -> tuple[str, ...]:
     """The tasks in it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from operators.errors import DataflowError
@@ -47,7 +47,7 @@ class Worker:
 @dataclass(frozen=True)
 class Used:
     """What invocations tell that was used: how many tell, seconds billed (each up to the next millisecond), GB-seconds
-    and their price, GETs and PUTs of S3, and bytes read from it.
+    and their price, GETs and PUTs of S3, bytes read from it, and how many others they invoked in turn (without those refused).
     """
 
     told: int = 0
@@ -57,10 +57,10 @@ class Used:
     gets: int = 0
     puts: int = 0
     bytes: int = 0
+    invoked: int = 0
 
     def __add__(self, other: Used) -> Used:
-        mine, others = asdict(self), asdict(other)
-        return Used(**{name: value + others[name] for name, value in mine.items()})
+        return Used(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
     @classmethod
     def of(cls, seconds: float, worker: Worker, gets: int = 0, puts: int = 0, read: int = 0) -> Used:
@@ -72,7 +72,7 @@ class Used:
     @classmethod
     def from_dict(cls, told: Any) -> Used:
         """What a reply tells; ValueError, KeyError or TypeError if that is nothing of the kind."""
-        kinds = {"told": int, "gets": int, "puts": int, "bytes": int}
+        kinds = dict.fromkeys(("told", "gets", "puts", "bytes", "invoked"), int)
         values = {name: kinds.get(name, float)(told[name]) for name in asdict(cls())}
         if not all(0 <= value < math.inf for value in values.values()):
             raise ValueError("a reply tells of less than nothing, or of more than there is")
@@ -100,6 +100,7 @@ class Cost:
     @classmethod
     def of(cls, used: Used, invocations: int) -> Cost:
         """The bill for ``invocations`` that used what they tell."""
+        invocations += used.invoked
         dollars = used.compute + invocations * US_EAST_1.invocation
         dollars += used.gets * US_EAST_1.get + used.puts * US_EAST_1.put
         silent = max(0, invocations - used.told)
@@ -115,23 +116,25 @@ class Cost:
 
 @dataclass(frozen=True)
 class Speeds:
-    """What the estimate and the model take for given; see deploy/README.md for where each comes from.
+    """What the estimate and the model take for given; deploy/README.md says where each comes from.
 
-    ``points`` a second and vCPU; bytes a second of a worker's network in its first ``burst`` bytes and after them;
-    seconds to S3's first byte, of an invocation beside its work, and until a new worker begins; invocations a second
-    that one process starts; the bytes that one GET brings, and the GETs of a file beside those.
+    ``points`` a second and vCPU; ``stream``, bytes a second of one GET once it has begun to arrive, and ``network``,
+    those of a worker after its first ``burst`` bytes; seconds to S3's first byte (the median), of an invocation beside
+    its work, until a new worker begins, and to merge one partial state; invocations a second that one process starts;
+    the bytes that one GET brings at most, and the GETs of a file that do not bring points.
     """
 
-    points: float = 60e6
-    network_burst: float = 300e6
+    points: float = 170e6
+    stream: float = 90e6
     network: float = 78e6
     burst: float = 300e6
     first_byte: float = 0.03
     overhead: float = 0.03
     cold: float = 0.5
+    merge: float = 0.002
     rate: float = 520.0
     get_bytes: float = 16e6
-    file_gets: int = 2
+    file_gets: int = 1
 
 
 @dataclass(frozen=True)
@@ -143,11 +146,10 @@ class Load:
     tasks: int
     opened: int
 
-    @property
-    def gets(self) -> int:
-        """GETs of all tasks together."""
-        speeds = Speeds()
-        return self.opened * speeds.file_gets + math.ceil(self.bytes / speeds.get_bytes)
+    def gets(self, speeds: Speeds) -> int:
+        """GETs of one task, of an even share."""
+        files = -(-self.opened // self.tasks)
+        return files * speeds.file_gets + max(files, math.ceil(self.bytes / self.tasks / speeds.get_bytes))
 
 
 @dataclass(frozen=True)
@@ -182,25 +184,28 @@ class Estimate:
             )
 
 
-def task_seconds(load: Load, worker: Worker, speeds: Speeds) -> tuple[float, float]:
-    """Seconds that an even share of the load takes on one warm worker: to read it, and to compute it."""
-    size = load.bytes / load.tasks
-    files = load.opened / load.tasks
-    reading = min(size, speeds.burst) / speeds.network_burst + max(0.0, size - speeds.burst) / speeds.network
-    # Files are opened 16 at once; the rest of each is asked for when it is its turn.
-    waiting = speeds.first_byte * (math.ceil(files / 16) + math.ceil(size / speeds.get_bytes))
-    return reading + waiting, load.points / load.tasks / speeds.points / (worker.memory / VCPU_MB)
+def reading_seconds(size: float, burst: float, speeds: Speeds) -> float:
+    """Seconds in which a worker's network brings ``size`` bytes, ``burst`` of them before it slows down."""
+    return min(size, burst) / speeds.stream + max(0.0, size - burst) / min(speeds.stream, speeds.network)
 
 
-def estimate(load: Load, relays: int, worker: Worker | None = None, speeds: Speeds | None = None) -> Estimate:
+def computing_seconds(points: float, worker: Worker, speeds: Speeds) -> float:
+    """Seconds in which a worker computes so many points."""
+    return points / speeds.points / min(1.0, worker.memory / VCPU_MB)  # one thread a task
+
+
+def estimate(load: Load, relays: int, worker: Worker, speeds: Speeds | None = None) -> Estimate:
     """What ``load`` takes on workers of this size, invoked by so many relays (0: by the caller)."""
-    worker, speeds = worker or Worker(), speeds or Speeds()
-    each = sum(task_seconds(load, worker, speeds)) + speeds.overhead
-    starting = load.tasks / max(1, relays) / speeds.rate + relays / speeds.rate
-    whole = starting + each + speeds.overhead * (relays > 0)
-    used = [Used.of(each, worker), Used.of(whole, worker)]
-    compute = load.tasks * used[0].compute + relays * used[1].compute
-    gb_seconds = load.tasks * used[0].gb_seconds + relays * used[1].gb_seconds
+    speeds = speeds or Speeds()
+    gets = load.gets(speeds)
+    each = reading_seconds(load.bytes / load.tasks, speeds.burst, speeds) + gets * speeds.first_byte
+    each += computing_seconds(load.points / load.tasks, worker, speeds)
+    whole = load.tasks / max(1, relays) / speeds.rate + each + speeds.overhead
+    whole += speeds.merge * load.tasks / max(1, relays)
+    used, mine = Used.of(each, worker, gets), Used.of(whole, worker)
     invocations = load.tasks + relays
-    dollars = compute + invocations * US_EAST_1.invocation + load.gets * US_EAST_1.get
-    return Estimate(load.bytes, load.tasks, invocations, gb_seconds, load.gets, whole, dollars)
+    dollars = load.tasks * used.compute + relays * mine.compute
+    dollars += invocations * US_EAST_1.invocation + load.tasks * gets * US_EAST_1.get
+    seconds = whole + (relays / speeds.rate + speeds.overhead + speeds.merge * relays if relays else 0.0)
+    gb_seconds = load.tasks * used.gb_seconds + relays * mine.gb_seconds
+    return Estimate(load.bytes, load.tasks, invocations, gb_seconds, load.tasks * gets, seconds, dollars)

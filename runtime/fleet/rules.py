@@ -49,6 +49,10 @@ class Rules:
     cap: float = 10.0
 
 
+RELAYS = Rules(attempt_seconds=630.0)
+"""For relays: each may have its tasks repeated and split for ten minutes."""
+
+
 class Next(Enum):
     """What is done about an unfinished task."""
 
