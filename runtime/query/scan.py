@@ -32,8 +32,8 @@ _TOGETHER = 1 << 18
 _BATCH_BLOCKS = 16
 """Blocks whose bytes are fetched together, at least: a few megabytes a column."""
 
-_BATCH_GAPS = 16
-"""How many times the bytes that come while one waits for a read are fetched together: 16 MB from S3."""
+_BATCH_GAPS = 32
+"""How many times the bytes that come while one waits for a read are fetched together: 32 MB from S3, of all columns."""
 
 
 @dataclass
