@@ -82,10 +82,9 @@ class Used:
     @classmethod
     def from_dict(cls, told: Any) -> Used:
         """What a reply tells; ValueError, KeyError or TypeError if that is nothing of the kind."""
-        values = {name: type(kind)(told[name]) for name, kind in asdict(cls()).items()}
-        if not all(0 <= value < math.inf for value in values.values()):
+        if not all(0 <= told[name] < math.inf for name in asdict(cls())):
             raise ValueError("a reply tells of less than nothing, or of more than there is")
-        return cls(**values)
+        return cls(**{name: type(kind)(told[name]) for name, kind in asdict(cls()).items()})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dataflow.plan import Group, Plan
+from operators.contract import Aggregate
 from operators.errors import DataflowError
 from operators.grouping import GroupState
 from operators.types import Type
@@ -149,7 +150,7 @@ def _table(plan: Plan, batch: Batch, partials: Sequence[Partial]) -> Any:
 
 
 def canonical(sink: Group, state: GroupState) -> GroupState:
-    """The same state with its groups and its strings in order."""
+    """The same state with its groups, its strings and the entries of its tallies in order."""
     words, groups = Words(), groups_for(sink)
     codes = words.codes(sorted(state.strings)).astype(np.int64)
     renumbered = words.codes(state.strings).astype(np.int64) if len(codes) else codes
@@ -160,4 +161,9 @@ def canonical(sink: Group, state: GroupState) -> GroupState:
             keys[known, j] = renumbered[keys[known, j]]
     groups.ensure(keys[np.lexsort(keys.T)])
     groups.merge(state, words.codes)
-    return groups.export(words.strings)
+    out = groups.export(words.strings)
+    for aggregate, arrays in zip(groups.cells.aggregates, out.states, strict=True):
+        if isinstance(aggregate, Aggregate) and aggregate.tally is not None:
+            order = np.lexsort(arrays["keys"].T)
+            arrays |= {"keys": arrays["keys"][order], "counts": arrays["counts"][order]}
+    return out

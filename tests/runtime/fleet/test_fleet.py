@@ -254,12 +254,12 @@ def test_the_function_is_named_after_a_colon(store: Store, monkeypatch: pytest.M
     """A store in S3 whose workers are asked by name; the store itself is played by the folder."""
     seen: list[str] = []
 
-    def invoke(name: str, access: Access) -> Callable[[bytes], Reply]:
+    def invoke(name: str, access: Access, seconds: float = 310.0) -> Callable[[bytes], Reply]:
         seen.append(name)
         return local
 
     monkeypatch.setattr("runtime.fleet.aws_lambda.invoker", invoke)
     monkeypatch.setattr(store, "_location", replace(store._location, access=Access()))
     results: list[Any] = [store.query(METRIC, executor=e, progress=False) for e in ("lambda", "lambda:mine")]
-    assert seen == ["antfold-worker", "mine"]
+    assert seen == ["antfold-worker", "antfold-query", "mine", "antfold-query"]
     assert results[0].proof.result == results[1].proof.result == store.query(METRIC, progress=False).proof.result
