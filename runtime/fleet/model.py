@@ -299,7 +299,9 @@ def simulate(scenario: Scenario, seed: int = 0, fleet: Fleet | None = None) -> R
 
 @dataclass(frozen=True)
 class Forecast:
-    """What several runs came to: seconds in the middle and at worst, dollars at worst, and the runs."""
+    """What several runs came to: of those that were answered seconds in the middle and at worst, and dollars at worst;
+    and all runs.
+    """
 
     seconds: float
     worst: float
@@ -308,10 +310,10 @@ class Forecast:
 
 
 def forecast(scenario: Scenario, seeds: int = 5, fleet: Fleet | None = None) -> Forecast:
-    """Runs of the scenario under the seeds 0, 1, ...; raises what ends one of them."""
+    """Runs of the scenario under the seeds 0, 1, ...; raises what ended the first if none was answered."""
     runs = tuple(simulate(scenario, seed, fleet) for seed in range(seeds))
-    for run in runs:
-        if run.error is not None:
-            raise run.error
-    seconds = [run.seconds for run in runs]
-    return Forecast(statistics.median(seconds), max(seconds), max(run.cost.dollars for run in runs), runs)
+    answered = [run for run in runs if run.error is None]
+    if not answered:
+        raise runs[0].error or AssertionError
+    seconds = [run.seconds for run in answered]
+    return Forecast(statistics.median(seconds), max(seconds), max(run.cost.dollars for run in answered), runs)
