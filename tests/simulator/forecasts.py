@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from runtime.fleet.cost import Load, Worker
@@ -24,8 +24,8 @@ class Case:
     workers: int
     warm: bool
     note: str = ""
-    account: Account = Account()
-    faults: Faults = Faults()
+    account: Account = field(default_factory=Account)
+    faults: Faults = field(default_factory=Faults)
 
     @property
     def scenario(self) -> Scenario:
@@ -41,10 +41,14 @@ class Case:
         fleet = modelled_fleet(self.scenario)
         return replace(fleet, rules=Rules(attempt_seconds=70.0)) if self.faults.silent else fleet
 
-    @cache
     def forecast(self) -> Forecast:
         """Its runs under the seeds 0 to 2."""
-        return forecast(self.scenario, SEEDS, self.fleet)
+        return _forecast(self)
+
+
+@cache
+def _forecast(case: Case) -> Forecast:
+    return forecast(case.scenario, SEEDS, case.fleet)
 
 
 ONE_PREFIX, AS_IT_COMES = replace(Account(), prefixes=1), replace(Account(), concurrency=1_000)
@@ -72,7 +76,8 @@ def table() -> Iterator[str]:
         power = len(str(case.points)) - 1
         how = ("warm" if case.warm else "cold") + (f"; {case.note}" if case.note else "")
         yield (
-            f"| 10^{power} | {case.workers:,} | {how} | {found.seconds:.1f} | {found.worst:.1f} | {found.dollars:.3f} | "
+            f"| 10^{power} | {case.workers:,} | {how} | {found.seconds:.1f} | {found.worst:.1f} "
+            f"| {found.dollars:.3f} | "
             f"{most['new workers']:,} | {most['throttled']:,} | {max(run.repeats for run in found.runs):,} | "
             f"{sum(run.error is None for run in found.runs)} of {SEEDS} |"
         )
