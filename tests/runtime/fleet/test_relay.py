@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 
 import dataflow as df
 from runtime import PartialResult, Store
+from runtime.errors import QueryError
 from runtime.fleet import Fleet, Kind, Reply, Rules, TaskFailed
 from runtime.fleet import messages as m
 from runtime.fleet.cost import BudgetExceeded
@@ -328,6 +330,20 @@ def test_a_budget_refuses_before_anything_is_invoked(store: Store, monkeypatch: 
     result = asked(store, METRIC, fleet, monkeypatch, budget=0.10)
     assert 0 < result.cost.dollars < 0.10
     assert len(calls) == 3  # the relays' own invocations of workers do not go through this one
+
+
+def test_explain_simulates_a_fleet(store: Store) -> None:
+    plain, warm = store.explain(METRIC), store.explain(METRIC, fleet=200)
+    cold = store.explain(METRIC, fleet=200, warm=False)
+    assert warm.startswith(plain)
+    line = (
+        r"fleet  {}, 1 tasks \(x86_64, 1,769 MB\), simulated 5 times: \S+ s \(at worst \S+\), \$\S+, {} new workers, 0 "
+    )
+    assert re.search(line.format("warm", 0), warm.splitlines()[-1])
+    assert re.search(line.format("cold", 1), cold.splitlines()[-1])
+    assert store.explain(METRIC, fleet=200) == warm
+    with pytest.raises(QueryError, match="fleet must be at least 1 worker, got 0"):
+        store.explain(METRIC, fleet=0)
 
 
 def test_what_this_machine_computes_costs_nothing(store: Store) -> None:
