@@ -281,20 +281,17 @@ class Coordinator:
         while self._begun and now >= self._begun[0][0] + self.rules.attempt_seconds:  # as in wake, to the bit
             late.append(heapq.heappop(self._begun)[1])
         for attempt in sorted(late, key=lambda a: (self._attempts[a].number, a)):
-            if attempt in self._attempts[attempt].running:
+            if self._runs(attempt):
                 seconds = f"no reply within {self.rules.attempt_seconds:g} s"
                 self.report(attempt, Outcome(Kind.LOST, seconds), now)
 
     def _drop_ended(self) -> None:
-        while self._begun and self._begun[0][1] not in self._attempts[self._begun[0][1]].running:
-            heapq.heappop(self._begun)
-        while self._single and not self._hedgeable(self._single[0][1]):
-            heapq.heappop(self._single)
+        for attempts in (self._begun, self._single):
+            while attempts and not self._runs(attempts[0][1]):
+                heapq.heappop(attempts)
 
-    def _hedgeable(self, attempt: int) -> bool:
-        """Whether it is under way, as the only one of its task, and its task was not hedged before."""
-        job = self._attempts[attempt]
-        return attempt in job.running and not job.hedged
+    def _runs(self, attempt: int) -> bool:
+        return attempt in self._attempts[attempt].running
 
     def _hedge_age(self) -> float | None:
         """How long an attempt must have run to be hedged; None while none may be."""
@@ -309,7 +306,7 @@ class Coordinator:
         late = []
         while self._single and now >= self._single[0][0] + age:
             entry = heapq.heappop(self._single)
-            if self._hedgeable(entry[1]):
+            if self._runs(entry[1]):
                 late.append((self._attempts[entry[1]].number, entry))
         for _, entry in sorted(late):
             if may_hedge(self.rules, self.counts.hedged, len(self._jobs)):

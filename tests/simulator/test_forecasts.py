@@ -110,7 +110,7 @@ def test_costs_add_up() -> None:
     assert cost.gb_seconds == pytest.approx(cost.seconds * 1_769 / 1_024)
     by_hand = cost.gb_seconds * 0.0000133334 + cost.invocations * 0.20e-6 + cost.gets * 0.4e-6
     assert cost.dollars == pytest.approx(by_hand)
-    assert cost.invocations == 3_060 + run.repeats
+    assert (cost.invocations, run.repeats) == (3_060, 0)
     assert run.seen["throttled"] > 0
     dear = replace(CASES["10^11 cold"].scenario, worker=Worker(1_769, "x86_64"))
     assert simulate(dear, 1).cost.dollars > 1.2 * cost.dollars
