@@ -163,7 +163,7 @@ class TwoLevels:
         dice, now = self.dice, self.clock.now
         if dice.random() < self.faults.truncated:
             self.seen["truncated"] += 1
-            body = body[: dice.randrange(len(body))]
+            body = body[: int(dice.random() * len(body))]  # one draw, however long it is
         reply = Reply(200, body)
         self.clock.at(now + 0.02, lambda: answered(reply))
         if dice.random() < self.faults.duplicated:

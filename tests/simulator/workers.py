@@ -101,7 +101,7 @@ class LambdaDouble:
             return [(end, function_error("Function.ResponseSizeTooLarge", "Response payload size exceeded"))]
         if dice.random() < faults.truncated:
             self.seen["truncated"] += 1
-            body = body[: dice.randrange(len(body))]
+            body = body[: int(dice.random() * len(body))]  # one draw, however long it is
         replies = [(end, Reply(200, body))]
         if dice.random() < faults.duplicated:
             self.seen["duplicated"] += 1
