@@ -168,27 +168,32 @@ class Store:
         workers: int | None = None,
         progress: bool | Progress = True,
         allow_partial: bool = False,
+        budget: float | None = None,
     ) -> Result:
         """The metric over [since, until), by default the whole stream.
 
         ``executor``: None or "threads" for this machine's cores (``workers`` of them); any
         ``concurrent.futures.Executor``; a ``runtime.fleet.Fleet``; or "lambda", the fleet of the AWS Lambda function
-        ``antfold-worker`` ("lambda:NAME" for another), as many tasks as the bytes are worth. With ``allow_partial``
-        tasks that fail are left out and a ``PartialResult`` says which; otherwise the first failure is raised.
+        ``antfold-worker`` ("lambda:NAME" for another), as many tasks as the bytes are worth; above 500 tasks they are
+        given out by relays, invocations of ``antfold-query``. More than 1,000 run at once only if ``workers`` asks for
+        them. With ``allow_partial`` tasks that fail are left out and a ``PartialResult`` says which; otherwise the
+        first failure is raised. A query on a fleet that is estimated to cost more than ``budget`` dollars is refused
+        with ``BudgetExceeded`` before anything is invoked; what it cost is in ``result.cost``.
         """
         from runtime.provenance import Asked
         from runtime.query.execute import default_workers, execute, make_tasks, prepare
 
         if workers is not None and (isinstance(workers, bool) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
-        run_by = self._executor(executor)
+        run_by = self._executor(executor, workers)
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
         if run_by is not None and not isinstance(run_by, Executor):
-            from runtime.fleet.run import execute_on, fleet_workers
+            from runtime.fleet.run import check_budget, execute_on, fleet_workers
             from runtime.signing import signer_of_environment
 
             signer = signer_of_environment(self._location.access)
             tasks = make_tasks(prepared, self._location.worker_url, workers or fleet_workers(prepared))
+            check_budget(run_by, tasks, budget)
             result = execute_on(run_by, prepared, tasks, self.objects, _progress(progress), allow_partial, signer)
         else:
             count = workers or default_workers()
@@ -205,7 +210,7 @@ class Store:
         result.asked = Asked(self, metric.steps, prepared)
         return result
 
-    def _executor(self, executor: Executor | Fleet | str | None) -> Executor | Fleet | None:
+    def _executor(self, executor: Executor | Fleet | str | None, workers: int | None) -> Executor | Fleet | None:
         """What runs the tasks; None for threads of this process."""
         if not isinstance(executor, str):
             return executor
@@ -216,14 +221,12 @@ class Store:
             raise QueryError(
                 f"there is no executor {executor!r}; use 'threads', 'lambda', or a concurrent.futures.Executor"
             )
-        from runtime.fleet import Fleet
-        from runtime.fleet.aws_lambda import FUNCTION, invoker, target_of
+        from runtime.fleet.aws_lambda import lambda_fleet
 
         access = self._location.access
         if access is None:
             raise QueryError(f"workers on Lambda cannot see the folder {self.url}: use a store at s3://")
-        name = function or FUNCTION
-        return Fleet(invoker(name, access), target=lambda: target_of(name, access))
+        return lambda_fleet(access, function, workers)
 
     def explain(
         self,
@@ -232,14 +235,27 @@ class Store:
         until: Moment | None = None,
         params: Mapping[str, object] | None = None,
         workers: int | None = None,
+        fleet: int | None = None,
+        warm: bool = True,
     ) -> str:
-        """The plan in words: steps, kernels, columns and files to be read, tasks, laws; nothing is run."""
+        """The plan in words: steps, kernels, columns and files to be read, tasks, laws; nothing is run.
+
+        ``fleet`` adds what so many workers of AWS Lambda would take, by a simulation (``runtime.fleet.model``), when
+        they are ``warm`` or all new.
+        """
         from runtime.query.execute import default_workers, make_tasks, prepare
         from runtime.query.explain import explain
 
         count = default_workers() if workers is None else workers
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
-        return explain(prepared, make_tasks(prepared, self.url, count), count)
+        text = explain(prepared, make_tasks(prepared, self.url, count), count)
+        if fleet is None:
+            return text
+        if isinstance(fleet, bool) or fleet < 1:
+            raise QueryError(f"fleet must be at least 1 worker, got {fleet!r}")
+        from runtime.fleet.run import forecast_text
+
+        return f"{text}\n{forecast_text(make_tasks(prepared, self.url, fleet), fleet, warm)}"
 
     def _request(
         self, metric: Stream, since: Moment | None, until: Moment | None, params: Mapping[str, object] | None

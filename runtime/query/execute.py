@@ -290,9 +290,12 @@ def execute(
 
 
 def conclude(
-    prepared: Prepared, tasks: Sequence[Task], partials: Sequence[Partial], failed: Mapping[str, DataflowError]
+    prepared: Prepared, tasks: Sequence[object], partials: Sequence[Partial], failed: Mapping[str, DataflowError]
 ) -> Result:
-    """The result of tasks that were answered (and of some that failed): merged, checked to be whole, finished."""
+    """The result of tasks that were answered (and of some that failed): merged, checked to be whole, finished.
+
+    Of the tasks only their number counts: a partial state may be that of several.
+    """
     covered: dict[str, int] = {}
     for p in partials:
         for path, rows in p.coverage.rows.items():
@@ -308,7 +311,7 @@ def conclude(
 
 def _proof(
     prepared: Prepared,
-    tasks: Sequence[Task],
+    tasks: Sequence[object],
     partials: Sequence[Partial],
     covered: Mapping[str, int],
     columns: Mapping[str, Column],

@@ -76,6 +76,10 @@ def test_help_has_an_example_that_parses(name: str, capsys: pytest.CaptureFixtur
         ["query", "store", "m.py", "--sin", "2024-01-01"],
         ["query", "store", "m.py", "--workers", "0"],
         ["query", "store", "m.py", "--workers", "many"],
+        ["query", "store", "m.py", "--budget", "-1"],
+        ["query", "store", "m.py", "--budget", "nan"],
+        ["explain", "store", "m.py", "--fleet", "0"],
+        ["explain", "store", "m.py", "--fleet", "9", "--warm", "--cold"],
         ["query", "store", "m.py", "--param", "above"],
         ["query", "store", "m.py", "--format", "xml"],
         ["query", "store", "m.py", "--plot", "chart.pdf"],
@@ -96,6 +100,7 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
 
 def test_query_passes_everything_on(metric: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--since", "2024-03-01", "--until", "2024-03-08", "--workers", "2", "--executor", "lambda:mine"]
+    arguments += ["--budget", "0.5"]
     params = ["--param", "above=25", "--param", "name=x=y", "--param", "on=true", "--param", "list=[1]"]
     assert main(["query", *arguments, "here", *params, metric]) == 0
     (asked,), options = call("query")
@@ -107,6 +112,7 @@ def test_query_passes_everything_on(metric: str, capsys: pytest.CaptureFixture[s
         "params": {"above": 25, "name": "x=y", "on": True, "list": "[1]"},
         "executor": "lambda:mine",
         "workers": 2,
+        "budget": 0.5,
     }
     assert call("open") == (("here",), {"create": False})
     assert capsys.readouterr().out.splitlines()[-1] == " 3 rows"
@@ -130,7 +136,16 @@ def test_query_formats(metric: str, capsys: pytest.CaptureFixture[str], tmp_path
 def test_explain(metric: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "s", metric, "--since", "2024-03-01"]) == 0
     assert capsys.readouterr().out == "the plan\n"
-    assert call("explain")[1]["since"] == "2024-03-01"
+    asked = call("explain")[1]
+    assert (asked["since"], asked["fleet"], asked["warm"]) == ("2024-03-01", None, True)
+
+
+def test_explain_of_a_fleet(metric: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "s", metric, "--fleet", "3000", "--cold"]) == 0
+    asked = call("explain")[1]
+    assert (asked["fleet"], asked["warm"]) == (3_000, False)
+    assert main(["explain", "s", metric, "--cold"]) == 2
+    assert "give that, too" in capsys.readouterr().err
 
 
 def test_ingest_passes_everything_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,16 +81,16 @@ class LambdaDouble:
         heapq.heappush(self._ends, end)
         if seconds > faults.timeout:
             self.seen["out of time"] += 1
-            return [(end, _function_error("Sandbox.Timedout", f"Task timed out after {faults.timeout:.2f} seconds"))]
+            return [(end, function_error("Sandbox.Timedout", f"Task timed out after {faults.timeout:.2f} seconds"))]
         event = json.loads(payload)
         if faults.memory(tuple(event["task"]["shard"])):
             self.seen["out of memory"] += 1
-            return [(end, _function_error("Runtime.OutOfMemory", "signal: killed"))]
+            return [(end, function_error("Runtime.OutOfMemory", "signal: killed"))]
         if dice.random() < faults.failed:
             self.seen["failed"] += 1
             return dice.choice(
                 [
-                    [(end, _function_error("Runtime.ImportModuleError", "cannot import"))],
+                    [(end, function_error("Runtime.ImportModuleError", "cannot import"))],
                     [(end, Reply(502, error="ServiceException"))],
                     [(end, Reply(0, error="Connection was closed"))],
                     [],  # nothing is ever heard of it
@@ -98,10 +98,10 @@ class LambdaDouble:
             )
         body = json.dumps(self.answer(event)).encode()
         if len(body) > MAX_PAYLOAD:
-            return [(end, _function_error("Function.ResponseSizeTooLarge", "Response payload size exceeded"))]
+            return [(end, function_error("Function.ResponseSizeTooLarge", "Response payload size exceeded"))]
         if dice.random() < faults.truncated:
             self.seen["truncated"] += 1
-            body = body[: dice.randrange(len(body))]
+            body = body[: int(dice.random() * len(body))]  # one draw, however long it is
         replies = [(end, Reply(200, body))]
         if dice.random() < faults.duplicated:
             self.seen["duplicated"] += 1
@@ -109,7 +109,8 @@ class LambdaDouble:
         return replies
 
 
-def _function_error(type_: str, message: str) -> Reply:
+def function_error(type_: str, message: str) -> Reply:
+    """How Lambda reports what became of a function's process."""
     return Reply(200, json.dumps({"errorType": type_, "errorMessage": message}).encode(), "Unhandled")
 
 

@@ -43,6 +43,15 @@ def handler(event, context):
         raise RuntimeError("this one always fails")
     return answer(event)
 """
+RELAY = """
+import sys
+sys.path.insert(0, {root!r})
+from runtime.fleet.aws_lambda import invoker
+from runtime.fleet.relay import relay
+
+def handler(event, context):
+    return relay(event, invoker({worker!r}), context.get_remaining_time_in_millis() / 1000)
+"""
 
 
 @pytest.fixture
@@ -57,11 +66,11 @@ def worker(ministack: str, prefix: str, tmp_path: Path) -> Iterator[Any]:
     client = boto3.client("lambda")
     made: list[str] = []
 
-    def make(kind: str = "worker") -> str:
+    def make(kind: str = "worker", source: str = HANDLER, worker: str = "") -> str:
         name = f"{kind}-{prefix.rpartition('/')[2]}"
         code = io.BytesIO()
         with zipfile.ZipFile(code, "w") as archive:
-            archive.writestr("worker.py", HANDLER.format(root=str(ROOT), name=name))
+            archive.writestr("worker.py", source.format(root=str(ROOT), name=name, worker=worker))
         client.create_function(
             FunctionName=name,
             Runtime="python3.13",
@@ -101,6 +110,28 @@ def test_recorded_data_on_lambda(store: Store, worker: Any, shared_data: Path, t
     held = list(listed(store.objects))
     assert {k.target for k in held} == {workers_target().name}
     assert {p.name.partition("-")[0] for p in (tmp_path / "cache" / "kernels").glob("*.so")} == {k.name for k in held}
+
+
+def test_by_way_of_relays(store: Store, worker: Any) -> None:
+    """A function that invokes another: the same bits, and every invocation in the bill."""
+    name = worker()
+    relay = invoker(worker("relay", RELAY, name))
+    fleet = Fleet(invoker(name), relay=relay, direct=1, batch=2)
+    metric = load_metric(str(EXAMPLES / "mesh_uptime.py"))
+    result = store.query(metric, executor=fleet, workers=3, progress=False, **SPAN)
+    tasks = result.proof.to_dict()["tasks"]
+    assert isinstance(tasks, int)
+    assert tasks >= 2
+    assert result.proof.result == store.query(metric, progress=False, **SPAN).proof.result
+    assert result.cost is not None
+    assert (result.cost.invocations, result.cost.silent) == (tasks + fleet.batches(tasks), 0)
+    assert result.cost.gets >= tasks
+    assert result.cost.bytes > 0
+    failing = Fleet(
+        invoker(name), Rules(failures=1, base=0.01), relay=invoker(worker("relay2", RELAY, worker("stop"))), direct=1
+    )
+    with pytest.raises(QueryError, match=r"^task 0\.\d of mesh failed \(failed, 2 times\): .*this one always fails"):
+        store.query(metric, executor=failing, workers=3, progress=False, **SPAN)
 
 
 def test_a_function_that_fails(store: Store, worker: Any) -> None:

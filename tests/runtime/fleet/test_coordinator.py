@@ -87,6 +87,17 @@ def test_the_last_is_started_twice_and_once_only() -> None:
     assert (c.counts.hedged, c.counts.repeated_replies) == (1, 1)
 
 
+def test_a_task_is_hedged_once_even_where_more_may_be() -> None:
+    c = made(40)
+    started(c, 0.0)
+    for attempt in range(39):
+        c.report(attempt, done(f"0.{attempt}"), 2.0)
+    assert started(c, 4.0) == [(40, "0.39")]
+    assert started(c, 40.0) == []
+    assert started(c, c.wake(40.0)) == []
+    assert c.counts.hedged == 1
+
+
 def test_when_one_of_two_attempts_is_lost_the_other_is_waited_for() -> None:
     c = hedging()
     started(c, 6.0)

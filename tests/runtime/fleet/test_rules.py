@@ -11,8 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.fleet.outcomes import Kind, Reply, broken
-from runtime.fleet.pacing import CONCURRENCY, Pace, PaceRules, next_start, refilled, started, succeeded, throttled
-from runtime.fleet.rules import Next, Rules, after, halves, hedge_age, may_hedge, pause
+from runtime.fleet.pacing import (
+    CONCURRENCY,
+    Pace,
+    PaceRules,
+    next_start,
+    refilled,
+    share,
+    started,
+    succeeded,
+    throttled,
+)
+from runtime.fleet.rules import Batch, Next, Rules, Work, after, halves, hedge_age, may_hedge, parts, pause
 from runtime.query.task import Task
 
 PACE = PaceRules(rate=10, least=1, most=50, burst=20, limit=100, growth=1, cut=0.5, calm=1)
@@ -134,6 +144,49 @@ def test_halves_cover_the_range_once(lo: int, width: int) -> None:
     assert first.shard[0] < first.shard[1]
     assert second.shard[0] < second.shard[1]
     assert (first.id, second.id) == ("0.3.0", "0.3.1")
+
+
+def batch_of(count: int) -> Batch:
+    shards = [(k * 100, (k + 1) * 100) for k in range(count)]
+    return Batch("b0", tuple(Task(**{**TASK.__dict__, "id": f"0.{k}", "shard": s}) for k, s in enumerate(shards)))
+
+
+@pytest.mark.parametrize("kind", [Kind.MEMORY, Kind.TIME])
+def test_a_batch_comes_apart_before_its_tasks_do(kind: Kind) -> None:
+    assert after(Rules(), kind, 1, 6, batch_of(2)) is Next.SPLIT
+    assert after(Rules(), kind, 1, 5, batch_of(1)) is Next.SPLIT
+    assert after(Rules(), kind, 1, 6, batch_of(1)) is Next.GIVE_UP
+    assert after(Rules(), Kind.REFUSED, 1, 0, batch_of(9)) is Next.GIVE_UP
+
+
+@given(st.integers(1, 40), st.integers(0, 8))
+def test_the_parts_of_a_batch_cover_it_once(count: int, depth: int) -> None:
+    """Down to ranges of a few hashes: names are not used twice, and only the halving of ranges counts as depth."""
+    open_: list[tuple[Work, int]] = [(batch_of(count), 0)]
+    ids: set[str] = {"b0"}
+    for _ in range(depth):
+        found = [part for work, at in open_ for part in parts(work, at)]
+        for (work, at), (half, then) in zip([w for w in open_ for _ in (0, 1)], found, strict=True):
+            assert isinstance(work, Batch)
+            assert isinstance(half, Batch)
+            assert half.id not in ids
+            ids.add(half.id)
+            assert then == at + (len(work.tasks) == 1)
+        open_ = found
+    shards = sorted(task.shard for work, _ in open_ if isinstance(work, Batch) for task in work.tasks)
+    assert (shards[0][0], shards[-1][1]) == (0, count * 100)
+    assert all(a[1] == b[0] for a, b in pairwise(shards))
+
+
+def test_a_task_has_its_halves_as_parts() -> None:
+    assert parts(TASK, 2) == [(half, 3) for half in halves(TASK)]
+
+
+def test_shares_add_up() -> None:
+    mine = share(PaceRules(rate=100, most=500, burst=60, limit=80, growth=20), 20)
+    assert (mine.rate, mine.most, mine.burst, mine.limit, mine.growth) == (5, 25, 3, 4, 1)
+    few = share(PaceRules(burst=3, limit=3), 20)
+    assert (few.burst, few.limit, few.least) == (1, 1, 1)  # none stands still
 
 
 def test_hedging_begins_late() -> None:
