@@ -16,9 +16,10 @@ class Proof:
 
     ``snapshot`` is the commit that was read; ``plan`` the SHA-256 of graph, parameters and range; ``kernels`` that of
     the compiled stages; ``result`` that of the answer. Planned and merged files agree in number and set hash, and
-    catalogued rows equal scanned rows, or the answer is refused. ``files_cached`` of the files merged were not read: what
-    they come to was kept by an earlier run, with the numbers of rows that it had read. ``duplicates`` are rows that the stream's policy
-    left out of this answer; ``duplicates_at_ingest``, ``rejected`` and ``quarantined`` count for the whole stream.
+    catalogued rows equal scanned rows, or the answer is refused. ``files_cached`` of the files were not read: what they
+    come to was kept by an earlier run, and so was the number of rows that it had read. ``duplicates`` are rows that the
+    stream's policy left out of this answer; ``duplicates_at_ingest``, ``rejected`` and ``quarantined`` count for the
+    whole stream.
     """
 
     stream: str
