@@ -121,13 +121,12 @@ def _query_arguments(parser: argparse.ArgumentParser) -> None:
 def _query(options: argparse.Namespace) -> int:
     from deploy.metric_file import metric_named
     from runtime import Store
-    from runtime.published.thresholds import Threshold
 
     plot = Path(options.plot) if options.plot else None
     if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".html"):
         raise UsageError(f"--plot {plot}: end the file's name in .png, .svg or .html")
     metric = metric_named(options.metric)
-    thresholds = tuple(Threshold.parse(text) for text in options.alert)
+    thresholds = _thresholds(options.alert)
     if options.save and not isinstance(metric, str):
         raise UsageError("--save is for published queries: dataflow publish makes one of a metric")
     store = Store(options.store)
@@ -158,6 +157,14 @@ def _query(options: argparse.Namespace) -> int:
         result.plot(plot)
         print(f"chart written to {plot}", file=sys.stderr)
     return _kept_and_judged(store, named, dict(options.param), result, options.save, thresholds)
+
+
+def _thresholds(texts: list[str]) -> tuple[Threshold, ...]:
+    if not texts:
+        return ()
+    from runtime.published.thresholds import Threshold
+
+    return tuple(Threshold.parse(text) for text in texts)
 
 
 def _kept_and_judged(

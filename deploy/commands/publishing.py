@@ -71,7 +71,7 @@ def _text(p: Published) -> str:
 COMMANDS: dict[str, Command] = {
     "publish": Command(
         "publish a metric as the next version of a query that is run by its name",
-        "dataflow publish ./store metrics.py:uptime --name uptime --describe 'share of time up, by firmware'",
+        "dataflow publish ./store metrics.py:uptime --name uptime",
         _publish_arguments,
         _publish,
     ),

@@ -122,9 +122,7 @@ class Cached:
         p = self.prepared
         groups = scan_order(p.files, p.schema.id)
         chain = contents(groups)
-        ends = np.maximum.accumulate([max(f.t_max for f in g) for g in groups])
-        # A state must not know of the end of the range: what lies at or beyond it was cut.
-        usable = int(np.searchsorted(ends, p.until, side="left")) if p.until > p.since else 0
+        usable = _usable(groups, p)
         first = min(p.since, *(f.t_min for f in p.files))
         shelf = self._shelf("prefix", p.since, p.history, first)
         starts: list[Checkpoint] = []
@@ -244,6 +242,13 @@ def _together(p: Prepared, partials: Sequence[Partial], content: str) -> Partial
         return Partial(content, merge_states(sink, states), None, coverage, partials[0].kernels)
     table = joined([q.table for q in partials if q.table is not None]).compact()
     return Partial(content, None, table, coverage, partials[0].kernels)
+
+
+def _usable(groups: Sequence[Sequence[FileEntry]], p: Prepared) -> int:
+    """After how many of the groups a state knows nothing of the end of the range: it has cut none of them."""
+    if p.until <= p.since:
+        return 0
+    return next((n for n, g in enumerate(groups) if max(f.t_max for f in g) >= p.until), len(groups))
 
 
 def _worth_keeping(days: Sequence[int], done: int) -> list[int]:

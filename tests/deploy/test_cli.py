@@ -107,6 +107,7 @@ def test_query_passes_everything_on(metric: str, capsys: pytest.CaptureFixture[s
         "params": {"above": 25, "name": "x=y", "on": True, "list": "[1]"},
         "executor": "lambda:mine",
         "workers": 2,
+        "cache": None,
     }
     assert call("open") == (("here",), {"create": False})
     assert capsys.readouterr().out.splitlines()[-1] == " 3 rows"

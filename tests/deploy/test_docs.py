@@ -33,7 +33,8 @@ def options(name: str) -> dict[str, str]:
     for action in command_parser(name, COMMANDS[name])._actions:
         if action.option_strings and not isinstance(action, argparse._HelpAction):
             value = "|".join(action.choices) if action.choices else action.metavar
-            found[action.option_strings[-1]] = f"{action.option_strings[-1]} {value}"
+            # A flag takes no value.
+            found[action.option_strings[-1]] = " ".join([action.option_strings[-1], *([value] if value else [])])
     return found
 
 
