@@ -66,7 +66,7 @@ def points(rng: random.Random, number: int) -> dict[str, list[Any]]:
         # Whole at first: the column becomes wider later.
         "temp": [rng.randrange(40) if whole else rng.choice([rng.randrange(40), rng.random() * 40]) for _ in range(n)],
         "status": [rng.choice(["up", "up", "down", f"s{rng.randrange(4)}"]) for _ in range(n)],
-        "firmware": [rng.choice(["1.0", "2.0", None]) for _ in range(n)],
+        "firmware": ["1.0", *(rng.choice(["1.0", "2.0", None]) for _ in range(n - 1))],
         "event": [rng.randrange(60) for _ in range(n)],
     }
     if number > 4 and rng.random() < 0.5:
@@ -77,7 +77,8 @@ def points(rng: random.Random, number: int) -> dict[str, list[Any]]:
 def bounds(rng: random.Random) -> tuple[int | None, int | None]:
     """A range: often all, sometimes one that cuts days."""
     since = rng.choice([None, None, START - DAY, START + 2 * DAY, START + 3 * DAY + 5 * HOUR])
-    until = rng.choice([None, None, START + 40 * DAY, START + 4 * DAY, START + 6 * DAY + 7 * HOUR])
+    cut = START + rng.randrange(1, 7) * DAY + 13 * HOUR
+    until = rng.choice([None, None, START + 40 * DAY, START + 4 * DAY, cut, cut])
     return since, until
 
 

@@ -16,15 +16,17 @@ import dataflow as df
 from operators.errors import DataflowError
 from runtime import Store
 from runtime.catalogue import FileEntry
+from runtime.errors import FormatError
 from runtime.query.checkpoint import Checkpoints, unpack
 from runtime.query.execute import Prepared, Request, conclude, make_tasks, prepare
 from runtime.query.scan import scan_order
 from runtime.query.task import Partial, run
 from tests.laws.engine import STREAM, as_columns, parts, schema_point
 from tests.laws.graphs import GRAPHS
-from tests.reference.strategies import KEY, TIME, Case, cases
+from tests.reference.strategies import BASE, DAY, KEY, TIME, Case, cases
 
-fewer = settings(max_examples=max(8, settings().max_examples // 10))
+fewer = settings(max_examples=max(3, settings().max_examples // 25))
+"""Each example writes a store; the histories of tests/runtime/published go on from states as well."""
 
 
 class Stores:
@@ -99,3 +101,16 @@ def check_all_checkpoints(store: Store, graph: Any, since: int, until: int) -> i
 def test_every_graph(stores: Stores, name: str, case: Case, sources: int) -> None:
     points = [schema_point("schema"), *sorted(case.points, key=lambda p: p[TIME])]
     check_all_checkpoints(stores.of(points, sources), GRAPHS[name], case.since, case.until)
+
+
+@pytest.mark.parametrize("name", ["states_by_london_day", "session_rows", "outages"])
+def test_states_are_really_taken(stores: Stores, name: str) -> None:
+    """The law above would hold of nothing, too."""
+    points = [schema_point("schema"), *({KEY: "a", TIME: BASE + i * DAY, "status": "up", "ok": True} for i in range(6))]
+    assert check_all_checkpoints(stores.of(points, 3), GRAPHS[name], BASE, BASE + 100 * DAY) >= 3
+
+
+def test_damage_is_an_error_of_its_own() -> None:
+    for data in (b"", b"ANTSTAT1", b"ANTPART1" + bytes(100)):
+        with pytest.raises(FormatError, match="a kept state is damaged"):
+            unpack(data)
