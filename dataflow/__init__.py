@@ -62,7 +62,7 @@ from dataflow.timelines import at_least, combine  # noqa: E402
 from operators.errors import DataflowError  # noqa: E402
 
 if TYPE_CHECKING:
-    from operators.contract import Aggregate, ExactSum, Field, Flags, TallySpec, merge_by_adding
+    from operators.contract import Aggregate, ExactSum, Field, Flags, FloatSum, TallySpec, merge_by_adding
     from operators.laws import LawBroken, check_laws
     from operators.types import Type
 
@@ -71,7 +71,7 @@ table = ReferenceTable
 
 # For aggregates of one's own; loaded when asked for, since they bring numpy with them.
 _LATE = {
-    "operators.contract": ("Aggregate", "ExactSum", "Field", "Flags", "TallySpec", "merge_by_adding"),
+    "operators.contract": ("Aggregate", "ExactSum", "Field", "Flags", "FloatSum", "TallySpec", "merge_by_adding"),
     "operators.laws": ("LawBroken", "check_laws"),
     "operators.types": ("Type",),
 }
@@ -90,9 +90,9 @@ def from_json(text: str) -> Stream:
 
 
 __all__ = [
-    "Agg", "Aggregate", "Calendar", "DataflowError", "ExactSum", "Expr", "Field", "Flags", "Grouped", "LawBroken",
-    "ReferenceTable", "Stream", "TallySpec", "Type", "When", "aggregate", "all_of", "all_true", "any_of", "any_true",
-    "approx_distinct", "at_least", "calendar", "candlestick", "check_laws", "col", "combine", "count",
+    "Agg", "Aggregate", "Calendar", "DataflowError", "ExactSum", "Expr", "Field", "Flags", "FloatSum", "Grouped",
+    "LawBroken", "ReferenceTable", "Stream", "TallySpec", "Type", "When", "aggregate", "all_of", "all_true", "any_of",
+    "any_true", "approx_distinct", "at_least", "calendar", "candlestick", "check_laws", "col", "combine", "count",
     "count_distinct", "duration", "first", "from_json", "histogram", "increase", "integral", "known_time", "last",
     "lit", "max", "mean", "median", "merge_by_adding", "min", "mtbf", "mttr", "param", "quantile", "rate", "register",
     "share_of_time", "stddev", "stream", "sum", "table", "time", "time_weighted_mean", "top_k", "transitions",

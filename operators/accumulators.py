@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.exact import ratio
-from operators.kernels.exact import BASE, FIRST, LOGGED, NEGATIVE, POSITIVE, SPECIAL, STEP, UNSET, refold
+from operators.kernels.exact import AS_IT_IS, BASE, FIRST, LOGGED, NEGATIVE, POSITIVE, SPECIAL, STEP, UNSET, refold
 
 MASK = 0xFFFFFFFF
 
-_LOG, _LARGEST_LOG = 1024, 1 << 16
+LOG, _LARGEST_LOG = 1024, 1 << 16
 """Entries of a log at first; one that is full is emptied and made larger, up to this."""
 
 _LIMIT = 1 << 40
@@ -156,6 +156,33 @@ class Totals:
     beyond: Mapping[int, int]
     lowest: int
 
+    @classmethod
+    def none(cls, digits: int, lowest: int) -> Totals:
+        """The sums of no groups."""
+        return cls(empty_rows(0, digits), {}, lowest)
+
+    @classmethod
+    def with_beyond(cls, rows: Rows, entries: Rows, groups: NDArray[np.int64], lowest: int) -> Totals:
+        """Sums of these groups, ascending; ``entries`` are what ``beyond_of`` gave."""
+        beyond = beyond_in(entries)
+        places = np.searchsorted(groups, np.fromiter(beyond, np.int64, len(beyond)))
+        return cls(rows, dict(zip(places.tolist(), beyond.values(), strict=True)), lowest)
+
+    def beyond_of(self, groups: NDArray[np.int64]) -> Rows:
+        """``beyond_out`` of what is beyond the windows, which are of these groups, in that order."""
+        return beyond_out({int(groups[j]): n for j, n in self.beyond.items()})
+
+    def is_something(self) -> NDArray[np.bool_]:
+        """Which sums are not those of nothing at all."""
+        out: NDArray[np.bool_] = (self.rows[:, BASE] != UNSET) | (self.rows[:, SPECIAL] != 0)
+        out[list(self.beyond)] = True
+        return out
+
+    def of(self, places: NDArray[np.intp]) -> Totals:
+        """The sums at these places."""
+        beyond = {j: self.beyond[i] for j, i in enumerate(places.tolist()) if i in self.beyond} if self.beyond else {}
+        return Totals(self.rows[places], beyond, self.lowest)
+
     def integers(self) -> list[int]:
         """The sums in units of 2**lowest; special values count as nothing."""
         out = [_integer(row) for row in self.rows]
@@ -218,36 +245,75 @@ def _round(rows: Rows, lowest: int) -> NDArray[np.float64]:
     return np.where(negative, -out, out)
 
 
+class Log:
+    """What steps found no place for: ``entries`` 0 to ``used[0] - 1`` are filled (``operators.kernels.exact``)."""
+
+    def __init__(self, entries: int) -> None:
+        self.entries = np.zeros((entries, 4), np.int64)
+        self.used = np.zeros(1, np.int64)
+
+    @classmethod
+    def of_floats(cls, groups: NDArray[np.intp], values: NDArray[np.float64]) -> Log:
+        """A log of floats, one of each group."""
+        out = cls(len(groups))
+        out.entries[:, 0], out.entries[:, 1], out.entries[:, 2] = groups, AS_IT_IS, values.view(np.int64)
+        out.used[0] = len(groups)
+        return out
+
+    def is_short_of(self, rows: int) -> bool:
+        """Whether so many more rows might find no room."""
+        return int(self.used[0]) + LOGGED * rows > len(self.entries)
+
+    def enlarge(self, rows: int) -> None:
+        """A larger one, for at least so many rows; it must be empty."""
+        size = min(2 * len(self.entries), _LARGEST_LOG)
+        self.entries = np.zeros((max(size, LOGGED * rows), 4), np.int64)
+
+
 class Accumulator:
     """One exact sum per group: the windows and the log that a step fills, and what has been taken out of both."""
 
-    def __init__(self, groups: int, digits: int, lowest: int, log: int = _LOG) -> None:
+    def __init__(self, groups: int, digits: int, lowest: int, log: int = LOG) -> None:
         self.digits, self.lowest = digits, lowest
         self.rows = empty_windows(groups, digits)
-        self.log = np.zeros((log, 4), np.int64)
-        self.used = np.zeros(1, np.int64)
+        self.logged = Log(log)
         self._merged: Rows | None = None
         self._beyond: dict[int, int] = {}
         """By group, in units of 2**lowest."""
 
+    @property
+    def log(self) -> Rows:
+        """The entries of the log."""
+        return self.logged.entries
+
+    @property
+    def used(self) -> NDArray[np.int64]:
+        """How many of them are filled."""
+        return self.logged.used
+
     def make_room(self, rows: int = 1) -> None:
         """Have room in the log for so many more rows."""
-        wanted = LOGGED * rows
-        if int(self.used[0]) + wanted > len(self.log):
+        if self.logged.is_short_of(rows):
             self._drain()
-            size = min(2 * len(self.log), _LARGEST_LOG)
-            self.log = np.zeros((max(size, wanted), 4), np.int64)
+            self.logged.enlarge(rows)
 
     def _drain(self) -> None:
-        """Empty the log: into the windows, and what lies outside into integers of any size."""
-        if self.used[0]:
-            refold(self.rows, self.log, self.used)
-        n = int(self.used[0])
-        self.used[0] = 0
+        self.take(self.logged)
+
+    def add(self, groups: NDArray[np.intp], values: NDArray[np.float64]) -> None:
+        """Add one float to each of these groups, in a unit of 2**-1074."""
+        self.take(Log.of_floats(groups, np.ascontiguousarray(values)))
+
+    def take(self, log: Log) -> None:
+        """Empty a log: into the windows, and what lies outside into integers of any size."""
+        if log.used[0]:
+            refold(self.rows, log.entries, log.used)
+        n = int(log.used[0])
+        log.used[0] = 0
         if n == 0:
             return
-        order = np.lexsort([self.log[:n, 1], self.log[:n, 0]])
-        g, place, word, sign = self.log[:n][order].T
+        order = np.lexsort([log.entries[:n, 1], log.entries[:n, 0]])
+        g, place, word, sign = log.entries[:n][order].T
         new = np.ones(n, np.bool_)
         new[1:] = (g[1:] != g[:-1]) | (place[1:] != place[:-1])
         starts = np.flatnonzero(new)
@@ -284,10 +350,21 @@ class Accumulator:
 
     def relieve(self) -> None:
         """Take the sums out of the windows, before one can overflow."""
-        part = self.totals(np.arange(len(self.rows)))
+        totals = self.totals(np.arange(len(self.rows)))
         self.rows = empty_windows(len(self.rows), self.digits)
         self._merged, self._beyond = None, {}
-        self.merge(np.arange(len(self.rows)), part.rows, part.beyond)
+        self.merge_totals(np.arange(len(self.rows)), totals)
+
+    def is_filled(self, groups: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which of these groups anything was added to."""
+        self._drain()
+        out: NDArray[np.bool_] = np.zeros(len(groups), np.bool_)
+        for rows in (self.rows, self._merged):
+            if rows is not None:
+                out |= (rows[groups, BASE] != UNSET) | (rows[groups, SPECIAL] != 0)
+        if self._beyond:
+            out |= np.isin(groups, list(self._beyond))
+        return out
 
     def totals(self, groups: NDArray[np.intp]) -> Totals:
         """The canonical sums of these groups, in that order."""
@@ -316,8 +393,18 @@ class Accumulator:
         rows[at] = windows
         return Totals(rows, rest, self.lowest)
 
-    def merge(self, at: NDArray[np.intp], rows: Rows, beyond: Mapping[int, int]) -> None:
-        """Add sums in canonical form: row j, and the integer beyond its window, to group ``at[j]``."""
+    def export(self, name: str, groups: int) -> dict[str, Any]:
+        """The sums of the first ``groups`` as the arrays of a state that travels: ``name`` and ``name_beyond``."""
+        found = self.totals(np.arange(groups))
+        return {name: found.rows, f"{name}_beyond": beyond_out(found.beyond)}
+
+    def merge(self, name: str, at: NDArray[np.intp], part: Mapping[str, Any]) -> None:
+        """Add sums that were exported: those of its group j to group ``at[j]``, each of which is another."""
+        self.merge_totals(at, Totals(part[name], beyond_in(part[f"{name}_beyond"]), self.lowest))
+
+    def merge_totals(self, at: NDArray[np.intp], totals: Totals) -> None:
+        """Add canonical sums: number j to group ``at[j]``, each of which is another."""
+        rows = totals.rows
         if self._merged is None:
             self._merged = empty_rows(len(self.rows), self.digits)
         mine = self._merged[at]
@@ -330,7 +417,7 @@ class Accumulator:
         if not near.all():
             self._merge_apart(at, mine, rows, step)
         self._merged[at] = mine
-        for j, n in beyond.items():
+        for j, n in totals.beyond.items():
             g = int(at[j])
             self._beyond[g] = self._beyond.get(g, 0) + (n << _above(rows[j]))
 
@@ -390,8 +477,3 @@ def beyond_in(entries: NDArray[np.int64]) -> dict[int, int]:
     for g, j, digit in entries.tolist():
         out[g] = out.get(g, 0) + (digit << (32 * j))
     return out
-
-
-def parts_of(name: str, totals: Totals) -> dict[str, Any]:
-    """A sum's arrays in a state that travels."""
-    return {name: totals.rows, f"{name}_beyond": beyond_out(totals.beyond)}

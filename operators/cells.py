@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.accumulators import Accumulator, Totals, beyond_in, parts_of
+from operators.accumulators import Accumulator
 from operators.aggregates import AnyAggregate
-from operators.contract import Aggregate, Finished, SetAggregate
+from operators.contract import Aggregate, ExactSum, Finished, FloatSum, SetAggregate
+from operators.float_sums import FloatAccumulator
 from operators.tables import check_limit, enter_pairs, grown
 from operators.tallies import Tally
 from operators.types import Type
@@ -66,13 +67,19 @@ class PairSet:
         enter_pairs(self.groups, self.values, self.slots, n)
 
 
+def _accumulator(of: ExactSum | FloatSum, capacity: int) -> Accumulator | FloatAccumulator:
+    if isinstance(of, FloatSum):
+        return FloatAccumulator(capacity)
+    return Accumulator(capacity, of.digits, of.lowest)
+
+
 class _Cell:
     """The state of one ``Aggregate``."""
 
     def __init__(self, aggregate: Aggregate, capacity: int) -> None:
         self.aggregate = aggregate
         self.fields: State = {f.name: f.new(capacity) for f in aggregate.fields}
-        self.sums = {s.name: Accumulator(capacity, s.digits, s.lowest) for s in aggregate.sums}
+        self.sums = {s.name: _accumulator(s, capacity) for s in aggregate.sums}
         t = aggregate.tally
         self.tally = None if t is None else Tally(t.words, t.largest)
 
@@ -125,7 +132,7 @@ class _Cell:
     def export(self, n: int) -> State:
         out = {name: values[:n].copy() for name, values in self.fields.items()}
         for name, s in self.sums.items():
-            out |= parts_of(name, s.totals(np.arange(n)))
+            out |= s.export(name, n)
         if self.tally is not None:
             keys, counts = self.tally.entries()
             out |= {"keys": keys.copy(), "counts": counts.copy()}
@@ -135,7 +142,7 @@ class _Cell:
         fields = {f.name: part[f.name] for f in self.aggregate.fields}
         self.aggregate.merge(self.fields, at, fields)
         for name, s in self.sums.items():
-            s.merge(at, part[name], beyond_in(part[f"{name}_beyond"]))
+            s.merge(name, at, part)
         if self.tally is not None:
             keys = part["keys"].copy()
             keys[:, 0] = at[keys[:, 0]]
@@ -145,8 +152,7 @@ class _Cell:
         state: dict[str, Any] = {name: values[rows] for name, values in self.fields.items()}
         if self.aggregate.settle is not None:
             self.aggregate.settle(state)
-        totals: dict[str, Totals] = {name: s.totals(rows) for name, s in self.sums.items()}
-        state |= totals
+        state |= {name: s.totals(rows) for name, s in self.sums.items()}
         if self.tally is not None:
             state |= {"entries": self.tally.of_groups(place, strings), "groups": len(rows)}
         return self.aggregate.finish(state)

@@ -18,7 +18,9 @@ from operators.types import Type
 
 Arrays: TypeAlias = Mapping[str, Any]
 """A state: field name to array of shape (groups,) or (groups, width). ``finish`` also finds its exact sums here
-(``operators.accumulators.Totals``) and, under ``entries``, its tally (``operators.tallies.Entries``)."""
+
+(``Totals`` of ``operators.accumulators``, ``FloatTotals`` of ``operators.float_sums``) and, under ``entries``, its
+tally (``operators.tallies.Entries``)."""
 
 Finished: TypeAlias = tuple[NDArray[Any], NDArray[np.bool_] | None]
 """Values of the result type's dtype and validity (None: all valid), one per group; JSON results as an object array of
@@ -54,6 +56,13 @@ class ExactSum:
     name: str
     lowest: int = -1074
     digits: int = 7
+
+
+@dataclass(frozen=True)
+class FloatSum:
+    """One exact sum of floats per group, of which a step adds one at a time (``operators.kernels.exact.add_float``)."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ class Aggregate:
     finish: Callable[[Arrays], Finished]
     settle: Callable[[Arrays], None] | None = None
     flags: Flags = Flags()
-    sums: tuple[ExactSum, ...] = ()
+    sums: tuple[ExactSum | FloatSum, ...] = ()
     tally: TallySpec | None = None
     other: Type | None = None
     configured: Callable[[Options], Aggregate] | None = None

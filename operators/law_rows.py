@@ -13,12 +13,15 @@ from operators.types import Type
 MOST = 12
 """Rows of a case."""
 
-_STRINGS = ["", "a", "b", "ä", "up", "down", "degraded", "1.2.0", "x" * 40]
+STRINGS = ["", "a", "b", "ä", "up", "down", "degraded", "1.2.0", "x" * 40]
 _WHOLE = [0, 1, -1, 2, 3, 7, 10, -40, 100, 2**31, -(2**32), 2**53 + 1, 2**62, 2**63 - 1, -(2**63)]
 _FLOATS = [
     0.0, -0.0, 0.1, 0.2, 0.3, 1.0, -1.0, 21.5, 1e16, -1e16, 5e-324, -5e-324, 2.2250738585072014e-308, 1e-9,
     1e300, -1e300, 1.7976931348623157e308, 2.0**53, np.inf, -np.inf, np.nan,
 ]  # fmt: skip
+
+DURATIONS = np.array([0, 1, 5, 10, 15, 60, 2**40])
+"""Lengths of intervals."""
 
 Column = NDArray[Any]
 
@@ -60,7 +63,7 @@ def _values(rng: np.random.Generator, kind: Type, case: NDArray[np.int64], cases
     if kind is Type.BOOL:
         return rng.integers(0, 2, n)
     if kind is Type.STRING:
-        return rng.integers(0, len(_STRINGS), n)
+        return rng.integers(0, len(STRINGS), n)
     # Each case has a mood of its own: numbers alike, numbers apart, or the edges of the type.
     mood = rng.integers(0, 4, cases)[case]
     if kind is Type.FLOAT:
@@ -85,19 +88,26 @@ def random_rows(rng: np.random.Generator, cases: int, kind: Type | None, other: 
     second = np.zeros(n, np.int64) if other is None else _values(rng, other, case, cases)
     if other is Type.DURATION:
         second = np.abs(second // 2)
-    bits = (value + 0.0).view(np.int64) if kind is Type.FLOAT else value
-    inputs: dict[str, Column] = {
+    return given_rows(case, key, time, value, second, rng.choice(DURATIONS, n), rng.integers(0, 3, n), cases)
+
+
+def given_rows(
+    case: Column, key: Column, time: Column, value: Column, other: Column, duration: Column, known: Column, cases: int
+) -> Rows:
+    """Rows of these values; the other inputs follow from them."""
+    bits = (value + 0.0).view(np.int64) if value.dtype == np.float64 else value
+    inputs = {
         "value": value,
-        "other": second,
+        "other": other,
         "cond": value != 0,
-        "flag": second != 0,
+        "flag": other != 0,
         "hash": _mixed(bits),
         "time": time,
         "tie": _mixed(key),
-        "duration": rng.choice(np.array([0, 1, 5, 10, 15, 60, 2**40]), n),
-        "known": rng.integers(0, 3, n),
+        "duration": duration,
+        "known": known,
     }
-    return Rows(cases, case, key, inputs, _STRINGS)
+    return Rows(cases, case, key, inputs, STRINGS)
 
 
 def _mixed(words: NDArray[np.int64]) -> NDArray[np.int64]:

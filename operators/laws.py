@@ -260,10 +260,14 @@ class Bench:
             yield from cases
 
 
+_APART = ("_beyond", "_wide")
+"""Endings of the arrays of exact sums that have rows for some groups only."""
+
+
 def _entries(arrays: State) -> Iterator[NDArray[np.int64]]:
     """Tables of (group, ...), one row per entry."""
     for name, values in arrays.items():
-        if name.endswith("_beyond"):
+        if name.endswith(_APART):
             yield values
     if "keys" in arrays:
         yield np.concatenate([arrays["keys"], arrays["counts"][:, None]], axis=1)
@@ -274,7 +278,7 @@ def _entries(arrays: State) -> Iterator[NDArray[np.int64]]:
 def _by_row(arrays: State) -> Iterator[tuple[str, NDArray[Any]]]:
     """Arrays with one row per group."""
     tables = {"keys", "counts", "groups", "values"}
-    yield from ((n, v) for n, v in sorted(arrays.items()) if n not in tables and not n.endswith("_beyond"))
+    yield from ((n, v) for n, v in sorted(arrays.items()) if n not in tables and not n.endswith(_APART))
 
 
 def _copied(arrays: State) -> State:

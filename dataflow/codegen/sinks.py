@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataflow.codegen.expressions import Expressions, both
 from dataflow.codegen.source import I4, I8, NO_PIECE, OUT_ROWS, PIECE, Writer, value_array
 from dataflow.plan import BoundAgg, Group, Rows
-from operators.contract import Aggregate
+from operators.contract import Aggregate, FloatSum
 from operators.kernels.exact import LOGGED
 from operators.types import Type
 
@@ -25,7 +25,8 @@ def agg_arguments(w: Writer, j: int, a: BoundAgg) -> list[str]:
         return declared("pairs", _PAIRS)
     out = declared("field", {f.name: f.dtype + ("[:,::1]" if f.width else "[::1]") for f in a.aggregate.fields})
     for s in a.aggregate.sums:
-        out += declared(s.name, {"rows": "i8[:,::1]", "log": "i8[:,::1]", "used": I8}, f"{s.name}_")
+        rows = "f8[:,::1]" if isinstance(s, FloatSum) else "i8[:,::1]"
+        out += declared(s.name, {"rows": rows, "log": "i8[:,::1]", "used": I8}, f"{s.name}_")
     if a.aggregate.tally is not None:
         out += declared("tally", _TALLY, "tally_")
     return out

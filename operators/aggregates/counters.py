@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from operators import exact
 from operators.aggregates import sums
-from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, merge_by_adding
+from operators.contract import Aggregate, Arrays, Field, Finished, Flags, FloatSum, merge_by_adding
 from operators.kernels.exact import add_float, add_int
 from operators.kernels.jit import F64, I64, inline
 from operators.types import DECIMALS, Type
@@ -28,7 +28,7 @@ _TIME = (Field("time_low"), Field("time_high"))
 @inline
 def _float_step(
     g: I64, time_low: NDArray[np.int64], time_high: NDArray[np.int64],
-    rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int64],
+    rows: NDArray[np.float64], log: NDArray[np.int64], used: NDArray[np.int64],
     value: F64, other: I64,
 ) -> None:  # fmt: skip
     add_int(g, time_low, time_high, other)
@@ -77,7 +77,7 @@ def _rate(of: Type) -> Aggregate:
     fields = (*_TIME, Field("low"), Field("high")) if whole else _TIME
     return Aggregate(
         "rate", of, Type.FLOAT, fields, ("value", "other"), _int_step if whole else _float_step, merge_by_adding,
-        _finish(of), _settle, Flags(additive=False), sums=() if whole else (ExactSum("sum"),), other=Type.DURATION,
+        _finish(of), _settle, Flags(additive=False), sums=() if whole else (FloatSum("sum"),), other=Type.DURATION,
     )  # fmt: skip
 
 

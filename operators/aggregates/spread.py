@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from operators import exact
 from operators.aggregates.sums import PAIR, WHOLE, settle_low_high, unit_of
-from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, Options, merge_by_adding
+from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, FloatSum, Options, merge_by_adding
 from operators.kernels.exact import add_float, add_int, add_integer_square, add_square
 from operators.kernels.jit import F64, I64, inline
 from operators.types import Type
@@ -25,7 +25,7 @@ _FLAGS = Flags(additive=False)
 @inline
 def _float_step(
     g: I64, n: NDArray[np.int64],
-    rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int64],
+    rows: NDArray[np.float64], log: NDArray[np.int64], used: NDArray[np.int64],
     square_rows: NDArray[np.int64], square_log: NDArray[np.int64], square_used: NDArray[np.int64],
     value: F64,
 ) -> None:  # fmt: skip
@@ -77,7 +77,7 @@ def _spread(name: str, of: Type, ddof: int = 1) -> Aggregate:
         _finish(of, ddof, last),
         settle_low_high if whole else None,
         _FLAGS,
-        sums=(ExactSum("squares", 0, 7),) if whole else (ExactSum("sum"), ExactSum("squares", -2148, 9)),
+        sums=(ExactSum("squares", 0, 7),) if whole else (FloatSum("sum"), ExactSum("squares", -2148, 9)),
         configured=configured,
     )  # fmt: skip
 

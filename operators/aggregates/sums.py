@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators import exact
-from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, merge_by_adding
+from operators.contract import Aggregate, Arrays, Field, Finished, Flags, FloatSum, merge_by_adding
 from operators.kernels.exact import add_float, add_int
 from operators.kernels.jit import F64, I64, inline
 from operators.types import DECIMALS, Type
@@ -19,7 +19,7 @@ _FLAGS = Flags(additive=False)
 
 @inline
 def _float_step(
-    g: I64, n: NDArray[np.int64], rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int64], value: F64
+    g: I64, n: NDArray[np.int64], rows: NDArray[np.float64], log: NDArray[np.int64], used: NDArray[np.int64], value: F64
 ) -> None:
     add_float(g, rows, log, used, value)
     n[g] += 1
@@ -59,7 +59,7 @@ def _int_mean(unit: int) -> Callable[[Arrays], Finished]:
 def _float(name: str, finish: Callable[[Arrays], Finished]) -> Aggregate:
     return Aggregate(
         name, Type.FLOAT, Type.FLOAT, (Field("n"),), ("value",), _float_step, merge_by_adding, finish, None, _FLAGS,
-        sums=(ExactSum("sum"),),
+        sums=(FloatSum("sum"),),
     )  # fmt: skip
 
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import dataflow as df
 from operators.aggregates import REGISTRY
-from operators.contract import Flags
-from operators.laws import LAWS, LawBroken, check_batch, check_laws
+from operators.contract import Aggregate, Flags
+from operators.law_rows import DURATIONS, STRINGS, Rows, given_rows
+from operators.laws import LAWS, Bench, LawBroken, check_batch, check_laws
 from operators.types import DECIMALS, Type
 from tests.laws.mutants import MUTANTS, Mutant
 
@@ -30,6 +32,52 @@ CHECKED = [key for key in REGISTRY if key[1] not in DECIMALS or key[1] in (Type.
 @given(seed=st.integers(0, 2**63))
 def test_laws(key: tuple[str, Type | None], seed: int) -> None:
     check_batch(REGISTRY[key], np.random.default_rng(seed), BATCH)
+
+
+@st.composite
+def folded(draw: st.DrawFn, kind: Type | None, other: Type | None) -> tuple[Rows, NDArray[np.int64], int]:
+    """Rows of one case, the part that each is in, and a number for the tree and the dictionaries."""
+    # Key, time, duration and what is known of a row are one number: so many draws would take most of the time.
+    drawn = draw(st.lists(st.tuples(_value(kind), _value(other), st.integers(0, 3 * 6 * 7 * 3 - 1)), max_size=8))
+    drawn.sort(key=lambda row: row[2] % 18)
+    value = np.array([row[0] for row in drawn], np.float64 if kind is Type.FLOAT else np.int64)
+    second = np.array([row[1] for row in drawn], np.float64 if other is Type.FLOAT else np.int64)
+    place = np.array([row[2] for row in drawn], np.int64)
+    if other is Type.DURATION:
+        second = np.abs(second // 2)
+    key, time, duration, known = place % 18 // 6, place % 6, place // 18 % 7, place // 126
+    rows = given_rows(np.zeros(len(drawn), np.int64), key, time * 10, value, second, DURATIONS[duration], known, 1)
+    # No task splits a time of a key.
+    return rows, draw(st.integers(0, 4**18 - 1)) >> 2 * (place % 18) & 3, draw(st.integers(0, 2**32))
+
+
+def _value(kind: Type | None) -> st.SearchStrategy[Any]:
+    if kind is Type.FLOAT:
+        return st.floats() | st.floats(-100, 100)
+    if kind is Type.BOOL:
+        return st.integers(0, 1)
+    if kind is Type.STRING:
+        return st.integers(0, len(STRINGS) - 1)
+    return st.just(0) if kind is None else st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9)
+
+
+@pytest.mark.parametrize("key", CHECKED, ids=lambda k: f"{k[0]}-{k[1]}")
+def test_any_split_and_tree_is_the_whole(key: tuple[str, Type | None]) -> None:
+    """Of each aggregate a thousand examples: states equal to the byte, and answers."""
+    op = REGISTRY[key]
+    bench = Bench(op)
+
+    @settings(max_examples=max(1000, settings().max_examples))
+    @given(case=folded(op.argument, op.other if isinstance(op, Aggregate) else None))
+    def check(case: tuple[Rows, NDArray[np.int64], int]) -> None:
+        rows, part, seed = case
+        rng = np.random.default_rng(seed)
+        states = [bench.fold(rows.take(np.flatnonzero(part == i)), rng) for i in range(4)]
+        whole, merged = bench.fold(rows, rng), bench.tree(1, states, rng)
+        assert bench.by_case(merged) == bench.by_case(whole)
+        assert bench.answers(merged, [0]) == bench.answers(whole, [0])
+
+    check()
 
 
 def test_decimals_share_their_steps() -> None:

@@ -150,8 +150,8 @@ def test_states_have_one_size(key: tuple[str, Type | None], op: Aggregate) -> No
 
 
 def test_windows_start_empty() -> None:
-    rows, *_ = Cells([REGISTRY["sum", Type.FLOAT]], 8).arguments(0)[1:]
-    assert rows.shape == (8, 8)
+    rows = Cells([REGISTRY["integral", Type.FLOAT]], 8).argument(0, "area", "rows")
+    assert rows.shape == (8, 10)
     assert (rows[:, 0] == UNSET).all()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from fractions import Fraction
+from itertools import permutations
 from typing import Any
 
 import numba
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from operators import exact
-from operators.accumulators import Accumulator, Totals, beyond_in, beyond_out
+from operators.accumulators import Accumulator, Totals
 from operators.errors import OverflowExceeded
+from operators.float_sums import FloatAccumulator
 from operators.kernels.exact import LOGGED, add_float, add_int, add_integer_square, add_scaled, add_square
 
 FLOATS = st.one_of(
@@ -34,6 +37,11 @@ def _add_floats(values: Any, rows: Any, log: Any, used: Any, at: Any) -> Any:
         add_float(0, rows, log, used, values[at])
         at += 1
     return at
+
+
+@numba.njit
+def _add_floats_to(rows: Any, log: Any, used: Any, g: Any, value: Any) -> None:
+    add_float(g, rows, log, used, value)
 
 
 @numba.njit
@@ -60,8 +68,8 @@ def _add_ints(values: Any, low: Any, high: Any) -> None:
         add_int(0, low, high, values[i])
 
 
-def sum_of(values: list[float], log: int = 8) -> Accumulator:
-    found = Accumulator(1, 7, -1074, log)
+def sum_of(values: list[float], log: int = 8) -> FloatAccumulator:
+    found = FloatAccumulator(1, log)
     at = 0
     while at < len(values):
         at = _add_floats(np.array(values, np.float64), found.rows, found.log, found.used, at)
@@ -69,13 +77,16 @@ def sum_of(values: list[float], log: int = 8) -> Accumulator:
     return found
 
 
-def total(found: Accumulator) -> Totals:
+def total(found: Any) -> Any:
     return found.totals(ONE)
 
 
-def bits(found: Accumulator) -> tuple[bytes, bytes]:
-    state = total(found)
-    return state.rows.tobytes(), beyond_out(state.beyond).tobytes()
+def bits(found: FloatAccumulator) -> dict[str, bytes]:
+    return {name: values.tobytes() for name, values in found.export("sum", 1).items()}
+
+
+def merge(into: FloatAccumulator, part: FloatAccumulator, at: NDArray[np.intp] = ONE) -> None:
+    into.merge("sum", at, part.export("sum", len(at)))
 
 
 def rounded(total: Fraction) -> float:
@@ -84,6 +95,12 @@ def rounded(total: Fraction) -> float:
         return float(total)
     except OverflowError:
         return math.inf if total > 0 else -math.inf
+
+
+def rounded_or_special(values: list[float]) -> float:
+    if all(map(math.isfinite, values)):
+        return rounded(sum(map(Fraction, values), Fraction(0)))
+    return sum(values)
 
 
 @given(st.lists(FLOATS, max_size=30))
@@ -121,9 +138,9 @@ def test_every_split_and_tree_has_the_same_bits(case: tuple[list[float], list[li
     for pick in order:
         if len(states) > 1:
             a, b = states.pop(pick % len(states)), states.pop((pick // 7) % len(states))
-            merged = Accumulator(1, 7, -1074)
-            for part in (total(a), total(b)):
-                merged.merge(ONE, part.rows, beyond_in(beyond_out(part.beyond)))
+            merged = FloatAccumulator(1)
+            for part in (a, b):
+                merge(merged, part)
             states.append(merged)
     assert bits(states[0]) == bits(sum_of(values))
 
@@ -133,17 +150,38 @@ def test_many_groups_apart_from_each_other() -> None:
     rng = np.random.default_rng(5)
     scales = rng.integers(-100, 100, (2, 2000))
     values = np.ldexp(rng.normal(size=(2, 2000)), scales)
-    states = [Accumulator(2000, 7, -1074) for _ in values]
-    for state, numbers in zip(states, values, strict=True):
-        for g, v in enumerate(numbers.tolist()):
-            part = total(sum_of([v]))
-            state.merge(np.array([g], np.intp), part.rows, part.beyond)
     everything = np.arange(2000)
-    both = states[0]
-    part = states[1].totals(everything)
-    both.merge(everything, part.rows, part.beyond)
-    assert both.totals(everything).rounded().tolist() == [math.fsum(pair) for pair in values.T.tolist()]
+    sums = []
+    for numbers in values:
+        sums.append(Accumulator(2000, 7, -1074))
+        sums[-1].add(everything, numbers)
+    sums[0].merge_totals(everything, sums[1].totals(everything))
+    assert sums[0].totals(everything).rounded().tolist() == [math.fsum(pair) for pair in values.T.tolist()]
     assert len({int(s) for s in (scales[0] - scales[1]) // 32}) > 6
+
+
+def test_many_groups_of_which_some_need_more_than_two_floats() -> None:
+    rng = np.random.default_rng(6)
+    values = np.ldexp(rng.normal(size=(6, 2000)), rng.integers(-300, 300, (6, 2000)) // rng.choice([1, 8, 1000], 2000))
+    values[:, ::500] = [[math.inf], [1.0], [-3.0], [2.0**1023], [2.0**1023], [-0.0]]
+    values[:, 1::500] = [[2.0**1023], [2.0**1023], [1.0], [-(2.0**1023)], [-(2.0**1023)], [2.0**-70]]
+    everything = np.arange(2000)
+    found = FloatAccumulator(2000)
+    for numbers in values:
+        one = FloatAccumulator(2000)
+        for g, v in enumerate(numbers.tolist()):
+            _add_floats_to(one.rows, one.log, one.used, g, v)
+            one.make_room()
+        merge(found, one, everything)
+    totals = found.totals(everything)
+    assert 100 < len(totals.apart) < 1900
+    assert totals.rounded().tolist() == [rounded_or_special(column) for column in values.T.tolist()]
+    state = found.export("sum", 2000)
+    assert state["sum_wide"][:, 0].tolist() == totals.apart.tolist()
+    for g in (0, 1, *totals.apart[:20].tolist(), *range(2, 40)):
+        alone = sum_of(values[:, g].tolist()[::-1]).export("sum", 1)
+        assert alone["sum"].tobytes() == state["sum"][g].tobytes()
+        assert alone["sum_wide"][:, 1:].tobytes() == state["sum_wide"][totals.apart == g, 1:].tobytes()
 
 
 @pytest.mark.parametrize(
@@ -168,11 +206,27 @@ def test_extremes(values: list[float], expected: float) -> None:
     assert got == expected or (math.isnan(got) and math.isnan(expected))
 
 
+@pytest.mark.parametrize("last", [1e305, 2.0**999, 1.0])
+def test_near_the_largest_floats_every_order_has_the_same_bits(last: float) -> None:
+    largest = sys.float_info.max
+    orders = set(permutations([largest, largest, -largest, -largest, last]))
+    found = {tuple(bits(sum_of(list(order))).values()) for order in orders}
+    merged = FloatAccumulator(1)
+    for order in ([largest], [-largest], [largest, last], [-largest]):
+        merge(merged, sum_of(order))
+    assert found == {tuple(bits(merged).values())}
+    half = FloatAccumulator(1)
+    for _ in range(2):
+        merge(half, sum_of([1.5 * 2.0**999]))
+    assert bits(half) == bits(sum_of([1.5 * 2.0**999] * 2))
+    assert total(merged).rounded()[0] == last
+
+
 def test_a_window_does_not_overflow() -> None:
-    found = sum_of([])
+    found = Accumulator(1, 7, -1074)
     rows = np.array([[0, 0, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**39]], np.int64)
     for _ in range(40):
-        found.merge(ONE, rows, {})
+        found.merge_totals(ONE, Totals(rows, {}, -1074))
         found.settle()
     n = sum(int(d) << (32 * i) for i, d in enumerate(rows[0, 2:].tolist()))
     assert total(found).integers() == [40 * n]
@@ -180,19 +234,30 @@ def test_a_window_does_not_overflow() -> None:
 
 @given(st.lists(FLOATS, max_size=20), st.lists(FLOATS, max_size=20), st.booleans())
 def test_steps_after_merges(first: list[float], then: list[float], relieved: bool) -> None:
-    found = Accumulator(1, 7, -1074)
-    part = total(sum_of(first))
-    found.merge(ONE, part.rows, part.beyond)
+    found = FloatAccumulator(1)
+    merge(found, sum_of(first))
     found.make_room(len(then) + 1)
     assert _add_floats(np.array(then, np.float64), found.rows, found.log, found.used, 0) == len(then)
     if relieved:
+        found.make_room(10**5)
         found.relieve()
-        assert not found.rows[:, 1:].any()
     assert bits(found) == bits(sum_of(first + then))
     found.grow(5)
     assert bits(found) == bits(sum_of(first + then))
     found.reset(ONE)
     assert bits(found) == bits(sum_of([]))
+
+
+@given(st.lists(FLOATS, max_size=20))
+def test_windows_are_relieved(values: list[float]) -> None:
+    found = Accumulator(1, 7, -1074)
+    found.add(np.zeros(len(values), np.intp), np.array(values, np.float64))
+    before = total(found)
+    found.relieve()
+    assert not found.rows[:, 1:].any()
+    after = total(found)
+    assert (after.rows.tobytes(), after.beyond) == (before.rows.tobytes(), before.beyond)
+    assert after.integers() == [sum(map(Fraction, values), Fraction(0)) * 2**1074]
 
 
 @given(st.lists(FLOATS, max_size=20))
