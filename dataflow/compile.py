@@ -13,12 +13,14 @@ import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 from dataflow.codegen import Generated, generate
 from dataflow.codegen.stage import Function
 from dataflow.plan import Stage
 from operators.compiler import cache
+from operators.compiler.targets import Target
 from operators.errors import DataflowError
 
 
@@ -70,17 +72,48 @@ def compile_stage(stage: Stage) -> Kernel:
     with _lock:
         found = _loaded.get(digest)
         if found is None:
-            finish = None if generated.finish is None else _compiled(generated, digest, generated.finish)
-            found = _loaded[digest] = (_compiled(generated, digest, generated.step), finish)
+            files = [_compiled(file) for file in stage_files(stage)]
+            found = _loaded[digest] = (files[0], files[1] if generated.finish is not None else None)
     return Kernel(generated, found[0], found[1], digest)
 
 
-def _compiled(generated: Generated, digest: str, function: Function) -> Callable[..., int]:
+def stage_files(stage: Stage) -> tuple[KernelFile, ...]:
+    """The shared objects that a worker needs to run ``stage``."""
+    generated = generate(stage)
+    digest = cache.digest_of(generated.source)
+    functions = [f for f in (generated.step, generated.finish) if f is not None]
+    return tuple(KernelFile(generated, digest, f) for f in functions)
+
+
+@dataclass(frozen=True)
+class KernelFile:
+    """One function of a kernel, as the shared object that it is or may become."""
+
+    generated: Generated
+    digest: str
+    function: Function
+
+    @property
+    def name(self) -> str:
+        """What its file's name begins with."""
+        return self.function.name
+
+    def build(self, target: Target) -> Path:
+        """The file for ``target``, from the user's cache or made now; TargetUnavailable where it cannot be made."""
+        return cache.built(self.name, self.digest, self.function.signature, _maker(self), target)
+
+
+def _maker(file: KernelFile) -> Callable[[], Callable[..., int]]:
     def make() -> Callable[..., int]:
-        plain: Callable[..., int] = getattr(_module(digest, generated.source), function.name)
+        plain: Callable[..., int] = getattr(_module(file.digest, file.generated.source), file.name)
         return plain
 
-    return cache.compiled(function.name, digest, function.signature, make, keep=not generated.own_steps)
+    return make
+
+
+def _compiled(file: KernelFile) -> Callable[..., int]:
+    signature, keep = file.function.signature, not file.generated.own_steps
+    return cache.compiled(file.name, file.digest, signature, _maker(file), keep)
 
 
 def is_cached(stage: Stage) -> bool:

@@ -16,6 +16,7 @@ from runtime.table import iso, printable
 
 if TYPE_CHECKING:
     from runtime.catalogue import FileEntry
+    from runtime.kernels import KernelInfo
 
 _EPOCH = date(1970, 1, 1)
 
@@ -116,3 +117,21 @@ def files_json(files: Sequence[FileEntry]) -> dict[str, object]:
             for f in files
         ]
     }
+
+
+def kernels_columns(kernels: Sequence[KernelInfo]) -> dict[str, Column]:
+    """One row per kernel."""
+    return {
+        "name": column(Type.STRING, [k.name for k in kernels]),
+        "target": column(Type.STRING, [k.target for k in kernels]),
+        "digest": column(Type.STRING, [k.digest for k in kernels]),
+        "bytes": column(Type.INT, [k.bytes for k in kernels]),
+        "signed": column(Type.BOOL, [k.signed for k in kernels]),
+        "when": column(Type.STRING, [iso(k.modified)[:19] for k in kernels]),
+    }
+
+
+def kernels_json(kernels: Iterable[KernelInfo]) -> dict[str, object]:
+    """All kernels; times ISO-8601."""
+    names = ("name", "target", "digest", "bytes", "sha256", "signed")
+    return {"kernels": [{**{n: getattr(k, n) for n in names}, "when": iso(k.modified)} for k in kernels]}

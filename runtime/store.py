@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -27,11 +27,12 @@ from runtime.result import Result
 if TYPE_CHECKING:
     from runtime.fleet import Fleet
     from runtime.ingest import IngestReport
+    from runtime.kernels import KernelRef
     from runtime.progress import Progress
     from runtime.published import Published
     from runtime.published.cached import Answered, Savings
-    from runtime.published.definition import Signer
     from runtime.query.task import Task
+    from runtime.signing import Signer
     from runtime.verify import VerifyReport
 
 Moment = str | datetime | date | int
@@ -96,7 +97,7 @@ class Store:
         self.url = self._location.url
         self._create = create
         self.signer: Signer | None = None
-        """Signs what is published here, and verifies what is run by name."""
+        """Signs what is published here, and verifies what is run by name; None: the one that ANTFOLD_MAC_KEY names."""
 
     @classmethod
     def shared(cls, url: str) -> Store:
@@ -195,6 +196,7 @@ class Store:
         if isinstance(metric, str):
             named = self.published(metric)
             metric, params, digest = named.metric, named.params(params), named.digest
+            self._have_kernels(named)
         elif cache:
             raise QueryError("cache=True is for published queries: publish the metric and ask it by its name")
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
@@ -202,7 +204,9 @@ class Store:
             from runtime.fleet.run import execute_on, fleet_workers
 
             tasks = make_tasks(prepared, self._location.worker_url, workers or fleet_workers(prepared))
-            result = execute_on(run_by, prepared, tasks, self.objects, _progress(progress), allow_partial)
+            result = execute_on(
+                run_by, prepared, tasks, self.objects, _progress(progress), allow_partial, self._signing()
+            )
         else:
             count, shown = workers or default_workers(), _progress(progress)
 
@@ -232,19 +236,30 @@ class Store:
         name: str,
         description: str = "",
         defaults: Mapping[str, object] | None = None,
-        kernels: Sequence[Mapping[str, Any]] = (),
+        targets: Sequence[str] = (),
     ) -> Published:
-        """Publish the metric as the next version of the query ``name``, signed if the store has a ``signer``.
+        """Publish the metric as the next version of the query ``name``, signed if there is a key to sign with.
 
-        ``defaults`` take the place of those of its parameters. If the latest version asks just that, it is returned.
-        QueryError for a name that cannot be, a metric that does not fit its stream, or one with code of its own.
+        ``defaults`` take the place of those of its parameters. ``targets`` are the architectures ("x86_64", "arm64") of
+        workers that compile nothing: its kernels for these are put into the store. If the latest version asks just
+        that, it is returned. QueryError for a name that cannot be, a metric that does not fit its stream, or one with
+        code of its own.
         """
         from runtime.published import definition, versions
 
-        first = definition.define(metric, name, description, defaults, tuple(kernels))
+        signer = self._signing()
+        kernels: list[KernelRef] = []
+        first = definition.define(metric, name, description, defaults)
         if all(p.default is not None for p in first.parameters):
-            prepare(self.catalogue, self._request(metric, 0, 0, first.params()))
-        return versions.publish(self.objects, first, self.signer)
+            compiled = prepare(self.catalogue, self._request(metric, 0, 0, first.params())).compiled
+            for target in targets:
+                from operators.compiler.targets import target as target_named
+                from runtime.kernels import publish
+
+                kernels += publish(self.objects, compiled, target_named(target), signer)
+        elif targets:
+            raise QueryError(f"{name}: kernels depend on the types of parameters; give each a default")
+        return versions.publish(self.objects, replace(first, kernels=tuple(kernels)), signer)
 
     def published(self, name: str) -> Published:
         """The published query ``name`` (its latest version) or ``name@3``; with a ``signer`` its signature is checked.
@@ -253,15 +268,31 @@ class Store:
         """
         from runtime.published import versions
 
-        return versions.find(self.objects, name, self.signer)
+        return versions.find(self.objects, name, self._signing())
 
     def queries(self, name: str | None = None) -> list[Published]:
         """The latest version of every published query, by name; or all versions of one."""
         from runtime.published import versions
 
         if name is None:
-            return versions.latest(self.objects, self.signer)
-        return versions.versions(self.objects, name, self.signer)
+            return versions.latest(self.objects, self._signing())
+        return versions.versions(self.objects, name, self._signing())
+
+    def _have_kernels(self, named: Published) -> None:
+        """A process that compiles nothing takes the kernels that the query was published with."""
+        from operators.compiler.cache import mode
+
+        if named.kernels and mode() == "ready":
+            from operators.compiler.targets import worker
+            from runtime.kernels import install
+
+            mine = worker().name
+            install(self.objects, [k for k in named.kernels if k.target == mine], self._signing())
+
+    def _signing(self) -> Signer | None:
+        from runtime.signing import signer_of_environment
+
+        return self.signer or signer_of_environment(self._location.access)
 
     def _executor(self, executor: Executor | Fleet | str | None) -> Executor | Fleet | None:
         """What runs the tasks; None for threads of this process."""
@@ -275,12 +306,13 @@ class Store:
                 f"there is no executor {executor!r}; use 'threads', 'lambda', or a concurrent.futures.Executor"
             )
         from runtime.fleet import Fleet
-        from runtime.fleet.aws_lambda import FUNCTION, invoker
+        from runtime.fleet.aws_lambda import FUNCTION, invoker, target_of
 
         access = self._location.access
         if access is None:
             raise QueryError(f"workers on Lambda cannot see the folder {self.url}: use a store at s3://")
-        return Fleet(invoker(function or FUNCTION, access))
+        name = function or FUNCTION
+        return Fleet(invoker(name, access), target=lambda: target_of(name, access))
 
     def explain(
         self,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from deploy.commands import asking, ingesting, listing, publishing, simulating
+from deploy.commands import asking, ingesting, kernels, listing, publishing, simulating
 from deploy.commands.shared import Command
 
 COMMANDS: dict[str, Command] = (
-    simulating.COMMANDS | ingesting.COMMANDS | asking.COMMANDS | publishing.COMMANDS | listing.COMMANDS
+    simulating.COMMANDS
+    | ingesting.COMMANDS
+    | asking.COMMANDS
+    | publishing.COMMANDS
+    | listing.COMMANDS
+    | kernels.COMMANDS
 )
 """By name, in the order of the overview."""

@@ -20,6 +20,12 @@ def _publish_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--default", metavar="k=v", type=parameter, action="append", default=[], help="the default of a parameter"
     )
+    parser.add_argument(
+        "--target",
+        choices=("x86_64", "arm64"),
+        action="append",
+        help="of workers that compile nothing: publish kernels for them, too (default: x86_64 for a store in S3)",
+    )
 
 
 def _publish(options: argparse.Namespace) -> int:
@@ -27,7 +33,9 @@ def _publish(options: argparse.Namespace) -> int:
     from runtime import Store
 
     metric = load_metric(options.metric)
-    published = Store(options.store).publish(metric, options.name, options.describe, dict(options.default))
+    store = Store(options.store)
+    targets = options.target or (("x86_64",) if store.url.startswith("s3://") else ())
+    published = store.publish(metric, options.name, options.describe, dict(options.default), targets)
     print(f"{published.name}@{published.version}")
     return 0
 
@@ -63,6 +71,8 @@ def _text(p: Published) -> str:
         f"  parameter {q.name} ({q.type}), {'needs a value' if q.default is None else f'default {q.default}'}"
         for q in p.parameters
     ]
+    targets = sorted({k.target for k in p.kernels})
+    lines.append(f"  kernels for {', '.join(targets)}" if targets else "  without kernels: compiled where it runs")
     steps = ", ".join(str(s["op"]) for s in p.graph["steps"])
     lines.append(f"  steps {steps} (of the stream {p.stream})")
     return "\n".join(lines)

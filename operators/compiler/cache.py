@@ -1,15 +1,15 @@
 """Machine code kept on disk: made once, found by every later process by what it was made of.
 
-It lives in a folder that belongs to the user and is closed to others, and is never read from a store.
+It lives in a folder that belongs to the user and is closed to others. What a store holds is checked before it gets
+there (``runtime.kernels``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
+import json
 import os
-import platform
 import stat
 import sys
 from collections.abc import Callable
@@ -18,12 +18,28 @@ from pathlib import Path
 from typing import Any
 
 from operators.compiler import native
+from operators.compiler.link import has_linker
+from operators.compiler.targets import Target, TargetUnavailable, host, worker
 from operators.errors import DataflowError
 
 CACHE_VARIABLE = "ANTFOLD_CACHE_DIR"
 
 MODE_VARIABLE = "ANTFOLD_KERNELS"
-"""``native`` (shared objects, wherever there is a C compiler to link with) or ``numba`` (Numba's own cache)."""
+"""``native`` (shared objects, wherever there is a C compiler to link with), ``numba`` (Numba's own cache) or ``ready``
+(shared objects that others made for workers: nothing is ever compiled)."""
+
+PATH_VARIABLE = "ANTFOLD_KERNEL_PATH"
+"""Folders of ready kernels, as in ``PATH``; they are only read."""
+
+MANIFEST = "kernels.json"
+"""What a folder of ready kernels says of itself: ``{"target": NAME, "sources": {FOLDER: SHA256}}``."""
+
+OPERATORS = Path(__file__).parents[1]
+ROOT = OPERATORS.parent
+
+
+class KernelMissing(DataflowError):
+    """A kernel that a worker was neither built with nor given."""
 
 
 def cache_folder() -> Path:
@@ -54,34 +70,39 @@ def cache_folder() -> Path:
 
 
 def mode() -> str:
-    """How loops are kept: ``native`` or ``numba``; DataflowError for anything else in the environment."""
+    """How loops are had: ``native``, ``numba`` or ``ready``; DataflowError for anything else in the environment."""
     chosen = os.environ.get(MODE_VARIABLE) or "native"
-    if chosen not in ("native", "numba"):
-        raise DataflowError(f"{MODE_VARIABLE} is {chosen!r}; it is 'native' (the default) or 'numba'")
+    if chosen not in ("native", "numba", "ready"):
+        raise DataflowError(f"{MODE_VARIABLE} is {chosen!r}; it is 'native' (the default), 'numba' or 'ready'")
     return chosen
 
 
-@lru_cache(maxsize=1)
-def _machine() -> str:
-    """What this machine's code may use, as far as it can be told without a compiler."""
-    parts = [platform.system(), platform.machine(), platform.processor()]
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-        # The first processor's lines; all are alike.
-        parts += [line for line in file.read().split("\n\n")[0].splitlines() if line.startswith(("flags", "Features"))]
-    return "\n".join(parts)
+def _read_only() -> tuple[Path, ...]:
+    """The folders of kernels that came with the program."""
+    return tuple(Path(p) for p in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if p)
 
 
-@lru_cache(maxsize=1)
-def _compiler() -> bytes:
-    """Numba's version, without importing it."""
-    spec = importlib.util.find_spec("numba")
-    if spec is None or spec.origin is None:
-        return b""
-    return Path(spec.origin).with_name("_version.py").read_bytes()
+@lru_cache(maxsize=4)
+def _told(folders: tuple[Path, ...]) -> dict[str, str]:
+    """What the manifests say of the sources that their kernels were made of, the first folder's first."""
+    found: dict[str, str] = {}
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):
+            found = {**json.loads((folder / MANIFEST).read_bytes())["sources"], **found}
+    return found
+
+
+def sources(folder: Path) -> str:
+    """SHA-256 over the modules below ``folder``: for a worker as its ready kernels say, for they were made of these."""
+    if mode() == "ready" and folder.is_relative_to(ROOT):
+        told = _told(_read_only()).get(folder.relative_to(ROOT).as_posix())
+        if told is not None:
+            return told
+    return _hashed(folder)
 
 
 @lru_cache(maxsize=16)
-def _sources(folder: Path) -> str:
+def _hashed(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.read_bytes())
@@ -89,20 +110,51 @@ def _sources(folder: Path) -> str:
 
 
 def digest_of(source: str, folder: Path | None = None) -> str:
-    """SHA-256 of all that machine code is made of: its source, what that inlines (``operators`` and the modules in
-    ``folder``), the compiler and the machine."""
-    parts = [_sources(Path(__file__).parents[1]), "" if folder is None else _sources(folder)]
-    text = "\0".join([source, *parts, _machine(), f"{sys.version_info[:2]}"])
-    return hashlib.sha256(text.encode() + _compiler()).hexdigest()
+    """SHA-256 of what machine code computes: its source, and what that inlines (``operators`` and the modules in
+    ``folder``). Neither the machine nor the compiler makes a difference."""
+    parts = [sources(OPERATORS), "" if folder is None or folder.is_relative_to(OPERATORS) else sources(folder)]
+    return hashlib.sha256("\0".join([source, *parts]).encode()).hexdigest()
+
+
+def file_name(name: str, digest: str, target: Target) -> str:
+    """The name of a kernel's file."""
+    return f"{name}-{digest[:40]}-{target.key}.so"
 
 
 def is_kept(name: str, digest: str) -> bool:
     """Whether ``compiled`` would find this shared object on disk."""
-    return mode() == "native" and _object(name, digest).exists()
+    if mode() == "ready":
+        return ready_file(name, digest) is not None
+    return mode() == "native" and (cache_folder() / file_name(name, digest, host())).exists()
 
 
-def _object(name: str, digest: str) -> Path:
-    return cache_folder() / f"{name}-{digest[:40]}.so"
+def ready_file(name: str, digest: str) -> Path | None:
+    """The file of a kernel that this worker need not be given; None if there is none."""
+    file = file_name(name, digest, worker())
+    return next((p for folder in (*_read_only(), cache_folder()) if (p := folder / file).exists()), None)
+
+
+def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..., Any]], target: Target) -> Path:
+    """The shared object for ``target`` of the loop that ``make`` gives, in the user's cache: found there, or made now.
+
+    TargetUnavailable where it cannot be made, KernelMissing where nothing is to be compiled.
+    """
+    path = cache_folder() / file_name(name, digest, target)
+    if not path.exists():
+        if mode() == "ready":
+            raise _missing(name, digest, target)
+        try:
+            native.build(make(), signature, path, target)
+        except OSError as error:
+            raise TargetUnavailable(f"the kernel {path.name} cannot be linked: {error}") from None
+    return path
+
+
+def _missing(name: str, digest: str, target: Target) -> KernelMissing:
+    return KernelMissing(
+        f"the kernel {name}-{digest[:40]} for {target.name} is neither in {PATH_VARIABLE} nor in the cache, and "
+        f"{MODE_VARIABLE}=ready compiles none: deploy this worker again with the version that asks it"
+    )
 
 
 def compiled(
@@ -111,21 +163,29 @@ def compiled(
     """The loop that ``make`` gives as Python, compiled for this machine: from disk, or now.
 
     Without ``keep`` Numba keeps none: its cache names the module of every function that it holds, and what a person's
-    own file defines is in none. A shared object names nothing.
+    own file defines is in none. A shared object names nothing. KernelMissing where nothing is to be compiled.
     """
+    if mode() == "ready":
+        ready = ready_file(name, digest)
+        if ready is None:
+            raise _missing(name, digest, worker())
+        try:
+            return native.Native(ready, signature)
+        except OSError as error:
+            raise KernelMissing(f"the kernel {ready} does not load ({error}): make it anew") from None
     if mode() == "native":
-        path = _object(name, digest)
+        path = cache_folder() / file_name(name, digest, host())
         with contextlib.suppress(OSError):
             # What does not load (copied from another machine, say) is made anew.
             return native.Native(path, signature)
-        if native.has_linker():
+        if has_linker():
             with contextlib.suppress(OSError):
-                native.build(make(), signature, path)
+                native.build(make(), signature, path, host())
                 return native.Native(path, signature)
     import numba
 
     # Numba looks only at a function's own file to tell whether it changed, not at what is inlined into it.
-    folder = cache_folder() / f"numba-{_sources(Path(__file__).parents[1])[:16]}"
+    folder = cache_folder() / f"numba-{sources(OPERATORS)[:16]}"
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
     try:
         jit = numba.njit(signature, nogil=True, cache=keep, error_model="numpy", _nrt=False)

@@ -1,4 +1,4 @@
-"""Compiled loops as shared objects: made once with Numba and the system's C linker, loaded with ctypes, without Numba.
+"""Compiled loops as shared objects: made once with Numba and a linker, loaded with ctypes, without Numba.
 
 A loop of the type that a signature in Numba's notation says is compiled as ever. What is added to its module is one
 more function, ``run``, which takes everything in one array of 64-bit words: for each array its address and its shape
@@ -11,11 +11,7 @@ from __future__ import annotations
 
 import array
 import ctypes
-import os
 import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from operators.compiler.link import link, linker
+from operators.compiler.targets import Target
+
 _SIGNATURE = re.compile(r"\s*(void|[a-z]\d)\s*\((.*)\)\s*$")
 _ARGUMENT = re.compile(r"([iufb])(\d)(?:\[((?::,)*)::1\])?$")
-
-# What the runtime of Numba would be asked for if arrays had owners; none of those given to a loop has.
-_STUB = "void NRT_MemInfo_call_dtor(void *owner) { (void)owner; __builtin_trap(); }\n"
 
 
 @dataclass(frozen=True)
@@ -102,113 +98,12 @@ class Native:
         return call
 
 
-def has_linker() -> bool:
-    """Whether this machine has a C compiler to link with."""
-    return _linker() is not None
+def build(function: Callable[..., Any], signature: str, path: Path, target: Target) -> None:
+    """Compile ``function`` for ``target`` into the shared object ``path``, which appears whole or not at all.
 
-
-def _linker() -> str | None:
-    return next(
-        (p for name in (os.environ.get("CC"), "cc", "gcc", "clang") if name and (p := shutil.which(name))), None
-    )
-
-
-def build(function: Callable[..., Any], signature: str, path: Path) -> None:
-    """Compile ``function`` for this machine into the shared object ``path``, which appears whole or not at all.
-
-    OSError where there is no linker, or it fails.
+    TargetUnavailable where nothing can link for it, OSError where the linker fails.
     """
-    data = emitted(function, signature)
-    linker = _linker()
-    if linker is None:
-        raise OSError("there is no C compiler (cc, gcc or clang) to link with")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as folder:
-        work = Path(folder)
-        (work / "loop.o").write_bytes(data)
-        (work / "stub.c").write_text(_STUB)
-        command = [linker, "-shared", "-fPIC", "-O1", "-o", "loop.so", "loop.o", "stub.c", "-lm"]
-        try:
-            done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=120, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise OSError(f"{linker} took longer than two minutes") from error
-        if done.returncode:
-            raise OSError(f"{linker} failed: {done.stderr.strip()[-500:]}")
-        os.replace(work / "loop.so", path)
+    from operators.compiler.emit import emitted
 
-
-def emitted(function: Callable[..., Any], signature: str) -> bytes:
-    """The object code of ``function`` and of the ``run`` that calls it."""
-    import llvmlite.binding as llvm
-    import numba
-    from numba.core.compiler_lock import global_compiler_lock
-
-    jitted: Any = numba.njit(signature, nogil=True, error_model="numpy", _nrt=False)(function)
-    (compiled,) = jitted.overloads.values()
-    symbol = compiled.fndesc.llvm_func_name
-    text = _without_python(compiled.library.get_llvm_str())
-    text += _run_function(symbol, *arguments_of(signature))
-    with global_compiler_lock:
-        module = llvm.parse_assembly(text)
-        module.verify()
-        machine = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(),
-            features=llvm.get_host_cpu_features().flatten(),
-            opt=3,
-            reloc="pic",
-            codemodel="default",
-        )
-        return bytes(machine.emit_object(module))
-
-
-def _without_python(text: str) -> str:
-    """The module without the wrappers that Python would call, and with nothing but ``run`` to be seen from outside."""
-    return re.sub(r'^define [^\n]*@"?(?:_ZN7cpython|cfunc\.)[^\n]*\{\n.*?^\}\n', "", text, flags=re.M | re.S)
-
-
-def _run_function(symbol: str, result: str, arguments: tuple[Argument, ...]) -> str:
-    """The text of ``run``."""
-    lines: list[str] = []
-    given: list[str] = []
-    at = 1
-
-    def word(kind: str = "i64") -> str:
-        nonlocal at
-        lines.append(f"  %p{at} = getelementptr i64, ptr %w, i64 {at}")
-        lines.append(f"  %w{at} = load {kind}, ptr %p{at}, align 8")
-        at += 1
-        return f"%w{at - 1}"
-
-    for a in arguments:
-        if not a.dimensions:
-            given.append(f"i64 {word()}")
-            continue
-        data = word("ptr")
-        shape = [word() for _ in range(a.dimensions)]
-        strides, step = [], str(a.size)
-        for n in reversed(shape):
-            strides.append(step)
-            lines.append(f"  %s{len(lines)} = mul i64 {n}, {step}")
-            step = f"%s{len(lines) - 1}"
-        lines.append(f"  %n{at} = sdiv i64 {step}, {a.size}")
-        given += ["ptr null", "ptr null", f"i64 %n{at}", f"i64 {a.size}", f"ptr {data}"]
-        given += [f"i64 {n}" for n in shape] + [f"i64 {s}" for s in reversed(strides)]
-    kind = {"b1": "i8", "void": "ptr"}.get(result, "i64")
-    value = {"b1": "zext i8 %r to i64", "void": "add i64 0, 0"}.get(result, "add i64 %r, 0")
-    return "\n".join(
-        [
-            "",
-            "define i64 @run(ptr %w) {",
-            f"  %out = alloca {kind}, align 8",
-            "  %exception = alloca ptr, align 8",
-            f"  store {kind} {'null' if kind == 'ptr' else '0'}, ptr %out, align 8",
-            *lines,
-            f'  %status = call i32 @"{symbol}"(ptr %out, ptr %exception, {", ".join(given)})',
-            "  %wide = sext i32 %status to i64",
-            "  store i64 %wide, ptr %w, align 8",
-            f"  %r = load {kind}, ptr %out, align 8",
-            f"  %v = {value}",
-            "  ret i64 %v",
-            "}",
-            "",
-        ]
-    )
+    linker(target)  # before the long part
+    link(emitted(function, signature, target), path, target)

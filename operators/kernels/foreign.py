@@ -5,7 +5,6 @@ The addresses are plain integers, so that a compiled loop depends on none of the
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from operators.kernels.jit import Inlined
@@ -14,8 +13,7 @@ from operators.kernels.jit import Inlined
 class _Foreign(Inlined):
     """A function that has no Python body: its code is made by ``operators.compiler.intrinsics``."""
 
-    @cached_property
-    def dispatcher(self) -> Any:
+    def made(self) -> Any:
         """The compiled function."""
         from operators.compiler import intrinsics
 

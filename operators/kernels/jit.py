@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
 from operators.compiler import cache
+from operators.compiler.targets import Target
 
 I64: TypeAlias = Any
 """An int64 scalar in a loop: what type checkers take for int or numpy.int64 is one machine word to Numba."""
@@ -34,17 +35,28 @@ class Inlined:
         """The plain function's result."""
         return self.plain(*args)
 
-    @cached_property
-    def dispatcher(self) -> Any:
+    def made(self) -> Any:
         """What Numba makes of it."""
         import numba
 
         return numba.njit(error_model="numpy", nogil=True, _nrt=False)(self.plain)
 
+    @cached_property
+    def dispatcher(self) -> Any:
+        """The function that is compiled into what this process runs."""
+        return self.made()
+
+    @cached_property
+    def raw(self) -> Any:
+        """The function that is compiled into shared objects: of that, nothing is optimised for this machine."""
+        return self.made()
+
     @property
     def _numba_type_(self) -> Any:
         # Numba asks a global for its type by this name, and finds the compiled function.
-        return self.dispatcher._numba_type_
+        from operators.compiler.emit import is_raw
+
+        return (self.raw if is_raw() else self.dispatcher)._numba_type_
 
 
 def inline(function: F) -> F:
@@ -56,6 +68,10 @@ def inline(function: F) -> F:
     return cast(F, Inlined(function))
 
 
+LOOPS: list[Loop] = []
+"""All loops that the modules imported so far declare."""
+
+
 class Loop:
     """A loop that Python calls on arrays: compiled, or found on disk, at its first call; holds no GIL."""
 
@@ -65,6 +81,26 @@ class Loop:
         self._lock = threading.Lock()
         self._found: Callable[..., Any] | None = None
         update_wrapper(self, function)
+        LOOPS.append(self)
+
+    @property
+    def name(self) -> str:
+        """What its file's name begins with."""
+        return self.plain.__name__.strip("_")
+
+    @property
+    def folder(self) -> Path:
+        """The modules that it may inline functions of, beside those of ``operators``."""
+        return Path(self.plain.__code__.co_filename).parent
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of what it computes."""
+        return cache.digest_of(f"{self.plain.__module__}.{self.plain.__qualname__} {self.signature}", self.folder)
+
+    def built(self, target: Target) -> Path:
+        """The shared object for another machine; see ``cache.built``."""
+        return cache.built(self.name, self.digest, self.signature, lambda: self.plain, target)
 
     @property
     def compiled(self) -> Callable[..., Any]:
@@ -72,10 +108,7 @@ class Loop:
         if self._found is None:
             with self._lock:
                 if self._found is None:
-                    plain = self.plain
-                    folder = Path(plain.__code__.co_filename).parent
-                    digest = cache.digest_of(f"{plain.__module__}.{plain.__qualname__} {self.signature}", folder)
-                    self._found = cache.compiled(plain.__name__.strip("_"), digest, self.signature, lambda: plain)
+                    self._found = cache.compiled(self.name, self.digest, self.signature, lambda: self.plain)
         return self._found
 
     def caller(self) -> Callable[..., Any]:

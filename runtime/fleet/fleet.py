@@ -9,12 +9,14 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from operators.compiler.targets import Target
 from runtime.errors import QueryError
 from runtime.fleet.coordinator import Coordinator, Counts, Start
 from runtime.fleet.messages import read_reply, request
 from runtime.fleet.outcomes import Outcome, Reply
 from runtime.fleet.pacing import PaceRules
 from runtime.fleet.rules import Rules
+from runtime.kernels import KernelRef
 from runtime.objects import ObjectStore
 from runtime.query.task import Partial, Task
 
@@ -24,11 +26,16 @@ Invoke = Callable[[bytes], Reply]
 
 @dataclass(frozen=True)
 class Fleet:
-    """Workers behind ``invoke``, which is called from as many threads as there are invocations at once."""
+    """Workers behind ``invoke``, which is called from as many threads as there are invocations at once.
+
+    ``target`` is the machine that they are, or what tells it when a query is asked: they are given the kernels that a
+    query needs. None: they compile for themselves.
+    """
 
     invoke: Invoke
     rules: Rules = field(default_factory=Rules)
     pace: PaceRules = field(default_factory=PaceRules)
+    target: Target | Callable[[], Target] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,8 +54,9 @@ def answers(
     objects: ObjectStore,
     allow_partial: bool,
     report: Callable[[Partial], None],
+    kernels: Sequence[KernelRef] = (),
 ) -> Answers:
-    """Have all tasks answered; ``report`` is called with each answer as it comes.
+    """Have all tasks answered, by workers with these kernels; ``report`` is called with each answer as it comes.
 
     Raises ``TaskFailed`` or ``QueryTimeout`` naming tasks. Interrupted, it starts nothing more; workers that are under
     way finish their task, and nobody waits for them.
@@ -58,7 +66,7 @@ def answers(
 
     def attempt(start: Start) -> None:
         try:
-            payload = request(start.task, f"spill/{query}/{start.task.id}-{start.attempt}", objects)
+            payload = request(start.task, f"spill/{query}/{start.task.id}-{start.attempt}", objects, kernels)
             replies.put((start.attempt, read_reply(fleet.invoke(payload), start.task, objects)))
         except BaseException as error:
             replies.put((start.attempt, error))

@@ -1,7 +1,8 @@
 """What travels between coordinator and worker: JSON, and what is too large for it by way of the object store.
 
 A task: ``{"version": 1, "spill": PREFIX, "task": {...}}``, or with ``"store": URL`` and ``"stored": {"path", "bytes",
-"sha256"}`` in place of ``task``. A reply: ``{"version": 1, "task": ID}`` with ``"state"`` (a partial state as base64),
+"sha256"}`` in place of ``task``; with ``"kernels": [...]`` if the worker is to have kernels first (the fields of
+``runtime.kernels.KernelRef``). A reply: ``{"version": 1, "task": ID}`` with ``"state"`` (a partial state as base64),
 or ``"stored"``, or ``"error": {"type", "message"}``.
 """
 
@@ -11,11 +12,13 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from operators.errors import DataflowError
 from runtime.errors import FormatError
 from runtime.fleet.outcomes import Kind, Outcome, Reply, broken
+from runtime.kernels import KernelRef
 from runtime.objects import ObjectStore
 from runtime.query import wire
 from runtime.query.task import Task
@@ -46,10 +49,15 @@ def fetch(objects: ObjectStore, stored: Any) -> bytes:
     return data
 
 
-def request(task: Task, spill: str, objects: ObjectStore) -> bytes:
-    """The payload that asks a worker for ``task``; large results, and a large task itself, go below ``spill``."""
+def request(task: Task, spill: str, objects: ObjectStore, kernels: Sequence[KernelRef] = ()) -> bytes:
+    """The payload that asks a worker for ``task``; large results, and a large task itself, go below ``spill``.
+
+    ``kernels`` are those that the worker must have.
+    """
     data = task.to_bytes()
     told: dict[str, Any] = {"version": VERSION, "spill": spill}
+    if kernels:
+        told["kernels"] = [k.to_dict() for k in kernels]
     if len(data) <= _MAX_TASK:
         return json.dumps(told).encode()[:-1] + b', "task": ' + data + b"}"
     return json.dumps({**told, "store": task.store, "stored": store(objects, f"{spill}.task", data)}).encode()

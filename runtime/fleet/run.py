@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runtime.fleet.fleet import Fleet, answers
+from runtime.kernels import publish
 from runtime.objects import ObjectStore
 from runtime.progress import Progress
 from runtime.query.execute import Prepared, conclude
 from runtime.query.task import Partial, Task
 from runtime.result import Result
+from runtime.signing import Signer
 
 _BYTES = 128 << 20
 """Bytes of point files for one worker: a few seconds of its network."""
@@ -29,9 +31,16 @@ def execute_on(
     objects: ObjectStore,
     progress: Progress,
     allow_partial: bool,
+    signer: Signer | None = None,
 ) -> Result:
-    """The result, the same to the bit as that of threads; ``TaskFailed`` or ``QueryTimeout`` name what is missing."""
+    """The result, the same to the bit as that of threads; ``TaskFailed`` or ``QueryTimeout`` name what is missing.
+
+    ``signer`` signs the kernels that the workers are given.
+    """
     total = sum(f.bytes for f in prepared.files)
+    target = fleet.target() if callable(fleet.target) else fleet.target
+    # There before anyone asks for them.
+    kernels = () if target is None else publish(objects, prepared.compiled, target, signer, after=False)
     bar = progress.start(f"query {prepared.plan.stream}", total, "bytes")
     share = total // max(1, len(tasks))
 
@@ -39,7 +48,7 @@ def execute_on(
         bar.advance(share, rows=sum(partial.coverage.rows.values()))
 
     try:
-        found = answers(fleet, tasks, objects, allow_partial, answered)
+        found = answers(fleet, tasks, objects, allow_partial, answered, kernels)
     finally:
         bar.finish()
     return conclude(prepared, found.tasks, list(found.partials.values()), found.failed)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import Any
 
 from dataflow.graph import MAX_BYTES
 from dataflow.json_form import from_dict, to_dict
@@ -19,6 +19,8 @@ from dataflow.stream import Stream
 from operators.errors import DataflowError
 from operators.registered import is_registered
 from runtime.errors import FormatError, QueryError
+from runtime.kernels import KernelRef
+from runtime.signing import Signer
 
 LARGEST = 2 * (MAX_BYTES + MAX_TABLE_BYTES)
 """Bytes that a published query may have."""
@@ -26,20 +28,7 @@ LARGEST = 2 * (MAX_BYTES + MAX_TABLE_BYTES)
 _FORM = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _FIELDS = {"antfold", "name", "version", "description", "stream", "graph", "parameters", "kernels", "by", "time"}
-_KERNEL = {"name": str, "digest": str, "target": str, "path": str, "bytes": int, "sha256": str}
 _DESCRIPTION = 2_000
-
-
-class Signer(Protocol):
-    """Signs and verifies messages by a key that it does not show."""
-
-    def sign(self, data: bytes) -> str:
-        """The code of ``data``."""
-        ...
-
-    def verify(self, data: bytes, mac: str) -> bool:
-        """Whether ``mac`` is the code of ``data``."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -65,7 +54,7 @@ class Published:
     stream: str
     graph: Mapping[str, Any] = field(repr=False)
     parameters: tuple[Parameter, ...]
-    kernels: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    kernels: tuple[KernelRef, ...] = field(default=(), repr=False)
     by: str = ""
     time: str = ""
     mac: str | None = None
@@ -119,7 +108,7 @@ class Published:
             "stream": self.stream,
             "graph": self.graph,
             "parameters": [{"name": p.name, "type": p.type, "default": p.default} for p in self.parameters],
-            "kernels": [dict(k) for k in self.kernels],
+            "kernels": [k.to_dict() for k in self.kernels],
             "by": self.by,
             "time": self.time,
         }
@@ -169,7 +158,7 @@ def define(
     name: str,
     description: str = "",
     defaults: Mapping[str, object] | None = None,
-    kernels: tuple[Mapping[str, Any], ...] = (),
+    kernels: tuple[KernelRef, ...] = (),
 ) -> Published:
     """The first version of a query, not yet in any store. ``defaults`` stand in for those of the metric."""
     if not isinstance(metric, Stream):
@@ -296,13 +285,10 @@ def _read_parameters(value: object) -> tuple[Parameter, ...]:
     return out
 
 
-def _read_kernels(value: object) -> tuple[Mapping[str, Any], ...]:
+def _read_kernels(value: object) -> tuple[KernelRef, ...]:
     if not isinstance(value, list):
         raise ValueError("its kernels are not a list")
-    for kernel in value:
-        if not isinstance(kernel, dict) or {k: type(v) for k, v in kernel.items()} != _KERNEL:
-            raise ValueError(f"a kernel has the fields {', '.join(_KERNEL)}")
-    return tuple(value)
+    return tuple(KernelRef.from_dict(kernel) for kernel in value)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

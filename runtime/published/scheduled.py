@@ -25,14 +25,14 @@ _LARGEST = 256 << 20
 _LISTED = 50
 """Rows that an alert lists; it says how many there are."""
 
-_KEYS = ("query", "version", "params", "since", "until", "zone", "save", "csv", "alert")
+_KEYS = ("query", "version", "params", "since", "until", "zone", "save", "csv", "alert", "every")
 
 
 @dataclass(frozen=True)
 class Schedule:
     """What is run: a published query (``version`` None: the latest), its parameters, its range (ISO-8601, or relative
     to the scheduled time: ``-7d``, ``today``, ``yesterday`` in ``zone``), whether its result is kept (``csv``: as that,
-    too), and its thresholds (``COLUMN OP NUMBER``)."""
+    too), its thresholds (``COLUMN OP NUMBER``), and how often, which is for those who start it."""
 
     query: str
     version: int | None = None
@@ -43,6 +43,7 @@ class Schedule:
     save: bool = True
     csv: bool = False
     alert: tuple[str, ...] = ()
+    every: str | None = None
 
     def __post_init__(self) -> None:
         for text in self.alert:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from runtime.errors import QueryError, StoreError
 from runtime.objects import ObjectStore
 from runtime.objects.store import FileMissing
-from runtime.published.definition import LARGEST, Published, Signer, checked_name, path_of, read, split_name
+from runtime.published.definition import LARGEST, Published, checked_name, path_of, read, split_name
+from runtime.signing import Signer
 
 _FOLDER = "queries/"
 _TRIES = 100
@@ -16,13 +17,15 @@ _TRIES = 100
 def publish(objects: ObjectStore, first: Published, signer: Signer | None = None) -> Published:
     """Put ``first`` (from ``define``) into the store as the next version of its name.
 
-    If the latest version asks the same, it is that one. Two who publish at once get different versions.
+    If the latest version asks the same and has these kernels, it is that one. Two who publish at once get different
+    versions.
     """
     for _ in range(_TRIES):
         latest = max(_numbers(objects, first.name), default=0)
         if latest:
             found = load(objects, first.name, latest, None)
-            if found.digest == first.digest and (signer is None or _is_signed(found, signer)):
+            same = found.digest == first.digest and set(first.kernels) <= set(found.kernels)
+            if same and (signer is None or _is_signed(found, signer)):
                 return found
         wanted = replace(first, version=latest + 1)
         if signer is not None:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from operators.compiler import cache, native
+from operators.compiler.link import has_linker
+from operators.compiler.targets import host
 from operators.errors import DataflowError
 from operators.kernels import tables, texts
 from operators.kernels.jit import Loop
@@ -22,7 +24,7 @@ LOOPS = [
     unpack.unpack_blocks,
 ]  # fmt: skip
 
-pytestmark = pytest.mark.skipif(not native.has_linker(), reason="no C compiler to link with (cc, gcc or clang)")
+pytestmark = pytest.mark.skipif(not has_linker(), reason="no C compiler to link with (cc, gcc or clang)")
 
 
 def sums(a: Any, b: Any, scale: Any, out: Any) -> Any:
@@ -47,7 +49,7 @@ def test_every_loop_becomes_a_shared_object(loop: Loop) -> None:
 
 
 def test_the_same_results_as_numba(tmp_path: Path) -> None:
-    native.build(sums, SIGNATURE, tmp_path / "sums.so")
+    native.build(sums, SIGNATURE, tmp_path / "sums.so", host())
     linked, jitted = native.Native(tmp_path / "sums.so", SIGNATURE), numba.njit(SIGNATURE)(sums)
     rng = np.random.default_rng(1)
     call = linked.caller()
@@ -59,13 +61,13 @@ def test_the_same_results_as_numba(tmp_path: Path) -> None:
 
 
 def test_truth_values(tmp_path: Path) -> None:
-    native.build(below, "b1(u1[::1], i8)", tmp_path / "below.so")
+    native.build(below, "b1(u1[::1], i8)", tmp_path / "below.so", host())
     loop = native.Native(tmp_path / "below.so", "b1(u1[::1], i8)")
     assert [loop(np.zeros(n, np.uint8), 2) for n in (1, 2, 3)] == [True, False, False]
 
 
 def test_a_caller_sees_arrays_that_changed(tmp_path: Path) -> None:
-    native.build(sums, SIGNATURE, tmp_path / "sums.so")
+    native.build(sums, SIGNATURE, tmp_path / "sums.so", host())
     call = native.Native(tmp_path / "sums.so", SIGNATURE).caller()
     a, b, out = np.ones((2, 2)), np.ones(2), np.zeros(2)
     call(a, b, 1, out)
@@ -92,7 +94,7 @@ def test_a_shared_object_that_does_not_load_is_made_anew(tmp_path: Path, monkeyp
         return below
 
     folder = cache.cache_folder()
-    (folder / f"below-{'0' * 40}.so").write_bytes(b"not machine code")
+    (folder / cache.file_name("below", "0" * 64, host())).write_bytes(b"not machine code")
     for _ in range(2):
         assert cache.compiled("below", "0" * 64, "b1(u1[::1], i8)", make)(np.zeros(1, np.uint8), 2) is True
     assert made == [1]
@@ -102,7 +104,7 @@ def test_without_a_linker_numba_serves(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
-    assert not native.has_linker()
+    assert not has_linker()
     loop = cache.compiled("below", "1" * 64, "b1(u1[::1], i8)", lambda: below)
     assert not isinstance(loop, native.Native)
     assert loop(np.zeros(1, np.uint8), 2)

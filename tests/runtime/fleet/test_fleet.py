@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import dataflow as df
+from operators.compiler.targets import TARGETS, Target
 from runtime import Store
 from runtime.aws import Access
 from runtime.errors import FormatError, QueryError, StoreError
@@ -253,13 +254,19 @@ def test_a_folder_is_out_of_their_sight(store: Store) -> None:
 def test_the_function_is_named_after_a_colon(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store in S3 whose workers are asked by name; the store itself is played by the folder."""
     seen: list[str] = []
+    asked: list[str] = []
 
     def invoke(name: str, access: Access) -> Callable[[bytes], Reply]:
         seen.append(name)
         return local
 
+    def target_of(name: str, access: Access) -> Target:
+        asked.append(name)
+        return TARGETS["x86_64"]
+
     monkeypatch.setattr("runtime.fleet.aws_lambda.invoker", invoke)
+    monkeypatch.setattr("runtime.fleet.aws_lambda.target_of", target_of)
     monkeypatch.setattr(store, "_location", replace(store._location, access=Access()))
     results: list[Any] = [store.query(METRIC, executor=e, progress=False) for e in ("lambda", "lambda:mine")]
-    assert seen == ["antfold-worker", "mine"]
+    assert seen == asked == ["antfold-worker", "mine"]
     assert results[0].proof.result == results[1].proof.result == store.query(METRIC, progress=False).proof.result

@@ -230,7 +230,7 @@ def test_without_saving_nothing_is_written(store: Store) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"every": "1d"}, "a schedule has no field 'every'"),
+        ({"often": "1d"}, "a schedule has no field 'often'"),
         ({"query": None}, "names its query"),
         ({"version": True}, "version is of type int"),
         ({"save": "yes"}, "save is of type bool"),

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +18,18 @@ import numpy as np
 import pytest
 
 import dataflow as df
+from operators.compiler import prebuild
+from operators.compiler.targets import TARGETS, worker
 from runtime import Store
 from runtime.errors import FormatError, QueryError, StoreError
+from runtime.kernels import KernelRef
 from runtime.objects import FolderObjects
 from runtime.published import definition, versions
 
 P = df.stream("s")
 HOT = P.filter(df.col("temp") > df.param("above", 20.0)).group_by("status").agg(n=df.count())
 NEEDS = P.filter(df.col("temp") > df.param("above")).group_by("status").agg(n=df.count())
-KERNEL = {"name": "k", "digest": "ab", "target": "x86_64", "path": "kernels/k.so", "bytes": 9, "sha256": "cd"}
+KERNEL = KernelRef("step", "ab" * 32, "x86_64", f"kernels/x86_64/step-{'ab' * 20}/{'cd' * 32}.so", 9, "cd" * 32)
 
 
 class Key:
@@ -56,7 +63,7 @@ def rows(result: Any) -> list[Any]:
 
 
 def test_versions(store: Store) -> None:
-    first = store.publish(HOT, "hot", "devices above a temperature", kernels=[KERNEL])
+    first = store.publish(HOT, "hot", "devices above a temperature")
     assert (first.name, first.version, first.stream, first.mac) == ("hot", 1, "s", None)
     assert store.publish(HOT, "hot", "devices above a temperature") == first
     second = store.publish(HOT, "hot", "devices above a temperature", defaults={"above": "25"})
@@ -67,7 +74,6 @@ def test_versions(store: Store) -> None:
     assert store.queries("hot") == [first, second]
     assert store.published("hot") == second
     assert store.published("hot@1") == first
-    assert store.published("hot@1").kernels == (KERNEL,)
     assert first.metric.to_json() == HOT.to_json()
     # What is published after another version is a version again, though the first asked the same.
     assert store.publish(HOT, "hot", "devices above a temperature").version == 3
@@ -192,7 +198,7 @@ def change(store: Store, edit: Callable[[dict[str, Any]], object]) -> None:
         (lambda v: v["parameters"][0].update(default=99.0), "it was changed"),
         (lambda v: v["parameters"][0].update(default="high"), "of type float64"),
         (lambda v: v.update(parameters="none"), "not a list of names, types and defaults"),
-        (lambda v: v.update(kernels=[{"path": "x"}]), "a kernel has the fields"),
+        (lambda v: v.update(kernels=[{"path": "x"}]), "names a kernel that is none"),
         (lambda v: v.update(kernels={}), "its kernels are not a list"),
     ],
 )
@@ -239,3 +245,40 @@ def test_signatures(store: Store) -> None:
     (folder / "3.json").write_text(json.dumps(value | {"version": 3}))
     with pytest.raises(FormatError, match="no valid signature"):
         store.published("hot@3")
+
+
+def test_kernels_travel_along(store: Store) -> None:
+    first = definition.define(HOT, "hot", kernels=(KERNEL,))
+    published = versions.publish(store.objects, first)
+    assert versions.publish(store.objects, first) == published
+    assert store.published("hot").kernels == (KERNEL,)
+    # Without them it asks the same; with others it does not run where it did.
+    assert store.publish(HOT, "hot") == published
+    other = replace(first, kernels=(replace(KERNEL, bytes=10),))
+    assert versions.publish(store.objects, other).version == 2
+
+
+def test_a_process_that_compiles_nothing_runs_what_was_published(store: Store, tmp_path: Path) -> None:
+    key = "x86_64" if worker().name == "x86_64" else "arm64"
+    store.publish(HOT, "hot", targets=[key])
+    assert {k.target for k in store.published("hot").kernels} == {key}
+    code = (
+        "import sys; sys.modules['numba'] = None\n"
+        "from runtime import Store\n"
+        f"print([list(r) for r in Store({store.url!r}).query('hot', progress=False)])"
+    )
+    library = tmp_path / "library"
+    prebuild(library, TARGETS[key])
+    environment = os.environ | {
+        "ANTFOLD_KERNELS": "ready",
+        "ANTFOLD_KERNEL_PATH": str(library),
+        "ANTFOLD_CACHE_DIR": str(tmp_path / "worker"),
+    }
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == "[['down', 2], ['up', 1]]"
+
+
+def test_kernels_need_the_types_of_parameters(store: Store) -> None:
+    with pytest.raises(QueryError, match="give each a default"):
+        store.publish(NEEDS, "needs", targets=["x86_64"])

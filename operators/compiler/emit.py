@@ -1,0 +1,167 @@
+"""From a loop to object code for a target.
+
+Numba's intermediate code is taken before it is optimised: optimised for one machine it could not be emitted for
+another. So one kernel's code is the same for all targets up to here, and each target optimises it in its own way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from operators.compiler.native import Argument, arguments_of
+from operators.compiler.targets import Target
+
+_raw = False
+
+
+def is_raw() -> bool:
+    """Whether Numba is compiling for ``emitted`` just now, and not for this process. Asked under Numba's own lock."""
+    return _raw
+
+
+@lru_cache(maxsize=1)
+def _library_class() -> type[Any]:
+    from numba.core.codegen import JITCodeLibrary
+
+    class Library(JITCodeLibrary):  # type: ignore[misc]
+        """A module with all that it calls, neither optimised nor loaded into this process."""
+
+        def _optimize_functions(self, ll_module: Any) -> None:
+            ll_module.data_layout = self._codegen._data_layout
+
+        def finalize(self) -> None:
+            self._raise_if_finalized()
+            for library in dict.fromkeys(self._linking_libraries):
+                self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+            self._final_module.verify()
+            self._finalized = True
+
+        def get_pointer_to_function(self, name: str) -> int:
+            self._ensure_finalized()
+            return 0
+
+    return Library
+
+
+@contextmanager
+def _compiling_raw() -> Iterator[None]:
+    """Within, Numba optimises nothing and loads nothing; other threads that would compile wait."""
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.registry import cpu_target
+
+    global _raw
+    with global_compiler_lock:
+        context = cpu_target.target_context
+        codegen = context.codegen()
+        # Numba's own helpers are compiled anew, too: those that this process uses are optimised for this machine.
+        helpers, context.cached_internal_func = context.cached_internal_func, {}
+        codegen._library_class, codegen.set_env, _raw = _library_class(), lambda name, env: None, True
+        try:
+            yield
+        finally:
+            del codegen._library_class, codegen.set_env
+            context.cached_internal_func, _raw = helpers, False
+
+
+def intermediate(function: Callable[..., Any], signature: str) -> str:
+    """The intermediate code of ``function`` and of the ``run`` that calls it, for no machine in particular."""
+    import numba
+
+    with _compiling_raw():
+        jitted: Any = numba.njit(signature, nogil=True, error_model="numpy", _nrt=False)(function)
+        (compiled,) = jitted.overloads.values()
+        text = _without_python(compiled.library.get_llvm_str())
+    return text + _run_function(compiled.fndesc.llvm_func_name, *arguments_of(signature))
+
+
+def emitted(function: Callable[..., Any], signature: str, target: Target) -> bytes:
+    """The object code of ``function`` and of the ``run`` that calls it."""
+    import llvmlite.binding as llvm
+    from numba.core.compiler_lock import global_compiler_lock
+
+    text = intermediate(function, signature)
+    with global_compiler_lock:
+        machine = _machine(target)
+        module = llvm.parse_assembly(text)
+        module.triple, module.data_layout = target.triple or llvm.get_default_triple(), str(machine.target_data)
+        for value in (*module.functions, *module.global_variables):
+            # Nothing but ``run`` is seen from outside: what is inlined everywhere is not kept as well, nor are names
+            # that Numba numbers in the order of compilation.
+            if not value.is_declaration and value.name != "run":
+                value.linkage = "internal"
+        module.verify()
+        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+        tuning.loop_vectorization = tuning.slp_vectorization = True
+        builder = llvm.create_pass_builder(machine, tuning)
+        builder.getModulePassManager().run(module, builder)
+        return bytes(machine.emit_object(module))
+
+
+def _machine(target: Target) -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    cpu, features = target.cpu, target.features
+    if not target.triple:
+        cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    found = llvm.Target.from_triple(target.triple or llvm.get_default_triple())
+    return found.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="default")
+
+
+def _without_python(text: str) -> str:
+    """The module without the wrappers that Python would call."""
+    return re.sub(r'^define [^\n]*@"?(?:_ZN7cpython|cfunc\.)[^\n]*\{\n.*?^\}\n', "", text, flags=re.M | re.S)
+
+
+def _run_function(symbol: str, result: str, arguments: tuple[Argument, ...]) -> str:
+    """The text of ``run``."""
+    lines: list[str] = []
+    given: list[str] = []
+    at = 1
+
+    def word(kind: str = "i64") -> str:
+        nonlocal at
+        lines.append(f"  %p{at} = getelementptr i64, ptr %w, i64 {at}")
+        lines.append(f"  %w{at} = load {kind}, ptr %p{at}, align 8")
+        at += 1
+        return f"%w{at - 1}"
+
+    for a in arguments:
+        if not a.dimensions:
+            given.append(f"i64 {word()}")
+            continue
+        data = word("ptr")
+        shape = [word() for _ in range(a.dimensions)]
+        strides, step = [], str(a.size)
+        for n in reversed(shape):
+            strides.append(step)
+            lines.append(f"  %s{len(lines)} = mul i64 {n}, {step}")
+            step = f"%s{len(lines) - 1}"
+        lines.append(f"  %n{at} = sdiv i64 {step}, {a.size}")
+        given += ["ptr null", "ptr null", f"i64 %n{at}", f"i64 {a.size}", f"ptr {data}"]
+        given += [f"i64 {n}" for n in shape] + [f"i64 {s}" for s in reversed(strides)]
+    kind = {"b1": "i8", "void": "ptr"}.get(result, "i64")
+    value = {"b1": "zext i8 %r to i64", "void": "add i64 0, 0"}.get(result, "add i64 %r, 0")
+    return "\n".join(
+        [
+            "",
+            "define i64 @run(ptr %w) {",
+            f"  %out = alloca {kind}, align 8",
+            "  %exception = alloca ptr, align 8",
+            f"  store {kind} {'null' if kind == 'ptr' else '0'}, ptr %out, align 8",
+            *lines,
+            f'  %status = call i32 @"{symbol}"(ptr %out, ptr %exception, {", ".join(given)})',
+            "  %wide = sext i32 %status to i64",
+            "  store i64 %wide, ptr %w, align 8",
+            f"  %r = load {kind}, ptr %out, align 8",
+            f"  %v = {value}",
+            "  ret i64 %v",
+            "}",
+            "",
+        ]
+    )

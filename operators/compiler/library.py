@@ -1,0 +1,46 @@
+"""All library loops as files, for a worker that compiles none."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from operators.compiler import cache
+from operators.compiler.targets import Target
+
+
+def prebuild(folder: Path, target: Target, packages: Sequence[str] = ("operators", "runtime")) -> list[Path]:
+    """Compile every loop that the modules of ``packages`` declare into ``folder`` (created), with a manifest beside
+    them; the files' paths.
+
+    What the user's cache holds is copied. TargetUnavailable where it cannot be made on this machine.
+    """
+    from operators.kernels.jit import LOOPS
+
+    for package in packages:
+        _import_loops(package)
+    folder.mkdir(parents=True, exist_ok=True)
+    made, sources = [], {"operators": cache.sources(cache.OPERATORS)}
+    for loop in LOOPS:
+        if loop.plain.__module__.partition(".")[0] not in packages:
+            continue
+        if not loop.folder.is_relative_to(cache.OPERATORS):
+            sources[loop.folder.relative_to(cache.ROOT).as_posix()] = cache.sources(loop.folder)
+        file = loop.built(target)
+        made.append(Path(shutil.copyfile(file, folder / file.name)))
+    manifest = {"target": target.name, "sources": sources}
+    (folder / cache.MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    return sorted(made)
+
+
+def _import_loops(package: str) -> None:
+    """Import those modules of ``package`` that declare loops, and no others: some need what is not installed."""
+    origin = importlib.import_module(package)
+    for module in pkgutil.walk_packages(origin.__path__, f"{package}."):
+        spec = module.module_finder.find_spec(module.name, None)
+        if spec is not None and spec.origin and "\n@loop(" in Path(spec.origin).read_text(encoding="utf-8"):
+            importlib.import_module(module.name)

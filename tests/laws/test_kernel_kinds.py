@@ -1,0 +1,126 @@
+"""One kernel, compiled in every way that there is: the same bits in states and answers.
+
+Numba's own function in this process, the shared object for this machine, that for x86_64 workers, and that for arm64
+workers in an emulator.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numba
+import pytest
+
+from dataflow.check import bind
+from dataflow.json_form import from_dict
+from operators.compiler import cache, native
+from operators.compiler.link import has_linker
+from operators.compiler.targets import TARGETS, host, worker
+from operators.errors import DataflowError
+from runtime.query import wire
+from runtime.query.execute import _result_digest
+from runtime.query.merge import merged
+from tests.laws.emulated import Emulated, driver
+from tests.laws.graphs import GRAPHS
+from tests.laws.memory import STREAM, _task
+from tests.reference.strategies import BASE, FIRMWARES, GAP, HOUR, KEY, STATUSES, TIME, Point
+
+pytestmark = [
+    pytest.mark.skipif(not has_linker(), reason="no C compiler to link with (cc, gcc or clang)"),
+]
+
+SOME = [
+    "numbers_by_firmware", "arithmetic_floats", "arithmetic_integers", "by_day_in_london", "running_sums",
+    "uptime_by_firmware", "sessions_with_parts", "spread_by_firmware", "quantiles_by_status", "counters_by_hour",
+    "weighed_by_time", "after_groups",
+]  # fmt: skip
+"""Graphs whose kernels hold, between them, most of what kernels do; the nightly run has all."""
+
+SINCE, UNTIL = BASE, BASE + 50 * HOUR
+
+Load = Callable[..., Any]
+
+
+def events() -> list[Point]:
+    """Points whose numbers have all their bits, so that one product and sum in one rounding would be another number."""
+    rng = random.Random(7)
+    found = []
+    for key in ("a", "b", "ö"):
+        t = SINCE - HOUR
+        for _ in range(80):
+            t += rng.choice([1, GAP // 3, GAP, GAP + 1, HOUR])
+            point: Point = {KEY: key, TIME: t, "temp": rng.gauss(20, 7), "n": rng.randrange(-1000, 1000)}
+            point |= {"ok": rng.random() < 0.6, "status": rng.choice(STATUSES), "firmware": rng.choice(FIRMWARES)}
+            found.append({k: v for k, v in point.items() if k in (KEY, TIME) or rng.random() < 0.9})
+    return found
+
+
+def outcome(name: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> tuple[list[bytes], str]:
+    """The partial states and the digest of the answer, by kernels that ``load`` gives; or the error."""
+    monkeypatch.setattr("dataflow.compile.cache.compiled", load)
+    monkeypatch.setattr("dataflow.compile._loaded", {})
+    points = [p for p in events() if p[TIME] < UNTIL]
+    plan = bind(from_dict(GRAPHS[name]), STREAM, {})
+    keys = sorted({p[KEY] for p in points})
+    try:
+        partials = [_task(plan, str(i), points, set(keys[i::2]), SINCE, UNTIL, 0) for i in range(2)]
+        return [wire.pack(p) for p in partials], _result_digest(merged(plan, partials, UNTIL).result_columns())
+    except DataflowError as error:
+        return [], str(error)
+
+
+def jitted(name: str, digest: str, signature: str, make: Callable[[], Any], keep: bool = True) -> Any:
+    return numba.njit(signature, nogil=True, error_model="numpy", _nrt=False)(make())
+
+
+def shared(target: Any) -> Load:
+    def load(name: str, digest: str, signature: str, make: Callable[[], Any], keep: bool = True) -> Any:
+        return native.Native(cache.built(name, digest, signature, make, target), signature)
+
+    return load
+
+
+@pytest.fixture
+def emulated(tmp_path: Path) -> Iterator[Load]:
+    program, running = driver(tmp_path), []
+
+    def load(name: str, digest: str, signature: str, make: Callable[[], Any], keep: bool = True) -> Any:
+        running.append(Emulated(program, cache.built(name, digest, signature, make, TARGETS["arm64"]), signature))
+        return running[-1]
+
+    yield load
+    for kernel in running:
+        kernel.close()
+
+
+def every(names: list[str]) -> Any:
+    rest = [pytest.param(n, marks=pytest.mark.nightly) for n in GRAPHS if n not in names]
+    return pytest.mark.parametrize("name", [*names, *rest])
+
+
+class TestSameBits:
+    @every(SOME)
+    def test_numba_and_shared_objects(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        expected = outcome(name, jitted, monkeypatch)
+        assert expected[0] or name not in SOME
+        assert outcome(name, shared(host()), monkeypatch) == expected
+        if worker().name == "x86_64":
+            assert outcome(name, shared(TARGETS["x86_64"]), monkeypatch) == expected
+
+    @every(
+        [
+            "numbers_by_firmware",
+            "arithmetic_floats",
+            "running_sums",
+            "spread_by_firmware",
+            "weighed_by_time",
+            "histograms",
+        ]
+    )
+    def test_arm64_in_an_emulator(self, name: str, emulated: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+        expected = outcome(name, shared(host()), monkeypatch)
+        assert expected[0] or name not in SOME
+        assert outcome(name, emulated, monkeypatch) == expected
