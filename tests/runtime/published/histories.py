@@ -51,6 +51,26 @@ PARAMS: dict[str, list[dict[str, Any]]] = {"hot": [{}, {"above": 25.0}, {"above"
 POLICIES = [("keep", None), ("exact", None), ("latest", None), ("keep", "event"), ("latest", "event")]
 
 
+def day(number: int, begin: int = 0, end: int = 24, salt: int = 0) -> dict[str, list[Any]]:
+    """Points of some hours of a day, of six devices."""
+    times = [START + number * DAY + hour * HOUR + 7 * salt for hour in range(begin, end)]
+    n = len(times)
+    return {
+        "device": [f"d{(i * 5 + number) % 6}" for i in range(n)],
+        "ts": times,
+        "temp": [float((i * 7 + number * 3 + salt) % 40) for i in range(n)],
+        "status": [["up", "down", "up"][(i + number) % 3] for i in range(n)],
+        "firmware": [["1.0", "2.0"][i % 2] for i in range(n)],
+        "event": list(range(n)),
+    }
+
+
+def ingest(store: Store, *batches: dict[str, list[Any]], duplicates: str = "keep") -> None:
+    """Each batch as a source of its own."""
+    for batch in batches:
+        store.ingest("s", batch, key="device", time="ts", unit="us", duplicates=duplicates, progress=False)
+
+
 def points(rng: random.Random, number: int) -> dict[str, list[Any]]:
     """A few points of some hours or days, anywhere in ten days, most of them on the latest."""
     late = rng.random() < 0.3

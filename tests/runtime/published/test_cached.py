@@ -18,7 +18,7 @@ from runtime import Store
 from runtime.errors import StoreError
 from runtime.published import cached, shelf
 from runtime.query import checkpoint, execute
-from tests.runtime.published.histories import DAY, HOUR, METRICS, START, Opened, run_history
+from tests.runtime.published.histories import DAY, HOUR, METRICS, START, Opened, day, ingest, run_history
 
 BY_DAY, BY_PREFIX = ["hot", "ends", "points"], ["uptime", "sessions", "windows", "changes", "per_device", "funnel"]
 
@@ -27,25 +27,6 @@ BY_DAY, BY_PREFIX = ["hot", "ends", "points"], ["uptime", "sessions", "windows",
 def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks of a few rows, so that there are several."""
     monkeypatch.setattr(execute, "_SMALL", 5)
-
-
-def day(number: int, begin: int = 0, end: int = 24, salt: int = 0) -> dict[str, list[Any]]:
-    """Points of some hours of a day, of six devices."""
-    times = [START + number * DAY + hour * HOUR + 7 * salt for hour in range(begin, end)]
-    n = len(times)
-    return {
-        "device": [f"d{(i * 5 + number) % 6}" for i in range(n)],
-        "ts": times,
-        "temp": [float((i * 7 + number * 3 + salt) % 40) for i in range(n)],
-        "status": [["up", "down", "up"][(i + number) % 3] for i in range(n)],
-        "firmware": [["1.0", "2.0"][i % 2] for i in range(n)],
-        "event": list(range(n)),
-    }
-
-
-def ingest(store: Store, *batches: dict[str, list[Any]], duplicates: str = "keep") -> None:
-    for batch in batches:
-        store.ingest("s", batch, key="device", time="ts", unit="us", duplicates=duplicates, progress=False)
 
 
 @pytest.fixture
