@@ -24,7 +24,7 @@ from runtime.errors import FormatError
 from runtime.objects import ObjectStore
 from runtime.proof import digest
 from runtime.published.definition import antfold_version
-from runtime.published.shelf import Shelf, contents
+from runtime.published.shelf import LARGEST_STATE, Shelf, contents
 from runtime.query import wire
 from runtime.query.checkpoint import Checkpoint, Checkpoints, unpack
 from runtime.query.execute import Prepared, conclude, make_tasks
@@ -153,11 +153,12 @@ class Cached:
             tasks = [replace(tasks[0], id=f"0.{j}", shard=shard) for j, shard in enumerate(shards)]
         done = starts[0].groups if starts else 0
         at = _worth_keeping([g[0].day for g in groups[:usable]], done)
-        saving = {t.id: Checkpoints(starts[j] if starts else None, at) for j, t in enumerate(tasks)}
+        most = LARGEST_STATE // len(tasks)
+        saving = {t.id: Checkpoints(starts[j] if starts else None, at, most) for j, t in enumerate(tasks)}
         partials, failed = self.answer(tasks, [f for g in groups[done:] for f in g], saving)
         result = conclude(p, tasks, partials, failed, sum(len(g) for g in groups[:done]))
         if at and not failed:
-            for n in at:
+            for n in (n for n in at if all(n in saving[t.id].taken for t in tasks)):
                 state = _bound([(t.shard, saving[t.id].taken[n]) for t in tasks])
                 shelf.put(groups[n - 1][0].day, chain[n - 1], state)
             shelf.tidy(thin=True)

@@ -25,6 +25,7 @@ from runtime.query.task import Pipeline
 from runtime.query.wire import sealed, unsealed
 
 _MAGIC = b"ANTSTAT1"
+_OTHER_FORM = (KeyError, IndexError, ValueError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -69,23 +70,40 @@ def unpack(data: bytes) -> Checkpoint:
 
 @dataclass
 class Checkpoints:
-    """``task.Saving``: starts from ``start`` if there is one, and takes a state after each of the groups ``at``."""
+    """``task.Saving``: starts from ``start`` if there is one, and takes a state after each of the groups ``at``.
+
+    Of states of more than ``most`` bytes together the latest are kept.
+    """
 
     start: Checkpoint | None = None
     at: Collection[int] = ()
+    most: int = 1 << 28
     taken: dict[int, bytes] = field(default_factory=dict)
 
     def restore_names(self, words: Words, keys: Keys) -> None:
         """Words first: constants and keys are given codes by their order."""
-        if self.start is not None:
+        if self.start is None:
+            return
+        try:
             words.codes(self.start.head["strings"])
             keys.restore(with_prefix(self.start.arrays, "keys."))
+        except _OTHER_FORM as error:
+            raise FormatError(f"a kept state is of another form: {error!r}") from error
 
     def restore(self, pipeline: Pipeline, coverage: Coverage) -> int:
-        """Bring the state back; FormatError if it is one of other calendars."""
+        """Bring the state back; FormatError if it is one of other calendars, or of another form."""
         if self.start is None:
             return 0
-        head, arrays = self.start.head, self.start.arrays
+        try:
+            self._restore(self.start, pipeline)
+        except _OTHER_FORM as error:
+            raise FormatError(f"a kept state is of another form: {error!r}") from error
+        for name, value in self.start.head["coverage"].items():
+            setattr(coverage, name, value)
+        return self.start.groups
+
+    def _restore(self, start: Checkpoint, pipeline: Pipeline) -> None:
+        head, arrays = start.head, start.arrays
         if head["grids"] != [runner.grid() for runner in pipeline.runners]:
             raise FormatError("a kept state counts the buckets of a calendar otherwise")
         for i, runner in enumerate(pipeline.runners):
@@ -99,11 +117,11 @@ class Checkpoints:
             rows, names = head["rows"]
             columns = {name: (arrays[f"row.{j}.values"], arrays[f"row.{j}.valid"]) for j, name in enumerate(names)}
             pipeline.rows.add(Chunk(np.zeros(1, np.int32), np.array([rows]), np.zeros(rows, np.int64), columns))
-        for name, value in head["coverage"].items():
-            setattr(coverage, name, value)
-        return self.start.groups
 
     def passed(self, groups: int, pipeline: Pipeline, coverage: Coverage) -> None:
         """Take the state here if it is wanted."""
-        if groups in self.at:
-            self.taken[groups] = pack(groups, pipeline, coverage)
+        if groups not in self.at:
+            return
+        self.taken[groups] = pack(groups, pipeline, coverage)
+        while sum(map(len, self.taken.values())) > self.most:
+            del self.taken[min(self.taken)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -40,23 +40,11 @@ from operators.words import Words
 from runtime.pointfile import Buffers
 from runtime.query.chunk import NULL, Chunk, Values
 from runtime.query.keys import Keys
-from runtime.query.lookups import Lookup
+from runtime.query.lookups import Lookup, Lut
 
 _OUT_ROWS = 65_536
 _OPEN_ROWS = 1024
 _DTYPES = {"i8": np.int64, "f8": np.float64, "u1": np.uint8, "i4": np.int32}
-
-_PREDICATES: dict[str, Callable[[str, Any], bool]] = {
-    "lt": lambda text, o: bool(text < o[0]),
-    "le": lambda text, o: bool(text <= o[0]),
-    "gt": lambda text, o: bool(text > o[0]),
-    "ge": lambda text, o: bool(text >= o[0]),
-    "between": lambda text, o: bool(o[0] <= text <= o[1]),
-    "is_in": lambda text, o: text in o,
-    "starts_with": lambda text, o: text.startswith(o),
-    "contains": lambda text, o: o in text,
-}
-
 
 _FRESH = frozenset(
     {"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "lookup", "slot_key", "slot_hash", "word_hash"}
@@ -82,28 +70,6 @@ def _dtype(kind: str) -> np.dtype[Any]:
     return np.dtype(_DTYPES[kind[:2]])
 
 
-class _Lut:
-    """A predicate on strings, evaluated once per dictionary entry."""
-
-    def __init__(self, predicate: str, operand: object) -> None:
-        self._test = _PREDICATES[predicate]
-        self._operand = operand
-        self._done = 0
-        self.table = np.zeros(64, np.uint8)
-
-    def upto(self, words: Words) -> NDArray[np.uint8]:
-        n = len(words)
-        if n > self._done:
-            if n > len(self.table):
-                grown = np.zeros(2 * n, np.uint8)
-                grown[: self._done] = self.table[: self._done]
-                self.table = grown
-            fresh = words.strings[self._done :]
-            self.table[self._done : n] = [self._test(t, self._operand) for t in fresh]
-            self._done = n
-        return self.table
-
-
 class Runner:
     """One stage of a task. ``push`` and ``finish`` yield the chunks that the stage writes (groups: none)."""
 
@@ -122,7 +88,7 @@ class Runner:
             self.cells = Cells([a.aggregate for a in sink.aggs], _OPEN_ROWS)
         tables = kernel.generated.tables
         self._tables = tables
-        self._luts = [_Lut(p, o) for p, o in tables.luts]
+        self._luts = [Lut(p, o) for p, o in tables.luts]
         self._lookups = [Lookup(t, context.words, context.span) for t in tables.lookups]
         self._kinds = dict(stage.inputs)
         self._slot_arrays: dict[str, NDArray[Any]] = {}

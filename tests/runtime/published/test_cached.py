@@ -197,6 +197,22 @@ def test_large_states_are_not_kept(store: Store, monkeypatch: pytest.MonkeyPatch
     assert not kept(store)
 
 
+@pytest.mark.parametrize("lost", ["keys.words", "stage.0.", "group.keys", "strings", "grids"])
+def test_a_state_of_another_form_is_made_again(store: Store, lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is whole, under the right name, and yet not what this program writes."""
+    inner = checkpoint.unpack
+    ask(store, "windows")
+
+    def other(data: bytes) -> checkpoint.Checkpoint:
+        found = inner(data)
+        head = {k: v for k, v in found.head.items() if k != lost}
+        arrays = {k: v for k, v in found.arrays.items() if not k.startswith(lost)}
+        return checkpoint.Checkpoint(found.groups, head, arrays)
+
+    monkeypatch.setattr(cached, "unpack", other)
+    assert ask(store, "windows").proof.files_cached == 0
+
+
 def test_nothing_is_kept_of_metrics_and_without_a_cache(store: Store) -> None:
     store.query(METRICS["uptime"], progress=False)
     store.query("uptime", cache=False, progress=False)

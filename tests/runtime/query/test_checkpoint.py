@@ -114,3 +114,20 @@ def test_damage_is_an_error_of_its_own() -> None:
     for data in (b"", b"ANTSTAT1", b"ANTPART1" + bytes(100)):
         with pytest.raises(FormatError, match="a kept state is damaged"):
             unpack(data)
+
+
+def test_of_large_states_the_latest_are_kept(stores: Stores) -> None:
+    points = [{KEY: "a", TIME: BASE + i * DAY, "status": "up", "ok": True, "firmware": "1"} for i in range(6)]
+    store = stores.of([schema_point("schema"), *points], 1)
+    metric = df.from_json(json.dumps(GRAPHS["session_rows"]))
+    prepared = prepare(store.catalogue, Request(metric.steps, {}, BASE, BASE + 100 * DAY))
+    (task,) = make_tasks(prepared, store.url, 1)
+    every = Checkpoints(at=range(1, 8))
+    run(task, store.open_file, prepared.compiled, every)
+    assert sorted(every.taken) == list(range(1, 8))
+    few = Checkpoints(at=range(1, 8), most=len(every.taken[6]) + len(every.taken[7]))
+    run(task, store.open_file, prepared.compiled, few)
+    assert sorted(few.taken) == [6, 7]
+    none = Checkpoints(at=range(1, 8), most=10)
+    run(task, store.open_file, prepared.compiled, none)
+    assert not none.taken
