@@ -288,9 +288,11 @@ class Runner:
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
         """Go on from the ``saved`` state of a runner of the same stage, before any row is pushed."""
         self._reserve_slots()
-        for name, array in self._slot_arrays.items():
-            part = saved.get(f"slot.{name}", array[:0])
-            array[: len(part)] = part
+        # There are none before the first row.
+        if any(name.startswith("slot.") for name in saved):
+            for name, array in self._slot_arrays.items():
+                part = saved[f"slot.{name}"]
+                array[: len(part)] = part
         if self.cells is not None and self.groups is None:
             capacity, free = int(saved["capacity"][0]), saved["free"]
             self.cells = Cells(self.cells.aggregates, capacity)
