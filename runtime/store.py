@@ -26,8 +26,12 @@ if TYPE_CHECKING:
     from runtime.fleet import Fleet
     from runtime.ingest import IngestReport
     from runtime.progress import Progress
+    from runtime.published import Published
+    from runtime.published.cached import Answered, Savings
     from runtime.query.execute import Request
+    from runtime.query.task import Task
     from runtime.result import Result
+    from runtime.signing import Signer
     from runtime.verify import VerifyReport
 
 Moment = str | datetime | date | int
@@ -91,6 +95,8 @@ class Store:
         self._location = locate(url)
         self.url = self._location.url
         self._create = create
+        self.signer: Signer | None = None
+        """Signs what is published here, and verifies what is run by name; None: the one that ANTFOLD_MAC_KEY names."""
 
     @classmethod
     def shared(cls, url: str) -> Store:
@@ -160,7 +166,7 @@ class Store:
 
     def query(
         self,
-        metric: Stream,
+        metric: Stream | str,
         since: Moment | None = None,
         until: Moment | None = None,
         params: Mapping[str, object] | None = None,
@@ -169,8 +175,10 @@ class Store:
         progress: bool | Progress = True,
         allow_partial: bool = False,
         budget: float | None = None,
+        cache: bool | None = None,
     ) -> Result:
-        """The metric over [since, until), by default the whole stream.
+        """The metric, or the published query of that name ("uptime", "uptime@3"), over [since, until), by default the
+        whole stream.
 
         ``executor``: None or "threads" for this machine's cores (``workers`` of them); any
         ``concurrent.futures.Executor``; a ``runtime.fleet.Fleet``; or "lambda", the fleet of the AWS Lambda function
@@ -179,36 +187,99 @@ class Store:
         them. With ``allow_partial`` tasks that fail are left out and a ``PartialResult`` says which; otherwise the
         first failure is raised. A query on a fleet that is estimated to cost more than ``budget`` dollars is refused
         with ``BudgetExceeded`` before anything is invoked; what it cost is in ``result.cost``.
+
+        What the files come to is kept for the next run of a published query, unless ``cache`` is False: that reads
+        what is new (``proof.files_cached`` is what it did not read) and has the same bits. Where a metric needs a key's
+        rows in order, that is so for threads only.
         """
         from runtime.provenance import Asked
-        from runtime.query.execute import default_workers, execute, make_tasks, prepare
+        from runtime.query.execute import answered, conclude, default_workers, make_tasks, prepare
 
         if workers is not None and (isinstance(workers, bool) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
         run_by = self._executor(executor, workers)
+        digest = None
+        if isinstance(metric, str):
+            from runtime.published.publishing import have_kernels
+
+            named = self.published(metric)
+            metric, params, digest = named.metric, named.params(params), named.digest
+            have_kernels(self, named)
+        elif cache:
+            raise QueryError("cache=True is for published queries: publish the metric and ask it by its name")
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
         if run_by is not None and not isinstance(run_by, Executor):
             from runtime.fleet.run import check_budget, execute_on, fleet_workers
-            from runtime.signing import signer_of_environment
 
-            signer = signer_of_environment(self._location.access)
             tasks = make_tasks(prepared, self._location.worker_url, workers or fleet_workers(prepared))
             check_budget(run_by, tasks, budget)
-            result = execute_on(run_by, prepared, tasks, self.objects, _progress(progress), allow_partial, signer)
+            result = execute_on(
+                run_by, prepared, tasks, self.objects, _progress(progress), allow_partial, self.signing()
+            )
         else:
-            count = workers or default_workers()
-            with self.opened.ahead(prepared.files if run_by is None else ()):
-                result = execute(
-                    prepared,
-                    make_tasks(prepared, self.url, count),
-                    self.open_file,
-                    executor=run_by,
-                    workers=count,
-                    progress=_progress(progress),
-                    allow_partial=allow_partial,
-                )
+            count, shown = workers or default_workers(), _progress(progress)
+
+            def answer(tasks: Sequence[Task], files: Sequence[FileEntry], saving: Savings = None) -> Answered:
+                with self.opened.ahead(files if run_by is None else ()):
+                    return answered(
+                        prepared, tasks, self.open_file, executor=run_by, workers=count, progress=shown,
+                        allow_partial=allow_partial, saving=saving,
+                    )  # fmt: skip
+
+            if digest is not None and cache is not False:
+                from runtime.published.cached import Cached
+
+                cached = Cached(prepared, self.objects, digest, answer, self.url, count, run_by is None)
+                result = cached.result()
+            else:
+                tasks = make_tasks(prepared, self.url, count)
+                result = conclude(prepared, tasks, *answer(tasks, prepared.files))
         result.asked = Asked(self, metric.steps, prepared)
         return result
+
+    # ---- published queries
+
+    def publish(
+        self,
+        metric: Stream,
+        name: str,
+        description: str = "",
+        defaults: Mapping[str, object] | None = None,
+        targets: Sequence[str] = (),
+    ) -> Published:
+        """Publish the metric as the next version of the query ``name``, signed if there is a key to sign with.
+
+        ``defaults`` take the place of those of its parameters. ``targets`` are the architectures ("x86_64", "arm64") of
+        workers that compile nothing: its kernels for these are put into the store. If the latest version asks just
+        that, it is returned. QueryError for a name that cannot be, a metric that does not fit its stream, or one with
+        code of its own.
+        """
+        from runtime.published.publishing import publish
+
+        return publish(self, metric, name, description, defaults, targets)
+
+    def published(self, name: str) -> Published:
+        """The published query ``name`` (its latest version) or ``name@3``; with a ``signer`` its signature is checked.
+
+        QueryError if there is none, FormatError if it was changed.
+        """
+        from runtime.published import versions
+
+        return versions.find(self.objects, name, self.signing())
+
+    def queries(self, name: str | None = None) -> list[Published]:
+        """The latest version of every published query, by name; or all versions of one."""
+        from runtime.published import versions
+
+        if name is None:
+            return versions.latest(self.objects, self.signing())
+        return versions.versions(self.objects, name, self.signing())
+
+    def signing(self) -> Signer | None:
+        """What queries and kernels are signed with: ``signer``, or the key that the environment names."""
+        from runtime.signing import signer_of_environment
+
+        return self.signer or signer_of_environment(self._location.access)
 
     def _executor(self, executor: Executor | Fleet | str | None, workers: int | None) -> Executor | Fleet | None:
         """What runs the tasks; None for threads of this process."""
@@ -230,7 +301,7 @@ class Store:
 
     def explain(
         self,
-        metric: Stream,
+        metric: Stream | str,
         since: Moment | None = None,
         until: Moment | None = None,
         params: Mapping[str, object] | None = None,
@@ -241,11 +312,15 @@ class Store:
         """The plan in words: steps, kernels, columns and files to be read, tasks, laws; nothing is run.
 
         ``fleet`` adds what so many workers of AWS Lambda would take, by a simulation (``runtime.fleet.model``), when
-        they are ``warm`` or all new.
+        they are ``warm`` or all new. A published query is named as for ``query``; what is kept of earlier runs is not
+        considered.
         """
         from runtime.query.execute import default_workers, make_tasks, prepare
         from runtime.query.explain import explain
 
+        if isinstance(metric, str):
+            named = self.published(metric)
+            metric, params = named.metric, named.params(params)
         count = default_workers() if workers is None else workers
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
         text = explain(prepared, make_tasks(prepared, self.url, count), count)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from deploy.commands import asking, bundling, ingesting, kernels, listing, simulating
+from deploy.commands import asking, bundling, ingesting, kernels, listing, publishing, simulating
 from deploy.commands.shared import Command
 
 COMMANDS: dict[str, Command] = (
-    simulating.COMMANDS | ingesting.COMMANDS | asking.COMMANDS | listing.COMMANDS | kernels.COMMANDS | bundling.COMMANDS
+    simulating.COMMANDS
+    | ingesting.COMMANDS
+    | asking.COMMANDS
+    | publishing.COMMANDS
+    | listing.COMMANDS
+    | kernels.COMMANDS
+    | bundling.COMMANDS
 )
 """By name, in the order of the overview."""

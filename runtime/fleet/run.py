@@ -52,14 +52,7 @@ def execute_on(
         bar.advance(share * max(1, len(outcome.tasks)), rows=sum(rows.values()))
 
     try:
-        found = answers(
-            fleet,
-            tasks,
-            objects,
-            allow_partial,
-            answered,
-            {"kernels": [k.to_dict() for k in kernels]} if kernels else None,
-        )
+        found = answers(fleet, tasks, objects, allow_partial, answered, told)
     finally:
         bar.finish()
     result = conclude(prepared, found.tasks, list(found.partials.values()), found.failed)

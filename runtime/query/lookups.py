@@ -1,7 +1,8 @@
-"""The arrays by which a kernel looks up reference tables and calendars."""
+"""The arrays by which a kernel looks up predicates on strings, reference tables and calendars."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,40 @@ from dataflow.reference import Index
 from dataflow.service import Calendar
 from operators.types import Type
 from operators.words import Words
+
+_PREDICATES: dict[str, Callable[[str, Any], bool]] = {
+    "lt": lambda text, o: bool(text < o[0]),
+    "le": lambda text, o: bool(text <= o[0]),
+    "gt": lambda text, o: bool(text > o[0]),
+    "ge": lambda text, o: bool(text >= o[0]),
+    "between": lambda text, o: bool(o[0] <= text <= o[1]),
+    "is_in": lambda text, o: text in o,
+    "starts_with": lambda text, o: text.startswith(o),
+    "contains": lambda text, o: o in text,
+}
+
+
+class Lut:
+    """A predicate on strings, evaluated once per dictionary entry."""
+
+    def __init__(self, predicate: str, operand: object) -> None:
+        self._test = _PREDICATES[predicate]
+        self._operand = operand
+        self._done = 0
+        self.table = np.zeros(64, np.uint8)
+
+    def upto(self, words: Words) -> NDArray[np.uint8]:
+        """By code, 1 where it is true; covers the dictionary as it is."""
+        n = len(words)
+        if n > self._done:
+            if n > len(self.table):
+                grown = np.zeros(2 * n, np.uint8)
+                grown[: self._done] = self.table[: self._done]
+                self.table = grown
+            fresh = words.strings[self._done :]
+            self.table[self._done : n] = [self._test(t, self._operand) for t in fresh]
+            self._done = n
+        return self.table
 
 
 class Lookup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -40,23 +40,11 @@ from operators.words import Words
 from runtime.pointfile import Buffers
 from runtime.query.chunk import NULL, Chunk, Values
 from runtime.query.keys import Keys
-from runtime.query.lookups import Lookup
+from runtime.query.lookups import Lookup, Lut
 
 _OUT_ROWS = 65_536
 _OPEN_ROWS = 1024
 _DTYPES = {"i8": np.int64, "f8": np.float64, "u1": np.uint8, "i4": np.int32}
-
-_PREDICATES: dict[str, Callable[[str, Any], bool]] = {
-    "lt": lambda text, o: bool(text < o[0]),
-    "le": lambda text, o: bool(text <= o[0]),
-    "gt": lambda text, o: bool(text > o[0]),
-    "ge": lambda text, o: bool(text >= o[0]),
-    "between": lambda text, o: bool(o[0] <= text <= o[1]),
-    "is_in": lambda text, o: text in o,
-    "starts_with": lambda text, o: text.startswith(o),
-    "contains": lambda text, o: o in text,
-}
-
 
 _FRESH = frozenset(
     {"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "lookup", "slot_key", "slot_hash", "word_hash"}
@@ -82,28 +70,6 @@ def _dtype(kind: str) -> np.dtype[Any]:
     return np.dtype(_DTYPES[kind[:2]])
 
 
-class _Lut:
-    """A predicate on strings, evaluated once per dictionary entry."""
-
-    def __init__(self, predicate: str, operand: object) -> None:
-        self._test = _PREDICATES[predicate]
-        self._operand = operand
-        self._done = 0
-        self.table = np.zeros(64, np.uint8)
-
-    def upto(self, words: Words) -> NDArray[np.uint8]:
-        n = len(words)
-        if n > self._done:
-            if n > len(self.table):
-                grown = np.zeros(2 * n, np.uint8)
-                grown[: self._done] = self.table[: self._done]
-                self.table = grown
-            fresh = words.strings[self._done :]
-            self.table[self._done : n] = [self._test(t, self._operand) for t in fresh]
-            self._done = n
-        return self.table
-
-
 class Runner:
     """One stage of a task. ``push`` and ``finish`` yield the chunks that the stage writes (groups: none)."""
 
@@ -122,7 +88,7 @@ class Runner:
             self.cells = Cells([a.aggregate for a in sink.aggs], _OPEN_ROWS)
         tables = kernel.generated.tables
         self._tables = tables
-        self._luts = [_Lut(p, o) for p, o in tables.luts]
+        self._luts = [Lut(p, o) for p, o in tables.luts]
         self._lookups = [Lookup(t, context.words, context.span) for t in tables.lookups]
         self._kinds = dict(stage.inputs)
         self._slot_arrays: dict[str, NDArray[Any]] = {}
@@ -303,6 +269,45 @@ class Runner:
             if done < n:
                 self._make_room()
 
+    # ---- to go on from later
+
+    def saved(self) -> dict[str, NDArray[Any]]:
+        """The state of every key and of all segments, as arrays; a grouping's is exported by itself."""
+        n, out = len(self.context.keys), {}
+        for name, a in self._slot_args.items():
+            width = int(str(a.subject[1])) if len(a.subject) > 1 and ":," not in a.kind else 1
+            if name in self._slot_arrays:
+                out[f"slot.{name}"] = self._slot_arrays[name][: n * width]
+        if self.cells is not None and self.groups is None:
+            out["free"] = self._free[: int(self._free_count[0])]
+            out["capacity"] = np.array([self.cells.capacity])
+            for j, state in enumerate(self.cells.export(self.cells.capacity)):
+                out |= {f"cell.{j}.{name}": values for name, values in state.items()}
+        return out
+
+    def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from the ``saved`` state of a runner of the same stage, before any row is pushed."""
+        self._reserve_slots()
+        # There are none before the first row.
+        if any(name.startswith("slot.") for name in saved):
+            for name, array in self._slot_arrays.items():
+                part = saved[f"slot.{name}"]
+                array[: len(part)] = part
+        if self.cells is not None and self.groups is None:
+            capacity, free = int(saved["capacity"][0]), saved["free"]
+            self.cells = Cells(self.cells.aggregates, capacity)
+            self.cells.merge(
+                np.arange(capacity), [with_prefix(saved, f"cell.{j}.") for j in range(len(self.cells.aggregates))]
+            )
+            self._free = np.zeros(capacity, np.int64)
+            self._free[: len(free)], self._free_count[0] = free, len(free)
+        self._kept.clear()
+
+    def grid(self) -> list[list[int]]:
+        """Where the numbers of calendar buckets, which are part of the state, begin: equal for equal numbers."""
+        tables = (self._bucket_table(*b) for b in self._tables.buckets)
+        return [[width, origin, *edges[:1].tolist()] for edges, width, origin in tables]
+
     def _make_room(self) -> None:
         self._kept.clear()
         if self.groups is not None:
@@ -375,6 +380,11 @@ class Runner:
         if slots is None or lengths is None:
             slots, lengths = np.zeros(1, np.int32), np.array([n], np.int64)
         yield Chunk(slots, lengths, time, columns)
+
+
+def with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names start with ``prefix``, without it."""
+    return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
 
 
 def _own(array: NDArray[Any]) -> NDArray[Any]:

@@ -113,6 +113,7 @@ def test_query_passes_everything_on(metric: str, capsys: pytest.CaptureFixture[s
         "executor": "lambda:mine",
         "workers": 2,
         "budget": 0.5,
+        "cache": None,
     }
     assert call("open") == (("here",), {"create": False})
     assert capsys.readouterr().out.splitlines()[-1] == " 3 rows"

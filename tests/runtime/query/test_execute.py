@@ -48,7 +48,9 @@ def tasks(store: Store, metric: df.Stream, workers: int = 1) -> list[Task]:
         (lambda s: s.query(COUNT, workers=0), "workers must be at least 1"),
         (lambda s: s.query(COUNT, executor="cluster"), "no executor 'cluster'"),
         (lambda s: s.query(COUNT, executor="lambda"), "workers on Lambda cannot see the folder"),
-        (lambda s: s.query("uptime"), "a metric is a stream with steps"),
+        (lambda s: s.query(17), "a metric is a stream with steps"),
+        (lambda s: s.query("uptime"), "there is no published query 'uptime' in this store; its queries: none yet"),
+        (lambda s: s.query(COUNT, cache=True), "cache=True is for published queries"),
     ],
 )
 def test_mistakes(store: Store, call: Any, message: str) -> None:

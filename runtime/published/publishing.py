@@ -1,0 +1,48 @@
+"""Publishing a query from a store, with kernels for those who compile nothing; and having these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dataflow.stream import Stream
+from operators.compiler.cache import mode
+from operators.compiler.targets import target as target_named
+from operators.compiler.targets import worker
+from runtime import kernels
+from runtime.errors import QueryError
+from runtime.published import definition, versions
+from runtime.published.definition import Published
+from runtime.query.execute import Request, prepare
+
+if TYPE_CHECKING:
+    from runtime.store import Store
+
+
+def publish(
+    store: Store,
+    metric: Stream,
+    name: str,
+    description: str,
+    defaults: Mapping[str, object] | None,
+    targets: Sequence[str],
+) -> Published:
+    """See ``Store.publish``."""
+    signer = store.signing()
+    first = definition.define(metric, name, description, defaults)
+    made: list[kernels.KernelRef] = []
+    if all(p.default is not None for p in first.parameters):
+        compiled = prepare(store.catalogue, Request(metric.steps, first.params(), 0, 0)).compiled
+        for target in targets:
+            made += kernels.publish(store.objects, compiled, target_named(target), signer)
+    elif targets:
+        raise QueryError(f"{name}: kernels depend on the types of parameters; give each a default")
+    return versions.publish(store.objects, replace(first, kernels=tuple(made)), signer)
+
+
+def have_kernels(store: Store, named: Published) -> None:
+    """A process that compiles nothing takes the kernels that the query was published with."""
+    if named.kernels and mode() == "ready":
+        mine = worker().name
+        kernels.install(store.objects, [k for k in named.kernels if k.target == mine], store.signing())

@@ -1,0 +1,368 @@
+"""A run by name reads only what is new, and gives the bits of one that reads everything."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dataflow as df
+from operators.words import Words
+from runtime import Store
+from runtime.errors import StoreError
+from runtime.published import cached, shelf
+from runtime.query import checkpoint, execute
+from tests.runtime.published.histories import DAY, HOUR, METRICS, START, Opened, day, ingest, run_history
+
+BY_DAY, BY_PREFIX = ["hot", "ends", "points"], ["uptime", "sessions", "windows", "changes", "per_device", "funnel"]
+
+
+@pytest.fixture(autouse=True)
+def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks of a few rows, so that there are several."""
+    monkeypatch.setattr(execute, "_SMALL", 5)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "store", create=True) as store:
+        ingest(store, day(0), day(1), day(2))
+        for name, metric in METRICS.items():
+            store.publish(metric, name)
+        yield store
+
+
+def ask(store: Store, name: str, **options: Any) -> Any:
+    """By name, held against the metric itself."""
+    found = store.query(name, progress=False, **options)
+    whole = store.query(
+        METRICS[name], progress=False, workers=1, **{k: v for k, v in options.items() if k != "workers"}
+    )
+    assert found.proof.complete
+    assert found.proof.result == whole.proof.result
+    assert found.to_dict()["rows"] == whole.to_dict()["rows"]
+    return found
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_after_one_new_file_one_file_is_read(
+    store: Store, name: str, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Opened(store, monkeypatch)
+    run = functools.partial(store.query, name, progress=False, workers=workers)
+    first, read = opened.by(run)
+    assert (first.proof.files_cached, len(read)) == (0, 3)
+    again, read = opened.by(run)
+    assert (again.proof.files_cached, len(read)) == (3, 0)
+    assert again.proof.result == first.proof.result
+    ingest(store, day(3))
+    (new,) = [f.path for f in store.files("s") if f.day == START // DAY + 3]
+    found, read = opened.by(run)
+    assert read == [new]
+    proof = found.proof
+    assert (proof.files_cached, proof.files_planned, proof.files_merged) == (3, 4, 4)
+    assert proof.rows_scanned == proof.rows_catalogued == 4 * 24
+    assert proof.result == store.query(METRICS[name], progress=False).proof.result
+
+
+@pytest.mark.parametrize("name", BY_DAY)
+def test_days_do_not_depend_on_the_range(store: Store, name: str) -> None:
+    ask(store, name)
+    found = ask(store, name, since=START + DAY, until=START + 2 * DAY + 5 * HOUR)
+    # The second day is whole, the third is cut.
+    assert found.proof.files_cached == 1
+
+
+@pytest.mark.parametrize("name", ["hot"])
+def test_a_late_file_that_overlaps_is_all_that_is_read(store: Store, name: str) -> None:
+    ask(store, name)
+    ingest(store, day(1, 3, 9, salt=1))
+    assert ask(store, name).proof.files_cached == 3
+
+
+def test_where_rows_are_compared_a_day_is_read_again_from_what_changed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "latest", create=True)
+    ingest(store, day(0, 0, 8), day(1), duplicates="latest")
+    store.publish(METRICS["hot"], "hot")
+    ask(store, "hot")
+    ingest(store, day(0, 10, 20), duplicates="latest")
+    assert ask(store, "hot").proof.files_cached == 2
+    ingest(store, day(0, 12, 14), duplicates="latest")
+    # What was kept of the day's first hours still holds, and so does the other day.
+    assert ask(store, "hot").proof.files_cached == 2
+
+
+@pytest.mark.parametrize("name", BY_PREFIX)
+def test_a_late_file_makes_a_run_go_on_from_before_it(store: Store, name: str) -> None:
+    ask(store, name)
+    ingest(store, day(2, 3, 4, salt=1))
+    # The state before the last day was kept, too.
+    assert ask(store, name).proof.files_cached == 2
+    ingest(store, day(0, 3, 4, salt=1))
+    assert ask(store, name).proof.files_cached == 0
+    assert ask(store, name).proof.files_cached == 5
+
+
+@pytest.mark.parametrize("name", BY_PREFIX)
+def test_a_state_does_not_know_of_an_end_that_cut_it(store: Store, name: str) -> None:
+    ask(store, name, until=START + 2 * DAY + 5 * HOUR)
+    assert ask(store, name).proof.files_cached == 2
+    assert ask(store, name, until=START + 2 * DAY).proof.files_cached == 2
+    assert ask(store, name, until=START + 2 * DAY + 1).proof.files_cached == 2
+    assert ask(store, name, until=START + DAY + 23 * HOUR).proof.files_cached <= 1
+
+
+@pytest.mark.parametrize("name", ["uptime", "hot"])
+def test_another_start_or_parameter_is_another_family(store: Store, name: str) -> None:
+    ask(store, name)
+    assert ask(store, name, since=START + 5 * HOUR).proof.files_cached == (0 if name == "uptime" else 2)
+    if name == "hot":
+        assert ask(store, name, params={"above": 25}).proof.files_cached == 0
+        assert ask(store, name, params={"above": 25.0}).proof.files_cached == 3
+        assert ask(store, name, params={"above": 20.0}).proof.files_cached == 3
+
+
+def test_a_wider_column_is_another_family(tmp_path: Path) -> None:
+    store = Store(tmp_path / "wider", create=True)
+    whole = {**day(0), "temp": list(range(24))}
+    ingest(store, whole)
+    store.publish(METRICS["hot"], "hot")
+    ask(store, "hot")
+    ingest(store, day(1))
+    assert ask(store, "hot").proof.files_cached == 0
+    assert ask(store, "hot").proof.files_cached == 2
+
+
+def kept(store: Store) -> list[Path]:
+    return sorted(p for p in (Path(store.url) / "cache").rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize("name", ["uptime", "hot", "points"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other", "gone", "bomb"])
+def test_damaged_states_are_made_again(store: Store, name: str, damage: str) -> None:
+    first = ask(store, name)
+    others = {p: p.read_bytes() for p in kept(store)}
+    for path, data in others.items():
+        if damage == "gone":
+            path.unlink()
+            continue
+        path.chmod(0o644)
+        flipped = bytearray(data)
+        flipped[len(data) // 2] ^= 4
+        foreign = next((d for p, d in others.items() if p != path), b"x" * 100)
+        path.write_bytes(
+            {
+                "cut": data[:-9],
+                "flipped": bytes(flipped),
+                "empty": b"",
+                "other": foreign,
+                "bomb": bytes.fromhex("28b52ffde0ffffffffffffff0f010000"),
+            }[damage]
+        )
+    store.close()
+    again = ask(store, name)
+    assert again.proof.files_cached == 0
+    assert again.proof.result == first.proof.result
+    # And what was made again is of use.
+    assert ask(store, name).proof.files_cached == 3
+
+
+@pytest.mark.parametrize("name", ["uptime", "hot"])
+@pytest.mark.parametrize("denied", ["put", "list", "delete"])
+def test_who_may_not_keep_gets_the_answer(
+    store: Store, name: str, denied: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Any:
+        raise StoreError("denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store.objects), denied, refuse)
+        # A name with its version is found without a list.
+        found = store.query(f"{name}@1", progress=False)
+    assert found.proof.result == store.query(METRICS[name], progress=False).proof.result
+    assert bool(kept(store)) is (denied != "put")
+
+
+def test_large_states_are_not_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "LARGEST", 100)
+    ask(store, "uptime")
+    ask(store, "hot")
+    assert not kept(store)
+
+
+@pytest.mark.parametrize("lost", ["keys.words", "stage.0.", "group.keys", "strings", "grids"])
+def test_a_state_of_another_form_is_made_again(store: Store, lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is whole, under the right name, and yet not what this program writes."""
+    inner = checkpoint.unpack
+    ask(store, "windows")
+
+    def other(data: bytes) -> checkpoint.Checkpoint:
+        found = inner(data)
+        head = {k: v for k, v in found.head.items() if k != lost}
+        arrays = {k: v for k, v in found.arrays.items() if not k.startswith(lost)}
+        return checkpoint.Checkpoint(found.groups, head, arrays)
+
+    monkeypatch.setattr(cached, "unpack", other)
+    assert ask(store, "windows").proof.files_cached == 0
+
+
+def test_nothing_is_kept_of_metrics_and_without_a_cache(store: Store) -> None:
+    store.query(METRICS["uptime"], progress=False)
+    store.query("uptime", cache=False, progress=False)
+    assert not kept(store)
+    ask(store, "uptime")
+    assert store.query("uptime", cache=False, progress=False).proof.files_cached == 0
+
+
+def test_executors_keep_what_merges(store: Store) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for name, files in (("hot", 3), ("uptime", 0)):
+            ask(store, name, executor=pool)
+            assert ask(store, name, executor=pool).proof.files_cached == files
+
+
+def test_a_stream_without_points_in_the_range(store: Store) -> None:
+    for name in ("uptime", "hot"):
+        assert ask(store, name, since=START + 20 * DAY, until=START + 21 * DAY) is not None
+        assert ask(store, name, since=START, until=START).proof.complete
+
+
+def test_republished_queries_share_what_asks_the_same(store: Store) -> None:
+    ask(store, "hot")
+    two = store.publish(METRICS["hot"], "hot", "with a description")
+    assert two.version == 2
+    # Another digest, so another place.
+    assert ask(store, "hot").proof.files_cached == 0
+    assert store.query("hot@1", progress=False).proof.files_cached == 3
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_history(tmp_path: Path, seed: int) -> None:
+    assert run_history(tmp_path / "store", seed, list(METRICS)) > 50
+
+
+# ---- what must be caught when it is broken
+
+
+def _first_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files' contents do not matter, just how many there are."""
+    monkeypatch.setattr(cached, "contents", lambda groups: [f"{n}" for n, _ in enumerate(groups)])
+
+
+def _any_late_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state is used again whatever files came between those it is of."""
+    monkeypatch.setattr(cached, "_covers", lambda *_: True)
+    _first_prefix(monkeypatch)
+
+
+def _no_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strings get other codes than those that are in the state."""
+    inner = checkpoint.Checkpoints.restore_names
+
+    def forgets(self: Any, words: Words, keys: Any) -> None:
+        if self.start is not None:
+            words.code("somebody else")
+        inner(self, words, keys)
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "restore_names", forgets)
+
+
+def _no_key_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a stage keeps of each key is not brought back."""
+    from runtime.query.runner import Runner
+
+    monkeypatch.setattr(Runner, "restore", lambda self, saved: None)
+
+
+def _no_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The groups so far are lost."""
+    from operators.grouping import Groups
+
+    inner = checkpoint.Checkpoints.restore
+
+    def loses(self: Any, pipeline: Any, coverage: Any) -> int:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Groups, "merge", lambda *_: None)
+            return inner(self, pipeline, coverage)
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "restore", loses)
+
+
+def _start_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start of the range is no part of what a state is known by."""
+    inner = cached.Cached._shelf
+    monkeypatch.setattr(cached.Cached, "_shelf", lambda self, *more: inner(self, more[0]))
+
+
+def _parameters_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached.json, "dumps", lambda value, **o: json.JSONEncoder(**o).encode(_without_params(value)))
+
+
+def _without_params(value: Any) -> Any:
+    return [*value[:3], {}, *value[4:]] if isinstance(value, list) and len(value) > 6 else value
+
+
+def _end_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """States are kept, and used, although the end of the range has cut them."""
+    monkeypatch.setattr(cached, "_usable", lambda groups, p: len(groups))
+
+
+def _cut_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Days that the range cuts are kept as if they were whole."""
+    inner = cached._Day.of
+    monkeypatch.setattr(cached._Day, "of", classmethod(lambda _, *a: cached.replace(inner(*a), whole=True)))
+
+
+def _always_unordered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that overlap are folded one by one, although rows are compared."""
+    monkeypatch.setattr(cached, "_unordered", lambda p: True)
+
+
+MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], list[str]] = {
+    _any_late_file: BY_PREFIX,
+    _no_words: ["uptime", "changes"],
+    _no_key_state: BY_PREFIX,
+    _no_groups: BY_PREFIX,
+    _start_forgotten: BY_PREFIX,
+    _parameters_forgotten: ["hot"],
+    _end_ignored: BY_PREFIX,
+    _cut_days: BY_DAY,
+    _always_unordered: ["hot", "ends"],
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.__name__)
+def test_mutants_are_caught(tmp_path: Path, mutant: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant(monkeypatch)
+    for seed in range(30):
+        try:
+            run_history(tmp_path / f"{seed}", seed, MUTANTS[mutant], steps=10)
+        except (AssertionError, IndexError, KeyError, ValueError, df.DataflowError):
+            return
+    pytest.fail(f"{mutant.__name__} was not noticed in 30 histories")
+
+
+def test_coverage_alone_refuses_states_of_other_files(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where contents are not told apart by name, the files that a state says it covers do."""
+    _first_prefix(monkeypatch)
+    for name in ("uptime", "hot"):
+        ask(store, name)
+    ingest(store, day(1, 3, 9, salt=1))
+    for name in ("uptime", "hot"):
+        ask(store, name)
+
+
+def test_the_cache_folder_is_all_that_is_written(store: Store) -> None:
+    def files() -> set[str]:
+        return {str(Path(r, f).relative_to(store.url)) for r, _, names in os.walk(store.url) for f in names}
+
+    before = files()
+    ask(store, "uptime")
+    assert all(new.startswith("cache/") for new in files() - before if not new.startswith("catalogue.sqlite"))
