@@ -16,8 +16,10 @@ class Proof:
 
     ``snapshot`` is the commit that was read; ``plan`` the SHA-256 of graph, parameters and range; ``kernels`` that of
     the compiled stages; ``result`` that of the answer. Planned and merged files agree in number and set hash, and
-    catalogued rows equal scanned rows, or the answer is refused. ``duplicates`` are rows that the stream's policy
-    left out of this answer; ``duplicates_at_ingest``, ``rejected`` and ``quarantined`` count for the whole stream.
+    catalogued rows equal scanned rows, or the answer is refused. ``files_cached`` of the files were not read: what they
+    come to was kept by an earlier run, and so was the number of rows that it had read. ``duplicates`` are rows that the
+    stream's policy left out of this answer; ``duplicates_at_ingest``, ``rejected`` and ``quarantined`` count for the
+    whole stream.
     """
 
     stream: str
@@ -30,6 +32,7 @@ class Proof:
     files_merged: int
     files_hash_planned: str
     files_hash_merged: str
+    files_cached: int
     rows_catalogued: int
     rows_scanned: int
     rows_ruled_out: int

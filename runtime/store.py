@@ -21,13 +21,17 @@ from runtime.opened import OpenedFiles
 from runtime.pointfile import PointFile
 from runtime.progress import progress_for
 from runtime.provenance import Asked
-from runtime.query.execute import Request, default_workers, execute, make_tasks, prepare
+from runtime.query.execute import Request, answered, conclude, default_workers, make_tasks, prepare
 from runtime.result import Result
 
 if TYPE_CHECKING:
     from runtime.fleet import Fleet
     from runtime.ingest import IngestReport
     from runtime.progress import Progress
+    from runtime.published import Published
+    from runtime.published.cached import Answered, Savings
+    from runtime.published.definition import Signer
+    from runtime.query.task import Task
     from runtime.verify import VerifyReport
 
 Moment = str | datetime | date | int
@@ -91,6 +95,8 @@ class Store:
         self._location = locate(url)
         self.url = self._location.url
         self._create = create
+        self.signer: Signer | None = None
+        """Signs what is published here, and verifies what is run by name."""
 
     @classmethod
     def shared(cls, url: str) -> Store:
@@ -160,7 +166,7 @@ class Store:
 
     def query(
         self,
-        metric: Stream,
+        metric: Stream | str,
         since: Moment | None = None,
         until: Moment | None = None,
         params: Mapping[str, object] | None = None,
@@ -168,17 +174,29 @@ class Store:
         workers: int | None = None,
         progress: bool | Progress = True,
         allow_partial: bool = False,
+        cache: bool | None = None,
     ) -> Result:
-        """The metric over [since, until), by default the whole stream.
+        """The metric, or the published query of that name ("uptime", "uptime@3"), over [since, until), by default the
+        whole stream.
 
         ``executor``: None or "threads" for this machine's cores (``workers`` of them); any
         ``concurrent.futures.Executor``; a ``runtime.fleet.Fleet``; or "lambda", the fleet of the AWS Lambda function
         ``antfold-worker`` ("lambda:NAME" for another), as many tasks as the bytes are worth. With ``allow_partial``
         tasks that fail are left out and a ``PartialResult`` says which; otherwise the first failure is raised.
+
+        What the files come to is kept for the next run of a published query, unless ``cache`` is False: that reads
+        what is new (``proof.files_cached`` is what it did not read) and has the same bits. Where a metric needs a key's
+        rows in order, that is so for threads only.
         """
         if workers is not None and (isinstance(workers, bool) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
         run_by = self._executor(executor)
+        digest = None
+        if isinstance(metric, str):
+            named = self.published(metric)
+            metric, params, digest = named.metric, named.params(params), named.digest
+        elif cache:
+            raise QueryError("cache=True is for published queries: publish the metric and ask it by its name")
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
         if run_by is not None and not isinstance(run_by, Executor):
             from runtime.fleet.run import execute_on, fleet_workers
@@ -186,19 +204,64 @@ class Store:
             tasks = make_tasks(prepared, self._location.worker_url, workers or fleet_workers(prepared))
             result = execute_on(run_by, prepared, tasks, self.objects, _progress(progress), allow_partial)
         else:
-            count = workers or default_workers()
-            with self.opened.ahead(prepared.files if run_by is None else ()):
-                result = execute(
-                    prepared,
-                    make_tasks(prepared, self.url, count),
-                    self.open_file,
-                    executor=run_by,
-                    workers=count,
-                    progress=_progress(progress),
-                    allow_partial=allow_partial,
-                )
+            count, shown = workers or default_workers(), _progress(progress)
+
+            def answer(tasks: Sequence[Task], files: Sequence[FileEntry], saving: Savings = None) -> Answered:
+                with self.opened.ahead(files if run_by is None else ()):
+                    return answered(
+                        prepared, tasks, self.open_file, executor=run_by, workers=count, progress=shown,
+                        allow_partial=allow_partial, saving=saving,
+                    )  # fmt: skip
+
+            if digest is not None and cache is not False:
+                from runtime.published.cached import Cached
+
+                cached = Cached(prepared, self.objects, digest, answer, self.url, count, run_by is None)
+                result = cached.result()
+            else:
+                tasks = make_tasks(prepared, self.url, count)
+                result = conclude(prepared, tasks, *answer(tasks, prepared.files))
         result.asked = Asked(self, metric.steps, prepared)
         return result
+
+    # ---- published queries
+
+    def publish(
+        self,
+        metric: Stream,
+        name: str,
+        description: str = "",
+        defaults: Mapping[str, object] | None = None,
+        kernels: Sequence[Mapping[str, Any]] = (),
+    ) -> Published:
+        """Publish the metric as the next version of the query ``name``, signed if the store has a ``signer``.
+
+        ``defaults`` take the place of those of its parameters. If the latest version asks just that, it is returned.
+        QueryError for a name that cannot be, a metric that does not fit its stream, or one with code of its own.
+        """
+        from runtime.published import definition, versions
+
+        first = definition.define(metric, name, description, defaults, tuple(kernels))
+        if all(p.default is not None for p in first.parameters):
+            prepare(self.catalogue, self._request(metric, 0, 0, first.params()))
+        return versions.publish(self.objects, first, self.signer)
+
+    def published(self, name: str) -> Published:
+        """The published query ``name`` (its latest version) or ``name@3``; with a ``signer`` its signature is checked.
+
+        QueryError if there is none, FormatError if it was changed.
+        """
+        from runtime.published import versions
+
+        return versions.find(self.objects, name, self.signer)
+
+    def queries(self, name: str | None = None) -> list[Published]:
+        """The latest version of every published query, by name; or all versions of one."""
+        from runtime.published import versions
+
+        if name is None:
+            return versions.latest(self.objects, self.signer)
+        return versions.versions(self.objects, name, self.signer)
 
     def _executor(self, executor: Executor | Fleet | str | None) -> Executor | Fleet | None:
         """What runs the tasks; None for threads of this process."""
@@ -221,15 +284,21 @@ class Store:
 
     def explain(
         self,
-        metric: Stream,
+        metric: Stream | str,
         since: Moment | None = None,
         until: Moment | None = None,
         params: Mapping[str, object] | None = None,
         workers: int | None = None,
     ) -> str:
-        """The plan in words: steps, kernels, columns and files to be read, tasks, laws; nothing is run."""
+        """The plan in words: steps, kernels, columns and files to be read, tasks, laws; nothing is run.
+
+        A published query is named as for ``query``; what is kept of earlier runs is not considered.
+        """
         from runtime.query.explain import explain
 
+        if isinstance(metric, str):
+            named = self.published(metric)
+            metric, params = named.metric, named.params(params)
         count = default_workers() if workers is None else workers
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
         return explain(prepared, make_tasks(prepared, self.url, count), count)

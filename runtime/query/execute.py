@@ -24,7 +24,7 @@ from runtime.progress import Progress
 from runtime.proof import Proof, check_coverage, digest, merged_files
 from runtime.query import wire
 from runtime.query.merge import merged
-from runtime.query.task import Compiled, Partial, Task, compiled_for, run
+from runtime.query.task import Compiled, Partial, Saving, Task, compiled_for, run
 from runtime.result import PartialResult, Result
 
 _SMALL = 250_000
@@ -215,7 +215,7 @@ def run_payload(payload: bytes) -> bytes:
 
 @contextmanager
 def _submitter(
-    executor: Executor | None, workers: int, open_file: OpenFile, compiled: Compiled, last: Task
+    executor: Executor | None, workers: int, run_here: Callable[[Task], Partial], last: Task
 ) -> Iterator[Callable[[Task], tuple[Future[Any], Callable[[Any], Partial]]]]:
     """A function that starts a task, ``last`` after all others, and the way to read its outcome."""
     if executor is not None:
@@ -226,11 +226,11 @@ def _submitter(
 
     def start(t: Task) -> tuple[Future[Any], Callable[[Any], Partial]]:
         if t is not last:
-            return pool.submit(run, t, open_file, compiled), lambda partial: partial
+            return pool.submit(run_here, t), lambda partial: partial
         # The caller would only wait: it is one of the workers, too.
         future: Future[Any] = Future()
         try:
-            future.set_result(run(t, open_file, compiled))
+            future.set_result(run_here(t))
         except DataflowError as error:
             future.set_exception(error)
         return future, lambda partial: partial
@@ -252,15 +252,37 @@ def execute(
     allow_partial: bool,
 ) -> Result:
     """Run the tasks, merge what comes back, check that it is whole, and finish."""
+    partials, failed = answered(
+        prepared, tasks, open_file, executor=executor, workers=workers, progress=progress, allow_partial=allow_partial
+    )
+    return conclude(prepared, tasks, partials, failed)
+
+
+def answered(
+    prepared: Prepared,
+    tasks: Sequence[Task],
+    open_file: OpenFile,
+    *,
+    executor: Executor | None,
+    workers: int,
+    progress: Progress,
+    allow_partial: bool,
+    saving: Mapping[str, Saving] | None = None,
+) -> tuple[list[Partial], dict[str, DataflowError]]:
+    """What the tasks (one at least) come to, and which failed; ``saving``: of those run here, by id."""
     # Compiled here, where it fails once and for all, and found by whoever runs a task.
     compiled = prepared.compiled.ready()
+
+    def run_here(task: Task) -> Partial:
+        return run(task, open_file, compiled, None if saving is None else saving[task.id])
+
     partials: dict[str, Partial] = {}
     failed: dict[str, DataflowError] = {}
     total = sum(f.bytes for f in prepared.files)
     bar = progress.start(f"query {prepared.plan.stream}", total, "bytes")
     share = total // max(1, len(tasks))
     try:
-        with _submitter(executor, workers, open_file, compiled, tasks[-1]) as submit:
+        with _submitter(executor, workers, run_here, tasks[-1]) as submit:
             pending = {}
             for t in tasks:
                 future, read = submit(t)
@@ -286,13 +308,20 @@ def execute(
                     future.cancel()
     finally:
         bar.finish()
-    return conclude(prepared, tasks, [partials[t.id] for t in tasks if t.id in partials], failed)
+    return [partials[t.id] for t in tasks if t.id in partials], failed
 
 
 def conclude(
-    prepared: Prepared, tasks: Sequence[Task], partials: Sequence[Partial], failed: Mapping[str, DataflowError]
+    prepared: Prepared,
+    tasks: Sequence[Task],
+    partials: Sequence[Partial],
+    failed: Mapping[str, DataflowError],
+    files_cached: int = 0,
 ) -> Result:
-    """The result of tasks that were answered (and of some that failed): merged, checked to be whole, finished."""
+    """The result of tasks that were answered (and of some that failed): merged, checked to be whole, finished.
+
+    ``files_cached``: of how many files the partial states were kept from earlier runs.
+    """
     covered: dict[str, int] = {}
     for p in partials:
         for path, rows in p.coverage.rows.items():
@@ -300,7 +329,7 @@ def conclude(
     if not failed:
         check_coverage(prepared.files, covered, prepared.plan.stream)
     columns = merged(prepared.plan, partials, prepared.until).result_columns()
-    proof = _proof(prepared, tasks, partials, covered, columns)
+    proof = _proof(prepared, tasks, partials, covered, columns, files_cached)
     if failed:
         return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))
     return Result(columns, proof)
@@ -312,6 +341,7 @@ def _proof(
     partials: Sequence[Partial],
     covered: Mapping[str, int],
     columns: Mapping[str, Column],
+    files_cached: int,
 ) -> Proof:
     snapshot = prepared.snapshot
     whole = merged_files(prepared.files, covered)
@@ -326,6 +356,7 @@ def _proof(
         files_merged=len(whole),
         files_hash_planned=set_hash(f.path for f in prepared.files),
         files_hash_merged=set_hash(whole),
+        files_cached=files_cached,
         rows_catalogued=sum(f.rows for f in prepared.files),
         rows_scanned=sum(covered.values()),
         rows_ruled_out=sum(p.coverage.skipped for p in partials),

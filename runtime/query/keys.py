@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +86,22 @@ class Keys:
             return self._by_text(texts, found)
         self._add(texts, new)
         return at.astype(np.int32)
+
+    def saved(self) -> dict[str, NDArray[Any]]:
+        """The keys in the order of their slots, for ``restore``."""
+        out: dict[str, NDArray[Any]] = {"words": self._table[: len(self), 0].copy()}
+        if self.kind is Type.STRING:
+            out |= {"offsets": self._offsets.copy(), "blob": np.frombuffer(bytes(self._blob), np.uint8)}
+        return out
+
+    def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
+        """Give saved keys their slots again, before there are any others."""
+        words = saved["words"]
+        if self.kind is not Type.STRING:
+            self._find(words)
+            return
+        texts = Dictionary(saved["offsets"], saved["blob"].tobytes())
+        self.slots(Column(Type.STRING, np.arange(len(words)), None, texts), words.view(np.uint64))
 
     def _find(self, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
         self._reserve(len(self) + len(wanted))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -303,6 +303,43 @@ class Runner:
             if done < n:
                 self._make_room()
 
+    # ---- to go on from later
+
+    def saved(self) -> dict[str, NDArray[Any]]:
+        """The state of every key and of all segments, as arrays; a grouping's is exported by itself."""
+        n, out = len(self.context.keys), {}
+        for name, a in self._slot_args.items():
+            width = int(str(a.subject[1])) if len(a.subject) > 1 and ":," not in a.kind else 1
+            if name in self._slot_arrays:
+                out[f"slot.{name}"] = self._slot_arrays[name][: n * width]
+        if self.cells is not None and self.groups is None:
+            out["free"] = self._free[: int(self._free_count[0])]
+            out["capacity"] = np.array([self.cells.capacity])
+            for j, state in enumerate(self.cells.export(self.cells.capacity)):
+                out |= {f"cell.{j}.{name}": values for name, values in state.items()}
+        return out
+
+    def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from the ``saved`` state of a runner of the same stage, before any row is pushed."""
+        self._reserve_slots()
+        for name, array in self._slot_arrays.items():
+            part = saved.get(f"slot.{name}", array[:0])
+            array[: len(part)] = part
+        if self.cells is not None and self.groups is None:
+            capacity, free = int(saved["capacity"][0]), saved["free"]
+            self.cells = Cells(self.cells.aggregates, capacity)
+            self.cells.merge(
+                np.arange(capacity), [with_prefix(saved, f"cell.{j}.") for j in range(len(self.cells.aggregates))]
+            )
+            self._free = np.zeros(capacity, np.int64)
+            self._free[: len(free)], self._free_count[0] = free, len(free)
+        self._kept.clear()
+
+    def grid(self) -> list[list[int]]:
+        """Where the numbers of calendar buckets, which are part of the state, begin: equal for equal numbers."""
+        tables = (self._bucket_table(*b) for b in self._tables.buckets)
+        return [[width, origin, *edges[:1].tolist()] for edges, width, origin in tables]
+
     def _make_room(self) -> None:
         self._kept.clear()
         if self.groups is not None:
@@ -375,6 +412,11 @@ class Runner:
         if slots is None or lengths is None:
             slots, lengths = np.zeros(1, np.int32), np.array([n], np.int64)
         yield Chunk(slots, lengths, time, columns)
+
+
+def with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names start with ``prefix``, without it."""
+    return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
 
 
 def _own(array: NDArray[Any]) -> NDArray[Any]:

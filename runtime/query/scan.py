@@ -45,6 +45,31 @@ class Coverage:
     bytes: int = 0
 
 
+def scan_order(files: Sequence[FileEntry], id_column: str | None) -> list[tuple[FileEntry, ...]]:
+    """``files`` in groups, in the order in which they are read: by day, then apart in time.
+
+    The rows of a group are merged; of a stream whose rows count by an id, all files of a day are one.
+    """
+    out: list[tuple[FileEntry, ...]] = []
+    ordered = sorted(files, key=lambda f: (f.day, f.seq, f.ordinal))
+    for _, of_day in groupby(ordered, key=lambda f: f.day):
+        day = list(of_day)
+        if id_column is not None:
+            out.append(tuple(day))
+            continue
+        groups: list[list[FileEntry]] = []
+        end = None
+        for f in sorted(day, key=lambda f: (f.t_min, f.seq, f.ordinal)):
+            if end is None or f.t_min > end:
+                groups.append([f])
+                end = f.t_max
+            else:
+                groups[-1].append(f)
+                end = max(end, f.t_max)
+        out += [tuple(sorted(g, key=lambda f: (f.seq, f.ordinal))) for g in groups]
+    return out
+
+
 @dataclass
 class _Part:
     """One file's share of the task."""
@@ -105,27 +130,11 @@ class Scan:
 
     def chunks(self, files: Sequence[FileEntry]) -> Iterator[Chunk]:
         """All rows of ``files`` in this shard before ``until``; a key's rows in (time, seq) order."""
-        ordered = sorted(files, key=lambda f: (f.day, f.seq, f.ordinal))
-        for _, day in groupby(ordered, key=lambda f: f.day):
-            for group in self._overlapping(list(day)):
-                yield from self._group(group)
+        for group in scan_order(files, self.spec.id_column):
+            yield from self.group(group)
 
-    def _overlapping(self, files: list[FileEntry]) -> list[list[FileEntry]]:
-        """Files of one day in groups that are apart in time, in the order of time."""
-        if self.spec.id_column is not None:
-            return [files]
-        out: list[list[FileEntry]] = []
-        end = None
-        for f in sorted(files, key=lambda f: (f.t_min, f.seq, f.ordinal)):
-            if end is None or f.t_min > end:
-                out.append([f])
-                end = f.t_max
-            else:
-                out[-1].append(f)
-                end = max(end, f.t_max)
-        return [sorted(g, key=lambda f: (f.seq, f.ordinal)) for g in out]
-
-    def _group(self, group: list[FileEntry]) -> Iterator[Chunk]:
+    def group(self, group: Sequence[FileEntry]) -> Iterator[Chunk]:
+        """The rows of one group of ``scan_order``, as ``chunks``; a scan remembers none of them for the next."""
         parts = [p for p in (self._part(f) for f in group) if p is not None]
         # A key that is in one file only has its rows in order as they stand.
         shared = np.zeros(len(self.keys), np.bool_)

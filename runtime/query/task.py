@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from runtime.query.chunk import Chunk
 from runtime.query.finish import finished_groups
 from runtime.query.keys import Keys
 from runtime.query.runner import Context, Runner
-from runtime.query.scan import Coverage, Elision, Scan, ScanSpec
+from runtime.query.scan import Coverage, Elision, Scan, ScanSpec, scan_order
 from runtime.query.table import Table, TableColumn
 
 
@@ -124,7 +124,28 @@ class Compiled:
         return self
 
 
-def run(task: Task, open_file: Callable[[FileEntry], PointFile], compiled: Compiled | None = None) -> Partial:
+class Saving(Protocol):
+    """Goes on from where an earlier run of the task was, and saves where this one is."""
+
+    def restore_names(self, words: Words, keys: Keys) -> None:
+        """Give words and keys the numbers that the saved state knows them by."""
+        ...
+
+    def restore(self, pipeline: Pipeline, coverage: Coverage) -> int:
+        """Bring the state back; the number of groups of files (``scan_order``) that it covers."""
+        ...
+
+    def passed(self, groups: int, pipeline: Pipeline, coverage: Coverage) -> None:
+        """So many groups of files have gone through."""
+        ...
+
+
+def run(
+    task: Task,
+    open_file: Callable[[FileEntry], PointFile],
+    compiled: Compiled | None = None,
+    saving: Saving | None = None,
+) -> Partial:
     """Run ``task`` on this thread; ``compiled`` is what the task's graph comes to, if that is known already."""
     schema = StreamSchema.from_dict(task.schema)
     if compiled is None:
@@ -132,6 +153,8 @@ def run(task: Task, open_file: Callable[[FileEntry], PointFile], compiled: Compi
     plan = compiled.plan
     words = Words()
     keys = Keys(schema.key_type, words)
+    if saving is not None:
+        saving.restore_names(words, keys)
     # Expressions may look at the times of the history, too.
     first = min([task.since, *(f.t_min for f in task.files)])
     spec = ScanSpec(
@@ -150,8 +173,12 @@ def run(task: Task, open_file: Callable[[FileEntry], PointFile], compiled: Compi
         context = Context(words, keys, task.since, task.until, (first, task.until), buffers)
         pipeline = Pipeline(compiled, context)
         scan = Scan(spec, keys, words, open_file, buffers)
-        for chunk in scan.chunks(task.files):
-            pipeline.push(chunk)
+        done = 0 if saving is None else saving.restore(pipeline, scan.coverage)
+        for n, group in enumerate(scan_order(task.files, schema.id)[done:], done + 1):
+            for chunk in scan.group(group):
+                pipeline.push(chunk)
+            if saving is not None:
+                saving.passed(n, pipeline, scan.coverage)
         groups, table = pipeline.finish()
     return Partial(task.id, groups, table, scan.coverage, tuple(r.kernel.digest for r in pipeline.runners))
 
@@ -174,13 +201,13 @@ class Pipeline:
         plan = compiled.plan
         stages = enumerate(zip(plan.stages, compiled.kernels, strict=True))
         self.runners = [Runner(stage, kernel, context, n) for n, (stage, kernel) in stages]
-        self._rows = RowCollector(plan.stages[-1].sink.columns) if isinstance(plan.stages[-1].sink, Rows) else None
+        self.rows = RowCollector(plan.stages[-1].sink.columns) if isinstance(plan.stages[-1].sink, Rows) else None
 
     def push(self, chunk: Chunk, at: int = 0) -> None:
         """Send ``chunk`` through the stages from number ``at`` on."""
         if at == len(self.runners):
-            assert self._rows is not None
-            self._rows.add(chunk)
+            assert self.rows is not None
+            self.rows.add(chunk)
             return
         self._feed(self.runners[at].push(chunk), at + 1)
 
@@ -193,8 +220,8 @@ class Pipeline:
         for i, runner in enumerate(self.runners):
             self._feed(runner.finish(), i + 1)
         strings = self.context.words.strings
-        if self._rows is not None:
-            return None, self._rows.table(strings).compact()
+        if self.rows is not None:
+            return None, self.rows.table(strings).compact()
         groups = self.runners[-1].groups
         assert groups is not None
         sink = self.plan.stages[-1].sink

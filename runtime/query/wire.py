@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from operators.grouping import GroupState
 from operators.types import Type
 from runtime.errors import FormatError
+from runtime.query.runner import with_prefix
 from runtime.query.scan import Coverage
 from runtime.query.table import Table
 from runtime.query.task import Partial
@@ -42,36 +43,45 @@ def pack(partial: Partial) -> bytes:
         head["columns"] = [[n, t.value] for n, (t, _, _) in partial.table.columns.items()]
         for j, (_, values, valid) in enumerate(partial.table.columns.values()):
             arrays |= {f"values.{j}": values, f"valid.{j}": valid}
+    return sealed(_MAGIC, head, arrays)
+
+
+def sealed(magic: bytes, head: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """A JSON head and typed arrays after eight bytes of ``magic`` and their SHA-256."""
     body = io.BytesIO()
     text = json.dumps(head, separators=(",", ":")).encode()
     body.write(len(text).to_bytes(8, "little") + text)
     np.savez(body, **arrays)  # type: ignore[arg-type]
     data = body.getvalue()
-    return _MAGIC + hashlib.sha256(data).digest() + data
+    return magic + hashlib.sha256(data).digest() + data
 
 
-def unpack(data: bytes, task: str) -> Partial:
-    """The partial state of ``task``; FormatError naming the task if the bytes are not what they should be."""
+def unsealed(magic: bytes, data: bytes, what: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What was ``sealed``; FormatError naming ``what`` if the bytes are not what they should be."""
     body = data[40:]
-    if data[:8] != _MAGIC or hashlib.sha256(body).digest() != data[8:40]:
-        raise FormatError(f"the reply of task {task} is damaged or truncated")
+    if data[:8] != magic or hashlib.sha256(body).digest() != data[8:40]:
+        raise FormatError(f"{what} is damaged or truncated")
     size = int.from_bytes(body[:8], "little")
     head = json.loads(body[8 : 8 + size])
     with np.load(io.BytesIO(body[8 + size :]), allow_pickle=False) as found:
         arrays = {name: found[name] for name in found.files}
-    if head["task"] != task or any(a.dtype.name not in _ALLOWED for a in arrays.values()):
-        raise FormatError(f"the reply of task {task} is that of another task, or holds foreign types")
+    if any(a.dtype.name not in _ALLOWED for a in arrays.values()):
+        raise FormatError(f"{what} holds foreign types")
+    return head, arrays
+
+
+def unpack(data: bytes, task: str) -> Partial:
+    """The partial state of ``task``; FormatError naming the task if the bytes are not what they should be."""
+    head, arrays = unsealed(_MAGIC, data, f"the reply of task {task}")
+    if head["task"] != task:
+        raise FormatError(f"the reply of task {task} is that of another task")
     coverage = Coverage(**head["coverage"])
     kernels = tuple(head["kernels"])
     if head["kind"] == "groups":
-        states = [_with_prefix(arrays, f"state.{j}.") for j in range(head["states"])]
+        states = [with_prefix(arrays, f"state.{j}.") for j in range(head["states"])]
         return Partial(task, GroupState(arrays["keys"], states, head["strings"]), None, coverage, kernels)
     columns = {
         name: (Type(kind), arrays[f"values.{j}"], arrays[f"valid.{j}"])
         for j, (name, kind) in enumerate(head["columns"])
     }
     return Partial(task, None, Table(head["rows"], columns, head["strings"]), coverage, kernels)
-
-
-def _with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,312 @@
+"""What a published query is: an immutable version of a metric under a name, and its form in the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+from dataflow.graph import MAX_BYTES
+from dataflow.json_form import from_dict, to_dict
+from dataflow.parameters import converted, guessed
+from dataflow.reference import MAX_TABLE_BYTES
+from dataflow.stream import Stream
+from operators.errors import DataflowError
+from operators.registered import is_registered
+from runtime.errors import FormatError, QueryError
+
+LARGEST = 2 * (MAX_BYTES + MAX_TABLE_BYTES)
+"""Bytes that a published query may have."""
+
+_FORM = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_FIELDS = {"antfold", "name", "version", "description", "stream", "graph", "parameters", "kernels", "by", "time"}
+_KERNEL = {"name": str, "digest": str, "target": str, "path": str, "bytes": int, "sha256": str}
+_DESCRIPTION = 2_000
+
+
+class Signer(Protocol):
+    """Signs and verifies messages by a key that it does not show."""
+
+    def sign(self, data: bytes) -> str:
+        """The code of ``data``."""
+        ...
+
+    def verify(self, data: bytes, mac: str) -> bool:
+        """Whether ``mac`` is the code of ``data``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter: ``type`` is that of its values (``null``: any), ``default`` None if a value must be given."""
+
+    name: str
+    type: str
+    default: object
+
+
+@dataclass(frozen=True)
+class Published:
+    """Version ``version`` (1, 2, ...) of the query ``name``.
+
+    ``graph`` is the metric's canonical JSON form, ``stream`` the stream it asks. ``kernels`` refer to its compiled
+    stages in the store. ``by`` is the antfold that published it, at ``time`` (ISO-8601, UTC); ``mac`` its signature.
+    """
+
+    name: str
+    version: int
+    description: str
+    stream: str
+    graph: Mapping[str, Any] = field(repr=False)
+    parameters: tuple[Parameter, ...]
+    kernels: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    by: str = ""
+    time: str = ""
+    mac: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Where it lies in the store."""
+        return path_of(self.name, self.version)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what it asks: graph, parameters with their defaults, description. Equal for equal queries."""
+        parameters = [[p.name, p.type, p.default] for p in self.parameters]
+        return hashlib.sha256(_canonical([self.graph, parameters, self.description])).hexdigest()
+
+    @property
+    def metric(self) -> Stream:
+        """The metric, ready to be asked with ``params``."""
+        return Stream(from_dict(self.graph))
+
+    def params(self, given: Mapping[str, object] | None = None) -> dict[str, object]:
+        """The values of all parameters: those ``given``, and the defaults. QueryError for unknown and missing ones."""
+        known = {p.name: p for p in self.parameters}
+        values = dict(given or {})
+        if unknown := sorted(set(values) - set(known)):
+            raise QueryError(
+                f"the query {self.name} has no parameter {unknown[0]!r}; its parameters: {', '.join(known) or 'none'}"
+            )
+        out: dict[str, object] = {}
+        for p in self.parameters:
+            value = values.get(p.name, p.default)
+            if value is None:
+                raise QueryError(f"the query {self.name} needs a value for its parameter {p.name!r} ({p.type})")
+            out[p.name] = _converted(p, value, f"the query {self.name}")
+        return out
+
+    def message(self) -> bytes:
+        """What is signed."""
+        return b"antfold query\0" + hashlib.sha256(_canonical(self._body())).digest()
+
+    def signed(self, signer: Signer) -> Published:
+        """The same with its signature."""
+        return replace(self, mac=signer.sign(self.message()))
+
+    def _body(self) -> dict[str, Any]:
+        return {
+            "antfold": _FORM,
+            "name": self.name,
+            "version": self.version,
+            "description": self.description,
+            "stream": self.stream,
+            "graph": self.graph,
+            "parameters": [{"name": p.name, "type": p.type, "default": p.default} for p in self.parameters],
+            "kernels": [dict(k) for k in self.kernels],
+            "by": self.by,
+            "time": self.time,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form, as it is stored."""
+        return {**self._body(), "digest": self.digest, "mac": self.mac}
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON; QueryError if it is too long."""
+        data = _canonical(self.to_dict())
+        if len(data) > LARGEST:
+            raise QueryError(
+                f"the query {self.name} has {len(data):,} bytes as JSON, more than {LARGEST:,}; shorten it"
+            )
+        return data
+
+
+def path_of(name: str, number: int) -> str:
+    """The object of a version."""
+    return f"queries/{name}/{number}.json"
+
+
+def checked_name(name: str) -> str:
+    """The name itself if it may be one; QueryError otherwise."""
+    if not _NAME.fullmatch(name) or name.endswith((".py", ".json")):
+        raise QueryError(
+            f"{name!r} cannot be the name of a query: use letters, digits, '_', '-' and '.', at most 100, and no "
+            "ending of a file (.py, .json)"
+        )
+    return name
+
+
+def split_name(text: str) -> tuple[str, int | None]:
+    """Name and version of ``uptime`` or ``uptime@3``; QueryError for what is neither."""
+    name, at, number = text.partition("@")
+    checked_name(name)
+    if not at:
+        return name, None
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", number):
+        raise QueryError(f"{text!r}: after '@' comes the number of a version, as in {name}@1")
+    return name, int(number)
+
+
+def define(
+    metric: Stream,
+    name: str,
+    description: str = "",
+    defaults: Mapping[str, object] | None = None,
+    kernels: tuple[Mapping[str, Any], ...] = (),
+) -> Published:
+    """The first version of a query, not yet in any store. ``defaults`` stand in for those of the metric."""
+    if not isinstance(metric, Stream):
+        raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {metric!r}")
+    checked_name(name)
+    if len(description) > _DESCRIPTION:
+        raise QueryError(f"the description of {name} is longer than {_DESCRIPTION:,} characters")
+    graph = to_dict(metric.steps)
+    if own := sorted({fn for fn in _values(graph, "fn") if is_registered(fn)}):
+        raise QueryError(
+            f"{name} uses the aggregate {own[0]!r}, which is code of yours: a published query runs where that is not; "
+            "write it with antfold's own"
+        )
+    parameters = _parameters(graph, name)
+    for parameter, value in (defaults or {}).items():
+        if parameter not in parameters:
+            raise QueryError(
+                f"{name} has no parameter {parameter!r}; its parameters: {', '.join(parameters) or 'none'}"
+            )
+        p = parameters[parameter]
+        parameters[parameter] = replace(p, default=_converted(p, value, name))
+    ordered = tuple(parameters[n] for n in sorted(parameters))
+    stream = str(graph["steps"][0]["name"])
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return Published(name, 1, description, stream, graph, ordered, kernels, antfold_version(), now)
+
+
+def read(data: bytes, name: str, number: int, signer: Signer | None) -> Published:
+    """The query that ``data`` holds, which must be version ``number`` of ``name``; FormatError for anything else.
+
+    With a ``signer``, it must bear its signature.
+    """
+    where = f"{path_of(name, number)} is not a published query"
+    try:
+        value = json.loads(data, object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where}: {error}") from None
+    if not isinstance(value, dict) or set(value) != _FIELDS | {"digest", "mac"}:
+        raise FormatError(
+            f"{where}: it must have the fields {', '.join(sorted(_FIELDS | {'digest', 'mac'}))}, no others"
+        )
+    texts = [value[k] for k in ("name", "description", "stream", "by", "time")]
+    mac = value["mac"]
+    if (
+        value["antfold"] != _FORM
+        or not all(isinstance(t, str) for t in texts)
+        or not (mac is None or isinstance(mac, str))
+        or (value["name"], value["version"]) != (name, number)
+    ):
+        raise FormatError(f"{where}: it is of another form, name or version")
+    try:
+        graph = to_dict(from_dict(value["graph"]))
+        found = Published(
+            name, number, value["description"], value["stream"], graph, _read_parameters(value["parameters"]),
+            _read_kernels(value["kernels"]), value["by"], value["time"], mac,
+        )  # fmt: skip
+        declared = {n: p.type for n, p in _parameters(graph, name).items()}
+    except (DataflowError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{where}: {error}") from None
+    if found.digest != value["digest"] or found.stream != graph["steps"][0]["name"]:
+        raise FormatError(f"{where}: it was changed (its digest is another one)")
+    if declared != {p.name: p.type for p in found.parameters}:
+        raise FormatError(f"{where}: its parameters are not those of its graph")
+    if signer is not None and not (mac and signer.verify(found.message(), mac)):
+        raise FormatError(f"{where}: it bears no valid signature; publish it again with the key of this deployment")
+    return found
+
+
+def antfold_version() -> str:
+    """The version of antfold that runs."""
+    try:
+        return version("antfold")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _canonical(value: object) -> bytes:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def _converted(p: Parameter, value: object, who: str) -> object:
+    try:
+        if p.type == "null":
+            return guessed(value) if isinstance(value, str) else value
+        return converted(p.type, value)
+    except ValueError:
+        raise QueryError(f"{who}: the parameter {p.name!r} is of type {p.type}, which {value!r} is not") from None
+
+
+def _objects(value: object) -> Iterator[Mapping[str, Any]]:
+    """All JSON objects in ``value``."""
+    if isinstance(value, dict):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _objects(part)
+
+
+def _values(graph: object, field: str) -> Iterator[str]:
+    yield from (str(o[field]) for o in _objects(graph) if field in o)
+
+
+def _parameters(graph: object, name: str) -> dict[str, Parameter]:
+    out: dict[str, Parameter] = {}
+    for o in _objects(graph):
+        if set(o) == {"param", "default", "type"}:
+            p = Parameter(o["param"], o["type"], o["default"])
+            if out.setdefault(p.name, p) != p:
+                raise QueryError(
+                    f"{name} declares the parameter {p.name!r} twice, with different defaults; give it one"
+                )
+    return out
+
+
+def _read_parameters(value: object) -> tuple[Parameter, ...]:
+    if not isinstance(value, list) or any(
+        not isinstance(p, dict) or set(p) != {"name", "type", "default"} for p in value
+    ):
+        raise ValueError("its parameters are not a list of names, types and defaults")
+    out = tuple(Parameter(p["name"], p["type"], p["default"]) for p in value)
+    for p in out:
+        if p.default is not None:
+            _converted(p, p.default, "it")
+    return out
+
+
+def _read_kernels(value: object) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(value, list):
+        raise ValueError("its kernels are not a list")
+    for kernel in value:
+        if not isinstance(kernel, dict) or {k: type(v) for k, v in kernel.items()} != _KERNEL:
+            raise ValueError(f"a kernel has the fields {', '.join(_KERNEL)}")
+    return tuple(value)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) < len(pairs):
+        raise ValueError("a field is there twice")
+    return out

@@ -1,0 +1,109 @@
+"""The state of a task in the midst of its files, as bytes, so that a later run need not read those again.
+
+It is all that the files so far have left behind: the dictionary, the keys, what every stage keeps of each key, the
+groups or rows of the last stage, and what was covered. A scan remembers nothing from one group of files to the next
+(``scan_order``), so a run that is given this state and the files after them is the run from the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.grouping import GroupState
+from operators.words import Words
+from runtime.errors import FormatError
+from runtime.query.chunk import Chunk
+from runtime.query.keys import Keys
+from runtime.query.runner import with_prefix
+from runtime.query.scan import Coverage
+from runtime.query.task import Pipeline
+from runtime.query.wire import sealed, unsealed
+
+_MAGIC = b"ANTSTAT1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state that was read back: covers ``groups`` groups of files."""
+
+    groups: int
+    head: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]]
+
+
+def pack(groups: int, pipeline: Pipeline, coverage: Coverage) -> bytes:
+    """The state of ``pipeline`` after ``groups`` groups of files."""
+    words, keys = pipeline.context.words, pipeline.context.keys
+    arrays = {f"keys.{name}": values for name, values in keys.saved().items()}
+    for i, runner in enumerate(pipeline.runners):
+        arrays |= {f"stage.{i}.{name}": values for name, values in runner.saved().items()}
+    head: dict[str, Any] = {"groups": groups, "coverage": asdict(coverage)}
+    head["grids"] = [runner.grid() for runner in pipeline.runners]
+    last = pipeline.runners[-1].groups
+    if last is not None:
+        state = last.export(words.strings)
+        head["group_strings"] = state.strings
+        arrays["group.keys"] = state.keys
+        for j, values in enumerate(state.states):
+            arrays |= {f"group.{j}.{name}": array for name, array in values.items()}
+    if pipeline.rows is not None:
+        table = pipeline.rows.table(words.strings)
+        head["rows"] = [table.rows, list(table.columns)]
+        for j, (_, column, valid) in enumerate(table.columns.values()):
+            arrays |= {f"row.{j}.values": column, f"row.{j}.valid": valid}
+    # At last: to export may add words.
+    head["strings"] = words.strings
+    return sealed(_MAGIC, head, arrays)
+
+
+def unpack(data: bytes) -> Checkpoint:
+    """What ``pack`` wrote; FormatError if it is not whole."""
+    head, arrays = unsealed(_MAGIC, data, "a kept state")
+    return Checkpoint(head["groups"], head, arrays)
+
+
+@dataclass
+class Checkpoints:
+    """``task.Saving``: starts from ``start`` if there is one, and takes a state after each of the groups ``at``."""
+
+    start: Checkpoint | None = None
+    at: Collection[int] = ()
+    taken: dict[int, bytes] = field(default_factory=dict)
+
+    def restore_names(self, words: Words, keys: Keys) -> None:
+        """Words first: constants and keys are given codes by their order."""
+        if self.start is not None:
+            words.codes(self.start.head["strings"])
+            keys.restore(with_prefix(self.start.arrays, "keys."))
+
+    def restore(self, pipeline: Pipeline, coverage: Coverage) -> int:
+        """Bring the state back; FormatError if it is one of other calendars."""
+        if self.start is None:
+            return 0
+        head, arrays = self.start.head, self.start.arrays
+        if head["grids"] != [runner.grid() for runner in pipeline.runners]:
+            raise FormatError("a kept state counts the buckets of a calendar otherwise")
+        for i, runner in enumerate(pipeline.runners):
+            runner.restore(with_prefix(arrays, f"stage.{i}."))
+        last = pipeline.runners[-1].groups
+        if last is not None:
+            count = len(last.cells.aggregates)
+            states = [with_prefix(arrays, f"group.{j}.") for j in range(count)]
+            last.merge(GroupState(arrays["group.keys"], states, head["group_strings"]), pipeline.context.words.codes)
+        if pipeline.rows is not None:
+            rows, names = head["rows"]
+            columns = {name: (arrays[f"row.{j}.values"], arrays[f"row.{j}.valid"]) for j, name in enumerate(names)}
+            pipeline.rows.add(Chunk(np.zeros(1, np.int32), np.array([rows]), np.zeros(rows, np.int64), columns))
+        for name, value in head["coverage"].items():
+            setattr(coverage, name, value)
+        return self.start.groups
+
+    def passed(self, groups: int, pipeline: Pipeline, coverage: Coverage) -> None:
+        """Take the state here if it is wanted."""
+        if groups in self.at:
+            self.taken[groups] = pack(groups, pipeline, coverage)
