@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
+    from runtime.fleet.cost import Cost
     from runtime.plot import Plot
     from runtime.provenance import Asked, Explanation
 
@@ -45,6 +46,8 @@ class Result:
         self.proof = proof
         self.asked: Asked | None = None
         """How a store was asked for this; None of a result that came otherwise."""
+        self.cost: Cost | None = None
+        """What the invocations cost that it took; None of a result that this machine or an executor computed."""
         lengths = {len(c) for c in self.columns.values()}
         if len(lengths) > 1:
             raise ValueError(f"columns of one result must have one length, not {sorted(lengths)}")

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 from runtime.errors import QueryError
 from runtime.fleet import pacing
+from runtime.fleet.cost import Used
 from runtime.fleet.outcomes import Kind, Outcome
 from runtime.fleet.pacing import Pace, PaceRules
-from runtime.fleet.rules import Next, Rules, after, halves, hedge_age, may_hedge, pause
-from runtime.query.task import Partial, Task
+from runtime.fleet.rules import Batch, Next, Rules, Work, after, hedge_age, may_hedge, parts, pause
+from runtime.query.task import Partial
 
 _NAMED = 5
 
@@ -35,15 +36,16 @@ class Start:
     """An attempt to start now."""
 
     attempt: int
-    task: Task
+    task: Work
 
 
 @dataclass
 class _Job:
     """A task with what has happened to it. It is waiting, or running, or over, at every moment."""
 
-    task: Task
-    depth: int = 0
+    task: Work
+    depth: int
+    number: int
     failures: int = 0
     throttles: int = 0
     hedged: bool = False
@@ -63,14 +65,29 @@ class Counts:
     hedged: int = 0
     splits: int = 0
     repeated_replies: int = 0
+    used: Used = field(default_factory=Used)
+    """What all replies together told of what is billed, those in vain, too."""
+
+    @property
+    def begun(self) -> int:
+        """The invocations that were not refused: those that are billed."""
+        return self.invocations - self.throttled
+
+
+def names(work: Work) -> tuple[str, ...]:
+    """The tasks in it."""
+    return tuple(task.id for task in work.tasks) if isinstance(work, Batch) else (work.id,)
 
 
 class Coordinator:
-    """The tasks of one query, until each is answered or one has failed (with ``allow_partial``: or has failed)."""
+    """The work of one query, until all of it is answered or some has failed (with ``allow_partial``: or has failed).
+
+    Work is a task for a worker, or a batch of them for a relay; "task" stands for either.
+    """
 
     def __init__(
         self,
-        tasks: Sequence[Task],
+        tasks: Sequence[Work],
         now: float,
         rules: Rules | None = None,
         pace: PaceRules | None = None,
@@ -80,9 +97,11 @@ class Coordinator:
         self.rules, self.pace_rules = rules or Rules(), pace or PaceRules()
         self.counts = Counts()
         self.answers: dict[str, Partial] = {}
-        self.tasks: dict[str, Task] = {}
+        self.tasks: dict[str, Work] = {}
         """The tasks that were answered or failed: those given, or what they were split into."""
         self.failed: dict[str, QueryError] = {}
+        self.inner: dict[str, tuple[str, ...]] = {}
+        """The names of the tasks within each batch that was answered."""
         self._allow_partial = allow_partial
         self._random = random.Random(seed)
         self._pace = Pace.of(self.pace_rules, now)
@@ -94,8 +113,13 @@ class Coordinator:
         self._waiting: list[tuple[float, int, _Job]] = []
         self._order = 0
         self._taken: list[float] = []
+        self._numbered = 0
+        # Attempts by when they began, which is the order in which they time out, and in which they may be hedged; those
+        # that ended meanwhile are dropped when they come to the front.
+        self._begun: list[tuple[float, int]] = []
+        self._single: list[tuple[float, int]] = []
         for task in tasks:
-            self._add(_Job(task), now)
+            self._add(task, 0, now)
 
     @property
     def done(self) -> bool:
@@ -131,12 +155,12 @@ class Coordinator:
             at = pacing.next_start(self.pace_rules, self._pace, now, self._running)
             if at is not None:
                 times.append(max(at, self._waiting[0][0]))
-        age = hedge_age(self.rules, self._taken, len(self._jobs))
-        for job in self._jobs.values():
-            for begun in job.running.values():
-                times.append(begun + self.rules.attempt_seconds)
-                if age is not None and self._hedgeable(job):
-                    times.append(begun + age)
+        self._drop_ended()
+        if self._begun:
+            times.append(self._begun[0][0] + self.rules.attempt_seconds)
+        age = self._hedge_age()
+        if age is not None and self._single:
+            times.append(self._single[0][0] + age)
         return max(now, min(times))
 
     def report(self, attempt: int, outcome: Outcome, now: float) -> bool:
@@ -147,6 +171,8 @@ class Coordinator:
         job = self._attempts[attempt]
         begun = job.running.pop(attempt, None)
         self._running -= begun is not None
+        if outcome.used is not None:
+            self.counts.used += outcome.used
         if outcome.kind is Kind.DONE:
             return self._answered(job, outcome, None if begun is None else now - begun)
         if outcome.kind is Kind.THROTTLED:
@@ -158,8 +184,10 @@ class Coordinator:
             self._missed(job, outcome, now)
         return False
 
-    def _add(self, job: _Job, ready: float) -> None:
-        self._jobs[job.task.id] = job
+    def _add(self, task: Work, depth: int, ready: float) -> None:
+        self._numbered += 1
+        job = _Job(task, depth, self._numbered)
+        self._jobs[task.id] = job
         self._open += 1
         self._wait(job, ready)
 
@@ -176,18 +204,24 @@ class Coordinator:
         self._running += 1
         job.waiting = False
         job.running[attempt] = now
+        heapq.heappush(self._begun, (now, attempt))
+        if not job.hedged:
+            heapq.heappush(self._single, (now, attempt))
         return Start(attempt, job.task)
 
     def _answered(self, job: _Job, outcome: Outcome, seconds: float | None) -> bool:
-        assert outcome.partial is not None
         if seconds is not None:
             self._pace = pacing.succeeded(self.pace_rules, self._pace)
         if job.over:
             self.counts.repeated_replies += 1
-            if job.digest and job.digest != outcome.digest:
+            if job.digest and outcome.digest and job.digest != outcome.digest:
                 raise QueryError(f"task {job.task.id} answered twice, and differently: its worker cannot be trusted.")
             return False
-        self.answers[job.task.id] = outcome.partial
+        assert outcome.partial is not None or outcome.failed
+        if outcome.partial is not None:
+            self.answers[job.task.id] = outcome.partial
+        self.failed |= {name: TaskFailed(text) for name, text in outcome.failed.items()}
+        self.inner[job.task.id] = outcome.tasks
         job.digest = outcome.digest
         if seconds is not None:
             insort(self._taken, seconds)
@@ -211,8 +245,8 @@ class Coordinator:
                 self._open -= 1
                 self._running -= len(job.running)
                 job.running.clear()
-                for half in halves(job.task):
-                    self._add(_Job(half, job.depth + 1), now)
+                for part, depth in parts(job.task, job.depth):
+                    self._add(part, depth, now)
             case Next.GIVE_UP:
                 if not job.running or outcome.kind is Kind.REFUSED:
                     self._give_up(job, outcome)
@@ -224,7 +258,11 @@ class Coordinator:
             Kind.MEMORY: "give the workers more memory, or group by less",
             Kind.TIME: "give the workers more time, or take a shorter range",
         }.get(outcome.kind, "see the worker's log")
+        if isinstance(job.task, Batch):
+            what = f"tasks {job.task.tasks[0].id} to {job.task.tasks[-1].id} of {job.task.stream} failed by their relay"
         error = TaskFailed(f"{what} ({outcome.kind.value}, {tries}): {outcome.detail or 'no more is known'}; {hint}.")
+        if outcome.named:
+            error = TaskFailed(outcome.detail)
         if not self._allow_partial:
             raise error
         self.failed[job.task.id] = error
@@ -239,31 +277,55 @@ class Coordinator:
 
     def _expire(self, now: float) -> None:
         """Attempts that had their time count as lost; should they answer yet, the answer is taken."""
-        for job in list(self._jobs.values()):
-            for attempt, begun in list(job.running.items()):
-                if now >= begun + self.rules.attempt_seconds and not job.over:  # as in wake, to the bit
-                    seconds = f"no reply within {self.rules.attempt_seconds:g} s"
-                    self.report(attempt, Outcome(Kind.LOST, seconds), now)
+        late = []
+        while self._begun and now >= self._begun[0][0] + self.rules.attempt_seconds:  # as in wake, to the bit
+            late.append(heapq.heappop(self._begun)[1])
+        for attempt in sorted(late, key=lambda a: (self._attempts[a].number, a)):
+            if attempt in self._attempts[attempt].running:
+                seconds = f"no reply within {self.rules.attempt_seconds:g} s"
+                self.report(attempt, Outcome(Kind.LOST, seconds), now)
 
-    def _hedgeable(self, job: _Job) -> bool:
-        single = len(job.running) == 1 and not job.waiting and not job.hedged
-        return single and may_hedge(self.rules, self.counts.hedged, len(self._jobs))
+    def _drop_ended(self) -> None:
+        while self._begun and self._begun[0][1] not in self._attempts[self._begun[0][1]].running:
+            heapq.heappop(self._begun)
+        while self._single and not self._hedgeable(self._single[0][1]):
+            heapq.heappop(self._single)
+
+    def _hedgeable(self, attempt: int) -> bool:
+        """Whether it is under way, as the only one of its task, and its task was not hedged before."""
+        job = self._attempts[attempt]
+        return attempt in job.running and not job.hedged
+
+    def _hedge_age(self) -> float | None:
+        """How long an attempt must have run to be hedged; None while none may be."""
+        if not may_hedge(self.rules, self.counts.hedged, len(self._jobs)):
+            return None
+        return hedge_age(self.rules, self._taken, len(self._jobs))
 
     def _hedge(self, now: float) -> None:
-        age = hedge_age(self.rules, self._taken, len(self._jobs))
+        age = self._hedge_age()
         if age is None:
             return
-        for job in self._jobs.values():
-            if self._hedgeable(job) and now >= min(job.running.values()) + age:
+        late = []
+        while self._single and now >= self._single[0][0] + age:
+            entry = heapq.heappop(self._single)
+            if self._hedgeable(entry[1]):
+                late.append((self._attempts[entry[1]].number, entry))
+        for _, entry in sorted(late):
+            if may_hedge(self.rules, self.counts.hedged, len(self._jobs)):
                 self.counts.hedged += 1
+                job = self._attempts[entry[1]]
                 job.hedged = True
                 self._wait(job, now)
+            else:  # a split may yet raise how many there may be
+                heapq.heappush(self._single, entry)
 
     def _late(self) -> QueryTimeout:
-        unfinished = [job.task.id for job in self._jobs.values() if not job.over]
+        unfinished = [name for job in self._jobs.values() if not job.over for name in names(job.task)]
         more = f" and {len(unfinished) - _NAMED} more" if len(unfinished) > _NAMED else ""
         named = ", ".join(unfinished[:_NAMED]) + more
+        total = sum(len(names(job.task)) for job in self._jobs.values())
         return QueryTimeout(
-            f"the query was not done after {self.rules.query_seconds:g} s: tasks {named} of {len(self._jobs)} were not "
+            f"the query was not done after {self.rules.query_seconds:g} s: tasks {named} of {total} were not "
             "answered; ask for a shorter range, or allow more time."
         )

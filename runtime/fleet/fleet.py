@@ -7,38 +7,90 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any
 
+from operators.errors import DataflowError
 from runtime.errors import QueryError
-from runtime.fleet.coordinator import Coordinator, Counts, Start
+from runtime.fleet.coordinator import Coordinator, Counts, Start, names
+from runtime.fleet.cost import Worker
 from runtime.fleet.messages import read_reply, request
 from runtime.fleet.outcomes import Outcome, Reply
-from runtime.fleet.pacing import PaceRules
-from runtime.fleet.rules import Rules
+from runtime.fleet.pacing import RELAYED, PaceRules, share
+from runtime.fleet.rules import RELAYS, Batch, Rules, Work
 from runtime.objects import ObjectStore
 from runtime.query.task import Partial, Task
 
 Invoke = Callable[[bytes], Reply]
 """Sends one payload to a worker and waits for its reply; never raises for what the network or the service does."""
 
+_LOOK = 2.0
+"""Seconds between two looks whether the query was given up."""
+
 
 @dataclass(frozen=True)
 class Fleet:
-    """Workers behind ``invoke``, which is called from as many threads as there are invocations at once."""
+    """Workers behind ``invoke``, which is called from as many threads as there are invocations at once.
+
+    More than ``direct`` tasks (one process starts some 520 invocations a second) are given out by relays, if there is
+    ``relay``, which invokes one: ``batch`` tasks to each, and each with its share of ``spread``, the pace of all
+    workers together. ``relays`` are the rules for the relays themselves, ``worker`` the size of a worker, for estimates.
+    """
 
     invoke: Invoke
     rules: Rules = field(default_factory=Rules)
     pace: PaceRules = field(default_factory=PaceRules)
+    relay: Invoke | None = None
+    relays: Rules = RELAYS
+    spread: PaceRules = RELAYED
+    direct: int = 500
+    batch: int = 50
+    worker: Worker = field(default_factory=Worker)
+
+    def batches(self, tasks: int) -> int:
+        """How many relays give out so many tasks; 0: none."""
+        return -(-tasks // self.batch) if self.relay is not None and tasks > self.direct else 0
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The partial states by task, the tasks (those given, or their halves), those that failed, and counts."""
+    """The partial states by task or batch, the names of the tasks (those given, or what they were split into), those
+    that failed, and counts.
+    """
 
-    tasks: Sequence[Task]
+    tasks: Sequence[str]
     partials: Mapping[str, Partial]
     failed: Mapping[str, QueryError]
     counts: Counts
+
+    @classmethod
+    def of(cls, over: Coordinator) -> Answers:
+        """What a coordinator has that is done."""
+        tasks = [name for work in over.tasks.values() for name in over.inner.get(work.id) or names(work)]
+        return cls(tasks, over.answers, over.failed, over.counts)
+
+
+def batched(tasks: Sequence[Task], count: int) -> list[Batch]:
+    """The tasks in ``count`` batches of about as many each; neighbours, for they share files."""
+    edges = [len(tasks) * i // count for i in range(count + 1)]
+    return [Batch(f"b{i}", tuple(tasks[a:b])) for i, (a, b) in enumerate(pairwise(edges))]
+
+
+def told_relays(fleet: Fleet, count: int, allow_partial: bool, stop: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``count`` relays are told beside their batches; see ``relay``.
+
+    Deadlines nest: a relay is to reply before its attempt is given up for lost.
+    """
+    return {
+        "rules": asdict(fleet.rules),
+        "pace": asdict(share(fleet.spread, count)),
+        "seconds": 0.95 * fleet.relays.attempt_seconds,
+        "allow_partial": allow_partial,
+        "stop": stop,
+        "told": dict(told),
+    }
 
 
 def answers(
@@ -46,36 +98,56 @@ def answers(
     tasks: Sequence[Task],
     objects: ObjectStore,
     allow_partial: bool,
-    report: Callable[[Partial], None],
+    report: Callable[[Outcome], None],
+    told: Mapping[str, Any] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Answers:
-    """Have all tasks answered; ``report`` is called with each answer as it comes.
+    """Have all tasks answered; ``report`` is called with each answer as it comes, ``told`` is what workers are told
+    beside their tasks.
 
-    Raises ``TaskFailed`` or ``QueryTimeout`` naming tasks. Interrupted, it starts nothing more; workers that are under
-    way finish their task, and nobody waits for them.
+    Raises ``TaskFailed`` or ``QueryTimeout`` naming tasks, and ``QueryError`` once it is ``stopped``. Interrupted, it
+    starts nothing more; workers that are under way finish their task, and nobody waits for them; relays are told to
+    start nothing more, too.
     """
     query = uuid.uuid4().hex
+    stop = f"spill/{query}/stop"
+    count = fleet.batches(len(tasks))
+    work: Sequence[Work] = batched(tasks, count) if count else tasks
+    invoke = fleet.relay if count and fleet.relay is not None else fleet.invoke
+    told = told_relays(fleet, count, allow_partial, stop, told or {}) if count else told
     replies: queue.SimpleQueue[tuple[int, Outcome | BaseException]] = queue.SimpleQueue()
 
     def attempt(start: Start) -> None:
         try:
-            payload = request(start.task, f"spill/{query}/{start.task.id}-{start.attempt}", objects)
-            replies.put((start.attempt, read_reply(fleet.invoke(payload), start.task, objects)))
+            payload = request(start.task, f"spill/{query}/{start.task.id}-{start.attempt}", objects, told)
+            replies.put((start.attempt, read_reply(invoke(payload), start.task, objects)))
         except BaseException as error:
             replies.put((start.attempt, error))
 
-    coordinator = Coordinator(tasks, time.monotonic(), fleet.rules, fleet.pace, int(query[:8], 16), allow_partial)
-    while not coordinator.done:
-        for start in coordinator.starts(time.monotonic()):
-            # Not a pool: its threads would be waited for at the end of the process, up to a worker's time-out.
-            threading.Thread(target=attempt, args=(start,), name=f"antfold-{start.attempt}", daemon=True).start()
-        now = time.monotonic()
-        try:
-            number, outcome = replies.get(timeout=max(0.0, coordinator.wake(now) - now))
-        except queue.Empty:
-            continue
-        if isinstance(outcome, BaseException):
-            raise outcome
-        if coordinator.report(number, outcome, time.monotonic()):
-            assert outcome.partial is not None
-            report(outcome.partial)
-    return Answers(list(coordinator.tasks.values()), coordinator.answers, coordinator.failed, coordinator.counts)
+    rules = fleet.relays if count else fleet.rules
+    now = look = time.monotonic()
+    coordinator = Coordinator(work, now, rules, fleet.pace, int(query[:8], 16), allow_partial)
+    try:
+        while not coordinator.done:
+            for start in coordinator.starts(time.monotonic()):
+                # Not a pool: its threads would be waited for at the end of the process, up to a worker's time-out.
+                threading.Thread(target=attempt, args=(start,), name=f"antfold-{start.attempt}", daemon=True).start()
+            now = time.monotonic()
+            if now >= look + _LOOK:
+                look = now
+                if stopped():
+                    raise QueryError("the query was given up by whoever asked")
+            try:
+                number, outcome = replies.get(timeout=max(0.0, min(coordinator.wake(now), look + _LOOK) - now))
+            except queue.Empty:
+                continue
+            if isinstance(outcome, BaseException):
+                raise outcome
+            if coordinator.report(number, outcome, time.monotonic()):
+                report(outcome)
+    except BaseException:
+        if count:
+            with suppress(DataflowError):  # they end by themselves, in their time
+                objects.put(stop, b"stop")
+        raise
+    return Answers.of(coordinator)

@@ -1,8 +1,11 @@
 """What travels between coordinator and worker: JSON, and what is too large for it by way of the object store.
 
 A task: ``{"version": 1, "spill": PREFIX, "task": {...}}``, or with ``"store": URL`` and ``"stored": {"path", "bytes",
-"sha256"}`` in place of ``task``. A reply: ``{"version": 1, "task": ID}`` with ``"state"`` (a partial state as base64),
-or ``"stored"``, or ``"error": {"type", "message"}``.
+"sha256"}`` in place of ``task``. A reply: ``{"version": 1, "task": ID, "used": {...}}`` with ``"state"`` (a partial
+state as base64), or ``"stored"``, or ``"error": {"type", "message"}``; ``used`` is what is billed.
+
+A batch for a relay has ``batch`` in place of ``task``, and beside it how the relay is to go about it (``relay.py``).
+Its reply also has ``"tasks"``, the names of those it came to, and ``"failed"``, what was said of those that failed.
 """
 
 from __future__ import annotations
@@ -11,11 +14,16 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from operators.errors import DataflowError
+from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
+from runtime.fleet.cost import Used
 from runtime.fleet.outcomes import Kind, Outcome, Reply, broken
+from runtime.fleet.rules import Batch, Work
 from runtime.objects import ObjectStore
 from runtime.query import wire
 from runtime.query.task import Task
@@ -46,17 +54,62 @@ def fetch(objects: ObjectStore, stored: Any) -> bytes:
     return data
 
 
-def request(task: Task, spill: str, objects: ObjectStore) -> bytes:
-    """The payload that asks a worker for ``task``; large results, and a large task itself, go below ``spill``."""
-    data = task.to_bytes()
-    told: dict[str, Any] = {"version": VERSION, "spill": spill}
+def request(work: Work, spill: str, objects: ObjectStore, told: Mapping[str, Any] | None = None) -> bytes:
+    """The payload that asks a worker for a task, or a relay for a batch; ``told`` is what else it is told.
+
+    Large results, and a large task or batch itself, go below ``spill``.
+    """
+    if isinstance(work, Batch):
+        name, data, url = "batch", _batch_bytes(work), work.tasks[0].store
+    else:
+        name, data, url = "task", work.to_bytes(), work.store
+    head: dict[str, Any] = {"version": VERSION, "spill": spill, **(told or {})}
     if len(data) <= _MAX_TASK:
-        return json.dumps(told).encode()[:-1] + b', "task": ' + data + b"}"
-    return json.dumps({**told, "store": task.store, "stored": store(objects, f"{spill}.task", data)}).encode()
+        return json.dumps(head).encode()[:-1] + f', "{name}": '.encode() + data + b"}"
+    return json.dumps({**head, "store": url, "stored": store(objects, f"{spill}.{name}", data)}).encode()
 
 
-def read_reply(reply: Reply, task: Task, objects: ObjectStore) -> Outcome:
-    """The outcome of an invocation that was asked for ``task``."""
+def _batch_bytes(batch: Batch) -> bytes:
+    """The batch as JSON: what its tasks share is there once, and so is each list of files."""
+    # Many tasks share one tuple of files; to compare thousands of entries for each would be slow.
+    files = {id(task.files): task.files for task in batch.tasks}
+    place = {key: i for i, key in enumerate(files)}
+    rows = [[task.id, *task.shard, place[id(task.files)]] for task in batch.tasks]
+    shared = json.loads(replace(batch.tasks[0], files=()).to_bytes())
+    lists = [[asdict(f) for f in found] for found in files.values()]
+    told = {"id": batch.id, "shared": shared, "files": lists, "tasks": rows}
+    return json.dumps(told, separators=(",", ":")).encode()
+
+
+def read_batch(told: Any) -> Batch:
+    """The batch of a payload's JSON; KeyError, TypeError or ValueError if it is none."""
+    lists = [tuple(FileEntry(**f) for f in found) for found in told["files"]]
+    first = Task.from_bytes(json.dumps(told["shared"]).encode())
+    tasks = [replace(first, id=name, shard=(lo, hi), files=lists[at]) for name, lo, hi, at in told["tasks"]]
+    if not tasks:
+        raise ValueError("a batch without tasks")
+    return Batch(str(told["id"]), tuple(tasks))
+
+
+def reply(name: str, state: bytes, spill: str, objects: ObjectStore, most: int = MAX_STATE) -> dict[str, Any]:
+    """What is answered for the work ``name``; a state of more than ``most`` bytes is put into the store."""
+    told: dict[str, Any] = {"version": VERSION, "task": name}
+    if len(state) > most:
+        return {**told, "stored": store(objects, f"{spill}.state", state)}
+    return {**told, "state": base64.b64encode(state).decode()}
+
+
+def refusal(name: str, error: Exception) -> dict[str, Any]:
+    """The answer that an error is, which would come again in the same way."""
+    return {"version": VERSION, "task": name, "error": {"type": type(error).__name__, "message": str(error)}}
+
+
+_KINDS = {"MemoryError": Kind.MEMORY, "QueryTimeout": Kind.TIME}
+"""Errors told in a reply that a smaller task may be spared."""
+
+
+def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
+    """The outcome of an invocation that was asked for ``work``."""
     failed = broken(reply)
     if failed is not None:
         return failed
@@ -64,12 +117,25 @@ def read_reply(reply: Reply, task: Task, objects: ObjectStore) -> Outcome:
         told = json.loads(reply.payload)
         if told["version"] != VERSION:
             return Outcome(Kind.REFUSED, f"its worker is of another version: it answers in version {told['version']!r}")
+        used = Used.from_dict(told["used"]) if "used" in told else None
         if "error" in told:
             type_, message = str(told["error"]["type"]), str(told["error"]["message"])
-            return Outcome(Kind.MEMORY if type_ == "MemoryError" else Kind.REFUSED, f"{type_}: {message}")
+            if isinstance(work, Batch) and type_ in ("TaskFailed", "QueryTimeout"):
+                return Outcome(_KINDS.get(type_, Kind.REFUSED), message, named=True, used=used)
+            return Outcome(_KINDS.get(type_, Kind.REFUSED), f"{type_}: {message}", used=used)
+        missing = {str(name): str(text) for name, text in told.get("failed", {}).items()}
+        tasks = tuple(map(str, told.get("tasks", ())))
+        if isinstance(work, Batch) and (not tasks or not missing.keys() <= set(tasks)):
+            raise ValueError("it does not name its tasks")
+        if missing and not isinstance(work, Batch):
+            raise ValueError("a task is answered or it is not")
+        if missing and len(missing) == len(tasks):
+            return Outcome(Kind.DONE, tasks=tasks, failed=missing, used=used)
         held = told.get("stored")
         state = base64.b64decode(told["state"], validate=True) if held is None else fetch(objects, held)
-        partial = wire.unpack(state, task.id)
-    except (ValueError, KeyError, TypeError, binascii.Error, DataflowError) as error:
+        partial = wire.unpack(state, work.id)
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, DataflowError) as error:
         return Outcome(Kind.LOST, f"a reply that cannot be read ({error})")
-    return Outcome(Kind.DONE, partial=partial, digest=hashlib.sha256(state).hexdigest())
+    # What is left out may differ from one reply to the next, so these are not compared.
+    digest = "" if missing else hashlib.sha256(state).hexdigest()
+    return Outcome(Kind.DONE, partial=partial, digest=digest, tasks=tasks, failed=missing, used=used)

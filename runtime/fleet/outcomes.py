@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from runtime.fleet.cost import Used
 from runtime.query.task import Partial
 
 
@@ -42,12 +44,21 @@ class Reply:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The kind, what was said of it, and, when done, the partial state with the SHA-256 of its bytes."""
+    """The kind, what was said of it, and, when done, the partial state with the SHA-256 of its bytes.
+
+    Of a batch also ``tasks``, the names of those that were answered or failed, and ``failed``, what those that failed
+    say of it: with ``allow_partial`` it is done without them, and without a partial state if all of them failed.
+    ``named``: ``detail`` is a sentence that names the task in it. ``used``: what is billed for it, as far as was told.
+    """
 
     kind: Kind
     detail: str = ""
     partial: Partial | None = None
     digest: str = ""
+    tasks: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    named: bool = False
+    used: Used | None = None
 
 
 def broken(reply: Reply) -> Outcome | None:

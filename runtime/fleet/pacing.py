@@ -37,6 +37,23 @@ class PaceRules:
     calm: float = 1.0
 
 
+RELAYED = PaceRules(rate=1_000.0, most=5_000.0, burst=3_000.0, growth=100.0)
+"""Of all workers that relays invoke together: what warm ones take at once. Being refused costs nothing but the call."""
+
+
+def share(rules: PaceRules, count: int) -> PaceRules:
+    """The rules for each of ``count`` who together are to keep ``rules``."""
+    return replace(
+        rules,
+        rate=rules.rate / count,
+        least=rules.least / count,
+        most=rules.most / count,
+        burst=max(1.0, rules.burst / count),
+        limit=max(1.0, rules.limit / count),
+        growth=rules.growth / count,
+    )
+
+
 @dataclass(frozen=True)
 class Pace:
     """The bucket at time ``at``: its ``rate``, its ``tokens`` (one a start), the ``limit`` of invocations at once.

@@ -11,6 +11,23 @@ from runtime.query.task import Task
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Tasks that a relay has answered and merged into one partial state: work that is handled as one task is."""
+
+    id: str
+    tasks: tuple[Task, ...]
+
+    @property
+    def stream(self) -> str:
+        """The stream that all of its tasks read."""
+        return self.tasks[0].stream
+
+
+Work = Task | Batch
+"""What one invocation is asked for."""
+
+
+@dataclass(frozen=True)
 class Rules:
     """Bounds, with which every task ends, in an answer or an error.
 
@@ -32,6 +49,10 @@ class Rules:
     cap: float = 10.0
 
 
+RELAYS = Rules(attempt_seconds=630.0)
+"""For relays: each may have its tasks repeated and split for ten minutes."""
+
+
 class Next(Enum):
     """What is done about an unfinished task."""
 
@@ -40,15 +61,17 @@ class Next(Enum):
     GIVE_UP = "give up"
 
 
-def after(rules: Rules, kind: Kind, failures: int, depth: int, task: Task) -> Next:
+def after(rules: Rules, kind: Kind, failures: int, depth: int, work: Work) -> Next:
     """What follows on an outcome that is no answer.
 
-    ``failures`` counts those of the task with this one, ``depth`` how often it was halved.
+    ``failures`` counts those of the work with this one, ``depth`` how often its range of keys was halved.
     """
     if kind is Kind.THROTTLED:
         return Next.REPEAT  # as often as it takes: the query's deadline bounds it
     if kind in (Kind.MEMORY, Kind.TIME):
-        lo, hi = task.shard
+        if isinstance(work, Batch) and len(work.tasks) > 1:
+            return Next.SPLIT
+        lo, hi = (work.tasks[0] if isinstance(work, Batch) else work).shard
         return Next.SPLIT if depth < rules.splits and hi - lo >= 2 else Next.GIVE_UP
     if kind in (Kind.FAILED, Kind.LOST) and failures <= rules.failures:
         return Next.REPEAT
@@ -65,6 +88,20 @@ def halves(task: Task) -> tuple[Task, Task]:
     lo, hi = task.shard
     middle = (lo + hi) // 2
     return replace(task, id=f"{task.id}.0", shard=(lo, middle)), replace(task, id=f"{task.id}.1", shard=(middle, hi))
+
+
+def parts(work: Work, depth: int) -> list[tuple[Work, int]]:
+    """Two parts that together are ``work``, whose range of keys was halved ``depth`` times, with their own depths.
+
+    A batch comes apart into its tasks before the range of a task is halved.
+    """
+    if isinstance(work, Task):
+        return [(half, depth + 1) for half in halves(work)]
+    middle = len(work.tasks) // 2
+    if middle:
+        pieces = (work.tasks[:middle], work.tasks[middle:])
+        return [(Batch(f"{work.id}.{i}", piece), depth) for i, piece in enumerate(pieces)]
+    return [(Batch(f"{work.id}.{i}", (half,)), depth + 1) for i, half in enumerate(halves(work.tasks[0]))]
 
 
 def hedge_age(rules: Rules, taken: Sequence[float], total: int) -> float | None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import base64
+import os
+import platform
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from operators.errors import DataflowError
 from runtime.errors import FormatError
-from runtime.fleet.messages import MAX_STATE, VERSION, fetch, store
+from runtime.fleet.cost import VCPU_MB, Used, Worker
+from runtime.fleet.messages import MAX_STATE, VERSION, fetch, refusal, reply
+from runtime.objects import ObjectStore
 from runtime.query import wire
 from runtime.query.task import Task, run
 from runtime.store import Store
@@ -22,23 +27,31 @@ def answer(event: Any, open_store: Callable[[str], Store] = Store.shared, most: 
     """
     import json
 
+    begun = time.monotonic()
     if not isinstance(event, dict) or event.get("version") != VERSION:
-        return _error("", FormatError(f"a task of version {VERSION} was expected, this is none: update this worker"))
+        return refusal("", FormatError(f"a task of version {VERSION} was expected, this is none: update this worker"))
     if "stored" in event:
         task = Task.from_bytes(fetch(open_store(event["store"]).objects, event["stored"]))
     else:
         task = Task.from_bytes(json.dumps(event["task"]).encode())
     held = open_store(task.store)
+    gets, size = held.objects.gets, held.objects.bytes_read
     try:
         with held.opened.ahead(task.files):
             state = wire.pack(run(task, held.open_file))
+        told = reply(task.id, state, event["spill"], held.objects, most)
     except (DataflowError, MemoryError) as error:
-        return _error(task.id, error)
-    told: dict[str, Any] = {"version": VERSION, "task": task.id}
-    if len(state) > most:
-        return {**told, "stored": store(held.objects, f"{event['spill']}.state", state)}
-    return {**told, "state": base64.b64encode(state).decode()}
+        told = refusal(task.id, error)
+    return {**told, "used": asdict(used(held.objects, begun, gets, size, int("stored" in told)))}
 
 
-def _error(task: str, error: Exception) -> dict[str, Any]:
-    return {"version": VERSION, "task": task, "error": {"type": type(error).__name__, "message": str(error)}}
+def used(objects: ObjectStore, begun: float, gets: int, size: int, puts: int) -> Used:
+    """What this invocation used since ``begun``, when so much had been read from ``objects``."""
+    seconds = time.monotonic() - begun
+    return Used.of(seconds, this_worker(), objects.gets - gets, puts, objects.bytes_read - size)
+
+
+def this_worker() -> Worker:
+    """The function that this process is, as Lambda says; elsewhere one of the usual size."""
+    architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+    return Worker(int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", VCPU_MB)), architecture)

@@ -31,6 +31,7 @@ class FolderObjects:
 
     at_once = 1
     gap = 64 * 1024
+    gets = bytes_read = 0
 
     def __init__(self, root: str | os.PathLike[str], open_files: int = 64) -> None:
         self.root = Path(root).absolute()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, TypeVar
@@ -45,6 +46,8 @@ class S3Objects:
         self.where = f"s3://{bucket}/{prefix}".rstrip("/")
         self.client = Client("s3", access or Access(), budget)
         self._before = f"{prefix}/" if prefix else ""
+        self.gets = self.bytes_read = 0
+        self._counting = threading.Lock()
 
     def put(self, path: str, data: bytes) -> None:
         """Create the object, durably; see ``ObjectStore.put``."""
@@ -83,6 +86,9 @@ class S3Objects:
             reply = s3.get_object(Bucket=self.bucket, Key=key, Range=span, ChecksumMode="ENABLED")
             with closing(reply["Body"]) as body:
                 data: bytes = body.read()
+            with self._counting:
+                self.gets += 1
+                self.bytes_read += len(data)
             found = _TOTAL.fullmatch(reply.get("ContentRange", ""))
             if found is None:  # a server may ignore the range and send all
                 size, data = len(data), data[offset : offset + length]

@@ -39,6 +39,10 @@ class ObjectStore(Protocol):
     gap: int
     """Bytes between two wanted ranges of an object that are rather read along than cost another read."""
 
+    gets: int
+    bytes_read: int
+    """What was read so far, where it is billed: GETs of S3, and their bytes; in a folder 0."""
+
     def put(self, path: str, data: bytes) -> None:
         """Create the object; durable on return.
 

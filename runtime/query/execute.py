@@ -313,14 +313,15 @@ def answered(
 
 def conclude(
     prepared: Prepared,
-    tasks: Sequence[Task],
+    tasks: Sequence[object],
     partials: Sequence[Partial],
     failed: Mapping[str, DataflowError],
     files_cached: int = 0,
 ) -> Result:
     """The result of tasks that were answered (and of some that failed): merged, checked to be whole, finished.
 
-    ``files_cached``: of how many files the partial states were kept from earlier runs.
+    Of the tasks only their number counts: a partial state may be that of several. ``files_cached``: of how many files
+    the partial states were kept from earlier runs.
     """
     covered: dict[str, int] = {}
     for p in partials:
@@ -337,7 +338,7 @@ def conclude(
 
 def _proof(
     prepared: Prepared,
-    tasks: Sequence[Task],
+    tasks: Sequence[object],
     partials: Sequence[Partial],
     covered: Mapping[str, int],
     columns: Mapping[str, Column],

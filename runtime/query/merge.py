@@ -25,7 +25,8 @@ FAN_IN = 8
 _ALL_TIME = 2**62
 
 
-def _groups_for(sink: Group) -> Groups:
+def groups_for(sink: Group) -> Groups:
+    """An empty state of the grouping."""
     return Groups([e.type for _, e in sink.by if e.type is not None], [a.aggregate for a in sink.aggs])
 
 
@@ -35,7 +36,7 @@ def merge_states(sink: Group, states: Sequence[GroupState]) -> GroupState:
     while True:
         out = []
         for i in range(0, max(len(level), 1), FAN_IN):
-            groups, words = _groups_for(sink), Words()
+            groups, words = groups_for(sink), Words()
             for state in level[i : i + FAN_IN]:
                 groups.merge(state, words.codes)
             out.append(groups.export(words.strings))
@@ -46,7 +47,7 @@ def merge_states(sink: Group, states: Sequence[GroupState]) -> GroupState:
 
 def finished_table(sink: Group, state: GroupState, until: int) -> Table:
     """The answers of a merged state, one row per group, in the order of the group columns."""
-    groups, words = _groups_for(sink), Words()
+    groups, words = groups_for(sink), Words()
     groups.merge(state, words.codes)
     groups.ensure_one()
     if sink.filled is not None:
@@ -71,7 +72,7 @@ def merged(plan: Plan, partials: Sequence[Partial], until: int) -> Table:
 def _no_rows(plan: Plan) -> Table:
     sink = plan.stages[-1].sink
     if isinstance(sink, Group):
-        return finished_groups(sink, _groups_for(sink), Words())
+        return finished_groups(sink, groups_for(sink), Words())
     assert isinstance(sink, Rows)
     return RowCollector(sink.columns).table([])
 

@@ -1,4 +1,4 @@
-"""Ingest of what lands: exactly once, whatever the messages; what fails concerns no other object and is accounted for."""
+"""Ingest of what lands: exactly once, whatever the messages; what fails concerns nothing else and is accounted for."""
 
 from __future__ import annotations
 

@@ -1,0 +1,211 @@
+"""What a query on Lambda costs: prices, what workers tell of themselves, the estimate before and the bill after."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
+
+from operators.errors import DataflowError
+
+
+class BudgetExceeded(DataflowError):
+    """The query is estimated to cost more than it may; nothing was invoked."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Dollars, by the list of AWS for us-east-1 in 2026 (first tier, without the free tier).
+
+    Sources: the pages "AWS Lambda Pricing" and "Amazon S3 pricing" (S3 Standard), whose figures these have been for
+    years; other regions ask up to a quarter more. Between Lambda and S3 of one region
+    nothing is asked for transfer; what leaves AWS (the answer, on its way to whoever asked) is not counted.
+    """
+
+    gb_second: Mapping[str, float]
+    """By architecture, for a GB (2**30 bytes) of configured memory and a second of run time."""
+    invocation: float
+    get: float
+    put: float
+
+
+US_EAST_1 = Prices({"arm64": 0.0000133334, "x86_64": 0.0000166667}, 0.20 / 1e6, 0.0004 / 1e3, 0.005 / 1e3)
+
+VCPU_MB = 1_769
+"""Megabytes of memory with which a function has one whole vCPU."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The size of a function: megabytes of memory, and its architecture (``x86_64`` or ``arm64``)."""
+
+    memory: int = VCPU_MB
+    architecture: str = "x86_64"
+
+
+@dataclass(frozen=True)
+class Used:
+    """What invocations tell that was used: how many tell, seconds billed (each up to the next millisecond), GB-seconds
+    and their price, GETs and PUTs of S3, bytes read from it, and how many others they invoked in turn (without those refused).
+    """
+
+    told: int = 0
+    seconds: float = 0.0
+    gb_seconds: float = 0.0
+    compute: float = 0.0
+    gets: int = 0
+    puts: int = 0
+    bytes: int = 0
+    invoked: int = 0
+
+    def __add__(self, other: Used) -> Used:
+        return Used(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+    @classmethod
+    def of(cls, seconds: float, worker: Worker, gets: int = 0, puts: int = 0, read: int = 0) -> Used:
+        """What one invocation of ``worker`` used that ran for ``seconds``."""
+        billed = math.ceil(seconds * 1_000) / 1_000
+        size = billed * worker.memory / 1_024
+        return cls(1, billed, size, size * US_EAST_1.gb_second[worker.architecture], gets, puts, read)
+
+    @classmethod
+    def from_dict(cls, told: Any) -> Used:
+        """What a reply tells; ValueError, KeyError or TypeError if that is nothing of the kind."""
+        kinds = dict.fromkeys(("told", "gets", "puts", "bytes", "invoked"), int)
+        values = {name: kinds.get(name, float)(told[name]) for name in asdict(cls())}
+        if not all(0 <= value < math.inf for value in values.values()):
+            raise ValueError("a reply tells of less than nothing, or of more than there is")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a query cost: invocations (workers and relays), and of them those that told nothing of themselves, as
+    failed, lost and overtaken ones do; seconds billed, GB-seconds, GETs, PUTs, bytes read, and dollars.
+
+    Of the silent ones only the invocation itself is in ``dollars``: nobody told how long they ran. The time in which
+    new workers begin (INIT) is billed, too, and told by AWS only in its logs: it is not in ``dollars``.
+    """
+
+    invocations: int
+    silent: int
+    seconds: float
+    gb_seconds: float
+    gets: int
+    puts: int
+    bytes: int
+    dollars: float
+
+    @classmethod
+    def of(cls, used: Used, invocations: int) -> Cost:
+        """The bill for ``invocations`` that used what they tell."""
+        invocations += used.invoked
+        dollars = used.compute + invocations * US_EAST_1.invocation
+        dollars += used.gets * US_EAST_1.get + used.puts * US_EAST_1.put
+        silent = max(0, invocations - used.told)
+        return cls(invocations, silent, used.seconds, used.gb_seconds, used.gets, used.puts, used.bytes, dollars)
+
+    def __str__(self) -> str:
+        text = (
+            f"${self.dollars:.4f}: {self.invocations:,} invocations, {self.seconds:,.1f} s billed "
+            f"({self.gb_seconds:,.1f} GB-s), {self.gets:,} GETs, {self.bytes:,} bytes read"
+        )
+        return f"{text}; {self.silent:,} told nothing and may cost more" if self.silent else text
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """What the estimate and the model take for given; deploy/README.md says where each comes from.
+
+    ``points`` a second and vCPU; ``stream``, bytes a second of one GET once it has begun to arrive, and ``network``,
+    those of a worker after its first ``burst`` bytes; seconds to S3's first byte (the median), of an invocation beside
+    its work, until a new worker begins, and to merge one partial state; invocations a second that one process starts;
+    the bytes that one GET brings at most, and the GETs of a file that do not bring points.
+    """
+
+    points: float = 170e6
+    stream: float = 90e6
+    network: float = 78e6
+    burst: float = 300e6
+    first_byte: float = 0.03
+    overhead: float = 0.03
+    cold: float = 0.5
+    merge: float = 0.002
+    rate: float = 520.0
+    get_bytes: float = 16e6
+    file_gets: int = 1
+
+
+@dataclass(frozen=True)
+class Load:
+    """The work of a query: points and bytes of its files, tasks, and how many files all tasks together open."""
+
+    points: int
+    bytes: int
+    tasks: int
+    opened: int
+
+    def gets(self, speeds: Speeds) -> int:
+        """GETs of one task, of an even share."""
+        files = -(-self.opened // self.tasks)
+        return files * speeds.file_gets + max(files, math.ceil(self.bytes / self.tasks / speeds.get_bytes))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a query is expected to take: of every file all columns (few metrics read all), on warm workers without
+    faults, all of them at once.
+    """
+
+    bytes: int
+    tasks: int
+    invocations: int
+    gb_seconds: float
+    gets: int
+    seconds: float
+    dollars: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.seconds:.2g} s, ${self.dollars:.2g}: {self.invocations:,} invocations, {self.gb_seconds:,.2g} "
+            f"GB-s, {self.gets:,} GETs of {self.bytes:,} bytes"
+        )
+
+    def within(self, budget: float) -> None:
+        """Raise ``BudgetExceeded`` unless that many dollars are enough."""
+        if not budget >= 0:
+            raise DataflowError(f"budget must be dollars, 0 or more, got {budget!r}")
+        if self.dollars > budget:
+            raise BudgetExceeded(
+                f"the query would cost about ${self.dollars:.3g} ({self.tasks:,} tasks, {self.bytes:,} bytes, "
+                f"{self.gets:,} GETs) and may cost ${budget:g}: nothing was invoked; ask for a shorter range, compact "
+                "small files, or allow more."
+            )
+
+
+def reading_seconds(size: float, burst: float, speeds: Speeds) -> float:
+    """Seconds in which a worker's network brings ``size`` bytes, ``burst`` of them before it slows down."""
+    return min(size, burst) / speeds.stream + max(0.0, size - burst) / min(speeds.stream, speeds.network)
+
+
+def computing_seconds(points: float, worker: Worker, speeds: Speeds) -> float:
+    """Seconds in which a worker computes so many points."""
+    return points / speeds.points / min(1.0, worker.memory / VCPU_MB)  # one thread a task
+
+
+def estimate(load: Load, relays: int, worker: Worker, speeds: Speeds | None = None) -> Estimate:
+    """What ``load`` takes on workers of this size, invoked by so many relays (0: by the caller)."""
+    speeds = speeds or Speeds()
+    gets = load.gets(speeds)
+    each = reading_seconds(load.bytes / load.tasks, speeds.burst, speeds) + gets * speeds.first_byte
+    each += computing_seconds(load.points / load.tasks, worker, speeds)
+    whole = load.tasks / max(1, relays) / speeds.rate + each + speeds.overhead
+    whole += speeds.merge * load.tasks / max(1, relays)
+    used, mine = Used.of(each, worker, gets), Used.of(whole, worker)
+    invocations = load.tasks + relays
+    dollars = load.tasks * used.compute + relays * mine.compute
+    dollars += invocations * US_EAST_1.invocation + load.tasks * gets * US_EAST_1.get
+    seconds = whole + (relays / speeds.rate + speeds.overhead + speeds.merge * relays if relays else 0.0)
+    gb_seconds = load.tasks * used.gb_seconds + relays * mine.gb_seconds
+    return Estimate(load.bytes, load.tasks, invocations, gb_seconds, load.tasks * gets, seconds, dollars)

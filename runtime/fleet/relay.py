@@ -1,0 +1,163 @@
+"""A relay: between the caller and many workers, it has a batch of tasks answered and replies with one partial state.
+
+Beside the batch it is told ``rules`` (the worker's), ``pace`` (its share), ``seconds`` (within which it must reply),
+``allow_partial``, and ``told``, what its workers are to be told beside their tasks.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from dataflow.plan import Group, Plan
+from operators.errors import DataflowError
+from operators.grouping import GroupState
+from operators.types import Type
+from operators.words import Words
+from runtime.catalogue import StreamSchema
+from runtime.errors import FormatError, QueryError, StoreError
+from runtime.fleet.coordinator import Counts
+from runtime.fleet.cost import Used
+from runtime.fleet.fleet import Answers, Fleet, Invoke, answers
+from runtime.fleet.messages import MAX_STATE, VERSION, fetch, read_batch, refusal, reply
+from runtime.fleet.pacing import PaceRules
+from runtime.fleet.rules import Batch, Rules
+from runtime.fleet.worker import used
+from runtime.objects import ObjectStore
+from runtime.query import wire
+from runtime.query.merge import groups_for, merge_states
+from runtime.query.scan import Coverage
+from runtime.query.table import joined
+from runtime.query.task import Partial, compiled_for
+from runtime.store import Store
+
+MARGIN = 10.0
+"""Seconds that a relay keeps for merging and replying (at most a quarter of those it has)."""
+
+
+def is_batch(event: Any) -> bool:
+    """Whether a payload is one for a relay."""
+    return isinstance(event, dict) and "pace" in event and "rules" in event
+
+
+def relay(
+    event: Any,
+    invoke: Invoke,
+    seconds: float,
+    open_store: Callable[[str], Store] = Store.shared,
+    most: int = MAX_STATE,
+) -> dict[str, Any]:
+    """The reply to a batch's payload, as a JSON value; ``invoke`` asks a worker, ``seconds`` are left to this process.
+
+    Errors are told and raised as by ``worker.answer``. Whatever its workers do, it replies ``MARGIN`` seconds before
+    its time is up; and it starts nothing more once the object ``stop`` is there, for the query was given up.
+    """
+    begun = time.monotonic()
+    if not isinstance(event, dict) or event.get("version") != VERSION:
+        return refusal("", FormatError(f"a batch of version {VERSION} was expected, this is none: update this relay"))
+    told = fetch(open_store(event["store"]).objects, event["stored"]) if "stored" in event else None
+    batch = read_batch(event["batch"] if told is None else json.loads(told))
+    objects = open_store(batch.tasks[0].store).objects
+    gets, size = objects.gets, objects.bytes_read
+    found: Answers | None = None
+    try:
+        fleet = inner_fleet(event, invoke, seconds)
+        found = answers(
+            fleet, batch.tasks, objects, bool(event["allow_partial"]), lambda _: None, event["told"],
+            lambda: _is_there(objects, event["stop"]),
+        )  # fmt: skip
+        out = reply_of(batch, found, event["spill"], objects, most)
+    except (DataflowError, MemoryError) as error:
+        out = refusal(batch.id, error)
+    mine = used(objects, begun, gets, size, int("stored" in out))
+    return out | {"used": asdict(mine if found is None else mine + inner_used(found.counts))}
+
+
+def _is_there(objects: ObjectStore, path: str) -> bool:
+    try:
+        return objects.size(path) > 0
+    except StoreError:  # missing; without leave to list, S3 calls that denied
+        return False
+
+
+def inner_used(counts: Counts) -> Used:
+    """What a relay's workers told, and the price of invoking those that told nothing."""
+    return replace(counts.used, invoked=counts.begun)
+
+
+def inner_fleet(event: Any, invoke: Invoke, seconds: float) -> Fleet:
+    """The workers of a relay that has ``seconds`` left: its own deadline is before that of whoever waits for it."""
+    rules, pace = Rules(**_numbers(event["rules"])), PaceRules(**_numbers(event["pace"]))
+    whole = max(0.0, min(seconds, float(event["seconds"])))
+    whole -= min(MARGIN, whole / 4)
+    rules = replace(rules, query_seconds=whole, attempt_seconds=min(rules.attempt_seconds, whole))
+    return Fleet(invoke, rules, pace)
+
+
+def _numbers(told: Any) -> dict[str, Any]:
+    if not all(isinstance(value, int | float) for value in told.values()):
+        raise ValueError("rules are numbers")
+    return dict(told)
+
+
+def reply_of(batch: Batch, found: Answers, spill: str, objects: ObjectStore, most: int = MAX_STATE) -> dict[str, Any]:
+    """The reply that a batch's answers come to."""
+    told: dict[str, Any] = {"version": VERSION, "task": batch.id}
+    if found.partials:
+        told = reply(batch.id, wire.pack(together(batch, list(found.partials.values()))), spill, objects, most)
+    return {**told, "tasks": list(found.tasks), "failed": {name: str(error) for name, error in found.failed.items()}}
+
+
+def together(batch: Batch, partials: Sequence[Partial]) -> Partial:
+    """The partial states of a batch's tasks as one, in a form that depends on nothing but what they hold.
+
+    The bytes are the same in whatever order the answers came and however tasks were halved, so that two replies to one
+    batch can be compared.
+    """
+    first = batch.tasks[0]
+    plan = compiled_for(StreamSchema.from_dict(first.schema), first.graph, first.params).plan
+    rows: dict[str, int] = {}
+    for partial in partials:
+        for path, count in partial.coverage.rows.items():
+            rows[path] = rows.get(path, 0) + count
+    coverage = Coverage(
+        {path: rows[path] for path in sorted(rows)},
+        sum(p.coverage.skipped for p in partials),
+        sum(p.coverage.dropped for p in partials),
+        sum(p.coverage.bytes for p in partials),
+    )
+    kernels = tuple(sorted({digest for p in partials for digest in p.kernels}))
+    sink = plan.stages[-1].sink
+    if isinstance(sink, Group) and not plan.whole_keys:
+        states = [p.groups for p in partials if p.groups is not None]
+        if len(states) < len(partials):
+            raise QueryError(f"batch {batch.id}: a worker answered with rows where groups were asked for")
+        return Partial(batch.id, canonical(sink, merge_states(sink, states)), None, coverage, kernels)
+    return Partial(batch.id, None, _table(plan, batch, partials), coverage, kernels)
+
+
+def _table(plan: Plan, batch: Batch, partials: Sequence[Partial]) -> Any:
+    tables = [p.table for p in partials if p.table is not None]
+    if len(tables) < len(partials):
+        raise QueryError(f"batch {batch.id}: a worker answered with groups where rows were asked for")
+    return joined(tables).sorted_by([(name, False) for name in plan.order]).compact()
+
+
+def canonical(sink: Group, state: GroupState) -> GroupState:
+    """The same state with its groups and its strings in order."""
+    words, groups = Words(), groups_for(sink)
+    codes = words.codes(sorted(state.strings)).astype(np.int64)
+    renumbered = words.codes(state.strings).astype(np.int64) if len(codes) else codes
+    keys = state.keys.copy()
+    for j, kind in enumerate(groups.key_types):
+        if kind is Type.STRING:
+            known = (keys[:, -1] >> j) & 1 == 0
+            keys[known, j] = renumbered[keys[known, j]]
+    groups.ensure(keys[np.lexsort(keys.T)])
+    groups.merge(state, words.codes)
+    return groups.export(words.strings)

@@ -1,0 +1,92 @@
+"""Coordinators on a clock that only moves when all is done that was due: hours of a fleet in a second."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+
+from runtime.errors import QueryError
+from runtime.fleet.coordinator import Coordinator, Start
+from runtime.fleet.outcomes import Outcome
+
+
+class Clock:
+    """Virtual seconds, and what is to be done when."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.steps = 0
+        self._order = 0
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+
+    def at(self, when: float, do: Callable[[], None]) -> None:
+        """Have it done at ``when``; what is due at one time is done in the order it was asked for."""
+        self._order += 1
+        heapq.heappush(self._due, (max(when, self.now), self._order, do))
+
+    def run(self) -> None:
+        """Until nothing is left to do."""
+        while self._due:
+            self.now, _, do = heapq.heappop(self._due)
+            self.steps += 1
+            do()
+
+
+class Driven:
+    """A coordinator that is asked for starts as it wants to be; ``begin`` starts one, ``end`` is told how it ended.
+
+    ``end`` gets the error that ended it, or None when all is done; afterwards replies are still reported, as those are
+    that arrive late, and an error that they raise is kept in ``late``.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        coordinator: Coordinator,
+        begin: Callable[[Start], None],
+        end: Callable[[QueryError | None], None],
+    ) -> None:
+        self.clock, self.coordinator = clock, coordinator
+        self.over = False
+        self.late: QueryError | None = None
+        self._begin, self._end = begin, end
+        self._next = math.inf
+        self._look()
+
+    def report(self, attempt: int, outcome: Outcome) -> None:
+        """Take note of what became of an attempt, now."""
+        try:
+            self.coordinator.report(attempt, outcome, self.clock.now)
+        except QueryError as error:
+            if self.over:
+                self.late = error
+            else:
+                self._finish(error)
+        self._look()
+
+    def _look(self) -> None:
+        if self.over:
+            return
+        try:
+            for start in self.coordinator.starts(self.clock.now):
+                self._begin(start)
+        except QueryError as error:
+            self._finish(error)
+            return
+        if self.coordinator.done:
+            self._finish(None)
+            return
+        wake = self.coordinator.wake(self.clock.now)
+        if wake < self._next:
+            self._next = wake
+            self.clock.at(wake, self._woken)
+
+    def _woken(self) -> None:
+        if self.clock.now >= self._next:
+            self._next = math.inf
+        self._look()
+
+    def _finish(self, error: QueryError | None) -> None:
+        self.over = True
+        self._end(error)
