@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from deploy.commands.shared import (
     store_argument,
     use_color,
 )
+from deploy.values import parameter_value
 
 if TYPE_CHECKING:
     from runtime.provenance import Explanation
@@ -30,11 +30,7 @@ def parameter(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"'{text}' is not of the form name=value")
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        return name, value
-    return name, parsed if isinstance(parsed, (int, float, bool, str)) else value
+    return name, parameter_value(value)
 
 
 def row(text: str) -> dict[str, str]:
