@@ -18,6 +18,15 @@ class MetricFileError(DataflowError):
     """A metric file that is missing, wrong, or does not have the metric."""
 
 
+def metric_named(name: str) -> Stream | str:
+    """The metric of a file, or the name itself if it is that of a published query, for ``Store.query``.
+
+    What ends in .py or .json, or has a ':' or '/' in it, is a file, whether it exists or not; no query can be so named.
+    """
+    is_file = name.endswith((".py", ".json")) or ":" in name or "/" in name or "\\" in name
+    return load_metric(name) if is_file else name
+
+
 def load_metric(name: str) -> Stream:
     """The metric called ``file.py:name``, ``file.py`` (if it defines just one) or ``file.json``.
 

@@ -22,7 +22,13 @@ from deploy.commands.shared import (
 from deploy.values import parameter_value
 
 if TYPE_CHECKING:
+    from runtime import Result, Store
     from runtime.provenance import Explanation
+    from runtime.published import Published
+    from runtime.published.thresholds import Threshold
+
+ALERTED = 3
+"""Exit code of a query for some of whose rows a threshold holds: whoever asks by a timer wants to know."""
 
 
 def parameter(text: str) -> tuple[str, object]:
@@ -31,6 +37,14 @@ def parameter(text: str) -> tuple[str, object]:
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"'{text}' is not of the form name=value")
     return name, parameter_value(value)
+
+
+def time(text: str) -> str | int:
+    """A time as it is, or the microseconds of one that is relative to now: ``-7d``, ``today``."""
+    from runtime.published.relative import is_relative, resolved
+    from runtime.query.execute import now_micros
+
+    return resolved(text, now_micros(), "UTC", "TIME") if is_relative(text) else text
 
 
 def row(text: str) -> dict[str, str]:
@@ -51,9 +65,18 @@ def row(text: str) -> dict[str, str]:
 def metric_arguments(parser: argparse.ArgumentParser) -> None:
     """A metric, and how it is asked for."""
     store_argument(parser)
-    parser.add_argument("metric", metavar="METRIC", help="file.py:name, or a JSON file")
-    parser.add_argument("--since", metavar="TIME", help="start of the range, ISO-8601 UTC (default: the first point)")
-    parser.add_argument("--until", metavar="TIME", help="end of the range, exclusive (default: just past the last)")
+    parser.add_argument(
+        "metric",
+        metavar="METRIC",
+        help="file.py:name, a JSON file, or a published query: NAME or NAME@VERSION (all that has no ':' or '/' and "
+        "ends in neither .py nor .json)",
+    )
+    parser.add_argument(
+        "--since", metavar="TIME", type=time, help="start of the range, ISO-8601 UTC (default: the first point)"
+    )
+    parser.add_argument(
+        "--until", metavar="TIME", type=time, help="end of the range, exclusive (default: just past the last)"
+    )
     parser.add_argument(
         "--param", metavar="k=v", type=parameter, action="append", default=[], help="a parameter of the metric"
     )
@@ -76,18 +99,40 @@ def _query_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--why-rows", metavar="N", type=positive, default=1000, help="of those behind it, show so many (default 1000)"
     )
+    parser.add_argument(
+        "--alert",
+        metavar="THRESHOLD",
+        action="append",
+        default=[],
+        help="such as 'uptime < 0.95'; list the rows for which it holds and exit with 3 if there are any",
+    )
+    parser.add_argument(
+        "--save", action="store_true", help="keep the answer of a published query below results/ in the store"
+    )
+    parser.add_argument(
+        "--no-cache", action="store_true", help="read all files, and keep nothing for the next run of a published query"
+    )
 
 
 def _query(options: argparse.Namespace) -> int:
-    from deploy.metric_file import load_metric
+    from deploy.metric_file import metric_named
     from runtime import Store
+    from runtime.published.thresholds import Threshold
 
     plot = Path(options.plot) if options.plot else None
     if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".html"):
         raise UsageError(f"--plot {plot}: end the file's name in .png, .svg or .html")
-    metric = load_metric(options.metric)
+    metric = metric_named(options.metric)
+    thresholds = tuple(Threshold.parse(text) for text in options.alert)
+    if options.save and not isinstance(metric, str):
+        raise UsageError("--save is for published queries: dataflow publish makes one of a metric")
+    store = Store(options.store)
+    named = store.published(metric) if isinstance(metric, str) else None
+    if named is not None:
+        # The latest version may be another one soon.
+        metric = f"{named.name}@{named.version}"
     with shown_progress() as progress:
-        result = Store(options.store).query(
+        result = store.query(
             metric,
             since=options.since,
             until=options.until,
@@ -95,6 +140,7 @@ def _query(options: argparse.Namespace) -> int:
             executor=options.executor,
             workers=options.workers,
             progress=progress,
+            cache=False if options.no_cache else None,
         )
     if options.why is not None:
         _show_why(result.explain(options.why, options.why_rows), options.format)
@@ -107,7 +153,30 @@ def _query(options: argparse.Namespace) -> int:
     if plot is not None:
         result.plot(plot)
         print(f"chart written to {plot}", file=sys.stderr)
-    return 0
+    return _kept_and_judged(store, named, dict(options.param), result, options.save, thresholds)
+
+
+def _kept_and_judged(
+    store: Store,
+    named: Published | None,
+    params: dict[str, object],
+    result: Result,
+    save: bool,
+    thresholds: tuple[Threshold, ...],
+) -> int:
+    """Save the answer and say which thresholds hold; the exit code."""
+    from runtime.published.scheduled import concluded
+
+    if not save and not thresholds:
+        return 0
+    run = concluded(store, named, params, result, thresholds, save=save)
+    for path in run.saved:
+        print(f"answer kept as {path}", file=sys.stderr)
+    if run.unknown:
+        print(f"{run.unknown} values are not known", file=sys.stderr)
+    for violation in run.violations:
+        print(violation, file=sys.stderr)
+    return ALERTED if run.violations else 0
 
 
 def _show_why(why: Explanation, form: str) -> None:
@@ -122,10 +191,10 @@ def _show_why(why: Explanation, form: str) -> None:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from deploy.metric_file import load_metric
+    from deploy.metric_file import metric_named
     from runtime import Store
 
-    metric = load_metric(options.metric)
+    metric = metric_named(options.metric)
     store = Store(options.store)
     print(
         store.explain(
