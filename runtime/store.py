@@ -175,14 +175,18 @@ class Store:
         progress: bool | Progress = True,
         allow_partial: bool = False,
         cache: bool | None = None,
+        budget: float | None = None,
     ) -> Result:
         """The metric, or the published query of that name ("uptime", "uptime@3"), over [since, until), by default the
         whole stream.
 
         ``executor``: None or "threads" for this machine's cores (``workers`` of them); any
         ``concurrent.futures.Executor``; a ``runtime.fleet.Fleet``; or "lambda", the fleet of the AWS Lambda function
-        ``antfold-worker`` ("lambda:NAME" for another), as many tasks as the bytes are worth. With ``allow_partial``
-        tasks that fail are left out and a ``PartialResult`` says which; otherwise the first failure is raised.
+        ``antfold-worker`` ("lambda:NAME" for another), as many tasks as the bytes are worth; above 500 tasks they are
+        given out by relays, invocations of ``antfold-query``. More than 1,000 run at once only if ``workers`` asks for
+        them. With ``allow_partial`` tasks that fail are left out and a ``PartialResult`` says which; otherwise the
+        first failure is raised. A query on a fleet that is estimated to cost more than ``budget`` dollars is refused
+        with ``BudgetExceeded`` before anything is invoked; what it cost is in ``result.cost``.
 
         What the files come to is kept for the next run of a published query, unless ``cache`` is False: that reads
         what is new (``proof.files_cached`` is what it did not read) and has the same bits. Where a metric needs a key's
@@ -190,7 +194,7 @@ class Store:
         """
         if workers is not None and (isinstance(workers, bool) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
-        run_by = self._executor(executor)
+        run_by = self._executor(executor, workers)
         digest = None
         if isinstance(metric, str):
             named = self.published(metric)
@@ -199,9 +203,10 @@ class Store:
             raise QueryError("cache=True is for published queries: publish the metric and ask it by its name")
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
         if run_by is not None and not isinstance(run_by, Executor):
-            from runtime.fleet.run import execute_on, fleet_workers
+            from runtime.fleet.run import check_budget, execute_on, fleet_workers
 
             tasks = make_tasks(prepared, self._location.worker_url, workers or fleet_workers(prepared))
+            check_budget(run_by, tasks, budget)
             result = execute_on(run_by, prepared, tasks, self.objects, _progress(progress), allow_partial)
         else:
             count, shown = workers or default_workers(), _progress(progress)
@@ -263,7 +268,7 @@ class Store:
             return versions.latest(self.objects, self.signer)
         return versions.versions(self.objects, name, self.signer)
 
-    def _executor(self, executor: Executor | Fleet | str | None) -> Executor | Fleet | None:
+    def _executor(self, executor: Executor | Fleet | str | None, workers: int | None) -> Executor | Fleet | None:
         """What runs the tasks; None for threads of this process."""
         if not isinstance(executor, str):
             return executor
@@ -274,13 +279,12 @@ class Store:
             raise QueryError(
                 f"there is no executor {executor!r}; use 'threads', 'lambda', or a concurrent.futures.Executor"
             )
-        from runtime.fleet import Fleet
-        from runtime.fleet.aws_lambda import FUNCTION, invoker
+        from runtime.fleet.aws_lambda import lambda_fleet
 
         access = self._location.access
         if access is None:
             raise QueryError(f"workers on Lambda cannot see the folder {self.url}: use a store at s3://")
-        return Fleet(invoker(function or FUNCTION, access))
+        return lambda_fleet(access, function, workers)
 
     def explain(
         self,
@@ -289,10 +293,15 @@ class Store:
         until: Moment | None = None,
         params: Mapping[str, object] | None = None,
         workers: int | None = None,
+        fleet: int | None = None,
+        warm: bool = True,
     ) -> str:
         """The plan in words: steps, kernels, columns and files to be read, tasks, laws; nothing is run.
 
         A published query is named as for ``query``; what is kept of earlier runs is not considered.
+
+        ``fleet`` adds what so many workers of AWS Lambda would take, by a simulation (``runtime.fleet.model``), when
+        they are ``warm`` or all new.
         """
         from runtime.query.explain import explain
 
@@ -301,7 +310,14 @@ class Store:
             metric, params = named.metric, named.params(params)
         count = default_workers() if workers is None else workers
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
-        return explain(prepared, make_tasks(prepared, self.url, count), count)
+        text = explain(prepared, make_tasks(prepared, self.url, count), count)
+        if fleet is None:
+            return text
+        if isinstance(fleet, bool) or fleet < 1:
+            raise QueryError(f"fleet must be at least 1 worker, got {fleet!r}")
+        from runtime.fleet.run import forecast_text
+
+        return f"{text}\n{forecast_text(make_tasks(prepared, self.url, fleet), fleet, warm)}"
 
     def _request(
         self, metric: Stream, since: Moment | None, until: Moment | None, params: Mapping[str, object] | None

@@ -47,6 +47,17 @@ def time(text: str) -> str | int:
     return resolved(text, now_micros(), "UTC", "TIME") if is_relative(text) else text
 
 
+def dollars(text: str) -> float:
+    """An amount of 0 or more."""
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not an amount of dollars, 0 or more")
+    return amount
+
+
 def row(text: str) -> dict[str, str]:
     """``firmware=1.0,day=2024-03-01``; a comma that no ``name=`` follows belongs to the value."""
     out: dict[str, str] = {}
@@ -83,11 +94,20 @@ def metric_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", metavar="N", type=positive, help="threads (default: one per core)")
 
 
+def _explain_arguments(parser: argparse.ArgumentParser) -> None:
+    metric_arguments(parser)
+    parser.add_argument("--fleet", metavar="N", type=positive, help="simulate so many workers of Lambda: time, cost")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--warm", action="store_true", help="with --fleet: all of them have run before (the default)")
+    begin.add_argument("--cold", action="store_true", help="with --fleet: none of them has")
+
+
 def _query_arguments(parser: argparse.ArgumentParser) -> None:
     metric_arguments(parser)
     parser.add_argument(
         "--executor", metavar="NAME", help="threads (default), lambda, or lambda:FUNCTION, on a store in S3"
     )
+    parser.add_argument("--budget", metavar="DOLLARS", type=dollars, help="refuse a fleet that is to cost more")
     parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="of the answer")
     parser.add_argument("--plot", metavar="FILE", help="also draw a chart: .png, .svg or .html")
     parser.add_argument(
@@ -141,7 +161,10 @@ def _query(options: argparse.Namespace) -> int:
             workers=options.workers,
             progress=progress,
             cache=False if options.no_cache else None,
+            budget=options.budget,
         )
+    if result.cost is not None:
+        print(result.cost, file=sys.stderr)
     if options.why is not None:
         _show_why(result.explain(options.why, options.why_rows), options.format)
     elif options.format == "json":
@@ -194,11 +217,19 @@ def _explain(options: argparse.Namespace) -> int:
     from deploy.metric_file import metric_named
     from runtime import Store
 
+    if (options.cold or options.warm) and options.fleet is None:
+        raise UsageError("--warm and --cold say how the workers of --fleet N begin: give that, too")
     metric = metric_named(options.metric)
     store = Store(options.store)
     print(
         store.explain(
-            metric, since=options.since, until=options.until, params=dict(options.param), workers=options.workers
+            metric,
+            since=options.since,
+            until=options.until,
+            params=dict(options.param),
+            workers=options.workers,
+            fleet=options.fleet,
+            warm=not options.cold,
         )
     )
     return 0
@@ -213,8 +244,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "explain": Command(
         "show how a metric would be answered, without running it",
-        "dataflow explain ./store metrics.py:uptime",
-        metric_arguments,
+        "dataflow explain ./store metrics.py:uptime --fleet 3000",
+        _explain_arguments,
         _explain,
     ),
 }

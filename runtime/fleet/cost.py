@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from operators.errors import DataflowError
@@ -47,7 +47,8 @@ class Worker:
 @dataclass(frozen=True)
 class Used:
     """What invocations tell that was used: how many tell, seconds billed (each up to the next millisecond), GB-seconds
-    and their price, GETs and PUTs of S3, bytes read from it, and how many others they invoked in turn (without those refused).
+    and their price, GETs and PUTs of S3, bytes read from it, and how many others they invoked in turn, without those
+    that were refused.
     """
 
     told: int = 0
@@ -60,7 +61,16 @@ class Used:
     invoked: int = 0
 
     def __add__(self, other: Used) -> Used:
-        return Used(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+        return Used(
+            self.told + other.told,
+            self.seconds + other.seconds,
+            self.gb_seconds + other.gb_seconds,
+            self.compute + other.compute,
+            self.gets + other.gets,
+            self.puts + other.puts,
+            self.bytes + other.bytes,
+            self.invoked + other.invoked,
+        )
 
     @classmethod
     def of(cls, seconds: float, worker: Worker, gets: int = 0, puts: int = 0, read: int = 0) -> Used:
@@ -72,8 +82,7 @@ class Used:
     @classmethod
     def from_dict(cls, told: Any) -> Used:
         """What a reply tells; ValueError, KeyError or TypeError if that is nothing of the kind."""
-        kinds = dict.fromkeys(("told", "gets", "puts", "bytes", "invoked"), int)
-        values = {name: kinds.get(name, float)(told[name]) for name in asdict(cls())}
+        values = {name: type(kind)(told[name]) for name, kind in asdict(cls()).items()}
         if not all(0 <= value < math.inf for value in values.values()):
             raise ValueError("a reply tells of less than nothing, or of more than there is")
         return cls(**values)

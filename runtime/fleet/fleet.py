@@ -36,7 +36,8 @@ class Fleet:
 
     More than ``direct`` tasks (one process starts some 520 invocations a second) are given out by relays, if there is
     ``relay``, which invokes one: ``batch`` tasks to each, and each with its share of ``spread``, the pace of all
-    workers together. ``relays`` are the rules for the relays themselves, ``worker`` the size of a worker, for estimates.
+    workers together. ``relays`` are the rules for the relays themselves, ``worker`` the size of a worker, by which
+    costs are estimated.
     """
 
     invoke: Invoke

@@ -44,11 +44,12 @@ class Account:
 
 @dataclass(frozen=True)
 class Faults:
-    """Shares of invocations that fail (a quarter of them in silence), take 20 times as long, are answered twice, have
-    their reply cut, or are throttled.
+    """Shares of invocations that fail, of which nothing is ever heard, that take 20 times as long, are answered twice,
+    have their reply cut, or are throttled.
     """
 
     failed: float = 0.0
+    silent: float = 0.0
     straggling: float = 0.0
     duplicated: float = 0.0
     truncated: float = 0.0
@@ -256,8 +257,10 @@ class _World:
         faults, dice, at = self.scenario.faults, self.dice, self.clock.now + after
         if dice.random() < faults.failed:
             self.seen["failed"] += 1
-            if dice.random() < 0.75:
-                self.clock.at(at, lambda: answered(Outcome(Kind.FAILED, "502")))
+            self.clock.at(at, lambda: answered(Outcome(Kind.FAILED, "502")))
+            return
+        if dice.random() < faults.silent:
+            self.seen["silent"] += 1
             return
         if dice.random() < faults.truncated:
             self.seen["truncated"] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runtime.fleet.cost import Cost, Load
+from runtime.fleet.cost import Cost, Load, estimate
 from runtime.fleet.fleet import Fleet, answers
 from runtime.fleet.outcomes import Outcome
 from runtime.objects import ObjectStore
@@ -48,6 +48,28 @@ def execute_on(
     result = conclude(prepared, found.tasks, list(found.partials.values()), found.failed)
     result.cost = Cost.of(found.counts.used, found.counts.begun)
     return result
+
+
+def check_budget(fleet: Fleet, tasks: Sequence[Task], budget: float | None) -> None:
+    """Raise ``BudgetExceeded`` if the tasks are estimated to cost more dollars than ``budget``."""
+    if budget is not None:
+        estimate(load_of(tasks), fleet.batches(len(tasks)), fleet.worker).within(budget)
+
+
+def forecast_text(tasks: Sequence[Task], fleet: int, warm: bool) -> str:
+    """What ``fleet`` workers of Lambda would take for the tasks, simulated; in a line or two."""
+    from runtime.fleet.model import Account, Scenario, forecast
+
+    scenario = Scenario(load_of(tasks), fleet if warm else 0, account=Account(concurrency=max(1_000, fleet)))
+    found = forecast(scenario)
+    repeats = max(run.repeats for run in found.runs)
+    new = max(run.seen["new workers"] for run in found.runs)
+    size = f"{scenario.worker.architecture}, {scenario.worker.memory:,} MB"
+    return (
+        f"fleet  {'warm' if warm else 'cold'}, {len(tasks):,} tasks ({size}), simulated {len(found.runs)} times: "
+        f"{found.seconds:.2g} s (at worst {found.worst:.2g}), ${found.dollars:.2g}, {new:,} new workers, "
+        f"{max(run.seen['throttled'] for run in found.runs):,} throttled, {repeats:,} repeats"
+    )
 
 
 def load_of(tasks: Sequence[Task]) -> Load:

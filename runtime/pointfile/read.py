@@ -62,7 +62,7 @@ class PointFile:
         self.schema = dict(footer.columns)
         self.blocks = _with_starts(footer.blocks)
         self._read = read
-        self._gap = gap
+        self.gap = gap
         self._tail = tail
         self._footer = footer
         self.places = places
@@ -181,7 +181,7 @@ class PointFile:
         """
         if not 0 <= block_lo <= block_hi <= len(self.blocks):
             raise ValueError(f"blocks {block_lo} to {block_hi} are not within the file's {len(self.blocks)}")
-        gap = self._gap if gap is None else gap
+        gap = self.gap if gap is None else gap
         slots = sorted({self.slot(column) for column in columns} | ({0} if time else set()))
         offsets, frames = self.places.offsets, self.places.chunk_frames
         spans = [(s, int(offsets[frames[s, block_lo]]), int(offsets[frames[s, block_hi]])) for s in slots]

@@ -30,7 +30,10 @@ _TOGETHER = 1 << 18
 """Rows that are decoded in one call, unless a block has more: threads hand the GIL to one another once a call."""
 
 _BATCH_BLOCKS = 16
-"""Blocks whose bytes are fetched together: a few megabytes a column."""
+"""Blocks whose bytes are fetched together, at least: a few megabytes a column."""
+
+_BATCH_GAPS = 16
+"""How many times the bytes that come while one waits for a read are fetched together: 16 MB from S3."""
 
 
 @dataclass
@@ -191,8 +194,11 @@ class Scan:
             wanted &= marked[last] > marked[first]
         present = [c for c in columns if c in file.schema]
         maps = {c: self._code_map(p, c) for c in present if columns[c] is Type.STRING}
-        for first in range(lo, hi, _BATCH_BLOCKS):
-            last = min(first + _BATCH_BLOCKS, hi)
+        # All blocks of a batch between the first and the last wanted are fetched: who wants few keys takes small ones.
+        size = file.size // len(blocks) if having is None else file.size
+        batch = max(_BATCH_BLOCKS, _BATCH_GAPS * file.gap // max(1, size))
+        for first in range(lo, hi, batch):
+            last = min(first + batch, hi)
             chosen = [b for b in range(first, last) if wanted[b - lo]]
             for b in range(first, last):
                 if not wanted[b - lo] and having is None:
