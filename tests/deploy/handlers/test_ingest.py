@@ -70,6 +70,15 @@ def test_a_batch_of_which_one_is_poison(deployed: Store, lines: Callable[[], Lin
     assert deployed.catalogue.snapshot("s").quarantined == 1
 
 
+def test_a_message_about_several_objects(deployed: Store) -> None:
+    """It is done when all of them are; those that can be are committed at once."""
+    body = event(land("in/s/a", POISON), land("in/s/b", records(1)))
+    assert take(body) == ["m0"]
+    assert numbers() == Counter([1])
+    assert take(body, received=2) == []
+    assert numbers() == Counter([1])
+
+
 def test_poison_first_in_a_new_stream(deployed: Store) -> None:
     """And the keys that come then may be of any type."""
     assert take(event(land("in/s/a", POISON)), received=2) == []

@@ -272,3 +272,9 @@ def test_a_worker_that_refuses(store: Store, lines: Callable[[], Lines]) -> None
     told = lines()
     assert told.metric("TasksRefused") == 1
     assert told.of("refused")[0]["error"] == "FormatError"
+
+
+def test_a_parameter_given_twice(store: Store) -> None:
+    url = {"rawPath": "/tops", "rawQueryString": "since=2024&since=2025", "requestContext": {"http": {"method": "GET"}}}
+    reply = handler(url, Context())
+    assert (reply["statusCode"], json.loads(reply["body"])) == (400, {"error": "a parameter was given twice."})
