@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from deploy.commands.shared import (
     store_argument,
     use_color,
 )
+from deploy.values import parameter_value
 
 if TYPE_CHECKING:
     from runtime import Result, Store
@@ -36,11 +36,15 @@ def parameter(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"'{text}' is not of the form name=value")
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        return name, value
-    return name, parsed if isinstance(parsed, (int, float, bool, str)) else value
+    return name, parameter_value(value)
+
+
+def time(text: str) -> str | int:
+    """A time as it is, or the microseconds of one that is relative to now: ``-7d``, ``today``."""
+    from runtime.published.relative import is_relative, resolved
+    from runtime.query.execute import now_micros
+
+    return resolved(text, now_micros(), "UTC", "TIME") if is_relative(text) else text
 
 
 def dollars(text: str) -> float:
@@ -52,14 +56,6 @@ def dollars(text: str) -> float:
     if not 0 <= amount < float("inf"):
         raise argparse.ArgumentTypeError(f"'{text}' is not an amount of dollars, 0 or more")
     return amount
-
-
-def time(text: str) -> str | int:
-    """A time as it is, or the microseconds of one that is relative to now: ``-7d``, ``today``."""
-    from runtime.published.relative import is_relative, resolved
-    from runtime.query.execute import now_micros
-
-    return resolved(text, now_micros(), "UTC", "TIME") if is_relative(text) else text
 
 
 def row(text: str) -> dict[str, str]:

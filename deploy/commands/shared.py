@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING
+
+from deploy.values import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,11 +88,4 @@ def show_table(columns: Mapping[str, Column]) -> None:
 
 def show_json(value: object) -> None:
     """Print one JSON object on one line."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain))
-
-
-def _plain(value: object) -> str:
-    """A decimal as text with all of its places: not every reader of JSON keeps its digits otherwise."""
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    raise TypeError(value)
+    print(to_json(value))

@@ -26,6 +26,9 @@ DAYS = 2
 SETTLED = timedelta(minutes=15)
 """Younger objects are left alone: their events are under way."""
 
+PAGE = 1_000
+"""Objects of one request that lists: as many as S3 gives."""
+
 _AT_ONCE = 16
 _MESSAGES = 10  # of one request to the queue
 _RESERVE = 20.0  # seconds that are left when no further page is begun
@@ -93,7 +96,7 @@ class Reconciler:
     s3: Client
     sqs: Client
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    page: int = 1_000
+    page: int = field(default_factory=lambda: PAGE)
     landing: settings.Landing = field(default_factory=settings.Landing.here)
     streams: Mapping[str, Mapping[str, Any]] = field(default_factory=settings.streams)
     queue: str = field(default_factory=lambda: settings.required(settings.QUEUE))

@@ -15,5 +15,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         refused = reply.get("error")
         if refused is not None:
             run.log("refused", "warning", task=reply["task"], error=refused["type"], message=refused["message"])
-        run.measure({"TasksRefused" if refused else "TasksAnswered": 1, "TaskSeconds": round(run.seconds, 3)})
+        done = "TasksRefused" if refused else "TasksAnswered"
+        read = reply.get("used", {}).get("bytes", 0)
+        run.measure({done: 1, "TaskSeconds": round(run.seconds, 3), "BytesRead": read})
         return reply

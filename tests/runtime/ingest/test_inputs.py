@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -322,3 +323,31 @@ def test_places_of_rejects_far_into_an_input(lake: Lake) -> None:
     report = lake.text(b"k,t,n\n" + row * 400_000 + b"bad\n" + row, stream="c")
     (reject,) = report.sources[0].examples
     assert (reject.line, reject.byte) == (400_002, 6 + 400_000 * len(row))
+
+
+def test_without_numba_once_it_is_compiled(tmp_path: Path) -> None:
+    """JSON, CSV and arrays, in a process that may not import it."""
+    script = tmp_path / "ingest.py"
+    script.write_text(
+        "import builtins, io, sys\n"
+        "import numpy as np\n"
+        "found = builtins.__import__\n"
+        "def importing(name, *rest, **more):\n"
+        "    if len(sys.argv) > 1 and name.partition('.')[0] in ('numba', 'llvmlite'):\n"
+        "        raise AssertionError(name)\n"
+        "    return found(name, *rest, **more)\n"
+        "builtins.__import__ = importing\n"
+        "from runtime import Store\n"
+        f"store = Store({str(tmp_path / 'store')!r} + str(len(sys.argv)), create=True)\n"
+        'texts = [b\'[5,{"k":"d","t":1700000000.5,"n":1,"s":"x"},[1]]\', b\'k,t,n,s\\nd,1700000000,2,y\\n\']\n'
+        "arrays = {'k': np.array(['b', 'a']), 't': np.array([1700000000, 1700000001]), 'n': np.array([1, 2])}\n"
+        "for given in (*map(io.BytesIO, texts), arrays):\n"
+        "    store.ingest('s', given, key='k', time='t', unit='s', progress=False)\n"
+        'iso = b\'{"k":"d","t":"2024-03-01T00:00:00Z"}\'\n'
+        "store.ingest('i', io.BytesIO(iso), key='k', time='t', unit='iso', progress=False)\n"
+        "print(store.streams()[1].rows)\n"
+    )
+    for more in ([], ["without"]):
+        command = [sys.executable, str(script), *more]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3])
+        assert (ran.returncode, ran.stdout) == (0, "4\n"), ran.stderr

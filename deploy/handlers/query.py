@@ -1,0 +1,181 @@
+"""Query: runs published queries for whoever may ask: over HTTPS, by invoking it, and at their times; and is the relay
+of large ones (see ``runtime.fleet.relay``). What is asked for is a name: nothing that comes in is run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dataflow.graph import Source
+from dataflow.stream import Stream
+from deploy.handlers import settings, web
+from deploy.handlers.logs import Invocation, described, invocation
+from deploy.values import to_json
+from operators.errors import DataflowError
+from runtime.aws import Access, Client
+from runtime.errors import QueryError
+from runtime.fleet import relay
+from runtime.fleet.aws_lambda import invoker
+from runtime.result import Result
+from runtime.store import Store
+
+MAX_REPLY = (6 << 20) - (64 << 10)
+"""Bytes of a reply: what Lambda sends, less its wrapping. A larger answer is stored, and its path is told."""
+
+SMALL = 64 << 20
+"""Bytes of a stream that this function reads by itself, in about a second."""
+
+_FIELDS = ("query", "version", "params", "since", "until", "format")
+
+
+class UnknownQuery(QueryError):
+    """There is no such published query, or no such version."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A published query and how it is asked."""
+
+    query: str
+    version: int | None = None
+    params: Mapping[str, object] = field(default_factory=dict)
+    since: str | None = None
+    until: str | None = None
+    format: str = "json"
+
+    @classmethod
+    def of(cls, given: Any) -> Ask:
+        """From its JSON form; ``QueryError`` for what does not belong there."""
+        if not isinstance(given, Mapping) or not isinstance(given.get("query"), str):
+            raise QueryError('name a published query: {"query": "uptime"}.')
+        if unknown := sorted(set(given) - set(_FIELDS)):
+            raise QueryError(f"there is no {unknown[0]!r:.100} to give; a query takes {', '.join(_FIELDS)}.")
+        told = {name: value for name, value in given.items() if value is not None}
+        for name, kind in (("version", int), ("params", Mapping), ("since", str), ("until", str), ("format", str)):
+            if name in told and (not isinstance(told[name], kind) or isinstance(told[name], bool)):
+                raise QueryError(f"{name} cannot be {told[name]!r:.100}.")
+        if told.get("format", "json") not in ("json", "csv"):
+            raise QueryError(f"format {told['format']!r:.100} is unknown: json or csv.")
+        return cls(**told)
+
+
+def handler(event: Any, context: Any) -> Any:
+    """Lambda's answer to an event: a batch of tasks, a request of the function's URL, a schedule, or a question."""
+    with invocation(context) as run:
+        if relay.is_batch(event):
+            worker = settings.required(settings.WORKER)
+            return relay.relay(event, invoker(worker, Access()), run.seconds_left())
+        store = Store.shared(settings.required(settings.STORE))
+        if isinstance(event, Mapping) and "requestContext" in event:
+            return over_https(event, run, store)
+        if isinstance(event, Mapping) and "schedule" in event:
+            return on_schedule(event, run, store)
+        return direct(Ask.of(event), run, store)
+
+
+def direct(ask: Ask, run: Invocation, store: Store) -> dict[str, Any]:
+    """The answer as ``dataflow query --format json`` has it (``csv``: as one text), or where it is stored."""
+    result = answer(ask, run, store)
+    body = text_of(result, ask.format)
+    if len(body.encode()) > MAX_REPLY:
+        return stored(store, ask, body)
+    return {"csv": body} if ask.format == "csv" else dict(json.loads(body))
+
+
+def answer(ask: Ask, run: Invocation, store: Store) -> Result:
+    """The result; on workers where the stream is too large for this function."""
+    name = ask.query if ask.version is None else f"{ask.query}@{ask.version}"
+    try:
+        published = store.published(name)
+    except QueryError as error:
+        raise UnknownQuery(str(error)) from error
+    number = f"{published.name}@{published.version}"
+    result = store.query(
+        number, ask.since, ask.until, ask.params, executor=_executor(store, published.metric), progress=False
+    )
+    run.log("answered", query=number, rows=len(result), seconds=round(run.seconds, 3))
+    run.measure({"QueriesAnswered": 1, "QuerySeconds": round(run.seconds, 3)}, Query=published.name)
+    return result
+
+
+def _executor(store: Store, metric: Stream) -> str | None:
+    source = metric.steps[0]
+    assert isinstance(source, Source)
+    if store.catalogue.snapshot(source.name, 0, 0).total_bytes <= SMALL:
+        return None
+    return f"lambda:{settings.required(settings.WORKER)}"
+
+
+def text_of(result: Result, form: str) -> str:
+    """The answer as a text in this format."""
+    return (result.to_csv() or "") if form == "csv" else to_json(result.to_dict())
+
+
+def stored(store: Store, ask: Ask, body: str) -> dict[str, Any]:
+    """Put an answer that is too large for a reply into the store, under its content; what finds and checks it."""
+    from runtime.fleet.messages import store as put_checked
+    from runtime.proof import digest
+
+    data, name = body.encode(), ask.query.partition("@")[0]
+    return {"stored": put_checked(store.objects, f"results/{name}/{digest(data)[:32]}.{ask.format}", data)}
+
+
+def over_https(event: Mapping[str, Any], run: Invocation, store: Store) -> dict[str, Any]:
+    """The response to a request of the function's URL; every error is ``{"error": sentence}`` with its status."""
+    try:
+        asked = web.asked(event)
+        if asked is None:
+            listed = [{"query": p.name, "version": p.version, "description": p.description} for p in store.queries()]
+            return web.response(200, to_json({"queries": listed}))
+        ask = Ask.of(asked)
+        body = text_of(answer(ask, run, store), ask.format)
+        reply = web.response(200, body, ask.format)
+        # The body is a text within JSON, so what it takes is known when it is written.
+        if len(json.dumps(reply, ensure_ascii=False).encode()) > MAX_REPLY:
+            reply = web.response(200, to_json(stored(store, ask, body)))
+        return reply
+    except Exception as error:
+        status = web.status_of(error, isinstance(error, UnknownQuery))
+        run.log("refused" if status < 500 else "failed", "warning" if status < 500 else "error", status=status,
+                **described(error))  # fmt: skip
+        run.measure({"QueriesFailed": 1})
+        known = isinstance(error, DataflowError)
+        return web.response(status, to_json({"error": str(error) if known else f"internal error ({run.request})"}))
+
+
+def on_schedule(event: Mapping[str, Any], run: Invocation, store: Store) -> dict[str, Any]:
+    """Run a schedule (``runtime.published.scheduled``) for the time ``at``, and tell of thresholds that are exceeded.
+
+    Whoever is told once is not told again: a repeated invocation for the same time finds what was done. If telling
+    fails, so does this, and Lambda repeats it.
+    """
+    from runtime.published.scheduled import mark_alerted, run_scheduled
+
+    told = event.get("at") or event.get("time")
+    done = run_scheduled(store, event["schedule"], None if told is None else _micros(str(told)))
+    if done.alert is not None:
+        alert, topic = done.alert, settings.required(settings.ALERTS)
+        Client("sns", Access()).call(
+            f"publish to {topic}",
+            lambda sns: sns.publish(TopicArn=topic, Subject=done.subject, Message=alert[: 200 << 10]),
+        )
+        mark_alerted(store, done)
+        run.measure({"AlertsSent": 1}, Query=done.query)
+    run.log("scheduled", query=f"{done.query}@{done.version}", rows=done.rows, exceeded=len(done.violations),
+            alerted=done.alert is not None, saved=list(done.saved))  # fmt: skip
+    run.measure({"QueriesAnswered": 1, "QuerySeconds": round(run.seconds, 3)}, Query=done.query)
+    return {"query": done.query, "version": done.version, "rows": done.rows, "violations": len(done.violations),
+            "saved": list(done.saved)}  # fmt: skip
+
+
+def _micros(text: str) -> int:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise QueryError(f"at: {text[:100]!r} is not a time; write for example 2024-03-01T12:00:00Z.") from None
+    since = at.replace(tzinfo=at.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return since // timedelta(microseconds=1)

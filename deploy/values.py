@@ -1,0 +1,27 @@
+"""Values as text: parameters that come in, answers that go out."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+
+def parameter_value(text: str) -> object:
+    """The value of a parameter that was given as text: a number, ``true`` or ``false``, else the text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, (int, float, bool, str)) else text
+
+
+def to_json(value: object) -> str:
+    """One JSON object on one line."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+
+
+def _plain(value: object) -> str:
+    """A decimal as text with all of its places: not every reader of JSON keeps its digits otherwise."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(value)

@@ -1,0 +1,42 @@
+"""A pretended deployment: landing bucket, store, queue and topic in moto, and the environment of the functions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from deploy.handlers import ingest
+from runtime.store import Store
+from tests.deploy.handlers.deployed import ENVIRONMENT, STORE, Lines
+from tests.runtime.conftest import aws as aws
+
+
+@pytest.fixture
+def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The deployed store."""
+    boto3.client("s3").create_bucket(Bucket="landing")
+    monkeypatch.setattr(Store, "_shared", {})
+    ingest._s3.cache_clear()
+    queue = boto3.client("sqs").create_queue(QueueName="arrivals")["QueueUrl"]
+    topic = boto3.client("sns").create_topic(Name="alerts")["TopicArn"]
+    for name, value in {**ENVIRONMENT, "ANTFOLD_QUEUE": queue, "ANTFOLD_ALERTS": topic}.items():
+        monkeypatch.setenv(name, value)
+    store = Store(STORE, create=True)
+    assert store.streams() == []  # which makes the table
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Callable[[], Lines]:
+    """The lines that were written since this was last called."""
+
+    def read() -> Lines:
+        out: list[dict[str, Any]] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return Lines(out)
+
+    return read

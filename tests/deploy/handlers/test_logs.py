@@ -1,0 +1,99 @@
+"""Lines of the log: one each, whatever is in them; metrics as CloudWatch's embedded format is documented."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.handlers.logs import METRICS, NAMESPACE, Invocation, described, invocation
+from operators.errors import DataflowError
+from tests.deploy.handlers.deployed import Context, Lines
+
+SIZES = ["", "Kilo", "Mega", "Giga", "Tera"]
+UNITS = {"Seconds", "Microseconds", "Milliseconds", "Percent", "Count", "None"} | {
+    (size + unit).capitalize() for size in SIZES for unit in ("bytes", "bits")
+}
+
+
+def check_embedded(line: dict[str, Any]) -> None:
+    """What CloudWatch's "Specification: Embedded metric format" demands of a line; others are dropped silently."""
+    told = line["_aws"]
+    assert set(told) == {"Timestamp", "CloudWatchMetrics"}
+    assert type(told["Timestamp"]) is int
+    assert abs(told["Timestamp"] - time.time() * 1000) < 3_600_000  # milliseconds; not over 14 days old, 2 hours ahead
+    for directive in told["CloudWatchMetrics"]:
+        assert set(directive) == {"Namespace", "Dimensions", "Metrics"}
+        assert isinstance(directive["Namespace"], str)
+        assert 1 <= len(directive["Namespace"]) <= 1024
+        assert directive["Dimensions"]
+        for dimensions in directive["Dimensions"]:
+            assert len(dimensions) <= 30
+            for name in dimensions:
+                assert 1 <= len(name) <= 250
+                assert isinstance(line[name], str)
+                assert 1 <= len(line[name]) <= 1024
+        assert len(directive["Metrics"]) <= 100
+        for metric in directive["Metrics"]:
+            assert set(metric) <= {"Name", "Unit", "StorageResolution"}
+            assert metric["Unit"] in UNITS
+            value = line[metric["Name"]]
+            assert isinstance(value, int | float)
+            assert not isinstance(value, bool)
+    assert len(json.dumps(line).encode()) < 1 << 20
+
+
+def test_metrics(lines: Callable[[], Lines]) -> None:
+    run = Invocation(Context())
+    run.measure({"RowsIngested": 5, "BytesIngested": 7}, Stream="s")
+    run.measure({"TaskSeconds": 0.25})
+    run.measure(dict.fromkeys(METRICS, 1), Query="q")
+    told = lines()
+    for line in told.all:
+        check_embedded(line)
+    assert told.all[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Function"], ["Function", "Stream"]]
+    assert told.all[0]["_aws"]["CloudWatchMetrics"][0]["Namespace"] == NAMESPACE == "antfold"
+    assert (told.metric("RowsIngested", Stream="s"), told.metric("RowsIngested")) == (5, 6)
+    with pytest.raises(KeyError):
+        run.measure({"NoSuchMetric": 1})
+
+
+@given(st.text(), st.text(max_size=20))
+def test_a_line_is_a_line(text: str, name: str) -> None:
+    import contextlib
+    import io
+
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        Invocation().log(text, object=text, reasons={name: 1})
+    assert out.getvalue().count("\n") == 1
+    assert out.getvalue()[:-1].isprintable()
+    assert out.getvalue().isascii()
+    assert json.loads(out.getvalue())["event"] == text[:1_000]
+
+
+def test_an_invocation_tells_how_it_ended(lines: Callable[[], Lines]) -> None:
+    with invocation(Context(3)) as run:
+        assert run.seconds_left() == 3
+    assert Invocation().seconds_left() == float("inf")
+    with pytest.raises(ZeroDivisionError), invocation(Context()):
+        raise ZeroDivisionError("oh\nno")
+    done, failed = lines().all
+    assert (done["event"], done["function"], done["request"]) == ("done", "antfold-ingest", "request-1")
+    assert (failed["event"], failed["level"], failed["error"], failed["message"]) == (
+        "failed", "error", "ZeroDivisionError", "oh\nno",
+    )  # fmt: skip
+    assert "test_logs.py:" in failed["at"]
+
+
+def test_what_errors_quote_is_left_out() -> None:
+    error = DataflowError("""a.json (it begins '{"secret": 1') has 'name.x' and "two words", not 's3://b/k=1'""")
+    told = described(error)["message"]
+    assert "secret" not in told
+    assert told == """a.json (it begins '...') has 'name.x' and '...', not '...'"""
+    assert "at" not in described(error)

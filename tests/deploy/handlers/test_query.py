@@ -1,0 +1,280 @@
+"""The query function: by name only; over HTTPS, by invocation, at its times; and as a relay."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import boto3
+import pytest
+
+import dataflow as df
+from deploy.handlers import query, worker
+from deploy.handlers.query import handler
+from operators.errors import DataflowError
+from runtime.aws import Client, ServiceFault
+from runtime.errors import QueryError
+from runtime.fleet.outcomes import Reply
+from runtime.retry import Fault
+from runtime.store import Store
+from tests.deploy.handlers.deployed import Context, Lines, T
+
+AT_LEAST = df.stream("s").filter(df.col("n") >= df.param("least", default=0)).group_by("k").agg(
+    n=df.count(), top=df.max("n")
+)  # fmt: skip
+
+
+@pytest.fixture
+def store(deployed: Store) -> Store:
+    """A store with a stream of 60 points of three devices, and the query ``tops``."""
+    points = b"".join(b'{"k":"d%d","t":%d,"n":%d}\n' % (n % 3, T + n * 60_000, n) for n in range(60))
+    deployed.ingest("s", io.BytesIO(points), key="k", time="t", unit="ms", progress=False)
+    deployed.publish(AT_LEAST, "tops", "the largest of every device")
+    return deployed
+
+
+def https(path: str, body: str | bytes | None = None, method: str = "", **given: str) -> tuple[int, Any]:
+    """The status and the body of a request of the function's URL, as Lambda hands it over (payload format 2.0)."""
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": urlencode(given),
+        "headers": {"host": "x.lambda-url.eu-west-1.on.aws"},
+        "requestContext": {"http": {"method": method or ("GET" if body is None else "POST"), "path": path}},
+        "isBase64Encoded": isinstance(body, bytes),
+    }
+    if body is not None:
+        event["body"] = base64.b64encode(body).decode() if isinstance(body, bytes) else body
+    reply = handler(event, Context())
+    assert json.loads(json.dumps(reply)) == reply
+    if "csv" in reply["headers"]["content-type"]:
+        return reply["statusCode"], list(csv.reader(io.StringIO(reply["body"])))
+    return reply["statusCode"], json.loads(reply["body"])
+
+
+ROWS = [["d0", 20, 57], ["d1", 20, 58], ["d2", 20, 59]]
+
+
+def test_over_https(store: Store) -> None:
+    status, told = https("/tops")
+    assert (status, told["rows"]) == (200, ROWS)
+    assert told["columns"] == ["k", "n", "top"]
+    assert told["proof"]["result"] == store.query(AT_LEAST, progress=False).proof.to_dict()["result"]
+    assert https("/tops", **{"param.least": "30", "version": "1"})[1]["rows"] == [[k, 10, top] for k, _, top in ROWS]
+    assert https("/tops", since="2023-11-14", until="2023-11-14T22:14:00")[1]["rows"] == [["d0", 1, 0]]
+    assert https("/tops", format="csv")[1] == [["k", "n", "top"], *[list(map(str, row)) for row in ROWS]]
+    question = {"query": "tops", "version": 1, "params": {"least": 59}, "since": None}
+    for body in (json.dumps(question), json.dumps(question).encode()):
+        for path in ("/", "/tops"):
+            assert https(path, body)[1]["rows"] == [["d2", 1, 59]]
+    assert https("/") == (
+        200, {"queries": [{"query": "tops", "version": 1, "description": "the largest of every device"}]},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "body", "given", "message"),
+    [
+        (404, "/nothing", None, {}, "no published query 'nothing'"),
+        (404, "/tops", None, {"version": "7"}, "tops has no version 7"),
+        (404, "/../tops", None, {}, "../tops"),
+        (404, "/tops@x", None, {}, "tops@x"),
+        (400, "/tops", None, {"param.most": "1"}, "most"),
+        (400, "/tops", None, {"param.least": "x"}, "least"),
+        (400, "/tops", None, {"version": "x"}, "version cannot be 'x'"),
+        (400, "/tops", None, {"since": "yesterday"}, "since: 'yesterday' is not a time"),
+        (400, "/tops", None, {"limit": "5"}, "no 'limit' to give"),
+        (400, "/tops", None, {"format": "xml"}, "format 'xml' is unknown"),
+        (400, "/", "{", {}, "the body is not JSON"),
+        (400, "/", b"\xff", {}, "the body is not JSON"),
+        (400, "/", "[]", {}, "must be a JSON object"),
+        (400, "/", "{}", {}, "name a published query"),
+        (400, "/tops", '{"query": "other"}', {}, "say one"),
+        (400, "/", '{"query": "tops", "params": []}', {}, "params cannot be []"),
+        (400, "/", '{"query": "tops", "version": true}', {}, "version cannot be True"),
+        (400, "/", '{"query": "tops", "graph": {}}', {}, "no 'graph' to give"),
+        (413, "/", '{"query": "' + "x" * (1 << 18) + '"}', {}, "more than 262144"),
+        (413, "/", "x" * (1 << 20), {}, "more than 262144"),
+        (405, "/", None, {"method": "DELETE"}, "DELETE is not answered"),
+    ],
+)
+def test_wrong_requests(
+    store: Store, status: int, path: str, body: str | None, given: dict[str, str], message: str
+) -> None:
+    found, told = https(path, body, **given)
+    assert (found, list(told)) == (status, ["error"])
+    assert message in told["error"]
+
+
+def test_what_is_not_the_askers_fault(
+    store: Store, monkeypatch: pytest.MonkeyPatch, lines: Callable[[], Lines]
+) -> None:
+    (path,) = [o.path for o in store.objects.list("data/")]
+    store.objects.delete(path)
+    monkeypatch.setattr(Store, "_shared", {})
+    status, told = https("/tops")
+    assert status == 500
+    assert "is missing" in told["error"]
+    monkeypatch.setattr(query, "answer", lambda *_: 1 / 0)
+    assert https("/tops") == (500, {"error": "internal error (request-1)"})
+    told = lines()
+    assert [line["status"] for line in told.of("failed")] == [500, 500]
+    assert told.metric("QueriesFailed") == 2
+    assert told.of("failed")[1]["error"] == "ZeroDivisionError"
+
+
+def test_by_invocation(store: Store) -> None:
+    assert handler({"query": "tops@1", "params": {"least": 58}}, Context())["rows"] == [["d1", 1, 58], ["d2", 1, 59]]
+    assert handler({"query": "tops", "format": "csv"}, Context())["csv"].startswith("k,n,top\n")
+    with pytest.raises(QueryError, match="no published query 'x'"):
+        handler({"query": "x"}, Context())
+    for event in (None, [], {}, {"query": 5}, {"steps": []}):
+        with pytest.raises(QueryError, match="name a published query"):
+            handler(event, Context())
+
+
+def test_an_answer_that_is_too_large_is_stored(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query, "MAX_REPLY", 200)
+    whole = store.query(AT_LEAST, progress=False).to_dict()["rows"]
+    for told in (https("/tops")[1], https("/tops")[1], handler({"query": "tops"}, Context())):
+        where = told["stored"]
+        assert where["path"].startswith("results/tops/")
+        data = store.objects.read(where["path"], 0, where["bytes"])
+        assert json.loads(data)["rows"] == whole
+    status, told = https("/tops", format="csv")
+    assert status == 200
+    if "stored" in told:
+        assert told["stored"]["path"].endswith(".csv")
+
+
+def mails(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What is published from now on."""
+    sent: list[dict[str, Any]] = []
+    real = Client.call
+
+    def call(client: Client, what: str, attempt: Callable[[Any], Any]) -> Any:
+        if client.service != "sns":
+            return real(client, what, attempt)
+
+        class Topic:
+            def publish(self, **given: Any) -> None:
+                boto3.client("sns").publish(**given)
+                sent.append(given)
+
+        return attempt(Topic())
+
+    monkeypatch.setattr(Client, "call", call)
+    return sent
+
+
+SCHEDULE = {
+    "at": "2023-11-15T00:00:00Z",
+    "schedule": {"query": "tops", "since": "-1d", "alert": ["n > 5"], "params": {"least": 30}},
+}
+
+
+def test_at_its_time(store: Store, monkeypatch: pytest.MonkeyPatch, lines: Callable[[], Lines]) -> None:
+    """The result is a file; people are told once, however often Lambda repeats the invocation."""
+    sent = mails(monkeypatch)
+    told = handler(SCHEDULE, Context())
+    assert (told["query"], told["version"], told["rows"], told["violations"]) == ("tops", 1, 3, 3)
+    (path,) = told["saved"]
+    assert json.loads(store.objects.read(path, 0, store.objects.size(path)))["violations"]
+    assert handler(SCHEDULE, Context())["saved"] == [path]
+    (mail,) = sent
+    assert mail["TopicArn"].endswith(":alerts")
+    assert "tops version 1" in mail["Message"]
+    assert "3 of 3 rows" in mail["Subject"]
+    assert lines().metric("AlertsSent", Query="tops") == 1
+    quiet = {**SCHEDULE, "at": "2023-11-16T00:00:00Z", "schedule": {"query": "tops", "alert": ["n > 500"]}}
+    assert handler(quiet, Context())["violations"] == 0
+    assert len(sent) == 1
+    for wrong in ({"schedule": {"query": "nothing"}}, {"schedule": {}}, {**SCHEDULE, "at": "x"}):
+        with pytest.raises(DataflowError):
+            handler(wrong, Context())
+
+
+def test_when_nobody_can_be_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The invocation fails, and the next one tells."""
+    real = Client.call
+
+    def call(client: Client, what: str, attempt: Callable[[Any], Any]) -> Any:
+        if client.service == "sns":
+            raise ServiceFault(Fault.LOST, "cannot publish: the network is down.")
+        return real(client, what, attempt)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Client, "call", call)
+        with pytest.raises(ServiceFault, match="cannot publish"):
+            handler(SCHEDULE, Context())
+    sent = mails(monkeypatch)
+    handler(SCHEDULE, Context())
+    handler(SCHEDULE, Context())
+    assert len(sent) == 1
+
+
+def test_workers_where_there_is_much_to_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch, lines: Callable[[], Lines]
+) -> None:
+    """And the worker's own function answers them."""
+    monkeypatch.setattr(query, "SMALL", 10)
+    monkeypatch.setenv("ANTFOLD_WORKER", "fleet-worker")
+    asked: list[str] = []
+
+    def invoker(function: str, *_: Any, **__: Any) -> Callable[[bytes], Reply]:
+        def invoke(payload: bytes) -> Reply:
+            asked.append(function)
+            return Reply(200, json.dumps(worker.handler(json.loads(payload), Context())).encode())
+
+        return invoke
+
+    monkeypatch.setattr("runtime.fleet.aws_lambda.invoker", invoker)
+    assert https("/tops")[1]["rows"] == ROWS
+    assert asked
+    assert set(asked) == {"fleet-worker"}
+    told = lines()
+    assert told.metric("TasksAnswered") == len(asked)
+    assert told.metric("BytesRead") > 0
+
+
+def test_as_a_relay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of tasks is given to workers and comes back as one state; the answer has the same bits."""
+    from runtime.fleet import Fleet
+
+    monkeypatch.setenv("ANTFOLD_WORKER", "fleet-worker")
+
+    def work(payload: bytes) -> Reply:
+        return Reply(200, json.dumps(worker.handler(json.loads(payload), Context())).encode())
+
+    monkeypatch.setattr(query, "invoker", lambda *_: work)
+
+    relayed: list[int] = []
+
+    def relay(payload: bytes) -> Reply:
+        relayed.append(len(payload))
+        return Reply(200, json.dumps(handler(json.loads(payload), Context())).encode())
+
+    monkeypatch.setattr("runtime.query.execute._SMALL", 10)
+    fleet = Fleet(work, relay=relay, direct=1, batch=2)
+    result = store.query(AT_LEAST, executor=fleet, workers=4, progress=False)
+    assert len(relayed) == 2
+    assert result.proof.result == store.query(AT_LEAST, progress=False).proof.result
+
+
+def test_a_worker_that_refuses(store: Store, lines: Callable[[], Lines]) -> None:
+    reply = worker.handler({"version": 99}, Context())
+    assert "update this worker" in reply["error"]["message"]
+    told = lines()
+    assert told.metric("TasksRefused") == 1
+    assert told.of("refused")[0]["error"] == "FormatError"
+
+
+def test_a_parameter_given_twice(store: Store) -> None:
+    url = {"rawPath": "/tops", "rawQueryString": "since=2024&since=2025", "requestContext": {"http": {"method": "GET"}}}
+    reply = handler(url, Context())
+    assert (reply["statusCode"], json.loads(reply["body"])) == (400, {"error": "a parameter was given twice."})
