@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from deploy.commands import asking, ingesting, listing, simulating
+from deploy.commands import asking, deploying, ingesting, listing, simulating
 from deploy.commands.shared import Command
 
-COMMANDS: dict[str, Command] = simulating.COMMANDS | ingesting.COMMANDS | asking.COMMANDS | listing.COMMANDS
+COMMANDS: dict[str, Command] = (
+    simulating.COMMANDS | ingesting.COMMANDS | asking.COMMANDS | listing.COMMANDS | deploying.COMMANDS
+)
 """By name, in the order of the overview."""

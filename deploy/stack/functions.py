@@ -55,7 +55,7 @@ def functions(settings: Settings) -> tuple[Function, ...]:
             },
         ),
         Function(
-            "reconcile", "finds what arrived and was not ingested", 512, 900, 1,
+            "reconcile", "finds what arrived and was not ingested", 512, 900, 2,
             grants.reconcile(), store | ready | landing | {
                 "ANTFOLD_STREAMS": _streams(settings),
                 "ANTFOLD_QUEUE": ref("Queue"),

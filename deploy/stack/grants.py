@@ -55,7 +55,9 @@ class Grants:
         return (
             self._list("landing", f"{LANDING}/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
-            Grant(("sqs:SendMessage", "sqs:GetQueueAttributes"), (arn("Queue"),)),
+            Grant(("sqs:SendMessage",), (arn("Queue"),)),
+            Grant(("lambda:InvokeFunction",), (self.places.function_arn("reconcile"),)),  # itself, for the rest
+            Grant(("kms:Decrypt",), (self.key,)),
         )
 
     def compact(self) -> tuple[Grant, ...]:

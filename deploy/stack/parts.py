@@ -9,6 +9,9 @@ from typing import Any
 Value = Any
 """What JSON holds: a text, or a reference that CloudFormation resolves."""
 
+KEEP = "RetainExceptOnCreate"
+"""The deletion policy of what is kept."""
+
 
 @dataclass(frozen=True)
 class Grant:
@@ -42,7 +45,8 @@ class Resource:
         """The resource as CloudFormation reads it."""
         found: dict[str, Any] = {"Type": self.type, "Properties": dict(self.properties)}
         if self.keep:
-            found |= {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+            # What a failed first deployment made is empty, and would be in the way of the next.
+            found |= {"DeletionPolicy": KEEP, "UpdateReplacePolicy": "Retain"}
         if self.after:
             found["DependsOn"] = list(self.after)
         if self.skips:

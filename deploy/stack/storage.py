@@ -55,8 +55,8 @@ def _rule(name: str, prefix: str = "", **more: Any) -> dict[str, Any]:
     return {"Id": name, "Status": "Enabled", "Prefix": prefix, **more}
 
 
-_OLD = {"NoncurrentVersionExpiration": {"NoncurrentDays": 30}}
-_CUT = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}
+_OLD: dict[str, Any] = {"NoncurrentVersionExpiration": {"NoncurrentDays": 30}}
+_CUT: dict[str, Any] = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}
 _DATA_RULES = [
     # Nothing below spill/ is needed once its query is over; a day is the shortest that S3 knows.
     _rule("spill", f"{STORE}/spill/", ExpirationInDays=1, NoncurrentVersionExpiration={"NoncurrentDays": 1}),

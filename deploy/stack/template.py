@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.stack import flow, functions, storage, watch
-from deploy.stack.parts import Resource, Value, arn, logical, ref
+from deploy.stack.parts import KEEP, Resource, Value, arn, logical, ref
 from deploy.stack.places import Places
 from deploy.stack.settings import Settings
 
@@ -52,7 +52,7 @@ def kept(whole: Mapping[str, Any]) -> dict[str, Any]:
 
     The resources that are kept, without what they say of others; so that whoever deploys again finds them.
     """
-    resources = {n: dict(r) for n, r in whole["Resources"].items() if r.get("DeletionPolicy") == "Retain"}
+    resources = {n: dict(r) for n, r in whole["Resources"].items() if r.get("DeletionPolicy") == KEEP}
     for resource in resources.values():
         resource.pop("DependsOn", None)
         resource["Properties"] = {k: v for k, v in resource["Properties"].items() if k != "NotificationConfiguration"}

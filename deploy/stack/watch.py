@@ -24,7 +24,7 @@ def watch(settings: Settings) -> dict[str, Resource]:
         ),
         "AlertsPolicy": _topic_policy(),
         "DeadLettersAlarm": _alarm(
-            "Objects that ingest failed on too often wait in the dead-letter queue: its log tells why; redrive them then.",
+            "Objects that ingest failed on too often are dead letters: its log tells why; redrive them then.",
             "AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": places.dead}, 0,
         ),
         "WaitingAlarm": _alarm(

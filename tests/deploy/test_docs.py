@@ -32,8 +32,8 @@ def options(name: str) -> dict[str, str]:
     found = {}
     for action in command_parser(name, COMMANDS[name])._actions:
         if action.option_strings and not isinstance(action, argparse._HelpAction):
-            value = "|".join(action.choices) if action.choices else action.metavar
-            found[action.option_strings[-1]] = f"{action.option_strings[-1]} {value}"
+            value = "|".join(action.choices) if action.choices else action.metavar or ""
+            found[action.option_strings[-1]] = f"{action.option_strings[-1]} {value}".rstrip()
     return found
 
 
