@@ -96,7 +96,7 @@ def _delivery(settings: Settings, stream: str) -> Resource:
             },
             "ExtendedS3DestinationConfiguration": {
                 "BucketARN": places.bucket_arn("landing"),
-                "RoleARN": arn("DeliveryRole"),
+                "RoleARN": arn("FirehoseRole"),
                 "Prefix": f"{LANDING}/{stream}/",
                 "ErrorOutputPrefix": f"errors/{stream}/",
                 "BufferingHints": {

@@ -79,10 +79,10 @@ def resources(settings: Settings) -> dict[str, Resource]:
         if function.built:
             found |= _function(settings, function)
     grants = Grants(settings)
-    found["DeliveryRole"] = role("firehose.amazonaws.com", grants.delivery())
+    found["FirehoseRole"] = role("firehose.amazonaws.com", grants.delivery())
     found["SchedulerRole"] = role("scheduler.amazonaws.com", grants.scheduler())
     for name, tenant in sorted(settings.tenants.items()):
-        found[logical("Tenant", name, "Role")] = _role({"AWS": tenant.principal}, grants.tenant(name), {})
+        found[logical("Tenant", name)] = _role({"AWS": tenant.principal}, grants.tenant(name), {})
     return found
 
 

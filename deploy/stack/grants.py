@@ -28,7 +28,7 @@ class Grants:
         """Reads what arrived, adds points and commits; deletes nothing."""
         return (
             Grant(("s3:GetObject", "s3:GetObjectVersion"), (self.places.bucket_arn("landing", f"{LANDING}/*"),)),
-            self._list("landing", f"{LANDING}/*"),  # else what was deleted looks like what is denied
+            self._look("landing"),
             self._read("data/*", "rejects/*"),  # to compare, when a PUT finds its name taken
             self._write("data/*", "rejects/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
@@ -41,7 +41,7 @@ class Grants:
         """Reads the store, keeps answers and partial states, has workers and others of its kind do the work."""
         return (
             self._read("*"),
-            self._list("data", f"{STORE}/*"),
+            self._look("data"),
             self._write("spill/*", "results/*", "cache/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
             Grant(("lambda:InvokeFunction",), (self.places.function_arn("worker"), self.places.function_arn("query"))),
@@ -120,6 +120,10 @@ class Grants:
 
     def _write(self, *paths: str) -> Grant:
         return Grant(("s3:PutObject",), tuple(self.places.store_arn(path) for path in paths))
+
+    def _look(self, bucket: str) -> Grant:
+        """Is told that an object is missing, not denied: S3 tells those who may list the bucket, by any prefix."""
+        return Grant(("s3:ListBucket",), (self.places.bucket_arn(bucket),))
 
     def _list(self, bucket: str, prefix: str) -> Grant:
         return Grant(("s3:ListBucket",), (self.places.bucket_arn(bucket),), {"StringLike": {"s3:prefix": [prefix]}})

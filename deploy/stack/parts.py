@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,6 +92,7 @@ def policy(statements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [dict(s) for s in statements]}
 
 
-def logical(*words: str) -> str:
-    """A logical id of names that may have other characters than letters and digits; different names stay different."""
-    return "".join(w[:1].upper() + w[1:] if w.isalnum() else f"X{w.encode().hex()}" for w in words)
+def logical(kind: str, name: str) -> str:
+    """The logical id of a thing of a kind: readable for plain names, and never that of another name."""
+    plain = re.fullmatch(r"[a-wyz][a-z0-9]*", name)
+    return kind + (name.capitalize() if plain else f"X{name.encode().hex()}")

@@ -59,17 +59,22 @@ class Removal:
 
     def delete(self) -> list[str]:
         """Remove everything, with the data; what is left, as phrases. May be repeated when it was cut short."""
-        if self.stack.seen() is not None:
+        found = self.stack.seen() is not None
+        if found:
             self.tell("removing the stack")
             self.stack.remove(self.step)
         for kind in ("landing", "data"):
             bucket = Bucket(placed(self.name, kind, self.access), self.access)
             self.tell(f"emptying {bucket.name}")
-            bucket.remove(lambda n: self.step(f"{n:,} objects", "DELETED"))
+            found |= bucket.remove(lambda n: self.step(f"{n:,} objects", "DELETED"))
         self.tell("deleting the table")
-        self._delete_table()
+        found |= self._delete_table()
         keys = [key for kind in ("", "signing") if (key := self._delete_key(kind))]
         self._remove_code()
+        if not found and not keys:
+            raise DeployError(
+                f"there is nothing of {self.name} in this account and region: check the name and --region"
+            )
         return [
             f"the key {key}, which KMS deletes in {_DAYS} days (aws kms cancel-key-deletion keeps it)" for key in keys
         ]
@@ -94,7 +99,8 @@ class Removal:
         held = [f"{kinds[type_]} {physical}" for _, type_, physical in self.stack.resources() if type_ in kinds]
         return [f"the stack {self.name}, of which there are left:", *held]
 
-    def _delete_table(self) -> None:
+    def _delete_table(self) -> bool:
+        """Whether there was one."""
         table = Places(self.name).table
         client = Client("dynamodb", self.access)
         what = f"delete the table {table}"
@@ -105,6 +111,8 @@ class Removal:
         except ServiceFault as error:
             if error.code != "ResourceNotFoundException":
                 raise
+            return False
+        return True
 
     def _until_active(self, client: Client, table: str) -> None:
         end = time.monotonic() + _TABLE_SECONDS

@@ -226,7 +226,14 @@ def _check(settings: Settings, where: str) -> None:
                 )
     for name, stream in settings.streams.items():
         _check_stream(name, stream, f"{where}: [streams.{name}]")
+    seen: set[tuple[str, int | None]] = set()
     for i, schedule in enumerate(settings.schedules, 1):
+        if (schedule.query, schedule.version) in seen:
+            raise SettingsError(
+                f"{where}: [[schedules]] number {i}: there is a schedule of {schedule.query} already; a query has one "
+                "schedule for each version"
+            )
+        seen.add((schedule.query, schedule.version))
         if not re.fullmatch(r"(rate|cron)\([^()]+\)", schedule.every):
             raise SettingsError(
                 f"{where}: [[schedules]] number {i}: every = {schedule.every!r} must be rate(1 hour) or "

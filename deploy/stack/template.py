@@ -43,7 +43,7 @@ def _outputs(settings: Settings) -> dict[str, Value]:
         "Alerts": ref("Alerts"),
     }
     outputs |= {logical("Delivery", name): ref(logical("Delivery", name)) for name in sorted(settings.streams)}
-    roles = {name: logical("Tenant", name, "Role") for name in sorted(settings.tenants)}
+    roles = {name: logical("Tenant", name) for name in sorted(settings.tenants)}
     return outputs | {role: arn(role) for role in roles.values()}
 
 

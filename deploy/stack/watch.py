@@ -50,7 +50,7 @@ def watch(settings: Settings) -> dict[str, Resource]:
             "AWS/Lambda", "Throttles", name, 0, "Sum",
         )  # fmt: skip
     for stream in sorted(settings.streams):
-        found[logical("Delivery", stream, "Alarm")] = _alarm(
+        found[logical("Late", stream)] = _alarm(
             f"Points of {stream} are not delivered; Firehose drops them after 24 hours.",
             "AWS/Firehose", "DeliveryToS3.DataFreshness", {"DeliveryStreamName": places.delivery(stream)},
             max(900, 3 * settings.firehose_seconds),
