@@ -238,7 +238,7 @@ def _step(name: str, status: str) -> None:
 COMMANDS: dict[str, Command] = {
     "deploy": Command(
         "make or change the AWS side that antfold.toml describes",
-        "dataflow deploy --init && dataflow deploy --dry-run",
+        "dataflow deploy --dry-run",
         _deploy_arguments,
         _deploy,
     ),

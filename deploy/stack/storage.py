@@ -171,8 +171,7 @@ def _key() -> Resource:
 
 def key_statements() -> list[dict[str, Any]]:
     """What the policy of the key must allow; in it, ``Resource: *`` is the key itself."""
-    use = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey"]
-    here = {"aws:SourceAccount": ref("AWS::AccountId")}
+    use = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"]
     logs = sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*")
     return [
         _key_statement("ByPolicies", {"AWS": _ROOT}, ["kms:*"]),
@@ -193,12 +192,8 @@ def key_statements() -> list[dict[str, Any]]:
             [*use, "kms:DescribeKey"],
             {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs}},
         ),
-        _key_statement(
-            "ByAlarms",
-            {"Service": "cloudwatch.amazonaws.com"},
-            ["kms:Decrypt", "kms:GenerateDataKey"],
-            {"StringEquals": here},
-        ),
+        # Through SNS, KMS is not told whose alarm it is; the topic's policy says from whose it takes any.
+        _key_statement("ByAlarms", {"Service": "cloudwatch.amazonaws.com"}, ["kms:Decrypt", "kms:GenerateDataKey*"]),
     ]
 
 

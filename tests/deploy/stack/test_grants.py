@@ -217,6 +217,11 @@ def test_key_policies_give_strangers_nothing() -> None:
         for statement in resource["Properties"]["KeyPolicy"]["Statement"]:
             if statement["Principal"] == {"AWS": "*"}:
                 assert set(statement["Condition"]["StringEquals"]) == {"kms:CallerAccount", "kms:ViaService"}
+            elif statement["Sid"] == "ByAlarms":  # the topic is held to alarms of this account
+                (alarms, _) = template(SETTINGS)["Resources"]["AlertsPolicy"]["Properties"]["PolicyDocument"][
+                    "Statement"
+                ]
+                assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
             elif "Service" in statement["Principal"]:
                 assert statement["Condition"]
 
