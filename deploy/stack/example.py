@@ -43,7 +43,8 @@ unit = "ms"                   # s, ms, us, ns or iso
 # params = { threshold = 30.0 }
 # since = "-7d"
 # until = "today"
-# save = true                 # keep the answer below results/
+# save = true                 # keep the answer below results/ ...
+# csv = false                 # ... as CSV, too
 # alert = ["uptime < 0.95"]   # tell the alerts' topic of every row for which it holds
 
 # [tenants.acme]              # who may read s3://BUCKET/tenants/acme, and nothing else

@@ -15,6 +15,9 @@ FAILURES = 5
 
 _BATCH = 10
 
+_AT = "<aws.scheduler.scheduled-time>"
+"""Which the scheduler fills in: the same for a repeated start, so that the run is known by it."""
+
 
 def flow(settings: Settings) -> dict[str, Resource]:
     """The resources, by logical id."""
@@ -41,9 +44,7 @@ def flow(settings: Settings) -> dict[str, Resource]:
             },
         ),
         "QueryUrl": Resource("AWS::Lambda::Url", {"TargetFunctionArn": arn("Query"), "AuthType": "AWS_IAM"}),
-        "ReconcileSchedule": _schedule(
-            settings, "reconcile", "rate(1 hour)", "UTC", "Reconcile", {"scheduled": "<aws.scheduler.scheduled-time>"}
-        ),
+        "ReconcileSchedule": _schedule(settings, "reconcile", "rate(1 hour)", "UTC", "Reconcile", {}),
     }
     for name in sorted(settings.streams):
         found[logical("Delivery", name)] = _delivery(settings, name)
@@ -134,11 +135,11 @@ def _query_schedule(settings: Settings, schedule: Schedule) -> Resource:
         "until": schedule.until,
         "zone": schedule.zone,
         "save": schedule.save,
+        "csv": schedule.csv,
         "alert": list(schedule.alert),
-        "time": "<aws.scheduler.scheduled-time>",  # the same for a repeated start: the run is known by it
     }
     title = _title(schedule).replace("@", "-v")
-    return _schedule(settings, title, schedule.every, schedule.zone, "Query", {"schedule": said})
+    return _schedule(settings, title, schedule.every, schedule.zone, "Query", {"schedule": said, "at": _AT})
 
 
 def _schedule(settings: Settings, title: str, every: str, zone: str, function: str, event: dict[str, Any]) -> Resource:

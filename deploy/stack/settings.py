@@ -62,7 +62,8 @@ class Stream:
 class Schedule:
     """A named query that runs every so often, as EventBridge Scheduler writes times: ``rate(1 hour)``, ``cron(...)``.
 
-    ``since`` and ``until`` are relative to the run ("-7d", "today"); ``alert`` are thresholds ("uptime < 0.95").
+    ``since`` and ``until`` are relative to the run ("-7d", "today"); ``save`` keeps the answer, ``csv`` as
+    that, too; ``alert`` are thresholds ("uptime < 0.95").
     """
 
     query: str
@@ -73,6 +74,7 @@ class Schedule:
     since: str | None = None
     until: str | None = None
     save: bool = True
+    csv: bool = False
     alert: tuple[str, ...] = ()
 
 

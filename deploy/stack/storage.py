@@ -60,6 +60,8 @@ _CUT: dict[str, Any] = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation"
 _DATA_RULES = [
     # Nothing below spill/ is needed once its query is over; a day is the shortest that S3 knows.
     _rule("spill", f"{STORE}/spill/", ExpirationInDays=1, NoncurrentVersionExpiration={"NoncurrentDays": 1}),
+    # What is cached can be computed again, and no role deletes it.
+    _rule("cache", f"{STORE}/cache/", ExpirationInDays=30, NoncurrentVersionExpiration={"NoncurrentDays": 1}),
     _rule("replaced", **_OLD, **_CUT, ExpiredObjectDeleteMarker=True),
 ]
 

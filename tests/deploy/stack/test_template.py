@@ -110,9 +110,10 @@ def test_buckets_are_private_sealed_and_versioned(whole: dict[str, Any]) -> None
         assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
 
 
-def test_only_spills_expire_by_themselves(whole: dict[str, Any]) -> None:
+def test_only_what_can_be_made_again_expires(whole: dict[str, Any]) -> None:
     rules = of_type(whole, "AWS::S3::Bucket")["DataBucket"]["LifecycleConfiguration"]["Rules"]
-    assert [(r["Prefix"], r["ExpirationInDays"]) for r in rules if "ExpirationInDays" in r] == [("store/spill/", 1)]
+    expiring = [(r["Prefix"], r["ExpirationInDays"]) for r in rules if "ExpirationInDays" in r]
+    assert expiring == [("store/spill/", 1), ("store/cache/", 30)]
 
 
 def test_the_table_is_that_of_the_catalogue(whole: dict[str, Any]) -> None:
@@ -186,9 +187,10 @@ def test_schedules_tell_their_time(whole: dict[str, Any]) -> None:
     schedules = of_type(whole, "AWS::Scheduler::Schedule")
     said = {s["Name"]: json.loads(s["Target"]["Input"]) for s in schedules.values()}
     assert set(said) == {"fleet-reconcile", "fleet-uptime-v2"}
+    assert said["fleet-uptime-v2"]["at"] == "<aws.scheduler.scheduled-time>"
     assert said["fleet-uptime-v2"]["schedule"] == {
         "query": "uptime", "version": 2, "params": {"threshold": 30.0}, "since": "-7d", "until": "today",
-        "zone": "Europe/London", "save": True, "alert": ["uptime < 0.95"], "time": "<aws.scheduler.scheduled-time>",
+        "zone": "Europe/London", "save": True, "alert": ["uptime < 0.95"], "csv": False,
     }  # fmt: skip
 
 
