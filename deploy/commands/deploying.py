@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,8 @@ def _deploy(options: argparse.Namespace) -> int:
         return 0
     if options.bundle and not Path(options.bundle).is_file():
         raise UsageError(f"--bundle {options.bundle}: there is no such file")
+    if not options.dry_run and not options.yes:
+        _needs_terminal(f"deploying {said.name} must be agreed to")
     from deploy.stack.deploying import Deployment
 
     deployment = Deployment(said, _access(options), _tell)
@@ -75,16 +78,18 @@ def _deploy(options: argparse.Namespace) -> int:
     if not proposal.changes:
         print(f"{said.name} is as {options.config} says: nothing to change")
         return 0
-    _show_changes(proposal.changes)
-    if options.dry_run:
-        deployment.stack.withdraw(proposal)
-        print("nothing was changed (--dry-run)")
-        return 0
-    if not options.yes and not _agreed(f"change {len(proposal.changes)} resources of {said.name}?"):
-        deployment.stack.withdraw(proposal)
-        print("nothing was changed")
-        return 1
-    seen = deployment.carry_out(proposal, _step)
+    agreed = False
+    try:
+        _show_changes(proposal.changes)
+        agreed = not options.dry_run and (options.yes or _agreed(f"change {len(proposal.changes)} resources?"))
+    finally:
+        if not agreed:
+            deployment.stack.withdraw(proposal)
+    if not agreed:
+        print("nothing was changed" + (" (--dry-run)" if options.dry_run else ""))
+        return 0 if options.dry_run else 1
+    with _going_on():
+        seen = deployment.carry_out(proposal, _step)
     for name, value in sorted(seen.outputs.items()):
         print(f"{name}: {value}")
     _show_next(seen.outputs)
@@ -186,6 +191,8 @@ def _destroy(options: argparse.Namespace) -> int:
     if options.confirm and not options.delete_data:
         raise UsageError("--confirm goes with --delete-data only")
     name, access = _named(options)
+    if not options.dry_run and not options.delete_data and not options.yes:
+        _needs_terminal(f"removing {name} must be agreed to")
     removal = Removal(name, access, _tell, _step)
     if options.dry_run:
         _show_changes(removal.proposed())
@@ -193,13 +200,15 @@ def _destroy(options: argparse.Namespace) -> int:
         return 0
     if options.delete_data:
         _be_sure(name, options.confirm)
-        left = removal.delete()
+        with _going_on():
+            left = removal.delete()
         print(f"{name} and its data are gone" + ("; left are:" if left else ""))
     else:
         if not options.yes and not _agreed(f"remove what runs of {name}, and keep its data?"):
             print("nothing was removed")
             return 1
-        left = removal.stop()
+        with _going_on():
+            left = removal.stop()
         print(f"{name} does not run any more" + ("; its data is kept:" if left else ""))
     for line in left:
         print(f"  {line}")
@@ -219,10 +228,26 @@ def _be_sure(name: str, confirm: str | None) -> None:
         raise UsageError(f"--delete-data deletes every point for ever: say it once more with --confirm {name}")
 
 
-def _agreed(question: str) -> bool:
+def _needs_terminal(why: str) -> None:
     if not sys.stdin.isatty():
-        raise UsageError(f"{question} there is no terminal to answer at: give --yes")
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        raise UsageError(f"{why}, and there is no terminal to ask at: give --yes")
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Whoever interrupts the wait is told that AWS does not stop for it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("dataflow: interrupted; AWS goes on with what was begun: see `dataflow status`", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def _tell(what: str) -> None:

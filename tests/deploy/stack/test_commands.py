@@ -57,7 +57,8 @@ def test_a_mistake_in_the_file_is_one_sentence(run: Any) -> None:
         (("destroy", "--delete-data"), "say it once more with --confirm antfold"),
         (("destroy", "--delete-data", "--confirm", "antfol"), "say it once more with --confirm antfold"),
         (("destroy", "--delete-data", "--yes"), "say it once more with --confirm antfold"),
-        (("destroy",), "there is no terminal to answer at: give --yes"),
+        (("deploy",), "deploying antfold must be agreed to, and there is no terminal to ask at: give --yes"),
+        (("destroy",), "removing antfold must be agreed to, and there is no terminal to ask at: give --yes"),
     ],
 )
 def test_refusals(run: Any, aws: Aws, arguments: tuple[str, ...], says: str) -> None:
@@ -66,3 +67,42 @@ def test_refusals(run: Any, aws: Aws, arguments: tuple[str, ...], says: str) -> 
     assert code == 2
     assert says in err
     assert aws.calls == []
+
+
+class Terminal:
+    """A person who answers, or interrupts."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("answer", ["n", "", KeyboardInterrupt, EOFError])
+def test_what_is_not_agreed_to_is_taken_back(
+    run: Any, monkeypatch: pytest.MonkeyPatch, answer: str | type[BaseException]
+) -> None:
+    from deploy.stack import deploying
+    from deploy.stack.changes import Change, Proposal
+
+    taken: list[Proposal] = []
+
+    class Fake:
+        def __init__(self, *_: object) -> None:
+            self.stack = self
+
+        def propose(self, *_: object) -> Proposal:
+            return Proposal("p", True, (Change("Add", "Key", "AWS::KMS::Key", ""),))
+
+        def withdraw(self, proposal: Proposal) -> None:
+            taken.append(proposal)
+
+    def answered(_: str) -> str:
+        if isinstance(answer, str):
+            return answer
+        raise answer
+
+    monkeypatch.setattr(deploying, "Deployment", Fake)
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("builtins.input", answered)
+    run("deploy", "--init")
+    assert run("deploy")[0] != 0
+    assert len(taken) == 1
