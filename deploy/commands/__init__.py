@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.commands import asking, bundling, ingesting, kernels, listing, publishing, simulating
+from deploy.commands import asking, bundling, deploying, ingesting, kernels, listing, publishing, simulating
 from deploy.commands.shared import Command
 
 COMMANDS: dict[str, Command] = (
@@ -13,5 +13,6 @@ COMMANDS: dict[str, Command] = (
     | listing.COMMANDS
     | kernels.COMMANDS
     | bundling.COMMANDS
+    | deploying.COMMANDS
 )
 """By name, in the order of the overview."""

@@ -18,7 +18,8 @@ from runtime.errors import IncompleteResult, QueryError
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A stream as of commit ``seq``, and the files that a query range [since, until) needs.
+    """A stream as of commit ``seq``, made at ``at`` (microseconds UTC), and the files that a query range [since, until)
+    needs.
 
     ``files`` are those of the UTC days that the range touches, in the order (day, seq, ordinal); they come as
     columns too (``files.heads``), and entries are only made when asked for. ``floor`` is the first day retention
@@ -29,6 +30,7 @@ class Snapshot:
 
     stream: str
     seq: int
+    at: int
     schema: StreamSchema
     files: Files
     floor: int | None
@@ -83,6 +85,7 @@ class ReadSteps:
         return Snapshot(
             stream=self.stream,
             seq=last.seq,
+            at=last.at,
             schema=schema,
             files=files,
             floor=last.floor,

@@ -1,0 +1,1 @@
+"""The AWS side of a deployment: its settings, its template, and how it is made, watched and removed."""

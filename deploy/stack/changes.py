@@ -1,0 +1,265 @@
+"""Making, changing and removing a stack of CloudFormation: by change sets, which tell beforehand what they would do."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from operators.errors import DataflowError
+from runtime.aws import Access, Client, ServiceFault
+
+PATIENCE = 3_600.0
+"""Seconds that a stack may take."""
+
+INLINE = 51_200
+"""Bytes of the largest template that CloudFormation takes without a bucket."""
+
+UNMADE = "REVIEW_IN_PROGRESS"
+STUCK = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
+"""In none of these has a deployment ever been whole."""
+
+_SAME = ("didn't contain changes", "No updates are to be performed")
+
+
+class DeployError(DataflowError):
+    """A stack that cannot be made, changed or removed."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a change set would do to one resource. ``replaces``: it would be made anew ("True", "Conditional")."""
+
+    action: str
+    name: str
+    type: str
+    replaces: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A stack as it is: its status, its outputs, and when it was last changed (ISO-8601)."""
+
+    status: str
+    outputs: Mapping[str, str]
+    changed: str
+
+
+Step = Callable[[str, str], None]
+"""Told of every resource that reached a status: (name, status)."""
+
+
+class Stack:
+    """The stack of one name in one account and region."""
+
+    def __init__(self, name: str, access: Access, seconds: float = PATIENCE, pause: float = 2.0) -> None:
+        self.name = name
+        self._client = Client("cloudformation", access)
+        self._seconds = seconds
+        self._pause = pause
+
+    def seen(self) -> Seen | None:
+        """The stack as it is; None where there is none."""
+        try:
+            reply = self._call("look at", lambda aws: aws.describe_stacks(StackName=self.name))
+        except ServiceFault as error:
+            if "does not exist" in str(error):
+                return None
+            raise
+        found = reply["Stacks"][0]
+        if found["StackStatus"] == "DELETE_COMPLETE":
+            return None
+        outputs = {o["OutputKey"]: str(o["OutputValue"]) for o in found.get("Outputs", ())}
+        changed = found.get("LastUpdatedTime") or found["CreationTime"]
+        return Seen(str(found["StackStatus"]), outputs, changed.isoformat())
+
+    def template(self) -> dict[str, Any]:
+        """The template that is deployed."""
+        reply = self._call("read the template of", lambda aws: aws.get_template(StackName=self.name))
+        body = reply["TemplateBody"]
+        found: dict[str, Any] = json.loads(body) if isinstance(body, str) else dict(body)
+        return found
+
+    def resources(self) -> list[tuple[str, str, str]]:
+        """What the stack is made of: the logical id, type and physical id of each resource that is there."""
+        pages = self._pages("list the resources of", "list_stack_resources")
+        return [
+            (str(r["LogicalResourceId"]), str(r["ResourceType"]), str(r.get("PhysicalResourceId", "")))
+            for page in pages
+            for r in page["StackResourceSummaries"]
+            if r["ResourceStatus"] != "DELETE_COMPLETE"
+        ]
+
+    def ready(self) -> Seen | None:
+        """The stack, if it can be changed now (None: if it can be made); ``DeployError`` otherwise."""
+        seen = self.seen()
+        if seen is None or seen.status == UNMADE:
+            return seen
+        if seen.status in STUCK:
+            raise DeployError(
+                f"the stack {self.name} is in {seen.status}, which no deployment gets it out of "
+                f"({self.first_failure() or 'its events tell why'}): `dataflow destroy --name {self.name}`, and then "
+                "deploy again"
+            )
+        if seen.status.endswith("_IN_PROGRESS"):
+            raise DeployError(f"the stack {self.name} is being changed ({seen.status}): wait until that is over")
+        return seen
+
+    def propose(self, template: Mapping[str, str], parameters: Mapping[str, str], tags: Mapping[str, str]) -> Proposal:
+        """Ask what deploying a template would change; ``template`` has a ``TemplateBody`` or a ``TemplateURL``."""
+        seen = self.ready()
+        new = seen is None or seen.status == UNMADE
+        name = f"antfold-{time.time_ns()}"
+        self._call(
+            "make a change set for",
+            lambda aws: aws.create_change_set(
+                StackName=self.name,
+                ChangeSetName=name,
+                ChangeSetType="CREATE" if new else "UPDATE",
+                Capabilities=["CAPABILITY_IAM"],
+                Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
+                Tags=[{"Key": k, "Value": v} for k, v in tags.items()],
+                **template,
+            ),
+        )
+        status, reason = self._proposed(name)
+        if status == "FAILED" and not any(text in reason for text in _SAME):
+            self.withdraw(Proposal(name, new, ()))
+            raise DeployError(f"CloudFormation does not take the template of {self.name}: {reason}")
+        proposal = Proposal(name, new, tuple(self._changes(name)) if status != "FAILED" else ())
+        if not proposal.changes:
+            self.withdraw(proposal)
+        return proposal
+
+    def _proposed(self, name: str) -> tuple[str, str]:
+        for _ in self._waiting("the change set"):
+            reply = self._call(
+                "look at a change set of", lambda aws: aws.describe_change_set(StackName=self.name, ChangeSetName=name)
+            )
+            if reply["Status"] in ("CREATE_COMPLETE", "FAILED"):
+                return str(reply["Status"]), str(reply.get("StatusReason", ""))
+        raise AssertionError
+
+    def _changes(self, name: str) -> Iterator[Change]:
+        for page in self._pages("look at a change set of", "describe_change_set", ChangeSetName=name):
+            for entry in page.get("Changes", ()):
+                change = entry["ResourceChange"]
+                yield Change(
+                    str(change["Action"]),
+                    str(change["LogicalResourceId"]),
+                    str(change["ResourceType"]),
+                    str(change.get("Replacement", "")),
+                )
+
+    def withdraw(self, proposal: Proposal) -> None:
+        """Take a change set back; a stack that was never made of it goes, too."""
+        self._call(
+            "take back a change set of",
+            lambda aws: aws.delete_change_set(StackName=self.name, ChangeSetName=proposal.name),
+        )
+        if proposal.new:
+            self._call("take back", lambda aws: aws.delete_stack(StackName=self.name))
+
+    def carry_out(self, proposal: Proposal, step: Step = lambda *_: None) -> Seen:
+        """Do what a change set says, and wait for it; ``DeployError`` names the resource that failed first."""
+        begun = self._newest_event()
+        self._call("change", lambda aws: aws.execute_change_set(StackName=self.name, ChangeSetName=proposal.name))
+        seen = self._settled(begun, step)
+        if seen is None or seen.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            status = "gone" if seen is None else seen.status
+            why = self.first_failure(begun) or "its events tell why"
+            raise DeployError(f"the stack {self.name} could not be changed and is {status}: {why}")
+        return seen
+
+    def remove(self, step: Step = lambda *_: None) -> None:
+        """Delete the stack, and wait until it is gone; what its template retains stays."""
+        begun = self._newest_event()
+        self._call("remove", lambda aws: aws.delete_stack(StackName=self.name))
+        seen = self._settled(begun, step)
+        if seen is not None:
+            raise DeployError(
+                f"the stack {self.name} could not be removed and is {seen.status}: "
+                f"{self.first_failure(begun) or 'its events tell why'}"
+            )
+
+    def _settled(self, begun: str, step: Step) -> Seen | None:
+        """The stack once nothing is under way any more, telling ``step`` of every event since."""
+        told: set[str] = set()
+        for _ in self._waiting("the stack"):
+            seen = self.seen()
+            for event in reversed(self._events(begun) if seen else []):
+                if event["EventId"] not in told and event["LogicalResourceId"] != self.name:
+                    told.add(event["EventId"])
+                    step(str(event["LogicalResourceId"]), str(event["ResourceStatus"]))
+            # "Cleaning up" is part of an update that is over for whoever uses the stack, but not for the next change.
+            if seen is None or not seen.status.endswith("_IN_PROGRESS"):
+                return seen
+        raise AssertionError
+
+    def first_failure(self, after: str = "") -> str:
+        """The resource that failed first since an event, and why; empty if none did."""
+        for event in reversed(self._events(after)):
+            if str(event["ResourceStatus"]).endswith("_FAILED") and "cancelled" not in event.get(
+                "ResourceStatusReason", ""
+            ):
+                reason = str(event.get("ResourceStatusReason", "no reason is given")).rstrip(".")
+                return f"{event['LogicalResourceId']} ({event['ResourceType']}): {reason}"
+        return ""
+
+    def _newest_event(self) -> str:
+        events = self._events("")
+        return str(events[0]["EventId"]) if events else ""
+
+    def _events(self, after: str) -> list[dict[str, Any]]:
+        """The events since one, the newest first."""
+        found: list[dict[str, Any]] = []
+        try:
+            for page in self._pages("read the events of", "describe_stack_events"):
+                for event in page["StackEvents"]:
+                    if event["EventId"] == after:
+                        return found
+                    found.append(event)
+        except ServiceFault as error:
+            if "does not exist" not in str(error):
+                raise
+        return found
+
+    def _pages(self, verb: str, method: str, **given: str) -> Iterator[Any]:
+        """The replies of a request whose answer comes in pages."""
+        while True:
+            reply = self._call(verb, partial(_send, method, {"StackName": self.name, **given}))
+            yield reply
+            if not reply.get("NextToken"):
+                return
+            given["NextToken"] = reply["NextToken"]
+
+    def _waiting(self, what: str) -> Iterator[None]:
+        end = time.monotonic() + self._seconds
+        pause = min(0.2, self._pause)
+        while time.monotonic() < end:
+            yield
+            self._client.sleep(pause)
+            pause = min(self._pause, 1.5 * pause)
+        raise DeployError(
+            f"{what} {self.name} is not ready after {self._seconds:,.0f} s: it goes on without this command; "
+            "`dataflow status` tells how it stands"
+        )
+
+    def _call(self, verb: str, attempt: Callable[[Any], Any]) -> Any:
+        return self._client.call(f"{verb} the stack {self.name}", attempt)
+
+
+def _send(method: str, arguments: Mapping[str, str], aws: Any) -> Any:
+    return getattr(aws, method)(**arguments)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A change set: its name, whether the stack is not made yet, and what it would change."""
+
+    name: str
+    new: bool
+    changes: tuple[Change, ...]

@@ -1,0 +1,259 @@
+"""What a deployment is: ``antfold.toml``, read and checked before anything is asked of AWS."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from deploy.stack.example import EXAMPLE
+from operators.errors import DataflowError
+
+T = TypeVar("T")
+
+FILE = "antfold.toml"
+ARCHITECTURES = ("x86_64", "arm64")
+LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+"""The retentions of logs that CloudWatch knows."""
+
+_RANGES = {
+    "memory": (512, 10_240, "MB"),
+    "timeout": (30, 900, "seconds"),
+    "concurrency": (2, 100_000, "executions at once"),
+    "firehose_seconds": (0, 900, "seconds"),
+    "firehose_mb": (1, 128, "MiB"),
+    "landing_days": (1, 36_500, "days"),
+}
+"""What AWS allows, and what makes sense, by the end of the setting's name."""
+
+_NAME = re.compile(r"[a-z](-?[a-z0-9]){0,23}")
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,38}")
+_KINDS: dict[str, tuple[type, str]] = {
+    "str": (str, "a text"),
+    "int": (int, "a whole number"),
+    "bool": (bool, "true or false"),
+    "tuple[str, ...]": (list, "a list of texts"),
+    "Mapping[str, Any]": (dict, "a table"),
+}
+
+
+class SettingsError(DataflowError):
+    """A deployment file that says something wrong, unknown or contradictory."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """How points that arrive in one stream are read; the names are those of ``dataflow ingest``."""
+
+    key: str
+    time: str
+    unit: str | None = None
+    format: str = "auto"
+    duplicates: str | None = None
+    id: str | None = None
+    missing_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A named query that runs every so often, as EventBridge Scheduler writes times: ``rate(1 hour)``, ``cron(...)``.
+
+    ``since`` and ``until`` are relative to the run ("-7d", "today"); ``save`` keeps the answer, ``csv`` as
+    that, too; ``alert`` are thresholds ("uptime < 0.95").
+    """
+
+    query: str
+    every: str
+    version: int | None = None
+    zone: str = "UTC"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    since: str | None = None
+    until: str | None = None
+    save: bool = True
+    csv: bool = False
+    alert: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """Somebody (``principal``: the ARN of an account, role or user) who may read one prefix of the bucket, no other."""
+
+    principal: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A deployment. Memory is in MB, time-outs in seconds, concurrencies in executions at once.
+
+    ``kms_key``: the ARN of a key that is there already, whose policy allows what deploy/README.md says; None makes
+    one. ``landing_days``: after how many days what arrived is deleted; None keeps it.
+    """
+
+    name: str = "antfold"
+    region: str | None = None
+    architecture: str = "x86_64"
+    worker_memory: int = 1769
+    worker_timeout: int = 300
+    worker_concurrency: int = 800
+    ingest_memory: int = 1769
+    ingest_timeout: int = 300
+    ingest_concurrency: int = 20
+    query_memory: int = 1769
+    query_timeout: int = 900
+    query_concurrency: int = 40
+    log_days: int = 30
+    landing_days: int | None = None
+    firehose_seconds: int = 60
+    firehose_mb: int = 64
+    kms_key: str | None = None
+    artifacts_bucket: str | None = None
+    alert_email: str | None = None
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+    schedules: tuple[Schedule, ...] = ()
+    tenants: Mapping[str, Tenant] = field(default_factory=dict)
+
+
+def load(path: str | Path = FILE) -> Settings:
+    """The settings in a file; ``SettingsError`` says in one sentence what is wrong where."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SettingsError(
+            f"{path}: there is no such file; `dataflow deploy --init` writes one to begin with"
+        ) from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: this is not UTF-8 text; save it as such") from None
+    return parse(text, str(path))
+
+
+def init(path: str | Path = FILE) -> None:
+    """Write the commented example; a file that is there stays as it is (``SettingsError``)."""
+    try:
+        with Path(path).open("x", encoding="utf-8") as file:
+            file.write(EXAMPLE)
+    except FileExistsError:
+        raise SettingsError(f"{path}: is there already, and stays as it is; give another --config") from None
+
+
+def parse(text: str, where: str = FILE) -> Settings:
+    """The settings in the text of a file named ``where``."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{where}: this is not TOML: {error}") from None
+    _known(data, ("deployment", "streams", "schedules", "tenants"), where)
+    listed = data.pop("schedules", [])
+    if not isinstance(listed, list):
+        raise SettingsError(f"{where}: schedules are written as [[schedules]], each with a query and an every")
+    settings = _made(
+        Settings,
+        _table(data.pop("deployment", {}), f"{where}: [deployment]"),
+        f"{where}: [deployment]",
+        streams=_named(Stream, data.pop("streams", {}), f"{where}: [streams"),
+        schedules=tuple(_made(Schedule, s, f"{where}: [[schedules]] number {i}") for i, s in enumerate(listed, 1)),
+        tenants=_named(Tenant, data.pop("tenants", {}), f"{where}: [tenants"),
+    )
+    _check(settings, where)
+    return settings
+
+
+def _table(given: object, where: str) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise SettingsError(f"{where} is {given!r:.40}: it must be a table of settings")
+    return given
+
+
+def _known(given: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
+    for name in given:
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            hint = f"is {near[0]!r} meant?" if near else f"there are {', '.join(names)}"
+            raise SettingsError(f"{where}: {name!r} is no setting: {hint}")
+
+
+def _named(cls: type[T], given: object, where: str) -> dict[str, T]:
+    return {name: _made(cls, value, f"{where}.{name}]") for name, value in _table(given, f"{where}]").items()}
+
+
+def _made(cls: type[T], given: object, where: str, **nested: Any) -> T:
+    """One table of the file as its class: every setting known and of its type, none missing."""
+    table = _table(given, where)
+    own = [f for f in fields(cls) if f.name not in nested]  # type: ignore[arg-type]
+    _known(table, tuple(f.name for f in own), where)
+    for f in own:
+        if f.name not in table:
+            if f.default is MISSING and f.default_factory is MISSING:
+                raise SettingsError(f"{where}: {f.name!r} is missing: it has no default")
+            continue
+        kind, called = _KINDS[str(f.type).removesuffix(" | None")]
+        value = table[f.name]
+        fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        if not fits or (kind is list and not all(isinstance(v, str) for v in value)):
+            raise SettingsError(f"{where}: {f.name} = {value!r:.60} must be {called}")
+        if kind is list:
+            table[f.name] = tuple(value)
+    return cls(**table, **nested)
+
+
+def _check(settings: Settings, where: str) -> None:
+    """What types do not say."""
+    place = f"{where}: [deployment]"
+    if not _NAME.fullmatch(settings.name):
+        raise SettingsError(
+            f"{place}: name = {settings.name!r} must have 1 to 24 of a-z, 0-9 and single '-', beginning with a letter: "
+            "buckets are named after it"
+        )
+    if settings.architecture not in ARCHITECTURES:
+        raise SettingsError(f"{place}: architecture = {settings.architecture!r} is none of {', '.join(ARCHITECTURES)}")
+    if settings.log_days not in LOG_DAYS:
+        near = min(LOG_DAYS, key=lambda days: abs(days - settings.log_days))
+        raise SettingsError(f"{place}: log_days = {settings.log_days} is not kept by CloudWatch; the nearest is {near}")
+    for name, value in asdict(settings).items():
+        limits = _RANGES.get(name) or _RANGES.get(name.rpartition("_")[2])
+        if limits and isinstance(value, int) and not limits[0] <= value <= limits[1]:
+            raise SettingsError(f"{place}: {name} = {value} must be {limits[0]:,} to {limits[1]:,} {limits[2]}")
+    key = settings.kms_key
+    if key is not None and not re.fullmatch(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", key):
+        raise SettingsError(f"{place}: kms_key = {key!r} must be a key's ARN (arn:aws:kms:REGION:ACCOUNT:key/ID)")
+    for kind, names in (("streams", settings.streams), ("tenants", settings.tenants)):
+        for name in names:
+            if not _PART.fullmatch(name):
+                raise SettingsError(
+                    f"{where}: [{kind}.{name}]: the name must have 1 to 39 letters, digits, '_', '-' and '.', the "
+                    "first a letter or digit"
+                )
+    for name, stream in settings.streams.items():
+        _check_stream(name, stream, f"{where}: [streams.{name}]")
+    seen: set[tuple[str, int | None]] = set()
+    for i, schedule in enumerate(settings.schedules, 1):
+        if (schedule.query, schedule.version) in seen:
+            raise SettingsError(
+                f"{where}: [[schedules]] number {i}: there is a schedule of {schedule.query} already; a query has one "
+                "schedule for each version"
+            )
+        seen.add((schedule.query, schedule.version))
+        if not re.fullmatch(r"(rate|cron)\([^()]+\)", schedule.every):
+            raise SettingsError(
+                f"{where}: [[schedules]] number {i}: every = {schedule.every!r} must be rate(1 hour) or "
+                "cron(0 6 * * ? *), as EventBridge Scheduler writes them"
+            )
+    for name, tenant in settings.tenants.items():
+        if not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:(root|role/.+|user/.+)", tenant.principal):
+            raise SettingsError(
+                f"{where}: [tenants.{name}]: principal = {tenant.principal!r} must be the ARN of an account "
+                "(arn:aws:iam::ACCOUNT:root), a role or a user"
+            )
+
+
+def _check_stream(name: str, stream: Stream, place: str) -> None:
+    from runtime.catalogue.entries import check_stream
+    from runtime.ingest.settings import Settings as Ingest
+
+    try:
+        Ingest.of(None, check_stream(name), **asdict(stream))
+    except DataflowError as error:
+        raise SettingsError(f"{place}: {error}") from None

@@ -1,0 +1,108 @@
+"""The commands where nothing is asked of AWS, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.cli import main
+from deploy.stack.settings import load
+from deploy.stack.template import template
+from tests.deploy.stack.fake_aws import Aws, install
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Aws:
+    monkeypatch.chdir(tmp_path)
+    return install(monkeypatch)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        return (main(list(arguments)), *capsys.readouterr())
+
+    return run
+
+
+def test_init_then_print(run: Any, aws: Aws) -> None:
+    assert run("deploy")[0] == 1  # no file yet
+    code, out, _ = run("deploy", "--init")
+    assert code == 0
+    assert "antfold.toml: written" in out
+    code, _, err = run("deploy", "--init")
+    assert code == 1
+    assert "stays as it is" in err
+    code, out, _ = run("deploy", "--print-template")
+    assert code == 0
+    assert json.loads(out) == json.loads(json.dumps(template(load("antfold.toml"))))
+    assert aws.calls == []
+
+
+def test_a_mistake_in_the_file_is_one_sentence(run: Any) -> None:
+    Path("mine.toml").write_text("[deployment]\nregoin = 'x'\n")
+    code, _, err = run("deploy", "--config", "mine.toml", "--dry-run")
+    assert code == 1
+    assert err == "dataflow: mine.toml: [deployment]: 'regoin' is no setting: is 'region' meant?\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("deploy", "--bundle", "no.zip"), "--bundle no.zip: there is no such file"),
+        (("destroy", "--confirm", "antfold"), "--confirm goes with --delete-data only"),
+        (("destroy", "--delete-data"), "say it once more with --confirm antfold"),
+        (("destroy", "--delete-data", "--confirm", "antfol"), "say it once more with --confirm antfold"),
+        (("destroy", "--delete-data", "--yes"), "say it once more with --confirm antfold"),
+        (("deploy",), "deploying antfold must be agreed to, and there is no terminal to ask at: give --yes"),
+        (("destroy",), "removing antfold must be agreed to, and there is no terminal to ask at: give --yes"),
+    ],
+)
+def test_refusals(run: Any, aws: Aws, arguments: tuple[str, ...], says: str) -> None:
+    run("deploy", "--init")
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert says in err
+    assert aws.calls == []
+
+
+class Terminal:
+    """A person who answers, or interrupts."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("answer", ["n", "", KeyboardInterrupt, EOFError])
+def test_what_is_not_agreed_to_is_taken_back(
+    run: Any, monkeypatch: pytest.MonkeyPatch, answer: str | type[BaseException]
+) -> None:
+    from deploy.stack import deploying
+    from deploy.stack.changes import Change, Proposal
+
+    taken: list[Proposal] = []
+
+    class Fake:
+        def __init__(self, *_: object) -> None:
+            self.stack = self
+
+        def propose(self, *_: object) -> Proposal:
+            return Proposal("p", True, (Change("Add", "Key", "AWS::KMS::Key", ""),))
+
+        def withdraw(self, proposal: Proposal) -> None:
+            taken.append(proposal)
+
+    def answered(_: str) -> str:
+        if isinstance(answer, str):
+            return answer
+        raise answer
+
+    monkeypatch.setattr(deploying, "Deployment", Fake)
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("builtins.input", answered)
+    run("deploy", "--init")
+    assert run("deploy")[0] != 0
+    assert len(taken) == 1

@@ -1,0 +1,104 @@
+"""The deployment file: what it may say, and one sentence for everything that it may not."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from deploy.stack import settings
+from deploy.stack.example import EXAMPLE
+from deploy.stack.settings import Schedule, Settings, SettingsError, Stream, Tenant, parse
+from runtime.ingest.settings import FORMATS
+
+
+def uncommented() -> str:
+    text = re.sub(r"^# (?=[a-z_\[]+.*(=|\]))", "", EXAMPLE, flags=re.M)
+    return text.replace('"..."', '"other"').replace("key/...", "key/0ab1")
+
+
+def test_the_example_is_the_defaults() -> None:
+    found = parse(EXAMPLE)
+    assert found == Settings(streams={"telemetry": Stream("device", "ts", "ms")})
+
+
+def test_the_example_names_every_setting() -> None:
+    text = uncommented()
+    for cls in (Settings, Stream, Schedule, Tenant):
+        for f in fields(cls):
+            if f.name not in ("streams", "schedules", "tenants"):
+                assert re.search(rf"^{f.name} = ", text, re.M), f.name
+    found = parse(text)
+    assert found.tenants == {"acme": Tenant("arn:aws:iam::444455556666:root")}
+    assert found.schedules[0].alert == ("uptime < 0.95",)
+    assert found.kms_key == "arn:aws:kms:eu-west-1:111122223333:key/0ab1"
+    for f in fields(Settings):  # what is shown is the default, where there is one
+        if f.type == "int" or f.name in ("name", "architecture"):
+            assert getattr(found, f.name) == f.default, f.name
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[deployment", "this is not TOML"),
+        ("[deploymnt]", "'deploymnt' is no setting: is 'deployment' meant?"),
+        ("[deployment]\nworker_memry = 1", r"\[deployment\]: 'worker_memry' is no setting: is 'worker_memory' meant\?"),
+        ("[deployment]\nzzz = 1", "'zzz' is no setting: there are name, region"),
+        ("deployment = 3", r"\[deployment\] is 3: it must be a table"),
+        ("[deployment]\nname = 'Ant'", "name = 'Ant' must have 1 to 24"),
+        ("[deployment]\nname = 'a--b'", "name = 'a--b' must have"),
+        ("[deployment]\narchitecture = 'mips'", "'mips' is none of x86_64, arm64"),
+        ("[deployment]\nworker_memory = '1769'", "worker_memory = '1769' must be a whole number"),
+        ("[deployment]\nworker_memory = true", "worker_memory = True must be a whole number"),
+        ("[deployment]\nworker_memory = 10241", "worker_memory = 10241 must be 512 to 10,240 MB"),
+        ("[deployment]\nquery_timeout = 901", "query_timeout = 901 must be 30 to 900 seconds"),
+        ("[deployment]\ningest_concurrency = 1", "ingest_concurrency = 1 must be 2 to"),
+        ("[deployment]\nfirehose_mb = 129", "firehose_mb = 129 must be 1 to 128 MiB"),
+        ("[deployment]\nlog_days = 31", "log_days = 31 is not kept by CloudWatch; the nearest is 30"),
+        ("[deployment]\nkms_key = 'alias/mine'", "must be a key's ARN"),
+        ("[streams.a]\nkey = 'k'", r"\[streams.a\]: 'time' is missing"),
+        ("[streams.a]\nkey = 'k'\ntime = 't'\nunit = 'h'", r"\[streams.a\]: unit 'h' is unknown"),
+        ("[streams.a]\nkey = 'k'\ntime = 'k'", "must be different columns"),
+        ("[streams.'a/b']\nkey = 'k'\ntime = 't'", r"\[streams.a/b\]: the name must have"),
+        ("streams = 1", r"\[streams\] is 1: it must be a table"),
+        ("[schedules]\nquery = 'q'", r"written as \[\[schedules\]\]"),
+        ("[[schedules]]\nquery = 'q'", r"\[\[schedules\]\] number 1: 'every' is missing"),
+        ("[[schedules]]\nquery = 'q'\nevery = '1h'", r"every = '1h' must be rate\(1 hour\)"),
+        ("[[schedules]]\nquery = 'q'\nevery = 'rate(1 hour)'\nalert = 'a<1'", "alert = 'a<1' must be a list of texts"),
+        ("[[schedules]]\nquery = 'q'\nevery = 'rate(1 hour)'\nalert = [1]", r"alert = \[1\] must be a list of texts"),
+        ("[tenants.a]\nprincipal = '*'", r"\[tenants.a\]: principal = '\*' must be the ARN"),
+        ("[tenants.'*']\nprincipal = 'arn:aws:iam::444455556666:root'", r"\[tenants.\*\]: the name must have"),
+    ],
+)
+def test_mistakes(text: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=f"^here.toml.*{says}") as caught:
+        parse(text, "here.toml")
+    assert "\n" not in str(caught.value).rstrip()
+
+
+def test_two_schedules_of_one_query_are_told_apart() -> None:
+    one = "[[schedules]]\nquery = 'q'\nevery = 'rate(1 hour)'\n"
+    with pytest.raises(SettingsError, match=r"number 2: there is a schedule of q already"):
+        parse(one + one)
+    assert len(parse(one + one + "version = 2").schedules) == 2
+
+
+def test_files(tmp_path: Path) -> None:
+    path = tmp_path / "antfold.toml"
+    with pytest.raises(SettingsError, match="no such file; `dataflow deploy --init`"):
+        settings.load(path)
+    settings.init(path)
+    assert settings.load(path) == parse(EXAMPLE)
+    path.write_bytes(b"name = '\xff'")
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        settings.load(path)
+    with pytest.raises(SettingsError, match="is there already"):
+        settings.init(path)
+    assert path.read_bytes() == b"name = '\xff'"
+
+
+def test_formats_are_those_of_ingest() -> None:
+    for name in FORMATS:
+        assert parse(f"[streams.a]\nkey = 'k'\ntime = 't'\nformat = '{name}'").streams["a"].format == name

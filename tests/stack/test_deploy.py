@@ -1,0 +1,258 @@
+"""``dataflow deploy`` on ministack: from nothing to points that arrive, and back to nothing.
+
+ministack 1.4 takes every resource of the template, but does not do all that they say: it enforces neither policies nor
+encryption, reserves no concurrency for functions that CloudFormation makes, rings no alarm by itself, and retains
+nothing when a stack is deleted. ``destroy`` does not rest on the last: it takes resources out of a stack that stays.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from deploy.cli import main
+from tests.stack import gaps
+
+pytestmark = pytest.mark.stack
+
+CONFIG = """
+[deployment]
+name = "{name}"
+
+[streams.telemetry]
+key = "device"
+time = "ts"
+unit = "ms"
+
+[[schedules]]
+query = "uptime"
+every = "rate(1 hour)"
+
+[tenants.acme]
+principal = "arn:aws:iam::444455556666:root"
+"""
+HANDLER = """
+import json
+
+def handler(event, context):
+    print("GIVEN " + json.dumps(event))
+    return {}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _aws(ministack: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    gaps.mend(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def name(tmp_path: Path) -> str:
+    """A deployment of this test, described in antfold.toml, with code that tells what it was given in code.zip."""
+    name = f"t{os.urandom(4).hex()}"
+    (tmp_path / "antfold.toml").write_text(CONFIG.format(name=name))
+    with zipfile.ZipFile(tmp_path / "code.zip", "w") as code:
+        for package in ("deploy", "deploy/handlers"):
+            code.writestr(f"{package}/__init__.py", "")
+        for function in ("worker", "ingest", "query", "reconcile"):
+            code.writestr(f"deploy/handlers/{function}.py", HANDLER)
+    return name
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*arguments: str, code: int = 0) -> str:
+        capsys.readouterr()
+        found = main(list(arguments))
+        out, err = capsys.readouterr()
+        assert found == code, out + err
+        return str(out + err)
+
+    return run
+
+
+def s3() -> Any:
+    return boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
+
+
+def everything(name: str) -> set[str]:
+    """What there is of a deployment, whatever its stack says."""
+    found = {f"function {f['FunctionName']}" for f in boto3.client("lambda").list_functions()["Functions"]}
+    found |= {f"queue {url.rpartition('/')[2]}" for url in boto3.client("sqs").list_queues().get("QueueUrls", ())}
+    found |= {f"role {r['RoleName']}" for r in boto3.client("iam").list_roles()["Roles"]}
+    found |= {f"log {g['logGroupName']}" for g in boto3.client("logs").describe_log_groups()["logGroups"]}
+    found |= {f"topic {t['TopicArn']}" for t in boto3.client("sns").list_topics()["Topics"]}
+    found |= {
+        f"delivery {d}" for d in boto3.client("firehose").list_delivery_streams(Limit=1000)["DeliveryStreamNames"]
+    }
+    found |= {f"schedule {s['Name']}" for s in boto3.client("scheduler").list_schedules()["Schedules"]}
+    found |= {f"alarm {a['AlarmName']}" for a in boto3.client("cloudwatch").describe_alarms()["MetricAlarms"]}
+    dashboards = boto3.client("cloudwatch").list_dashboards()["DashboardEntries"]
+    found |= {f"dashboard {d['DashboardName']}" for d in dashboards}
+    found |= {f"bucket {b['Name']}" for b in s3().list_buckets()["Buckets"]}
+    found |= {f"table {t}" for t in boto3.client("dynamodb").list_tables()["TableNames"]}
+    found |= {a["AliasName"] for a in boto3.client("kms").list_aliases()["Aliases"]}
+    stacks = boto3.client("cloudformation").list_stacks()["StackSummaries"]
+    found |= {f"stack {s['StackName']}" for s in stacks if s["StackStatus"] != "DELETE_COMPLETE"}
+    return {thing for thing in found if name in thing}
+
+
+def kept(name: str) -> set[str]:
+    """What holds data, as it is called."""
+    return {
+        f"stack {name}", f"table {name}", f"alias/{name}", f"alias/{name}-signing",
+        *(f"bucket {name}-{kind}-000000000000-us-east-1" for kind in ("data", "landing")),
+    }  # fmt: skip
+
+
+def said(group: str, text: str) -> Iterator[str]:
+    """The lines of a log that hold a text."""
+    logs = boto3.client("logs")
+    for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]:
+        events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
+        yield from (e["message"] for e in events if text in e["message"])
+
+
+def test_from_nothing_and_back(name: str, run: Any, tmp_path: Path) -> None:
+    assert everything(name) == set()
+    dry = run("deploy", "--bundle", "code.zip", "--dry-run")
+    assert "Add      DataBucket" in dry
+    assert everything(name) == set()
+
+    outputs = dict(
+        line.split(": ", 1)
+        for line in run("deploy", "--bundle", "code.zip", "--yes").splitlines()
+        if ": " in line and not line.startswith(" ")
+    )
+    assert outputs["Store"] == f"s3://{name}-data-000000000000-us-east-1/store?table={name}"
+    assert outputs["DeliveryTelemetry"] == f"{name}-telemetry"
+    made = everything(name)
+    assert kept(name) < made
+    assert {f"function {name}-{f}" for f in ("worker", "ingest", "query", "reconcile")} < made
+    assert {f"schedule {name}-reconcile", f"schedule {name}-uptime", f"dashboard {name}-us-east-1"} < made
+
+    assert "nothing to change" in run("deploy", "--bundle", "code.zip", "--yes")
+    assert everything(name) == made
+
+    # A record that is put is an object that lands, is news in the queue, and is given to ingest.
+    boto3.client("firehose").put_record(
+        DeliveryStreamName=f"{name}-telemetry", Record={"Data": b'{"device": "a", "ts": 1}'}
+    )
+    end = time.monotonic() + 30
+    while not (given := list(said(f"/aws/lambda/{name}-ingest", "ObjectCreated"))) and time.monotonic() < end:
+        time.sleep(0.2)
+    records = json.loads(given[0].strip().removeprefix("GIVEN "))["Records"]  # S3's test event may be among them
+    (news,) = [n for r in records for n in json.loads(r["body"]).get("Records", ())]
+    assert news["s3"]["object"]["key"].startswith("landing/telemetry/")
+    assert news["s3"]["bucket"]["name"] == f"{name}-landing-000000000000-us-east-1"
+
+    status = json.loads(run("status", "--format", "json"))
+    assert status["ok"]
+    assert [f["name"] for f in status["functions"]] == [
+        f"{name}-{f}" for f in ("ingest", "query", "reconcile", "worker")
+    ]
+    assert (status["dead"], status["streams"]) == (0, [])
+    assert len(status["alarms"]) == 10
+    assert "alarms: 10, none rings" in run("status")
+
+    text = (tmp_path / "antfold.toml").read_text()
+    (tmp_path / "antfold.toml").write_text(text.replace("[streams", "query_memory = 3008\n\n[streams"))
+    changed = run("deploy", "--bundle", "code.zip", "--dry-run")
+    assert [line.split()[:2] for line in changed.splitlines()[2:-2]] == [["Modify", "Query"]]
+    run("deploy", "--bundle", "code.zip", "--yes")
+    assert boto3.client("lambda").get_function(FunctionName=f"{name}-query")["Configuration"]["MemorySize"] == 3008
+
+    data = f"{name}-data-000000000000-us-east-1"
+    s3().put_object(Bucket=data, Key="store/data/x", Body=b"points")
+    made = everything(name)
+    assert "Remove   Worker" in run("destroy", "--dry-run")
+    assert everything(name) == made
+    told = run("destroy", "--yes")
+    assert everything(name) == kept(name)
+    for thing in kept(name):
+        if not thing.startswith("alias/"):
+            assert thing in told
+    assert s3().get_object(Bucket=data, Key="store/data/x")["Body"].read() == b"points"
+    assert "does not run any more" in run("destroy", "--yes")  # again: it is so already
+
+    run("deploy", "--bundle", "code.zip", "--yes")  # and it runs again, with its data
+    assert everything(name) == made
+    assert s3().get_object(Bucket=data, Key="store/data/x")["Body"].read() == b"points"
+
+    assert "say it once more with --confirm" in run("destroy", "--delete-data", code=2)
+    assert "say it once more with --confirm" in run("destroy", "--delete-data", "--confirm", "other", code=2)
+    assert everything(name) == made
+    run("destroy", "--delete-data", "--confirm", name)
+    assert everything(name) == set()
+    keys = boto3.client("kms")
+    (signing,) = {outputs["SigningKey"]}
+    assert keys.describe_key(KeyId=signing)["KeyMetadata"]["KeyState"] == "PendingDeletion"
+    assert "there is nothing of" in run("destroy", "--delete-data", "--confirm", name, code=1)
+    assert "there is no stack" in run("destroy", "--yes", code=1)
+    assert "there is no stack" in run("status", code=1)
+
+
+def test_points_are_counted(name: str, run: Any, tmp_path: Path) -> None:
+    """The table and the bucket of the template are those that the store's code uses."""
+    run("deploy", "--bundle", "code.zip", "--yes")
+    (tmp_path / "points.ndjson").write_text('{"device": "a", "ts": 1709251200000, "temp": 1.5}\n')
+    store = f"s3://{name}-data-000000000000-us-east-1/store?table={name}"
+    run("ingest", store, "telemetry", "points.ndjson", "--key", "device", "--time", "ts", "--unit", "ms")
+    (stream,) = json.loads(run("status", "--format", "json"))["streams"]
+    assert (stream["name"], stream["files"], stream["rows"], stream["quarantined"]) == ("telemetry", 1, 1, 0)
+    assert stream["last_ingest"][:4] == time.strftime("%Y", time.gmtime())
+    assert "telemetry" in run("status")
+    run("destroy", "--delete-data", "--confirm", name)
+    assert everything(name) == set()
+
+
+def test_a_first_deployment_that_fails(name: str, run: Any) -> None:
+    """It names the resource that failed, the next attempt says what to do, and then it works."""
+    firehose = boto3.client("firehose")
+    firehose.create_delivery_stream(
+        DeliveryStreamName=f"{name}-telemetry",
+        ExtendedS3DestinationConfiguration={"BucketARN": "arn:aws:s3:::lake", "RoleARN": "arn:aws:iam::0:role/r"},
+    )
+    told = run("deploy", "--bundle", "code.zip", "--yes", code=1)
+    assert "ROLLBACK_COMPLETE: DeliveryTelemetry (AWS::KinesisFirehose::DeliveryStream): " in told
+    told = run("deploy", "--bundle", "code.zip", "--yes", code=1)
+    assert "is in ROLLBACK_COMPLETE" in told
+    assert f"dataflow destroy --name {name}" in told
+    assert run("status", code=1).startswith(f"{name}: ROLLBACK_COMPLETE")
+    firehose.delete_delivery_stream(DeliveryStreamName=f"{name}-telemetry")
+    run("destroy", "--name", name, "--yes")
+    assert everything(name) == set()
+    run("deploy", "--bundle", "code.zip", "--yes")
+    run("destroy", "--delete-data", "--confirm", name)
+
+
+def test_more_than_the_account_has(name: str, run: Any, tmp_path: Path) -> None:
+    text = (tmp_path / "antfold.toml").read_text()
+    (tmp_path / "antfold.toml").write_text(text.replace("[streams", "worker_concurrency = 3000\n\n[streams"))
+    told = run("deploy", "--bundle", "code.zip", "--yes", code=1)
+    assert "would reserve 3,062 executions at once, and this account may have 1,000 in us-east-1" in told
+    assert "set worker_concurrency to 838 or less" in told
+    assert everything(name) == set()
+
+
+def test_a_template_too_large_for_one_request(name: str, run: Any, tmp_path: Path) -> None:
+    """It goes by way of the artifacts bucket."""
+    more = "".join(f"\n[streams.more{i}]\nkey = 'k'\ntime = 't'\n" for i in range(20))
+    with (tmp_path / "antfold.toml").open("a") as file:
+        file.write(more)
+    assert "which the first deployment makes" in run("deploy", "--bundle", "code.zip", "--dry-run", code=1)
+    assert everything(name) == set()
+    run("deploy", "--bundle", "code.zip", "--yes")
+    assert f"delivery {name}-more19" in everything(name)
+    assert "nothing to change" in run("deploy", "--bundle", "code.zip", "--dry-run")
+    run("destroy", "--delete-data", "--confirm", name)
+    assert everything(name) == set()
