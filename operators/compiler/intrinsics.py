@@ -20,6 +20,15 @@ def _word_at(typing: Any, address: Any) -> Any:
     return types.int64(types.int64), code
 
 
+@intrinsic
+def _put_word(typing: Any, address: Any, word: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store(args[1], builder.inttoptr(args[0], _WORD.as_pointer()), align=1)
+        return args[1]
+
+    return types.int64(types.int64, types.int64), code
+
+
 def _called(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     # Integers and addresses are passed alike by the C conventions of all 64-bit targets.
     kind = ir.FunctionType(_WORD, [_WORD] * (len(args) - 1))
@@ -40,6 +49,12 @@ def _call_5(typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any) 
 def word_at(address: Any) -> Any:
     """See ``foreign.word_at``."""
     return _word_at(address)
+
+
+@numba.njit
+def put_word(address: Any, word: Any) -> Any:
+    """See ``foreign.put_word``."""
+    return _put_word(address, word)
 
 
 @numba.njit

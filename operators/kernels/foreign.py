@@ -27,6 +27,12 @@ def word_at(address: Any) -> Any:
 
 
 @_Foreign
+def put_word(address: Any, word: Any) -> Any:
+    """Write the eight bytes of ``word`` to ``address``, aligned or not; gives ``word``."""
+    raise TypeError("put_word works in compiled code only")
+
+
+@_Foreign
 def call_2(function: Any, a: Any, b: Any) -> Any:
     """The int64 that the C function at this address gives for two words (integers or addresses)."""
     raise TypeError("call_2 works in compiled code only")

@@ -18,7 +18,7 @@ from runtime.pointfile.blocks import Buffers, Maps
 from runtime.pointfile.directory import Places, check
 from runtime.pointfile.frames import Frames, raw_sizes
 from runtime.pointfile.hashing import hash_distinct
-from runtime.pointfile.reader import Loaded
+from runtime.pointfile.reader import Columns, Loaded, with_changes
 
 Read = Callable[[int, int], bytes]
 ReadInto = Callable[[int, memoryview], None]
@@ -72,6 +72,8 @@ class PointFile:
         self._header_seen = False
         self._dictionaries: dict[str, Dictionary] = {}
         self._tables: dict[str, NDArray[np.int32]] = {}
+        self._asked: dict[tuple[tuple[str, ...], bool], Columns] = {}
+        self._changing: dict[tuple[tuple[str, ...], tuple[str, ...]], NDArray[np.bool_]] = {}
 
     @classmethod
     def open(cls, read: Read, size: int, name: str, gap: int = GAP, read_into: ReadInto | None = None) -> PointFile:
@@ -195,6 +197,22 @@ class PointFile:
             if span is not None:
                 group.append(span)
         return Loaded(self, parts, time, block_lo, block_hi)
+
+    def columns(self, columns: Sequence[str], time: bool) -> Columns:
+        """These columns as loops want them, with the event time if ``time``; remembered."""
+        key = (tuple(columns), time)
+        found = self._asked.get(key)
+        if found is None:
+            found = self._asked[key] = Columns.of(self, columns, time)
+        return found
+
+    def has_changes(self, columns: Sequence[str], reported: Sequence[str]) -> NDArray[np.bool_]:
+        """See ``reader.with_changes``; remembered."""
+        key = (tuple(columns), tuple(reported))
+        found = self._changing.get(key)
+        if found is None:
+            found = self._changing[key] = with_changes(self, columns, reported)
+        return found
 
     def verify(self, buffers: Buffers | None = None) -> None:
         """Read the whole file; FormatError unless every checksum and every claim of its directory holds."""

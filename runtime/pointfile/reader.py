@@ -22,6 +22,7 @@ _KINDS = {Type.BOOL: unpack.BOOL, Type.FLOAT: unpack.FLOAT, Type.STRING: unpack.
 _TYPES = {unpack.BOOL: "u1", unpack.STRING: "i4"}
 _EMPTY = np.zeros(0, np.int64)
 _EMPTY.flags.writeable = False
+_NO_CODES = np.zeros(0, np.int32)
 
 NO_HOLD = (1 << 63) - 1
 """A hold without end."""
@@ -34,16 +35,39 @@ _WORTH = 4
 
 
 @dataclass(frozen=True)
-class _Columns:
-    """Columns as the loops want them; the event time, if it was loaded, is the first."""
+class Columns:
+    """Columns of a file as the loops want them; the event time, if it is loaded, is the first."""
 
     names: tuple[str, ...]
+    slots: tuple[int, ...]
     kinds: NDArray[np.int64]
     places: NDArray[np.int64]
     chunks: NDArray[np.int64]
-    bases: NDArray[np.int64]
-    tables: NDArray[np.int32]
-    table_at: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, file: PointFile, columns: Sequence[str], time: bool) -> Columns:
+        """These columns, with the event time if ``time`` or if it is one of them."""
+        names = [*([file.time_name] if time else []), *(c for c in columns if c != file.time_name)]
+        slots = [file.slot(name) for name in names]
+        if file.time_name in columns and not time:
+            names, slots = [*names, file.time_name], [*slots, 0]
+        kinds = [
+            unpack.WHOLE if slot == 0 else _KINDS.get(file.schema[name], unpack.WHOLE)
+            for name, slot in zip(names, slots, strict=True)
+        ]
+        seen: dict[str, int] = {}
+        places = []
+        for k in kinds:
+            dtype = _TYPES.get(k, "i8")
+            places.append(seen.get(dtype, 0))
+            seen[dtype] = places[-1] + 1
+        return cls(
+            tuple(names),
+            tuple(slots),
+            np.array(kinds, np.int64),
+            np.array(places, np.int64),
+            np.ascontiguousarray(file.chunk_table[slots]),
+        )
 
     def outputs(self, name: str, buffers: Buffers, rows: int) -> tuple[Any, Any, Any, Any]:
         """The arrays for values of eight, four and one bytes, and for validities."""
@@ -63,6 +87,32 @@ class _Columns:
         return array.view(np.float64) if kind == unpack.FLOAT else array
 
 
+def address(part: memoryview) -> int:
+    """Where the bytes are in memory."""
+    found: int = np.frombuffer(part, np.uint8).__array_interface__["data"][0]
+    return found
+
+
+def with_changes(file: PointFile, columns: Sequence[str], reported: Sequence[str]) -> NDArray[np.bool_]:
+    """For each block whether ``Loaded.changes`` can be had of it for these columns, and is worth it.
+
+    ``reported`` are columns that must not be null there. The times must be loaded.
+    """
+    rows, runs = file.block_table[:, unpack.ROWS], file.block_table[:, unpack.KEYS]
+    time = file.chunk_table[0]
+    good: NDArray[np.bool_] = (time[:, unpack.ENCODING] == DELTA) | (time[:, unpack.ENCODING] == LINEAR)
+    good &= time[:, unpack.SCALE] == BITWISE
+    for name in columns:
+        chunks = file.chunk_table[file.slot(name)]
+        nulls, is_runs = chunks[:, unpack.NULLS], chunks[:, unpack.ENCODING] == RUNS
+        whole = nulls == 0
+        if name not in reported:
+            whole |= nulls == rows
+        good &= whole & (is_runs | (chunks[:, unpack.ENCODING] == CONST))
+        runs = runs + np.where(is_runs, chunks[:, unpack.COUNT], 0)
+    return good & (runs * _WORTH <= rows)
+
+
 class Loaded:
     """Chunks of some columns of some blocks, read but not decoded."""
 
@@ -72,13 +122,6 @@ class Loaded:
         self.block_hi = block_hi
         self.time = time
         self._parts = parts
-        places = file.places
-        # Where the file's first byte would be in memory, for each column's bytes.
-        self._bases = {
-            slot: np.frombuffer(part, np.uint8).ctypes.data - int(places.offsets[places.chunk_frames[slot, block_lo]])
-            for slot, part in parts.items()
-        }
-        self._asked: tuple[object, _Columns] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -98,7 +141,8 @@ class Loaded:
         column's dictionary, at least). FormatError, naming the file, the block and the column, where bytes are damaged.
         """
         self._check(first, last)
-        asked, file = self._columns(columns, code_maps), self.file
+        asked, file = self._columns(columns), self.file
+        bases, tables, table_at = self._sources(asked, code_maps)
         blocks = file.block_table[first:last]
         rows, keys = int(blocks[:, unpack.ROWS].sum()), int(blocks[:, unpack.KEYS].sum())
         largest, most = int(blocks[:, unpack.ROWS].max()), int(blocks[:, unpack.KEYS].max())
@@ -107,8 +151,8 @@ class Loaded:
         lengths = buffers.array("lengths", "i8", keys)
         st = np.zeros(6, np.int64)
         wrong = buffers.unpack_blocks(
-            buffers.zstd.words, st, file.places.offsets, asked.bases, asked.kinds, asked.places, wide, asked.chunks,
-            file.block_table, first, last, file.run_starts, asked.tables, asked.table_at,
+            buffers.zstd.words, st, file.places.offsets, bases, asked.kinds, asked.places, wide, asked.chunks,
+            file.block_table, first, last, file.run_starts, tables, table_at,
             buffers.array("block lengths", "i8", most), lengths,
             buffers.array("planes", "u1", unpack.planes_size(largest)), buffers.array("whole", "u8", largest),
             buffers.array("counts", "i8", largest), *out,
@@ -127,7 +171,7 @@ class Loaded:
         row_start, first_key = int(blocks[0, unpack.FIRST_ROW]), int(blocks[0, unpack.FIRST_KEY])
         return Block(row_start, rows, first_key, lengths[:runs], time, decoded)  # type: ignore[arg-type]
 
-    def _wide(self, asked: _Columns, first: int, last: int) -> NDArray[np.int64]:
+    def _wide(self, asked: Columns, first: int, last: int) -> NDArray[np.int64]:
         """For each column whether values and validities are needed row by row, or one stands for all of the blocks."""
         chunks = asked.chunks[:, first:last]
         nulls, rows = chunks[:, :, unpack.NULLS], self.file.block_table[first:last, unpack.ROWS]
@@ -141,37 +185,18 @@ class Loaded:
             wide[0] |= unpack.VALUES
         return wide.astype(np.int64)
 
-    def has_changes(self, columns: Sequence[str], reported: Sequence[str]) -> NDArray[np.bool_]:
-        """For each block that was loaded, whether ``changes`` can be had of it, and is worth it.
-
-        ``reported`` are columns that must not be null there. The times must have been loaded.
-        """
-        file, span = self.file, slice(self.block_lo, self.block_hi)
-        rows, runs = file.block_table[span, unpack.ROWS], file.block_table[span, unpack.KEYS]
-        time = file.chunk_table[0, span]
-        good: NDArray[np.bool_] = (time[:, unpack.ENCODING] == DELTA) | (time[:, unpack.ENCODING] == LINEAR)
-        good &= time[:, unpack.SCALE] == BITWISE
-        for name in columns:
-            chunks = file.chunk_table[file.slot(name), span]
-            nulls, is_runs = chunks[:, unpack.NULLS], chunks[:, unpack.ENCODING] == RUNS
-            whole = nulls == 0
-            if name not in reported:
-                whole |= nulls == rows
-            good &= whole & (is_runs | (chunks[:, unpack.ENCODING] == CONST))
-            runs = runs + np.where(is_runs, chunks[:, unpack.COUNT], 0)
-        return good & (runs * _WORTH <= rows)
-
     def changes(
         self, first: int, last: int, columns: Sequence[str], hold: int, buffers: Buffers, code_maps: Maps | None = None
     ) -> tuple[int, Changes]:
         """Those rows of blocks ``first`` to ``last - 1`` that change anything, or of as many of them as fit.
 
-        All these blocks must be such that ``has_changes``. Left out are rows that have the same values as the row
-        before them (of their key, in their block), at most ``hold`` later, unless they are the last of their key in
-        their block, or a gap follows. Gives the number of the first block that is left to do, too.
+        All these blocks must be such that ``PointFile.has_changes``. Left out are rows that have the same values as
+        the row before them (of their key, in their block), at most ``hold`` later, unless they are the last of their
+        key in their block, or a gap follows. Gives the number of the first block that is left to do, too.
         """
         self._check(first, last)
-        asked, file = self._columns(columns, code_maps), self.file
+        asked, file = self._columns(columns), self.file
+        bases, tables, table_at = self._sources(asked, code_maps)
         sizes = file.block_table[first:last]
         rows, keys = int(sizes[:, unpack.ROWS].max()), int(sizes[:, unpack.KEYS].max())
         capacity = max(_OUTPUT, 2 * rows)
@@ -183,11 +208,11 @@ class Loaded:
         st = np.zeros(6, np.int64)
         st[unpack.OUT_ROWS] = capacity
         done = buffers.changes(
-            buffers.zstd.words, st, file.places.offsets, asked.bases, asked.kinds, asked.places, asked.chunks,
-            file.block_table, first, last, file.run_starts, asked.tables, asked.table_at, hold,
+            buffers.zstd.words, st, file.places.offsets, bases, asked.kinds, asked.places, asked.chunks,
+            file.block_table, first, last, file.run_starts, tables, table_at, hold,
             buffers.array("lengths", "i8", keys), buffers.array("planes", "u1", unpack.planes_size(rows)),
             buffers.array("whole", "u8", rows), buffers.array("ends", "i8", n, rows), *scratch,
-            buffers.array("current", "i8", n), key_out, len_out, bridged, *out,
+            buffers.array("current", "i8", n), buffers.array("next", "i8", n), key_out, len_out, bridged, *out,
         )  # fmt: skip
         if done < 0:
             raise self._damaged(-done, int(st[unpack.BAD_BLOCK]), asked, int(st[unpack.BAD_COLUMN]))
@@ -201,43 +226,27 @@ class Loaded:
             asked = f"block {first} was" if last == first + 1 else f"blocks {first} to {last - 1} were"
             raise ValueError(f"{asked} not loaded; blocks {self.block_lo} to {self.block_hi - 1} were")
 
-    def _columns(self, columns: Sequence[str], code_maps: Maps | None) -> _Columns:
-        mark = (tuple(columns), None if code_maps is None else tuple(id(m) for m in code_maps.values()))
-        if self._asked is not None and self._asked[0] == mark:
-            return self._asked[1]
-        file = self.file
-        names = [*([file.time_name] if self.time else []), *(c for c in columns if c != file.time_name)]
-        slots = [file.slot(name) for name in names]
-        if file.time_name in columns and not self.time:
-            names, slots = [*names, file.time_name], [*slots, 0]
-        if missing := [name for name, slot in zip(names, slots, strict=True) if slot not in self._parts]:
-            raise ValueError(f"column {missing[0]!r} was not loaded")
-        kinds = [
-            unpack.WHOLE if slot == 0 else _KINDS.get(file.schema[name], unpack.WHOLE)
-            for name, slot in zip(names, slots, strict=True)
-        ]
-        tables = [
-            file.code_map(name, code_maps) if k == unpack.STRING else None for name, k in zip(names, kinds, strict=True)
-        ]
-        sizes = [0 if t is None else len(t) for t in tables]
-        seen: dict[str, int] = {}
-        places = []
-        for k in kinds:
-            dtype = _TYPES.get(k, "i8")
-            places.append(seen.get(dtype, 0))
-            seen[dtype] = places[-1] + 1
-        found = _Columns(
-            tuple(names),
-            np.array(kinds, np.int64),
-            np.array(places, np.int64),
-            np.ascontiguousarray(file.chunk_table[slots]),
-            np.array([self._bases[slot] for slot in slots], np.int64),
-            np.concatenate([np.zeros(0, np.int32), *(t for t in tables if t is not None)]),
-            np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        )
-        self._asked = (mark, found)
-        return found
+    def _columns(self, columns: Sequence[str]) -> Columns:
+        asked = self.file.columns(columns, self.time)
+        if not self._parts.keys() >= set(asked.slots):
+            name = next(n for n, slot in zip(asked.names, asked.slots, strict=True) if slot not in self._parts)
+            raise ValueError(f"column {name!r} was not loaded")
+        return asked
 
-    def _damaged(self, wrong: int, b: int, asked: _Columns, j: int) -> FormatError:
+    def _sources(
+        self, asked: Columns, code_maps: Maps | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+        """Where the bytes of each column are, the code maps one after the other, and where each begins."""
+        # Where the file's first byte would be in memory, for each column's bytes.
+        offsets, frames, first = self.file.places.offsets, self.file.places.chunk_frames, self.block_lo
+        bases = [address(self._parts[slot]) - int(offsets[frames[slot, first]]) for slot in asked.slots]
+        tables, ends = [_NO_CODES], [0]
+        for name, kind in zip(asked.names, asked.kinds.tolist(), strict=True):
+            if kind == unpack.STRING:
+                tables.append(self.file.code_map(name, code_maps))
+            ends.append(ends[-1] + (len(tables[-1]) if kind == unpack.STRING else 0))
+        return np.array(bases, np.int64), np.concatenate(tables), np.array(ends, np.int64)
+
+    def _damaged(self, wrong: int, b: int, asked: Columns, j: int) -> FormatError:
         what = unpack.WRONG[wrong]
         return FormatError(f"{self.file.name} is damaged: block {b} of column {asked.names[j]!r}: {what}")

@@ -15,6 +15,7 @@ from operators.kernels.jit import inline, loop
 from runtime.pointfile.decode import bits, codes, decimals, deltas, divided, integers, lines, repeated, spread
 from runtime.pointfile.frames import JOINED
 from runtime.pointfile.layout import BITS, BITWISE, CONST, FOR, LINEAR, MAX_SCALE, PARTS, POSITION_WIDTH, RUNS
+from runtime.pointfile.stored import SHORTEST, copied
 
 BOOL, WHOLE, FLOAT, STRING = range(4)
 """Kinds of columns as loops see them."""
@@ -80,6 +81,12 @@ def take(z: Any, frames: Any, base: Any, st: Any, raw: Any, to: Any) -> Any:
         good = (head & 0xFFFFFFFFFF) == _LARGE and ((word_at(source + 4) >> 8) & 0xFFFFFFFF) == raw
     if not good:
         return _HEAD
+    if raw >= SHORTEST:
+        # One block, the last, of bytes as they are, and nothing else.
+        begin = source + (6 if raw < 256 else 7 if raw < 65792 else 9)
+        if size == begin - source + raw + 7 and (word_at(begin) & 0xFFFFFF) == (raw << 3 | 1):
+            sum32 = (word_at(source + size - 8) >> 32) & 0xFFFFFFFF
+            return 0 if copied(begin + 3, to, raw) == sum32 else _ZSTD
     if call_2(z[1], source, size) != size:
         return _ZSTD
     got = call_5(z[0], z[2], to, raw, source, size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from operators.types import Type
 from operators.words import Words
 from runtime.catalogue import FileEntry
 from runtime.errors import QueryError
-from runtime.pointfile import Block, Buffers, Changes, Loaded, PointFile
+from runtime.pointfile import Block, Buffers, Changes, PointFile
 from runtime.query.chunk import Chunk, Values
 from runtime.query.duplicates import CellRows, resolve
 from runtime.query.keys import Keys
@@ -29,11 +29,9 @@ _MANY = 4
 _TOGETHER = 1 << 18
 """Rows that are decoded in one call, unless a block has more: threads hand the GIL to one another once a call."""
 
-_BATCH_BLOCKS = 16
-"""Blocks whose bytes are fetched together, at least: a few megabytes a column."""
-
-_BATCH_GAPS = 32
-"""How many times the bytes that come while one waits for a read are fetched together: 32 MB from S3, of all columns."""
+_BATCH, _GAPS = 4 << 20, 16
+"""Bytes that are fetched together: some that stay in the cache until they are decoded; but where a read has to wait,
+as many gaps between ranges as are rather read along (16 MB from S3)."""
 
 
 @dataclass
@@ -194,11 +192,12 @@ class Scan:
             wanted &= marked[last] > marked[first]
         present = [c for c in columns if c in file.schema]
         maps = {c: self._code_map(p, c) for c in present if columns[c] is Type.STRING}
+        named = [*present, *([file.time_name] if file.time_name not in present else [])]
+        ends = np.cumsum(np.sum([file.chunk_bytes(c)[lo:hi] for c in named], axis=0))
         # All blocks of a batch between the first and the last wanted are fetched: who wants few keys takes small ones.
-        size = file.size // len(blocks) if having is None else file.size
-        batch = max(_BATCH_BLOCKS, _BATCH_GAPS * file.gap // max(1, size))
-        for first in range(lo, hi, batch):
-            last = min(first + batch, hi)
+        most = max(_BATCH, _GAPS * file.gap) if having is None else _BATCH
+        seams = np.flatnonzero(np.diff(ends // most))
+        for first, last in pairwise([lo, *(lo + 1 + seams).tolist(), hi]):
             chosen = [b for b in range(first, last) if wanted[b - lo]]
             for b in range(first, last):
                 if not wanted[b - lo] and having is None:
@@ -208,7 +207,7 @@ class Scan:
             inside = blocks["t_min"][chosen].min() >= spec.since and blocks["t_max"][chosen].max() < spec.until
             loaded = file.load(present, chosen[0], chosen[-1] + 1, time=times or not inside, buffers=self._buffers)
             whole = chosen if having is None else []
-            few = self._repetitive(p, loaded, present, [b for b in whole if p.row_lo <= starts[b]])
+            few = self._repetitive(p, present, whole) if loaded.time else set()
             at = 0
             while at < len(chosen):
                 b = chosen[at]
@@ -230,24 +229,21 @@ class Scan:
                 yield self._chunk(p, block, b, columns)
                 at = end
 
-    def _repetitive(self, p: _Part, loaded: Loaded, present: Sequence[str], candidates: list[int]) -> set[int]:
+    def _repetitive(self, p: _Part, present: Sequence[str], candidates: list[int]) -> set[int]:
         """Those blocks of which just the rows that change anything will be had."""
         spec, blocks = self.spec, p.file.blocks
-        if spec.elision is None or not candidates or not loaded.time:
+        if spec.elision is None or not candidates:
             return set()
         if any(p.file.schema[c] is not spec.columns[c] for c in present):
             # A widened column is looked at value by value.
             return set()
         if any(c not in present for c in spec.elision.reported):
             return set()
-        good = loaded.has_changes(present, spec.elision.reported)
-        return {
-            b
-            for b in candidates
-            if good[b - loaded.block_lo]
-            and blocks["t_max"][b] < spec.until
-            and blocks["row_start"][b] + blocks["rows"][b] <= p.row_hi
-        }
+        good = p.file.has_changes(present, spec.elision.reported)[candidates]
+        good &= blocks["t_max"][candidates] < spec.until
+        start = blocks["row_start"][candidates]
+        good &= (start >= p.row_lo) & (start + blocks["rows"][candidates] <= p.row_hi)
+        return set(np.array(candidates)[good].tolist())
 
     def _changed(self, p: _Part, changes: Changes, columns: Mapping[str, Type]) -> Chunk:
         out = {n: changes.columns[n] if n in changes.columns else missing_column(k) for n, k in columns.items()}

@@ -103,8 +103,7 @@ def test_changes_are_those_of_the_plain_twin(given_points: tuple[Points, int], h
     points, block_rows = given_points
     file = open_bytes(packed(points, block_rows))
     names = list(file.schema)
-    loaded = file.load(names, 0, len(file.blocks))
-    good = loaded.has_changes(names, [n for n in names if n != "null"])
+    good = file.has_changes(names, [n for n in names if n != "null"])
     for b in np.flatnonzero(good).tolist():
         assert found(file, names, b, b + 1, hold) == expected(file, b, hold)
     if good.all():
@@ -121,7 +120,7 @@ def test_both_ways_of_storing_times_are_met() -> None:
     for time, encoding in ((ticking, LINEAR), (drifting, DELTA)):
         file = open_bytes(packed(Points(key, time, state)))
         assert file.chunks(TIME)["encoding"].tolist() == [encoding]
-        assert file.load(["s"], 0, 1).has_changes(["s"], ["s"]).all()
+        assert file.has_changes(["s"], ["s"]).all()
         for hold in (0, 3_999_999, 61_000_000, NO_HOLD):
             assert found(file, ["s"], 0, 1, hold) == expected(file, 0, hold)
 
@@ -140,4 +139,4 @@ def test_blocks_of_which_changes_cannot_be_had() -> None:
         (["nothing"], ["nothing"], False),
         ([], [], True),
     ):
-        assert file.load(names, 0, 1).has_changes(names, reported).tolist() == [good]
+        assert file.has_changes(names, reported).tolist() == [good]
