@@ -7,7 +7,6 @@ where the program runs code that it wrote itself.
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -36,20 +35,16 @@ class Kernel:
 def _module(digest: str, source: str) -> ModuleType:
     """The generated source as a module, from a file that is written once and never changed."""
     path = cache.cache_folder() / f"k{digest}.py"
+    # Numba's cache is keyed by the file's time, so it is not written again; of two who write it at once one's compiled
+    # code is not found again, no more.
     if not path.exists():
-        import tempfile
-
-        # Linked into place whole: Numba's cache is keyed by the file's time, so it must not be rewritten.
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as temp:
-            temp.write(source)
         try:
-            os.link(temp.name, path)
-        except FileExistsError:
-            # Another process was first, with the same content.
-            pass
-        finally:
-            os.unlink(temp.name)
-    elif path.read_text() != source:
+            cache.put(source.encode(), path)
+        except OSError as error:
+            raise DataflowError(
+                f"the kernel cache {path.parent} cannot be written ({error.strerror}); set {cache.CACHE_VARIABLE}"
+            ) from None
+    elif path.read_bytes() != source.encode():
         raise DataflowError(f"the kernel cache file {path} was changed; delete the folder {path.parent}")
     name = f"antfold_kernel_{digest[:24]}"
     spec = importlib.util.spec_from_file_location(name, path)

@@ -7,11 +7,15 @@ whoever runs it must have registered it, too.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
+
+import numpy as np
 
 from operators.aggregates import REGISTRY, AnyAggregate
 from operators.contract import Aggregate
@@ -76,12 +80,46 @@ def _check(op: Aggregate) -> None:
 
 def _mark(step: Callable[..., Any]) -> str:
     """A digest of the code that a step may use, so that a kernel with another one is another kernel."""
-    function: Any = getattr(step, "plain", None) or getattr(step, "py_func", step)
+    digest = hashlib.sha256()
     try:
-        return hashlib.sha256(Path(function.__code__.co_filename).read_bytes()).hexdigest()
-    except OSError:
-        # Typed at a prompt: nothing says what its names stand for, so its kernels are not found again.
+        _add(digest, step, set())
+    except (OSError, TypeError):
+        # Typed at a prompt, or it uses what nothing can be told of: its kernels are not found again.
         return uuid.uuid4().hex
+    return digest.hexdigest()
+
+
+_OURS = ("operators", "numpy", "numba", "math", "builtins")
+"""Packages whose functions are told by their names: the first is in every kernel's digest, and the others are Numba's
+to compile."""
+
+
+def _add(digest: Any, value: Any, seen: set[int]) -> None:
+    """Add what ``value`` comes to in compiled code: of functions the files that they stand in, and what they name."""
+    value = getattr(value, "plain", None) or getattr(value, "py_func", value)
+    kind, name = type(value), getattr(value, "__qualname__", getattr(value, "__name__", ""))
+    module = str(getattr(value, "__module__", None) or "")
+    digest.update(f"{kind.__name__} {module} {name} ".encode())
+    if isinstance(value, FunctionType) and module.partition(".")[0] not in _OURS:
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        digest.update(Path(value.__code__.co_filename).read_bytes())
+        found = inspect.getclosurevars(value)
+        for used, what in sorted({**found.globals, **found.nonlocals}.items()):
+            digest.update(used.encode())
+            attributes = [vars(what).get(n) for n in value.__code__.co_names] if isinstance(what, ModuleType) else []
+            for part in [what, *(a for a in attributes if a is not None)]:
+                _add(digest, part, seen)
+    elif isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype} {value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, tuple):
+        for part in value:
+            _add(digest, part, seen)
+    elif isinstance(value, int | float | complex | str | bytes | np.generic) or value is None:
+        digest.update(repr(value).encode())
+    elif not isinstance(value, type | ModuleType | FunctionType | np.ufunc) and module.partition(".")[0] not in _OURS:
+        raise TypeError(f"{name} is no constant")
 
 
 def is_registered(name: str) -> bool:

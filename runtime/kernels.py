@@ -1,16 +1,16 @@
 """Kernels in a store: published by who can compile, installed by workers that cannot.
 
 An object ``kernels/TARGET/NAME-DIGEST40/SHA256.so`` is the shared object of one kernel: its digest says what it
-computes, its SHA-256 which file it is. ``SHA256.mac`` beside it is its signature, if it has one.
+computes, its SHA-256 which file it is. ``SHA256-*.mac`` beside it are its signatures: one by every key that signed it,
+for a deployment that is made anew has another.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -20,7 +20,7 @@ from dataflow.plan import Plan, Stage
 from operators.compiler import cache
 from operators.compiler.targets import Target, worker
 from operators.errors import DataflowError
-from runtime.objects import FileMissing, ObjectStore
+from runtime.objects import FileMissing, ObjectInfo, ObjectStore
 from runtime.signing import KEY_VARIABLE, Signer
 
 if TYPE_CHECKING:
@@ -33,7 +33,12 @@ MAX_BYTES = 16 << 20
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
-_OBJECT = re.compile(rf"{PREFIX}([a-z0-9_]+)/([a-z_][a-z0-9_]*)-([0-9a-f]{{40}})/([0-9a-f]{{64}})\.(so|mac)")
+_OBJECT = re.compile(
+    rf"{PREFIX}([a-z0-9_]+)/([a-z_][a-z0-9_]*)-([0-9a-f]{{40}})/([0-9a-f]{{64}})(\.so|-[0-9a-f]{{16}}\.mac)"
+)
+
+_MAC_BYTES = 1_024
+"""No signature is longer."""
 
 
 class KernelRefused(DataflowError):
@@ -134,41 +139,46 @@ def publish(
 
 
 def _publish(objects: ObjectStore, file: KernelFile, target: Target, signer: Signer | None) -> KernelRef:
-    there = {i.path: i.size for i in objects.list(_folder(file, target.name))}
-    kernels = [p for p in there if p.endswith(".so")]
-    path = next((p for p in kernels if _mac_path(p) in there), None)
-    if path is None and signer is None and kernels:
-        path = kernels[0]
-    if path is None:
+    there = list(objects.list(_folder(file, target.name)))
+    kernels = {i.path: i.size for i in there if i.path.endswith(".so")}
+    found = _signed(objects, there, kernels, signer)
+    if found is None and signer is None and kernels:
+        found = next(iter(kernels)), ""
+    if found is None:
         # Made here even if one lies there without a signature: that may be anybody's, and is vouched for by nobody.
         data = file.build(target).read_bytes()
         path, mac = _path(file, target.name, hashlib.sha256(data).hexdigest()), ""
         objects.put(path, data)
         if signer is not None:
             mac = signer.sign(signed_message(path))
-            objects.put(_mac_path(path), mac.encode())
-        size = len(data)
-    else:
-        held = _mac_path(path)
-        mac = objects.read(held, 0, there[held]).decode("ascii", "replace") if held in there else ""
-        size = there[path]
+            objects.put(f"{path[:-3]}-{hashlib.sha256(mac.encode()).hexdigest()[:16]}.mac", mac.encode())
+        found, kernels[path] = (path, mac), len(data)
+    path, mac = found
     sha256 = path.rpartition("/")[2].removesuffix(".so")
-    return KernelRef(file.name, file.digest, target.name, path, size, sha256, mac)
+    return KernelRef(file.name, file.digest, target.name, path, kernels[path], sha256, mac)
 
 
-def _mac_path(path: str) -> str:
-    return path.removesuffix(".so") + ".mac"
+def _signed(
+    objects: ObjectStore, there: Sequence[ObjectInfo], kernels: Container[str], signer: Signer | None
+) -> tuple[str, str] | None:
+    """A kernel that is there and its signature, which is ``signer``'s, or without one the last that was made."""
+    for info in sorted(there, key=lambda i: i.modified, reverse=True):
+        path = info.path.rpartition("-")[0] + ".so"
+        if info.path.endswith(".mac") and path in kernels and info.size <= _MAC_BYTES:
+            mac = objects.read(info.path, 0, info.size).decode("ascii", "replace")
+            if signer is None or signer.verify(signed_message(path), mac):
+                return path, mac
+    return None
 
 
 def listed(objects: ObjectStore) -> Iterator[KernelInfo]:
     """All kernels that the store holds, by target, name and digest."""
-    found = list(objects.list(PREFIX))
-    paths = {i.path for i in found}
-    for info in found:
-        match = _OBJECT.fullmatch(info.path)
-        if match is not None and match[5] == "so":
-            signed = _mac_path(info.path) in paths
-            yield KernelInfo(match[2], match[1], match[3], info.size, match[4], signed, info.modified)
+    found = [(info, match) for info in objects.list(PREFIX) if (match := _OBJECT.fullmatch(info.path))]
+    signed = {info.path.rpartition("-")[0] + ".so" for info, match in found if match[5] != ".so"}
+    for info, match in found:
+        if match[5] == ".so":
+            has = info.path in signed
+            yield KernelInfo(match[2], match[1], match[3], info.size, match[4], has, info.modified)
 
 
 # ---- the side that cannot
@@ -196,8 +206,6 @@ def _install(objects: ObjectStore, ref: KernelRef, target: Target, signer: Signe
             f"the kernel {ref.path} has no valid signature, and this worker runs nothing else: publish the query, or "
             f"ask it with {KEY_VARIABLE} set to the deployment's key"
         )
-    import tempfile
-
     try:
         data = objects.read(ref.path, 0, ref.bytes)
     except FileMissing:
@@ -205,8 +213,4 @@ def _install(objects: ObjectStore, ref: KernelRef, target: Target, signer: Signe
     found = hashlib.sha256(data).hexdigest()
     if found != ref.sha256:
         raise KernelRefused(f"the kernel {ref.path} is damaged: its SHA-256 is {found}; delete it and ask again")
-    folder = cache.cache_folder()
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".kernel-", delete=False) as temp:
-        temp.write(data)
-    # Whole or not at all; of two at once either is right.
-    os.replace(temp.name, folder / cache.file_name(ref.name, ref.digest, target))
+    cache.put(data, cache.cache_folder() / cache.file_name(ref.name, ref.digest, target))

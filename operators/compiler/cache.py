@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from operators.compiler import native
-from operators.compiler.targets import Target, TargetUnavailable, host, worker
+from operators.compiler.targets import Target, TargetUnavailable, compiler, host, worker
 from operators.errors import DataflowError
 
 CACHE_VARIABLE = "ANTFOLD_CACHE_DIR"
@@ -50,13 +50,14 @@ def cache_folder() -> Path:
     if given:
         base = Path(given)
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches" / "antfold"
+        base = _home() / "Library" / "Caches" / "antfold"
     else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "antfold"
+        base = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "antfold"
     folder = base / "kernels"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found, above = folder.stat(), base.stat()
     except OSError as error:
         raise DataflowError(
             f"the kernel cache {folder} cannot be used ({error.strerror}); set {CACHE_VARIABLE}"
@@ -65,7 +66,38 @@ def cache_folder() -> Path:
         raise DataflowError(
             f"the kernel cache {folder} can be written by other users; close it (chmod 700) or set {CACHE_VARIABLE}"
         )
+    # Whoever owns the folder above, or may write to it, could put another in the place of this one; not so in /tmp.
+    open_to_all = above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX
+    if above.st_uid not in (os.geteuid(), 0) or open_to_all:
+        raise DataflowError(
+            f"the kernel cache {folder} can be replaced by other users, for {base} is theirs or open to them; close "
+            f"it (chmod 700) or set {CACHE_VARIABLE} to a folder of yours"
+        )
     return folder
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise DataflowError(f"there is no home folder to keep compiled kernels in; set {CACHE_VARIABLE}") from None
+
+
+def put(data: bytes, path: Path) -> None:
+    """Write a file of the cache: there whole or not at all, and of two at once either is right.
+
+    OSError where it cannot be written; nothing is left of it then.
+    """
+    import tempfile
+
+    temporary, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def mode() -> str:
@@ -104,7 +136,9 @@ def sources(folder: Path) -> str:
 def _hashed(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
-        digest.update(path.read_bytes())
+        text = path.read_bytes()
+        # With names and lengths: what moves from one file to the next makes a difference.
+        digest.update(f"{path.relative_to(folder).as_posix()} {len(text)}\n".encode() + text)
     return digest.hexdigest()
 
 
@@ -138,11 +172,13 @@ def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..
 
     TargetUnavailable where it cannot be made, KernelMissing where nothing is to be compiled.
     """
-    path = cache_folder() / file_name(name, digest, target)
+    if mode() == "ready":
+        raise _missing(name, digest, target)
+    # Their names do not tell the compiler: a later one makes them anew.
+    path = cache_folder() / f"made-{compiler()}" / file_name(name, digest, target)
     if not path.exists():
-        if mode() == "ready":
-            raise _missing(name, digest, target)
         try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
             native.build(make(), signature, path, target)
         except OSError as error:
             raise TargetUnavailable(f"the kernel {path.name} cannot be linked: {error}") from None
@@ -185,15 +221,20 @@ def compiled(
                 native.build(make(), signature, path, host())
                 return native.Native(path, signature)
     import numba
+    from numba.core.compiler_lock import global_compiler_lock
 
     # Numba looks only at a function's own file to tell whether it changed, not at what is inlined into it.
     folder = cache_folder() / f"numba-{sources(OPERATORS)[:16]}"
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
-    try:
-        jit = numba.njit(signature, nogil=True, cache=keep, error_model="numpy", _nrt=False)
-        found: Callable[..., Any] = jit(make())
-    finally:
-        numba.config.CACHE_DIR = before
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    keep = keep and os.access(folder, os.W_OK)
+    with global_compiler_lock:  # one thread at a time sets the folder, and sets it back
+        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+        try:
+            jit = numba.njit(signature, nogil=True, cache=keep, error_model="numpy", _nrt=False)
+            found: Callable[..., Any] = jit(make())
+        finally:
+            numba.config.CACHE_DIR = before
     return found
 
 

@@ -51,9 +51,13 @@ class Native:
     """A loop in a shared object; called with numpy arrays and integers. Holds no GIL while it runs."""
 
     def __init__(self, path: Path, signature: str) -> None:
+        """Load it; OSError where it does not load."""
         self.path = path
         self._library = ctypes.CDLL(str(path))
-        self._run = self._library.run
+        try:
+            self._run = self._library.run
+        except AttributeError:
+            raise OSError(f"{path}: this is no kernel, for it has no function run") from None
         self._run.argtypes, self._run.restype = [ctypes.c_void_p], ctypes.c_int64
         result, self._arguments = arguments_of(signature)
         self._is_bool = result == "b1"

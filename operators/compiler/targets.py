@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -79,13 +80,14 @@ def host() -> Target:
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
         # The first processor's lines; all are alike.
         parts += [line for line in file.read().split("\n\n")[0].splitlines() if line.startswith(("flags", "Features"))]
-    parts.append(f"{sys.version_info[:2]}")
-    return Target("host", hashlib.sha256("\n".join(parts).encode() + _compiler()).hexdigest()[:16])
+    return Target("host", hashlib.sha256("\n".join([*parts, compiler()]).encode()).hexdigest()[:16])
 
 
-def _compiler() -> bytes:
-    """Numba's version, without importing it."""
-    spec = importlib.util.find_spec("numba")
-    if spec is None or spec.origin is None:
-        return b""
-    return Path(spec.origin).with_name("_version.py").read_bytes()
+def compiler() -> str:
+    """A digest of the versions of Numba and LLVM, without importing them, and of what the environment tells Numba."""
+    digest = hashlib.sha256(f"{sys.version_info[:2]} {os.environ.get('NUMBA_BOUNDSCHECK', '')}".encode())
+    for package in ("numba", "llvmlite"):
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.origin is not None:
+            digest.update(Path(spec.origin).with_name("_version.py").read_bytes())
+    return digest.hexdigest()[:16]

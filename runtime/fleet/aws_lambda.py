@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from operators.compiler.targets import Target, target
-from runtime.aws import Access, Client, ServiceFault, code_of, status_of
+from runtime.aws import Access, Client, ServiceFault, code_of, fault_of, status_of
 from runtime.errors import QueryError
 from runtime.fleet.fleet import Fleet, Invoke
 from runtime.fleet.outcomes import Reply
@@ -70,7 +70,7 @@ def invoker(function: str = FUNCTION, access: Access | None = None, seconds: flo
     )
 
     def invoke(payload: bytes) -> Reply:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
         boto = client.boto  # what is wrong with the settings is raised: no repeat would help
         try:
@@ -79,7 +79,11 @@ def invoker(function: str = FUNCTION, access: Access | None = None, seconds: flo
         except ClientError as error:
             reason = str(error.response.get("Reason", ""))
             return Reply(status_of(error), error=f"{code_of(error)} of {function}", reason=reason)
-        except BotoCoreError as error:
+        except Exception as error:
+            # What boto3 lets through of the connection underneath is its loss, too.
+            known = isinstance(error, OSError) or type(error).__module__.startswith("urllib3.")
+            if fault_of(error) is None and not known:
+                raise
             return Reply(0, error=f"{function}: {error}")
         return Reply(int(reply["StatusCode"]), body, str(reply.get("FunctionError", "")))
 

@@ -18,8 +18,8 @@ from runtime.errors import QueryError
 from runtime.fleet.coordinator import Coordinator, Counts, Start, names
 from runtime.fleet.cost import Worker
 from runtime.fleet.messages import read_reply, request
-from runtime.fleet.outcomes import Outcome, Reply
-from runtime.fleet.pacing import RELAYED, PaceRules, share
+from runtime.fleet.outcomes import Kind, Outcome, Reply
+from runtime.fleet.pacing import NO_THREAD, RELAYED, PaceRules, share
 from runtime.fleet.rules import RELAYS, Batch, Rules, Work
 from runtime.objects import ObjectStore
 from runtime.query.task import Partial, Task
@@ -137,7 +137,11 @@ def answers(
         while not coordinator.done:
             for start in coordinator.starts(time.monotonic()):
                 # Not a pool: its threads would be waited for at the end of the process, up to a worker's time-out.
-                threading.Thread(target=attempt, args=(start,), name=f"antfold-{start.attempt}", daemon=True).start()
+                thread = threading.Thread(target=attempt, args=(start,), name=f"antfold-{start.attempt}", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the system gives no more threads: as many as run are all there is room for
+                    replies.put((start.attempt, Outcome(Kind.THROTTLED, NO_THREAD)))
             now = time.monotonic()
             if now >= look + _LOOK:
                 look = now

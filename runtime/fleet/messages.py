@@ -12,10 +12,9 @@ Its reply also has ``"tasks"``, the names of those it came to, and ``"failed"``,
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -92,6 +91,20 @@ def read_batch(told: Any) -> Batch:
     return Batch(str(told["id"]), tuple(tasks))
 
 
+def is_whole(batch: Batch, named: Sequence[str]) -> bool:
+    """Whether the names are those of the batch's tasks, or of the halves that these were split into, each once."""
+    left = set(named)
+
+    def taken(name: str) -> bool:
+        if name in left:
+            left.remove(name)
+            return True
+        below = f"{name}."
+        return any(n.startswith(below) for n in left) and taken(f"{name}.0") and taken(f"{name}.1")
+
+    return len(left) == len(named) and all(taken(task.id) for task in batch.tasks) and not left
+
+
 def reply(name: str, state: bytes, spill: str, objects: ObjectStore, most: int = MAX_STATE) -> dict[str, Any]:
     """What is answered for the work ``name``; a state of more than ``most`` bytes is put into the store."""
     told: dict[str, Any] = {"version": VERSION, "task": name}
@@ -128,6 +141,8 @@ def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
         tasks = tuple(map(str, told.get("tasks", ())))
         if isinstance(work, Batch) and (not tasks or not missing.keys() <= set(tasks)):
             raise ValueError("it does not name its tasks")
+        if isinstance(work, Batch) and not is_whole(work, tasks):
+            raise ValueError("the tasks that it names are not those it was asked for")
         if missing and not isinstance(work, Batch):
             raise ValueError("a task is answered or it is not")
         if missing and len(missing) == len(tasks):
@@ -135,7 +150,7 @@ def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
         held = told.get("stored")
         state = base64.b64decode(told["state"], validate=True) if held is None else fetch(objects, held)
         partial = wire.unpack(state, work.id)
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, DataflowError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, DataflowError) as error:
         return Outcome(Kind.LOST, f"a reply that cannot be read ({error})")
     # What is left out may differ from one reply to the next, so these are not compared.
     digest = "" if missing else hashlib.sha256(state).hexdigest()

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+NO_THREAD = "NoThread"
+"""The reason of our own: this process could not have one more invocation under way."""
+
 CONCURRENCY = frozenset(
     {
         "ConcurrentInvocationLimitExceeded",
         "ReservedFunctionConcurrentInvocationLimitExceeded",
         "ConcurrentSnapshotCreateLimitExceeded",
+        NO_THREAD,
     }
 )
-"""The reasons of Lambda's TooManyRequestsException that speak of invocations at once; others speak of their rate."""
+"""The reasons, beside ours those of Lambda's TooManyRequestsException, that speak of invocations at once; others speak
+of their rate."""
 
 
 @dataclass(frozen=True)

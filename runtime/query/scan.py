@@ -137,6 +137,7 @@ class Scan:
     def group(self, group: Sequence[FileEntry]) -> Iterator[Chunk]:
         """The rows of one group of ``scan_order``, as ``chunks``; a scan remembers none of them for the next."""
         parts = [p for p in (self._part(f) for f in group) if p is not None]
+        self.coverage.skipped += sum(map(self._rows_out_of_range, parts))
         # A key that is in one file only has its rows in order as they stand.
         shared = np.zeros(len(self.keys), np.bool_)
         if len(parts) > 1:
@@ -164,6 +165,23 @@ class Scan:
         slots = self.keys.slots(file.key_column(key_lo, key_hi), file.key_hashes(key_lo, key_hi))
         return _Part(entry, file, key_lo, row_lo, row_hi, slots)
 
+    def _in_range(self, p: _Part) -> tuple[int, int, NDArray[np.bool_]]:
+        """The part's blocks [lo, hi), and which of them may hold rows of the range."""
+        spec, blocks = self.spec, p.file.blocks
+        lo = int(np.searchsorted(blocks["row_start"], p.row_lo, side="right")) - 1
+        hi = int(np.searchsorted(blocks["row_start"], p.row_hi, side="left"))
+        wanted = blocks["t_min"][lo:hi] < spec.until
+        if spec.skip_before:
+            wanted &= blocks["t_max"][lo:hi] >= spec.since
+        return lo, hi, wanted
+
+    def _rows_out_of_range(self, p: _Part) -> int:
+        """The part's rows in blocks that are ruled out: whatever the other parts are, so that halves add up."""
+        lo, hi, wanted = self._in_range(p)
+        starts = p.file.blocks["row_start"][lo:hi]
+        ends = np.minimum(starts + p.file.blocks["rows"][lo:hi], p.row_hi)
+        return int((ends - np.maximum(starts, p.row_lo))[~wanted].sum())
+
     def _code_map(self, part: _Part, column: str) -> NDArray[np.int32]:
         found = part.maps.get(column)
         if found is None:
@@ -179,12 +197,8 @@ class Scan:
         """
         file, spec = p.file, self.spec
         blocks = file.blocks
-        starts, counts = blocks["row_start"], blocks["rows"]
-        lo = int(np.searchsorted(starts, p.row_lo, side="right")) - 1
-        hi = int(np.searchsorted(starts, p.row_hi, side="left"))
-        wanted = blocks["t_min"][lo:hi] < spec.until
-        if spec.skip_before:
-            wanted &= blocks["t_max"][lo:hi] >= spec.since
+        counts = blocks["rows"]
+        lo, hi, wanted = self._in_range(p)
         if having is not None:
             marked = np.concatenate([[0], np.cumsum(having[p.slots])])
             first = np.clip(blocks["first_key"][lo:hi] - p.key_lo, 0, len(p.slots))
@@ -199,9 +213,6 @@ class Scan:
         seams = np.flatnonzero(np.diff(ends // most))
         for first, last in pairwise([lo, *(lo + 1 + seams).tolist(), hi]):
             chosen = [b for b in range(first, last) if wanted[b - lo]]
-            for b in range(first, last):
-                if not wanted[b - lo] and having is None:
-                    self.coverage.skipped += self._overlap(p, int(starts[b]), int(counts[b]))
             if not chosen:
                 continue
             inside = blocks["t_min"][chosen].min() >= spec.since and blocks["t_max"][chosen].max() < spec.until
@@ -249,10 +260,6 @@ class Scan:
         out = {n: changes.columns[n] if n in changes.columns else missing_column(k) for n, k in columns.items()}
         slots = p.slots[changes.run_key - p.key_lo]
         return Chunk(slots, changes.run_lengths, changes.time, out, len(changes.time), changes.bridged)
-
-    @staticmethod
-    def _overlap(p: _Part, start: int, count: int) -> int:
-        return max(0, min(start + count, p.row_hi) - max(start, p.row_lo))
 
     def _chunk(self, p: _Part, block: Block, number: int, columns: Mapping[str, Type]) -> Chunk:
         """The rows of a block that belong to the shard; its edges fall between keys."""

@@ -30,7 +30,7 @@ def test_no_kernels_yet(store: Store, capsys: pytest.CaptureFixture[str]) -> Non
 def test_kernels(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     for target, name in (("x86_64", "step"), ("arm64", "finish")):
         store.objects.put(f"kernels/{target}/{name}-{DIGEST}/{SHA256}.so", b"12345")
-    store.objects.put(f"kernels/arm64/finish-{DIGEST}/{SHA256}.mac", b"code")
+    store.objects.put(f"kernels/arm64/finish-{DIGEST}/{SHA256}-{'0' * 16}.mac", b"code")
     store.objects.put("kernels/what-else", b"no kernel")
     assert main(["kernels", store.url, "--format", "json"]) == 0
     listed = json.loads(capsys.readouterr().out)["kernels"]

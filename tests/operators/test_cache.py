@@ -1,0 +1,159 @@
+"""The folder of compiled kernels: who may write it, what changes a kernel's name, and what is left when it fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from operators.compiler import cache, native
+from operators.compiler.library import _import_loops
+from operators.compiler.link import has_linker
+from operators.compiler.targets import compiler, host, worker
+from operators.errors import DataflowError
+from operators.kernels.jit import LOOPS, Inlined
+
+SIGNATURE = "b1(u1[::1], i8)"
+
+
+def below(a: Any, limit: Any) -> Any:
+    return len(a) < limit
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_the_folder_is_closed(base: Path) -> None:
+    folder = cache.cache_folder()
+    assert [p.stat().st_mode & 0o777 for p in (base, folder)] == [0o700] * 2
+
+
+def test_a_folder_that_others_can_write_is_refused(base: Path) -> None:
+    cache.cache_folder().chmod(0o770)
+    with pytest.raises(DataflowError, match=r"can be written by other users; close it \(chmod 700\)"):
+        cache.cache_folder()
+
+
+def test_a_folder_that_others_can_replace_is_refused(base: Path) -> None:
+    cache.cache_folder()
+    base.chmod(0o777)
+    with pytest.raises(DataflowError, match="can be replaced by other users"):
+        cache.cache_folder()
+    base.chmod(0o1777)  # as /tmp is
+    cache.cache_folder()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
+def test_a_folder_below_one_of_somebody_else_is_refused(base: Path) -> None:
+    cache.cache_folder()
+    os.chown(base, 12_345, -1)
+    with pytest.raises(DataflowError, match="can be replaced by other users"):
+        cache.cache_folder()
+
+
+def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv(cache.CACHE_VARIABLE, raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", none)
+    with pytest.raises(DataflowError, match="no home folder to keep compiled kernels in; set ANTFOLD_CACHE_DIR"):
+        cache.cache_folder()
+
+
+def test_nothing_is_left_of_a_file_that_cannot_be_written(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = cache.cache_folder()
+    cache.put(b"x", folder / "a")
+    assert (folder / "a").read_bytes() == b"x"
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        cache.put(b"y", folder / "b")
+    assert [p.name for p in folder.iterdir()] == ["a"]
+
+
+def test_names_count_among_what_a_kernel_is_made_of(tmp_path: Path) -> None:
+    """Code that moves from the end of one module to the beginning of the next makes another digest."""
+    found = set()
+    for n, texts in enumerate((["a\n", "b\nc\n"], ["a\nb\n", "c\n"])):
+        (tmp_path / str(n)).mkdir()
+        for name, text in zip("xy", texts, strict=True):
+            (tmp_path / str(n) / f"{name}.py").write_text(text)
+        found.add(cache.sources(tmp_path / str(n)))
+    assert len(found) == 2
+
+
+def test_loops_inline_nothing_that_their_digest_leaves_out() -> None:
+    for package in ("operators", "runtime"):
+        _import_loops(package)
+
+    def inlined(function: Any, seen: set[Inlined]) -> set[Inlined]:
+        for name in function.__code__.co_names:
+            used = function.__globals__.get(name)
+            if isinstance(used, Inlined) and used not in seen:
+                seen.add(used)
+                inlined(used.plain, seen)
+        return seen
+
+    counted = 0
+    for loop in LOOPS:
+        for used in inlined(loop.plain, set()):
+            file = Path(used.plain.__code__.co_filename)
+            assert file.is_relative_to(cache.OPERATORS) or file.is_relative_to(loop.folder), (loop.plain, used.plain)
+            counted += 1
+    assert counted
+
+
+def test_another_compiler_makes_kernels_anew(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel for workers is named by what it computes, but what a bug of an older compiler made is not served."""
+    if not has_linker():
+        pytest.skip("no linker")
+    made: list[int] = []
+
+    def make() -> Any:
+        made.append(1)
+        return below
+
+    first = [cache.built("below", "0" * 64, SIGNATURE, make, worker()) for _ in range(2)]
+    assert first[0] == first[1]
+    assert made == [1]
+    monkeypatch.setattr(cache, "compiler", lambda: "another")
+    second = cache.built("below", "0" * 64, SIGNATURE, make, worker())
+    assert (second.name, made) == (first[0].name, [1, 1])
+
+
+def test_checked_bounds_are_another_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is to check bounds must not find kernels that do not."""
+    plain = compiler(), host.__wrapped__().key
+    monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
+    assert compiler() != plain[0]
+    assert host.__wrapped__().key != plain[1]
+
+
+def test_a_shared_object_without_run_is_made_anew(base: Path, tmp_path: Path) -> None:
+    if not has_linker():
+        pytest.skip("no linker")
+    (tmp_path / "empty.c").write_text("int other(void) { return 0; }\n")
+    path = cache.cache_folder() / cache.file_name("below", "2" * 64, host())
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", path, tmp_path / "empty.c"], check=True)
+    with pytest.raises(OSError, match="no function run"):
+        native.Native(path, SIGNATURE)
+    assert cache.compiled("below", "2" * 64, SIGNATURE, lambda: below)(np.zeros(1, np.uint8), 2) is True
+
+
+def test_numba_serves_where_its_cache_cannot_be_written(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(cache.MODE_VARIABLE, "numba")
+    (cache.cache_folder() / f"numba-{cache.sources(cache.OPERATORS)[:16]}").write_bytes(b"")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert cache.compiled("below", "3" * 64, SIGNATURE, lambda: below)(np.zeros(1, np.uint8), 2)
