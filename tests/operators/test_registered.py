@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,56 @@ def test_another_version_of_a_file_is_another_kernel(store: Store, tmp_path: Pat
     first = rows(store, load_metric(metric_file(tmp_path)))
     second = rows(store, load_metric(metric_file(tmp_path, FILE.replace("HIGH = 18.0, 24.0", "HIGH = 18.0, 20.0"))))
     assert (first[0][1], second[0][1]) == (0.5, 0.25)
+
+
+def test_what_a_step_uses_of_another_file_is_in_its_kernel(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A helper that was edited: the step's own file is the same, and what it computes is not."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = FILE.replace(
+        "import dataflow as df\n",
+        "import dataflow as df\nimport bounds_of_mine as mine\nfrom bounds_of_mine import high\n",
+        1,
+    )
+    text = text.replace("if LOW <= value <= HIGH", "if mine.low(LOW) <= value <= high(HIGH)")
+    shares = []
+    for low, high in ((0, 0), (0, 4), (4, 4)):
+        helpers = f"import numba\n\nAT = {low}\n\n\n@numba.njit\ndef low(x):\n    return x - AT\n\n\n"
+        (tmp_path / "bounds_of_mine.py").write_text(helpers + f"@numba.njit\ndef high(x):\n    return x - {high}\n")
+        monkeypatch.delitem(sys.modules, "bounds_of_mine", raising=False)
+        importlib.invalidate_caches()
+        shares.append(rows(store, load_metric(metric_file(tmp_path, text)))[0][1])
+    assert shares == [0.5, 0.25, 0.5]
+
+
+def adding(step: int) -> Aggregate:
+    """The same code with another value that it closes over."""
+
+    def fold(g: Any, n: Any, value: Any) -> None:
+        n[g] += step
+
+    return replace(OWN, step=fold)
+
+
+def test_what_a_step_closes_over_is_in_its_kernel(store: Store) -> None:
+    found = []
+    for step in (1, 5, 1):
+        df.register(adding(step))
+        found.append(rows(store, df.stream("telemetry").agg(n=df.aggregate("own", "temp"))))
+    assert found == [[(5,)], [(25,)], [(5,)]]
+    assert registered._mark(adding(5).step) == registered._mark(adding(5).step) != registered._mark(adding(1).step)
+
+
+def test_what_nothing_can_be_told_of_is_never_the_same() -> None:
+    """Better compiled again than something else."""
+    unknown = object()
+
+    def fold(g: Any, n: Any, value: Any) -> None:
+        n[g] += unknown
+
+    assert registered._mark(fold) != registered._mark(fold)
+    assert registered._mark(_fold) == registered._mark(_fold)
 
 
 def test_where_it_is_not_registered(store: Store, tmp_path: Path) -> None:

@@ -290,6 +290,59 @@ def test_a_worker_with_a_key(store: Store, here: Target, monkeypatch: pytest.Mon
     assert list((tmp_path / "worker" / "kernels").iterdir())
 
 
+def test_another_key_signs_anew(store: Store, here: Target, request: pytest.FixtureRequest) -> None:
+    """A deployment that was made anew has another key: signatures by the first are no reason not to sign."""
+    old, new = Hmac(b"old"), Hmac(b"new")
+    first = kernels.publish(store.objects, compiled(store), here, old)
+    again = Store(store.url).objects
+    refs = kernels.publish(again, compiled(store), here, new)
+    assert [r.path for r in refs] == [r.path for r in first]
+    assert new.signed == len(refs)
+    # Both are there, and each finds its own; who has no key passes the last on.
+    assert kernels.publish(Store(store.url).objects, compiled(store), here, old) == first
+    assert (old.signed, new.signed) == (len(first), len(refs))
+    for info in list(again.list("kernels/")):
+        if info.path.endswith(".mac"):
+            mine = new.verify(kernels.signed_message(info.path.rpartition("-")[0] + ".so"), read(again, info.path))
+            os.utime(Path(store.url) / info.path, (2e9 if mine else 1e9,) * 2)
+    assert kernels.publish(Store(store.url).objects, compiled(store), here) == refs
+    ready: Path = request.getfixturevalue("ready")
+    kernels.install(store.objects, refs, new)
+    assert len(list(ready.iterdir())) == len(refs)
+
+
+def read(objects: Any, path: str) -> str:
+    return str(objects.read(path, 0, objects.size(path)), "ascii")
+
+
+def test_a_planted_signature_changes_nothing(store: Store, here: Target) -> None:
+    """Neither one that is none, nor one that is too long to be one, nor one of a kernel that is not there."""
+    signer = Hmac()
+    own = kernels.publish(store.objects, compiled(store), here)
+    fresh = Store(store.url)
+    for n, ref in enumerate(own):
+        text = b"x" * 100_000 if n else b"nonsense"
+        fresh.objects.put(f"{ref.path[:-3]}-{'0' * 16}.mac", text)
+        fresh.objects.put(f"{ref.path.replace(ref.sha256, '1' * 64)[:-3]}-{'0' * 16}.mac", b"nonsense")
+    refs = kernels.publish(fresh.objects, compiled(store), here, signer)
+    assert [r.path for r in refs] == [r.path for r in own]
+    assert all(signer.verify(kernels.signed_message(r.path), r.mac) for r in refs)
+
+
+def test_nothing_is_left_of_a_kernel_that_cannot_be_kept(
+    store: Store, published: tuple[KernelRef, ...], ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is this worker's trouble, not the request's: it is raised, for another worker may have room."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        kernels.install(store.objects, published)
+    assert not list(ready.iterdir())
+
+
 def test_a_kernel_of_somebody_is_never_signed(store: Store, here: Target) -> None:
     """What lies in the store without a signature may be anybody's: the signer's own is put beside it."""
     signer = Hmac()

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import SSLError
 
 import dataflow as df
 from operators.compiler.targets import TARGETS, Target
@@ -138,6 +140,12 @@ def test_a_large_task_goes_by_way_of_the_store(store: Store, monkeypatch: pytest
         (b'{"version":1}', Kind.LOST),
         (b'{"version":1,"task":"0.0","state":"!"}', Kind.LOST),
         (b'{"version":1,"task":"0.0","state":"AAAA"}', Kind.LOST),
+        (b"[" * 100_000, Kind.LOST),
+        (
+            b'{"version":1,"used":{"told":1,"seconds":1%b,"gb_seconds":1,"compute":1,"gets":1,"puts":1,"bytes":1,'
+            b'"invoked":1},"state":""}' % (b"0" * 400),
+            Kind.LOST,
+        ),
         (b'{"version":1,"task":"0.0","stored":{"path":"../x","bytes":1,"sha256":""}}', Kind.LOST),
         (b'{"version":2,"task":"0.0","state":""}', Kind.REFUSED),
         (b'{"version":1,"task":"","error":{"type":"FormatError","message":"damaged"}}', Kind.REFUSED),
@@ -236,6 +244,56 @@ def test_a_reply_that_is_cut() -> None:
     state = base64.b64encode(b"x" * 1_000)
     with function(lambda path, body: (200, {"Content-Length": "5000"}, state)) as access:
         assert invoker("my-worker", access)(b"{}").status == 0
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_reply_that_is_no_reply(status: int) -> None:
+    """Of a gateway in between, say: what boto3 cannot read is told, not raised."""
+    headers = {"X-Amz-Function-Error": "x", "Content-Type": "text/xml"}
+    with function(lambda path, body: (status, headers, b"<html>\x00 no")) as access:
+        reply = invoker("my-worker", access)(b"{}")
+    assert (reply.status, bool(reply.error)) == (status, True)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("reset"), SSLError("bad record"), ResponseParserError("cut")])
+def test_what_breaks_below_boto3_is_a_loss(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Body:
+        def read(self) -> bytes:
+            raise error
+
+    class Boto:
+        def invoke(self, **_: Any) -> dict[str, Any]:
+            return {"StatusCode": 200, "Payload": Body()}
+
+    monkeypatch.setattr("runtime.aws.Client.boto", Boto())
+    reply = invoker("my-worker")(b"{}")
+    assert (reply.status, reply.error) == (0, f"my-worker: {error}")
+
+
+def test_what_is_no_loss_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.aws.Client.boto", object())
+    with pytest.raises(AttributeError):
+        invoker("my-worker")(b"{}")
+
+
+def test_a_system_that_gives_no_more_threads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as there may be are at work, and the rest wait for them."""
+    real, failed, most = threading.Thread.start, [0], threading.active_count() + 1
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name.startswith("antfold-") and threading.active_count() >= most:
+            failed[0] += 1
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    expected = store.query(METRIC, progress=False)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    result = store.query(METRIC, executor=Fleet(local, QUICK), workers=4, progress=False)
+    assert result.proof.result == expected.proof.result
+    assert result.proof.to_dict()["tasks"] == 4
+    assert failed[0] > 0
+    assert result.cost is not None
+    assert result.cost.invocations == 4
 
 
 def test_settings_that_are_missing_are_an_error_at_once(store: Store) -> None:

@@ -350,3 +350,29 @@ def test_explain_simulates_a_fleet(store: Store) -> None:
 
 def test_what_this_machine_computes_costs_nothing(store: Store) -> None:
     assert store.query(METRIC, progress=False, budget=0.0).cost is None
+
+
+def test_a_batch_is_answered_whole_or_not_at_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that leaves tasks out, or names others, has not answered; halves of a task stand for it together."""
+    (batch,) = batched(tasks_of(store, count=3), 1)
+    event = json.loads(m.request(batch, "spill/x/b0-0", store.objects, told_relays(two_levels(), 1, True, "stop", {})))
+    told = relay(event, local, 300.0)
+    names = ["0.0", "0.1", "0.2"]
+    assert sorted(told["tasks"]) == names
+
+    def kind(named: list[str], failed: dict[str, str] | None = None) -> Kind:
+        changed = {**told, "tasks": named, "failed": failed or {}}
+        return m.read_reply(Reply(200, json.dumps(changed).encode()), batch, store.objects).kind
+
+    assert kind(names) is kind(["0.2", "0.0", "0.1.1", "0.1.0.0", "0.1.0.1"]) is Kind.DONE
+    assert kind(names, {"0.1": "bad"}) is Kind.DONE
+    for wrong in (
+        ["0.0", "0.1"],
+        [*names, "0.3"],
+        [*names, "0.0"],
+        ["0.0", "0.1", "0.2.0"],
+        ["0.0", "0.1", "0.2", "0.2.0"],
+    ):
+        assert kind(wrong) is Kind.LOST
+    assert kind(["0.0", "0.1"], {"0.1": "bad"}) is Kind.LOST
+    assert kind(["0.0"], {"0.0": "bad"}) is Kind.LOST  # all that it names failed
