@@ -19,7 +19,8 @@ from operators.aggregates import REGISTRY
 from operators.types import Type
 
 if TYPE_CHECKING:
-    from dataflow.check import _Binder, _Shape
+    from dataflow.check import Binder
+    from dataflow.check_expressions import Shape
 
 Deferred = Callable[[set[str]], Stage]
 """A stage as a function of the columns that are needed after it."""
@@ -27,7 +28,7 @@ Deferred = Callable[[set[str]], Stage]
 COUNTS = ("active", "inactive", "unknown")
 
 
-def own_columns(b: _Binder) -> dict[str, Typed]:
+def own_columns(b: Binder) -> dict[str, Typed]:
     """The columns that every row that lasts has of its own."""
     return {
         b.stream.key: Typed("slot", b.stream.key_type),
@@ -40,7 +41,7 @@ def own_columns(b: _Binder) -> dict[str, Typed]:
 # ---- reference tables and calendars
 
 
-def join_step(b: _Binder, step: g.Join, shape: _Shape) -> tuple[Deferred | None, _Shape]:
+def join_step(b: Binder, step: g.Join, shape: Shape) -> tuple[Deferred | None, Shape]:
     """A stage to add (if any), and the rows with the attributes of the table."""
     w = step.windows
     index = indexed(w.table, w.key, w.valid_from, w.valid_to, b.where)
@@ -63,7 +64,7 @@ def join_step(b: _Binder, step: g.Join, shape: _Shape) -> tuple[Deferred | None,
     return stage, replace(shape, env=shape.env | attributes)
 
 
-def during_step(b: _Binder, step: g.During, shape: _Shape) -> tuple[Deferred | None, _Shape]:
+def during_step(b: Binder, step: g.During, shape: Shape) -> tuple[Deferred | None, Shape]:
     """A stage to add (if any), and the rows inside, or outside, the periods."""
     if shape.kind == "table":
         raise b.fail("rows have no time after group_by; use it before")
@@ -82,7 +83,7 @@ def during_step(b: _Binder, step: g.During, shape: _Shape) -> tuple[Deferred | N
     return None, shape
 
 
-def _lookup(b: _Binder, table: Index | Calendar, on: Expr | None, shape: _Shape) -> Typed:
+def _lookup(b: Binder, table: Index | Calendar, on: Expr | None, shape: Shape) -> Typed:
     args: tuple[Typed, ...] = ()
     if isinstance(table, Index):
         assert on is not None
@@ -93,9 +94,7 @@ def _lookup(b: _Binder, table: Index | Calendar, on: Expr | None, shape: _Shape)
     return Typed("lookup", Type.INT, args, (("in", table),), next(b.sites))
 
 
-def _cut(
-    b: _Binder, table: Index | Calendar, on: Expr | None, shape: _Shape, keep: str
-) -> tuple[Deferred, _Shape, Typed]:
+def _cut(b: Binder, table: Index | Calendar, on: Expr | None, shape: Shape, keep: str) -> tuple[Deferred, Shape, Typed]:
     """Intervals cut at the edges of periods: the stage, the pieces, and the row found for each."""
     if not shape.keyed:
         raise b.fail("it cannot follow concurrent or at_least; use it before")
@@ -120,7 +119,7 @@ def _cut(
 # ---- timelines of one key
 
 
-def timeline_step(b: _Binder, step: g.Timeline, shape: _Shape) -> tuple[Deferred, _Shape]:
+def timeline_step(b: Binder, step: g.Timeline, shape: Shape) -> tuple[Deferred, Shape]:
     """The stage that combines the tracks, and the shape of its intervals."""
     where = b.where
     if shape.kind != "points":
@@ -152,7 +151,7 @@ def timeline_step(b: _Binder, step: g.Timeline, shape: _Shape) -> tuple[Deferred
     return stage, replace(shape, kind="intervals", env=env, inputs=inputs, ops=[], held=frozenset(held), referred=set())
 
 
-def _track(b: _Binder, track: g.Track, shape: _Shape, where: str) -> Track:
+def _track(b: Binder, track: g.Track, shape: Shape, where: str) -> Track:
     inner = replace(shape, env=dict(shape.env), ops=[])
     for step in track.steps:
         b.where = f"{where}, {g.name_of(step)}"
@@ -179,7 +178,7 @@ def _all(e: Expr) -> list[Expr]:
 # ---- keys of one group
 
 
-def concurrent_step(b: _Binder, step: g.Concurrent, shape: _Shape) -> tuple[Deferred, Stage, Sweep, _Shape]:
+def concurrent_step(b: Binder, step: g.Concurrent, shape: Shape) -> tuple[Deferred, Stage, Sweep, Shape]:
     """The stage that takes intervals apart, the grouping of their edges, what follows the merge, and its rows."""
     if shape.kind != "intervals" or not shape.keyed:
         raise b.fail("it needs the intervals of keys; use it after state_duration, heartbeat or combined timelines")
