@@ -195,10 +195,10 @@ def _kept_and_judged(
     thresholds: tuple[Threshold, ...],
 ) -> int:
     """Save the answer and say which thresholds hold; the exit code."""
-    from runtime.published.scheduled import concluded
-
     if not save and not thresholds:
         return 0
+    from runtime.published.scheduled import concluded
+
     run = concluded(store, named, params, result, thresholds, save=save)
     for path in run.saved:
         print(f"answer kept as {path}", file=sys.stderr)

@@ -17,6 +17,7 @@ from deploy.cli import main
 from deploy.commands import COMMANDS
 from operators.errors import DataflowError
 from runtime.progress import NoProgress
+from runtime.store import Store
 from tests.deploy.fakes import FakeStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -272,3 +273,24 @@ def test_the_script_starts_without_what_it_does_not_need() -> None:
     heavy = ["numpy", "numba", "rich", "pandas", "polars", "pyarrow", "matplotlib", "zstandard", "sqlite3"]
     ran = subprocess.run([sys.executable, "-c", code, *heavy], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
+
+
+def test_a_known_query_starts_without_what_it_does_not_need(tmp_path: Path) -> None:
+    """The whole process, from the command to the answer, with its kernel in the cache and the usual options."""
+    columns = {"device": ["a", "b"], "ts": [1, 2], "up": [True, False]}
+    Store(tmp_path / "store", create=True).ingest("s", columns, key="device", time="ts", unit="s", progress=False)
+    (tmp_path / "m.py").write_text(
+        "import dataflow as df\nm = df.stream('s').group_by('up').agg(n=df.count(), all=df.count_distinct('device'))\n"
+    )
+    code = "import runpy, sys\ntry:\n    runpy.run_module('deploy', run_name='__main__', alter_sys=True)\n"
+    code += "finally:\n    print(*sys.modules, file=sys.stderr)"
+    asked = ["query", str(tmp_path / "store"), f"{tmp_path / 'm.py'}:m", "--since=now-100000d", "--format", "json"]
+    for _ in range(2):  # the first may have to compile
+        ran = subprocess.run([sys.executable, "-c", code, *asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert len(json.loads(ran.stdout)["rows"]) == 2
+    loaded = set(ran.stderr.split())
+    assert {"runtime.query.execute", "numpy"} <= loaded
+    needless = ["numba", "llvmlite", "boto3", "botocore", "rich", "pandas", "polars", "pyarrow", "dask", "asyncio"]
+    needless += ["runtime.published.definition", "runtime.published.cached", "runtime.published.scheduled"]
+    needless += ["runtime.kernels", "runtime.signing", "runtime.fleet.fleet", "runtime.ingest", "deploy.stack"]
+    assert [n for n in needless if n in loaded] == []

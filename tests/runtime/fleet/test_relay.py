@@ -24,7 +24,6 @@ from runtime.fleet.relay import inner_fleet, is_batch, relay, together
 from runtime.fleet.rules import Batch
 from runtime.fleet.worker import answer
 from runtime.query import execute, wire
-from runtime.query.execute import make_tasks
 from runtime.query.task import Task, run
 
 START = 19_800 * 86_400_000_000
@@ -68,7 +67,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def tasks_of(store: Store, metric: Any = METRIC, count: int = 12) -> list[Task]:
     prepared = execute.prepare(store.catalogue, execute.Request(metric.steps, {}, None, None))
-    (task,) = make_tasks(prepared, store.url, 1)
+    (task,) = execute.make_tasks(prepared, store.url, 1)
     edges = [WHOLE * k // count for k in range(count + 1)]
     return [replace(task, id=f"0.{k}", shard=(edges[k], edges[k + 1])) for k in range(count)]
 
@@ -97,8 +96,10 @@ def two_levels(**more: Any) -> Fleet:
 
 def asked(store: Store, metric: Any, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Any:
     """The metric on a fleet, as 12 tasks however small the store is."""
-    monkeypatch.setattr("runtime.query.execute.make_tasks", lambda *_: tasks_of(store, metric))
-    return store.query(metric, executor=fleet, progress=False, **more)
+    tasks = tasks_of(store, metric)
+    with monkeypatch.context() as patched:
+        patched.setattr(execute, "make_tasks", lambda *_: tasks)
+        return store.query(metric, executor=fleet, progress=False, **more)
 
 
 @pytest.mark.parametrize("metric", [METRIC, EVERYTHING, ROWS, KEYS], ids=["groups", "all aggregates", "rows", "keys"])
