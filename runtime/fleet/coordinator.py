@@ -127,11 +127,17 @@ class Coordinator:
         return self._open == 0
 
     def starts(self, now: float) -> list[Start]:
-        """The attempts to start now; raises ``QueryTimeout`` or ``TaskFailed`` when it is over for that."""
+        """The attempts to start now; raises ``QueryTimeout`` or ``TaskFailed`` when it is over for that.
+
+        With ``allow_partial`` what was not answered in time has failed, and the rest is the answer.
+        """
         if self.done:
             return []
         if now >= self._end:
-            raise self._late()
+            if not self._allow_partial:
+                raise self._late()
+            self._leave_out()
+            return []
         self._expire(now)
         self._hedge(now)
         found: list[Start] = []
@@ -316,6 +322,15 @@ class Coordinator:
                 self._wait(job, now)
             else:  # a split may yet raise how many there may be
                 heapq.heappush(self._single, entry)
+
+    def _leave_out(self) -> None:
+        """What has no answer when all time is up has failed for that."""
+        for job in [job for job in self._jobs.values() if not job.over]:
+            text = f"not answered within the {self.rules.query_seconds:g} s that all of the query may take"
+            self.failed |= {
+                name: QueryTimeout(f"task {name} of {job.task.stream} was {text}.") for name in names(job.task)
+            }
+            self._close(job)
 
     def _late(self) -> QueryTimeout:
         unfinished = [name for job in self._jobs.values() if not job.over for name in names(job.task)]

@@ -6,6 +6,8 @@ import pytest
 
 from runtime.errors import QueryError
 from runtime.fleet import Coordinator, Kind, Outcome, PaceRules, QueryTimeout, Rules, TaskFailed
+from runtime.fleet.coordinator import names
+from runtime.fleet.rules import Batch
 from runtime.query.scan import Coverage
 from runtime.query.task import Partial, Task
 
@@ -156,3 +158,22 @@ def test_the_end_of_time_names_what_is_missing() -> None:
     c.report(0, done("0.0"), 1.0)
     with pytest.raises(QueryTimeout, match=r"after 1000 s: tasks 0\.1, 0\.2, 0\.3, 0\.4, 0\.5 and 2 more of 8"):
         c.starts(1_000.0)
+
+
+def test_what_is_late_is_left_out_where_that_is_allowed() -> None:
+    """Hours of work are not thrown away for one task that nobody ever answers."""
+    tasks = [Task(f"0.{k}", "store", "s", {}, {}, {}, (), (k * 100, (k + 1) * 100), 0, 1, None) for k in range(3)]
+    work = [tasks[0], Batch("b1", tuple(tasks[1:]))]
+    c = Coordinator(work, 0.0, Rules(attempt_seconds=2_000, query_seconds=1_000), None, allow_partial=True)
+    assert [s.task.id for s in c.starts(0.0)] == ["0.0", "b1"]
+    c.report(0, done("0.0"), 5.0)
+    assert c.starts(999.0) == []
+    assert not c.done
+    assert c.starts(c.wake(999.0)) == []
+    assert c.done
+    assert list(c.answers) == ["0.0"]
+    assert sorted(c.failed) == ["0.1", "0.2"]
+    assert all(isinstance(error, QueryTimeout) for error in c.failed.values())
+    assert str(c.failed["0.2"]) == "task 0.2 of s was not answered within the 1000 s that all of the query may take."
+    assert sorted(n for work in c.tasks.values() for n in names(work)) == ["0.0", "0.1", "0.2"]
+    assert not c.report(1, done("b1"), 1_001.0)
