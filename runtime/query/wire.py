@@ -62,9 +62,14 @@ def unsealed(magic: bytes, data: bytes, what: str) -> tuple[dict[str, Any], dict
     if data[:8] != magic or hashlib.sha256(body).digest() != data[8:40]:
         raise FormatError(f"{what} is damaged or truncated")
     size = int.from_bytes(body[:8], "little")
-    head = json.loads(body[8 : 8 + size])
-    with np.load(io.BytesIO(body[8 + size :]), allow_pickle=False) as found:
-        arrays = {name: found[name] for name in found.files}
+    try:
+        head = json.loads(body[8 : 8 + size])
+        with np.load(io.BytesIO(body[8 + size :]), allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
+    except Exception as error:  # a dozen kinds: of zip files, of their members' heads, of sizes that cannot be
+        raise FormatError(f"{what} is not what its checksum was made of: {type(error).__name__}: {error}") from None
+    if not isinstance(head, dict):
+        raise FormatError(f"{what} has no head")
     if any(a.dtype.name not in _ALLOWED for a in arrays.values()):
         raise FormatError(f"{what} holds foreign types")
     return head, arrays
@@ -73,6 +78,15 @@ def unsealed(magic: bytes, data: bytes, what: str) -> tuple[dict[str, Any], dict
 def unpack(data: bytes, task: str) -> Partial:
     """The partial state of ``task``; FormatError naming the task if the bytes are not what they should be."""
     head, arrays = unsealed(_MAGIC, data, f"the reply of task {task}")
+    try:
+        return _partial(head, arrays, task)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(
+            f"the reply of task {task} holds no partial state ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _partial(head: Mapping[str, Any], arrays: dict[str, NDArray[Any]], task: str) -> Partial:
     if head["task"] != task:
         raise FormatError(f"the reply of task {task} is that of another task")
     coverage = Coverage(**head["coverage"])
