@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.errors import CardinalityExceeded
+from operators.errors import CardinalityExceeded, DataflowError
 from operators.kernels import tables
 
 LIMIT = 1 << 26
@@ -33,7 +33,15 @@ def enter_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: NDA
 def find_all(
     wanted: NDArray[np.int64], keys: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The number of each row of ``wanted`` in ``keys``; new ones are added, for which there must be room."""
+    """The number of each row of ``wanted`` in ``keys``; new ones are added, for which there must be room.
+
+    DataflowError for rows of another form: the loop would read beyond them.
+    """
+    if wanted.dtype != keys.dtype or wanted.shape[1:] != keys.shape[1:]:
+        raise DataflowError(
+            f"a partial state has keys of {wanted.dtype} and shape {wanted.shape}, which this query's have not: whoever "
+            "made it runs another version; update it"
+        )
     at = np.zeros(len(wanted), np.int64)
     tables.find_groups(np.ascontiguousarray(wanted), keys, slots, used, at)
     return at
