@@ -324,6 +324,7 @@ def test_a_planted_signature_changes_nothing(store: Store, here: Target) -> None
         text = b"x" * 100_000 if n else b"nonsense"
         fresh.objects.put(f"{ref.path[:-3]}-{'0' * 16}.mac", text)
         fresh.objects.put(f"{ref.path.replace(ref.sha256, '1' * 64)[:-3]}-{'0' * 16}.mac", b"nonsense")
+    assert [r.path for r in kernels.publish(Store(store.url).objects, compiled(store), here)] == [r.path for r in own]
     refs = kernels.publish(fresh.objects, compiled(store), here, signer)
     assert [r.path for r in refs] == [r.path for r in own]
     assert all(signer.verify(kernels.signed_message(r.path), r.mac) for r in refs)
