@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,7 @@ import dataflow as df
 from operators.words import Words
 from runtime import Store
 from runtime.errors import StoreError
-from runtime.published import cached, shelf
+from runtime.published import cached, days, shelf
 from runtime.query import checkpoint, execute
 from tests.runtime.published.histories import DAY, HOUR, METRICS, START, Opened, day, ingest, run_history
 
@@ -253,12 +254,14 @@ def test_any_history(tmp_path: Path, seed: int) -> None:
 
 def _first_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     """The files' contents do not matter, just how many there are."""
-    monkeypatch.setattr(cached, "contents", lambda groups: [f"{n}" for n, _ in enumerate(groups)])
+    for module in (cached, days):
+        monkeypatch.setattr(module, "contents", lambda groups: [f"{n}" for n, _ in enumerate(groups)])
 
 
 def _any_late_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """A state is used again whatever files came between those it is of."""
-    monkeypatch.setattr(cached, "_covers", lambda *_: True)
+    for module in (cached, days):
+        monkeypatch.setattr(module, "covers", lambda *_: True)
     _first_prefix(monkeypatch)
 
 
@@ -285,14 +288,23 @@ def _no_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """The groups so far are lost."""
     from operators.grouping import Groups
 
-    inner = checkpoint.Checkpoints.restore
+    inner, merge = checkpoint.Checkpoints.restore, Groups.merge
+    # Tasks are restored on several threads, and others merge meanwhile.
+    here = threading.local()
 
     def loses(self: Any, pipeline: Any, coverage: Any) -> int:
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(Groups, "merge", lambda *_: None)
+        here.restoring = True
+        try:
             return inner(self, pipeline, coverage)
+        finally:
+            here.restoring = False
+
+    def merges(self: Any, *of: Any) -> None:
+        if not getattr(here, "restoring", False):
+            merge(self, *of)
 
     monkeypatch.setattr(checkpoint.Checkpoints, "restore", loses)
+    monkeypatch.setattr(Groups, "merge", merges)
 
 
 def _start_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,13 +328,13 @@ def _end_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _cut_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """Days that the range cuts are kept as if they were whole."""
-    inner = cached._Day.of
-    monkeypatch.setattr(cached._Day, "of", classmethod(lambda _, *a: cached.replace(inner(*a), whole=True)))
+    inner = days.Day.of
+    monkeypatch.setattr(days.Day, "of", classmethod(lambda _, *a: cached.replace(inner(*a), whole=True)))
 
 
 def _always_unordered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that overlap are folded one by one, although rows are compared."""
-    monkeypatch.setattr(cached, "_unordered", lambda p: True)
+    monkeypatch.setattr(days, "_unordered", lambda p: True)
 
 
 MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], list[str]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,9 @@ def test_a_scheduled_run(store: Store) -> None:
     run = run_scheduled(store, DAILY, NOON)
     assert (run.query, run.version, run.at, run.rows) == ("uptime", 1, NOON, 1)
     assert (utc(run.since), utc(run.until)) == ("2024-03-30T00:00:00", "2024-03-31T00:00:00")
-    assert run.saved == ("results/uptime/1/20240331T120000Z.json", "results/uptime/1/20240331T120000Z.csv")
+    path = run.saved[0].removesuffix(".json")
+    assert re.fullmatch(r"results/uptime/1/20240331T120000Z-[0-9a-f]{12}", path)
+    assert run.saved == (f"{path}.json", f"{path}.csv")
     assert [v.threshold for v in run.violations] == ["uptime < 0.95", "known < 1d"]
     assert run.violations[0].row == {"device": "a", "uptime": 0.5, "known": 4 * 3_600_000_000}
     assert run.subject == "antfold: uptime: 2 of 1 rows beyond their thresholds"
@@ -177,8 +180,8 @@ def test_a_scheduled_run(store: Store) -> None:
         "uptime version 1, 2024-03-30T00:00:00Z to 2024-03-31T00:00:00Z:",
         "  uptime < 0.95: device=a, uptime=0.5, known=14400000000",
         "  known < 1d: device=a, uptime=0.5, known=14400000000",
-        "result: results/uptime/1/20240331T120000Z.json",
-        "result: results/uptime/1/20240331T120000Z.csv",
+        f"result: {path}.json",
+        f"result: {path}.csv",
     ]
     kept = json.loads((Path(store.url) / run.saved[0]).read_text())
     assert kept["result"]["rows"] == [["a", 0.5, 14400000000]]
@@ -201,6 +204,16 @@ def test_a_second_run_for_the_same_time_finds_the_first(store: Store) -> None:
     later = run_scheduled(store, DAILY, NOON + 1_000_000)
     assert later.violations != first.violations
     assert later.alert is not None
+
+
+def test_other_questions_for_the_same_time_are_answered_for_themselves(store: Store) -> None:
+    first = run_scheduled(store, DAILY, NOON)
+    for change in ({"since": "-1d"}, {"alert": ["uptime < 0.1"]}, {"until": None}):
+        other = run_scheduled(store, {**DAILY, **change}, NOON)
+        assert other.saved[0] != first.saved[0]
+        asked = [(r.since, r.until, {v.threshold for v in r.violations}) for r in (first, other)]
+        assert asked[0] != asked[1]
+        assert run_scheduled(store, {**DAILY, **change}, NOON) == other
 
 
 def test_who_comes_second_gives_the_first_ones_answer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
