@@ -49,26 +49,26 @@ Answer = Callable[[Sequence[Task], Sequence[FileEntry], Savings], Answered]
 
 
 @dataclass(frozen=True)
-class Cached:
-    """How a published query is asked: ``query`` is its digest, ``url`` the store's for workers, ``here`` whether tasks
-    run in this process, where a state can be taken in the midst of one."""
+class Kept:
+    """What earlier runs of a published query, whose digest is ``query``, have left for another one."""
 
     prepared: Prepared
     objects: ObjectStore
     query: str
-    answer: Answer
-    url: str
-    workers: int
-    here: bool
 
-    def result(self) -> Result:
-        """The result."""
-        if self.prepared.files and self.prepared.plan.sliceable:
-            return self._by_day()
-        if self.prepared.files and self.here:
-            return self._by_prefix()
-        tasks = make_tasks(self.prepared, self.url, self.workers)
-        return conclude(self.prepared, tasks, *self.answer(tasks, self.prepared.files, None))
+    def unread(self) -> int:
+        """Bytes of the files that a run in this process would read: those of which nothing is kept."""
+        p = self.prepared
+        if not p.files:
+            return 0
+        if not p.plan.sliceable:
+            groups, chain, usable, shelf = self._groups()
+            done = max((n for n in range(1, usable + 1) if chain[n - 1] in shelf), default=0)
+            return sum(f.bytes for g in groups[done:] for f in g)
+        days, whole, chain, shelf, spans = self._days()
+        done = max((n for n, c in enumerate(chain, 1) if spans is not None and c in spans), default=0)
+        ahead = {d.day for d in whole[:done]}
+        return sum(d.unread(shelf) for d in days if d.day not in ahead)
 
     def _shelf(self, *more: object) -> Shelf:
         p, schema = self.prepared, self.prepared.schema
@@ -88,18 +88,46 @@ class Cached:
         text = json.dumps(family, sort_keys=True, separators=(",", ":"), default=str)
         return Shelf(self.objects, self.query[:40], digest(text.encode())[:40])
 
+    def _days(self) -> tuple[list[Day], list[Day], list[str], Shelf, Shelf | None]:
+        """The days, those that are whole, what these are from the first on; and where days and many days are kept."""
+        days = days_of(self.prepared)
+        whole = [d for d in days if d.whole]
+        spans = self._shelf("spans") if len(whole) > SPAN else None
+        return days, whole, contents([d.files for d in whole]), self._shelf("days"), spans
+
+    def _groups(self) -> tuple[list[tuple[FileEntry, ...]], list[str], int, Shelf]:
+        """The groups of files, what they are from the first on, how many can be kept, and where they are."""
+        p = self.prepared
+        groups = scan_order(p.files, p.schema.id)
+        first = min(p.since, *(f.t_min for f in p.files))
+        return groups, contents(groups), _usable(groups, p), self._shelf("prefix", p.since, p.history, first)
+
+
+@dataclass(frozen=True)
+class Cached(Kept):
+    """How it is asked: ``url`` is the store's for workers, ``here`` says whether tasks run in this process, where a
+    state can be taken in the midst of one."""
+
+    answer: Answer
+    url: str
+    workers: int
+    here: bool
+
+    def result(self) -> Result:
+        """The result."""
+        if self.prepared.files and self.prepared.plan.sliceable:
+            return self._by_day()
+        if self.prepared.files and self.here:
+            return self._by_prefix()
+        tasks = make_tasks(self.prepared, self.url, self.workers)
+        return conclude(self.prepared, tasks, *self.answer(tasks, self.prepared.files, None))
+
     # ---- rows that need nothing before them
 
     def _by_day(self) -> Result:
         p = self.prepared
-        shelf, spans = self._shelf("days"), None
-        days = days_of(p)
-        whole = [d for d in days if d.whole]
-        chain = contents([d.files for d in whole])
-        done, span = 0, None
-        if len(whole) > SPAN:
-            spans = self._shelf("spans")
-            done, span = first_days(p, spans, whole, chain)
+        days, whole, chain, shelf, spans = self._days()
+        done, span = (0, None) if spans is None else first_days(p, spans, whole, chain)
         cut, whole_rest = [d for d in days if not d.whole], whole[done:]
         with self._pool(len(whole_rest)) as pool:
             known = list(pool.map(lambda d: d.known(p, shelf), whole_rest))
@@ -116,15 +144,15 @@ class Cached:
         for q in partials:
             new.setdefault(day_of[q.task], []).append(q)
         at = [n for n in _worth_keeping([d.day for d in whole], done) if n < len(whole)]
-        merged, puts, begun = first, [], done
+        merged, puts = first, []
         for n, (day, found) in enumerate(zip(whole_rest, known, strict=True), done + 1):
             mine = [*([] if found is None else [found]), *new.get(day.day, [])]
             if day.day in new:
                 mine = [together(p, mine, day.contents[-1])]
                 puts.append((shelf, day.day, mine[0]))
             merged = merged + mine
-            if spans is not None and n in at and n >= begun + SPAN:
-                merged, begun = [together(p, merged, chain[n - 1])], n
+            if spans is not None and n in at and n >= done + SPAN:
+                merged = [together(p, merged, chain[n - 1])]
                 puts.append((spans, day.day, merged[0]))
         result = conclude(p, tasks, [*merged, *(q for d in cut for q in new.get(d.day, []))], failed, cached)
         with self._pool(len(puts)) as pool:
@@ -150,12 +178,7 @@ class Cached:
     # ---- rows that do
 
     def _by_prefix(self) -> Result:
-        p = self.prepared
-        groups = scan_order(p.files, p.schema.id)
-        chain = contents(groups)
-        usable = _usable(groups, p)
-        first = min(p.since, *(f.t_min for f in p.files))
-        shelf = self._shelf("prefix", p.since, p.history, first)
+        groups, chain, usable, shelf = self._groups()
         starts: list[Checkpoint] = []
         shards: list[tuple[int, int]] = []
         for n in range(usable, 0, -1):

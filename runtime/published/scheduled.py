@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -122,12 +122,14 @@ def run_scheduled(
     at: int | None = None,
     progress: bool | Progress = False,
     workers: int | None = None,
+    executor: Callable[..., str | None] = lambda *_: None,
 ) -> ScheduledRun:
     """Run ``schedule`` for the time ``at`` (microseconds UTC; default: now, to the second).
 
     With ``save`` the result lies at ``results/NAME/VERSION/TIME-ASKED.json`` (ASKED: a digest of parameters, range and
     thresholds), once for every scheduled time: a second run for it finds the first one's, whatever has come since. Tell
-    people of ``alert``, then call ``mark_alerted``.
+    people of ``alert``, then call ``mark_alerted``. ``executor`` is asked with name, since, until and parameters for
+    the executor of the query (``Store.query``).
     """
     plan = schedule if isinstance(schedule, Schedule) else Schedule.of(schedule)
     moment = _now() if at is None else at
@@ -140,7 +142,8 @@ def run_scheduled(
     if plan.save and (found := _found(store.objects, path)) is not None:
         return found
     number = f"{published.name}@{published.version}"
-    result = store.query(number, since, until, plan.params, workers=workers, progress=progress)
+    asked = (number, since, until, plan.params)
+    result = store.query(*asked, workers=workers, executor=executor(*asked), progress=progress)
     return concluded(
         store, published, plan.params, result, thresholds, save=plan.save, csv=plan.csv, at=moment, span=(since, until)
     )

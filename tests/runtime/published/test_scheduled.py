@@ -70,6 +70,12 @@ def test_what_is_no_time(text: str) -> None:
         resolved(text, NOON, "UTC", "since")
 
 
+@pytest.mark.parametrize("text", ["today+3660000d", "-3660000d", "now+3660000d", "yesterday-3000000d"])
+def test_times_that_no_calendar_has(text: str) -> None:
+    with pytest.raises(QueryError, match=r"since: .* is before the year 1 or after the year 9999"):
+        resolved(text, NOON, "Europe/London", "since")
+
+
 def test_a_zone_that_there_is_not() -> None:
     with pytest.raises(QueryError, match="no time zone 'Moon'"):
         resolved("today", NOON, "Moon", "since")
@@ -89,6 +95,7 @@ def table() -> Result:
         "device": Column(Type.STRING, np.arange(4, dtype=np.int32), None, names),
         "uptime": Column(Type.FLOAT, np.array([0.95, 0.94, float("nan"), 0.0]), valid),
         "n": Column(Type.INT, np.array([2**53, 2**53 + 1, 3, 4])),
+        "höhe": Column(Type.INT, np.array([0, 1, 2, -1])),
         "down": Column(Type.DURATION, np.array([0, 60_000_000, 300_000_000, 300_000_001])),
     }
     return Result(columns, Proof())
@@ -106,6 +113,7 @@ def table() -> Result:
         ("n > -1", ["a", "b", "c", "d"], 0),
         ("down > 5m", ["d"], 0),
         ("down >= 1m", ["b", "c", "d"], 0),
+        ("höhe > 1", ["c"], 0),
     ],
 )
 def test_thresholds(text: str, devices: list[str], unknown: int) -> None:
@@ -127,7 +135,7 @@ def test_what_is_no_threshold(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("other < 1", "the answer has the columns device, uptime, n, down"),
+        ("other < 1", "the answer has the columns device, uptime, n, höhe, down"),
         ("device < 1", "device is of type string"),
         ("down < 5", "down is compared with a duration"),
         ("n < 5m", "n is compared with a number"),
@@ -248,6 +256,8 @@ def test_without_saving_nothing_is_written(store: Store) -> None:
         ({"version": True}, "version is of type int"),
         ({"save": "yes"}, "save is of type bool"),
         ({"alert": "uptime < 1"}, "alert is a list of thresholds"),
+        ({"alert": 5}, "alert is a list of thresholds"),
+        ({5: 5}, "a schedule has no field 5"),
         ({"alert": ["uptime"]}, "is not of the form COLUMN < NUMBER"),
         ({"since": "soon"}, "since: 'soon' is not a time"),
         ({"zone": "Moon"}, "no time zone 'Moon'"),
@@ -257,6 +267,17 @@ def test_without_saving_nothing_is_written(store: Store) -> None:
 def test_schedules_that_are_none(change: dict[str, Any], message: str) -> None:
     with pytest.raises(QueryError, match=message):
         Schedule.of({**DAILY, **change})
+
+
+def test_what_is_null_is_not_said() -> None:
+    plain = Schedule.of({"query": "uptime"})
+    assert (
+        Schedule.of(dict.fromkeys(("version", "params", "since", "save", "csv", "alert")) | {"query": "uptime"})
+        == plain
+    )
+    assert plain.save
+    with pytest.raises(QueryError, match="a schedule is a table"):
+        Schedule.of([1])  # type: ignore[arg-type]
 
 
 def test_a_damaged_result_is_named(store: Store) -> None:
