@@ -395,7 +395,7 @@ def _no_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     from operators.grouping import Groups
 
     inner, merge = checkpoint.Checkpoints.restore, Groups.merge
-    # Tasks are restored on several threads, and others merge meanwhile.
+    # Tasks run on several threads at once.
     here = threading.local()
 
     def loses(self: Any, pipeline: Any, coverage: Any) -> int:
@@ -405,9 +405,9 @@ def _no_groups(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             here.restoring = False
 
-    def merges(self: Any, *of: Any) -> None:
+    def merges(self: Any, *given: Any) -> None:
         if not getattr(here, "restoring", False):
-            merge(self, *of)
+            merge(self, *given)
 
     monkeypatch.setattr(checkpoint.Checkpoints, "restore", loses)
     monkeypatch.setattr(Groups, "merge", merges)
