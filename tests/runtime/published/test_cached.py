@@ -304,6 +304,15 @@ def test_large_states_are_not_kept(store: Store, monkeypatch: pytest.MonkeyPatch
     assert not kept(store)
 
 
+def test_large_states_are_not_even_written_down(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed: list[bytes] = []
+    monkeypatch.setattr(checkpoint, "sealed", lambda *of: sealed.append(b"") or b"")
+    monkeypatch.setattr(cached, "LARGEST_STATE", 100)
+    ask(store, "uptime")
+    assert not sealed
+    assert not kept(store)
+
+
 @pytest.mark.parametrize("lost", ["keys.words", "stage.0.", "group.keys", "strings", "grids"])
 def test_a_state_of_another_form_is_made_again(store: Store, lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is whole, under the right name, and yet not what this program writes."""
