@@ -360,7 +360,8 @@ def test_republished_queries_share_what_asks_the_same(store: Store) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_any_history(tmp_path: Path, seed: int) -> None:
+def test_any_history(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached, "SPAN", 2)
     assert run_history(tmp_path / "store", seed, list(METRICS)) > 50
 
 
@@ -378,6 +379,18 @@ def _any_late_file(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (cached, days):
         monkeypatch.setattr(module, "covers", lambda *_: True)
     _first_prefix(monkeypatch)
+
+
+def _any_late_file_of_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where states are of days."""
+    _any_late_file(monkeypatch)
+
+
+def _later_files_of_many_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state of many days is taken for theirs although one of them has other files since."""
+    inner = cached.contents
+    monkeypatch.setattr(cached, "contents", lambda groups: inner([(g[0],) for g in groups]))
+    monkeypatch.setattr(days, "covers", lambda *_: True)
 
 
 def _no_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -454,6 +467,8 @@ def _always_unordered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], list[str]] = {
     _any_late_file: BY_PREFIX,
+    _any_late_file_of_days: BY_DAY,
+    _later_files_of_many_days: BY_DAY,
     _no_words: ["uptime", "changes"],
     _no_key_state: BY_PREFIX,
     _no_groups: BY_PREFIX,
@@ -467,6 +482,7 @@ MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], list[str]] = {
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.__name__)
 def test_mutants_are_caught(tmp_path: Path, mutant: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached, "SPAN", 2)
     mutant(monkeypatch)
     for seed in range(30):
         try:
