@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -175,17 +176,21 @@ def test_other_rules_of_a_zone_are_another_family(store: Store, monkeypatch: pyt
     assert store.query("local", progress=False).proof.result != plain.proof.result
 
 
-def test_the_rules_of_zones_are_found_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rules_of_zones_are_found_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "America/Argentina/Ushuaia"
+
+    def rules(*folders: Path) -> bytes:
+        monkeypatch.setattr(calendars, "TZPATH", folders)
+        calendars.zone_rules.cache_clear()
+        return calendars.zone_rules(name)
+
+    assert rules()[:4] == b"TZif"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_bytes(b"here")
+    assert rules(tmp_path / "nothing", tmp_path) == b"here"
     calendars.zone_rules.cache_clear()
-    here = calendars.zone_rules("America/Argentina/Ushuaia")
-    monkeypatch.setattr(calendars, "TZPATH", ())
-    calendars.zone_rules.cache_clear()
-    packed = calendars.zone_rules("America/Argentina/Ushuaia")
-    assert here[:4] == packed[:4] == b"TZif"
-    assert calendars.zone_rules("UTC") == b""
-    assert cached._zones({"steps": [{"zone": "UTC"}, {"columns": {"zone": ["a"]}}, {"zone": "../a"}]}) == [
-        cached.digest(b"")
-    ]
+    graph = {"steps": [{"zone": "UTC"}, {"columns": {"zone": ["a"]}}, {"zone": "../a"}]}
+    assert cached._zones(graph) == [cached.digest(b"")]
 
 
 def kept(store: Store) -> list[Path]:
@@ -283,6 +288,15 @@ def test_of_many_days_one_state_is_read(store: Store, name: str, monkeypatch: py
     assert states() == 2
     # Another start: by themselves.
     assert ask(store, name, since=START + DAY).proof.files_cached == 23
+
+
+def test_the_state_of_many_days_does_for_all_of_them(store: Store) -> None:
+    ingest(store, *(day(n) for n in range(3, 24)))
+    ask(store, "hot")
+    shutil.rmtree(max({p.parent for p in kept(store)}, key=lambda folder: len(list(folder.iterdir()))))
+    store.close()
+    assert store.unread("hot") == sum(f.bytes for f in store.files("s") if f.day == START // DAY + 23)
+    assert ask(store, "hot").proof.files_cached == 23
 
 
 def test_a_damaged_state_of_many_days_is_none(store: Store) -> None:
