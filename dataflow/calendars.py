@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from pathlib import Path
+from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,23 @@ def zone_named(name: str, where: str) -> tzinfo:
         raise DataflowError(
             f"{where}: there is no time zone {name!r}; use an IANA name such as 'Europe/London'"
         ) from None
+
+
+@lru_cache(maxsize=64)
+def zone_rules(name: str) -> bytes:
+    """The file from which ``zone_named`` has the rules of a zone, so that one can tell whether these are others now.
+
+    DataflowError if there is no such zone.
+    """
+    if zone_named(name, "time zone") is UTC:
+        return b""
+    for folder in TZPATH:
+        path = Path(folder, name)
+        if path.is_file():
+            return path.read_bytes()
+    from importlib.resources import files
+
+    return files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()
 
 
 def _instant(local: datetime, zone: tzinfo) -> int:

@@ -194,12 +194,14 @@ class _SetCell:
 
     def merge(self, at: NDArray[np.intp], part: State) -> None:
         groups, values = self.pairs.pairs()
-        both = np.stack(
-            [np.concatenate([groups, at[part["groups"]]]), np.concatenate([values, part["values"]])], axis=1
-        )
-        distinct = np.unique(both, axis=0)
-        check_limit(len(distinct), "distinct values over all groups")
-        self.pairs = PairSet.of(distinct[:, 0].copy(), distinct[:, 1].copy())
+        groups, values = np.concatenate([groups, at[part["groups"]]]), np.concatenate([values, part["values"]])
+        # Not np.unique over rows, which was measured to take five times as long.
+        order = np.lexsort((values, groups))
+        groups, values = groups[order], values[order]
+        new = np.ones(len(order), np.bool_)
+        new[1:] = (groups[1:] != groups[:-1]) | (values[1:] != values[:-1])
+        check_limit(int(np.count_nonzero(new)), "distinct values over all groups")
+        self.pairs = PairSet.of(groups[new], values[new])
 
     def finish(self, rows: NDArray[np.intp], place: NDArray[np.int64], strings: list[str]) -> Finished:
         groups, values = self.pairs.pairs()

@@ -237,6 +237,24 @@ class Store:
         result.asked = Asked(self, metric.steps, prepared)
         return result
 
+    def unread(
+        self,
+        name: str,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        params: Mapping[str, object] | None = None,
+    ) -> int:
+        """Bytes of the point files that ``query`` would read of a published query on this machine's cores: those of
+        which earlier runs have left nothing."""
+        from runtime.published.cached import Kept
+        from runtime.published.publishing import have_kernels
+        from runtime.query.execute import prepare
+
+        named = self.published(name)
+        have_kernels(self, named)
+        prepared = prepare(self.catalogue, self._request(named.metric, since, until, named.params(params)))
+        return Kept(prepared, self.objects, named.digest).unread()
+
     # ---- published queries
 
     def publish(

@@ -22,9 +22,8 @@ from deploy.commands.shared import (
 from deploy.values import parameter_value
 
 if TYPE_CHECKING:
-    from runtime import Result, Store
     from runtime.provenance import Explanation
-    from runtime.published import Published
+    from runtime.published.scheduled import ScheduledRun
     from runtime.published.thresholds import Threshold
 
 ALERTED = 3
@@ -175,7 +174,12 @@ def _query(options: argparse.Namespace) -> int:
     if plot is not None:
         result.plot(plot)
         print(f"chart written to {plot}", file=sys.stderr)
-    return _kept_and_judged(store, named, dict(options.param), result, options.save, thresholds)
+    if not options.save and not thresholds:
+        return 0
+    from runtime.published.scheduled import concluded
+
+    span = (options.since, options.until)
+    return _judged(concluded(store, named, dict(options.param), result, thresholds, save=options.save, span=span))
 
 
 def _thresholds(texts: list[str]) -> tuple[Threshold, ...]:
@@ -186,20 +190,8 @@ def _thresholds(texts: list[str]) -> tuple[Threshold, ...]:
     return tuple(Threshold.parse(text) for text in texts)
 
 
-def _kept_and_judged(
-    store: Store,
-    named: Published | None,
-    params: dict[str, object],
-    result: Result,
-    save: bool,
-    thresholds: tuple[Threshold, ...],
-) -> int:
-    """Save the answer and say which thresholds hold; the exit code."""
-    if not save and not thresholds:
-        return 0
-    from runtime.published.scheduled import concluded
-
-    run = concluded(store, named, params, result, thresholds, save=save)
+def _judged(run: ScheduledRun) -> int:
+    """Say where the answer is kept and which thresholds hold; the exit code."""
     for path in run.saved:
         print(f"answer kept as {path}", file=sys.stderr)
     if run.unknown:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dataflow.graph import Source
-from dataflow.stream import Stream
 from deploy.handlers import settings, web
 from deploy.handlers.logs import Invocation, described, invocation
 from deploy.values import to_json
@@ -27,7 +25,7 @@ MAX_REPLY = (6 << 20) - (64 << 10)
 """Bytes of a reply: what Lambda sends, less its wrapping. A larger answer is stored, and its path is told."""
 
 SMALL = 64 << 20
-"""Bytes of a stream that this function reads by itself, in about a second."""
+"""Bytes of point files that this function reads by itself, in about a second; more it has workers read."""
 
 _FIELDS = ("query", "version", "params", "since", "until", "format")
 
@@ -87,27 +85,23 @@ def direct(ask: Ask, run: Invocation, store: Store) -> dict[str, Any]:
 
 
 def answer(ask: Ask, run: Invocation, store: Store) -> Result:
-    """The result; on workers where the stream is too large for this function."""
+    """The result; on workers where there is too much to read for this function."""
     name = ask.query if ask.version is None else f"{ask.query}@{ask.version}"
     try:
         published = store.published(name)
     except QueryError as error:
         raise UnknownQuery(str(error)) from error
     number = f"{published.name}@{published.version}"
-    result = store.query(
-        number, ask.since, ask.until, ask.params, executor=_executor(store, published.metric), progress=False
-    )
+    asked = (number, ask.since, ask.until, ask.params)
+    result = store.query(*asked, executor=_executor(store, *asked), progress=False)
     run.log("answered", query=number, rows=len(result), seconds=round(run.seconds, 3))
     run.measure({"QueriesAnswered": 1, "QuerySeconds": round(run.seconds, 3)}, Query=published.name)
     return result
 
 
-def _executor(store: Store, metric: Stream) -> str | None:
-    source = metric.steps[0]
-    assert isinstance(source, Source)
-    if store.catalogue.snapshot(source.name, 0, 0).total_bytes <= SMALL:
-        return None
-    return f"lambda:{settings.required(settings.WORKER)}"
+def _executor(store: Store, *asked: Any) -> str | None:
+    """Who is to read for a question: this function, or workers."""
+    return None if store.unread(*asked) <= SMALL else f"lambda:{settings.required(settings.WORKER)}"
 
 
 def text_of(result: Result, form: str) -> str:
@@ -156,7 +150,8 @@ def on_schedule(event: Mapping[str, Any], run: Invocation, store: Store) -> dict
     from runtime.published.scheduled import mark_alerted, run_scheduled
 
     told = event.get("at") or event.get("time")
-    done = run_scheduled(store, event["schedule"], None if told is None else _micros(str(told)))
+    at = None if told is None else _micros(str(told))
+    done = run_scheduled(store, event["schedule"], at, executor=lambda *asked: _executor(store, *asked))
     if done.alert is not None:
         alert, topic = done.alert, settings.required(settings.ALERTS)
         Client("sns", Access()).call(

@@ -2,37 +2,37 @@
 
 Two kinds of plan are kept in two ways, both exact. Where rows need nothing before them, partial states merge in any
 order: one is kept for every day whose files lie in the range, whatever the range, and only files that are new to their
-day are read. Where they do (a state lasts, a session goes on), the whole state of the run is kept after the groups of
-files that it has read (``runtime.query.checkpoint``), for the same start of the range; a run goes on from the latest
-whose files are the first ones of its own. A file that comes late, among those, makes it go on from an earlier one.
+day are read; and one of many days together, for the same first day (``runtime.published.days``). Where they do (a state
+lasts, a session goes on), the whole state of the run is kept after the groups of files that it has read
+(``runtime.query.checkpoint``), for the same start of the range; a run goes on from the latest whose files are the first
+ones of its own. A file that comes late, among those, makes it go on from an earlier one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 import numpy as np
 
-from dataflow.plan import Group
+from dataflow.calendars import zone_rules
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
 from runtime.objects import ObjectStore
 from runtime.proof import digest
-from runtime.published.definition import antfold_version
+from runtime.published.days import SPAN, Day, covers, days_of, first_days, together
+from runtime.published.definition import antfold_version, values_of
 from runtime.published.shelf import LARGEST_STATE, Shelf, contents
 from runtime.query import wire
 from runtime.query.checkpoint import Checkpoint, Checkpoints, unpack
 from runtime.query.execute import Prepared, conclude, make_tasks
-from runtime.query.merge import merge_states
 from runtime.query.scan import Coverage, scan_order
-from runtime.query.table import joined
 from runtime.query.task import Partial, Saving, Task
-from runtime.result import Result
+from runtime.result import PartialResult, Result
 
 _FORM = 1
 """Of what is kept: another one for every change to what states mean."""
@@ -49,13 +49,65 @@ Answer = Callable[[Sequence[Task], Sequence[FileEntry], Savings], Answered]
 
 
 @dataclass(frozen=True)
-class Cached:
-    """How a published query is asked: ``query`` is its digest, ``url`` the store's for workers, ``here`` whether tasks
-    run in this process, where a state can be taken in the midst of one."""
+class Kept:
+    """What earlier runs of a published query, whose digest is ``query``, have left for another one."""
 
     prepared: Prepared
     objects: ObjectStore
     query: str
+
+    def unread(self) -> int:
+        """Bytes of the files that a run in this process would read: those of which nothing is kept."""
+        p = self.prepared
+        if not p.files:
+            return 0
+        if not p.plan.sliceable:
+            groups, chain, usable, shelf = self._groups()
+            done = max((n for n in range(1, usable + 1) if chain[n - 1] in shelf), default=0)
+            return sum(f.bytes for g in groups[done:] for f in g)
+        days, whole, chain, shelf, spans = self._days()
+        done = max((n for n, c in enumerate(chain, 1) if spans is not None and c in spans), default=0)
+        ahead = {d.day for d in whole[:done]}
+        return sum(d.unread(shelf) for d in days if d.day not in ahead)
+
+    def _shelf(self, *more: object) -> Shelf:
+        p, schema = self.prepared, self.prepared.schema
+        types = dict(schema.columns) if schema.duplicates == "exact" else {c: schema.columns[c] for c in p.plan.columns}
+        if schema.id is not None:
+            types[schema.id] = schema.columns[schema.id]
+        family = [
+            _FORM,
+            antfold_version(),
+            p.graph,
+            p.params,
+            [k.digest for k in p.compiled.kernels],
+            _zones(p.graph),
+            [schema.key, schema.key_type, schema.time, sorted(types.items()), schema.duplicates, schema.id],
+            *more,
+        ]
+        text = json.dumps(family, sort_keys=True, separators=(",", ":"), default=str)
+        return Shelf(self.objects, self.query[:40], digest(text.encode())[:40])
+
+    def _days(self) -> tuple[list[Day], list[Day], list[str], Shelf, Shelf | None]:
+        """The days, those that are whole, what these are from the first on; and where days and many days are kept."""
+        days = days_of(self.prepared)
+        whole = [d for d in days if d.whole]
+        spans = self._shelf("spans") if len(whole) > SPAN else None
+        return days, whole, contents([d.files for d in whole]), self._shelf("days"), spans
+
+    def _groups(self) -> tuple[list[tuple[FileEntry, ...]], list[str], int, Shelf]:
+        """The groups of files, what they are from the first on, how many can be kept, and where they are."""
+        p = self.prepared
+        groups = scan_order(p.files, p.schema.id)
+        first = min(p.since, *(f.t_min for f in p.files))
+        return groups, contents(groups), _usable(groups, p), self._shelf("prefix", p.since, p.history, first)
+
+
+@dataclass(frozen=True)
+class Cached(Kept):
+    """How it is asked: ``url`` is the store's for workers, ``here`` says whether tasks run in this process, where a
+    state can be taken in the midst of one."""
+
     answer: Answer
     url: str
     workers: int
@@ -70,73 +122,75 @@ class Cached:
         tasks = make_tasks(self.prepared, self.url, self.workers)
         return conclude(self.prepared, tasks, *self.answer(tasks, self.prepared.files, None))
 
-    def _shelf(self, *more: object) -> Shelf:
-        p, schema = self.prepared, self.prepared.schema
-        types = dict(schema.columns) if schema.duplicates == "exact" else {c: schema.columns[c] for c in p.plan.columns}
-        if schema.id is not None:
-            types[schema.id] = schema.columns[schema.id]
-        family = [
-            _FORM,
-            antfold_version(),
-            p.graph,
-            p.params,
-            [k.digest for k in p.compiled.kernels],
-            [schema.key, schema.key_type, schema.time, sorted(types.items()), schema.duplicates, schema.id],
-            *more,
-        ]
-        text = json.dumps(family, sort_keys=True, separators=(",", ":"), default=str)
-        return Shelf(self.objects, self.query[:40], digest(text.encode())[:40])
-
     # ---- rows that need nothing before them
 
     def _by_day(self) -> Result:
         p = self.prepared
-        shelf = self._shelf("days")
-        days = [_Day.of(p, day, tuple(files)) for day, files in groupby(_in_order(p.files), key=lambda f: f.day)]
-        with ThreadPoolExecutor(max(1, min(self.objects.at_once, len(days)))) as pool:
-            known = list(pool.map(lambda d: d.known(p, shelf), days))
-        tasks: list[Task] = []
-        fresh: list[FileEntry] = []
-        for day, found in zip(days, known, strict=True):
-            if rest := day.beyond(found):
-                part = make_tasks(replace(p, files=rest), self.url, self.workers)
-                fresh += rest
-                tasks += [replace(t, id=f"{day.day}.{t.id}") for t in part]
-        partials, failed = self.answer(tasks, fresh, None) if tasks else ([], {})
-        kept = [found for found in known if found is not None]
+        days, whole, chain, shelf, spans = self._days()
+        done, span = (0, None) if spans is None else first_days(p, spans, whole, chain)
+        cut, whole_rest = [d for d in days if not d.whole], whole[done:]
+        with self._pool(len(whole_rest)) as pool:
+            known = list(pool.map(lambda d: d.known(p, shelf), whole_rest))
+        rest = [(d, d.files) for d in cut] + [(d, d.beyond(k)) for d, k in zip(whole_rest, known, strict=True)]
+        tasks = self._day_tasks(rest)
+        partials, failed = self.answer(tasks, [f for _, files in rest for f in files], None) if tasks else ([], {})
+        first = [] if span is None else [span]
+        kept = [*first, *(found for found in known if found is not None)]
         cached = sum(len(found.coverage.rows) for found in kept)
-        result = conclude(p, tasks, [*kept, *partials], failed, cached)
-        if tasks and not failed:
-            day_of = {t.id: t.files[0].day for t in tasks}
-            for day, found in zip(days, known, strict=True):
-                new = [q for q in partials if day_of[q.task] == day.day]
-                if new and day.whole:
-                    state = _together(p, [*([found] if found else []), *new], day.contents[-1])
-                    shelf.put(day.day, day.contents[-1], wire.pack(state))
-            shelf.tidy(thin=False)
+        if failed:
+            return conclude(p, tasks, [*kept, *partials], failed, cached)
+        new: dict[int, list[Partial]] = {}
+        day_of = {t.id: t.files[0].day for t in tasks}
+        for q in partials:
+            new.setdefault(day_of[q.task], []).append(q)
+        at = [n for n in _worth_keeping([d.day for d in whole], done) if n < len(whole)]
+        merged, puts = first, []
+        for n, (day, found) in enumerate(zip(whole_rest, known, strict=True), done + 1):
+            mine = [*([] if found is None else [found]), *new.get(day.day, [])]
+            if day.day in new:
+                mine = [together(p, mine, day.contents[-1])]
+                puts.append((shelf, day.day, mine[0]))
+            merged = merged + mine
+            if spans is not None and n in at and n >= done + SPAN:
+                merged = [together(p, merged, chain[n - 1])]
+                puts.append((spans, day.day, merged[0]))
+        result = conclude(p, tasks, [*merged, *(q for d in cut for q in new.get(d.day, []))], failed, cached)
+        with self._pool(len(puts)) as pool:
+            list(pool.map(lambda put: put[0].put(put[1], put[2].task, wire.pack(put[2])), puts))
+        for touched in {id(put[0]): put[0] for put in puts}.values():
+            touched.tidy(thin=touched is spans)
         return result
+
+    def _day_tasks(self, days: Sequence[tuple[Day, Sequence[FileEntry]]]) -> list[Task]:
+        """Tasks of a day each; of more days fewer each, but at least twice as many as there are workers."""
+        total = sum(f.rows for _, files in days for f in files)
+        tasks = []
+        for day, files in days:
+            if files:
+                workers = -(-2 * self.workers * sum(f.rows for f in files) // max(1, total))
+                part = make_tasks(replace(self.prepared, files=tuple(files)), self.url, min(workers, self.workers))
+                tasks += [replace(t, id=f"{day.day}.{t.id}") for t in part]
+        return tasks
+
+    def _pool(self, work: int) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max(1, min(self.objects.at_once, work)))
 
     # ---- rows that do
 
     def _by_prefix(self) -> Result:
-        p = self.prepared
-        groups = scan_order(p.files, p.schema.id)
-        chain = contents(groups)
-        usable = _usable(groups, p)
-        first = min(p.since, *(f.t_min for f in p.files))
-        shelf = self._shelf("prefix", p.since, p.history, first)
+        groups, chain, usable, shelf = self._groups()
         starts: list[Checkpoint] = []
         shards: list[tuple[int, int]] = []
         for n in range(usable, 0, -1):
             if chain[n - 1] in shelf and (found := _taken(shelf.get(chain[n - 1]), groups[:n])):
                 shards, starts = [s for s, _ in found], [c for _, c in found]
                 break
-        try:
-            return self._run_on(groups, chain, usable, shelf, shards, starts)
-        except FormatError:
-            if not starts:
-                raise
-            return self._run_on(groups, chain, usable, shelf, [], [])
+        if starts:
+            with suppress(FormatError):
+                result = self._run_on(groups, chain, usable, shelf, shards, starts)
+                if not isinstance(result, PartialResult):
+                    return result
+        return self._run_on(groups, chain, usable, shelf, [], [])
 
     def _run_on(
         self,
@@ -165,84 +219,14 @@ class Cached:
         return result
 
 
-@dataclass(frozen=True)
-class _Day:
-    """The files of one UTC day, in groups; ``whole``: all of their rows lie in the range."""
-
-    day: int
-    groups: tuple[tuple[FileEntry, ...], ...]
-    contents: tuple[str, ...]
-    whole: bool
-
-    @classmethod
-    def of(cls, p: Prepared, day: int, files: tuple[FileEntry, ...]) -> _Day:
-        # Where no row has to do with another, neither do files, and one that comes late comes last.
-        groups = [(f,) for f in files] if _unordered(p) else scan_order(files, p.schema.id)
-        whole = all(p.since <= f.t_min and f.t_max < p.until for f in files)
-        return cls(day, tuple(groups), tuple(contents(groups)), whole)
-
-    def known(self, p: Prepared, shelf: Shelf) -> Partial | None:
-        """What is kept of as many of its groups as can be."""
-        if not self.whole:
-            return None
-        for n in range(len(self.groups), 0, -1):
-            content = self.contents[n - 1]
-            if content in shelf and (found := _partial(shelf.get(content), content, self.groups[:n], p)):
-                return found
-        return None
-
-    def beyond(self, known: Partial | None) -> tuple[FileEntry, ...]:
-        """The files that are still to be read."""
-        rows = {} if known is None else known.coverage.rows
-        return tuple(f for g in self.groups for f in g if f.path not in rows)
-
-
-def _in_order(files: Iterable[FileEntry]) -> list[FileEntry]:
-    return sorted(files, key=lambda f: (f.day, f.seq, f.ordinal))
-
-
-def _unordered(p: Prepared) -> bool:
-    """Whether the rows of files that overlap may be folded file by file: none is a repeat, none comes first."""
-    sink = p.plan.stages[-1].sink
-    plain = p.schema.duplicates == "keep" and p.schema.id is None
-    return plain and isinstance(sink, Group) and not any(a.aggregate.flags.ordered for a in sink.aggs)
-
-
-def _covers(coverage: Iterable[Coverage], groups: Iterable[Iterable[FileEntry]]) -> bool:
-    """Whether these are all rows of these files, and of no others."""
-    rows: dict[str, int] = {}
-    for c in coverage:
-        for path, n in c.rows.items():
-            rows[path] = rows.get(path, 0) + n
-    return rows == {f.path: f.rows for g in groups for f in g}
-
-
-def _partial(data: bytes | None, content: str, groups: Sequence[Sequence[FileEntry]], p: Prepared) -> Partial | None:
-    if data is None:
-        return None
-    try:
-        found = wire.unpack(data, content)
-    except (FormatError, ValueError, KeyError, TypeError):
-        return None
-    kernels = tuple(k.digest for k in p.compiled.kernels)
-    return found if _covers([found.coverage], groups) and found.kernels == kernels else None
-
-
-def _together(p: Prepared, partials: Sequence[Partial], content: str) -> Partial:
-    """One partial state of several, under the name of their files."""
-    coverage = Coverage()
-    for q in partials:
-        for path, rows in q.coverage.rows.items():
-            coverage.rows[path] = coverage.rows.get(path, 0) + rows
-        coverage.skipped += q.coverage.skipped
-        coverage.dropped += q.coverage.dropped
-        coverage.bytes += q.coverage.bytes
-    sink = p.plan.stages[-1].sink
-    if isinstance(sink, Group):
-        states = [q.groups for q in partials if q.groups is not None]
-        return Partial(content, merge_states(sink, states), None, coverage, partials[0].kernels)
-    table = joined([q.table for q in partials if q.table is not None]).compact()
-    return Partial(content, None, table, coverage, partials[0].kernels)
+def _zones(graph: object) -> list[str]:
+    """What the clocks of the time zones of a graph show, which may be decided anew."""
+    out = []
+    for zone in sorted(set(values_of(graph, "zone"))):
+        # A column of a reference table may have that name, too.
+        with suppress(DataflowError):
+            out.append(digest(zone_rules(zone)))
+    return out
 
 
 def _usable(groups: Sequence[Sequence[FileEntry]], p: Prepared) -> int:
@@ -279,6 +263,6 @@ def _taken(data: bytes | None, groups: Sequence[Sequence[FileEntry]]) -> list[tu
         covered = [Coverage(**c.head["coverage"]) for c in states]
     except (FormatError, ValueError, KeyError, TypeError):
         return []
-    if any(c.groups != len(groups) for c in states) or not _covers(covered, groups):
+    if any(c.groups != len(groups) for c in states) or not covers(covered, groups):
         return []
     return list(zip(shards, states, strict=True))

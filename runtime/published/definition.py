@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -142,13 +143,18 @@ def checked_name(name: str) -> str:
     return name
 
 
+def is_version(text: str) -> bool:
+    """Whether the text is the number of a version, as names and objects have it."""
+    return re.fullmatch(r"[1-9][0-9]{0,8}", text) is not None
+
+
 def split_name(text: str) -> tuple[str, int | None]:
     """Name and version of ``uptime`` or ``uptime@3``; QueryError for what is neither."""
     name, at, number = text.partition("@")
     checked_name(name)
     if not at:
         return name, None
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", number):
+    if not is_version(number):
         raise QueryError(f"{text!r}: after '@' comes the number of a version, as in {name}@1")
     return name, int(number)
 
@@ -164,10 +170,10 @@ def define(
     if not isinstance(metric, Stream):
         raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {metric!r}")
     checked_name(name)
-    if len(description) > _DESCRIPTION:
-        raise QueryError(f"the description of {name} is longer than {_DESCRIPTION:,} characters")
+    if not isinstance(description, str) or len(description) > _DESCRIPTION:
+        raise QueryError(f"the description of {name} is no text, or longer than {_DESCRIPTION:,} characters")
     graph = to_dict(metric.steps)
-    if own := sorted({fn for fn in _values(graph, "fn") if is_registered(fn)}):
+    if own := sorted({fn for fn in values_of(graph, "fn") if is_registered(fn)}):
         raise QueryError(
             f"{name} uses the aggregate {own[0]!r}, which is code of yours: a published query runs where that is not; "
             "write it with antfold's own"
@@ -183,7 +189,12 @@ def define(
     ordered = tuple(parameters[n] for n in sorted(parameters))
     stream = str(graph["steps"][0]["name"])
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return Published(name, 1, description, stream, graph, ordered, kernels, antfold_version(), now)
+    first = Published(name, 1, description, stream, graph, ordered, kernels, antfold_version(), now)
+    try:
+        _ = first.digest
+    except ValueError as error:
+        raise QueryError(f"{name} cannot be written as JSON, so it cannot be published: {error}") from None
+    return first
 
 
 def read(data: bytes, name: str, number: int, signer: Signer | None) -> Published:
@@ -216,9 +227,10 @@ def read(data: bytes, name: str, number: int, signer: Signer | None) -> Publishe
             _read_kernels(value["kernels"]), value["by"], value["time"], mac,
         )  # fmt: skip
         declared = {n: p.type for n, p in _parameters(graph, name).items()}
+        same = found.digest == value["digest"] and found.stream == graph["steps"][0]["name"]
     except (DataflowError, KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{where}: {error}") from None
-    if found.digest != value["digest"] or found.stream != graph["steps"][0]["name"]:
+    if not same:
         raise FormatError(f"{where}: it was changed (its digest is another one)")
     if declared != {p.name: p.type for p in found.parameters}:
         raise FormatError(f"{where}: its parameters are not those of its graph")
@@ -242,11 +254,13 @@ def _canonical(value: object) -> bytes:
 
 def _converted(p: Parameter, value: object, who: str) -> object:
     try:
-        if p.type == "null":
-            return guessed(value) if isinstance(value, str) else value
-        return converted(p.type, value)
-    except ValueError:
+        known = value if p.type == "null" else converted(p.type, value)
+        out = guessed(known) if p.type == "null" and isinstance(known, str) else known
+    except (ValueError, OverflowError):
         raise QueryError(f"{who}: the parameter {p.name!r} is of type {p.type}, which {value!r} is not") from None
+    if isinstance(out, float) and not math.isfinite(out):
+        raise QueryError(f"{who}: the parameter {p.name!r} must be a finite number, not {value!r}")
+    return out
 
 
 def _objects(value: object) -> Iterator[Mapping[str, Any]]:
@@ -257,8 +271,9 @@ def _objects(value: object) -> Iterator[Mapping[str, Any]]:
         yield from _objects(part)
 
 
-def _values(graph: object, field: str) -> Iterator[str]:
-    yield from (str(o[field]) for o in _objects(graph) if field in o)
+def values_of(graph: object, field: str) -> Iterator[str]:
+    """The texts that a field of this name holds, wherever in the graph it is."""
+    yield from (o[field] for o in _objects(graph) if isinstance(o.get(field), str))
 
 
 def _parameters(graph: object, name: str) -> dict[str, Parameter]:

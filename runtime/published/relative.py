@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from dataflow.calendars import zone_named
 from dataflow.durations import moment, parse_duration
@@ -39,11 +39,18 @@ def resolved(text: str, at: int, zone: str, what: str) -> int:
         place = zone_named(zone, what)
     except DataflowError as error:
         raise QueryError(str(error)) from None
+    try:
+        return _from(anchor, at, by, place)
+    except OverflowError:
+        raise QueryError(f"{what}: {text!r} is before the year 1 or after the year 9999") from None
+
+
+def _from(anchor: str | None, at: int, by: int, zone: tzinfo) -> int:
     if anchor in (None, "now"):
-        return at + by
+        return (_EPOCH + timedelta(microseconds=at + by) - _EPOCH) // timedelta(microseconds=1)
     if anchor == "yesterday":
         by -= _DAY
-    day = (_EPOCH + timedelta(microseconds=at)).astimezone(place).date()
+    day = (_EPOCH + timedelta(microseconds=at)).astimezone(zone).date()
     whole, rest = divmod(by, _DAY)
-    midnight = datetime.combine(day + timedelta(days=whole), datetime.min.time(), place)
+    midnight = datetime.combine(day + timedelta(days=whole), datetime.min.time(), zone)
     return (midnight.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1) + rest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.errors import FormatError, QueryError, StoreError
 from runtime.objects import ObjectStore
 from runtime.objects.store import FileMissing
+from runtime.proof import digest
 from runtime.published.relative import resolved
 from runtime.published.thresholds import Threshold, Violation, judged
 
@@ -55,18 +56,21 @@ class Schedule:
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Schedule:
         """The schedule of a JSON or TOML table; QueryError for what does not belong there."""
-        if unknown := sorted(set(given) - set(_KEYS)):
+        if not isinstance(given, Mapping):
+            raise QueryError(f"a schedule is a table with the fields {', '.join(_KEYS)}, got {given!r:.100}")
+        if unknown := [name for name in given if name not in _KEYS]:
             raise QueryError(f"a schedule has no field {unknown[0]!r}; its fields: {', '.join(_KEYS)}")
+        told = {name: value for name, value in given.items() if value is not None}
         kinds = {"query": str, "version": int, "since": str, "until": str, "zone": str, "save": bool, "csv": bool}
         for name, kind in kinds.items():
-            if given.get(name) is not None and type(given[name]) is not kind:
-                raise QueryError(f"a schedule's {name} is of type {kind.__name__}, got {given[name]!r}")
-        alert, params = given.get("alert") or (), given.get("params") or {}
-        if isinstance(alert, str) or not all(isinstance(a, str) for a in alert):
+            if name in told and type(told[name]) is not kind:
+                raise QueryError(f"a schedule's {name} is of type {kind.__name__}, got {told[name]!r}")
+        alert, params = told.get("alert", ()), told.get("params", {})
+        if not isinstance(alert, list | tuple) or not all(isinstance(a, str) for a in alert):
             raise QueryError(f"a schedule's alert is a list of thresholds such as 'uptime < 0.95', got {alert!r}")
-        if not isinstance(params, Mapping) or not given.get("query"):
+        if not isinstance(params, Mapping) or not told.get("query"):
             raise QueryError("a schedule names its query, and its params are a table of names and values")
-        return cls(**{**given, "alert": tuple(alert), "params": dict(params)})
+        return cls(**{**told, "alert": tuple(alert), "params": dict(params)})
 
 
 @dataclass(frozen=True)
@@ -118,25 +122,31 @@ def run_scheduled(
     at: int | None = None,
     progress: bool | Progress = False,
     workers: int | None = None,
+    executor: Callable[..., str | None] = lambda *_: None,
 ) -> ScheduledRun:
     """Run ``schedule`` for the time ``at`` (microseconds UTC; default: now, to the second).
 
-    With ``save`` the result lies at ``results/NAME/VERSION/TIME.json``, once for every scheduled time: a second run for
-    it finds the first one's, whatever has come since. Tell people of ``alert``, then call ``mark_alerted``.
+    With ``save`` the result lies at ``results/NAME/VERSION/TIME-ASKED.json`` (ASKED: a digest of parameters, range and
+    thresholds), once for every scheduled time: a second run for it finds the first one's, whatever has come since. Tell
+    people of ``alert``, then call ``mark_alerted``. ``executor`` is asked with name, since, until and parameters for
+    the executor of the query (``Store.query``).
     """
     plan = schedule if isinstance(schedule, Schedule) else Schedule.of(schedule)
     moment = _now() if at is None else at
     name = plan.query if plan.version is None else f"{plan.query}@{plan.version}"
     published = store.published(name)
-    path = f"results/{published.name}/{published.version}/{_stamp(moment)}"
-    if plan.save and (found := _found(store.objects, path)) is not None:
-        return found
     since = None if plan.since is None else resolved(plan.since, moment, plan.zone, "since")
     until = None if plan.until is None else resolved(plan.until, moment, plan.zone, "until")
-    number = f"{published.name}@{published.version}"
-    result = store.query(number, since, until, plan.params, workers=workers, progress=progress)
     thresholds = tuple(Threshold.parse(text) for text in plan.alert)
-    return concluded(store, published, plan.params, result, thresholds, save=plan.save, csv=plan.csv, at=moment)
+    path = _path(published, plan.params, moment, (since, until), thresholds)
+    if plan.save and (found := _found(store.objects, path)) is not None:
+        return found
+    number = f"{published.name}@{published.version}"
+    asked = (number, since, until, plan.params)
+    result = store.query(*asked, workers=workers, executor=executor(*asked), progress=progress)
+    return concluded(
+        store, published, plan.params, result, thresholds, save=plan.save, csv=plan.csv, at=moment, span=(since, until)
+    )
 
 
 def concluded(
@@ -149,8 +159,12 @@ def concluded(
     save: bool,
     csv: bool = False,
     at: int | None = None,
+    span: tuple[object, object] = (None, None),
 ) -> ScheduledRun:
-    """The run whose answer is ``result``, judged and, with ``save``, kept; ``published`` None: of a plain metric."""
+    """The run whose answer is ``result``, judged and, with ``save``, kept; ``published`` None: of a plain metric.
+
+    ``span`` is the range as it was asked for.
+    """
     said = judged(result, thresholds)
     shown = result.to_dict()
     proof: Any = shown["proof"]
@@ -162,7 +176,7 @@ def concluded(
     )  # fmt: skip
     if published is None or not save:
         return run
-    path = f"results/{name}/{number}/{_stamp(moment)}"
+    path = _path(published, params, moment, span, thresholds)
     run = replace(run, saved=(f"{path}.json", *((f"{path}.csv",) if csv else ())))
     value = {
         "query": name,
@@ -187,7 +201,19 @@ def concluded(
 def mark_alerted(store: Store, run: ScheduledRun) -> None:
     """Note that people were told of the run's alert, so that another run for the same time does not tell them again."""
     if run.saved:
-        store.objects.put(f"results/{run.query}/{run.version}/{_stamp(run.at)}.alerted", b"")
+        store.objects.put(run.saved[0].removesuffix(".json") + ".alerted", b"")
+
+
+def _path(
+    published: Published,
+    params: Mapping[str, object],
+    at: int,
+    span: tuple[object, object],
+    thresholds: tuple[Threshold, ...],
+) -> str:
+    """Where the result lies, without its ending: two that are asked for at one time may be of different questions."""
+    asked = json.dumps([published.params(params), span, [t.text for t in thresholds]], sort_keys=True, default=str)
+    return f"results/{published.name}/{published.version}/{_stamp(at)}-{digest(asked.encode())[:12]}"
 
 
 def _found(objects: ObjectStore, path: str) -> ScheduledRun | None:

@@ -28,6 +28,9 @@ LARGEST_STATE = 256 << 20
 MOST = 512 << 20
 """Bytes that are kept of one query; the oldest go."""
 
+MOST_OBJECTS = 10_000
+"""Objects that are kept of one query, which every run lists."""
+
 _KEPT = 2
 """Objects that are kept of those that could stand for one another."""
 
@@ -109,7 +112,8 @@ class Shelf:
         listed = self._listed(self._query)
         mine = [k for k in listed if k.path.startswith(self._family)]
         gone = superseded(mine, thin)
-        gone += overfull([k for k in listed if k not in gone])
+        past = set(gone)
+        gone += overfull([k for k in listed if k not in past])
         try:
             for k in gone:
                 self._objects.delete(k.path)
@@ -135,11 +139,11 @@ def superseded(kept: Sequence[Kept], thin: bool) -> list[Kept]:
 
 
 def overfull(kept: Sequence[Kept]) -> list[Kept]:
-    """The oldest of what is beyond ``MOST`` bytes."""
+    """The oldest of what is beyond ``MOST`` bytes or ``MOST_OBJECTS``."""
     out, size = [], 0
-    for k in sorted(kept, key=lambda k: (k.modified, k.path), reverse=True):
+    for n, k in enumerate(sorted(kept, key=lambda k: (k.modified, k.path), reverse=True), 1):
         size += k.size
-        if size > MOST:
+        if size > MOST or n > MOST_OBJECTS:
             out.append(k)
     return out
 

@@ -17,7 +17,7 @@ from runtime.columns import Column
 from runtime.errors import QueryError
 from runtime.result import Result
 
-_FORM = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*")
+_FORM = re.compile(r"\s*([^\W\d]\w*)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _OPERATIONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,

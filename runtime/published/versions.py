@@ -7,7 +7,7 @@ from dataclasses import replace
 from runtime.errors import QueryError, StoreError
 from runtime.objects import ObjectStore
 from runtime.objects.store import FileMissing
-from runtime.published.definition import LARGEST, Published, checked_name, path_of, read, split_name
+from runtime.published.definition import LARGEST, Published, checked_name, is_version, path_of, read, split_name
 from runtime.signing import Signer
 
 _FOLDER = "queries/"
@@ -91,7 +91,7 @@ def _all(objects: ObjectStore, prefix: str) -> list[tuple[str, int]]:
     for info in objects.list(prefix):
         name, _, file = info.path.removeprefix(_FOLDER).partition("/")
         number = file.removesuffix(".json")
-        if file.endswith(".json") and number.isdecimal():
+        if file.endswith(".json") and is_version(number):
             out.append((name, int(number)))
     return out
 

@@ -37,8 +37,8 @@ class Checkpoint:
     arrays: Mapping[str, NDArray[Any]]
 
 
-def pack(groups: int, pipeline: Pipeline, coverage: Coverage) -> bytes:
-    """The state of ``pipeline`` after ``groups`` groups of files."""
+def pack(groups: int, pipeline: Pipeline, coverage: Coverage, most: int) -> bytes | None:
+    """The state of ``pipeline`` after ``groups`` groups of files; None if its arrays have more than ``most`` bytes."""
     words, keys = pipeline.context.words, pipeline.context.keys
     arrays = {f"keys.{name}": values for name, values in keys.saved().items()}
     for i, runner in enumerate(pipeline.runners):
@@ -57,6 +57,9 @@ def pack(groups: int, pipeline: Pipeline, coverage: Coverage) -> bytes:
         head["rows"] = [table.rows, list(table.columns)]
         for j, (_, column, valid) in enumerate(table.columns.values()):
             arrays |= {f"row.{j}.values": column, f"row.{j}.valid": valid}
+    if sum(a.nbytes for a in arrays.values()) > most:
+        # Written down it would be in memory some times over.
+        return None
     # At last: to export may add words.
     head["strings"] = words.strings
     return sealed(_MAGIC, head, arrays)
@@ -122,6 +125,11 @@ class Checkpoints:
         """Take the state here if it is wanted."""
         if groups not in self.at:
             return
-        self.taken[groups] = pack(groups, pipeline, coverage)
+        state = pack(groups, pipeline, coverage, self.most)
+        if state is None:
+            # What comes later is hardly smaller.
+            self.at = ()
+            return
+        self.taken[groups] = state
         while sum(map(len, self.taken.values())) > self.most:
             del self.taken[min(self.taken)]

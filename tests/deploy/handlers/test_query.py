@@ -244,6 +244,29 @@ def test_workers_where_there_is_much_to_read(
     assert told.metric("BytesRead") > 0
 
 
+def test_what_earlier_runs_have_left_needs_no_workers(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much there is: what counts is what is left to read. Schedules have workers read, too."""
+    (before,) = {store.unread("tops"), sum(f.bytes for f in store.files("s"))}
+    assert https("/tops")[1]["proof"]["files_cached"] == 0
+    assert store.unread("tops") == 0
+    assert store.unread("tops", params={"least": 5}) == before
+    asked: list[Any] = []
+
+    def query_of(_: Store, *of: Any, **options: Any) -> Any:
+        asked.append(options["executor"])
+        return inner(store, *of, **{**options, "executor": None})
+
+    inner = Store.query
+    monkeypatch.setattr(Store, "query", query_of)
+    monkeypatch.setenv("ANTFOLD_WORKER", "fleet-worker")
+    monkeypatch.setattr(query, "SMALL", 10)
+    assert https("/tops")[1]["rows"] == ROWS
+    assert https("/tops", **{"param.least": "30"})[0] == 200
+    quiet = {"query": "tops", "params": {"least": 40}}
+    handler({"at": "2023-11-15T00:00:00Z", "schedule": quiet}, Context())
+    assert asked == [None, "lambda:fleet-worker", "lambda:fleet-worker"]
+
+
 def test_as_a_relay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of tasks is given to workers and comes back as one state; the answer has the same bits."""
     from runtime.fleet import Fleet

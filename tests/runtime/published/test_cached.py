@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +15,13 @@ from typing import Any
 import pytest
 
 import dataflow as df
+from dataflow import calendars
 from operators.words import Words
 from runtime import Store
-from runtime.errors import StoreError
-from runtime.published import cached, shelf
+from runtime.errors import QueryError, StoreError
+from runtime.published import cached, days, shelf
 from runtime.query import checkpoint, execute
-from tests.runtime.published.histories import DAY, HOUR, METRICS, START, Opened, day, ingest, run_history
+from tests.runtime.published.histories import DAY, HOUR, METRICS, START, Opened, P, day, ingest, run_history
 
 BY_DAY, BY_PREFIX = ["hot", "ends", "points"], ["uptime", "sessions", "windows", "changes", "per_device", "funnel"]
 
@@ -88,6 +90,19 @@ def test_a_late_file_that_overlaps_is_all_that_is_read(store: Store, name: str) 
     assert ask(store, name).proof.files_cached == 3
 
 
+@pytest.mark.parametrize("name", METRICS)
+def test_what_is_left_to_read_is_known_beforehand(store: Store, name: str) -> None:
+    ingest(store, *(day(n) for n in range(3, 12)))
+    assert store.unread(name) == sum(f.bytes for f in store.files("s"))
+    assert store.unread(name, until=START - DAY) == 0
+    ask(store, name)
+    assert store.unread(name) == 0
+    ingest(store, day(12))
+    assert store.unread(name) == sum(f.bytes for f in store.files("s") if f.day == START // DAY + 12)
+    with pytest.raises(QueryError, match="no published query"):
+        store.unread("other")
+
+
 def test_where_rows_are_compared_a_day_is_read_again_from_what_changed(tmp_path: Path) -> None:
     store = Store(tmp_path / "latest", create=True)
     ingest(store, day(0, 0, 8), day(1), duplicates="latest")
@@ -141,6 +156,43 @@ def test_a_wider_column_is_another_family(tmp_path: Path) -> None:
     assert ask(store, "hot").proof.files_cached == 2
 
 
+def test_other_rules_of_a_zone_are_another_family(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new version of the time zones comes: what was kept was counted by the old ones."""
+    metric = P.group_by(day=df.time().truncate("1d", "Europe/London")).agg(n=df.count(), t=df.sum("temp"))
+    store.publish(metric, "local")
+    store.query("local", progress=False)
+    offsets = {"Europe/London": "Asia/Kolkata"}
+    inner = calendars.zone_named
+    with monkeypatch.context() as patched:
+        for module in (calendars,):
+            patched.setattr(module, "zone_named", lambda name, where: inner(offsets.get(name, name), where))
+        patched.setattr(cached, "zone_rules", lambda name: b"new" + calendars.zone_rules(name))
+        calendars.bucket_table.cache_clear()
+        found = store.query("local", progress=False)
+        plain = store.query(metric, progress=False)
+    calendars.bucket_table.cache_clear()
+    assert found.proof.result == plain.proof.result
+    assert store.query("local", progress=False).proof.files_cached == 3
+    assert store.query("local", progress=False).proof.result != plain.proof.result
+
+
+def test_the_rules_of_zones_are_found_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "America/Argentina/Ushuaia"
+
+    def rules(*folders: Path) -> bytes:
+        monkeypatch.setattr(calendars, "TZPATH", folders)
+        calendars.zone_rules.cache_clear()
+        return calendars.zone_rules(name)
+
+    assert rules()[:4] == b"TZif"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_bytes(b"here")
+    assert rules(tmp_path / "nothing", tmp_path) == b"here"
+    calendars.zone_rules.cache_clear()
+    graph = {"steps": [{"zone": "UTC"}, {"columns": {"zone": ["a"]}}, {"zone": "../a"}]}
+    assert cached._zones(graph) == [cached.digest(b"")]
+
+
 def kept(store: Store) -> list[Path]:
     return sorted(p for p in (Path(store.url) / "cache").rglob("*") if p.is_file())
 
@@ -191,10 +243,87 @@ def test_who_may_not_keep_gets_the_answer(
     assert bool(kept(store)) is (denied != "put")
 
 
+def test_allowing_a_partial_result_does_not_give_one_for_a_state_of_no_use(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(store, "windows")
+    inner = checkpoint.unpack
+
+    def other(data: bytes) -> checkpoint.Checkpoint:
+        found = inner(data)
+        return checkpoint.Checkpoint(found.groups, {**found.head, "grids": None}, found.arrays)
+
+    monkeypatch.setattr(cached, "unpack", other)
+    found = store.query("windows", progress=False, allow_partial=True)
+    assert found.proof.complete
+    assert found.proof.result == store.query(METRICS["windows"], progress=False).proof.result
+
+
+@pytest.mark.parametrize("name", BY_DAY)
+def test_of_many_days_one_state_is_read(store: Store, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest(store, *(day(n) for n in range(3, 24)))
+    ask(store, name)
+    reads: list[str] = []
+    inner = type(store.objects).read
+
+    def spy(self: Any, path: str, *of: int) -> bytes:
+        reads.append(path)
+        return inner(self, path, *of)
+
+    monkeypatch.setattr(type(store.objects), "read", spy)
+
+    def states() -> int:
+        reads.clear()
+        assert store.query(name, progress=False).proof.files_cached == files
+        return sum(path.startswith("cache/") for path in reads)
+
+    # Of 23 days together, and of the last.
+    files = 24
+    assert states() == 2
+    # A late file on the first day: none of many days holds, so each day is read once, and then again one of many.
+    ingest(store, day(0, 3, 4, salt=1))
+    files = 25 if name == "hot" else 24
+    ask(store, name)
+    files = 25
+    assert states() == 2
+    # Another start: by themselves.
+    assert ask(store, name, since=START + DAY).proof.files_cached == 23
+
+
+def test_the_state_of_many_days_does_for_all_of_them(store: Store) -> None:
+    ingest(store, *(day(n) for n in range(3, 24)))
+    ask(store, "hot")
+    shutil.rmtree(max({p.parent for p in kept(store)}, key=lambda folder: len(list(folder.iterdir()))))
+    store.close()
+    assert store.unread("hot") == sum(f.bytes for f in store.files("s") if f.day == START // DAY + 23)
+    assert ask(store, "hot").proof.files_cached == 23
+
+
+def test_a_damaged_state_of_many_days_is_none(store: Store) -> None:
+    ingest(store, *(day(n) for n in range(3, 24)))
+    ask(store, "hot")
+    sizes = {p: p.read_bytes() for p in kept(store)}
+    for path, data in sizes.items():
+        path.chmod(0o644)
+        path.write_bytes(data[:-5])
+    store.close()
+    assert ask(store, "hot").proof.files_cached == 0
+    assert ask(store, "hot").proof.files_cached == 24
+
+
 def test_large_states_are_not_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shelf, "LARGEST", 100)
     ask(store, "uptime")
     ask(store, "hot")
+    assert not kept(store)
+
+
+def test_large_states_are_not_even_written_down(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed: list[bytes] = []
+    monkeypatch.setattr(checkpoint, "sealed", lambda *of: sealed.append(b"") or b"")
+    monkeypatch.setattr(cached, "LARGEST_STATE", 100)
+    ask(store, "uptime")
+    assert not sealed
     assert not kept(store)
 
 
@@ -245,7 +374,8 @@ def test_republished_queries_share_what_asks_the_same(store: Store) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_any_history(tmp_path: Path, seed: int) -> None:
+def test_any_history(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached, "SPAN", 2)
     assert run_history(tmp_path / "store", seed, list(METRICS)) > 50
 
 
@@ -254,13 +384,27 @@ def test_any_history(tmp_path: Path, seed: int) -> None:
 
 def _first_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     """The files' contents do not matter, just how many there are."""
-    monkeypatch.setattr(cached, "contents", lambda groups: [f"{n}" for n, _ in enumerate(groups)])
+    for module in (cached, days):
+        monkeypatch.setattr(module, "contents", lambda groups: [f"{n}" for n, _ in enumerate(groups)])
 
 
 def _any_late_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """A state is used again whatever files came between those it is of."""
-    monkeypatch.setattr(cached, "_covers", lambda *_: True)
+    for module in (cached, days):
+        monkeypatch.setattr(module, "covers", lambda *_: True)
     _first_prefix(monkeypatch)
+
+
+def _any_late_file_of_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where states are of days."""
+    _any_late_file(monkeypatch)
+
+
+def _later_files_of_many_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state of many days is taken for theirs although one of them has other files since."""
+    inner = cached.contents
+    monkeypatch.setattr(cached, "contents", lambda groups: inner([(g[0],) for g in groups]))
+    monkeypatch.setattr(days, "covers", lambda *_: True)
 
 
 def _no_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,17 +470,19 @@ def _end_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _cut_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """Days that the range cuts are kept as if they were whole."""
-    inner = cached._Day.of
-    monkeypatch.setattr(cached._Day, "of", classmethod(lambda _, *a: cached.replace(inner(*a), whole=True)))
+    inner = days.Day.of
+    monkeypatch.setattr(days.Day, "of", classmethod(lambda _, *a: cached.replace(inner(*a), whole=True)))
 
 
 def _always_unordered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that overlap are folded one by one, although rows are compared."""
-    monkeypatch.setattr(cached, "_unordered", lambda p: True)
+    monkeypatch.setattr(days, "_unordered", lambda p: True)
 
 
 MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], list[str]] = {
     _any_late_file: BY_PREFIX,
+    _any_late_file_of_days: BY_DAY,
+    _later_files_of_many_days: BY_DAY,
     _no_words: ["uptime", "changes"],
     _no_key_state: BY_PREFIX,
     _no_groups: BY_PREFIX,
@@ -350,6 +496,7 @@ MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], list[str]] = {
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.__name__)
 def test_mutants_are_caught(tmp_path: Path, mutant: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached, "SPAN", 2)
     mutant(monkeypatch)
     for seed in range(30):
         try:

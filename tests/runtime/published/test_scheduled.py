@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,12 @@ def test_what_is_no_time(text: str) -> None:
         resolved(text, NOON, "UTC", "since")
 
 
+@pytest.mark.parametrize("text", ["today+3660000d", "-3660000d", "now+3660000d", "yesterday-3000000d"])
+def test_times_that_no_calendar_has(text: str) -> None:
+    with pytest.raises(QueryError, match=r"since: .* is before the year 1 or after the year 9999"):
+        resolved(text, NOON, "Europe/London", "since")
+
+
 def test_a_zone_that_there_is_not() -> None:
     with pytest.raises(QueryError, match="no time zone 'Moon'"):
         resolved("today", NOON, "Moon", "since")
@@ -88,6 +95,7 @@ def table() -> Result:
         "device": Column(Type.STRING, np.arange(4, dtype=np.int32), None, names),
         "uptime": Column(Type.FLOAT, np.array([0.95, 0.94, float("nan"), 0.0]), valid),
         "n": Column(Type.INT, np.array([2**53, 2**53 + 1, 3, 4])),
+        "höhe": Column(Type.INT, np.array([0, 1, 2, -1])),
         "down": Column(Type.DURATION, np.array([0, 60_000_000, 300_000_000, 300_000_001])),
     }
     return Result(columns, Proof())
@@ -105,6 +113,7 @@ def table() -> Result:
         ("n > -1", ["a", "b", "c", "d"], 0),
         ("down > 5m", ["d"], 0),
         ("down >= 1m", ["b", "c", "d"], 0),
+        ("höhe > 1", ["c"], 0),
     ],
 )
 def test_thresholds(text: str, devices: list[str], unknown: int) -> None:
@@ -126,7 +135,7 @@ def test_what_is_no_threshold(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("other < 1", "the answer has the columns device, uptime, n, down"),
+        ("other < 1", "the answer has the columns device, uptime, n, höhe, down"),
         ("device < 1", "device is of type string"),
         ("down < 5", "down is compared with a duration"),
         ("n < 5m", "n is compared with a number"),
@@ -168,7 +177,9 @@ def test_a_scheduled_run(store: Store) -> None:
     run = run_scheduled(store, DAILY, NOON)
     assert (run.query, run.version, run.at, run.rows) == ("uptime", 1, NOON, 1)
     assert (utc(run.since), utc(run.until)) == ("2024-03-30T00:00:00", "2024-03-31T00:00:00")
-    assert run.saved == ("results/uptime/1/20240331T120000Z.json", "results/uptime/1/20240331T120000Z.csv")
+    path = run.saved[0].removesuffix(".json")
+    assert re.fullmatch(r"results/uptime/1/20240331T120000Z-[0-9a-f]{12}", path)
+    assert run.saved == (f"{path}.json", f"{path}.csv")
     assert [v.threshold for v in run.violations] == ["uptime < 0.95", "known < 1d"]
     assert run.violations[0].row == {"device": "a", "uptime": 0.5, "known": 4 * 3_600_000_000}
     assert run.subject == "antfold: uptime: 2 of 1 rows beyond their thresholds"
@@ -177,8 +188,8 @@ def test_a_scheduled_run(store: Store) -> None:
         "uptime version 1, 2024-03-30T00:00:00Z to 2024-03-31T00:00:00Z:",
         "  uptime < 0.95: device=a, uptime=0.5, known=14400000000",
         "  known < 1d: device=a, uptime=0.5, known=14400000000",
-        "result: results/uptime/1/20240331T120000Z.json",
-        "result: results/uptime/1/20240331T120000Z.csv",
+        f"result: {path}.json",
+        f"result: {path}.csv",
     ]
     kept = json.loads((Path(store.url) / run.saved[0]).read_text())
     assert kept["result"]["rows"] == [["a", 0.5, 14400000000]]
@@ -201,6 +212,16 @@ def test_a_second_run_for_the_same_time_finds_the_first(store: Store) -> None:
     later = run_scheduled(store, DAILY, NOON + 1_000_000)
     assert later.violations != first.violations
     assert later.alert is not None
+
+
+def test_other_questions_for_the_same_time_are_answered_for_themselves(store: Store) -> None:
+    first = run_scheduled(store, DAILY, NOON)
+    for change in ({"since": "-1d"}, {"alert": ["uptime < 0.1"]}, {"until": None}):
+        other = run_scheduled(store, {**DAILY, **change}, NOON)
+        assert other.saved[0] != first.saved[0]
+        asked = [(r.since, r.until, {v.threshold for v in r.violations}) for r in (first, other)]
+        assert asked[0] != asked[1]
+        assert run_scheduled(store, {**DAILY, **change}, NOON) == other
 
 
 def test_who_comes_second_gives_the_first_ones_answer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +256,8 @@ def test_without_saving_nothing_is_written(store: Store) -> None:
         ({"version": True}, "version is of type int"),
         ({"save": "yes"}, "save is of type bool"),
         ({"alert": "uptime < 1"}, "alert is a list of thresholds"),
+        ({"alert": 5}, "alert is a list of thresholds"),
+        ({5: 5}, "a schedule has no field 5"),
         ({"alert": ["uptime"]}, "is not of the form COLUMN < NUMBER"),
         ({"since": "soon"}, "since: 'soon' is not a time"),
         ({"zone": "Moon"}, "no time zone 'Moon'"),
@@ -244,6 +267,17 @@ def test_without_saving_nothing_is_written(store: Store) -> None:
 def test_schedules_that_are_none(change: dict[str, Any], message: str) -> None:
     with pytest.raises(QueryError, match=message):
         Schedule.of({**DAILY, **change})
+
+
+def test_what_is_null_is_not_said() -> None:
+    plain = Schedule.of({"query": "uptime"})
+    assert (
+        Schedule.of(dict.fromkeys(("version", "params", "since", "save", "csv", "alert")) | {"query": "uptime"})
+        == plain
+    )
+    assert plain.save
+    with pytest.raises(QueryError, match="a schedule is a table"):
+        Schedule.of([1])  # type: ignore[arg-type]
 
 
 def test_a_damaged_result_is_named(store: Store) -> None:

@@ -54,6 +54,11 @@ def test_the_oldest_go_of_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     assert overfull([kept(1, 1, 4), kept(2, 2, 4), kept(3, 3, 4)]) == [kept(1, 1, 4)]
 
 
+def test_the_oldest_go_of_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "MOST_OBJECTS", 2)
+    assert overfull([kept(2, 2), kept(1, 1), kept(3, 3)]) == [kept(1, 1)]
+
+
 def test_put_and_get(tmp_path: Path) -> None:
     objects = FolderObjects(tmp_path)
     first = Shelf(objects, "query", "family")

@@ -108,6 +108,11 @@ def test_a_query_by_its_name(store: Store) -> None:
         (lambda s: s.publish(HOT, "x" * 101), "cannot be the name of a query"),
         (lambda s: s.publish(17, "hot"), "a metric is a stream with steps"),
         (lambda s: s.publish(HOT, "hot", "d" * 2001), "longer than 2,000 characters"),
+        (lambda s: s.publish(HOT, "hot", 5), "description of hot is no text"),
+        (lambda s: s.publish(HOT, "hot", "\ud800"), "hot cannot be written as JSON"),
+        (lambda s: s.publish(HOT, "hot", defaults={"above": "nan"}), "'above' must be a finite number"),
+        (lambda s: s.query("hot", params={"above": float("inf")}), "'above' must be a finite number"),
+        (lambda s: s.query("hot", params={"above": 10**400}), "'above' is of type float64"),
         (lambda s: s.publish(HOT, "hot", defaults={"over": 1}), "hot has no parameter 'over'"),
         (lambda s: s.publish(HOT, "hot", defaults={"above": "warm"}), "'above' is of type float64"),
         (lambda s: s.publish(df.stream("t").agg(n=df.count()), "t"), "there is no stream 't'"),
@@ -197,6 +202,9 @@ def change(store: Store, edit: Callable[[dict[str, Any]], object]) -> None:
         (lambda v: v["graph"]["steps"].append({"op": "exec"}), "exec"),
         (lambda v: v["parameters"][0].update(default=99.0), "it was changed"),
         (lambda v: v["parameters"][0].update(default="high"), "of type float64"),
+        (lambda v: v["parameters"][0].update(default=float("nan")), "must be a finite number"),
+        (lambda v: v["parameters"][0].update(default=10**400), "of type float64"),
+        (lambda v: v.update(description="\ud800"), "surrogates not allowed"),
         (lambda v: v.update(parameters="none"), "not a list of names, types and defaults"),
         (lambda v: v.update(kernels=[{"path": "x"}]), "names a kernel that is none"),
         (lambda v: v.update(kernels={}), "its kernels are not a list"),
@@ -214,6 +222,15 @@ def test_what_was_changed_is_refused(store: Store, edit: Callable[[Any], object]
 def test_what_is_no_json_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match=r"queries/hot/1.json is not a published query"):
         definition.read(data, "hot", 1, None)
+
+
+@pytest.mark.parametrize("name", ["007", "99999999999", "2x", "0"])
+def test_what_has_no_name_of_a_version_is_none(store: Store, name: str) -> None:
+    first = store.publish(HOT, "hot")
+    (Path(store.url) / f"queries/hot/{name}.json").write_text("{}")
+    assert store.queries() == store.queries("hot") == [first]
+    assert store.published("hot") == first
+    assert store.publish(HOT, "hot", "another").version == 2
 
 
 def test_too_large_an_object_is_not_even_read(store: Store) -> None:
