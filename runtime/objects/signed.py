@@ -1,9 +1,11 @@
-"""The requests that a worker makes of S3, signed and sent without boto3, whose import takes longer than most tasks.
+"""The requests that a function makes of S3, signed and sent without boto3, whose import takes longer than most tasks.
 
-It answers as boto3's client does where ``S3Objects`` asks it, for GET, HEAD and PUT of objects; all else is left to a
-boto3 client. The signature is AWS's version 4 ("Signature Version 4 signing process", AWS General Reference; "Signature
-Calculations for the Authorization Header", Amazon S3 API Reference), over the SHA-256 of the whole body.
+It answers as boto3's client does where ``S3Objects`` and ``deploy.handlers.landing`` ask it, for GET, HEAD and PUT of
+objects; all else is left to a boto3 client. The signature is AWS's version 4 ("Signature Version 4 signing process",
+AWS General Reference; "Signature Calculations for the Authorization Header", Amazon S3 API Reference), over the SHA-256
+of the whole body.
 """
+# ruff: noqa: N803 (the arguments are named as boto3 names them)
 
 from __future__ import annotations
 
@@ -31,6 +33,7 @@ _EMPTY = hashlib.sha256(b"").hexdigest()
 _REGION = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx|cn)-(gov-)?[a-z]+-\d+")
 _GIVEN = ("AWS_LAMBDA_FUNCTION_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+_OTHER_ENDPOINTS = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
 _TOLD = re.compile(rb"<(Code|Message)>([^<]*)</")
 _SUM = "x-amz-checksum-sha256"
 
@@ -38,9 +41,10 @@ _SUM = "x-amz-checksum-sha256"
 def serves(access: Access) -> bool:
     """Whether this process is a function of Lambda, which finds its identity and region in its environment.
 
-    One that goes by a proxy, or is in a partition with addresses of its own, is left to boto3.
+    One that goes by a proxy, is told to use other addresses, or is in a partition that has its own, is left to boto3.
     """
     given = all(os.environ.get(name) for name in _GIVEN) and not any(os.environ.get(name) for name in _PROXIES)
+    given = given and not any(os.environ.get(name, "").lower() == "true" for name in _OTHER_ENDPOINTS)
     return given and access.profile is None and _REGION.fullmatch(_region(access)) is not None
 
 
@@ -71,21 +75,30 @@ class SignedS3:
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
 
-    def get_object(self, Bucket: str, Key: str, Range: str, ChecksumMode: str) -> dict[str, Any]:  # noqa: N803
+    def get_object(
+        self,
+        Bucket: str,
+        Key: str,
+        Range: str,
+        ChecksumMode: str = "",
+        IfMatch: str = "",
+        VersionId: str = "",
+    ) -> dict[str, Any]:
         """A range of an object, compared with its SHA-256 where S3 tells one."""
-        headers = {"range": Range, "x-amz-checksum-mode": ChecksumMode}
-        told, body = self._send("GET", Bucket, Key, headers)
+        headers = {"range": Range, "x-amz-checksum-mode": ChecksumMode, "if-match": IfMatch}
+        told, body = self._send("GET", Bucket, Key, headers, version=VersionId)
         digest = told.get(_SUM)
         if digest is not None and digest != base64.b64encode(hashlib.sha256(body).digest()).decode():
             raise RequestFailed(Fault.LOST, "what came has another SHA-256 than S3 tells")
         return {"Body": io.BytesIO(body), "ContentRange": told.get("content-range", "")}
 
-    def head_object(self, Bucket: str, Key: str, ChecksumMode: str) -> dict[str, Any]:  # noqa: N803
-        """An object's size and SHA-256."""
-        told, _ = self._send("HEAD", Bucket, Key, {"x-amz-checksum-mode": ChecksumMode})
-        return {"ContentLength": int(told.get("content-length", -1)), "ChecksumSHA256": told.get(_SUM)}
+    def head_object(self, Bucket: str, Key: str, ChecksumMode: str = "", VersionId: str = "") -> dict[str, Any]:
+        """An object's size, ETag and SHA-256."""
+        told, _ = self._send("HEAD", Bucket, Key, {"x-amz-checksum-mode": ChecksumMode}, version=VersionId)
+        size, etag = int(told.get("content-length", -1)), told.get("etag", "")
+        return {"ContentLength": size, "ETag": etag, "ChecksumSHA256": told.get(_SUM)}
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str, ChecksumSHA256: str) -> dict[str, Any]:  # noqa: N803
+    def put_object(self, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str, ChecksumSHA256: str) -> dict[str, Any]:
         """Put an object under a name that is free."""
         headers = {"if-none-match": IfNoneMatch, _SUM: ChecksumSHA256, "content-length": str(len(Body))}
         told, _ = self._send("PUT", Bucket, Key, headers, Body, base64.b64decode(ChecksumSHA256).hex())
@@ -98,9 +111,17 @@ class SignedS3:
             self._rest.close()
 
     def _send(
-        self, method: str, bucket: str, key: str, headers: Mapping[str, str], body: bytes = b"", digest: str = _EMPTY
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        digest: str = _EMPTY,
+        version: str = "",
     ) -> tuple[dict[str, str], bytes]:
-        """The headers and the body of a reply that says the request is done; else RequestFailed."""
+        """The headers and the body of a reply that says the request is done; else RequestFailed. Empty headers are
+        not sent."""
         if self._endpoint is not None:
             url, path = urlsplit(self._endpoint), f"/{bucket}/{key}"
         elif "." in bucket:  # of which no certificate knows
@@ -108,14 +129,18 @@ class SignedS3:
         else:
             url, path = urlsplit(f"https://{bucket}.s3.{self._region}.{self._suffix}"), f"/{key}"
         path = url.path.rstrip("/") + quote(path, safe="/-_.~")
-        signed = signed_headers(method, url.netloc, path, {**headers, "x-amz-content-sha256": digest}, self._region)
+        query = f"versionId={quote(version, safe='-_.~')}" if version else ""
+        headers = {name: value for name, value in headers.items() if value} | {"x-amz-content-sha256": digest}
+        signed = signed_headers(method, url.netloc, path, headers, self._region, query=query)
+        path += f"?{query}" if query else ""
         while True:
             connection, used = self._connection(url.scheme, url.netloc)
             try:
                 response, data = _exchange(connection, method, path, body, signed)
             except (OSError, HTTPException) as error:
                 connection.close()
-                if used:  # the other side may have closed it while nobody asked anything
+                # The other side may have closed it while nobody asked anything. One that is slow has not.
+                if used and not isinstance(error, TimeoutError):
                     continue
                 raise RequestFailed(
                     Fault.LOST, f"{url.netloc} did not answer ({error or type(error).__name__})"
@@ -170,9 +195,15 @@ def _exchange(
 
 
 def signed_headers(
-    method: str, host: str, path: str, headers: Mapping[str, str], region: str, now: float | None = None
+    method: str,
+    host: str,
+    path: str,
+    headers: Mapping[str, str],
+    region: str,
+    now: float | None = None,
+    query: str = "",
 ) -> dict[str, str]:
-    """``headers`` and those that sign them, the method and the path, which is quoted and without a query."""
+    """``headers`` and those that sign them, the method, the path and the query, both quoted (of one parameter)."""
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     signed = {**headers, "host": host, "x-amz-date": moment}
     token = os.environ.get("AWS_SESSION_TOKEN")
@@ -180,7 +211,7 @@ def signed_headers(
         signed["x-amz-security-token"] = token
     names = ";".join(sorted(signed))
     lines = "".join(f"{name}:{signed[name].strip()}\n" for name in sorted(signed))
-    request = f"{method}\n{path}\n\n{lines}\n{names}\n{signed['x-amz-content-sha256']}"
+    request = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{signed['x-amz-content-sha256']}"
     scope = f"{moment[:8]}/{region}/s3/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     key = f"AWS4{os.environ['AWS_SECRET_ACCESS_KEY']}".encode()
