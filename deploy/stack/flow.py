@@ -13,7 +13,9 @@ from deploy.stack.storage import key
 FAILURES = 5
 """How often the news of an object is given to ingest before it is set aside."""
 
-_BATCH = 10
+_BATCH = 1
+"""Objects that one execution of ingest is given. With others in its batch, an object that exhausts the function's time
+or memory would take them along, time after time, to the dead letters; and ingest takes them one by one anyway."""
 
 _AT = "<aws.scheduler.scheduled-time>"
 """Which the scheduler fills in: the same for a repeated start, so that the run is known by it."""
@@ -26,7 +28,7 @@ def flow(settings: Settings) -> dict[str, Resource]:
         "DeadLetters": _queue(places.dead, MessageRetentionPeriod=1_209_600),
         "Queue": _queue(
             places.queue,
-            # Six times the function's time-out, as AWS advises: a batch may wait for a free execution first.
+            # Six times the function's time-out, as AWS advises: news may wait for a free execution first.
             VisibilityTimeout=min(6 * settings.ingest_timeout, 43_200),
             MessageRetentionPeriod=1_209_600,
             RedrivePolicy={"deadLetterTargetArn": arn("DeadLetters"), "maxReceiveCount": FAILURES},

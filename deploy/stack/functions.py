@@ -56,7 +56,7 @@ def functions(settings: Settings) -> tuple[Function, ...]:
         ),
         Function(
             "reconcile", "finds what arrived and was not ingested", 512, 900, 2,
-            grants.reconcile(), store | ready | landing | {
+            grants.reconcile(), repeats=True, environment=store | ready | landing | {
                 "ANTFOLD_STREAMS": _streams(settings),
                 "ANTFOLD_QUEUE": ref("Queue"),
             },
@@ -117,6 +117,9 @@ def _function(settings: Settings, function: Function) -> dict[str, Resource]:
                 "Environment": {"Variables": dict(function.environment)},
                 "KmsKeyArn": key(settings),
                 "TracingConfig": {"Mode": "PassThrough"},
+                # So that what the runtime writes of an error is escaped, too.
+                "LoggingConfig": {"LogFormat": "JSON"},
+                **({"RecursiveLoop": "Allow"} if function.repeats else {}),
             },
             after=(f"{title}Log",),
             skips={"CKV_AWS_116": _NO_DEAD.format(_LOST[kind]), "CKV_AWS_117": _NO_VPC},
@@ -126,8 +129,8 @@ def _function(settings: Settings, function: Function) -> dict[str, Resource]:
 
 def role(service: str, grants: tuple[Grant, ...]) -> Resource:
     """A role that a service takes on for resources of this account only."""
-    # Lambda sends no source account when it takes on a role; the others do, and could be asked by strangers.
-    mine = {} if service.startswith("lambda.") else {"StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")}}
+    # Lambda tells no source account when it takes on a role, and of Firehose it is not documented; the scheduler does.
+    mine = {"StringEqualsIfExists": {"aws:SourceAccount": ref("AWS::AccountId")}}
     return _role({"Service": service}, grants, mine)
 
 

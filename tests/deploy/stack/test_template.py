@@ -143,6 +143,9 @@ def test_functions(whole: dict[str, Any], settings: Settings) -> None:
         "key": "device", "time": "ts", "unit": "ms", "format": "auto", "duplicates": "exact",
     }  # fmt: skip
     assert all(v["ANTFOLD_KERNELS"] == "ready" for v in variables.values())
+    # Lambda ends a chain of 16: the reconciler goes on by itself while there are objects, and nobody else does.
+    assert {name for name, f in found.items() if f.get("RecursiveLoop") == "Allow"} == {"Reconcile"}
+    assert all(f["LoggingConfig"] == {"LogFormat": "JSON"} for f in found.values())
 
 
 def test_news_is_not_lost(whole: dict[str, Any], settings: Settings) -> None:
@@ -153,6 +156,8 @@ def test_news_is_not_lost(whole: dict[str, Any], settings: Settings) -> None:
     (source,) = of_type(whole, "AWS::Lambda::EventSourceMapping").values()
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert source["ScalingConfig"]["MaximumConcurrency"] <= settings.ingest_concurrency
+    # An object that kills the function, or takes all its time, must not take others with it.
+    assert source["BatchSize"] == 1
 
 
 def test_firehose_separates_records(whole: dict[str, Any]) -> None:
