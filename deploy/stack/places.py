@@ -57,8 +57,8 @@ class Places:
 
     @property
     def table(self) -> str:
-        """The catalogue's table."""
-        return self.name
+        """The catalogue's table. It is not that of stores which are made without naming one: they may be there, too."""
+        return f"{self.name}-catalogue"
 
     @property
     def table_arn(self) -> Value:
