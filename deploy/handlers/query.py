@@ -26,6 +26,9 @@ from runtime.store import Store
 MAX_REPLY = (6 << 20) - (64 << 10)
 """Bytes of a reply: what Lambda sends, less its wrapping. A larger answer is stored, and its path is told."""
 
+MAX_MESSAGE = 250 << 10
+"""Bytes of a message to a topic: SNS takes 256 KB of UTF-8."""
+
 SMALL = 64 << 20
 """Bytes of a stream that this function reads by itself, in about a second."""
 
@@ -161,7 +164,7 @@ def on_schedule(event: Mapping[str, Any], run: Invocation, store: Store) -> dict
         alert, topic = done.alert, settings.required(settings.ALERTS)
         Client("sns", Access()).call(
             f"publish to {topic}",
-            lambda sns: sns.publish(TopicArn=topic, Subject=done.subject, Message=alert[: 200 << 10]),
+            lambda sns: sns.publish(TopicArn=topic, Subject=done.subject, Message=_cut(alert)),
         )
         mark_alerted(store, done)
         run.measure({"AlertsSent": 1}, Query=done.query)
@@ -170,6 +173,11 @@ def on_schedule(event: Mapping[str, Any], run: Invocation, store: Store) -> dict
     run.measure({"QueriesAnswered": 1, "QuerySeconds": round(run.seconds, 3)}, Query=done.query)
     return {"query": done.query, "version": done.version, "rows": done.rows, "violations": len(done.violations),
             "saved": list(done.saved)}  # fmt: skip
+
+
+def _cut(text: str) -> str:
+    """As much of a text as SNS takes."""
+    return text.encode()[:MAX_MESSAGE].decode(errors="ignore")
 
 
 def _micros(text: str) -> int:

@@ -51,7 +51,7 @@ def flow(settings: Settings) -> dict[str, Resource]:
     for name in sorted(settings.streams):
         found[logical("Delivery", name)] = _delivery(settings, name)
     for schedule in settings.schedules:
-        found[logical("Schedule", _title(schedule))] = _query_schedule(settings, schedule)
+        found[logical("Schedule", schedule.title)] = _query_schedule(settings, schedule)
     return found
 
 
@@ -124,10 +124,6 @@ def _delivery(settings: Settings, stream: str) -> Resource:
     )
 
 
-def _title(schedule: Schedule) -> str:
-    return schedule.query if schedule.version is None else f"{schedule.query}@{schedule.version}"
-
-
 def _query_schedule(settings: Settings, schedule: Schedule) -> Resource:
     said = {
         "query": schedule.query,
@@ -140,8 +136,7 @@ def _query_schedule(settings: Settings, schedule: Schedule) -> Resource:
         "csv": schedule.csv,
         "alert": list(schedule.alert),
     }
-    title = _title(schedule).replace("@", "-v")
-    return _schedule(settings, title, schedule.every, schedule.zone, "Query", {"schedule": said, "at": _AT})
+    return _schedule(settings, schedule.title, schedule.every, schedule.zone, "Query", {"schedule": said, "at": _AT})
 
 
 def _schedule(settings: Settings, title: str, every: str, zone: str, function: str, event: dict[str, Any]) -> Resource:

@@ -199,6 +199,18 @@ def test_at_its_time(store: Store, monkeypatch: pytest.MonkeyPatch, lines: Calla
             handler(wrong, Context())
 
 
+def test_an_alert_that_is_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a topic does not take is never told, and the next attempt fails in the same way; it counts in bytes."""
+    long = b"".join(b'{"k":"%s%d","t":%d,"n":1}\n' % ("✗".encode() * 3_000, n, T) for n in range(40))
+    store.ingest("s", io.BytesIO(long), key="k", time="t", unit="ms", progress=False)
+    sent = mails(monkeypatch)
+    told = handler({**SCHEDULE, "schedule": {"query": "tops", "alert": ["n >= 1"]}}, Context())
+    assert told["violations"] == 43
+    (mail,) = sent
+    assert 200_000 < len(mail["Message"].encode()) <= 256 << 10
+    assert mail["Message"].startswith("tops version 1")
+
+
 def test_when_nobody_can_be_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The invocation fails, and the next one tells."""
     real = Client.call
@@ -234,6 +246,7 @@ def test_workers_where_there_is_much_to_read(
         return invoke
 
     monkeypatch.setattr("runtime.fleet.aws_lambda.invoker", invoker)
+    monkeypatch.setattr("runtime.fleet.aws_lambda.target_of", lambda *_: None)  # it has its kernels
     assert https("/tops")[1]["rows"] == ROWS
     assert asked
     assert set(asked) == {"fleet-worker"}
