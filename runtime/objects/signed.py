@@ -1,8 +1,9 @@
 """The requests that a worker makes of S3, signed and sent without boto3, whose import takes longer than most tasks.
 
 It answers as boto3's client does where ``S3Objects`` asks it, for GET, HEAD and PUT of objects; all else (other
-operations, and these three with other arguments) is left to a boto3 client. The signature is AWS's version 4 ("Signature Version 4 signing process", AWS General Reference; "Signature
-Calculations for the Authorization Header", Amazon S3 API Reference), over the SHA-256 of the whole body.
+operations, and these three with other arguments) is left to a boto3 client. The signature is AWS's version 4
+("Signature Version 4 signing process", AWS General Reference; "Signature Calculations for the Authorization Header",
+Amazon S3 API Reference), over the SHA-256 of the whole body.
 """
 
 from __future__ import annotations

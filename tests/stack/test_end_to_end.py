@@ -16,6 +16,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,11 @@ from deploy.cli import main
 from deploy.metric_file import load_metric
 from operators.compiler.targets import worker as workers_target
 from runtime import Store
-from runtime.errors import QueryError
 from runtime.fleet import Fleet
 from runtime.fleet.aws_lambda import invoker
 from tests.runtime.test_recorded_data import EXAMPLES, SPAN, mesh_rows
 from tests.stack import gaps, servers
+from tests.stack.test_deploy import everything, kept
 
 pytestmark = pytest.mark.stack
 
@@ -58,6 +59,13 @@ until = "today"
 alert = ["uptime < 0.05"]
 """
 RECORD, BATCH = 600_000, 6  # bytes of a record, and records of a request: Firehose takes 1,000 KiB and 4 MiB
+IMPATIENT = """
+from datetime import timedelta
+from deploy.handlers import reconcile
+
+reconcile.SETTLED = timedelta(seconds=-5)  # a quarter of an hour is long for a test
+handler = reconcile.handler
+"""
 PROBE = """
 import importlib.util, os
 
@@ -81,6 +89,7 @@ class Deployed:
     outputs: dict[str, str]
     folder: Path
     records: int
+    bundle: Path
 
     @property
     def url(self) -> str:
@@ -133,7 +142,7 @@ def until(done: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
@@ -144,29 +153,41 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory, shared_data: Path, bundle: Path) -> Iterator[Deployed]:
+def mesh(tmp_path_factory: pytest.TempPathFactory, shared_data: Path, bundle: Path) -> Iterator[Deployed]:
     folder = tmp_path_factory.mktemp("deployed")
     (folder / "antfold.toml").write_text(CONFIG)
     with (
         servers.ministack(folder, **servers.bare_functions(folder)) as endpoint,
         pytest.MonkeyPatch.context() as patch,
     ):
-        for name in [name for name in os.environ if name.startswith(("AWS_", "ANTFOLD_MAC"))]:
-            patch.delenv(name)
-        for name, value in servers.environment(endpoint).items():
-            patch.setenv(name, value)
+        use(endpoint, patch)
         done = dataflow("deploy", "--bundle", str(bundle), "--yes", folder=folder)
         outputs = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line and line[0] != " ")
         records = put(outputs["DeliveryMesh"], sorted(shared_data.glob("mesh-heartbeats-*.ndjson.gz")))
-        made = Deployed(endpoint, outputs, folder, records)
+        made = Deployed(endpoint, outputs, folder, records, bundle)
         made.wait_for(records)
         yield made
 
 
+@pytest.fixture
+def deployed(mesh: Deployed, monkeypatch: pytest.MonkeyPatch) -> Deployed:
+    use(mesh.endpoint, monkeypatch)
+    return mesh
+
+
+def use(endpoint: str, patch: pytest.MonkeyPatch) -> None:
+    """Have this process and its children find this stand-in for AWS, and no key to sign with."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "ANTFOLD_MAC"))]:
+        patch.delenv(name)
+    for name, value in servers.environment(endpoint).items():
+        patch.setenv(name, value)
+
+
 def put(delivery: str, files: list[Path]) -> int:
-    """Put the lines of files into Firehose, many to a record as producers do; how many records they were."""
+    """Put the lines of files into Firehose as time goes by, many to a record; how many records they were."""
     client = boto3.client("firehose")
-    records = [piece for file in files for piece in pieces(gzip.decompress(file.read_bytes()))]
+    lines = [line for file in files for line in gzip.decompress(file.read_bytes()).splitlines(keepends=True)]
+    records = list(pieces(b"".join(sorted(lines, key=lambda line: line[line.index(b'"ts":"') :]))))
     for at in range(0, len(records), BATCH):
         batch = [{"Data": data} for data in records[at : at + BATCH]]
         assert client.put_record_batch(DeliveryStreamName=delivery, Records=batch)["FailedPutCount"] == 0
@@ -194,26 +215,34 @@ def rows_of(told: Any) -> list[dict[str, Any]]:
     return mesh_rows(Answer())
 
 
+@contextmanager
+def beside(deployed: Deployed, like: str, source: str) -> Iterator[str]:
+    """A function like a deployed one, by the handler of one more module in the same bundle."""
+    code = io.BytesIO(deployed.bundle.read_bytes())
+    with zipfile.ZipFile(code, "a") as archive:
+        archive.writestr("beside.py", source)
+    functions = boto3.client("lambda")
+    told = functions.get_function_configuration(FunctionName=like)
+    same = {k: told[k] for k in ("Runtime", "Role", "Environment", "Timeout", "MemorySize")}
+    name = f"beside-{like}"
+    functions.create_function(FunctionName=name, Handler="beside.handler", Code={"ZipFile": code.getvalue()}, **same)
+    yield name
+    functions.delete_function(FunctionName=name)
+    boto3.client("logs").delete_log_group(logGroupName=f"/aws/lambda/{name}")
+
+
 @pytest.fixture(scope="module")
 def truth(shared_data: Path) -> list[dict[str, Any]]:
     told = json.loads((shared_data / "truth.json").read_text())["mesh_uptime_by_model"]
     return sorted(told, key=lambda r: str(r["model"]))
 
 
-def test_the_functions_have_their_bundle_and_nothing_else(deployed: Deployed, bundle: Path) -> None:
-    """What the deployed worker is, with one more module in its code that tells of it."""
-    code = io.BytesIO(bundle.read_bytes())
-    with zipfile.ZipFile(code, "a") as archive:
-        archive.writestr("probe.py", PROBE)
-    functions = boto3.client("lambda")
-    worker = functions.get_function_configuration(FunctionName=deployed.outputs["Worker"])
+def test_the_functions_have_their_bundle_and_nothing_else(deployed: Deployed) -> None:
+    """In a worker as it is deployed, with one more module that tells of it."""
+    worker = boto3.client("lambda").get_function_configuration(FunctionName=deployed.outputs["Worker"])
     assert "ANTFOLD_MAC_KEY" in worker["Environment"]["Variables"]
-    functions.create_function(
-        FunctionName="probe", Handler="probe.handler", Code={"ZipFile": code.getvalue()},
-        **{k: worker[k] for k in ("Runtime", "Role", "Environment", "Timeout", "MemorySize")},
-    )  # fmt: skip
-    told = deployed.ask({}, "probe")
-    functions.delete_function(FunctionName="probe")
+    with beside(deployed, deployed.outputs["Worker"], PROBE) as probe:
+        told = deployed.ask({}, probe)
     assert told == {"mode": "ready", "kernels": "kernels", "others": [], "ours": "deploy/__init__.py"}
 
 
@@ -275,8 +304,50 @@ def test_a_published_query(deployed: Deployed, truth: Any) -> None:
     assert done[0]["violations"] > 0
     (message,) = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
     told = json.loads(message["Body"])
-    assert told["Subject"] == f"antfold: uptime: {done[0]['violations']} of {done[0]['rows']} rows beyond their thresholds"
+    assert told["Subject"].startswith(f"antfold: uptime: {done[0]['violations']} of {done[0]['rows']} rows")
     assert "uptime < 0.05" in told["Message"]
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
     assert "Messages" not in sqs.receive_message(QueueUrl=queue)  # nobody is told twice
     sqs.delete_queue(QueueUrl=queue)
+
+
+def test_an_object_that_nobody_was_told_of(deployed: Deployed) -> None:
+    """Its event is lost; the reconciler finds it, once it is old enough, and ingest takes it."""
+    s3 = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
+    before = deployed.status()["streams"][0]["sources"]
+    bucket = deployed.outputs["LandingBucket"]
+    news = s3.get_bucket_notification_configuration(Bucket=bucket)
+    del news["ResponseMetadata"]
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    lost = b'{"node": "lost", "ts": "2026-08-23T10:00:00Z", "hw_model": "LOST"}'
+    boto3.client("firehose").put_record(DeliveryStreamName=deployed.outputs["DeliveryMesh"], Record={"Data": lost})
+    until(lambda: s3.list_objects_v2(Bucket=bucket)["KeyCount"] == before + 1)
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=news)
+    told = deployed.ask({}, "mesh-reconcile")
+    assert (told["listed"], told["enqueued"], told["young"]) == (before + 1, 0, before + 1)
+    with beside(deployed, "mesh-reconcile", IMPATIENT) as impatient:
+        told = deployed.ask({}, impatient)
+    assert (told["enqueued"], told["known"], told["quarantined"]) == (1, before, 0)
+    deployed.wait_for(before + 1)
+    assert dataflow("verify", deployed.url, folder=deployed.folder)
+
+
+def test_destroy(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What runs goes and data stays, and is read again by whoever deploys again; then it goes, too."""
+    gaps.mend(monkeypatch)
+    monkeypatch.chdir(deployed.folder)
+    (held,) = deployed.status()["streams"]
+    assert main(["destroy", "--dry-run"]) == 0
+    removed = {line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith(" Remove")}
+    assert {"Worker", "Ingest", "Query", "Reconcile", "Queue", "DeliveryMesh", "ScheduleUptime"} < removed
+    assert not {"DataBucket", "LandingBucket", "Table", "Key", "SigningKey"} & removed
+    assert main(["destroy", "--yes"]) == 0
+    told = capsys.readouterr().out
+    assert everything("mesh") == kept("mesh")
+    for thing in kept("mesh"):
+        assert thing.startswith("alias/") or thing in told
+    assert deployed.query(METRIC)["proof"]["complete"]  # without a function to ask
+    dataflow("deploy", "--bundle", str(deployed.bundle), "--yes", folder=deployed.folder)
+    assert deployed.status()["streams"] == [held]
+    assert main(["destroy", "--delete-data", "--confirm", "mesh"]) == 0
+    assert everything("mesh") == set()
