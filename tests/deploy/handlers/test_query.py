@@ -16,6 +16,7 @@ import pytest
 import dataflow as df
 from deploy.handlers import query, worker
 from deploy.handlers.query import handler
+from operators.compiler.targets import TARGETS
 from operators.errors import DataflowError
 from runtime.aws import Client, ServiceFault
 from runtime.errors import QueryError
@@ -234,6 +235,7 @@ def test_workers_where_there_is_much_to_read(
         return invoke
 
     monkeypatch.setattr("runtime.fleet.aws_lambda.invoker", invoker)
+    monkeypatch.setattr("runtime.fleet.aws_lambda.target_of", lambda *_: TARGETS["x86_64"])
     assert https("/tops")[1]["rows"] == ROWS
     assert asked
     assert set(asked) == {"fleet-worker"}

@@ -95,8 +95,10 @@ def two_levels(**more: Any) -> Fleet:
 
 def asked(store: Store, metric: Any, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Any:
     """The metric on a fleet, as 12 tasks however small the store is."""
-    monkeypatch.setattr("runtime.store.make_tasks", lambda *_: tasks_of(store, metric))
-    return store.query(metric, executor=fleet, progress=False, **more)
+    tasks = tasks_of(store, metric)
+    with monkeypatch.context() as patched:
+        patched.setattr(execute, "make_tasks", lambda *_: tasks)
+        return store.query(metric, executor=fleet, progress=False, **more)
 
 
 @pytest.mark.parametrize("metric", [METRIC, EVERYTHING, ROWS, KEYS], ids=["groups", "all aggregates", "rows", "keys"])
