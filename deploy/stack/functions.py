@@ -13,7 +13,6 @@ from deploy.stack.settings import Settings
 from deploy.stack.storage import key
 
 RUNTIME = "python3.13"
-KERNELS = "/var/task/kernels"
 BUCKET_PARAMETER, BUNDLE_PARAMETER = "ArtifactsBucket", "Bundle"
 
 _NO_VPC = "It speaks to AWS's own services only; in a VPC it would need gateways that cost more than the workers."
@@ -31,24 +30,22 @@ def functions(settings: Settings) -> tuple[Function, ...]:
     grants = Grants(settings)
     places = Places(settings.name)
     store = {"ANTFOLD_STORE": places.store_url}
-    # What Lambda runs may not be written to, and has no home: only /tmp is its own.
-    ready = {"ANTFOLD_KERNELS": "ready", "ANTFOLD_KERNEL_PATH": KERNELS, "ANTFOLD_CACHE_DIR": "/tmp/antfold"}
     signed = {"ANTFOLD_MAC_KEY": arn("SigningKey")}
     landing = {"ANTFOLD_LANDING": sub(f"s3://{places.bucket('landing')}/{LANDING}")}
     s = settings
     return (
         Function(
             "worker", "answers one task of a query", s.worker_memory, s.worker_timeout, s.worker_concurrency,
-            grants.worker(), ready | signed,
+            grants.worker(), signed,
         ),
         Function(
             "ingest", "makes point files of what arrived", s.ingest_memory, s.ingest_timeout, s.ingest_concurrency,
-            grants.ingest(), store | ready | landing | {"ANTFOLD_STREAMS": _streams(settings)},
+            grants.ingest(), store | landing | {"ANTFOLD_STREAMS": _streams(settings)},
         ),
         Function(
             "query", "runs named queries", s.query_memory, s.query_timeout, s.query_concurrency,
             grants.query(),
-            store | ready | signed | {
+            store | signed | {
                 "ANTFOLD_WORKER": places.function("worker"),
                 "ANTFOLD_RELAY": places.function("query"),
                 "ANTFOLD_ALERTS": ref("Alerts"),
@@ -56,7 +53,7 @@ def functions(settings: Settings) -> tuple[Function, ...]:
         ),
         Function(
             "reconcile", "finds what arrived and was not ingested", 512, 900, 2,
-            grants.reconcile(), repeats=True, environment=store | ready | landing | {
+            grants.reconcile(), repeats=True, environment=store | landing | {
                 "ANTFOLD_STREAMS": _streams(settings),
                 "ANTFOLD_QUEUE": ref("Queue"),
             },

@@ -1,11 +1,10 @@
-"""The requests that a function makes of S3, signed and sent without boto3, whose import takes longer than most tasks.
+"""The requests that a worker makes of S3, signed and sent without boto3, whose import takes longer than most tasks.
 
-It answers as boto3's client does where ``S3Objects`` and ``deploy.handlers.landing`` ask it, for GET, HEAD and PUT of
-objects; all else is left to a boto3 client. The signature is AWS's version 4 ("Signature Version 4 signing process",
-AWS General Reference; "Signature Calculations for the Authorization Header", Amazon S3 API Reference), over the SHA-256
-of the whole body.
+It answers as boto3's client does where ``S3Objects`` asks it, for GET, HEAD and PUT of objects; all else (other
+operations, and these three with other arguments) is left to a boto3 client. The signature is AWS's version 4
+("Signature Version 4 signing process", AWS General Reference; "Signature Calculations for the Authorization Header",
+Amazon S3 API Reference), over the SHA-256 of the whole body.
 """
-# ruff: noqa: N803 (the arguments are named as boto3 names them)
 
 from __future__ import annotations
 
@@ -36,6 +35,9 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 _OTHER_ENDPOINTS = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
 _TOLD = re.compile(rb"<(Code|Message)>([^<]*)</")
 _SUM = "x-amz-checksum-sha256"
+_HEAD = {"Bucket", "Key", "ChecksumMode"}
+_GET = {*_HEAD, "Range"}
+_PUT = {"Bucket", "Key", "Body", "IfNoneMatch", "ChecksumSHA256"}
 
 
 def serves(access: Access) -> bool:
@@ -75,33 +77,31 @@ class SignedS3:
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
 
-    def get_object(
-        self,
-        Bucket: str,
-        Key: str,
-        Range: str,
-        ChecksumMode: str = "",
-        IfMatch: str = "",
-        VersionId: str = "",
-    ) -> dict[str, Any]:
+    def get_object(self, **asked: Any) -> Any:
         """A range of an object, compared with its SHA-256 where S3 tells one."""
-        headers = {"range": Range, "x-amz-checksum-mode": ChecksumMode, "if-match": IfMatch}
-        told, body = self._send("GET", Bucket, Key, headers, version=VersionId)
+        if asked.keys() != _GET:
+            return self._rest.get_object(**asked)
+        headers = {"range": asked["Range"], "x-amz-checksum-mode": asked["ChecksumMode"]}
+        told, body = self._send("GET", asked["Bucket"], asked["Key"], headers)
         digest = told.get(_SUM)
         if digest is not None and digest != base64.b64encode(hashlib.sha256(body).digest()).decode():
             raise RequestFailed(Fault.LOST, "what came has another SHA-256 than S3 tells")
         return {"Body": io.BytesIO(body), "ContentRange": told.get("content-range", "")}
 
-    def head_object(self, Bucket: str, Key: str, ChecksumMode: str = "", VersionId: str = "") -> dict[str, Any]:
-        """An object's size, ETag and SHA-256."""
-        told, _ = self._send("HEAD", Bucket, Key, {"x-amz-checksum-mode": ChecksumMode}, version=VersionId)
-        size, etag = int(told.get("content-length", -1)), told.get("etag", "")
-        return {"ContentLength": size, "ETag": etag, "ChecksumSHA256": told.get(_SUM)}
+    def head_object(self, **asked: Any) -> Any:
+        """An object's size and SHA-256."""
+        if asked.keys() != _HEAD:
+            return self._rest.head_object(**asked)
+        told, _ = self._send("HEAD", asked["Bucket"], asked["Key"], {"x-amz-checksum-mode": asked["ChecksumMode"]})
+        return {"ContentLength": int(told.get("content-length", -1)), "ChecksumSHA256": told.get(_SUM)}
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str, ChecksumSHA256: str) -> dict[str, Any]:
+    def put_object(self, **asked: Any) -> Any:
         """Put an object under a name that is free."""
-        headers = {"if-none-match": IfNoneMatch, _SUM: ChecksumSHA256, "content-length": str(len(Body))}
-        told, _ = self._send("PUT", Bucket, Key, headers, Body, base64.b64decode(ChecksumSHA256).hex())
+        if asked.keys() != _PUT:
+            return self._rest.put_object(**asked)
+        body, digest = asked["Body"], asked["ChecksumSHA256"]
+        headers = {"if-none-match": asked["IfNoneMatch"], _SUM: digest, "content-length": str(len(body))}
+        told, _ = self._send("PUT", asked["Bucket"], asked["Key"], headers, body, base64.b64decode(digest).hex())
         return {"ChecksumSHA256": told[_SUM]} if _SUM in told else {}
 
     def close(self) -> None:
@@ -111,17 +111,9 @@ class SignedS3:
             self._rest.close()
 
     def _send(
-        self,
-        method: str,
-        bucket: str,
-        key: str,
-        headers: Mapping[str, str],
-        body: bytes = b"",
-        digest: str = _EMPTY,
-        version: str = "",
+        self, method: str, bucket: str, key: str, headers: Mapping[str, str], body: bytes = b"", digest: str = _EMPTY
     ) -> tuple[dict[str, str], bytes]:
-        """The headers and the body of a reply that says the request is done; else RequestFailed. Empty headers are
-        not sent."""
+        """The headers and the body of a reply that says the request is done; else RequestFailed."""
         if self._endpoint is not None:
             url, path = urlsplit(self._endpoint), f"/{bucket}/{key}"
         elif "." in bucket:  # of which no certificate knows
@@ -129,10 +121,7 @@ class SignedS3:
         else:
             url, path = urlsplit(f"https://{bucket}.s3.{self._region}.{self._suffix}"), f"/{key}"
         path = url.path.rstrip("/") + quote(path, safe="/-_.~")
-        query = f"versionId={quote(version, safe='-_.~')}" if version else ""
-        headers = {name: value for name, value in headers.items() if value} | {"x-amz-content-sha256": digest}
-        signed = signed_headers(method, url.netloc, path, headers, self._region, query=query)
-        path += f"?{query}" if query else ""
+        signed = signed_headers(method, url.netloc, path, {**headers, "x-amz-content-sha256": digest}, self._region)
         while True:
             connection, used = self._connection(url.scheme, url.netloc)
             try:
@@ -195,15 +184,9 @@ def _exchange(
 
 
 def signed_headers(
-    method: str,
-    host: str,
-    path: str,
-    headers: Mapping[str, str],
-    region: str,
-    now: float | None = None,
-    query: str = "",
+    method: str, host: str, path: str, headers: Mapping[str, str], region: str, now: float | None = None
 ) -> dict[str, str]:
-    """``headers`` and those that sign them, the method, the path and the query, both quoted (of one parameter)."""
+    """``headers`` and those that sign them, the method and the path, which is quoted and without a query."""
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     signed = {**headers, "host": host, "x-amz-date": moment}
     token = os.environ.get("AWS_SESSION_TOKEN")
@@ -211,7 +194,7 @@ def signed_headers(
         signed["x-amz-security-token"] = token
     names = ";".join(sorted(signed))
     lines = "".join(f"{name}:{signed[name].strip()}\n" for name in sorted(signed))
-    request = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{signed['x-amz-content-sha256']}"
+    request = f"{method}\n{path}\n\n{lines}\n{names}\n{signed['x-amz-content-sha256']}"
     scope = f"{moment[:8]}/{region}/s3/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     key = f"AWS4{os.environ['AWS_SECRET_ACCESS_KEY']}".encode()

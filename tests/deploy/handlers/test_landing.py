@@ -1,4 +1,4 @@
-"""Objects that arrived, read as a function of Lambda reads them: without boto3."""
+"""Objects that arrived, read as a function of Lambda reads them: by its own client of S3, or by boto3 through it."""
 
 from __future__ import annotations
 

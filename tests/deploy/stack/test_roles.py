@@ -90,9 +90,6 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
     policy = whole["Resources"]["DataBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     denials = [s for s in filled(policy, named) if s["Effect"] == "Deny"]
     environments = {f.name: filled(dict(f.environment), named) for f in functions(SETTINGS) if f.built}
-    for variables in environments.values():  # here there is no bundle, and a compiler
-        for name in ("ANTFOLD_KERNELS", "ANTFOLD_KERNEL_PATH", "ANTFOLD_CACHE_DIR"):
-            variables.pop(name, None)
     iam = Iam(statements(whole, named), denials, named["Key.Arn"])
     iam.install(monkeypatch)
     store = Store(environments["query"]["ANTFOLD_STORE"], create=True)
