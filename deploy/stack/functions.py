@@ -9,11 +9,14 @@ from typing import Any
 from deploy.stack.grants import Grants
 from deploy.stack.parts import Function, Grant, Resource, Value, arn, logical, policy, ref, sub
 from deploy.stack.places import LANDING, Places
-from deploy.stack.settings import Settings
+from deploy.stack.settings import Settings, SettingsError
 from deploy.stack.storage import key
 
 RUNTIME = "python3.13"
 BUCKET_PARAMETER, BUNDLE_PARAMETER = "ArtifactsBucket", "Bundle"
+
+_STREAMS = 3_400
+"""Bytes of what functions are told of streams: all their variables together may have 4 KB."""
 
 _NO_VPC = "It speaks to AWS's own services only; in a VPC it would need gateways that cost more than the workers."
 _NO_DEAD = "Nothing is lost when it fails: {}"
@@ -66,7 +69,13 @@ def functions(settings: Settings) -> tuple[Function, ...]:
 def _streams(settings: Settings) -> str:
     said = {name: {k: v for k, v in asdict(stream).items() if v is not None}
             for name, stream in sorted(settings.streams.items())}  # fmt: skip
-    return json.dumps(said, sort_keys=True)
+    text = json.dumps(said, sort_keys=True)
+    if len(text.encode()) > _STREAMS:
+        raise SettingsError(
+            f"the {len(said)} streams take {len(text.encode()):,} bytes of a function's environment, which has room "
+            f"for {_STREAMS:,}: divide them among deployments"
+        )
+    return text
 
 
 def resources(settings: Settings) -> dict[str, Resource]:

@@ -13,7 +13,7 @@ import pytest
 from deploy.stack.changes import INLINE
 from deploy.stack.example import EXAMPLE
 from deploy.stack.parts import KEEP, logical
-from deploy.stack.settings import Settings, Stream, load, parse
+from deploy.stack.settings import Settings, SettingsError, Stream, load, parse
 from deploy.stack.template import kept, template, text
 from runtime.catalogue import dynamodb
 
@@ -147,6 +147,19 @@ def test_functions(whole: dict[str, Any], settings: Settings) -> None:
     assert all(f["LoggingConfig"] == {"LogFormat": "JSON"} for f in found.values())
     # Where the code is, and what comes with it, is what the code knows.
     assert not any(name.startswith("ANTFOLD_KERNEL") for v in variables.values() for name in v)
+
+
+def test_streams_beyond_what_functions_can_be_told() -> None:
+    """AWS takes 4,096 bytes of variables, names and values."""
+    many = Settings(
+        name="n" * 24, streams={f"stream-of-devices-{i:02}": Stream("device", "ts", "ms") for i in range(38)}
+    )
+    for function in of_type(template(many), "AWS::Lambda::Function").values():
+        variables = function["Environment"]["Variables"]
+        # A reference in place of a value: as long as an ARN may get.
+        assert sum(len(k) + (len(v) if isinstance(v, str) else 180) for k, v in variables.items()) < 4_096
+    with pytest.raises(SettingsError, match="the 60 streams take 5,"):
+        template(Settings(streams={f"stream-of-devices-{i:02}": Stream("device", "ts", "ms") for i in range(60)}))
 
 
 def test_news_is_not_lost(whole: dict[str, Any], settings: Settings) -> None:
