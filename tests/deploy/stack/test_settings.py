@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from deploy.stack import settings
 from deploy.stack.example import EXAMPLE
 from deploy.stack.settings import Schedule, Settings, SettingsError, Stream, Tenant, parse
+from runtime.fleet.aws_lambda import invoker
+from runtime.fleet.rules import Rules
 from runtime.ingest.settings import FORMATS
 
 
@@ -59,6 +62,7 @@ SCHEDULE = "[[schedules]]\nevery = 'rate(1 hour)'\n"
         ("[deployment]\nworker_memory = true", "worker_memory = True must be a whole number"),
         ("[deployment]\nworker_memory = 10241", "worker_memory = 10241 must be 512 to 10,240 MB"),
         ("[deployment]\nquery_timeout = 901", "query_timeout = 901 must be 30 to 900 seconds"),
+        ("[deployment]\nworker_timeout = 301", "worker_timeout = 301 must be 30 to 300 seconds"),
         ("[deployment]\ningest_concurrency = 1", "ingest_concurrency = 1 must be 2 to"),
         ("[deployment]\nfirehose_mb = 129", "firehose_mb = 129 must be 1 to 128 MiB"),
         ("[deployment]\nlog_days = 31", "log_days = 31 is not kept by CloudWatch; the nearest is 30"),
@@ -90,6 +94,13 @@ def test_mistakes(text: str, says: str) -> None:
     with pytest.raises(SettingsError, match=f"^here.toml.*{says}") as caught:
         parse(text, "here.toml")
     assert "\n" not in str(caught.value).rstrip()
+
+
+def test_whoever_asks_a_worker_waits_for_it() -> None:
+    """An invocation that outlives the patience of who asked is paid for, repeated, and never answers."""
+    longest = settings._RANGES["worker_timeout"][1]
+    (waits,) = [p.default for p in signature(invoker).parameters.values() if p.name == "seconds"]
+    assert longest < waits < Rules().attempt_seconds
 
 
 def test_two_schedules_of_one_query_are_told_apart() -> None:
