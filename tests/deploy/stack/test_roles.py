@@ -116,7 +116,11 @@ def test_ingest(deployed: Deployed) -> None:
     bare = deployed.land("bare", points(5, 6))
     del bare["object"]["size"], bare["object"]["eTag"]  # as some events are
     assert failures(deployed.run("ingest", batch(event(bare)))) == []
-    assert deployed.rows() == 5
+    # Files of more days than fit into one transaction of the index.
+    years = b"".join(b'{"k":"d","t":%d,"n":1}\n' % (T + n * 86_400_000) for n in range(120))
+    assert failures(deployed.run("ingest", batch(event(deployed.land("years", years))))) == []
+    assert deployed.rows() == 125
+    assert ("ingest", "dynamodb:ConditionCheckItem") in deployed.iam.used
     with deployed.iam.acting(None):
         (stream,) = Store(deployed.store.url).streams()
     assert (stream.quarantined, stream.rejected) == (2, 1)
