@@ -14,7 +14,7 @@ from dataflow.graph import Source
 from dataflow.stream import Stream
 from deploy.handlers import settings, web
 from deploy.handlers.logs import Invocation, described, invocation
-from deploy.values import to_json
+from deploy.values import moment, to_json
 from operators.errors import DataflowError
 from runtime.aws import Access, Client
 from runtime.errors import QueryError
@@ -97,9 +97,9 @@ def answer(ask: Ask, run: Invocation, store: Store) -> Result:
     except QueryError as error:
         raise UnknownQuery(str(error)) from error
     number = f"{published.name}@{published.version}"
-    result = store.query(
-        number, ask.since, ask.until, ask.params, executor=_executor(store, published.metric), progress=False
-    )
+    since, until = (None if text is None else moment(text) for text in (ask.since, ask.until))
+    executor = _executor(store, published.metric)
+    result = store.query(number, since, until, ask.params, executor=executor, progress=False)
     run.log("answered", query=number, rows=len(result), seconds=round(run.seconds, 3))
     run.measure({"QueriesAnswered": 1, "QuerySeconds": round(run.seconds, 3)}, Query=published.name)
     return result

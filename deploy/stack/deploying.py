@@ -77,9 +77,11 @@ class Deployment:
 
     def _build(self, out: Path) -> Path:
         from deploy.bundle import build
+        from deploy.bundle.making import PYTHON
 
         self.tell("building the code")
-        build(out, self.settings.architecture)
+        if not build(out, self.settings.architecture).bytecode:
+            self.tell(f"there is no python{PYTHON} here to compile it with: cold starts take some 200 ms longer")
         return out
 
     def _check_concurrency(self) -> None:

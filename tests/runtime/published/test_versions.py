@@ -245,6 +245,9 @@ def test_signatures(store: Store) -> None:
     (folder / "3.json").write_text(json.dumps(value | {"version": 3}))
     with pytest.raises(FormatError, match="no valid signature"):
         store.published("hot@3")
+    # What cannot be run is listed all the same, and does not hide the rest.
+    assert [p.version for p in store.queries("hot")] == [1, 2, 3]
+    assert [p.name for p in store.queries()] == ["hot"]
 
 
 def test_kernels_travel_along(store: Store) -> None:
