@@ -1,4 +1,4 @@
-"""Values as text: parameters that come in, answers that go out."""
+"""Values as text: parameters and times that come in, answers that go out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ def parameter_value(text: str) -> object:
     except ValueError:
         return text
     return value if isinstance(value, (int, float, bool, str)) else text
+
+
+def moment(text: str) -> str | int:
+    """A time as it is, or the microseconds of one that is relative to now: ``-7d``, ``today``."""
+    from runtime.published.relative import is_relative, resolved
+    from runtime.query.execute import now_micros
+
+    return resolved(text, now_micros(), "UTC", "TIME") if is_relative(text) else text
 
 
 def to_json(value: object) -> str:

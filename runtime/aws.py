@@ -225,9 +225,9 @@ def explained(error: Exception, what: str, service: str) -> str:
     name = type(error).__name__
     code = code_of(error)
     if name in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):
-        why = "there are no AWS credentials: set AWS_PROFILE, log in, or give ?profile= in the store's URL"
+        why = "there are no AWS credentials: set AWS_PROFILE, log in, or name a profile (?profile= in a store's URL)"
     elif name == "NoRegionError":
-        why = "no AWS region is set: set AWS_DEFAULT_REGION, or give ?region= in the store's URL"
+        why = "no AWS region is set: set AWS_DEFAULT_REGION, or name one (?region= in a store's URL)"
     elif name == "ProfileNotFound":
         why = f"{error}: check ~/.aws/config and the name"
     elif name in ("EndpointConnectionError", "ConnectTimeoutError"):

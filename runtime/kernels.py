@@ -203,8 +203,8 @@ def install(objects: ObjectStore, refs: Sequence[KernelRef], signer: Signer | No
 def _install(objects: ObjectStore, ref: KernelRef, target: Target, signer: Signer | None) -> None:
     if signer is not None and not (ref.mac and signer.verify(signed_message(ref.path), ref.mac)):
         raise KernelRefused(
-            f"the kernel {ref.path} has no valid signature, and this worker runs nothing else: publish the query, or "
-            f"ask it with {KEY_VARIABLE} set to the deployment's key"
+            f"the kernel {ref.path} has no valid signature, and this worker runs nothing else: ask again after "
+            f"`export {KEY_VARIABLE}={signer.key}`, or ask a published query"
         )
     try:
         data = objects.read(ref.path, 0, ref.bytes)

@@ -20,6 +20,11 @@ _ALGORITHM = "HMAC_SHA_256"
 class Signer(Protocol):
     """Makes and checks message authentication codes; raises StoreError where the service fails."""
 
+    @property
+    def key(self) -> str:
+        """What the key is called: by it others can sign, too, if they may use it."""
+        ...
+
     def sign(self, data: bytes) -> str:
         """The code of ``data``, as text."""
         ...

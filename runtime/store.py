@@ -183,10 +183,11 @@ class Store:
         ``executor``: None or "threads" for this machine's cores (``workers`` of them); any
         ``concurrent.futures.Executor``; a ``runtime.fleet.Fleet``; or "lambda", the fleet of the AWS Lambda function
         ``antfold-worker`` ("lambda:NAME" for another), as many tasks as the bytes are worth; above 500 tasks they are
-        given out by relays, invocations of ``antfold-query``. More than 1,000 run at once only if ``workers`` asks for
-        them. With ``allow_partial`` tasks that fail are left out and a ``PartialResult`` says which; otherwise the
-        first failure is raised. A query on a fleet that is estimated to cost more than ``budget`` dollars is refused
-        with ``BudgetExceeded`` before anything is invoked; what it cost is in ``result.cost``.
+        given out by relays, invocations of ``antfold-query`` (NAME-query beside NAME-worker). More than 1,000 run at
+        once only if ``workers`` asks for them. With ``allow_partial`` tasks that fail are left out and a
+        ``PartialResult`` says which; otherwise the first failure is raised. A query on a fleet that is estimated to
+        cost more than ``budget`` dollars is refused with ``BudgetExceeded`` before anything is invoked; what it cost is
+        in ``result.cost``.
 
         What the files come to is kept for the next run of a published query, unless ``cache`` is False: that reads
         what is new (``proof.files_cached`` is what it did not read) and has the same bits. Where a metric needs a key's
@@ -286,12 +287,15 @@ class Store:
         return versions.find(self.objects, name, self.signing())
 
     def queries(self, name: str | None = None) -> list[Published]:
-        """The latest version of every published query, by name; or all versions of one."""
+        """The latest version of every published query, by name; or all versions of one.
+
+        Signatures are not checked: whoever runs one does that, and one query without must not hide the others.
+        """
         from runtime.published import versions
 
         if name is None:
-            return versions.latest(self.objects, self.signing())
-        return versions.versions(self.objects, name, self.signing())
+            return versions.latest(self.objects)
+        return versions.versions(self.objects, name)
 
     def signing(self) -> Signer | None:
         """What queries and kernels are signed with: ``signer``, or the key that the environment names."""

@@ -19,7 +19,7 @@ from deploy.commands.shared import (
     store_argument,
     use_color,
 )
-from deploy.values import parameter_value
+from deploy.values import moment, parameter_value
 
 if TYPE_CHECKING:
     from runtime.provenance import Explanation
@@ -36,14 +36,6 @@ def parameter(text: str) -> tuple[str, object]:
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"'{text}' is not of the form name=value")
     return name, parameter_value(value)
-
-
-def time(text: str) -> str | int:
-    """A time as it is, or the microseconds of one that is relative to now: ``-7d``, ``today``."""
-    from runtime.published.relative import is_relative, resolved
-    from runtime.query.execute import now_micros
-
-    return resolved(text, now_micros(), "UTC", "TIME") if is_relative(text) else text
 
 
 def dollars(text: str) -> float:
@@ -82,10 +74,10 @@ def metric_arguments(parser: argparse.ArgumentParser) -> None:
         "ends in neither .py nor .json)",
     )
     parser.add_argument(
-        "--since", metavar="TIME", type=time, help="start of the range, ISO-8601 UTC (default: the first point)"
+        "--since", metavar="TIME", type=moment, help="start of the range, ISO-8601 UTC (default: the first point)"
     )
     parser.add_argument(
-        "--until", metavar="TIME", type=time, help="end of the range, exclusive (default: just past the last)"
+        "--until", metavar="TIME", type=moment, help="end of the range, exclusive (default: just past the last)"
     )
     parser.add_argument(
         "--param", metavar="k=v", type=parameter, action="append", default=[], help="a parameter of the metric"

@@ -13,6 +13,7 @@ from deploy.commands.shared import Command, UsageError, listing_argument, show_j
 
 if TYPE_CHECKING:
     from deploy.stack.changes import Change
+    from deploy.stack.settings import Settings
     from deploy.stack.status import Status
     from runtime.aws import Access
 
@@ -92,18 +93,29 @@ def _deploy(options: argparse.Namespace) -> int:
         seen = deployment.carry_out(proposal, _step)
     for name, value in sorted(seen.outputs.items()):
         print(f"{name}: {value}")
-    _show_next(seen.outputs)
+    _show_next(seen.outputs, said, _access(options, said.region))
     return 0
 
 
-def _show_next(outputs: Mapping[str, str]) -> None:
-    first = next((v for n, v in sorted(outputs.items()) if n.startswith("Delivery")), "STREAM")
+def _show_next(outputs: Mapping[str, str], settings: Settings, access: Access) -> None:
+    from deploy.stack.parts import logical
+    from deploy.stack.places import LANDING, reached
+    from runtime.signing import KEY_VARIABLE
+
+    store = reached(outputs["Store"], access)
+    for stream in sorted(settings.streams)[:1]:
+        firehose = outputs[logical("Delivery", stream)]
+        print(
+            f"\nput points into the Firehose {firehose}, from where they come after a minute or so; or a file:\n"
+            f"  aws s3 cp points.ndjson.gz s3://{outputs['LandingBucket']}/{LANDING}/{stream}/"
+        )
     print(
-        f"\nnow put points (the first arrive after a minute or so):\n"
-        f"  aws firehose put-record --delivery-stream-name {first} --record Data=$(echo '{{...}}' | base64 -w0)\n"
-        f"and ask:\n"
-        f"  dataflow query '{outputs['Store']}' metrics.py:uptime --executor lambda:{outputs['Worker']}\n"
-        f"  dataflow status"
+        "\nask, and sign what workers are to run, for they run nothing else:\n"
+        f"  export {KEY_VARIABLE}={outputs['SigningKey']}\n"
+        f"  dataflow query '{store}' metrics.py:uptime --executor lambda:{outputs['Worker']}\n"
+        f"  dataflow publish '{store}' metrics.py:uptime --name uptime --target {settings.architecture}\n"
+        "\nsee how it stands:\n"
+        "  dataflow status"
     )
 
 
@@ -172,6 +184,8 @@ def _show_status(found: Status) -> None:
         print("no points yet")
     if found.waiting is not None:
         print(f"objects that wait: {found.waiting:,}; dead letters: {found.dead or 0:,}")
+    for name, value in sorted(found.outputs.items()):
+        print(f"{name}: {value}")
     ringing = [name for name, state in found.alarms.items() if state == "ALARM"]
     print("\n".join(f"ALARM: {name}" for name in ringing) or f"alarms: {len(found.alarms)}, none rings")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from deploy.handlers import settings, web
 from deploy.handlers.logs import Invocation, described, invocation
-from deploy.values import to_json
+from deploy.values import moment, to_json
 from operators.errors import DataflowError
 from runtime.aws import Access, Client
 from runtime.errors import QueryError
@@ -23,6 +23,9 @@ from runtime.store import Store
 
 MAX_REPLY = (6 << 20) - (64 << 10)
 """Bytes of a reply: what Lambda sends, less its wrapping. A larger answer is stored, and its path is told."""
+
+MAX_MESSAGE = 250 << 10
+"""Bytes of a message to a topic: SNS takes 256 KB of UTF-8."""
 
 SMALL = 64 << 20
 """Bytes of point files that this function reads by itself, in about a second; more it has workers read."""
@@ -92,7 +95,8 @@ def answer(ask: Ask, run: Invocation, store: Store) -> Result:
     except QueryError as error:
         raise UnknownQuery(str(error)) from error
     number = f"{published.name}@{published.version}"
-    asked = (number, ask.since, ask.until, ask.params)
+    since, until = (None if text is None else moment(text) for text in (ask.since, ask.until))
+    asked = (number, since, until, ask.params)
     result = store.query(*asked, executor=_executor(store, *asked), progress=False)
     run.log("answered", query=number, rows=len(result), seconds=round(run.seconds, 3))
     run.measure({"QueriesAnswered": 1, "QuerySeconds": round(run.seconds, 3)}, Query=published.name)
@@ -156,7 +160,7 @@ def on_schedule(event: Mapping[str, Any], run: Invocation, store: Store) -> dict
         alert, topic = done.alert, settings.required(settings.ALERTS)
         Client("sns", Access()).call(
             f"publish to {topic}",
-            lambda sns: sns.publish(TopicArn=topic, Subject=done.subject, Message=alert[: 200 << 10]),
+            lambda sns: sns.publish(TopicArn=topic, Subject=done.subject, Message=_cut(alert)),
         )
         mark_alerted(store, done)
         run.measure({"AlertsSent": 1}, Query=done.query)
@@ -165,6 +169,11 @@ def on_schedule(event: Mapping[str, Any], run: Invocation, store: Store) -> dict
     run.measure({"QueriesAnswered": 1, "QuerySeconds": round(run.seconds, 3)}, Query=done.query)
     return {"query": done.query, "version": done.version, "rows": done.rows, "violations": len(done.violations),
             "saved": list(done.saved)}  # fmt: skip
+
+
+def _cut(text: str) -> str:
+    """As much of a text as SNS takes."""
+    return text.encode()[:MAX_MESSAGE].decode(errors="ignore")
 
 
 def _micros(text: str) -> int:

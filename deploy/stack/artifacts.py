@@ -32,26 +32,37 @@ def region(access: Access) -> str:
     return str(found)
 
 
-def placed(name: str, kind: str, access: Access) -> str:
-    """The name of one of a deployment's buckets, as CloudFormation will make it of ``Places``."""
+def placed(name: str, kind: str, access: Access) -> Bucket:
+    """One of a deployment's buckets, under the name that ``Places`` gives it.
+
+    Names of buckets are of the whole world and anybody can tell these beforehand, so every request is on the condition
+    that the bucket is of this account: code must not be put into, or taken from, a stranger's bucket.
+    """
+    owner = account(access)
     pattern = Places(name).bucket(kind)
-    return pattern.replace("${AWS::AccountId}", account(access)).replace("${AWS::Region}", region(access))
+    return Bucket(pattern.replace("${AWS::AccountId}", owner).replace("${AWS::Region}", region(access)), access, owner)
 
 
 class Bucket:
-    """One bucket, whose objects are put once and emptied whole."""
+    """One bucket, whose objects are put once and emptied whole; ``owner``: the account that it must be of."""
 
-    def __init__(self, name: str, access: Access) -> None:
+    def __init__(self, name: str, access: Access, owner: str | None = None) -> None:
         self.name = name
         self._client = Client("s3", access)
+        self._bucket = {"Bucket": name} | ({} if owner is None else {"ExpectedBucketOwner": owner})
 
     def exists(self) -> bool:
         """Whether it is there, and this identity may look."""
         try:
-            self._call("find", lambda s3: s3.head_bucket(Bucket=self.name))
+            self._call("find", lambda s3: s3.head_bucket(**self._bucket))
         except ServiceFault as error:
             if error.fault is Fault.MISSING or error.code in ("404", "NoSuchBucket"):
                 return False
+            if error.code in ("403", "AccessDenied", "Forbidden"):
+                raise DeployError(
+                    f"the bucket {self.name} is another account's, or this identity may not look at it "
+                    "(s3:ListBucket): choose another name for the deployment, or have that allowed"
+                ) from error
             raise
         return True
 
@@ -68,7 +79,7 @@ class Bucket:
         )
         self._call(
             "close",
-            lambda s3: s3.put_public_access_block(Bucket=self.name, PublicAccessBlockConfiguration=closed),
+            lambda s3: s3.put_public_access_block(**self._bucket, PublicAccessBlockConfiguration=closed),
         )
         secure = {
             "Effect": "Deny", "Principal": "*", "Action": "s3:*",
@@ -76,7 +87,7 @@ class Bucket:
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         }  # fmt: skip
         document = json.dumps({"Version": "2012-10-17", "Statement": [secure]}).replace("arn:aws:", self._partition())
-        self._call("close", lambda s3: s3.put_bucket_policy(Bucket=self.name, Policy=document))
+        self._call("close", lambda s3: s3.put_bucket_policy(**self._bucket, Policy=document))
 
     def _partition(self) -> str:
         return f"arn:{self._client.boto.meta.partition}:"
@@ -84,13 +95,13 @@ class Bucket:
     def put(self, key: str, data: bytes) -> None:
         """Put an object under the name of its content, unless it is there."""
         try:
-            self._call("look into", lambda s3: s3.head_object(Bucket=self.name, Key=key))
+            self._call("look into", lambda s3: s3.head_object(**self._bucket, Key=key))
             return
         except ServiceFault as error:
             if error.fault is not Fault.MISSING:
                 raise
         digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
-        self._call("write to", lambda s3: s3.put_object(Bucket=self.name, Key=key, Body=data, ChecksumSHA256=digest))
+        self._call("write to", lambda s3: s3.put_object(**self._bucket, Key=key, Body=data, ChecksumSHA256=digest))
 
     def url(self, key: str) -> str:
         """Where CloudFormation finds an object."""
@@ -104,7 +115,7 @@ class Bucket:
         if not self.exists():
             return False
         while True:
-            page = self._call("list", lambda s3: s3.list_object_versions(Bucket=self.name))
+            page = self._call("list", lambda s3: s3.list_object_versions(**self._bucket))
             found = [
                 {"Key": entry["Key"], "VersionId": entry["VersionId"]}
                 for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
@@ -113,7 +124,7 @@ class Bucket:
                 break
             self._empty(found)
             step(len(found))
-        self._call("remove", lambda s3: s3.delete_bucket(Bucket=self.name))
+        self._call("remove", lambda s3: s3.delete_bucket(**self._bucket))
         return True
 
     def _empty(self, found: list[dict[str, str]]) -> None:
@@ -124,7 +135,7 @@ class Bucket:
                 raise DeployError(f"cannot delete {error['Key']} in {self.name}: {error.get('Message', error['Code'])}")
 
     def _delete(self, some: list[dict[str, str]], s3: Any) -> Any:
-        return s3.delete_objects(Bucket=self.name, Delete={"Objects": some, "Quiet": True})
+        return s3.delete_objects(**self._bucket, Delete={"Objects": some, "Quiet": True})
 
     def _call(self, verb: str, attempt: Callable[[Any], Any]) -> Any:
         return self._client.call(f"{verb} the bucket {self.name}", attempt)

@@ -18,6 +18,9 @@ PATIENCE = 3_600.0
 INLINE = 51_200
 """Bytes of the largest template that CloudFormation takes without a bucket."""
 
+TAG = "antfold"
+"""Of every stack that is a deployment; its value is the name."""
+
 UNMADE = "REVIEW_IN_PROGRESS"
 STUCK = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
 """In none of these has a deployment ever been whole."""
@@ -62,7 +65,7 @@ class Stack:
         self._pause = pause
 
     def seen(self) -> Seen | None:
-        """The stack as it is; None where there is none."""
+        """The stack as it is; None where there is none. ``DeployError`` for one that is no deployment of ours."""
         try:
             reply = self._call("look at", lambda aws: aws.describe_stacks(StackName=self.name))
         except ServiceFault as error:
@@ -72,6 +75,11 @@ class Stack:
         found = reply["Stacks"][0]
         if found["StackStatus"] == "DELETE_COMPLETE":
             return None
+        if found["StackStatus"] != UNMADE and all(tag["Key"] != TAG for tag in found.get("Tags", ())):
+            raise DeployError(
+                f"the stack {self.name} is of something else (it has no tag {TAG}): choose another name, or give it "
+                "that tag if it is a deployment"
+            )
         outputs = {o["OutputKey"]: str(o["OutputValue"]) for o in found.get("Outputs", ())}
         changed = found.get("LastUpdatedTime") or found["CreationTime"]
         return Seen(str(found["StackStatus"]), outputs, changed.isoformat())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy.stack import template
 from deploy.stack.artifacts import CODE, Bucket, placed, region
-from deploy.stack.changes import INLINE, DeployError, Proposal, Seen, Stack, Step
+from deploy.stack.changes import INLINE, TAG, DeployError, Proposal, Seen, Stack, Step
 from deploy.stack.functions import BUCKET_PARAMETER, BUNDLE_PARAMETER, functions
 from deploy.stack.settings import Settings
 from runtime.aws import Access, Client
@@ -46,11 +46,11 @@ class Deployment:
         source = self._source(bucket, dry)
         self.tell("asking what would change")
         parameters = {BUCKET_PARAMETER: bucket.name, BUNDLE_PARAMETER: key}
-        return self.stack.propose(source, parameters, {"antfold": self.settings.name})
+        return self.stack.propose(source, parameters, {TAG: self.settings.name})
 
     def _bucket(self, dry: bool) -> Bucket:
         given = self.settings.artifacts_bucket
-        bucket = Bucket(given or placed(self.settings.name, "artifacts", self.access), self.access)
+        bucket = Bucket(given, self.access) if given else placed(self.settings.name, "artifacts", self.access)
         if given and not bucket.exists():
             raise DeployError(f"the artifacts_bucket {given} is not there: make it, or leave the setting out")
         if not given and not dry:
@@ -77,9 +77,11 @@ class Deployment:
 
     def _build(self, out: Path) -> Path:
         from deploy.bundle import build
+        from deploy.bundle.making import PYTHON
 
         self.tell("building the code")
-        build(out, self.settings.architecture)
+        if not build(out, self.settings.architecture).bytecode:
+            self.tell(f"there is no python{PYTHON} here to compile it with: cold starts take some 200 ms longer")
         return out
 
     def _check_concurrency(self) -> None:

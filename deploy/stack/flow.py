@@ -13,7 +13,9 @@ from deploy.stack.storage import key
 FAILURES = 5
 """How often the news of an object is given to ingest before it is set aside."""
 
-_BATCH = 10
+_BATCH = 1
+"""Objects that one execution of ingest is given. With others in its batch, an object that exhausts the function's time
+or memory would take them along, time after time, to the dead letters; and ingest takes them one by one anyway."""
 
 _AT = "<aws.scheduler.scheduled-time>"
 """Which the scheduler fills in: the same for a repeated start, so that the run is known by it."""
@@ -26,7 +28,7 @@ def flow(settings: Settings) -> dict[str, Resource]:
         "DeadLetters": _queue(places.dead, MessageRetentionPeriod=1_209_600),
         "Queue": _queue(
             places.queue,
-            # Six times the function's time-out, as AWS advises: a batch may wait for a free execution first.
+            # Six times the function's time-out, as AWS advises: news may wait for a free execution first.
             VisibilityTimeout=min(6 * settings.ingest_timeout, 43_200),
             MessageRetentionPeriod=1_209_600,
             RedrivePolicy={"deadLetterTargetArn": arn("DeadLetters"), "maxReceiveCount": FAILURES},
@@ -49,7 +51,7 @@ def flow(settings: Settings) -> dict[str, Resource]:
     for name in sorted(settings.streams):
         found[logical("Delivery", name)] = _delivery(settings, name)
     for schedule in settings.schedules:
-        found[logical("Schedule", _title(schedule))] = _query_schedule(settings, schedule)
+        found[logical("Schedule", schedule.title)] = _query_schedule(settings, schedule)
     return found
 
 
@@ -122,10 +124,6 @@ def _delivery(settings: Settings, stream: str) -> Resource:
     )
 
 
-def _title(schedule: Schedule) -> str:
-    return schedule.query if schedule.version is None else f"{schedule.query}@{schedule.version}"
-
-
 def _query_schedule(settings: Settings, schedule: Schedule) -> Resource:
     said = {
         "query": schedule.query,
@@ -138,8 +136,7 @@ def _query_schedule(settings: Settings, schedule: Schedule) -> Resource:
         "csv": schedule.csv,
         "alert": list(schedule.alert),
     }
-    title = _title(schedule).replace("@", "-v")
-    return _schedule(settings, title, schedule.every, schedule.zone, "Query", {"schedule": said, "at": _AT})
+    return _schedule(settings, schedule.title, schedule.every, schedule.zone, "Query", {"schedule": said, "at": _AT})
 
 
 def _schedule(settings: Settings, title: str, every: str, zone: str, function: str, event: dict[str, Any]) -> Resource:

@@ -9,12 +9,14 @@ from typing import Any
 from deploy.stack.grants import Grants
 from deploy.stack.parts import Function, Grant, Resource, Value, arn, logical, policy, ref, sub
 from deploy.stack.places import LANDING, Places
-from deploy.stack.settings import Settings
+from deploy.stack.settings import Settings, SettingsError
 from deploy.stack.storage import key
 
 RUNTIME = "python3.13"
-KERNELS = "/var/task/kernels"
 BUCKET_PARAMETER, BUNDLE_PARAMETER = "ArtifactsBucket", "Bundle"
+
+_STREAMS = 3_400
+"""Bytes of what functions are told of streams: all their variables together may have 4 KB."""
 
 _NO_VPC = "It speaks to AWS's own services only; in a VPC it would need gateways that cost more than the workers."
 _NO_DEAD = "Nothing is lost when it fails: {}"
@@ -31,24 +33,22 @@ def functions(settings: Settings) -> tuple[Function, ...]:
     grants = Grants(settings)
     places = Places(settings.name)
     store = {"ANTFOLD_STORE": places.store_url}
-    # What Lambda runs may not be written to, and has no home: only /tmp is its own.
-    ready = {"ANTFOLD_KERNELS": "ready", "ANTFOLD_KERNEL_PATH": KERNELS, "ANTFOLD_CACHE_DIR": "/tmp/antfold"}
     signed = {"ANTFOLD_MAC_KEY": arn("SigningKey")}
     landing = {"ANTFOLD_LANDING": sub(f"s3://{places.bucket('landing')}/{LANDING}")}
     s = settings
     return (
         Function(
             "worker", "answers one task of a query", s.worker_memory, s.worker_timeout, s.worker_concurrency,
-            grants.worker(), ready | signed,
+            grants.worker(), signed,
         ),
         Function(
             "ingest", "makes point files of what arrived", s.ingest_memory, s.ingest_timeout, s.ingest_concurrency,
-            grants.ingest(), store | ready | landing | {"ANTFOLD_STREAMS": _streams(settings)},
+            grants.ingest(), store | landing | {"ANTFOLD_STREAMS": _streams(settings)},
         ),
         Function(
             "query", "runs named queries", s.query_memory, s.query_timeout, s.query_concurrency,
             grants.query(),
-            store | ready | signed | {
+            store | signed | {
                 "ANTFOLD_WORKER": places.function("worker"),
                 "ANTFOLD_RELAY": places.function("query"),
                 "ANTFOLD_ALERTS": ref("Alerts"),
@@ -56,7 +56,7 @@ def functions(settings: Settings) -> tuple[Function, ...]:
         ),
         Function(
             "reconcile", "finds what arrived and was not ingested", 512, 900, 2,
-            grants.reconcile(), store | ready | landing | {
+            grants.reconcile(), repeats=True, environment=store | landing | {
                 "ANTFOLD_STREAMS": _streams(settings),
                 "ANTFOLD_QUEUE": ref("Queue"),
             },
@@ -69,7 +69,13 @@ def functions(settings: Settings) -> tuple[Function, ...]:
 def _streams(settings: Settings) -> str:
     said = {name: {k: v for k, v in asdict(stream).items() if v is not None}
             for name, stream in sorted(settings.streams.items())}  # fmt: skip
-    return json.dumps(said, sort_keys=True)
+    text = json.dumps(said, sort_keys=True)
+    if len(text.encode()) > _STREAMS:
+        raise SettingsError(
+            f"the {len(said)} streams take {len(text.encode()):,} bytes of a function's environment, which has room "
+            f"for {_STREAMS:,}: divide them among deployments"
+        )
+    return text
 
 
 def resources(settings: Settings) -> dict[str, Resource]:
@@ -117,6 +123,9 @@ def _function(settings: Settings, function: Function) -> dict[str, Resource]:
                 "Environment": {"Variables": dict(function.environment)},
                 "KmsKeyArn": key(settings),
                 "TracingConfig": {"Mode": "PassThrough"},
+                # So that what the runtime writes of an error is escaped, too.
+                "LoggingConfig": {"LogFormat": "JSON"},
+                **({"RecursiveLoop": "Allow"} if function.repeats else {}),
             },
             after=(f"{title}Log",),
             skips={"CKV_AWS_116": _NO_DEAD.format(_LOST[kind]), "CKV_AWS_117": _NO_VPC},
@@ -126,8 +135,8 @@ def _function(settings: Settings, function: Function) -> dict[str, Resource]:
 
 def role(service: str, grants: tuple[Grant, ...]) -> Resource:
     """A role that a service takes on for resources of this account only."""
-    # Lambda sends no source account when it takes on a role; the others do, and could be asked by strangers.
-    mine = {} if service.startswith("lambda.") else {"StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")}}
+    # Lambda tells no source account when it takes on a role, and of Firehose it is not documented; the scheduler does.
+    mine = {"StringEqualsIfExists": {"aws:SourceAccount": ref("AWS::AccountId")}}
     return _role({"Service": service}, grants, mine)
 
 

@@ -45,6 +45,8 @@ class Grants:
             self._write("spill/*", "results/*", "cache/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
             Grant(("lambda:InvokeFunction",), (self.places.function_arn("worker"), self.places.function_arn("query"))),
+            # Which kernels there must be depends on the worker's machine.
+            Grant(("lambda:GetFunctionConfiguration",), (self.places.function_arn("worker"),)),
             Grant(("sns:Publish",), (ref("Alerts"),)),
             self._seal(),
             self._verify(),
@@ -80,13 +82,14 @@ class Grants:
         )
 
     def delivery(self) -> tuple[Grant, ...]:
-        """Firehose: writes to the landing bucket."""
+        """Firehose: writes to the landing bucket. These are the grants that its documentation asks for."""
         return (
             Grant(
-                ("s3:PutObject", "s3:AbortMultipartUpload"),
+                ("s3:PutObject", "s3:AbortMultipartUpload", "s3:GetObject"),
                 tuple(self.places.bucket_arn("landing", f"{place}/*") for place in (LANDING, "errors")),
             ),
             Grant(("s3:GetBucketLocation", "s3:ListBucketMultipartUploads"), (self.places.bucket_arn("landing"),)),
+            self._look("landing"),
             self._seal(),
         )
 

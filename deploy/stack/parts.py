@@ -60,6 +60,7 @@ class Function:
     """A function of Lambda, its role's grants and its environment.
 
     ``built``: false keeps the place of what is not written yet: it stands in the table, and is not deployed.
+    ``repeats``: it invokes itself on purpose, which Lambda otherwise stops after 16 times.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Function:
     grants: tuple[Grant, ...]
     environment: Mapping[str, Value] = field(default_factory=dict)
     built: bool = True
+    repeats: bool = False
 
 
 def sub(text: str) -> Value:

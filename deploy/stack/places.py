@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from urllib.parse import quote
 
 from deploy.stack.parts import Value, sub
+from runtime.aws import Access
 
 STORE = "store"
 """The prefix of the deployment's store in the data bucket."""
@@ -57,8 +59,8 @@ class Places:
 
     @property
     def table(self) -> str:
-        """The catalogue's table."""
-        return self.name
+        """The catalogue's table. It is not that of stores which are made without naming one: they may be there, too."""
+        return f"{self.name}-catalogue"
 
     @property
     def table_arn(self) -> Value:
@@ -82,3 +84,8 @@ class Places:
     def alias(self, kind: str = "") -> str:
         """The alias of the key of the data, or of another kind of key."""
         return f"alias/{self.name}" + (f"-{kind}" if kind else "")
+
+
+def reached(store: str, access: Access) -> str:
+    """The URL of a deployment's store, with how it is reached where that is not left to the AWS configuration."""
+    return store + "".join(f"&{k}={quote(v, safe=':/')}" for k, v in asdict(access).items() if v)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploy.stack import template
-from deploy.stack.artifacts import Bucket, placed
-from deploy.stack.changes import STUCK, UNMADE, Change, DeployError, Proposal, Stack, Step
+from deploy.stack.artifacts import placed
+from deploy.stack.changes import STUCK, TAG, UNMADE, Change, DeployError, Proposal, Stack, Step
 from deploy.stack.places import Places
+from deploy.stack.storage import KEYS
 from runtime.aws import Access, Client, ServiceFault
 from runtime.retry import Fault
 
@@ -64,7 +65,7 @@ class Removal:
             self.tell("removing the stack")
             self.stack.remove(self.step)
         for kind in ("landing", "data"):
-            bucket = Bucket(placed(self.name, kind, self.access), self.access)
+            bucket = placed(self.name, kind, self.access)
             self.tell(f"emptying {bucket.name}")
             found |= bucket.remove(lambda n: self.step(f"{n:,} objects", "DELETED"))
         self.tell("deleting the table")
@@ -81,11 +82,11 @@ class Removal:
 
     def _propose(self) -> Proposal:
         rest = template.kept(self.stack.template())
-        return self.stack.propose({"TemplateBody": template.text(rest)}, {}, {"antfold": self.name})
+        return self.stack.propose({"TemplateBody": template.text(rest)}, {}, {TAG: self.name})
 
     def _remove_code(self) -> None:
         self.tell("removing the code's bucket")
-        Bucket(placed(self.name, "artifacts", self.access), self.access).remove()
+        placed(self.name, "artifacts", self.access).remove()
 
     def _left(self) -> list[str]:
         seen = self.stack.seen()
@@ -129,6 +130,8 @@ class Removal:
         client = Client("kms", self.access)
         try:
             found = client.call(f"find the key {alias}", lambda kms: kms.describe_key(KeyId=alias))["KeyMetadata"]
+            if found.get("Description") not in KEYS:
+                return None  # somebody's own, which happens to be called so
             client.call(f"delete {alias}", lambda kms: kms.delete_alias(AliasName=alias))
             if found["KeyState"] != "PendingDeletion":
                 client.call(

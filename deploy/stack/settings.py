@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096,
 _RANGES = {
     "memory": (512, 10_240, "MB"),
     "timeout": (30, 900, "seconds"),
+    "worker_timeout": (30, 300, "seconds"),  # whoever asks a worker waits a little longer than this
     "concurrency": (2, 100_000, "executions at once"),
     "firehose_seconds": (0, 900, "seconds"),
     "firehose_mb": (1, 128, "MiB"),
@@ -30,7 +32,8 @@ _RANGES = {
 }
 """What AWS allows, and what makes sense, by the end of the setting's name."""
 
-_NAME = re.compile(r"[a-z](-?[a-z0-9]){0,23}")
+_NAME = re.compile(r"(?=.{3,24}\Z)[a-z](-?[a-z0-9])*")
+_SCHEDULE_NAME = 64
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,38}")
 _KINDS: dict[str, tuple[type, str]] = {
     "str": (str, "a text"),
@@ -76,6 +79,11 @@ class Schedule:
     save: bool = True
     csv: bool = False
     alert: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What tells it apart: the query, and the version where it is of one."""
+        return self.query if self.version is None else f"{self.query}-v{self.version}"
 
 
 @dataclass(frozen=True)
@@ -204,7 +212,7 @@ def _check(settings: Settings, where: str) -> None:
     place = f"{where}: [deployment]"
     if not _NAME.fullmatch(settings.name):
         raise SettingsError(
-            f"{place}: name = {settings.name!r} must have 1 to 24 of a-z, 0-9 and single '-', beginning with a letter: "
+            f"{place}: name = {settings.name!r} must have 3 to 24 of a-z, 0-9 and single '-', beginning with a letter: "
             "buckets are named after it"
         )
     if settings.architecture not in ARCHITECTURES:
@@ -228,25 +236,45 @@ def _check(settings: Settings, where: str) -> None:
                 )
     for name, stream in settings.streams.items():
         _check_stream(name, stream, f"{where}: [streams.{name}]")
-    seen: set[tuple[str, int | None]] = set()
+    seen = {"reconcile"}
     for i, schedule in enumerate(settings.schedules, 1):
-        if (schedule.query, schedule.version) in seen:
+        place = f"{where}: [[schedules]] number {i}"
+        if schedule.title in seen:
             raise SettingsError(
-                f"{where}: [[schedules]] number {i}: there is a schedule of {schedule.query} already; a query has one "
-                "schedule for each version"
+                f"{place}: there is a schedule of {schedule.title} already; a query has one schedule for each version"
             )
-        seen.add((schedule.query, schedule.version))
-        if not re.fullmatch(r"(rate|cron)\([^()]+\)", schedule.every):
-            raise SettingsError(
-                f"{where}: [[schedules]] number {i}: every = {schedule.every!r} must be rate(1 hour) or "
-                "cron(0 6 * * ? *), as EventBridge Scheduler writes them"
-            )
+        seen.add(schedule.title)
+        _check_schedule(schedule, settings.name, place)
     for name, tenant in settings.tenants.items():
         if not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:(root|role/.+|user/.+)", tenant.principal):
             raise SettingsError(
                 f"{where}: [tenants.{name}]: principal = {tenant.principal!r} must be the ARN of an account "
                 "(arn:aws:iam::ACCOUNT:root), a role or a user"
             )
+
+
+def _check_schedule(schedule: Schedule, name: str, place: str) -> None:
+    from runtime.published.definition import checked_name
+    from runtime.published.scheduled import Schedule as Scheduled
+
+    if not re.fullmatch(r"(rate|cron)\([^()]+\)", schedule.every):
+        raise SettingsError(
+            f"{place}: every = {schedule.every!r} must be rate(1 hour) or cron(0 6 * * ? *), as EventBridge Scheduler "
+            "writes them"
+        )
+    if len(f"{name}-{schedule.title}") > _SCHEDULE_NAME:
+        raise SettingsError(
+            f"{place}: {name}-{schedule.title} has more than the {_SCHEDULE_NAME} characters of a schedule's name: "
+            "publish the query under a shorter one"
+        )
+    try:
+        checked_name(schedule.query)
+        Scheduled.of(asdict(schedule))
+        json.dumps(dict(schedule.params), allow_nan=False)
+    except DataflowError as error:
+        raise SettingsError(f"{place}: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{place}: params: {error}; write times as texts") from None
 
 
 def _check_stream(name: str, stream: Stream, place: str) -> None:

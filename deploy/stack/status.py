@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from deploy.stack.changes import DeployError, Stack
-from deploy.stack.places import Places
+from deploy.stack.places import Places, reached
 from runtime.aws import Access, Client, ServiceFault
 from runtime.errors import StoreError
 
@@ -133,8 +133,7 @@ def _streams(store: str | None, access: Access) -> Iterator[StreamStatus]:
 
     if store is None:
         return
-    options = {k: v for k, v in asdict(access).items() if v}
-    opened = Store(store + "".join(f"&{k}={v}" for k, v in options.items()))
+    opened = Store(reached(store, access))
     try:
         names = opened.catalogue.streams()
     except StoreError as error:

@@ -13,6 +13,9 @@ _NO_LOG = {
     "CKV_AWS_18": "Who reads what is recorded by CloudTrail's data events, where an account wants it; access logs in a "
     "further bucket would cost more than the points."
 }
+KEYS = ("antfold: points, catalogue, logs and alerts", "antfold: signs kernels and named queries")
+"""The descriptions of the keys that are made here."""
+
 _ROOT = sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")
 
 
@@ -159,7 +162,7 @@ def _key() -> Resource:
     return Resource(
         "AWS::KMS::Key",
         {
-            "Description": "antfold: points, catalogue, logs and alerts",
+            "Description": KEYS[0],
             "EnableKeyRotation": True,
             "PendingWindowInDays": 30,
             "KeyPolicy": policy(key_statements()),
@@ -203,7 +206,7 @@ def _signing_key() -> Resource:
     return Resource(
         "AWS::KMS::Key",
         {
-            "Description": "antfold: signs kernels and named queries",
+            "Description": KEYS[1],
             "KeySpec": "HMAC_256",
             "KeyUsage": "GENERATE_VERIFY_MAC",
             "PendingWindowInDays": 30,

@@ -19,7 +19,7 @@ from runtime.retry import Budget
 FUNCTION = "antfold-worker"
 """The function that is invoked if no other is named."""
 
-RELAY = "antfold-query"
+RELAY_VARIABLE = "ANTFOLD_RELAY"
 """The function that is invoked as a relay, which invokes the worker in turn."""
 
 _CONNECTIONS = 1_000
@@ -30,16 +30,20 @@ _ACCOUNT = 1_000
 def lambda_fleet(access: Access, function: str = "", workers: int | None = None) -> Fleet:
     """The fleet of the worker ``function``, of which ``workers`` run at once if that is more than an account has."""
     spread = replace(RELAYED, limit=float(max(_ACCOUNT, workers or 0)))
-    relay = os.environ.get("ANTFOLD_RELAY", RELAY)
+    name = function or FUNCTION
     # Longer than what relays are told (``told_relays``), and shorter than an attempt.
     waits = 0.97 * RELAYS.attempt_seconds
-    name = function or FUNCTION
     return Fleet(
         invoker(name, access),
         target=lambda: target_of(name, access),
-        relay=invoker(relay, access, waits),
+        relay=invoker(relay_of(name), access, waits),
         spread=spread,
     )
+
+
+def relay_of(worker: str) -> str:
+    """The relay beside a worker: NAME-query beside NAME-worker, as they are deployed, unless the environment says."""
+    return os.environ.get(RELAY_VARIABLE) or f"{worker.removesuffix('-worker')}-query"
 
 
 @lru_cache(maxsize=64)

@@ -1,8 +1,9 @@
 """The requests that a worker makes of S3, signed and sent without boto3, whose import takes longer than most tasks.
 
-It answers as boto3's client does where ``S3Objects`` asks it, for GET, HEAD and PUT of objects; all else is left to a
-boto3 client. The signature is AWS's version 4 ("Signature Version 4 signing process", AWS General Reference; "Signature
-Calculations for the Authorization Header", Amazon S3 API Reference), over the SHA-256 of the whole body.
+It answers as boto3's client does where ``S3Objects`` asks it, for GET, HEAD and PUT of objects; all else (other
+operations, and these three with other arguments) is left to a boto3 client. The signature is AWS's version 4
+("Signature Version 4 signing process", AWS General Reference; "Signature Calculations for the Authorization Header",
+Amazon S3 API Reference), over the SHA-256 of the whole body.
 """
 
 from __future__ import annotations
@@ -31,16 +32,21 @@ _EMPTY = hashlib.sha256(b"").hexdigest()
 _REGION = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx|cn)-(gov-)?[a-z]+-\d+")
 _GIVEN = ("AWS_LAMBDA_FUNCTION_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+_OTHER_ENDPOINTS = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
 _TOLD = re.compile(rb"<(Code|Message)>([^<]*)</")
 _SUM = "x-amz-checksum-sha256"
+_HEAD = {"Bucket", "Key", "ChecksumMode"}
+_GET = {*_HEAD, "Range"}
+_PUT = {"Bucket", "Key", "Body", "IfNoneMatch", "ChecksumSHA256"}
 
 
 def serves(access: Access) -> bool:
     """Whether this process is a function of Lambda, which finds its identity and region in its environment.
 
-    One that goes by a proxy, or is in a partition with addresses of its own, is left to boto3.
+    One that goes by a proxy, is told to use other addresses, or is in a partition that has its own, is left to boto3.
     """
     given = all(os.environ.get(name) for name in _GIVEN) and not any(os.environ.get(name) for name in _PROXIES)
+    given = given and not any(os.environ.get(name, "").lower() == "true" for name in _OTHER_ENDPOINTS)
     return given and access.profile is None and _REGION.fullmatch(_region(access)) is not None
 
 
@@ -71,24 +77,31 @@ class SignedS3:
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
 
-    def get_object(self, Bucket: str, Key: str, Range: str, ChecksumMode: str) -> dict[str, Any]:  # noqa: N803
+    def get_object(self, **asked: Any) -> Any:
         """A range of an object, compared with its SHA-256 where S3 tells one."""
-        headers = {"range": Range, "x-amz-checksum-mode": ChecksumMode}
-        told, body = self._send("GET", Bucket, Key, headers)
+        if asked.keys() != _GET:
+            return self._rest.get_object(**asked)
+        headers = {"range": asked["Range"], "x-amz-checksum-mode": asked["ChecksumMode"]}
+        told, body = self._send("GET", asked["Bucket"], asked["Key"], headers)
         digest = told.get(_SUM)
         if digest is not None and digest != base64.b64encode(hashlib.sha256(body).digest()).decode():
             raise RequestFailed(Fault.LOST, "what came has another SHA-256 than S3 tells")
         return {"Body": io.BytesIO(body), "ContentRange": told.get("content-range", "")}
 
-    def head_object(self, Bucket: str, Key: str, ChecksumMode: str) -> dict[str, Any]:  # noqa: N803
+    def head_object(self, **asked: Any) -> Any:
         """An object's size and SHA-256."""
-        told, _ = self._send("HEAD", Bucket, Key, {"x-amz-checksum-mode": ChecksumMode})
+        if asked.keys() != _HEAD:
+            return self._rest.head_object(**asked)
+        told, _ = self._send("HEAD", asked["Bucket"], asked["Key"], {"x-amz-checksum-mode": asked["ChecksumMode"]})
         return {"ContentLength": int(told.get("content-length", -1)), "ChecksumSHA256": told.get(_SUM)}
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str, ChecksumSHA256: str) -> dict[str, Any]:  # noqa: N803
+    def put_object(self, **asked: Any) -> Any:
         """Put an object under a name that is free."""
-        headers = {"if-none-match": IfNoneMatch, _SUM: ChecksumSHA256, "content-length": str(len(Body))}
-        told, _ = self._send("PUT", Bucket, Key, headers, Body, base64.b64decode(ChecksumSHA256).hex())
+        if asked.keys() != _PUT:
+            return self._rest.put_object(**asked)
+        body, digest = asked["Body"], asked["ChecksumSHA256"]
+        headers = {"if-none-match": asked["IfNoneMatch"], _SUM: digest, "content-length": str(len(body))}
+        told, _ = self._send("PUT", asked["Bucket"], asked["Key"], headers, body, base64.b64decode(digest).hex())
         return {"ChecksumSHA256": told[_SUM]} if _SUM in told else {}
 
     def close(self) -> None:
@@ -115,7 +128,8 @@ class SignedS3:
                 response, data = _exchange(connection, method, path, body, signed)
             except (OSError, HTTPException) as error:
                 connection.close()
-                if used:  # the other side may have closed it while nobody asked anything
+                # The other side may have closed it while nobody asked anything. One that is slow has not.
+                if used and not isinstance(error, TimeoutError):
                     continue
                 raise RequestFailed(
                     Fault.LOST, f"{url.netloc} did not answer ({error or type(error).__name__})"

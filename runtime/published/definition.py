@@ -21,7 +21,7 @@ from operators.errors import DataflowError
 from operators.registered import is_registered
 from runtime.errors import FormatError, QueryError
 from runtime.kernels import KernelRef
-from runtime.signing import Signer
+from runtime.signing import KEY_VARIABLE, Signer
 
 LARGEST = 2 * (MAX_BYTES + MAX_TABLE_BYTES)
 """Bytes that a published query may have."""
@@ -235,7 +235,9 @@ def read(data: bytes, name: str, number: int, signer: Signer | None) -> Publishe
     if declared != {p.name: p.type for p in found.parameters}:
         raise FormatError(f"{where}: its parameters are not those of its graph")
     if signer is not None and not (mac and signer.verify(found.message(), mac)):
-        raise FormatError(f"{where}: it bears no valid signature; publish it again with the key of this deployment")
+        raise FormatError(
+            f"{where}: it bears no valid signature; publish it again after `export {KEY_VARIABLE}={signer.key}`"
+        )
     return found
 
 

@@ -66,17 +66,17 @@ def find(objects: ObjectStore, text: str, signer: Signer | None) -> Published:
     return load(objects, name, number, signer)
 
 
-def latest(objects: ObjectStore, signer: Signer | None) -> list[Published]:
+def latest(objects: ObjectStore) -> list[Published]:
     """The latest version of every query, by name."""
     newest: dict[str, int] = {}
     for name, number in _all(objects, _FOLDER):
         newest[name] = max(number, newest.get(name, 0))
-    return [load(objects, name, number, signer) for name, number in sorted(newest.items())]
+    return [load(objects, name, number, None) for name, number in sorted(newest.items())]
 
 
-def versions(objects: ObjectStore, name: str, signer: Signer | None) -> list[Published]:
+def versions(objects: ObjectStore, name: str) -> list[Published]:
     """All versions of one query, the first one first."""
-    found = [load(objects, name, number, signer) for number in sorted(_numbers(objects, checked_name(name)))]
+    found = [load(objects, name, number, None) for number in sorted(_numbers(objects, checked_name(name)))]
     if not found:
         raise _unknown(objects, name)
     return found

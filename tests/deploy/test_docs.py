@@ -60,7 +60,7 @@ def test_documents_name_only_what_exists() -> None:
 
 
 def test_ci_runs_the_readmes_tests() -> None:
-    demo, tests, _ = blocks("sh")
+    demo, tests, *_ = blocks("sh")
     assert tests.strip() in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     for command in (demo, tests):
         assert command.count("\n") == 1

@@ -108,7 +108,7 @@ def test_settings_that_are_missing(aws: None, monkeypatch: pytest.MonkeyPatch) -
         S3Objects("lake", access=Access(profile="nobody")).size("a")
     with monkeypatch.context() as without:
         without.delenv("AWS_DEFAULT_REGION")
-        with pytest.raises(StoreError, match=r"no AWS region is set: set AWS_DEFAULT_REGION, or give \?region="):
+        with pytest.raises(StoreError, match=r"no AWS region is set: set AWS_DEFAULT_REGION, or name one \(\?region="):
             Client("dynamodb", Access()).call("try", Script())
     with monkeypatch.context() as without:
         without.delenv("AWS_ACCESS_KEY_ID")

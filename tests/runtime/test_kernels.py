@@ -55,15 +55,15 @@ assert not {"numba", "llvmlite", "boto3"} & set(sys.modules)
 class Hmac:
     """A signer with a key of its own."""
 
-    def __init__(self, key: bytes = b"k") -> None:
+    def __init__(self, key: str = "k") -> None:
         self.key, self.signed = key, 0
 
     def sign(self, data: bytes) -> str:
         self.signed += 1
-        return hmac.new(self.key, data, hashlib.sha256).hexdigest()
+        return hmac.new(self.key.encode(), data, hashlib.sha256).hexdigest()
 
     def verify(self, data: bytes, mac: str) -> bool:
-        return hmac.compare_digest(hmac.new(self.key, data, hashlib.sha256).hexdigest(), mac)
+        return hmac.compare_digest(hmac.new(self.key.encode(), data, hashlib.sha256).hexdigest(), mac)
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +265,7 @@ def test_what_nobody_vouches_for_is_refused(store: Store, here: Target, request:
         with pytest.raises(KernelRefused, match=f"{refs[0].path} has no valid signature"):
             kernels.install(store.objects, [bad], signer)
     with pytest.raises(KernelRefused, match="has no valid signature"):
-        kernels.install(store.objects, refs, Hmac(b"another key"))
+        kernels.install(store.objects, refs, Hmac("another key"))
     assert not ready.exists() or not list(ready.iterdir())
 
 
@@ -283,7 +283,7 @@ def test_a_worker_with_a_key(store: Store, here: Target, monkeypatch: pytest.Mon
             return Reply(200, json.dumps(answer(json.loads(payload))).encode())
 
     fleet = Fleet(work, Rules(base=0.001), target=here)
-    with pytest.raises(QueryError, match=r"KernelRefused: the kernel kernels/.* has no valid signature"):
+    with pytest.raises(QueryError, match=r"KernelRefused: the kernel kernels/.* has no valid sign.*`export \S+KEY=k`"):
         store.query(METRIC, executor=fleet, progress=False)
     monkeypatch.setattr("runtime.signing.signer_of_environment", lambda access: Hmac())
     assert store.query(METRIC, executor=fleet, progress=False).proof.result == expected.proof.result

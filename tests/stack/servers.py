@@ -8,9 +8,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -88,12 +90,41 @@ def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 
 @contextmanager
-def ministack(folder: Path) -> Iterator[str]:
-    """ministack (S3, DynamoDB and more); its endpoint."""
+def ministack(folder: Path, **variables: str) -> Iterator[str]:
+    """ministack (S3, DynamoDB and more), with ``variables`` for itself and its functions; its endpoint."""
     (port,) = free_ports(1)
-    variables = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
-    with running([program("ministack")], folder, port, **variables):
+    own = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
+    with running([program("ministack")], folder, port, **own, **variables):
         yield f"http://127.0.0.1:{port}"
+
+
+def bare_functions(folder: Path) -> dict[str, str]:
+    """Variables with which ministack's functions can import what those of Lambda can: their own code, the standard
+    library and boto3, but nothing else of the environment that ministack itself is in. They write below ``folder``.
+    """
+    lambdas, temporary = folder / "lambda", folder / "tmp"
+    lambdas.mkdir()
+    temporary.mkdir()
+    for name in ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3"):
+        spec = find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        path = Path(spec.origin)
+        path = path.parent if path.name == "__init__.py" else path
+        (lambdas / path.name).symlink_to(path)
+    # Python runs this at its start, if it is on its path.
+    (lambdas / "sitecustomize.py").write_text(_BARE.format(lambdas=str(lambdas), standard=_STANDARD))
+    return {"PYTHONPATH": str(lambdas), "TMPDIR": str(temporary)}
+
+
+_STANDARD = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+_BARE = """
+import os, sys
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    sys.path[:] = [p for p in sys.path if p.startswith({standard!r}) and "-packages" not in p] + [{lambdas!r}]
+    for name in [name for name in os.environ if name.startswith("ANTFOLD_")]:
+        del os.environ[name]  # of whoever runs the tests; the function's own are set after this
+"""
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def everything(name: str) -> set[str]:
 def kept(name: str) -> set[str]:
     """What holds data, as it is called."""
     return {
-        f"stack {name}", f"table {name}", f"alias/{name}", f"alias/{name}-signing",
+        f"stack {name}", f"table {name}-catalogue", f"alias/{name}", f"alias/{name}-signing",
         *(f"bucket {name}-{kind}-000000000000-us-east-1" for kind in ("data", "landing")),
     }  # fmt: skip
 
@@ -133,7 +133,7 @@ def test_from_nothing_and_back(name: str, run: Any, tmp_path: Path) -> None:
         for line in run("deploy", "--bundle", "code.zip", "--yes").splitlines()
         if ": " in line and not line.startswith(" ")
     )
-    assert outputs["Store"] == f"s3://{name}-data-000000000000-us-east-1/store?table={name}"
+    assert outputs["Store"] == f"s3://{name}-data-000000000000-us-east-1/store?table={name}-catalogue"
     assert outputs["DeliveryTelemetry"] == f"{name}-telemetry"
     made = everything(name)
     assert kept(name) < made
@@ -205,7 +205,7 @@ def test_points_are_counted(name: str, run: Any, tmp_path: Path) -> None:
     """The table and the bucket of the template are those that the store's code uses."""
     run("deploy", "--bundle", "code.zip", "--yes")
     (tmp_path / "points.ndjson").write_text('{"device": "a", "ts": 1709251200000, "temp": 1.5}\n')
-    store = f"s3://{name}-data-000000000000-us-east-1/store?table={name}"
+    store = f"s3://{name}-data-000000000000-us-east-1/store?table={name}-catalogue"
     run("ingest", store, "telemetry", "points.ndjson", "--key", "device", "--time", "ts", "--unit", "ms")
     (stream,) = json.loads(run("status", "--format", "json"))["streams"]
     assert (stream["name"], stream["files"], stream["rows"], stream["quarantined"]) == ("telemetry", 1, 1, 0)

@@ -37,13 +37,8 @@ class Unzipped:
     folder: Path
 
     def environment(self, cache: Path) -> dict[str, str]:
-        """The variables of a worker; of this process's it has none."""
-        return {
-            "ANTFOLD_KERNELS": "ready",
-            "ANTFOLD_KERNEL_PATH": str(self.folder / "kernels"),
-            "ANTFOLD_CACHE_DIR": str(cache),
-            "AWS_LAMBDA_FUNCTION_NAME": "antfold-worker",
-        }
+        """The variables of a worker; of this process's it has none. Where its kernels are it finds out itself."""
+        return {"ANTFOLD_CACHE_DIR": str(cache), "AWS_LAMBDA_FUNCTION_NAME": "antfold-worker"}
 
     def answer(self, event: bytes, cache: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
         """The process that answered a task."""

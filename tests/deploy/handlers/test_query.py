@@ -69,6 +69,7 @@ def test_over_https(store: Store) -> None:
     assert https("/tops", **{"param.least": "30", "version": "1"})[1]["rows"] == [[k, 10, top] for k, _, top in ROWS]
     assert https("/tops", since="2023-11-14", until="2023-11-14T22:14:00")[1]["rows"] == [["d0", 1, 0]]
     assert https("/tops", format="csv")[1] == [["k", "n", "top"], *[list(map(str, row)) for row in ROWS]]
+    assert https("/tops", since="-7d")[1]["rows"] == []
     question = {"query": "tops", "version": 1, "params": {"least": 59}, "since": None}
     for body in (json.dumps(question), json.dumps(question).encode()):
         for path in ("/", "/tops"):
@@ -88,7 +89,7 @@ def test_over_https(store: Store) -> None:
         (400, "/tops", None, {"param.most": "1"}, "most"),
         (400, "/tops", None, {"param.least": "x"}, "least"),
         (400, "/tops", None, {"version": "x"}, "version cannot be 'x'"),
-        (400, "/tops", None, {"since": "yesterday"}, "since: 'yesterday' is not a time"),
+        (400, "/tops", None, {"since": "yesterdy"}, "since: 'yesterdy' is not a time"),
         (400, "/tops", None, {"limit": "5"}, "no 'limit' to give"),
         (400, "/tops", None, {"format": "xml"}, "format 'xml' is unknown"),
         (400, "/", "{", {}, "the body is not JSON"),
@@ -198,6 +199,18 @@ def test_at_its_time(store: Store, monkeypatch: pytest.MonkeyPatch, lines: Calla
     for wrong in ({"schedule": {"query": "nothing"}}, {"schedule": {}}, {**SCHEDULE, "at": "x"}):
         with pytest.raises(DataflowError):
             handler(wrong, Context())
+
+
+def test_an_alert_that_is_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a topic does not take is never told, and the next attempt fails in the same way; it counts in bytes."""
+    long = b"".join(b'{"k":"%s%d","t":%d,"n":1}\n' % ("✗".encode() * 3_000, n, T) for n in range(40))
+    store.ingest("s", io.BytesIO(long), key="k", time="t", unit="ms", progress=False)
+    sent = mails(monkeypatch)
+    told = handler({**SCHEDULE, "schedule": {"query": "tops", "alert": ["n >= 1"]}}, Context())
+    assert told["violations"] == 43
+    (mail,) = sent
+    assert 200_000 < len(mail["Message"].encode()) <= 256 << 10
+    assert mail["Message"].startswith("tops version 1")
 
 
 def test_when_nobody_can_be_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,8 @@ def statuses(*given: str | None) -> Any:
         status = left.pop(0) if len(left) > 1 else left[0]
         if status is None:
             raise refused("ValidationError", f"Stack with id {StackName} does not exist")
-        return {"Stacks": [{"StackStatus": status, "CreationTime": datetime(2024, 3, 1, tzinfo=UTC)}]}
+        made = {"CreationTime": datetime(2024, 3, 1, tzinfo=UTC), "Tags": [{"Key": "antfold", "Value": StackName}]}
+        return {"Stacks": [{"StackStatus": status, **made}]}
 
     return describe
 

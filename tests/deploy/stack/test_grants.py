@@ -34,6 +34,7 @@ WHOLE_STORE = {"Query": "a named query may be of any stream, and its kernels, st
 WHOLE_BUCKET = {
     "Ingest": "an object that was deleted before it was read must look missing, not denied; the bucket has no others",
     "Query": "a partial state that is not cached must look missing, not denied; names are listed, nothing is read",
+    "FirehoseRole": "its documentation asks for it; the bucket has nothing but what it delivered, and what comes there",
 }
 
 EXPECTED = {
@@ -48,8 +49,8 @@ EXPECTED = {
     },
     "Query": {
         "s3:GetObject", "s3:ListBucket", "s3:PutObject", "dynamodb:GetItem", "dynamodb:Query",
-        "lambda:InvokeFunction", "sns:Publish", "kms:Decrypt", "kms:GenerateDataKey", "kms:VerifyMac",
-        "logs:CreateLogStream", "logs:PutLogEvents",
+        "lambda:InvokeFunction", "lambda:GetFunctionConfiguration", "sns:Publish", "kms:Decrypt", "kms:GenerateDataKey",
+        "kms:VerifyMac", "logs:CreateLogStream", "logs:PutLogEvents",
     },
     "Reconcile": {
         "s3:ListBucket", "dynamodb:GetItem", "dynamodb:Query", "sqs:SendMessage", "lambda:InvokeFunction",
@@ -302,8 +303,9 @@ def test_roles_are_taken_on_by_their_own() -> None:
         principal = trust["Principal"]
         if name.startswith("Tenant"):
             assert principal["AWS"] in {t.principal for t in SETTINGS.tenants.values()}
-        elif principal != {"Service": "lambda.amazonaws.com"}:
-            assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+        else:  # whoever tells for whom it asks must tell this account
+            assert set(principal) == {"Service"}
+            assert trust["Condition"] == {"StringEqualsIfExists": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
 def test_what_is_not_built_is_not_deployed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from deploy.stack import settings
 from deploy.stack.example import EXAMPLE
 from deploy.stack.settings import Schedule, Settings, SettingsError, Stream, Tenant, parse
+from runtime.fleet.aws_lambda import invoker
+from runtime.fleet.rules import Rules
 from runtime.ingest.settings import FORMATS
 
 
@@ -39,6 +42,9 @@ def test_the_example_names_every_setting() -> None:
             assert getattr(found, f.name) == f.default, f.name
 
 
+SCHEDULE = "[[schedules]]\nevery = 'rate(1 hour)'\n"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -47,13 +53,16 @@ def test_the_example_names_every_setting() -> None:
         ("[deployment]\nworker_memry = 1", r"\[deployment\]: 'worker_memry' is no setting: is 'worker_memory' meant\?"),
         ("[deployment]\nzzz = 1", "'zzz' is no setting: there are name, region"),
         ("deployment = 3", r"\[deployment\] is 3: it must be a table"),
-        ("[deployment]\nname = 'Ant'", "name = 'Ant' must have 1 to 24"),
+        ("[deployment]\nname = 'Ant'", "name = 'Ant' must have 3 to 24"),
+        ("[deployment]\nname = 'an'", "name = 'an' must have 3 to 24"),
+        (f"[deployment]\nname = 'a{'-a' * 12}'", "must have 3 to 24"),
         ("[deployment]\nname = 'a--b'", "name = 'a--b' must have"),
         ("[deployment]\narchitecture = 'mips'", "'mips' is none of x86_64, arm64"),
         ("[deployment]\nworker_memory = '1769'", "worker_memory = '1769' must be a whole number"),
         ("[deployment]\nworker_memory = true", "worker_memory = True must be a whole number"),
         ("[deployment]\nworker_memory = 10241", "worker_memory = 10241 must be 512 to 10,240 MB"),
         ("[deployment]\nquery_timeout = 901", "query_timeout = 901 must be 30 to 900 seconds"),
+        ("[deployment]\nworker_timeout = 301", "worker_timeout = 301 must be 30 to 300 seconds"),
         ("[deployment]\ningest_concurrency = 1", "ingest_concurrency = 1 must be 2 to"),
         ("[deployment]\nfirehose_mb = 129", "firehose_mb = 129 must be 1 to 128 MiB"),
         ("[deployment]\nlog_days = 31", "log_days = 31 is not kept by CloudWatch; the nearest is 30"),
@@ -68,6 +77,15 @@ def test_the_example_names_every_setting() -> None:
         ("[[schedules]]\nquery = 'q'\nevery = '1h'", r"every = '1h' must be rate\(1 hour\)"),
         ("[[schedules]]\nquery = 'q'\nevery = 'rate(1 hour)'\nalert = 'a<1'", "alert = 'a<1' must be a list of texts"),
         ("[[schedules]]\nquery = 'q'\nevery = 'rate(1 hour)'\nalert = [1]", r"alert = \[1\] must be a list of texts"),
+        (SCHEDULE + "query = 'reconcile'", "there is a schedule of reconcile already"),
+        (SCHEDULE + "query = 'a b'", "number 1: 'a b' cannot be the name of a query"),
+        (SCHEDULE + "query = 'q@3'", "number 1: 'q@3' cannot be the name of a query"),
+        (SCHEDULE + f"query = '{'q' * 60}'", "has more than the 64 characters of a schedule's name"),
+        (SCHEDULE + "query = 'q'\nalert = ['a is low']", "number 1: the threshold 'a is low' is not of the form"),
+        (SCHEDULE + "query = 'q'\nsince = 'last week'", "number 1: since: 'last week' is not a time"),
+        (SCHEDULE + "query = 'q'\nuntil = 'today'\nzone = 'Mars'", "Mars"),
+        (SCHEDULE + "query = 'q'\nparams = {at = 2024-03-01}", "params: Object of type date .* write times as texts"),
+        (SCHEDULE + "query = 'q'\nparams = {at = nan}", "params: Out of range float values"),
         ("[tenants.a]\nprincipal = '*'", r"\[tenants.a\]: principal = '\*' must be the ARN"),
         ("[tenants.'*']\nprincipal = 'arn:aws:iam::444455556666:root'", r"\[tenants.\*\]: the name must have"),
     ],
@@ -78,11 +96,20 @@ def test_mistakes(text: str, says: str) -> None:
     assert "\n" not in str(caught.value).rstrip()
 
 
+def test_whoever_asks_a_worker_waits_for_it() -> None:
+    """An invocation that outlives the patience of who asked is paid for, repeated, and never answers."""
+    longest = settings._RANGES["worker_timeout"][1]
+    (waits,) = [p.default for p in signature(invoker).parameters.values() if p.name == "seconds"]
+    assert longest < waits < Rules().attempt_seconds
+
+
 def test_two_schedules_of_one_query_are_told_apart() -> None:
     one = "[[schedules]]\nquery = 'q'\nevery = 'rate(1 hour)'\n"
     with pytest.raises(SettingsError, match=r"number 2: there is a schedule of q already"):
         parse(one + one)
     assert len(parse(one + one + "version = 2").schedules) == 2
+    with pytest.raises(SettingsError, match=r"number 2: there is a schedule of q-v2 already"):
+        parse(one + "version = 2\n" + one.replace("'q'", "'q-v2'"))
 
 
 def test_files(tmp_path: Path) -> None:

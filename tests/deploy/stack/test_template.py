@@ -13,7 +13,7 @@ import pytest
 from deploy.stack.changes import INLINE
 from deploy.stack.example import EXAMPLE
 from deploy.stack.parts import KEEP, logical
-from deploy.stack.settings import Settings, Stream, load, parse
+from deploy.stack.settings import Settings, SettingsError, Stream, load, parse
 from deploy.stack.template import kept, template, text
 from runtime.catalogue import dynamodb
 
@@ -142,7 +142,24 @@ def test_functions(whole: dict[str, Any], settings: Settings) -> None:
     assert json.loads(variables["Ingest"]["ANTFOLD_STREAMS"])["telemetry"] == {
         "key": "device", "time": "ts", "unit": "ms", "format": "auto", "duplicates": "exact",
     }  # fmt: skip
-    assert all(v["ANTFOLD_KERNELS"] == "ready" for v in variables.values())
+    # Lambda ends a chain of 16: the reconciler goes on by itself while there are objects, and nobody else does.
+    assert {name for name, f in found.items() if f.get("RecursiveLoop") == "Allow"} == {"Reconcile"}
+    assert all(f["LoggingConfig"] == {"LogFormat": "JSON"} for f in found.values())
+    # Where the code is, and what comes with it, is what the code knows.
+    assert not any(name.startswith("ANTFOLD_KERNEL") for v in variables.values() for name in v)
+
+
+def test_streams_beyond_what_functions_can_be_told() -> None:
+    """AWS takes 4,096 bytes of variables, names and values."""
+    many = Settings(
+        name="n" * 24, streams={f"stream-of-devices-{i:02}": Stream("device", "ts", "ms") for i in range(38)}
+    )
+    for function in of_type(template(many), "AWS::Lambda::Function").values():
+        variables = function["Environment"]["Variables"]
+        # A reference in place of a value: as long as an ARN may get.
+        assert sum(len(k) + (len(v) if isinstance(v, str) else 180) for k, v in variables.items()) < 4_096
+    with pytest.raises(SettingsError, match="the 60 streams take 5,"):
+        template(Settings(streams={f"stream-of-devices-{i:02}": Stream("device", "ts", "ms") for i in range(60)}))
 
 
 def test_news_is_not_lost(whole: dict[str, Any], settings: Settings) -> None:
@@ -153,6 +170,8 @@ def test_news_is_not_lost(whole: dict[str, Any], settings: Settings) -> None:
     (source,) = of_type(whole, "AWS::Lambda::EventSourceMapping").values()
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert source["ScalingConfig"]["MaximumConcurrency"] <= settings.ingest_concurrency
+    # An object that kills the function, or takes all its time, must not take others with it.
+    assert source["BatchSize"] == 1
 
 
 def test_firehose_separates_records(whole: dict[str, Any]) -> None:

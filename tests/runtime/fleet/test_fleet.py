@@ -325,7 +325,7 @@ def test_the_function_is_named_after_a_colon(store: Store, monkeypatch: pytest.M
     monkeypatch.setattr("runtime.fleet.aws_lambda.invoker", invoke)
     monkeypatch.setattr("runtime.fleet.aws_lambda.target_of", target_of)
     monkeypatch.setattr(store, "_location", replace(store._location, access=Access()))
-    results: list[Any] = [store.query(METRIC, executor=e, progress=False) for e in ("lambda", "lambda:mine")]
-    assert seen == ["antfold-worker", "antfold-query", "mine", "antfold-query"]
-    assert asked == ["antfold-worker", "mine"]
+    results: list[Any] = [store.query(METRIC, executor=e, progress=False) for e in ("lambda", "lambda:mine-worker")]
+    assert seen == ["antfold-worker", "antfold-query", "mine-worker", "mine-query"]
+    assert asked == ["antfold-worker", "mine-worker"]
     assert results[0].proof.result == results[1].proof.result == store.query(METRIC, progress=False).proof.result

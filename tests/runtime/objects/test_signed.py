@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
+from urllib.parse import quote
 
 import pytest
 
@@ -75,6 +78,25 @@ def test_the_token_of_a_role_is_signed(monkeypatch: pytest.MonkeyPatch, function
     assert "x-amz-date;x-amz-security-token," in found["authorization"]
 
 
+@pytest.mark.parametrize("key", ["a b+c&d=e?f#g%h~i", "ключ/✓", "//x/../y/", "a:b@c,d;e!f*g'h(i)"])
+def test_signatures_are_those_of_botocore(monkeypatch: pytest.MonkeyPatch, function: None, key: str) -> None:
+    """Of keys as people choose them."""
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "the+token/=")
+    path, digest = f"/lake/{quote(key, safe='/-_.~')}", hashlib.sha256(b"").hexdigest()
+    given = {"range": "bytes=0-9", "x-amz-content-sha256": digest}
+    ours = signed_headers("GET", "h.example", path, given, "us-east-1")
+    request = AWSRequest("GET", f"https://h.example{path}", headers=given)
+    moment = datetime.strptime(ours["x-amz-date"], "%Y%m%dT%H%M%SZ")
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: moment)
+    identity = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"], "the+token/=")
+    S3SigV4Auth(identity, "s3", "us-east-1").add_auth(request)
+    assert ours["authorization"] == request.headers["Authorization"]
+
+
 @pytest.mark.usefixtures("function")
 class TestDamage:
     """The replies of ``test_s3``, given to a function."""
@@ -105,6 +127,21 @@ class TestDamage:
             for _ in range(3):
                 assert objects.read("a", 0, 10) == BODY
 
+    def test_a_connection_that_is_slow(self) -> None:
+        """Waiting for a connection that was used before counts as an attempt: of others there may be many."""
+
+        def slow() -> None:
+            raise TimeoutError("timed out")
+
+        with serving(WHOLE) as objects:
+            waits: list[float] = []
+            objects.client.sleep = waits.append
+            assert objects.read("a", 0, 10) == BODY
+            (held,) = objects.client.boto._idle
+            held.getresponse = slow
+            assert objects.read("a", 0, 10) == BODY
+            assert len(waits) == 1
+
     def test_no_more_is_taken_than_there_is(self) -> None:
         short = part(BODY[:3], "0-2/3", **{"x-amz-checksum-sha256": SUM})
         with serving(short) as objects, pytest.raises(StoreError, match="another SHA-256"):
@@ -125,6 +162,7 @@ def test_nobody_listens(function: None) -> None:
     [
         ("AWS_LAMBDA_FUNCTION_NAME", None),
         ("HTTPS_PROXY", "http://proxy"),
+        ("AWS_USE_FIPS_ENDPOINT", "true"),
         ("AWS_DEFAULT_REGION", "us-iso-east-1"),
     ],
 )

@@ -35,11 +35,11 @@ KERNEL = KernelRef("step", "ab" * 32, "x86_64", f"kernels/x86_64/step-{'ab' * 20
 class Key:
     """A signer with a key of its own."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self, key: str) -> None:
+        self.key = key
 
     def sign(self, data: bytes) -> str:
-        return hmac.new(self._key, data, hashlib.sha256).hexdigest()
+        return hmac.new(self.key.encode(), data, hashlib.sha256).hexdigest()
 
     def verify(self, data: bytes, mac: str) -> bool:
         return hmac.compare_digest(self.sign(data), mac)
@@ -245,23 +245,26 @@ def test_too_large_an_object_is_not_even_read(store: Store) -> None:
 
 def test_signatures(store: Store) -> None:
     unsigned = store.publish(HOT, "hot")
-    store.signer = Key(b"ours")
-    with pytest.raises(FormatError, match="no valid signature; publish it again"):
+    store.signer = Key("ours")
+    with pytest.raises(FormatError, match="no valid signature; publish it again after `export ANTFOLD_MAC_KEY=ours`"):
         store.query("hot", progress=False)
     signed = store.publish(HOT, "hot")
     assert (unsigned.version, signed.version) == (1, 2)
     assert store.publish(HOT, "hot") == signed
     assert len(store.query("hot", progress=False)) == 2
-    store.signer = Key(b"theirs")
+    store.signer = Key("theirs")
     with pytest.raises(FormatError, match="no valid signature"):
         store.query("hot", progress=False)
     # A signature is of one name and version: it cannot be lent.
-    store.signer = Key(b"ours")
+    store.signer = Key("ours")
     folder = Path(store.url) / "queries/hot"
     value = json.loads((folder / "2.json").read_text())
     (folder / "3.json").write_text(json.dumps(value | {"version": 3}))
     with pytest.raises(FormatError, match="no valid signature"):
         store.published("hot@3")
+    # What cannot be run is listed all the same, and does not hide the rest.
+    assert [p.version for p in store.queries("hot")] == [1, 2, 3]
+    assert [p.name for p in store.queries()] == ["hot"]
 
 
 def test_kernels_travel_along(store: Store) -> None:
