@@ -156,7 +156,8 @@ def on_schedule(event: Mapping[str, Any], run: Invocation, store: Store) -> dict
     from runtime.published.scheduled import mark_alerted, run_scheduled
 
     told = event.get("at") or event.get("time")
-    done = run_scheduled(store, event["schedule"], None if told is None else _micros(str(told)))
+    at = None if told is None else _micros(str(told))
+    done = run_scheduled(store, event["schedule"], at, executor=lambda published: _executor(store, published.metric))
     if done.alert is not None:
         alert, topic = done.alert, settings.required(settings.ALERTS)
         Client("sns", Access()).call(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -118,8 +118,10 @@ def run_scheduled(
     at: int | None = None,
     progress: bool | Progress = False,
     workers: int | None = None,
+    executor: Callable[[Published], str | None] = lambda _: None,
 ) -> ScheduledRun:
-    """Run ``schedule`` for the time ``at`` (microseconds UTC; default: now, to the second).
+    """Run ``schedule`` for the time ``at`` (microseconds UTC; default: now, to the second), by the ``executor`` that a
+    published query is to have.
 
     With ``save`` the result lies at ``results/NAME/VERSION/TIME.json``, once for every scheduled time: a second run for
     it finds the first one's, whatever has come since. Tell people of ``alert``, then call ``mark_alerted``.
@@ -134,7 +136,9 @@ def run_scheduled(
     since = None if plan.since is None else resolved(plan.since, moment, plan.zone, "since")
     until = None if plan.until is None else resolved(plan.until, moment, plan.zone, "until")
     number = f"{published.name}@{published.version}"
-    result = store.query(number, since, until, plan.params, workers=workers, progress=progress)
+    result = store.query(
+        number, since, until, plan.params, executor=executor(published), workers=workers, progress=progress
+    )
     thresholds = tuple(Threshold.parse(text) for text in plan.alert)
     return concluded(store, published, plan.params, result, thresholds, save=plan.save, csv=plan.csv, at=moment)
 

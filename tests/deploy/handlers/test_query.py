@@ -243,6 +243,9 @@ def test_workers_where_there_is_much_to_read(
     told = lines()
     assert told.metric("TasksAnswered") == len(asked)
     assert told.metric("BytesRead") > 0
+    before = len(asked)
+    assert handler(SCHEDULE, Context())["rows"] == 3
+    assert len(asked) > before
 
 
 def test_as_a_relay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
