@@ -266,7 +266,7 @@ def test_an_answer_of_workers(deployed: Deployed, truth: Any, shared_data: Path,
         direct = folder.query(load_metric(METRIC), progress=False, **SPAN).proof
 
     name = deployed.outputs["Worker"]
-    relays = Fleet(invoker(name), relay=invoker("mesh-query"), direct=1, batch=2)
+    relays = Fleet(invoker(name), target=workers_target(), relay=invoker("mesh-query"), direct=1, batch=2)
     with pytest.MonkeyPatch.context() as patch, Store(deployed.url) as store:
         patch.setenv("ANTFOLD_MAC_KEY", deployed.outputs["SigningKey"])
         relayed = store.query(load_metric(METRIC), executor=relays, workers=4, progress=False, **SPAN)
