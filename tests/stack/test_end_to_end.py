@@ -11,6 +11,8 @@ import gzip
 import io
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -24,7 +26,6 @@ from urllib.request import Request, urlopen
 
 import boto3
 import pytest
-from botocore.config import Config
 
 from deploy.bundle import build
 from deploy.cli import main
@@ -35,7 +36,7 @@ from runtime.fleet import Fleet
 from runtime.fleet.aws_lambda import invoker
 from tests.runtime.test_recorded_data import EXAMPLES, SPAN, mesh_rows
 from tests.stack import gaps, servers
-from tests.stack.test_deploy import everything, kept
+from tests.stack.test_deploy import everything, kept, s3
 
 pytestmark = pytest.mark.stack
 
@@ -265,7 +266,7 @@ def test_an_answer_of_workers(deployed: Deployed, truth: Any, shared_data: Path,
         direct = folder.query(load_metric(METRIC), progress=False, **SPAN).proof
 
     name = deployed.outputs["Worker"]
-    relays = Fleet(invoker(name), relay=invoker("mesh-query"), direct=1, batch=2)
+    relays = Fleet(invoker(name), target=workers_target(), relay=invoker("mesh-query"), direct=1, batch=2)
     with pytest.MonkeyPatch.context() as patch, Store(deployed.url) as store:
         patch.setenv("ANTFOLD_MAC_KEY", deployed.outputs["SigningKey"])
         relayed = store.query(load_metric(METRIC), executor=relays, workers=4, progress=False, **SPAN)
@@ -313,16 +314,16 @@ def test_a_published_query(deployed: Deployed, truth: Any) -> None:
 
 def test_an_object_that_nobody_was_told_of(deployed: Deployed) -> None:
     """Its event is lost; the reconciler finds it, once it is old enough, and ingest takes it."""
-    s3 = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
+    buckets = s3()
     before = deployed.status()["streams"][0]["sources"]
     bucket = deployed.outputs["LandingBucket"]
-    news = s3.get_bucket_notification_configuration(Bucket=bucket)
+    news = buckets.get_bucket_notification_configuration(Bucket=bucket)
     del news["ResponseMetadata"]
-    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    buckets.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
     lost = b'{"node": "lost", "ts": "2026-08-23T10:00:00Z", "hw_model": "LOST"}'
     boto3.client("firehose").put_record(DeliveryStreamName=deployed.outputs["DeliveryMesh"], Record={"Data": lost})
-    until(lambda: s3.list_objects_v2(Bucket=bucket)["KeyCount"] == before + 1)
-    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=news)
+    until(lambda: buckets.list_objects_v2(Bucket=bucket)["KeyCount"] == before + 1)
+    buckets.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=news)
     told = deployed.ask({}, "mesh-reconcile")
     assert (told["listed"], told["enqueued"], told["young"]) == (before + 1, 0, before + 1)
     with beside(deployed, "mesh-reconcile", IMPATIENT) as impatient:
@@ -330,6 +331,42 @@ def test_an_object_that_nobody_was_told_of(deployed: Deployed) -> None:
     assert (told["enqueued"], told["known"], told["quarantined"]) == (1, before, 0)
     deployed.wait_for(before + 1)
     assert dataflow("verify", deployed.url, folder=deployed.folder)
+
+
+def test_the_first_page(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What README.md says of AWS, command by command, with the outputs in place of the capitals."""
+    gaps.mend(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "metrics.py").write_text(page.split("```python\n")[1].partition("```")[0])
+    first, then = (block.partition("```")[0] for block in page.partition("## On AWS")[2].split("```sh\n")[1:3])
+    given = {
+        "deploy": ["--bundle", str(deployed.bundle), "--yes"],
+        "destroy": ["--yes"],
+        "publish": ["--target", workers_target().name],
+    }
+    said: dict[str, str] = {}
+    for line in (first + then).splitlines()[1:]:
+        for name, value in said.items():
+            line = re.sub(rf"\b{name.upper()}\b", value, line)
+        command, *arguments = shlex.split(line)
+        if command == "export":
+            monkeypatch.setenv(*arguments[0].split("=", 1))
+        elif command == "aws":
+            bucket, _, key = arguments[-1].removeprefix("s3://").partition("/")
+            points = b'{"device": "a", "ts": 1709251200000, "status": "up", "firmware": "1.0"}\n' * 2
+            s3().put_object(Bucket=bucket, Key=key + arguments[2], Body=points)
+            until(lambda: main(["status"]) == 0 and " telemetry " in capsys.readouterr().out)
+        else:
+            assert main([*arguments, *given.get(arguments[0], [])]) == 0, line
+            out = capsys.readouterr().out
+            said |= dict(line.split(": ", 1) for line in out.splitlines() if re.match(r"\w+: \S+$", line))
+            if arguments[0] == "query":
+                assert "00:00:00.000001" in out
+    assert kept("antfold") == everything("antfold")
+    assert main(["destroy", "--delete-data", "--confirm", "antfold"]) == 0
 
 
 def test_destroy(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,7 +116,7 @@ def test_by_way_of_relays(store: Store, worker: Any) -> None:
     """A function that invokes another: the same bits, and every invocation in the bill."""
     name = worker()
     relay = invoker(worker("relay", RELAY, name))
-    fleet = Fleet(invoker(name), relay=relay, direct=1, batch=2)
+    fleet = Fleet(invoker(name), target=workers_target(), relay=relay, direct=1, batch=2)
     metric = load_metric(str(EXAMPLES / "mesh_uptime.py"))
     result = store.query(metric, executor=fleet, workers=3, progress=False, **SPAN)
     tasks = result.proof.to_dict()["tasks"]

@@ -255,6 +255,9 @@ def test_workers_where_there_is_much_to_read(
     told = lines()
     assert told.metric("TasksAnswered") == len(asked)
     assert told.metric("BytesRead") > 0
+    before = len(asked)
+    assert handler(SCHEDULE, Context())["rows"] == 3
+    assert len(asked) > before
 
 
 def test_what_earlier_runs_have_left_needs_no_workers(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

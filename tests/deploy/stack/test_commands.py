@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from deploy.cli import main
+from deploy.stack.places import reached
 from deploy.stack.settings import load
 from deploy.stack.template import template
+from runtime.aws import Access
+from runtime.location import locate
 from tests.deploy.stack.fake_aws import Aws, install
 
 
@@ -67,6 +70,14 @@ def test_refusals(run: Any, aws: Aws, arguments: tuple[str, ...], says: str) -> 
     assert code == 2
     assert says in err
     assert aws.calls == []
+
+
+def test_a_store_is_asked_as_its_deployment_was_made() -> None:
+    """The URL that is shown works where the AWS configuration says something else."""
+    access = Access("telemetry", "eu-west-1", "http://127.0.0.1:4566")
+    url = reached("s3://lake/store?table=antfold", access)
+    assert locate(url).access == access
+    assert reached("s3://lake/store?table=antfold", Access()) == "s3://lake/store?table=antfold"
 
 
 class Terminal:

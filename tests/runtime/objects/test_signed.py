@@ -13,11 +13,11 @@ from urllib.parse import quote
 
 import pytest
 
-from runtime.aws import Access
+from runtime.aws import Access, Client, ServiceFault
 from runtime.errors import StoreError
 from runtime.objects import S3Objects
 from runtime.objects.signed import SignedS3, signed_headers
-from runtime.retry import Budget
+from runtime.retry import Budget, Fault
 from tests.contracts.objects import ObjectStoreContract
 from tests.runtime.objects import test_s3
 from tests.runtime.objects.test_s3 import BODY, SUM, WHOLE, part, serving
@@ -57,6 +57,22 @@ class TestSignedObjects(ObjectStoreContract):
             objects.delete(info.path)
         objects.client.boto.delete_bucket(Bucket="lake")
         objects.close()
+
+
+def test_what_only_boto3_asks(function: None, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other arguments than the store's own, such as those of whoever reads an object that has arrived."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    client = Client("s3", Access())
+    s3 = client.boto
+    assert isinstance(s3, SignedS3)
+    s3.create_bucket(Bucket="arrivals")
+    s3.put_object(Bucket="arrivals", Key="a", Body=b"0123456789")
+    etag = s3.head_object(Bucket="arrivals", Key="a")["ETag"]
+    reply = s3.get_object(Bucket="arrivals", Key="a", Range="bytes=2-4", IfMatch=etag)
+    assert reply["Body"].read() == b"234"
+    with pytest.raises(ServiceFault) as raised:
+        client.call("read", lambda s3: s3.get_object(Bucket="arrivals", Key="a", Range="bytes=2-4", IfMatch='"x"'))
+    assert raised.value.fault is Fault.REFUSED
 
 
 def test_the_signature_of_the_documentation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +193,7 @@ def test_what_is_left_to_boto3(function: None, monkeypatch: pytest.MonkeyPatch, 
 def test_a_read_imports_no_boto3(function: None) -> None:
     program = """
 import sys
-from runtime.aws import Access
+from runtime.aws import Access, Client, ServiceFault
 from runtime.objects import S3Objects
 assert S3Objects("lake", access=Access(endpoint=sys.argv[1])).read("a", 0, 10) == b"0123456789"
 assert not {"boto3", "botocore"} & set(sys.modules)
