@@ -292,7 +292,7 @@ def test_a_worker_with_a_key(store: Store, here: Target, monkeypatch: pytest.Mon
 
 def test_another_key_signs_anew(store: Store, here: Target, request: pytest.FixtureRequest) -> None:
     """A deployment that was made anew has another key: signatures by the first are no reason not to sign."""
-    old, new = Hmac(b"old"), Hmac(b"new")
+    old, new = Hmac("old"), Hmac("new")
     first = kernels.publish(store.objects, compiled(store), here, old)
     again = Store(store.url).objects
     refs = kernels.publish(again, compiled(store), here, new)
