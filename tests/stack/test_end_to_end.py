@@ -301,7 +301,8 @@ def test_a_published_query(deployed: Deployed, truth: Any) -> None:
     event = json.loads(target["Input"].replace("<aws.scheduler.scheduled-time>", "2026-08-01T06:00:00Z"))
     done = [deployed.ask(event) for _ in range(2)]
     assert done[0] == done[1]
-    assert done[0]["saved"] == ["results/uptime/1/20260801T060000Z.json"]
+    (saved,) = done[0]["saved"]
+    assert re.fullmatch(r"results/uptime/1/20260801T060000Z-[0-9a-f]{12}\.json", saved)
     assert done[0]["violations"] > 0
     (message,) = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
     told = json.loads(message["Body"])
