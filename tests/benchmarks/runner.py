@@ -21,6 +21,10 @@ OURS = "antfold"
 Say = Callable[[str], None]
 
 
+_PAUSE = 0.2
+"""Seconds before an engine is asked: what the threads of the one before still do is not counted to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Seconds of one form of one engine, one per round: by the clock, and of all the process's threads together.
@@ -227,6 +231,7 @@ def _measure(question: Question, engines: Sequence[Engine], rounds: int, say: Sa
     for turn in range(rounds):
         for (engine, form), clock, threads in zip(asked, seconds, cpu, strict=True):
             gc.collect()
+            _settle()
             started, worked = time.perf_counter(), time.process_time()
             answer = engine.run(question.name, form)
             clock.append(time.perf_counter() - started)
@@ -238,6 +243,13 @@ def _measure(question: Question, engines: Sequence[Engine], rounds: int, say: Sa
         Timing(engine.name, form, tuple(clock), tuple(threads))
         for (engine, form), clock, threads in zip(asked, seconds, cpu, strict=True)
     ]
+
+
+def _settle() -> None:
+    """Wait, but stay awake: a processor that has slept takes milliseconds to come back."""
+    end = time.perf_counter() + _PAUSE
+    while time.perf_counter() < end:
+        pass
 
 
 def _machine() -> dict[str, str | int]:
