@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import tempfile
 import time
 import zipfile
 from collections import Counter
@@ -88,7 +89,7 @@ def deployed(ministack: str, prefix: str) -> Iterator[Deployed]:
     store.streams()  # makes the table
     variables = {
         **environment(ministack),
-        "ANTFOLD_CACHE_DIR": os.environ.get("ANTFOLD_CACHE_DIR", "/tmp/antfold"),
+        "ANTFOLD_CACHE_DIR": os.environ.get("ANTFOLD_CACHE_DIR", f"{tempfile.gettempdir()}/antfold"),
         "ANTFOLD_STORE": store.url,
         "ANTFOLD_LANDING": f"s3://{bucket}/in",
         "ANTFOLD_STREAMS": json.dumps({"s": {"key": "k", "time": "t", "unit": "ms"}}),
