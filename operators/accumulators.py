@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.exact import ratio
-from operators.kernels.exact import AS_IT_IS, BASE, FIRST, LOGGED, NEGATIVE, POSITIVE, SPECIAL, STEP, UNSET, refold
+from operators.kernels.exact import BASE, FIRST, LOGGED, NEGATIVE, POSITIVE, SPECIAL, STEP, UNSET, refold
 
 MASK = 0xFFFFFFFF
 
@@ -156,33 +156,6 @@ class Totals:
     beyond: Mapping[int, int]
     lowest: int
 
-    @classmethod
-    def none(cls, digits: int, lowest: int) -> Totals:
-        """The sums of no groups."""
-        return cls(empty_rows(0, digits), {}, lowest)
-
-    @classmethod
-    def with_beyond(cls, rows: Rows, entries: Rows, groups: NDArray[np.int64], lowest: int) -> Totals:
-        """Sums of these groups, ascending; ``entries`` are what ``beyond_of`` gave."""
-        beyond = beyond_in(entries)
-        places = np.searchsorted(groups, np.fromiter(beyond, np.int64, len(beyond)))
-        return cls(rows, dict(zip(places.tolist(), beyond.values(), strict=True)), lowest)
-
-    def beyond_of(self, groups: NDArray[np.int64]) -> Rows:
-        """``beyond_out`` of what is beyond the windows, which are of these groups, in that order."""
-        return beyond_out({int(groups[j]): n for j, n in self.beyond.items()})
-
-    def is_something(self) -> NDArray[np.bool_]:
-        """Which sums are not those of nothing at all."""
-        out: NDArray[np.bool_] = (self.rows[:, BASE] != UNSET) | (self.rows[:, SPECIAL] != 0)
-        out[list(self.beyond)] = True
-        return out
-
-    def of(self, places: NDArray[np.intp]) -> Totals:
-        """The sums at these places."""
-        beyond = {j: self.beyond[i] for j, i in enumerate(places.tolist()) if i in self.beyond} if self.beyond else {}
-        return Totals(self.rows[places], beyond, self.lowest)
-
     def integers(self) -> list[int]:
         """The sums in units of 2**lowest; special values count as nothing."""
         out = [_integer(row) for row in self.rows]
@@ -248,17 +221,10 @@ def _round(rows: Rows, lowest: int) -> NDArray[np.float64]:
 class Log:
     """What steps found no place for: ``entries`` 0 to ``used[0] - 1`` are filled (``operators.kernels.exact``)."""
 
-    def __init__(self, entries: int) -> None:
-        self.entries = np.zeros((entries, 4), np.int64)
-        self.used = np.zeros(1, np.int64)
-
-    @classmethod
-    def of_floats(cls, groups: NDArray[np.intp], values: NDArray[np.float64]) -> Log:
-        """A log of floats, one of each group."""
-        out = cls(len(groups))
-        out.entries[:, 0], out.entries[:, 1], out.entries[:, 2] = groups, AS_IT_IS, values.view(np.int64)
-        out.used[0] = len(groups)
-        return out
+    def __init__(self, entries: int, width: int = 4, used: int = 1) -> None:
+        """An entry has ``width`` words; ``used`` has room for so many, of which the first is the log's."""
+        self.entries = np.zeros((entries, width), np.int64)
+        self.used = np.zeros(used, np.int64)
 
     def is_short_of(self, rows: int) -> bool:
         """Whether so many more rows might find no room."""
@@ -267,7 +233,7 @@ class Log:
     def enlarge(self, rows: int) -> None:
         """A larger one, for at least so many rows; it must be empty."""
         size = min(2 * len(self.entries), _LARGEST_LOG)
-        self.entries = np.zeros((max(size, LOGGED * rows), 4), np.int64)
+        self.entries = np.zeros((max(size, LOGGED * rows), self.entries.shape[1]), np.int64)
 
 
 class Accumulator:
@@ -298,14 +264,8 @@ class Accumulator:
             self.logged.enlarge(rows)
 
     def _drain(self) -> None:
-        self.take(self.logged)
-
-    def add(self, groups: NDArray[np.intp], values: NDArray[np.float64]) -> None:
-        """Add one float to each of these groups, in a unit of 2**-1074."""
-        self.take(Log.of_floats(groups, np.ascontiguousarray(values)))
-
-    def take(self, log: Log) -> None:
-        """Empty a log: into the windows, and what lies outside into integers of any size."""
+        """Empty the log: into the windows, and what lies outside into integers of any size."""
+        log = self.logged
         if log.used[0]:
             refold(self.rows, log.entries, log.used)
         n = int(log.used[0])
@@ -354,17 +314,6 @@ class Accumulator:
         self.rows = empty_windows(len(self.rows), self.digits)
         self._merged, self._beyond = None, {}
         self.merge_totals(np.arange(len(self.rows)), totals)
-
-    def is_filled(self, groups: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which of these groups anything was added to."""
-        self._drain()
-        out: NDArray[np.bool_] = np.zeros(len(groups), np.bool_)
-        for rows in (self.rows, self._merged):
-            if rows is not None:
-                out |= (rows[groups, BASE] != UNSET) | (rows[groups, SPECIAL] != 0)
-        if self._beyond:
-            out |= np.isin(groups, list(self._beyond))
-        return out
 
     def totals(self, groups: NDArray[np.intp]) -> Totals:
         """The canonical sums of these groups, in that order."""

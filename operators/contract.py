@@ -60,7 +60,7 @@ class ExactSum:
 
 @dataclass(frozen=True)
 class FloatSum:
-    """One exact sum of floats per group, of which a step adds one at a time (``operators.kernels.exact.add_float``)."""
+    """One exact sum of floats per group, to which a step adds one at a time: ``operators.kernels.floats.add_float``."""
 
     name: str
 

@@ -1,63 +1,61 @@
-"""Exact sums of floats of many groups: two floats each, and an ``Accumulator`` for those of which two cannot tell all.
+"""Exact sums of floats of many groups: two floats each or, where numbers lie far apart, digits.
 
-The loop is ``operators.kernels.exact.add_float``. A sum has one canonical form, whatever way it was reached: the float
-nearest to it and what that lacks, if that is a float too; else zeros, and the canonical window of the accumulator.
+The loops, and the meaning of the arrays, are in ``operators.kernels.floats``. A sum has one canonical form, whatever
+way it was reached: the float nearest to it and what that lacks, if that is a float too; else digits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.accumulators import LOG, Accumulator, Log, Totals
-from operators.kernels.exact import LARGEST
-
-LOWEST = -1074
-"""The exponent of the unit: every float is a multiple of 2**LOWEST."""
-
-_DIGITS = 7
+from operators.accumulators import LOG, Log
+from operators.kernels import floats
+from operators.kernels.floats import BASE, BINS, DIGITS, FILLED, LOWEST, PAIR, SPECIAL, place_of_digit
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-
-def two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """The float nearest to a + b, and what it lacks, exactly (Knuth, TAOCP 2, 4.2.2, theorem B)."""
-    total = a + b
-    part = total - a
-    return total, (a - (total - part)) + (b - part)
+_FEW = 1 << 18
+"""Words of rows that are not worth saving."""
 
 
 @dataclass(frozen=True)
 class FloatTotals:
-    """The exact sums of some groups, to be read: ``pairs``, and for the groups ``apart`` (positions) ``wide``."""
+    """The exact sums of some groups, to be read: ``nearest``, and what ``operators.kernels.floats.read`` tells.
 
+    ``entries`` are the digits of the sums that no pair of floats is.
+    """
+
+    nearest: Floats
     pairs: Floats
-    apart: NDArray[np.intp]
-    wide: Totals
+    entries: Ints
 
     lowest = LOWEST
 
     def rounded(self) -> Floats:
         """The float64 nearest to each sum, ties to even; infinite beyond the largest."""
-        # The first of a pair is that already.
-        out = self.pairs[:, 0].copy()
-        out[self.apart] = self.wide.rounded()
-        return out
+        return self.nearest
 
     def special(self) -> Floats:
         """What infinities and NaN add up to as IEEE adds them; 0 where there were none."""
         out = np.zeros(len(self.pairs))
-        out[self.apart] = self.wide.special()
+        at = self.entries[place_of_digit(self.entries[:, 1]) == SPECIAL, 0]
+        out[at] = self.nearest[at]
         return out
 
     def integers(self) -> list[int]:
         """The sums in units of 2**lowest; special values count as nothing."""
         out = [_integer(a) + _integer(b) for a, b in self.pairs.tolist()]
-        for g, n in zip(self.apart.tolist(), self.wide.integers(), strict=True):
-            out[g] = n
+        places = place_of_digit(self.entries[:, 1])
+        digits = self.entries[:, 1] - (places << 32)
+        for j, k, digit in zip(self.entries[:, 0].tolist(), places.tolist(), digits.tolist(), strict=True):
+            if k != SPECIAL:
+                out[j] += digit << (32 * k)
         return out
 
 
@@ -66,110 +64,166 @@ def _integer(x: float) -> int:
     return (above << -LOWEST) // below
 
 
+def _bin(bits: Ints) -> Ints:
+    """The bins of the floats with these bits that are not zero."""
+    out: Ints = (bits[bits << 1 != 0] >> 57) & 63
+    return out
+
+
+def _last(bits: Ints) -> Ints:
+    """The places of the last bits of the floats with these bits, that are not zero, in units of 2**LOWEST."""
+    exponent = (bits >> 52) & 0x7FF
+    significand = (bits & (1 << 52) - 1) | np.where(exponent > 0, 1 << 52, 0)
+    lowest = np.frexp((significand & -significand).astype(np.float64))[1] - 1
+    out: Ints = np.maximum(exponent, 1) - 1 + lowest
+    return out
+
+
 class FloatAccumulator:
-    """One exact sum of floats per group: the pairs and the log that a step fills, and what has been taken out."""
+    """One exact sum of floats per group: the rows and the log that a step fills, and what has been taken out."""
 
     def __init__(self, groups: int, log: int = LOG) -> None:
-        self.rows = np.zeros((groups, 2))
-        self.logged = Log(log)
-        self._wide: Accumulator | None = None
+        self.rows = np.zeros((groups, PAIR))
+        self.logged = Log(log, 2, 2)
+        self._place = np.full(groups, -1, np.int32)
+        self._wide = np.zeros((0, DIGITS + 1), np.int64)
+        self._given = 0
+        self._outside = 0
+        """Entries of the log since there are these bins."""
+        self._patience = 1
+        """More of them are asked for every time."""
 
     @property
-    def log(self) -> NDArray[np.int64]:
+    def log(self) -> Ints:
         """The entries of the log."""
         return self.logged.entries
 
     @property
-    def used(self) -> NDArray[np.int64]:
-        """How many of them are filled."""
+    def used(self) -> Ints:
+        """How many of them are filled, and where the digits lie."""
         return self.logged.used
 
     def make_room(self, rows: int = 1) -> None:
-        """Have room in the log for so many more rows."""
+        """Have room in the log for so many more rows, and bins for such numbers as it holds if they are many."""
         if self.logged.is_short_of(rows):
+            found = self.log[: self.used[FILLED], 1].copy()
+            self._drain()
+            self._outside += len(found)
+            self._adapt(found)
+            # Numbers for which there are no bins now are there again.
             self._drain()
             self.logged.enlarge(rows)
 
     def _drain(self) -> None:
-        if self.used[0]:
-            self._accumulator().take(self.logged)
+        n = int(self.used[FILLED])
+        if n:
+            self._give_rows(self.log, n)
+            floats.enter(self.log, self.used, self._place, self._wide)
 
-    def _accumulator(self) -> Accumulator:
-        if self._wide is None:
-            self._wide = Accumulator(len(self.rows), _DIGITS, LOWEST)
-        return self._wide
+    def _give_rows(self, entries: Ints, n: int) -> None:
+        self._given = floats.give_rows(entries, n, self._place, self._given)
+        if self._given > len(self._wide):
+            wide = np.zeros((min(2 * self._given, len(self.rows)), DIGITS + 1), np.int64)
+            wide[: len(self._wide)] = self._wide
+            self._wide = wide
+
+    def _adapt(self, found: Ints) -> None:
+        """Have bins for most of the numbers of which these bits were in the log, if there were so many that it pays."""
+        old = self.rows
+        # What a pair lost of a number are its last bits; a number has 53.
+        bins = _last(found) + 1 >> 5 if self._has_pairs() else _bin(found)
+        low, count = self._bins(bins)
+        if not self._pays(count):
+            return
+        if self._has_pairs():
+            low, count = self._bins(np.concatenate([bins, _bin(old[:, 0].copy().view(np.int64))]))
+            if not self._pays(count):
+                return
+        before, self.used[BASE] = int(self.used[BASE]), low
+        self.rows = np.zeros((len(old), 2 * count))
+        if old.shape[1] == PAIR:
+            self._add(np.arange(len(old)), old)
+        else:
+            at = 2 * (before - low)
+            self.rows[:, at : at + old.shape[1]] = old
+        self._patience, self._outside = 8 * self._patience, 0
+
+    def _bins(self, bins: Ints) -> tuple[int, int]:
+        """The lowest bin and their number, for these and for those that there are."""
+        held = np.cumsum(np.bincount(bins[bins < BINS], minlength=BINS))
+        # A few far away from all others are no reason to make every row longer.
+        low, high = np.searchsorted(held, [held[-1] // 256 + 1, held[-1] - held[-1] // 256]).tolist()
+        if not self._has_pairs():
+            before = int(self.used[BASE])
+            low, high = min(low, before), max(high, before + self.rows.shape[1] // 2 - 1)
+        # Two at least: a single one would be as wide as what takes all numbers.
+        low = min(low, BINS - 2)
+        return low, max(high - low + 1, 2)
+
+    def _pays(self, count: int) -> bool:
+        width, words = 2 * count, 2 * count * len(self.rows)
+        if width <= self.rows.shape[1] or words > max(_FEW, 4 * self._given * DIGITS):
+            return False
+        return (words <= _FEW and self._has_pairs()) or 16 * self._outside >= self._patience * words
+
+    def _has_pairs(self) -> bool:
+        return self.rows.shape[1] == PAIR
+
+    def _add(self, groups: NDArray[np.intp], pairs: Floats) -> None:
+        """Add a pair to each of these groups."""
+        for j in range(PAIR):
+            some = np.flatnonzero(pairs[:, j])
+            if self.logged.is_short_of(len(some)):
+                self._drain()
+                self.logged.enlarge(len(some))
+            floats.add_each(groups[some], pairs[some, j], self.rows, self.log, self.used)
 
     def grow(self, capacity: int) -> None:
         """Make room for ``capacity`` groups."""
-        rows = np.zeros((capacity, 2))
+        rows = np.zeros((capacity, self.rows.shape[1]))
         rows[: len(self.rows)] = self.rows
-        self.rows = rows
-        if self._wide is not None:
-            self._wide.grow(capacity)
+        place = np.full(capacity, -1, np.int32)
+        place[: len(self._place)] = self._place
+        self.rows, self._place = rows, place
 
     def reset(self, groups: NDArray[np.intp]) -> None:
         """Forget the sums of these groups."""
         self._drain()
         self.rows[groups] = 0.0
-        if self._wide is not None:
-            self._wide.reset(groups)
+        self._wide[self._place[groups][self._place[groups] >= 0]] = 0
 
     def settle(self) -> None:
-        """Move carries among the sums that were merged."""
-        if self._wide is not None:
-            self._wide.settle()
+        """Nothing: what is read is canonical."""
 
     def relieve(self) -> None:
-        """Take the sums out of the windows, before one can overflow; pairs cannot."""
-        if self._wide is not None:
-            self._wide.relieve()
+        """Carry before any digit can overflow; floats do not."""
+        floats.carry_digits(self._wide)
 
     def totals(self, groups: NDArray[np.intp]) -> FloatTotals:
         """The canonical sums of these groups, in that order."""
         self._drain()
-        total, rest = two_sum(*self.rows[groups].T)
-        pairs = np.stack([total, rest], axis=1)
-        apart = np.flatnonzero(self._wide.is_filled(groups)) if self._wide is not None else np.zeros(0, np.intp)
-        if self._wide is None or len(apart) == 0:
-            return FloatTotals(pairs, apart, Totals.none(_DIGITS, LOWEST))
-        every = np.arange(len(apart))
-        whole = Accumulator(len(apart), _DIGITS, LOWEST, log=0)
-        whole.merge_totals(every, self._wide.totals(groups[apart]))
-        for j in (0, 1):
-            whole.add(every, pairs[apart, j])
-        wide = whole.totals(every)
-        # Two floats that are left nothing of when they are taken off are the canonical form.
-        left = wide
-        for j in (0, 1):
-            nearest = left.rounded()
-            fits = np.abs(nearest) < LARGEST  # false for NaN, too
-            pairs[apart, j] = np.where(fits, nearest, 0.0)
-            whole.add(every, -pairs[apart, j])
-            left = whole.totals(every)
-        some = left.is_something()
-        pairs[apart[some]] = 0.0
-        return FloatTotals(pairs, apart[some], wide.of(np.flatnonzero(some)))
+        n = len(groups)
+        nearest, pairs, entries = np.zeros(n), np.zeros((n, PAIR)), np.zeros((0, 2), np.int64)
+        filled, digits = np.zeros(2, np.int64), np.zeros(DIGITS, np.int64)
+        given = (self.rows, self.used, groups.astype(np.int64), self._place, self._wide, nearest, pairs)
+        while floats.read(*given, entries, filled, digits) < n:
+            # As many for each group that is left as for those that are done.
+            done, used = int(filled[0]), int(filled[1])
+            more = np.empty((used + (used // max(done, 1) + 1) * (n - done) + 2 * DIGITS, 2), np.int64)
+            more[:used] = entries[:used]
+            entries = more
+        return FloatTotals(nearest, pairs, entries[: filled[1]])
 
     def export(self, name: str, groups: int) -> dict[str, Any]:
-        """The sums of the first ``groups`` as the arrays of a state that travels: ``name``, ``name_wide`` (with the
-        group's number before each window) and ``name_beyond``."""
+        """The sums of the first ``groups`` as the arrays of a state that travels: ``name``, the pairs, and
+        ``name_digits``, the digits."""
         found = self.totals(np.arange(groups))
-        rows = np.concatenate([found.apart[:, None], found.wide.rows], axis=1)
-        return {name: found.pairs, f"{name}_wide": rows, f"{name}_beyond": found.wide.beyond_of(found.apart)}
+        return {name: found.pairs, f"{name}_digits": found.entries}
 
-    def merge(self, name: str, at: NDArray[np.intp], part: dict[str, Any]) -> None:
+    def merge(self, name: str, at: NDArray[np.intp], part: Mapping[str, Any]) -> None:
         """Add sums that were exported: those of its group j to group ``at[j]``, each of which is another."""
-        first, second = part[name].T
-        total, a = two_sum(self.rows[at, 0], first)
-        rest, b = two_sum(self.rows[at, 1], second)
-        rest, c = two_sum(rest, a)
-        small = np.abs(total) < LARGEST
-        self.rows[at[small]] = np.stack([total, rest], axis=1)[small]
-        for values, chosen in ((first, ~small), (second, ~small), (b, small & (b != 0)), (c, small & (c != 0))):
-            if chosen.any():
-                self._accumulator().add(at[chosen], values[chosen])
-        wide = part[f"{name}_wide"]
-        if len(wide):
-            groups = wide[:, 0]
-            totals = Totals.with_beyond(wide[:, 1:].copy(), part[f"{name}_beyond"], groups, LOWEST)
-            self._accumulator().merge_totals(at[groups], totals)
+        self._add(at, part[name])
+        entries = part[f"{name}_digits"]
+        if len(entries):
+            self._give_rows(np.ascontiguousarray(at[entries[:, :1]]), len(entries))
+            floats.enter_digits(np.ascontiguousarray(entries), at.astype(np.int64), self._place, self._wide)

@@ -220,10 +220,11 @@ class Bench:
 
         each_code([self.op], [arrays], renumber)
         parts: list[list[bytes]] = [[] for _ in state.keys]
-        for entries in _entries(arrays):
+        tables, by_row = _tables(self.op, arrays)
+        for entries in tables:
             for row in sorted(entries.tolist()):
                 parts[row[0]].append(repr(row[1:]).encode())
-        for name, values in _by_row(arrays):
+        for name, values in by_row:
             for g, row in enumerate(values):
                 parts[g].append(name.encode() + row.tobytes())
         return [b"|".join(p) for p in parts]
@@ -260,25 +261,17 @@ class Bench:
             yield from cases
 
 
-_APART = ("_beyond", "_wide")
-"""Endings of the arrays of exact sums that have rows for some groups only."""
-
-
-def _entries(arrays: State) -> Iterator[NDArray[np.int64]]:
-    """Tables of (group, ...), one row per entry."""
-    for name, values in arrays.items():
-        if name.endswith(_APART):
-            yield values
+def _tables(op: AnyAggregate, arrays: State) -> tuple[list[NDArray[np.int64]], list[tuple[str, NDArray[Any]]]]:
+    """The arrays of a state that are tables of (group, ...), a row per entry, and those with one row per group."""
+    tables, others = [], dict(sorted(arrays.items()))
+    for exact in op.sums if isinstance(op, Aggregate) else ():
+        # What some sums need beside their row.
+        tables += [others.pop(n) for n in (f"{exact.name}_beyond", f"{exact.name}_digits") if n in others]
     if "keys" in arrays:
-        yield np.concatenate([arrays["keys"], arrays["counts"][:, None]], axis=1)
+        tables.append(np.concatenate([others.pop("keys"), others.pop("counts")[:, None]], axis=1))
     if "groups" in arrays:
-        yield np.stack([arrays["groups"], arrays["values"]], axis=1)
-
-
-def _by_row(arrays: State) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Arrays with one row per group."""
-    tables = {"keys", "counts", "groups", "values"}
-    yield from ((n, v) for n, v in sorted(arrays.items()) if n not in tables and not n.endswith(_APART))
+        tables.append(np.stack([others.pop("groups"), others.pop("values")], axis=1))
+    return tables, list(others.items())
 
 
 def _copied(arrays: State) -> State:

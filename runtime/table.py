@@ -101,7 +101,8 @@ def _float(value: float, decimals: int) -> str:
     if not math.isfinite(value):
         return str(value)
     size = abs(value)
-    if size >= 1e15 or 0 < size < 0.5 * 10**-decimals:
+    # Three digits rather than so many decimals that less is left of a number beside which others are large.
+    if size >= 1e15 or abs(round(value, decimals) - value) > 0.005 * size:
         return f"{value:.3g}"
     return f"{value:.{decimals}f}"
 

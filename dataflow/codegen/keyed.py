@@ -14,7 +14,10 @@ class KeyedSink(ABC):
     """Keeps state per key in arrays (``z_...``), and in locals while the rows of one key pass."""
 
     full = "on + 1 > cap"
-    """The condition under which the next row may find no room."""
+    """The condition under which the next row may find no room; empty where ``places`` says all."""
+
+    places = ""
+    """Or, for how many rows there certainly is room."""
 
     at_end = 3
     """Rows that the end of one key may write."""

@@ -58,6 +58,8 @@ class PiecesSink(KeyedSink):
 class EdgesSink:
     """Writes for every interval the row of its start and that of its end."""
 
+    places = ""
+
     def __init__(self, w: Writer, sink: Edges) -> None:
         self.w, self.sink = w, sink
         self.full = "on + 1 >= cap"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataflow.codegen.expressions import Expressions, both
 from dataflow.codegen.keyed import KeyedSink
-from dataflow.codegen.sinks import fold, room_check
+from dataflow.codegen.sinks import fold, least, rooms
 from dataflow.codegen.source import I8, U1, Writer, value_array
 from dataflow.plan import Segments
 from operators.types import Type
@@ -21,7 +21,7 @@ class SegmentsSink(KeyedSink):
         super().__init__(w, sink.held)
         self.sink = sink
         self.session = sink.bucket is None
-        full = ["on + 1 > cap"]
+        room = ["cap - on"]
         self.keep(("open", U1), ("first", I8), ("final", I8), ("rows", I8))
         w.arg("o_count", I8, "out", "count")
         if self.session:
@@ -33,8 +33,8 @@ class SegmentsSink(KeyedSink):
             w.arg("free", I8, "free")
             w.arg("free_count", I8, "free_count")
             w.arg("o_gid", I8, "out_gid")
-            full += ["free_count[0] < 1", *room_check(sink.aggs, w)]
-        self.full = " or ".join(full)
+            room += ["free_count[0]", *rooms(sink.aggs, w)]
+        self.full, self.places = "", least(*room)
         for j, (_, e) in enumerate(sink.held):
             array = value_array(e.type)
             self.keep((f"sh{j}", array), (f"ch{j}", array), (f"shk{j}", U1), (f"chk{j}", U1))

@@ -32,19 +32,24 @@ def agg_arguments(w: Writer, j: int, a: BoundAgg) -> list[str]:
     return out
 
 
-def room_check(aggs: tuple[BoundAgg, ...], w: Writer, times: str = "1") -> list[str]:
-    """Conditions under which one more row, folded so many times, may not fit into the tables of the aggregates."""
+def rooms(aggs: tuple[BoundAgg, ...], w: Writer) -> list[str]:
+    """Of each table of the aggregates, how often a row can be folded in for certain."""
     out = []
     for j, a in enumerate(aggs):
         agg_arguments(w, j, a)
         if not isinstance(a.aggregate, Aggregate):
-            out.append(f"g{j}_used[0] + {times} > g{j}_groups.shape[0]")
+            out.append(f"g{j}_groups.shape[0] - g{j}_used[0]")
             continue
         for s in a.aggregate.sums:
-            out.append(f"g{j}_{s.name}_used[0] + {LOGGED} * {times} > g{j}_{s.name}_log.shape[0]")
+            out.append(f"(g{j}_{s.name}_log.shape[0] - g{j}_{s.name}_used[0]) // {LOGGED}")
         if a.aggregate.tally is not None:
-            out.append(f"g{j}_tally_used[0] + {times} > g{j}_tally_keys.shape[0]")
+            out.append(f"g{j}_tally_keys.shape[0] - g{j}_tally_used[0]")
     return out
+
+
+def least(*numbers: str) -> str:
+    """The least of some expressions."""
+    return f"min({', '.join(numbers)})" if len(numbers) > 1 else numbers[0]
 
 
 def fold(w: Writer, x: Expressions, j: int, a: BoundAgg, g: str) -> None:
@@ -90,13 +95,6 @@ def _hash(w: Writer, kind: Type | None, v: str) -> str:
     return f"hash_word(float_bits({v} + 0.0))" if kind is Type.FLOAT else f"hash_word({v})"
 
 
-def _group_word(w: Writer, x: Expressions, v: str, k: str, kind: Type | None) -> str:
-    word = f"float_bits({v} + 0.0)" if kind is Type.FLOAT else f"np.int64({v})"
-    if k == "True":
-        return x.name(word, "True")[0]
-    return x.name(f"{word} if {k} else np.int64(0)", "True")[0]
-
-
 class GroupSink:
     """Folds rows, or intervals cut at bucket edges, into groups."""
 
@@ -106,14 +104,16 @@ class GroupSink:
         w.arg("table", "i4[::1]", "group_slots")
         w.arg("used", I8, "group_used")
         w.arg("words", I8, "group_words")
-        room = ["used[0] >= keys.shape[0]", *room_check(sink.aggs, w)]
-        self.full = " or ".join(room)
+        places = least("keys.shape[0] - used[0]", *rooms(sink.aggs, w))
+        # An interval that is cut takes a place for every piece, and is stopped for itself.
+        self.full = f"{places} <= 0" if sink.cuts else ""
+        self.places = "" if sink.cuts else places
 
     def before(self, x: Expressions) -> None:
         """Locals that outlive a row: the group of the row before, which is often the next row's, too."""
         n = len(self.sink.by)
-        self.w.put("pg = np.int64(-1)\npn = np.int64(0)")
-        self.w.put("\n".join(f"p{j} = np.int64(0)" for j in range(n)))
+        self.w.put("pg = np.int64(-1)")
+        self.w.put("\n".join(f"p{j} = np.int64(0)\nq{j} = np.int64(-1)" for j in range(n)))
         if self.sink.cuts:
             self.w.put(f"piece = s[{PIECE}]\ns[{PIECE}] = {NO_PIECE}")
             x.is_new = f"piece == {NO_PIECE}"
@@ -148,17 +148,25 @@ class GroupSink:
             # Before a key's first point nothing is known of it, not even that it exists.
             w.put("if known != 2:")
             w.depth += 1
-        words, nulls = [], []
+        # What is compared is each value as it stands, with whether it is one: a null's may be anything, and at worst
+        # the same group is found again.
+        parts, words, nulls = [], [], []
         for j, (_, e) in enumerate(sink.by):
             v, k = x.emit(e)
-            words.append(_group_word(w, x, v, k, e.type))
+            word = x.name(f"float_bits({v} + 0.0)" if e.type is Type.FLOAT else f"np.int64({v})", "True")[0]
+            parts.append((f"p{j}", word))
+            words.append(word if k == "True" else f"{word} if {k} else np.int64(0)")
             if k != "True":
-                nulls.append(f"(np.int64(0) if {k} else np.int64({1 << j}))")
-        null = x.name(" | ".join(nulls) or "np.int64(0)", "True")[0]
-        differs = " or ".join(["pg < 0", f"pn != {null}", *(f"p{j} != {v}" for j, v in enumerate(words))])
-        with w.block(f"if {differs}:"):
-            w.put("\n".join(f"p{j} = {v}\nwords[{j}] = {v}" for j, v in enumerate(words)))
-            w.put(f"pn = {null}\nwords[{len(words)}] = {null}\npg = find_group(words, keys, table, used)")
+                flag = x.name(f"np.int64({k})", "True")[0]
+                parts.append((f"q{j}", flag))
+                nulls.append(f"(({flag} ^ np.int64(1)) << np.int64({j}))")
+        words.append(" | ".join(nulls) or "np.int64(0)")
+        # Flags are never those before the first row.
+        differs = [f"{before} != {now}" for before, now in parts] + ([] if nulls else ["pg < 0"])
+        with w.block(f"if {' or '.join(differs)}:"):
+            w.put("\n".join(f"{before} = {now}" for before, now in parts))
+            w.put("\n".join(f"words[{j}] = {word}" for j, word in enumerate(words)))
+            w.put(f"pg = find_group(words, np.int64({len(words)}), keys, table, used)")
         for j, a in enumerate(sink.aggs):
             if sink.intervals and j not in lead and lead:
                 with w.block("if known != 2:"):
@@ -172,7 +180,7 @@ class RowsSink:
 
     def __init__(self, w: Writer, sink: Rows) -> None:
         self.w, self.sink = w, sink
-        self.full = "on >= cap"
+        self.full, self.places = "", "cap - on"
 
     def row(self, x: Expressions) -> None:
         """One row that has passed the stage's operations."""

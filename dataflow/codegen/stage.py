@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from dataflow.codegen.cohorts import CohortsSink
 from dataflow.codegen.expressions import Expressions, both, scalar_loads
@@ -41,6 +42,8 @@ from dataflow.flows import Climb, Flow, Moves, Periods
 from dataflow.plan import Edges, Group, Keep, Pieces, Rows, Segments, Sink, Stage, States, Tracks
 from operators.contract import Aggregate
 from operators.registered import mark_of
+
+_Sinks: TypeAlias = GroupSink | RowsSink | EdgesSink | KeyedSink
 
 _LOADS = f"""begin = s[{BEGIN}]
 n_runs = s[{RUNS}]
@@ -163,7 +166,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w.arg("run_len", I8, "run_len")
     w.arg("time", I8, "time")
     x = Expressions(w)
-    sink: GroupSink | RowsSink | EdgesSink | KeyedSink
+    sink: _Sinks
     if isinstance(stage.sink, Group):
         sink = GroupSink(w, stage.sink)
         sink.before(x)
@@ -186,27 +189,15 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
             sink.load()
         w.put("following = max(row, begin)")
         with w.block("while following < stop:"):
-            # Indices are unsigned: Numba then leaves out the test for negative ones.
-            w.put("i = following\nu = np.uint64(i)")
-            if not isinstance(sink, FlowSink):
-                _stop_if_full(sink, w)
-            w.put("following += 1\nt = time[u & mt]")
-            with w.block("if t >= until:"):
-                w.put("continue")
-            if isinstance(sink, FlowSink):
-                sink.advance(x)
-                _stop_if_full(sink, w)
-            _intervals(stage, w)
-            for op in stage.ops:
-                if isinstance(op, Keep):
-                    v, k = x.emit(op.condition)
-                    with w.block(f"if not ({both(k, v)}):"):
-                        w.put("continue")
-                else:
-                    x.emit(op.value)
-            sink.row(x)
-            if isinstance(sink, StatesSink) and not stage.ops:
-                sink.skip_ahead(w.tables)
+            if sink.places:
+                # A row takes one place of each table at most, so that one look at them does for many rows.
+                w.put(f"room = {sink.places}")
+                _stop_if("room <= 0", "following", sink, w)
+                w.put("last = min(stop, following + room)")
+                with w.block("while following < last:"):
+                    _row(stage, sink, w, x)
+            else:
+                _row(stage, sink, w, x)
         if isinstance(sink, KeyedSink):
             sink.store()
         w.put("row = stop")
@@ -216,11 +207,37 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     return w.function("step"), Function("step", tuple(w.args.values()))
 
 
-def _stop_if_full(sink: GroupSink | RowsSink | EdgesSink | KeyedSink, w: Writer) -> None:
-    with w.block(f"if {sink.full}:"):
+def _row(stage: Stage, sink: _Sinks, w: Writer, x: Expressions) -> None:
+    """The row ``following``."""
+    # Indices are unsigned: Numba then leaves out the test for negative ones.
+    w.put("i = following\nu = np.uint64(i)")
+    if not isinstance(sink, FlowSink) and sink.full:
+        _stop_if(sink.full, "i", sink, w)
+    w.put("following += 1\nt = time[u & mt]")
+    with w.block("if t >= until:"):
+        w.put("continue")
+    if isinstance(sink, FlowSink):
+        sink.advance(x)
+        _stop_if(sink.full, "i", sink, w)
+    _intervals(stage, w)
+    for op in stage.ops:
+        if isinstance(op, Keep):
+            v, k = x.emit(op.condition)
+            with w.block(f"if not ({both(k, v)}):"):
+                w.put("continue")
+        else:
+            x.emit(op.value)
+    sink.row(x)
+    if isinstance(sink, StatesSink) and not stage.ops:
+        sink.skip_ahead(w.tables)
+
+
+def _stop_if(full: str, row: str, sink: _Sinks, w: Writer) -> None:
+    """Stop before this row where there is no room for it."""
+    with w.block(f"if {full}:"):
         if isinstance(sink, KeyedSink):
             sink.store()
-        w.put("return i")
+        w.put(f"return {row}")
 
 
 def _intervals(stage: Stage, w: Writer) -> None:

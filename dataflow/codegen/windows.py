@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataflow.codegen.expressions import Expressions
 from dataflow.codegen.keyed import FlowSink
-from dataflow.codegen.sinks import fold, room_check
+from dataflow.codegen.sinks import fold, rooms
 from dataflow.codegen.source import I8, U1, Writer, value_array
 from dataflow.plan import Segments
 
@@ -31,7 +31,9 @@ class WindowsSink(FlowSink):
             w.arg("free", I8, "free")
             w.arg("free_count", I8, "free_count")
             w.arg("o_gid", I8, "out_gid")
-            self.full = " or ".join(["on + 1 > cap", "free_count[0] < lanes", *room_check(sink.aggs, w, "lanes")])
+            self.full = " or ".join(
+                ["on + 1 > cap", "free_count[0] < lanes", *(f"{r} < lanes" for r in rooms(sink.aggs, w))]
+            )
 
     def _lane(self, name: str, array: str) -> None:
         """Declare state that a key has for every lane."""

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from operators import exact
 from operators.aggregates import sums
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, FloatSum, merge_by_adding
-from operators.kernels.exact import add_float, add_int
+from operators.kernels.exact import add_int
+from operators.kernels.floats import add_float
 from operators.kernels.jit import F64, I64, inline
 from operators.types import DECIMALS, Type
 

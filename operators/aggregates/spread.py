@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from operators import exact
 from operators.aggregates.sums import PAIR, WHOLE, settle_low_high, unit_of
 from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, FloatSum, Options, merge_by_adding
-from operators.kernels.exact import add_float, add_int, add_integer_square, add_square
+from operators.kernels.exact import add_int, add_integer_square, add_square
+from operators.kernels.floats import add_float
 from operators.kernels.jit import F64, I64, inline
 from operators.types import Type
 

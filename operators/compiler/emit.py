@@ -14,6 +14,7 @@ from typing import Any
 
 from operators.compiler.native import Argument, arguments_of
 from operators.compiler.targets import Target
+from operators.kernels.jit import APART
 
 _raw = False
 
@@ -78,12 +79,12 @@ def intermediate(function: Callable[..., Any], signature: str) -> str:
     return text + _run_function(compiled.fndesc.llvm_func_name, *arguments_of(signature))
 
 
-def emitted(function: Callable[..., Any], signature: str, target: Target) -> bytes:
-    """The object code of ``function`` and of the ``run`` that calls it."""
+def emitted(loop: Callable[..., Any], signature: str, target: Target) -> bytes:
+    """The object code of ``loop`` and of the ``run`` that calls it."""
     import llvmlite.binding as llvm
     from numba.core.compiler_lock import global_compiler_lock
 
-    text = intermediate(function, signature)
+    text = intermediate(loop, signature)
     with global_compiler_lock:
         machine = _machine(target)
         module = llvm.parse_assembly(text)
@@ -93,6 +94,9 @@ def emitted(function: Callable[..., Any], signature: str, target: Target) -> byt
             # that Numba numbers in the order of compilation.
             if not value.is_declaration and value.name != "run":
                 value.linkage = "internal"
+        for function in module.functions:
+            if any(f"{len(name)}{name}B" in function.name for name in APART):
+                function.add_function_attribute("noinline")
         module.verify()
         tuning = llvm.create_pipeline_tuning_options(speed_level=3)
         tuning.loop_vectorization = tuning.slp_vectorization = True

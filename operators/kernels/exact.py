@@ -11,14 +11,10 @@ place in bits of the second accumulator (``UNSET`` before the first number), bit
 and the high word of each accumulator.
 
 The first number, and what falls outside, goes into ``log``, int64 of shape (entries, 4): group, place in bits, the
-unsigned integer, and -1 where it is negative; or group, ``AS_IT_IS`` and the bits of a float. ``used[0]`` counts the
-entries; the caller keeps room for ``LOGGED`` of them a row, and ``refold`` empties it. So steps have just two ways,
-both short, which made them twice as fast.
+unsigned integer, and -1 where it is negative. ``used[0]`` counts the entries; the caller keeps room for ``LOGGED`` of
+them a row, and ``refold`` empties it. So steps have just two ways, both short, which made them twice as fast.
 
-A sum of floats itself is seldom more than two floats can tell: the nearest one and the error of that, both found
-without rounding (J. R. Shewchuk, "Adaptive precision floating-point arithmetic", 1997). ``rows``, float64 of shape
-(groups, 2), holds them; what a third float would have to hold goes into the log. They need a quarter of the memory of a
-window, and with a million groups memory is what takes the time.
+Sums of floats themselves are in ``operators.kernels.floats``.
 
 Integer sums keep the low 32 bits and the rest apart in the same spirit.
 """
@@ -43,12 +39,6 @@ NAN, POSITIVE, NEGATIVE = 1, 2, 4
 
 STEP = 32
 """Bits from one accumulator's place to the next one's."""
-
-LARGEST = 2.0**1000
-"""What the first float of a pair stays below: far enough from infinity for no step to reach it."""
-
-AS_IT_IS = -1
-"""Stands for the place where an entry of the log is a float."""
 
 LOGGED = 4
 """The most entries that one row can add to the log."""
@@ -104,54 +94,14 @@ def _note(g: I64, log: NDArray[np.int64], used: NDArray[np.int64], word: I64, pl
     used[0] += 1
 
 
-@inline
-def add_float(g: I64, rows: NDArray[np.float64], log: NDArray[np.int64], used: NDArray[np.int64], x: F64) -> None:
-    """Add ``x`` to the pair in row ``g``."""
-    a, b = rows[g, 0], rows[g, 1]
-    total = a + x
-    if abs(total) < LARGEST:
-        # Twice Knuth's sum of two floats with its error, which takes no branch (TAOCP 2, 4.2.2, theorem B).
-        part = total - a
-        error = (a - (total - part)) + (x - part)
-        rest = b + error
-        part = rest - b
-        lost = (b - (rest - part)) + (error - part)
-        rows[g, 0] = total
-        rows[g, 1] = rest
-        if lost != 0.0:
-            _note(g, log, used, np.float64(lost).view(np.int64), np.int64(AS_IT_IS), np.int64(0))
-    else:
-        _note(g, log, used, np.float64(x).view(np.int64), np.int64(AS_IT_IS), np.int64(0))
-
-
-@inline
-def _place_for(place: I64) -> I64:
-    """Where a window is put whose first float has this place."""
-    # In the middle of what goes to the second accumulator; the third ends below the exponent of infinities.
-    return min(max(place - 20, np.int64(STEP)), np.int64(0x7FE - 2 * STEP))
-
-
 @loop("void(i8[:,::1], i8[:,::1], i8[::1])")
 def refold(rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int64]) -> None:
     """Add the entries of the log that lie in their group's window, which begins with the first; the others move up."""
     kept = np.int64(0)
     for e in range(used[0]):
-        g, place, word, sign = np.uint64(log[e, 0]), log[e, 1], log[e, 2], log[e, 3]
-        if place == AS_IT_IS:
-            place = max(((word >> 52) & 0x7FF) - 1, np.int64(0))
-            sign = word >> 63
-            if place == 0x7FE:
-                rows[g, SPECIAL] |= special_bit(word)
-                continue
-            word = significand_of(word)
-        if rows[g, BASE] == UNSET:
-            # Subnormals alone leave the window to those who come to empty the log.
-            rows[g, BASE] = _place_for(place)
-        if not _is_added(g, rows, word, place, sign):
-            log[kept, 0] = log[e, 0]
-            log[kept, 1] = place
-            log[kept, 2] = word
-            log[kept, 3] = sign
+        if not _is_added(np.uint64(log[e, 0]), rows, log[e, 2], log[e, 1], log[e, 3]):
+            for k in range(4):
+                log[kept, k] = log[e, k]
             kept += 1
     used[0] = kept
 

@@ -68,6 +68,17 @@ def inline(function: F) -> F:
     return cast(F, Inlined(function))
 
 
+APART: set[str] = set()
+"""Names of the functions that are not compiled into their callers."""
+
+
+def apart(function: F) -> F:
+    """As ``inline``, but called: what is seldom needed would take the registers of a caller's loop, and one that is
+    called from a single place is still compiled for the constants that it is given there."""
+    APART.add(function.__name__)
+    return inline(function)
+
+
 LOOPS: list[Loop] = []
 """All loops that the modules imported so far declare."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import I64, inline, loop
+from operators.kernels.jit import I64, apart, inline, loop
 
 
 @inline
@@ -21,15 +21,14 @@ def mix(h: I64, word: I64) -> I64:
     return np.int64(z ^ (z >> np.uint64(31)))
 
 
-@inline
+@apart
 def find_group(
-    words: NDArray[np.int64], keys: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64]
+    words: NDArray[np.int64], width: I64, keys: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64]
 ) -> I64:
     """The number of the group with these key words; a new one is added at ``used[0]``.
 
-    ``words`` has shape (w,), ``keys`` (capacity, w).
+    ``words`` has shape (width,), ``keys`` (capacity, width): a constant at the call, for which it is then compiled.
     """
-    width = words.shape[0]
     h = np.int64(width)
     for j in range(width):
         h = mix(h, words[j])
@@ -90,7 +89,7 @@ def tally(
     """Add ``n`` to the count of (g, word); ``words`` is room for one key."""
     words[0] = g
     words[1] = word
-    counts[find_group(words, keys, slots, used)] += n
+    counts[find_group(words, np.int64(2), keys, slots, used)] += n
 
 
 @inline
@@ -103,7 +102,7 @@ def tally_pair(
     words[0] = g
     words[1] = first
     words[2] = second
-    counts[find_group(words, keys, slots, used)] += n
+    counts[find_group(words, np.int64(3), keys, slots, used)] += n
 
 
 @inline
@@ -115,7 +114,7 @@ def tally_largest(
     """Raise the number of (g, word) to ``n`` if it is less; it starts at 0."""
     words[0] = g
     words[1] = word
-    e = find_group(words, keys, slots, used)
+    e = find_group(words, np.int64(2), keys, slots, used)
     if n > counts[e]:
         counts[e] = n
 
@@ -155,4 +154,4 @@ def find_groups(
 ) -> None:
     """``find_group`` for every row of ``wanted``; the groups' numbers go to ``at``."""
     for i in range(wanted.shape[0]):
-        at[i] = find_group(wanted[i], keys, slots, used)
+        at[i] = find_group(wanted[i], np.int64(wanted.shape[1]), keys, slots, used)

@@ -12,12 +12,14 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import dataflow as df
 from dataflow.check import StreamColumns, bind
@@ -32,6 +34,8 @@ from runtime.query.task import Compiled, Pipeline
 
 STREAM = StreamColumns("device", Type.STRING, "ts", {"temp": Type.FLOAT, "group": Type.INT})
 CHUNK = 32_768
+DISTINCT = 128 * CHUNK
+SPREADS = (0, 5, 30, 100, 900)
 BAR = 0.8
 """Of the plain sum's speed."""
 
@@ -52,6 +56,7 @@ class Cost:
     """Nanoseconds of CPU a row, one figure a round, of the exact sum and of the plain one."""
 
     what: str
+    spread: int
     groups: int
     exact: tuple[float, ...]
     plain: tuple[float, ...]
@@ -63,30 +68,38 @@ class Cost:
 
     def __str__(self) -> str:
         e, p = statistics.median(self.exact), statistics.median(self.plain)
-        return f"{self.what}: exact {e:.2f} ns a row, plain {p:.2f}: {self.ratio:.2f} of its speed"
+        size = f"2**{self.spread} to 2**-{self.spread}" if self.spread else "alike"
+        return f"{size}, {self.what}: exact {e:.2f} ns a row, plain {p:.2f}: {self.ratio:.2f} of its speed"
 
 
-def chunks(rows: int, groups: int, runs: bool) -> tuple[Keys, Words, list[Chunk]]:
-    """Rows of 100 keys with numbers of one decimal, in groups at random or in long runs of one."""
+def numbers(rng: np.random.Generator, spread: int) -> NDArray[np.float64]:
+    """A chunk of numbers: temperatures of one decimal or, with a spread, of all sizes from 2**-spread to 2**spread."""
+    if not spread:
+        return np.round(rng.normal(20, 8, CHUNK), 1)
+    return np.ldexp(rng.normal(size=CHUNK), rng.integers(-spread, spread, CHUNK, endpoint=True))
+
+
+def chunks(rows: int, groups: int, runs: bool, spread: int) -> tuple[Keys, Words, list[Chunk]]:
+    """Rows of 100 keys, in groups at random or in long runs of one."""
     rng = np.random.default_rng(1)
     words = Words()
     keys = Keys(Type.STRING, words)
     names = Dictionary.of([f"d{i:02d}" for i in range(100)])
     slots = keys.slots(Column(Type.STRING, np.arange(100, dtype=np.int32), None, names))
     out = []
-    for at in range(0, rows, CHUNK):
+    for at in range(0, min(rows, DISTINCT), CHUNK):
         group = rng.integers(0, groups, CHUNK) if not runs else np.full(CHUNK, at // CHUNK % groups)
-        columns = {"temp": (np.round(rng.normal(20, 8, CHUNK), 1), VALID), "group": (group, VALID)}
+        columns = {"temp": (numbers(rng, spread), VALID), "group": (group, VALID)}
         one = np.array([CHUNK], np.int64)
         out.append(Chunk(slots[:1], one, np.arange(at, at + CHUNK), columns))
     return keys, words, out
 
 
-def seconds(plan: Plan, keys: Keys, words: Words, given: list[Chunk]) -> float:
-    """CPU seconds of the kernel over all chunks and of settling and finishing the state."""
+def seconds(plan: Plan, keys: Keys, words: Words, given: list[Chunk], rows: int) -> float:
+    """CPU seconds of the kernel over so many rows, the chunks again and again, and of settling and finishing."""
     pipeline = Pipeline(Compiled(plan), Context(words, keys, 0, 2**60, (0, 2**60)))
     started = time.thread_time()
-    for chunk in given:
+    for chunk in islice(cycle(given), rows // CHUNK):
         pipeline.push(chunk)
     groups = pipeline.runners[-1].groups
     assert groups is not None
@@ -95,7 +108,7 @@ def seconds(plan: Plan, keys: Keys, words: Words, given: list[Chunk]) -> float:
     return time.thread_time() - started
 
 
-def measure(rows: int, rounds: int) -> list[Cost]:
+def measure(rows: int, rounds: int, spreads: Sequence[int]) -> Iterator[Cost]:
     """Every shape, exact and plain in turns."""
     plain = df.register(PLAIN)
     points = df.stream("s")
@@ -106,31 +119,30 @@ def measure(rows: int, rounds: int) -> list[Cost]:
         ("10,000 groups, at random", points.group_by("group"), 10_000, False),
         ("1,000,000 groups, at random", points.group_by("group"), 1_000_000, False),
     ]
-    out = []
-    for what, grouped, groups, runs in shapes:
-        keys, words, given = chunks(rows, groups, runs)
-        exact_plan, plain_plan = (
-            bind(grouped.agg(s=s).steps, STREAM) for s in (df.sum("temp"), plain("temp"))
-        )  # fmt: skip
-        times: tuple[list[float], list[float]] = ([], [])
-        for _ in range(rounds + 1):
-            for plan, mine in zip((exact_plan, plain_plan), times, strict=True):
-                mine.append(seconds(plan, keys, words, given) / rows * 1e9)
-        # The first round compiles.
-        out.append(Cost(what, groups, tuple(times[0][1:]), tuple(times[1][1:])))
-    return out
+    for spread in spreads:
+        for what, grouped, groups, runs in shapes:
+            keys, words, given = chunks(rows, groups, runs, spread)
+            plans = [bind(grouped.agg(s=s).steps, STREAM) for s in (df.sum("temp"), plain("temp"))]
+            times: tuple[list[float], list[float]] = ([], [])
+            # The first round compiles.
+            for _ in range(rounds + 1):
+                for plan, mine in zip(plans, times, strict=True):
+                    mine.append(seconds(plan, keys, words, given, rows) / rows * 1e9)
+            yield Cost(what, spread, groups, tuple(times[0][1:]), tuple(times[1][1:]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 1 where the bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.sums", description=__doc__)
-    parser.add_argument("--rows", type=int, default=4_000_000)
-    parser.add_argument("--runs", type=int, default=5, help="rounds (default 5)")
+    parser.add_argument("--rows", type=int, default=4 * DISTINCT)
+    parser.add_argument("--runs", type=int, default=3, help="rounds (default 3)")
+    parser.add_argument("--spread", type=int, action="append", help="just such numbers (0: of like size); repeatable")
     parser.add_argument("--report", type=Path, help="write the figures as JSON to this file")
     options = parser.parse_args(arguments)
-    found = measure(options.rows, options.runs)
-    for cost in found:
-        print(cost)
+    found = []
+    for cost in measure(options.rows, options.runs, options.spread or SPREADS):
+        print(cost, flush=True)
+        found.append(cost)
     if options.report:
         figures = [asdict(c) | {"ratio": c.ratio} for c in found]
         options.report.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

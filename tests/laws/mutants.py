@@ -11,7 +11,7 @@ import numpy as np
 
 from operators.aggregates import REGISTRY, AnyAggregate
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate, TallySpec, merge_by_adding
-from operators.kernels.exact import add_float
+from operators.kernels.floats import add_float
 from operators.kernels.tables import tally
 from operators.types import Type
 
@@ -50,7 +50,7 @@ def _kept_latest(g: Any, at: Any, tied: Any, kept: Any, n: Any, value: Any, time
 
 @numba.njit
 def _uncarried(g: Any, n: Any, rows: Any, log: Any, used: Any, value: Any) -> None:
-    # Forgets what does not fit into the window, but for the first.
+    # Forgets what two floats cannot tell, but for the first.
     before = used[0]
     add_float(g, rows, log, used, value)
     if n[g] > 0:
@@ -141,7 +141,7 @@ _TOP, _QUANTILE = ours("top_k", Type.STRING), ours("quantile", Type.FLOAT)
 
 MUTANTS = [
     Mutant("floats summed as floats", "exact", "split", _SUM),
-    Mutant("a sum without what is outside of its window", "exact", "split", replace(_FLOAT_SUM, step=_uncarried)),
+    Mutant("a sum without what its two floats cannot tell", "exact", "split", replace(_FLOAT_SUM, step=_uncarried)),
     Mutant("bins that depend on what came before", "exact", "split", replace(_HISTOGRAM, step=_half_a_bin)),
     Mutant("last says that rows may come in any order", "ordered", "order", claiming(_LAST, ordered=False)),
     Mutant("the last to be folded", "ordered", "split", replace(_LAST, step=_kept_latest, merge=_merge_without_time)),

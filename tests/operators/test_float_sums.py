@@ -1,0 +1,223 @@
+"""Exact sums of floats against Python's fractions."""
+
+from __future__ import annotations
+
+import math
+import sys
+from fractions import Fraction
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from operators.float_sums import FloatAccumulator
+from operators.kernels import floats
+from operators.kernels.exact import LOGGED
+from tests.operators.numbers import FLOATS
+
+ONE = np.zeros(1, np.intp)
+
+
+def fill(found: FloatAccumulator, groups: NDArray[np.int64], values: NDArray[np.float64]) -> FloatAccumulator:
+    """Add the values as a kernel does: as many at a time as the log has room for."""
+    at = 0
+    while at < len(values):
+        found.make_room()
+        end = at + (len(found.log) - int(found.used[0])) // LOGGED
+        floats.add_each(groups[at:end], values[at:end], found.rows, found.log, found.used)
+        at = end
+    return found
+
+
+def sum_of(values: list[float], log: int = 8) -> FloatAccumulator:
+    return fill(FloatAccumulator(1, log), np.zeros(len(values), np.int64), np.array(values, np.float64))
+
+
+def total(found: Any) -> Any:
+    return found.totals(ONE)
+
+
+def bits(found: FloatAccumulator) -> dict[str, bytes]:
+    return {name: values.tobytes() for name, values in found.export("sum", 1).items()}
+
+
+def merge(into: FloatAccumulator, part: FloatAccumulator, at: NDArray[np.intp] = ONE) -> None:
+    into.merge("sum", at, part.export("sum", len(at)))
+
+
+def rounded(total: Fraction) -> float:
+    """The float nearest to the exact sum."""
+    try:
+        return float(total)
+    except OverflowError:
+        return math.inf if total > 0 else -math.inf
+
+
+def rounded_or_special(values: list[float]) -> float:
+    if all(map(math.isfinite, values)):
+        return rounded(sum(map(Fraction, values), Fraction(0)))
+    return sum(values)
+
+
+@given(st.lists(FLOATS, max_size=30))
+def test_float_sum_is_the_nearest_float(values: list[float]) -> None:
+    found = sum_of(values)
+    whole = sum(map(Fraction, values), Fraction(0))
+    assert total(found).rounded()[0] == rounded(whole)
+    assert total(found).integers() == [whole * 2**1074]
+
+
+@given(st.lists(FLOATS, max_size=30))
+def test_float_sum_is_fsum(values: list[float]) -> None:
+    try:
+        expected = math.fsum(values)
+    except OverflowError:
+        # Halfway to the answer fsum leaves the range of floats; the exact sum need not.
+        expected = rounded(sum(map(Fraction, values), Fraction(0)))
+    assert total(sum_of(values)).rounded()[0] == expected
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> tuple[list[float], list[list[float]], list[int]]:
+    """Values, the same shuffled and in parts, and which two parts to merge next."""
+    values = draw(st.lists(FLOATS, max_size=25))
+    parts: list[list[float]] = [[] for _ in range(draw(st.integers(1, 5)))]
+    for v in draw(st.permutations(values)):
+        parts[draw(st.integers(0, len(parts) - 1))].append(v)
+    return values, parts, draw(st.lists(st.integers(0, 100), min_size=len(parts), max_size=len(parts)))
+
+
+@given(trees())
+def test_every_split_and_tree_has_the_same_bits(case: tuple[list[float], list[list[float]], list[int]]) -> None:
+    values, parts, order = case
+    states = [sum_of(p) for p in parts]
+    for pick in order:
+        if len(states) > 1:
+            a, b = states.pop(pick % len(states)), states.pop((pick // 7) % len(states))
+            merged = FloatAccumulator(1)
+            for part in (a, b):
+                merge(merged, part)
+            states.append(merged)
+    assert bits(states[0]) == bits(sum_of(values))
+
+
+def test_many_groups_of_which_some_need_more_than_two_floats() -> None:
+    rng = np.random.default_rng(6)
+    values = np.ldexp(rng.normal(size=(6, 2000)), rng.integers(-300, 300, (6, 2000)) // rng.choice([1, 8, 1000], 2000))
+    values[:, ::500] = [[math.inf], [1.0], [-3.0], [2.0**1023], [2.0**1023], [-0.0]]
+    values[:, 1::500] = [[2.0**1023], [2.0**1023], [1.0], [-(2.0**1023)], [-(2.0**1023)], [2.0**-70]]
+    everything = np.arange(2000)
+    found = FloatAccumulator(2000)
+    for numbers in values:
+        merge(found, fill(FloatAccumulator(2000), everything, numbers), everything)
+    totals = found.totals(everything)
+    apart = np.unique(totals.entries[:, 0])
+    assert 100 < len(apart) < 1900
+    assert totals.rounded().tolist() == [rounded_or_special(column) for column in values.T.tolist()]
+    state = found.export("sum", 2000)
+    for g in (0, 1, *apart[:20].tolist(), *range(2, 40)):
+        alone = sum_of(values[:, g].tolist()[::-1]).export("sum", 1)
+        assert alone["sum"].tobytes() == state["sum"][g].tobytes()
+        assert alone["sum_digits"][:, 1].tolist() == state["sum_digits"][state["sum_digits"][:, 0] == g, 1].tolist()
+
+
+@pytest.mark.parametrize("spread", [0, 12, 30, 100, 900])
+@pytest.mark.parametrize("groups", [1, 16, 3000])
+def test_bins_are_made_for_numbers_that_lie_far_apart(spread: int, groups: int) -> None:
+    rng = np.random.default_rng(spread + groups)
+    values = np.ldexp(rng.normal(size=20_000), rng.integers(-spread, spread, 20_000, endpoint=True))
+    values[rng.integers(0, 20_000, 20)] = 0.0
+    values[rng.integers(0, 20_000, 20)] = [5e-324, 2.0**-1022, 1e300, -1e300] * 5
+    at = rng.integers(0, groups, 20_000)
+    forth = fill(FloatAccumulator(groups), at, values)
+    if groups < 1000:
+        assert (forth.rows.shape[1] > 2) == (spread > 12)
+    back = fill(FloatAccumulator(groups // 8 + 1, 64), at[:0], values[:0])
+    back.grow(groups)
+    fill(back, at[::-1].copy(), values[::-1].copy())
+    whole = forth.totals(np.arange(groups))
+    assert whole.rounded().tolist() == [math.fsum(values[at == g].tolist()) for g in range(groups)]
+    for name, part in forth.export("sum", groups).items():
+        assert part.tobytes() == back.export("sum", groups)[name].tobytes()
+    for g in range(0, groups, 100):
+        assert whole.integers()[g] == sum(map(Fraction, values[at == g].tolist())) * 2**1074
+
+
+def test_what_a_bin_holds_grows_beyond_its_numbers() -> None:
+    rng = np.random.default_rng(8)
+    exponents = rng.choice([-90, 32], 2**17)
+    values = np.ldexp(rng.uniform(0.5, 1, 2**17), exponents)
+    # The second group is never in the log.
+    groups = np.where(exponents > 0, rng.integers(0, 2, 2**17), 0)
+    found = fill(FloatAccumulator(2), groups, values)
+    assert found.rows.shape[1] > 2
+    expected = [sum(map(Fraction, values[groups == g].tolist())) * 2**1074 for g in (0, 1)]
+    assert found.totals(np.arange(2)).integers() == expected
+
+
+def test_digits_do_not_overflow() -> None:
+    found, largest = FloatAccumulator(1), sum_of([sys.float_info.max, 1.0, 2.0**-1000]).export("sum", 1)
+    entries = np.repeat(largest["sum_digits"], 2**15, axis=0)
+    for _ in range(2**5):
+        found.merge("sum", ONE, {"sum": np.zeros((1, 2)), "sum_digits": entries})
+        found.relieve()
+    assert total(found).integers() == [
+        2**20 * v for v in total(sum_of([sys.float_info.max, 1.0, 2.0**-1000])).integers()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([math.inf, 1.0], math.inf),
+        ([-math.inf, 1e308], -math.inf),
+        ([math.inf, -math.inf], math.nan),
+        ([math.nan, 1.0], math.nan),
+        ([sys.float_info.max, sys.float_info.max], math.inf),
+        ([1e308, 1e308, -1e308], 1e308),
+        ([1e300, 1.0, -1e300, 5e-324], 1.0),
+        ([5e-324] * 3, 1.5e-323),
+        # Halfway between two floats but for one bit, the lowest of its digit.
+        ([2.0**-19, 2.0**-72, 2.0**-114], 2.0**-19 + 2.0**-71),
+        ([2.0**-19, 2.0**-72], 2.0**-19),
+        ([sys.float_info.max] * 1000 + [-sys.float_info.max] * 999, sys.float_info.max),
+    ],
+)
+def test_extremes(values: list[float], expected: float) -> None:
+    (got,) = total(sum_of(values)).rounded().tolist()
+    assert got == expected or (math.isnan(got) and math.isnan(expected))
+
+
+@pytest.mark.parametrize("last", [1e305, 2.0**999, 1.0])
+def test_near_the_largest_floats_every_order_has_the_same_bits(last: float) -> None:
+    largest = sys.float_info.max
+    orders = set(permutations([largest, largest, -largest, -largest, last]))
+    found = {tuple(bits(sum_of(list(order))).values()) for order in orders}
+    merged = FloatAccumulator(1)
+    for order in ([largest], [-largest], [largest, last], [-largest]):
+        merge(merged, sum_of(order))
+    assert found == {tuple(bits(merged).values())}
+    half = FloatAccumulator(1)
+    for _ in range(2):
+        merge(half, sum_of([1.5 * 2.0**999]))
+    assert bits(half) == bits(sum_of([1.5 * 2.0**999] * 2))
+    assert total(merged).rounded()[0] == last
+
+
+@given(st.lists(FLOATS, max_size=20), st.lists(FLOATS, max_size=20), st.booleans())
+def test_steps_after_merges(first: list[float], then: list[float], relieved: bool) -> None:
+    found = FloatAccumulator(1)
+    merge(found, sum_of(first))
+    fill(found, np.zeros(len(then), np.int64), np.array(then, np.float64))
+    if relieved:
+        found.make_room(10**5)
+        found.relieve()
+    assert bits(found) == bits(sum_of(first + then))
+    found.grow(5)
+    assert bits(found) == bits(sum_of(first + then))
+    found.reset(ONE)
+    assert bits(found) == bits(sum_of([]))
