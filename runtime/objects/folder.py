@@ -9,6 +9,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -36,6 +37,8 @@ class FolderObjects:
     def __init__(self, root: str | os.PathLike[str], open_files: int = 64) -> None:
         self.root = Path(root).absolute()
         self._cache = _Descriptors(open_files)
+        # A query reads a file many times, and joining paths takes as long as a short read.
+        self._name = lru_cache(maxsize=4096)(lambda path: str(self._target(path)))
 
     def put(self, path: str, data: bytes) -> None:
         """Create the object, durably; see ``ObjectStore.put``."""
@@ -67,10 +70,9 @@ class FolderObjects:
     def read_into(self, path: str, offset: int, into: memoryview) -> None:
         """Fill ``into``; see ``ObjectStore.read_into``."""
         check_range(path, offset, len(into))
-        target = self._target(path)
-        done = 0
+        name, done = self._name(path), 0
         try:
-            file = self._cache.get(str(target))
+            file = self._cache.get(name)
             # One call gives at most 2 GiB on Linux, and less when a signal comes in between.
             while done < len(into) and (got := os.preadv(file.number, [into[done:]], offset + done)):
                 done += got

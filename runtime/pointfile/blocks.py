@@ -62,10 +62,15 @@ class Buffers:
         self._arrays: dict[tuple[str, str], Array] = {}
 
     def array(self, name: str, dtype: str, *shape: int) -> Array:
-        """The array of that name, contiguous, at least that long in every dimension; what it held before is lost."""
+        """The array of that name, contiguous, at least that long in its one or two dimensions; what it held before is
+        lost."""
         array = self._arrays.get((name, dtype))
-        if array is None or any(have < want for have, want in zip(array.shape, shape, strict=True)):
-            array = self._arrays[name, dtype] = np.empty([max(1, n) for n in shape], dtype)
+        if array is not None:
+            have = array.shape
+            # Of one or two dimensions, almost always large enough, and asked for hundreds of times a query.
+            if have[0] >= shape[0] and have[-1] >= shape[-1]:
+                return array
+        array = self._arrays[name, dtype] = np.empty([max(1, n) for n in shape], dtype)
         return array
 
     def clear(self) -> None:

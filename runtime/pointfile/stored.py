@@ -39,13 +39,8 @@ def _merged(h: Any, v: Any) -> Any:
 
 
 @inline
-def copied(source: Any, to: Any, size: Any) -> Any:
-    """Copy ``size`` bytes (``SHORTEST`` or more) from address to address, and give their checksum.
-
-    Four bytes behind the source may be read.
-    """
-    a, b, c, d = _START, _P2, np.uint64(0), np.uint64(0) - _P1
-    at = np.int64(0)
+def _stripes(source: Any, to: Any, size: Any, at: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Copy all whole stripes from ``at`` on; where they end, and the four lanes of the checksum."""
     while at + 32 <= size:
         w0, w1 = word_at(source + at), word_at(source + at + 8)
         w2, w3 = word_at(source + at + 16), word_at(source + at + 24)
@@ -55,6 +50,12 @@ def copied(source: Any, to: Any, size: Any) -> Any:
         put_word(to + at + 24, w3)
         a, b, c, d = _round(a, w0), _round(b, w1), _round(c, w2), _round(d, w3)
         at += 32
+    return at, a, b, c, d
+
+
+@inline
+def _ended(source: Any, to: Any, size: Any, at: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Copy what follows the last whole stripe, and give the checksum."""
     h = _turned(a, 1) + _turned(b, 7) + _turned(c, 12) + _turned(d, 18)
     h = _merged(_merged(_merged(_merged(h, a), b), c), d) + np.uint64(size)
     while at + 8 <= size:
@@ -74,3 +75,40 @@ def copied(source: Any, to: Any, size: Any) -> Any:
     h = (h ^ (h >> np.uint64(33))) * _P2
     h = (h ^ (h >> np.uint64(29))) * _P3
     return np.int64((h ^ (h >> np.uint64(32))) & np.uint64(0xFFFFFFFF))
+
+
+@inline
+def copied(source: Any, to: Any, size: Any) -> Any:
+    """Copy ``size`` bytes (``SHORTEST`` or more) from address to address, and give their checksum.
+
+    Four bytes behind the source may be read.
+    """
+    at, a, b, c, d = _stripes(source, to, size, np.int64(0), _START, _P2, np.uint64(0), np.uint64(0) - _P1)
+    return _ended(source, to, size, at, a, b, c, d)
+
+
+@inline
+def both_copied(source: Any, to: Any, size: Any, source2: Any, to2: Any, size2: Any) -> Any:
+    """``copied`` twice. A checksum's lanes wait for their own products: two checksums take hardly longer than one."""
+    a, b, c, d = _START, _P2, np.uint64(0), np.uint64(0) - _P1
+    e, f, g, h = a, b, c, d
+    at = np.int64(0)
+    while at + 32 <= min(size, size2):
+        w0, w1 = word_at(source + at), word_at(source + at + 8)
+        w2, w3 = word_at(source + at + 16), word_at(source + at + 24)
+        put_word(to + at, w0)
+        put_word(to + at + 8, w1)
+        put_word(to + at + 16, w2)
+        put_word(to + at + 24, w3)
+        a, b, c, d = _round(a, w0), _round(b, w1), _round(c, w2), _round(d, w3)
+        w0, w1 = word_at(source2 + at), word_at(source2 + at + 8)
+        w2, w3 = word_at(source2 + at + 16), word_at(source2 + at + 24)
+        put_word(to2 + at, w0)
+        put_word(to2 + at + 8, w1)
+        put_word(to2 + at + 16, w2)
+        put_word(to2 + at + 24, w3)
+        e, f, g, h = _round(e, w0), _round(f, w1), _round(g, w2), _round(h, w3)
+        at += 32
+    first, a, b, c, d = _stripes(source, to, size, at, a, b, c, d)
+    second, e, f, g, h = _stripes(source2, to2, size2, at, e, f, g, h)
+    return _ended(source, to, size, first, a, b, c, d), _ended(source2, to2, size2, second, e, f, g, h)

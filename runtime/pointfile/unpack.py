@@ -15,7 +15,7 @@ from operators.kernels.jit import inline, loop
 from runtime.pointfile.decode import bits, codes, decimals, deltas, divided, integers, lines, repeated, spread
 from runtime.pointfile.frames import JOINED
 from runtime.pointfile.layout import BITS, BITWISE, CONST, FOR, LINEAR, MAX_SCALE, PARTS, POSITION_WIDTH, RUNS
-from runtime.pointfile.stored import SHORTEST, copied
+from runtime.pointfile.stored import SHORTEST, both_copied, copied
 
 BOOL, WHOLE, FLOAT, STRING = range(4)
 """Kinds of columns as loops see them."""
@@ -68,31 +68,63 @@ def take(z: Any, frames: Any, base: Any, st: Any, raw: Any, to: Any) -> Any:
     lo = frames[st[AT]]
     size = frames[st[AT] + 1] - lo
     st[AT] += 1
-    # A frame's first bytes are compared before zstd sees it, so that none makes it write more than is expected.
-    if size < 12:
-        return _HEAD
     source = base + lo
-    head = word_at(source)
-    if raw < 256:
-        good = (head & 0xFFFFFFFFFFFF) == (_SMALL | (raw << 40))
-    elif raw < 65792:
-        good = (head & 0xFFFFFFFFFFFFFF) == (_MIDDLE | ((raw - 256) << 40))
-    else:
-        good = (head & 0xFFFFFFFFFF) == _LARGE and ((word_at(source + 4) >> 8) & 0xFFFFFFFF) == raw
-    if not good:
+    # A frame's first bytes are compared before zstd sees it, so that none makes it write more than is expected.
+    if not is_expected(source, size, raw):
         return _HEAD
-    if raw >= SHORTEST:
-        # One block, the last, of bytes as they are, and nothing else.
-        begin = source + (6 if raw < 256 else 7 if raw < 65792 else 9)
-        if size == begin - source + raw + 7 and (word_at(begin) & 0xFFFFFF) == (raw << 3 | 1):
-            sum32 = (word_at(source + size - 8) >> 32) & 0xFFFFFFFF
-            return 0 if copied(begin + 3, to, raw) == sum32 else _ZSTD
+    begin = stored_in(source, size, raw)
+    if begin != 0:
+        return 0 if copied(begin, to, raw) == checksum(begin + raw) else _ZSTD
     if call_2(z[1], source, size) != size:
         return _ZSTD
     got = call_5(z[0], z[2], to, raw, source, size)
     if got < 0:
         return _ZSTD
     return 0 if got == raw else _SHORT
+
+
+@inline
+def is_expected(source: Any, size: Any, raw: Any) -> Any:
+    """Whether a frame of ``size`` bytes says that it holds ``raw`` bytes."""
+    if size < 12:
+        return False
+    head = word_at(source)
+    if raw < 256:
+        return (head & 0xFFFFFFFFFFFF) == (_SMALL | (raw << 40))
+    if raw < 65792:
+        return (head & 0xFFFFFFFFFFFFFF) == (_MIDDLE | ((raw - 256) << 40))
+    return (head & 0xFFFFFFFFFF) == _LARGE and ((word_at(source + 4) >> 8) & 0xFFFFFFFF) == raw
+
+
+@inline
+def stored_in(source: Any, size: Any, raw: Any) -> Any:
+    """Where the bytes begin if the frame is one block, the last, of bytes as they are, and nothing else; else 0."""
+    if raw >= SHORTEST:
+        begin = source + (6 if raw < 256 else 7 if raw < 65792 else 9)
+        if size == begin - source + raw + 7 and (word_at(begin) & 0xFFFFFF) == (raw << 3 | 1):
+            return begin + 3
+    return np.int64(0)
+
+
+@inline
+def checksum(at: Any) -> Any:
+    """The 32 bits at an address, the last of a frame."""
+    return (word_at(at - 4) >> 32) & 0xFFFFFFFF
+
+
+@inline
+def take_two(z: Any, frames: Any, base: Any, st: Any, raw: Any, to: Any, raw2: Any, to2: Any) -> Any:
+    """The next two frames, as ``take``; 0, or what is wrong."""
+    lo, middle, hi = frames[st[AT]], frames[st[AT] + 1], frames[st[AT] + 2]
+    source, source2 = base + lo, base + middle
+    if is_expected(source, middle - lo, raw) and is_expected(source2, hi - middle, raw2):
+        begin, begin2 = stored_in(source, middle - lo, raw), stored_in(source2, hi - middle, raw2)
+        if begin != 0 and begin2 != 0:
+            st[AT] += 2
+            first, second = both_copied(begin, to, raw, begin2, to2, raw2)
+            return 0 if first == checksum(begin + raw) and second == checksum(begin2 + raw2) else _ZSTD
+    wrong = take(z, frames, base, st, raw, to)
+    return wrong if wrong != 0 else take(z, frames, base, st, raw2, to2)
 
 
 @inline
@@ -103,11 +135,11 @@ def take_planes(z: Any, frames: Any, base: Any, st: Any, count: Any, width: Any,
         return 0
     if count * width <= JOINED:
         return take(z, frames, base, st, count * width, to)
-    for k in range(width):
-        wrong = take(z, frames, base, st, count, to + k * count)
+    for k in range(0, width - 1, 2):
+        wrong = take_two(z, frames, base, st, count, to + k * count, count, to + (k + 1) * count)
         if wrong != 0:
             return wrong
-    return 0
+    return take(z, frames, base, st, count, to + (width - 1) * count) if width & 1 else 0
 
 
 @inline
@@ -117,8 +149,14 @@ def take_lines(z: Any, frames: Any, base: Any, st: Any, c: Any, rows: Any, runs:
     wrong = take_planes(z, frames, base, st, runs, c[WIDTH], planes[FIRSTS * rows :])
     if wrong == 0:
         wrong = take_planes(z, frames, base, st, runs, c[COUNT], planes[SLOPES * rows :])
-    if wrong == 0:
-        wrong = take_planes(z, frames, base, st, rows, c[WIDTH2] >> 3, planes)
+    if wrong != 0:
+        return wrong
+    whole, to = c[WIDTH2] >> 3, np.int64(address_of(planes))
+    # A whole byte and part of another is what most need.
+    for part in PARTS:
+        if c[WIDTH2] == 8 + part:
+            return take_two(z, frames, base, st, rows, to, (rows * part + 7) >> 3, to + part_at(rows, part))
+    wrong = take_planes(z, frames, base, st, rows, whole, planes)
     for part in PARTS:
         if wrong == 0 and c[WIDTH2] & part:
             wrong = take_planes(z, frames, base, st, (rows * part + 7) >> 3, 1, planes[part_at(rows, part) :])

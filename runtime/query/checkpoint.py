@@ -39,6 +39,7 @@ class Checkpoint:
 
 def pack(groups: int, pipeline: Pipeline, coverage: Coverage, most: int) -> bytes | None:
     """The state of ``pipeline`` after ``groups`` groups of files; None if its arrays have more than ``most`` bytes."""
+    pipeline.flush()
     words, keys = pipeline.context.words, pipeline.context.keys
     arrays = {f"keys.{name}": values for name, values in keys.saved().items()}
     for i, runner in enumerate(pipeline.runners):

@@ -30,7 +30,7 @@ from dataflow.codegen.source import (
 )  # fmt: skip
 from dataflow.codegen.stage import Function
 from dataflow.compile import Kernel
-from dataflow.plan import Group, Rows, Segments, Stage
+from dataflow.plan import Edges, Group, Rows, Segments, Stage
 from operators.cells import Cells
 from operators.compiler.cache import caller
 from operators.errors import InexactDecimal, OverflowExceeded
@@ -71,13 +71,15 @@ def _dtype(kind: str) -> np.dtype[Any]:
 
 
 class Runner:
-    """One stage of a task. ``push`` and ``finish`` yield the chunks that the stage writes (groups: none)."""
+    """One stage of a task. ``push``, ``flush`` and ``finish`` yield the chunks that the stage writes (groups: none)."""
 
     def __init__(self, stage: Stage, kernel: Kernel, context: Context, number: int = 0) -> None:
         self.stage, self.kernel, self.context, self._number = stage, kernel, context, number
         self._step = caller(kernel.step)
         self._finish = None if kernel.finish is None else caller(kernel.finish)
         sink = stage.sink
+        # Keys write few rows of many: they are given on when there is no room for more, or at the end.
+        self._gathers = not isinstance(sink, Rows | Edges | Group)
         self.groups: Groups | None = None
         self.cells: Cells | None = None
         if isinstance(sink, Group):
@@ -90,7 +92,7 @@ class Runner:
         self._tables = tables
         self._luts = [Lut(p, o) for p, o in tables.luts]
         self._lookups = [Lookup(t, context.words, context.span) for t in tables.lookups]
-        self._kinds = dict(stage.inputs)
+        self._dtypes = {name: _dtype(column_array(kind)) for name, kind in stage.inputs}
         self._slot_arrays: dict[str, NDArray[Any]] = {}
         self._slot_capacity = 0
         self._out: dict[Arg, NDArray[Any]] = {}
@@ -106,6 +108,7 @@ class Runner:
         self._scalars = self._constants(tables)
         self._fixed = self._fixed_arguments(tables)
         functions = [kernel.generated.step, *([kernel.generated.finish] if kernel.generated.finish else [])]
+        self._fresh = {fn.name: [(i, a) for i, a in enumerate(fn.args) if a.role in _FRESH] for fn in functions}
         self._slot_args = {str(a.subject[0]): a for fn in functions for a in fn.args if a.role == "slot"}
         self._out_args = {a for fn in functions for a in fn.args if a.role.startswith("out")}
 
@@ -141,14 +144,18 @@ class Runner:
 
     def _argument(self, a: Arg, chunk: Chunk | None) -> NDArray[Any]:
         role, subject = a.role, a.subject
-        if role == "slot":
-            return self._slot_arrays[str(subject[0])]
-        if role.startswith("out"):
-            return self._out[a]
+        # First what is looked up for every chunk.
         if role in ("column", "valid"):
             assert chunk is not None
             values, valid = chunk.columns[str(subject[0])]
             return valid if role == "valid" else values
+        if role in ("run_slot", "run_len", "time"):
+            part: NDArray[Any] = getattr(chunk, role)
+            return part
+        if role == "slot":
+            return self._slot_arrays[str(subject[0])]
+        if role.startswith("out"):
+            return self._out[a]
         if role in ("edges", "changes", "offsets", "listed", "pick", "pick_valid"):
             return self._fixed[role, subject[0]]
         if role == "lut":
@@ -175,14 +182,8 @@ class Runner:
         if role in ("slot_key", "slot_hash"):
             # Made only for kernels that look at them.
             return self.context.keys.values if role == "slot_key" else self.context.keys.hashes
-        assert chunk is not None
-        chunk_parts: dict[str, NDArray[Any]] = {
-            "run_slot": chunk.run_slot,
-            "run_len": chunk.run_len,
-            "time": chunk.time,
-            "bridged": _own(chunk.bridged),
-        }
-        return chunk_parts[role]
+        assert role == "bridged" and chunk is not None
+        return _own(chunk.bridged)
 
     def _arguments(self, function: Function, chunk: Chunk | None) -> list[NDArray[Any]]:
         """The arguments of a call; those that stay between chunks are looked up only after something grew."""
@@ -190,9 +191,8 @@ class Runner:
         if kept is None:
             kept = self._kept[function.name] = [self._argument(a, chunk) for a in function.args]
             return kept
-        for i, a in enumerate(function.args):
-            if a.role in _FRESH:
-                kept[i] = self._argument(a, chunk)
+        for i, a in self._fresh[function.name]:
+            kept[i] = self._argument(a, chunk)
         return kept
 
     def _reserve_slots(self) -> None:
@@ -230,7 +230,7 @@ class Runner:
         s = self._scalars
         self._reserve_slots()
         self._reserve_out(max(chunk.rows, 1) if isinstance(self.stage.sink, Rows) else _OUT_ROWS)
-        typed = {n: self._as_input(chunk.columns[n], kind) for n, kind in self._kinds.items()}
+        typed = {n: self._as_input(chunk.columns[n], dtype) for n, dtype in self._dtypes.items()}
         chunk = Chunk(chunk.run_slot, chunk.run_len, chunk.time, typed, chunk.size, chunk.bridged)
         s[TIME_MASK] = -1 if len(chunk.time) > 1 else 0
         s[BRIDGE_MASK] = -1 if len(chunk.bridged) > 1 else 0
@@ -239,10 +239,10 @@ class Runner:
         s[BEGIN], s[RUNS] = 0, len(chunk.run_slot)
         done = 0
         while True:
-            s[OUT_ROWS] = s[OUT_RUNS] = 0
             done = self._step(*self._arguments(self.kernel.generated.step, chunk))
             self._check()
-            yield from self._written()
+            if done < chunk.rows or not self._gathers:
+                yield from self.flush()
             if done >= chunk.rows:
                 break
             s[BEGIN] = done
@@ -250,8 +250,14 @@ class Runner:
         if self.groups is not None:
             self.groups.counted(chunk.rows)
 
+    def flush(self) -> Iterator[Chunk]:
+        """What was written and is not given on yet."""
+        yield from self._written()
+        self._scalars[OUT_ROWS] = self._scalars[OUT_RUNS] = 0
+
     def finish(self) -> Iterator[Chunk]:
         """Write what is still open for every key."""
+        yield from self.flush()
         function = self.kernel.generated.finish
         if function is None or self._finish is None:
             return
@@ -261,10 +267,9 @@ class Runner:
         n = len(self.context.keys)
         s[BEGIN], s[RUNS] = 0, n
         while s[BEGIN] < n:
-            s[OUT_ROWS] = s[OUT_RUNS] = 0
             done = self._finish(*self._arguments(function, None))
             self._check()
-            yield from self._written()
+            yield from self.flush()
             s[BEGIN] = done
             if done < n:
                 self._make_room()
@@ -335,12 +340,11 @@ class Runner:
                 "them; give it more places, or rounding='half_even'"
             )
 
-    def _as_input(self, values: Values, kind: Type) -> Values:
+    def _as_input(self, values: Values, dtype: np.dtype[Any]) -> Values:
         """The column in the dtype that kernels take for its type; a whole number of a widened column becomes float."""
         array, valid = values
-        want = _dtype(column_array(kind))
-        if array.dtype != want:
-            array = array.astype(want)
+        if array.dtype != dtype:
+            array = array.astype(dtype)
         # Kernels are compiled for arrays that may be written, which shared constants are not.
         return _own(array), _own(valid)
 

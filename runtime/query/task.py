@@ -215,6 +215,11 @@ class Pipeline:
         for chunk in chunks:
             self.push(chunk, at)
 
+    def flush(self) -> None:
+        """Send on what the stages have written."""
+        for i, runner in enumerate(self.runners):
+            self._feed(runner.flush(), i + 1)
+
     def finish(self) -> tuple[GroupState | None, Table | None]:
         """Close what is open at the end of the range, stage after stage; the partial state."""
         for i, runner in enumerate(self.runners):
