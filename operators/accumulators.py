@@ -7,6 +7,7 @@ The loops are in ``operators.kernels.exact``. A sum has one canonical form, what
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -218,62 +219,54 @@ def _round(rows: Rows, lowest: int) -> NDArray[np.float64]:
     return np.where(negative, -out, out)
 
 
-class Log:
-    """What steps found no place for: ``entries`` 0 to ``used[0] - 1`` are filled (``operators.kernels.exact``)."""
+class Logged(ABC):
+    """Sums of many groups, and what steps found no place for: ``log``, of which ``used[0]`` entries are filled."""
 
-    def __init__(self, entries: int, width: int = 4, used: int = 1) -> None:
-        """An entry has ``width`` words; ``used`` has room for so many, of which the first is the log's."""
-        self.entries = np.zeros((entries, width), np.int64)
+    def __init__(self, entries: int, width: int, used: int) -> None:
+        """An entry has ``width`` words, and ``used`` room for so many, of which the first is the log's."""
+        self.log = np.zeros((entries, width), np.int64)
         self.used = np.zeros(used, np.int64)
 
-    def is_short_of(self, rows: int) -> bool:
-        """Whether so many more rows might find no room."""
-        return int(self.used[0]) + LOGGED * rows > len(self.entries)
+    @abstractmethod
+    def _drain(self) -> None:
+        """Empty the log."""
 
-    def enlarge(self, rows: int) -> None:
-        """A larger one, for at least so many rows; it must be empty."""
-        size = min(2 * len(self.entries), _LARGEST_LOG)
-        self.entries = np.zeros((max(size, LOGGED * rows), self.entries.shape[1]), np.int64)
+    def _is_short_of(self, rows: int) -> bool:
+        return int(self.used[0]) + LOGGED * rows > len(self.log)
+
+    def make_room(self, rows: int = 1) -> None:
+        """Have room in the log for so many more rows."""
+        if self._is_short_of(rows):
+            self._drain()
+            self._enlarge(rows)
+
+    def _enlarge(self, rows: int) -> None:
+        """A larger log, for at least so many rows; it must be empty."""
+        size = min(2 * len(self.log), _LARGEST_LOG)
+        self.log = np.zeros((max(size, LOGGED * rows), self.log.shape[1]), np.int64)
 
 
-class Accumulator:
+class Accumulator(Logged):
     """One exact sum per group: the windows and the log that a step fills, and what has been taken out of both."""
 
     def __init__(self, groups: int, digits: int, lowest: int, log: int = LOG) -> None:
+        super().__init__(log, 4, 1)
         self.digits, self.lowest = digits, lowest
         self.rows = empty_windows(groups, digits)
-        self.logged = Log(log)
         self._merged: Rows | None = None
         self._beyond: dict[int, int] = {}
         """By group, in units of 2**lowest."""
 
-    @property
-    def log(self) -> Rows:
-        """The entries of the log."""
-        return self.logged.entries
-
-    @property
-    def used(self) -> NDArray[np.int64]:
-        """How many of them are filled."""
-        return self.logged.used
-
-    def make_room(self, rows: int = 1) -> None:
-        """Have room in the log for so many more rows."""
-        if self.logged.is_short_of(rows):
-            self._drain()
-            self.logged.enlarge(rows)
-
     def _drain(self) -> None:
         """Empty the log: into the windows, and what lies outside into integers of any size."""
-        log = self.logged
-        if log.used[0]:
-            refold(self.rows, log.entries, log.used)
-        n = int(log.used[0])
-        log.used[0] = 0
+        if self.used[0]:
+            refold(self.rows, self.log, self.used)
+        n = int(self.used[0])
+        self.used[0] = 0
         if n == 0:
             return
-        order = np.lexsort([log.entries[:n, 1], log.entries[:n, 0]])
-        g, place, word, sign = log.entries[:n][order].T
+        order = np.lexsort([self.log[:n, 1], self.log[:n, 0]])
+        g, place, word, sign = self.log[:n][order].T
         new = np.ones(n, np.bool_)
         new[1:] = (g[1:] != g[:-1]) | (place[1:] != place[:-1])
         starts = np.flatnonzero(new)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.accumulators import LOG, Log
+from operators.accumulators import LOG, Logged
 from operators.kernels import floats
 from operators.kernels.floats import BASE, BINS, DIGITS, FILLED, LOWEST, PAIR, SPECIAL, place_of_digit
 
@@ -79,12 +79,12 @@ def _last(bits: Ints) -> Ints:
     return out
 
 
-class FloatAccumulator:
+class FloatAccumulator(Logged):
     """One exact sum of floats per group: the rows and the log that a step fills, and what has been taken out."""
 
     def __init__(self, groups: int, log: int = LOG) -> None:
+        super().__init__(log, 2, 2)
         self.rows = np.zeros((groups, PAIR))
-        self.logged = Log(log, 2, 2)
         self._place = np.full(groups, -1, np.int32)
         self._wide = np.zeros((0, DIGITS + 1), np.int64)
         self._given = 0
@@ -93,26 +93,16 @@ class FloatAccumulator:
         self._patience = 1
         """More of them are asked for every time."""
 
-    @property
-    def log(self) -> Ints:
-        """The entries of the log."""
-        return self.logged.entries
-
-    @property
-    def used(self) -> Ints:
-        """How many of them are filled, and where the digits lie."""
-        return self.logged.used
-
     def make_room(self, rows: int = 1) -> None:
         """Have room in the log for so many more rows, and bins for such numbers as it holds if they are many."""
-        if self.logged.is_short_of(rows):
+        if self._is_short_of(rows):
             found = self.log[: self.used[FILLED], 1].copy()
             self._drain()
             self._outside += len(found)
             self._adapt(found)
             # Numbers for which there are no bins now are there again.
             self._drain()
-            self.logged.enlarge(rows)
+            self._enlarge(rows)
 
     def _drain(self) -> None:
         n = int(self.used[FILLED])
@@ -173,9 +163,9 @@ class FloatAccumulator:
         """Add a pair to each of these groups."""
         for j in range(PAIR):
             some = np.flatnonzero(pairs[:, j])
-            if self.logged.is_short_of(len(some)):
+            if self._is_short_of(len(some)):
                 self._drain()
-                self.logged.enlarge(len(some))
+                self._enlarge(len(some))
             floats.add_each(groups[some], pairs[some, j], self.rows, self.log, self.used)
 
     def grow(self, capacity: int) -> None:

@@ -182,7 +182,8 @@ class Runner:
         if role in ("slot_key", "slot_hash"):
             # Made only for kernels that look at them.
             return self.context.keys.values if role == "slot_key" else self.context.keys.hashes
-        assert role == "bridged" and chunk is not None
+        assert role == "bridged"
+        assert chunk is not None
         return _own(chunk.bridged)
 
     def _arguments(self, function: Function, chunk: Chunk | None) -> list[NDArray[Any]]:
