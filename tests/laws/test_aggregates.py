@@ -23,6 +23,9 @@ BATCH = 128
 EXAMPLES = max(8, settings().max_examples // 8)
 """Batches that Hypothesis draws for each aggregate: 1,024 cases at least."""
 
+TOGETHER = 20
+"""Cases of one fold; the arrays and the calls of a fold take the time, and not its rows."""
+
 # Decimals are the same integers with another unit at the end: two of them stand for all.
 CHECKED = [key for key in REGISTRY if key[1] not in DECIMALS or key[1] in (Type.DECIMAL_0, Type.DECIMAL_3)]
 
@@ -35,8 +38,8 @@ def test_laws(key: tuple[str, Type | None], seed: int) -> None:
 
 
 @st.composite
-def folded(draw: st.DrawFn, kind: Type | None, other: Type | None) -> tuple[Rows, NDArray[np.int64], int]:
-    """Rows of one case, the part that each is in, and a number for the tree and the dictionaries."""
+def folded(draw: st.DrawFn, kind: Type | None, other: Type | None) -> tuple[Rows, NDArray[np.int64]]:
+    """Rows of one case, and the part that each is in."""
     # Key, time, duration and what is known of a row are one number: so many draws would take most of the time.
     drawn = draw(st.lists(st.tuples(_value(kind), _value(other), st.integers(0, 3 * 6 * 7 * 3 - 1)), max_size=8))
     drawn.sort(key=lambda row: row[2] % 18)
@@ -47,8 +50,15 @@ def folded(draw: st.DrawFn, kind: Type | None, other: Type | None) -> tuple[Rows
         second = np.abs(second // 2)
     key, time, duration, known = place % 18 // 6, place % 6, place // 18 % 7, place // 126
     rows = given_rows(np.zeros(len(drawn), np.int64), key, time * 10, value, second, DURATIONS[duration], known, 1)
-    # No task splits a time of a key.
-    return rows, draw(st.integers(0, 4**18 - 1)) >> 2 * (place % 18) & 3, draw(st.integers(0, 2**32))
+    # No task splits a time of a key. A number with a digit for each would not do: large ones are drawn seldom.
+    return rows, np.random.default_rng(draw(st.integers(0, 2**32))).integers(0, 4, 18)[place % 18]
+
+
+def joined(cases: list[Rows]) -> Rows:
+    """The cases as groups of one fold."""
+    inputs = {name: np.concatenate([rows.inputs[name] for rows in cases]) for name in cases[0].inputs}
+    number = np.repeat(np.arange(len(cases)), [len(rows) for rows in cases])
+    return Rows(len(cases), number, np.concatenate([rows.key for rows in cases]), inputs, STRINGS)
 
 
 def _value(kind: Type | None) -> st.SearchStrategy[Any]:
@@ -72,22 +82,32 @@ KINDS = list(dict.fromkeys(_arguments(REGISTRY[key]) for key in CHECKED))
 def test_any_split_and_tree_is_the_whole(kinds: tuple[Type | None, Type | None]) -> None:
     """Of each aggregate a thousand examples: states equal to the byte, and answers.
 
-    Aggregates of the same arguments share the examples: to draw them takes as long as to fold and merge them.
+    Aggregates of the same arguments share the examples: to draw them takes as long as to fold and merge them. TOGETHER
+    of them share the shape of a tree, each with parts of its own at its leaves.
     """
-    benches = [Bench(REGISTRY[key]) for key in CHECKED if _arguments(REGISTRY[key]) == kinds]
+    drawn: list[tuple[Rows, NDArray[np.int64]]] = []
 
     @settings(max_examples=max(1000, settings().max_examples))
     @given(case=folded(*kinds))
-    def check(case: tuple[Rows, NDArray[np.int64], int]) -> None:
-        rows, part, seed = case
-        parts = [rows.take(np.flatnonzero(part == i)) for i in range(4)]
-        for bench in benches:
-            rng = np.random.default_rng(seed)
-            whole, merged = bench.fold(rows, rng), bench.tree(1, [bench.fold(p, rng) for p in parts], rng)
-            assert bench.by_case(merged) == bench.by_case(whole), bench.op.name
-            assert bench.answers(merged, [0]) == bench.answers(whole, [0]), bench.op.name
+    def draw(case: tuple[Rows, NDArray[np.int64]]) -> None:
+        drawn.append(case)
 
-    check()
+    draw()
+    benches = [Bench(REGISTRY[key]) for key in CHECKED if _arguments(REGISTRY[key]) == kinds]
+    for at in range(0, len(drawn), TOGETHER):
+        cases = drawn[at : at + TOGETHER]
+        rows, part = joined([rows for rows, _ in cases]), np.concatenate([part for _, part in cases])
+        parts = [rows.take(np.flatnonzero(part == i)) for i in range(4)]
+        for number, bench in enumerate(benches):
+            rng = np.random.default_rng([at, number])
+            whole, merged = bench.fold(rows, rng), bench.tree(len(cases), [bench.fold(p, rng) for p in parts], rng)
+            found, expected = (
+                zip(bench.by_case(state), bench.answers(state, range(len(cases))), strict=True)
+                for state in (merged, whole)
+            )
+            for case, (a, b) in enumerate(zip(found, expected, strict=True)):
+                if a != b:
+                    raise LawBroken(bench.op, "split", rows.alone(case))
 
 
 def test_decimals_share_their_steps() -> None:
