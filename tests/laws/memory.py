@@ -5,15 +5,18 @@ Fast enough for many examples. What it leaves out (files, duplicates, planning) 
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
 import numpy as np
+import pytest
 
 from dataflow.check import StreamColumns, bind
 from dataflow.json_form import from_dict
-from dataflow.plan import Plan
 from operators.types import Type
 from operators.words import Words
 from runtime.columns import Column, Dictionary
@@ -42,28 +45,43 @@ def run_in_memory(
 ) -> list[dict[str, Value]]:
     """The engine's answer in the form of ``tests.reference.answer``, with the keys shared out among ``tasks`` tasks and
     read in chunks of ``rows`` rows (0: of a day)."""
-    plan = bind(from_dict(graph), STREAM, params)
+    asked = compiled(json.dumps([graph, params]))
+    plan = asked.plan
     keys = sorted({point[KEY] for point in points})
     # A scan never hands on what is at or after ``until``.
     seen = [point for point in points if point[TIME] < until]
-    partials = [_task(plan, str(i), seen, set(keys[i::tasks]), since, until, rows) for i in range(tasks)]
+    partials = [_task(asked, str(i), seen, set(keys[i::tasks]), since, until, rows) for i in range(tasks)]
     columns = merged(plan, partials, until).result_columns()
     lists = {name: column.to_list() for name, column in columns.items()}
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
 
-def _task(plan: Plan, name: str, points: Sequence[Point], mine: set[str], since: int, until: int, size: int) -> Partial:
+@lru_cache
+def compiled(graph_and_params: str) -> Compiled:
+    """The plan and the kernels of a graph, which many examples share (see ``fresh_plans``)."""
+    graph, params = json.loads(graph_and_params)
+    return Compiled(bind(from_dict(graph), STREAM, params))
+
+
+def fresh_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To plant a mistake in planning or in the kernels: until the end of the test nothing is taken from other tests."""
+    monkeypatch.setattr(sys.modules[__name__], "compiled", lru_cache(compiled.__wrapped__))
+
+
+def _task(
+    asked: Compiled, name: str, points: Sequence[Point], mine: set[str], since: int, until: int, size: int
+) -> Partial:
     words = Words()
     keys = Keys(Type.STRING, words)
     first = min([since, *(point[TIME] for point in points)])
-    pipeline = Pipeline(Compiled(plan), Context(words, keys, since, until, (first, until)))
+    pipeline = Pipeline(asked, Context(words, keys, since, until, (first, until)))
     # Day after day, and within a day key after key, each in order of (time, arrival).
     rows = [point for point in points if point[KEY] in mine]
     rows.sort(key=lambda point: (point[TIME] // DAY, point[KEY], point[TIME]))
     for _, day in groupby(rows, key=lambda point: point[TIME] // DAY):
         today = list(day)
         for at in range(0, len(today), size or len(today)):
-            pipeline.push(_chunk(today[at : at + (size or len(today))], plan.columns, keys, words))
+            pipeline.push(_chunk(today[at : at + (size or len(today))], asked.plan.columns, keys, words))
     groups, table = pipeline.finish()
     digests = tuple(runner.kernel.digest for runner in pipeline.runners)
     return Partial(name, groups, table, Coverage(), digests)

@@ -15,7 +15,7 @@ from dataflow import compile as compiling
 from dataflow.codegen import Generated, generate
 from dataflow.plan import Stage
 from tests.laws.agreement import agrees
-from tests.laws.memory import run_in_memory
+from tests.laws.memory import fresh_plans, run_in_memory
 from tests.reference.strategies import Case, cases
 
 
@@ -118,6 +118,7 @@ def test_every_mutant_is_noticed(monkeypatch: pytest.MonkeyPatch, mutant: Mutant
         changed.append(source != sound.source)
         return replace(sound, source=source)
 
+    fresh_plans(monkeypatch)
     monkeypatch.setattr(compiling, "generate", wrong)
     search = settings(max_examples=2000, phases=[Phase.generate], database=None, deadline=None)
     find(cases(most=12, dense=True), lambda case: disagree(mutant.graph, case), settings=search, random=Random(0))

@@ -23,6 +23,7 @@ from operators.errors import DataflowError
 from runtime.query import wire
 from runtime.query.execute import _result_digest
 from runtime.query.merge import merged
+from runtime.query.task import Compiled
 from tests.laws.emulated import Emulated, driver
 from tests.laws.graphs import GRAPHS
 from tests.laws.memory import STREAM, _task
@@ -63,11 +64,11 @@ def outcome(name: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> tuple[lis
     monkeypatch.setattr("dataflow.compile.cache.compiled", load)
     monkeypatch.setattr("dataflow.compile._loaded", {})
     points = [p for p in events() if p[TIME] < UNTIL]
-    plan = bind(from_dict(GRAPHS[name]), STREAM, {})
+    asked = Compiled(bind(from_dict(GRAPHS[name]), STREAM, {}))
     keys = sorted({p[KEY] for p in points})
     try:
-        partials = [_task(plan, str(i), points, set(keys[i::2]), SINCE, UNTIL, 0) for i in range(2)]
-        return [wire.pack(p) for p in partials], _result_digest(merged(plan, partials, UNTIL).result_columns())
+        partials = [_task(asked, str(i), points, set(keys[i::2]), SINCE, UNTIL, 0) for i in range(2)]
+        return [wire.pack(p) for p in partials], _result_digest(merged(asked.plan, partials, UNTIL).result_columns())
     except DataflowError as error:
         return [], str(error)
 

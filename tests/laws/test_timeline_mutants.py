@@ -21,7 +21,7 @@ from dataflow.codegen.source import NO_PIECE
 from dataflow.plan import Stage
 from dataflow.reference import Periods
 from tests.laws.agreement import agrees
-from tests.laws.memory import run_in_memory
+from tests.laws.memory import fresh_plans, run_in_memory
 from tests.reference.strategies import Case, cases
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -132,6 +132,7 @@ def differs(name: str, case: Case, tasks: int) -> bool:
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_is_noticed(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, plant = MUTANTS[mutant]
+    fresh_plans(monkeypatch)
     plant(monkeypatch)
     search = settings(max_examples=5000, database=None, deadline=None, phases=[Phase.generate])
     find(st.tuples(cases(), st.integers(1, 3)), lambda drawn: differs(name, *drawn), settings=search)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ KEY = "device"
 TIME = "ts"
 TYPES = {"temp": "float64", "n": "int64", "ok": "bool", "status": "string", "firmware": "string"}
 
-EVENT_STEPS = [0, 0, 1, SECOND // 2, SECOND, MINUTE, GAP - 1, GAP, GAP + 1, 2 * GAP, HOUR, 2 * HOUR]
+EVENT_STEPS = [0, 0, 1, SECOND // 2, SECOND, MINUTE, GAP - 1, GAP, GAP + 1, 2 * GAP, HOUR, 2 * HOUR, 2 * HOUR]
 STEPS = [0, 0, 1, GAP // 2, GAP - 1, GAP, GAP, GAP + 1, 3 * GAP, HOUR, 5 * HOUR, DAY]
 TEMPERATURES = [0.0, -0.0, 0.1, 0.2, 0.3, -3.25, 21.5, 30.0, 30.5, 1e16, -1e16, 1e-9]
 INTEGERS = [-7, -1, 0, 1, 2, 3, 10, 2**53 + 1]
@@ -40,36 +41,39 @@ class Case:
     until: int
 
 
-def _maybe(values: list[Any], nulls: int) -> st.SearchStrategy[Any]:
-    """One of the values or, in ``nulls`` of ten cases, None."""
-    filled = st.sampled_from(values)
-    return st.integers(0, 9).flatmap(lambda draw: st.none() if draw < nulls else filled)
+def _maybe(values: list[Any], nulls: int) -> list[Any]:
+    """What to choose one of, so that it is None in ``nulls`` of ten cases."""
+    return [None] * (nulls * len(values)) + values * (10 - nulls)
 
 
-def payloads(integers: list[int] = INTEGERS) -> st.SearchStrategy[Point]:
-    """The columns of one point; firmware is told seldom, and one point in ten says nothing at all."""
-    full = st.fixed_dictionaries(
-        {},
-        optional={
-            "temp": _maybe(TEMPERATURES, 2),
-            "n": _maybe(integers, 2),
-            "ok": _maybe([True, False], 2),
-            "status": _maybe(STATUSES, 2),
-            "firmware": _maybe(FIRMWARES, 6),
-        },
-    )
-    return st.integers(0, 9).flatmap(lambda draw: st.just({}) if draw == 0 else full)
+def _one_of_each(choices: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """One of its values for each name. They are drawn as one string of bytes: a draw for each takes most of a test's
+    time, and large numbers are seldom drawn uniformly."""
+
+    def chosen(drawn: bytes) -> dict[str, Any]:
+        pairs = zip(choices.items(), drawn, strict=True)
+        return {name: values[byte * len(values) >> 8] for (name, values), byte in pairs}
+
+    return st.binary(min_size=len(choices), max_size=len(choices)).map(chosen)
 
 
-def events(integers: list[int] = INTEGERS) -> st.SearchStrategy[Point]:
-    """The columns of one point that nearly always tells all."""
-    return st.fixed_dictionaries(
+def _payloads(integers: list[int], dense: bool) -> st.SearchStrategy[dict[str, Any]]:
+    """The columns of one point, which of them are told, and the step to it from the point before.
+
+    Firmware is told seldom, and about one point in ten says nothing at all; a dense point nearly always tells all.
+    """
+    names = list(TYPES)
+    some = [[], [], *(list(told) for n in range(len(names) + 1) for told in combinations(names, n))]
+    nulls = 1 if dense else 2
+    return _one_of_each(
         {
-            "temp": _maybe(TEMPERATURES, 1),
-            "n": _maybe(integers, 1),
-            "ok": _maybe([True, False], 1),
-            "status": _maybe(STATUSES, 1),
-            "firmware": _maybe(FIRMWARES, 2),
+            "step": EVENT_STEPS if dense else STEPS,
+            "told": [names] if dense else some,
+            "temp": _maybe(TEMPERATURES, nulls),
+            "n": _maybe(integers, nulls),
+            "ok": _maybe([True, False], nulls),
+            "status": _maybe(STATUSES, nulls),
+            "firmware": _maybe(FIRMWARES, 2 if dense else 6),
         }
     )
 
@@ -87,14 +91,14 @@ def points(
 
     ``dense``: points that tell all, many within seconds or the gap.
     """
-    steps, payload = (EVENT_STEPS, events(integers)) if dense else (STEPS, payloads(integers))
+    payloads = st.lists(_payloads(integers, dense), max_size=most)
     names = keys if keys is not None else ["a", "b", "c", "ö"]
     found: list[Point] = []
     for key in draw(st.lists(st.sampled_from(names), unique=True, max_size=len(names))):
         t = BASE + draw(st.sampled_from([0, 0, 1, GAP, HOUR, DAY]))
-        for step, columns in draw(st.lists(st.tuples(st.sampled_from(steps), payload), max_size=most)):
-            t += step
-            found.append({KEY: key, TIME: t, **columns})
+        for payload in draw(payloads):
+            t += payload["step"]
+            found.append({KEY: key, TIME: t, **{name: payload[name] for name in payload["told"]}})
     if draw(st.booleans()):
         found = draw(st.permutations(found))
     if found and draw(st.integers(0, 4)) == 0:
