@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("tests.contracts", "tests.reference", "tests.laws", "tests.simulator")
+
+# As the console script has it: compiling a kernel makes many objects, and hardly any of them garbage in a circle.
+gc.set_threshold(100_000, 50, 100)
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
