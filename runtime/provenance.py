@@ -88,7 +88,7 @@ class Explanation:
     of which ``rows`` may be just the first. ``keys`` is how many keys of the stream they come from, ``files`` the point
     files that hold points of these keys at those times, and those that a value was carried in from: never fewer than
     are needed, and more only where rows depend on earlier ones (``last``, ``previous``, combined timelines, unknown
-    time) or on very many groups of another grouping.
+    time), on what other keys did (numbers of keys at once), or on very many groups of another grouping.
     """
 
     answer: Result
@@ -313,7 +313,13 @@ def _reached(asked: Asked, behind: Behind, only: set[object] | None) -> tuple[Re
     distinct, number = np.unique(key.values, return_inverse=True)
     keys = Column(key.type, distinct, None, key.words)
     last = np.minimum(last, asked.prepared.until - 1)
-    held = files_with(asked.store.open_file, asked.prepared.snapshot.files, keys, number, (first, last))
+    files = asked.prepared.snapshot.files
+    held = files_with(asked.store.open_file, files, keys, number, (first, last))
+    if grouping.at_once and behind.span is not None:
+        # That such a row does not begin earlier may be due to any key, one of which nothing is known as well.
+        begin = behind.span[0] - (_EVER if asked.prepared.history is None else asked.prepared.history)
+        before = {f.path for f in files if f.t_min <= behind.span[0] and f.t_max >= begin}
+        held = tuple(f.path for f in files if f.path in before or f.path in held)
     return reach, len(distinct), held
 
 

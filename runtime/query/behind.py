@@ -36,6 +36,8 @@ class Grouping:
     before: tuple[g.Step, ...]
     by: g.Named
     aggs: g.NamedAggs
+    at_once: bool = False
+    """Whether what is counted are keys at one time, for as long as their numbers stay."""
 
     @property
     def made_by(self) -> g.Step:
@@ -62,7 +64,7 @@ def groupings(steps: Sequence[g.Step]) -> list[tuple[int, Grouping]]:
             out.append((i, Grouping(tuple(steps[:i]), step.by, step.aggs)))
         elif isinstance(step, g.Concurrent):
             condition = (("condition", g.Agg("duration", (step.condition,))),)
-            out.append((i, Grouping(tuple(steps[:i]), step.by, condition)))
+            out.append((i, Grouping(tuple(steps[:i]), step.by, condition, at_once=True)))
     return out
 
 

@@ -196,3 +196,18 @@ def test_what_is_behind_adds_up(name: str, folder: Path) -> None:
 
     check()
     assert explained > 0
+
+
+def test_a_row_may_begin_because_of_a_key_of_which_nothing_is_known(folder: Path) -> None:
+    # Before a is down, two might be up: b, which lies in a file of its own, says nothing but that it is there.
+    start = 1_711_836_000_000_000
+    points: list[Point] = [
+        {KEY: "a", TIME: start},
+        {KEY: "a", TIME: start},
+        {KEY: "a", TIME: start + 1, "temp": None, "status": "down"},
+        {KEY: "b", TIME: start},
+    ]
+    metric, sums = METRICS["when two are up"]
+    store, placed = stored(folder, points, 3)
+    with store:
+        assert agree(metric, sums, store, placed, Case(points, start, start + 600_000_000)) == 2
