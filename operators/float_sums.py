@@ -1,4 +1,4 @@
-"""Exact sums of floats of many groups: two floats each or, where numbers lie far apart, digits.
+"""Exact sums of floats of many groups: pairs of floats, and digits for what no pair can tell.
 
 The loops, and the meaning of the arrays, are in ``operators.kernels.floats``. A sum has one canonical form, whatever
 way it was reached: the float nearest to it and what that lacks, if that is a float too; else digits.
@@ -183,7 +183,7 @@ class FloatAccumulator(Logged):
         self._wide[self._place[groups][self._place[groups] >= 0]] = 0
 
     def settle(self) -> None:
-        """Nothing: what is read is canonical."""
+        """Nothing to do: what is read is canonical."""
 
     def relieve(self) -> None:
         """Carry before any digit can overflow; floats do not."""
@@ -211,9 +211,17 @@ class FloatAccumulator(Logged):
         return {name: found.pairs, f"{name}_digits": found.entries}
 
     def merge(self, name: str, at: NDArray[np.intp], part: Mapping[str, Any]) -> None:
-        """Add sums that were exported: those of its group j to group ``at[j]``, each of which is another."""
-        self._add(at, part[name])
-        entries = part[f"{name}_digits"]
+        """Add sums that were exported: those of its group j to group ``at[j]``, each of which is another.
+
+        ValueError for what is no such state: it may come from another process, and the loops check no bounds.
+        """
+        pairs, entries = part[name], part[f"{name}_digits"]
+        if (pairs.dtype, pairs.shape, entries.dtype, entries.shape[1:]) != (float, (len(at), PAIR), int, (2,)):
+            raise ValueError(f"{name} is no state of sums of {len(at)} groups")
+        numbers, places = entries[:, 0], place_of_digit(entries[:, 1])
+        if ((numbers < 0) | (numbers >= len(at)) | (places < 0) | (places > SPECIAL)).any():
+            raise ValueError(f"{name} has digits of groups or places that there are not")
+        self._add(at, pairs)
         if len(entries):
             self._give_rows(np.ascontiguousarray(at[entries[:, :1]]), len(entries))
             floats.enter_digits(np.ascontiguousarray(entries), at.astype(np.int64), self._place, self._wide)

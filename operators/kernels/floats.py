@@ -30,7 +30,7 @@ FILLED, BASE = range(2)
 """Entries of ``used``."""
 
 BINS = 62
-"""Bins there can be. A number in one is never too large: no sum of fewer than 2**30 of them comes near infinity."""
+"""Bins there can be. A number in one is never too large: no sum of fewer than 2**62 of them is infinite."""
 
 SMALL = 2.0**961
 """What numbers in bins are smaller than."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from operators.float_sums import FloatAccumulator
 from operators.kernels import floats
 from operators.kernels.exact import LOGGED
+from operators.kernels.floats import DIGITS
 from tests.operators.numbers import FLOATS
 
 ONE = np.zeros(1, np.intp)
@@ -220,4 +221,16 @@ def test_steps_after_merges(first: list[float], then: list[float], relieved: boo
     found.grow(5)
     assert bits(found) == bits(sum_of(first + then))
     found.reset(ONE)
+    assert bits(found) == bits(sum_of([]))
+
+
+@pytest.mark.parametrize("entry", [(-1, 0), (1, 0), (0, -(1 << 40)), (0, (DIGITS + 1) << 32), (0, 1 << 62)])
+def test_digits_from_elsewhere_are_looked_at(entry: tuple[int, int]) -> None:
+    found = FloatAccumulator(1)
+    with pytest.raises(ValueError, match="that there are not"):
+        found.merge("sum", ONE, {"sum": np.zeros((1, 2)), "sum_digits": np.array([entry], np.int64)})
+    with pytest.raises(ValueError, match="no state of sums"):
+        found.merge("sum", ONE, {"sum": np.zeros((2, 2)), "sum_digits": np.zeros((0, 2), np.int64)})
+    with pytest.raises(ValueError, match="no state of sums"):
+        found.merge("sum", ONE, {"sum": np.zeros((1, 2)), "sum_digits": np.zeros((1, 2), np.int32)})
     assert bits(found) == bits(sum_of([]))

@@ -81,11 +81,11 @@ def test_a_worker_of_nothing_but_the_bundle(
     assert [m for m in modules if m.startswith(FORBIDDEN_OF_OURS)] == []
 
 
+@pytest.mark.alone
 def test_process_start_to_first_result(
     unzipped: Unzipped, task: Task, event: bytes, ready: Callable[[Task], Path]
 ) -> None:
-    """Best of several, for other processes share this machine; where they leave no core free, it can only be told that
-    it is not twice as slow, for two threads of one core slow each other down."""
+    """Best of several, for other processes share this machine; where they leave no core free, by its own time."""
     cache, waits, cpu = ready(task), [], []
     for _ in range(RUNS):
         begun, before = time.perf_counter(), _children()
@@ -94,7 +94,7 @@ def test_process_start_to_first_result(
         cpu.append(_children() - before)
         if waits[-1] <= BAR_SECONDS:
             return
-    assert min(cpu) <= 2 * BAR_SECONDS
+    assert min(cpu) <= BAR_SECONDS
     told = f"{min(waits):.3f} s at best, {min(cpu):.3f} s of CPU"
     if os.getloadavg()[0] > (os.cpu_count() or 1):
         pytest.skip(f"this machine is too busy to measure by the clock: {told}")
