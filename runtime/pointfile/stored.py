@@ -39,16 +39,21 @@ def _merged(h: Any, v: Any) -> Any:
 
 
 @inline
+def _stripe(source: Any, to: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Copy 32 bytes; the four lanes of the checksum with them."""
+    w0, w1, w2, w3 = word_at(source), word_at(source + 8), word_at(source + 16), word_at(source + 24)
+    put_word(to, w0)
+    put_word(to + 8, w1)
+    put_word(to + 16, w2)
+    put_word(to + 24, w3)
+    return _round(a, w0), _round(b, w1), _round(c, w2), _round(d, w3)
+
+
+@inline
 def _stripes(source: Any, to: Any, size: Any, at: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     """Copy all whole stripes from ``at`` on; where they end, and the four lanes of the checksum."""
     while at + 32 <= size:
-        w0, w1 = word_at(source + at), word_at(source + at + 8)
-        w2, w3 = word_at(source + at + 16), word_at(source + at + 24)
-        put_word(to + at, w0)
-        put_word(to + at + 8, w1)
-        put_word(to + at + 16, w2)
-        put_word(to + at + 24, w3)
-        a, b, c, d = _round(a, w0), _round(b, w1), _round(c, w2), _round(d, w3)
+        a, b, c, d = _stripe(source + at, to + at, a, b, c, d)
         at += 32
     return at, a, b, c, d
 
@@ -94,20 +99,8 @@ def both_copied(source: Any, to: Any, size: Any, source2: Any, to2: Any, size2: 
     e, f, g, h = a, b, c, d
     at = np.int64(0)
     while at + 32 <= min(size, size2):
-        w0, w1 = word_at(source + at), word_at(source + at + 8)
-        w2, w3 = word_at(source + at + 16), word_at(source + at + 24)
-        put_word(to + at, w0)
-        put_word(to + at + 8, w1)
-        put_word(to + at + 16, w2)
-        put_word(to + at + 24, w3)
-        a, b, c, d = _round(a, w0), _round(b, w1), _round(c, w2), _round(d, w3)
-        w0, w1 = word_at(source2 + at), word_at(source2 + at + 8)
-        w2, w3 = word_at(source2 + at + 16), word_at(source2 + at + 24)
-        put_word(to2 + at, w0)
-        put_word(to2 + at + 8, w1)
-        put_word(to2 + at + 16, w2)
-        put_word(to2 + at + 24, w3)
-        e, f, g, h = _round(e, w0), _round(f, w1), _round(g, w2), _round(h, w3)
+        a, b, c, d = _stripe(source + at, to + at, a, b, c, d)
+        e, f, g, h = _stripe(source2 + at, to2 + at, e, f, g, h)
         at += 32
     first, a, b, c, d = _stripes(source, to, size, at, a, b, c, d)
     second, e, f, g, h = _stripes(source2, to2, size2, at, e, f, g, h)
