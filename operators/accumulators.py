@@ -7,7 +7,6 @@ The loops are in ``operators.kernels.exact``. A sum has one canonical form, what
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,7 @@ from operators.kernels.exact import BASE, FIRST, LOGGED, NEGATIVE, POSITIVE, SPE
 
 MASK = 0xFFFFFFFF
 
-LOG, _LARGEST_LOG = 1024, 1 << 16
+LOG, LARGEST_LOG = 1024, 1 << 16
 """Entries of a log at first; one that is full is emptied and made larger, up to this."""
 
 _LIMIT = 1 << 40
@@ -219,43 +218,23 @@ def _round(rows: Rows, lowest: int) -> NDArray[np.float64]:
     return np.where(negative, -out, out)
 
 
-class Logged(ABC):
-    """Sums of many groups, and what steps found no place for: ``log``, of which ``used[0]`` entries are filled."""
-
-    def __init__(self, entries: int, width: int, used: int) -> None:
-        """An entry has ``width`` words, and ``used`` room for so many, of which the first is the log's."""
-        self.log = np.zeros((entries, width), np.int64)
-        self.used = np.zeros(used, np.int64)
-
-    @abstractmethod
-    def _drain(self) -> None:
-        """Empty the log."""
-
-    def _is_short_of(self, rows: int) -> bool:
-        return int(self.used[0]) + LOGGED * rows > len(self.log)
-
-    def make_room(self, rows: int = 1) -> None:
-        """Have room in the log for so many more rows."""
-        if self._is_short_of(rows):
-            self._drain()
-            self._enlarge(rows)
-
-    def _enlarge(self, rows: int) -> None:
-        """A larger log, for at least so many rows; it must be empty."""
-        size = min(2 * len(self.log), _LARGEST_LOG)
-        self.log = np.zeros((max(size, LOGGED * rows), self.log.shape[1]), np.int64)
-
-
-class Accumulator(Logged):
+class Accumulator:
     """One exact sum per group: the windows and the log that a step fills, and what has been taken out of both."""
 
     def __init__(self, groups: int, digits: int, lowest: int, log: int = LOG) -> None:
-        super().__init__(log, 4, 1)
         self.digits, self.lowest = digits, lowest
         self.rows = empty_windows(groups, digits)
+        self.log = np.zeros((log, 4), np.int64)
+        self.used = np.zeros(1, np.int64)
         self._merged: Rows | None = None
         self._beyond: dict[int, int] = {}
         """By group, in units of 2**lowest."""
+
+    def make_room(self, rows: int = 1) -> None:
+        """Have room in the log for so many more rows."""
+        if int(self.used[0]) + LOGGED * rows > len(self.log):
+            self._drain()
+            self.log = np.zeros((max(min(2 * len(self.log), LARGEST_LOG), LOGGED * rows), 4), np.int64)
 
     def _drain(self) -> None:
         """Empty the log: into the windows, and what lies outside into integers of any size."""

@@ -216,6 +216,8 @@ class Cells:
         self.aggregates = tuple(aggregates)
         self.capacity = capacity
         self._cells = [_SetCell(a) if isinstance(a, SetAggregate) else _Cell(a, capacity) for a in self.aggregates]
+        sums = [s for c in self._cells if isinstance(c, _Cell) for s in c.sums.values()]
+        self._float_sums = [s for s in sums if isinstance(s, FloatAccumulator)]
 
     def argument(self, number: int, part: str, name: str) -> NDArray[Any]:
         """An array that aggregate ``number``'s step is given: of its fields, one of its sums, or its table."""
@@ -247,6 +249,11 @@ class Cells:
         """Bring every state into canonical form."""
         for c in self._cells:
             c.settle()
+
+    def counted(self, rows: int) -> None:
+        """Note that so many rows have been folded."""
+        for s in self._float_sums:
+            s.counted(rows)
 
     def relieve(self) -> None:
         """Carry before any accumulator can overflow."""

@@ -6,62 +6,94 @@ way it was reached: the float nearest to it and what that lacks, if that is a fl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.accumulators import LOG, Logged
+from operators.accumulators import LARGEST_LOG, LOG
 from operators.kernels import floats
-from operators.kernels.floats import BASE, BINS, DIGITS, FILLED, LOWEST, PAIR, SPECIAL, place_of_digit
+from operators.kernels.floats import (
+    ABOVE,
+    BASE,
+    BINS,
+    DIGITS,
+    FILLED,
+    FIRST,
+    GIVEN,
+    LOW,
+    LOWEST,
+    PAIR,
+    ROOM,
+    SHIFT,
+    SLACK,
+    STRIDE,
+    TOP,
+    WHOLE,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Words = NDArray[np.int32]
 
 _FEW = 1 << 18
-"""Words of rows that are not worth saving."""
+"""Words of bins that a core's own cache holds."""
+
+_PART_GROUPS, _PARTS = 7, 10
+"""Logarithms: of the groups that a part of the log has at least, and of the parts that there are at most."""
+
+_UNIT = 1 << (-1074 - LOWEST)
+"""What all floats are multiples of, in units of digits."""
 
 
 @dataclass(frozen=True)
-class FloatTotals:
-    """The exact sums of some groups, to be read: ``nearest``, and what ``operators.kernels.floats.read`` tells.
-
-    ``entries`` are the digits of the sums that no pair of floats is.
-    """
+class _Read:
+    """What ``operators.kernels.floats.read`` tells of some groups."""
 
     nearest: Floats
     pairs: Floats
-    entries: Ints
+    spans: Words
+    digits: Words
 
-    lowest = LOWEST
+
+class FloatTotals:
+    """The exact sums of some groups, to be read before any more is added."""
+
+    lowest = -1074
+
+    def __init__(self, read: Callable[[bool], _Read]) -> None:
+        """``read`` tells of the groups, with digits or, in less time, without."""
+        self._read = read
+        self._found = read(False)
 
     def rounded(self) -> Floats:
         """The float64 nearest to each sum, ties to even; infinite beyond the largest."""
-        return self.nearest
+        return self._found.nearest
 
     def special(self) -> Floats:
         """What infinities and NaN add up to as IEEE adds them; 0 where there were none."""
-        out = np.zeros(len(self.pairs))
-        at = self.entries[place_of_digit(self.entries[:, 1]) == SPECIAL, 0]
-        out[at] = self.nearest[at]
+        out = np.zeros(len(self._found.nearest))
+        spans = self._found.spans
+        at = spans[spans[:, 3] != 0, 0]
+        out[at] = self._found.nearest[at]
         return out
 
     def integers(self) -> list[int]:
         """The sums in units of 2**lowest; special values count as nothing."""
-        out = [_integer(a) + _integer(b) for a, b in self.pairs.tolist()]
-        places = place_of_digit(self.entries[:, 1])
-        digits = self.entries[:, 1] - (places << 32)
-        for j, k, digit in zip(self.entries[:, 0].tolist(), places.tolist(), digits.tolist(), strict=True):
-            if k != SPECIAL:
-                out[j] += digit << (32 * k)
+        found = self._read(True)
+        out = [_integer(a) + _integer(b) for a, b in found.pairs.tolist()]
+        digits, end = found.digits.tolist(), 0
+        for j, first, count, _ in found.spans.tolist():
+            start, end = end, end + count
+            out[j] += sum(d << (32 * k) for k, d in enumerate(digits[start:end], first)) // _UNIT
         return out
 
 
 def _integer(x: float) -> int:
     above, below = x.as_integer_ratio()
-    return (above << -LOWEST) // below
+    return (above << -FloatTotals.lowest) // below
 
 
 def _bin(bits: Ints) -> Ints:
@@ -71,7 +103,7 @@ def _bin(bits: Ints) -> Ints:
 
 
 def _last(bits: Ints) -> Ints:
-    """The places of the last bits of the floats with these bits, that are not zero, in units of 2**LOWEST."""
+    """The places of the last bits of the floats with these bits, that are not zero, in units of 2**-1074."""
     exponent = (bits >> 52) & 0x7FF
     significand = (bits & (1 << 52) - 1) | np.where(exponent > 0, 1 << 52, 0)
     lowest = np.frexp((significand & -significand).astype(np.float64))[1] - 1
@@ -79,46 +111,115 @@ def _last(bits: Ints) -> Ints:
     return out
 
 
-class FloatAccumulator(Logged):
-    """One exact sum of floats per group: the rows and the log that a step fills, and what has been taken out."""
+def _digit(bits: Ints) -> Ints:
+    """The digits that have the lowest bits of these floats."""
+    out: Ints = np.maximum((bits >> 52) & 0x7FF, 1) + 1 >> 5
+    return out
+
+
+class FloatAccumulator:
+    """One exact sum of floats per group: the rows and the log that a step fills, and the digits.
+
+    Of what steps are given, arrays are replaced in ``make_room``, ``grow`` and ``merge``, and there alone.
+    """
 
     def __init__(self, groups: int, log: int = LOG) -> None:
-        super().__init__(log, 2, 2)
+        self.log = np.zeros((log, 2), np.int64)
+        self.used = np.zeros(FILLED + 1, np.int64)
+        self.used[SHIFT] = WHOLE
         self.rows = np.zeros((groups, PAIR))
         self._place = np.full(groups, -1, np.int32)
-        self._wide = np.zeros((0, DIGITS + 1), np.int64)
-        self._given = 0
+        self._wide = np.zeros((0, FIRST), np.int64)
         self._outside = 0
         """Entries of the log since there are these bins."""
         self._patience = 1
         """More of them are asked for every time."""
+        self._seen = 0
+        """Rows since there are these bins."""
+
+    # ---- the log
+
+    def counted(self, rows: int) -> None:
+        """Note that so many rows have been folded."""
+        self._seen += rows
 
     def make_room(self, rows: int = 1) -> None:
         """Have room in the log for so many more rows, and bins for such numbers as it holds if they are many."""
-        if self._is_short_of(rows):
-            found = self.log[: self.used[FILLED], 1].copy()
-            self._drain()
+        if rows <= self._left():
+            return
+        longer = self._has_rows() and len(self.log) < LARGEST_LOG
+        found = self.log[: self.used[FILLED], 1].copy() if self._has_rows() else None
+        self._drain()
+        if found is not None:
             self._outside += len(found)
             self._adapt(found)
             # Numbers for which there are no bins now are there again.
             self._drain()
-            self._enlarge(rows)
+        if longer or rows > self._left():
+            self._new_log(rows)
+
+    def _left(self) -> int:
+        return int(floats.room_of(self.log, self.used))
+
+    def _new_log(self, rows: int) -> None:
+        """A log for at least so many more rows, in place of one that is empty."""
+        # Their digits are in a core's own cache while a part is drained, and the ends of parts while they are filled.
+        shift = max(_PART_GROUPS, len(self._place).bit_length() - _PARTS)
+        parts = 1 if self._has_rows() or rows > SLACK else (len(self._place) >> shift) + 1
+        size = parts * STRIDE if parts > 1 else max(min(2 * len(self.log), LARGEST_LOG), rows)
+        self.log = np.empty((size, 2), np.int64)
+        self.used = np.concatenate([self.used[:FILLED], np.zeros(parts, np.int64)])
+        self.used[SHIFT], self.used[ROOM] = (shift if parts > 1 else WHOLE), SLACK
 
     def _drain(self) -> None:
-        n = int(self.used[FILLED])
-        if n:
-            self._give_rows(self.log, n)
-            floats.enter(self.log, self.used, self._place, self._wide)
+        """Take the log into digits."""
+        filled = self.used[FILLED:]
+        if len(filled) > 1:
+            # Once and for all: whenever there are more rows all are copied.
+            self._have(np.zeros(0, np.int64), int(filled.sum()))
+        self._enter(self.log, filled)
+        self.used[ROOM] = SLACK
 
-    def _give_rows(self, entries: Ints, n: int) -> None:
-        self._given = floats.give_rows(entries, n, self._place, self._given)
-        if self._given > len(self._wide):
-            wide = np.zeros((min(2 * self._given, len(self.rows)), DIGITS + 1), np.int64)
-            wide[: len(self._wide)] = self._wide
-            self._wide = wide
+    # ---- digits
+
+    def _enter(self, entries: Ints, filled: Ints) -> None:
+        """Add entries, numbers of groups, to their digits; of each part so many."""
+        at = np.zeros(2, np.int64)
+        while not floats.enter(entries, filled, at, self.used, self._place, self._wide):
+            part, first = at.tolist()
+            rest = entries[part * STRIDE + first : part * STRIDE + int(filled[part])]
+            digits = _digit(rest[:, 1])
+            self._have(digits[digits < TOP], len(rest))
+
+    def _have(self, digits: Ints, rows: int) -> None:
+        """Have digits for numbers that begin in these, and so many more rows if there are groups for them."""
+        low, count = int(self.used[LOW]), self._wide.shape[1] - FIRST
+        high = low + count
+        if len(digits):
+            first, end = int(digits.min()), min(int(digits.max()) + ABOVE + 1, DIGITS)
+            low, high = (min(low, first), max(high, end)) if count else (first, end)
+        length, needed = len(self._wide), min(int(self.used[GIVEN]) + rows, len(self._place))
+        if needed > length:
+            length = min(max(needed, 2 * length), len(self._place))
+        if (low, high, length) == (int(self.used[LOW]), int(self.used[LOW]) + count, len(self._wide)):
+            return
+        old, at = self._wide, FIRST + int(self.used[LOW]) - low
+        self._wide = np.zeros((length, FIRST + high - low), np.int64)
+        self._wide[: len(old), :FIRST] = old[:, :FIRST]
+        self._wide[: len(old), at : at + count] = old[:, FIRST:]
+        self.used[LOW] = low
+
+    # ---- rows
+
+    def _has_rows(self) -> bool:
+        return self.rows.shape[1] > 0
+
+    def _has_pairs(self) -> bool:
+        return self.rows.shape[1] == PAIR
 
     def _adapt(self, found: Ints) -> None:
-        """Have bins for most of the numbers of which these bits were in the log, if there were so many that it pays."""
+        """Have bins for most of the numbers of which these bits were in the log, if there were so many that it pays;
+        none for any if these would be too many."""
         old = self.rows
         # What a pair lost of a number are its last bits; a number has 53.
         bins = _last(found) + 1 >> 5 if self._has_pairs() else _bin(found)
@@ -127,8 +228,9 @@ class FloatAccumulator(Logged):
             return
         if self._has_pairs():
             low, count = self._bins(np.concatenate([bins, _bin(old[:, 0].copy().view(np.int64))]))
-            if not self._pays(count):
-                return
+        if 2 * count * len(old) > _FEW:
+            self._give_rows_up()
+            return
         before, self.used[BASE] = int(self.used[BASE]), low
         self.rows = np.zeros((len(old), 2 * count))
         if old.shape[1] == PAIR:
@@ -136,7 +238,7 @@ class FloatAccumulator(Logged):
         else:
             at = 2 * (before - low)
             self.rows[:, at : at + old.shape[1]] = old
-        self._patience, self._outside = 8 * self._patience, 0
+        self._patience, self._outside, self._seen = 8 * self._patience, 0, 0
 
     def _bins(self, bins: Ints) -> tuple[int, int]:
         """The lowest bin and their number, for these and for those that there are."""
@@ -152,29 +254,46 @@ class FloatAccumulator(Logged):
 
     def _pays(self, count: int) -> bool:
         width, words = 2 * count, 2 * count * len(self.rows)
-        if width <= self.rows.shape[1] or words > max(_FEW, 4 * self._given * DIGITS):
+        if width <= self.rows.shape[1]:
             return False
-        return (words <= _FEW and self._has_pairs()) or 16 * self._outside >= self._patience * words
+        if words > _FEW:
+            return 4 * self._outside > self._seen + (1 << 16)
+        return self._has_pairs() or 16 * self._outside >= self._patience * words
 
-    def _has_pairs(self) -> bool:
-        return self.rows.shape[1] == PAIR
+    def _give_rows_up(self) -> None:
+        """Let all numbers go through the log from now on."""
+        old, self.rows = self.rows, np.zeros((len(self.rows), 0))
+        self._add(np.arange(len(old)), old)
+        self._new_log(1)
 
-    def _add(self, groups: NDArray[np.intp], pairs: Floats) -> None:
-        """Add a pair to each of these groups."""
-        for j in range(PAIR):
-            some = np.flatnonzero(pairs[:, j])
-            if self._is_short_of(len(some)):
+    def _add(self, groups: NDArray[np.intp], rows: Floats) -> None:
+        """Add the floats in a row to each of these groups."""
+        for j in range(rows.shape[1]):
+            some = np.flatnonzero(rows[:, j])
+            if not self._has_rows():
+                entries = np.stack([groups[some], rows[some, j].view(np.int64)], axis=1)
+                self._enter(entries, np.array([len(entries)]))
+                continue
+            if len(some) > self._left():
                 self._drain()
-                self._enlarge(len(some))
-            floats.add_each(groups[some], pairs[some, j], self.rows, self.log, self.used)
+                self._new_log(len(some))
+            floats.add_each(groups[some], rows[some, j], self.rows, self.log, self.used)
 
     def grow(self, capacity: int) -> None:
         """Make room for ``capacity`` groups."""
-        rows = np.zeros((capacity, self.rows.shape[1]))
-        rows[: len(self.rows)] = self.rows
+        groups = len(self._place)
         place = np.full(capacity, -1, np.int32)
-        place[: len(self._place)] = self._place
-        self.rows, self._place = rows, place
+        place[:groups] = self._place
+        self._place = place
+        rows = np.zeros((capacity, self.rows.shape[1]))
+        rows[:groups] = self.rows
+        self.rows = rows
+        if not self._has_rows():
+            self._drain()
+            self._new_log(1)
+        elif not self._has_pairs() and rows.size > _FEW:
+            self._drain()
+            self._give_rows_up()
 
     def reset(self, groups: NDArray[np.intp]) -> None:
         """Forget the sums of these groups."""
@@ -189,39 +308,56 @@ class FloatAccumulator(Logged):
         """Carry before any digit can overflow; floats do not."""
         floats.carry_digits(self._wide)
 
+    # ---- what comes out
+
     def totals(self, groups: NDArray[np.intp]) -> FloatTotals:
         """The canonical sums of these groups, in that order."""
+        return FloatTotals(lambda whole: self._totals(groups, whole))
+
+    def _totals(self, groups: NDArray[np.intp], whole: bool) -> _Read:
         self._drain()
         n = len(groups)
-        nearest, pairs, entries = np.zeros(n), np.zeros((n, PAIR)), np.zeros((0, 2), np.int64)
-        filled, digits = np.zeros(2, np.int64), np.zeros(DIGITS, np.int64)
+        nearest, pairs = np.zeros(n), np.zeros((n, PAIR))
+        spans, digits = np.zeros((0, 4), np.int32), np.zeros(0, np.int32)
+        filled, room = np.array([0, 0, 0, whole]), np.zeros(DIGITS, np.int64)
         given = (self.rows, self.used, groups.astype(np.int64), self._place, self._wide, nearest, pairs)
-        while floats.read(*given, entries, filled, digits) < n:
+        while floats.read(*given, spans, digits, filled, room) < n:
             # As many for each group that is left as for those that are done.
-            done, used = int(filled[0]), int(filled[1])
-            more = np.empty((used + (used // max(done, 1) + 1) * (n - done) + 2 * DIGITS, 2), np.int64)
-            more[:used] = entries[:used]
-            entries = more
-        return FloatTotals(nearest, pairs, entries[: filled[1]])
+            done, used, written = filled[:3].tolist()
+            left = n - done
+            spans = _longer(spans, used, left + 1)
+            if whole:
+                digits = _longer(digits, written, (written // max(done, 1) + 1) * left + 2 * DIGITS)
+        return _Read(nearest, pairs, spans[: filled[1]], digits[: filled[2]])
 
     def export(self, name: str, groups: int) -> dict[str, Any]:
         """The sums of the first ``groups`` as the arrays of a state that travels: ``name``, the pairs, and
-        ``name_digits``, the digits."""
-        found = self.totals(np.arange(groups))
-        return {name: found.pairs, f"{name}_digits": found.entries}
+        ``name_spans`` and ``name_digits``, the digits."""
+        found = self._totals(np.arange(groups), True)
+        return {name: found.pairs, f"{name}_spans": found.spans, f"{name}_digits": found.digits}
 
     def merge(self, name: str, at: NDArray[np.intp], part: Mapping[str, Any]) -> None:
         """Add sums that were exported: those of its group j to group ``at[j]``, each of which is another.
 
         ValueError for what is no such state: it may come from another process, and the loops check no bounds.
         """
-        pairs, entries = part[name], part[f"{name}_digits"]
-        if (pairs.dtype, pairs.shape, entries.dtype, entries.shape[1:]) != (float, (len(at), PAIR), int, (2,)):
+        pairs, spans, digits = part[name], part[f"{name}_spans"], part[f"{name}_digits"]
+        shapes = (pairs.shape, spans.shape[1:], digits.shape[1:])
+        if (pairs.dtype, spans.dtype, digits.dtype, *shapes) != (float, "i4", "i4", (len(at), PAIR), (4,), ()):
             raise ValueError(f"{name} is no state of sums of {len(at)} groups")
-        numbers, places = entries[:, 0], place_of_digit(entries[:, 1])
-        if ((numbers < 0) | (numbers >= len(at)) | (places < 0) | (places > SPECIAL)).any():
+        number, first, count, bits = spans.astype(np.int64).T
+        outside = (number < 0) | (number >= len(at)) | (first < 0) | (count < 0) | (first + count > DIGITS)
+        if outside.any() or (bits & ~7).any() or int(count.sum()) != len(digits):
             raise ValueError(f"{name} has digits of groups or places that there are not")
         self._add(at, pairs)
-        if len(entries):
-            self._give_rows(np.ascontiguousarray(at[entries[:, :1]]), len(entries))
-            floats.enter_digits(np.ascontiguousarray(entries), at.astype(np.int64), self._place, self._wide)
+        if len(spans):
+            self._have(np.concatenate([first, first + np.maximum(count, 1) - 1]), len(spans))
+            given = (np.ascontiguousarray(spans), np.ascontiguousarray(digits), at.astype(np.int64))
+            floats.enter_digits(*given, self.used, self._place, self._wide)
+
+
+def _longer(words: Words, filled: int, more: int) -> Words:
+    """Room for so many more entries than are filled."""
+    out = np.empty((filled + more, *words.shape[1:]), np.int32)
+    out[:filled] = words[:filled]
+    return out

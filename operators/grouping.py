@@ -64,12 +64,16 @@ class Groups:
         enter_all(self.keys, self.slots, len(self))
         self.cells.grow(capacity)
 
-    def counted(self, rows: int) -> None:
-        """Note that a kernel has folded ``rows`` rows, and carry before any accumulator can overflow."""
+    def counted(self, rows: int) -> bool:
+        """Note that a kernel has folded ``rows`` rows, and carry before any accumulator can overflow; whether arrays
+        have been replaced for it."""
+        self.cells.counted(rows)
         self._rows += rows
-        if self._rows >= SETTLE_EVERY:
-            self.cells.relieve()
-            self._rows = 0
+        if self._rows < SETTLE_EVERY:
+            return False
+        self.cells.relieve()
+        self._rows = 0
+        return True
 
     def export(self, strings: list[str]) -> GroupState:
         """The settled state with a dictionary of just the strings it uses; ``strings`` gives those of its codes."""

@@ -266,7 +266,12 @@ def _tables(op: AnyAggregate, arrays: State) -> tuple[list[NDArray[np.int64]], l
     tables, others = [], dict(sorted(arrays.items()))
     for exact in op.sums if isinstance(op, Aggregate) else ():
         # What some sums need beside their row.
-        tables += [others.pop(n) for n in (f"{exact.name}_beyond", f"{exact.name}_digits") if n in others]
+        if f"{exact.name}_beyond" in others:
+            tables.append(others.pop(f"{exact.name}_beyond"))
+        else:
+            spans = others.pop(f"{exact.name}_spans").astype(np.int64)
+            digits = others.pop(f"{exact.name}_digits").astype(np.int64)
+            tables += [spans, np.stack([np.repeat(spans[:, 0], spans[:, 2]), digits], axis=1)]
     if "keys" in arrays:
         tables.append(np.concatenate([others.pop("keys"), others.pop("counts")[:, None]], axis=1))
     if "groups" in arrays:

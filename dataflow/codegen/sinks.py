@@ -41,7 +41,9 @@ def rooms(aggs: tuple[BoundAgg, ...], w: Writer) -> list[str]:
             out.append(f"g{j}_groups.shape[0] - g{j}_used[0]")
             continue
         for s in a.aggregate.sums:
-            out.append(f"(g{j}_{s.name}_log.shape[0] - g{j}_{s.name}_used[0]) // {LOGGED}")
+            log, filled = f"g{j}_{s.name}_log", f"g{j}_{s.name}_used"
+            whole = f"({log}.shape[0] - {filled}[0]) // {LOGGED}"
+            out.append(f"room_of({log}, {filled})" if isinstance(s, FloatSum) else whole)
         if a.aggregate.tally is not None:
             out.append(f"g{j}_tally_keys.shape[0] - g{j}_tally_used[0]")
     return out

@@ -7,6 +7,7 @@ from typing import Any
 import numba
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 _WORD = ir.IntType(64)
@@ -45,6 +46,20 @@ def _call_5(typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any) 
     return types.int64(*[types.int64] * 6), _called
 
 
+@intrinsic
+def _prefetch(typing: Any, address: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        whole = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        # To write, to be kept in all caches, data.
+        builder.call(function, [builder.inttoptr(args[0], byte), whole(1), whole(3), whole(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), code
+
+
 @numba.njit
 def word_at(address: Any) -> Any:
     """See ``foreign.word_at``."""
@@ -73,3 +88,9 @@ def call_5(function: Any, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
 def address_of(array: Any) -> Any:
     """See ``foreign.address_of``."""
     return array.ctypes.data
+
+
+@numba.njit
+def prefetch(address: Any) -> None:
+    """See ``foreign.prefetch``."""
+    _prefetch(address)

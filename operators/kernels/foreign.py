@@ -48,3 +48,8 @@ def call_5(function: Any, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
 def address_of(array: Any) -> Any:
     """The address of an array's first element, as int64."""
     raise TypeError("address_of works in compiled code only")
+
+
+@_Foreign
+def prefetch(address: Any) -> None:
+    """Have the line of the cache at this address, which need not be one, loaded to be written to soon."""

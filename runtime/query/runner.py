@@ -248,8 +248,8 @@ class Runner:
                 break
             s[BEGIN] = done
             self._make_room()
-        if self.groups is not None:
-            self.groups.counted(chunk.rows)
+        if self.groups is not None and self.groups.counted(chunk.rows):
+            self._kept.clear()
 
     def flush(self) -> Iterator[Chunk]:
         """What was written and is not given on yet."""

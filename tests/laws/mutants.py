@@ -11,7 +11,7 @@ import numpy as np
 
 from operators.aggregates import REGISTRY, AnyAggregate
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate, TallySpec, merge_by_adding
-from operators.kernels.floats import add_float
+from operators.kernels.floats import FILLED, add_float
 from operators.kernels.tables import tally
 from operators.types import Type
 
@@ -51,10 +51,10 @@ def _kept_latest(g: Any, at: Any, tied: Any, kept: Any, n: Any, value: Any, time
 @numba.njit
 def _uncarried(g: Any, n: Any, rows: Any, log: Any, used: Any, value: Any) -> None:
     # Forgets what two floats cannot tell, but for the first.
-    before = used[0]
+    before = used[FILLED]
     add_float(g, rows, log, used, value)
     if n[g] > 0:
-        used[0] = before
+        used[FILLED] = before
     n[g] += 1
 
 

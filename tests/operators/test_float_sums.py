@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from operators.float_sums import FloatAccumulator
 from operators.kernels import floats
-from operators.kernels.exact import LOGGED
-from operators.kernels.floats import DIGITS
+from operators.kernels.floats import DIGITS, FILLED, SHIFT, WHOLE
 from tests.operators.numbers import FLOATS
 
 ONE = np.zeros(1, np.intp)
@@ -28,7 +27,7 @@ def fill(found: FloatAccumulator, groups: NDArray[np.int64], values: NDArray[np.
     at = 0
     while at < len(values):
         found.make_room()
-        end = at + (len(found.log) - int(found.used[0])) // LOGGED
+        end = at + int(floats.room_of(found.log, found.used))
         floats.add_each(groups[at:end], values[at:end], found.rows, found.log, found.used)
         at = end
     return found
@@ -116,14 +115,17 @@ def test_many_groups_of_which_some_need_more_than_two_floats() -> None:
     for numbers in values:
         merge(found, fill(FloatAccumulator(2000), everything, numbers), everything)
     totals = found.totals(everything)
-    apart = np.unique(totals.entries[:, 0])
+    state = found.export("sum", 2000)
+    apart, ends = state["sum_spans"][:, 0], np.cumsum(state["sum_spans"][:, 2])
     assert 100 < len(apart) < 1900
     assert totals.rounded().tolist() == [rounded_or_special(column) for column in values.T.tolist()]
-    state = found.export("sum", 2000)
     for g in (0, 1, *apart[:20].tolist(), *range(2, 40)):
         alone = sum_of(values[:, g].tolist()[::-1]).export("sum", 1)
         assert alone["sum"].tobytes() == state["sum"][g].tobytes()
-        assert alone["sum_digits"][:, 1].tolist() == state["sum_digits"][state["sum_digits"][:, 0] == g, 1].tolist()
+        mine = np.flatnonzero(apart == g)
+        assert alone["sum_spans"][:, 1:].tolist() == state["sum_spans"][mine, 1:].tolist()
+        digits = [state["sum_digits"][ends[i] - state["sum_spans"][i, 2] : ends[i]] for i in mine]
+        assert alone["sum_digits"].tolist() == [d for some in digits for d in some.tolist()]
 
 
 @pytest.mark.parametrize("spread", [0, 12, 30, 100, 900])
@@ -132,7 +134,8 @@ def test_bins_are_made_for_numbers_that_lie_far_apart(spread: int, groups: int) 
     rng = np.random.default_rng(spread + groups)
     values = np.ldexp(rng.normal(size=20_000), rng.integers(-spread, spread, 20_000, endpoint=True))
     values[rng.integers(0, 20_000, 20)] = 0.0
-    values[rng.integers(0, 20_000, 20)] = [5e-324, 2.0**-1022, 1e300, -1e300] * 5
+    # Something large in a pair makes all that is small lose bits from then on.
+    values[rng.integers(0, 20_000, 20)] = [5e-324, 2.0**-1022, *([1e300, -1e300] if spread > 12 else [0.0, -1e-300])] * 5
     at = rng.integers(0, groups, 20_000)
     forth = fill(FloatAccumulator(groups), at, values)
     if groups < 1000:
@@ -160,11 +163,84 @@ def test_what_a_bin_holds_grows_beyond_its_numbers() -> None:
     assert found.totals(np.arange(2)).integers() == expected
 
 
+def sums_by_group(groups: NDArray[np.int64], values: NDArray[np.float64], count: int) -> list[float]:
+    order = np.argsort(groups, kind="stable")
+    ends = np.searchsorted(groups[order], np.arange(count + 1))
+    return [math.fsum(values[order[a:b]].tolist()) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_numbers_far_apart_of_many_groups_go_through_a_log_in_parts(skewed: bool) -> None:
+    rng = np.random.default_rng(12)
+    n, groups = 300_000, 3000
+    values = np.ldexp(rng.normal(size=n), rng.integers(-900, 900, n))
+    values[rng.integers(0, n, 200)] = [5e-324, -1e300, 0.0, -0.0] * 50
+    at = np.where(rng.random(n) < 0.9, 2999, rng.integers(0, groups, n)) if skewed else rng.integers(0, groups, n)
+    found = fill(FloatAccumulator(groups), at, values)
+    assert found.used[SHIFT] < WHOLE
+    assert found.totals(np.arange(groups)).rounded().tolist() == sums_by_group(at, values, groups)
+    # In halves, of which one has few groups at first, then more than there was room for, and all rows at once.
+    half = n // 2
+    near = at[:half] < 700
+    later = fill(FloatAccumulator(700, 64), at[:half][near], values[:half][near])
+    later.grow(groups)
+    assert later.used[SHIFT] < WHOLE
+    rest = np.flatnonzero(~near)
+    later.make_room(len(rest))
+    floats.add_each(at[rest], values[rest], later.rows, later.log, later.used)
+    other = fill(FloatAccumulator(groups), at[half:], values[half:])
+    both = FloatAccumulator(1)
+    both.grow(groups)
+    for part in (other, later):
+        merge(both, part, np.arange(groups))
+    mine, theirs = found.export("sum", groups), both.export("sum", groups)
+    assert {name: a.tobytes() for name, a in mine.items()} == {name: a.tobytes() for name, a in theirs.items()}
+    found.reset(np.arange(1, groups))
+    assert found.totals(np.arange(groups)).rounded().tolist() == sums_by_group(at, values, 1) + [0.0] * (groups - 1)
+
+
+def test_special_values_in_a_log_in_parts() -> None:
+    rng = np.random.default_rng(13)
+    values = np.ldexp(rng.normal(size=200_000), rng.integers(-900, 900, 200_000))
+    groups = np.arange(200_000) % 3000
+    for at, special in ((150_000, math.inf), (150_001, -math.inf), (150_002, math.nan), (153_001, math.inf)):
+        values[at] = special
+    found = fill(FloatAccumulator(3000), groups, values)
+    assert found.used[SHIFT] < WHOLE
+    totals = found.totals(np.arange(3000))
+    assert totals.rounded()[:3].tolist()[0] == math.inf
+    assert np.isnan(totals.rounded()[1:3]).all()
+    assert np.flatnonzero(totals.special()).tolist() == [0, 1, 2]
+    assert np.isfinite(totals.rounded()[3:]).all()
+
+
+@pytest.mark.parametrize("size", [1e300, 5e-324, 1e305])
+def test_pairs_take_numbers_of_any_size(size: float) -> None:
+    rng = np.random.default_rng(14)
+    values = rng.integers(-(2**20), 2**20, 1000) * size if size < 1 else rng.uniform(-1, 1, 1000) * size
+    found = fill(FloatAccumulator(1), np.zeros(1000, np.int64), values)
+    assert found.rows.shape == (1, 2)
+    assert found.used[FILLED] == 0
+    assert total(found).rounded().tolist() == [math.fsum(values.tolist())]
+
+
+def test_pairs_are_kept_while_they_lose_little() -> None:
+    rng = np.random.default_rng(15)
+    found = FloatAccumulator(8192)
+    for _ in range(40):
+        values = rng.normal(20, 8, 50_000)
+        # One in ten has a bit that no pair with those before can tell.
+        values[::10] = np.ldexp(1.0, -300 - rng.integers(0, 500, 5000))
+        fill(found, rng.integers(0, 8192, 50_000), values)
+        found.counted(50_000)
+    assert found.rows.shape == (8192, 2)
+
+
 def test_digits_do_not_overflow() -> None:
     found, largest = FloatAccumulator(1), sum_of([sys.float_info.max, 1.0, 2.0**-1000]).export("sum", 1)
-    entries = np.repeat(largest["sum_digits"], 2**15, axis=0)
+    spans, digits = np.repeat(largest["sum_spans"], 2**15, axis=0), np.tile(largest["sum_digits"], 2**15)
     for _ in range(2**5):
-        found.merge("sum", ONE, {"sum": np.zeros((1, 2)), "sum_digits": entries})
+        found.merge("sum", ONE, {"sum": np.zeros((1, 2)), "sum_spans": spans, "sum_digits": digits})
         found.relieve()
     assert total(found).integers() == [
         2**20 * v for v in total(sum_of([sys.float_info.max, 1.0, 2.0**-1000])).integers()
@@ -224,13 +300,20 @@ def test_steps_after_merges(first: list[float], then: list[float], relieved: boo
     assert bits(found) == bits(sum_of([]))
 
 
-@pytest.mark.parametrize("entry", [(-1, 0), (1, 0), (0, -(1 << 40)), (0, (DIGITS + 1) << 32), (0, 1 << 62)])
-def test_digits_from_elsewhere_are_looked_at(entry: tuple[int, int]) -> None:
+@pytest.mark.parametrize("span", [(-1, 0, 1, 0), (1, 0, 1, 0), (0, -1, 1, 0), (0, DIGITS, 1, 0), (0, 0, 1, 8)])
+def test_digits_from_elsewhere_are_looked_at(span: tuple[int, ...]) -> None:
     found = FloatAccumulator(1)
-    with pytest.raises(ValueError, match="that there are not"):
-        found.merge("sum", ONE, {"sum": np.zeros((1, 2)), "sum_digits": np.array([entry], np.int64)})
-    with pytest.raises(ValueError, match="no state of sums"):
-        found.merge("sum", ONE, {"sum": np.zeros((2, 2)), "sum_digits": np.zeros((0, 2), np.int64)})
-    with pytest.raises(ValueError, match="no state of sums"):
-        found.merge("sum", ONE, {"sum": np.zeros((1, 2)), "sum_digits": np.zeros((1, 2), np.int32)})
+    state = {"sum": np.zeros((1, 2)), "sum_spans": np.zeros((1, 4), np.int32), "sum_digits": np.zeros(0, np.int32)}
+    one = np.ones(1, np.int32)
+    for wrong in (
+        {"sum_spans": np.array([span], np.int32), "sum_digits": one},
+        {"sum_spans": np.array([[0, 0, -1, 0], [0, 0, 2, 0]], np.int32), "sum_digits": one},
+        {"sum_digits": one},
+    ):
+        with pytest.raises(ValueError, match="that there are not"):
+            found.merge("sum", ONE, state | wrong)
+    for wrong in ({"sum": np.zeros((2, 2))}, {"sum_spans": np.zeros((1, 4), np.int64)}, {"sum_digits": np.zeros(0)}):
+        with pytest.raises(ValueError, match="no state of sums"):
+            found.merge("sum", ONE, state | wrong)
+    found.merge("sum", ONE, state)
     assert bits(found) == bits(sum_of([]))

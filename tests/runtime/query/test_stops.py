@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 import dataflow as df
+from operators import grouping
 from runtime import Store
 
 DAY = 86_400_000_000
@@ -25,3 +29,16 @@ def test_what_remembers_rows_sees_each_once(tmp_path: Path) -> None:
         .agg(days=df.count())
     )
     assert store.query(metric).to_dict()["rows"] == [["down", "up", 3, 299], ["up", None, 1, 1], ["up", "down", 6, 1]]
+
+
+def test_no_row_is_lost_when_carries_have_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after 2**28 rows of one task."""
+    rng = np.random.default_rng(3)
+    n = 300_000
+    store = Store(tmp_path, create=True)
+    points = {"device": ["a"] * n, "ts": np.arange(n), "x": rng.normal(size=n), "k": rng.integers(0, 5, n)}
+    store.ingest("s", points, key="device", time="ts", unit="us")
+    metric = df.stream("s").group_by("k").agg(n=df.count(), s=df.sum("x"), v=df.variance("x"), t=df.increase("x"))
+    expected = store.query(metric).to_dict()["rows"]
+    monkeypatch.setattr(grouping, "SETTLE_EVERY", 1000)
+    assert store.query(metric).to_dict()["rows"] == expected
