@@ -293,7 +293,8 @@ def read(
         least, most = max(used[BASE] - np.int64(2), np.int64(0)), min(used[BASE] + bins + np.int64(5), np.int64(DIGITS))
         low, high = (min(low, least), max(high, most)) if high > low else (least, most)
     for j in range(filled[0], groups.shape[0]):
-        _expect(place[np.uint64(groups[min(j + 4, np.int64(groups.shape[0]) - 1)])], wide)
+        soon: I64 = min(j + 4, np.int64(groups.shape[0]) - 1)
+        _expect(place[np.uint64(groups[soon])], wide)
         g = np.uint64(groups[j])
         row = np.int64(place[g])
         if row < 0 and bins <= 1:

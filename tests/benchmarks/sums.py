@@ -12,11 +12,11 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +35,10 @@ from runtime.query.task import Compiled, Pipeline
 STREAM = StreamColumns("device", Type.STRING, "ts", {"temp": Type.FLOAT, "group": Type.INT})
 CHUNK = 32_768
 DISTINCT = 128 * CHUNK
-SPREADS = (0, 5, 30, 100, 900)
 BAR = 0.8
 """Of the plain sum's speed."""
+
+Numbers: TypeAlias = Callable[[np.random.Generator], NDArray[np.float64]]
 
 
 def _add(g: Any, total: Any, n: Any, value: Any) -> None:
@@ -56,7 +57,7 @@ class Cost:
     """Nanoseconds of CPU a row, one figure a round, of the exact sum and of the plain one."""
 
     what: str
-    spread: int
+    numbers: str
     groups: int
     exact: tuple[float, ...]
     plain: tuple[float, ...]
@@ -68,18 +69,35 @@ class Cost:
 
     def __str__(self) -> str:
         e, p = statistics.median(self.exact), statistics.median(self.plain)
-        size = f"2**{self.spread} to 2**-{self.spread}" if self.spread else "alike"
-        return f"{size}, {self.what}: exact {e:.2f} ns a row, plain {p:.2f}: {self.ratio:.2f} of its speed"
+        return f"{self.numbers}, {self.what}: exact {e:.2f} ns a row, plain {p:.2f}: {self.ratio:.2f} of its speed"
 
 
-def numbers(rng: np.random.Generator, spread: int) -> NDArray[np.float64]:
-    """A chunk of numbers: temperatures of one decimal or, with a spread, of all sizes from 2**-spread to 2**spread."""
-    if not spread:
-        return np.round(rng.normal(20, 8, CHUNK), 1)
-    return np.ldexp(rng.normal(size=CHUNK), rng.integers(-spread, spread, CHUNK, endpoint=True))
+def _alike(rng: np.random.Generator) -> NDArray[np.float64]:
+    return np.round(rng.normal(20, 8, CHUNK), 1)
 
 
-def chunks(rows: int, groups: int, runs: bool, spread: int) -> tuple[Keys, Words, list[Chunk]]:
+def _spread(exponent: int) -> Numbers:
+    return lambda rng: np.ldexp(rng.normal(size=CHUNK), rng.integers(-exponent, exponent, CHUNK, endpoint=True))
+
+
+def _cancelling(rng: np.random.Generator) -> NDArray[np.float64]:
+    out = _alike(rng)
+    out[::100] = np.where(np.arange(len(out[::100])) & 1, 1e300, -1e300)
+    return out
+
+
+NUMBERS: dict[str, Numbers] = {
+    "alike": _alike,
+    **{f"2**-{e} to 2**{e}": _spread(e) for e in (5, 30, 100, 900)},
+    "10**300": lambda rng: rng.normal(size=CHUNK) * 1e300,
+    "cancelling": _cancelling,
+    "subnormal": lambda rng: rng.integers(-(2**20), 2**20, CHUNK) * 5e-324,
+}
+"""By name, makers of a chunk of numbers: temperatures of one decimal; of all sizes in a range; about as large as floats
+are; temperatures among which one in a hundred is 10**300 or the negative of that; the smallest there are."""
+
+
+def chunks(rows: int, groups: int, runs: bool, numbers: Numbers) -> tuple[Keys, Words, list[Chunk]]:
     """Rows of 100 keys, in groups at random or in long runs of one."""
     rng = np.random.default_rng(1)
     words = Words()
@@ -89,7 +107,7 @@ def chunks(rows: int, groups: int, runs: bool, spread: int) -> tuple[Keys, Words
     out = []
     for at in range(0, min(rows, DISTINCT), CHUNK):
         group = rng.integers(0, groups, CHUNK) if not runs else np.full(CHUNK, at // CHUNK % groups)
-        columns = {"temp": (numbers(rng, spread), VALID), "group": (group, VALID)}
+        columns = {"temp": (numbers(rng), VALID), "group": (group, VALID)}
         one = np.array([CHUNK], np.int64)
         out.append(Chunk(slots[:1], one, np.arange(at, at + CHUNK), columns))
     return keys, words, out
@@ -108,7 +126,7 @@ def seconds(plan: Plan, keys: Keys, words: Words, given: list[Chunk], rows: int)
     return time.thread_time() - started
 
 
-def measure(rows: int, rounds: int, spreads: Sequence[int]) -> Iterator[Cost]:
+def measure(rows: int, rounds: int, kinds: Sequence[str]) -> Iterator[Cost]:
     """Every shape, exact and plain in turns."""
     plain = df.register(PLAIN)
     points = df.stream("s")
@@ -116,19 +134,20 @@ def measure(rows: int, rounds: int, spreads: Sequence[int]) -> Iterator[Cost]:
         ("no groups", points.group_by(), 1, True),
         ("16 groups, in runs", points.group_by("group"), 16, True),
         ("16 groups, at random", points.group_by("group"), 16, False),
+        ("1,000 groups, at random", points.group_by("group"), 1_000, False),
         ("10,000 groups, at random", points.group_by("group"), 10_000, False),
         ("1,000,000 groups, at random", points.group_by("group"), 1_000_000, False),
     ]
-    for spread in spreads:
+    for kind in kinds:
         for what, grouped, groups, runs in shapes:
-            keys, words, given = chunks(rows, groups, runs, spread)
+            keys, words, given = chunks(rows, groups, runs, NUMBERS[kind])
             plans = [bind(grouped.agg(s=s).steps, STREAM) for s in (df.sum("temp"), plain("temp"))]
             times: tuple[list[float], list[float]] = ([], [])
             # The first round compiles.
             for _ in range(rounds + 1):
                 for plan, mine in zip(plans, times, strict=True):
                     mine.append(seconds(plan, keys, words, given, rows) / rows * 1e9)
-            yield Cost(what, spread, groups, tuple(times[0][1:]), tuple(times[1][1:]))
+            yield Cost(what, kind, groups, tuple(times[0][1:]), tuple(times[1][1:]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,11 +155,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.sums", description=__doc__)
     parser.add_argument("--rows", type=int, default=4 * DISTINCT)
     parser.add_argument("--runs", type=int, default=3, help="rounds (default 3)")
-    parser.add_argument("--spread", type=int, action="append", help="just such numbers (0: of like size); repeatable")
+    parser.add_argument("--numbers", choices=NUMBERS, action="append", help="just such numbers; repeatable")
     parser.add_argument("--report", type=Path, help="write the figures as JSON to this file")
     options = parser.parse_args(arguments)
     found = []
-    for cost in measure(options.rows, options.runs, options.spread or SPREADS):
+    for cost in measure(options.rows, options.runs, options.numbers or list(NUMBERS)):
         print(cost, flush=True)
         found.append(cost)
     if options.report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from fractions import Fraction
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any
 
 import numpy as np
@@ -135,7 +135,8 @@ def test_bins_are_made_for_numbers_that_lie_far_apart(spread: int, groups: int) 
     values = np.ldexp(rng.normal(size=20_000), rng.integers(-spread, spread, 20_000, endpoint=True))
     values[rng.integers(0, 20_000, 20)] = 0.0
     # Something large in a pair makes all that is small lose bits from then on.
-    values[rng.integers(0, 20_000, 20)] = [5e-324, 2.0**-1022, *([1e300, -1e300] if spread > 12 else [0.0, -1e-300])] * 5
+    large = [1e300, -1e300] if spread > 12 else [1e-300, -1e-300]
+    values[rng.integers(0, 20_000, 20)] = [5e-324, 2.0**-1022, *large] * 5
     at = rng.integers(0, groups, 20_000)
     forth = fill(FloatAccumulator(groups), at, values)
     if groups < 1000:
@@ -166,7 +167,7 @@ def test_what_a_bin_holds_grows_beyond_its_numbers() -> None:
 def sums_by_group(groups: NDArray[np.int64], values: NDArray[np.float64], count: int) -> list[float]:
     order = np.argsort(groups, kind="stable")
     ends = np.searchsorted(groups[order], np.arange(count + 1))
-    return [math.fsum(values[order[a:b]].tolist()) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [math.fsum(values[order[a:b]].tolist()) for a, b in pairwise(ends)]
 
 
 @pytest.mark.parametrize("skewed", [False, True])
@@ -212,6 +213,30 @@ def test_special_values_in_a_log_in_parts() -> None:
     assert np.isnan(totals.rounded()[1:3]).all()
     assert np.flatnonzero(totals.special()).tolist() == [0, 1, 2]
     assert np.isfinite(totals.rounded()[3:]).all()
+
+
+def test_a_number_that_only_a_later_part_of_the_log_has() -> None:
+    rng = np.random.default_rng(16)
+    n, groups = 200_000, 6000
+    at = rng.integers(0, groups - 1, n)
+    values = np.ldexp(rng.normal(size=n), rng.integers(-500, 500, n))
+    at[-1], values[-1] = groups - 1, 5e-324
+    found = fill(FloatAccumulator(groups), at, values)
+    assert found.used[SHIFT] < WHOLE
+    assert found.totals(np.arange(groups)).rounded().tolist() == sums_by_group(at, values, groups)
+
+
+def test_sums_of_many_have_digits_above_those_of_their_numbers() -> None:
+    """As much as a number can have in its highest digit, so often that it needs one more."""
+    n, groups = 150_000, 5000
+    number = math.ldexp(2.0**53 - 1, 31 + 32 * 50 + floats.LOWEST)
+    rng = np.random.default_rng(17)
+    values = np.ldexp(rng.normal(size=n), rng.integers(-900, 300, n))
+    at = rng.integers(1, groups, n)
+    found = fill(FloatAccumulator(groups), at, values)
+    assert found.used[SHIFT] < WHOLE
+    fill(found, np.zeros(2**13, np.int64), np.full(2**13, number))
+    assert found.totals(ONE).rounded()[0] == number * 2**13
 
 
 @pytest.mark.parametrize("size", [1e300, 5e-324, 1e305])
@@ -261,6 +286,10 @@ def test_digits_do_not_overflow() -> None:
         # Halfway between two floats but for one bit, the lowest of its digit.
         ([2.0**-19, 2.0**-72, 2.0**-114], 2.0**-19 + 2.0**-71),
         ([2.0**-19, 2.0**-72], 2.0**-19),
+        # Halfway between the largest float and infinity.
+        ([sys.float_info.max, 2.0**970], math.inf),
+        ([sys.float_info.max, 2.0**969, 2.0**969], math.inf),
+        ([sys.float_info.max, 2.0**969], sys.float_info.max),
         ([sys.float_info.max] * 1000 + [-sys.float_info.max] * 999, sys.float_info.max),
     ],
 )
@@ -278,6 +307,10 @@ def test_near_the_largest_floats_every_order_has_the_same_bits(last: float) -> N
     for order in ([largest], [-largest], [largest, last], [-largest]):
         merge(merged, sum_of(order))
     assert found == {tuple(bits(merged).values())}
+    beyond = FloatAccumulator(1)
+    for order in ([largest, 2.0**969, 2.0**969], [-largest], [last]):
+        merge(beyond, sum_of(order))
+    assert bits(beyond) == bits(sum_of([2.0**970, last]))
     half = FloatAccumulator(1)
     for _ in range(2):
         merge(half, sum_of([1.5 * 2.0**999]))
