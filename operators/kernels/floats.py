@@ -81,41 +81,27 @@ _MASK = 0xFFFFFFFF
 @inline
 def add_float(g: I64, rows: NDArray[np.float64], log: NDArray[np.int64], used: NDArray[np.int64], x: F64) -> None:
     """Add ``x`` to the sum of group ``g``."""
-    if rows.shape[1] == PAIR:
-        if _is_added(g, np.uint64(0), rows, log, used, x):
-            return
-    else:
-        # As unsigned those below the lowest are huge, so one comparison finds both ways out.
+    lost, k = x, np.uint64(0)
+    if rows.shape[1] != PAIR:
         k = np.uint64(((np.float64(x).view(np.int64) >> np.int64(57)) & np.int64(63)) - used[BASE])
-        if k < np.uint64(rows.shape[1] >> 1) and _is_added(g, k << np.uint64(1), rows, log, used, x):
-            return
-        if x == 0.0:
-            return
-    _note(g, log, used, np.float64(x).view(np.int64))
-
-
-@inline
-def _is_added(
-    g: I64, k: I64, rows: NDArray[np.float64], log: NDArray[np.int64], used: NDArray[np.int64], x: F64
-) -> bool:
-    """Add ``x`` to the pair that begins in column ``k``, if it and the sum are not too large, and tell whether."""
-    a, b = rows[g, k], rows[g, k + np.uint64(1)]
-    # Twice Knuth's sum of two floats with its error, which takes no branch (TAOCP 2, 4.2.2, theorem B).
-    total = a + x
-    # Ordered: false for NaN, too.
-    if not abs(total) < LARGE:
-        return False
-    part = total - a
-    error = (a - (total - part)) + (x - part)
-    rest = b + error
-    part = rest - b
-    lost = (b - (rest - part)) + (error - part)
-    rows[g, k] = total
-    rows[g, k + np.uint64(1)] = rest
-    # Not ``!=``, which would have to ask whether it is NaN, too.
-    if lost < 0.0 or lost > 0.0:
+    # As unsigned those below the lowest are huge, so one comparison finds both ways out.
+    if k < np.uint64(rows.shape[1] >> 1):
+        k <<= np.uint64(1)
+        a, b = rows[g, k], rows[g, k + np.uint64(1)]
+        # Twice Knuth's sum of two floats with its error, which takes no branch (TAOCP 2, 4.2.2, theorem B).
+        total = a + x
+        # Ordered: false for NaN, too.
+        if abs(total) < LARGE:
+            part = total - a
+            error = (a - (total - part)) + (x - part)
+            rest = b + error
+            part = rest - b
+            lost = (b - (rest - part)) + (error - part)
+            rows[g, k] = total
+            rows[g, k + np.uint64(1)] = rest
+    # What is no number is noted, and a zero never.
+    if not lost == 0.0:
         _note(g, log, used, np.float64(lost).view(np.int64))
-    return True
 
 
 @inline
