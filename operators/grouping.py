@@ -27,8 +27,8 @@ class GroupState:
 
     ``keys`` is int64 of shape (groups, columns + 1): the bits of each group value, and a last word with bit j set
     where column j is null. ``states[i]`` holds aggregate i's fields, its exact sums (``name`` and ``name_beyond``, or
-    ``name_spans`` and ``name_digits`` of floats) and its tally (``keys`` and ``counts``), or ``groups`` and ``values`` of
-    its pairs.
+    ``name_spans`` and ``name_digits`` of floats) and its tally (``keys`` and ``counts``), or ``groups`` and ``values``
+    of its pairs.
     """
 
     keys: NDArray[np.int64]

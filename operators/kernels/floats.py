@@ -100,7 +100,7 @@ def add_float(g: I64, rows: NDArray[np.float64], log: NDArray[np.int64], used: N
             rows[g, k] = total
             rows[g, k + np.uint64(1)] = rest
     # What is no number is noted, and a zero never.
-    if not lost == 0.0:
+    if lost != 0.0:
         _note(g, log, used, np.float64(lost).view(np.int64))
 
 
