@@ -41,6 +41,9 @@ Words = NDArray[np.int32]
 _FEW = 1 << 18
 """Words of bins that a core's own cache holds."""
 
+_LOST, _SAMPLE = 4, 1 << 16
+"""Pairs are given up where more than one in so many numbers loses something, as soon as there are many numbers."""
+
 _PART_GROUPS, _PARTS = 7, 10
 """Logarithms: of the groups that a part of the log has at least, and of the parts that there are at most."""
 
@@ -257,7 +260,7 @@ class FloatAccumulator:
         if width <= self.rows.shape[1]:
             return False
         if words > _FEW:
-            return 4 * self._outside > self._seen + (1 << 16)
+            return _LOST * self._outside > self._seen + _SAMPLE
         return self._has_pairs() or 16 * self._outside >= self._patience * words
 
     def _give_rows_up(self) -> None:

@@ -31,24 +31,24 @@ def groups_for(sink: Group) -> Groups:
 
 
 def merge_states(sink: Group, states: Sequence[GroupState]) -> GroupState:
-    """One state from many, by a tree. Which tree makes no difference to a single bit of it."""
-    level = list(states)
-    while True:
-        out = []
-        for i in range(0, max(len(level), 1), FAN_IN):
-            groups, words = groups_for(sink), Words()
-            for state in level[i : i + FAN_IN]:
-                groups.merge(state, words.codes)
-            out.append(groups.export(words.strings))
-        level = out
-        if len(level) == 1:
-            return level[0]
+    """One state from many."""
+    groups, words = _gathered(sink, states)
+    return groups.export(words.strings)
 
 
-def finished_table(sink: Group, state: GroupState, until: int) -> Table:
-    """The answers of a merged state, one row per group, in the order of the group columns."""
+def _gathered(sink: Group, states: Sequence[GroupState]) -> tuple[Groups, Words]:
+    """All groups of the states, by a tree. Which tree makes no difference to a single bit of them."""
+    while len(states) > FAN_IN:
+        states = [merge_states(sink, states[i : i + FAN_IN]) for i in range(0, len(states), FAN_IN)]
     groups, words = groups_for(sink), Words()
-    groups.merge(state, words.codes)
+    for state in states:
+        groups.merge(state, words.codes)
+    return groups, words
+
+
+def finished_table(sink: Group, states: Sequence[GroupState], until: int) -> Table:
+    """The answers of all states together, one row per group, in the order of the group columns."""
+    groups, words = _gathered(sink, states)
     groups.ensure_one()
     if sink.filled is not None:
         groups.ensure(bucket_keys(sink, groups.keys[: len(groups)], until))
@@ -59,7 +59,7 @@ def merged(plan: Plan, partials: Sequence[Partial], until: int) -> Table:
     """The plan's table from the partial states of all its tasks; ``until`` is the end of the range."""
     last = plan.stages[-1].sink
     if isinstance(last, Group) and not plan.whole_keys:
-        table = finished_table(last, merge_states(last, [p.groups for p in partials if p.groups is not None]), until)
+        table = finished_table(last, [p.groups for p in partials if p.groups is not None], until)
     else:
         tables = [p.table for p in partials if p.table is not None]
         table = joined(tables) if tables else _no_rows(plan)

@@ -261,7 +261,7 @@ def test_a_large_state_of_a_relay_goes_by_way_of_the_store(store: Store) -> None
         ({"used": {"told": -1}}, Kind.LOST),
         ({"used": {"told": 1e999}}, Kind.LOST),
         ({"state": "AAAA"}, Kind.LOST),
-        ({"version": 2}, Kind.REFUSED),
+        ({"version": 1}, Kind.REFUSED),
         ({"error": {"type": "TaskFailed", "message": "task 0.1 of s failed"}}, Kind.REFUSED),
         ({"error": {"type": "QueryTimeout", "message": "late"}}, Kind.TIME),
         ({"error": {"type": "MemoryError", "message": ""}}, Kind.MEMORY),

@@ -15,6 +15,7 @@ import dataflow as df
 from runtime import PartialResult, Store
 from runtime.errors import QueryError
 from runtime.fleet import PaceRules, QueryTimeout, Rules, TaskFailed
+from runtime.fleet.messages import VERSION
 from runtime.fleet.worker import answer
 from runtime.query import execute
 from runtime.query.task import Task
@@ -168,9 +169,11 @@ def test_few_a_second(world: World, seed: int) -> None:
 
 def test_workers_that_contradict_each_other(world: World) -> None:
     """Two replies to one task that differ: neither is believed."""
-    first = world.answer({"version": 1, "spill": "x", "task": json.loads(world.tasks[0].to_bytes())})
+    first = world.answer({"version": VERSION, "spill": "x", "task": json.loads(world.tasks[0].to_bytes())})
     different = Task(**{**world.tasks[0].__dict__, "shard": world.tasks[1].shard})
-    other = answer({"version": 1, "spill": "x", "task": json.loads(different.to_bytes())}, lambda url: world.store)
+    other = answer(
+        {"version": VERSION, "spill": "x", "task": json.loads(different.to_bytes())}, lambda url: world.store
+    )
     assert first["state"] != other["state"]
     calls: Counter[str] = Counter()
 
@@ -192,7 +195,7 @@ def test_workers_that_contradict_each_other(world: World) -> None:
 
 def test_a_worker_that_refuses_is_believed_at_once(world: World) -> None:
     def refuse(event: dict[str, Any]) -> dict[str, Any]:
-        return {"version": 1, "task": event["task"]["id"], "error": {"type": "QueryError", "message": "overflow"}}
+        return {"version": VERSION, "task": event["task"]["id"], "error": {"type": "QueryError", "message": "overflow"}}
 
     double = LambdaDouble(1, refuse, Faults())
     with pytest.raises(TaskFailed, match=r"\(refused, once\): QueryError: overflow"):
