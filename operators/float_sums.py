@@ -20,15 +20,19 @@ from operators.kernels.floats import (
     BASE,
     BINS,
     DIGITS,
+    FAST,
     FILLED,
     FIRST,
     GIVEN,
+    LIMIT,
     LOW,
     LOWEST,
     PAIR,
+    PART,
     ROOM,
     SHIFT,
     SLACK,
+    SMALL_BINS,
     STRIDE,
     TOP,
     WHOLE,
@@ -41,7 +45,7 @@ Words = NDArray[np.int32]
 _FEW = 1 << 18
 """Words of bins that a core's own cache holds."""
 
-_LOST, _SAMPLE = 4, 1 << 16
+_LOST, _SAMPLE = 8, 1 << 16
 """Pairs are given up where more than one in so many numbers loses something, as soon as there are many numbers."""
 
 _PART_GROUPS, _PARTS = 7, 10
@@ -127,9 +131,8 @@ class FloatAccumulator:
     """
 
     def __init__(self, groups: int, log: int = LOG) -> None:
-        self.log = np.zeros((log, 2), np.int64)
-        self.used = np.zeros(FILLED + 1, np.int64)
-        self.used[SHIFT] = WHOLE
+        self.used = np.zeros(FILLED, np.int64)
+        self._set_log(1, WHOLE, log, log // 2)
         self.rows = np.zeros((groups, PAIR))
         self._place = np.full(groups, -1, np.int32)
         self._wide = np.zeros((0, FIRST), np.int64)
@@ -148,7 +151,7 @@ class FloatAccumulator:
 
     def make_room(self, rows: int = 1) -> None:
         """Have room in the log for so many more rows, and bins for such numbers as it holds if they are many."""
-        if rows <= self._left():
+        if rows <= self.used[ROOM]:
             return
         longer = self._has_rows() and len(self.log) < LARGEST_LOG
         found = self.log[: self.used[FILLED], 1].copy() if self._has_rows() else None
@@ -158,21 +161,26 @@ class FloatAccumulator:
             self._adapt(found)
             # Numbers for which there are no bins now are there again.
             self._drain()
-        if longer or rows > self._left():
+        if longer or rows > self.used[ROOM]:
             self._new_log(rows)
-
-    def _left(self) -> int:
-        return int(floats.room_of(self.log, self.used))
 
     def _new_log(self, rows: int) -> None:
         """A log for at least so many more rows, in place of one that is empty."""
         # Their digits are in a core's own cache while a part is drained, and the ends of parts while they are filled.
         shift = max(_PART_GROUPS, len(self._place).bit_length() - _PARTS)
-        parts = 1 if self._has_rows() or rows > SLACK else (len(self._place) >> shift) + 1
-        size = parts * STRIDE if parts > 1 else max(min(2 * len(self.log), LARGEST_LOG), rows)
-        self.log = np.empty((size, 2), np.int64)
+        parts = (len(self._place) >> shift) + 1
+        if self._has_rows() or rows > SLACK or parts == 1:
+            size = max(min(2 * len(self.log), LARGEST_LOG), rows)
+            self._set_log(1, WHOLE, size, max(min(SLACK, size // 2), rows))
+        else:
+            self._set_log(parts, shift, PART, SLACK)
+
+    def _set_log(self, parts: int, shift: int, size: int, room: int) -> None:
+        """An empty log of parts of so many entries, with room for so many rows of data until it is looked at again."""
+        self.log = np.empty((size if parts == 1 else parts * STRIDE, 2), np.int64)
         self.used = np.concatenate([self.used[:FILLED], np.zeros(parts, np.int64)])
-        self.used[SHIFT], self.used[ROOM] = (shift if parts > 1 else WHOLE), SLACK
+        self.used[SHIFT], self.used[ROOM], self.used[LIMIT] = shift, room, size - room
+        self._room = room
 
     def _drain(self) -> None:
         """Take the log into digits."""
@@ -181,7 +189,7 @@ class FloatAccumulator:
             # Once and for all: whenever there are more rows all are copied.
             self._have(np.zeros(0, np.int64), int(filled.sum()))
         self._enter(self.log, filled)
-        self.used[ROOM] = SLACK
+        self.used[ROOM] = self._room
 
     # ---- digits
 
@@ -234,7 +242,7 @@ class FloatAccumulator:
         if 2 * count * len(old) > _FEW:
             self._give_rows_up()
             return
-        before, self.used[BASE] = int(self.used[BASE]), low
+        before, self.used[BASE], self.used[FAST] = int(self.used[BASE]), low, min(count, max(SMALL_BINS - low, 0))
         self.rows = np.zeros((len(old), 2 * count))
         if old.shape[1] == PAIR:
             self._add(np.arange(len(old)), old)
@@ -265,7 +273,7 @@ class FloatAccumulator:
 
     def _give_rows_up(self) -> None:
         """Let all numbers go through the log from now on."""
-        old, self.rows = self.rows, np.zeros((len(self.rows), 0))
+        old, self.rows, self.used[FAST] = self.rows, np.zeros((len(self.rows), 0)), 0
         self._add(np.arange(len(old)), old)
         self._new_log(1)
 
@@ -277,7 +285,7 @@ class FloatAccumulator:
                 entries = np.stack([groups[some], rows[some, j].view(np.int64)], axis=1)
                 self._enter(entries, np.array([len(entries)]))
                 continue
-            if len(some) > self._left():
+            if len(some) > self.used[ROOM]:
                 self._drain()
                 self._new_log(len(some))
             floats.add_each(groups[some], rows[some, j], self.rows, self.log, self.used)

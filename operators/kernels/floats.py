@@ -31,9 +31,10 @@ from operators.kernels.jit import F64, I64, inline, loop
 PAIR = 2
 """The width of a row with one bin."""
 
-BASE, LOW, GIVEN, SHIFT, ROOM, FILLED = range(6)
-"""Entries of ``used``: the lowest bin, the lowest digit of ``wide``, how many of its rows are given, the logarithm of
-the groups of a part of the log, how many rows of data a log in parts has room for, how many entries each part has."""
+BASE, FAST, LOW, GIVEN, SHIFT, ROOM, LIMIT, FILLED = range(8)
+"""Entries of ``used``: the lowest bin, how many are of SMALL_BINS, the lowest digit of ``wide``, how many of its rows
+are given, the logarithm of the groups of a part of the log, how many more rows of data it has room for, for certain,
+the entries with which a part has room for no more than these, and how many entries each part has."""
 
 WHOLE = 63
 """The shift of a log that is not in parts."""
@@ -50,11 +51,12 @@ AHEAD = 192
 SLACK = 256
 """Entries of a part that are kept free: so many rows of data are taken before any end is looked at."""
 
-BINS = 64
-"""Bins there can be."""
+SMALL_BINS, BINS = 62, 64
+"""Bins of numbers smaller than SMALL, and bins there can be."""
 
-LARGE = 2.0**1022
-"""What sums in pairs are smaller than, for the errors of larger ones could be infinite."""
+SMALL, LARGE = 2.0**961, 2.0**1022
+"""What numbers are smaller than that a pair takes without a look at the sum, and what the sum is smaller than
+where there is such a look. So no sum of fewer than 2**60 is infinite, nor is its error."""
 
 DIGITS = 69
 """Digits for all places: 66 that a finite float can touch, and those that sums of many reach."""
@@ -81,26 +83,56 @@ _MASK = 0xFFFFFFFF
 @inline
 def add_float(g: I64, rows: NDArray[np.float64], log: NDArray[np.int64], used: NDArray[np.int64], x: F64) -> None:
     """Add ``x`` to the sum of group ``g``."""
-    lost, k = x, np.uint64(0)
-    if rows.shape[1] != PAIR:
+    if rows.shape[1] == PAIR:
+        # Ordered: false for NaN, and for what is not small enough.
+        if -SMALL < x < SMALL:
+            _add_pair(g, np.uint64(0), rows, log, used, x)
+            return
+        if _is_added(g, np.uint64(0), rows, log, used, x):
+            return
+    else:
+        # As unsigned those below the lowest are huge, so one comparison finds both ways out.
         k = np.uint64(((np.float64(x).view(np.int64) >> np.int64(57)) & np.int64(63)) - used[BASE])
-    # As unsigned those below the lowest are huge, so one comparison finds both ways out.
-    if k < np.uint64(rows.shape[1] >> 1):
-        k <<= np.uint64(1)
-        a, b = rows[g, k], rows[g, k + np.uint64(1)]
-        # Twice Knuth's sum of two floats with its error, which takes no branch (TAOCP 2, 4.2.2, theorem B).
-        total = a + x
-        # Ordered: false for NaN, too.
-        if abs(total) < LARGE:
-            part = total - a
-            error = (a - (total - part)) + (x - part)
-            rest = b + error
-            part = rest - b
-            lost = (b - (rest - part)) + (error - part)
-            rows[g, k] = total
-            rows[g, k + np.uint64(1)] = rest
-    # What is no number is noted, and a zero never.
-    if lost != 0.0:
+        if k < np.uint64(used[FAST]):
+            _add_pair(g, k << np.uint64(1), rows, log, used, x)
+            return
+        if k < np.uint64(rows.shape[1] >> 1) and _is_added(g, k << np.uint64(1), rows, log, used, x):
+            return
+        if x == 0.0:
+            return
+    _note(g, log, used, np.float64(x).view(np.int64))
+
+
+@inline
+def _is_added(
+    g: I64, k: I64, rows: NDArray[np.float64], log: NDArray[np.int64], used: NDArray[np.int64], x: F64
+) -> bool:
+    """Add ``x``, of any size, to the pair that begins in column ``k``, unless the sum is too large; whether that is
+    done."""
+    # False for NaN, too. That the sum is found again costs nothing: the compiler sees that it is the same.
+    done: bool = abs(rows[g, k] + x) < LARGE
+    if done:
+        _add_pair(g, k, rows, log, used, x)
+    return done
+
+
+@inline
+def _add_pair(
+    g: I64, k: I64, rows: NDArray[np.float64], log: NDArray[np.int64], used: NDArray[np.int64], x: F64
+) -> None:
+    """Add ``x`` to the pair that begins in column ``k``."""
+    a, b = rows[g, k], rows[g, k + np.uint64(1)]
+    # Twice Knuth's sum of two floats with its error, which takes no branch (TAOCP 2, 4.2.2, theorem B).
+    total = a + x
+    part = total - a
+    error = (a - (total - part)) + (x - part)
+    rest = b + error
+    part = rest - b
+    lost = (b - (rest - part)) + (error - part)
+    rows[g, k] = total
+    rows[g, k + np.uint64(1)] = rest
+    # Not ``!=``, which would have to ask whether it is NaN, too.
+    if lost < 0.0 or lost > 0.0:
         _note(g, log, used, np.float64(lost).view(np.int64))
 
 
@@ -114,14 +146,8 @@ def _note(g: I64, log: NDArray[np.int64], used: NDArray[np.int64], bits: I64) ->
     log[e, 0] = g
     log[e, 1] = bits
     used[np.uint64(FILLED) + part] = filled + np.int64(1)
-    if filled == PART - SLACK - 1:
+    if filled == used[LIMIT]:
         used[ROOM] = 0
-
-
-@inline
-def room_of(log: NDArray[np.int64], used: NDArray[np.int64]) -> I64:
-    """How many more rows of data the log has room for, for certain."""
-    return np.int64(log.shape[0]) - used[FILLED] if used[SHIFT] == WHOLE else used[ROOM]
 
 
 @inline

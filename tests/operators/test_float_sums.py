@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from operators.float_sums import FloatAccumulator
 from operators.kernels import floats
-from operators.kernels.floats import DIGITS, FILLED, SHIFT, WHOLE
+from operators.kernels.floats import DIGITS, FAST, FILLED, ROOM, SHIFT, WHOLE
 from tests.operators.numbers import FLOATS
 
 ONE = np.zeros(1, np.intp)
@@ -27,7 +27,7 @@ def fill(found: FloatAccumulator, groups: NDArray[np.int64], values: NDArray[np.
     at = 0
     while at < len(values):
         found.make_room()
-        end = at + int(floats.room_of(found.log, found.used))
+        end = at + int(found.used[ROOM])
         floats.add_each(groups[at:end], values[at:end], found.rows, found.log, found.used)
         at = end
     return found
@@ -126,6 +126,22 @@ def test_many_groups_of_which_some_need_more_than_two_floats() -> None:
         assert alone["sum_spans"][:, 1:].tolist() == state["sum_spans"][mine, 1:].tolist()
         digits = [state["sum_digits"][ends[i] - state["sum_spans"][i, 2] : ends[i]] for i in mine]
         assert alone["sum_digits"].tolist() == [d for some in digits for d in some.tolist()]
+
+
+@pytest.mark.parametrize("least", [-1022, 940, 960])
+def test_bins_of_numbers_near_the_largest(least: int) -> None:
+    rng = np.random.default_rng(least + 2000)
+    n = 20_000
+    values = np.ldexp(rng.uniform(-1, 1, n), rng.integers(least, 1012, n))
+    values[:2] = [2.0**1021, -(2.0**1021)]
+    found = sum_of(values.tolist(), 1024)
+    assert found.rows.shape[1] > 2
+    assert found.used[FAST] <= found.rows.shape[1] // 2 - (least > 0)
+    assert total(found).integers() == [sum(map(Fraction, values.tolist())) * 2**1074]
+    largest = np.full(2**12, 2.0**1011)
+    fill(found, np.zeros(2**12, np.int64), largest)
+    assert np.isfinite(found.rows).all()
+    assert total(found).integers() == [sum(map(Fraction, [*values.tolist(), *largest.tolist()])) * 2**1074]
 
 
 @pytest.mark.parametrize("spread", [0, 12, 30, 100, 900])
