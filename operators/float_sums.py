@@ -1,7 +1,7 @@
 """Exact sums of floats of many groups: pairs of floats, and digits for what no pair can tell.
 
-The loops, and the meaning of the arrays, are in ``operators.kernels.floats``. A sum has one canonical form, whatever
-way it was reached: the float nearest to it and what that lacks, if that is a float too; else digits.
+The loops, and the meaning of the arrays, are in ``operators.kernels.floats`` and ``digits``. A sum has one canonical
+form, whatever way it was reached: the float nearest to it and what that lacks, if that is a float too; else digits.
 """
 
 from __future__ import annotations
@@ -14,29 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.accumulators import LARGEST_LOG, LOG
-from operators.kernels import floats
-from operators.kernels.floats import (
-    ABOVE,
-    BASE,
-    BINS,
-    DIGITS,
-    FAST,
-    FILLED,
-    FIRST,
-    GIVEN,
-    LIMIT,
-    LOW,
-    LOWEST,
-    PAIR,
-    PART,
-    ROOM,
-    SHIFT,
-    SLACK,
-    SMALL_BINS,
-    STRIDE,
-    TOP,
-    WHOLE,
-)
+from operators.kernels import digits as loops
+from operators.kernels.digits import ABOVE, BLOCK, DIGITS, FIRST, LOWEST, TOP
+from operators.kernels.floats import BASE, BINS, FAST, FILLED, GIVEN, LOW, PAIR, SMALL_BINS, USED, add_each
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -48,16 +28,13 @@ _FEW = 1 << 18
 _LOST, _SAMPLE = 8, 1 << 16
 """Pairs are given up where more than one in so many numbers loses something, as soon as there are many numbers."""
 
-_PART_GROUPS, _PARTS = 7, 10
-"""Logarithms: of the groups that a part of the log has at least, and of the parts that there are at most."""
-
 _UNIT = 1 << (-1074 - LOWEST)
 """What all floats are multiples of, in units of digits."""
 
 
 @dataclass(frozen=True)
 class _Read:
-    """What ``operators.kernels.floats.read`` tells of some groups."""
+    """What ``operators.kernels.digits.read`` tells of some groups."""
 
     nearest: Floats
     pairs: Floats
@@ -131,8 +108,8 @@ class FloatAccumulator:
     """
 
     def __init__(self, groups: int, log: int = LOG) -> None:
-        self.used = np.zeros(FILLED, np.int64)
-        self._set_log(1, WHOLE, log, log // 2)
+        self.used = np.zeros(USED, np.int64)
+        self.log = np.empty((2, log), np.int64)
         self.rows = np.zeros((groups, PAIR))
         self._place = np.full(groups, -1, np.int32)
         self._wide = np.zeros((0, FIRST), np.int64)
@@ -151,56 +128,34 @@ class FloatAccumulator:
 
     def make_room(self, rows: int = 1) -> None:
         """Have room in the log for so many more rows, and bins for such numbers as it holds if they are many."""
-        if rows <= self.used[ROOM]:
+        if rows <= self.log.shape[1] - self.used[FILLED]:
             return
-        longer = self._has_rows() and len(self.log) < LARGEST_LOG
-        found = self.log[: self.used[FILLED], 1].copy() if self._has_rows() else None
+        found = self.log[1, : self.used[FILLED]].copy() if self._has_rows() else None
         self._drain()
         if found is not None:
             self._outside += len(found)
             self._adapt(found)
             # Numbers for which there are no bins now are there again.
             self._drain()
-        if longer or rows > self.used[ROOM]:
-            self._new_log(rows)
+        # It was full too soon.
+        self._reserve(max(rows, min(2 * self.log.shape[1], LARGEST_LOG)))
 
-    def _new_log(self, rows: int) -> None:
-        """A log for at least so many more rows, in place of one that is empty."""
-        # Their digits are in a core's own cache while a part is drained, and the ends of parts while they are filled.
-        shift = max(_PART_GROUPS, len(self._place).bit_length() - _PARTS)
-        parts = (len(self._place) >> shift) + 1
-        if self._has_rows() or rows > SLACK or parts == 1:
-            size = max(min(2 * len(self.log), LARGEST_LOG), rows)
-            self._set_log(1, WHOLE, size, max(min(SLACK, size // 2), rows))
-        else:
-            self._set_log(parts, shift, PART, SLACK)
-
-    def _set_log(self, parts: int, shift: int, size: int, room: int) -> None:
-        """An empty log of parts of so many entries, with room for so many rows of data until it is looked at again."""
-        self.log = np.empty((size if parts == 1 else parts * STRIDE, 2), np.int64)
-        self.used = np.concatenate([self.used[:FILLED], np.zeros(parts, np.int64)])
-        self.used[SHIFT], self.used[ROOM], self.used[LIMIT] = shift, room, size - room
-        self._room = room
+    def _reserve(self, entries: int) -> None:
+        """Have room in the log for so many more entries."""
+        if entries > self.log.shape[1] - self.used[FILLED]:
+            self._drain()
+        if entries > self.log.shape[1]:
+            self.log = np.empty((2, entries), np.int64)
 
     def _drain(self) -> None:
         """Take the log into digits."""
-        filled = self.used[FILLED:]
-        if len(filled) > 1:
-            # Once and for all: whenever there are more rows all are copied.
-            self._have(np.zeros(0, np.int64), int(filled.sum()))
-        self._enter(self.log, filled)
-        self.used[ROOM] = self._room
+        at, room = np.zeros(1, np.int64), np.empty(4 * BLOCK, np.int64)
+        while not loops.enter(self.log, at, self.used, self._place, self._wide, room):
+            rest = self.log[1, at[0] : self.used[FILLED]]
+            digits = _digit(rest)
+            self._have(digits[digits < TOP], len(rest))
 
     # ---- digits
-
-    def _enter(self, entries: Ints, filled: Ints) -> None:
-        """Add entries, numbers of groups, to their digits; of each part so many."""
-        at = np.zeros(2, np.int64)
-        while not floats.enter(entries, filled, at, self.used, self._place, self._wide):
-            part, first = at.tolist()
-            rest = entries[part * STRIDE + first : part * STRIDE + int(filled[part])]
-            digits = _digit(rest[:, 1])
-            self._have(digits[digits < TOP], len(rest))
 
     def _have(self, digits: Ints, rows: int) -> None:
         """Have digits for numbers that begin in these, and so many more rows if there are groups for them."""
@@ -209,15 +164,16 @@ class FloatAccumulator:
         if len(digits):
             first, end = int(digits.min()), min(int(digits.max()) + ABOVE + 1, DIGITS)
             low, high = (min(low, first), max(high, end)) if count else (first, end)
-        length, needed = len(self._wide), min(int(self.used[GIVEN]) + rows, len(self._place))
-        if needed > length:
-            length = min(max(needed, 2 * length), len(self._place))
+        given, length = int(self.used[GIVEN]), len(self._wide)
+        if given + rows > length:
+            # For all groups: what is never written to takes no memory.
+            length = len(self._place)
         if (low, high, length) == (int(self.used[LOW]), int(self.used[LOW]) + count, len(self._wide)):
             return
-        old, at = self._wide, FIRST + int(self.used[LOW]) - low
+        old, at = self._wide[:given], FIRST + int(self.used[LOW]) - low
         self._wide = np.zeros((length, FIRST + high - low), np.int64)
-        self._wide[: len(old), :FIRST] = old[:, :FIRST]
-        self._wide[: len(old), at : at + count] = old[:, FIRST:]
+        self._wide[:given, :FIRST] = old[:, :FIRST]
+        self._wide[:given, at : at + count] = old[:, FIRST:]
         self.used[LOW] = low
 
     # ---- rows
@@ -275,20 +231,15 @@ class FloatAccumulator:
         """Let all numbers go through the log from now on."""
         old, self.rows, self.used[FAST] = self.rows, np.zeros((len(self.rows), 0)), 0
         self._add(np.arange(len(old)), old)
-        self._new_log(1)
 
     def _add(self, groups: NDArray[np.intp], rows: Floats) -> None:
         """Add the floats in a row to each of these groups."""
         for j in range(rows.shape[1]):
             some = np.flatnonzero(rows[:, j])
-            if not self._has_rows():
-                entries = np.stack([groups[some], rows[some, j].view(np.int64)], axis=1)
-                self._enter(entries, np.array([len(entries)]))
-                continue
-            if len(some) > self.used[ROOM]:
-                self._drain()
-                self._new_log(len(some))
-            floats.add_each(groups[some], rows[some, j], self.rows, self.log, self.used)
+            for at in range(0, len(some), LARGEST_LOG):
+                these = some[at : at + LARGEST_LOG]
+                self._reserve(len(these))
+                add_each(groups[these], rows[these, j], self.rows, self.log, self.used)
 
     def grow(self, capacity: int) -> None:
         """Make room for ``capacity`` groups."""
@@ -299,10 +250,7 @@ class FloatAccumulator:
         rows = np.zeros((capacity, self.rows.shape[1]))
         rows[:groups] = self.rows
         self.rows = rows
-        if not self._has_rows():
-            self._drain()
-            self._new_log(1)
-        elif not self._has_pairs() and rows.size > _FEW:
+        if not self._has_pairs() and rows.size > _FEW:
             self._drain()
             self._give_rows_up()
 
@@ -317,7 +265,7 @@ class FloatAccumulator:
 
     def relieve(self) -> None:
         """Carry before any digit can overflow; floats do not."""
-        floats.carry_digits(self._wide)
+        loops.carry_digits(self._wide[: self.used[GIVEN]])
 
     # ---- what comes out
 
@@ -332,7 +280,7 @@ class FloatAccumulator:
         spans, digits = np.zeros((0, 4), np.int32), np.zeros(0, np.int32)
         filled, room = np.array([0, 0, 0, whole]), np.zeros(DIGITS, np.int64)
         given = (self.rows, self.used, groups.astype(np.int64), self._place, self._wide, nearest, pairs)
-        while floats.read(*given, spans, digits, filled, room) < n:
+        while loops.read(*given, spans, digits, filled, room) < n:
             # As many for each group that is left as for those that are done.
             done, used, written = filled[:3].tolist()
             left = n - done
@@ -364,7 +312,7 @@ class FloatAccumulator:
         if len(spans):
             self._have(np.concatenate([first, first + np.maximum(count, 1) - 1]), len(spans))
             given = (np.ascontiguousarray(spans), np.ascontiguousarray(digits), at.astype(np.int64))
-            floats.enter_digits(*given, self.used, self._place, self._wide)
+            loops.enter_digits(*given, self.used, self._place, self._wide)
 
 
 def _longer(words: Words, filled: int, more: int) -> Words:

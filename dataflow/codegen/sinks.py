@@ -9,7 +9,7 @@ from dataflow.codegen.source import I4, I8, NO_PIECE, OUT_ROWS, PIECE, Writer, v
 from dataflow.plan import BoundAgg, Group, Rows
 from operators.contract import Aggregate, FloatSum
 from operators.kernels.exact import LOGGED
-from operators.kernels.floats import ROOM
+from operators.kernels.floats import FILLED
 from operators.types import Type
 
 _TALLY = {"keys": "i8[:,::1]", "counts": I8, "slots": I4, "used": I8, "words": I8}
@@ -42,9 +42,9 @@ def rooms(aggs: tuple[BoundAgg, ...], w: Writer) -> list[str]:
             out.append(f"g{j}_groups.shape[0] - g{j}_used[0]")
             continue
         for s in a.aggregate.sums:
-            filled = f"g{j}_{s.name}_used"
-            whole = f"(g{j}_{s.name}_log.shape[0] - {filled}[0]) // {LOGGED}"
-            out.append(f"{filled}[{ROOM}]" if isinstance(s, FloatSum) else whole)
+            log, used = f"g{j}_{s.name}_log", f"g{j}_{s.name}_used"
+            one, many = f"{log}.shape[1] - {used}[{FILLED}]", f"({log}.shape[0] - {used}[0]) // {LOGGED}"
+            out.append(one if isinstance(s, FloatSum) else many)
         if a.aggregate.tally is not None:
             out.append(f"g{j}_tally_keys.shape[0] - g{j}_tally_used[0]")
     return out

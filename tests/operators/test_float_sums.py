@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from operators.float_sums import FloatAccumulator
-from operators.kernels import floats
-from operators.kernels.floats import DIGITS, FAST, FILLED, ROOM, SHIFT, WHOLE
+from operators.kernels.digits import DIGITS, FIRST, LOWEST
+from operators.kernels.floats import FAST, FILLED, add_each
 from tests.operators.numbers import FLOATS
 
 ONE = np.zeros(1, np.intp)
@@ -27,8 +27,8 @@ def fill(found: FloatAccumulator, groups: NDArray[np.int64], values: NDArray[np.
     at = 0
     while at < len(values):
         found.make_room()
-        end = at + int(found.used[ROOM])
-        floats.add_each(groups[at:end], values[at:end], found.rows, found.log, found.used)
+        end = at + found.log.shape[1] - int(found.used[FILLED])
+        add_each(groups[at:end], values[at:end], found.rows, found.log, found.used)
         at = end
     return found
 
@@ -134,7 +134,7 @@ def test_bins_of_numbers_near_the_largest(least: int) -> None:
     n = 20_000
     values = np.ldexp(rng.uniform(-1, 1, n), rng.integers(least, 1012, n))
     values[:2] = [2.0**1021, -(2.0**1021)]
-    found = sum_of(values.tolist(), 1024)
+    found = sum_of(values.tolist(), 512)
     assert found.rows.shape[1] > 2
     assert found.used[FAST] <= found.rows.shape[1] // 2 - (least > 0)
     assert total(found).integers() == [sum(map(Fraction, values.tolist())) * 2**1074]
@@ -187,24 +187,24 @@ def sums_by_group(groups: NDArray[np.int64], values: NDArray[np.float64], count:
 
 
 @pytest.mark.parametrize("skewed", [False, True])
-def test_numbers_far_apart_of_many_groups_go_through_a_log_in_parts(skewed: bool) -> None:
+def test_numbers_far_apart_of_many_groups_go_through_the_log(skewed: bool) -> None:
     rng = np.random.default_rng(12)
     n, groups = 300_000, 3000
     values = np.ldexp(rng.normal(size=n), rng.integers(-900, 900, n))
     values[rng.integers(0, n, 200)] = [5e-324, -1e300, 0.0, -0.0] * 50
     at = np.where(rng.random(n) < 0.9, 2999, rng.integers(0, groups, n)) if skewed else rng.integers(0, groups, n)
     found = fill(FloatAccumulator(groups), at, values)
-    assert found.used[SHIFT] < WHOLE
+    assert found.rows.shape[1] == 0
     assert found.totals(np.arange(groups)).rounded().tolist() == sums_by_group(at, values, groups)
     # In halves, of which one has few groups at first, then more than there was room for, and all rows at once.
     half = n // 2
     near = at[:half] < 700
     later = fill(FloatAccumulator(700, 64), at[:half][near], values[:half][near])
     later.grow(groups)
-    assert later.used[SHIFT] < WHOLE
+    assert later.rows.shape[1] == 0
     rest = np.flatnonzero(~near)
     later.make_room(len(rest))
-    floats.add_each(at[rest], values[rest], later.rows, later.log, later.used)
+    add_each(at[rest], values[rest], later.rows, later.log, later.used)
     other = fill(FloatAccumulator(groups), at[half:], values[half:])
     both = FloatAccumulator(1)
     both.grow(groups)
@@ -216,14 +216,14 @@ def test_numbers_far_apart_of_many_groups_go_through_a_log_in_parts(skewed: bool
     assert found.totals(np.arange(groups)).rounded().tolist() == sums_by_group(at, values, 1) + [0.0] * (groups - 1)
 
 
-def test_special_values_in_a_log_in_parts() -> None:
+def test_special_values_in_the_log() -> None:
     rng = np.random.default_rng(13)
     values = np.ldexp(rng.normal(size=200_000), rng.integers(-900, 900, 200_000))
     groups = np.arange(200_000) % 3000
     for at, special in ((150_000, math.inf), (150_001, -math.inf), (150_002, math.nan), (153_001, math.inf)):
         values[at] = special
     found = fill(FloatAccumulator(3000), groups, values)
-    assert found.used[SHIFT] < WHOLE
+    assert found.rows.shape[1] == 0
     totals = found.totals(np.arange(3000))
     assert totals.rounded()[:3].tolist()[0] == math.inf
     assert np.isnan(totals.rounded()[1:3]).all()
@@ -231,28 +231,79 @@ def test_special_values_in_a_log_in_parts() -> None:
     assert np.isfinite(totals.rounded()[3:]).all()
 
 
-def test_a_number_that_only_a_later_part_of_the_log_has() -> None:
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ([math.nan], math.nan),
+        ([math.inf], math.inf),
+        ([math.inf, -math.inf], math.nan),
+        ([-math.inf, 1e308, 1e308], -math.inf),
+        ([math.inf, -1.7e308, -1.7e308], math.inf),
+    ],
+)
+def test_special_values_where_sums_have_digits_above_those_of_floats(more: list[float], expected: float) -> None:
+    found = FloatAccumulator(1, 8)
+    merge(found, sum_of([1.7e308, 1e-300, 1e-308]))
+    fill(found, np.zeros(len(more), np.int64), np.array(more))
+    assert str(total(found).rounded()[0]) == str(total(found).special()[0]) == str(expected)
+
+
+@pytest.mark.parametrize("entries", [1, 63, 64, 65, 1000])
+def test_groups_that_come_when_all_rows_of_digits_are_given(entries: int) -> None:
+    """New groups, from the middle of a block of the log on."""
+    rng = np.random.default_rng(entries)
+    values = np.ldexp(rng.normal(size=200_000), rng.integers(-900, 900, 200_000))
+    at = rng.integers(0, 3000, 200_000)
+    found = fill(FloatAccumulator(3000, 64), at, values)
+    assert found.rows.shape[1] == 0
+    found.grow(6000)
+    more = np.ldexp(rng.normal(size=entries), rng.integers(-900, 900, entries))
+    then = np.where(np.arange(entries) < entries // 3, 5, rng.integers(3000, 6000, entries))
+    fill(found, then, more)
+    expected = sums_by_group(np.concatenate([at, then]), np.concatenate([values, more]), 6000)
+    assert found.totals(np.arange(6000)).rounded().tolist() == expected
+
+
+def test_a_number_that_only_the_end_of_the_log_has() -> None:
     rng = np.random.default_rng(16)
     n, groups = 200_000, 6000
     at = rng.integers(0, groups - 1, n)
     values = np.ldexp(rng.normal(size=n), rng.integers(-500, 500, n))
     at[-1], values[-1] = groups - 1, 5e-324
     found = fill(FloatAccumulator(groups), at, values)
-    assert found.used[SHIFT] < WHOLE
+    assert found.rows.shape[1] == 0
     assert found.totals(np.arange(groups)).rounded().tolist() == sums_by_group(at, values, groups)
 
 
-def test_sums_of_many_have_digits_above_those_of_their_numbers() -> None:
-    """As much as a number can have in its highest digit, so often that it needs one more."""
+@pytest.mark.parametrize("below", [0, 1, 2])
+def test_sums_of_many_have_digits_above_those_of_their_numbers(below: int) -> None:
+    """As much as a number can have in its highest digit, so often that it needs one more, which numbers with digits
+    just below do not."""
     n, groups = 150_000, 5000
-    number = math.ldexp(2.0**53 - 1, 31 + 32 * 50 + floats.LOWEST)
+    number = math.ldexp(2.0**53 - 1, 31 + 32 * 50 + LOWEST)
     rng = np.random.default_rng(17)
     values = np.ldexp(rng.normal(size=n), rng.integers(-900, 300, n))
     at = rng.integers(1, groups, n)
     found = fill(FloatAccumulator(groups), at, values)
-    assert found.used[SHIFT] < WHOLE
+    assert found.rows.shape[1] == 0
+    fill(found, np.ones(1, np.int64), np.full(1, math.ldexp(number, -32 * below)))
+    assert found.totals(np.arange(2)).rounded()[0] == 0.0
     fill(found, np.zeros(2**13, np.int64), np.full(2**13, number))
     assert found.totals(ONE).rounded()[0] == number * 2**13
+
+
+def test_relief_moves_carries() -> None:
+    rng = np.random.default_rng(18)
+    values = np.ldexp(rng.normal(size=300_000), rng.integers(-900, 900, 300_000))
+    found = fill(FloatAccumulator(3000), rng.integers(0, 3000, 300_000), values)
+    before = found.export("sum", 3000)
+    digits = found._wide[:, FIRST:-1]
+    assert digits.max() > 2**32
+    found.relieve()
+    assert digits.min() == 0
+    assert digits.max() < 2**32
+    after = found.export("sum", 3000)
+    assert {name: a.tobytes() for name, a in before.items()} == {name: a.tobytes() for name, a in after.items()}
 
 
 @pytest.mark.parametrize("size", [1e300, 5e-324, 1e305])
