@@ -43,7 +43,10 @@ from runtime.query.keys import Keys
 from runtime.query.lookups import Lookup, Lut
 
 _OUT_ROWS = 65_536
-_OPEN_ROWS = 1024
+_OPEN_ROWS, _FREE_ROWS = 1024, 32768
+"""Segments there are places for at first, and free places that there are after the first time that there were none:
+with few, those that ended are taken out in small portions, and two threads spend their time waiting for each other."""
+
 _DTYPES = {"i8": np.int64, "f8": np.float64, "u1": np.uint8, "i4": np.int32}
 
 _FRESH = frozenset(
@@ -322,7 +325,7 @@ class Runner:
             # A row is in as many windows as a window has buckets.
             needed = self.stage.sink.size
             self.cells.make_room(needed)
-            while self._free_count[0] < needed:
+            while self._free_count[0] < max(needed, _FREE_ROWS):
                 old, left = self.cells.capacity, int(self._free_count[0])
                 self.cells.grow(2 * old)
                 free = np.zeros(2 * old, np.int64)

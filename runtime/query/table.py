@@ -34,18 +34,14 @@ class Table:
     def compact(self) -> Table:
         """The same table in one canonical form: its dictionary sorted and without unused strings, zero where null."""
         used = [v[k != 0] for t, v, k in self.columns.values() if t.is_text]
-        present = np.unique(np.concatenate(used)) if used else np.zeros(0, np.int64)
-        texts = [self.strings[c] for c in present.tolist()]
-        order = sorted(range(len(texts)), key=texts.__getitem__)
-        place = np.empty(len(texts), np.int64)
-        place[order] = np.arange(len(texts))
+        place, texts = _places(used, self.strings)
         columns: dict[str, TableColumn] = {}
         for name, (t, v, k) in self.columns.items():
             ok = k != 0
             values = np.zeros(len(v), np.int64 if t.is_text else v.dtype)
-            values[ok] = place[np.searchsorted(present, v[ok])] if t.is_text else v[ok]
+            values[ok] = place[v[ok]] if t.is_text else v[ok]
             columns[name] = (t, values, k)
-        return Table(self.rows, columns, [texts[i] for i in order])
+        return Table(self.rows, columns, texts)
 
     def recoded(self, words: Words) -> Table:
         """The same table with codes of ``words``."""
@@ -60,12 +56,18 @@ class Table:
         """Rows ordered by (column, descending): stable; nulls first, last when descending; strings by code point."""
         if not by or self.rows < 2:
             return self
-        words: list[NDArray[Any]] = []
+        words: list[_Word] = []
         for name, descending in by:
-            kind, values, valid = self.columns[name]
-            rank = _ranks(kind, values, valid, self.strings)
-            words.append(-rank if descending else rank)
-        return self.take(np.lexsort(list(reversed(words))))
+            for ranks, size in _ranks(*self.columns[name], self.strings):
+                word = (size - 1 - ranks if descending else ranks, size)
+                # As few numbers as can be, for it is their number that sorting takes its time for.
+                words += [_joined(words.pop(), word)] if words and words[-1][1] * size < 2**63 else [word]
+        if not words:
+            return self
+        order = np.argsort(words.pop()[0], kind="stable")
+        for ranks, _ in reversed(words):
+            order = order[np.argsort(ranks[order], kind="stable")]
+        return self.take(order)
 
     def chunk(self) -> Chunk:
         """The table as one run of rows without a key; intervals have the time of ``$start``, other rows none."""
@@ -85,20 +87,48 @@ class Table:
         return out
 
 
-def _ranks(kind: Type, values: NDArray[Any], valid: NDArray[np.uint8], strings: list[str]) -> NDArray[np.int64]:
-    """Dense ranks from 1 up in the order of the values, 0 for null."""
+_Word = tuple[NDArray[np.int64], int]
+"""Numbers in the order of what they stand for, each less than the second."""
+
+
+def _joined(high: _Word, low: _Word) -> _Word:
+    return high[0] * low[1] + low[0], high[1] * low[1]
+
+
+def _ranks(kind: Type, values: NDArray[Any], valid: NDArray[np.uint8], strings: list[str]) -> list[_Word]:
+    """Numbers, the first being more important than the second, in the order of the values: 0 for null."""
     ok = valid != 0
-    out = np.zeros(len(values), np.int64)
+    if not ok.any():
+        return []
     if kind.is_text:
-        codes, inverse = np.unique(values[ok], return_inverse=True)
-        texts = [strings[c] for c in codes.tolist()]
-        place = np.empty(len(codes), np.int64)
-        place[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(1, len(codes) + 1)
-        out[ok] = place[inverse]
+        keys = np.zeros(len(values), np.int64)
+        keys[ok] = _places([values[ok]], strings)[0][values[ok]]
+    elif kind is Type.FLOAT:
+        # The order of floats is that of their bits as integers, once those of negative ones are turned round. Zeros
+        # are made equal, and so are NaNs, which are above all.
+        bits = np.where(np.isnan(values), np.nan, values + 0.0).view(np.int64)
+        keys = bits ^ ((bits >> 63) & np.int64(2**63 - 1))
     else:
-        _, inverse = np.unique(values[ok], return_inverse=True)
-        out[ok] = inverse + 1
+        keys = values.astype(np.int64)
+    least, most = int(keys[ok].min()), int(keys[ok].max())
+    parts = [keys] if most - least < 2**62 else [keys >> 32, keys & np.int64(2**32 - 1)]
+    out = []
+    for part in parts:
+        least, most = int(part[ok].min()), int(part[ok].max())
+        out.append((np.where(ok, part - least + 1, 0), most - least + 2))
     return out
+
+
+def _places(codes: Sequence[NDArray[np.int64]], strings: list[str]) -> tuple[NDArray[np.int64], list[str]]:
+    """Where each string that any of these codes stands for is among them in order (of the others nothing is told), and
+    these strings in order."""
+    used = np.zeros(len(strings), np.bool_)
+    for some in codes:
+        used[some] = True
+    found = sorted(np.flatnonzero(used).tolist(), key=strings.__getitem__)
+    place = np.zeros(len(strings), np.int64)
+    place[found] = np.arange(len(found))
+    return place, [strings[c] for c in found]
 
 
 def joined(tables: Sequence[Table]) -> Table:
