@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from runtime.catalogue.table import Check, ConditionFailed, Get, Put, Query, Row, Scan, Transact, holds
@@ -27,6 +27,10 @@ class SqliteTable:
 
     One connection per process, used under a lock: write-ahead log, ``synchronous=FULL`` (a commit is on the disk
     when it returns), ``BEGIN IMMEDIATE``. A process waits up to ``patience`` seconds for another one's write.
+
+    SQLite writes beside a file with a write-ahead log even to read it. In a folder where that is not allowed (a
+    read-only mount, another user's) the file is read as it lies there, if it has no log now: each request opens it
+    anew, and is refused if somebody else wrote to it meanwhile.
     """
 
     most = 100  # as DynamoDB, so that both run the same batches
@@ -38,8 +42,16 @@ class SqliteTable:
         self._owner = 0
         self._connection: sqlite3.Connection | None = None
         self._inherited: list[sqlite3.Connection] = []  # across a fork: neither to be used nor to be closed
-        with self._open():
-            pass
+        self._as_it_lies = False
+        try:
+            with self._open():
+                pass
+        except StoreError:
+            if not self.path.is_file() or os.access(self.path.parent, os.W_OK):
+                raise
+            self._as_it_lies = True
+            with self._open():
+                pass
 
     def get(self, request: Get) -> bytes | None:
         """Answer a ``Get``."""
@@ -103,6 +115,10 @@ class SqliteTable:
         """The connection, held alone, with SQLite's errors explained."""
         with self._lock:
             try:
+                if self._as_it_lies:
+                    with self._lying() as connection:
+                        yield connection
+                    return
                 if self._connection is None or self._owner != os.getpid():  # a connection must not cross a fork
                     if self._connection is not None:
                         self._inherited.append(self._connection)
@@ -113,22 +129,35 @@ class SqliteTable:
             except (sqlite3.Error, OSError) as error:
                 raise explained(error, self.path) from error
 
+    @contextmanager
+    def _lying(self) -> Iterator[sqlite3.Connection]:
+        """A connection to a file that nobody is to write to meanwhile."""
+        before = self._seen()
+        uri = f"{self.path.as_uri()}?immutable=1"
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)) as connection:
+            self._check(connection)
+            yield connection
+        if self._seen() != before:
+            raise StoreError(f"the catalogue {self.path} was written to while it was read: repeat.")
+
+    def _seen(self) -> tuple[int, ...]:
+        """What differs after a write."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if log.exists() and log.stat().st_size > 0:
+            raise StoreError(
+                f"the catalogue {self.path} has a log beside it, for some process has it open or was killed. To read "
+                "that takes the permission to write to the folder: give this user that, or close the store there."
+            )
+        found = self.path.stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self.path, timeout=self.patience, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("begin")  # all three as of one moment: another process may be creating the table
-            application = connection.execute("pragma application_id").fetchone()[0]
-            version = connection.execute("pragma user_version").fetchone()[0]
-            empty = connection.execute("select count(*) from sqlite_master").fetchone()[0] == 0
+            connection.execute("begin")  # all as of one moment: another process may be creating the table
+            empty = self._check(connection)
             connection.execute("commit")
-            if not empty and application != _APPLICATION:
-                raise StoreError(f"{self.path} is a database of another program: choose another folder for the store.")
-            if version > _VERSION:
-                raise StoreError(
-                    f"{self.path} was written by a newer version (catalogue format {version}, this program reads "
-                    f"{_VERSION}): update this program."
-                )
             connection.execute("pragma synchronous = full")
             if empty:
                 connection.execute("pragma journal_mode = wal")
@@ -141,6 +170,20 @@ class SqliteTable:
             connection.close()
             raise
         return connection
+
+    def _check(self, connection: sqlite3.Connection) -> bool:
+        """Whether there is no table yet; StoreError for what is no catalogue, or none of this version."""
+        application = connection.execute("pragma application_id").fetchone()[0]
+        version = connection.execute("pragma user_version").fetchone()[0]
+        empty = connection.execute("select count(*) from sqlite_master").fetchone()[0] == 0
+        if not empty and application != _APPLICATION:
+            raise StoreError(f"{self.path} is a database of another program: choose another folder for the store.")
+        if version > _VERSION:
+            raise StoreError(
+                f"{self.path} was written by a newer version (catalogue format {version}, this program reads "
+                f"{_VERSION}): update this program."
+            )
+        return bool(empty)
 
 
 def _fulfilled(connection: sqlite3.Connection, item: Put | Check) -> bool:
@@ -162,8 +205,8 @@ def explained(error: sqlite3.Error | OSError, path: Path) -> StoreError:
             return StoreError(f"the catalogue {path} cannot grow, the disk is full: free space and repeat.")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_AUTH:
             return StoreError(
-                f"the catalogue {path} cannot be opened for writing (SQLite needs its folder to be writable, even to "
-                "read): give this user the permission, or copy the store."
+                f"the catalogue {path} cannot be opened for writing (SQLite needs its folder to be writable, too): "
+                "give this user the permission, or copy the store."
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return StoreError(f"the catalogue {path} is damaged or not a catalogue: restore it from a backup.")
