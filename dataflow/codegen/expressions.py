@@ -287,7 +287,15 @@ class Expressions:
         v, k = arg
         zone = str(e.option("zone"))
         if e.fn == "truncate":
-            return self.name(f"bucket_start({v}, {self.bucket(e.option('every'), zone)})", k)
+            every = e.option("every")
+            call = self.bucket(every, zone)
+            if k != "True":
+                return self.name(f"bucket_start({v}, {call})", k)
+            # The bucket of the row before is mostly this row's, too, and to look for it takes longer than to see that.
+            j = self.w.tables.buckets.index((str(every), zone, 0))
+            with self.w.block(f"if not start_{j} <= {v} < stop_{j}:"):
+                self.w.put(f"start_{j} = bucket_start({v}, {call})\nstop_{j} = bucket_end({v}, {call})")
+            return self.name(f"start_{j}", k)
         zones = self.w.tables.zones
         if zone not in zones:
             zones.append(zone)
@@ -382,7 +390,8 @@ class Expressions:
 
 
 def scalar_loads(w: Writer) -> list[str]:
-    """Lines that load the kernel's constants into locals, in the order of ``scalar_values``."""
+    """Lines that load the kernel's constants into locals, in the order in which the runner lists them; with those of a
+    bucket go the start and end of the one found last, at first none."""
     out = []
     at = FIXED
     for j in range(len(w.tables.masks) // 2):
@@ -393,6 +402,7 @@ def scalar_loads(w: Writer) -> list[str]:
         at += 1
     for j in range(len(w.tables.buckets)):
         out += [f"width_{j} = s[{at}]", f"origin_{j} = s[{at + 1}]"]
+        out += [f"start_{j} = np.int64(0)", f"stop_{j} = np.int64(0)"]
         at += 2
     out += [f"f_{j} = f[{j}]" for j in range(len(w.tables.floats))]
     return out
