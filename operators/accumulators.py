@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from operators.exact import ratio
 from operators.kernels.exact import BASE, FIRST, LOGGED, NEGATIVE, POSITIVE, SPECIAL, STEP, UNSET, refold
+from operators.twofold import Twofold, add
 
 MASK = 0xFFFFFFFF
 
@@ -162,6 +163,27 @@ class Totals:
         for g, n in self.beyond.items():
             out[g] += n << _above(self.rows[g])
         return out
+
+    def take(self, at: NDArray[np.intp]) -> Totals:
+        """The sums of the groups ``at``."""
+        beyond = {i: self.beyond[g] for i, g in enumerate(at.tolist()) if g in self.beyond}
+        return Totals(self.rows[at], beyond, self.lowest)
+
+    def twofold(self) -> Twofold:
+        """The sums to some 100 bits; NaN where that is not told, and where there were infinities or NaN."""
+        digits = self.rows[:, FIRST:]
+        # The last one may be longer than a float's significand.
+        parts = [digits[:, -1] >> 32, digits[:, -1] & MASK, *digits[:, -2::-1].T]
+        place = 32 * (np.maximum(self.rows[:, BASE], 0) + digits.shape[1]) + self.lowest
+        zero = np.zeros(len(self.rows))
+        out: Twofold = zero, zero
+        with np.errstate(all="ignore"):
+            for j, part in enumerate(parts):
+                out = add(out, (np.ldexp(part.astype(np.float64), (place - 32 * j).astype(np.int32)), zero))
+        # What is too small for a float is not told, either.
+        untold = (self.rows[:, SPECIAL] != 0) | ((out[0] == 0) & (digits != 0).any(axis=1))
+        untold[list(self.beyond)] = True
+        return np.where(untold, np.nan, out[0]), out[1]
 
     def special(self) -> NDArray[np.float64]:
         """What infinities and NaN add up to as IEEE adds them; 0 where there were none."""

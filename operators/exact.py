@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.errors import OverflowExceeded
+from operators.twofold import ERROR, MANY, Twofold, divide, in_range, multiply, rounded, two_sum
 
 _LOW = np.int64(0xFFFFFFFF)
 
@@ -19,9 +21,38 @@ def settle_pair(low: NDArray[np.int64], high: NDArray[np.int64]) -> None:
     low &= _LOW
 
 
-def exact_ints(low: NDArray[np.int64], high: NDArray[np.int64]) -> list[int]:
-    """The sums as Python integers of any size."""
-    return [h * 2**32 + w for h, w in zip(high.tolist(), low.tolist(), strict=True)]
+class Sums(Protocol):
+    """The exact sums of some groups: ``PairSums`` and what ``ExactSum`` and ``FloatSum`` add up."""
+
+    def take(self, at: NDArray[np.intp]) -> Sums:
+        """The sums of the groups ``at``."""
+
+    def twofold(self) -> Twofold:
+        """The sums to some 100 bits; NaN where that is not told, and where there were infinities or NaN."""
+
+    def integers(self) -> list[int]:
+        """The sums as Python integers of any size, in some unit."""
+
+
+@dataclass(frozen=True)
+class PairSums:
+    """Sums of whole numbers in two words, settled: ``high * 2**32 + low``."""
+
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+
+    def take(self, at: NDArray[np.intp]) -> PairSums:
+        """See ``Sums``."""
+        return PairSums(self.low[at], self.high[at])
+
+    def twofold(self) -> Twofold:
+        """See ``Sums``."""
+        told = np.abs(self.high) < 2**52
+        return two_sum(np.where(told, self.high * 2.0**32, np.nan), self.low.astype(np.float64))
+
+    def integers(self) -> list[int]:
+        """See ``Sums``."""
+        return [h * 2**32 + w for h, w in zip(self.high.tolist(), self.low.tolist(), strict=True)]
 
 
 def fits(high: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -37,26 +68,25 @@ def pair_to_int(low: NDArray[np.int64], high: NDArray[np.int64], what: str) -> N
     return (high << 32) + low
 
 
-def pair_ratio(
-    low: NDArray[np.int64], high: NDArray[np.int64], over_low: NDArray[np.int64], over_high: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Correctly rounded quotients of two exact sums; the divisors are not zero."""
-    small = (np.abs(high) < 2**20) & (np.abs(over_high) < 2**20)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        out: NDArray[np.float64] = ((high << 32) + low) / ((over_high << 32) + over_low)
-    # Past 2**53 the operands themselves would be rounded; Python divides integers of any size correctly.
-    for i in np.flatnonzero(~small).tolist():
-        one: Any = slice(i, i + 1)
-        out[i] = exact_ints(low[one], high[one])[0] / exact_ints(over_low[one], over_high[one])[0]
+def quotients(above: Sums, below: PairSums, up: int = 1, down: int = 1, lowest: int = 0) -> NDArray[np.float64]:
+    """``above * up / (below * down)``, each rounded once; 0 where ``below`` is.
+
+    The integers of ``above`` are in units of 2**lowest; ``up`` and ``down`` are floats without loss.
+    """
+    groups = len(below.low)
+    out, certain = np.zeros(groups), np.zeros(groups, np.bool_)
+    if groups >= MANY:
+        factor, nothing = np.ones(groups), np.zeros(groups)
+        with np.errstate(all="ignore"):
+            a = multiply(above.twofold(), (factor * up, nothing))
+            found = divide(a, multiply(below.twofold(), (factor * down, nothing)))
+            out, certain = rounded(found, np.abs(found[0]) * ERROR)
+        certain = (certain & in_range(a[0])) | (a[0] == 0)
+        out = np.where(certain & (a[0] != 0), out, 0.0)
+    left = np.flatnonzero(~certain)
+    for g, p, q in zip(left.tolist(), above.take(left).integers(), below.take(left).integers(), strict=True):
+        out[g] = ratio(p * up, q * down, lowest) if q else 0.0
     return out
-
-
-def pair_mean(low: NDArray[np.int64], high: NDArray[np.int64], n: NDArray[np.int64], unit: int) -> NDArray[np.float64]:
-    """Correctly rounded ``sum / (n * unit)``, for ``unit`` of at most 10**9; 0 counts as 1."""
-    n = np.maximum(n, 1)
-    over_low, over_high = (n & _LOW) * unit, (n >> 32) * unit
-    settle_pair(over_low, over_high)
-    return pair_ratio(low, high, over_low, over_high)
 
 
 def ratio(a: int, b: int, exponent: int = 0) -> float:

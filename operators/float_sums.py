@@ -17,10 +17,12 @@ from operators.accumulators import LARGEST_LOG, LOG
 from operators.kernels import digits as loops
 from operators.kernels.digits import ABOVE, BLOCK, DIGITS, FIRST, LOWEST, TOP
 from operators.kernels.floats import BASE, BINS, FAST, FILLED, GIVEN, LOW, PAIR, SMALL_BINS, USED, add_each
+from operators.twofold import Twofold
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Words = NDArray[np.int32]
+Groups = NDArray[np.intp]
 
 _FEW = 1 << 18
 """Words of bins that a core's own cache holds."""
@@ -47,10 +49,21 @@ class FloatTotals:
 
     lowest = -1074
 
-    def __init__(self, read: Callable[[bool], _Read]) -> None:
-        """``read`` tells of the groups, with digits or, in less time, without."""
-        self._read = read
-        self._found = read(False)
+    def __init__(self, read: Callable[[Groups, bool], _Read], groups: Groups) -> None:
+        """``read`` tells of such groups, with digits or, in less time, without."""
+        self._read, self._groups = read, groups
+        self._found = read(groups, False)
+
+    def take(self, at: Groups) -> FloatTotals:
+        """The sums of the groups ``at``."""
+        return FloatTotals(self._read, self._groups[at])
+
+    def twofold(self) -> Twofold:
+        """The sums to some 100 bits; NaN where that is not told, and where there were infinities or NaN."""
+        high, low = self._found.pairs.T
+        untold = np.zeros(len(high), np.bool_)
+        untold[self._found.spans[:, 0]] = True
+        return np.where(untold, np.nan, high), low
 
     def rounded(self) -> Floats:
         """The float64 nearest to each sum, ties to even; infinite beyond the largest."""
@@ -66,7 +79,7 @@ class FloatTotals:
 
     def integers(self) -> list[int]:
         """The sums in units of 2**lowest; special values count as nothing."""
-        found = self._read(True)
+        found = self._read(self._groups, True)
         out = [_integer(a) + _integer(b) for a, b in found.pairs.tolist()]
         digits, end = found.digits.tolist(), 0
         for j, first, count, _ in found.spans.tolist():
@@ -232,7 +245,7 @@ class FloatAccumulator:
         old, self.rows, self.used[FAST] = self.rows, np.zeros((len(self.rows), 0)), 0
         self._add(np.arange(len(old)), old)
 
-    def _add(self, groups: NDArray[np.intp], rows: Floats) -> None:
+    def _add(self, groups: Groups, rows: Floats) -> None:
         """Add the floats in a row to each of these groups."""
         for j in range(rows.shape[1]):
             some = np.flatnonzero(rows[:, j])
@@ -254,7 +267,7 @@ class FloatAccumulator:
             self._drain()
             self._give_rows_up()
 
-    def reset(self, groups: NDArray[np.intp]) -> None:
+    def reset(self, groups: Groups) -> None:
         """Forget the sums of these groups."""
         self._drain()
         self.rows[groups] = 0.0
@@ -269,11 +282,11 @@ class FloatAccumulator:
 
     # ---- what comes out
 
-    def totals(self, groups: NDArray[np.intp]) -> FloatTotals:
+    def totals(self, groups: Groups) -> FloatTotals:
         """The canonical sums of these groups, in that order."""
-        return FloatTotals(lambda whole: self._totals(groups, whole))
+        return FloatTotals(self._totals, groups)
 
-    def _totals(self, groups: NDArray[np.intp], whole: bool) -> _Read:
+    def _totals(self, groups: Groups, whole: bool) -> _Read:
         self._drain()
         n = len(groups)
         nearest, pairs = np.zeros(n), np.zeros((n, PAIR))

@@ -56,19 +56,13 @@ def _finish(of: Type) -> Callable[[Arrays], Finished]:
     unit = sums.unit_of(of)
 
     def finish(state: Arrays) -> Finished:
-        times = exact.exact_ints(state["time_low"], state["time_high"])
-        out = np.zeros(len(times))
-        if of is Type.FLOAT:
-            steps, lowest = state["sum"].integers(), state["sum"].lowest
-        else:
-            steps, lowest = exact.exact_ints(state["low"], state["high"]), 0
-        for g, (step, time) in enumerate(zip(steps, times, strict=True)):
-            if time:
-                out[g] = exact.ratio(step * _SECOND, time * unit, lowest)
-        if of is Type.FLOAT:
-            special = state["sum"].special()
-            out = np.where(special == 0, out, special)
-        return out, np.array([t != 0 for t in times], np.bool_)
+        times = exact.PairSums(state["time_low"], state["time_high"])
+        measured = (times.low | times.high) != 0
+        if of is not Type.FLOAT:
+            return exact.quotients(exact.PairSums(state["low"], state["high"]), times, _SECOND, unit), measured
+        steps = state["sum"]
+        out, special = exact.quotients(steps, times, _SECOND, lowest=steps.lowest), steps.special()
+        return np.where(special == 0, out, special), measured
 
     return finish
 

@@ -18,6 +18,18 @@ from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Fla
 from operators.kernels.exact import add_int, add_integer_square, add_square
 from operators.kernels.floats import add_float
 from operators.kernels.jit import F64, I64, inline
+from operators.twofold import (
+    ERROR,
+    MANY,
+    Twofold,
+    divide,
+    in_range,
+    multiply,
+    rounded,
+    square_root,
+    subtract,
+    two_product,
+)
 from operators.types import Type
 
 _FLAGS = Flags(additive=False)
@@ -46,24 +58,43 @@ def _int_step(
     n[g] += 1
 
 
-def _finish(of: Type, ddof: int, last: Callable[[int, int, int], float]) -> Callable[[Arrays], Finished]:
+def _finish(of: Type, ddof: int, rooted: bool) -> Callable[[Arrays], Finished]:
     unit = unit_of(of)
+    last = exact.root if rooted else exact.ratio
 
     def finish(state: Arrays) -> Finished:
-        n = state["n"]
-        out = np.zeros(len(n))
-        squares = state["squares"]
-        sums = state["sum"].integers() if of is Type.FLOAT else exact.exact_ints(state["low"], state["high"])
-        for g, (count, a, b) in enumerate(zip(n.tolist(), sums, squares.integers(), strict=True)):
-            if count > ddof:
-                out[g] = last(count * b - a * a, count * (count - ddof) * unit * unit, squares.lowest)
+        n, squares = state["n"], state["squares"]
+        total = state["sum"] if of is Type.FLOAT else exact.PairSums(state["low"], state["high"])
+        out, certain = np.zeros(len(n)), np.zeros(len(n), np.bool_)
+        if len(n) >= MANY:
+            out, certain = _nearly(n, ddof, float(unit * unit), total.twofold(), squares.twofold(), rooted)
+        left = np.flatnonzero(~certain & (n > ddof))
+        whole = zip(n[left].tolist(), total.take(left).integers(), squares.take(left).integers(), strict=True)
+        for g, (count, a, b) in zip(left.tolist(), whole, strict=True):
+            out[g] = last(count * b - a * a, count * (count - ddof) * unit * unit, squares.lowest)
         return np.where(squares.special() == 0, out, np.nan), n > ddof
 
     return finish
 
 
+def _nearly(
+    n: NDArray[np.int64], ddof: int, unit: float, total: Twofold, squares: Twofold, rooted: bool
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The answers by arithmetic on 100 bits, and which of them are certain to be the exact ones, rounded."""
+    count, zero = n.astype(np.float64), np.zeros(len(n))
+    with np.errstate(all="ignore"):
+        scaled = multiply((count, zero), squares)
+        spread = subtract(scaled, multiply(total, total))
+        found = divide(spread, multiply(two_product(count, count - ddof), (zero + unit, zero)))
+        # All that was rounded so far, as a share of the difference, and then of its quotient and root.
+        error = ERROR * (scaled[0] / spread[0] + 1)
+        found = square_root(found) if rooted else found
+        out, certain = rounded(found, np.abs(found[0]) * error)
+    certain &= in_range(squares[0]) & (n < 2**53)
+    return np.where(certain, out, 0.0), certain
+
+
 def _spread(name: str, of: Type, ddof: int = 1) -> Aggregate:
-    last = exact.ratio if name == "variance" else exact.root
     whole = of is not Type.FLOAT
 
     def configured(options: Options) -> Aggregate:
@@ -75,7 +106,7 @@ def _spread(name: str, of: Type, ddof: int = 1) -> Aggregate:
         ("value",),
         _int_step if whole else _float_step,
         merge_by_adding,
-        _finish(of, ddof, last),
+        _finish(of, ddof, name == "stddev"),
         settle_low_high if whole else None,
         _FLAGS,
         sums=(ExactSum("squares", 0, 7),) if whole else (FloatSum("sum"), ExactSum("squares", -2148, 9)),

@@ -52,7 +52,9 @@ def _float_mean(state: Arrays) -> Finished:
 
 def _int_mean(unit: int) -> Callable[[Arrays], Finished]:
     def finish(state: Arrays) -> Finished:
-        return exact.pair_mean(state["low"], state["high"], state["n"], unit), state["n"] > 0
+        n = state["n"]
+        total = exact.PairSums(state["low"], state["high"])
+        return exact.quotients(total, exact.PairSums(n & 0xFFFFFFFF, n >> 32), down=unit), n > 0
 
     return finish
 

@@ -62,9 +62,8 @@ def _finish(state: Arrays) -> Finished:
 
 
 def _finish_share(state: Arrays) -> Finished:
-    seen = (state["known_low"] | state["known_high"]) != 0
-    over = np.where(seen, state["known_low"], 1)
-    return exact.pair_ratio(state["low"], state["high"], over, state["known_high"]), seen
+    known = exact.PairSums(state["known_low"], state["known_high"])
+    return exact.quotients(exact.PairSums(state["low"], state["high"]), known), (known.low | known.high) != 0
 
 
 # A failure is a row where the condition is false and was true in the key's row before (``flag``). The time between
@@ -87,7 +86,7 @@ def _finish_failures(state: Arrays) -> Finished:
     out = [
         # To the nearest microsecond, ties to even.
         round_half_even(total, max(count, 1))
-        for total, count in zip(exact.exact_ints(state["low"], state["high"]), n.tolist(), strict=True)
+        for total, count in zip(exact.PairSums(state["low"], state["high"]).integers(), n.tolist(), strict=True)
     ]
     return np.array(out, np.int64), n > 0
 
@@ -125,14 +124,12 @@ def _finish_area(of: Type, mean: bool) -> Callable[[Arrays], Finished]:
     unit = unit_of(of)
 
     def finish(state: Arrays) -> Finished:
-        known = exact.exact_ints(state["low"], state["high"])
-        area = state["area"]
-        out = np.zeros(len(known))
-        for g, (a, time) in enumerate(zip(area.integers(), known, strict=True)):
-            if time:
-                out[g] = exact.ratio(a, (time if mean else 1_000_000) * unit, area.lowest)
+        known, area = exact.PairSums(state["low"], state["high"]), state["area"]
+        one = np.ones_like(known.low)
+        below = known if mean else exact.PairSums(one, 0 * one)
+        out = exact.quotients(area, below, down=unit if mean else unit * 1_000_000, lowest=area.lowest)
         special = area.special()
-        return np.where(special == 0, out, special), np.array([t != 0 for t in known], np.bool_)
+        return np.where(special == 0, out, special), (known.low | known.high) != 0
 
     return finish
 

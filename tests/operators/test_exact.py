@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators import exact
+from operators import exact, twofold
 from operators.accumulators import Accumulator, Totals
 from operators.errors import OverflowExceeded
+from operators.float_sums import FloatAccumulator
 from operators.kernels.exact import add_int, add_integer_square, add_scaled, add_square
+from operators.kernels.floats import add_each
 from tests.operators.numbers import FLOATS
 
 INTS = st.integers(-(2**63), 2**63 - 1)
@@ -128,7 +130,7 @@ def test_integer_sum(values: list[int]) -> None:
     _add_ints(np.array(values, np.int64), low, high)
     exact.settle_pair(low, high)
     total = sum(values)
-    assert exact.exact_ints(low, high) == [total]
+    assert exact.PairSums(low, high).integers() == [total]
     if -(2**63) <= total < 2**63:
         assert exact.pair_to_int(low, high, "sum")[0] == total
     else:
@@ -136,9 +138,46 @@ def test_integer_sum(values: list[int]) -> None:
             exact.pair_to_int(low, high, "sum")
 
 
-@given(INTS, st.integers(1, 2**63 - 1))
-def test_ratio_is_correctly_rounded(a: int, b: int) -> None:
-    def words(n: int) -> tuple[Any, Any]:
-        return np.array([n & 0xFFFFFFFF], np.int64), np.array([n >> 32], np.int64)
+def pairs_of(values: list[int]) -> exact.PairSums:
+    return exact.PairSums(
+        *(np.array(part, np.int64) for part in ([v & 0xFFFFFFFF for v in values], [v >> 32 for v in values]))
+    )
 
-    assert exact.pair_ratio(*words(a), *words(b))[0] == a / b
+
+@given(
+    st.lists(
+        st.tuples(st.one_of(INTS, st.integers(-(2**94), 2**94)), st.integers(0, 2**63 - 1)), min_size=1, max_size=9
+    ),
+    st.sampled_from([1, 1_000_000]),
+    st.sampled_from([1, 1000, 10**9]),
+    st.booleans(),
+)
+def test_quotients_are_correctly_rounded(pairs: list[tuple[int, int]], up: int, down: int, many: bool) -> None:
+    pairs = pairs * (twofold.MANY if many else 1)
+    above, below = (pairs_of(list(part)) for part in zip(*pairs, strict=True))
+    expected = [float(Fraction(a * up, b * down)) if b else 0.0 for a, b in pairs]
+    assert exact.quotients(above, below, up, down).tolist() == expected
+
+
+@pytest.mark.parametrize("far", [0, 2.0**-90])
+def test_quotients_of_sums_of_floats(far: float) -> None:
+    rng = np.random.default_rng(4)
+    first = np.ldexp(rng.normal(size=300), rng.integers(-600, 600, 300) // rng.choice([1, 50], 300))
+    then, by = np.zeros(300), rng.integers(1, 4, 300)
+    # Beyond the middle of two floats by less than two floats tell, or on it.
+    first[:50], then[:50], by[:50] = 2.0**53 + 2 * np.arange(50), 1.0, 1
+    # So that the quotient's distance from such a middle is less than any float.
+    for g in range(50, 100):
+        number = 3 * (2**54 + 4 * g + 2) + rng.choice([-1, 1])
+        first[g] = math.ldexp(float(number), -1074)
+        then[g], by[g] = math.ldexp(float(number - int(float(number))), -1074), 3
+    last = np.where(np.arange(300) < 50, rng.choice([-far, far], 300), 0.0)
+    sums, area, everything = FloatAccumulator(300), of_floats(np.arange(300), first), np.arange(300)
+    for numbers in (first, then, last):
+        add_each(everything, numbers, sums.rows, sums.log, sums.used)
+    for numbers in (then, last):
+        area.merge_totals(everything, of_floats(everything, numbers).totals(everything))
+    rows = zip(first.tolist(), then.tolist(), last.tolist(), by.tolist(), strict=True)
+    expected = [float((Fraction(a) + Fraction(b) + Fraction(c)) / n) for a, b, c, n in rows]
+    for found in (sums.totals(everything), area.totals(everything)):
+        assert exact.quotients(found, pairs_of(by.tolist()), lowest=-1074).tolist() == expected
