@@ -18,7 +18,7 @@ _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 # The first example of a test may compile a kernel, so no profile has a deadline per example.
 settings.register_profile(
-    "ci", derandomize=True, max_examples=60, deadline=None, print_blob=True, suppress_health_check=_SLOW
+    "ci", derandomize=True, max_examples=45, deadline=None, print_blob=True, suppress_health_check=_SLOW
 )
 settings.register_profile("dev", max_examples=60, deadline=None, print_blob=True, suppress_health_check=_SLOW)
 settings.register_profile("nightly", max_examples=3000, deadline=None, print_blob=True, suppress_health_check=_SLOW)

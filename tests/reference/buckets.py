@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -54,8 +55,8 @@ def bucket(t: int, every: str, zone: str) -> tuple[int, int]:
     today = local(t, zone).date()
     if unit in SECONDS:
         edges = day_edges(today, timedelta(seconds=n * SECONDS[unit]), zone)
-        later = [edge for edge in edges if edge > t]
-        return max(edge for edge in edges if edge <= t), later[0] if later else midnight(today + ONE_DAY, zone)
+        after = bisect_right(edges, t)
+        return edges[after - 1], edges[after] if after < len(edges) else midnight(today + ONE_DAY, zone)
     if unit in ("d", "w"):
         first = date(1970, 1, 1) if unit == "d" else date(1969, 12, 29)  # a Monday
         days = n if unit == "d" else 7 * n

@@ -89,7 +89,10 @@ def everything(name: str) -> set[str]:
     found = {f"function {f['FunctionName']}" for f in boto3.client("lambda").list_functions()["Functions"]}
     found |= {f"queue {url.rpartition('/')[2]}" for url in boto3.client("sqs").list_queues().get("QueueUrls", ())}
     found |= {f"role {r['RoleName']}" for r in boto3.client("iam").list_roles()["Roles"]}
-    found |= {f"log {g['logGroupName']}" for g in boto3.client("logs").describe_log_groups()["logGroups"]}
+    # Those that forget nothing are not ours: the emulator makes them for what a function that is gone still had to say
+    # (on AWS its role may not).
+    logs = boto3.client("logs").describe_log_groups()["logGroups"]
+    found |= {f"log {g['logGroupName']}" for g in logs if "retentionInDays" in g}
     found |= {f"topic {t['TopicArn']}" for t in boto3.client("sns").list_topics()["Topics"]}
     found |= {
         f"delivery {d}" for d in boto3.client("firehose").list_delivery_streams(Limit=1000)["DeliveryStreamNames"]
