@@ -50,10 +50,10 @@ def mesh_pieces(shared_data: Path, folder: Path, order: str) -> list[list[Path]]
     if order == "all at once":
         return [files]
     lines = [line for f in files for line in gzip.decompress(f.read_bytes()).splitlines(keepends=True)]
-    # Interleaved pieces: every one has points of the whole time.
-    pieces = [folder / f"piece-{i}.ndjson" for i in range(10)]
+    # Fifty interleaved pieces: every one has points of the whole time.
+    pieces = [folder / f"piece-{i}.ndjson" for i in range(50)]
     for i, piece in enumerate(pieces):
-        piece.write_bytes(b"".join(lines[i::10]))
+        piece.write_bytes(b"".join(lines[i::50]))
     return [pieces]
 
 
@@ -62,7 +62,7 @@ def mesh_pieces(shared_data: Path, folder: Path, order: str) -> list[list[Path]]
     [
         ("all at once", "keep"),
         ("backwards, one by one", "exact"),
-        ("ten interleaved pieces", "exact"),
+        ("fifty interleaved pieces", "exact"),
     ],
 )
 def test_mesh(shared_data: Path, truth: dict[str, Any], tmp_path: Path, order: str, duplicates: str) -> None:

@@ -140,7 +140,8 @@ def test_from_nothing_and_back(name: str, run: Any, tmp_path: Path) -> None:
     assert outputs["DeliveryTelemetry"] == f"{name}-telemetry"
     made = everything(name)
     assert kept(name) < made
-    assert {f"function {name}-{f}" for f in ("worker", "ingest", "query", "reconcile")} < made
+    for f in ("worker", "ingest", "query", "reconcile"):
+        assert {f"function {name}-{f}", f"log /aws/lambda/{name}-{f}"} < made
     assert {f"schedule {name}-reconcile", f"schedule {name}-uptime", f"dashboard {name}-us-east-1"} < made
 
     assert "nothing to change" in run("deploy", "--bundle", "code.zip", "--yes")
