@@ -229,6 +229,9 @@ class SqliteTable:
         # SQLite throws a log away that lies beside an empty file.
         if log.exists() and log.stat().st_size > 0 and not (self.path.exists() and self.path.stat().st_size > 0):
             raise self._lost()
+        # Looked for twice: another process may be making it, and be using it already.
+        if not self.path.exists() and (self.head_file.read() or self._in_use()) and not self.path.exists():
+            raise self._lost()
         connection = sqlite3.connect(self.path, timeout=self.patience, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("begin")  # all as of one moment: another process may be creating the table

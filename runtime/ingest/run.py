@@ -62,6 +62,7 @@ def ingest(
     nothing of it then is; with several inputs the others are committed first (``SourcesFailed``).
     """
     check_stream(stream)
+    catalogue.begin()
     settings = Settings.of(
         catalogue.schema(stream),
         stream,
@@ -161,10 +162,10 @@ class _Run:
             self._given.name,
         )
 
-    def _writer(self, times: int = 1) -> Writer:
-        """A writer for ``times`` the rows that a stream of bytes may keep waiting."""
+    def _writer(self, times: int = 1, source: str | None = None) -> Writer:
+        """A writer for ``times`` the rows that a stream of bytes may keep waiting; ``source`` is its id, if known."""
         s = self._settings
-        target = Target(self._objects, self._stream, self._attempt, s.key, s.time, s.duplicates, s.id)
+        target = Target(self._objects, self._stream, self._attempt, s.key, s.time, s.duplicates, s.id, source)
         return Writer(target, times * self._memory_rows, times)
 
     def _from_bytes(
@@ -173,7 +174,7 @@ class _Run:
         assembler = self._assembler()
         with opened(given) as file:
             source = Hashed(file, given.name, identity)
-            with self._writer() as writer, closing(Prefetched(decompressed(source, given.name))) as pieces:
+            with self._writer(source=identity) as writer, closing(Prefetched(decompressed(source, given.name))) as pieces:
                 done = rows = 0
                 content = iter(pieces)
                 for batch in batches_of(content, self._settings, assembler, given.name):

@@ -49,7 +49,8 @@ def test_where_items_lie(catalogue: DynamoCatalogue) -> None:
     items = boto3.client("dynamodb").scan(TableName="antfold")["Items"]
     places = {item["pk"]["S"] for item in items}
     month = {"lake/p|s/DAY#2024-03", "lake/p|s/DAY#2024-04"}
-    assert places == {f"lake/p|{name}" for name in ("STREAMS", "s/LOG", "s/SRC", "s/CLAIM", "s/WM")} | month
+    kinds = ("STREAMS", "COUNT", "s/LOG", "s/HEAD", "s/SRC", "s/CLAIM", "s/WM", "s/DIR")
+    assert places == {f"lake/p|{name}" for name in kinds} | month
     assert {frozenset(item) for item in items} == {frozenset({"pk", "sk", "number", "body"})}
 
 

@@ -264,7 +264,7 @@ class TestTable:
         put(When.BELOW, 6, 6)
         put(When.EQUAL, 6, 7)
         put(When.ALWAYS, 0, 8)
-        assert table.get(Get("p", "s")) == (0, b"8")
+        assert table.get(Get("p", "s")) == (8, b"8")
 
     def test_all_or_nothing(self, table: SqliteTable) -> None:
         table.transact(Transact([Put("p", "b", b"0", When.ABSENT)]))
