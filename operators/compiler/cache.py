@@ -34,6 +34,10 @@ PATH_VARIABLE = "ANTFOLD_KERNEL_PATH"
 MANIFEST = "kernels.json"
 """What a folder of ready kernels says of itself: ``{"target": NAME, "reached": {MODULE:NAME: SHA256}}``."""
 
+CALLED_BY_LOOPS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "no_rewrites": True}
+"""Numba's options for what Python never calls itself: no wrappers for it, and no search for expressions of whole
+arrays, which loops do not have. They took a quarter of the time of a compilation."""
+
 OPERATORS = Path(__file__).parents[1]
 ROOT = OPERATORS.parent
 OURS = frozenset({"operators", "dataflow", "runtime", "deploy"})
