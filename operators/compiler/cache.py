@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from operators import files
 from operators.compiler import native, sealed
 from operators.compiler.targets import Target, TargetUnavailable, compiler, host, worker
 from operators.errors import DataflowError
@@ -108,8 +109,12 @@ def _manifests(folders: tuple[Path, ...]) -> dict[str, str]:
     """The digests in the manifests of these folders; the first folder's win."""
     found: dict[str, str] = {}
     for folder in folders:
-        with contextlib.suppress(FileNotFoundError):
-            found = {**json.loads((folder / MANIFEST).read_bytes())["reached"], **found}
+        try:
+            found = {**json.loads(files.read_bytes(folder / MANIFEST))["reached"], **found}
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise KernelMissing(f"{folder / MANIFEST} cannot be read ({error}): deploy this worker again") from None
     return found
 
 
