@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dataflow.codegen.clocks import clock_source, counted, moved_time, scalar_locals
 from dataflow.codegen.lookups import found_row, picked
 from dataflow.codegen.numbers import bin_source, decimal_source
 from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
+from dataflow.codegen.source import both as both
 from dataflow.typed import Typed
-from operators.kernels.calendar import END, FIRST, OUTSIDE
 from operators.kernels.running import WIDTH
 from operators.types import Type
 
@@ -26,16 +27,6 @@ _COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="
 _CHECKED = {"add": "checked_add", "sub": "checked_sub", "mul": "checked_mul", "floordiv": "floor_div"}
 _PLAIN = {"add": "+", "sub": "-", "mul": "*"}
 _FLOAT_CALL = {"floordiv": "float_floor_div", "mod": "float_mod"}
-_OF_ROWS = ("time", "begin")
-"""Times of rows: the runner sees to it that they lie in the years that have a calendar."""
-
-
-def both(*validities: str) -> str:
-    """The validity of something that needs all of these."""
-    parts = list(dict.fromkeys(v for v in validities if v != "True"))
-    if "False" in parts:
-        return "False"
-    return " and ".join(parts) if parts else "True"
 
 
 class Expressions:
@@ -170,9 +161,9 @@ class Expressions:
             return self._sign(e, args[0])
         if e.fn == "in_years":
             v, k = args[0]
-            return v, self._counted(k, f"in_years({v})")
+            return v, counted(self, k, f"in_years({v})")
         if e.fn in ("truncate", "hour", "weekday"):
-            return self._clock(e, args[0])
+            return clock_source(self, e, *args[0])
         return self._arithmetic(e, args)
 
     def _literal(self, e: Typed) -> Value:
@@ -289,64 +280,9 @@ class Expressions:
             return self.name(f"checked_neg({v}, flags) if {k} else np.int64(0)", k)
         return self.name(f"(checked_neg({v}, flags) if {v} < 0 else {v}) if {k} else np.int64(0)", k)
 
-    def _counted(self, k: str, inside: str) -> str:
-        """The validity of a time that is valid where ``k`` is and ``inside`` holds; others are counted."""
-        w = self.w
-        lost = w.arg("lost", I8, "lost_times")
-        known = w.fresh("k")
-        w.put(f"{known} = {both(k, inside)}")
-        # A row that is come back to is counted already.
-        with w.block(f"if {both(k, f'not {known}', self.is_new or 'True')}:"):
-            w.put(f"{lost}[0] += 1")
-        return known
-
-    def _clock(self, e: Typed, arg: Value) -> Value:
-        v, k = arg
-        if k == "False":
-            return "np.int64(0)", "False"
-        if e.fn == "truncate":
-            call = self.bucket(e.option("every"), e.option("zone"))
-            j = self.w.tables.buckets.index((str(e.option("every")), str(e.option("zone")), 0))
-            # The bucket of the row before is mostly this row's, too, and to look for it takes longer than to see that.
-            found = [
-                f"start_{j} = bucket_start({v}, {call})",
-                f"from_{j} = max(start_{j}, np.int64({FIRST}))\nto_{j} = min(bucket_end({v}, {call}), np.int64({END}))",
-            ]
-            return self._of_span(e, arg, j, found, ("from", "to"), f"start_{j}")
-        zones, zone = self.w.tables.zones, str(e.option("zone"))
-        if zone not in zones:
-            zones.append(zone)
-        j = zones.index(zone)
-        changes, offsets = self.w.arg(f"changes_{j}", I8, "changes", j), self.w.arg(f"offsets_{j}", I8, "offsets", j)
-        found = [
-            f"place_{j} = offset_place({v}, {changes}, {offsets})",
-            f"offset_{j} = {offsets}[place_{j}]\nfrom_offset_{j} = max({changes}[place_{j}], np.int64({FIRST}))",
-            f"to_offset_{j} = min({changes}[place_{j} + 1], np.int64({END}))",
-        ]
-        return self._of_span(e, arg, j, found, ("from_offset", "to_offset"), f"{e.fn}_of({v} + offset_{j})")
-
-    def _of_span(self, e: Typed, arg: Value, j: int, found: list[str], names: tuple[str, str], result: str) -> Value:
-        """A function of time that is found once for times [from, to), which ``names`` are the names of."""
-        w, (v, k) = self.w, arg
-        low, high = (f"{name}_{j}" for name in names)
-        inside = f"{low} <= {v} and {v} < {high}"
-        with w.block(f"if {both(k, f'not ({inside})')}:"), w.block(f"if in_years({v}):"):
-            w.put("\n".join(found))
-        return self.name(result, k if e.args[0].fn in _OF_ROWS else self._counted(k, inside))
-
-    def _moved_time(self, e: Typed, args: list[Value]) -> Value:
-        """A time plus or minus a duration."""
-        (a, ka), (b, kb) = args
-        valid = both(ka, kb)
-        if e.args[0].type is not Type.TIME:
-            a, b = b, a
-        call = f"{'shifted' if e.fn == 'add' else 'shifted_back'}({a}, {b})"
-        v, _ = self.name(call if valid == "True" else f"{call} if {valid} else np.int64(0)", "True")
-        return v, self._counted(valid, f"{v} != {OUTSIDE}")
-
     def _arithmetic(self, e: Typed, args: list[Value]) -> Value:
         if e.type is Type.TIME:
-            return self._moved_time(e, args)
+            return moved_time(self, e, args)
         (a, ka), (b, kb) = args
         valid = both(ka, kb)
         kinds = [x.type for x in e.args]
@@ -432,8 +368,8 @@ class Expressions:
 
 
 def scalar_loads(w: Writer) -> list[str]:
-    """Lines that load the kernel's constants into locals, in the order in which the runner lists them; with those of a
-    bucket go the start of the one found last and the span of its times, at first empty, and of an offset the same."""
+    """Lines that load the kernel's constants into locals, in the order in which the runner lists them, and locals
+    that outlive a row."""
     out = []
     at = FIXED
     for j in range(len(w.tables.masks) // 2):
@@ -444,9 +380,7 @@ def scalar_loads(w: Writer) -> list[str]:
         at += 1
     for j in range(len(w.tables.buckets)):
         out += [f"width_{j} = s[{at}]", f"origin_{j} = s[{at + 1}]"]
-        out += [f"{name}_{j} = np.int64(0)" for name in ("start", "from", "to")]
         at += 2
-    for j in range(len(w.tables.zones)):
-        out += [f"{name}_{j} = np.int64(0)" for name in ("offset", "from_offset", "to_offset")]
+    out += scalar_locals(len(w.tables.buckets), len(w.tables.zones))
     out += [f"f_{j} = f[{j}]" for j in range(len(w.tables.floats))]
     return out

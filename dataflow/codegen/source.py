@@ -25,6 +25,14 @@ def value_array(kind: Type | None) -> str:
     return F8 if kind is Type.FLOAT else I8
 
 
+def both(*validities: str) -> str:
+    """The validity of something that needs all of these."""
+    parts = list(dict.fromkeys(v for v in validities if v != "True"))
+    if "False" in parts:
+        return "False"
+    return " and ".join(parts) if parts else "True"
+
+
 def column_array(kind: Type) -> str:
     """The array type of an input column."""
     return {Type.FLOAT: F8, Type.BOOL: U1, Type.STRING: I4, Type.JSON: I4}.get(kind, I8)
