@@ -248,8 +248,8 @@ class Index:
         _, cells = self.table.column(name, "lookup")
         return [cells[i] for i in self.order]
 
-    def periods(self, lo: int, hi: int) -> Periods:
-        """The rows; those of a table are the same whatever the span [lo, hi]."""
+    def periods(self) -> Periods:
+        """The rows."""
         return self.rows
 
     def __repr__(self) -> str:
