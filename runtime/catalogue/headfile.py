@@ -12,9 +12,11 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
+from operators.files import read_bytes
 from runtime.catalogue import seal
 from runtime.catalogue.table import Heads
 from runtime.catalogue.wire import dump, load
+from runtime.errors import StoreError
 
 _PLACE = ("HEADS", "HEADS", 0)
 
@@ -30,15 +32,19 @@ class HeadFile:
         return self.path.exists()
 
     def read(self) -> Heads | None:
-        """The heads; None without the file, FormatError if it is damaged."""
+        """The heads; None without the file, FormatError if it is damaged, StoreError if it cannot be read."""
         try:
-            body = self.path.read_bytes()
+            body = read_bytes(self.path)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StoreError(f"the catalogue's head {self.path} cannot be read: {error.strerror or error}.") from error
         what = f"head {self.path.name}"
         if not seal.is_sealed(body):
             raise seal.damaged(what, "it has no checksum")
         data = load(seal.open_json(*_PLACE, body, what), what)
+        if data["version"] != 1:
+            raise StoreError(f"{self.path} was written by a newer version: update this program.")
         return {str(stream): (int(seq), str(hash_)) for stream, (seq, hash_) in data["streams"].items()}
 
     def write(self, heads: Heads) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from operators.files import check_regular
 from runtime.catalogue.headfile import HeadFile, sync_folder
 from runtime.catalogue.table import (
     Check,
@@ -204,6 +205,7 @@ class SqliteTable:
     @contextmanager
     def _lying(self) -> Iterator[sqlite3.Connection]:
         """A connection to a file that nobody is to write to meanwhile."""
+        self._check_files()
         before = self._seen()
         uri = f"{self.path.as_uri()}?immutable=1"
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)) as connection:
@@ -225,6 +227,7 @@ class SqliteTable:
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._check_files()
         log = self.path.with_name(f"{self.path.name}-wal")
         # SQLite throws a log away that lies beside an empty file.
         if log.exists() and log.stat().st_size > 0 and not (self.path.exists() and self.path.stat().st_size > 0):
@@ -270,6 +273,18 @@ class SqliteTable:
             f"the catalogue {self.path} is missing or empty, but its store was in use: points, heads or a log of it are "
             f"there. Put it back with its -wal, or run {_recover(self.path)}."
         )
+
+    def _check_files(self) -> None:
+        """StoreError if something other than a file, which SQLite could wait for, stands where it opens files."""
+        for ending in ("", "-wal", "-shm", "-journal"):
+            path = self.path.with_name(self.path.name + ending)
+            try:
+                check_regular(path)
+            except OSError as error:
+                raise StoreError(
+                    f"the catalogue {self.path} cannot be opened, for {path.name} is not what SQLite wrote "
+                    f"({error.strerror}): move it away, and run {_recover(self.path)}."
+                ) from None
 
     def _check(self, connection: sqlite3.Connection) -> bool:
         """Whether there is no table yet; StoreError for what is no catalogue, or none of this version."""
