@@ -109,7 +109,9 @@ class SourceEntry:
         try:
             return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
         except (TypeError, KeyError) as error:
-            raise FormatError(f"a source in the catalogue is damaged ({error}): run `dataflow recover` on the store.") from error
+            raise FormatError(
+                f"a source in the catalogue is damaged ({error}): run `dataflow recover` on the store."
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,8 @@ class SqliteTable:
         order = "desc limit 1" if request.last else "asc"
         with self._open() as connection:
             found: list[Row] = connection.execute(
-                "select sort, number, body from items where partition = ? and sort >= ? and sort < ? order by sort " + order,
+                "select sort, number, body from items where partition = ? and sort >= ? and sort < ? order by sort "
+                + order,
                 (request.partition, request.low, request.high),
             ).fetchall()
         for sort, number, body in found:
@@ -270,8 +271,8 @@ class SqliteTable:
 
     def _lost(self) -> StoreError:
         return StoreError(
-            f"the catalogue {self.path} is missing or empty, but its store was in use: points, heads or a log of it are "
-            f"there. Put it back with its -wal, or run {_recover(self.path)}."
+            f"the catalogue {self.path} is missing or empty, but its store was in use: points, heads or a log of it "
+            f"are there. Put it back with its -wal, or run {_recover(self.path)}."
         )
 
     def _check_files(self) -> None:

@@ -174,7 +174,10 @@ class _Run:
         assembler = self._assembler()
         with opened(given) as file:
             source = Hashed(file, given.name, identity)
-            with self._writer(source=identity) as writer, closing(Prefetched(decompressed(source, given.name))) as pieces:
+            with (
+                self._writer(source=identity) as writer,
+                closing(Prefetched(decompressed(source, given.name))) as pieces,
+            ):
                 done = rows = 0
                 content = iter(pieces)
                 for batch in batches_of(content, self._settings, assembler, given.name):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 CAMPAIGNS = {
-    "catalogue": "one bit of a catalogue flipped, items deleted or swapped: SQLite, the contract suite's table, DynamoDB",
+    "catalogue": "one bit of a catalogue flipped, items deleted and swapped: SQLite, a table in memory, DynamoDB",
     "files": "point files swapped, repeated, cut, changed, and those of another store",
     "places": "a FIFO, socket, device, folder or link in the place of a file",
     "kernels": "damaged files of the kernel cache, each try a process with a time-out",
