@@ -1,13 +1,13 @@
 """quantile and median: exact where a group has few different values, and within 0.5 % where it has many.
 
 ``quantile(x, q)`` is the least of the values that at least a share ``q`` of them does not exceed, SQL's
-``percentile_disc``: of n values in order number ``max(1, ceil(q * n))``; so the median is the lower of two. ``q`` is the
-decimal that was written.
+``percentile_disc``: of n values in order number ``max(1, ceil(q * n))``; so the median is the lower of two. ``q`` is
+the decimal that was written.
 
-A state is a count of each different value, up to 1,024 of them. Beyond that the values of a group become the middles of
-their bins (``operators.kernels.bins``), and the answer the middle of the bin that it falls in, or the group's least or
-greatest value where that is nearer to it. Whether a group has so many values does not depend on how its rows were split,
-and no more does its state. With ``exact`` no number is too many.
+A state is a count of each different value, up to 1,024 of them. Beyond that the values of a group become the middles
+of their bins (``operators.kernels.bins``), and the answer is such a middle, never below the group's least value nor
+above its greatest. How many different values a group has does not depend on how its rows were split, and so its state
+does not either. With ``exact`` no number is too many.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _float_step(
     value: F64,
 ) -> None:  # fmt: skip
     # Floats go by integers of the same order, from which their bits come back.
-    word = np.int64(float_order(value)) if value == value else np.int64(NAN_ORDER)  # noqa: PLR0124
+    word = np.int64(float_order(value)) if value == value else np.int64(NAN_ORDER)
     if word < low[g]:
         low[g] = word
     if word > high[g]:

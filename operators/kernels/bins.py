@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import F64, I64, inline
+from operators.kernels.jit import I64, inline
 from operators.kernels.tables import mix
 
 BITS = 8

@@ -21,7 +21,7 @@ _FEW = 10**15
 @inline
 def integer_against_float(n: I64, x: F64) -> I64:
     """``n`` against ``x``, by their exact values."""
-    if x != x:  # noqa: PLR0124 (whether it is NaN, which has no order)
+    if x != x:
         return np.int64(UNORDERED)
     if x >= _BEYOND:
         return np.int64(-1)
@@ -37,7 +37,7 @@ def integer_against_float(n: I64, x: F64) -> I64:
 @inline
 def decimal_against_float(n: I64, x: F64, unit: F64, places: I64) -> I64:
     """``n / unit`` against ``x``, which is taken for the shortest decimal that gives it; ``unit`` is ``10**places``."""
-    if x != x:  # noqa: PLR0124
+    if x != x:
         return np.int64(UNORDERED)
     if -_FEW < n < _FEW:
         # Where their floats are equal, so are the decimals: the shortest has no more digits than this one.

@@ -6,6 +6,8 @@ wide, though as a float it is less than three times the float 0.1.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,7 +36,7 @@ def bin_of_width(v: F64, width: F64, digits: I64, exponent: I64, flags: NDArray[
         return n
     if size == 0.0:
         return n
-    near = True
+    near: Any = True
     if q < _CERTAIN and width > _TINY:
         n = np.int64(q)
         past = q - np.float64(n)

@@ -14,7 +14,7 @@ from runtime.ingest.bytestream import Text
 from runtime.ingest.cells import Cells
 from runtime.ingest.names import NameTree
 from runtime.ingest.rejects import Fault
-from runtime.ingest.strict import Decimal, NotARecord, parse, read_record
+from runtime.ingest.strict import Decimal, MinusZero, NotARecord, parse, read_record
 from runtime.ingest.tokens import (
     BIGINT,
     BOOL,
@@ -179,6 +179,8 @@ class JsonReader:
                 if column is None:
                     raise NotARecord("more columns than an input may have")
                 self._put(row, column, value, extra)
+                if isinstance(value, MinusZero):
+                    cells.minus_zeros.append((column, row))
         except NotARecord as error:
             self._kind[:, row] = 0
             cells.bad[row] = str(error)
@@ -241,6 +243,8 @@ def _convert(cells: Cells, extra: Extra) -> None:
             if -(2**63) <= number < 2**63:
                 value[column, row] = number
                 kind[column, row] = INT
+                if number == 0:
+                    cells.minus_zeros.append((column, row))
             else:
                 cells.bad.setdefault(row, _OUTSIDE)
                 kind[column, row] = NULL

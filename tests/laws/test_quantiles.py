@@ -1,4 +1,4 @@
-"""quantile and median: exact where a group has few values, else within a half percent, and one state for every split."""
+"""quantile and median: exact where a group has few values, else within half a percent; one state for every split."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_a_bound_that_depends_on_the_split_is_noticed() -> None:
 
 @given(st.lists(FLOATS | st.just(math.nan), max_size=30))
 def test_middles(values: list[float]) -> None:
-    orders = [int(float_order(v)) if v == v else bins.NAN_ORDER for v in values]  # noqa: PLR0124
+    orders = [int(float_order(v)) if v == v else bins.NAN_ORDER for v in values]
     together = bins.middles_of_floats(np.array(orders, np.int64)).tolist()
     assert together == [int(_of_float(o)) for o in orders]
     assert bins.middles_of_floats(np.array(together, np.int64)).tolist() == together

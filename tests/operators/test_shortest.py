@@ -1,4 +1,4 @@
-"""Floats as the decimals that people write: the shortest one, bins by it, and comparisons; against Python's fractions."""
+"""Floats as the decimals that people write: the shortest, bins by it, comparisons with it; against fractions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from operators.kernels import comparing, shortest, widths
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 POSITIVE = st.one_of(
     st.integers(1, 0x7FEFFFFFFFFFFFFF).map(lambda bits: float(np.int64(bits).view(np.float64))),
-    st.builds(lambda e, k: math.ldexp(1.0, e) + k * math.ulp(math.ldexp(1.0, e)), st.integers(-1073, 1023), st.integers(0, 3)),
+    st.builds(lambda e, k: (1 + k * 2.0**-52) * math.ldexp(1.0, e), st.integers(-1022, 1023), st.integers(0, 3)),
     st.builds(lambda n, p: float(Fraction(n, 10**p)), st.integers(1, 10**18), st.integers(0, 20)),
 )  # fmt: skip
 INT64 = st.integers(-(2**63), 2**63 - 1)

@@ -38,8 +38,11 @@ def order(value: Any) -> tuple[Any, float]:
 
 
 def quantile(values: list[Any], q: float, exact: bool, kind: str) -> Any:
-    """The least value that at least a share q of them does not exceed; of more than MOST different ones the middle of
-    its bin, one of 128 from each power of two to the next, or the least or greatest value where that is nearer to it."""
+    """The least value that at least a share q of them does not exceed.
+
+    Of more than MOST different ones it is the middle of its bin, one of 128 from each power of two to the next, or the
+    least or greatest value where that is nearer.
+    """
     ordered = sorted(values, key=order)
     place = max(1, math.ceil(Fraction(str(q)) * len(ordered))) - 1
     value = ordered[place]
