@@ -11,7 +11,7 @@ from dataflow import graph as g
 from dataflow.aggregate_args import arranged as prepared
 from dataflow.aggregate_args import needs_order, types_taken
 from dataflow.aggregate_forms import form_of
-from dataflow.calendars import zone_named
+from dataflow.calendars import known_time
 from dataflow.decimals import arranged, equal_in, is_decimal
 from dataflow.durations import moment, parse_duration
 from dataflow.expr import Expr
@@ -19,6 +19,7 @@ from dataflow.functions import FUNCTIONS, STATEFUL, common
 from dataflow.parameters import converted, guessed
 from dataflow.plan import BoundAgg, Fix, RowOp
 from dataflow.typed import Typed, column
+from dataflow.zones import check_zone
 from operators.contract import Aggregate
 from operators.errors import DataflowError
 from operators.registered import argument_types, find
@@ -126,7 +127,7 @@ class Expressions:
         if ordered_text and (args[0].type is not Type.STRING or any(a.fn != "lit" for a in args[1:])):
             raise self.fail(f"{e.fn} compares a string column only with string constants")
         if "zone" in spec.options:
-            zone_named(str(e.option("zone")), self.where)
+            check_zone(str(e.option("zone")), self.where)
         if e.fn in STATEFUL:
             if shape.kind == "table" or not shape.keyed:
                 raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before they are grouped")
@@ -137,6 +138,8 @@ class Expressions:
 
     def literal(self, kind: str, value: object) -> Typed:
         """A constant of this kind."""
+        if kind == Type.TIME and isinstance(value, int):
+            self.known(value)
         return Typed("lit", None if kind == "null" else Type(kind), (), (("value", value),))
 
     def parameter(self, e: Expr) -> Typed:
@@ -171,10 +174,17 @@ class Expressions:
             out.append(a)
         return out
 
+    def known(self, t: int) -> int:
+        """The time ``t``, which a constant is, if it lies in the years that have a calendar."""
+        try:
+            return known_time(t, self.where)
+        except DataflowError as error:
+            raise GraphError(str(error)) from None
+
     def moment(self, text: str) -> int:
         """The time in the text, in microseconds."""
         try:
-            return moment(text)
+            return self.known(moment(text))
         except ValueError:
             raise self.fail(
                 f"{text!r} is not a time; write for example '2024-03-01' or '2024-03-01T12:00:00Z'"
@@ -187,6 +197,8 @@ class Expressions:
         if not listed:
             return Typed("is_in", Type.BOOL, (value,), (("values", ()),))
         kind = Type(str(e.option("type")))
+        if kind is Type.TIME:
+            listed = tuple(self.known(int(v)) for v in listed)
         both = common([value.type, kind])
         numbers = is_decimal(value) and kind in (Type.INT, Type.FLOAT)
         if not numbers and not isinstance(both, Type):

@@ -63,7 +63,8 @@ _HELPERS = {
     "operators.kernels.bins": ("hash_word", "bin_between"),
     "operators.kernels.bits": ("float_bits",),
     "operators.kernels.calendar": (
-        "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "local_time", "hour_of", "weekday_of",
+        "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "offset_place", "hour_of", "weekday_of",
+        "in_years", "shifted", "shifted_back",
     ),
     "operators.kernels.decimals": (
         "decimal_exact", "decimal_half_even", "decimal_half_up", "decimal_float", "coarser_exact",

@@ -1,7 +1,7 @@
 """Machine code kept on disk: made once, found by every later process by what it was made of.
 
 It lives in a folder that belongs to the user and is closed to others. What a store holds is checked before it gets
-there (``runtime.kernels``).
+there (``runtime.kernels``); every file here has a checksum, and one that is damaged is made anew (``sealed``).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from operators.compiler import native
+from operators import files
+from operators.compiler import native, sealed
 from operators.compiler.targets import Target, TargetUnavailable, compiler, host, worker
 from operators.errors import DataflowError
 
@@ -31,10 +33,16 @@ PATH_VARIABLE = "ANTFOLD_KERNEL_PATH"
 """Folders of ready kernels, as in ``PATH``; they are only read."""
 
 MANIFEST = "kernels.json"
-"""What a folder of ready kernels says of itself: ``{"target": NAME, "sources": {FOLDER: SHA256}}``."""
+"""What a folder of ready kernels says of itself: ``{"target": NAME, "reached": {MODULE:NAME: SHA256}}``."""
+
+CALLED_BY_LOOPS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "no_rewrites": True}
+"""Numba's options for what Python never calls itself: no wrappers for it, and no search for expressions of whole
+arrays, which loops do not have. They took a quarter of the time of a compilation."""
 
 OPERATORS = Path(__file__).parents[1]
 ROOT = OPERATORS.parent
+OURS = frozenset({"operators", "dataflow", "runtime", "deploy"})
+"""The packages of this program, below ``ROOT``."""
 
 
 class KernelMissing(DataflowError):
@@ -83,23 +91,6 @@ def _home() -> Path:
         raise DataflowError(f"there is no home folder to keep compiled kernels in; set {CACHE_VARIABLE}") from None
 
 
-def put(data: bytes, path: Path) -> None:
-    """Write a file of the cache: there whole or not at all, and of two at once either is right.
-
-    OSError where it cannot be written; nothing is left of it then.
-    """
-    import tempfile
-
-    temporary, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
 def mode() -> str:
     """How loops are had: ``native``, ``numba`` or ``ready``; DataflowError for anything else in the environment."""
     chosen = os.environ.get(MODE_VARIABLE) or "native"
@@ -114,22 +105,51 @@ def _read_only() -> tuple[Path, ...]:
 
 
 @lru_cache(maxsize=4)
-def _told(folders: tuple[Path, ...]) -> dict[str, str]:
-    """What the manifests say of the sources that their kernels were made of, the first folder's first."""
+def _manifests(folders: tuple[Path, ...]) -> dict[str, str]:
+    """The digests in the manifests of these folders; the first folder's win."""
     found: dict[str, str] = {}
     for folder in folders:
-        with contextlib.suppress(FileNotFoundError):
-            found = {**json.loads((folder / MANIFEST).read_bytes())["sources"], **found}
+        try:
+            found = {**json.loads(files.read_bytes(folder / MANIFEST))["reached"], **found}
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise KernelMissing(f"{folder / MANIFEST} cannot be read ({error}): deploy this worker again") from None
     return found
 
 
-def sources(folder: Path) -> str:
-    """SHA-256 over the modules below ``folder``: for a worker as its ready kernels say, for they were made of these."""
-    if mode() == "ready" and folder.is_relative_to(ROOT):
-        told = _told(_read_only()).get(folder.relative_to(ROOT).as_posix())
-        if told is not None:
-            return told
-    return _hashed(folder)
+def reached(folder: Path) -> dict[str, str]:
+    """The digests of the code that functions below ``folder`` reach, by ``module:name`` (``reach.digests``), and under
+    ``""`` that of the compiler itself. ``folder`` lies in one of our packages.
+
+    A worker takes them from the manifest of its ready kernels. Elsewhere they are computed once for each state of the
+    sources, and then read from the cache.
+    """
+    return _reached(folder)
+
+
+@lru_cache(maxsize=16)
+def _reached(folder: Path) -> dict[str, str]:
+    state = hashlib.sha256(f"{_hashed(OPERATORS)} {_hashed(folder)} {folder.relative_to(ROOT)}".encode()).hexdigest()
+    path = cache_folder() / f"reach-{state[:40]}.json"
+    with contextlib.suppress(OSError):
+        return dict(json.loads(sealed.read(path)))
+    from operators.compiler import reach
+
+    found = {"": reach.digest_of(_COMPILER, ROOT), **reach.digests([folder], ROOT)}
+    with contextlib.suppress(OSError):
+        sealed.write(path, json.dumps(found).encode())
+    return found
+
+
+_COMPILER = (
+    ("operators.compiler.emit", "emitted"),
+    ("operators.compiler.link", "link"),
+    ("operators.compiler.intrinsics", ""),
+    ("operators.kernels.jit", "Inlined"),
+    ("operators.kernels.jit", "apart"),
+)
+"""What turns Python into a shared object, by module and name."""
 
 
 @lru_cache(maxsize=16)
@@ -142,11 +162,45 @@ def _hashed(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def digest_of(source: str, folder: Path | None = None) -> str:
-    """SHA-256 of what machine code computes: its source, and what that inlines (``operators`` and the modules in
-    ``folder``). Neither the machine nor the compiler makes a difference."""
-    parts = [sources(OPERATORS), "" if folder is None or folder.is_relative_to(OPERATORS) else sources(folder)]
-    return hashlib.sha256("\0".join([source, *parts]).encode()).hexdigest()
+def _reach_of(module: str, name: str, folder: Path) -> str:
+    """The digest of what a function of ours reaches."""
+    key = f"{module}:{name}"
+    if mode() == "ready" and (ready := _manifests(_read_only()).get(key)) is not None:
+        return ready
+    return reached(folder)[key]
+
+
+def _compiler_digest() -> str:
+    ready = _manifests(_read_only()).get("") if mode() == "ready" else None
+    return ready or reached(OPERATORS)[""]
+
+
+_IMPORT = re.compile(r"^from (operators[\w.]*) import (.+)$", re.MULTILINE)
+
+
+def digest_of(source: str) -> str:
+    """SHA-256 of what a generated module computes: its source, what its functions reach in ``operators``, and how that
+    is compiled. Neither the machine nor the compiler's version makes a difference."""
+    digest = hashlib.sha256(f"{source}\0{_compiler_digest()}".encode())
+    for module, names in _IMPORT.findall(source):
+        for name in names.split(", "):
+            # A registered aggregate is named by a digest of its own, in the source.
+            if module != "operators.registered":
+                digest.update(_reach_of(module, name.partition(" as ")[0], OPERATORS).encode())
+    return digest.hexdigest()
+
+
+def loop_digest(function: Callable[..., Any], signature: str) -> str:
+    """SHA-256 of what a loop computes: its type and the code that it reaches, and how that is compiled."""
+    path = Path(function.__code__.co_filename)
+    name = f"{function.__module__}.{function.__qualname__} {signature}"
+    if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in OURS:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        folder = OPERATORS if path.is_relative_to(OPERATORS) else path.parent
+        parts = [name, _compiler_digest(), _reach_of(module, function.__name__, folder)]
+    else:
+        parts = [name, _hashed(OPERATORS), _hashed(path.parent)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def file_name(name: str, digest: str, target: Target) -> str:
@@ -158,13 +212,13 @@ def is_kept(name: str, digest: str) -> bool:
     """Whether ``compiled`` would find this shared object on disk."""
     if mode() == "ready":
         return ready_file(name, digest) is not None
-    return mode() == "native" and (cache_folder() / file_name(name, digest, host())).exists()
+    return mode() == "native" and sealed.is_whole(cache_folder() / file_name(name, digest, host()))
 
 
 def ready_file(name: str, digest: str) -> Path | None:
-    """The file of a kernel that this worker need not be given; None if there is none."""
+    """The file of a kernel that this worker need not be given; None if there is none, or only damaged ones."""
     file = file_name(name, digest, worker())
-    return next((p for folder in (*_read_only(), cache_folder()) if (p := folder / file).exists()), None)
+    return next((p for folder in (*_read_only(), cache_folder()) if sealed.is_whole(p := folder / file)), None)
 
 
 def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..., Any]], target: Target) -> Path:
@@ -176,7 +230,7 @@ def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..
         raise _missing(name, digest, target)
     # Their names do not tell the compiler: a later one makes them anew.
     path = cache_folder() / f"made-{compiler()}" / file_name(name, digest, target)
-    if not path.exists():
+    if not sealed.is_whole(path):
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             native.build(make(), signature, path, target)
@@ -187,7 +241,7 @@ def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..
 
 def _missing(name: str, digest: str, target: Target) -> KernelMissing:
     return KernelMissing(
-        f"the kernel {name}-{digest[:40]} for {target.name} is neither in {PATH_VARIABLE} nor in the cache, and "
+        f"there is no undamaged kernel {name}-{digest[:40]} for {target.name} in {PATH_VARIABLE} or the cache, and "
         f"{MODE_VARIABLE}=ready compiles none: deploy this worker again with the version that asks it"
     )
 
@@ -211,7 +265,7 @@ def compiled(
     if mode() == "native":
         path = cache_folder() / file_name(name, digest, host())
         with contextlib.suppress(OSError):
-            # What does not load (copied from another machine, say) is made anew.
+            # What is damaged or does not load (copied from another machine, say) is made anew.
             return native.Native(path, signature)
 
         from operators.compiler.link import has_linker
@@ -223,19 +277,19 @@ def compiled(
     import numba
     from numba.core.compiler_lock import global_compiler_lock
 
+    from operators.compiler.numba_cache import jitted
+
     # Numba looks only at a function's own file to tell whether it changed, not at what is inlined into it.
-    folder = cache_folder() / f"numba-{sources(OPERATORS)[:16]}"
+    folder = cache_folder() / f"numba-{digest[:16]}"
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
-    keep = keep and os.access(folder, os.W_OK)
+    keep = keep and folder.is_dir() and os.access(folder, os.W_OK)
     with global_compiler_lock:  # one thread at a time sets the folder, and sets it back
         before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
         try:
-            jit = numba.njit(signature, nogil=True, cache=keep, error_model="numpy", _nrt=False)
-            found: Callable[..., Any] = jit(make())
+            return jitted(make(), signature, keep)
         finally:
             numba.config.CACHE_DIR = before
-    return found
 
 
 def caller(loop: Callable[..., Any]) -> Callable[..., Any]:

@@ -90,6 +90,7 @@ def together(p: Prepared, partials: Sequence[Partial], content: str) -> Partial:
         coverage.skipped += q.coverage.skipped
         coverage.dropped += q.coverage.dropped
         coverage.bytes += q.coverage.bytes
+        coverage.times_outside += q.coverage.times_outside
     sink = p.plan.stages[-1].sink
     if isinstance(sink, Group):
         states = [q.groups for q in partials if q.groups is not None]
