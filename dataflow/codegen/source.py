@@ -20,8 +20,16 @@ begin."""
 NO_PIECE = -(2**63)
 
 
+class Codes(str):
+    """The array type of values that are string codes: ``I8`` in a kernel. What a saved state has there is checked."""
+
+    __slots__ = ()
+
+
 def value_array(kind: Type | None) -> str:
     """The array type that holds values of a logical type in states and outputs."""
+    if kind is not None and kind.is_text:
+        return Codes(I8)
     return F8 if kind is Type.FLOAT else I8
 
 

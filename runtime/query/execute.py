@@ -21,13 +21,14 @@ from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema, set_hash
 from runtime.columns import Column
-from runtime.errors import QueryError
+from runtime.errors import FormatError, QueryError
 from runtime.pointfile import PointFile
 from runtime.progress import Progress
 from runtime.proof import Proof, check_coverage, digest, merged_files
 from runtime.query import wire
+from runtime.query.form import checked
 from runtime.query.merge import Merging, merged
-from runtime.query.task import Compiled, Partial, Saving, Task, compiled_for, run
+from runtime.query.task import Compiled, Partial, Saving, Task, compiled_for, request_digest, run
 from runtime.result import PartialResult, Result
 
 _SMALL = 250_000
@@ -218,7 +219,13 @@ def run_payload(payload: bytes) -> bytes:
     task = Task.from_bytes(payload)
     store = Store.shared(task.store)
     with store.opened.ahead(task.files):
-        return wire.pack(run(task, store.open_file))
+        return wire.pack(run(task, store.open_file), request_digest(json.loads(payload)))
+
+
+def _unpacked(reply: object, task: Task) -> Partial:
+    if not isinstance(reply, bytes):
+        raise FormatError(f"the reply of task {task.id} is not bytes: the executor gave a {type(reply).__name__}")
+    return wire.unpack(reply, task.id, task.request_digest)
 
 
 @contextmanager
@@ -228,7 +235,7 @@ def _submitter(
     """A function that starts a task, ``last`` after all others, and the way to read its outcome."""
     if executor is not None:
         # Bytes both ways: what a worker is told and what it answers are data, whoever runs it.
-        yield lambda t: (executor.submit(run_payload, t.to_bytes()), lambda reply: wire.unpack(reply, t.id))
+        yield lambda t: (executor.submit(run_payload, t.to_bytes()), lambda reply: _unpacked(reply, t))
         return
     pool = ThreadPoolExecutor(max(1, workers - 1), thread_name_prefix="antfold")
 
@@ -338,7 +345,8 @@ def conclude(
     if not failed:
         check_coverage(prepared.files, covered, prepared.plan.stream)
     merging = Merging()
-    columns = merged(prepared.plan, partials, prepared.until, merging).result_columns()
+    with checked(prepared.plan, partials):
+        columns = merged(prepared.plan, partials, prepared.until, merging).result_columns()
     proof = _proof(prepared, tasks, partials, covered, columns, files_cached, merging.times_outside)
     if failed:
         return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))
