@@ -44,6 +44,8 @@ def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler
     if format_ in ("json", "ndjson") or (format_ == "auto" and sniff(head)):
         for cells in JsonReader(text, settings.key, settings.time):
             yield assembler.take(cells)
+        if assembler.waits():
+            yield assembler.rest()
     else:
         yield from CsvReader(text, settings, name).batches(assembler)
 
