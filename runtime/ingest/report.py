@@ -34,8 +34,8 @@ class SourceReport:
     ``status`` is "ingested", "already ingested" or "failed" (``error`` says why). ``rows_read`` is the sum of
     ``committed``, ``rejected`` and ``dropped`` (duplicates dropped or merged within a written file). ``bytes_in`` are
     those of the source as given, ``bytes_out`` those of its point files. ``waiting`` rows are more than an hour ahead
-    of this machine's clock, the first at ``waiting_from`` (microseconds UTC): offered again when the clock has come that
-    far, or was set right, the source gives just these. ``resumed`` says that it did so now.
+    of this machine's clock, the first at ``waiting_from`` (microseconds UTC): offered again when the clock has come
+    that far, or was set right, the source gives just these. ``resumed`` says that it did so now.
     """
 
     name: str

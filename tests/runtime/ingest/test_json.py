@@ -115,13 +115,19 @@ def test_a_cut_off_tail_is_one_reject(lake: Lake) -> None:
     assert reject.line == 3
 
 
-def test_garbage_without_a_line_end_is_one_reject(lake: Lake) -> None:
-    expect_good(lake, f"{GOOD}{MORE}}}}}{GOOD}{GOOD}", rejected=1)
+def test_a_line_with_garbage_is_one_reject(lake: Lake) -> None:
+    (reject,) = expect_good(lake, f"{GOOD}{MORE}\n{GOOD}{MORE}}}}}{GOOD}{GOOD}", rejected=1)
+    assert (reject.line, reject.byte) == (2, len(GOOD) + len(MORE) + 1)
 
 
 def test_an_array_that_is_not_closed(lake: Lake) -> None:
-    (reject,) = expect_good(lake, f"[{GOOD},{MORE}", rejected=1)
+    (reject,) = expect_good(lake, f"[{GOOD},\n{MORE}", rejected=1)
     assert reject.reason == "JSON: the array is not closed"
+
+
+def test_a_line_that_opens_an_array_and_ends_is_one_reject(lake: Lake) -> None:
+    (reject,) = expect_good(lake, f"{GOOD}\n{MORE}\n[{GOOD},{MORE}\n", rejected=1)
+    assert (reject.line, reject.reason) == (3, "JSON: the array is not closed")
 
 
 def test_values_in_an_array_that_are_no_records(lake: Lake) -> None:
