@@ -35,3 +35,18 @@ class Cells:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def take(self, rows: slice | NDArray[np.intp], faults: list[Fault]) -> Cells:
+        """The rows (a slice of them, or those at an index, copied), with these faults and no ``bad`` ones."""
+        return Cells(
+            self.data,
+            self.base,
+            self.line,
+            list(self.names),
+            self.kind[:, rows],
+            self.value[:, rows],
+            self.start[rows],
+            self.end[rows],
+            None if self.spans is None else self.spans[:, rows],
+            faults,
+        )
