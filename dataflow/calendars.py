@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dataflow.durations import Every, parse_every
 from operators.errors import DataflowError
+from operators.nearest import nearest
 
 _DAY = 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,8 +29,20 @@ def zone_named(name: str, where: str) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise DataflowError(
-            f"{where}: there is no time zone {name!r}; use an IANA name such as 'Europe/London'"
+            f"{where}: there is no time zone {name!r}; {_zone_meant(name)} an IANA name such as 'Europe/London'"
         ) from None
+
+
+def _zone_meant(name: object) -> str:
+    from zoneinfo import available_timezones
+
+    zones = sorted(available_timezones())
+    cities = {zone.rpartition("/")[2]: zone for zone in zones if "/" in zone}
+    found = nearest(name, zones)
+    if found is None or "/" not in str(name):
+        city = nearest(str(name).rpartition("/")[2], cities)
+        found = found if city is None else cities[city]
+    return "use" if found is None else f"did you mean {found!r}? Use"
 
 
 @lru_cache(maxsize=64)

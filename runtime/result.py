@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from operators.errors import DataflowError
+from operators.nearest import listed, meant
 from operators.types import Type
 from runtime.columns import Column
 from runtime.table import html_table, iso, text_table
@@ -160,7 +161,9 @@ class Result:
     def _column(self, name: str) -> Column:
         column = self.columns.get(name)
         if column is None:
-            raise DataflowError(f"the result has no column '{name}'; it has {', '.join(self.columns) or 'none'}")
+            raise DataflowError(
+                f"the result has no column {name!r}; {meant(name, self.columns, 'it')} has {listed(self.columns)}"
+            )
         return column
 
 

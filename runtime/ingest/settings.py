@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from operators.nearest import meant
 from operators.types import Type
 from runtime.catalogue import StreamSchema
 from runtime.errors import IngestError, SchemaConflict
@@ -83,4 +84,5 @@ class Settings:
 def _one_of(what: str, option: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
     if value not in allowed:
         names = ", ".join(str(a) for a in allowed if a is not None)
-        raise IngestError(f"{what} {value!r} is unknown: choose one of {names} ({option}).")
+        choose = meant(value, (a for a in allowed if a is not None), "choose")
+        raise IngestError(f"{what} {value!r} is unknown: {choose} one of {names} ({option}).")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from operators.nearest import listed, meant
 from runtime.errors import QueryError, StoreError
 from runtime.objects import ObjectStore
 from runtime.objects.store import FileMissing
@@ -97,8 +98,11 @@ def _all(objects: ObjectStore, prefix: str) -> list[tuple[str, int]]:
 
 
 def _unknown(objects: ObjectStore, name: str) -> QueryError:
-    names = ", ".join(sorted({n for n, _ in _all(objects, _FOLDER)})) or "none yet"
-    return QueryError(f"there is no published query {name!r} in this store; its queries: {names}")
+    known = sorted({n for n, _ in _all(objects, _FOLDER)})
+    names = listed(known) if known else "none yet (dataflow publish makes them)"
+    return QueryError(
+        f"there is no published query {name!r} in this store; {meant(name, known, 'its')} queries: {names}"
+    )
 
 
 def _exists(objects: ObjectStore, path: str) -> bool:
