@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("tests.contracts", "tests.reference", "tests.laws", "tests.simulator")
+pytest.register_assert_rewrite("tests.contracts", "tests.reference", "tests.laws", "tests.simulator", "tests.campaigns")
 
 # As the console script has it: compiling a kernel makes many objects, and hardly any of them garbage in a circle.
 gc.set_threshold(100_000, 50, 100)

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable
@@ -31,10 +32,16 @@ PATH_VARIABLE = "ANTFOLD_KERNEL_PATH"
 """Folders of ready kernels, as in ``PATH``; they are only read."""
 
 MANIFEST = "kernels.json"
-"""What a folder of ready kernels says of itself: ``{"target": NAME, "sources": {FOLDER: SHA256}}``."""
+"""What a folder of ready kernels says of itself: ``{"target": NAME, "reached": {MODULE:NAME: SHA256}}``."""
+
+CALLED_BY_LOOPS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "no_rewrites": True}
+"""Numba's options for what Python never calls itself: no wrappers for it, and no search for expressions of whole
+arrays, which loops do not have. They took a quarter of the time of a compilation."""
 
 OPERATORS = Path(__file__).parents[1]
 ROOT = OPERATORS.parent
+OURS = frozenset({"operators", "dataflow", "runtime", "deploy"})
+"""The packages of this program, below ``ROOT``."""
 
 
 class KernelMissing(DataflowError):
@@ -114,22 +121,53 @@ def _read_only() -> tuple[Path, ...]:
 
 
 @lru_cache(maxsize=4)
-def _told(folders: tuple[Path, ...]) -> dict[str, str]:
-    """What the manifests say of the sources that their kernels were made of, the first folder's first."""
+def _manifests(folders: tuple[Path, ...]) -> dict[str, str]:
+    """The digests in the manifests of these folders; the first folder's win."""
     found: dict[str, str] = {}
     for folder in folders:
         with contextlib.suppress(FileNotFoundError):
-            found = {**json.loads((folder / MANIFEST).read_bytes())["sources"], **found}
+            found = {**json.loads((folder / MANIFEST).read_bytes())["reached"], **found}
     return found
 
 
-def sources(folder: Path) -> str:
-    """SHA-256 over the modules below ``folder``: for a worker as its ready kernels say, for they were made of these."""
-    if mode() == "ready" and folder.is_relative_to(ROOT):
-        told = _told(_read_only()).get(folder.relative_to(ROOT).as_posix())
-        if told is not None:
-            return told
-    return _hashed(folder)
+def reached(folder: Path) -> dict[str, str]:
+    """The digests of the code that functions below ``folder`` reach, by ``module:name`` (``reach.digests``), and under
+    ``""`` that of the compiler itself. ``folder`` lies in one of our packages.
+
+    A worker takes them from the manifest of its ready kernels. Elsewhere they are computed once for each state of the
+    sources, and then read from the cache.
+    """
+    return _reached(folder)
+
+
+@lru_cache(maxsize=16)
+def _reached(folder: Path) -> dict[str, str]:
+    state = hashlib.sha256(f"{_hashed(OPERATORS)} {_hashed(folder)} {folder.relative_to(ROOT)}".encode()).hexdigest()
+    path = cache_folder() / f"reach-{state[:40]}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        data = json.loads(path.read_bytes())
+        if data["sha256"] == _sha256_of(data["reached"]):
+            return dict(data["reached"])
+    from operators.compiler import reach
+
+    found = {"": reach.digest_of(_COMPILER, ROOT), **reach.digests([folder], ROOT)}
+    with contextlib.suppress(OSError):
+        put(json.dumps({"sha256": _sha256_of(found), "reached": found}).encode(), path)
+    return found
+
+
+_COMPILER = (
+    ("operators.compiler.emit", "emitted"),
+    ("operators.compiler.link", "link"),
+    ("operators.compiler.intrinsics", ""),
+    ("operators.kernels.jit", "Inlined"),
+    ("operators.kernels.jit", "apart"),
+)
+"""What turns Python into a shared object, by module and name."""
+
+
+def _sha256_of(value: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 @lru_cache(maxsize=16)
@@ -142,11 +180,45 @@ def _hashed(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def digest_of(source: str, folder: Path | None = None) -> str:
-    """SHA-256 of what machine code computes: its source, and what that inlines (``operators`` and the modules in
-    ``folder``). Neither the machine nor the compiler makes a difference."""
-    parts = [sources(OPERATORS), "" if folder is None or folder.is_relative_to(OPERATORS) else sources(folder)]
-    return hashlib.sha256("\0".join([source, *parts]).encode()).hexdigest()
+def _reach_of(module: str, name: str, folder: Path) -> str:
+    """The digest of what a function of ours reaches."""
+    key = f"{module}:{name}"
+    if mode() == "ready" and (ready := _manifests(_read_only()).get(key)) is not None:
+        return ready
+    return reached(folder)[key]
+
+
+def _compiler_digest() -> str:
+    ready = _manifests(_read_only()).get("") if mode() == "ready" else None
+    return ready or reached(OPERATORS)[""]
+
+
+_IMPORT = re.compile(r"^from (operators[\w.]*) import (.+)$", re.MULTILINE)
+
+
+def digest_of(source: str) -> str:
+    """SHA-256 of what a generated module computes: its source, what its functions reach in ``operators``, and how that
+    is compiled. Neither the machine nor the compiler's version makes a difference."""
+    digest = hashlib.sha256(f"{source}\0{_compiler_digest()}".encode())
+    for module, names in _IMPORT.findall(source):
+        for name in names.split(", "):
+            # A registered aggregate is named by a digest of its own, in the source.
+            if module != "operators.registered":
+                digest.update(_reach_of(module, name.partition(" as ")[0], OPERATORS).encode())
+    return digest.hexdigest()
+
+
+def loop_digest(function: Callable[..., Any], signature: str) -> str:
+    """SHA-256 of what a loop computes: its type and the code that it reaches, and how that is compiled."""
+    path = Path(function.__code__.co_filename)
+    name = f"{function.__module__}.{function.__qualname__} {signature}"
+    if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in OURS:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        folder = OPERATORS if path.is_relative_to(OPERATORS) else path.parent
+        parts = [name, _compiler_digest(), _reach_of(module, function.__name__, folder)]
+    else:
+        parts = [name, _hashed(OPERATORS), _hashed(path.parent)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def file_name(name: str, digest: str, target: Target) -> str:
@@ -224,7 +296,7 @@ def compiled(
     from numba.core.compiler_lock import global_compiler_lock
 
     # Numba looks only at a function's own file to tell whether it changed, not at what is inlined into it.
-    folder = cache_folder() / f"numba-{sources(OPERATORS)[:16]}"
+    folder = cache_folder() / f"numba-{digest[:16]}"
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
     keep = keep and os.access(folder, os.W_OK)

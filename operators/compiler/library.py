@@ -25,15 +25,14 @@ def prebuild(folder: Path, target: Target, packages: Sequence[str] = ("operators
     for package in packages:
         _import_loops(package)
     folder.mkdir(parents=True, exist_ok=True)
-    made, sources = [], {"operators": cache.sources(cache.OPERATORS)}
+    made, reached = [], dict(cache.reached(cache.OPERATORS))
     for loop in LOOPS:
         if loop.plain.__module__.partition(".")[0] not in packages:
             continue
-        if not loop.folder.is_relative_to(cache.OPERATORS):
-            sources[loop.folder.relative_to(cache.ROOT).as_posix()] = cache.sources(loop.folder)
+        reached.update(cache.reached(Path(loop.plain.__code__.co_filename).parent))
         file = loop.built(target)
         made.append(Path(shutil.copyfile(file, folder / file.name)))
-    manifest = {"target": target.name, "sources": sources}
+    manifest = {"target": target.name, "reached": reached}
     (folder / cache.MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return sorted(made)
 

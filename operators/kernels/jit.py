@@ -39,7 +39,7 @@ class Inlined:
         """What Numba makes of it."""
         import numba
 
-        return numba.njit(error_model="numpy", nogil=True, _nrt=False)(self.plain)
+        return numba.njit(error_model="numpy", nogil=True, _nrt=False, **cache.CALLED_BY_LOOPS)(self.plain)
 
     @cached_property
     def dispatcher(self) -> Any:
@@ -99,15 +99,10 @@ class Loop:
         """What its file's name begins with."""
         return self.plain.__name__.strip("_")
 
-    @property
-    def folder(self) -> Path:
-        """The modules that it may inline functions of, beside those of ``operators``."""
-        return Path(self.plain.__code__.co_filename).parent
-
     @cached_property
     def digest(self) -> str:
         """The digest of what it computes."""
-        return cache.digest_of(f"{self.plain.__module__}.{self.plain.__qualname__} {self.signature}", self.folder)
+        return cache.loop_digest(self.plain, self.signature)
 
     def built(self, target: Target) -> Path:
         """The shared object for another machine; see ``cache.built``."""

@@ -1,0 +1,45 @@
+"""Large runs of property tests and attacks, each a command: ``python -m tests.campaigns NAME --examples N``.
+
+A campaign is a module of this folder with a function ``run(budget, seed)`` that returns a ``Report``; ``CAMPAIGNS``
+lists them. CI runs each with a small budget, in ``test_campaigns.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+
+CAMPAIGNS = {
+    "times": "functions of time in 40 zones, from 1900 to 2261, against the datetime module",
+}
+"""The name of each campaign, which is its module's, and what it tries."""
+
+
+@dataclass
+class Report:
+    """What a campaign tried and what failed.
+
+    ``tried`` counts examples by kind. ``failures`` has one line for each failure: its input, what is right, what came.
+    """
+
+    tried: dict[str, int] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def count(self, kind: str, examples: int = 1) -> None:
+        """Add ``examples`` of this kind to those that were tried."""
+        self.tried[kind] = self.tried.get(kind, 0) + examples
+
+    def lines(self) -> list[str]:
+        """The report as text: one line for each kind, then the failures."""
+        width = max([len("examples"), *(len(kind) for kind in self.tried)])
+        out = [f"{kind:{width}}  {n:>12,}" for kind, n in self.tried.items()]
+        out.append(f"{'examples':{width}}  {sum(self.tried.values()):>12,}")
+        out.append(f"{'failures':{width}}  {len(self.failures):>12,}")
+        return out + [f"failed: {line}" for line in self.failures]
+
+
+def campaign(name: str) -> Callable[[int, int], Report]:
+    """The function ``run(budget, seed)`` of the campaign ``name``; ``budget`` is about how many examples to try."""
+    run: Callable[[int, int], Report] = import_module(f"tests.campaigns.{name}").run
+    return run

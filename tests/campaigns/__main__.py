@@ -1,0 +1,33 @@
+"""``python -m tests.campaigns``: run one campaign and print what it tried; 1 where something failed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.campaigns import CAMPAIGNS, campaign
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the campaign that ``arguments`` name; the number of its failures decides the exit status."""
+    listed = "\n".join(f"  {name:12}{what}" for name, what in CAMPAIGNS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.campaigns",
+        description=f"Campaigns:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", choices=list(CAMPAIGNS), metavar="NAME", help="the campaign to run")
+    parser.add_argument("--examples", type=int, default=10_000, help="how many examples to try (default 10,000)")
+    parser.add_argument("--seed", type=int, default=0, help="the seed from which examples are drawn (default 0)")
+    options = parser.parse_args(arguments)
+    begun = time.perf_counter()
+    report = campaign(options.name)(options.examples, options.seed)
+    for line in report.lines():
+        print(line)
+    print(f"{time.perf_counter() - begun:.0f} s, seed {options.seed}")
+    return 1 if report.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

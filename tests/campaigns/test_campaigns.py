@@ -1,0 +1,26 @@
+"""Each campaign with a small budget."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.campaigns import CAMPAIGNS, Report, campaign
+
+
+@pytest.mark.parametrize("name", CAMPAIGNS)
+def test_nothing_fails(name: str) -> None:
+    report = campaign(name)(50, 1)
+    assert report.failures == []
+
+
+def test_a_report() -> None:
+    report = Report()
+    report.count("one bit flipped", 1999)
+    report.count("one bit flipped")
+    report.failures.append("bit 7 of byte 3: an error is right, 12 rows came")
+    assert report.lines() == [
+        "one bit flipped         2,000",
+        "examples                2,000",
+        "failures                    1",
+        "failed: bit 7 of byte 3: an error is right, 12 rows came",
+    ]
