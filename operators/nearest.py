@@ -26,10 +26,8 @@ def nearest(name: object, known: Iterable[object]) -> str | None:
         return by_form[form]
     found = get_close_matches(form, by_form, 1, 0.65)
     if not found and len(form) >= 3:
-        found = sorted(
-            (c for c in by_form if len(c) >= 3 and (c.startswith(form) or c.endswith(form) or form.startswith(c))),
-            key=lambda c: (abs(len(c) - len(form)), c),
-        )
+        inside = (c for c in by_form if c and (c.startswith(form) or c.endswith(form) or form.startswith(c)))
+        found = sorted(inside, key=lambda c: (abs(len(c) - len(form)), c))
     return by_form[found[0]] if found else None
 
 

@@ -75,6 +75,12 @@ def latest(objects: ObjectStore) -> list[Published]:
     return [load(objects, name, number, None) for name, number in sorted(newest.items())]
 
 
+def description_of(objects: ObjectStore, name: str) -> str:
+    """What the latest version of a query says of itself; empty if there is none."""
+    number = max(_numbers(objects, checked_name(name)), default=0)
+    return load(objects, name, number, None).description if number else ""
+
+
 def versions(objects: ObjectStore, name: str) -> list[Published]:
     """All versions of one query, the first one first."""
     found = [load(objects, name, number, None) for number in sorted(_numbers(objects, checked_name(name)))]
