@@ -36,10 +36,9 @@ class Parser(argparse.ArgumentParser):
         if option is None:
             return f"{given[0]!r} is one argument too many"
         names = self.options()
-        found = nearest(option, names)
-        return f"there is no option {option}; " + (
-            f"did you mean {found}?" if found else f"there are {', '.join(names)}"
-        )
+        found = nearest(option.strip("-"), (n.strip("-") for n in names))
+        said = f"there are {', '.join(names)}" if found is None else f"did you mean --{found}?"
+        return f"there is no option {option}; {said}"
 
     def _tied(self, args: Sequence[str]) -> list[str]:
         """``--since -7d`` as ``--since=-7d``: what follows an option that takes a value is one, unless it is an option

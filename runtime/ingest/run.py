@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time as clock
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from operators.nearest import nearest
 from operators.types import Type
 from runtime.catalogue import AlreadyIngested, Catalogue, SourceEntry, StreamSchema, check_stream, new_attempt
 from runtime.errors import IngestError, StoreError
@@ -206,7 +208,7 @@ class _Run:
             first = rejects.kept[0]
             raise IngestError(
                 f"nothing could be read from {name}: all {rejects.count:,} records were rejected, the first at line "
-                f"{first.line}, byte {first.byte}: {first.reason}. Nothing was ingested."
+                f"{first.line}, byte {first.byte}: {first.reason}{self._meant(first.text)}. Nothing was ingested."
             )
         rejects_path = self._put_rejects(digest, rejects)
         source = SourceEntry(
@@ -240,6 +242,14 @@ class _Run:
             bytes_out=sum(file.bytes for file in writer.files),
             seconds=seconds,
         )
+
+    def _meant(self, record: str) -> str:
+        """The field that was meant, in brackets, where a record has none of the key's or the time's name."""
+        fields = re.findall(r'"([^"\\]{1,100})"\s*:', record)
+        for option, name in (("--key", self._settings.key), ("--time", self._settings.time)):
+            if fields and name not in fields and nearest(name, fields):
+                return f" ({option}: did you mean {nearest(name, fields)!r}?)"
+        return ""
 
     def _put_rejects(self, digest: str, rejects: Rejects) -> str | None:
         if not rejects.count:
