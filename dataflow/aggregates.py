@@ -12,6 +12,7 @@ from dataflow.aggregate_forms import FORMS, checked, form_of
 from dataflow.durations import parse_duration
 from dataflow.expr import Expr, Operand, col, expr
 from operators.errors import DataflowError
+from operators.nearest import meant
 
 if TYPE_CHECKING:
     from operators.contract import Aggregate
@@ -213,7 +214,12 @@ def aggregate(name: str, *values: Operand, where: Operand | None = None) -> g.Ag
     """The registered aggregate ``name`` of ``values``."""
     form = form_of(name)
     if form is None or name in FORMS:
-        raise DataflowError(f"there is no aggregate {name!r} of your own; register it before: df.register(...)")
+        hint = (
+            f"df.{name} is one of ours"
+            if name in FORMS
+            else f"{meant(name, FORMS, 'register')} it before: df.register(...)"
+        )
+        raise DataflowError(f"there is no aggregate {name!r} of your own; {hint}")
     if len(values) not in form.arity:
         raise DataflowError(f"{name} takes {form.arity[0]} values, got {len(values)}")
     return _agg(name, *values, where=where)
@@ -252,7 +258,7 @@ def hold_of(a: g.Agg) -> int | None:
 
 def over_intervals(steps: tuple[g.Step, ...], aggs: g.NamedAggs) -> tuple[tuple[g.Step, ...], g.NamedAggs]:
     """Aggregates with a ``hold``, as intervals and aggregates of them; all others as they are."""
-    holds = {(repr(a.args[0]), hold_of(a)) for _, a in aggs if hold_of(a) is not None}
+    holds = {(g.content_of(a.args[0]), hold_of(a)) for _, a in aggs if hold_of(a) is not None}
     if not holds:
         return steps, aggs
     if len(holds) > 1 or any(hold_of(a) is None for _, a in aggs):

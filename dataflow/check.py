@@ -27,6 +27,7 @@ from dataflow.plan import (
 )  # fmt: skip
 from dataflow.typed import Typed, column
 from dataflow.zones import check_zone
+from operators.nearest import listed, meant
 from operators.types import Type
 
 __all__ = ["GraphError", "StreamColumns", "bind"]
@@ -261,8 +262,11 @@ class Binder(Expressions):
             stage, shape = self.rows_stage(shape)
             add(stage)
         if unused := sorted(set(self.params) - self.used_params):
-            names = ", ".join(sorted(self.used_params)) or "none"
-            raise GraphError(f"the metric has no parameter {unused[0]!r}; its parameters: {names}")
+            known = sorted(self.used_params)
+            raise GraphError(
+                f"the metric has no parameter {unused[0]!r}; {meant(unused[0], known, 'its')} "
+                f"parameters: {listed(known)}"
+            )
         outputs = tuple((n, t.type) for n, t in shape.env.items() if t.type is not None)
         return self.finished(source.name, deferred, stages, after, outputs, order)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from dataflow import graph as g
 from dataflow.aggregate_args import arranged as prepared
 from dataflow.aggregate_args import needs_order, types_taken
-from dataflow.aggregate_forms import form_of
+from dataflow.aggregate_forms import FORMS, form_of
 from dataflow.calendars import known_time
 from dataflow.decimals import arranged, as_float, is_decimal
 from dataflow.durations import moment, parse_duration
@@ -22,6 +21,7 @@ from dataflow.typed import Typed, column
 from dataflow.zones import check_zone
 from operators.contract import Aggregate
 from operators.errors import DataflowError
+from operators.nearest import listed, meant
 from operators.registered import argument_types, find
 from operators.types import Type, decimal
 
@@ -82,9 +82,8 @@ class Expressions:
         if name in shape.env:
             shape.referred.add(name)
             return shape.env[name]
-        near = difflib.get_close_matches(name, shape.env, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise self.fail(f"there is no column {name!r}; {hint}There are: {', '.join(sorted(shape.env))}")
+        there = sorted(shape.env)
+        raise self.fail(f"there is no column {name!r}; {meant(name, there, 'there')} are: {listed(there, 100)}")
 
     def typed(self, e: Expr, shape: Shape) -> Typed:
         """``e`` with types, in terms of the stage's inputs."""
@@ -219,7 +218,9 @@ class Expressions:
         """``e`` with types, which is true or false; ``what`` names it in errors."""
         typed = self.typed(e, shape)
         if typed.type not in (Type.BOOL, None):
-            raise self.fail(f"{what} takes a condition, got {typed.type}")
+            text = e.option("value") if e.fn == "lit" and typed.type is Type.STRING else None
+            hint = "" if text is None else f"; {text!r} is text, write an expression such as df.col('status') == 'up'"
+            raise self.fail(f"{what} takes a condition, got {typed.type}{hint}")
         return typed
 
     # ---- aggregates
@@ -232,7 +233,10 @@ class Expressions:
         """The aggregate for arguments of these types, and what it is given."""
         form = form_of(a.fn)
         if form is None:
-            raise self.fail(f"{name}: there is no aggregate {a.fn!r}; register it before: df.register(...)")
+            raise self.fail(
+                f"{name}: there is no aggregate {a.fn!r}; {meant(a.fn, FORMS, 'one')}"
+                " of your own is registered before: df.register(...)"
+            )
         if form.of_intervals and shape.kind != "intervals":
             raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
         if a.fn == "duration" and shape.kind in ("points", "transitions", "table"):

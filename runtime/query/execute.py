@@ -20,6 +20,7 @@ from dataflow.zones import TZDATA_VERSION
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema, set_hash
+from runtime.catalogue.snapshot import unknown_stream
 from runtime.columns import Column
 from runtime.errors import FormatError, QueryError
 from runtime.pointfile import PointFile
@@ -83,8 +84,7 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     assert isinstance(source, Source)
     schema = catalogue.schema(source.name)
     if schema is None:
-        names = ", ".join(catalogue.streams()) or "none"
-        raise QueryError(f"there is no stream {source.name!r} in this store; its streams: {names}")
+        raise unknown_stream(source.name, catalogue.streams())
     graph, params = to_dict(request.steps), dict(request.params)
     compiled = compiled_for(schema, graph, params)
     plan = compiled.plan
