@@ -11,7 +11,7 @@ from dataflow.aggregate_args import arranged as prepared
 from dataflow.aggregate_args import needs_order, types_taken
 from dataflow.aggregate_forms import FORMS, form_of
 from dataflow.calendars import known_time
-from dataflow.decimals import arranged, as_float, is_decimal
+from dataflow.decimals import arranged, equal_in, is_decimal
 from dataflow.durations import moment, parse_duration
 from dataflow.expr import Expr
 from dataflow.functions import FUNCTIONS, STATEFUL, common
@@ -198,20 +198,13 @@ class Expressions:
         kind = Type(str(e.option("type")))
         if kind is Type.TIME:
             listed = tuple(self.known(int(v)) for v in listed)
-        places = None if value.type is None else value.type.places
-        if places is not None:
-            if kind is Type.FLOAT:
-                value = as_float(value)
-            elif kind is Type.INT:
-                kind = decimal(places)
-                listed = tuple(int(v) * 10**places for v in listed)
-                if any(not -(2**63) <= v < 2**63 for v in listed):
-                    raise self.fail(f"is_in: a constant does not fit in 64 bits with {places} places")
         both = common([value.type, kind])
-        if not isinstance(both, Type) or (value.type is Type.INT and kind is Type.FLOAT):
+        numbers = is_decimal(value) and kind in (Type.INT, Type.FLOAT)
+        if not numbers and not isinstance(both, Type):
             raise self.fail(f"is_in compares {value.type} with constants of type {kind}")
-        if both is Type.FLOAT:
-            listed = tuple(float(v) for v in listed)
+        if value.type is not None and kind in (Type.INT, Type.FLOAT):
+            # A constant that no value of the type equals is left out.
+            listed = tuple(sorted(v for c in listed if (v := equal_in(value.type, c)) is not None))
         return Typed("is_in", Type.BOOL, (value,), (("values", listed),))
 
     def condition(self, e: Expr, shape: Shape, what: str) -> Typed:

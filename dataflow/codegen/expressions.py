@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from dataflow.codegen.clocks import clock_source, counted, moved_time, scalar_locals
 from dataflow.codegen.lookups import found_row, picked
-from dataflow.codegen.numbers import bin_source, decimal_source
+from dataflow.codegen.numbers import bin_source, comparison_source, decimal_float_source, decimal_source
 from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
 from dataflow.codegen.source import both as both
 from dataflow.typed import Typed
@@ -23,7 +23,7 @@ assert BEGIN == 0
 Value = tuple[str, str]
 """Names, or constants, of a value and of its validity."""
 
-_COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge", "between")
 _CHECKED = {"add": "checked_add", "sub": "checked_sub", "mul": "checked_mul", "floordiv": "floor_div"}
 _PLAIN = {"add": "+", "sub": "-", "mul": "*"}
 _FLOAT_CALL = {"floordiv": "float_floor_div", "mod": "float_mod"}
@@ -147,7 +147,7 @@ class Expressions:
                 v, k = self.emit(e.args[0])
                 operand = e.option("prefix" if e.fn == "starts_with" else "text")
                 return self._lookup(e.fn, operand, v, k)
-        if e.fn in _COMPARE or e.fn == "between":
+        if e.fn in _COMPARISONS:
             return self._compare(e)
         args = [self.emit(a) for a in e.args]
         if e.fn in ("is_null", "is_not_null"):
@@ -164,6 +164,9 @@ class Expressions:
             return v, counted(self, k, f"in_years({v})")
         if e.fn in ("truncate", "hour", "weekday"):
             return clock_source(self, e, *args[0])
+        if e.fn == "decimal_float":
+            assert e.args[0].type is not None
+            return self.name(decimal_float_source(self, e.args[0].type, args[0][0]), args[0][1])
         return self._arithmetic(e, args)
 
     def _literal(self, e: Typed) -> Value:
@@ -207,13 +210,12 @@ class Expressions:
             v, k = self.emit(e.args[0])
             return self._lookup(e.fn, tuple(a.option("value") for a in e.args[1:]), v, k)
         args = [self.emit(a) for a in e.args]
-        values = [v for v, _ in args]
-        if Type.FLOAT in kinds:
-            values = [self.as_float(v, a.type) for v, a in zip(values, e.args, strict=True)]
+        values = [(v, a.type) for (v, _), a in zip(args, e.args, strict=True)]
         valid = both(*(k for _, k in args))
         if e.fn == "between":
-            return self.name(f"{values[1]} <= {values[0]} and {values[0]} <= {values[2]}", valid)
-        return self.name(f"{values[0]} {_COMPARE[e.fn]} {values[1]}", valid)
+            low, high = (comparison_source(self, fn, values[0], values[j]) for j, fn in ((1, "ge"), (2, "le")))
+            return self.name(f"{low} and {high}", valid)
+        return self.name(comparison_source(self, e.fn, values[0], values[1]), valid)
 
     def _logic(self, e: Typed) -> Value:
         (a, ka), (b, kb) = self.emit(e.args[0]), self.emit(e.args[1])

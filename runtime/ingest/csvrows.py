@@ -217,6 +217,8 @@ def _convert(cells: Cells) -> None:
             fits = -(2**63) <= number < 2**63
             if fits:
                 value[column, row] = number
+            if number == 0:
+                cells.minus_zeros.append((column, row))
             kind[column, row] = INT if fits else STRING
         elif column != _TIME:
             real = np.float64(raw.decode())
