@@ -152,10 +152,10 @@ class SourceRun:
         """Whether no point was ever committed: the type of the keys is not settled then."""
         return not known.columns and self._stream.catalogue.snapshot(self._stream.name, 0, 0).first_time is None
 
-    def _writer(self, attempt: str, times: int = 1) -> Writer:
-        """A writer for ``times`` the rows that a stream of bytes may keep waiting."""
+    def _writer(self, attempt: str, times: int = 1, source: str | None = None) -> Writer:
+        """A writer for ``times`` the rows that a stream of bytes may keep waiting; ``source`` is its id, if known."""
         s, stream = self._settings, self._stream
-        target = Target(stream.objects, stream.name, attempt, s.key, s.time, s.duplicates, s.id)
+        target = Target(stream.objects, stream.name, attempt, s.key, s.time, s.duplicates, s.id, source)
         return Writer(target, times * stream.memory_rows, times)
 
     def _from_bytes(
@@ -165,7 +165,7 @@ class SourceRun:
         assembler = self._assembler(settings, known)
         seen = self._seen
         task = self._stream.progress.start(given.name, None if seen is None else seen[2], "bytes")
-        with _finishing(task), opened(given) as file, self._writer(attempt) as writer:
+        with _finishing(task), opened(given) as file, self._writer(attempt, source=identity) as writer:
             source = Hashed(file, given.name, identity)
             with closing(Prefetched(decompressed(source, given.name))) as pieces:
                 done = rows = 0
