@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from operators.accumulators import Accumulator
 from operators.aggregates import AnyAggregate
 from operators.contract import LEFT, Aggregate, ExactSum, Finished, FloatSum, SetAggregate
+from operators.errors import GroupError
 from operators.float_sums import FloatAccumulator
 from operators.tables import check_limit, enter_pairs, grown
 from operators.tallies import Tally, coarsened, merged_coarse
@@ -281,8 +282,12 @@ class Cells:
         place = np.full(self.capacity, -1, np.int64)
         place[rows] = np.arange(len(rows))
         out: list[Finished] = []
-        for a, c in zip(self.aggregates, self._cells, strict=True):
-            values, valid = c.finish(rows, place, words.strings)
+        for number, (a, c) in enumerate(zip(self.aggregates, self._cells, strict=True)):
+            try:
+                values, valid = c.finish(rows, place, words.strings)
+            except GroupError as error:
+                error.aggregate = number
+                raise
             if a.result is Type.JSON:
                 values = words.codes(values.tolist()).astype(np.int64)
             out.append((values, valid))

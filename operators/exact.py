@@ -63,8 +63,10 @@ def fits(high: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def pair_to_int(low: NDArray[np.int64], high: NDArray[np.int64], what: str) -> NDArray[np.int64]:
     """The sums as int64; OverflowExceeded naming ``what`` where one does not fit."""
-    if not fits(high).all():
-        raise OverflowExceeded(f"{what} exceeds the 64-bit integer range; divide or filter before summing")
+    fit = fits(high)
+    if not fit.all():
+        text = f"{what} exceeds the 64-bit integer range; divide or filter before summing"
+        raise OverflowExceeded(text, int(np.argmin(fit)))
     return (high << 32) + low
 
 

@@ -14,7 +14,9 @@ from dataflow.codegen.lookups import found_row, picked
 from dataflow.codegen.numbers import bin_source, comparison_source, decimal_float_source, decimal_source
 from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
 from dataflow.codegen.source import both as both
+from dataflow.described import described
 from dataflow.typed import Typed
+from operators.kernels.arithmetic import SITES
 from operators.kernels.running import WIDTH
 from operators.types import Type
 
@@ -32,8 +34,9 @@ _FLOAT_CALL = {"floordiv": "float_floor_div", "mod": "float_mod"}
 class Expressions:
     """Emits expressions into a writer; remembers what is computed already."""
 
-    def __init__(self, w: Writer, time: str = "t", end: str = "e") -> None:
+    def __init__(self, w: Writer, time: str = "t", end: str = "e", row: str = "i") -> None:
         self.w = w
+        self.row = row
         self.time = time
         self.end = end
         self.is_new = ""
@@ -71,6 +74,12 @@ class Expressions:
         k = self.w.fresh("k")
         self.w.put(f"{k} = {valid}")
         return v, k
+
+    def flags(self, e: Typed) -> str:
+        """The arguments by which a checked function says that ``e`` failed, and in which row."""
+        self.w.arg("flags", I8, "flags")
+        self.w.tables.sites.append(described(e))
+        return f"flags, np.int64({min(len(self.w.tables.sites), SITES - 1)}), {self.row}"
 
     def integer(self, value: int | str) -> str:
         """A scalar argument with this value (a string: its code)."""
@@ -277,10 +286,10 @@ class Expressions:
         v, k = arg
         if e.type is Type.FLOAT:
             return self.name(f"-{v}" if e.fn == "neg" else f"abs({v})", k)
-        self.w.arg("flags", I8, "flags")
+        flags = self.flags(e)
         if e.fn == "neg":
-            return self.name(f"checked_neg({v}, flags) if {k} else np.int64(0)", k)
-        return self.name(f"(checked_neg({v}, flags) if {v} < 0 else {v}) if {k} else np.int64(0)", k)
+            return self.name(f"checked_neg({v}, {flags}) if {k} else np.int64(0)", k)
+        return self.name(f"(checked_neg({v}, {flags}) if {v} < 0 else {v}) if {k} else np.int64(0)", k)
 
     def _arithmetic(self, e: Typed, args: list[Value]) -> Value:
         if e.type is Type.TIME:
@@ -295,10 +304,9 @@ class Expressions:
             valid = both(valid, f"({b} != 0.0)")
             call = f"{a} / {b}" if e.fn == "div" else f"{_FLOAT_CALL[e.fn]}({a}, {b})"
             return self.name(f"({call}) if {valid} else 0.0", valid)
-        self.w.arg("flags", I8, "flags")
         if e.fn in ("floordiv", "mod"):
             valid = both(valid, f"({b} != 0)")
-        call = f"floor_mod({a}, {b})" if e.fn == "mod" else f"{_CHECKED[e.fn]}({a}, {b}, flags)"
+        call = f"floor_mod({a}, {b})" if e.fn == "mod" else f"{_CHECKED[e.fn]}({a}, {b}, {self.flags(e)})"
         return self.name(f"({call}) if {valid} else np.int64(0)", valid)
 
     def _stateful(self, e: Typed) -> Value:
@@ -337,8 +345,7 @@ class Expressions:
                     digits = w.arg(f"q{e.site}_d", "i8[:,::1]", "slot", f"q{e.site}_d", WIDTH)
                     w.put(f"add_digits(slot, {digits}, {v})\n{kept}[slot] = rounded(slot, {digits})")
                 else:
-                    w.arg("flags", I8, "flags")
-                    w.put(f"{kept}[slot] = checked_add({kept}[slot], {v}, flags)")
+                    w.put(f"{kept}[slot] = checked_add({kept}[slot], {v}, {self.flags(e)})")
                 w.put(f"{has}[slot] = 1")
             return self.name(back, f"{has}[slot] != 0")
         if e.fn in ("before", "increase"):
@@ -364,8 +371,7 @@ class Expressions:
             return before, valid
         if e.type is Type.FLOAT:
             return self.name(f"({v} - {before} if {v} >= {before} else {v}) if {valid} else 0.0", valid)
-        self.w.arg("flags", I8, "flags")
-        grown = f"checked_sub({v}, {before}, flags) if {v} >= {before} else {v}"
+        grown = f"checked_sub({v}, {before}, {self.flags(e)}) if {v} >= {before} else {v}"
         return self.name(f"({grown}) if {valid} else np.int64(0)", valid)
 
 

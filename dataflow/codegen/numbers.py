@@ -21,21 +21,21 @@ def _float(x: Expressions, value: float) -> str:
 
 def decimal_source(x: Expressions, e: Typed, v: str, k: str) -> Value:
     """A number as a whole count of its decimal's units; ``flags`` says where it is none."""
-    x.w.arg("flags", I8, "flags")
+    flags = x.flags(e)
     assert e.type is not None
     assert e.type.places is not None
     places, rounding, kind = e.type.places, str(e.option("rounding")), e.args[0].type
     if kind is Type.FLOAT:
         unit = _float(x, float(10**places))
         nearest = "" if rounding == "exact" else f" {x.integer(places)},"
-        call = f"decimal_{rounding}({v}, {unit},{nearest} flags)"
+        call = f"decimal_{rounding}({v}, {unit},{nearest} {flags})"
     else:
         assert kind is not None
         step = places - (kind.places or 0)
         if step == 0:
             return v, k
         fn = "finer" if step > 0 else f"coarser_{rounding}"
-        call = f"{fn}({v}, {x.integer(10 ** abs(step))}, flags)"
+        call = f"{fn}({v}, {x.integer(10 ** abs(step))}, {flags})"
     return x.name(f"{call} if {k} else np.int64(0)", k)
 
 
@@ -56,9 +56,9 @@ def bin_source(x: Expressions, e: Typed, v: str, k: str) -> Value:
     if not is_float:
         # No product is formed: the numbers of bins are never larger than the values.
         return x.name(f"{v} // {x.integer(int(str(width)))}", k)
-    x.w.arg("flags", I8, "flags")
+    flags = x.flags(e)
     sizes = [_float(x, float(str(width))), *(x.integer(n) for n in _written(float(str(width))))]
-    return x.name(f"bin_of_width({v}, {', '.join(sizes)}, flags) if {k} else np.int64(0)", k)
+    return x.name(f"bin_of_width({v}, {', '.join(sizes)}, {flags}) if {k} else np.int64(0)", k)
 
 
 def _written(value: float) -> tuple[int, int]:

@@ -82,6 +82,9 @@ class Tables:
     """(every, zone, buckets around the times) of each truncation; each takes two scalars, width and origin."""
 
     zones: list[str] = field(default_factory=list)
+    sites: list[str] = field(default_factory=list)
+    """The text of each expression that can fail."""
+
     lookups: list[Index | Calendar] = field(default_factory=list)
     picks: list[tuple[int, str]] = field(default_factory=list)
     """(lookup, column) of reference tables."""

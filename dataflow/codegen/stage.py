@@ -264,7 +264,7 @@ def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
     # The step's constants are counted anew: the same tables, the same places.
     ints = list(tables.ints)
     tables.ints.clear()
-    x = Expressions(w)
+    x = Expressions(w, row="np.int64(-1)")
     sink.constants(x)
     tables.ints[:] = ints
     with w.block("for number in range(begin, n_runs):"):

@@ -89,7 +89,7 @@ def _finish(of: Type, ddof: int, rooted: bool) -> Callable[[Arrays], Finished]:
         for g, count, a, b in parts:
             found = exact.nearest_root(count * b - a * a, count * (count - ddof))
             if found >= 2**63:
-                raise OverflowExceeded("a standard deviation of durations exceeds the 64-bit integer range")
+                raise OverflowExceeded("a standard deviation exceeds the 64-bit integer range", g)
             out[g] = found
         return out
 

@@ -111,11 +111,10 @@ def _top_finish(of: Type, k: int, cap: int) -> Callable[[Arrays], Finished]:
     def finish(state: Arrays) -> Finished:
         answers: list[object] = []
         strings = state["entries"].strings
-        for words, counts in _by_group(state):
+        for g, (words, counts) in enumerate(_by_group(state)):
             if len(counts) > cap:
-                raise CardinalityExceeded(
-                    f"top_k: a group has {len(counts):,} distinct values, more than cap={cap:,}; raise cap= or filter"
-                )
+                text = f"a group has {len(counts):,} distinct values, more than cap={cap:,}; raise cap= or filter"
+                raise CardinalityExceeded(f"top_k: {text}", g)
             found = [
                 (-n, _order(of, w, strings), w) for w, n in zip(words[:, 0].tolist(), counts.tolist(), strict=True)
             ]

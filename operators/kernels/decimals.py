@@ -1,7 +1,8 @@
 """Numbers as whole counts of 10**-p, exactly or rounded as told.
 
 A float that is rounded is the shortest decimal that gives it: 1.005 is a tie, although the float is a little less.
-``flags[0]`` is set where a result does not fit in 64 bits, ``flags[1]`` where a value has more places than declared.
+``flags[0]`` is set where a result does not fit in 64 bits, ``flags[1]`` where a value has more places than declared
+(``operators.kernels.arithmetic``).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.arithmetic import checked_mul
+from operators.kernels.arithmetic import checked_mul, noted
 from operators.kernels.jit import F64, I64, apart, inline
 from operators.kernels.shortest import shortest_decimal
 
@@ -23,20 +24,20 @@ _WHOLE = 1 << 53
 
 
 @inline
-def decimal_exact(x: F64, unit: F64, flags: NDArray[np.int64]) -> I64:
+def decimal_exact(x: F64, unit: F64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """The count whose quotient by ``unit`` (a power of ten up to 10**9) is the float ``x``; else ``flags[1]``."""
     scaled = x * unit
     if not abs(scaled) < _LARGEST:
-        flags[1] = 1
+        noted(1, flags, site, row)
         return np.int64(0)
     n = np.rint(scaled)
     if n / unit != x:
-        flags[1] = 1
+        noted(1, flags, site, row)
     return np.int64(n)
 
 
 @inline
-def _nearest(x: F64, unit: F64, places: I64, even: bool, flags: NDArray[np.int64]) -> I64:
+def _nearest(x: F64, unit: F64, places: I64, even: bool, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """The count nearest to ``x * 10**places``; of two the even one, or the one away from zero. ``x`` is taken for the
     shortest decimal that gives it."""
     size = abs(x)
@@ -52,20 +53,20 @@ def _nearest(x: F64, unit: F64, places: I64, even: bool, flags: NDArray[np.int64
             n += 1
     if not settled:
         if not size < np.inf:
-            flags[1] = 1
+            noted(1, flags, site, row)
             return np.int64(0)
         digits, exponent = shortest_decimal(size)
-        n = _units(digits, exponent + places, even, flags)
+        n = _units(digits, exponent + places, even, flags, site, row)
     return -n if x < 0.0 else n
 
 
 @apart
-def _units(digits: I64, exponent: I64, even: bool, flags: NDArray[np.int64]) -> I64:
+def _units(digits: I64, exponent: I64, even: bool, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """``digits * 10**exponent`` to the nearest integer; ``digits`` has at most 17 places."""
     n = np.int64(digits)
     while exponent > 0:
         if n > np.int64(922337203685477580):
-            flags[0] = 1
+            noted(0, flags, site, row)
             return np.int64(0)
         n *= np.int64(10)
         exponent -= 1
@@ -84,15 +85,15 @@ def _units(digits: I64, exponent: I64, even: bool, flags: NDArray[np.int64]) -> 
 
 
 @inline
-def decimal_half_even(x: F64, unit: F64, places: I64, flags: NDArray[np.int64]) -> I64:
+def decimal_half_even(x: F64, unit: F64, places: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """The count nearest to ``x * unit``, ties to even."""
-    return _nearest(x, unit, places, True, flags)
+    return _nearest(x, unit, places, True, flags, site, row)
 
 
 @inline
-def decimal_half_up(x: F64, unit: F64, places: I64, flags: NDArray[np.int64]) -> I64:
+def decimal_half_up(x: F64, unit: F64, places: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """The count nearest to ``x * unit``, ties away from zero."""
-    return _nearest(x, unit, places, False, flags)
+    return _nearest(x, unit, places, False, flags, site, row)
 
 
 @inline
@@ -120,15 +121,15 @@ def decimal_float(n: I64, unit: F64) -> F64:
 
 
 @inline
-def coarser_exact(a: I64, by: I64, flags: NDArray[np.int64]) -> I64:
+def coarser_exact(a: I64, by: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """``a / by`` where that is whole; else ``flags[1]``."""
     if a % by != 0:
-        flags[1] = 1
+        noted(1, flags, site, row)
     return a // by
 
 
 @inline
-def coarser_half_even(a: I64, by: I64, flags: NDArray[np.int64]) -> I64:
+def coarser_half_even(a: I64, by: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """``a / by`` to the nearest integer, ties to even."""
     whole = a // by
     twice = 2 * (a - whole * by)
@@ -138,7 +139,7 @@ def coarser_half_even(a: I64, by: I64, flags: NDArray[np.int64]) -> I64:
 
 
 @inline
-def coarser_half_up(a: I64, by: I64, flags: NDArray[np.int64]) -> I64:
+def coarser_half_up(a: I64, by: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """``a / by`` to the nearest integer, ties away from zero."""
     whole = a // by
     twice = 2 * (a - whole * by)
@@ -148,6 +149,6 @@ def coarser_half_up(a: I64, by: I64, flags: NDArray[np.int64]) -> I64:
 
 
 @inline
-def finer(a: I64, by: I64, flags: NDArray[np.int64]) -> I64:
+def finer(a: I64, by: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """``a * by``."""
-    return checked_mul(a, by, flags)
+    return checked_mul(a, by, flags, site, row)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.kernels.arithmetic import noted
 from operators.kernels.jit import F64, I64, apart, inline
 from operators.kernels.shortest import high_word, shortest_decimal
 
@@ -25,14 +26,16 @@ _LARGEST = 9.2e18
 
 
 @inline
-def bin_of_width(v: F64, width: F64, digits: I64, exponent: I64, flags: NDArray[np.int64]) -> I64:
+def bin_of_width(
+    v: F64, width: F64, digits: I64, exponent: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1
+) -> I64:
     """The integer k with ``k * w <= v < (k + 1) * w`` for the decimal ``w = digits * 10**exponent``, which is the
     float ``width``; ``flags[0]`` is set where that is no int64."""
     size = abs(v)
     q = size / width
     n, whole = np.int64(0), False
     if not q < _LARGEST:
-        flags[0] = 1
+        noted(0, flags, site, row)
         return n
     if size == 0.0:
         return n
@@ -46,7 +49,7 @@ def bin_of_width(v: F64, width: F64, digits: I64, exponent: I64, flags: NDArray[
     if near:
         n, whole = _quotient(size, digits, exponent)
         if n < 0:
-            flags[0] = 1
+            noted(0, flags, site, row)
             return np.int64(0)
     if v < 0.0:
         return -n if whole else -n - 1

@@ -34,7 +34,7 @@ from runtime.query.scan import Coverage, scan_order
 from runtime.query.task import Partial, Saving, Task
 from runtime.result import PartialResult, Result
 
-_FORM = 2
+_FORM = 3
 """Of what is kept: another one for every change to what states mean."""
 
 _BACK = (1, 2, 4, 8, 16, 32)

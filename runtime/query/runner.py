@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -34,7 +34,7 @@ from dataflow.compile import Kernel
 from dataflow.plan import Edges, Group, Rows, Segments, Stage
 from operators.cells import Cells
 from operators.compiler.cache import caller
-from operators.errors import DataflowError, InexactDecimal, OverflowExceeded
+from operators.errors import DataflowError, GroupError, InexactDecimal, OverflowExceeded
 from operators.grouping import Groups, GroupState
 from operators.kernels.calendar import END, FIRST
 from operators.types import Type
@@ -44,6 +44,7 @@ from runtime.query.chunk import NULL, Chunk, Values
 from runtime.query.form import check_groups
 from runtime.query.keys import Keys
 from runtime.query.lookups import Lookup, Lut
+from runtime.query.overflow import at_row, located, place_of
 
 _OUT_ROWS = 65_536
 _OPEN_ROWS, _FREE_ROWS = 1024, 32768
@@ -78,8 +79,16 @@ def _dtype(kind: str) -> np.dtype[Any]:
 class Runner:
     """One stage of a task. ``push``, ``flush`` and ``finish`` yield the chunks that the stage writes (groups: none)."""
 
-    def __init__(self, stage: Stage, kernel: Kernel, context: Context, number: int = 0) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        kernel: Kernel,
+        context: Context,
+        number: int = 0,
+        row_named: Callable[[int], str] | None = None,
+    ) -> None:
         self.stage, self.kernel, self.context, self._number = stage, kernel, context, number
+        self._row_named = row_named
         self._step = caller(kernel.step)
         self._finish = None if kernel.finish is None else caller(kernel.finish)
         sink = stage.sink
@@ -246,7 +255,7 @@ class Runner:
         done = 0
         while True:
             done = self._step(*self._arguments(self.kernel.generated.step, chunk))
-            self._check()
+            self._check(chunk)
             if done < chunk.rows or not self._gathers:
                 yield from self.flush()
             if done >= chunk.rows:
@@ -274,7 +283,7 @@ class Runner:
         s[BEGIN], s[RUNS] = 0, n
         while s[BEGIN] < n:
             done = self._finish(*self._arguments(function, None))
-            self._check()
+            self._check(None)
             yield from self.flush()
             s[BEGIN] = done
             if done < n:
@@ -366,16 +375,21 @@ class Runner:
                 free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
                 self._free, self._free_count[0] = free, left + old
 
-    def _check(self) -> None:
-        if self._flags[0]:
-            raise OverflowExceeded(
-                f"{self.stage.step}: an integer result does not fit in 64 bits; "
-                "filter the rows, or compute with floats (multiply by 1.0)"
-            )
-        if self._flags[1]:
+    def _check(self, chunk: Chunk | None) -> None:
+        for number, flag in enumerate(self._flags.tolist()):
+            if not flag:
+                continue
+            what, row = place_of(flag, self._tables.sites)
+            if row >= 0 and chunk is not None:
+                what += at_row(chunk, row, self.context.keys) if self._row_named is None else self._row_named(row)
+            if number == 0:
+                raise OverflowExceeded(
+                    f"{self.stage.step}: {what}: an integer result does not fit in 64 bits; "
+                    "filter the rows, or compute with floats (multiply by 1.0)"
+                )
             raise InexactDecimal(
-                f"{self.stage.step}: a number has more decimal places than decimal(...) declares, or is too large for "
-                "them; give it more places, or rounding='half_even'"
+                f"{self.stage.step}: {what}: a number has more decimal places than decimal(...) declares, or is too "
+                "large for them; give it more places, or rounding='half_even'"
             )
 
     def _as_input(self, values: Values, dtype: np.dtype[Any]) -> Values:
@@ -410,7 +424,14 @@ class Runner:
         for name, ok in valid.items():
             columns[name] = (columns[name][0], ok)
         if gids is not None and isinstance(self.stage.sink, Segments) and self.cells is not None:
-            finished = self.cells.finish(gids, self.context.words)
+            try:
+                finished = self.cells.finish(gids, self.context.words)
+            except GroupError as error:
+                assert slots is not None
+                assert lengths is not None
+                assert time is not None
+                where = at_row(Chunk(slots, lengths, time, {}), error.group, self.context.keys)
+                raise located(error, self.stage.step, self.stage.sink.aggs, where) from None
             for agg, (values, ok_mask) in zip(self.stage.sink.aggs, finished, strict=True):
                 columns[agg.name] = (values, np.ones(1, np.uint8) if ok_mask is None else ok_mask.astype(np.uint8))
             self.cells.reset(gids)

@@ -263,7 +263,7 @@ class Pipeline:
         assert groups is not None
         sink = self.plan.stages[-1].sink
         if self.plan.whole_keys and isinstance(sink, Group):
-            return None, finished_groups(sink, groups, self.context.words).compact()
+            return None, finished_groups(sink, groups, self.context.words, self.plan.stages[-1].step).compact()
         return groups.export(strings), None
 
 
