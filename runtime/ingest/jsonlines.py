@@ -41,7 +41,7 @@ def without_broken_lines(
         lo = data.rfind(b"\n", 0, fault.start) + 1
         hi = data.find(b"\n", max(fault.end - 1, fault.start))
         hi = len(data) if hi < 0 else hi
-        if handed > lo or fault.start - lo > MAX_LINE:
+        if handed >= lo or fault.start - lo > MAX_LINE:
             where = f"byte {cells.base + fault.start:,}"
             raise IngestError(
                 f"{name}: {fault.reason} at {where}, in a line that is too long to be rejected alone: mend it, or "

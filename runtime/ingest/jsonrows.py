@@ -53,7 +53,7 @@ class JsonReader:
         self._stack = np.zeros(js.MAX_DEPTH + 1, np.int64)
         self._malformed: list[Fault] = []
         self._elements: list[tuple[Fault, int]] = []  # values of arrays that are no records, and where in the array
-        self._handed = 0  # the end of the last record that was handed over, in the whole text
+        self._handed = -1  # the end of the last record that was handed over, in the whole text
         self._allocate(64)
 
     def _allocate(self, columns: int) -> None:
@@ -199,7 +199,7 @@ class JsonReader:
         kept = [(fault, at) for fault, at in self._elements if fault.end <= line]
         if len(kept) < len(self._elements) and self._elements[len(kept)][0].start < back:
             back, where = self._elements[len(kept)][0].start, self._elements[len(kept)][1]
-        if back == pos or self._handed > self._text.base + line:
+        if back == pos or self._handed >= self._text.base + line:
             yield from self._flush(rows)
             return
         columns, room = self._kind.shape
