@@ -16,6 +16,8 @@ from runtime.ingest.tokens import for_loops
 MAX_RECORD = 1 << 24
 """Bytes of a record, at most."""
 
+_SPACE = b" \t\r\n"
+
 NOWHERE, BEYOND = -1, -2
 """No place to go on at: there is none, or more of the text must be read to find it."""
 
@@ -25,12 +27,12 @@ source."""
 
 
 def without_broken_lines(
-    data: bytes, cells: Cells, malformed: list[Fault], beside: list[Fault], cut_line: bool, name: str
+    data: bytes, cells: Cells, malformed: list[Fault], beside: list[Fault], handed: int, name: str
 ) -> Cells:
     """The cells without the records that touch a line with malformed text: these are one reject with it.
 
-    ``beside`` are rejects that are well-formed, which stay unless they are on such a line. ``cut_line`` says that
-    ``data`` begins within a line of which records were handed over.
+    ``beside`` are rejects that are well-formed, which stay unless they are on such a line. Records that end at
+    ``handed``, or before, were handed over already.
     """
     gone = np.zeros(len(cells), np.bool_)
     faults: list[Fault] = []
@@ -39,7 +41,7 @@ def without_broken_lines(
         lo = data.rfind(b"\n", 0, fault.start) + 1
         hi = data.find(b"\n", max(fault.end - 1, fault.start))
         hi = len(data) if hi < 0 else hi
-        if cut_line and not lo:
+        if handed >= lo or fault.start - lo > MAX_LINE:
             where = f"byte {cells.base + fault.start:,}"
             raise IngestError(
                 f"{name}: {fault.reason} at {where}, in a line that is too long to be rejected alone: mend it, or "
@@ -49,8 +51,9 @@ def without_broken_lines(
         end = int(np.searchsorted(cells.start, hi, "left"))
         touched = range(first, end)
         gone[first:end] = True
-        start = min(fault.start, int(cells.start[first])) if touched else fault.start
-        stop = max(fault.end, int(cells.end[end - 1])) if touched else fault.end
+        begun = hi - len(data[lo:hi].lstrip(_SPACE))
+        start = min(begun, fault.start, int(cells.start[first]) if touched else begun)
+        stop = max(hi, fault.end, int(cells.end[end - 1]) if touched else hi)
         if faults and (lo < last_line or first <= last_row):
             before = faults.pop()
             start, stop, fault = min(start, before.start), max(stop, before.end), before

@@ -53,7 +53,7 @@ class JsonReader:
         self._stack = np.zeros(js.MAX_DEPTH + 1, np.int64)
         self._malformed: list[Fault] = []
         self._elements: list[tuple[Fault, int]] = []  # values of arrays that are no records, and where in the array
-        self._cut_line = False  # the text begins within a line of which records were handed over
+        self._handed = -1  # the end of the last record that was handed over, in the whole text
         self._allocate(64)
 
     def _allocate(self, columns: int) -> None:
@@ -99,15 +99,16 @@ class JsonReader:
                 yield from self._flush(int(state[js.ROW]))
                 if text.final:
                     return
-                self._cut_line = False
                 state[js.POS] = text.skip_line(pos)
                 state[js.OPENED] = _FAR
                 continue
             yield from self._whole_lines()
             pos, opened = int(state[js.POS]), int(state[js.OPENED])
-            state[js.OPENED] = _FAR if b"\n" in text.data[max(opened, 0) : pos] else opened - pos
-            text.more(pos)
-            state[js.POS] = 0
+            line = text.data.rfind(b"\n", 0, pos) + 1
+            keep = line if pos - line < MAX_LINE else pos
+            state[js.OPENED] = _FAR if b"\n" in text.data[max(opened, 0) : keep] else opened - keep
+            text.more(keep)
+            state[js.POS] = pos - keep
 
     def _scan(self, data: Bytes, valid: bool) -> int:
         tree = self._tree
@@ -179,7 +180,7 @@ class JsonReader:
         end = len(data.rstrip(b" \t\r\n"))
         fault = Fault(len(data), len(data), "JSON: the array is not closed")
         if opened > _FAR and b"\n" not in data[max(opened, 0) : end]:
-            self._malformed.append(fault._replace(start=max(opened, 0), end=end))
+            self._malformed.append(fault._replace(start=end, end=end))
         else:
             self._elements.append((fault, in_array))
 
@@ -198,10 +199,8 @@ class JsonReader:
         kept = [(fault, at) for fault, at in self._elements if fault.end <= line]
         if len(kept) < len(self._elements) and self._elements[len(kept)][0].start < back:
             back, where = self._elements[len(kept)][0].start, self._elements[len(kept)][1]
-        in_pieces = self._cut_line and not line
-        if back == pos or in_pieces:
+        if back == pos or self._handed >= self._text.base + line:
             yield from self._flush(rows)
-            self._cut_line = in_pieces
             return
         columns, room = self._kind.shape
         crowded = full and not whole
@@ -210,14 +209,12 @@ class JsonReader:
             self._value = np.concatenate([self._value, np.zeros_like(self._value)], 1)
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)], 1)
             return
-        if crowded or len(data) - back > MAX_LINE:
+        if crowded or pos - back > MAX_LINE:
             yield from self._flush(rows)
-            self._cut_line = True
             return
         self._elements = kept
         yield from self._flush(whole)
         state[js.POS], state[js.IN_ARRAY] = back, where
-        self._cut_line = False
 
     def _flush(self, n: int) -> Iterator[Cells]:
         """The first ``n`` records, and what was rejected; records after them are read again."""
@@ -225,6 +222,8 @@ class JsonReader:
         if used or self._malformed or self._elements:
             if n or self._malformed or self._elements:
                 yield self._cells(n)
+                if n:
+                    self._handed = self._text.base + int(self._rows[1, n - 1])
             self._kind[:, :used] = 0
             self._state[js.ROW] = 0
             self._state[js.SPECIAL] = 0
@@ -255,7 +254,8 @@ class JsonReader:
             cells.data = np.frombuffer(text.data + b"".join(extra.parts), np.uint8)
         elements = [fault for fault, _ in self._elements]
         if self._malformed:
-            return without_broken_lines(text.data, cells, self._malformed, elements, self._cut_line, self._name)
+            handed = self._handed - text.base
+            return without_broken_lines(text.data, cells, self._malformed, elements, handed, self._name)
         cells.faults = elements
         return cells
 
