@@ -135,6 +135,8 @@ class Expr:
         if len(kinds) > 1 and kinds != {"int64", "float64"}:
             raise DataflowError(f"is_in takes constants of one type, got {', '.join(sorted(kinds))}")
         kind = "float64" if "float64" in kinds else next(iter(kinds), "null")
+        if kind == "float64" and (lost := [v for _, v in pairs if isinstance(v, int) and int(float(v)) != v]):
+            raise DataflowError(f"is_in: the integer {lost[0]} is no float64; list integers and fractions apart")
         found = sorted({float(v) if kind == "float64" else v for _, v in pairs})
         return Expr("is_in", (self,), (("type", kind), ("values", tuple(found))))
 

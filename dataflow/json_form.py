@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataflow import graph as g
-from dataflow.aggregate_forms import FORMS, Option, checked, form_of
+from dataflow.aggregate_forms import FORMS, form_of, options_of
 from dataflow.decimals import ROUNDINGS
 from dataflow.durations import parse_every
 from dataflow.expr import Expr
@@ -243,21 +243,20 @@ class _Reader:
                 " of your own must be registered before: df.register(...)"
             )
         options = () if form is None else form.options
-        d = self.fields(value, where, ["fn", "args", "where", *(o.name for o in options)])
+        names = [o.name for o in options if o.default is None]
+        optional = [o.name for o in options if o.default is not None]
+        d = self.fields(value, where, ["fn", "args", "where", *names], optional)
         assert form is not None
         args = self.rows(d["args"], f"{where}.args")
         if len(args) not in form.arity:
             raise JsonFormError(f"{where}: {d['fn']} does not take {len(args)} arguments")
         condition = None if d["where"] is None else self.expr(d["where"], f"{where}.where")
-        given = tuple((o.name, self.option(o, d["fn"], d[o.name], where)) for o in options)
-        inner = tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args))
-        return g.Agg(d["fn"], inner, condition, given)
-
-    def option(self, option: Option, name: str, value: object, where: str) -> object:
         try:
-            return checked(name, option, value, where)
+            given = options_of(d["fn"], form, d, where)
         except DataflowError as error:
             raise JsonFormError(str(error)) from None
+        inner = tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args))
+        return g.Agg(d["fn"], inner, condition, given)
 
     def named(self, value: object, where: str) -> g.Named:
         out = []

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from dataflow.durations import moment
 from dataflow.expr import Literal, expr
 from operators.errors import DataflowError
+from operators.files import reader
 from operators.kernels.periods import NEVER
 from operators.nearest import meant
 from operators.types import Type
@@ -76,7 +78,7 @@ class ReferenceTable:
         otherwise, by column. Raises DataflowError naming the file and the line of what is wrong.
         """
         try:
-            with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            with TextIOWrapper(reader(path), newline="", encoding="utf-8-sig") as file:
                 rows = list(csv.reader(file))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DataflowError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
@@ -251,8 +253,8 @@ class Index:
         _, cells = self.table.column(name, "lookup")
         return [cells[i] for i in self.order]
 
-    def periods(self, lo: int, hi: int) -> Periods:
-        """The rows; those of a table are the same whatever the span [lo, hi]."""
+    def periods(self) -> Periods:
+        """The rows."""
         return self.rows
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from types import ModuleType
 import dataflow
 from dataflow.stream import Grouped, Stream
 from operators.errors import DataflowError
+from operators.files import read_text
 from operators.nearest import meant, nearest
 
 _IMPORTED = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
@@ -58,7 +59,7 @@ def load_metric(name: str) -> Stream:
 
 def _from_json(path: Path) -> Stream:
     try:
-        return dataflow.from_json(path.read_text(encoding="utf-8"))
+        return dataflow.from_json(read_text(path))
     except (OSError, UnicodeDecodeError) as e:
         raise MetricFileError(f"cannot read {path}: {getattr(e, 'strerror', None) or e}") from e
     except DataflowError as e:

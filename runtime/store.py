@@ -144,8 +144,8 @@ class Store:
         self,
         stream: str,
         *sources: Any,
-        key: str,
-        time: str,
+        key: str | None = None,
+        time: str | None = None,
         unit: str | None = None,
         format: str = "auto",
         duplicates: str | None = None,
@@ -153,7 +153,10 @@ class Store:
         missing_key: str | None = None,
         progress: bool | Progress = True,
     ) -> IngestReport:
-        """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``."""
+        """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``.
+
+        ``key`` and ``time`` are needed for a new stream; else they are the stream's own.
+        """
         from runtime.ingest import ingest
 
         self._create = True

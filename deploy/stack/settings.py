@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from deploy.stack.example import EXAMPLE
 from operators.errors import DataflowError
+from operators.files import read_text
 from operators.nearest import meant
 
 T = TypeVar("T")
@@ -128,13 +129,15 @@ class Settings:
 def load(path: str | Path = FILE) -> Settings:
     """The settings in a file; ``SettingsError`` says in one sentence what is wrong where."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         raise SettingsError(
             f"{path}: there is no such file; `dataflow deploy --init` writes one to begin with"
         ) from None
     except UnicodeDecodeError:
         raise SettingsError(f"{path}: this is not UTF-8 text; save it as such") from None
+    except OSError as error:
+        raise SettingsError(f"{path}: it cannot be read ({error.strerror}); give another --config") from None
     return parse(text, str(path))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from operators.files import check_regular
 from runtime.catalogue.table import Check, ConditionFailed, Get, Put, Query, Row, Scan, Transact, holds
 from runtime.errors import StoreError
 
@@ -136,6 +137,7 @@ class SqliteTable:
     @contextmanager
     def _lying(self) -> Iterator[sqlite3.Connection]:
         """A connection to a file that nobody is to write to meanwhile."""
+        self._check_files()
         before = self._seen()
         uri = f"{self.path.as_uri()}?immutable=1"
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)) as connection:
@@ -157,6 +159,7 @@ class SqliteTable:
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._check_files()
         connection = sqlite3.connect(self.path, timeout=self.patience, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("begin")  # all as of one moment: another process may be creating the table
@@ -174,6 +177,18 @@ class SqliteTable:
             connection.close()
             raise
         return connection
+
+    def _check_files(self) -> None:
+        """StoreError if something other than a file, which SQLite could wait for, stands where it opens files."""
+        for ending in ("", "-wal", "-shm", "-journal"):
+            path = self.path.with_name(self.path.name + ending)
+            try:
+                check_regular(path)
+            except OSError as error:
+                raise StoreError(
+                    f"the catalogue {self.path} cannot be opened, for {path.name} is not what SQLite wrote "
+                    f"({error.strerror}): move it away, and restore the catalogue from a backup."
+                ) from None
 
     def _check(self, connection: sqlite3.Connection) -> bool:
         """Whether there is no table yet; StoreError for what is no catalogue, or none of this version."""

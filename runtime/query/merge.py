@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from dataflow.compile import compile_stage
 from dataflow.plan import Group, Plan, Rows, SortBy, Sweep, TableStep, Take
 from operators.grouping import Groups, GroupState
-from operators.types import Type
 from operators.words import Words
 from runtime.query.fill import bucket_keys
 from runtime.query.finish import finished_groups
@@ -55,8 +55,17 @@ def finished_table(sink: Group, states: Sequence[GroupState], until: int) -> Tab
     return finished_groups(sink, groups, words)
 
 
-def merged(plan: Plan, partials: Sequence[Partial], until: int) -> Table:
+@dataclass
+class Merging:
+    """What is counted while states are merged and finished."""
+
+    times_outside: int = 0
+    """How many values were times outside of the years that have a calendar, and so are null."""
+
+
+def merged(plan: Plan, partials: Sequence[Partial], until: int, merging: Merging | None = None) -> Table:
     """The plan's table from the partial states of all its tasks; ``until`` is the end of the range."""
+    merging = Merging() if merging is None else merging
     last = plan.stages[-1].sink
     if isinstance(last, Group) and not plan.whole_keys:
         table = finished_table(last, [p.groups for p in partials if p.groups is not None], until)
@@ -65,7 +74,7 @@ def merged(plan: Plan, partials: Sequence[Partial], until: int) -> Table:
         table = joined(tables) if tables else _no_rows(plan)
         table = table.sorted_by([(name, False) for name in plan.order])
     for step in plan.after:
-        table = _apply(step, table)
+        table = _apply(step, table, merging)
     return table
 
 
@@ -77,7 +86,7 @@ def _no_rows(plan: Plan) -> Table:
     return RowCollector(sink.columns).table([])
 
 
-def _apply(step: TableStep, table: Table) -> Table:
+def _apply(step: TableStep, table: Table, merging: Merging) -> Table:
     if isinstance(step, SortBy):
         return table.sorted_by(step.by)
     if isinstance(step, Take):
@@ -87,25 +96,20 @@ def _apply(step: TableStep, table: Table) -> Table:
     words = Words()
     table = table.recoded(words)
     keys = Keys.none(words)
-    runner = Runner(step, compile_stage(step), Context(words, keys, -_ALL_TIME, _ALL_TIME, _span(table)))
+    runner = Runner(step, compile_stage(step), Context(words, keys, -_ALL_TIME, _ALL_TIME))
     if isinstance(step.sink, Rows):
         rows = RowCollector(step.sink.columns)
         if table.rows:
             for chunk in runner.push(table.chunk()):
                 rows.add(chunk)
+        merging.times_outside += runner.times_outside
         return rows.table(words.strings)
     assert isinstance(step.sink, Group)
     assert runner.groups is not None
     if table.rows:
         for _ in runner.push(table.chunk()):
             raise AssertionError("a grouping writes no rows")
+    merging.times_outside += runner.times_outside
     runner.groups.ensure_one()
     runner.groups.cells.settle()
     return finished_groups(step.sink, runner.groups, words)
-
-
-def _span(table: Table) -> tuple[int, int]:
-    """The earliest and the latest time in the table."""
-    times = [v[k != 0] for t, v, k in table.columns.values() if t is Type.TIME]
-    known = np.concatenate([np.zeros(0, np.int64), *times])
-    return (int(known.min()), int(known.max()) + 1) if len(known) else (0, 1)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 CAMPAIGNS = {
+    "places": "a FIFO, socket, device, folder or link in the place of a file",
+    "kernels": "damaged files of the kernel cache, each try a process with a time-out",
     "times": "functions of time in 40 zones, from 1900 to 2261, against the datetime module",
 }
 """The name of each campaign, which is its module's, and what it tries."""
