@@ -136,14 +136,17 @@ class Result:
         return to_arrow(self.columns)
 
     def plot(self, path: str | Path | None = None) -> Plot:
-        """Draw the result: lines over the first time column, else bars by the first columns of strings.
+        """Draw the result: lines over the first time column that it is grouped by, else bars by the groups.
 
-        One panel per numeric column. ``path`` ends in ``.png``, ``.svg`` or ``.html`` (one page with the chart
-        and the table, nothing loaded from elsewhere). Needs the extra ``antfold[plot]``.
+        One panel per numeric column, each with an axis of its own. Lines have gaps where buckets of time are missing;
+        nulls are not drawn. Of many groups the largest are shown, and the chart says so. ``path`` ends in ``.png``,
+        ``.svg`` or ``.html`` (one page with the chart and the table, nothing loaded from elsewhere). Needs the extra
+        ``antfold[plot]``.
         """
+        from runtime.chart_data import hints_of
         from runtime.plot import Plot
 
-        plot = Plot(self.columns)
+        plot = Plot(self.columns, None if self.asked is None else hints_of(self.asked.steps), self._footer())
         if path is not None:
             plot.save(path)
         return plot
