@@ -255,7 +255,11 @@ def filled(r: Round) -> Tried:
 def cut(r: Round) -> Tried:
     """Intervals that are cut at the edges of buckets."""
     every = r.rng.choice(EVERY)
-    metric = r.points.state_duration("i", name="state").group_by(b=df.time().truncate(every, r.zone)).agg(d=df.sum("duration"))
+    metric = (
+        r.points.state_duration("i", name="state")
+        .group_by(b=df.time().truncate(every, r.zone))
+        .agg(d=df.sum("duration"))
+    )
     result = r.ask(metric)
     right: dict[int, int] = {}
     until = r.events[-1] + 1

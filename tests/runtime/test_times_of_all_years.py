@@ -211,7 +211,9 @@ def test_what_another_version_left_is_not_used(
 
 
 def test_they_are_counted(store: Store) -> None:
-    times = np.array(["1899-12-31T23:59:59", "1900-01-01", "2261-12-31T23:59:59", "2262-01-01", "NaT"], "datetime64[us]")
+    times = np.array(
+        ["1899-12-31T23:59:59", "1900-01-01", "2261-12-31T23:59:59", "2262-01-01", "NaT"], "datetime64[us]"
+    )
     rows = {"k": list("abcde"), "ts": [1_700_000_000 + i for i in range(5)], "at": times}
     store.ingest("s", rows, key="k", time="ts", unit="s", progress=False)
     for workers in (1, 2):
