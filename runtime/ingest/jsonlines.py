@@ -61,17 +61,11 @@ def without_broken_lines(
         faults.append(Fault(start, stop, fault.reason))
         last_line, last_row = max(last_line, hi), end - 1 if touched else last_row
     kept = [f for f in beside if not any(fault.start <= f.start < fault.end for fault in faults)]
-    kept = [f for f in kept if not any(_same_line(data, f, fault) for fault in faults)]
     index = np.flatnonzero(~gone)
     places = np.cumsum(~gone) - 1
     out = cells.take(index, faults + kept)
     out.bad = {int(places[row]): why for row, why in cells.bad.items() if not gone[row]}
     return out
-
-
-def _same_line(data: bytes, one: Fault, other: Fault) -> bool:
-    lo, hi = sorted((one, other))
-    return b"\n" not in data[lo.end : hi.start]
 
 
 def next_start(data: bytes, start: int, at: int, final: bool) -> int:
