@@ -215,6 +215,7 @@ class Assembler:
             whole = kind == INT
             if whole.any():
                 reals = np.where(whole, value, reals)
+                reals[[row for column, row in cells.minus_zeros if column == at]] = -0.0
             return Values(type_, np.where(fits, reals, 0.0), valid)
         return Values(type_, np.where(fits, value, 0).astype(type_.dtype), valid)
 

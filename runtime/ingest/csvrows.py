@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from operators.nearest import listed, meant
 from runtime.errors import IngestError
 from runtime.ingest import csvscan as cs
 from runtime.ingest.assemble import Assembler
@@ -63,15 +64,12 @@ class CsvReader:
     def _columns(self, header: str, settings: Settings) -> tuple[str, list[str]]:
         if not header.strip() and self._text.final and not self._text.data.strip():
             return ",", [settings.key, settings.time]  # an empty file
-        for separator in _SEPARATORS:
-            names = next(csv.reader(io.StringIO(header), delimiter=separator), [])
-            if settings.key in names and settings.time in names:
-                break
-        else:
-            raise IngestError(
-                f"{self._name} is read as CSV, but its first line has no columns {settings.key!r} and "
-                f"{settings.time!r} (it begins {header[:80]!r}): check --key, --time and --format."
-            )
+        needed = {"--key": settings.key, "--time": settings.time}
+        readings = [(next(csv.reader(io.StringIO(header), delimiter=d), []), d) for d in _SEPARATORS]
+        # The separator that gives both columns; else the one that comes nearest, for the error.
+        names, separator = max(readings, key=lambda r: (sum(n in r[0] for n in needed.values()), len(r[0])))
+        if missing := [(option, n) for option, n in needed.items() if n not in names]:
+            raise IngestError(self._without(names, missing, header))
         for n in names:
             fault = name_fault(n) if n else "it is empty"
             if fault or names.count(n) > 1:
@@ -79,6 +77,18 @@ class CsvReader:
                     f"{self._name} has the CSV column {n[:80]!r}, which cannot be used: {fault or 'it occurs twice'}."
                 )
         return separator, names
+
+    def _without(self, names: list[str], missing: list[tuple[str, str]], header: str) -> str:
+        """What is wrong with a first line that lacks the key, the time or both."""
+        if len(names) < 2:
+            wanted = " and ".join(repr(n) for _, n in missing)
+            return (
+                f"{self._name} is read as CSV, but its first line has no columns {wanted} (it begins "
+                f"{header[:80]!r}): check --key, --time and --format."
+            )
+        lacks = " and ".join(f"{n!r} ({option})" for option, n in missing)
+        its = meant(missing[0][1], names, "its")
+        return f"{self._name} has no column {lacks}; {its} first line has {listed(names)}."
 
     def batches(self, assembler: Assembler) -> Iterator[Batch]:
         """The accepted rows."""
@@ -207,6 +217,8 @@ def _convert(cells: Cells) -> None:
             fits = -(2**63) <= number < 2**63
             if fits:
                 value[column, row] = number
+            if number == 0:
+                cells.minus_zeros.append((column, row))
             kind[column, row] = INT if fits else STRING
         elif column != _TIME:
             real = np.float64(raw.decode())

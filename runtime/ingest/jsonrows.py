@@ -15,7 +15,7 @@ from runtime.ingest.cells import Cells
 from runtime.ingest.jsonlines import BEYOND, MAX_LINE, MAX_RECORD, NOWHERE, next_start, value_end, without_broken_lines
 from runtime.ingest.names import NameTree
 from runtime.ingest.rejects import Fault
-from runtime.ingest.strict import Decimal, Malformed, NotARecord, is_value, parse, read_record
+from runtime.ingest.strict import Decimal, Malformed, MinusZero, NotARecord, is_value, parse, read_record
 from runtime.ingest.tokens import (
     BIGINT,
     BOOL,
@@ -281,6 +281,8 @@ class JsonReader:
                 if column is None:
                     raise NotARecord("more columns than an input may have")
                 self._put(row, column, value, extra)
+                if isinstance(value, MinusZero):
+                    cells.minus_zeros.append((column, row))
         except NotARecord as error:
             self._kind[:, row] = 0
             self._bad(cells, row, error)
@@ -332,6 +334,8 @@ class JsonReader:
                 if -(2**63) <= number < 2**63:
                     value[column, row] = number
                     kind[column, row] = INT
+                    if number == 0:
+                        cells.minus_zeros.append((column, row))
                 else:
                     self._bad(cells, row, NotARecord(_OUTSIDE))
                     kind[column, row] = NULL

@@ -50,6 +50,7 @@ def ingest(
     KeyboardInterrupt) says what was done by then.
     """
     check_stream(stream)
+    catalogue.begin()
     settings = Settings.of(
         catalogue.schema(stream),
         stream,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from operators.nearest import meant
 from operators.types import Type
 from runtime.catalogue import StreamSchema, Waiting
 from runtime.errors import IngestError, SchemaConflict
@@ -95,4 +96,5 @@ class Settings:
 def _one_of(what: str, option: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
     if value not in allowed:
         names = ", ".join(str(a) for a in allowed if a is not None)
-        raise IngestError(f"{what} {value!r} is unknown: choose one of {names} ({option}).")
+        choose = meant(value, (a for a in allowed if a is not None), "choose")
+        raise IngestError(f"{what} {value!r} is unknown: {choose} one of {names} ({option}).")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time as clock
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from operators.errors import DataflowError
+from operators.nearest import nearest
 from operators.types import Type
 from runtime.catalogue import AlreadyIngested, Catalogue, SourceEntry, StreamSchema, Waiting, new_attempt
 from runtime.errors import IngestError, SchemaConflict, StoreError
@@ -150,10 +152,10 @@ class SourceRun:
         """Whether no point was ever committed: the type of the keys is not settled then."""
         return not known.columns and self._stream.catalogue.snapshot(self._stream.name, 0, 0).first_time is None
 
-    def _writer(self, attempt: str, times: int = 1) -> Writer:
-        """A writer for ``times`` the rows that a stream of bytes may keep waiting."""
+    def _writer(self, attempt: str, times: int = 1, source: str | None = None) -> Writer:
+        """A writer for ``times`` the rows that a stream of bytes may keep waiting; ``source`` is its id, if known."""
         s, stream = self._settings, self._stream
-        target = Target(stream.objects, stream.name, attempt, s.key, s.time, s.duplicates, s.id)
+        target = Target(stream.objects, stream.name, attempt, s.key, s.time, s.duplicates, s.id, source)
         return Writer(target, times * stream.memory_rows, times)
 
     def _from_bytes(
@@ -163,7 +165,7 @@ class SourceRun:
         assembler = self._assembler(settings, known)
         seen = self._seen
         task = self._stream.progress.start(given.name, None if seen is None else seen[2], "bytes")
-        with _finishing(task), opened(given) as file, self._writer(attempt) as writer:
+        with _finishing(task), opened(given) as file, self._writer(attempt, source=identity) as writer:
             source = Hashed(file, given.name, identity)
             with closing(Prefetched(decompressed(source, given.name))) as pieces:
                 done = rows = 0
@@ -212,9 +214,10 @@ class SourceRun:
         if rejects.count and not writer.files and known is None:
             first = rejects.kept[0]
             hint = f" (is this machine's clock right? It is {utc(clock.time_ns() // 1000)})" if times.early else ""
+            reason = first.reason + (hint or self._meant(first.text))
             raise IngestError(
                 f"nothing could be read from {name}: all {rejects.count:,} records were rejected, the first at line "
-                f"{first.line}, byte {first.byte}: {first.reason}{hint}. Nothing was ingested."
+                f"{first.line}, byte {first.byte}: {reason}. Nothing was ingested."
             )
         if known is not None and not assembler.rows_read:  # none of the rows that wait is as early as was noted
             return SourceReport(name, "already ingested", seconds=clock.monotonic() - begun)
@@ -260,6 +263,14 @@ class SourceRun:
             waiting_from=times.earliest if times.early else None,
             resumed=known is not None,
         )
+
+    def _meant(self, record: str) -> str:
+        """The field that was meant, in brackets, where a record has none of the key's or the time's name."""
+        fields = re.findall(r'"([^"\\]{1,100})"\s*:', record)
+        for option, name in (("--key", self._settings.key), ("--time", self._settings.time)):
+            if fields and name not in fields and nearest(name, fields):
+                return f" ({option}: did you mean {nearest(name, fields)!r}?)"
+        return ""
 
     def _put_rejects(self, digest: str, rejects: Rejects, attempt: str) -> str | None:
         if not rejects.count:

@@ -30,6 +30,12 @@ class Decimal(str):
     __slots__ = ()
 
 
+class MinusZero(int):
+    """The integer -0."""
+
+    __slots__ = ()
+
+
 Value = bool | int | str | Decimal | None
 
 
@@ -97,7 +103,7 @@ def _constant(name: str) -> Any:
 def _integer(text: str) -> int:
     if len(text) > _INTEGER_DIGITS:
         raise NotARecord("integer outside 64 bits")
-    return int(text)
+    return MinusZero(0) if text == "-0" else int(text)
 
 
 def _decimal(text: str) -> Decimal:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.nearest import listed, meant
 from operators.types import Type
 from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.arrays import Decoded, from_numpy
@@ -140,8 +141,8 @@ class Typed:
         for name in (settings.key, settings.time):
             if name not in chunk:
                 raise IngestError(
-                    f"{self._name} has no column {name!r} (it has {', '.join(list(chunk)[:20])}): check --key and "
-                    "--time."
+                    f"{self._name} has no column {name!r}; {meant(name, chunk, 'it')} has {listed(chunk)}: check --key "
+                    "and --time."
                 )
         key, others = chunk[settings.key], dict(chunk)
         del others[settings.key], others[settings.time]
