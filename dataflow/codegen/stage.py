@@ -65,6 +65,7 @@ _HELPERS = {
     "operators.kernels.calendar": (
         "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "local_time", "hour_of", "weekday_of",
     ),
+    "operators.kernels.clocks": ("clock_edge",),
     "operators.kernels.decimals": (
         "decimal_exact", "decimal_half_even", "decimal_half_up", "coarser_exact", "coarser_half_even",
         "coarser_half_up", "finer",

@@ -16,11 +16,10 @@ def bucket_keys(sink: Group, keys: NDArray[np.int64], until: int) -> NDArray[np.
 
     ``keys`` are those that there are: int64 of shape (groups, columns + 1), as in ``GroupState``.
     """
-    j = sink.filled
-    assert j is not None
+    j, bucket = sink.filled, sink.bucket
+    assert j is not None and bucket is not None
     if not len(keys):
         return keys
-    bucket = sink.by[j][1]
     edges, width, _ = bucket_table(
         str(bucket.option("every")), str(bucket.option("zone")), int(keys[:, j].min()), until
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from dataflow.chain import END, KNOWN
 from dataflow.compile import compile_stage
-from dataflow.plan import Group, Plan, Rows, SortBy, Sweep, TableStep, Take
+from dataflow.plan import Group, Pieces, Plan, Rows, SortBy, Sweep, TableStep, Take
+from dataflow.typed import Typed, column
 from operators.grouping import Groups, GroupState
 from operators.types import Type
 from operators.words import Words
@@ -93,6 +96,15 @@ def _apply(step: TableStep, table: Table) -> Table:
         if table.rows:
             for chunk in runner.push(table.chunk()):
                 rows.add(chunk)
+        return rows.table(words.strings)
+    if isinstance(step.sink, Pieces):
+        extent = (("$start", Typed("time", Type.TIME)), (END, column(END, Type.TIME)), (KNOWN, column(KNOWN, Type.INT)))
+        rows = RowCollector((*extent, *step.sink.columns, *step.sink.watched))
+        if table.rows:
+            for chunk in (*runner.push(table.chunk()), *runner.flush()):
+                whole = np.ones(chunk.rows, np.uint8)
+                hidden = {"$start": (chunk.time, whole), **{n: (chunk.columns[n][0], whole) for n in (END, KNOWN)}}
+                rows.add(replace(chunk, columns={**chunk.columns, **hidden}))
         return rows.table(words.strings)
     assert isinstance(step.sink, Group)
     assert runner.groups is not None
