@@ -372,11 +372,14 @@ def test_times_of_aggregates_over_intervals() -> None:
             on_x=agg("known_time", where=fn("eq", FIRMWARE, lit("x"))),
             unknown=agg("unknown_time"),
             never=agg("share_of_time", UP, where=lit(False)),
+            x_known=agg("known_time", fn("eq", FIRMWARE, lit("x"))),
+            x_unknown=agg("unknown_time", fn("eq", FIRMWARE, lit("x"))),
         ),
         of=points,
     )
     # up 0-10, down 10-30 (x from 20), unknown 30-40, up 40-60, unknown 60-100
-    assert found == [{"share": 30 / 50, "of_x": 30 / 50, "down": 20, "on_x": 30, "unknown": 50, "never": None}]
+    shares = {"share": 30 / 50, "of_x": 30 / 30, "down": 20, "on_x": 30, "unknown": 50, "never": None}
+    assert found == [shares | {"x_known": 30, "x_unknown": 70}]
 
 
 def test_held_columns_cut_intervals_and_have_no_hold() -> None:
