@@ -232,10 +232,10 @@ class Binder(Expressions):
         in_tasks = True
 
         def add(stage: Stage) -> None:
-            (stages if in_tasks else after).append(stage)  # type: ignore[attr-defined]
+            (stages if in_tasks else after).append(stage)
 
         def defer(more: list[Deferred]) -> None:
-            (deferred if in_tasks else after).extend(more)  # type: ignore[attr-defined]
+            (deferred if in_tasks else after).extend(more)
 
         for i, step in enumerate(self.steps):
             self.where = f"step {i + 1} ({g.name_of(step)})"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dataflow.chain import BEGIN, END, KNOWN, stage_of_inputs
-from dataflow.clock import asks_clock, is_moving, sources_of
+from dataflow.clock import asks_clock, sources_of
 from dataflow.expr import Expr
 from dataflow.plan import Pieces, Stage
 from dataflow.typed import Typed, column
@@ -37,11 +37,12 @@ def cut(
     watched: Mapping[str, Typed],
     conditions: Sequence[Typed] = (),
     *,
-    counts_once: bool = True,
+    by_clock: bool = True,
 ) -> tuple[Deferred, Shape]:
     """Intervals cut where a column of ``watched`` changes, as far as ``conditions`` hold: the stage, and the pieces.
 
-    ``counts_once``: what happens where an interval begins happens in its first piece only.
+    ``by_clock``: a column that nothing reads cuts nothing, and what happens where an interval begins happens in its
+    first piece only. Periods of tables and calendars (otherwise) cut in any case, into rows like any.
     """
     moving = (*watched.values(), *conditions)
     sources_of(moving, b.fail)
@@ -52,13 +53,13 @@ def cut(
     kept = {n: t for n, t in shape.env.items() if n not in watched and (n not in own or own[n] != t)}
     types = {n: t.type for n, t in {**kept, **watched}.items() if t.type is not None}
     begin = {BEGIN: column(BEGIN, Type.TIME) if BEGIN in shape.inputs else Typed("time", Type.TIME)}
-    passed = kept | (begin if counts_once or BEGIN in shape.inputs else {})
+    passed = kept | (begin if by_clock or BEGIN in shape.inputs else {})
     where, before, ops = b.where, shape, list(shape.ops)
 
     def stage(needed: set[str]) -> Stage:
         columns = tuple((n, t) for n, t in passed.items() if n in needed)
-        cuts = tuple((n, t) for n, t in watched.items() if n in needed)
-        unread = tuple(n for n, t in watched.items() if n not in needed and is_moving(t))
+        cuts = tuple((n, t) for n, t in watched.items() if n in needed or not by_clock)
+        unread = tuple(n for n in watched if (n, watched[n]) not in cuts)
         return stage_of_inputs(before.inputs, ops, Pieces(columns, cuts, tuple(conditions), unread), where)
 
     env = {n: column(n, types[n]) if n in types else t for n, t in shape.env.items()}

@@ -99,7 +99,7 @@ def _cut(b: Binder, shape: Shape, watched: dict[str, Typed], kept: list[Typed]) 
     """Intervals cut at the edges of periods."""
     if not shape.keyed:
         raise b.fail("it cannot follow concurrent or at_least; use it before")
-    return cut(b, shape, watched, kept, counts_once=False)
+    return cut(b, shape, watched, kept, by_clock=False)
 
 
 # ---- timelines of one key

@@ -61,7 +61,7 @@ def pieces(
                 f"not ({differs((a, ak), (b, bk), e.type)})" for (a, ak, e), (b, bk) in zip(mine, fresh, strict=True)
             ]
             alike = " and ".join(others)
-            w.put(f"same = opened and keeps == kept" + (f" and (not kept or ({alike}))" if alike else ""))
+            w.put("same = opened and keeps == kept" + (f" and (not kept or ({alike}))" if alike else ""))
             for source in sources:
                 _edge(w, x, source)
         with w.block("if opened and not same:"):

@@ -41,17 +41,13 @@ def _unknown(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], duration: 
 
 
 @inline
-def _known_of(
-    g: I64, low: NDArray[np.int64], high: NDArray[np.int64], cond: bool, duration: I64, known: I64
-) -> None:
+def _known_of(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], cond: bool, duration: I64, known: I64) -> None:
     if known == 1 and cond:
         add_int(g, low, high, duration)
 
 
 @inline
-def _unknown_of(
-    g: I64, low: NDArray[np.int64], high: NDArray[np.int64], cond: bool, duration: I64, known: I64
-) -> None:
+def _unknown_of(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], cond: bool, duration: I64, known: I64) -> None:
     if known != 1 or not cond:
         add_int(g, low, high, duration)
 

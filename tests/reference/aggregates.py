@@ -79,7 +79,8 @@ class Aggregate:
 
     def _of_steps(self, in_order: list[int]) -> Any:
         assert self.argument is not None
-        pairs = [(b, self.argument[i], self.rows[i].time) for i in in_order if (b := self.before[i]) and self.rows[i].is_whole]
+        whole = [i for i in in_order if self.rows[i].is_whole]
+        pairs = [(b, self.argument[i], self.rows[i].time) for i in whole if (b := self.before[i]) is not None]
         if self.fn == "transitions":
             return many.transitions([(b[0], v) for b, v, _ in pairs])
         steps = [checked(many.step(b[0], v)) for b, v, _ in pairs]

@@ -160,24 +160,18 @@ def _columns(columns: list[Json], table: Table, params: dict[str, Value], *, kee
     types = {name: table.types[name] for name in keep}
     types |= {entry["name"]: type_of(entry["expr"], table.types) for entry in columns}
     if table.kind == "intervals" and any(asks_clock(entry["expr"]) for entry in columns):
-        fixed = [f"${entry['name']}" for entry in columns]
-        first = {name: evaluate(entry["expr"], table, params) for name, entry in zip(fixed, columns, strict=True)
-                 if not asks_clock(entry["expr"])}  # fmt: skip
+        still = [entry for entry in columns if not asks_clock(entry["expr"])]
+        moving = [entry for entry in columns if asks_clock(entry["expr"])]
+        first = {f"${entry['name']}": evaluate(entry["expr"], table, params) for entry in still}
         rows = [
             replace(row, values=row.values | {name: values[i] for name, values in first.items()})
             for i, row in enumerate(table.rows)
         ]
-        moving = [entry for entry in columns if asks_clock(entry["expr"])]
         table = cut(replace(table, rows=rows), [entry["expr"] for entry in moving], params)
-        names = {entry["name"]: f"${i}" for i, entry in enumerate(moving)}
-        at_piece = {n for n in ("start", "end", "duration") if {"name": n, "expr": {"col": n}} in columns}
-        computed = {
-            entry["name"]: [
-                row.values[entry["name"] if entry["name"] in at_piece else names.get(entry["name"], f"${entry['name']}")]
-                for row in table.rows
-            ]
-            for entry in columns
-        }
+        held_in = {entry["name"]: f"${entry['name']}" for entry in still}
+        held_in |= {entry["name"]: f"${i}" for i, entry in enumerate(moving)}
+        held_in |= {n: n for n in ("start", "end", "duration") if {"name": n, "expr": {"col": n}} in columns}
+        computed = {name: [row.values[held] for row in table.rows] for name, held in held_in.items()}
     else:
         computed = {entry["name"]: evaluate(entry["expr"], table, params) for entry in columns}
     rows = []
