@@ -49,13 +49,8 @@ def arranged(
         return Arguments(fn, kind, _call("increase", kind, argument, site=next(sites)), None, whole)
     if fn == "rate":
         step = _call("increase", kind, argument, site=next(sites))
-        return Arguments(
-            fn,
-            kind,
-            step,
-            _call("elapsed", Type.DURATION, argument, *(() if begin is None else (begin,)), site=next(sites)),
-            whole,
-        )
+        reported = (argument,) if begin is None else (argument, begin)
+        return Arguments(fn, kind, step, _call("elapsed", Type.DURATION, *reported, site=next(sites)), whole)
     if fn == "transitions":
         return Arguments(fn, kind, argument, _call("before", kind, argument, site=next(sites)), whole)
     if fn in ("mtbf", "mttr"):

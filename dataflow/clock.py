@@ -65,7 +65,7 @@ def sources_of(exprs: Sequence[Typed], fail: Fail = AssertionError) -> tuple[Sou
     for e in exprs:
         if _course(e, found, fail) > Course.STEPS:
             raise fail(
-                "on intervals df.time() is the clock at every instant, and as a value it does not stay the same for any "
+                "on intervals df.time() is the clock at every instant, which as a value does not stay the same for any "
                 'length of time; use col("start") or col("end"), or what changes now and then, such as '
                 "df.time().truncate(...), df.time().hour() or a comparison"
             )

@@ -1,4 +1,4 @@
-"""Source of the loop over the pieces of one interval: as few as have one value each of some expressions of the clock."""
+"""Source of the loop over the pieces of one interval: as few as have one value each of what is watched."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def pieces(
     start: str,
     take: Callable[[list[Value]], None],
 ) -> None:
-    """Call ``take``, once, to write what is to be done with a piece from ``qs`` to ``ns`` of the interval from the local
-    ``start`` to ``e``: a piece in which all ``conditions`` are true, with the names of the values ``watched``.
+    """Call ``take``, once, to write what is to be done with a piece from ``qs`` to ``ns`` of the interval that ends at
+    ``e``: a piece in which all ``conditions`` are true, with the names of the values ``watched``.
 
     ``start`` is the start of a piece. ``take`` may write code that returns from the kernel and comes back later with
     ``qs`` as the ``start``.

@@ -17,7 +17,8 @@ def bucket_keys(sink: Group, keys: NDArray[np.int64], until: int) -> NDArray[np.
     ``keys`` are those that there are: int64 of shape (groups, columns + 1), as in ``GroupState``.
     """
     j, bucket = sink.filled, sink.bucket
-    assert j is not None and bucket is not None
+    assert j is not None
+    assert bucket is not None
     if not len(keys):
         return keys
     edges, width, _ = bucket_table(

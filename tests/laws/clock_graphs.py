@@ -81,6 +81,7 @@ SHIFTS = windows(
     column("from", "time", BASE - DAY, BASE + HOUR, None),
     start="from",
 )
+TO: Json = {"param": "to", "default": BASE + HOUR, "type": "time"}
 HALF = fn("add", NOW, span(HOUR // 2))
 IN_PARTS = {"time": agg("duration"), "pieces": ROWS}
 
@@ -234,7 +235,10 @@ CLOCK_GRAPHS: dict[str, Json] = {
         group(named(t=truncate("1h"), device=DEVICE), alive=agg("duration", ALIVE)) | {"empty": True},
     ),
     "states_of_pieces": graph(
-        states(STATUS), extend(hour=hour()), states(col("hour"), name="hour", hold=None), group(named(h=col("hour")), **IN_PARTS)
+        states(STATUS),
+        extend(hour=hour()),
+        states(col("hour"), name="hour", hold=None),
+        group(named(h=col("hour")), **IN_PARTS),
     ),
     "joined_by_hour": graph(
         states(STATUS), join(hour(), TARIFFS), group(named(tariff=col("tariff"), status=STATUS), **IN_PARTS)
@@ -282,6 +286,6 @@ CLOCK_GRAPHS: dict[str, Json] = {
     "from_a_parameter": graph(
         states(STATUS),
         where(fn("ge", NOW, {"param": "from", "default": BASE + GAP, "type": "time"})),
-        group(BY_STATUS, late=agg("duration", where=fn("lt", NOW, {"param": "to", "default": BASE + HOUR, "type": "time"})), **IN_PARTS),
+        group(BY_STATUS, late=agg("duration", where=fn("lt", NOW, TO)), **IN_PARTS),
     ),
 }  # fmt: skip
