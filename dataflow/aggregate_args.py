@@ -69,6 +69,8 @@ def _bin(argument: Typed, kind: Type, options: dict[str, object], fail: Fail) ->
         raise fail("histogram takes either width= or edges=")
     numbers = edges if isinstance(edges, tuple) else (width,)
     if kind is Type.FLOAT:
+        if lost := [n for n in numbers if isinstance(n, int) and int(float(n)) != n]:
+            raise fail(f"histogram: {lost[0]} is no float64, which the values are")
         numbers = tuple(float(str(n)) for n in numbers)
     elif any(isinstance(n, float) for n in numbers):
         raise fail(f"histogram of {kind} takes whole numbers for its {'edges' if width is None else 'width'}")

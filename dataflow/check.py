@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dataflow import graph as g
-from dataflow.calendars import longest_bucket, zone_named
+from dataflow.calendars import longest_bucket
 from dataflow.chain import END, KNOWN, has_whole_keys, history_of, is_sliceable, laws_of, stage_of_inputs
 from dataflow.check_cuts import Deferred, cut, cut_by, own_columns
 from dataflow.check_expressions import Expressions, GraphError, Shape, StreamColumns
@@ -29,6 +29,8 @@ from dataflow.plan import (
     Take,
 )  # fmt: skip
 from dataflow.typed import Typed, column
+from dataflow.zones import check_zone
+from operators.nearest import listed, meant
 from operators.types import Type
 
 __all__ = ["GraphError", "StreamColumns", "bind"]
@@ -46,7 +48,7 @@ class Binder(Expressions):
     def points(self) -> Shape:
         s = self.stream
         inputs = {s.key: s.key_type, **s.columns}
-        env = {name: column(name, kind) for name, kind in s.columns.items()}
+        env = {name: _stored(name, kind) for name, kind in s.columns.items()}
         env[s.key] = Typed("slot", s.key_type)
         env[s.time] = Typed("time", Type.TIME)
         return Shape("points", env, inputs)
@@ -159,14 +161,14 @@ class Binder(Expressions):
                 wanted = tuple(a for a in aggs if a.name in needed)
                 if isinstance(step, g.Sessionize):
                     return Segments(step.gap, step.max_length, None, wanted, held_now, split)
-                zone_named(step.zone, where)
+                check_zone(step.zone, where)
                 bucket = Typed(
                     "truncate", Type.TIME, (Typed("time", Type.TIME),), (("every", step.every), ("zone", step.zone))
                 )
                 return Segments(None, None, bucket, wanted, held_now, size=step.size, empty=step.empty)
 
             if isinstance(step, g.Window):
-                zone_named(step.zone, where)
+                check_zone(step.zone, where)
                 if step.size > 1 and step.size * longest_bucket(step.every) > _LONGEST:
                     raise self.fail("a window of more than a century; use a shorter one")
 
@@ -287,8 +289,11 @@ class Binder(Expressions):
             stage, shape = self.rows_stage(shape)
             add(stage)
         if unused := sorted(set(self.params) - self.used_params):
-            names = ", ".join(sorted(self.used_params)) or "none"
-            raise GraphError(f"the metric has no parameter {unused[0]!r}; its parameters: {names}")
+            known = sorted(self.used_params)
+            raise GraphError(
+                f"the metric has no parameter {unused[0]!r}; {meant(unused[0], known, 'its')} "
+                f"parameters: {listed(known)}"
+            )
         outputs = tuple((n, t.type) for n, t in shape.env.items() if t.type is not None)
         return self.finished(source.name, deferred, stages, after, outputs, order)
 
@@ -350,6 +355,12 @@ def _resolved(after: Sequence[TableStep | Deferred]) -> tuple[TableStep, ...]:
         if isinstance(out[-1], Stage):
             needed = {n for n, _ in out[-1].inputs}
     return tuple(reversed(out))
+
+
+def _stored(name: str, kind: Type) -> Typed:
+    """A column as it was ingested. Times outside of the years that have a calendar are null."""
+    read = column(name, kind)
+    return Typed("in_years", kind, (read,)) if kind is Type.TIME else read
 
 
 def bind(steps: Sequence[g.Step], stream: StreamColumns, params: Mapping[str, object] | None = None) -> Plan:

@@ -99,10 +99,11 @@ def _course(e: Typed, found: dict[str, Source], fail: Fail) -> Course:
             return Course.STEPS
         case _ if not moving:
             return Course.STEPS
-        case "add" if one >= 0:
-            return courses[one]
-        case "sub" if one >= 0:
-            return courses[0] if one == 0 else Course.MONOTONE
+        case "add" | "sub" if one >= 0:
+            if e.type is Type.TIME:
+                # Null outside of the years that have a calendar.
+                add(Typed("is_not_null", Type.BOOL, (e,)))
+            return Course.MONOTONE if (e.fn, one) == ("sub", 1) else courses[one]
         case "neg" | "mul":
             if one >= 0:
                 return Course.MONOTONE

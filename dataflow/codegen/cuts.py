@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dataflow.clock import Source, sources_of
+from dataflow.codegen.clocks import zone_tables
 from dataflow.codegen.expressions import Expressions, Value, both
 from dataflow.codegen.lookups import key_place, period_tables
 from dataflow.codegen.source import Writer
@@ -38,7 +39,7 @@ def pieces(
     ``e``: a piece in which all ``conditions`` are true, with the names of the values ``watched``.
 
     ``start`` is the start of a piece. ``take`` may write code that returns from the kernel and comes back later with
-    ``qs`` as the ``start``.
+    ``qs`` as the ``start``, and then in the local ``again``, too.
     """
     sources = sources_of((*watched, *conditions))
     mine = [(w.fresh("a"), w.fresh("ak"), e) for e in watched]
@@ -50,7 +51,7 @@ def pieces(
         fresh = [(w.fresh("b"), w.fresh("bk")) for _ in mine]
         for (v, k), (_, _, e) in zip(fresh, mine, strict=True):
             w.put(f"{v} = {zero(e.type)}\n{k} = False")
-        with w.block("if ns < e:"), x.instant("ns"):
+        with w.block("if ns < e:"), x.instant("ns", "ns != again"):
             found = [x.emit(c) for c in conditions]
             w.put(f"kept = {both(*(k for _, k in found), *(f'bool({v})' for v, _ in found))}")
             for (v, k), (_, _, e) in zip(fresh, mine, strict=True):
@@ -62,6 +63,7 @@ def pieces(
             ]
             alike = " and ".join(others)
             w.put("same = opened and keeps == kept" + (f" and (not kept or ({alike}))" if alike else ""))
+        with w.block("if ns < e:"), x.instant("ns", "False"):
             for source in sources:
                 _edge(w, x, source)
         with w.block("if opened and not same:"):
@@ -84,14 +86,15 @@ def _edge(w: Writer, x: Expressions, source: Source) -> None:
         if of.fn == "truncate":
             edge = f"bucket_end({v}, {x.bucket(of.option('every'), of.option('zone'))})"
         else:
-            edge = f"clock_edge({v}, np.int64({_WIDTHS[of.fn]}), {x.zone_tables(of.option('zone'))})"
+            _, changes, offsets = zone_tables(x, of)
+            edge = f"next_shown({v}, np.int64({_WIDTHS[of.fn]}), {changes}, {offsets})"
         with w.block(f"if {k}:"):
             w.put(f"ne = min(ne, ns + ({edge} - {v}))")
         return
     before = x.emit(of)
     lo, hi, mid = w.fresh("lo"), w.fresh("hi"), w.fresh("mid")
     w.put(f"{lo} = ns\n{hi} = ne\n{mid} = ne - 1")
-    with w.block(f"while {hi} - {lo} > 1:"), x.instant(mid):
+    with w.block(f"while {hi} - {lo} > 1:"), x.instant(mid, "False"):
         now = x.emit(of)
         w.put(f"if {differs(before, now, of.type)}:\n    {hi} = {mid}\nelse:\n    {lo} = {mid}")
         w.put(f"{mid} = ({lo} + {hi}) >> 1")

@@ -30,7 +30,7 @@ class PiecesSink(KeyedSink):
         """One interval that has passed the stage's operations."""
         w, sink = self.w, self.sink
         values = [x.emit(e) for _, e in sink.columns]
-        w.put(f"start = t if piece == {NO_PIECE} else piece\npiece = np.int64({NO_PIECE})")
+        w.put(f"again = piece\nstart = t if again == {NO_PIECE} else again\npiece = np.int64({NO_PIECE})")
 
         def write(watched: list[Value]) -> None:
             with w.block(f"if {self.full}:"):

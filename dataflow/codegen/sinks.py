@@ -188,7 +188,7 @@ class GroupSink:
 
         w.put(f"if back == {NO_PIECE} or view == {n}:")
         w.depth += 1
-        w.put(f"back = np.int64({NO_PIECE})")
+        w.put(f"again = back\nback = np.int64({NO_PIECE})")
         pieces(w, x, watched, conditions, "first", take)
         w.depth = depth
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -17,19 +18,29 @@ from dataflow.codegen.source import value_array
 from dataflow.compile import Kernel, compile_stage
 from dataflow.json_form import from_dict
 from dataflow.plan import Group, Plan, Rows, States
+from dataflow.zones import TZDATA_VERSION
 from operators.grouping import GroupState
 from operators.registered import registrations
 from operators.types import Type
 from operators.words import Words
 from runtime.catalogue import FileEntry, StreamSchema
+from runtime.errors import QueryError
 from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reader import NO_HOLD
-from runtime.query.chunk import Chunk
+from runtime.query.chunk import Chunk, Values
 from runtime.query.finish import finished_groups
+from runtime.query.form import check_column
 from runtime.query.keys import Keys
 from runtime.query.runner import Context, Runner
 from runtime.query.scan import Coverage, Elision, Scan, ScanSpec, scan_order
 from runtime.query.table import Table, TableColumn
+
+
+def request_digest(value: Any) -> str:
+    """SHA-256 of what a worker is asked, a JSON value: it answers with this beside the state, so that an answer to
+    another question, or to one that was changed on its way, is told from that to its own."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,7 @@ class Task:
     """What a worker needs to know, as plain JSON: no code travels.
 
     ``shard`` is the range [lo, hi) of key hashes, ``history`` how many microseconds before ``since`` matter (None:
-    all of them).
+    all of them). ``tzdata`` is the release of time zones that the query goes by.
     """
 
     id: str
@@ -51,15 +62,21 @@ class Task:
     since: int
     until: int
     history: int | None
+    tzdata: str = TZDATA_VERSION
 
     def to_bytes(self) -> bytes:
         """The task as JSON."""
         return json.dumps(asdict(self), separators=(",", ":")).encode()
 
+    @cached_property
+    def request_digest(self) -> str:
+        """See the function of this name."""
+        return request_digest(json.loads(self.to_bytes()))
+
     @classmethod
     def from_bytes(cls, data: bytes) -> Task:
         """The task of a JSON payload."""
-        d = json.loads(data)
+        d = {"tzdata": "none", **json.loads(data)}
         d["files"] = tuple(FileEntry(**f) for f in d["files"])
         d["shard"] = tuple(d["shard"])
         return cls(**d)
@@ -67,13 +84,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Partial:
-    """What a task gives back: groups, or rows, and what it covered."""
+    """What a task gives back: groups, or rows, and what it covered.
+
+    ``foreign``: it was read from bytes, so its form is still to be checked (``runtime.query.form``).
+    """
 
     task: str
     groups: GroupState | None
     table: Table | None
     coverage: Coverage
     kernels: tuple[str, ...]
+    foreign: bool = False
 
 
 _REMEMBERED, _LARGEST = 64, 1 << 16
@@ -147,6 +168,11 @@ def run(
     saving: Saving | None = None,
 ) -> Partial:
     """Run ``task`` on this thread; ``compiled`` is what the task's graph comes to, if that is known already."""
+    if task.tzdata != TZDATA_VERSION:
+        raise QueryError(
+            f"the query goes by the time zones of tzdata {task.tzdata}, and this worker has those of {TZDATA_VERSION}: "
+            "install the same release of the package tzdata on both (of a deployment: dataflow deploy)"
+        )
     schema = StreamSchema.from_dict(task.schema)
     if compiled is None:
         compiled = compiled_for(schema, task.graph, task.params)
@@ -155,8 +181,6 @@ def run(
     keys = Keys(schema.key_type, words)
     if saving is not None:
         saving.restore_names(words, keys)
-    # Expressions may look at the times of the history, too.
-    first = min([task.since, *(f.t_min for f in task.files)])
     spec = ScanSpec(
         columns={c: schema.columns[c] for c in plan.columns},
         shard=task.shard,
@@ -170,16 +194,19 @@ def run(
         elision=_elision(plan),
     )
     with borrowed() as buffers:
-        context = Context(words, keys, task.since, task.until, (first, task.until), buffers)
+        context = Context(words, keys, task.since, task.until, buffers)
         pipeline = Pipeline(compiled, context)
         scan = Scan(spec, keys, words, open_file, buffers)
         done = 0 if saving is None else saving.restore(pipeline, scan.coverage)
+        before = scan.coverage.times_outside
         for n, group in enumerate(scan_order(task.files, schema.id)[done:], done + 1):
             for chunk in scan.group(group):
                 pipeline.push(chunk)
+            scan.coverage.times_outside = before + pipeline.times_outside
             if saving is not None:
                 saving.passed(n, pipeline, scan.coverage)
         groups, table = pipeline.finish()
+        scan.coverage.times_outside = before + pipeline.times_outside
     return Partial(task.id, groups, table, scan.coverage, tuple(r.kernel.digest for r in pipeline.runners))
 
 
@@ -202,6 +229,11 @@ class Pipeline:
         stages = enumerate(zip(plan.stages, compiled.kernels, strict=True))
         self.runners = [Runner(stage, kernel, context, n) for n, (stage, kernel) in stages]
         self.rows = RowCollector(plan.stages[-1].sink.columns) if isinstance(plan.stages[-1].sink, Rows) else None
+
+    @property
+    def times_outside(self) -> int:
+        """How many values of all stages were times outside of the years that have a calendar, and so are null."""
+        return sum(runner.times_outside for runner in self.runners)
 
     def push(self, chunk: Chunk, at: int = 0) -> None:
         """Send ``chunk`` through the stages from number ``at`` on."""
@@ -231,7 +263,7 @@ class Pipeline:
         assert groups is not None
         sink = self.plan.stages[-1].sink
         if self.plan.whole_keys and isinstance(sink, Group):
-            return None, finished_groups(sink, groups, self.context.words).compact()
+            return None, finished_groups(sink, groups, self.context.words, self.plan.stages[-1].step).compact()
         return groups.export(strings), None
 
 
@@ -246,6 +278,13 @@ class RowCollector:
         """Keep a copy of the chunk's columns."""
         copies = {n: (v.copy(), k.copy()) for n, (v, k) in chunk.columns.items()}
         self._chunks.append(Chunk(chunk.run_slot, chunk.run_len, chunk.time.copy(), copies))
+
+    def check(self, rows: int, columns: Mapping[str, Values], strings: int) -> None:
+        """ValueError or KeyError unless these can be rows of this sink."""
+        if columns.keys() != {name for name, _ in self._columns}:
+            raise ValueError("the columns are others")
+        for name, kind in self._columns:
+            check_column(name, kind, *columns[name], rows, strings)
 
     def table(self, strings: list[str]) -> Table:
         """All rows so far."""

@@ -57,8 +57,10 @@ class Aggregate:
             known = [i for i in in_order if self.rows[i].known]
             total = sum(self.rows[i].length for i in known)
             over = total if self.fn == "time_weighted_mean" else many.SECOND
-            exact = many.area([(self.argument[i], self.rows[i].length) for i in known])
-            return None if total == 0 else many.to_float(exact / over)
+            if total == 0:
+                return None
+            exact = many.area([(self.argument[i], self.rows[i].length) for i in known]) / over
+            return round(exact) if self.argument_type == "duration" else many.to_float(exact)
         if self.fn in LOOKING_BACK:
             return self._of_steps(in_order)
         return self._of_values([self.argument[i] for i in in_order])
@@ -115,7 +117,7 @@ class Aggregate:
         if self.fn == "approx_distinct":
             return many.approx_distinct(values)
         if self.fn == "histogram":
-            return many.histogram(values, self.options["width"], self.options["edges"])
+            return many.histogram(values, self.options["width"], self.options["edges"], self.argument_type or "")
         if self.fn == "top_k":
             return many.top_k(values, self.options["k"])
         if not values:
@@ -123,13 +125,14 @@ class Aggregate:
         if self.fn == "candlestick":
             return many.candlestick(values)
         if self.fn in ("quantile", "median"):
-            kind = self.argument_type or ""
-            found = many.quantile(values, self.options.get("q", 0.5), kind)
-            return found if kind == "float64" else int(found)
+            exact = self.options.get("exact", False)
+            return many.quantile(values, self.options.get("q", 0.5), exact, self.argument_type or "")
         if self.fn in ("variance", "stddev"):
             square = many.variance(values, self.options["ddof"])
             if square is None:
                 return None
+            if self.fn == "stddev" and self.argument_type == "duration":
+                return checked(many.nearest_root(square))
             return many.to_float(square) if self.fn == "variance" else many.root(square)
         if self.fn in SIMPLE:
             return SIMPLE[self.fn](values)
@@ -137,11 +140,12 @@ class Aggregate:
             return values[0]
         if self.fn == "last":
             return values[-1]
-        total = float(sum(map(Fraction, values))) if self.argument_type == "float64" else sum(values)
+        exact = sum(map(Fraction, values), Fraction(0))
         if self.fn == "sum":
-            return checked(total)
+            return many.to_float(exact) if self.argument_type == "float64" else checked(int(exact))
         if self.fn == "mean":
-            return total / len(values)  # of integers exact, then rounded once
+            mean = exact / len(values)
+            return round(mean) if self.argument_type == "duration" else many.to_float(mean)
         raise ValueError(f"unknown aggregate {self.fn!r}")
 
     @property
@@ -151,6 +155,8 @@ class Aggregate:
             return "int64"
         if self.fn in JSON:
             return "json"
+        if self.argument_type == "duration" and self.fn in ("mean", "stddev", "time_weighted_mean"):
+            return "duration"
         if self.fn in ("mean", "share_of_time", "variance", "stddev", "rate", *WEIGHED):
             return "float64"
         if self.fn in ("any_true", "all_true"):

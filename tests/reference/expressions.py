@@ -130,8 +130,9 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "when": lambda condition, then, otherwise: then if condition is True else otherwise,
     "fill_null": lambda a, b: b if a is None else a,
 }
-# With an integer and a float among the arguments these first make all of them floats.
-MIXING = {*ARITHMETIC, *COMPARISONS} - {"div"}
+# With an integer and a float among the arguments these first make all of them floats; comparisons do not, and Python's
+# own compare an integer with a float by their values.
+MIXING = {*ARITHMETIC} - {"div"}
 
 
 def with_options(expr: Json) -> Callable[..., Any]:
