@@ -79,7 +79,8 @@ def count_distinct(value: Operand, *, where: Operand | None = None) -> g.Agg:
 
 
 def share_of_time(condition: Operand, *, where: Operand | None = None) -> g.Agg:
-    """Of the time in which the state was known, the share in which ``condition`` is true; null if none was."""
+    """Of the time in which the state and ``condition`` were known, the share in which ``condition`` is true; null if
+    there was none. A condition that is null is not known."""
     return _agg("share_of_time", condition, where=where)
 
 
@@ -88,14 +89,16 @@ def duration(condition: Operand | None = None, *, where: Operand | None = None) 
     return _agg("duration", where=where) if condition is None else _agg("duration", condition, where=where)
 
 
-def known_time(*, where: Operand | None = None) -> g.Agg:
-    """The total time in which the state was known."""
-    return _agg("known_time", where=where)
+def known_time(condition: Operand | None = None, *, where: Operand | None = None) -> g.Agg:
+    """The total time in which the state was known; with a ``condition``, in which that was, too: neither true nor
+    false is what is null."""
+    return _agg("known_time", *(() if condition is None else (condition,)), where=where)
 
 
-def unknown_time(*, where: Operand | None = None) -> g.Agg:
-    """The total time in which the state was not known, including that before a key's first point."""
-    return _agg("unknown_time", where=where)
+def unknown_time(condition: Operand | None = None, *, where: Operand | None = None) -> g.Agg:
+    """The total time in which the state was not known, including that before a key's first point; with a
+    ``condition``, also that in which the condition was not: all that ``known_time`` leaves."""
+    return _agg("unknown_time", *(() if condition is None else (condition,)), where=where)
 
 
 def variance(value: Operand, *, ddof: int = 1, where: Operand | None = None) -> g.Agg:

@@ -11,6 +11,8 @@ from dataflow.aggregate_args import arranged as prepared
 from dataflow.aggregate_args import needs_order, types_taken
 from dataflow.aggregate_forms import FORMS, form_of
 from dataflow.calendars import known_time
+from dataflow.chain import BEGIN
+from dataflow.clock import NOW, is_moving, sources_of
 from dataflow.decimals import arranged, equal_in, is_decimal
 from dataflow.durations import moment, parse_duration
 from dataflow.expr import Expr
@@ -96,7 +98,7 @@ class Expressions:
         if e.fn == "time":
             if shape.kind == "table":
                 raise self.fail("time() has no meaning after group_by; use the column that holds the time bucket")
-            return Typed("time", Type.TIME)
+            return NOW if shape.kind == "intervals" else Typed("time", Type.TIME)
         args = [self.typed(a, shape) for a in e.args]
         if any(a.type is Type.JSON for a in args) and e.fn not in ("is_null", "is_not_null"):
             raise self.fail(f"{e.fn} cannot take json: an answer of several parts can be shown, but not computed with")
@@ -240,12 +242,16 @@ class Expressions:
         args = list(a.args)
         if a.fn == "duration" and args:
             where.append(self.condition(args.pop(), shape, f"{name}: duration"))
+        if a.fn in ("known_time", "unknown_time") and args:
+            self.condition(args[0], shape, f"{name}: {a.fn}")
         typed = [self.typed(e, shape) for e in args]
         if any(e.type is None for e in typed):
             raise self.fail(f"{name}: {a.fn} of null has no type")
         options = dict(a.options)
-        intervals = shape.kind == "intervals"
-        given = prepared(a.fn, typed, options, intervals, self.sites, lambda t: self.fail(f"{name}: {t}"))
+        moving = [e for e in (*where, *typed) if is_moving(e)]
+        begin = column(BEGIN, Type.TIME) if BEGIN in shape.inputs else Typed("begin", Type.TIME) if moving else None
+        given = prepared(a.fn, typed, options, begin, self.sites, lambda t: self.fail(f"{name}: {t}"))
+        sources_of([e for e in (given.argument, given.other, *where) if e is not None], self.fail)
         found = find(given.fn, given.kind)
         if found is None:
             takes = types_taken(argument_types(given.fn))

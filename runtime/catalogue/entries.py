@@ -136,7 +136,9 @@ class SourceEntry:
                 known["waiting"] = Waiting(**known["waiting"])
             return cls(**known)
         except (TypeError, KeyError) as error:
-            raise FormatError(f"a source in the catalogue is damaged ({error}): run `dataflow recover` on the store.") from error
+            raise FormatError(
+                f"a source in the catalogue is damaged ({error}): run `dataflow recover` on the store."
+            ) from error
 
 
 @dataclass(frozen=True)

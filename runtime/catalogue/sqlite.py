@@ -98,7 +98,8 @@ class SqliteTable:
         order = "desc limit 1" if request.last else "asc"
         with self._open() as connection:
             found: list[Row] = connection.execute(
-                "select sort, number, body from items where partition = ? and sort >= ? and sort < ? order by sort " + order,
+                "select sort, number, body from items where partition = ? and sort >= ? and sort < ? order by sort "
+                + order,
                 (request.partition, request.low, request.high),
             ).fetchall()
         for sort, number, body in found:

@@ -277,7 +277,12 @@ def flipped_item(rng: random.Random, items: Items) -> tuple[tuple[str, str], tup
     while True:
         place = rng.choice(sorted(items))
         number, body = items[place]
-        parts = [bytearray(place[0].encode()), bytearray(place[1].encode()), bytearray(number.to_bytes(8)), bytearray(body)]
+        parts = [
+            bytearray(place[0].encode()),
+            bytearray(place[1].encode()),
+            bytearray(number.to_bytes(8)),
+            bytearray(body),
+        ]
         at = rng.randrange(8 * sum(map(len, parts)))
         for part in parts:
             if at < 8 * len(part):
