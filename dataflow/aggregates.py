@@ -12,6 +12,7 @@ from dataflow.aggregate_forms import FORMS, form_of, options_of
 from dataflow.durations import parse_duration
 from dataflow.expr import Expr, Operand, col, expr
 from operators.errors import DataflowError
+from operators.nearest import meant
 
 if TYPE_CHECKING:
     from operators.contract import Aggregate
@@ -78,7 +79,8 @@ def count_distinct(value: Operand, *, where: Operand | None = None) -> g.Agg:
 
 
 def share_of_time(condition: Operand, *, where: Operand | None = None) -> g.Agg:
-    """Of the time in which the state was known, the share in which ``condition`` is true; null if none was."""
+    """Of the time in which the state and ``condition`` were known, the share in which ``condition`` is true; null if
+    there was none. A condition that is null is not known."""
     return _agg("share_of_time", condition, where=where)
 
 
@@ -87,14 +89,16 @@ def duration(condition: Operand | None = None, *, where: Operand | None = None) 
     return _agg("duration", where=where) if condition is None else _agg("duration", condition, where=where)
 
 
-def known_time(*, where: Operand | None = None) -> g.Agg:
-    """The total time in which the state was known."""
-    return _agg("known_time", where=where)
+def known_time(condition: Operand | None = None, *, where: Operand | None = None) -> g.Agg:
+    """The total time in which the state was known; with a ``condition``, in which that was, too: neither true nor
+    false is what is null."""
+    return _agg("known_time", *(() if condition is None else (condition,)), where=where)
 
 
-def unknown_time(*, where: Operand | None = None) -> g.Agg:
-    """The total time in which the state was not known, including that before a key's first point."""
-    return _agg("unknown_time", where=where)
+def unknown_time(condition: Operand | None = None, *, where: Operand | None = None) -> g.Agg:
+    """The total time in which the state was not known, including that before a key's first point; with a
+    ``condition``, also that in which the condition was not: all that ``known_time`` leaves."""
+    return _agg("unknown_time", *(() if condition is None else (condition,)), where=where)
 
 
 def variance(value: Operand, *, ddof: int = 1, where: Operand | None = None) -> g.Agg:
@@ -222,7 +226,12 @@ def aggregate(name: str, *values: Operand, where: Operand | None = None) -> g.Ag
     """The registered aggregate ``name`` of ``values``."""
     form = form_of(name)
     if form is None or name in FORMS:
-        raise DataflowError(f"there is no aggregate {name!r} of your own; register it before: df.register(...)")
+        hint = (
+            f"df.{name} is one of ours"
+            if name in FORMS
+            else f"{meant(name, FORMS, 'register')} it before: df.register(...)"
+        )
+        raise DataflowError(f"there is no aggregate {name!r} of your own; {hint}")
     if len(values) not in form.arity:
         raise DataflowError(f"{name} takes {form.arity[0]} values, got {len(values)}")
     return _agg(name, *values, where=where)
@@ -261,7 +270,7 @@ def hold_of(a: g.Agg) -> int | None:
 
 def over_intervals(steps: tuple[g.Step, ...], aggs: g.NamedAggs) -> tuple[tuple[g.Step, ...], g.NamedAggs]:
     """Aggregates with a ``hold``, as intervals and aggregates of them; all others as they are."""
-    holds = {(repr(a.args[0]), hold_of(a)) for _, a in aggs if hold_of(a) is not None}
+    holds = {(g.content_of(a.args[0]), hold_of(a)) for _, a in aggs if hold_of(a) is not None}
     if not holds:
         return steps, aggs
     if len(holds) > 1 or any(hold_of(a) is None for _, a in aggs):

@@ -29,7 +29,7 @@ def _text(e: Typed, within: bool = False) -> str:
         return str(e.option("name")).removeprefix("$")
     if e.fn == "lit":
         return _constant(e.type, e.option("value"))
-    if e.fn in ("time", "begin", "end", "slot"):
+    if e.fn in ("time", "begin", "now", "end", "slot"):
         return {"end": "end", "slot": "key"}.get(e.fn, "time()")
     if e.fn in _INNER:
         return _text(e.args[0], within)

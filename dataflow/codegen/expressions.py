@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dataflow.clock import NOW
 from dataflow.codegen.clocks import clock_source, counted, moved_time, scalar_locals
 from dataflow.codegen.lookups import found_row, picked
 from dataflow.codegen.numbers import bin_source, comparison_source, decimal_float_source, decimal_source
@@ -25,6 +26,8 @@ assert BEGIN == 0
 Value = tuple[str, str]
 """Names, or constants, of a value and of its validity."""
 
+_MOVES = repr(NOW)
+
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge", "between")
 _CHECKED = {"add": "checked_add", "sub": "checked_sub", "mul": "checked_mul", "floordiv": "floor_div"}
 _PLAIN = {"add": "+", "sub": "-", "mul": "*"}
@@ -39,6 +42,9 @@ class Expressions:
         self.row = row
         self.time = time
         self.end = end
+        self.now = ""
+        """The instant of an interval at which what moves is computed."""
+
         self.is_new = ""
         """Where a sink stops within a row: the condition that this row is not one it goes on with."""
 
@@ -54,10 +60,23 @@ class Expressions:
         yield
         self._known = saved
 
-    def moved(self, time: str, end: str) -> None:
-        """Time and end have new names (a piece of an interval): only numbered values stay."""
-        self.time, self.end = time, end
-        self._known = {}
+    @contextmanager
+    def piece(self, time: str, end: str) -> Iterator[None]:
+        """Inside, time and end are those of a piece of an interval: only numbered values stay."""
+        saved = self.time, self.end, self._known
+        self.time, self.end, self._known = time, end, {}
+        yield
+        self.time, self.end, self._known = saved
+
+    @contextmanager
+    def instant(self, now: str, is_new: str) -> Iterator[None]:
+        """Inside, what moves within an interval is computed as it is at the local ``now``; ``is_new`` is the condition
+        that it was not before."""
+        saved = self.now, self.is_new, self._known
+        self.now, self.is_new = now, is_new
+        self._known = {key: value for key, value in self._known.items() if _MOVES not in key}
+        yield
+        self.now, self.is_new, self._known = saved
 
     def given(self, e: Typed, value: Value) -> None:
         """``e`` is computed elsewhere: its names."""
@@ -129,6 +148,15 @@ class Expressions:
                 return self.end, "True"
             case "begin":
                 return "t", "True"
+            case "whole":
+                return self.name(f"{self.time} == {self.emit(e.args[0])[0]}", "True")
+            case "now":
+                assert self.now, "the clock of an interval, where nothing cuts it"
+                return self.now, "True"
+            case "local":
+                return str(e.option("value")), str(e.option("valid"))
+            case "rank":
+                return self._rank(e)
             case "slot":
                 w.arg("slot_key", I8, "slot_key")
                 return self.name("slot_key[slot]", "True")
@@ -255,6 +283,20 @@ class Expressions:
             self.w.put(f"{hit} = True")
         return hit, k
 
+    def _rank(self, e: Typed) -> Value:
+        """How many of the listed values are below, and how many not above: it is another one wherever ``is_in`` is."""
+        v, k = self.emit(e.args[0])
+        values = e.option("values")
+        assert isinstance(values, tuple)
+        self.w.tables.listed.append(values)
+        j = len(self.w.tables.listed) - 1
+        table = self.w.arg(f"listed_{j}", F8 if e.args[0].type is Type.FLOAT else I8, "listed", j)
+        rank, n = self.w.fresh(), self.w.fresh("n")
+        self.w.put(f"{rank} = np.int64(0)")
+        with self.w.block(f"for {n} in range({table}.shape[0]):"):
+            self.w.put(f"{rank} += np.int64({table}[{n}] < {v}) + np.int64({table}[{n}] <= {v})")
+        return rank, k
+
     def _fill(self, e: Typed) -> Value:
         (a, ka), (b, kb) = self.emit(e.args[0]), self.emit(e.args[1])
         if ka == "True":
@@ -355,10 +397,12 @@ class Expressions:
             return out
         hold = e.option("hold")
         since = w.arg(f"q{e.site}_t", I8, "slot", f"q{e.site}_t")
+        # A piece goes on with the report that its interval began with.
+        at = self.emit(e.args[1])[0] if len(e.args) > 1 else self.time
         if e.fn == "elapsed":
             out = self.name(f"{self.time} - {since}[slot]", both(k, f"{has}[slot] != 0"))
         with w.block(f"if {k}:"):
-            w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1\n{since}[slot] = {self.time}")
+            w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1\n{since}[slot] = {at}")
         if e.fn == "elapsed":
             return out
         fresh = "" if hold is None else f" and {self.time} - {since}[slot] <= {self.integer(int(str(hold)))}"

@@ -12,16 +12,24 @@ from operators.types import Type
 
 I8, F8, U1, I4 = "i8[::1]", "f8[::1]", "u1[::1]", "i4[::1]"
 
-BEGIN, RUNS, SINCE, UNTIL, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, PIECE, TIME_MASK, BRIDGE_MASK, FIXED = range(11)
+BEGIN, RUNS, SINCE, UNTIL, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, PIECE, VIEW, TIME_MASK, BRIDGE_MASK, FIXED = range(12)
 """Places in the scalars ``s``: where to start, runs (or slots) to do, the range, the output's capacity and fill,
-the piece of an interval to go on with, the masks of the times and of the bridges, and where the kernel's own scalars
-begin."""
+the piece of an interval to go on with and for which of several ways to cut it, the masks of the times and of the
+bridges, and where the kernel's own scalars begin."""
 
 NO_PIECE = -(2**63)
 
 
+class Codes(str):
+    """The array type of values that are string codes: ``I8`` in a kernel. What a saved state has there is checked."""
+
+    __slots__ = ()
+
+
 def value_array(kind: Type | None) -> str:
     """The array type that holds values of a logical type in states and outputs."""
+    if kind is not None and kind.is_text:
+        return Codes(I8)
     return F8 if kind is Type.FLOAT else I8
 
 

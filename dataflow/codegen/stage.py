@@ -66,6 +66,7 @@ _HELPERS = {
         "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "offset_place", "hour_of", "weekday_of",
         "in_years", "shifted", "shifted_back",
     ),
+    "operators.kernels.clocks": ("next_shown",),
     "operators.kernels.decimals": (
         "decimal_exact", "decimal_half_even", "decimal_half_up", "decimal_float", "coarser_exact",
         "coarser_half_even", "coarser_half_up", "finer",

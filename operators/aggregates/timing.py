@@ -41,14 +41,26 @@ def _unknown(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], duration: 
 
 
 @inline
+def _known_of(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], cond: bool, duration: I64, known: I64) -> None:
+    if known == 1 and cond:
+        add_int(g, low, high, duration)
+
+
+@inline
+def _unknown_of(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], cond: bool, duration: I64, known: I64) -> None:
+    if known != 1 or not cond:
+        add_int(g, low, high, duration)
+
+
+@inline
 def _share(
     g: I64, low: NDArray[np.int64], high: NDArray[np.int64],
     known_low: NDArray[np.int64], known_high: NDArray[np.int64],
-    cond: bool, duration: I64, known: I64,
+    value: I64, duration: I64, known: I64,
 ) -> None:  # fmt: skip
     if known == 1:
         add_int(g, known_low, known_high, duration)
-        if cond:
+        if value != 0:
             add_int(g, low, high, duration)
 
 
@@ -153,8 +165,14 @@ AGGREGATES = (
             ("unknown_time", ("duration", "known"), _unknown),
         )
     ),
+    # Of a condition: ``cond`` is whether that is known.
+    *(
+        Aggregate(name, Type.BOOL, Type.DURATION, _SUM, ("cond", "duration", "known"), step, merge_by_adding, _finish,
+                  settle_low_high, _FLAGS)
+        for name, step in (("known_time", _known_of), ("unknown_time", _unknown_of))
+    ),
     Aggregate(
-        "share_of_time", Type.BOOL, Type.FLOAT, _SHARE, ("cond", "duration", "known"), _share, merge_by_adding,
+        "share_of_time", Type.BOOL, Type.FLOAT, _SHARE, ("value", "duration", "known"), _share, merge_by_adding,
         _finish_share, _settle_share, _FLAGS,
     ),
     Aggregate(

@@ -37,3 +37,23 @@ class Cells:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def take(self, rows: slice | NDArray[np.intp], faults: list[Fault]) -> Cells:
+        """The rows (a slice of them, or those at an index, copied), with these faults and no ``bad`` ones."""
+        minus_zeros = []
+        if self.minus_zeros:
+            places = {int(row): place for place, row in enumerate(np.arange(len(self))[rows])}
+            minus_zeros = [(column, places[row]) for column, row in self.minus_zeros if row in places]
+        return Cells(
+            self.data,
+            self.base,
+            self.line,
+            list(self.names),
+            self.kind[:, rows],
+            self.value[:, rows],
+            self.start[rows],
+            self.end[rows],
+            None if self.spans is None else self.spans[:, rows],
+            faults,
+            minus_zeros=minus_zeros,
+        )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dataflow.chain import END, KNOWN
 from dataflow.compile import compile_stage
-from dataflow.plan import Group, Plan, Rows, SortBy, Stage, Sweep, TableStep, Take
+from dataflow.plan import Group, Pieces, Plan, Rows, SortBy, Stage, Sweep, TableStep, Take
+from dataflow.typed import Typed, column
 from operators.grouping import Groups, GroupState
+from operators.types import Type
 from operators.words import Words
 from runtime.query.fill import bucket_keys
 from runtime.query.finish import finished_groups
@@ -108,6 +111,16 @@ def _apply(step: TableStep, table: Table, merging: Merging, by: Sequence[str]) -
         if table.rows:
             for chunk in runner.push(table.chunk()):
                 rows.add(chunk)
+        merging.times_outside += runner.times_outside
+        return rows.table(words.strings)
+    if isinstance(step.sink, Pieces):
+        extent = (("$start", Typed("time", Type.TIME)), (END, column(END, Type.TIME)), (KNOWN, column(KNOWN, Type.INT)))
+        rows = RowCollector((*extent, *step.sink.columns, *step.sink.watched))
+        if table.rows:
+            for chunk in (*runner.push(table.chunk()), *runner.flush()):
+                whole = np.ones(chunk.rows, np.uint8)
+                hidden = {"$start": (chunk.time, whole), **{n: (chunk.columns[n][0], whole) for n in (END, KNOWN)}}
+                rows.add(replace(chunk, columns={**chunk.columns, **hidden}))
         merging.times_outside += runner.times_outside
         return rows.table(words.strings)
     assert isinstance(step.sink, Group)

@@ -25,6 +25,7 @@ from dataflow.codegen.source import (
     TIME_MASK,
     UNTIL,
     Arg,
+    Codes,
     Tables,
     column_array,
 )  # fmt: skip
@@ -34,12 +35,13 @@ from dataflow.plan import Edges, Group, Rows, Segments, Stage
 from operators.cells import Cells
 from operators.compiler.cache import caller
 from operators.errors import DataflowError, GroupError, InexactDecimal, OverflowExceeded
-from operators.grouping import Groups
+from operators.grouping import Groups, GroupState
 from operators.kernels.calendar import END, FIRST
 from operators.types import Type
 from operators.words import Words
 from runtime.pointfile import Buffers
 from runtime.query.chunk import NULL, Chunk, Values
+from runtime.query.form import check_groups
 from runtime.query.keys import Keys
 from runtime.query.lookups import Lookup, Lut
 from runtime.query.overflow import at_row, located, place_of
@@ -309,22 +311,49 @@ class Runner:
         return out
 
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from the ``saved`` state of a runner of the same stage, before any row is pushed."""
+        """Go on from the ``saved`` state of a runner of the same stage, before any row is pushed.
+
+        ValueError or LookupError for what is none: kernels check no bounds.
+        """
         self._reserve_slots()
+        capacity = int(saved["capacity"][0]) if self.cells is not None and self.groups is None else 0
         # There are none before the first row.
         if any(name.startswith("slot.") for name in saved):
+            n = len(self.context.keys)
             for name, array in self._slot_arrays.items():
                 part = saved[f"slot.{name}"]
+                rows = n * (len(array) // self._slot_capacity)
+                if part.dtype != array.dtype or part.shape != (rows, *array.shape[1:]):
+                    raise ValueError(f"the state {name} is of another form")
+                self._check_indices(name, part, capacity)
                 array[: len(part)] = part
         if self.cells is not None and self.groups is None:
-            capacity, free = int(saved["capacity"][0]), saved["free"]
+            free, lanes = saved["free"], getattr(self.stage.sink, "size", 1)
+            if not 0 < capacity <= 4 * (len(self.context.keys) * lanes + lanes + _FREE_ROWS + _OPEN_ROWS):
+                raise ValueError("there are more places than open segments need")
+            states = [with_prefix(saved, f"cell.{j}.") for j in range(len(self.cells.aggregates))]
+            # Free places are taken from the end, one by one, and given back: none is there twice.
+            whole = free.dtype == np.int64 and free.ndim == 1 and len(np.unique(free)) == len(free) <= capacity
+            if not whole or (len(free) and not 0 <= free.min() <= free.max() < capacity):
+                raise ValueError("the free places are none")
+            keys = np.zeros((capacity, 1), np.int64)
+            check_groups((), self.cells.aggregates, GroupState(keys, states, self.context.words.strings))
             self.cells = Cells(self.cells.aggregates, capacity)
-            self.cells.merge(
-                np.arange(capacity), [with_prefix(saved, f"cell.{j}.") for j in range(len(self.cells.aggregates))]
-            )
+            self.cells.merge(np.arange(capacity), states)
             self._free = np.zeros(capacity, np.int64)
             self._free[: len(free)], self._free_count[0] = free, len(free)
         self._kept.clear()
+
+    def _check_indices(self, name: str, part: NDArray[Any], capacity: int) -> None:
+        """ValueError if saved values are no indices where kernels use them as such."""
+        if isinstance(self._slot_args[name].kind, Codes):
+            limit = max(1, len(self.context.words))
+        elif name in ("z_gid", "lane_gid"):
+            limit = max(1, capacity)
+        else:
+            return
+        if part.size and not 0 <= part.min() <= part.max() < limit:
+            raise ValueError(f"the state {name} has places that there are not")
 
     def grid(self) -> list[list[int]]:
         """Where the numbers of calendar buckets, which are part of the state, begin: equal for equal numbers."""

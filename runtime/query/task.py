@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -26,12 +27,20 @@ from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reader import NO_HOLD
-from runtime.query.chunk import Chunk
+from runtime.query.chunk import Chunk, Values
 from runtime.query.finish import finished_groups
+from runtime.query.form import check_column
 from runtime.query.keys import Keys
 from runtime.query.runner import Context, Runner
 from runtime.query.scan import Coverage, Elision, Scan, ScanSpec, scan_order
 from runtime.query.table import Table, TableColumn
+
+
+def request_digest(value: Any) -> str:
+    """SHA-256 of what a worker is asked, a JSON value: it answers with this beside the state, so that an answer to
+    another question, or to one that was changed on its way, is told from that to its own."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,11 @@ class Task:
         """The task as JSON."""
         return json.dumps(asdict(self), separators=(",", ":")).encode()
 
+    @cached_property
+    def request_digest(self) -> str:
+        """See the function of this name."""
+        return request_digest(json.loads(self.to_bytes()))
+
     @classmethod
     def from_bytes(cls, data: bytes) -> Task:
         """The task of a JSON payload."""
@@ -70,13 +84,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Partial:
-    """What a task gives back: groups, or rows, and what it covered."""
+    """What a task gives back: groups, or rows, and what it covered.
+
+    ``foreign``: it was read from bytes, so its form is still to be checked (``runtime.query.form``).
+    """
 
     task: str
     groups: GroupState | None
     table: Table | None
     coverage: Coverage
     kernels: tuple[str, ...]
+    foreign: bool = False
 
 
 _REMEMBERED, _LARGEST = 64, 1 << 16
@@ -260,6 +278,13 @@ class RowCollector:
         """Keep a copy of the chunk's columns."""
         copies = {n: (v.copy(), k.copy()) for n, (v, k) in chunk.columns.items()}
         self._chunks.append(Chunk(chunk.run_slot, chunk.run_len, chunk.time.copy(), copies))
+
+    def check(self, rows: int, columns: Mapping[str, Values], strings: int) -> None:
+        """ValueError or KeyError unless these can be rows of this sink."""
+        if columns.keys() != {name for name, _ in self._columns}:
+            raise ValueError("the columns are others")
+        for name, kind in self._columns:
+            check_column(name, kind, *columns[name], rows, strings)
 
     def table(self, strings: list[str]) -> Table:
         """All rows so far."""

@@ -127,7 +127,7 @@ TABLE = P.group_by("device").agg(n=df.count(), t=df.top_k("status"), last=df.max
         (lambda: TABLE.agg(x=df.count("t")), "count cannot take json"),
         (lambda: TABLE.group_by("t").agg(n=df.count()), "'t' is json, which can be shown, but not grouped by"),
         (lambda: TABLE.sort("t"), "'t' is json, which can be shown, but has no order"),
-        (lambda: P.agg(x=df.Agg("nobodys", (T,))), "there is no aggregate 'nobodys'; register it before"),
+        (lambda: P.agg(x=df.Agg("nobodys", (T,))), "there is no aggregate 'nobodys'; one of your own is"),
     ],
 )  # fmt: skip
 def test_mistakes(metric: Callable[[], df.Stream], message: str) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 from tests.reference import many
+from tests.reference.clock import asks_clock, cut, remembered
 from tests.reference.expressions import checked, evaluate, type_of
 from tests.reference.rows import Json, Row, Table, Value
 
@@ -33,11 +34,16 @@ class Aggregate:
     before: list[tuple[Value, int] | None]
     """For each row the value that its key reported last before it, and when; of aggregates that look back."""
 
+    parts: list[list[int]] | None = None
+    """Where ``rows`` are pieces that the aggregate alone makes of the table's: for each of these its pieces."""
+
     def over(self, members: list[int]) -> Any:
-        """The aggregate of the rows with these indices."""
+        """The aggregate of the table's rows with these indices."""
+        if self.parts is not None:
+            members = [part for i in members for part in self.parts[i]]
         chosen = [i for i in members if self.where is None or self.where[i] is True]
         if self.fn == "unknown_time":
-            return checked(sum(self.rows[i].length for i in chosen if not self.rows[i].known))
+            return checked(sum(self.rows[i].length for i in chosen if not self._known(i)))
         chosen = [i for i in chosen if not self.rows[i].ghost]
         if self.fn in OF_TIME:
             return self._of_time(chosen)
@@ -63,7 +69,7 @@ class Aggregate:
         """The time in which the condition held, per time that it ceased to; for mttr, of its opposite."""
         held = self.fn == "mtbf"
         time = sum(self.rows[i].length for i in chosen if self.rows[i].known and self._is(i, held))
-        failures = [i for i in chosen if self._is(i, not held) and self._was(i, held)]
+        failures = [i for i in chosen if self.rows[i].is_whole and self._is(i, not held) and self._was(i, held)]
         return round(Fraction(time, len(failures))) if failures else None
 
     def _is(self, i: int, held: bool) -> bool:
@@ -75,7 +81,8 @@ class Aggregate:
 
     def _of_steps(self, in_order: list[int]) -> Any:
         assert self.argument is not None
-        pairs = [(b, self.argument[i], self.rows[i].time) for i in in_order if (b := self.before[i]) is not None]
+        whole = [i for i in in_order if self.rows[i].is_whole]
+        pairs = [(b, self.argument[i], self.rows[i].time) for i in whole if (b := self.before[i]) is not None]
         if self.fn == "transitions":
             return many.transitions([(b[0], v) for b, v, _ in pairs])
         steps = [checked(many.step(b[0], v)) for b, v, _ in pairs]
@@ -89,11 +96,15 @@ class Aggregate:
     def _of_time(self, chosen: list[int]) -> Any:
         if self.fn == "duration":
             return checked(sum(self.rows[i].length for i in chosen if self._true(i)))
-        known = [i for i in chosen if self.rows[i].known]
+        known = [i for i in chosen if self._known(i)]
         total = checked(sum(self.rows[i].length for i in known))
         if self.fn == "known_time":
             return int(total)
         return None if total == 0 else sum(self.rows[i].length for i in known if self._true(i)) / total
+
+    def _known(self, i: int) -> bool:
+        """Whether the state is known, and the condition, if there is one."""
+        return self.rows[i].known and not self.rows[i].ghost and (self.argument is None or self.argument[i] is not None)
 
     def _true(self, i: int) -> bool:
         return self.argument is None or self.argument[i] is True
@@ -162,6 +173,9 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
         allowed = {"intervals": timed, "sessions": {"duration"}}.get(table.kind, set())
         if fn in timed and fn not in allowed:
             raise ValueError(f"{fn} has no meaning over {table.kind}")
+        if table.kind == "intervals" and any(map(asks_clock, [*args, where])):
+            prepared.append(_by_clock(entry, table, params))
+            continue
         argument = evaluate(args[0], table, params) if args else None
         prepared.append(
             Aggregate(
@@ -178,6 +192,34 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
     return prepared
 
 
+def _by_clock(entry: Json, table: Table, params: dict[str, Value]) -> Aggregate:
+    """The aggregate over pieces that are cut for it alone: where its condition or its argument changes."""
+    agg = entry["agg"]
+    fn, args = agg["fn"], agg["args"]
+    conditions = [agg["where"]] if agg["where"] is not None else []
+    if fn == "duration":
+        conditions, args = conditions + args, []
+    moving = [arg for arg in args if asks_clock(arg)]
+    numbered = [replace(row, values=row.values | {"$row": i}) for i, row in enumerate(table.rows)]
+    before = reported_before(table, evaluate(args[0], table, params)) if fn in LOOKING_BACK else []
+    # What looks at other rows does not see the pieces.
+    whole, still = remembered(replace(table, rows=numbered), args, params)
+    pieces = cut(whole, [*conditions, *moving], params, conditions=len(conditions))
+    kept = [all(row.values[f"${i}"] is True for i in range(len(conditions))) for row in pieces.rows]
+    rows = [row for row, keep in zip(pieces.rows, kept, strict=True) if keep]
+    argument = None
+    if moving:
+        argument = [row.values[f"${len(conditions)}"] for row in rows]
+    elif args:
+        argument = evaluate(still[0], replace(pieces, rows=rows), params)
+    parts: list[list[int]] = [[] for _ in table.rows]
+    for i, row in enumerate(rows):
+        parts[int(str(row.values["$row"]))].append(i)
+    looked = [before[int(str(row.values["$row"]))] for row in rows] if before else []
+    kind = type_of(args[0], table.types) if args else None
+    return Aggregate(entry["name"], fn, rows, argument, kind, None, agg, looked, parts)
+
+
 def reported_before(table: Table, values: list[Value]) -> list[tuple[Value, int] | None]:
     """For each row the value that its key reported last before it, and when."""
     index = {id(row): i for i, row in enumerate(table.rows)}
@@ -188,5 +230,5 @@ def reported_before(table: Table, values: list[Value]) -> list[tuple[Value, int]
             i = index[id(row)]
             found[i] = last
             if values[i] is not None:
-                last = values[i], row.time
+                last = values[i], row.time if row.begin is None else row.begin
     return found

@@ -21,6 +21,8 @@ def checked(value: Any) -> Any:
     return value
 
 
+STATEFUL = ("last", "previous", "changed", "cumulative_sum")
+
 # --- types: needed to know where an integer becomes a float ------------------------------------------------------
 
 
@@ -234,9 +236,12 @@ def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
     if fn == "time":
         if table.kind == "plain":
             raise ValueError("a group has no time")
+        if table.kind == "intervals":
+            assert all(row.clock is not None for row in rows), "an interval has no one time"
+            return [row.clock for row in rows]
         return [row.time for row in rows]
     args = [evaluate(arg, table, params) for arg in expr["args"]]
-    if fn in ("last", "previous", "changed", "cumulative_sum"):
+    if fn in STATEFUL:
         if table.kind == "plain":
             raise ValueError(f"{fn} needs the rows of a key in their order")
         if fn == "last":
