@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 CAMPAIGNS = {
+    "payloads": "what workers are told and answer: changed, swapped, of another query, forged",
+    "states": "kept states damaged, misplaced and forged",
     "places": "a FIFO, socket, device, folder or link in the place of a file",
     "kernels": "damaged files of the kernel cache, each try a process with a time-out",
     "times": "functions of time in 40 zones, from 1900 to 2261, against the datetime module",
