@@ -10,8 +10,9 @@ from dataflow.functions import STATEFUL
 from dataflow.plan import Edges, Group, Pieces, RowOp, Rows, Segments, Stage, States, Tracks
 from operators.types import Type
 
-KNOWN, END = "$known", "$end"
-"""Hidden columns of interval rows: the known flag (int64) and the end (time)."""
+KNOWN, END, BEGIN = "$known", "$end", "$begin"
+"""Hidden columns of interval rows: the known flag (int64), the end (time) and, of pieces, when the interval began that
+they are of."""
 
 
 def stage_of_inputs(inputs: Mapping[str, Type], ops: Sequence[RowOp], sink: object, step: str) -> Stage:

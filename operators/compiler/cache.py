@@ -241,8 +241,8 @@ def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..
 
 def _missing(name: str, digest: str, target: Target) -> KernelMissing:
     return KernelMissing(
-        f"the kernel {name}-{digest[:40]} for {target.name} is neither in {PATH_VARIABLE} nor in the cache, or damaged "
-        f"there, and {MODE_VARIABLE}=ready compiles none: deploy this worker again with the version that asks it"
+        f"there is no undamaged kernel {name}-{digest[:40]} for {target.name} in {PATH_VARIABLE} or the cache, and "
+        f"{MODE_VARIABLE}=ready compiles none: deploy this worker again with the version that asks it"
     )
 
 

@@ -29,7 +29,7 @@ from runtime.objects import ObjectStore
 from runtime.query import wire
 from runtime.query.task import Task, request_digest
 
-VERSION = 3
+VERSION = 4
 
 MAX_PAYLOAD = 6 << 20
 """Bytes that one invocation of Lambda takes, and that it answers."""

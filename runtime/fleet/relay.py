@@ -140,6 +140,7 @@ def together(batch: Batch, partials: Sequence[Partial]) -> Partial:
         sum(p.coverage.skipped for p in partials),
         sum(p.coverage.dropped for p in partials),
         sum(p.coverage.bytes for p in partials),
+        sum(p.coverage.times_outside for p in partials),
     )
     kernels = tuple(sorted({digest for p in partials for digest in p.kernels}))
     sink = plan.stages[-1].sink

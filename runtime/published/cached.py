@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dataflow.calendars import zone_rules
+from dataflow.zones import TZDATA_VERSION, zone_rules
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
@@ -34,7 +34,7 @@ from runtime.query.scan import Coverage, scan_order
 from runtime.query.task import Partial, Saving, Task
 from runtime.result import PartialResult, Result
 
-_FORM = 2
+_FORM = 3
 """Of what is kept: another one for every change to what states mean."""
 
 _BACK = (1, 2, 4, 8, 16, 32)
@@ -78,6 +78,7 @@ class Kept:
         family = [
             _FORM,
             antfold_version(),
+            TZDATA_VERSION,
             p.graph,
             p.params,
             [k.digest for k in p.compiled.kernels],

@@ -91,6 +91,7 @@ def together(p: Prepared, partials: Sequence[Partial], content: str) -> Partial:
         coverage.skipped += q.coverage.skipped
         coverage.dropped += q.coverage.dropped
         coverage.bytes += q.coverage.bytes
+        coverage.times_outside += q.coverage.times_outside
     sink = p.plan.stages[-1].sink
     with checked(p.plan, partials):
         if isinstance(sink, Group):

@@ -12,11 +12,15 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
+from dataflow.calendars import known_time
 from dataflow.graph import Source, Step
 from dataflow.json_form import to_dict
 from dataflow.plan import Plan
+from dataflow.zones import TZDATA_VERSION
 from operators.errors import DataflowError
+from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema, set_hash
+from runtime.catalogue.snapshot import unknown_stream
 from runtime.columns import Column
 from runtime.errors import FormatError, QueryError
 from runtime.pointfile import PointFile
@@ -24,7 +28,7 @@ from runtime.progress import Progress
 from runtime.proof import Proof, check_coverage, digest, merged_files
 from runtime.query import wire
 from runtime.query.form import checked
-from runtime.query.merge import merged
+from runtime.query.merge import Merging, merged
 from runtime.query.task import Compiled, Partial, Saving, Task, compiled_for, request_digest, run
 from runtime.result import PartialResult, Result
 
@@ -83,8 +87,7 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     assert isinstance(source, Source)
     schema = catalogue.schema(source.name)
     if schema is None:
-        names = ", ".join(catalogue.streams()) or "none"
-        raise QueryError(f"there is no stream {source.name!r} in this store; its streams: {names}")
+        raise unknown_stream(source.name, catalogue.streams())
     graph, params = to_dict(request.steps), dict(request.params)
     compiled = compiled_for(schema, graph, params)
     plan = compiled.plan
@@ -95,6 +98,9 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
         schema = snapshot.schema
         compiled = compiled_for(schema, graph, params)
         plan = compiled.plan
+    for name, t in (("since", request.since), ("until", request.until)):
+        if t is not None:
+            known_time(t, name)
     since, until, clipped = _range(snapshot, request)
     if snapshot.floor is not None and since < snapshot.floor * 86_400_000_000:
         raise QueryError(f"stream {source.name}: the data before {_iso(snapshot.floor * 86_400_000_000)} was retired")
@@ -149,7 +155,9 @@ def _files(plan: Plan, snapshot: Snapshot, since: int, until: int) -> tuple[tupl
     if plan.history is None:
         return tuple(candidates), None
     near = [f for f in candidates if f.t_max >= since - plan.history]
-    if all(f.nulls.get(c, 1) == 0 for f in near for c in plan.held_columns):
+    # A time that is stored may be null to a query all the same: ``dataflow.calendars.YEARS``.
+    times = any(snapshot.schema.columns[c] is Type.TIME for c in plan.held_columns)
+    if not times and all(f.nulls.get(c, 1) == 0 for f in near for c in plan.held_columns):
         # Every first row reports all held columns itself, so nothing earlier can matter.
         return tuple(near), plan.history
     return tuple(candidates), None
@@ -352,9 +360,10 @@ def conclude(
             covered[path] = covered.get(path, 0) + rows
     if not failed:
         check_coverage(prepared.files, covered, prepared.plan.stream)
+    merging = Merging()
     with checked(prepared.plan, partials):
-        columns = merged(prepared.plan, partials, prepared.until).result_columns()
-    proof = _proof(prepared, tasks, partials, covered, columns, files_cached)
+        columns = merged(prepared.plan, partials, prepared.until, merging).result_columns()
+    proof = _proof(prepared, tasks, partials, covered, columns, files_cached, merging.times_outside)
     if failed:
         return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))
     return Result(columns, proof)
@@ -367,6 +376,7 @@ def _proof(
     covered: Mapping[str, int],
     columns: Mapping[str, Column],
     files_cached: int,
+    times_outside: int,
 ) -> Proof:
     snapshot = prepared.snapshot
     whole = merged_files(prepared.files, covered)
@@ -390,6 +400,8 @@ def _proof(
         rejected=snapshot.rejected,
         quarantined=snapshot.quarantined,
         retention_floor=snapshot.floor,
+        times_outside=sum(p.coverage.times_outside for p in partials) + times_outside,
+        tzdata=TZDATA_VERSION,
         tasks=len(tasks),
         kernels=digest(*sorted({k.encode() for p in partials for k in p.kernels})),
         result=_result_digest(columns),

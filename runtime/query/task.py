@@ -18,11 +18,13 @@ from dataflow.codegen.source import value_array
 from dataflow.compile import Kernel, compile_stage
 from dataflow.json_form import from_dict
 from dataflow.plan import Group, Plan, Rows, States
+from dataflow.zones import TZDATA_VERSION
 from operators.grouping import GroupState
 from operators.registered import registrations
 from operators.types import Type
 from operators.words import Words
 from runtime.catalogue import FileEntry, StreamSchema
+from runtime.errors import QueryError
 from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reader import NO_HOLD
 from runtime.query.chunk import Chunk, Values
@@ -46,7 +48,7 @@ class Task:
     """What a worker needs to know, as plain JSON: no code travels.
 
     ``shard`` is the range [lo, hi) of key hashes, ``history`` how many microseconds before ``since`` matter (None:
-    all of them).
+    all of them). ``tzdata`` is the release of time zones that the query goes by.
     """
 
     id: str
@@ -60,6 +62,7 @@ class Task:
     since: int
     until: int
     history: int | None
+    tzdata: str = TZDATA_VERSION
 
     def to_bytes(self) -> bytes:
         """The task as JSON."""
@@ -73,7 +76,7 @@ class Task:
     @classmethod
     def from_bytes(cls, data: bytes) -> Task:
         """The task of a JSON payload."""
-        d = json.loads(data)
+        d = {"tzdata": "none", **json.loads(data)}
         d["files"] = tuple(FileEntry(**f) for f in d["files"])
         d["shard"] = tuple(d["shard"])
         return cls(**d)
@@ -165,6 +168,11 @@ def run(
     saving: Saving | None = None,
 ) -> Partial:
     """Run ``task`` on this thread; ``compiled`` is what the task's graph comes to, if that is known already."""
+    if task.tzdata != TZDATA_VERSION:
+        raise QueryError(
+            f"the query goes by the time zones of tzdata {task.tzdata}, and this worker has those of {TZDATA_VERSION}: "
+            "install the same release of the package tzdata on both (of a deployment: dataflow deploy)"
+        )
     schema = StreamSchema.from_dict(task.schema)
     if compiled is None:
         compiled = compiled_for(schema, task.graph, task.params)
@@ -173,8 +181,6 @@ def run(
     keys = Keys(schema.key_type, words)
     if saving is not None:
         saving.restore_names(words, keys)
-    # Expressions may look at the times of the history, too.
-    first = min([task.since, *(f.t_min for f in task.files)])
     spec = ScanSpec(
         columns={c: schema.columns[c] for c in plan.columns},
         shard=task.shard,
@@ -188,16 +194,19 @@ def run(
         elision=_elision(plan),
     )
     with borrowed() as buffers:
-        context = Context(words, keys, task.since, task.until, (first, task.until), buffers)
+        context = Context(words, keys, task.since, task.until, buffers)
         pipeline = Pipeline(compiled, context)
         scan = Scan(spec, keys, words, open_file, buffers)
         done = 0 if saving is None else saving.restore(pipeline, scan.coverage)
+        before = scan.coverage.times_outside
         for n, group in enumerate(scan_order(task.files, schema.id)[done:], done + 1):
             for chunk in scan.group(group):
                 pipeline.push(chunk)
+            scan.coverage.times_outside = before + pipeline.times_outside
             if saving is not None:
                 saving.passed(n, pipeline, scan.coverage)
         groups, table = pipeline.finish()
+        scan.coverage.times_outside = before + pipeline.times_outside
     return Partial(task.id, groups, table, scan.coverage, tuple(r.kernel.digest for r in pipeline.runners))
 
 
@@ -220,6 +229,11 @@ class Pipeline:
         stages = enumerate(zip(plan.stages, compiled.kernels, strict=True))
         self.runners = [Runner(stage, kernel, context, n) for n, (stage, kernel) in stages]
         self.rows = RowCollector(plan.stages[-1].sink.columns) if isinstance(plan.stages[-1].sink, Rows) else None
+
+    @property
+    def times_outside(self) -> int:
+        """How many values of all stages were times outside of the years that have a calendar, and so are null."""
+        return sum(runner.times_outside for runner in self.runners)
 
     def push(self, chunk: Chunk, at: int = 0) -> None:
         """Send ``chunk`` through the stages from number ``at`` on."""
@@ -249,7 +263,7 @@ class Pipeline:
         assert groups is not None
         sink = self.plan.stages[-1].sink
         if self.plan.whole_keys and isinstance(sink, Group):
-            return None, finished_groups(sink, groups, self.context.words).compact()
+            return None, finished_groups(sink, groups, self.context.words, self.plan.stages[-1].step).compact()
         return groups.export(strings), None
 
 

@@ -73,8 +73,7 @@ def _task(
 ) -> Partial:
     words = Words()
     keys = Keys(Type.STRING, words)
-    first = min([since, *(point[TIME] for point in points)])
-    pipeline = Pipeline(asked, Context(words, keys, since, until, (first, until)))
+    pipeline = Pipeline(asked, Context(words, keys, since, until))
     # Day after day, and within a day key after key, each in order of (time, arrival).
     rows = [point for point in points if point[KEY] in mine]
     rows.sort(key=lambda point: (point[TIME] // DAY, point[KEY], point[TIME]))

@@ -26,6 +26,16 @@ class Row:
     end: int = 0
     known: bool = True
     ghost: bool = False
+    begin: int | None = None
+    """Of a piece of an interval: when that began."""
+
+    clock: int | None = None
+    """The instant of an interval at which it is looked at."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is an interval, or the first piece of one."""
+        return self.begin is None or self.begin == self.time
 
     @property
     def length(self) -> int:
