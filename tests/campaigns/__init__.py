@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 CAMPAIGNS = {
+    "payloads": "what workers are told and answer: changed, swapped, of another query, forged",
+    "states": "kept states damaged, misplaced and forged",
     "luck": "tests that luck could decide, run that many times with fresh seeds, in odd zones",
     "catalogue": "one bit of a catalogue flipped, items deleted or swapped: SQLite, the contract suite's table, DynamoDB",
     "places": "a FIFO, socket, device, folder or link in the place of a file",
