@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflow.calendars import known_time
 from dataflow.durations import moment
 from dataflow.expr import Literal, expr
 from operators.errors import DataflowError
@@ -280,6 +281,12 @@ def indexed(
         raise DataflowError(f"{where}: the key {key!r} is null in row {cells.index(None) + 1} of the reference table")
     if valid_from is not None and valid_from == valid_to:
         raise DataflowError(f"{where}: valid_from and valid_to are one column")
+    for name, column, values in table.columns:
+        # Periods may begin and end at any time; what rows are given is what queries know.
+        if column is Type.TIME and name not in (valid_from, valid_to):
+            for v in values:
+                if isinstance(v, int):
+                    known_time(v, f"{where}: the column {name!r} of a reference table")
     starts = _times(table, valid_from, -NEVER, where)
     ends = _times(table, valid_to, NEVER, where)
     order = sorted(range(table.rows), key=lambda i: (cells[i], starts[i]))

@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return e.code if isinstance(e.code, int) else 1
     except BrokenPipeError:  # whoever reads our output, as `head` does, has seen enough: that is no failure
         return 0
-    except KeyboardInterrupt:
-        return _fail("interrupted; nothing half-done was kept", 130)
+    except KeyboardInterrupt as e:  # an ingest says what it had done
+        return _fail(str(e) or "interrupted; nothing half-done was kept", 130)
     except DataflowError as e:
         return _fail(str(e), 1)
     except OSError as e:

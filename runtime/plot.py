@@ -302,7 +302,7 @@ def _dates(panels: NDArray[Any], name: str, zone: str) -> None:
     """Dates on the axis of all panels, in the zone whose days or months the rows are of."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    from dataflow.calendars import zone_named
+    from dataflow.zones import zone_named
 
     for axes in panels:
         locator = AutoDateLocator(tz=zone_named(zone, "plot"), minticks=3, maxticks=9)

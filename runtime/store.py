@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runtime.published.cached import Answered, Savings
     from runtime.query.execute import Request
     from runtime.query.task import Task
+    from runtime.recover import RecoverReport
     from runtime.result import Result
     from runtime.signing import Signer
     from runtime.verify import VerifyReport
@@ -410,6 +411,13 @@ class Store:
         from runtime.verify import verify
 
         return verify(self.objects, self.catalogue, progress=_progress(progress))
+
+    def recover(self, copy: str | Path | None = None) -> RecoverReport:
+        """Make a lost or damaged catalogue anew, while nobody else uses the store; see ``runtime.recover``."""
+        from runtime.recover import recover
+
+        self.close()
+        return recover(self.url, copy)
 
 
 def _progress(flag: bool | Progress) -> Progress:

@@ -167,7 +167,7 @@ class StreamSteps(IndexSteps):
             hash=shifted_hash(before.hash, [f.path for f in adds], [d.path for d in dels]),
             first=min(times, default=None),
             last=max(times, default=None),
-            sources=before.sources + (source is not None and source.quarantined is None and not source.resumed),
+            sources=before.sources + (source is not None and source.quarantined is None),
             quarantined=before.quarantined + (source is not None and source.quarantined is not None) - was_quarantined,
             rejected=before.rejected + (source.rejected - source.resumed if source else 0),
             dropped=before.dropped + (source.dropped if source else 0),

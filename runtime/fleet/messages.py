@@ -1,6 +1,7 @@
 """What travels between coordinator and worker: JSON, and what is too large for it by way of the object store.
 
-A task: ``{"version": 3, "spill": PREFIX, "task": {...}}``, or with ``"store": URL`` and ``"stored": {"path", "bytes",
+A task: ``{"version": 3, "request": SHA256, "spill": PREFIX, "task": {...}}`` (the digest is that of the task,
+``task.request_digest``; the state in the reply names it), or with ``"store": URL`` and ``"stored": {"path", "bytes",
 "sha256"}`` in place of ``task``; with ``"kernels": [...]`` if the worker is to have kernels first (the fields of
 ``runtime.kernels.KernelRef``). A reply: ``{"version": 3, "task": ID, "used": {...}}`` with ``"state"`` (a partial state
 as base64), or ``"stored"``, or ``"error": {"type", "message"}``; ``used`` is what is billed.
@@ -64,11 +65,19 @@ def request(work: Work, spill: str, objects: ObjectStore, told: Mapping[str, Any
     else:
         name, data, url = "task", work.to_bytes(), work.store
     # Known from here on: to write the work down once more for every reply would take as long again.
-    vars(work).setdefault("request_digest", request_digest(json.loads(data)))
-    head: dict[str, Any] = {"version": VERSION, "spill": spill, **(told or {})}
+    digest = vars(work).setdefault("request_digest", request_digest(json.loads(data)))
+    head: dict[str, Any] = {"version": VERSION, "request": digest, "spill": spill, **(told or {})}
     if len(data) <= _MAX_TASK:
         return json.dumps(head).encode()[:-1] + f', "{name}": '.encode() + data + b"}"
     return json.dumps({**head, "store": url, "stored": store(objects, f"{spill}.{name}", data)}).encode()
+
+
+def check_request(event: Mapping[str, Any], asked: Any) -> str:
+    """The digest of what is asked; FormatError if it is not what was sent."""
+    digest = request_digest(asked)
+    if event.get("request") != digest:
+        raise FormatError("a request was changed on its way: ask again")
+    return digest
 
 
 def read_batch(told: Any) -> Batch:

@@ -25,7 +25,7 @@ from runtime.errors import FormatError, QueryError, StoreError
 from runtime.fleet.coordinator import Counts
 from runtime.fleet.cost import Used
 from runtime.fleet.fleet import Answers, Fleet, Invoke, answers
-from runtime.fleet.messages import MAX_STATE, VERSION, fetch, read_batch, refusal, reply
+from runtime.fleet.messages import MAX_STATE, VERSION, check_request, fetch, read_batch, refusal, reply
 from runtime.fleet.pacing import PaceRules
 from runtime.fleet.rules import Batch, Rules
 from runtime.fleet.worker import used
@@ -35,7 +35,7 @@ from runtime.query.form import checked
 from runtime.query.merge import groups_for, merge_states
 from runtime.query.scan import Coverage
 from runtime.query.table import joined
-from runtime.query.task import Partial, compiled_for, request_digest
+from runtime.query.task import Partial, compiled_for
 from runtime.store import Store
 
 MARGIN = 10.0
@@ -64,7 +64,11 @@ def relay(
         return refusal("", FormatError(f"a batch of version {VERSION} was expected, this is none: update this relay"))
     told = fetch(open_store(event["store"]).objects, event["stored"]) if "stored" in event else None
     asked = event["batch"] if told is None else json.loads(told)
-    batch, request = read_batch(asked), request_digest(asked)
+    try:
+        request = check_request(event, asked)
+    except FormatError as error:
+        return refusal("", error)
+    batch = read_batch(asked)
     objects = open_store(batch.tasks[0].store).objects
     gets, size = objects.gets, objects.bytes_read
     found: Answers | None = None

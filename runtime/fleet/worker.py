@@ -13,11 +13,11 @@ from operators.compiler.cache import mode
 from operators.errors import DataflowError
 from runtime.errors import FormatError
 from runtime.fleet.cost import VCPU_MB, Used, Worker
-from runtime.fleet.messages import MAX_STATE, VERSION, fetch, refusal, reply
+from runtime.fleet.messages import MAX_STATE, VERSION, check_request, fetch, refusal, reply
 from runtime.kernels import KernelRef, install
 from runtime.objects import ObjectStore
 from runtime.query import wire
-from runtime.query.task import Task, request_digest, run
+from runtime.query.task import Task, run
 from runtime.signing import signer_of_environment
 from runtime.store import Store
 
@@ -37,7 +37,11 @@ def answer(event: Any, open_store: Callable[[str], Store] = Store.shared, most: 
         asked = json.loads(fetch(open_store(event["store"]).objects, event["stored"]))
     else:
         asked = event["task"]
-    request, task = request_digest(asked), Task.from_bytes(json.dumps(asked).encode())
+    try:
+        request = check_request(event, asked)
+    except FormatError as error:
+        return refusal("", error)
+    task = Task.from_bytes(json.dumps(asked).encode())
     held = open_store(task.store)
     gets, size = held.objects.gets, held.objects.bytes_read
     try:

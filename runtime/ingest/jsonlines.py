@@ -27,12 +27,12 @@ source."""
 
 
 def without_broken_lines(
-    data: bytes, cells: Cells, malformed: list[Fault], beside: list[Fault], handed: int, name: str
+    data: bytes, cells: Cells, malformed: list[Fault], beside: list[Fault], begun: int, handed: int, name: str
 ) -> Cells:
     """The cells without the records that touch a line with malformed text: these are one reject with it.
 
-    ``beside`` are rejects that are well-formed, which stay unless they are on such a line. Records that end at
-    ``handed``, or before, were handed over already.
+    ``beside`` are rejects that are well-formed, which stay unless they are on such a line. The first line
+    begins at ``begun`` (below 0: before ``data``), and records up to ``handed`` were handed over already.
     """
     gone = np.zeros(len(cells), np.bool_)
     faults: list[Fault] = []
@@ -41,7 +41,8 @@ def without_broken_lines(
         lo = data.rfind(b"\n", 0, fault.start) + 1
         hi = data.find(b"\n", max(fault.end - 1, fault.start))
         hi = len(data) if hi < 0 else hi
-        if handed >= lo or fault.start - lo > MAX_LINE:
+        line = lo or begun
+        if handed > line or fault.start - line > MAX_LINE:
             where = f"byte {cells.base + fault.start:,}"
             raise IngestError(
                 f"{name}: {fault.reason} at {where}, in a line that is too long to be rejected alone: mend it, or "
@@ -51,8 +52,8 @@ def without_broken_lines(
         end = int(np.searchsorted(cells.start, hi, "left"))
         touched = range(first, end)
         gone[first:end] = True
-        begun = hi - len(data[lo:hi].lstrip(_SPACE))
-        start = min(begun, fault.start, int(cells.start[first]) if touched else begun)
+        first_word = hi - len(data[lo:hi].lstrip(_SPACE))
+        start = min(first_word, fault.start, int(cells.start[first]) if touched else first_word)
         stop = max(hi, fault.end, int(cells.end[end - 1]) if touched else hi)
         if faults and (lo < last_line or first <= last_row):
             before = faults.pop()
@@ -60,17 +61,11 @@ def without_broken_lines(
         faults.append(Fault(start, stop, fault.reason))
         last_line, last_row = max(last_line, hi), end - 1 if touched else last_row
     kept = [f for f in beside if not any(fault.start <= f.start < fault.end for fault in faults)]
-    kept = [f for f in kept if not any(_same_line(data, f, fault) for fault in faults)]
     index = np.flatnonzero(~gone)
     places = np.cumsum(~gone) - 1
     out = cells.take(index, faults + kept)
     out.bad = {int(places[row]): why for row, why in cells.bad.items() if not gone[row]}
     return out
-
-
-def _same_line(data: bytes, one: Fault, other: Fault) -> bool:
-    lo, hi = sorted((one, other))
-    return b"\n" not in data[lo.end : hi.start]
 
 
 def next_start(data: bytes, start: int, at: int, final: bool) -> int:

@@ -53,7 +53,8 @@ class JsonReader:
         self._stack = np.zeros(js.MAX_DEPTH + 1, np.int64)
         self._malformed: list[Fault] = []
         self._elements: list[tuple[Fault, int]] = []  # values of arrays that are no records, and where in the array
-        self._handed = -1  # the end of the last record that was handed over, in the whole text
+        # Places in the whole text: where the buffer's first line begins, where the last record handed over ends.
+        self._begun, self._handed = text.base, -1
         self._allocate(64)
 
     def _allocate(self, columns: int) -> None:
@@ -100,11 +101,13 @@ class JsonReader:
                 if text.final:
                     return
                 state[js.POS] = text.skip_line(pos)
+                self._begun = text.base + int(state[js.POS])
                 state[js.OPENED] = _FAR
                 continue
             yield from self._whole_lines()
             pos, opened = int(state[js.POS]), int(state[js.OPENED])
             line = text.data.rfind(b"\n", 0, pos) + 1
+            self._begun = text.base + line if line else self._begun
             keep = line if pos - line < MAX_LINE else pos
             state[js.OPENED] = _FAR if b"\n" in text.data[max(opened, 0) : keep] else opened - keep
             text.more(keep)
@@ -199,7 +202,7 @@ class JsonReader:
         kept = [(fault, at) for fault, at in self._elements if fault.end <= line]
         if len(kept) < len(self._elements) and self._elements[len(kept)][0].start < back:
             back, where = self._elements[len(kept)][0].start, self._elements[len(kept)][1]
-        if back == pos or self._handed >= self._text.base + line:
+        if back == pos or self._handed > (self._text.base + line if line else self._begun):
             yield from self._flush(rows)
             return
         columns, room = self._kind.shape
@@ -254,8 +257,8 @@ class JsonReader:
             cells.data = np.frombuffer(text.data + b"".join(extra.parts), np.uint8)
         elements = [fault for fault, _ in self._elements]
         if self._malformed:
-            handed = self._handed - text.base
-            return without_broken_lines(text.data, cells, self._malformed, elements, handed, self._name)
+            begun, handed = self._begun - text.base, self._handed - text.base
+            return without_broken_lines(text.data, cells, self._malformed, elements, begun, handed, self._name)
         cells.faults = elements
         return cells
 

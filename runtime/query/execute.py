@@ -40,6 +40,9 @@ _UNEVEN = 1.1
 
 _HASHES = 1 << 64
 
+_DIGEST = 64
+"""Characters of a task's digest."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -212,14 +215,27 @@ def _slices(files: tuple[FileEntry, ...], wanted: int) -> list[tuple[FileEntry, 
 OpenFile = Callable[[FileEntry], PointFile]
 
 
+def payload_of(task: Task) -> bytes:
+    """The task as bytes, after its digest."""
+    return task.request_digest.encode() + task.to_bytes()
+
+
 def run_payload(payload: bytes) -> bytes:
-    """Run a task given as bytes, for executors whose workers are other processes; the partial state as bytes."""
+    """Run a task given as bytes (``payload_of``), for executors whose workers are other processes; the partial state
+    as bytes. FormatError for bytes that were changed on their way."""
     from runtime.store import Store
 
-    task = Task.from_bytes(payload)
+    digest, data = payload[:_DIGEST].decode("ascii", "replace"), payload[_DIGEST:]
+    try:
+        found = request_digest(json.loads(data))
+    except (ValueError, RecursionError):
+        found = ""
+    if found != digest or not found:
+        raise FormatError("a task was changed on its way to a worker: ask again")
+    task = Task.from_bytes(data)
     store = Store.shared(task.store)
     with store.opened.ahead(task.files):
-        return wire.pack(run(task, store.open_file), request_digest(json.loads(payload)))
+        return wire.pack(run(task, store.open_file), digest)
 
 
 def _unpacked(reply: object, task: Task) -> Partial:
@@ -235,7 +251,7 @@ def _submitter(
     """A function that starts a task, ``last`` after all others, and the way to read its outcome."""
     if executor is not None:
         # Bytes both ways: what a worker is told and what it answers are data, whoever runs it.
-        yield lambda t: (executor.submit(run_payload, t.to_bytes()), lambda reply: _unpacked(reply, t))
+        yield lambda t: (executor.submit(run_payload, payload_of(t)), lambda reply: _unpacked(reply, t))
         return
     pool = ThreadPoolExecutor(max(1, workers - 1), thread_name_prefix="antfold")
 

@@ -20,8 +20,8 @@ from tests.reference.odd_zones import ODD_ZONES
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
-FIRST, END = -25_567 * DAY, 106_650 * DAY
-"""1900-01-01 and 2262-01-01, which is outside."""
+FIRST, END = ((date(year, 1, 1) - date(1970, 1, 1)) // timedelta(microseconds=1) for year in (1900, 2262))
+"""Times from 1900-01-01 to 2262-01-01, which is outside, are known."""
 
 POINTS = 40
 EVERY = ("15m", "1h", "2h", "6h", "12h", "1d", "7d", "1w", "2w", "1mo", "3mo", "1y", "10y")

@@ -159,7 +159,7 @@ def test_replies_that_are_no_answers(store: Store, payload: bytes, kind: Kind) -
 def test_an_answer_to_another_task_is_none(store: Store) -> None:
     task = task_of(store)
     told = answer(json.loads(m.request(task, "spill/x", store.objects)))
-    other = Task(**{**task.__dict__, "id": "0.9"})
+    other = replace(task, id="0.9")
     assert m.read_reply(Reply(200, json.dumps(told).encode()), other, store.objects).kind is Kind.LOST
 
 
