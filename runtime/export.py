@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DECIMAL_DIGITS = 19
 """Digits of the largest int64."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class MissingLibraryError(DataflowError):

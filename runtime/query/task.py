@@ -28,11 +28,12 @@ from runtime.errors import QueryError
 from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reader import NO_HOLD
 from runtime.query.chunk import Chunk, Values
+from runtime.query.coverage import Coverage
 from runtime.query.finish import finished_groups
 from runtime.query.form import check_column
 from runtime.query.keys import Keys
 from runtime.query.runner import Context, Runner
-from runtime.query.scan import Coverage, Elision, Scan, ScanSpec, scan_order
+from runtime.query.scan import Elision, Scan, ScanSpec, scan_order
 from runtime.query.table import Table, TableColumn
 
 

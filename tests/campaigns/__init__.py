@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 CAMPAIGNS = {
+    "claims": "formulas in CSV, log lines, states merged twice, pickles, records counted, memory",
     "payloads": "what workers are told and answer: changed, swapped, of another query, forged",
     "states": "kept states damaged, misplaced and forged",
     "luck": "tests that luck could decide, run that many times with fresh seeds, in odd zones",

@@ -24,7 +24,7 @@ from runtime.query.chunk import Chunk, Values
 from runtime.query.keys import Keys
 from runtime.query.merge import merged
 from runtime.query.runner import Context
-from runtime.query.scan import Coverage
+from runtime.query.coverage import Coverage
 from runtime.query.task import Compiled, Partial, Pipeline
 from tests.reference.rows import Json, Value
 from tests.reference.strategies import DAY, KEY, TIME, TYPES, Point
