@@ -130,7 +130,9 @@ MUTANTS: dict[str, tuple[str, Plant]] = {
     "equal states are not joined": ("both", in_kernels("if pn == 0 or (pk != 0) != nk", "if True or (pk != 0) != nk")),
     "the time before a first point is missing": ("either_or_not", in_kernels("o_known[on] = 2", "o_known[on] = 1")),
     "intervals are not cut": ("states_joined_by_time", in_kernels("ne = min(ne, edge", "ne = max(ne, edge")),
-    "the first period counts as none": ("states_in_maintenance", in_place_of(dataflow.codegen.expressions, "found_row", not_the_first)),
+    "the first period counts as none": (
+        "states_in_maintenance", in_place_of(dataflow.codegen.expressions, "found_row", not_the_first)
+    ),
     "outside is inside": ("beats_outside_days", in_kernels(" = not k", " = k")),
     "the row found first holds for all pieces": (
         "states_joined_by_time", in_kernels(", ns, look0_offsets, look0_starts, look0_ends)\n", ROW_AT_START)
