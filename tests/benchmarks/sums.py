@@ -115,7 +115,7 @@ def chunks(rows: int, groups: int, runs: bool, numbers: Numbers) -> tuple[Keys, 
 
 def seconds(plan: Plan, keys: Keys, words: Words, given: list[Chunk], rows: int) -> float:
     """CPU seconds of the kernel over so many rows, the chunks again and again, and of settling and finishing."""
-    pipeline = Pipeline(Compiled(plan), Context(words, keys, 0, 2**60, (0, 2**60)))
+    pipeline = Pipeline(Compiled(plan), Context(words, keys, 0, 2**60))
     started = time.thread_time()
     for chunk in islice(cycle(given), rows // CHUNK):
         pipeline.push(chunk)
