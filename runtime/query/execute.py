@@ -408,6 +408,8 @@ def _proof(
         tasks=len(tasks),
         kernels=digest(*sorted({k.encode() for p in partials for k in p.kernels})),
         result=_result_digest(columns),
+        catalogue="checked" if snapshot.checked else "unchecked",
+        files_unchecked=sum(not f.footer for f in prepared.files),
     )
 
 
