@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 CAMPAIGNS = {
+    "arrays": "loops among arrays that end at pages without access, tables of the smallest size",
     "claims": "formulas in CSV, log lines, states merged twice, pickles, records counted, memory",
     "payloads": "what workers are told and answer: changed, swapped, of another query, forged",
     "states": "kept states damaged, misplaced and forged",
