@@ -17,7 +17,7 @@ from dataflow.durations import moment, parse_duration
 from dataflow.expr import Expr
 from dataflow.functions import FUNCTIONS, STATEFUL, common
 from dataflow.parameters import converted, guessed
-from dataflow.plan import BoundAgg, Fix, RowOp
+from dataflow.plan import BoundAgg, Fix, RowOp, Sparse, Tally
 from dataflow.typed import Typed, column
 from operators.contract import Aggregate
 from operators.errors import DataflowError
@@ -55,6 +55,9 @@ class Shape:
     keyed: bool = True
     """Whether intervals are those of keys; they are those of groups after ``concurrent``."""
 
+    filtered: str = ""
+    """The last step that has dropped rows, if any."""
+
     @property
     def stands(self) -> bool:
         """Whether the rows are a table that is there already, with just these columns as they are."""
@@ -70,6 +73,7 @@ class Expressions:
         self.params = dict(params)
         self.used_params: set[str] = set()
         self.sites = itertools.count()
+        self.sparse: list[Sparse] = []
         self.where = ""
 
     def fail(self, text: str) -> GraphError:
@@ -132,6 +136,8 @@ class Expressions:
                 raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before they are grouped")
             if args[0].type is None:
                 raise self.fail(f"{e.fn} of null has no type")
+            if e.fn == "last" and shape.filtered:
+                self.tally_reports(args, shape)
             return Typed(e.fn, result, tuple(args), e.options, next(self.sites))
         return Typed(e.fn, result, tuple(args), e.options)
 
@@ -256,6 +262,17 @@ class Expressions:
             self.fix_all(used, shape)
         return BoundAgg(name, found, given.argument, conditions, given.other)
 
+    def tally_reports(self, exprs: Sequence[Typed], shape: Shape, grouped: bool = False) -> None:
+        """Have it counted how many of the points that get here do not report the columns in ``exprs``, by which they
+        are ``grouped`` or which ``last`` holds."""
+        if shape.kind != "points":
+            return
+        for e in dict.fromkeys(n for x in exprs for n in _as_reported(x)):
+            found = Sparse(str(e.option("name")), self.where, shape.filtered, grouped)
+            if found not in self.sparse:
+                shape.ops.append(Tally(e, len(self.sparse)))
+                self.sparse.append(found)
+
     def fix_all(self, exprs: Sequence[Typed], shape: Shape) -> None:
         """Have numbered expressions computed at this point of the row, for every row that gets here."""
         done = {op.value.site for op in shape.ops if isinstance(op, Fix)}
@@ -264,6 +281,13 @@ class Expressions:
                 if node.site >= 0 and node.site not in done:
                     shape.ops.append(Fix(node))
                     done.add(node.site)
+
+
+def _as_reported(e: Typed) -> list[Typed]:
+    """The columns in ``e`` that are taken as a row reports them, where null is not provided for."""
+    if e.fn in (*STATEFUL, "is_null", "is_not_null", "fill_null"):
+        return []
+    return [e] if e.fn == "in" else [n for a in e.args for n in _as_reported(a)]
 
 
 def _bottom_up(e: Typed) -> list[Typed]:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dataflow import graph as g
-from dataflow.chain import END, KNOWN, stage_of_inputs
+from dataflow.chain import stage_of_inputs
 from dataflow.codegen.tracks import track_node
 from dataflow.expr import Expr
 from dataflow.functions import STATEFUL
-from dataflow.plan import BoundAgg, Edges, Group, Keep, Pieces, Stage, Sweep, Track, Tracks
+from dataflow.plan import END, KNOWN, BoundAgg, Edges, Group, Keep, Pieces, Stage, Sweep, Track, Tracks
 from dataflow.reference import Index, indexed
 from dataflow.service import Calendar
 from dataflow.typed import Typed, column
@@ -58,6 +58,7 @@ def join_step(b: Binder, step: g.Join, shape: Shape) -> tuple[Deferred | None, S
         b.fix_all([found], shape)
         if step.how == "inner":
             shape.ops.append(Keep(Typed("is_not_null", Type.BOOL, (found,))))
+            shape.filtered = b.where
     attributes = {
         name: Typed("pick", kind, (found,), (("column", name), ("in", index))) for name, kind in index.attributes
     }
@@ -80,6 +81,7 @@ def during_step(b: Binder, step: g.During, shape: Shape) -> tuple[Deferred | Non
     found = _lookup(b, periods, step.on, shape)
     b.fix_all([found], shape)
     shape.ops.append(Keep(Typed("is_not_null" if step.inside else "is_null", Type.BOOL, (found,))))
+    shape.filtered = b.where
     return None, shape
 
 

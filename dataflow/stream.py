@@ -46,6 +46,18 @@ class Stream(Chain):
         """Add or replace columns."""
         return self._then(g.WithColumns(_named((), columns, "with_columns")))
 
+    def held(self, *columns: str | Expr, hold: Length | None = None) -> Stream:
+        """Put into these columns the values that each key last reported, from here on.
+
+        For columns that few rows report, such as a firmware told at boot: before a filter, so that it does not drop
+        the reports, or before rows are grouped by them. A value is held from its report on, at most for ``hold``;
+        reports before the range count. A column is null until its first report.
+        """
+        names = [n for n, _ in _named(columns, {}, "held")]
+        if not names:
+            raise DataflowError("held takes the columns to hold, e.g. held('firmware', 'site')")
+        return self._then(g.held(names, None if hold is None else parse_duration(hold, "held(hold)")))
+
     def select(self, *columns: str | Expr, **named: Operand) -> Stream:
         """Keep just these columns; the key and the time stay with the rows."""
         return self._then(g.Select(_named(columns, named, "select")))

@@ -19,7 +19,7 @@ class Proof:
     catalogued rows equal scanned rows, or the answer is refused. ``files_cached`` of the files were not read: what they
     come to was kept by an earlier run, and so was the number of rows that it had read. ``duplicates`` are rows that the
     stream's policy left out of this answer; ``duplicates_at_ingest``, ``rejected`` and ``quarantined`` count for the
-    whole stream.
+    whole stream. ``notes`` are sentences about the answer that whoever reads it should know.
     """
 
     stream: str
@@ -44,6 +44,7 @@ class Proof:
     tasks: int
     kernels: str
     result: str
+    notes: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -56,7 +57,8 @@ class Proof:
 
     def to_dict(self) -> dict[str, object]:
         """The proof as plain JSON values; times are microseconds UTC."""
-        return {f.name: getattr(self, f.name) for f in fields(self)} | {"complete": self.complete}
+        out = {f.name: getattr(self, f.name) for f in fields(self)}
+        return out | {"notes": list(self.notes), "complete": self.complete}
 
 
 def check_coverage(files: Sequence[FileEntry], covered: Mapping[str, int], stream: str) -> None:

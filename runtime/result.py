@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.columns import Column
-from runtime.table import html_table, iso, text_table
+from runtime.table import html_table, iso, printable, text_table
 
 if TYPE_CHECKING:
     import pandas
@@ -65,16 +65,26 @@ class Result:
         return self.to_text(width=shutil.get_terminal_size().columns, max_rows=_REPR_ROWS)
 
     def _repr_html_(self) -> str:
-        return html_table(self.columns, max_rows=_REPR_ROWS)
+        from html import escape
+
+        notes = [f"<p><small>note: {escape(note)}</small></p>" for note in self.notes]
+        return "\n".join([html_table(self.columns, max_rows=_REPR_ROWS), *notes])
 
     @property
     def types(self) -> dict[str, Type]:
         """The type of each column."""
         return {name: column.type for name, column in self.columns.items()}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about the answer that whoever reads it should know; none of most answers."""
+        return tuple(getattr(self.proof, "notes", ()))
+
     def to_text(self, *, width: int | None = None, color: bool = False, max_rows: int | None = None) -> str:
-        """The table as text; ``width`` and ``max_rows`` limit it, and its last line says what is not shown."""
-        return text_table(self.columns, width=width, color=color, max_rows=max_rows)
+        """The table as text; ``width`` and ``max_rows`` limit it; the notes are below, after how many rows there are
+        and what is not shown."""
+        table = text_table(self.columns, width=width, color=color, max_rows=max_rows)
+        return "\n".join([table, *(f" note: {printable(note, None)}" for note in self.notes)])
 
     def to_dict(self) -> dict[str, object]:
         """The result as plain JSON values: ``{"columns", "types", "rows", "proof"}``.

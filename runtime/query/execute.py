@@ -24,7 +24,8 @@ from runtime.progress import Progress
 from runtime.proof import Proof, check_coverage, digest, merged_files
 from runtime.query import wire
 from runtime.query.merge import merged
-from runtime.query.task import Compiled, Partial, Saving, Task, compiled_for, run
+from runtime.query.notes import sparse_notes, taken_out
+from runtime.query.task import Compiled, Partial, Saving, Task, compiled_for, run, summed
 from runtime.result import PartialResult, Result
 
 _SMALL = 250_000
@@ -61,6 +62,8 @@ class Prepared:
     clipped: bool
     history: int | None
     plan_digest: str
+    beginning: int
+    """The time before which the stream has no points, or none any more."""
 
     @property
     def plan(self) -> Plan:
@@ -115,9 +118,15 @@ def _prepared(
     since, until, clipped = span
     files, history = _files(compiled.plan, snapshot, since, until)
     text = json.dumps([graph, params, since, until], sort_keys=True, separators=(",", ":"), default=str)
+    plan_digest, beginning = digest(text.encode()), _beginning(snapshot)
     return Prepared(
-        graph, params, compiled, snapshot, schema, files, since, until, clipped, history, digest(text.encode())
+        graph, params, compiled, snapshot, schema, files, since, until, clipped, history, plan_digest, beginning
     )
+
+
+def _beginning(snapshot: Snapshot) -> int:
+    first = 0 if snapshot.first_time is None else snapshot.first_time
+    return first if snapshot.floor is None else max(first, snapshot.floor * 86_400_000_000)
 
 
 def _iso(micros: int) -> str:
@@ -180,6 +189,7 @@ def make_tasks(prepared: Prepared, store_url: str, workers: int) -> list[Task]:
                     since=prepared.since,
                     until=prepared.until,
                     history=prepared.history,
+                    beginning=prepared.beginning,
                 )
             )
     return out
@@ -329,8 +339,10 @@ def conclude(
             covered[path] = covered.get(path, 0) + rows
     if not failed:
         check_coverage(prepared.files, covered, prepared.plan.stream)
-    columns = merged(prepared.plan, partials, prepared.until).result_columns()
-    proof = _proof(prepared, tasks, partials, covered, columns, files_cached)
+    table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until))
+    columns = table.result_columns()
+    notes = (*partial_windows, *sparse_notes(prepared.plan, summed(p.tally for p in partials)))
+    proof = _proof(prepared, tasks, partials, covered, columns, files_cached, notes)
     if failed:
         return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))
     return Result(columns, proof)
@@ -343,6 +355,7 @@ def _proof(
     covered: Mapping[str, int],
     columns: Mapping[str, Column],
     files_cached: int,
+    notes: tuple[str, ...],
 ) -> Proof:
     snapshot = prepared.snapshot
     whole = merged_files(prepared.files, covered)
@@ -369,6 +382,7 @@ def _proof(
         tasks=len(tasks),
         kernels=digest(*sorted({k.encode() for p in partials for k in p.kernels})),
         result=_result_digest(columns),
+        notes=notes,
     )
 
 

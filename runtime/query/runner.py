@@ -30,7 +30,7 @@ from dataflow.codegen.source import (
 )  # fmt: skip
 from dataflow.codegen.stage import Function
 from dataflow.compile import Kernel
-from dataflow.plan import Edges, Group, Rows, Segments, Stage
+from dataflow.plan import END, Edges, Group, Rows, Segments, Stage, Tally, all_ops
 from operators.cells import Cells
 from operators.compiler.cache import caller
 from operators.errors import InexactDecimal, OverflowExceeded
@@ -55,10 +55,14 @@ _FRESH = frozenset(
 """Roles of arguments that differ from chunk to chunk."""
 
 
+_EVER = -(2**62)
+
+
 @dataclass(frozen=True)
 class Context:
     """What all stages of a task share: its dictionary, its keys, the range [since, until), the span of times that
-    calendars must know, [first, last], and memory to write to that is used again."""
+    calendars must know, [first, last], memory to write to that is used again, and the stream's ``beginning``, before
+    which there are no points. ``whole``: the range is that of all points that are read."""
 
     words: Words
     keys: Keys
@@ -66,6 +70,8 @@ class Context:
     until: int
     span: tuple[int, int]
     buffers: Buffers | None = None
+    beginning: int = _EVER
+    whole: bool = False
 
 
 @lru_cache(maxsize=256)
@@ -106,6 +112,9 @@ class Runner:
             self._free = np.arange(self.cells.capacity, dtype=np.int64)
             self._free_count[0] = self.cells.capacity
         self._flags = np.zeros(2, np.int64)
+        tallies = [op.number for op in all_ops(stage) if isinstance(op, Tally)]
+        self.tally = np.zeros(2 * (max(tallies, default=-1) + 1), np.int64)
+        """Rows and nulls of each ``Tally``, by number."""
         self._floats = np.array(tables.floats, np.float64)
         self._kept: dict[str, list[NDArray[Any]]] = {}
         self._scalars = self._constants(tables)
@@ -177,6 +186,7 @@ class Runner:
             "scalars": self._scalars,
             "floats": self._floats,
             "flags": self._flags,
+            "tally": self.tally,
             "free": self._free,
             "free_count": self._free_count,
         }
@@ -282,7 +292,8 @@ class Runner:
 
     def saved(self) -> dict[str, NDArray[Any]]:
         """The state of every key and of all segments, as arrays; a grouping's is exported by itself."""
-        n, out = len(self.context.keys), {}
+        n = len(self.context.keys)
+        out = {"tally": self.tally} if len(self.tally) else {}
         for name, a in self._slot_args.items():
             width = int(str(a.subject[1])) if len(a.subject) > 1 and ":," not in a.kind else 1
             if name in self._slot_arrays:
@@ -297,6 +308,7 @@ class Runner:
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
         """Go on from the ``saved`` state of a runner of the same stage, before any row is pushed."""
         self._reserve_slots()
+        self.tally[:] = saved["tally"] if len(self.tally) else 0
         # There are none before the first row.
         if any(name.startswith("slot.") for name in saved):
             for name, array in self._slot_arrays.items():
@@ -383,11 +395,21 @@ class Runner:
             at = int(self._free_count[0])
             self._free[at : at + n] = gids
             self._free_count[0] = at + n
+        if isinstance(self.stage.sink, Segments) and self.stage.sink.partial:
+            assert time is not None
+            columns["partial"] = (self._is_cut(self.stage.sink, time, columns[END][0]), np.ones(1, np.uint8))
         if time is None:
             time = np.zeros(n, np.int64)
         if slots is None or lengths is None:
             slots, lengths = np.zeros(1, np.int32), np.array([n], np.int64)
         yield Chunk(slots, lengths, time, columns)
+
+    def _is_cut(self, sink: Segments, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Of windows, whether some of their time was not looked at."""
+        c = self.context
+        # A window that slides holds what lies before the range, too.
+        first = c.beginning if c.whole or sink.size > 1 else max(c.since, c.beginning)
+        return ((start < first) | (end > c.until)).astype(np.uint8)
 
 
 def with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

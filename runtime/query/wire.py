@@ -20,7 +20,7 @@ from runtime.query.scan import Coverage
 from runtime.query.table import Table
 from runtime.query.task import Partial
 
-_MAGIC = b"ANTPART1"
+_MAGIC = b"ANTPART2"
 _ALLOWED = {"int64", "float64", "uint8", "int32"}
 
 
@@ -31,6 +31,7 @@ def pack(partial: Partial) -> bytes:
         "task": partial.task,
         "coverage": asdict(partial.coverage),
         "kernels": list(partial.kernels),
+        "tally": list(partial.tally),
     }
     if partial.groups is not None:
         arrays["keys"] = partial.groups.keys
@@ -91,11 +92,12 @@ def _partial(head: Mapping[str, Any], arrays: dict[str, NDArray[Any]], task: str
         raise FormatError(f"the reply of task {task} is that of another task")
     coverage = Coverage(**head["coverage"])
     kernels = tuple(head["kernels"])
+    tally = tuple(int(n) for n in head["tally"])
     if head["kind"] == "groups":
         states = [with_prefix(arrays, f"state.{j}.") for j in range(head["states"])]
-        return Partial(task, GroupState(arrays["keys"], states, head["strings"]), None, coverage, kernels)
+        return Partial(task, GroupState(arrays["keys"], states, head["strings"]), None, coverage, kernels, tally)
     columns = {
         name: (Type(kind), arrays[f"values.{j}"], arrays[f"valid.{j}"])
         for j, (name, kind) in enumerate(head["columns"])
     }
-    return Partial(task, None, Table(head["rows"], columns, head["strings"]), coverage, kernels)
+    return Partial(task, None, Table(head["rows"], columns, head["strings"]), coverage, kernels, tally)

@@ -23,9 +23,10 @@ from runtime.columns import Column, Dictionary
 from runtime.query.chunk import Chunk, Values
 from runtime.query.keys import Keys
 from runtime.query.merge import merged
+from runtime.query.pipeline import Pipeline
 from runtime.query.runner import Context
 from runtime.query.scan import Coverage
-from runtime.query.task import Compiled, Partial, Pipeline
+from runtime.query.task import Compiled, Partial
 from tests.reference.rows import Json, Value
 from tests.reference.strategies import DAY, KEY, TIME, TYPES, Point
 
@@ -74,7 +75,10 @@ def _task(
     words = Words()
     keys = Keys(Type.STRING, words)
     first = min([since, *(point[TIME] for point in points)])
-    pipeline = Pipeline(asked, Context(words, keys, since, until, (first, until)))
+    beginning = min((point[TIME] for point in points), default=since)
+    pipeline = Pipeline(
+        asked.plan, asked.kernels, Context(words, keys, since, until, (first, until), beginning=beginning)
+    )
     # Day after day, and within a day key after key, each in order of (time, arrival).
     rows = [point for point in points if point[KEY] in mine]
     rows.sort(key=lambda point: (point[TIME] // DAY, point[KEY], point[TIME]))
