@@ -28,9 +28,9 @@ def taken_out(table: Table) -> tuple[Table, tuple[str, ...]]:
     if not count:
         return table, ()
     are, them = ("is", "it") if count == 1 else ("are", "them")
-    return table, (
-        f"{count:,} of {table.rows:,} {'window' if table.rows == 1 else 'windows'} {are} partial: the range or the stream's beginning cuts {them}",
-    )
+    windows = "window" if table.rows == 1 else "windows"
+    why = f"the range or the stream's beginning cuts {them}"
+    return table, (f"{count:,} of {table.rows:,} {windows} {are} partial: {why}",)
 
 
 def sparse_notes(plan: Plan, tally: Sequence[int]) -> tuple[str, ...]:
@@ -39,7 +39,9 @@ def sparse_notes(plan: Plan, tally: Sequence[int]) -> tuple[str, ...]:
     for j, column in enumerate(plan.sparse):
         rows, nulls = (tally[2 * j], tally[2 * j + 1]) if len(tally) > 2 * j else (0, 0)
         if 2 * nulls > rows:
-            out.append(f"{column.column} is not reported on {nulls:,} of {_rows(rows)} {_said(column)}")
+            which = f"{nulls:,} of {rows:,} {'row' if rows == 1 else 'rows'}"
+            reach = "groups" if column.grouped else "looks back at"
+            out.append(f"{column.column} is not reported on {which} that {column.step} {reach}; {_advice(column)}")
     return tuple(out)
 
 
@@ -50,20 +52,15 @@ def sparse_columns(plan: Plan, files: Sequence[FileEntry]) -> list[str]:
     for column in plan.sparse:
         nulls = sum(f.nulls.get(column.column, f.rows) for f in files)
         if 2 * nulls > rows or (nulls and column.after):
-            out.append(f"{column.column} is not reported on {nulls:,} of {rows:,} points; of those {_said(column)}")
+            out.append(f"{column.column} is not reported on {nulls:,} of {rows:,} points; {_advice(column)}")
     return out
 
 
-def _rows(n: int) -> str:
-    return f"{n:,} row" if n == 1 else f"{n:,} rows"
-
-
-def _said(column: Sparse) -> str:
-    name, after = column.column, column.after
-    held = f'.held("{name}") before {after or "it"} takes the last report of each key instead'
+def _advice(column: Sparse) -> str:
+    held = f'.held("{column.column}") before {column.after or column.step} takes each key\'s last report instead'
     if column.grouped:
-        return f"that {column.step} groups by it: they are in the group null; {held}"
-    return f"that reach {column.step}, and the reports in rows that {after} drops are not seen; {held}"
+        return f"{column.step} puts such rows in the group null; {held}"
+    return f"{column.step} does not see the reports in rows that {column.after} drops; {held}"
 
 
 def before_range(plan: Plan) -> list[str]:

@@ -23,6 +23,7 @@ from runtime.columns import Column, Dictionary
 from runtime.query.chunk import Chunk, Values
 from runtime.query.keys import Keys
 from runtime.query.merge import merged
+from runtime.query.notes import taken_out
 from runtime.query.pipeline import Pipeline
 from runtime.query.runner import Context
 from runtime.query.scan import Coverage
@@ -52,7 +53,7 @@ def run_in_memory(
     # A scan never hands on what is at or after ``until``.
     seen = [point for point in points if point[TIME] < until]
     partials = [_task(asked, str(i), seen, set(keys[i::tasks]), since, until, rows) for i in range(tasks)]
-    columns = merged(plan, partials, until).result_columns()
+    columns = taken_out(merged(plan, partials, until))[0].result_columns()
     lists = {name: column.to_list() for name, column in columns.items()}
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 

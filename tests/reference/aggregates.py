@@ -157,6 +157,7 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
         if fn in timed and fn not in allowed:
             raise ValueError(f"{fn} has no meaning over {table.kind}")
         argument = evaluate(args[0], table, params) if args else None
+        before = reported_before(table, argument, args[0], params) if argument and fn in LOOKING_BACK else []
         prepared.append(
             Aggregate(
                 entry["name"],
@@ -166,21 +167,27 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
                 type_of(args[0], table.types) if args else None,
                 None if where is None else evaluate(where, table, params),
                 entry["agg"],
-                reported_before(table, argument) if argument is not None and fn in LOOKING_BACK else [],
+                before,
             )
         )
     return prepared
 
 
-def reported_before(table: Table, values: list[Value]) -> list[tuple[Value, int] | None]:
+def reported_before(
+    table: Table, values: list[Value], expr: Json, params: dict[str, Value]
+) -> list[tuple[Value, int] | None]:
     """For each row the value that its key reported last before it, and when."""
+    last: dict[Any, tuple[Value, int]] = {}
+    past = table.past
+    for row, value in zip(past.rows, evaluate(expr, past, params), strict=True):
+        if value is not None:
+            last[row.key] = value, row.time
     index = {id(row): i for i, row in enumerate(table.rows)}
     found: list[tuple[Value, int] | None] = [None] * len(table.rows)
     for rows in table.by_key():
-        last: tuple[Value, int] | None = None
         for row in rows:
             i = index[id(row)]
-            found[i] = last
+            found[i] = last.get(row.key)
             if values[i] is not None:
-                last = values[i], row.time
+                last[row.key] = values[i], row.time
     return found
