@@ -177,9 +177,9 @@ class Binder(Expressions):
             if typed.type is Type.JSON:
                 raise self.fail(f"the group column {name!r} is json, which can be shown, but not grouped by")
             by.append((name, typed))
-        self.tally_reports([t for _, t in by], shape, grouped=True)
         self.fix_all([t for _, t in by], shape)
         aggs = self.aggregates(step.aggs, shape)
+        self.tally_groups([t for _, t in by], aggs, shape)
         intervals = shape.kind == "intervals"
         cuts = tuple(dict.fromkeys(n for _, t in by for n in _buckets(t)))
         filled = self.bucket_column(by) if step.empty else None

@@ -265,13 +265,22 @@ class Expressions:
     def tally_reports(self, exprs: Sequence[Typed], shape: Shape, grouped: bool = False) -> None:
         """Have it counted how many of the points that get here do not report the columns in ``exprs``, by which they
         are ``grouped`` or which ``last`` holds."""
-        if shape.kind != "points":
-            return
         for e in dict.fromkeys(n for x in exprs for n in _as_reported(x)):
             found = Sparse(str(e.option("name")), self.where, shape.filtered, grouped)
-            if found not in self.sparse:
+            if shape.kind == "points" and found not in self.sparse:
                 shape.ops.append(Tally(e, len(self.sparse)))
                 self.sparse.append(found)
+
+    def tally_groups(self, by: Sequence[Typed], aggs: Sequence[BoundAgg], shape: Shape) -> None:
+        """The same of the columns that points are grouped by. Where the rows of the groups are counted in any case,
+        these numbers say it."""
+        plain = (j for j, a in enumerate(aggs) if a.aggregate.name == "count" and a.argument is None and not a.where)
+        count = next(plain, None)
+        for i, e in enumerate(by):
+            if count is None or e.fn != "in":
+                self.tally_reports([e], shape, grouped=True)
+            elif shape.kind == "points":
+                self.sparse.append(Sparse(str(e.option("name")), self.where, shape.filtered, True, (i, count)))
 
     def fix_all(self, exprs: Sequence[Typed], shape: Shape) -> None:
         """Have numbered expressions computed at this point of the row, for every row that gets here."""

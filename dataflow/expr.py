@@ -183,7 +183,8 @@ class Expr:
         return _call("cumulative_sum", self)
 
     def changed(self) -> Expr:
-        """Whether the value was reported here and differs from this key's last reported one before."""
+        """Whether the value was reported here and differs from this key's last reported one before, which may lie
+        before the range."""
         return _call("changed", self)
 
     def truncate(self, every: str, zone: str = "UTC") -> Expr:

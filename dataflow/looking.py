@@ -20,6 +20,8 @@ from operators.types import Type
 Reach = int | None
 """Microseconds before the range; None: everything."""
 
+_DAY = 86_400_000_000
+
 _ONCE = (Climb, Periods)
 """Sinks that say one thing of a key in the range, which has nothing before it."""
 
@@ -112,7 +114,9 @@ def _writes_reach(stage: Stage, needed: Reach, first: bool) -> Reach:
 def _extent(sink: Segments) -> int:
     """What no window is longer than."""
     assert sink.bucket is not None
-    return sink.size * longest_bucket(str(sink.bucket.option("every")))
+    longest = longest_bucket(str(sink.bucket.option("every")))
+    # The day by which clocks may change is in the longest bucket; many buckets in a row have it twice at most.
+    return min(sink.size * longest, sink.size * (longest - _DAY) + 2 * _DAY)
 
 
 def _held(stage: Stage) -> tuple[str, ...]:

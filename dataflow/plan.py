@@ -77,6 +77,8 @@ class Sparse:
     step: str
     after: str
     grouped: bool
+    counted: tuple[int, int] | None = None
+    """Where no ``Tally`` counts it: the group column that it is, and the aggregate that counts the rows of groups."""
 
 
 @dataclass(frozen=True)
@@ -320,7 +322,7 @@ class Plan:
     ``sliceable``: tasks may split the range of time, too. ``whole_keys``: the last grouping is by the key among others,
     so a task that has all of a key's rows has all of its groups' and can finish them. The first ``whole`` stages also
     run over all of what is read, without regard to ``since``: the rows that they write before it are seen by the stages
-    that have the input ``EARLY``. ``sparse``: the columns that ``Tally`` operations count, by number.
+    that have the input ``EARLY``. ``sparse``: the columns whose nulls are counted, by the numbers of ``Tally``.
     """
 
     stream: str

@@ -82,7 +82,8 @@ class Stream(Chain):
     def sessionize(
         self, gap: Length, max_length: Length | None = None, split_when: Operand | None = None, **aggs: g.Agg
     ) -> Stream:
-        """Sessions: runs of a key's points with steps of at most ``gap``, cut every ``max_length`` from their start.
+        """Sessions: runs of a key's points with steps of at most ``gap``, cut every ``max_length`` from their start,
+        which may lie before the range.
 
         A point where ``split_when`` is true starts a session of its own, whatever came before.
 
@@ -103,8 +104,11 @@ class Stream(Chain):
         ``"10m"``, ``"1w"`` every ``"1d"``; a point is in all that it falls into. With ``empty`` those without a point
         are there, too, from the key's first point (also one before the range) to the end of the range: count 0.
 
-        Rows: the key, start, end, duration, count, the named aggregates, and the other columns as last reported at
-        the window's first point (by the window's end, if it has none).
+        A window of one bucket holds what lies in the range; one that slides is complete, also with what lies before.
+
+        Rows: the key, start, end, duration, count, ``partial`` (the range or the stream's beginning cuts the window),
+        the named aggregates, and the other columns as last reported at the window's first point (by the window's end,
+        if it has none).
         """
         bucket = parse_every(every, "window")
         n = 1 if size is None else buckets_in(size, bucket, "window(size)")

@@ -328,13 +328,11 @@ class Expressions:
 
     def tally(self, op: Tally) -> None:
         """Count the row if it is one of the range, and whether it reports the column."""
-        w = self.w
+        w, n = self.w, op.number
         _, k = self.emit(op.value)
         w.arg("tally", I8, "tally")
         with w.block("if t >= since:"):
-            w.put(f"tally[{2 * op.number}] += 1")
-            if k != "True":
-                w.put(f"tally[{2 * op.number + 1}] += np.int64(not {k})")
+            w.put(f"tally[{2 * n}] += 1\ntally[{2 * n + 1}] += np.int64(not ({k}))")
 
     def _stateful(self, e: Typed) -> Value:
         pairs = self.has_early and e.fn in FUNCTIONS

@@ -46,7 +46,18 @@ class Pipeline:
     @property
     def tally(self) -> tuple[int, ...]:
         """Rows and nulls of each of the plan's ``sparse`` columns, which the first stage has seen."""
-        return tuple(self.runners[0].tally.tolist())
+        first = self.runners[0]
+        out = np.zeros(2 * len(self.plan.sparse), np.int64)
+        out[: len(first.tally)] = first.tally
+        for n, column in enumerate(self.plan.sparse):
+            if column.counted is not None:
+                by, count = column.counted
+                assert first.groups is not None
+                size = len(first.groups)
+                rows = first.groups.cells.argument(count, "field", "n")[:size]
+                is_null = (first.groups.keys[:size, -1] >> by) & 1 != 0
+                out[2 * n : 2 * n + 2] = rows.sum(), rows[is_null].sum()
+        return tuple(out.tolist())
 
     def push(self, chunk: Chunk) -> None:
         """Send points through all stages."""
