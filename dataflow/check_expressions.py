@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,17 +9,20 @@ from dataclasses import dataclass, field
 from dataflow import graph as g
 from dataflow.aggregate_args import arranged as prepared
 from dataflow.aggregate_args import needs_order, types_taken
-from dataflow.aggregate_forms import form_of
-from dataflow.calendars import zone_named
-from dataflow.decimals import arranged, as_float, is_decimal
+from dataflow.aggregate_forms import FORMS, form_of
+from dataflow.calendars import known_time
+from dataflow.clock import NOW, is_moving, sources_of
+from dataflow.decimals import arranged, equal_in, is_decimal
 from dataflow.durations import moment, parse_duration
 from dataflow.expr import Expr
 from dataflow.functions import FUNCTIONS, STATEFUL, common
 from dataflow.parameters import converted, guessed
-from dataflow.plan import BoundAgg, Fix, RowOp, Sparse, Tally
+from dataflow.plan import BEGIN, BoundAgg, Fix, RowOp, Sparse, Tally
 from dataflow.typed import Typed, column
+from dataflow.zones import check_zone
 from operators.contract import Aggregate
 from operators.errors import DataflowError
+from operators.nearest import listed, meant
 from operators.registered import argument_types, find
 from operators.types import Type, decimal
 
@@ -85,9 +87,8 @@ class Expressions:
         if name in shape.env:
             shape.referred.add(name)
             return shape.env[name]
-        near = difflib.get_close_matches(name, shape.env, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise self.fail(f"there is no column {name!r}; {hint}There are: {', '.join(sorted(shape.env))}")
+        there = sorted(shape.env)
+        raise self.fail(f"there is no column {name!r}; {meant(name, there, 'there')} are: {listed(there, 100)}")
 
     def typed(self, e: Expr, shape: Shape) -> Typed:
         """``e`` with types, in terms of the stage's inputs."""
@@ -100,7 +101,7 @@ class Expressions:
         if e.fn == "time":
             if shape.kind == "table":
                 raise self.fail("time() has no meaning after group_by; use the column that holds the time bucket")
-            return Typed("time", Type.TIME)
+            return NOW if shape.kind == "intervals" else Typed("time", Type.TIME)
         args = [self.typed(a, shape) for a in e.args]
         if any(a.type is Type.JSON for a in args) and e.fn not in ("is_null", "is_not_null"):
             raise self.fail(f"{e.fn} cannot take json: an answer of several parts can be shown, but not computed with")
@@ -130,7 +131,7 @@ class Expressions:
         if ordered_text and (args[0].type is not Type.STRING or any(a.fn != "lit" for a in args[1:])):
             raise self.fail(f"{e.fn} compares a string column only with string constants")
         if "zone" in spec.options:
-            zone_named(str(e.option("zone")), self.where)
+            check_zone(str(e.option("zone")), self.where)
         if e.fn in STATEFUL:
             if shape.kind == "table" or not shape.keyed:
                 raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before they are grouped")
@@ -143,6 +144,8 @@ class Expressions:
 
     def literal(self, kind: str, value: object) -> Typed:
         """A constant of this kind."""
+        if kind == Type.TIME and isinstance(value, int):
+            self.known(value)
         return Typed("lit", None if kind == "null" else Type(kind), (), (("value", value),))
 
     def parameter(self, e: Expr) -> Typed:
@@ -177,10 +180,17 @@ class Expressions:
             out.append(a)
         return out
 
+    def known(self, t: int) -> int:
+        """The time ``t``, which a constant is, if it lies in the years that have a calendar."""
+        try:
+            return known_time(t, self.where)
+        except DataflowError as error:
+            raise GraphError(str(error)) from None
+
     def moment(self, text: str) -> int:
         """The time in the text, in microseconds."""
         try:
-            return moment(text)
+            return self.known(moment(text))
         except ValueError:
             raise self.fail(
                 f"{text!r} is not a time; write for example '2024-03-01' or '2024-03-01T12:00:00Z'"
@@ -193,27 +203,24 @@ class Expressions:
         if not listed:
             return Typed("is_in", Type.BOOL, (value,), (("values", ()),))
         kind = Type(str(e.option("type")))
-        places = None if value.type is None else value.type.places
-        if places is not None:
-            if kind is Type.FLOAT:
-                value = as_float(value)
-            elif kind is Type.INT:
-                kind = decimal(places)
-                listed = tuple(int(v) * 10**places for v in listed)
-                if any(not -(2**63) <= v < 2**63 for v in listed):
-                    raise self.fail(f"is_in: a constant does not fit in 64 bits with {places} places")
+        if kind is Type.TIME:
+            listed = tuple(self.known(int(v)) for v in listed)
         both = common([value.type, kind])
-        if not isinstance(both, Type) or (value.type is Type.INT and kind is Type.FLOAT):
+        numbers = is_decimal(value) and kind in (Type.INT, Type.FLOAT)
+        if not numbers and not isinstance(both, Type):
             raise self.fail(f"is_in compares {value.type} with constants of type {kind}")
-        if both is Type.FLOAT:
-            listed = tuple(float(v) for v in listed)
+        if value.type is not None and kind in (Type.INT, Type.FLOAT):
+            # A constant that no value of the type equals is left out.
+            listed = tuple(sorted(v for c in listed if (v := equal_in(value.type, c)) is not None))
         return Typed("is_in", Type.BOOL, (value,), (("values", listed),))
 
     def condition(self, e: Expr, shape: Shape, what: str) -> Typed:
         """``e`` with types, which is true or false; ``what`` names it in errors."""
         typed = self.typed(e, shape)
         if typed.type not in (Type.BOOL, None):
-            raise self.fail(f"{what} takes a condition, got {typed.type}")
+            text = e.option("value") if e.fn == "lit" and typed.type is Type.STRING else None
+            hint = "" if text is None else f"; {text!r} is text, write an expression such as df.col('status') == 'up'"
+            raise self.fail(f"{what} takes a condition, got {typed.type}{hint}")
         return typed
 
     # ---- aggregates
@@ -226,7 +233,10 @@ class Expressions:
         """The aggregate for arguments of these types, and what it is given."""
         form = form_of(a.fn)
         if form is None:
-            raise self.fail(f"{name}: there is no aggregate {a.fn!r}; register it before: df.register(...)")
+            raise self.fail(
+                f"{name}: there is no aggregate {a.fn!r}; {meant(a.fn, FORMS, 'one')}"
+                " of your own is registered before: df.register(...)"
+            )
         if form.of_intervals and shape.kind != "intervals":
             raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
         if a.fn == "duration" and shape.kind in ("points", "transitions", "table"):
@@ -237,12 +247,16 @@ class Expressions:
         args = list(a.args)
         if a.fn == "duration" and args:
             where.append(self.condition(args.pop(), shape, f"{name}: duration"))
+        if a.fn in ("known_time", "unknown_time") and args:
+            self.condition(args[0], shape, f"{name}: {a.fn}")
         typed = [self.typed(e, shape) for e in args]
         if any(e.type is None for e in typed):
             raise self.fail(f"{name}: {a.fn} of null has no type")
         options = dict(a.options)
-        intervals = shape.kind == "intervals"
-        given = prepared(a.fn, typed, options, intervals, self.sites, lambda t: self.fail(f"{name}: {t}"))
+        moving = [e for e in (*where, *typed) if is_moving(e)]
+        begin = column(BEGIN, Type.TIME) if BEGIN in shape.inputs else Typed("begin", Type.TIME) if moving else None
+        given = prepared(a.fn, typed, options, begin, self.sites, lambda t: self.fail(f"{name}: {t}"))
+        sources_of([e for e in (given.argument, given.other, *where) if e is not None], self.fail)
         found = find(given.fn, given.kind)
         if found is None:
             takes = types_taken(argument_types(given.fn))

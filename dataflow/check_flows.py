@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dataflow import graph as g
-from dataflow.calendars import zone_named
 from dataflow.expr import Expr
 from dataflow.flows import Climb, Flow, Moves, Periods
 from dataflow.typed import Typed
+from dataflow.zones import check_zone
 from operators.errors import DataflowError
 from operators.types import Type
 
@@ -45,7 +45,7 @@ def bound_flow(
             columns = {"steps": Type.INT} | {f"step_{i}": Type.TIME for i in later}
             return BoundFlow("funnels", columns, conditions, climb)
         case g.Cohorts(start, returns, every, zone):
-            zone_named(zone, where)
+            check_zone(zone, where)
             begins, comes = condition(start, "start"), condition(returns, "returns")
             bucket = Typed("truncate", Type.TIME, (Typed("time", Type.TIME),), (("every", every), ("zone", zone)))
             columns = {"cohort": Type.TIME, "period": Type.INT, "returned": Type.BOOL}

@@ -17,6 +17,7 @@ from types import ModuleType
 from dataflow.codegen import Generated, generate
 from dataflow.codegen.stage import Function
 from dataflow.plan import Stage
+from operators import files
 from operators.compiler import cache
 from operators.compiler.targets import Target
 from operators.errors import DataflowError
@@ -34,26 +35,28 @@ class Kernel:
 
 def _module(digest: str, source: str) -> ModuleType:
     """The generated source as a module, from a file that is written once and never changed."""
-    path = cache.cache_folder() / f"k{digest}.py"
-    # Numba's cache is keyed by the file's time, so it is not written again; of two who write it at once one's compiled
-    # code is not found again, no more.
-    if not path.exists():
+    path, text = cache.cache_folder() / f"k{digest}.py", source.encode()
+    try:
+        there = files.read_bytes(path)
+    except OSError:
+        there = b""
+    # Numba's cache is keyed by the file's time, so what is right is not written again; of two who write it at once
+    # one's compiled code is not found again, no more.
+    if there != text:
         try:
-            cache.put(source.encode(), path)
+            files.put(text, path)
         except OSError as error:
             raise DataflowError(
                 f"the kernel cache {path.parent} cannot be written ({error.strerror}); set {cache.CACHE_VARIABLE}"
             ) from None
-    elif path.read_bytes() != source.encode():
-        raise DataflowError(f"the kernel cache file {path} was changed; delete the folder {path.parent}")
     name = f"antfold_kernel_{digest[:24]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Numba looks the module up by name when it loads a function from its cache.
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    # Not by its loader, which would read the file again, or bytecode beside it.
+    exec(compile(source, str(path), "exec"), module.__dict__)
     return module
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 from dataflow import graph as g
-from dataflow.calendars import zone_named
+from dataflow.calendars import known_time
 from dataflow.expr import Expr
 from dataflow.json_errors import JsonFormError, short
 from dataflow.reference import MAX_COLUMNS, MAX_ROWS, MAX_TABLE_BYTES, Cell, Column, ReferenceTable, indexed
-from dataflow.service import DAY_SECONDS, MAX_EXCEPT, Calendar, Span
+from dataflow.service import DAY_SECONDS, MAX_EXCEPT, MAX_SPANS, Calendar, Span
+from dataflow.zones import check_zone
 from operators.types import Type
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def _cell(reader: _Reader, value: object, kind: str, where: str) -> Cell:
 def _calendar_in(reader: _Reader, value: object, where: str) -> Calendar:
     d = reader.fields(value, where, ["weekly", "zone", "except"])
     zone = reader.text(d["zone"], f"{where}.zone")
-    zone_named(zone, where)
+    check_zone(zone, where)
     weekly = [_integers(v, 3, f"{where}.weekly[{i}]") for i, v in enumerate(reader.rows(d["weekly"], where))]
     spans = [_integers(v, 2, f"{where}.except[{i}]") for i, v in enumerate(reader.rows(d["except"], where))]
     hours: list[Span] = []
@@ -181,8 +182,10 @@ def _calendar_in(reader: _Reader, value: object, where: str) -> Calendar:
     for name, found in (("weekly", hours), ("except", [(a, b) for a, b in spans])):
         if any(a >= b for a, b in found) or any(x[1] > y[0] for x, y in pairwise(found)):
             raise JsonFormError(f"{where}.{name}: expected spans in ascending order that do not overlap")
-    if len(spans) > MAX_EXCEPT or len(weekly) > MAX_EXCEPT:
-        raise JsonFormError(f"{where}: more than {MAX_EXCEPT} spans")
+    if len(spans) > MAX_EXCEPT or len(weekly) > MAX_SPANS:
+        raise JsonFormError(f"{where}: more than {MAX_EXCEPT} exceptions, or {MAX_SPANS} spans of hours in a week")
+    for t in chain.from_iterable(spans):
+        known_time(t, f"{where}.except")
     return Calendar(tuple((d, a, b) for d, a, b in weekly), zone, tuple((a, b) for a, b in spans))
 
 

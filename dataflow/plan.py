@@ -10,9 +10,9 @@ from dataflow.typed import Typed
 from operators.aggregates import AnyAggregate
 from operators.types import Type
 
-KNOWN, END, EARLY = "$known", "$end", "$early"
-"""Hidden columns of the rows that stages write: of intervals the known flag (int64) and the end (time); and how a row
-stands to the begin of the range (int64, one of the next four)."""
+KNOWN, END, BEGIN, EARLY = "$known", "$end", "$begin", "$early"
+"""Hidden columns of the rows that stages write: of intervals the known flag (int64), the end (time) and, of pieces,
+when the interval began that they are of; and how a row stands to the begin of the range (int64, one of these four)."""
 
 IN_RANGE, BEFORE, CUT, WHOLE = 0, 1, 2, 3
 """A row of the range; one before it, which only what looks back sees; the part of a row that lies in the range; and,
@@ -139,16 +139,16 @@ class Segments:
 
 @dataclass(frozen=True)
 class Group:
-    """Sink: fold rows into groups. ``intervals``: rows have an end and a known flag; ``cuts`` are the truncations
-    at whose edges they are cut. ``in_range`` drops rows outside [since, until). ``filled`` is the number of the column
-    of ``by`` whose buckets of time are there without rows, too."""
+    """Sink: fold rows into groups. ``intervals``: rows have an end and a known flag, and aggregates with expressions
+    of the clock cut them, each for itself. ``in_range`` drops rows outside [since, until). ``filled`` is the number of
+    the column of ``by`` whose buckets of time, those of ``bucket``, are there without rows, too."""
 
     by: tuple[tuple[str, Typed], ...]
     aggs: tuple[BoundAgg, ...]
     intervals: bool
-    cuts: tuple[Typed, ...]
     in_range: bool
     filled: int | None = None
+    bucket: Typed | None = None
 
 
 @dataclass(frozen=True)
@@ -174,16 +174,17 @@ class Tracks:
 
 @dataclass(frozen=True)
 class Pieces:
-    """Sink: intervals again, cut where the row that ``lookup`` finds changes.
+    """Sink: intervals again, cut where the value of something ``watched`` changes, as far as all ``conditions`` hold.
 
-    ``keep``: ``all`` pieces, or just those ``inside`` some row or ``outside`` all. Writes start (as time), end,
-    ``$known``, the columns and, under ``row``, the number of the row.
+    Both are expressions of the clock (``dataflow.clock``), or constant over an interval. Writes start (as time), end,
+    ``$known``, the columns and what is watched.
     """
 
-    lookup: Typed
-    keep: str
-    row: str | None
     columns: tuple[tuple[str, Typed], ...]
+    watched: tuple[tuple[str, Typed], ...]
+    conditions: tuple[Typed, ...]
+    unread: tuple[str, ...] = ()
+    """Columns that would cut if anything read them."""
 
 
 @dataclass(frozen=True)
@@ -251,9 +252,8 @@ class Stage:
                 yield from (e for e in (bucket, split) if e is not None)
                 yield from (e for _, e in held)
                 yield from _agg_expressions(aggs)
-            case Group(by, aggs, _, cuts, _):
+            case Group(by, aggs):
                 yield from (e for _, e in by)
-                yield from cuts
                 yield from _agg_expressions(aggs)
             case Flow():
                 yield from self.sink.expressions()
@@ -263,9 +263,10 @@ class Stage:
                     yield from () if track.state is None else (track.state,)
                 yield state
                 yield from (e for _, e in held)
-            case Pieces(lookup, _, _, columns):
-                yield lookup
+            case Pieces(columns, watched, conditions):
                 yield from (e for _, e in columns)
+                yield from (e for _, e in watched)
+                yield from conditions
             case Edges(by, condition):
                 yield from (e for _, e in by)
                 yield condition

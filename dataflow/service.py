@@ -6,22 +6,31 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dataflow.calendars import offset_table, zone_named
+from dataflow.calendars import known_time
 from dataflow.durations import moment
 from dataflow.reference import Periods
+from dataflow.zones import Clock, clock_of, zone_named
 from operators.errors import DataflowError
+from operators.kernels.calendar import DAY, END, FIRST
+from operators.kernels.periods import NEVER
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?-(\d\d):(\d\d)(?::(\d\d))?")
 _SECOND = 1_000_000
 DAY_SECONDS = _DAY = 86_400
 MAX_EXCEPT = 10_000
+MAX_SPANS = 7 * 24
+"""Spans of hours in a week: there is a period for each of them in every week from 1900 to 2261."""
 
 Moment = str | date
 Span = tuple[int, int]
+Times: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -43,22 +52,63 @@ class Calendar:
         hours = sum(b - a for _, a, b in self.weekly) / 3600
         return f"calendar of {hours:g} hours a week in {self.zone}, {len(self.except_)} exceptions"
 
-    def periods(self, lo: int, hi: int) -> Periods:
-        """All periods of the calendar that overlap [lo, hi], in microseconds UTC, ascending and apart."""
-        out: list[Span] = []
-        changes, offsets = (a.tolist() for a in offset_table(self.zone, lo, hi))
-        for i, offset in enumerate(offsets):
-            # While the offset stays, local time is UTC shifted; what the clock shows twice is in the calendar twice.
-            first = max(lo, changes[i])
-            end = min(hi + 1, changes[i + 1]) if i + 1 < len(changes) else hi + 1
-            for day in range((first + offset) // (_DAY * _SECOND), (end + offset) // (_DAY * _SECOND) + 1):
-                for weekday, a, b in self.weekly:
-                    if (day + 3) % 7 == weekday:
-                        midnight = day * _DAY * _SECOND - offset
-                        out.append((max(first, midnight + a * _SECOND), min(end, midnight + b * _SECOND)))
-        kept = _without(joined(s for s in out if s[0] < s[1]), self.except_)
-        starts, ends = (np.array([s[k] for s in kept], np.int64) for k in (0, 1))
-        return Periods(np.array([0, len(kept)], np.int64), starts, ends)
+    def periods(self) -> Periods:
+        """All periods of the calendar in the years 1900 to 2261, in microseconds UTC, ascending and apart."""
+        return _periods(self)
+
+
+@lru_cache(maxsize=8)
+def _periods(calendar: Calendar) -> Periods:
+    clock = clock_of(calendar.zone)
+    days = np.arange(FIRST // DAY - 1, END // DAY + 1)
+    spans = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    for weekday, a, b in calendar.weekly:
+        # 1970-01-01 was a Thursday.
+        midnights = days[(days + 3) % 7 == weekday] * DAY
+        spans += _shown(clock, midnights + a * _SECOND, midnights + b * _SECOND)
+    starts, ends = (np.concatenate(side) for side in zip(*spans, strict=True))
+    starts, ends = _less(*_touching(starts, ends), calendar.except_)
+    return Periods(np.array([0, len(starts)], np.int64), starts, ends)
+
+
+def _shown(clock: Clock, a: Times, b: Times) -> list[tuple[Times, Times]]:
+    """When the clock shows the local times [a, b): while an offset stays, local time is UTC shifted."""
+    ends = np.append(clock.changes[1:], NEVER)
+    low = np.searchsorted(clock.changes, a - clock.offsets.max(), side="right") - 1
+    high = np.searchsorted(clock.changes, b - clock.offsets.min(), side="right") - 1
+    out = []
+    for k in range(int((high - low).max()) + 1):
+        at = low + k
+        some = at <= high
+        at = at[some]
+        start = np.maximum(np.maximum(a[some] - clock.offsets[at], clock.changes[at]), FIRST)
+        end = np.minimum(np.minimum(b[some] - clock.offsets[at], ends[at]), END)
+        out.append((start[start < end], end[start < end]))
+    return out
+
+
+def _touching(starts: Times, ends: Times) -> tuple[Times, Times]:
+    """Spans in ascending order, with those that touch or overlap made one."""
+    order = np.argsort(starts, kind="stable")
+    starts, ends = starts[order], np.maximum.accumulate(ends[order])
+    begins = np.append(True, starts[1:] > ends[:-1])[: len(starts)]
+    return starts[begins], ends[np.append(begins[1:], True)[: len(starts)]]
+
+
+def _less(starts: Times, ends: Times, gone: Sequence[Span]) -> tuple[Times, Times]:
+    """Spans less ``gone``; both ascending and apart."""
+    if not gone:
+        return starts, ends
+    a, b = (np.array([span[side] for span in gone], np.int64) for side in (0, 1))
+    edges = np.unique(np.concatenate([starts, ends, a, b]))
+    inside = _within(edges, starts, ends) & ~_within(edges, a, b)
+    return edges[:-1][inside[:-1]], edges[1:][inside[:-1]]
+
+
+def _within(t: Times, starts: Times, ends: Times) -> NDArray[np.bool_]:
+    at = np.searchsorted(starts, t, side="right") - 1
+    found: NDArray[np.bool_] = (at >= 0) & (t < ends[at])
+    return found
 
 
 def calendar(
@@ -88,6 +138,8 @@ def calendar(
         for a, b in joined(hours)
         for d in range(a // _DAY, -(-b // _DAY))
     ]
+    if len(pieces) > MAX_SPANS:
+        raise DataflowError(f"calendar: {len(pieces):,} spans of hours in a week are more than {MAX_SPANS}")
     if len(except_) > MAX_EXCEPT:
         raise DataflowError(f"calendar: more than {MAX_EXCEPT:,} exceptions")
     return Calendar(tuple(pieces), zone, tuple(joined(_exception(e, place) for e in except_)))
@@ -104,24 +156,6 @@ def joined(spans: object) -> list[Span]:
         if out and a <= out[-1][1]:
             out[-1] = (out[-1][0], max(out[-1][1], b))
         else:
-            out.append((a, b))
-    return out
-
-
-def _without(spans: Sequence[Span], gone: Sequence[Span]) -> list[Span]:
-    """``spans`` less ``gone``; both ascending and apart."""
-    out: list[Span] = []
-    at = 0
-    for a, b in spans:
-        while at < len(gone) and gone[at][1] <= a:
-            at += 1
-        k = at
-        while k < len(gone) and gone[k][0] < b:
-            if a < gone[k][0]:
-                out.append((a, gone[k][0]))
-            a = max(a, gone[k][1])
-            k += 1
-        if a < b:
             out.append((a, b))
     return out
 
@@ -177,4 +211,4 @@ def _instant(value: Moment, place: object) -> int:
         raise DataflowError(f"calendar: {value!r} is not a time; write e.g. '2024-12-24T12:00'") from None
     if found.tzinfo is None:
         found = found.replace(tzinfo=place)  # type: ignore[arg-type]
-    return moment(found.isoformat())
+    return known_time(moment(found.isoformat()), "calendar")

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from dataflow.compile import KernelFile, stage_files
 from dataflow.plan import Plan, Stage
-from operators.compiler import cache
+from operators.compiler import cache, sealed
 from operators.compiler.targets import Target, worker
 from operators.errors import DataflowError
 from runtime.objects import FileMissing, ObjectInfo, ObjectStore
@@ -146,7 +146,7 @@ def _publish(objects: ObjectStore, file: KernelFile, target: Target, signer: Sig
         found = next(iter(kernels)), ""
     if found is None:
         # Made here even if one lies there without a signature: that may be anybody's, and is vouched for by nobody.
-        data = file.build(target).read_bytes()
+        data = sealed.read(file.build(target))
         path, mac = _path(file, target.name, hashlib.sha256(data).hexdigest()), ""
         objects.put(path, data)
         if signer is not None:
@@ -213,4 +213,4 @@ def _install(objects: ObjectStore, ref: KernelRef, target: Target, signer: Signe
     found = hashlib.sha256(data).hexdigest()
     if found != ref.sha256:
         raise KernelRefused(f"the kernel {ref.path} is damaged: its SHA-256 is {found}; delete it and ask again")
-    cache.put(data, cache.cache_folder() / cache.file_name(ref.name, ref.digest, target))
+    sealed.write(cache.cache_folder() / cache.file_name(ref.name, ref.digest, target), data)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from operators.nearest import meant
 from runtime.aws import Access
 from runtime.errors import StoreError
 from runtime.objects import FolderObjects, ObjectStore, S3Objects
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 TABLE = "antfold"
 """The catalogue table of stores in S3 whose URL names no other."""
 
-_CATALOGUE = "catalogue.sqlite"
+CATALOGUE = "catalogue.sqlite"
+"""The catalogue's file in a store's folder."""
+
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _OPTIONS = ("table", "profile", "region", "endpoint")
@@ -75,14 +78,14 @@ class Folder:
 
     def catalogue(self, create: Callable[[], bool]) -> Catalogue:
         """The catalogue in SQLite."""
-        path = self.root / _CATALOGUE
+        path = self.root / CATALOGUE
         if not path.exists():
-            if not create():
+            if not create() and not has_points(self.objects()):
                 raise StoreError(f"{self.root}: there is no store here; ingest something first (dataflow ingest)")
             self.root.mkdir(parents=True, exist_ok=True)
         from runtime.catalogue import SqliteCatalogue
 
-        return SqliteCatalogue(path)
+        return SqliteCatalogue(path, in_use=lambda: has_points(self.objects()))
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,14 @@ class Bucket:
         """The catalogue in DynamoDB."""
         from runtime.catalogue import DynamoCatalogue
 
-        return DynamoCatalogue(self.table, f"{self.name}/{self.prefix}", self.access, create)
+        return DynamoCatalogue(
+            self.table, f"{self.name}/{self.prefix}", self.access, create, in_use=lambda: has_points(self.objects())
+        )
+
+
+def has_points(objects: ObjectStore) -> bool:
+    """Whether there are point files, of a catalogue or of none."""
+    return any(found.path.endswith(".points") for found in objects.list("data/"))
 
 
 def locate(url: str | Path) -> Location:
@@ -135,7 +145,11 @@ def _bucket(text: str) -> Bucket:
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = [name for name in given if name not in _OPTIONS]
     if unknown or parts.fragment or len(given) != len(parse_qsl(parts.query, keep_blank_values=True)):
-        raise StoreError(f"{text}: a store's URL has the options {', '.join(_OPTIONS)}, each once, and no others")
+        hint = meant(unknown[0], _OPTIONS).strip() if unknown else ""
+        raise StoreError(
+            f"{text}: a store's URL has the options {', '.join(_OPTIONS)}, each once, and no others"
+            + (f"; {hint}" if hint else "")
+        )
     if not _BUCKET.fullmatch(parts.netloc):
         raise StoreError(f"{text}: {parts.netloc!r} is no name of a bucket; write s3://bucket/prefix")
     table = given.get("table", TABLE)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
+from runtime.errors import FormatError
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
 
@@ -91,10 +92,42 @@ class OpenedFiles:
 
     def _opened(self, entry: FileEntry) -> PointFile:
         path, objects = entry.path, self._objects
-        return PointFile.open(
+        file = PointFile.open(
             lambda offset, length: objects.read(path, offset, length),
             entry.bytes,
             path,
             objects.gap,
             lambda offset, into: objects.read_into(path, offset, into),
         )
+        check_committed(entry, file)
+        return file
+
+
+def check_committed(entry: FileEntry, file: PointFile) -> None:
+    """FormatError unless the file is the one that was committed.
+
+    Its footer's digest says so. Entries of earlier versions have none: of them what the footer says is compared.
+    """
+    if entry.footer:
+        if file.footer_digest == entry.footer:
+            return
+        what = "its footer has another digest"
+    else:
+        nulls = {name: int(file.chunks(name)["nulls"].sum()) for name in file.schema}
+        for what, found, said in (
+            ("rows", file.rows, entry.rows),
+            ("keys", file.keys, entry.keys),
+            ("day", file.day, entry.day),
+            ("first time", int(file.blocks["t_min"].min()), entry.t_min),
+            ("last time", int(file.blocks["t_max"].max()), entry.t_max),
+            ("nulls", nulls, dict(entry.nulls)),
+        ):
+            if found != said:
+                what = f"{what}: {found} instead of {said}"
+                break
+        else:
+            return
+    raise FormatError(
+        f"{entry.path} is not the file that was committed ({what}): put the right one back from a backup; "
+        "`dataflow verify` lists all that are wrong."
+    )

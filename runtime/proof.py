@@ -19,7 +19,9 @@ class Proof:
     catalogued rows equal scanned rows, or the answer is refused. ``files_cached`` of the files were not read: what they
     come to was kept by an earlier run, and so was the number of rows that it had read. ``duplicates`` are rows that the
     stream's policy left out of this answer; ``duplicates_at_ingest``, ``rejected`` and ``quarantined`` count for the
-    whole stream. ``notes`` are sentences about the answer that whoever reads it should know.
+    whole stream. ``times_outside``: how many values were times outside of the years 1900 to 2261, and so are null.
+    ``tzdata`` is the release of the time zone database. ``notes`` are sentences about the answer that whoever reads it
+    should know.
     """
 
     stream: str
@@ -41,6 +43,8 @@ class Proof:
     rejected: int
     quarantined: int
     retention_floor: int | None
+    times_outside: int
+    tzdata: str
     tasks: int
     kernels: str
     result: str

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from operators.errors import DataflowError
+from operators.nearest import listed, meant
 from operators.types import Type
 from runtime.columns import Column
-from runtime.table import html_table, iso, printable, text_table
+from runtime.table import html_table, iso, text_table
 
 if TYPE_CHECKING:
     import pandas
@@ -48,6 +49,8 @@ class Result:
         """How a store was asked for this; None of a result that came otherwise."""
         self.cost: Cost | None = None
         """What the invocations cost that it took; None of a result that this machine or an executor computed."""
+        self.notes: list[str] = list(getattr(proof, "notes", ()))
+        """What a reader should know of these numbers, a sentence each."""
         lengths = {len(c) for c in self.columns.values()}
         if len(lengths) > 1:
             raise ValueError(f"columns of one result must have one length, not {sorted(lengths)}")
@@ -65,26 +68,19 @@ class Result:
         return self.to_text(width=shutil.get_terminal_size().columns, max_rows=_REPR_ROWS)
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        notes = [f"<p><small>note: {escape(note)}</small></p>" for note in self.notes]
-        return "\n".join([html_table(self.columns, max_rows=_REPR_ROWS), *notes])
+        return html_table(self.columns, max_rows=_REPR_ROWS, footer=self._footer())
 
     @property
     def types(self) -> dict[str, Type]:
         """The type of each column."""
         return {name: column.type for name, column in self.columns.items()}
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences about the answer that whoever reads it should know; none of most answers."""
-        return tuple(getattr(self.proof, "notes", ()))
-
     def to_text(self, *, width: int | None = None, color: bool = False, max_rows: int | None = None) -> str:
-        """The table as text; ``width`` and ``max_rows`` limit it; the notes are below, after how many rows there are
-        and what is not shown."""
-        table = text_table(self.columns, width=width, color=color, max_rows=max_rows)
-        return "\n".join([table, *(f" note: {printable(note, None)}" for note in self.notes)])
+        """The table as text, with its range, the rows that were read and the rejected ones under it.
+
+        ``width`` and ``max_rows`` limit the table, and the line after it says what is not shown.
+        """
+        return text_table(self.columns, width=width, color=color, max_rows=max_rows, footer=self._footer())
 
     def to_dict(self) -> dict[str, object]:
         """The result as plain JSON values: ``{"columns", "types", "rows", "proof"}``.
@@ -140,14 +136,17 @@ class Result:
         return to_arrow(self.columns)
 
     def plot(self, path: str | Path | None = None) -> Plot:
-        """Draw the result: lines over the first time column, else bars by the first columns of strings.
+        """Draw the result: lines over the first time column that it is grouped by, else bars by the groups.
 
-        One panel per numeric column. ``path`` ends in ``.png``, ``.svg`` or ``.html`` (one page with the chart
-        and the table, nothing loaded from elsewhere). Needs the extra ``antfold[plot]``.
+        One panel per numeric column, each with an axis of its own. Lines have gaps where buckets of time are missing;
+        nulls are not drawn. Of many groups the largest are shown, and the chart says so. ``path`` ends in ``.png``,
+        ``.svg`` or ``.html`` (one page with the chart and the table, nothing loaded from elsewhere). Needs the extra
+        ``antfold[plot]``.
         """
+        from runtime.chart_data import hints_of
         from runtime.plot import Plot
 
-        plot = Plot(self.columns)
+        plot = Plot(self.columns, None if self.asked is None else hints_of(self.asked.steps), self._footer())
         if path is not None:
             plot.save(path)
         return plot
@@ -167,10 +166,17 @@ class Result:
 
         return explain(self, row, limit)
 
+    def _footer(self) -> list[str]:
+        from runtime.footer import footer
+
+        return footer(self)
+
     def _column(self, name: str) -> Column:
         column = self.columns.get(name)
         if column is None:
-            raise DataflowError(f"the result has no column '{name}'; it has {', '.join(self.columns) or 'none'}")
+            raise DataflowError(
+                f"the result has no column {name!r}; {meant(name, self.columns, 'it')} has {listed(self.columns)}"
+            )
         return column
 
 

@@ -91,14 +91,18 @@ def verify(
 ) -> VerifyReport:
     """Check ``streams`` (all of them by default) and report everything that is wrong; never stops at the first.
 
-    Of each stream: the log has no gap and adds up, the day index says the same as the log, every committed file is
+    Of the store: its catalogue is whole below the streams. Of each stream: the log has no gap and adds up, the day index says the same as the log, every committed file is
     there with its size and SHA-256, decodes completely, and has the rows, keys and times that the catalogue says.
     """
     progress = progress or NoProgress()
     decode = decode or decode_points
     reports: list[StreamReport] = []
     committed: set[str] = set()
-    known = catalogue.streams()
+    below = catalogue.problems()
+    try:
+        known = catalogue.streams()
+    except DataflowError as error:
+        return VerifyReport(problems=tuple(dict.fromkeys([*below, str(error)])))
     for stream in known if streams is None else streams:
         if stream not in known:
             reports.append(StreamReport(stream, 0, 0, 0, 0, (f"there is no stream {stream!r} in this store",)))
@@ -125,7 +129,7 @@ def verify(
         tuple(reports),
         tuple(o.path for o in orphans),
         sum(o.size for o in orphans),
-        tuple(problem for report in reports for problem in report.problems),
+        (*below, *(problem for report in reports for problem in report.problems)),
     )
 
 

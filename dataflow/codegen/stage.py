@@ -77,18 +77,22 @@ _HELPERS = {
         "checked_add", "checked_sub", "checked_mul", "checked_neg", "floor_div", "floor_mod", "float_mod",
         "float_floor_div",
     ),
-    "operators.kernels.bins": ("hash_word", "bin_between", "bin_of_width"),
+    "operators.kernels.bins": ("hash_word", "bin_between"),
     "operators.kernels.bits": ("float_bits",),
     "operators.kernels.calendar": (
-        "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "local_time", "hour_of", "weekday_of",
+        "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "offset_place", "hour_of", "weekday_of",
+        "in_years", "shifted", "shifted_back",
     ),
+    "operators.kernels.clocks": ("next_shown",),
     "operators.kernels.decimals": (
-        "decimal_exact", "decimal_half_even", "decimal_half_up", "coarser_exact", "coarser_half_even",
-        "coarser_half_up", "finer",
+        "decimal_exact", "decimal_half_even", "decimal_half_up", "decimal_float", "coarser_exact",
+        "coarser_half_even", "coarser_half_up", "finer",
     ),
+    "operators.kernels.comparing": ("integer_against_float", "decimal_against_float", "coarse_against_fine"),
     "operators.kernels.periods": ("key_number", "row_at", "edge_after"),
     "operators.kernels.running": ("add_digits", "rounded"),
     "operators.kernels.tables": ("find_group", "add_pair"),
+    "operators.kernels.widths": ("bin_of_width",),
 }  # fmt: skip
 
 
@@ -289,7 +293,7 @@ def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
     # The step's constants are counted anew: the same tables, the same places.
     ints = list(tables.ints)
     tables.ints.clear()
-    x = Expressions(w)
+    x = Expressions(w, row="np.int64(-1)")
     sink.constants(x)
     tables.ints[:] = ints
     with w.block("for number in range(begin, n_runs):"):

@@ -12,6 +12,7 @@ from dataflow.codegen.keyed import FlowSink
 from dataflow.codegen.sinks import fold, rooms
 from dataflow.codegen.source import I8, U1, Writer, value_array
 from dataflow.plan import Segments
+from operators.kernels.calendar import END, FIRST
 
 
 class WindowsSink(FlowSink):
@@ -42,7 +43,8 @@ class WindowsSink(FlowSink):
     def constants(self, x: Expressions) -> None:
         """Load the number of lanes, and of the first window that overlaps the range, into locals, once."""
         self.w.put(f"lanes = {x.integer(self.sink.size)}\nulanes = np.uint64(lanes)")
-        self.w.put(f"lowest = bucket_number(since, {self._bucket(x)}) - lanes + 1")
+        begin = f"min(max(since, np.int64({FIRST})), np.int64({END - 1}))"
+        self.w.put(f"lowest = bucket_number({begin}, {self._bucket(x)}) - lanes + 1")
 
     def _bucket(self, x: Expressions) -> str:
         assert self.sink.bucket is not None

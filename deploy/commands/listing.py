@@ -54,6 +54,23 @@ def _verify(options: argparse.Namespace) -> int:
     return 0 if report.ok else 1
 
 
+def _recover_arguments(parser: argparse.ArgumentParser) -> None:
+    store_argument(parser)
+    parser.add_argument("--from", dest="copy", metavar="FILE", help="a copy of catalogue.sqlite, such as a backup")
+    listing_argument(parser)
+
+
+def _recover(options: argparse.Namespace) -> int:
+    from runtime.recover import recover
+
+    report = recover(options.store, options.copy)
+    if options.format == "json":
+        show_json(report.to_dict())
+    else:
+        print(report)
+    return 0
+
+
 COMMANDS: dict[str, Command] = {
     "streams": Command(
         "list the streams: rows, bytes, days, rejects, schema", "dataflow streams ./store", _store_listing, _streams
@@ -64,5 +81,11 @@ COMMANDS: dict[str, Command] = {
         "dataflow verify ./store",
         _store_listing,
         _verify,
+    ),
+    "recover": Command(
+        "make a lost or damaged catalogue anew: from what is left of it, a copy, or the point files",
+        "dataflow recover ./store --from ./backup/catalogue.sqlite",
+        _recover_arguments,
+        _recover,
     ),
 }

@@ -1,7 +1,7 @@
 """Machine code kept on disk: made once, found by every later process by what it was made of.
 
 It lives in a folder that belongs to the user and is closed to others. What a store holds is checked before it gets
-there (``runtime.kernels``).
+there (``runtime.kernels``); every file here has a checksum, and one that is damaged is made anew (``sealed``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from operators.compiler import native
+from operators import files
+from operators.compiler import native, sealed
 from operators.compiler.targets import Target, TargetUnavailable, compiler, host, worker
 from operators.errors import DataflowError
 
@@ -33,6 +34,10 @@ PATH_VARIABLE = "ANTFOLD_KERNEL_PATH"
 
 MANIFEST = "kernels.json"
 """What a folder of ready kernels says of itself: ``{"target": NAME, "reached": {MODULE:NAME: SHA256}}``."""
+
+CALLED_BY_LOOPS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "no_rewrites": True}
+"""Numba's options for what Python never calls itself: no wrappers for it, and no search for expressions of whole
+arrays, which loops do not have. They took a quarter of the time of a compilation."""
 
 OPERATORS = Path(__file__).parents[1]
 ROOT = OPERATORS.parent
@@ -86,23 +91,6 @@ def _home() -> Path:
         raise DataflowError(f"there is no home folder to keep compiled kernels in; set {CACHE_VARIABLE}") from None
 
 
-def put(data: bytes, path: Path) -> None:
-    """Write a file of the cache: there whole or not at all, and of two at once either is right.
-
-    OSError where it cannot be written; nothing is left of it then.
-    """
-    import tempfile
-
-    temporary, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
 def mode() -> str:
     """How loops are had: ``native``, ``numba`` or ``ready``; DataflowError for anything else in the environment."""
     chosen = os.environ.get(MODE_VARIABLE) or "native"
@@ -121,8 +109,12 @@ def _manifests(folders: tuple[Path, ...]) -> dict[str, str]:
     """The digests in the manifests of these folders; the first folder's win."""
     found: dict[str, str] = {}
     for folder in folders:
-        with contextlib.suppress(FileNotFoundError):
-            found = {**json.loads((folder / MANIFEST).read_bytes())["reached"], **found}
+        try:
+            found = {**json.loads(files.read_bytes(folder / MANIFEST))["reached"], **found}
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise KernelMissing(f"{folder / MANIFEST} cannot be read ({error}): deploy this worker again") from None
     return found
 
 
@@ -140,15 +132,13 @@ def reached(folder: Path) -> dict[str, str]:
 def _reached(folder: Path) -> dict[str, str]:
     state = hashlib.sha256(f"{_hashed(OPERATORS)} {_hashed(folder)} {folder.relative_to(ROOT)}".encode()).hexdigest()
     path = cache_folder() / f"reach-{state[:40]}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        data = json.loads(path.read_bytes())
-        if data["sha256"] == _sha256_of(data["reached"]):
-            return dict(data["reached"])
+    with contextlib.suppress(OSError):
+        return dict(json.loads(sealed.read(path)))
     from operators.compiler import reach
 
     found = {"": reach.digest_of(_COMPILER, ROOT), **reach.digests([folder], ROOT)}
     with contextlib.suppress(OSError):
-        put(json.dumps({"sha256": _sha256_of(found), "reached": found}).encode(), path)
+        sealed.write(path, json.dumps(found).encode())
     return found
 
 
@@ -160,10 +150,6 @@ _COMPILER = (
     ("operators.kernels.jit", "apart"),
 )
 """What turns Python into a shared object, by module and name."""
-
-
-def _sha256_of(value: dict[str, str]) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 @lru_cache(maxsize=16)
@@ -226,13 +212,13 @@ def is_kept(name: str, digest: str) -> bool:
     """Whether ``compiled`` would find this shared object on disk."""
     if mode() == "ready":
         return ready_file(name, digest) is not None
-    return mode() == "native" and (cache_folder() / file_name(name, digest, host())).exists()
+    return mode() == "native" and sealed.is_whole(cache_folder() / file_name(name, digest, host()))
 
 
 def ready_file(name: str, digest: str) -> Path | None:
-    """The file of a kernel that this worker need not be given; None if there is none."""
+    """The file of a kernel that this worker need not be given; None if there is none, or only damaged ones."""
     file = file_name(name, digest, worker())
-    return next((p for folder in (*_read_only(), cache_folder()) if (p := folder / file).exists()), None)
+    return next((p for folder in (*_read_only(), cache_folder()) if sealed.is_whole(p := folder / file)), None)
 
 
 def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..., Any]], target: Target) -> Path:
@@ -244,7 +230,7 @@ def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..
         raise _missing(name, digest, target)
     # Their names do not tell the compiler: a later one makes them anew.
     path = cache_folder() / f"made-{compiler()}" / file_name(name, digest, target)
-    if not path.exists():
+    if not sealed.is_whole(path):
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             native.build(make(), signature, path, target)
@@ -255,7 +241,7 @@ def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..
 
 def _missing(name: str, digest: str, target: Target) -> KernelMissing:
     return KernelMissing(
-        f"the kernel {name}-{digest[:40]} for {target.name} is neither in {PATH_VARIABLE} nor in the cache, and "
+        f"there is no undamaged kernel {name}-{digest[:40]} for {target.name} in {PATH_VARIABLE} or the cache, and "
         f"{MODE_VARIABLE}=ready compiles none: deploy this worker again with the version that asks it"
     )
 
@@ -279,7 +265,7 @@ def compiled(
     if mode() == "native":
         path = cache_folder() / file_name(name, digest, host())
         with contextlib.suppress(OSError):
-            # What does not load (copied from another machine, say) is made anew.
+            # What is damaged or does not load (copied from another machine, say) is made anew.
             return native.Native(path, signature)
 
         from operators.compiler.link import has_linker
@@ -291,19 +277,19 @@ def compiled(
     import numba
     from numba.core.compiler_lock import global_compiler_lock
 
+    from operators.compiler.numba_cache import jitted
+
     # Numba looks only at a function's own file to tell whether it changed, not at what is inlined into it.
     folder = cache_folder() / f"numba-{digest[:16]}"
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
-    keep = keep and os.access(folder, os.W_OK)
+    keep = keep and folder.is_dir() and os.access(folder, os.W_OK)
     with global_compiler_lock:  # one thread at a time sets the folder, and sets it back
         before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
         try:
-            jit = numba.njit(signature, nogil=True, cache=keep, error_model="numpy", _nrt=False)
-            found: Callable[..., Any] = jit(make())
+            return jitted(make(), signature, keep)
         finally:
             numba.config.CACHE_DIR = before
-    return found
 
 
 def caller(loop: Callable[..., Any]) -> Callable[..., Any]:

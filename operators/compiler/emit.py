@@ -6,12 +6,14 @@ another. So one kernel's code is the same for all targets up to here, and each t
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from operators.compiler.cache import CALLED_BY_LOOPS
 from operators.compiler.native import Argument, arguments_of
 from operators.compiler.targets import Target
 from operators.kernels.jit import APART
@@ -68,14 +70,28 @@ def _compiling_raw() -> Iterator[None]:
             context.cached_internal_func, _raw = helpers, False
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Within, no garbage is looked for: a compilation makes millions of objects and hardly any circles, and looking
+    took a tenth of its time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
 def intermediate(function: Callable[..., Any], signature: str) -> str:
     """The intermediate code of ``function`` and of the ``run`` that calls it, for no machine in particular."""
     import numba
 
     with _compiling_raw():
-        # ``run`` alone calls it: to make the wrappers for Python took a twelfth of the time.
-        bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        jitted: Any = numba.njit(signature, nogil=True, error_model="numpy", _nrt=False, **bare)(function)
+        # ``run`` alone calls it.
+        options = {"nogil": True, "error_model": "numpy", "_nrt": False, **CALLED_BY_LOOPS}
+        with _uncollected():
+            jitted: Any = numba.njit(signature, **options)(function)
         (compiled,) = jitted.overloads.values()
         text = _without_python(compiled.library.get_llvm_str())
     return text + _run_function(compiled.fndesc.llvm_func_name, *arguments_of(signature))

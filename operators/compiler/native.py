@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from operators.compiler import sealed
 from operators.compiler.targets import Target
 
 _SIGNATURE = re.compile(r"\s*(void|[a-z]\d)\s*\((.*)\)\s*$")
@@ -51,7 +52,8 @@ class Native:
     """A loop in a shared object; called with numpy arrays and integers. Holds no GIL while it runs."""
 
     def __init__(self, path: Path, signature: str) -> None:
-        """Load it; OSError where it does not load."""
+        """Load it; OSError where it is damaged or does not load."""
+        sealed.read(path)  # a damaged one could do anything
         self.path = path
         self._library = ctypes.CDLL(str(path))
         try:

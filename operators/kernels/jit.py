@@ -39,7 +39,7 @@ class Inlined:
         """What Numba makes of it."""
         import numba
 
-        return numba.njit(error_model="numpy", nogil=True, _nrt=False)(self.plain)
+        return numba.njit(error_model="numpy", nogil=True, _nrt=False, **cache.CALLED_BY_LOOPS)(self.plain)
 
     @cached_property
     def dispatcher(self) -> Any:

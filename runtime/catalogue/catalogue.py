@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Protocol
 
+from operators.errors import DataflowError
 from runtime.aws import Access
-from runtime.catalogue.audit import audit_steps
+from runtime.catalogue.audit import audit_steps, records_steps, sources_steps
 from runtime.catalogue.dynamodb import DynamoTable
-from runtime.catalogue.entries import AlreadyIngested, Committed, FileEntry, Record, SourceEntry, check_stream
+from runtime.catalogue.entries import AlreadyIngested, Committed, FileEntry, Record, SourceEntry
+from runtime.catalogue.names import count_puts, counted, stream_names
 from runtime.catalogue.schema import StreamSchema
+from runtime.catalogue.sealing import seal_steps
 from runtime.catalogue.snapshot import ReadSteps, Snapshot, unknown_stream
 from runtime.catalogue.sqlite import SqliteTable
-from runtime.catalogue.steps import STREAMS, StreamSteps
-from runtime.catalogue.table import ConditionFailed, Query, Table, run
-from runtime.catalogue.wire import load
+from runtime.catalogue.steps import StreamSteps
+from runtime.catalogue.table import ConditionFailed, Table, run, transact
 from runtime.errors import StoreError
 
 
 class Catalogue(Protocol):
     """Which files make up each stream, and which sources they came from; safe for many processes at once."""
+
+    def begin(self) -> None:
+        """Make sure that there is a catalogue, before files are written; StoreError if there was one and it is lost."""
+        ...
 
     def streams(self) -> list[str]:
         """The names of all streams, sorted."""
@@ -69,26 +76,45 @@ class Catalogue(Protocol):
         """Check the log, and the day index against it; each problem found is one sentence."""
         ...
 
+    def problems(self) -> list[str]:
+        """Check what is below all streams, and the list of them; each problem found is one sentence."""
+        ...
+
     def close(self) -> None:
         """Give back what the catalogue holds open."""
         ...
 
 
 class TableCatalogue:
-    """The catalogue's protocol over a ``Table``."""
+    """The catalogue's protocol over a ``Table``; ``in_use`` says whether there are points, if the table cannot."""
 
-    def __init__(self, table: Table, clock: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, table: Table, clock: Callable[[], int] | None = None, in_use: Callable[[], bool] = lambda: False
+    ) -> None:
         self.table = table
         self._clock = clock
+        self._in_use = in_use
+
+    def begin(self) -> None:
+        """Count no streams yet, if nothing is counted; see ``Catalogue.begin``."""
+        if run(self.table, counted()) is not None:
+            return
+        if not self.streams() and self._in_use():
+            raise StoreError(
+                "the catalogue has nothing of this store, but there are points below data/: its table was lost, or is "
+                "another one. Name the right one with ?table=, restore it, or run `dataflow recover` on the store."
+            )
+        with suppress(ConditionFailed):  # somebody else was faster
+            run(self.table, transact(count_puts(None, [])))
 
     def streams(self) -> list[str]:
         """The names of all streams, sorted."""
-        return [str(load(body, "list of streams")["stream"]) for _, body in self.table.query(Query(STREAMS))]
+        return run(self.table, stream_names())
 
     def schema(self, stream: str) -> StreamSchema | None:
         """The stream's schema as of its last commit."""
         steps = self._steps(stream)
-        last = run(self.table, steps.last_record())
+        last, _ = run(self.table, steps.last_record())
         return None if last is None else run(self.table, steps.schema_at(last))
 
     def is_ingested(self, stream: str, source_id: str) -> SourceEntry | None:
@@ -115,12 +141,11 @@ class TableCatalogue:
 
     def sources(self, stream: str) -> list[SourceEntry]:
         """All sources of a stream, in the order of their ids."""
-        found = self.table.query(Query(f"{check_stream(stream)}/SRC"))
-        return [SourceEntry.from_dict(load(body, f"source {sort}")) for sort, body in found]
+        return run(self.table, sources_steps(self._steps(stream)))
 
     def records(self, stream: str) -> Iterator[Record]:
         """The stream's log from its start."""
-        yield from run(self.table, self._steps(stream).records_after(0))
+        yield from run(self.table, records_steps(self._steps(stream)))
 
     def claim_for_sweep(self, stream: str, attempt: str) -> bool:
         """Claim the files of an attempt as orphans; only when True may they be deleted."""
@@ -129,6 +154,15 @@ class TableCatalogue:
     def audit(self, stream: str) -> list[str]:
         """Check the log, and the day index against it."""
         return run(self.table, audit_steps(self._steps(stream)))
+
+    def problems(self) -> list[str]:
+        """Check the table itself and the list of streams."""
+        problems = self.table.problems()
+        try:
+            self.streams()
+        except DataflowError as error:
+            problems.append(str(error))
+        return problems
 
     def close(self) -> None:
         """Close the table."""
@@ -146,22 +180,30 @@ class TableCatalogue:
         return StreamSteps(stream, self.table.most, self._clock)
 
     def _catch_up(self, steps: StreamSteps) -> None:
-        """Bring the day index up to date. The commit is durable: when this fails, the next commit does it."""
-        for _ in range(2):
-            try:
-                run(self.table, steps.catch_up())
-                return
-            except (StoreError, ConditionFailed):
-                continue
+        """Note the commit beside the table, bring the day index up to date, seal a stream of an earlier version.
+
+        The commit is durable: when one of these fails, the next commit does it.
+        """
+        for step in (steps.note_head, steps.catch_up, lambda: seal_steps(steps, audit_steps(steps))):
+            for _ in range(2):
+                try:
+                    run(self.table, step())
+                    break
+                except (StoreError, ConditionFailed):
+                    continue
 
 
 class SqliteCatalogue(TableCatalogue):
     """The catalogue in one SQLite file; see ``SqliteTable``."""
 
     def __init__(
-        self, path: str | os.PathLike[str], patience: float = 60.0, clock: Callable[[], int] | None = None
+        self,
+        path: str | os.PathLike[str],
+        patience: float = 60.0,
+        clock: Callable[[], int] | None = None,
+        in_use: Callable[[], bool] = lambda: False,
     ) -> None:
-        super().__init__(SqliteTable(path, patience), clock)
+        super().__init__(SqliteTable(path, patience, in_use), clock)
 
 
 class DynamoCatalogue(TableCatalogue):
@@ -174,5 +216,6 @@ class DynamoCatalogue(TableCatalogue):
         access: Access | None = None,
         create: Callable[[], bool] = lambda: False,
         clock: Callable[[], int] | None = None,
+        in_use: Callable[[], bool] = lambda: False,
     ) -> None:
-        super().__init__(DynamoTable(name, owner, access, create), clock)
+        super().__init__(DynamoTable(name, owner, access, create), clock, in_use)

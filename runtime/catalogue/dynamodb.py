@@ -10,7 +10,22 @@ from typing import Any
 from uuid import uuid4
 
 from runtime.aws import Access, Client, ServiceFault
-from runtime.catalogue.table import Check, ConditionFailed, Get, OutcomeUnknown, Put, Query, Row, Scan, Transact, When
+from runtime.catalogue.seal import damaged
+from runtime.catalogue.table import (
+    Check,
+    ConditionFailed,
+    Get,
+    Heads,
+    Item,
+    OutcomeUnknown,
+    Put,
+    PutHead,
+    Query,
+    Row,
+    Scan,
+    Transact,
+    When,
+)
 from runtime.errors import StoreError
 from runtime.retry import Budget, Fault, classify
 
@@ -45,12 +60,12 @@ class DynamoTable:
         self._before = f"{owner}|"
         self._lock = threading.Lock()
 
-    def get(self, request: Get) -> bytes | None:
+    def get(self, request: Get) -> Item | None:
         """Answer a ``Get``."""
         key = {PARTITION: {"S": self._before + request.partition}, SORT: {"S": request.sort}}
         reply = self._call("read", lambda db: db.get_item(TableName=self.name, Key=key, ConsistentRead=True))
         item = reply.get("Item")
-        return None if item is None else bytes(item[BODY]["B"])
+        return None if item is None else self._item(item)
 
     def query(self, request: Query) -> list[Row]:
         """Answer a ``Query``."""
@@ -78,6 +93,24 @@ class DynamoTable:
                 raise OutcomeUnknown(str(error)) from error
             raise
 
+    def heads(self) -> Heads | None:
+        """None: a table is not copied or restored in its place, and the items say themselves how far they go."""
+        return None
+
+    def put_head(self, request: PutHead) -> None:
+        """Nothing to do."""
+
+    def problems(self) -> list[str]:
+        """None: the service checks itself."""
+        return []
+
+    def _item(self, item: Any) -> Item:
+        """The number and the body of an item."""
+        try:
+            return int(item[NUMBER]["N"]), bytes(item[BODY]["B"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(f"table {self.name!r}", "an item lacks its number or its body") from error
+
     def close(self) -> None:
         """Close the connections; a later request opens them again."""
         self.client.close()
@@ -98,7 +131,7 @@ class DynamoTable:
             for item in page["Items"]:
                 sort = str(item[SORT]["S"])
                 if sort < request.high:
-                    yield sort, bytes(item[BODY]["B"])
+                    yield (sort, *self._item(item))
             if "LastEvaluatedKey" not in page:
                 return
             more["ExclusiveStartKey"] = page["LastEvaluatedKey"]
@@ -110,7 +143,8 @@ class DynamoTable:
                 TableName=self.name,
                 KeyConditionExpression=condition,
                 ExpressionAttributeValues=values,
-                ProjectionExpression=f"{SORT}, {BODY}",
+                ProjectionExpression=f"{SORT}, {BODY}, #n",
+                ExpressionAttributeNames={"#n": NUMBER},
                 ScanIndexForward=forward,
                 ConsistentRead=True,
                 **more,

@@ -19,8 +19,9 @@ DAY = 86_400_000_000
 _STREAM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _ATTEMPT = re.compile(r"[a-z0-9]{1,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_FOOTER = re.compile(r"(?:[0-9a-f]{32})?")
 _EPOCH = date(1970, 1, 1).toordinal()
-_FIRST_DAY, _LAST_DAY = 1 - _EPOCH, date.max.toordinal() - _EPOCH
+FIRST_DAY, LAST_DAY = 1 - _EPOCH, date.max.toordinal() - _EPOCH
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class FileEntry:
     ``day`` counts from 1970-01-01; ``t_min`` and ``t_max`` are its first and last event time (microseconds UTC);
     ``sha256`` is that of the file's bytes, in hex; ``keys`` the number of distinct keys; ``dropped`` the duplicates
     dropped or merged while it was written; ``nulls`` the null count of each value column it has (a column that is
-    not in the file is not in ``nulls``). ``seq`` is the commit that added it and ``ordinal`` its number there: both
-    are set by the catalogue.
+    not in the file is not in ``nulls``). ``footer`` is the digest of the file's footer and trailer, by which a reader
+    knows that it has opened this file (``PointFile.footer_digest``; empty in entries of earlier versions). ``seq`` is
+    the commit that added it and ``ordinal`` its number there: both are set by the catalogue.
     """
 
     path: str
@@ -46,11 +48,12 @@ class FileEntry:
     nulls: Mapping[str, int] = field(default_factory=dict)
     seq: int = 0
     ordinal: int = 0
+    footer: str = ""
 
     def checked(self, stream: str, attempt: str) -> FileEntry:
         """The entry itself if it holds together and lies where files of this attempt belong, else ``StoreError``."""
         wrong = None
-        if not _FIRST_DAY <= self.day <= _LAST_DAY:
+        if not FIRST_DAY <= self.day <= LAST_DAY:
             wrong = f"its day {self.day} is outside the years 1 to 9999"
         elif self.path.rpartition("/")[0] != data_folder(stream, self.day) or attempt_of(self.path) != attempt:
             wrong = f"its path is not that of a file of attempt {attempt!r} on {day_name(self.day)} (use file_path)"
@@ -60,9 +63,32 @@ class FileEntry:
             wrong = f"its times {self.t_min} to {self.t_max} are not in order or not on {day_name(self.day)}"
         elif not _SHA256.fullmatch(self.sha256):
             wrong = f"its sha256 {self.sha256!r} is not 64 hexadecimal digits"
+        elif not _FOOTER.fullmatch(self.footer):
+            wrong = f"its footer's digest {self.footer!r} is not 32 hexadecimal digits"
         if wrong:
             raise StoreError(f"file {self.path!r} cannot be committed to stream {stream!r}: {wrong}.")
         return self
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Rows of a source that were rejected for nothing but the clock: their times were more than an hour ahead of it.
+
+    These are the ``rows`` with a time later than ``latest`` (microseconds UTC; the first of them at ``earliest``). When
+    the source is offered again, those that are acceptable by then are committed as a source with the id ``next_id``,
+    read as the first time: with the same ``unit``, ``format`` and ``missing_key``.
+    """
+
+    rows: int
+    latest: int
+    earliest: int
+    unit: str | None = None
+    format: str = "auto"
+    missing_key: str | None = None
+
+    def next_id(self, source_id: str) -> str:
+        """The id that the waiting rows of ``source_id`` are committed by, whoever does it, hence once."""
+        return hashlib.sha256(f"{source_id}\nrows later than {self.latest}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -72,7 +98,8 @@ class SourceEntry:
     ``id`` is the SHA-256 (hex) of its identity, ``name`` what a person called it. ``rows_read`` are the records
     found in it: ``rows_committed + rejected + dropped`` of them are accounted for; ``reject_reasons`` count the
     rejected ones, which stand in the object ``rejects_path``. ``quarantined`` is the reason why the whole source
-    was set aside; such a source may be ingested again later.
+    was set aside; such a source may be ingested again later. ``waiting`` are the rows that can be had by offering it
+    again (they are counted as rejected); where ``resumed`` is not 0, these are such rows of an earlier entry, so many.
     """
 
     id: str
@@ -85,12 +112,14 @@ class SourceEntry:
     dropped: int = 0
     rejects_path: str | None = None
     quarantined: str | None = None
+    waiting: Waiting | None = None
+    resumed: int = 0
 
     def checked(self) -> SourceEntry:
         """The entry itself if it holds together, else ``StoreError``."""
         if not _SHA256.fullmatch(self.id):
             raise StoreError(f"source {self.name!r} has the id {self.id!r:.80}: it must be a SHA-256 in hexadecimal.")
-        if min(self.bytes, self.rows_read, self.rows_committed, self.rejected, self.dropped) < 0:
+        if min(self.bytes, self.rows_read, self.rows_committed, self.rejected, self.dropped, self.resumed) < 0:
             raise StoreError(f"source {self.name!r} has a negative count: {self}.")
         return self
 
@@ -102,9 +131,14 @@ class SourceEntry:
     def from_dict(cls, data: Mapping[str, Any]) -> SourceEntry:
         """The entry of a JSON form; unknown fields are left out."""
         try:
-            return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
+            known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+            if known.get("waiting") is not None:
+                known["waiting"] = Waiting(**known["waiting"])
+            return cls(**known)
         except (TypeError, KeyError) as error:
-            raise FormatError(f"a source in the catalogue is damaged ({error}): run `dataflow verify`.") from error
+            raise FormatError(
+                f"a source in the catalogue is damaged ({error}): run `dataflow recover` on the store."
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -151,6 +185,8 @@ class Record:
     ``at`` is the writer's clock in microseconds UTC, never before that of the previous record. ``source`` is the
     id of the source whose rows it adds (None for upkeep). ``schema_seq`` is the record that holds the schema that
     is valid from here on; ``schema`` is there only where it changed. ``floor`` is the retention floor as a day.
+    ``before`` is the hash of the record before (None for the first, and in version 1); ``hash`` is that of this one,
+    set when it was read.
     """
 
     seq: int
@@ -163,6 +199,9 @@ class Record:
     schema_seq: int
     schema: StreamSchema | None = None
     floor: int | None = None
+    version: int = 2
+    before: str | None = None
+    hash: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

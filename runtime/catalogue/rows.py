@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
+from hashlib import blake2b
 from typing import overload
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from runtime.catalogue import seal
 from runtime.catalogue.entries import Deletion, FileEntry, day_name
 from runtime.errors import FormatError
 
-VERSION = 1
+VERSION = 2
+"""Rows of version 1 have no seal at their end and no digest of the footer."""
 
 HEAD = np.dtype(
     [
@@ -23,7 +27,7 @@ HEAD = np.dtype(
         ("marker", "<u2"),  # 1: no file, only the totals of a day from which a commit took files away
         ("ordinal", "<u4"),
         ("day", "<i4"),
-        ("size", "<u4"),  # bytes of what follows the head: the path and the null counts, as JSON
+        ("size", "<u4"),  # bytes of what follows the head: path, null counts, footer's digest as JSON; the seal
         ("add_seq", "<i8"),
         ("del_seq", "<i8"),  # 0: not deleted
         ("rows", "<i8"),
@@ -42,7 +46,8 @@ HEAD = np.dtype(
 HEAD_SIZE = HEAD.itemsize
 _MARKER_ORDINAL = 999_999
 _CHUNK = 4096
-_COLUMNS = ("day", "rows", "bytes", "t_min", "t_max", "keys", "dropped", "add_seq", "ordinal")  # as in FileEntry
+_EPOCH = date(1970, 1, 1).toordinal()
+_COLUMNS = ("day", "rows", "bytes", "t_min", "t_max", "keys", "dropped", "add_seq", "ordinal", "version")
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,11 @@ def path_hash(path: str) -> int:
     return int.from_bytes(hashlib.sha256(path.encode()).digest(), "big")
 
 
+def day_number(name: str) -> int:
+    """The day of a date ``YYYY-MM-DD``, counted from 1970-01-01."""
+    return date.fromisoformat(name).toordinal() - _EPOCH
+
+
 def partition_of(day: int) -> str:
     """The partition of a day's rows, one per calendar month: a range of days is few queries, however sparse."""
     return f"DAY#{day_name(day)[:7]}"
@@ -83,7 +93,7 @@ def marker_key(day: int, seq: int) -> str:
 
 
 def pack(file: FileEntry, totals: DayTotals, del_seq: int = 0) -> bytes:
-    """The row of a file, with the totals of its day after its commit."""
+    """The row of a file, with the totals of its day after its commit; to be sealed."""
     head = np.zeros((), HEAD)
     head["version"], head["ordinal"], head["day"] = VERSION, file.ordinal, file.day
     head["add_seq"], head["del_seq"] = file.seq, del_seq
@@ -91,29 +101,41 @@ def pack(file: FileEntry, totals: DayTotals, del_seq: int = 0) -> bytes:
     head["t_min"], head["t_max"] = file.t_min, file.t_max
     head["hash"] = np.frombuffer(hashlib.sha256(file.path.encode()).digest(), ">u4")
     head["sha256"] = np.void(bytes.fromhex(file.sha256))
-    tail = orjson.dumps([file.path, dict(file.nulls)])
-    head["size"] = len(tail)
+    tail = orjson.dumps([file.path, dict(file.nulls), file.footer])
+    head["size"] = len(tail) + seal.SIZE
     return _with_totals(head, totals) + tail
 
 
 def pack_marker(day: int, seq: int, totals: DayTotals) -> bytes:
-    """The row of a commit that only took files away from a day."""
+    """The row of a commit that only took files away from a day; to be sealed."""
     head = np.zeros((), HEAD)
+    head["size"] = seal.SIZE
     head["version"], head["marker"], head["ordinal"] = VERSION, 1, _MARKER_ORDINAL
     head["day"], head["add_seq"] = day, seq
     return _with_totals(head, totals)
 
 
 def deleted(body: bytes, seq: int) -> bytes:
-    """The row, marked as deleted by commit ``seq``."""
-    head = _head(body).copy()
-    head["del_seq"] = seq
-    return bytes(head.tobytes()) + body[HEAD_SIZE:]
+    """The stored row, marked as deleted by commit ``seq``; to be sealed anew."""
+    head, tail = head_of(body).copy(), body[HEAD_SIZE:]
+    if int(head["version"]) == VERSION:
+        tail = tail[: -seal.SIZE]
+    elif tail:
+        tail = tail[:-1] + b',""]'
+    head["version"], head["size"], head["del_seq"] = VERSION, len(tail) + seal.SIZE, seq
+    return bytes(head.tobytes()) + tail
 
 
-def totals_of(body: bytes) -> DayTotals:
-    """The day totals that a row carries."""
-    return head_totals(_head(body))
+def sealed(partition: str, sort: str, row: bytes) -> bytes:
+    """A row as it is stored."""
+    return row + seal.seal_of(partition, sort, 0, row)
+
+
+def check_seal(partition: str, sort: str, number: int, body: bytes) -> None:
+    """FormatError unless a row was put here as it is."""
+    row = body[: -seal.SIZE]
+    if int(head_of(body)["version"]) != VERSION or body[-seal.SIZE :] != seal.seal_of(partition, sort, number, row):
+        raise seal.damaged(f"row {sort} of the day index", "its checksum is wrong")
 
 
 def head_totals(head: np.void) -> DayTotals:
@@ -121,7 +143,8 @@ def head_totals(head: np.void) -> DayTotals:
     return DayTotals(int(head["day_files"]), int(head["day_rows"]), int.from_bytes(head["day_hash"].tobytes(), "big"))
 
 
-def _head(body: bytes) -> np.void:
+def head_of(body: bytes) -> np.void:
+    """The head of a row; FormatError if it cannot be one."""
     head: np.void = Files.of([(body[:HEAD_SIZE], body[HEAD_SIZE:])]).heads[0]
     return head
 
@@ -152,9 +175,32 @@ class Files(Sequence[FileEntry]):
             raise _damaged()
         heads = np.frombuffer(heads_bytes, HEAD)
         starts = np.cumsum(heads["size"], dtype=np.int64)
-        if len(heads) and ((heads["version"] != VERSION).any() or starts[-1] != len(tails)):
+        version = heads["version"]
+        if len(heads) and ((version < 1).any() or (version > VERSION).any() or starts[-1] != len(tails)):
+            raise _damaged()
+        if (heads["size"][version == VERSION] < seal.SIZE).any():
             raise _damaged()
         return cls(heads, starts - heads["size"], tails)
+
+    def check_seals(self, partition: str) -> None:
+        """FormatError unless each row was put into this partition as it is, under the key that its head says."""
+        heads = self.heads
+        if (heads["version"] != VERSION).any():
+            raise seal.damaged(f"day index, partition {partition!r},", "a row has no checksum")
+        ends = (self._starts + heads["size"]).tolist()
+        bodies, tails, at = heads.tobytes(), self._tails, 0
+        keys = zip(*(heads[name].tolist() for name in ("day", "add_seq", "ordinal")), strict=True)
+        try:
+            names = {day: day_name(day) for day in set(heads["day"].tolist())}
+        except (ValueError, OverflowError) as error:
+            raise _damaged() from error
+        for start, end, (day, seq, ordinal) in zip(self._starts.tolist(), ends, keys, strict=True):
+            # The same as row_key and seal_of, written out: planning over many files spends its time here.
+            row = bodies[at : at + HEAD_SIZE] + tails[start : end - 8]
+            place = f"\0{partition}\0{names[day]}#{seq:012d}#{ordinal:06d}\x000\x00{len(row)}"
+            if blake2b(row + place.encode(), digest_size=8).digest() != tails[end - 8 : end]:
+                raise seal.damaged(f"row {row_key(day, seq, ordinal)} of the day index", "its checksum is wrong")
+            at += HEAD_SIZE
 
     def ordered(self) -> bool:
         """Whether the rows are in the order (day, seq, ordinal), without repetition."""
@@ -170,7 +216,8 @@ class Files(Sequence[FileEntry]):
     def with_added(self, files: Sequence[FileEntry]) -> Files:
         """These rows and those of further files, sorted by (day, seq, ordinal)."""
         bodies = [pack(file, DayTotals()) for file in files]
-        more = Files.of([(body[:HEAD_SIZE], body[HEAD_SIZE:]) for body in bodies])
+        blank = bytes(seal.SIZE)  # these come from the log
+        more = Files.of([(body[:HEAD_SIZE], body[HEAD_SIZE:] + blank) for body in bodies])
         heads = np.concatenate([self.heads, more.heads])
         starts = np.concatenate([self._starts, more._starts + len(self._tails)])
         order = np.lexsort((heads["ordinal"], heads["add_seq"], heads["day"]))
@@ -197,9 +244,9 @@ class Files(Sequence[FileEntry]):
             ends = (self._starts[low : low + _CHUNK] + heads["size"]).tolist()
             starts = self._starts[low : low + _CHUNK].tolist()
             for start, end, sha256, values in zip(starts, ends, sums, zip(*columns, strict=True), strict=True):
-                path, nulls = _tail(self._tails[start:end])
-                day, rows, size, t_min, t_max, keys, dropped, seq, ordinal = values
-                yield FileEntry(path, day, rows, size, t_min, t_max, sha256, keys, dropped, nulls, seq, ordinal)
+                day, rows, size, t_min, t_max, keys, dropped, seq, ordinal, version = values
+                path, nulls, footer = _tail(self._tails[start:end], version)
+                yield FileEntry(path, day, rows, size, t_min, t_max, sha256, keys, dropped, nulls, seq, ordinal, footer)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -229,12 +276,15 @@ class Files(Sequence[FileEntry]):
         return f"{summed(self.heads['hash']):064x}"
 
 
-def _tail(tail: bytes) -> tuple[str, dict[str, int]]:
+def _tail(tail: bytes, version: int) -> tuple[str, dict[str, int], str]:
     try:
-        path, nulls = orjson.loads(tail)
-    except ValueError as error:
+        if version == 1:
+            path, nulls = orjson.loads(tail)
+            return path, nulls, ""
+        path, nulls, footer = orjson.loads(tail[: -seal.SIZE])
+    except (ValueError, TypeError) as error:
         raise _damaged() from error
-    return path, nulls
+    return path, nulls, footer
 
 
 def _with_totals(head: NDArray[np.void], totals: DayTotals) -> bytes:
@@ -244,4 +294,4 @@ def _with_totals(head: NDArray[np.void], totals: DayTotals) -> bytes:
 
 
 def _damaged() -> FormatError:
-    return FormatError("a row of the catalogue's day index is damaged or of another version: run `dataflow verify`.")
+    return FormatError("a row of the catalogue's day index is damaged or of another version: run `dataflow recover`.")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from operators.nearest import listed, meant
 from runtime.catalogue import rows as day_rows
 from runtime.catalogue.entries import FileEntry, Record, Totals, day_name
+from runtime.catalogue.index import IndexSteps, Mark, day_range
+from runtime.catalogue.log import RETRIES, Head
 from runtime.catalogue.rows import Files
 from runtime.catalogue.schema import StreamSchema
-from runtime.catalogue.steps import StreamSteps, day_range
 from runtime.catalogue.table import Steps
 from runtime.errors import IncompleteResult, QueryError
 
@@ -26,6 +28,7 @@ class Snapshot:
     has kept (days since 1970-01-01; None: all). ``first_time`` and ``last_time`` are the event times (microseconds
     UTC, both inclusive) of the whole stream, None when it has no points. ``total_...``, ``sources``,
     ``quarantined`` (sources set aside), ``rejected`` (rows) and ``dropped`` (duplicates) are of the whole stream.
+    ``checked``: every item that it was read from carries a checksum; False for streams of earlier versions.
     """
 
     stream: str
@@ -43,6 +46,7 @@ class Snapshot:
     quarantined: int
     rejected: int
     dropped: int
+    checked: bool = True
 
     @property
     def set_hash(self) -> str:
@@ -58,28 +62,49 @@ class Snapshot:
 class ReadSteps:
     """The read side of the protocol; ``steps`` gives the single reads."""
 
-    def __init__(self, steps: StreamSteps) -> None:
+    def __init__(self, steps: IndexSteps) -> None:
         self.steps = steps
         self.stream = steps.stream
 
     def snapshot(self, since: int | None = None, until: int | None = None) -> Steps[Snapshot | None]:
         """The newest snapshot; None for a stream that was never committed to."""
-        mark = yield from self.steps.watermark()
-        tail = yield from self.steps.records_after(mark)
-        if not tail and mark == 0:
-            return None
-        last = tail[-1] if tail else (yield from self.steps.record(mark))
+        for _ in range(RETRIES):
+            beside = yield from self.steps.beside()
+            head = yield from self.steps.head()
+            mark = yield from self.steps.mark()
+            tail = yield from self.steps.records_after(0 if mark is None else mark.seq)
+            if mark is None and not tail:
+                if head is not None or beside is not None:
+                    raise self.steps.damaged("log", "it is missing")
+                return None
+            if mark is not None and mark.seq == 0 and not tail:
+                raise self.steps.damaged("log", "it is missing")
+            last = tail[-1] if tail or mark is None else (yield from self.steps.record(mark.seq))
+            # Watermark and head are there from the first commit on. One that is not came in between, or is lost.
+            if head is None and last.version > 1:
+                continue
+            if mark is None and (tail[0].version > 1 or (head is not None and head.sealed)):
+                continue
+            yield from self.steps.check_heads(last, beside, head, tail)
+            return (yield from self._read(mark or Mark(0, None), tail, last, head, since, until))
+        raise self.steps.damaged("watermark or head", "it is missing")
+
+    def _read(
+        self, mark: Mark, tail: list[Record], last: Record, head: Head | None, since: int | None, until: int | None
+    ) -> Steps[Snapshot]:
+        """The snapshot at the record ``last``."""
         schema = yield from self.steps.schema_at(last)
         totals = last.totals
-        if totals.first is None or totals.last is None:
-            found = Files.of([])
-            days = (0, -1)
-        else:
+        days = (0, -1)
+        if totals.first is not None and totals.last is not None:
             days = day_range(totals.first, totals.last, since, until)
-            found = yield from self.steps.index_rows(*days)
-        index = self.as_of(found, mark)
-        self.check_days(index, mark)
-        files = self.overlay(index, mark, [(r, days) for r in tail])
+        written = None
+        if mark.years is not None:
+            written = yield from self.steps.directory(mark.years, *days)
+        found = yield from self.steps.index_rows(written, *days)
+        index = self.as_of(found, mark.seq)
+        self.check_days(index, mark.seq, written)
+        files = self.overlay(index, mark.seq, [(r, days) for r in tail])
         if since is None and until is None:
             self.check_all(files, totals)
         return Snapshot(
@@ -98,15 +123,28 @@ class ReadSteps:
             quarantined=totals.quarantined,
             rejected=totals.rejected,
             dropped=totals.dropped,
+            checked=head is not None and head.sealed,
         )
 
     def as_of(self, found: Files, mark: int) -> Files:
         """The rows that stand for commits up to the watermark; later ones come from the log."""
         return found.where(found.heads["add_seq"] <= mark)
 
-    def check_days(self, index: Files, mark: int) -> None:
-        """Raise unless each day's live files have the count, the rows and the set hash that the day's totals say."""
+    def check_days(self, index: Files, mark: int, written: Mapping[int, int] | None) -> None:
+        """Raise unless each day's live files have the count, the rows and the set hash that the day's totals say.
+
+        The days, and the commits that wrote last to them, must be those of the directory: ``written``.
+        """
         heads = index.heads
+        if written is not None:
+            ends = np.append(np.flatnonzero(np.diff(heads["day"])), len(heads) - 1)[: len(heads)]
+            latest = dict(zip(heads["day"][ends].tolist(), heads["add_seq"][ends].tolist(), strict=True))
+            if latest != written:
+                day = min(set(latest.items()) ^ set(written.items()))[0]
+                raise IncompleteResult(
+                    f"the day index of stream {self.stream!r} does not have the rows of {day_name(day)} that were "
+                    "committed: run `dataflow recover` on the store."
+                )
         if not len(heads):
             return
         live = (heads["del_seq"] == 0) | (heads["del_seq"] > mark)
@@ -126,7 +164,7 @@ class ReadSteps:
                 raise IncompleteResult(
                     f"the day index of stream {self.stream!r} does not add up on "
                     f"{day_name(int(heads['day'][end]))}: {counts[i]} files with {sums[i]} rows are listed, "
-                    f"{said.files} with {said.rows} were committed; run `dataflow verify`."
+                    f"{said.files} with {said.rows} were committed; run `dataflow recover` on the store."
                 )
 
     def overlay(self, index: Files, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
@@ -151,7 +189,7 @@ class ReadSteps:
                 if pair not in place:
                     raise IncompleteResult(
                         f"the day index of stream {self.stream!r} lacks file {pair[1]} of commit {pair[0]}: "
-                        "run `dataflow verify`."
+                        "run `dataflow recover` on the store."
                     )
                 dead[place[pair]] = True
         files = index.where(~dead)
@@ -163,11 +201,14 @@ class ReadSteps:
         if found != (totals.files, totals.rows, totals.hash):
             raise IncompleteResult(
                 f"the catalogue of stream {self.stream!r} does not add up: {found[0]} files with {found[1]} rows are "
-                f"listed, {totals.files} with {totals.rows} were committed; run `dataflow verify`."
+                f"listed, {totals.files} with {totals.rows} were committed; run `dataflow recover` on the store."
             )
 
 
 def unknown_stream(stream: str, known: Sequence[str]) -> QueryError:
     """The error for reading a stream that is not there."""
-    names = ", ".join(map(repr, known[:20])) if known else "none yet"
-    return QueryError(f"there is no stream {stream!r} in this store (there is: {names}): check the name, or ingest it.")
+    names = listed(known) if known else "none yet"
+    return QueryError(
+        f"there is no stream {stream!r} in this store; {meant(stream, known, 'its')} streams: {names}. "
+        "dataflow ingest makes one"
+    )

@@ -13,8 +13,14 @@ from typing import Any, Protocol, TypeVar
 
 from runtime.errors import StoreError
 
-Row = tuple[str, bytes]
-"""A sort key and the body of the item there."""
+Item = tuple[int, bytes]
+"""The number and the body of an item."""
+
+Row = tuple[str, int, bytes]
+"""A sort key, and the number and the body of the item there."""
+
+Heads = dict[str, tuple[int, str]]
+"""For each stream the last commit that was acknowledged, and the hash of its record."""
 
 
 class When(Enum):
@@ -30,7 +36,7 @@ class When(Enum):
 
 @dataclass(frozen=True)
 class Get:
-    """Read one item, strongly; the reply is its body or None."""
+    """Read one item, strongly; the reply is an ``Item`` or None."""
 
     partition: str
     sort: str
@@ -62,7 +68,8 @@ class Scan:
 
     def split(self, rows: Sequence[Row]) -> tuple[bytes, bytes]:
         """The reply for these rows, for tables that cannot do it faster."""
-        return b"".join([body[: self.head] for _, body in rows]), b"".join([body[self.head :] for _, body in rows])
+        bodies = [body for _, _, body in rows]
+        return b"".join([body[: self.head] for body in bodies]), b"".join([body[self.head :] for body in bodies])
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,21 @@ class Transact:
     items: Sequence[Put | Check]
 
 
-Request = Get | Query | Scan | Transact
+@dataclass(frozen=True)
+class GetHeads:
+    """Read the heads that lie beside the table; the reply is ``Heads``, or None where none are kept."""
+
+
+@dataclass(frozen=True)
+class PutHead:
+    """Note beside the table, durably, that ``stream`` has reached commit ``seq``; never goes back."""
+
+    stream: str
+    seq: int
+    hash: str
+
+
+Request = Get | Query | Scan | Transact | GetHeads | PutHead
 R = TypeVar("R")
 Steps = Generator[Request, Any, R]
 
@@ -120,7 +141,7 @@ class Table(Protocol):
     most: int
     """The most items of one transaction."""
 
-    def get(self, request: Get) -> bytes | None:
+    def get(self, request: Get) -> Item | None:
         """Answer a ``Get``."""
         ...
 
@@ -134,6 +155,18 @@ class Table(Protocol):
 
     def transact(self, request: Transact) -> None:
         """Carry out a ``Transact``."""
+        ...
+
+    def heads(self) -> Heads | None:
+        """Answer ``GetHeads``."""
+        ...
+
+    def put_head(self, request: PutHead) -> None:
+        """Carry out ``PutHead``."""
+        ...
+
+    def problems(self) -> list[str]:
+        """Damage of the table itself, below its items; each problem is one sentence."""
         ...
 
     def close(self) -> None:
@@ -175,14 +208,18 @@ def run(table: Table, steps: Steps[R]) -> R:
                     reply = table.scan(request)
                 case Transact():
                     table.transact(request)
+                case GetHeads():
+                    reply = table.heads()
+                case PutHead():
+                    table.put_head(request)
         except (ConditionFailed, StoreError) as error:
             failure = error
 
 
-def get(partition: str, sort: str) -> Steps[bytes | None]:
+def get(partition: str, sort: str) -> Steps[Item | None]:
     """The step that reads one item."""
-    body: bytes | None = yield Get(partition, sort)
-    return body
+    item: Item | None = yield Get(partition, sort)
+    return item
 
 
 def query(partition: str, low: str = "", high: str = "\x7f", *, last: bool = False) -> Steps[list[Row]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
@@ -9,13 +10,16 @@ import orjson
 
 from runtime.catalogue.entries import Deletion, FileEntry, Record, SourceEntry, Totals
 from runtime.catalogue.schema import StreamSchema
+from runtime.catalogue.seal import damaged
 from runtime.errors import FormatError
 
-VERSION = 1
+VERSION = 2
+"""Of log records. Version 1 had neither seals, nor the hash of the record before, nor digests of footers."""
 
-_FILE = tuple(f.name for f in fields(FileEntry) if f.name not in ("seq", "ordinal"))
+_FILE_1 = tuple(f.name for f in fields(FileEntry) if f.name not in ("seq", "ordinal", "footer"))
+_FILE = (*_FILE_1, "footer")
 _DELETION = tuple(f.name for f in fields(Deletion))
-_TEXTS = {"path", "sha256"}
+_TEXTS = {"path", "sha256", "footer"}
 T = TypeVar("T")
 
 
@@ -35,11 +39,6 @@ def load(body: bytes, what: str) -> dict[str, Any]:
     return data
 
 
-def damaged(what: str, why: str) -> FormatError:
-    """The error for an item that cannot be what the catalogue wrote."""
-    return FormatError(f"the catalogue's {what} is damaged ({why}): restore the catalogue from a backup.")
-
-
 def dump_record(record: Record) -> bytes:
     """A log record as JSON; entries of files are arrays, in the order of ``FileEntry`` without seq and ordinal."""
     data: dict[str, Any] = {
@@ -54,16 +53,24 @@ def dump_record(record: Record) -> bytes:
         "schema_seq": record.schema_seq,
         "schema": None if record.schema is None else record.schema.to_dict(),
         "floor": record.floor,
+        "before": record.before,
     }
     return dump(data)
 
 
-def load_record(body: bytes, stream: str, sort: str) -> Record:
+def hash_of(payload: bytes) -> str:
+    """The hash of a record by which the next one names it: the SHA-256 of its payload, in hex."""
+    return hashlib.sha256(payload).hexdigest()
+
+
+def load_record(payload: bytes, stream: str, sort: str) -> Record:
     """The record at this place of the log."""
     what = f"log record {sort} of stream {stream!r}"
-    data = load(body, what)
-    if data.get("version") != VERSION:
-        raise FormatError(f"{what} has version {data.get('version')!r}, this program reads {VERSION}: update it.")
+    data = load(payload, what)
+    version = data.get("version")
+    if version not in (1, VERSION):
+        raise FormatError(f"{what} has version {version!r}, this program reads {VERSION}: update it.")
+    names = _FILE_1 if version == 1 else _FILE
     try:
         seq = data["seq"]
         record = Record(
@@ -72,16 +79,19 @@ def load_record(body: bytes, stream: str, sort: str) -> Record:
             attempt=_typed(data["attempt"], str),
             source=None if data["source"] is None else _typed(data["source"], str),
             adds=tuple(
-                FileEntry(**_entry(_FILE, values), seq=seq, ordinal=ordinal)
+                FileEntry(**_entry(names, values), seq=seq, ordinal=ordinal)
                 for ordinal, values in enumerate(data["adds"])
             ),
             dels=tuple(Deletion(**_entry(_DELETION, values)) for values in data["dels"]),
-            totals=Totals(**data["totals"]),
+            totals=_totals(data["totals"]),
             schema_seq=_typed(data["schema_seq"], int),
             schema=None if data["schema"] is None else StreamSchema.from_dict(data["schema"]),
             floor=None if data["floor"] is None else _typed(data["floor"], int),
+            version=version,
+            before=None if version == 1 or data["before"] is None else _typed(data["before"], str),
+            hash=hash_of(payload),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, FormatError) as error:
         raise damaged(what, str(error)) from error
     if log_key(record.seq) != sort:
         raise damaged(what, f"it says it is number {record.seq}")
@@ -106,6 +116,16 @@ def _entry(names: tuple[str, ...], values: list[Any]) -> dict[str, Any]:
         elif not isinstance(value, dict):
             raise TypeError("nulls is not an object")
     return data
+
+
+def _totals(data: dict[str, Any]) -> Totals:
+    totals = Totals(**data)
+    for name, value in data.items():
+        if name == "hash":
+            int(_typed(value, str), 16)
+        elif value is not None or name not in ("first", "last"):
+            _typed(value, int)
+    return totals
 
 
 def _typed(value: Any, type_: type[T]) -> T:

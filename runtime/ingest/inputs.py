@@ -13,6 +13,7 @@ from io import IOBase
 from pathlib import Path
 from typing import Any
 
+from operators.files import reader
 from runtime.errors import IngestError
 from runtime.ingest.bytestream import Readable
 
@@ -39,7 +40,7 @@ class FileInput:
     def digest(self) -> tuple[str, Version]:
         """SHA-256 of its bytes, in hexadecimal, and the version of the file that has it."""
         try:
-            with self.path.open("rb") as file:
+            with reader(self.path) as file:
                 before = version(file)
                 return hashlib.file_digest(file, "sha256").hexdigest(), before
         except OSError as error:
@@ -120,11 +121,11 @@ def _paths(given: str | bytes) -> Iterator[Input]:
             pattern = os.path.join(name, "*")
             raise IngestError(f"{name} is a folder: name its files with a pattern, such as {pattern!r}.")
         try:
-            if path.exists() and not path.is_file():  # a pipe: it can be read only once
+            # A pipe that was named itself (`<(...)`, /dev/stdin) is read, once; one among files is no input.
+            if name == text and path.exists() and not path.is_file():
                 yield StreamInput(path.open("rb"), name, owned=True)
                 continue
-            with path.open("rb"):
-                pass
+            reader(path).close()
         except OSError as error:
             raise IngestError(f"{name} cannot be read: {error.strerror or error}. Nothing was ingested.") from error
         yield FileInput(path, name)
@@ -141,7 +142,7 @@ def opened(given: FileInput | StreamInput) -> Iterator[Readable]:
                 given.file.close()
         return
     try:
-        file = given.path.open("rb")
+        file = reader(given.path)
     except OSError as error:
         raise IngestError(f"{given.name} cannot be read: {error.strerror or error}.") from error
     with file:

@@ -17,7 +17,7 @@ from runtime.ingest.batch import Batch, concatenated, to_points
 from runtime.ingest.duplicates import resolve
 from runtime.ingest.words import Words
 from runtime.objects import ObjectStore
-from runtime.pointfile import encode, sort_points
+from runtime.pointfile import encode, footer_digest, sort_points
 
 DAY = 86_400_000_000
 THREADS = 6  # more than cores: much of writing a file is waiting until it is durable
@@ -36,6 +36,15 @@ class Target:
     time: str
     duplicates: str
     id: str | None
+    source: str | None = None
+
+    def origin(self, number: int) -> dict[str, str]:
+        """Where a file's points are from, for the file itself: what `dataflow recover` goes by."""
+        known = {"source": self.source, "id": self.id}
+        return {
+            "stream": self.stream, "attempt": self.attempt, "number": str(number), "duplicates": self.duplicates,
+            **{name: value for name, value in known.items() if value is not None},
+        }  # fmt: skip
 
 
 class Writer:
@@ -152,7 +161,7 @@ def _last_run(rows: Batch) -> int:
 
 def _write_file(target: Target, points: Points, day: int, number: int) -> FileEntry:
     points, dropped = resolve(sort_points(points), target.duplicates, target.id)
-    data = encode(points, key=target.key, time=target.time, day=day)
+    data = encode(points, key=target.key, time=target.time, day=day, origin=target.origin(number))
     path = file_path(target.stream, day, target.attempt, number)
     target.objects.put(path, data)
     keys = points.key.values
@@ -167,4 +176,5 @@ def _write_file(target: Target, points: Points, day: int, number: int) -> FileEn
         keys=1 + int(np.count_nonzero(keys[1:] != keys[:-1])),
         dropped=dropped,
         nulls={name: column.nulls for name, column in points.columns.items()},
+        footer=footer_digest(data),
     )

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
+from operators.files import NotAFile, check_regular, open_regular, read_bytes
 from runtime.errors import StoreError
 from runtime.objects.store import FileMissing, ObjectInfo, check_path, check_range
 
@@ -86,8 +87,10 @@ class FolderObjects:
 
     def size(self, path: str) -> int:
         """The object's size in bytes."""
+        target = self._target(path)
         try:
-            return self._target(path).stat().st_size
+            check_regular(target)
+            return target.stat().st_size
         except OSError as error:
             raise _explained(error, "read", path, self.root) from error
 
@@ -120,7 +123,7 @@ class FolderObjects:
 
     def _same(self, path: str, target: Path, data: bytes) -> None:
         """Accept an object that is already there if it is identical."""
-        if target.is_dir() or target.stat().st_size != len(data) or target.read_bytes() != data:
+        if target.is_dir() or target.stat().st_size != len(data) or read_bytes(target) != data:
             raise StoreError(f"object {path!r} in {self.root} already exists with other content: objects never change.")
         _sync_folder(target.parent)  # its writer may not have come so far yet
 
@@ -140,9 +143,13 @@ class FolderObjects:
                 if path.startswith(prefix) or prefix.startswith(path):
                     yield from self._walk(path.rstrip("/"), prefix)
             elif path.startswith(prefix) and not self._foreign(path):
-                with contextlib.suppress(FileNotFoundError):  # deleted since
+                try:
                     info = (where / name).stat()
-                    yield ObjectInfo(path, info.st_size, info.st_mtime_ns // 1000)
+                except FileNotFoundError:
+                    continue  # deleted since
+                except OSError as error:
+                    raise _explained(error, "list", path, self.root) from error
+                yield ObjectInfo(path, info.st_size, info.st_mtime_ns // 1000)
 
     def _foreign(self, path: str) -> bool:
         """Whether no ``put`` can have made this file."""
@@ -158,7 +165,7 @@ class _Descriptor:
 
     def __init__(self, path: str) -> None:
         self.number = -1
-        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.number = open_regular(path)
 
     def __del__(self) -> None:
         if self.number >= 0:
@@ -258,6 +265,8 @@ def _sync_folder(folder: Path) -> None:
 def _explained(error: OSError, verb: str, path: str, root: Path) -> StoreError:
     """The error as one sentence for a person: what failed, where, and what to do."""
     what = f"cannot {verb} {path!r} in {root}"
+    if isinstance(error, NotAFile):
+        return StoreError(f"{what}: {error.strerror}; move it away and restore the file, or run `dataflow verify`.")
     match error.errno:
         case errno.ENOENT if verb == "read":
             return FileMissing(f"{path!r} is missing in {root}: restore it from a backup, or run `dataflow verify`.")

@@ -7,7 +7,7 @@ from runtime.pointfile.encode import encode
 from runtime.pointfile.hashing import hash_keys
 from runtime.pointfile.layout import DEFAULT_BLOCK_ROWS
 from runtime.pointfile.order import sort_points
-from runtime.pointfile.read import PointFile
+from runtime.pointfile.read import PointFile, footer_digest
 from runtime.pointfile.reader import Loaded
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "PointFile",
     "borrowed",
     "encode",
+    "footer_digest",
     "hash_keys",
     "sort_points",
 ]

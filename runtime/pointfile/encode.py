@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
 
@@ -31,11 +32,14 @@ def encode(
     day: int,
     block_rows: int = layout.DEFAULT_BLOCK_ROWS,
     level: int = 3,
+    origin: Mapping[str, str] | None = None,
 ) -> bytes:
     """A point file of these points, as bytes.
 
     ``points`` must be in the order of ``sort_points`` and lie in UTC day ``day`` (days since 1970-01-01); ``key`` and
-    ``time`` name the key and the event time. ``level`` is zstd's, 1 to 19. ValueError says what does not hold.
+    ``time`` name the key and the event time. ``level`` is zstd's, 1 to 19.
+    ``origin`` says where the points are from, for `dataflow recover` (POINTFILE.md, "Footer"). ValueError says what does
+    not hold.
     """
     if not 1 <= block_rows <= layout.MAX_BLOCK_ROWS:
         raise ValueError(f"block_rows must be from 1 to {layout.MAX_BLOCK_ROWS}, not {block_rows}")
@@ -94,6 +98,7 @@ def encode(
         blocks=blocks,
         chunks=np.array([chunk.row for chunk in chunks], layout.CHUNK_DTYPE),
         frames=np.array([(len(frame), zlib.crc32(frame)) for frame in frames], layout.FRAME_DTYPE),
+        origin=origin,
     )
     raw = layout.pack_footer(footer)
     if len(raw) > layout.MAX_FOOTER:

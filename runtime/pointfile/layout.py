@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,6 +106,7 @@ class Footer:
     blocks: NDArray[np.void]
     chunks: NDArray[np.void]
     frames: NDArray[np.void]
+    origin: Mapping[str, str] | None = None
 
 
 def pack_header(day: int, rows: int) -> bytes:
@@ -150,7 +152,7 @@ def pack_footer(footer: Footer) -> bytes:
     for name, kind in footer.columns.items():
         entry: dict[str, object] = {"name": name, "type": kind.value}
         columns.append(entry | words(footer.words[name]) if kind is Type.STRING else entry)
-    meta = {
+    meta: dict[str, object] = {
         "day": footer.day,
         "rows": footer.rows,
         "keys": footer.keys,
@@ -161,6 +163,8 @@ def pack_footer(footer: Footer) -> bytes:
         "time": footer.time_name,
         "columns": columns,
     }
+    if footer.origin is not None:
+        meta["origin"] = dict(footer.origin)
     try:
         text = orjson.dumps(meta)
     except orjson.JSONEncodeError as error:
@@ -220,6 +224,7 @@ def unpack_footer(data: bytes) -> Footer:
         blocks=tables.table(BLOCK_FIELDS, blocks),
         chunks=tables.table(CHUNK_FIELDS, chunks).reshape(1 + len(columns), blocks),
         frames=tables.table(FRAME_FIELDS, frames),
+        origin=_origin(meta.get("origin")),
     )
 
 
@@ -251,6 +256,14 @@ class _Arrays:
 def _integer(value: object, least: int, most: int) -> int:
     if type(value) is not int or not least <= value <= most:
         raise ValueError("a number in its footer is out of bounds")
+    return value
+
+
+def _origin(value: object) -> Mapping[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise TypeError("its origin is not texts by name")
     return value
 
 

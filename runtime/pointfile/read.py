@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 import zstandard
@@ -37,6 +38,7 @@ class PointFile:
     ``day`` (days since 1970-01-01), ``rows``, ``keys`` (distinct keys), ``key_name``, ``key_type``, ``time_name``,
     ``schema`` (value columns, without key and time), ``blocks`` (structured: row_start, rows, first_key, runs, t_min,
     t_max, and max_step: the largest step in microseconds between two rows of one key within the block, -1 if none).
+    ``footer_digest`` is that of footer and trailer (see there), ``origin`` where the points are from, if it says so.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class PointFile:
         self._read_into = read_into
         self.name = name
         self.size = size
+        self.footer_digest = footer_digest(tail)
+        self.origin = footer.origin
         self.day = footer.day
         self.rows = footer.rows
         self.keys = footer.keys
@@ -103,6 +107,12 @@ class PointFile:
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise FormatError(f"{name} cannot be read as a point file: {_reason(error)}") from None
         return file
+
+    @property
+    def content_digest(self) -> str:
+        """A digest of all frames by their checksums: equal for files of the same rows, whatever their origin."""
+        frames = self._footer.frames
+        return blake2b(frames["size"].tobytes() + frames["crc"].tobytes(), digest_size=16).hexdigest()
 
     @property
     def held(self) -> int:
@@ -354,6 +364,15 @@ class PointFile:
         if table is None:
             table = self._tables[column] = np.arange(size, dtype=np.int32)
         return table
+
+
+def footer_digest(data: bytes) -> str:
+    """BLAKE2b, 16 bytes in hex, over footer and trailer of a file that was checked; of its last bytes at least.
+
+    The footer holds the CRC-32 of every frame, so this stands for the whole file: another one has another digest.
+    """
+    length = int.from_bytes(data[-28:-24], "little")
+    return blake2b(data[len(data) - layout.TRAILER.size - length :], digest_size=16).hexdigest()
 
 
 def _exactly(read: Read, offset: int, length: int, name: str) -> bytes:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dataflow.calendars import zone_rules
+from dataflow.zones import TZDATA_VERSION, zone_rules
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
@@ -34,7 +34,7 @@ from runtime.query.scan import Coverage, scan_order
 from runtime.query.task import Partial, Saving, Task
 from runtime.result import PartialResult, Result
 
-_FORM = 2
+_FORM = 4
 """Of what is kept: another one for every change to what states mean."""
 
 _BACK = (1, 2, 4, 8, 16, 32)
@@ -78,6 +78,7 @@ class Kept:
         family = [
             _FORM,
             antfold_version(),
+            TZDATA_VERSION,
             p.graph,
             p.params,
             [k.digest for k in p.compiled.kernels],
@@ -117,7 +118,11 @@ class Cached(Kept):
     def result(self) -> Result:
         """The result."""
         if self.prepared.files and self.prepared.plan.sliceable:
-            return self._by_day()
+            try:
+                return self._by_day()
+            except FormatError:
+                # If it is not what was kept that is malformed, the error comes again.
+                return self._by_day(from_scratch=True)
         if self.prepared.files and self.here:
             return self._by_prefix()
         tasks = make_tasks(self.prepared, self.url, self.workers)
@@ -125,13 +130,13 @@ class Cached(Kept):
 
     # ---- rows that need nothing before them
 
-    def _by_day(self) -> Result:
+    def _by_day(self, from_scratch: bool = False) -> Result:
         p = self.prepared
         days, whole, chain, shelf, spans = self._days()
-        done, span = (0, None) if spans is None else first_days(p, spans, whole, chain)
+        done, span = (0, None) if spans is None or from_scratch else first_days(p, spans, whole, chain)
         cut, whole_rest = [d for d in days if not d.whole], whole[done:]
         with self._pool(len(whole_rest)) as pool:
-            known = list(pool.map(lambda d: d.known(p, shelf), whole_rest))
+            known = list(pool.map(lambda d: None if from_scratch else d.known(p, shelf), whole_rest))
         rest = [(d, d.files) for d in cut] + [(d, d.beyond(k)) for d, k in zip(whole_rest, known, strict=True)]
         tasks = self._day_tasks(rest)
         partials, failed = self.answer(tasks, [f for _, files in rest for f in files], None) if tasks else ([], {})

@@ -12,6 +12,7 @@ from runtime.errors import FormatError
 from runtime.published.shelf import Shelf, contents
 from runtime.query import wire
 from runtime.query.execute import Prepared
+from runtime.query.form import checked
 from runtime.query.merge import merge_states
 from runtime.query.scan import Coverage, scan_order
 from runtime.query.table import joined
@@ -90,12 +91,14 @@ def together(p: Prepared, partials: Sequence[Partial], content: str) -> Partial:
         coverage.skipped += q.coverage.skipped
         coverage.dropped += q.coverage.dropped
         coverage.bytes += q.coverage.bytes
+        coverage.times_outside += q.coverage.times_outside
     sink, tally = p.plan.stages[-1].sink, summed(q.tally for q in partials)
-    if isinstance(sink, Group):
-        states = [q.groups for q in partials if q.groups is not None]
-        return Partial(content, merge_states(sink, states), None, coverage, partials[0].kernels, tally)
-    table = joined([q.table for q in partials if q.table is not None]).compact()
-    return Partial(content, None, table, coverage, partials[0].kernels, tally)
+    with checked(p.plan, partials):
+        if isinstance(sink, Group):
+            states = [q.groups for q in partials if q.groups is not None]
+            return Partial(content, merge_states(sink, states), None, coverage, partials[0].kernels, tally)
+        table = joined([q.table for q in partials if q.table is not None]).compact()
+        return Partial(content, None, table, coverage, partials[0].kernels, tally)
 
 
 def covers(coverage: Iterable[Coverage], groups: Iterable[Iterable[FileEntry]]) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from dataflow.calendars import zone_named
 from dataflow.durations import moment, parse_duration
+from dataflow.zones import zone_named
 from operators.errors import DataflowError
 from runtime.errors import QueryError
 

@@ -18,14 +18,14 @@ from operators.grouping import GroupState
 from operators.words import Words
 from runtime.errors import FormatError
 from runtime.query.chunk import Chunk
+from runtime.query.form import MALFORMED, check_groups
 from runtime.query.keys import Keys
 from runtime.query.pipeline import Pipeline
 from runtime.query.runner import with_prefix
 from runtime.query.scan import Coverage
-from runtime.query.wire import sealed, unsealed
+from runtime.query.wire import coverage_of, sealed, strings_of, unsealed
 
 _MAGIC = b"ANTSTAT2"
-_OTHER_FORM = (KeyError, IndexError, ValueError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,13 @@ def pack(groups: int, pipeline: Pipeline, coverage: Coverage, most: int) -> byte
 def unpack(data: bytes) -> Checkpoint:
     """What ``pack`` wrote; FormatError if it is not whole."""
     head, arrays = unsealed(_MAGIC, data, "a kept state")
+    try:
+        coverage_of(head["coverage"])
+        strings_of(head["strings"])
+        if type(head["groups"]) is not int or head["groups"] < 1:
+            raise ValueError("it covers no groups of files")
+    except MALFORMED as error:
+        raise FormatError(f"a kept state is of another form: {error!r}") from error
     return Checkpoint(head["groups"], head, arrays)
 
 
@@ -90,7 +97,7 @@ class Checkpoints:
         try:
             words.codes(self.start.head["strings"])
             keys.restore(with_prefix(self.start.arrays, "keys."))
-        except _OTHER_FORM as error:
+        except MALFORMED as error:
             raise FormatError(f"a kept state is of another form: {error!r}") from error
 
     def restore(self, pipeline: Pipeline, coverage: Coverage) -> int:
@@ -99,7 +106,7 @@ class Checkpoints:
             return 0
         try:
             self._restore(self.start, pipeline)
-        except _OTHER_FORM as error:
+        except MALFORMED as error:
             raise FormatError(f"a kept state is of another form: {error!r}") from error
         for name, value in self.start.head["coverage"].items():
             setattr(coverage, name, value)
@@ -114,10 +121,13 @@ class Checkpoints:
         if last is not None:
             count = len(last.cells.aggregates)
             states = [with_prefix(arrays, f"group.{j}.") for j in range(count)]
-            last.merge(GroupState(arrays["group.keys"], states, head["group_strings"]), pipeline.context.words.codes)
+            state = GroupState(arrays["group.keys"], states, strings_of(head["group_strings"]))
+            check_groups(last.key_types, last.cells.aggregates, state)
+            last.merge(state, pipeline.context.words.codes)
         if pipeline.rows is not None:
             rows, names = head["rows"]
             columns = {name: (arrays[f"row.{j}.values"], arrays[f"row.{j}.valid"]) for j, name in enumerate(names)}
+            pipeline.rows.check(rows, columns, len(pipeline.context.words))
             pipeline.rows.add(Chunk(np.zeros(1, np.int32), np.array([rows]), np.zeros(rows, np.int64), columns))
 
     def passed(self, groups: int, pipeline: Pipeline, coverage: Coverage) -> None:

@@ -12,20 +12,25 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
+from dataflow.calendars import known_time
 from dataflow.graph import Source, Step
 from dataflow.json_form import to_dict
 from dataflow.plan import Plan
+from dataflow.zones import TZDATA_VERSION
 from operators.errors import DataflowError
+from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema, set_hash
+from runtime.catalogue.snapshot import unknown_stream
 from runtime.columns import Column
-from runtime.errors import QueryError
+from runtime.errors import FormatError, QueryError
 from runtime.pointfile import PointFile
 from runtime.progress import Progress
 from runtime.proof import Proof, check_coverage, digest, merged_files
 from runtime.query import wire
-from runtime.query.merge import merged
+from runtime.query.form import checked
+from runtime.query.merge import Merging, merged
 from runtime.query.notes import sparse_notes, taken_out
-from runtime.query.task import Compiled, Partial, Saving, Task, compiled_for, run, summed
+from runtime.query.task import Compiled, Partial, Saving, Task, compiled_for, request_digest, run, summed
 from runtime.result import PartialResult, Result
 
 _SMALL = 250_000
@@ -35,6 +40,9 @@ _UNEVEN = 1.1
 """How much more rows than its share the largest slice of time may have, before keys are split instead."""
 
 _HASHES = 1 << 64
+
+_DIGEST = 64
+"""Characters of a task's digest."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +90,7 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     assert isinstance(source, Source)
     schema = catalogue.schema(source.name)
     if schema is None:
-        names = ", ".join(catalogue.streams()) or "none"
-        raise QueryError(f"there is no stream {source.name!r} in this store; its streams: {names}")
+        raise unknown_stream(source.name, catalogue.streams())
     graph, params = to_dict(request.steps), dict(request.params)
     compiled = compiled_for(schema, graph, params)
     plan = compiled.plan
@@ -94,6 +101,9 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
         schema = snapshot.schema
         compiled = compiled_for(schema, graph, params)
         plan = compiled.plan
+    for name, t in (("since", request.since), ("until", request.until)):
+        if t is not None:
+            known_time(t, name)
     since, until, clipped = _range(snapshot, request)
     if snapshot.floor is not None and since < snapshot.floor * 86_400_000_000:
         raise QueryError(f"stream {source.name}: the data before {_iso(snapshot.floor * 86_400_000_000)} was retired")
@@ -154,7 +164,9 @@ def _files(plan: Plan, snapshot: Snapshot, since: int, until: int) -> tuple[tupl
     if plan.history is None:
         return tuple(candidates), None
     near = [f for f in candidates if f.t_max >= since - plan.history]
-    if all(f.nulls.get(c, 1) == 0 for f in near for c in plan.held_columns):
+    # A time that is stored may be null to a query all the same: ``dataflow.calendars.YEARS``.
+    times = any(snapshot.schema.columns[c] is Type.TIME for c in plan.held_columns)
+    if not times and all(f.nulls.get(c, 1) == 0 for f in near for c in plan.held_columns):
         # Every first row reports all held columns itself, so nothing earlier can matter.
         return tuple(near), plan.history
     return tuple(candidates), None
@@ -213,14 +225,33 @@ def _slices(files: tuple[FileEntry, ...], wanted: int) -> list[tuple[FileEntry, 
 OpenFile = Callable[[FileEntry], PointFile]
 
 
+def payload_of(task: Task) -> bytes:
+    """The task as bytes, after its digest."""
+    return task.request_digest.encode() + task.to_bytes()
+
+
 def run_payload(payload: bytes) -> bytes:
-    """Run a task given as bytes, for executors whose workers are other processes; the partial state as bytes."""
+    """Run a task given as bytes (``payload_of``), for executors whose workers are other processes; the partial state
+    as bytes. FormatError for bytes that were changed on their way."""
     from runtime.store import Store
 
-    task = Task.from_bytes(payload)
+    digest, data = payload[:_DIGEST].decode("ascii", "replace"), payload[_DIGEST:]
+    try:
+        found = request_digest(json.loads(data))
+    except (ValueError, RecursionError):
+        found = ""
+    if found != digest or not found:
+        raise FormatError("a task was changed on its way to a worker: ask again")
+    task = Task.from_bytes(data)
     store = Store.shared(task.store)
     with store.opened.ahead(task.files):
-        return wire.pack(run(task, store.open_file))
+        return wire.pack(run(task, store.open_file), digest)
+
+
+def _unpacked(reply: object, task: Task) -> Partial:
+    if not isinstance(reply, bytes):
+        raise FormatError(f"the reply of task {task.id} is not bytes: the executor gave a {type(reply).__name__}")
+    return wire.unpack(reply, task.id, task.request_digest)
 
 
 @contextmanager
@@ -230,7 +261,7 @@ def _submitter(
     """A function that starts a task, ``last`` after all others, and the way to read its outcome."""
     if executor is not None:
         # Bytes both ways: what a worker is told and what it answers are data, whoever runs it.
-        yield lambda t: (executor.submit(run_payload, t.to_bytes()), lambda reply: wire.unpack(reply, t.id))
+        yield lambda t: (executor.submit(run_payload, payload_of(t)), lambda reply: _unpacked(reply, t))
         return
     pool = ThreadPoolExecutor(max(1, workers - 1), thread_name_prefix="antfold")
 
@@ -339,10 +370,12 @@ def conclude(
             covered[path] = covered.get(path, 0) + rows
     if not failed:
         check_coverage(prepared.files, covered, prepared.plan.stream)
-    table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until))
-    columns = table.result_columns()
+    merging = Merging()
+    with checked(prepared.plan, partials):
+        table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging))
+        columns = table.result_columns()
     notes = (*partial_windows, *sparse_notes(prepared.plan, summed(p.tally for p in partials)))
-    proof = _proof(prepared, tasks, partials, covered, columns, files_cached, notes)
+    proof = _proof(prepared, tasks, partials, covered, columns, files_cached, merging.times_outside, notes)
     if failed:
         return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))
     return Result(columns, proof)
@@ -355,6 +388,7 @@ def _proof(
     covered: Mapping[str, int],
     columns: Mapping[str, Column],
     files_cached: int,
+    times_outside: int,
     notes: tuple[str, ...],
 ) -> Proof:
     snapshot = prepared.snapshot
@@ -379,6 +413,8 @@ def _proof(
         rejected=snapshot.rejected,
         quarantined=snapshot.quarantined,
         retention_floor=snapshot.floor,
+        times_outside=sum(p.coverage.times_outside for p in partials) + times_outside,
+        tzdata=TZDATA_VERSION,
         tasks=len(tasks),
         kernels=digest(*sorted({k.encode() for p in partials for k in p.kernels})),
         result=_result_digest(columns),

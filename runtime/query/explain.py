@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dataflow.clock import sources_of
+from dataflow.codegen.sinks import views_of
 from dataflow.compile import is_cached
 from dataflow.flows import Climb, Flow, Moves, Periods
 from dataflow.plan import (
@@ -94,8 +96,10 @@ def _describe(stage: Stage) -> str:
             return f"{stage.step}: {ops}{what}{', empty ones too,' if empty else ''} with {len(aggs)} aggregates"
         case Flow(held):
             return f"{stage.step}: {ops}{_flow(stage.sink)}, held columns: {', '.join(n for n, _ in held) or 'none'}"
-        case Group(by, aggs, _, cuts, _, filled):
-            cut = (", cut at bucket edges" if cuts else "") + ("" if filled is None else ", empty buckets too")
+        case Group(by, aggs, _, _, filled):
+            cut = "" if filled is None else ", empty buckets too"
+            if apart := [aggs[j].name for view in views_of(aggs) for j in view]:
+                cut += f"; intervals are cut by the clock for {', '.join(apart)} alone"
             return (
                 f"{stage.step}: {ops}groups by {', '.join(n for n, _ in by) or 'nothing'}, {len(aggs)} aggregates{cut}"
             )
@@ -105,11 +109,26 @@ def _describe(stage: Stage) -> str:
             return (
                 f"{stage.step}: {ops}{len(tracks)} timelines, held columns: {', '.join(n for n, _ in held) or 'none'}"
             )
-        case Pieces(_, keep, _, _):
-            kept = "" if keep == "all" else f", {keep} kept"
-            return f"{stage.step}: {ops}intervals cut at the edges of periods{kept}"
+        case Pieces():
+            return f"{stage.step}: {ops}{_pieces(stage.sink)}"
         case Edges(by, _):
             return f"{stage.step}: {ops}edges of intervals by {', '.join(n for n, _ in by) or 'nothing'}"
+
+
+def _pieces(sink: Pieces) -> str:
+    """What intervals are cut by."""
+    cutting = [e for _, e in sink.watched] + list(sink.conditions)
+    sources = sources_of(cutting)
+    if not sources:
+        return f"intervals, not cut: nothing reads {', '.join(sink.unread)}"
+    if all(s.kind == "periods" for s in sources):
+        kept = {"is_not_null": ", inside kept", "is_null": ", outside kept"}
+        return "intervals cut at the edges of periods" + "".join(kept.get(c.fn, "") for c in sink.conditions)
+    text = "intervals cut by the clock"
+    columns = [n for n, _ in sink.watched if not n.startswith("$")]
+    text += f" where {', '.join(columns)} changes" if columns else ""
+    text += ", where the condition holds kept" if sink.conditions else ""
+    return text + (f"; not by {', '.join(sink.unread)}, which nothing reads" if sink.unread else "")
 
 
 def _flow(sink: Flow) -> str:

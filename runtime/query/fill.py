@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.calendars import bucket_table
+from dataflow.calendars import bucket_edges
 from dataflow.plan import Group
 from operators.errors import CardinalityExceeded
 from operators.tables import LIMIT
@@ -16,25 +16,20 @@ def bucket_keys(sink: Group, keys: NDArray[np.int64], until: int) -> NDArray[np.
 
     ``keys`` are those that there are: int64 of shape (groups, columns + 1), as in ``GroupState``.
     """
-    j = sink.filled
+    j, bucket = sink.filled, sink.bucket
     assert j is not None
+    assert bucket is not None
     if not len(keys):
         return keys
-    bucket = sink.by[j][1]
-    edges, width, _ = bucket_table(
-        str(bucket.option("every")), str(bucket.option("zone")), int(keys[:, j].min()), until
-    )
-    if width:
-        count = max(0, -(-(until - int(keys[:, j].min())) // width))
-        _check(count, sink)
-        edges = int(keys[:, j].min()) + width * np.arange(count)
-    edges = edges[edges < until]
+    first = int(keys[:, j].min())
+    edges = bucket_edges(str(bucket.option("every")), str(bucket.option("zone")), first, until, LIMIT)
+    _check(len(edges), sink)
     others = keys.copy()
     others[:, j] = 0
     distinct, which = np.unique(others, axis=0, return_inverse=True)
-    first = np.full(len(distinct), np.iinfo(np.int64).max)
-    np.minimum.at(first, which.ravel(), keys[:, j])
-    at = np.searchsorted(edges, first)
+    firsts = np.full(len(distinct), np.iinfo(np.int64).max)
+    np.minimum.at(firsts, which.ravel(), keys[:, j])
+    at = np.searchsorted(edges, firsts)
     lengths = len(edges) - at
     _check(int(lengths.sum()), sink)
     out = np.repeat(distinct, lengths, axis=0)

@@ -49,11 +49,11 @@ class Lut:
 
 
 class Lookup:
-    """One table or calendar, in terms of a task's dictionary, for times in ``span``."""
+    """One table or calendar, in terms of a task's dictionary."""
 
-    def __init__(self, table: Index | Calendar, words: Words, span: tuple[int, int]) -> None:
+    def __init__(self, table: Index | Calendar, words: Words) -> None:
         self._table, self._words = table, words
-        rows = table.periods(*span)
+        rows = table.periods()
         self._parts: dict[str, NDArray[Any]] = {"offsets": rows.offsets, "starts": rows.starts, "ends": rows.ends}
         if isinstance(table, Index) and table.kind is Type.STRING:
             codes = words.codes(str(k) for k in table.keys)

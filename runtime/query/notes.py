@@ -80,7 +80,7 @@ def cut_windows(plan: Plan, prepared: Prepared) -> list[str]:
             slides = sink.size > 1
             first = prepared.beginning if slides else max(prepared.since, prepared.beginning)
             final = prepared.until
-            edges, width, origin = bucket_table(every, zone, min(first, final) - 1, max(first, final) + 1)
+            edges, width, origin = bucket_table(every, zone)
             cut = []
             if bucket_start(first, edges, width, origin) != first:
                 cut.append(f"those that begin before {iso(first)}")

@@ -14,8 +14,9 @@ from dataflow.compile import Kernel
 from dataflow.plan import EARLY, Group, Plan, Rows
 from operators.grouping import GroupState
 from operators.types import Type
-from runtime.query.chunk import Chunk
+from runtime.query.chunk import Chunk, Values
 from runtime.query.finish import finished_groups
+from runtime.query.form import check_column
 from runtime.query.past import Past, marked
 from runtime.query.runner import Context, Runner, with_prefix
 from runtime.query.table import Table, TableColumn
@@ -32,7 +33,7 @@ class Pipeline:
         self.plan, self.context = plan, context
         stages = list(zip(plan.stages, kernels, strict=True))
         self.runners = [Runner(stage, kernel, context, n) for n, (stage, kernel) in enumerate(stages)]
-        first = context.span[0]
+        first = context.since if context.first is None else context.first
         everything = replace(context, since=first, whole=True)
         count = plan.whole if first < context.since < context.until else 0
         self.whole = [Runner(s, k, everything, len(stages) + n) for n, (s, k) in enumerate(stages[:count])]
@@ -42,6 +43,11 @@ class Pipeline:
         }
         """What tells the rows before the range, by the number of the stage that sees them."""
         self.rows = RowCollector(plan.stages[-1].sink.columns) if isinstance(plan.stages[-1].sink, Rows) else None
+
+    @property
+    def times_outside(self) -> int:
+        """How many values of all stages were times outside of the years that have a calendar, and so are null."""
+        return sum(runner.times_outside for runner in self.runners)
 
     @property
     def tally(self) -> tuple[int, ...]:
@@ -116,7 +122,7 @@ class Pipeline:
         assert groups is not None
         sink = self.plan.stages[-1].sink
         if self.plan.whole_keys and isinstance(sink, Group):
-            return None, finished_groups(sink, groups, self.context.words).compact()
+            return None, finished_groups(sink, groups, self.context.words, self.plan.stages[-1].step).compact()
         return groups.export(strings), None
 
     def _pass(self, chunks: Iterator[Chunk], at: int) -> None:
@@ -163,6 +169,13 @@ class RowCollector:
         """Keep a copy of the chunk's columns."""
         copies = {n: (v.copy(), k.copy()) for n, (v, k) in chunk.columns.items()}
         self._chunks.append(Chunk(chunk.run_slot, chunk.run_len, chunk.time.copy(), copies))
+
+    def check(self, rows: int, columns: Mapping[str, Values], strings: int) -> None:
+        """ValueError or KeyError unless these can be rows of this sink."""
+        if columns.keys() != {name for name, _ in self._columns}:
+            raise ValueError("the columns are others")
+        for name, kind in self._columns:
+            check_column(name, kind, *columns[name], rows, strings)
 
     def table(self, strings: list[str]) -> Table:
         """All rows so far."""

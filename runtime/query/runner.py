@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.calendars import bucket_table, longest_bucket, offset_table
+from dataflow.calendars import YEARS, bucket_table, offset_table
 from dataflow.codegen.source import (
     BEGIN,
     BRIDGE_MASK,
@@ -25,22 +25,27 @@ from dataflow.codegen.source import (
     TIME_MASK,
     UNTIL,
     Arg,
+    Codes,
     Tables,
     column_array,
 )  # fmt: skip
 from dataflow.codegen.stage import Function
 from dataflow.compile import Kernel
-from dataflow.plan import END, Edges, Group, Rows, Segments, Stage, Tally, all_ops
+from dataflow.plan import END as ROW_END
+from dataflow.plan import Edges, Group, Rows, Segments, Stage, Tally, all_ops
 from operators.cells import Cells
 from operators.compiler.cache import caller
-from operators.errors import InexactDecimal, OverflowExceeded
-from operators.grouping import Groups
+from operators.errors import DataflowError, GroupError, InexactDecimal, OverflowExceeded
+from operators.grouping import Groups, GroupState
+from operators.kernels.calendar import END, FIRST
 from operators.types import Type
 from operators.words import Words
 from runtime.pointfile import Buffers
 from runtime.query.chunk import NULL, Chunk, Values
+from runtime.query.form import check_groups
 from runtime.query.keys import Keys
 from runtime.query.lookups import Lookup, Lut
+from runtime.query.overflow import at_row, located, place_of
 
 _OUT_ROWS = 65_536
 _OPEN_ROWS, _FREE_ROWS = 1024, 32768
@@ -60,16 +65,16 @@ _EVER = -(2**62)
 
 @dataclass(frozen=True)
 class Context:
-    """What all stages of a task share: its dictionary, its keys, the range [since, until), the span of times that
-    calendars must know, [first, last], memory to write to that is used again, and the stream's ``beginning``, before
-    which there are no points. ``whole``: the range is that of all points that are read."""
+    """What all stages of a task share: its dictionary, its keys, the range [since, until), memory to write to that is
+    used again, the time of the ``first`` point that is read, and the stream's ``beginning``, before which there are no
+    points. ``whole``: the range is that of all points that are read."""
 
     words: Words
     keys: Keys
     since: int
     until: int
-    span: tuple[int, int]
     buffers: Buffers | None = None
+    first: int | None = None
     beginning: int = _EVER
     whole: bool = False
 
@@ -82,8 +87,16 @@ def _dtype(kind: str) -> np.dtype[Any]:
 class Runner:
     """One stage of a task. ``push``, ``flush`` and ``finish`` yield the chunks that the stage writes (groups: none)."""
 
-    def __init__(self, stage: Stage, kernel: Kernel, context: Context, number: int = 0) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        kernel: Kernel,
+        context: Context,
+        number: int = 0,
+        row_named: Callable[[int], str] | None = None,
+    ) -> None:
         self.stage, self.kernel, self.context, self._number = stage, kernel, context, number
+        self._row_named = row_named
         self._step = caller(kernel.step)
         self._finish = None if kernel.finish is None else caller(kernel.finish)
         sink = stage.sink
@@ -100,7 +113,7 @@ class Runner:
         tables = kernel.generated.tables
         self._tables = tables
         self._luts = [Lut(p, o) for p, o in tables.luts]
-        self._lookups = [Lookup(t, context.words, context.span) for t in tables.lookups]
+        self._lookups = [Lookup(t, context.words) for t in tables.lookups]
         self._dtypes = {name: _dtype(column_array(kind)) for name, kind in stage.inputs}
         self._slot_arrays: dict[str, NDArray[Any]] = {}
         self._slot_capacity = 0
@@ -115,6 +128,8 @@ class Runner:
         tallies = [op.number for op in all_ops(stage) if isinstance(op, Tally)]
         self.tally = np.zeros(2 * (max(tallies, default=-1) + 1), np.int64)
         """Rows and nulls of each ``Tally``, by number."""
+        self._lost_times = np.zeros(1, np.int64)
+        self._needs_years = bool(tables.buckets or tables.zones or any(t.timed for t in tables.lookups))
         self._floats = np.array(tables.floats, np.float64)
         self._kept: dict[str, list[NDArray[Any]]] = {}
         self._scalars = self._constants(tables)
@@ -129,7 +144,7 @@ class Runner:
         values: list[int] = [0] * (FIXED + len(tables.masks))
         values += [words.code(v) if isinstance(v, str) else v for v in tables.ints]
         for bucket in tables.buckets:
-            values += self._bucket_table(*bucket)[1:]
+            values += bucket_table(*bucket)[1:]
         s = np.array(values, np.int64)
         s[SINCE], s[UNTIL], s[PIECE] = self.context.since, self.context.until, NO_PIECE
         return s
@@ -137,20 +152,15 @@ class Runner:
     def _fixed_arguments(self, tables: Tables) -> dict[tuple[str, object], NDArray[Any]]:
         out: dict[tuple[str, object], NDArray[Any]] = {}
         for j, bucket in enumerate(tables.buckets):
-            out["edges", j] = self._bucket_table(*bucket)[0]
+            out["edges", j] = bucket_table(*bucket)[0]
         for j, zone in enumerate(tables.zones):
-            out["changes", j], out["offsets", j] = offset_table(zone, *self.context.span)
+            out["changes", j], out["offsets", j] = offset_table(zone)
         for j, values in enumerate(tables.listed):
             kind = np.float64 if any(isinstance(v, float) for v in values) else np.int64
             out["listed", j] = np.array(values, kind)
         for j, (lookup, column) in enumerate(tables.picks):
             out["pick", j], out["pick_valid", j] = self._lookups[lookup].column(column)
         return out
-
-    def _bucket_table(self, every: str, zone: str, around: int) -> tuple[NDArray[np.int64], int, int]:
-        first, last = self.context.span
-        reach = around * longest_bucket(every)
-        return bucket_table(every, zone, max(first, 0) - reach, last + reach)
 
     # ---- arguments
 
@@ -187,6 +197,7 @@ class Runner:
             "floats": self._floats,
             "flags": self._flags,
             "tally": self.tally,
+            "lost_times": self._lost_times,
             "free": self._free,
             "free_count": self._free_count,
         }
@@ -241,6 +252,8 @@ class Runner:
 
     def push(self, chunk: Chunk) -> Iterator[Chunk]:
         """Run the kernel over ``chunk``."""
+        if self._needs_years and len(chunk.time) and not in_all_years(chunk.time):
+            raise DataflowError(f"{self.stage.step}: a row is at a time outside of {YEARS}, which has no calendar")
         s = self._scalars
         self._reserve_slots()
         self._reserve_out(max(chunk.rows, 1) if isinstance(self.stage.sink, Rows) else _OUT_ROWS)
@@ -254,7 +267,7 @@ class Runner:
         done = 0
         while True:
             done = self._step(*self._arguments(self.kernel.generated.step, chunk))
-            self._check()
+            self._check(chunk)
             if done < chunk.rows or not self._gathers:
                 yield from self.flush()
             if done >= chunk.rows:
@@ -282,11 +295,16 @@ class Runner:
         s[BEGIN], s[RUNS] = 0, n
         while s[BEGIN] < n:
             done = self._finish(*self._arguments(function, None))
-            self._check()
+            self._check(None)
             yield from self.flush()
             s[BEGIN] = done
             if done < n:
                 self._make_room()
+
+    @property
+    def times_outside(self) -> int:
+        """How many values so far were times outside of the years that have a calendar, and so are null."""
+        return int(self._lost_times[0])
 
     # ---- to go on from later
 
@@ -306,27 +324,57 @@ class Runner:
         return out
 
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from the ``saved`` state of a runner of the same stage, before any row is pushed."""
+        """Go on from the ``saved`` state of a runner of the same stage, before any row is pushed.
+
+        ValueError or LookupError for what is none: kernels check no bounds.
+        """
         self._reserve_slots()
-        self.tally[:] = saved["tally"] if len(self.tally) else 0
+        tally = saved.get("tally", np.zeros(0, np.int64))
+        if tally.dtype != self.tally.dtype or tally.shape != self.tally.shape:
+            raise ValueError("the tally is of another form")
+        self.tally[:] = tally
+        capacity = int(saved["capacity"][0]) if self.cells is not None and self.groups is None else 0
         # There are none before the first row.
         if any(name.startswith("slot.") for name in saved):
+            n = len(self.context.keys)
             for name, array in self._slot_arrays.items():
                 part = saved[f"slot.{name}"]
+                rows = n * (len(array) // self._slot_capacity)
+                if part.dtype != array.dtype or part.shape != (rows, *array.shape[1:]):
+                    raise ValueError(f"the state {name} is of another form")
+                self._check_indices(name, part, capacity)
                 array[: len(part)] = part
         if self.cells is not None and self.groups is None:
-            capacity, free = int(saved["capacity"][0]), saved["free"]
+            free, lanes = saved["free"], getattr(self.stage.sink, "size", 1)
+            if not 0 < capacity <= 4 * (len(self.context.keys) * lanes + lanes + _FREE_ROWS + _OPEN_ROWS):
+                raise ValueError("there are more places than open segments need")
+            states = [with_prefix(saved, f"cell.{j}.") for j in range(len(self.cells.aggregates))]
+            # Free places are taken from the end, one by one, and given back: none is there twice.
+            whole = free.dtype == np.int64 and free.ndim == 1 and len(np.unique(free)) == len(free) <= capacity
+            if not whole or (len(free) and not 0 <= free.min() <= free.max() < capacity):
+                raise ValueError("the free places are none")
+            keys = np.zeros((capacity, 1), np.int64)
+            check_groups((), self.cells.aggregates, GroupState(keys, states, self.context.words.strings))
             self.cells = Cells(self.cells.aggregates, capacity)
-            self.cells.merge(
-                np.arange(capacity), [with_prefix(saved, f"cell.{j}.") for j in range(len(self.cells.aggregates))]
-            )
+            self.cells.merge(np.arange(capacity), states)
             self._free = np.zeros(capacity, np.int64)
             self._free[: len(free)], self._free_count[0] = free, len(free)
         self._kept.clear()
 
+    def _check_indices(self, name: str, part: NDArray[Any], capacity: int) -> None:
+        """ValueError if saved values are no indices where kernels use them as such."""
+        if isinstance(self._slot_args[name].kind, Codes):
+            limit = max(1, len(self.context.words))
+        elif name in ("z_gid", "lane_gid"):
+            limit = max(1, capacity)
+        else:
+            return
+        if part.size and not 0 <= part.min() <= part.max() < limit:
+            raise ValueError(f"the state {name} has places that there are not")
+
     def grid(self) -> list[list[int]]:
         """Where the numbers of calendar buckets, which are part of the state, begin: equal for equal numbers."""
-        tables = (self._bucket_table(*b) for b in self._tables.buckets)
+        tables = (bucket_table(*b) for b in self._tables.buckets)
         return [[width, origin, *edges[:1].tolist()] for edges, width, origin in tables]
 
     def _make_room(self) -> None:
@@ -344,16 +392,21 @@ class Runner:
                 free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
                 self._free, self._free_count[0] = free, left + old
 
-    def _check(self) -> None:
-        if self._flags[0]:
-            raise OverflowExceeded(
-                f"{self.stage.step}: an integer result does not fit in 64 bits; "
-                "filter the rows, or compute with floats (multiply by 1.0)"
-            )
-        if self._flags[1]:
+    def _check(self, chunk: Chunk | None) -> None:
+        for number, flag in enumerate(self._flags.tolist()):
+            if not flag:
+                continue
+            what, row = place_of(flag, self._tables.sites)
+            if row >= 0 and chunk is not None:
+                what += at_row(chunk, row, self.context.keys) if self._row_named is None else self._row_named(row)
+            if number == 0:
+                raise OverflowExceeded(
+                    f"{self.stage.step}: {what}: an integer result does not fit in 64 bits; "
+                    "filter the rows, or compute with floats (multiply by 1.0)"
+                )
             raise InexactDecimal(
-                f"{self.stage.step}: a number has more decimal places than decimal(...) declares, or is too large for "
-                "them; give it more places, or rounding='half_even'"
+                f"{self.stage.step}: {what}: a number has more decimal places than decimal(...) declares, or is too "
+                "large for them; give it more places, or rounding='half_even'"
             )
 
     def _as_input(self, values: Values, dtype: np.dtype[Any]) -> Values:
@@ -388,7 +441,14 @@ class Runner:
         for name, ok in valid.items():
             columns[name] = (columns[name][0], ok)
         if gids is not None and isinstance(self.stage.sink, Segments) and self.cells is not None:
-            finished = self.cells.finish(gids, self.context.words)
+            try:
+                finished = self.cells.finish(gids, self.context.words)
+            except GroupError as error:
+                assert slots is not None
+                assert lengths is not None
+                assert time is not None
+                where = at_row(Chunk(slots, lengths, time, {}), error.group, self.context.keys)
+                raise located(error, self.stage.step, self.stage.sink.aggs, where) from None
             for agg, (values, ok_mask) in zip(self.stage.sink.aggs, finished, strict=True):
                 columns[agg.name] = (values, np.ones(1, np.uint8) if ok_mask is None else ok_mask.astype(np.uint8))
             self.cells.reset(gids)
@@ -397,7 +457,7 @@ class Runner:
             self._free_count[0] = at + n
         if isinstance(self.stage.sink, Segments) and self.stage.sink.partial:
             assert time is not None
-            columns["partial"] = (self._is_cut(self.stage.sink, time, columns[END][0]), np.ones(1, np.uint8))
+            columns["partial"] = (self._is_cut(self.stage.sink, time, columns[ROW_END][0]), np.ones(1, np.uint8))
         if time is None:
             time = np.zeros(n, np.int64)
         if slots is None or lengths is None:
@@ -415,6 +475,11 @@ class Runner:
 def with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     """The arrays whose names start with ``prefix``, without it."""
     return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
+
+
+def in_all_years(times: NDArray[np.int64]) -> bool:
+    """Whether all of ``times`` (one at least) lie in the years that have a calendar."""
+    return bool(times.min() >= FIRST and times.max() < END)
 
 
 def _own(array: NDArray[Any]) -> NDArray[Any]:

@@ -44,6 +44,8 @@ class Coverage:
     skipped: int = 0
     dropped: int = 0
     bytes: int = 0
+    times_outside: int = 0
+    """How many values were times outside of the years that have a calendar, and so null: of the rows that were read."""
 
 
 def scan_order(files: Sequence[FileEntry], id_column: str | None) -> list[tuple[FileEntry, ...]]:

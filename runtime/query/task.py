@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections import OrderedDict
@@ -15,10 +16,12 @@ from dataflow.check import StreamColumns, bind
 from dataflow.compile import Kernel, compile_stage
 from dataflow.json_form import from_dict
 from dataflow.plan import Plan, States
+from dataflow.zones import TZDATA_VERSION
 from operators.grouping import GroupState
 from operators.registered import registrations
 from operators.words import Words
 from runtime.catalogue import FileEntry, StreamSchema
+from runtime.errors import QueryError
 from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reader import NO_HOLD
 from runtime.query.keys import Keys
@@ -30,12 +33,19 @@ from runtime.query.table import Table
 _EVER = -(2**62)
 
 
+def request_digest(value: Any) -> str:
+    """SHA-256 of what a worker is asked, a JSON value: it answers with this beside the state, so that an answer to
+    another question, or to one that was changed on its way, is told from that to its own."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Task:
     """What a worker needs to know, as plain JSON: no code travels.
 
     ``shard`` is the range [lo, hi) of key hashes, ``history`` how many microseconds before ``since`` matter (None:
-    all of them).
+    all of them). ``tzdata`` is the release of time zones that the query goes by.
     """
 
     id: str
@@ -49,6 +59,7 @@ class Task:
     since: int
     until: int
     history: int | None
+    tzdata: str = TZDATA_VERSION
     beginning: int = _EVER
     """The time before which the stream has no points."""
 
@@ -56,10 +67,15 @@ class Task:
         """The task as JSON."""
         return json.dumps(asdict(self), separators=(",", ":")).encode()
 
+    @cached_property
+    def request_digest(self) -> str:
+        """See the function of this name."""
+        return request_digest(json.loads(self.to_bytes()))
+
     @classmethod
     def from_bytes(cls, data: bytes) -> Task:
         """The task of a JSON payload."""
-        d = json.loads(data)
+        d = {"tzdata": "none", **json.loads(data)}
         d["files"] = tuple(FileEntry(**f) for f in d["files"])
         d["shard"] = tuple(d["shard"])
         return cls(**d)
@@ -67,7 +83,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Partial:
-    """What a task gives back: groups, or rows, and what it covered."""
+    """What a task gives back: groups, or rows, and what it covered.
+
+    ``foreign``: it was read from bytes, so its form is still to be checked (``runtime.query.form``).
+    """
 
     task: str
     groups: GroupState | None
@@ -76,6 +95,8 @@ class Partial:
     kernels: tuple[str, ...]
     tally: tuple[int, ...] = ()
     """Rows and nulls of each of the plan's ``sparse`` columns."""
+
+    foreign: bool = False
 
 
 def summed(tallies: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
@@ -154,6 +175,11 @@ def run(
     saving: Saving | None = None,
 ) -> Partial:
     """Run ``task`` on this thread; ``compiled`` is what the task's graph comes to, if that is known already."""
+    if task.tzdata != TZDATA_VERSION:
+        raise QueryError(
+            f"the query goes by the time zones of tzdata {task.tzdata}, and this worker has those of {TZDATA_VERSION}: "
+            "install the same release of the package tzdata on both (of a deployment: dataflow deploy)"
+        )
     schema = StreamSchema.from_dict(task.schema)
     if compiled is None:
         compiled = compiled_for(schema, task.graph, task.params)
@@ -162,8 +188,6 @@ def run(
     keys = Keys(schema.key_type, words)
     if saving is not None:
         saving.restore_names(words, keys)
-    # Expressions may look at the times of the history, too.
-    first = min([task.since, *(f.t_min for f in task.files)])
     spec = ScanSpec(
         columns={c: schema.columns[c] for c in plan.columns},
         shard=task.shard,
@@ -177,16 +201,20 @@ def run(
         elision=_elision(plan),
     )
     with borrowed() as buffers:
-        context = Context(words, keys, task.since, task.until, (first, task.until), buffers, task.beginning)
+        first = min([task.since, *(f.t_min for f in task.files)])
+        context = Context(words, keys, task.since, task.until, buffers, first, task.beginning)
         pipeline = Pipeline(plan, compiled.kernels, context)
         scan = Scan(spec, keys, words, open_file, buffers)
         done = 0 if saving is None else saving.restore(pipeline, scan.coverage)
+        before = scan.coverage.times_outside
         for n, group in enumerate(scan_order(task.files, schema.id)[done:], done + 1):
             for chunk in scan.group(group):
                 pipeline.push(chunk)
+            scan.coverage.times_outside = before + pipeline.times_outside
             if saving is not None:
                 saving.passed(n, pipeline, scan.coverage)
         groups, table = pipeline.finish()
+        scan.coverage.times_outside = before + pipeline.times_outside
     kernels = tuple(r.kernel.digest for r in pipeline.runners)
     return Partial(task.id, groups, table, scan.coverage, kernels, pipeline.tally)
 

@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 CAMPAIGNS = {
+    "luck": "tests that luck could decide, run that many times with fresh seeds, in odd zones",
+    "catalogue": "one bit of a catalogue flipped, items deleted or swapped: SQLite, the contract suite's table, DynamoDB",
+    "places": "a FIFO, socket, device, folder or link in the place of a file",
+    "kernels": "damaged files of the kernel cache, each try a process with a time-out",
     "times": "functions of time in 40 zones, from 1900 to 2261, against the datetime module",
 }
 """The name of each campaign, which is its module's, and what it tries."""

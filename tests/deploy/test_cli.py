@@ -95,8 +95,9 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("usage: ")
-    assert "error: " in captured.err.splitlines()[-1]
+    assert captured.err.startswith("dataflow")
+    assert captured.err.endswith(" --help)\n")
+    assert captured.err.count("\n") == 1
 
 
 def test_query_passes_everything_on(metric: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,7 +248,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     with os.fdopen(write, "wb") as out:
         command = [sys.executable, "-c", code]
         ran = subprocess.run(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, stdout=out, check=False)
-    assert (ran.returncode, ran.stderr) == (1, "")
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_a_terminal_without_the_characters() -> None:

@@ -67,7 +67,7 @@ def looks(of: Json, number: Json, hold: int | None = None) -> Json:
         was=fn("previous", of),
         new=fn("changed", of),
         total=fn("cumulative_sum", number),
-        before=fn("previous", NOW),
+        before=fn("previous", col("start")),
         most=fn("last", number, hold=2 * HOUR),
     )
 

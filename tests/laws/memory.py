@@ -77,9 +77,8 @@ def _task(
     keys = Keys(Type.STRING, words)
     first = min([since, *(point[TIME] for point in points)])
     beginning = min((point[TIME] for point in points), default=since)
-    pipeline = Pipeline(
-        asked.plan, asked.kernels, Context(words, keys, since, until, (first, until), beginning=beginning)
-    )
+    context = Context(words, keys, since, until, first=first, beginning=beginning)
+    pipeline = Pipeline(asked.plan, asked.kernels, context)
     # Day after day, and within a day key after key, each in order of (time, arrival).
     rows = [point for point in points if point[KEY] in mine]
     rows.sort(key=lambda point: (point[TIME] // DAY, point[KEY], point[TIME]))

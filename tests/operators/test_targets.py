@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.compiler import cache, link, native, prebuild, targets
+from operators.compiler import cache, link, native, prebuild, sealed, targets
 from operators.compiler.targets import GLIBC, TARGETS, TargetUnavailable, host, worker
 from operators.errors import DataflowError
 from operators.kernels import exact, tables
@@ -160,17 +160,30 @@ def test_a_worker_without_a_kernel_says_so(tmp_path: Path) -> None:
     done = in_a_worker(program, ANTFOLD_KERNEL_PATH="", ANTFOLD_CACHE_DIR=tmp_path)
     assert done.returncode
     assert re.search(
-        r"KernelMissing: the kernel enter_groups-\w{40} for \w+ is neither in ANTFOLD_KERNEL_PATH", done.stderr
+        r"KernelMissing: there is no undamaged kernel enter_groups-\w{40} for \w+ in ANTFOLD_KERNEL_PATH", done.stderr
     )
 
 
 def test_a_kernel_that_does_not_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cache.MODE_VARIABLE, "ready")
     monkeypatch.setenv(cache.PATH_VARIABLE, str(tmp_path))
-    (tmp_path / cache.file_name("f", "0" * 64, worker())).write_bytes(b"nothing")
+    sealed.write(tmp_path / cache.file_name("f", "0" * 64, worker()), b"nothing")
     assert cache.is_kept("f", "0" * 64)
     with pytest.raises(cache.KernelMissing, match="does not load"):
         cache.compiled("f", "0" * 64, "i8(i8)", lambda: pytest.fail("compiled"))
+
+
+def test_a_damaged_kernel_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(cache.MODE_VARIABLE, "ready")
+    monkeypatch.setenv(cache.PATH_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "cache"))
+    (tmp_path / cache.file_name("f", "0" * 64, worker())).write_bytes(b"nothing")
+    assert not cache.is_kept("f", "0" * 64)
+    with pytest.raises(cache.KernelMissing, match=r"there is no undamaged kernel .* in ANTFOLD_KERNEL_PATH"):
+        cache.compiled("f", "0" * 64, "i8(i8)", lambda: pytest.fail("compiled"))
+    # A worker is given it anew, and finds it although the damaged one comes first.
+    sealed.write(cache.cache_folder() / cache.file_name("f", "0" * 64, worker()), b"something")
+    assert cache.ready_file("f", "0" * 64) == cache.cache_folder() / cache.file_name("f", "0" * 64, worker())
 
 
 def test_a_target_that_is_none() -> None:

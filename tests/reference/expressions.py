@@ -22,6 +22,8 @@ def checked(value: Any) -> Any:
     return value
 
 
+STATEFUL = ("last", "previous", "changed", "cumulative_sum")
+
 # --- types: needed to know where an integer becomes a float ------------------------------------------------------
 
 
@@ -129,8 +131,9 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "when": lambda condition, then, otherwise: then if condition is True else otherwise,
     "fill_null": lambda a, b: b if a is None else a,
 }
-# With an integer and a float among the arguments these first make all of them floats.
-MIXING = {*ARITHMETIC, *COMPARISONS} - {"div"}
+# With an integer and a float among the arguments these first make all of them floats; comparisons do not, and Python's
+# own compare an integer with a float by their values.
+MIXING = {*ARITHMETIC} - {"div"}
 
 
 def with_options(expr: Json) -> Callable[..., Any]:
@@ -237,9 +240,12 @@ def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
     if fn == "time":
         if table.kind == "plain":
             raise ValueError("a group has no time")
+        if table.kind == "intervals":
+            assert all(row.clock is not None for row in rows), "an interval has no one time"
+            return [row.clock for row in rows]
         return [row.time for row in rows]
     args = [evaluate(arg, table, params) for arg in expr["args"]]
-    if fn in ("last", "previous", "changed", "cumulative_sum"):
+    if fn in STATEFUL:
         if table.kind == "plain":
             raise ValueError(f"{fn} needs the rows of a key in their order")
         past = table.past

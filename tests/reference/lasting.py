@@ -121,20 +121,6 @@ def _held_types(table: Table, scope: Scope) -> dict[str, str | None]:
     return {column: table.types[column] for column in scope.held}
 
 
-def cut_at_edges(table: Table, every: str, zone: str) -> Table:
-    """Intervals cut where a calendar bucket ends."""
-    rows = []
-    for row in table.rows:
-        start = row.time
-        while start < row.end:
-            end = min(row.end, bucket(start, every, zone)[1])
-            extent: dict[str, Value] = {"start": start, "end": end, "duration": end - start}
-            values = row.values | {name: value for name, value in extent.items() if name in row.values}
-            rows.append(replace(row, time=start, end=end, values=values))
-            start = end
-    return replace(table, rows=rows)
-
-
 # --- sessions and windows ----------------------------------------------------------------------------------------
 
 

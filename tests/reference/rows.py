@@ -29,6 +29,17 @@ class Row:
     early: str = ""
     """``before``, ``cut`` or ``part``: how a row that a step made stands to the begin of the range (``past.py``)."""
 
+    begin: int | None = None
+    """Of a piece of an interval: when that began."""
+
+    clock: int | None = None
+    """The instant of an interval at which it is looked at."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is an interval, or the first piece of one."""
+        return self.begin is None or self.begin == self.time
+
     @property
     def length(self) -> int:
         """How long the row lasts, in microseconds."""

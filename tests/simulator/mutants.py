@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from runtime.catalogue.entries import Deletion, Record, SourceEntry
+from runtime.catalogue.index import Mark, Node
+from runtime.catalogue.log import Head
 from runtime.catalogue.rows import Files
+from runtime.catalogue.seal import open_json
 from runtime.catalogue.snapshot import ReadSteps, Snapshot
 from runtime.catalogue.steps import StreamSteps
 from runtime.catalogue.table import Check, Put, Steps, When, query, transact
-from runtime.catalogue.wire import load_record, log_key
+from runtime.catalogue.wire import log_key
 from tests.simulator.world import Variant
 
 
@@ -39,35 +42,81 @@ class LogOverwritten(StreamSteps):
     def _log_put(self, record: Record) -> Put:
         return replace(super()._log_put(record), when=When.ALWAYS)
 
+    def _head_puts(self, record: Record, last: Record | None, head: Head | None) -> list[Put]:
+        return [replace(put, when=When.ALWAYS) for put in super()._head_puts(record, last, head)]
+
 
 class GapIgnored(StreamSteps):
     def records_after(self, seq: int) -> Steps[list[Record]]:
         found = yield from query(self.partition("LOG"), low=log_key(seq + 1))
-        return [load_record(body, self.stream, sort) for sort, body in found]
+        return (yield from self.loaded(found))
 
 
 class MarkEarly(StreamSteps):
-    def apply(self, record: Record) -> Steps[None]:
-        puts = yield from self._rows(record)
-        yield from transact([self._mark_put(record)])
+    def apply(self, record: Record, years: Node | None) -> Steps[Node | None]:
+        puts, years = yield from self._changes(record, years)
+        yield from transact([self._mark_put(record, years)])
         after = [Check(self.partition("WM"), "WM", When.BELOW, record.seq + 1)]
         for i in range(0, len(puts), self.most - 1):
             yield from transact([*puts[i : i + self.most - 1], *after])
+        return years
 
 
 class NoMarkCondition(StreamSteps):
-    def apply(self, record: Record) -> Steps[None]:
-        puts = yield from self._rows(record)
+    def apply(self, record: Record, years: Node | None) -> Steps[Node | None]:
+        puts, years = yield from self._changes(record, years)
         for i in range(0, len(puts), self.most):
             yield from transact(puts[i : i + self.most])
-        yield from transact([self._mark_put(record)])
+        yield from transact([self._mark_put(record, years)])
+        return years
+
+
+class NoHead(StreamSteps):
+    def _head_puts(self, record: Record, last: Record | None, head: Head | None) -> list[Put]:
+        return super()._head_puts(record, last, head) if last is None else []
+
+
+class HeadAfterLog(ReadSteps):
+    """The heads are read when the log has been."""
+
+    def snapshot(self, since: int | None = None, until: int | None = None) -> Steps[Snapshot | None]:
+        outer = self.steps
+
+        class Late(type(outer)):  # type: ignore[misc]
+            def beside(self) -> Steps[None]:
+                return None
+                yield
+
+            def check_heads(self, last: Record, *_: object) -> Steps[None]:
+                beside = yield from outer.beside()
+                if beside is not None:
+                    self.check_head(*beside, last)
+
+        return (yield from ReadSteps(Late(self.stream, outer.most)).snapshot(since, until))
+
+
+class NoDirectory(StreamSteps):
+    """The directory's entries are written in place, without the commit that they are of."""
+
+    def node(self, prefix: str, seq: int) -> Steps[Node]:
+        return (yield from super().node(prefix, 0))
+
+    def _changes(self, record: Record, years: Node | None) -> Steps[tuple[list[Put], Node | None]]:
+        puts, years = yield from super()._changes(record, years)
+        partition, was = self.partition("DIR"), log_key(record.seq)
+        return [
+            self.put("DIR", put.sort.replace(was, log_key(0)), open_json(partition, put.sort, 0, put.body, ""))
+            if put.partition == partition
+            else put
+            for put in puts
+        ], years
 
 
 class LiveRead(ReadSteps):
     def as_of(self, found: Files, mark: int) -> Files:
         return found
 
-    def check_days(self, index: Files, mark: int) -> None:
+    def check_days(self, index: Files, mark: int, written: object) -> None:
         pass
 
     def check_all(self, files: Files, totals: object) -> None:
@@ -91,31 +140,32 @@ class MarkReadLast(ReadSteps):
         outer = self
 
         class Late(StreamSteps):
-            mark = 0
+            late = 0
 
-            def watermark(self) -> Steps[int]:
-                return 0
-                yield
+            def mark(self) -> Steps[Mark | None]:
+                there = yield from outer.steps.mark()
+                return None if there is None else Mark(0, {})
 
-            def index_rows(self, first: int, last: int) -> Steps[Files]:
-                rows = yield from outer.steps.index_rows(first, last)
-                self.mark = yield from outer.steps.watermark()
+            def index_rows(self, days: Mapping[int, int] | None, first: int, last: int) -> Steps[Files]:
+                rows = yield from outer.steps.index_rows(None, first, last)
+                mark = yield from outer.steps.mark()
+                self.late = 0 if mark is None else mark.seq
                 return rows
 
         late = Late(self.stream, self.steps.most)
 
         class LateReads(ReadSteps):
             def as_of(self, found: Files, mark: int) -> Files:
-                return super().as_of(found, late.mark)
+                return super().as_of(found, late.late)
 
-            def check_days(self, index: Files, mark: int) -> None:
+            def check_days(self, index: Files, mark: int, written: object) -> None:
                 pass
 
             def check_all(self, files: Files, totals: object) -> None:
                 pass
 
             def overlay(self, index: Files, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
-                return super().overlay(index, late.mark, [(r, days) for r, days in tail if r.seq > late.mark])
+                return super().overlay(index, late.late, [(r, days) for r, days in tail if r.seq > late.late])
 
         return (yield from LateReads(late).snapshot(since, until))
 
@@ -133,4 +183,8 @@ MUTANTS = {
     "live read": Variant(reads=LiveRead),
     "no overlay": Variant(reads=NoOverlay),
     "watermark read last": Variant(reads=MarkReadLast),
+    "head not written": Variant(steps=NoHead),
+    "heads read after the log": Variant(reads=HeadAfterLog),
+    "head noted before the commit": Variant(head_first=True),
+    "directory written in place": Variant(steps=NoDirectory),
 }

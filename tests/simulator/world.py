@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
+from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import (
     DAY,
@@ -23,12 +24,12 @@ from runtime.catalogue import (
 from runtime.catalogue.audit import audit_steps, live_files
 from runtime.catalogue.snapshot import ReadSteps
 from runtime.catalogue.steps import StreamSteps
-from runtime.catalogue.table import run
-from runtime.errors import QueryError
+from runtime.catalogue.table import PutHead, run
 from tests.simulator.engine import DeleteObjects, Engine, Faults, ListObjects, MemoryTable, PutObject, Script
 
 STREAM = "s"
-FIRST_DAY = 19_800
+FIRST_DAY = 19_812  # the last of a month: a commit to two days touches two of them
+BATCH = 5
 SCHEMA = StreamSchema("k", Type.STRING, "t")
 
 
@@ -43,6 +44,7 @@ class Variant:
     steps: type[StreamSteps] = StreamSteps
     reads: type[ReadSteps] = ReadSteps
     delete_on_unknown: bool = False
+    head_first: bool = False
 
 
 @dataclass
@@ -66,9 +68,10 @@ class World:
         self.random = random.Random(self.seed * 2 + 1)
         rare = self.random.choice((0.0, 0.05, 0.2))
         faults = Faults(rare, rare, rare, rare, self.random.choice((0.0, 0.0, 0.01)))
-        self.table = MemoryTable(most=4)
+        self.table = MemoryTable(most=7)  # a first commit
         self.engine = Engine(self.seed, self.table, faults, self.mode)
-        self.steps = self.variant.steps(STREAM, self.table.most, lambda: 1)
+        # Smaller, so that a commit's rows take several transactions.
+        self.steps = self.variant.steps(STREAM, BATCH, lambda: 1)
         self.steps.patience = self.random.choice((0, 1, 8))
         self.reads: list[Read] = []
         self.acknowledged: dict[str, int] = {}  # source -> commit
@@ -94,7 +97,10 @@ class World:
         if self.random.random() < 0.4:
             self.engine.start("sweep", self.sweep(), self._nothing)
         self.engine.run()
-        self.check()
+        try:
+            self.check()
+        except DataflowError as error:
+            raise Violation(f"what is there cannot be read: {error}") from error
 
     def start_ingest(self, source: str, shape: list[tuple[int, int]]) -> None:
         def again() -> None:
@@ -116,6 +122,9 @@ class World:
             yield PutObject(file.path)
         paths = tuple(file.path for file in files)
         entry = SourceEntry(source, source[:4], 1, rows_read=len(files), rows_committed=len(files))
+        if self.variant.head_first:
+            _, head = yield from self.steps.last_record()
+            yield PutHead(STREAM, 1 + (0 if head is None else head.seq), "")
         try:
             done = yield from self.steps.commit(SCHEMA, entry, files, attempt)
         except AttemptSwept:
@@ -164,7 +173,7 @@ class World:
         until = None if since is None else since + DAY
         try:
             snapshot = yield from self.variant.reads(self.steps).snapshot(since, until)
-        except QueryError as error:
+        except DataflowError as error:
             raise Violation(f"a read failed: {error}") from error
         there = yield ListObjects()
         missing = sorted({f.path for f in snapshot.files} - set(there)) if snapshot else []
@@ -181,6 +190,7 @@ class World:
                 yield DeleteObjects(tuple(path for path in there if attempt_of(path) == attempt))
 
     def _catch_up(self) -> Script:
+        yield from self.steps.note_head()
         try:
             yield from self.steps.catch_up()
         except OutcomeUnknown:
@@ -201,7 +211,7 @@ class World:
     def check(self) -> None:
         """Everything that must hold when all is quiet; the log is the measure of the reads."""
         self._check_reads()
-        late = run(self.table, self.steps.last_record())
+        late, _ = run(self.table, self.steps.last_record())
         if late is None:
             if self.acknowledged:
                 raise Violation("commits were acknowledged, but there is no log")
@@ -209,7 +219,7 @@ class World:
         try:
             run(self.table, self.steps.catch_up())
             problems = run(self.table, audit_steps(StreamSteps(STREAM, self.table.most)))
-        except QueryError as error:
+        except DataflowError as error:
             raise Violation(f"the index cannot be brought up to date: {error}") from error
         if problems:
             raise Violation("; ".join(problems))

@@ -7,7 +7,8 @@ import pytest
 
 from runtime.catalogue import Committed, DynamoCatalogue, OutcomeUnknown, new_attempt
 from runtime.catalogue.dynamodb import DynamoTable
-from runtime.catalogue.steps import MAX_RECORD, MAX_TRANSACTION, in_batches
+from runtime.catalogue.index import MAX_TRANSACTION, in_batches
+from runtime.catalogue.steps import MAX_RECORD
 from runtime.catalogue.table import Check, ConditionFailed, Get, Put, Query, Scan, Transact, When
 from runtime.errors import StoreError
 from tests.contracts.catalogue import SCHEMA, D, add, files, source
@@ -48,7 +49,8 @@ def test_where_items_lie(catalogue: DynamoCatalogue) -> None:
     items = boto3.client("dynamodb").scan(TableName="antfold")["Items"]
     places = {item["pk"]["S"] for item in items}
     month = {"lake/p|s/DAY#2024-03", "lake/p|s/DAY#2024-04"}
-    assert places == {f"lake/p|{name}" for name in ("STREAMS", "s/LOG", "s/SRC", "s/CLAIM", "s/WM")} | month
+    kinds = ("STREAMS", "COUNT", "s/LOG", "s/HEAD", "s/SRC", "s/CLAIM", "s/WM", "s/DIR")
+    assert places == {f"lake/p|{name}" for name in kinds} | month
     assert {frozenset(item) for item in items} == {frozenset({"pk", "sk", "number", "body"})}
 
 
@@ -151,7 +153,7 @@ def test_lost_and_then_refused_is_unknown(table: DynamoTable, faults: Faults) ->
     table.client.sleep = lambda seconds: faults.refuse("TransactWriteItems", db_error(400, "AccessDeniedException"))
     with pytest.raises(OutcomeUnknown, match="permission denied"):
         table.transact(Transact([Put("s/LOG", "1", b"x", When.ABSENT)]))
-    assert table.get(Get("s/LOG", "1")) == b"x"
+    assert table.get(Get("s/LOG", "1")) == (0, b"x")
 
 
 def test_refused_for_good_is_no_unknown_outcome(table: DynamoTable, faults: Faults) -> None:
@@ -166,7 +168,7 @@ def test_a_damaged_reply_is_not_believed(table: DynamoTable, faults: Faults) -> 
     wrong = db_error(200, "x")
     wrong.headers["x-amz-crc32"] = "12345"
     faults.refuse("GetItem", wrong)
-    assert table.get(Get("s/LOG", "1")) == b"right"
+    assert table.get(Get("s/LOG", "1")) == (0, b"right")
     faults.refuse("GetItem", *[wrong] * 100)
     with pytest.raises(StoreError, match="came damaged"):
         table.get(Get("s/LOG", "1"))
@@ -178,13 +180,13 @@ def test_pages(table: DynamoTable, faults: Faults) -> None:
         table.transact(Transact([Put("s/LOG", f"{i:03d}", b"%03d" % i * 100_000)]))
     faults.requests.clear()
     rows = table.query(Query("s/LOG", "002", "011"))
-    assert [sort for sort, _ in rows] == [f"{i:03d}" for i in range(2, 11)]
-    assert rows[3][1] == b"005" * 100_000
+    assert [sort for sort, _, _ in rows] == [f"{i:03d}" for i in range(2, 11)]
+    assert rows[3][2] == b"005" * 100_000
     assert len(faults.requests) >= 3
     heads, tails = table.scan(Scan(Query("s/LOG"), 3))
     assert heads == b"".join(b"%03d" % i for i in range(12))
     assert len(tails) == 12 * (300_000 - 3)
-    assert [sort for sort, _ in table.query(Query("s/LOG", high="011", last=True))] == ["010"]
+    assert [sort for sort, _, _ in table.query(Query("s/LOG", high="011", last=True))] == ["010"]
 
 
 def test_ranges(table: DynamoTable) -> None:
@@ -198,8 +200,8 @@ def test_ranges(table: DynamoTable) -> None:
         ("aa", "bb", "b"),
         ("d", "e", ""),
     ):
-        assert "".join(sort for sort, _ in table.query(Query("s/LOG", low, high))) == found, (low, high)
-        assert "".join(sort for sort, _ in table.query(Query("s/LOG", low, high, last=True))) == found[-1:]
+        assert "".join(sort for sort, _, _ in table.query(Query("s/LOG", low, high))) == found, (low, high)
+        assert "".join(sort for sort, _, _ in table.query(Query("s/LOG", low, high, last=True))) == found[-1:]
 
 
 @pytest.mark.parametrize(
@@ -236,7 +238,7 @@ def test_conditions(table: DynamoTable, when: When, bound: int, holds: tuple[boo
 def test_the_largest_record_fits_an_item(table: DynamoTable) -> None:
     put = Put("s" * 100 + "/LOG", "0" * 12, b"x" * MAX_RECORD, When.ABSENT)
     table.transact(Transact([put, Put("s/SRC", "0" * 64, b"y" * 5_000), Put("s/CLAIM", "0" * 64, b"z" * 200)]))
-    assert table.get(Get("s" * 100 + "/LOG", "0" * 12)) == b"x" * MAX_RECORD
+    assert table.get(Get("s" * 100 + "/LOG", "0" * 12)) == (0, b"x" * MAX_RECORD)
     with pytest.raises(StoreError, match="Item size"):
         table.transact(Transact([Put("s/LOG", "1", b"x" * 409_600)]))
     with pytest.raises(StoreError, match="101 items is over the limit of 100"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.catalogue import Catalogue, SqliteCatalogue, TableCatalogue
-from runtime.catalogue.table import Query, Row, Transact
+from runtime.catalogue.table import PutHead, Query, Row, Transact
 from tests.contracts.catalogue import CatalogueContract
 from tests.simulator.engine import MemoryTable
 
@@ -33,6 +33,10 @@ class LockedTable(MemoryTable):
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.Lock()
+
+    def put_head(self, request: PutHead) -> None:
+        with self._lock:
+            super().put_head(request)
 
     def query(self, request: Query) -> list[Row]:
         with self._lock:

@@ -235,7 +235,7 @@ def test_a_write_while_a_read_only_file_is_read(tmp_path: Path, monkeypatch: pyt
     table.transact(Transact([Put("p", "a", b"0")]))
     table.close()
     monkeypatch.setattr(table, "_as_it_lies", True)
-    assert table.query(Query("p")) == [("a", b"0")]
+    assert table.query(Query("p")) == [("a", 0, b"0")]
     with pytest.raises(StoreError, match="written to while it was read"), table._open():
         os.utime(table.path, ns=(1, 1))
     with pytest.raises(StoreError, match="cannot be opened for writing"):
@@ -264,20 +264,20 @@ class TestTable:
         put(When.BELOW, 6, 6)
         put(When.EQUAL, 6, 7)
         put(When.ALWAYS, 0, 8)
-        assert table.get(Get("p", "s")) == b"8"
+        assert table.get(Get("p", "s")) == (8, b"8")
 
     def test_all_or_nothing(self, table: SqliteTable) -> None:
         table.transact(Transact([Put("p", "b", b"0", When.ABSENT)]))
         with pytest.raises(ConditionFailed) as caught:
             table.transact(Transact([Put("p", x, b"1", When.ABSENT) for x in "abc"]))
         assert caught.value.failed == (1,)
-        assert table.query(Query("p")) == [("b", b"0")]
+        assert table.query(Query("p")) == [("b", 0, b"0")]
         with pytest.raises(StoreError, match="over the limit"):
             table.transact(Transact([Put("p", str(i), b"") for i in range(101)]))
 
     def test_ranges(self, table: SqliteTable) -> None:
-        rows = [(x, x.encode() + bytes(range(256))) for x in ("a", "b", "b1", "c")]
-        table.transact(Transact([Put("p", sort, body) for sort, body in rows]))
+        rows = [(x, 0, x.encode() + bytes(range(256))) for x in ("a", "b", "b1", "c")]
+        table.transact(Transact([Put("p", sort, body) for sort, _, body in rows]))
         assert table.query(Query("p", "b", "c")) == rows[1:3]
         assert table.query(Query("p", last=True)) == rows[3:]
         assert table.query(Query("p", "a", "b", last=True)) == rows[:1]
@@ -290,7 +290,7 @@ class TestTable:
     def test_after_close(self, table: SqliteTable) -> None:
         table.transact(Transact([Put("p", "s", b"1")]))
         table.close()
-        assert table.get(Get("p", "s")) == b"1"
+        assert table.get(Get("p", "s")) == (0, b"1")
         table.close()
 
     def test_a_failed_request_leaves_no_transaction(self, table: SqliteTable) -> None:
@@ -299,9 +299,9 @@ class TestTable:
         def work() -> None:
             for _ in range(20):
                 while True:
-                    body = table.get(Get("p", "n"))
-                    n = 0 if body is None else int(body)
-                    when = When.ABSENT if body is None else When.EQUAL
+                    found = table.get(Get("p", "n"))
+                    n = 0 if found is None else int(found[1])
+                    when = When.ABSENT if found is None else When.EQUAL
                     try:
                         table.transact(Transact([Put("p", "n", b"%d" % (n + 1), when, n, n + 1)]))
                         break
@@ -313,7 +313,7 @@ class TestTable:
             thread.start()
         for thread in threads:
             thread.join()
-        assert table.get(Get("p", "n")) == b"80"
+        assert table.get(Get("p", "n")) == (80, b"80")
         table.close()
 
 

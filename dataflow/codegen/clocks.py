@@ -1,0 +1,101 @@
+"""Source of functions of time. Times outside of the years that have a calendar are null, and counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dataflow.codegen.source import I8, both
+from dataflow.typed import Typed
+from operators.kernels.calendar import END, FIRST, OUTSIDE
+from operators.types import Type
+
+if TYPE_CHECKING:
+    from dataflow.codegen.expressions import Expressions, Value
+
+_OF_ROWS = ("time", "begin", "now")
+"""Times of rows, and within them: the runner sees to it that they lie in the years that have a calendar."""
+
+
+def counted(x: Expressions, k: str, inside: str) -> str:
+    """The validity of a time that is valid where ``k`` is and ``inside`` holds; others are counted."""
+    w = x.w
+    lost = w.arg("lost", I8, "lost_times")
+    known = w.fresh("k")
+    w.put(f"{known} = {both(k, inside)}")
+    # A row that is come back to is counted already.
+    with w.block(f"if {both(k, f'not {known}', x.is_new or 'True')}:"):
+        w.put(f"{lost}[0] += 1")
+    return known
+
+
+def clock_source(x: Expressions, e: Typed, v: str, k: str) -> Value:
+    """The bucket, the hour or the weekday of the time ``v``."""
+    if k == "False":
+        return "np.int64(0)", "False"
+    # Rows come in the order of time: what holds for the row before mostly holds for this one, and to look for it takes
+    # longer than to see that. Columns have times in any order.
+    near = not any(n.fn == "in" for n in e.args[0].walk())
+    if e.fn == "truncate":
+        return _bucket(x, e, v, k, near)
+    j, changes, offsets = zone_tables(x, e)
+    if not near:
+        place, _ = x.name(f"offset_place({v}, {changes}, {offsets})", "True")
+        known = counted(x, k, f"{place} >= 0")
+        return x.name(f"{e.fn}_of({v} + {offsets}[max({place}, np.int64(0))])", known)
+    found = [
+        f"place_{j} = offset_place({v}, {changes}, {offsets})",
+        f"offset_{j} = {offsets}[place_{j}]",
+        f"from_offset_{j} = max({changes}[place_{j}], np.int64({FIRST}))",
+        f"to_offset_{j} = min({changes}[place_{j} + 1], np.int64({END}))",
+    ]
+    known = _found(x, e, v, k, found, f"from_offset_{j} <= {v} and {v} < to_offset_{j}")
+    return x.name(f"{e.fn}_of({v} + offset_{j})", known)
+
+
+def zone_tables(x: Expressions, e: Typed) -> tuple[int, str, str]:
+    """The number of the zone of ``e``, and the arguments that say when its offset changes, and to which."""
+    zones, zone = x.w.tables.zones, str(e.option("zone"))
+    if zone not in zones:
+        zones.append(zone)
+    j = zones.index(zone)
+    return j, x.w.arg(f"changes_{j}", I8, "changes", j), x.w.arg(f"offsets_{j}", I8, "offsets", j)
+
+
+def _bucket(x: Expressions, e: Typed, v: str, k: str, near: bool) -> Value:
+    every, zone = str(e.option("every")), str(e.option("zone"))
+    call = x.bucket(every, zone)
+    if not near:
+        start, _ = x.name(f"bucket_start({v}, {call})", "True")
+        return start, counted(x, k, f"{start} != {OUTSIDE}")
+    j = x.w.tables.buckets.index((every, zone, 0))
+    found = [
+        f"start_{j} = bucket_start({v}, {call})",
+        f"from_{j} = max(start_{j}, np.int64({FIRST}))",
+        f"to_{j} = min(bucket_end({v}, {call}), np.int64({END}))",
+    ]
+    known = _found(x, e, v, k, found, f"from_{j} <= {v} and {v} < to_{j}")
+    return x.name(f"start_{j}", known)
+
+
+def _found(x: Expressions, e: Typed, v: str, k: str, lines: list[str], inside: str) -> str:
+    """Run ``lines`` unless ``v`` is ``inside`` the span that they found for a row before; the validity of ``v``."""
+    with x.w.block(f"if {both(k, f'not ({inside})')}:"), x.w.block(f"if in_years({v}):"):
+        x.w.put("\n".join(lines))
+    return k if e.args[0].fn in _OF_ROWS else counted(x, k, inside)
+
+
+def moved_time(x: Expressions, e: Typed, args: list[Value]) -> Value:
+    """A time plus or minus a duration."""
+    (a, ka), (b, kb) = args
+    valid = both(ka, kb)
+    if e.args[0].type is not Type.TIME:
+        a, b = b, a
+    call = f"{'shifted' if e.fn == 'add' else 'shifted_back'}({a}, {b})"
+    v, _ = x.name(call if valid == "True" else f"{call} if {valid} else np.int64(0)", "True")
+    return v, counted(x, valid, f"{v} != {OUTSIDE}")
+
+
+def scalar_locals(buckets: int, zones: int) -> list[str]:
+    """Lines for locals that outlive a row: of each bucket and each offset found last, and of the times it is for."""
+    kinds = [("start", "from", "to")] * buckets, [("offset", "from_offset", "to_offset")] * zones
+    return [f"{name}_{j} = np.int64(0)" for kind in kinds for j, names in enumerate(kind) for name in names]

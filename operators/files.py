@@ -1,0 +1,111 @@
+"""Regular files, read without ever waiting, and written durably.
+
+To open a FIFO waits for its other end, to read a terminal waits for a person, and a device may never end. Wherever a
+file is expected, it is opened here: anything else in its place is an error at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import stat
+from pathlib import Path
+
+_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class NotAFile(OSError):
+    """A FIFO, socket or device stands where a regular file belongs."""
+
+
+def open_regular(path: str | os.PathLike[str]) -> int:
+    """A descriptor of the regular file, for reading.
+
+    NotAFile for a FIFO, socket or device, IsADirectoryError for a folder, any other OSError as ``os.open`` raises it.
+    """
+    try:
+        # A FIFO without a writer is opened at once with O_NONBLOCK; on regular files the flag does nothing.
+        number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # what opening a socket gives
+            check_regular(path)
+        raise
+    try:
+        _check(os.fstat(number), path)
+    except BaseException:
+        os.close(number)
+        raise
+    return number
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raise what ``open_regular`` raises if something that is no regular file stands here; nothing if there is none."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        _check(os.stat(path), path)
+
+
+def _check(found: os.stat_result, path: str | os.PathLike[str]) -> None:
+    kind = stat.S_IFMT(found.st_mode)
+    if kind == stat.S_IFREG:
+        return
+    if kind == stat.S_IFDIR:
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", os.fspath(path))
+    raise NotAFile(errno.EINVAL, f"it is {_KINDS.get(kind, 'something else')}, not a file", os.fspath(path))
+
+
+def reader(path: str | os.PathLike[str]) -> io.BufferedReader:
+    """The regular file as a binary file object; errors as ``open_regular``."""
+    return os.fdopen(open_regular(path), "rb")
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The content of the regular file; errors as ``open_regular``."""
+    with reader(path) as file:
+        return file.read()
+
+
+def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
+    """The text of the regular file, with line ends as ``\\n``; errors as ``open_regular``, and UnicodeDecodeError."""
+    with io.TextIOWrapper(reader(path), encoding=encoding) as file:
+        return file.read()
+
+
+def put(data: bytes, path: Path) -> None:
+    """Write a file durably: it is there whole or not at all, and of two writers at once either wins.
+
+    What stands there is replaced, never written into: a process may have it mapped. A folder is moved aside. OSError
+    where the file cannot be written; nothing is left of it then.
+    """
+    import secrets  # these two take longer to import than a known question can spare
+    import tempfile
+
+    temporary, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(temporary)
+        try:
+            os.replace(name, path)
+        except IsADirectoryError:
+            os.replace(path, path.with_name(f".damaged-{secrets.token_hex(8)}"))
+            os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

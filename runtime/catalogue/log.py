@@ -1,0 +1,227 @@
+"""Reading what the catalogue says of one stream: its log, its heads, its sources and claims; each item is checked.
+
+Every method is a generator of table requests (see ``table.py``), so that one text of the protocol serves every table
+and the simulator.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from runtime.catalogue import seal
+from runtime.catalogue.entries import Record, SourceEntry, check_stream
+from runtime.catalogue.schema import StreamSchema
+from runtime.catalogue.seal import damaged
+from runtime.catalogue.table import GetHeads, Heads, Put, Row, Steps, When, get, query
+from runtime.catalogue.wire import dump, load, load_record, log_key
+
+STREAMS, COUNT = "STREAMS", "COUNT"
+"""The partitions of the store as a whole: the names of its streams, and how many there are."""
+
+RETRIES = 4
+"""How often a read begins again that met the first commit of its stream halfway."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The last commit of a stream, as the item says that is written with each; ``hash`` is that of its record.
+
+    ``sealed``: every item of the stream carries a seal, so that one without is damaged. False while a stream of an
+    earlier version is being sealed.
+    """
+
+    seq: int
+    hash: str
+    sealed: bool
+
+    @property
+    def number(self) -> int:
+        """The number of the item: it rises with each commit, and when the stream has been sealed."""
+        return 2 * self.seq + self.sealed
+
+
+class LogSteps:
+    """The reads of one stream; ``most`` is the table's limit of items in one transaction."""
+
+    def __init__(self, stream: str, most: int, clock: Callable[[], int] | None = None) -> None:
+        self.stream = check_stream(stream)
+        self.most = most
+        self.clock = clock or (lambda: time.time_ns() // 1000)
+
+    def partition(self, name: str) -> str:
+        """A partition of this stream: LOG, HEAD, SRC, CLAIM, DEL, WM, DIR or DAY#<month>."""
+        return f"{self.stream}/{name}"
+
+    def put(
+        self, name: str, sort: str, payload: bytes, when: When = When.ALWAYS, bound: int = 0, number: int = 0
+    ) -> Put:
+        """A put of a JSON item of this stream, with its seal."""
+        partition = self.partition(name)
+        return Put(partition, sort, seal.sealed_json(partition, sort, number, payload), when, bound, number)
+
+    def damaged(self, what: str, why: str) -> Exception:
+        """The error for what the stream's part of the catalogue cannot have become by itself."""
+        return damaged(f"{what} of stream {self.stream!r}", why)
+
+    def opened(self, name: str, rows: Sequence[Row]) -> Steps[list[tuple[str, int, bytes]]]:
+        """The rows of a partition with their payloads: each with a seal that fits, or all of an unsealed stream."""
+        partition, bare = self.partition(name), False
+        out: list[tuple[str, int, bytes]] = []
+        for sort, number, body in rows:
+            if seal.is_sealed(body):
+                what = f"{name} {sort} of stream {self.stream!r}"
+                out.append((sort, number, seal.open_json(partition, sort, number, body, what)))
+            else:
+                out.append((sort, number, body))
+                bare = True
+        if bare and name != "HEAD":
+            head = yield from self.head()
+            if head is not None and head.sealed:
+                raise self.damaged(f"{name} partition", "an item has no checksum")
+        return out
+
+    def item(self, name: str, sort: str) -> Steps[bytes | None]:
+        """The payload of one item."""
+        found = yield from get(self.partition(name), sort)
+        if found is None:
+            return None
+        ((_, _, payload),) = yield from self.opened(name, [(sort, *found)])
+        return payload
+
+    # Heads: how far the log must reach
+
+    def beside(self) -> Steps[tuple[int, str] | None]:
+        """The last commit noted beside the table, and the hash of its record."""
+        heads: Heads | None = yield GetHeads()
+        return None if heads is None else heads.get(self.stream)
+
+    def head(self) -> Steps[Head | None]:
+        """The head; None for a stream that is not there, or only by earlier versions."""
+        found = yield from get(self.partition("HEAD"), "HEAD")
+        if found is None:
+            return None
+        if not seal.is_sealed(found[1]):
+            raise self.damaged("head", "it has no checksum")
+        what = f"head of stream {self.stream!r}"
+        payload = seal.open_json(self.partition("HEAD"), "HEAD", *found, what)
+        data = load(payload, what)
+        head = Head(int(data["seq"]), str(data["hash"]), bool(data["sealed"]))
+        if head.number != found[0]:
+            raise self.damaged("head", "its number is wrong")
+        return head
+
+    def check_head(self, seq: int, hash_: str, last: Record, known: Sequence[Record] = ()) -> None:
+        """Raise unless the log, whose last record is ``last``, holds commit ``seq`` with this hash."""
+        if seq > last.seq:
+            raise self.damaged("log", f"it ends at commit {last.seq}, but commit {seq} was acknowledged")
+        for record in (last, *known):
+            if record.seq == seq and record.hash != hash_:
+                raise self.damaged("log", f"record {seq} is not the one that was committed")
+
+    def check_heads(
+        self, last: Record, beside: tuple[int, str] | None, head: Head | None, known: Sequence[Record] = ()
+    ) -> Steps[None]:
+        """Raise unless the log goes as far as the heads, which were read before it, and holds what they name."""
+        if head is not None:
+            self.check_head(head.seq, head.hash, last, known)
+        if beside is not None:
+            if head is None:
+                raise self.damaged("head", "it is missing")
+            held = [] if beside[0] >= last.seq else [(yield from self.record(beside[0]))]
+            self.check_head(*beside, last, [*known, *held])
+
+    # The log
+
+    def loaded(self, rows: Sequence[Row]) -> Steps[list[Record]]:
+        """The records of rows of the log."""
+        payloads = yield from self.opened("LOG", rows)
+        records = []
+        for (sort, _, body), (_, _, payload) in zip(rows, payloads, strict=True):
+            record = load_record(payload, self.stream, sort)
+            if record.version > 1 and not seal.is_sealed(body):
+                raise self.damaged(f"log record {sort}", "it has no checksum")
+            records.append(record)
+        return records
+
+    def last_record(self) -> Steps[tuple[Record | None, Head | None]]:
+        """The newest record of the log, and the head that was read before it; the record is checked against both."""
+        for _ in range(RETRIES):
+            beside = yield from self.beside()
+            head = yield from self.head()
+            found = yield from query(self.partition("LOG"), last=True)
+            records = yield from self.loaded(found)
+            if not records:
+                if head is not None or beside is not None:
+                    raise self.damaged("log", "it is missing")
+                return None, None
+            if head is None and records[0].version > 1:
+                continue  # the first commit came in between, or the head is gone
+            yield from self.check_heads(records[0], beside, head)
+            return records[0], head
+        raise self.damaged("head", "it is missing")
+
+    def record(self, seq: int) -> Steps[Record]:
+        """The record ``seq``, which must be there."""
+        found = yield from get(self.partition("LOG"), log_key(seq))
+        if found is None:
+            raise self.damaged("log", f"record {seq} is missing")
+        (record,) = yield from self.loaded([(log_key(seq), *found)])
+        return record
+
+    def records_after(self, seq: int) -> Steps[list[Record]]:
+        """The longest gap-free run of records that follows ``seq``, each of which names the one before.
+
+        A record beyond a gap was committed while the query ran; what fills the gap was committed before it, but
+        after the query had passed its place.
+        """
+        found = yield from query(self.partition("LOG"), low=log_key(seq + 1))
+        run: list[Row] = []
+        for row in found:
+            if row[0] != log_key(seq + 1 + len(run)):
+                break
+            run.append(row)
+        records = yield from self.loaded(run)
+        for before, record in zip(records, records[1:], strict=False):
+            if record.version > 1 and record.before != before.hash:
+                raise self.damaged("log", f"record {record.seq} does not follow record {before.seq}")
+        return records
+
+    def schema_at(self, record: Record) -> Steps[StreamSchema]:
+        """The schema that is valid as of a record."""
+        holder = record if record.schema is not None else (yield from self.record(record.schema_seq))
+        if holder.schema is None:
+            raise self.damaged("log", f"record {holder.seq} should hold the schema")
+        return holder.schema
+
+    # Sources and claims
+
+    def source(self, source_id: str) -> Steps[tuple[SourceEntry, int, str] | None]:
+        """The source's entry, the commit that took it in, and that commit's attempt."""
+        payload = yield from self.item("SRC", source_id)
+        if payload is None:
+            return None
+        what = f"source {source_id} of stream {self.stream!r}"
+        data = load(payload, what)
+        try:
+            return SourceEntry.from_dict(data), int(data["seq"]), str(data["attempt"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(what, str(error)) from error
+
+    def claim(self, attempt: str) -> Steps[tuple[str, int, str | None] | None]:
+        """Who has claimed an attempt's files: ('commit', seq, source), ('sweep', 0, None), or nobody yet."""
+        payload = yield from self.item("CLAIM", attempt)
+        if payload is None:
+            return None
+        what = f"claim {attempt} of stream {self.stream!r}"
+        data = load(payload, what)
+        try:
+            return str(data["by"]), int(data["seq"]), data["source"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(what, str(error)) from error
+
+
+def head_payload(head: Head) -> bytes:
+    """The head as an item's payload."""
+    return dump({"seq": head.seq, "hash": head.hash, "sealed": head.sealed})
