@@ -80,6 +80,10 @@ __getattr__ = late(
 )
 
 
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__doc__", "__file__", "__name__", "__path__"])
+
+
 def from_json(text: str) -> Stream:
     """A metric from its canonical JSON form; DataflowError naming the place of what is wrong."""
     return Stream(_steps_from_json(text))

@@ -27,27 +27,30 @@ def _call(fn: str, kind: Type, *args: Typed, site: int = -1) -> Typed:
 
 
 def arranged(
-    fn: str, args: Sequence[Typed], options: dict[str, object], intervals: bool, sites: Iterator[int], fail: Fail
+    fn: str, args: Sequence[Typed], options: dict[str, object], begin: Typed | None, sites: Iterator[int], fail: Fail
 ) -> Arguments:
     """The arguments of aggregate ``fn`` as its step takes them.
 
-    ``intervals``: rows are intervals, which may be cut at the edges of buckets: what looks back at the row before then
+    ``begin``: where rows are pieces of intervals, when the interval began: what looks back at the row before then
     counts in the first piece only. ``sites`` numbers expressions that remember rows; ``fail`` makes errors.
     """
     argument = args[0] if args else None
     kind = None if argument is None else argument.type
     if len(args) == 2:
         return Arguments(fn, kind, argument, args[1])
+    if fn in ("known_time", "unknown_time") and argument is not None:
+        return Arguments(fn, kind, _call("is_not_null", Type.BOOL, argument))
     if argument is None or kind is None:
         return Arguments(fn, kind, argument)
-    whole = (_call("eq", Type.BOOL, Typed("time", Type.TIME), Typed("begin", Type.TIME)),) if intervals else ()
+    whole = () if begin is None else (_call("whole", Type.BOOL, begin),)
     if fn == "histogram":
         return Arguments(fn, kind, _bin(argument, kind, options, fail))
     if fn == "increase":
         return Arguments(fn, kind, _call("increase", kind, argument, site=next(sites)), None, whole)
     if fn == "rate":
         step = _call("increase", kind, argument, site=next(sites))
-        return Arguments(fn, kind, step, _call("elapsed", Type.DURATION, argument, site=next(sites)), whole)
+        reported = (argument,) if begin is None else (argument, begin)
+        return Arguments(fn, kind, step, _call("elapsed", Type.DURATION, *reported, site=next(sites)), whole)
     if fn == "transitions":
         return Arguments(fn, kind, argument, _call("before", kind, argument, site=next(sites)), whole)
     if fn in ("mtbf", "mttr"):
@@ -66,6 +69,8 @@ def _bin(argument: Typed, kind: Type, options: dict[str, object], fail: Fail) ->
         raise fail("histogram takes either width= or edges=")
     numbers = edges if isinstance(edges, tuple) else (width,)
     if kind is Type.FLOAT:
+        if lost := [n for n in numbers if isinstance(n, int) and int(float(n)) != n]:
+            raise fail(f"histogram: {lost[0]} is no float64, which the values are")
         numbers = tuple(float(str(n)) for n in numbers)
     elif any(isinstance(n, float) for n in numbers):
         raise fail(f"histogram of {kind} takes whole numbers for its {'edges' if width is None else 'width'}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
@@ -21,6 +21,8 @@ class Option:
 
     name: str
     check: Check
+    default: object = None
+    """With one, the option may be left out, and is where it has this value."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,13 @@ def _edges(value: object) -> object:
     return numbers
 
 
+def _truth(value: object) -> object:
+    if not isinstance(value, bool):
+        raise ValueError("True or False")
+    return value
+
+
+_EXACT = Option("exact", _truth, False)
 _DDOF = (Option("ddof", _integer(0, 1)),)
 _INTERVALS = Form(of_intervals=True)
 
@@ -87,8 +96,8 @@ FORMS: dict[str, Form] = {
     "approx_distinct": Form(),
     "variance": Form(options=_DDOF),
     "stddev": Form(options=_DDOF),
-    "quantile": Form(options=(Option("q", _share),)),
-    "median": Form(),
+    "quantile": Form(options=(_EXACT, Option("q", _share))),
+    "median": Form(options=(_EXACT,)),
     "histogram": Form(options=(Option("edges", _edges), Option("width", _width))),
     "top_k": Form(options=(Option("cap", _integer(1, 1 << 26)), Option("k", _integer(1, 1 << 20)))),
     "transitions": Form(),
@@ -97,8 +106,8 @@ FORMS: dict[str, Form] = {
     "candlestick": Form(),
     "share_of_time": _INTERVALS,
     "duration": Form((0, 1)),
-    "known_time": Form((0,), of_intervals=True),
-    "unknown_time": Form((0,), of_intervals=True),
+    "known_time": Form((0, 1), of_intervals=True),
+    "unknown_time": Form((0, 1), of_intervals=True),
     "time_weighted_mean": _INTERVALS,
     "integral": _INTERVALS,
     "mtbf": _INTERVALS,
@@ -116,6 +125,12 @@ def form_of(name: object) -> Form | None:
     from operators.registered import arity_of, is_registered
 
     return Form((arity_of(name),)) if is_registered(name) else None
+
+
+def options_of(name: str, form: Form, given: Mapping[str, object], where: str) -> tuple[tuple[str, object], ...]:
+    """The canonical options of an aggregate; DataflowError naming the place of one that is wrong."""
+    found = ((o, checked(name, o, given[o.name], where)) for o in form.options if o.name in given)
+    return tuple((o.name, value) for o, value in found if o.default is None or value != o.default)
 
 
 def checked(name: str, option: Option, value: object, where: str) -> object:

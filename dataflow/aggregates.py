@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dataflow import graph as g
-from dataflow.aggregate_forms import FORMS, checked, form_of
+from dataflow.aggregate_forms import FORMS, form_of, options_of
 from dataflow.durations import parse_duration
 from dataflow.expr import Expr, Operand, col, expr
 from operators.errors import DataflowError
+from operators.nearest import meant
 
 if TYPE_CHECKING:
     from operators.contract import Aggregate
@@ -22,7 +23,7 @@ Length = str | timedelta
 def _agg(fn: str, *args: Operand, where: Operand | None = None, **options: object) -> g.Agg:
     values = tuple(col(a) if isinstance(a, str) else expr(a) for a in args)
     form = FORMS.get(fn)
-    given = () if form is None else tuple((o.name, checked(fn, o, options[o.name], fn)) for o in form.options)
+    given = () if form is None else options_of(fn, form, options, fn)
     return g.Agg(fn, values, None if where is None else expr(where), given)
 
 
@@ -37,7 +38,8 @@ def sum(value: Operand, *, where: Operand | None = None) -> g.Agg:
 
 
 def mean(value: Operand, *, where: Operand | None = None) -> g.Agg:
-    """The mean: the exact sum divided by the number of values."""
+    """The mean: the exact sum divided by the number of values, rounded once; of durations a duration, to the
+    microsecond, ties to even."""
     return _agg("mean", value, where=where)
 
 
@@ -77,7 +79,8 @@ def count_distinct(value: Operand, *, where: Operand | None = None) -> g.Agg:
 
 
 def share_of_time(condition: Operand, *, where: Operand | None = None) -> g.Agg:
-    """Of the time in which the state was known, the share in which ``condition`` is true; null if none was."""
+    """Of the time in which the state and ``condition`` were known, the share in which ``condition`` is true; null if
+    there was none. A condition that is null is not known."""
     return _agg("share_of_time", condition, where=where)
 
 
@@ -86,14 +89,16 @@ def duration(condition: Operand | None = None, *, where: Operand | None = None) 
     return _agg("duration", where=where) if condition is None else _agg("duration", condition, where=where)
 
 
-def known_time(*, where: Operand | None = None) -> g.Agg:
-    """The total time in which the state was known."""
-    return _agg("known_time", where=where)
+def known_time(condition: Operand | None = None, *, where: Operand | None = None) -> g.Agg:
+    """The total time in which the state was known; with a ``condition``, in which that was, too: neither true nor
+    false is what is null."""
+    return _agg("known_time", *(() if condition is None else (condition,)), where=where)
 
 
-def unknown_time(*, where: Operand | None = None) -> g.Agg:
-    """The total time in which the state was not known, including that before a key's first point."""
-    return _agg("unknown_time", where=where)
+def unknown_time(condition: Operand | None = None, *, where: Operand | None = None) -> g.Agg:
+    """The total time in which the state was not known, including that before a key's first point; with a
+    ``condition``, also that in which the condition was not: all that ``known_time`` leaves."""
+    return _agg("unknown_time", *(() if condition is None else (condition,)), where=where)
 
 
 def variance(value: Operand, *, ddof: int = 1, where: Operand | None = None) -> g.Agg:
@@ -103,18 +108,24 @@ def variance(value: Operand, *, ddof: int = 1, where: Operand | None = None) -> 
 
 
 def stddev(value: Operand, *, ddof: int = 1, where: Operand | None = None) -> g.Agg:
-    """The standard deviation: the root of ``variance``, rounded once."""
+    """The standard deviation: the root of ``variance``, rounded once; of durations a duration."""
     return _agg("stddev", value, where=where, ddof=ddof)
 
 
-def quantile(value: Operand, q: float, *, where: Operand | None = None) -> g.Agg:
-    """The value at place ``floor(q * (n - 1))`` of the n values in order, within 1 % of it."""
-    return _agg("quantile", value, where=where, q=q)
+def quantile(value: Operand, q: float, *, exact: bool = False, where: Operand | None = None) -> g.Agg:
+    """The least of the values that at least a share ``q`` of them does not exceed, as SQL's percentile_disc: of n
+    values in order number ``max(1, ceil(q * n))``.
+
+    Exact for groups of up to 1,024 different values; for others within 0.5 % of it, never outside of the group's least
+    and greatest value, which 0 and 1 give. ``exact=True``: exact for all, with as much memory as there are different
+    values.
+    """
+    return _agg("quantile", value, where=where, q=q, exact=exact)
 
 
-def median(value: Operand, *, where: Operand | None = None) -> g.Agg:
-    """The value in the middle (the lower of two), within 1 % of it."""
-    return _agg("median", value, where=where)
+def median(value: Operand, *, exact: bool = False, where: Operand | None = None) -> g.Agg:
+    """The value in the middle, the lower of two: ``quantile(value, 0.5)``, as exact as that."""
+    return _agg("median", value, where=where, exact=exact)
 
 
 def histogram(
@@ -126,7 +137,9 @@ def histogram(
 ) -> g.Agg:
     """Counts by bin: ``[{"from": 0.0, "to": 10.0, "count": 3}, ...]``; a bin holds ``from <= x < to``.
 
-    ``width`` (for durations such as ``"5m"``): bins from a multiple of it to the next, those that hold a value.
+    ``width`` (for durations such as ``"5m"``): bins from a multiple of it to the next, those that hold a value. Of
+    floats the edges are multiples of the decimal that was written, and a value is the shortest decimal that gives it:
+    0.3 is in the bin from 0.3 of bins 0.1 wide.
     ``edges``, rising: the bins between them, all of them, and the two beyond, whose outer ends are None.
     """
     size = None if width is None else _micros(width)
@@ -213,7 +226,12 @@ def aggregate(name: str, *values: Operand, where: Operand | None = None) -> g.Ag
     """The registered aggregate ``name`` of ``values``."""
     form = form_of(name)
     if form is None or name in FORMS:
-        raise DataflowError(f"there is no aggregate {name!r} of your own; register it before: df.register(...)")
+        hint = (
+            f"df.{name} is one of ours"
+            if name in FORMS
+            else f"{meant(name, FORMS, 'register')} it before: df.register(...)"
+        )
+        raise DataflowError(f"there is no aggregate {name!r} of your own; {hint}")
     if len(values) not in form.arity:
         raise DataflowError(f"{name} takes {form.arity[0]} values, got {len(values)}")
     return _agg(name, *values, where=where)
@@ -252,7 +270,7 @@ def hold_of(a: g.Agg) -> int | None:
 
 def over_intervals(steps: tuple[g.Step, ...], aggs: g.NamedAggs) -> tuple[tuple[g.Step, ...], g.NamedAggs]:
     """Aggregates with a ``hold``, as intervals and aggregates of them; all others as they are."""
-    holds = {(repr(a.args[0]), hold_of(a)) for _, a in aggs if hold_of(a) is not None}
+    holds = {(g.content_of(a.args[0]), hold_of(a)) for _, a in aggs if hold_of(a) is not None}
     if not holds:
         return steps, aggs
     if len(holds) > 1 or any(hold_of(a) is None for _, a in aggs):

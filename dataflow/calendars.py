@@ -145,7 +145,7 @@ def bucket_edges(every_text: str, zone: str, since: int, until: int, most: int) 
         out.append(_clock_edges(edges, width, since, min(until, regular), most))
     begin = -((origin - regular) // width) * width + origin
     count = min(max(0, -((begin - until) // width)), most + 1)
-    return np.concatenate([*out, begin + width * np.arange(count)])
+    return np.concatenate([*out, begin + width * np.arange(count)])[: most + 1]
 
 
 def _clock_edges(table: NDArray[np.int64], width: int, since: int, until: int, most: int) -> NDArray[np.int64]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dataflow import graph as g
 from dataflow.calendars import longest_bucket
-from dataflow.chain import END, KNOWN, has_whole_keys, history_of, is_sliceable, laws_of, stage_of_inputs
+from dataflow.chain import has_whole_keys, is_sliceable, laws_of, stage_of_inputs
+from dataflow.check_cuts import Deferred, cut, cut_by, own_columns
 from dataflow.check_expressions import Expressions, GraphError, Shape, StreamColumns
 from dataflow.check_flows import bound_flow
-from dataflow.check_timelines import concurrent_step, during_step, join_step, own_columns, timeline_step
+from dataflow.check_timelines import concurrent_step, during_step, join_step, timeline_step
+from dataflow.clock import asks_clock, is_moving, sources_of
 from dataflow.flows import Flow
+from dataflow.looking import history_of, with_early_rows
 from dataflow.plan import (
+    END,
+    KNOWN,
+    PARTIAL,
     Group,
     Keep,
     Pieces,
@@ -22,11 +28,13 @@ from dataflow.plan import (
     SortBy,
     Stage,
     States,
+    Sweep,
     TableStep,
     Take,
 )  # fmt: skip
 from dataflow.typed import Typed, column
 from dataflow.zones import check_zone
+from operators.nearest import listed, meant
 from operators.types import Type
 
 __all__ = ["GraphError", "StreamColumns", "bind"]
@@ -49,23 +57,34 @@ class Binder(Expressions):
         env[s.time] = Typed("time", Type.TIME)
         return Shape("points", env, inputs)
 
-    def row_step(self, step: g.RowStep, shape: Shape) -> None:
+    def row_step(self, step: g.RowStep, shape: Shape) -> tuple[list[Deferred], Shape]:
+        """The stages to add, and the rows after the step."""
         if isinstance(step, g.Filter):
             condition = self.condition(step.where, shape, "filter")
+            if is_moving(condition):
+                stage, shape = cut(self, shape, {}, [condition])
+                return [stage], shape
             self.fix_all([condition], shape)
             shape.ops.append(Keep(condition))
-            return
+            shape.filtered = self.where
+            return [], shape
         new: dict[str, Typed] = {}
         for name, e in step.columns:
+            if isinstance(step, g.Held) and name in (self.stream.key, self.stream.time) and shape.kind == "points":
+                raise self.fail(f"every row has its {name!r}; there is nothing to hold")
             typed = self.typed(e, shape)
             if typed.type is None:
                 raise self.fail(f"the column {name!r} is nothing but null and has no type")
             reserved = (self.stream.key,) if shape.kind != "table" else ()
             if name in reserved and typed != shape.env.get(name):
                 raise self.fail(f"the key {name!r} cannot be replaced")
-            plain = typed.fn in ("in", "slot", "time") or typed.site >= 0
+            if is_moving(typed):
+                sources_of([typed], lambda text, name=name: self.fail(f"{name}: {text}"))  # type: ignore[misc]
+                new[name] = typed
+                continue
+            plain = typed.fn in ("in", "slot") or typed.site >= 0 or (typed.fn == "time" and name == "start")
             if shape.kind == "intervals" and not plain:
-                # Fixed before intervals are cut at bucket edges.
+                # Of the interval as it is now, whatever cuts it later.
                 typed = replace(typed, site=next(self.sites))
             self.fix_all([typed], shape)
             new[name] = typed
@@ -74,11 +93,21 @@ class Binder(Expressions):
             shape.env = {**kept, **new}
         else:
             shape.env = {**shape.env, **new}
+        cuts = {n: t for n, t in new.items() if is_moving(t)}
+        if not cuts:
+            return [], shape
+        stage, shape = cut(self, shape, cuts)
+        return [stage], shape
 
-    def keyed_step(self, step: g.KeyedStep, shape: Shape) -> tuple[Callable[[set[str]], Stage], Shape]:
-        """The stage as a function of the columns needed after it, and the shape of its rows."""
+    def keyed_step(self, step: g.KeyedStep, shape: Shape) -> tuple[list[Deferred], Shape]:
+        """The stages to add, and the shape of the rows."""
         if shape.kind == "table" or not shape.keyed:
             raise self.fail("it needs the points of each key in time order; it cannot follow group_by, sort or limit")
+        if shape.kind == "intervals" and asks_clock(step):
+            raise self.fail(
+                "its rows are intervals, on which df.time() is the clock at every instant; put the expression into a "
+                "column with with_columns before, which cuts the intervals, or use col('start')"
+            )
         key = self.stream.key
         held = {n: t for n, t in shape.env.items() if n not in (key, self.stream.time)}
         own = own_columns(self)
@@ -122,17 +151,17 @@ class Binder(Expressions):
                 split = self.condition(step.split_when, shape, "split_when")
                 self.fix_all([split], shape)
             aggs = self.aggregates(step.aggs, shape)
+            session = isinstance(step, g.Sessionize)
+            flags = ("open_left", "open_right") if session else ("partial",)
             for a in aggs:
-                if a.name in own or a.name in ("count", "open_left", "open_right"):
+                if a.name in own or a.name in ("count", *flags):
                     raise self.fail(f"an aggregate cannot be named {a.name!r}, which is a column of its own here")
                 own[a.name] = column(a.name, a.aggregate.result)
                 inputs[a.name] = a.aggregate.result
             own["count"] = column("count", Type.INT)
             inputs["count"] = Type.INT
-            session = isinstance(step, g.Sessionize)
-            if session:
-                own |= {n: column(n, Type.BOOL) for n in ("open_left", "open_right")}
-                inputs |= {"open_left": Type.BOOL, "open_right": Type.BOOL}
+            own |= {n: column(n, Type.BOOL) for n in flags}
+            inputs |= dict.fromkeys(flags, Type.BOOL)
             out_kind = "sessions" if session else "windows"
 
             def sink(held_now: tuple[tuple[str, Typed], ...], needed: set[str]) -> Segments:  # type: ignore[misc]
@@ -143,7 +172,8 @@ class Binder(Expressions):
                 bucket = Typed(
                     "truncate", Type.TIME, (Typed("time", Type.TIME),), (("every", step.every), ("zone", step.zone))
                 )
-                return Segments(None, None, bucket, wanted, held_now, size=step.size, empty=step.empty)
+                marked = "partial" in needed
+                return Segments(None, None, bucket, wanted, held_now, size=step.size, empty=step.empty, partial=marked)
 
             if isinstance(step, g.Window):
                 check_zone(step.zone, where)
@@ -159,12 +189,15 @@ class Binder(Expressions):
             kept = tuple((n, t) for n, t in held.items() if n in needed and n not in own)
             return stage_of_inputs(before.inputs, ops, sink(kept, needed), where)
 
-        return stage, Shape(out_kind, env, inputs, held=frozenset(held) - set(own))
+        return [stage], Shape(out_kind, env, inputs, held=frozenset(held) - set(own))
 
-    def group_step(self, step: g.GroupBy, shape: Shape) -> tuple[Stage, Shape]:
+    def group_step(self, step: g.GroupBy, shape: Shape) -> tuple[list[Deferred], Stage, Shape]:
+        """The stages to add before, the grouping, and its rows."""
+        filled, bucket = self.bucket_column(step, shape) if step.empty else (None, None)
+        stages, shape, columns = cut_by(self, shape, [e for _, e in step.by])
         by = []
-        for name, e in step.by:
-            typed = self.typed(e, shape)
+        for i, (name, e) in enumerate(step.by):
+            typed = columns.get(i) or self.typed(e, shape)
             if typed.type is None:
                 raise self.fail(f"the group column {name!r} is nothing but null")
             if typed.type is Type.JSON:
@@ -172,29 +205,32 @@ class Binder(Expressions):
             by.append((name, typed))
         self.fix_all([t for _, t in by], shape)
         aggs = self.aggregates(step.aggs, shape)
-        intervals = shape.kind == "intervals"
-        cuts = tuple(dict.fromkeys(n for _, t in by for n in _buckets(t)))
-        filled = self.bucket_column(by) if step.empty else None
-        sink = Group(tuple(by), aggs, intervals, cuts if intervals else (), shape.kind == "points", filled)
+        self.tally_groups([t for _, t in by], aggs, shape)
+        sink = Group(tuple(by), aggs, shape.kind == "intervals", shape.kind == "points", filled, bucket)
         out: dict[str, Type] = {n: t.type for n, t in by if t.type is not None}
         out |= {a.name: a.aggregate.result for a in aggs}
         stage = stage_of_inputs(shape.inputs, shape.ops, sink, self.where)
-        return stage, Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out))
+        return stages, stage, Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out))
 
-    def bucket_column(self, by: Sequence[tuple[str, Typed]]) -> int:
-        """The number of the one group column that is a bucket of time."""
-        found = [j for j, (_, e) in enumerate(by) if e.fn == "truncate" and e.args[0].fn == "time"]
+    def bucket_column(self, step: g.GroupBy, shape: Shape) -> tuple[int, Typed]:
+        """The number of the one group column that is a bucket of time, and what it is computed from."""
+        by = [self.typed(e, shape) for _, e in step.by]
+        found = [j for j, e in enumerate(by) if e.fn == "truncate" and e.args[0].fn in ("time", "now")]
         if len(found) != 1:
             raise self.fail(
                 "empty buckets need one group column that is a df.time().truncate(...), at the first group_by"
             )
-        return found[0]
+        return found[0], by[found[0]]
 
     def rows_stage(self, shape: Shape) -> tuple[Stage, Shape]:
         """Write the visible columns out as they stand."""
         unused = shape.held - shape.referred
         shape.env = {n: t for n, t in shape.env.items() if n not in unused or t != column(n, t.type or Type.INT)}
-        sink = Rows(tuple(shape.env.items()), shape.kind == "points")
+        columns = tuple(shape.env.items())
+        if shape.kind == "windows":
+            # How many are partial is said beside the answer, whichever columns it has.
+            columns += ((PARTIAL, column("partial", Type.BOOL)),)
+        sink = Rows(columns, shape.kind == "points")
         out = {n: t.type for n, t in shape.env.items() if t.type is not None}
         return stage_of_inputs(shape.inputs, shape.ops, sink, self.where), Shape(
             "table", {n: column(n, t) for n, t in out.items()}, out
@@ -204,40 +240,45 @@ class Binder(Expressions):
         source = self.steps[0]
         assert isinstance(source, g.Source)
         shape = self.points()
-        deferred: list[Callable[[set[str]], Stage]] = []
+        deferred: list[Deferred] = []
         stages: list[Stage] = []
-        after: list[TableStep] = []
+        after: list[TableStep | Deferred] = []
         order: tuple[str, ...] = ()
         in_tasks = True
 
         def add(stage: Stage) -> None:
             (stages if in_tasks else after).append(stage)
 
+        def defer(more: list[Deferred]) -> None:
+            (deferred if in_tasks else after).extend(more)
+
         for i, step in enumerate(self.steps):
             self.where = f"step {i + 1} ({g.name_of(step)})"
             if isinstance(step, g.Source):
                 continue
             if isinstance(step, g.RowStep):
-                self.row_step(step, shape)
+                more, shape = self.row_step(step, shape)
+                defer(more)
             elif isinstance(step, g.KeyedStep):
-                stage_of, shape = self.keyed_step(step, shape)
-                deferred.append(stage_of)
+                more, shape = self.keyed_step(step, shape)
+                defer(more)
             elif isinstance(step, g.Join | g.During):
-                cut, shape = (
+                more, shape = (
                     join_step(self, step, shape) if isinstance(step, g.Join) else during_step(self, step, shape)
                 )
-                deferred += [cut] if cut else []
+                defer(more)
             elif isinstance(step, g.Timeline):
                 stage_of, shape = timeline_step(self, step, shape)
-                deferred.append(stage_of)
+                defer([stage_of])
             elif isinstance(step, g.Concurrent):
-                stage_of, stage, sweep, shape = concurrent_step(self, step, shape)
-                deferred.append(stage_of)
+                more, stage, sweep, shape = concurrent_step(self, step, shape)
+                defer(more)
                 add(stage)
                 after.append(sweep)
                 in_tasks = False
             elif isinstance(step, g.GroupBy):
-                stage, shape = self.group_step(step, shape)
+                more, stage, shape = self.group_step(step, shape)
+                defer(more)
                 add(stage)
                 if in_tasks:
                     order = tuple(n for n, _ in step.by)
@@ -261,8 +302,11 @@ class Binder(Expressions):
             stage, shape = self.rows_stage(shape)
             add(stage)
         if unused := sorted(set(self.params) - self.used_params):
-            names = ", ".join(sorted(self.used_params)) or "none"
-            raise GraphError(f"the metric has no parameter {unused[0]!r}; its parameters: {names}")
+            known = sorted(self.used_params)
+            raise GraphError(
+                f"the metric has no parameter {unused[0]!r}; {meant(unused[0], known, 'its')} "
+                f"parameters: {listed(known)}"
+            )
         outputs = tuple((n, t.type) for n, t in shape.env.items() if t.type is not None)
         return self.finished(source.name, deferred, stages, after, outputs, order)
 
@@ -281,49 +325,57 @@ class Binder(Expressions):
     def finished(
         self,
         stream: str,
-        deferred: Sequence[Callable[[set[str]], Stage]],
+        deferred: Sequence[Deferred],
         stages: Sequence[Stage],
-        after: Sequence[TableStep],
+        after: Sequence[TableStep | Deferred],
         outputs: tuple[tuple[str, Type], ...],
         order: tuple[str, ...],
     ) -> Plan:
         chain = list(stages)
+        following = _resolved(after)
         lead = any(a.aggregate.name == "unknown_time" for s in chain if isinstance(s.sink, Group) for a in s.sink.aggs)
         needed = {n for n, _ in chain[0].inputs} | ({"$lead"} if lead else set())
         for stage_of in reversed(deferred):
             chain.insert(0, stage_of(needed))
             passed = {"$lead"} & needed if isinstance(chain[0].sink, Pieces) else set()
             needed = {n for n, _ in chain[0].inputs} | passed
-        history, held = history_of(chain)
+        found = history_of(chain)
         columns = tuple(n for n, _ in chain[0].inputs if n in self.stream.columns)
         return Plan(
             stream,
             columns,
-            tuple(chain),
-            tuple(after),
-            history,
-            held,
-            is_sliceable(chain, history),
+            with_early_rows(chain, found.looks),
+            following,
+            found.history,
+            found.held_columns,
+            is_sliceable(chain, found.history),
             has_whole_keys(chain),
             outputs,
             order,
             laws_of(chain),
+            found.whole,
+            tuple(self.sparse),
         )
+
+
+def _resolved(after: Sequence[TableStep | Deferred]) -> tuple[TableStep, ...]:
+    """The steps after the merge, each stage knowing which columns are needed after it."""
+    out: list[TableStep] = []
+    needed: set[str] = set()
+    for step in reversed(after):
+        if isinstance(step, Stage | SortBy | Take | Sweep):
+            out.append(step)
+        else:
+            out.append(step(needed))
+        if isinstance(out[-1], Stage):
+            needed = {n for n, _ in out[-1].inputs}
+    return tuple(reversed(out))
 
 
 def _stored(name: str, kind: Type) -> Typed:
     """A column as it was ingested. Times outside of the years that have a calendar are null."""
     read = column(name, kind)
     return Typed("in_years", kind, (read,)) if kind is Type.TIME else read
-
-
-def _buckets(e: Typed) -> list[Typed]:
-    """The truncations of the row's time in ``e``, save in columns that were fixed before."""
-    if e.site >= 0:
-        return []
-    if e.fn == "truncate" and e.args[0].fn == "time":
-        return [e]
-    return [b for a in e.args for b in _buckets(a)]
 
 
 def bind(steps: Sequence[g.Step], stream: StreamColumns, params: Mapping[str, object] | None = None) -> Plan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,18 +9,20 @@ from dataclasses import dataclass, field
 from dataflow import graph as g
 from dataflow.aggregate_args import arranged as prepared
 from dataflow.aggregate_args import needs_order, types_taken
-from dataflow.aggregate_forms import form_of
+from dataflow.aggregate_forms import FORMS, form_of
 from dataflow.calendars import known_time
-from dataflow.decimals import arranged, as_float, is_decimal
+from dataflow.clock import NOW, is_moving, sources_of
+from dataflow.decimals import arranged, equal_in, is_decimal
 from dataflow.durations import moment, parse_duration
 from dataflow.expr import Expr
 from dataflow.functions import FUNCTIONS, STATEFUL, common
 from dataflow.parameters import converted, guessed
-from dataflow.plan import BoundAgg, Fix, RowOp
+from dataflow.plan import BEGIN, BoundAgg, Fix, RowOp, Sparse, Tally
 from dataflow.typed import Typed, column
 from dataflow.zones import check_zone
 from operators.contract import Aggregate
 from operators.errors import DataflowError
+from operators.nearest import listed, meant
 from operators.registered import argument_types, find
 from operators.types import Type, decimal
 
@@ -56,6 +57,9 @@ class Shape:
     keyed: bool = True
     """Whether intervals are those of keys; they are those of groups after ``concurrent``."""
 
+    filtered: str = ""
+    """The last step that has dropped rows, if any."""
+
     @property
     def stands(self) -> bool:
         """Whether the rows are a table that is there already, with just these columns as they are."""
@@ -71,6 +75,7 @@ class Expressions:
         self.params = dict(params)
         self.used_params: set[str] = set()
         self.sites = itertools.count()
+        self.sparse: list[Sparse] = []
         self.where = ""
 
     def fail(self, text: str) -> GraphError:
@@ -82,9 +87,8 @@ class Expressions:
         if name in shape.env:
             shape.referred.add(name)
             return shape.env[name]
-        near = difflib.get_close_matches(name, shape.env, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise self.fail(f"there is no column {name!r}; {hint}There are: {', '.join(sorted(shape.env))}")
+        there = sorted(shape.env)
+        raise self.fail(f"there is no column {name!r}; {meant(name, there, 'there')} are: {listed(there, 100)}")
 
     def typed(self, e: Expr, shape: Shape) -> Typed:
         """``e`` with types, in terms of the stage's inputs."""
@@ -97,7 +101,7 @@ class Expressions:
         if e.fn == "time":
             if shape.kind == "table":
                 raise self.fail("time() has no meaning after group_by; use the column that holds the time bucket")
-            return Typed("time", Type.TIME)
+            return NOW if shape.kind == "intervals" else Typed("time", Type.TIME)
         args = [self.typed(a, shape) for a in e.args]
         if any(a.type is Type.JSON for a in args) and e.fn not in ("is_null", "is_not_null"):
             raise self.fail(f"{e.fn} cannot take json: an answer of several parts can be shown, but not computed with")
@@ -133,6 +137,8 @@ class Expressions:
                 raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before they are grouped")
             if args[0].type is None:
                 raise self.fail(f"{e.fn} of null has no type")
+            if e.fn == "last" and shape.filtered:
+                self.tally_reports(args, shape)
             return Typed(e.fn, result, tuple(args), e.options, next(self.sites))
         return Typed(e.fn, result, tuple(args), e.options)
 
@@ -199,27 +205,22 @@ class Expressions:
         kind = Type(str(e.option("type")))
         if kind is Type.TIME:
             listed = tuple(self.known(int(v)) for v in listed)
-        places = None if value.type is None else value.type.places
-        if places is not None:
-            if kind is Type.FLOAT:
-                value = as_float(value)
-            elif kind is Type.INT:
-                kind = decimal(places)
-                listed = tuple(int(v) * 10**places for v in listed)
-                if any(not -(2**63) <= v < 2**63 for v in listed):
-                    raise self.fail(f"is_in: a constant does not fit in 64 bits with {places} places")
         both = common([value.type, kind])
-        if not isinstance(both, Type) or (value.type is Type.INT and kind is Type.FLOAT):
+        numbers = is_decimal(value) and kind in (Type.INT, Type.FLOAT)
+        if not numbers and not isinstance(both, Type):
             raise self.fail(f"is_in compares {value.type} with constants of type {kind}")
-        if both is Type.FLOAT:
-            listed = tuple(float(v) for v in listed)
+        if value.type is not None and kind in (Type.INT, Type.FLOAT):
+            # A constant that no value of the type equals is left out.
+            listed = tuple(sorted(v for c in listed if (v := equal_in(value.type, c)) is not None))
         return Typed("is_in", Type.BOOL, (value,), (("values", listed),))
 
     def condition(self, e: Expr, shape: Shape, what: str) -> Typed:
         """``e`` with types, which is true or false; ``what`` names it in errors."""
         typed = self.typed(e, shape)
         if typed.type not in (Type.BOOL, None):
-            raise self.fail(f"{what} takes a condition, got {typed.type}")
+            text = e.option("value") if e.fn == "lit" and typed.type is Type.STRING else None
+            hint = "" if text is None else f"; {text!r} is text, write an expression such as df.col('status') == 'up'"
+            raise self.fail(f"{what} takes a condition, got {typed.type}{hint}")
         return typed
 
     # ---- aggregates
@@ -232,7 +233,10 @@ class Expressions:
         """The aggregate for arguments of these types, and what it is given."""
         form = form_of(a.fn)
         if form is None:
-            raise self.fail(f"{name}: there is no aggregate {a.fn!r}; register it before: df.register(...)")
+            raise self.fail(
+                f"{name}: there is no aggregate {a.fn!r}; {meant(a.fn, FORMS, 'one')}"
+                " of your own is registered before: df.register(...)"
+            )
         if form.of_intervals and shape.kind != "intervals":
             raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
         if a.fn == "duration" and shape.kind in ("points", "transitions", "table"):
@@ -243,12 +247,16 @@ class Expressions:
         args = list(a.args)
         if a.fn == "duration" and args:
             where.append(self.condition(args.pop(), shape, f"{name}: duration"))
+        if a.fn in ("known_time", "unknown_time") and args:
+            self.condition(args[0], shape, f"{name}: {a.fn}")
         typed = [self.typed(e, shape) for e in args]
         if any(e.type is None for e in typed):
             raise self.fail(f"{name}: {a.fn} of null has no type")
         options = dict(a.options)
-        intervals = shape.kind == "intervals"
-        given = prepared(a.fn, typed, options, intervals, self.sites, lambda t: self.fail(f"{name}: {t}"))
+        moving = [e for e in (*where, *typed) if is_moving(e)]
+        begin = column(BEGIN, Type.TIME) if BEGIN in shape.inputs else Typed("begin", Type.TIME) if moving else None
+        given = prepared(a.fn, typed, options, begin, self.sites, lambda t: self.fail(f"{name}: {t}"))
+        sources_of([e for e in (given.argument, given.other, *where) if e is not None], self.fail)
         found = find(given.fn, given.kind)
         if found is None:
             takes = types_taken(argument_types(given.fn))
@@ -268,6 +276,26 @@ class Expressions:
             self.fix_all(used, shape)
         return BoundAgg(name, found, given.argument, conditions, given.other)
 
+    def tally_reports(self, exprs: Sequence[Typed], shape: Shape, grouped: bool = False) -> None:
+        """Have it counted how many of the points that get here do not report the columns in ``exprs``, by which they
+        are ``grouped`` or which ``last`` holds."""
+        for e in dict.fromkeys(n for x in exprs for n in _as_reported(x)):
+            found = Sparse(str(e.option("name")), self.where, shape.filtered, grouped)
+            if shape.kind == "points" and found not in self.sparse:
+                shape.ops.append(Tally(e, len(self.sparse)))
+                self.sparse.append(found)
+
+    def tally_groups(self, by: Sequence[Typed], aggs: Sequence[BoundAgg], shape: Shape) -> None:
+        """The same of the columns that points are grouped by. Where the rows of the groups are counted in any case,
+        these numbers say it."""
+        plain = (j for j, a in enumerate(aggs) if a.aggregate.name == "count" and a.argument is None and not a.where)
+        count = next(plain, None)
+        for i, e in enumerate(by):
+            if count is None or e.fn != "in":
+                self.tally_reports([e], shape, grouped=True)
+            elif shape.kind == "points":
+                self.sparse.append(Sparse(str(e.option("name")), self.where, shape.filtered, True, (i, count)))
+
     def fix_all(self, exprs: Sequence[Typed], shape: Shape) -> None:
         """Have numbered expressions computed at this point of the row, for every row that gets here."""
         done = {op.value.site for op in shape.ops if isinstance(op, Fix)}
@@ -276,6 +304,13 @@ class Expressions:
                 if node.site >= 0 and node.site not in done:
                     shape.ops.append(Fix(node))
                     done.add(node.site)
+
+
+def _as_reported(e: Typed) -> list[Typed]:
+    """The columns in ``e`` that are taken as a row reports them, where null is not provided for."""
+    if e.fn in (*STATEFUL, "is_null", "is_not_null", "fill_null"):
+        return []
+    return [e] if e.fn == "in" else [n for a in e.args for n in _as_reported(a)]
 
 
 def _bottom_up(e: Typed) -> list[Typed]:

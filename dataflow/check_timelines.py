@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dataflow import graph as g
-from dataflow.chain import END, KNOWN, stage_of_inputs
+from dataflow.chain import stage_of_inputs
+from dataflow.check_cuts import Deferred, cut, cut_by, own_columns
+from dataflow.clock import NOW, asks_clock
 from dataflow.codegen.tracks import track_node
 from dataflow.expr import Expr
 from dataflow.functions import STATEFUL
-from dataflow.plan import BoundAgg, Edges, Group, Keep, Pieces, Stage, Sweep, Track, Tracks
+from dataflow.plan import END, KNOWN, BoundAgg, Edges, Group, Keep, Stage, Sweep, Track, Tracks
 from dataflow.reference import Index, indexed
 from dataflow.service import Calendar
 from dataflow.typed import Typed, column
@@ -22,27 +23,14 @@ if TYPE_CHECKING:
     from dataflow.check import Binder
     from dataflow.check_expressions import Shape
 
-Deferred = Callable[[set[str]], Stage]
-"""A stage as a function of the columns that are needed after it."""
-
 COUNTS = ("active", "inactive", "unknown")
-
-
-def own_columns(b: Binder) -> dict[str, Typed]:
-    """The columns that every row that lasts has of its own."""
-    return {
-        b.stream.key: Typed("slot", b.stream.key_type),
-        "start": Typed("time", Type.TIME),
-        "end": Typed("end", Type.TIME),
-        "duration": Typed("sub", Type.DURATION, (Typed("end", Type.TIME), Typed("time", Type.TIME))),
-    }
 
 
 # ---- reference tables and calendars
 
 
-def join_step(b: Binder, step: g.Join, shape: Shape) -> tuple[Deferred | None, Shape]:
-    """A stage to add (if any), and the rows with the attributes of the table."""
+def join_step(b: Binder, step: g.Join, shape: Shape) -> tuple[list[Deferred], Shape]:
+    """The stages to add, and the rows with the attributes of the table."""
     w = step.windows
     index = indexed(w.table, w.key, w.valid_from, w.valid_to, b.where)
     for name, _ in index.attributes:
@@ -50,22 +38,28 @@ def join_step(b: Binder, step: g.Join, shape: Shape) -> tuple[Deferred | None, S
             raise b.fail(f"there is a column {name!r} already; call the one of the reference table otherwise")
     if index.timed and shape.kind == "table":
         raise b.fail("rows have no time after group_by; join before it")
+    stages, shape, columns = cut_by(b, shape, [step.on])
     if index.timed and shape.kind == "intervals":
-        stage, shape, found = _cut(b, index, step.on, shape, "all" if step.how == "left" else "inside")
+        lookup = _at_instants(_lookup(b, index, step.on, shape, columns.get(0)))
+        row = f"$row{next(b.sites)}"
+        kept = [] if step.how == "left" else [Typed("is_not_null", Type.BOOL, (lookup,))]
+        stage, shape = _cut(b, shape, {row: lookup}, kept)
+        stages.append(stage)
+        found = column(row, Type.INT)
     else:
-        stage = None
-        found = _lookup(b, index, step.on, shape)
+        found = _lookup(b, index, step.on, shape, columns.get(0))
         b.fix_all([found], shape)
         if step.how == "inner":
             shape.ops.append(Keep(Typed("is_not_null", Type.BOOL, (found,))))
+            shape.filtered = b.where
     attributes = {
         name: Typed("pick", kind, (found,), (("column", name), ("in", index))) for name, kind in index.attributes
     }
-    return stage, replace(shape, env=shape.env | attributes)
+    return stages, replace(shape, env=shape.env | attributes)
 
 
-def during_step(b: Binder, step: g.During, shape: Shape) -> tuple[Deferred | None, Shape]:
-    """A stage to add (if any), and the rows inside, or outside, the periods."""
+def during_step(b: Binder, step: g.During, shape: Shape) -> tuple[list[Deferred], Shape]:
+    """The stages to add, and the rows inside, or outside, the periods."""
     if shape.kind == "table":
         raise b.fail("rows have no time after group_by; use it before")
     periods: Index | Calendar
@@ -74,46 +68,40 @@ def during_step(b: Binder, step: g.During, shape: Shape) -> tuple[Deferred | Non
     else:
         w = step.periods
         periods = indexed(w.table, w.key, w.valid_from, w.valid_to, b.where, True)
+    stages, shape, columns = cut_by(b, shape, [step.on])
+    found = _lookup(b, periods, step.on, shape, columns.get(0))
+    test = "is_not_null" if step.inside else "is_null"
     if shape.kind == "intervals":
-        stage, shape, _ = _cut(b, periods, step.on, shape, "inside" if step.inside else "outside")
-        return stage, shape
-    found = _lookup(b, periods, step.on, shape)
+        stage, shape = _cut(b, shape, {}, [Typed(test, Type.BOOL, (_at_instants(found),))])
+        return [*stages, stage], shape
     b.fix_all([found], shape)
-    shape.ops.append(Keep(Typed("is_not_null" if step.inside else "is_null", Type.BOOL, (found,))))
-    return None, shape
+    shape.ops.append(Keep(Typed(test, Type.BOOL, (found,))))
+    shape.filtered = b.where
+    return [], shape
 
 
-def _lookup(b: Binder, table: Index | Calendar, on: Expr | None, shape: Shape) -> Typed:
+def _at_instants(lookup: Typed) -> Typed:
+    """The lookup at every instant of an interval."""
+    return replace(lookup, args=(*lookup.args, NOW), site=-1)
+
+
+def _lookup(b: Binder, table: Index | Calendar, on: Expr | None, shape: Shape, key: Typed | None) -> Typed:
+    """The row that holds for ``on``, which may be computed as ``key`` already."""
     args: tuple[Typed, ...] = ()
     if isinstance(table, Index):
         assert on is not None
-        key = b.typed(on, shape)
+        key = key or b.typed(on, shape)
         if key.type is not table.kind:
             raise b.fail(f"the table's key {table.key!r} is {table.kind}, and what is looked up is {key.type}")
         args = (key,)
     return Typed("lookup", Type.INT, args, (("in", table),), next(b.sites))
 
 
-def _cut(b: Binder, table: Index | Calendar, on: Expr | None, shape: Shape, keep: str) -> tuple[Deferred, Shape, Typed]:
-    """Intervals cut at the edges of periods: the stage, the pieces, and the row found for each."""
+def _cut(b: Binder, shape: Shape, watched: dict[str, Typed], kept: list[Typed]) -> tuple[Deferred, Shape]:
+    """Intervals cut at the edges of periods."""
     if not shape.keyed:
         raise b.fail("it cannot follow concurrent or at_least; use it before")
-    lookup = _lookup(b, table, on, shape)
-    b.fix_all(lookup.args, shape)
-    row = f"$row{lookup.site}"
-    lookup = replace(lookup, site=-1)
-    own = own_columns(b)
-    kept = {n: t for n, t in shape.env.items() if n not in own or own[n] != t}
-    where, before, ops = b.where, shape, list(shape.ops)
-
-    def stage(needed: set[str]) -> Stage:
-        columns = tuple((n, t) for n, t in kept.items() if n in needed)
-        return stage_of_inputs(before.inputs, ops, Pieces(lookup, keep, row if row in needed else None, columns), where)
-
-    types = {n: t.type for n, t in kept.items() if t.type is not None}
-    env = {n: column(n, types[n]) if n in types else t for n, t in shape.env.items()}
-    inputs = {END: Type.TIME, KNOWN: Type.INT, row: Type.INT, **types}
-    return stage, replace(shape, env=env, inputs=inputs, ops=[]), column(row, Type.INT)
+    return cut(b, shape, watched, kept, by_clock=False)
 
 
 # ---- timelines of one key
@@ -178,11 +166,17 @@ def _all(e: Expr) -> list[Expr]:
 # ---- keys of one group
 
 
-def concurrent_step(b: Binder, step: g.Concurrent, shape: Shape) -> tuple[Deferred, Stage, Sweep, Shape]:
-    """The stage that takes intervals apart, the grouping of their edges, what follows the merge, and its rows."""
+def concurrent_step(b: Binder, step: g.Concurrent, shape: Shape) -> tuple[list[Deferred], Stage, Sweep, Shape]:
+    """The stages that take intervals apart, the grouping of their edges, what follows the merge, and its rows."""
     if shape.kind != "intervals" or not shape.keyed:
         raise b.fail("it needs the intervals of keys; use it after state_duration, heartbeat or combined timelines")
-    condition = b.condition(step.condition, shape, "it")
+    for name, e in step.by:
+        if asks_clock(e):
+            raise b.fail(f"{name!r}: keys are grouped by what they hold; group its intervals by time afterwards")
+    stages, shape, columns = cut_by(b, shape, [step.condition])
+    condition = columns.get(0) or b.condition(step.condition, shape, "it")
+    if condition.type not in (Type.BOOL, None):
+        raise b.fail(f"it takes a condition, got {condition.type}")
     by: list[tuple[str, Typed]] = []
     taken = ("start", "end", "duration", *(COUNTS if step.at_least is None else ("state",)))
     for name, e in step.by:
@@ -204,11 +198,11 @@ def concurrent_step(b: Binder, step: g.Concurrent, shape: Shape) -> tuple[Deferr
 
     sums = tuple(BoundAgg(f"${n}", REGISTRY["sum", Type.INT], column(f"${n}", Type.INT), ()) for n in COUNTS)
     keys = tuple((n, column(n, edges[n])) for n in (*written, "$at"))
-    group = stage_of_inputs(edges, [], Group(keys, sums, False, (), False), where)
+    group = stage_of_inputs(edges, [], Group(keys, sums, False, False), where)
     own = own_columns(b)
     del own[b.stream.key]
     counts = dict.fromkeys(COUNTS, Type.INT) if step.at_least is None else {"state": Type.BOOL}
     inputs = {**written, **counts, END: Type.TIME, KNOWN: Type.INT}
     env = {n: column(n, t) for n, t in written.items()} | own | {n: column(n, t) for n, t in counts.items()}
     shape = replace(shape, env=env, inputs=inputs, ops=[], held=frozenset(), referred=set(), keyed=False)
-    return stage, group, Sweep(tuple(written), step.at_least), shape
+    return [*stages, stage], group, Sweep(tuple(written), step.at_least), shape

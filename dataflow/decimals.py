@@ -1,12 +1,15 @@
 """Decimals in expressions: scaled integers whose places are known, so their arithmetic is that of integers.
 
-Sums and differences have the places of the finer side, products the places of both; beside a float, and in a quotient,
-a decimal becomes the float nearest to it.
+Sums and differences have the places of the finer side, products the places of both; in arithmetic with a float, and in
+a quotient, a decimal becomes the float nearest to it. In comparisons it is the float that becomes a decimal, the
+shortest that gives it, so that 0.10 equals 0.1 and nothing is rounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
+from math import isfinite
 
 from dataflow.typed import Typed
 from operators.types import MAX_PLACES, Type, decimal
@@ -28,8 +31,7 @@ def as_float(e: Typed) -> Typed:
     """A decimal as the float nearest to it; anything else as it is."""
     if e.type is None or e.type.places is None:
         return e
-    unit = Typed("lit", Type.FLOAT, (), (("value", float(10**e.type.places)),))
-    return Typed("div", Type.FLOAT, (e, unit))
+    return Typed("decimal_float", Type.FLOAT, (e,))
 
 
 def _as_places(e: Typed, places: int) -> Typed:
@@ -43,6 +45,24 @@ def _as_places(e: Typed, places: int) -> Typed:
     return e if e.type is kind else Typed("mul", kind, (e, Typed("lit", Type.INT, (), (("value", by),))))
 
 
+def equal_in(kind: Type, number: object) -> int | float | None:
+    """The value of a type of numbers that equals the constant ``number``; None if there is none such.
+
+    Beside decimals a float is the shortest decimal that gives it.
+    """
+    assert isinstance(number, int | float)
+    if kind is Type.FLOAT:
+        try:
+            return float(number) if float(number) == number else None
+        except OverflowError:
+            return None
+    if isinstance(number, float) and not isfinite(number):
+        return None
+    exact = Fraction(number) if kind.places is None or isinstance(number, int) else Fraction(repr(number))
+    units = exact * 10 ** (kind.places or 0)
+    return int(units) if units.denominator == 1 and -(2**63) <= units < 2**63 else None
+
+
 def arranged(fn: str, args: Sequence[Typed]) -> tuple[list[Typed], Type] | list[Typed] | str:
     """The arguments of ``fn``, some of them decimals, as it takes them, and the type of its value where that is not
     what its own rule says of those arguments; or what is wrong with them."""
@@ -54,6 +74,9 @@ def arranged(fn: str, args: Sequence[Typed]) -> tuple[list[Typed], Type] | list[
     if fn in _SAME:
         assert values[0].type is not None
         return values, values[0].type
+    if fn in _COMPARING and all(k.places is not None or k in (Type.INT, Type.FLOAT) for k in kinds):
+        # By their values; a float is taken for the shortest decimal that gives it.
+        return values, Type.BOOL
     if fn == "div" or Type.FLOAT in kinds:
         return [*head, *(as_float(e) for e in values)]
     if wrong := [k for k in kinds if k.places is None and k is not Type.INT]:
@@ -68,8 +91,6 @@ def arranged(fn: str, args: Sequence[Typed]) -> tuple[list[Typed], Type] | list[
     values = [_as_places(e, most) for e in values]
     if any(e.fn == "lit" and not -(2**63) <= int(str(e.option("value") or 0)) < 2**63 for e in values):
         return f"a constant that does not fit in 64 bits with {most} places"
-    if fn in _COMPARING:
-        return values, Type.BOOL
     if fn == "floordiv":
         return values, Type.INT
     return [*head, *values], decimal(most)

@@ -20,6 +20,12 @@ _UNITS = {
 _TEXT = re.compile(r"(?:\d+(?:us|ms|s|m|h|d|w))+")
 _PART = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
 _EVERY = re.compile(r"(\d+)(ms|s|m|h|d|w|mo|y)")
+_SPELLED = re.compile(r"(\d+)?\s*([a-z]+)")
+_WORDS = {
+    "ms": ("milli", "millisecond"), "s": ("s", "sec", "second"), "m": ("m", "min", "minute", "minutely"),
+    "h": ("h", "hr", "hour", "hourly"), "d": ("d", "day", "daily"), "w": ("w", "wk", "week", "weekly"),
+    "mo": ("mon", "month", "monthly"), "y": ("y", "yr", "year", "yearly"),
+}  # fmt: skip
 _LIMIT = 10_000 * 366 * _UNITS["d"]
 
 
@@ -34,11 +40,26 @@ def parse_duration(value: str | timedelta, where: str) -> int:
         micros = sum(int(n) * _UNITS[u] for n, u in _PART.findall(value))
     else:
         raise DataflowError(
-            f"{where}: {value!r} is not a duration; write e.g. '90s', '5m', '1h30m', '7d' (units us ms s m h d w)"
+            f"{where}: {value!r} is not a duration; {_meant(value)} e.g. '90s', '5m', '1h30m', '7d' "
+            "(units us ms s m h d w)"
         )
     if not 0 < micros <= _LIMIT:
         raise DataflowError(f"{where}: the duration {value!r} must be longer than zero and at most 10,000 years")
     return micros
+
+
+def written_duration(micros: int) -> str:
+    """A positive duration as ``parse_duration`` reads it, in the largest unit of which it is a whole number."""
+    unit, size = next((u, n) for u, n in reversed(_UNITS.items()) if micros % n == 0)
+    return f"{micros // size}{unit}"
+
+
+def _meant(value: object) -> str:
+    """What is to be written for a length whose unit is spelled out: ``"1 day"``, ``"5min"``; or just ``"write"``."""
+    found = _SPELLED.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    word = "" if found is None else found[2].removesuffix("s") or found[2]
+    unit = next((u for u, names in _WORDS.items() if word in names), None)
+    return "write" if found is None or unit is None else f"did you mean '{found[1] or 1}{unit}'? Write"
 
 
 def moment(text: str) -> int:
@@ -94,7 +115,7 @@ def parse_every(value: str, where: str) -> Every:
     match = _EVERY.fullmatch(value) if isinstance(value, str) else None
     if match is None or not 0 < int(match[1]) <= 100_000:
         raise DataflowError(
-            f"{where}: {value!r} is not a bucket; write for example '10m', '1h', '1d', '1w', '1mo' or '1y'"
+            f"{where}: {value!r} is not a bucket; {_meant(value)} for example '10m', '1h', '1d', '1w', '1mo' or '1y'"
         )
     every = Every(int(match[1]), match[2])
     if every.months == 0 and every.days == 0 and _UNITS["d"] % every.micros:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, NoReturn
 
 from dataflow.durations import parse_duration, parse_every
 from operators.errors import DataflowError
+from operators.nearest import no_attribute
 from operators.types import MAX_PLACES
 
 Scalar = bool | int | float | str | None
@@ -18,7 +20,7 @@ Literal = Scalar | datetime | timedelta
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Expr:
     """One function applied to arguments. ``fn`` is ``col``, ``lit``, ``param`` or a function's name; ``options``
     are its constant settings, as (name, value) pairs."""
@@ -33,6 +35,19 @@ class Expr:
 
     def __bool__(self) -> bool:
         raise DataflowError("an expression has no truth value; combine conditions with & | ~ instead of and, or, not")
+
+    def __repr__(self) -> str:
+        from dataflow.written import written
+
+        return written(self)
+
+    if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_attribute("an expression", name, dir(type(self)))
+
+    def __iter__(self) -> NoReturn:
+        raise DataflowError("an expression has no values to go through; use is_in([...]) instead of in")
 
     def __add__(self, other: Operand) -> Expr:
         return _call("add", self, other)
@@ -110,6 +125,8 @@ class Expr:
 
     def is_in(self, values: Iterable[Literal]) -> Expr:
         """Whether the value is one of ``values`` (all of one type, none of them null)."""
+        if isinstance(values, str):
+            raise DataflowError(f"is_in takes a list of constants, got the text {values!r}; write is_in([{values!r}])")
         listed = [expr(v) for v in values]
         if any(e.fn != "lit" or e.option("value") is None for e in listed):
             raise DataflowError("is_in takes a list of constants without None; use is_null() for missing values")
@@ -118,6 +135,8 @@ class Expr:
         if len(kinds) > 1 and kinds != {"int64", "float64"}:
             raise DataflowError(f"is_in takes constants of one type, got {', '.join(sorted(kinds))}")
         kind = "float64" if "float64" in kinds else next(iter(kinds), "null")
+        if kind == "float64" and (lost := [v for _, v in pairs if isinstance(v, int) and int(float(v)) != v]):
+            raise DataflowError(f"is_in: the integer {lost[0]} is no float64; list integers and fractions apart")
         found = sorted({float(v) if kind == "float64" else v for _, v in pairs})
         return Expr("is_in", (self,), (("type", kind), ("values", tuple(found))))
 
@@ -162,13 +181,19 @@ class Expr:
         """Whether a string contains ``text``, taken literally."""
         return Expr("contains", (self,), (("text", _text(text, "contains")),))
 
-    def last(self, hold: str | timedelta | None = None) -> Expr:
-        """The last reported value of this key at or before this row, if no older than ``hold``."""
+    def last(self, hold: str | timedelta | None = None, where: Operand | None = None) -> Expr:
+        """The last reported value of this key at or before this row, if no older than ``hold``.
+
+        With ``where`` only reports in rows where that condition is true count. Like all functions that look back it
+        sees the rows that reach it, those before the range too: a filter in front of it hides the reports that it
+        drops; ``held`` before the filter does not.
+        """
         micros = None if hold is None else parse_duration(hold, "last(hold)")
-        return Expr("last", (self,), (("hold", micros),))
+        of = self if where is None else when(where).then(self).otherwise(None)
+        return Expr("last", (of,), (("hold", micros),))
 
     def previous(self) -> Expr:
-        """The value in this key's previous row; null in its first."""
+        """The value in this key's previous row, one before the range too; null in its first."""
         return _call("previous", self)
 
     def cumulative_sum(self) -> Expr:
@@ -177,7 +202,8 @@ class Expr:
         return _call("cumulative_sum", self)
 
     def changed(self) -> Expr:
-        """Whether the value was reported here and differs from this key's last reported one before."""
+        """Whether the value was reported here and differs from this key's last reported one before, which may lie
+        before the range."""
         return _call("changed", self)
 
     def truncate(self, every: str, zone: str = "UTC") -> Expr:
@@ -262,7 +288,13 @@ def lit(value: Literal) -> Expr:
 
 
 def time() -> Expr:
-    """The row's event time; for intervals, sessions and windows their start."""
+    """The row's event time; of sessions, windows, funnels and transitions their start.
+
+    On intervals (``state_duration``, ``heartbeat``, combined timelines, ``at_least``, ``concurrent``) it is the clock
+    at every instant. Where an expression of it changes, ``filter``, ``with_columns`` and ``group_by`` cut the interval
+    into rows, and an aggregate with it in ``where=`` or its argument cuts for itself alone. For the time at which an
+    interval starts or ends use ``col("start")`` and ``col("end")``.
+    """
     return Expr("time")
 
 
@@ -274,11 +306,20 @@ def param(name: str, default: Literal = None) -> Expr:
     return Expr("param", (), (("default", value.option("value")), ("name", name), ("type", value.option("type"))))
 
 
+def _plain(value: Expr) -> str:
+    from dataflow.written import operand
+
+    return operand(value)
+
+
 class When:
     """``when(c).then(a)``, waiting for ``otherwise``."""
 
     def __init__(self, branches: Sequence[tuple[Expr, Expr]]) -> None:
         self._branches = tuple(branches)
+
+    def __repr__(self) -> str:
+        return "df" + "".join(f".when({c!r}).then({_plain(v)})" for c, v in self._branches)
 
     def when(self, condition: Operand) -> Then:
         """A further branch, tried where all before it did not hold."""
@@ -298,6 +339,9 @@ class Then:
     def __init__(self, branches: Sequence[tuple[Expr, Expr]], condition: Expr) -> None:
         self._branches = tuple(branches)
         self._condition = condition
+
+    def __repr__(self) -> str:
+        return f"{When(self._branches)!r}.when({self._condition!r})"
 
     def then(self, value: Operand) -> When:
         """The value where the condition is true."""

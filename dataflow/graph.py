@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
 
+from dataflow.durations import parse_every
 from dataflow.expr import Expr, Operand, col, expr
 from dataflow.reference import ReferenceTable
 from dataflow.service import Calendar
 from operators.errors import DataflowError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Agg:
     """One aggregate over a group's rows, of those where ``where`` is true; ``options`` are (name, value) pairs."""
 
@@ -18,6 +20,11 @@ class Agg:
     args: tuple[Expr, ...] = ()
     where: Expr | None = None
     options: tuple[tuple[str, object], ...] = ()
+
+    def __repr__(self) -> str:
+        from dataflow.written import written
+
+        return written(self)
 
 
 Named = tuple[tuple[str, Expr], ...]
@@ -43,6 +50,28 @@ class WithColumns:
     """Rows with further or replaced columns."""
 
     columns: Named
+
+
+@dataclass(frozen=True, eq=False)
+class Held(WithColumns):
+    """Rows in whose ``columns`` stand the values last reported; each is (name, ``last`` of the column)."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        return tuple(name for name, _ in self.columns)
+
+    @property
+    def hold(self) -> int | None:
+        """For how many microseconds at most a value is held."""
+        hold = self.columns[0][1].option("hold")
+        assert hold is None or isinstance(hold, int)
+        return hold
+
+
+def held(names: Sequence[str], hold: int | None) -> Held:
+    """The step that holds the columns ``names`` (one at least), each once."""
+    return Held(tuple((n, Expr("last", (col(n),), (("hold", hold),))) for n in names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +235,7 @@ OPS: dict[type, str] = {
     Source: "stream",
     Filter: "filter",
     WithColumns: "with_columns",
+    Held: "held",
     Select: "select",
     StateDuration: "state_duration",
     Heartbeat: "heartbeat",
@@ -234,6 +264,17 @@ def name_of(step: Step) -> str:
     return OPS[type(step)]
 
 
+def content_of(value: object) -> object:
+    """What a step or expression consists of, equal for those that mean the same: they do not compare by themselves."""
+    if isinstance(value, tuple):
+        return tuple(content_of(v) for v in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return (type(value).__name__, *(content_of(getattr(value, f.name)) for f in fields(value)))
+    if isinstance(value, ReferenceTable):
+        return value
+    return type(value).__name__, repr(value)  # 1, 1.0, True and -0.0 are different constants
+
+
 FUNNEL_MODES = ("strict", "ordered", "any")
 MAX_FUNNEL, MAX_WINDOW = 16, 1000
 """Bounds on the steps of a funnel and on the buckets of a window, each of which every key has a state for."""
@@ -254,10 +295,35 @@ def named_columns(columns: tuple[str | Expr, ...], named: dict[str, Operand], wh
         elif isinstance(c, Expr) and c.fn == "col":
             out.append((str(c.option("name")), c))
         else:
-            raise DataflowError(f"{where}: give an expression a name, e.g. {where}(day=df.time().truncate('1d'))")
-    out.extend((n, expr(e)) for n, e in named.items())
+            raise DataflowError(_unnamed(c, where))
+    for n, e in named.items():
+        if isinstance(e, str):
+            raise DataflowError(_bare_text(n, e, where))
+        out.append((n, expr(e)))
     names = [n for n, _ in out]
     for n in names:
         if names.count(n) > 1:
             raise DataflowError(f"{where}: the column {n!r} is given twice")
     return tuple(out)
+
+
+def _unnamed(given: object, where: str) -> str:
+    """What is wrong with a column that is neither a name nor a column."""
+    if isinstance(given, list | tuple):
+        return f"{where}: give the columns one by one, {where}('a', 'b'), not as a list"
+    if isinstance(given, Agg):
+        return f"{where}: an aggregate stands in agg(...), after group_by: .agg(n={given!r})"
+    if isinstance(given, Expr):
+        return f"{where}: give an expression a name, e.g. {where}(day=df.time().truncate('1d'))"
+    return f"{where} takes names of columns and named expressions, got {given!r}"
+
+
+def _bare_text(name: str, text: str, where: str) -> str:
+    """Why a bare text is refused where an expression is expected: some take it for a column, some for a constant."""
+    try:
+        parse_every(text, where)
+        column = f"df.time().truncate({text!r}) for buckets of time"
+    except DataflowError:
+        column = f"df.col({text!r}) for the column"
+    constant = f"{name}=df.lit({text!r}) for the constant"
+    return f"{where}: {name}={text!r} is a bare text; write {name}={column}, or {constant}"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataflow import graph as g
-from dataflow.aggregate_forms import Option, checked, form_of
+from dataflow.aggregate_forms import FORMS, form_of, options_of
 from dataflow.decimals import ROUNDINGS
 from dataflow.durations import parse_every
 from dataflow.expr import Expr
@@ -18,6 +18,7 @@ from dataflow.json_errors import short as _short
 from dataflow.json_timelines import FIELDS, check_tables, step_in, step_out
 from dataflow.reference import MAX_TABLE_BYTES
 from operators.errors import DataflowError
+from operators.nearest import meant
 from operators.types import MAX_PLACES
 
 VERSION = 1
@@ -67,6 +68,8 @@ def _step_out(step: g.Step) -> dict[str, Any]:
             body: dict[str, Any] = {"name": name}
         case g.Filter(where):
             body = {"where": _expr_out(where)}
+        case g.Held():
+            body = {"columns": list(step.names), "hold": step.hold}
         case g.WithColumns(columns) | g.Select(columns):
             body = {"columns": _named_out(columns)}
         case g.StateDuration(state, name, hold):
@@ -130,7 +133,9 @@ class _Reader:
             raise JsonFormError(f"{where}: expected an object, got {_short(value)}")
         known = [*names, *optional]
         if unknown := sorted(set(value) - set(known)):
-            raise JsonFormError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(known)}")
+            raise JsonFormError(
+                f"{where}: unknown field {unknown[0]!r}; {meant(unknown[0], known, 'known')} are {', '.join(known)}"
+            )
         if missing := [n for n in names if n not in value]:
             raise JsonFormError(f"{where}: the field {missing[0]!r} is missing")
         return value
@@ -181,10 +186,13 @@ class _Reader:
             raise JsonFormError(f"{where}: {_short(value)} is not a constant of type {kind}")
         return value
 
-    def expr(self, value: object, where: str, depth: int = 0) -> Expr:
-        self._nodes += 1
+    def count(self, nodes: int, where: str, depth: int = 0) -> None:
+        self._nodes += nodes
         if self._nodes > g.MAX_NODES or depth > g.MAX_DEPTH:
             raise JsonFormError(f"{where}: more than {g.MAX_NODES} nodes or deeper than {g.MAX_DEPTH}")
+
+    def expr(self, value: object, where: str, depth: int = 0) -> Expr:
+        self.count(1, where, depth)
         if not isinstance(value, dict):
             raise JsonFormError(f"{where}: expected an expression object, got {_short(value)}")
         if "col" in value:
@@ -201,7 +209,9 @@ class _Reader:
         fn = value.get("fn")
         spec = FUNCTIONS.get(fn) if isinstance(fn, str) else None
         if spec is None:
-            raise JsonFormError(f"{where}: unknown function {_short(fn)}")
+            raise JsonFormError(
+                f"{where}: unknown function {_short(fn)}; {meant(fn, FUNCTIONS, 'known')} are {', '.join(FUNCTIONS)}"
+            )
         d = self.fields(value, where, ["fn", "args", *spec.options])
         args = self.rows(d["args"], f"{where}.args")
         if len(args) != spec.arity:
@@ -234,24 +244,24 @@ class _Reader:
         form = form_of(fn)
         if form is None and isinstance(value, dict) and "fn" in value:
             raise JsonFormError(
-                f"{where}: unknown aggregate {_short(fn)}; one of your own must be registered before: df.register(...)"
+                f"{where}: unknown aggregate {_short(fn)}; {meant(fn, FORMS, 'one')}"
+                " of your own must be registered before: df.register(...)"
             )
         options = () if form is None else form.options
-        d = self.fields(value, where, ["fn", "args", "where", *(o.name for o in options)])
+        names = [o.name for o in options if o.default is None]
+        optional = [o.name for o in options if o.default is not None]
+        d = self.fields(value, where, ["fn", "args", "where", *names], optional)
         assert form is not None
         args = self.rows(d["args"], f"{where}.args")
         if len(args) not in form.arity:
             raise JsonFormError(f"{where}: {d['fn']} does not take {len(args)} arguments")
         condition = None if d["where"] is None else self.expr(d["where"], f"{where}.where")
-        given = tuple((o.name, self.option(o, d["fn"], d[o.name], where)) for o in options)
-        inner = tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args))
-        return g.Agg(d["fn"], inner, condition, given)
-
-    def option(self, option: Option, name: str, value: object, where: str) -> object:
         try:
-            return checked(name, option, value, where)
+            given = options_of(d["fn"], form, d, where)
         except DataflowError as error:
             raise JsonFormError(str(error)) from None
+        inner = tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args))
+        return g.Agg(d["fn"], inner, condition, given)
 
     def named(self, value: object, where: str) -> g.Named:
         out = []
@@ -275,6 +285,7 @@ class _Reader:
             "stream": ["name"],
             "filter": ["where"],
             "with_columns": ["columns"],
+            "held": ["columns", "hold"],
             "select": ["columns"],
             "state_duration": ["state", "name", "hold"],
             "heartbeat": ["timeout"],
@@ -289,7 +300,10 @@ class _Reader:
             "limit": ["n"],
         }.get(op if isinstance(op, str) else "")
         if fields is None:
-            raise JsonFormError(f"{where}: unknown operator {_short(op)}; known are {', '.join(g.OPS.values())}")
+            raise JsonFormError(
+                f"{where}: unknown operator {_short(op)}; {meant(op, g.OPS.values(), 'known')}"
+                f" are {', '.join(g.OPS.values())}"
+            )
         d = self.fields(value, where, ["op", *fields], _OPTIONAL.get(str(op), ()))
         match op:
             case "stream":
@@ -298,6 +312,14 @@ class _Reader:
                 return g.Filter(self.expr(d["where"], f"{where}.where"))
             case "with_columns":
                 return g.WithColumns(self.named(d["columns"], f"{where}.columns"))
+            case "held":
+                names = [self.text(n, f"{where}.columns[{i}]") for i, n in enumerate(self.rows(d["columns"], where))]
+                if not names:
+                    raise JsonFormError(f"{where}.columns: expected one column at least")
+                _distinct(names, f"{where}.columns")
+                # Each is an expression of two nodes.
+                self.count(2 * len(names), where)
+                return g.held(names, self.micros(d["hold"], f"{where}.hold", optional=True))
             case "select":
                 return g.Select(self.named(d["columns"], f"{where}.columns"))
             case "state_duration":

@@ -10,6 +10,17 @@ from dataflow.typed import Typed
 from operators.aggregates import AnyAggregate
 from operators.types import Type
 
+KNOWN, END, BEGIN, EARLY = "$known", "$end", "$begin", "$early"
+"""Hidden columns of the rows that stages write: of intervals the known flag (int64), the end (time) and, of pieces,
+when the interval began that they are of; and how a row stands to the begin of the range (int64, one of these four)."""
+
+IN_RANGE, BEFORE, CUT, WHOLE = 0, 1, 2, 3
+"""A row of the range; one before it, which only what looks back sees; the part of a row that lies in the range; and,
+just before that part, the whole of it, as it is without the range. Odd: not a row of the answer."""
+
+PARTIAL = "$partial"
+"""Hidden column of windows that are rows of the answer: whether something cuts the window."""
+
 _FAITHFUL = frozenset(
     {
         "in",
@@ -46,7 +57,28 @@ class Fix:
     value: Typed
 
 
-RowOp = Keep | Fix
+@dataclass(frozen=True)
+class Tally:
+    """Count here the rows of the range, and those in which the column ``value`` is null (``Plan.sparse``)."""
+
+    value: Typed
+    number: int
+
+
+RowOp = Keep | Fix | Tally
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """A column whose nulls are counted where they may make an answer other than one would think: where rows are
+    ``grouped`` by it, or where ``last`` (or ``held``) sees just the rows that the step ``after`` keeps."""
+
+    column: str
+    step: str
+    after: str
+    grouped: bool
+    counted: tuple[int, int] | None = None
+    """Where no ``Tally`` counts it: the group column that it is, and the aggregate that counts the rows of groups."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +122,8 @@ class Segments:
     A row where ``split`` is true starts a session. A window is ``size`` buckets long, and one starts with every bucket;
     ``empty``: also those without a row, from the key's first row on.
 
-    Writes start (as time), end, count, open_left and open_right (sessions), the aggregates and the held columns.
+    Writes start (as time), end, count, open_left and open_right (sessions), the aggregates and the held columns;
+    of windows also, if wanted, ``partial``: whether since, until or the stream's beginning cuts the window.
     """
 
     gap: int | None
@@ -101,20 +134,21 @@ class Segments:
     split: Typed | None = None
     size: int = 1
     empty: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True)
 class Group:
-    """Sink: fold rows into groups. ``intervals``: rows have an end and a known flag; ``cuts`` are the truncations
-    at whose edges they are cut. ``in_range`` drops rows outside [since, until). ``filled`` is the number of the column
-    of ``by`` whose buckets of time are there without rows, too."""
+    """Sink: fold rows into groups. ``intervals``: rows have an end and a known flag, and aggregates with expressions
+    of the clock cut them, each for itself. ``in_range`` drops rows outside [since, until). ``filled`` is the number of
+    the column of ``by`` whose buckets of time, those of ``bucket``, are there without rows, too."""
 
     by: tuple[tuple[str, Typed], ...]
     aggs: tuple[BoundAgg, ...]
     intervals: bool
-    cuts: tuple[Typed, ...]
     in_range: bool
     filled: int | None = None
+    bucket: Typed | None = None
 
 
 @dataclass(frozen=True)
@@ -140,16 +174,17 @@ class Tracks:
 
 @dataclass(frozen=True)
 class Pieces:
-    """Sink: intervals again, cut where the row that ``lookup`` finds changes.
+    """Sink: intervals again, cut where the value of something ``watched`` changes, as far as all ``conditions`` hold.
 
-    ``keep``: ``all`` pieces, or just those ``inside`` some row or ``outside`` all. Writes start (as time), end,
-    ``$known``, the columns and, under ``row``, the number of the row.
+    Both are expressions of the clock (``dataflow.clock``), or constant over an interval. Writes start (as time), end,
+    ``$known``, the columns and what is watched.
     """
 
-    lookup: Typed
-    keep: str
-    row: str | None
     columns: tuple[tuple[str, Typed], ...]
+    watched: tuple[tuple[str, Typed], ...]
+    conditions: tuple[Typed, ...]
+    unread: tuple[str, ...] = ()
+    """Columns that would cut if anything read them."""
 
 
 @dataclass(frozen=True)
@@ -217,9 +252,8 @@ class Stage:
                 yield from (e for e in (bucket, split) if e is not None)
                 yield from (e for _, e in held)
                 yield from _agg_expressions(aggs)
-            case Group(by, aggs, _, cuts, _):
+            case Group(by, aggs):
                 yield from (e for _, e in by)
-                yield from cuts
                 yield from _agg_expressions(aggs)
             case Flow():
                 yield from self.sink.expressions()
@@ -229,12 +263,21 @@ class Stage:
                     yield from () if track.state is None else (track.state,)
                 yield state
                 yield from (e for _, e in held)
-            case Pieces(lookup, _, _, columns):
-                yield lookup
+            case Pieces(columns, watched, conditions):
                 yield from (e for _, e in columns)
+                yield from (e for _, e in watched)
+                yield from conditions
             case Edges(by, condition):
                 yield from (e for _, e in by)
                 yield condition
+
+
+def all_ops(stage: Stage) -> Iterator[RowOp]:
+    """The operations of the stage, and those of the timelines that it combines."""
+    yield from stage.ops
+    if isinstance(stage.sink, Tracks):
+        for track in stage.sink.tracks:
+            yield from track.ops
 
 
 def _agg_expressions(aggs: tuple[BoundAgg, ...]) -> Iterator[Typed]:
@@ -278,7 +321,9 @@ class Plan:
     ``history`` is how much before ``since`` a task must read: None all of it, 0 nothing, else microseconds (which
     holds only if ``held_columns`` have no nulls there; otherwise all of it). ``outputs`` are the result's columns.
     ``sliceable``: tasks may split the range of time, too. ``whole_keys``: the last grouping is by the key among others,
-    so a task that has all of a key's rows has all of its groups' and can finish them.
+    so a task that has all of a key's rows has all of its groups' and can finish them. The first ``whole`` stages also
+    run over all of what is read, without regard to ``since``: the rows that they write before it are seen by the stages
+    that have the input ``EARLY``. ``sparse``: the columns whose nulls are counted, by the numbers of ``Tally``.
     """
 
     stream: str
@@ -292,3 +337,5 @@ class Plan:
     outputs: tuple[tuple[str, Type], ...]
     order: tuple[str, ...]
     laws: tuple[str, ...]
+    whole: int = 0
+    sparse: tuple[Sparse, ...] = ()

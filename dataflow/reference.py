@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflow.calendars import known_time
 from dataflow.durations import moment
 from dataflow.expr import Literal, expr
 from operators.errors import DataflowError
 from operators.files import reader
 from operators.kernels.periods import NEVER
+from operators.nearest import meant
 from operators.types import Type
 
 MAX_ROWS, MAX_COLUMNS, MAX_TABLE_BYTES = 100_000, 64, 4 * 1024 * 1024
@@ -88,7 +90,10 @@ class ReferenceTable:
                 raise DataflowError(f"{path}: line {i} has {len(row)} cells where the header has {len(rows[0])}")
         wanted = dict(types or {})
         if unknown := sorted(set(wanted) - set(rows[0])):
-            raise DataflowError(f"{path}: types names {unknown[0]!r}, which is no column of it")
+            raise DataflowError(
+                f"{path}: types names {unknown[0]!r}, which is no column of it; "
+                f"{meant(unknown[0], rows[0], 'it')} has {', '.join(rows[0])}"
+            )
         out = []
         for j, name in enumerate(rows[0]):
             out.append(_parsed(name, [row[j] for row in rows[1:]], wanted.get(name), str(path)))
@@ -117,8 +122,9 @@ class ReferenceTable:
         for n, kind, values in self.columns:
             if n == name:
                 return kind, values
+        there = [n for n, _, _ in self.columns]
         raise DataflowError(
-            f"{where}: the reference table has no column {name!r}; it has {', '.join(n for n, _, _ in self.columns)}"
+            f"{where}: the reference table has no column {name!r}; {meant(name, there, 'it')} has {', '.join(there)}"
         )
 
     def __eq__(self, other: object) -> bool:
@@ -275,6 +281,12 @@ def indexed(
         raise DataflowError(f"{where}: the key {key!r} is null in row {cells.index(None) + 1} of the reference table")
     if valid_from is not None and valid_from == valid_to:
         raise DataflowError(f"{where}: valid_from and valid_to are one column")
+    for name, column, values in table.columns:
+        # Periods may begin and end at any time; what rows are given is what queries know.
+        if column is Type.TIME and name not in (valid_from, valid_to):
+            for v in values:
+                if isinstance(v, int):
+                    known_time(v, f"{where}: the column {name!r} of a reference table")
     starts = _times(table, valid_from, -NEVER, where)
     ends = _times(table, valid_to, NEVER, where)
     order = sorted(range(table.rows), key=lambda i: (cells[i], starts[i]))

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from dataflow import graph as g
+from dataflow.aggregate_forms import FORMS
 from dataflow.aggregates import count, hold_of, over_intervals
 from dataflow.durations import buckets_in, parse_duration, parse_every
 from dataflow.expr import Expr, Operand, col, expr
 from dataflow.graph import named_columns as _named
 from dataflow.timelines import Chain
 from operators.errors import DataflowError
+from operators.nearest import no_attribute
 
 Length = str | timedelta
 
@@ -34,9 +36,14 @@ class Explains(Protocol):
         """The plan of ``metric`` in words."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Stream(Chain):
     """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
+
+    if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_attribute("a stream", name, dir(type(self)))
 
     def filter(self, where: Operand) -> Stream:
         """Keep the rows where the condition is true (not those where it is null)."""
@@ -45,6 +52,18 @@ class Stream(Chain):
     def with_columns(self, **columns: Operand) -> Stream:
         """Add or replace columns."""
         return self._then(g.WithColumns(_named((), columns, "with_columns")))
+
+    def held(self, *columns: str | Expr, hold: Length | None = None) -> Stream:
+        """Put into these columns the values that each key last reported, from here on.
+
+        For columns that few rows report, such as a firmware told at boot: before a filter, so that it does not drop
+        the reports, or before rows are grouped by them. A value is held from its report on, at most for ``hold``;
+        reports before the range count. A column is null until its first report.
+        """
+        names = [n for n, _ in _named(columns, {}, "held")]
+        if not names:
+            raise DataflowError("held takes the columns to hold, e.g. held('firmware', 'site')")
+        return self._then(g.held(names, None if hold is None else parse_duration(hold, "held(hold)")))
 
     def select(self, *columns: str | Expr, **named: Operand) -> Stream:
         """Keep just these columns; the key and the time stay with the rows."""
@@ -70,7 +89,8 @@ class Stream(Chain):
     def sessionize(
         self, gap: Length, max_length: Length | None = None, split_when: Operand | None = None, **aggs: g.Agg
     ) -> Stream:
-        """Sessions: runs of a key's points with steps of at most ``gap``, cut every ``max_length`` from their start.
+        """Sessions: runs of a key's points with steps of at most ``gap``, cut every ``max_length`` from their start,
+        which may lie before the range.
 
         A point where ``split_when`` is true starts a session of its own, whatever came before.
 
@@ -91,8 +111,11 @@ class Stream(Chain):
         ``"10m"``, ``"1w"`` every ``"1d"``; a point is in all that it falls into. With ``empty`` those without a point
         are there, too, from the key's first point (also one before the range) to the end of the range: count 0.
 
-        Rows: the key, start, end, duration, count, the named aggregates, and the other columns as last reported at
-        the window's first point (by the window's end, if it has none).
+        A window of one bucket holds what lies in the range; one that slides is complete, also with what lies before.
+
+        Rows: the key, start, end, duration, count, ``partial`` (the range or the stream's beginning cuts the window),
+        the named aggregates, and the other columns as last reported at the window's first point (by the window's end,
+        if it has none).
         """
         bucket = parse_every(every, "window")
         n = 1 if size is None else buckets_in(size, bucket, "window(size)")
@@ -173,9 +196,9 @@ class Stream(Chain):
         """Group rows by columns and named expressions; follow with ``agg``."""
         return Grouped(self, _named(columns, named, "group_by"))
 
-    def agg(self, **aggs: g.Agg) -> Stream:
+    def agg(self, *unnamed: object, **aggs: g.Agg) -> Stream:
         """Aggregate all rows into one; the same as ``group_by().agg(...)``."""
-        return self.group_by().agg(**aggs)
+        return self.group_by().agg(*unnamed, **aggs)
 
     def sort(self, *by: str, descending: bool | tuple[bool, ...] = False) -> Stream:
         """Order the rows by columns; stable, nulls first (last when descending)."""
@@ -204,10 +227,12 @@ class Stream(Chain):
         return "\n".join(f"{i + 1}. {g.name_of(s)}" for i, s in enumerate(self.steps))
 
     def __repr__(self) -> str:
-        return " . ".join(g.name_of(s) for s in self.steps)
+        from dataflow.written import written_steps
+
+        return written_steps(self.steps)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Grouped:
     """Rows in groups, waiting for ``agg``."""
 
@@ -223,8 +248,22 @@ class Grouped:
         """
         return Grouped(self.stream, self.by, True)
 
-    def agg(self, **aggs: g.Agg) -> Stream:
+    def __repr__(self) -> str:
+        from dataflow.written import written_group, written_steps
+
+        return written_steps(self.stream.steps, written_group(self.by, self.empty))
+
+    if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name in FORMS:
+                raise AttributeError(f"after group_by write .agg(...), such as .agg(n=df.{name}(...))")
+            raise no_attribute("group_by(...)", name, dir(type(self)))
+
+    def agg(self, *unnamed: object, **aggs: g.Agg) -> Stream:
         """One row per group: the group columns and the named aggregates."""
+        if unnamed:
+            raise DataflowError(f"agg: give every aggregate a name, such as agg(n={unnamed[0]!r})")
         named = _aggs(aggs, "agg")
         for name, _ in named:
             if name in dict(self.by):

@@ -198,7 +198,7 @@ C = TypeVar("C", bound=Chain)
 def _assembled(timelines: Mapping[str, C], state: Expr, name: str) -> C:
     """The ``Timeline`` step of these timelines; tracks that are the same are kept once."""
     tracks: dict[str, g.Track] = {}
-    known: dict[str, str] = {}
+    known: dict[object, str] = {}
     states: dict[str, Expr] = {}
     source = None
     for label, timeline in timelines.items():
@@ -208,7 +208,7 @@ def _assembled(timelines: Mapping[str, C], state: Expr, name: str) -> C:
         source = first
         renamed: dict[str, Expr] = {}
         for track in inner:
-            content = repr((track.steps, track.interval))
+            content = g.content_of((track.steps, track.interval))
             if content not in known:
                 known[content] = label if len(inner) == 1 and label not in tracks else _fresh(label, tracks)
                 tracks[known[content]] = replace(track, name=known[content])

@@ -19,6 +19,7 @@ import tzdata
 from numpy.typing import NDArray
 
 from operators.errors import DataflowError
+from operators.nearest import nearest
 
 TZDATA_VERSION: str = tzdata.IANA_VERSION
 """The release of the IANA time zone database by which every zone is read, e.g. ``"2025b"``."""
@@ -48,7 +49,20 @@ def zone_rules(name: str) -> bytes:
 def check_zone(name: str, where: str) -> None:
     """DataflowError naming ``where`` unless ``name`` is the IANA name of a zone."""
     if not isinstance(name, str) or name not in zone_names():
-        raise DataflowError(f"{where}: there is no time zone {name!r}; use an IANA name such as 'Europe/London'")
+        raise DataflowError(
+            f"{where}: there is no time zone {name!r}; {_meant(name)} an IANA name such as 'Europe/London'"
+        )
+
+
+def _meant(name: object) -> str:
+    """The beginning of an advice: the zone that was meant, if one is near, also by its city alone."""
+    zones = sorted(zone_names())
+    cities = {zone.rpartition("/")[2]: zone for zone in zones if "/" in zone}
+    found = nearest(name, zones)
+    if found is None or "/" not in str(name):
+        city = nearest(str(name).rpartition("/")[2], cities)
+        found = found if city is None else cities[city]
+    return "use" if found is None else f"did you mean {found!r}? Use"
 
 
 def zone_named(name: str, where: str) -> tzinfo:

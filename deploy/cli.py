@@ -12,9 +12,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from deploy.arguments import Parser
 from deploy.commands import COMMANDS
-from deploy.commands.shared import Command, UsageError
+from deploy.commands.shared import Command, UsageError, flush_or_forget
 from operators.errors import DataflowError
+from operators.nearest import meant
 
 _ABOUT = "Ask any question of telemetry, events and transactions: metrics over a store of points."
 _EXAMPLE = """first steps:
@@ -22,7 +24,7 @@ _EXAMPLE = """first steps:
   dataflow ingest ./store telemetry points.ndjson.gz --key device --time ts --unit ms
   dataflow query ./store metrics.py:uptime
 
-Every command has --help with an example."""
+Every command has --help with an example; so does `dataflow help COMMAND`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,11 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except SystemExit as e:  # argparse: help was printed (0), or the usage is wrong (2)
         return e.code if isinstance(e.code, int) else 1
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        return _fail("interrupted; nothing half-done was kept", 130)
+    except BrokenPipeError:  # whoever reads our output, as `head` does, has seen enough: that is no failure
+        return 0
+    except KeyboardInterrupt as e:  # an ingest says what it had done
+        return _fail(str(e) or "interrupted; nothing half-done was kept", 130)
     except DataflowError as e:
         return _fail(str(e), 1)
     except OSError as e:
@@ -58,27 +59,41 @@ def main(argv: Sequence[str] | None = None) -> int:
             "(ANTFOLD_DEBUG=1 shows where it happened)",
             1,
         )
+    finally:
+        flush_or_forget()
 
 
 def _run(arguments: list[str]) -> int:
     name = arguments[0] if arguments else ""
+    if name == "help":
+        return _help(arguments[1:])
     command = COMMANDS.get(name)
     if command is None:
         overview = _overview()
-        if arguments:
-            overview.parse_args(arguments)
+        overview.parse_args(arguments[:1])
         overview.print_help(sys.stderr)
         return 2
     parser = command_parser(name, command)
     try:
-        return command.run(parser.parse_intermixed_args(arguments[1:]))
+        return command.run(parser.read(arguments[1:]))
     except UsageError as e:
         parser.error(str(e))
 
 
-def command_parser(name: str, command: Command) -> argparse.ArgumentParser:
+def _help(names: list[str]) -> int:
+    """``dataflow help``, ``dataflow help COMMAND``: the same as ``--help``."""
+    if not names:
+        _overview().print_help()
+        return 0
+    if names[0] not in COMMANDS:
+        _overview().parse_args(names[:1])
+    command_parser(names[0], COMMANDS[names[0]]).print_help()
+    return 0
+
+
+def command_parser(name: str, command: Command) -> Parser:
     """The parser of one command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"dataflow {name}",
         description=command.about,
         epilog=f"example:\n  {command.example}",
@@ -89,7 +104,7 @@ def command_parser(name: str, command: Command) -> argparse.ArgumentParser:
     return parser
 
 
-class _Overview(argparse.ArgumentParser):
+class _Overview(Parser):
     def format_help(self) -> str:
         width = max(len(name) for name in COMMANDS)
         listed = "\n".join(f"  {name:<{width}}  {command.about}" for name, command in COMMANDS.items())
@@ -99,8 +114,14 @@ class _Overview(argparse.ArgumentParser):
 def _overview() -> argparse.ArgumentParser:
     parser = _Overview(prog="dataflow", usage="dataflow COMMAND ...", allow_abbrev=False)
     parser.add_argument("--version", action=_Version, nargs=0)
-    parser.add_argument("command", metavar="COMMAND", choices=list(COMMANDS))
+    parser.add_argument("command", metavar="COMMAND", nargs="?", type=_command)
     return parser
+
+
+def _command(name: str) -> str:
+    """Every command that there is was found before."""
+    there = meant(name, [*COMMANDS, "help"], "there")
+    raise argparse.ArgumentTypeError(f"there is no command {name!r}; {there} are {', '.join(COMMANDS)}")
 
 
 class _Version(argparse.Action):

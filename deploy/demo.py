@@ -104,7 +104,7 @@ def run_demo(place: str, fleet: Fleet, progress: Progress) -> int:
     _show(rows, written.truth)
     agreed = _compare(rows, written.truth)
     if agreed:
-        _next_steps(place, folder)
+        _next_steps(place, folder, f"--since {first} --until {last}")
     return 0 if agreed else 1
 
 
@@ -205,12 +205,14 @@ def _compare(rows: Mapping[Any, Mapping[str, Any]], truth: Truth) -> bool:
     return False
 
 
-def _next_steps(place: str, folder: Path) -> None:
+def _next_steps(place: str, folder: Path, span: str) -> None:
+    """Commands to try; the first gives the table above, over the same range."""
     program = _program()
-    print("Try next:")
+    print("Try next; the first is the table above:")
     for step in (
-        f"query {place} {folder / METRICS}:worst",
-        f"query {place} {folder / METRICS}:daily --format csv",
+        f"query {place} {folder / METRICS}:uptime {span}",
+        f"query {place} {folder / METRICS}:worst {span}",
+        f"query {place} {folder / METRICS}:daily {span} --format csv",
         f"query {place} {folder / METRICS}:warm --param above=25",
         f"explain {place} {folder / METRICS}:uptime",
         f"streams {place}",

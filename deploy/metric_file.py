@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import importlib.util
+import inspect
+import os
+import re
 import sys
 import traceback
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +18,10 @@ import dataflow
 from dataflow.stream import Grouped, Stream
 from operators.errors import DataflowError
 from operators.files import read_text
+from operators.nearest import meant, nearest
+
+_IMPORTED = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
+_OPTION = re.compile(r"([\w.]+)\(\) got an unexpected keyword argument '(\w+)'")
 
 
 class MetricFileError(DataflowError):
@@ -44,7 +53,7 @@ def load_metric(name: str) -> Stream:
     if path.suffix != ".py":
         raise MetricFileError(f"'{name}' is not a metric: give a Python file as file.py:name, or a JSON file")
     if not path.is_file():
-        raise MetricFileError(f"there is no file {path}; a metric is given as file.py:name, or as a JSON file")
+        raise MetricFileError(f"there is no file {path}; {_near_file(path)} a metric as file.py:name, or a JSON file")
     return _choose(path, metric, _run(path))
 
 
@@ -68,7 +77,8 @@ def _run(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as e:
-        raise MetricFileError(f"{e.filename or path}:{e.lineno or 1}: {e.msg}") from e
+        where = path if e.filename is None or _is_file(e.filename, path) else e.filename
+        raise MetricFileError(f"{where}:{e.lineno or 1}: {e.msg}") from e
     except DataflowError as e:
         raise MetricFileError(f"{path}:{_line(path, e)}: {e}") from e
     except ModuleNotFoundError as e:
@@ -76,17 +86,65 @@ def _run(path: Path) -> ModuleType:
             f"{path}:{_line(path, e)}: {e}; a metric file can import what is installed, not the files beside it"
         ) from e
     except (Exception, SystemExit) as e:
-        raise MetricFileError(f"{path}:{_line(path, e)}: {type(e).__name__}: {e}") from e
+        hint = hint_for(e, vars(module))
+        raise MetricFileError(f"{path}:{_line(path, e)}: {type(e).__name__}: {e}{hint}") from e
     finally:
         sys.dont_write_bytecode = writes
         del sys.modules[label]
     return module
 
 
+def _near_file(path: Path) -> str:
+    try:
+        found = nearest(path.name, (p.name for p in path.parent.iterdir() if p.suffix in (".py", ".json")))
+    except OSError:
+        found = None
+    return "give" if found is None else f"did you mean '{path.parent / found}'? Give"
+
+
+def _is_file(name: str, path: Path) -> bool:
+    """Whether the file that Python calls ``name`` is the one at ``path``: it makes relative paths absolute."""
+    return os.path.abspath(name) == os.path.abspath(path)
+
+
 def _line(path: Path, error: BaseException) -> int:
     """The last line of the file itself that led to the error."""
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if _is_file(f.filename, path)]
     return next((n for n in reversed(lines) if n), 1)
+
+
+def hint_for(error: BaseException, names: Mapping[str, object]) -> str:
+    """The name that was meant, after a semicolon, for an unknown name, attribute or option; else nothing."""
+    text = str(error)
+    known: Iterable[str] = ()
+    wanted: object = getattr(error, "name", None)
+    if "did you mean" in text.lower():
+        return ""
+    if isinstance(error, NameError):
+        known = [*names, *vars(builtins)]
+    elif isinstance(error, AttributeError) and error.obj is not None:
+        known = [n for n in dir(error.obj) if not n.startswith("_")]
+    elif isinstance(error, ImportError) and (found := _IMPORTED.search(text)):
+        wanted, known = found[1], getattr(sys.modules.get(found[2]), "__all__", ())
+    elif isinstance(error, TypeError) and (found := _OPTION.search(text)):
+        wanted, known = found[2], _options_of(found[1])
+    hint = meant(wanted, known).strip() if wanted else ""
+    return f"; {hint}" if hint else ""
+
+
+def _options_of(name: str) -> list[str]:
+    """The options of a function or method of the DSL, by its qualified name."""
+    owner, _, method = name.rpartition(".")
+    places = [getattr(dataflow, n) for n in dataflow.__all__]
+    for place in places:
+        found = getattr(place, method, None) if owner and isinstance(place, type) and owner in _bases(place) else place
+        if callable(found) and getattr(found, "__qualname__", "") == name:
+            return list(inspect.signature(found).parameters)
+    return []
+
+
+def _bases(cls: type) -> list[str]:
+    return [c.__qualname__ for c in cls.__mro__]
 
 
 def _choose(path: Path, name: str, module: ModuleType) -> Stream:
@@ -104,7 +162,7 @@ def _choose(path: Path, name: str, module: ModuleType) -> Stream:
         raise MetricFileError(f"{path}: {name} groups rows but does not aggregate them; end it in .agg(...)")
     if value is not None:
         raise MetricFileError(f"{path}: {name} is a {type(value).__name__}, not a metric; the file's metrics: {listed}")
-    raise MetricFileError(f"{path} has no metric '{name}'; its metrics: {listed}")
+    raise MetricFileError(f"{path} has no metric {name!r}; {meant(name, streams, 'its')} metrics: {listed}")
 
 
 def _ends(streams: dict[str, Stream]) -> list[str]:

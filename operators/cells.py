@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from operators.accumulators import Accumulator
 from operators.aggregates import AnyAggregate
-from operators.contract import Aggregate, ExactSum, Finished, FloatSum, SetAggregate
+from operators.contract import LEFT, Aggregate, ExactSum, Finished, FloatSum, SetAggregate
+from operators.errors import GroupError
 from operators.float_sums import FloatAccumulator
 from operators.tables import check_limit, enter_pairs, grown
-from operators.tallies import Tally
+from operators.tallies import Tally, coarsened, merged_coarse
 from operators.types import Type
 from operators.words import Words
 
@@ -82,6 +83,7 @@ class _Cell:
         self.sums = {s.name: _accumulator(s, capacity) for s in aggregate.sums}
         t = aggregate.tally
         self.tally = None if t is None else Tally(t.words, t.largest)
+        self._coarse = None if t is None else t.coarse
 
     def argument(self, part: str, name: str) -> NDArray[Any]:
         if part == "field":
@@ -123,6 +125,8 @@ class _Cell:
             self.aggregate.settle(self.fields)
         for s in self.sums.values():
             s.settle()
+        if self.tally is not None and self._coarse is not None:
+            coarsened(self.tally, self.fields[LEFT], self._coarse)
 
     def relieve(self) -> None:
         self.settle()
@@ -146,7 +150,10 @@ class _Cell:
         if self.tally is not None:
             keys = part["keys"].copy()
             keys[:, 0] = at[keys[:, 0]]
-            self.tally.add(keys, part["counts"])
+            if self._coarse is None:
+                self.tally.add(keys, part["counts"])
+            else:
+                merged_coarse(self.tally, self.fields[LEFT], self._coarse, at, keys, part["counts"], part[LEFT])
 
     def finish(self, rows: NDArray[np.intp], place: NDArray[np.int64], strings: list[str]) -> Finished:
         state: dict[str, Any] = {name: values[rows] for name, values in self.fields.items()}
@@ -275,8 +282,12 @@ class Cells:
         place = np.full(self.capacity, -1, np.int64)
         place[rows] = np.arange(len(rows))
         out: list[Finished] = []
-        for a, c in zip(self.aggregates, self._cells, strict=True):
-            values, valid = c.finish(rows, place, words.strings)
+        for number, (a, c) in enumerate(zip(self.aggregates, self._cells, strict=True)):
+            try:
+                values, valid = c.finish(rows, place, words.strings)
+            except GroupError as error:
+                error.aggregate = number
+                raise
             if a.result is Type.JSON:
                 values = words.codes(values.tolist()).astype(np.int64)
             out.append((values, valid))

@@ -65,17 +65,24 @@ class FloatSum:
     name: str
 
 
+LEFT = "left"
+"""The field that says how many more words a group of a tally may have before they become coarse."""
+
+
 @dataclass(frozen=True)
 class TallySpec:
     """A table of (group, words) -> number per aggregate. ``largest``: numbers merge by their maximum, else they add.
 
     ``is_code``: words are values of the argument, so that string codes are translated when states of two
-    dictionaries meet.
+    dictionaries meet. ``coarse`` maps words to fewer ones of the same order, and these to themselves: what becomes of
+    the words of a group whose field ``LEFT`` has come to 0. Its step counts that field down by one for every new word,
+    and gives coarse words from then on; the engine sets it to -1 where all words are coarse.
     """
 
     words: int = 1
     largest: bool = False
     is_code: bool = False
+    coarse: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,20 @@ class DataflowError(Exception):
     """Base class of all errors that are explained to the user."""
 
 
-class CardinalityExceeded(DataflowError):
+class GroupError(DataflowError):
+    """What one group of an aggregate cannot answer: ``group`` is its number, ``aggregate`` that of the aggregate."""
+
+    def __init__(self, message: str, group: int = -1) -> None:
+        super().__init__(message)
+        self.group = group
+        self.aggregate = -1
+
+
+class CardinalityExceeded(GroupError):
     """More distinct keys, groups or values than the declared bound."""
 
 
-class OverflowExceeded(DataflowError):
+class OverflowExceeded(GroupError):
     """An integer result that does not fit in 64 bits."""
 
 

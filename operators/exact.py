@@ -63,8 +63,10 @@ def fits(high: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def pair_to_int(low: NDArray[np.int64], high: NDArray[np.int64], what: str) -> NDArray[np.int64]:
     """The sums as int64; OverflowExceeded naming ``what`` where one does not fit."""
-    if not fits(high).all():
-        raise OverflowExceeded(f"{what} exceeds the 64-bit integer range; divide or filter before summing")
+    fit = fits(high)
+    if not fit.all():
+        text = f"{what} exceeds the 64-bit integer range; divide or filter before summing"
+        raise OverflowExceeded(text, int(np.argmin(fit)))
     return (high << 32) + low
 
 
@@ -87,6 +89,37 @@ def quotients(above: Sums, below: PairSums, up: int = 1, down: int = 1, lowest: 
     for g, p, q in zip(left.tolist(), above.take(left).integers(), below.take(left).integers(), strict=True):
         out[g] = ratio(p * up, q * down, lowest) if q else 0.0
     return out
+
+
+def nearest_quotients(above: PairSums, below: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``above / below`` to the nearest integers, of two the even one; 0 where ``below`` is.
+
+    The quotients fit in int64, as means of such integers do.
+    """
+    narrow = fits(above.high)
+    total = np.where(narrow, (above.high << 32) + above.low, 0)
+    by = np.maximum(below, 1)
+    whole = total // by
+    rest = total - whole * by
+    out: NDArray[np.int64] = whole + ((rest > by - rest) | ((rest == by - rest) & (whole & 1 == 1)))
+    left = np.flatnonzero(~narrow)
+    for g, a in zip(left.tolist(), above.take(left).integers(), strict=True):
+        out[g] = nearest(a, int(by[g]))
+    return np.where(below == 0, 0, out)
+
+
+def nearest(a: int, b: int) -> int:
+    """The integer nearest to ``a / b``, of two the even one."""
+    whole, rest = divmod(a, b)
+    return whole + (2 * rest > b or (2 * rest == b and whole % 2 == 1))
+
+
+def nearest_root(a: int, b: int) -> int:
+    """The integer nearest to the square root of ``a / b`` (not negative), of two the even one."""
+    whole = math.isqrt(a // b)
+    # Against the square of the number in the middle between two integers.
+    past = 4 * a - b * (2 * whole + 1) ** 2
+    return whole + (past > 0 or (past == 0 and whole % 2 == 1))
 
 
 def ratio(a: int, b: int, exponent: int = 0) -> float:

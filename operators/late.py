@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from sys import modules
 
 
 def late(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], object]:
@@ -12,7 +13,9 @@ def late(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], ob
 
     def find(name: str) -> object:
         if name not in home:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            from operators.nearest import no_attribute
+
+            raise no_attribute(package, name, [*getattr(modules[package], "__all__", ()), *home])
         return getattr(import_module(home[name]), name)
 
     return find

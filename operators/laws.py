@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.aggregates import AnyAggregate
+from operators.aggregates import REGISTRY, AnyAggregate
 from operators.cells import State, each_code, own_codes
 from operators.contract import Aggregate, Finished, SetAggregate
 from operators.errors import CardinalityExceeded, DataflowError
@@ -26,6 +26,7 @@ from operators.kernels.bits import float_bits
 from operators.kernels.jit import Inlined, inline
 from operators.kernels.tables import add_pair
 from operators.law_rows import Rows, cut_at, random_rows
+from operators.nearest import meant
 from operators.tables import find_all
 from operators.types import Type
 from operators.words import Words
@@ -93,7 +94,10 @@ def _named(name: str) -> list[AnyAggregate]:
 
     found = [a for a in (find(name, t) for t in [None, *argument_types(name)]) if a is not None]
     if not found:
-        raise DataflowError(f"there is no aggregate {name!r}; register it before, or give the aggregate itself")
+        raise DataflowError(
+            f"there is no aggregate {name!r}; {meant(name, (op.name for op in REGISTRY.values()), 'register')}"
+            " it before, or give the aggregate itself"
+        )
     return found
 
 

@@ -21,6 +21,7 @@ from operators.aggregates import REGISTRY, AnyAggregate
 from operators.contract import Aggregate
 from operators.errors import DataflowError
 from operators.kernels.jit import Inlined, inline
+from operators.nearest import meant
 from operators.types import Type
 
 INPUTS = ("value", "other", "cond", "flag", "hash", "time", "tie", "duration", "known")
@@ -68,7 +69,9 @@ def _check(op: Aggregate) -> None:
     if any(name == op.name for name, _ in REGISTRY) or op.name == "mttr":
         raise RegistrationError(f"{what}: the name is that of an aggregate of antfold; choose another")
     if unknown := [i for i in op.inputs if i not in INPUTS]:
-        raise RegistrationError(f"{what}: there is no input {unknown[0]!r}; there are {', '.join(INPUTS)}")
+        raise RegistrationError(
+            f"{what}: there is no input {unknown[0]!r}; {meant(unknown[0], INPUTS, 'there')} are {', '.join(INPUTS)}"
+        )
     if wrong := [f for f in op.fields if f.dtype not in _FIELD_DTYPES]:
         raise RegistrationError(f"{what}: the field {wrong[0].name!r} must be of dtype {' or '.join(_FIELD_DTYPES)}")
     names = [f.name for f in op.fields] + [s.name for s in op.sums]

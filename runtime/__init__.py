@@ -12,4 +12,9 @@ if TYPE_CHECKING:
 
 __getattr__ = late(__name__, {"runtime.result": ("PartialResult", "Result"), "runtime.store": ("Store",)})
 
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__doc__", "__file__", "__name__", "__path__"])
+
+
 __all__ = ["PartialResult", "Result", "Store"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from operators.nearest import meant
 from runtime.aws import Access
 from runtime.errors import StoreError
 from runtime.objects import FolderObjects, ObjectStore, S3Objects
@@ -144,7 +145,11 @@ def _bucket(text: str) -> Bucket:
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = [name for name in given if name not in _OPTIONS]
     if unknown or parts.fragment or len(given) != len(parse_qsl(parts.query, keep_blank_values=True)):
-        raise StoreError(f"{text}: a store's URL has the options {', '.join(_OPTIONS)}, each once, and no others")
+        hint = meant(unknown[0], _OPTIONS).strip() if unknown else ""
+        raise StoreError(
+            f"{text}: a store's URL has the options {', '.join(_OPTIONS)}, each once, and no others"
+            + (f"; {hint}" if hint else "")
+        )
     if not _BUCKET.fullmatch(parts.netloc):
         raise StoreError(f"{text}: {parts.netloc!r} is no name of a bucket; write s3://bucket/prefix")
     table = given.get("table", TABLE)

@@ -6,7 +6,6 @@ import html
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +14,33 @@ from numpy.typing import NDArray
 
 from operators.errors import DataflowError
 from operators.types import Type
+from runtime.chart_data import (
+    Hints,
+    Measure,
+    Shape,
+    broken,
+    bucket_length,
+    labels_of,
+    measure_of,
+    readable,
+    shape_of,
+    sizes_of,
+    texts_of,
+)
 from runtime.columns import Column
 from runtime.export import need
-from runtime.table import NULL, format_column, html_table, printable
+from runtime.table import NULL, html_table, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _MAX_BARS, _MAX_LINES, _MAX_PANELS, _PAGE_ROWS = 40, 10, 6, 10_000
+_FEW = 20
+"""Bars that are drawn where there are more than ``_MAX_BARS``."""
+
 _COLORS = ("#2a78d6", "#1baf7a", "#eda100", "#4a3aa7", "#e34948", "#eb6834", "#008300", "#e87ba4", "#5b6b7a", "#8a5a2b")
 _INK, _QUIET, _GRID = "#1f2328", "#626a73", "#e3e6ea"
-_SPANS = (("days", 86_400_000_000), ("hours", 3_600_000_000), ("minutes", 60_000_000), ("seconds", 1_000_000))
 _STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
@@ -40,22 +54,18 @@ _STYLE: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """Which columns are the axis of time, the category and the measures."""
-
-    time: str | None
-    labels: tuple[str, ...]
-    measures: tuple[str, ...]
-
-
 class Plot:
-    """A chart of a result; notebooks show it, ``save`` writes it, ``figure`` is matplotlib's own object."""
+    """A chart of a result; notebooks show it, ``save`` writes it, ``figure`` is matplotlib's own object.
 
-    def __init__(self, columns: Mapping[str, Column]) -> None:
+    ``hints`` are what the metric says of its result, ``footer`` lines to stand under the table of an HTML page.
+    """
+
+    def __init__(self, columns: Mapping[str, Column], hints: Hints | None = None, footer: Sequence[str] = ()) -> None:
         need("matplotlib", "plot")
         self._columns = dict(columns)
-        self.figure: Figure = _draw(self._columns, _shape(self._columns))
+        self._footer = footer
+        hints = hints or Hints()
+        self.figure: Figure = _draw(self._columns, shape_of(self._columns, hints), hints)
 
     def save(self, path: str | Path) -> None:
         """Write the chart to a file that ends in ``.png``, ``.svg`` or ``.html``."""
@@ -97,47 +107,11 @@ class Plot:
             "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
             f"th,td{{padding:.3rem .9rem .3rem 0;border-bottom:1px solid {_GRID}}}small{{color:{_QUIET}}}"
             f"</style></head>\n<body>\n<h1>{title}</h1>\n{image}\n"
-            f"{html_table(self._columns, max_rows=_PAGE_ROWS)}\n</body></html>\n"
+            f"{html_table(self._columns, max_rows=_PAGE_ROWS, footer=self._footer)}\n</body></html>\n"
         )
 
 
-def _shape(columns: Mapping[str, Column]) -> _Shape:
-    """The leading times, strings and booleans are what the result is grouped by; the numbers are what it measures."""
-    names = list(columns)
-    led = 0
-    while led < len(names) and columns[names[led]].type in (Type.STRING, Type.TIME, Type.BOOL):
-        led += 1
-    if not led and len(names) > 1 and columns[names[0]].type is Type.INT:
-        led = 1  # grouped by a number, such as the hour of the day
-    time = next((n for n in names[:led] if columns[n].type is Type.TIME), None)
-    labels = tuple(n for n in names[:led] if n != time)
-    measures = tuple(n for n in names[led:] if columns[n].type.is_numeric or columns[n].type.places is not None)
-    if not measures:
-        raise DataflowError(
-            "nothing to draw: the result has no numeric column; aggregate something, such as df.count()"
-        )
-    if not len(columns[names[0]]):
-        raise DataflowError("nothing to draw: the result has no rows")
-    return _Shape(time, labels, measures)
-
-
-def _numbers(name: str, column: Column) -> tuple[NDArray[np.float64], str]:
-    """The values as floats (NaN for null) in a unit that reads well, and the title that names it."""
-    values = column.values.astype(np.float64)
-    if column.valid is not None:
-        values[~column.valid] = np.nan
-    title = printable(name)
-    if column.type.places is not None:
-        return values / 10**column.type.places, title
-    if column.type is Type.DURATION:
-        known = np.abs(values[np.isfinite(values)])
-        largest = float(known.max()) if len(known) else 0.0
-        unit, size = next(((u, s) for u, s in _SPANS if largest >= 2 * s), _SPANS[-1])
-        return values / size, f"{title} ({unit})"
-    return values, title
-
-
-def _draw(columns: dict[str, Column], shape: _Shape) -> Figure:
+def _draw(columns: dict[str, Column], shape: Shape, hints: Hints) -> Figure:
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -148,28 +122,28 @@ def _draw(columns: dict[str, Column], shape: _Shape) -> Figure:
     title = what + (f" by {', '.join(by)}" if by else "")
     with matplotlib.rc_context(_STYLE):
         if shape.time is not None:
-            figure = Figure(figsize=(9, 0.8 + 2.6 * len(measures)), layout="constrained", label=title)
+            figure = Figure(figsize=(9, 0.9 + 2.6 * len(measures)), layout="constrained", label=title)
             panels = figure.subplots(len(measures), 1, squeeze=False, sharex=True)[:, 0]
-            _lines(figure, panels, columns, shape, measures)
+            _lines(figure, panels, columns, shape, measures, hints)
         else:
-            labels = _labels(columns, shape.labels)
-            note = f"the first {_MAX_BARS} of {len(labels)} rows" if len(labels) > _MAX_BARS else ""
-            labels = labels[:_MAX_BARS]
+            rows, note = _bar_rows(columns, shape, hints)
+            taken = {name: column.take(rows) for name, column in columns.items()}
+            labels = [readable(text) for text in labels_of(taken, shape.labels)]
             across = min(3, len(measures))
             down = math.ceil(len(measures) / across)
-            height = 1.3 + down * max(1.2, 0.6 + 0.32 * len(labels))
-            figure = Figure(figsize=(max(6, 1.5 + 3.5 * across), height), layout="constrained", label=title)
+            lines = sum(1.0 + 0.45 * label.count("\n") for label in labels)
+            beside = 0.075 * max(len(line) for label in labels for line in label.split("\n"))
+            figure = Figure(
+                figsize=(max(6, beside + 3.4 * across), 1.3 + down * max(1.2, 0.75 + 0.32 * lines)),
+                layout="constrained",
+                label=title,
+            )
             panels = figure.subplots(down, across, squeeze=False, sharey=True)
-            _bars(panels.ravel(), columns, labels, measures, note)
+            _bars(panels.ravel(), taken, labels, measures)
+            if note:
+                figure.supxlabel(note, x=0.01, ha="left", fontsize=9, color=_QUIET)
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     return figure
-
-
-def _labels(columns: Mapping[str, Column], names: Sequence[str]) -> list[str]:
-    if not names:
-        return [""] * len(next(iter(columns.values())))
-    cells = [format_column(columns[n]) for n in names]
-    return [" · ".join("not reported" if c == NULL else c for c in row) for row in zip(*cells, strict=True)]
 
 
 def _clean(axes: Axes, title: str, grid: str) -> None:
@@ -180,48 +154,82 @@ def _clean(axes: Axes, title: str, grid: str) -> None:
     axes.tick_params(length=0)
 
 
-def _bars(
-    panels: NDArray[Any], columns: Mapping[str, Column], labels: list[str], measures: Sequence[str], note: str
-) -> None:
+# ---- bars
+
+
+def _bar_rows(columns: Mapping[str, Column], shape: Shape, hints: Hints) -> tuple[NDArray[np.intp], str]:
+    """The rows that are drawn, in their order, and what is said of the others."""
+    count = len(next(iter(columns.values())))
+    if count <= _MAX_BARS:
+        return np.arange(count), ""
+    if hints.ordered:
+        return np.arange(_FEW), f"the first {_FEW} of {count:,}, in the order of the metric"
+    name, sizes = sizes_of(columns, shape.measures)
+    order = np.argsort(-np.where(np.isfinite(sizes), sizes, -np.inf), kind="stable")
+    return order[:_FEW], f"the {_FEW} largest of {count:,}, by {printable(name)}"
+
+
+def _bars(panels: NDArray[Any], columns: Mapping[str, Column], labels: list[str], measures: Sequence[str]) -> None:
     places = np.arange(len(labels))
     for axes, name in zip(panels, measures, strict=False):
-        values, title = _numbers(name, columns[name])
-        values = values[: len(labels)]
-        texts = format_column(columns[name].take(places.astype(np.intp)))
-        if columns[name].type is Type.DURATION:
-            texts = [text.partition(".")[0] for text in texts]
-        _clean(axes, title, "x")
-        drawn = np.where(np.isfinite(values), values, 0.0)
-        axes.barh(places, drawn, height=0.68, color=_COLORS[0])
-        top, low = max(0.0, float(drawn.max())), min(0.0, float(drawn.min()))
-        room = 0.018 * len(max(texts, key=len)) + 0.05  # for the figures at the ends of the bars
-        span = (top - low) or 1.0
-        axes.set_xlim(low - (span * room if low else 0), top + (span * room if top or not low else 0))
-        for place, value, text in zip(places, drawn, texts, strict=True):
+        measure, texts = measure_of(name, columns[name]), texts_of(columns[name])
+        _clean(axes, measure.title, "x")
+        known = np.isfinite(measure.values)
+        if measure.floor is None:
+            axes.barh(places[known], measure.values[known], height=0.68, color=_COLORS[0])
+        else:
+            # A bar's length would be read from zero, which is not on this axis.
+            axes.plot(measure.values[known], places[known], "o", color=_COLORS[0], markersize=8)
+            axes.grid(axis="y", color=_GRID, linewidth=0.8)
+            title = f"{measure.title} (axis from {_number(measure.floor)})"
+            axes.set_title(title, loc="left", fontsize=10, color=_QUIET)
+        start = _limits(axes, measure, texts)
+        for place, value, text in zip(places, measure.values, texts, strict=True):
+            left = value < 0
             axes.annotate(
                 text,
-                (value, place),
-                xytext=(-4 if value < 0 else 4, 0),
+                (value if math.isfinite(value) else start, place),
+                xytext=(-4 if left else 4 if measure.floor is None else 8, 0),
                 textcoords="offset points",
-                ha="right" if value < 0 else "left",
+                ha="right" if left else "left",
                 va="center",
                 fontsize=8.5,
                 color=_QUIET if text == NULL else _INK,
             )
         axes.set_yticks(places, labels, color=_INK)
         axes.set_ylim(len(labels) - 0.4, -0.6)
-        axes.xaxis.set_major_locator(_ticks(4))
+        axes.xaxis.set_major_locator(_ticks(4, measure))
         axes.xaxis.set_major_formatter(_thousands())
     for axes in panels[len(measures) :]:
         axes.set_visible(False)
-    if note:
-        panels[0].set_xlabel(note, fontsize=8.5, loc="left")
 
 
-def _ticks(n: int) -> Any:
-    from matplotlib.ticker import MaxNLocator
+def _limits(axes: Axes, measure: Measure, texts: Sequence[str]) -> float:
+    """Set the limits of a panel's axis, with room for the figures beside the bars; where a bar of nothing begins."""
+    known = measure.values[np.isfinite(measure.values)]
+    room = 0.018 * len(max(texts, key=len)) + 0.05
+    if measure.floor is not None and measure.ceiling is not None:
+        axes.set_xlim(measure.floor, measure.ceiling + (measure.ceiling - measure.floor) * room * 1.3)
+        return measure.floor
+    top = max(0.0, float(known.max())) if len(known) else 0.0
+    low = min(0.0, float(known.min())) if len(known) else 0.0
+    span = (top - low) or 1.0
+    axes.set_xlim(low - (span * room if low else 0), top + (span * room if top or not low else 0))
+    return 0.0
 
-    return MaxNLocator(n)
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _ticks(n: int, measure: Measure) -> Any:
+    """Round places on the axis, none of them beyond the end of a scale such as that of shares."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator
+
+    if measure.floor is None or measure.ceiling is None:
+        return MaxNLocator(n)
+    places = MaxNLocator(n).tick_values(measure.floor, measure.ceiling)
+    return FixedLocator([p for p in places if measure.floor <= p <= measure.ceiling + 1e-12])
 
 
 def _thousands() -> Any:
@@ -230,41 +238,99 @@ def _thousands() -> Any:
     return FuncFormatter(lambda value, _: f"{value:,.10g}")
 
 
-def _lines(
-    figure: Figure, panels: NDArray[Any], columns: Mapping[str, Column], shape: _Shape, measures: Sequence[str]
-) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+# ---- lines
 
+
+def _lines(
+    figure: Figure,
+    panels: NDArray[Any],
+    columns: Mapping[str, Column],
+    shape: Shape,
+    measures: Sequence[str],
+    hints: Hints,
+) -> None:
     assert shape.time is not None
     clock = columns[shape.time]
-    times = clock.values.astype("M8[us]")
+    times = clock.values.astype(np.int64)
     known = np.ones(len(clock), np.bool_) if clock.valid is None else clock.valid
-    names = _labels(columns, shape.labels)
+    names = labels_of(columns, shape.labels)
     groups = list(dict.fromkeys(names))
-    shown = groups[:_MAX_LINES]
-    position = {g: i for i, g in enumerate(groups)}
+    position = {group: i for i, group in enumerate(groups)}
     membership = np.array([position[n] for n in names], np.int64)
+    shown, note = _line_groups(columns, shape, membership, len(groups))
+    buckets = hints.buckets.get(shape.time)
+    longest = bucket_length(times[known], buckets)
     for axes, name in zip(panels, measures, strict=True):
-        values, title = _numbers(name, columns[name])
-        _clean(axes, title, "y")
+        measure = measure_of(name, columns[name])
+        _clean(axes, measure.title, "y")
         for i, group in enumerate(shown):
-            rows = np.flatnonzero((membership == i) & known)
+            rows = np.flatnonzero((membership == group) & known)
             rows = rows[np.argsort(times[rows], kind="stable")]
-            marker = "o" if len(rows) < 60 else ""
+            at, values = broken(times[rows], measure.values[rows], longest)
+            label = readable(groups[group])
+            dots = np.isfinite(values) if len(rows) < 60 else _alone(values)
             axes.plot(
-                times[rows], values[rows], color=_COLORS[i], linewidth=1.8, marker=marker, markersize=3.5, label=group
+                at.astype("M8[us]"),
+                values,
+                color=_COLORS[i],
+                linewidth=1.8,
+                marker="o",
+                markersize=3.5,
+                markevery=np.flatnonzero(dots).tolist(),
+                label=label,
             )
         axes.margins(x=0.02, y=0.12)
-        locator = AutoDateLocator(minticks=3, maxticks=9)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-        axes.yaxis.set_major_locator(_ticks(5))
+        if not np.isfinite(measure.values[known]).any():
+            axes.set_yticks([])
+            axes.annotate("all null", (0.5, 0.5), xycoords="axes fraction", ha="center", color=_QUIET)
+        elif columns[name].type is not Type.FLOAT and float(np.nanmin(measure.values)) >= 0:
+            axes.set_ylim(bottom=0)
+        if measure.ceiling == 1.0:
+            axes.set_ylim(top=1.0 + 0.02 * (1.0 - float(np.nanmin(measure.values))))
+        axes.yaxis.set_major_locator(_ticks(5, measure))
         axes.yaxis.set_major_formatter(_thousands())
+    _dates(panels, shape.time, "UTC" if buckets is None else buckets.zone)
     if len(groups) > 1:
-        title = " · ".join(printable(n) for n in shape.labels)
-        if len(groups) > len(shown):
-            title += f" (first {len(shown)} of {len(groups)})"
+        title = " · ".join(printable(n) for n in shape.labels) + note
         handles, texts = panels[0].get_legend_handles_labels()
         figure.legend(
             handles, texts, loc="outside right upper", frameon=False, title=title, alignment="left", fontsize=9
         )
+
+
+def _dates(panels: NDArray[Any], name: str, zone: str) -> None:
+    """Dates on the axis of all panels, in the zone whose days or months the rows are of."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    from dataflow.zones import zone_named
+
+    for axes in panels:
+        locator = AutoDateLocator(tz=zone_named(zone, "plot"), minticks=3, maxticks=9)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone_named(zone, "plot")))
+    panels[-1].set_xlabel(f"{printable(name)} ({zone})", fontsize=9)
+
+
+def _line_groups(
+    columns: Mapping[str, Column], shape: Shape, membership: NDArray[np.int64], count: int
+) -> tuple[list[int], str]:
+    """The groups that are drawn, in their order, and what is said of the others."""
+    if count <= _MAX_LINES:
+        return list(range(count)), ""
+    name, sizes = sizes_of(columns, shape.measures)
+    known = np.isfinite(sizes)
+    totals = np.bincount(membership[known], sizes[known], count)
+    rows = np.bincount(membership[known], minlength=count)
+    if columns[name].type is Type.FLOAT:
+        totals = np.where(rows > 0, totals / np.maximum(rows, 1), -np.inf)
+    largest = np.argsort(-totals, kind="stable")[:_MAX_LINES]
+    return sorted(int(i) for i in largest), f"\n({_MAX_LINES} largest of {count:,},\nby {printable(name)})"
+
+
+def _alone(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The points that no line reaches."""
+    known = np.isfinite(values)
+    beside = np.zeros(len(values), np.bool_)
+    beside[1:] |= known[:-1]
+    beside[:-1] |= known[1:]
+    return known & ~beside

@@ -278,7 +278,10 @@ def _commit(catalogue: Catalogue, attempt: _Attempt, report: RecoverReport) -> N
         source, f"(recovered from attempt {attempt.name})", 0, rows_read=attempt.rows, rows_committed=attempt.rows
     )
     try:
-        schema = StreamSchema(first.key_name, first.key_type, first.time_name, columns, duplicates, id_)
+        wide = {name: False for name, type_ in columns.items() if type_ is Type.INT}  # ingest asks the files
+        schema = StreamSchema(
+            first.key_name, first.key_type, first.time_name, columns, duplicates, id_, None, None, wide
+        )
         catalogue.commit(attempt.stream, schema, entry, [e for e, _ in attempt.files], attempt.name)
     except SchemaConflict as error:
         report.unknown.append(f"{attempt.stream}: why attempt {attempt.name} does not fit, which was left out: {error}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from operators.errors import DataflowError
+from operators.nearest import listed, meant
 from operators.types import Type
 from runtime.columns import Column
 from runtime.table import html_table, iso, text_table
@@ -48,6 +49,8 @@ class Result:
         """How a store was asked for this; None of a result that came otherwise."""
         self.cost: Cost | None = None
         """What the invocations cost that it took; None of a result that this machine or an executor computed."""
+        self.notes: list[str] = list(getattr(proof, "notes", ()))
+        """What a reader should know of these numbers, a sentence each."""
         lengths = {len(c) for c in self.columns.values()}
         if len(lengths) > 1:
             raise ValueError(f"columns of one result must have one length, not {sorted(lengths)}")
@@ -65,7 +68,7 @@ class Result:
         return self.to_text(width=shutil.get_terminal_size().columns, max_rows=_REPR_ROWS)
 
     def _repr_html_(self) -> str:
-        return html_table(self.columns, max_rows=_REPR_ROWS)
+        return html_table(self.columns, max_rows=_REPR_ROWS, footer=self._footer())
 
     @property
     def types(self) -> dict[str, Type]:
@@ -73,8 +76,11 @@ class Result:
         return {name: column.type for name, column in self.columns.items()}
 
     def to_text(self, *, width: int | None = None, color: bool = False, max_rows: int | None = None) -> str:
-        """The table as text; ``width`` and ``max_rows`` limit it, and its last line says what is not shown."""
-        return text_table(self.columns, width=width, color=color, max_rows=max_rows)
+        """The table as text, with its range, the rows that were read and the rejected ones under it.
+
+        ``width`` and ``max_rows`` limit the table, and the line after it says what is not shown.
+        """
+        return text_table(self.columns, width=width, color=color, max_rows=max_rows, footer=self._footer())
 
     def to_dict(self) -> dict[str, object]:
         """The result as plain JSON values: ``{"columns", "types", "rows", "proof"}``.
@@ -94,7 +100,7 @@ class Result:
         """The result as CSV with a header: written to ``path``, or returned when there is none.
 
         Null is an empty field, the empty string ``""``. Strings that a spreadsheet would run as a formula
-        (those that begin with ``= + - @``, a tab or a carriage return) get an apostrophe in front.
+        (those that begin with ``= + - @``, a tab or an end of line) get an apostrophe in front.
         """
         from runtime.export import csv_lines
 
@@ -130,14 +136,17 @@ class Result:
         return to_arrow(self.columns)
 
     def plot(self, path: str | Path | None = None) -> Plot:
-        """Draw the result: lines over the first time column, else bars by the first columns of strings.
+        """Draw the result: lines over the first time column that it is grouped by, else bars by the groups.
 
-        One panel per numeric column. ``path`` ends in ``.png``, ``.svg`` or ``.html`` (one page with the chart
-        and the table, nothing loaded from elsewhere). Needs the extra ``antfold[plot]``.
+        One panel per numeric column, each with an axis of its own. Lines have gaps where buckets of time are missing;
+        nulls are not drawn. Of many groups the largest are shown, and the chart says so. ``path`` ends in ``.png``,
+        ``.svg`` or ``.html`` (one page with the chart and the table, nothing loaded from elsewhere). Needs the extra
+        ``antfold[plot]``.
         """
+        from runtime.chart_data import hints_of
         from runtime.plot import Plot
 
-        plot = Plot(self.columns)
+        plot = Plot(self.columns, None if self.asked is None else hints_of(self.asked.steps), self._footer())
         if path is not None:
             plot.save(path)
         return plot
@@ -157,10 +166,17 @@ class Result:
 
         return explain(self, row, limit)
 
+    def _footer(self) -> list[str]:
+        from runtime.footer import footer
+
+        return footer(self)
+
     def _column(self, name: str) -> Column:
         column = self.columns.get(name)
         if column is None:
-            raise DataflowError(f"the result has no column '{name}'; it has {', '.join(self.columns) or 'none'}")
+            raise DataflowError(
+                f"the result has no column {name!r}; {meant(name, self.columns, 'it')} has {listed(self.columns)}"
+            )
         return column
 
 

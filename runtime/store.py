@@ -145,8 +145,8 @@ class Store:
         self,
         stream: str,
         *sources: Any,
-        key: str,
-        time: str,
+        key: str | None = None,
+        time: str | None = None,
         unit: str | None = None,
         format: str = "auto",
         duplicates: str | None = None,
@@ -154,7 +154,10 @@ class Store:
         missing_key: str | None = None,
         progress: bool | Progress = True,
     ) -> IngestReport:
-        """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``."""
+        """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``.
+
+        ``key`` and ``time`` are needed for a new stream; else they are the stream's own.
+        """
         from runtime.ingest import ingest
 
         self._create = True
@@ -263,12 +266,13 @@ class Store:
         self,
         metric: Stream,
         name: str,
-        description: str = "",
+        description: str | None = None,
         defaults: Mapping[str, object] | None = None,
         targets: Sequence[str] = (),
     ) -> Published:
         """Publish the metric as the next version of the query ``name``, signed if there is a key to sign with.
 
+        ``description`` says what it tells, for people; None keeps that of the version before.
         ``defaults`` take the place of those of its parameters. ``targets`` are the architectures ("x86_64", "arm64") of
         workers that compile nothing: its kernels for these are put into the store. If the latest version asks just
         that, it is returned. QueryError for a name that cannot be, a metric that does not fit its stream, or one with
@@ -285,7 +289,11 @@ class Store:
         """
         from runtime.published import versions
 
-        return versions.find(self.objects, name, self.signing())
+        try:
+            return versions.find(self.objects, name, self.signing())
+        except QueryError:
+            self._be_there()
+            raise
 
     def queries(self, name: str | None = None) -> list[Published]:
         """The latest version of every published query, by name; or all versions of one.
@@ -294,9 +302,18 @@ class Store:
         """
         from runtime.published import versions
 
-        if name is None:
-            return versions.latest(self.objects)
-        return versions.versions(self.objects, name)
+        try:
+            found = versions.latest(self.objects) if name is None else versions.versions(self.objects, name)
+        except QueryError:
+            self._be_there()
+            raise
+        if not found:
+            self._be_there()
+        return found
+
+    def _be_there(self) -> None:
+        """StoreError if there is no store here at all: then nothing in it can be missing."""
+        self.catalogue.streams()
 
     def signing(self) -> Signer | None:
         """What queries and kernels are signed with: ``signer``, or the key that the environment names."""

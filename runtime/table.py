@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -134,11 +134,17 @@ def _count(n: int, noun: str) -> str:
 
 
 def text_table(
-    columns: Mapping[str, Column], *, width: int | None = None, color: bool = False, max_rows: int | None = None
+    columns: Mapping[str, Column],
+    *,
+    width: int | None = None,
+    color: bool = False,
+    max_rows: int | None = None,
+    footer: Sequence[str] = (),
 ) -> str:
     """The columns as lines of text, without a line end after the last.
 
-    Columns that do not fit in ``width`` and rows past ``max_rows`` are left out, and the last line says how many.
+    Columns that do not fit in ``width`` and rows past ``max_rows`` are left out, and the line after the table says how
+    many. ``footer`` are lines to stand under that.
     """
     shown, rows, hidden_rows = _head(columns, max_rows)
     limit = None if width is None else max(_MAX_CELL, width // 2)
@@ -171,11 +177,11 @@ def text_table(
     if len(cells) < len(shown):
         names = ", ".join(printable(n) for n in list(shown)[len(cells) :])
         note += f"; {_count(len(shown) - len(cells), 'column')} not shown: {names}"
-    lines.append(style(" " + note, _DIM))
+    lines += [style(f" {printable(line, None)}", _DIM) for line in (note, *footer)]
     return "\n".join(lines)
 
 
-def html_table(columns: Mapping[str, Column], *, max_rows: int | None = None) -> str:
+def html_table(columns: Mapping[str, Column], *, max_rows: int | None = None, footer: Sequence[str] = ()) -> str:
     """The columns as an HTML table, every text escaped."""
     shown, rows, hidden = _head(columns, max_rows)
     cells = [(name, format_column(c, None), "left" if c.type in _LEFT else "right") for name, c in shown.items()]
@@ -185,5 +191,6 @@ def html_table(columns: Mapping[str, Column], *, max_rows: int | None = None) ->
         row = "".join(f'<td style="text-align:{align}">{html.escape(body[i])}</td>' for _, body, align in cells)
         lines.append(f"<tr>{row}</tr>")
     note = _count(rows, "row") + (f", {hidden:,} of them not shown" if hidden else "")
+    note = "<br>".join(html.escape(line) for line in (note, *footer))
     lines += ["</tbody>", "</table>", f"<p><small>{note}</small></p>"]
     return "\n".join(lines)

@@ -12,8 +12,8 @@ from operators.types import Type
 if TYPE_CHECKING:
     from dataflow.codegen.expressions import Expressions, Value
 
-_OF_ROWS = ("time", "begin")
-"""Times of rows: the runner sees to it that they lie in the years that have a calendar."""
+_OF_ROWS = ("time", "begin", "now")
+"""Times of rows, and within them: the runner sees to it that they lie in the years that have a calendar."""
 
 
 def counted(x: Expressions, k: str, inside: str) -> str:
@@ -37,11 +37,7 @@ def clock_source(x: Expressions, e: Typed, v: str, k: str) -> Value:
     near = not any(n.fn == "in" for n in e.args[0].walk())
     if e.fn == "truncate":
         return _bucket(x, e, v, k, near)
-    zones, zone = x.w.tables.zones, str(e.option("zone"))
-    if zone not in zones:
-        zones.append(zone)
-    j = zones.index(zone)
-    changes, offsets = x.w.arg(f"changes_{j}", I8, "changes", j), x.w.arg(f"offsets_{j}", I8, "offsets", j)
+    j, changes, offsets = zone_tables(x, e)
     if not near:
         place, _ = x.name(f"offset_place({v}, {changes}, {offsets})", "True")
         known = counted(x, k, f"{place} >= 0")
@@ -54,6 +50,15 @@ def clock_source(x: Expressions, e: Typed, v: str, k: str) -> Value:
     ]
     known = _found(x, e, v, k, found, f"from_offset_{j} <= {v} and {v} < to_offset_{j}")
     return x.name(f"{e.fn}_of({v} + offset_{j})", known)
+
+
+def zone_tables(x: Expressions, e: Typed) -> tuple[int, str, str]:
+    """The number of the zone of ``e``, and the arguments that say when its offset changes, and to which."""
+    zones, zone = x.w.tables.zones, str(e.option("zone"))
+    if zone not in zones:
+        zones.append(zone)
+    j = zones.index(zone)
+    return j, x.w.arg(f"changes_{j}", I8, "changes", j), x.w.arg(f"offsets_{j}", I8, "offsets", j)
 
 
 def _bucket(x: Expressions, e: Typed, v: str, k: str, near: bool) -> Value:

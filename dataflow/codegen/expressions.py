@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dataflow.clock import NOW
 from dataflow.codegen.clocks import clock_source, counted, moved_time, scalar_locals
 from dataflow.codegen.lookups import found_row, picked
-from dataflow.codegen.numbers import bin_source, decimal_source
+from dataflow.codegen.numbers import bin_source, comparison_source, decimal_float_source, decimal_source
 from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
 from dataflow.codegen.source import both as both
+from dataflow.described import described
+from dataflow.functions import FUNCTIONS
+from dataflow.plan import CUT, WHOLE, Tally
 from dataflow.typed import Typed
+from operators.kernels.arithmetic import SITES
 from operators.kernels.running import WIDTH
 from operators.types import Type
 
@@ -23,7 +28,9 @@ assert BEGIN == 0
 Value = tuple[str, str]
 """Names, or constants, of a value and of its validity."""
 
-_COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+_MOVES = repr(NOW)
+
+_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge", "between")
 _CHECKED = {"add": "checked_add", "sub": "checked_sub", "mul": "checked_mul", "floordiv": "floor_div"}
 _PLAIN = {"add": "+", "sub": "-", "mul": "*"}
 _FLOAT_CALL = {"floordiv": "float_floor_div", "mod": "float_mod"}
@@ -32,12 +39,19 @@ _FLOAT_CALL = {"floordiv": "float_floor_div", "mod": "float_mod"}
 class Expressions:
     """Emits expressions into a writer; remembers what is computed already."""
 
-    def __init__(self, w: Writer, time: str = "t", end: str = "e") -> None:
+    def __init__(self, w: Writer, time: str = "t", end: str = "e", row: str = "i") -> None:
         self.w = w
+        self.row = row
         self.time = time
         self.end = end
+        self.now = ""
+        """The instant of an interval at which what moves is computed."""
+
         self.is_new = ""
         """Where a sink stops within a row: the condition that this row is not one it goes on with."""
+
+        self.has_early = False
+        """Whether rows before the range are among the rows, as ``early`` tells."""
 
         self._known: dict[str, Value] = {}
         self._fixed: dict[str, Value] = {}
@@ -51,10 +65,23 @@ class Expressions:
         yield
         self._known = saved
 
-    def moved(self, time: str, end: str) -> None:
-        """Time and end have new names (a piece of an interval): only numbered values stay."""
-        self.time, self.end = time, end
-        self._known = {}
+    @contextmanager
+    def piece(self, time: str, end: str) -> Iterator[None]:
+        """Inside, time and end are those of a piece of an interval: only numbered values stay."""
+        saved = self.time, self.end, self._known
+        self.time, self.end, self._known = time, end, {}
+        yield
+        self.time, self.end, self._known = saved
+
+    @contextmanager
+    def instant(self, now: str, is_new: str) -> Iterator[None]:
+        """Inside, what moves within an interval is computed as it is at the local ``now``; ``is_new`` is the condition
+        that it was not before."""
+        saved = self.now, self.is_new, self._known
+        self.now, self.is_new = now, is_new
+        self._known = {key: value for key, value in self._known.items() if _MOVES not in key}
+        yield
+        self.now, self.is_new, self._known = saved
 
     def given(self, e: Typed, value: Value) -> None:
         """``e`` is computed elsewhere: its names."""
@@ -71,6 +98,12 @@ class Expressions:
         k = self.w.fresh("k")
         self.w.put(f"{k} = {valid}")
         return v, k
+
+    def flags(self, e: Typed) -> str:
+        """The arguments by which a checked function says that ``e`` failed, and in which row."""
+        self.w.arg("flags", I8, "flags")
+        self.w.tables.sites.append(described(e))
+        return f"flags, np.int64({min(len(self.w.tables.sites), SITES - 1)}), {self.row}"
 
     def integer(self, value: int | str) -> str:
         """A scalar argument with this value (a string: its code)."""
@@ -120,6 +153,15 @@ class Expressions:
                 return self.end, "True"
             case "begin":
                 return "t", "True"
+            case "whole":
+                return self.name(f"{self.time} == {self.emit(e.args[0])[0]}", "True")
+            case "now":
+                assert self.now, "the clock of an interval, where nothing cuts it"
+                return self.now, "True"
+            case "local":
+                return str(e.option("value")), str(e.option("valid"))
+            case "rank":
+                return self._rank(e)
             case "slot":
                 w.arg("slot_key", I8, "slot_key")
                 return self.name("slot_key[slot]", "True")
@@ -147,7 +189,7 @@ class Expressions:
                 v, k = self.emit(e.args[0])
                 operand = e.option("prefix" if e.fn == "starts_with" else "text")
                 return self._lookup(e.fn, operand, v, k)
-        if e.fn in _COMPARE or e.fn == "between":
+        if e.fn in _COMPARISONS:
             return self._compare(e)
         args = [self.emit(a) for a in e.args]
         if e.fn in ("is_null", "is_not_null"):
@@ -164,6 +206,9 @@ class Expressions:
             return v, counted(self, k, f"in_years({v})")
         if e.fn in ("truncate", "hour", "weekday"):
             return clock_source(self, e, *args[0])
+        if e.fn == "decimal_float":
+            assert e.args[0].type is not None
+            return self.name(decimal_float_source(self, e.args[0].type, args[0][0]), args[0][1])
         return self._arithmetic(e, args)
 
     def _literal(self, e: Typed) -> Value:
@@ -207,13 +252,12 @@ class Expressions:
             v, k = self.emit(e.args[0])
             return self._lookup(e.fn, tuple(a.option("value") for a in e.args[1:]), v, k)
         args = [self.emit(a) for a in e.args]
-        values = [v for v, _ in args]
-        if Type.FLOAT in kinds:
-            values = [self.as_float(v, a.type) for v, a in zip(values, e.args, strict=True)]
+        values = [(v, a.type) for (v, _), a in zip(args, e.args, strict=True)]
         valid = both(*(k for _, k in args))
         if e.fn == "between":
-            return self.name(f"{values[1]} <= {values[0]} and {values[0]} <= {values[2]}", valid)
-        return self.name(f"{values[0]} {_COMPARE[e.fn]} {values[1]}", valid)
+            low, high = (comparison_source(self, fn, values[0], values[j]) for j, fn in ((1, "ge"), (2, "le")))
+            return self.name(f"{low} and {high}", valid)
+        return self.name(comparison_source(self, e.fn, values[0], values[1]), valid)
 
     def _logic(self, e: Typed) -> Value:
         (a, ka), (b, kb) = self.emit(e.args[0]), self.emit(e.args[1])
@@ -243,6 +287,20 @@ class Expressions:
         with self.w.block(f"for {n} in range({table}.shape[0]):"), self.w.block(f"if {table}[{n}] == {v}:"):
             self.w.put(f"{hit} = True")
         return hit, k
+
+    def _rank(self, e: Typed) -> Value:
+        """How many of the listed values are below, and how many not above: it is another one wherever ``is_in`` is."""
+        v, k = self.emit(e.args[0])
+        values = e.option("values")
+        assert isinstance(values, tuple)
+        self.w.tables.listed.append(values)
+        j = len(self.w.tables.listed) - 1
+        table = self.w.arg(f"listed_{j}", F8 if e.args[0].type is Type.FLOAT else I8, "listed", j)
+        rank, n = self.w.fresh(), self.w.fresh("n")
+        self.w.put(f"{rank} = np.int64(0)")
+        with self.w.block(f"for {n} in range({table}.shape[0]):"):
+            self.w.put(f"{rank} += np.int64({table}[{n}] < {v}) + np.int64({table}[{n}] <= {v})")
+        return rank, k
 
     def _fill(self, e: Typed) -> Value:
         (a, ka), (b, kb) = self.emit(e.args[0]), self.emit(e.args[1])
@@ -275,10 +333,10 @@ class Expressions:
         v, k = arg
         if e.type is Type.FLOAT:
             return self.name(f"-{v}" if e.fn == "neg" else f"abs({v})", k)
-        self.w.arg("flags", I8, "flags")
+        flags = self.flags(e)
         if e.fn == "neg":
-            return self.name(f"checked_neg({v}, flags) if {k} else np.int64(0)", k)
-        return self.name(f"(checked_neg({v}, flags) if {v} < 0 else {v}) if {k} else np.int64(0)", k)
+            return self.name(f"checked_neg({v}, {flags}) if {k} else np.int64(0)", k)
+        return self.name(f"(checked_neg({v}, {flags}) if {v} < 0 else {v}) if {k} else np.int64(0)", k)
 
     def _arithmetic(self, e: Typed, args: list[Value]) -> Value:
         if e.type is Type.TIME:
@@ -293,22 +351,37 @@ class Expressions:
             valid = both(valid, f"({b} != 0.0)")
             call = f"{a} / {b}" if e.fn == "div" else f"{_FLOAT_CALL[e.fn]}({a}, {b})"
             return self.name(f"({call}) if {valid} else 0.0", valid)
-        self.w.arg("flags", I8, "flags")
         if e.fn in ("floordiv", "mod"):
             valid = both(valid, f"({b} != 0)")
-        call = f"floor_mod({a}, {b})" if e.fn == "mod" else f"{_CHECKED[e.fn]}({a}, {b}, flags)"
+        call = f"floor_mod({a}, {b})" if e.fn == "mod" else f"{_CHECKED[e.fn]}({a}, {b}, {self.flags(e)})"
         return self.name(f"({call}) if {valid} else np.int64(0)", valid)
 
+    def tally(self, op: Tally) -> None:
+        """Count the row if it is one of the range, and whether it reports the column."""
+        w, n = self.w, op.number
+        _, k = self.emit(op.value)
+        w.arg("tally", I8, "tally")
+        with w.block("if t >= since:"):
+            w.put(f"tally[{2 * n}] += 1\ntally[{2 * n + 1}] += np.int64(not ({k}))")
+
     def _stateful(self, e: Typed) -> Value:
-        if not self.is_new:
+        pairs = self.has_early and e.fn in FUNCTIONS
+        if not (self.is_new or pairs):
             return self._remembering(e)
-        # What remembers earlier rows must see each row once: the outcome is kept for when it comes again.
+        # What remembers earlier rows must see each row once: the outcome is kept for when it comes again. The part of
+        # a row that lies in the range comes after the whole row, and its outcome is that of the whole.
         w = self.w
+        once = [self.is_new] if self.is_new else []
+        if pairs:
+            whole = w.arg(f"q{e.site}_w", U1, "slot", f"q{e.site}_w")
+            once.append(f"(early != {CUT} or {whole}[slot] == 0)")
         out = w.arg(f"q{e.site}_out", value_array(e.type), "slot", f"q{e.site}_out")
         valid = w.arg(f"q{e.site}_ok", U1, "slot", f"q{e.site}_ok")
-        with w.block(f"if {self.is_new}:"), self.scope():
+        with w.block(f"if {' and '.join(once)}:"), self.scope():
             v, k = self._remembering(e)
             w.put(f"{out}[slot] = {v}\n{valid}[slot] = {k}")
+            if pairs:
+                w.put(f"{whole}[slot] = np.uint8(early == {WHOLE})")
         return self.name(f"{out}[slot]" + (" != 0" if e.type is Type.BOOL else ""), f"{valid}[slot] != 0")
 
     def _remembering(self, e: Typed) -> Value:
@@ -335,8 +408,7 @@ class Expressions:
                     digits = w.arg(f"q{e.site}_d", "i8[:,::1]", "slot", f"q{e.site}_d", WIDTH)
                     w.put(f"add_digits(slot, {digits}, {v})\n{kept}[slot] = rounded(slot, {digits})")
                 else:
-                    w.arg("flags", I8, "flags")
-                    w.put(f"{kept}[slot] = checked_add({kept}[slot], {v}, flags)")
+                    w.put(f"{kept}[slot] = checked_add({kept}[slot], {v}, {self.flags(e)})")
                 w.put(f"{has}[slot] = 1")
             return self.name(back, f"{has}[slot] != 0")
         if e.fn in ("before", "increase"):
@@ -346,10 +418,12 @@ class Expressions:
             return out
         hold = e.option("hold")
         since = w.arg(f"q{e.site}_t", I8, "slot", f"q{e.site}_t")
+        # A piece goes on with the report that its interval began with.
+        at = self.emit(e.args[1])[0] if len(e.args) > 1 else self.time
         if e.fn == "elapsed":
             out = self.name(f"{self.time} - {since}[slot]", both(k, f"{has}[slot] != 0"))
         with w.block(f"if {k}:"):
-            w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1\n{since}[slot] = {self.time}")
+            w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1\n{since}[slot] = {at}")
         if e.fn == "elapsed":
             return out
         fresh = "" if hold is None else f" and {self.time} - {since}[slot] <= {self.integer(int(str(hold)))}"
@@ -362,8 +436,7 @@ class Expressions:
             return before, valid
         if e.type is Type.FLOAT:
             return self.name(f"({v} - {before} if {v} >= {before} else {v}) if {valid} else 0.0", valid)
-        self.w.arg("flags", I8, "flags")
-        grown = f"checked_sub({v}, {before}, flags) if {v} >= {before} else {v}"
+        grown = f"checked_sub({v}, {before}, {self.flags(e)}) if {v} >= {before} else {v}"
         return self.name(f"({grown}) if {valid} else np.int64(0)", valid)
 
 

@@ -28,7 +28,7 @@ def _number(x: Expressions, e: Typed) -> tuple[int, Index | Calendar]:
 def key_place(x: Expressions, e: Typed) -> str:
     """The number of the row's key in the table of the lookup ``e``; -1 if it is not there."""
     j, _ = _number(x, e)
-    if not e.args:
+    if not e.args or e.args[0].fn == "now":
         return "np.int64(0)"
     v, k = x.emit(e.args[0])
     if e.args[0].type is Type.STRING:
@@ -46,11 +46,12 @@ def period_tables(x: Expressions, e: Typed) -> str:
 
 
 def found_row(x: Expressions, e: Typed) -> Value:
-    """The row that holds for the current row of the stage; null if there is none."""
+    """The row that holds for the current row of the stage, or at an instant of it; null if there is none."""
     _, table = _number(x, e)
     place = key_place(x, e)
     if table.timed:
-        place = x.name(f"row_at({place}, {x.time}, {period_tables(x, e)})", "True")[0]
+        at = x.now if e.args and e.args[-1].fn == "now" else x.time
+        place = x.name(f"row_at({place}, {at}, {period_tables(x, e)})", "True")[0]
     # Without times, a key's place is its one row's.
     return x.name(place, f"{place} >= 0")
 

@@ -1,12 +1,13 @@
-"""Source of numbers in other units: decimals, and the bins of a histogram."""
+"""Source of numbers in other units: decimals, the bins of a histogram, comparisons of numbers of two types."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from dataflow.codegen.source import F8, I8
 from dataflow.typed import Typed
-from operators.types import Type
+from operators.types import MAX_PLACES, Type
 
 if TYPE_CHECKING:
     from dataflow.codegen.expressions import Expressions, Value
@@ -20,20 +21,27 @@ def _float(x: Expressions, value: float) -> str:
 
 def decimal_source(x: Expressions, e: Typed, v: str, k: str) -> Value:
     """A number as a whole count of its decimal's units; ``flags`` says where it is none."""
-    x.w.arg("flags", I8, "flags")
+    flags = x.flags(e)
     assert e.type is not None
     assert e.type.places is not None
     places, rounding, kind = e.type.places, str(e.option("rounding")), e.args[0].type
     if kind is Type.FLOAT:
-        call = f"decimal_{rounding}({v}, {_float(x, float(10**places))}, flags)"
+        unit = _float(x, float(10**places))
+        nearest = "" if rounding == "exact" else f" {x.integer(places)},"
+        call = f"decimal_{rounding}({v}, {unit},{nearest} {flags})"
     else:
         assert kind is not None
         step = places - (kind.places or 0)
         if step == 0:
             return v, k
         fn = "finer" if step > 0 else f"coarser_{rounding}"
-        call = f"{fn}({v}, {x.integer(10 ** abs(step))}, flags)"
+        call = f"{fn}({v}, {x.integer(10 ** abs(step))}, {flags})"
     return x.name(f"{call} if {k} else np.int64(0)", k)
+
+
+def decimal_float_source(x: Expressions, kind: Type, v: str) -> str:
+    """The float nearest to a decimal of this type."""
+    return f"decimal_float({v}, {_float(x, float(10 ** _places(kind)))})"
 
 
 def bin_source(x: Expressions, e: Typed, v: str, k: str) -> Value:
@@ -48,6 +56,43 @@ def bin_source(x: Expressions, e: Typed, v: str, k: str) -> Value:
     if not is_float:
         # No product is formed: the numbers of bins are never larger than the values.
         return x.name(f"{v} // {x.integer(int(str(width)))}", k)
-    x.w.arg("flags", I8, "flags")
-    call = f"bin_of_width({v}, {_float(x, float(str(width)))}, flags)"
-    return x.name(f"{call} if {k} else np.int64(0)", k)
+    flags = x.flags(e)
+    sizes = [_float(x, float(str(width))), *(x.integer(n) for n in _written(float(str(width))))]
+    return x.name(f"bin_of_width({v}, {', '.join(sizes)}, {flags}) if {k} else np.int64(0)", k)
+
+
+def _written(value: float) -> tuple[int, int]:
+    """The shortest decimal that gives the positive float, as digits and an exponent of ten."""
+    _, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    return int("".join(map(str, digits))), exponent
+
+
+_ORDER = {"eq": "{} == 0", "ne": "{} != 0", "lt": "{} < 0", "le": "{} <= 0", "gt": "{} == 1", "ge": "0 <= {} <= 1"}
+_MIRRORED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
+_PLAIN = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+
+
+def comparison_source(x: Expressions, fn: str, a: tuple[str, Type | None], b: tuple[str, Type | None]) -> str:
+    """The comparison of two values of these types, by what they are and not by the floats nearest to them."""
+    (v, of), (w, other) = a, b
+    finer = None not in (of, other) and _places(of) > _places(other)
+    if (of is Type.FLOAT and other not in (Type.FLOAT, None)) or finer:
+        # The float, or the finer decimal, is the second.
+        return comparison_source(x, _MIRRORED.get(fn, fn), b, a)
+    if None in (of, other) or of is other or _places(of) == _places(other):
+        return f"{v} {_PLAIN[fn]} {w}"
+    if other is not Type.FLOAT:
+        found = f"coarse_against_fine({v}, {w}, {x.integer(10 ** (_places(other) - _places(of)))})"
+    elif of is Type.INT:
+        found = f"integer_against_float({v}, {w})"
+    else:
+        found = f"decimal_against_float({v}, {w}, {_float(x, float(10 ** _places(of)))}, {x.integer(_places(of))})"
+    order = x.w.fresh("c")
+    x.w.put(f"{order} = {found}")
+    return _ORDER[fn].format(order)
+
+
+def _places(kind: Type | None) -> int:
+    """Decimal places of a number; those of a float are beyond any."""
+    return MAX_PLACES + 1 if kind is Type.FLOAT else 0 if kind is None or kind.places is None else kind.places

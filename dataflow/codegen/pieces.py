@@ -1,25 +1,22 @@
-"""Sinks that take intervals: cut by a lookup into intervals again, or taken apart into their edges."""
+"""Sinks that take intervals: cut into intervals again, or taken apart into their edges."""
 
 from __future__ import annotations
 
-from dataflow.codegen.expressions import Expressions, both
+from dataflow.codegen.cuts import pieces
+from dataflow.codegen.expressions import Expressions, Value, both
 from dataflow.codegen.keyed import KeyedSink
-from dataflow.codegen.lookups import key_place, period_tables
 from dataflow.codegen.source import I8, NO_PIECE, OUT_ROWS, PIECE, U1, Writer, value_array
 from dataflow.plan import Edges, Pieces
 
 
 class PiecesSink(KeyedSink):
-    """Writes intervals, cut where the row of a reference table or calendar that holds for them changes."""
+    """Writes intervals, cut where a value that is watched changes, as far as conditions hold."""
 
     def __init__(self, w: Writer, sink: Pieces) -> None:
-        super().__init__(w, sink.columns)
+        super().__init__(w, (*sink.columns, *sink.watched))
         self.sink = sink
         self.full = "on >= cap"
         w.arg("o_known", I8, "out", "$known")
-        if sink.row is not None:
-            w.arg("o_row", I8, "out", sink.row)
-            w.arg("o_found", U1, "out_valid", sink.row)
 
     def constants(self, x: Expressions) -> None:
         """A local that outlives a row: where to go on with an interval for whose pieces there was no room."""
@@ -33,26 +30,18 @@ class PiecesSink(KeyedSink):
         """One interval that has passed the stage's operations."""
         w, sink = self.w, self.sink
         values = [x.emit(e) for _, e in sink.columns]
-        key, tables = key_place(x, sink.lookup), period_tables(x, sink.lookup)
-        w.put(f"ps = t if piece == {NO_PIECE} else piece\npiece = np.int64({NO_PIECE})")
-        with w.block("while ps < e:"):
+        w.put(f"again = piece\nstart = t if again == {NO_PIECE} else again\npiece = np.int64({NO_PIECE})")
+
+        def write(watched: list[Value]) -> None:
             with w.block(f"if {self.full}:"):
                 self.store()
-                w.put(f"s[{PIECE}] = ps\nreturn i")
-            w.put(f"found = row_at({key}, ps, {tables})\npe = min(e, edge_after({key}, ps, {tables}))")
-            kept = {"inside": "found >= 0", "outside": "found < 0"}.get(sink.keep, "True")
-            with w.block(f"if {kept}:"):
-                self._write("ps", "pe", values)
-            w.put("ps = pe")
+                w.put(f"s[{PIECE}] = qs\nreturn i")
+            w.put("o_time[on] = qs\no_end[on] = ns\no_known[on] = known")
+            for j, (v, k) in enumerate([*values, *watched]):
+                w.put(f"oh{j}_v[on] = {v}\noh{j}_k[on] = {k}")
+            w.put("on += 1")
 
-    def _write(self, start: str, end: str, values: list[tuple[str, str]]) -> None:
-        w = self.w
-        w.put(f"o_time[on] = {start}\no_end[on] = {end}\no_known[on] = known")
-        for j, (v, k) in enumerate(values):
-            w.put(f"oh{j}_v[on] = {v}\noh{j}_k[on] = {k}")
-        if self.sink.row is not None:
-            w.put("o_row[on] = found\no_found[on] = found >= 0")
-        w.put("on += 1")
+        pieces(w, x, [e for _, e in sink.watched], sink.conditions, "start", write)
 
 
 class EdgesSink:

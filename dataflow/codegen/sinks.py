@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from dataflow.codegen.expressions import Expressions, both
-from dataflow.codegen.source import I4, I8, NO_PIECE, OUT_ROWS, PIECE, Writer, value_array
+from dataflow.clock import is_moving
+from dataflow.codegen.cuts import pieces
+from dataflow.codegen.expressions import Expressions, Value, both
+from dataflow.codegen.source import I4, I8, NO_PIECE, OUT_ROWS, PIECE, VIEW, Writer, value_array
 from dataflow.plan import BoundAgg, Group, Rows
+from dataflow.typed import Typed
 from operators.contract import Aggregate, FloatSum
 from operators.kernels.exact import LOGGED
 from operators.kernels.floats import FILLED
@@ -99,7 +103,7 @@ def _hash(w: Writer, kind: Type | None, v: str) -> str:
 
 
 class GroupSink:
-    """Folds rows, or intervals cut at bucket edges, into groups."""
+    """Folds rows into groups; intervals in pieces, for aggregates with expressions of the clock."""
 
     def __init__(self, w: Writer, sink: Group) -> None:
         self.w, self.sink = w, sink
@@ -108,17 +112,18 @@ class GroupSink:
         w.arg("used", I8, "group_used")
         w.arg("words", I8, "group_words")
         places = least("keys.shape[0] - used[0]", *rooms(sink.aggs, w))
-        # An interval that is cut takes a place for every piece, and is stopped for itself.
-        self.full = f"{places} <= 0" if sink.cuts else ""
-        self.places = "" if sink.cuts else places
+        self.views = views_of(sink.aggs)
+        # An interval that is cut takes places for every piece, and is stopped for itself.
+        self.full = f"{places} <= 0" if self.views else ""
+        self.places = "" if self.views else places
 
     def before(self, x: Expressions) -> None:
         """Locals that outlive a row: the group of the row before, which is often the next row's, too."""
         n = len(self.sink.by)
         self.w.put("pg = np.int64(-1)")
         self.w.put("\n".join(f"p{j} = np.int64(0)\nq{j} = np.int64(-1)" for j in range(n)))
-        if self.sink.cuts:
-            self.w.put(f"piece = s[{PIECE}]\ns[{PIECE}] = {NO_PIECE}")
+        if self.views:
+            self.w.put(f"piece = s[{PIECE}]\nview = s[{VIEW}]\ns[{PIECE}] = {NO_PIECE}")
             x.is_new = f"piece == {NO_PIECE}"
 
     def row(self, x: Expressions) -> None:
@@ -128,33 +133,72 @@ class GroupSink:
         if sink.in_range:
             w.put("if t >= since:")
             w.depth += 1
-        if not sink.cuts:
-            self._piece(x)
-        else:
-            w.put(f"ps = t if piece == {NO_PIECE} else piece\npiece = np.int64({NO_PIECE})")
-            with w.block("while ps < e:"):
-                with w.block(f"if {self.full}:"):
-                    w.put(f"s[{PIECE}] = ps\nreturn i")
-                w.put("pe = e")
-                for cut in sink.cuts:
-                    call = x.bucket(cut.option("every"), cut.option("zone"))
-                    w.put(f"pe = min(pe, bucket_end(ps, {call}))")
-                x.moved("ps", "pe")
-                self._piece(x)
-                w.put("ps = pe")
-        w.depth = depth
-
-    def _piece(self, x: Expressions) -> None:
-        w, sink = self.w, self.sink
+        if self.views:
+            w.put(f"back = piece\npiece = np.int64({NO_PIECE})")
         lead = [j for j, a in enumerate(sink.aggs) if a.aggregate.name == "unknown_time"]
         if sink.intervals and not lead:
             # Before a key's first point nothing is known of it, not even that it exists.
             w.put("if known != 2:")
             w.depth += 1
+        self._find(x)
+        in_pieces = {j for view in self.views for j in view}
+        with_rows = [j for j in range(len(sink.aggs)) if j not in in_pieces]
+        if self.views and with_rows:
+            w.put(f"if back == {NO_PIECE}:")
+            w.depth += 1
+        for j in with_rows:
+            self._fold(x, j, sink.aggs[j], lead)
+        if self.views and with_rows:
+            w.depth -= 1
+        for n, view in enumerate(self.views):
+            self._view(x, n, view, lead)
+        w.depth = depth
+
+    def _fold(self, x: Expressions, j: int, a: BoundAgg, lead: list[int]) -> None:
+        if self.sink.intervals and j not in lead and lead:
+            with self.w.block("if known != 2:"):
+                fold(self.w, x, j, a, "pg")
+        else:
+            fold(self.w, x, j, a, "pg")
+
+    def _view(self, x: Expressions, n: int, view: list[int], lead: list[int]) -> None:
+        """Fold the pieces into which the aggregates of one view cut the interval."""
+        w, aggs = self.w, self.sink.aggs
+        conditions = [c for c in _of_rows(aggs[view[0]]) if is_moving(c)]
+        watched = list({repr(e): e for j in view for e in _moving_arguments(aggs[j])}.values())
+        depth = w.depth
+        # Conditions that the whole interval meets, or does not.
+        for c in _of_rows(aggs[view[0]]):
+            if is_moving(c):
+                continue
+            w.put(f"if {both(*reversed(x.emit(c)))}:")
+            w.depth += 1
+        w.put(f"first = t if back == {NO_PIECE} else back")
+
+        def take(values: list[Value]) -> None:
+            named = {
+                repr(e): Typed("local", e.type, (), (("value", v), ("valid", k)))
+                for e, (v, k) in zip(watched, values, strict=True)
+            }
+            with w.block(f"if {self.full}:"):
+                w.put(f"s[{PIECE}] = qs\ns[{VIEW}] = {n}\nreturn i")
+            with x.piece("qs", "ns"):
+                for j in view:
+                    self._fold(x, j, _at_piece(aggs[j], named), lead)
+
+        w.put(f"if back == {NO_PIECE} or view == {n}:")
+        w.depth += 1
+        w.put(f"again = back\nback = np.int64({NO_PIECE})")
+        pieces(w, x, watched, conditions, "first", take)
+        w.depth = depth
+
+    def _find(self, x: Expressions) -> None:
+        """The number of the row's group, in ``pg``."""
+        w = self.w
         # What is compared is each value as it stands, with whether it is one: a null's may be anything, and at worst
         # the same group is found again.
         parts, words, nulls = [], [], []
-        for j, (_, e) in enumerate(sink.by):
+        for j, (_, e) in enumerate(self.sink.by):
             v, k = x.emit(e)
             word = x.name(f"float_bits({v} + 0.0)" if e.type is Type.FLOAT else f"np.int64({v})", "True")[0]
             parts.append((f"p{j}", word))
@@ -170,12 +214,31 @@ class GroupSink:
             w.put("\n".join(f"{before} = {now}" for before, now in parts))
             w.put("\n".join(f"words[{j}] = {word}" for j, word in enumerate(words)))
             w.put(f"pg = find_group(words, np.int64({len(words)}), keys, table, used)")
-        for j, a in enumerate(sink.aggs):
-            if sink.intervals and j not in lead and lead:
-                with w.block("if known != 2:"):
-                    fold(w, x, j, a, "pg")
-            else:
-                fold(w, x, j, a, "pg")
+
+
+def views_of(aggs: tuple[BoundAgg, ...]) -> list[list[int]]:
+    """The numbers of those aggregates that cut intervals, together those that cut them alike."""
+    views: dict[str, list[int]] = {}
+    for j, a in enumerate(aggs):
+        arguments = _moving_arguments(a)
+        if arguments or any(is_moving(c) for c in a.where):
+            views.setdefault(repr((_of_rows(a), arguments)), []).append(j)
+    return list(views.values())
+
+
+def _moving_arguments(a: BoundAgg) -> list[Typed]:
+    return [e for e in (a.argument, a.other) if e is not None and is_moving(e)]
+
+
+def _of_rows(a: BoundAgg) -> list[Typed]:
+    """Those conditions of an aggregate that are asked of the interval and an instant, not of a piece."""
+    return [c for c in a.where if c.fn != "whole"]
+
+
+def _at_piece(a: BoundAgg, named: Mapping[str, Typed]) -> BoundAgg:
+    """The aggregate, with the values of the piece for what moves."""
+    argument, other = (None if e is None else named.get(repr(e), e) for e in (a.argument, a.other))
+    return replace(a, argument=argument, other=other, where=tuple(c for c in a.where if c.fn == "whole"))
 
 
 class RowsSink:

@@ -12,16 +12,24 @@ from operators.types import Type
 
 I8, F8, U1, I4 = "i8[::1]", "f8[::1]", "u1[::1]", "i4[::1]"
 
-BEGIN, RUNS, SINCE, UNTIL, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, PIECE, TIME_MASK, BRIDGE_MASK, FIXED = range(11)
+BEGIN, RUNS, SINCE, UNTIL, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, PIECE, VIEW, TIME_MASK, BRIDGE_MASK, FIXED = range(12)
 """Places in the scalars ``s``: where to start, runs (or slots) to do, the range, the output's capacity and fill,
-the piece of an interval to go on with, the masks of the times and of the bridges, and where the kernel's own scalars
-begin."""
+the piece of an interval to go on with and for which of several ways to cut it, the masks of the times and of the
+bridges, and where the kernel's own scalars begin."""
 
 NO_PIECE = -(2**63)
 
 
+class Codes(str):
+    """The array type of values that are string codes: ``I8`` in a kernel. What a saved state has there is checked."""
+
+    __slots__ = ()
+
+
 def value_array(kind: Type | None) -> str:
     """The array type that holds values of a logical type in states and outputs."""
+    if kind is not None and kind.is_text:
+        return Codes(I8)
     return F8 if kind is Type.FLOAT else I8
 
 
@@ -42,9 +50,10 @@ def column_array(kind: Type) -> str:
 class Arg:
     """One argument of a kernel: its name, its array type, and what to give: a role and its subject.
 
-    Roles: scalars, floats, flags, run_slot, run_len, time, bridged; column / valid (subject: column name); slot_key,
-    slot_hash; lost_times (how many values were times in no year that has a calendar); lut, listed, edges, changes,
-    offsets (number of the table); slot (per-key state, subject: name and, if a key has more than one, how many);
+    Roles: scalars, floats, flags, tally, run_slot, run_len, time, bridged; column / valid (subject: column name);
+    slot_key, slot_hash; lost_times (how many values were times in no year that has a calendar); lut, listed, edges,
+    changes, offsets (number of the table); slot (per-key state, subject: name and, if a key has more than one, how
+    many);
     out / out_valid (column name), out_time, out_slot, out_len, out_gid; group_words, group_keys, group_slots,
     group_used; state (aggregate number, part, name: ``operators.cells.Cells.argument``); word_hash; free, free_count.
     """
@@ -74,6 +83,9 @@ class Tables:
     """(every, zone, buckets around the times) of each truncation; each takes two scalars, width and origin."""
 
     zones: list[str] = field(default_factory=list)
+    sites: list[str] = field(default_factory=list)
+    """The text of each expression that can fail."""
+
     lookups: list[Index | Calendar] = field(default_factory=list)
     picks: list[tuple[int, str]] = field(default_factory=list)
     """(lookup, column) of reference tables."""

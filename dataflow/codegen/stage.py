@@ -39,11 +39,28 @@ from dataflow.codegen.tracks import TracksSink
 from dataflow.codegen.transitions import TransitionsSink
 from dataflow.codegen.windows import WindowsSink
 from dataflow.flows import Climb, Flow, Moves, Periods
-from dataflow.plan import Edges, Group, Keep, Pieces, Rows, Segments, Sink, Stage, States, Tracks
+from dataflow.plan import (
+    CUT,
+    EARLY,
+    Edges,
+    Group,
+    Keep,
+    Pieces,
+    Rows,
+    Segments,
+    Sink,
+    Stage,
+    States,
+    Tally,
+    Tracks,
+)  # fmt: skip
 from operators.contract import Aggregate
 from operators.registered import mark_of
 
 _Sinks: TypeAlias = GroupSink | RowsSink | EdgesSink | KeyedSink
+
+_IN_TIME = States | Segments | Flow | Tracks
+"""Sinks with a state per key that ends with the range."""
 
 _LOADS = f"""begin = s[{BEGIN}]
 n_runs = s[{RUNS}]
@@ -60,19 +77,22 @@ _HELPERS = {
         "checked_add", "checked_sub", "checked_mul", "checked_neg", "floor_div", "floor_mod", "float_mod",
         "float_floor_div",
     ),
-    "operators.kernels.bins": ("hash_word", "bin_between", "bin_of_width"),
+    "operators.kernels.bins": ("hash_word", "bin_between"),
     "operators.kernels.bits": ("float_bits",),
     "operators.kernels.calendar": (
         "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "offset_place", "hour_of", "weekday_of",
         "in_years", "shifted", "shifted_back",
     ),
+    "operators.kernels.clocks": ("next_shown",),
     "operators.kernels.decimals": (
-        "decimal_exact", "decimal_half_even", "decimal_half_up", "coarser_exact", "coarser_half_even",
-        "coarser_half_up", "finer",
+        "decimal_exact", "decimal_half_even", "decimal_half_up", "decimal_float", "coarser_exact",
+        "coarser_half_even", "coarser_half_up", "finer",
     ),
+    "operators.kernels.comparing": ("integer_against_float", "decimal_against_float", "coarse_against_fine"),
     "operators.kernels.periods": ("key_number", "row_at", "edge_after"),
     "operators.kernels.running": ("add_digits", "rounded"),
     "operators.kernels.tables": ("find_group", "add_pair"),
+    "operators.kernels.widths": ("bin_of_width",),
 }  # fmt: skip
 
 
@@ -220,14 +240,21 @@ def _row(stage: Stage, sink: _Sinks, w: Writer, x: Expressions) -> None:
     if isinstance(sink, FlowSink):
         sink.advance(x)
         _stop_if(sink.full, "i", sink, w)
-    _intervals(stage, w)
+    _hidden(stage, w, x)
     for op in stage.ops:
-        if isinstance(op, Keep):
+        if isinstance(op, Tally):
+            x.tally(op)
+        elif isinstance(op, Keep):
             v, k = x.emit(op.condition)
             with w.block(f"if not ({both(k, v)}):"):
                 w.put("continue")
         else:
             x.emit(op.value)
+    if x.has_early:
+        # Sinks that follow a key through time take what was before the range as they take points: by its time.
+        out = f"early == {CUT} and t < since" if isinstance(stage.sink, _IN_TIME) else "early & 1 != 0"
+        with w.block(f"if {out}:"):
+            w.put("continue")
     sink.row(x)
     if isinstance(sink, StatesSink) and not stage.ops:
         sink.skip_ahead(w.tables)
@@ -241,9 +268,13 @@ def _stop_if(full: str, row: str, sink: _Sinks, w: Writer) -> None:
         w.put(f"return {row}")
 
 
-def _intervals(stage: Stage, w: Writer) -> None:
-    """Load the end and the known flag of interval rows."""
+def _hidden(stage: Stage, w: Writer, x: Expressions) -> None:
+    """Load the hidden columns: the end and the known flag of interval rows, and how rows stand to the range."""
     names = dict(stage.inputs)
+    if EARLY in names:
+        w.arg("row_early", I8, "column", EARLY)
+        w.put("early = row_early[u]")
+        x.has_early = True
     if "$end" in names:
         w.arg("row_end", I8, "column", "$end")
         w.put("e = row_end[u]")
@@ -253,7 +284,7 @@ def _intervals(stage: Stage, w: Writer) -> None:
 
 
 def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
-    if not isinstance(stage.sink, States | Segments | Flow | Tracks):
+    if not isinstance(stage.sink, _IN_TIME):
         return "", None
     w = Writer(tables)
     _start(w)
@@ -262,7 +293,7 @@ def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
     # The step's constants are counted anew: the same tables, the same places.
     ints = list(tables.ints)
     tables.ints.clear()
-    x = Expressions(w)
+    x = Expressions(w, row="np.int64(-1)")
     sink.constants(x)
     tables.ints[:] = ints
     with w.block("for number in range(begin, n_runs):"):

@@ -14,9 +14,10 @@ from deploy.commands.shared import (
     UsageError,
     positive,
     show_json,
-    show_table,
+    shown,
     shown_progress,
     store_argument,
+    terminal_form,
     use_color,
 )
 from deploy.values import moment, parameter_value
@@ -155,14 +156,16 @@ def _query(options: argparse.Namespace) -> int:
         )
     if result.cost is not None:
         print(result.cost, file=sys.stderr)
-    if options.why is not None:
-        _show_why(result.explain(options.why, options.why_rows), options.format)
-    elif options.format == "json":
-        show_json(result.to_dict())
-    elif options.format == "csv":
-        sys.stdout.write(result.to_csv() or "")
-    else:
-        show_table(result.columns)
+    why = None if options.why is None else result.explain(options.why, options.why_rows)
+    with shown():
+        if why is not None:
+            _show_why(why, options.format)
+        elif options.format == "json":
+            show_json(result.to_dict())
+        elif options.format == "csv":
+            sys.stdout.write(result.to_csv() or "")
+        else:
+            print(result.to_text(**terminal_form()))
     if plot is not None:
         result.plot(plot)
         print(f"chart written to {plot}", file=sys.stderr)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from deploy.commands.shared import Command, UsageError, shown_progress, store_argument
 
@@ -38,7 +42,7 @@ def _ingest(options: argparse.Namespace) -> int:
         if known is None:
             raise UsageError(f"the stream {options.stream} is new: --key and --time are needed")
         key, time = key or known.schema.key, time or known.schema.time
-    with shown_progress() as progress:
+    with _ended_by_signal(), shown_progress() as progress:
         report = store.ingest(
             options.stream,
             *options.files,
@@ -53,6 +57,23 @@ def _ingest(options: argparse.Namespace) -> int:
         )
     print(report)
     return 0
+
+
+@contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    """SIGTERM as Ctrl-C: what was done by then is said, and nothing is left half done."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 COMMANDS: dict[str, Command] = {

@@ -16,7 +16,7 @@ def _publish_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
     parser.add_argument("metric", metavar="METRIC", help="file.py:name, or a JSON file")
     parser.add_argument("--name", metavar="N", required=True, help="to run it by: letters, digits, '_', '-' and '.'")
-    parser.add_argument("--describe", metavar="TEXT", default="", help="what it says, for people")
+    parser.add_argument("--describe", metavar="TEXT", help="what it says, for people (default: as the version before)")
     parser.add_argument(
         "--default", metavar="k=v", type=parameter, action="append", default=[], help="the default of a parameter"
     )

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from deploy.values import to_json
 
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from runtime.progress import Progress
 
 TERMINAL_ROWS = 200
+
+
+class TerminalForm(TypedDict, total=False):
+    """What a table is printed with; see ``runtime.table.text_table``."""
+
+    width: int
+    color: bool
+    max_rows: int
 
 
 class UsageError(Exception):
@@ -75,15 +83,38 @@ def use_color() -> bool:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
+def flush_or_forget() -> None:
+    """Write out what was printed; where nobody reads it any more, what is printed from here on goes nowhere."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """What is printed within may find no reader, as before `| head`; what follows is done all the same."""
+    try:
+        yield
+    except BrokenPipeError:
+        pass
+    finally:
+        flush_or_forget()
+
+
 def show_table(columns: Mapping[str, Column]) -> None:
     """Print columns: fitted to a terminal, whole when piped."""
     from runtime.table import text_table
 
-    if sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
-        print(text_table(columns, width=width, color=use_color(), max_rows=TERMINAL_ROWS))
-    else:
-        print(text_table(columns))
+    print(text_table(columns, **terminal_form()))
+
+
+def terminal_form() -> TerminalForm:
+    """How a table is printed: fitted to a terminal, whole when piped."""
+    if not sys.stdout.isatty():
+        return {}
+    return {"width": shutil.get_terminal_size().columns, "color": use_color(), "max_rows": TERMINAL_ROWS}
 
 
 def show_json(value: object) -> None:

@@ -177,5 +177,5 @@ class Batch:
         self.run.log(
             "ingested", "warning" if report.rejected else "info", object=found.name, stream=stream,
             rows=report.committed, rejected=report.rejected, dropped=report.dropped, files=report.files,
-            bytes=report.bytes_in, seconds=round(report.seconds, 3), reasons=reasons,
+            bytes=report.bytes_in, seconds=round(report.seconds, 3), reasons=reasons, waiting=report.waiting,
         )  # fmt: skip

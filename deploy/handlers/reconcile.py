@@ -17,6 +17,7 @@ from deploy.handlers.events import Landed, message
 from deploy.handlers.logs import Invocation, invocation
 from operators.errors import DataflowError
 from runtime.aws import Access, Client, ServiceFault
+from runtime.ingest import known_source
 from runtime.retry import Fault
 from runtime.store import Store
 
@@ -160,11 +161,15 @@ class Reconciler:
         stream = self.landing.stream_of(found.bucket, found.key)
         assert stream is not None
         entry = self.store.catalogue.is_ingested(stream, found.identity)
+        if entry is not None and entry.waiting is not None:
+            # Rows were ahead of the clock when it was ingested; an object with some that no longer are comes again.
+            known = known_source(self.store.catalogue, stream, found.identity)
+            return "waiting" if known is not None and known.acceptable else "known"
         return "missing" if entry is None else "known" if entry.quarantined is None else "quarantined"
 
     def _is_missing(self, state: str, quarantined: bool, counts: Counter[str]) -> bool:
         counts[state] += 1
-        return state == "missing" or (quarantined and state == "quarantined")
+        return state in ("missing", "waiting") or (quarantined and state == "quarantined")
 
     def _send(self, found: Sequence[Landed]) -> None:
         """Put their messages into the queue, all of them; what the queue takes only in part is sent again in part."""

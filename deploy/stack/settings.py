@@ -7,13 +7,13 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 from deploy.stack.example import EXAMPLE
 from operators.errors import DataflowError
 from operators.files import read_text
+from operators.nearest import meant
 
 T = TypeVar("T")
 
@@ -181,9 +181,9 @@ def _table(given: object, where: str) -> dict[str, Any]:
 def _known(given: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
     for name in given:
         if name not in names:
-            near = get_close_matches(name, names, 1)
-            hint = f"is {near[0]!r} meant?" if near else f"there are {', '.join(names)}"
-            raise SettingsError(f"{where}: {name!r} is no setting: {hint}")
+            raise SettingsError(
+                f"{where}: {name!r} is no setting; {meant(name, names, 'there')} are {', '.join(names)}"
+            )
 
 
 def _named(cls: type[T], given: object, where: str) -> dict[str, T]:

@@ -1,65 +1,153 @@
-"""quantile and median, from counts of bins that are at most 1/64 of their values wide.
+"""quantile and median: exact where a group has few different values, and within 0.5 % where it has many.
 
-``quantile(x, q)`` is the value at place floor(q * (n - 1)) of the n values in order, within 0.8 % of it: the middle of
-its bin. Integers, durations and decimals are whole again: the nearest whole number of units, the lower of two.
+``quantile(x, q)`` is the least of the values that at least a share ``q`` of them does not exceed, SQL's
+``percentile_disc``: of n values in order number ``max(1, ceil(q * n))``; so the median is the lower of two. ``q`` is
+the decimal that was written.
+
+A state is a count of each different value, up to 1,024 of them. Beyond that the values of a group become the middles
+of their bins (``operators.kernels.bins``), and the answer is such a middle, never below the group's least value nor
+above its greatest. How many different values a group has does not depend on how its rows were split, and so its state
+does not either. With ``exact`` no number is too many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.contract import Aggregate, Arrays, Finished, Flags, Options, TallySpec, merge_nothing
-from operators.kernels.bins import middles, relative_bin
+from operators.contract import Aggregate, Arrays, Field, Finished, Flags, Options, TallySpec
+from operators.kernels.bins import (
+    NAN_ORDER,
+    middle_of_float,
+    middle_of_integer,
+    middles_of_floats,
+    middles_of_integers,
+)
+from operators.kernels.bits import float_order
 from operators.kernels.jit import F64, I64, inline
 from operators.kernels.tables import tally
 from operators.types import DECIMALS, Type
 
-ERROR = 0.01
-"""The relative error that is promised."""
+ERROR = 0.005
+"""The relative error that is promised of large groups; that of the bins is 1/256."""
+
+MOST = 1024
+"""Different values that a group may have and still be exact."""
+
+_TOP = 2**63 - 1
+_ENDLESS = 2**62
 
 
 @inline
-def _step(
+def _int_step(
     g: I64,
+    left: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64],
+    keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
+    words: NDArray[np.int64],
+    value: I64,
+) -> None:  # fmt: skip
+    word = np.int64(value)
+    if word < low[g]:
+        low[g] = word
+    if word > high[g]:
+        high[g] = word
+    if left[g] <= 0:
+        word = np.int64(middle_of_integer(word))
+    before = used[0]
+    tally(np.int64(g), word, np.int64(1), keys, counts, slots, used, words)
+    if left[g] > 0:
+        left[g] -= used[0] - before
+
+
+@inline
+def _float_step(
+    g: I64,
+    left: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64],
     keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
     words: NDArray[np.int64],
     value: F64,
 ) -> None:  # fmt: skip
-    tally(np.int64(g), relative_bin(np.float64(value)), np.int64(1), keys, counts, slots, used, words)
+    # Floats go by integers of the same order, from which their bits come back.
+    word = np.int64(float_order(value)) if value == value else np.int64(NAN_ORDER)
+    if word < low[g]:
+        low[g] = word
+    if word > high[g]:
+        high[g] = word
+    if left[g] <= 0:
+        word = np.int64(middle_of_float(word))
+    before = used[0]
+    tally(np.int64(g), word, np.int64(1), keys, counts, slots, used, words)
+    if left[g] > 0:
+        left[g] -= used[0] - before
+
+
+def _merge(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
+    # ``left`` is the tally's to keep.
+    into["low"][at] = np.minimum(into["low"][at], part["low"])
+    into["high"][at] = np.maximum(into["high"][at], part["high"])
+
+
+def _places(q: Fraction, n: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The place, from 0, of the quantile among so many values."""
+    sizes, which = np.unique(n, return_inverse=True)
+    places = [max(1, -(-q.numerator * size // q.denominator)) - 1 for size in sizes.tolist()]
+    return np.array(places, np.int64)[which]
 
 
 def _finish(of: Type, q: float) -> Callable[[Arrays], Finished]:
+    share = Fraction(repr(q))
+    coarse = middles_of_floats if of is Type.FLOAT else middles_of_integers
+
     def finish(state: Arrays) -> Finished:
         entries, groups = state["entries"], state["groups"]
+        words = entries.words[:, 0]
+        many = state["left"] <= 0
+        if many.any():
+            # The order of middles is that of the values.
+            words = np.where(many[entries.groups], coarse(words), words)
         edges = np.searchsorted(entries.groups, np.arange(groups + 1))
         upto = np.concatenate([np.zeros(1, np.int64), np.cumsum(entries.counts)])
-        before, after = upto[edges[:-1]], upto[edges[1:]]
-        seen = after > before
-        wanted = before + np.floor(q * (after - before - 1)).astype(np.int64)
-        at = np.minimum(np.searchsorted(upto[1:], wanted, side="right"), max(len(entries.counts) - 1, 0))
-        values = np.zeros(groups)
-        values[seen] = middles(entries.words[at[seen], 0])
+        before = upto[edges[:-1]]
+        n = upto[edges[1:]] - before
+        seen = n > 0
+        place = _places(share, n)
+        at = np.searchsorted(upto[1:], before + place, side="right")[seen]
+        out = np.zeros(groups, np.int64)
+        out[seen] = np.clip(words[at], state["low"][seen], state["high"][seen])
+        out = np.where(place == 0, state["low"], np.where(place == n - 1, state["high"], out))
+        out = np.where(seen, out, 0)
         if of is Type.FLOAT:
-            return values, seen
-        # The lower of two equally near: a bin's only whole number may be its lower edge.
-        whole = np.copysign(np.ceil(np.abs(values) - 0.5), values)
-        return np.clip(whole, -(2.0**63), np.nextafter(2.0**63, 0)).astype(np.int64), seen
+            return (out ^ ((out >> 63) & _TOP)).view(np.float64), seen
+        return out, seen
 
     return finish
 
 
-def _quantile(name: str, of: Type, q: float = 0.5) -> Aggregate:
-    def configured(options: Options) -> Aggregate:
-        return _quantile(name, of, float(options["q"]))
+def with_most(name: str, of: Type, q: float, most: int, exact: bool = False) -> Aggregate:
+    """The aggregate that is exact up to so many different values of a group."""
 
+    def configured(options: Options) -> Aggregate:
+        return _quantile(name, of, float(options.get("q", 0.5)), options.get("exact") is True)
+
+    real = of is Type.FLOAT
+    fields = (
+        # How many more values, one that is too many among them; 0 where there are too many, -1 where those are middles.
+        Field("left", identity=most + 1),
+        Field("low", identity=_TOP),
+        Field("high", identity=-_TOP - 1),
+    )
     return Aggregate(
-        name, of, of, (), ("value",), _step, merge_nothing, _finish(of, q),
-        flags=Flags(additive=False, error=ERROR), tally=TallySpec(),
-        configured=configured if name == "quantile" else None,
+        name, of, of, fields, ("value",), _float_step if real else _int_step, _merge, _finish(of, q),
+        flags=Flags(additive=False, error=0.0 if exact else ERROR),
+        tally=TallySpec(coarse=middles_of_floats if real else middles_of_integers), configured=configured,
     )  # fmt: skip
+
+
+def _quantile(name: str, of: Type, q: float = 0.5, exact: bool = False) -> Aggregate:
+    return with_most(name, of, q, _ENDLESS if exact else MOST, exact)
 
 
 _TYPES = (Type.INT, Type.FLOAT, Type.DURATION, *DECIMALS)

@@ -2,7 +2,8 @@
 
 The variance is (n * sum(x * x) - sum(x) ** 2) / (n * (n - ddof)), computed in integers and rounded once; with ``ddof``
 1 (unless told) that of a sample, as SQL's ``var_samp``, with 0 that of a population. The standard deviation is the
-exact root, rounded once. Null over ``ddof`` values or fewer.
+exact root, rounded once; that of durations is a duration, to the microsecond, ties to even. Null over ``ddof`` values
+or fewer.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from operators import exact
 from operators.aggregates.sums import PAIR, WHOLE, settle_low_high, unit_of
 from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, FloatSum, Options, merge_by_adding
+from operators.errors import OverflowExceeded
 from operators.kernels.exact import add_int, add_integer_square, add_square
 from operators.kernels.floats import add_float
 from operators.kernels.jit import F64, I64, inline
@@ -61,6 +63,7 @@ def _int_step(
 def _finish(of: Type, ddof: int, rooted: bool) -> Callable[[Arrays], Finished]:
     unit = unit_of(of)
     last = exact.root if rooted else exact.ratio
+    lasting = rooted and of is Type.DURATION
 
     def finish(state: Arrays) -> Finished:
         n, squares = state["n"], state["squares"]
@@ -72,7 +75,23 @@ def _finish(of: Type, ddof: int, rooted: bool) -> Callable[[Arrays], Finished]:
         whole = zip(n[left].tolist(), total.take(left).integers(), squares.take(left).integers(), strict=True)
         for g, (count, a, b) in zip(left.tolist(), whole, strict=True):
             out[g] = last(count * b - a * a, count * (count - ddof) * unit * unit, squares.lowest)
-        return np.where(squares.special() == 0, out, np.nan), n > ddof
+        out = np.where(squares.special() == 0, out, np.nan)
+        return whole_root(out, state) if lasting else out, n > ddof
+
+    def whole_root(root: NDArray[np.float64], state: Arrays) -> NDArray[np.int64]:
+        n = state["n"]
+        # A root this small is off by far less than this, so that it says which integer is the nearest.
+        certain = (root < 2.0**40) & (np.abs(root - np.floor(root) - 0.5) > 2.0**-12)
+        out = np.where(certain, np.rint(root), 0).astype(np.int64)
+        left = np.flatnonzero(~certain & (n > ddof))
+        sums = exact.PairSums(state["low"], state["high"]).take(left).integers()
+        parts = zip(left.tolist(), n[left].tolist(), sums, state["squares"].take(left).integers(), strict=True)
+        for g, count, a, b in parts:
+            found = exact.nearest_root(count * b - a * a, count * (count - ddof))
+            if found >= 2**63:
+                raise OverflowExceeded("a standard deviation exceeds the 64-bit integer range", g)
+            out[g] = found
+        return out
 
     return finish
 
@@ -101,7 +120,7 @@ def _spread(name: str, of: Type, ddof: int = 1) -> Aggregate:
         return _spread(name, of, int(options["ddof"]))
 
     return Aggregate(
-        name, of, Type.FLOAT,
+        name, of, of if name == "stddev" and of is Type.DURATION else Type.FLOAT,
         PAIR if whole else (Field("n"),),
         ("value",),
         _int_step if whole else _float_step,

@@ -1,4 +1,4 @@
-"""sum and mean, exact: rounded once, at the end."""
+"""sum and mean, exact: rounded once, at the end; means of durations to the microsecond, ties to even."""
 
 from __future__ import annotations
 
@@ -46,15 +46,25 @@ def _int_sum(state: Arrays) -> Finished:
 
 
 def _float_mean(state: Arrays) -> Finished:
+    n, total = state["n"], state["sum"]
+    out, special = exact.quotients(total, _counted(n), lowest=total.lowest), total.special()
+    return np.where(special == 0, out, special), n > 0
+
+
+def _counted(n: NDArray[np.int64]) -> exact.PairSums:
+    return exact.PairSums(n & 0xFFFFFFFF, n >> 32)
+
+
+def _duration_mean(state: Arrays) -> Finished:
     n = state["n"]
-    return state["sum"].rounded() / np.maximum(n, 1), n > 0
+    return exact.nearest_quotients(exact.PairSums(state["low"], state["high"]), n), n > 0
 
 
 def _int_mean(unit: int) -> Callable[[Arrays], Finished]:
     def finish(state: Arrays) -> Finished:
         n = state["n"]
         total = exact.PairSums(state["low"], state["high"])
-        return exact.quotients(total, exact.PairSums(n & 0xFFFFFFFF, n >> 32), down=unit), n > 0
+        return exact.quotients(total, _counted(n), down=unit), n > 0
 
     return finish
 
@@ -85,5 +95,6 @@ AGGREGATES = (
     _float("sum", _float_sum),
     _float("mean", _float_mean),
     *(_int("sum", t, Type.INT if t is Type.BOOL else t, _int_sum) for t in WHOLE),
-    *(_int("mean", t, Type.FLOAT, _int_mean(unit_of(t))) for t in WHOLE),
+    *(_int("mean", t, Type.FLOAT, _int_mean(unit_of(t))) for t in WHOLE if t is not Type.DURATION),
+    _int("mean", Type.DURATION, Type.DURATION, _duration_mean),
 )

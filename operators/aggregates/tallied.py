@@ -13,6 +13,7 @@ one after the other, in order; it belongs to the group and the time of the later
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -78,9 +79,15 @@ def _texts(answers: list[object]) -> Finished:
 
 
 def _histogram_finish(of: Type, width: Any, edges: tuple[Any, ...] | None) -> Callable[[Arrays], Finished]:
+    # The width as the decimal that was written: 3 * 0.1 is 0.3.
+    size = Fraction(0 if width is None else repr(width))
+
+    def edge(number: int) -> int | float:
+        return float(number * size) if of is Type.FLOAT else int(number * size)
+
     def bins(found: dict[int, int]) -> object:
         if edges is None:
-            return [{"from": b * width, "to": (b + 1) * width, "count": n} for b, n in sorted(found.items())]
+            return [{"from": edge(b), "to": edge(b + 1), "count": n} for b, n in sorted(found.items())]
         ends = [None, *edges, None]
         return [{"from": ends[b], "to": ends[b + 1], "count": found.get(b, 0)} for b in range(len(edges) + 1)]
 
@@ -104,11 +111,10 @@ def _top_finish(of: Type, k: int, cap: int) -> Callable[[Arrays], Finished]:
     def finish(state: Arrays) -> Finished:
         answers: list[object] = []
         strings = state["entries"].strings
-        for words, counts in _by_group(state):
+        for g, (words, counts) in enumerate(_by_group(state)):
             if len(counts) > cap:
-                raise CardinalityExceeded(
-                    f"top_k: a group has {len(counts):,} distinct values, more than cap={cap:,}; raise cap= or filter"
-                )
+                text = f"a group has {len(counts):,} distinct values, more than cap={cap:,}; raise cap= or filter"
+                raise CardinalityExceeded(f"top_k: {text}", g)
             found = [
                 (-n, _order(of, w, strings), w) for w, n in zip(words[:, 0].tolist(), counts.tolist(), strict=True)
             ]

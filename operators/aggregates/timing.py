@@ -41,14 +41,26 @@ def _unknown(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], duration: 
 
 
 @inline
+def _known_of(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], cond: bool, duration: I64, known: I64) -> None:
+    if known == 1 and cond:
+        add_int(g, low, high, duration)
+
+
+@inline
+def _unknown_of(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], cond: bool, duration: I64, known: I64) -> None:
+    if known != 1 or not cond:
+        add_int(g, low, high, duration)
+
+
+@inline
 def _share(
     g: I64, low: NDArray[np.int64], high: NDArray[np.int64],
     known_low: NDArray[np.int64], known_high: NDArray[np.int64],
-    cond: bool, duration: I64, known: I64,
+    value: I64, duration: I64, known: I64,
 ) -> None:  # fmt: skip
     if known == 1:
         add_int(g, known_low, known_high, duration)
-        if cond:
+        if value != 0:
             add_int(g, low, high, duration)
 
 
@@ -85,16 +97,10 @@ def _finish_failures(state: Arrays) -> Finished:
     n = state["n"]
     out = [
         # To the nearest microsecond, ties to even.
-        round_half_even(total, max(count, 1))
+        exact.nearest(total, max(count, 1))
         for total, count in zip(exact.PairSums(state["low"], state["high"]).integers(), n.tolist(), strict=True)
     ]
     return np.array(out, np.int64), n > 0
-
-
-def round_half_even(a: int, b: int) -> int:
-    """The integer nearest to ``a / b``, of two the even one."""
-    whole, rest = divmod(a, b)
-    return whole + (2 * rest > b or (2 * rest == b and whole % 2 == 1))
 
 
 @inline
@@ -134,11 +140,18 @@ def _finish_area(of: Type, mean: bool) -> Callable[[Arrays], Finished]:
     return finish
 
 
+def _finish_mean_duration(state: Arrays) -> Finished:
+    known = exact.PairSums(state["low"], state["high"])
+    pairs = zip(state["area"].integers(), known.integers(), strict=True)
+    return np.array([exact.nearest(a, max(b, 1)) for a, b in pairs], np.int64), (known.low | known.high) != 0
+
+
 def _area(name: str, of: Type) -> Aggregate:
-    whole = of is not Type.FLOAT
+    whole, lasting = of is not Type.FLOAT, of is Type.DURATION
+    finish = _finish_mean_duration if lasting else _finish_area(of, name == "time_weighted_mean")
     return Aggregate(
-        name, of, Type.FLOAT, _SUM, ("value", "duration", "known"), _int_area if whole else _float_area,
-        merge_by_adding, _finish_area(of, name == "time_weighted_mean"), settle_low_high, _FLAGS,
+        name, of, of if lasting else Type.FLOAT, _SUM, ("value", "duration", "known"),
+        _int_area if whole else _float_area, merge_by_adding, finish, settle_low_high, _FLAGS,
         sums=(ExactSum("area", 0 if whole else -1074, 8),),
     )  # fmt: skip
 
@@ -152,8 +165,14 @@ AGGREGATES = (
             ("unknown_time", ("duration", "known"), _unknown),
         )
     ),
+    # Of a condition: ``cond`` is whether that is known.
+    *(
+        Aggregate(name, Type.BOOL, Type.DURATION, _SUM, ("cond", "duration", "known"), step, merge_by_adding, _finish,
+                  settle_low_high, _FLAGS)
+        for name, step in (("known_time", _known_of), ("unknown_time", _unknown_of))
+    ),
     Aggregate(
-        "share_of_time", Type.BOOL, Type.FLOAT, _SHARE, ("cond", "duration", "known"), _share, merge_by_adding,
+        "share_of_time", Type.BOOL, Type.FLOAT, _SHARE, ("value", "duration", "known"), _share, merge_by_adding,
         _finish_share, _settle_share, _FLAGS,
     ),
     Aggregate(
@@ -161,4 +180,5 @@ AGGREGATES = (
         merge_by_adding, _finish_failures, settle_low_high, _FLAGS, other=Type.BOOL,
     ),
     *(_area(name, t) for name in ("time_weighted_mean", "integral") for t in (Type.INT, Type.FLOAT, *DECIMALS)),
+    _area("time_weighted_mean", Type.DURATION),
 )  # fmt: skip

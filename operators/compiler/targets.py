@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from operators.errors import DataflowError
+from operators.nearest import meant
 
 GLIBC = "2.34"
 """The C library of a worker's machine (Amazon Linux 2023): kernels ask for nothing newer."""
@@ -64,7 +65,9 @@ def target(name: str) -> Target:
     """The workers' target of this name; DataflowError if there is none."""
     found = TARGETS.get(name)
     if found is None:
-        raise DataflowError(f"there is no target {name!r} for kernels; there are {', '.join(TARGETS)}")
+        raise DataflowError(
+            f"there is no target {name!r} for kernels; {meant(name, TARGETS, 'there')} are {', '.join(TARGETS)}"
+        )
     return found
 
 

@@ -1,8 +1,8 @@
 """Integer arithmetic that notices overflow, and floor division as Python defines it.
 
-``flags[0]`` is set to 1 where a result does not fit in 64 bits; the caller turns that into an error after the
-kernel has returned. Sums and products are formed unsigned: signed overflow is undefined to LLVM, which then
-removes the very check that looks for it.
+``flags[0]`` is set where a result does not fit in 64 bits, the first time: to ``site``, the number of the expression,
+and ``SITES`` times one more than ``row``. The caller turns that into an error after the kernel has returned. Sums and
+products are formed unsigned: signed overflow is undefined to LLVM, which then removes the very check that looks for it.
 """
 
 from __future__ import annotations
@@ -16,50 +16,60 @@ from operators.kernels.jit import F64, I64, inline
 
 _MIN = np.int64(-(2**63))
 
+SITES = 1 << 16
+"""More than there are expressions in a kernel."""
+
 
 @inline
-def checked_add(a: I64, b: I64, flags: NDArray[np.int64]) -> I64:
+def noted(kind: I64, flags: NDArray[np.int64], site: I64, row: I64) -> None:
+    """Set ``flags[kind]`` for an expression and a row (-1: none), if it is not set yet."""
+    if flags[kind] == 0:
+        flags[kind] = site + SITES * (row + 1)
+
+
+@inline
+def checked_add(a: I64, b: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """``a + b``."""
     r = np.int64(np.uint64(a) + np.uint64(b))
     if ((a ^ r) & (b ^ r)) < 0:
-        flags[0] = 1
+        noted(0, flags, site, row)
     return r
 
 
 @inline
-def checked_sub(a: I64, b: I64, flags: NDArray[np.int64]) -> I64:
+def checked_sub(a: I64, b: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """``a - b``."""
     r = np.int64(np.uint64(a) - np.uint64(b))
     if ((a ^ b) & (a ^ r)) < 0:
-        flags[0] = 1
+        noted(0, flags, site, row)
     return r
 
 
 @inline
-def checked_mul(a: I64, b: I64, flags: NDArray[np.int64]) -> I64:
+def checked_mul(a: I64, b: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """``a * b``."""
     r = np.int64(np.uint64(a) * np.uint64(b))
     small = np.int64(1) << 31
     narrow = -small <= a < small and -small <= b < small
     if not narrow and a != 0:  # noqa: SIM102 (the cheap test first, on its own)
         if (a == -1 and b == _MIN) or (b == -1 and a == _MIN) or (b != 0 and r // b != a):
-            flags[0] = 1
+            noted(0, flags, site, row)
     return r
 
 
 @inline
-def checked_neg(a: I64, flags: NDArray[np.int64]) -> I64:
+def checked_neg(a: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """``-a``."""
     if a == _MIN:
-        flags[0] = 1
+        noted(0, flags, site, row)
     return -a
 
 
 @inline
-def floor_div(a: I64, b: I64, flags: NDArray[np.int64]) -> I64:
+def floor_div(a: I64, b: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """``a // b`` rounded down; ``b`` is not 0."""
     if a == _MIN and b == -1:
-        flags[0] = 1
+        noted(0, flags, site, row)
         return a
     return a // b
 

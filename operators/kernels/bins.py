@@ -1,8 +1,9 @@
 """Bins of a fixed relative width, and the numbers of a HyperLogLog.
 
-A bin is a float's exponent and the first six bits of its fraction, so that it is never wider than 1/64 of its values:
-its middle is within 0.8 % of each of them. That takes no logarithm, hence has the same bits on every machine. (The idea
-of bins whose width grows with the value is that of DDSketch, Masson et al. 2019.)
+A bin holds the numbers of one power of two whose first eight bits are the same: it is never wider than 1/128 of its
+values, so that its middle is within 1/256 of each of them. That takes no logarithm, hence has the same bits on every
+machine. (The idea of bins whose width grows with the value is that of DDSketch, Masson et al. 2019.) A bin goes by its
+middle, which lies in it, too; and integers of fewer bits are bins of their own.
 """
 
 from __future__ import annotations
@@ -12,18 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.arithmetic import float_floor_div
-from operators.kernels.jit import F64, I64, inline
+from operators.kernels.jit import I64, inline
 from operators.kernels.tables import mix
 
-_FRACTION = 6
-"""Bits of the fraction that tell bins apart."""
+BITS = 8
+"""Bits that tell bins apart."""
 
-_SHIFT = 52 - _FRACTION
-_ZERO = 4096
-"""Added to a bin's number, so that the least positive float still has a positive one."""
+_CUT = 52 - (BITS - 1)
+"""Bits of a float's fraction that do not."""
 
-NAN_BIN = 1 << 20
+_TOP = np.int64(0x7FFFFFFFFFFFFFFF)
+_INFINITE = 0x7FF0000000000000
+NAN_ORDER = 0x7FF8000000000000
+"""What NaN counts as: above all numbers, whatever its bits."""
 
 PRECISION = 12
 """Registers of a HyperLogLog are 2**PRECISION: its relative standard error is 1.04 / 2**(PRECISION / 2), 1.63 %."""
@@ -32,21 +34,36 @@ SEED = 0x5DEECE66D
 
 
 @inline
-def relative_bin(x: F64) -> I64:
-    """The bin of ``x``: 0 for zero, negative for negative values, in the order of the values; NAN_BIN for NaN."""
-    x = np.float64(x)
-    b = x.view(np.int64) & np.int64(0x7FFFFFFFFFFFFFFF)
-    if b == 0:
-        return np.int64(0)
-    if b > np.int64(0x7FF0000000000000):
-        return np.int64(NAN_BIN)
-    if b < np.int64(0x0010000000000000):
-        # Subnormal: bring it into range, and count its exponent down.
-        n = (np.float64(abs(x) * 2.0**54).view(np.int64) >> _SHIFT) - (54 << _FRACTION)
+def middle_of_integer(n: I64) -> I64:
+    """The middle of the bin of an integer."""
+    size = np.uint64(n) if n >= 0 else np.uint64(0) - np.uint64(n)
+    rest, cut = size >> np.uint64(BITS), np.uint64(0)
+    for step in (32, 16, 8, 4, 2, 1):
+        if (rest >> np.uint64(step - 1)) >> np.uint64(1) != np.uint64(0):
+            rest >>= np.uint64(step)
+            cut += np.uint64(step)
+    cut += np.uint64(1) if rest != np.uint64(0) else np.uint64(0)
+    # The least integer of all has a bin of its own.
+    if cut == np.uint64(0) or size >= np.uint64(1 << 63):
+        return n
+    one = np.uint64(1)
+    middle = np.int64((size >> cut << cut) | one << (cut - one))
+    return middle if n >= 0 else -middle
+
+
+@inline
+def middle_of_float(order: I64) -> I64:
+    """The middle of the bin of a float; both go by ``operators.kernels.bits.float_order``."""
+    bits = order ^ ((order >> 63) & np.int64(0x7FFFFFFFFFFFFFFF))
+    size = bits & np.int64(0x7FFFFFFFFFFFFFFF)
+    if size >= np.int64(_INFINITE):
+        return order
+    if size < np.int64(1 << 52):
+        # Below the range of normal floats, where they are multiples of the least one.
+        size = np.int64(middle_of_integer(size))
     else:
-        n = b >> _SHIFT
-    n += _ZERO
-    return -n if x < 0.0 else n
+        size = (size >> _CUT << _CUT) | np.int64(1 << _CUT - 1)
+    return size if order >= 0 else ~size
 
 
 @inline
@@ -86,22 +103,25 @@ def bin_between(v: Any, edges: NDArray[Any]) -> I64:
     return lo
 
 
-@inline
-def bin_of_width(v: F64, width: F64, flags: NDArray[np.int64]) -> I64:
-    """``floor(v / width)``; ``flags[0]`` is set where that is no int64."""
-    n = float_floor_div(v, width)
-    if not abs(n) < 9.2e18:
-        flags[0] = 1
-        return np.int64(0)
-    return np.int64(n)
+def middles_of_integers(n: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``middle_of_integer`` of each."""
+    # The absolute value of the least integer is itself, and is right as an unsigned one.
+    size = np.abs(n).view(np.uint64)
+    rest, cut = size >> np.uint64(BITS), np.zeros(len(n), np.uint64)
+    for step in (32, 16, 8, 4, 2, 1):
+        more = np.where(rest >> np.uint64(step - 1) >> np.uint64(1) != 0, np.uint64(step), np.uint64(0))
+        rest, cut = rest >> more, cut + more
+    cut += (rest != 0).astype(np.uint64)
+    half = np.where(cut > 0, np.uint64(1) << np.maximum(cut, np.uint64(1)) - np.uint64(1), np.uint64(0))
+    middle = ((size >> cut << cut) | half).view(np.int64)
+    out: NDArray[np.int64] = np.where(size >= np.uint64(1 << 63), n, np.where(n >= 0, middle, -middle))
+    return out
 
 
-def middles(bins: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The middle of each bin of ``relative_bin``."""
-    n = np.abs(bins) - _ZERO
-    fraction = (n & ((1 << _FRACTION) - 1)).astype(np.float64)
-    exponent = (n >> _FRACTION) - 1023
-    with np.errstate(over="ignore"):
-        size = np.ldexp(1.0 + (fraction + 0.5) / (1 << _FRACTION), exponent.astype(np.int32))
-    out = np.where(bins == 0, 0.0, np.where(bins < 0, -size, size))
-    return np.where(bins == NAN_BIN, np.nan, out)
+def middles_of_floats(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``middle_of_float`` of each."""
+    size = (order ^ ((order >> 63) & _TOP)) & _TOP
+    normal = (size >> _CUT << _CUT) | np.int64(1 << _CUT - 1)
+    middle = np.where(size < 1 << 52, middles_of_integers(np.minimum(size, 1 << 52)), normal)
+    out: NDArray[np.int64] = np.where(size >= _INFINITE, order, np.where(order >= 0, middle, ~middle))
+    return out

@@ -30,7 +30,7 @@ DAY = 86_400_000_000
 FIRST = -25_567 * DAY
 """1900-01-01T00:00Z, the first time that has a bucket, in microseconds since 1970."""
 
-END = 106_650 * DAY
+END = 106_651 * DAY
 """2262-01-01T00:00Z, the first time after those."""
 
 OUTSIDE = -(2**63)

@@ -71,13 +71,35 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Rows of a source that were rejected for nothing but the clock: their times were more than an hour ahead of it.
+
+    These are the ``rows`` with a time later than ``latest`` (microseconds UTC; the first of them at ``earliest``). When
+    the source is offered again, those that are acceptable by then are committed as a source with the id ``next_id``,
+    read as the first time: with the same ``unit``, ``format`` and ``missing_key``.
+    """
+
+    rows: int
+    latest: int
+    earliest: int
+    unit: str | None = None
+    format: str = "auto"
+    missing_key: str | None = None
+
+    def next_id(self, source_id: str) -> str:
+        """The id that the waiting rows of ``source_id`` are committed by, whoever does it, hence once."""
+        return hashlib.sha256(f"{source_id}\nrows later than {self.latest}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
 class SourceEntry:
     """One source object that was given to ingest: a file, standard input, later an object of a landing bucket.
 
     ``id`` is the SHA-256 (hex) of its identity, ``name`` what a person called it. ``rows_read`` are the records
     found in it: ``rows_committed + rejected + dropped`` of them are accounted for; ``reject_reasons`` count the
     rejected ones, which stand in the object ``rejects_path``. ``quarantined`` is the reason why the whole source
-    was set aside; such a source may be ingested again later.
+    was set aside; such a source may be ingested again later. ``waiting`` are the rows that can be had by offering it
+    again (they are counted as rejected); where ``resumed`` is not 0, these are such rows of an earlier entry, so many.
     """
 
     id: str
@@ -90,12 +112,14 @@ class SourceEntry:
     dropped: int = 0
     rejects_path: str | None = None
     quarantined: str | None = None
+    waiting: Waiting | None = None
+    resumed: int = 0
 
     def checked(self) -> SourceEntry:
         """The entry itself if it holds together, else ``StoreError``."""
         if not _SHA256.fullmatch(self.id):
             raise StoreError(f"source {self.name!r} has the id {self.id!r:.80}: it must be a SHA-256 in hexadecimal.")
-        if min(self.bytes, self.rows_read, self.rows_committed, self.rejected, self.dropped) < 0:
+        if min(self.bytes, self.rows_read, self.rows_committed, self.rejected, self.dropped, self.resumed) < 0:
             raise StoreError(f"source {self.name!r} has a negative count: {self}.")
         return self
 
@@ -107,7 +131,10 @@ class SourceEntry:
     def from_dict(cls, data: Mapping[str, Any]) -> SourceEntry:
         """The entry of a JSON form; unknown fields are left out."""
         try:
-            return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
+            known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+            if known.get("waiting") is not None:
+                known["waiting"] = Waiting(**known["waiting"])
+            return cls(**known)
         except (TypeError, KeyError) as error:
             raise FormatError(
                 f"a source in the catalogue is damaged ({error}): run `dataflow recover` on the store."

@@ -20,6 +20,9 @@ class StreamSchema:
     are the value columns in the order of their first appearance, without key and time. ``duplicates`` is the
     policy for equal (key, time), ``id`` the column whose values count once per key and UTC day, ``missing_key``
     the key given to points without one. ``unit`` is the time unit of the last ingest, the next one's default.
+
+    ``wide`` names int64 columns that hold an integer beyond 2^53 (True), which float64 cannot hold exactly, or of which
+    the catalogue does not know it (False: committed before it was recorded). All others are within 2^53.
     """
 
     key: str
@@ -30,6 +33,7 @@ class StreamSchema:
     id: str | None = None
     missing_key: str | None = None
     unit: str | None = None
+    wide: Mapping[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.key_type not in (Type.STRING, Type.INT):
@@ -50,7 +54,8 @@ class StreamSchema:
         """This schema widened by that of a new input; ``SchemaConflict`` where they contradict each other.
 
         New columns are added after the old ones; int64 and float64 make float64; every other difference in type,
-        key, time, duplicates policy or id column is a conflict. Unit and missing key are the newest given.
+        key, time, duplicates policy or id column is a conflict; so is float64 for a column that holds integers beyond
+        2^53. Unit and missing key are the newest given.
         """
         for what, option, mine, theirs in (
             ("key", "--key", self.key, other.key),
@@ -67,11 +72,21 @@ class StreamSchema:
         columns = dict(self.columns)
         for name, theirs in other.columns.items():
             columns[name] = widened(name, columns.get(name, theirs), theirs)
+        wide = {name: True for schema in (self, other) for name, known in schema.wide.items() if known}
+        for name in wide:
+            if columns.get(name) is Type.FLOAT:
+                raise SchemaConflict(
+                    f"column {name!r} holds integers beyond 2^53, which float64 cannot hold exactly, and fractions "
+                    "were ingested at the same time: ingest this input again, which rejects the rows that do not fit."
+                )
+        unsure = (name for schema in (self, other) for name in schema.wide if name not in wide)
+        unknown = {name: False for name in unsure if columns.get(name) is Type.INT}
         merged = replace(
             self,
             columns=columns,
             missing_key=self.missing_key if other.missing_key is None else other.missing_key,
             unit=self.unit if other.unit is None else other.unit,
+            wide=unknown | wide,
         )
         return self if merged == self and list(merged.columns) == list(self.columns) else merged
 
@@ -86,28 +101,35 @@ class StreamSchema:
             "id": self.id,
             "missing_key": self.missing_key,
             "unit": self.unit,
+            "wide": dict(self.wide),
         }
 
     @classmethod
     def from_dict(cls, data: object) -> StreamSchema:
         """The schema of a JSON form; ``FormatError`` when it is not one."""
-        if not isinstance(data, dict) or set(data) != _FIELDS:
+        if not isinstance(data, dict) or set(data) - {"wide"} != _FIELDS:
             raise FormatError(
                 f"a stream schema needs exactly the fields {', '.join(sorted(_FIELDS))}; got {str(data)[:200]!r}."
             )
         columns = data["columns"]
         texts = [data["key"], data["time"], data["duplicates"], data["key_type"]]
         options = [data["id"], data["missing_key"], data["unit"]]
+        wide = data.get("wide", {})
         if (
             not isinstance(columns, dict)
             or not all(isinstance(text, str) for text in texts)
             or not all(text is None or isinstance(text, str) for text in options)
+            or not isinstance(wide, dict)
+            or not all(name in columns and isinstance(known, bool) for name, known in wide.items())
         ):
             raise FormatError(f"a stream schema has a field of the wrong type: {str(data)[:200]!r}.")
         try:
             key_type = stored(data["key_type"])
             types = {str(name): stored(type_) for name, type_ in columns.items()}
-            return cls(data["key"], key_type, data["time"], types, data["duplicates"], *options)
+            if "wide" not in data:
+                wide = dict.fromkeys((name for name, type_ in types.items() if type_ is Type.INT), False)
+            declared = (data["key"], key_type, data["time"], types, data["duplicates"])
+            return cls(*declared, data["id"], data["missing_key"], data["unit"], wide)
         except (ValueError, SchemaConflict) as error:
             raise FormatError(f"a stream schema does not hold together: {error}") from error
 

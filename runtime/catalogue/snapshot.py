@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from operators.nearest import listed, meant
 from runtime.catalogue import rows as day_rows
 from runtime.catalogue.entries import FileEntry, Record, Totals, day_name
 from runtime.catalogue.index import IndexSteps, Mark, day_range
@@ -206,5 +207,8 @@ class ReadSteps:
 
 def unknown_stream(stream: str, known: Sequence[str]) -> QueryError:
     """The error for reading a stream that is not there."""
-    names = ", ".join(map(repr, known[:20])) if known else "none yet"
-    return QueryError(f"there is no stream {stream!r} in this store (there is: {names}): check the name, or ingest it.")
+    names = listed(known) if known else "none yet"
+    return QueryError(
+        f"there is no stream {stream!r} in this store; {meant(stream, known, 'its')} streams: {names}. "
+        "dataflow ingest makes one"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -66,6 +67,7 @@ class SqliteTable:
         self._lock = threading.Lock()
         self._owner = 0
         self._connection: sqlite3.Connection | None = None
+        self._closing: weakref.finalize[[sqlite3.Connection, int], SqliteTable] | None = None
         self._inherited: list[sqlite3.Connection] = []  # across a fork: neither to be used nor to be closed
         self._as_it_lies = False
         try:
@@ -178,8 +180,8 @@ class SqliteTable:
     def close(self) -> None:
         """Close the file; a later request opens it again."""
         with self._lock:
-            if self._connection is not None and self._owner == os.getpid():
-                self._connection.close()
+            if self._closing is not None and self._owner == os.getpid():
+                self._closing()
             self._connection = None
 
     @contextmanager
@@ -197,6 +199,8 @@ class SqliteTable:
                         self._connection = None
                     self._connection = self._connect()
                     self._owner = os.getpid()
+                    # A table that nobody closed is closed with its last reference, or at the process's end.
+                    self._closing = weakref.finalize(self, _close, self._connection, self._owner)
                 yield self._connection
             except (sqlite3.Error, OSError) as error:
                 raise explained(error, self.path) from error
@@ -303,6 +307,11 @@ class SqliteTable:
                 f"{_VERSION}): update this program."
             )
         return bool(empty)
+
+
+def _close(connection: sqlite3.Connection, owner: int) -> None:
+    if owner == os.getpid():
+        connection.close()
 
 
 def _fulfilled(connection: sqlite3.Connection, item: Put | Check) -> bool:

@@ -169,7 +169,7 @@ class StreamSteps(IndexSteps):
             last=max(times, default=None),
             sources=before.sources + (source is not None and source.quarantined is None),
             quarantined=before.quarantined + (source is not None and source.quarantined is not None) - was_quarantined,
-            rejected=before.rejected + (source.rejected if source else 0),
+            rejected=before.rejected + (source.rejected - source.resumed if source else 0),
             dropped=before.dropped + (source.dropped if source else 0),
         )
         return Record(

@@ -1,8 +1,9 @@
 """What travels between coordinator and worker: JSON, and what is too large for it by way of the object store.
 
-A task: ``{"version": 1, "spill": PREFIX, "task": {...}}``, or with ``"store": URL`` and ``"stored": {"path", "bytes",
+A task: ``{"version": 3, "request": SHA256, "spill": PREFIX, "task": {...}}`` (the digest is that of the task,
+``task.request_digest``; the state in the reply names it), or with ``"store": URL`` and ``"stored": {"path", "bytes",
 "sha256"}`` in place of ``task``; with ``"kernels": [...]`` if the worker is to have kernels first (the fields of
-``runtime.kernels.KernelRef``). A reply: ``{"version": 1, "task": ID, "used": {...}}`` with ``"state"`` (a partial state
+``runtime.kernels.KernelRef``). A reply: ``{"version": 3, "task": ID, "used": {...}}`` with ``"state"`` (a partial state
 as base64), or ``"stored"``, or ``"error": {"type", "message"}``; ``used`` is what is billed.
 
 A batch for a relay has ``batch`` in place of ``task``, and beside it how the relay is to go about it (``relay.py``).
@@ -15,7 +16,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from operators.errors import DataflowError
@@ -26,9 +27,9 @@ from runtime.fleet.outcomes import Kind, Outcome, Reply, broken
 from runtime.fleet.rules import Batch, Work
 from runtime.objects import ObjectStore
 from runtime.query import wire
-from runtime.query.task import Task
+from runtime.query.task import Task, request_digest
 
-VERSION = 3
+VERSION = 4
 
 MAX_PAYLOAD = 6 << 20
 """Bytes that one invocation of Lambda takes, and that it answers."""
@@ -60,25 +61,23 @@ def request(work: Work, spill: str, objects: ObjectStore, told: Mapping[str, Any
     Large results, and a large task or batch itself, go below ``spill``.
     """
     if isinstance(work, Batch):
-        name, data, url = "batch", _batch_bytes(work), work.tasks[0].store
+        name, data, url = "batch", work.to_bytes(), work.tasks[0].store
     else:
         name, data, url = "task", work.to_bytes(), work.store
-    head: dict[str, Any] = {"version": VERSION, "spill": spill, **(told or {})}
+    # Known from here on: to write the work down once more for every reply would take as long again.
+    digest = vars(work).setdefault("request_digest", request_digest(json.loads(data)))
+    head: dict[str, Any] = {"version": VERSION, "request": digest, "spill": spill, **(told or {})}
     if len(data) <= _MAX_TASK:
         return json.dumps(head).encode()[:-1] + f', "{name}": '.encode() + data + b"}"
     return json.dumps({**head, "store": url, "stored": store(objects, f"{spill}.{name}", data)}).encode()
 
 
-def _batch_bytes(batch: Batch) -> bytes:
-    """The batch as JSON: what its tasks share is there once, and so is each list of files."""
-    # Many tasks share one tuple of files; to compare thousands of entries for each would be slow.
-    files = {id(task.files): task.files for task in batch.tasks}
-    place = {key: i for i, key in enumerate(files)}
-    rows = [[task.id, *task.shard, place[id(task.files)]] for task in batch.tasks]
-    shared = json.loads(replace(batch.tasks[0], files=()).to_bytes())
-    lists = [[asdict(f) for f in found] for found in files.values()]
-    told = {"id": batch.id, "shared": shared, "files": lists, "tasks": rows}
-    return json.dumps(told, separators=(",", ":")).encode()
+def check_request(event: Mapping[str, Any], asked: Any) -> str:
+    """The digest of what is asked; FormatError if it is not what was sent."""
+    digest = request_digest(asked)
+    if event.get("request") != digest:
+        raise FormatError("a request was changed on its way: ask again")
+    return digest
 
 
 def read_batch(told: Any) -> Batch:
@@ -149,7 +148,7 @@ def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
             return Outcome(Kind.DONE, tasks=tasks, failed=missing, used=used)
         held = told.get("stored")
         state = base64.b64decode(told["state"], validate=True) if held is None else fetch(objects, held)
-        partial = wire.unpack(state, work.id)
+        partial = wire.unpack(state, work.id, work.request_digest)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, DataflowError) as error:
         return Outcome(Kind.LOST, f"a reply that cannot be read ({error})")
     # What is left out may differ from one reply to the next, so these are not compared.

@@ -25,16 +25,17 @@ from runtime.errors import FormatError, QueryError, StoreError
 from runtime.fleet.coordinator import Counts
 from runtime.fleet.cost import Used
 from runtime.fleet.fleet import Answers, Fleet, Invoke, answers
-from runtime.fleet.messages import MAX_STATE, VERSION, fetch, read_batch, refusal, reply
+from runtime.fleet.messages import MAX_STATE, VERSION, check_request, fetch, read_batch, refusal, reply
 from runtime.fleet.pacing import PaceRules
 from runtime.fleet.rules import Batch, Rules
 from runtime.fleet.worker import used
 from runtime.objects import ObjectStore
 from runtime.query import wire
+from runtime.query.coverage import Coverage
+from runtime.query.form import checked
 from runtime.query.merge import groups_for, merge_states
-from runtime.query.scan import Coverage
 from runtime.query.table import joined
-from runtime.query.task import Partial, compiled_for
+from runtime.query.task import Partial, compiled_for, summed
 from runtime.store import Store
 
 MARGIN = 10.0
@@ -62,7 +63,12 @@ def relay(
     if not isinstance(event, dict) or event.get("version") != VERSION:
         return refusal("", FormatError(f"a batch of version {VERSION} was expected, this is none: update this relay"))
     told = fetch(open_store(event["store"]).objects, event["stored"]) if "stored" in event else None
-    batch = read_batch(event["batch"] if told is None else json.loads(told))
+    asked = event["batch"] if told is None else json.loads(told)
+    try:
+        request = check_request(event, asked)
+    except FormatError as error:
+        return refusal("", error)
+    batch = read_batch(asked)
     objects = open_store(batch.tasks[0].store).objects
     gets, size = objects.gets, objects.bytes_read
     found: Answers | None = None
@@ -72,7 +78,7 @@ def relay(
             fleet, batch.tasks, objects, bool(event["allow_partial"]), lambda _: None, event["told"],
             lambda: _is_there(objects, event["stop"]),
         )  # fmt: skip
-        out = reply_of(batch, found, event["spill"], objects, most)
+        out = reply_of(batch, found, event["spill"], objects, most, request)
     except (DataflowError, MemoryError) as error:
         out = refusal(batch.id, error)
     mine = used(objects, begun, gets, size, int("stored" in out))
@@ -106,11 +112,14 @@ def _numbers(told: Any) -> dict[str, Any]:
     return dict(told)
 
 
-def reply_of(batch: Batch, found: Answers, spill: str, objects: ObjectStore, most: int = MAX_STATE) -> dict[str, Any]:
-    """The reply that a batch's answers come to."""
+def reply_of(
+    batch: Batch, found: Answers, spill: str, objects: ObjectStore, most: int = MAX_STATE, request: str | None = None
+) -> dict[str, Any]:
+    """The reply that a batch's answers come to; ``request`` is the digest of what was asked, if it is known."""
     told: dict[str, Any] = {"version": VERSION, "task": batch.id}
     if found.partials:
-        told = reply(batch.id, wire.pack(together(batch, list(found.partials.values()))), spill, objects, most)
+        state = wire.pack(together(batch, list(found.partials.values())), request or batch.request_digest)
+        told = reply(batch.id, state, spill, objects, most)
     return {**told, "tasks": list(found.tasks), "failed": {name: str(error) for name, error in found.failed.items()}}
 
 
@@ -122,25 +131,19 @@ def together(batch: Batch, partials: Sequence[Partial]) -> Partial:
     """
     first = batch.tasks[0]
     plan = compiled_for(StreamSchema.from_dict(first.schema), first.graph, first.params).plan
-    rows: dict[str, int] = {}
+    total = Coverage()
     for partial in partials:
-        for path, count in partial.coverage.rows.items():
-            rows[path] = rows.get(path, 0) + count
-    coverage = Coverage(
-        {path: rows[path] for path in sorted(rows)},
-        sum(p.coverage.skipped for p in partials),
-        sum(p.coverage.dropped for p in partials),
-        sum(p.coverage.bytes for p in partials),
-        sum(p.coverage.times_outside for p in partials),
-    )
+        total.add(partial.coverage)
+    coverage = total.ordered()
     kernels = tuple(sorted({digest for p in partials for digest in p.kernels}))
-    sink = plan.stages[-1].sink
-    if isinstance(sink, Group) and not plan.whole_keys:
-        states = [p.groups for p in partials if p.groups is not None]
-        if len(states) < len(partials):
-            raise QueryError(f"batch {batch.id}: a worker answered with rows where groups were asked for")
-        return Partial(batch.id, canonical(sink, merge_states(sink, states)), None, coverage, kernels)
-    return Partial(batch.id, None, _table(plan, batch, partials), coverage, kernels)
+    sink, tally = plan.stages[-1].sink, summed(p.tally for p in partials)
+    with checked(plan, partials):
+        if isinstance(sink, Group) and not plan.whole_keys:
+            states = [p.groups for p in partials if p.groups is not None]
+            if len(states) < len(partials):
+                raise QueryError(f"batch {batch.id}: a worker answered with rows where groups were asked for")
+            return Partial(batch.id, canonical(sink, merge_states(sink, states)), None, coverage, kernels, tally)
+        return Partial(batch.id, None, _table(plan, batch, partials), coverage, kernels, tally)
 
 
 def _table(plan: Plan, batch: Batch, partials: Sequence[Partial]) -> Any:

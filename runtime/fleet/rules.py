@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
+from functools import cached_property
 
 from runtime.fleet.outcomes import Kind
-from runtime.query.task import Task
+from runtime.query.task import Task, request_digest
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,22 @@ class Batch:
 
     id: str
     tasks: tuple[Task, ...]
+
+    def to_bytes(self) -> bytes:
+        """The batch as JSON: what its tasks share is there once, and so is each list of files."""
+        # Many tasks share one tuple of files; to compare thousands of entries for each would be slow.
+        files = {id(task.files): task.files for task in self.tasks}
+        place = {key: i for i, key in enumerate(files)}
+        rows = [[task.id, *task.shard, place[id(task.files)]] for task in self.tasks]
+        shared = json.loads(replace(self.tasks[0], files=()).to_bytes())
+        lists = [[asdict(f) for f in found] for found in files.values()]
+        told = {"id": self.id, "shared": shared, "files": lists, "tasks": rows}
+        return json.dumps(told, separators=(",", ":")).encode()
+
+    @cached_property
+    def request_digest(self) -> str:
+        """See ``task.request_digest``."""
+        return request_digest(json.loads(self.to_bytes()))
 
     @property
     def stream(self) -> str:

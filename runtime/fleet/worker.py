@@ -13,7 +13,7 @@ from operators.compiler.cache import mode
 from operators.errors import DataflowError
 from runtime.errors import FormatError
 from runtime.fleet.cost import VCPU_MB, Used, Worker
-from runtime.fleet.messages import MAX_STATE, VERSION, fetch, refusal, reply
+from runtime.fleet.messages import MAX_STATE, VERSION, check_request, fetch, refusal, reply
 from runtime.kernels import KernelRef, install
 from runtime.objects import ObjectStore
 from runtime.query import wire
@@ -34,15 +34,20 @@ def answer(event: Any, open_store: Callable[[str], Store] = Store.shared, most: 
     if not isinstance(event, dict) or event.get("version") != VERSION:
         return refusal("", FormatError(f"a task of version {VERSION} was expected, this is none: update this worker"))
     if "stored" in event:
-        task = Task.from_bytes(fetch(open_store(event["store"]).objects, event["stored"]))
+        asked = json.loads(fetch(open_store(event["store"]).objects, event["stored"]))
     else:
-        task = Task.from_bytes(json.dumps(event["task"]).encode())
+        asked = event["task"]
+    try:
+        request = check_request(event, asked)
+    except FormatError as error:
+        return refusal("", error)
+    task = Task.from_bytes(json.dumps(asked).encode())
     held = open_store(task.store)
     gets, size = held.objects.gets, held.objects.bytes_read
     try:
         _have_kernels(event, held)
         with held.opened.ahead(task.files):
-            state = wire.pack(run(task, held.open_file))
+            state = wire.pack(run(task, held.open_file), request)
         told = reply(task.id, state, event["spill"], held.objects, most)
     except (DataflowError, MemoryError) as error:
         told = refusal(task.id, error)

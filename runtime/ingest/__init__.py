@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from runtime.ingest.inputs import StreamInput
 from runtime.ingest.quarantine import quarantine
-from runtime.ingest.report import IngestReport, Reject, SourceReport, SourcesFailed
+from runtime.ingest.report import IngestReport, Interrupted, Reject, SourceReport, SourcesFailed
+from runtime.ingest.resume import known_source
 from runtime.ingest.run import MEMORY_ROWS, ingest
 from runtime.ingest.settings import Settings
 
 __all__ = [
-    "MEMORY_ROWS", "IngestReport", "Reject", "Settings", "SourceReport", "SourcesFailed", "StreamInput", "ingest",
-    "quarantine",
+    "MEMORY_ROWS", "IngestReport", "Interrupted", "Reject", "Settings", "SourceReport", "SourcesFailed", "StreamInput",
+    "ingest", "known_source", "quarantine",
 ]  # fmt: skip

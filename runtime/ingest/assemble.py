@@ -1,181 +1,205 @@
-"""From cells to typed batches: keys, times and column types are settled here, and what does not fit is rejected."""
+"""From cells to typed batches: keys and times are read, columns get their types, and what does not fit is rejected."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.types import Type
 from runtime.errors import IngestError
-from runtime.ingest.batch import EXACT, Batch, Values
+from runtime.ingest.batch import Batch, Values, concatenated
 from runtime.ingest.cells import Cells
+from runtime.ingest.columntypes import ColumnTypes
 from runtime.ingest.rejects import Fault, Rejects
 from runtime.ingest.times import TimeReader
-from runtime.ingest.tokens import BIGINT, BOOL, DECIMAL, FLOAT, INT, KINDS, MISSING, NULL, STRING
+from runtime.ingest.tokens import BIGINT, BOOL, DECIMAL, FLOAT, INT, NULL
 from runtime.ingest.words import Words
-
-MAX_COLUMNS = 1000
-TYPES = {BOOL: Type.BOOL, INT: Type.INT, FLOAT: Type.FLOAT, STRING: Type.STRING}
-TOO_BIG = "an integer beyond 2^53, which a float64 column cannot hold exactly"
 
 Mask = NDArray[np.bool_]
 
 
-class Assembler:
-    """The state of one source on its way in: what type each column has, the words of its strings, the rejects.
+class Declared(NamedTuple):
+    """What a stream declares of its keys, and what is known of its columns before a source is read."""
 
-    ``types`` are those that the stream already has; a column without one gets the type of its first value. An int64
-    column that meets a fraction becomes float64, unless it held an integer that a float64 cannot.
+    key: str
+    missing_key: str | None
+    key_type: Type | None
+    types: Mapping[str, Type]
+    wide: Mapping[str, bool] = {}
+    stored_wide: Callable[[str], bool] = lambda name: False
+
+
+@dataclass
+class Screened:
+    """Cells of which keys and times were looked at: ``good`` are rows that nothing but a column's type can reject.
+
+    ``reasons`` tell why others are rejected, ``time`` is the event time of the good ones.
     """
 
-    def __init__(
-        self,
-        key: str,
-        time: TimeReader,
-        key_type: Type | None,
-        types: Mapping[str, Type],
-        missing_key: str | None,
-        name: str,
-    ) -> None:
-        self.key = key
-        self.key_type = key_type
-        self.types = dict(types)
+    cells: Cells
+    good: Mask
+    reasons: dict[int, str]
+    time: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def rows(self, first: int, last: int) -> Screened:
+        """The rows from ``first`` up to ``last``; faults beside rows go with the first ones."""
+        reasons = {row - first: why for row, why in self.reasons.items() if first <= row < last}
+        faults = [] if first else self.cells.faults
+        cells = self.cells.take(slice(first, last), faults)
+        return Screened(cells, self.good[first:last], reasons, self.time[first:last])
+
+    def held(self) -> Screened:
+        """A copy of the good rows that outlives the reader's arrays."""
+        index = np.flatnonzero(self.good)
+        return Screened(self.cells.take(index, []), np.ones(len(index), np.bool_), {}, self.time[index])
+
+
+class Assembler:
+    """The state of one source on its way in: what type each column has, the words of its strings, the rejects."""
+
+    def __init__(self, declared: Declared, time: TimeReader, name: str) -> None:
+        self.key = declared.key
+        wide = declared.wide
+        self.columns = ColumnTypes(
+            declared.key,
+            declared.key_type,
+            dict(declared.types),
+            {name for name, known in wide.items() if known},
+            {name for name, known in wide.items() if not known},
+            declared.stored_wide,
+        )
         self.rejects = Rejects()
         self.words: dict[str, Words] = {}
         self.rows_read = 0
-        self._time = time
-        self._missing_key = missing_key
+        self.time = time
+        self._missing_key = declared.missing_key
         self._name = name
-        self._big: set[str] = set()
+        self._waiting: list[Batch] = []
+
+    @property
+    def types(self) -> dict[str, Type]:
+        """The types of the columns so far."""
+        return self.columns.types
 
     def reset_words(self) -> None:
         """Forget all strings; for when everything that uses their codes is written."""
-        self.words = {}
-
-    @property
-    def word_bytes(self) -> int:
-        """Memory taken by distinct strings."""
-        return sum(words.nbytes for words in self.words.values())
+        if not self._waiting:
+            self.words = {}
 
     def take(self, cells: Cells) -> Batch:
         """The rows of the cells that are accepted; the rejects are taken note of."""
-        n = len(cells)
-        good = np.ones(n, np.bool_)
+        return self.accept(self.screen(cells))
+
+    def screen(self, cells: Cells) -> Screened:
+        """Look at the keys and times; nothing is settled or counted by it."""
+        good = np.ones(len(cells), np.bool_)
         reasons: dict[int, str] = {}
         _reject(good, reasons, cells.bad)
-        key = self._keys(cells, good, reasons)
-        time, late = self._time.read(cells.data, cells.kind[1], cells.value[1], good)
+        self._screen_keys(cells, good, reasons)
+        time, late = self.time.read(cells.data, cells.kind[1], cells.value[1], good)
         _reject(good, reasons, late)
+        if self.time.after is not None:  # whatever else there is was counted when the source was first read
+            good &= time > self.time.after
+            reasons = {}
+            cells = replace(cells, faults=[])
+        return Screened(cells, good, reasons, time)
+
+    def reject(self, screened: Screened) -> None:
+        """Count the rows that are rejected already."""
+        cells, reasons = screened.cells, screened.reasons
+        faults = cells.faults + [Fault(int(cells.start[r]), int(cells.end[r]), why) for r, why in reasons.items()]
+        if faults:
+            self.rejects.add(faults, cells.data, cells.base, cells.line)
+        self.rows_read += len(faults)
+
+    def accept(self, screened: Screened) -> Batch:
+        """The rows of which every value fits its column, which settle the types of columns that have none."""
+        cells = screened.cells
+        undecided = self.columns.key_type is None
+        fit = self.columns.fit(cells, screened.good)
+        self.reject(replace(screened, reasons=screened.reasons | fit.reasons))
+        good = fit.good
+        taken = int(np.count_nonzero(good))
+        self.rows_read += taken
         columns: dict[str, Values] = {}
         for at in range(2, len(cells.kind)):
-            kind = cells.kind[at]
-            counts = np.bincount(kind, minlength=KINDS)
-            if counts[MISSING] + counts[NULL] == n:
-                continue
-            found = self._column(cells, at, good, reasons)
+            found = self._values(cells.names[at], cells, at, good & (cells.kind[at] > NULL))
             if found is not None:
                 columns[cells.names[at]] = found
-        faults = cells.faults + [Fault(int(cells.start[r]), int(cells.end[r]), why) for r, why in reasons.items()]
-        self.rejects.add(faults, cells.data, cells.base, cells.line)
-        self.rows_read += n + len(cells.faults)
-        batch = Batch(key, time, columns)
-        return batch if good.all() else batch.take(np.flatnonzero(good))
+        batch = Batch(self._keys(cells, good), screened.time, columns)
+        if taken < len(good):
+            batch = batch.take(np.flatnonzero(good))
+        if not undecided:
+            return batch
+        self._waiting.append(batch)
+        return self.rest() if self.columns.key_type is not None else batch.take(np.zeros(0, np.intp))
+
+    def rest(self) -> Batch:
+        """The rows that waited until the type of the keys was known; with none known at the end, keys are text."""
+        if self.columns.key_type is None:
+            self.columns.key_type = Type.STRING
+        waiting, self._waiting = self._waiting, []
+        return concatenated([replace(b, key=self._key_column(b.key)) for b in waiting])
+
+    def waits(self) -> bool:
+        """Whether ``rest`` has rows."""
+        return bool(self._waiting)
 
     # ---- keys
 
-    def _keys(self, cells: Cells, good: Mask, reasons: dict[int, str]) -> Values:
-        kind, value = cells.kind[0], cells.value[0]
-        absent = kind <= NULL
+    def _screen_keys(self, cells: Cells, good: Mask, reasons: dict[int, str]) -> None:
+        kind = cells.kind[0]
         if self._missing_key is None:
-            _reject_all(good, reasons, absent, f"key: column {self.key} is missing or null")
-        usable = (kind == STRING) | (kind == INT)
-        if cells.spans is not None and self.key_type is not Type.INT:
-            usable = ~absent  # in CSV a key is text, whatever it looks like
+            _reject_all(good, reasons, kind <= NULL, f"key: column {self.key} is missing or null")
+        if cells.spans is not None:
+            if self.columns.key_type is None:
+                self.columns.key_type = Type.STRING  # in CSV a key is text, whatever it looks like
+            if self.columns.key_type is Type.STRING:
+                return
         for what, shown in ((BOOL, "a bool"), (FLOAT, "a float64"), (DECIMAL, "a float64"), (BIGINT, "too large")):
-            _reject_all(good, reasons, (kind == what) & ~usable, f"key: column {self.key} is {shown}")
-        if self.key_type is None:
-            self.key_type = self._first_key_type(cells, good & usable)
-        wanted = STRING if self.key_type is Type.STRING else INT
-        if cells.spans is None or self.key_type is Type.INT:
-            other = "int64" if wanted == STRING else "string"
-            off = usable & (kind != wanted)
-            _reject_all(good, reasons, off, f"key: column {self.key} is {self.key_type}, got {other}")
-        present = good & usable
-        if self.key_type is Type.STRING:
-            spans = value if cells.spans is None else cells.spans[0]
-            codes = np.zeros(len(kind), np.int32)
-            words = self.words.setdefault(self.key, Words())
-            codes[present] = words.codes(cells.data, spans[present])
-            if self._missing_key is not None and absent.any():
-                codes[absent] = words.codes_of([self._missing_key])[0]
-            return Values(Type.STRING, codes, None)
-        keys = np.where(present, value, 0)
-        if self._missing_key is not None and absent.any():
-            keys[absent] = whole_key(self._missing_key, self.key)
-        return Values(Type.INT, keys, None)
+            _reject_all(good, reasons, kind == what, f"key: column {self.key} is {shown}")
 
-    def _first_key_type(self, cells: Cells, present: Mask) -> Type:
-        if cells.spans is not None or not present.any():
-            return Type.STRING
-        return TYPES[int(cells.kind[0][int(present.argmax())])]
+    def _keys(self, cells: Cells, good: Mask) -> Values:
+        """The keys as they are known so far: without a type yet, all of these rows lack one."""
+        kind, value = cells.kind[0], cells.value[0]
+        present = good & (kind > NULL)
+        settled = present | ~good  # rows that are rejected need no stand-in
+        type_ = self.columns.key_type
+        if type_ is Type.INT:
+            return self._key_column(Values(Type.INT, np.where(present, value, 0), settled))
+        codes = np.zeros(len(kind), np.int32)
+        if type_ is None:
+            return Values(Type.STRING, codes, settled)
+        spans = value if cells.spans is None else cells.spans[0]
+        codes[present] = self.words.setdefault(self.key, Words()).codes(cells.data, spans[present])
+        return self._key_column(Values(Type.STRING, codes, settled))
+
+    def _key_column(self, keys: Values) -> Values:
+        """The keys with the stand-in of the missing ones."""
+        present = keys.valid
+        type_ = self.columns.key_type or Type.STRING
+        values = keys.values.astype(type_.dtype, copy=False)
+        if present is not None and self._missing_key is not None and not present.all():
+            if type_ is Type.STRING:
+                stand_in = int(self.words.setdefault(self.key, Words()).codes_of([self._missing_key])[0])
+            else:
+                stand_in = whole_key(self._missing_key, self.key)
+            values = np.where(present, values, stand_in).astype(type_.dtype, copy=False)
+        return Values(type_, values, None)
 
     # ---- value columns
 
-    def _column(self, cells: Cells, at: int, good: Mask, reasons: dict[int, str]) -> Values | None:
-        name, kind = cells.names[at], cells.kind[at]
-        present = good & (kind > NULL)
-        if not present.any():
-            return None
-        type_ = self.types.get(name)
-        if type_ is None:
-            if len(self.types) >= MAX_COLUMNS:
-                _reject_all(good, reasons, present, f"more than {MAX_COLUMNS:,} columns")
-                return None
-            type_ = self.guess(cells, at, present) if cells.spans is not None else TYPES[int(kind[present.argmax()])]
-            self.types[name] = type_
-        if type_ is Type.STRING and cells.spans is not None:
-            fits = present
-        else:
-            type_, fits = self._fitting(name, type_, kind, cells.value[at], present)
-            if not np.array_equal(fits, present):
-                self._mismatch(name, type_, cells, at, present & ~fits, good, reasons)
+    def _values(self, name: str, cells: Cells, at: int, fits: Mask) -> Values | None:
         if not fits.any():
             return None
-        return self._values(name, type_, cells, at, fits)
-
-    def _fitting(
-        self, name: str, type_: Type, kind: NDArray[np.uint8], value: NDArray[np.int64], present: Mask
-    ) -> tuple[Type, Mask]:
-        """The column's type after these cells, and which of them fit it."""
-        if type_ is Type.INT:
-            whole = present & (kind == INT)
-            real = present & (kind == FLOAT)
-            big = whole & beyond(value)
-            if real.any() and name not in self._big:
-                first = int(real.argmax())
-                if not big[:first].any():
-                    self.types[name] = Type.FLOAT
-                    return Type.FLOAT, real | (whole & ~big)
-            if big.any():
-                self._big.add(name)
-            return type_, whole
-        if type_ is Type.FLOAT:
-            return type_, present & ((kind == FLOAT) | ((kind == INT) & ~beyond(value)))
-        if type_ in (Type.BOOL, Type.STRING):
-            return type_, present & (kind == (BOOL if type_ is Type.BOOL else STRING))
-        return type_, np.zeros(len(kind), np.bool_)  # times and durations come from typed inputs only
-
-    def _mismatch(
-        self, name: str, type_: Type, cells: Cells, at: int, off: Mask, good: Mask, reasons: dict[int, str]
-    ) -> None:
-        kind = cells.kind[at]
-        for what, got in TYPES.items():
-            shown = TOO_BIG if type_ is Type.FLOAT and got is Type.INT else got
-            _reject_all(good, reasons, off & (kind == what), f"type: column {name} is {type_}, got {shown}")
-
-    def _values(self, name: str, type_: Type, cells: Cells, at: int, fits: Mask) -> Values:
+        type_ = self.columns.types[name]
         valid = None if fits.all() else fits
         kind, value = cells.kind[at], cells.value[at]
         if type_ is Type.STRING:
@@ -191,30 +215,9 @@ class Assembler:
             whole = kind == INT
             if whole.any():
                 reals = np.where(whole, value, reals)
+                reals[[row for column, row in cells.minus_zeros if column == at]] = -0.0
             return Values(type_, np.where(fits, reals, 0.0), valid)
         return Values(type_, np.where(fits, value, 0).astype(type_.dtype), valid)
-
-    @staticmethod
-    def guess(cells: Cells, at: int, present: Mask) -> Type:
-        """The narrowest type that fits every CSV cell."""
-        return narrowest(np.bincount(cells.kind[at][present], minlength=KINDS))
-
-
-def narrowest(counts: NDArray[np.int64]) -> Type:
-    """The narrowest type for CSV cells of these kinds."""
-    seen = {k for k in range(NULL + 1, KINDS) if counts[k]}
-    if seen == {BOOL}:
-        return Type.BOOL
-    if seen == {INT}:
-        return Type.INT
-    if seen and seen <= {INT, FLOAT}:
-        return Type.FLOAT
-    return Type.STRING
-
-
-def beyond(values: NDArray[np.int64]) -> Mask:
-    """Which integers a float64 may not hold exactly."""
-    return (values > EXACT) | (values < -EXACT)
 
 
 def whole_key(text: str, key: str) -> int:

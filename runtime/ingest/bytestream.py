@@ -229,9 +229,9 @@ class Prefetched:
             yield item
 
     def close(self) -> None:
-        """End the thread; needed when not everything was read."""
+        """End the thread; needed when not everything was read. One that waits for input is not waited for."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(1.0)
 
 
 class Text:

@@ -1,4 +1,4 @@
-"""CSV with a header row into batches: the types of its columns come from a generous sample of its first rows."""
+"""CSV with a header row into batches; the types of its columns come from samples of its rows (``samples``)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from operators.nearest import listed, meant
 from runtime.errors import IngestError
 from runtime.ingest import csvscan as cs
-from runtime.ingest.assemble import Assembler, narrowest
+from runtime.ingest.assemble import Assembler
 from runtime.ingest.batch import Batch
 from runtime.ingest.bytestream import Text
 from runtime.ingest.cells import Cells
 from runtime.ingest.rejects import Fault
+from runtime.ingest.samples import Sample
 from runtime.ingest.settings import Settings
 from runtime.ingest.strict import name_fault
-from runtime.ingest.tokens import BIGINT, DECIMAL, ESCAPED, FLOAT, INT, KINDS, NULL, STRING, for_loops
+from runtime.ingest.tokens import BIGINT, DECIMAL, ESCAPED, FLOAT, INT, STRING, for_loops
 
-SAMPLE_ROWS = 1 << 16
-SAMPLE_BYTES = 1 << 24
 MAX_HEADER = 1 << 20
 MAX_RECORD = 1 << 24
 _SEPARATORS = (",", ";", "\t", "|")
@@ -64,15 +64,12 @@ class CsvReader:
     def _columns(self, header: str, settings: Settings) -> tuple[str, list[str]]:
         if not header.strip() and self._text.final and not self._text.data.strip():
             return ",", [settings.key, settings.time]  # an empty file
-        for separator in _SEPARATORS:
-            names = next(csv.reader(io.StringIO(header), delimiter=separator), [])
-            if settings.key in names and settings.time in names:
-                break
-        else:
-            raise IngestError(
-                f"{self._name} is read as CSV, but its first line has no columns {settings.key!r} and "
-                f"{settings.time!r} (it begins {header[:80]!r}): check --key, --time and --format."
-            )
+        needed = {"--key": settings.key, "--time": settings.time}
+        readings = [(next(csv.reader(io.StringIO(header), delimiter=d), []), d) for d in _SEPARATORS]
+        # The separator that gives both columns; else the one that comes nearest, for the error.
+        names, separator = max(readings, key=lambda r: (sum(n in r[0] for n in needed.values()), len(r[0])))
+        if missing := [(option, n) for option, n in needed.items() if n not in names]:
+            raise IngestError(self._without(names, missing, header))
         for n in names:
             fault = name_fault(n) if n else "it is empty"
             if fault or names.count(n) > 1:
@@ -81,33 +78,24 @@ class CsvReader:
                 )
         return separator, names
 
-    def batches(self, assembler: Assembler) -> Iterator[Batch]:
-        """The accepted rows. The first cells wait until the sample has settled the columns' types."""
-        held: list[Cells] = []
-        rows = size = 0
-        counts = np.zeros((len(self._names), KINDS), np.int64)
-        sampling = True
-        for cells in self._cells():
-            if not sampling:
-                yield assembler.take(cells)
-                continue
-            for column in range(2, len(counts)):
-                counts[column] += np.bincount(cells.kind[column], minlength=KINDS)
-            held.append(_kept(cells))
-            rows += len(cells)
-            size = cells.base + (int(cells.end[-1]) if len(cells) else 0)
-            if rows >= SAMPLE_ROWS or size >= SAMPLE_BYTES:
-                sampling = False
-                yield from self._settle(held, counts, assembler)
-        if sampling:
-            yield from self._settle(held, counts, assembler)
+    def _without(self, names: list[str], missing: list[tuple[str, str]], header: str) -> str:
+        """What is wrong with a first line that lacks the key, the time or both."""
+        if len(names) < 2:
+            wanted = " and ".join(repr(n) for _, n in missing)
+            return (
+                f"{self._name} is read as CSV, but its first line has no columns {wanted} (it begins "
+                f"{header[:80]!r}): check --key, --time and --format."
+            )
+        lacks = " and ".join(f"{n!r} ({option})" for option, n in missing)
+        its = meant(missing[0][1], names, "its")
+        return f"{self._name} has no column {lacks}; {its} first line has {listed(names)}."
 
-    def _settle(self, held: list[Cells], counts: np.ndarray, assembler: Assembler) -> Iterator[Batch]:
-        for column, name in enumerate(self._names):
-            if column > 1 and name not in assembler.types and counts[column, NULL + 1 :].any():
-                assembler.types[name] = narrowest(counts[column])
-        for cells in held:
-            yield assembler.take(cells)
+    def batches(self, assembler: Assembler) -> Iterator[Batch]:
+        """The accepted rows."""
+        sample = Sample(assembler)
+        for cells in self._cells():
+            yield from sample.take(assembler.screen(cells))
+        yield from sample.settled()
 
     def _cells(self) -> Iterator[Cells]:
         text, state = self._text, self._state
@@ -208,24 +196,6 @@ class CsvReader:
                     cells.bad[row] = "CSV: not UTF-8"
 
 
-def _kept(cells: Cells) -> Cells:
-    """A copy that outlives the reader's arrays."""
-    assert cells.spans is not None
-    return Cells(
-        cells.data,
-        cells.base,
-        cells.line,
-        cells.names,
-        cells.kind.copy(),
-        cells.value.copy(),
-        cells.start,
-        cells.end,
-        cells.spans.copy(),
-        cells.faults,
-        cells.bad,
-    )
-
-
 def _convert(cells: Cells) -> None:
     """Resolve doubled quotes, and convert the numbers that the scanner left as text."""
     assert cells.spans is not None
@@ -247,6 +217,8 @@ def _convert(cells: Cells) -> None:
             fits = -(2**63) <= number < 2**63
             if fits:
                 value[column, row] = number
+            if number == 0:
+                cells.minus_zeros.append((column, row))
             kind[column, row] = INT if fits else STRING
         elif column != _TIME:
             real = np.float64(raw.decode())

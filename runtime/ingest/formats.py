@@ -42,8 +42,10 @@ def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler
     text.more(0)
     text.base = bom
     if format_ in ("json", "ndjson") or (format_ == "auto" and sniff(head)):
-        for cells in JsonReader(text, settings.key, settings.time):
+        for cells in JsonReader(text, settings.key, settings.time, name):
             yield assembler.take(cells)
+        if assembler.waits():
+            yield assembler.rest()
     else:
         yield from CsvReader(text, settings, name).batches(assembler)
 

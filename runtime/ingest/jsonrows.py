@@ -12,9 +12,10 @@ import orjson
 from runtime.ingest import jsonscan as js
 from runtime.ingest.bytestream import Text
 from runtime.ingest.cells import Cells
+from runtime.ingest.jsonlines import BEYOND, MAX_LINE, MAX_RECORD, NOWHERE, next_start, value_end, without_broken_lines
 from runtime.ingest.names import NameTree
 from runtime.ingest.rejects import Fault
-from runtime.ingest.strict import Decimal, NotARecord, parse, read_record
+from runtime.ingest.strict import Decimal, Malformed, MinusZero, NotARecord, is_value, parse, read_record
 from runtime.ingest.tokens import (
     BIGINT,
     BOOL,
@@ -28,30 +29,39 @@ from runtime.ingest.tokens import (
     for_loops,
 )
 
-MAX_RECORD = 1 << 24
 _CELLS = 1 << 21
 _MAX_ROWS = 1 << 15
 _TIME = 1
 _OUTSIDE = "integer outside 64 bits"
 _EXPLAINED = 1 << 20  # bytes of a broken record that are read again to say what is wrong
+_LINE_CELLS = 1 << 23  # cells of one line that wait for its end, at most
+_FAR = -(1 << 62)  # the array began on an earlier line
+_ON, _MORE, _LOST = range(3)
 
 
 class JsonReader:
-    """Reads the records of a text; iterate once. The cells handed over are valid until the next are asked for."""
+    """Reads the records of a text; iterate once. The cells handed over are valid until the next are asked for.
 
-    def __init__(self, text: Text, key: str, time: str) -> None:
+    Records are handed over once their line was read to its end, since malformed text on it rejects them too.
+    """
+
+    def __init__(self, text: Text, key: str, time: str, name: str) -> None:
         self._text = text
+        self._name = name
         self._tree = NameTree(key, time)
         self._state = np.zeros(js.STATE, np.int64)
         self._stack = np.zeros(js.MAX_DEPTH + 1, np.int64)
-        self._faults: list[Fault] = []
+        self._malformed: list[Fault] = []
+        self._elements: list[tuple[Fault, int]] = []  # values of arrays that are no records, and where in the array
+        # Places in the whole text: where the buffer's first line begins, where the last record handed over ends.
+        self._begun, self._handed = text.base, -1
         self._allocate(64)
 
     def _allocate(self, columns: int) -> None:
         rows = min(_MAX_ROWS, max(256, _CELLS // columns))
         self._kind = np.zeros((columns, rows), np.uint8)
         self._value = np.zeros((columns, rows), np.int64)
-        self._rows = np.zeros((3, rows), np.int64)
+        self._rows = np.zeros((4, rows), np.int64)
         self._stamps = np.zeros(columns, np.int64)
 
     def __iter__(self) -> Iterator[Cells]:
@@ -59,37 +69,49 @@ class JsonReader:
         while True:
             data = for_loops(np.frombuffer(text.data, np.uint8))
             valid = _is_utf8(text.data, text.final)
+            lost = False
             while True:
                 stop = self._scan(data, valid)
                 if stop in (js.BROKEN, js.NO_RECORD) or (stop == js.PARTIAL and text.final):
-                    if not self._pass_fault(stop):
+                    after = self._pass_fault(stop)
+                    if after != _ON:
+                        lost = after == _LOST
                         break
                 elif stop == js.NEW_NAME:
                     if self._tree.columns >= len(self._kind):
-                        yield from self._flush()
+                        yield from self._whole_lines()
                         self._allocate(2 * len(self._kind))
+                        continue
                     name = text.data[state[js.NAME_START] : state[js.NAME_END]]
                     self._tree.add(int(state[js.PARENT]), name)
                 elif stop == js.FULL:
-                    yield from self._flush()
+                    yield from self._whole_lines(full=True)
                 else:
                     break
-            if text.final and state[js.POS] >= len(text.data) and state[js.IN_ARRAY]:
-                self._faults.append(Fault(len(text.data), len(text.data), "JSON: the array is not closed"))
             pos = int(state[js.POS])
-            too_long = stop == js.PARTIAL and len(text.data) - pos > MAX_RECORD
-            lost = stop in (js.BROKEN, js.NO_RECORD)
-            if too_long:
+            if text.final and pos >= len(text.data):
+                self._end_array()
+            if stop == js.PARTIAL and not text.final and len(text.data) - pos > MAX_RECORD:
                 reason = f"JSON: record longer than {MAX_RECORD >> 20} MB"
-                self._faults.append(Fault(pos, len(text.data), reason))
-            yield from self._flush()
-            if too_long or lost:
+                self._malformed.append(Fault(pos, len(text.data), reason))
+                self._leave_array()
+                lost = True
+            if lost or text.final:
+                yield from self._flush(int(state[js.ROW]))
+                if text.final:
+                    return
                 state[js.POS] = text.skip_line(pos)
-            elif text.final:
-                return
-            else:
-                text.more(pos)
-                state[js.POS] = 0
+                self._begun = text.base + int(state[js.POS])
+                state[js.OPENED] = _FAR
+                continue
+            yield from self._whole_lines()
+            pos, opened = int(state[js.POS]), int(state[js.OPENED])
+            line = text.data.rfind(b"\n", 0, pos) + 1
+            self._begun = text.base + line if line else self._begun
+            keep = line if pos - line < MAX_LINE else pos
+            state[js.OPENED] = _FAR if b"\n" in text.data[max(opened, 0) : keep] else opened - keep
+            text.more(keep)
+            state[js.POS] = pos - keep
 
     def _scan(self, data: Bytes, valid: bool) -> int:
         tree = self._tree
@@ -112,34 +134,107 @@ class JsonReader:
             self._rows,
         )
 
-    def _pass_fault(self, stop: int) -> bool:
-        """Reject what breaks at the scanner's place and move on behind it; False when no line end is in sight."""
-        data, state = self._text.data, self._state
-        at = int(state[js.AT])
+    def _pass_fault(self, stop: int) -> int:
+        """Reject what breaks at the scanner's place: whether it moved on behind it, needs more text for that, or lost
+        its way, since the line's end is not in sight."""
+        data, state, final = self._text.data, self._state, self._text.final
+        at, in_array = int(state[js.AT]), int(state[js.IN_ARRAY])
         start = at if stop == js.NO_RECORD else int(state[js.POS])
-        end = -1
-        if stop == js.NO_RECORD:
-            end = _value_end(data, at) if state[js.IN_ARRAY] else -1
-            if end < 0:
-                end = data.find(b"\n", at) + 1 or -1
+        if stop != js.NO_RECORD:
+            end = next_start(data, start, at, final)
         else:
-            end = _next_start(data, start, at)
-        if end < 0 and self._text.final:
+            if in_array in (js.AFTER_OPEN, js.AFTER_COMMA):
+                end = value_end(data, at)
+                if end < 0 and not final and len(data) - at <= MAX_RECORD:
+                    return _MORE
+                if end >= 0 and is_value(data[at:end]):
+                    self._elements.append((Fault(at, end, "JSON: not an object"), in_array))
+                    state[js.POS], state[js.IN_ARRAY] = end, js.AFTER_VALUE
+                    return _ON
+            end = data.find(b"\n", at) + 1 or NOWHERE
+        if end == BEYOND:
+            return _MORE
+        if end < 0 and final:
             end = len(data)
+        stop_at = end if end >= 0 else len(data)
         if stop == js.PARTIAL:
             reason = "JSON: cut off in the middle of a record"
+        elif stop == js.NO_RECORD and in_array == js.AFTER_VALUE and data[at : at + 1] == b"{":
+            reason = "JSON: expecting ',' delimiter"
         else:
-            reason = _why(data[start : min(end if end >= 0 else len(data), start + _EXPLAINED)])
-        self._faults.append(Fault(start, end if end >= 0 else len(data), reason))
+            reason = _why(data[start : min(stop_at, start + _EXPLAINED)])
+        self._malformed.append(Fault(start, stop_at, reason))
+        self._leave_array()
         state[js.POS] = end if end >= 0 else start
-        return end >= 0
+        return _ON if end >= 0 else _LOST
 
-    def _flush(self) -> Iterator[Cells]:
-        n = int(self._state[js.ROW])
-        if not n and not self._faults:
+    def _leave_array(self) -> None:
+        """Where the scanner is in an array is not known any more."""
+        if self._state[js.IN_ARRAY] != js.NO_ARRAY:
+            self._state[js.IN_ARRAY] = js.ANYWHERE
+
+    def _end_array(self) -> None:
+        """Note an array that is not closed at the end of the text; if all of it is on one line, it is malformed."""
+        data, opened = self._text.data, int(self._state[js.OPENED])
+        in_array = int(self._state[js.IN_ARRAY])
+        if in_array in (js.NO_ARRAY, js.ANYWHERE, js.ANYWHERE_AFTER_VALUE):
             return
-        columns = self._tree.columns
+        self._state[js.IN_ARRAY] = js.NO_ARRAY
+        end = len(data.rstrip(b" \t\r\n"))
+        fault = Fault(len(data), len(data), "JSON: the array is not closed")
+        if opened > _FAR and b"\n" not in data[max(opened, 0) : end]:
+            self._malformed.append(fault._replace(start=end, end=end))
+        else:
+            self._elements.append((fault, in_array))
+
+    def _whole_lines(self, full: bool = False) -> Iterator[Cells]:
+        """Hand over the records whose line was read to its end; the scanner goes back to the first of the others.
+
+        A line too long for that is handed over in pieces. ``full``: there is no room for another record.
+        """
+        state, data = self._state, self._text.data
+        rows, pos = int(state[js.ROW]), int(state[js.POS])
+        line = data.rfind(b"\n", 0, pos) + 1
+        whole = int(np.searchsorted(self._rows[1, :rows], line, "right"))
+        back, where = pos, int(state[js.IN_ARRAY])
+        if whole < rows:
+            back, where = int(self._rows[0, whole]), int(self._rows[3, whole])
+        kept = [(fault, at) for fault, at in self._elements if fault.end <= line]
+        if len(kept) < len(self._elements) and self._elements[len(kept)][0].start < back:
+            back, where = self._elements[len(kept)][0].start, self._elements[len(kept)][1]
+        if back == pos or self._handed > (self._text.base + line if line else self._begun):
+            yield from self._flush(rows)
+            return
+        columns, room = self._kind.shape
+        crowded = full and not whole
+        if crowded and 2 * columns * room <= _LINE_CELLS:
+            self._kind = np.concatenate([self._kind, np.zeros_like(self._kind)], 1)
+            self._value = np.concatenate([self._value, np.zeros_like(self._value)], 1)
+            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)], 1)
+            return
+        if crowded or pos - back > MAX_LINE:
+            yield from self._flush(rows)
+            return
+        self._elements = kept
+        yield from self._flush(whole)
+        state[js.POS], state[js.IN_ARRAY] = back, where
+
+    def _flush(self, n: int) -> Iterator[Cells]:
+        """The first ``n`` records, and what was rejected; records after them are read again."""
+        used = int(self._state[js.ROW])
+        if used or self._malformed or self._elements:
+            if n or self._malformed or self._elements:
+                yield self._cells(n)
+                if n:
+                    self._handed = self._text.base + int(self._rows[1, n - 1])
+            self._kind[:, :used] = 0
+            self._state[js.ROW] = 0
+            self._state[js.SPECIAL] = 0
+            self._malformed, self._elements = [], []
+
+    def _cells(self, n: int) -> Cells:
         text = self._text
+        columns = self._tree.columns
         cells = Cells(
             np.frombuffer(text.data, np.uint8),
             text.base,
@@ -149,7 +244,6 @@ class JsonReader:
             self._value[:columns, :n],
             self._rows[0, :n].copy(),
             self._rows[1, :n].copy(),
-            faults=self._faults,
         )
         extra = Extra(text.data)
         look = np.flatnonzero(self._rows[2, :n])
@@ -158,14 +252,22 @@ class JsonReader:
         columns = self._tree.columns  # a closer look may have brought new ones
         cells.kind, cells.value = self._kind[:columns, :n], self._value[:columns, :n]
         if self._state[js.SPECIAL]:
-            _convert(cells, extra)
+            self._convert(cells, extra)
         if extra.parts:
             cells.data = np.frombuffer(text.data + b"".join(extra.parts), np.uint8)
-        yield cells
-        self._kind[:, :n] = 0
-        self._state[js.ROW] = 0
-        self._state[js.SPECIAL] = 0
-        self._faults = []
+        elements = [fault for fault, _ in self._elements]
+        if self._malformed:
+            begun, handed = self._begun - text.base, self._handed - text.base
+            return without_broken_lines(text.data, cells, self._malformed, elements, begun, handed, self._name)
+        cells.faults = elements
+        return cells
+
+    def _bad(self, cells: Cells, row: int, error: NotARecord) -> None:
+        """Reject a record; one that is malformed takes its line with it."""
+        if isinstance(error, Malformed):
+            self._malformed.append(Fault(int(cells.start[row]), int(cells.end[row]), str(error)))
+        else:
+            cells.bad.setdefault(row, str(error))
 
     def _look(self, cells: Cells, extra: Extra, row: int) -> None:
         """Read a record again, strictly, and write its cells anew."""
@@ -179,9 +281,11 @@ class JsonReader:
                 if column is None:
                     raise NotARecord("more columns than an input may have")
                 self._put(row, column, value, extra)
+                if isinstance(value, MinusZero):
+                    cells.minus_zeros.append((column, row))
         except NotARecord as error:
             self._kind[:, row] = 0
-            cells.bad[row] = str(error)
+            self._bad(cells, row, error)
 
     def _put(self, row: int, column: int, value: object, extra: Extra) -> None:
         if column >= len(self._kind):
@@ -204,6 +308,44 @@ class JsonReader:
         self._kind[column, row] = what
         self._value[column, row] = cell
 
+    def _convert(self, cells: Cells, extra: Extra) -> None:
+        """Make values of the cells that the scanner left as text."""
+        data = cells.data.data
+        kind, value = cells.kind, cells.value
+        wanted = (kind == ESCAPED) | (kind == BIGINT) | (kind == DECIMAL)
+        wanted[_TIME] &= kind[_TIME] == ESCAPED
+        for column, row in np.argwhere(wanted).tolist():
+            what = kind[column, row]
+            span = int(value[column, row])
+            raw = bytes(data[span >> 32 : (span >> 32) + (span & 0xFFFFFFFF)])
+            if what == ESCAPED:
+                try:
+                    value[column, row] = extra.add(orjson.loads(b'"' + raw + b'"'))
+                except ValueError:
+                    try:
+                        parse(bytes(data[cells.start[row] : cells.end[row]]))
+                    except NotARecord as error:
+                        self._bad(cells, row, error)
+                    else:
+                        self._bad(cells, row, Malformed("JSON: broken"))
+                kind[column, row] = STRING
+            elif what == BIGINT:
+                number = int(raw) if len(raw) < 25 else 2**63
+                if -(2**63) <= number < 2**63:
+                    value[column, row] = number
+                    kind[column, row] = INT
+                    if number == 0:
+                        cells.minus_zeros.append((column, row))
+                else:
+                    self._bad(cells, row, NotARecord(_OUTSIDE))
+                    kind[column, row] = NULL
+            else:
+                real = np.float64(raw.decode())
+                if np.isinf(real):
+                    self._bad(cells, row, NotARecord("JSON: number too large for a float64"))
+                value[column, row] = real.view(np.int64)
+                kind[column, row] = FLOAT
+
 
 class Extra:
     """Text that is appended to a buffer, such as strings whose escapes were resolved."""
@@ -220,66 +362,12 @@ class Extra:
         return (self._at - len(raw)) << 32 | len(raw)
 
 
-def _convert(cells: Cells, extra: Extra) -> None:
-    """Make values of the cells that the scanner left as text."""
-    data = cells.data.data
-    kind, value = cells.kind, cells.value
-    wanted = (kind == ESCAPED) | (kind == BIGINT) | (kind == DECIMAL)
-    wanted[_TIME] &= kind[_TIME] == ESCAPED
-    for column, row in np.argwhere(wanted).tolist():
-        what = kind[column, row]
-        span = int(value[column, row])
-        raw = bytes(data[span >> 32 : (span >> 32) + (span & 0xFFFFFFFF)])
-        if what == ESCAPED:
-            try:
-                value[column, row] = extra.add(orjson.loads(b'"' + raw + b'"'))
-            except ValueError:
-                cells.bad.setdefault(row, _why(bytes(data[cells.start[row] : cells.end[row]])))
-            kind[column, row] = STRING
-        elif what == BIGINT:
-            number = int(raw) if len(raw) < 25 else 2**63
-            if -(2**63) <= number < 2**63:
-                value[column, row] = number
-                kind[column, row] = INT
-            else:
-                cells.bad.setdefault(row, _OUTSIDE)
-                kind[column, row] = NULL
-        else:
-            real = np.float64(raw.decode())
-            if np.isinf(real):
-                cells.bad.setdefault(row, "JSON: number too large for a float64")
-            value[column, row] = real.view(np.int64)
-            kind[column, row] = FLOAT
-
-
 def _is_utf8(data: bytes, final: bool) -> bool:
     try:
         codecs.utf_8_decode(data, "strict", final)
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _next_start(data: bytes, start: int, at: int) -> int:
-    """Where to go on after the record that starts at ``start`` broke at ``at``; -1 when no line ends after it.
-
-    That is the next line; of a record over several lines, the next line that opens a record with the same indent.
-    """
-    line_end = data.find(b"\n", start)
-    if line_end < 0 or at <= line_end:
-        return line_end + 1 or -1
-    indent = data[data.rfind(b"\n", 0, start) + 1 : start]
-    if not indent.strip():
-        again = data.find(b"\n" + indent + b"{", start)
-        if again >= 0:
-            return again + 1
-    return line_end + 1
-
-
-def _value_end(data: bytes, at: int) -> int:
-    """Where the value that is no object ends; -1 when it has no clear end."""
-    end = int(js.value_end(for_loops(np.frombuffer(data, np.uint8)), at, len(data)))
-    return end if at < end < len(data) else -1
 
 
 def _why(raw: bytes) -> str:

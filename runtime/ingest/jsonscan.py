@@ -49,8 +49,12 @@ MAX_DEPTH = 32
 DONE, FULL, PARTIAL, BROKEN, NO_RECORD, NEW_NAME = range(6)
 
 # Slots of its state.
-POS, ROW, IN_ARRAY, STAMP, AT, NAME_START, NAME_END, PARENT, SPECIAL = range(9)
-STATE = 9
+POS, ROW, IN_ARRAY, STAMP, AT, NAME_START, NAME_END, PARENT, SPECIAL, OPENED = range(10)
+STATE = 10
+
+# Where in an array of records the scanner is: in none, behind its bracket, a value or a comma. After a line that was
+# rejected nothing is known of that: anything that could follow may, and tells.
+NO_ARRAY, AFTER_OPEN, AFTER_VALUE, AFTER_COMMA, ANYWHERE, ANYWHERE_AFTER_VALUE = range(6)
 
 # Why a record needs a closer look: bits.
 LOOK_NAME, LOOK_ARRAY, LOOK_REPEATED, LOOK_LITERAL, LOOK_ENCODING, LOOK_DEEP = 1, 2, 4, 8, 16, 32
@@ -126,8 +130,9 @@ def scan(
 ) -> I64:
     """Scan records from ``state[POS]`` on; returns why it stopped, with the place in ``state[AT]``.
 
-    ``kind`` and ``value`` (``real`` is its memory as float64) have the shape (columns, rows); ``rows`` (3, rows) gets
-    each record's start, end and the bits of why it needs a closer look. ``stack`` is scratch for ``MAX_DEPTH`` nodes.
+    ``kind`` and ``value`` (``real`` is its memory as float64) have the shape (columns, rows); ``rows`` (4, rows) gets
+    each record's start, end, the bits of why it needs a closer look, and where in an array it is. ``stack`` is scratch
+    for ``MAX_DEPTH`` nodes. ``state[OPENED]`` is where the array began that ``state[IN_ARRAY]`` is about.
     """
     pos, row, in_array, stamp = state[POS], state[ROW], state[IN_ARRAY], state[STAMP]
     columns, capacity = kind.shape
@@ -135,22 +140,26 @@ def scan(
     while True:
         while pos < end:
             c = data[pos]
-            if c == 32 or c == 10 or c == 13 or c == 9 or (in_array and c == 44):
+            if c == 32 or c == 10 or c == 13 or c == 9:
+                pos += 1
+            elif c == 44 and (in_array == AFTER_VALUE or in_array >= ANYWHERE):
+                in_array = AFTER_COMMA
                 pos += 1
             else:
                 break
         if pos >= end:
             break
         c = data[pos]
-        if c == 91 and not in_array:
-            in_array = 1
+        if c == 91 and (in_array == NO_ARRAY or in_array >= ANYWHERE):
+            in_array = AFTER_OPEN
+            state[OPENED] = pos
             pos += 1
             continue
-        if c == 93 and in_array:
-            in_array = 0
+        if c == 93 and in_array != NO_ARRAY and in_array != AFTER_COMMA:
+            in_array = NO_ARRAY
             pos += 1
             continue
-        if c != 123:
+        if c != 123 or in_array == AFTER_VALUE:
             stop = NO_RECORD
             state[AT] = pos
             break
@@ -353,6 +362,13 @@ def scan(
         rows[0, row] = pos
         rows[1, row] = i
         rows[2, row] = look
+        rows[3, row] = in_array
+        if in_array in (AFTER_OPEN, AFTER_COMMA):
+            in_array = AFTER_VALUE
+        elif in_array == ANYWHERE:
+            in_array = ANYWHERE_AFTER_VALUE
+        elif in_array == ANYWHERE_AFTER_VALUE:  # two records without a comma between them are in no array
+            in_array = NO_ARRAY
         row += 1
         pos = i
     state[POS], state[ROW], state[IN_ARRAY], state[STAMP] = pos, row, in_array, stamp

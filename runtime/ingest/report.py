@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time as clock
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from runtime.errors import IngestError
 
 _REASONS = 10
 """Reasons that a report spells out."""
+
+_SHOWN = 5
+"""Names of sources that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,9 @@ class SourceReport:
 
     ``status`` is "ingested", "already ingested" or "failed" (``error`` says why). ``rows_read`` is the sum of
     ``committed``, ``rejected`` and ``dropped`` (duplicates dropped or merged within a written file). ``bytes_in`` are
-    those of the source as given, ``bytes_out`` those of its point files.
+    those of the source as given, ``bytes_out`` those of its point files. ``waiting`` rows are more than an hour ahead
+    of this machine's clock, the first at ``waiting_from`` (microseconds UTC): offered again when the clock has come
+    that far, or was set right, the source gives just these. ``resumed`` says that it did so now.
     """
 
     name: str
@@ -45,13 +52,18 @@ class SourceReport:
     bytes_out: int = 0
     seconds: float = 0.0
     error: str | None = None
+    waiting: int = 0
+    waiting_from: int | None = None
+    resumed: bool = False
 
     def __str__(self) -> str:
         if self.error is not None:
             return f"{self.name}: {self.status}: {self.error}"
         if self.status != "ingested":
-            return f"{self.name}: {self.status}"
+            return f"{self.name}: {self.status}{self._wait()}"
         text = f"{self.name}: {self.committed:,} rows in {_count(self.files, 'file')}"
+        if self.resumed:
+            text += " (rows that were ahead of the clock when it was first ingested)"
         if self.dropped:
             text += f", {_count(self.dropped, 'duplicate')} dropped"
         if self.rejected:
@@ -66,7 +78,17 @@ class SourceReport:
             text += f"\n  {rest:,} for {_count(len(ordered) - _REASONS, 'other reason')}"
         if self.rejects_path:
             text += f"\n  rejected records: {self.rejects_path}"
-        return text
+        return text + self._wait()
+
+    def _wait(self) -> str:
+        """What to do about rows that are ahead of the clock."""
+        if not self.waiting or self.waiting_from is None:
+            return ""
+        return (
+            f"\n  {_count(self.waiting, 'row')} from {utc(self.waiting_from)} on, ahead of this machine's clock "
+            f"({utc(clock.time_ns() // 1000)}): if the clock is behind, set it right, then ingest this source again, "
+            "which takes only these rows"
+        )
 
 
 @dataclass(frozen=True)
@@ -90,6 +112,11 @@ class IngestReport:
     def rejected(self) -> int:
         """Records that were set aside, each with its reason."""
         return sum(s.rejected for s in self.sources)
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are ahead of this machine's clock, which their sources give when offered again."""
+        return sum(s.waiting for s in self.sources)
 
     @property
     def dropped(self) -> int:
@@ -127,7 +154,17 @@ class IngestReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The totals and the sources, for JSON."""
-        totals = ("rows_read", "committed", "rejected", "dropped", "files", "bytes_in", "bytes_out", "seconds")
+        totals = (
+            "rows_read",
+            "committed",
+            "rejected",
+            "waiting",
+            "dropped",
+            "files",
+            "bytes_in",
+            "bytes_out",
+            "seconds",
+        )
         out: dict[str, Any] = {"stream": self.stream, **{name: getattr(self, name) for name in totals}}
         out["reasons"] = self.reasons
         out["sources"] = [asdict(source) for source in self.sources]
@@ -150,6 +187,32 @@ class SourcesFailed(IngestError):
     def __init__(self, message: str, report: IngestReport) -> None:
         super().__init__(message)
         self.report = report
+
+
+class Interrupted(KeyboardInterrupt):
+    """An ingest that was interrupted: what was done is in ``report``, and nothing is half done."""
+
+    def __init__(self, report: IngestReport, left: Sequence[str]) -> None:
+        done = [s for s in report.sources if s.error is None]
+        failed = len(report.sources) - len(done)
+        of = f" of {len(report.sources) + len(left):,}" if left else ""
+        text = f"interrupted; {_count(len(done), 'source')}{of} {'is' if len(done) == 1 else 'are'} ingested"
+        if failed:
+            text += f", {failed:,} failed"
+        if left:
+            shown = ", ".join(left[:_SHOWN]) + (f" and {len(left) - _SHOWN:,} more" if len(left) > _SHOWN else "")
+            text += f"; not ingested: {shown}. Nothing is half done: run the same command again to ingest the rest"
+        super().__init__(text)
+        self.report = report
+        self.left = tuple(left)
+
+
+def utc(micros: int) -> str:
+    """A time as people read it, to the second; microseconds where it is beyond the calendar."""
+    try:
+        return (datetime(1970, 1, 1) + timedelta(microseconds=micros)).strftime("%Y-%m-%d %H:%M:%SZ")
+    except OverflowError:
+        return f"{micros} µs"
 
 
 def _count(n: int, noun: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+from operators.nearest import meant
 from operators.types import Type
-from runtime.catalogue import StreamSchema
+from runtime.catalogue import StreamSchema, Waiting
 from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.assemble import whole_key
 from runtime.ingest.strict import name_fault
@@ -34,8 +36,8 @@ class Settings:
         known: StreamSchema | None,
         stream: str,
         *,
-        key: str,
-        time: str,
+        key: str | None,
+        time: str | None,
         unit: str | None,
         format: str,
         duplicates: str | None,
@@ -46,6 +48,12 @@ class Settings:
         _one_of("format", "--format", format, FORMATS)
         _one_of("unit", "--unit", unit, (None, *UNITS))
         _one_of("duplicates", "--duplicates", duplicates, (None, *DUPLICATES))
+        if known is not None:
+            key, time = known.key if key is None else key, known.time if time is None else time
+        if key is None or time is None:
+            raise IngestError(
+                f"the stream {stream} is new: say which columns are its key and its time (--key, --time)."
+            )
         for what, name in (("key", key), ("time", time), ("id", id)):
             fault = None if name is None else name_fault(name) if isinstance(name, str) else "not a string"
             if fault:
@@ -73,14 +81,20 @@ class Settings:
                 whole_key(missing_key, key)
         return cls(key, time, unit, format, duplicates or "keep", id, missing_key, known)
 
-    def schema(self, key_type: Type, columns: dict[str, Type]) -> StreamSchema:
-        """The schema that an input with these columns commits."""
+    def schema(self, key_type: Type, columns: dict[str, Type], wide: Iterable[str] = ()) -> StreamSchema:
+        """The schema that an input with these columns commits; ``wide`` are those with integers beyond 2^53."""
+        held = {name: True for name in wide if columns.get(name) is Type.INT}
         return StreamSchema(
-            self.key, key_type, self.time, columns, self.duplicates, self.id, self.missing_key, self.unit
+            self.key, key_type, self.time, columns, self.duplicates, self.id, self.missing_key, self.unit, held
         )
+
+    def as_before(self, waiting: Waiting) -> Settings:
+        """The settings to read a source with as when it was first read."""
+        return replace(self, unit=waiting.unit, format=waiting.format, missing_key=waiting.missing_key)
 
 
 def _one_of(what: str, option: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
     if value not in allowed:
         names = ", ".join(str(a) for a in allowed if a is not None)
-        raise IngestError(f"{what} {value!r} is unknown: choose one of {names} ({option}).")
+        choose = meant(value, (a for a in allowed if a is not None), "choose")
+        raise IngestError(f"{what} {value!r} is unknown: {choose} one of {names} ({option}).")

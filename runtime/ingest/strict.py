@@ -20,8 +20,18 @@ class NotARecord(ValueError):
     """Why a text is no record, in words for the report of rejects."""
 
 
+class Malformed(NotARecord):
+    """The text is not JSON, in UTF-8 and not too deep to be checked: what stands beside it cannot be trusted either."""
+
+
 class Decimal(str):
     """A number with a fraction or exponent, as text."""
+
+    __slots__ = ()
+
+
+class MinusZero(int):
+    """The integer -0."""
 
     __slots__ = ()
 
@@ -44,15 +54,36 @@ def parse(raw: bytes) -> dict[str, Any]:
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        raise NotARecord("JSON: not UTF-8") from error
+        raise Malformed("JSON: not UTF-8") from error
     _check_depth(text)
     try:
-        value = _DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        raise NotARecord(f"JSON: {error.msg[:1].lower()}{error.msg[1:]}") from error
+        value = _decoded(text, _DECODER)
+    except Malformed:
+        raise
+    except NotARecord:
+        _decoded(text, _GRAMMAR)  # what comes after the value that cannot be taken may be worse
+        raise
     if not isinstance(value, dict):
         raise NotARecord("JSON: not an object")
     return value
+
+
+def is_value(raw: bytes) -> bool:
+    """Whether a text is one well-formed JSON value, of any kind."""
+    try:
+        text = raw.decode()
+        _check_depth(text)
+        _decoded(text.strip(" \t\r\n"), _GRAMMAR)
+    except (UnicodeDecodeError, Malformed):
+        return False
+    return True
+
+
+def _decoded(text: str, decoder: json.JSONDecoder) -> Any:
+    try:
+        return decoder.decode(text)
+    except json.JSONDecodeError as error:
+        raise Malformed(f"JSON: {error.msg[:1].lower()}{error.msg[1:]}") from error
 
 
 def _check_depth(text: str) -> None:
@@ -62,17 +93,17 @@ def _check_depth(text: str) -> None:
     for c in re.findall(r"[][{}]", _STRING.sub("", text)):
         depth += 1 if c in "{[" else -1
         if depth > MAX_DEPTH:
-            raise NotARecord(f"JSON: nested deeper than {MAX_DEPTH}")
+            raise Malformed(f"JSON: nested deeper than {MAX_DEPTH}")
 
 
 def _constant(name: str) -> Any:
-    raise NotARecord(f"JSON: {name} is not a number")
+    raise Malformed(f"JSON: {name} is not a number")
 
 
 def _integer(text: str) -> int:
     if len(text) > _INTEGER_DIGITS:
         raise NotARecord("integer outside 64 bits")
-    return int(text)
+    return MinusZero(0) if text == "-0" else int(text)
 
 
 def _decimal(text: str) -> Decimal:
@@ -94,6 +125,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer, parse_float=_decimal
 )
+_GRAMMAR = json.JSONDecoder(parse_constant=_constant, parse_int=str, parse_float=str)
 
 
 def name_fault(name: str) -> str | None:

@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.nearest import listed, meant
 from operators.types import Type
 from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.arrays import Decoded, from_numpy
-from runtime.ingest.assemble import MAX_COLUMNS, TOO_BIG, Assembler, beyond, whole_key
+from runtime.ingest.assemble import Assembler, whole_key
 from runtime.ingest.batch import Batch, Values
+from runtime.ingest.columntypes import MAX_COLUMNS, TOO_BIG, TOO_FINE, beyond
 from runtime.ingest.settings import Settings
 from runtime.ingest.strict import name_fault
-from runtime.ingest.times import SHIFTS, TimeReader, scaled
+from runtime.ingest.times import SHIFTS, scaled
 from runtime.ingest.tokens import BAD_TIME
 from runtime.ingest.words import Words
 
@@ -121,7 +123,7 @@ class Typed:
 
     def __init__(self, settings: Settings, assembler: Assembler, name: str) -> None:
         self._settings, self._assembler, self._name = settings, assembler, name
-        self._time = TimeReader(settings.time, settings.unit, name)
+        self._time = assembler.time
         self.noted: dict[str, int] = {}
         self._row = 0
 
@@ -139,46 +141,56 @@ class Typed:
         for name in (settings.key, settings.time):
             if name not in chunk:
                 raise IngestError(
-                    f"{self._name} has no column {name!r} (it has {', '.join(list(chunk)[:20])}): check --key and "
-                    "--time."
+                    f"{self._name} has no column {name!r}; {meant(name, chunk, 'it')} has {listed(chunk)}: check --key "
+                    "and --time."
                 )
-        n = len(chunk[settings.time].values)
+        key, others = chunk[settings.key], dict(chunk)
+        del others[settings.key], others[settings.time]
         reasons: dict[int, str] = {}
-        key = self._key(chunk[settings.key], reasons)
+        if key.valid is not None and settings.missing_key is None:
+            _note(reasons, ~key.valid, f"key: column {settings.key} is missing or null")
         time = self._times(chunk[settings.time], reasons)
-        columns: dict[str, Values] = {}
-        for name, column in chunk.items():
-            if name not in (settings.key, settings.time) and len(column.values):
-                kept = self._column(name, column, reasons)
-                if kept is not None:
-                    columns[name] = kept
-        good = np.ones(n, np.bool_)
+        good = np.ones(len(time), np.bool_)
         good[list(reasons)] = False
+        if assembler.time.after is not None:  # whatever else there is was counted when the table was first read
+            good &= time > assembler.time.after
+            reasons = {}
+        misfits = [self._misfits(name, column, good) for name, column in others.items()]
+        for rows, reason in misfits:
+            _note(reasons, rows, reason)
+        good[list(reasons)] = False
+        columns: dict[str, Values] = {}
+        keys = self._key(key, good)  # only now: rows that are rejected settle no type
+        for name, column in others.items():
+            if (kept := self._column(name, column, good)) is not None:
+                columns[name] = kept
         assembler.rejects.add_rows((self._row + row, reasons[row]) for row in sorted(reasons))
-        assembler.rows_read += n
-        self._row += n
-        batch = Batch(key, time, columns)
-        return batch if not reasons else batch.take(np.flatnonzero(good))
+        taken = int(np.count_nonzero(good))
+        assembler.rows_read += len(reasons) + taken
+        self._row += len(time)
+        batch = Batch(keys, time, columns)
+        return batch if taken == len(time) else batch.take(np.flatnonzero(good))
 
-    def _key(self, column: Decoded, reasons: dict[int, str]) -> Values:
-        assembler, key = self._assembler, self._settings.key
-        if column.type not in (Type.STRING, Type.INT) and (column.valid is None or column.valid.any()):
+    def _key(self, column: Decoded, good: Mask) -> Values:
+        types, key = self._assembler.columns, self._settings.key
+        present = good if column.valid is None else good & column.valid
+        if not present.any():
+            found = types.key_type or (column.type if column.type is Type.INT else Type.STRING)
+        elif column.type in (Type.STRING, Type.INT):
+            found = column.type
+        else:
             raise IngestError(
                 f"{self._name}: the key column {key!r} is {column.type}, but a key is a string or an integer."
             )
-        found = column.type if column.type in (Type.STRING, Type.INT) else assembler.key_type or Type.STRING
-        if assembler.key_type is None:
-            assembler.key_type = found
-        if assembler.key_type is not found:
-            raise SchemaConflict(f"{self._name}: the key {key!r} is {found}, but the stream's is {assembler.key_type}.")
+        if types.key_type is None and good.any():
+            types.key_type = found
+        if types.key_type is not None and types.key_type is not found:
+            raise SchemaConflict(f"{self._name}: the key {key!r} is {found}, but the stream's is {types.key_type}.")
         values = column.values if column.type is found else np.zeros(len(column.values), found.dtype)
         missing = self._settings.missing_key
-        if column.valid is not None and not column.valid.all():
-            if missing is None:
-                _note(reasons, ~column.valid, f"key: column {key} is missing or null")
-            else:
-                stand_in = self.words(key).codes_of([missing])[0] if found is Type.STRING else whole_key(missing, key)
-                values = np.where(column.valid, values, stand_in).astype(found.dtype)
+        if missing is not None and not present[good].all():
+            stand_in = self.words(key).codes_of([missing])[0] if found is Type.STRING else whole_key(missing, key)
+            values = np.where(present, values, stand_in).astype(found.dtype)
         return Values(found, values, None)
 
     def _times(self, column: Decoded, reasons: dict[int, str]) -> NDArray[np.int64]:
@@ -213,35 +225,43 @@ class Typed:
         self._time.bounded(np.where(valid, out, 0), reasons)
         return np.where(valid, out, 0)
 
-    def _column(self, name: str, column: Decoded, reasons: dict[int, str]) -> Values | None:
-        valid = column.valid
-        if valid is not None and not valid.any():
+    def _misfits(self, name: str, column: Decoded, good: Mask) -> tuple[Mask, str]:
+        """Good rows that the column rejects, and why."""
+        types = self._assembler.columns
+        present = good if column.valid is None else good & column.valid
+        type_ = types.types.get(name, column.type)
+        if column.type is Type.FLOAT:
+            if type_ is Type.INT and present.any() and not types.may_widen(name):
+                return present, f"type: column {name} is {type_}, got {TOO_FINE}"
+            return present & np.isinf(column.values), f"column {name} is infinite"
+        if type_ is Type.FLOAT and column.type is Type.INT:
+            return present & beyond(column.values), f"type: column {name} is {type_}, got {TOO_BIG}"
+        return np.zeros(len(good), np.bool_), ""
+
+    def _column(self, name: str, column: Decoded, good: Mask) -> Values | None:
+        """The column with the type that it has by its rows that are taken; None if it has no value in any."""
+        present = good if column.valid is None else good & column.valid
+        if not present.any():
             return None
-        assembler = self._assembler
-        type_ = assembler.types.get(name)
+        types = self._assembler.columns
+        type_ = types.types.get(name)
         if type_ is None:
             fault = name_fault(name)
-            if fault or len(assembler.types) >= MAX_COLUMNS:
+            if fault or len(types.types) >= MAX_COLUMNS:
                 why = fault or f"the stream has {MAX_COLUMNS:,} columns already"
                 raise IngestError(f"{self._name}: column {name!r:.80} cannot be taken: {why}.")
-            type_ = assembler.types[name] = column.type
         values: NDArray[Any] = column.values
-        if type_ is Type.INT and column.type is Type.FLOAT:
-            assembler.types[name] = type_ = Type.FLOAT
-        elif type_ is Type.FLOAT and column.type is Type.INT:
-            off = beyond(values) if valid is None else valid & beyond(values)
-            _note(reasons, off, f"type: column {name} is {type_}, got {TOO_BIG}")
+        if type_ is Type.FLOAT and column.type is Type.INT:
             values = values.astype(np.float64)
-        elif type_ is not column.type:
+        elif type_ is None or type_ is column.type or (type_ is Type.INT and column.type is Type.FLOAT):
+            wide = column.type is Type.INT and bool((present & beyond(values)).any())
+            types.settle(name, column.type, wide)
+        else:
             raise SchemaConflict(
                 f"{self._name}: column {name!r} is {column.type}, but in the stream it is {type_}: convert it, leave "
                 "it out, or rename it."
             )
-        if type_ is Type.FLOAT:
-            infinite = np.isinf(values)
-            if infinite.any():
-                _note(reasons, infinite if valid is None else infinite & valid, f"column {name} is infinite")
-        return Values(type_, values, valid)
+        return Values(types.types[name], values, column.valid)
 
 
 def _note(reasons: dict[int, str], rows: Mask, reason: str) -> None:

@@ -45,13 +45,22 @@ def scaled(values: Ints, unit: str) -> Ints:
 
 
 class TimeReader:
-    """Turns the time cells of a source into event times."""
+    """Turns the time cells of a source into event times.
 
-    def __init__(self, column: str, unit: str | None, name: str) -> None:
+    ``latest`` is the latest time that is accepted. Rows beyond it wait for the clock: ``early`` counts them and
+    ``earliest`` is the first of their times. With ``after``, only rows later than it are wanted: the others were taken
+    or rejected when the source was read before.
+    """
+
+    def __init__(self, column: str, unit: str | None, name: str, after: int | None = None) -> None:
         self._column = column
         self._unit = unit
         self._name = name
-        self._latest = latest_time()
+        self.latest = latest_time()
+        self.after = after
+        self.early = 0
+        self.earliest = 0
+        self._texts = self._numbers = 0
 
     def read(
         self, data: Bytes, kind: NDArray[np.uint8], value: Ints, wanted: NDArray[np.bool_]
@@ -61,16 +70,15 @@ class TimeReader:
         out = np.full(len(kind), BAD_TIME, np.int64)
         numeric = wanted & ((kind == INT) | (kind == DECIMAL) | (kind == BIGINT))
         text = wanted & (kind == STRING)
-        if unit is None and numeric.any():
-            raise IngestError(
-                f"{self._name}: the time column {column!r} holds numbers, whose unit must be declared: say unit "
-                "(--unit) s, ms, us or ns, or iso to reject them."
-            )
         reasons: dict[int, str] = {}
         if unit is None or unit == "iso":
             self._iso(data, value, text, out)
             _note(reasons, text & (out == BAD_TIME), f"time: column {column} is not ISO-8601 text")
-            _note(reasons, numeric, f"time: column {column} is a number, though ISO-8601 text is declared")
+            if unit is None and numeric.any():
+                self._undeclared(numeric, out)
+            declared = "though ISO-8601 text is declared" if unit else "and others are ISO-8601 text (see --unit)"
+            _note(reasons, numeric, f"time: column {column} is a number, {declared}")
+            self._texts += int(np.count_nonzero(out != BAD_TIME))
         else:
             whole = numeric & (kind == INT)
             out[whole] = scaled(value[whole], unit)
@@ -85,6 +93,23 @@ class TimeReader:
         _note(reasons, wanted & ~numeric & ~text & (kind != BOOL), f"time: column {column} is missing or null")
         return out, self.bounded(out, reasons)
 
+    def _undeclared(self, numeric: NDArray[np.bool_], out: Ints) -> None:
+        """Numbers without a unit: bad rows among texts, unless the first time of the source is one."""
+        if not self._texts and not (out[: int(numeric.argmax())] != BAD_TIME).any():
+            raise self._no_unit()
+        self._numbers += int(np.count_nonzero(numeric))
+
+    def _no_unit(self) -> IngestError:
+        return IngestError(
+            f"{self._name}: the time column {self._column!r} holds numbers, whose unit must be declared: say unit "
+            "(--unit) s, ms, us or ns, or iso to reject them."
+        )
+
+    def finish(self) -> None:
+        """At the end of the source; ``IngestError`` if most of its times are numbers of which no unit is declared."""
+        if self._numbers > self._texts:
+            raise self._no_unit()
+
     def _iso(self, data: Bytes, value: Ints, text: NDArray[np.bool_], out: Ints) -> None:
         if text.all():
             iso_times(for_loops(data), np.ascontiguousarray(value), out)
@@ -95,9 +120,15 @@ class TimeReader:
 
     def bounded(self, times: Ints, reasons: dict[int, str]) -> dict[int, str]:
         """``reasons`` with those of times before 1970 or more than an hour ahead of now."""
-        if len(times) and (int(times.min()) < 0 or int(times.max()) > self._latest):
+        if len(times) and (int(times.min()) < 0 or int(times.max()) > self.latest):
             _note(reasons, (times < 0) & (times != BAD_TIME), f"time: column {self._column} is before 1970")
-            _note(reasons, times > self._latest, f"time: column {self._column} is more than an hour in the future")
+            ahead = times > self.latest
+            ahead[list(reasons)] = False
+            if ahead.any():
+                _note(reasons, ahead, f"time: column {self._column} is more than an hour in the future")
+                first = int(times[ahead].min())
+                self.earliest = min(self.earliest, first) if self.early else first
+                self.early += int(np.count_nonzero(ahead))
         return reasons
 
 

@@ -144,7 +144,7 @@ def number(data: Bytes, i: int, end: int) -> tuple[int, int, int, float]:
 
     A float is given only where one exactly rounded operation makes it (Clinger 1990: at most 2^53 times or divided
     by at most 10^22); otherwise DECIMAL says that the text must be converted with more care, BIGINT that the digits
-    may not fit in 64 bits.
+    may not fit in 64 bits, or that it is -0, whose sign an int64 does not have.
     """
     start = i
     negative = data[i] == 45
@@ -210,7 +210,7 @@ def number(data: Bytes, i: int, end: int) -> tuple[int, int, int, float]:
     if i >= end:
         return i, NUMBER_CUT, 0, 0.0
     if not is_float:
-        if dropped:
+        if dropped or (negative and mantissa == 0):
             return i, NUMBER_BIGINT, 0, 0.0
         return i, NUMBER_INT, -mantissa if negative else mantissa, 0.0
     if dropped or mantissa > 9007199254740992 or exponent > 22 or exponent < -22:

@@ -29,12 +29,13 @@ from runtime.published.definition import antfold_version, values_of
 from runtime.published.shelf import LARGEST_STATE, Shelf, contents
 from runtime.query import wire
 from runtime.query.checkpoint import Checkpoint, Checkpoints, unpack
+from runtime.query.coverage import Coverage
 from runtime.query.execute import Prepared, conclude, make_tasks
-from runtime.query.scan import Coverage, scan_order
+from runtime.query.scan import scan_order
 from runtime.query.task import Partial, Saving, Task
 from runtime.result import PartialResult, Result
 
-_FORM = 2
+_FORM = 4
 """Of what is kept: another one for every change to what states mean."""
 
 _BACK = (1, 2, 4, 8, 16, 32)
@@ -101,7 +102,8 @@ class Kept:
         p = self.prepared
         groups = scan_order(p.files, p.schema.id)
         first = min(p.since, *(f.t_min for f in p.files))
-        return groups, contents(groups), _usable(groups, p), self._shelf("prefix", p.since, p.history, first)
+        shelf = self._shelf("prefix", p.since, p.history, first, p.beginning)
+        return groups, contents(groups), _usable(groups, p), shelf
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,11 @@ class Cached(Kept):
     def result(self) -> Result:
         """The result."""
         if self.prepared.files and self.prepared.plan.sliceable:
-            return self._by_day()
+            try:
+                return self._by_day()
+            except FormatError:
+                # If it is not what was kept that is malformed, the error comes again.
+                return self._by_day(from_scratch=True)
         if self.prepared.files and self.here:
             return self._by_prefix()
         tasks = make_tasks(self.prepared, self.url, self.workers)
@@ -125,13 +131,13 @@ class Cached(Kept):
 
     # ---- rows that need nothing before them
 
-    def _by_day(self) -> Result:
+    def _by_day(self, from_scratch: bool = False) -> Result:
         p = self.prepared
         days, whole, chain, shelf, spans = self._days()
-        done, span = (0, None) if spans is None else first_days(p, spans, whole, chain)
+        done, span = (0, None) if spans is None or from_scratch else first_days(p, spans, whole, chain)
         cut, whole_rest = [d for d in days if not d.whole], whole[done:]
         with self._pool(len(whole_rest)) as pool:
-            known = list(pool.map(lambda d: d.known(p, shelf), whole_rest))
+            known = list(pool.map(lambda d: None if from_scratch else d.known(p, shelf), whole_rest))
         rest = [(d, d.files) for d in cut] + [(d, d.beyond(k)) for d, k in zip(whole_rest, known, strict=True)]
         tasks = self._day_tasks(rest)
         partials, failed = self.answer(tasks, [f for _, files in rest for f in files], None) if tasks else ([], {})
@@ -261,7 +267,7 @@ def _taken(data: bytes | None, groups: Sequence[Sequence[FileEntry]]) -> list[tu
         head, arrays = wire.unsealed(_MAGIC, data, "a kept state")
         states = [unpack(arrays[f"state.{j}"].tobytes()) for j in range(len(head["shards"]))]
         shards = [(int(lo), int(hi)) for lo, hi in head["shards"]]
-        covered = [Coverage(**c.head["coverage"]) for c in states]
+        covered = [Coverage.from_dict(c.head["coverage"]) for c in states]
     except (FormatError, ValueError, KeyError, TypeError):
         return []
     if any(c.groups != len(groups) for c in states) or not covers(covered, groups):

@@ -18,6 +18,7 @@ from dataflow.parameters import converted, guessed
 from dataflow.reference import MAX_TABLE_BYTES
 from dataflow.stream import Stream
 from operators.errors import DataflowError
+from operators.nearest import listed, meant
 from operators.registered import is_registered
 from runtime.errors import FormatError, QueryError
 from runtime.kernels import KernelRef
@@ -82,7 +83,8 @@ class Published:
         values = dict(given or {})
         if unknown := sorted(set(values) - set(known)):
             raise QueryError(
-                f"the query {self.name} has no parameter {unknown[0]!r}; its parameters: {', '.join(known) or 'none'}"
+                f"the query {self.name} has no parameter {unknown[0]!r}; {meant(unknown[0], known, 'its')}"
+                f" parameters: {listed(known)}"
             )
         out: dict[str, object] = {}
         for p in self.parameters:
@@ -182,7 +184,8 @@ def define(
     for parameter, value in (defaults or {}).items():
         if parameter not in parameters:
             raise QueryError(
-                f"{name} has no parameter {parameter!r}; its parameters: {', '.join(parameters) or 'none'}"
+                f"{name} has no parameter {parameter!r}; {meant(parameter, parameters, 'its')}"
+                f" parameters: {listed(parameters)}"
             )
         p = parameters[parameter]
         parameters[parameter] = replace(p, default=_converted(p, value, name))

@@ -24,12 +24,15 @@ def publish(
     store: Store,
     metric: Stream,
     name: str,
-    description: str,
+    description: str | None,
     defaults: Mapping[str, object] | None,
     targets: Sequence[str],
 ) -> Published:
     """See ``Store.publish``."""
+    store.catalogue.streams()  # says so if there is no store
     signer = store.signing()
+    if description is None:
+        description = versions.description_of(store.objects, name)
     first = definition.define(metric, name, description, defaults)
     made: list[kernels.KernelRef] = []
     if all(p.default is not None for p in first.parameters):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from operators.nearest import meant
 from runtime.errors import FormatError, QueryError, StoreError
 from runtime.objects import ObjectStore
 from runtime.objects.store import FileMissing
@@ -59,7 +60,9 @@ class Schedule:
         if not isinstance(given, Mapping):
             raise QueryError(f"a schedule is a table with the fields {', '.join(_KEYS)}, got {given!r:.100}")
         if unknown := [name for name in given if name not in _KEYS]:
-            raise QueryError(f"a schedule has no field {unknown[0]!r}; its fields: {', '.join(_KEYS)}")
+            raise QueryError(
+                f"a schedule has no field {unknown[0]!r}; {meant(unknown[0], _KEYS, 'its')} fields: {', '.join(_KEYS)}"
+            )
         told = {name: value for name, value in given.items() if value is not None}
         kinds = {"query": str, "version": int, "since": str, "until": str, "zone": str, "save": bool, "csv": bool}
         for name, kind in kinds.items():

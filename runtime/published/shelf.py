@@ -3,6 +3,10 @@
 ``cache/QUERY/FAMILY/DAY-CONTENT`` holds what the files of CONTENT come to, up to the day DAY, for one query with one
 set of parameters on one version of everything else (FAMILY). A missing, damaged or foreign one is made again; what
 cannot be written is not kept.
+
+An object begins with its path, so that one in the place of another counts as damaged. All checksums here tell damage,
+not forgery: whoever may write below ``cache/`` may write other answers to published queries (but neither code nor
+anything that makes a reader leave its arrays: ``runtime.query.form``). Give that right to those who may answer.
 """
 
 from __future__ import annotations
@@ -87,17 +91,21 @@ class Shelf:
         if kept.size > LARGEST:
             return None
         try:
-            data = self._objects.read(kept.path, 0, kept.size)
-            return _unpacked(data)
+            data = _unpacked(self._objects.read(kept.path, 0, kept.size))
+            head = _head(kept.path)
+            return data[len(head) :] if data.startswith(head) else None
         except (StoreError, FormatError):
             return None
 
     def put(self, day: int, content: str, state: bytes) -> None:
         """Keep a state, if it is not too large and the store lets us."""
-        data = zstandard.ZstdCompressor(level=3, write_checksum=True).compress(state)
-        if len(data) > LARGEST or len(state) > LARGEST_STATE:
-            return
         path = f"{self._family}{day + _NUMBER}-{content}"
+        state = _head(path) + state
+        if len(state) > LARGEST_STATE:
+            return
+        data = zstandard.ZstdCompressor(level=3, write_checksum=True).compress(state)
+        if len(data) > LARGEST:
+            return
         try:
             if content in self._found:
                 # It was of no use, or this would not be made again.
@@ -146,6 +154,10 @@ def overfull(kept: Sequence[Kept]) -> list[Kept]:
         if size > MOST or n > MOST_OBJECTS:
             out.append(k)
     return out
+
+
+def _head(path: str) -> bytes:
+    return f"{path}\n".encode()
 
 
 def _unpacked(data: bytes) -> bytes:

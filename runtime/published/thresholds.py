@@ -12,6 +12,7 @@ from typing import Any
 
 from dataflow.durations import parse_duration
 from operators.errors import DataflowError
+from operators.nearest import listed, meant
 from operators.types import Type
 from runtime.columns import Column
 from runtime.errors import QueryError
@@ -66,7 +67,10 @@ class Threshold:
         """Its column in ``result``; QueryError if there is none that it can be compared with."""
         column = result.columns.get(self.column)
         if column is None:
-            raise QueryError(f"the threshold {self.text!r}: the answer has the columns {', '.join(result.columns)}")
+            raise QueryError(
+                f"the threshold {self.text!r}: the answer has no column {self.column!r}; "
+                f"{meant(self.column, result.columns, 'it')} has {listed(result.columns)}"
+            )
         if not column.type.is_numeric and column.type.places is None:
             raise QueryError(f"the threshold {self.text!r}: the column {self.column} is of type {column.type}")
         if self.is_duration != (column.type is Type.DURATION):

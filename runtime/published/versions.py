@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from operators.nearest import listed, meant
 from runtime.errors import QueryError, StoreError
 from runtime.objects import ObjectStore
 from runtime.objects.store import FileMissing
@@ -74,6 +75,12 @@ def latest(objects: ObjectStore) -> list[Published]:
     return [load(objects, name, number, None) for name, number in sorted(newest.items())]
 
 
+def description_of(objects: ObjectStore, name: str) -> str:
+    """What the latest version of a query says of itself; empty if there is none."""
+    number = max(_numbers(objects, checked_name(name)), default=0)
+    return load(objects, name, number, None).description if number else ""
+
+
 def versions(objects: ObjectStore, name: str) -> list[Published]:
     """All versions of one query, the first one first."""
     found = [load(objects, name, number, None) for number in sorted(_numbers(objects, checked_name(name)))]
@@ -97,8 +104,11 @@ def _all(objects: ObjectStore, prefix: str) -> list[tuple[str, int]]:
 
 
 def _unknown(objects: ObjectStore, name: str) -> QueryError:
-    names = ", ".join(sorted({n for n, _ in _all(objects, _FOLDER)})) or "none yet"
-    return QueryError(f"there is no published query {name!r} in this store; its queries: {names}")
+    known = sorted({n for n, _ in _all(objects, _FOLDER)})
+    names = listed(known) if known else "none yet (dataflow publish makes them)"
+    return QueryError(
+        f"there is no published query {name!r} in this store; {meant(name, known, 'its')} queries: {names}"
+    )
 
 
 def _exists(objects: ObjectStore, path: str) -> bool:

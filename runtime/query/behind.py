@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from dataflow import graph as g
 from dataflow.calendars import longest_bucket
+from dataflow.clock import asks_clock
 from dataflow.expr import Expr, col, expr, when
 from dataflow.functions import STATEFUL
 from operators.types import Type
@@ -159,15 +160,37 @@ class Behind:
         groups: Sequence[Mapping[str, Value]] | None,
         span: Span | None = None,
     ) -> None:
-        self.grouping, self.key, self.groups, self.span = grouping, key, groups, span
         self._columns = set(columns)
-        self.cut = grouping.intervals and any(
-            e.fn == "truncate" and e.args[0].fn == "time" for e in expressions(grouping.by)
-        )
         self._taken = {*columns, key, *_OWN_TIME, *names_in(grouping.before), *names_in((grouping.by, grouping.aggs))}
+        self._whole_end = self._label("whole_end", _now)
+        self.grouping, self.key, self.groups, self.span = self._with_pieces(grouping, groups), key, groups, span
+        grouping = self.grouping
+        self.start = col("start") if grouping.intervals else _now
         self.by = [(self._label(name, e), e) for name, e in grouping.by]
         self.arguments = [(self._label(name, e), e) for name, e in self._argument_parts()]
         self._labels = {name: label for (name, _), (label, _) in zip(grouping.by, self.by, strict=True)}
+
+    def _with_pieces(self, grouping: Grouping, groups: Sequence[Mapping[str, Value]] | None) -> Grouping:
+        """The grouping with every interval's own end beside that of its pieces, and with intervals that it cuts by the
+        clock cut before, by columns."""
+        if not grouping.intervals:
+            return grouping
+        at = _rows_at(grouping.before) + 1
+        made, then = grouping.before[:at], _kept(grouping.before[at:], [self._whole_end, "end", "start"])
+        before = (*made, g.WithColumns(((self._whole_end, col("end")),)), *then)
+        moving = {name: self._label(name, e) for name, e in grouping.by if asks_clock(e)}
+        if not moving:
+            return replace(grouping, before=before)
+        near = [] if _is_stateful((grouping.by, grouping.aggs)) else _near(grouping.by, groups)
+        columns = tuple((moving[n], e) for n, e in grouping.by if n in moving)
+        steps: list[g.Step] = [g.Filter(all_of(near))] if near else []
+        by = tuple((n, col(moving[n]) if n in moving else e) for n, e in grouping.by)
+        return replace(grouping, before=(*before, *steps, g.WithColumns(columns)), by=by)
+
+    @property
+    def _cuts(self) -> bool:
+        """Whether aggregates cut the intervals, each for itself."""
+        return self.grouping.intervals and any(asks_clock(e) for _, e in self.arguments)
 
     @property
     def asks_unknown(self) -> bool:
@@ -190,76 +213,56 @@ class Behind:
             if agg.where is not None:
                 yield f"{name}_where", agg.where
 
-    def _of_piece(self, e: Expr) -> bool:
-        """Whether the value may differ between the pieces of one interval."""
-        return self.cut and any(
-            n.fn == "time" or (n.fn == "col" and n.option("name") in _OWN_TIME) for n in expressions(e)
-        )
-
-    def _condition(self, pieces: bool) -> Expr | None:
-        """Whether a row is in one of the groups, as far as can be said of it (or of its ``pieces``)."""
+    def _condition(self) -> Expr | None:
+        """Whether a row is in one of the groups."""
         if self.groups is None:
             return None
-        told = {name for name, e in self.grouping.by if pieces or not self._of_piece(e)}
-        groups = [[equal(col(self._labels[n]), v) for n, v in group.items() if n in told] for group in self.groups]
+        groups = [[equal(col(self._labels[n]), v) for n, v in group.items()] for group in self.groups]
         return any_of([all_of(parts) for parts in groups]) if all(groups) else None
 
     def _chosen(self, before: Sequence[g.Step], ending: bool = False) -> tuple[g.Step, ...]:
         """The rows with what they are told apart by, and those of them that are wanted; with those that begin just as
         the span ends, where they may be what ended it (``ending``)."""
-        new = [(n, e) for n, e in self.by if not self._of_piece(e)]
-        stateful = [(n, e) for n, e in self.arguments if _is_stateful(e)]
+        stateful = [(n, e) for n, e in self.arguments if _is_stateful(e) and not asks_clock(e)]
         # What looks at earlier rows has to do so before any are dropped.
-        new += stateful if self.grouping.intervals else self.arguments
+        new = [*self.by, *(stateful if self.grouping.intervals else self.arguments)]
         added = tuple({n: (n, e) for n, e in new if e.fn != "col" or e.option("name") != n}.values())
         steps = [*before] + ([g.WithColumns(added)] if added else [])
-        conditions = [c for c in (self._condition(pieces=False),) if c is not None]
+        conditions = [c for c in (self._condition(),) if c is not None]
         if self.span is not None and not self.grouping.table:
             lo, hi = _time(self.span[0]), _time(self.span[1])
             if self.grouping.intervals and self.span[0] < self.span[1]:
-                conditions += [col("end") > lo, _now <= hi if ending else _now < hi]
+                conditions += [col("end") > lo, self.start <= hi if ending else self.start < hi]
             else:
-                conditions += [(col("end") if self.grouping.intervals else _now) >= lo, _now <= hi]
-        if self.cut:
-            conditions += self._near()
+                conditions += [(col("end") if self.grouping.intervals else _now) >= lo, self.start <= hi]
         return (*steps, g.Filter(all_of(conditions))) if conditions else tuple(steps)
 
-    def _near(self) -> list[Expr]:
-        """Only intervals that can have a piece in the bucket: the others need not be cut."""
-        if self.groups is None or len(self.groups) != 1:
-            return []
-        out = []
-        for name, e in self.grouping.by:
-            _, at = self.groups[0].get(name, (None, None))
-            if e.fn == "truncate" and e.args[0].fn == "time" and isinstance(at, int):
-                past = at + longest_bucket(str(e.option("every")))
-                out += [col("end") >= _time(at), _now <= _time(past)]
-        return out
-
     def rows(self) -> tuple[g.Step, ...]:
-        """The metric whose answer is the rows. Intervals are cut as the grouping cut them; ``count`` says how many were
-        just alike, as intervals of no length may be, and ``unknown`` how long is unknown, if that was asked for."""
+        """The metric whose answer is the rows. Intervals are cut as the grouping and its aggregates cut them; ``count``
+        says how many began there and were just alike, as intervals of no length may be, and ``unknown`` how long is
+        unknown, if that was asked for."""
         grouping = self.grouping
         if not grouping.intervals:
             return self._chosen(grouping.before)
         made = grouping.made_by
         shown: dict[str, Expr] = {} if isinstance(made, g.Concurrent) else {self.key: col(self.key)}
-        start, end = _now, col("end")
+        start, end = self.start, col("end")
         if self.span is not None:
             lo, hi = _time(self.span[0]), _time(self.span[1])
             start, end = when(start < lo).then(lo).otherwise(start), when(end > hi).then(hi).otherwise(end)
         shown |= {"start": start, "end": end, "duration": end - start}
         own = [*_state_names(made), *(n for n in names_in((grouping.by, grouping.aggs)) if n not in shown)]
         shown |= {n: col(n) for n in own if n in _visible(grouping.before, own)}
-        for name, e in self.by:
-            shown.setdefault(name, e if self._of_piece(e) else col(name))
+        shown |= {name: col(name) for name, _ in self.by if name not in shown}
         for name, e in self.arguments:
-            shown.setdefault(name, col(name) if _is_stateful(e) else e)
+            shown.setdefault(name, e if asks_clock(e) or not _is_stateful(e) else col(name))
         unknown = [(self._label("unknown", _now), g.Agg("unknown_time"))] if self.asks_unknown else []
-        aggs = ((self._label("count", _now), g.Agg("count")), *unknown)
-        steps = (*self._chosen(_with_ends(grouping.before)), g.GroupBy(tuple(shown.items()), aggs))
-        condition = self._condition(pieces=True) if self.cut else None
-        return steps if condition is None else (*steps, g.Filter(condition))
+        steps, began = self._chosen(_with_ends(grouping.before)), None
+        if self._cuts:
+            begin = self._label("began", _now)
+            steps, began = (*steps, g.WithColumns(((begin, self.start),))), self.start == col(begin)
+        aggs = ((self._label("count", _now), g.Agg("count", (), began)), *unknown)
+        return (*steps, g.GroupBy(tuple(shown.items()), aggs))
 
     def first_keys(self, last: Value) -> tuple[g.Step, ...]:
         """The rows of the keys up to ``last``, in the order of keys."""
@@ -267,23 +270,28 @@ class Behind:
         return (*self.rows(), g.Filter(col(self.key) <= limit))  # type: ignore[operator]
 
     def _last(self) -> Expr:
-        """When the last point is that can matter for a row that lasts: the one that ends it, unless that is the end of
-        its bucket of time, where it ends in any case."""
-        last = end = col("end")
-        for _, e in self.grouping.by if self.cut else ():
-            if e.fn == "truncate" and e.args[0].fn == "time":
-                edge = replace(e, args=(end,))
-                last = when(edge == end).then(end - _lit(1, Type.DURATION)).otherwise(last)
-        return last
+        """When the last point is that can matter for a row that lasts: the one that ends it. Where pieces are grouped
+        that come again, as those of an hour of the day, it is the one that ends the interval that they are of. Where
+        they are those of buckets of time, what ends the bucket ends the piece."""
+        end, grouping = col("end"), self.grouping
+        if not grouping.intervals:
+            return end
+        cutting = [s for s in grouping.before[_rows_at(grouping.before) + 1 :] if asks_clock(s) or _cuts_by_table(s)]
+        if not cutting:
+            return end
+        whole = col(self._whole_end)
+        last = cutting[-1]
+        if len(cutting) == 1 and isinstance(last, g.WithColumns) and all(_is_bucket(e) for _, e in last.columns):
+            return when(end == whole).then(end).otherwise(end - _lit(1, Type.DURATION))
+        return whole
 
     def reach(self) -> tuple[g.Step, ...]:
         """The metric that says, for each key and day, how many rows there are, and from when to when points of the key
         matter for them: to the last of the rows, and from the report of the oldest value that one of them held."""
         before = _with_ends(self.grouping.before)
         before, seen = _with_seen(before, (self.grouping.by, self.grouping.aggs), self._columns)
-        told = {n: e if self._of_piece(e) else col(n) for n, e in self.by} if self.cut else {}
         made = self.grouping.made_by
-        first: list[Expr] = [_now]
+        first: list[Expr] = [self.start]
         if isinstance(made, g.Cohorts):
             first.append(col("cohort"))
         if isinstance(made, g.Transitions):
@@ -293,11 +301,9 @@ class Behind:
         aggs += [(f"{FIRST}{i}", g.Agg("min", (e,))) for i, e in enumerate([*first, *map(col, seen)])]
         if self.asks_unknown:
             aggs.append((UNKNOWN, g.Agg("unknown_time")))
-        day = Expr("truncate", (_now,), (("every", "1d"), ("zone", "UTC")))
-        by = {**told, self.key: col(self.key), DAY: day}
-        steps = (*self._chosen(before, ending=True), g.GroupBy(tuple(by.items()), tuple(aggs)))
-        condition = self._condition(pieces=True) if self.cut else None
-        return steps if condition is None else (*steps, g.Filter(condition))
+        day = Expr("truncate", (self.start,), (("every", "1d"), ("zone", "UTC")))
+        by = {self.key: col(self.key), DAY: day}
+        return (*self._chosen(before, ending=True), g.GroupBy(tuple(by.items()), tuple(aggs)))
 
 
 def looks_back(steps: object) -> bool:
@@ -307,8 +313,27 @@ def looks_back(steps: object) -> bool:
     )
 
 
-def _is_stateful(e: Expr) -> bool:
-    return any(n.fn in STATEFUL for n in expressions(e))
+def _is_stateful(part: object) -> bool:
+    return any(n.fn in STATEFUL for n in expressions(part))
+
+
+def _is_bucket(e: Expr) -> bool:
+    return e.fn == "truncate" and e.args[0].fn == "time"
+
+
+def _cuts_by_table(step: g.Step) -> bool:
+    return isinstance(step, g.During | g.Join)
+
+
+def _near(by: g.Named, groups: Sequence[Mapping[str, Value]] | None) -> list[Expr]:
+    """Only intervals that can have a piece in the one bucket that is asked for: the others need not be cut."""
+    out: list[Expr] = []
+    for name, e in by if groups is not None and len(groups) == 1 else ():
+        _, at = groups[0].get(name, (None, None)) if groups else (None, None)
+        if _is_bucket(e) and isinstance(at, int):
+            past = at + longest_bucket(str(e.option("every")))
+            out += [col("end") >= _time(at), col("start") <= _time(past)]
+    return out
 
 
 def _state_names(made: g.Step) -> list[str]:
@@ -357,6 +382,7 @@ def _with_ends(before: tuple[g.Step, ...]) -> tuple[g.Step, ...]:
         return before
     made = before[at]
     needed = ["after"] if isinstance(made, g.Transitions) else ["end"]
+    needed += ["start"] if isinstance(made, _INTERVALS) else []
     return (
         *before[: at + 1],
         *_kept(before[at + 1 :], [*needed, *(["cohort"] if isinstance(made, g.Cohorts) else [])]),
@@ -375,12 +401,13 @@ def _with_seen(before: tuple[g.Step, ...], after: object, columns: set[str]) -> 
         if isinstance(step, g.WithColumns | g.Select):
             new = {n for n, _ in step.columns}
             known = new if isinstance(step, g.Select) else known | new
+    now = col("start") if any(isinstance(s, _INTERVALS) for s in before[:at]) else _now
     # Even where nothing was reported yet, that the key is there at all is told by some point.
-    reported: dict[str, Expr] = {f"{_SEEN}0": _now}
+    reported: dict[str, Expr] = {f"{_SEEN}0": now}
     if isinstance(made, g.StateDuration):
-        reported[f"{_SEEN}1"] = when(made.state.is_not_null()).then(_now).otherwise(None)
+        reported[f"{_SEEN}1"] = when(made.state.is_not_null()).then(now).otherwise(None)
     for name in names_in((before[at + 1 :], after)):
         if name in known:
-            reported[f"{_SEEN}{len(reported) + 1}"] = when(col(name).is_not_null()).then(_now).otherwise(None)
+            reported[f"{_SEEN}{len(reported) + 1}"] = when(col(name).is_not_null()).then(now).otherwise(None)
     names = list(reported)
     return (*before[:at], g.WithColumns(tuple(reported.items())), made, *_kept(before[at + 1 :], names)), names

@@ -20,14 +20,18 @@ from dataflow.zones import TZDATA_VERSION
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema, set_hash
+from runtime.catalogue.snapshot import unknown_stream
 from runtime.columns import Column
-from runtime.errors import QueryError
+from runtime.errors import FormatError, IncompleteResult, QueryError
 from runtime.pointfile import PointFile
 from runtime.progress import Progress
 from runtime.proof import Proof, check_coverage, digest, merged_files
 from runtime.query import wire
+from runtime.query.coverage import WHOLE, Coverage
+from runtime.query.form import checked
 from runtime.query.merge import Merging, merged
-from runtime.query.task import Compiled, Partial, Saving, Task, compiled_for, run
+from runtime.query.notes import sparse_notes, taken_out
+from runtime.query.task import Compiled, Partial, Saving, Task, compiled_for, request_digest, run, summed
 from runtime.result import PartialResult, Result
 
 _SMALL = 250_000
@@ -37,6 +41,9 @@ _UNEVEN = 1.1
 """How much more rows than its share the largest slice of time may have, before keys are split instead."""
 
 _HASHES = 1 << 64
+
+_DIGEST = 64
+"""Characters of a task's digest."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,8 @@ class Prepared:
     clipped: bool
     history: int | None
     plan_digest: str
+    beginning: int
+    """The time before which the stream has no points, or none any more."""
 
     @property
     def plan(self) -> Plan:
@@ -82,8 +91,7 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     assert isinstance(source, Source)
     schema = catalogue.schema(source.name)
     if schema is None:
-        names = ", ".join(catalogue.streams()) or "none"
-        raise QueryError(f"there is no stream {source.name!r} in this store; its streams: {names}")
+        raise unknown_stream(source.name, catalogue.streams())
     graph, params = to_dict(request.steps), dict(request.params)
     compiled = compiled_for(schema, graph, params)
     plan = compiled.plan
@@ -121,9 +129,15 @@ def _prepared(
     since, until, clipped = span
     files, history = _files(compiled.plan, snapshot, since, until)
     text = json.dumps([graph, params, since, until], sort_keys=True, separators=(",", ":"), default=str)
+    plan_digest, beginning = digest(text.encode()), _beginning(snapshot)
     return Prepared(
-        graph, params, compiled, snapshot, schema, files, since, until, clipped, history, digest(text.encode())
+        graph, params, compiled, snapshot, schema, files, since, until, clipped, history, plan_digest, beginning
     )
+
+
+def _beginning(snapshot: Snapshot) -> int:
+    first = 0 if snapshot.first_time is None else snapshot.first_time
+    return first if snapshot.floor is None else max(first, snapshot.floor * 86_400_000_000)
 
 
 def _iso(micros: int) -> str:
@@ -188,6 +202,7 @@ def make_tasks(prepared: Prepared, store_url: str, workers: int) -> list[Task]:
                     since=prepared.since,
                     until=prepared.until,
                     history=prepared.history,
+                    beginning=prepared.beginning,
                 )
             )
     return out
@@ -211,14 +226,33 @@ def _slices(files: tuple[FileEntry, ...], wanted: int) -> list[tuple[FileEntry, 
 OpenFile = Callable[[FileEntry], PointFile]
 
 
+def payload_of(task: Task) -> bytes:
+    """The task as bytes, after its digest."""
+    return task.request_digest.encode() + task.to_bytes()
+
+
 def run_payload(payload: bytes) -> bytes:
-    """Run a task given as bytes, for executors whose workers are other processes; the partial state as bytes."""
+    """Run a task given as bytes (``payload_of``), for executors whose workers are other processes; the partial state
+    as bytes. FormatError for bytes that were changed on their way."""
     from runtime.store import Store
 
-    task = Task.from_bytes(payload)
+    digest, data = payload[:_DIGEST].decode("ascii", "replace"), payload[_DIGEST:]
+    try:
+        found = request_digest(json.loads(data))
+    except (ValueError, RecursionError):
+        found = ""
+    if found != digest or not found:
+        raise FormatError("a task was changed on its way to a worker: ask again")
+    task = Task.from_bytes(data)
     store = Store.shared(task.store)
     with store.opened.ahead(task.files):
-        return wire.pack(run(task, store.open_file))
+        return wire.pack(run(task, store.open_file), digest)
+
+
+def _unpacked(reply: object, task: Task) -> Partial:
+    if not isinstance(reply, bytes):
+        raise FormatError(f"the reply of task {task.id} is not bytes: the executor gave a {type(reply).__name__}")
+    return wire.unpack(reply, task.id, task.request_digest)
 
 
 @contextmanager
@@ -228,7 +262,7 @@ def _submitter(
     """A function that starts a task, ``last`` after all others, and the way to read its outcome."""
     if executor is not None:
         # Bytes both ways: what a worker is told and what it answers are data, whoever runs it.
-        yield lambda t: (executor.submit(run_payload, t.to_bytes()), lambda reply: wire.unpack(reply, t.id))
+        yield lambda t: (executor.submit(run_payload, payload_of(t)), lambda reply: _unpacked(reply, t))
         return
     pool = ThreadPoolExecutor(max(1, workers - 1), thread_name_prefix="antfold")
 
@@ -331,15 +365,20 @@ def conclude(
     Of the tasks only their number counts: a partial state may be that of several. ``files_cached``: of how many files
     the partial states were kept from earlier runs.
     """
-    covered: dict[str, int] = {}
+    total = Coverage()
     for p in partials:
-        for path, rows in p.coverage.rows.items():
-            covered[path] = covered.get(path, 0) + rows
+        total.add(p.coverage)
+    covered = total.rows
     if not failed:
         check_coverage(prepared.files, covered, prepared.plan.stream)
+        if part := next((path for path, ranges in total.cells.items() if ranges != WHOLE), None):
+            raise IncompleteResult(f"stream {prepared.plan.stream}: not all keys of {part} were read; ask again")
     merging = Merging()
-    columns = merged(prepared.plan, partials, prepared.until, merging).result_columns()
-    proof = _proof(prepared, tasks, partials, covered, columns, files_cached, merging.times_outside)
+    with checked(prepared.plan, partials):
+        table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging))
+        columns = table.result_columns()
+    notes = (*partial_windows, *sparse_notes(prepared.plan, summed(p.tally for p in partials)))
+    proof = _proof(prepared, tasks, partials, covered, columns, files_cached, merging.times_outside, notes)
     if failed:
         return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))
     return Result(columns, proof)
@@ -353,6 +392,7 @@ def _proof(
     columns: Mapping[str, Column],
     files_cached: int,
     times_outside: int,
+    notes: tuple[str, ...],
 ) -> Proof:
     snapshot = prepared.snapshot
     whole = merged_files(prepared.files, covered)
@@ -383,6 +423,7 @@ def _proof(
         result=_result_digest(columns),
         catalogue="checked" if snapshot.checked else "unchecked",
         files_unchecked=sum(not f.footer for f in prepared.files),
+        notes=notes,
     )
 
 

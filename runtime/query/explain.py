@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dataflow.clock import sources_of
+from dataflow.codegen.sinks import views_of
 from dataflow.compile import is_cached
 from dataflow.flows import Climb, Flow, Moves, Periods
 from dataflow.plan import (
@@ -19,9 +21,11 @@ from dataflow.plan import (
     Sweep,
     TableStep,
     Take,
+    Tally,
     Tracks,
 )
 from runtime.query.execute import Prepared
+from runtime.query.notes import before_range, cut_windows, sparse_columns
 from runtime.query.task import Task
 
 # Points a second and core of this machine's kind, for an estimate only: tests/benchmarks measures them.
@@ -59,6 +63,12 @@ def explain(prepared: Prepared, tasks: Sequence[Task], workers: int) -> str:
     if looked_up := _lookups(plan):
         lines.append("looked up")
         lines += [f"  {text}" for text in looked_up]
+    if before := before_range(plan):
+        lines.append("before the range")
+        lines += [f"  {text}" for text in before]
+    if notes := [*cut_windows(plan, prepared), *sparse_columns(plan, prepared.files)]:
+        lines.append("notes")
+        lines += [f"  {text}" for text in notes]
     if plan.laws:
         lines.append("laws")
         lines += [f"  {law}" for law in plan.laws]
@@ -75,7 +85,8 @@ def _time(micros: int) -> str:
 
 
 def _describe(stage: Stage) -> str:
-    ops = f"{len(stage.ops)} row operations, " if stage.ops else ""
+    n = sum(not isinstance(op, Tally) for op in stage.ops)
+    ops = f"{n} row operations, " if n else ""
     match stage.sink:
         case States(state, _, _, held, _):
             what = "heartbeat intervals" if state is None else "state intervals"
@@ -85,8 +96,10 @@ def _describe(stage: Stage) -> str:
             return f"{stage.step}: {ops}{what}{', empty ones too,' if empty else ''} with {len(aggs)} aggregates"
         case Flow(held):
             return f"{stage.step}: {ops}{_flow(stage.sink)}, held columns: {', '.join(n for n, _ in held) or 'none'}"
-        case Group(by, aggs, _, cuts, _, filled):
-            cut = (", cut at bucket edges" if cuts else "") + ("" if filled is None else ", empty buckets too")
+        case Group(by, aggs, _, _, filled):
+            cut = "" if filled is None else ", empty buckets too"
+            if apart := [aggs[j].name for view in views_of(aggs) for j in view]:
+                cut += f"; intervals are cut by the clock for {', '.join(apart)} alone"
             return (
                 f"{stage.step}: {ops}groups by {', '.join(n for n, _ in by) or 'nothing'}, {len(aggs)} aggregates{cut}"
             )
@@ -96,11 +109,26 @@ def _describe(stage: Stage) -> str:
             return (
                 f"{stage.step}: {ops}{len(tracks)} timelines, held columns: {', '.join(n for n, _ in held) or 'none'}"
             )
-        case Pieces(_, keep, _, _):
-            kept = "" if keep == "all" else f", {keep} kept"
-            return f"{stage.step}: {ops}intervals cut at the edges of periods{kept}"
+        case Pieces():
+            return f"{stage.step}: {ops}{_pieces(stage.sink)}"
         case Edges(by, _):
             return f"{stage.step}: {ops}edges of intervals by {', '.join(n for n, _ in by) or 'nothing'}"
+
+
+def _pieces(sink: Pieces) -> str:
+    """What intervals are cut by."""
+    cutting = [e for _, e in sink.watched] + list(sink.conditions)
+    sources = sources_of(cutting)
+    if not sources:
+        return f"intervals, not cut: nothing reads {', '.join(sink.unread)}"
+    if all(s.kind == "periods" for s in sources):
+        kept = {"is_not_null": ", inside kept", "is_null": ", outside kept"}
+        return "intervals cut at the edges of periods" + "".join(kept.get(c.fn, "") for c in sink.conditions)
+    text = "intervals cut by the clock"
+    columns = [n for n, _ in sink.watched if not n.startswith("$")]
+    text += f" where {', '.join(columns)} changes" if columns else ""
+    text += ", where the condition holds kept" if sink.conditions else ""
+    return text + (f"; not by {', '.join(sink.unread)}, which nothing reads" if sink.unread else "")
 
 
 def _flow(sink: Flow) -> str:

@@ -16,11 +16,11 @@ def bucket_keys(sink: Group, keys: NDArray[np.int64], until: int) -> NDArray[np.
 
     ``keys`` are those that there are: int64 of shape (groups, columns + 1), as in ``GroupState``.
     """
-    j = sink.filled
+    j, bucket = sink.filled, sink.bucket
     assert j is not None
+    assert bucket is not None
     if not len(keys):
         return keys
-    bucket = sink.by[j][1]
     first = int(keys[:, j].min())
     edges = bucket_edges(str(bucket.option("every")), str(bucket.option("zone")), first, until, LIMIT)
     _check(len(edges), sink)

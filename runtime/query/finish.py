@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from dataflow.plan import Group
+from operators.errors import GroupError
 from operators.grouping import Groups
 from operators.types import Type
 from operators.words import Words
+from runtime.query.overflow import located, of_group
 from runtime.query.table import Table, TableColumn
 
 
-def finished_groups(sink: Group, groups: Groups, words: Words) -> Table:
-    """The answers, one row per group, in the order of the group columns."""
+def finished_groups(sink: Group, groups: Groups, words: Words, step: str) -> Table:
+    """The answers, one row per group, in the order of the group columns; ``step`` is named in errors."""
     n = len(groups)
     columns: dict[str, TableColumn] = {}
     nulls = groups.keys[:n, -1]
@@ -21,7 +23,10 @@ def finished_groups(sink: Group, groups: Groups, words: Words) -> Table:
         bits = groups.keys[:n, j].copy()
         values = bits.view(np.float64) if e.type is Type.FLOAT else bits
         columns[name] = (e.type, values, ((nulls >> j) & 1 == 0).astype(np.uint8))
-    finished = groups.cells.finish(np.arange(n), words)
+    try:
+        finished = groups.cells.finish(np.arange(n), words)
+    except GroupError as error:
+        raise located(error, step, sink.aggs, of_group(sink, groups, error.group, words)) from None
     for a, (values, valid) in zip(sink.aggs, finished, strict=True):
         ok = np.ones(n, np.uint8) if valid is None else valid.astype(np.uint8)
         columns[a.name] = (a.aggregate.result, values, ok)

@@ -95,13 +95,28 @@ class Keys:
         return out
 
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
-        """Give saved keys their slots again, before there are any others."""
+        """Give saved keys their slots again, before there are any others.
+
+        ValueError or LookupError for what are no keys, each once.
+        """
         words = saved["words"]
+        if words.dtype != np.int64 or words.ndim != 1:
+            raise ValueError("the keys are no numbers")
         if self.kind is not Type.STRING:
             self._find(words)
-            return
-        texts = Dictionary(saved["offsets"], saved["blob"].tobytes())
-        self.slots(Column(Type.STRING, np.arange(len(words)), None, texts), words.view(np.uint64))
+        else:
+            offsets, blob = saved["offsets"], saved["blob"]
+            if offsets.dtype != np.int64 or offsets.shape != (len(words) + 1,) or blob.dtype != np.uint8:
+                raise ValueError("the keys' texts are none")
+            if offsets[0] != 0 or offsets[-1] != len(blob) or (np.diff(offsets) < 0).any():
+                raise ValueError("the keys' texts have places that there are not")
+            column = Column(Type.STRING, np.arange(len(words)), None, Dictionary(offsets, blob.tobytes()))
+            hashes = hash_keys(column)
+            if not np.array_equal(hashes, words.view(np.uint64)):
+                raise ValueError("the keys have other hashes")
+            self.slots(column, hashes)
+        if len(self) != len(words):
+            raise ValueError("a key is there twice")
 
     def _find(self, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
         self._reserve(len(self) + len(wanted))

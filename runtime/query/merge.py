@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dataflow.compile import compile_stage
-from dataflow.plan import Group, Plan, Rows, SortBy, Sweep, TableStep, Take
+from dataflow.plan import END, KNOWN, Group, Pieces, Plan, Rows, SortBy, Stage, Sweep, TableStep, Take
+from dataflow.typed import Typed, column
 from operators.grouping import Groups, GroupState
+from operators.types import Type
 from operators.words import Words
 from runtime.query.fill import bucket_keys
 from runtime.query.finish import finished_groups
 from runtime.query.keys import Keys
+from runtime.query.overflow import in_table
+from runtime.query.pipeline import RowCollector
 from runtime.query.runner import Context, Runner
 from runtime.query.sweep import swept
 from runtime.query.table import Table, joined
-from runtime.query.task import Partial, RowCollector
+from runtime.query.task import Partial
 
 FAN_IN = 8
 """States that one node of the merge tree takes."""
@@ -46,13 +50,13 @@ def _gathered(sink: Group, states: Sequence[GroupState]) -> tuple[Groups, Words]
     return groups, words
 
 
-def finished_table(sink: Group, states: Sequence[GroupState], until: int) -> Table:
+def finished_table(sink: Group, states: Sequence[GroupState], until: int, step: str) -> Table:
     """The answers of all states together, one row per group, in the order of the group columns."""
     groups, words = _gathered(sink, states)
     groups.ensure_one()
     if sink.filled is not None:
         groups.ensure(bucket_keys(sink, groups.keys[: len(groups)], until))
-    return finished_groups(sink, groups, words)
+    return finished_groups(sink, groups, words, step)
 
 
 @dataclass
@@ -68,25 +72,29 @@ def merged(plan: Plan, partials: Sequence[Partial], until: int, merging: Merging
     merging = Merging() if merging is None else merging
     last = plan.stages[-1].sink
     if isinstance(last, Group) and not plan.whole_keys:
-        table = finished_table(last, [p.groups for p in partials if p.groups is not None], until)
+        table = finished_table(last, [p.groups for p in partials if p.groups is not None], until, plan.stages[-1].step)
     else:
         tables = [p.table for p in partials if p.table is not None]
         table = joined(tables) if tables else _no_rows(plan)
         table = table.sorted_by([(name, False) for name in plan.order])
+    by = [name for name, _ in last.by] if isinstance(last, Group) else list(plan.order)
     for step in plan.after:
-        table = _apply(step, table, merging)
+        table = _apply(step, table, merging, [name for name in by if name in table.columns])
+        if isinstance(step, Stage) and isinstance(step.sink, Group):
+            by = [name for name, _ in step.sink.by]
     return table
 
 
 def _no_rows(plan: Plan) -> Table:
     sink = plan.stages[-1].sink
     if isinstance(sink, Group):
-        return finished_groups(sink, groups_for(sink), Words())
+        return finished_groups(sink, groups_for(sink), Words(), plan.stages[-1].step)
     assert isinstance(sink, Rows)
     return RowCollector(sink.columns).table([])
 
 
-def _apply(step: TableStep, table: Table, merging: Merging) -> Table:
+def _apply(step: TableStep, table: Table, merging: Merging, by: Sequence[str]) -> Table:
+    """The table after one more step; ``by`` are the columns that its rows go by, in errors."""
     if isinstance(step, SortBy):
         return table.sorted_by(step.by)
     if isinstance(step, Take):
@@ -96,12 +104,23 @@ def _apply(step: TableStep, table: Table, merging: Merging) -> Table:
     words = Words()
     table = table.recoded(words)
     keys = Keys.none(words)
-    runner = Runner(step, compile_stage(step), Context(words, keys, -_ALL_TIME, _ALL_TIME))
+    context = Context(words, keys, -_ALL_TIME, _ALL_TIME)
+    runner = Runner(step, compile_stage(step), context, row_named=lambda row: in_table(table, row, by))
     if isinstance(step.sink, Rows):
         rows = RowCollector(step.sink.columns)
         if table.rows:
             for chunk in runner.push(table.chunk()):
                 rows.add(chunk)
+        merging.times_outside += runner.times_outside
+        return rows.table(words.strings)
+    if isinstance(step.sink, Pieces):
+        extent = (("$start", Typed("time", Type.TIME)), (END, column(END, Type.TIME)), (KNOWN, column(KNOWN, Type.INT)))
+        rows = RowCollector((*extent, *step.sink.columns, *step.sink.watched))
+        if table.rows:
+            for chunk in (*runner.push(table.chunk()), *runner.flush()):
+                whole = np.ones(chunk.rows, np.uint8)
+                hidden = {"$start": (chunk.time, whole), **{n: (chunk.columns[n][0], whole) for n in (END, KNOWN)}}
+                rows.add(replace(chunk, columns={**chunk.columns, **hidden}))
         merging.times_outside += runner.times_outside
         return rows.table(words.strings)
     assert isinstance(step.sink, Group)
@@ -112,4 +131,4 @@ def _apply(step: TableStep, table: Table, merging: Merging) -> Table:
     merging.times_outside += runner.times_outside
     runner.groups.ensure_one()
     runner.groups.cells.settle()
-    return finished_groups(step.sink, runner.groups, words)
+    return finished_groups(step.sink, runner.groups, words, step.step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -25,23 +25,27 @@ from dataflow.codegen.source import (
     TIME_MASK,
     UNTIL,
     Arg,
+    Codes,
     Tables,
     column_array,
 )  # fmt: skip
 from dataflow.codegen.stage import Function
 from dataflow.compile import Kernel
-from dataflow.plan import Edges, Group, Rows, Segments, Stage
+from dataflow.plan import END as ROW_END
+from dataflow.plan import Edges, Group, Rows, Segments, Stage, Tally, all_ops
 from operators.cells import Cells
 from operators.compiler.cache import caller
-from operators.errors import DataflowError, InexactDecimal, OverflowExceeded
-from operators.grouping import Groups
+from operators.errors import DataflowError, GroupError, InexactDecimal, OverflowExceeded
+from operators.grouping import Groups, GroupState
 from operators.kernels.calendar import END, FIRST
 from operators.types import Type
 from operators.words import Words
 from runtime.pointfile import Buffers
 from runtime.query.chunk import NULL, Chunk, Values
+from runtime.query.form import check_groups
 from runtime.query.keys import Keys
 from runtime.query.lookups import Lookup, Lut
+from runtime.query.overflow import at_row, located, place_of
 
 _OUT_ROWS = 65_536
 _OPEN_ROWS, _FREE_ROWS = 1024, 32768
@@ -56,16 +60,23 @@ _FRESH = frozenset(
 """Roles of arguments that differ from chunk to chunk."""
 
 
+_EVER = -(2**62)
+
+
 @dataclass(frozen=True)
 class Context:
-    """What all stages of a task share: its dictionary, its keys, the range [since, until), and memory to write to that
-    is used again."""
+    """What all stages of a task share: its dictionary, its keys, the range [since, until), memory to write to that is
+    used again, the time of the ``first`` point that is read, and the stream's ``beginning``, before which there are no
+    points. ``whole``: the range is that of all points that are read."""
 
     words: Words
     keys: Keys
     since: int
     until: int
     buffers: Buffers | None = None
+    first: int | None = None
+    beginning: int = _EVER
+    whole: bool = False
 
 
 @lru_cache(maxsize=256)
@@ -76,8 +87,16 @@ def _dtype(kind: str) -> np.dtype[Any]:
 class Runner:
     """One stage of a task. ``push``, ``flush`` and ``finish`` yield the chunks that the stage writes (groups: none)."""
 
-    def __init__(self, stage: Stage, kernel: Kernel, context: Context, number: int = 0) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        kernel: Kernel,
+        context: Context,
+        number: int = 0,
+        row_named: Callable[[int], str] | None = None,
+    ) -> None:
         self.stage, self.kernel, self.context, self._number = stage, kernel, context, number
+        self._row_named = row_named
         self._step = caller(kernel.step)
         self._finish = None if kernel.finish is None else caller(kernel.finish)
         sink = stage.sink
@@ -106,6 +125,9 @@ class Runner:
             self._free = np.arange(self.cells.capacity, dtype=np.int64)
             self._free_count[0] = self.cells.capacity
         self._flags = np.zeros(2, np.int64)
+        tallies = [op.number for op in all_ops(stage) if isinstance(op, Tally)]
+        self.tally = np.zeros(2 * (max(tallies, default=-1) + 1), np.int64)
+        """Rows and nulls of each ``Tally``, by number."""
         self._lost_times = np.zeros(1, np.int64)
         self._needs_years = bool(tables.buckets or tables.zones or any(t.timed for t in tables.lookups))
         self._floats = np.array(tables.floats, np.float64)
@@ -174,6 +196,7 @@ class Runner:
             "scalars": self._scalars,
             "floats": self._floats,
             "flags": self._flags,
+            "tally": self.tally,
             "lost_times": self._lost_times,
             "free": self._free,
             "free_count": self._free_count,
@@ -244,7 +267,7 @@ class Runner:
         done = 0
         while True:
             done = self._step(*self._arguments(self.kernel.generated.step, chunk))
-            self._check()
+            self._check(chunk)
             if done < chunk.rows or not self._gathers:
                 yield from self.flush()
             if done >= chunk.rows:
@@ -272,7 +295,7 @@ class Runner:
         s[BEGIN], s[RUNS] = 0, n
         while s[BEGIN] < n:
             done = self._finish(*self._arguments(function, None))
-            self._check()
+            self._check(None)
             yield from self.flush()
             s[BEGIN] = done
             if done < n:
@@ -287,7 +310,8 @@ class Runner:
 
     def saved(self) -> dict[str, NDArray[Any]]:
         """The state of every key and of all segments, as arrays; a grouping's is exported by itself."""
-        n, out = len(self.context.keys), {}
+        n = len(self.context.keys)
+        out = {"tally": self.tally} if len(self.tally) else {}
         for name, a in self._slot_args.items():
             width = int(str(a.subject[1])) if len(a.subject) > 1 and ":," not in a.kind else 1
             if name in self._slot_arrays:
@@ -300,22 +324,53 @@ class Runner:
         return out
 
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from the ``saved`` state of a runner of the same stage, before any row is pushed."""
+        """Go on from the ``saved`` state of a runner of the same stage, before any row is pushed.
+
+        ValueError or LookupError for what is none: kernels check no bounds.
+        """
         self._reserve_slots()
+        tally = saved.get("tally", np.zeros(0, np.int64))
+        if tally.dtype != self.tally.dtype or tally.shape != self.tally.shape:
+            raise ValueError("the tally is of another form")
+        self.tally[:] = tally
+        capacity = int(saved["capacity"][0]) if self.cells is not None and self.groups is None else 0
         # There are none before the first row.
         if any(name.startswith("slot.") for name in saved):
+            n = len(self.context.keys)
             for name, array in self._slot_arrays.items():
                 part = saved[f"slot.{name}"]
+                rows = n * (len(array) // self._slot_capacity)
+                if part.dtype != array.dtype or part.shape != (rows, *array.shape[1:]):
+                    raise ValueError(f"the state {name} is of another form")
+                self._check_indices(name, part, capacity)
                 array[: len(part)] = part
         if self.cells is not None and self.groups is None:
-            capacity, free = int(saved["capacity"][0]), saved["free"]
+            free, lanes = saved["free"], getattr(self.stage.sink, "size", 1)
+            if not 0 < capacity <= 4 * (len(self.context.keys) * lanes + lanes + _FREE_ROWS + _OPEN_ROWS):
+                raise ValueError("there are more places than open segments need")
+            states = [with_prefix(saved, f"cell.{j}.") for j in range(len(self.cells.aggregates))]
+            # Free places are taken from the end, one by one, and given back: none is there twice.
+            whole = free.dtype == np.int64 and free.ndim == 1 and len(np.unique(free)) == len(free) <= capacity
+            if not whole or (len(free) and not 0 <= free.min() <= free.max() < capacity):
+                raise ValueError("the free places are none")
+            keys = np.zeros((capacity, 1), np.int64)
+            check_groups((), self.cells.aggregates, GroupState(keys, states, self.context.words.strings))
             self.cells = Cells(self.cells.aggregates, capacity)
-            self.cells.merge(
-                np.arange(capacity), [with_prefix(saved, f"cell.{j}.") for j in range(len(self.cells.aggregates))]
-            )
+            self.cells.merge(np.arange(capacity), states)
             self._free = np.zeros(capacity, np.int64)
             self._free[: len(free)], self._free_count[0] = free, len(free)
         self._kept.clear()
+
+    def _check_indices(self, name: str, part: NDArray[Any], capacity: int) -> None:
+        """ValueError if saved values are no indices where kernels use them as such."""
+        if isinstance(self._slot_args[name].kind, Codes):
+            limit = max(1, len(self.context.words))
+        elif name in ("z_gid", "lane_gid"):
+            limit = max(1, capacity)
+        else:
+            return
+        if part.size and not 0 <= part.min() <= part.max() < limit:
+            raise ValueError(f"the state {name} has places that there are not")
 
     def grid(self) -> list[list[int]]:
         """Where the numbers of calendar buckets, which are part of the state, begin: equal for equal numbers."""
@@ -337,16 +392,21 @@ class Runner:
                 free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
                 self._free, self._free_count[0] = free, left + old
 
-    def _check(self) -> None:
-        if self._flags[0]:
-            raise OverflowExceeded(
-                f"{self.stage.step}: an integer result does not fit in 64 bits; "
-                "filter the rows, or compute with floats (multiply by 1.0)"
-            )
-        if self._flags[1]:
+    def _check(self, chunk: Chunk | None) -> None:
+        for number, flag in enumerate(self._flags.tolist()):
+            if not flag:
+                continue
+            what, row = place_of(flag, self._tables.sites)
+            if row >= 0 and chunk is not None:
+                what += at_row(chunk, row, self.context.keys) if self._row_named is None else self._row_named(row)
+            if number == 0:
+                raise OverflowExceeded(
+                    f"{self.stage.step}: {what}: an integer result does not fit in 64 bits; "
+                    "filter the rows, or compute with floats (multiply by 1.0)"
+                )
             raise InexactDecimal(
-                f"{self.stage.step}: a number has more decimal places than decimal(...) declares, or is too large for "
-                "them; give it more places, or rounding='half_even'"
+                f"{self.stage.step}: {what}: a number has more decimal places than decimal(...) declares, or is too "
+                "large for them; give it more places, or rounding='half_even'"
             )
 
     def _as_input(self, values: Values, dtype: np.dtype[Any]) -> Values:
@@ -381,18 +441,35 @@ class Runner:
         for name, ok in valid.items():
             columns[name] = (columns[name][0], ok)
         if gids is not None and isinstance(self.stage.sink, Segments) and self.cells is not None:
-            finished = self.cells.finish(gids, self.context.words)
+            try:
+                finished = self.cells.finish(gids, self.context.words)
+            except GroupError as error:
+                assert slots is not None
+                assert lengths is not None
+                assert time is not None
+                where = at_row(Chunk(slots, lengths, time, {}), error.group, self.context.keys)
+                raise located(error, self.stage.step, self.stage.sink.aggs, where) from None
             for agg, (values, ok_mask) in zip(self.stage.sink.aggs, finished, strict=True):
                 columns[agg.name] = (values, np.ones(1, np.uint8) if ok_mask is None else ok_mask.astype(np.uint8))
             self.cells.reset(gids)
             at = int(self._free_count[0])
             self._free[at : at + n] = gids
             self._free_count[0] = at + n
+        if isinstance(self.stage.sink, Segments) and self.stage.sink.partial:
+            assert time is not None
+            columns["partial"] = (self._is_cut(self.stage.sink, time, columns[ROW_END][0]), np.ones(1, np.uint8))
         if time is None:
             time = np.zeros(n, np.int64)
         if slots is None or lengths is None:
             slots, lengths = np.zeros(1, np.int32), np.array([n], np.int64)
         yield Chunk(slots, lengths, time, columns)
+
+    def _is_cut(self, sink: Segments, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Of windows, whether some of their time was not looked at."""
+        c = self.context
+        # A window that slides holds what lies before the range, too.
+        first = c.beginning if c.whole or sink.size > 1 else max(c.since, c.beginning)
+        return ((start < first) | (end > c.until)).astype(np.uint8)
 
 
 def with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

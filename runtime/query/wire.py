@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,22 +14,24 @@ from numpy.typing import NDArray
 from operators.grouping import GroupState
 from operators.types import Type
 from runtime.errors import FormatError
+from runtime.query.coverage import Coverage
 from runtime.query.runner import with_prefix
-from runtime.query.scan import Coverage
 from runtime.query.table import Table
 from runtime.query.task import Partial
 
-_MAGIC = b"ANTPART1"
+_MAGIC = b"ANTPART2"
 _ALLOWED = {"int64", "float64", "uint8", "int32"}
 
 
-def pack(partial: Partial) -> bytes:
-    """``partial`` as bytes."""
+def pack(partial: Partial, request: str = "") -> bytes:
+    """``partial`` as bytes; ``request`` is the digest of what was asked (``task.request_digest``)."""
     arrays: dict[str, NDArray[Any]] = {}
     head: dict[str, Any] = {
         "task": partial.task,
-        "coverage": asdict(partial.coverage),
+        "request": request,
+        "coverage": partial.coverage.to_dict(),
         "kernels": list(partial.kernels),
+        "tally": list(partial.tally),
     }
     if partial.groups is not None:
         arrays["keys"] = partial.groups.keys
@@ -75,27 +76,47 @@ def unsealed(magic: bytes, data: bytes, what: str) -> tuple[dict[str, Any], dict
     return head, arrays
 
 
-def unpack(data: bytes, task: str) -> Partial:
-    """The partial state of ``task``; FormatError naming the task if the bytes are not what they should be."""
+def unpack(data: bytes, task: str, request: str = "") -> Partial:
+    """The partial state of ``task``; FormatError naming the task if the bytes are not what they should be.
+
+    That is also so if they answer another ``request``. Its arrays are those of some state; whether of the plan's,
+    ``form.check_form`` says.
+    """
     head, arrays = unsealed(_MAGIC, data, f"the reply of task {task}")
     try:
-        return _partial(head, arrays, task)
+        return _partial(head, arrays, task, request)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(
             f"the reply of task {task} holds no partial state ({type(error).__name__}: {error})"
         ) from None
 
 
-def _partial(head: Mapping[str, Any], arrays: dict[str, NDArray[Any]], task: str) -> Partial:
+def _partial(head: Mapping[str, Any], arrays: dict[str, NDArray[Any]], task: str, request: str) -> Partial:
     if head["task"] != task:
         raise FormatError(f"the reply of task {task} is that of another task")
-    coverage = Coverage(**head["coverage"])
-    kernels = tuple(head["kernels"])
+    if head["request"] != request:
+        raise FormatError(f"the reply of task {task} answers another request, or one that was changed on its way")
+    coverage = Coverage.from_dict(head["coverage"])
+    kernels, strings, tally = tuple(head["kernels"]), strings_of(head["strings"]), tuple(head["tally"])
+    if any(type(k) is not str for k in kernels):
+        raise ValueError("kernels are not digests")
+    if any(type(n) is not int or n < 0 for n in tally):
+        raise ValueError("the tally does not count")
     if head["kind"] == "groups":
-        states = [with_prefix(arrays, f"state.{j}.") for j in range(head["states"])]
-        return Partial(task, GroupState(arrays["keys"], states, head["strings"]), None, coverage, kernels)
+        count = head["states"]
+        if type(count) is not int or not 0 <= count <= len(arrays):
+            raise ValueError("the number of states is none")
+        states = [with_prefix(arrays, f"state.{j}.") for j in range(count)]
+        return Partial(task, GroupState(arrays["keys"], states, strings), None, coverage, kernels, tally, True)
     columns = {
         name: (Type(kind), arrays[f"values.{j}"], arrays[f"valid.{j}"])
         for j, (name, kind) in enumerate(head["columns"])
     }
-    return Partial(task, None, Table(head["rows"], columns, head["strings"]), coverage, kernels)
+    return Partial(task, None, Table(head["rows"], columns, strings), coverage, kernels, tally, True)
+
+
+def strings_of(head: Any) -> list[str]:
+    """A dictionary of strings in a head, each of which is there once; ValueError if it is none."""
+    if not isinstance(head, list) or any(type(s) is not str for s in head) or len(set(head)) != len(head):
+        raise ValueError("the dictionary is none of strings")
+    return head

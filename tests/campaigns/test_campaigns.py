@@ -7,7 +7,7 @@ import pytest
 from tests.campaigns import CAMPAIGNS, Report, campaign
 
 
-@pytest.mark.parametrize("name", CAMPAIGNS)
+@pytest.mark.parametrize("name", sorted(set(CAMPAIGNS) - {"luck"}))  # that runs tests which run anyway
 def test_nothing_fails(name: str) -> None:
     report = campaign(name)(50, 1)
     assert report.failures == []

@@ -129,7 +129,7 @@ class CatalogueContract:
         assert catalogue.streams() == ["a", "a.b"]
         assert list(catalogue.snapshot("a").files) == a
         assert list(catalogue.snapshot("a.b").files) == b
-        with pytest.raises(QueryError, match=r"no stream 'c'.*'a', 'a.b'"):
+        with pytest.raises(QueryError, match=r"no stream 'c'.*: a, a\.b"):
             catalogue.snapshot("c")
 
     def test_a_source_without_rows(self, catalogue: Catalogue) -> None:

@@ -74,7 +74,7 @@ def test_parameters() -> None:
     bind(metric.steps, STREAM, {"limit": "3.5"})
     with pytest.raises(GraphError, match="'limit' is of type float64, which 'hot' is not"):
         bind(metric.steps, STREAM, {"limit": "hot"})
-    with pytest.raises(GraphError, match="no parameter 'limits'; its parameters: limit"):
+    with pytest.raises(GraphError, match=r"no parameter 'limits'; did you mean 'limit'\? Its parameters: limit"):
         bind(metric.steps, STREAM, {"limits": 1})
 
 

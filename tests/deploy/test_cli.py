@@ -95,8 +95,9 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("usage: ")
-    assert "error: " in captured.err.splitlines()[-1]
+    assert captured.err.startswith("dataflow")
+    assert captured.err.endswith(" --help)\n")
+    assert captured.err.count("\n") == 1
 
 
 def test_query_passes_everything_on(metric: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,7 +248,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     with os.fdopen(write, "wb") as out:
         command = [sys.executable, "-c", code]
         ran = subprocess.run(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, stdout=out, check=False)
-    assert (ran.returncode, ran.stderr) == (1, "")
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_a_terminal_without_the_characters() -> None:
@@ -284,7 +285,7 @@ def test_a_known_query_starts_without_what_it_does_not_need(tmp_path: Path) -> N
     )
     code = "import runpy, sys\ntry:\n    runpy.run_module('deploy', run_name='__main__', alter_sys=True)\n"
     code += "finally:\n    print(*sys.modules, file=sys.stderr)"
-    asked = ["query", str(tmp_path / "store"), f"{tmp_path / 'm.py'}:m", "--since=now-100000d", "--format", "json"]
+    asked = ["query", str(tmp_path / "store"), f"{tmp_path / 'm.py'}:m", "--since=now-30000d", "--format", "json"]
     for _ in range(2):  # the first may have to compile
         ran = subprocess.run([sys.executable, "-c", code, *asked], cwd=ROOT, capture_output=True, text=True, check=True)
     assert len(json.loads(ran.stdout)["rows"]) == 2

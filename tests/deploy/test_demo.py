@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from deploy.cli import main
 from deploy.demo import bar_chart
 from deploy.metric_file import load_metric
 from deploy.truth import Tally
+from runtime.table import human_duration
 
 FLEET = ["--devices", "30", "--days", "2", "--seed", "11"]
 
@@ -37,8 +39,19 @@ def test_it_agrees_and_can_be_run_again(store: Path, capsys: pytest.CaptureFixtu
 def test_what_it_proposes_works(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", str(store), *FLEET]) == 0
     shown = capsys.readouterr().out
-    proposed = [shlex.split(line)[1:] for line in shown.split("Try next:\n")[1].split("\n\n")[0].splitlines()]
-    assert [p[0] for p in proposed] == ["query", "query", "query", "explain", "streams", "verify"]
+    lines = shown.split("Try next; the first is the table above:\n")[1].split("\n\n")[0].splitlines()
+    proposed = [shlex.split(line)[1:] for line in lines]
+    assert [p[0] for p in proposed] == ["query", "query", "query", "query", "explain", "streams", "verify"]
+    first = proposed[0]
+    assert main([*first, "--format", "json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    table = {cells[0]: cells for line in shown.splitlines() if len(cells := re.split(r"\s{3,}", line.strip())) == 5}
+    assert len(answer["rows"]) > 1
+    for firmware, uptime, up, *_ in answer["rows"]:
+        shown_as = table[firmware or "not said yet"]
+        assert shown_as[2][:6] == f"{uptime:.6f}"[:6]
+        assert shown_as[3] == shown_as[4]
+        assert shown_as[3] in (human_duration(up), human_duration(up, 3), human_duration(up, 6))
     for arguments in proposed:
         assert main(arguments) == 0, arguments
         assert capsys.readouterr().out

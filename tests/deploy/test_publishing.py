@@ -86,7 +86,11 @@ def test_relative_times(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (["query", "store", "hot@9"], 1, "hot has no version 9"),
         (["query", "store", "metrics.py:hot", "--save"], 2, "--save is for published queries"),
         (["query", "store", "hot", "--alert", "most"], 1, "is not of the form COLUMN < NUMBER"),
-        (["query", "store", "hot", "--alert", "heat > 1"], 1, "the answer has the columns device, n, most"),
+        (
+            ["query", "store", "hot", "--alert", "heat > 1"],
+            1,
+            "the answer has no column 'heat'; it has device, n, most",
+        ),
         (["query", "store", "./hot"], 1, "is not a metric: give a Python file"),
         (["queries", "store", "hot@1"], 2, "NAME is without a version"),
         (["queries", "store", "cold"], 1, "there is no published query 'cold'"),

@@ -11,7 +11,6 @@ from tests.laws.builders import (
     DURATION,
     FIRMWARE,
     LONDON,
-    NOW,
     OK,
     ROWS,
     STATUS,
@@ -134,7 +133,7 @@ LASTING_GRAPHS: dict[str, Json] = {
     ),
     "state_rows_selected": graph(
         states(STATUS),
-        select(device=DEVICE, status=STATUS, fw=FIRMWARE, at=NOW, time=DURATION),
+        select(device=DEVICE, status=STATUS, fw=FIRMWARE, at=col("start"), time=DURATION),
         sort(("time", True)),
         limit(4),
     ),
@@ -160,7 +159,7 @@ LASTING_GRAPHS: dict[str, Json] = {
     "heartbeat_by_10_minutes": graph(
         beats(), group(named(t=truncate("10m")), alive=agg("duration", ALIVE), known=agg("known_time")), limit(50)
     ),
-    "state_day_column_not_cut": graph(
+    "state_day_column": graph(
         states(STATUS),
         extend(day=truncate("1d")),
         group(named(day=col("day"), status=STATUS), rows=ROWS, time=agg("duration"), longest=agg("max", DURATION)),

@@ -98,21 +98,6 @@ def test_approx_distinct_of_numbers_in_a_row() -> None:
     assert all(abs(row[c] / 20_000 - 1) <= 3 * ERROR for c in ("n", "status", "temp"))
 
 
-@given(st.lists(FLOATS, min_size=1, max_size=60), st.floats(0, 1))
-def test_quantile_within_one_percent(values: list[float], q: float) -> None:
-    (row,) = asked(P.agg(x=df.quantile("temp", q)), temps(values))
-    true = sorted(values)[math.floor(q * (len(values) - 1))]
-    assert abs(row["x"] - true) <= 0.01 * abs(true)
-
-
-@given(st.lists(st.integers(-(2**62), 2**62), min_size=1, max_size=40), st.sampled_from([0.0, 0.5, 0.95]))
-def test_quantile_of_integers_within_one_percent(values: list[int], q: float) -> None:
-    points = [{KEY: "a", TIME: BASE + i, "n": v} for i, v in enumerate(values)]
-    (row,) = asked(P.agg(x=df.quantile("n", q)), points)
-    true = sorted(values)[math.floor(q * (len(values) - 1))]
-    assert abs(row["x"] - true) <= 0.01 * abs(true)
-
-
 def test_more_values_than_the_cap() -> None:
     points = [{KEY: k, TIME: BASE + i, "n": i // 2} for i, k in enumerate("ab" * 20)]
     (row,) = asked(P.agg(t=df.top_k("n", 1, cap=20)), points)

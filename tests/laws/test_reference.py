@@ -251,7 +251,7 @@ def test_float_sums_are_exact_and_rounded_once() -> None:
     points = [at(i, temp=t) for i, t in enumerate(temps)]
     exact = float(sum(map(Fraction, temps)))
     assert ask(group([], total=agg("sum", TEMP), mean=agg("mean", TEMP)), of=points) == [
-        {"total": exact, "mean": exact / 5}
+        {"total": exact, "mean": float(sum(map(Fraction, temps)) / 5)}
     ]
     assert exact == 2.1
 
@@ -372,11 +372,14 @@ def test_times_of_aggregates_over_intervals() -> None:
             on_x=agg("known_time", where=fn("eq", FIRMWARE, lit("x"))),
             unknown=agg("unknown_time"),
             never=agg("share_of_time", UP, where=lit(False)),
+            x_known=agg("known_time", fn("eq", FIRMWARE, lit("x"))),
+            x_unknown=agg("unknown_time", fn("eq", FIRMWARE, lit("x"))),
         ),
         of=points,
     )
     # up 0-10, down 10-30 (x from 20), unknown 30-40, up 40-60, unknown 60-100
-    assert found == [{"share": 30 / 50, "of_x": 30 / 50, "down": 20, "on_x": 30, "unknown": 50, "never": None}]
+    shares = {"share": 30 / 50, "of_x": 30 / 30, "down": 20, "on_x": 30, "unknown": 50, "never": None}
+    assert found == [shares | {"x_known": 30, "x_unknown": 70}]
 
 
 def test_held_columns_cut_intervals_and_have_no_hold() -> None:
@@ -391,7 +394,7 @@ def test_held_columns_cut_intervals_and_have_no_hold() -> None:
     assert ask_tuples(states(STATUS, hold=None), of=points, until=30) == [("a", 0, 30, 30, "up")]
 
 
-def test_truncate_cuts_intervals_in_group_by_only() -> None:
+def test_the_clock_cuts_intervals_where_something_reads_it() -> None:
     points = [at(DAY - 10, status="up")]
     day = truncate("1d")
     by_day = group(named(day=day), time=agg("duration"), rows=ROWS)
@@ -401,7 +404,12 @@ def test_truncate_cuts_intervals_in_group_by_only() -> None:
     ]
     by_column = group(named(day=col("day")), time=agg("duration"), rows=ROWS)
     assert ask_tuples(states(STATUS, hold=30), where(UP), extend(day=day), by_column, of=points, until=2 * DAY) == [
-        (0, 30, 1)
+        (0, 10, 1),
+        (DAY, 20, 1),
+    ]
+    unread = group([], time=agg("duration"), rows=ROWS)
+    assert ask_tuples(states(STATUS, hold=30), where(UP), extend(day=day), unread, of=points, until=2 * DAY) == [
+        (30, 1)
     ]
 
 
@@ -482,7 +490,8 @@ def test_sessions_are_cut_on_a_grid_from_their_start() -> None:
     rows = ask_tuples(cut, select(start=col("start"), end=col("end"), left=col("open_left")), of=points, until=1000)
     assert [row[1:3] for row in rows] == [(0, 5), (15, 29), (30, 30)]
     rows = ask_tuples(cut, select(start=col("start"), end=col("end"), left=col("open_left")), of=points, since=5)
-    assert [row[1:] for row in rows] == [(5, 15, True), (24, 30, False)]
+    # Wherever the range begins, the grid is that of the session.
+    assert [row[1:] for row in rows] == [(5, 5, True), (15, 29, False), (30, 30, False)]
 
 
 def test_sessions_hold_what_was_reported_as_at_their_first_event() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -66,19 +67,35 @@ def test_variance(values: list[int], ddof: int, expected: Fraction | None) -> No
 
 
 def test_quantiles() -> None:
-    # 21.5 lies in the bin from 21.5 to 21.75; of two values the lower one is in the middle.
-    assert many.quantile([30.0, 21.5], 0.5, "float64") == 21.625
-    assert many.quantile([30.0, 21.5], 1.0, "float64") == 30.125
-    assert many.quantile([-21.5], 0.0, "float64") == -21.625
-    assert many.quantile([65], 0.5, "int64") == 65
-    assert many.quantile([0, 0, 9], 0.5, "int64") == 0
+    assert many.quantile([30.0, 21.5], 0.5, False, "float64") == 21.5
+    assert many.quantile([30.0, 21.5], 1.0, False, "float64") == 30.0
+    assert many.quantile([0, 0, 9], 0.5, False, "int64") == 0
+    # Number ceil(0.29 * 100), though the float 0.29 times 100 is less than 29.
+    assert many.quantile(list(range(100)), 0.29, False, "int64") == 28
+    large = [v + 0.5 for v in range(2000)]
+    assert many.quantile(large, 0.5, True, "float64") == 999.5
+    # The bin from 996 to 1000, of 128 between 512 and 1024.
+    assert many.quantile(large, 0.5, False, "float64") == 998.0
+    assert many.quantile(large, 1.0, False, "float64") == 1999.5
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [
+        (0.0, "float64", 0.0), (-998.0, "float64", -998.0), (996.0, "float64", 998.0), (-999.9, "float64", -998.0),
+        (5e-324, "float64", 5e-324), (257 * 5e-324, "float64", 257 * 5e-324), (256 * 5e-324, "float64", 257 * 5e-324),
+        (255, "int64", 255), (256, "int64", 257), (-257, "int64", -257), (-(2**63), "int64", -(2**63)),
+    ],
+)  # fmt: skip
+def test_middles(value: Any, kind: str, expected: Any) -> None:
+    assert many.middle(value, kind) == expected
 
 
 def test_bins_and_tops() -> None:
-    assert many.histogram([-1, 0, 2, 3], 3, None) == [
+    assert many.histogram([-1, 0, 2, 3], 3, None, "int64") == [
         {"from": -3, "to": 0, "count": 1}, {"from": 0, "to": 3, "count": 2}, {"from": 3, "to": 6, "count": 1},
     ]  # fmt: skip
-    assert many.histogram([5.0, 7.0], None, [5.0, 6.0]) == [
+    assert many.histogram([5.0, 7.0], None, [5.0, 6.0], "float64") == [
         {"from": None, "to": 5.0, "count": 0}, {"from": 5.0, "to": 6.0, "count": 1},
         {"from": 6.0, "to": None, "count": 1},
     ]  # fmt: skip

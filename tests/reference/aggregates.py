@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 from tests.reference import many
+from tests.reference.clock import asks_clock, cut, remembered
 from tests.reference.expressions import checked, evaluate, type_of
 from tests.reference.rows import Json, Row, Table, Value
 
@@ -33,11 +34,16 @@ class Aggregate:
     before: list[tuple[Value, int] | None]
     """For each row the value that its key reported last before it, and when; of aggregates that look back."""
 
+    parts: list[list[int]] | None = None
+    """Where ``rows`` are pieces that the aggregate alone makes of the table's: for each of these its pieces."""
+
     def over(self, members: list[int]) -> Any:
-        """The aggregate of the rows with these indices."""
+        """The aggregate of the table's rows with these indices."""
+        if self.parts is not None:
+            members = [part for i in members for part in self.parts[i]]
         chosen = [i for i in members if self.where is None or self.where[i] is True]
         if self.fn == "unknown_time":
-            return checked(sum(self.rows[i].length for i in chosen if not self.rows[i].known))
+            return checked(sum(self.rows[i].length for i in chosen if not self._known(i)))
         chosen = [i for i in chosen if not self.rows[i].ghost]
         if self.fn in OF_TIME:
             return self._of_time(chosen)
@@ -51,8 +57,10 @@ class Aggregate:
             known = [i for i in in_order if self.rows[i].known]
             total = sum(self.rows[i].length for i in known)
             over = total if self.fn == "time_weighted_mean" else many.SECOND
-            exact = many.area([(self.argument[i], self.rows[i].length) for i in known])
-            return None if total == 0 else many.to_float(exact / over)
+            if total == 0:
+                return None
+            exact = many.area([(self.argument[i], self.rows[i].length) for i in known]) / over
+            return round(exact) if self.argument_type == "duration" else many.to_float(exact)
         if self.fn in LOOKING_BACK:
             return self._of_steps(in_order)
         return self._of_values([self.argument[i] for i in in_order])
@@ -61,7 +69,7 @@ class Aggregate:
         """The time in which the condition held, per time that it ceased to; for mttr, of its opposite."""
         held = self.fn == "mtbf"
         time = sum(self.rows[i].length for i in chosen if self.rows[i].known and self._is(i, held))
-        failures = [i for i in chosen if self._is(i, not held) and self._was(i, held)]
+        failures = [i for i in chosen if self.rows[i].is_whole and self._is(i, not held) and self._was(i, held)]
         return round(Fraction(time, len(failures))) if failures else None
 
     def _is(self, i: int, held: bool) -> bool:
@@ -73,7 +81,8 @@ class Aggregate:
 
     def _of_steps(self, in_order: list[int]) -> Any:
         assert self.argument is not None
-        pairs = [(b, self.argument[i], self.rows[i].time) for i in in_order if (b := self.before[i]) is not None]
+        whole = [i for i in in_order if self.rows[i].is_whole]
+        pairs = [(b, self.argument[i], self.rows[i].time) for i in whole if (b := self.before[i]) is not None]
         if self.fn == "transitions":
             return many.transitions([(b[0], v) for b, v, _ in pairs])
         steps = [checked(many.step(b[0], v)) for b, v, _ in pairs]
@@ -87,11 +96,15 @@ class Aggregate:
     def _of_time(self, chosen: list[int]) -> Any:
         if self.fn == "duration":
             return checked(sum(self.rows[i].length for i in chosen if self._true(i)))
-        known = [i for i in chosen if self.rows[i].known]
+        known = [i for i in chosen if self._known(i)]
         total = checked(sum(self.rows[i].length for i in known))
         if self.fn == "known_time":
             return int(total)
         return None if total == 0 else sum(self.rows[i].length for i in known if self._true(i)) / total
+
+    def _known(self, i: int) -> bool:
+        """Whether the state is known, and the condition, if there is one."""
+        return self.rows[i].known and not self.rows[i].ghost and (self.argument is None or self.argument[i] is not None)
 
     def _true(self, i: int) -> bool:
         return self.argument is None or self.argument[i] is True
@@ -104,7 +117,7 @@ class Aggregate:
         if self.fn == "approx_distinct":
             return many.approx_distinct(values)
         if self.fn == "histogram":
-            return many.histogram(values, self.options["width"], self.options["edges"])
+            return many.histogram(values, self.options["width"], self.options["edges"], self.argument_type or "")
         if self.fn == "top_k":
             return many.top_k(values, self.options["k"])
         if not values:
@@ -112,13 +125,14 @@ class Aggregate:
         if self.fn == "candlestick":
             return many.candlestick(values)
         if self.fn in ("quantile", "median"):
-            kind = self.argument_type or ""
-            found = many.quantile(values, self.options.get("q", 0.5), kind)
-            return found if kind == "float64" else int(found)
+            exact = self.options.get("exact", False)
+            return many.quantile(values, self.options.get("q", 0.5), exact, self.argument_type or "")
         if self.fn in ("variance", "stddev"):
             square = many.variance(values, self.options["ddof"])
             if square is None:
                 return None
+            if self.fn == "stddev" and self.argument_type == "duration":
+                return checked(many.nearest_root(square))
             return many.to_float(square) if self.fn == "variance" else many.root(square)
         if self.fn in SIMPLE:
             return SIMPLE[self.fn](values)
@@ -126,11 +140,12 @@ class Aggregate:
             return values[0]
         if self.fn == "last":
             return values[-1]
-        total = float(sum(map(Fraction, values))) if self.argument_type == "float64" else sum(values)
+        exact = sum(map(Fraction, values), Fraction(0))
         if self.fn == "sum":
-            return checked(total)
+            return many.to_float(exact) if self.argument_type == "float64" else checked(int(exact))
         if self.fn == "mean":
-            return total / len(values)  # of integers exact, then rounded once
+            mean = exact / len(values)
+            return round(mean) if self.argument_type == "duration" else many.to_float(mean)
         raise ValueError(f"unknown aggregate {self.fn!r}")
 
     @property
@@ -140,6 +155,8 @@ class Aggregate:
             return "int64"
         if self.fn in JSON:
             return "json"
+        if self.argument_type == "duration" and self.fn in ("mean", "stddev", "time_weighted_mean"):
+            return "duration"
         if self.fn in ("mean", "share_of_time", "variance", "stddev", "rate", *WEIGHED):
             return "float64"
         if self.fn in ("any_true", "all_true"):
@@ -156,7 +173,11 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
         allowed = {"intervals": timed, "sessions": {"duration"}}.get(table.kind, set())
         if fn in timed and fn not in allowed:
             raise ValueError(f"{fn} has no meaning over {table.kind}")
+        if table.kind == "intervals" and any(map(asks_clock, [*args, where])):
+            prepared.append(_by_clock(entry, table, params))
+            continue
         argument = evaluate(args[0], table, params) if args else None
+        before = reported_before(table, argument, args[0], params) if argument and fn in LOOKING_BACK else []
         prepared.append(
             Aggregate(
                 entry["name"],
@@ -166,21 +187,55 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
                 type_of(args[0], table.types) if args else None,
                 None if where is None else evaluate(where, table, params),
                 entry["agg"],
-                reported_before(table, argument) if argument is not None and fn in LOOKING_BACK else [],
+                before,
             )
         )
     return prepared
 
 
-def reported_before(table: Table, values: list[Value]) -> list[tuple[Value, int] | None]:
+def _by_clock(entry: Json, table: Table, params: dict[str, Value]) -> Aggregate:
+    """The aggregate over pieces that are cut for it alone: where its condition or its argument changes."""
+    agg = entry["agg"]
+    fn, args = agg["fn"], agg["args"]
+    conditions = [agg["where"]] if agg["where"] is not None else []
+    if fn == "duration":
+        conditions, args = conditions + args, []
+    moving = [arg for arg in args if asks_clock(arg)]
+    numbered = [replace(row, values=row.values | {"$row": i}) for i, row in enumerate(table.rows)]
+    before = reported_before(table, evaluate(args[0], table, params), args[0], params) if fn in LOOKING_BACK else []
+    # What looks at other rows does not see the pieces.
+    whole, still = remembered(replace(table, rows=numbered), args, params)
+    pieces = cut(whole, [*conditions, *moving], params, conditions=len(conditions))
+    kept = [all(row.values[f"${i}"] is True for i in range(len(conditions))) for row in pieces.rows]
+    rows = [row for row, keep in zip(pieces.rows, kept, strict=True) if keep]
+    argument = None
+    if moving:
+        argument = [row.values[f"${len(conditions)}"] for row in rows]
+    elif args:
+        argument = evaluate(still[0], replace(pieces, rows=rows), params)
+    parts: list[list[int]] = [[] for _ in table.rows]
+    for i, row in enumerate(rows):
+        parts[int(str(row.values["$row"]))].append(i)
+    looked = [before[int(str(row.values["$row"]))] for row in rows] if before else []
+    kind = type_of(args[0], table.types) if args else None
+    return Aggregate(entry["name"], fn, rows, argument, kind, None, agg, looked, parts)
+
+
+def reported_before(
+    table: Table, values: list[Value], expr: Json, params: dict[str, Value]
+) -> list[tuple[Value, int] | None]:
     """For each row the value that its key reported last before it, and when."""
+    last: dict[Any, tuple[Value, int]] = {}
+    past = table.past
+    for row, value in zip(past.rows, evaluate(expr, past, params), strict=True):
+        if value is not None:
+            last[row.key] = value, row.time
     index = {id(row): i for i, row in enumerate(table.rows)}
     found: list[tuple[Value, int] | None] = [None] * len(table.rows)
     for rows in table.by_key():
-        last: tuple[Value, int] | None = None
         for row in rows:
             i = index[id(row)]
-            found[i] = last
+            found[i] = last.get(row.key)
             if values[i] is not None:
-                last = values[i], row.time
+                last[row.key] = values[i], row.time if row.begin is None else row.begin
     return found

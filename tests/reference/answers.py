@@ -8,9 +8,11 @@ from typing import Any
 
 from tests.reference.aggregates import prepare
 from tests.reference.buckets import bucket
+from tests.reference.clock import asks_clock, cut
 from tests.reference.expressions import evaluate, literal_type, type_of
 from tests.reference.flows import cohorts, funnel, transitions
-from tests.reference.lasting import Scope, cut_at_edges, heartbeat, sessionize, state_duration, window
+from tests.reference.lasting import Scope, heartbeat, sessionize, state_duration, window
+from tests.reference.past import paired, rows_of_both
 from tests.reference.rows import Json, Row, Table, Value
 from tests.reference.timelines import concurrent, during, join, timeline
 
@@ -24,7 +26,7 @@ LASTING = {
     "cohorts": cohorts,
     "transitions": transitions,
 }
-TIMELINES = {"join": join, "during": during, "concurrent": concurrent}
+ROW_BY_ROW = ("filter", "with_columns", "held", "select", "join", "during")
 NO_PARAMS: Mapping[str, Value] = {}
 
 
@@ -50,12 +52,15 @@ def answer(
     steps = graph["steps"]
     table = _points(points, key, time, dict(types or {}))
     table = replace(table, rows=_without_duplicates(table.rows, duplicates, id))
+    beginning = min((row.time for row in table.rows), default=since)
     table = replace(table, rows=[row for row in table.rows if row.time < until])
     for i, step in enumerate(steps[1:], start=1):
         held: list[str] = []
         if step["op"] in LASTING or step["op"] == "timeline":
             held = _held_columns(step, steps[i + 1 :], key)
-        table = _apply(step, table, Scope(key, time, since, until, dict(params), held))
+        if step["op"] == "with_columns" and table.kind == "intervals":
+            step = step | {"columns": [c for c in step["columns"] if _is_read(c, steps[i + 1 :])]}
+        table = _apply(step, table, Scope(key, time, since, until, dict(params), held, beginning))
     return [{name: row.values[name] for name in table.types} for row in _visible(table, since)]
 
 
@@ -104,23 +109,30 @@ def _visible(table: Table, since: int) -> list[Row]:
 
 
 def _apply(step: Json, table: Table, scope: Scope) -> Table:
-    op, params = step["op"], scope.params
-    if op == "filter":
-        kept = evaluate(step["where"], table, params)
-        return replace(table, rows=[row for row, keep in zip(table.rows, kept, strict=True) if keep is True])
-    if op == "with_columns":
-        return _columns(step["columns"], table, params, keep=list(table.types))
-    if op == "select":
-        return _columns(step["columns"], table, params, keep=_always_kept(step["columns"], table, scope))
+    op = step["op"]
+    if op in ROW_BY_ROW:
+        now = _row_by_row(step, table, scope)
+        if not table.whole:
+            return now
+        now = replace(now, whole=_row_by_row(step, replace(table, rows=table.whole, whole=[]), scope).rows)
+        # Where intervals are cut, parts of them begin before the range.
+        return paired(now, step, scope.since) if table.kind == "intervals" else now
     if op in LASTING:
         if table.kind == "plain":
             raise ValueError(f"{op} needs the rows of a key in their order")
-        return LASTING[op](step, replace(table, rows=[row for row in table.rows if not row.ghost]), scope)
+        table = replace(table, rows=[row for row in table.rows if not row.ghost])
+        return rows_of_both(
+            lambda rows, since: LASTING[op](step, rows, replace(scope, since=since, is_whole=since != scope.since)),
+            step, table, scope.since, scope.until, scope.beginning,
+        )  # fmt: skip
     if op == "timeline":
         tracks = {t["name"]: (t["steps"][-1], _all_steps(t["steps"][:-1], table, scope)) for t in step["tracks"]}
-        return timeline(step, tracks, table, scope)
-    if op in TIMELINES:
-        return TIMELINES[op](step, table, scope)
+        return rows_of_both(
+            lambda rows, since: timeline(step, tracks, rows, replace(scope, since=since)),
+            step, table, scope.since, scope.until, scope.beginning,
+        )  # fmt: skip
+    if op == "concurrent":
+        return concurrent(step, table, scope)
     if op == "group_by":
         return _group_by(step, table, scope)
     if op == "sort":
@@ -130,6 +142,31 @@ def _apply(step: Json, table: Table, scope: Scope) -> Table:
         return Table("plain", rows, table.types)
     if op == "limit":
         return Table("plain", _visible(table, scope.since)[: step["n"]], table.types)
+    raise ValueError(f"unknown step {op!r}")
+
+
+def _row_by_row(step: Json, table: Table, scope: Scope) -> Table:
+    """Steps that take rows one by one, each with its key's rows before it."""
+    op, params = step["op"], scope.params
+    if op == "join":
+        return join(step, table, scope)
+    if op == "during":
+        return during(step, table, scope)
+    if op == "filter" and table.kind == "intervals" and asks_clock(step["where"]):
+        pieces = cut(table, [step["where"]], params, conditions=1)
+        return replace(pieces, rows=[row for row in pieces.rows if row.values["$0"] is True], types=table.types)
+    if op == "filter":
+        kept = evaluate(step["where"], table, params)
+        return replace(table, rows=[row for row, keep in zip(table.rows, kept, strict=True) if keep is True])
+    if op == "with_columns":
+        return _columns(step["columns"], table, params, keep=list(table.types))
+    if op == "held":
+        columns = [
+            {"name": n, "expr": {"fn": "last", "args": [{"col": n}], "hold": step["hold"]}} for n in step["columns"]
+        ]
+        return _columns(columns, table, params, keep=list(table.types))
+    if op == "select":
+        return _columns(step["columns"], table, params, keep=_always_kept(step["columns"], table, scope))
     raise ValueError(f"unknown step {op!r}")
 
 
@@ -149,10 +186,25 @@ def _always_kept(columns: list[Json], table: Table, scope: Scope) -> list[str]:
 
 
 def _columns(columns: list[Json], table: Table, params: dict[str, Value], *, keep: list[str]) -> Table:
-    """New columns, all computed from the old ones, beside those to keep or in their place."""
-    computed = {entry["name"]: evaluate(entry["expr"], table, params) for entry in columns}
+    """New columns, all computed from the old ones, beside those to keep or in their place. Of intervals they are those
+    of the whole interval, but for its start, end and length, which may be those of a piece."""
     types = {name: table.types[name] for name in keep}
     types |= {entry["name"]: type_of(entry["expr"], table.types) for entry in columns}
+    if table.kind == "intervals" and any(asks_clock(entry["expr"]) for entry in columns):
+        still = [entry for entry in columns if not asks_clock(entry["expr"])]
+        moving = [entry for entry in columns if asks_clock(entry["expr"])]
+        first = {f"${entry['name']}": evaluate(entry["expr"], table, params) for entry in still}
+        rows = [
+            replace(row, values=row.values | {name: values[i] for name, values in first.items()})
+            for i, row in enumerate(table.rows)
+        ]
+        table = cut(replace(table, rows=rows), [entry["expr"] for entry in moving], params)
+        held_in = {entry["name"]: f"${entry['name']}" for entry in still}
+        held_in |= {entry["name"]: f"${i}" for i, entry in enumerate(moving)}
+        held_in |= {n: n for n in ("start", "end", "duration") if {"name": n, "expr": {"col": n}} in columns}
+        computed = {name: [row.values[held] for row in table.rows] for name, held in held_in.items()}
+    else:
+        computed = {entry["name"]: evaluate(entry["expr"], table, params) for entry in columns}
     rows = []
     for i, row in enumerate(table.rows):
         values = {name: row.values[name] for name in keep}
@@ -162,10 +214,19 @@ def _columns(columns: list[Json], table: Table, params: dict[str, Value], *, kee
 
 def _group_by(step: Json, table: Table, scope: Scope) -> Table:
     by, aggs = step.get("by", []), step["aggs"]
-    if table.kind == "intervals":
-        for every, zone in _buckets_of_time([entry["expr"] for entry in by]):
-            table = cut_at_edges(table, every, zone)
-    group_values = [evaluate(entry["expr"], table, scope.params) for entry in by]
+    moving = [entry for entry in by if table.kind == "intervals" and asks_clock(entry["expr"])]
+    types = {entry["name"]: type_of(entry["expr"], table.types) for entry in by}
+    if moving:
+        asked = [entry["expr"] for entry in moving]
+        whole = cut(replace(table, rows=table.whole, whole=[]), asked, scope.params).rows
+        table = replace(cut(table, asked, scope.params), types=table.types, whole=whole)
+        table = paired(table, step, scope.since)
+    group_values = [
+        [row.values[f"${moving.index(entry)}"] for row in table.rows]
+        if entry in moving
+        else evaluate(entry["expr"], table, scope.params)
+        for entry in by
+    ]
     aggregates = prepare(aggs, table, scope.params)
     ghosts_count = any(aggregate.fn == "unknown_time" for aggregate in aggregates)
     groups: dict[tuple[Value, ...], list[int]] = {} if by else {(): []}
@@ -182,7 +243,7 @@ def _group_by(step: Json, table: Table, scope: Scope) -> Table:
         Row(None, 0, 0, dict(zip(names, group, strict=True)) | {a.name: a.over(members) for a in aggregates})
         for group, members in groups.items()
     ]
-    types = {entry["name"]: type_of(entry["expr"], table.types) for entry in by} | {a.name: a.type for a in aggregates}
+    types |= {a.name: a.type for a in aggregates}
     return Table("plain", _sorted_by(rows, names), types)
 
 
@@ -218,7 +279,10 @@ def _held_columns(step: Json, later: list[Json], key: str) -> list[str]:
             break
         if after["op"] == "join":
             own |= {column["name"] for column in after["windows"]["table"]["columns"]}
-        own |= _own_columns(after, key) if after["op"] in LASTING else {c["name"] for c in after.get("columns", [])}
+        if after["op"] in LASTING:
+            own |= _own_columns(after, key)
+        elif after["op"] != "held":
+            own |= {c["name"] for c in after.get("columns", [])}
     return list(held)
 
 
@@ -235,16 +299,33 @@ def _own_columns(step: Json, key: str) -> set[str]:
         return own | {"cohort", "period", "returned"}
     if step["op"] == "transitions":
         return {key, "start", "from", "to", "after"}
-    flags = {"open_left", "open_right"} if step["op"] == "sessionize" else set()
+    flags = {"open_left", "open_right"} if step["op"] == "sessionize" else {"partial"}
     return own | flags | {"count", *(entry["name"] for entry in step.get("aggs", []))}
 
 
-def _buckets_of_time(exprs: list[Json]) -> Iterable[tuple[str, str]]:
-    """The widths and zones of all truncate(time()) in the expressions."""
-    for expr in exprs:
-        if expr.get("fn") == "truncate" and expr["args"][0].get("fn") == "time":
-            yield expr["every"], expr.get("zone") or "UTC"
-        yield from _buckets_of_time(expr.get("args", []))
+def _is_read(column: Json, later: list[Json]) -> bool:
+    """Whether anything after a step looks at a column that the step made of the clock; all others count as read."""
+    if not asks_clock(column["expr"]):
+        return True
+    name = column["name"]
+    for i, step in enumerate(later):
+        if step["op"] in ("with_columns", "select"):
+            using = [c for c in step["columns"] if name in _references(c["expr"])]
+            if any(_is_used(c["name"], later[i + 1 :]) for c in using):
+                return True
+            if step["op"] == "select" or name in [c["name"] for c in step["columns"]]:
+                return False
+        elif name in _references(step):
+            return True
+        elif step["op"] in ("group_by", "concurrent"):
+            return False
+        elif step["op"] in ("sort", "limit"):
+            return True
+    return True
+
+
+def _is_used(name: str, later: list[Json]) -> bool:
+    return _is_read({"name": name, "expr": {"fn": "time", "args": []}}, later)
 
 
 def _references(part: Any) -> Iterable[str]:
@@ -254,6 +335,8 @@ def _references(part: Any) -> Iterable[str]:
             yield part["col"]
         elif "column" in part:  # of a sort
             yield part["column"]
+        elif part.get("op") == "held":
+            yield from part["columns"]
         elif "lit" not in part:
             for inner in part.values():
                 yield from _references(inner)

@@ -6,7 +6,8 @@ import re
 from bisect import bisect_right
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
-from zoneinfo import ZoneInfo
+
+from tests.reference.zones import zone as zone_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -16,12 +17,23 @@ SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 def local(t: int, zone: str) -> datetime:
     """The wall clock of ``zone`` at ``t`` (microseconds since 1970 UTC)."""
-    return (EPOCH + t * MICROSECOND).astimezone(ZoneInfo(zone))
+    return (EPOCH + t * MICROSECOND).astimezone(zone_of(zone))
 
 
 def midnight(day: date, zone: str) -> int:
-    """The first instant of a local day, in microseconds since 1970 UTC."""
-    return (datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)) - EPOCH) // MICROSECOND
+    """The first instant of a local day, in microseconds since 1970 UTC: the first time the clock shows its midnight.
+
+    Where it skips midnight, the first instant at which it shows that day or a later one.
+    """
+    wall = datetime(day.year, day.month, day.day)
+    shown = (wall.replace(tzinfo=zone_of(zone)) - EPOCH) // MICROSECOND
+    if local(shown, zone).replace(tzinfo=None, fold=0) == wall:
+        return shown
+    before, after = shown - ONE_DAY // MICROSECOND, shown
+    while after - before > 1:
+        middle = (before + after) // 2
+        before, after = (before, middle) if local(middle, zone).date() >= day else (middle, after)
+    return after
 
 
 def month(number: int) -> date:
@@ -39,7 +51,7 @@ def day_edges(day: date, width: timedelta, zone: str) -> list[int]:
     wall = datetime(day.year, day.month, day.day)
     while wall.date() == day:
         for fold in (0, 1):
-            t = (wall.replace(tzinfo=ZoneInfo(zone), fold=fold) - EPOCH) // MICROSECOND
+            t = (wall.replace(tzinfo=zone_of(zone), fold=fold) - EPOCH) // MICROSECOND
             if local(t, zone).replace(tzinfo=None, fold=0) == wall:
                 edges.add(t)
         wall += width
@@ -54,14 +66,18 @@ def bucket(t: int, every: str, zone: str) -> tuple[int, int]:
     n, unit = int(match[1]), match[2]
     today = local(t, zone).date()
     if unit in SECONDS:
-        edges = day_edges(today, timedelta(seconds=n * SECONDS[unit]), zone)
-        after = bisect_right(edges, t)
-        return edges[after - 1], edges[after] if after < len(edges) else midnight(today + ONE_DAY, zone)
-    if unit in ("d", "w"):
+        width = timedelta(seconds=n * SECONDS[unit])
+        edges = [t for days in (-1, 0, 1) for t in day_edges(today + days * ONE_DAY, width, zone)]
+    elif unit in ("d", "w"):
         first = date(1970, 1, 1) if unit == "d" else date(1969, 12, 29)  # a Monday
         days = n if unit == "d" else 7 * n
         begin = first + (today - first).days // days * days * ONE_DAY
-        return midnight(begin, zone), midnight(begin + days * ONE_DAY, zone)
-    months = n if unit == "mo" else 12 * n
-    number = ((today.year - 1970) * 12 + today.month - 1) // months * months
-    return midnight(month(number), zone), midnight(month(number + months), zone)
+        edges = [midnight(begin + i * days * ONE_DAY, zone) for i in (-1, 0, 1, 2)]
+    else:
+        months = n if unit == "mo" else 12 * n
+        number = ((today.year - 1970) * 12 + today.month - 1) // months * months
+        edges = [midnight(month(number + i * months), zone) for i in (-1, 0, 1, 2)]
+    # Neighbours, too: where the clock goes back behind midnight it shows a day that is over.
+    edges = sorted(set(edges))
+    after = bisect_right(edges, t)
+    return edges[after - 1], edges[after]

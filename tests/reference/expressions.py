@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from tests.reference.buckets import bucket, local
+from tests.reference.past import looking_back
 from tests.reference.rows import Json, Row, Table, Value
 
 
@@ -20,6 +21,8 @@ def checked(value: Any) -> Any:
         raise IntegerOverflowError(f"{value} does not fit in 64 bits")
     return value
 
+
+STATEFUL = ("last", "previous", "changed", "cumulative_sum")
 
 # --- types: needed to know where an integer becomes a float ------------------------------------------------------
 
@@ -128,8 +131,9 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "when": lambda condition, then, otherwise: then if condition is True else otherwise,
     "fill_null": lambda a, b: b if a is None else a,
 }
-# With an integer and a float among the arguments these first make all of them floats.
-MIXING = {*ARITHMETIC, *COMPARISONS} - {"div"}
+# With an integer and a float among the arguments these first make all of them floats; comparisons do not, and Python's
+# own compare an integer with a float by their values.
+MIXING = {*ARITHMETIC} - {"div"}
 
 
 def with_options(expr: Json) -> Callable[..., Any]:
@@ -202,6 +206,9 @@ def cumulative_sum(values: list[Value], rows: list[Row]) -> list[Value]:
     return result
 
 
+LOOKING_BACK = {"previous": previous, "changed": changed, "cumulative_sum": cumulative_sum}
+
+
 # --- evaluation --------------------------------------------------------------------------------------------------
 
 
@@ -233,14 +240,18 @@ def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
     if fn == "time":
         if table.kind == "plain":
             raise ValueError("a group has no time")
+        if table.kind == "intervals":
+            assert all(row.clock is not None for row in rows), "an interval has no one time"
+            return [row.clock for row in rows]
         return [row.time for row in rows]
     args = [evaluate(arg, table, params) for arg in expr["args"]]
-    if fn in ("last", "previous", "changed", "cumulative_sum"):
+    if fn in STATEFUL:
         if table.kind == "plain":
             raise ValueError(f"{fn} needs the rows of a key in their order")
-        if fn == "last":
-            return last(args[0], rows, expr.get("hold"))
-        return {"previous": previous, "changed": changed, "cumulative_sum": cumulative_sum}[fn](args[0], rows)
+        past = table.past
+        before = evaluate(expr["args"][0], past, params)
+        function = LOOKING_BACK.get(fn) or (lambda values, seen: last(values, seen, expr.get("hold")))
+        return looking_back(function, args[0], rows, before, past.rows)
     if fn in MIXING and "float64" in [type_of(arg, table.types) for arg in expr["args"]]:
         args = [to_float(values) for values in args]
     function = ARITHMETIC.get(fn) or COMPARISONS.get(fn) or OTHERS.get(fn) or with_options(expr)

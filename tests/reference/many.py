@@ -10,7 +10,7 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
-ONE_PART_IN = 128
+MOST = 1024
 SECOND = 1_000_000
 MASK = 2**64 - 1
 
@@ -32,26 +32,56 @@ def root(square: Fraction) -> float:
     return float(context.sqrt(quotient))
 
 
-def quantile(values: list[Any], q: float, kind: str) -> Any:
-    """The middle of the bin of the value at place floor(q * (n - 1)): 64 bins from each power of two to the next."""
-    value = sorted(values)[math.floor(q * (len(values) - 1))]
-    if value == 0:
-        return 0.0 if kind == "float64" else 0
-    m, e = math.frexp(abs(float(value)))
-    middle = math.ldexp(math.floor(m * ONE_PART_IN) + 0.5, e - 7)
-    if kind == "float64":
-        return math.copysign(middle, value)
-    return math.copysign(1, value) * math.ceil(middle - 0.5)
+def order(value: Any) -> tuple[Any, float]:
+    """Numbers in order, -0.0 before 0.0."""
+    return value, math.copysign(1, value)
 
 
-def histogram(values: list[Any], width: Any, edges: list[Any] | None) -> list[dict[str, Any]]:
+def quantile(values: list[Any], q: float, exact: bool, kind: str) -> Any:
+    """The least value that at least a share q of them does not exceed.
+
+    Of more than MOST different ones it is the middle of its bin, one of 128 from each power of two to the next, or the
+    least or greatest value where that is nearer.
+    """
+    ordered = sorted(values, key=order)
+    place = max(1, math.ceil(Fraction(str(q)) * len(ordered))) - 1
+    value = ordered[place]
+    if exact or len({order(v) for v in ordered}) <= MOST or place in (0, len(ordered) - 1):
+        return value
+    return min(max(middle(value, kind), ordered[0]), ordered[-1])
+
+
+def middle(value: Any, kind: str) -> Any:
+    """The middle of the bin of a value: of those that share its power of two and its first eight bits."""
+    if math.isinf(value) or value == 0 or (kind != "float64" and value == -(2**63)):
+        return value
+    exact = abs(Fraction(value))
+    least = Fraction(2) ** -1074 if kind == "float64" else Fraction(1)
+    power = exact.numerator.bit_length() - exact.denominator.bit_length()
+    power -= exact < Fraction(2) ** power
+    width = Fraction(2) ** (power - 7)
+    if width > least:
+        exact = exact // width * width + width / 2
+    return (float(exact) if kind == "float64" else int(exact)) * (1 if value > 0 else -1)
+
+
+def written(number: Any) -> Fraction:
+    """The number as it is written: of a float the shortest decimal that gives it."""
+    return Fraction(repr(number))
+
+
+def histogram(values: list[Any], width: Any, edges: list[Any] | None, kind: str) -> list[dict[str, Any]]:
     """Counts by bin."""
     if edges is not None:
         ends = [None, *edges, None]
         counts = Counter(sum(e <= v for e in edges) for v in values)
         return [{"from": ends[b], "to": ends[b + 1], "count": counts[b]} for b in range(len(edges) + 1)]
-    counts = Counter(int(v // width) for v in values)
-    return [{"from": b * width, "to": (b + 1) * width, "count": n} for b, n in sorted(counts.items())]
+    counts = Counter(math.floor(written(v) / written(width)) for v in values)
+    shown = float if kind == "float64" else int
+    return [
+        {"from": shown(b * written(width)), "to": shown((b + 1) * written(width)), "count": n}
+        for b, n in sorted(counts.items())
+    ]
 
 
 def top_k(values: list[Any], k: int) -> list[dict[str, Any]]:
@@ -75,6 +105,13 @@ def transitions(edges: list[tuple[Any, Any]]) -> list[dict[str, Any]]:
 def step(before: Any, now: Any) -> Any:
     """By how much a counter grew; all of it if it was reset."""
     return now - before if now >= before else now
+
+
+def nearest_root(square: Fraction) -> int:
+    """The whole number nearest to the square root, of two the even one."""
+    whole = math.isqrt(math.floor(square))
+    past = square - (whole + Fraction(1, 2)) ** 2
+    return whole + 1 if past > 0 or (past == 0 and whole % 2 == 1) else whole
 
 
 # --- HyperLogLog -------------------------------------------------------------------------------------------------

@@ -26,6 +26,19 @@ class Row:
     end: int = 0
     known: bool = True
     ghost: bool = False
+    early: str = ""
+    """``before``, ``cut`` or ``part``: how a row that a step made stands to the begin of the range (``past.py``)."""
+
+    begin: int | None = None
+    """Of a piece of an interval: when that began."""
+
+    clock: int | None = None
+    """The instant of an interval at which it is looked at."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is an interval, or the first piece of one."""
+        return self.begin is None or self.begin == self.time
 
     @property
     def length(self) -> int:
@@ -44,6 +57,13 @@ class Table:
     kind: str
     rows: list[Row]
     types: dict[str, str | None] = field(default_factory=dict)
+    whole: list[Row] = field(default_factory=list)
+    """Of rows that a step made: those that it makes without ``since``."""
+
+    @property
+    def past(self) -> Table:
+        """The rows before the range, which what looks back sees, too."""
+        return Table(self.kind, [row for row in self.whole if row.early], self.types)
 
     def by_key(self) -> Iterator[list[Row]]:
         """The rows of one key after the other, keys ascending, each in order of (time, seq)."""

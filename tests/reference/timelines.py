@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.reference.buckets import local
+from tests.reference.clock import asks_clock, cut
 from tests.reference.expressions import evaluate, type_of
 from tests.reference.lasting import Scope, intervals
 from tests.reference.rows import Json, Row, Table, Value
@@ -44,6 +45,7 @@ def holds(start: int | None, stop: int | None, t: int) -> bool:
 
 def join(step: Json, table: Table, scope: Scope) -> Table:
     """The attributes of the one row of the reference table that holds for each row."""
+    table, on = _by_clock(step["on"], table, scope)
     reference = reference_rows(step["windows"])
     names = [c["name"] for c in step["windows"]["table"]["columns"]]
     names = [n for n in names if n not in {step["windows"][part] for part in ("key", "valid_from", "valid_to")}]
@@ -58,7 +60,7 @@ def join(step: Json, table: Table, scope: Scope) -> Table:
         return {t for k, start, stop, _ in reference if k == key for t in (start, stop) if t is not None}
 
     rows = []
-    for row, attributes in _cut(table, evaluate(step["on"], table, scope.params), edges, found):
+    for row, attributes in _cut(table, evaluate(on, table, scope.params), edges, found):
         if attributes is not None or step["how"] == "left":
             rows.append(replace(row, values=row.values | (attributes or dict.fromkeys(names))))
     return Table(table.kind, rows, table.types | types)
@@ -83,7 +85,8 @@ def during(step: Json, table: Table, scope: Scope) -> Table:
 
     else:
         reference = reference_rows(step["windows"])
-        keys = evaluate(step["on"], table, scope.params)
+        table, on = _by_clock(step["on"], table, scope)
+        keys = evaluate(on, table, scope.params)
 
         def found(key: Value, t: int) -> bool:
             return any(k == key and holds(start, stop, t) for k, start, stop, _ in reference)
@@ -93,6 +96,16 @@ def during(step: Json, table: Table, scope: Scope) -> Table:
 
     rows = [row for row, inside in _cut(table, keys, edges, found) if inside is step["inside"]]
     return Table(table.kind, rows, table.types)
+
+
+def _by_clock(expr: Json, table: Table, scope: Scope) -> tuple[Table, Json]:
+    """Intervals in pieces in which the expression stays the same, and what gives its value in each."""
+    if table.kind != "intervals" or not asks_clock(expr):
+        return table, expr
+    kind = type_of(expr, table.types)
+    table = cut(table, [expr], scope.params)
+    rows = [replace(row, values=row.values | {"$by": row.values["$0"]}) for row in table.rows]
+    return replace(table, rows=rows, types=table.types | {"$by": kind}), {"col": "$by"}
 
 
 @cache
@@ -179,7 +192,8 @@ def _track_at(track: Json, reports: list[tuple[int, Value]], t: int) -> Value:
 
 def concurrent(step: Json, table: Table, scope: Scope) -> Table:
     """For how many keys the condition holds at each time, or whether for ``at_least`` so many."""
-    conditions = evaluate(step["condition"], table, scope.params)
+    table, condition = _by_clock(step["condition"], table, scope)
+    conditions = evaluate(condition, table, scope.params)
     by = [evaluate(entry["expr"], table, scope.params) for entry in step["by"]]
     groups: dict[tuple[Value, ...], list[tuple[Row, Value]]] = {}
     for i, (row, condition) in enumerate(zip(table.rows, conditions, strict=True)):

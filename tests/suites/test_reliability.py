@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -14,6 +13,7 @@ import pytest
 import dataflow as df
 from deploy.metric_file import load_metric
 from runtime import Store
+from tests.reference.zones import zone
 
 EXAMPLE = Path(df.__file__).parent / "examples" / "mesh_reliability.py"
 SPAN = {"since": "2026-05-01", "until": "2026-08-01"}
@@ -112,7 +112,7 @@ def micros(text: str) -> int:
 
 def promised() -> list[tuple[int, int]]:
     """The service hours, day by day, in microseconds UTC."""
-    berlin = ZoneInfo("Europe/Berlin")
+    berlin = zone("Europe/Berlin")
     holidays = {"2026-05-01", "2026-05-14", "2026-05-25", "2026-06-04"}
     out = []
     for n in range(92):

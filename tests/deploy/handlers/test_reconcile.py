@@ -18,7 +18,7 @@ from deploy.handlers.reconcile import Reconciler, handler, since_of
 from operators.errors import DataflowError
 from runtime.aws import Access, Client, ServiceFault
 from runtime.store import Store
-from tests.deploy.handlers.deployed import Context, Lines, batch, event, failures, land, numbers, records
+from tests.deploy.handlers.deployed import Context, Lines, T, batch, event, failures, land, numbers, records
 from tests.runtime.faults import Faults
 
 ALL = {"since": "all"}
@@ -159,3 +159,20 @@ def test_when_the_queue_fails(deployed: Store) -> None:
     one.sqs.boto.send_message_batch = lambda **_: {"Failed": [], "Successful": []}
     with pytest.raises(ServiceFault, match="did not take 10 messages"):
         one.run_from(since_of(ALL), "", False)
+
+
+def test_rows_that_were_ahead_of_the_clock_come_again(deployed: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that was ingested while the clock was behind is enqueued when it is right, for just those rows."""
+    from runtime.ingest import resume, times
+
+    told = land("in/s/a", records(1, 2_000_000, 3))
+    for latest, found, enqueued in ((T + 10, [1, 3], 0), (T + 20, [1, 3], 0), (T + 3_000_000, [1, 3, 2_000_000], 1)):
+        for module in (times, resume):
+            monkeypatch.setattr(module, "latest_time", lambda latest=latest: latest * 1000)
+        if latest == T + 10:
+            assert failures(ingest_handler(batch(event(told)), Context())) == []
+        assert handler(ALL, Context())["enqueued"] == enqueued
+        assert failures(ingest_handler(batch(*waiting()), Context())) == []
+        assert numbers() == Counter(found)
+    assert handler(ALL, Context())["enqueued"] == 0
+    assert deployed.catalogue.snapshot("s").rejected == 0

@@ -49,9 +49,12 @@ SCHEDULE = "[[schedules]]\nevery = 'rate(1 hour)'\n"
     ("text", "says"),
     [
         ("[deployment", "this is not TOML"),
-        ("[deploymnt]", "'deploymnt' is no setting: is 'deployment' meant?"),
-        ("[deployment]\nworker_memry = 1", r"\[deployment\]: 'worker_memry' is no setting: is 'worker_memory' meant\?"),
-        ("[deployment]\nzzz = 1", "'zzz' is no setting: there are name, region"),
+        ("[deploymnt]", "'deploymnt' is no setting; did you mean 'deployment'"),
+        (
+            "[deployment]\nworker_memry = 1",
+            r"\[deployment\]: 'worker_memry' is no setting; did you mean 'worker_",
+        ),
+        ("[deployment]\nzzz = 1", "'zzz' is no setting; there are name, region"),
         ("deployment = 3", r"\[deployment\] is 3: it must be a table"),
         ("[deployment]\nname = 'Ant'", "name = 'Ant' must have 3 to 24"),
         ("[deployment]\nname = 'an'", "name = 'an' must have 3 to 24"),

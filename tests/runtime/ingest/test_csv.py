@@ -100,7 +100,7 @@ def test_other_separators(lake: Lake, separator: str) -> None:
 
 
 def test_headers_that_cannot_be_used(lake: Lake) -> None:
-    with pytest.raises(IngestError, match="no columns 'k' and 't'"):
+    with pytest.raises(IngestError, match="no column 'k' \\(--key\\) and 't' \\(--time\\)"):
         lake.text("a,b\n1,2\n")
     with pytest.raises(IngestError, match="occurs twice"):
         lake.text("k,t,x,x\n")

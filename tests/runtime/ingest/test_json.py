@@ -115,13 +115,19 @@ def test_a_cut_off_tail_is_one_reject(lake: Lake) -> None:
     assert reject.line == 3
 
 
-def test_garbage_without_a_line_end_is_one_reject(lake: Lake) -> None:
-    expect_good(lake, f"{GOOD}{MORE}}}}}{GOOD}{GOOD}", rejected=1)
+def test_a_line_with_garbage_is_one_reject(lake: Lake) -> None:
+    (reject,) = expect_good(lake, f"{GOOD}{MORE}\n{GOOD}{MORE}}}}}{GOOD}{GOOD}", rejected=1)
+    assert (reject.line, reject.byte) == (2, len(GOOD) + len(MORE) + 1)
 
 
 def test_an_array_that_is_not_closed(lake: Lake) -> None:
-    (reject,) = expect_good(lake, f"[{GOOD},{MORE}", rejected=1)
+    (reject,) = expect_good(lake, f"[{GOOD},\n{MORE}", rejected=1)
     assert reject.reason == "JSON: the array is not closed"
+
+
+def test_a_line_that_opens_an_array_and_ends_is_one_reject(lake: Lake) -> None:
+    (reject,) = expect_good(lake, f"{GOOD}\n{MORE}\n[{GOOD},{MORE}\n", rejected=1)
+    assert (reject.line, reject.reason) == (3, "JSON: the array is not closed")
 
 
 def test_values_in_an_array_that_are_no_records(lake: Lake) -> None:
@@ -214,7 +220,8 @@ def test_integers_become_floats_when_a_fraction_comes(lake: Lake) -> None:
 
 def test_an_integer_column_with_exact_values_does_not_become_float(lake: Lake) -> None:
     report = lake.records([{"k": "a", "t": T, "x": 2**60}, {"k": "a", "t": T, "x": 1.5}, {"k": "a", "t": T, "x": 3}])
-    assert report.reasons == {"type: column x is int64, got float64": 1}
+    (reason,) = report.reasons
+    assert reason.startswith("type: column x is int64, got float64, and it holds integers beyond 2^53")
     assert [r["x"] for r in lake.rows()] == [2**60, 3]
 
 

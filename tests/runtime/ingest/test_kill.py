@@ -39,7 +39,9 @@ def test_kill_at_random_moments(tmp_path: Path) -> None:
     store, rng = tmp_path / "store", random.Random(5)
     killed = 0
     longest = 0.5
-    for number in range(KILLS):
+    number = 0
+    # How many are killed depends on the machine's pace: until enough are.
+    while number < KILLS or (killed < KILLS // 4 and number < 20 * KILLS):
         path = source(tmp_path, number)
         process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(store), str(path)],
@@ -60,10 +62,11 @@ def test_kill_at_random_moments(tmp_path: Path) -> None:
         with Store(store, create=True) as opened:
             report = opened.verify()
             assert report.ok, str(report)
+        number += 1
     assert killed >= KILLS // 4
     with Store(store, create=True) as opened:
-        for number in range(KILLS):
-            opened.ingest("s", str(tmp_path / f"source-{number}.ndjson"), key="device", time="ts", unit="us")
+        for n in range(number):
+            opened.ingest("s", str(tmp_path / f"source-{n}.ndjson"), key="device", time="ts", unit="us")
         result = opened.query(df.stream("s").group_by("n").agg(rows=df.count()).sort("n"))
-        assert [tuple(row) for row in result] == [(n, ROWS) for n in range(KILLS)]
+        assert [tuple(row) for row in result] == [(n, ROWS) for n in range(number)]
         assert opened.verify().ok

@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 import dataflow as df
 from dataflow import calendars
+from dataflow.zones import zone_rules
 from operators.words import Words
 from runtime import Store
 from runtime.errors import QueryError, StoreError
@@ -162,11 +164,10 @@ def test_other_rules_of_a_zone_are_another_family(store: Store, monkeypatch: pyt
     store.publish(metric, "local")
     store.query("local", progress=False)
     offsets = {"Europe/London": "Asia/Kolkata"}
-    inner = calendars.zone_named
+    inner = calendars.clock_of
     with monkeypatch.context() as patched:
-        for module in (calendars,):
-            patched.setattr(module, "zone_named", lambda name, where: inner(offsets.get(name, name), where))
-        patched.setattr(cached, "zone_rules", lambda name: b"new" + calendars.zone_rules(name))
+        patched.setattr(calendars, "clock_of", lambda name, *more: inner(offsets.get(name, name), *more))
+        patched.setattr(cached, "zone_rules", lambda name: b"new" + zone_rules(name))
         calendars.bucket_table.cache_clear()
         found = store.query("local", progress=False)
         plain = store.query(metric, progress=False)
@@ -176,21 +177,11 @@ def test_other_rules_of_a_zone_are_another_family(store: Store, monkeypatch: pyt
     assert store.query("local", progress=False).proof.result != plain.proof.result
 
 
-def test_the_rules_of_zones_are_found_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rules_of_zones_are_those_of_the_package() -> None:
     name = "America/Argentina/Ushuaia"
-
-    def rules(*folders: Path) -> bytes:
-        monkeypatch.setattr(calendars, "TZPATH", folders)
-        calendars.zone_rules.cache_clear()
-        return calendars.zone_rules(name)
-
-    assert rules()[:4] == b"TZif"
-    (tmp_path / name).parent.mkdir(parents=True)
-    (tmp_path / name).write_bytes(b"here")
-    assert rules(tmp_path / "nothing", tmp_path) == b"here"
-    calendars.zone_rules.cache_clear()
+    assert zone_rules(name) == files("tzdata").joinpath("zoneinfo", name).read_bytes()
     graph = {"steps": [{"zone": "UTC"}, {"columns": {"zone": ["a"]}}, {"zone": "../a"}]}
-    assert cached._zones(graph) == [cached.digest(b"")]
+    assert cached._zones(graph) == [cached.digest(zone_rules("UTC"))]
 
 
 def kept(store: Store) -> list[Path]:

@@ -1,0 +1,69 @@
+"""Where a number did not fit: the step, what was computed, and the row or the group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dataflow.described import described
+from dataflow.plan import BoundAgg, Group
+from operators.errors import GroupError
+from operators.grouping import Groups
+from operators.kernels.arithmetic import SITES
+from operators.plain import from_bits
+from operators.types import Type
+from operators.words import Words
+from runtime.query.chunk import Chunk
+from runtime.query.keys import Keys
+from runtime.query.table import Table
+from runtime.table import iso
+
+
+def place_of(flag: int, sites: Sequence[str]) -> tuple[str, int]:
+    """The expression and the row (-1: none) that a kernel's flag names."""
+    row, site = divmod(flag, SITES)
+    return sites[site - 1] if 0 < site <= len(sites) else "a result", row - 1
+
+
+def at_row(chunk: Chunk, row: int, keys: Keys) -> str:
+    """The key and the time of a row of a chunk."""
+    run = int(np.searchsorted(np.cumsum(chunk.run_len), row, side="right"))
+    shown = _shown(keys.kind, int(keys.values[int(chunk.run_slot[run])]), keys.words.strings)
+    return f" for key {shown} at {iso(int(chunk.time[row if len(chunk.time) > 1 else 0]))}"
+
+
+def in_table(table: Table, row: int, names: Sequence[str]) -> str:
+    """The values of these columns in a row of a table."""
+    parts = []
+    for name in names:
+        kind, values, valid = table.columns[name]
+        shown = _shown(kind, values[row], table.strings) if valid[row] else "null"
+        parts.append(f"{name}={shown}")
+    return f" for {', '.join(parts)}" if parts else ""
+
+
+def of_group(sink: Group, groups: Groups, number: int, words: Words) -> str:
+    """The values that a group goes by."""
+    key, parts = groups.keys[number], []
+    for j, (name, e) in enumerate(sink.by):
+        word = key[j]
+        null = (int(key[-1]) >> j) & 1
+        value: Any = word.view(np.float64) if e.type is Type.FLOAT else int(word)
+        parts.append(f"{name}={'null' if null or e.type is None else _shown(e.type, value, words.strings)}")
+    return f" for {', '.join(parts)}" if parts else ""
+
+
+def _shown(kind: Type, value: Any, strings: list[str]) -> str:
+    if kind is Type.FLOAT:
+        return repr(float(value))
+    found = from_bits(kind, int(value), strings)
+    return repr(found) if kind is Type.STRING else str(found)
+
+
+def located(error: GroupError, step: str, aggs: Sequence[BoundAgg], where: str) -> GroupError:
+    """The error of an aggregate, with the step, the aggregate and where it happened."""
+    a = aggs[error.aggregate]
+    given = ", ".join(described(e) for e in (a.argument, a.other) if e is not None)
+    return type(error)(f"{step}: {a.name} = {a.aggregate.name}({given}){where}: {error}")

@@ -1,0 +1,54 @@
+"""The tests whose assertions need something to be among drawn examples, or to come in time: with fresh seeds, each time
+in another zone and with other hashes of strings."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.campaigns import Report
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TESTS = (
+    "tests/runtime/test_provenance_laws.py",  # a row of an answer is explained
+    "tests/runtime/ingest/test_kill.py",  # a process is killed before it ends by itself
+    "tests/runtime/fleet/test_relay.py::test_a_worker_that_never_answers_ends_its_relay_in_time",
+    "tests/laws/test_flow_mutants.py",  # an example tells a mutant from the engine
+    "tests/laws/test_timeline_mutants.py",
+    "tests/laws/test_aggregates.py::test_mutants",  # a case breaks a law
+    "tests/simulator/test_simulator.py",  # each kind of event happens, each mutant is told apart
+    "tests/runtime/fleet/test_simulated.py",
+    "tests/runtime/fleet/test_two_levels.py",
+)
+"""Those in which luck could decide; all but the first three draw from seeds of their own, the same every time."""
+
+ZONES = ("UTC", "America/St_Johns", "Asia/Kathmandu", "Pacific/Apia", "Australia/Lord_Howe")
+
+_COUNTED = re.compile(r"(\d+) (passed|failed|error)")
+
+
+def run(budget: int, seed: int) -> Report:
+    """Run them ``budget`` times in all, from ``seed`` on; a run of all of them counts once."""
+    report = Report()
+    for number in range(seed, seed + budget):
+        once(TESTS, number, report)
+    return report
+
+
+def once(tests: tuple[str, ...], number: int, report: Report) -> None:
+    """Run ``tests`` with the seed ``number``, in a process of its own, as on a machine where ``CI`` is not set."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "HYPOTHESIS_PROFILE")}
+    environment |= {"TZ": ZONES[number % len(ZONES)], "PYTHONHASHSEED": str(number % 2**32)}
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "", f"--hypothesis-seed={number}", *tests],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    for n, what in _COUNTED.findall(ran.stdout.splitlines()[-1] if ran.stdout else ""):
+        report.count(f"tests that {what}", int(n))
+    if ran.returncode:
+        failed = [line for line in ran.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+        report.failures += [f"seed {number}: {line}" for line in failed or [ran.stderr[-300:]]]
