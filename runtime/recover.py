@@ -229,9 +229,8 @@ def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectIn
         file.verify()
         if "$seq" in file.schema:
             raise StoreError(f"{info.path} is of a compaction: it holds rows of other files, too")
-        origin = file.origin or {}
-        if any(origin.get(key, value) != value for key, value in (("stream", stream), ("attempt", name))):
-            raise StoreError(f"{info.path} is another store's or stream's file, or was renamed")
+        if (file.origin or {}).get("stream", stream) != stream:
+            raise StoreError(f"{info.path} is another stream's file")
         entry = FileEntry(
             info.path, file.day, file.rows, info.size,
             int(file.blocks["t_min"].min()), int(file.blocks["t_max"].max()), hashlib.sha256(data).hexdigest(),

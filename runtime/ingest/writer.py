@@ -38,13 +38,15 @@ class Target:
     id: str | None
     source: str | None = None
 
-    def origin(self, number: int) -> dict[str, str]:
-        """Where a file's points are from, for the file itself: what `dataflow recover` goes by."""
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where the points are from, for the files themselves: what `dataflow recover` goes by.
+
+        Nothing in it differs from one attempt to the next, so the same input gives the same bytes.
+        """
         known = {"source": self.source, "id": self.id}
-        return {
-            "stream": self.stream, "attempt": self.attempt, "number": str(number), "duplicates": self.duplicates,
-            **{name: value for name, value in known.items() if value is not None},
-        }  # fmt: skip
+        given = {name: value for name, value in known.items() if value is not None}
+        return {"stream": self.stream, "duplicates": self.duplicates, **given}
 
 
 class Writer:
@@ -161,7 +163,7 @@ def _last_run(rows: Batch) -> int:
 
 def _write_file(target: Target, points: Points, day: int, number: int) -> FileEntry:
     points, dropped = resolve(sort_points(points), target.duplicates, target.id)
-    data = encode(points, key=target.key, time=target.time, day=day, origin=target.origin(number))
+    data = encode(points, key=target.key, time=target.time, day=day, origin=target.origin)
     path = file_path(target.stream, day, target.attempt, number)
     target.objects.put(path, data)
     keys = points.key.values
