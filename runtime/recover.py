@@ -266,7 +266,9 @@ def _commit(catalogue: Catalogue, attempt: _Attempt, report: RecoverReport) -> N
             report.unknown.append(line)
     source = origin.get("source") or hashlib.sha256(f"recovered {attempt.name}".encode()).hexdigest()
     if "source" not in origin:
-        report.unknown.append(f"{attempt.stream}: the source of attempt {attempt.name}: to ingest it again counts twice")
+        report.unknown.append(
+            f"{attempt.stream}: the source of attempt {attempt.name}: to ingest it again counts twice"
+        )
     entry = SourceEntry(
         source, f"(recovered from attempt {attempt.name})", 0, rows_read=attempt.rows, rows_committed=attempt.rows
     )

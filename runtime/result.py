@@ -49,7 +49,7 @@ class Result:
         """How a store was asked for this; None of a result that came otherwise."""
         self.cost: Cost | None = None
         """What the invocations cost that it took; None of a result that this machine or an executor computed."""
-        self.notes: list[str] = []
+        self.notes: list[str] = list(getattr(proof, "notes", ()))
         """What a reader should know of these numbers, a sentence each."""
         lengths = {len(c) for c in self.columns.values()}
         if len(lengths) > 1:

@@ -35,7 +35,7 @@ from runtime.query.scan import scan_order
 from runtime.query.task import Partial, Saving, Task
 from runtime.result import PartialResult, Result
 
-_FORM = 3
+_FORM = 4
 """Of what is kept: another one for every change to what states mean."""
 
 _BACK = (1, 2, 4, 8, 16, 32)
@@ -102,7 +102,8 @@ class Kept:
         p = self.prepared
         groups = scan_order(p.files, p.schema.id)
         first = min(p.since, *(f.t_min for f in p.files))
-        return groups, contents(groups), _usable(groups, p), self._shelf("prefix", p.since, p.history, first)
+        shelf = self._shelf("prefix", p.since, p.history, first, p.beginning)
+        return groups, contents(groups), _usable(groups, p), shelf
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from runtime.query.form import checked
 from runtime.query.merge import merge_states
 from runtime.query.scan import scan_order
 from runtime.query.table import joined
-from runtime.query.task import Partial
+from runtime.query.task import Partial, summed
 
 SPAN = 8
 """Days of which one state is kept as well, so that it need not be merged of theirs again and again."""
@@ -88,13 +88,13 @@ def together(p: Prepared, partials: Sequence[Partial], content: str) -> Partial:
     coverage = Coverage()
     for q in partials:
         coverage.add(q.coverage)
-    sink = p.plan.stages[-1].sink
+    sink, tally = p.plan.stages[-1].sink, summed(q.tally for q in partials)
     with checked(p.plan, partials):
         if isinstance(sink, Group):
             states = [q.groups for q in partials if q.groups is not None]
-            return Partial(content, merge_states(sink, states), None, coverage, partials[0].kernels)
+            return Partial(content, merge_states(sink, states), None, coverage, partials[0].kernels, tally)
         table = joined([q.table for q in partials if q.table is not None]).compact()
-        return Partial(content, None, table, coverage, partials[0].kernels)
+        return Partial(content, None, table, coverage, partials[0].kernels, tally)
 
 
 def covers(coverage: Iterable[Coverage], groups: Iterable[Iterable[FileEntry]]) -> bool:

@@ -21,11 +21,11 @@ from runtime.query.chunk import Chunk
 from runtime.query.coverage import Coverage
 from runtime.query.form import MALFORMED, check_groups
 from runtime.query.keys import Keys
+from runtime.query.pipeline import Pipeline
 from runtime.query.runner import with_prefix
-from runtime.query.task import Pipeline
 from runtime.query.wire import sealed, strings_of, unsealed
 
-_MAGIC = b"ANTSTAT1"
+_MAGIC = b"ANTSTAT2"
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,9 @@ def pack(groups: int, pipeline: Pipeline, coverage: Coverage, most: int) -> byte
     pipeline.flush()
     words, keys = pipeline.context.words, pipeline.context.keys
     arrays = {f"keys.{name}": values for name, values in keys.saved().items()}
-    for i, runner in enumerate(pipeline.runners):
-        arrays |= {f"stage.{i}.{name}": values for name, values in runner.saved().items()}
+    arrays |= pipeline.saved()
     head: dict[str, Any] = {"groups": groups, "coverage": coverage.to_dict()}
-    head["grids"] = [runner.grid() for runner in pipeline.runners]
+    head["grids"] = pipeline.grids()
     last = pipeline.runners[-1].groups
     if last is not None:
         state = last.export(words.strings)
@@ -114,10 +113,9 @@ class Checkpoints:
 
     def _restore(self, start: Checkpoint, pipeline: Pipeline) -> None:
         head, arrays = start.head, start.arrays
-        if head["grids"] != [runner.grid() for runner in pipeline.runners]:
+        if head["grids"] != pipeline.grids():
             raise FormatError("a kept state counts the buckets of a calendar otherwise")
-        for i, runner in enumerate(pipeline.runners):
-            runner.restore(with_prefix(arrays, f"stage.{i}."))
+        pipeline.restore(arrays)
         last = pipeline.runners[-1].groups
         if last is not None:
             count = len(last.cells.aggregates)

@@ -19,7 +19,7 @@ from runtime.query.runner import with_prefix
 from runtime.query.table import Table
 from runtime.query.task import Partial
 
-_MAGIC = b"ANTPART1"
+_MAGIC = b"ANTPART2"
 _ALLOWED = {"int64", "float64", "uint8", "int32"}
 
 
@@ -31,6 +31,7 @@ def pack(partial: Partial, request: str = "") -> bytes:
         "request": request,
         "coverage": partial.coverage.to_dict(),
         "kernels": list(partial.kernels),
+        "tally": list(partial.tally),
     }
     if partial.groups is not None:
         arrays["keys"] = partial.groups.keys
@@ -96,20 +97,22 @@ def _partial(head: Mapping[str, Any], arrays: dict[str, NDArray[Any]], task: str
     if head["request"] != request:
         raise FormatError(f"the reply of task {task} answers another request, or one that was changed on its way")
     coverage = Coverage.from_dict(head["coverage"])
-    kernels, strings = tuple(head["kernels"]), strings_of(head["strings"])
+    kernels, strings, tally = tuple(head["kernels"]), strings_of(head["strings"]), tuple(head["tally"])
     if any(type(k) is not str for k in kernels):
         raise ValueError("kernels are not digests")
+    if any(type(n) is not int or n < 0 for n in tally):
+        raise ValueError("the tally does not count")
     if head["kind"] == "groups":
         count = head["states"]
         if type(count) is not int or not 0 <= count <= len(arrays):
             raise ValueError("the number of states is none")
         states = [with_prefix(arrays, f"state.{j}.") for j in range(count)]
-        return Partial(task, GroupState(arrays["keys"], states, strings), None, coverage, kernels, True)
+        return Partial(task, GroupState(arrays["keys"], states, strings), None, coverage, kernels, tally, True)
     columns = {
         name: (Type(kind), arrays[f"values.{j}"], arrays[f"valid.{j}"])
         for j, (name, kind) in enumerate(head["columns"])
     }
-    return Partial(task, None, Table(head["rows"], columns, strings), coverage, kernels, True)
+    return Partial(task, None, Table(head["rows"], columns, strings), coverage, kernels, tally, True)
 
 
 def strings_of(head: Any) -> list[str]:
