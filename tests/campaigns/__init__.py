@@ -16,7 +16,7 @@ CAMPAIGNS = {
     "payloads": "what workers are told and answer: changed, swapped, of another query, forged",
     "states": "kept states damaged, misplaced and forged",
     "luck": "tests that luck could decide, run that many times with fresh seeds, in odd zones",
-    "catalogue": "one bit of a catalogue flipped, items deleted or swapped: SQLite, the contract suite's table, DynamoDB",
+    "catalogue": "one bit of a catalogue flipped, items deleted and swapped: SQLite, a table in memory, DynamoDB",
     "files": "point files swapped, repeated, cut, changed, and those of another store",
     "places": "a FIFO, socket, device, folder or link in the place of a file",
     "kernels": "damaged files of the kernel cache, each try a process with a time-out",
