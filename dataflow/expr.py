@@ -288,7 +288,13 @@ def lit(value: Literal) -> Expr:
 
 
 def time() -> Expr:
-    """The row's event time; for intervals, sessions and windows their start."""
+    """The row's event time; of sessions, windows, funnels and transitions their start.
+
+    On intervals (``state_duration``, ``heartbeat``, combined timelines, ``at_least``, ``concurrent``) it is the clock
+    at every instant. Where an expression of it changes, ``filter``, ``with_columns`` and ``group_by`` cut the interval
+    into rows, and an aggregate with it in ``where=`` or its argument cuts for itself alone. For the time at which an
+    interval starts or ends use ``col("start")`` and ``col("end")``.
+    """
     return Expr("time")
 
 

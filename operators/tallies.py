@@ -89,8 +89,19 @@ class Tally:
         groups = place[keys[:, 0]]
         mine = groups >= 0
         groups, words, counts = groups[mine], keys[mine, 1:], counts[mine]
-        order = np.lexsort([*reversed(words.T), groups])
+        order = _order(groups, words)
         return Entries(groups[order], words[order], counts[order], strings)
+
+
+def _order(groups: NDArray[np.int64], words: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The order of distinct keys by group and words."""
+    if words.shape[1] != 1:
+        return np.lexsort([*reversed(words.T), groups])
+    order = np.argsort(words[:, 0])
+    # By 16 bits at a time, which numpy sorts by counting: a quarter of the time that two whole numbers take.
+    for shift in range(0, int(groups.max(initial=0)).bit_length(), 16):
+        order = order[np.argsort((groups[order] >> shift).astype(np.uint16), kind="stable")]
+    return order
 
 
 def coarsened(tally: Tally, left: NDArray[np.int64], coarse: Coarse) -> None:

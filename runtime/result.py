@@ -100,7 +100,7 @@ class Result:
         """The result as CSV with a header: written to ``path``, or returned when there is none.
 
         Null is an empty field, the empty string ``""``. Strings that a spreadsheet would run as a formula
-        (those that begin with ``= + - @``, a tab or a carriage return) get an apostrophe in front.
+        (those that begin with ``= + - @``, a tab or an end of line) get an apostrophe in front.
         """
         from runtime.export import csv_lines
 

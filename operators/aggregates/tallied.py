@@ -80,10 +80,10 @@ def _texts(answers: list[object]) -> Finished:
 
 def _histogram_finish(of: Type, width: Any, edges: tuple[Any, ...] | None) -> Callable[[Arrays], Finished]:
     # The width as the decimal that was written: 3 * 0.1 is 0.3.
-    size = Fraction(repr(width)) if of is Type.FLOAT else width
+    size = Fraction(0 if width is None else repr(width))
 
     def edge(number: int) -> int | float:
-        return float(number * size) if of is Type.FLOAT else number * int(size)
+        return float(number * size) if of is Type.FLOAT else int(number * size)
 
     def bins(found: dict[int, int]) -> object:
         if edges is None:

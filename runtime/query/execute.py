@@ -22,11 +22,12 @@ from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema, set_hash
 from runtime.catalogue.snapshot import unknown_stream
 from runtime.columns import Column
-from runtime.errors import FormatError, QueryError
+from runtime.errors import FormatError, IncompleteResult, QueryError
 from runtime.pointfile import PointFile
 from runtime.progress import Progress
 from runtime.proof import Proof, check_coverage, digest, merged_files
 from runtime.query import wire
+from runtime.query.coverage import WHOLE, Coverage
 from runtime.query.form import checked
 from runtime.query.merge import Merging, merged
 from runtime.query.notes import sparse_notes, taken_out
@@ -364,12 +365,14 @@ def conclude(
     Of the tasks only their number counts: a partial state may be that of several. ``files_cached``: of how many files
     the partial states were kept from earlier runs.
     """
-    covered: dict[str, int] = {}
+    total = Coverage()
     for p in partials:
-        for path, rows in p.coverage.rows.items():
-            covered[path] = covered.get(path, 0) + rows
+        total.add(p.coverage)
+    covered = total.rows
     if not failed:
         check_coverage(prepared.files, covered, prepared.plan.stream)
+        if part := next((path for path, ranges in total.cells.items() if ranges != WHOLE), None):
+            raise IncompleteResult(f"stream {prepared.plan.stream}: not all keys of {part} were read; ask again")
     merging = Merging()
     with checked(prepared.plan, partials):
         table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging))
@@ -418,6 +421,8 @@ def _proof(
         tasks=len(tasks),
         kernels=digest(*sorted({k.encode() for p in partials for k in p.kernels})),
         result=_result_digest(columns),
+        catalogue="checked" if snapshot.checked else "unchecked",
+        files_unchecked=sum(not f.footer for f in prepared.files),
         notes=notes,
     )
 

@@ -24,10 +24,11 @@ from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reader import NO_HOLD
+from runtime.query.coverage import Coverage
 from runtime.query.keys import Keys
 from runtime.query.pipeline import Pipeline
 from runtime.query.runner import Context
-from runtime.query.scan import Coverage, Elision, Scan, ScanSpec, scan_order
+from runtime.query.scan import Elision, Scan, ScanSpec, scan_order
 from runtime.query.table import Table
 
 _EVER = -(2**62)

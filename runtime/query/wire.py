@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from operators.grouping import GroupState
 from operators.types import Type
 from runtime.errors import FormatError
+from runtime.query.coverage import Coverage
 from runtime.query.runner import with_prefix
-from runtime.query.scan import Coverage
 from runtime.query.table import Table
 from runtime.query.task import Partial
 
@@ -30,7 +29,7 @@ def pack(partial: Partial, request: str = "") -> bytes:
     head: dict[str, Any] = {
         "task": partial.task,
         "request": request,
-        "coverage": asdict(partial.coverage),
+        "coverage": partial.coverage.to_dict(),
         "kernels": list(partial.kernels),
         "tally": list(partial.tally),
     }
@@ -97,7 +96,7 @@ def _partial(head: Mapping[str, Any], arrays: dict[str, NDArray[Any]], task: str
         raise FormatError(f"the reply of task {task} is that of another task")
     if head["request"] != request:
         raise FormatError(f"the reply of task {task} answers another request, or one that was changed on its way")
-    coverage = coverage_of(head["coverage"])
+    coverage = Coverage.from_dict(head["coverage"])
     kernels, strings, tally = tuple(head["kernels"]), strings_of(head["strings"]), tuple(head["tally"])
     if any(type(k) is not str for k in kernels):
         raise ValueError("kernels are not digests")
@@ -114,15 +113,6 @@ def _partial(head: Mapping[str, Any], arrays: dict[str, NDArray[Any]], task: str
         for j, (name, kind) in enumerate(head["columns"])
     }
     return Partial(task, None, Table(head["rows"], columns, strings), coverage, kernels, tally, True)
-
-
-def coverage_of(head: Any) -> Coverage:
-    """The coverage in a head; TypeError or ValueError if it is none."""
-    found = Coverage(**head)
-    counts = [*found.rows.values(), found.skipped, found.dropped, found.bytes]
-    if not isinstance(found.rows, dict) or any(type(n) is not int or n < 0 for n in counts):
-        raise ValueError("what was covered is not counted")
-    return found
 
 
 def strings_of(head: Any) -> list[str]:

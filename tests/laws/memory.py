@@ -21,12 +21,12 @@ from operators.types import Type
 from operators.words import Words
 from runtime.columns import Column, Dictionary
 from runtime.query.chunk import Chunk, Values
+from runtime.query.coverage import Coverage
 from runtime.query.keys import Keys
 from runtime.query.merge import merged
 from runtime.query.notes import taken_out
 from runtime.query.pipeline import Pipeline
 from runtime.query.runner import Context
-from runtime.query.scan import Coverage
 from runtime.query.task import Compiled, Partial
 from tests.reference.rows import Json, Value
 from tests.reference.strategies import DAY, KEY, TIME, TYPES, Point

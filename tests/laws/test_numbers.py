@@ -231,6 +231,14 @@ def test_every_multiple_has_a_bin(digits: int) -> None:
     assert [(b["from"], b["count"]) for b in row["h"]] == [(v, 1) for v in values]
 
 
+def test_edges_of_floats() -> None:
+    values = [0.1, 0.2, 0.3, 0.30000000000000004, -1.0, 0.7]
+    (row,) = asked(P.agg(h=df.histogram("temp", edges=[0.1, 0.3, 0.7])), [{"temp": v} for v in values], tasks=2)
+    assert [(b["from"], b["to"], b["count"]) for b in row["h"]] == [
+        (None, 0.1, 1), (0.1, 0.3, 2), (0.3, 0.7, 2), (0.7, None, 1),
+    ]  # fmt: skip
+
+
 WIDTHS = st.sampled_from([0.1, 0.01, 0.25, 3.0, 7, 1e-9, 0.12345678901234567, 1e300])
 
 
