@@ -266,12 +266,17 @@ def _commit(catalogue: Catalogue, attempt: _Attempt, report: RecoverReport) -> N
             report.unknown.append(line)
     source = origin.get("source") or hashlib.sha256(f"recovered {attempt.name}".encode()).hexdigest()
     if "source" not in origin:
-        report.unknown.append(f"{attempt.stream}: the source of attempt {attempt.name}: to ingest it again counts twice")
+        report.unknown.append(
+            f"{attempt.stream}: the source of attempt {attempt.name}: to ingest it again counts twice"
+        )
     entry = SourceEntry(
         source, f"(recovered from attempt {attempt.name})", 0, rows_read=attempt.rows, rows_committed=attempt.rows
     )
     try:
-        schema = StreamSchema(first.key_name, first.key_type, first.time_name, columns, duplicates, id_)
+        wide = {name: False for name, type_ in columns.items() if type_ is Type.INT}  # ingest asks the files
+        schema = StreamSchema(
+            first.key_name, first.key_type, first.time_name, columns, duplicates, id_, None, None, wide
+        )
         catalogue.commit(attempt.stream, schema, entry, [e for e, _ in attempt.files], attempt.name)
     except SchemaConflict as error:
         report.unknown.append(f"{attempt.stream}: why attempt {attempt.name} does not fit, which was left out: {error}")

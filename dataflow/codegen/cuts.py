@@ -63,9 +63,10 @@ def pieces(
             ]
             alike = " and ".join(others)
             w.put("same = opened and keeps == kept" + (f" and (not kept or ({alike}))" if alike else ""))
-        with w.block("if ns < e:"), x.instant("ns", "False"):
-            for source in sources:
-                _edge(w, x, source)
+        if sources:
+            with w.block("if ns < e:"), x.instant("ns", "False"):
+                for source in sources:
+                    _edge(w, x, source)
         with w.block("if opened and not same:"):
             with w.block("if keeps:"):
                 take([(v, k) for v, k, _ in mine])

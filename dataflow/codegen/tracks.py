@@ -11,7 +11,7 @@ from dataflow.codegen.expressions import Expressions, both
 from dataflow.codegen.keyed import KeyedSink
 from dataflow.codegen.lasting import NEVER
 from dataflow.codegen.source import I8, U1, Writer, value_array
-from dataflow.plan import Keep, Track, Tracks
+from dataflow.plan import Keep, Tally, Track, Tracks
 from dataflow.typed import Typed
 from operators.types import Type
 
@@ -141,7 +141,9 @@ class TracksSink(KeyedSink):
         w = self.w
         depth = w.depth
         for op in track.ops:
-            if isinstance(op, Keep):
+            if isinstance(op, Tally):
+                x.tally(op)
+            elif isinstance(op, Keep):
                 v, k = x.emit(op.condition)
                 w.put(f"if {both(k, v)}:")
                 w.depth += 1

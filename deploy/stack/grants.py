@@ -29,6 +29,7 @@ class Grants:
         return (
             Grant(("s3:GetObject", "s3:GetObjectVersion"), (self.places.bucket_arn("landing", f"{LANDING}/*"),)),
             self._look("landing"),
+            self._list("data", f"{STORE}/data/*"),  # whether a store without a catalogue has points
             self._read("data/*", "rejects/*"),  # to compare, when a PUT finds its name taken
             self._write("data/*", "rejects/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),

@@ -79,7 +79,8 @@ class StreamSchema:
                     f"column {name!r} holds integers beyond 2^53, which float64 cannot hold exactly, and fractions "
                     "were ingested at the same time: ingest this input again, which rejects the rows that do not fit."
                 )
-        unknown = {name: False for name in self.wide if name not in wide and columns[name] is Type.INT}
+        unsure = (name for schema in (self, other) for name in schema.wide if name not in wide)
+        unknown = {name: False for name in unsure if columns.get(name) is Type.INT}
         merged = replace(
             self,
             columns=columns,

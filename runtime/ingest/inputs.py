@@ -108,7 +108,8 @@ def _is_table(given: object) -> bool:
 def _paths(given: str | bytes) -> Iterator[Input]:
     text = os.fsdecode(given)
     if text == "-":
-        yield StreamInput(sys.stdin.buffer, STDIN)
+        # Unbuffered: an ingest that is interrupted must not wait for the lock of a buffer that waits for input.
+        yield StreamInput(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer), STDIN)
         return
     names = [text]
     if not os.path.lexists(text) and glob.has_magic(text):
@@ -123,7 +124,7 @@ def _paths(given: str | bytes) -> Iterator[Input]:
         try:
             # A pipe that was named itself (`<(...)`, /dev/stdin) is read, once; one among files is no input.
             if name == text and path.exists() and not path.is_file():
-                yield StreamInput(path.open("rb"), name, owned=True)
+                yield StreamInput(path.open("rb", buffering=0), name, owned=True)
                 continue
             reader(path).close()
         except OSError as error:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from tests.reference.buckets import bucket, local
+from tests.reference.past import looking_back
 from tests.reference.rows import Json, Row, Table, Value
 
 
@@ -205,6 +206,9 @@ def cumulative_sum(values: list[Value], rows: list[Row]) -> list[Value]:
     return result
 
 
+LOOKING_BACK = {"previous": previous, "changed": changed, "cumulative_sum": cumulative_sum}
+
+
 # --- evaluation --------------------------------------------------------------------------------------------------
 
 
@@ -244,9 +248,10 @@ def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
     if fn in STATEFUL:
         if table.kind == "plain":
             raise ValueError(f"{fn} needs the rows of a key in their order")
-        if fn == "last":
-            return last(args[0], rows, expr.get("hold"))
-        return {"previous": previous, "changed": changed, "cumulative_sum": cumulative_sum}[fn](args[0], rows)
+        past = table.past
+        before = evaluate(expr["args"][0], past, params)
+        function = LOOKING_BACK.get(fn) or (lambda values, seen: last(values, seen, expr.get("hold")))
+        return looking_back(function, args[0], rows, before, past.rows)
     if fn in MIXING and "float64" in [type_of(arg, table.types) for arg in expr["args"]]:
         args = [to_float(values) for values in args]
     function = ARITHMETIC.get(fn) or COMPARISONS.get(fn) or OTHERS.get(fn) or with_options(expr)

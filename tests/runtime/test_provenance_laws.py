@@ -67,7 +67,9 @@ METRICS: dict[str, tuple[df.Stream, Sums]] = {
         held.group_by(morning=hour - day < timedelta(hours=12), device=df.col("device")).agg(**TIMED), TIMES,
     ),
     "states by hour of day": (
-        held.filter(df.col("status").is_not_null()).group_by("firmware", h=df.time().hour("Europe/London")).agg(**TIMED),
+        held.filter(df.col("status").is_not_null())
+        .group_by("firmware", h=df.time().hour("Europe/London"))
+        .agg(**TIMED),
         TIMES,
     ),
     "states before noon": (states.filter(early).group_by("firmware", early=early).agg(**TIMED), TIMES),

@@ -81,7 +81,7 @@ def test_a_worker_opens_the_store_by_its_url(aws: None) -> None:
     ingest(store)
     prepared = execute.prepare(store.catalogue, execute.Request(METRICS[0].steps, {}, None, None))
     (task,) = execute.make_tasks(prepared, store.url, 1)
-    assert wire.unpack(execute.run_payload(task.to_bytes()), task.id).coverage.rows
+    assert wire.unpack(execute.run_payload(execute.payload_of(task)), task.id, task.request_digest).coverage.rows
 
 
 def test_where_there_is_no_store(aws: None) -> None:

@@ -93,3 +93,25 @@ def test_json_that_is_no_schema(data: object) -> None:
 def test_the_set_hash_is_of_a_set(a: set[str], b: set[str]) -> None:
     assert shifted_hash(set_hash(a), sorted(b - a), sorted(a - b)) == set_hash(sorted(b, reverse=True))
     assert (set_hash(a) == set_hash(b)) == (a == b)
+
+
+def test_integers_beyond_float64_and_fractions_are_a_conflict_in_either_order() -> None:
+    wide = replace(BASE, wide={"temp": True})
+    real = replace(BASE, columns={"temp": Type.FLOAT})
+    for one, other in ((wide, real), (real, wide)):
+        with pytest.raises(SchemaConflict, match=r"beyond 2\^53"):
+            one.merged_with(other)
+    unknown = replace(BASE, wide={"temp": False})
+    assert unknown.merged_with(real).wide == {}  # who brings fractions has looked at the files
+    assert unknown.merged_with(wide).wide == {"temp": True}
+    assert BASE.merged_with(unknown).wide == {"temp": False}
+
+
+def test_a_schema_from_before_says_that_it_does_not_know() -> None:
+    form = BASE.to_dict()
+    assert StreamSchema.from_dict(form) == BASE
+    del form["wide"]
+    assert StreamSchema.from_dict(form).wide == {"temp": False}
+    for wrong in ({"other": True}, {"temp": 1}, []):
+        with pytest.raises(FormatError):
+            StreamSchema.from_dict(form | {"wide": wrong})

@@ -351,3 +351,13 @@ def test_without_numba_once_it_is_compiled(tmp_path: Path) -> None:
         command = [sys.executable, str(script), *more]
         ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3])
         assert (ran.returncode, ran.stdout) == (0, "4\n"), ran.stderr
+
+
+def test_a_stream_that_is_there_knows_its_key_and_time(tmp_path: Path) -> None:
+    from runtime import Store
+
+    with Store(tmp_path / "store", create=True) as store:
+        with pytest.raises(IngestError, match="is new: say which columns are its key and its time"):
+            store.ingest("s", {"k": ["a"], "t": [T]}, unit="ms", progress=False)
+        store.ingest("s", {"k": ["a"], "t": [T]}, key="k", time="t", unit="ms", progress=False)
+        assert store.ingest("s", {"k": ["b"], "t": [T]}, progress=False).committed == 1
