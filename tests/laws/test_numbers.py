@@ -254,8 +254,23 @@ def test_bins_against_fractions(drawn: list[Any], width: float) -> None:
     (row,) = asked(P.agg(h=df.histogram("temp", width=width)), [{"temp": v} for v in values])
     size = Fraction(repr(width))
     bins = [math.floor(Fraction(repr(v)) / size) for v in values]
-    expected = [{"from": float(b * size), "to": float((b + 1) * size), "count": bins.count(b)} for b in sorted({*bins})]
+    expected = [{"from": edge(b * size), "to": edge((b + 1) * size), "count": bins.count(b)} for b in sorted({*bins})]
     assert row["h"] == expected
+
+
+def edge(exact: Fraction) -> float | str:
+    """As JSON has it."""
+    try:
+        return float(exact)
+    except OverflowError:
+        return "Infinity" if exact > 0 else "-Infinity"
+
+
+def test_the_last_bin_ends_beyond_the_largest_float() -> None:
+    (row,) = asked(P.agg(h=df.histogram("temp", width=1e308)), [{"temp": 1.5e308}, {"temp": -1.5e308}])
+    assert row["h"] == [
+        {"from": "-Infinity", "to": -1e308, "count": 1}, {"from": 1e308, "to": "Infinity", "count": 1},
+    ]  # fmt: skip
 
 
 def test_zeros_are_one_group_however_rows_are_split() -> None:
