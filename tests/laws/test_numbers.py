@@ -31,6 +31,30 @@ def asked(metric: df.Stream, points: list[dict[str, Any]], **options: Any) -> An
     return run_in_memory(json.loads(metric.to_json()), rows, since=0, until=2**60, **options)
 
 
+# ---- floats that are too large
+
+LARGE = (
+    st.sampled_from([1.7976931348623157e308, -1.7976931348623157e308, 1e308, 1e200, 5e-324, 0.0, -0.0, 3.0]) | FINITE
+)
+
+
+@given(st.lists(LARGE, min_size=1, max_size=8), LARGE)
+def test_what_is_too_large_for_a_float_is_null(values: list[float], other: float) -> None:
+    x = df.param("x", other)
+    columns = {"add": T + x, "sub": T - x, "mul": T * x, "div": T / x}
+    exact = {
+        "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "div": lambda a, b: a / b
+    }  # fmt: skip
+    rows = asked(P.select(**columns), [{"temp": v} for v in values], params={"x": other})
+    for row, value in zip(sorted(rows, key=lambda r: r[TIME]), values, strict=True):
+        for name, operator in exact.items():
+            try:
+                right = float(operator(Fraction(value), Fraction(other)))
+            except (OverflowError, ZeroDivisionError):
+                right = None
+            assert row[name] == right, (name, value, other)
+
+
 # ---- integers against floats
 
 OPERATORS = {
