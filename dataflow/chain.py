@@ -6,13 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dataflow.flows import Flow
-from dataflow.functions import STATEFUL
-from dataflow.plan import Edges, Group, Pieces, RowOp, Rows, Segments, Stage, States, Tracks
+from dataflow.plan import END, KNOWN, Edges, Group, Pieces, RowOp, Rows, Segments, Stage, States, Tracks
 from operators.types import Type
-
-KNOWN, END, BEGIN = "$known", "$end", "$begin"
-"""Hidden columns of interval rows: the known flag (int64), the end (time) and, of pieces, when the interval began that
-they are of."""
 
 
 def stage_of_inputs(inputs: Mapping[str, Type], ops: Sequence[RowOp], sink: object, step: str) -> Stage:
@@ -29,18 +24,6 @@ def stage_of_inputs(inputs: Mapping[str, Type], ops: Sequence[RowOp], sink: obje
     ):
         used.add(END)
     return replace(stage, inputs=tuple((n, t) for n, t in inputs.items() if n in used))
-
-
-def history_of(chain: Sequence[Stage]) -> tuple[int | None, tuple[str, ...]]:
-    """How far before ``since`` the first stage needs rows, and which columns must then be free of nulls."""
-    stateful = any(n.fn in STATEFUL for s in chain for e in s.expressions() for n in e.walk())
-    first = chain[0].sink
-    if stateful or isinstance(first, States | Tracks) or (isinstance(first, Segments) and first.empty):
-        return None, ()
-    if isinstance(first, Segments | Flow):
-        held = tuple(sorted({str(n.option("name")) for _, t in first.held for n in t.walk() if n.fn == "in"}))
-        return (first.history, held) if isinstance(first, Flow) else (first.gap or 0, held)
-    return 0, ()
 
 
 def is_sliceable(chain: Sequence[Stage], history: int | None) -> bool:

@@ -7,14 +7,18 @@ from dataclasses import replace
 
 from dataflow import graph as g
 from dataflow.calendars import longest_bucket
-from dataflow.chain import END, KNOWN, has_whole_keys, history_of, is_sliceable, laws_of, stage_of_inputs
+from dataflow.chain import has_whole_keys, is_sliceable, laws_of, stage_of_inputs
 from dataflow.check_cuts import Deferred, cut, cut_by, own_columns
 from dataflow.check_expressions import Expressions, GraphError, Shape, StreamColumns
 from dataflow.check_flows import bound_flow
 from dataflow.check_timelines import concurrent_step, during_step, join_step, timeline_step
 from dataflow.clock import asks_clock, is_moving, sources_of
 from dataflow.flows import Flow
+from dataflow.looking import history_of, with_early_rows
 from dataflow.plan import (
+    END,
+    KNOWN,
+    PARTIAL,
     Group,
     Keep,
     Pieces,
@@ -62,9 +66,12 @@ class Binder(Expressions):
                 return [stage], shape
             self.fix_all([condition], shape)
             shape.ops.append(Keep(condition))
+            shape.filtered = self.where
             return [], shape
         new: dict[str, Typed] = {}
         for name, e in step.columns:
+            if isinstance(step, g.Held) and name in (self.stream.key, self.stream.time) and shape.kind == "points":
+                raise self.fail(f"every row has its {name!r}; there is nothing to hold")
             typed = self.typed(e, shape)
             if typed.type is None:
                 raise self.fail(f"the column {name!r} is nothing but null and has no type")
@@ -144,17 +151,17 @@ class Binder(Expressions):
                 split = self.condition(step.split_when, shape, "split_when")
                 self.fix_all([split], shape)
             aggs = self.aggregates(step.aggs, shape)
+            session = isinstance(step, g.Sessionize)
+            flags = ("open_left", "open_right") if session else ("partial",)
             for a in aggs:
-                if a.name in own or a.name in ("count", "open_left", "open_right"):
+                if a.name in own or a.name in ("count", *flags):
                     raise self.fail(f"an aggregate cannot be named {a.name!r}, which is a column of its own here")
                 own[a.name] = column(a.name, a.aggregate.result)
                 inputs[a.name] = a.aggregate.result
             own["count"] = column("count", Type.INT)
             inputs["count"] = Type.INT
-            session = isinstance(step, g.Sessionize)
-            if session:
-                own |= {n: column(n, Type.BOOL) for n in ("open_left", "open_right")}
-                inputs |= {"open_left": Type.BOOL, "open_right": Type.BOOL}
+            own |= {n: column(n, Type.BOOL) for n in flags}
+            inputs |= dict.fromkeys(flags, Type.BOOL)
             out_kind = "sessions" if session else "windows"
 
             def sink(held_now: tuple[tuple[str, Typed], ...], needed: set[str]) -> Segments:  # type: ignore[misc]
@@ -165,7 +172,8 @@ class Binder(Expressions):
                 bucket = Typed(
                     "truncate", Type.TIME, (Typed("time", Type.TIME),), (("every", step.every), ("zone", step.zone))
                 )
-                return Segments(None, None, bucket, wanted, held_now, size=step.size, empty=step.empty)
+                marked = "partial" in needed
+                return Segments(None, None, bucket, wanted, held_now, size=step.size, empty=step.empty, partial=marked)
 
             if isinstance(step, g.Window):
                 check_zone(step.zone, where)
@@ -197,6 +205,7 @@ class Binder(Expressions):
             by.append((name, typed))
         self.fix_all([t for _, t in by], shape)
         aggs = self.aggregates(step.aggs, shape)
+        self.tally_groups([t for _, t in by], aggs, shape)
         sink = Group(tuple(by), aggs, shape.kind == "intervals", shape.kind == "points", filled, bucket)
         out: dict[str, Type] = {n: t.type for n, t in by if t.type is not None}
         out |= {a.name: a.aggregate.result for a in aggs}
@@ -217,7 +226,11 @@ class Binder(Expressions):
         """Write the visible columns out as they stand."""
         unused = shape.held - shape.referred
         shape.env = {n: t for n, t in shape.env.items() if n not in unused or t != column(n, t.type or Type.INT)}
-        sink = Rows(tuple(shape.env.items()), shape.kind == "points")
+        columns = tuple(shape.env.items())
+        if shape.kind == "windows":
+            # How many are partial is said beside the answer, whichever columns it has.
+            columns += ((PARTIAL, column("partial", Type.BOOL)),)
+        sink = Rows(columns, shape.kind == "points")
         out = {n: t.type for n, t in shape.env.items() if t.type is not None}
         return stage_of_inputs(shape.inputs, shape.ops, sink, self.where), Shape(
             "table", {n: column(n, t) for n, t in out.items()}, out
@@ -326,20 +339,22 @@ class Binder(Expressions):
             chain.insert(0, stage_of(needed))
             passed = {"$lead"} & needed if isinstance(chain[0].sink, Pieces) else set()
             needed = {n for n, _ in chain[0].inputs} | passed
-        history, held = history_of(chain)
+        found = history_of(chain)
         columns = tuple(n for n, _ in chain[0].inputs if n in self.stream.columns)
         return Plan(
             stream,
             columns,
-            tuple(chain),
+            with_early_rows(chain, found.looks),
             following,
-            history,
-            held,
-            is_sliceable(chain, history),
+            found.history,
+            found.held_columns,
+            is_sliceable(chain, found.history),
             has_whole_keys(chain),
             outputs,
             order,
             laws_of(chain),
+            found.whole,
+            tuple(self.sparse),
         )
 
 

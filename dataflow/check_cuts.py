@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dataflow.chain import BEGIN, END, KNOWN, stage_of_inputs
+from dataflow.chain import stage_of_inputs
 from dataflow.clock import asks_clock, sources_of
 from dataflow.expr import Expr
-from dataflow.plan import Pieces, Stage
+from dataflow.plan import BEGIN, END, KNOWN, Pieces, Stage
 from dataflow.typed import Typed, column
 from operators.types import Type
 

@@ -11,14 +11,13 @@ from dataflow.aggregate_args import arranged as prepared
 from dataflow.aggregate_args import needs_order, types_taken
 from dataflow.aggregate_forms import FORMS, form_of
 from dataflow.calendars import known_time
-from dataflow.chain import BEGIN
 from dataflow.clock import NOW, is_moving, sources_of
 from dataflow.decimals import arranged, equal_in, is_decimal
 from dataflow.durations import moment, parse_duration
 from dataflow.expr import Expr
 from dataflow.functions import FUNCTIONS, STATEFUL, common
 from dataflow.parameters import converted, guessed
-from dataflow.plan import BoundAgg, Fix, RowOp
+from dataflow.plan import BEGIN, BoundAgg, Fix, RowOp, Sparse, Tally
 from dataflow.typed import Typed, column
 from dataflow.zones import check_zone
 from operators.contract import Aggregate
@@ -58,6 +57,9 @@ class Shape:
     keyed: bool = True
     """Whether intervals are those of keys; they are those of groups after ``concurrent``."""
 
+    filtered: str = ""
+    """The last step that has dropped rows, if any."""
+
     @property
     def stands(self) -> bool:
         """Whether the rows are a table that is there already, with just these columns as they are."""
@@ -73,6 +75,7 @@ class Expressions:
         self.params = dict(params)
         self.used_params: set[str] = set()
         self.sites = itertools.count()
+        self.sparse: list[Sparse] = []
         self.where = ""
 
     def fail(self, text: str) -> GraphError:
@@ -134,6 +137,8 @@ class Expressions:
                 raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before they are grouped")
             if args[0].type is None:
                 raise self.fail(f"{e.fn} of null has no type")
+            if e.fn == "last" and shape.filtered:
+                self.tally_reports(args, shape)
             return Typed(e.fn, result, tuple(args), e.options, next(self.sites))
         return Typed(e.fn, result, tuple(args), e.options)
 
@@ -271,6 +276,26 @@ class Expressions:
             self.fix_all(used, shape)
         return BoundAgg(name, found, given.argument, conditions, given.other)
 
+    def tally_reports(self, exprs: Sequence[Typed], shape: Shape, grouped: bool = False) -> None:
+        """Have it counted how many of the points that get here do not report the columns in ``exprs``, by which they
+        are ``grouped`` or which ``last`` holds."""
+        for e in dict.fromkeys(n for x in exprs for n in _as_reported(x)):
+            found = Sparse(str(e.option("name")), self.where, shape.filtered, grouped)
+            if shape.kind == "points" and found not in self.sparse:
+                shape.ops.append(Tally(e, len(self.sparse)))
+                self.sparse.append(found)
+
+    def tally_groups(self, by: Sequence[Typed], aggs: Sequence[BoundAgg], shape: Shape) -> None:
+        """The same of the columns that points are grouped by. Where the rows of the groups are counted in any case,
+        these numbers say it."""
+        plain = (j for j, a in enumerate(aggs) if a.aggregate.name == "count" and a.argument is None and not a.where)
+        count = next(plain, None)
+        for i, e in enumerate(by):
+            if count is None or e.fn != "in":
+                self.tally_reports([e], shape, grouped=True)
+            elif shape.kind == "points":
+                self.sparse.append(Sparse(str(e.option("name")), self.where, shape.filtered, True, (i, count)))
+
     def fix_all(self, exprs: Sequence[Typed], shape: Shape) -> None:
         """Have numbered expressions computed at this point of the row, for every row that gets here."""
         done = {op.value.site for op in shape.ops if isinstance(op, Fix)}
@@ -279,6 +304,13 @@ class Expressions:
                 if node.site >= 0 and node.site not in done:
                     shape.ops.append(Fix(node))
                     done.add(node.site)
+
+
+def _as_reported(e: Typed) -> list[Typed]:
+    """The columns in ``e`` that are taken as a row reports them, where null is not provided for."""
+    if e.fn in (*STATEFUL, "is_null", "is_not_null", "fill_null"):
+        return []
+    return [e] if e.fn == "in" else [n for a in e.args for n in _as_reported(a)]
 
 
 def _bottom_up(e: Typed) -> list[Typed]:

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dataflow import graph as g
-from dataflow.chain import END, KNOWN, stage_of_inputs
+from dataflow.chain import stage_of_inputs
 from dataflow.check_cuts import Deferred, cut, cut_by, own_columns
 from dataflow.clock import NOW, asks_clock
 from dataflow.codegen.tracks import track_node
 from dataflow.expr import Expr
 from dataflow.functions import STATEFUL
-from dataflow.plan import BoundAgg, Edges, Group, Keep, Stage, Sweep, Track, Tracks
+from dataflow.plan import END, KNOWN, BoundAgg, Edges, Group, Keep, Stage, Sweep, Track, Tracks
 from dataflow.reference import Index, indexed
 from dataflow.service import Calendar
 from dataflow.typed import Typed, column
@@ -51,6 +51,7 @@ def join_step(b: Binder, step: g.Join, shape: Shape) -> tuple[list[Deferred], Sh
         b.fix_all([found], shape)
         if step.how == "inner":
             shape.ops.append(Keep(Typed("is_not_null", Type.BOOL, (found,))))
+            shape.filtered = b.where
     attributes = {
         name: Typed("pick", kind, (found,), (("column", name), ("in", index))) for name, kind in index.attributes
     }
@@ -75,6 +76,7 @@ def during_step(b: Binder, step: g.During, shape: Shape) -> tuple[list[Deferred]
         return [*stages, stage], shape
     b.fix_all([found], shape)
     shape.ops.append(Keep(Typed(test, Type.BOOL, (found,))))
+    shape.filtered = b.where
     return [], shape
 
 

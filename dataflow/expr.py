@@ -181,13 +181,19 @@ class Expr:
         """Whether a string contains ``text``, taken literally."""
         return Expr("contains", (self,), (("text", _text(text, "contains")),))
 
-    def last(self, hold: str | timedelta | None = None) -> Expr:
-        """The last reported value of this key at or before this row, if no older than ``hold``."""
+    def last(self, hold: str | timedelta | None = None, where: Operand | None = None) -> Expr:
+        """The last reported value of this key at or before this row, if no older than ``hold``.
+
+        With ``where`` only reports in rows where that condition is true count. Like all functions that look back it
+        sees the rows that reach it, those before the range too: a filter in front of it hides the reports that it
+        drops; ``held`` before the filter does not.
+        """
         micros = None if hold is None else parse_duration(hold, "last(hold)")
-        return Expr("last", (self,), (("hold", micros),))
+        of = self if where is None else when(where).then(self).otherwise(None)
+        return Expr("last", (of,), (("hold", micros),))
 
     def previous(self) -> Expr:
-        """The value in this key's previous row; null in its first."""
+        """The value in this key's previous row, one before the range too; null in its first."""
         return _call("previous", self)
 
     def cumulative_sum(self) -> Expr:
@@ -196,7 +202,8 @@ class Expr:
         return _call("cumulative_sum", self)
 
     def changed(self) -> Expr:
-        """Whether the value was reported here and differs from this key's last reported one before."""
+        """Whether the value was reported here and differs from this key's last reported one before, which may lie
+        before the range."""
         return _call("changed", self)
 
     def truncate(self, every: str, zone: str = "UTC") -> Expr:
@@ -281,7 +288,13 @@ def lit(value: Literal) -> Expr:
 
 
 def time() -> Expr:
-    """The row's event time; for intervals, sessions and windows their start."""
+    """The row's event time; of sessions, windows, funnels and transitions their start.
+
+    On intervals (``state_duration``, ``heartbeat``, combined timelines, ``at_least``, ``concurrent``) it is the clock
+    at every instant. Where an expression of it changes, ``filter``, ``with_columns`` and ``group_by`` cut the interval
+    into rows, and an aggregate with it in ``where=`` or its argument cuts for itself alone. For the time at which an
+    interval starts or ends use ``col("start")`` and ``col("end")``.
+    """
     return Expr("time")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 
 from dataflow.durations import parse_every
@@ -49,6 +50,28 @@ class WithColumns:
     """Rows with further or replaced columns."""
 
     columns: Named
+
+
+@dataclass(frozen=True, eq=False)
+class Held(WithColumns):
+    """Rows in whose ``columns`` stand the values last reported; each is (name, ``last`` of the column)."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        return tuple(name for name, _ in self.columns)
+
+    @property
+    def hold(self) -> int | None:
+        """For how many microseconds at most a value is held."""
+        hold = self.columns[0][1].option("hold")
+        assert hold is None or isinstance(hold, int)
+        return hold
+
+
+def held(names: Sequence[str], hold: int | None) -> Held:
+    """The step that holds the columns ``names`` (one at least), each once."""
+    return Held(tuple((n, Expr("last", (col(n),), (("hold", hold),))) for n in names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,6 +235,7 @@ OPS: dict[type, str] = {
     Source: "stream",
     Filter: "filter",
     WithColumns: "with_columns",
+    Held: "held",
     Select: "select",
     StateDuration: "state_duration",
     Heartbeat: "heartbeat",

@@ -68,6 +68,8 @@ def _step_out(step: g.Step) -> dict[str, Any]:
             body: dict[str, Any] = {"name": name}
         case g.Filter(where):
             body = {"where": _expr_out(where)}
+        case g.Held():
+            body = {"columns": list(step.names), "hold": step.hold}
         case g.WithColumns(columns) | g.Select(columns):
             body = {"columns": _named_out(columns)}
         case g.StateDuration(state, name, hold):
@@ -184,10 +186,13 @@ class _Reader:
             raise JsonFormError(f"{where}: {_short(value)} is not a constant of type {kind}")
         return value
 
-    def expr(self, value: object, where: str, depth: int = 0) -> Expr:
-        self._nodes += 1
+    def count(self, nodes: int, where: str, depth: int = 0) -> None:
+        self._nodes += nodes
         if self._nodes > g.MAX_NODES or depth > g.MAX_DEPTH:
             raise JsonFormError(f"{where}: more than {g.MAX_NODES} nodes or deeper than {g.MAX_DEPTH}")
+
+    def expr(self, value: object, where: str, depth: int = 0) -> Expr:
+        self.count(1, where, depth)
         if not isinstance(value, dict):
             raise JsonFormError(f"{where}: expected an expression object, got {_short(value)}")
         if "col" in value:
@@ -280,6 +285,7 @@ class _Reader:
             "stream": ["name"],
             "filter": ["where"],
             "with_columns": ["columns"],
+            "held": ["columns", "hold"],
             "select": ["columns"],
             "state_duration": ["state", "name", "hold"],
             "heartbeat": ["timeout"],
@@ -306,6 +312,14 @@ class _Reader:
                 return g.Filter(self.expr(d["where"], f"{where}.where"))
             case "with_columns":
                 return g.WithColumns(self.named(d["columns"], f"{where}.columns"))
+            case "held":
+                names = [self.text(n, f"{where}.columns[{i}]") for i, n in enumerate(self.rows(d["columns"], where))]
+                if not names:
+                    raise JsonFormError(f"{where}.columns: expected one column at least")
+                _distinct(names, f"{where}.columns")
+                # Each is an expression of two nodes.
+                self.count(2 * len(names), where)
+                return g.held(names, self.micros(d["hold"], f"{where}.hold", optional=True))
             case "select":
                 return g.Select(self.named(d["columns"], f"{where}.columns"))
             case "state_duration":

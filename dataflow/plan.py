@@ -10,6 +10,17 @@ from dataflow.typed import Typed
 from operators.aggregates import AnyAggregate
 from operators.types import Type
 
+KNOWN, END, BEGIN, EARLY = "$known", "$end", "$begin", "$early"
+"""Hidden columns of the rows that stages write: of intervals the known flag (int64), the end (time) and, of pieces,
+when the interval began that they are of; and how a row stands to the begin of the range (int64, one of these four)."""
+
+IN_RANGE, BEFORE, CUT, WHOLE = 0, 1, 2, 3
+"""A row of the range; one before it, which only what looks back sees; the part of a row that lies in the range; and,
+just before that part, the whole of it, as it is without the range. Odd: not a row of the answer."""
+
+PARTIAL = "$partial"
+"""Hidden column of windows that are rows of the answer: whether something cuts the window."""
+
 _FAITHFUL = frozenset(
     {
         "in",
@@ -46,7 +57,28 @@ class Fix:
     value: Typed
 
 
-RowOp = Keep | Fix
+@dataclass(frozen=True)
+class Tally:
+    """Count here the rows of the range, and those in which the column ``value`` is null (``Plan.sparse``)."""
+
+    value: Typed
+    number: int
+
+
+RowOp = Keep | Fix | Tally
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """A column whose nulls are counted where they may make an answer other than one would think: where rows are
+    ``grouped`` by it, or where ``last`` (or ``held``) sees just the rows that the step ``after`` keeps."""
+
+    column: str
+    step: str
+    after: str
+    grouped: bool
+    counted: tuple[int, int] | None = None
+    """Where no ``Tally`` counts it: the group column that it is, and the aggregate that counts the rows of groups."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +122,8 @@ class Segments:
     A row where ``split`` is true starts a session. A window is ``size`` buckets long, and one starts with every bucket;
     ``empty``: also those without a row, from the key's first row on.
 
-    Writes start (as time), end, count, open_left and open_right (sessions), the aggregates and the held columns.
+    Writes start (as time), end, count, open_left and open_right (sessions), the aggregates and the held columns;
+    of windows also, if wanted, ``partial``: whether since, until or the stream's beginning cuts the window.
     """
 
     gap: int | None
@@ -101,6 +134,7 @@ class Segments:
     split: Typed | None = None
     size: int = 1
     empty: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,6 +272,14 @@ class Stage:
                 yield condition
 
 
+def all_ops(stage: Stage) -> Iterator[RowOp]:
+    """The operations of the stage, and those of the timelines that it combines."""
+    yield from stage.ops
+    if isinstance(stage.sink, Tracks):
+        for track in stage.sink.tracks:
+            yield from track.ops
+
+
 def _agg_expressions(aggs: tuple[BoundAgg, ...]) -> Iterator[Typed]:
     for a in aggs:
         yield from (e for e in (a.argument, a.other) if e is not None)
@@ -279,7 +321,9 @@ class Plan:
     ``history`` is how much before ``since`` a task must read: None all of it, 0 nothing, else microseconds (which
     holds only if ``held_columns`` have no nulls there; otherwise all of it). ``outputs`` are the result's columns.
     ``sliceable``: tasks may split the range of time, too. ``whole_keys``: the last grouping is by the key among others,
-    so a task that has all of a key's rows has all of its groups' and can finish them.
+    so a task that has all of a key's rows has all of its groups' and can finish them. The first ``whole`` stages also
+    run over all of what is read, without regard to ``since``: the rows that they write before it are seen by the stages
+    that have the input ``EARLY``. ``sparse``: the columns whose nulls are counted, by the numbers of ``Tally``.
     """
 
     stream: str
@@ -293,3 +337,5 @@ class Plan:
     outputs: tuple[tuple[str, Type], ...]
     order: tuple[str, ...]
     laws: tuple[str, ...]
+    whole: int = 0
+    sparse: tuple[Sparse, ...] = ()

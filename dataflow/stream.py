@@ -53,6 +53,18 @@ class Stream(Chain):
         """Add or replace columns."""
         return self._then(g.WithColumns(_named((), columns, "with_columns")))
 
+    def held(self, *columns: str | Expr, hold: Length | None = None) -> Stream:
+        """Put into these columns the values that each key last reported, from here on.
+
+        For columns that few rows report, such as a firmware told at boot: before a filter, so that it does not drop
+        the reports, or before rows are grouped by them. A value is held from its report on, at most for ``hold``;
+        reports before the range count. A column is null until its first report.
+        """
+        names = [n for n, _ in _named(columns, {}, "held")]
+        if not names:
+            raise DataflowError("held takes the columns to hold, e.g. held('firmware', 'site')")
+        return self._then(g.held(names, None if hold is None else parse_duration(hold, "held(hold)")))
+
     def select(self, *columns: str | Expr, **named: Operand) -> Stream:
         """Keep just these columns; the key and the time stay with the rows."""
         return self._then(g.Select(_named(columns, named, "select")))
@@ -77,7 +89,8 @@ class Stream(Chain):
     def sessionize(
         self, gap: Length, max_length: Length | None = None, split_when: Operand | None = None, **aggs: g.Agg
     ) -> Stream:
-        """Sessions: runs of a key's points with steps of at most ``gap``, cut every ``max_length`` from their start.
+        """Sessions: runs of a key's points with steps of at most ``gap``, cut every ``max_length`` from their start,
+        which may lie before the range.
 
         A point where ``split_when`` is true starts a session of its own, whatever came before.
 
@@ -98,8 +111,11 @@ class Stream(Chain):
         ``"10m"``, ``"1w"`` every ``"1d"``; a point is in all that it falls into. With ``empty`` those without a point
         are there, too, from the key's first point (also one before the range) to the end of the range: count 0.
 
-        Rows: the key, start, end, duration, count, the named aggregates, and the other columns as last reported at
-        the window's first point (by the window's end, if it has none).
+        A window of one bucket holds what lies in the range; one that slides is complete, also with what lies before.
+
+        Rows: the key, start, end, duration, count, ``partial`` (the range or the stream's beginning cuts the window),
+        the named aggregates, and the other columns as last reported at the window's first point (by the window's end,
+        if it has none).
         """
         bucket = parse_every(every, "window")
         n = 1 if size is None else buckets_in(size, bucket, "window(size)")

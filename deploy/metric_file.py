@@ -118,7 +118,7 @@ def hint_for(error: BaseException, names: Mapping[str, object]) -> str:
     text = str(error)
     known: Iterable[str] = ()
     wanted: object = getattr(error, "name", None)
-    if "did you mean" in text:
+    if "did you mean" in text.lower():
         return ""
     if isinstance(error, NameError):
         known = [*names, *vars(builtins)]

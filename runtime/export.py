@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DECIMAL_DIGITS = 19
 """Digits of the largest int64."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class MissingLibraryError(DataflowError):
@@ -100,12 +100,12 @@ def to_pandas(columns: Mapping[str, Column]) -> pandas.DataFrame:
             case Type.TIME:
                 times = values.astype("M8[us]")
                 if valid is not None:
-                    times[~valid] = np.datetime64("NaT")
+                    times[~valid] = np.datetime64("NaT", "us")
                 return pd.Series(times).dt.tz_localize("UTC")
             case Type.DURATION:
                 spans = values.astype("m8[us]")
                 if valid is not None:
-                    spans[~valid] = np.timedelta64("NaT")
+                    spans[~valid] = np.timedelta64("NaT", "us")
                 return pd.Series(spans)
             case Type.FLOAT:
                 return pd.Series(values if valid is None else np.where(valid, values, np.nan))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dataflow.calendars import YEARS
 from operators.errors import DataflowError
 from runtime.proof import Proof
 from runtime.table import iso
@@ -51,6 +52,8 @@ def _left_out(proof: Proof, asked: Asked | None) -> list[str]:
         out.append(f"{proof.rejected:,} rejected at ingest in the whole stream")
     else:
         out.append(f"{rejected:,} rejected at ingest" if rejected else "none rejected")
+    if proof.times_outside:
+        out.append(f"{proof.times_outside:,} times outside of {YEARS} taken as null")
     if proof.quarantined:
         out.append(f"{proof.quarantined:,} {'source' if proof.quarantined == 1 else 'sources'} set aside")
     return out

@@ -22,7 +22,8 @@ class Proof:
     whole stream. ``times_outside``: how many values were times outside of the years 1900 to 2261, and so are null.
     ``tzdata`` is the release of the time zone database. ``catalogue`` is "checked" if every item of it that was read
     carries a checksum, "unchecked" for a stream that only earlier versions have written to; ``files_unchecked`` of the
-    files were committed by these, and were compared with rows, keys, times and nulls only, not by a digest.
+    files were committed by these, and were compared with rows, keys, times and nulls only, not by a digest. ``notes``
+    are sentences about the answer that its readers should know.
     """
 
     stream: str
@@ -51,6 +52,7 @@ class Proof:
     result: str
     catalogue: str
     files_unchecked: int
+    notes: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -63,7 +65,8 @@ class Proof:
 
     def to_dict(self) -> dict[str, object]:
         """The proof as plain JSON values; times are microseconds UTC."""
-        return {f.name: getattr(self, f.name) for f in fields(self)} | {"complete": self.complete}
+        out = {f.name: getattr(self, f.name) for f in fields(self)}
+        return out | {"notes": list(self.notes), "complete": self.complete}
 
 
 def check_coverage(files: Sequence[FileEntry], covered: Mapping[str, int], stream: str) -> None:

@@ -82,7 +82,7 @@ class Explanation:
     """What is behind one row of an answer.
 
     ``answer`` is that row, and ``row`` its values by column. ``rows`` are the rows that were grouped into it, in the
-    order of key and time: points, intervals (cut at the edges of time buckets as the grouping cut them), sessions,
+    order of key and time: points, intervals (cut by the clock as the grouping and its aggregates cut them), sessions,
     windows and the like, or the rows of the grouping before it; of a metric without grouping, the row itself. They
     show the key, the times, the state, and what the metric grouped by and aggregated. ``total`` is how many there are,
     of which ``rows`` may be just the first. ``keys`` is how many keys of the stream they come from, ``files`` the point

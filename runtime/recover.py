@@ -1,9 +1,11 @@
 """A store's catalogue made anew: from what is left of it, from its write-ahead log, from a copy, from the point files.
 
-The log of the catalogue says all that matters. Where it is lost, each point file says its stream, key, columns and times,
-and (since version 2 of the catalogue) the attempt's source and how the stream treats duplicates. Nothing says which
-attempts were committed, in which order, or what was rejected: attempts are taken in the order in which their files were
-written, of several of one source the one with most rows, and the report says what is not known.
+The log of the catalogue says all that matters. Where it is lost, each point file says its stream, key, columns and
+times, and (since version 2 of the catalogue) the attempt's source and how the stream treats duplicates. Nothing says
+which attempts were committed, in which order, or what was rejected. Attempts are taken in the order in which their
+files were written: all if there is neither log nor head; the newest, as many as the head says are missing; those after
+the log's last commit if there is no head. Of several of one source the one with most rows is taken. The report says
+what is not known.
 """
 
 from __future__ import annotations
@@ -101,19 +103,19 @@ def _recover_folder(root: Path, objects: ObjectStore, copy: Path | None) -> Reco
             report.done.append(f"{stream}: {len(one.records)} commits were found in {one.where}")
             if lost:
                 report.unknown.append(f"{stream}: names, sizes and rejects of {len(lost)} sources")
-        whole = {name: one for name, one in best.items() if one.reaches(*heads.get(name, (0, "")))}
+        whole = {name: one for name, one in best.items() if one.reaches(*(heads or {}).get(name, (0, "")))}
         incomplete = {name: one for name, one in best.items() if name not in whole}
         _adopt(objects, catalogue, whole, incomplete, report, heads)
         problems = [problem for stream in catalogue.streams() for problem in catalogue.audit(stream)]
         if problems:
             raise StoreError(f"the catalogue that was made does not add up, and was not put in place: {problems[0]}")
-        _count(catalogue, report)
+        _count(catalogue, report, heads)
         made = catalogue.table.heads() or {}
     _put_in_place(path, new, made, report)
     return report
 
 
-def _heads(path: Path, report: RecoverReport) -> Heads:
+def _heads(path: Path, report: RecoverReport) -> Heads | None:
     """How far the streams had come, if that is still there."""
     try:
         heads = HeadFile(path).read()
@@ -121,11 +123,15 @@ def _heads(path: Path, report: RecoverReport) -> Heads:
         heads = None
     if heads is None:
         report.unknown.append("how many commits there were: the catalogue's head is lost, too")
-    return heads or {}
+    return heads
 
 
-def _count(catalogue: Catalogue, report: RecoverReport) -> None:
+def _count(catalogue: Catalogue, report: RecoverReport, heads: Heads | None = None) -> None:
     report.streams = {name: catalogue.snapshot(name).seq for name in catalogue.streams()}
+    for stream, (seq, _) in (heads or {}).items():
+        found = report.streams.get(stream, 0)
+        if found < seq:
+            report.unknown.append(f"{stream}: there were {seq} commits, {found} are there now")
 
 
 def _put_in_place(path: Path, new: Path, heads: Heads, report: RecoverReport) -> None:
@@ -195,12 +201,14 @@ def _adopt(
     for stream, found in sorted(attempts.items()):
         one = incomplete.get(stream)
         taken = _taken(stream, found, one, report)
-        if heads and stream in heads:
-            taken = taken[-max(0, heads[stream][0] - (0 if one is None else len(one.records))) :]
+        length = 0 if one is None else len(one.records)
+        if heads is not None:
+            missing = max(0, heads.get(stream, (0, ""))[0] - length)
+            taken = taken[max(0, len(taken) - missing) :]
         elif one is not None:
-            taken = [attempt for attempt in taken if attempt.written >= one.records[-1].at]
-        for attempt in taken:
-            _commit(catalogue, attempt, report)
+            taken = [made for made in taken if made.written >= one.records[-1].at]
+        for made in taken:
+            _commit(catalogue, made, report)
         if taken:
             rows = sum(attempt.rows for attempt in taken)
             report.done.append(f"{stream}: {len(taken)} commits with {rows} rows were made from point files")
@@ -208,9 +216,6 @@ def _adopt(
                 f"{stream}: of these commits the order (that of the files' times was taken), the names of the sources, "
                 "what was rejected, and whether they had been committed at all"
             )
-        have = len(taken) + (0 if one is None else len(one.records))
-        if heads and stream in heads and have != heads[stream][0]:
-            report.unknown.append(f"{stream}: there were {heads[stream][0]} commits, there are {have} now")
 
 
 def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectInfo]) -> _Attempt:
@@ -266,7 +271,9 @@ def _commit(catalogue: Catalogue, attempt: _Attempt, report: RecoverReport) -> N
             report.unknown.append(line)
     source = origin.get("source") or hashlib.sha256(f"recovered {attempt.name}".encode()).hexdigest()
     if "source" not in origin:
-        report.unknown.append(f"{attempt.stream}: the source of attempt {attempt.name}: to ingest it again counts twice")
+        report.unknown.append(
+            f"{attempt.stream}: the source of attempt {attempt.name}: to ingest it again counts twice"
+        )
     entry = SourceEntry(
         source, f"(recovered from attempt {attempt.name})", 0, rows_read=attempt.rows, rows_committed=attempt.rows
     )

@@ -49,7 +49,7 @@ class Result:
         """How a store was asked for this; None of a result that came otherwise."""
         self.cost: Cost | None = None
         """What the invocations cost that it took; None of a result that this machine or an executor computed."""
-        self.notes: list[str] = []
+        self.notes: list[str] = list(getattr(proof, "notes", ()))
         """What a reader should know of these numbers, a sentence each."""
         lengths = {len(c) for c in self.columns.values()}
         if len(lengths) > 1:
@@ -100,7 +100,7 @@ class Result:
         """The result as CSV with a header: written to ``path``, or returned when there is none.
 
         Null is an empty field, the empty string ``""``. Strings that a spreadsheet would run as a formula
-        (those that begin with ``= + - @``, a tab or a carriage return) get an apostrophe in front.
+        (those that begin with ``= + - @``, a tab or an end of line) get an apostrophe in front.
         """
         from runtime.export import csv_lines
 

@@ -91,8 +91,9 @@ def verify(
 ) -> VerifyReport:
     """Check ``streams`` (all of them by default) and report everything that is wrong; never stops at the first.
 
-    Of the store: its catalogue is whole below the streams. Of each stream: the log has no gap and adds up, the day index says the same as the log, every committed file is
-    there with its size and SHA-256, decodes completely, and has the rows, keys and times that the catalogue says.
+    Of the store: its catalogue is whole below the streams. Of each stream: the log has no gap and adds up, the day
+    index says the same as the log, every committed file is there with its size and SHA-256, decodes completely, and has
+    the rows, keys and times that the catalogue says.
     """
     progress = progress or NoProgress()
     decode = decode or decode_points

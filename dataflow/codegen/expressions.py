@@ -6,6 +6,7 @@ are valid: a null's value is arbitrary and must not look like an overflow.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,8 @@ from dataflow.codegen.numbers import bin_source, comparison_source, decimal_floa
 from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
 from dataflow.codegen.source import both as both
 from dataflow.described import described
+from dataflow.functions import FUNCTIONS
+from dataflow.plan import CUT, WHOLE, Tally
 from dataflow.typed import Typed
 from operators.kernels.arithmetic import SITES
 from operators.kernels.running import WIDTH
@@ -29,6 +32,7 @@ Value = tuple[str, str]
 _MOVES = repr(NOW)
 
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge", "between")
+_LARGEST = sys.float_info.max
 _CHECKED = {"add": "checked_add", "sub": "checked_sub", "mul": "checked_mul", "floordiv": "floor_div"}
 _PLAIN = {"add": "+", "sub": "-", "mul": "*"}
 _FLOAT_CALL = {"floordiv": "float_floor_div", "mod": "float_mod"}
@@ -47,6 +51,9 @@ class Expressions:
 
         self.is_new = ""
         """Where a sink stops within a row: the condition that this row is not one it goes on with."""
+
+        self.has_early = False
+        """Whether rows before the range are among the rows, as ``early`` tells."""
 
         self._known: dict[str, Value] = {}
         self._fixed: dict[str, Value] = {}
@@ -342,25 +349,46 @@ class Expressions:
         if e.fn == "div" or e.type is Type.FLOAT:
             a, b = self.as_float(a, kinds[0]), self.as_float(b, kinds[1])
             if e.fn in _PLAIN:
-                return self.name(f"{a} {_PLAIN[e.fn]} {b}", valid)
+                return self._finite(f"{a} {_PLAIN[e.fn]} {b}", valid)
             valid = both(valid, f"({b} != 0.0)")
             call = f"{a} / {b}" if e.fn == "div" else f"{_FLOAT_CALL[e.fn]}({a}, {b})"
-            return self.name(f"({call}) if {valid} else 0.0", valid)
+            return self._finite(f"({call}) if {valid} else 0.0", valid)
         if e.fn in ("floordiv", "mod"):
             valid = both(valid, f"({b} != 0)")
         call = f"floor_mod({a}, {b})" if e.fn == "mod" else f"{_CHECKED[e.fn]}({a}, {b}, {self.flags(e)})"
         return self.name(f"({call}) if {valid} else np.int64(0)", valid)
 
+    def _finite(self, text: str, valid: str) -> Value:
+        """A float, null where it is too large for one."""
+        v, _ = self.name(text, "True")
+        return self.name(v, both(valid, f"(abs({v}) <= {_LARGEST!r})"))
+
+    def tally(self, op: Tally) -> None:
+        """Count the row if it is one of the range, and whether it reports the column."""
+        w, n = self.w, op.number
+        _, k = self.emit(op.value)
+        w.arg("tally", I8, "tally")
+        with w.block("if t >= since:"):
+            w.put(f"tally[{2 * n}] += 1\ntally[{2 * n + 1}] += np.int64(not ({k}))")
+
     def _stateful(self, e: Typed) -> Value:
-        if not self.is_new:
+        pairs = self.has_early and e.fn in FUNCTIONS
+        if not (self.is_new or pairs):
             return self._remembering(e)
-        # What remembers earlier rows must see each row once: the outcome is kept for when it comes again.
+        # What remembers earlier rows must see each row once: the outcome is kept for when it comes again. The part of
+        # a row that lies in the range comes after the whole row, and its outcome is that of the whole.
         w = self.w
+        once = [self.is_new] if self.is_new else []
+        if pairs:
+            whole = w.arg(f"q{e.site}_w", U1, "slot", f"q{e.site}_w")
+            once.append(f"(early != {CUT} or {whole}[slot] == 0)")
         out = w.arg(f"q{e.site}_out", value_array(e.type), "slot", f"q{e.site}_out")
         valid = w.arg(f"q{e.site}_ok", U1, "slot", f"q{e.site}_ok")
-        with w.block(f"if {self.is_new}:"), self.scope():
+        with w.block(f"if {' and '.join(once)}:"), self.scope():
             v, k = self._remembering(e)
             w.put(f"{out}[slot] = {v}\n{valid}[slot] = {k}")
+            if pairs:
+                w.put(f"{whole}[slot] = np.uint8(early == {WHOLE})")
         return self.name(f"{out}[slot]" + (" != 0" if e.type is Type.BOOL else ""), f"{valid}[slot] != 0")
 
     def _remembering(self, e: Typed) -> Value:

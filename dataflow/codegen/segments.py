@@ -66,7 +66,12 @@ class SegmentsSink(KeyedSink):
             with w.block(f"if {k}:"):
                 w.put(f"ch{j} = {v}\nchk{j} = np.uint8(1)")
         if self.session:
+            begins = self._begins_session(x, "past == 0 or t - before > gap") if sink.max_length is not None else ""
             with w.block("if t < since:"):
+                if begins:
+                    # The grid is that of the session, wherever the range begins.
+                    with w.block(f"if {begins}:"):
+                        w.put("gap0 = t")
                 w.put("before = t\npast = np.uint8(1)")
         w.put("if t >= since:")
         w.depth += 1
@@ -83,7 +88,9 @@ class SegmentsSink(KeyedSink):
             with w.block("if open == 0:"):
                 # A cut by length goes on with the grid of the session that it cuts.
                 with w.block(f"if rows == 0 or {apart}:"):
-                    w.put(f"gap0 = t\nleft = np.uint8({reached})")
+                    w.put(f"left = np.uint8({reached})")
+                    with w.block("if left == 0:"):
+                        w.put("gap0 = t")
                 with w.block("else:"):
                     w.put("left = np.uint8(0)")
                 self._start("t")
@@ -100,6 +107,12 @@ class SegmentsSink(KeyedSink):
         for j, a in enumerate(sink.aggs):
             fold(w, x, j, a, "gid")
         w.depth -= 1
+
+    def _begins_session(self, x: Expressions, apart: str) -> str:
+        """The condition that the row starts a session, being ``apart`` from the one before or not."""
+        if self.sink.split is None:
+            return apart
+        return f"{apart} or {x.name(both(*x.emit(self.sink.split)), 'True')[0]}"
 
     def _start(self, start: str) -> None:
         w = self.w

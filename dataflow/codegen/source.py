@@ -50,9 +50,10 @@ def column_array(kind: Type) -> str:
 class Arg:
     """One argument of a kernel: its name, its array type, and what to give: a role and its subject.
 
-    Roles: scalars, floats, flags, run_slot, run_len, time, bridged; column / valid (subject: column name); slot_key,
-    slot_hash; lost_times (how many values were times in no year that has a calendar); lut, listed, edges, changes,
-    offsets (number of the table); slot (per-key state, subject: name and, if a key has more than one, how many);
+    Roles: scalars, floats, flags, tally, run_slot, run_len, time, bridged; column / valid (subject: column name);
+    slot_key, slot_hash; lost_times (how many values were times in no year that has a calendar); lut, listed, edges,
+    changes, offsets (number of the table); slot (per-key state, subject: name and, if a key has more than one, how
+    many);
     out / out_valid (column name), out_time, out_slot, out_len, out_gid; group_words, group_keys, group_slots,
     group_used; state (aggregate number, part, name: ``operators.cells.Cells.argument``); word_hash; free, free_count.
     """

@@ -39,11 +39,28 @@ from dataflow.codegen.tracks import TracksSink
 from dataflow.codegen.transitions import TransitionsSink
 from dataflow.codegen.windows import WindowsSink
 from dataflow.flows import Climb, Flow, Moves, Periods
-from dataflow.plan import Edges, Group, Keep, Pieces, Rows, Segments, Sink, Stage, States, Tracks
+from dataflow.plan import (
+    CUT,
+    EARLY,
+    Edges,
+    Group,
+    Keep,
+    Pieces,
+    Rows,
+    Segments,
+    Sink,
+    Stage,
+    States,
+    Tally,
+    Tracks,
+)  # fmt: skip
 from operators.contract import Aggregate
 from operators.registered import mark_of
 
 _Sinks: TypeAlias = GroupSink | RowsSink | EdgesSink | KeyedSink
+
+_IN_TIME = States | Segments | Flow | Tracks
+"""Sinks with a state per key that ends with the range."""
 
 _LOADS = f"""begin = s[{BEGIN}]
 n_runs = s[{RUNS}]
@@ -223,14 +240,21 @@ def _row(stage: Stage, sink: _Sinks, w: Writer, x: Expressions) -> None:
     if isinstance(sink, FlowSink):
         sink.advance(x)
         _stop_if(sink.full, "i", sink, w)
-    _intervals(stage, w)
+    _hidden(stage, w, x)
     for op in stage.ops:
-        if isinstance(op, Keep):
+        if isinstance(op, Tally):
+            x.tally(op)
+        elif isinstance(op, Keep):
             v, k = x.emit(op.condition)
             with w.block(f"if not ({both(k, v)}):"):
                 w.put("continue")
         else:
             x.emit(op.value)
+    if x.has_early:
+        # Sinks that follow a key through time take what was before the range as they take points: by its time.
+        out = f"early == {CUT} and t < since" if isinstance(stage.sink, _IN_TIME) else "early & 1 != 0"
+        with w.block(f"if {out}:"):
+            w.put("continue")
     sink.row(x)
     if isinstance(sink, StatesSink) and not stage.ops:
         sink.skip_ahead(w.tables)
@@ -244,9 +268,13 @@ def _stop_if(full: str, row: str, sink: _Sinks, w: Writer) -> None:
         w.put(f"return {row}")
 
 
-def _intervals(stage: Stage, w: Writer) -> None:
-    """Load the end and the known flag of interval rows."""
+def _hidden(stage: Stage, w: Writer, x: Expressions) -> None:
+    """Load the hidden columns: the end and the known flag of interval rows, and how rows stand to the range."""
     names = dict(stage.inputs)
+    if EARLY in names:
+        w.arg("row_early", I8, "column", EARLY)
+        w.put("early = row_early[u]")
+        x.has_early = True
     if "$end" in names:
         w.arg("row_end", I8, "column", "$end")
         w.put("e = row_end[u]")
@@ -256,7 +284,7 @@ def _intervals(stage: Stage, w: Writer) -> None:
 
 
 def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
-    if not isinstance(stage.sink, States | Segments | Flow | Tracks):
+    if not isinstance(stage.sink, _IN_TIME):
         return "", None
     w = Writer(tables)
     _start(w)

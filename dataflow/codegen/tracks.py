@@ -11,7 +11,7 @@ from dataflow.codegen.expressions import Expressions, both
 from dataflow.codegen.keyed import KeyedSink
 from dataflow.codegen.lasting import NEVER
 from dataflow.codegen.source import I8, U1, Writer, value_array
-from dataflow.plan import Keep, Track, Tracks
+from dataflow.plan import Keep, Tally, Track, Tracks
 from dataflow.typed import Typed
 from operators.types import Type
 
@@ -77,7 +77,7 @@ class TracksSink(KeyedSink):
     def _compare(self) -> None:
         w, sink = self.w, self.sink
         with w.block("if dirty != 0:"):
-            x = Expressions(w)
+            x = Expressions(w, row="np.int64(-1)")
             for i, track in enumerate(sink.tracks):
                 text = f"tv{i} != 0" if _kind(track) is Type.BOOL else f"tv{i}"
                 x.given(track_node(track.name, _kind(track)), x.name(text, f"tk{i} != 0"))
@@ -141,7 +141,9 @@ class TracksSink(KeyedSink):
         w = self.w
         depth = w.depth
         for op in track.ops:
-            if isinstance(op, Keep):
+            if isinstance(op, Tally):
+                x.tally(op)
+            elif isinstance(op, Keep):
                 v, k = x.emit(op.condition)
                 w.put(f"if {both(k, v)}:")
                 w.depth += 1

@@ -12,6 +12,7 @@ from dataflow.codegen.keyed import FlowSink
 from dataflow.codegen.sinks import fold, rooms
 from dataflow.codegen.source import I8, U1, Writer, value_array
 from dataflow.plan import Segments
+from operators.kernels.calendar import END, FIRST
 
 
 class WindowsSink(FlowSink):
@@ -40,8 +41,10 @@ class WindowsSink(FlowSink):
         self.w.arg(f"lane_{name}", array, "slot", f"lane_{name}", self.sink.size)
 
     def constants(self, x: Expressions) -> None:
-        """Load the number of lanes into locals, once."""
+        """Load the number of lanes, and of the first window that overlaps the range, into locals, once."""
         self.w.put(f"lanes = {x.integer(self.sink.size)}\nulanes = np.uint64(lanes)")
+        begin = f"min(max(since, np.int64({FIRST})), np.int64({END - 1}))"
+        self.w.put(f"lowest = bucket_number({begin}, {self._bucket(x)}) - lanes + 1")
 
     def _bucket(self, x: Expressions) -> str:
         assert self.sink.bucket is not None
@@ -51,10 +54,11 @@ class WindowsSink(FlowSink):
         """The place of a window's lane."""
         self.w.put(f"at = slot * ulanes + np.uint64({window} - {window} // lanes * lanes)")
 
-    def _begin(self, number: str) -> None:
-        """The key's first window: of those that hold the bucket, the earliest. None has a row yet."""
+    def _begin(self) -> None:
+        """The key's first window: of those that hold the bucket and overlap the range, the earliest. None has a row
+        yet."""
         with self.w.block("if live == 0:"):
-            self.w.put(f"live = np.uint8(1)\nlow = {number} - lanes + 1\nhigh = low - 1")
+            self.w.put("live = np.uint8(1)\nlow = max(bucket - lanes + 1, lowest)\nhigh = low - 1")
 
     def _close(self, x: Expressions, back: str) -> None:
         """Write the window ``low`` and go to the next."""
@@ -93,9 +97,11 @@ class WindowsSink(FlowSink):
         self.remember(x)
         if sink.empty:
             with w.block("if t < since and since < until:"):
-                self._begin(f"bucket_number(since, {self._bucket(x)})")
-        with w.block("if t >= since:"):
-            self._begin("bucket")
+                self._begin()
+        # A window of one bucket is cut by the range; one that slides holds what lies before it, too.
+        inside = "t >= since" if sink.size == 1 else "bucket >= lowest and since < until"
+        with w.block(f"if {inside}:"):
+            self._begin()
             with w.block("for window in range(max(high + 1, low), bucket + 1):"):
                 self._find("window")
                 w.put("lane_rows[at] = 0")

@@ -121,5 +121,5 @@ def _name_only(quoted: re.Match[str]) -> str:
 def _write(fields: Mapping[str, object]) -> None:
     plain = {name: value[:_TEXT] if isinstance(value, str) else value for name, value in fields.items()}
     # ASCII: whatever a key of an object is made of, it cannot end the line or colour a terminal.
-    sys.stdout.write(json.dumps(plain, ensure_ascii=True, default=str) + "\n")
+    sys.stdout.write(json.dumps(plain, ensure_ascii=True, default=str).replace("\x7f", "\\u007f") + "\n")
     sys.stdout.flush()

@@ -114,14 +114,15 @@ def _chain(records: Sequence[Record]) -> list[str]:
         times = [t for f in record.adds for t in (f.t_min, f.t_max)]
         times += [t for t in (before.first, before.last) if t is not None]
         hash_ = shifted_hash(hash_, [f.path for f in record.adds], [d.path for d in record.dels])
+        adds, dels = record.adds, record.dels
         for what, said, found in (
             ("files", totals.files, len(live)),
-            ("rows", totals.rows, before.rows + sum(f.rows for f in record.adds) - sum(d.rows for d in record.dels)),
-            ("bytes", totals.bytes, before.bytes + sum(f.bytes for f in record.adds) - sum(d.bytes for d in record.dels)),
+            ("rows", totals.rows, before.rows + sum(f.rows for f in adds) - sum(d.rows for d in dels)),
+            ("bytes", totals.bytes, before.bytes + sum(f.bytes for f in adds) - sum(d.bytes for d in dels)),
             ("as its set hash", totals.hash, hash_),
             ("as its first time", totals.first, min(times, default=None)),
             ("as its last time", totals.last, max(times, default=None)),
-        ):  # fmt: skip
+        ):
             if said != found:
                 problems.append(f"record {record.seq} has {said} {what}, not {found}")
         before = totals

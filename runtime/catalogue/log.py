@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from runtime.catalogue import seal
 from runtime.catalogue.entries import Record, SourceEntry, check_stream
@@ -183,7 +184,7 @@ class LogSteps:
                 break
             run.append(row)
         records = yield from self.loaded(run)
-        for before, record in zip(records, records[1:], strict=False):
+        for before, record in pairwise(records):
             if record.version > 1 and record.before != before.hash:
                 raise self.damaged("log", f"record {record.seq} does not follow record {before.seq}")
         return records

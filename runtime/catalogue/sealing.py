@@ -7,8 +7,8 @@ watermark, each of its writes is refused). What follows is safe beside readers a
 1. The day index is brought to the end of the earlier version's records (``IndexSteps.catch_up``).
 2. Its rows are worked out anew from the log, which is checked first, and written with seals; then the directory; then
    the watermark gets the directory's root. All on the condition that the watermark does not move meanwhile.
-3. The other items never change, but for a source in quarantine that comes again, which its number shows: each is written
-   as it is, with a seal, if it still has the number that it was read with.
+3. The other items never change, but for a source in quarantine that comes again, which its number shows: each is
+   written as it is, with a seal, if it still has the number that it was read with.
 4. The stream's name is counted, and the head says that the stream is sealed: from here on an item without a seal is
    damaged.
 """

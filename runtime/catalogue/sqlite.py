@@ -275,8 +275,8 @@ class SqliteTable:
 
     def _lost(self) -> StoreError:
         return StoreError(
-            f"the catalogue {self.path} is missing or empty, but its store was in use: points, heads or a log of it are "
-            f"there. Put it back with its -wal, or run {_recover(self.path)}."
+            f"the catalogue {self.path} is missing or empty, but its store was in use: points, heads or a log of it "
+            f"are there. Put it back with its -wal, or run {_recover(self.path)}."
         )
 
     def _check_files(self) -> None:

@@ -1,8 +1,8 @@
 """A database of SQLite out of its write-ahead log alone, if that holds every page.
 
-The format is SQLite's ("Database File Format", section 4, "The Write-Ahead Log"): a header of 32 bytes, then frames of 24
-bytes and a page each; a frame counts if its salts are the header's and the checksum, which runs over all that is before
-it, is right; a transaction ends with a frame that says how many pages the database has.
+The format is SQLite's ("Database File Format", section 4, "The Write-Ahead Log"): a header of 32 bytes, then frames of
+24 bytes and a page each; a frame counts if its salts are the header's and the checksum, which runs over all that is
+before it, is right; a transaction ends with a frame that says how many pages the database has.
 """
 
 from __future__ import annotations

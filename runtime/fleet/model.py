@@ -23,7 +23,7 @@ from runtime.fleet.pacing import RELAYED
 from runtime.fleet.relay import inner_fleet, inner_used
 from runtime.fleet.rules import Batch, Work
 from runtime.fleet.virtual import Clock, Driven
-from runtime.query.scan import Coverage
+from runtime.query.coverage import Coverage
 from runtime.query.task import Partial, Task
 
 _WHOLE = 1 << 64

@@ -31,11 +31,11 @@ from runtime.fleet.rules import Batch, Rules
 from runtime.fleet.worker import used
 from runtime.objects import ObjectStore
 from runtime.query import wire
+from runtime.query.coverage import Coverage
 from runtime.query.form import checked
 from runtime.query.merge import groups_for, merge_states
-from runtime.query.scan import Coverage
 from runtime.query.table import joined
-from runtime.query.task import Partial, compiled_for
+from runtime.query.task import Partial, compiled_for, summed
 from runtime.store import Store
 
 MARGIN = 10.0
@@ -131,26 +131,19 @@ def together(batch: Batch, partials: Sequence[Partial]) -> Partial:
     """
     first = batch.tasks[0]
     plan = compiled_for(StreamSchema.from_dict(first.schema), first.graph, first.params).plan
-    rows: dict[str, int] = {}
+    total = Coverage()
     for partial in partials:
-        for path, count in partial.coverage.rows.items():
-            rows[path] = rows.get(path, 0) + count
-    coverage = Coverage(
-        {path: rows[path] for path in sorted(rows)},
-        sum(p.coverage.skipped for p in partials),
-        sum(p.coverage.dropped for p in partials),
-        sum(p.coverage.bytes for p in partials),
-        sum(p.coverage.times_outside for p in partials),
-    )
+        total.add(partial.coverage)
+    coverage = total.ordered()
     kernels = tuple(sorted({digest for p in partials for digest in p.kernels}))
-    sink = plan.stages[-1].sink
+    sink, tally = plan.stages[-1].sink, summed(p.tally for p in partials)
     with checked(plan, partials):
         if isinstance(sink, Group) and not plan.whole_keys:
             states = [p.groups for p in partials if p.groups is not None]
             if len(states) < len(partials):
                 raise QueryError(f"batch {batch.id}: a worker answered with rows where groups were asked for")
-            return Partial(batch.id, canonical(sink, merge_states(sink, states)), None, coverage, kernels)
-        return Partial(batch.id, None, _table(plan, batch, partials), coverage, kernels)
+            return Partial(batch.id, canonical(sink, merge_states(sink, states)), None, coverage, kernels, tally)
+        return Partial(batch.id, None, _table(plan, batch, partials), coverage, kernels, tally)
 
 
 def _table(plan: Plan, batch: Batch, partials: Sequence[Partial]) -> Any:

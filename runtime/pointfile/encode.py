@@ -37,9 +37,8 @@ def encode(
     """A point file of these points, as bytes.
 
     ``points`` must be in the order of ``sort_points`` and lie in UTC day ``day`` (days since 1970-01-01); ``key`` and
-    ``time`` name the key and the event time. ``level`` is zstd's, 1 to 19.
-    ``origin`` says where the points are from, for `dataflow recover` (POINTFILE.md, "Footer"). ValueError says what does
-    not hold.
+    ``time`` name the key and the event time. ``level`` is zstd's, 1 to 19. ``origin`` says where the points are from,
+    for `dataflow recover` (POINTFILE.md, "Footer"). ValueError says what does not hold.
     """
     if not 1 <= block_rows <= layout.MAX_BLOCK_ROWS:
         raise ValueError(f"block_rows must be from 1 to {layout.MAX_BLOCK_ROWS}, not {block_rows}")

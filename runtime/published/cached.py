@@ -29,12 +29,13 @@ from runtime.published.definition import antfold_version, values_of
 from runtime.published.shelf import LARGEST_STATE, Shelf, contents
 from runtime.query import wire
 from runtime.query.checkpoint import Checkpoint, Checkpoints, unpack
+from runtime.query.coverage import Coverage
 from runtime.query.execute import Prepared, conclude, make_tasks
-from runtime.query.scan import Coverage, scan_order
+from runtime.query.scan import scan_order
 from runtime.query.task import Partial, Saving, Task
 from runtime.result import PartialResult, Result
 
-_FORM = 3
+_FORM = 4
 """Of what is kept: another one for every change to what states mean."""
 
 _BACK = (1, 2, 4, 8, 16, 32)
@@ -101,7 +102,8 @@ class Kept:
         p = self.prepared
         groups = scan_order(p.files, p.schema.id)
         first = min(p.since, *(f.t_min for f in p.files))
-        return groups, contents(groups), _usable(groups, p), self._shelf("prefix", p.since, p.history, first)
+        shelf = self._shelf("prefix", p.since, p.history, first, p.beginning)
+        return groups, contents(groups), _usable(groups, p), shelf
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,7 @@ def _taken(data: bytes | None, groups: Sequence[Sequence[FileEntry]]) -> list[tu
         head, arrays = wire.unsealed(_MAGIC, data, "a kept state")
         states = [unpack(arrays[f"state.{j}"].tobytes()) for j in range(len(head["shards"]))]
         shards = [(int(lo), int(hi)) for lo, hi in head["shards"]]
-        covered = [Coverage(**c.head["coverage"]) for c in states]
+        covered = [Coverage.from_dict(c.head["coverage"]) for c in states]
     except (FormatError, ValueError, KeyError, TypeError):
         return []
     if any(c.groups != len(groups) for c in states) or not covers(covered, groups):

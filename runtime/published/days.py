@@ -8,15 +8,16 @@ from itertools import groupby
 
 from dataflow.plan import Group
 from runtime.catalogue import FileEntry
-from runtime.errors import FormatError
+from runtime.errors import FormatError, IncompleteResult
 from runtime.published.shelf import Shelf, contents
 from runtime.query import wire
+from runtime.query.coverage import WHOLE, Coverage
 from runtime.query.execute import Prepared
 from runtime.query.form import checked
 from runtime.query.merge import merge_states
-from runtime.query.scan import Coverage, scan_order
+from runtime.query.scan import scan_order
 from runtime.query.table import joined
-from runtime.query.task import Partial
+from runtime.query.task import Partial, summed
 
 SPAN = 8
 """Days of which one state is kept as well, so that it need not be merged of theirs again and again."""
@@ -86,28 +87,26 @@ def together(p: Prepared, partials: Sequence[Partial], content: str) -> Partial:
         return replace(partials[0], task=content)
     coverage = Coverage()
     for q in partials:
-        for path, rows in q.coverage.rows.items():
-            coverage.rows[path] = coverage.rows.get(path, 0) + rows
-        coverage.skipped += q.coverage.skipped
-        coverage.dropped += q.coverage.dropped
-        coverage.bytes += q.coverage.bytes
-        coverage.times_outside += q.coverage.times_outside
-    sink = p.plan.stages[-1].sink
+        coverage.add(q.coverage)
+    sink, tally = p.plan.stages[-1].sink, summed(q.tally for q in partials)
     with checked(p.plan, partials):
         if isinstance(sink, Group):
             states = [q.groups for q in partials if q.groups is not None]
-            return Partial(content, merge_states(sink, states), None, coverage, partials[0].kernels)
+            return Partial(content, merge_states(sink, states), None, coverage, partials[0].kernels, tally)
         table = joined([q.table for q in partials if q.table is not None]).compact()
-        return Partial(content, None, table, coverage, partials[0].kernels)
+        return Partial(content, None, table, coverage, partials[0].kernels, tally)
 
 
 def covers(coverage: Iterable[Coverage], groups: Iterable[Iterable[FileEntry]]) -> bool:
     """Whether these are all rows of these files, and of no others."""
-    rows: dict[str, int] = {}
-    for c in coverage:
-        for path, n in c.rows.items():
-            rows[path] = rows.get(path, 0) + n
-    return rows == {f.path: f.rows for g in groups for f in g}
+    total = Coverage()
+    try:
+        for c in coverage:
+            total.add(c)
+    except IncompleteResult:
+        return False
+    whole = all(ranges == WHOLE for ranges in total.cells.values())
+    return whole and total.rows == {f.path: f.rows for g in groups for f in g}
 
 
 def _unordered(p: Prepared) -> bool:

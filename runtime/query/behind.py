@@ -171,17 +171,21 @@ class Behind:
         self._labels = {name: label for (name, _), (label, _) in zip(grouping.by, self.by, strict=True)}
 
     def _with_pieces(self, grouping: Grouping, groups: Sequence[Mapping[str, Value]] | None) -> Grouping:
-        """The grouping, with intervals that it cuts by the clock cut before by columns, and with their own ends."""
-        moving = {name: self._label(name, e) for name, e in grouping.by if grouping.intervals and asks_clock(e)}
-        if not moving:
+        """The grouping with every interval's own end beside that of its pieces, and with intervals that it cuts by the
+        clock cut before, by columns."""
+        if not grouping.intervals:
             return grouping
-        columns = tuple((moving[n], e) for n, e in grouping.by if n in moving)
+        at = _rows_at(grouping.before) + 1
+        made, then = grouping.before[:at], _kept(grouping.before[at:], [self._whole_end, "end", "start"])
+        before = (*made, g.WithColumns(((self._whole_end, col("end")),)), *then)
+        moving = {name: self._label(name, e) for name, e in grouping.by if asks_clock(e)}
+        if not moving:
+            return replace(grouping, before=before)
         near = [] if _is_stateful((grouping.by, grouping.aggs)) else _near(grouping.by, groups)
-        steps: list[g.Step] = [g.WithColumns(((self._whole_end, col("end")),))]
-        steps += [g.Filter(all_of(near))] if near else []
-        before = (*_with_ends(grouping.before), *steps, g.WithColumns(columns))
+        columns = tuple((moving[n], e) for n, e in grouping.by if n in moving)
+        steps: list[g.Step] = [g.Filter(all_of(near))] if near else []
         by = tuple((n, col(moving[n]) if n in moving else e) for n, e in grouping.by)
-        return replace(grouping, before=before, by=by)
+        return replace(grouping, before=(*before, *steps, g.WithColumns(columns)), by=by)
 
     @property
     def _cuts(self) -> bool:
@@ -266,13 +270,22 @@ class Behind:
         return (*self.rows(), g.Filter(col(self.key) <= limit))  # type: ignore[operator]
 
     def _last(self) -> Expr:
-        """When the last point is that can matter for a row that lasts: the one that ends it, unless the clock does."""
-        end, whole = col("end"), self._whole_end
-        if whole not in names_in(self.grouping.before) and not any(
-            isinstance(s, g.WithColumns) and whole in dict(s.columns) for s in self.grouping.before
-        ):
+        """When the last point is that can matter for a row that lasts: the one that ends it. Where pieces are grouped
+        that come again, as those of an hour of the day, it is the one that ends the interval that they are of. Where
+        they are those of buckets of time, what ends the bucket ends the piece."""
+        end, grouping = col("end"), self.grouping
+        if not grouping.intervals:
             return end
-        return when(end == col(whole)).then(end).otherwise(end - _lit(1, Type.DURATION))
+        cutting = [s for s in grouping.before[_rows_at(grouping.before) + 1 :] if asks_clock(s) or _cuts_by_table(s)]
+        if not cutting:
+            return end
+        (cut, *others) = cutting
+        if others or not isinstance(cut, g.WithColumns) or not all(_is_bucket(e) for _, e in cut.columns):
+            return col(self._whole_end)
+        last: Expr = end
+        for _, e in cut.columns:
+            last = when(replace(e, args=(end,)) == end).then(end - _lit(1, Type.DURATION)).otherwise(last)
+        return last
 
     def reach(self) -> tuple[g.Step, ...]:
         """The metric that says, for each key and day, how many rows there are, and from when to when points of the key
@@ -306,12 +319,20 @@ def _is_stateful(part: object) -> bool:
     return any(n.fn in STATEFUL for n in expressions(part))
 
 
+def _is_bucket(e: Expr) -> bool:
+    return e.fn == "truncate" and e.args[0].fn == "time"
+
+
+def _cuts_by_table(step: g.Step) -> bool:
+    return isinstance(step, g.During | g.Join)
+
+
 def _near(by: g.Named, groups: Sequence[Mapping[str, Value]] | None) -> list[Expr]:
     """Only intervals that can have a piece in the one bucket that is asked for: the others need not be cut."""
     out: list[Expr] = []
     for name, e in by if groups is not None and len(groups) == 1 else ():
         _, at = groups[0].get(name, (None, None)) if groups else (None, None)
-        if e.fn == "truncate" and e.args[0].fn == "time" and isinstance(at, int):
+        if _is_bucket(e) and isinstance(at, int):
             past = at + longest_bucket(str(e.option("every")))
             out += [col("end") >= _time(at), col("start") <= _time(past)]
     return out

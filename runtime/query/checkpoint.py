@@ -8,7 +8,7 @@ groups or rows of the last stage, and what was covered. A scan remembers nothing
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,14 @@ from operators.grouping import GroupState
 from operators.words import Words
 from runtime.errors import FormatError
 from runtime.query.chunk import Chunk
+from runtime.query.coverage import Coverage
 from runtime.query.form import MALFORMED, check_groups
 from runtime.query.keys import Keys
+from runtime.query.pipeline import Pipeline
 from runtime.query.runner import with_prefix
-from runtime.query.scan import Coverage
-from runtime.query.task import Pipeline
-from runtime.query.wire import coverage_of, sealed, strings_of, unsealed
+from runtime.query.wire import sealed, strings_of, unsealed
 
-_MAGIC = b"ANTSTAT1"
+_MAGIC = b"ANTSTAT2"
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,9 @@ def pack(groups: int, pipeline: Pipeline, coverage: Coverage, most: int) -> byte
     pipeline.flush()
     words, keys = pipeline.context.words, pipeline.context.keys
     arrays = {f"keys.{name}": values for name, values in keys.saved().items()}
-    for i, runner in enumerate(pipeline.runners):
-        arrays |= {f"stage.{i}.{name}": values for name, values in runner.saved().items()}
-    head: dict[str, Any] = {"groups": groups, "coverage": asdict(coverage)}
-    head["grids"] = [runner.grid() for runner in pipeline.runners]
+    arrays |= pipeline.saved()
+    head: dict[str, Any] = {"groups": groups, "coverage": coverage.to_dict()}
+    head["grids"] = pipeline.grids()
     last = pipeline.runners[-1].groups
     if last is not None:
         state = last.export(words.strings)
@@ -70,7 +69,7 @@ def unpack(data: bytes) -> Checkpoint:
     """What ``pack`` wrote; FormatError if it is not whole."""
     head, arrays = unsealed(_MAGIC, data, "a kept state")
     try:
-        coverage_of(head["coverage"])
+        Coverage.from_dict(head["coverage"])
         strings_of(head["strings"])
         if type(head["groups"]) is not int or head["groups"] < 1:
             raise ValueError("it covers no groups of files")
@@ -109,16 +108,14 @@ class Checkpoints:
             self._restore(self.start, pipeline)
         except MALFORMED as error:
             raise FormatError(f"a kept state is of another form: {error!r}") from error
-        for name, value in self.start.head["coverage"].items():
-            setattr(coverage, name, value)
+        coverage.add(Coverage.from_dict(self.start.head["coverage"]))
         return self.start.groups
 
     def _restore(self, start: Checkpoint, pipeline: Pipeline) -> None:
         head, arrays = start.head, start.arrays
-        if head["grids"] != [runner.grid() for runner in pipeline.runners]:
+        if head["grids"] != pipeline.grids():
             raise FormatError("a kept state counts the buckets of a calendar otherwise")
-        for i, runner in enumerate(pipeline.runners):
-            runner.restore(with_prefix(arrays, f"stage.{i}."))
+        pipeline.restore(arrays)
         last = pipeline.runners[-1].groups
         if last is not None:
             count = len(last.cells.aggregates)

@@ -22,14 +22,16 @@ from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema, set_hash
 from runtime.catalogue.snapshot import unknown_stream
 from runtime.columns import Column
-from runtime.errors import FormatError, QueryError
+from runtime.errors import FormatError, IncompleteResult, QueryError
 from runtime.pointfile import PointFile
 from runtime.progress import Progress
 from runtime.proof import Proof, check_coverage, digest, merged_files
 from runtime.query import wire
+from runtime.query.coverage import WHOLE, Coverage
 from runtime.query.form import checked
 from runtime.query.merge import Merging, merged
-from runtime.query.task import Compiled, Partial, Saving, Task, compiled_for, request_digest, run
+from runtime.query.notes import sparse_notes, taken_out
+from runtime.query.task import Compiled, Partial, Saving, Task, compiled_for, request_digest, run, summed
 from runtime.result import PartialResult, Result
 
 _SMALL = 250_000
@@ -69,6 +71,8 @@ class Prepared:
     clipped: bool
     history: int | None
     plan_digest: str
+    beginning: int
+    """The time before which the stream has no points, or none any more."""
 
     @property
     def plan(self) -> Plan:
@@ -125,9 +129,15 @@ def _prepared(
     since, until, clipped = span
     files, history = _files(compiled.plan, snapshot, since, until)
     text = json.dumps([graph, params, since, until], sort_keys=True, separators=(",", ":"), default=str)
+    plan_digest, beginning = digest(text.encode()), _beginning(snapshot)
     return Prepared(
-        graph, params, compiled, snapshot, schema, files, since, until, clipped, history, digest(text.encode())
+        graph, params, compiled, snapshot, schema, files, since, until, clipped, history, plan_digest, beginning
     )
+
+
+def _beginning(snapshot: Snapshot) -> int:
+    first = 0 if snapshot.first_time is None else snapshot.first_time
+    return first if snapshot.floor is None else max(first, snapshot.floor * 86_400_000_000)
 
 
 def _iso(micros: int) -> str:
@@ -192,6 +202,7 @@ def make_tasks(prepared: Prepared, store_url: str, workers: int) -> list[Task]:
                     since=prepared.since,
                     until=prepared.until,
                     history=prepared.history,
+                    beginning=prepared.beginning,
                 )
             )
     return out
@@ -354,16 +365,20 @@ def conclude(
     Of the tasks only their number counts: a partial state may be that of several. ``files_cached``: of how many files
     the partial states were kept from earlier runs.
     """
-    covered: dict[str, int] = {}
+    total = Coverage()
     for p in partials:
-        for path, rows in p.coverage.rows.items():
-            covered[path] = covered.get(path, 0) + rows
+        total.add(p.coverage)
+    covered = total.rows
     if not failed:
         check_coverage(prepared.files, covered, prepared.plan.stream)
+        if part := next((path for path, ranges in total.cells.items() if ranges != WHOLE), None):
+            raise IncompleteResult(f"stream {prepared.plan.stream}: not all keys of {part} were read; ask again")
     merging = Merging()
     with checked(prepared.plan, partials):
-        columns = merged(prepared.plan, partials, prepared.until, merging).result_columns()
-    proof = _proof(prepared, tasks, partials, covered, columns, files_cached, merging.times_outside)
+        table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging))
+        columns = table.result_columns()
+    notes = (*partial_windows, *sparse_notes(prepared.plan, summed(p.tally for p in partials)))
+    proof = _proof(prepared, tasks, partials, covered, columns, files_cached, merging.times_outside, notes)
     if failed:
         return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))
     return Result(columns, proof)
@@ -377,6 +392,7 @@ def _proof(
     columns: Mapping[str, Column],
     files_cached: int,
     times_outside: int,
+    notes: tuple[str, ...],
 ) -> Proof:
     snapshot = prepared.snapshot
     whole = merged_files(prepared.files, covered)
@@ -407,6 +423,7 @@ def _proof(
         result=_result_digest(columns),
         catalogue="checked" if snapshot.checked else "unchecked",
         files_unchecked=sum(not f.footer for f in prepared.files),
+        notes=notes,
     )
 
 

@@ -21,9 +21,11 @@ from dataflow.plan import (
     Sweep,
     TableStep,
     Take,
+    Tally,
     Tracks,
 )
 from runtime.query.execute import Prepared
+from runtime.query.notes import before_range, cut_windows, sparse_columns
 from runtime.query.task import Task
 
 # Points a second and core of this machine's kind, for an estimate only: tests/benchmarks measures them.
@@ -61,6 +63,12 @@ def explain(prepared: Prepared, tasks: Sequence[Task], workers: int) -> str:
     if looked_up := _lookups(plan):
         lines.append("looked up")
         lines += [f"  {text}" for text in looked_up]
+    if before := before_range(plan):
+        lines.append("before the range")
+        lines += [f"  {text}" for text in before]
+    if notes := [*cut_windows(plan, prepared), *sparse_columns(plan, prepared.files)]:
+        lines.append("notes")
+        lines += [f"  {text}" for text in notes]
     if plan.laws:
         lines.append("laws")
         lines += [f"  {law}" for law in plan.laws]
@@ -77,7 +85,8 @@ def _time(micros: int) -> str:
 
 
 def _describe(stage: Stage) -> str:
-    ops = f"{len(stage.ops)} row operations, " if stage.ops else ""
+    n = sum(not isinstance(op, Tally) for op in stage.ops)
+    ops = f"{n} row operations, " if n else ""
     match stage.sink:
         case States(state, _, _, held, _):
             what = "heartbeat intervals" if state is None else "state intervals"

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dataflow.chain import END, KNOWN
 from dataflow.compile import compile_stage
-from dataflow.plan import Group, Pieces, Plan, Rows, SortBy, Stage, Sweep, TableStep, Take
+from dataflow.plan import END, KNOWN, Group, Pieces, Plan, Rows, SortBy, Stage, Sweep, TableStep, Take
 from dataflow.typed import Typed, column
 from operators.grouping import Groups, GroupState
 from operators.types import Type
@@ -18,10 +17,11 @@ from runtime.query.fill import bucket_keys
 from runtime.query.finish import finished_groups
 from runtime.query.keys import Keys
 from runtime.query.overflow import in_table
+from runtime.query.pipeline import RowCollector
 from runtime.query.runner import Context, Runner
 from runtime.query.sweep import swept
 from runtime.query.table import Table, joined
-from runtime.query.task import Partial, RowCollector
+from runtime.query.task import Partial
 
 FAN_IN = 8
 """States that one node of the merge tree takes."""

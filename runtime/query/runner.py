@@ -31,7 +31,8 @@ from dataflow.codegen.source import (
 )  # fmt: skip
 from dataflow.codegen.stage import Function
 from dataflow.compile import Kernel
-from dataflow.plan import Edges, Group, Rows, Segments, Stage
+from dataflow.plan import END as ROW_END
+from dataflow.plan import Edges, Group, Rows, Segments, Stage, Tally, all_ops
 from operators.cells import Cells
 from operators.compiler.cache import caller
 from operators.errors import DataflowError, GroupError, InexactDecimal, OverflowExceeded
@@ -59,16 +60,23 @@ _FRESH = frozenset(
 """Roles of arguments that differ from chunk to chunk."""
 
 
+_EVER = -(2**62)
+
+
 @dataclass(frozen=True)
 class Context:
-    """What all stages of a task share: its dictionary, its keys, the range [since, until), and memory to write to that
-    is used again."""
+    """What all stages of a task share: its dictionary, its keys, the range [since, until), memory to write to that is
+    used again, the time of the ``first`` point that is read, and the stream's ``beginning``, before which there are no
+    points. ``whole``: the range is that of all points that are read."""
 
     words: Words
     keys: Keys
     since: int
     until: int
     buffers: Buffers | None = None
+    first: int | None = None
+    beginning: int = _EVER
+    whole: bool = False
 
 
 @lru_cache(maxsize=256)
@@ -117,6 +125,9 @@ class Runner:
             self._free = np.arange(self.cells.capacity, dtype=np.int64)
             self._free_count[0] = self.cells.capacity
         self._flags = np.zeros(2, np.int64)
+        tallies = [op.number for op in all_ops(stage) if isinstance(op, Tally)]
+        self.tally = np.zeros(2 * (max(tallies, default=-1) + 1), np.int64)
+        """Rows and nulls of each ``Tally``, by number."""
         self._lost_times = np.zeros(1, np.int64)
         self._needs_years = bool(tables.buckets or tables.zones or any(t.timed for t in tables.lookups))
         self._floats = np.array(tables.floats, np.float64)
@@ -185,6 +196,7 @@ class Runner:
             "scalars": self._scalars,
             "floats": self._floats,
             "flags": self._flags,
+            "tally": self.tally,
             "lost_times": self._lost_times,
             "free": self._free,
             "free_count": self._free_count,
@@ -298,7 +310,8 @@ class Runner:
 
     def saved(self) -> dict[str, NDArray[Any]]:
         """The state of every key and of all segments, as arrays; a grouping's is exported by itself."""
-        n, out = len(self.context.keys), {}
+        n = len(self.context.keys)
+        out = {"tally": self.tally} if len(self.tally) else {}
         for name, a in self._slot_args.items():
             width = int(str(a.subject[1])) if len(a.subject) > 1 and ":," not in a.kind else 1
             if name in self._slot_arrays:
@@ -316,6 +329,10 @@ class Runner:
         ValueError or LookupError for what is none: kernels check no bounds.
         """
         self._reserve_slots()
+        tally = saved.get("tally", np.zeros(0, np.int64))
+        if tally.dtype != self.tally.dtype or tally.shape != self.tally.shape:
+            raise ValueError("the tally is of another form")
+        self.tally[:] = tally
         capacity = int(saved["capacity"][0]) if self.cells is not None and self.groups is None else 0
         # There are none before the first row.
         if any(name.startswith("slot.") for name in saved):
@@ -438,11 +455,21 @@ class Runner:
             at = int(self._free_count[0])
             self._free[at : at + n] = gids
             self._free_count[0] = at + n
+        if isinstance(self.stage.sink, Segments) and self.stage.sink.partial:
+            assert time is not None
+            columns["partial"] = (self._is_cut(self.stage.sink, time, columns[ROW_END][0]), np.ones(1, np.uint8))
         if time is None:
             time = np.zeros(n, np.int64)
         if slots is None or lengths is None:
             slots, lengths = np.zeros(1, np.int32), np.array([n], np.int64)
         yield Chunk(slots, lengths, time, columns)
+
+    def _is_cut(self, sink: Segments, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Of windows, whether some of their time was not looked at."""
+        c = self.context
+        # A window that slides holds what lies before the range, too.
+        first = c.beginning if c.whole or sink.size > 1 else max(c.since, c.beginning)
+        return ((start < first) | (end > c.until)).astype(np.uint8)
 
 
 def with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -16,6 +16,7 @@ from runtime.catalogue import FileEntry
 from runtime.errors import QueryError
 from runtime.pointfile import Block, Buffers, Changes, PointFile
 from runtime.query.chunk import Chunk, Values
+from runtime.query.coverage import Coverage
 from runtime.query.duplicates import CellRows, resolve
 from runtime.query.keys import Keys
 from runtime.query.runner import missing_column
@@ -32,20 +33,6 @@ _TOGETHER = 1 << 18
 _BATCH, _GAPS = 4 << 20, 16
 """Bytes that are fetched together: some that stay in the cache until they are decoded; but where a read has to wait,
 as many gaps between ranges as are rather read along (16 MB from S3)."""
-
-
-@dataclass
-class Coverage:
-    """What a scan read: for the proof, and for the numbers shown to people."""
-
-    rows: dict[str, int] = field(default_factory=dict)
-    """Rows of each file (by path) that lie in the task's shard: all of them were read or ruled out by statistics."""
-
-    skipped: int = 0
-    dropped: int = 0
-    bytes: int = 0
-    times_outside: int = 0
-    """How many values were times outside of the years that have a calendar, and so null: of the rows that were read."""
 
 
 def scan_order(files: Sequence[FileEntry], id_column: str | None) -> list[tuple[FileEntry, ...]]:
@@ -158,7 +145,7 @@ class Scan:
     def _part(self, entry: FileEntry) -> _Part | None:
         file = self._open(entry)
         key_lo, key_hi, row_lo, row_hi = file.key_span(*self.spec.shard)
-        self.coverage.rows[entry.path] = self.coverage.rows.get(entry.path, 0) + row_hi - row_lo
+        self.coverage.read(entry.path, self.spec.shard, row_hi - row_lo)
         if row_hi == row_lo:
             return None
         if entry.t_min >= self.spec.until or (self.spec.skip_before and entry.t_max < self.spec.since):

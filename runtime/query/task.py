@@ -6,34 +6,32 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any, Protocol
 
-import numpy as np
-
 from dataflow.check import StreamColumns, bind
-from dataflow.codegen.source import value_array
 from dataflow.compile import Kernel, compile_stage
 from dataflow.json_form import from_dict
-from dataflow.plan import Group, Plan, Rows, States
+from dataflow.plan import Plan, States
 from dataflow.zones import TZDATA_VERSION
 from operators.grouping import GroupState
 from operators.registered import registrations
-from operators.types import Type
 from operators.words import Words
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reader import NO_HOLD
-from runtime.query.chunk import Chunk, Values
-from runtime.query.finish import finished_groups
-from runtime.query.form import check_column
+from runtime.query.coverage import Coverage
 from runtime.query.keys import Keys
-from runtime.query.runner import Context, Runner
-from runtime.query.scan import Coverage, Elision, Scan, ScanSpec, scan_order
-from runtime.query.table import Table, TableColumn
+from runtime.query.pipeline import Pipeline
+from runtime.query.runner import Context
+from runtime.query.scan import Elision, Scan, ScanSpec, scan_order
+from runtime.query.table import Table
+
+_EVER = -(2**62)
 
 
 def request_digest(value: Any) -> str:
@@ -63,6 +61,8 @@ class Task:
     until: int
     history: int | None
     tzdata: str = TZDATA_VERSION
+    beginning: int = _EVER
+    """The time before which the stream has no points."""
 
     def to_bytes(self) -> bytes:
         """The task as JSON."""
@@ -94,7 +94,15 @@ class Partial:
     table: Table | None
     coverage: Coverage
     kernels: tuple[str, ...]
+    tally: tuple[int, ...] = ()
+    """Rows and nulls of each of the plan's ``sparse`` columns."""
+
     foreign: bool = False
+
+
+def summed(tallies: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    """The tallies of several partial states together."""
+    return tuple(map(sum, zip_longest(*tallies, fillvalue=0)))
 
 
 _REMEMBERED, _LARGEST = 64, 1 << 16
@@ -194,8 +202,9 @@ def run(
         elision=_elision(plan),
     )
     with borrowed() as buffers:
-        context = Context(words, keys, task.since, task.until, buffers)
-        pipeline = Pipeline(compiled, context)
+        first = min([task.since, *(f.t_min for f in task.files)])
+        context = Context(words, keys, task.since, task.until, buffers, first, task.beginning)
+        pipeline = Pipeline(plan, compiled.kernels, context)
         scan = Scan(spec, keys, words, open_file, buffers)
         done = 0 if saving is None else saving.restore(pipeline, scan.coverage)
         before = scan.coverage.times_outside
@@ -207,7 +216,8 @@ def run(
                 saving.passed(n, pipeline, scan.coverage)
         groups, table = pipeline.finish()
         scan.coverage.times_outside = before + pipeline.times_outside
-    return Partial(task.id, groups, table, scan.coverage, tuple(r.kernel.digest for r in pipeline.runners))
+    kernels = tuple(r.kernel.digest for r in pipeline.runners)
+    return Partial(task.id, groups, table, scan.coverage, kernels, pipeline.tally)
 
 
 def _elision(plan: Plan) -> Elision | None:
@@ -218,80 +228,3 @@ def _elision(plan: Plan) -> Elision | None:
     state = first.sink.state
     reported = {str(n.option("name")) for n in (state.walk() if state is not None else ()) if n.fn == "in"}
     return Elision(NO_HOLD if first.sink.hold is None else first.sink.hold, tuple(sorted(reported)))
-
-
-class Pipeline:
-    """The stages of a plan, each feeding the next."""
-
-    def __init__(self, compiled: Compiled, context: Context) -> None:
-        self.plan, self.context = compiled.plan, context
-        plan = compiled.plan
-        stages = enumerate(zip(plan.stages, compiled.kernels, strict=True))
-        self.runners = [Runner(stage, kernel, context, n) for n, (stage, kernel) in stages]
-        self.rows = RowCollector(plan.stages[-1].sink.columns) if isinstance(plan.stages[-1].sink, Rows) else None
-
-    @property
-    def times_outside(self) -> int:
-        """How many values of all stages were times outside of the years that have a calendar, and so are null."""
-        return sum(runner.times_outside for runner in self.runners)
-
-    def push(self, chunk: Chunk, at: int = 0) -> None:
-        """Send ``chunk`` through the stages from number ``at`` on."""
-        if at == len(self.runners):
-            assert self.rows is not None
-            self.rows.add(chunk)
-            return
-        self._feed(self.runners[at].push(chunk), at + 1)
-
-    def _feed(self, chunks: Iterator[Chunk], at: int) -> None:
-        for chunk in chunks:
-            self.push(chunk, at)
-
-    def flush(self) -> None:
-        """Send on what the stages have written."""
-        for i, runner in enumerate(self.runners):
-            self._feed(runner.flush(), i + 1)
-
-    def finish(self) -> tuple[GroupState | None, Table | None]:
-        """Close what is open at the end of the range, stage after stage; the partial state."""
-        for i, runner in enumerate(self.runners):
-            self._feed(runner.finish(), i + 1)
-        strings = self.context.words.strings
-        if self.rows is not None:
-            return None, self.rows.table(strings).compact()
-        groups = self.runners[-1].groups
-        assert groups is not None
-        sink = self.plan.stages[-1].sink
-        if self.plan.whole_keys and isinstance(sink, Group):
-            return None, finished_groups(sink, groups, self.context.words, self.plan.stages[-1].step).compact()
-        return groups.export(strings), None
-
-
-class RowCollector:
-    """Gathers the rows that a ``Rows`` sink writes."""
-
-    def __init__(self, columns: Sequence[tuple[str, Any]]) -> None:
-        self._columns: list[tuple[str, Type]] = [(n, e.type) for n, e in columns]
-        self._chunks: list[Chunk] = []
-
-    def add(self, chunk: Chunk) -> None:
-        """Keep a copy of the chunk's columns."""
-        copies = {n: (v.copy(), k.copy()) for n, (v, k) in chunk.columns.items()}
-        self._chunks.append(Chunk(chunk.run_slot, chunk.run_len, chunk.time.copy(), copies))
-
-    def check(self, rows: int, columns: Mapping[str, Values], strings: int) -> None:
-        """ValueError or KeyError unless these can be rows of this sink."""
-        if columns.keys() != {name for name, _ in self._columns}:
-            raise ValueError("the columns are others")
-        for name, kind in self._columns:
-            check_column(name, kind, *columns[name], rows, strings)
-
-    def table(self, strings: list[str]) -> Table:
-        """All rows so far."""
-        columns: dict[str, TableColumn] = {}
-        for name, kind in self._columns:
-            empty = np.zeros(0, np.float64 if value_array(kind).startswith("f8") else np.int64)
-            values = np.concatenate([empty, *(c.columns[name][0] for c in self._chunks)])
-            valid = np.concatenate([np.zeros(0, np.uint8), *(c.columns[name][1] for c in self._chunks)])
-            columns[name] = (kind, values, valid)
-        return Table(sum(c.rows for c in self._chunks), columns, strings)

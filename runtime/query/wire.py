@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,12 @@ from numpy.typing import NDArray
 from operators.grouping import GroupState
 from operators.types import Type
 from runtime.errors import FormatError
+from runtime.query.coverage import Coverage
 from runtime.query.runner import with_prefix
-from runtime.query.scan import Coverage
 from runtime.query.table import Table
 from runtime.query.task import Partial
 
-_MAGIC = b"ANTPART1"
+_MAGIC = b"ANTPART2"
 _ALLOWED = {"int64", "float64", "uint8", "int32"}
 
 
@@ -30,8 +29,9 @@ def pack(partial: Partial, request: str = "") -> bytes:
     head: dict[str, Any] = {
         "task": partial.task,
         "request": request,
-        "coverage": asdict(partial.coverage),
+        "coverage": partial.coverage.to_dict(),
         "kernels": list(partial.kernels),
+        "tally": list(partial.tally),
     }
     if partial.groups is not None:
         arrays["keys"] = partial.groups.keys
@@ -96,30 +96,23 @@ def _partial(head: Mapping[str, Any], arrays: dict[str, NDArray[Any]], task: str
         raise FormatError(f"the reply of task {task} is that of another task")
     if head["request"] != request:
         raise FormatError(f"the reply of task {task} answers another request, or one that was changed on its way")
-    coverage = coverage_of(head["coverage"])
-    kernels, strings = tuple(head["kernels"]), strings_of(head["strings"])
+    coverage = Coverage.from_dict(head["coverage"])
+    kernels, strings, tally = tuple(head["kernels"]), strings_of(head["strings"]), tuple(head["tally"])
     if any(type(k) is not str for k in kernels):
         raise ValueError("kernels are not digests")
+    if any(type(n) is not int or n < 0 for n in tally):
+        raise ValueError("the tally does not count")
     if head["kind"] == "groups":
         count = head["states"]
         if type(count) is not int or not 0 <= count <= len(arrays):
             raise ValueError("the number of states is none")
         states = [with_prefix(arrays, f"state.{j}.") for j in range(count)]
-        return Partial(task, GroupState(arrays["keys"], states, strings), None, coverage, kernels, True)
+        return Partial(task, GroupState(arrays["keys"], states, strings), None, coverage, kernels, tally, True)
     columns = {
         name: (Type(kind), arrays[f"values.{j}"], arrays[f"valid.{j}"])
         for j, (name, kind) in enumerate(head["columns"])
     }
-    return Partial(task, None, Table(head["rows"], columns, strings), coverage, kernels, True)
-
-
-def coverage_of(head: Any) -> Coverage:
-    """The coverage in a head; TypeError or ValueError if it is none."""
-    found = Coverage(**head)
-    counts = [*found.rows.values(), found.skipped, found.dropped, found.bytes]
-    if not isinstance(found.rows, dict) or any(type(n) is not int or n < 0 for n in counts):
-        raise ValueError("what was covered is not counted")
-    return found
+    return Partial(task, None, Table(head["rows"], columns, strings), coverage, kernels, tally, True)
 
 
 def strings_of(head: Any) -> list[str]:

@@ -29,8 +29,9 @@ from operators.words import Words
 from runtime.columns import Column, Dictionary
 from runtime.query.chunk import VALID, Chunk
 from runtime.query.keys import Keys
+from runtime.query.pipeline import Pipeline
 from runtime.query.runner import Context
-from runtime.query.task import Compiled, Pipeline
+from runtime.query.task import Compiled
 
 STREAM = StreamColumns("device", Type.STRING, "ts", {"temp": Type.FLOAT, "group": Type.INT})
 CHUNK = 32_768
@@ -115,7 +116,7 @@ def chunks(rows: int, groups: int, runs: bool, numbers: Numbers) -> tuple[Keys, 
 
 def seconds(plan: Plan, keys: Keys, words: Words, given: list[Chunk], rows: int) -> float:
     """CPU seconds of the kernel over so many rows, the chunks again and again, and of settling and finishing."""
-    pipeline = Pipeline(Compiled(plan), Context(words, keys, 0, 2**60, (0, 2**60)))
+    pipeline = Pipeline(plan, Compiled(plan).kernels, Context(words, keys, 0, 2**60, (0, 2**60)))
     started = time.thread_time()
     for chunk in islice(cycle(given), rows // CHUNK):
         pipeline.push(chunk)

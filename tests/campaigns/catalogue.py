@@ -111,9 +111,7 @@ def verified(catalogue: Catalogue, streams: Collection[str] = STREAMS) -> list[s
     return [*catalogue.problems(), *(problem for stream in STREAMS for problem in catalogue.audit(stream))]
 
 
-def judge(
-    report: Report, what: str, catalogue: Catalogue, right: Answers, streams: Collection[str] = STREAMS
-) -> None:
+def judge(report: Report, what: str, catalogue: Catalogue, right: Answers, streams: Collection[str] = STREAMS) -> None:
     """Ask everything; a wrong answer, a traceback, and a refusal that `verify` knows nothing of are failures."""
     refused = ""
     try:
@@ -231,51 +229,50 @@ def in_dynamodb(report: Report, rng: random.Random, budget: int) -> None:
     import boto3
     from moto import mock_aws
 
-    with mock_aws(), _region():
-        with DynamoCatalogue("antfold", "lake/p", create=lambda: True) as catalogue:
-            catalogue.streams()
-            made(catalogue)
-            right = {name: ask() for name, ask in questions(catalogue)}
-            db = boto3.client("dynamodb")
-            owner = "lake/p|"
-            held: Items = {}
-            for item in db.get_paginator("scan").paginate(TableName="antfold").search("Items[]"):
-                place = item["pk"]["S"].removeprefix(owner), item["sk"]["S"]
-                held[place] = int(item["number"]["N"]), bytes(item["body"]["B"])
+    with mock_aws(), _region(), DynamoCatalogue("antfold", "lake/p", create=lambda: True) as catalogue:
+        catalogue.streams()
+        made(catalogue)
+        right = {name: ask() for name, ask in questions(catalogue)}
+        db = boto3.client("dynamodb")
+        owner = "lake/p|"
+        held: Items = {}
+        for item in db.get_paginator("scan").paginate(TableName="antfold").search("Items[]"):
+            place = item["pk"]["S"].removeprefix(owner), item["sk"]["S"]
+            held[place] = int(item["number"]["N"]), bytes(item["body"]["B"])
 
-            def stored(place: tuple[str, str], item: tuple[int, bytes] | None) -> None:
-                key = {"pk": {"S": owner + place[0]}, "sk": {"S": place[1]}}
-                if item is None:
-                    db.delete_item(TableName="antfold", Key=key)
-                else:
-                    rest = {"number": {"N": str(item[0])}, "body": {"B": item[1]}}
-                    db.put_item(TableName="antfold", Item=key | rest)
+        def stored(place: tuple[str, str], item: tuple[int, bytes] | None) -> None:
+            key = {"pk": {"S": owner + place[0]}, "sk": {"S": place[1]}}
+            if item is None:
+                db.delete_item(TableName="antfold", Key=key)
+            else:
+                rest = {"number": {"N": str(item[0])}, "body": {"B": item[1]}}
+                db.put_item(TableName="antfold", Item=key | rest)
 
-            def tried(what: str, changed: Items) -> None:
-                touched = {p for p in {*held, *changed} if held.get(p) != changed.get(p)}
-                for place in touched:
-                    stored(place, changed.get(place))
-                # Requests to moto take long: only streams that are touched are asked for.
-                streams = {partition.partition("/")[0] for partition, _ in touched} & set(STREAMS)
-                judge(report, what, catalogue, right, sorted(streams) or STREAMS)
-                for place in touched:
-                    stored(place, held.get(place))
+        def tried(what: str, changed: Items) -> None:
+            touched = {p for p in {*held, *changed} if held.get(p) != changed.get(p)}
+            for place in touched:
+                stored(place, changed.get(place))
+            # Requests to moto take long: only streams that are touched are asked for.
+            streams = {partition.partition("/")[0] for partition, _ in touched} & set(STREAMS)
+            judge(report, what, catalogue, right, sorted(streams) or STREAMS)
+            for place in touched:
+                stored(place, held.get(place))
 
-            for _ in range(budget):
-                place, flipped = flipped_item(rng, held)
+        for _ in range(budget):
+            place, flipped = flipped_item(rng, held)
+            changed = dict(held)
+            _put_back(changed, place, flipped)
+            report.count("one bit of an item of DynamoDB flipped")
+            tried(f"DynamoDB, {place} became {flipped}", changed)
+        places = sorted(held)
+        rng.shuffle(places)
+        for place in places[: max(5, budget // 10)]:
+            other = _others(rng, places, place)[0]
+            for kind, damage in ITEM_DAMAGE.items():
                 changed = dict(held)
-                _put_back(changed, place, flipped)
-                report.count("one bit of an item of DynamoDB flipped")
-                tried(f"DynamoDB, {place} became {flipped}", changed)
-            places = sorted(held)
-            rng.shuffle(places)
-            for place in places[: max(5, budget // 10)]:
-                other = _others(rng, places, place)[0]
-                for kind, damage in ITEM_DAMAGE.items():
-                    changed = dict(held)
-                    damage(changed, place, other)
-                    report.count(f"DynamoDB, an item {kind}")
-                    tried(f"DynamoDB, {place} {kind} {other}", changed)
+                damage(changed, place, other)
+                report.count(f"DynamoDB, an item {kind}")
+                tried(f"DynamoDB, {place} {kind} {other}", changed)
 
 
 def flipped_item(rng: random.Random, items: Items) -> tuple[tuple[str, str], tuple[str, str, int, bytes]]:

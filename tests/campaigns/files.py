@@ -6,7 +6,6 @@ Each query reads a store with such a file; it is refused, or its answer is that 
 from __future__ import annotations
 
 import random
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path

@@ -42,6 +42,9 @@ METRICS = {
 """Several kinds of kept state; two that differ in a constant alone."""
 
 
+KINDS = ("damaged", "misplaced", "forged", "forged")
+
+
 def run(budget: int, seed: int) -> Report:
     """Try ``budget`` damages, misplacements and forgeries."""
     return run_apart(__name__, budget, seed)
@@ -60,7 +63,7 @@ def attack(report: Report, budget: int, seed: int) -> None:
             for _ in range(budget):
                 path = rng.choice(kept)
                 query = queries[path]
-                kind = rng.choice(["damaged", "misplaced", "forged", "forged"])
+                kind = rng.choice(KINDS)
                 what = {"damaged": _damage, "misplaced": _misplace, "forged": _forge}[kind](path, whole, rng, folder)
                 report.count(kind)
                 # The only one of its query, so that it is the one that is read.

@@ -105,7 +105,7 @@ def test_mistakes(place: Path, capsys: pytest.CaptureFixture[str], arguments: li
         ('x = df.stream("a").sessionise("5m")', "a stream has no 'sessionise'; did you mean 'sessionize'?"),
         ('x = df.stream("a").group_by("b").mean("c")', "after group_by write .agg(...), such as .agg(n=df.mean(...))"),
         ('x = df.stream("a").agg(df.count())', "give every aggregate a name, such as agg(n=df.count())"),
-        ('x = df.time().truncate("1d", zon="UTC")', "unexpected keyword argument 'zon'; did you mean 'zone'?"),
+        ('x = df.time().truncate("1d", zon="UTC")', "did you mean 'zone'?"),
         ('x = df.mean("a", wher=1)', "did you mean 'where'?"),
         ('x = df.time().truncate("1day")', "'1day' is not a bucket; did you mean '1d'?"),
         ('x = df.stream("a").heartbeat("5 minutes")', "'5 minutes' is not a duration; did you mean '5m'?"),
@@ -122,7 +122,8 @@ def test_a_mistake_in_a_metric_file_has_its_line(
         assert main(["query", "store", f"{name}:x"]) == 1
         shown = capsys.readouterr().err
         assert f"{Path(name)}:4: " in shown
-        assert said in shown
+        # Since 3.13 Python itself names the option that was meant, with a capital letter.
+        assert said.lower() in shown.lower()
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,13 @@ from operators.types import Type
 from operators.words import Words
 from runtime.columns import Column, Dictionary
 from runtime.query.chunk import Chunk, Values
+from runtime.query.coverage import Coverage
 from runtime.query.keys import Keys
 from runtime.query.merge import merged
+from runtime.query.notes import taken_out
+from runtime.query.pipeline import Pipeline
 from runtime.query.runner import Context
-from runtime.query.scan import Coverage
-from runtime.query.task import Compiled, Partial, Pipeline
+from runtime.query.task import Compiled, Partial
 from tests.reference.rows import Json, Value
 from tests.reference.strategies import DAY, KEY, TIME, TYPES, Point
 
@@ -51,7 +53,7 @@ def run_in_memory(
     # A scan never hands on what is at or after ``until``.
     seen = [point for point in points if point[TIME] < until]
     partials = [_task(asked, str(i), seen, set(keys[i::tasks]), since, until, rows) for i in range(tasks)]
-    columns = merged(plan, partials, until).result_columns()
+    columns = taken_out(merged(plan, partials, until))[0].result_columns()
     lists = {name: column.to_list() for name, column in columns.items()}
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
@@ -73,7 +75,10 @@ def _task(
 ) -> Partial:
     words = Words()
     keys = Keys(Type.STRING, words)
-    pipeline = Pipeline(asked, Context(words, keys, since, until))
+    first = min([since, *(point[TIME] for point in points)])
+    beginning = min((point[TIME] for point in points), default=since)
+    context = Context(words, keys, since, until, first=first, beginning=beginning)
+    pipeline = Pipeline(asked.plan, asked.kernels, context)
     # Day after day, and within a day key after key, each in order of (time, arrival).
     rows = [point for point in points if point[KEY] in mine]
     rows.sort(key=lambda point: (point[TIME] // DAY, point[KEY], point[TIME]))

@@ -8,7 +8,6 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +17,7 @@ import dataflow as df
 from operators.errors import DataflowError
 from tests.laws.memory import run_in_memory
 from tests.reference.strategies import BASE, DAY, HOUR, KEY, TIME, Point
+from tests.reference.zones import zone as zone_of
 
 MINUTE = 60_000_000
 P = df.stream("s")
@@ -171,7 +171,7 @@ STARTS = [
 
 @cache
 def wall(minute: int, zone: str) -> datetime:
-    return datetime.fromtimestamp(minute * 60, ZoneInfo(zone))
+    return datetime.fromtimestamp(minute * 60, zone_of(zone))
 
 
 @st.composite

@@ -12,7 +12,10 @@ import pytest
 from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
 
+import dataflow.check_expressions
 import dataflow.check_timelines
+import dataflow.codegen.cuts
+import dataflow.codegen.expressions
 import dataflow.compile
 import runtime.query.lookups
 import runtime.query.merge
@@ -64,6 +67,34 @@ def everything_known(swept: Any) -> Any:
     return mutant
 
 
+def not_the_first(found_row: Any) -> Any:
+    def mutant(x: Any, e: Any) -> Any:
+        row, _ = found_row(x, e)
+        return row, f"({row} > 0)"
+
+    return mutant
+
+
+def without(kind: str) -> Any:
+    """Sources of this kind cut nothing."""
+
+    def make(edge: Any) -> Any:
+        return lambda w, x, source: w.put("ne = ne") if source.kind == kind else edge(w, x, source)
+
+    return make
+
+
+def in_every_piece(arranged: Any) -> Any:
+    def mutant(fn: Any, args: Any, options: Any, begin: Any, sites: Any, fail: Any) -> Any:
+        return arranged(fn, args, options, None, sites, fail)
+
+    return mutant
+
+
+def never_alike(a: Any, b: Any, kind: Any) -> str:
+    return "True"
+
+
 def ends_later(lookup: Any) -> Any:
     class Mutant(lookup):  # type: ignore[misc]
         def __init__(self, table: Any, *rest: Any) -> None:
@@ -98,11 +129,13 @@ MUTANTS: dict[str, tuple[str, Plant]] = {
     "a change of a held column does not cut": ("either_or_not", in_kernels("phk0 != chk0 or", "False and")),
     "equal states are not joined": ("both", in_kernels("if pn == 0 or (pk != 0) != nk", "if True or (pk != 0) != nk")),
     "the time before a first point is missing": ("either_or_not", in_kernels("o_known[on] = 2", "o_known[on] = 1")),
-    "intervals are not cut": ("states_joined_by_time", in_kernels("pe = min(e, edge", "pe = max(e, edge")),
-    "the first period counts as none": ("states_in_maintenance", in_kernels("if found >= 0:", "if found > 0:")),
-    "outside is inside": ("beats_outside_days", in_kernels("if found < 0:", "if found >= 0:")),
+    "intervals are not cut": ("states_joined_by_time", in_kernels("ne = min(ne, edge", "ne = max(ne, edge")),
+    "the first period counts as none": (
+        "states_in_maintenance", in_place_of(dataflow.codegen.expressions, "found_row", not_the_first)
+    ),
+    "outside is inside": ("beats_outside_days", in_kernels(" = not k", " = k")),
     "the row found first holds for all pieces": (
-        "states_joined_by_time", in_kernels(", ps, look0_offsets, look0_starts, look0_ends)\n", ROW_AT_START)
+        "states_joined_by_time", in_kernels(", ns, look0_offsets, look0_starts, look0_ends)\n", ROW_AT_START)
     ),
     "a period ends a microsecond late": ("service_time", in_place_of(runtime.query.runner, "Lookup", ends_later)),
     "rows that say the same cut": (
@@ -115,6 +148,25 @@ MUTANTS: dict[str, tuple[str, Plant]] = {
         "two_at_least", in_place_of(runtime.query.sweep, "_changes", all_different)
     ),
     "what cannot be known is false": ("two_at_least", in_place_of(runtime.query.merge, "swept", everything_known)),
+    "hours are two hours long": (
+        "states_by_hour_of_day", in_kernels("np.int64(3600000000)", "np.int64(7200000000)")
+    ),
+    "the clock's calendar cuts nothing": (
+        "states_before_six", in_place_of(dataflow.codegen.cuts, "_edge", without("calendar"))
+    ),
+    "comparisons with the clock cut nothing": (
+        "states_from_a_time", in_place_of(dataflow.codegen.cuts, "_edge", without("change"))
+    ),
+    "pieces that say the same stay apart": (
+        "states_by_part_of_the_day", in_place_of(dataflow.codegen.cuts, "differs", lambda _: never_alike)
+    ),
+    "what happens counts in every piece": (
+        "failures_by_hour", in_place_of(dataflow.check_expressions, "prepared", in_every_piece)
+    ),
+    "what is not known of a condition is known": (
+        "clock_as_argument", in_kernels("step_4(np.uint64(pg)", "step_5(np.uint64(pg)")
+    ),
+    "a piece lasts as long as the interval": ("clock_in_aggregates", in_kernels("ns - qs", "e - qs")),
     "what a row remembered is forgotten": (
         "states_with_previous_joined", in_kernels(f"if piece == {NO_PIECE}:", "if False:")
     ),

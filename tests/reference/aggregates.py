@@ -177,6 +177,7 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
             prepared.append(_by_clock(entry, table, params))
             continue
         argument = evaluate(args[0], table, params) if args else None
+        before = reported_before(table, argument, args[0], params) if argument and fn in LOOKING_BACK else []
         prepared.append(
             Aggregate(
                 entry["name"],
@@ -186,7 +187,7 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
                 type_of(args[0], table.types) if args else None,
                 None if where is None else evaluate(where, table, params),
                 entry["agg"],
-                reported_before(table, argument) if argument is not None and fn in LOOKING_BACK else [],
+                before,
             )
         )
     return prepared
@@ -201,7 +202,7 @@ def _by_clock(entry: Json, table: Table, params: dict[str, Value]) -> Aggregate:
         conditions, args = conditions + args, []
     moving = [arg for arg in args if asks_clock(arg)]
     numbered = [replace(row, values=row.values | {"$row": i}) for i, row in enumerate(table.rows)]
-    before = reported_before(table, evaluate(args[0], table, params)) if fn in LOOKING_BACK else []
+    before = reported_before(table, evaluate(args[0], table, params), args[0], params) if fn in LOOKING_BACK else []
     # What looks at other rows does not see the pieces.
     whole, still = remembered(replace(table, rows=numbered), args, params)
     pieces = cut(whole, [*conditions, *moving], params, conditions=len(conditions))
@@ -220,15 +221,21 @@ def _by_clock(entry: Json, table: Table, params: dict[str, Value]) -> Aggregate:
     return Aggregate(entry["name"], fn, rows, argument, kind, None, agg, looked, parts)
 
 
-def reported_before(table: Table, values: list[Value]) -> list[tuple[Value, int] | None]:
+def reported_before(
+    table: Table, values: list[Value], expr: Json, params: dict[str, Value]
+) -> list[tuple[Value, int] | None]:
     """For each row the value that its key reported last before it, and when."""
+    last: dict[Any, tuple[Value, int]] = {}
+    past = table.past
+    for row, value in zip(past.rows, evaluate(expr, past, params), strict=True):
+        if value is not None:
+            last[row.key] = value, row.time
     index = {id(row): i for i, row in enumerate(table.rows)}
     found: list[tuple[Value, int] | None] = [None] * len(table.rows)
     for rows in table.by_key():
-        last: tuple[Value, int] | None = None
         for row in rows:
             i = index[id(row)]
-            found[i] = last
+            found[i] = last.get(row.key)
             if values[i] is not None:
-                last = values[i], row.time if row.begin is None else row.begin
+                last[row.key] = values[i], row.time if row.begin is None else row.begin
     return found

@@ -12,6 +12,7 @@ from tests.reference.clock import asks_clock, cut
 from tests.reference.expressions import evaluate, literal_type, type_of
 from tests.reference.flows import cohorts, funnel, transitions
 from tests.reference.lasting import Scope, heartbeat, sessionize, state_duration, window
+from tests.reference.past import paired, rows_of_both
 from tests.reference.rows import Json, Row, Table, Value
 from tests.reference.timelines import concurrent, during, join, timeline
 
@@ -25,7 +26,7 @@ LASTING = {
     "cohorts": cohorts,
     "transitions": transitions,
 }
-TIMELINES = {"join": join, "during": during, "concurrent": concurrent}
+ROW_BY_ROW = ("filter", "with_columns", "held", "select", "join", "during")
 NO_PARAMS: Mapping[str, Value] = {}
 
 
@@ -51,6 +52,7 @@ def answer(
     steps = graph["steps"]
     table = _points(points, key, time, dict(types or {}))
     table = replace(table, rows=_without_duplicates(table.rows, duplicates, id))
+    beginning = min((row.time for row in table.rows), default=since)
     table = replace(table, rows=[row for row in table.rows if row.time < until])
     for i, step in enumerate(steps[1:], start=1):
         held: list[str] = []
@@ -58,7 +60,7 @@ def answer(
             held = _held_columns(step, steps[i + 1 :], key)
         if step["op"] == "with_columns" and table.kind == "intervals":
             step = step | {"columns": [c for c in step["columns"] if _is_read(c, steps[i + 1 :])]}
-        table = _apply(step, table, Scope(key, time, since, until, dict(params), held))
+        table = _apply(step, table, Scope(key, time, since, until, dict(params), held, beginning))
     return [{name: row.values[name] for name in table.types} for row in _visible(table, since)]
 
 
@@ -107,26 +109,30 @@ def _visible(table: Table, since: int) -> list[Row]:
 
 
 def _apply(step: Json, table: Table, scope: Scope) -> Table:
-    op, params = step["op"], scope.params
-    if op == "filter" and table.kind == "intervals" and asks_clock(step["where"]):
-        pieces = cut(table, [step["where"]], params, conditions=1)
-        return replace(pieces, rows=[row for row in pieces.rows if row.values["$0"] is True], types=table.types)
-    if op == "filter":
-        kept = evaluate(step["where"], table, params)
-        return replace(table, rows=[row for row, keep in zip(table.rows, kept, strict=True) if keep is True])
-    if op == "with_columns":
-        return _columns(step["columns"], table, params, keep=list(table.types))
-    if op == "select":
-        return _columns(step["columns"], table, params, keep=_always_kept(step["columns"], table, scope))
+    op = step["op"]
+    if op in ROW_BY_ROW:
+        now = _row_by_row(step, table, scope)
+        if not table.whole:
+            return now
+        now = replace(now, whole=_row_by_row(step, replace(table, rows=table.whole, whole=[]), scope).rows)
+        # Where intervals are cut, parts of them begin before the range.
+        return paired(now, step, scope.since) if table.kind == "intervals" else now
     if op in LASTING:
         if table.kind == "plain":
             raise ValueError(f"{op} needs the rows of a key in their order")
-        return LASTING[op](step, replace(table, rows=[row for row in table.rows if not row.ghost]), scope)
+        table = replace(table, rows=[row for row in table.rows if not row.ghost])
+        return rows_of_both(
+            lambda rows, since: LASTING[op](step, rows, replace(scope, since=since, is_whole=since != scope.since)),
+            step, table, scope.since, scope.until, scope.beginning,
+        )  # fmt: skip
     if op == "timeline":
         tracks = {t["name"]: (t["steps"][-1], _all_steps(t["steps"][:-1], table, scope)) for t in step["tracks"]}
-        return timeline(step, tracks, table, scope)
-    if op in TIMELINES:
-        return TIMELINES[op](step, table, scope)
+        return rows_of_both(
+            lambda rows, since: timeline(step, tracks, rows, replace(scope, since=since)),
+            step, table, scope.since, scope.until, scope.beginning,
+        )  # fmt: skip
+    if op == "concurrent":
+        return concurrent(step, table, scope)
     if op == "group_by":
         return _group_by(step, table, scope)
     if op == "sort":
@@ -136,6 +142,31 @@ def _apply(step: Json, table: Table, scope: Scope) -> Table:
         return Table("plain", rows, table.types)
     if op == "limit":
         return Table("plain", _visible(table, scope.since)[: step["n"]], table.types)
+    raise ValueError(f"unknown step {op!r}")
+
+
+def _row_by_row(step: Json, table: Table, scope: Scope) -> Table:
+    """Steps that take rows one by one, each with its key's rows before it."""
+    op, params = step["op"], scope.params
+    if op == "join":
+        return join(step, table, scope)
+    if op == "during":
+        return during(step, table, scope)
+    if op == "filter" and table.kind == "intervals" and asks_clock(step["where"]):
+        pieces = cut(table, [step["where"]], params, conditions=1)
+        return replace(pieces, rows=[row for row in pieces.rows if row.values["$0"] is True], types=table.types)
+    if op == "filter":
+        kept = evaluate(step["where"], table, params)
+        return replace(table, rows=[row for row, keep in zip(table.rows, kept, strict=True) if keep is True])
+    if op == "with_columns":
+        return _columns(step["columns"], table, params, keep=list(table.types))
+    if op == "held":
+        columns = [
+            {"name": n, "expr": {"fn": "last", "args": [{"col": n}], "hold": step["hold"]}} for n in step["columns"]
+        ]
+        return _columns(columns, table, params, keep=list(table.types))
+    if op == "select":
+        return _columns(step["columns"], table, params, keep=_always_kept(step["columns"], table, scope))
     raise ValueError(f"unknown step {op!r}")
 
 
@@ -186,7 +217,10 @@ def _group_by(step: Json, table: Table, scope: Scope) -> Table:
     moving = [entry for entry in by if table.kind == "intervals" and asks_clock(entry["expr"])]
     types = {entry["name"]: type_of(entry["expr"], table.types) for entry in by}
     if moving:
-        table = replace(cut(table, [entry["expr"] for entry in moving], scope.params), types=table.types)
+        asked = [entry["expr"] for entry in moving]
+        whole = cut(replace(table, rows=table.whole, whole=[]), asked, scope.params).rows
+        table = replace(cut(table, asked, scope.params), types=table.types, whole=whole)
+        table = paired(table, step, scope.since)
     group_values = [
         [row.values[f"${moving.index(entry)}"] for row in table.rows]
         if entry in moving
@@ -245,7 +279,10 @@ def _held_columns(step: Json, later: list[Json], key: str) -> list[str]:
             break
         if after["op"] == "join":
             own |= {column["name"] for column in after["windows"]["table"]["columns"]}
-        own |= _own_columns(after, key) if after["op"] in LASTING else {c["name"] for c in after.get("columns", [])}
+        if after["op"] in LASTING:
+            own |= _own_columns(after, key)
+        elif after["op"] != "held":
+            own |= {c["name"] for c in after.get("columns", [])}
     return list(held)
 
 
@@ -262,7 +299,7 @@ def _own_columns(step: Json, key: str) -> set[str]:
         return own | {"cohort", "period", "returned"}
     if step["op"] == "transitions":
         return {key, "start", "from", "to", "after"}
-    flags = {"open_left", "open_right"} if step["op"] == "sessionize" else set()
+    flags = {"open_left", "open_right"} if step["op"] == "sessionize" else {"partial"}
     return own | flags | {"count", *(entry["name"] for entry in step.get("aggs", []))}
 
 
@@ -298,6 +335,8 @@ def _references(part: Any) -> Iterable[str]:
             yield part["col"]
         elif "column" in part:  # of a sort
             yield part["column"]
+        elif part.get("op") == "held":
+            yield from part["columns"]
         elif "lit" not in part:
             for inner in part.values():
                 yield from _references(inner)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 from tests.reference.buckets import bucket, local
+from tests.reference.past import looking_back
 from tests.reference.rows import Json, Row, Table, Value
 
 
@@ -102,13 +104,18 @@ def strict(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args: None if None in args else function(*args)
 
 
+def finite(value: Value) -> Value:
+    """Null for what is too large for a float, or no number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 ARITHMETIC: dict[str, Callable[..., Any]] = {
-    "add": strict(lambda a, b: checked(a + b)),
-    "sub": strict(lambda a, b: checked(a - b)),
-    "mul": strict(lambda a, b: checked(a * b)),
-    "div": strict(lambda a, b: None if b == 0 else float(a) / float(b)),
-    "floordiv": strict(lambda a, b: None if b == 0 else checked(a // b)),
-    "mod": strict(lambda a, b: None if b == 0 else a % b),
+    "add": strict(lambda a, b: finite(checked(a + b))),
+    "sub": strict(lambda a, b: finite(checked(a - b))),
+    "mul": strict(lambda a, b: finite(checked(a * b))),
+    "div": strict(lambda a, b: None if b == 0 else finite(float(a) / float(b))),
+    "floordiv": strict(lambda a, b: None if b == 0 else finite(checked(a // b))),
+    "mod": strict(lambda a, b: None if b == 0 else finite(a % b)),
 }
 COMPARISONS: dict[str, Callable[..., Any]] = {
     "eq": strict(lambda a, b: a == b),
@@ -205,6 +212,9 @@ def cumulative_sum(values: list[Value], rows: list[Row]) -> list[Value]:
     return result
 
 
+LOOKING_BACK = {"previous": previous, "changed": changed, "cumulative_sum": cumulative_sum}
+
+
 # --- evaluation --------------------------------------------------------------------------------------------------
 
 
@@ -244,9 +254,10 @@ def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
     if fn in STATEFUL:
         if table.kind == "plain":
             raise ValueError(f"{fn} needs the rows of a key in their order")
-        if fn == "last":
-            return last(args[0], rows, expr.get("hold"))
-        return {"previous": previous, "changed": changed, "cumulative_sum": cumulative_sum}[fn](args[0], rows)
+        past = table.past
+        before = evaluate(expr["args"][0], past, params)
+        function = LOOKING_BACK.get(fn) or (lambda values, seen: last(values, seen, expr.get("hold")))
+        return looking_back(function, args[0], rows, before, past.rows)
     if fn in MIXING and "float64" in [type_of(arg, table.types) for arg in expr["args"]]:
         args = [to_float(values) for values in args]
     function = ARITHMETIC.get(fn) or COMPARISONS.get(fn) or OTHERS.get(fn) or with_options(expr)

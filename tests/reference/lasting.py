@@ -23,6 +23,11 @@ class Scope:
     until: int
     params: dict[str, Value]
     held: list[str]
+    beginning: int = -(2**62)
+    """The time of the stream's first point."""
+
+    is_whole: bool = False
+    """Whether the range is that of all points."""
 
 
 def last_reported(values: list[Value]) -> list[Value]:
@@ -129,7 +134,7 @@ def sessionize(step: Json, table: Table, scope: Scope) -> Table:
 
     def parts(events: list[Row], before: list[Row]) -> Iterator[tuple[int, int, list[Row], dict[str, Value]]]:
         runs: list[list[Row]] = []
-        for event in events:
+        for event in [*before, *events]:
             if runs and event.time - runs[-1][-1].time <= gap and not split[id(event)]:
                 runs[-1].append(event)
             else:
@@ -141,6 +146,8 @@ def sessionize(step: Json, table: Table, scope: Scope) -> Table:
                 piece = 0 if longest is None else (event.time - run[0].time) // longest
                 by_piece.setdefault(piece, []).append(event)
             sessions += by_piece.values()
+        inside = [[event for event in session if event.time >= scope.since] for session in sessions]
+        sessions = [session for session in inside if session]
         for session in sessions:
             first, final = session[0].time, session[-1].time
             reached = bool(before) and first - before[-1].time <= gap and not split[id(session[0])]
@@ -156,13 +163,16 @@ def sessionize(step: Json, table: Table, scope: Scope) -> Table:
 def window(step: Json, table: Table, scope: Scope) -> Table:
     """Events of the range by windows of ``size`` calendar buckets; one without an event makes a row only if asked."""
     size, empty, zone = step.get("size", 1), step.get("empty", False), step.get("zone") or "UTC"
+    beginning = scope.beginning if scope.is_whole or size > 1 else max(scope.since, scope.beginning)
 
     def parts(events: list[Row], before: list[Row]) -> Iterator[tuple[int, int, list[Row], dict[str, Value]]]:
-        if not (before or events) or scope.since >= scope.until:
+        found = [*before, *events]
+        if not found or scope.since >= scope.until:
             return
+        counted = events if size == 1 else found
         # The buckets that a window may begin with, from the earliest window over the first event on.
-        first = max(scope.since, min(event.time for event in [*before, *events]))
-        last = scope.until if empty else max([event.time + 1 for event in events], default=first)
+        first = max(scope.since, found[0].time)
+        last = scope.until if empty else max([event.time + 1 for event in counted], default=first)
         edges = [bucket(first, step["every"], zone)[0]]
         for _ in range(size - 1):
             edges.insert(0, bucket(edges[0] - 1, step["every"], zone)[0])
@@ -173,11 +183,11 @@ def window(step: Json, table: Table, scope: Scope) -> Table:
             edges.append(bucket(edges[-1], step["every"], zone)[1])
         for i, start in enumerate(beginnings):
             end = edges[i + size]
-            inside = [event for event in events if start <= event.time < end]
+            inside = [event for event in counted if start <= event.time < end]
             if inside or empty:
-                yield start, end, inside, {}
+                yield start, end, inside, {"partial": start < beginning or end > scope.until}
 
-    return _summaries(step, parts, {}, table, scope)
+    return _summaries(step, parts, {"partial": "bool"}, table, scope)
 
 
 def _summaries(

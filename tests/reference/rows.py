@@ -26,6 +26,9 @@ class Row:
     end: int = 0
     known: bool = True
     ghost: bool = False
+    early: str = ""
+    """``before``, ``cut`` or ``part``: how a row that a step made stands to the begin of the range (``past.py``)."""
+
     begin: int | None = None
     """Of a piece of an interval: when that began."""
 
@@ -54,6 +57,13 @@ class Table:
     kind: str
     rows: list[Row]
     types: dict[str, str | None] = field(default_factory=dict)
+    whole: list[Row] = field(default_factory=list)
+    """Of rows that a step made: those that it makes without ``since``."""
+
+    @property
+    def past(self) -> Table:
+        """The rows before the range, which what looks back sees, too."""
+        return Table(self.kind, [row for row in self.whole if row.early], self.types)
 
     def by_key(self) -> Iterator[list[Row]]:
         """The rows of one key after the other, keys ascending, each in order of (time, seq)."""

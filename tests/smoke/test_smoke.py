@@ -89,6 +89,17 @@ def test_every_form_comes_in(place: Path, tmp_path: Path) -> None:
         assert store.verify().ok
 
 
+def test_frames(place: Path) -> None:
+    pytest.importorskip("pandas")
+    metric = P.group_by("device").agg(
+        n=df.count(), gone=df.max("temp", where=UP & (df.col("device") == "d0")), last=df.max(df.time(), where=UP)
+    )
+    with Store(place / "store") as store:
+        answer = store.query(metric, progress=False)
+    assert answer.to_pandas()["n"].sum() == len(POINTS)
+    assert answer.to_arrow().num_rows == 3
+
+
 def test_a_chart(place: Path) -> None:
     with Store(place / "store") as store:
         store.query(METRICS["by hour"], progress=False).plot(place / "chart.png")

@@ -40,7 +40,8 @@ RUNS = 15
 # What no worker may spend its start on.
 FORBIDDEN = {
     "numba", "llvmlite", "boto3", "botocore", "rich", "pandas", "polars", "pyarrow", "matplotlib", "argparse",
-    "sqlite3", "ssl", "http", "asyncio", "unittest", "email", "html", "tzdata", "xml", "multiprocessing", "subprocess",
+    "sqlite3", "ssl", "http", "asyncio", "unittest", "email", "html", "zoneinfo", "xml", "multiprocessing",
+    "subprocess",
 }  # fmt: skip
 FORBIDDEN_OF_OURS = (
     "deploy.cli", "deploy.commands", "runtime.ingest", "runtime.result", "runtime.query.execute", "runtime.progress",
@@ -114,9 +115,10 @@ sys.path.insert(0, sys.argv[1])
 import deploy.handlers
 for module in pkgutil.iter_modules(deploy.handlers.__path__, "deploy.handlers."):
     importlib.import_module(module.name)
-import runtime.ingest, runtime.query.execute, runtime.catalogue.catalogue, zoneinfo
-zoneinfo.reset_tzpath(())
-zoneinfo.ZoneInfo("Europe/London")
+import runtime.ingest, runtime.query.execute, runtime.catalogue.catalogue, dataflow.zones
+dataflow.zones.zone_named("Europe/London", "")
+assert dataflow.zones.clock_of("Europe/London").offsets.max() == 7_200_000_000
+assert dataflow.zones._PACKAGE.is_relative_to(sys.argv[1])
 from runtime.pointfile import zstd
 assert zstd.library().has_contexts, "loops would have to call Python for every block"
 """

@@ -23,7 +23,16 @@ from tests.contracts.catalogue import SCHEMA, D, files, source
 from tests.runtime.catalogue.test_sqlite_contract import LockedTable
 
 OLD = Path(__file__).parent / "version1"
-PARTITIONS = ("LOG", "SRC", "CLAIM", "DEL", "WM", "HEAD", "DIR", *(f"DAY#{m}" for m in ("2024-03", "2024-04", "2025-04")))
+PARTITIONS = (
+    "LOG",
+    "SRC",
+    "CLAIM",
+    "DEL",
+    "WM",
+    "HEAD",
+    "DIR",
+    *(f"DAY#{m}" for m in ("2024-03", "2024-04", "2025-04")),
+)
 
 # What the program that wrote it said of it.
 LIVE = ["z1-0", "a1-2", "c1-0", "b1-1"]

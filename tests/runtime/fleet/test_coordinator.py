@@ -8,7 +8,7 @@ from runtime.errors import QueryError
 from runtime.fleet import Coordinator, Kind, Outcome, PaceRules, QueryTimeout, Rules, TaskFailed
 from runtime.fleet.coordinator import names
 from runtime.fleet.rules import Batch
-from runtime.query.scan import Coverage
+from runtime.query.coverage import Coverage
 from runtime.query.task import Partial, Task
 
 RULES = Rules(failures=2, attempt_seconds=50, query_seconds=1_000, hedge_after=0.75, hedge_times=2, base=1, cap=1)

@@ -137,19 +137,19 @@ def test_a_large_task_goes_by_way_of_the_store(store: Store, monkeypatch: pytest
     [
         (b"", Kind.LOST),
         (b"null", Kind.LOST),
-        (b'{"version":3}', Kind.LOST),
-        (b'{"version":3,"task":"0.0","state":"!"}', Kind.LOST),
-        (b'{"version":3,"task":"0.0","state":"AAAA"}', Kind.LOST),
+        (b'{"version":4}', Kind.LOST),
+        (b'{"version":4,"task":"0.0","state":"!"}', Kind.LOST),
+        (b'{"version":4,"task":"0.0","state":"AAAA"}', Kind.LOST),
         (b"[" * 100_000, Kind.LOST),
         (
-            b'{"version":3,"used":{"told":1,"seconds":1%b,"gb_seconds":1,"compute":1,"gets":1,"puts":1,"bytes":1,'
+            b'{"version":4,"used":{"told":1,"seconds":1%b,"gb_seconds":1,"compute":1,"gets":1,"puts":1,"bytes":1,'
             b'"invoked":1},"state":""}' % (b"0" * 400),
             Kind.LOST,
         ),
-        (b'{"version":3,"task":"0.0","stored":{"path":"../x","bytes":1,"sha256":""}}', Kind.LOST),
-        (b'{"version":4,"task":"0.0","state":""}', Kind.REFUSED),
-        (b'{"version":3,"task":"","error":{"type":"FormatError","message":"damaged"}}', Kind.REFUSED),
-        (b'{"version":3,"task":"","error":{"type":"MemoryError","message":""}}', Kind.MEMORY),
+        (b'{"version":4,"task":"0.0","stored":{"path":"../x","bytes":1,"sha256":""}}', Kind.LOST),
+        (b'{"version":5,"task":"0.0","state":""}', Kind.REFUSED),
+        (b'{"version":4,"task":"","error":{"type":"FormatError","message":"damaged"}}', Kind.REFUSED),
+        (b'{"version":4,"task":"","error":{"type":"MemoryError","message":""}}', Kind.MEMORY),
     ],
 )
 def test_replies_that_are_no_answers(store: Store, payload: bytes, kind: Kind) -> None:

@@ -45,6 +45,13 @@ METRICS: dict[str, df.Stream] = {
     ),
     "per_device": P.group_by("device").agg(n=df.count(), mean=df.mean("temp"), grown=df.increase("temp")),
     "points": P.filter(df.col("temp") > 35),
+    "balances": P.window("1d", zone="Europe/London", empty=True, heat=df.sum("temp")).with_columns(
+        total=df.col("heat").cumulative_sum(), was=df.col("count").previous()
+    ).select("total", "was", "partial"),
+    "visits": P.sessionize("2h").with_columns(new=df.col("count").changed(), last=df.col("count").last("1d")),
+    "trailing": P.window("6h", size="1d").group_by("start").agg(n=df.count(), cut=df.any_true("partial")),
+    "hidden": P.filter(UP).group_by(fw=df.col("firmware").last()).agg(n=df.count()),
+    "few": P.filter(df.col("temp") > 10).group_by("firmware").agg(t=df.max("temp")),
     "funnel": P.funnel([UP, df.col("status") == "down"], within="1d").group_by("steps").agg(n=df.count()),
 }  # fmt: skip
 PARAMS: dict[str, list[dict[str, Any]]] = {"hot": [{}, {"above": 25.0}, {"above": 10}]}
@@ -111,7 +118,7 @@ def outcome(ask: Callable[[], Any]) -> tuple[Any, ...]:
     assert proof.complete
     return (
         proof.result, proof.files_planned, proof.files_merged, proof.files_hash_merged, proof.rows_scanned,
-        proof.duplicates, proof.kernels, proof.since, proof.until,
+        proof.duplicates, proof.kernels, proof.since, proof.until, proof.notes,
     )  # fmt: skip
 
 

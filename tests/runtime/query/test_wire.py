@@ -11,12 +11,16 @@ import pytest
 from operators.grouping import GroupState
 from runtime.errors import FormatError
 from runtime.query import wire
-from runtime.query.scan import Coverage
+from runtime.query.coverage import WHOLE, Coverage
 from runtime.query.task import Partial
 
 STATES = [{"n": np.arange(3)}, {"s": np.ones((3, 4))}]
 PARTIAL = Partial(
-    "0.0", GroupState(np.zeros((3, 2), np.int64), STATES, ["a", "b"]), None, Coverage({"f": 3}, 1, 2), ("k",)
+    "0.0",
+    GroupState(np.zeros((3, 2), np.int64), STATES, ["a", "b"]),
+    None,
+    Coverage({"f": 3}, 1, 2, cells={"f": WHOLE}),
+    ("k",),
 )
 BODY = wire.pack(PARTIAL)[40:]
 

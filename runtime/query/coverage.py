@@ -1,0 +1,106 @@
+"""What partial states cover, so that none is merged twice: of each file, ranges of key hashes, and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
+from typing import Any
+
+from runtime.errors import IncompleteResult
+
+HASHES = 1 << 64
+
+Ranges = tuple[tuple[int, int], ...]
+"""Ranges [lo, hi) of key hashes, in order; no two touch."""
+
+WHOLE: Ranges = ((0, HASHES),)
+
+
+@dataclass
+class Coverage:
+    """What a scan read: for the proof, and for the numbers shown to people."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    """Rows of each file (by path) that lie in the task's shard: all of them were read or ruled out by statistics."""
+
+    skipped: int = 0
+    dropped: int = 0
+    bytes: int = 0
+    times_outside: int = 0
+    """How many values were times outside of the years that have a calendar, and so null: of the rows that were read."""
+
+    cells: dict[str, Ranges] = field(default_factory=dict)
+    """The key hashes whose rows are meant, by path. Rows alone would not tell one shard from another of as many."""
+
+    def read(self, path: str, shard: tuple[int, int], rows: int) -> None:
+        """Note that the rows of a file in this shard are covered from now on; IncompleteResult if some of them were."""
+        self._cover(path, (shard,), rows)
+
+    def add(self, other: Coverage) -> None:
+        """Cover what ``other`` covers, too; IncompleteResult if both cover some rows."""
+        if other.rows.keys() != other.cells.keys():
+            raise IncompleteResult("a partial state does not say which keys it covers: ask again")
+        for path, rows in other.rows.items():
+            self._cover(path, other.cells[path], rows)
+        self.skipped += other.skipped
+        self.dropped += other.dropped
+        self.bytes += other.bytes
+        self.times_outside += other.times_outside
+
+    def _cover(self, path: str, ranges: Ranges, rows: int) -> None:
+        before = self.cells.get(path)
+        if before is None:
+            self.cells[path], self.rows[path] = ranges, rows
+            return
+        joined: list[tuple[int, int]] = []
+        for lo, hi in sorted([*before, *ranges]):
+            if joined and lo < joined[-1][1]:
+                raise IncompleteResult(f"rows of {path} would be merged twice: run `dataflow verify` on the store")
+            if joined and lo == joined[-1][1]:
+                joined[-1] = joined[-1][0], hi
+            else:
+                joined.append((lo, hi))
+        self.cells[path], self.rows[path] = tuple(joined), self.rows[path] + rows
+
+    def ordered(self) -> Coverage:
+        """The same, its files in the order of their paths."""
+        paths = sorted(self.rows)
+        numbers = (self.skipped, self.dropped, self.bytes, self.times_outside)
+        return Coverage({p: self.rows[p] for p in paths}, *numbers, {p: self.cells[p] for p in paths})
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON value; ranges that are the same for all files are there once."""
+        out = {f.name: getattr(self, f.name) for f in fields(self)}
+        ranges = set(self.cells.values())
+        out["cells"] = list(ranges.pop()) if len(ranges) == 1 else self.cells
+        return out
+
+    @classmethod
+    def from_dict(cls, head: Any) -> Coverage:
+        """The coverage of a JSON value; KeyError, TypeError or ValueError if it is none."""
+        if not isinstance(head, Mapping) or head.keys() != {f.name for f in fields(cls)}:
+            raise ValueError("what was covered is not said")
+        found = cls(**head)
+        if not isinstance(found.rows, dict):
+            raise ValueError("what was covered is not said")
+        counts = [*found.rows.values(), found.skipped, found.dropped, found.bytes, found.times_outside]
+        if any(type(n) is not int or n < 0 for n in counts):
+            raise ValueError("what was covered is not counted")
+        cells: Any = found.cells
+        if isinstance(cells, list):
+            same = _ranges(cells)
+            found.cells = dict.fromkeys(found.rows, same)
+        else:
+            found.cells = {path: _ranges(cells[path]) for path in found.rows}
+        return found
+
+
+def _ranges(told: Any) -> Ranges:
+    out = tuple((lo, hi) for lo, hi in told)
+    if any(type(n) is not int for pair in out for n in pair):
+        raise ValueError("ranges of hashes are integers")
+    edges = [n for pair in out for n in pair]
+    if any(a >= b for a, b in pairwise(edges)) or edges[:1] < [0] or edges[-1:] > [HASHES]:
+        raise ValueError("ranges of hashes that cannot be")
+    return out

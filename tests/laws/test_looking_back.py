@@ -1,0 +1,135 @@
+"""A range that begins in the middle gives what the whole range gives, cut to the range: rows of every kind of step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.laws.builders import (
+    ALIVE,
+    DEVICE,
+    DURATION,
+    LONDON,
+    STATUS,
+    TEMP,
+    Json,
+    agg,
+    beats,
+    col,
+    extend,
+    fn,
+    graph,
+    sessions,
+    states,
+    transitions,
+    windows,
+)
+from tests.laws.looking_graphs import AFTER, COUNT, STATE, TO, looks
+from tests.laws.memory import run_in_memory
+from tests.laws.timeline_graphs import ALIVE_TRACK, DAYS, OWNERS, SITES, UP_TRACK, join, timeline, within
+from tests.reference.strategies import DAY, GAP, HOUR, KEY, TIME, Case, cases
+
+LOOKS = ("last", "was", "new", "total", "before", "most")
+
+MAKERS: dict[str, tuple[list[Json], Json]] = {
+    "windows": ([windows("1h", state=agg("last", STATUS))], looks(col("state"), COUNT)),
+    "windows_of_days": ([windows("1d", LONDON, v=agg("mean", TEMP))], looks(col("v"), COUNT, hold=2 * DAY)),
+    "empty_windows": ([windows("6h", empty=True, v=agg("last", TEMP))], looks(col("v"), COUNT)),
+    "sliding": ([windows("10m", size=4, v=agg("max", TEMP))], looks(col("v"), COUNT)),
+    "empty_sliding": ([windows("6h", size=3, empty=True, state=agg("last", STATUS))], looks(col("state"), COUNT)),
+    "sessions": ([sessions(state=agg("last", STATUS))], looks(col("state"), COUNT)),
+    "cut_sessions": ([sessions(HOUR, max_length=GAP, v=agg("max", TEMP))], looks(col("v"), COUNT)),
+    "states": ([states(STATUS)], looks(STATUS, DURATION)),
+    "beats": ([beats()], looks(ALIVE, DURATION)),
+    "transitions": ([transitions(STATUS)], looks(TO, AFTER)),
+    "timelines": ([timeline(fn("or", col("a"), col("b")), a=ALIVE_TRACK, b=UP_TRACK)], looks(STATE, DURATION)),
+    "pieces": ([states(STATUS, hold=HOUR), join(DEVICE, OWNERS)], looks(col("owner"), DURATION)),
+    "states_in_hours": ([states(STATUS, hold=None), within(DAYS)], looks(STATUS, DURATION)),
+    "joined_windows": ([windows("1h"), join(DEVICE, SITES)], looks(col("site"), COUNT)),
+}
+
+
+def asked(name: str, case: Case, since: int, **options: Any) -> list[dict[str, Any]]:
+    steps, looking = MAKERS[name]
+    return run_in_memory(graph(*steps, looking), case.points, since=since, until=case.until, **options)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@given(case=cases(most=12), tasks=st.integers(1, 2), rows=st.integers(0, 4))
+def test_a_range_gives_what_the_whole_gives(name: str, case: Case, tasks: int, rows: int) -> None:
+    first = min((point[TIME] for point in case.points), default=case.since)
+    found = asked(name, case, case.since, tasks=tasks, rows=rows)
+    if not first < case.since < case.until:
+        return
+    everything = asked(name, case, first)
+    after = [row for row in everything if row["start"] >= case.since]
+    if name == "transitions":
+        # They stand at a time, which no range cuts.
+        assert found == after
+        return
+    whole = {(row[KEY], row["end"]): row for row in everything}
+    for row in found:
+        twin = whole[row[KEY], row["end"]]
+        # What looks back says the same of a row that the range cuts, and of one that it does not all is the same.
+        assert {n: row[n] for n in LOOKS} == {n: twin[n] for n in LOOKS}
+        if row["start"] == twin["start"] and row["start"] >= case.since:
+            assert without_flags(row) == without_flags(twin)
+        else:
+            assert twin["start"] < case.since
+    ends = {(row[KEY], row["end"]) for row in found}
+    assert all((row[KEY], row["end"]) in ends for row in after)
+
+
+def without_flags(row: dict[str, Any]) -> dict[str, Any]:
+    """The row without what says how the range cuts it."""
+    return {name: value for name, value in row.items() if name not in ("open_left", "open_right")}
+
+
+@given(case=cases(most=12))
+def test_sliding_windows_are_complete(case: Case) -> None:
+    """By brute force: every window that overlaps the range holds all points before its end before ``until``."""
+    every, size = 10 * 60_000_000, 4
+    steps = windows("10m", size=size, n=agg("count"))
+    found = run_in_memory(graph(steps), case.points, since=case.since, until=case.until)
+    expected = []
+    beginning = min((point[TIME] for point in case.points), default=0)
+    for key in sorted({point[KEY] for point in case.points}):
+        times = [point[TIME] for point in case.points if point[KEY] == key and point[TIME] < case.until]
+        starts = {t // every * every - k * every for t in times for k in range(size)}
+        for start in sorted(starts):
+            end = start + size * every
+            if end > case.since and case.since < case.until:
+                inside = sum(start <= t < end for t in times)
+                expected.append((key, start, inside, start < beginning or end > case.until))
+    assert [(row[KEY], row["start"], row["n"], row["partial"]) for row in found] == expected
+
+
+@given(case=cases(most=12), hold=st.sampled_from([None, GAP, HOUR]))
+def test_held_is_the_last_report_of_all_rows(case: Case, hold: int | None) -> None:
+    """By brute force, also behind a filter, where ``last`` sees just the rows that it keeps."""
+    steps = [
+        {"op": "held", "columns": ["status", "temp"], "hold": hold},
+        {"op": "filter", "where": fn("is_not_null", col("n"))},
+        extend(late=fn("last", col("firmware"), hold=hold)),
+        {"op": "select", "columns": [{"name": n, "expr": col(n)} for n in ("status", "temp", "late")]},
+    ]
+    found = run_in_memory(graph(*steps), case.points, since=case.since, until=case.until)
+    expected = []
+    points = sorted(case.points, key=lambda point: (point[KEY], point[TIME]))
+    for i, point in enumerate(points):
+        if case.since <= point[TIME] < case.until and point.get("n") is not None:
+            mine = [p for p in points[: i + 1] if p[KEY] == point[KEY]]
+            kept = [p for p in mine if p.get("n") is not None]
+            row = (held(mine, "status", hold), held(mine, "temp", hold), held(kept, "firmware", hold))
+            expected.append((point[KEY], point[TIME], *row))
+    assert [(row[KEY], row[TIME], row["status"], row["temp"], row["late"]) for row in found] == expected
+
+
+def held(points: list[dict[str, Any]], column: str, hold: int | None) -> object:
+    reports = [p for p in points if p.get(column) is not None]
+    if not reports or (hold is not None and points[-1][TIME] - reports[-1][TIME] > hold):
+        return None
+    return reports[-1][column]
