@@ -177,7 +177,7 @@ def test_the_cut_does_not_matter(text: str, size: int, rows: int) -> None:
             try:
                 report = lake.text(text, format="json")
             except IngestError as error:
-                return str(error)
+                return str(error).split(" (is this machine")[0]
             return lake.rows(), report.reasons, report.sources[0].examples
 
     whole = answer()
