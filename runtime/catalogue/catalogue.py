@@ -157,12 +157,13 @@ class TableCatalogue:
 
     def problems(self) -> list[str]:
         """Check the table itself and the list of streams."""
-        problems = self.table.problems()
-        try:
-            self.streams()
-        except DataflowError as error:
-            problems.append(str(error))
-        return problems
+        problems: list[str] = []
+        for check in (self.table.problems, lambda: self.streams() and []):
+            try:
+                problems += check()
+            except DataflowError as error:
+                problems.append(str(error))
+        return list(dict.fromkeys(problems))
 
     def close(self) -> None:
         """Close the table."""

@@ -23,6 +23,9 @@ from runtime.catalogue.wire import dump, dump_source, load, load_record, log_key
 
 Items = dict[tuple[str, str], tuple[int, bytes]]
 
+_UNREADABLE = (sqlite3.Error, MemoryError, OverflowError, UnicodeDecodeError)
+"""What SQLite raises on damaged files."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -57,7 +60,10 @@ def read_items(path: Path) -> Items:
             copied.write_bytes(database_of(data) or b"")
         items: Items = {}
         for order in ("asc", "desc"):  # from both ends, up to what is damaged
-            with suppress(sqlite3.Error, MemoryError, OverflowError), closing(sqlite3.connect(copied)) as connection:
+            with (
+                suppress(sqlite3.Error, MemoryError, OverflowError, UnicodeDecodeError),
+                closing(sqlite3.connect(copied)) as connection,
+            ):
                 statement = f"select partition, sort, number, body from items order by partition {order}, sort {order}"
                 for partition, sort, number, body in connection.execute(statement):
                     if [type(x) for x in (partition, sort, number, body)] == [str, str, int, bytes]:

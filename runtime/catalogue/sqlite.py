@@ -204,7 +204,8 @@ class SqliteTable:
                 yield self._connection
             except (sqlite3.Error, OSError) as error:
                 raise explained(error, self.path) from error
-            except (MemoryError, OverflowError) as error:  # sizes that no item of ours has
+            # Sizes that no item of ours has; SQLite's own message with bytes of the file in it.
+            except (MemoryError, OverflowError, UnicodeDecodeError) as error:
                 raise damaged(self.path) from error
 
     @contextmanager

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
+from operators.errors import DataflowError
 from runtime.errors import StoreError
 
 Item = tuple[int, bytes]
@@ -212,7 +213,7 @@ def run(table: Table, steps: Steps[R]) -> R:
                     reply = table.heads()
                 case PutHead():
                     table.put_head(request)
-        except (ConditionFailed, StoreError) as error:
+        except (ConditionFailed, DataflowError) as error:
             failure = error
 
 
