@@ -114,9 +114,9 @@ def _writes_reach(stage: Stage, needed: Reach, first: bool) -> Reach:
 def _extent(sink: Segments) -> int:
     """What no window is longer than."""
     assert sink.bucket is not None
-    longest = longest_bucket(str(sink.bucket.option("every")))
-    # The day by which clocks may change is in the longest bucket; many buckets in a row have it twice at most.
-    return min(sink.size * longest, sink.size * (longest - _DAY) + 2 * _DAY)
+    shown = sink.size * (longest_bucket(str(sink.bucket.option("every"))) - _DAY)
+    # By a day, and once more, clocks may have changed meanwhile; but not that of UTC.
+    return shown if sink.bucket.option("zone") == "UTC" else shown + 2 * _DAY
 
 
 def _held(stage: Stage) -> tuple[str, ...]:

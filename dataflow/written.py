@@ -281,6 +281,10 @@ def _state_duration(s: g.StateDuration) -> str:
     return _call("state_duration", [_column_or(s.state), *_given({"hold": (s.hold, None), "name": (s.name, usual)})])
 
 
+def _held(s: g.Held) -> str:
+    return _call("held", [*map(quoted, s.names), *_given({"hold": (s.columns[0][1].option("hold"), None)})])
+
+
 def _sessionize(s: g.Sessionize) -> str:
     given = _given({"max_length": (_length(s.max_length), None)})
     if s.split_when is not None:
@@ -376,6 +380,7 @@ def _concurrent(s: g.Concurrent) -> str:
 _STEPS: Mapping[type, Callable[..., str]] = {
     g.Filter: lambda s: _call("filter", [operand(s.where)]),
     g.WithColumns: lambda s: _call("with_columns", [_keyword(n, _expr(e)[0]) for n, e in s.columns]),
+    g.Held: _held,
     g.Select: lambda s: _call("select", _columns(s.columns)),
     g.StateDuration: _state_duration,
     g.Heartbeat: lambda s: _call("heartbeat", [quoted(written_duration(s.timeout))]),

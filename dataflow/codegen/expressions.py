@@ -6,6 +6,7 @@ are valid: a null's value is arbitrary and must not look like an overflow.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,6 +32,7 @@ Value = tuple[str, str]
 _MOVES = repr(NOW)
 
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge", "between")
+_LARGEST = sys.float_info.max
 _CHECKED = {"add": "checked_add", "sub": "checked_sub", "mul": "checked_mul", "floordiv": "floor_div"}
 _PLAIN = {"add": "+", "sub": "-", "mul": "*"}
 _FLOAT_CALL = {"floordiv": "float_floor_div", "mod": "float_mod"}
@@ -347,14 +349,19 @@ class Expressions:
         if e.fn == "div" or e.type is Type.FLOAT:
             a, b = self.as_float(a, kinds[0]), self.as_float(b, kinds[1])
             if e.fn in _PLAIN:
-                return self.name(f"{a} {_PLAIN[e.fn]} {b}", valid)
+                return self._finite(f"{a} {_PLAIN[e.fn]} {b}", valid)
             valid = both(valid, f"({b} != 0.0)")
             call = f"{a} / {b}" if e.fn == "div" else f"{_FLOAT_CALL[e.fn]}({a}, {b})"
-            return self.name(f"({call}) if {valid} else 0.0", valid)
+            return self._finite(f"({call}) if {valid} else 0.0", valid)
         if e.fn in ("floordiv", "mod"):
             valid = both(valid, f"({b} != 0)")
         call = f"floor_mod({a}, {b})" if e.fn == "mod" else f"{_CHECKED[e.fn]}({a}, {b}, {self.flags(e)})"
         return self.name(f"({call}) if {valid} else np.int64(0)", valid)
+
+    def _finite(self, text: str, valid: str) -> Value:
+        """A float, null where it is too large for one."""
+        v, _ = self.name(text, "True")
+        return self.name(v, both(valid, f"(abs({v}) <= {_LARGEST!r})"))
 
     def tally(self, op: Tally) -> None:
         """Count the row if it is one of the range, and whether it reports the column."""

@@ -77,7 +77,7 @@ class TracksSink(KeyedSink):
     def _compare(self) -> None:
         w, sink = self.w, self.sink
         with w.block("if dirty != 0:"):
-            x = Expressions(w)
+            x = Expressions(w, row="np.int64(-1)")
             for i, track in enumerate(sink.tracks):
                 text = f"tv{i} != 0" if _kind(track) is Type.BOOL else f"tv{i}"
                 x.given(track_node(track.name, _kind(track)), x.name(text, f"tk{i} != 0"))

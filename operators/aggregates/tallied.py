@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from operators.errors import CardinalityExceeded
 from operators.kernels.bits import float_bits
 from operators.kernels.jit import F64, I64, inline
 from operators.kernels.tables import tally, tally_pair
-from operators.plain import canonical, from_bits
+from operators.plain import canonical, from_bits, from_float
 from operators.types import VALUES, Type
 
 _FLAGS = Flags(additive=False)
@@ -82,8 +83,14 @@ def _histogram_finish(of: Type, width: Any, edges: tuple[Any, ...] | None) -> Ca
     # The width as the decimal that was written: 3 * 0.1 is 0.3.
     size = Fraction(0 if width is None else repr(width))
 
-    def edge(number: int) -> int | float:
-        return float(number * size) if of is Type.FLOAT else int(number * size)
+    def edge(number: int) -> object:
+        if of is not Type.FLOAT:
+            return int(number * size)
+        try:
+            return float(number * size)
+        except OverflowError:
+            # The last bin may end beyond the largest float.
+            return from_float(inf if number > 0 else -inf)
 
     def bins(found: dict[int, int]) -> object:
         if edges is None:

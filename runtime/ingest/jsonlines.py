@@ -16,7 +16,7 @@ from runtime.ingest.tokens import for_loops
 MAX_RECORD = 1 << 24
 """Bytes of a record, at most."""
 
-_SPACE = b" \t\r\n"
+SPACE = b" \t\r\n"
 
 NOWHERE, BEYOND = -1, -2
 """No place to go on at: there is none, or more of the text must be read to find it."""
@@ -52,7 +52,7 @@ def without_broken_lines(
         end = int(np.searchsorted(cells.start, hi, "left"))
         touched = range(first, end)
         gone[first:end] = True
-        first_word = hi - len(data[lo:hi].lstrip(_SPACE))
+        first_word = hi - len(data[lo:hi].lstrip(SPACE))
         start = min(first_word, fault.start, int(cells.start[first]) if touched else first_word)
         stop = max(hi, fault.end, int(cells.end[end - 1]) if touched else hi)
         if faults and (lo < last_line or first <= last_row):

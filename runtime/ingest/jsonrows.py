@@ -12,7 +12,16 @@ import orjson
 from runtime.ingest import jsonscan as js
 from runtime.ingest.bytestream import Text
 from runtime.ingest.cells import Cells
-from runtime.ingest.jsonlines import BEYOND, MAX_LINE, MAX_RECORD, NOWHERE, next_start, value_end, without_broken_lines
+from runtime.ingest.jsonlines import (
+    BEYOND,
+    MAX_LINE,
+    MAX_RECORD,
+    NOWHERE,
+    SPACE,
+    next_start,
+    value_end,
+    without_broken_lines,
+)
 from runtime.ingest.names import NameTree
 from runtime.ingest.rejects import Fault
 from runtime.ingest.strict import Decimal, Malformed, MinusZero, NotARecord, is_value, parse, read_record
@@ -105,13 +114,20 @@ class JsonReader:
                 state[js.OPENED] = _FAR
                 continue
             yield from self._whole_lines()
-            pos, opened = int(state[js.POS]), int(state[js.OPENED])
-            line = text.data.rfind(b"\n", 0, pos) + 1
-            self._begun = text.base + line if line else self._begun
-            keep = line if pos - line < MAX_LINE else pos
-            state[js.OPENED] = _FAR if b"\n" in text.data[max(opened, 0) : keep] else opened - keep
-            text.more(keep)
-            state[js.POS] = pos - keep
+            self._drop()
+
+    def _drop(self) -> None:
+        """Read on, without the text that is done with: all before the last line that has anything on it."""
+        text, state = self._text, self._state
+        pos, opened = int(state[js.POS]), int(state[js.OPENED])
+        keep = text.data.rfind(b"\n", 0, len(text.data[:pos].rstrip(SPACE))) + 1
+        line = keep
+        if pos - keep >= MAX_LINE:
+            keep, line = pos, text.data.rfind(b"\n", 0, pos) + 1
+        self._begun = text.base + line if line else self._begun
+        state[js.OPENED] = _FAR if b"\n" in text.data[max(opened, 0) : keep] else opened - keep
+        text.more(keep)
+        state[js.POS] = pos - keep
 
     def _scan(self, data: Bytes, valid: bool) -> int:
         tree = self._tree
@@ -180,7 +196,7 @@ class JsonReader:
         if in_array in (js.NO_ARRAY, js.ANYWHERE, js.ANYWHERE_AFTER_VALUE):
             return
         self._state[js.IN_ARRAY] = js.NO_ARRAY
-        end = len(data.rstrip(b" \t\r\n"))
+        end = len(data.rstrip(SPACE))
         fault = Fault(len(data), len(data), "JSON: the array is not closed")
         if opened > _FAR and b"\n" not in data[max(opened, 0) : end]:
             self._malformed.append(fault._replace(start=end, end=end))
@@ -195,6 +211,11 @@ class JsonReader:
         state, data = self._state, self._text.data
         rows, pos = int(state[js.ROW]), int(state[js.POS])
         line = data.rfind(b"\n", 0, pos) + 1
+        if js.AFTER_OPEN <= state[js.IN_ARRAY] <= js.AFTER_COMMA and state[js.OPENED] > _FAR:
+            # An array that began and goes on to here on one line may never be closed: then that line is malformed.
+            opened = max(int(state[js.OPENED]), 0)
+            if b"\n" not in data[opened:pos].rstrip(SPACE):
+                line = data.rfind(b"\n", 0, opened) + 1
         whole = int(np.searchsorted(self._rows[1, :rows], line, "right"))
         back, where = pos, int(state[js.IN_ARRAY])
         if whole < rows:

@@ -2,7 +2,8 @@
 
 A sample begins with the first row that has a value in a column without a type and ends after ``SAMPLE_ROWS`` rows; a
 column that was empty until later is settled by a sample of its own. Where it begins and ends depends on the rows that
-are taken alone, not on how the text is cut into chunks.
+may be taken by what is settled before it, not on how the text is cut into chunks. Of numbers with fractions beside
+integers beyond 2^53, the sample makes float64, and these integers are rejected; such a row settles nothing either.
 """
 
 from __future__ import annotations

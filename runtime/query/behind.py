@@ -279,11 +279,13 @@ class Behind:
         cutting = [s for s in grouping.before[_rows_at(grouping.before) + 1 :] if asks_clock(s) or _cuts_by_table(s)]
         if not cutting:
             return end
-        whole = col(self._whole_end)
-        last = cutting[-1]
-        if len(cutting) == 1 and isinstance(last, g.WithColumns) and all(_is_bucket(e) for _, e in last.columns):
-            return when(end == whole).then(end).otherwise(end - _lit(1, Type.DURATION))
-        return whole
+        (cut, *others) = cutting
+        if others or not isinstance(cut, g.WithColumns) or not all(_is_bucket(e) for _, e in cut.columns):
+            return col(self._whole_end)
+        last: Expr = end
+        for _, e in cut.columns:
+            last = when(replace(e, args=(end,)) == end).then(end - _lit(1, Type.DURATION)).otherwise(last)
+        return last
 
     def reach(self) -> tuple[g.Step, ...]:
         """The metric that says, for each key and day, how many rows there are, and from when to when points of the key

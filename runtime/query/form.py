@@ -7,6 +7,7 @@ may write another answer. They cannot make this process read or write where it s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -85,6 +86,16 @@ def check_table(columns: Sequence[tuple[str, Type]], table: Table) -> None:
     for name, kind in columns:
         _, values, valid = table.columns[name]
         check_column(name, kind, values, valid, table.rows, len(table.strings))
+        if kind is Type.JSON:
+            for code in np.unique(values[valid != 0]).tolist():
+                _check_json(table.strings[code])
+
+
+def _check_json(text: str) -> None:
+    try:
+        json.loads(text)
+    except RecursionError:
+        raise ValueError("a column of JSON is nested too deeply") from None
 
 
 def check_column(name: str, kind: Type, values: NDArray[Any], valid: NDArray[Any], rows: int, strings: int) -> None:

@@ -18,7 +18,6 @@ from operators.words import Words
 from runtime.query.chunk import Chunk
 from runtime.query.keys import Keys
 from runtime.query.table import Table
-from runtime.table import iso
 
 
 def place_of(flag: int, sites: Sequence[str]) -> tuple[str, int]:
@@ -31,6 +30,9 @@ def at_row(chunk: Chunk, row: int, keys: Keys) -> str:
     """The key and the time of a row of a chunk."""
     run = int(np.searchsorted(np.cumsum(chunk.run_len), row, side="right"))
     shown = _shown(keys.kind, int(keys.values[int(chunk.run_slot[run])]), keys.words.strings)
+    # Only for an error: a worker spends no time at its start on what is for people.
+    from runtime.table import iso
+
     return f" for key {shown} at {iso(int(chunk.time[row if len(chunk.time) > 1 else 0]))}"
 
 

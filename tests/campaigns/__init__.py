@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 CAMPAIGNS = {
-    "catalogue": "one bit of a catalogue flipped, items deleted and swapped: SQLite, a table in memory, DynamoDB",
     "arrays": "loops among arrays that end at pages without access, tables of the smallest size",
     "claims": "formulas in CSV, log lines, states merged twice, pickles, records counted, memory",
     "payloads": "what workers are told and answer: changed, swapped, of another query, forged",
     "states": "kept states damaged, misplaced and forged",
     "luck": "tests that luck could decide, run that many times with fresh seeds, in odd zones",
+    "catalogue": "one bit of a catalogue flipped, items deleted and swapped: SQLite, a table in memory, DynamoDB",
     "files": "point files swapped, repeated, cut, changed, and those of another store",
     "places": "a FIFO, socket, device, folder or link in the place of a file",
     "kernels": "damaged files of the kernel cache, each try a process with a time-out",

@@ -99,7 +99,7 @@ class _Guard:
             return lambda *args: guard.call(run, args)
 
         native.Native.caller = caller  # type: ignore[method-assign]
-        runner._OUT_ROWS, runner._OPEN_ROWS, runner._FREE_ROWS = 4, 1, 1  # type: ignore[misc]
+        runner._OUT_ROWS, runner._OPEN_ROWS, runner._FREE_ROWS = 12, 1, 1  # type: ignore[misc]
         for made, place in ((grouping.Groups, 2), (tallies.Tally, 2), (cells.PairSet, 0)):
             defaults = list(made.__init__.__defaults__ or ())
             assert defaults[-1] == 64, (made, place)

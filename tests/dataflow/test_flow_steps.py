@@ -158,7 +158,7 @@ def test_history() -> None:
     assert bind(P.retention(UP, DOWN, "1d").steps, STREAM).history is None
     assert bind(P.paths("status", gap="30m").steps, STREAM).history == 1_800_000_000
     assert bind(P.paths("status").steps, STREAM).history is None
-    assert bind(P.window("1h", size="4h").agg(n=n).steps, STREAM).history == 0
+    assert bind(P.window("1h", size="4h").agg(n=n).steps, STREAM).history == 4 * 3_600_000_000
     assert bind(P.window("1h", empty=True).agg(n=n).steps, STREAM).history is None
     held = bind(P.funnel(STEPS, "1h").group_by("status").agg(n=n).steps, STREAM)
     assert (held.history, held.held_columns) == (0, ("status",))

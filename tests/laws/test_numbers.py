@@ -31,6 +31,30 @@ def asked(metric: df.Stream, points: list[dict[str, Any]], **options: Any) -> An
     return run_in_memory(json.loads(metric.to_json()), rows, since=0, until=2**60, **options)
 
 
+# ---- floats that are too large
+
+LARGE = (
+    st.sampled_from([1.7976931348623157e308, -1.7976931348623157e308, 1e308, 1e200, 5e-324, 0.0, -0.0, 3.0]) | FINITE
+)
+
+
+@given(st.lists(LARGE, min_size=1, max_size=8), LARGE)
+def test_what_is_too_large_for_a_float_is_null(values: list[float], other: float) -> None:
+    x = df.param("x", other)
+    columns = {"add": T + x, "sub": T - x, "mul": T * x, "div": T / x}
+    exact = {
+        "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "div": lambda a, b: a / b
+    }  # fmt: skip
+    rows = asked(P.select(**columns), [{"temp": v} for v in values], params={"x": other})
+    for row, value in zip(sorted(rows, key=lambda r: r[TIME]), values, strict=True):
+        for name, operator in exact.items():
+            try:
+                right = float(operator(Fraction(value), Fraction(other)))
+            except (OverflowError, ZeroDivisionError):
+                right = None
+            assert row[name] == right, (name, value, other)
+
+
 # ---- integers against floats
 
 OPERATORS = {
@@ -254,8 +278,23 @@ def test_bins_against_fractions(drawn: list[Any], width: float) -> None:
     (row,) = asked(P.agg(h=df.histogram("temp", width=width)), [{"temp": v} for v in values])
     size = Fraction(repr(width))
     bins = [math.floor(Fraction(repr(v)) / size) for v in values]
-    expected = [{"from": float(b * size), "to": float((b + 1) * size), "count": bins.count(b)} for b in sorted({*bins})]
+    expected = [{"from": edge(b * size), "to": edge((b + 1) * size), "count": bins.count(b)} for b in sorted({*bins})]
     assert row["h"] == expected
+
+
+def edge(exact: Fraction) -> float | str:
+    """As JSON has it."""
+    try:
+        return float(exact)
+    except OverflowError:
+        return "Infinity" if exact > 0 else "-Infinity"
+
+
+def test_the_last_bin_ends_beyond_the_largest_float() -> None:
+    (row,) = asked(P.agg(h=df.histogram("temp", width=1e308)), [{"temp": 1.5e308}, {"temp": -1.5e308}])
+    assert row["h"] == [
+        {"from": "-Infinity", "to": -1e308, "count": 1}, {"from": 1e308, "to": "Infinity", "count": 1},
+    ]  # fmt: skip
 
 
 def test_zeros_are_one_group_however_rows_are_split() -> None:

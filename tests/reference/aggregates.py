@@ -229,7 +229,7 @@ def reported_before(
     past = table.past
     for row, value in zip(past.rows, evaluate(expr, past, params), strict=True):
         if value is not None:
-            last[row.key] = value, row.time
+            last[row.key] = value, row.time if row.begin is None else row.begin
     index = {id(row): i for i, row in enumerate(table.rows)}
     found: list[tuple[Value, int] | None] = [None] * len(table.rows)
     for rows in table.by_key():

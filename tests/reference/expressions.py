@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -103,13 +104,18 @@ def strict(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args: None if None in args else function(*args)
 
 
+def finite(value: Value) -> Value:
+    """Null for what is too large for a float, or no number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 ARITHMETIC: dict[str, Callable[..., Any]] = {
-    "add": strict(lambda a, b: checked(a + b)),
-    "sub": strict(lambda a, b: checked(a - b)),
-    "mul": strict(lambda a, b: checked(a * b)),
-    "div": strict(lambda a, b: None if b == 0 else float(a) / float(b)),
-    "floordiv": strict(lambda a, b: None if b == 0 else checked(a // b)),
-    "mod": strict(lambda a, b: None if b == 0 else a % b),
+    "add": strict(lambda a, b: finite(checked(a + b))),
+    "sub": strict(lambda a, b: finite(checked(a - b))),
+    "mul": strict(lambda a, b: finite(checked(a * b))),
+    "div": strict(lambda a, b: None if b == 0 else finite(float(a) / float(b))),
+    "floordiv": strict(lambda a, b: None if b == 0 else finite(checked(a // b))),
+    "mod": strict(lambda a, b: None if b == 0 else finite(a % b)),
 }
 COMPARISONS: dict[str, Callable[..., Any]] = {
     "eq": strict(lambda a, b: a == b),

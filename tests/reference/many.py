@@ -77,7 +77,7 @@ def histogram(values: list[Any], width: Any, edges: list[Any] | None, kind: str)
         counts = Counter(sum(e <= v for e in edges) for v in values)
         return [{"from": ends[b], "to": ends[b + 1], "count": counts[b]} for b in range(len(edges) + 1)]
     counts = Counter(math.floor(written(v) / written(width)) for v in values)
-    shown = float if kind == "float64" else int
+    shown = to_float if kind == "float64" else int
     return [
         {"from": shown(b * written(width)), "to": shown((b + 1) * written(width)), "count": n}
         for b, n in sorted(counts.items())

@@ -72,7 +72,7 @@ def test_closing_balances(ledger: Store, since: str | None, balances: list[int])
     # The last is cut in February, by since or at the stream's beginning, or in none.
     cut = {"2024-02-15": 1, None: 1}.get(since, 0)
     expected = f"1 of {len(balances)} windows is partial: the range or the stream's beginning cuts it"
-    assert result.notes == ((expected,) if cut else ())
+    assert result.notes == ([expected] if cut else [])
 
 
 def test_what_looks_back_at_windows_and_sessions(tmp_path: Path) -> None:
@@ -128,14 +128,8 @@ def test_windows_that_something_cuts_are_partial(tmp_path: Path) -> None:
     assert "partial" not in store.explain(metric, JANUARY + DAY, JANUARY + 3 * DAY)
     # Of the rows that are left, and also where the column is not among them.
     assert ask(store, metric.limit(1)).notes[0].startswith("1 of 1 window is partial")
-    assert ask(store, metric.sort("start", descending=True).limit(3).select("start")).notes == ()
-    assert ask(store, metric.filter(~col("partial"))).notes == ()
-
-
-def test_a_window_that_retention_has_cut_is_partial(tmp_path: Path) -> None:
-    metric = s.window("1d", size="2d").group_by("start").agg(cut=df.any_true("partial"))
-    store = store_of(tmp_path, [{"k": "a", "t": JANUARY + h * 60 * MINUTE} for h in range(0, 96)])
-    assert ask(store, metric, JANUARY + 2 * DAY, JANUARY + 4 * DAY)["cut"] == [False, False, True]
+    assert ask(store, metric.sort("start", descending=True).limit(3).select("start")).notes == []
+    assert ask(store, metric.filter(~col("partial"))).notes == []
 
 
 @pytest.mark.parametrize("name", ["window", "sliding", "sessionize", "states", "transitions"])
@@ -194,7 +188,7 @@ def test_a_filter_hides_reports_from_last_and_a_note_says_so(boots: Store) -> No
     assert '.held("fw")' in explained
     held = s.held("fw").filter(col("st").changed()).group_by("fw").agg(n=df.count())
     assert rows_of(ask(boots, held)) == [("1.0", 1), ("1.1", 1)]
-    assert ask(boots, held).notes == ()
+    assert ask(boots, held).notes == []
     assert ".held" not in boots.explain(held)
 
 
@@ -203,12 +197,12 @@ def test_groups_of_a_column_that_few_rows_report(boots: Store) -> None:
     assert rows_of(result) == [(None, 2)]
     assert result.notes[0].startswith("fw is not reported on 2 of 2 rows that step 3 (group_by) groups")
     # As many as are reported are not most.
-    assert ask(boots, s.group_by("fw").agg(n=df.count())).notes == ()
+    assert ask(boots, s.group_by("fw").agg(n=df.count())).notes == []
     after = ask(boots, s.group_by(new=col("fw") >= "1.1").agg(n=df.count()), JANUARY + 1)
     assert after.notes[0].startswith("fw is not reported on 2 of 3 rows that step 2 (group_by) groups")
     # Whoever provides for null knows of it; and last without a filter sees all reports.
     for by in (col("fw").is_null(), col("fw").fill_null("?"), col("fw").last()):
-        assert ask(boots, s.group_by(x=by).agg(n=df.count()), JANUARY + 1).notes == ()
+        assert ask(boots, s.group_by(x=by).agg(n=df.count()), JANUARY + 1).notes == []
 
 
 def test_reports_are_counted_exactly_however_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +226,7 @@ def test_reports_are_counted_exactly_however_they_are_read(tmp_path: Path, monke
         results += [ask(store, "few", since) for _ in range(2)]
         with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
             results.append(ask(store, metric, since, executor=pool, workers=2))
-        assert {r.notes for r in results} == {results[0].notes}
+        assert all(r.notes == results[0].notes for r in results)
         assert count in results[0].notes[0]
 
 
@@ -252,8 +246,8 @@ def test_a_look_back_that_ends_reads_no_more_than_that(tmp_path: Path) -> None:
     store = store_of(tmp_path, [{"k": "a", "t": JANUARY + d * DAY, "v": d} for d in range(30)])
     for metric, files in [
         (s.held("v", hold="2d"), 5 + 2),
-        (s.window("1d", size="3d"), 5 + 5),  # three days, and what clocks may change by
-        (s.window("1d", v=df.max("v")).with_columns(v=col("v").last("2d")), 5 + 2 + 2),
+        (s.window("1d", size="3d"), 5 + 3),
+        (s.window("1d", v=df.max("v")).with_columns(v=col("v").last("2d")), 5 + 2 + 1),
         (s.window("1d", v=df.max("v")).with_columns(v=col("v").last()), 5 + 20),
         (s.window("1d"), 5),
     ]:

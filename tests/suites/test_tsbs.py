@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def ranged(rows: Iterable[Row], since: int, until: int) -> dict[str, list[Row]]:
 
 
 def mean(values: list[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None
+    return float(sum(map(Fraction, values)) / len(values)) if values else None
 
 
 def last(rows: list[Row], *names: str) -> tuple[Any, ...]:
@@ -184,7 +184,7 @@ def daily_sessions(fleet: Trucks, since: int, until: int) -> Answer:
                 runs.append([b])
         for day, starts in days_of([run[0] for run in runs]).items():
             lengths = [(run[-1] - run[0] + BUCKET) * 1_000_000 for run in runs if run[0] in starts]
-            out[name, day] = (len(lengths), sum(lengths) / len(lengths))
+            out[name, day] = (len(lengths), round(Fraction(sum(lengths), len(lengths))))
     return out
 
 

@@ -118,7 +118,7 @@ for module in pkgutil.iter_modules(deploy.handlers.__path__, "deploy.handlers.")
 import runtime.ingest, runtime.query.execute, runtime.catalogue.catalogue, dataflow.zones
 dataflow.zones.zone_named("Europe/London", "")
 assert dataflow.zones.clock_of("Europe/London").offsets.max() == 7_200_000_000
-assert dataflow.zones.zone_rules.__globals__["_PACKAGE"].is_relative_to(sys.argv[1])
+assert dataflow.zones._PACKAGE.is_relative_to(sys.argv[1])
 from runtime.pointfile import zstd
 assert zstd.library().has_contexts, "loops would have to call Python for every block"
 """

@@ -327,7 +327,7 @@ def ingested(text: str, cut: tuple[int, int], sample: int = 1 << 16) -> tuple[An
         try:
             report = lake.text(text, format="csv")
         except IngestError as error:
-            return (str(error),)
+            return (str(error).split(" (is this machine")[0],)  # the hint has the time
         source = report.sources[0]
         places = []
         if source.rejects_path:
@@ -348,9 +348,11 @@ def test_csv_is_as_without_its_rejected_rows(rows: list[tuple[str, ...]], cut: t
     columns, found, _, places = whole
     rejected = {line for line, _, _ in places}
     kept = [row for line, row in enumerate(rows, 2) if line not in rejected]
-    alone = ingested(as_csv(kept), cut, sample)
-    assert alone[:2] == (columns, found)
-    assert alone[2:] == ({}, [])
+    if sample > len(rows) or not any("beyond 2^53" in reason for reason in whole[2]):
+        # (A row that the sample's own types reject counts among its rows, so without it the sample ends later.)
+        alone = ingested(as_csv(kept), cut, sample)
+        assert alone[:2] == (columns, found)
+        assert alone[2:] == ({}, [])
     if sample > len(rows):
         for at, name in enumerate("pqr", 2):
             assert str(columns.get(name)) == narrowest(

@@ -451,7 +451,7 @@ def _parameters_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _without_params(value: Any) -> Any:
-    return [*value[:3], {}, *value[4:]] if isinstance(value, list) and len(value) > 6 else value
+    return [*value[:4], {}, *value[5:]] if isinstance(value, list) and len(value) > 6 else value
 
 
 def _end_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
