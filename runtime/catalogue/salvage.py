@@ -60,10 +60,7 @@ def read_items(path: Path) -> Items:
             copied.write_bytes(database_of(data) or b"")
         items: Items = {}
         for order in ("asc", "desc"):  # from both ends, up to what is damaged
-            with (
-                suppress(sqlite3.Error, MemoryError, OverflowError, UnicodeDecodeError),
-                closing(sqlite3.connect(copied)) as connection,
-            ):
+            with suppress(*_UNREADABLE), closing(sqlite3.connect(copied)) as connection:
                 statement = f"select partition, sort, number, body from items order by partition {order}, sort {order}"
                 for partition, sort, number, body in connection.execute(statement):
                     if [type(x) for x in (partition, sort, number, body)] == [str, str, int, bytes]:
