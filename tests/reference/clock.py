@@ -1,8 +1,9 @@
 """Time on intervals: ``time()`` is the clock at every instant, and what it changes cuts the interval.
 
 Nothing is derived of how an expression can change. It is evaluated at every instant at which any expression of the
-tests might: at every quarter of an hour (as clocks of all zones show them), at every constant and every time or
-duration that the row has, and at all of these moved by sums of constant durations; and neighbours alike are joined.
+tests might: at every quarter of an hour (as clocks of all zones show them) and what parts of it buckets begin at, at
+every constant and every time or duration that the row has, and at all of these moved by sums of durations, if there is
+any arithmetic; and neighbours alike are joined.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from math import gcd
 
 from tests.reference.expressions import STATEFUL, evaluate, type_of
 from tests.reference.rows import Json, Row, Table, Value
 
-QUARTER = 15 * 60_000_000
+MINUTE = 60_000_000
+QUARTER = 15 * MINUTE
+ARITHMETIC = ("add", "sub", "mul", "div", "floordiv", "mod", "neg", "abs")
 
 
 def asks_clock(expr: Json | None) -> bool:
@@ -77,8 +81,11 @@ def remembered(table: Table, exprs: Sequence[Json], params: dict[str, Value]) ->
 def instants(exprs: Sequence[Json], table: Table, row: Row, params: dict[str, Value]) -> set[int]:
     """When any of the expressions might change, within the row."""
     times = {row.time, row.end}
-    lengths = {row.length}
-    for node in (n for expr in exprs for n in _nodes(expr)):
+    nodes = [n for expr in exprs for n in _nodes(expr)]
+    lengths = {row.length} if any(n.get("fn") in ARITHMETIC for n in nodes) else set()
+    minutes = [int(n["every"][:-1]) * MINUTE for n in nodes if n.get("every", "").endswith("m")]
+    step = gcd(QUARTER, *minutes)
+    for node in nodes:
         values: list[Value] = []
         kind = node.get("type")
         if "col" in node:
@@ -95,8 +102,8 @@ def instants(exprs: Sequence[Json], table: Table, row: Row, params: dict[str, Va
     shifts |= {a + b for a in shifts for b in shifts}
     found = set()
     for shift in shifts:
-        first = (row.time - shift) // QUARTER * QUARTER + shift
-        found |= set(range(first, row.end, QUARTER)) if shift % QUARTER or not shift else set()
+        first = (row.time - shift) // step * step + shift
+        found |= set(range(first, row.end, step)) if shift % step or not shift else set()
         found |= {t + shift + more for t in times for more in (-1, 0, 1)}
     # Whole numbers of half hours since the row began, and its middle.
     found |= {t + more for t in range(row.time, row.end, 2 * QUARTER) for more in (0, 1)}
