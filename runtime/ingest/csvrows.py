@@ -88,7 +88,8 @@ class CsvReader:
             )
         lacks = " and ".join(f"{n!r} ({option})" for option, n in missing)
         its = meant(missing[0][1], names, "its")
-        return f"{self._name} has no column {lacks}; {its} first line has {listed(names)}."
+        # In quotes, for where there is no header these are values, which a log leaves out.
+        return f"{self._name} has no column {lacks}; {its} first line has {listed(map(repr, names))}."
 
     def batches(self, assembler: Assembler) -> Iterator[Batch]:
         """The accepted rows."""

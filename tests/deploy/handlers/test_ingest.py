@@ -239,7 +239,7 @@ def test_no_payload_in_the_log(deployed: Store, lines: Callable[[], Lines]) -> N
     """An error may quote what was sent; the log does not."""
     take(event(land("in/s/a", b"temperature of the reactor, 451\n1,2\n")))
     (line,) = lines().of("failed")
-    assert "its first line has no columns 'k' and 't' (it begins '...')" in line["message"]
+    assert "has no column 'k' (--key) and 't' (--time); its first line has '...', '...'." in line["message"]
 
 
 def test_when_time_runs_out(deployed: Store, lines: Callable[[], Lines]) -> None:
