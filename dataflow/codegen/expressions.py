@@ -389,7 +389,9 @@ class Expressions:
             w.put(f"{out}[slot] = {v}\n{valid}[slot] = {k}")
             if pairs:
                 w.put(f"{whole}[slot] = np.uint8(early == {WHOLE})")
-        return self.name(f"{out}[slot]" + (" != 0" if e.type is Type.BOOL else ""), f"{valid}[slot] != 0")
+        # What is left of a row in the range begins with the range, where nothing changes.
+        begins = f" and early != {CUT}" if pairs and e.fn == "changed" else ""
+        return self.name(f"{out}[slot]" + (f" != 0{begins}" if e.type is Type.BOOL else ""), f"{valid}[slot] != 0")
 
     def _remembering(self, e: Typed) -> Value:
         w = self.w

@@ -257,7 +257,9 @@ def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
         past = table.past
         before = evaluate(expr["args"][0], past, params)
         function = LOOKING_BACK.get(fn) or (lambda values, seen: last(values, seen, expr.get("hold")))
-        return looking_back(function, args[0], rows, before, past.rows)
+        found = looking_back(function, args[0], rows, before, past.rows)
+        # What is left of a row in the range begins with the range, where nothing changes.
+        return [fn != "changed" and v if row.early == "part" else v for v, row in zip(found, rows, strict=True)]
     if fn in MIXING and "float64" in [type_of(arg, table.types) for arg in expr["args"]]:
         args = [to_float(values) for values in args]
     function = ARITHMETIC.get(fn) or COMPARISONS.get(fn) or OTHERS.get(fn) or with_options(expr)

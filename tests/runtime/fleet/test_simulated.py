@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class World:
         self.prepared = execute.prepare(self.store.catalogue, execute.Request(METRIC.steps, {}, None, None))
         (task,) = execute.make_tasks(self.prepared, self.store.url, 1)
         edges = [WHOLE * k // 16 for k in range(17)]
-        self.tasks = [Task(**{**task.__dict__, "id": f"0.{k}", "shard": (edges[k], edges[k + 1])}) for k in range(16)]
+        self.tasks = [replace(task, id=f"0.{k}", shard=(edges[k], edges[k + 1])) for k in range(16)]
         self._known: dict[str, dict[str, Any]] = {}
 
     def answer(self, event: dict[str, Any]) -> dict[str, Any]:
@@ -167,13 +168,16 @@ def test_few_a_second(world: World, seed: int) -> None:
     assert seconds < 20
 
 
+def asked(task: Task) -> dict[str, Any]:
+    """What a worker is sent of a task."""
+    return {"version": VERSION, "request": task.request_digest, "spill": "x", "task": json.loads(task.to_bytes())}
+
+
 def test_workers_that_contradict_each_other(world: World) -> None:
     """Two replies to one task that differ: neither is believed."""
-    first = world.answer({"version": VERSION, "spill": "x", "task": json.loads(world.tasks[0].to_bytes())})
-    different = Task(**{**world.tasks[0].__dict__, "shard": world.tasks[1].shard})
-    other = answer(
-        {"version": VERSION, "spill": "x", "task": json.loads(different.to_bytes())}, lambda url: world.store
-    )
+    different = replace(world.tasks[0], shard=world.tasks[1].shard)
+    first = world.answer(asked(world.tasks[0]))
+    other = answer(asked(different), lambda url: world.store)
     assert first["state"] != other["state"]
     calls: Counter[str] = Counter()
 
