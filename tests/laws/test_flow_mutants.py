@@ -82,7 +82,6 @@ MUTANTS = (
         "in range(low, bucket + 1):",
         "in range(bucket, bucket + 1):",
     ),
-    Mutant("windows_sliding", "rows before the range count", "if t >= since:", "if True:"),
     Mutant(
         "windows_sliding_in_london",
         "held columns are those of the last row",

@@ -16,10 +16,10 @@ import dataflow as df
 from runtime import PartialResult, Store
 from runtime.errors import QueryError
 from runtime.fleet import PaceRules, QueryTimeout, Rules, TaskFailed
-from runtime.fleet.messages import VERSION
+from runtime.fleet.messages import VERSION, reply
 from runtime.fleet.worker import answer
-from runtime.query import execute
-from runtime.query.task import Task
+from runtime.query import execute, wire
+from runtime.query.task import run
 from tests.simulator.workers import Faults, LambdaDouble, play
 
 START = 19_800 * 86_400_000_000
@@ -168,17 +168,11 @@ def test_few_a_second(world: World, seed: int) -> None:
     assert seconds < 20
 
 
-def asked(task: Task) -> dict[str, Any]:
-    """What a worker is sent of a task."""
-    return {"version": VERSION, "request": task.request_digest, "spill": "x", "task": json.loads(task.to_bytes())}
-
-
 def test_workers_that_contradict_each_other(world: World) -> None:
-    """Two replies to one task that differ: neither is believed."""
-    different = replace(world.tasks[0], shard=world.tasks[1].shard)
-    first = world.answer(asked(world.tasks[0]))
-    other = answer(asked(different), lambda url: world.store)
-    assert first["state"] != other["state"]
+    """Two replies to one request that differ: neither is believed."""
+    task = world.tasks[0]
+    of_another = run(replace(task, shard=world.tasks[1].shard), world.store.open_file)
+    other = reply(task.id, wire.pack(of_another, task.request_digest), "x", world.store.objects)
     calls: Counter[str] = Counter()
 
     def lying(event: dict[str, Any]) -> dict[str, Any]:
