@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.campaigns import Report, damage
 
-SECONDS = 120
+SECONDS = 600
 """No try takes longer, on a busy machine with all kernels to compile."""
 
 MODES = ("native", "native", "numba", "ready")
