@@ -147,7 +147,7 @@ def test_workers_without_a_compiler(store: Store, process: Any, here: Target) ->
 
 def test_a_worker_that_was_given_no_kernels(store: Store, process: Any) -> None:
     fleet = Fleet(asker(process, []), Rules(base=0.001))
-    with pytest.raises(QueryError, match=r"task 0\.0 of s .*KernelMissing: the kernel step-\w{40}"):
+    with pytest.raises(QueryError, match=r"task 0\.0 of s .*KernelMissing: there is no undamaged kernel step-\w{40}"):
         store.query(METRIC, executor=fleet, progress=False)
 
 
