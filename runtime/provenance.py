@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow import graph as g
+from dataflow.clock import asks_clock
 from dataflow.durations import moment, parse_duration
 from dataflow.expr import col
 from operators.errors import DataflowError
@@ -318,7 +319,11 @@ def _reached(asked: Asked, behind: Behind, only: set[object] | None) -> tuple[Re
     if grouping.at_once and behind.span is not None:
         # That such a row does not begin earlier may be due to any key, one of which nothing is known as well.
         begin = behind.span[0] - (_EVER if asked.prepared.history is None else asked.prepared.history)
-        before = {f.path for f in files if f.t_min <= behind.span[0] and f.t_max >= begin}
+        upto = behind.span[0]
+        if asks_clock(asked.steps[next(i for i, s in enumerate(asked.steps) if isinstance(s, g.Concurrent)) :]):
+            # Pieces that come again, as those of an hour of the day: another key may change one in which none counts.
+            upto = asked.prepared.until
+        before = {f.path for f in files if f.t_min <= upto and f.t_max >= begin}
         held = tuple(f.path for f in files if f.path in before or f.path in held)
     return reach, len(distinct), held
 
