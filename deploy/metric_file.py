@@ -52,6 +52,9 @@ def load_metric(name: str) -> Stream:
         return _from_json(path)
     if path.suffix != ".py":
         raise MetricFileError(f"'{name}' is not a metric: give a Python file as file.py:name, or a JSON file")
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "no regular file"
+        raise MetricFileError(f"{path} is {kind}: give a metric as file.py:name, or a JSON file")
     if not path.is_file():
         raise MetricFileError(f"there is no file {path}; {_near_file(path)} a metric as file.py:name, or a JSON file")
     return _choose(path, metric, _run(path))

@@ -78,7 +78,11 @@ class VerifyReport:
         if len(self.problems) > _SHOWN:
             lines.append(f"  and {len(self.problems) - _SHOWN} more")
         if self.orphans:
-            lines.append(f"{len(self.orphans)} orphans ({self.orphan_bytes} bytes), which `dataflow sweep` removes")
+            lines.append(
+                f"{len(self.orphans)} orphans ({self.orphan_bytes} bytes): point files that no commit names, left by "
+                "ingests that did not end. If the catalogue and its head were put back from an older copy, they may be "
+                "committed points: run `dataflow recover`."
+            )
         return "\n".join(lines)
 
 

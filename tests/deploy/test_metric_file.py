@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -107,3 +108,12 @@ def test_json_that_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_bytes(b"\xff\xfe")
     with pytest.raises(MetricFileError, match=r"m\.json"):
         load_metric(str(tmp_path / "m.json"))
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "folder.py").mkdir()
+    os.mkfifo(tmp_path / "pipe.py")
+    with pytest.raises(MetricFileError, match=r"folder\.py is a folder: give a metric as file\.py:name"):
+        load_metric(f"{tmp_path / 'folder.py'}:m")
+    with pytest.raises(MetricFileError, match=r"pipe\.py is no regular file"):
+        load_metric(f"{tmp_path / 'pipe.py'}:m")
