@@ -89,7 +89,8 @@ class Explanation:
     of which ``rows`` may be just the first. ``keys`` is how many keys of the stream they come from, ``files`` the point
     files that hold points of these keys at those times, and those that a value was carried in from: never fewer than
     are needed, and more only where rows depend on earlier ones (``last``, ``previous``, combined timelines, unknown
-    time), on what other keys did (numbers of keys at once), or on very many groups of another grouping.
+    time), where pieces of intervals come again (an hour of the day), on what other keys did (numbers of keys at once),
+    or on very many groups of another grouping.
     """
 
     answer: Result
@@ -305,7 +306,10 @@ def _reached(asked: Asked, behind: Behind, only: set[object] | None) -> tuple[Re
     if behind.asks_unknown:
         # Time before a key's first point ends with that.
         last = np.where(np.array(reach[ROWS]) == 0, _EVER, last)
-    if behind.asks_unknown or looks_back((*grouping.before, g.GroupBy(grouping.by, grouping.aggs))):
+    if behind.comes_again:
+        last = np.full(len(reach), _EVER)
+    looking = looks_back((*grouping.before, g.GroupBy(grouping.by, grouping.aggs)))
+    if behind.comes_again or behind.asks_unknown or looking:
         first = np.full(len(reach), -_EVER)
     elif asked.prepared.history:
         first = first - asked.prepared.history

@@ -63,6 +63,7 @@ METRICS: dict[str, tuple[df.Stream, Sums]] = {
     "states": (states.group_by("firmware").agg(**TIMED), TIMES),
     "states held": (held.filter(df.col("firmware") != "2.0").group_by("status", "firmware").agg(**TIMED), TIMES),
     "states by day": (states.group_by("firmware", day=day).agg(**TIMED), TIMES),
+    "states by hour": (states.group_by("firmware", hour=hour).agg(**TIMED), TIMES),
     "states by part of day": (
         held.group_by(morning=hour - day < timedelta(hours=12), device=df.col("device")).agg(**TIMED), TIMES,
     ),
