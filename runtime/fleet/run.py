@@ -10,7 +10,8 @@ from runtime.fleet.outcomes import Outcome
 from runtime.kernels import publish
 from runtime.objects import ObjectStore
 from runtime.progress import Progress
-from runtime.query.execute import Prepared, conclude
+from runtime.query.conclude import conclude
+from runtime.query.prepare import Prepared
 from runtime.query.task import Task
 from runtime.result import Result
 from runtime.signing import Signer

@@ -32,7 +32,7 @@ from runtime.fleet.aws_lambda import target_of
 from runtime.fleet.worker import answer
 from runtime.kernels import KernelRef, KernelRefused
 from runtime.objects import FolderObjects
-from runtime.query.execute import Request, prepare
+from runtime.query.prepare import Request, prepare
 from runtime.query.task import Compiled
 from runtime.signing import KmsSigner
 from tests.operators.test_targets import BLOCKED

@@ -26,8 +26,9 @@ from runtime.fleet import Fleet, Kind, PaceRules, Reply, Rules, TaskFailed
 from runtime.fleet import messages as m
 from runtime.fleet.aws_lambda import invoker
 from runtime.fleet.worker import answer
-from runtime.query import execute
+from runtime.query.prepare import Request, prepare
 from runtime.query.task import Task
+from runtime.query.tasks import make_tasks
 
 START = 19_800 * 86_400_000_000
 METRIC = df.stream("s").group_by("status").agg(n=df.count(), d=df.count_distinct("device"))
@@ -45,8 +46,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def task_of(store: Store) -> Task:
-    prepared = execute.prepare(store.catalogue, execute.Request(METRIC.steps, {}, None, None))
-    return execute.make_tasks(prepared, store.url, 1)[0]
+    prepared = prepare(store.catalogue, Request(METRIC.steps, {}, None, None))
+    return make_tasks(prepared, store.url, 1)[0]
 
 
 def local(payload: bytes) -> Reply:
