@@ -17,8 +17,8 @@ from runtime.pointfile import PointFile
 
 # Catalogues are imported when one is asked for: a worker, which only opens files, starts without.
 if TYPE_CHECKING:
+    from runtime.aws.kms import Signer
     from runtime.catalogue import Catalogue
-    from runtime.signing import Signer
 
 
 class OpenStore:
@@ -87,6 +87,6 @@ class OpenStore:
 
     def signing(self) -> Signer | None:
         """What queries and kernels are signed with: ``signer``, or the key that the environment names."""
-        from runtime.signing import signer_of_environment
+        from runtime.aws.kms import signer_of_environment
 
         return self.signer or signer_of_environment(self._location.access)

@@ -11,6 +11,7 @@ from typing import Any
 
 from operators.compiler.cache import mode
 from operators.errors import DataflowError
+from runtime.aws.kms import signer_of_environment
 from runtime.errors import FormatError
 from runtime.fleet.cost import VCPU_MB, Used, Worker
 from runtime.fleet.messages import MAX_STATE, VERSION, check_request, fetch, refusal, reply
@@ -19,7 +20,6 @@ from runtime.objects import ObjectStore
 from runtime.open_store import OpenStore
 from runtime.query import wire
 from runtime.query.task import Task, run
-from runtime.signing import signer_of_environment
 
 
 def answer(

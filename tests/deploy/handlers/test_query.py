@@ -18,10 +18,10 @@ from deploy.handlers import query, worker
 from deploy.handlers.query import handler
 from operators.compiler.targets import TARGETS
 from operators.errors import DataflowError
-from runtime.aws import Client, ServiceFault
+from runtime.aws.client import Client, ServiceFault
+from runtime.aws.retry import Fault
 from runtime.errors import QueryError
 from runtime.fleet.outcomes import Reply
-from runtime.retry import Fault
 from runtime.store import Store
 from tests.deploy.handlers.deployed import Context, Lines, T
 

@@ -20,7 +20,7 @@ from urllib3.exceptions import SSLError
 import dataflow as df
 from operators.compiler.targets import TARGETS, Target
 from runtime import Store
-from runtime.aws import Access
+from runtime.aws.access import Access
 from runtime.errors import FormatError, QueryError, StoreError
 from runtime.fleet import Fleet, Kind, PaceRules, Reply, Rules, TaskFailed
 from runtime.fleet import messages as m
@@ -266,13 +266,13 @@ def test_what_breaks_below_boto3_is_a_loss(error: Exception, monkeypatch: pytest
         def invoke(self, **_: Any) -> dict[str, Any]:
             return {"StatusCode": 200, "Payload": Body()}
 
-    monkeypatch.setattr("runtime.aws.Client.boto", Boto())
+    monkeypatch.setattr("runtime.aws.client.Client.boto", Boto())
     reply = invoker("my-worker")(b"{}")
     assert (reply.status, reply.error) == (0, f"my-worker: {error}")
 
 
 def test_what_is_no_loss_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.aws.Client.boto", object())
+    monkeypatch.setattr("runtime.aws.client.Client.boto", object())
     with pytest.raises(AttributeError):
         invoker("my-worker")(b"{}")
 
