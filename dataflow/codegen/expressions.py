@@ -6,14 +6,20 @@ are valid: a null's value is arbitrary and must not look like an overflow.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dataflow.clock import NOW
 from dataflow.codegen.clocks import clock_source, counted, moved_time, scalar_locals
 from dataflow.codegen.lookups import found_row, picked
-from dataflow.codegen.numbers import bin_source, comparison_source, decimal_float_source, decimal_source
+from dataflow.codegen.numbers import (
+    LARGEST,
+    bin_source,
+    comparison_source,
+    decimal_float_source,
+    decimal_source,
+    length_source,
+)
 from dataflow.codegen.source import BEGIN, F8, FIXED, I8, U1, Writer, column_array, value_array
 from dataflow.codegen.source import both as both
 from dataflow.described import described
@@ -32,7 +38,6 @@ Value = tuple[str, str]
 _MOVES = repr(NOW)
 
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge", "between")
-_LARGEST = sys.float_info.max
 _CHECKED = {"add": "checked_add", "sub": "checked_sub", "mul": "checked_mul", "floordiv": "floor_div"}
 _PLAIN = {"add": "+", "sub": "-", "mul": "*"}
 _FLOAT_CALL = {"floordiv": "float_floor_div", "mod": "float_mod"}
@@ -346,6 +351,8 @@ class Expressions:
         (a, ka), (b, kb) = args
         valid = both(ka, kb)
         kinds = [x.type for x in e.args]
+        if e.type is Type.DURATION and (e.fn == "div" or Type.FLOAT in kinds):
+            return length_source(self, e, args)
         if e.fn == "div" or e.type is Type.FLOAT:
             a, b = self.as_float(a, kinds[0]), self.as_float(b, kinds[1])
             if e.fn in _PLAIN:
@@ -361,7 +368,7 @@ class Expressions:
     def _finite(self, text: str, valid: str) -> Value:
         """A float, null where it is too large for one."""
         v, _ = self.name(text, "True")
-        return self.name(v, both(valid, f"(abs({v}) <= {_LARGEST!r})"))
+        return self.name(v, both(valid, f"(abs({v}) <= {LARGEST!r})"))
 
     def tally(self, op: Tally) -> None:
         """Count the row if it is one of the range, and whether it reports the column."""
@@ -412,14 +419,16 @@ class Expressions:
                 w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1")
             return out
         if e.fn == "cumulative_sum":
+            valid = f"{has}[slot] != 0"
             with w.block(f"if {k}:"):
                 if kind is Type.FLOAT:
                     digits = w.arg(f"q{e.site}_d", "i8[:,::1]", "slot", f"q{e.site}_d", WIDTH)
                     w.put(f"add_digits(slot, {digits}, {v})\n{kept}[slot] = rounded(slot, {digits})")
+                    valid += f" and is_a_sum(slot, {digits}, {kept}[slot])"
                 else:
                     w.put(f"{kept}[slot] = checked_add({kept}[slot], {v}, {self.flags(e)})")
                 w.put(f"{has}[slot] = 1")
-            return self.name(back, f"{has}[slot] != 0")
+            return self.name(back, valid)
         if e.fn in ("before", "increase"):
             out = self._since_report(e, v, k, back, f"{has}[slot] != 0")
             with w.block(f"if {k}:"):
@@ -444,7 +453,7 @@ class Expressions:
         if e.fn == "before":
             return before, valid
         if e.type is Type.FLOAT:
-            return self.name(f"({v} - {before} if {v} >= {before} else {v}) if {valid} else 0.0", valid)
+            return self.name(f"counter_step({before}, {v}) if {valid} else 0.0", valid)
         grown = f"checked_sub({v}, {before}, {self.flags(e)}) if {v} >= {before} else {v}"
         return self.name(f"({grown}) if {valid} else np.int64(0)", valid)
 

@@ -25,11 +25,12 @@ def variance(values: list[Any], ddof: int) -> Fraction | None:
     return sum((v - mean) ** 2 for v in exact) / (n - ddof)
 
 
-def root(square: Fraction) -> float:
-    """The square root, to far more digits than a float has, then rounded."""
+def root(square: Fraction) -> float | None:
+    """The square root, to far more digits than a float has, then rounded; None beyond the largest float."""
     context = Context(prec=400, Emin=-10_000, Emax=10_000)
     quotient = context.divide(Decimal(square.numerator), Decimal(square.denominator))
-    return float(context.sqrt(quotient))
+    found = float(context.sqrt(quotient))
+    return None if math.isinf(found) else found
 
 
 def order(value: Any) -> tuple[Any, float]:
