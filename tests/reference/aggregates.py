@@ -130,7 +130,8 @@ class Aggregate:
             return many.candlestick(values)
         if self.fn in ("quantile", "median"):
             exact = self.options.get("exact", False)
-            return many.quantile(values, self.options.get("q", 0.5), exact, self.argument_type or "")
+            between = self.options.get("interpolation", "lower")
+            return many.quantile(values, self.options.get("q", 0.5), exact, self.argument_type or "", between)
         if self.fn in ("variance", "stddev"):
             square = many.variance(values, self.options["ddof"])
             if square is None:
@@ -163,6 +164,8 @@ class Aggregate:
             return "duration"
         if self.fn in ("mean", "share_of_time", "variance", "stddev", "rate", *WEIGHED):
             return "float64"
+        if self.options.get("interpolation") == "linear":
+            return "duration" if self.argument_type == "duration" else "float64"
         if self.fn in ("any_true", "all_true"):
             return "bool"
         return "duration" if self.fn in OF_TIME | FAILURES else self.argument_type
