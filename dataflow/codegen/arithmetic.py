@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 from dataflow.codegen.clocks import moved_time
 from dataflow.codegen.emitter import Emitter, Value, both, source
+from dataflow.codegen.numbers import LARGEST, length_source
 from dataflow.typed import Typed
 from operators.types import Type
 
-_LARGEST = sys.float_info.max
 _CHECKED = {"add": "checked_add", "sub": "checked_sub", "mul": "checked_mul", "floordiv": "floor_div"}
 _PLAIN = {"add": "+", "sub": "-", "mul": "*"}
 _FLOAT_CALL = {"floordiv": "float_floor_div", "mod": "float_mod"}
@@ -34,6 +32,8 @@ def _arithmetic(x: Emitter, e: Typed) -> Value:
     (a, ka), (b, kb) = args
     valid = both(ka, kb)
     kinds = [a.type for a in e.args]
+    if e.type is Type.DURATION and (e.fn == "div" or Type.FLOAT in kinds):
+        return length_source(x, e, args)
     if e.fn == "div" or e.type is Type.FLOAT:
         a, b = x.as_float(a, kinds[0]), x.as_float(b, kinds[1])
         if e.fn in _PLAIN:
@@ -50,4 +50,4 @@ def _arithmetic(x: Emitter, e: Typed) -> Value:
 def _finite(x: Emitter, text: str, valid: str) -> Value:
     """A float, null where it is too large for one."""
     v, _ = x.name(text, "True")
-    return x.name(v, both(valid, f"(abs({v}) <= {_LARGEST!r})"))
+    return x.name(v, both(valid, f"(abs({v}) <= {LARGEST!r})"))

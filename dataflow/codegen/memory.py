@@ -54,14 +54,16 @@ def _remembering(x: Emitter, e: Typed) -> Value:
             w.put(f"{kept}[slot] = {v}\n{has}[slot] = 1")
         return out
     if e.fn == "cumulative_sum":
+        valid = f"{has}[slot] != 0"
         with w.block(f"if {k}:"):
             if kind is Type.FLOAT:
                 digits = w.arg(f"q{e.site}_d", "i8[:,::1]", "slot", f"q{e.site}_d", WIDTH)
                 w.put(f"add_digits(slot, {digits}, {v})\n{kept}[slot] = rounded(slot, {digits})")
+                valid += f" and is_a_sum(slot, {digits}, {kept}[slot])"
             else:
                 w.put(f"{kept}[slot] = checked_add({kept}[slot], {v}, {x.flags(e)})")
             w.put(f"{has}[slot] = 1")
-        return x.name(back, f"{has}[slot] != 0")
+        return x.name(back, valid)
     if e.fn in ("before", "increase"):
         out = _since_report(x, e, v, k, back, f"{has}[slot] != 0")
         with w.block(f"if {k}:"):
@@ -87,6 +89,6 @@ def _since_report(x: Emitter, e: Typed, v: str, k: str, back: str, known: str) -
     if e.fn == "before":
         return before, valid
     if e.type is Type.FLOAT:
-        return x.name(f"({v} - {before} if {v} >= {before} else {v}) if {valid} else 0.0", valid)
+        return x.name(f"counter_step({before}, {v}) if {valid} else 0.0", valid)
     grown = f"checked_sub({v}, {before}, {x.flags(e)}) if {v} >= {before} else {v}"
     return x.name(f"({grown}) if {valid} else np.int64(0)", valid)

@@ -77,7 +77,7 @@ mb = np.uint64(s[{BRIDGE_MASK}])"""
 _HELPERS = {
     "operators.kernels.arithmetic": (
         "checked_add", "checked_sub", "checked_mul", "checked_neg", "floor_div", "floor_mod", "float_mod",
-        "float_floor_div",
+        "float_floor_div", "counter_step",
     ),
     "operators.kernels.bins": ("hash_word", "bin_between"),
     "operators.kernels.bits": ("float_bits",),
@@ -91,8 +91,9 @@ _HELPERS = {
         "coarser_half_even", "coarser_half_up", "finer",
     ),
     "operators.kernels.comparing": ("integer_against_float", "decimal_against_float", "coarse_against_fine"),
+    "operators.kernels.lengths": ("length_by", "length_by_integer", "length_times"),
     "operators.kernels.periods": ("key_number", "row_at", "edge_after"),
-    "operators.kernels.running": ("add_digits", "rounded"),
+    "operators.kernels.running": ("add_digits", "is_a_sum", "rounded"),
     "operators.kernels.tables": ("find_group", "add_pair"),
     "operators.kernels.widths": ("bin_of_width",),
 }  # fmt: skip
