@@ -30,9 +30,17 @@ def footer(result: Result) -> list[str]:
         if proof.files_cached:
             parts.append(f"{proof.files_cached:,} of {proof.files_planned:,} files from the cache")
         lines.append(f"{proof.stream}, {span}: {', '.join(parts)}")
-        if asked is not None and (why := _why_none(proof, asked.prepared.snapshot, len(result))):
+        if why := why_none(result):
             lines.append(why)
     return [*lines, *(f"note: {note}" for note in result.notes)]
+
+
+def why_none(result: Result) -> str:
+    """Why there is nothing, or nothing but the answer over no rows at all; empty if there is no need to say so, or if
+    no store gave the result."""
+    if not isinstance(result.proof, Proof) or result.asked is None:
+        return ""
+    return _why_none(result.proof, result.asked.prepared.snapshot, len(result))
 
 
 def clock(us: int) -> str:
@@ -84,7 +92,6 @@ def _rejected(proof: Proof, asked: Asked | None) -> int | None:
 
 
 def _why_none(proof: Proof, snapshot: Snapshot, rows: int) -> str:
-    """Why there is nothing, or nothing but the answer over no rows at all; empty if there is no need to say so."""
     first, last = snapshot.first_time, snapshot.last_time
     if first is None or last is None:
         return f"the stream {proof.stream} has no points yet"

@@ -166,6 +166,12 @@ class Result:
 
         return explain(self, row, limit)
 
+    def why_empty(self) -> str:
+        """Why the result has no rows, as far as its proof says; empty if it has some, or no store gave it."""
+        from runtime.footer import why_none
+
+        return why_none(self)
+
     def _footer(self) -> list[str]:
         from runtime.footer import footer
 
