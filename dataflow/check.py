@@ -15,6 +15,7 @@ from dataflow.check_timelines import concurrent_step, during_step, join_step, ti
 from dataflow.clock import asks_clock, is_moving, sources_of
 from dataflow.flows import Flow
 from dataflow.looking import history_of, with_early_rows
+from dataflow.parameters import params_in
 from dataflow.plan import (
     END,
     KNOWN,
@@ -236,7 +237,20 @@ class Binder(Expressions):
             "table", {n: column(n, t) for n, t in out.items()}, out
         )
 
+    def check_params(self) -> None:
+        """GraphError for a value of a parameter that the metric does not have."""
+        if not self.params:
+            return
+        known = sorted(params_in(self.steps))
+        if unknown := sorted(set(self.params) - set(known)):
+            raise GraphError(
+                f"the metric has no parameter {unknown[0]!r}; {meant(unknown[0], known, 'its')} "
+                f"parameters: {listed(known)}"
+            )
+
     def bind(self) -> Plan:
+        # First, since the one that was meant may be missing.
+        self.check_params()
         source = self.steps[0]
         assert isinstance(source, g.Source)
         shape = self.points()
@@ -301,12 +315,6 @@ class Binder(Expressions):
             self.where = f"step {len(self.steps)} ({g.name_of(self.steps[-1])})"
             stage, shape = self.rows_stage(shape)
             add(stage)
-        if unused := sorted(set(self.params) - self.used_params):
-            known = sorted(self.used_params)
-            raise GraphError(
-                f"the metric has no parameter {unused[0]!r}; {meant(unused[0], known, 'its')} "
-                f"parameters: {listed(known)}"
-            )
         outputs = tuple((n, t.type) for n, t in shape.env.items() if t.type is not None)
         return self.finished(source.name, deferred, stages, after, outputs, order)
 

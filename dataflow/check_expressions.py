@@ -76,7 +76,6 @@ class Expressions:
     def __init__(self, stream: StreamColumns, params: Mapping[str, object]) -> None:
         self.stream = stream
         self.params = dict(params)
-        self.used_params: set[str] = set()
         self.sites = itertools.count()
         self.sparse: list[Sparse] = []
         self.where = ""
@@ -154,7 +153,6 @@ class Expressions:
     def parameter(self, e: Expr) -> Typed:
         """The value that the parameter was given, or its default, as a constant."""
         name, kind, default = str(e.option("name")), str(e.option("type")), e.option("default")
-        self.used_params.add(name)
         if name not in self.params:
             if default is None:
                 raise self.fail(f"the parameter {name!r} has no default; give it a value")
@@ -167,7 +165,8 @@ class Expressions:
         try:
             return self.literal(kind, converted(kind, value))
         except ValueError:
-            raise self.fail(f"the parameter {name!r} is of type {kind}, which {value!r} is not") from None
+            which = "and was given an empty text" if value == "" else f"which {value!r} is not"
+            raise self.fail(f"the parameter {name!r} is of type {kind}, {which}") from None
 
     def coerced(self, args: Sequence[Typed]) -> list[Typed]:
         """String constants beside times and durations, read as such."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -13,6 +13,7 @@ from dataflow.aggregates import count, hold_of, over_intervals
 from dataflow.durations import buckets_in, parse_duration, parse_every
 from dataflow.expr import Expr, Operand, col, expr
 from dataflow.graph import named_columns as _named
+from dataflow.origins import note_line
 from dataflow.timelines import Chain
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
@@ -240,13 +241,16 @@ class Grouped:
     by: g.Named
     empty: bool = False
 
+    def __post_init__(self) -> None:
+        note_line(self)
+
     def with_empty_buckets(self) -> Grouped:
         """Groups of calendar buckets without a row, too, as if aggregates had seen nothing: count 0, mean null.
 
         One of the columns must be a ``df.time().truncate(...)``; for each tuple of values of the others, every bucket
         from its first to the end of the range is there.
         """
-        return Grouped(self.stream, self.by, True)
+        return replace(self, empty=True)
 
     def __repr__(self) -> str:
         from dataflow.written import written_group, written_steps
@@ -269,7 +273,10 @@ class Grouped:
             if name in dict(self.by):
                 raise DataflowError(f"agg: the name {name!r} is already that of a group column")
         steps, named = over_intervals(self.stream.steps, named)
-        return Stream((*steps, g.GroupBy(self.by, named, self.empty)))
+        step = g.GroupBy(self.by, named, self.empty)
+        # In a chain on many lines a message about group_by belongs to the line that says so.
+        note_line(step, like=self if self.by else None)
+        return Stream((*steps, step))
 
 
 def stream(name: str) -> Stream:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from dataflow import graph as g
 from dataflow.expr import Expr, Operand, col, expr, when
+from dataflow.origins import note_line
 from dataflow.reference import ReferenceTable, indexed
 from dataflow.service import Calendar
 from operators.errors import DataflowError
@@ -21,6 +22,10 @@ class Chain:
     """A chain of steps, and those of its methods that relate rows to tables, to calendars and to each other."""
 
     steps: tuple[g.Step, ...]
+
+    def __post_init__(self) -> None:
+        if self.steps:
+            note_line(self.steps[-1])
 
     def _then(self, step: g.Step) -> Self:
         return replace(self, steps=(*self.steps, step))

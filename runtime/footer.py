@@ -30,9 +30,15 @@ def footer(
         if proof.files_cached:
             parts.append(f"{proof.files_cached:,} of {proof.files_planned:,} files from the cache")
         lines.append(f"{proof.stream}, {span}: {', '.join(parts)}")
-        if snapshot is not None and (why := _why_none(proof, snapshot, rows)):
+        if why := why_none(proof, snapshot, rows):
             lines.append(why)
     return [*lines, *(f"note: {note}" for note in notes)]
+
+
+def why_none(proof: object, snapshot: Snapshot | None, rows: int) -> str:
+    """Why there is nothing, or nothing but the answer over no rows at all; empty if there is no need to say so, or if
+    no store gave the answer."""
+    return _why_none(proof, snapshot, rows) if isinstance(proof, Proof) and snapshot is not None else ""
 
 
 def clock(us: int) -> str:
@@ -83,7 +89,6 @@ def _rejected(proof: Proof, snapshot: Snapshot | None, catalogue: Catalogue | No
 
 
 def _why_none(proof: Proof, snapshot: Snapshot, rows: int) -> str:
-    """Why there is nothing, or nothing but the answer over no rows at all; empty if there is no need to say so."""
     first, last = snapshot.first_time, snapshot.last_time
     if first is None or last is None:
         return f"the stream {proof.stream} has no points yet"

@@ -192,6 +192,12 @@ class Result:
             )
         return self.asked.explain(self, row, limit)
 
+    def why_empty(self) -> str:
+        """Why the result has no rows, as far as its proof says; empty if it has some, or no store gave it."""
+        from runtime.footer import why_none
+
+        return why_none(self.proof, None if self.asked is None else self.asked.snapshot, len(self))
+
     def _footer(self) -> list[str]:
         from runtime.footer import footer
 

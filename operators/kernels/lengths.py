@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from operators.kernels.arithmetic import floor_div, noted
 from operators.kernels.exact import significand_of
-from operators.kernels.jit import F64, I64, noinline, inline
+from operators.kernels.jit import F64, I64, inline, noinline
 
 _LEAST = 1 << 63
 

@@ -65,7 +65,7 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     assert isinstance(source, Source)
     schema = catalogue.schema(source.name)
     if schema is None:
-        raise unknown_stream(source.name, catalogue.streams())
+        raise QueryError(f"step 1 (stream): {unknown_stream(source.name, catalogue.streams())}")
     graph, params = to_dict(request.steps), dict(request.params)
     compiled = compiled_for(schema, graph, params)
     plan = compiled.plan
