@@ -15,7 +15,7 @@ from dataflow.clock import NOW
 from dataflow.codegen.source import BEGIN, FIXED, I8, U1, Writer, clock_locals
 from dataflow.codegen.source import both as both
 from dataflow.described import described
-from dataflow.plan import Tally
+from dataflow.row_operations import Tally
 from dataflow.typed import Typed
 from operators.kernels.arithmetic import SITES
 from operators.types import Type

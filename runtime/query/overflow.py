@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from dataflow.bound_aggregate import BoundAgg
 from dataflow.described import described
-from dataflow.plan import BoundAgg, Group
+from dataflow.sink import Grouping
 from operators.errors import GroupError
 from operators.grouping import Groups
 from operators.kernels.arithmetic import SITES
@@ -46,7 +47,7 @@ def in_table(table: Table, row: int, names: Sequence[str]) -> str:
     return f" for {', '.join(parts)}" if parts else ""
 
 
-def of_group(sink: Group, groups: Groups, number: int, words: Words) -> str:
+def of_group(sink: Grouping, groups: Groups, number: int, words: Words) -> str:
     """The values that a group goes by."""
     key, parts = groups.keys[number], []
     for j, (name, e) in enumerate(sink.by):

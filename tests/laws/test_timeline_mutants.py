@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 import dataflow.check_expressions
 import dataflow.check_timelines
 import dataflow.codegen.cuts
-import dataflow.compile
+import dataflow.kernels.compile
 import runtime.query.lookups
 import runtime.query.merge
 import runtime.query.sweep
-from dataflow.codegen import Generated, generate
 from dataflow.codegen.emitter import SOURCES
 from dataflow.codegen.source import NO_PIECE
+from dataflow.kernels.generate import Generated, generate
 from dataflow.plan import Stage
 from dataflow.reference import Periods
 from tests.laws.agreement import agrees
@@ -42,7 +42,7 @@ def in_kernels(old: str, new: str) -> Plant:
             made = generate(stage)
             return replace(made, source=made.source.replace(old, new))
 
-        patch.setattr(dataflow.compile, "generate", changed)
+        patch.setattr(dataflow.kernels.compile, "generate", changed)
 
     return plant
 
