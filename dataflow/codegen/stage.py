@@ -10,8 +10,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import TypeAlias
 
+# The functions that put their sources into the emitter's table.
+from dataflow.codegen import arithmetic, clocks, leaves, logic, lookups, memory, numbers  # noqa: F401
 from dataflow.codegen.cohorts import CohortsSink
-from dataflow.codegen.expressions import Expressions, both, scalar_loads
+from dataflow.codegen.emitter import Emitter, both, scalar_loads
 from dataflow.codegen.funnels import FunnelSink
 from dataflow.codegen.keyed import FlowSink, KeyedSink
 from dataflow.codegen.lasting import StatesSink
@@ -187,7 +189,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w.arg("run_slot", I4, "run_slot")
     w.arg("run_len", I8, "run_len")
     w.arg("time", I8, "time")
-    x = Expressions(w)
+    x = Emitter(w)
     sink: _Sinks
     if isinstance(stage.sink, Group):
         sink = GroupSink(w, stage.sink)
@@ -229,7 +231,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     return w.function("step"), Function("step", tuple(w.args.values()))
 
 
-def _row(stage: Stage, sink: _Sinks, w: Writer, x: Expressions) -> None:
+def _row(stage: Stage, sink: _Sinks, w: Writer, x: Emitter) -> None:
     """The row ``following``."""
     # Indices are unsigned: Numba then leaves out the test for negative ones.
     w.put("i = following\nu = np.uint64(i)")
@@ -269,7 +271,7 @@ def _stop_if(full: str, row: str, sink: _Sinks, w: Writer) -> None:
         w.put(f"return {row}")
 
 
-def _hidden(stage: Stage, w: Writer, x: Expressions) -> None:
+def _hidden(stage: Stage, w: Writer, x: Emitter) -> None:
     """Load the hidden columns: the end and the known flag of interval rows, and how rows stand to the range."""
     names = dict(stage.inputs)
     if EARLY in names:
@@ -294,7 +296,7 @@ def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
     # The step's constants are counted anew: the same tables, the same places.
     ints = list(tables.ints)
     tables.ints.clear()
-    x = Expressions(w, row="np.int64(-1)")
+    x = Emitter(w, row="np.int64(-1)")
     sink.constants(x)
     tables.ints[:] = ints
     with w.block("for number in range(begin, n_runs):"):

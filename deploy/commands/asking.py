@@ -23,9 +23,9 @@ from deploy.commands.shared import (
 from deploy.values import moment, parameter_value
 
 if TYPE_CHECKING:
-    from runtime.provenance import Explanation
     from runtime.published.scheduled import ScheduledRun
     from runtime.published.thresholds import Threshold
+    from runtime.result import Explanation
 
 ALERTED = 3
 """Exit code of a query for some of whose rows a threshold holds: whoever asks by a timer wants to know."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from operators.kernels.arithmetic import floor_div, noted
 from operators.kernels.exact import significand_of
-from operators.kernels.jit import F64, I64, apart, inline
+from operators.kernels.jit import F64, I64, inline, noinline
 
 _LEAST = 1 << 63
 
@@ -50,7 +50,7 @@ def length_by_integer(a: I64, b: I64, flags: NDArray[np.int64], site: I64 = 1, r
     return whole
 
 
-@apart
+@noinline
 def length_times(a: I64, x: F64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """``a * x`` to the nearest integer, ties to even; ``x`` is finite."""
     bits = np.float64(x).view(np.int64)
@@ -98,7 +98,7 @@ def length_times(a: I64, x: F64, flags: NDArray[np.int64], site: I64 = 1, row: I
     return np.int64(_signed(size, past, negative, False, flags, site, row))
 
 
-@apart
+@noinline
 def length_by(a: I64, x: F64, down: bool, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """``a / x`` to the nearest integer, ties to even, or the next one ``down``; ``x`` is neither 0 nor NaN."""
     bits = np.float64(x).view(np.int64)
