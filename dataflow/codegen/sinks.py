@@ -12,6 +12,7 @@ from dataflow.codegen.source import I4, I8, NO_PIECE, OUT_ROWS, PIECE, VIEW, Wri
 from dataflow.plan import BoundAgg, Group, Rows
 from dataflow.typed import Typed
 from operators.contract import Aggregate, FloatSum
+from operators.kernels.arithmetic import SITES
 from operators.kernels.exact import LOGGED
 from operators.kernels.floats import FILLED
 from operators.types import Type
@@ -152,6 +153,11 @@ class GroupSink:
             w.depth -= 1
         for n, view in enumerate(self.views):
             self._view(x, n, view, lead)
+        if "flags" in w.args:
+            # Of what failed in this row the group is noted, for the message.
+            failed = f"flags[0] // {SITES} == i + 1 or flags[1] // {SITES} == i + 1"
+            with w.block(f"if (flags[0] | flags[1]) != 0 and flags[2] == 0 and ({failed}):"):
+                w.put("flags[2] = pg + 1")
         w.depth = depth
 
     def _fold(self, x: Emitter, j: int, a: BoundAgg, lead: list[int]) -> None:

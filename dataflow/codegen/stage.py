@@ -40,6 +40,7 @@ from dataflow.codegen.source import (
 from dataflow.codegen.tracks import TracksSink
 from dataflow.codegen.transitions import TransitionsSink
 from dataflow.codegen.windows import WindowsSink
+from dataflow.described import described_uses
 from dataflow.flows import Climb, Flow, Moves, Periods
 from dataflow.plan import (
     CUT,
@@ -190,6 +191,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w.arg("run_len", I8, "run_len")
     w.arg("time", I8, "time")
     x = Emitter(w)
+    x.uses = described_uses(stage.sink.aggs) if isinstance(stage.sink, Group | Segments) else {}
     sink: _Sinks
     if isinstance(stage.sink, Group):
         sink = GroupSink(w, stage.sink)
