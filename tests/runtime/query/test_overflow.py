@@ -108,7 +108,7 @@ def test_bins_up_to_the_last() -> None:
     # Where the number fits in 64 bits, the value is counted.
     few = P.filter(N < 10)
     (row,) = asked(few.agg(x=df.histogram(T * 1e16, width=0.01)))
-    assert str(row["x"]).count('"count":1') == 3
+    assert [b["count"] for b in row["x"]] == [1, 1, 1]
     with pytest.raises(OverflowExceeded):
         asked(few.agg(x=df.histogram(T * 1e17, width=0.01)))
 
