@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataflow.codegen.cuts import pieces
-from dataflow.codegen.emitter import Emitter, Value, both
+from dataflow.codegen.emitter import Emitter, Value
 from dataflow.codegen.keyed import KeyedSink
 from dataflow.codegen.source import I8, NO_PIECE, OUT_ROWS, PIECE, U1, Writer, value_array
 from dataflow.plan import Edges, Pieces
@@ -57,7 +57,8 @@ class EdgesSink:
         """One interval that has passed the stage's operations."""
         w, sink = self.w, self.sink
         v, k = x.emit(sink.condition)
-        w.put(f"clear = known == 1 and ({k})\nactive = clear and ({both('True', v)})")
+        # A condition can be decided where the state is not known: false & null is false.
+        w.put(f"clear = bool({k})\nactive = clear and bool({v})")
         outs = [w.arg(f"o_{n}", I8, "out", f"${n}") for n in ("at", "active", "inactive", "unknown")]
         columns = []
         for j, (name, e) in enumerate(sink.by):
