@@ -30,6 +30,7 @@ from dataflow.codegen.source import (
     Tables,
     Writer,
 )  # fmt: skip
+from dataflow.described import described_uses
 from dataflow.hidden_columns import CUT, EARLY
 from dataflow.plan import Stage
 from dataflow.row_operations import Keep, Tally
@@ -141,6 +142,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w.arg("run_len", I8, "run_len")
     w.arg("time", I8, "time")
     x = Emitter(w)
+    x.uses = described_uses(stage.sink.aggregates)
     sink = stage.sink.emitter(w)
     sink.constants(x)
     w.put("row = np.int64(0)")

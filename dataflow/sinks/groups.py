@@ -15,6 +15,7 @@ from dataflow.hidden_columns import END, KNOWN
 from dataflow.sink import Sink
 from dataflow.sinks.folding import fold, least, rooms
 from dataflow.typed import Typed
+from operators.kernels.arithmetic import SITES
 from operators.types import Type
 
 
@@ -69,6 +70,11 @@ class GroupEmitter(SinkEmitter):
             w.depth -= 1
         for n, view in enumerate(self.views):
             self._view(x, n, view, lead)
+        if "flags" in w.args:
+            # Of what failed in this row the group is noted, for the message.
+            failed = f"flags[0] // {SITES} == i + 1 or flags[1] // {SITES} == i + 1"
+            with w.block(f"if (flags[0] | flags[1]) != 0 and flags[2] == 0 and ({failed}):"):
+                w.put("flags[2] = pg + 1")
         w.depth = depth
 
     def _fold(self, x: Emitter, j: int, a: BoundAgg, lead: list[int]) -> None:

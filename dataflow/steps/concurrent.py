@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dataflow.codegen.emitter import Emitter, both
+from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.source import I8, OUT_ROWS, U1, Writer, value_array
 from dataflow.hidden_columns import END, KNOWN
@@ -25,7 +25,8 @@ class EdgesEmitter(SinkEmitter):
         """One interval that has passed the stage's operations."""
         w, sink = self.w, self.sink
         v, k = x.emit(sink.condition)
-        w.put(f"clear = known == 1 and ({k})\nactive = clear and ({both('True', v)})")
+        # A condition can be decided where the state is not known: false & null is false.
+        w.put(f"clear = bool({k})\nactive = clear and bool({v})")
         outs = [w.arg(f"o_{n}", I8, "out", f"${n}") for n in ("at", "active", "inactive", "unknown")]
         columns = []
         for j, (name, e) in enumerate(sink.by):

@@ -37,7 +37,7 @@ from dataflow.row_operations import Tally
 from dataflow.sink import Segmenting
 from operators.cells import Cells
 from operators.compiler.cache import caller
-from operators.errors import DataflowError, GroupError, InexactDecimal, OverflowExceeded
+from operators.errors import DataflowError, GroupError
 from operators.grouping import Groups, GroupState
 from operators.kernels.calendar import END, FIRST
 from operators.types import Type
@@ -47,7 +47,7 @@ from runtime.query.chunk import NULL, Chunk, Values
 from runtime.query.form import check_groups
 from runtime.query.keys import Keys
 from runtime.query.lookups import Lookup, Lut
-from runtime.query.overflow import at_row, located, place_of
+from runtime.query.overflow import at_row, located, misfit, of_group, place_of
 
 _OUT_ROWS = 65_536
 _OPEN_ROWS, _FREE_ROWS = 1024, 32768
@@ -127,7 +127,9 @@ class Runner:
         if self._segmenting is not None and self.cells is not None:
             self._free = np.arange(self.cells.capacity, dtype=np.int64)
             self._free_count[0] = self.cells.capacity
-        self._flags = np.zeros(2, np.int64)
+        self._flags = np.zeros(3, np.int64)
+        """What did not fit, of the two kinds of numbers, and one more than the number of its group."""
+
         tallies = [op.number for op in all_ops(stage) if isinstance(op, Tally)]
         self.tally = np.zeros(2 * (max(tallies, default=-1) + 1), np.int64)
         """Rows and nulls of each ``Tally``, by number."""
@@ -396,21 +398,17 @@ class Runner:
                 self._free, self._free_count[0] = free, left + old
 
     def _check(self, chunk: Chunk | None) -> None:
-        for number, flag in enumerate(self._flags.tolist()):
+        for number, flag in enumerate(self._flags[:2].tolist()):
             if not flag:
                 continue
-            what, row = place_of(flag, self._tables.sites)
+            site, row = place_of(flag, self._tables.sites)
+            where = ""
             if row >= 0 and chunk is not None:
-                what += at_row(chunk, row, self.context.keys) if self._row_named is None else self._row_named(row)
-            if number == 0:
-                raise OverflowExceeded(
-                    f"{self.stage.step}: {what}: an integer result does not fit in 64 bits; "
-                    "filter the rows, or compute with floats (multiply by 1.0)"
-                )
-            raise InexactDecimal(
-                f"{self.stage.step}: {what}: a number has more decimal places than decimal(...) declares, or is too "
-                "large for them; give it more places, or rounding='half_even'"
-            )
+                where = at_row(chunk, row, self.context.keys) if self._row_named is None else self._row_named(row)
+            if self._flags[2] and self.groups is not None and isinstance(self.stage.sink, Group):
+                group = of_group(self.stage.sink, self.groups, int(self._flags[2]) - 1, self.context.words)
+                where += group.replace(" for ", " in the group ", 1)
+            raise misfit(number, self.stage.step, site, where)
 
     def _as_input(self, values: Values, dtype: np.dtype[Any]) -> Values:
         """The column in the dtype that kernels take for its type; a whole number of a widened column becomes float."""

@@ -142,7 +142,7 @@ MUTANTS: dict[str, tuple[str, Plant]] = {
         "states_joined_by_time", in_place_of(dataflow.check_timelines, "indexed", never_joined)
     ),
     "a null key finds the first row": ("states_joined_by_held", in_kernels("else np.int64(-1)", "else np.int64(0)")),
-    "an unknown state counts as inactive": ("concurrent", in_kernels("clear = known == 1 and", "clear = True or")),
+    "an unknown state counts as inactive": ("concurrent", in_kernels("clear = bool(", "clear = True or bool(")),
     "an end takes nobody away": ("concurrent", in_kernels("-1 if clear and not active", "0 if clear and not active")),
     "neighbours that say the same stay apart": (
         "two_at_least", in_place_of(runtime.query.sweep, "_changes", all_different)
