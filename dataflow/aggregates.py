@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dataflow import graph as g
 from dataflow.aggregate_forms import FORMS, form_of, options_of
@@ -113,20 +113,41 @@ def stddev(value: Operand, *, ddof: int = 1, where: Operand | None = None) -> g.
     return _agg("stddev", value, where=where, ddof=ddof)
 
 
-def quantile(value: Operand, q: float, *, exact: bool = False, where: Operand | None = None) -> g.Agg:
+def quantile(
+    value: Operand,
+    q: float,
+    *,
+    exact: bool = False,
+    interpolation: Literal["lower", "linear"] = "lower",
+    where: Operand | None = None,
+) -> g.Agg:
     """The least of the values that at least a share ``q`` of them does not exceed, as SQL's percentile_disc: of n
     values in order number ``max(1, ceil(q * n))``.
 
     Exact for groups of up to 1,024 different values; for others within 0.5 % of it, never outside of the group's least
     and greatest value, which 0 and 1 give. ``exact=True``: exact for all, with as much memory as there are different
     values.
+
+    ``interpolation="linear"``: SQL's percentile_cont, which lies between two values: of x[0], x[1], ... in order
+    ``x[i] + f * (x[i + 1] - x[i])``, where i and f are the whole part and the rest of ``q * (n - 1)``. It is exact,
+    then rounded once: of durations a duration, to the microsecond, ties to even, else a float. Of larger groups it
+    lies between estimates of the two values, each within 0.5 %.
     """
-    return _agg("quantile", value, where=where, q=q, exact=exact)
+    return _agg("quantile", value, where=where, q=q, exact=exact, interpolation=interpolation)
 
 
-def median(value: Operand, *, exact: bool = False, where: Operand | None = None) -> g.Agg:
-    """The value in the middle, the lower of two: ``quantile(value, 0.5)``, as exact as that."""
-    return _agg("median", value, where=where, exact=exact)
+def median(
+    value: Operand,
+    *,
+    exact: bool = False,
+    interpolation: Literal["lower", "linear"] = "lower",
+    where: Operand | None = None,
+) -> g.Agg:
+    """The value in the middle, the lower of two: ``quantile(value, 0.5)``, as exact as that.
+
+    ``interpolation="linear"``: of two values in the middle their mean.
+    """
+    return _agg("median", value, where=where, exact=exact, interpolation=interpolation)
 
 
 def histogram(

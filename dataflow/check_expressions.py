@@ -26,6 +26,9 @@ from operators.nearest import listed, meant
 from operators.registered import argument_types, find
 from operators.types import Type, decimal
 
+_MEASURED = ("add", "sub", "div", "floordiv", "mod")
+"""Arithmetic of two lengths of time, or of a time and a length."""
+
 
 class GraphError(DataflowError):
     """A graph that makes no sense for its stream; the message names the step."""
@@ -106,7 +109,7 @@ class Expressions:
             raise self.fail(f"{e.fn} cannot take json: an answer of several parts can be shown, but not computed with")
         if e.fn == "is_in":
             return self.membership(e, args[0])
-        if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", "add", "sub"):
+        if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", *_MEASURED):
             args = self.coerced(args)
         if e.fn == "when":
             args = [args[0], *self.coerced(args[1:])]

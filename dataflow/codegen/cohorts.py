@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataflow.codegen.expressions import Expressions, both
+from dataflow.codegen.emitter import Emitter, both
 from dataflow.codegen.keyed import FlowSink
 from dataflow.codegen.source import I8, U1, Writer, value_array
 from dataflow.flows import Periods
@@ -23,10 +23,10 @@ class CohortsSink(FlowSink):
         for name in ("cohort", "period", "returned"):
             w.arg(f"o_{name}", I8, "out", name)
 
-    def _bucket(self, x: Expressions) -> str:
+    def _bucket(self, x: Emitter) -> str:
         return x.bucket(self.sink.bucket.option("every"), self.sink.bucket.option("zone"))
 
-    def _close(self, x: Expressions) -> None:
+    def _close(self, x: Emitter) -> None:
         """Write the current bucket and go to the next."""
         w = self.w
         w.put("o_time[on] = first\no_end[on] = final")
@@ -35,13 +35,13 @@ class CohortsSink(FlowSink):
         w.put("on += 1\nfirst = final\nperiod += 1\ncame = np.uint8(0)")
         w.put(f"final = bucket_end(first, {self._bucket(x)})")
 
-    def advance(self, x: Expressions) -> None:
+    def advance(self, x: Emitter) -> None:
         """Write the buckets that end by now."""
         with self.w.block(f"while stage == {_COUNTS} and t >= final:"):
             self.room("i")
             self._close(x)
 
-    def row(self, x: Expressions) -> None:
+    def row(self, x: Emitter) -> None:
         """One row of the key whose state is loaded."""
         w = self.w
         self.remember(x)
@@ -57,7 +57,7 @@ class CohortsSink(FlowSink):
         with w.block(f"if stage == {_COUNTS} and {comes}:"):
             w.put("came = np.uint8(1)")
 
-    def finish(self, x: Expressions) -> None:
+    def finish(self, x: Emitter) -> None:
         """The buckets that begin before the end of the range."""
         with self.w.block(f"while stage == {_COUNTS} and first < until:"):
             self.room("number")

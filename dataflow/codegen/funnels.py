@@ -8,7 +8,7 @@ that do not know the order of the rows of one time (or second), which steps that
 
 from __future__ import annotations
 
-from dataflow.codegen.expressions import Expressions, both
+from dataflow.codegen.emitter import Emitter, both
 from dataflow.codegen.keyed import FlowSink
 from dataflow.codegen.source import I8, U1, Writer, value_array
 from dataflow.flows import Climb
@@ -40,7 +40,7 @@ class FunnelSink(FlowSink):
         """The steps whose times chain ``j`` keeps: the start, the last, and those that are asked for."""
         return [i for i in range(1, j + 1) if i in (1, j) or i in self.sink.times]
 
-    def constants(self, x: Expressions) -> None:
+    def constants(self, x: Emitter) -> None:
         """Load the window's length into a local, once."""
         self.w.put(f"within = {x.integer(self.sink.within)}")
 
@@ -75,14 +75,14 @@ class FunnelSink(FlowSink):
             for n in range(len(self.held)):
                 w.put(f"sh{j}_{n} = sh{i}_{n}\nshk{j}_{n} = shk{i}_{n}")
 
-    def advance(self, x: Expressions) -> None:
+    def advance(self, x: Emitter) -> None:
         """Settle the moment before."""
         if not self.at_once:
             self.w.put(f"now = t // {SECOND} * {SECOND}" if self.sink.mode == "any" else "now = t")
             with self.w.block("if now != moment:"):
                 self._settle()
 
-    def row(self, x: Expressions) -> None:
+    def row(self, x: Emitter) -> None:
         """One row of the key whose state is loaded."""
         w = self.w
         self.remember(x)
@@ -95,7 +95,7 @@ class FunnelSink(FlowSink):
             if self.at_once:
                 self._settle()
 
-    def finish(self, x: Expressions) -> None:
+    def finish(self, x: Emitter) -> None:
         """The row of one key."""
         w = self.w
         if not self.at_once:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from dataflow.codegen.expressions import Expressions
+from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.source import I8, OUT_ROWS, OUT_RUNS, U1, Writer, value_array
 from dataflow.typed import Typed
 from operators.types import Type
@@ -39,15 +39,15 @@ class KeyedSink(ABC):
         for name, array in names:
             self.w.arg(f"z_{name}", array, "slot", f"z_{name}")
 
-    def constants(self, x: Expressions) -> None:  # noqa: B027 (not every sink has any)
+    def constants(self, x: Emitter) -> None:  # noqa: B027 (not every sink has any)
         """Load the sink's constants into locals, once."""
 
     @abstractmethod
-    def row(self, x: Expressions) -> None:
+    def row(self, x: Emitter) -> None:
         """One row of the key whose state is loaded."""
 
     @abstractmethod
-    def finish(self, x: Expressions) -> None:
+    def finish(self, x: Emitter) -> None:
         """What is still open for the key whose state is loaded, at the end of the range."""
 
     def load(self) -> None:
@@ -84,10 +84,10 @@ class FlowSink(KeyedSink):
             self.keep((f"ch{j}", value_array(e.type)), (f"chk{j}", U1))
 
     @abstractmethod
-    def advance(self, x: Expressions) -> None:
+    def advance(self, x: Emitter) -> None:
         """Write what is over by the time ``t`` of the next row of the key, whatever that row is."""
 
-    def remember(self, x: Expressions) -> None:
+    def remember(self, x: Emitter) -> None:
         """The held columns as this row reports them."""
         for j, (_, e) in enumerate(self.held):
             v, k = x.emit(e)

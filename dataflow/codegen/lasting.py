@@ -8,7 +8,7 @@ ends: by a change, or ``hold`` after the last report.
 
 from __future__ import annotations
 
-from dataflow.codegen.expressions import Expressions
+from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed import KeyedSink
 from dataflow.codegen.source import I8, U1, Tables, Writer, value_array
 from dataflow.plan import States
@@ -36,7 +36,7 @@ class StatesSink(KeyedSink):
         w.arg("o_v", value_array(kind), "out", sink.name)
         w.arg("o_k", U1, "out_valid", sink.name)
 
-    def constants(self, x: Expressions) -> None:
+    def constants(self, x: Emitter) -> None:
         """Load the hold into a local, once."""
         self.w.put(f"hold = {x.integer(NEVER if self.sink.hold is None else self.sink.hold)}")
 
@@ -81,7 +81,7 @@ class StatesSink(KeyedSink):
             self._write("ps", "lr + hold", "pk")
             w.put("ps = lr + hold\npk = np.uint8(0)\nck = np.uint8(0)")
 
-    def row(self, x: Expressions) -> None:
+    def row(self, x: Emitter) -> None:
         """One row of the key whose state is loaded."""
         w, sink = self.w, self.sink
         state = None if sink.state is None else x.emit(sink.state)
@@ -140,7 +140,7 @@ class StatesSink(KeyedSink):
                 w.put("lr = time[np.uint64(following)]\nfollowing += 1")
             w.put("tc = max(tc, lr)")
 
-    def finish(self, x: Expressions) -> None:
+    def finish(self, x: Emitter) -> None:
         """The tail of one key, to ``until``."""
         with self.w.block("if seen != 0:"):
             self._settle()

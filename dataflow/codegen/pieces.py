@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataflow.codegen.cuts import pieces
-from dataflow.codegen.expressions import Expressions, Value, both
+from dataflow.codegen.emitter import Emitter, Value, both
 from dataflow.codegen.keyed import KeyedSink
 from dataflow.codegen.source import I8, NO_PIECE, OUT_ROWS, PIECE, U1, Writer, value_array
 from dataflow.plan import Edges, Pieces
@@ -18,15 +18,15 @@ class PiecesSink(KeyedSink):
         self.full = "on >= cap"
         w.arg("o_known", I8, "out", "$known")
 
-    def constants(self, x: Expressions) -> None:
+    def constants(self, x: Emitter) -> None:
         """A local that outlives a row: where to go on with an interval for whose pieces there was no room."""
         self.w.put(f"piece = s[{PIECE}]\ns[{PIECE}] = {NO_PIECE}")
         x.is_new = f"piece == {NO_PIECE}"
 
-    def finish(self, x: Expressions) -> None:
+    def finish(self, x: Emitter) -> None:
         """Nothing is open at the end."""
 
-    def row(self, x: Expressions) -> None:
+    def row(self, x: Emitter) -> None:
         """One interval that has passed the stage's operations."""
         w, sink = self.w, self.sink
         values = [x.emit(e) for _, e in sink.columns]
@@ -53,7 +53,7 @@ class EdgesSink:
         self.w, self.sink = w, sink
         self.full = "on + 1 >= cap"
 
-    def row(self, x: Expressions) -> None:
+    def row(self, x: Emitter) -> None:
         """One interval that has passed the stage's operations."""
         w, sink = self.w, self.sink
         v, k = x.emit(sink.condition)

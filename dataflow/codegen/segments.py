@@ -6,7 +6,7 @@ and the caller finishes the aggregates there and gives the number back to the st
 
 from __future__ import annotations
 
-from dataflow.codegen.expressions import Expressions, both
+from dataflow.codegen.emitter import Emitter, both
 from dataflow.codegen.keyed import KeyedSink
 from dataflow.codegen.sinks import fold, least, rooms
 from dataflow.codegen.source import I8, U1, Writer, value_array
@@ -39,7 +39,7 @@ class SegmentsSink(KeyedSink):
             array = value_array(e.type)
             self.keep((f"sh{j}", array), (f"ch{j}", array), (f"shk{j}", U1), (f"chk{j}", U1))
 
-    def constants(self, x: Expressions) -> None:
+    def constants(self, x: Emitter) -> None:
         """Load gap and longest length into locals, once."""
         if self.session:
             self.w.put(f"gap = {x.integer(self.sink.gap or 0)}")
@@ -57,7 +57,7 @@ class SegmentsSink(KeyedSink):
             w.put(f"oh{j}_v[on] = sh{j}\noh{j}_k[on] = shk{j}")
         w.put("on += 1\nopen = np.uint8(0)")
 
-    def row(self, x: Expressions) -> None:
+    def row(self, x: Emitter) -> None:
         """One row of the key whose state is loaded."""
         w, sink = self.w, self.sink
         for j, (_, e) in enumerate(sink.held):
@@ -108,7 +108,7 @@ class SegmentsSink(KeyedSink):
             fold(w, x, j, a, "gid")
         w.depth -= 1
 
-    def _begins_session(self, x: Expressions, apart: str) -> str:
+    def _begins_session(self, x: Emitter, apart: str) -> str:
         """The condition that the row starts a session, being ``apart`` from the one before or not."""
         if self.sink.split is None:
             return apart
@@ -122,7 +122,7 @@ class SegmentsSink(KeyedSink):
         for j in range(len(self.sink.held)):
             w.put(f"sh{j} = ch{j}\nshk{j} = chk{j}")
 
-    def finish(self, x: Expressions) -> None:
+    def finish(self, x: Emitter) -> None:
         """Close the key's open segment at the end of the range."""
         with self.w.block("if open != 0:"):
             self._close("np.int64(until - final <= gap)" if self.session else "0")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dataflow.clock import is_moving
 from dataflow.codegen.cuts import pieces
-from dataflow.codegen.expressions import Expressions, Value, both
+from dataflow.codegen.emitter import Emitter, Value, both
 from dataflow.codegen.source import I4, I8, NO_PIECE, OUT_ROWS, PIECE, VIEW, Writer, value_array
 from dataflow.plan import BoundAgg, Group, Rows
 from dataflow.typed import Typed
@@ -59,7 +59,7 @@ def least(*numbers: str) -> str:
     return f"min({', '.join(numbers)})" if len(numbers) > 1 else numbers[0]
 
 
-def fold(w: Writer, x: Expressions, j: int, a: BoundAgg, g: str) -> None:
+def fold(w: Writer, x: Emitter, j: int, a: BoundAgg, g: str) -> None:
     """Fold the current row into group ``g`` of aggregate ``j``."""
     arrays = agg_arguments(w, j, a)
     with x.scope():
@@ -117,7 +117,7 @@ class GroupSink:
         self.full = f"{places} <= 0" if self.views else ""
         self.places = "" if self.views else places
 
-    def before(self, x: Expressions) -> None:
+    def before(self, x: Emitter) -> None:
         """Locals that outlive a row: the group of the row before, which is often the next row's, too."""
         n = len(self.sink.by)
         self.w.put("pg = np.int64(-1)")
@@ -126,7 +126,7 @@ class GroupSink:
             self.w.put(f"piece = s[{PIECE}]\nview = s[{VIEW}]\ns[{PIECE}] = {NO_PIECE}")
             x.is_new = f"piece == {NO_PIECE}"
 
-    def row(self, x: Expressions) -> None:
+    def row(self, x: Emitter) -> None:
         """One row that has passed the stage's operations."""
         w, sink = self.w, self.sink
         depth = w.depth
@@ -154,14 +154,14 @@ class GroupSink:
             self._view(x, n, view, lead)
         w.depth = depth
 
-    def _fold(self, x: Expressions, j: int, a: BoundAgg, lead: list[int]) -> None:
+    def _fold(self, x: Emitter, j: int, a: BoundAgg, lead: list[int]) -> None:
         if self.sink.intervals and j not in lead and lead:
             with self.w.block("if known != 2:"):
                 fold(self.w, x, j, a, "pg")
         else:
             fold(self.w, x, j, a, "pg")
 
-    def _view(self, x: Expressions, n: int, view: list[int], lead: list[int]) -> None:
+    def _view(self, x: Emitter, n: int, view: list[int], lead: list[int]) -> None:
         """Fold the pieces into which the aggregates of one view cut the interval."""
         w, aggs = self.w, self.sink.aggs
         conditions = [c for c in _of_rows(aggs[view[0]]) if is_moving(c)]
@@ -192,7 +192,7 @@ class GroupSink:
         pieces(w, x, watched, conditions, "first", take)
         w.depth = depth
 
-    def _find(self, x: Expressions) -> None:
+    def _find(self, x: Emitter) -> None:
         """The number of the row's group, in ``pg``."""
         w = self.w
         # What is compared is each value as it stands, with whether it is one: a null's may be anything, and at worst
@@ -248,7 +248,7 @@ class RowsSink:
         self.w, self.sink = w, sink
         self.full, self.places = "", "cap - on"
 
-    def row(self, x: Expressions) -> None:
+    def row(self, x: Emitter) -> None:
         """One row that has passed the stage's operations."""
         w = self.w
         depth = w.depth

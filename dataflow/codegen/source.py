@@ -128,3 +128,9 @@ class Writer:
         """The whole function."""
         head = f"def {name}({', '.join(self.args)}):"
         return "\n".join([head, *self.lines]) + "\n"
+
+
+def clock_locals(buckets: int, zones: int) -> list[str]:
+    """Lines for locals that outlive a row: of each bucket and each offset found last, and of the times it is for."""
+    kinds = [("start", "from", "to")] * buckets, [("offset", "from_offset", "to_offset")] * zones
+    return [f"{name}_{j} = np.int64(0)" for kind in kinds for j, names in enumerate(kind) for name in names]

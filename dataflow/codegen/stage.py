@@ -10,8 +10,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import TypeAlias
 
+# The functions that put their sources into the emitter's table.
+from dataflow.codegen import arithmetic, clocks, leaves, logic, lookups, memory, numbers  # noqa: F401
 from dataflow.codegen.cohorts import CohortsSink
-from dataflow.codegen.expressions import Expressions, both, scalar_loads
+from dataflow.codegen.emitter import Emitter, both, scalar_loads
 from dataflow.codegen.funnels import FunnelSink
 from dataflow.codegen.keyed import FlowSink, KeyedSink
 from dataflow.codegen.lasting import StatesSink
@@ -75,7 +77,7 @@ mb = np.uint64(s[{BRIDGE_MASK}])"""
 _HELPERS = {
     "operators.kernels.arithmetic": (
         "checked_add", "checked_sub", "checked_mul", "checked_neg", "floor_div", "floor_mod", "float_mod",
-        "float_floor_div",
+        "float_floor_div", "counter_step",
     ),
     "operators.kernels.bins": ("hash_word", "bin_between"),
     "operators.kernels.bits": ("float_bits",),
@@ -89,8 +91,9 @@ _HELPERS = {
         "coarser_half_even", "coarser_half_up", "finer",
     ),
     "operators.kernels.comparing": ("integer_against_float", "decimal_against_float", "coarse_against_fine"),
+    "operators.kernels.lengths": ("length_by", "length_by_integer", "length_times"),
     "operators.kernels.periods": ("key_number", "row_at", "edge_after"),
-    "operators.kernels.running": ("add_digits", "rounded"),
+    "operators.kernels.running": ("add_digits", "is_a_sum", "rounded"),
     "operators.kernels.tables": ("find_group", "add_pair"),
     "operators.kernels.widths": ("bin_of_width",),
 }  # fmt: skip
@@ -186,7 +189,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w.arg("run_slot", I4, "run_slot")
     w.arg("run_len", I8, "run_len")
     w.arg("time", I8, "time")
-    x = Expressions(w)
+    x = Emitter(w)
     sink: _Sinks
     if isinstance(stage.sink, Group):
         sink = GroupSink(w, stage.sink)
@@ -228,7 +231,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     return w.function("step"), Function("step", tuple(w.args.values()))
 
 
-def _row(stage: Stage, sink: _Sinks, w: Writer, x: Expressions) -> None:
+def _row(stage: Stage, sink: _Sinks, w: Writer, x: Emitter) -> None:
     """The row ``following``."""
     # Indices are unsigned: Numba then leaves out the test for negative ones.
     w.put("i = following\nu = np.uint64(i)")
@@ -268,7 +271,7 @@ def _stop_if(full: str, row: str, sink: _Sinks, w: Writer) -> None:
         w.put(f"return {row}")
 
 
-def _hidden(stage: Stage, w: Writer, x: Expressions) -> None:
+def _hidden(stage: Stage, w: Writer, x: Emitter) -> None:
     """Load the hidden columns: the end and the known flag of interval rows, and how rows stand to the range."""
     names = dict(stage.inputs)
     if EARLY in names:
@@ -293,7 +296,7 @@ def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
     # The step's constants are counted anew: the same tables, the same places.
     ints = list(tables.ints)
     tables.ints.clear()
-    x = Expressions(w, row="np.int64(-1)")
+    x = Emitter(w, row="np.int64(-1)")
     sink.constants(x)
     tables.ints[:] = ints
     with w.block("for number in range(begin, n_runs):"):

@@ -7,7 +7,7 @@ again and a heartbeat is false. As in ``lasting.py``, rows of one time are all a
 
 from __future__ import annotations
 
-from dataflow.codegen.expressions import Expressions, both
+from dataflow.codegen.emitter import Emitter, both
 from dataflow.codegen.keyed import KeyedSink
 from dataflow.codegen.lasting import NEVER
 from dataflow.codegen.source import I8, U1, Writer, value_array
@@ -46,7 +46,7 @@ class TracksSink(KeyedSink):
         w.arg("o_v", array, "out", sink.name)
         w.arg("o_k", U1, "out_valid", sink.name)
 
-    def constants(self, x: Expressions) -> None:
+    def constants(self, x: Emitter) -> None:
         """Load the tracks' holds into locals, once, and write ``_settle`` down: it is the same, with the same
         constants, wherever it is used."""
         for i, track in enumerate(self.sink.tracks):
@@ -77,7 +77,7 @@ class TracksSink(KeyedSink):
     def _compare(self) -> None:
         w, sink = self.w, self.sink
         with w.block("if dirty != 0:"):
-            x = Expressions(w, row="np.int64(-1)")
+            x = Emitter(w, row="np.int64(-1)")
             for i, track in enumerate(sink.tracks):
                 text = f"tv{i} != 0" if _kind(track) is Type.BOOL else f"tv{i}"
                 x.given(track_node(track.name, _kind(track)), x.name(text, f"tk{i} != 0"))
@@ -117,7 +117,7 @@ class TracksSink(KeyedSink):
                 self.w.put(f"live{i} = np.uint8(0)\ndirty = np.uint8(1)")
                 self.w.put(f"tv{i} = np.int64(0)" if track.state is None else f"tk{i} = np.uint8(0)")
 
-    def row(self, x: Expressions) -> None:
+    def row(self, x: Emitter) -> None:
         """One row of the key whose state is loaded."""
         w, sink = self.w, self.sink
         held = [x.emit(e) for _, e in sink.held]
@@ -136,7 +136,7 @@ class TracksSink(KeyedSink):
             with w.block(f"if {k}:"), w.block(f"if chk{j} == 0 or ch{j} != {v}:"):
                 w.put(f"ch{j} = {v}\nchk{j} = np.uint8(1)\ndirty = np.uint8(1)")
 
-    def _report(self, x: Expressions, i: int, track: Track) -> None:
+    def _report(self, x: Emitter, i: int, track: Track) -> None:
         """What the row tells track ``i``, if it passes the track's operations."""
         w = self.w
         depth = w.depth
@@ -160,7 +160,7 @@ class TracksSink(KeyedSink):
             w.put(f"tv{i} = {value}\ntk{i} = np.uint8(1)\ndirty = np.uint8(1)")
         w.depth = depth
 
-    def finish(self, x: Expressions) -> None:
+    def finish(self, x: Emitter) -> None:
         """The tail of one key, to ``until``."""
         with self.w.block("if seen != 0:"):
             self._pass("until")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataflow.codegen.expressions import Expressions
+from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed import FlowSink
 from dataflow.codegen.source import I8, U1, Writer, value_array
 from dataflow.flows import Moves
@@ -23,7 +23,7 @@ class TransitionsSink(FlowSink):
         w.arg("o_after_v", I8, "out", "after")
         w.arg("o_after_k", U1, "out_valid", "after")
 
-    def constants(self, x: Expressions) -> None:
+    def constants(self, x: Emitter) -> None:
         """Load the gap into a local, once."""
         if self.sink.gap is not None:
             self.w.put(f"gap = {x.integer(self.sink.gap)}")
@@ -48,11 +48,11 @@ class TransitionsSink(FlowSink):
                 self._write("(since_when + gap)", "0", 0)
             w.put("on_path = np.uint8(0)")
 
-    def advance(self, x: Expressions) -> None:
+    def advance(self, x: Emitter) -> None:
         """End the path before, if this row comes too late for it."""
         self._leave("t", "i")
 
-    def row(self, x: Expressions) -> None:
+    def row(self, x: Emitter) -> None:
         """One row of the key whose state is loaded."""
         w = self.w
         self.remember(x)
@@ -63,6 +63,6 @@ class TransitionsSink(FlowSink):
                 self._write("t", v, 1)
             w.put(f"at = {v}\nsince_when = t\non_path = np.uint8(1)")
 
-    def finish(self, x: Expressions) -> None:
+    def finish(self, x: Emitter) -> None:
         """End the path if the range has the time at which it ends."""
         self._leave("until", "number")

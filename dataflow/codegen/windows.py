@@ -7,7 +7,7 @@ in the order in which they began.
 
 from __future__ import annotations
 
-from dataflow.codegen.expressions import Expressions
+from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed import FlowSink
 from dataflow.codegen.sinks import fold, rooms
 from dataflow.codegen.source import I8, U1, Writer, value_array
@@ -40,13 +40,13 @@ class WindowsSink(FlowSink):
         """Declare state that a key has for every lane."""
         self.w.arg(f"lane_{name}", array, "slot", f"lane_{name}", self.sink.size)
 
-    def constants(self, x: Expressions) -> None:
+    def constants(self, x: Emitter) -> None:
         """Load the number of lanes, and of the first window that overlaps the range, into locals, once."""
         self.w.put(f"lanes = {x.integer(self.sink.size)}\nulanes = np.uint64(lanes)")
         begin = f"min(max(since, np.int64({FIRST})), np.int64({END - 1}))"
         self.w.put(f"lowest = bucket_number({begin}, {self._bucket(x)}) - lanes + 1")
 
-    def _bucket(self, x: Expressions) -> str:
+    def _bucket(self, x: Emitter) -> str:
         assert self.sink.bucket is not None
         return x.bucket(self.sink.bucket.option("every"), self.sink.bucket.option("zone"), self.sink.size)
 
@@ -60,7 +60,7 @@ class WindowsSink(FlowSink):
         with self.w.block("if live == 0:"):
             self.w.put("live = np.uint8(1)\nlow = max(bucket - lanes + 1, lowest)\nhigh = low - 1")
 
-    def _close(self, x: Expressions, back: str) -> None:
+    def _close(self, x: Emitter, back: str) -> None:
         """Write the window ``low`` and go to the next."""
         w, held = self.w, range(len(self.held))
         takes_state = self.sink.empty and self.sink.aggs
@@ -81,7 +81,7 @@ class WindowsSink(FlowSink):
                 self.write_held()
         w.put("on += 1\nlow += 1")
 
-    def advance(self, x: Expressions) -> None:
+    def advance(self, x: Emitter) -> None:
         """Write the windows that end by now."""
         w = self.w
         w.put(f"bucket = bucket_number(t, {self._bucket(x)})")
@@ -91,7 +91,7 @@ class WindowsSink(FlowSink):
                     w.put("low = bucket - lanes + 1\nbreak")
             self._close(x, "i")
 
-    def row(self, x: Expressions) -> None:
+    def row(self, x: Emitter) -> None:
         """One row of the key whose state is loaded."""
         w, sink = self.w, self.sink
         self.remember(x)
@@ -118,7 +118,7 @@ class WindowsSink(FlowSink):
                 for j, a in enumerate(sink.aggs):
                     fold(w, x, j, a, "gid")
 
-    def finish(self, x: Expressions) -> None:
+    def finish(self, x: Emitter) -> None:
         """The windows that begin before the end of the range."""
         last = f"bucket_number(until - 1, {self._bucket(x)})" if self.sink.empty else "high"
         with self.w.block(f"while live != 0 and low <= {last}:"):

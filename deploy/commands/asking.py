@@ -25,10 +25,9 @@ from deploy.values import parameter_value
 from operators.nearest import meant
 
 if TYPE_CHECKING:
-    from runtime.provenance import Explanation
     from runtime.published.scheduled import ScheduledRun
     from runtime.published.thresholds import Threshold
-    from runtime.result import Result
+    from runtime.result import Explanation, Result
 
 ALERTED = 3
 """Exit code of a query for some of whose rows a threshold holds, for scripts and timers to act on."""

@@ -20,6 +20,7 @@ from runtime.catalogue.entries import (
 from runtime.catalogue.index import Mark, by_day
 from runtime.catalogue.rows import Files
 from runtime.catalogue.snapshot import ReadSteps
+from runtime.catalogue.sources import FIRST, Place, broken_links
 from runtime.catalogue.steps import StreamSteps
 from runtime.catalogue.table import Query, Scan, Steps, query
 from runtime.catalogue.wire import load
@@ -59,7 +60,7 @@ def sources_steps(steps: StreamSteps) -> Steps[list[SourceEntry]]:
     before, _ = yield from steps.last_record()
     rows = yield from query(steps.partition("SRC"))
     after, _ = yield from steps.last_record()
-    found = yield from steps.opened("SRC", rows)
+    found = [item for item in (yield from steps.opened("SRC", rows)) if item[0] != FIRST]
     least, most = (0 if r is None else r.totals.sources + r.totals.quarantined for r in (before, after))
     if not least <= len(found) <= most:
         raise steps.damaged("list of sources", f"it has {len(found)}, not {most}")
@@ -134,7 +135,11 @@ def _sources(steps: StreamSteps, records: Sequence[Record]) -> Steps[list[str]]:
     problems: list[str] = []
     # Read after the log: commits that came since have theirs, too.
     rows = yield from steps.opened("SRC", (yield from query(steps.partition("SRC"))))
-    sources = {sort: load(payload, f"source {sort}") for sort, _, payload in rows}
+    places = [Place(sort, number, load(payload, f"source {sort}")) for sort, number, payload in rows]
+    head = yield from steps.head()
+    if head is not None and head.sealed:
+        problems += broken_links(places, len(records))
+    sources = {place.sort: place.data for place in places if place.sort != FIRST}
     rows = yield from steps.opened("CLAIM", (yield from query(steps.partition("CLAIM"))))
     claims = {sort: load(payload, f"claim {sort}") for sort, _, payload in rows}
     seen: dict[str, int] = {}

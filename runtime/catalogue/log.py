@@ -1,4 +1,4 @@
-"""Reading what the catalogue says of one stream: its log, its heads, its sources and claims; each item is checked.
+"""Reading what the catalogue says of one stream: its log, its heads, its claims; each item is checked.
 
 Every method is a generator of table requests (see ``table.py``), so that one text of the protocol serves every table
 and the simulator.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from runtime.catalogue import seal
-from runtime.catalogue.entries import Record, SourceEntry, check_stream
+from runtime.catalogue.entries import Record, check_stream
 from runtime.catalogue.schema import StreamSchema
 from runtime.catalogue.seal import damaged
 from runtime.catalogue.table import GetHeads, Heads, Put, Row, Steps, When, get, query
@@ -196,19 +196,7 @@ class LogSteps:
             raise self.damaged("log", f"record {holder.seq} should hold the schema")
         return holder.schema
 
-    # Sources and claims
-
-    def source(self, source_id: str) -> Steps[tuple[SourceEntry, int, str] | None]:
-        """The source's entry, the commit that took it in, and that commit's attempt."""
-        payload = yield from self.item("SRC", source_id)
-        if payload is None:
-            return None
-        what = f"source {source_id} of stream {self.stream!r}"
-        data = load(payload, what)
-        try:
-            return SourceEntry.from_dict(data), int(data["seq"]), str(data["attempt"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise damaged(what, str(error)) from error
+    # Claims
 
     def claim(self, attempt: str) -> Steps[tuple[str, int, str | None] | None]:
         """Who has claimed an attempt's files: ('commit', seq, source), ('sweep', 0, None), or nobody yet."""

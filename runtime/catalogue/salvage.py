@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from operators.errors import DataflowError
 from runtime.catalogue import seal
@@ -19,7 +20,7 @@ from runtime.catalogue.names import count_puts, counted
 from runtime.catalogue.steps import StreamSteps
 from runtime.catalogue.table import Put, Steps, transact
 from runtime.catalogue.wal import database_of
-from runtime.catalogue.wire import dump, dump_source, load, load_record, log_key
+from runtime.catalogue.wire import dump, load, load_record, log_key, source_data
 
 Items = dict[tuple[str, str], tuple[int, bytes]]
 
@@ -122,20 +123,21 @@ def write_steps(found: Found, most: int) -> Steps[list[str]]:
         puts.append(steps.put("CLAIM", record.attempt, claim))
         for gone in record.dels:
             puts.append(steps.put("DEL", gone.path, dump({"seq": record.seq, "at": record.at})))
+    sources: list[tuple[str, int, dict[str, Any]]] = []
     # A source in quarantine may have come again: the last of its records counts.
     for source, record in {r.source: r for r in found.records if r.source is not None}.items():
         assert source is not None
-        entry, number = found.sources.get(source), 1
-        if entry is None or load(entry, "source").get("seq") != record.seq:
+        item = found.sources.get(source)
+        entry = {} if item is None else load(item, "source")
+        if entry.get("seq") != record.seq:
             rows = sum(file.rows for file in record.adds)
             before = found.records[record.seq - 2].totals.sources if record.seq > 1 else 0
             quarantined = "(lost)" if record.totals.sources == before else None
             known = SourceEntry(source, "(lost)", 0, rows_read=rows, rows_committed=rows, quarantined=quarantined)
-            entry = dump_source(known, record.seq, record.attempt)
+            entry = source_data(known, record.seq, record.attempt)
             lost.append(source)
-        if load(entry, "source").get("quarantined") is not None:
-            number = 0
-        puts.append(steps.put("SRC", source, entry, number=number))
+        sources.append((source, 1 if entry.get("quarantined") is None else 0, entry))
+    puts += steps.linked_puts(sources)
     puts += [steps.put("CLAIM", a, dump({"by": "sweep", "seq": 0, "source": None})) for a in found.swept]
     head = Head(found.records[-1].seq, found.records[-1].hash, True)
     puts.append(steps.put("HEAD", "HEAD", head_payload(head), number=head.number))

@@ -7,10 +7,12 @@ watermark, each of its writes is refused). What follows is safe beside readers a
 1. The day index is brought to the end of the earlier version's records (``IndexSteps.catch_up``).
 2. Its rows are worked out anew from the log, which is checked first, and written with seals; then the directory; then
    the watermark gets the directory's root. All on the condition that the watermark does not move meanwhile.
-3. The other items never change, but for a source in quarantine that comes again, which its number shows: each is
-   written as it is, with a seal, if it still has the number that it was read with.
-4. The stream's name is counted, and the head says that the stream is sealed: from here on an item without a seal is
-   damaged.
+3. The other items never change, but for sources: each is written as it is, with a seal, if it still has the number
+   that it was read with.
+4. The stream's name is counted.
+5. The list of sources is linked (``sources``), with seals, and the head says that the stream is sealed: all on the
+   condition that the head is still the one that was read before, so that no commit came in between. From here on an
+   item without a seal is damaged.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from runtime.catalogue import rows as day_rows
 from runtime.catalogue import seal
 from runtime.catalogue.entries import FileEntry, Record, day_name
 from runtime.catalogue.index import Mark, by_day, in_batches, node_key, node_payload
-from runtime.catalogue.log import STREAMS, head_payload
+from runtime.catalogue.log import STREAMS, Head, head_payload
 from runtime.catalogue.names import count_puts, counted
 from runtime.catalogue.steps import StreamSteps
 from runtime.catalogue.table import Check, Put, Row, Steps, When, get, query, transact
@@ -44,13 +46,14 @@ def seal_steps(steps: StreamSteps, check: Steps[list[str]]) -> Steps[bool]:
             return False  # what is damaged does not get seals: `verify` says what is wrong
         yield from _seal_index(steps, mark)
         yield from steps.catch_up()
-    for name in ("LOG", "SRC", "CLAIM", "DEL"):
+    for name in ("LOG", "CLAIM", "DEL"):
         rows = yield from query(steps.partition(name))
         yield from _seal_items(steps, name, rows)
     yield from _seal_name(steps)
     head = yield from steps.head()
     assert head is not None
     if not head.sealed:
+        yield from _link_sources(steps, head)
         new = replace(head, sealed=True)
         put = steps.put("HEAD", "HEAD", head_payload(new), When.EQUAL, head.number, new.number)
         yield from transact([put])
@@ -115,6 +118,19 @@ def _seal_items(steps: StreamSteps, name: str, rows: Sequence[Row]) -> Steps[Non
     for batch in in_batches(puts, steps.most):
         if batch:
             yield from transact(batch)
+
+
+def _link_sources(steps: StreamSteps, head: Head) -> Steps[None]:
+    """Write the list of sources, linked; ConditionFailed if a commit comes meanwhile."""
+    rows = yield from query(steps.partition("SRC"))
+    there = {sort: body for sort, _, body in rows}
+    found = yield from steps.opened("SRC", rows)
+    sources = [(sort, number, load(payload, f"source {sort}")) for sort, number, payload in found]
+    puts = [put for put in steps.linked_puts(sources) if there.get(put.sort) != put.body]
+    still = Check(steps.partition("HEAD"), "HEAD", When.EQUAL, head.number)
+    for batch in in_batches(puts, steps.most - 1):
+        if batch:
+            yield from transact([*batch, still])
 
 
 def _seal_name(steps: StreamSteps) -> Steps[None]:

@@ -21,11 +21,12 @@ from runtime.catalogue.entries import (
     shifted_hash,
 )
 from runtime.catalogue.index import IndexSteps, Mark
-from runtime.catalogue.log import Head, head_payload
+from runtime.catalogue.log import STREAMS, Head, head_payload
 from runtime.catalogue.names import count_puts, counted
 from runtime.catalogue.schema import StreamSchema
+from runtime.catalogue.sources import FIRST, SourceSteps
 from runtime.catalogue.table import ConditionFailed, OutcomeUnknown, Put, PutHead, Steps, When, transact
-from runtime.catalogue.wire import dump, dump_record, dump_source, hash_of, log_key
+from runtime.catalogue.wire import dump, dump_record, hash_of, log_key
 from runtime.errors import IngestError, StoreError
 
 MAX_RECORD = 400_000
@@ -42,7 +43,7 @@ class AttemptSwept(IngestError):
     """The files of this attempt were collected as orphans before it came to commit them."""
 
 
-class StreamSteps(IndexSteps):
+class StreamSteps(SourceSteps, IndexSteps):
     """The protocol for one stream; ``most`` is the table's limit of items in one transaction."""
 
     def __init__(self, stream: str, most: int, clock: Callable[[], int] | None = None) -> None:
@@ -61,27 +62,30 @@ class StreamSteps(IndexSteps):
             file.checked(self.stream, attempt)
         unknown = 0
         for _ in range(MAX_REFUSED):
-            known = yield from self.source(source.id)
-            if known is not None:
-                entry, seq, winner = known
+            last, head = yield from self.last_record()
+            place = yield from self.place(source.id)  # after the log: whatever is added to the list later refuses this
+            known = place is not None and place.sort == source.id
+            if place is not None and known:
+                entry, seq, winner = self.entry_of(place)
                 if winner == attempt:
                     return Committed(seq)  # ours: the reply to an earlier request was lost
                 if entry.quarantined is None or source.quarantined is not None:
                     return AlreadyIngested(entry)
-            last, head = yield from self.last_record()
-            record = yield from self._record(last, attempt, source, schema, files, (), known is not None)
+            record = yield from self._record(last, attempt, source, schema, files, (), known)
             items = [
                 self._log_put(record),
                 *self._head_puts(record, last, head),
-                *self._source_puts(source, record, again=known is not None),
+                *self.source_puts(source, record, place, self._is_sealed(last, head)),
                 *self._claim_puts(attempt, record),
                 *(yield from self._first_puts(record)),
             ]
             try:
                 yield from transact(items)
                 return Committed(record.seq)
-            except ConditionFailed:
+            except ConditionFailed as failure:
                 yield from self._check_claim(attempt, source.id)
+                if last is None:
+                    yield from self._check_begun([items[at] for at in failure.failed])
             except OutcomeUnknown:
                 unknown += 1
                 if unknown > self.patience:
@@ -201,17 +205,23 @@ class StreamSteps(IndexSteps):
 
         A stream that begins is sealed from its beginning; one of an earlier version is when ``sealing`` is done.
         """
-        sealed = last is None if head is None else head.sealed
-        new = Head(record.seq, hash_of(dump_record(record)), sealed)
+        new = Head(record.seq, hash_of(dump_record(record)), self._is_sealed(last, head))
         when = When.ABSENT if head is None else When.EQUAL
         bound = 0 if head is None else head.number
         return [self.put("HEAD", "HEAD", head_payload(new), when, bound, new.number)]
 
-    def _source_puts(self, source: SourceEntry, record: Record, again: bool) -> list[Put]:
-        number = 1 if source.quarantined is None else 0
-        payload = dump_source(source, record.seq, record.attempt)
-        when = When.EQUAL if again else When.ABSENT  # again: it was quarantined, number 0
-        return [self.put("SRC", source.id, payload, when, 0, number)]
+    def _is_sealed(self, last: Record | None, head: Head | None) -> bool:
+        """Whether the stream is sealed, and its list of sources linked, as one that begins is from its beginning."""
+        return last is None if head is None else head.sealed
+
+    def _check_begun(self, failed: Iterable[Put]) -> Steps[None]:
+        """Raise if a first commit was refused for what is written with the first commit only, but there is no log."""
+        places = {(put.partition, put.sort) for put in failed}
+        first = {(STREAMS, self.stream), (self.partition("WM"), "WM"), (self.partition("SRC"), FIRST)}
+        if places & first:
+            last, _ = yield from self.last_record()
+            if last is None:
+                raise self.damaged("log", "it is missing")
 
     def _claim_puts(self, attempt: str, record: Record) -> list[Put]:
         payload = dump({"by": "commit", "seq": record.seq, "source": record.source})
@@ -222,7 +232,8 @@ class StreamSteps(IndexSteps):
         if record.seq > 1:
             return []
         mark = self.put("WM", "WM", Mark(0, {}).payload(), When.ABSENT)
-        return [mark, *count_puts((yield from counted()), [self.stream])]
+        count, *names = count_puts((yield from counted()), [self.stream])
+        return [mark, count, *(replace(name, when=When.ABSENT) for name in names)]
 
     def _deletion_puts(self, dels: Iterable[Deletion], record: Record) -> list[Put]:
         payload = dump({"seq": record.seq, "at": record.at})

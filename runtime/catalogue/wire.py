@@ -103,9 +103,9 @@ def log_key(seq: int) -> str:
     return f"{seq:012d}"
 
 
-def dump_source(source: SourceEntry, seq: int, attempt: str) -> bytes:
-    """The item that makes a source ingested once: its entry, and the commit that did it."""
-    return dump({**source.to_dict(), "seq": seq, "attempt": attempt})
+def source_data(source: SourceEntry, seq: int, attempt: str) -> dict[str, Any]:
+    """What the item says that makes a source ingested once: its entry, and the commit that did it."""
+    return {**source.to_dict(), "seq": seq, "attempt": attempt}
 
 
 def _entry(names: tuple[str, ...], values: list[Any]) -> dict[str, Any]:

@@ -30,13 +30,14 @@ from runtime.fleet.pacing import PaceRules
 from runtime.fleet.rules import Batch, Rules
 from runtime.fleet.worker import used
 from runtime.objects import ObjectStore
+from runtime.open_store import OpenStore
 from runtime.query import wire
 from runtime.query.coverage import Coverage
 from runtime.query.form import checked
 from runtime.query.merge import groups_for, merge_states
+from runtime.query.partial import Partial, summed
 from runtime.query.table import joined
-from runtime.query.task import Partial, compiled_for, summed
-from runtime.store import Store
+from runtime.query.task import compiled_for
 
 MARGIN = 10.0
 """Seconds that a relay keeps for merging and replying (at most a quarter of those it has)."""
@@ -51,7 +52,7 @@ def relay(
     event: Any,
     invoke: Invoke,
     seconds: float,
-    open_store: Callable[[str], Store] = Store.shared,
+    open_store: Callable[[str], OpenStore] = OpenStore.shared,
     most: int = MAX_STATE,
 ) -> dict[str, Any]:
     """The reply to a batch's payload, as a JSON value; ``invoke`` asks a worker, ``seconds`` are left to this process.

@@ -12,12 +12,12 @@ from runtime.errors import FormatError, IncompleteResult
 from runtime.published.shelf import Shelf, contents
 from runtime.query import wire
 from runtime.query.coverage import WHOLE, Coverage
-from runtime.query.execute import Prepared
 from runtime.query.form import checked
 from runtime.query.merge import merge_states
+from runtime.query.partial import Partial, summed
+from runtime.query.prepare import Prepared
 from runtime.query.scan import scan_order
 from runtime.query.table import joined
-from runtime.query.task import Partial, summed
 
 SPAN = 8
 """Days of which one state is kept as well, so that it need not be merged of theirs again and again."""

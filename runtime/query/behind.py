@@ -141,6 +141,9 @@ def _lit(value: object, kind: Type) -> Expr:
     return Expr("lit", (), (("type", kind.value), ("value", value)))
 
 
+_INSTANT = _lit(1, Type.DURATION)
+
+
 def _time(micros: int) -> Expr:
     return _lit(micros, Type.TIME)
 
@@ -162,7 +165,6 @@ class Behind:
     ) -> None:
         self._columns = set(columns)
         self._taken = {*columns, key, *_OWN_TIME, *names_in(grouping.before), *names_in((grouping.by, grouping.aggs))}
-        self._whole_end = self._label("whole_end", _now)
         self.grouping, self.key, self.groups, self.span = self._with_pieces(grouping, groups), key, groups, span
         grouping = self.grouping
         self.start = col("start") if grouping.intervals else _now
@@ -171,21 +173,15 @@ class Behind:
         self._labels = {name: label for (name, _), (label, _) in zip(grouping.by, self.by, strict=True)}
 
     def _with_pieces(self, grouping: Grouping, groups: Sequence[Mapping[str, Value]] | None) -> Grouping:
-        """The grouping with every interval's own end beside that of its pieces, and with intervals that it cuts by the
-        clock cut before, by columns."""
-        if not grouping.intervals:
-            return grouping
-        at = _rows_at(grouping.before) + 1
-        made, then = grouping.before[:at], _kept(grouping.before[at:], [self._whole_end, "end", "start"])
-        before = (*made, g.WithColumns(((self._whole_end, col("end")),)), *then)
-        moving = {name: self._label(name, e) for name, e in grouping.by if asks_clock(e)}
+        """The grouping, with intervals that it cuts by the clock cut before, by columns."""
+        moving = {name: self._label(name, e) for name, e in grouping.by if asks_clock(e)} if grouping.intervals else {}
         if not moving:
-            return replace(grouping, before=before)
+            return grouping
         near = [] if _is_stateful((grouping.by, grouping.aggs)) else _near(grouping.by, groups)
         columns = tuple((moving[n], e) for n, e in grouping.by if n in moving)
         steps: list[g.Step] = [g.Filter(all_of(near))] if near else []
         by = tuple((n, col(moving[n]) if n in moving else e) for n, e in grouping.by)
-        return replace(grouping, before=(*before, *steps, g.WithColumns(columns)), by=by)
+        return replace(grouping, before=(*grouping.before, *steps, g.WithColumns(columns)), by=by)
 
     @property
     def _cuts(self) -> bool:
@@ -269,23 +265,25 @@ class Behind:
         limit = str(last[1]) if last[0] is Type.STRING else last[1]
         return (*self.rows(), g.Filter(col(self.key) <= limit))  # type: ignore[operator]
 
-    def _last(self) -> Expr:
-        """When the last point is that can matter for a row that lasts: the one that ends it. Where pieces are grouped
-        that come again, as those of an hour of the day, it is the one that ends the interval that they are of. Where
-        they are those of buckets of time, what ends the bucket ends the piece."""
-        end, grouping = col("end"), self.grouping
-        if not grouping.intervals:
-            return end
-        cutting = [s for s in grouping.before[_rows_at(grouping.before) + 1 :] if asks_clock(s) or _cuts_by_table(s)]
-        if not cutting:
-            return end
-        (cut, *others) = cutting
-        if others or not isinstance(cut, g.WithColumns) or not all(_is_bucket(e) for _, e in cut.columns):
-            return col(self._whole_end)
-        last: Expr = end
-        for _, e in cut.columns:
-            last = when(replace(e, args=(end,)) == end).then(end - _lit(1, Type.DURATION)).otherwise(last)
-        return last
+    def _cutting(self) -> list[g.Step]:
+        """The steps before the grouping that cut intervals by the clock."""
+        before = self.grouping.before
+        after = before[_rows_at(before) + 1 :] if self.grouping.intervals else ()
+        return [s for s in after if asks_clock(s) or isinstance(s, g.During | g.Join)]
+
+    def _buckets(self) -> list[Expr] | None:
+        """The buckets of time that cut the intervals, if nothing else does."""
+        cutting = self._cutting()
+        if len(cutting) != 1 or not isinstance(cutting[0], g.WithColumns):
+            return None
+        found = [e for _, e in cutting[0].columns]
+        return found if all(map(_is_bucket, found)) else None
+
+    @property
+    def comes_again(self) -> bool:
+        """Whether pieces of the groups may come at any time, as those of an hour of the day do: an interval that is in
+        none of the groups would be in one if it were longer, so each point of the keys matters."""
+        return bool(self._cutting()) and self._buckets() is None
 
     def reach(self) -> tuple[g.Step, ...]:
         """The metric that says, for each key and day, how many rows there are, and from when to when points of the key
@@ -298,7 +296,11 @@ class Behind:
             first.append(col("cohort"))
         if isinstance(made, g.Transitions):
             first.append(_now - col("after"))
-        last = _now if isinstance(made, g.Source | g.Transitions) else self._last()
+        last = _now if isinstance(made, g.Source | g.Transitions) else col("end")
+        for bucket in self._buckets() or ():
+            # What ends a bucket ends its piece. What lies in the bucket before its first piece keeps others out of it.
+            first.append(replace(bucket, args=(self.start,)))
+            last = when(replace(bucket, args=(col("end"),)) == col("end")).then(col("end") - _INSTANT).otherwise(last)
         aggs = [(ROWS, g.Agg("count")), (LAST, g.Agg("max", (last,)))]
         aggs += [(f"{FIRST}{i}", g.Agg("min", (e,))) for i, e in enumerate([*first, *map(col, seen)])]
         if self.asks_unknown:
@@ -321,10 +323,6 @@ def _is_stateful(part: object) -> bool:
 
 def _is_bucket(e: Expr) -> bool:
     return e.fn == "truncate" and e.args[0].fn == "time"
-
-
-def _cuts_by_table(step: g.Step) -> bool:
-    return isinstance(step, g.During | g.Join)
 
 
 def _near(by: g.Named, groups: Sequence[Mapping[str, Value]] | None) -> list[Expr]:

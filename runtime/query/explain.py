@@ -24,8 +24,8 @@ from dataflow.plan import (
     Tally,
     Tracks,
 )
-from runtime.query.execute import Prepared
 from runtime.query.notes import before_range, cut_windows, sparse_columns
+from runtime.query.prepare import Prepared
 from runtime.query.task import Task
 
 # Points a second and core of this machine's kind, for an estimate only: tests/benchmarks measures them.

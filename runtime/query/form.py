@@ -27,7 +27,7 @@ from runtime.errors import FormatError
 from runtime.query.table import Table
 
 if TYPE_CHECKING:
-    from runtime.query.task import Partial
+    from runtime.query.partial import Partial
 
 _HIGHEST = 256
 """No sum has a digit of 32 bits at a higher place: floats, their products and 64-bit integers end below."""

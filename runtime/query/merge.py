@@ -17,11 +17,11 @@ from runtime.query.fill import bucket_keys
 from runtime.query.finish import finished_groups
 from runtime.query.keys import Keys
 from runtime.query.overflow import in_table
+from runtime.query.partial import Partial
 from runtime.query.pipeline import RowCollector
 from runtime.query.runner import Context, Runner
 from runtime.query.sweep import swept
 from runtime.query.table import Table, joined
-from runtime.query.task import Partial
 
 FAN_IN = 8
 """States that one node of the merge tree takes."""

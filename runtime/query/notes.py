@@ -14,7 +14,7 @@ from runtime.query.table import Table
 from runtime.table import iso
 
 if TYPE_CHECKING:
-    from runtime.query.execute import Prepared
+    from runtime.query.prepare import Prepared
 
 
 def taken_out(table: Table) -> tuple[Table, tuple[str, ...]]:

@@ -6,10 +6,9 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import zip_longest
 from typing import Any, Protocol
 
 from dataflow.check import StreamColumns, bind
@@ -17,7 +16,6 @@ from dataflow.compile import Kernel, compile_stage
 from dataflow.json_form import from_dict
 from dataflow.plan import Plan, States
 from dataflow.zones import TZDATA_VERSION
-from operators.grouping import GroupState
 from operators.registered import registrations
 from operators.words import Words
 from runtime.catalogue import FileEntry, StreamSchema
@@ -26,10 +24,10 @@ from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reader import NO_HOLD
 from runtime.query.coverage import Coverage
 from runtime.query.keys import Keys
+from runtime.query.partial import Partial
 from runtime.query.pipeline import Pipeline
 from runtime.query.runner import Context
 from runtime.query.scan import Elision, Scan, ScanSpec, scan_order
-from runtime.query.table import Table
 
 _EVER = -(2**62)
 
@@ -80,29 +78,6 @@ class Task:
         d["files"] = tuple(FileEntry(**f) for f in d["files"])
         d["shard"] = tuple(d["shard"])
         return cls(**d)
-
-
-@dataclass(frozen=True)
-class Partial:
-    """What a task gives back: groups, or rows, and what it covered.
-
-    ``foreign``: it was read from bytes, so its form is still to be checked (``runtime.query.form``).
-    """
-
-    task: str
-    groups: GroupState | None
-    table: Table | None
-    coverage: Coverage
-    kernels: tuple[str, ...]
-    tally: tuple[int, ...] = ()
-    """Rows and nulls of each of the plan's ``sparse`` columns."""
-
-    foreign: bool = False
-
-
-def summed(tallies: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
-    """The tallies of several partial states together."""
-    return tuple(map(sum, zip_longest(*tallies, fillvalue=0)))
 
 
 _REMEMBERED, _LARGEST = 64, 1 << 16

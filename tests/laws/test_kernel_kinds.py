@@ -21,7 +21,7 @@ from operators.compiler.link import has_linker
 from operators.compiler.targets import TARGETS, host, worker
 from operators.errors import DataflowError
 from runtime.query import wire
-from runtime.query.execute import _result_digest
+from runtime.query.conclude import _result_digest
 from runtime.query.merge import merged
 from runtime.query.task import Compiled
 from tests.laws.emulated import Emulated, driver

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 import dataflow.check_expressions
 import dataflow.check_timelines
 import dataflow.codegen.cuts
-import dataflow.codegen.expressions
 import dataflow.compile
 import runtime.query.lookups
 import runtime.query.merge
 import runtime.query.sweep
 from dataflow.codegen import Generated, generate
+from dataflow.codegen.emitter import SOURCES
 from dataflow.codegen.source import NO_PIECE
 from dataflow.plan import Stage
 from dataflow.reference import Periods
@@ -131,7 +131,7 @@ MUTANTS: dict[str, tuple[str, Plant]] = {
     "the time before a first point is missing": ("either_or_not", in_kernels("o_known[on] = 2", "o_known[on] = 1")),
     "intervals are not cut": ("states_joined_by_time", in_kernels("ne = min(ne, edge", "ne = max(ne, edge")),
     "the first period counts as none": (
-        "states_in_maintenance", in_place_of(dataflow.codegen.expressions, "found_row", not_the_first)
+        "states_in_maintenance", lambda patch: patch.setitem(SOURCES, "lookup", not_the_first(SOURCES["lookup"]))
     ),
     "outside is inside": ("beats_outside_days", in_kernels(" = not k", " = k")),
     "the row found first holds for all pieces": (

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import dataflow as df
 from runtime import Store
-from runtime.provenance import Explanation
+from runtime.result import Explanation
 from tests.laws.engine import STREAM, as_columns, parts, schema_point
 from tests.laws.until import until
 from tests.reference import answer
@@ -63,6 +63,7 @@ METRICS: dict[str, tuple[df.Stream, Sums]] = {
     "states": (states.group_by("firmware").agg(**TIMED), TIMES),
     "states held": (held.filter(df.col("firmware") != "2.0").group_by("status", "firmware").agg(**TIMED), TIMES),
     "states by day": (states.group_by("firmware", day=day).agg(**TIMED), TIMES),
+    "states by hour": (states.group_by("firmware", hour=hour).agg(**TIMED), TIMES),
     "states by part of day": (
         held.group_by(morning=hour - day < timedelta(hours=12), device=df.col("device")).agg(**TIMED), TIMES,
     ),

@@ -4,22 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from runtime.catalogue.entries import Deletion, Record, SourceEntry
+from runtime.catalogue.entries import AlreadyIngested, Committed, Deletion, FileEntry, Record, SourceEntry
 from runtime.catalogue.index import Mark, Node
 from runtime.catalogue.log import Head
 from runtime.catalogue.rows import Files
+from runtime.catalogue.schema import StreamSchema
 from runtime.catalogue.seal import open_json
 from runtime.catalogue.snapshot import ReadSteps, Snapshot
+from runtime.catalogue.sources import FIRST, Place
 from runtime.catalogue.steps import StreamSteps
 from runtime.catalogue.table import Check, Put, Steps, When, query, transact
 from runtime.catalogue.wire import log_key
 from tests.simulator.world import Variant
 
 
-class NoSource(StreamSteps):
-    def _source_puts(self, source: SourceEntry, record: Record, again: bool) -> list[Put]:
-        return [replace(put, when=When.ALWAYS) for put in super()._source_puts(source, record, again)]
+class ListBeforeLog(StreamSteps):
+    """The list of sources is read before the log."""
+
+    def commit(
+        self, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str
+    ) -> Steps[Committed | AlreadyIngested]:
+        outer, early = self, super().place
+
+        class Early(StreamSteps):
+            found: Place | None = None
+
+            def last_record(self) -> Steps[tuple[Record | None, Head | None]]:
+                self.found = yield from early(source.id)
+                return (yield from super().last_record())
+
+            def place(self, source_id: str) -> Steps[Place | None]:
+                return self.found
+                yield
+
+            def source_puts(self, *given: Any) -> list[Put]:
+                return outer.source_puts(*given)
+
+        steps = Early(self.stream, self.most, self.clock)
+        steps.patience = self.patience
+        return (yield from steps.commit(schema, source, files, attempt))
+
+
+class NoSource(ListBeforeLog):
+    def source_puts(self, *given: Any) -> list[Put]:
+        return [replace(put, when=When.ALWAYS) for put in super().source_puts(*given)]
+
+
+class NoLink(StreamSteps):
+    def source_puts(self, source: SourceEntry, *given: Any) -> list[Put]:
+        return [put for put in super().source_puts(source, *given) if put.sort in (FIRST, source.id)]
 
 
 class NoClaim(StreamSteps):
@@ -173,6 +208,8 @@ class MarkReadLast(ReadSteps):
 MUTANTS = {
     "delete on unknown outcome": Variant(delete_on_unknown=True),
     "no SRC": Variant(steps=NoSource),
+    "list of sources read before the log": Variant(steps=ListBeforeLog),
+    "list of sources not linked": Variant(steps=NoLink),
     "no CLAIM": Variant(steps=NoClaim),
     "sweep without claim": Variant(steps=SweepWithoutClaim),
     "no DEL guard": Variant(steps=NoDeletionGuard),

@@ -12,7 +12,7 @@ import pytest
 from tests.simulator.mutants import MUTANTS
 from tests.simulator.world import Variant, World
 
-RUNS = 1000
+RUNS = 2000
 MUTANT_RUNS = 2000
 
 

@@ -68,7 +68,7 @@ class World:
         self.random = random.Random(self.seed * 2 + 1)
         rare = self.random.choice((0.0, 0.05, 0.2))
         faults = Faults(rare, rare, rare, rare, self.random.choice((0.0, 0.0, 0.01)))
-        self.table = MemoryTable(most=7)  # a first commit
+        self.table = MemoryTable(most=8)  # a first commit
         self.engine = Engine(self.seed, self.table, faults, self.mode)
         # Smaller, so that a commit's rows take several transactions.
         self.steps = self.variant.steps(STREAM, BATCH, lambda: 1)
@@ -92,7 +92,7 @@ class World:
                 self.start_ingest(source, shape)
         for _ in range(self.random.randrange(3)):
             self.engine.start("compact", self.compact(), self._nothing)
-        for _ in range(self.random.randrange(3)):
+        for _ in range(self.random.randrange(5)):
             self.engine.start("read", self.read(self.random.choice((None, None, 0, 1))))
         if self.random.random() < 0.4:
             self.engine.start("sweep", self.sweep(), self._nothing)
@@ -143,7 +143,13 @@ class World:
         self.acknowledged[source] = done.seq
         yield from self._catch_up()
 
+    def _wait(self) -> Script:
+        """Let the others begin: a stream without commits has nothing to compact or to read."""
+        for _ in range(self.random.choice((0, 8, 16))):
+            yield ListObjects()
+
     def compact(self) -> Script:
+        yield from self._wait()
         snapshot = yield from self.variant.reads(self.steps).snapshot()
         if snapshot is None:
             return
@@ -168,6 +174,7 @@ class World:
         yield from self._catch_up()
 
     def read(self, day: int | None) -> Script:
+        yield from self._wait()
         acknowledged = max(self.acknowledged.values(), default=0)
         since = None if day is None else (FIRST_DAY + day) * DAY
         until = None if since is None else since + DAY

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.retry import Budget, Fault, History, classify, pause
+from runtime.aws.retry import Budget, Fault, History, classify, pause
 
 FAULTS = st.sampled_from(list(Fault))
 

@@ -25,8 +25,8 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from runtime.aws import CONNECT_SECONDS, Access, RequestFailed
-from runtime.retry import Fault, classify
+from runtime.aws.access import CONNECT_SECONDS, Access, RequestFailed
+from runtime.aws.retry import Fault, classify
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _REGION = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx|cn)-(gov-)?[a-z]+-\d+")

@@ -9,7 +9,8 @@ import os
 from functools import lru_cache
 from typing import Protocol
 
-from runtime.aws import Access, Client, ServiceFault
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault
 
 KEY_VARIABLE = "ANTFOLD_MAC_KEY"
 """The id, ARN or alias of the deployment's KMS key (HMAC_256). A worker that has it runs nothing unsigned."""

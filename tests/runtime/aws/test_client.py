@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
-from runtime.aws import Access, Client, ServiceFault
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault
+from runtime.aws.retry import Budget, Fault
 from runtime.errors import StoreError
 from runtime.objects import S3Objects
-from runtime.retry import Budget, Fault
 
 
 def answer(code: str, status: int) -> ClientError:
@@ -75,7 +76,7 @@ def test_how_it_ends(client: Client, failures: list[Exception], fault: Fault, un
 
 def test_the_clock_ends_it(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, *(float(t) for t in range(0, 1000, 7))])
-    monkeypatch.setattr("runtime.aws.time.monotonic", lambda: next(times))
+    monkeypatch.setattr("runtime.aws.client.time.monotonic", lambda: next(times))
     script = Script(*[THROTTLE] * 100)
     with pytest.raises(ServiceFault, match="SlowDown"):
         client.call("try", script)
@@ -138,7 +139,7 @@ def test_without_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_forked_process_makes_its_own_client(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = client.boto
     assert client.boto is mine
-    monkeypatch.setattr("runtime.aws.os.getpid", lambda: -1)
+    monkeypatch.setattr("runtime.aws.client.os.getpid", lambda: -1)
     assert client.boto is not mine
 
 

@@ -13,11 +13,12 @@ from urllib.parse import quote
 
 import pytest
 
-from runtime.aws import Access, Client, ServiceFault
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault
+from runtime.aws.retry import Budget, Fault
+from runtime.aws.s3_without_boto3 import SignedS3, signed_headers
 from runtime.errors import StoreError
 from runtime.objects import S3Objects
-from runtime.objects.signed import SignedS3, signed_headers
-from runtime.retry import Budget, Fault
 from tests.contracts.objects import ObjectStoreContract
 from tests.runtime.objects import test_s3
 from tests.runtime.objects.test_s3 import BODY, SUM, WHOLE, part, serving
@@ -193,7 +194,7 @@ def test_what_is_left_to_boto3(function: None, monkeypatch: pytest.MonkeyPatch, 
 def test_a_read_imports_no_boto3(function: None) -> None:
     program = """
 import sys
-from runtime.aws import Access, Client, ServiceFault
+from runtime.aws.client import Access, Client, ServiceFault
 from runtime.objects import S3Objects
 assert S3Objects("lake", access=Access(endpoint=sys.argv[1])).read("a", 0, 10) == b"0123456789"
 assert not {"boto3", "botocore"} & set(sys.modules)

@@ -7,39 +7,14 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from runtime.aws.access import CONNECT_SECONDS, CONNECTIONS, READ_SECONDS, Access, RequestFailed
+from runtime.aws.retry import Budget, Fault, History, classify, pause
 from runtime.errors import StoreError
-from runtime.retry import Budget, Fault, History, classify, pause
 
 T = TypeVar("T")
-
-CONNECT_SECONDS = 5
-READ_SECONDS = 30
-"""How long one attempt waits for the next bytes."""
-
-CONNECTIONS = 64
-"""Kept open per client: more than the threads of an ingest or a query."""
-
-
-@dataclass(frozen=True)
-class Access:
-    """How AWS is reached, where that is not left to boto3's usual ways (environment, configuration files, role)."""
-
-    profile: str | None = None
-    region: str | None = None
-    endpoint: str | None = None
-
-
-class RequestFailed(Exception):
-    """A request that was sent without boto3 and not answered as it should be; it tells what boto3's errors tell."""
-
-    def __init__(self, fault: Fault, message: str, code: str = "", status: int = 0) -> None:
-        super().__init__(message)
-        self.fault = fault
-        self.response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
 
 
 class Client:
@@ -138,7 +113,7 @@ def _make(service: str, access: Access, read_seconds: float, connections: int) -
         return _boto(service, access, endpoint, read_seconds, connections)
 
     if service == "s3" and "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-        from runtime.objects.signed import SignedS3, serves
+        from runtime.aws.s3_without_boto3 import SignedS3, serves
 
         if serves(access):
             return SignedS3(access, endpoint, read_seconds, boto)

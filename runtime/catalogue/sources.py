@@ -1,0 +1,137 @@
+"""The list of a stream's sources: linked, so that a source whose item is missing is not taken for a new one.
+
+Each source's item names the next one in the order of the ids, and an item before all of them names the first. The
+greatest item up to an id therefore says whether that id is in the list: one read, whatever the number of sources. If an
+item is lost, the one before it names an item that is not there. The idea is that of NSEC records (RFC 4034, section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.catalogue.entries import Record, SourceEntry
+from runtime.catalogue.log import RETRIES, LogSteps
+from runtime.catalogue.seal import damaged
+from runtime.catalogue.table import Put, Steps, When, query
+from runtime.catalogue.wire import dump, load, source_data
+
+FIRST = "#"
+"""The sort key of the item before all sources: below every hexadecimal digit."""
+
+LAST = "~"
+"""What the last source names as its next one: above every hexadecimal digit."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """An item of the list: its sort key, its number, and what it says."""
+
+    sort: str
+    number: int
+    data: Mapping[str, Any]
+
+    @property
+    def next(self) -> str | None:
+        """The sort key of the next item; None in a list of an earlier version, which is not linked."""
+        found = self.data.get("next")
+        return None if found is None else str(found)
+
+
+class SourceSteps(LogSteps):
+    """Reading the list of sources, and adding to it."""
+
+    def place(self, source_id: str) -> Steps[Place | None]:
+        """The source's item, or else the one before its place; None if there is none (the list is not linked then).
+
+        FormatError if the list is linked, and an item is missing where the source would be.
+        """
+        for _ in range(RETRIES):
+            rows = yield from query(self.partition("SRC"), high=source_id + FIRST, last=True)
+            items = yield from self.opened("SRC", rows)
+            found = None
+            for sort, number, payload in items:
+                found = Place(sort, number, load(payload, self._what(sort)))
+            if found is not None and found.sort == source_id:
+                return found
+            if found is None or found.next is None:
+                head = yield from self.head()
+                if head is None or not head.sealed:
+                    return found
+            elif found.next > source_id:
+                return found
+            # The first commit, the sealing, or the source itself came in between; or an item is gone.
+        raise self.damaged(
+            "list of sources",
+            "an item of it is missing, so this source may have been ingested; `dataflow verify` says which are missing",
+        )
+
+    def source(self, source_id: str) -> Steps[tuple[SourceEntry, int, str] | None]:
+        """The source's entry, the commit that took it in, and that commit's attempt; None if it was not ingested.
+
+        FormatError where an item is missing, so that nobody can tell.
+        """
+        place = yield from self.place(source_id)
+        if place is None or place.sort != source_id:
+            return None
+        return self.entry_of(place)
+
+    def entry_of(self, place: Place) -> tuple[SourceEntry, int, str]:
+        """The entry, the commit and the attempt that a source's item tells of."""
+        try:
+            return SourceEntry.from_dict(place.data), int(place.data["seq"]), str(place.data["attempt"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(self._what(place.sort), str(error)) from error
+
+    def source_puts(self, source: SourceEntry, record: Record, place: Place | None, linked: bool) -> list[Put]:
+        """The source's item and, in a ``linked`` list, the one before it, which names it.
+
+        ``place`` was read after the last record of the log, so nobody can have changed the list since, unless this
+        commit is refused.
+        """
+        data = source_data(source, record.seq, record.attempt)
+        number = 1 if source.quarantined is None else 0
+        again = place is not None and place.sort == source.id
+        when = When.EQUAL if again else When.ABSENT  # again: it was quarantined, number 0
+        if not linked:
+            return [self.put("SRC", source.id, dump(data), when, 0, number)]
+        if place is None:  # the first commit
+            first = self.put("SRC", FIRST, dump({"next": source.id}), When.ABSENT)
+            return [first, self.put("SRC", source.id, dump({**data, "next": LAST}), when, 0, number)]
+        mine = self.put("SRC", source.id, dump({**data, "next": place.next}), when, 0, number)
+        if again:
+            return [mine]
+        before = dump({**place.data, "next": source.id})
+        return [self.put("SRC", place.sort, before, When.EQUAL, place.number, place.number), mine]
+
+    def linked_puts(self, sources: Iterable[tuple[str, int, Mapping[str, Any]]]) -> list[Put]:
+        """The whole list, linked, of these sources: ids, numbers of the items, what they say."""
+        held = sorted((sort, number, data) for sort, number, data in sources if sort != FIRST)
+        items = [(FIRST, 0, {}), *held]
+        following = [*(sort for sort, _, _ in held), LAST]
+        return [
+            self.put("SRC", sort, dump({**data, "next": after}), number=number)
+            for (sort, number, data), after in zip(items, following, strict=True)
+        ]
+
+    def _what(self, sort: str) -> str:
+        return f"source {sort} of stream {self.stream!r}"
+
+
+def broken_links(places: Sequence[Place], seq: int) -> list[str]:
+    """What is wrong with the links of the list, which was read after commit ``seq``; one phrase each.
+
+    An item of a later commit may have come when the query had passed the one before it.
+    """
+    problems = []
+    expected: str | None = FIRST
+    for place in places:
+        if place.sort == expected:
+            expected = place.next
+        elif place.sort == FIRST or int(place.data.get("seq", 0)) <= seq:
+            problems.append(f"the list of sources has {place.sort} where {expected} should follow")
+            expected = place.next
+    if expected != LAST:
+        problems.append(f"the list of sources lacks {'its beginning' if expected == FIRST else expected}")
+    return problems
