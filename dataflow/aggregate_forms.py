@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
 
+from dataflow.constants import plain
+from dataflow.mistaken import shown
 from operators.errors import DataflowError
 
 Check = Callable[[object], object]
@@ -142,6 +144,6 @@ def options_of(name: str, form: Form, given: Mapping[str, object], where: str) -
 def checked(name: str, option: Option, value: object, where: str) -> object:
     """The canonical value of an aggregate's option; DataflowError naming the place."""
     try:
-        return option.check(value)
+        return option.check(plain(value))
     except ValueError as error:
-        raise DataflowError(f"{where}: {option.name} of {name} is {error}, got {value!r}") from None
+        raise DataflowError(f"{where}: {option.name} of {name} is {error}, got {shown(value)}") from None

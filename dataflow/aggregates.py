@@ -11,6 +11,7 @@ from dataflow import graph as g
 from dataflow.aggregate_forms import FORMS, form_of, options_of
 from dataflow.durations import parse_duration
 from dataflow.expr import Expr, Operand, col, expr
+from dataflow.mistaken import listed_values, shown
 from operators.errors import DataflowError
 from operators.nearest import meant
 
@@ -164,7 +165,8 @@ def histogram(
     ``edges``, rising: the bins between them, all of them, and the two beyond, whose outer ends are None.
     """
     size = None if width is None else _micros(width)
-    ends = None if edges is None else tuple(_micros(e) for e in edges)
+    listed = None if edges is None else listed_values(edges, "histogram: edges are a list of numbers")
+    ends = None if listed is None else tuple(_micros(e) for e in listed)
     if (size is None) == (ends is None):
         raise DataflowError("histogram takes either width= or edges=")
     return _agg("histogram", value, where=where, width=size, edges=ends)
@@ -246,13 +248,13 @@ def integral(value: Operand, hold: Length | None = None, *, where: Operand | Non
 def aggregate(name: str, *values: Operand, where: Operand | None = None) -> g.Agg:
     """The registered aggregate ``name`` of ``values``."""
     form = form_of(name)
-    if form is None or name in FORMS:
+    if form is None or not isinstance(name, str) or name in FORMS:
         hint = (
             f"df.{name} is one of ours"
-            if name in FORMS
+            if isinstance(name, str) and name in FORMS
             else f"{meant(name, FORMS, 'register')} it before: df.register(...)"
         )
-        raise DataflowError(f"there is no aggregate {name!r} of your own; {hint}")
+        raise DataflowError(f"there is no aggregate {shown(name)} of your own; {hint}")
     if len(values) not in form.arity:
         raise DataflowError(f"{name} takes {form.arity[0]} values, got {len(values)}")
     return _agg(name, *values, where=where)

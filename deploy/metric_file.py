@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 import dataflow
+from dataflow.mistaken import without_call
 from dataflow.origins import line_of, noting_lines
 from dataflow.stream import Grouped, Stream
 from operators.errors import DataflowError
@@ -24,6 +25,7 @@ from operators.nearest import meant, nearest
 
 _STEP = re.compile(r"step (\d+) \(")
 _IMPORTED = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
+_UNCALLED = re.compile(r"'(function|method|builtin_function_or_method)'")
 _OPTION = re.compile(r"([\w.]+)\(\) got an unexpected keyword argument '(\w+)'")
 
 
@@ -146,6 +148,10 @@ def hint_for(error: BaseException, names: Mapping[str, object]) -> str:
     wanted: object = getattr(error, "name", None)
     if "did you mean" in text.lower():
         return ""
+    if isinstance(error, AttributeError) and (call := without_call(error.obj)) is not None:
+        return f"; {call}"
+    if isinstance(error, TypeError) and _UNCALLED.search(text):
+        return "; was a function left without its parentheses? Write df.count(), not df.count"
     if isinstance(error, NameError):
         known = [*names, *vars(builtins)]
     elif isinstance(error, AttributeError) and error.obj is not None:
