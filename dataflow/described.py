@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dataflow.plan import BoundAgg
+from dataflow.bound_aggregate import BoundAgg
 from dataflow.typed import Typed
 from operators.plain import from_bits
 from operators.types import Type

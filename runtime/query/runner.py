@@ -405,8 +405,9 @@ class Runner:
             where = ""
             if row >= 0 and chunk is not None:
                 where = at_row(chunk, row, self.context.keys) if self._row_named is None else self._row_named(row)
-            if self._flags[2] and self.groups is not None and isinstance(self.stage.sink, Group):
-                group = of_group(self.stage.sink, self.groups, int(self._flags[2]) - 1, self.context.words)
+            grouping = self.stage.sink.grouping()
+            if self._flags[2] and self.groups is not None and grouping is not None:
+                group = of_group(grouping, self.groups, int(self._flags[2]) - 1, self.context.words)
                 where += group.replace(" for ", " in the group ", 1)
             raise misfit(number, self.stage.step, site, where)
 
