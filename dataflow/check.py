@@ -75,7 +75,7 @@ class Binder(Expressions):
                 raise self.fail(f"every row has its {name!r}; there is nothing to hold")
             typed = self.typed(e, shape)
             if typed.type is None:
-                raise self.fail(f"the column {name!r} is nothing but null and has no type")
+                raise self.fail(f"the column {name!r} is always null, so it has no type")
             reserved = (self.stream.key,) if shape.kind != "table" else ()
             if name in reserved and typed != shape.env.get(name):
                 raise self.fail(f"the key {name!r} cannot be replaced")
@@ -121,7 +121,7 @@ class Binder(Expressions):
                 state = self.typed(step.state, shape)
                 name = step.name
                 if state.type is None:
-                    raise self.fail("the state is nothing but null and has no type")
+                    raise self.fail("the state is always null, so it has no type")
                 kind = state.type
                 if name in own:
                     raise self.fail(f"the state cannot be named {name!r}; give it a name=")

@@ -120,7 +120,7 @@ def timeline_step(b: Binder, step: g.Timeline, shape: Shape) -> tuple[Deferred, 
     env = {t.name: track_node(t.name, Type.BOOL if t.state is None else t.state.type or Type.BOOL) for t in tracks}
     state = b.typed(step.state, replace(shape, env=env, ops=[]))
     if state.type is None:
-        raise b.fail("the state is nothing but null and has no type")
+        raise b.fail("the state is always null, so it has no type")
     own = own_columns(b)
     if step.name in own:
         raise b.fail(f"the state cannot be named {step.name!r}; give it a name=")
@@ -154,7 +154,7 @@ def _track(b: Binder, track: g.Track, shape: Shape, where: str) -> Track:
         return Track(track.name, tuple(inner.ops), None, track.interval.timeout)
     state = b.typed(track.interval.state, inner)
     if state.type is None:
-        raise b.fail("the state is nothing but null and has no type")
+        raise b.fail("the state is always null, so it has no type")
     b.fix_all([state], inner)
     return Track(track.name, tuple(inner.ops), state, track.interval.hold)
 

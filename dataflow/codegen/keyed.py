@@ -17,7 +17,7 @@ class KeyedSink(ABC):
     """The condition under which the next row may find no room; empty where ``places`` says all."""
 
     places = ""
-    """Or, for how many rows there certainly is room."""
+    """Lower bound of the rows that still fit."""
 
     at_end = 3
     """Rows that the end of one key may write."""

@@ -202,7 +202,7 @@ def test_groups_of_a_column_that_few_rows_report(boots: Store) -> None:
     assert ask(boots, s.group_by("fw").agg(n=df.count())).notes == []
     after = ask(boots, s.group_by(new=col("fw") >= "1.1").agg(n=df.count()), JANUARY + 1)
     assert after.notes[0].startswith("fw is not reported on 2 of 3 rows that step 2 (group_by) groups")
-    # Whoever provides for null knows of it; and last without a filter sees all reports.
+    # A metric that handles null knows of it; and last without a filter sees all reports.
     for by in (col("fw").is_null(), col("fw").fill_null("?"), col("fw").last()):
         assert ask(boots, s.group_by(x=by).agg(n=df.count()), JANUARY + 1).notes == []
 

@@ -498,7 +498,7 @@ def test_mutants_are_caught(tmp_path: Path, mutant: Callable[[Any], None], monke
 
 
 def test_coverage_alone_refuses_states_of_other_files(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where contents are not told apart by name, the files that a state says it covers do."""
+    """Where names do not distinguish contents, the files that a state says it covers do."""
     _first_prefix(monkeypatch)
     for name in ("uptime", "hot"):
         ask(store, name)

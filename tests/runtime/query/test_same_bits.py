@@ -1,4 +1,4 @@
-"""However the work is cut and whoever does it, and however the points arrived: the same rows, bit for bit."""
+"""However the work is cut, on every executor, and however the points arrived: the same rows, bit for bit."""
 
 from __future__ import annotations
 
