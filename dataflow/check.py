@@ -13,26 +13,17 @@ from dataflow.check_expressions import Expressions, GraphError, Shape, StreamCol
 from dataflow.check_flows import bound_flow
 from dataflow.check_timelines import concurrent_step, during_step, join_step, timeline_step
 from dataflow.clock import asks_clock, is_moving, sources_of
-from dataflow.flows import Flow
+from dataflow.hidden_columns import END, KNOWN, PARTIAL
 from dataflow.looking import history_of, with_early_rows
 from dataflow.parameters import params_in
-from dataflow.plan import (
-    END,
-    KNOWN,
-    PARTIAL,
-    Group,
-    Keep,
-    Pieces,
-    Plan,
-    Rows,
-    Segments,
-    SortBy,
-    Stage,
-    States,
-    Sweep,
-    TableStep,
-    Take,
-)  # fmt: skip
+from dataflow.plan import Plan, SortBy, Stage, Sweep, TableStep, Take
+from dataflow.row_operations import Keep
+from dataflow.sinks.flow import Flow
+from dataflow.sinks.groups import Group
+from dataflow.sinks.pieces import Pieces
+from dataflow.sinks.rows import Rows
+from dataflow.steps.segments import Segments
+from dataflow.steps.states import States  # fmt: skip
 from dataflow.typed import Typed, column
 from dataflow.zones import check_zone
 from operators.nearest import listed, meant
@@ -341,7 +332,7 @@ class Binder(Expressions):
     ) -> Plan:
         chain = list(stages)
         following = _resolved(after)
-        lead = any(a.aggregate.name == "unknown_time" for s in chain if isinstance(s.sink, Group) for a in s.sink.aggs)
+        lead = any(a.aggregate.name == "unknown_time" for s in chain if s.sink.grouping() for a in s.sink.aggregates)
         needed = {n for n, _ in chain[0].inputs} | ({"$lead"} if lead else set())
         for stage_of in reversed(deferred):
             chain.insert(0, stage_of(needed))

@@ -10,14 +10,17 @@ from dataflow import graph as g
 from dataflow.aggregate_args import arranged as prepared
 from dataflow.aggregate_args import needs_order, types_taken
 from dataflow.aggregate_forms import FORMS, form_of
+from dataflow.bound_aggregate import BoundAgg
 from dataflow.calendars import known_time
 from dataflow.clock import NOW, is_moving, sources_of
 from dataflow.decimals import arranged, equal_in, is_decimal
 from dataflow.durations import moment, parse_duration
 from dataflow.expr import Expr
 from dataflow.functions import FUNCTIONS, STATEFUL, common
+from dataflow.hidden_columns import BEGIN
 from dataflow.parameters import converted, guessed
-from dataflow.plan import BEGIN, BoundAgg, Fix, RowOp, Sparse, Tally
+from dataflow.plan import Sparse
+from dataflow.row_operations import Fix, RowOp, Tally
 from dataflow.typed import Typed, column
 from dataflow.zones import check_zone
 from operators.contract import Aggregate

@@ -85,7 +85,8 @@ class Chain:
 
         Rows: the group columns, start, end, duration, and the numbers of keys for which the condition is ``active``,
         ``inactive`` and ``unknown``: intervals of equal numbers, where any key is. A key counts from its first point
-        on. The time of a row is known if ``unknown`` is 0.
+        on; it is unknown where the condition is null, which is three-valued: false and unknown is false. The time of a
+        row is known if ``unknown`` is 0.
         """
         return self._then(g.Concurrent(expr(condition), g.named_columns(by, named, "concurrent"), None))
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from dataflow.compile import KernelFile, stage_files
+from dataflow.kernels.compile import KernelFile, stage_files
 from dataflow.plan import Plan, Stage
 from operators.compiler import cache, sealed
 from operators.compiler.targets import Target, worker

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 from dataflow.codegen.clocks import moved_time
 from dataflow.codegen.emitter import Emitter, Value, both, source
-from dataflow.codegen.numbers import LARGEST, length_source
 from dataflow.typed import Typed
 from operators.types import Type
 
+_LARGEST = sys.float_info.max
 _CHECKED = {"add": "checked_add", "sub": "checked_sub", "mul": "checked_mul", "floordiv": "floor_div"}
 _PLAIN = {"add": "+", "sub": "-", "mul": "*"}
 _FLOAT_CALL = {"floordiv": "float_floor_div", "mod": "float_mod"}
@@ -33,7 +35,7 @@ def _arithmetic(x: Emitter, e: Typed) -> Value:
     valid = both(ka, kb)
     kinds = [a.type for a in e.args]
     if e.type is Type.DURATION and (e.fn == "div" or Type.FLOAT in kinds):
-        return length_source(x, e, args)
+        return _length(x, e, args)
     if e.fn == "div" or e.type is Type.FLOAT:
         a, b = x.as_float(a, kinds[0]), x.as_float(b, kinds[1])
         if e.fn in _PLAIN:
@@ -47,7 +49,24 @@ def _arithmetic(x: Emitter, e: Typed) -> Value:
     return x.name(f"({call}) if {valid} else np.int64(0)", valid)
 
 
+def _length(x: Emitter, e: Typed, args: list[Value]) -> Value:
+    """A length of time times or by a number, to the microsecond; null where it is divided by 0."""
+    number = 0 if e.args[1].type is Type.DURATION else 1
+    (a, ka), (b, kb) = args[1 - number], args[number]
+    valid, flags = both(ka, kb), x.flags(e)
+    if e.args[number].type is not Type.FLOAT:
+        valid = both(valid, f"({b} != 0)")
+        call = f"length_by_integer({a}, {b}, {flags})"
+    elif e.fn == "mul":
+        valid = both(valid, f"(abs({b}) <= {_LARGEST!r})")
+        call = f"length_times({a}, {b}, {flags})"
+    else:
+        valid = both(valid, f"({b} != 0.0)", f"({b} == {b})")
+        call = f"length_by({a}, {b}, {e.fn == 'floordiv'}, {flags})"
+    return x.name(f"({call}) if {valid} else np.int64(0)", valid)
+
+
 def _finite(x: Emitter, text: str, valid: str) -> Value:
     """A float, null where it is too large for one."""
     v, _ = x.name(text, "True")
-    return x.name(v, both(valid, f"(abs({v}) <= {LARGEST!r})"))
+    return x.name(v, both(valid, f"(abs({v}) <= {_LARGEST!r})"))

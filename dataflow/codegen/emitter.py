@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from dataflow.clock import NOW
-from dataflow.codegen.source import BEGIN, FIXED, I8, U1, Writer, clock_locals
+from dataflow.codegen.source import BEGIN, FIXED, I8, U1, Site, Writer, clock_locals
 from dataflow.codegen.source import both as both
 from dataflow.described import described
-from dataflow.plan import Tally
+from dataflow.row_operations import Tally
 from dataflow.typed import Typed
 from operators.kernels.arithmetic import SITES
 from operators.types import Type
@@ -44,6 +44,9 @@ class Emitter:
 
         self.has_early = False
         """Whether rows before the range are among the rows, as ``early`` tells."""
+
+        self.uses: dict[str, str] = {}
+        """How aggregates are described that take an expression, by that."""
 
         self._known: dict[str, Value] = {}
         self._fixed: dict[str, Value] = {}
@@ -94,7 +97,7 @@ class Emitter:
     def flags(self, e: Typed) -> str:
         """The arguments by which a checked function says that ``e`` failed, and in which row."""
         self.w.arg("flags", I8, "flags")
-        self.w.tables.sites.append(described(e))
+        self.w.tables.sites.append(Site(self.uses.get(repr(e)) or described(e), e.fn == "bin"))
         return f"flags, np.int64({min(len(self.w.tables.sites), SITES - 1)}), {self.row}"
 
     def integer(self, value: int | str) -> str:

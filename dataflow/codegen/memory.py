@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataflow.codegen.emitter import Emitter, Value, both, source
 from dataflow.codegen.source import I8, U1, value_array
 from dataflow.functions import FUNCTIONS
-from dataflow.plan import CUT, WHOLE
+from dataflow.hidden_columns import CUT, WHOLE
 from dataflow.typed import Typed
 from operators.kernels.running import WIDTH
 from operators.types import Type

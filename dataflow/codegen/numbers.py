@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from decimal import Decimal
 
-from dataflow.codegen.emitter import Emitter, Value, both, source
+from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.source import F8, I8
 from dataflow.typed import Typed
 from operators.types import MAX_PLACES, Type
-
-LARGEST = sys.float_info.max
 
 
 def _float(x: Emitter, value: float) -> str:
@@ -46,25 +43,6 @@ def decimal_float_source(x: Emitter, e: Typed) -> Value:
     """The float nearest to a decimal."""
     v, k = x.emit(e.args[0])
     return x.name(f"decimal_float({v}, {_float(x, float(10 ** _places(e.args[0].type)))})", k)
-
-
-def length_source(x: Emitter, e: Typed, args: list[Value]) -> Value:
-    """A length of time times or by a number, to the microsecond; null where it is divided by 0."""
-    (a, ka), (b, kb) = args
-    if e.args[1].type is Type.DURATION:
-        a, b = b, a
-    valid, flags = both(ka, kb), x.flags(e)
-    number = e.args[0 if e.args[1].type is Type.DURATION else 1].type
-    if number is not Type.FLOAT:
-        valid = both(valid, f"({b} != 0)")
-        call = f"length_by_integer({a}, {b}, {flags})"
-    elif e.fn == "mul":
-        valid = both(valid, f"(abs({b}) <= {LARGEST!r})")
-        call = f"length_times({a}, {b}, {flags})"
-    else:
-        valid = both(valid, f"({b} != 0.0)", f"({b} == {b})")
-        call = f"length_by({a}, {b}, {e.fn == 'floordiv'}, {flags})"
-    return x.name(f"({call}) if {valid} else np.int64(0)", valid)
 
 
 @source("bin")

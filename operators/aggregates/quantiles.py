@@ -2,9 +2,9 @@
 
 ``quantile(x, q)`` is the least of the values that at least a share ``q`` of them does not exceed, SQL's
 ``percentile_disc``: of n values in order number ``max(1, ceil(q * n))``; so the median is the lower of two. ``q`` is
-the decimal that was written. With ``linear`` it lies between two of them, SQL's ``percentile_cont``: of the values x[0],
-x[1], ... in order x[i] + f * (x[i + 1] - x[i]), where i and f are the whole part and the rest of q * (n - 1), worked
-out exactly and rounded once: of durations to the microsecond, ties to even, of all others to a float.
+the decimal that was written. With ``linear`` it lies between two of them, SQL's ``percentile_cont``: of x[0], x[1], ...
+in order x[i] + f * (x[i + 1] - x[i]), where i and f are the whole part and the rest of q * (n - 1), worked out exactly
+and rounded once: of durations to the microsecond, ties to even, of all others to a float.
 
 A state is a count of each different value, up to 1,024 of them. Beyond that the values of a group become the middles
 of their bins (``operators.kernels.bins``), and the answer is such a middle, never below the group's least value nor

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.plan import Group, Plan
+from dataflow.plan import Plan
+from dataflow.sink import Grouping
 from operators.contract import Aggregate
 from operators.errors import DataflowError
 from operators.grouping import GroupState
@@ -139,11 +140,11 @@ def together(batch: Batch, partials: Sequence[Partial]) -> Partial:
     kernels = tuple(sorted({digest for p in partials for digest in p.kernels}))
     sink, tally = plan.stages[-1].sink, summed(p.tally for p in partials)
     with checked(plan, partials):
-        if isinstance(sink, Group) and not plan.whole_keys:
+        if (group := sink.grouping()) is not None and not plan.whole_keys:
             states = [p.groups for p in partials if p.groups is not None]
             if len(states) < len(partials):
                 raise QueryError(f"batch {batch.id}: a worker answered with rows where groups were asked for")
-            return Partial(batch.id, canonical(sink, merge_states(sink, states)), None, coverage, kernels, tally)
+            return Partial(batch.id, canonical(group, merge_states(group, states)), None, coverage, kernels, tally)
         return Partial(batch.id, None, _table(plan, batch, partials), coverage, kernels, tally)
 
 
@@ -154,7 +155,7 @@ def _table(plan: Plan, batch: Batch, partials: Sequence[Partial]) -> Any:
     return joined(tables).sorted_by([(name, False) for name in plan.order]).compact()
 
 
-def canonical(sink: Group, state: GroupState) -> GroupState:
+def canonical(sink: Grouping, state: GroupState) -> GroupState:
     """The same state with its groups, its strings and the entries of its tallies in order."""
     words, groups = Words(), groups_for(sink)
     codes = words.codes(sorted(state.strings)).astype(np.int64)

@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from dataflow.check import StreamColumns, bind
-from dataflow.compile import Kernel, compile_stage
 from dataflow.json_form import from_dict
-from dataflow.plan import Plan, States
+from dataflow.kernels.compile import Kernel, compile_stage
+from dataflow.plan import Plan
 from dataflow.zones import TZDATA_VERSION
 from operators.registered import registrations
 from operators.words import Words
@@ -198,8 +198,9 @@ def run(
 def _elision(plan: Plan) -> Elision | None:
     """Which rows of the points the first stage can do without."""
     first = plan.stages[0]
-    if not isinstance(first.sink, States) or not first.repeats_tell_nothing:
+    lasting = first.sink.lasting()
+    if lasting is None or not first.repeats_tell_nothing:
         return None
-    state = first.sink.state
+    state = lasting.state
     reported = {str(n.option("name")) for n in (state.walk() if state is not None else ()) if n.fn == "in"}
-    return Elision(NO_HOLD if first.sink.hold is None else first.sink.hold, tuple(sorted(reported)))
+    return Elision(NO_HOLD if lasting.hold is None else lasting.hold, tuple(sorted(reported)))

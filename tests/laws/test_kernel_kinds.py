@@ -61,8 +61,8 @@ def events() -> list[Point]:
 
 def outcome(name: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> tuple[list[bytes], str]:
     """The partial states and the digest of the answer, by kernels that ``load`` gives; or the error."""
-    monkeypatch.setattr("dataflow.compile.cache.compiled", load)
-    monkeypatch.setattr("dataflow.compile._loaded", {})
+    monkeypatch.setattr("dataflow.kernels.compile.cache.compiled", load)
+    monkeypatch.setattr("dataflow.kernels.compile._loaded", {})
     points = [p for p in events() if p[TIME] < UNTIL]
     asked = Compiled(bind(from_dict(GRAPHS[name]), STREAM, {}))
     keys = sorted({p[KEY] for p in points})

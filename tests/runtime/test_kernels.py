@@ -277,7 +277,7 @@ def test_a_worker_with_a_key(store: Store, here: Target, monkeypatch: pytest.Mon
         with pytest.MonkeyPatch.context() as inside:
             inside.setenv(cache.MODE_VARIABLE, "ready")
             inside.setenv(cache.CACHE_VARIABLE, str(tmp_path / "worker"))
-            inside.setattr("dataflow.compile._loaded", {})
+            inside.setattr("dataflow.kernels.compile._loaded", {})
             inside.setattr("runtime.query.task._known", OrderedDict())
             inside.setattr("runtime.fleet.worker.signer_of_environment", Hmac)
             return Reply(200, json.dumps(answer(json.loads(payload))).encode())

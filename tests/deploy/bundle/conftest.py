@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from dataflow.compile import stage_files
+from dataflow.kernels.compile import stage_files
 from dataflow.stream import Stream
 from deploy.bundle import Bundle, build
 from operators.compiler import targets

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from dataflow.codegen.emitter import Emitter, both
-from dataflow.codegen.keyed import FlowSink
+from dataflow.codegen.keyed import FlowEmitter
 from dataflow.codegen.source import I8, U1, Writer, value_array
-from dataflow.flows import Periods
+from dataflow.sink import with_held
+from dataflow.sinks.flow import Flow
+from dataflow.typed import Typed
 
 _WAITS, _IS_EARLIER, _COUNTS = 0, 1, 2
 """What a key is at: its first start is not seen yet, lay before the range, or lies in it."""
 
 
-class CohortsSink(FlowSink):
+class CohortsEmitter(FlowEmitter):
     """Emits the per-row and the final code of a ``Periods`` sink."""
 
     def __init__(self, w: Writer, sink: Periods) -> None:
@@ -62,3 +67,35 @@ class CohortsSink(FlowSink):
         with self.w.block(f"while stage == {_COUNTS} and first < until:"):
             self.room("number")
             self._close(x)
+
+
+@dataclass(frozen=True)
+class Periods(Flow):
+    """Cohorts: one row per key and calendar bucket from the key's first ``begins`` on, to the end of the range.
+
+    Writes start (as time), end, ``cohort``, ``period`` and ``returned``.
+    """
+
+    begins: Typed
+    returns: Typed
+    bucket: Typed
+
+    once_a_key = True
+
+    def expressions(self) -> Iterator[Typed]:
+        """See Sink."""
+        yield from (self.begins, self.returns, self.bucket)
+        yield from super().expressions()
+
+    @property
+    def history(self) -> int | None:
+        """A key that began before the range is in none of its cohorts."""
+        return None
+
+    def emitter(self, w: Writer) -> CohortsEmitter:
+        """See Sink."""
+        return CohortsEmitter(w, self)
+
+    def describe(self) -> str:
+        """See Sink."""
+        return with_held(f"cohorts by {self.bucket.option('every')} in {self.bucket.option('zone')}", self.held)

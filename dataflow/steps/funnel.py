@@ -8,15 +8,20 @@ that do not know the order of the rows of one time (or second), which steps that
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from dataflow.codegen.emitter import Emitter, both
-from dataflow.codegen.keyed import FlowSink
+from dataflow.codegen.keyed import FlowEmitter
 from dataflow.codegen.source import I8, U1, Writer, value_array
-from dataflow.flows import Climb
+from dataflow.sink import with_held
+from dataflow.sinks.flow import Flow
+from dataflow.typed import Typed
 
 SECOND = 1_000_000
 
 
-class FunnelSink(FlowSink):
+class FunnelEmitter(FlowEmitter):
     """Emits the per-row and the final code of a ``Climb`` sink."""
 
     def __init__(self, w: Writer, sink: Climb) -> None:
@@ -108,3 +113,32 @@ class FunnelSink(FlowSink):
                         w.put(f"o_s{i}_v[on] = {f'c{j}_{i}' if i <= j else 0}\no_s{i}_k[on] = {int(i <= j)}")
                     self.write_held(f"sh{j}_", f"shk{j}_")
             w.put("o_steps[on] = top\non += 1")
+
+
+@dataclass(frozen=True)
+class Climb(Flow):
+    """Funnels: one row per key that met the first of ``conditions``.
+
+    Writes start (as time), end, ``steps`` and, of ``times``, when step i was met as ``step_i``.
+    """
+
+    conditions: tuple[Typed, ...]
+    within: int
+    mode: str
+    times: tuple[int, ...]
+
+    once_a_key = True
+
+    def expressions(self) -> Iterator[Typed]:
+        """See Sink."""
+        yield from self.conditions
+        yield from super().expressions()
+
+    def emitter(self, w: Writer) -> FunnelEmitter:
+        """See Sink."""
+        return FunnelEmitter(w, self)
+
+    def describe(self) -> str:
+        """See Sink."""
+        n = len(self.conditions)
+        return with_held(f"a funnel of {n} steps, {self.mode}, within {self.within / 1e6:g} s", self.held)

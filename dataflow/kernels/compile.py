@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from dataflow.codegen import Generated, generate
-from dataflow.codegen.stage import Function
+from dataflow.kernels.generate import Function, Generated, generate
 from dataflow.plan import Stage
 from operators import files
 from operators.compiler import cache

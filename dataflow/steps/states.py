@@ -8,16 +8,20 @@ ends: by a change, or ``hold`` after the last report.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from dataflow.codegen.emitter import Emitter
-from dataflow.codegen.keyed import KeyedSink
+from dataflow.codegen.keyed import KeyedEmitter
 from dataflow.codegen.source import I8, U1, Tables, Writer, value_array
-from dataflow.plan import States
+from dataflow.sink import Reach, Sink, with_held
+from dataflow.typed import Typed
 from operators.types import Type
 
 NEVER = 2**62
 
 
-class StatesSink(KeyedSink):
+class StatesEmitter(KeyedEmitter):
     """Emits the per-row and the final code of a ``States`` sink."""
 
     def __init__(self, w: Writer, sink: States) -> None:
@@ -146,3 +150,47 @@ class StatesSink(KeyedSink):
             self._settle()
             self._expire("until")
             self._write("ps", "until", "pk")
+
+
+@dataclass(frozen=True)
+class States(Sink):
+    """Sink: intervals of states. ``state`` None is a heartbeat: any row is a sign of life.
+
+    Writes start (as time), end, ``$known``, the state under ``name``, and the held columns.
+    """
+
+    state: Typed | None
+    name: str
+    hold: int | None
+    held: tuple[tuple[str, Typed], ...]
+    lead: bool
+    """Whether anything downstream counts the time before a key's first point."""
+
+    follows_keys = True
+    rows_per_second = 80e6
+
+    def expressions(self) -> Iterator[Typed]:
+        """See Sink."""
+        if self.state is not None:
+            yield self.state
+        yield from (e for _, e in self.held)
+
+    def emitter(self, w: Writer) -> StatesEmitter:
+        """See Sink."""
+        return StatesEmitter(w, self)
+
+    def looks_back(self, first: bool) -> Reach:
+        """See Sink."""
+        return None
+
+    def needs_before(self, needed: Reach, first: bool) -> Reach:
+        """See Sink."""
+        return None
+
+    def lasting(self) -> States:
+        """See Sink."""
+        return self
+
+    def describe(self) -> str:
+        """See Sink."""
+        return with_held("heartbeat intervals" if self.state is None else "state intervals", self.held)

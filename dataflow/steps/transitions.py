@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from dataflow.codegen.emitter import Emitter
-from dataflow.codegen.keyed import FlowSink
+from dataflow.codegen.keyed import FlowEmitter
 from dataflow.codegen.source import I8, U1, Writer, value_array
-from dataflow.flows import Moves
+from dataflow.sink import Reach, with_held
+from dataflow.sinks.flow import Flow
+from dataflow.typed import Typed
 from operators.types import Type
 
 
-class TransitionsSink(FlowSink):
+class TransitionsEmitter(FlowEmitter):
     """Emits the per-row and the final code of a ``Moves`` sink."""
 
     def __init__(self, w: Writer, sink: Moves) -> None:
@@ -66,3 +71,37 @@ class TransitionsSink(FlowSink):
     def finish(self, x: Emitter) -> None:
         """End the path if the range has the time at which it ends."""
         self._leave("until", "number")
+
+
+@dataclass(frozen=True)
+class Moves(Flow):
+    """Transitions: one row per step of a key from a value to the next. Writes ``from``, ``to`` and ``after``."""
+
+    of: Typed
+    gap: int | None
+
+    has_length = False
+    rows_per_second = 40e6
+
+    def expressions(self) -> Iterator[Typed]:
+        """See Sink."""
+        yield self.of
+        yield from super().expressions()
+
+    @property
+    def history(self) -> int | None:
+        """The value before the first of the range, if it is near enough."""
+        return self.gap
+
+    def emitter(self, w: Writer) -> TransitionsEmitter:
+        """See Sink."""
+        return TransitionsEmitter(w, self)
+
+    def describe(self) -> str:
+        """See Sink."""
+        what = "transitions" if self.gap is None else f"transitions, apart after {self.gap / 1e6:g} s"
+        return with_held(what, self.held)
+
+    def needs_before(self, needed: Reach, first: bool) -> Reach:
+        """See Sink."""
+        return None if needed is None or self.gap is None or (self.held and not first) else needed + self.gap

@@ -2,111 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
+from dataflow.bound_aggregate import BoundAgg
 from dataflow.clock import is_moving
 from dataflow.codegen.cuts import pieces
 from dataflow.codegen.emitter import Emitter, Value, both
-from dataflow.codegen.source import I4, I8, NO_PIECE, OUT_ROWS, PIECE, VIEW, Writer, value_array
-from dataflow.plan import BoundAgg, Group, Rows
+from dataflow.codegen.sink_emitter import SinkEmitter
+from dataflow.codegen.source import I8, NO_PIECE, PIECE, VIEW, Writer
+from dataflow.hidden_columns import END, KNOWN
+from dataflow.sink import Sink
+from dataflow.sinks.folding import fold, least, rooms
 from dataflow.typed import Typed
-from operators.contract import Aggregate, FloatSum
-from operators.kernels.exact import LOGGED
-from operators.kernels.floats import FILLED
+from operators.kernels.arithmetic import SITES
 from operators.types import Type
 
-_TALLY = {"keys": "i8[:,::1]", "counts": I8, "slots": I4, "used": I8, "words": I8}
-_PAIRS = {"groups": I8, "values": I8, "slots": I4, "used": I8}
 
-
-def agg_arguments(w: Writer, j: int, a: BoundAgg) -> list[str]:
-    """Declare the arrays of aggregate ``j``'s state and return their names, in the order of its step's arguments."""
-
-    def declared(part: str, kinds: Mapping[str, str], prefix: str = "") -> list[str]:
-        return [w.arg(f"g{j}_{prefix}{n}", kind, "state", j, part, n) for n, kind in kinds.items()]
-
-    if not isinstance(a.aggregate, Aggregate):
-        return declared("pairs", _PAIRS)
-    out = declared("field", {f.name: f.dtype + ("[:,::1]" if f.width else "[::1]") for f in a.aggregate.fields})
-    for s in a.aggregate.sums:
-        rows = "f8[:,::1]" if isinstance(s, FloatSum) else "i8[:,::1]"
-        out += declared(s.name, {"rows": rows, "log": "i8[:,::1]", "used": I8}, f"{s.name}_")
-    if a.aggregate.tally is not None:
-        out += declared("tally", _TALLY, "tally_")
-    return out
-
-
-def rooms(aggs: tuple[BoundAgg, ...], w: Writer) -> list[str]:
-    """Of each table of the aggregates, how often a row can be folded in for certain."""
-    out = []
-    for j, a in enumerate(aggs):
-        agg_arguments(w, j, a)
-        if not isinstance(a.aggregate, Aggregate):
-            out.append(f"g{j}_groups.shape[0] - g{j}_used[0]")
-            continue
-        for s in a.aggregate.sums:
-            log, used = f"g{j}_{s.name}_log", f"g{j}_{s.name}_used"
-            one, many = f"{log}.shape[1] - {used}[{FILLED}]", f"({log}.shape[0] - {used}[0]) // {LOGGED}"
-            out.append(one if isinstance(s, FloatSum) else many)
-        if a.aggregate.tally is not None:
-            out.append(f"g{j}_tally_keys.shape[0] - g{j}_tally_used[0]")
-    return out
-
-
-def least(*numbers: str) -> str:
-    """The least of some expressions."""
-    return f"min({', '.join(numbers)})" if len(numbers) > 1 else numbers[0]
-
-
-def fold(w: Writer, x: Emitter, j: int, a: BoundAgg, g: str) -> None:
-    """Fold the current row into group ``g`` of aggregate ``j``."""
-    arrays = agg_arguments(w, j, a)
-    with x.scope():
-        depth = w.depth
-        for condition in a.where:
-            v, k = x.emit(condition)
-            w.put(f"if {both(v, k)}:")
-            w.depth += 1
-        inputs = a.aggregate.inputs if isinstance(a.aggregate, Aggregate) else ("value",)
-        given = {"time": x.time, "tie": "slot_hash[slot]", "duration": f"{x.end} - {x.time}", "known": "known"}
-        if "tie" in inputs:
-            w.arg("slot_hash", I8, "slot_hash")
-        for e, name, flag in ((a.argument, "value", "cond"), (a.other, "other", "flag")):
-            if e is None:
-                continue
-            v, k = x.emit(e)
-            given[name] = f"np.int64({v})" if e.type is Type.BOOL else v
-            given[flag] = both(k, f"bool({v})")
-            # Nulls are skipped, save by what takes conditions, of which null is none.
-            if flag not in inputs and k != "True":
-                w.put(f"if {k}:")
-                w.depth += 1
-        if "hash" in inputs:
-            assert a.argument is not None
-            given["hash"] = _hash(w, a.argument.type, given["value"])
-        if isinstance(a.aggregate, Aggregate):
-            w.put(f"step_{j}({', '.join([f'np.uint64({g})', *arrays, *(given[i] for i in inputs)])})")
-        else:
-            kind = None if a.argument is None else a.argument.type
-            value = f"float_bits({given['value']} + 0.0)" if kind is Type.FLOAT else given["value"]
-            w.put(f"add_pair({g}, {', '.join(arrays)}, {value})")
-        w.depth = depth
-
-
-def _hash(w: Writer, kind: Type | None, v: str) -> str:
-    """A hash of a value that does not depend on the codes that strings happen to have."""
-    if kind is Type.STRING:
-        w.arg("word_hash", I8, "word_hash")
-        return f"hash_word(word_hash[{v}])"
-    return f"hash_word(float_bits({v} + 0.0))" if kind is Type.FLOAT else f"hash_word({v})"
-
-
-class GroupSink:
+class GroupEmitter(SinkEmitter):
     """Folds rows into groups; intervals in pieces, for aggregates with expressions of the clock."""
 
     def __init__(self, w: Writer, sink: Group) -> None:
-        self.w, self.sink = w, sink
+        super().__init__(w)
+        self.sink = sink
         w.arg("keys", "i8[:,::1]", "group_keys")
         w.arg("table", "i4[::1]", "group_slots")
         w.arg("used", I8, "group_used")
@@ -117,7 +35,7 @@ class GroupSink:
         self.full = f"{places} <= 0" if self.views else ""
         self.places = "" if self.views else places
 
-    def before(self, x: Emitter) -> None:
+    def constants(self, x: Emitter) -> None:
         """Locals that outlive a row: the group of the row before, which is often the next row's, too."""
         n = len(self.sink.by)
         self.w.put("pg = np.int64(-1)")
@@ -152,6 +70,11 @@ class GroupSink:
             w.depth -= 1
         for n, view in enumerate(self.views):
             self._view(x, n, view, lead)
+        if "flags" in w.args:
+            # Of what failed in this row the group is noted, for the message.
+            failed = f"flags[0] // {SITES} == i + 1 or flags[1] // {SITES} == i + 1"
+            with w.block(f"if (flags[0] | flags[1]) != 0 and flags[2] == 0 and ({failed}):"):
+                w.put("flags[2] = pg + 1")
         w.depth = depth
 
     def _fold(self, x: Emitter, j: int, a: BoundAgg, lead: list[int]) -> None:
@@ -241,24 +164,56 @@ def _at_piece(a: BoundAgg, named: Mapping[str, Typed]) -> BoundAgg:
     return replace(a, argument=argument, other=other, where=tuple(c for c in a.where if c.fn == "whole"))
 
 
-class RowsSink:
-    """Writes the rows that get here."""
+@dataclass(frozen=True)
+class Group(Sink):
+    """Sink: fold rows into groups. ``intervals``: rows have an end and a known flag, and aggregates with expressions
+    of the clock cut them, each for itself. ``in_range`` drops rows outside [since, until). ``filled`` is the number of
+    the column of ``by`` whose buckets of time, those of ``bucket``, are there without rows, too."""
 
-    def __init__(self, w: Writer, sink: Rows) -> None:
-        self.w, self.sink = w, sink
-        self.full, self.places = "", "cap - on"
+    by: tuple[tuple[str, Typed], ...]
+    aggs: tuple[BoundAgg, ...]
+    intervals: bool
+    in_range: bool
+    filled: int | None = None
+    bucket: Typed | None = None
 
-    def row(self, x: Emitter) -> None:
-        """One row that has passed the stage's operations."""
-        w = self.w
-        depth = w.depth
-        if self.sink.in_range:
-            w.put("if t >= since:")
-            w.depth += 1
-        for j, (name, e) in enumerate(self.sink.columns):
-            v, k = x.emit(e)
-            out = w.arg(f"o{j}_v", value_array(e.type), "out", name)
-            ok = w.arg(f"o{j}_k", "u1[::1]", "out_valid", name)
-            w.put(f"{out}[on] = {v}\n{ok}[on] = {k}")
-        w.put(f"on += 1\ns[{OUT_ROWS}] = on")
-        w.depth = depth
+    any_order = True
+    gathers = False
+    rows_per_second = 60e6
+
+    def expressions(self) -> Iterator[Typed]:
+        """See Sink."""
+        yield from (e for _, e in self.by)
+        for a in self.aggs:
+            yield from a.expressions()
+
+    def emitter(self, w: Writer) -> GroupEmitter:
+        """See Sink."""
+        return GroupEmitter(w, self)
+
+    def hidden(self) -> set[str]:
+        """See Sink."""
+        lasting = any("duration" in getattr(a.aggregate, "inputs", ()) for a in self.aggs)
+        return {END, KNOWN} if self.intervals else {END} if lasting else set()
+
+    def laws(self) -> Iterator[str]:
+        """See Sink."""
+        yield "partial states merge exactly, in any order"
+        for a in self.aggs:
+            yield f"{a.name} = {a.aggregate.name}: {', '.join(a.aggregate.flags.claims())}"
+
+    @property
+    def aggregates(self) -> tuple[BoundAgg, ...]:
+        """See Sink."""
+        return self.aggs
+
+    def grouping(self) -> Group:
+        """See Sink."""
+        return self
+
+    def describe(self) -> str:
+        """See Sink."""
+        cut = "" if self.filled is None else ", empty buckets too"
+        if apart := [self.aggs[j].name for view in views_of(self.aggs) for j in view]:
+            cut += f"; intervals are cut by the clock for {', '.join(apart)} alone"
+        return f"groups by {', '.join(n for n, _ in self.by) or 'nothing'}, {len(self.aggs)} aggregates{cut}"

@@ -7,11 +7,15 @@ again and a heartbeat is false. As in ``lasting.py``, rows of one time are all a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from dataflow.codegen.emitter import Emitter, both
-from dataflow.codegen.keyed import KeyedSink
-from dataflow.codegen.lasting import NEVER
+from dataflow.codegen.keyed import KeyedEmitter
 from dataflow.codegen.source import I8, U1, Writer, value_array
-from dataflow.plan import Keep, Tally, Track, Tracks
+from dataflow.row_operations import Keep, RowOp, Tally
+from dataflow.sink import Reach, Sink, with_held
+from dataflow.steps.states import NEVER
 from dataflow.typed import Typed
 from operators.types import Type
 
@@ -25,7 +29,7 @@ def _kind(track: Track) -> Type:
     return Type.BOOL if track.state is None else track.state.type or Type.BOOL
 
 
-class TracksSink(KeyedSink):
+class TracksEmitter(KeyedEmitter):
     """Emits the per-row and the final code of a ``Tracks`` sink."""
 
     def __init__(self, w: Writer, sink: Tracks) -> None:
@@ -165,3 +169,55 @@ class TracksSink(KeyedSink):
         with self.w.block("if seen != 0:"):
             self._pass("until")
             self._write("ps", "until")
+
+
+@dataclass(frozen=True)
+class Track:
+    """One state among several: rows that pass ``ops`` report ``state`` (None: any is a sign of life) for ``hold``."""
+
+    name: str
+    ops: tuple[RowOp, ...]
+    state: Typed | None
+    hold: int | None
+
+
+@dataclass(frozen=True)
+class Tracks(Sink):
+    """Sink: intervals of ``state``, an expression of the tracks (``track`` nodes). Writes what ``States`` does."""
+
+    tracks: tuple[Track, ...]
+    state: Typed
+    name: str
+    held: tuple[tuple[str, Typed], ...]
+    lead: bool
+
+    follows_keys = True
+
+    def expressions(self) -> Iterator[Typed]:
+        """See Sink."""
+        for track in self.tracks:
+            yield from (op.condition if isinstance(op, Keep) else op.value for op in track.ops)
+            yield from () if track.state is None else (track.state,)
+        yield self.state
+        yield from (e for _, e in self.held)
+
+    def emitter(self, w: Writer) -> TracksEmitter:
+        """See Sink."""
+        return TracksEmitter(w, self)
+
+    def row_operations(self) -> Iterator[RowOp]:
+        """See Sink."""
+        for track in self.tracks:
+            yield from track.ops
+
+    def looks_back(self, first: bool) -> Reach:
+        """See Sink."""
+        return None
+
+    def needs_before(self, needed: Reach, first: bool) -> Reach:
+        """See Sink."""
+        return None
+
+    def describe(self) -> str:
+        """See Sink."""
+        return with_held(f"{len(self.tracks)} timelines", self.held)

@@ -8,18 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TypeAlias
 
 # The functions that put their sources into the emitter's table.
 from dataflow.codegen import arithmetic, clocks, leaves, logic, lookups, memory, numbers  # noqa: F401
-from dataflow.codegen.cohorts import CohortsSink
 from dataflow.codegen.emitter import Emitter, both, scalar_loads
-from dataflow.codegen.funnels import FunnelSink
-from dataflow.codegen.keyed import FlowSink, KeyedSink
-from dataflow.codegen.lasting import StatesSink
-from dataflow.codegen.pieces import EdgesSink, PiecesSink
-from dataflow.codegen.segments import SegmentsSink
-from dataflow.codegen.sinks import GroupSink, RowsSink
+from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.source import (
     BEGIN,
     BRIDGE_MASK,
@@ -37,32 +30,12 @@ from dataflow.codegen.source import (
     Tables,
     Writer,
 )  # fmt: skip
-from dataflow.codegen.tracks import TracksSink
-from dataflow.codegen.transitions import TransitionsSink
-from dataflow.codegen.windows import WindowsSink
-from dataflow.flows import Climb, Flow, Moves, Periods
-from dataflow.plan import (
-    CUT,
-    EARLY,
-    Edges,
-    Group,
-    Keep,
-    Pieces,
-    Rows,
-    Segments,
-    Sink,
-    Stage,
-    States,
-    Tally,
-    Tracks,
-)  # fmt: skip
+from dataflow.described import described_uses
+from dataflow.hidden_columns import CUT, EARLY
+from dataflow.plan import Stage
+from dataflow.row_operations import Keep, Tally
 from operators.contract import Aggregate
 from operators.registered import mark_of
-
-_Sinks: TypeAlias = GroupSink | RowsSink | EdgesSink | KeyedSink
-
-_IN_TIME = States | Segments | Flow | Tracks
-"""Sinks with a state per key that ends with the range."""
 
 _LOADS = f"""begin = s[{BEGIN}]
 n_runs = s[{RUNS}]
@@ -132,7 +105,7 @@ class Generated:
 def generate(stage: Stage) -> Generated:
     """The kernel of ``stage``."""
     tables = Tables()
-    aggs = stage.sink.aggs if isinstance(stage.sink, Group | Segments) else ()
+    aggs = stage.sink.aggregates
     step_source, step = _step(stage, tables)
     finish_source, finish = _finish(stage, tables)
     text = step_source + (f"\n\n{finish_source}" if finish else "")
@@ -162,27 +135,6 @@ def _start(w: Writer) -> None:
     w.arg("f", F8, "floats")
 
 
-def _keyed(w: Writer, sink: Sink) -> KeyedSink | None:
-    """The sink with a state per key, if it is one."""
-    match sink:
-        case States():
-            return StatesSink(w, sink)
-        case Segments():
-            return WindowsSink(w, sink) if sink.size > 1 or sink.empty else SegmentsSink(w, sink)
-        case Climb():
-            return FunnelSink(w, sink)
-        case Periods():
-            return CohortsSink(w, sink)
-        case Moves():
-            return TransitionsSink(w, sink)
-        case Tracks():
-            return TracksSink(w, sink)
-        case Pieces():
-            return PiecesSink(w, sink)
-        case _:
-            return None
-
-
 def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w = Writer(tables)
     _start(w)
@@ -190,27 +142,16 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w.arg("run_len", I8, "run_len")
     w.arg("time", I8, "time")
     x = Emitter(w)
-    sink: _Sinks
-    if isinstance(stage.sink, Group):
-        sink = GroupSink(w, stage.sink)
-        sink.before(x)
-    elif isinstance(stage.sink, Edges):
-        sink = EdgesSink(w, stage.sink)
-    elif isinstance(stage.sink, Rows):
-        sink = RowsSink(w, stage.sink)
-    else:
-        keyed = _keyed(w, stage.sink)
-        assert keyed is not None
-        sink = keyed
-        sink.constants(x)
+    x.uses = described_uses(stage.sink.aggregates)
+    sink = stage.sink.emitter(w)
+    sink.constants(x)
     w.put("row = np.int64(0)")
     with w.block("for r in range(n_runs):"):
         w.put("stop = row + run_len[r]")
         with w.block("if stop <= begin:"):
             w.put("row = stop\ncontinue")
         w.put("slot = np.uint64(run_slot[r])")
-        if isinstance(sink, KeyedSink):
-            sink.load()
+        sink.load()
         w.put("following = max(row, begin)")
         with w.block("while following < stop:"):
             if sink.places:
@@ -222,8 +163,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
                     _row(stage, sink, w, x)
             else:
                 _row(stage, sink, w, x)
-        if isinstance(sink, KeyedSink):
-            sink.store()
+        sink.store()
         w.put("row = stop")
     w.put("return row")
     head = _LOADS.splitlines() + scalar_loads(w)
@@ -231,16 +171,16 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     return w.function("step"), Function("step", tuple(w.args.values()))
 
 
-def _row(stage: Stage, sink: _Sinks, w: Writer, x: Emitter) -> None:
+def _row(stage: Stage, sink: SinkEmitter, w: Writer, x: Emitter) -> None:
     """The row ``following``."""
     # Indices are unsigned: Numba then leaves out the test for negative ones.
     w.put("i = following\nu = np.uint64(i)")
-    if not isinstance(sink, FlowSink) and sink.full:
+    if sink.full and not sink.advances:
         _stop_if(sink.full, "i", sink, w)
     w.put("following += 1\nt = time[u & mt]")
     with w.block("if t >= until:"):
         w.put("continue")
-    if isinstance(sink, FlowSink):
+    if sink.advances:
         sink.advance(x)
         _stop_if(sink.full, "i", sink, w)
     _hidden(stage, w, x)
@@ -255,19 +195,18 @@ def _row(stage: Stage, sink: _Sinks, w: Writer, x: Emitter) -> None:
             x.emit(op.value)
     if x.has_early:
         # Sinks that follow a key through time take what was before the range as they take points: by its time.
-        out = f"early == {CUT} and t < since" if isinstance(stage.sink, _IN_TIME) else "early & 1 != 0"
+        out = f"early == {CUT} and t < since" if stage.sink.follows_keys else "early & 1 != 0"
         with w.block(f"if {out}:"):
             w.put("continue")
     sink.row(x)
-    if isinstance(sink, StatesSink) and not stage.ops:
+    if not stage.ops:
         sink.skip_ahead(w.tables)
 
 
-def _stop_if(full: str, row: str, sink: _Sinks, w: Writer) -> None:
+def _stop_if(full: str, row: str, sink: SinkEmitter, w: Writer) -> None:
     """Stop before this row where there is no room for it."""
     with w.block(f"if {full}:"):
-        if isinstance(sink, KeyedSink):
-            sink.store()
+        sink.store()
         w.put(f"return {row}")
 
 
@@ -287,12 +226,11 @@ def _hidden(stage: Stage, w: Writer, x: Emitter) -> None:
 
 
 def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
-    if not isinstance(stage.sink, _IN_TIME):
+    if not stage.sink.follows_keys:
         return "", None
     w = Writer(tables)
     _start(w)
-    sink = _keyed(w, stage.sink)
-    assert sink is not None
+    sink = stage.sink.emitter(w)
     # The step's constants are counted anew: the same tables, the same places.
     ints = list(tables.ints)
     tables.ints.clear()
