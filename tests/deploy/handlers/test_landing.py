@@ -10,6 +10,8 @@ from deploy.handlers.landing import LandedFile, ObjectGone, looked_up
 from runtime.aws.access import Access
 from runtime.aws.client import Client
 from runtime.aws.s3_without_boto3 import SignedS3
+from tests.runtime.aws.test_s3_without_boto3 import endpoint as endpoint
+from tests.runtime.aws.test_s3_without_boto3 import function as function
 
 BUCKET = "arrivals"
 

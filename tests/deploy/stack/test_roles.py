@@ -20,8 +20,8 @@ from deploy.stack.functions import functions
 from deploy.stack.settings import parse
 from deploy.stack.template import template
 from runtime import kernels
+from runtime.aws import kms as signing
 from runtime.aws.access import Access
-from runtime.aws.client import kms as signing
 from runtime.fleet import aws_lambda
 from runtime.fleet.outcomes import Reply
 from runtime.store import Store

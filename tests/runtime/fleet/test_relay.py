@@ -23,7 +23,8 @@ from runtime.fleet.fleet import batched, relay_fields
 from runtime.fleet.relay import inner_fleet, is_batch, relay, together
 from runtime.fleet.rules import Batch
 from runtime.fleet.worker import answer
-from runtime.query import execute, wire
+from runtime.query import tasks as splitting
+from runtime.query import wire
 from runtime.query.prepare import Request, prepare
 from runtime.query.task import Task, run
 from runtime.query.tasks import make_tasks
@@ -100,7 +101,7 @@ def asked(store: Store, metric: Any, fleet: Fleet, monkeypatch: pytest.MonkeyPat
     """The metric on a fleet, as 12 tasks however small the store is."""
     tasks = tasks_of(store, metric)
     with monkeypatch.context() as patched:
-        patched.setattr(execute, "make_tasks", lambda *_: tasks)
+        patched.setattr(splitting, "make_tasks", lambda *_: tasks)
         return store.query(metric, executor=fleet, progress=False, **more)
 
 
