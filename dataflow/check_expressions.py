@@ -93,7 +93,7 @@ class Expressions:
             shape.referred.add(name)
             return shape.env[name]
         there = sorted(shape.env)
-        raise self.fail(f"there is no column {name!r}; {meant(name, there, 'there')} are: {listed(there, 100)}")
+        raise self.fail(f"there is no column {name!r}; {meant(name, there, 'available')} columns: {listed(there, 100)}")
 
     def typed(self, e: Expr, shape: Shape) -> Typed:
         """``e`` with types, in terms of the stage's inputs."""

@@ -95,7 +95,7 @@ class Stream(Chain):
     def held(self, *columns: str | Expr, hold: Length | None = None) -> Stream:
         """Put into these columns the values that each key last reported, from here on.
 
-        For columns that few rows report, such as a firmware told at boot: before a filter, so that it does not drop
+        For columns that few rows report, such as a firmware reported at boot: before a filter, so that it does not drop
         the reports, or before rows are grouped by them. A value is held from its report on, at most for ``hold``;
         reports before the range count. A column is null until its first report.
         """

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except SystemExit as e:  # argparse: help was printed (0), or the usage is wrong (2)
         return e.code if isinstance(e.code, int) else 1
-    except BrokenPipeError:  # whoever reads our output, as `head` does, has seen enough: that is no failure
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough: that is no failure
         return 0
     except KeyboardInterrupt as e:  # an ingest says what it had done
         return _fail(str(e) or "interrupted; nothing half-done was kept", 130)

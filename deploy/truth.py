@@ -40,7 +40,7 @@ def add_device(truth: Truth, events: Events, since: int, until: int, hold: int) 
     at, status = events.time[reports], events.status[reports]
     expiry = np.minimum(at + hold, np.append(at[1:], np.iinfo(np.int64).max))
     tells = np.flatnonzero(events.firmware >= 0)
-    told_at, told = events.time[tells], events.firmware[tells]
+    reported_at, reported = events.time[tells], events.firmware[tells]
     if not len(events.time) or events.time[0] >= until:
         truth.setdefault(None, Tally()).unknown += 1000 * (until - since)
         return
@@ -49,14 +49,14 @@ def add_device(truth: Truth, events: Events, since: int, until: int, hold: int) 
         truth.setdefault(None, Tally()).unknown += 1000 * (born - since)
 
     # Between two neighbouring edges nothing changes, so one look at the start of each piece is enough.
-    edges = np.unique(np.concatenate([at, expiry, told_at, [born, until]]))
+    edges = np.unique(np.concatenate([at, expiry, reported_at, [born, until]]))
     edges = edges[(edges >= born) & (edges <= until)]
     starts, lengths = edges[:-1], np.diff(edges)
     report = np.searchsorted(at, starts, side="right") - 1
     known = (report >= 0) & (starts < expiry[report]) if len(at) else np.zeros(len(starts), np.bool_)
     up = known & (status[report] == UP) if len(at) else known
-    telling = np.searchsorted(told_at, starts, side="right") - 1
-    firmware = np.where(telling >= 0, told[telling], -1) if len(told) else np.full(len(starts), -1)
+    telling = np.searchsorted(reported_at, starts, side="right") - 1
+    firmware = np.where(telling >= 0, reported[telling], -1) if len(reported) else np.full(len(starts), -1)
     for code in np.unique(firmware).tolist():
         mine = firmware == code
         tally = truth.setdefault(None if code < 0 else FIRMWARES[code].name, Tally())

@@ -170,7 +170,7 @@ class Totals:
         return Totals(self.rows[at], beyond, self.lowest)
 
     def twofold(self) -> Twofold:
-        """The sums to some 100 bits; NaN where that is not told, and where there were infinities or NaN."""
+        """The sums to some 100 bits; NaN where they are not known, and where there were infinities or NaN."""
         digits = self.rows[:, FIRST:]
         # The last one may be longer than a float's significand.
         parts = [digits[:, -1] >> 32, digits[:, -1] & MASK, *digits[:, -2::-1].T]
@@ -180,7 +180,7 @@ class Totals:
         with np.errstate(all="ignore"):
             for j, part in enumerate(parts):
                 out = add(out, (np.ldexp(part.astype(np.float64), (place - 32 * j).astype(np.int32)), zero))
-        # What is too small for a float is not told, either.
+        # Nor are they known below the smallest float.
         untold = (self.rows[:, SPECIAL] != 0) | ((out[0] == 0) & (digits != 0).any(axis=1))
         untold[list(self.beyond)] = True
         return np.where(untold, np.nan, out[0]), out[1]

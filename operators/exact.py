@@ -28,7 +28,7 @@ class Sums(Protocol):
         """The sums of the groups ``at``."""
 
     def twofold(self) -> Twofold:
-        """The sums to some 100 bits; NaN where that is not told, and where there were infinities or NaN."""
+        """The sums to some 100 bits; NaN where they are not known, and where there were infinities or NaN."""
 
     def integers(self) -> list[int]:
         """The sums as Python integers of any size, in some unit."""
@@ -47,8 +47,8 @@ class PairSums:
 
     def twofold(self) -> Twofold:
         """See ``Sums``."""
-        told = np.abs(self.high) < 2**52
-        return two_sum(np.where(told, self.high * 2.0**32, np.nan), self.low.astype(np.float64))
+        known = np.abs(self.high) < 2**52
+        return two_sum(np.where(known, self.high * 2.0**32, np.nan), self.low.astype(np.float64))
 
     def integers(self) -> list[int]:
         """See ``Sums``."""

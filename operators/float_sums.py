@@ -1,4 +1,4 @@
-"""Exact sums of floats of many groups: pairs of floats, and digits for what no pair can tell.
+"""Exact sums of floats of many groups: double-double, and a wide fixed-point accumulator where that is not exact.
 
 The loops, and the meaning of the arrays, are in ``operators.kernels.floats`` and ``digits``. A sum has one canonical
 form, whatever way it was reached: the float nearest to it and what that lacks, if that is a float too; else digits.
@@ -59,7 +59,7 @@ class FloatTotals:
         return FloatTotals(self._read, self._groups[at])
 
     def twofold(self) -> Twofold:
-        """The sums to some 100 bits; NaN where that is not told, and where there were infinities or NaN."""
+        """The sums to some 100 bits; NaN where they are not known, and where there were infinities or NaN."""
         high, low = self._found.pairs.T
         untold = np.zeros(len(high), np.bool_)
         untold[self._found.spans[:, 0]] = True

@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first asked for: a worker's start is paid for, again and again."""
+"""Names of a package that are imported when they are first asked for: every cold start of a worker is billed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random rows for the laws: many small cases at once, each a group of its own, with values that go for the edges."""
+"""Random rows for the laws: many small cases at once, each a group of its own, with values that favour edge cases."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Aggregates of one's own: declared as ours are, and known by a name from then on.
 
 A name stands for code that this process has loaded: what travels in a metric's JSON, or to a worker, is the name, and
-whoever runs it must have registered it, too.
+every process that runs it must have registered it, too.
 """
 
 from __future__ import annotations
@@ -87,13 +87,13 @@ def _mark(step: Callable[..., Any]) -> str:
     try:
         _add(digest, step, set())
     except (OSError, TypeError):
-        # Typed at a prompt, or it uses what nothing can be told of: its kernels are not found again.
+        # Typed at a prompt, or it uses an object without a digest: its kernels are not found again.
         return uuid.uuid4().hex
     return digest.hexdigest()
 
 
 _OURS = ("operators", "numpy", "numba", "math", "builtins")
-"""Packages whose functions are told by their names: the first is in every kernel's digest, and the others are Numba's
+"""Packages whose functions go by their names: the first is in every kernel's digest, and the others are Numba's
 to compile."""
 
 

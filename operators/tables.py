@@ -40,7 +40,7 @@ def find_all(
     if wanted.dtype != keys.dtype or wanted.shape[1:] != keys.shape[1:]:
         raise DataflowError(
             f"a partial state has keys of {wanted.dtype} and shape {wanted.shape}, and this query's have others: "
-            "whoever made it runs another version; update it"
+            "the process that made it runs another version; update it"
         )
     at = np.zeros(len(wanted), np.int64)
     tables.find_groups(np.ascontiguousarray(wanted), keys, slots, used, at)

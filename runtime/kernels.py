@@ -65,12 +65,12 @@ class KernelRef:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, told: Any) -> KernelRef:
+    def from_dict(cls, fields: Any) -> KernelRef:
         """The reference in a JSON value; KernelRefused if that is none."""
         texts = ("name", "digest", "target", "path", "sha256", "mac")
-        if not isinstance(told, dict) or set(told) != {*texts, "bytes"}:
+        if not isinstance(fields, dict) or set(fields) != {*texts, "bytes"}:
             raise KernelRefused("the request names a kernel that is none: update the one who asks, or this worker")
-        ref = cls(**told)
+        ref = cls(**fields)
         valid = all(isinstance(getattr(ref, t), str) for t in texts) and type(ref.bytes) is int
         valid = valid and all(
             p.fullmatch(t) for p, t in ((_NAME, ref.name), (_HEX64, ref.digest), (_HEX64, ref.sha256))

@@ -1,4 +1,4 @@
-"""Progress of long work: counted by whoever does it, drawn on a terminal by whoever asked."""
+"""Progress of long work: counted where it is done, drawn on the user's terminal."""
 
 from __future__ import annotations
 

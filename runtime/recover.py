@@ -171,7 +171,7 @@ class _Attempt:
 
     @property
     def content(self) -> tuple[str, ...]:
-        """What is in its files, whoever wrote them."""
+        """What is in its files, of all writers."""
         return tuple(sorted(file.content_digest for _, file in self.files))
 
 

@@ -243,7 +243,7 @@ class Store(OpenStore):
     def queries(self, name: str | None = None) -> list[Published]:
         """The latest version of every published query, by name; or all versions of one.
 
-        Signatures are not checked: whoever runs one does that, and one query without must not hide the others.
+        Signatures are checked when a query runs, not here: one query without must not hide the others.
         """
         from runtime.published import versions
 

@@ -15,7 +15,7 @@ class SinkEmitter(ABC):
     """The condition under which the next row may find no room; empty where ``places`` says all."""
 
     places = ""
-    """Or an expression: for how many rows there certainly is room."""
+    """Lower bound of the rows that still fit, as an expression."""
 
     at_end = 0
     """Rows that the end of one key may write."""

@@ -18,9 +18,9 @@ MODELS = df.table(
     }
 )
 
-told = {"fleet": df.col("fleet").last(), "model": df.col("model").last()}
-readings = df.stream("readings").with_columns(**told)
-diagnostics = df.stream("diagnostics").with_columns(**told)
+last_reported = {"fleet": df.col("fleet").last(), "model": df.col("model").last()}
+readings = df.stream("readings").with_columns(**last_reported)
+diagnostics = df.stream("diagnostics").with_columns(**last_reported)
 day = df.time().truncate("1d")
 
 located = df.col("latitude").is_not_null() & df.col("longitude").is_not_null()

@@ -75,7 +75,7 @@ class ColumnStep(Step):
                 raise b.fail(f"every row has its {name!r}; there is nothing to hold")
             typed = b.typed(e, shape)
             if typed.type is None:
-                raise b.fail(f"the column {name!r} is nothing but null and has no type")
+                raise b.fail(f"the column {name!r} is always null, so it has no type")
             reserved = (b.stream.key,) if shape.kind != "table" else ()
             if name in reserved and typed != shape.env.get(name):
                 raise b.fail(f"the key {name!r} cannot be replaced")

@@ -240,7 +240,7 @@ class StateDuration(StateStep, op="state_duration"):
         """See KeyedStep."""
         state = b.typed(self.state, shape)
         if state.type is None:
-            raise b.fail("the state is nothing but null and has no type")
+            raise b.fail("the state is always null, so it has no type")
         if self.name in own:
             raise b.fail(f"the state cannot be named {self.name!r}; give it a name=")
         b.fix_all([state], shape)

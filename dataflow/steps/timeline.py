@@ -318,7 +318,7 @@ class Timeline(Step, op="timeline"):
         env = {t.name: track_node(t.name, Type.BOOL if t.state is None else t.state.type or Type.BOOL) for t in tracks}
         state = b.typed(self.state, replace(shape, env=env, ops=[]))
         if state.type is None:
-            raise b.fail("the state is nothing but null and has no type")
+            raise b.fail("the state is always null, so it has no type")
         own = own_columns(b)
         if self.name in own:
             raise b.fail(f"the state cannot be named {self.name!r}; give it a name=")
@@ -350,7 +350,7 @@ def _bound_track(b: Expressions, track: Track, shape: Shape, where: str) -> Boun
         return BoundTrack(track.name, tuple(inner.ops), None, track.interval.timeout)
     state = b.typed(track.interval.state, inner)
     if state.type is None:
-        raise b.fail("the state is nothing but null and has no type")
+        raise b.fail("the state is always null, so it has no type")
     b.fix_all([state], inner)
     return BoundTrack(track.name, tuple(inner.ops), state, track.interval.hold)
 

@@ -135,7 +135,7 @@ class Transitions(KeyedStep, op="transitions"):
         """See KeyedStep."""
         value = b.typed(self.of, shape)
         if value.type is None:
-            raise b.fail("the values are nothing but null and have no type")
+            raise b.fail("the values are always null, so they have no type")
         b.fix_all([value], shape)
         columns = {"from": value.type, "to": value.type, "after": Type.DURATION}
         return KeyedRows("transitions", columns, lambda held, _: Moves(held, value, self.gap), {})

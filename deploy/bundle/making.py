@@ -17,7 +17,7 @@ from operators.compiler import prebuild
 from operators.compiler.targets import target
 
 PYTHON = "3.13"
-"""The functions' Python unless told otherwise."""
+"""The functions' Python by default."""
 
 KERNELS = "kernels"
 """The folder of the bundle with the library's loops, compiled for its architecture."""
@@ -47,7 +47,7 @@ class Bundle:
 def build(
     out: Path, architecture: str = "x86_64", python: str = PYTHON, step: Callable[[str], None] = lambda _: None
 ) -> Bundle:
-    """Build the bundle ``out``; the same bytes each time. ``step`` is told what is begun.
+    """Build the bundle ``out``; the same bytes each time. ``step`` is called with what is begun.
 
     DataflowError if its wheels or kernels cannot be had here, or it gets too large.
     """

@@ -50,9 +50,9 @@ def _fetched(architecture: str, python: str, work: Path) -> Iterator[Path]:
         raise BundleError(f"pip has not fetched the wheels within {_SECONDS // 60} minutes: try again") from None
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-        told = (errors or done.stderr.splitlines() or ["no reason was given"])[-1].removeprefix("ERROR: ")
+        reason = (errors or done.stderr.splitlines() or ["no reason was given"])[-1].removeprefix("ERROR: ")
         raise BundleError(
-            f"pip finds no wheels of {', '.join(wanted)} for Python {python} on {architecture} ({told}): check the "
+            f"pip finds no wheels of {', '.join(wanted)} for Python {python} on {architecture} ({reason}): check the "
             "network, the package index pip is set to, and whether these versions support that Python"
         )
     yield from sorted(work.glob("*.whl"))

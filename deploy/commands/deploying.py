@@ -256,7 +256,7 @@ def _agreed(question: str) -> bool:
 
 @contextmanager
 def _going_on() -> Iterator[None]:
-    """Whoever interrupts the wait is told that AWS does not stop for it."""
+    """Ctrl-C ends the wait, and a message says that AWS does not stop for it."""
     try:
         yield
     except KeyboardInterrupt:
@@ -288,7 +288,7 @@ COMMANDS: dict[str, Command] = {
         _status,
     ),
     "destroy": Command(
-        "remove a deployment; its data is kept unless told twice",
+        "remove a deployment; its data is kept unless --delete-data asks for it",
         "dataflow destroy --name antfold --dry-run",
         _destroy_arguments,
         _destroy,

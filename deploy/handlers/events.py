@@ -39,12 +39,12 @@ def landed(body: str) -> tuple[Landed, ...]:
     FormatError for a message that is neither.
     """
     try:
-        told = json.loads(body)
-        if told.get("Event") == "s3:TestEvent":
+        notice = json.loads(body)
+        if notice.get("Event") == "s3:TestEvent":
             return ()
-        if told.get("source") == "aws.s3":
-            return (_of_event_bridge(told["detail"]),) if told["detail-type"] == "Object Created" else ()
-        return tuple(_of_s3(record["s3"]) for record in told["Records"] if _created(record))
+        if notice.get("source") == "aws.s3":
+            return (_of_event_bridge(notice["detail"]),) if notice["detail-type"] == "Object Created" else ()
+        return tuple(_of_s3(record["s3"]) for record in notice["Records"] if _created(record))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(
             f"a message that is no event of S3 ({type(error).__name__}: {error}): look who else writes to the queue."
@@ -55,15 +55,15 @@ def _created(record: Mapping[str, Any]) -> bool:
     return str(record["eventName"]).removeprefix("s3:").startswith("ObjectCreated:")
 
 
-def _of_s3(told: Mapping[str, Any]) -> Landed:
-    held = told["object"]
+def _of_s3(notice: Mapping[str, Any]) -> Landed:
+    held = notice["object"]
     # A blank comes as '+': S3 writes keys as forms do.
-    return _landed(told["bucket"]["name"], unquote_plus(held["key"]), held, "eTag", "versionId")
+    return _landed(notice["bucket"]["name"], unquote_plus(held["key"]), held, "eTag", "versionId")
 
 
-def _of_event_bridge(told: Mapping[str, Any]) -> Landed:
-    held = told["object"]
-    return _landed(told["bucket"]["name"], held["key"], held, "etag", "version-id")  # here keys come as they are
+def _of_event_bridge(notice: Mapping[str, Any]) -> Landed:
+    held = notice["object"]
+    return _landed(notice["bucket"]["name"], held["key"], held, "etag", "version-id")  # here keys come as they are
 
 
 def _landed(bucket: Any, key: Any, held: Mapping[str, Any], etag: str, version: str) -> Landed:

@@ -1,4 +1,4 @@
-"""Ingest: a batch of messages, each of which tells of objects that have arrived; what failed is told by message.
+"""Ingest: a batch of messages, each of which names objects that have arrived; the reply lists the messages that failed.
 
 An object ends in one of three ways: committed (now or before), in quarantine with its reason, or failed, which brings
 its message back later and, when that does not end, to the dead-letter queue. See deploy/README.md for why.

@@ -35,7 +35,7 @@ def looked_up(client: Client, found: Landed) -> Landed:
 
 
 class LandedFile:
-    """An open binary file over the object; every request asks for the version that the event told of.
+    """An open binary file over the object; every request asks for the version that the event names.
 
     A request whose reply is lost or cut is sent again. ``ObjectGone`` when the object was deleted, or another has
     taken its place.

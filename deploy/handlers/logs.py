@@ -86,8 +86,8 @@ class Invocation:
             "Dimensions": sets,
             "Metrics": [{"Name": name, "Unit": METRICS[name]} for name in values],
         }
-        told = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
-        _write({"_aws": told, **named, "request": self.request, **values})
+        metadata = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
+        _write({"_aws": metadata, **named, "request": self.request, **values})
 
 
 @contextmanager
@@ -104,13 +104,13 @@ def invocation(context: Any) -> Iterator[Invocation]:
 
 def described(error: BaseException) -> dict[str, str]:
     """An error as fields of a line; one that is a defect of ours with its place in the code."""
-    told = {"error": type(error).__name__, "message": _QUOTED.sub(_name_only, str(error))}
+    fields = {"error": type(error).__name__, "message": _QUOTED.sub(_name_only, str(error))}
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     if not isinstance(error, DataflowError) and trace is not None:
-        told["at"] = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
-    return told
+        fields["at"] = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return fields
 
 
 def _name_only(quoted: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Query: runs published queries for whoever may ask: over HTTPS, by invoking it, and at their times; and is the relay
+"""Query: runs published queries for all who may ask: over HTTPS, by invoking it, and at their times; and is the relay
 of large ones (see ``runtime.fleet.relay``). What is asked for is a name: nothing that comes in is run.
 """
 
@@ -23,7 +23,7 @@ from runtime.result import Result
 from runtime.store import Store
 
 MAX_REPLY = (6 << 20) - (64 << 10)
-"""Bytes of a reply: what Lambda sends, less its wrapping. A larger answer is stored, and its path is told."""
+"""Bytes of a reply: what Lambda sends, less its wrapping. A larger answer is stored, and the reply has its path."""
 
 MAX_MESSAGE = 250 << 10
 """Bytes of a message to a topic: SNS takes 256 KB of UTF-8."""
@@ -56,13 +56,13 @@ class Ask:
             raise QueryError('name a published query: {"query": "uptime"}.')
         if unknown := sorted(set(given) - set(_FIELDS)):
             raise QueryError(f"there is no {unknown[0]!r:.100} to give; a query takes {', '.join(_FIELDS)}.")
-        told = {name: value for name, value in given.items() if value is not None}
+        fields = {name: value for name, value in given.items() if value is not None}
         for name, kind in (("version", int), ("params", Mapping), ("since", str), ("until", str), ("format", str)):
-            if name in told and (not isinstance(told[name], kind) or isinstance(told[name], bool)):
-                raise QueryError(f"{name} cannot be {told[name]!r:.100}.")
-        if told.get("format", "json") not in ("json", "csv"):
-            raise QueryError(f"format {told['format']!r:.100} is unknown: json or csv.")
-        return cls(**told)
+            if name in fields and (not isinstance(fields[name], kind) or isinstance(fields[name], bool)):
+                raise QueryError(f"{name} cannot be {fields[name]!r:.100}.")
+        if fields.get("format", "json") not in ("json", "csv"):
+            raise QueryError(f"format {fields['format']!r:.100} is unknown: json or csv.")
+        return cls(**fields)
 
 
 def handler(event: Any, context: Any) -> Any:
@@ -149,13 +149,13 @@ def over_https(event: Mapping[str, Any], run: Invocation, store: Store) -> dict[
 def on_schedule(event: Mapping[str, Any], run: Invocation, store: Store) -> dict[str, Any]:
     """Run a schedule (``runtime.published.scheduled``) for the time ``at``, and tell of thresholds that are exceeded.
 
-    Whoever is told once is not told again: a repeated invocation for the same time finds what was done. If telling
+    An alert is sent once: a repeated invocation for the same time finds what was done. If telling
     fails, so does this, and Lambda repeats it.
     """
     from runtime.published.scheduled import mark_alerted, run_scheduled
 
-    told = event.get("at") or event.get("time")
-    at = None if told is None else _micros(str(told))
+    text = event.get("at") or event.get("time")
+    at = None if text is None else _micros(str(text))
     done = run_scheduled(store, event["schedule"], at, executor=lambda *asked: _executor(store, *asked))
     if done.alert is not None:
         alert, topic = done.alert, settings.required(settings.ALERTS)

@@ -23,7 +23,7 @@ from runtime.ingest import known_source
 from runtime.store import Store
 
 DAYS = 2
-"""How far back it looks if it is not told."""
+"""How far back it looks by default."""
 
 SETTLED = timedelta(minutes=15)
 """Younger objects are left alone: their events are under way."""
@@ -51,25 +51,27 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         start, again = str(given.get("after", "")), bool(given.get("quarantined"))
         counts, after = reconciler.run_from(since_of(given), start, again)
         run.measure({name: counts[name] for name in ("ObjectsListed", "ObjectsEnqueued", "ObjectsUnknown")})
-        told = {"listed": counts["ObjectsListed"], "enqueued": counts["ObjectsEnqueued"], **_others(counts)}
-        run.log("reconciled", "info" if after is None else "warning", after=after, **told)
+        totals = {"listed": counts["ObjectsListed"], "enqueued": counts["ObjectsEnqueued"], **_others(counts)}
+        run.log("reconciled", "info" if after is None else "warning", after=after, **totals)
         if after is not None:
             rest = {k: given[k] for k in ("since", "quarantined") if k in given} | {"after": after}
             _invoke_again(Client("lambda", access), context, rest)
-        return {**told, "after": after}
+        return {**totals, "after": after}
 
 
 def since_of(given: Mapping[str, Any], now: datetime | None = None) -> datetime:
     """From when on objects are looked at."""
-    told = given.get("since")
-    if told is None:
+    since = given.get("since")
+    if since is None:
         return (now or datetime.now(UTC)) - timedelta(days=DAYS)
-    if told == "all":
+    if since == "all":
         return datetime.min.replace(tzinfo=UTC)
     try:
-        found = datetime.fromisoformat(str(told))
+        found = datetime.fromisoformat(str(since))
     except ValueError:
-        raise DataflowError(f"since: {str(told)[:80]!r} is not a time; write for example 2024-03-01, or all.") from None
+        raise DataflowError(
+            f"since: {str(since)[:80]!r} is not a time; write for example 2024-03-01, or all."
+        ) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

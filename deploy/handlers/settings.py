@@ -62,16 +62,16 @@ _GIVEN = {*_NEEDED, "unit", "format", "duplicates", "id", "missing_key"}
 def streams() -> dict[str, dict[str, Any]]:
     """How each stream is to be ingested: the arguments of ``runtime.ingest.ingest`` by the name of the stream."""
     try:
-        told = json.loads(required(STREAMS))
+        by_stream = json.loads(required(STREAMS))
     except ValueError as error:
         raise SettingsError(f"{STREAMS} is not JSON ({error}).") from None
-    if not isinstance(told, Mapping) or not all(isinstance(given, Mapping) for given in told.values()):
+    if not isinstance(by_stream, Mapping) or not all(isinstance(given, Mapping) for given in by_stream.values()):
         raise SettingsError(f'{STREAMS} must be an object such as {{"telemetry": {{"key": "device", "time": "ts"}}}}.')
-    for stream, given in told.items():
+    for stream, given in by_stream.items():
         if not _NEEDED <= set(given) <= _GIVEN:
             raise SettingsError(
                 f"{STREAMS}: stream {stream!r} has {', '.join(sorted(given)) or 'nothing'}: it needs key and time, and "
                 f"may have {', '.join(sorted(_GIVEN - _NEEDED))}."
             )
     # What a template leaves empty is not given.
-    return {stream: {k: v for k, v in given.items() if v not in (None, "")} for stream, given in told.items()}
+    return {stream: {k: v for k, v in given.items() if v not in (None, "")} for stream, given in by_stream.items()}

@@ -36,12 +36,12 @@ def asked(event: Mapping[str, Any]) -> dict[str, Any] | None:
     method = str(event["requestContext"]["http"]["method"])
     name = unquote(str(event.get("rawPath", "/"))).strip("/")
     if method == "POST":
-        told = _body(event)
-        if not isinstance(told, dict):
+        fields = _body(event)
+        if not isinstance(fields, dict):
             raise QueryError('the body must be a JSON object such as {"query": "uptime"}.')
-        if name and told.setdefault("query", name) != name:
-            raise QueryError(f"the path asks for {name!r:.100}, the body for {told['query']!r:.100}: say one.")
-        return told
+        if name and fields.setdefault("query", name) != name:
+            raise QueryError(f"the path asks for {name!r:.100}, the body for {fields['query']!r:.100}: say one.")
+        return fields
     if method != "GET":
         raise WrongMethod(f"{method[:20]} is not answered here: use GET or POST.")
     given = parse_qsl(str(event.get("rawQueryString", "")), keep_blank_values=True)
@@ -49,15 +49,15 @@ def asked(event: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     if len(dict(given)) < len(given):
         raise QueryError("a parameter was given twice.")
-    told = {"query": name, "params": {}}
+    fields = {"query": name, "params": {}}
     for key, value in given:
         if key.startswith(_PARAM):
-            told["params"][key.removeprefix(_PARAM)] = parameter_value(value)
+            fields["params"][key.removeprefix(_PARAM)] = parameter_value(value)
         elif key == "version":
-            told["version"] = parameter_value(value)
+            fields["version"] = parameter_value(value)
         elif value:
-            told[key] = value
-    return told
+            fields[key] = value
+    return fields
 
 
 def _body(event: Mapping[str, Any]) -> Any:

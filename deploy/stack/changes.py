@@ -53,7 +53,7 @@ class Seen:
 
 
 Step = Callable[[str, str], None]
-"""Told of every resource that reached a status: (name, status)."""
+"""Called with (name, status) for every resource that reached a status."""
 
 
 class Stack:
@@ -196,14 +196,14 @@ class Stack:
 
     def _settled(self, begun: str, step: Step) -> Seen | None:
         """The stack once nothing is under way any more, telling ``step`` of every event since."""
-        told: set[str] = set()
+        reported: set[str] = set()
         for _ in self._waiting("the stack"):
             seen = self.seen()
             for event in reversed(self._events(begun) if seen else []):
-                if event["EventId"] not in told and event["LogicalResourceId"] != self.name:
-                    told.add(event["EventId"])
+                if event["EventId"] not in reported and event["LogicalResourceId"] != self.name:
+                    reported.add(event["EventId"])
                     step(str(event["LogicalResourceId"]), str(event["ResourceStatus"]))
-            # "Cleaning up" is part of an update that is over for whoever uses the stack, but not for the next change.
+            # "Cleaning up" is part of an update that is over for users of the stack, but not for the next change.
             if seen is None or not seen.status.endswith("_IN_PROGRESS"):
                 return seen
         raise AssertionError

@@ -26,7 +26,7 @@ name = "antfold"              # of the stack; buckets, table and functions are n
 # artifacts_bucket = "..."    # a bucket of yours for the code; otherwise one is made
 # alert_email = "ops@example.com"
 
-[streams.telemetry]           # one table for each stream; what they say is what `dataflow ingest` is told
+[streams.telemetry]           # one table for each stream; they take the options of `dataflow ingest`
 key = "device"
 time = "ts"
 unit = "ms"                   # s, ms, us, ns or iso

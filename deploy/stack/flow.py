@@ -108,7 +108,7 @@ def _delivery(settings: Settings, stream: str) -> Resource:
                 },
                 "CompressionFormat": "GZIP",
                 "EncryptionConfiguration": {"KMSEncryptionConfig": {"AWSKMSKeyARN": key(settings)}},
-                # Firehose puts nothing between records unless told.
+                # By default Firehose puts nothing between records.
                 "ProcessingConfiguration": {
                     "Enabled": True,
                     "Processors": [

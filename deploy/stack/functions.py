@@ -16,14 +16,14 @@ RUNTIME = "python3.13"
 BUCKET_PARAMETER, BUNDLE_PARAMETER = "ArtifactsBucket", "Bundle"
 
 _STREAMS = 3_400
-"""Bytes of what functions are told of streams: all their variables together may have 4 KB."""
+"""Bytes of the functions' settings of streams: all their variables together may have 4 KB."""
 
 _NO_VPC = "It speaks to AWS's own services only; in a VPC it would need gateways that cost more than the workers."
 _NO_DEAD = "Nothing is lost when it fails: {}"
 _LOST = {
-    "worker": "whoever invoked it waits for the answer, and asks again.",
+    "worker": "its caller waits for the answer, and asks again.",
     "ingest": "the queue keeps the news, and has a dead-letter queue of its own.",
-    "query": "whoever invoked it waits for the answer; a scheduled run is repeated, and an alarm tells of errors.",
+    "query": "its caller waits for the answer; a scheduled run is repeated, and an alarm reports errors.",
     "reconcile": "the next run finds what this one did not.",
 }
 
@@ -79,7 +79,7 @@ def _streams(settings: Settings) -> str:
 
 
 def resources(settings: Settings) -> dict[str, Resource]:
-    """The functions that are built, their roles and logs, and the roles of whoever starts them."""
+    """The functions that are built, their roles and logs, and the roles of the services that start them."""
     found: dict[str, Resource] = {}
     for function in functions(settings):
         if function.built:

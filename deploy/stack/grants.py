@@ -126,7 +126,7 @@ class Grants:
         return Grant(("s3:PutObject",), tuple(self.places.store_arn(path) for path in paths))
 
     def _look(self, bucket: str) -> Grant:
-        """Is told that an object is missing, not denied: S3 tells those who may list the bucket, by any prefix."""
+        """A missing object is "missing", not "denied": S3 says so to those who may list the bucket, by any prefix."""
         return Grant(("s3:ListBucket",), (self.places.bucket_arn(bucket),))
 
     def _list(self, bucket: str, prefix: str) -> Grant:

@@ -1,4 +1,4 @@
-"""Removing a deployment: what runs goes; data stays, unless it is told to go, too."""
+"""Removing a deployment: what runs goes; data stays, unless the caller asks for its removal, too."""
 
 from __future__ import annotations
 

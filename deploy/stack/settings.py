@@ -25,7 +25,7 @@ LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096,
 _RANGES = {
     "memory": (512, 10_240, "MB"),
     "timeout": (30, 900, "seconds"),
-    "worker_timeout": (30, 300, "seconds"),  # whoever asks a worker waits a little longer than this
+    "worker_timeout": (30, 300, "seconds"),  # the caller of a worker waits a little longer than this
     "concurrency": (2, 100_000, "executions at once"),
     "firehose_seconds": (0, 900, "seconds"),
     "firehose_mb": (1, 128, "MiB"),

@@ -102,14 +102,14 @@ def status(name: str, access: Access) -> Status:
 def _functions(names: Sequence[str], access: Access) -> Iterator[FunctionStatus]:
     client = Client("lambda", access)
     for name in sorted(names):
-        told = _sent(client, f"look at the function {name}", "get_function", FunctionName=name)
-        found = told["Configuration"]
+        reply = _sent(client, f"look at the function {name}", "get_function", FunctionName=name)
+        found = reply["Configuration"]
         yield FunctionStatus(
             name,
             str(found.get("State", "")),
             int(found["MemorySize"]),
             int(found["Timeout"]),
-            told.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
+            reply.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
             str(found["LastModified"]),
         )
 
@@ -124,8 +124,8 @@ def _messages(queue: str, access: Access) -> int | None:
         if "NonExistentQueue" in error.code or "QueueDoesNotExist" in error.code:
             return None
         raise
-    told = _sent(client, f"look at the queue {queue}", "get_queue_attributes", QueueUrl=url, AttributeNames=counts)
-    return sum(int(told["Attributes"][name]) for name in counts)
+    reply = _sent(client, f"look at the queue {queue}", "get_queue_attributes", QueueUrl=url, AttributeNames=counts)
+    return sum(int(reply["Attributes"][name]) for name in counts)
 
 
 def _streams(store: str | None, access: Access) -> Iterator[StreamStatus]:
@@ -151,8 +151,8 @@ def _alarms(names: Sequence[str], access: Access) -> dict[str, str]:
     client = Client("cloudwatch", access)
     found: dict[str, str] = {}
     for at in range(0, len(names), 100):
-        told = _sent(client, "look at the alarms", "describe_alarms", AlarmNames=list(names[at : at + 100]))
-        found |= {str(alarm["AlarmName"]): str(alarm["StateValue"]) for alarm in told["MetricAlarms"]}
+        reply = _sent(client, "look at the alarms", "describe_alarms", AlarmNames=list(names[at : at + 100]))
+        found |= {str(alarm["AlarmName"]): str(alarm["StateValue"]) for alarm in reply["MetricAlarms"]}
     return dict(sorted(found.items()))
 
 

@@ -122,7 +122,7 @@ def _bucket_policy(places: Places, name: str, kind: str, more: list[dict[str, An
 
 
 def _once(places: Places) -> list[dict[str, Any]]:
-    """No object may be replaced: a PUT without ``If-None-Match`` is denied, whoever sends it.
+    """No object may be replaced: a PUT without ``If-None-Match`` is denied, for every sender.
 
     ``s3:ObjectCreationOperation`` is false for the parts of a multipart upload, which know no such header; its
     completion is held to it.
@@ -197,7 +197,7 @@ def key_statements() -> list[dict[str, Any]]:
             [*use, "kms:DescribeKey"],
             {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs}},
         ),
-        # Through SNS, KMS is not told whose alarm it is; the topic's policy says from whose it takes any.
+        # Through SNS, KMS does not learn whose alarm it is; the topic's policy says whose alarms it takes.
         _key_statement("ByAlarms", {"Service": "cloudwatch.amazonaws.com"}, ["kms:Decrypt", "kms:GenerateDataKey*"]),
     ]
 

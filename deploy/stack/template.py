@@ -50,7 +50,7 @@ def _outputs(settings: Settings) -> dict[str, Value]:
 def kept(whole: Mapping[str, Any]) -> dict[str, Any]:
     """What stays of a deployed template when the deployment is removed and its data is not.
 
-    The resources that are kept, without what they say of others; so that whoever deploys again finds them.
+    The resources that are kept, without what they say of others; so that the next deployment finds them.
     """
     resources = {n: dict(r) for n, r in whole["Resources"].items() if r.get("DeletionPolicy") == KEEP}
     for resource in resources.values():

@@ -47,6 +47,28 @@ _ENDLESS = 2**62
 
 
 @inline
+def _widen(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], word: I64) -> None:
+    if word < low[g]:
+        low[g] = word
+    if word > high[g]:
+        high[g] = word
+
+
+@inline
+def _count(
+    g: I64,
+    left: NDArray[np.int64],
+    keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
+    words: NDArray[np.int64],
+    word: I64,
+) -> None:  # fmt: skip
+    before = used[0]
+    tally(np.int64(g), word, np.int64(1), keys, counts, slots, used, words)
+    if left[g] > 0:
+        left[g] -= used[0] - before
+
+
+@inline
 def _int_step(
     g: I64,
     left: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64],
@@ -55,16 +77,10 @@ def _int_step(
     value: I64,
 ) -> None:  # fmt: skip
     word = np.int64(value)
-    if word < low[g]:
-        low[g] = word
-    if word > high[g]:
-        high[g] = word
+    _widen(g, low, high, word)
     if left[g] <= 0:
         word = np.int64(middle_of_integer(word))
-    before = used[0]
-    tally(np.int64(g), word, np.int64(1), keys, counts, slots, used, words)
-    if left[g] > 0:
-        left[g] -= used[0] - before
+    _count(g, left, keys, counts, slots, used, words, word)
 
 
 @inline
@@ -77,16 +93,10 @@ def _float_step(
 ) -> None:  # fmt: skip
     # Floats go by integers of the same order, from which their bits come back.
     word = np.int64(float_order(value)) if value == value else np.int64(NAN_ORDER)
-    if word < low[g]:
-        low[g] = word
-    if word > high[g]:
-        high[g] = word
+    _widen(g, low, high, word)
     if left[g] <= 0:
         word = np.int64(middle_of_float(word))
-    before = used[0]
-    tally(np.int64(g), word, np.int64(1), keys, counts, slots, used, words)
-    if left[g] > 0:
-        left[g] -= used[0] - before
+    _count(g, left, keys, counts, slots, used, words, word)
 
 
 def _merge(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:

@@ -1,7 +1,7 @@
 """variance and stddev, from exact sums of the values and of their squares.
 
 The variance is (n * sum(x * x) - sum(x) ** 2) / (n * (n - ddof)), computed in integers and rounded once; with ``ddof``
-1 (unless told) that of a sample, as SQL's ``var_samp``, with 0 that of a population. The standard deviation is the
+1 (the default) that of a sample, as SQL's ``var_samp``, with 0 that of a population. The standard deviation is the
 exact root, rounded once; that of durations is a duration, to the microsecond, ties to even. Null over ``ddof`` values
 or fewer, and where it is beyond the largest float; NaN where infinities or NaN are among the values.
 """

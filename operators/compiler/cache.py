@@ -68,7 +68,7 @@ def cache_folder() -> Path:
         raise DataflowError(
             f"the kernel cache {folder} can be written by other users; close it (chmod 700) or set {CACHE_VARIABLE}"
         )
-    # Whoever owns the folder above, or may write to it, could put another in the place of this one; not so in /tmp.
+    # The owner of the folder above, or another user with write access, could replace this folder; not so in /tmp.
     open_to_all = above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX
     if above.st_uid not in (os.geteuid(), 0) or open_to_all:
         raise DataflowError(
@@ -86,7 +86,7 @@ def _home() -> Path:
 
 
 def mode() -> str:
-    """How loops are had: ``native``, ``numba`` or ``ready``; DataflowError for anything else in the environment."""
+    """How compiled kernels are obtained: ``native``, ``numba`` or ``ready``; DataflowError for any other setting."""
     chosen = os.environ.get(MODE_VARIABLE) or "native"
     if chosen not in ("native", "numba", "ready"):
         raise DataflowError(f"{MODE_VARIABLE} is {chosen!r}; it is 'native' (the default), 'numba' or 'ready'")

@@ -60,7 +60,7 @@ def _cache_class() -> type[Any]:
             return super()._load_data(name) if self._is_whole(self._data_path(name)) else None
 
         def save(self, key: Any, data: Any) -> None:
-            # Data first: whoever stops in between leaves an index that names only what is there.
+            # Data first: a process that stops in between leaves an index that names only what is there.
             found = self._load_index()
             taken = set(found.values())
             names = (self._data_name(number) for number in range(1, len(taken) + 2))

@@ -5,7 +5,7 @@ checksum stands in the same file, after the last byte that a loader reads (ELF a
 and a pickle ends by itself): one rename puts both there, so there is no moment at which one is another version's. It
 covers the file's name, too: one kernel in the place of another is as wrong as a damaged one.
 
-It tells damage, not forgery: whoever may write to the user's cache may write a checksum. What others vouch for is
+It detects damage, not forgery: a user who may write to the cache may write a checksum, too. What others vouch for is
 signed (``runtime.kernels``).
 """
 

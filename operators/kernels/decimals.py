@@ -1,4 +1,4 @@
-"""Numbers as whole counts of 10**-p, exactly or rounded as told.
+"""Numbers as whole counts of 10**-p, exact or rounded.
 
 A float that is rounded is the shortest decimal that gives it: 1.005 is a tie, although the float is a little less.
 ``flags[0]`` is set where a result does not fit in 64 bits, ``flags[1]`` where a value has more places than declared

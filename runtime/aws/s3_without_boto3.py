@@ -43,7 +43,7 @@ _PUT = {"Bucket", "Key", "Body", "IfNoneMatch", "ChecksumSHA256"}
 def serves(access: Access) -> bool:
     """Whether this process is a function of Lambda, which finds its identity and region in its environment.
 
-    One that goes by a proxy, is told to use other addresses, or is in a partition that has its own, is left to boto3.
+    A client that uses a proxy or other addresses, or is in a partition that has its own, is left to boto3.
     """
     given = all(os.environ.get(name) for name in _GIVEN) and not any(os.environ.get(name) for name in _PROXIES)
     given = given and not any(os.environ.get(name, "").lower() == "true" for name in _OTHER_ENDPOINTS)
@@ -82,18 +82,18 @@ class SignedS3:
         if asked.keys() != _GET:
             return self._rest.get_object(**asked)
         headers = {"range": asked["Range"], "x-amz-checksum-mode": asked["ChecksumMode"]}
-        told, body = self._send("GET", asked["Bucket"], asked["Key"], headers)
-        digest = told.get(_SUM)
+        received, body = self._send("GET", asked["Bucket"], asked["Key"], headers)
+        digest = received.get(_SUM)
         if digest is not None and digest != base64.b64encode(hashlib.sha256(body).digest()).decode():
             raise RequestFailed(Fault.LOST, "what came has another SHA-256 than S3 tells")
-        return {"Body": io.BytesIO(body), "ContentRange": told.get("content-range", "")}
+        return {"Body": io.BytesIO(body), "ContentRange": received.get("content-range", "")}
 
     def head_object(self, **asked: Any) -> Any:
         """An object's size and SHA-256."""
         if asked.keys() != _HEAD:
             return self._rest.head_object(**asked)
-        told, _ = self._send("HEAD", asked["Bucket"], asked["Key"], {"x-amz-checksum-mode": asked["ChecksumMode"]})
-        return {"ContentLength": int(told.get("content-length", -1)), "ChecksumSHA256": told.get(_SUM)}
+        received, _ = self._send("HEAD", asked["Bucket"], asked["Key"], {"x-amz-checksum-mode": asked["ChecksumMode"]})
+        return {"ContentLength": int(received.get("content-length", -1)), "ChecksumSHA256": received.get(_SUM)}
 
     def put_object(self, **asked: Any) -> Any:
         """Put an object under a name that is free."""
@@ -101,8 +101,8 @@ class SignedS3:
             return self._rest.put_object(**asked)
         body, digest = asked["Body"], asked["ChecksumSHA256"]
         headers = {"if-none-match": asked["IfNoneMatch"], _SUM: digest, "content-length": str(len(body))}
-        told, _ = self._send("PUT", asked["Bucket"], asked["Key"], headers, body, base64.b64decode(digest).hex())
-        return {"ChecksumSHA256": told[_SUM]} if _SUM in told else {}
+        received, _ = self._send("PUT", asked["Bucket"], asked["Key"], headers, body, base64.b64decode(digest).hex())
+        return {"ChecksumSHA256": received[_SUM]} if _SUM in received else {}
 
     def close(self) -> None:
         """Close the connections."""
@@ -139,9 +139,9 @@ class SignedS3:
             connection.close()
         else:
             self._idle.append(connection)
-        told = {name.lower(): value for name, value in response.getheaders()}
+        received = {name.lower(): value for name, value in response.getheaders()}
         if response.status < 300:
-            return told, data
+            return received, data
         error_told = {name.decode(): text.decode(errors="replace") for name, text in _TOLD.findall(data)}
         code = error_told.get("Code", "" if method == "HEAD" else str(response.status))
         raise RequestFailed(

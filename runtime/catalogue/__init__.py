@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runtime.catalogue.steps import AttemptSwept
     from runtime.catalogue.table import OutcomeUnknown, Table
 
-# A worker is told its files and its schema; it opens no catalogue.
+# A worker's request holds its files and its schema; it opens no catalogue.
 __getattr__ = late(
     __name__,
     {

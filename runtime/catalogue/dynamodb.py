@@ -86,7 +86,7 @@ class DynamoTable:
         if len(request.items) > self.most:
             raise StoreError(f"a transaction of {len(request.items)} items is over the limit of {self.most}.")
         items = [self._operation(item) for item in request.items]
-        token = uuid4().hex  # a repeated request under it is told what became of the first
+        token = uuid4().hex  # a repeated request under it gets the outcome of the first
         try:
             self._call("write", lambda db: _transact(db, items, token))
         except ServiceFault as error:

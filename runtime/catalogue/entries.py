@@ -87,7 +87,7 @@ class Waiting:
     missing_key: str | None = None
 
     def next_id(self, source_id: str) -> str:
-        """The id that the waiting rows of ``source_id`` are committed by, whoever does it, hence once."""
+        """The id under which the waiting rows of ``source_id`` are committed: equal for all processes, hence once."""
         return hashlib.sha256(f"{source_id}\nrows later than {self.latest}".encode()).hexdigest()
 
 
@@ -129,7 +129,7 @@ class SourceEntry:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SourceEntry:
-        """The entry of a JSON form; unknown fields are left out."""
+        """The entry of a JSON form; unknown fields are ignored."""
         try:
             known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
             if known.get("waiting") is not None:

@@ -147,7 +147,7 @@ class SqliteTable:
         if heads is None:
             with self._open() as connection:
                 version = connection.execute("pragma user_version").fetchone()[0]
-            # Looked for again: it may have been made by whoever raised the version.
+            # Looked for again: the process that raised the version may have made it.
             heads = self.head_file.read() if version > 1 else {}
             if heads is None:
                 raise StoreError(

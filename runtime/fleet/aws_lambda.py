@@ -32,7 +32,7 @@ def lambda_fleet(access: Access, function: str = "", workers: int | None = None)
     """The fleet of the worker ``function``, of which ``workers`` run at once if that is more than an account has."""
     spread = replace(RELAYED, limit=float(max(_ACCOUNT, workers or 0)))
     name = function or FUNCTION
-    # Longer than what relays are told (``told_relays``), and shorter than an attempt.
+    # Longer than the deadline of relays (``relay_fields``), and shorter than an attempt.
     waits = 0.97 * RELAYS.attempt_seconds
     return Fleet(
         invoker(name, access),
@@ -49,20 +49,20 @@ def relay_of(worker: str) -> str:
 
 @lru_cache(maxsize=64)
 def target_of(function: str = FUNCTION, access: Access | None = None) -> Target:
-    """The machine that ``function`` runs on, asked once per process; QueryError if that is not to be had."""
+    """The machine that ``function`` runs on, asked once per process; QueryError if that cannot be found out."""
     client = Client("lambda", access or Access())
     try:
-        told = client.call(
+        configuration = client.call(
             f"ask for the function {function}", lambda c: c.get_function_configuration(FunctionName=function)
         )
     except ServiceFault as error:
         if error.code == "ResourceNotFoundException":
             raise QueryError(f"there is no function {function} on Lambda: deploy it, or name another") from None
         raise QueryError(
-            f"for which machine to compile cannot be told: {error}; allow lambda:GetFunctionConfiguration on "
+            f"cannot find out for which machine to compile: {error}; allow lambda:GetFunctionConfiguration on "
             f"{function}, or use Fleet(invoker({function!r}), target=TARGETS['x86_64' or 'arm64'])"
         ) from error
-    return target(str((told.get("Architectures") or ["x86_64"])[0]))
+    return target(str((configuration.get("Architectures") or ["x86_64"])[0]))
 
 
 def invoker(function: str = FUNCTION, access: Access | None = None, seconds: float = 310.0) -> Invoke:

@@ -1,6 +1,6 @@
 """Which task is started when, and what its outcome leads to: a state machine over a clock that others keep.
 
-It does nothing by itself: it is asked for the attempts to start (``starts``), told what became of them (``report``),
+It does nothing by itself: it returns the attempts to start (``starts``), takes their outcomes (``report``),
 and says when it wants to be asked again (``wake``). So the same code runs on threads, and on a virtual clock in tests.
 """
 
@@ -66,7 +66,7 @@ class Counts:
     splits: int = 0
     repeated_replies: int = 0
     used: Used = field(default_factory=Used)
-    """What all replies together told of what is billed, those in vain, too."""
+    """What all replies together report as billed, those in vain, too."""
 
     @property
     def begun(self) -> int:

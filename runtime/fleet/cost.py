@@ -20,7 +20,7 @@ class Prices:
 
     Sources: the pages "AWS Lambda Pricing" and "Amazon S3 pricing" (S3 Standard), whose figures these have been for
     years; other regions ask up to a quarter more. Between Lambda and S3 of one region
-    nothing is asked for transfer; what leaves AWS (the answer, on its way to whoever asked) is not counted.
+    nothing is asked for transfer; what leaves AWS (the answer, on its way to the caller) is not counted.
     """
 
     gb_second: Mapping[str, float]
@@ -51,7 +51,7 @@ class Used:
     that were refused.
     """
 
-    told: int = 0
+    reported: int = 0
     seconds: float = 0.0
     gb_seconds: float = 0.0
     compute: float = 0.0
@@ -62,7 +62,7 @@ class Used:
 
     def __add__(self, other: Used) -> Used:
         return Used(
-            self.told + other.told,
+            self.reported + other.reported,
             self.seconds + other.seconds,
             self.gb_seconds + other.gb_seconds,
             self.compute + other.compute,
@@ -80,20 +80,20 @@ class Used:
         return cls(1, billed, size, size * US_EAST_1.gb_second[worker.architecture], gets, puts, read)
 
     @classmethod
-    def from_dict(cls, told: Any) -> Used:
+    def from_dict(cls, fields: Any) -> Used:
         """What a reply tells; ValueError, KeyError or TypeError if that is nothing of the kind."""
-        if not all(0 <= told[name] < math.inf for name in asdict(cls())):
+        if not all(0 <= fields[name] < math.inf for name in asdict(cls())):
             raise ValueError("a reply tells of less than nothing, or of more than there is")
-        return cls(**{name: type(kind)(told[name]) for name, kind in asdict(cls()).items()})
+        return cls(**{name: type(kind)(fields[name]) for name, kind in asdict(cls()).items()})
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a query cost: invocations (workers and relays), and of them those that told nothing of themselves, as
+    """What a query cost: invocations (workers and relays), and of them those whose usage is unknown, as
     failed, lost and overtaken ones do; seconds billed, GB-seconds, GETs, PUTs, bytes read, and dollars.
 
-    Of the silent ones only the invocation itself is in ``dollars``: nobody told how long they ran. The time in which
-    new workers begin (INIT) is billed, too, and told by AWS only in its logs: it is not in ``dollars``.
+    Of the silent ones only the invocation itself is in ``dollars``: how long they ran is unknown. The time in which
+    new workers begin (INIT) is billed, too, and stands only in AWS's logs: it is not in ``dollars``.
     """
 
     invocations: int
@@ -111,7 +111,7 @@ class Cost:
         invocations += used.invoked
         dollars = used.compute + invocations * US_EAST_1.invocation
         dollars += used.gets * US_EAST_1.get + used.puts * US_EAST_1.put
-        silent = max(0, invocations - used.told)
+        silent = max(0, invocations - used.reported)
         return cls(invocations, silent, used.seconds, used.gb_seconds, used.gets, used.puts, used.bytes, dollars)
 
     def __str__(self) -> str:
@@ -119,7 +119,7 @@ class Cost:
             f"${self.dollars:.4f}: {self.invocations:,} invocations, {self.seconds:,.1f} s billed "
             f"({self.gb_seconds:,.1f} GB-s), {self.gets:,} GETs, {self.bytes:,} bytes read"
         )
-        return f"{text}; {self.silent:,} told nothing and may cost more" if self.silent else text
+        return f"{text}; {self.silent:,} reported nothing and may cost more" if self.silent else text
 
 
 @dataclass(frozen=True)

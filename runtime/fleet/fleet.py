@@ -85,8 +85,8 @@ def batched(tasks: Sequence[Task], count: int) -> list[Batch]:
     return [Batch(f"b{i}", tuple(tasks[a:b])) for i, (a, b) in enumerate(pairwise(edges))]
 
 
-def told_relays(fleet: Fleet, count: int, allow_partial: bool, stop: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``count`` relays are told beside their batches; see ``relay``.
+def relay_fields(fleet: Fleet, count: int, allow_partial: bool, stop: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """The further fields of the requests of ``count`` relays; see ``relay``.
 
     Deadlines nest: a relay is to reply before its attempt is given up for lost.
     """
@@ -96,7 +96,7 @@ def told_relays(fleet: Fleet, count: int, allow_partial: bool, stop: str, told: 
         "seconds": 0.95 * fleet.relays.attempt_seconds,
         "allow_partial": allow_partial,
         "stop": stop,
-        "told": dict(told),
+        "extra": dict(extra),
     }
 
 
@@ -106,27 +106,27 @@ def answers(
     objects: ObjectStore,
     allow_partial: bool,
     report: Callable[[Outcome], None],
-    told: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Answers:
-    """Have all tasks answered; ``report`` is called with each answer as it comes, ``told`` is what workers are told
+    """Have all tasks answered; ``report`` is called with each answer as it comes, ``extra`` is added to requests
     beside their tasks.
 
     Raises ``TaskFailed`` or ``QueryTimeout`` naming tasks, and ``QueryError`` once it is ``stopped``. Interrupted, it
-    starts nothing more; workers that are under way finish their task, and nobody waits for them; relays are told to
-    start nothing more, too.
+    starts nothing more; workers that are under way finish their task, and nobody waits for them; relays get the
+    signal to start nothing more, too.
     """
     query = uuid.uuid4().hex
     stop = f"spill/{query}/stop"
     count = fleet.batches(len(tasks))
     work: Sequence[Work] = batched(tasks, count) if count else tasks
     invoke = fleet.relay if count and fleet.relay is not None else fleet.invoke
-    told = told_relays(fleet, count, allow_partial, stop, told or {}) if count else told
+    extra = relay_fields(fleet, count, allow_partial, stop, extra or {}) if count else extra
     replies: queue.SimpleQueue[tuple[int, Outcome | BaseException]] = queue.SimpleQueue()
 
     def attempt(start: Start) -> None:
         try:
-            payload = request(start.task, f"spill/{query}/{start.task.id}-{start.attempt}", objects, told)
+            payload = request(start.task, f"spill/{query}/{start.task.id}-{start.attempt}", objects, extra)
             replies.put((start.attempt, read_reply(invoke(payload), start.task, objects)))
         except BaseException as error:
             replies.put((start.attempt, error))
@@ -147,7 +147,7 @@ def answers(
             if now >= look + _LOOK:
                 look = now
                 if stopped():
-                    raise QueryError("the query was given up by whoever asked")
+                    raise QueryError("the query was cancelled by the caller")
             try:
                 number, outcome = replies.get(timeout=max(0.0, min(coordinator.wake(now), look + _LOOK) - now))
             except queue.Empty:

@@ -1,9 +1,9 @@
 """What travels between coordinator and worker: JSON, and what is too large for it by way of the object store.
 
-A task: ``{"version": 3, "request": SHA256, "spill": PREFIX, "task": {...}}`` (the digest is that of the task,
+A task: ``{"version": 5, "request": SHA256, "spill": PREFIX, "task": {...}}`` (the digest is that of the task,
 ``task.request_digest``; the state in the reply names it), or with ``"store": URL`` and ``"stored": {"path", "bytes",
 "sha256"}`` in place of ``task``; with ``"kernels": [...]`` if the worker is to have kernels first (the fields of
-``runtime.kernels.KernelRef``). A reply: ``{"version": 3, "task": ID, "used": {...}}`` with ``"state"`` (a partial state
+``runtime.kernels.KernelRef``). A reply: ``{"version": 5, "task": ID, "used": {...}}`` with ``"state"`` (a partial state
 as base64), or ``"stored"``, or ``"error": {"type", "message"}``; ``used`` is what is billed.
 
 A batch for a relay has ``batch`` in place of ``task``, and beside it how the relay is to go about it (``relay.py``).
@@ -29,7 +29,7 @@ from runtime.objects import ObjectStore
 from runtime.query import wire
 from runtime.query.task import Task, request_digest
 
-VERSION = 4
+VERSION = 5
 
 MAX_PAYLOAD = 6 << 20
 """Bytes that one invocation of Lambda takes, and that it answers."""
@@ -51,12 +51,12 @@ def fetch(objects: ObjectStore, stored: Any) -> bytes:
     path, size, sha256 = stored["path"], stored["bytes"], stored["sha256"]
     data = objects.read(path, 0, size)
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise FormatError(f"{path} is damaged: its SHA-256 is not the one that was told")
+        raise FormatError(f"{path} is damaged: its SHA-256 is not the one in the reply")
     return data
 
 
-def request(work: Work, spill: str, objects: ObjectStore, told: Mapping[str, Any] | None = None) -> bytes:
-    """The payload that asks a worker for a task, or a relay for a batch; ``told`` is what else it is told.
+def request(work: Work, spill: str, objects: ObjectStore, extra: Mapping[str, Any] | None = None) -> bytes:
+    """The payload that asks a worker for a task, or a relay for a batch; ``extra``: further request fields.
 
     Large results, and a large task or batch itself, go below ``spill``.
     """
@@ -66,7 +66,7 @@ def request(work: Work, spill: str, objects: ObjectStore, told: Mapping[str, Any
         name, data, url = "task", work.to_bytes(), work.store
     # Known from here on: to write the work down once more for every reply would take as long again.
     digest = vars(work).setdefault("request_digest", request_digest(json.loads(data)))
-    head: dict[str, Any] = {"version": VERSION, "request": digest, "spill": spill, **(told or {})}
+    head: dict[str, Any] = {"version": VERSION, "request": digest, "spill": spill, **(extra or {})}
     if len(data) <= _MAX_TASK:
         return json.dumps(head).encode()[:-1] + f', "{name}": '.encode() + data + b"}"
     return json.dumps({**head, "store": url, "stored": store(objects, f"{spill}.{name}", data)}).encode()
@@ -80,14 +80,14 @@ def check_request(event: Mapping[str, Any], asked: Any) -> str:
     return digest
 
 
-def read_batch(told: Any) -> Batch:
+def read_batch(fields: Any) -> Batch:
     """The batch of a payload's JSON; KeyError, TypeError or ValueError if it is none."""
-    lists = [tuple(FileEntry(**f) for f in found) for found in told["files"]]
-    first = Task.from_bytes(json.dumps(told["shared"]).encode())
-    tasks = [replace(first, id=name, shard=(lo, hi), files=lists[at]) for name, lo, hi, at in told["tasks"]]
+    lists = [tuple(FileEntry(**f) for f in found) for found in fields["files"]]
+    first = Task.from_bytes(json.dumps(fields["shared"]).encode())
+    tasks = [replace(first, id=name, shard=(lo, hi), files=lists[at]) for name, lo, hi, at in fields["tasks"]]
     if not tasks:
         raise ValueError("a batch without tasks")
-    return Batch(str(told["id"]), tuple(tasks))
+    return Batch(str(fields["id"]), tuple(tasks))
 
 
 def is_whole(batch: Batch, named: Sequence[str]) -> bool:
@@ -106,10 +106,10 @@ def is_whole(batch: Batch, named: Sequence[str]) -> bool:
 
 def reply(name: str, state: bytes, spill: str, objects: ObjectStore, most: int = MAX_STATE) -> dict[str, Any]:
     """What is answered for the work ``name``; a state of more than ``most`` bytes is put into the store."""
-    told: dict[str, Any] = {"version": VERSION, "task": name}
+    fields: dict[str, Any] = {"version": VERSION, "task": name}
     if len(state) > most:
-        return {**told, "stored": store(objects, f"{spill}.state", state)}
-    return {**told, "state": base64.b64encode(state).decode()}
+        return {**fields, "stored": store(objects, f"{spill}.state", state)}
+    return {**fields, "state": base64.b64encode(state).decode()}
 
 
 def refusal(name: str, error: Exception) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def refusal(name: str, error: Exception) -> dict[str, Any]:
 
 
 _KINDS = {"MemoryError": Kind.MEMORY, "QueryTimeout": Kind.TIME}
-"""Errors told in a reply that a smaller task may be spared."""
+"""Errors in a reply that a smaller task may avoid."""
 
 
 def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
@@ -127,17 +127,19 @@ def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
     if failed is not None:
         return failed
     try:
-        told = json.loads(reply.payload)
-        if told["version"] != VERSION:
-            return Outcome(Kind.REFUSED, f"its worker is of another version: it answers in version {told['version']!r}")
-        used = Used.from_dict(told["used"]) if "used" in told else None
-        if "error" in told:
-            type_, message = str(told["error"]["type"]), str(told["error"]["message"])
+        fields = json.loads(reply.payload)
+        if fields["version"] != VERSION:
+            return Outcome(
+                Kind.REFUSED, f"its worker is of another version: it answers in version {fields['version']!r}"
+            )
+        used = Used.from_dict(fields["used"]) if "used" in fields else None
+        if "error" in fields:
+            type_, message = str(fields["error"]["type"]), str(fields["error"]["message"])
             if isinstance(work, Batch) and type_ in ("TaskFailed", "QueryTimeout"):
                 return Outcome(_KINDS.get(type_, Kind.REFUSED), message, named=True, used=used)
             return Outcome(_KINDS.get(type_, Kind.REFUSED), f"{type_}: {message}", used=used)
-        missing = {str(name): str(text) for name, text in told.get("failed", {}).items()}
-        tasks = tuple(map(str, told.get("tasks", ())))
+        missing = {str(name): str(text) for name, text in fields.get("failed", {}).items()}
+        tasks = tuple(map(str, fields.get("tasks", ())))
         if isinstance(work, Batch) and (not tasks or not missing.keys() <= set(tasks)):
             raise ValueError("it does not name its tasks")
         if isinstance(work, Batch) and not is_whole(work, tasks):
@@ -146,8 +148,8 @@ def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
             raise ValueError("a task is answered or it is not")
         if missing and len(missing) == len(tasks):
             return Outcome(Kind.DONE, tasks=tasks, failed=missing, used=used)
-        held = told.get("stored")
-        state = base64.b64decode(told["state"], validate=True) if held is None else fetch(objects, held)
+        held = fields.get("stored")
+        state = base64.b64decode(fields["state"], validate=True) if held is None else fetch(objects, held)
         partial = wire.unpack(state, work.id, work.request_digest)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, DataflowError) as error:
         return Outcome(Kind.LOST, f"a reply that cannot be read ({error})")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from runtime.errors import QueryError
 from runtime.fleet.coordinator import Coordinator, QueryTimeout, Start
 from runtime.fleet.cost import Cost, Load, Speeds, Used, Worker, computing_seconds, reading_seconds
-from runtime.fleet.fleet import Answers, Fleet, batched, told_relays
+from runtime.fleet.fleet import Answers, Fleet, batched, relay_fields
 from runtime.fleet.outcomes import Kind, Outcome, Reply
 from runtime.fleet.pacing import RELAYED
 from runtime.fleet.relay import inner_fleet, inner_used
@@ -204,7 +204,7 @@ class _World:
 
         def enter() -> None:
             count = self.fleet.batches(self.scenario.load.tasks)
-            event = told_relays(self.fleet, count, False, "", {})
+            event = relay_fields(self.fleet, count, False, "", {})
             inner = inner_fleet(event, _none, 900.0)
             seed = self.dice.randrange(1 << 32)
             coordinator = Coordinator(work.tasks, self.clock.now, inner.rules, inner.pace, seed)

@@ -48,7 +48,7 @@ class Outcome:
 
     Of a batch also ``tasks``, the names of those that were answered or failed, and ``failed``, what those that failed
     say of it: with ``allow_partial`` it is done without them, and without a partial state if all of them failed.
-    ``named``: ``detail`` is a sentence that names the task in it. ``used``: what is billed for it, as far as was told.
+    ``named``: ``detail`` is a sentence that names the task in it. ``used``: what is billed for it, as far as is known.
     """
 
     kind: Kind
@@ -77,10 +77,10 @@ def broken(reply: Reply) -> Outcome | None:
 def _function_error(reply: Reply) -> Outcome:
     """Lambda reports what became of the function's process in words."""
     try:
-        told: Any = json.loads(reply.payload)
+        body: Any = json.loads(reply.payload)
     except ValueError:
-        told = None
-    fields = told if isinstance(told, dict) else {}
+        body = None
+    fields = body if isinstance(body, dict) else {}
     type_, text = str(fields.get("errorType", "")), str(fields.get("errorMessage", ""))
     if type_ == "Sandbox.Timedout" or "Task timed out after" in text:
         return Outcome(Kind.TIME, text)

@@ -1,7 +1,7 @@
-"""A relay: between the caller and many workers, it has a batch of tasks answered and replies with one partial state.
+"""A relay: fans a batch of tasks out to workers, merges their partial states and replies with one.
 
-Beside the batch it is told ``rules`` (the worker's), ``pace`` (its share), ``seconds`` (within which it must reply),
-``allow_partial``, and ``told``, what its workers are to be told beside their tasks.
+Beside the batch the request has ``rules`` (the worker's), ``pace`` (its share), ``seconds`` (its deadline),
+``allow_partial``, and ``extra``, further fields of its workers' requests.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def relay(
 ) -> dict[str, Any]:
     """The reply to a batch's payload, as a JSON value; ``invoke`` asks a worker, ``seconds`` are left to this process.
 
-    Errors are told and raised as by ``worker.answer``. Whatever its workers do, it replies ``MARGIN`` seconds before
-    its time is up; and it starts nothing more once the object ``stop`` is there, for the query was given up.
+    Errors are returned and raised as by ``worker.answer``. Whatever its workers do, it replies ``MARGIN`` seconds
+    before its time is up; and it starts nothing more once the object ``stop`` is there: the query was cancelled.
     """
     begun = time.monotonic()
     if not isinstance(event, dict) or event.get("version") != VERSION:
         return refusal("", FormatError(f"a batch of version {VERSION} was expected, this is none: update this relay"))
-    told = fetch(open_store(event["store"]).objects, event["stored"]) if "stored" in event else None
-    asked = event["batch"] if told is None else json.loads(told)
+    stored = fetch(open_store(event["store"]).objects, event["stored"]) if "stored" in event else None
+    asked = event["batch"] if stored is None else json.loads(stored)
     try:
         request = check_request(event, asked)
     except FormatError as error:
@@ -77,7 +77,7 @@ def relay(
     try:
         fleet = inner_fleet(event, invoke, seconds)
         found = answers(
-            fleet, batch.tasks, objects, bool(event["allow_partial"]), lambda _: None, event["told"],
+            fleet, batch.tasks, objects, bool(event["allow_partial"]), lambda _: None, event["extra"],
             lambda: _is_there(objects, event["stop"]),
         )  # fmt: skip
         out = reply_of(batch, found, event["spill"], objects, most, request)
@@ -95,12 +95,12 @@ def _is_there(objects: ObjectStore, path: str) -> bool:
 
 
 def inner_used(counts: Counts) -> Used:
-    """What a relay's workers told, and the price of invoking those that told nothing."""
+    """What a relay's workers reported, and the price of invoking those that reported nothing."""
     return replace(counts.used, invoked=counts.begun)
 
 
 def inner_fleet(event: Any, invoke: Invoke, seconds: float) -> Fleet:
-    """The workers of a relay that has ``seconds`` left: its own deadline is before that of whoever waits for it."""
+    """The workers of a relay that has ``seconds`` left: its own deadline is before that of its caller."""
     rules, pace = Rules(**_numbers(event["rules"])), PaceRules(**_numbers(event["pace"]))
     whole = max(0.0, min(seconds, float(event["seconds"])))
     whole -= min(MARGIN, whole / 4)
@@ -108,21 +108,21 @@ def inner_fleet(event: Any, invoke: Invoke, seconds: float) -> Fleet:
     return Fleet(invoke, rules, pace)
 
 
-def _numbers(told: Any) -> dict[str, Any]:
-    if not all(isinstance(value, int | float) for value in told.values()):
+def _numbers(fields: Any) -> dict[str, Any]:
+    if not all(isinstance(value, int | float) for value in fields.values()):
         raise ValueError("rules are numbers")
-    return dict(told)
+    return dict(fields)
 
 
 def reply_of(
     batch: Batch, found: Answers, spill: str, objects: ObjectStore, most: int = MAX_STATE, request: str | None = None
 ) -> dict[str, Any]:
     """The reply that a batch's answers come to; ``request`` is the digest of what was asked, if it is known."""
-    told: dict[str, Any] = {"version": VERSION, "task": batch.id}
+    sent: dict[str, Any] = {"version": VERSION, "task": batch.id}
     if found.partials:
         state = wire.pack(together(batch, list(found.partials.values())), request or batch.request_digest)
-        told = reply(batch.id, state, spill, objects, most)
-    return {**told, "tasks": list(found.tasks), "failed": {name: str(error) for name, error in found.failed.items()}}
+        sent = reply(batch.id, state, spill, objects, most)
+    return {**sent, "tasks": list(found.tasks), "failed": {name: str(error) for name, error in found.failed.items()}}
 
 
 def together(batch: Batch, partials: Sequence[Partial]) -> Partial:

@@ -27,8 +27,8 @@ class Batch:
         rows = [[task.id, *task.shard, place[id(task.files)]] for task in self.tasks]
         shared = json.loads(replace(self.tasks[0], files=()).to_bytes())
         lists = [[asdict(f) for f in found] for found in files.values()]
-        told = {"id": self.id, "shared": shared, "files": lists, "tasks": rows}
-        return json.dumps(told, separators=(",", ":")).encode()
+        fields = {"id": self.id, "shared": shared, "files": lists, "tasks": rows}
+        return json.dumps(fields, separators=(",", ":")).encode()
 
     @cached_property
     def request_digest(self) -> str:

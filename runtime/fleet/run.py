@@ -44,7 +44,7 @@ def execute_on(
     target = fleet.target() if callable(fleet.target) else fleet.target
     # There before anyone asks for them.
     kernels = () if target is None else publish(objects, prepared.compiled, target, signer, after=False)
-    told = {"kernels": [k.to_dict() for k in kernels]} if kernels else {}
+    extra = {"kernels": [k.to_dict() for k in kernels]} if kernels else {}
     bar = progress.start(f"query {prepared.plan.stream}", total, "bytes")
     share = total // max(1, len(tasks))
 
@@ -53,7 +53,7 @@ def execute_on(
         bar.advance(share * max(1, len(outcome.tasks)), rows=sum(rows.values()))
 
     try:
-        found = answers(fleet, tasks, objects, allow_partial, answered, told)
+        found = answers(fleet, tasks, objects, allow_partial, answered, extra)
     finally:
         bar.finish()
     result = conclude(prepared, found.tasks, list(found.partials.values()), found.failed)

@@ -34,7 +34,7 @@ class Clock:
 
 
 class Driven:
-    """A coordinator that is asked for starts as it wants to be; ``begin`` starts one, ``end`` is told how it ended.
+    """A coordinator that is asked for starts as it wants to be; ``begin`` starts one, ``end`` takes how it ended.
 
     ``end`` gets the error that ended it, or None when all is done; afterwards replies are still reported, as those are
     that arrive late, and an error that they raise is kept in ``late``.

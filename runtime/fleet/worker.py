@@ -27,8 +27,8 @@ def answer(
 ) -> dict[str, Any]:
     """The reply to a task's payload, as a JSON value; see ``messages``.
 
-    A state of more than ``most`` bytes is put into the store. An error that would come again in the same way is told
-    in the reply; any other is raised, for the one who asked may try again.
+    A state of more than ``most`` bytes is put into the store. An error that would come again in the same way is
+    returned in the reply; any other is raised, so that the caller may try again.
     """
     import json
 
@@ -50,16 +50,16 @@ def answer(
         _have_kernels(event, held)
         with held.opened.ahead(task.files):
             state = wire.pack(run(task, held.open_file), request)
-        told = reply(task.id, state, event["spill"], held.objects, most)
+        sent = reply(task.id, state, event["spill"], held.objects, most)
     except (DataflowError, MemoryError) as error:
-        told = refusal(task.id, error)
-    return {**told, "used": asdict(used(held.objects, begun, gets, size, int("stored" in told)))}
+        sent = refusal(task.id, error)
+    return {**sent, "used": asdict(used(held.objects, begun, gets, size, int("stored" in sent)))}
 
 
 def _have_kernels(event: Any, store: OpenStore) -> None:
     """What the request names is here from now on, for a worker that compiles nothing."""
-    if mode() == "ready" and (told := event.get("kernels")):
-        install(store.objects, [KernelRef.from_dict(k) for k in told], signer_of_environment())
+    if mode() == "ready" and (listed := event.get("kernels")):
+        install(store.objects, [KernelRef.from_dict(k) for k in listed], signer_of_environment())
 
 
 def used(objects: ObjectStore, begun: float, gets: int, size: int, puts: int) -> Used:

@@ -1,9 +1,9 @@
-"""Rows that were rejected for the clock, and are to be had when their source is offered again.
+"""Rows that were rejected for the clock, and can be ingested when their source is offered again.
 
 A row whose time is more than an hour ahead of this machine's clock is rejected, and the clock may have been wrong. The
 source's entry then says up to which time rows were accepted; those later than it wait. Offered again, the source is
 read for these rows alone, and what is acceptable by now is committed by an id that follows from the source's id and
-that time: whoever does it, as often as they try, it counts once. Rows that are still ahead wait on, in the same way.
+that time: it counts once, however many processes try, however often. Rows that are still ahead wait on.
 """
 
 from __future__ import annotations

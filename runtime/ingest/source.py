@@ -31,7 +31,7 @@ from runtime.objects import FileMissing, ObjectStore
 from runtime.progress import Progress, Task
 
 _TABLE = 8
-"""A table is in memory as it is: so many times the rows may wait, for fewer and larger files."""
+"""A table is in memory already: so many times the rows are buffered, for fewer and larger files."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class _Writable:
 
 
 def for_loops(data: Bytes) -> Bytes:
-    """The same memory such as loops take it: their type is one of arrays that may be written, though they do not."""
+    """A writable view of read-only memory: compiled signatures require it, loops never write to it."""
     return data if data.flags.writeable else np.asarray(_Writable(data))
 
 

@@ -37,7 +37,7 @@ class ObjectStore(Protocol):
     """How many reads are worth having under way at once, whatever the number of cores: 1 where none has to wait."""
 
     gap: int
-    """Bytes between two wanted ranges of an object that are rather read along than cost another read."""
+    """Ranges of an object are coalesced where the gap between them is at most this many bytes."""
 
     gets: int
     bytes_read: int

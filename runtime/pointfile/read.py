@@ -27,7 +27,7 @@ ReadInto = Callable[[int, memoryview], None]
 TAIL = 128 * 1024
 """How much of the end of a file is read at once when it is opened."""
 GAP = 64 * 1024
-"""Bytes between two wanted ranges that are rather read along than cost another read."""
+"""Ranges are coalesced where the gap between them is at most this many bytes."""
 _SHARDS = 1 << 64
 _SHIFT = 56
 
@@ -83,7 +83,7 @@ class PointFile:
     def open(cls, read: Read, size: int, name: str, gap: int = GAP, read_into: ReadInto | None = None) -> PointFile:
         """Open a file of ``size`` bytes from which ``read(offset, length)`` gives exactly those bytes.
 
-        One read for ordinary files. ``gap`` is how many bytes are rather read along than cost another read. With
+        One read for ordinary files. Ranges are coalesced over gaps of ``gap`` bytes at most. With
         ``read_into(offset, buffer)`` too, columns are read into memory that is used again and again.
         FormatError, naming ``name``, for anything that is no intact point file.
         """

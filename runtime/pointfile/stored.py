@@ -1,4 +1,4 @@
-"""Frames that zstd could not make smaller hold their bytes as they are: copied and checked in one pass.
+"""Uncompressed ("raw") frames: those that zstd could not make smaller, copied and checked in one pass.
 
 zstd copies such a frame and then reads the copy once more for its checksum. Times of devices with a jitter are stored
 so, and that took most of the time of reading them. The checksum is the low half of XXH64 with seed 0 ("xxHash fast

@@ -1,4 +1,4 @@
-"""Runs a published query over what earlier runs have left, and leaves what the next one can use.
+"""Incremental execution: reuses the partial states that earlier runs cached, and caches new ones.
 
 Two kinds of plan are kept in two ways, both exact. Where rows need nothing before them, partial states merge in any
 order: one is kept for every day whose files lie in the range, whatever the range, and only files that are new to their

@@ -63,17 +63,17 @@ class Schedule:
             raise QueryError(
                 f"a schedule has no field {unknown[0]!r}; {meant(unknown[0], _KEYS, 'its')} fields: {', '.join(_KEYS)}"
             )
-        told = {name: value for name, value in given.items() if value is not None}
+        fields = {name: value for name, value in given.items() if value is not None}
         kinds = {"query": str, "version": int, "since": str, "until": str, "zone": str, "save": bool, "csv": bool}
         for name, kind in kinds.items():
-            if name in told and type(told[name]) is not kind:
-                raise QueryError(f"a schedule's {name} is of type {kind.__name__}, got {told[name]!r}")
-        alert, params = told.get("alert", ()), told.get("params", {})
+            if name in fields and type(fields[name]) is not kind:
+                raise QueryError(f"a schedule's {name} is of type {kind.__name__}, got {fields[name]!r}")
+        alert, params = fields.get("alert", ()), fields.get("params", {})
         if not isinstance(alert, list | tuple) or not all(isinstance(a, str) for a in alert):
             raise QueryError(f"a schedule's alert is a list of thresholds such as 'uptime < 0.95', got {alert!r}")
-        if not isinstance(params, Mapping) or not told.get("query"):
+        if not isinstance(params, Mapping) or not fields.get("query"):
             raise QueryError("a schedule names its query, and its params are a table of names and values")
-        return cls(**{**told, "alert": tuple(alert), "params": dict(params)})
+        return cls(**{**fields, "alert": tuple(alert), "params": dict(params)})
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class ScheduledRun:
 
     @property
     def alert(self) -> str | None:
-        """What to tell people; None if no threshold holds, or they were told."""
+        """The alert to send; None if no threshold holds, or it was sent."""
         if not self.violations or self.alerted:
             return None
         lines = [f"{self.query} version {self.version}, {_iso(self.since)} to {_iso(self.until)}:"]
@@ -202,7 +202,7 @@ def concluded(
 
 
 def mark_alerted(store: Store, run: ScheduledRun) -> None:
-    """Note that people were told of the run's alert, so that another run for the same time does not tell them again."""
+    """Note that the run's alert was sent, so that another run for the same time does not send it again."""
     if run.saved:
         store.objects.put(run.saved[0].removesuffix(".json") + ".alerted", b"")
 

@@ -5,8 +5,8 @@ set of parameters on one version of everything else (FAMILY). A missing, damaged
 cannot be written is not kept.
 
 An object begins with its path, so that one in the place of another counts as damaged. All checksums here tell damage,
-not forgery: whoever may write below ``cache/`` may write other answers to published queries (but neither code nor
-anything that makes a reader leave its arrays: ``runtime.query.form``). Give that right to those who may answer.
+not forgery: a process that may write below ``cache/`` may write other answers to published queries (but neither
+code nor anything that makes a reader leave its arrays: ``runtime.query.form``). Give that right to workers alone.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MOST_OBJECTS = 10_000
 """Objects that are kept of one query, which every run lists."""
 
 _KEPT = 2
-"""Objects that are kept of those that could stand for one another."""
+"""Cache entries kept per equivalence class."""
 
 _NUMBER = 10**9
 """Days are written from here on, so that names sort as they do."""

@@ -1,4 +1,4 @@
-"""From a metric to the metrics that give what is behind one row of its answer: steps in, steps out."""
+"""Rewrites a metric into drill-down metrics for one row of its answer: steps in, steps out."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ class Behind:
         return any_of([all_of(parts) for parts in groups]) if all(groups) else None
 
     def _chosen(self, before: Sequence[Step], ending: bool = False) -> tuple[Step, ...]:
-        """The rows with what they are told apart by, and those of them that are wanted; with those that begin just as
+        """The rows with the values that identify them, and those of them that are wanted; with those that begin just as
         the span ends, where they may be what ended it (``ending``)."""
         stateful = [(n, e) for n, e in self.arguments if _is_stateful(e) and not asks_clock(e)]
         # What looks at earlier rows has to do so before any are dropped.
@@ -374,7 +374,7 @@ def _with_seen(before: tuple[Step, ...], after: object, columns: set[str]) -> tu
         new = {n for n, _ in step.new_columns()}
         known = new if step.drops_others else known | new
     now = col("start") if any(s.makes == INTERVALS for s in before[:at]) else _now
-    # Even where nothing was reported yet, that the key is there at all is told by some point.
+    # Even where nothing was reported yet, some point shows that the key is there at all.
     reported: dict[str, Expr] = {f"{_SEEN}0": now}
     if (state := made.state_reported) is not None:
         reported[f"{_SEEN}1"] = when(state.is_not_null()).then(now).otherwise(None)

@@ -1,4 +1,4 @@
-"""The state of a task in the midst of its files, as bytes, so that a later run need not read those again.
+"""Checkpoint of a task that has read some of its files, as bytes, so that a later run need not read those again.
 
 It is all that the files so far have left behind: the dictionary, the keys, what every stage keeps of each key, the
 groups or rows of the last stage, and what was covered. A scan remembers nothing from one group of files to the next

@@ -96,8 +96,8 @@ class Coverage:
         return found
 
 
-def _ranges(told: Any) -> Ranges:
-    out = tuple((lo, hi) for lo, hi in told)
+def _ranges(listed: Any) -> Ranges:
+    out = tuple((lo, hi) for lo, hi in listed)
     if any(type(n) is not int for pair in out for n in pair):
         raise ValueError("ranges of hashes are integers")
     edges = [n for pair in out for n in pair]

@@ -61,7 +61,7 @@ def _submitter(
 ) -> Iterator[Callable[[Task], tuple[Future[Any], Callable[[Any], Partial]]]]:
     """A function that starts a task, ``last`` after all others, and the way to read its outcome."""
     if executor is not None:
-        # Bytes both ways: what a worker is told and what it answers are data, whoever runs it.
+        # Bytes both ways: requests and replies are data for every executor.
         yield lambda t: (executor.submit(run_payload, payload_of(t)), lambda reply: _unpacked(reply, t))
         return
     pool = ThreadPoolExecutor(max(1, workers - 1), thread_name_prefix="antfold")
@@ -112,7 +112,7 @@ def answered(
     saving: Mapping[str, Saving] | None = None,
 ) -> tuple[list[Partial], dict[str, DataflowError]]:
     """What the tasks (one at least) come to, and which failed; ``saving``: of those run here, by id."""
-    # Compiled here, where it fails once and for all, and found by whoever runs a task.
+    # Compiled here, where it fails once and for all; the process that runs a task finds it.
     compiled = prepared.compiled.ready()
 
     def run_here(task: Task) -> Partial:

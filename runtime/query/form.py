@@ -1,8 +1,8 @@
 """Whether a partial state that came as bytes has the form of the plan's: checked before anything is merged.
 
 Loops check no bounds, so whatever becomes an index does it here: numbers of groups, codes of strings, places of digits.
-What a state says of the rows that it covers cannot be checked: whoever may write kept states, or answer for a worker,
-may write another answer. They cannot make this process read or write where it should not, or run anything.
+What a state says of the rows that it covers cannot be checked: a process that may write kept states, or answer for a
+worker, may write another answer. It cannot make this process read or write where it should not, or run anything.
 """
 
 from __future__ import annotations

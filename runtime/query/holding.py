@@ -1,4 +1,4 @@
-"""Which point files hold points of some keys, at some times of each."""
+"""Finds the point files that contain given keys in given time ranges."""
 
 from __future__ import annotations
 

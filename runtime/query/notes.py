@@ -1,4 +1,4 @@
-"""Sentences about an answer, or a plan, that whoever reads it should know: reports that are missed, windows cut."""
+"""Sentences about an answer, or a plan, for its readers: reports that are missed, windows cut."""
 
 from __future__ import annotations
 

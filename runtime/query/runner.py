@@ -51,8 +51,8 @@ from runtime.query.overflow import at_row, located, misfit, of_group, place_of
 
 _OUT_ROWS = 65_536
 _OPEN_ROWS, _FREE_ROWS = 1024, 32768
-"""Segments there are places for at first, and free places that there are after the first time that there were none:
-with few, those that ended are taken out in small portions, and two threads spend their time waiting for each other."""
+"""Initial segment slots, and free slots after the first growth: with few, ended segments are taken out in small
+portions, and two threads spend their time waiting for each other."""
 
 _DTYPES = {"i8": np.int64, "f8": np.float64, "u1": np.uint8, "i4": np.int32}
 

@@ -32,7 +32,7 @@ _TOGETHER = 1 << 18
 
 _BATCH, _GAPS = 4 << 20, 16
 """Bytes that are fetched together: some that stay in the cache until they are decoded; but where a read has to wait,
-as many gaps between ranges as are rather read along (16 MB from S3)."""
+as many gaps between ranges as are coalesced (16 MB from S3)."""
 
 
 def scan_order(files: Sequence[FileEntry], id_column: str | None) -> list[tuple[FileEntry, ...]]:

@@ -120,7 +120,7 @@ def _ranks(kind: Type, values: NDArray[Any], valid: NDArray[np.uint8], strings: 
 
 
 def _places(codes: Sequence[NDArray[np.int64]], strings: list[str]) -> tuple[NDArray[np.int64], list[str]]:
-    """Where each string that any of these codes stands for is among them in order (of the others nothing is told), and
+    """Where each string that any of these codes stands for is among them in order (undefined for the others), and
     these strings in order."""
     used = np.zeros(len(strings), np.bool_)
     for some in codes:

@@ -34,7 +34,7 @@ _EVER = -(2**62)
 
 def request_digest(value: Any) -> str:
     """SHA-256 of what a worker is asked, a JSON value: it answers with this beside the state, so that an answer to
-    another question, or to one that was changed on its way, is told from that to its own."""
+    another question, or to one that was changed on its way, differs from the answer to its own."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -13,7 +13,7 @@ from importlib import import_module
 CAMPAIGNS = {
     "arrays": "loops among arrays that end at pages without access, tables of the smallest size",
     "claims": "formulas in CSV, log lines, states merged twice, pickles, records counted, memory",
-    "payloads": "what workers are told and answer: changed, swapped, of another query, forged",
+    "payloads": "requests to workers and their replies: changed, swapped, of another query, forged",
     "states": "kept states damaged, misplaced and forged",
     "luck": "tests that luck could decide, run that many times with fresh seeds, in odd zones",
     "catalogue": "one bit of a catalogue flipped, items deleted and swapped: SQLite, a table in memory, DynamoDB",

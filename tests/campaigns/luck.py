@@ -20,7 +20,7 @@ TESTS = (
     "tests/laws/test_flow_mutants.py",  # an example tells a mutant from the engine
     "tests/laws/test_timeline_mutants.py",
     "tests/laws/test_aggregates.py::test_mutants",  # a case breaks a law
-    "tests/simulator/test_simulator.py",  # each kind of event happens, each mutant is told apart
+    "tests/simulator/test_simulator.py",  # each kind of event happens, each mutant is found
     "tests/runtime/fleet/test_simulated.py",
     "tests/runtime/fleet/test_two_levels.py",
 )

@@ -1,4 +1,4 @@
-"""What executors and workers are told and what they answer: changed, cut, swapped, repeated, of another query, forged.
+"""Requests to executors and workers, and their replies: changed, cut, swapped, repeated, of another query, forged.
 
 Through an executor of ``concurrent.futures`` and through a fleet of invoked workers, in turns. An answer is the right
 one, or there is an error. Of forged states (other content, checksums that are right) nothing may come but an answer or
@@ -91,7 +91,7 @@ class _Messages:
         self.said = ""
         self.left = 0 if kind in ("swapped", "repeated") else rng.randrange(3)
 
-    def told(self, payload: bytes) -> bytes:
+    def sent(self, payload: bytes) -> bytes:
         if self.kind != "task changed" or not self._is_it():
             return payload
         return _changed_text(payload, self.rng) if self.rng.random() < 0.7 else _changed(payload, self.rng)
@@ -129,7 +129,7 @@ class _Inline(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> Future[Any]:
         future: Future[Any] = Future()
         try:
-            future.set_result(self.made.state(fn(self.made.told(args[0]))))
+            future.set_result(self.made.state(fn(self.made.sent(args[0]))))
         except Exception as error:
             future.set_exception(error)
         return future
@@ -138,13 +138,13 @@ class _Inline(Executor):
 def _fleet(made: _Messages) -> Fleet:
     def invoke(payload: bytes) -> Reply:
         try:
-            told = answer(json.loads(made.told(payload)))
+            answered = answer(json.loads(made.answered(payload)))
         except Exception as error:  # as Lambda tells of an error that its function did not catch
             text = json.dumps({"errorType": type(error).__name__, "errorMessage": str(error)})
             return Reply(200, text.encode(), "Unhandled")
-        if "state" in told:
-            told["state"] = base64.b64encode(made.state(base64.b64decode(told["state"]))).decode()
-        return Reply(200, json.dumps(told).encode())
+        if "state" in answered:
+            answered["state"] = base64.b64encode(made.state(base64.b64decode(answered["state"]))).decode()
+        return Reply(200, json.dumps(answered).encode())
 
     return Fleet(invoke, Rules(failures=1, base=0.0001))
 

@@ -117,7 +117,7 @@ class CatalogueContract:
         assert catalogue.is_ingested("s", source("b").id) is None
 
     def test_a_repeated_request_is_the_same_commit(self, catalogue: Catalogue) -> None:
-        """After a lost reply the same attempt is told that it succeeded, not that another did."""
+        """After a lost reply the same attempt learns that it succeeded, not that another did."""
         attempt = new_attempt()
         entries = files("s", attempt, D)
         assert catalogue.commit("s", SCHEMA, source("a"), entries, attempt) == Committed(1)

@@ -107,7 +107,7 @@ def test_a_join_of_points_is_no_stage_and_may_be_sliced() -> None:
         ),
         (lambda: df.combine(df.col("a").changed(), a=ALIVE), "changed has no meaning in the state of a timeline"),
         (lambda: df.combine(df.col("a"), a=ALIVE, name="end"), "the state cannot be named 'end'"),
-        (lambda: df.combine(df.lit(None), a=ALIVE), "nothing but null"),
+        (lambda: df.combine(df.lit(None), a=ALIVE), "always null"),
         (
             lambda: df.combine(df.col("a"), a=P.filter(df.col("temp") > 3).heartbeat("5m")),
             r"step 2 \(timeline\): a, filter: there is no column 'temp'",

@@ -30,8 +30,8 @@ def brute_force(events: Events, since: int, until: int, hold: int) -> Truth:
     for now in range(since, until):
         past = [e for e in said if e[0] <= now]
         reports = [e for e in past if e[1] != MISSING]
-        told = [e for e in past if e[2] != MISSING]
-        firmware = FIRMWARES[told[-1][2]].name if told else None
+        reported = [e for e in past if e[2] != MISSING]
+        firmware = FIRMWARES[reported[-1][2]].name if reported else None
         known = bool(reports) and now < reports[-1][0] + hold
         tally = truth[firmware]
         tally.known += 1000 * known
@@ -95,12 +95,12 @@ def test_the_lines_are_as_messy_as_promised() -> None:
 def test_files_say_what_was_simulated(tmp_path: Path) -> None:
     """Reading the files back, the later line winning column by column, gives what the devices meant to say."""
     written = write_fleet(SMALL, tmp_path)
-    told: dict[tuple[str, int], dict[str, object]] = {}
+    reported: dict[tuple[str, int], dict[str, object]] = {}
     rows = 0
     for path in written.files:
         for line in gzip.decompress(path.read_bytes()).splitlines():
             point = json.loads(line)
-            told.setdefault((point["device"], point["ts"]), {}).update(point)
+            reported.setdefault((point["device"], point["ts"]), {}).update(point)
             rows += 1
     assert rows == written.rows
     assert sum(p.stat().st_size for p in written.files) == written.bytes
@@ -117,7 +117,7 @@ def test_files_say_what_was_simulated(tmp_path: Path) -> None:
             if tenths != NO_TEMPERATURE:
                 point["temp"] = tenths / 10
             meant[device, time] = point
-    assert told == meant
+    assert reported == meant
     truth = json.loads((tmp_path / "truth.json").read_text())
     assert truth["until_us"] - truth["since_us"] == 2 * DAY * 1000
     assert {g["firmware"]: g["up"] for g in truth["by_firmware"]} == {f: t.up for f, t in written.truth.items()}

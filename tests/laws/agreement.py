@@ -23,10 +23,10 @@ def typed(rows: list[dict[str, Any]]) -> list[dict[str, tuple[str, Any]]]:
 def agrees(run: Callable[..., list[dict[str, Any]]], name: str, case: Case, **options: Any) -> None:
     """Assert that ``run`` gives the oracle's rows for a named graph, or an error where the oracle finds an overflow."""
     graph = GRAPHS[name]
-    told = {option: value for option, value in options.items() if option in ORACLE_OPTIONS}
+    chosen = {option: value for option, value in options.items() if option in ORACLE_OPTIONS}
     span: dict[str, Any] = {"since": case.since, "until": case.until}
     try:
-        expected = answer(graph, case.points, key=KEY, time=TIME, types=TYPES, **span, **told)
+        expected = answer(graph, case.points, key=KEY, time=TIME, types=TYPES, **span, **chosen)
     except IntegerOverflowError:
         with pytest.raises(DataflowError, match=r"64[ -]bit"):
             run(graph, case.points, **span, **options)

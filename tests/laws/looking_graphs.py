@@ -2,216 +2,209 @@
 
 from __future__ import annotations
 
-from tests.laws.builders import (
-    ALIVE,
-    BY_DEVICE,
-    BY_FIRMWARE,
-    DEVICE,
-    DURATION,
-    FIRMWARE,
-    LONDON,
-    NOW,
-    OK,
-    ROWS,
-    STATUS,
-    TEMP,
-    UP,
-    Json,
-    N,
-    agg,
-    beats,
-    col,
-    extend,
-    fn,
-    funnel,
-    graph,
-    group,
-    lit,
-    named,
-    select,
-    sessions,
-    sort,
-    states,
-    transitions,
-    truncate,
-    where,
-    windows,
-)
-from tests.laws.timeline_graphs import (
-    ALIVE_TRACK,
-    DAYS,
-    MAINTENANCE,
-    NIGHTS,
-    OWNERS,
-    SITES,
-    UP_TRACK,
-    concurrent,
-    join,
-    timeline,
-    within,
-    within_windows,
-)
+from tests.laws import builders as b
+from tests.laws import timeline_graphs as t
 from tests.reference.strategies import GAP, HOUR
 
-COUNT, FROM, TO, AFTER, STATE = map(col, ("count", "from", "to", "after", "state"))
+COUNT, FROM, TO, AFTER, STATE = map(b.col, ("count", "from", "to", "after", "state"))
 
 
-def held(*columns: str, hold: int | None = None) -> Json:
+def held(*columns: str, hold: int | None = None) -> b.Json:
     return {"op": "held", "columns": list(columns), "hold": hold}
 
 
-def looks(of: Json, number: Json, hold: int | None = None) -> Json:
+def looks(of: b.Json, number: b.Json, hold: int | None = None) -> b.Json:
     """All functions that look back, of a value and of a number."""
-    return extend(
-        last=fn("last", of, hold=hold),
-        was=fn("previous", of),
-        new=fn("changed", of),
-        total=fn("cumulative_sum", number),
-        before=fn("previous", col("start")),
-        most=fn("last", number, hold=2 * HOUR),
+    return b.extend(
+        last=b.fn("last", of, hold=hold),
+        was=b.fn("previous", of),
+        new=b.fn("changed", of),
+        total=b.fn("cumulative_sum", number),
+        before=b.fn("previous", b.col("start")),
+        most=b.fn("last", number, hold=2 * HOUR),
     )
 
 
-WARM = fn("when", fn("gt", TEMP, lit(20.0)), STATUS, {"lit": None, "type": "null"})
+WARM = b.fn("when", b.fn("gt", b.TEMP, b.lit(20.0)), b.STATUS, {"lit": None, "type": "null"})
 
-LOOKING_GRAPHS: dict[str, Json] = {
-    "looking_at_windows": graph(windows("1h", state=agg("last", STATUS)), looks(col("state"), COUNT)),
-    "looking_at_empty_windows": graph(
-        extend(balance=fn("cumulative_sum", fn("mod", N, lit(100)))),
-        windows("1h", LONDON, empty=True, spent=agg("count", N), balance=agg("last", col("balance"))),
-        looks(col("balance"), col("spent")),
-        select(start=col("start"), spent=col("spent"), balance=col("last"), was=col("was"), total=col("total")),
-    ),
-    "looking_at_sliding_windows": graph(
-        windows("10m", size=7, state=agg("last", STATUS)), looks(col("state"), COUNT), where(fn("ge", COUNT, lit(2)))
-    ),
-    "looking_at_empty_sliding_windows": graph(
-        windows("6h", size=3, empty=True, v=agg("mean", TEMP)), looks(col("v"), COUNT, hold=HOUR)
-    ),
-    "looking_at_windows_not_far": graph(
-        windows("1h", v=agg("max", TEMP)),
-        where(fn("ne", COUNT, lit(2))),
-        extend(most=fn("last", col("v"), hold=5 * HOUR), early=fn("last", NOW, hold=HOUR)),
-        group(named(most=col("most")), windows=ROWS, cut=agg("count", where=col("partial")), early=agg("min", NOW)),
-    ),
-    "looking_at_sliding_windows_not_far": graph(
-        windows("10m", LONDON, size=3, v=agg("max", TEMP)), extend(most=fn("last", col("v"), hold=GAP))
-    ),
-    "looking_at_sessions": graph(sessions(state=agg("last", STATUS)), looks(col("state"), COUNT)),
-    "looking_at_cut_sessions": graph(
-        sessions(max_length=GAP, low=agg("min", N)),
-        looks(col("low"), COUNT, hold=HOUR),
-        where(fn("ge", COUNT, lit(2))),
-        group(
-            BY_DEVICE,
-            rows=ROWS,
-            total=agg("max", col("total")),
-            news=agg("count", where=col("new")),
-            was=agg("first", col("was")),
+LOOKING_GRAPHS: dict[str, b.Json] = {
+    "looking_at_windows": b.graph(b.windows("1h", state=b.agg("last", b.STATUS)), looks(b.col("state"), COUNT)),
+    "looking_at_empty_windows": b.graph(
+        b.extend(balance=b.fn("cumulative_sum", b.fn("mod", b.N, b.lit(100)))),
+        b.windows("1h", b.LONDON, empty=True, spent=b.agg("count", b.N), balance=b.agg("last", b.col("balance"))),
+        looks(b.col("balance"), b.col("spent")),
+        b.select(
+            start=b.col("start"), spent=b.col("spent"), balance=b.col("last"), was=b.col("was"), total=b.col("total")
         ),
     ),
-    "looking_at_split_sessions": graph(
-        sessions(split=UP, temp=agg("max", TEMP)),
-        extend(warmer=fn("gt", col("temp"), fn("previous", col("temp")))),
-        where(col("warmer")),
-        looks(col("temp"), DURATION),
+    "looking_at_sliding_windows": b.graph(
+        b.windows("10m", size=7, state=b.agg("last", b.STATUS)),
+        looks(b.col("state"), COUNT),
+        b.where(b.fn("ge", COUNT, b.lit(2))),
     ),
-    "looking_at_states": graph(states(STATUS), where(fn("is_not_null", STATUS)), looks(STATUS, DURATION)),
-    "looking_at_long_states": graph(
-        states(fn("gt", N, lit(1)), name="many", hold=None),
-        where(fn("gt", DURATION, lit(GAP, "duration"))),
-        looks(FIRMWARE, DURATION),
-        group(
-            named(day=truncate("1d", LONDON), was=col("was")),
-            time=agg("duration"),
-            known=agg("known_time"),
-            pieces=ROWS,
-            total=agg("max", col("total")),
-            news=agg("count", where=col("new")),
+    "looking_at_empty_sliding_windows": b.graph(
+        b.windows("6h", size=3, empty=True, v=b.agg("mean", b.TEMP)), looks(b.col("v"), COUNT, hold=HOUR)
+    ),
+    "looking_at_windows_not_far": b.graph(
+        b.windows("1h", v=b.agg("max", b.TEMP)),
+        b.where(b.fn("ne", COUNT, b.lit(2))),
+        b.extend(most=b.fn("last", b.col("v"), hold=5 * HOUR), early=b.fn("last", b.NOW, hold=HOUR)),
+        b.group(
+            b.named(most=b.col("most")),
+            windows=b.ROWS,
+            cut=b.agg("count", where=b.col("partial")),
+            early=b.agg("min", b.NOW),
         ),
     ),
-    "looking_at_beats": graph(beats(), looks(ALIVE, DURATION), where(fn("not", ALIVE))),
-    "looking_at_transitions": graph(transitions(STATUS), looks(TO, AFTER)),
-    "looking_at_paths": graph(
-        transitions(STATUS, gap=None),
-        extend(two=fn("previous", FROM)),
-        group(named(two=col("two"), one=FROM, to=TO), n=ROWS),
+    "looking_at_sliding_windows_not_far": b.graph(
+        b.windows("10m", b.LONDON, size=3, v=b.agg("max", b.TEMP)), b.extend(most=b.fn("last", b.col("v"), hold=GAP))
     ),
-    "looking_at_timelines": graph(
-        timeline(fn("and", col("a"), col("b")), a=ALIVE_TRACK, b=UP_TRACK), looks(STATE, DURATION)
-    ),
-    "looking_at_pieces": graph(
-        states(STATUS), join(DEVICE, OWNERS), looks(col("owner"), DURATION), where(fn("is_not_null", col("was")))
-    ),
-    "looking_through_pieces": graph(
-        states(STATUS),
-        looks(STATUS, DURATION),
-        within(NIGHTS),
-        extend(piece=fn("previous", col("was"))),
-        within_windows(DEVICE, MAINTENANCE, inside=False),
-        select(
-            start=col("start"), end=col("end"), total=col("total"), piece=col("piece"), owner=fn("last", OK, hold=None)
+    "looking_at_sessions": b.graph(b.sessions(state=b.agg("last", b.STATUS)), looks(b.col("state"), COUNT)),
+    "looking_at_cut_sessions": b.graph(
+        b.sessions(max_length=GAP, low=b.agg("min", b.N)),
+        looks(b.col("low"), COUNT, hold=HOUR),
+        b.where(b.fn("ge", COUNT, b.lit(2))),
+        b.group(
+            b.BY_DEVICE,
+            rows=b.ROWS,
+            total=b.agg("max", b.col("total")),
+            news=b.agg("count", where=b.col("new")),
+            was=b.agg("first", b.col("was")),
         ),
     ),
-    "looking_at_joined_sessions": graph(
-        where(fn("not", OK)), sessions(), within(DAYS), join(DEVICE, OWNERS, "inner"), looks(col("owner"), COUNT)
+    "looking_at_split_sessions": b.graph(
+        b.sessions(split=b.UP, temp=b.agg("max", b.TEMP)),
+        b.extend(warmer=b.fn("gt", b.col("temp"), b.fn("previous", b.col("temp")))),
+        b.where(b.col("warmer")),
+        looks(b.col("temp"), b.DURATION),
     ),
-    "looking_then_sessions": graph(
-        windows("10m", v=agg("mean", TEMP)),
-        extend(rises=fn("gt", col("v"), fn("previous", col("v")))),
-        where(col("rises")),
-        sessions(HOUR, steps=agg("sum", COUNT)),
-        extend(before=fn("previous", col("steps"))),
+    "looking_at_states": b.graph(
+        b.states(b.STATUS), b.where(b.fn("is_not_null", b.STATUS)), looks(b.STATUS, b.DURATION)
     ),
-    "looking_then_states": graph(
-        sessions(n=agg("max", N)), states(fn("changed", col("n")), name="news", hold=HOUR), looks(col("news"), DURATION)
-    ),
-    "states_of_windows": graph(
-        windows("1h", up=agg("any_true", UP)),
-        states(col("up"), name="up", hold=2 * HOUR),
-        group(named(up=col("up")), time=agg("duration"), known=agg("known_time"), pieces=ROWS),
-    ),
-    "windows_of_states": graph(
-        states(STATUS),
-        where(fn("eq", STATUS, lit("down"))),
-        windows("1h", size=2, down=agg("sum", DURATION), fw=agg("last", FIRMWARE)),
-        group(named(fw=col("fw")), down=agg("sum", col("down")), cut=agg("count", where=col("partial"))),
-    ),
-    "sessions_of_sessions": graph(sessions(n=agg("count", N)), sessions(HOUR, n=agg("sum", col("n")))),
-    "moves_between_windows": graph(
-        windows("1h", state=agg("last", STATUS)), transitions(col("state"), gap=2 * HOUR), looks(TO, AFTER)
-    ),
-    "funnel_of_sessions": graph(
-        sessions(state=agg("last", STATUS)),
-        funnel(fn("eq", col("state"), lit("up")), fn("changed", col("state"))),
-        extend(was=fn("previous", col("steps"))),
-    ),
-    "looking_then_concurrent": graph(
-        states(UP, name="up"),
-        concurrent(fn("and", col("up"), fn("is_not_null", fn("previous", FIRMWARE))), by=BY_FIRMWARE),
-    ),
-    "steps_between_windows": graph(
-        windows("1h", n=agg("max", N), t=agg("max", TEMP)),
-        group(
-            BY_DEVICE,
-            grown=agg("increase", fn("mod", col("n"), lit(7))),
-            moves=agg("transitions", fn("gt", col("t"), lit(20.0))),
+    "looking_at_long_states": b.graph(
+        b.states(b.fn("gt", b.N, b.lit(1)), name="many", hold=None),
+        b.where(b.fn("gt", b.DURATION, b.lit(GAP, "duration"))),
+        looks(b.FIRMWARE, b.DURATION),
+        b.group(
+            b.named(day=b.truncate("1d", b.LONDON), was=b.col("was")),
+            time=b.agg("duration"),
+            known=b.agg("known_time"),
+            pieces=b.ROWS,
+            total=b.agg("max", b.col("total")),
+            news=b.agg("count", where=b.col("new")),
         ),
     ),
-    "partial_windows": graph(
-        windows("6h", LONDON, rows=ROWS),
-        group(named(partial=col("partial")), windows=ROWS, first=agg("min", NOW), rows=agg("sum", col("rows"))),
+    "looking_at_beats": b.graph(b.beats(), looks(b.ALIVE, b.DURATION), b.where(b.fn("not", b.ALIVE))),
+    "looking_at_transitions": b.graph(b.transitions(b.STATUS), looks(TO, AFTER)),
+    "looking_at_paths": b.graph(
+        b.transitions(b.STATUS, gap=None),
+        b.extend(two=b.fn("previous", FROM)),
+        b.group(b.named(two=b.col("two"), one=FROM, to=TO), n=b.ROWS),
     ),
-    "held_then_filtered": graph(
-        held("firmware", "temp"), where(fn("changed", STATUS)), group(BY_FIRMWARE, n=ROWS, temp=agg("mean", TEMP))
+    "looking_at_timelines": b.graph(
+        t.timeline(b.fn("and", b.col("a"), b.col("b")), a=t.ALIVE_TRACK, b=t.UP_TRACK), looks(STATE, b.DURATION)
     ),
-    "held_not_long": graph(held("status", hold=GAP), join(DEVICE, SITES), states(STATUS), looks(STATUS, DURATION)),
-    "held_of_windows": graph(windows("1h", temp=agg("max", TEMP)), held("temp", "firmware"), sort(("temp", True))),
-    "last_where": graph(
-        where(fn("is_not_null", N)),
-        select(device=DEVICE, status=fn("last", WARM, hold=None), short=fn("last", WARM, hold=GAP), firmware=FIRMWARE),
+    "looking_at_pieces": b.graph(
+        b.states(b.STATUS),
+        t.join(b.DEVICE, t.OWNERS),
+        looks(b.col("owner"), b.DURATION),
+        b.where(b.fn("is_not_null", b.col("was"))),
     ),
-    "last_where_by_status": graph(
-        group(named(status=STATUS, warm=fn("last", WARM, hold=None)), n=ROWS, fw=agg("last", FIRMWARE)),
+    "looking_through_pieces": b.graph(
+        b.states(b.STATUS),
+        looks(b.STATUS, b.DURATION),
+        t.within(t.NIGHTS),
+        b.extend(piece=b.fn("previous", b.col("was"))),
+        t.within_windows(b.DEVICE, t.MAINTENANCE, inside=False),
+        b.select(
+            start=b.col("start"),
+            end=b.col("end"),
+            total=b.col("total"),
+            piece=b.col("piece"),
+            owner=b.fn("last", b.OK, hold=None),
+        ),
+    ),
+    "looking_at_joined_sessions": b.graph(
+        b.where(b.fn("not", b.OK)),
+        b.sessions(),
+        t.within(t.DAYS),
+        t.join(b.DEVICE, t.OWNERS, "inner"),
+        looks(b.col("owner"), COUNT),
+    ),
+    "looking_then_sessions": b.graph(
+        b.windows("10m", v=b.agg("mean", b.TEMP)),
+        b.extend(rises=b.fn("gt", b.col("v"), b.fn("previous", b.col("v")))),
+        b.where(b.col("rises")),
+        b.sessions(HOUR, steps=b.agg("sum", COUNT)),
+        b.extend(before=b.fn("previous", b.col("steps"))),
+    ),
+    "looking_then_states": b.graph(
+        b.sessions(n=b.agg("max", b.N)),
+        b.states(b.fn("changed", b.col("n")), name="news", hold=HOUR),
+        looks(b.col("news"), b.DURATION),
+    ),
+    "states_of_windows": b.graph(
+        b.windows("1h", up=b.agg("any_true", b.UP)),
+        b.states(b.col("up"), name="up", hold=2 * HOUR),
+        b.group(b.named(up=b.col("up")), time=b.agg("duration"), known=b.agg("known_time"), pieces=b.ROWS),
+    ),
+    "windows_of_states": b.graph(
+        b.states(b.STATUS),
+        b.where(b.fn("eq", b.STATUS, b.lit("down"))),
+        b.windows("1h", size=2, down=b.agg("sum", b.DURATION), fw=b.agg("last", b.FIRMWARE)),
+        b.group(b.named(fw=b.col("fw")), down=b.agg("sum", b.col("down")), cut=b.agg("count", where=b.col("partial"))),
+    ),
+    "sessions_of_sessions": b.graph(b.sessions(n=b.agg("count", b.N)), b.sessions(HOUR, n=b.agg("sum", b.col("n")))),
+    "moves_between_windows": b.graph(
+        b.windows("1h", state=b.agg("last", b.STATUS)), b.transitions(b.col("state"), gap=2 * HOUR), looks(TO, AFTER)
+    ),
+    "funnel_of_sessions": b.graph(
+        b.sessions(state=b.agg("last", b.STATUS)),
+        b.funnel(b.fn("eq", b.col("state"), b.lit("up")), b.fn("changed", b.col("state"))),
+        b.extend(was=b.fn("previous", b.col("steps"))),
+    ),
+    "looking_then_concurrent": b.graph(
+        b.states(b.UP, name="up"),
+        t.concurrent(b.fn("and", b.col("up"), b.fn("is_not_null", b.fn("previous", b.FIRMWARE))), by=b.BY_FIRMWARE),
+    ),
+    "steps_between_windows": b.graph(
+        b.windows("1h", n=b.agg("max", b.N), t=b.agg("max", b.TEMP)),
+        b.group(
+            b.BY_DEVICE,
+            grown=b.agg("increase", b.fn("mod", b.col("n"), b.lit(7))),
+            moves=b.agg("transitions", b.fn("gt", b.col("t"), b.lit(20.0))),
+        ),
+    ),
+    "partial_windows": b.graph(
+        b.windows("6h", b.LONDON, rows=b.ROWS),
+        b.group(
+            b.named(partial=b.col("partial")),
+            windows=b.ROWS,
+            first=b.agg("min", b.NOW),
+            rows=b.agg("sum", b.col("rows")),
+        ),
+    ),
+    "held_then_filtered": b.graph(
+        held("firmware", "temp"),
+        b.where(b.fn("changed", b.STATUS)),
+        b.group(b.BY_FIRMWARE, n=b.ROWS, temp=b.agg("mean", b.TEMP)),
+    ),
+    "held_not_long": b.graph(
+        held("status", hold=GAP), t.join(b.DEVICE, t.SITES), b.states(b.STATUS), looks(b.STATUS, b.DURATION)
+    ),
+    "held_of_windows": b.graph(
+        b.windows("1h", temp=b.agg("max", b.TEMP)), held("temp", "firmware"), b.sort(("temp", True))
+    ),
+    "last_where": b.graph(
+        b.where(b.fn("is_not_null", b.N)),
+        b.select(
+            device=b.DEVICE,
+            status=b.fn("last", WARM, hold=None),
+            short=b.fn("last", WARM, hold=GAP),
+            firmware=b.FIRMWARE,
+        ),
+    ),
+    "last_where_by_status": b.graph(
+        b.group(b.named(status=b.STATUS, warm=b.fn("last", WARM, hold=None)), n=b.ROWS, fw=b.agg("last", b.FIRMWARE)),
     ),
 }

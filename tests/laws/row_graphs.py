@@ -2,262 +2,258 @@
 
 from __future__ import annotations
 
-from tests.laws.builders import (
-    BY_DEVICE,
-    BY_FIRMWARE,
-    BY_STATUS,
-    DEVICE,
-    FIRMWARE,
-    LONDON,
-    NOW,
-    OK,
-    ROWS,
-    STATUS,
-    TEMP,
-    UP,
-    Json,
-    N,
-    agg,
-    col,
-    extend,
-    fn,
-    graph,
-    group,
-    limit,
-    lit,
-    named,
-    select,
-    sort,
-    truncate,
-    where,
-)
+from tests.laws import builders as b
 from tests.reference.strategies import GAP
 
-ROW_GRAPHS: dict[str, Json] = {
-    "points_as_they_are": graph(where(fn("is_not_null", TEMP))),
-    "count_all": graph(group([], rows=ROWS, temps=agg("count", TEMP))),
-    "numbers_by_firmware": graph(
-        group(
-            BY_FIRMWARE,
-            total=agg("sum", TEMP),
-            mean=agg("mean", TEMP),
-            low=agg("min", TEMP),
-            high=agg("max", TEMP),
-            n=agg("sum", N),
+ROW_GRAPHS: dict[str, b.Json] = {
+    "points_as_they_are": b.graph(b.where(b.fn("is_not_null", b.TEMP))),
+    "count_all": b.graph(b.group([], rows=b.ROWS, temps=b.agg("count", b.TEMP))),
+    "numbers_by_firmware": b.graph(
+        b.group(
+            b.BY_FIRMWARE,
+            total=b.agg("sum", b.TEMP),
+            mean=b.agg("mean", b.TEMP),
+            low=b.agg("min", b.TEMP),
+            high=b.agg("max", b.TEMP),
+            n=b.agg("sum", b.N),
         )
     ),
-    "integers_by_device": graph(
-        group(BY_DEVICE, total=agg("sum", N), mean=agg("mean", N), low=agg("min", N), high=agg("max", N), rows=ROWS)
-    ),
-    "integer_mean_overall": graph(group([], total=agg("sum", N), mean=agg("mean", N))),
-    "first_last_by_device": graph(
-        group(
-            BY_DEVICE,
-            first_temp=agg("first", TEMP),
-            last_temp=agg("last", TEMP),
-            first_status=agg("first", STATUS),
-            last_status=agg("last", STATUS),
-            first_ok=agg("first", OK),
-            last_n=agg("last", N),
+    "integers_by_device": b.graph(
+        b.group(
+            b.BY_DEVICE,
+            total=b.agg("sum", b.N),
+            mean=b.agg("mean", b.N),
+            low=b.agg("min", b.N),
+            high=b.agg("max", b.N),
+            rows=b.ROWS,
         )
     ),
-    "booleans_by_status": graph(group(BY_STATUS, some=agg("any_true", OK), every=agg("all_true", OK))),
-    "distinct": graph(
-        group(
-            BY_STATUS,
-            devices=agg("count_distinct", DEVICE),
-            temps=agg("count_distinct", TEMP),
-            numbers=agg("count_distinct", N),
-            firmwares=agg("count_distinct", FIRMWARE),
-            flags=agg("count_distinct", OK),
+    "integer_mean_overall": b.graph(b.group([], total=b.agg("sum", b.N), mean=b.agg("mean", b.N))),
+    "first_last_by_device": b.graph(
+        b.group(
+            b.BY_DEVICE,
+            first_temp=b.agg("first", b.TEMP),
+            last_temp=b.agg("last", b.TEMP),
+            first_status=b.agg("first", b.STATUS),
+            last_status=b.agg("last", b.STATUS),
+            first_ok=b.agg("first", b.OK),
+            last_n=b.agg("last", b.N),
         )
     ),
-    "strings_min_max": graph(group(BY_DEVICE, low=agg("min", FIRMWARE), high=agg("max", FIRMWARE))),
-    "where_in_aggregates": graph(
-        group(
-            BY_FIRMWARE,
-            up=agg("count", where=UP),
-            warm=agg("mean", TEMP, where=fn("gt", TEMP, lit(20.0))),
-            total=agg("sum", N, where=fn("not", OK)),
-            devices=agg("count_distinct", DEVICE, where=UP),
+    "booleans_by_status": b.graph(b.group(b.BY_STATUS, some=b.agg("any_true", b.OK), every=b.agg("all_true", b.OK))),
+    "distinct": b.graph(
+        b.group(
+            b.BY_STATUS,
+            devices=b.agg("count_distinct", b.DEVICE),
+            temps=b.agg("count_distinct", b.TEMP),
+            numbers=b.agg("count_distinct", b.N),
+            firmwares=b.agg("count_distinct", b.FIRMWARE),
+            flags=b.agg("count_distinct", b.OK),
         )
     ),
-    "group_by_expressions": graph(
-        group(named(hot=fn("ge", TEMP, lit(21.5)), odd=fn("mod", N, lit(2)), status=STATUS), rows=ROWS)
-    ),
-    "group_by_float_and_bool": graph(group(named(temp=TEMP, ok=OK), rows=ROWS, n=agg("sum", N))),
-    "arithmetic_floats": graph(
-        select(
-            add=fn("add", TEMP, lit(0.1)),
-            sub=fn("sub", TEMP, N),
-            mul=fn("mul", TEMP, lit(3)),
-            div=fn("div", TEMP, N),
-            floordiv=fn("floordiv", TEMP, lit(0.5)),
-            mod=fn("mod", TEMP, N),
-            neg=fn("neg", TEMP),
-            abs=fn("abs", TEMP),
+    "strings_min_max": b.graph(b.group(b.BY_DEVICE, low=b.agg("min", b.FIRMWARE), high=b.agg("max", b.FIRMWARE))),
+    "where_in_aggregates": b.graph(
+        b.group(
+            b.BY_FIRMWARE,
+            up=b.agg("count", where=b.UP),
+            warm=b.agg("mean", b.TEMP, where=b.fn("gt", b.TEMP, b.lit(20.0))),
+            total=b.agg("sum", b.N, where=b.fn("not", b.OK)),
+            devices=b.agg("count_distinct", b.DEVICE, where=b.UP),
         )
     ),
-    "arithmetic_integers": graph(
-        where(fn("lt", fn("abs", N), lit(1000))),
-        select(
-            add=fn("add", N, lit(1)),
-            sub=fn("sub", lit(5), N),
-            mul=fn("mul", N, N),
-            div=fn("div", lit(7), N),
-            floordiv=fn("floordiv", lit(7), N),
-            floordiv_negative=fn("floordiv", N, lit(-2)),
-            mod=fn("mod", lit(7), N),
-            mod_negative=fn("mod", N, lit(-3)),
-            neg=fn("neg", N),
-            abs=fn("abs", N),
+    "group_by_expressions": b.graph(
+        b.group(
+            b.named(hot=b.fn("ge", b.TEMP, b.lit(21.5)), odd=b.fn("mod", b.N, b.lit(2)), status=b.STATUS), rows=b.ROWS
+        )
+    ),
+    "group_by_float_and_bool": b.graph(b.group(b.named(temp=b.TEMP, ok=b.OK), rows=b.ROWS, n=b.agg("sum", b.N))),
+    "arithmetic_floats": b.graph(
+        b.select(
+            add=b.fn("add", b.TEMP, b.lit(0.1)),
+            sub=b.fn("sub", b.TEMP, b.N),
+            mul=b.fn("mul", b.TEMP, b.lit(3)),
+            div=b.fn("div", b.TEMP, b.N),
+            floordiv=b.fn("floordiv", b.TEMP, b.lit(0.5)),
+            mod=b.fn("mod", b.TEMP, b.N),
+            neg=b.fn("neg", b.TEMP),
+            abs=b.fn("abs", b.TEMP),
+        )
+    ),
+    "arithmetic_integers": b.graph(
+        b.where(b.fn("lt", b.fn("abs", b.N), b.lit(1000))),
+        b.select(
+            add=b.fn("add", b.N, b.lit(1)),
+            sub=b.fn("sub", b.lit(5), b.N),
+            mul=b.fn("mul", b.N, b.N),
+            div=b.fn("div", b.lit(7), b.N),
+            floordiv=b.fn("floordiv", b.lit(7), b.N),
+            floordiv_negative=b.fn("floordiv", b.N, b.lit(-2)),
+            mod=b.fn("mod", b.lit(7), b.N),
+            mod_negative=b.fn("mod", b.N, b.lit(-3)),
+            neg=b.fn("neg", b.N),
+            abs=b.fn("abs", b.N),
         ),
     ),
-    "arithmetic_huge": graph(select(add=fn("add", N, N), down=fn("sub", N, lit(1)), mul=fn("mul", N, lit(2)))),
-    "comparisons": graph(
-        select(
-            eq=fn("eq", TEMP, lit(21.5)),
-            ne=fn("ne", STATUS, lit("up")),
-            lt=fn("lt", N, lit(2)),
-            le=fn("le", N, TEMP),
-            gt=fn("gt", TEMP, lit(0)),
-            ge=fn("ge", N, lit(2)),
-            between=fn("between", TEMP, lit(0.1), lit(21.5)),
-            same=fn("eq", STATUS, FIRMWARE),
-            ok=fn("eq", OK, lit(True)),
+    "arithmetic_huge": b.graph(
+        b.select(add=b.fn("add", b.N, b.N), down=b.fn("sub", b.N, b.lit(1)), mul=b.fn("mul", b.N, b.lit(2)))
+    ),
+    "comparisons": b.graph(
+        b.select(
+            eq=b.fn("eq", b.TEMP, b.lit(21.5)),
+            ne=b.fn("ne", b.STATUS, b.lit("up")),
+            lt=b.fn("lt", b.N, b.lit(2)),
+            le=b.fn("le", b.N, b.TEMP),
+            gt=b.fn("gt", b.TEMP, b.lit(0)),
+            ge=b.fn("ge", b.N, b.lit(2)),
+            between=b.fn("between", b.TEMP, b.lit(0.1), b.lit(21.5)),
+            same=b.fn("eq", b.STATUS, b.FIRMWARE),
+            ok=b.fn("eq", b.OK, b.lit(True)),
         )
     ),
-    "strings_in_order": graph(group(named(late=fn("lt", STATUS, lit("m"))), rows=ROWS)),
-    "kleene": graph(
-        select(
-            both=fn("and", OK, fn("gt", TEMP, lit(20.0))),
-            either=fn("or", OK, fn("gt", TEMP, lit(20.0))),
-            negated=fn("not", fn("and", OK, UP)),
+    "strings_in_order": b.graph(b.group(b.named(late=b.fn("lt", b.STATUS, b.lit("m"))), rows=b.ROWS)),
+    "kleene": b.graph(
+        b.select(
+            both=b.fn("and", b.OK, b.fn("gt", b.TEMP, b.lit(20.0))),
+            either=b.fn("or", b.OK, b.fn("gt", b.TEMP, b.lit(20.0))),
+            negated=b.fn("not", b.fn("and", b.OK, b.UP)),
         )
     ),
-    "filter_kleene": graph(
-        where(fn("or", fn("not", OK), fn("and", UP, fn("lt", N, lit(3))))), group(BY_STATUS, rows=ROWS)
+    "filter_kleene": b.graph(
+        b.where(b.fn("or", b.fn("not", b.OK), b.fn("and", b.UP, b.fn("lt", b.N, b.lit(3))))),
+        b.group(b.BY_STATUS, rows=b.ROWS),
     ),
-    "membership": graph(
-        select(
-            status=fn("is_in", STATUS, values=["up", "degraded", "never seen"], type="string"),
-            n=fn("is_in", N, values=[1, 3], type="int64"),
-            temp=fn("is_in", TEMP, values=[0.1, 30.0], type="float64"),
-            nothing=fn("is_in", FIRMWARE, values=[], type="string"),
+    "membership": b.graph(
+        b.select(
+            status=b.fn("is_in", b.STATUS, values=["up", "degraded", "never seen"], type="string"),
+            n=b.fn("is_in", b.N, values=[1, 3], type="int64"),
+            temp=b.fn("is_in", b.TEMP, values=[0.1, 30.0], type="float64"),
+            nothing=b.fn("is_in", b.FIRMWARE, values=[], type="string"),
         )
     ),
-    "nulls": graph(
-        select(
-            temp=fn("fill_null", TEMP, lit(-1.0)),
-            n=fn("fill_null", N, lit(0)),
-            mixed=fn("fill_null", N, lit(0.5)),
-            status=fn("fill_null", STATUS, lit("silent")),
-            other=fn("fill_null", FIRMWARE, STATUS),
-            no_temp=fn("is_null", TEMP),
-            has_status=fn("is_not_null", STATUS),
+    "nulls": b.graph(
+        b.select(
+            temp=b.fn("fill_null", b.TEMP, b.lit(-1.0)),
+            n=b.fn("fill_null", b.N, b.lit(0)),
+            mixed=b.fn("fill_null", b.N, b.lit(0.5)),
+            status=b.fn("fill_null", b.STATUS, b.lit("silent")),
+            other=b.fn("fill_null", b.FIRMWARE, b.STATUS),
+            no_temp=b.fn("is_null", b.TEMP),
+            has_status=b.fn("is_not_null", b.STATUS),
         )
     ),
-    "parts_of_strings": graph(
-        group(
-            named(one=fn("starts_with", FIRMWARE, prefix="1."), dotted=fn("contains", FIRMWARE, text=".")),
-            rows=ROWS,
-            umlaut=agg("count", where=fn("contains", FIRMWARE, text="ä")),
+    "parts_of_strings": b.graph(
+        b.group(
+            b.named(one=b.fn("starts_with", b.FIRMWARE, prefix="1."), dotted=b.fn("contains", b.FIRMWARE, text=".")),
+            rows=b.ROWS,
+            umlaut=b.agg("count", where=b.fn("contains", b.FIRMWARE, text="ä")),
         )
     ),
-    "when": graph(
-        select(
-            level=fn("when", fn("gt", TEMP, lit(25.0)), lit("hot"), lit("cold")),
-            mixed=fn("when", OK, N, lit(0.5)),
-            chain=fn("when", UP, N, fn("when", OK, lit(-1), {"lit": None, "type": "null"})),
-            word=fn("when", OK, STATUS, FIRMWARE),
+    "when": b.graph(
+        b.select(
+            level=b.fn("when", b.fn("gt", b.TEMP, b.lit(25.0)), b.lit("hot"), b.lit("cold")),
+            mixed=b.fn("when", b.OK, b.N, b.lit(0.5)),
+            chain=b.fn("when", b.UP, b.N, b.fn("when", b.OK, b.lit(-1), {"lit": None, "type": "null"})),
+            word=b.fn("when", b.OK, b.STATUS, b.FIRMWARE),
         )
     ),
-    "time_parts": graph(
-        group(
-            named(hour=fn("hour", NOW, zone=LONDON), weekday=fn("weekday", NOW, zone="America/New_York")),
-            rows=ROWS,
-            utc=agg("min", fn("hour", NOW, zone="UTC")),
+    "time_parts": b.graph(
+        b.group(
+            b.named(hour=b.fn("hour", b.NOW, zone=b.LONDON), weekday=b.fn("weekday", b.NOW, zone="America/New_York")),
+            rows=b.ROWS,
+            utc=b.agg("min", b.fn("hour", b.NOW, zone="UTC")),
         )
     ),
-    "by_10_minutes": graph(group(named(t=truncate("10m")), rows=ROWS, mean=agg("mean", TEMP))),
-    "by_day_in_london": graph(group(named(day=truncate("1d", LONDON), status=STATUS), rows=ROWS)),
-    "by_week_month_year": graph(
-        group(named(week=truncate("1w"), month=truncate("1mo", LONDON), year=truncate("1y")), rows=ROWS)
+    "by_10_minutes": b.graph(b.group(b.named(t=b.truncate("10m")), rows=b.ROWS, mean=b.agg("mean", b.TEMP))),
+    "by_day_in_london": b.graph(b.group(b.named(day=b.truncate("1d", b.LONDON), status=b.STATUS), rows=b.ROWS)),
+    "by_week_month_year": b.graph(
+        b.group(b.named(week=b.truncate("1w"), month=b.truncate("1mo", b.LONDON), year=b.truncate("1y")), rows=b.ROWS)
     ),
-    "by_6_hours_in_london": graph(group(named(t=truncate("6h", LONDON)), rows=ROWS, first=agg("min", NOW))),
-    "time_in_columns": graph(select(device=DEVICE, at=NOW, day=truncate("1d"), status=STATUS)),
-    "last_held": graph(
-        extend(fw=fn("last", FIRMWARE, hold=None), warm=fn("last", TEMP, hold=GAP)),
-        group(named(fw=col("fw")), rows=ROWS, mean=agg("mean", col("warm")), known=agg("count", col("warm"))),
+    "by_6_hours_in_london": b.graph(
+        b.group(b.named(t=b.truncate("6h", b.LONDON)), rows=b.ROWS, first=b.agg("min", b.NOW))
     ),
-    "last_rows": graph(
-        select(device=DEVICE, status=fn("last", STATUS, hold=GAP), n=fn("last", N, hold=None), now=STATUS)
-    ),
-    "previous": graph(
-        extend(before=fn("previous", TEMP), status_before=fn("previous", STATUS)),
-        group(
-            named(status=STATUS, before=col("status_before")),
-            rows=ROWS,
-            step=agg("sum", fn("sub", TEMP, col("before"))),
+    "time_in_columns": b.graph(b.select(device=b.DEVICE, at=b.NOW, day=b.truncate("1d"), status=b.STATUS)),
+    "last_held": b.graph(
+        b.extend(fw=b.fn("last", b.FIRMWARE, hold=None), warm=b.fn("last", b.TEMP, hold=GAP)),
+        b.group(
+            b.named(fw=b.col("fw")), rows=b.ROWS, mean=b.agg("mean", b.col("warm")), known=b.agg("count", b.col("warm"))
         ),
     ),
-    "time_since_previous": graph(
-        select(device=DEVICE, step=fn("sub", NOW, fn("previous", NOW))),
-        group(
-            BY_DEVICE, total=agg("sum", col("step")), longest=agg("max", col("step")), steps=agg("count", col("step"))
+    "last_rows": b.graph(
+        b.select(device=b.DEVICE, status=b.fn("last", b.STATUS, hold=GAP), n=b.fn("last", b.N, hold=None), now=b.STATUS)
+    ),
+    "previous": b.graph(
+        b.extend(before=b.fn("previous", b.TEMP), status_before=b.fn("previous", b.STATUS)),
+        b.group(
+            b.named(status=b.STATUS, before=b.col("status_before")),
+            rows=b.ROWS,
+            step=b.agg("sum", b.fn("sub", b.TEMP, b.col("before"))),
         ),
     ),
-    "running_sums": graph(
-        select(
-            device=DEVICE,
-            temps=fn("cumulative_sum", TEMP),
-            whole=fn("cumulative_sum", fn("mod", N, lit(100))),
-            time=fn("cumulative_sum", fn("sub", NOW, fn("previous", NOW))),
+    "time_since_previous": b.graph(
+        b.select(device=b.DEVICE, step=b.fn("sub", b.NOW, b.fn("previous", b.NOW))),
+        b.group(
+            b.BY_DEVICE,
+            total=b.agg("sum", b.col("step")),
+            longest=b.agg("max", b.col("step")),
+            steps=b.agg("count", b.col("step")),
+        ),
+    ),
+    "running_sums": b.graph(
+        b.select(
+            device=b.DEVICE,
+            temps=b.fn("cumulative_sum", b.TEMP),
+            whole=b.fn("cumulative_sum", b.fn("mod", b.N, b.lit(100))),
+            time=b.fn("cumulative_sum", b.fn("sub", b.NOW, b.fn("previous", b.NOW))),
         )
     ),
-    "running_sums_filtered": graph(
-        where(fn("not", OK)),
-        extend(balance=fn("cumulative_sum", fn("when", UP, TEMP, fn("neg", TEMP)))),
-        where(fn("ge", col("balance"), lit(0.0))),
-        group(BY_STATUS, rows=ROWS, highest=agg("max", col("balance"))),
+    "running_sums_filtered": b.graph(
+        b.where(b.fn("not", b.OK)),
+        b.extend(balance=b.fn("cumulative_sum", b.fn("when", b.UP, b.TEMP, b.fn("neg", b.TEMP)))),
+        b.where(b.fn("ge", b.col("balance"), b.lit(0.0))),
+        b.group(b.BY_STATUS, rows=b.ROWS, highest=b.agg("max", b.col("balance"))),
     ),
-    "changed": graph(
-        group(
-            BY_DEVICE,
-            changes=agg("count", where=fn("changed", STATUS)),
-            downs=agg("count", where=fn("and", fn("changed", STATUS), fn("eq", STATUS, lit("down")))),
-            flips=agg("count", where=fn("changed", OK)),
-            rows=ROWS,
+    "changed": b.graph(
+        b.group(
+            b.BY_DEVICE,
+            changes=b.agg("count", where=b.fn("changed", b.STATUS)),
+            downs=b.agg("count", where=b.fn("and", b.fn("changed", b.STATUS), b.fn("eq", b.STATUS, b.lit("down")))),
+            flips=b.agg("count", where=b.fn("changed", b.OK)),
+            rows=b.ROWS,
         )
     ),
-    "filter_then_previous": graph(
-        where(fn("is_not_null", STATUS)),
-        extend(before=fn("previous", STATUS)),
-        where(fn("ne", STATUS, col("before"))),
-        group(named(before=col("before"), status=STATUS), rows=ROWS),
+    "filter_then_previous": b.graph(
+        b.where(b.fn("is_not_null", b.STATUS)),
+        b.extend(before=b.fn("previous", b.STATUS)),
+        b.where(b.fn("ne", b.STATUS, b.col("before"))),
+        b.group(b.named(before=b.col("before"), status=b.STATUS), rows=b.ROWS),
     ),
-    "with_columns_in_turn": graph(
-        extend(a=fn("add", TEMP, lit(1.0)), b=fn("mul", TEMP, lit(2.0))),
-        extend(temp=col("a"), c=fn("sub", col("a"), col("b"))),
-        select(temp=TEMP, c=col("c"), device=DEVICE),
+    "with_columns_in_turn": b.graph(
+        b.extend(a=b.fn("add", b.TEMP, b.lit(1.0)), b=b.fn("mul", b.TEMP, b.lit(2.0))),
+        b.extend(temp=b.col("a"), c=b.fn("sub", b.col("a"), b.col("b"))),
+        b.select(temp=b.TEMP, c=b.col("c"), device=b.DEVICE),
     ),
-    "sorted_and_limited": graph(
-        group(BY_STATUS, rows=ROWS, mean=agg("mean", TEMP)), sort(("mean", True), ("rows", False)), limit(2)
+    "sorted_and_limited": b.graph(
+        b.group(b.BY_STATUS, rows=b.ROWS, mean=b.agg("mean", b.TEMP)),
+        b.sort(("mean", True), ("rows", False)),
+        b.limit(2),
     ),
-    "sorted_up": graph(group(BY_FIRMWARE, low=agg("min", N)), sort(("low", False))),
-    "after_groups": graph(
-        group(BY_STATUS, rows=ROWS, total=agg("sum", N)),
-        where(fn("gt", col("rows"), lit(1))),
-        extend(per_row=fn("div", col("total"), col("rows"))),
-        sort(("per_row", True)),
+    "sorted_up": b.graph(b.group(b.BY_FIRMWARE, low=b.agg("min", b.N)), b.sort(("low", False))),
+    "after_groups": b.graph(
+        b.group(b.BY_STATUS, rows=b.ROWS, total=b.agg("sum", b.N)),
+        b.where(b.fn("gt", b.col("rows"), b.lit(1))),
+        b.extend(per_row=b.fn("div", b.col("total"), b.col("rows"))),
+        b.sort(("per_row", True)),
     ),
-    "groups_of_groups": graph(
-        group(named(device=DEVICE, hour=truncate("1h")), rows=ROWS, mean=agg("mean", TEMP)),
-        group(BY_DEVICE, hours=ROWS, busiest=agg("max", col("rows")), mean=agg("mean", col("mean"))),
+    "groups_of_groups": b.graph(
+        b.group(b.named(device=b.DEVICE, hour=b.truncate("1h")), rows=b.ROWS, mean=b.agg("mean", b.TEMP)),
+        b.group(b.BY_DEVICE, hours=b.ROWS, busiest=b.agg("max", b.col("rows")), mean=b.agg("mean", b.col("mean"))),
     ),
-    "with_a_parameter": graph(
-        where(fn("gt", TEMP, {"param": "threshold", "default": 20.0, "type": "float64"})), group(BY_STATUS, rows=ROWS)
+    "with_a_parameter": b.graph(
+        b.where(b.fn("gt", b.TEMP, {"param": "threshold", "default": 20.0, "type": "float64"})),
+        b.group(b.BY_STATUS, rows=b.ROWS),
     ),
-    "point_rows_limited": graph(select(device=DEVICE, temp=TEMP), limit(3)),
-    "point_rows_sorted": graph(select(device=DEVICE, n=N, status=STATUS), sort(("n", True), ("status", False))),
+    "point_rows_limited": b.graph(b.select(device=b.DEVICE, temp=b.TEMP), b.limit(3)),
+    "point_rows_sorted": b.graph(
+        b.select(device=b.DEVICE, n=b.N, status=b.STATUS), b.sort(("n", True), ("status", False))
+    ),
 }

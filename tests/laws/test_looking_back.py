@@ -8,25 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.laws.builders import (
-    ALIVE,
-    DEVICE,
-    DURATION,
-    LONDON,
-    STATUS,
-    TEMP,
-    Json,
-    agg,
-    beats,
-    col,
-    extend,
-    fn,
-    graph,
-    sessions,
-    states,
-    transitions,
-    windows,
-)
+from tests.laws import builders as b
 from tests.laws.looking_graphs import AFTER, COUNT, STATE, TO, looks
 from tests.laws.memory import run_in_memory
 from tests.laws.timeline_graphs import ALIVE_TRACK, DAYS, OWNERS, SITES, UP_TRACK, join, timeline, within
@@ -34,27 +16,30 @@ from tests.reference.strategies import DAY, GAP, HOUR, KEY, TIME, Case, cases
 
 LOOKS = ("last", "was", "new", "total", "before", "most")
 
-MAKERS: dict[str, tuple[list[Json], Json]] = {
-    "windows": ([windows("1h", state=agg("last", STATUS))], looks(col("state"), COUNT)),
-    "windows_of_days": ([windows("1d", LONDON, v=agg("mean", TEMP))], looks(col("v"), COUNT, hold=2 * DAY)),
-    "empty_windows": ([windows("6h", empty=True, v=agg("last", TEMP))], looks(col("v"), COUNT)),
-    "sliding": ([windows("10m", size=4, v=agg("max", TEMP))], looks(col("v"), COUNT)),
-    "empty_sliding": ([windows("6h", size=3, empty=True, state=agg("last", STATUS))], looks(col("state"), COUNT)),
-    "sessions": ([sessions(state=agg("last", STATUS))], looks(col("state"), COUNT)),
-    "cut_sessions": ([sessions(HOUR, max_length=GAP, v=agg("max", TEMP))], looks(col("v"), COUNT)),
-    "states": ([states(STATUS)], looks(STATUS, DURATION)),
-    "beats": ([beats()], looks(ALIVE, DURATION)),
-    "transitions": ([transitions(STATUS)], looks(TO, AFTER)),
-    "timelines": ([timeline(fn("or", col("a"), col("b")), a=ALIVE_TRACK, b=UP_TRACK)], looks(STATE, DURATION)),
-    "pieces": ([states(STATUS, hold=HOUR), join(DEVICE, OWNERS)], looks(col("owner"), DURATION)),
-    "states_in_hours": ([states(STATUS, hold=None), within(DAYS)], looks(STATUS, DURATION)),
-    "joined_windows": ([windows("1h"), join(DEVICE, SITES)], looks(col("site"), COUNT)),
+MAKERS: dict[str, tuple[list[b.Json], b.Json]] = {
+    "windows": ([b.windows("1h", state=b.agg("last", b.STATUS))], looks(b.col("state"), COUNT)),
+    "windows_of_days": ([b.windows("1d", b.LONDON, v=b.agg("mean", b.TEMP))], looks(b.col("v"), COUNT, hold=2 * DAY)),
+    "empty_windows": ([b.windows("6h", empty=True, v=b.agg("last", b.TEMP))], looks(b.col("v"), COUNT)),
+    "sliding": ([b.windows("10m", size=4, v=b.agg("max", b.TEMP))], looks(b.col("v"), COUNT)),
+    "empty_sliding": (
+        [b.windows("6h", size=3, empty=True, state=b.agg("last", b.STATUS))],
+        looks(b.col("state"), COUNT),
+    ),
+    "sessions": ([b.sessions(state=b.agg("last", b.STATUS))], looks(b.col("state"), COUNT)),
+    "cut_sessions": ([b.sessions(HOUR, max_length=GAP, v=b.agg("max", b.TEMP))], looks(b.col("v"), COUNT)),
+    "states": ([b.states(b.STATUS)], looks(b.STATUS, b.DURATION)),
+    "beats": ([b.beats()], looks(b.ALIVE, b.DURATION)),
+    "transitions": ([b.transitions(b.STATUS)], looks(TO, AFTER)),
+    "timelines": ([timeline(b.fn("or", b.col("a"), b.col("b")), a=ALIVE_TRACK, b=UP_TRACK)], looks(STATE, b.DURATION)),
+    "pieces": ([b.states(b.STATUS, hold=HOUR), join(b.DEVICE, OWNERS)], looks(b.col("owner"), b.DURATION)),
+    "states_in_hours": ([b.states(b.STATUS, hold=None), within(DAYS)], looks(b.STATUS, b.DURATION)),
+    "joined_windows": ([b.windows("1h"), join(b.DEVICE, SITES)], looks(b.col("site"), COUNT)),
 }
 
 
 def asked(name: str, case: Case, since: int, **options: Any) -> list[dict[str, Any]]:
     steps, looking = MAKERS[name]
-    return run_in_memory(graph(*steps, looking), case.points, since=since, until=case.until, **options)
+    return run_in_memory(b.graph(*steps, looking), case.points, since=since, until=case.until, **options)
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -95,8 +80,8 @@ def without_flags(row: dict[str, Any]) -> dict[str, Any]:
 def test_sliding_windows_are_complete(case: Case) -> None:
     """By brute force: every window that overlaps the range holds all points before its end before ``until``."""
     every, size = 10 * 60_000_000, 4
-    steps = windows("10m", size=size, n=agg("count"))
-    found = run_in_memory(graph(steps), case.points, since=case.since, until=case.until)
+    steps = b.windows("10m", size=size, n=b.agg("count"))
+    found = run_in_memory(b.graph(steps), case.points, since=case.since, until=case.until)
     expected = []
     beginning = min((point[TIME] for point in case.points), default=0)
     for key in sorted({point[KEY] for point in case.points}):
@@ -115,11 +100,11 @@ def test_held_is_the_last_report_of_all_rows(case: Case, hold: int | None) -> No
     """By brute force, also behind a filter, where ``last`` sees just the rows that it keeps."""
     steps = [
         {"op": "held", "columns": ["status", "temp"], "hold": hold},
-        {"op": "filter", "where": fn("is_not_null", col("n"))},
-        extend(late=fn("last", col("firmware"), hold=hold)),
-        {"op": "select", "columns": [{"name": n, "expr": col(n)} for n in ("status", "temp", "late")]},
+        {"op": "filter", "where": b.fn("is_not_null", b.col("n"))},
+        b.extend(late=b.fn("last", b.col("firmware"), hold=hold)),
+        {"op": "select", "columns": [{"name": n, "expr": b.col(n)} for n in ("status", "temp", "late")]},
     ]
-    found = run_in_memory(graph(*steps), case.points, since=case.since, until=case.until)
+    found = run_in_memory(b.graph(*steps), case.points, since=case.since, until=case.until)
     expected = []
     points = sorted(case.points, key=lambda point: (point[KEY], point[TIME]))
     for i, point in enumerate(points):

@@ -6,30 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.laws.builders import (
-    DEVICE,
-    FIRMWARE,
-    ROWS,
-    STATUS,
-    Json,
-    N,
-    agg,
-    cohorts,
-    col,
-    fn,
-    funnel,
-    graph,
-    lit,
-    select,
-    sessions,
-    transitions,
-    windows,
-)
+from tests.laws import builders as b
 from tests.reference import answer
 from tests.reference.strategies import DAY, HOUR, TYPES
 
 SECOND = 1_000_000
-A, B, C = (fn("eq", STATUS, lit(letter)) for letter in "ABC")
+A, B, C = (b.fn("eq", b.STATUS, b.lit(letter)) for letter in "ABC")
 
 
 def events(text: str, unit: int = 1, **columns: Any) -> list[dict[str, Any]]:
@@ -37,14 +19,14 @@ def events(text: str, unit: int = 1, **columns: Any) -> list[dict[str, Any]]:
     return [{"device": "a", "ts": int(word[:-1]) * unit, "status": word[-1], **columns} for word in text.split()]
 
 
-def ask(*steps: Json, of: list[dict[str, Any]], since: int = 0, until: int = 1000) -> list[tuple[Any, ...]]:
-    rows = answer(graph(*steps), of, key="device", time="ts", since=since, until=until, types=TYPES)
+def ask(*steps: b.Json, of: list[dict[str, Any]], since: int = 0, until: int = 1000) -> list[tuple[Any, ...]]:
+    rows = answer(b.graph(*steps), of, key="device", time="ts", since=since, until=until, types=TYPES)
     return [tuple(row.values()) for row in rows]
 
 
 def reached(mode: str, text: str, *, within: int = 60, since: int = 0, until: int = 1000) -> list[tuple[Any, ...]]:
-    step = funnel(A, B, C, within=within, mode=mode)
-    columns = select(start=col("start"), steps=col("steps"), two=col("step_2"), three=col("step_3"))
+    step = b.funnel(A, B, C, within=within, mode=mode)
+    columns = b.select(start=b.col("start"), steps=b.col("steps"), two=b.col("step_2"), three=b.col("step_3"))
     return [row[1:] for row in ask(step, columns, of=events(text), since=since, until=until)]
 
 
@@ -77,8 +59,8 @@ def test_the_order_of_arrival_decides_in_ordered() -> None:
 def test_any_order_within_a_second() -> None:
     def any_order(text: str) -> list[tuple[Any, ...]]:
         rows = ask(
-            funnel(A, B, C, within=60 * SECOND, mode="any"),
-            select(start=col("start"), steps=col("steps"), three=col("step_3")),
+            b.funnel(A, B, C, within=60 * SECOND, mode="any"),
+            b.select(start=b.col("start"), steps=b.col("steps"), three=b.col("step_3")),
             of=events(text, 1000),
             until=1000 * SECOND,
         )
@@ -102,7 +84,9 @@ def test_a_funnel_holds_what_was_reported_at_the_start() -> None:
         {"device": "a", "ts": 5, "status": "B", "firmware": "3"},
     ]
     for mode, firmware in (("strict", "2"), ("ordered", "1"), ("any", "3")):
-        assert ask(funnel(A, B, mode=mode), select(fw=FIRMWARE, at=fn("time")), of=points) == [("a", firmware, 0)]
+        assert ask(b.funnel(A, B, mode=mode), b.select(fw=b.FIRMWARE, at=b.fn("time")), of=points) == [
+            ("a", firmware, 0)
+        ]
 
 
 def test_cohorts() -> None:
@@ -111,16 +95,16 @@ def test_cohorts() -> None:
         {"device": "b", "ts": 1 * HOUR, "status": "A"},
         {"device": "b", "ts": 30 * HOUR, "status": "A"},
     ]
-    columns = select(device=DEVICE, start=col("start"), period=col("period"), came=col("returned"))
-    days = ask(cohorts(A, B), columns, of=points, since=2 * HOUR, until=3 * DAY)
+    columns = b.select(device=b.DEVICE, start=b.col("start"), period=b.col("period"), came=b.col("returned"))
+    days = ask(b.cohorts(A, B), columns, of=points, since=2 * HOUR, until=3 * DAY)
     # Of b the first A lies before the range; a's first B before its first A.
     assert days == [("a", 0, 0, False), ("a", DAY, 1, True), ("a", 2 * DAY, 2, True)]
-    assert len(ask(cohorts(A, B), columns, of=points, until=3 * DAY + 1)) == 4 + 4
+    assert len(ask(b.cohorts(A, B), columns, of=points, until=3 * DAY + 1)) == 4 + 4
 
 
 def test_transitions() -> None:
     points = events("0A 5B 15B 26A 40C")
-    assert ask(transitions(STATUS, gap=10), of=points) == [
+    assert ask(b.transitions(b.STATUS, gap=10), of=points) == [
         ("a", 0, None, "A", None),
         ("a", 5, "A", "B", 5),
         ("a", 15, "B", "B", 10),
@@ -130,27 +114,30 @@ def test_transitions() -> None:
         ("a", 40, None, "C", None),
         ("a", 50, "C", None, 10),
     ]
-    assert [row[1:4] for row in ask(transitions(STATUS, gap=None), of=points, since=5, until=27)] == [
+    assert [row[1:4] for row in ask(b.transitions(b.STATUS, gap=None), of=points, since=5, until=27)] == [
         (5, "A", "B"),
         (15, "B", "B"),
         (26, "B", "A"),
     ]
     # Whether the path goes on exactly when the gap ends is known one microsecond later.
-    assert ask(transitions(STATUS, gap=10), of=points, since=41, until=50) == []
-    assert ask(transitions(STATUS, gap=10), of=points, since=41, until=51) == [("a", 50, "C", None, 10)]
+    assert ask(b.transitions(b.STATUS, gap=10), of=points, since=41, until=50) == []
+    assert ask(b.transitions(b.STATUS, gap=10), of=points, since=41, until=51) == [("a", 50, "C", None, 10)]
 
 
 def test_transitions_of_adjoining_ranges_add_up() -> None:
     points = events("0A 5B 15B 26A 40C 41A 77B")
-    whole = ask(transitions(STATUS, gap=10), of=points, until=90)
+    whole = ask(b.transitions(b.STATUS, gap=10), of=points, until=90)
     for cut in range(91):
-        parts = [ask(transitions(STATUS, gap=10), of=points, since=a, until=b) for a, b in ((0, cut), (cut, 90))]
+        parts = [
+            ask(b.transitions(b.STATUS, gap=10), of=points, since=start, until=end)
+            for start, end in ((0, cut), (cut, 90))
+        ]
         assert parts[0] + parts[1] == whole
 
 
 def test_sessions_that_split() -> None:
-    step = sessions(10, split=B)
-    columns = select(start=col("start"), end=col("end"), count=col("count"), left=col("open_left"))
+    step = b.sessions(10, split=B)
+    columns = b.select(start=b.col("start"), end=b.col("end"), count=b.col("count"), left=b.col("open_left"))
     points = events("0A 5A 9B 12A 13B 30B 35A")
     assert ask(step, columns, of=points) == [
         ("a", 0, 5, 2, False),
@@ -161,7 +148,7 @@ def test_sessions_that_split() -> None:
     assert [row[1:] for row in ask(step, columns, of=points, since=5, until=10)] == [(5, 5, 1, True), (9, 9, 1, False)]
     assert [row[1:] for row in ask(step, columns, of=points, since=9, until=10)] == [(9, 9, 1, False)]
     # The grid of the greatest length counts from the split.
-    assert [row[1:4] for row in ask(sessions(10, 6, split=B), columns, of=points, until=20)] == [
+    assert [row[1:4] for row in ask(b.sessions(10, 6, split=B), columns, of=points, until=20)] == [
         (0, 5, 2),
         (9, 12, 2),
         (13, 13, 1),
@@ -170,8 +157,8 @@ def test_sessions_that_split() -> None:
 
 def test_sliding_windows() -> None:
     points = [{"device": "a", "ts": h * HOUR, "n": h} for h in (1, 2, 4)]
-    step = windows("1h", size=2, sum=agg("sum", N))
-    columns = select(start=col("start"), end=col("end"), count=col("count"), sum=col("sum"))
+    step = b.windows("1h", size=2, sum=b.agg("sum", b.N))
+    columns = b.select(start=b.col("start"), end=b.col("end"), count=b.col("count"), sum=b.col("sum"))
     found = ask(step, columns, of=points, until=DAY)
     assert [(start // HOUR, end // HOUR, n, total) for _, start, end, n, total in found] == [
         (0, 2, 1, 1),
@@ -184,8 +171,8 @@ def test_sliding_windows() -> None:
 
 def test_empty_windows() -> None:
     points = [{"device": "a", "ts": h * HOUR, "n": h, "firmware": str(h)} for h in (2, 4)]
-    columns = select(start=col("start"), count=col("count"), sum=col("sum"), fw=FIRMWARE)
-    step = windows("1h", empty=True, sum=agg("sum", N), rows=ROWS)
+    columns = b.select(start=b.col("start"), count=b.col("count"), sum=b.col("sum"), fw=b.FIRMWARE)
+    step = b.windows("1h", empty=True, sum=b.agg("sum", b.N), rows=b.ROWS)
 
     def hours(since: int, until: int) -> list[tuple[Any, ...]]:
         rows = ask(step, columns, of=points, since=since, until=until)
@@ -196,6 +183,6 @@ def test_empty_windows() -> None:
     assert hours(9 * HOUR + 5, 10 * HOUR + 1) == [(9, 0, None, "4"), (10, 0, None, "4")]
     assert hours(0, 2 * HOUR) == []
     sliding = ask(
-        windows("1h", size=3, empty=True), select(start=col("start"), n=col("count")), of=points, until=6 * HOUR
+        b.windows("1h", size=3, empty=True), b.select(start=b.col("start"), n=b.col("count")), of=points, until=6 * HOUR
     )
     assert [(start // HOUR, n) for _, start, n in sliding] == [(0, 1), (1, 1), (2, 2), (3, 1), (4, 1), (5, 0)]

@@ -4,66 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.laws.builders import (
-    ALIVE,
-    BY_DEVICE,
-    BY_FIRMWARE,
-    BY_STATUS,
-    DEVICE,
-    DURATION,
-    FIRMWARE,
-    LONDON,
-    OK,
-    ROWS,
-    STATUS,
-    TEMP,
-    UP,
-    Json,
-    N,
-    agg,
-    beats,
-    col,
-    extend,
-    fn,
-    graph,
-    group,
-    lit,
-    named,
-    select,
-    sessions,
-    states,
-    truncate,
-    where,
-)
+from tests.laws import builders as b
 from tests.reference.strategies import BASE, DAY, GAP, HOUR
 
 
-def column(name: str, kind: str, *values: Any) -> Json:
+def column(name: str, kind: str, *values: Any) -> b.Json:
     return {"name": name, "type": kind, "values": list(values)}
 
 
-def windows(key: str, *columns: Json, start: str | None = None, end: str | None = None) -> Json:
+def windows(key: str, *columns: b.Json, start: str | None = None, end: str | None = None) -> b.Json:
     return {"table": {"columns": list(columns)}, "key": key, "valid_from": start, "valid_to": end}
 
 
-def join(on: Json, table: Json, how: str = "left") -> Json:
+def join(on: b.Json, table: b.Json, how: str = "left") -> b.Json:
     return {"op": "join", "windows": table, "on": on, "how": how}
 
 
-def within(calendar: Json, *, inside: bool = True) -> Json:
+def within(calendar: b.Json, *, inside: bool = True) -> b.Json:
     return {"op": "during", "calendar": calendar, "windows": None, "on": None, "inside": inside}
 
 
-def within_windows(on: Json, table: Json, *, inside: bool = True) -> Json:
+def within_windows(on: b.Json, table: b.Json, *, inside: bool = True) -> b.Json:
     return {"op": "during", "calendar": None, "windows": table, "on": on, "inside": inside}
 
 
-def timeline(state: Json, **tracks: list[Json]) -> Json:
+def timeline(state: b.Json, **tracks: list[b.Json]) -> b.Json:
     listed = [{"name": name, "steps": steps} for name, steps in tracks.items()]
     return {"op": "timeline", "tracks": listed, "state": state, "name": "state"}
 
 
-def concurrent(condition: Json, *, by: list[Json], at_least: int | None = None) -> Json:
+def concurrent(condition: b.Json, *, by: list[b.Json], at_least: int | None = None) -> b.Json:
     return {"op": "concurrent", "condition": condition, "by": by, "at_least": at_least}
 
 
@@ -103,172 +73,212 @@ MAINTENANCE = windows(
 )
 
 # The clocks of London go forward in the second of these nights.
-NIGHTS: Json = {
+NIGHTS: b.Json = {
     "weekly": [[0, 0, 3600], [5, 81_000, 86_400], [6, 900, 5400], [6, 7200, 9900], [6, 36_000, 86_400]],
-    "zone": LONDON,
+    "zone": b.LONDON,
     "except": [[BASE + 5 * HOUR, BASE + 5 * HOUR + 7]],
 }
-DAYS: Json = {
+DAYS: b.Json = {
     "weekly": [[d, 32_400, 79_200 + 900] for d in range(7)],
     "zone": "UTC",
     "except": [[BASE, BASE + GAP // 2], [BASE + DAY, BASE + DAY + HOUR]],
 }
 
-IN_HASTE = [where(fn("gt", TEMP, lit(25.0))), beats(GAP // 2)]
-ALIVE_TRACK, UP_TRACK = [beats()], [states(UP, hold=HOUR)]
-STATE, BY_SITE = col("state"), named(site=col("site"))
+IN_HASTE = [b.where(b.fn("gt", b.TEMP, b.lit(25.0))), b.beats(GAP // 2)]
+ALIVE_TRACK, UP_TRACK = [b.beats()], [b.states(b.UP, hold=HOUR)]
+STATE, BY_SITE = b.col("state"), b.named(site=b.col("site"))
 
-TIMELINE_GRAPHS: dict[str, Json] = {
-    "joined_points": graph(
-        join(DEVICE, SITES),
-        group(
-            named(site=col("site"), spare=col("spare")),
-            rows=ROWS,
-            total=agg("sum", N),
-            most=agg("max", col("capacity")),
+TIMELINE_GRAPHS: dict[str, b.Json] = {
+    "joined_points": b.graph(
+        join(b.DEVICE, SITES),
+        b.group(
+            b.named(site=b.col("site"), spare=b.col("spare")),
+            rows=b.ROWS,
+            total=b.agg("sum", b.N),
+            most=b.agg("max", b.col("capacity")),
         ),
     ),
-    "joined_inner": graph(join(N, NUMBERS, "inner"), select(n=N, word=col("word"), up=fn("eq", col("word"), STATUS))),
-    "joined_by_last_and_time": graph(
-        join(fn("last", FIRMWARE, hold=None), VERSIONS), select(level=col("level"), firmware=FIRMWARE)
+    "joined_inner": b.graph(
+        join(b.N, NUMBERS, "inner"), b.select(n=b.N, word=b.col("word"), up=b.fn("eq", b.col("word"), b.STATUS))
     ),
-    "joined_then_states": graph(
-        join(DEVICE, SITES),
-        states(STATUS),
-        group(named(site=col("site"), status=STATUS), time=agg("duration"), pieces=ROWS),
+    "joined_by_last_and_time": b.graph(
+        join(b.fn("last", b.FIRMWARE, hold=None), VERSIONS), b.select(level=b.col("level"), firmware=b.FIRMWARE)
     ),
-    "joined_states": graph(
-        states(STATUS),
-        join(DEVICE, SITES, "inner"),
-        group(BY_SITE, up=agg("share_of_time", UP), most=agg("max", col("capacity"))),
+    "joined_then_states": b.graph(
+        join(b.DEVICE, SITES),
+        b.states(b.STATUS),
+        b.group(b.named(site=b.col("site"), status=b.STATUS), time=b.agg("duration"), pieces=b.ROWS),
     ),
-    "joined_groups": graph(
-        group(BY_DEVICE, rows=ROWS), join(DEVICE, SITES), group(BY_SITE, devices=ROWS, rows=agg("sum", col("rows")))
+    "joined_states": b.graph(
+        b.states(b.STATUS),
+        join(b.DEVICE, SITES, "inner"),
+        b.group(BY_SITE, up=b.agg("share_of_time", b.UP), most=b.agg("max", b.col("capacity"))),
     ),
-    "states_joined_by_time": graph(states(STATUS), join(DEVICE, OWNERS)),
-    "states_joined_inner_by_day": graph(
-        states(STATUS, hold=None),
-        join(DEVICE, OWNERS, "inner"),
-        group(
-            named(owner=col("owner"), day=truncate("1d", LONDON)),
-            up=agg("share_of_time", UP),
-            known=agg("known_time"),
-            unknown=agg("unknown_time"),
-            pieces=ROWS,
+    "joined_groups": b.graph(
+        b.group(b.BY_DEVICE, rows=b.ROWS),
+        join(b.DEVICE, SITES),
+        b.group(BY_SITE, devices=b.ROWS, rows=b.agg("sum", b.col("rows"))),
+    ),
+    "states_joined_by_time": b.graph(b.states(b.STATUS), join(b.DEVICE, OWNERS)),
+    "states_joined_inner_by_day": b.graph(
+        b.states(b.STATUS, hold=None),
+        join(b.DEVICE, OWNERS, "inner"),
+        b.group(
+            b.named(owner=b.col("owner"), day=b.truncate("1d", b.LONDON)),
+            up=b.agg("share_of_time", b.UP),
+            known=b.agg("known_time"),
+            unknown=b.agg("unknown_time"),
+            pieces=b.ROWS,
         ),
     ),
-    "states_joined_by_held": graph(
-        states(OK, name="ok"),
-        extend(long=fn("gt", DURATION, lit(GAP, "duration"))),
-        join(FIRMWARE, VERSIONS),
-        where(fn("ne", col("level"), lit(4))),
-        group(named(level=col("level"), long=col("long")), time=agg("duration"), pieces=ROWS, warm=agg("max", TEMP)),
+    "states_joined_by_held": b.graph(
+        b.states(b.OK, name="ok"),
+        b.extend(long=b.fn("gt", b.DURATION, b.lit(GAP, "duration"))),
+        join(b.FIRMWARE, VERSIONS),
+        b.where(b.fn("ne", b.col("level"), b.lit(4))),
+        b.group(
+            b.named(level=b.col("level"), long=b.col("long")),
+            time=b.agg("duration"),
+            pieces=b.ROWS,
+            warm=b.agg("max", b.TEMP),
+        ),
     ),
-    "states_with_previous_joined": graph(
-        states(STATUS),
-        extend(before=fn("previous", STATUS)),
-        join(DEVICE, OWNERS),
-        group(named(before=col("before"), owner=col("owner")), time=agg("duration"), pieces=ROWS),
+    "states_with_previous_joined": b.graph(
+        b.states(b.STATUS),
+        b.extend(before=b.fn("previous", b.STATUS)),
+        join(b.DEVICE, OWNERS),
+        b.group(b.named(before=b.col("before"), owner=b.col("owner")), time=b.agg("duration"), pieces=b.ROWS),
     ),
-    "states_during_nights": graph(
-        states(STATUS),
+    "states_during_nights": b.graph(
+        b.states(b.STATUS),
         within(NIGHTS),
-        group(BY_DEVICE, up=agg("share_of_time", UP), known=agg("known_time"), unknown=agg("unknown_time")),
+        b.group(b.BY_DEVICE, up=b.agg("share_of_time", b.UP), known=b.agg("known_time"), unknown=b.agg("unknown_time")),
     ),
-    "beats_outside_days": graph(beats(), within(DAYS, inside=False)),
-    "service_time": graph(
-        states(STATUS),
+    "beats_outside_days": b.graph(b.beats(), within(DAYS, inside=False)),
+    "service_time": b.graph(
+        b.states(b.STATUS),
         within(DAYS),
-        within_windows(DEVICE, MAINTENANCE, inside=False),
-        group(BY_FIRMWARE, up=agg("share_of_time", UP), known=agg("known_time"), pieces=ROWS),
+        within_windows(b.DEVICE, MAINTENANCE, inside=False),
+        b.group(b.BY_FIRMWARE, up=b.agg("share_of_time", b.UP), known=b.agg("known_time"), pieces=b.ROWS),
     ),
-    "states_in_maintenance": graph(states(STATUS), within_windows(DEVICE, MAINTENANCE)),
-    "points_during_nights": graph(
-        within(NIGHTS), within_windows(DEVICE, MAINTENANCE, inside=False), group(BY_STATUS, rows=ROWS)
+    "states_in_maintenance": b.graph(b.states(b.STATUS), within_windows(b.DEVICE, MAINTENANCE)),
+    "points_during_nights": b.graph(
+        within(NIGHTS), within_windows(b.DEVICE, MAINTENANCE, inside=False), b.group(b.BY_STATUS, rows=b.ROWS)
     ),
-    "sessions_during_nights": graph(
-        sessions(), within(NIGHTS), join(DEVICE, OWNERS), group(named(owner=col("owner")), sessions=ROWS)
+    "sessions_during_nights": b.graph(
+        b.sessions(), within(NIGHTS), join(b.DEVICE, OWNERS), b.group(b.named(owner=b.col("owner")), sessions=b.ROWS)
     ),
-    "both": graph(timeline(fn("and", col("a"), col("b")), a=ALIVE_TRACK, b=UP_TRACK)),
-    "ok_and_up": graph(timeline(fn("and", col("a"), col("b")), a=[where(OK), beats()], b=[states(UP, hold=None)])),
-    "either_or_not": graph(
-        timeline(fn("or", fn("not", col("a")), fn("and", col("b"), col("c"))), a=ALIVE_TRACK, b=UP_TRACK, c=IN_HASTE),
-        group(
-            BY_FIRMWARE,
-            share=agg("share_of_time", STATE),
-            known=agg("known_time"),
-            unknown=agg("unknown_time"),
-            pieces=ROWS,
+    "both": b.graph(timeline(b.fn("and", b.col("a"), b.col("b")), a=ALIVE_TRACK, b=UP_TRACK)),
+    "ok_and_up": b.graph(
+        timeline(b.fn("and", b.col("a"), b.col("b")), a=[b.where(b.OK), b.beats()], b=[b.states(b.UP, hold=None)])
+    ),
+    "either_or_not": b.graph(
+        timeline(
+            b.fn("or", b.fn("not", b.col("a")), b.fn("and", b.col("b"), b.col("c"))),
+            a=ALIVE_TRACK,
+            b=UP_TRACK,
+            c=IN_HASTE,
+        ),
+        b.group(
+            b.BY_FIRMWARE,
+            share=b.agg("share_of_time", STATE),
+            known=b.agg("known_time"),
+            unknown=b.agg("unknown_time"),
+            pieces=b.ROWS,
         ),
     ),
-    "two_of_three": graph(
-        where(fn("is_not_null", STATUS)),
+    "two_of_three": b.graph(
+        b.where(b.fn("is_not_null", b.STATUS)),
         timeline(
-            fn(
+            b.fn(
                 "ge",
-                fn("add", fn("when", col("a"), lit(1), lit(0)), fn("when", col("b"), lit(1), lit(0))),
-                fn("when", col("c"), lit(1), lit(2)),
+                b.fn("add", b.fn("when", b.col("a"), b.lit(1), b.lit(0)), b.fn("when", b.col("b"), b.lit(1), b.lit(0))),
+                b.fn("when", b.col("c"), b.lit(1), b.lit(2)),
             ),
             a=ALIVE_TRACK,
             b=UP_TRACK,
-            c=[extend(warm=fn("gt", fn("previous", TEMP), lit(0.2))), states(col("warm"), hold=GAP)],
+            c=[b.extend(warm=b.fn("gt", b.fn("previous", b.TEMP), b.lit(0.2))), b.states(b.col("warm"), hold=GAP)],
         ),
-        group(named(hour=truncate("1h"), state=STATE), time=agg("duration"), pieces=ROWS),
+        b.group(b.named(hour=b.truncate("1h"), state=STATE), time=b.agg("duration"), pieces=b.ROWS),
     ),
-    "values_of_two": graph(
+    "values_of_two": b.graph(
         timeline(
-            fn("when", fn("is_null", col("fw")), lit("none"), fn("when", col("late"), col("fw"), lit("?"))),
-            fw=[states(FIRMWARE, hold=HOUR)],
-            late=[join(DEVICE, OWNERS, "inner"), states(fn("eq", col("owner"), lit("Ann")), hold=None)],
+            b.fn(
+                "when",
+                b.fn("is_null", b.col("fw")),
+                b.lit("none"),
+                b.fn("when", b.col("late"), b.col("fw"), b.lit("?")),
+            ),
+            fw=[b.states(b.FIRMWARE, hold=HOUR)],
+            late=[join(b.DEVICE, OWNERS, "inner"), b.states(b.fn("eq", b.col("owner"), b.lit("Ann")), hold=None)],
         ),
         within(NIGHTS),
     ),
-    "sum_of_two": graph(
-        timeline(fn("add", col("a"), col("b")), a=[states(N, hold=GAP)], b=[where(OK), states(TEMP, hold=None)]),
-        group(named(state=STATE, ok=OK), time=agg("duration")),
-    ),
-    "constants_of_all_kinds": graph(
+    "sum_of_two": b.graph(
         timeline(
-            fn(
+            b.fn("add", b.col("a"), b.col("b")),
+            a=[b.states(b.N, hold=GAP)],
+            b=[b.where(b.OK), b.states(b.TEMP, hold=None)],
+        ),
+        b.group(b.named(state=STATE, ok=b.OK), time=b.agg("duration")),
+    ),
+    "constants_of_all_kinds": b.graph(
+        timeline(
+            b.fn(
                 "and",
-                fn("gt", fn("fill_null", col("t"), lit(0.15)), lit(0.1)),
-                fn("or", fn("is_in", col("s"), type="string", values=["down", "up"]), fn("ge", col("s"), lit("v"))),
+                b.fn("gt", b.fn("fill_null", b.col("t"), b.lit(0.15)), b.lit(0.1)),
+                b.fn(
+                    "or",
+                    b.fn("is_in", b.col("s"), type="string", values=["down", "up"]),
+                    b.fn("ge", b.col("s"), b.lit("v")),
+                ),
             ),
-            t=[states(TEMP, hold=GAP)],
-            s=[where(fn("ne", N, lit(3))), states(STATUS, hold=None)],
+            t=[b.states(b.TEMP, hold=GAP)],
+            s=[b.where(b.fn("ne", b.N, b.lit(3))), b.states(b.STATUS, hold=None)],
         ),
-        group(named(state=STATE, warm=fn("gt", TEMP, lit(0.2))), time=agg("duration"), pieces=ROWS),
+        b.group(b.named(state=STATE, warm=b.fn("gt", b.TEMP, b.lit(0.2))), time=b.agg("duration"), pieces=b.ROWS),
     ),
-    "concurrent": graph(states(UP, name="up"), concurrent(col("up"), by=BY_FIRMWARE)),
-    "concurrent_overall": graph(
-        beats(),
-        concurrent(ALIVE, by=[]),
-        where(fn("ge", col("active"), lit(2))),
-        group([], times=ROWS, longest=agg("max", DURATION), known=agg("known_time"), unknown=agg("unknown_time")),
+    "concurrent": b.graph(b.states(b.UP, name="up"), concurrent(b.col("up"), by=b.BY_FIRMWARE)),
+    "concurrent_overall": b.graph(
+        b.beats(),
+        concurrent(b.ALIVE, by=[]),
+        b.where(b.fn("ge", b.col("active"), b.lit(2))),
+        b.group(
+            [], times=b.ROWS, longest=b.agg("max", b.DURATION), known=b.agg("known_time"), unknown=b.agg("unknown_time")
+        ),
     ),
-    "concurrent_at_sites": graph(
-        join(DEVICE, SITES),
-        states(STATUS),
-        concurrent(fn("or", UP, fn("gt", TEMP, lit(25.0))), by=named(site=col("site"), warm=fn("gt", TEMP, lit(0.0)))),
+    "concurrent_at_sites": b.graph(
+        join(b.DEVICE, SITES),
+        b.states(b.STATUS),
+        concurrent(
+            b.fn("or", b.UP, b.fn("gt", b.TEMP, b.lit(25.0))),
+            by=b.named(site=b.col("site"), warm=b.fn("gt", b.TEMP, b.lit(0.0))),
+        ),
     ),
-    "two_at_least": graph(states(STATUS), concurrent(UP, by=[], at_least=2)),
-    "one_at_least_by_hour": graph(
-        timeline(fn("and", col("a"), col("b")), a=ALIVE_TRACK, b=UP_TRACK),
+    "two_at_least": b.graph(b.states(b.STATUS), concurrent(b.UP, by=[], at_least=2)),
+    "one_at_least_by_hour": b.graph(
+        timeline(b.fn("and", b.col("a"), b.col("b")), a=ALIVE_TRACK, b=UP_TRACK),
         within(DAYS),
-        concurrent(STATE, by=BY_FIRMWARE, at_least=1),
-        extend(start=col("start"), short=fn("lt", DURATION, lit(GAP, "duration"))),
-        group(
-            named(firmware=FIRMWARE, hour=truncate("1h"), short=col("short")),
-            share=agg("share_of_time", STATE),
-            known=agg("known_time"),
-            unknown=agg("unknown_time"),
-            pieces=ROWS,
+        concurrent(STATE, by=b.BY_FIRMWARE, at_least=1),
+        b.extend(start=b.col("start"), short=b.fn("lt", b.DURATION, b.lit(GAP, "duration"))),
+        b.group(
+            b.named(firmware=b.FIRMWARE, hour=b.truncate("1h"), short=b.col("short")),
+            share=b.agg("share_of_time", STATE),
+            known=b.agg("known_time"),
+            unknown=b.agg("unknown_time"),
+            pieces=b.ROWS,
         ),
     ),
-    "outages_of_all": graph(
-        beats(),
-        concurrent(ALIVE, by=[], at_least=1),
-        where(fn("not", STATE)),
-        group([], outages=ROWS, first=agg("min", col("start")), time=agg("duration"), last=agg("last", DURATION)),
+    "outages_of_all": b.graph(
+        b.beats(),
+        concurrent(b.ALIVE, by=[], at_least=1),
+        b.where(b.fn("not", STATE)),
+        b.group(
+            [],
+            outages=b.ROWS,
+            first=b.agg("min", b.col("start")),
+            time=b.agg("duration"),
+            last=b.agg("last", b.DURATION),
+        ),
     ),
 }

@@ -97,7 +97,7 @@ def test_every_library_loop_for_each_target(tmp_path: Path, target: targets.Targ
         assert re.search(r" run$", symbols.stdout, re.M)
 
 
-def test_the_same_bytes_whoever_compiles(tmp_path: Path, target: targets.Target) -> None:
+def test_the_same_bytes_from_every_compiler(tmp_path: Path, target: targets.Target) -> None:
     program = """
 import hashlib, sys
 from operators.compiler.targets import TARGETS

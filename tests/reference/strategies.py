@@ -58,17 +58,17 @@ def _one_of_each(choices: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, A
 
 
 def _payloads(integers: list[int], dense: bool) -> st.SearchStrategy[dict[str, Any]]:
-    """The columns of one point, which of them are told, and the step to it from the point before.
+    """The columns of one point, which of them are reported, and the step to it from the point before.
 
-    Firmware is told seldom, and about one point in ten says nothing at all; a dense point nearly always tells all.
+    Firmware is reported seldom, and about one point in ten reports nothing; a dense point nearly always reports all.
     """
     names = list(TYPES)
-    some = [[], [], *(list(told) for n in range(len(names) + 1) for told in combinations(names, n))]
+    some = [[], [], *(list(chosen) for n in range(len(names) + 1) for chosen in combinations(names, n))]
     nulls = 1 if dense else 2
     return _one_of_each(
         {
             "step": EVENT_STEPS if dense else STEPS,
-            "told": [names] if dense else some,
+            "reported": [names] if dense else some,
             "temp": _maybe(TEMPERATURES, nulls),
             "n": _maybe(integers, nulls),
             "ok": _maybe([True, False], nulls),
@@ -98,7 +98,7 @@ def points(
         t = BASE + draw(st.sampled_from([0, 0, 1, GAP, HOUR, DAY]))
         for payload in draw(payloads):
             t += payload["step"]
-            found.append({KEY: key, TIME: t, **{name: payload[name] for name in payload["told"]}})
+            found.append({KEY: key, TIME: t, **{name: payload[name] for name in payload["reported"]}})
     if draw(st.booleans()):
         found = draw(st.permutations(found))
     if found and draw(st.integers(0, 4)) == 0:

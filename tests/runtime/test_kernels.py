@@ -234,10 +234,10 @@ def test_what_cannot_be_a_kernel_is_refused(published: tuple[KernelRef, ...], ch
         KernelRef.from_dict(published[0].to_dict() | change)
 
 
-@pytest.mark.parametrize("told", [None, [], "x", {}])
-def test_no_kernel_at_all(told: Any) -> None:
+@pytest.mark.parametrize("fields", [None, [], "x", {}])
+def test_no_kernel_at_all(fields: Any) -> None:
     with pytest.raises(KernelRefused, match="names a kernel that is none"):
-        KernelRef.from_dict(told)
+        KernelRef.from_dict(fields)
 
 
 def test_signed_kernels(store: Store, here: Target, request: pytest.FixtureRequest) -> None:
@@ -246,7 +246,7 @@ def test_signed_kernels(store: Store, here: Target, request: pytest.FixtureReque
     refs = kernels.publish(store.objects, compiled(store), here, signer)
     assert [r.path for r in refs] == [r.path for r in plain]
     assert signer.signed == len(refs)
-    # Whoever asks later, without the key, passes the signature on; with it, nothing is signed again.
+    # A later query without the key passes the signature on; with it, nothing is signed again.
     assert kernels.publish(Store(store.url).objects, compiled(store), here) == refs
     assert kernels.publish(Store(store.url).objects, compiled(store), here, signer) == refs
     assert signer.signed == len(refs)
@@ -405,25 +405,25 @@ def test_a_key_of_kms(account: None) -> None:
 
 
 def test_the_machine_of_a_function(account: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    def configured(told: Any) -> None:
+    def configured(given: Any) -> None:
         class Double:
             def get_function_configuration(self, FunctionName: str) -> Any:  # noqa: N803
-                if isinstance(told, str):
+                if isinstance(given, str):
                     from botocore.exceptions import ClientError
 
-                    answer = {"Error": {"Code": told}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+                    answer = {"Error": {"Code": given}, "ResponseMetadata": {"HTTPStatusCode": 403}}
                     raise ClientError(answer, "GetFunctionConfiguration")
-                return told
+                return given
 
         target_of.cache_clear()
         monkeypatch.setattr("runtime.aws.client._make", lambda *args: Double())
 
-    for told, name in (
+    for given, name in (
         ({"Architectures": ["arm64"]}, "arm64"),
         ({"Architectures": ["x86_64"]}, "x86_64"),
         ({}, "x86_64"),
     ):
-        configured(told)
+        configured(given)
         assert target_of("f", Access()) is TARGETS[name]
     configured("AccessDeniedException")
     with pytest.raises(QueryError, match=r"allow lambda:GetFunctionConfiguration on f, or use Fleet\(invoker\('f'\)"):

@@ -93,7 +93,7 @@ def test_pieces_are_cut_at_the_bucket_and_held_values_are_traced(store: Store) -
         ("b", START + 25 * HOUR, START + 2 * DAY, "up"),
     ]
     assert why.row["up"] == sum(why.rows["duration"]) == 47 * HOUR  # type: ignore[arg-type]
-    # Device a told its firmware the day before; the other file of that day is of another device.
+    # Device a reported its firmware the day before; the other file of that day is of another device.
     assert commits(store, why) == [1, 2]
     # On the third day, nothing but the state that began the day before, until its end, matters of b.
     assert commits(store, result.explain({"firmware": "3.0", "day": "2024-03-03"})) == [3, 4]
@@ -236,13 +236,13 @@ def test_console(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str
     (tmp_path / "m.json").write_text(BY_DAY.to_json())
     command = ["query", store.url, str(tmp_path / "m.json"), "--why", "firmware=1.0,day=2024-03-02"]
     assert main([*command, "--format", "json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["row"] == {"firmware": "1.0", "day": "2024-03-02T00:00:00.000000Z", "up": 47 * HOUR, "n": 2}
-    assert (told["total"], told["keys"], len(told["files"]), len(told["rows"]["rows"])) == (2, 2, 2, 2)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["row"] == {"firmware": "1.0", "day": "2024-03-02T00:00:00.000000Z", "up": 47 * HOUR, "n": 2}
+    assert (shown["total"], shown["keys"], len(shown["files"]), len(shown["rows"]["rows"])) == (2, 2, 2, 2)
     assert main([*command, "--why-rows", "1"]) == 0
     text = capsys.readouterr().out
     assert "the first 1 of 2 rows of 2 keys, from 2 files:" in text
-    assert all(path in text for path in told["files"])
+    assert all(path in text for path in shown["files"])
     assert main([*command, "--format", "csv"]) == 0
     assert capsys.readouterr().out.startswith("device,start,end,duration,status,")
     assert main([*command[:3], "--why", "firmware"]) == 2

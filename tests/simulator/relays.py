@@ -12,7 +12,7 @@ from typing import Any
 from runtime.errors import QueryError
 from runtime.fleet.coordinator import Coordinator, Start
 from runtime.fleet.cost import Used, Worker
-from runtime.fleet.fleet import Answers, Fleet, batched, told_relays
+from runtime.fleet.fleet import Answers, Fleet, batched, relay_fields
 from runtime.fleet.messages import MAX_PAYLOAD, read_batch, read_reply, refusal, request
 from runtime.fleet.outcomes import Reply
 from runtime.fleet.relay import inner_fleet, inner_used, reply_of
@@ -56,12 +56,12 @@ class TwoLevels:
     def run(self, tasks: Sequence[Task]) -> tuple[Coordinator, float]:
         """The caller's coordinator with its work over, and the virtual seconds that took; raises what it raises."""
         count = self.fleet.batches(len(tasks))
-        told = told_relays(self.fleet, count, self.allow_partial, "spill/stop", {})
+        extra = relay_fields(self.fleet, count, self.allow_partial, "spill/stop", {})
         coordinator = Coordinator(
             batched(tasks, count), 0.0, self.fleet.relays, self.fleet.pace, self.seed, self.allow_partial
         )
         ends: list[tuple[float, QueryError | None]] = []
-        driven = self.drive(coordinator, told, self.relay, lambda error: ends.append((self.clock.now, error)))
+        driven = self.drive(coordinator, extra, self.relay, lambda error: ends.append((self.clock.now, error)))
         self.clock.run()
         assert self.clock.steps < 100_000, "the coordinators go round in circles"
         ((seconds, error),) = ends
@@ -71,7 +71,7 @@ class TwoLevels:
         return coordinator, seconds
 
     def drive(
-        self, coordinator: Coordinator, told: dict[str, Any], invoke: Callable[[bytes, Answered], None],
+        self, coordinator: Coordinator, extra: dict[str, Any], invoke: Callable[[bytes, Answered], None],
         end: Callable[[QueryError | None], None],
     ) -> Driven:  # fmt: skip
         def begin(start: Start) -> None:
@@ -79,7 +79,7 @@ class TwoLevels:
                 driven.report(start.attempt, read_reply(reply, start.task, self.objects))
 
             path = f"spill/{self.seed}/{start.task.id}-{start.attempt}"
-            payload = request(start.task, path, self.objects, told)
+            payload = request(start.task, path, self.objects, extra)
             self.clock.at(self.clock.now, lambda: invoke(payload, answered))
 
         driven = Driven(self.clock, coordinator, begin, end)
@@ -120,16 +120,16 @@ class TwoLevels:
                 die(function_error("Runtime.OutOfMemory", "signal: killed"))
                 return
             found = Answers.of(coordinator)
-            told = refusal(batch.id, error) if error else self.reply(batch, found, event["spill"], self.objects)
+            sent = refusal(batch.id, error) if error else self.reply(batch, found, event["spill"], self.objects)
             used = Used.of(1.0, Worker()) + inner_used(coordinator.counts)
-            self.send(json.dumps({**told, "used": asdict(used)}).encode(), slow, answered)
+            self.send(json.dumps({**sent, "used": asdict(used)}).encode(), slow, answered)
             die(None)
 
         def enter() -> None:
             inner = self.nested(event, None, faults.timeout - slow)
             seed = self.dice.randrange(1 << 32)
             coordinator = Coordinator(batch.tasks, clock.now, inner.rules, inner.pace, seed, event["allow_partial"])
-            self.drive(coordinator, event["told"], self.unless(dead), lambda error: over(coordinator, error))
+            self.drive(coordinator, event["extra"], self.unless(dead), lambda error: over(coordinator, error))
 
         if dice.random() < faults.failed:
             self.seen["failed"] += 1

@@ -73,7 +73,7 @@ def test_each_broken_rule_is_caught(name: str) -> None:
         except AssertionError as error:
             print(f"{name}: {error}")
             return
-    pytest.fail(f"{name!r} was not told from the real protocol in {MUTANT_RUNS} runs")
+    pytest.fail(f"{name!r} could not be distinguished from the real protocol in {MUTANT_RUNS} runs")
 
 
 def test_a_run_is_a_function_of_its_seed() -> None:

@@ -111,7 +111,7 @@ class World:
         self.engine.start(f"ingest {source[:4]}", self.ingest(source, shape), again)
 
     def _nothing(self) -> None:
-        """Whoever died is not started again."""
+        """A process that died is not started again."""
 
     # The clients
 

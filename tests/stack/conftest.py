@@ -16,7 +16,7 @@ from tests.stack import servers
 
 @pytest.fixture(autouse=True)
 def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test may reach an account of whoever runs it."""
+    """No test may reach an account of the user who runs it."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
 

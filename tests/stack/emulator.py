@@ -34,7 +34,7 @@ def program(folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     wheels = list(folder.glob("aws_sam_cli-*.whl"))
     if done.returncode or not wheels:
-        pytest.skip(f"aws-lambda-rie is not to be had: {done.stderr.strip()[-200:]}")
+        pytest.skip(f"aws-lambda-rie is not available: {done.stderr.strip()[-200:]}")
     with zipfile.ZipFile(wheels[0]) as wheel:
         path = Path(wheel.extract(_PROGRAM, folder))
     path.chmod(0o755)
@@ -66,8 +66,8 @@ class Function:
             self.ports.put(port)
         if body.startswith(b"Task timed out"):
             return Reply(200, json.dumps({"errorMessage": body.decode()}).encode(), "Unhandled")
-        told = json.loads(body)
-        failed = answer.status == 502 or (isinstance(told, dict) and "errorType" in told)
+        reply = json.loads(body)
+        failed = answer.status == 502 or (isinstance(reply, dict) and "errorType" in reply)
         return Reply(200 if failed else answer.status, body, "Unhandled" if failed else "")
 
 
@@ -86,7 +86,11 @@ def function(
             ]  # fmt: skip
             own = folder / str(n)
             own.mkdir()
-            told = {"AWS_LAMBDA_FUNCTION_NAME": "antfold", "AWS_LAMBDA_FUNCTION_TIMEOUT": str(seconds), **variables}
-            stack.enter_context(running(command, own, outside, **told))
+            environment = {
+                "AWS_LAMBDA_FUNCTION_NAME": "antfold",
+                "AWS_LAMBDA_FUNCTION_TIMEOUT": str(seconds),
+                **variables,
+            }
+            stack.enter_context(running(command, own, outside, **environment))
             ports.put(outside)
         yield Function(ports)

@@ -1,4 +1,4 @@
-"""Runs a command for as long as its standard input is open: the command ends with whoever holds the other end.
+"""Runs a command for as long as its standard input is open: the command ends with the process that holds the other end.
 
     python leash.py COMMAND ARGUMENT...
 

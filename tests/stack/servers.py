@@ -123,7 +123,7 @@ import os, sys
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     sys.path[:] = [p for p in sys.path if p.startswith({standard!r}) and "-packages" not in p] + [{lambdas!r}]
     for name in [name for name in os.environ if name.startswith("ANTFOLD_")]:
-        del os.environ[name]  # of whoever runs the tests; the function's own are set after this
+        del os.environ[name]  # of the user who runs the tests; the function's own are set after this
 """
 
 

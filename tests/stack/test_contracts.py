@@ -57,7 +57,7 @@ class TestMinistackCatalogue(CatalogueContract):
 
 
 def test_a_transaction_that_is_repeated_is_told_of_the_first(ministack: str, prefix: str) -> None:
-    """By its token: its condition no longer holds, and yet it is told that it happened."""
+    """By its token: its condition no longer holds, and yet the reply says that it happened."""
     table = DynamoTable("antfold", f"lake/{prefix}", create=lambda: True)
     faults = Faults(table.client)
     put = Transact([Put("s/LOG", "1", b"x", When.ABSENT)])

@@ -180,11 +180,11 @@ def test_from_nothing_and_back(name: str, run: Any, tmp_path: Path) -> None:
     made = everything(name)
     assert "Remove   Worker" in run("destroy", "--dry-run")
     assert everything(name) == made
-    told = run("destroy", "--yes")
+    printed = run("destroy", "--yes")
     assert everything(name) == kept(name)
     for thing in kept(name):
         if not thing.startswith("alias/"):
-            assert thing in told
+            assert thing in printed
     assert s3().get_object(Bucket=data, Key="store/data/x")["Body"].read() == b"points"
     assert "does not run any more" in run("destroy", "--yes")  # again: it is so already
 
@@ -226,11 +226,11 @@ def test_a_first_deployment_that_fails(name: str, run: Any) -> None:
         DeliveryStreamName=f"{name}-telemetry",
         ExtendedS3DestinationConfiguration={"BucketARN": "arn:aws:s3:::lake", "RoleARN": "arn:aws:iam::0:role/r"},
     )
-    told = run("deploy", "--bundle", "code.zip", "--yes", code=1)
-    assert "ROLLBACK_COMPLETE: DeliveryTelemetry (AWS::KinesisFirehose::DeliveryStream): " in told
-    told = run("deploy", "--bundle", "code.zip", "--yes", code=1)
-    assert "is in ROLLBACK_COMPLETE" in told
-    assert f"dataflow destroy --name {name}" in told
+    printed = run("deploy", "--bundle", "code.zip", "--yes", code=1)
+    assert "ROLLBACK_COMPLETE: DeliveryTelemetry (AWS::KinesisFirehose::DeliveryStream): " in printed
+    printed = run("deploy", "--bundle", "code.zip", "--yes", code=1)
+    assert "is in ROLLBACK_COMPLETE" in printed
+    assert f"dataflow destroy --name {name}" in printed
     assert run("status", code=1).startswith(f"{name}: ROLLBACK_COMPLETE")
     firehose.delete_delivery_stream(DeliveryStreamName=f"{name}-telemetry")
     run("destroy", "--name", name, "--yes")
@@ -242,9 +242,9 @@ def test_a_first_deployment_that_fails(name: str, run: Any) -> None:
 def test_more_than_the_account_has(name: str, run: Any, tmp_path: Path) -> None:
     text = (tmp_path / "antfold.toml").read_text()
     (tmp_path / "antfold.toml").write_text(text.replace("[streams", "worker_concurrency = 3000\n\n[streams"))
-    told = run("deploy", "--bundle", "code.zip", "--yes", code=1)
-    assert "would reserve 3,062 executions at once, and this account may have 1,000 in us-east-1" in told
-    assert "set worker_concurrency to 838 or less" in told
+    printed = run("deploy", "--bundle", "code.zip", "--yes", code=1)
+    assert "would reserve 3,062 executions at once, and this account may have 1,000 in us-east-1" in printed
+    assert "set worker_concurrency to 838 or less" in printed
     assert everything(name) == set()
 
 

@@ -112,9 +112,9 @@ class Deployed:
     def ask(self, event: dict[str, Any], function: str = "mesh-query") -> Any:
         """The answer of a function that is invoked."""
         reply = boto3.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
-        told = json.loads(reply["Payload"].read())
-        assert "FunctionError" not in reply, told
-        return told
+        payload = json.loads(reply["Payload"].read())
+        assert "FunctionError" not in reply, payload
+        return payload
 
     def over_https(self, path: str) -> Any:
         """The answer of the function's URL, at which ministack is reached by another name."""
@@ -204,14 +204,14 @@ def pieces(data: bytes) -> Iterator[bytes]:
         at = end
 
 
-def rows_of(told: Any) -> list[dict[str, Any]]:
+def rows_of(answer: Any) -> list[dict[str, Any]]:
     """The rows of a JSON answer, in the form of ``truth.json``."""
 
     class Answer:
-        columns = told["columns"]
+        columns = answer["columns"]
 
         def __iter__(self) -> Iterator[Any]:
-            return iter(told["rows"])
+            return iter(answer["rows"])
 
     return mesh_rows(Answer())
 
@@ -223,8 +223,8 @@ def beside(deployed: Deployed, like: str, source: str) -> Iterator[str]:
     with zipfile.ZipFile(code, "a") as archive:
         archive.writestr("beside.py", source)
     functions = boto3.client("lambda")
-    told = functions.get_function_configuration(FunctionName=like)
-    same = {k: told[k] for k in ("Runtime", "Role", "Environment", "Timeout", "MemorySize")}
+    configuration = functions.get_function_configuration(FunctionName=like)
+    same = {k: configuration[k] for k in ("Runtime", "Role", "Environment", "Timeout", "MemorySize")}
     name = f"beside-{like}"
     functions.create_function(FunctionName=name, Handler="beside.handler", Code={"ZipFile": code.getvalue()}, **same)
     yield name
@@ -234,8 +234,8 @@ def beside(deployed: Deployed, like: str, source: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def truth(shared_data: Path) -> list[dict[str, Any]]:
-    told = json.loads((shared_data / "truth.json").read_text())["mesh_uptime_by_model"]
-    return sorted(told, key=lambda r: str(r["model"]))
+    rows = json.loads((shared_data / "truth.json").read_text())["mesh_uptime_by_model"]
+    return sorted(rows, key=lambda r: str(r["model"]))
 
 
 def test_the_functions_have_their_bundle_and_nothing_else(deployed: Deployed) -> None:
@@ -243,8 +243,8 @@ def test_the_functions_have_their_bundle_and_nothing_else(deployed: Deployed) ->
     worker = boto3.client("lambda").get_function_configuration(FunctionName=deployed.outputs["Worker"])
     assert "ANTFOLD_MAC_KEY" in worker["Environment"]["Variables"]
     with beside(deployed, deployed.outputs["Worker"], PROBE) as probe:
-        told = deployed.ask({}, probe)
-    assert told == {"mode": "ready", "kernels": "kernels", "others": [], "ours": "deploy/__init__.py"}
+        reply = deployed.ask({}, probe)
+    assert reply == {"mode": "ready", "kernels": "kernels", "others": [], "ours": "deploy/__init__.py"}
 
 
 def test_an_answer_of_workers(deployed: Deployed, truth: Any, shared_data: Path, tmp_path: Path) -> None:
@@ -305,11 +305,11 @@ def test_a_published_query(deployed: Deployed, truth: Any) -> None:
     assert re.fullmatch(r"results/uptime/1/20260801T060000Z-[0-9a-f]{12}\.json", saved)
     assert done[0]["violations"] > 0
     (message,) = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
-    told = json.loads(message["Body"])
-    assert told["Subject"].startswith(f"antfold: uptime: {done[0]['violations']} of {done[0]['rows']} rows")
-    assert "uptime < 0.05" in told["Message"]
+    body = json.loads(message["Body"])
+    assert body["Subject"].startswith(f"antfold: uptime: {done[0]['violations']} of {done[0]['rows']} rows")
+    assert "uptime < 0.05" in body["Message"]
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-    assert "Messages" not in sqs.receive_message(QueueUrl=queue)  # nobody is told twice
+    assert "Messages" not in sqs.receive_message(QueueUrl=queue)  # no alert is sent twice
     sqs.delete_queue(QueueUrl=queue)
 
 
@@ -325,11 +325,11 @@ def test_an_object_that_nobody_was_told_of(deployed: Deployed) -> None:
     boto3.client("firehose").put_record(DeliveryStreamName=deployed.outputs["DeliveryMesh"], Record={"Data": lost})
     until(lambda: buckets.list_objects_v2(Bucket=bucket)["KeyCount"] == before + 1)
     buckets.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=news)
-    told = deployed.ask({}, "mesh-reconcile")
-    assert (told["listed"], told["enqueued"], told["young"]) == (before + 1, 0, before + 1)
+    reply = deployed.ask({}, "mesh-reconcile")
+    assert (reply["listed"], reply["enqueued"], reply["young"]) == (before + 1, 0, before + 1)
     with beside(deployed, "mesh-reconcile", IMPATIENT) as impatient:
-        told = deployed.ask({}, impatient)
-    assert (told["enqueued"], told["known"], told["quarantined"]) == (1, before, 0)
+        reply = deployed.ask({}, impatient)
+    assert (reply["enqueued"], reply["known"], reply["quarantined"]) == (1, before, 0)
     deployed.wait_for(before + 1)
     assert dataflow("verify", deployed.url, folder=deployed.folder)
 
@@ -371,7 +371,7 @@ def test_the_first_page(
 
 
 def test_destroy(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """What runs goes and data stays, and is read again by whoever deploys again; then it goes, too."""
+    """What runs goes and data stays, and a new deployment reads it again; then it goes, too."""
     gaps.mend(monkeypatch)
     monkeypatch.chdir(deployed.folder)
     (held,) = deployed.status()["streams"]
@@ -380,10 +380,10 @@ def test_destroy(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert {"Worker", "Ingest", "Query", "Reconcile", "Queue", "DeliveryMesh", "ScheduleUptime"} < removed
     assert not {"DataBucket", "LandingBucket", "Table", "Key", "SigningKey"} & removed
     assert main(["destroy", "--yes"]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert everything("mesh") == kept("mesh")
     for thing in kept("mesh"):
-        assert thing.startswith("alias/") or thing in told
+        assert thing.startswith("alias/") or thing in printed
     assert deployed.query(METRIC)["proof"]["complete"]  # without a function to ask
     dataflow("deploy", "--bundle", str(deployed.bundle), "--yes", folder=deployed.folder)
     assert deployed.status()["streams"] == [held]

@@ -79,8 +79,8 @@ def deployed(ministack: str, prefix: str) -> Iterator[Deployed]:
 
     def queue(kind: str, **attributes: str) -> tuple[str, str]:
         url = sqs.create_queue(QueueName=f"{kind}-{name}", Attributes=attributes)["QueueUrl"]
-        told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        return url, told["Attributes"]["QueueArn"]
+        reply = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        return url, reply["Attributes"]["QueueArn"]
 
     dead, dead_arn = queue("dead")
     redrive = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 4})
@@ -125,7 +125,7 @@ def deployed(ministack: str, prefix: str) -> Iterator[Deployed]:
 
 
 def test_from_the_bucket_to_the_catalogue(deployed: Deployed) -> None:
-    """Three objects, one of them told of twice; one that is poison; and one whose event is lost."""
+    """Three objects, one of them with two events; one that is poison; and one whose event is lost."""
     sqs = boto3.client("sqs")
     deployed.land("in/s/2024/a b ü", 1, 2)  # ministack, unlike S3, does not encode keys: no '+' or '%' then
     deployed.land("in/s/poison", data=b"\0\1\2")
@@ -144,8 +144,8 @@ def test_from_the_bucket_to_the_catalogue(deployed: Deployed) -> None:
     deployed.s3.put_bucket_notification_configuration(Bucket=deployed.bucket, NotificationConfiguration={})
     deployed.land("in/s/lost", 4, 5)
     reply = boto3.client("lambda").invoke(FunctionName=deployed.reconcile, Payload=b'{"since": "all"}')
-    told = json.loads(reply["Payload"].read())
-    assert (told["enqueued"], told["known"], told["quarantined"]) == (1, 2, 1)
+    payload = json.loads(reply["Payload"].read())
+    assert (payload["enqueued"], payload["known"], payload["quarantined"]) == (1, 2, 1)
     until(lambda: len(deployed.numbers()) == 5)
 
     def left() -> int:

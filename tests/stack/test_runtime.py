@@ -144,15 +144,15 @@ def test_published_queries(rie: Path, store: Store, tmp_path: Path) -> None:
             "rawQueryString": "",
             "requestContext": {"http": {"method": "GET"}},
         }
-        error, told = ask(url)
-        assert (error, told["statusCode"]) == ("", 200)
+        error, reply = ask(url)
+        assert (error, reply["statusCode"]) == ("", 200)
         rows = json.loads(json.dumps(store.query(METRIC, progress=False).to_dict()["rows"]))
-        assert json.loads(told["body"])["rows"] == rows
+        assert json.loads(reply["body"])["rows"] == rows
         assert ask({**url, "rawPath": "/none"})[1]["statusCode"] == 404
         assert ask({"query": "tops"})[1]["rows"] == rows
-        error, told = ask({"query": "none"})
-        assert (error, told["errorType"]) == ("Unhandled", "UnknownQuery")
-        assert "there is no published query 'none'" in told["errorMessage"]
+        error, reply = ask({"query": "none"})
+        assert (error, reply["errorType"]) == ("Unhandled", "UnknownQuery")
+        assert "there is no published query 'none'" in reply["errorMessage"]
         store.publish(WIDE, "wide")
         where = ask({**url, "rawPath": "/wide"})[1]
         stored = json.loads(where["body"])["stored"]

@@ -68,7 +68,7 @@ def in_order(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def ranged(rows: Iterable[Row], since: int, until: int) -> dict[str, list[Row]]:
-    """The rows of the range, which remember what was told before it."""
+    """The rows of the range, which remember what was reported before it."""
     found = {n: [r for r in part if since <= r["ts"] < until] for n, part in in_order(rows).items()}
     return {n: part for n, part in found.items() if part}
 

@@ -65,15 +65,15 @@ def unzipped(tmp_path_factory: pytest.TempPathFactory) -> Unzipped:
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        told = folder / "told.json"
-        if not told.exists():
+        sizes = folder / "sizes.json"
+        if not sizes.exists():
             made = build(folder / "antfold.zip", targets.worker().name, PYTHON)
             with zipfile.ZipFile(made.path) as archive:
                 archive.extractall(folder / "task")
             for path in (folder / "task").rglob("*"):
                 path.chmod(0o555 if path.is_dir() else 0o444)
-            told.write_text(json.dumps([made.bytes, made.bytecode]))
-        size, bytecode = json.loads(told.read_text())
+            sizes.write_text(json.dumps([made.bytes, made.bytecode]))
+        size, bytecode = json.loads(sizes.read_text())
     return Unzipped(Bundle(folder / "antfold.zip", size, (), bytecode), folder / "task")
 
 

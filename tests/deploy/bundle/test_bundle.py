@@ -96,10 +96,10 @@ def test_process_start_to_first_result(
         if waits[-1] <= BAR_SECONDS:
             return
     assert min(cpu) <= BAR_SECONDS
-    told = f"{min(waits):.3f} s at best, {min(cpu):.3f} s of CPU"
+    figures = f"{min(waits):.3f} s at best, {min(cpu):.3f} s of CPU"
     if os.getloadavg()[0] > (os.cpu_count() or 1):
-        pytest.skip(f"this machine is too busy to measure by the clock: {told}")
-    pytest.fail(told)
+        pytest.skip(f"this machine is too busy to measure by the clock: {figures}")
+    pytest.fail(figures)
 
 
 def _children() -> float:
@@ -161,10 +161,10 @@ def test_no_wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pyte
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     assert main(["bundle", str(tmp_path / "x.zip"), "--arch", "arm64"]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("dataflow: pip finds no wheels of numpy==")
-    assert "for Python 3.13 on arm64" in told
-    assert told.count("\n") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("dataflow: pip finds no wheels of numpy==")
+    assert "for Python 3.13 on arm64" in said
+    assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

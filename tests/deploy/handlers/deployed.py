@@ -52,8 +52,8 @@ class Lines:
         total = 0.0
         for line in self.all:
             for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
-                told = name in {m["Name"] for m in directive["Metrics"]}
-                if told and any(set(s) - {"Function"} == set(dimensions) for s in directive["Dimensions"]):
+                named = name in {m["Name"] for m in directive["Metrics"]}
+                if named and any(set(s) - {"Function"} == set(dimensions) for s in directive["Dimensions"]):
                     total += line[name] if all(line[k] == v for k, v in dimensions.items()) else 0
         return total
 
@@ -73,9 +73,9 @@ def land(key: str, data: bytes) -> dict[str, Any]:
     return {"bucket": {"name": "landing", "arn": "arn:aws:s3:::landing"}, "object": held}
 
 
-def event(*told: Mapping[str, Any], name: str = "ObjectCreated:Put") -> str:
+def event(*objects: Mapping[str, Any], name: str = "ObjectCreated:Put") -> str:
     """The body of a message about these objects."""
-    return json.dumps({"Records": [{"eventVersion": "2.1", "eventName": name, "s3": s3} for s3 in told]})
+    return json.dumps({"Records": [{"eventVersion": "2.1", "eventName": name, "s3": s3} for s3 in objects]})
 
 
 def batch(*bodies: str, received: int = 1) -> dict[str, Any]:

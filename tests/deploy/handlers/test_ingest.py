@@ -57,10 +57,10 @@ def test_a_batch_of_which_one_is_poison(deployed: Store, lines: Callable[[], Lin
     (line,) = lines().of("failed")
     assert (line["object"], line["error"], line["level"]) == ("s3://landing/in/s/b", "IngestError", "error")
     assert take(bodies[1], received=2) == []
-    told = lines()
-    (line,) = told.of("quarantined")
+    logged = lines()
+    (line,) = logged.of("quarantined")
     assert "is not JSON" in line["message"]
-    assert told.metric("SourcesQuarantined", Stream="s") == told.metric("SourcesQuarantined") == 1
+    assert logged.metric("SourcesQuarantined", Stream="s") == logged.metric("SourcesQuarantined") == 1
     found = sources()
     assert found[0] == ("s3://landing/in/s/a", 2, None)
     assert found[1][0] == "s3://landing/in/s/b"
@@ -119,8 +119,10 @@ def test_a_quarantined_object_may_come_again(deployed: Store, monkeypatch: pytes
 @pytest.mark.parametrize("seed", range(5))
 def test_duplicated_and_reordered(deployed: Store, seed: int) -> None:
     dice = random.Random(seed)
-    told = [land(f"in/s/{i}", records(2 * i, 2 * i + 1)) for i in range(4)]
-    bodies = [event(one) for one in told for _ in range(dice.randint(1, 3))] + [event(told[0], told[2], told[2])]
+    landed = [land(f"in/s/{i}", records(2 * i, 2 * i + 1)) for i in range(4)]
+    bodies = [event(one) for one in landed for _ in range(dice.randint(1, 3))] + [
+        event(landed[0], landed[2], landed[2])
+    ]
     dice.shuffle(bodies)
     cut = dice.randrange(len(bodies))
     assert take(*bodies[:cut]) == take(*bodies[cut:]) == []
@@ -228,12 +230,12 @@ def test_too_large(deployed: Store) -> None:
 
 def test_rejected_rows_are_counted(deployed: Store, lines: Callable[[], Lines]) -> None:
     assert take(event(land("in/s/a", records(1) + b'{"k":"d","n":5,"secret":"payload"}\nsecret\n' + records(2)))) == []
-    told = lines()
-    assert (told.metric("RowsIngested", Stream="s"), told.metric("RowsRejected", Stream="s")) == (2, 2)
-    assert told.metric("RowsIngested") == 2
-    (line,) = told.of("ingested")
+    logged = lines()
+    assert (logged.metric("RowsIngested", Stream="s"), logged.metric("RowsRejected", Stream="s")) == (2, 2)
+    assert logged.metric("RowsIngested") == 2
+    (line,) = logged.of("ingested")
     assert (line["rows"], line["rejected"], line["level"]) == (2, 2, "warning")
-    assert "payload" not in json.dumps(told.all)
+    assert "payload" not in json.dumps(logged.all)
 
 
 def test_no_payload_in_the_log(deployed: Store, lines: Callable[[], Lines]) -> None:

@@ -10,6 +10,8 @@ from deploy.handlers.landing import LandedFile, ObjectGone, looked_up
 from runtime.aws.access import Access
 from runtime.aws.client import Client
 from runtime.aws.s3_without_boto3 import SignedS3
+from tests.runtime.aws.test_s3_without_boto3 import endpoint as endpoint
+from tests.runtime.aws.test_s3_without_boto3 import function as function
 
 BUCKET = "arrivals"
 
@@ -41,7 +43,7 @@ def test_an_object_is_read_in_pieces(client: Client, key: str, versions: bool, m
     assert looked_up(client, Landed(BUCKET, key, version=found.version)) == found
 
 
-def test_the_version_that_was_told_of_is_read(client: Client) -> None:
+def test_the_version_that_the_event_names_is_read(client: Client) -> None:
     first = land("in/s/a", b"old", versions=True)
     second = land("in/s/a", b"newer", versions=True)
     assert LandedFile(client, first).read(9) == b"old"
@@ -49,7 +51,7 @@ def test_the_version_that_was_told_of_is_read(client: Client) -> None:
     assert looked_up(client, Landed(BUCKET, "in/s/a", version=first.version)) == first
 
 
-def test_what_is_gone_or_replaced_is_told(client: Client) -> None:
+def test_what_is_gone_or_replaced_is_reported(client: Client) -> None:
     found = land("in/s/b", b"old")
     land("in/s/b", b"new")
     with pytest.raises(ObjectGone, match="was replaced"):

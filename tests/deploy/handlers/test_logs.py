@@ -23,11 +23,13 @@ UNITS = {"Seconds", "Microseconds", "Milliseconds", "Percent", "Count", "None"} 
 
 def check_embedded(line: dict[str, Any]) -> None:
     """What CloudWatch's "Specification: Embedded metric format" demands of a line; others are dropped silently."""
-    told = line["_aws"]
-    assert set(told) == {"Timestamp", "CloudWatchMetrics"}
-    assert type(told["Timestamp"]) is int
-    assert abs(told["Timestamp"] - time.time() * 1000) < 3_600_000  # milliseconds; not over 14 days old, 2 hours ahead
-    for directive in told["CloudWatchMetrics"]:
+    metadata = line["_aws"]
+    assert set(metadata) == {"Timestamp", "CloudWatchMetrics"}
+    assert type(metadata["Timestamp"]) is int
+    assert (
+        abs(metadata["Timestamp"] - time.time() * 1000) < 3_600_000
+    )  # milliseconds; not over 14 days old, 2 hours ahead
+    for directive in metadata["CloudWatchMetrics"]:
         assert set(directive) == {"Namespace", "Dimensions", "Metrics"}
         assert isinstance(directive["Namespace"], str)
         assert 1 <= len(directive["Namespace"]) <= 1024
@@ -53,12 +55,12 @@ def test_metrics(lines: Callable[[], Lines]) -> None:
     run.measure({"RowsIngested": 5, "BytesIngested": 7}, Stream="s")
     run.measure({"TaskSeconds": 0.25})
     run.measure(dict.fromkeys(METRICS, 1), Query="q")
-    told = lines()
-    for line in told.all:
+    logged = lines()
+    for line in logged.all:
         check_embedded(line)
-    assert told.all[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Function"], ["Function", "Stream"]]
-    assert told.all[0]["_aws"]["CloudWatchMetrics"][0]["Namespace"] == NAMESPACE == "antfold"
-    assert (told.metric("RowsIngested", Stream="s"), told.metric("RowsIngested")) == (5, 6)
+    assert logged.all[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Function"], ["Function", "Stream"]]
+    assert logged.all[0]["_aws"]["CloudWatchMetrics"][0]["Namespace"] == NAMESPACE == "antfold"
+    assert (logged.metric("RowsIngested", Stream="s"), logged.metric("RowsIngested")) == (5, 6)
     with pytest.raises(KeyError):
         run.measure({"NoSuchMetric": 1})
 
@@ -93,7 +95,7 @@ def test_an_invocation_tells_how_it_ended(lines: Callable[[], Lines]) -> None:
 
 def test_what_errors_quote_is_left_out() -> None:
     error = DataflowError("""a.json (it begins '{"secret": 1') has 'name.x' and "two words", not 's3://b/k=1'""")
-    told = described(error)["message"]
-    assert "secret" not in told
-    assert told == """a.json (it begins '...') has 'name.x' and '...', not '...'"""
+    message = described(error)["message"]
+    assert "secret" not in message
+    assert message == """a.json (it begins '...') has 'name.x' and '...', not '...'"""
     assert "at" not in described(error)

@@ -62,10 +62,10 @@ ROWS = [["d0", 20, 57], ["d1", 20, 58], ["d2", 20, 59]]
 
 
 def test_over_https(store: Store) -> None:
-    status, told = https("/tops")
-    assert (status, told["rows"]) == (200, ROWS)
-    assert told["columns"] == ["k", "n", "top"]
-    assert told["proof"]["result"] == store.query(AT_LEAST, progress=False).proof.to_dict()["result"]
+    status, reply = https("/tops")
+    assert (status, reply["rows"]) == (200, ROWS)
+    assert reply["columns"] == ["k", "n", "top"]
+    assert reply["proof"]["result"] == store.query(AT_LEAST, progress=False).proof.to_dict()["result"]
     assert https("/tops", **{"param.least": "30", "version": "1"})[1]["rows"] == [[k, 10, top] for k, _, top in ROWS]
     assert https("/tops", since="2023-11-14", until="2023-11-14T22:14:00")[1]["rows"] == [["d0", 1, 0]]
     assert https("/tops", format="csv")[1] == [["k", "n", "top"], *[list(map(str, row)) for row in ROWS]]
@@ -108,9 +108,9 @@ def test_over_https(store: Store) -> None:
 def test_wrong_requests(
     store: Store, status: int, path: str, body: str | None, given: dict[str, str], message: str
 ) -> None:
-    found, told = https(path, body, **given)
-    assert (found, list(told)) == (status, ["error"])
-    assert message in told["error"]
+    found, reply = https(path, body, **given)
+    assert (found, list(reply)) == (status, ["error"])
+    assert message in reply["error"]
 
 
 def test_what_is_not_the_askers_fault(
@@ -119,15 +119,15 @@ def test_what_is_not_the_askers_fault(
     (path,) = [o.path for o in store.objects.list("data/")]
     store.objects.delete(path)
     monkeypatch.setattr(Store, "_shared", {})
-    status, told = https("/tops")
+    status, reply = https("/tops")
     assert status == 500
-    assert "is missing" in told["error"]
+    assert "is missing" in reply["error"]
     monkeypatch.setattr(query, "answer", lambda *_: 1 / 0)
     assert https("/tops") == (500, {"error": "internal error (request-1)"})
-    told = lines()
-    assert [line["status"] for line in told.of("failed")] == [500, 500]
-    assert told.metric("QueriesFailed") == 2
-    assert told.of("failed")[1]["error"] == "ZeroDivisionError"
+    logged = lines()
+    assert [line["status"] for line in logged.of("failed")] == [500, 500]
+    assert logged.metric("QueriesFailed") == 2
+    assert logged.of("failed")[1]["error"] == "ZeroDivisionError"
 
 
 def test_by_invocation(store: Store) -> None:
@@ -143,15 +143,15 @@ def test_by_invocation(store: Store) -> None:
 def test_an_answer_that_is_too_large_is_stored(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query, "MAX_REPLY", 200)
     whole = store.query(AT_LEAST, progress=False).to_dict()["rows"]
-    for told in (https("/tops")[1], https("/tops")[1], handler({"query": "tops"}, Context())):
-        where = told["stored"]
+    for reply in (https("/tops")[1], https("/tops")[1], handler({"query": "tops"}, Context())):
+        where = reply["stored"]
         assert where["path"].startswith("results/tops/")
         data = store.objects.read(where["path"], 0, where["bytes"])
         assert json.loads(data)["rows"] == whole
-    status, told = https("/tops", format="csv")
+    status, reply = https("/tops", format="csv")
     assert status == 200
-    if "stored" in told:
-        assert told["stored"]["path"].endswith(".csv")
+    if "stored" in reply:
+        assert reply["stored"]["path"].endswith(".csv")
 
 
 def mails(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
@@ -181,11 +181,11 @@ SCHEDULE = {
 
 
 def test_at_its_time(store: Store, monkeypatch: pytest.MonkeyPatch, lines: Callable[[], Lines]) -> None:
-    """The result is a file; people are told once, however often Lambda repeats the invocation."""
+    """The result is a file; the alert is sent once, however often Lambda repeats the invocation."""
     sent = mails(monkeypatch)
-    told = handler(SCHEDULE, Context())
-    assert (told["query"], told["version"], told["rows"], told["violations"]) == ("tops", 1, 3, 3)
-    (path,) = told["saved"]
+    reply = handler(SCHEDULE, Context())
+    assert (reply["query"], reply["version"], reply["rows"], reply["violations"]) == ("tops", 1, 3, 3)
+    (path,) = reply["saved"]
     assert json.loads(store.objects.read(path, 0, store.objects.size(path)))["violations"]
     assert handler(SCHEDULE, Context())["saved"] == [path]
     (mail,) = sent
@@ -202,12 +202,12 @@ def test_at_its_time(store: Store, monkeypatch: pytest.MonkeyPatch, lines: Calla
 
 
 def test_an_alert_that_is_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a topic does not take is never told, and the next attempt fails in the same way; it counts in bytes."""
+    """What a topic does not take is never sent, and the next attempt fails in the same way; it counts in bytes."""
     long = b"".join(b'{"k":"%s%d","t":%d,"n":1}\n' % ("✗".encode() * 3_000, n, T) for n in range(40))
     store.ingest("s", io.BytesIO(long), key="k", time="t", unit="ms", progress=False)
     sent = mails(monkeypatch)
-    told = handler({**SCHEDULE, "schedule": {"query": "tops", "alert": ["n >= 1"]}}, Context())
-    assert told["violations"] == 43
+    reply = handler({**SCHEDULE, "schedule": {"query": "tops", "alert": ["n >= 1"]}}, Context())
+    assert reply["violations"] == 43
     (mail,) = sent
     assert 200_000 < len(mail["Message"].encode()) <= 256 << 10
     assert mail["Message"].startswith("tops version 1")
@@ -252,9 +252,9 @@ def test_workers_where_there_is_much_to_read(
     assert https("/tops")[1]["rows"] == ROWS
     assert asked
     assert set(asked) == {"fleet-worker"}
-    told = lines()
-    assert told.metric("TasksAnswered") == len(asked)
-    assert told.metric("BytesRead") > 0
+    logged = lines()
+    assert logged.metric("TasksAnswered") == len(asked)
+    assert logged.metric("BytesRead") > 0
     before = len(asked)
     assert handler(SCHEDULE, Context())["rows"] == 3
     assert len(asked) > before
@@ -310,9 +310,9 @@ def test_as_a_relay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_worker_that_refuses(store: Store, lines: Callable[[], Lines]) -> None:
     reply = worker.handler({"version": 99}, Context())
     assert "update this worker" in reply["error"]["message"]
-    told = lines()
-    assert told.metric("TasksRefused") == 1
-    assert told.of("refused")[0]["error"] == "FormatError"
+    logged = lines()
+    assert logged.metric("TasksRefused") == 1
+    assert logged.of("refused")[0]["error"] == "FormatError"
 
 
 def test_a_parameter_given_twice(store: Store) -> None:

@@ -35,9 +35,9 @@ def waiting() -> list[str]:
     sqs = boto3.client("sqs")
     (url,) = sqs.list_queues()["QueueUrls"]
     found: list[str] = []
-    while told := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        found += [m["Body"] for m in told]
-        for m in told:
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        found += [m["Body"] for m in messages]
+        for m in messages:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=m["ReceiptHandle"])
     return found
 
@@ -50,10 +50,10 @@ def reconciler(left: Context | None = None, **options: Any) -> Reconciler:
 
 
 def test_a_lost_event(deployed: Store, lines: Callable[[], Lines]) -> None:
-    told = [land(f"in/s/2024/03/0{i} +%ü/x", records(i)) for i in range(1, 5)]
+    landed = [land(f"in/s/2024/03/0{i} +%ü/x", records(i)) for i in range(1, 5)]
     land("in/unknown/a", records(9))
     land("in/s/", b"")
-    assert failures(ingest_handler(batch(event(told[0]), event(told[2])), Context())) == []
+    assert failures(ingest_handler(batch(event(landed[0]), event(landed[2])), Context())) == []
     assert failures(ingest_handler(batch(event(land("in/s/bad", b"\0")), received=2), Context())) == []
     lines()
     reply = handler(ALL, Context())
@@ -166,12 +166,12 @@ def test_rows_that_were_ahead_of_the_clock_come_again(deployed: Store, monkeypat
     """An object that was ingested while the clock was behind is enqueued when it is right, for just those rows."""
     from runtime.ingest import resume, times
 
-    told = land("in/s/a", records(1, 2_000_000, 3))
+    landed = land("in/s/a", records(1, 2_000_000, 3))
     for latest, found, enqueued in ((T + 10, [1, 3], 0), (T + 20, [1, 3], 0), (T + 3_000_000, [1, 3, 2_000_000], 1)):
         for module in (times, resume):
             monkeypatch.setattr(module, "latest_time", lambda latest=latest: latest * 1000)
         if latest == T + 10:
-            assert failures(ingest_handler(batch(event(told)), Context())) == []
+            assert failures(ingest_handler(batch(event(landed)), Context())) == []
         assert handler(ALL, Context())["enqueued"] == enqueued
         assert failures(ingest_handler(batch(*waiting()), Context())) == []
         assert numbers() == Counter(found)

@@ -1,7 +1,7 @@
 """The roles of a deployment, held to: every request of our clients is judged by the statements of the template.
 
 Judged are the actions that a request needs, the resources, and the conditions; also what buckets sealed with KMS need
-of the key, what the data bucket's own policy denies, and that S3 tells of a missing object only whoever may list.
+of the key, what the data bucket's own policy denies, and that S3 says "missing" only to those who may list.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ class Iam:
     def check(self, service: str, operation: str, given: Mapping[str, Any]) -> None:
         for need in needs(service, operation, given, self.key):
             if not self.may(need):
-                told = {"Code": "AccessDenied", "Message": f"{self.who} may not {need[0]} on {need[1]}"}
-                raise ClientError({"Error": told, "ResponseMetadata": {"HTTPStatusCode": 403}}, operation)
+                detail = {"Code": "AccessDenied", "Message": f"{self.who} may not {need[0]} on {need[1]}"}
+                raise ClientError({"Error": detail, "ResponseMetadata": {"HTTPStatusCode": 403}}, operation)
             if self.who is not None:
                 self.used.add((self.who, need[0]))
 
@@ -158,8 +158,8 @@ def _s3_needs(operation: str, given: Mapping[str, Any], key: str) -> Iterator[Ne
         yield "s3:GetObjectVersion" if "VersionId" in given else "s3:GetObject", where, {}
         yield "kms:Decrypt", key, {}
     elif operation == "PutObject":
-        told = {"s3:if-none-match": [given["IfNoneMatch"]]} if "IfNoneMatch" in given else {}
-        yield "s3:PutObject", where, {"s3:ObjectCreationOperation": ["true"], **told}
+        conditions = {"s3:if-none-match": [given["IfNoneMatch"]]} if "IfNoneMatch" in given else {}
+        yield "s3:PutObject", where, {"s3:ObjectCreationOperation": ["true"], **conditions}
         yield "kms:GenerateDataKey", key, {}
     elif operation == "ListObjectsV2":
         yield "s3:ListBucket", bucket, {"s3:prefix": [given.get("Prefix", "")]}
@@ -176,10 +176,10 @@ def _table_needs(operation: str, given: Mapping[str, Any]) -> Iterator[Need]:
 
     if operation == "TransactWriteItems":
         for item in given["TransactItems"]:
-            ((kind, told),) = item.items()
+            ((kind, request),) = item.items()
             action = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}.get(kind, "ConditionCheckItem")
-            partition = told.get("Item", told.get("Key"))["pk"]
-            yield need(action, told["TableName"], partition, **{"dynamodb:EnclosingOperation": [operation]})
+            partition = request.get("Item", request.get("Key"))["pk"]
+            yield need(action, request["TableName"], partition, **{"dynamodb:EnclosingOperation": [operation]})
     elif operation == "GetItem":
         yield need("GetItem", given["TableName"], given["Key"]["pk"])
     elif operation == "Query":

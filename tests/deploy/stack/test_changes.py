@@ -123,8 +123,8 @@ def test_the_first_failure_is_told(aws: Aws, stack: Stack) -> None:
     shown = [old]
 
     def events(StackName: str, NextToken: str = "") -> Any:  # noqa: N803
-        told = [e for part in shown for e in part][::-1]
-        return {"StackEvents": told[1:]} if NextToken else {"StackEvents": told[:1], "NextToken": "more"}
+        latest = [e for part in shown for e in part][::-1]
+        return {"StackEvents": latest[1:]} if NextToken else {"StackEvents": latest[:1], "NextToken": "more"}
 
     def execute(**_: object) -> Any:
         shown.append(new)
@@ -135,10 +135,10 @@ def test_the_first_failure_is_told(aws: Aws, stack: Stack) -> None:
         "describe_stack_events": events,
         "execute_change_set": execute,
     }
-    told: list[tuple[str, str]] = []
+    seen: list[tuple[str, str]] = []
     with pytest.raises(DeployError, match=r"UPDATE_ROLLBACK_COMPLETE: Worker \(AWS::X\): no such bundle$"):
-        stack.carry_out(Proposal("p", False, ()), lambda name, status: told.append((name, status)))
-    assert [name for name, _ in told] == ["Key", "Table", "Worker", "Query"]  # each once, in their order
+        stack.carry_out(Proposal("p", False, ()), lambda name, status: seen.append((name, status)))
+    assert [name for name, _ in seen] == ["Key", "Table", "Worker", "Query"]  # each once, in their order
 
 
 def test_it_waits_for_the_cleaning_up(aws: Aws, stack: Stack) -> None:

@@ -151,7 +151,7 @@ def test_nothing_is_found() -> None:
 
 
 def test_what_each_function_may_do() -> None:
-    """All of it: whoever adds a grant says so here, too."""
+    """All of it: a new grant is listed here, too."""
     found = roles(template(SETTINGS))
     for who, expected in EXPECTED.items():
         assert {action for s in found[who] for action in s["Action"]} == expected
@@ -303,7 +303,7 @@ def test_roles_are_taken_on_by_their_own() -> None:
         principal = trust["Principal"]
         if name.startswith("Tenant"):
             assert principal["AWS"] in {t.principal for t in SETTINGS.tenants.values()}
-        else:  # whoever tells for whom it asks must tell this account
+        else:  # a caller that names an account must name this one
             assert set(principal) == {"Service"}
             assert trust["Condition"] == {"StringEqualsIfExists": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 

@@ -28,8 +28,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Aws:
 
 @pytest.mark.parametrize("act", [Stack.ready, Stack.seen])
 def test_a_stack_of_something_else(aws: Aws, act: Any) -> None:
-    told = {"StackStatus": "CREATE_COMPLETE", "CreationTime": datetime(2024, 3, 1, tzinfo=UTC), "Tags": []}
-    aws.answers["describe_stacks"] = lambda StackName: {"Stacks": [told]}  # noqa: N803
+    described = {"StackStatus": "CREATE_COMPLETE", "CreationTime": datetime(2024, 3, 1, tzinfo=UTC), "Tags": []}
+    aws.answers["describe_stacks"] = lambda StackName: {"Stacks": [described]}  # noqa: N803
     with pytest.raises(DeployError, match="the stack production is of something else"):
         act(Stack("production", Access()))
     for remove in (Removal.delete, Removal.stop, Removal.proposed):
@@ -40,9 +40,9 @@ def test_a_stack_of_something_else(aws: Aws, act: Any) -> None:
 
 @pytest.mark.parametrize(("text", "goes"), [("of our accounting", False), (KEYS[0], True)])
 def test_a_key_of_that_name(aws: Aws, text: str, goes: bool) -> None:
-    """Whoever gives a key of theirs (kms_key) may have called it as we would have called ours."""
-    told = {"KeyId": "k", "KeyState": "Enabled", "Description": text}
-    aws.answers |= {"describe_key": lambda **_: {"KeyMetadata": told}, "schedule_key_deletion": lambda **_: {}}
+    """A user's own key (kms_key) may be called as ours would be."""
+    described = {"KeyId": "k", "KeyState": "Enabled", "Description": text}
+    aws.answers |= {"describe_key": lambda **_: {"KeyMetadata": described}, "schedule_key_deletion": lambda **_: {}}
     assert Removal("antfold", Access())._delete_key("") == ("k" if goes else None)
     assert ("schedule_key_deletion" in aws.named()) == ("delete_alias" in aws.named()) == goes
 

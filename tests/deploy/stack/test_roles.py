@@ -20,8 +20,8 @@ from deploy.stack.functions import functions
 from deploy.stack.settings import parse
 from deploy.stack.template import template
 from runtime import kernels
+from runtime.aws import kms as signing
 from runtime.aws.access import Access
-from runtime.aws.client import kms as signing
 from runtime.fleet import aws_lambda
 from runtime.fleet.outcomes import Reply
 from runtime.store import Store
@@ -136,8 +136,8 @@ def test_ingest(deployed: Deployed) -> None:
 def test_reconcile(deployed: Deployed) -> None:
     deployed.run("ingest", batch(event(deployed.land("a", points(1)))))
     deployed.land("b", points(2))
-    told = deployed.run("reconcile", {})
-    assert (told["known"], told["enqueued"]) == (1, 1)
+    reply = deployed.run("reconcile", {})
+    assert (reply["known"], reply["enqueued"]) == (1, 1)
     (news,) = boto3.client("sqs").receive_message(QueueUrl=deployed.environments["reconcile"]["ANTFOLD_QUEUE"])[
         "Messages"
     ]
@@ -168,9 +168,9 @@ ROWS = [["d0", 20, 57], ["d1", 20, 58], ["d2", 20, 59]]
 def test_query(published: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(published.run("query", url(""))["body"])["queries"][0]["query"] == "tops"
     for cached in (0, 1):  # what the first run kept, the second one finds
-        told = json.loads(published.run("query", url("tops"))["body"])
-        assert told["rows"] == ROWS
-        assert told["proof"]["files_cached"] == cached
+        reply = json.loads(published.run("query", url("tops"))["body"])
+        assert reply["rows"] == ROWS
+        assert reply["proof"]["files_cached"] == cached
     assert published.run("query", url("nothing"))["statusCode"] == 404
     monkeypatch.setattr(query, "MAX_REPLY", 200)
     assert "stored" in published.run("query", {"query": "tops"})
@@ -180,13 +180,13 @@ def test_query(published: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_query_at_its_time(published: Deployed) -> None:
     schedule = {"at": "2023-11-15T00:00:00Z", "schedule": {"query": "tops", "csv": True, "alert": ["n > 5"]}}
     for _ in range(2):
-        told = published.run("query", schedule)
-        assert (told["violations"], len(told["saved"])) == (3, 2)
+        reply = published.run("query", schedule)
+        assert (reply["violations"], len(reply["saved"])) == (3, 2)
     assert {("query", "sns:Publish"), ("query", "kms:VerifyMac")} <= published.iam.used
 
 
 def through(deployed: Deployed, function: str, *_: object) -> Callable[[bytes], Reply]:
-    """Invokes a function in this process, as whoever asks may."""
+    """Invokes a function in this process, with the caller's permissions."""
 
     kind = function.removeprefix("fleet-")
 
@@ -221,8 +221,8 @@ def test_query_with_workers(published: Deployed, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(aws_lambda, "Client", Lambda)
     monkeypatch.setattr(worker.answer, "__defaults__", (worker.answer.__defaults__[0], 10))
-    told = json.loads(published.run("query", url("tops"))["body"])
-    assert told.get("rows") == ROWS, told
+    reply = json.loads(published.run("query", url("tops"))["body"])
+    assert reply.get("rows") == ROWS, reply
     assert asked == ["fleet-worker"]
     assert ("worker", "s3:PutObject") in published.iam.used
 

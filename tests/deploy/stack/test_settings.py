@@ -99,7 +99,7 @@ def test_mistakes(text: str, says: str) -> None:
     assert "\n" not in str(caught.value).rstrip()
 
 
-def test_whoever_asks_a_worker_waits_for_it() -> None:
+def test_callers_of_a_worker_wait_for_it() -> None:
     """An invocation that outlives the patience of who asked is paid for, repeated, and never answers."""
     longest = settings._RANGES["worker_timeout"][1]
     (waits,) = [p.default for p in signature(invoker).parameters.values() if p.name == "seconds"]

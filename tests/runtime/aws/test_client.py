@@ -60,7 +60,7 @@ def test_what_can_be_repeated_is(client: Client) -> None:
         ([ConnectTimeoutError(endpoint_url="https://x")] * 3, Fault.UNSENT, False),
         ([answer("PreconditionFailed", 412)], Fault.REFUSED, False),
         ([THROTTLE, answer("AccessDenied", 403)], Fault.FINAL, False),
-        # It may have happened, whatever its repetitions were told.
+        # It may have happened, whatever its repetitions returned.
         ([TIMEOUT, answer("AccessDenied", 403)], Fault.FINAL, True),
         ([TIMEOUT, answer("PreconditionFailed", 412)], Fault.REFUSED, True),
     ],

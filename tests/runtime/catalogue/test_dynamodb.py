@@ -127,7 +127,7 @@ def test_repeats_of_a_transaction_carry_one_token(table: DynamoTable, faults: Fa
 
 @pytest.mark.parametrize("times", [1, 5])
 def test_a_lost_reply_to_a_commit(catalogue: DynamoCatalogue, faults: Faults, times: int) -> None:
-    """It happened, and nobody was told: one commit, and this attempt hears that it was its own."""
+    """It happened, and the reply was lost: one commit, and this attempt learns that it was its own."""
     attempt = new_attempt()
     faults.lose("TransactWriteItems", times)
     assert catalogue.commit("s", SCHEMA, source("a"), files("s", attempt, D), attempt) == Committed(1)

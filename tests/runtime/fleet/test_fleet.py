@@ -76,9 +76,9 @@ def test_by_default_as_many_workers_as_the_bytes_are_worth(store: Store) -> None
 
 
 def test_a_failure_names_its_task(store: Store) -> None:
-    told = Reply(200, b'{"errorType":"KeyError","errorMessage":"\'x\'"}', "Unhandled")
+    failed = Reply(200, b'{"errorType":"KeyError","errorMessage":"\'x\'"}', "Unhandled")
     with pytest.raises(TaskFailed, match=r"task 0\.\d of s failed \(failed, 7 times\): KeyError: 'x'"):
-        store.query(METRIC, executor=Fleet(lambda _: told, QUICK), workers=4)
+        store.query(METRIC, executor=Fleet(lambda _: failed, QUICK), workers=4)
 
 
 def test_what_invoking_raises_ends_the_query(store: Store) -> None:
@@ -107,7 +107,7 @@ def test_a_large_state_goes_by_way_of_the_store(store: Store) -> None:
     direct, spilled = answer(event), answer(event, most=10)
     assert "state" in direct
     assert [o.path for o in store.objects.list("spill/")] == ["spill/q/0.0-1.state"]
-    replies = [Reply(200, json.dumps(told).encode()) for told in (direct, spilled)]
+    replies = [Reply(200, json.dumps(message).encode()) for message in (direct, spilled)]
     outcomes = [m.read_reply(reply, task, store.objects) for reply in replies]
     assert [o.kind for o in outcomes] == [Kind.DONE] * 2
     assert outcomes[0].digest == outcomes[1].digest
@@ -138,19 +138,19 @@ def test_a_large_task_goes_by_way_of_the_store(store: Store, monkeypatch: pytest
     [
         (b"", Kind.LOST),
         (b"null", Kind.LOST),
-        (b'{"version":4}', Kind.LOST),
-        (b'{"version":4,"task":"0.0","state":"!"}', Kind.LOST),
-        (b'{"version":4,"task":"0.0","state":"AAAA"}', Kind.LOST),
+        (b'{"version":5}', Kind.LOST),
+        (b'{"version":5,"task":"0.0","state":"!"}', Kind.LOST),
+        (b'{"version":5,"task":"0.0","state":"AAAA"}', Kind.LOST),
         (b"[" * 100_000, Kind.LOST),
         (
-            b'{"version":4,"used":{"told":1,"seconds":1%b,"gb_seconds":1,"compute":1,"gets":1,"puts":1,"bytes":1,'
+            b'{"version":5,"used":{"reported":1,"seconds":1%b,"gb_seconds":1,"compute":1,"gets":1,"puts":1,"bytes":1,'
             b'"invoked":1},"state":""}' % (b"0" * 400),
             Kind.LOST,
         ),
-        (b'{"version":4,"task":"0.0","stored":{"path":"../x","bytes":1,"sha256":""}}', Kind.LOST),
-        (b'{"version":5,"task":"0.0","state":""}', Kind.REFUSED),
-        (b'{"version":4,"task":"","error":{"type":"FormatError","message":"damaged"}}', Kind.REFUSED),
-        (b'{"version":4,"task":"","error":{"type":"MemoryError","message":""}}', Kind.MEMORY),
+        (b'{"version":5,"task":"0.0","stored":{"path":"../x","bytes":1,"sha256":""}}', Kind.LOST),
+        (b'{"version":6,"task":"0.0","state":""}', Kind.REFUSED),
+        (b'{"version":5,"task":"","error":{"type":"FormatError","message":"damaged"}}', Kind.REFUSED),
+        (b'{"version":5,"task":"","error":{"type":"MemoryError","message":""}}', Kind.MEMORY),
     ],
 )
 def test_replies_that_are_no_answers(store: Store, payload: bytes, kind: Kind) -> None:
@@ -159,9 +159,9 @@ def test_replies_that_are_no_answers(store: Store, payload: bytes, kind: Kind) -
 
 def test_an_answer_to_another_task_is_none(store: Store) -> None:
     task = task_of(store)
-    told = answer(json.loads(m.request(task, "spill/x", store.objects)))
+    answered = answer(json.loads(m.request(task, "spill/x", store.objects)))
     other = replace(task, id="0.9")
-    assert m.read_reply(Reply(200, json.dumps(told).encode()), other, store.objects).kind is Kind.LOST
+    assert m.read_reply(Reply(200, json.dumps(answered).encode()), other, store.objects).kind is Kind.LOST
 
 
 def test_what_a_worker_says_of_errors(store: Store) -> None:
@@ -169,9 +169,9 @@ def test_what_a_worker_says_of_errors(store: Store) -> None:
     assert answer(["x"])["error"]["type"] == "FormatError"
     event = json.loads(m.request(task_of(store), "spill/x", store.objects))
     Path(store.url, event["task"]["files"][0]["path"]).unlink()
-    told = answer(event, lambda url: Store(url))
-    assert told["error"]["type"] == "FileMissing"
-    assert m.read_reply(Reply(200, json.dumps(told).encode()), task_of(store), store.objects).kind is Kind.REFUSED
+    answered = answer(event, lambda url: Store(url))
+    assert answered["error"]["type"] == "FileMissing"
+    assert m.read_reply(Reply(200, json.dumps(answered).encode()), task_of(store), store.objects).kind is Kind.REFUSED
 
 
 # The function of Lambda, as a server of our own plays it.
@@ -182,11 +182,11 @@ def function(reply: Callable[[str, bytes], tuple[int, dict[str, str], bytes] | N
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            told = reply(self.path, body)
-            if told is None:
+            given = reply(self.path, body)
+            if given is None:
                 self.close_connection = True
                 return
-            status, headers, data = told
+            status, headers, data = given
             self.send_response(status)
             for name, value in {"Content-Length": str(len(data)), **headers}.items():
                 self.send_header(name, value)
@@ -211,7 +211,7 @@ def function(reply: Callable[[str, bytes], tuple[int, dict[str, str], bytes] | N
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("given", "expected"),
     [
         ((200, {}, b'{"a":1}'), Reply(200, b'{"a":1}')),
         ((200, {"X-Amz-Function-Error": "Unhandled"}, b"{}"), Reply(200, b"{}", "Unhandled")),
@@ -222,12 +222,12 @@ def function(reply: Callable[[str, bytes], tuple[int, dict[str, str], bytes] | N
         ((500, {"x-amzn-errortype": "ServiceException"}, b"{}"), Reply(500, error="ServiceException of my-worker")),
     ],
 )
-def test_the_function_of_lambda(told: tuple[int, dict[str, str], bytes], expected: Reply) -> None:
+def test_the_function_of_lambda(given: tuple[int, dict[str, str], bytes], expected: Reply) -> None:
     seen: list[tuple[str, bytes]] = []
 
     def reply(path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         seen.append((path, body))
-        return told
+        return given
 
     with function(reply) as access:
         assert invoker("my-worker", access)(b'{"task":1}') == expected
@@ -249,7 +249,7 @@ def test_a_reply_that_is_cut() -> None:
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_reply_that_is_no_reply(status: int) -> None:
-    """Of a gateway in between, say: what boto3 cannot read is told, not raised."""
+    """Of a gateway in between, say: what boto3 cannot read is returned, not raised."""
     headers = {"X-Amz-Function-Error": "x", "Content-Type": "text/xml"}
     with function(lambda path, body: (status, headers, b"<html>\x00 no")) as access:
         reply = invoker("my-worker", access)(b"{}")

@@ -19,11 +19,12 @@ from runtime.errors import QueryError
 from runtime.fleet import Fleet, Kind, Reply, Rules, TaskFailed
 from runtime.fleet import messages as m
 from runtime.fleet.cost import BudgetExceeded
-from runtime.fleet.fleet import batched, told_relays
+from runtime.fleet.fleet import batched, relay_fields
 from runtime.fleet.relay import inner_fleet, is_batch, relay, together
 from runtime.fleet.rules import Batch
 from runtime.fleet.worker import answer
-from runtime.query import execute, wire
+from runtime.query import tasks as splitting
+from runtime.query import wire
 from runtime.query.prepare import Request, prepare
 from runtime.query.task import Task, run
 from runtime.query.tasks import make_tasks
@@ -100,7 +101,7 @@ def asked(store: Store, metric: Any, fleet: Fleet, monkeypatch: pytest.MonkeyPat
     """The metric on a fleet, as 12 tasks however small the store is."""
     tasks = tasks_of(store, metric)
     with monkeypatch.context() as patched:
-        patched.setattr(execute, "make_tasks", lambda *_: tasks)
+        patched.setattr(splitting, "make_tasks", lambda *_: tasks)
         return store.query(metric, executor=fleet, progress=False, **more)
 
 
@@ -162,8 +163,8 @@ def test_what_workers_are_told_travels_along(store: Store) -> None:
         seen.append(json.loads(payload).get("kernels"))
         return local(payload)
 
-    told = told_relays(two_levels(), 2, False, "spill/q/stop", {"kernels": [{"name": "k"}]})
-    event = json.loads(m.request(batched(tasks_of(store), 3)[0], "spill/q/b0-0", store.objects, told))
+    extra = relay_fields(two_levels(), 2, False, "spill/q/stop", {"kernels": [{"name": "k"}]})
+    event = json.loads(m.request(batched(tasks_of(store), 3)[0], "spill/q/b0-0", store.objects, extra))
     assert (
         m.read_reply(
             Reply(200, json.dumps(relay(event, invoke, 60.0)).encode()), m.read_batch(event["batch"]), store.objects
@@ -176,7 +177,7 @@ def test_what_workers_are_told_travels_along(store: Store) -> None:
 def test_deadlines_nest(store: Store) -> None:
     """Workers within the relay's time, that within what the caller waits, and that within the attempt."""
     fleet = two_levels(rules=Rules(), relays=Rules(attempt_seconds=630.0))
-    event = told_relays(fleet, 4, False, "", {})
+    event = relay_fields(fleet, 4, False, "", {})
     for left in (900.0, 300.0, 20.0, 0.0):
         inner = inner_fleet(event, local, left)
         assert inner.rules.attempt_seconds <= inner.rules.query_seconds <= max(0.0, left)
@@ -203,13 +204,13 @@ def test_a_worker_that_never_answers_ends_its_relay_in_time(store: Store) -> Non
             batched(tasks_of(store), 3)[1],
             "spill/q/b0-0",
             store.objects,
-            told_relays(two_levels(), 2, False, "spill/q/stop", {}),
+            relay_fields(two_levels(), 2, False, "spill/q/stop", {}),
         )
     )
-    told = relay(event, invoke, 0.4)
+    sent = relay(event, invoke, 0.4)
     assert not answered  # it did not wait for them
     leave.set()
-    outcome = m.read_reply(Reply(200, json.dumps(told).encode()), m.read_batch(event["batch"]), store.objects)
+    outcome = m.read_reply(Reply(200, json.dumps(sent).encode()), m.read_batch(event["batch"]), store.objects)
     assert outcome.kind is Kind.TIME
     assert "tasks 0.4, 0.5, 0.6, 0.7 of 4 were not answered" in outcome.detail
 
@@ -244,8 +245,8 @@ def test_a_batch_of_which_all_tasks_fail(store: Store, monkeypatch: pytest.Monke
 
 def test_a_large_state_of_a_relay_goes_by_way_of_the_store(store: Store) -> None:
     batch = batched(tasks_of(store), 3)[0]
-    told = told_relays(two_levels(), 2, False, "spill/r/stop", {})
-    event = json.loads(m.request(batch, "spill/r/b0-0", store.objects, told))
+    extra = relay_fields(two_levels(), 2, False, "spill/r/stop", {})
+    event = json.loads(m.request(batch, "spill/r/b0-0", store.objects, extra))
     replies = [relay(event, local, 60.0, most=most) for most in (1 << 20, 10)]
     assert ["stored" in r for r in replies] == [False, True]
     outcomes = [m.read_reply(Reply(200, json.dumps(r).encode()), batch, store.objects) for r in replies]
@@ -261,8 +262,8 @@ def test_a_large_state_of_a_relay_goes_by_way_of_the_store(store: Store) -> None
         ({"tasks": []}, Kind.LOST),
         ({"failed": {"0.99": "unknown"}}, Kind.LOST),
         ({"failed": []}, Kind.LOST),
-        ({"used": {"told": -1}}, Kind.LOST),
-        ({"used": {"told": 1e999}}, Kind.LOST),
+        ({"used": {"reported": -1}}, Kind.LOST),
+        ({"used": {"reported": 1e999}}, Kind.LOST),
         ({"state": "AAAA"}, Kind.LOST),
         ({"version": 1}, Kind.REFUSED),
         ({"error": {"type": "TaskFailed", "message": "task 0.1 of s failed"}}, Kind.REFUSED),
@@ -272,8 +273,8 @@ def test_a_large_state_of_a_relay_goes_by_way_of_the_store(store: Store) -> None
 )
 def test_what_a_relay_may_say(store: Store, change: dict[str, Any], kind: Kind) -> None:
     batch = batched(tasks_of(store), 3)[0]
-    told = told_relays(two_levels(), 2, False, "spill/r/stop", {})
-    reply = relay(json.loads(m.request(batch, "spill/r/b0-0", store.objects, told)), local, 60.0)
+    extra = relay_fields(two_levels(), 2, False, "spill/r/stop", {})
+    reply = relay(json.loads(m.request(batch, "spill/r/b0-0", store.objects, extra)), local, 60.0)
     assert m.read_reply(Reply(200, json.dumps({**reply, **change}).encode()), batch, store.objects).kind is kind
 
 
@@ -309,7 +310,7 @@ def test_who_is_interrupted_tells_the_relays(store: Store, monkeypatch: pytest.M
     with pytest.raises(KeyboardInterrupt):
         asked(store, METRIC, two_levels(relay=invoke), monkeypatch)
     assert ended.wait(10)
-    assert [r["error"]["message"] for r in relays] == ["the query was given up by whoever asked"] * 2
+    assert [r["error"]["message"] for r in relays] == ["the query was cancelled by the caller"] * 2
     count = len(started)
     time.sleep(0.2)
     assert len(started) == count
@@ -359,13 +360,13 @@ def test_what_this_machine_computes_costs_nothing(store: Store) -> None:
 def test_a_batch_is_answered_whole_or_not_at_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay that leaves tasks out, or names others, has not answered; halves of a task stand for it together."""
     (batch,) = batched(tasks_of(store, count=3), 1)
-    event = json.loads(m.request(batch, "spill/x/b0-0", store.objects, told_relays(two_levels(), 1, True, "stop", {})))
-    told = relay(event, local, 300.0)
+    event = json.loads(m.request(batch, "spill/x/b0-0", store.objects, relay_fields(two_levels(), 1, True, "stop", {})))
+    sent = relay(event, local, 300.0)
     names = ["0.0", "0.1", "0.2"]
-    assert sorted(told["tasks"]) == names
+    assert sorted(sent["tasks"]) == names
 
     def kind(named: list[str], failed: dict[str, str] | None = None) -> Kind:
-        changed = {**told, "tasks": named, "failed": failed or {}}
+        changed = {**sent, "tasks": named, "failed": failed or {}}
         return m.read_reply(Reply(200, json.dumps(changed).encode()), batch, store.objects).kind
 
     assert kind(names) is kind(["0.2", "0.0", "0.1.1", "0.1.0.0", "0.1.0.1"]) is Kind.DONE

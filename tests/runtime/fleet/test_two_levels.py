@@ -55,7 +55,7 @@ def test_when_all_is_well(world: World) -> None:
     assert result.proof.tasks == 16
     assert seconds < 2
     assert (levels.seen, levels.double.seen) == ({"relays": 4, "straggling": 0}, {"invoked": 16})
-    assert over.counts.used.told == 20
+    assert over.counts.used.reported == 20
     assert over.counts.used.invoked == 16
 
 
@@ -157,7 +157,7 @@ def broken_reply(change: Callable[[Answers], Answers]) -> Any:
 
 
 def test_a_relay_that_leaves_out_a_task_is_noticed(world: World) -> None:
-    """An inner failure that is not told, or an answer that is lost while merging: never a partial answer in silence."""
+    """An inner failure without a report, or an answer that is lost while merging: never a partial answer in silence."""
 
     def lossy(found: Answers) -> Answers:
         partials = dict(found.partials)

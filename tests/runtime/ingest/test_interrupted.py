@@ -83,10 +83,10 @@ def test_the_console(tmp_path: Path, files: list[str], number: int, pipe: str) -
         process.send_signal(number)
         assert process.wait(60) == 130
         assert process.stderr is not None
-        told = process.stderr.read()
-        assert "interrupted; 2 sources of 4 are ingested; not ingested: " in told
-        assert "run the same command again" in told
-        assert "Traceback" not in told
+        said = process.stderr.read()
+        assert "interrupted; 2 sources of 4 are ingested; not ingested: " in said
+        assert "run the same command again" in said
+        assert "Traceback" not in said
     finally:
         process.kill()
         process.wait()

@@ -54,6 +54,9 @@ METRICS: dict[str, df.Stream] = {
     "few": P.filter(df.col("temp") > 10).group_by("firmware").agg(t=df.max("temp")),
     "funnel": P.funnel([UP, df.col("status") == "down"], within="1d").group_by("steps").agg(n=df.count()),
 }  # fmt: skip
+
+BY_DAY, BY_PREFIX = ["hot", "ends", "points"], ["uptime", "sessions", "windows", "changes", "per_device", "funnel"]
+"""Metrics whose states are kept by day, and those whose states are kept by prefixes of their files."""
 PARAMS: dict[str, list[dict[str, Any]]] = {"hot": [{}, {"above": 25.0}, {"above": 10}]}
 POLICIES = [("keep", None), ("exact", None), ("latest", None), ("keep", "event"), ("latest", "event")]
 

@@ -87,7 +87,7 @@ def test_a_query_by_its_name(store: Store) -> None:
     assert rows(store.query("hot", params={"above": 5}, progress=False)) == [["down", 2], ["up", 2]]
     assert rows(store.query("hot", params={"above": "39.5"}, progress=False)) == [["down", 1]]
     assert "group_by" in store.explain("hot") or "group" in store.explain("hot")
-    # Where a number of an answer comes from is told of published ones, too.
+    # Published queries explain where a number of an answer comes from, too.
     assert "b" in str(store.query("hot", progress=False).explain(0).to_text())
 
 

@@ -12,7 +12,8 @@ import dataflow as df
 from runtime import PartialResult, Store
 from runtime.errors import FormatError, IncompleteResult, IngestError, QueryError, StoreError
 from runtime.proof import check_coverage
-from runtime.query import execute, wire
+from runtime.query import tasks as splitting
+from runtime.query import wire
 from runtime.query.prepare import Request, prepare
 from runtime.query.task import Task, run
 from runtime.query.tasks import make_tasks
@@ -107,7 +108,7 @@ def test_coverage(store: Store) -> None:
 
 
 def test_damage_is_an_error_or_a_partial_answer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute, "_SMALL", 100)
+    monkeypatch.setattr(splitting, "_SMALL", 100)
     sessions = df.stream("s").sessionize("1h").agg(n=df.count())
     whole = store.query(sessions)
     damaged = Path(store.url) / store.files("s")[0].path

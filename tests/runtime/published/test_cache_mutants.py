@@ -1,0 +1,147 @@
+"""Caches that are wrong in one place: histories of ingests, queries and damage notice each of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dataflow as df
+from operators.words import Words
+from runtime.published import cached, days
+from runtime.query import checkpoint, tasks
+from tests.runtime.published.histories import BY_DAY, BY_PREFIX, run_history
+
+
+@pytest.fixture(autouse=True)
+def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks of a few rows, so that there are several."""
+    monkeypatch.setattr(tasks, "_SMALL", 5)
+
+
+def _first_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files' contents do not matter, just how many there are."""
+    for module in (cached, days):
+        monkeypatch.setattr(module, "contents", lambda groups: [f"{n}" for n, _ in enumerate(groups)])
+
+
+def _any_late_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state is used again whatever files came between those it is of."""
+    for module in (cached, days):
+        monkeypatch.setattr(module, "covers", lambda *_: True)
+    _first_prefix(monkeypatch)
+
+
+def _any_late_file_of_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where states are of days."""
+    _any_late_file(monkeypatch)
+
+
+def _later_files_of_many_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state of many days is taken for theirs although one of them has other files since."""
+    inner = cached.contents
+    monkeypatch.setattr(cached, "contents", lambda groups: inner([(g[0],) for g in groups]))
+    monkeypatch.setattr(days, "covers", lambda *_: True)
+
+
+def _no_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strings get other codes than those that are in the state."""
+    inner = checkpoint.Checkpoints.restore_names
+
+    def forgets(self: Any, words: Words, keys: Any) -> None:
+        if self.start is not None:
+            words.code("somebody else")
+        inner(self, words, keys)
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "restore_names", forgets)
+
+
+def _no_key_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a stage keeps of each key is not brought back."""
+    from runtime.query.runner import Runner
+
+    monkeypatch.setattr(Runner, "restore", lambda self, saved: None)
+
+
+def _no_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The groups so far are lost."""
+    from operators.grouping import Groups
+
+    inner, merge = checkpoint.Checkpoints.restore, Groups.merge
+    # Tasks run on several threads at once.
+    here = threading.local()
+
+    def loses(self: Any, pipeline: Any, coverage: Any) -> int:
+        here.restoring = True
+        try:
+            return inner(self, pipeline, coverage)
+        finally:
+            here.restoring = False
+
+    def merges(self: Any, *given: Any) -> None:
+        if not getattr(here, "restoring", False):
+            merge(self, *given)
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "restore", loses)
+    monkeypatch.setattr(Groups, "merge", merges)
+
+
+def _start_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start of the range is no part of what a state is known by."""
+    inner = cached.Cached._shelf
+    monkeypatch.setattr(cached.Cached, "_shelf", lambda self, *more: inner(self, more[0]))
+
+
+def _parameters_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached.json, "dumps", lambda value, **o: json.JSONEncoder(**o).encode(_without_params(value)))
+
+
+def _without_params(value: Any) -> Any:
+    return [*value[:4], {}, *value[5:]] if isinstance(value, list) and len(value) > 6 else value
+
+
+def _end_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """States are kept, and used, although the end of the range has cut them."""
+    monkeypatch.setattr(cached, "_usable", lambda groups, p: len(groups))
+
+
+def _cut_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Days that the range cuts are kept as if they were whole."""
+    inner = days.Day.of
+    monkeypatch.setattr(days.Day, "of", classmethod(lambda _, *a: cached.replace(inner(*a), whole=True)))
+
+
+def _always_unordered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that overlap are folded one by one, although rows are compared."""
+    monkeypatch.setattr(days, "_unordered", lambda p: True)
+
+
+MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], list[str]] = {
+    _any_late_file: BY_PREFIX,
+    _any_late_file_of_days: BY_DAY,
+    _later_files_of_many_days: BY_DAY,
+    _no_words: ["uptime", "changes"],
+    _no_key_state: BY_PREFIX,
+    _no_groups: BY_PREFIX,
+    _start_forgotten: BY_PREFIX,
+    _parameters_forgotten: ["hot"],
+    _end_ignored: BY_PREFIX,
+    _cut_days: BY_DAY,
+    _always_unordered: ["hot", "ends"],
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.__name__)
+def test_mutants_are_caught(tmp_path: Path, mutant: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached, "SPAN", 2)
+    mutant(monkeypatch)
+    for seed in range(30):
+        try:
+            run_history(tmp_path / f"{seed}", seed, MUTANTS[mutant], steps=10)
+        except (AssertionError, IndexError, KeyError, ValueError, df.DataflowError):
+            return
+    pytest.fail(f"{mutant.__name__} was not noticed in 30 histories")
