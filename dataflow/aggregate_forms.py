@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
 
+from dataflow.constants import plain
+from dataflow.mistaken import shown
 from operators.errors import DataflowError
 
 Check = Callable[[object], object]
@@ -78,7 +80,13 @@ def _truth(value: object) -> object:
     return value
 
 
-_EXACT = Option("exact", _truth, False)
+def _interpolation(value: object) -> object:
+    if value not in ("lower", "linear"):
+        raise ValueError("'lower' or 'linear'")
+    return value
+
+
+_QUANTILE = (Option("exact", _truth, False), Option("interpolation", _interpolation, "lower"))
 _DDOF = (Option("ddof", _integer(0, 1)),)
 _INTERVALS = Form(of_intervals=True)
 
@@ -96,8 +104,8 @@ FORMS: dict[str, Form] = {
     "approx_distinct": Form(),
     "variance": Form(options=_DDOF),
     "stddev": Form(options=_DDOF),
-    "quantile": Form(options=(_EXACT, Option("q", _share))),
-    "median": Form(options=(_EXACT,)),
+    "quantile": Form(options=(*_QUANTILE, Option("q", _share))),
+    "median": Form(options=_QUANTILE),
     "histogram": Form(options=(Option("edges", _edges), Option("width", _width))),
     "top_k": Form(options=(Option("cap", _integer(1, 1 << 26)), Option("k", _integer(1, 1 << 20)))),
     "transitions": Form(),
@@ -136,6 +144,6 @@ def options_of(name: str, form: Form, given: Mapping[str, object], where: str) -
 def checked(name: str, option: Option, value: object, where: str) -> object:
     """The canonical value of an aggregate's option; DataflowError naming the place."""
     try:
-        return option.check(value)
+        return option.check(plain(value))
     except ValueError as error:
-        raise DataflowError(f"{where}: {option.name} of {name} is {error}, got {value!r}") from None
+        raise DataflowError(f"{where}: {option.name} of {name} is {error}, got {shown(value)}") from None

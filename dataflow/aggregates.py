@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dataflow import graph as g
 from dataflow.aggregate_forms import FORMS, form_of, options_of
 from dataflow.durations import parse_duration
 from dataflow.expr import Expr, Operand, col, expr
+from dataflow.mistaken import listed_values, shown
 from operators.errors import DataflowError
 from operators.nearest import meant
 
@@ -112,20 +113,41 @@ def stddev(value: Operand, *, ddof: int = 1, where: Operand | None = None) -> g.
     return _agg("stddev", value, where=where, ddof=ddof)
 
 
-def quantile(value: Operand, q: float, *, exact: bool = False, where: Operand | None = None) -> g.Agg:
+def quantile(
+    value: Operand,
+    q: float,
+    *,
+    exact: bool = False,
+    interpolation: Literal["lower", "linear"] = "lower",
+    where: Operand | None = None,
+) -> g.Agg:
     """The least of the values that at least a share ``q`` of them does not exceed, as SQL's percentile_disc: of n
     values in order number ``max(1, ceil(q * n))``.
 
     Exact for groups of up to 1,024 different values; for others within 0.5 % of it, never outside of the group's least
     and greatest value, which 0 and 1 give. ``exact=True``: exact for all, with as much memory as there are different
     values.
+
+    ``interpolation="linear"``: SQL's percentile_cont, which lies between two values: of x[0], x[1], ... in order
+    ``x[i] + f * (x[i + 1] - x[i])``, where i and f are the whole part and the rest of ``q * (n - 1)``. It is exact,
+    then rounded once: of durations a duration, to the microsecond, ties to even, else a float. Of larger groups it
+    lies between estimates of the two values, each within 0.5 %.
     """
-    return _agg("quantile", value, where=where, q=q, exact=exact)
+    return _agg("quantile", value, where=where, q=q, exact=exact, interpolation=interpolation)
 
 
-def median(value: Operand, *, exact: bool = False, where: Operand | None = None) -> g.Agg:
-    """The value in the middle, the lower of two: ``quantile(value, 0.5)``, as exact as that."""
-    return _agg("median", value, where=where, exact=exact)
+def median(
+    value: Operand,
+    *,
+    exact: bool = False,
+    interpolation: Literal["lower", "linear"] = "lower",
+    where: Operand | None = None,
+) -> g.Agg:
+    """The value in the middle, the lower of two: ``quantile(value, 0.5)``, as exact as that.
+
+    ``interpolation="linear"``: of two values in the middle their mean.
+    """
+    return _agg("median", value, where=where, exact=exact, interpolation=interpolation)
 
 
 def histogram(
@@ -143,7 +165,8 @@ def histogram(
     ``edges``, rising: the bins between them, all of them, and the two beyond, whose outer ends are None.
     """
     size = None if width is None else _micros(width)
-    ends = None if edges is None else tuple(_micros(e) for e in edges)
+    listed = None if edges is None else listed_values(edges, "histogram: edges are a list of numbers")
+    ends = None if listed is None else tuple(_micros(e) for e in listed)
     if (size is None) == (ends is None):
         raise DataflowError("histogram takes either width= or edges=")
     return _agg("histogram", value, where=where, width=size, edges=ends)
@@ -225,13 +248,13 @@ def integral(value: Operand, hold: Length | None = None, *, where: Operand | Non
 def aggregate(name: str, *values: Operand, where: Operand | None = None) -> g.Agg:
     """The registered aggregate ``name`` of ``values``."""
     form = form_of(name)
-    if form is None or name in FORMS:
+    if form is None or not isinstance(name, str) or name in FORMS:
         hint = (
             f"df.{name} is one of ours"
-            if name in FORMS
+            if isinstance(name, str) and name in FORMS
             else f"{meant(name, FORMS, 'register')} it before: df.register(...)"
         )
-        raise DataflowError(f"there is no aggregate {name!r} of your own; {hint}")
+        raise DataflowError(f"there is no aggregate {shown(name)} of your own; {hint}")
     if len(values) not in form.arity:
         raise DataflowError(f"{name} takes {form.arity[0]} values, got {len(values)}")
     return _agg(name, *values, where=where)

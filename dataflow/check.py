@@ -13,25 +13,17 @@ from dataflow.check_expressions import Expressions, GraphError, Shape, StreamCol
 from dataflow.check_flows import bound_flow
 from dataflow.check_timelines import concurrent_step, during_step, join_step, timeline_step
 from dataflow.clock import asks_clock, is_moving, sources_of
-from dataflow.flows import Flow
+from dataflow.hidden_columns import END, KNOWN, PARTIAL
 from dataflow.looking import history_of, with_early_rows
-from dataflow.plan import (
-    END,
-    KNOWN,
-    PARTIAL,
-    Group,
-    Keep,
-    Pieces,
-    Plan,
-    Rows,
-    Segments,
-    SortBy,
-    Stage,
-    States,
-    Sweep,
-    TableStep,
-    Take,
-)  # fmt: skip
+from dataflow.parameters import params_in
+from dataflow.plan import Plan, SortBy, Stage, Sweep, TableStep, Take
+from dataflow.row_operations import Keep
+from dataflow.sinks.flow import Flow
+from dataflow.sinks.groups import Group
+from dataflow.sinks.pieces import Pieces
+from dataflow.sinks.rows import Rows
+from dataflow.steps.segments import Segments
+from dataflow.steps.states import States  # fmt: skip
 from dataflow.typed import Typed, column
 from dataflow.zones import check_zone
 from operators.nearest import listed, meant
@@ -236,7 +228,20 @@ class Binder(Expressions):
             "table", {n: column(n, t) for n, t in out.items()}, out
         )
 
+    def check_params(self) -> None:
+        """GraphError for a value of a parameter that the metric does not have."""
+        if not self.params:
+            return
+        known = sorted(params_in(self.steps))
+        if unknown := sorted(set(self.params) - set(known)):
+            raise GraphError(
+                f"the metric has no parameter {unknown[0]!r}; {meant(unknown[0], known, 'its')} "
+                f"parameters: {listed(known)}"
+            )
+
     def bind(self) -> Plan:
+        # First, since the one that was meant may be missing.
+        self.check_params()
         source = self.steps[0]
         assert isinstance(source, g.Source)
         shape = self.points()
@@ -301,12 +306,6 @@ class Binder(Expressions):
             self.where = f"step {len(self.steps)} ({g.name_of(self.steps[-1])})"
             stage, shape = self.rows_stage(shape)
             add(stage)
-        if unused := sorted(set(self.params) - self.used_params):
-            known = sorted(self.used_params)
-            raise GraphError(
-                f"the metric has no parameter {unused[0]!r}; {meant(unused[0], known, 'its')} "
-                f"parameters: {listed(known)}"
-            )
         outputs = tuple((n, t.type) for n, t in shape.env.items() if t.type is not None)
         return self.finished(source.name, deferred, stages, after, outputs, order)
 
@@ -333,7 +332,7 @@ class Binder(Expressions):
     ) -> Plan:
         chain = list(stages)
         following = _resolved(after)
-        lead = any(a.aggregate.name == "unknown_time" for s in chain if isinstance(s.sink, Group) for a in s.sink.aggs)
+        lead = any(a.aggregate.name == "unknown_time" for s in chain if s.sink.grouping() for a in s.sink.aggregates)
         needed = {n for n, _ in chain[0].inputs} | ({"$lead"} if lead else set())
         for stage_of in reversed(deferred):
             chain.insert(0, stage_of(needed))

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from dataflow.chain import stage_of_inputs
 from dataflow.clock import asks_clock, sources_of
 from dataflow.expr import Expr
-from dataflow.plan import BEGIN, END, KNOWN, Pieces, Stage
+from dataflow.hidden_columns import BEGIN, END, KNOWN
+from dataflow.plan import Stage
+from dataflow.sinks.pieces import Pieces
 from dataflow.typed import Typed, column
 from operators.types import Type
 

@@ -10,14 +10,17 @@ from dataflow import graph as g
 from dataflow.aggregate_args import arranged as prepared
 from dataflow.aggregate_args import needs_order, types_taken
 from dataflow.aggregate_forms import FORMS, form_of
+from dataflow.bound_aggregate import BoundAgg
 from dataflow.calendars import known_time
 from dataflow.clock import NOW, is_moving, sources_of
 from dataflow.decimals import arranged, equal_in, is_decimal
 from dataflow.durations import moment, parse_duration
 from dataflow.expr import Expr
 from dataflow.functions import FUNCTIONS, STATEFUL, common
+from dataflow.hidden_columns import BEGIN
 from dataflow.parameters import converted, guessed
-from dataflow.plan import BEGIN, BoundAgg, Fix, RowOp, Sparse, Tally
+from dataflow.plan import Sparse
+from dataflow.row_operations import Fix, RowOp, Tally
 from dataflow.typed import Typed, column
 from dataflow.zones import check_zone
 from operators.contract import Aggregate
@@ -25,6 +28,9 @@ from operators.errors import DataflowError
 from operators.nearest import listed, meant
 from operators.registered import argument_types, find
 from operators.types import Type, decimal
+
+_MEASURED = ("add", "sub", "div", "floordiv", "mod")
+"""Arithmetic of two lengths of time, or of a time and a length."""
 
 
 class GraphError(DataflowError):
@@ -73,7 +79,6 @@ class Expressions:
     def __init__(self, stream: StreamColumns, params: Mapping[str, object]) -> None:
         self.stream = stream
         self.params = dict(params)
-        self.used_params: set[str] = set()
         self.sites = itertools.count()
         self.sparse: list[Sparse] = []
         self.where = ""
@@ -107,7 +112,7 @@ class Expressions:
             raise self.fail(f"{e.fn} cannot take json: an answer of several parts can be shown, but not computed with")
         if e.fn == "is_in":
             return self.membership(e, args[0])
-        if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", "add", "sub"):
+        if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", *_MEASURED):
             args = self.coerced(args)
         if e.fn == "when":
             args = [args[0], *self.coerced(args[1:])]
@@ -151,7 +156,6 @@ class Expressions:
     def parameter(self, e: Expr) -> Typed:
         """The value that the parameter was given, or its default, as a constant."""
         name, kind, default = str(e.option("name")), str(e.option("type")), e.option("default")
-        self.used_params.add(name)
         if name not in self.params:
             if default is None:
                 raise self.fail(f"the parameter {name!r} has no default; give it a value")
@@ -164,7 +168,8 @@ class Expressions:
         try:
             return self.literal(kind, converted(kind, value))
         except ValueError:
-            raise self.fail(f"the parameter {name!r} is of type {kind}, which {value!r} is not") from None
+            which = "and was given an empty text" if value == "" else f"which {value!r} is not"
+            raise self.fail(f"the parameter {name!r} is of type {kind}, {which}") from None
 
     def coerced(self, args: Sequence[Typed]) -> list[Typed]:
         """String constants beside times and durations, read as such."""

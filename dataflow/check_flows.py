@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from dataflow import graph as g
 from dataflow.expr import Expr
-from dataflow.flows import Climb, Flow, Moves, Periods
+from dataflow.sinks.flow import Flow
+from dataflow.steps.cohorts import Periods
+from dataflow.steps.funnel import Climb
+from dataflow.steps.transitions import Moves
 from dataflow.typed import Typed
 from dataflow.zones import check_zone
 from operators.errors import DataflowError

@@ -6,15 +6,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dataflow import graph as g
+from dataflow.bound_aggregate import BoundAgg
 from dataflow.chain import stage_of_inputs
 from dataflow.check_cuts import Deferred, cut, cut_by, own_columns
 from dataflow.clock import NOW, asks_clock
-from dataflow.codegen.tracks import track_node
 from dataflow.expr import Expr
 from dataflow.functions import STATEFUL
-from dataflow.plan import END, KNOWN, BoundAgg, Edges, Group, Keep, Stage, Sweep, Track, Tracks
+from dataflow.hidden_columns import END, KNOWN
+from dataflow.plan import Stage, Sweep
 from dataflow.reference import Index, indexed
+from dataflow.row_operations import Keep
 from dataflow.service import Calendar
+from dataflow.sinks.groups import Group
+from dataflow.steps.concurrent import Edges
+from dataflow.steps.timeline import Track, Tracks, track_node
 from dataflow.typed import Typed, column
 from operators.aggregates import REGISTRY
 from operators.types import Type

@@ -1,8 +1,8 @@
 """Decimals in expressions: scaled integers whose places are known, so their arithmetic is that of integers.
 
-Sums and differences have the places of the finer side, products the places of both; in arithmetic with a float, and in
-a quotient, a decimal becomes the float nearest to it. In comparisons it is the float that becomes a decimal, the
-shortest that gives it, so that 0.10 equals 0.1 and nothing is rounded.
+Sums and differences have the places of the finer side, products the places of both; in arithmetic with a float, in a
+quotient, and as the factor of a duration, a decimal becomes the float nearest to it. In comparisons it is the float
+that becomes a decimal, the shortest that gives it, so that 0.10 equals 0.1 and nothing is rounded.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def arranged(fn: str, args: Sequence[Typed]) -> tuple[list[Typed], Type] | list[
     if fn in _COMPARING and all(k.places is not None or k in (Type.INT, Type.FLOAT) for k in kinds):
         # By their values; a float is taken for the shortest decimal that gives it.
         return values, Type.BOOL
-    if fn == "div" or Type.FLOAT in kinds:
+    if fn == "div" or Type.FLOAT in kinds or (fn == "mul" and Type.DURATION in kinds):
         return [*head, *(as_float(e) for e in values)]
     if wrong := [k for k in kinds if k.places is None and k is not Type.INT]:
         mixed = ", ".join(sorted(kinds))

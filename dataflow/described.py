@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from dataflow.bound_aggregate import BoundAgg
 from dataflow.typed import Typed
 from operators.plain import from_bits
 from operators.types import Type
@@ -22,6 +25,18 @@ def described(e: Typed) -> str:
     """The text of an expression, cut where it is long."""
     text = _text(e)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def described_uses(aggs: Sequence[BoundAgg]) -> dict[str, str]:
+    """By the expressions that only aggregates make, the bins of histograms and the steps of counters, these aggregates
+    as text."""
+    out: dict[str, str] = {}
+    for a in aggs:
+        for e in (a.argument, a.other):
+            if e is not None and e.fn in ("bin", "increase"):
+                options = "".join(f", {n}={v!r}" for n, v in e.options)
+                out[repr(e)] = f"{a.name} = {a.aggregate.name}({described(e)}{options})"
+    return out
 
 
 def _text(e: Typed, within: bool = False) -> str:

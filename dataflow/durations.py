@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from dataflow.constants import constant, is_numpy_length
+from dataflow.mistaken import shown, without_call
 from operators.errors import DataflowError
 
 _UNITS = {
@@ -34,17 +36,18 @@ def parse_duration(value: str | timedelta, where: str) -> int:
 
     Raises DataflowError naming ``where`` for anything else; bare numbers have no unit and are refused.
     """
-    if isinstance(value, timedelta):
-        micros = value // timedelta(microseconds=1)
+    if isinstance(value, timedelta) or is_numpy_length(value):
+        found = constant(value)[1]
+        micros = found if isinstance(found, int) else 0
     elif isinstance(value, str) and _TEXT.fullmatch(value):
         micros = sum(int(n) * _UNITS[u] for n, u in _PART.findall(value))
     else:
-        raise DataflowError(
-            f"{where}: {value!r} is not a duration; {_meant(value)} e.g. '90s', '5m', '1h30m', '7d' "
-            "(units us ms s m h d w)"
+        given = without_call(value) or (
+            f"{shown(value)} is not a duration; {_meant(value)} e.g. '90s', '5m', '1h30m', '7d' (units us ms s m h d w)"
         )
+        raise DataflowError(f"{where}: {given}")
     if not 0 < micros <= _LIMIT:
-        raise DataflowError(f"{where}: the duration {value!r} must be longer than zero and at most 10,000 years")
+        raise DataflowError(f"{where}: the duration {shown(value)} must be longer than zero and at most 10,000 years")
     return micros
 
 
@@ -115,7 +118,8 @@ def parse_every(value: str, where: str) -> Every:
     match = _EVERY.fullmatch(value) if isinstance(value, str) else None
     if match is None or not 0 < int(match[1]) <= 100_000:
         raise DataflowError(
-            f"{where}: {value!r} is not a bucket; {_meant(value)} for example '10m', '1h', '1d', '1w', '1mo' or '1y'"
+            f"{where}: {shown(value)} is not a bucket; {_meant(value)} "
+            "for example '10m', '1h', '1d', '1w', '1mo' or '1y'"
         )
     every = Every(int(match[1]), match[2])
     if every.months == 0 and every.days == 0 and _UNITS["d"] % every.micros:

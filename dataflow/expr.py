@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
+from dataflow.constants import Literal, constant, plain
 from dataflow.durations import parse_duration, parse_every
+from dataflow.mistaken import listed_values, shown, without_call
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
 from operators.types import MAX_PLACES
-
-Scalar = bool | int | float | str | None
-Literal = Scalar | datetime | timedelta
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,7 +125,7 @@ class Expr:
         """Whether the value is one of ``values`` (all of one type, none of them null)."""
         if isinstance(values, str):
             raise DataflowError(f"is_in takes a list of constants, got the text {values!r}; write is_in([{values!r}])")
-        listed = [expr(v) for v in values]
+        listed = [expr(v) for v in listed_values(values, "is_in takes a list of constants, is_in([...])")]
         if any(e.fn != "lit" or e.option("value") is None for e in listed):
             raise DataflowError("is_in takes a list of constants without None; use is_null() for missing values")
         pairs = sorted({(str(e.option("type")), _sortable(e.option("value"))) for e in listed})
@@ -167,19 +165,20 @@ class Expr:
         ``rounding`` ``"half_even"`` or ``"half_up"`` (away from zero) goes to the nearest. So are floats of
         2**51 units and more, whose neighbours are too far apart to tell.
         """
+        places = plain(places)
         if isinstance(places, bool) or not isinstance(places, int) or not 0 <= places <= MAX_PLACES:
-            raise DataflowError(f"decimal takes 0 to {MAX_PLACES} places, got {places!r}")
+            raise DataflowError(f"decimal takes 0 to {MAX_PLACES} places, got {shown(places)}")
         if rounding not in ("exact", "half_even", "half_up"):
-            raise DataflowError(f"decimal: rounding is exact, half_even or half_up, not {rounding!r}")
+            raise DataflowError(f"decimal: rounding is exact, half_even or half_up, not {shown(rounding)}")
         return Expr("decimal", (self,), (("places", places), ("rounding", rounding)))
 
     def starts_with(self, prefix: str) -> Expr:
         """Whether a string starts with ``prefix``."""
-        return Expr("starts_with", (self,), (("prefix", _text(prefix, "starts_with")),))
+        return Expr("starts_with", (self,), (("prefix", text_of(prefix, "starts_with")),))
 
     def contains(self, text: str) -> Expr:
         """Whether a string contains ``text``, taken literally."""
-        return Expr("contains", (self,), (("text", _text(text, "contains")),))
+        return Expr("contains", (self,), (("text", text_of(text, "contains")),))
 
     def last(self, hold: str | timedelta | None = None, where: Operand | None = None) -> Expr:
         """The last reported value of this key at or before this row, if no older than ``hold``.
@@ -210,24 +209,25 @@ class Expr:
         """The start of the calendar bucket that a time falls in: ``"10m"``, ``"1d"``, ``"1w"`` (Monday), ``"1mo"``,
         ``"1y"`` in the IANA time zone ``zone``."""
         parse_every(every, "truncate")
-        return Expr("truncate", (self,), (("every", every), ("zone", _text(zone, "truncate"))))
+        return Expr("truncate", (self,), (("every", every), ("zone", text_of(zone, "truncate"))))
 
     def hour(self, zone: str = "UTC") -> Expr:
         """The hour of the day of a time, 0 to 23, in ``zone``."""
-        return Expr("hour", (self,), (("zone", _text(zone, "hour")),))
+        return Expr("hour", (self,), (("zone", text_of(zone, "hour")),))
 
     def weekday(self, zone: str = "UTC") -> Expr:
         """The day of the week of a time, Monday = 0, in ``zone``."""
-        return Expr("weekday", (self,), (("zone", _text(zone, "weekday")),))
+        return Expr("weekday", (self,), (("zone", text_of(zone, "weekday")),))
 
 
 Operand = Expr | Literal
 
 
-def _text(value: object, where: str) -> str:
+def text_of(value: object, where: str) -> str:
+    """The text constant ``value``; DataflowError naming ``where`` for anything else."""
     if not isinstance(value, str):
-        raise DataflowError(f"{where} takes a string constant, got {value!r}")
-    return value
+        raise DataflowError(f"{where} takes a string constant, got {shown(value)}")
+    return str.__str__(value)
 
 
 def _sortable(value: object) -> bool | int | float | str:
@@ -243,43 +243,15 @@ def expr(value: Operand) -> Expr:
     """``value`` itself if it is an expression, else the literal."""
     if isinstance(value, Expr):
         return value
-    kind: str
-    constant: Scalar
-    if value is None:
-        kind, constant = "null", None
-    elif isinstance(value, bool):
-        kind, constant = "bool", value
-    elif isinstance(value, int):
-        if not -(2**63) <= value < 2**63:
-            raise DataflowError(f"the integer {value} does not fit in 64 bits")
-        kind, constant = "int64", value
-    elif isinstance(value, float):
-        kind, constant = "float64", value
-    elif isinstance(value, str):
-        kind, constant = "string", value
-    elif isinstance(value, datetime):
-        kind, constant = "time", _micros(value)
-    elif isinstance(value, timedelta):
-        kind, constant = "duration", value // timedelta(microseconds=1)
-    elif hasattr(value, "item"):
-        # A numpy scalar.
-        return expr(value.item())
-    else:
-        raise DataflowError(f"{value!r} of type {type(value).__name__} cannot be used as a constant in an expression")
-    return Expr("lit", (), (("type", kind), ("value", constant)))
-
-
-def _micros(moment: date) -> int:
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise DataflowError(f"the time {moment} has no zone; give it one, e.g. datetime(..., tzinfo=timezone.utc)")
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    kind, found = constant(value)
+    return Expr("lit", (), (("type", kind), ("value", found)))
 
 
 def col(name: str) -> Expr:
     """The column ``name``."""
     if not isinstance(name, str) or not name:
-        raise DataflowError(f"col takes a column name, got {name!r}")
-    return Expr("col", (), (("name", name),))
+        raise DataflowError(without_call(name) or f"col takes a column name, got {shown(name)}")
+    return Expr("col", (), (("name", str.__str__(name)),))
 
 
 def lit(value: Literal) -> Expr:
@@ -300,6 +272,8 @@ def time() -> Expr:
 
 def param(name: str, default: Literal = None) -> Expr:
     """A value given when the metric is run; without a default it must be given. Its type is the default's."""
+    if not isinstance(name, str) or not name:
+        raise DataflowError(without_call(name) or f"param takes a name, got {shown(name)}")
     value = expr(default)
     if value.fn != "lit":
         raise DataflowError(f"the default of param {name!r} must be a constant")
@@ -355,7 +329,7 @@ def when(condition: Operand) -> Then:
 
 def any_of(conditions: Iterable[Expr]) -> Expr:
     """True where any condition is."""
-    listed = list(conditions)
+    listed = [expr(c) for c in listed_values(conditions, "any_of takes a list of conditions")]
     if not listed:
         return lit(False)
     out = listed[0]
@@ -366,7 +340,7 @@ def any_of(conditions: Iterable[Expr]) -> Expr:
 
 def all_of(conditions: Iterable[Expr]) -> Expr:
     """True where all conditions are."""
-    listed = list(conditions)
+    listed = [expr(c) for c in listed_values(conditions, "all_of takes a list of conditions")]
     if not listed:
         return lit(True)
     out = listed[0]

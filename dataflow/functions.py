@@ -58,25 +58,27 @@ def _product(kinds: Sequence[Kind]) -> Type | str:
     a, b = (k if k is not NULL else Type.INT for k in kinds)
     if not (a.is_numeric and b.is_numeric) or (a is Type.DURATION and b is Type.DURATION):
         return f"{a} * {b}"
-    if Type.FLOAT in (a, b):
-        return Type.FLOAT
-    return Type.DURATION if Type.DURATION in (a, b) else Type.INT
+    if Type.DURATION in (a, b):
+        return Type.DURATION
+    return Type.FLOAT if Type.FLOAT in (a, b) else Type.INT
 
 
 def _quotient(kinds: Sequence[Kind]) -> Type | str:
     a, b = (k if k is not NULL else Type.INT for k in kinds)
-    return Type.FLOAT if a.is_numeric and b.is_numeric else f"{a} / {b}"
+    if not (a.is_numeric and b.is_numeric):
+        return f"{a} / {b}"
+    return Type.DURATION if a is Type.DURATION and b is not Type.DURATION else Type.FLOAT
 
 
 def _floor(kinds: Sequence[Kind]) -> Type | str:
     a, b = (k if k is not NULL else Type.INT for k in kinds)
     if not (a.is_numeric and b.is_numeric):
         return f"{a} // {b}"
-    if Type.FLOAT in (a, b):
-        return Type.FLOAT
     if a is Type.DURATION and b is Type.DURATION:
         return Type.INT
-    return Type.DURATION if a is Type.DURATION else Type.INT
+    if a is Type.DURATION:
+        return Type.DURATION
+    return Type.FLOAT if Type.FLOAT in (a, b) else Type.INT
 
 
 def _remainder(kinds: Sequence[Kind]) -> Type | str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, NoReturn
 
 from dataflow.durations import parse_every
 from dataflow.expr import Expr, Operand, col, expr
+from dataflow.mistaken import shown, without_call
 from dataflow.reference import ReferenceTable
 from dataflow.service import Calendar
 from operators.errors import DataflowError
@@ -25,6 +27,22 @@ class Agg:
         from dataflow.written import written
 
         return written(self)
+
+    if not TYPE_CHECKING:  # for type checkers these are errors already
+
+        def __getattr__(self, name: str) -> NoReturn:
+            hint = f"; name it in agg(...): agg(n={self!r})" if name in ("alias", "name") else ""
+            raise AttributeError(f"an aggregate has no {name!r}{hint}", name=name, obj=None)
+
+        def _computed(self, *_: object) -> NoReturn:
+            raise DataflowError(
+                f"an aggregate is no expression: {self!r}; name it in agg(...) and compute with its column after that: "
+                ".agg(n=...).with_columns(x=df.col('n') / 2)"
+            )
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _computed
+        __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _computed
+        __and__ = __rand__ = __or__ = __ror__ = __invert__ = _computed
 
 
 Named = tuple[tuple[str, Expr], ...]
@@ -291,7 +309,7 @@ def named_columns(columns: tuple[str | Expr, ...], named: dict[str, Operand], wh
     out: list[tuple[str, Expr]] = []
     for c in columns:
         if isinstance(c, str):
-            out.append((c, col(c)))
+            out.append((str.__str__(c), col(c)))
         elif isinstance(c, Expr) and c.fn == "col":
             out.append((str(c.option("name")), c))
         else:
@@ -309,13 +327,15 @@ def named_columns(columns: tuple[str | Expr, ...], named: dict[str, Operand], wh
 
 def _unnamed(given: object, where: str) -> str:
     """What is wrong with a column that is neither a name nor a column."""
+    if (call := without_call(given)) is not None:
+        return f"{where}: {call}"
     if isinstance(given, list | tuple):
         return f"{where}: give the columns one by one, {where}('a', 'b'), not as a list"
     if isinstance(given, Agg):
         return f"{where}: an aggregate stands in agg(...), after group_by: .agg(n={given!r})"
     if isinstance(given, Expr):
         return f"{where}: give an expression a name, e.g. {where}(day=df.time().truncate('1d'))"
-    return f"{where} takes names of columns and named expressions, got {given!r}"
+    return f"{where} takes names of columns and named expressions, got {shown(given)}"
 
 
 def _bare_text(name: str, text: str, where: str) -> str:

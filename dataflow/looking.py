@@ -10,20 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dataflow.calendars import longest_bucket
-from dataflow.flows import Climb, Flow, Moves, Periods
 from dataflow.functions import STATEFUL
-from dataflow.plan import EARLY, Pieces, Segments, Stage, States, Tracks
+from dataflow.hidden_columns import EARLY
+from dataflow.plan import Stage
+from dataflow.sink import Reach
 from dataflow.typed import Typed
 from operators.types import Type
-
-Reach = int | None
-"""Microseconds before the range; None: everything."""
-
-_DAY = 86_400_000_000
-
-_ONCE = (Climb, Periods)
-"""Sinks that say one thing of a key in the range, which has nothing before it."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +35,18 @@ def history_of(chain: Sequence[Stage]) -> History:
     whole, looks = 0, [False] * len(chain)
     for j in reversed(range(len(chain))):
         stage, first = chain[j], j == 0
-        own = _sum(_remembers(stage), _sink_reach(stage, first))
-        passed = 0 if needed == 0 else _sum(_remembers(stage), _writes_reach(stage, needed, first))
+        own = _sum(_remembers(stage), stage.sink.looks_back(first))
+        passed = 0 if needed == 0 else _sum(_remembers(stage), stage.sink.needs_before(needed, first))
         needed = _longer(own, passed)
         if first:
             break
-        if isinstance(chain[j - 1].sink, _ONCE):
+        if chain[j - 1].sink.once_a_key:
             needed = 0
             continue
         looks[j] = own != 0
         if needed != 0:
             whole = max(whole, j)
-    return History(needed, () if needed is None else _held(chain[0]), whole, tuple(looks))
+    return History(needed, () if needed is None else chain[0].sink.held_columns, whole, tuple(looks))
 
 
 def with_early_rows(chain: Sequence[Stage], looks: Sequence[bool]) -> tuple[Stage, ...]:
@@ -80,47 +72,3 @@ def _remembers(stage: Stage) -> Reach:
         sites |= {n.site: n for n in e.walk() if n.fn in STATEFUL}
     holds = [n.option("hold") if n.fn == "last" else None for n in sites.values()]
     return _sum(*(h if isinstance(h, int) else None for h in holds))
-
-
-def _sink_reach(stage: Stage, first: bool) -> Reach:
-    """How far before the range the sink looks for the rows of the range."""
-    sink = stage.sink
-    if isinstance(sink, States | Tracks):
-        return None
-    if isinstance(sink, Segments) and (sink.empty or sink.max_length is not None):
-        # From the key's first point on; from the start of the session.
-        return None
-    if isinstance(sink, Segments | Flow):
-        if sink.held and not first:
-            return None
-        return sink.history if isinstance(sink, Flow) else sink.gap or (_extent(sink) if sink.size > 1 else 0)
-    return 0
-
-
-def _writes_reach(stage: Stage, needed: Reach, first: bool) -> Reach:
-    """How far before the range the sink needs rows so that those are right which it writes ``needed`` before it."""
-    sink = stage.sink
-    if needed is None or isinstance(sink, States | Tracks | Pieces) or (isinstance(sink, Segments) and sink.empty):
-        return None
-    if isinstance(sink, Segments | Flow) and sink.held and not first:
-        return None
-    if isinstance(sink, Moves):
-        return _sum(needed, sink.gap)
-    if isinstance(sink, Segments):
-        return None if sink.bucket is None else needed + _extent(sink)
-    return needed
-
-
-def _extent(sink: Segments) -> int:
-    """What no window is longer than."""
-    assert sink.bucket is not None
-    shown = sink.size * (longest_bucket(str(sink.bucket.option("every"))) - _DAY)
-    # By a day, and once more, clocks may have changed meanwhile; but not that of UTC.
-    return shown if sink.bucket.option("zone") == "UTC" else shown + 2 * _DAY
-
-
-def _held(stage: Stage) -> tuple[str, ...]:
-    """The columns of the points that the first stage holds for its rows."""
-    if not isinstance(stage.sink, Segments | Flow):
-        return ()
-    return tuple(sorted({str(n.option("name")) for _, t in stage.sink.held for n in t.walk() if n.fn == "in"}))

@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+
 from dataflow.durations import parse_duration
+from dataflow.expr import Expr
+from dataflow.reference import ReferenceTable
+from dataflow.service import Calendar
 from operators.errors import DataflowError
+
+
+def params_in(part: object) -> set[str]:
+    """The names of all parameters in steps or an expression."""
+    return {str(e.option("name")) for e in _expressions(part) if e.fn == "param"}
+
+
+def _expressions(part: object) -> Iterator[Expr]:
+    if isinstance(part, Expr):
+        yield part
+        yield from _expressions((part.args, part.options))
+    elif isinstance(part, tuple):
+        for item in part:
+            yield from _expressions(item)
+    elif is_dataclass(part) and not isinstance(part, type | ReferenceTable | Calendar):
+        for f in fields(part):
+            yield from _expressions(getattr(part, f.name))
 
 
 def converted(kind: str, value: object) -> object:

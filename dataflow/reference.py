@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow.calendars import known_time
+from dataflow.constants import Literal
 from dataflow.durations import moment
-from dataflow.expr import Literal, expr
+from dataflow.expr import expr
 from operators.errors import DataflowError
 from operators.files import reader
 from operators.kernels.periods import NEVER

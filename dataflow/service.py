@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dataflow.calendars import known_time
 from dataflow.durations import moment
+from dataflow.mistaken import listed_values, shown
 from dataflow.reference import Periods
 from dataflow.zones import Clock, clock_of, zone_named
 from operators.errors import DataflowError
@@ -126,9 +127,10 @@ def calendar(
     place = zone_named(zone, "calendar")
     if not isinstance(weekly, Mapping) or not weekly:
         raise DataflowError('calendar takes hours by day, e.g. {"mon-fri": "09:00-17:00", "sat": ["09:00-12:00"]}')
+    listed = listed_values(except_, "calendar: except_ is a list of days and spans")
     hours: list[tuple[int, int]] = []
     for days, texts in weekly.items():
-        for text in [texts] if isinstance(texts, str) else texts:
+        for text in [texts] if isinstance(texts, str) else listed_values(texts, f"calendar: hours of {shown(days)}"):
             a, b = _hours(text)
             for d in _weekdays(days):
                 # In seconds of the week; Sunday night goes on on Monday.
@@ -140,9 +142,9 @@ def calendar(
     ]
     if len(pieces) > MAX_SPANS:
         raise DataflowError(f"calendar: {len(pieces):,} spans of hours in a week are more than {MAX_SPANS}")
-    if len(except_) > MAX_EXCEPT:
+    if len(listed) > MAX_EXCEPT:
         raise DataflowError(f"calendar: more than {MAX_EXCEPT:,} exceptions")
-    return Calendar(tuple(pieces), zone, tuple(joined(_exception(e, place) for e in except_)))
+    return Calendar(tuple(pieces), zone, tuple(joined(_exception(e, place) for e in listed)))
 
 
 def _round_the_week(d: int, a: int, b: int) -> list[tuple[int, int]]:
@@ -165,7 +167,7 @@ def _weekdays(text: str) -> list[int]:
     for part in str(text).replace(" ", "").split(","):
         first, _, last = part.partition("-")
         if first not in _DAYS or (last or first) not in _DAYS:
-            raise DataflowError(f"calendar: {text!r} names no days; write e.g. 'mon', 'mon-fri' or 'sat,sun'")
+            raise DataflowError(f"calendar: {shown(text)} names no days; write e.g. 'mon', 'mon-fri' or 'sat,sun'")
         a, b = _DAYS.index(first), _DAYS.index(last or first)
         out += [d % 7 for d in range(a, (b if b >= a else b + 7) + 1)]
     return out
@@ -175,7 +177,7 @@ def _hours(text: object) -> tuple[int, int]:
     match = _HOURS.fullmatch(text) if isinstance(text, str) else None
     n = [int(x or 0) for x in match.groups()] if match else []
     if not n or max(n[1], n[2], n[4], n[5]) > 59:
-        raise DataflowError(f"calendar: {text!r} are no hours; write e.g. '09:00-17:00', in 24 hours")
+        raise DataflowError(f"calendar: {shown(text)} are no hours; write e.g. '09:00-17:00', in 24 hours")
     a, b = n[0] * 3600 + n[1] * 60 + n[2], n[3] * 3600 + n[4] * 60 + n[5]
     if a >= _DAY or b > _DAY or a == b:
         raise DataflowError(f"calendar: {text!r} must start before 24:00, end by 24:00, and last")
@@ -185,7 +187,7 @@ def _hours(text: object) -> tuple[int, int]:
 def _exception(value: Moment | tuple[Moment, Moment], place: object) -> Span:
     if isinstance(value, tuple | list):
         if len(value) != 2:
-            raise DataflowError(f"calendar: the exception {value!r} is no pair (from, to)")
+            raise DataflowError(f"calendar: the exception {shown(value)} is no pair (from, to)")
         a, b = (_instant(v, place) for v in value)
     else:
         try:
@@ -194,11 +196,11 @@ def _exception(value: Moment | tuple[Moment, Moment], place: object) -> Span:
                 raise ValueError(value)
         except ValueError:
             raise DataflowError(
-                f"calendar: the exception {value!r} is no day; write '2024-12-25' or a pair (from, to)"
+                f"calendar: the exception {shown(value)} is no day; write '2024-12-25' or a pair (from, to)"
             ) from None
         a, b = _instant(day, place), _instant(day + timedelta(days=1), place)
     if a >= b:
-        raise DataflowError(f"calendar: the exception {value!r} must end after it starts")
+        raise DataflowError(f"calendar: the exception {shown(value)} must end after it starts")
     return a, b
 
 
@@ -208,7 +210,7 @@ def _instant(value: Moment, place: object) -> int:
         if not isinstance(found, datetime):
             found = datetime(found.year, found.month, found.day)
     except (ValueError, AttributeError, TypeError):
-        raise DataflowError(f"calendar: {value!r} is not a time; write e.g. '2024-12-24T12:00'") from None
+        raise DataflowError(f"calendar: {shown(value)} is not a time; write e.g. '2024-12-24T12:00'") from None
     if found.tzinfo is None:
         found = found.replace(tzinfo=place)  # type: ignore[arg-type]
     return known_time(moment(found.isoformat()), "calendar")

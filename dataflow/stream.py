@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from dataflow import graph as g
 from dataflow.aggregate_forms import FORMS
 from dataflow.aggregates import count, hold_of, over_intervals
+from dataflow.constants import plain
 from dataflow.durations import buckets_in, parse_duration, parse_every
-from dataflow.expr import Expr, Operand, col, expr
+from dataflow.expr import Expr, Operand, col, expr, text_of
 from dataflow.graph import named_columns as _named
+from dataflow.mistaken import listed_values, not_aggregate, shown, without_call
+from dataflow.origins import note_line
 from dataflow.timelines import Chain
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
@@ -23,7 +26,7 @@ Length = str | timedelta
 def _aggs(aggs: dict[str, g.Agg], where: str) -> g.NamedAggs:
     for name, a in aggs.items():
         if not isinstance(a, g.Agg):
-            raise DataflowError(f"{where}: {name} must be an aggregate such as df.mean('temp'), got {a!r}")
+            raise DataflowError(f"{where}: {not_aggregate(name, a)}")
         if where != "agg" and hold_of(a) is not None:
             raise DataflowError(f"{where}: {a.fn} with hold= stands in agg(...) alone, or goes over intervals")
     return tuple(aggs.items())
@@ -43,6 +46,9 @@ class Stream(Chain):
     if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
 
         def __getattr__(self, name: str) -> NoReturn:
+            if name in FORMS:
+                write = f"on a stream write .agg(...), such as .agg(n=df.{name}(...))"
+                raise AttributeError(write, name=name, obj=None)
             raise no_attribute("a stream", name, dir(type(self)))
 
     def filter(self, where: Operand) -> Stream:
@@ -76,8 +82,9 @@ class Stream(Chain):
         state. Rows: the key, start, end, duration, the state (under its column's name, ``name``, or ``state``), and
         the other columns as last reported at the interval's start; a change of one of those that is used cuts it.
         """
-        if isinstance(state, str):
-            state = col(state)
+        state = col(state) if isinstance(state, str) else expr(state)
+        if name is not None:
+            text_of(name, "state_duration(name)")
         label = name or (str(state.option("name")) if state.fn == "col" else "state")
         micros = None if hold is None else parse_duration(hold, "state_duration(hold)")
         return self._then(g.StateDuration(state, label, micros))
@@ -121,7 +128,7 @@ class Stream(Chain):
         n = 1 if size is None else buckets_in(size, bucket, "window(size)")
         if n > g.MAX_WINDOW:
             raise DataflowError(f"window(size): {size!r} is {n:,} buckets of {every!r}; at most {g.MAX_WINDOW:,}")
-        return self._then(g.Window(every, zone, _aggs(aggs, "window"), n, bool(empty)))
+        return self._then(g.Window(every, text_of(zone, "window(zone)"), _aggs(aggs, "window"), n, bool(empty)))
 
     def funnel(self, steps: Sequence[Operand], within: Length, mode: str = "strict") -> Stream:
         """How far each key got through the conditions ``steps``, in their order, ``within`` the time from the first.
@@ -140,11 +147,11 @@ class Stream(Chain):
         step was), duration, ``steps`` (how many were met, 1 to all), ``step_2``, ``step_3`` ... (when each was first
         met in the window; null if it was not), and the other columns as last reported at the start.
         """
-        conditions = tuple(expr(s) for s in steps)
+        conditions = tuple(expr(s) for s in listed_values(steps, "funnel takes a list of conditions"))
         if not 2 <= len(conditions) <= g.MAX_FUNNEL:
             raise DataflowError(f"funnel takes 2 to {g.MAX_FUNNEL} steps, got {len(conditions)}")
         if mode not in g.FUNNEL_MODES:
-            raise DataflowError(f"funnel: the mode is one of {', '.join(g.FUNNEL_MODES)}, got {mode!r}")
+            raise DataflowError(f"funnel: the mode is one of {', '.join(g.FUNNEL_MODES)}, got {shown(mode)}")
         return self._then(g.Funnel(conditions, parse_duration(within, "funnel(within)"), mode))
 
     def cohorts(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
@@ -156,7 +163,7 @@ class Stream(Chain):
         included), and the other columns as last reported at the first start. The last bucket may end after the range.
         """
         parse_every(every, "cohorts")
-        return self._then(g.Cohorts(expr(start), expr(returns), every, zone))
+        return self._then(g.Cohorts(expr(start), expr(returns), every, text_of(zone, "cohorts(zone)")))
 
     def retention(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
         """Of the keys that first met ``start`` in one calendar bucket, how many met ``returns`` in each later one.
@@ -202,15 +209,22 @@ class Stream(Chain):
 
     def sort(self, *by: str, descending: bool | tuple[bool, ...] = False) -> Stream:
         """Order the rows by columns; stable, nulls first (last when descending)."""
-        flags = (descending,) * len(by) if isinstance(descending, bool) else tuple(descending)
+        if wrong := [b for b in by if not isinstance(b, str)]:
+            raise DataflowError(f"sort takes names of columns, got {shown(wrong[0])}")
+        flags = (
+            (descending,) * len(by)
+            if isinstance(descending, bool)
+            else tuple(listed_values(descending, "sort: descending is True, False or a list of them"))
+        )
         if not by or len(flags) != len(by):
             raise DataflowError("sort takes at least one column and as many descending flags as columns")
         return self._then(g.Sort(tuple(zip(by, flags, strict=True))))
 
     def limit(self, n: int) -> Stream:
         """The first ``n`` rows."""
+        n = plain(n)
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
-            raise DataflowError(f"limit takes a number of rows, got {n!r}")
+            raise DataflowError(f"limit takes a number of rows, got {shown(n)}")
         return self._then(g.Limit(n))
 
     def to_json(self) -> str:
@@ -240,13 +254,16 @@ class Grouped:
     by: g.Named
     empty: bool = False
 
+    def __post_init__(self) -> None:
+        note_line(self)
+
     def with_empty_buckets(self) -> Grouped:
         """Groups of calendar buckets without a row, too, as if aggregates had seen nothing: count 0, mean null.
 
         One of the columns must be a ``df.time().truncate(...)``; for each tuple of values of the others, every bucket
         from its first to the end of the range is there.
         """
-        return Grouped(self.stream, self.by, True)
+        return replace(self, empty=True)
 
     def __repr__(self) -> str:
         from dataflow.written import written_group, written_steps
@@ -257,23 +274,28 @@ class Grouped:
 
         def __getattr__(self, name: str) -> NoReturn:
             if name in FORMS:
-                raise AttributeError(f"after group_by write .agg(...), such as .agg(n=df.{name}(...))")
+                write = f"after group_by write .agg(...), such as .agg(n=df.{name}(...))"
+                raise AttributeError(write, name=name, obj=None)
             raise no_attribute("group_by(...)", name, dir(type(self)))
 
     def agg(self, *unnamed: object, **aggs: g.Agg) -> Stream:
         """One row per group: the group columns and the named aggregates."""
         if unnamed:
-            raise DataflowError(f"agg: give every aggregate a name, such as agg(n={unnamed[0]!r})")
+            given = without_call(unnamed[0]) or f"give every aggregate a name, such as agg(n={shown(unnamed[0])})"
+            raise DataflowError(f"agg: {given}")
         named = _aggs(aggs, "agg")
         for name, _ in named:
             if name in dict(self.by):
                 raise DataflowError(f"agg: the name {name!r} is already that of a group column")
         steps, named = over_intervals(self.stream.steps, named)
-        return Stream((*steps, g.GroupBy(self.by, named, self.empty)))
+        step = g.GroupBy(self.by, named, self.empty)
+        # In a chain on many lines a message about group_by belongs to the line that says so.
+        note_line(step, like=self if self.by else None)
+        return Stream((*steps, step))
 
 
 def stream(name: str) -> Stream:
     """All points of the stream ``name``."""
     if not isinstance(name, str) or not name:
-        raise DataflowError(f"stream takes a name, got {name!r}")
-    return Stream((g.Source(name),))
+        raise DataflowError(without_call(name) or f"stream takes a name, got {shown(name)}")
+    return Stream((g.Source(str.__str__(name)),))

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from dataflow import graph as g
-from dataflow.expr import Expr, Operand, col, expr, when
+from dataflow.constants import plain
+from dataflow.expr import Expr, Operand, col, expr, text_of, when
+from dataflow.mistaken import shown, without_call
+from dataflow.origins import note_line
 from dataflow.reference import ReferenceTable, indexed
 from dataflow.service import Calendar
 from operators.errors import DataflowError
@@ -21,6 +24,10 @@ class Chain:
     """A chain of steps, and those of its methods that relate rows to tables, to calendars and to each other."""
 
     steps: tuple[g.Step, ...]
+
+    def __post_init__(self) -> None:
+        if self.steps:
+            note_line(self.steps[-1])
 
     def _then(self, step: g.Step) -> Self:
         return replace(self, steps=(*self.steps, step))
@@ -42,10 +49,10 @@ class Chain:
         without ``valid_to`` a row holds until its key's next. Two rows that hold at once are an error.
         """
         if how not in ("left", "inner"):
-            raise DataflowError(f"join: how is 'left' or 'inner', got {how!r}")
+            raise DataflowError(f"join: how is 'left' or 'inner', got {shown(how)}")
         windows = _windows("join", table, on, key, valid_from, valid_to)
         indexed(windows.table, windows.key, valid_from, valid_to, "join")
-        return self._then(g.Join(windows, col(on) if isinstance(on, str) else on, how))
+        return self._then(g.Join(windows, col(on) if isinstance(on, str) else expr(on), how))
 
     def during(
         self,
@@ -78,7 +85,8 @@ class Chain:
 
         Rows: the group columns, start, end, duration, and the numbers of keys for which the condition is ``active``,
         ``inactive`` and ``unknown``: intervals of equal numbers, where any key is. A key counts from its first point
-        on. The time of a row is known if ``unknown`` is 0.
+        on; it is unknown where the condition is null, which is three-valued: false and unknown is false. The time of a
+        row is known if ``unknown`` is 0.
         """
         return self._then(g.Concurrent(expr(condition), g.named_columns(by, named, "concurrent"), None))
 
@@ -136,8 +144,9 @@ def at_least(k: int, of: Sequence[Stream], name: str = "state") -> Stream:
 
 
 def _count(k: int) -> int:
+    k = plain(k)
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise DataflowError(f"at_least takes a number from 1 up, got {k!r}")
+        raise DataflowError(f"at_least takes a number from 1 up, got {shown(k)}")
     return k
 
 
@@ -159,8 +168,12 @@ def _windows(
 ) -> g.Windows:
     if not isinstance(table, ReferenceTable):
         raise DataflowError(
-            f"{where} takes a reference table, df.table({{...}}) or df.table.from_csv(path), got {table!r}"
+            without_call(table)
+            or f"{where} takes a reference table, df.table({{...}}) or df.table.from_csv(path), got {shown(table)}"
         )
+    for option, given in (("key", key), ("valid_from", valid_from), ("valid_to", valid_to)):
+        if given is not None:
+            text_of(given, f"{where}({option})")
     if key is None:
         if not isinstance(on, str):
             raise DataflowError(f"{where}: say which column of the table the expression is looked up in (key=)")
@@ -181,13 +194,18 @@ def _during(
         if on is not None or key is not None:
             raise DataflowError(f"{where}: a calendar is the same for all keys; on and key belong to a table")
         return g.During(periods, None, inside)
+    if not isinstance(periods, ReferenceTable):
+        raise DataflowError(
+            without_call(periods)
+            or f"{where} takes df.calendar({{...}}) or a reference table, df.table({{...}}), got {shown(periods)}"
+        )
     if on is None:
         raise DataflowError(f"{where}: say by which column rows find their periods in the table (on=)")
     windows = _windows(where, periods, on, key, valid_from, valid_to)
     if valid_from is None and valid_to is None:
         raise DataflowError(f"{where}: periods start or end; name the table's columns (valid_from=, valid_to=)")
     indexed(windows.table, windows.key, valid_from, valid_to, where, merge=True)
-    return g.During(windows, col(on) if isinstance(on, str) else on, inside)
+    return g.During(windows, col(on) if isinstance(on, str) else expr(on), inside)
 
 
 # ---- timelines of one stream, combined
@@ -197,6 +215,7 @@ C = TypeVar("C", bound=Chain)
 
 def _assembled(timelines: Mapping[str, C], state: Expr, name: str) -> C:
     """The ``Timeline`` step of these timelines; tracks that are the same are kept once."""
+    text_of(name, "the name= of combined timelines")
     tracks: dict[str, g.Track] = {}
     known: dict[object, str] = {}
     states: dict[str, Expr] = {}
@@ -239,8 +258,10 @@ def _taken_apart(timeline: Chain) -> tuple[g.Source, Sequence[g.Track], Expr]:
         rows = [s for s in body if isinstance(s, g.RowStep | g.Join | g.During)]
         if isinstance(last, g.StateDuration | g.Heartbeat) and len(rows) == len(body):
             return steps[0], (g.Track("t", tuple(rows), last),), col("t")
+    if (call := without_call(timeline)) is not None:
+        raise DataflowError(call)
     raise DataflowError(
-        f"{timeline!r} is no timeline to combine; take a stream, filter or extend its points, and end with "
+        f"{shown(timeline)} is no timeline to combine; take a stream, filter or extend its points, and end with "
         "state_duration or heartbeat"
     )
 

@@ -18,6 +18,7 @@ import numpy as np
 import tzdata
 from numpy.typing import NDArray
 
+from dataflow.mistaken import shown
 from operators.errors import DataflowError
 from operators.nearest import nearest
 
@@ -50,7 +51,7 @@ def check_zone(name: str, where: str) -> None:
     """DataflowError naming ``where`` unless ``name`` is the IANA name of a zone."""
     if not isinstance(name, str) or name not in zone_names():
         raise DataflowError(
-            f"{where}: there is no time zone {name!r}; {_meant(name)} an IANA name such as 'Europe/London'"
+            f"{where}: there is no time zone {shown(name)}; {_meant(name)} an IANA name such as 'Europe/London'"
         )
 
 

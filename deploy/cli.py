@@ -85,9 +85,15 @@ def _help(names: list[str]) -> int:
     if not names:
         _overview().print_help()
         return 0
+    if names[0] == "help" and len(names) == 1:
+        _overview().print_help()
+        return 0
     if names[0] not in COMMANDS:
         _overview().parse_args(names[:1])
-    command_parser(names[0], COMMANDS[names[0]]).print_help()
+    parser = command_parser(names[0], COMMANDS[names[0]])
+    if len(names) > 1:
+        parser.error(f"help takes one command; {names[1]!r} is one argument too many")
+    parser.print_help()
     return 0
 
 

@@ -10,17 +10,22 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import dataflow
+from dataflow.mistaken import without_call
+from dataflow.origins import line_of, noting_lines
 from dataflow.stream import Grouped, Stream
 from operators.errors import DataflowError
 from operators.files import read_text
 from operators.nearest import meant, nearest
 
+_STEP = re.compile(r"step (\d+) \(")
 _IMPORTED = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
+_UNCALLED = re.compile(r"'(function|method|builtin_function_or_method)'")
 _OPTION = re.compile(r"([\w.]+)\(\) got an unexpected keyword argument '(\w+)'")
 
 
@@ -35,6 +40,25 @@ def metric_named(name: str) -> Stream | str:
     """
     is_file = name.endswith((".py", ".json")) or ":" in name or "/" in name or "\\" in name
     return load_metric(name) if is_file else name
+
+
+@contextmanager
+def located(name: str, metric: Stream | str) -> Iterator[None]:
+    """While the metric ``name`` is asked: an error of one of its steps names the file, and the line where known."""
+    try:
+        yield
+    except DataflowError as e:
+        step = _STEP.match(str(e))
+        if isinstance(metric, str) or step is None:
+            raise
+        number = int(step[1])
+        line = line_of(metric.steps[number - 1]) if number <= len(metric.steps) else None
+        place = name if line is None else f"{_file_of(name)}:{line}"
+        raise MetricFileError(f"{place}: {e}") from e
+
+
+def _file_of(name: str) -> Path:
+    return Path(name if Path(name).is_file() else name.rpartition(":")[0])
 
 
 def load_metric(name: str) -> Stream:
@@ -78,7 +102,8 @@ def _run(path: Path) -> ModuleType:
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     sys.modules[label] = module  # dataclasses and the like look their module up
     try:
-        spec.loader.exec_module(module)
+        with noting_lines(str(path)):
+            spec.loader.exec_module(module)
     except SyntaxError as e:
         where = path if e.filename is None or _is_file(e.filename, path) else e.filename
         raise MetricFileError(f"{where}:{e.lineno or 1}: {e.msg}") from e
@@ -123,6 +148,10 @@ def hint_for(error: BaseException, names: Mapping[str, object]) -> str:
     wanted: object = getattr(error, "name", None)
     if "did you mean" in text.lower():
         return ""
+    if isinstance(error, AttributeError) and (call := without_call(error.obj)) is not None:
+        return f"; {call}"
+    if isinstance(error, TypeError) and _UNCALLED.search(text):
+        return "; was a function left without its parentheses? Write df.count(), not df.count"
     if isinstance(error, NameError):
         known = [*names, *vars(builtins)]
     elif isinstance(error, AttributeError) and error.obj is not None:

@@ -55,6 +55,18 @@ class PairSums:
         return [h * 2**32 + w for h, w in zip(self.high.tolist(), self.low.tolist(), strict=True)]
 
 
+def in_floats(
+    values: NDArray[np.float64], special: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Rounded results, and which of them are numbers: none is what exceeds the largest float.
+
+    ``special``: what infinities and NaN among the inputs come to, which stays; 0 where there were none.
+    """
+    out = np.where(special == 0, values, special)
+    ok = np.isfinite(out) | (special != 0)
+    return np.where(ok, out, 0.0), ok
+
+
 def fits(high: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which settled pairs fit in int64."""
     out: NDArray[np.bool_] = (high >= -(2**31)) & (high < 2**31)

@@ -31,7 +31,7 @@ from runtime.catalogue.salvage import Found
 from runtime.catalogue.table import Heads
 from runtime.errors import SchemaConflict, StoreError
 from runtime.objects import ObjectInfo, ObjectStore
-from runtime.pointfile import PointFile
+from runtime.pointfile import PointFile, verify_file
 
 
 class Report(Protocol):
@@ -139,7 +139,7 @@ def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectIn
     for info in sorted(infos, key=lambda i: int(i.path.rpartition("-")[2].removesuffix(".points"))):
         data = objects.read(info.path, 0, info.size)
         file = PointFile.open(lambda at, n, data=data: data[at : at + n], info.size, info.path)  # type: ignore[misc]
-        file.verify()
+        verify_file(file)
         if "$seq" in file.schema:
             raise StoreError(f"{info.path} is of a compaction: it holds rows of other files, too")
         if (file.origin or {}).get("stream", stream) != stream:

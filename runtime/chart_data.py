@@ -17,7 +17,14 @@ from runtime.table import NULL, format_column, human_duration, printable
 
 Floats = NDArray[np.float64]
 
-_SPANS = (("days", 86_400_000_000), ("hours", 3_600_000_000), ("minutes", 60_000_000), ("seconds", 1_000_000))
+_SPANS = (
+    ("days", 86_400_000_000),
+    ("hours", 3_600_000_000),
+    ("minutes", 60_000_000),
+    ("seconds", 1_000_000),
+    ("milliseconds", 1_000),
+    ("microseconds", 1),
+)
 _DAY = 86_400_000_000
 _LABEL, _LINE = 56, 28
 
@@ -118,22 +125,24 @@ def is_drawn(column: Column) -> bool:
 class Measure:
     """A column as numbers, NaN where it is null or not finite, in a unit that reads well; ``title`` names it.
 
-    ``floor`` is where an axis has to begin to tell the values apart: None for zero, as amounts have it.
+    ``floor`` is where an axis has to begin so that the values differ visibly: None for zero, where amounts begin.
+    ``whole``: only whole numbers can occur.
     """
 
     values: Floats
     title: str
     floor: float | None
     ceiling: float | None
+    whole: bool = False
 
 
-def measure_of(name: str, column: Column) -> Measure:
-    """The numbers of a column."""
+def measure_of(name: str, column: Column, width: int = _LABEL) -> Measure:
+    """The numbers of a column; the title has at most ``width`` characters of its name."""
     values = column.values.astype(np.float64)
     if column.valid is not None:
         values[~column.valid] = np.nan
     values[~np.isfinite(values)] = np.nan
-    title = printable(name, _LABEL)
+    title = printable(name, width)
     if column.type.places is not None:
         return Measure(values / 10**column.type.places, title, None, None)
     if column.type is Type.DURATION:
@@ -143,7 +152,7 @@ def measure_of(name: str, column: Column) -> Measure:
         return Measure(values / size, f"{title} ({unit})", None, None)
     if column.type is Type.FLOAT:
         return Measure(values, title, *_window(values))
-    return Measure(values, title, None, None)
+    return Measure(values, title, None, None, whole=True)
 
 
 def _window(values: Floats) -> tuple[float | None, float | None]:
@@ -191,8 +200,15 @@ def labels_of(columns: Mapping[str, Column], names: Sequence[str]) -> list[str]:
     """The name of each row's group."""
     if not names:
         return [""] * len(next(iter(columns.values())))
-    cells = [format_column(columns[n], None) for n in names]
-    return [" · ".join("not reported" if c == NULL else c for c in row) for row in zip(*cells, strict=True)]
+    return [" · ".join(row) for row in zip(*(_cells(columns[n]) for n in names), strict=True)]
+
+
+def _cells(column: Column) -> list[str]:
+    """The values of a group column; a text may be empty, or look like the mark of a null."""
+    texts = [text or '""' for text in format_column(column, None)]
+    if column.valid is None:
+        return texts
+    return [text if known else "not reported" for text, known in zip(texts, column.valid.tolist(), strict=True)]
 
 
 def readable(label: str) -> str:
@@ -222,11 +238,11 @@ def broken(times: NDArray[np.int64], values: Floats, longest: int | None) -> tup
     return np.insert(times, after, middle), np.insert(values, after, np.nan)
 
 
-def bucket_length(times: NDArray[np.int64], told: Buckets | None) -> int | None:
+def bucket_length(times: NDArray[np.int64], given: Buckets | None) -> int | None:
     """The length of the buckets that times begin: that of the metric, else the least step if all are multiples of it;
     None for times that are no buckets."""
-    if told is not None:
-        return told.longest
+    if given is not None:
+        return given.longest
     steps = np.diff(np.unique(times))
     if len(steps) < 2:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dataflow.calendars import YEARS
@@ -10,29 +11,34 @@ from runtime.proof import Proof
 from runtime.table import iso
 
 if TYPE_CHECKING:
-    from runtime.catalogue import Snapshot
-    from runtime.provenance import Asked
-    from runtime.result import Result
+    from runtime.catalogue import Catalogue, Snapshot
 
 _MOST_COMMITS = 2_000
 """Commits up to which the log is read to find the sources whose rows lie in the range."""
 
 
-def footer(result: Result) -> list[str]:
-    """Lines for people; none for a result that no store gave."""
-    proof, asked = result.proof, result.asked
+def footer(
+    proof: object, notes: Sequence[str], rows: int, snapshot: Snapshot | None, catalogue: Catalogue | None
+) -> list[str]:
+    """Lines for people under an answer of so many rows; none but the notes for one that no store gave."""
     lines: list[str] = []
     if isinstance(proof, Proof):
         span = f"{clock(proof.since)} to {clock(proof.until)} UTC"
         if proof.until_clipped:
             span += " (the present)"
-        parts = [f"{proof.rows_scanned:,} rows read", *_left_out(proof, asked)]
+        parts = [f"{proof.rows_scanned:,} rows read", *_left_out(proof, snapshot, catalogue)]
         if proof.files_cached:
             parts.append(f"{proof.files_cached:,} of {proof.files_planned:,} files from the cache")
         lines.append(f"{proof.stream}, {span}: {', '.join(parts)}")
-        if asked is not None and (why := _why_none(proof, asked.prepared.snapshot, len(result))):
+        if why := why_none(proof, snapshot, rows):
             lines.append(why)
-    return [*lines, *(f"note: {note}" for note in result.notes)]
+    return [*lines, *(f"note: {note}" for note in notes)]
+
+
+def why_none(proof: object, snapshot: Snapshot | None, rows: int) -> str:
+    """Why there is nothing, or nothing but the answer over no rows at all; empty if there is no need to say so, or if
+    no store gave the answer."""
+    return _why_none(proof, snapshot, rows) if isinstance(proof, Proof) and snapshot is not None else ""
 
 
 def clock(us: int) -> str:
@@ -42,10 +48,10 @@ def clock(us: int) -> str:
     return f"{date} {time[:5]}{second}"
 
 
-def _left_out(proof: Proof, asked: Asked | None) -> list[str]:
+def _left_out(proof: Proof, snapshot: Snapshot | None, catalogue: Catalogue | None) -> list[str]:
     out = [f"{proof.duplicates:,} duplicates left out"] if proof.duplicates else []
     try:
-        rejected = _rejected(proof, asked)
+        rejected = _rejected(proof, snapshot, catalogue)
     except DataflowError:  # the answer stands by itself, whatever became of the catalogue
         rejected = None
     if rejected is None:
@@ -59,14 +65,13 @@ def _left_out(proof: Proof, asked: Asked | None) -> list[str]:
     return out
 
 
-def _rejected(proof: Proof, asked: Asked | None) -> int | None:
+def _rejected(proof: Proof, snapshot: Snapshot | None, catalogue: Catalogue | None) -> int | None:
     """Records rejected from the sources that have rows in the range; None if that would take too long to find.
 
     A rejected record may have no time of its own, so it belongs to the range of its source.
     """
-    if not proof.rejected or asked is None:
+    if not proof.rejected or snapshot is None or catalogue is None:
         return proof.rejected if not proof.rejected else None
-    snapshot = asked.prepared.snapshot
     if snapshot.first_time is None or snapshot.last_time is None:
         return proof.rejected
     if proof.since <= snapshot.first_time and proof.until > snapshot.last_time:
@@ -74,7 +79,7 @@ def _rejected(proof: Proof, asked: Asked | None) -> int | None:
     if snapshot.seq > _MOST_COMMITS:
         return None
     found = before = 0
-    for record in asked.store.catalogue.records(proof.stream):
+    for record in catalogue.records(proof.stream):
         if record.seq > snapshot.seq:
             break
         if any(f.t_max >= proof.since and f.t_min < proof.until for f in record.adds):
@@ -84,7 +89,6 @@ def _rejected(proof: Proof, asked: Asked | None) -> int | None:
 
 
 def _why_none(proof: Proof, snapshot: Snapshot, rows: int) -> str:
-    """Why there is nothing, or nothing but the answer over no rows at all; empty if there is no need to say so."""
     first, last = snapshot.first_time, snapshot.last_time
     if first is None or last is None:
         return f"the stream {proof.stream} has no points yet"

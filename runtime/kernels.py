@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from dataflow.compile import KernelFile, stage_files
+from dataflow.kernels.compile import KernelFile, stage_files
 from dataflow.plan import Plan, Stage
 from operators.compiler import cache, sealed
 from operators.compiler.targets import Target, worker
 from operators.errors import DataflowError
+from runtime.aws.kms import KEY_VARIABLE, Signer
 from runtime.objects import FileMissing, ObjectInfo, ObjectStore
-from runtime.signing import KEY_VARIABLE, Signer
 
 if TYPE_CHECKING:
     from runtime.query.task import Compiled

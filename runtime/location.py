@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from operators.nearest import meant
-from runtime.aws import Access
+from runtime.aws.access import Access
 from runtime.errors import StoreError
 from runtime.objects import FolderObjects, ObjectStore, S3Objects
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import html
 import io
 import math
-from collections.abc import Mapping, Sequence
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +31,10 @@ from runtime.chart_data import (
     sizes_of,
     texts_of,
 )
+from runtime.chart_ticks import ems_of, fitting, make_room, places_between, tick_texts
 from runtime.columns import Column
 from runtime.export import need
-from runtime.table import NULL, html_table, printable
+from runtime.table import NULL, html_table, iso, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,10 +44,12 @@ _MAX_BARS, _MAX_LINES, _MAX_PANELS, _PAGE_ROWS = 40, 10, 6, 10_000
 _FEW = 20
 """Bars that are drawn where there are more than ``_MAX_BARS``."""
 
+_ALONE = 43_200_000_000
+"""Microseconds on the axis on either side of the only time."""
+
 _COLORS = ("#2a78d6", "#1baf7a", "#eda100", "#4a3aa7", "#e34948", "#eb6834", "#008300", "#e87ba4", "#5b6b7a", "#8a5a2b")
 _INK, _QUIET, _GRID = "#1f2328", "#626a73", "#e3e6ea"
 _STYLE: dict[str, Any] = {
-    "font.family": "sans-serif",
     "font.size": 10,
     "text.color": _INK,
     "axes.labelcolor": _QUIET,
@@ -51,19 +58,50 @@ _STYLE: dict[str, Any] = {
     "axes.edgecolor": _GRID,
     "svg.fonttype": "none",
     "svg.hashsalt": "antfold",
+    "text.parse_math": False,
 }
+_WIDE_FONTS = (
+    "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans", "PingFang SC", "Yu Gothic", "Microsoft YaHei",
+    "Malgun Gothic", "WenQuanYi Zen Hei", "Arial Unicode MS", "Noto Emoji", "Segoe UI Emoji", "Symbola",
+)  # fmt: skip
+"""Fonts for scripts that matplotlib's own font has no letters of; those that are installed are used."""
+
+_MISSING_GLYPH = r"Glyph \d+ \("
+
+
+@contextmanager
+def _styled() -> Iterator[set[str]]:
+    """matplotlib in our style; gives the characters that no installed font has, complete at its end."""
+    import matplotlib
+    from matplotlib.font_manager import fontManager
+
+    installed = {f.name for f in fontManager.ttflist}
+    families = ["sans-serif", *(name for name in _WIDE_FONTS if name in installed)]
+    missing: set[str] = set()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", _MISSING_GLYPH)
+        with matplotlib.rc_context({**_STYLE, "font.family": families}):
+            yield missing
+    for warning in caught:
+        text = str(warning.message)
+        if text.startswith("Glyph ") and (number := text.split()[1]).isdecimal():
+            missing.add(chr(int(number)))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 class Plot:
     """A chart of a result; notebooks show it, ``save`` writes it, ``figure`` is matplotlib's own object.
 
-    ``hints`` are what the metric says of its result, ``footer`` lines to stand under the table of an HTML page.
+    ``hints`` are what the metric says of its result, ``footer`` the lines under the table of an HTML page. ``missing``
+    are the characters that no font of this machine has, in the image that was made last: PNG shows boxes for them.
     """
 
     def __init__(self, columns: Mapping[str, Column], hints: Hints | None = None, footer: Sequence[str] = ()) -> None:
         need("matplotlib", "plot")
         self._columns = dict(columns)
         self._footer = footer
+        self.missing: set[str] = set()
         hints = hints or Hints()
         self.figure: Figure = _draw(self._columns, shape_of(self._columns, hints), hints)
 
@@ -86,12 +124,12 @@ class Plot:
         return self._image("png")
 
     def _image(self, kind: str) -> bytes:
-        import matplotlib
-
         out = io.BytesIO()
-        with matplotlib.rc_context(_STYLE):
+        with _styled() as missing:
             # No date in the file: the same result gives the same bytes.
             self.figure.savefig(out, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+        # An SVG has the text itself, for which the reader's machine may have a font.
+        self.missing = missing if kind == "png" else set()
         return out.getvalue()
 
     def _page(self) -> str:
@@ -112,18 +150,19 @@ class Plot:
 
 
 def _draw(columns: dict[str, Column], shape: Shape, hints: Hints) -> Figure:
-    import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     measures = shape.measures[:_MAX_PANELS]
     hidden = len(shape.measures) - len(measures)
     by = [printable(n) for n in (*((shape.time,) if shape.time else ()), *shape.labels)]
     what = ", ".join(printable(m) for m in measures) + (f" and {hidden} more" if hidden else "")
     title = what + (f" by {', '.join(by)}" if by else "")
-    with matplotlib.rc_context(_STYLE):
+    with _styled():
         if shape.time is not None:
             figure = Figure(figsize=(9, 0.9 + 2.6 * len(measures)), layout="constrained", label=title)
             panels = figure.subplots(len(measures), 1, squeeze=False, sharex=True)[:, 0]
+            _title(figure, title)
             _lines(figure, panels, columns, shape, measures, hints)
         else:
             rows, note = _bar_rows(columns, shape, hints)
@@ -133,17 +172,22 @@ def _draw(columns: dict[str, Column], shape: Shape, hints: Hints) -> Figure:
             down = math.ceil(len(measures) / across)
             lines = sum(1.0 + 0.45 * label.count("\n") for label in labels)
             beside = 0.075 * max(len(line) for label in labels for line in label.split("\n"))
-            figure = Figure(
-                figsize=(max(6, beside + 3.4 * across), 1.3 + down * max(1.2, 0.75 + 0.32 * lines)),
-                layout="constrained",
-                label=title,
-            )
+            size = (max(6, beside + 3.4 * across), 1.3 + down * max(1.2, 0.75 + 0.32 * lines))
+            figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.1), label=title)
             panels = figure.subplots(down, across, squeeze=False, sharey=True)
-            _bars(panels.ravel(), taken, labels, measures)
+            _title(figure, title)
             if note:
                 figure.supxlabel(note, x=0.01, ha="left", fontsize=9, color=_QUIET)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+            width = int((size[0] - beside) / across / 0.095)
+            drawn = [measure_of(name, taken[name], width) for name in measures]
+            _bars(figure, panels.ravel(), drawn, [texts_of(taken[name]) for name in measures], labels, width)
     return figure
+
+
+def _title(figure: Figure, title: str) -> None:
+    """The title on as many lines as it needs, at most two."""
+    lines = textwrap.wrap(title, int(figure.get_figwidth() / 0.108), max_lines=2, placeholder=" …")
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=12, fontweight="bold")
 
 
 def _clean(axes: Axes, title: str, grid: str) -> None:
@@ -169,26 +213,35 @@ def _bar_rows(columns: Mapping[str, Column], shape: Shape, hints: Hints) -> tupl
     return order[:_FEW], f"the {_FEW} largest of {count:,}, by {printable(name)}"
 
 
-def _bars(panels: NDArray[Any], columns: Mapping[str, Column], labels: list[str], measures: Sequence[str]) -> None:
+def _bars(
+    figure: Figure,
+    panels: NDArray[Any],
+    measures: Sequence[Measure],
+    figures: Sequence[list[str]],
+    labels: list[str],
+    width: int,
+) -> None:
+    """A panel for each measure, with the text of each value (``figures``) beside its bar."""
     places = np.arange(len(labels))
-    for axes, name in zip(panels, measures, strict=False):
-        measure, texts = measure_of(name, columns[name]), texts_of(columns[name])
-        _clean(axes, measure.title, "x")
+    for axes, measure, texts in zip(panels, measures, figures, strict=False):
+        title = measure.title
         known = np.isfinite(measure.values)
+        if measure.floor is not None:
+            start = f"(axis from {_number(measure.floor)})"
+            title = f"{printable(title, max(8, width - len(start) - 1))} {start}"
+        _clean(axes, title, "x")
         if measure.floor is None:
             axes.barh(places[known], measure.values[known], height=0.68, color=_COLORS[0])
         else:
             # A bar's length would be read from zero, which is not on this axis.
             axes.plot(measure.values[known], places[known], "o", color=_COLORS[0], markersize=8)
             axes.grid(axis="y", color=_GRID, linewidth=0.8)
-            title = f"{measure.title} (axis from {_number(measure.floor)})"
-            axes.set_title(title, loc="left", fontsize=10, color=_QUIET)
-        start = _limits(axes, measure, texts)
+        nothing = _limits(axes, measure, texts)
         for place, value, text in zip(places, measure.values, texts, strict=True):
             left = value < 0
             axes.annotate(
                 text,
-                (value if math.isfinite(value) else start, place),
+                (value if math.isfinite(value) else nothing, place),
                 xytext=(-4 if left else 4 if measure.floor is None else 8, 0),
                 textcoords="offset points",
                 ha="right" if left else "left",
@@ -198,10 +251,15 @@ def _bars(panels: NDArray[Any], columns: Mapping[str, Column], labels: list[str]
             )
         axes.set_yticks(places, labels, color=_INK)
         axes.set_ylim(len(labels) - 0.4, -0.6)
-        axes.xaxis.set_major_locator(_ticks(4, measure))
-        axes.xaxis.set_major_formatter(_thousands())
+        axes.set_xticks([])
     for axes in panels[len(measures) :]:
         axes.set_visible(False)
+    make_room(figure, panels[: len(measures)].tolist())
+    for axes, measure in zip(panels, measures, strict=False):
+        low, high = axes.get_xlim()
+        end = 1.0 if measure.ceiling == 1.0 else high
+        axes.set_xticks(*fitting((low, high), end, ems_of(axes, 10), 4, measure.whole))
+        axes.set_xlim(low, high)
 
 
 def _limits(axes: Axes, measure: Measure, texts: Sequence[str]) -> float:
@@ -220,22 +278,6 @@ def _limits(axes: Axes, measure: Measure, texts: Sequence[str]) -> float:
 
 def _number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def _ticks(n: int, measure: Measure) -> Any:
-    """Round places on the axis, none of them beyond the end of a scale such as that of shares."""
-    from matplotlib.ticker import FixedLocator, MaxNLocator
-
-    if measure.floor is None or measure.ceiling is None:
-        return MaxNLocator(n)
-    places = MaxNLocator(n).tick_values(measure.floor, measure.ceiling)
-    return FixedLocator([p for p in places if measure.floor <= p <= measure.ceiling + 1e-12])
-
-
-def _thousands() -> Any:
-    from matplotlib.ticker import FuncFormatter
-
-    return FuncFormatter(lambda value, _: f"{value:,.10g}")
 
 
 # ---- lines
@@ -278,6 +320,7 @@ def _lines(
                 markersize=3.5,
                 markevery=np.flatnonzero(dots).tolist(),
                 label=label,
+                clip_on=False,  # the limits hold all points; a marker on one of them is drawn whole
             )
         axes.margins(x=0.02, y=0.12)
         if not np.isfinite(measure.values[known]).any():
@@ -287,28 +330,45 @@ def _lines(
             axes.set_ylim(bottom=0)
         if measure.ceiling == 1.0:
             axes.set_ylim(top=1.0 + 0.02 * (1.0 - float(np.nanmin(measure.values))))
-        axes.yaxis.set_major_locator(_ticks(5, measure))
-        axes.yaxis.set_major_formatter(_thousands())
-    _dates(panels, shape.time, "UTC" if buckets is None else buckets.zone)
+        low, high = axes.get_ylim()
+        if len(axes.get_yticks()):
+            rounded = places_between(low, 1.0 if measure.ceiling == 1.0 else high, 5, measure.whole)
+            axes.set_yticks(rounded, tick_texts(rounded))
+            axes.set_ylim(low, high)
+    _dates(panels, shape.time, "UTC" if buckets is None else buckets.zone, np.unique(times[known]))
     if len(groups) > 1:
         title = " · ".join(printable(n) for n in shape.labels) + note
         handles, texts = panels[0].get_legend_handles_labels()
         figure.legend(
             handles, texts, loc="outside right upper", frameon=False, title=title, alignment="left", fontsize=9
         )
+        figure.set_figheight(max(figure.get_figheight(), _legend_inches([title, *texts])))
 
 
-def _dates(panels: NDArray[Any], name: str, zone: str) -> None:
+def _legend_inches(entries: Sequence[str]) -> float:
+    """The height of a legend and of the figure's title above it."""
+    return 0.7 + sum(0.16 * (1 + entry.count("\n")) + 0.07 for entry in entries)
+
+
+def _dates(panels: NDArray[Any], name: str, zone: str, times: NDArray[np.int64]) -> None:
     """Dates on the axis of all panels, in the zone whose days or months the rows are of."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     from dataflow.zones import zone_named
 
-    for axes in panels:
-        locator = AutoDateLocator(tz=zone_named(zone, "plot"), minticks=3, maxticks=9)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone_named(zone, "plot")))
     panels[-1].set_xlabel(f"{printable(name)} ({zone})", fontsize=9)
+    place = zone_named(zone, "plot")
+    for axes in panels:
+        axes.tick_params(axis="x", pad=7)
+        if len(times) == 1:
+            moment = int(times[0])
+            text = datetime.fromisoformat(iso(moment)).astimezone(place).isoformat(" ")[:16]
+            axes.set_xticks([np.datetime64(moment, "us")], [text])
+            axes.set_xlim(np.datetime64(moment - _ALONE, "us"), np.datetime64(moment + _ALONE, "us"))
+            continue
+        locator = AutoDateLocator(tz=place, minticks=3, maxticks=9)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=place))
 
 
 def _line_groups(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +15,10 @@ from dataflow.durations import moment, parse_duration
 from dataflow.expr import col
 from operators.errors import DataflowError
 from operators.types import Type
+from runtime.catalogue import Catalogue, Snapshot
 from runtime.columns import Column
 from runtime.errors import QueryError
+from runtime.open_store import OpenStore
 from runtime.progress import NoProgress
 from runtime.query.behind import (
     FIRST,
@@ -32,13 +32,12 @@ from runtime.query.behind import (
     looks_back,
     shown_as,
 )
-from runtime.query.execute import Prepared, default_workers, execute, make_tasks, prepare_again
+from runtime.query.execute import execute
 from runtime.query.holding import files_with
-from runtime.result import PartialResult, Result
+from runtime.query.prepare import Prepared, prepare_again
+from runtime.query.tasks import default_workers, make_tasks
+from runtime.result import Explanation, Result, counted
 from runtime.table import format_column
-
-if TYPE_CHECKING:
-    from runtime.store import Store
 
 Row = int | Mapping[str, object]
 
@@ -47,14 +46,15 @@ _EVER = 2**62
 _FEW = 32
 """Rows of a first grouping up to which its groups are looked up one by one, to find the keys and files behind them."""
 
-_SHOWN_ROWS, _SHOWN_FILES = 40, 10
+_LISTED = 10
+"""Values of a column that an error lists."""
 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
     """How a result was asked for."""
 
-    store: Store
+    store: OpenStore
     steps: tuple[g.Step, ...]
     prepared: Prepared
 
@@ -77,88 +77,27 @@ class Asked:
         result.asked = Asked(self.store, steps, prepared)
         return result
 
-
-@dataclass(frozen=True)
-class Explanation:
-    """What is behind one row of an answer.
-
-    ``answer`` is that row, and ``row`` its values by column. ``rows`` are the rows that were grouped into it, in the
-    order of key and time: points, intervals (cut by the clock as the grouping and its aggregates cut them), sessions,
-    windows and the like, or the rows of the grouping before it; of a metric without grouping, the row itself. They
-    show the key, the times, the state, and what the metric grouped by and aggregated. ``total`` is how many there are,
-    of which ``rows`` may be just the first. ``keys`` is how many keys of the stream they come from, ``files`` the point
-    files that hold points of these keys at those times, and those that a value was carried in from: never fewer than
-    are needed, and more only where rows depend on earlier ones (``last``, ``previous``, combined timelines, unknown
-    time), where pieces of intervals come again (an hour of the day), on what other keys did (numbers of keys at once),
-    or on very many groups of another grouping.
-    """
-
-    answer: Result
-    rows: Result
-    total: int
-    keys: int
-    files: tuple[str, ...]
+    @property
+    def snapshot(self) -> Snapshot:
+        """The commit that was read."""
+        return self.prepared.snapshot
 
     @property
-    def row(self) -> dict[str, object]:
-        """The values of the row, by column."""
-        return {name: column.to_list()[0] for name, column in self.answer.columns.items()}
+    def catalogue(self) -> Catalogue:
+        """The store's catalogue."""
+        return self.store.catalogue
 
-    def to_dict(self) -> dict[str, object]:
-        """As plain JSON values: ``{"row", "rows", "total", "keys", "files"}``; ``rows`` is as of ``Result.to_dict``."""
-        plain = self.answer.to_dict()
-        return {
-            "row": dict(zip(self.answer.columns, plain["rows"][0], strict=True)),  # type: ignore[index]
-            "rows": self.rows.to_dict(),
-            "total": self.total,
-            "keys": self.keys,
-            "files": list(self.files),
-        }
-
-    def to_text(
-        self,
-        *,
-        width: int | None = None,
-        color: bool = False,
-        max_rows: int | None = None,
-        all_files: bool = False,
-    ) -> str:
-        """For a terminal: the rows as a table, then how many there are, of how many keys, and the files."""
-        hidden = 0 if all_files else max(0, len(self.files) - _SHOWN_FILES)
-        shown = [f" {path}" for path in self.files[: len(self.files) - hidden]]
-        more = [f" ⋮ {hidden:,} more"] if hidden else []
-        table = self.rows.to_text(width=width, color=color, max_rows=max_rows)
-        return "\n".join([table, f" {self._note()}", *shown, *more])
-
-    def __repr__(self) -> str:
-        return self.to_text(width=shutil.get_terminal_size().columns, max_rows=_SHOWN_ROWS)
-
-    def _note(self) -> str:
-        first = f"the first {len(self.rows):,} of " if len(self.rows) < self.total else ""
-        counts = _number(self.total, "row"), _number(self.keys, "key"), _number(len(self.files), "file")
-        return f"{first}{counts[0]} of {counts[1]}, from {counts[2]}:"
-
-
-def _number(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def explain(result: Result, row: Row, limit: int) -> Explanation:
-    """What is behind one row of ``result``; see ``Result.explain``."""
-    asked = result.asked
-    if isinstance(result, PartialResult):
-        raise QueryError("a partial result cannot be explained: parts of what is behind it were not read")
-    if asked is None:
-        raise QueryError("this result does not say how it was asked for; only what Store.query gave can be explained")
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise QueryError(f"explain: limit is a number of rows from 1 up, got {limit!r}")
-    index = _row_number(result, row)
-    values = {n: (c.type, c.take(np.array([index], np.intp)).to_list()[0]) for n, c in result.columns.items()}
-    try:
-        return _explained(asked, result, index, values, limit)
-    except DataflowError as error:
-        _raise_if_moved(asked, error)
-        raise
+    def explain(self, result: Result, row: Row, limit: int) -> Explanation:
+        """What is behind one row of ``result``; see ``Result.explain``."""
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise QueryError(f"explain: limit is a number of rows from 1 up, got {limit!r}")
+        index = _row_number(result, row)
+        values = {n: (c.type, c.take(np.array([index], np.intp)).to_list()[0]) for n, c in result.columns.items()}
+        try:
+            return _explained(self, result, index, values, limit)
+        except DataflowError as error:
+            _raise_if_moved(self, error)
+            raise
 
 
 def _raise_if_moved(asked: Asked, error: DataflowError) -> None:
@@ -353,7 +292,7 @@ def _row_number(result: Result, row: Row) -> int:
         )
     if isinstance(row, int):
         if not 0 <= row < len(result):
-            raise QueryError(f"explain: there is no row {row}; the result has {_number(len(result), 'row')}, from 0 on")
+            raise QueryError(f"explain: there is no row {row}; the result has {counted(len(result), 'row')}, from 0 on")
         return row
     fits = np.ones(len(result), np.bool_)
     for name, value in row.items():
@@ -366,7 +305,7 @@ def _row_number(result: Result, row: Row) -> int:
     if not fits.any():
         name = next(iter(row))
         known = list(dict.fromkeys(format_column(result.columns[name])))
-        listed = ", ".join(known[:_SHOWN_FILES]) + (", ..." if len(known) > _SHOWN_FILES else "")
+        listed = ", ".join(known[:_LISTED]) + (", ..." if len(known) > _LISTED else "")
         raise QueryError(f"explain: no row of the result has {said}; {name} is one of {listed or 'none'}")
     if (n := int(fits.sum())) > 1:
         raise QueryError(f"explain: {n:,} rows of the result have {said}; name more columns, or give a row's number")

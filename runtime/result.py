@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,7 @@ from operators.errors import DataflowError
 from operators.nearest import listed, meant
 from operators.types import Type
 from runtime.columns import Column
+from runtime.errors import QueryError
 from runtime.table import html_table, iso, text_table
 
 if TYPE_CHECKING:
@@ -19,12 +21,13 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
+    from dataflow.graph import Step
+    from runtime.catalogue import Catalogue, Snapshot
     from runtime.fleet.cost import Cost
     from runtime.plot import Plot
-    from runtime.provenance import Asked, Explanation
 
 _EXACT = 2**53  # the largest range in which every JSON reader keeps integers exactly
-_REPR_ROWS = 40
+_REPR_ROWS, _REPR_FILES = 40, 10
 
 
 class Proof(Protocol):
@@ -32,6 +35,25 @@ class Proof(Protocol):
 
     def to_dict(self) -> dict[str, object]:
         """The proof as plain JSON values."""
+
+
+class Question(Protocol):
+    """How a result was asked for: the metric's steps, the store's catalogue, and what of it was read."""
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """The steps of the metric."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The commit that was read."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue that it is of."""
+
+    def explain(self, result: Result, row: int | Mapping[str, object], limit: int) -> Explanation:
+        """See ``Result.explain``."""
 
 
 class Result:
@@ -45,7 +67,7 @@ class Result:
     def __init__(self, columns: Mapping[str, Column], proof: Proof) -> None:
         self.columns: dict[str, Column] = dict(columns)
         self.proof = proof
-        self.asked: Asked | None = None
+        self.asked: Question | None = None
         """How a store was asked for this; None of a result that came otherwise."""
         self.cost: Cost | None = None
         """What the invocations cost that it took; None of a result that this machine or an executor computed."""
@@ -162,14 +184,27 @@ class Result:
         QueryError for a row that is not there or not the only one, for a result that no ``Store.query`` gave, for a
         partial one, and where files of the result are no longer part of the store.
         """
-        from runtime.provenance import explain
+        if isinstance(self, PartialResult):
+            raise QueryError("a partial result cannot be explained: parts of what is behind it were not read")
+        if self.asked is None:
+            raise QueryError(
+                "this result does not say how it was asked for; only what Store.query gave can be explained"
+            )
+        return self.asked.explain(self, row, limit)
 
-        return explain(self, row, limit)
+    def why_empty(self) -> str:
+        """Why the result has no rows, as far as its proof says; empty if it has some, or no store gave it."""
+        from runtime.footer import why_none
+
+        return why_none(self.proof, None if self.asked is None else self.asked.snapshot, len(self))
 
     def _footer(self) -> list[str]:
         from runtime.footer import footer
 
-        return footer(self)
+        asked = self.asked
+        return footer(
+            self.proof, self.notes, len(self), *((None, None) if asked is None else (asked.snapshot, asked.catalogue))
+        )
 
     def _column(self, name: str) -> Column:
         column = self.columns.get(name)
@@ -201,6 +236,72 @@ class PartialResult(Result):
 
     def _note(self) -> str:
         return f"{len(self.missing)} not read: {', '.join(self.missing)}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What is behind one row of an answer.
+
+    ``answer`` is that row, and ``row`` its values by column. ``rows`` are the rows that were grouped into it, in the
+    order of key and time: points, intervals (cut by the clock as the grouping and its aggregates cut them), sessions,
+    windows and the like, or the rows of the grouping before it; of a metric without grouping, the row itself. They
+    show the key, the times, the state, and what the metric grouped by and aggregated. ``total`` is how many there are,
+    of which ``rows`` may be just the first. ``keys`` is how many keys of the stream they come from, ``files`` the point
+    files that hold points of these keys at those times, and those that a value was carried in from: never fewer than
+    are needed, and more only where rows depend on earlier ones (``last``, ``previous``, combined timelines, unknown
+    time), where pieces of intervals come again (an hour of the day), on what other keys did (numbers of keys at once),
+    or on very many groups of another grouping.
+    """
+
+    answer: Result
+    rows: Result
+    total: int
+    keys: int
+    files: tuple[str, ...]
+
+    @property
+    def row(self) -> dict[str, object]:
+        """The values of the row, by column."""
+        return {name: column.to_list()[0] for name, column in self.answer.columns.items()}
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain JSON values: ``{"row", "rows", "total", "keys", "files"}``; ``rows`` is as of ``Result.to_dict``."""
+        plain = self.answer.to_dict()
+        return {
+            "row": dict(zip(self.answer.columns, plain["rows"][0], strict=True)),  # type: ignore[index]
+            "rows": self.rows.to_dict(),
+            "total": self.total,
+            "keys": self.keys,
+            "files": list(self.files),
+        }
+
+    def to_text(
+        self,
+        *,
+        width: int | None = None,
+        color: bool = False,
+        max_rows: int | None = None,
+        all_files: bool = False,
+    ) -> str:
+        """For a terminal: the rows as a table, then how many there are, of how many keys, and the files."""
+        hidden = 0 if all_files else max(0, len(self.files) - _REPR_FILES)
+        shown = [f" {path}" for path in self.files[: len(self.files) - hidden]]
+        more = [f" ⋮ {hidden:,} more"] if hidden else []
+        table = self.rows.to_text(width=width, color=color, max_rows=max_rows)
+        return "\n".join([table, f" {self._note()}", *shown, *more])
+
+    def __repr__(self) -> str:
+        return self.to_text(width=shutil.get_terminal_size().columns, max_rows=_REPR_ROWS)
+
+    def _note(self) -> str:
+        first = f"the first {len(self.rows):,} of " if len(self.rows) < self.total else ""
+        counts = counted(self.total, "row"), counted(self.keys, "key"), counted(len(self.files), "file")
+        return f"{first}{counts[0]} of {counts[1]}, from {counts[2]}:"
+
+
+def counted(n: int, noun: str) -> str:
+    """A number of things, in words: "1 row", "2,000 rows"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _plain(column: Column) -> list[object]:

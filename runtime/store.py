@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
-from runtime.location import locate
-from runtime.objects import ObjectStore
-from runtime.opened import OpenedFiles
-from runtime.pointfile import PointFile
+from runtime.open_store import OpenStore
 
 # Planning and results are imported by the methods that need them: a worker, which only opens files, starts without.
 if TYPE_CHECKING:
     from dataflow.stream import Stream
-    from runtime.catalogue import Catalogue
     from runtime.fleet import Fleet
     from runtime.ingest import IngestReport
     from runtime.progress import Progress
     from runtime.published import Published
     from runtime.published.cached import Answered, Savings
-    from runtime.query.execute import Request
+    from runtime.query.prepare import Request
     from runtime.query.task import Task
     from runtime.recover import RecoverReport
     from runtime.result import Result
-    from runtime.signing import Signer
     from runtime.verify import VerifyReport
 
 Moment = str | datetime | date | int
@@ -79,7 +71,7 @@ def _moment(value: Moment | None, name: str) -> int | None:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-class Store:
+class Store(OpenStore):
     """A store in the folder or at the s3:// URL ``url``, made at the first ingest (or at first use, with ``create``).
 
     ``s3://bucket/prefix``: the bucket must exist; the catalogue is the DynamoDB table ``antfold``, or ``?table=NAME``,
@@ -88,56 +80,6 @@ class Store:
 
     Safe for several threads and processes at once. Raises StoreError if there is no store and none is to be made.
     """
-
-    _shared: ClassVar[dict[str, Store]] = {}
-    _shared_lock: ClassVar[threading.Lock] = threading.Lock()
-
-    def __init__(self, url: str | Path, create: bool = False) -> None:
-        self._location = locate(url)
-        self.url = self._location.url
-        self._create = create
-        self.signer: Signer | None = None
-        """Signs what is published here, and verifies what is run by name; None: the one that ANTFOLD_MAC_KEY names."""
-
-    @classmethod
-    def shared(cls, url: str) -> Store:
-        """The one store object of this process for ``url``: workers keep it between tasks."""
-        with cls._shared_lock:
-            return cls._shared.setdefault(url, cls(url))
-
-    @cached_property
-    def objects(self) -> ObjectStore:
-        """The point files and rejects."""
-        return self._location.objects()
-
-    @cached_property
-    def opened(self) -> OpenedFiles:
-        """The point files that are open."""
-        return OpenedFiles(self.objects)
-
-    @cached_property
-    def catalogue(self) -> Catalogue:
-        """The catalogue; StoreError if there is none and none is to be made."""
-        return self._location.catalogue(lambda: self._create)
-
-    def close(self) -> None:
-        """Give back what the store holds open; it opens again when used."""
-        if "catalogue" in self.__dict__:
-            self.catalogue.close()
-            del self.__dict__["catalogue"]
-        if "objects" in self.__dict__:
-            self.objects.close()
-            del self.__dict__["objects"]
-            self.__dict__.pop("opened", None)
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"Store({self.url!r})"
 
     # ---- points in
 
@@ -198,7 +140,10 @@ class Store:
         rows in order, that is so for threads only.
         """
         from runtime.provenance import Asked
-        from runtime.query.execute import answered, conclude, default_workers, make_tasks, prepare
+        from runtime.query.conclude import conclude
+        from runtime.query.execute import answered
+        from runtime.query.prepare import prepare
+        from runtime.query.tasks import default_workers, make_tasks
 
         if workers is not None and (isinstance(workers, bool) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
@@ -253,7 +198,7 @@ class Store:
         which earlier runs have left nothing."""
         from runtime.published.cached import Kept
         from runtime.published.publishing import have_kernels
-        from runtime.query.execute import prepare
+        from runtime.query.prepare import prepare
 
         named = self.published(name)
         have_kernels(self, named)
@@ -315,12 +260,6 @@ class Store:
         """StoreError if there is no store here at all: then nothing in it can be missing."""
         self.catalogue.streams()
 
-    def signing(self) -> Signer | None:
-        """What queries and kernels are signed with: ``signer``, or the key that the environment names."""
-        from runtime.signing import signer_of_environment
-
-        return self.signer or signer_of_environment(self._location.access)
-
     def _executor(self, executor: Executor | Fleet | str | None, workers: int | None) -> Executor | Fleet | None:
         """What runs the tasks; None for threads of this process."""
         if not isinstance(executor, str):
@@ -355,8 +294,9 @@ class Store:
         they are ``warm`` or all new. A published query is named as for ``query``; what is kept of earlier runs is not
         considered.
         """
-        from runtime.query.execute import default_workers, make_tasks, prepare
         from runtime.query.explain import explain
+        from runtime.query.prepare import prepare
+        from runtime.query.tasks import default_workers, make_tasks
 
         if isinstance(metric, str):
             named = self.published(metric)
@@ -376,15 +316,11 @@ class Store:
         self, metric: Stream, since: Moment | None, until: Moment | None, params: Mapping[str, object] | None
     ) -> Request:
         from dataflow.stream import Stream
-        from runtime.query.execute import Request
+        from runtime.query.prepare import Request
 
         if not isinstance(metric, Stream):
             raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {metric!r}")
         return Request(metric.steps, dict(params or {}), _moment(since, "since"), _moment(until, "until"))
-
-    def open_file(self, entry: FileEntry) -> PointFile:
-        """The point file of a catalogue entry; opened files are remembered."""
-        return self.opened.open(entry)
 
     # ---- what is there
 
@@ -401,10 +337,6 @@ class Store:
                 )
             )  # fmt: skip
         return out
-
-    def files(self, stream: str) -> Sequence[FileEntry]:
-        """The point files of one stream, by day and commit."""
-        return self.catalogue.snapshot(stream).files
 
     def verify(self, progress: bool | Progress = False) -> VerifyReport:
         """Re-read every checksum of the store and check the catalogue against it."""

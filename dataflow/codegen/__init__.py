@@ -1,5 +1,1 @@
-"""From a stage to the source of its kernel. Values never appear in the source: constants are arguments."""
-
-from dataflow.codegen.stage import Generated, generate
-
-__all__ = ["Generated", "generate"]
+"""Source of kernels: what expressions and sinks emit. Values never appear in it: constants are arguments."""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.source import I8, both
 from dataflow.typed import Typed
 from operators.kernels.calendar import END, FIRST, OUTSIDE
 from operators.types import Type
 
-if TYPE_CHECKING:
-    from dataflow.codegen.expressions import Expressions, Value
-
 _OF_ROWS = ("time", "begin", "now")
 """Times of rows, and within them: the runner sees to it that they lie in the years that have a calendar."""
 
 
-def counted(x: Expressions, k: str, inside: str) -> str:
+def counted(x: Emitter, k: str, inside: str) -> str:
     """The validity of a time that is valid where ``k`` is and ``inside`` holds; others are counted."""
     w = x.w
     lost = w.arg("lost", I8, "lost_times")
@@ -28,8 +24,16 @@ def counted(x: Expressions, k: str, inside: str) -> str:
     return known
 
 
-def clock_source(x: Expressions, e: Typed, v: str, k: str) -> Value:
-    """The bucket, the hour or the weekday of the time ``v``."""
+@source("in_years")
+def _in_years(x: Emitter, e: Typed) -> Value:
+    v, k = x.emit(e.args[0])
+    return v, counted(x, k, f"in_years({v})")
+
+
+@source("truncate", "hour", "weekday")
+def clock_source(x: Emitter, e: Typed) -> Value:
+    """The bucket, the hour or the weekday of a time."""
+    v, k = x.emit(e.args[0])
     if k == "False":
         return "np.int64(0)", "False"
     # Rows come in the order of time: what holds for the row before mostly holds for this one, and to look for it takes
@@ -52,7 +56,7 @@ def clock_source(x: Expressions, e: Typed, v: str, k: str) -> Value:
     return x.name(f"{e.fn}_of({v} + offset_{j})", known)
 
 
-def zone_tables(x: Expressions, e: Typed) -> tuple[int, str, str]:
+def zone_tables(x: Emitter, e: Typed) -> tuple[int, str, str]:
     """The number of the zone of ``e``, and the arguments that say when its offset changes, and to which."""
     zones, zone = x.w.tables.zones, str(e.option("zone"))
     if zone not in zones:
@@ -61,7 +65,7 @@ def zone_tables(x: Expressions, e: Typed) -> tuple[int, str, str]:
     return j, x.w.arg(f"changes_{j}", I8, "changes", j), x.w.arg(f"offsets_{j}", I8, "offsets", j)
 
 
-def _bucket(x: Expressions, e: Typed, v: str, k: str, near: bool) -> Value:
+def _bucket(x: Emitter, e: Typed, v: str, k: str, near: bool) -> Value:
     every, zone = str(e.option("every")), str(e.option("zone"))
     call = x.bucket(every, zone)
     if not near:
@@ -77,14 +81,14 @@ def _bucket(x: Expressions, e: Typed, v: str, k: str, near: bool) -> Value:
     return x.name(f"start_{j}", known)
 
 
-def _found(x: Expressions, e: Typed, v: str, k: str, lines: list[str], inside: str) -> str:
+def _found(x: Emitter, e: Typed, v: str, k: str, lines: list[str], inside: str) -> str:
     """Run ``lines`` unless ``v`` is ``inside`` the span that they found for a row before; the validity of ``v``."""
     with x.w.block(f"if {both(k, f'not ({inside})')}:"), x.w.block(f"if in_years({v}):"):
         x.w.put("\n".join(lines))
     return k if e.args[0].fn in _OF_ROWS else counted(x, k, inside)
 
 
-def moved_time(x: Expressions, e: Typed, args: list[Value]) -> Value:
+def moved_time(x: Emitter, e: Typed, args: list[Value]) -> Value:
     """A time plus or minus a duration."""
     (a, ka), (b, kb) = args
     valid = both(ka, kb)
@@ -93,9 +97,3 @@ def moved_time(x: Expressions, e: Typed, args: list[Value]) -> Value:
     call = f"{'shifted' if e.fn == 'add' else 'shifted_back'}({a}, {b})"
     v, _ = x.name(call if valid == "True" else f"{call} if {valid} else np.int64(0)", "True")
     return v, counted(x, valid, f"{v} != {OUTSIDE}")
-
-
-def scalar_locals(buckets: int, zones: int) -> list[str]:
-    """Lines for locals that outlive a row: of each bucket and each offset found last, and of the times it is for."""
-    kinds = [("start", "from", "to")] * buckets, [("offset", "from_offset", "to_offset")] * zones
-    return [f"{name}_{j} = np.int64(0)" for kind in kinds for j, names in enumerate(kind) for name in names]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from dataflow.clock import Source, sources_of
 from dataflow.codegen.clocks import zone_tables
-from dataflow.codegen.expressions import Expressions, Value, both
+from dataflow.codegen.emitter import Emitter, Value, both
 from dataflow.codegen.lookups import key_place, period_tables
 from dataflow.codegen.source import Writer
 from dataflow.typed import Typed
@@ -29,7 +29,7 @@ def zero(kind: Type | None) -> str:
 
 def pieces(
     w: Writer,
-    x: Expressions,
+    x: Emitter,
     watched: Sequence[Typed],
     conditions: Sequence[Typed],
     start: str,
@@ -76,7 +76,7 @@ def pieces(
             w.put(f"{a} = {b}\n{ak} = {bk}")
 
 
-def _edge(w: Writer, x: Expressions, source: Source) -> None:
+def _edge(w: Writer, x: Emitter, source: Source) -> None:
     """Bring ``ne``, an instant after ``ns``, to where the source changes, if it does so before."""
     of = source.of
     if source.kind == "periods":

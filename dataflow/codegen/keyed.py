@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
-from dataflow.codegen.expressions import Expressions
+from dataflow.codegen.emitter import Emitter
+from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.source import I8, OUT_ROWS, OUT_RUNS, U1, Writer, value_array
 from dataflow.typed import Typed
 from operators.types import Type
 
 
-class KeyedSink(ABC):
+class KeyedEmitter(SinkEmitter):
     """Keeps state per key in arrays (``z_...``), and in locals while the rows of one key pass."""
 
     full = "on + 1 > cap"
-    """The condition under which the next row may find no room; empty where ``places`` says all."""
-
-    places = ""
-    """Or, for how many rows there certainly is room."""
-
     at_end = 3
-    """Rows that the end of one key may write."""
 
     def __init__(self, w: Writer, held: tuple[tuple[str, Typed], ...]) -> None:
-        self.w = w
+        super().__init__(w)
         self.locals: list[tuple[str, str]] = []
         for j, (name, e) in enumerate(held):
             w.arg(f"oh{j}_v", value_array(e.type), "out", name)
@@ -38,17 +33,6 @@ class KeyedSink(ABC):
         self.locals += names
         for name, array in names:
             self.w.arg(f"z_{name}", array, "slot", f"z_{name}")
-
-    def constants(self, x: Expressions) -> None:  # noqa: B027 (not every sink has any)
-        """Load the sink's constants into locals, once."""
-
-    @abstractmethod
-    def row(self, x: Expressions) -> None:
-        """One row of the key whose state is loaded."""
-
-    @abstractmethod
-    def finish(self, x: Expressions) -> None:
-        """What is still open for the key whose state is loaded, at the end of the range."""
 
     def load(self) -> None:
         """Per-key state into locals."""
@@ -70,12 +54,14 @@ class KeyedSink(ABC):
         w.put(f"s[{OUT_ROWS}] = on\ns[{OUT_RUNS}] = orun")
 
 
-class FlowSink(KeyedSink):
+class FlowEmitter(KeyedEmitter):
     """A keyed sink that also writes what is over because time has passed, any number of rows.
 
     It does so before anything of the next row is computed, so that it can stop where the output is full and go on
     from there: a row's expressions may remember earlier rows and must run once.
     """
+
+    advances = True
 
     def __init__(self, w: Writer, held: tuple[tuple[str, Typed], ...]) -> None:
         super().__init__(w, held)
@@ -84,10 +70,10 @@ class FlowSink(KeyedSink):
             self.keep((f"ch{j}", value_array(e.type)), (f"chk{j}", U1))
 
     @abstractmethod
-    def advance(self, x: Expressions) -> None:
+    def advance(self, x: Emitter) -> None:
         """Write what is over by the time ``t`` of the next row of the key, whatever that row is."""
 
-    def remember(self, x: Expressions) -> None:
+    def remember(self, x: Emitter) -> None:
         """The held columns as this row reports them."""
         for j, (_, e) in enumerate(self.held):
             v, k = x.emit(e)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.source import I4, I8, U1, value_array
 from dataflow.reference import Index
 from dataflow.service import Calendar
 from dataflow.typed import Typed
 from operators.types import Type
 
-if TYPE_CHECKING:
-    from dataflow.codegen.expressions import Expressions, Value
 
-
-def _number(x: Expressions, e: Typed) -> tuple[int, Index | Calendar]:
+def _number(x: Emitter, e: Typed) -> tuple[int, Index | Calendar]:
     table = e.option("in")
     assert isinstance(table, Index | Calendar)
     tables = x.w.tables.lookups
@@ -25,7 +21,7 @@ def _number(x: Expressions, e: Typed) -> tuple[int, Index | Calendar]:
     return len(tables) - 1, table
 
 
-def key_place(x: Expressions, e: Typed) -> str:
+def key_place(x: Emitter, e: Typed) -> str:
     """The number of the row's key in the table of the lookup ``e``; -1 if it is not there."""
     j, _ = _number(x, e)
     if not e.args or e.args[0].fn == "now":
@@ -39,13 +35,14 @@ def key_place(x: Expressions, e: Typed) -> str:
     return x.name(place if k == "True" else f"{place} if {k} else np.int64(-1)", "True")[0]
 
 
-def period_tables(x: Expressions, e: Typed) -> str:
+def period_tables(x: Emitter, e: Typed) -> str:
     """The arguments of ``row_at`` and ``edge_after`` after key and time."""
     j, _ = _number(x, e)
     return ", ".join(x.w.arg(f"look{j}_{part}", I8, "lookup", j, part) for part in ("offsets", "starts", "ends"))
 
 
-def found_row(x: Expressions, e: Typed) -> Value:
+@source("lookup")
+def found_row(x: Emitter, e: Typed) -> Value:
     """The row that holds for the current row of the stage, or at an instant of it; null if there is none."""
     _, table = _number(x, e)
     place = key_place(x, e)
@@ -56,7 +53,8 @@ def found_row(x: Expressions, e: Typed) -> Value:
     return x.name(place, f"{place} >= 0")
 
 
-def picked(x: Expressions, e: Typed) -> Value:
+@source("pick")
+def picked(x: Emitter, e: Typed) -> Value:
     """One column of the row that was found."""
     row, k = x.emit(e.args[0])
     j, _ = _number(x, e)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
+from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.source import F8, I8
 from dataflow.typed import Typed
 from operators.types import MAX_PLACES, Type
 
-if TYPE_CHECKING:
-    from dataflow.codegen.expressions import Expressions, Value
 
-
-def _float(x: Expressions, value: float) -> str:
+def _float(x: Emitter, value: float) -> str:
     """A scalar argument with this value."""
     x.w.tables.floats.append(value)
     return f"f_{len(x.w.tables.floats) - 1}"
 
 
-def decimal_source(x: Expressions, e: Typed, v: str, k: str) -> Value:
-    """A number as a whole count of its decimal's units; ``flags`` says where it is none."""
+@source("decimal")
+def decimal_source(x: Emitter, e: Typed) -> Value:
+    """A number as a whole count of its decimal's units; an error of the row where it is none."""
+    v, k = x.emit(e.args[0])
     flags = x.flags(e)
     assert e.type is not None
     assert e.type.places is not None
@@ -39,13 +38,17 @@ def decimal_source(x: Expressions, e: Typed, v: str, k: str) -> Value:
     return x.name(f"{call} if {k} else np.int64(0)", k)
 
 
-def decimal_float_source(x: Expressions, kind: Type, v: str) -> str:
-    """The float nearest to a decimal of this type."""
-    return f"decimal_float({v}, {_float(x, float(10 ** _places(kind)))})"
+@source("decimal_float")
+def decimal_float_source(x: Emitter, e: Typed) -> Value:
+    """The float nearest to a decimal."""
+    v, k = x.emit(e.args[0])
+    return x.name(f"decimal_float({v}, {_float(x, float(10 ** _places(e.args[0].type)))})", k)
 
 
-def bin_source(x: Expressions, e: Typed, v: str, k: str) -> Value:
+@source("bin")
+def bin_source(x: Emitter, e: Typed) -> Value:
     """The number of a histogram's bin."""
+    v, k = x.emit(e.args[0])
     is_float = e.args[0].type is Type.FLOAT
     edges = e.option("edges")
     if isinstance(edges, tuple):
@@ -73,7 +76,7 @@ _MIRRORED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 _PLAIN = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
 
-def comparison_source(x: Expressions, fn: str, a: tuple[str, Type | None], b: tuple[str, Type | None]) -> str:
+def comparison_source(x: Emitter, fn: str, a: tuple[str, Type | None], b: tuple[str, Type | None]) -> str:
     """The comparison of two values of these types, by what they are and not by the floats nearest to them."""
     (v, of), (w, other) = a, b
     finer = None not in (of, other) and _places(of) > _places(other)

@@ -64,6 +64,15 @@ class Arg:
     subject: tuple[object, ...] = ()
 
 
+@dataclass(frozen=True)
+class Site:
+    """An expression that can fail: its text, with the aggregate that it is the argument of, if it is of one alone, and
+    whether it is the number of a histogram's bin."""
+
+    text: str
+    is_bin: bool = False
+
+
 @dataclass
 class Tables:
     """The constants that a kernel is given, in the order that its source refers to them."""
@@ -83,8 +92,8 @@ class Tables:
     """(every, zone, buckets around the times) of each truncation; each takes two scalars, width and origin."""
 
     zones: list[str] = field(default_factory=list)
-    sites: list[str] = field(default_factory=list)
-    """The text of each expression that can fail."""
+    sites: list[Site] = field(default_factory=list)
+    """Each expression that can fail."""
 
     lookups: list[Index | Calendar] = field(default_factory=list)
     picks: list[tuple[int, str]] = field(default_factory=list)
@@ -128,3 +137,9 @@ class Writer:
         """The whole function."""
         head = f"def {name}({', '.join(self.args)}):"
         return "\n".join([head, *self.lines]) + "\n"
+
+
+def clock_locals(buckets: int, zones: int) -> list[str]:
+    """Lines for locals that outlive a row: of each bucket and each offset found last, and of the times it is for."""
+    kinds = [("start", "from", "to")] * buckets, [("offset", "from_offset", "to_offset")] * zones
+    return [f"{name}_{j} = np.int64(0)" for kind in kinds for j, names in enumerate(kind) for name in names]

@@ -20,15 +20,17 @@ from deploy.commands.shared import (
     terminal_form,
     use_color,
 )
-from deploy.values import moment, parameter_value
+from deploy.commands.times import time_of_range
+from deploy.values import parameter_value
+from operators.nearest import meant
 
 if TYPE_CHECKING:
-    from runtime.provenance import Explanation
     from runtime.published.scheduled import ScheduledRun
     from runtime.published.thresholds import Threshold
+    from runtime.result import Explanation, Result
 
 ALERTED = 3
-"""Exit code of a query for some of whose rows a threshold holds: whoever asks by a timer wants to know."""
+"""Exit code of a query for some of whose rows a threshold holds, for scripts and timers to act on."""
 
 
 def parameter(text: str) -> tuple[str, object]:
@@ -37,6 +39,14 @@ def parameter(text: str) -> tuple[str, object]:
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"'{text}' is not of the form name=value")
     return name, parameter_value(value)
+
+
+def parameters_of(given: list[tuple[str, object]]) -> dict[str, object]:
+    """The values of parameters; UsageError for one that is given twice."""
+    names = [name for name, _ in given]
+    if twice := next((n for n in names if names.count(n) > 1), None):
+        raise UsageError(f"the parameter {twice!r} is given twice")
+    return dict(given)
 
 
 def dollars(text: str) -> float:
@@ -75,10 +85,13 @@ def metric_arguments(parser: argparse.ArgumentParser) -> None:
         "ends in neither .py nor .json)",
     )
     parser.add_argument(
-        "--since", metavar="TIME", type=moment, help="start of the range, ISO-8601 UTC (default: the first point)"
+        "--since",
+        metavar="TIME",
+        type=time_of_range,
+        help="start of the range: ISO-8601 UTC, or -7d, today, yesterday, now-1h (default: the first point)",
     )
     parser.add_argument(
-        "--until", metavar="TIME", type=moment, help="end of the range, exclusive (default: just past the last)"
+        "--until", metavar="TIME", type=time_of_range, help="end of the range, exclusive (default: just past the last)"
     )
     parser.add_argument(
         "--param", metavar="k=v", type=parameter, action="append", default=[], help="a parameter of the metric"
@@ -127,12 +140,13 @@ def _query_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _query(options: argparse.Namespace) -> int:
-    from deploy.metric_file import metric_named
+    from deploy.metric_file import located, metric_named
     from runtime import Store
 
     plot = Path(options.plot) if options.plot else None
-    if plot is not None and plot.suffix.lower() not in (".png", ".svg", ".html"):
-        raise UsageError(f"--plot {plot}: end the file's name in .png, .svg or .html")
+    if plot is not None:
+        _check_plot(plot)
+    params = parameters_of(options.param)
     metric = metric_named(options.metric)
     thresholds = _thresholds(options.alert)
     if options.save and not isinstance(metric, str):
@@ -142,12 +156,12 @@ def _query(options: argparse.Namespace) -> int:
     if named is not None:
         # The latest version may be another one soon.
         metric = f"{named.name}@{named.version}"
-    with shown_progress() as progress:
+    with located(options.metric, metric), shown_progress() as progress:
         result = store.query(
             metric,
             since=options.since,
             until=options.until,
-            params=dict(options.param),
+            params=params,
             executor=options.executor,
             workers=options.workers,
             progress=progress,
@@ -167,14 +181,38 @@ def _query(options: argparse.Namespace) -> int:
         else:
             print(result.to_text(**terminal_form()))
     if plot is not None:
-        result.plot(plot)
-        print(f"chart written to {plot}", file=sys.stderr)
+        _draw(result, plot)
     if not options.save and not thresholds:
         return 0
     from runtime.published.scheduled import concluded
 
     span = (options.since, options.until)
-    return _judged(concluded(store, named, dict(options.param), result, thresholds, save=options.save, span=span))
+    return _judged(concluded(store, named, params, result, thresholds, save=options.save, span=span))
+
+
+def _check_plot(plot: Path) -> None:
+    """UsageError for a file that no chart can be written to, before anything is read."""
+    kinds = (".png", ".svg", ".html")
+    if plot.suffix.lower() not in kinds:
+        hint = meant(plot.suffix, kinds, "end the file's name in .png, .svg or .html")
+        raise UsageError(f"--plot {plot}: {hint}")
+    if not plot.parent.is_dir():
+        raise UsageError(f"--plot {plot}: there is no folder {plot.parent}")
+    if plot.is_dir():
+        raise UsageError(f"--plot {plot}: that is a folder; give a file in it")
+
+
+def _draw(result: Result, plot: Path) -> None:
+    """Write the chart, or say why there is none."""
+    if not len(result):
+        why = result.why_empty() or "the answer has no rows"
+        print(f"no chart: nothing to plot, {why}", file=sys.stderr)
+        return
+    missing = sorted(result.plot(plot).missing)
+    print(f"chart written to {plot}", file=sys.stderr)
+    if missing:
+        shown = "".join(missing[:20])
+        print(f"note: no font here has {shown}; .svg and .html show them where there is one", file=sys.stderr)
 
 
 def _thresholds(texts: list[str]) -> tuple[Threshold, ...]:
@@ -208,24 +246,25 @@ def _show_why(why: Explanation, form: str) -> None:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from deploy.metric_file import metric_named
+    from deploy.metric_file import located, metric_named
     from runtime import Store
 
     if (options.cold or options.warm) and options.fleet is None:
         raise UsageError("--warm and --cold say how the workers of --fleet N begin: give that, too")
+    params = parameters_of(options.param)
     metric = metric_named(options.metric)
     store = Store(options.store)
-    print(
-        store.explain(
+    with located(options.metric, metric):
+        text = store.explain(
             metric,
             since=options.since,
             until=options.until,
-            params=dict(options.param),
+            params=params,
             workers=options.workers,
             fleet=options.fleet,
             warm=not options.cold,
         )
-    )
+    print(text)
     return 0
 
 

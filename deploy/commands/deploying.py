@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from deploy.stack.changes import Change
     from deploy.stack.settings import Settings
     from deploy.stack.status import Status
-    from runtime.aws import Access
+    from runtime.aws.access import Access
 
 _CONFIG = "antfold.toml"
 
@@ -32,7 +32,7 @@ def _named_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _access(options: argparse.Namespace, region: str | None = None) -> Access:
-    from runtime.aws import Access
+    from runtime.aws.access import Access
 
     return Access(options.profile, options.region or region, options.endpoint)
 
@@ -100,7 +100,7 @@ def _deploy(options: argparse.Namespace) -> int:
 def _show_next(outputs: Mapping[str, str], settings: Settings, access: Access) -> None:
     from deploy.stack.parts import logical
     from deploy.stack.places import LANDING, reached
-    from runtime.signing import KEY_VARIABLE
+    from runtime.aws.kms import KEY_VARIABLE
 
     store = reached(outputs["Store"], access)
     for stream in sorted(settings.streams)[:1]:

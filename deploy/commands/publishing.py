@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from deploy.commands.asking import parameter
+from deploy.commands.asking import parameter, parameters_of
 from deploy.commands.shared import Command, UsageError, listing_argument, show_json, store_argument
 
 if TYPE_CHECKING:
@@ -29,13 +29,14 @@ def _publish_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _publish(options: argparse.Namespace) -> int:
-    from deploy.metric_file import load_metric
+    from deploy.metric_file import load_metric, located
     from runtime import Store
 
     metric = load_metric(options.metric)
     store = Store(options.store)
     targets = options.target or (("x86_64",) if store.url.startswith("s3://") else ())
-    published = store.publish(metric, options.name, options.describe, dict(options.default), targets)
+    with located(options.metric, metric):
+        published = store.publish(metric, options.name, options.describe, parameters_of(options.default), targets)
     print(f"{published.name}@{published.version}")
     return 0
 

@@ -17,7 +17,8 @@ from deploy.handlers import settings
 from deploy.handlers.events import Landed, landed
 from deploy.handlers.landing import LandedFile, looked_up
 from deploy.handlers.logs import Invocation, described, invocation
-from runtime.aws import Access, Client
+from runtime.aws.access import Access
+from runtime.aws.client import Client
 from runtime.catalogue import AttemptSwept
 from runtime.errors import FormatError, IngestError
 from runtime.ingest import Settings, SourceReport, StreamInput, ingest, quarantine

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from deploy.handlers.events import Landed
-from runtime.aws import Client, ServiceFault
+from runtime.aws.client import Client, ServiceFault
+from runtime.aws.retry import Fault
 from runtime.errors import IngestError
-from runtime.retry import Fault
 
 PIECE = 8 << 20
 """Bytes of one request: enough that waiting for its first byte does not matter."""

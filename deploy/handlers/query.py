@@ -14,7 +14,8 @@ from deploy.handlers import settings, web
 from deploy.handlers.logs import Invocation, described, invocation
 from deploy.values import moment, to_json
 from operators.errors import DataflowError
-from runtime.aws import Access, Client
+from runtime.aws.access import Access
+from runtime.aws.client import Client
 from runtime.errors import QueryError
 from runtime.fleet import relay
 from runtime.fleet.aws_lambda import invoker

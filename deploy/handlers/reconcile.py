@@ -16,9 +16,10 @@ from deploy.handlers import settings
 from deploy.handlers.events import Landed, message
 from deploy.handlers.logs import Invocation, invocation
 from operators.errors import DataflowError
-from runtime.aws import Access, Client, ServiceFault
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault
+from runtime.aws.retry import Fault
 from runtime.ingest import known_source
-from runtime.retry import Fault
 from runtime.store import Store
 
 DAYS = 2

@@ -11,8 +11,9 @@ from typing import Any
 
 from deploy.stack.changes import DeployError
 from deploy.stack.places import Places
-from runtime.aws import Access, Client, ServiceFault
-from runtime.retry import Fault
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault
+from runtime.aws.retry import Fault
 
 CODE = "code"
 """Below it lie bundles, each under the SHA-256 of its bytes."""

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from operators.errors import DataflowError
-from runtime.aws import Access, Client, ServiceFault
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault
 
 PATIENCE = 3_600.0
 """Seconds that a stack may take."""

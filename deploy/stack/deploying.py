@@ -13,7 +13,8 @@ from deploy.stack.artifacts import CODE, Bucket, placed, region
 from deploy.stack.changes import INLINE, TAG, DeployError, Proposal, Seen, Stack, Step
 from deploy.stack.functions import BUCKET_PARAMETER, BUNDLE_PARAMETER, functions
 from deploy.stack.settings import Settings
-from runtime.aws import Access, Client
+from runtime.aws.access import Access
+from runtime.aws.client import Client
 
 _UNRESERVED = 100
 """Executions at once that AWS keeps for functions without a reservation."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from urllib.parse import quote
 
 from deploy.stack.parts import Value, sub
-from runtime.aws import Access
+from runtime.aws.access import Access
 
 STORE = "store"
 """The prefix of the deployment's store in the data bucket."""

@@ -11,8 +11,9 @@ from deploy.stack.artifacts import placed
 from deploy.stack.changes import STUCK, TAG, UNMADE, Change, DeployError, Proposal, Stack, Step
 from deploy.stack.places import Places
 from deploy.stack.storage import KEYS
-from runtime.aws import Access, Client, ServiceFault
-from runtime.retry import Fault
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault
+from runtime.aws.retry import Fault
 
 _DAYS = 30  # that KMS waits before a key is gone for good
 _TABLE_SECONDS = 300.0

@@ -8,7 +8,8 @@ from typing import Any
 
 from deploy.stack.changes import DeployError, Stack
 from deploy.stack.places import Places, reached
-from runtime.aws import Access, Client, ServiceFault
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault
 from runtime.errors import StoreError
 
 

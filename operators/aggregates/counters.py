@@ -3,7 +3,8 @@
 What is folded is computed per key before: ``value`` is a sample's step, by how much it exceeds the key's sample
 before, or all of it where it is less (the counter was reset); ``other`` is the time between the two. A key's first
 sample has neither. ``increase`` is the exact sum of the steps; ``rate`` is that sum per second of the time between the
-samples, rounded once, and null where there was none: nothing is extrapolated to the edges of a range.
+samples, rounded once, and null where there was none: nothing is extrapolated to the edges of a range. Both are null
+where they, or a step, are beyond the largest float: such a step comes as NaN.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from operators import exact
 from operators.aggregates import sums
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, FloatSum, merge_by_adding
+from operators.float_sums import FloatTotals
 from operators.kernels.exact import add_int
 from operators.kernels.floats import add_float
 from operators.kernels.jit import F64, I64, inline
@@ -52,6 +54,18 @@ def _settle(state: Arrays) -> None:
         exact.settle_pair(state["low"], state["high"])
 
 
+def _in_floats(values: NDArray[np.float64], steps: FloatTotals) -> Finished:
+    special = steps.special()
+    out, ok = exact.in_floats(values, special)
+    ok &= ~np.isnan(special)
+    return np.where(ok, out, 0.0), ok
+
+
+def _float_increase(state: Arrays) -> Finished:
+    out, ok = _in_floats(state["sum"].rounded(), state["sum"])
+    return out, ok & (state["n"] > 0)
+
+
 def _finish(of: Type) -> Callable[[Arrays], Finished]:
     unit = sums.unit_of(of)
 
@@ -61,8 +75,8 @@ def _finish(of: Type) -> Callable[[Arrays], Finished]:
         if of is not Type.FLOAT:
             return exact.quotients(exact.PairSums(state["low"], state["high"]), times, _SECOND, unit), measured
         steps = state["sum"]
-        out, special = exact.quotients(steps, times, _SECOND, lowest=steps.lowest), steps.special()
-        return np.where(special == 0, out, special), measured
+        out, ok = _in_floats(exact.quotients(steps, times, _SECOND, lowest=steps.lowest), steps)
+        return out, ok & measured
 
     return finish
 
@@ -79,6 +93,10 @@ def _rate(of: Type) -> Aggregate:
 _COUNTERS = (Type.INT, Type.FLOAT, Type.DURATION, *DECIMALS)
 
 AGGREGATES = (
-    *(replace(a, name="increase") for a in sums.AGGREGATES if a.name == "sum" and a.argument in _COUNTERS),
+    *(
+        replace(a, name="increase", finish=_float_increase if a.argument is Type.FLOAT else a.finish)
+        for a in sums.AGGREGATES
+        if a.name == "sum" and a.argument in _COUNTERS
+    ),
     *(_rate(t) for t in _COUNTERS if t is not Type.DURATION),
 )

@@ -2,12 +2,15 @@
 
 ``quantile(x, q)`` is the least of the values that at least a share ``q`` of them does not exceed, SQL's
 ``percentile_disc``: of n values in order number ``max(1, ceil(q * n))``; so the median is the lower of two. ``q`` is
-the decimal that was written.
+the decimal that was written. With ``linear`` it lies between two of them, SQL's ``percentile_cont``: of x[0], x[1], ...
+in order x[i] + f * (x[i + 1] - x[i]), where i and f are the whole part and the rest of q * (n - 1), worked out exactly
+and rounded once: of durations to the microsecond, ties to even, of all others to a float.
 
 A state is a count of each different value, up to 1,024 of them. Beyond that the values of a group become the middles
 of their bins (``operators.kernels.bins``), and the answer is such a middle, never below the group's least value nor
 above its greatest. How many different values a group has does not depend on how its rows were split, and so its state
-does not either. With ``exact`` no number is too many.
+does not either. With ``exact`` no number is too many. With ``linear`` it is middles, or the least or the greatest
+value, that the answer lies between: each is within the error, and so is what lies between two of one sign.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.aggregates.sums import unit_of
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, Options, TallySpec
+from operators.interpolation import Shares, between_floats, between_integers, between_lengths
 from operators.kernels.bins import (
     NAN_ORDER,
     middle_of_float,
@@ -90,14 +95,23 @@ def _merge(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
     into["high"][at] = np.maximum(into["high"][at], part["high"])
 
 
-def _places(q: Fraction, n: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The place, from 0, of the quantile among so many values."""
+def _places(q: Fraction, n: NDArray[np.int64], linear: bool) -> tuple[NDArray[np.int64], Shares]:
+    """The place, from 0, of the quantile among so many values, and with ``linear`` how far it is to the next one."""
     sizes, which = np.unique(n, return_inverse=True)
-    places = [max(1, -(-q.numerator * size // q.denominator)) - 1 for size in sizes.tolist()]
-    return np.array(places, np.int64)[which]
+    if linear:
+        exact = [divmod(q * max(size - 1, 0), 1) for size in sizes.tolist()]
+    else:
+        exact = [(max(1, -(-q.numerator * size // q.denominator)) - 1, Fraction(0)) for size in sizes.tolist()]
+    places = np.array([place for place, _ in exact], np.int64)[which]
+    return places, Shares([share for _, share in exact], which)
 
 
-def _finish(of: Type, q: float) -> Callable[[Arrays], Finished]:
+def _floats(words: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The floats of which these are the places in order."""
+    return (words ^ ((words >> 63) & _TOP)).view(np.float64)
+
+
+def _finish(of: Type, q: float, linear: bool) -> Callable[[Arrays], Finished]:
     share = Fraction(repr(q))
     coarse = middles_of_floats if of is Type.FLOAT else middles_of_integers
 
@@ -113,24 +127,34 @@ def _finish(of: Type, q: float) -> Callable[[Arrays], Finished]:
         before = upto[edges[:-1]]
         n = upto[edges[1:]] - before
         seen = n > 0
-        place = _places(share, n)
-        at = np.searchsorted(upto[1:], before + place, side="right")[seen]
-        out = np.zeros(groups, np.int64)
-        out[seen] = np.clip(words[at], state["low"][seen], state["high"][seen])
-        out = np.where(place == 0, state["low"], np.where(place == n - 1, state["high"], out))
-        out = np.where(seen, out, 0)
+
+        def word_at(place: NDArray[np.int64]) -> NDArray[np.int64]:
+            at = np.searchsorted(upto[1:], before + place, side="right")[seen]
+            out = np.zeros(groups, np.int64)
+            out[seen] = np.clip(words[at], state["low"][seen], state["high"][seen])
+            out = np.where(place == 0, state["low"], np.where(place == n - 1, state["high"], out))
+            return np.where(seen, out, 0)
+
+        place, past = _places(share, n, linear)
+        low = word_at(place)
+        if not linear:
+            return _floats(low) if of is Type.FLOAT else low, seen
+        high = word_at(np.minimum(place + 1, np.maximum(n - 1, 0)))
         if of is Type.FLOAT:
-            return (out ^ ((out >> 63) & _TOP)).view(np.float64), seen
-        return out, seen
+            return between_floats(_floats(low), _floats(high), past), seen
+        if of is Type.DURATION:
+            return between_lengths(low, high, past), seen
+        return between_integers(low, high, unit_of(of), past), seen
 
     return finish
 
 
-def with_most(name: str, of: Type, q: float, most: int, exact: bool = False) -> Aggregate:
+def with_most(name: str, of: Type, q: float, most: int, exact: bool = False, linear: bool = False) -> Aggregate:
     """The aggregate that is exact up to so many different values of a group."""
 
     def configured(options: Options) -> Aggregate:
-        return _quantile(name, of, float(options.get("q", 0.5)), options.get("exact") is True)
+        q, exact = float(options.get("q", 0.5)), options.get("exact") is True
+        return _quantile(name, of, q, exact, options.get("interpolation") == "linear")
 
     real = of is Type.FLOAT
     fields = (
@@ -140,14 +164,15 @@ def with_most(name: str, of: Type, q: float, most: int, exact: bool = False) -> 
         Field("high", identity=-_TOP - 1),
     )
     return Aggregate(
-        name, of, of, fields, ("value",), _float_step if real else _int_step, _merge, _finish(of, q),
+        name, of, of if not linear or of is Type.DURATION else Type.FLOAT, fields, ("value",),
+        _float_step if real else _int_step, _merge, _finish(of, q, linear),
         flags=Flags(additive=False, error=0.0 if exact else ERROR),
         tally=TallySpec(coarse=middles_of_floats if real else middles_of_integers), configured=configured,
     )  # fmt: skip
 
 
-def _quantile(name: str, of: Type, q: float = 0.5, exact: bool = False) -> Aggregate:
-    return with_most(name, of, q, _ENDLESS if exact else MOST, exact)
+def _quantile(name: str, of: Type, q: float = 0.5, exact: bool = False, linear: bool = False) -> Aggregate:
+    return with_most(name, of, q, _ENDLESS if exact else MOST, exact, linear)
 
 
 _TYPES = (Type.INT, Type.FLOAT, Type.DURATION, *DECIMALS)

@@ -3,7 +3,7 @@
 The variance is (n * sum(x * x) - sum(x) ** 2) / (n * (n - ddof)), computed in integers and rounded once; with ``ddof``
 1 (unless told) that of a sample, as SQL's ``var_samp``, with 0 that of a population. The standard deviation is the
 exact root, rounded once; that of durations is a duration, to the microsecond, ties to even. Null over ``ddof`` values
-or fewer.
+or fewer, and where it is beyond the largest float; NaN where infinities or NaN are among the values.
 """
 
 from __future__ import annotations
@@ -75,8 +75,10 @@ def _finish(of: Type, ddof: int, rooted: bool) -> Callable[[Arrays], Finished]:
         whole = zip(n[left].tolist(), total.take(left).integers(), squares.take(left).integers(), strict=True)
         for g, (count, a, b) in zip(left.tolist(), whole, strict=True):
             out[g] = last(count * b - a * a, count * (count - ddof) * unit * unit, squares.lowest)
-        out = np.where(squares.special() == 0, out, np.nan)
-        return whole_root(out, state) if lasting else out, n > ddof
+        if lasting:
+            return whole_root(out, state), n > ddof
+        out, ok = exact.in_floats(out, np.where(squares.special() == 0, 0.0, np.nan))
+        return out, ok & (n > ddof)
 
     def whole_root(root: NDArray[np.float64], state: Arrays) -> NDArray[np.int64]:
         n = state["n"]

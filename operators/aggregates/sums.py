@@ -1,4 +1,7 @@
-"""sum and mean, exact: rounded once, at the end; means of durations to the microsecond, ties to even."""
+"""sum and mean, exact: rounded once, at the end; means of durations to the microsecond, ties to even.
+
+A sum of floats beyond the largest float is null; no mean is. Infinities and NaN add up as IEEE says.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,8 @@ def settle_low_high(state: Arrays) -> None:
 
 
 def _float_sum(state: Arrays) -> Finished:
-    return state["sum"].rounded(), state["n"] > 0
+    out, ok = exact.in_floats(state["sum"].rounded(), state["sum"].special())
+    return out, ok & (state["n"] > 0)
 
 
 def _int_sum(state: Arrays) -> Finished:

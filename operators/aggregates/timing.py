@@ -134,8 +134,9 @@ def _finish_area(of: Type, mean: bool) -> Callable[[Arrays], Finished]:
         one = np.ones_like(known.low)
         below = known if mean else exact.PairSums(one, 0 * one)
         out = exact.quotients(area, below, down=unit if mean else unit * 1_000_000, lowest=area.lowest)
-        special = area.special()
-        return np.where(special == 0, out, special), (known.low | known.high) != 0
+        # An integral may be beyond the largest float; a mean is not.
+        out, ok = exact.in_floats(out, area.special())
+        return out, ok & ((known.low | known.high) != 0)
 
     return finish
 

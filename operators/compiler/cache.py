@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from operators import files
-from operators.compiler import native, sealed
+from operators.compiler import native, reach, sealed
 from operators.compiler.targets import Target, TargetUnavailable, compiler, host, worker
 from operators.errors import DataflowError
 
@@ -35,14 +35,8 @@ PATH_VARIABLE = "ANTFOLD_KERNEL_PATH"
 MANIFEST = "kernels.json"
 """What a folder of ready kernels says of itself: ``{"target": NAME, "reached": {MODULE:NAME: SHA256}}``."""
 
-CALLED_BY_LOOPS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "no_rewrites": True}
-"""Numba's options for what Python never calls itself: no wrappers for it, and no search for expressions of whole
-arrays, which loops do not have. They took a quarter of the time of a compilation."""
-
 OPERATORS = Path(__file__).parents[1]
 ROOT = OPERATORS.parent
-OURS = frozenset({"operators", "dataflow", "runtime", "deploy"})
-"""The packages of this program, below ``ROOT``."""
 
 
 class KernelMissing(DataflowError):
@@ -134,8 +128,6 @@ def _reached(folder: Path) -> dict[str, str]:
     path = cache_folder() / f"reach-{state[:40]}.json"
     with contextlib.suppress(OSError):
         return dict(json.loads(sealed.read(path)))
-    from operators.compiler import reach
-
     found = {"": reach.digest_of(_COMPILER, ROOT), **reach.digests([folder], ROOT)}
     with contextlib.suppress(OSError):
         sealed.write(path, json.dumps(found).encode())
@@ -147,7 +139,7 @@ _COMPILER = (
     ("operators.compiler.link", "link"),
     ("operators.compiler.intrinsics", ""),
     ("operators.kernels.jit", "Inlined"),
-    ("operators.kernels.jit", "apart"),
+    ("operators.compiler.marks", ""),
 )
 """What turns Python into a shared object, by module and name."""
 
@@ -194,7 +186,7 @@ def loop_digest(function: Callable[..., Any], signature: str) -> str:
     """SHA-256 of what a loop computes: its type and the code that it reaches, and how that is compiled."""
     path = Path(function.__code__.co_filename)
     name = f"{function.__module__}.{function.__qualname__} {signature}"
-    if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in OURS:
+    if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in reach.OURS:
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         folder = OPERATORS if path.is_relative_to(OPERATORS) else path.parent
         parts = [name, _compiler_digest(), _reach_of(module, function.__name__, folder)]
@@ -233,7 +225,9 @@ def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..
     if not sealed.is_whole(path):
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            native.build(make(), signature, path, target)
+            from operators.compiler.build import build
+
+            build(make(), signature, path, target)
         except OSError as error:
             raise TargetUnavailable(f"the kernel {path.name} cannot be linked: {error}") from None
     return path
@@ -272,7 +266,9 @@ def compiled(
 
         if has_linker():
             with contextlib.suppress(OSError):
-                native.build(make(), signature, path, host())
+                from operators.compiler.build import build
+
+                build(make(), signature, path, host())
                 return native.Native(path, signature)
     import numba
     from numba.core.compiler_lock import global_compiler_lock

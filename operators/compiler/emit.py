@@ -13,17 +13,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from operators.compiler.cache import CALLED_BY_LOOPS
-from operators.compiler.native import Argument, arguments_of
+from operators.compiler.marks import CALLED_BY_LOOPS, NOINLINE, raw_code
+from operators.compiler.signature import Argument, arguments_of
 from operators.compiler.targets import Target
-from operators.kernels.jit import APART
-
-_raw = False
-
-
-def is_raw() -> bool:
-    """Whether Numba is compiling for ``emitted`` just now, and not for this process. Asked under Numba's own lock."""
-    return _raw
 
 
 @lru_cache(maxsize=1)
@@ -56,18 +48,17 @@ def _compiling_raw() -> Iterator[None]:
     from numba.core.compiler_lock import global_compiler_lock
     from numba.core.registry import cpu_target
 
-    global _raw
-    with global_compiler_lock:
+    with global_compiler_lock, raw_code():
         context = cpu_target.target_context
         codegen = context.codegen()
         # Numba's own helpers are compiled anew, too: those that this process uses are optimised for this machine.
         helpers, context.cached_internal_func = context.cached_internal_func, {}
-        codegen._library_class, codegen.set_env, _raw = _library_class(), lambda name, env: None, True
+        codegen._library_class, codegen.set_env = _library_class(), lambda name, env: None
         try:
             yield
         finally:
             del codegen._library_class, codegen.set_env
-            context.cached_internal_func, _raw = helpers, False
+            context.cached_internal_func = helpers
 
 
 @contextmanager
@@ -113,7 +104,7 @@ def emitted(loop: Callable[..., Any], signature: str, target: Target) -> bytes:
             if not value.is_declaration and value.name != "run":
                 value.linkage = "internal"
         for function in module.functions:
-            if any(f"{len(name)}{name}B" in function.name for name in APART):
+            if any(f"{len(name)}{name}B" in function.name for name in NOINLINE):
                 function.add_function_attribute("noinline")
         module.verify()
         tuning = llvm.create_pipeline_tuning_options(speed_level=3)

@@ -11,41 +11,14 @@ from __future__ import annotations
 
 import array
 import ctypes
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from operators.compiler import sealed
-from operators.compiler.targets import Target
-
-_SIGNATURE = re.compile(r"\s*(void|[a-z]\d)\s*\((.*)\)\s*$")
-_ARGUMENT = re.compile(r"([iufb])(\d)(?:\[((?::,)*)::1\])?$")
-
-
-@dataclass(frozen=True)
-class Argument:
-    """One argument of a loop: ``size`` bytes an item, ``dimensions`` 0 for an integer."""
-
-    size: int
-    dimensions: int
-
-
-def arguments_of(signature: str) -> tuple[str, tuple[Argument, ...]]:
-    """The result's type and the arguments of a signature such as ``i8(i8[::1], u1[:,::1], i8)``."""
-    match = _SIGNATURE.match(signature)
-    if match is None:
-        raise ValueError(f"{signature!r} is not the type of a loop")
-    out = []
-    for text in re.findall(r"[a-z]\d(?:\[[^\]]*\])?", match[2]):
-        found = _ARGUMENT.match(text)
-        if found is None or (found[3] is None and found[1] == "f"):
-            raise ValueError(f"{text} cannot be an argument of a loop")
-        out.append(Argument(int(found[2]), 0 if found[3] is None else found[3].count(":") + 1))
-    return match[1], tuple(out)
+from operators.compiler.signature import arguments_of
 
 
 class Native:
@@ -101,15 +74,3 @@ class Native:
             return bool(out) if is_bool else out
 
         return call
-
-
-def build(function: Callable[..., Any], signature: str, path: Path, target: Target) -> None:
-    """Compile ``function`` for ``target`` into the shared object ``path``, which appears whole or not at all.
-
-    TargetUnavailable where nothing can link for it, OSError where the linker fails.
-    """
-    from operators.compiler.emit import emitted
-    from operators.compiler.link import link, linker
-
-    linker(target)  # before the long part
-    link(emitted(function, signature, target), path, target)

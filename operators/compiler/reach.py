@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
-from operators.compiler.cache import OURS
+OURS = frozenset({"operators", "dataflow", "runtime", "deploy"})
+"""The packages of this program, which lie side by side."""
 
 _IGNORED = frozenset({"annotation", "ctx", "kind", "returns", "type_comment", "type_ignores", "type_params"})
 

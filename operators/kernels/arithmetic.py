@@ -8,6 +8,7 @@ products are formed unsigned: signed overflow is undefined to LLVM, which then r
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from operators.kernels.jit import F64, I64, inline
 
 _MIN = np.int64(-(2**63))
+_LARGEST = sys.float_info.max
 
 SITES = 1 << 16
 """More than there are expressions in a kernel."""
@@ -107,3 +109,12 @@ def float_floor_div(a: F64, b: F64) -> F64:
     if q - whole > 0.5:
         whole += 1.0
     return whole
+
+
+@inline
+def counter_step(before: F64, now: F64) -> F64:
+    """By how much a counter has grown, all of it where it was reset; NaN where a float cannot say it."""
+    step = now - before if now >= before else now
+    if step > _LARGEST and now <= _LARGEST and before >= -_LARGEST:
+        return np.nan
+    return step

@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import I64, apart, inline
+from operators.kernels.jit import I64, inline, noinline
 
 DAY = 86_400_000_000
 FIRST = -25_567 * DAY
@@ -97,7 +97,7 @@ def bucket_of(t: I64, edges: NDArray[np.int64], length: I64) -> I64:
     return i
 
 
-@apart
+@noinline
 def clock_row(t: I64, edges: NDArray[np.int64]) -> I64:
     """Where the row of the offset that holds at ``t`` begins in ``edges``."""
     at = edges[2 + COLUMNS * (edges[1] + 1) + ((t - FIRST) >> GRID)]
@@ -106,7 +106,7 @@ def clock_row(t: I64, edges: NDArray[np.int64]) -> I64:
     return at
 
 
-@apart
+@noinline
 def clock_start(t: I64, edges: NDArray[np.int64], width: I64) -> I64:
     """The start of a bucket of the wall clock."""
     at = clock_row(t, edges)
@@ -117,7 +117,7 @@ def clock_start(t: I64, edges: NDArray[np.int64], width: I64) -> I64:
     return max((t + offset) // width * width - offset, first)
 
 
-@apart
+@noinline
 def clock_end(t: I64, edges: NDArray[np.int64], width: I64) -> I64:
     """The end of a bucket of the wall clock."""
     at = clock_row(t, edges)
@@ -129,7 +129,7 @@ def clock_end(t: I64, edges: NDArray[np.int64], width: I64) -> I64:
     return end if end < edges[at + COLUMNS] else edges[at + COLUMNS + 3]
 
 
-@apart
+@noinline
 def clock_number(t: I64, edges: NDArray[np.int64], width: I64) -> I64:
     """The number of a bucket of the wall clock."""
     at = clock_row(t, edges)
@@ -140,7 +140,7 @@ def clock_number(t: I64, edges: NDArray[np.int64], width: I64) -> I64:
     return edges[at + 4] + (t + offset) // width - (first + offset) // width
 
 
-@apart
+@noinline
 def clock_edge(n: I64, edges: NDArray[np.int64], width: I64) -> I64:
     """The start of the bucket of the wall clock with the number ``n``."""
     if n < edges[6]:

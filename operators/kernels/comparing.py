@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from operators.kernels.jit import F64, I64, apart, inline
+from operators.kernels.jit import F64, I64, inline, noinline
 from operators.kernels.shortest import shortest_decimal
 
 UNORDERED = 2
@@ -46,7 +46,7 @@ def decimal_against_float(n: I64, x: F64, unit: F64, places: I64) -> I64:
     return _far_against_float(n, x, places)
 
 
-@apart
+@noinline
 def _far_against_float(n: I64, x: F64, places: I64) -> I64:
     """``decimal_against_float`` for an ``n`` of many digits."""
     sign = np.int64(1) if n > 0 else np.int64(-1)

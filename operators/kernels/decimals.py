@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.kernels.arithmetic import checked_mul, noted
-from operators.kernels.jit import F64, I64, apart, inline
+from operators.kernels.jit import F64, I64, inline, noinline
 from operators.kernels.shortest import shortest_decimal
 
 _LARGEST = 2.0**51
@@ -60,7 +60,7 @@ def _nearest(x: F64, unit: F64, places: I64, even: bool, flags: NDArray[np.int64
     return -n if x < 0.0 else n
 
 
-@apart
+@noinline
 def _units(digits: I64, exponent: I64, even: bool, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
     """``digits * 10**exponent`` to the nearest integer; ``digits`` has at most 17 places."""
     n = np.int64(digits)

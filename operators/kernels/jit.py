@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
 from operators.compiler import cache
+from operators.compiler.marks import CALLED_BY_LOOPS, NOINLINE, is_raw
 from operators.compiler.targets import Target
 
 I64: TypeAlias = Any
@@ -39,7 +40,7 @@ class Inlined:
         """What Numba makes of it."""
         import numba
 
-        return numba.njit(error_model="numpy", nogil=True, _nrt=False, **cache.CALLED_BY_LOOPS)(self.plain)
+        return numba.njit(error_model="numpy", nogil=True, _nrt=False, **CALLED_BY_LOOPS)(self.plain)
 
     @cached_property
     def dispatcher(self) -> Any:
@@ -54,8 +55,6 @@ class Inlined:
     @property
     def _numba_type_(self) -> Any:
         # Numba asks a global for its type by this name, and finds the compiled function.
-        from operators.compiler.emit import is_raw
-
         return (self.raw if is_raw() else self.dispatcher)._numba_type_
 
 
@@ -68,14 +67,10 @@ def inline(function: F) -> F:
     return cast(F, Inlined(function))
 
 
-APART: set[str] = set()
-"""Names of the functions that are not compiled into their callers."""
-
-
-def apart(function: F) -> F:
+def noinline(function: F) -> F:
     """As ``inline``, but called: what is seldom needed would take the registers of a caller's loop, and one that is
     called from a single place is still compiled for the constants that it is given there."""
-    APART.add(function.__name__)
+    NOINLINE.add(function.__name__)
     return inline(function)
 
 

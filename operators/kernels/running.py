@@ -8,6 +8,9 @@ stands for a fixed place.)
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +23,8 @@ NAN, POSITIVE, NEGATIVE = CHUNKS, CHUNKS + 1, CHUNKS + 2
 """Columns that count the NaN and infinite values, which have no digits."""
 
 WIDTH = CHUNKS + 3
+
+_LARGEST = sys.float_info.max
 
 
 @inline
@@ -50,6 +55,13 @@ def add_digits(g: I64, digits: NDArray[np.int64], x: F64) -> None:
         digits[g, chunk] += (((significand << shift) & mask) ^ sign) - sign
         digits[g, chunk + one] += ((rest & mask) ^ sign) - sign
         digits[g, chunk + one + one] += ((rest >> 32) ^ sign) - sign
+
+
+@inline
+def is_a_sum(g: I64, digits: NDArray[np.int64], x: F64) -> Any:
+    """Whether ``x``, the accumulator in row ``g`` rounded, is one: infinite sums of finite numbers are none."""
+    special = digits[g, NAN] + digits[g, POSITIVE] + digits[g, NEGATIVE]
+    return abs(x) <= _LARGEST or special > 0
 
 
 @inline

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import F64, I64, apart, inline
+from operators.kernels.jit import F64, I64, inline, noinline
 
 _LEAST = -292
 _MOST = 324
@@ -61,7 +61,7 @@ def _rounded_to_odd(row: I64, c: I64) -> I64:
     return out | one if middle > one else out
 
 
-@apart
+@noinline
 def shortest_decimal(x: F64) -> tuple[I64, I64]:
     """``(digits, exponent)``: of the decimals ``digits * 10**exponent`` that are nearest to no other float than ``x``,
     one with the fewest digits, and of these the nearest to it. ``x`` is positive and finite."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import I64, apart, inline, loop
+from operators.kernels.jit import I64, inline, loop, noinline
 
 
 @inline
@@ -21,7 +21,7 @@ def mix(h: I64, word: I64) -> I64:
     return np.int64(z ^ (z >> np.uint64(31)))
 
 
-@apart
+@noinline
 def find_group(
     words: NDArray[np.int64], width: I64, keys: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64]
 ) -> I64:

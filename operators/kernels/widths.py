@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.kernels.arithmetic import noted
-from operators.kernels.jit import F64, I64, apart, inline
+from operators.kernels.jit import F64, I64, inline, noinline
 from operators.kernels.shortest import high_word, shortest_decimal
 
 _MARGIN = 2.0**-49
@@ -56,7 +56,7 @@ def bin_of_width(
     return n
 
 
-@apart
+@noinline
 def _quotient(x: F64, digits: I64, exponent: I64) -> tuple[I64, bool]:
     """The whole part of the decimal ``x`` by ``digits * 10**exponent``, -1 where it exceeds an int64; and whether
     nothing is left."""

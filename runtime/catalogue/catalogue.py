@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Protocol
 
 from operators.errors import DataflowError
-from runtime.aws import Access
+from runtime.aws.access import Access
 from runtime.catalogue.audit import audit_steps, records_steps, sources_steps
 from runtime.catalogue.dynamodb import DynamoTable
 from runtime.catalogue.entries import AlreadyIngested, Committed, FileEntry, Record, SourceEntry

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
-from runtime.aws import Access, Client, ServiceFault
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault
+from runtime.aws.retry import Budget, Fault, classify
 from runtime.catalogue.seal import damaged
 from runtime.catalogue.table import (
     Check,
@@ -27,7 +29,6 @@ from runtime.catalogue.table import (
     When,
 )
 from runtime.errors import StoreError
-from runtime.retry import Budget, Fault, classify
 
 PARTITION, SORT, NUMBER, BODY = "pk", "sk", "number", "body"
 """The attributes of an item."""

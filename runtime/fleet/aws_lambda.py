@@ -8,13 +8,14 @@ from functools import lru_cache
 from typing import Any
 
 from operators.compiler.targets import Target, target
-from runtime.aws import Access, Client, ServiceFault, code_of, fault_of, status_of
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault, code_of, fault_of, status_of
+from runtime.aws.retry import Budget
 from runtime.errors import QueryError
 from runtime.fleet.fleet import Fleet, Invoke
 from runtime.fleet.outcomes import Reply
 from runtime.fleet.pacing import RELAYED
 from runtime.fleet.rules import RELAYS
-from runtime.retry import Budget
 
 FUNCTION = "antfold-worker"
 """The function that is invoked if no other is named."""

@@ -24,7 +24,8 @@ from runtime.fleet.relay import inner_fleet, inner_used
 from runtime.fleet.rules import Batch, Work
 from runtime.fleet.virtual import Clock, Driven
 from runtime.query.coverage import Coverage
-from runtime.query.task import Partial, Task
+from runtime.query.partial import Partial
+from runtime.query.task import Task
 
 _WHOLE = 1 << 64
 

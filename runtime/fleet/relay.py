@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.plan import Group, Plan
+from dataflow.plan import Plan
+from dataflow.sink import Grouping
 from operators.contract import Aggregate
 from operators.errors import DataflowError
 from operators.grouping import GroupState
@@ -30,13 +31,14 @@ from runtime.fleet.pacing import PaceRules
 from runtime.fleet.rules import Batch, Rules
 from runtime.fleet.worker import used
 from runtime.objects import ObjectStore
+from runtime.open_store import OpenStore
 from runtime.query import wire
 from runtime.query.coverage import Coverage
 from runtime.query.form import checked
 from runtime.query.merge import groups_for, merge_states
+from runtime.query.partial import Partial, summed
 from runtime.query.table import joined
-from runtime.query.task import Partial, compiled_for, summed
-from runtime.store import Store
+from runtime.query.task import compiled_for
 
 MARGIN = 10.0
 """Seconds that a relay keeps for merging and replying (at most a quarter of those it has)."""
@@ -51,7 +53,7 @@ def relay(
     event: Any,
     invoke: Invoke,
     seconds: float,
-    open_store: Callable[[str], Store] = Store.shared,
+    open_store: Callable[[str], OpenStore] = OpenStore.shared,
     most: int = MAX_STATE,
 ) -> dict[str, Any]:
     """The reply to a batch's payload, as a JSON value; ``invoke`` asks a worker, ``seconds`` are left to this process.
@@ -138,11 +140,11 @@ def together(batch: Batch, partials: Sequence[Partial]) -> Partial:
     kernels = tuple(sorted({digest for p in partials for digest in p.kernels}))
     sink, tally = plan.stages[-1].sink, summed(p.tally for p in partials)
     with checked(plan, partials):
-        if isinstance(sink, Group) and not plan.whole_keys:
+        if (group := sink.grouping()) is not None and not plan.whole_keys:
             states = [p.groups for p in partials if p.groups is not None]
             if len(states) < len(partials):
                 raise QueryError(f"batch {batch.id}: a worker answered with rows where groups were asked for")
-            return Partial(batch.id, canonical(sink, merge_states(sink, states)), None, coverage, kernels, tally)
+            return Partial(batch.id, canonical(group, merge_states(group, states)), None, coverage, kernels, tally)
         return Partial(batch.id, None, _table(plan, batch, partials), coverage, kernels, tally)
 
 
@@ -153,7 +155,7 @@ def _table(plan: Plan, batch: Batch, partials: Sequence[Partial]) -> Any:
     return joined(tables).sorted_by([(name, False) for name in plan.order]).compact()
 
 
-def canonical(sink: Group, state: GroupState) -> GroupState:
+def canonical(sink: Grouping, state: GroupState) -> GroupState:
     """The same state with its groups, its strings and the entries of its tallies in order."""
     words, groups = Words(), groups_for(sink)
     codes = words.codes(sorted(state.strings)).astype(np.int64)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from runtime.aws.kms import Signer
 from runtime.fleet.cost import Cost, Load, estimate
 from runtime.fleet.fleet import Fleet, answers
 from runtime.fleet.outcomes import Outcome
 from runtime.kernels import publish
 from runtime.objects import ObjectStore
 from runtime.progress import Progress
-from runtime.query.execute import Prepared, conclude
+from runtime.query.conclude import conclude
+from runtime.query.prepare import Prepared
 from runtime.query.task import Task
 from runtime.result import Result
-from runtime.signing import Signer
 
 _BYTES = 128 << 20
 """Bytes of point files for one worker: a few seconds of its network."""

@@ -11,18 +11,20 @@ from typing import Any
 
 from operators.compiler.cache import mode
 from operators.errors import DataflowError
+from runtime.aws.kms import signer_of_environment
 from runtime.errors import FormatError
 from runtime.fleet.cost import VCPU_MB, Used, Worker
 from runtime.fleet.messages import MAX_STATE, VERSION, check_request, fetch, refusal, reply
 from runtime.kernels import KernelRef, install
 from runtime.objects import ObjectStore
+from runtime.open_store import OpenStore
 from runtime.query import wire
 from runtime.query.task import Task, run
-from runtime.signing import signer_of_environment
-from runtime.store import Store
 
 
-def answer(event: Any, open_store: Callable[[str], Store] = Store.shared, most: int = MAX_STATE) -> dict[str, Any]:
+def answer(
+    event: Any, open_store: Callable[[str], OpenStore] = OpenStore.shared, most: int = MAX_STATE
+) -> dict[str, Any]:
     """The reply to a task's payload, as a JSON value; see ``messages``.
 
     A state of more than ``most`` bytes is put into the store. An error that would come again in the same way is told
@@ -54,7 +56,7 @@ def answer(event: Any, open_store: Callable[[str], Store] = Store.shared, most: 
     return {**told, "used": asdict(used(held.objects, begun, gets, size, int("stored" in told)))}
 
 
-def _have_kernels(event: Any, store: Store) -> None:
+def _have_kernels(event: Any, store: OpenStore) -> None:
     """What the request names is here from now on, for a worker that compiles nothing."""
     if mode() == "ready" and (told := event.get("kernels")):
         install(store.objects, [KernelRef.from_dict(k) for k in told], signer_of_environment())

@@ -14,6 +14,8 @@ from runtime.errors import IngestError
 from runtime.ingest.words import Words
 
 MICROS = np.dtype("M8[us]")
+_COARSER = ("Y", "M", "W", "D", "h", "m", "s", "ms")
+_MOST = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,14 @@ def from_numpy(array: NDArray[Any], name: str, words: Callable[[str], Words]) ->
 
 
 def floored(array: NDArray[Any]) -> NDArray[Any]:
-    """Times or durations in microseconds, finer ones cut downwards."""
-    return array.astype(f"{array.dtype.kind}8[us]")
+    """Times or durations in microseconds, finer ones cut downwards; what does not fit is as near as can be."""
+    out = array.astype(f"{array.dtype.kind}8[us]")
+    if np.datetime_data(array.dtype)[0] in _COARSER:
+        # numpy's own conversion wraps around.
+        with np.errstate(all="ignore"):
+            lost = (out.astype(array.dtype) != array) & ~np.isnat(array)
+        out[lost] = np.where(array[lost].view(np.int64) < 0, -_MOST, _MOST).astype(out.dtype)
+    return out
 
 
 def reals(values: NDArray[np.float64]) -> Decoded:

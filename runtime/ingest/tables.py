@@ -24,7 +24,7 @@ from runtime.ingest.columntypes import MAX_COLUMNS, TOO_BIG, TOO_FINE, beyond
 from runtime.ingest.settings import Settings
 from runtime.ingest.strict import name_fault
 from runtime.ingest.times import SHIFTS, scaled
-from runtime.ingest.tokens import BAD_TIME
+from runtime.ingest.tokens import BAD_TIME, TOO_LATE
 from runtime.ingest.words import Words
 
 CHUNK_ROWS = 1 << 19
@@ -210,10 +210,9 @@ class Typed:
                 scale = 10.0 ** SHIFTS[str(unit)]
                 with np.errstate(over="ignore", invalid="ignore"):
                     real = np.rint(values.astype(np.float64) * scale) if scale >= 1 else np.floor(values * scale)
-                    inside = valid & (real >= 0) & (real < 2.0**62)
-                    out = np.where(inside, real, 0.0).astype(np.int64)
-                out[~inside] = BAD_TIME
-            _note(reasons, valid & (out == BAD_TIME), f"time: column {name} is before 1970")
+                    out = np.where(valid & (real < 2.0**62), np.maximum(real, -1.0), 0.0).astype(np.int64)
+                out[valid & (real >= 2.0**62)] = TOO_LATE
+                _note(reasons, valid & np.isinf(values), f"time: column {name} is infinite")
         elif valid.any():
             raise IngestError(
                 f"{self._name}: the time column {name!r} is {column.type}: numbers need a unit (--unit s, ms, us or "

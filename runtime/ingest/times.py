@@ -7,6 +7,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.kernels.calendar import END
 from runtime.errors import IngestError
 from runtime.ingest.tokens import (
     BAD_TIME,
@@ -15,6 +16,7 @@ from runtime.ingest.tokens import (
     DECIMAL,
     INT,
     STRING,
+    TOO_LATE,
     Bytes,
     decimal_times,
     for_loops,
@@ -24,7 +26,6 @@ from runtime.ingest.tokens import (
 UNITS = ("s", "ms", "us", "ns", "iso")
 SHIFTS = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 _HOUR = 3_600_000_000
-_LARGEST = 2**63 - 1
 
 Ints = NDArray[np.int64]
 
@@ -35,13 +36,13 @@ def latest_time() -> int:
 
 
 def scaled(values: Ints, unit: str) -> Ints:
-    """Whole numbers of a unit in microseconds; nanoseconds are cut. ``BAD_TIME`` where it would overflow or is < 0."""
+    """Whole numbers of a unit in microseconds; nanoseconds are cut. -1 where they are negative, ``TOO_LATE`` where they
+    are too large."""
     if unit == "ns":
-        out = values // 1000
-    else:
-        factor = 10 ** SHIFTS[unit]
-        out = np.where(values > _LARGEST // factor, -1, values) * factor
-    return np.where((values < 0) | (out < 0), BAD_TIME, out)
+        return np.maximum(values // 1000, -1)
+    factor = 10 ** SHIFTS[unit]
+    fits = values <= TOO_LATE // factor
+    return np.where(fits, np.where(fits, np.maximum(values, -1), 0) * factor, TOO_LATE)
 
 
 class TimeReader:
@@ -88,7 +89,6 @@ class TimeReader:
                 decimal_times(for_loops(data), np.ascontiguousarray(value[decimal]), SHIFTS[unit], part)
                 out[decimal] = part
             _note(reasons, text, f"time: column {column} is text, though the unit {unit} is declared")
-            _note(reasons, numeric & (out == BAD_TIME), f"time: column {column} is before 1970")
         _note(reasons, wanted & (kind == BOOL), f"time: column {column} is a bool")
         _note(reasons, wanted & ~numeric & ~text & (kind != BOOL), f"time: column {column} is missing or null")
         return out, self.bounded(out, reasons)
@@ -119,10 +119,12 @@ class TimeReader:
             out[text] = part
 
     def bounded(self, times: Ints, reasons: dict[int, str]) -> dict[int, str]:
-        """``reasons`` with those of times before 1970 or more than an hour ahead of now."""
+        """``reasons`` with those of times before 1970, after 2261, or more than an hour ahead of now."""
         if len(times) and (int(times.min()) < 0 or int(times.max()) > self.latest):
             _note(reasons, (times < 0) & (times != BAD_TIME), f"time: column {self._column} is before 1970")
-            ahead = times > self.latest
+            # No clock that is right will ever allow these, so they do not wait for it.
+            _note(reasons, times >= END, f"time: column {self._column} is after 2261")
+            ahead = (times > self.latest) & (times < END)
             ahead[list(reasons)] = False
             if ahead.any():
                 _note(reasons, ahead, f"time: column {self._column} is more than an hour in the future")

@@ -245,6 +245,8 @@ def days_from_civil(year: int, month: int, day: int) -> int:
 
 
 BAD_TIME = -(2**63)
+TOO_LATE = 2**63 - 1
+"""What stands for a number that is too large for any time."""
 
 
 @inline
@@ -329,13 +331,15 @@ def iso_times(data: Any, spans: Any, out: Any) -> None:
 
 @loop("void(u1[::1], i8[::1], i8, i8[::1])")
 def decimal_times(data: Any, spans: Any, shift: I64, out: Any) -> None:
-    """The number in every span times 10^shift, exact and cut to whole numbers; ``BAD_TIME`` when below 0 or too big."""
+    """The number in every span times 10^shift, exact and cut to whole numbers; -1 where it is below 0, ``TOO_LATE``
+    where it is too large."""
     for k in range(len(spans)):
         i = spans[k] >> 32
         end = i + (spans[k] & 0xFFFFFFFF)
-        out[k] = BAD_TIME
-        if data[i] == 45:
-            continue
+        out[k] = TOO_LATE
+        negative = data[i] == 45
+        if negative:
+            i += 1
         mantissa = 0
         digits = 0
         exponent = shift
@@ -365,8 +369,8 @@ def decimal_times(data: Any, spans: Any, shift: I64, out: Any) -> None:
                     power = power * 10 + digit(data, i)
                 i += 1
             exponent += -power if below else power
-        if mantissa == 0:
-            out[k] = 0
+        if mantissa == 0 or negative:
+            out[k] = 0 if mantissa == 0 else -1
             continue
         while exponent < 0 and mantissa > 0:
             mantissa //= 10

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, TypeVar
 
-from runtime.aws import Access, Client, ServiceFault
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault
+from runtime.aws.retry import Budget, Fault
 from runtime.errors import StoreError
 from runtime.objects.store import MAX_PATH, FileMissing, ObjectInfo, check_path, check_range
-from runtime.retry import Budget, Fault
 
 MAX_PREFIX = 1023 - MAX_PATH  # bytes: a key of S3 has at most 1,024, one of them the '/' between prefix and path
 MAX_PUT = 5 << 30

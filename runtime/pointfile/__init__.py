@@ -9,6 +9,7 @@ from runtime.pointfile.layout import DEFAULT_BLOCK_ROWS
 from runtime.pointfile.order import sort_points
 from runtime.pointfile.read import PointFile, footer_digest
 from runtime.pointfile.reader import Loaded
+from runtime.pointfile.verify import verify_file
 
 __all__ = [
     "DEFAULT_BLOCK_ROWS",
@@ -22,4 +23,5 @@ __all__ = [
     "footer_digest",
     "hash_keys",
     "sort_points",
+    "verify_file",
 ]

@@ -227,12 +227,6 @@ class PointFile:
             found = self._changing[key] = with_changes(self, columns, reported)
         return found
 
-    def verify(self, buffers: Buffers | None = None) -> None:
-        """Read the whole file; FormatError unless every checksum and every claim of its directory holds."""
-        from runtime.pointfile.verify import verify
-
-        verify(self, buffers or Buffers())
-
     @cached_property
     def chunk_table(self) -> NDArray[np.int64]:
         """The directory's chunks as loops want them: int64, shape (1 + columns, blocks, ``unpack.FIELDS``)."""

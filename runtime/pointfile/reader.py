@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,8 @@ from operators.types import Type
 from runtime.errors import FormatError
 from runtime.pointfile import unpack
 from runtime.pointfile.blocks import Array, Block, Buffers, Changes, Maps
+from runtime.pointfile.directory import Places
 from runtime.pointfile.layout import BITWISE, CONST, DELTA, LINEAR, RUNS
-
-if TYPE_CHECKING:
-    from runtime.pointfile.read import PointFile
 
 _KINDS = {Type.BOOL: unpack.BOOL, Type.FLOAT: unpack.FLOAT, Type.STRING: unpack.STRING}
 _TYPES = {unpack.BOOL: "u1", unpack.STRING: "i4"}
@@ -34,6 +32,36 @@ _WORTH = 4
 """Runs are worth more than rows where there is at most one in so many rows."""
 
 
+class Directory(Protocol):
+    """What of an open file decoding goes by; see ``PointFile``."""
+
+    name: str
+    time_name: str
+    schema: dict[str, Type]
+    places: Places
+
+    @property
+    def chunk_table(self) -> NDArray[np.int64]:
+        """The chunks as loops want them."""
+
+    @property
+    def block_table(self) -> NDArray[np.int64]:
+        """The blocks as loops want them."""
+
+    @property
+    def run_starts(self) -> NDArray[np.int64]:
+        """The first row of each key."""
+
+    def slot(self, column: str) -> int:
+        """The number of a column."""
+
+    def columns(self, columns: Sequence[str], time: bool) -> Columns:
+        """These columns as loops want them."""
+
+    def code_map(self, column: str, maps: Maps | None) -> NDArray[np.int32]:
+        """What becomes of each code of a string column's dictionary."""
+
+
 @dataclass(frozen=True)
 class Columns:
     """Columns of a file as the loops want them; the event time, if it is loaded, is the first."""
@@ -45,7 +73,7 @@ class Columns:
     chunks: NDArray[np.int64]
 
     @classmethod
-    def of(cls, file: PointFile, columns: Sequence[str], time: bool) -> Columns:
+    def of(cls, file: Directory, columns: Sequence[str], time: bool) -> Columns:
         """These columns, with the event time if ``time`` or if it is one of them."""
         names = [*([file.time_name] if time else []), *(c for c in columns if c != file.time_name)]
         slots = [file.slot(name) for name in names]
@@ -93,7 +121,7 @@ def address(part: memoryview) -> int:
     return found
 
 
-def with_changes(file: PointFile, columns: Sequence[str], reported: Sequence[str]) -> NDArray[np.bool_]:
+def with_changes(file: Directory, columns: Sequence[str], reported: Sequence[str]) -> NDArray[np.bool_]:
     """For each block whether ``Loaded.changes`` can be had of it for these columns, and is worth it.
 
     ``reported`` are columns that must not be null there. The times must be loaded.
@@ -116,7 +144,7 @@ def with_changes(file: PointFile, columns: Sequence[str], reported: Sequence[str
 class Loaded:
     """Chunks of some columns of some blocks, read but not decoded."""
 
-    def __init__(self, file: PointFile, parts: dict[int, memoryview], time: bool, block_lo: int, block_hi: int) -> None:
+    def __init__(self, file: Directory, parts: dict[int, memoryview], time: bool, block_lo: int, block_hi: int) -> None:
         self.file = file
         self.block_lo = block_lo
         self.block_hi = block_hi

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from operators.kernels.foreign import address_of, call_2, call_5, word_at
-from operators.kernels.jit import apart, inline, loop
+from operators.kernels.jit import inline, loop, noinline
 from runtime.pointfile.decode import bits, codes, decimals, deltas, divided, integers, lines, repeated, spread
 from runtime.pointfile.frames import JOINED
 from runtime.pointfile.layout import BITS, BITWISE, CONST, FOR, LINEAR, MAX_SCALE, PARTS, POSITION_WIDTH, RUNS
@@ -59,7 +59,7 @@ POWERS = tuple(10.0**scale for scale in range(MAX_SCALE + 1))
 _SMALL, _MIDDLE, _LARGE = 0x24FD2FB528, 0x64FD2FB528, 0xA4FD2FB528
 
 
-@apart
+@noinline
 def take(z: Any, frames: Any, base: Any, st: Any, raw: Any, to: Any) -> Any:
     """The next frame's ``raw`` bytes to the address ``to``; 0, or what is wrong.
 
@@ -112,7 +112,7 @@ def checksum(at: Any) -> Any:
     return (word_at(at - 4) >> 32) & 0xFFFFFFFF
 
 
-@apart
+@noinline
 def take_two(z: Any, frames: Any, base: Any, st: Any, raw: Any, to: Any, raw2: Any, to2: Any) -> Any:
     """The next two frames, as ``take``; 0, or what is wrong."""
     lo, middle, hi = frames[st[AT]], frames[st[AT] + 1], frames[st[AT] + 2]
@@ -127,7 +127,7 @@ def take_two(z: Any, frames: Any, base: Any, st: Any, raw: Any, to: Any, raw2: A
     return wrong if wrong != 0 else take(z, frames, base, st, raw2, to2)
 
 
-@apart
+@noinline
 def take_planes(z: Any, frames: Any, base: Any, st: Any, count: Any, width: Any, out: Any) -> Any:
     """The next array's planes, one after the other, to the start of ``out``; 0, or what is wrong."""
     to = np.int64(address_of(out))

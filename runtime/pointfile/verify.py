@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,13 +11,12 @@ from runtime.errors import FormatError
 from runtime.pointfile import layout
 from runtime.pointfile.blocks import Buffers
 from runtime.pointfile.hashing import hash_distinct
-
-if TYPE_CHECKING:
-    from runtime.pointfile.read import PointFile
+from runtime.pointfile.read import PointFile
 
 
-def verify(file: PointFile, buffers: Buffers) -> None:
-    """Check every byte's checksum, and every claim of the directory against the rows; FormatError if one is wrong."""
+def verify_file(file: PointFile, buffers: Buffers | None = None) -> None:
+    """Read the whole file; FormatError unless every checksum and every claim of its directory holds."""
+    buffers = buffers or Buffers()
     file._check_header(bytes(file._fetch(0, layout.HEADER.size)))
     offsets = file.places.offsets.tolist()
     slots = [(file.time_name, 0), *((name, 1 + i) for i, name in enumerate(file.schema))]

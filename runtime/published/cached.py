@@ -29,10 +29,13 @@ from runtime.published.definition import antfold_version, values_of
 from runtime.published.shelf import LARGEST_STATE, Shelf, contents
 from runtime.query import wire
 from runtime.query.checkpoint import Checkpoint, Checkpoints, unpack
+from runtime.query.conclude import conclude
 from runtime.query.coverage import Coverage
-from runtime.query.execute import Prepared, conclude, make_tasks
+from runtime.query.partial import Partial
+from runtime.query.prepare import Prepared
 from runtime.query.scan import scan_order
-from runtime.query.task import Partial, Saving, Task
+from runtime.query.task import Saving, Task
+from runtime.query.tasks import make_tasks
 from runtime.result import PartialResult, Result
 
 _FORM = 4

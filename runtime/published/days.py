@@ -6,18 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from dataflow.plan import Group
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError, IncompleteResult
 from runtime.published.shelf import Shelf, contents
 from runtime.query import wire
 from runtime.query.coverage import WHOLE, Coverage
-from runtime.query.execute import Prepared
 from runtime.query.form import checked
 from runtime.query.merge import merge_states
+from runtime.query.partial import Partial, summed
+from runtime.query.prepare import Prepared
 from runtime.query.scan import scan_order
 from runtime.query.table import joined
-from runtime.query.task import Partial, summed
 
 SPAN = 8
 """Days of which one state is kept as well, so that it need not be merged of theirs again and again."""
@@ -90,9 +89,9 @@ def together(p: Prepared, partials: Sequence[Partial], content: str) -> Partial:
         coverage.add(q.coverage)
     sink, tally = p.plan.stages[-1].sink, summed(q.tally for q in partials)
     with checked(p.plan, partials):
-        if isinstance(sink, Group):
+        if (group := sink.grouping()) is not None:
             states = [q.groups for q in partials if q.groups is not None]
-            return Partial(content, merge_states(sink, states), None, coverage, partials[0].kernels, tally)
+            return Partial(content, merge_states(group, states), None, coverage, partials[0].kernels, tally)
         table = joined([q.table for q in partials if q.table is not None]).compact()
         return Partial(content, None, table, coverage, partials[0].kernels, tally)
 
@@ -113,7 +112,7 @@ def _unordered(p: Prepared) -> bool:
     """Whether the rows of files that overlap may be folded file by file: none is a repeat, none comes first."""
     sink = p.plan.stages[-1].sink
     plain = p.schema.duplicates == "keep" and p.schema.id is None
-    return plain and isinstance(sink, Group) and not any(a.aggregate.flags.ordered for a in sink.aggs)
+    return plain and sink.grouping() is not None and not any(a.aggregate.flags.ordered for a in sink.aggregates)
 
 
 def _partial(data: bytes | None, content: str, groups: Sequence[Sequence[FileEntry]], p: Prepared) -> Partial | None:

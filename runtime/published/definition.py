@@ -20,9 +20,9 @@ from dataflow.stream import Stream
 from operators.errors import DataflowError
 from operators.nearest import listed, meant
 from operators.registered import is_registered
+from runtime.aws.kms import KEY_VARIABLE, Signer
 from runtime.errors import FormatError, QueryError
 from runtime.kernels import KernelRef
-from runtime.signing import KEY_VARIABLE, Signer
 
 LARGEST = 2 * (MAX_BYTES + MAX_TABLE_BYTES)
 """Bytes that a published query may have."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from dataflow.stream import Stream
 from operators.compiler.cache import mode
@@ -12,16 +11,14 @@ from operators.compiler.targets import target as target_named
 from operators.compiler.targets import worker
 from runtime import kernels
 from runtime.errors import QueryError
+from runtime.open_store import OpenStore
 from runtime.published import definition, versions
 from runtime.published.definition import Published
-from runtime.query.execute import Request, prepare
-
-if TYPE_CHECKING:
-    from runtime.store import Store
+from runtime.query.prepare import Request, prepare
 
 
 def publish(
-    store: Store,
+    store: OpenStore,
     metric: Stream,
     name: str,
     description: str | None,
@@ -44,7 +41,7 @@ def publish(
     return versions.publish(store.objects, replace(first, kernels=tuple(made)), signer)
 
 
-def have_kernels(store: Store, named: Published) -> None:
+def have_kernels(store: OpenStore, named: Published) -> None:
     """A process that compiles nothing takes the kernels that the query was published with."""
     if named.kernels and mode() == "ready":
         mine = worker().name

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from operators.nearest import listed, meant
+from runtime.aws.kms import Signer
 from runtime.errors import QueryError, StoreError
 from runtime.objects import ObjectStore
 from runtime.objects.store import FileMissing
 from runtime.published.definition import LARGEST, Published, checked_name, is_version, path_of, read, split_name
-from runtime.signing import Signer
 
 _FOLDER = "queries/"
 _TRIES = 100

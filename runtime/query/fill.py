@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow.calendars import bucket_edges
-from dataflow.plan import Group
+from dataflow.sink import Grouping
 from operators.errors import CardinalityExceeded
 from operators.tables import LIMIT
 
 
-def bucket_keys(sink: Group, keys: NDArray[np.int64], until: int) -> NDArray[np.int64]:
+def bucket_keys(sink: Grouping, keys: NDArray[np.int64], until: int) -> NDArray[np.int64]:
     """The keys of all groups of ``sink`` from the first bucket of each combination of its other columns to ``until``.
 
     ``keys`` are those that there are: int64 of shape (groups, columns + 1), as in ``GroupState``.
@@ -38,7 +38,7 @@ def bucket_keys(sink: Group, keys: NDArray[np.int64], until: int) -> NDArray[np.
     return out
 
 
-def _check(groups: int, sink: Group) -> None:
+def _check(groups: int, sink: Grouping) -> None:
     if groups > LIMIT:
         name = sink.by[sink.filled or 0][0]
         raise CardinalityExceeded(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataflow.plan import Group
+from dataflow.sink import Grouping
 from operators.errors import GroupError
 from operators.grouping import Groups
 from operators.types import Type
@@ -13,7 +13,7 @@ from runtime.query.overflow import located, of_group
 from runtime.query.table import Table, TableColumn
 
 
-def finished_groups(sink: Group, groups: Groups, words: Words, step: str) -> Table:
+def finished_groups(sink: Grouping, groups: Groups, words: Words, step: str) -> Table:
     """The answers, one row per group, in the order of the group columns; ``step`` is named in errors."""
     n = len(groups)
     columns: dict[str, TableColumn] = {}

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.plan import Group, Plan, Rows
+from dataflow.plan import Plan
+from dataflow.sink import Sink
 from operators.aggregates import AnyAggregate
 from operators.cells import State, each_code
 from operators.contract import ExactSum, SetAggregate
@@ -27,7 +28,7 @@ from runtime.errors import FormatError
 from runtime.query.table import Table
 
 if TYPE_CHECKING:
-    from runtime.query.task import Partial
+    from runtime.query.partial import Partial
 
 _HIGHEST = 256
 """No sum has a digit of 32 bits at a higher place: floats, their products and 64-bit integers end below."""
@@ -58,11 +59,12 @@ def check_form(plan: Plan, partial: Partial) -> None:
     """FormatError if ``partial`` is no state of this plan's tasks."""
     sink = plan.stages[-1].sink
     try:
-        if isinstance(sink, Group) and not plan.whole_keys:
+        group = sink.grouping()
+        if group is not None and not plan.whole_keys:
             if partial.groups is None:
                 raise ValueError("it has rows where groups were asked for")
-            kinds = [e.type for _, e in sink.by if e.type is not None]
-            check_groups(kinds, [a.aggregate for a in sink.aggs], partial.groups)
+            kinds = [e.type for _, e in group.by if e.type is not None]
+            check_groups(kinds, [a.aggregate for a in group.aggs], partial.groups)
         elif partial.table is None:
             raise ValueError("it has groups where rows were asked for")
         else:
@@ -71,12 +73,11 @@ def check_form(plan: Plan, partial: Partial) -> None:
         raise FormatError(f"the reply of task {partial.task} is of another form: {error}") from error
 
 
-def _columns(sink: object) -> list[tuple[str, Type]]:
-    if isinstance(sink, Group):
-        by = [(name, e.type) for name, e in sink.by if e.type is not None]
-        return by + [(a.name, a.aggregate.result) for a in sink.aggs]
-    assert isinstance(sink, Rows)
-    return [(name, e.type) for name, e in sink.columns if e.type is not None]
+def _columns(sink: Sink) -> list[tuple[str, Type]]:
+    if (group := sink.grouping()) is not None:
+        by = [(name, e.type) for name, e in group.by if e.type is not None]
+        return by + [(a.name, a.aggregate.result) for a in group.aggs]
+    return [(name, e.type) for name, e in sink.written() or () if e.type is not None]
 
 
 def check_table(columns: Sequence[tuple[str, Type]], table: Table) -> None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dataflow.compile import compile_stage
-from dataflow.plan import END, KNOWN, Group, Pieces, Plan, Rows, SortBy, Stage, Sweep, TableStep, Take
-from dataflow.typed import Typed, column
+from dataflow.hidden_columns import END, KNOWN
+from dataflow.kernels.compile import compile_stage
+from dataflow.plan import Plan, SortBy, Stage, Sweep, TableStep, Take
+from dataflow.sink import Grouping
+from dataflow.typed import column
 from operators.grouping import Groups, GroupState
 from operators.types import Type
 from operators.words import Words
@@ -17,11 +19,11 @@ from runtime.query.fill import bucket_keys
 from runtime.query.finish import finished_groups
 from runtime.query.keys import Keys
 from runtime.query.overflow import in_table
+from runtime.query.partial import Partial
 from runtime.query.pipeline import RowCollector
 from runtime.query.runner import Context, Runner
 from runtime.query.sweep import swept
 from runtime.query.table import Table, joined
-from runtime.query.task import Partial
 
 FAN_IN = 8
 """States that one node of the merge tree takes."""
@@ -29,18 +31,18 @@ FAN_IN = 8
 _ALL_TIME = 2**62
 
 
-def groups_for(sink: Group) -> Groups:
+def groups_for(sink: Grouping) -> Groups:
     """An empty state of the grouping."""
     return Groups([e.type for _, e in sink.by if e.type is not None], [a.aggregate for a in sink.aggs])
 
 
-def merge_states(sink: Group, states: Sequence[GroupState]) -> GroupState:
+def merge_states(sink: Grouping, states: Sequence[GroupState]) -> GroupState:
     """One state from many."""
     groups, words = _gathered(sink, states)
     return groups.export(words.strings)
 
 
-def _gathered(sink: Group, states: Sequence[GroupState]) -> tuple[Groups, Words]:
+def _gathered(sink: Grouping, states: Sequence[GroupState]) -> tuple[Groups, Words]:
     """All groups of the states, by a tree. Which tree makes no difference to a single bit of them."""
     while len(states) > FAN_IN:
         states = [merge_states(sink, states[i : i + FAN_IN]) for i in range(0, len(states), FAN_IN)]
@@ -50,7 +52,7 @@ def _gathered(sink: Group, states: Sequence[GroupState]) -> tuple[Groups, Words]
     return groups, words
 
 
-def finished_table(sink: Group, states: Sequence[GroupState], until: int, step: str) -> Table:
+def finished_table(sink: Grouping, states: Sequence[GroupState], until: int, step: str) -> Table:
     """The answers of all states together, one row per group, in the order of the group columns."""
     groups, words = _gathered(sink, states)
     groups.ensure_one()
@@ -67,30 +69,34 @@ class Merging:
     """How many values were times outside of the years that have a calendar, and so are null."""
 
 
+_START = "$start"
+_EXTENT = ((_START, Type.TIME), (END, Type.TIME), (KNOWN, Type.INT))
+"""Columns of intervals in a table."""
+
+
 def merged(plan: Plan, partials: Sequence[Partial], until: int, merging: Merging | None = None) -> Table:
     """The plan's table from the partial states of all its tasks; ``until`` is the end of the range."""
     merging = Merging() if merging is None else merging
-    last = plan.stages[-1].sink
-    if isinstance(last, Group) and not plan.whole_keys:
+    last = plan.stages[-1].sink.grouping()
+    if last is not None and not plan.whole_keys:
         table = finished_table(last, [p.groups for p in partials if p.groups is not None], until, plan.stages[-1].step)
     else:
         tables = [p.table for p in partials if p.table is not None]
         table = joined(tables) if tables else _no_rows(plan)
         table = table.sorted_by([(name, False) for name in plan.order])
-    by = [name for name, _ in last.by] if isinstance(last, Group) else list(plan.order)
+    by = [name for name, _ in last.by] if last is not None else list(plan.order)
     for step in plan.after:
         table = _apply(step, table, merging, [name for name in by if name in table.columns])
-        if isinstance(step, Stage) and isinstance(step.sink, Group):
-            by = [name for name, _ in step.sink.by]
+        if isinstance(step, Stage) and (group := step.sink.grouping()) is not None:
+            by = [name for name, _ in group.by]
     return table
 
 
 def _no_rows(plan: Plan) -> Table:
     sink = plan.stages[-1].sink
-    if isinstance(sink, Group):
-        return finished_groups(sink, groups_for(sink), Words(), plan.stages[-1].step)
-    assert isinstance(sink, Rows)
-    return RowCollector(sink.columns).table([])
+    if (group := sink.grouping()) is not None:
+        return finished_groups(group, groups_for(group), Words(), plan.stages[-1].step)
+    return RowCollector(sink.written() or ()).table([])
 
 
 def _apply(step: TableStep, table: Table, merging: Merging, by: Sequence[str]) -> Table:
@@ -106,24 +112,20 @@ def _apply(step: TableStep, table: Table, merging: Merging, by: Sequence[str]) -
     keys = Keys.none(words)
     context = Context(words, keys, -_ALL_TIME, _ALL_TIME)
     runner = Runner(step, compile_stage(step), context, row_named=lambda row: in_table(table, row, by))
-    if isinstance(step.sink, Rows):
-        rows = RowCollector(step.sink.columns)
+    columns = step.sink.written()
+    if columns is not None:
+        extent = _EXTENT if END in step.sink.hidden() else ()
+        rows = RowCollector((*((n, column(n, kind)) for n, kind in extent), *columns))
         if table.rows:
-            for chunk in runner.push(table.chunk()):
-                rows.add(chunk)
-        merging.times_outside += runner.times_outside
-        return rows.table(words.strings)
-    if isinstance(step.sink, Pieces):
-        extent = (("$start", Typed("time", Type.TIME)), (END, column(END, Type.TIME)), (KNOWN, column(KNOWN, Type.INT)))
-        rows = RowCollector((*extent, *step.sink.columns, *step.sink.watched))
-        if table.rows:
-            for chunk in (*runner.push(table.chunk()), *runner.flush()):
+            for chunk in (*runner.push(table.chunk()), *(runner.flush() if step.sink.gathers else ())):
+                hidden = {n: chunk.time if n == _START else chunk.columns[n][0] for n, _ in extent}
                 whole = np.ones(chunk.rows, np.uint8)
-                hidden = {"$start": (chunk.time, whole), **{n: (chunk.columns[n][0], whole) for n in (END, KNOWN)}}
-                rows.add(replace(chunk, columns={**chunk.columns, **hidden}))
+                columns_now = {**chunk.columns, **{n: (values, whole) for n, values in hidden.items()}}
+                rows.add(replace(chunk, columns=columns_now))
         merging.times_outside += runner.times_outside
         return rows.table(words.strings)
-    assert isinstance(step.sink, Group)
+    group = step.sink.grouping()
+    assert group is not None
     assert runner.groups is not None
     if table.rows:
         for _ in runner.push(table.chunk()):
@@ -131,4 +133,4 @@ def _apply(step: TableStep, table: Table, merging: Merging, by: Sequence[str]) -
     merging.times_outside += runner.times_outside
     runner.groups.ensure_one()
     runner.groups.cells.settle()
-    return finished_groups(step.sink, runner.groups, words, step.step)
+    return finished_groups(group, runner.groups, words, step.step)

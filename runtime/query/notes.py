@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dataflow.calendars import bucket_table
-from dataflow.plan import EARLY, PARTIAL, Plan, Segments, Sparse
+from dataflow.hidden_columns import EARLY, PARTIAL
+from dataflow.plan import Plan, Sparse
 from operators.kernels.calendar import bucket_end, bucket_start
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.query.table import Table
 from runtime.table import iso
 
 if TYPE_CHECKING:
-    from runtime.query.execute import Prepared
+    from runtime.query.prepare import Prepared
 
 
 def taken_out(table: Table) -> tuple[Table, tuple[str, ...]]:
@@ -85,8 +86,8 @@ def cut_windows(plan: Plan, prepared: Prepared) -> list[str]:
     """Which windows of a plan are partial."""
     out = []
     for stage in plan.stages:
-        sink = stage.sink
-        if isinstance(sink, Segments) and sink.bucket is not None and prepared.since < prepared.until:
+        sink = stage.sink.segmenting()
+        if sink is not None and sink.bucket is not None and prepared.since < prepared.until:
             every, zone = str(sink.bucket.option("every")), str(sink.bucket.option("zone"))
             slides = sink.size > 1
             first = prepared.beginning if slides else max(prepared.since, prepared.beginning)

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from dataflow.bound_aggregate import BoundAgg
+from dataflow.codegen.source import Site
 from dataflow.described import described
-from dataflow.plan import BoundAgg, Group
-from operators.errors import GroupError
+from dataflow.sink import Grouping
+from operators.errors import DataflowError, GroupError, InexactDecimal, OverflowExceeded
 from operators.grouping import Groups
 from operators.kernels.arithmetic import SITES
 from operators.plain import from_bits
@@ -19,11 +21,25 @@ from runtime.query.chunk import Chunk
 from runtime.query.keys import Keys
 from runtime.query.table import Table
 
+_NO_INTEGER = "an integer result does not fit in 64 bits; filter the rows, or compute with floats (multiply by 1.0)"
+_NO_BIN = "the number of a value's bin does not fit in 64 bits; take a larger width, or filter the rows"
+_NO_DECIMAL = (
+    "a number has more decimal places than decimal(...) declares, or is too large for them; give it more places, or "
+    "rounding='half_even'"
+)
 
-def place_of(flag: int, sites: Sequence[str]) -> tuple[str, int]:
+
+def place_of(flag: int, sites: Sequence[Site]) -> tuple[Site, int]:
     """The expression and the row (-1: none) that a kernel's flag names."""
     row, site = divmod(flag, SITES)
-    return sites[site - 1] if 0 < site <= len(sites) else "a result", row - 1
+    return sites[site - 1] if 0 < site <= len(sites) else Site("a result"), row - 1
+
+
+def misfit(kind: int, step: str, site: Site, where: str) -> DataflowError:
+    """The error that a kernel's flag of this kind stands for; ``where`` says the row and the group."""
+    if kind == 1:
+        return InexactDecimal(f"{step}: {site.text}{where}: {_NO_DECIMAL}")
+    return OverflowExceeded(f"{step}: {site.text}{where}: {_NO_BIN if site.is_bin else _NO_INTEGER}")
 
 
 def at_row(chunk: Chunk, row: int, keys: Keys) -> str:
@@ -46,7 +62,7 @@ def in_table(table: Table, row: int, names: Sequence[str]) -> str:
     return f" for {', '.join(parts)}" if parts else ""
 
 
-def of_group(sink: Group, groups: Groups, number: int, words: Words) -> str:
+def of_group(sink: Grouping, groups: Groups, number: int, words: Words) -> str:
     """The values that a group goes by."""
     key, parts = groups.keys[number], []
     for j, (name, e) in enumerate(sink.by):

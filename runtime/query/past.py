@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.flows import Moves
-from dataflow.plan import BEFORE, CUT, EARLY, END, KNOWN, WHOLE, Segments, Sink
+from dataflow.hidden_columns import BEFORE, CUT, EARLY, END, KNOWN, WHOLE
+from dataflow.sink import Sink
 from runtime.query.chunk import VALID, Chunk
 
 _NONE = -(2**63)
@@ -35,10 +35,10 @@ class Past:
     def __init__(self, sink: Sink, since: int) -> None:
         self._since = since
         # Windows that slide over the begin of the range are whole, and rows of the answer.
-        self._slides = isinstance(sink, Segments) and sink.size > 1
-        self._at_once = isinstance(sink, Moves)
+        self._slides = (windows := sink.segmenting()) is not None and windows.size > 1
+        self._at_once = not sink.has_length
         # The end of a session is its last point, which belongs to it.
-        self._closed = isinstance(sink, Segments) and sink.bucket is None
+        self._closed = windows is not None and windows.bucket is None
         self._ends = np.full(1024, _NONE, np.int64)
 
     def before(self, chunk: Chunk) -> Chunk | None:

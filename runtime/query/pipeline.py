@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow.codegen.source import value_array
-from dataflow.compile import Kernel
-from dataflow.plan import EARLY, Group, Plan, Rows
+from dataflow.hidden_columns import EARLY
+from dataflow.kernels.compile import Kernel
+from dataflow.plan import Plan
 from operators.grouping import GroupState
 from operators.types import Type
 from runtime.query.chunk import Chunk, Values
@@ -42,7 +43,8 @@ class Pipeline:
             n: Past(plan.stages[n - 1].sink, context.since) for n, sees in enumerate(self._sees) if sees and n <= count
         }
         """What tells the rows before the range, by the number of the stage that sees them."""
-        self.rows = RowCollector(plan.stages[-1].sink.columns) if isinstance(plan.stages[-1].sink, Rows) else None
+        columns = plan.stages[-1].sink.written()
+        self.rows = None if columns is None else RowCollector(columns)
 
     @property
     def times_outside(self) -> int:
@@ -120,9 +122,9 @@ class Pipeline:
             return None, self.rows.table(strings).compact()
         groups = self.runners[-1].groups
         assert groups is not None
-        sink = self.plan.stages[-1].sink
-        if self.plan.whole_keys and isinstance(sink, Group):
-            return None, finished_groups(sink, groups, self.context.words, self.plan.stages[-1].step).compact()
+        group = self.plan.stages[-1].sink.grouping()
+        if self.plan.whole_keys and group is not None:
+            return None, finished_groups(group, groups, self.context.words, self.plan.stages[-1].step).compact()
         return groups.export(strings), None
 
     def _pass(self, chunks: Iterator[Chunk], at: int) -> None:

@@ -29,13 +29,15 @@ from dataflow.codegen.source import (
     Tables,
     column_array,
 )  # fmt: skip
-from dataflow.codegen.stage import Function
-from dataflow.compile import Kernel
-from dataflow.plan import END as ROW_END
-from dataflow.plan import Edges, Group, Rows, Segments, Stage, Tally, all_ops
+from dataflow.hidden_columns import END as ROW_END
+from dataflow.kernels.compile import Kernel
+from dataflow.kernels.generate import Function
+from dataflow.plan import Stage, all_ops
+from dataflow.row_operations import Tally
+from dataflow.sink import Segmenting
 from operators.cells import Cells
 from operators.compiler.cache import caller
-from operators.errors import DataflowError, GroupError, InexactDecimal, OverflowExceeded
+from operators.errors import DataflowError, GroupError
 from operators.grouping import Groups, GroupState
 from operators.kernels.calendar import END, FIRST
 from operators.types import Type
@@ -45,7 +47,7 @@ from runtime.query.chunk import NULL, Chunk, Values
 from runtime.query.form import check_groups
 from runtime.query.keys import Keys
 from runtime.query.lookups import Lookup, Lut
-from runtime.query.overflow import at_row, located, place_of
+from runtime.query.overflow import at_row, located, misfit, of_group, place_of
 
 _OUT_ROWS = 65_536
 _OPEN_ROWS, _FREE_ROWS = 1024, 32768
@@ -101,15 +103,16 @@ class Runner:
         self._finish = None if kernel.finish is None else caller(kernel.finish)
         sink = stage.sink
         # Keys write few rows of many: they are given on when there is no room for more, or at the end.
-        self._gathers = not isinstance(sink, Rows | Edges | Group)
+        self._gathers = sink.gathers
         self.groups: Groups | None = None
         self.cells: Cells | None = None
-        if isinstance(sink, Group):
-            kinds = [e.type for _, e in sink.by if e.type is not None]
-            self.groups = Groups(kinds, [a.aggregate for a in sink.aggs])
+        self._segmenting = sink.segmenting()
+        aggregates = [a.aggregate for a in sink.aggregates]
+        if (group := sink.grouping()) is not None:
+            self.groups = Groups([e.type for _, e in group.by if e.type is not None], aggregates)
             self.cells = self.groups.cells
-        elif isinstance(sink, Segments) and sink.aggs:
-            self.cells = Cells([a.aggregate for a in sink.aggs], _OPEN_ROWS)
+        elif aggregates:
+            self.cells = Cells(aggregates, _OPEN_ROWS)
         tables = kernel.generated.tables
         self._tables = tables
         self._luts = [Lut(p, o) for p, o in tables.luts]
@@ -121,10 +124,12 @@ class Runner:
         self._out_capacity = 0
         self._free = np.zeros(0, np.int64)
         self._free_count = np.zeros(1, np.int64)
-        if isinstance(sink, Segments) and self.cells is not None:
+        if self._segmenting is not None and self.cells is not None:
             self._free = np.arange(self.cells.capacity, dtype=np.int64)
             self._free_count[0] = self.cells.capacity
-        self._flags = np.zeros(2, np.int64)
+        self._flags = np.zeros(3, np.int64)
+        """What did not fit, of the two kinds of numbers, and one more than the number of its group."""
+
         tallies = [op.number for op in all_ops(stage) if isinstance(op, Tally)]
         self.tally = np.zeros(2 * (max(tallies, default=-1) + 1), np.int64)
         """Rows and nulls of each ``Tally``, by number."""
@@ -256,7 +261,7 @@ class Runner:
             raise DataflowError(f"{self.stage.step}: a row is at a time outside of {YEARS}, which has no calendar")
         s = self._scalars
         self._reserve_slots()
-        self._reserve_out(max(chunk.rows, 1) if isinstance(self.stage.sink, Rows) else _OUT_ROWS)
+        self._reserve_out(max(chunk.rows, 1) if self.stage.sink.writes_every_row else _OUT_ROWS)
         typed = {n: self._as_input(chunk.columns[n], dtype) for n, dtype in self._dtypes.items()}
         chunk = Chunk(chunk.run_slot, chunk.run_len, chunk.time, typed, chunk.size, chunk.bridged)
         s[TIME_MASK] = -1 if len(chunk.time) > 1 else 0
@@ -381,9 +386,9 @@ class Runner:
         self._kept.clear()
         if self.groups is not None:
             self.groups.make_room()
-        elif self.cells is not None and isinstance(self.stage.sink, Segments):
+        elif self.cells is not None and self._segmenting is not None:
             # A row is in as many windows as a window has buckets.
-            needed = self.stage.sink.size
+            needed = self._segmenting.size
             self.cells.make_room(needed)
             while self._free_count[0] < max(needed, _FREE_ROWS):
                 old, left = self.cells.capacity, int(self._free_count[0])
@@ -393,21 +398,18 @@ class Runner:
                 self._free, self._free_count[0] = free, left + old
 
     def _check(self, chunk: Chunk | None) -> None:
-        for number, flag in enumerate(self._flags.tolist()):
+        for number, flag in enumerate(self._flags[:2].tolist()):
             if not flag:
                 continue
-            what, row = place_of(flag, self._tables.sites)
+            site, row = place_of(flag, self._tables.sites)
+            where = ""
             if row >= 0 and chunk is not None:
-                what += at_row(chunk, row, self.context.keys) if self._row_named is None else self._row_named(row)
-            if number == 0:
-                raise OverflowExceeded(
-                    f"{self.stage.step}: {what}: an integer result does not fit in 64 bits; "
-                    "filter the rows, or compute with floats (multiply by 1.0)"
-                )
-            raise InexactDecimal(
-                f"{self.stage.step}: {what}: a number has more decimal places than decimal(...) declares, or is too "
-                "large for them; give it more places, or rounding='half_even'"
-            )
+                where = at_row(chunk, row, self.context.keys) if self._row_named is None else self._row_named(row)
+            grouping = self.stage.sink.grouping()
+            if self._flags[2] and self.groups is not None and grouping is not None:
+                group = of_group(grouping, self.groups, int(self._flags[2]) - 1, self.context.words)
+                where += group.replace(" for ", " in the group ", 1)
+            raise misfit(number, self.stage.step, site, where)
 
     def _as_input(self, values: Values, dtype: np.dtype[Any]) -> Values:
         """The column in the dtype that kernels take for its type; a whole number of a widened column becomes float."""
@@ -440,7 +442,7 @@ class Runner:
                 gids = part
         for name, ok in valid.items():
             columns[name] = (columns[name][0], ok)
-        if gids is not None and isinstance(self.stage.sink, Segments) and self.cells is not None:
+        if gids is not None and self.cells is not None:
             try:
                 finished = self.cells.finish(gids, self.context.words)
             except GroupError as error:
@@ -448,23 +450,23 @@ class Runner:
                 assert lengths is not None
                 assert time is not None
                 where = at_row(Chunk(slots, lengths, time, {}), error.group, self.context.keys)
-                raise located(error, self.stage.step, self.stage.sink.aggs, where) from None
-            for agg, (values, ok_mask) in zip(self.stage.sink.aggs, finished, strict=True):
+                raise located(error, self.stage.step, self.stage.sink.aggregates, where) from None
+            for agg, (values, ok_mask) in zip(self.stage.sink.aggregates, finished, strict=True):
                 columns[agg.name] = (values, np.ones(1, np.uint8) if ok_mask is None else ok_mask.astype(np.uint8))
             self.cells.reset(gids)
             at = int(self._free_count[0])
             self._free[at : at + n] = gids
             self._free_count[0] = at + n
-        if isinstance(self.stage.sink, Segments) and self.stage.sink.partial:
+        if self._segmenting is not None and self._segmenting.partial:
             assert time is not None
-            columns["partial"] = (self._is_cut(self.stage.sink, time, columns[ROW_END][0]), np.ones(1, np.uint8))
+            columns["partial"] = (self._is_cut(self._segmenting, time, columns[ROW_END][0]), np.ones(1, np.uint8))
         if time is None:
             time = np.zeros(n, np.int64)
         if slots is None or lengths is None:
             slots, lengths = np.zeros(1, np.int32), np.array([n], np.int64)
         yield Chunk(slots, lengths, time, columns)
 
-    def _is_cut(self, sink: Segments, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _is_cut(self, sink: Segmenting, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Of windows, whether some of their time was not looked at."""
         c = self.context
         # A window that slides holds what lies before the range, too.

@@ -6,18 +6,16 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import zip_longest
 from typing import Any, Protocol
 
 from dataflow.check import StreamColumns, bind
-from dataflow.compile import Kernel, compile_stage
 from dataflow.json_form import from_dict
-from dataflow.plan import Plan, States
+from dataflow.kernels.compile import Kernel, compile_stage
+from dataflow.plan import Plan
 from dataflow.zones import TZDATA_VERSION
-from operators.grouping import GroupState
 from operators.registered import registrations
 from operators.words import Words
 from runtime.catalogue import FileEntry, StreamSchema
@@ -26,10 +24,10 @@ from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reader import NO_HOLD
 from runtime.query.coverage import Coverage
 from runtime.query.keys import Keys
+from runtime.query.partial import Partial
 from runtime.query.pipeline import Pipeline
 from runtime.query.runner import Context
 from runtime.query.scan import Elision, Scan, ScanSpec, scan_order
-from runtime.query.table import Table
 
 _EVER = -(2**62)
 
@@ -80,29 +78,6 @@ class Task:
         d["files"] = tuple(FileEntry(**f) for f in d["files"])
         d["shard"] = tuple(d["shard"])
         return cls(**d)
-
-
-@dataclass(frozen=True)
-class Partial:
-    """What a task gives back: groups, or rows, and what it covered.
-
-    ``foreign``: it was read from bytes, so its form is still to be checked (``runtime.query.form``).
-    """
-
-    task: str
-    groups: GroupState | None
-    table: Table | None
-    coverage: Coverage
-    kernels: tuple[str, ...]
-    tally: tuple[int, ...] = ()
-    """Rows and nulls of each of the plan's ``sparse`` columns."""
-
-    foreign: bool = False
-
-
-def summed(tallies: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
-    """The tallies of several partial states together."""
-    return tuple(map(sum, zip_longest(*tallies, fillvalue=0)))
 
 
 _REMEMBERED, _LARGEST = 64, 1 << 16
@@ -223,8 +198,9 @@ def run(
 def _elision(plan: Plan) -> Elision | None:
     """Which rows of the points the first stage can do without."""
     first = plan.stages[0]
-    if not isinstance(first.sink, States) or not first.repeats_tell_nothing:
+    lasting = first.sink.lasting()
+    if lasting is None or not first.repeats_tell_nothing:
         return None
-    state = first.sink.state
+    state = lasting.state
     reported = {str(n.option("name")) for n in (state.walk() if state is not None else ()) if n.fn == "in"}
-    return Elision(NO_HOLD if first.sink.hold is None else first.sink.hold, tuple(sorted(reported)))
+    return Elision(NO_HOLD if lasting.hold is None else lasting.hold, tuple(sorted(reported)))

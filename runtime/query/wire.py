@@ -15,9 +15,9 @@ from operators.grouping import GroupState
 from operators.types import Type
 from runtime.errors import FormatError
 from runtime.query.coverage import Coverage
+from runtime.query.partial import Partial
 from runtime.query.runner import with_prefix
 from runtime.query.table import Table
-from runtime.query.task import Partial
 
 _MAGIC = b"ANTPART2"
 _ALLOWED = {"int64", "float64", "uint8", "int32"}

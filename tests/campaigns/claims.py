@@ -32,7 +32,11 @@ from runtime.export import csv_lines
 from runtime.pointfile import PointFile
 from runtime.published.definition import read
 from runtime.query import execute, task, wire
+from runtime.query import tasks as task_sizes
 from runtime.query.checkpoint import unpack
+from runtime.query.conclude import conclude
+from runtime.query.prepare import Request, prepare
+from runtime.query.tasks import make_tasks
 from tests.campaigns import Report
 from tests.campaigns.apart import LARGE
 
@@ -140,10 +144,10 @@ def _parts(folder: Path) -> tuple[Any, list[Any], list[Any]]:
         }
         store.ingest("s", points, key="k", time="t", unit="s", progress=False)
         steps = df.stream("s").group_by("k").agg(m=df.mean("v")).steps
-        prepared = execute.prepare(store.catalogue, execute.Request(steps, {}, None, None))
-        small, execute._SMALL = execute._SMALL, 100  # type: ignore[misc]
-        tasks = execute.make_tasks(prepared, store.url, 4)
-        execute._SMALL = small  # type: ignore[misc]
+        prepared = prepare(store.catalogue, Request(steps, {}, None, None))
+        small, task_sizes._SMALL = task_sizes._SMALL, 100  # type: ignore[misc]
+        tasks = make_tasks(prepared, store.url, 4)
+        task_sizes._SMALL = small  # type: ignore[misc]
         partials = [task.run(t, store.open_file) for t in tasks]
         store.close()
         _prepared[folder] = prepared, tasks, partials
@@ -158,7 +162,7 @@ def _twice(rng: random.Random, folder: Path) -> str:
     given = [p for p, n in zip(partials, times, strict=True) for _ in range(n)]
     rng.shuffle(given)
     try:
-        result = execute.conclude(prepared, tasks, given, {})
+        result = conclude(prepared, tasks, given, {})
     except IncompleteResult:
         return "" if times != [1] * len(times) else "all states, each once, were refused"
     if times != [1] * len(times):

@@ -24,7 +24,7 @@ _BUILD = """
 if task == "ready":
     # What was used, compiled for workers.
     import shutil
-    from dataflow.compile import stage_files
+    from dataflow.kernels.compile import stage_files
     from operators.compiler.targets import worker
     from operators.kernels.jit import LOOPS
     built = [x.built(worker()) for x in LOOPS if x._found is not None]
@@ -40,7 +40,7 @@ from pathlib import Path
 import numpy as np
 import dataflow as df
 from dataflow.check import StreamColumns, bind
-from dataflow.compile import compile_stage
+from dataflow.kernels.compile import compile_stage
 from operators.errors import DataflowError
 from operators.kernels import texts
 

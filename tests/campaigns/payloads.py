@@ -21,7 +21,8 @@ from operators.errors import DataflowError
 from runtime import Store
 from runtime.fleet import Fleet, Reply, Rules
 from runtime.fleet.worker import answer
-from runtime.query import execute, wire
+from runtime.query import tasks as task_sizes
+from runtime.query import wire
 from tests.campaigns import Report
 from tests.campaigns.apart import Hangs, at_most, run_apart
 from tests.campaigns.states import change_array
@@ -51,7 +52,7 @@ def run(budget: int, seed: int) -> Report:
 def attack(report: Report, budget: int, seed: int) -> None:
     """See ``run``; in this process."""
     rng = random.Random(seed)
-    execute._SMALL = 400  # type: ignore[misc]  # so that few rows make several tasks
+    task_sizes._SMALL = 400  # type: ignore[misc]  # so that few rows make several tasks
     with tempfile.TemporaryDirectory(prefix="antfold-payloads-") as name, Store(Path(name), create=True) as store:
         _fill(store)
         right = [store.query(m, progress=False, workers=4).to_dict()["rows"] for m in METRICS]

@@ -8,7 +8,9 @@ import pytest
 
 import dataflow as df
 from dataflow.check import GraphError, StreamColumns, bind
-from dataflow.plan import Group, Segments, States
+from dataflow.sinks.groups import Group
+from dataflow.steps.segments import Segments
+from dataflow.steps.states import States
 from operators.types import Type
 
 STREAM = StreamColumns(
@@ -100,7 +102,7 @@ def test_history() -> None:
 
 
 def test_constants_are_arguments() -> None:
-    from dataflow.codegen import generate
+    from dataflow.kernels.generate import generate
 
     def source(limit: float, word: str) -> str:
         metric = P.filter((df.col("temp") > limit) & (df.col("status") == word)).agg(n=df.count())

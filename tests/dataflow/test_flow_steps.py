@@ -10,10 +10,10 @@ import pytest
 
 import dataflow as df
 from dataflow.check import StreamColumns, bind
-from dataflow.codegen import generate
-from dataflow.flows import Climb
 from dataflow.json_form import JsonFormError
-from dataflow.plan import Segments
+from dataflow.kernels.generate import generate
+from dataflow.steps.funnel import Climb
+from dataflow.steps.segments import Segments
 from operators.types import Type
 
 STREAM = StreamColumns(

@@ -8,8 +8,9 @@ import pytest
 
 import dataflow as df
 from dataflow.check import GraphError, StreamColumns, bind
+from dataflow.hidden_columns import EARLY
 from dataflow.json_errors import JsonFormError
-from dataflow.plan import EARLY, Plan
+from dataflow.plan import Plan
 from operators.errors import DataflowError
 from operators.types import Type
 

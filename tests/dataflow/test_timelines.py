@@ -15,7 +15,11 @@ import dataflow as df
 from dataflow import graph as g
 from dataflow.check import StreamColumns, bind
 from dataflow.json_form import JsonFormError
-from dataflow.plan import Edges, Group, Pieces, Sweep, Tracks
+from dataflow.plan import Sweep
+from dataflow.sinks.groups import Group
+from dataflow.sinks.pieces import Pieces
+from dataflow.steps.concurrent import Edges
+from dataflow.steps.timeline import Tracks
 from operators.types import Type
 
 STREAM = StreamColumns(

@@ -293,5 +293,5 @@ def test_a_known_query_starts_without_what_it_does_not_need(tmp_path: Path) -> N
     assert {"runtime.query.execute", "numpy"} <= loaded
     needless = ["numba", "llvmlite", "boto3", "botocore", "rich", "pandas", "polars", "pyarrow", "dask", "asyncio"]
     needless += ["runtime.published.definition", "runtime.published.cached", "runtime.published.scheduled"]
-    needless += ["runtime.kernels", "runtime.signing", "runtime.fleet.fleet", "runtime.ingest", "deploy.stack"]
+    needless += ["runtime.kernels", "runtime.aws.kms", "runtime.fleet.fleet", "runtime.ingest", "deploy.stack"]
     assert [n for n in needless if n in loaded] == []

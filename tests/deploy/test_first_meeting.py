@@ -31,6 +31,14 @@ heat = points.filter(df.col("temp") > df.param("above", default=1.0)).group_by("
 zone = points.group_by(d=df.time().truncate("1d", "Europe/Berln")).agg(n=df.count())
 gone = df.stream("telemetri").agg(n=df.count())
 column = points.group_by("devise").agg(n=df.count())
+needs = points.filter(df.col("firmware") == df.param("status")).agg(n=df.count())
+lines = (
+    points
+    .filter(df.col("temp") > 1)
+    .group_by("devise")
+    .agg(n=df.count())
+)
+sum = points.agg(n=df.sum(df.when(df.col("temp") > 0).then(2**63 - 1).otherwise(1)))
 """
 
 
@@ -68,6 +76,18 @@ INGEST = ["--key", "device", "--time", "ts", "--unit", "s"]
         (["query", "store", "metrics.py:zone"], 1, "no time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?"),
         (["query", "store", "metrics.py:gone"], 1, "no stream 'telemetri' in this store; did you mean 'telemetry'?"),
         (["query", "store", "metrics.py:column"], 1, "there is no column 'devise'; did you mean 'device'?"),
+        (["query", "store", "metrics.py:heat", "--param", "abov="], 1, "no parameter 'abov'; did you mean 'above'?"),
+        (["query", "store", "metrics.py:needs", "--param", "statu=up"], 1, "no parameter 'statu'; did you mean"),
+        (["query", "store", "metrics.py:heat", "--param", "above="], 1, "float64, and was given an empty text"),
+        (["query", "store", "metrics.py:heat", "--param", "above=1", "--param", "above=2"], 2, "is given twice"),
+        (["query", "store", "metrics.py:heat", "--since", "yesterdy"], 2, "--since: 'yesterdy' is not a time; did you"),
+        (["query", "store", "metrics.py:heat", "--until", "tody-30d"], 2, "did you mean 'today-30d'?"),
+        (["query", "store", "metrics.py:heat", "--since", "2024-03"], 2, "did you mean '2024-03-01'?"),
+        (["query", "store", "metrics.py:heat", "--since", "-7days"], 2, "--since: '7days' is not a duration; did you"),
+        (["query", "store", "metrics.py:heat", "--since", "2024-13-01"], 2, "'2024-13-01' is not a time; write -7d"),
+        (["query", "store", "metrics.py:heat", "--plot", "x.pgn"], 2, "--plot x.pgn: did you mean '.png'?"),
+        (["query", "store", "metrics.py:heat", "--plot", "none/x.png"], 2, "there is no folder none"),
+        (["help", "query", "extra"], 2, "help takes one command; 'extra' is one argument too many"),
         (["query", "store", "metrics.py:heat", "--param", "abov=1"], 1, "no parameter 'abov'; did you mean 'above'?"),
         (["query", "store", "metrics.py:heat", "--param", "above=warm"], 1, "is of type float64, which 'warm' is not"),
         (["query", "store", "heet"], 1, "no published query 'heet' in this store; did you mean 'heat'?"),
@@ -153,6 +173,51 @@ def test_a_constant_text_can_be_meant(place: Path) -> None:
     with Store("store") as store:
         metric = df.stream("telemetry").group_by(kind=df.lit("all")).agg(n=df.count())
         assert list(store.query(metric, progress=False)) == [("all", 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("zone", 5), ("gone", 6), ("column", 7), ("lines", 12), ("sum", 15), ("heat", 4)]
+)
+def test_an_error_of_a_step_names_the_file_and_the_line(
+    place: Path, capsys: pytest.CaptureFixture[str], name: str, line: int
+) -> None:
+    wrong = ["--param", "above=warm"] if name == "heat" else []
+    commands = [["query"]] if name == "sum" else [["query"], ["explain"]]
+    for command in commands:
+        assert main([*command, "store", f"./metrics.py:{name}", *wrong]) == 1
+        assert capsys.readouterr().err.startswith(f"dataflow: metrics.py:{line}: step ")
+    if name in ("zone", "gone", "column", "lines"):
+        assert main(["publish", "store", f"metrics.py:{name}", "--name", "x"]) == 1
+        assert capsys.readouterr().err.startswith(f"dataflow: metrics.py:{line}: step ")
+
+
+def test_an_error_of_a_step_of_a_json_file_names_the_file(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("m.json").write_text(df.stream("telemetry").group_by("devise").agg(n=df.count()).to_json())
+    assert main(["query", "store", "m.json"]) == 1
+    assert capsys.readouterr().err.startswith("dataflow: m.json: step 2 (group_by): there is no column 'devise'")
+
+
+def test_an_empty_answer_has_no_chart(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", "store", "metrics.py:heat", "--since", "2025-01-01", "--plot", "chart.png"]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("no chart: nothing to plot, the range is after all points: the stream has points from")
+    assert not Path("chart.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('x = df.stream("a").agg(m=df.count)', "wrong.py:4: agg: df.count needs parentheses: df.count()"),
+        ('x = df.stream("a").filter(df.time.hour() > 3)', "df.time needs parentheses: df.time()"),
+        ('x = df.stream("a").filter.agg(n=df.count())', ".filter needs parentheses"),
+        ('x = df.stream("a").filter(df.col("a").abs > 3)', "was a function left without its parentheses?"),
+        ('x = df.stream("a").agg(m=df.count().alias("n"))', "an aggregate has no 'alias'; name it in agg(...)"),
+    ],
+)
+def test_forgotten_parentheses(place: Path, capsys: pytest.CaptureFixture[str], line: str, said: str) -> None:
+    Path("wrong.py").write_text(f"import dataflow as df\n\n# A comment.\n{line}\n")
+    assert main(["query", "store", "wrong.py:x"]) == 1
+    assert said in capsys.readouterr().err
 
 
 def test_what_stands_under_a_table(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from operators.compiler.link import linker
-from operators.compiler.native import arguments_of
+from operators.compiler.signature import arguments_of
 from operators.compiler.targets import TARGETS, TargetUnavailable
 
 # Words come as 0 and a value, 1 and an array (its size, its bytes), or 2 and the number of an array that was sent.

@@ -25,9 +25,10 @@ from runtime.query.coverage import Coverage
 from runtime.query.keys import Keys
 from runtime.query.merge import merged
 from runtime.query.notes import taken_out
+from runtime.query.partial import Partial
 from runtime.query.pipeline import Pipeline
 from runtime.query.runner import Context
-from runtime.query.task import Compiled, Partial
+from runtime.query.task import Compiled
 from tests.reference.rows import Json, Value
 from tests.reference.strategies import DAY, KEY, TIME, TYPES, Point
 

@@ -333,3 +333,45 @@ def test_what_remembers_rows_sees_each_once() -> None:
         max(0, min(e, d * DAY + 6 * HOUR) - max(a, d * DAY)) for a, e in after for d in range(a // DAY, e // DAY + 1)
     ]
     assert row["after"] == sum(six)
+
+
+# --- ``where=`` beside a group of the clock ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 7])
+@given(
+    st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu"]),
+    st.lists(st.tuples(st.integers(0, 3 * 24 * 60), st.booleans()), min_size=1, max_size=8, unique_by=lambda r: r[0]),
+    st.integers(0, 23),
+)
+def test_where_beside_a_day(size: int, zone: str, reports: list[tuple[int, bool]], hour: int) -> None:
+    # The clocks change on 2024-03-31 in Berlin.
+    start = us("2024-03-29T12:17")
+    points: list[Point] = [
+        {KEY: "a", TIME: start + m * MINUTE, "status": "up" if up else "down"} for m, up in sorted(reports)
+    ]
+    early = CLOCK.hour(zone) < hour
+    metric = STATES.group_by(day=CLOCK.truncate("1d", zone)).agg(
+        all=df.duration(),
+        early=df.duration(where=early),
+        early_up=df.duration(UP, where=early),
+        both=df.duration(early & UP),
+        share=df.share_of_time(UP, where=early),
+        filtered=df.known_time(where=~early),
+    )
+    until = start + 3 * 24 * 60 * MINUTE + MINUTE
+    found = asked(metric, points, start, until, tasks=1, rows=size)
+    days: dict[int, Counter[str]] = {}
+    clock = zone_of(zone)
+    for t in range(min(p[TIME] for p in points), until, MINUTE):
+        local = datetime.fromtimestamp(t // 1_000_000, clock)
+        up = next(p for p in reversed(points) if p[TIME] <= t)["status"] == "up"
+        first = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+        day = days.setdefault(int(first.timestamp()) * 1_000_000, Counter())
+        is_early = local.hour < hour
+        day.update({"all": 1, "early": is_early, "early_up": is_early and up, "filtered": not is_early})
+    for row, (day_start, right) in zip(found, sorted(days.items()), strict=True):
+        assert row["day"] == day_start
+        shown = {n: row[n] // MINUTE for n in ("all", "early", "early_up", "both", "filtered")}
+        assert shown == {n: right["early_up" if n == "both" else n] for n in shown}
+        assert row["share"] == (right["early_up"] / right["early"] if right["early"] else None)

@@ -11,8 +11,8 @@ from random import Random
 import pytest
 from hypothesis import Phase, find, settings
 
-from dataflow import compile as compiling
-from dataflow.codegen import Generated, generate
+from dataflow.kernels import compile as compiling
+from dataflow.kernels.generate import Generated, generate
 from dataflow.plan import Stage
 from tests.laws.agreement import agrees
 from tests.laws.memory import fresh_plans, run_in_memory

@@ -21,7 +21,7 @@ from operators.compiler.link import has_linker
 from operators.compiler.targets import TARGETS, host, worker
 from operators.errors import DataflowError
 from runtime.query import wire
-from runtime.query.execute import _result_digest
+from runtime.query.conclude import _result_digest
 from runtime.query.merge import merged
 from runtime.query.task import Compiled
 from tests.laws.emulated import Emulated, driver
@@ -61,8 +61,8 @@ def events() -> list[Point]:
 
 def outcome(name: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> tuple[list[bytes], str]:
     """The partial states and the digest of the answer, by kernels that ``load`` gives; or the error."""
-    monkeypatch.setattr("dataflow.compile.cache.compiled", load)
-    monkeypatch.setattr("dataflow.compile._loaded", {})
+    monkeypatch.setattr("dataflow.kernels.compile.cache.compiled", load)
+    monkeypatch.setattr("dataflow.kernels.compile._loaded", {})
     points = [p for p in events() if p[TIME] < UNTIL]
     asked = Compiled(bind(from_dict(GRAPHS[name]), STREAM, {}))
     keys = sorted({p[KEY] for p in points})

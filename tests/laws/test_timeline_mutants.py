@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 import dataflow.check_expressions
 import dataflow.check_timelines
 import dataflow.codegen.cuts
-import dataflow.codegen.expressions
-import dataflow.compile
+import dataflow.kernels.compile
 import runtime.query.lookups
 import runtime.query.merge
 import runtime.query.sweep
-from dataflow.codegen import Generated, generate
+from dataflow.codegen.emitter import SOURCES
 from dataflow.codegen.source import NO_PIECE
+from dataflow.kernels.generate import Generated, generate
 from dataflow.plan import Stage
 from dataflow.reference import Periods
 from tests.laws.agreement import agrees
@@ -42,7 +42,7 @@ def in_kernels(old: str, new: str) -> Plant:
             made = generate(stage)
             return replace(made, source=made.source.replace(old, new))
 
-        patch.setattr(dataflow.compile, "generate", changed)
+        patch.setattr(dataflow.kernels.compile, "generate", changed)
 
     return plant
 
@@ -131,7 +131,7 @@ MUTANTS: dict[str, tuple[str, Plant]] = {
     "the time before a first point is missing": ("either_or_not", in_kernels("o_known[on] = 2", "o_known[on] = 1")),
     "intervals are not cut": ("states_joined_by_time", in_kernels("ne = min(ne, edge", "ne = max(ne, edge")),
     "the first period counts as none": (
-        "states_in_maintenance", in_place_of(dataflow.codegen.expressions, "found_row", not_the_first)
+        "states_in_maintenance", lambda patch: patch.setitem(SOURCES, "lookup", not_the_first(SOURCES["lookup"]))
     ),
     "outside is inside": ("beats_outside_days", in_kernels(" = not k", " = k")),
     "the row found first holds for all pieces": (
@@ -142,7 +142,7 @@ MUTANTS: dict[str, tuple[str, Plant]] = {
         "states_joined_by_time", in_place_of(dataflow.check_timelines, "indexed", never_joined)
     ),
     "a null key finds the first row": ("states_joined_by_held", in_kernels("else np.int64(-1)", "else np.int64(0)")),
-    "an unknown state counts as inactive": ("concurrent", in_kernels("clear = known == 1 and", "clear = True or")),
+    "an unknown state counts as inactive": ("concurrent", in_kernels("clear = bool(", "clear = True or bool(")),
     "an end takes nobody away": ("concurrent", in_kernels("-1 if clear and not active", "0 if clear and not active")),
     "neighbours that say the same stay apart": (
         "two_at_least", in_place_of(runtime.query.sweep, "_changes", all_different)

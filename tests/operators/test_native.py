@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from operators.compiler import cache, native
+from operators.compiler.build import build
 from operators.compiler.link import has_linker
+from operators.compiler.signature import arguments_of
 from operators.compiler.targets import host
 from operators.errors import DataflowError
 from operators.kernels import tables, texts
@@ -49,7 +51,7 @@ def test_every_loop_becomes_a_shared_object(loop: Loop) -> None:
 
 
 def test_the_same_results_as_numba(tmp_path: Path) -> None:
-    native.build(sums, SIGNATURE, tmp_path / "sums.so", host())
+    build(sums, SIGNATURE, tmp_path / "sums.so", host())
     linked, jitted = native.Native(tmp_path / "sums.so", SIGNATURE), numba.njit(SIGNATURE)(sums)
     rng = np.random.default_rng(1)
     call = linked.caller()
@@ -61,13 +63,13 @@ def test_the_same_results_as_numba(tmp_path: Path) -> None:
 
 
 def test_truth_values(tmp_path: Path) -> None:
-    native.build(below, "b1(u1[::1], i8)", tmp_path / "below.so", host())
+    build(below, "b1(u1[::1], i8)", tmp_path / "below.so", host())
     loop = native.Native(tmp_path / "below.so", "b1(u1[::1], i8)")
     assert [loop(np.zeros(n, np.uint8), 2) for n in (1, 2, 3)] == [True, False, False]
 
 
 def test_a_caller_sees_arrays_that_changed(tmp_path: Path) -> None:
-    native.build(sums, SIGNATURE, tmp_path / "sums.so", host())
+    build(sums, SIGNATURE, tmp_path / "sums.so", host())
     call = native.Native(tmp_path / "sums.so", SIGNATURE).caller()
     a, b, out = np.ones((2, 2)), np.ones(2), np.zeros(2)
     call(a, b, 1, out)
@@ -82,7 +84,7 @@ def test_a_caller_sees_arrays_that_changed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bad", ["i8(f8)", "i8(f8[:,:])", "nonsense", "i8(c16[::1])"])
 def test_signatures_that_are_none(bad: str) -> None:
     with pytest.raises(ValueError, match=r"cannot be an argument|is not the type of a loop"):
-        native.arguments_of(bad)
+        arguments_of(bad)
 
 
 def test_a_shared_object_that_does_not_load_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

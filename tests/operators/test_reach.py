@@ -113,7 +113,7 @@ def test_what_makes_no_difference(program: Path, name: str, old: str, new: str) 
         ("loops", "import add as plus", "import checked as plus"),
         ("steps", "a + b", "a - b"),
         ("steps", "wide.of(x)", "wide.of(-x)"),
-        ("steps", "def checked(x):", "@apart\ndef checked(x):"),
+        ("steps", "def checked(x):", "@noinline\ndef checked(x):"),
         ("tables", "+= 1", "-= 1"),
         ("wide", "return x", "return x + 1"),
     ],

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.kernels.running import WIDTH, add_digits, rounded
+from operators.kernels.running import WIDTH, add_digits, is_a_sum, rounded
 
 LARGEST = 1.7976931348623157e308
 FLOATS = st.one_of(
@@ -65,3 +65,27 @@ def test_every_sum_on_the_way_is_the_nearest_float(values: list[float]) -> None:
 )
 def test_edges(values: list[float], expected: float) -> None:
     assert running(values)[-1] == expected or (math.isnan(running(values)[-1]) and math.isnan(expected))
+
+
+@numba.njit
+def _are_sums(values: Any, digits: Any, out: Any) -> None:
+    for i in range(values.shape[0]):
+        add_digits(0, digits, values[i])
+        out[i] = is_a_sum(0, digits, rounded(0, digits))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1e308, 1e308, -1e308], [True, False, True]),
+        ([-LARGEST, -LARGEST, 1.0, LARGEST], [True, False, False, True]),
+        # Infinities and NaN among the numbers stay.
+        ([1.0, math.inf, -math.inf], [True, True, True]),
+        ([LARGEST, LARGEST, math.nan], [True, False, True]),
+        ([LARGEST, LARGEST, -math.inf], [True, False, True]),
+    ],
+)
+def test_what_is_too_large_is_no_sum(values: list[float], expected: list[bool]) -> None:
+    out = np.zeros(len(values), np.bool_)
+    _are_sums(np.array(values), np.zeros((1, WIDTH), np.int64), out)
+    assert out.tolist() == expected

@@ -51,7 +51,7 @@ PROGRAM = """
 import numpy as np
 import dataflow as df
 from dataflow.check import StreamColumns, bind
-from dataflow.compile import compile_stage
+from dataflow.kernels.compile import compile_stage
 from operators.kernels import texts
 columns = StreamColumns("k", df.Type.STRING, "t", {"v": df.Type.FLOAT})
 for stage in bind(df.stream("s").filter(df.col("v") > 1).agg(n=df.count()).steps, columns).stages:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from operators.compiler import cache, link, native, prebuild, sealed, targets
+from operators.compiler.build import build
 from operators.compiler.targets import GLIBC, TARGETS, TargetUnavailable, host, worker
 from operators.errors import DataflowError
 from operators.kernels import exact, tables
@@ -123,7 +124,7 @@ def test_products_and_sums_round_apart(tmp_path: Path, target: targets.Target) -
         return 0
 
     signature = "i8(f8[::1], f8[::1], f8[::1])"
-    native.build(fused, signature, tmp_path / "fused.so", target)
+    build(fused, signature, tmp_path / "fused.so", target)
     a = np.random.default_rng(3).normal(size=1000)
     out = np.empty(1000)
     if target.name == worker().name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -9,7 +10,7 @@ from typing import Any
 
 from tests.reference import many
 from tests.reference.clock import asks_clock, cut, remembered
-from tests.reference.expressions import checked, evaluate, type_of
+from tests.reference.expressions import checked, evaluate, in_range, type_of
 from tests.reference.rows import Json, Row, Table, Value
 
 OF_TIME = {"share_of_time", "duration", "known_time", "unknown_time"}
@@ -60,7 +61,7 @@ class Aggregate:
             if total == 0:
                 return None
             exact = many.area([(self.argument[i], self.rows[i].length) for i in known]) / over
-            return round(exact) if self.argument_type == "duration" else many.to_float(exact)
+            return round(exact) if self.argument_type == "duration" else in_range(exact)
         if self.fn in LOOKING_BACK:
             return self._of_steps(in_order)
         return self._of_values([self.argument[i] for i in in_order])
@@ -86,12 +87,15 @@ class Aggregate:
         if self.fn == "transitions":
             return many.transitions([(b[0], v) for b, v, _ in pairs])
         steps = [checked(many.step(b[0], v)) for b, v, _ in pairs]
+        if any(isinstance(s, float) and math.isinf(s) for s in steps):
+            return None
         exact = sum(map(Fraction, steps), Fraction(0))
         if self.fn == "increase":
-            whole = float(exact) if self.argument_type == "float64" else int(exact)
-            return checked(whole) if steps else None
+            if not steps:
+                return None
+            return in_range(exact) if self.argument_type == "float64" else checked(int(exact))
         time = sum(t - b[1] for b, _, t in pairs)
-        return many.to_float(exact * many.SECOND / time) if time else None
+        return in_range(exact * many.SECOND / time) if time else None
 
     def _of_time(self, chosen: list[int]) -> Any:
         if self.fn == "duration":
@@ -126,14 +130,15 @@ class Aggregate:
             return many.candlestick(values)
         if self.fn in ("quantile", "median"):
             exact = self.options.get("exact", False)
-            return many.quantile(values, self.options.get("q", 0.5), exact, self.argument_type or "")
+            between = self.options.get("interpolation", "lower")
+            return many.quantile(values, self.options.get("q", 0.5), exact, self.argument_type or "", between)
         if self.fn in ("variance", "stddev"):
             square = many.variance(values, self.options["ddof"])
             if square is None:
                 return None
             if self.fn == "stddev" and self.argument_type == "duration":
                 return checked(many.nearest_root(square))
-            return many.to_float(square) if self.fn == "variance" else many.root(square)
+            return in_range(square) if self.fn == "variance" else many.root(square)
         if self.fn in SIMPLE:
             return SIMPLE[self.fn](values)
         if self.fn == "first":
@@ -142,10 +147,10 @@ class Aggregate:
             return values[-1]
         exact = sum(map(Fraction, values), Fraction(0))
         if self.fn == "sum":
-            return many.to_float(exact) if self.argument_type == "float64" else checked(int(exact))
+            return in_range(exact) if self.argument_type == "float64" else checked(int(exact))
         if self.fn == "mean":
             mean = exact / len(values)
-            return round(mean) if self.argument_type == "duration" else many.to_float(mean)
+            return round(mean) if self.argument_type == "duration" else in_range(mean)
         raise ValueError(f"unknown aggregate {self.fn!r}")
 
     @property
@@ -159,6 +164,8 @@ class Aggregate:
             return "duration"
         if self.fn in ("mean", "share_of_time", "variance", "stddev", "rate", *WEIGHED):
             return "float64"
+        if self.options.get("interpolation") == "linear":
+            return "duration" if self.argument_type == "duration" else "float64"
         if self.fn in ("any_true", "all_true"):
             return "bool"
         return "duration" if self.fn in OF_TIME | FAILURES else self.argument_type

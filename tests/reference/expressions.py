@@ -67,6 +67,10 @@ def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
         return "time"
     if fn in ("hour", "weekday"):
         return "int64"
+    if args[:1] == ["duration"] and args[1:] not in ([], ["duration"]) and fn in ("div", "floordiv"):
+        return "duration"
+    if fn == "mul" and "duration" in args:
+        return "duration"
     if fn == "div":
         return "float64"
     if fn in ("neg", "abs", "last", "previous", "cumulative_sum"):
@@ -80,7 +84,7 @@ def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
     if fn in ("mul", "floordiv") and "float64" in args:
         return "float64"
     if fn == "floordiv" and "duration" in args:
-        return "int64" if args[1] == "duration" else "duration"
+        return "int64"
     return common_type(args)  # add, sub, mul, floordiv, mod, fill_null
 
 
@@ -109,6 +113,14 @@ def finite(value: Value) -> Value:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def in_range(exact: Fraction) -> float | None:
+    """The nearest float; null beyond the largest."""
+    try:
+        return float(exact)
+    except OverflowError:
+        return None
+
+
 ARITHMETIC: dict[str, Callable[..., Any]] = {
     "add": strict(lambda a, b: finite(checked(a + b))),
     "sub": strict(lambda a, b: finite(checked(a - b))),
@@ -117,6 +129,13 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
     "floordiv": strict(lambda a, b: None if b == 0 else finite(checked(a // b))),
     "mod": strict(lambda a, b: None if b == 0 else finite(a % b)),
 }
+LENGTHS: dict[str, Callable[..., Any]] = {
+    "mul": strict(lambda a, b: checked(round(Fraction(a) * Fraction(b)))),
+    "div": strict(lambda a, b: None if b == 0 else checked(round(Fraction(a) / Fraction(b)))),
+    "floordiv": strict(lambda a, b: None if b == 0 else checked(math.floor(Fraction(a) / Fraction(b)))),
+}
+"""Lengths of time times and by numbers, to the microsecond, ties to even."""
+
 COMPARISONS: dict[str, Callable[..., Any]] = {
     "eq": strict(lambda a, b: a == b),
     "ne": strict(lambda a, b: a != b),
@@ -208,7 +227,7 @@ def cumulative_sum(values: list[Value], rows: list[Row]) -> list[Value]:
             number: Any = Fraction(value) if isinstance(value, float) else value
             sums[row.key] = sums.get(row.key, 0) + number
         total = sums.get(row.key)
-        result.append(float(total) if isinstance(total, Fraction) else checked(total))
+        result.append(in_range(total) if isinstance(total, Fraction) else checked(total))
     return result
 
 
@@ -260,6 +279,8 @@ def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
         found = looking_back(function, args[0], rows, before, past.rows)
         # What is left of a row in the range begins with the range, where nothing changes.
         return [fn != "changed" and v if row.early == "part" else v for v, row in zip(found, rows, strict=True)]
+    if fn in LENGTHS and type_of(expr, table.types) == "duration":
+        return [LENGTHS[fn](*values) for values in zip(*args, strict=True)]
     if fn in MIXING and "float64" in [type_of(arg, table.types) for arg in expr["args"]]:
         args = [to_float(values) for values in args]
     function = ARITHMETIC.get(fn) or COMPARISONS.get(fn) or OTHERS.get(fn) or with_options(expr)

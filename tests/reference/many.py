@@ -25,11 +25,12 @@ def variance(values: list[Any], ddof: int) -> Fraction | None:
     return sum((v - mean) ** 2 for v in exact) / (n - ddof)
 
 
-def root(square: Fraction) -> float:
-    """The square root, to far more digits than a float has, then rounded."""
+def root(square: Fraction) -> float | None:
+    """The square root, to far more digits than a float has, then rounded; None beyond the largest float."""
     context = Context(prec=400, Emin=-10_000, Emax=10_000)
     quotient = context.divide(Decimal(square.numerator), Decimal(square.denominator))
-    return float(context.sqrt(quotient))
+    found = float(context.sqrt(quotient))
+    return None if math.isinf(found) else found
 
 
 def order(value: Any) -> tuple[Any, float]:
@@ -37,18 +38,28 @@ def order(value: Any) -> tuple[Any, float]:
     return value, math.copysign(1, value)
 
 
-def quantile(values: list[Any], q: float, exact: bool, kind: str) -> Any:
-    """The least value that at least a share q of them does not exceed.
+def quantile(values: list[Any], q: float, exact: bool, kind: str, interpolation: str = "lower") -> Any:
+    """The least value that at least a share q of them does not exceed; or what lies between two of them.
 
     Of more than MOST different ones it is the middle of its bin, one of 128 from each power of two to the next, or the
     least or greatest value where that is nearer.
     """
     ordered = sorted(values, key=order)
-    place = max(1, math.ceil(Fraction(str(q)) * len(ordered))) - 1
-    value = ordered[place]
-    if exact or len({order(v) for v in ordered}) <= MOST or place in (0, len(ordered) - 1):
-        return value
-    return min(max(middle(value, kind), ordered[0]), ordered[-1])
+    last = len(ordered) - 1
+    coarse = not exact and len({order(v) for v in ordered}) > MOST
+
+    def shown(place: int) -> Any:
+        value = ordered[place]
+        if not coarse or place in (0, last):
+            return value
+        return min(max(middle(value, kind), ordered[0]), ordered[-1])
+
+    if interpolation == "lower":
+        return shown(max(1, math.ceil(Fraction(str(q)) * len(ordered))) - 1)
+    position = Fraction(str(q)) * last
+    low, high = shown(math.floor(position)), shown(math.ceil(position))
+    between = low if low == high else Fraction(low) + position % 1 * (Fraction(high) - Fraction(low))
+    return round(between) if kind == "duration" else float(between)
 
 
 def middle(value: Any, kind: str) -> Any:

@@ -198,7 +198,7 @@ def concurrent(step: Json, table: Table, scope: Scope) -> Table:
     groups: dict[tuple[Value, ...], list[tuple[Row, Value]]] = {}
     for i, (row, condition) in enumerate(zip(table.rows, conditions, strict=True)):
         if not row.ghost:
-            groups.setdefault(tuple(values[i] for values in by), []).append((row, condition if row.known else None))
+            groups.setdefault(tuple(values[i] for values in by), []).append((row, condition))
     names = [entry["name"] for entry in step["by"]]
     k = step["at_least"]
     rows: list[Row] = []

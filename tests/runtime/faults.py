@@ -10,7 +10,7 @@ from typing import Any
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError
 
-from runtime.aws import Client
+from runtime.aws.client import Client
 
 REFUSED = "x-refused"
 """A header of requests that do not arrive."""

@@ -25,16 +25,16 @@ from operators.compiler import cache, link, prebuild, sealed
 from operators.compiler.targets import TARGETS, Target, TargetUnavailable, worker
 from operators.errors import DataflowError
 from runtime import Store, kernels
-from runtime.aws import Access
+from runtime.aws.access import Access
+from runtime.aws.kms import KmsSigner
 from runtime.errors import QueryError
 from runtime.fleet import Fleet, Reply, Rules
 from runtime.fleet.aws_lambda import target_of
 from runtime.fleet.worker import answer
 from runtime.kernels import KernelRef, KernelRefused
 from runtime.objects import FolderObjects
-from runtime.query.execute import Request, prepare
+from runtime.query.prepare import Request, prepare
 from runtime.query.task import Compiled
-from runtime.signing import KmsSigner
 from tests.operators.test_targets import BLOCKED
 
 METRIC = (
@@ -277,7 +277,7 @@ def test_a_worker_with_a_key(store: Store, here: Target, monkeypatch: pytest.Mon
         with pytest.MonkeyPatch.context() as inside:
             inside.setenv(cache.MODE_VARIABLE, "ready")
             inside.setenv(cache.CACHE_VARIABLE, str(tmp_path / "worker"))
-            inside.setattr("dataflow.compile._loaded", {})
+            inside.setattr("dataflow.kernels.compile._loaded", {})
             inside.setattr("runtime.query.task._known", OrderedDict())
             inside.setattr("runtime.fleet.worker.signer_of_environment", Hmac)
             return Reply(200, json.dumps(answer(json.loads(payload))).encode())
@@ -285,7 +285,7 @@ def test_a_worker_with_a_key(store: Store, here: Target, monkeypatch: pytest.Mon
     fleet = Fleet(work, Rules(base=0.001), target=here)
     with pytest.raises(QueryError, match=r"KernelRefused: the kernel kernels/.* has no valid sign.*`export \S+KEY=k`"):
         store.query(METRIC, executor=fleet, progress=False)
-    monkeypatch.setattr("runtime.signing.signer_of_environment", lambda access: Hmac())
+    monkeypatch.setattr("runtime.aws.kms.signer_of_environment", lambda access: Hmac())
     assert store.query(METRIC, executor=fleet, progress=False).proof.result == expected.proof.result
     assert list((tmp_path / "worker" / "kernels").iterdir())
 
@@ -416,7 +416,7 @@ def test_the_machine_of_a_function(account: None, monkeypatch: pytest.MonkeyPatc
                 return told
 
         target_of.cache_clear()
-        monkeypatch.setattr("runtime.aws._make", lambda *args: Double())
+        monkeypatch.setattr("runtime.aws.client._make", lambda *args: Double())
 
     for told, name in (
         ({"Architectures": ["arm64"]}, "arm64"),

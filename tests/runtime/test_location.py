@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtime import Store
-from runtime.aws import Access
+from runtime.aws.access import Access
 from runtime.errors import StoreError
 from runtime.location import Bucket, Folder, locate
 

@@ -16,6 +16,7 @@ import dataflow as df
 from dataflow.examples.retail_ledger import closing_balances
 from runtime import Store
 from runtime.query import execute
+from runtime.query.prepare import Request, prepare
 from runtime.result import Result
 
 MINUTE, DAY = 60_000_000, 86_400_000_000
@@ -252,7 +253,5 @@ def test_a_look_back_that_ends_reads_no_more_than_that(tmp_path: Path) -> None:
         (s.window("1d", v=df.max("v")).with_columns(v=col("v").last()), 5 + 20),
         (s.window("1d"), 5),
     ]:
-        prepared = execute.prepare(
-            store.catalogue, execute.Request(metric.steps, {}, JANUARY + 20 * DAY, JANUARY + 25 * DAY)
-        )
+        prepared = prepare(store.catalogue, Request(metric.steps, {}, JANUARY + 20 * DAY, JANUARY + 25 * DAY))
         assert len(prepared.files) == files

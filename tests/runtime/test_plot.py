@@ -40,13 +40,13 @@ def test_gaps_are_gaps() -> None:
     assert np.asarray(alone.get_ydata())[alone.get_markevery()].tolist() == [1, 2, 4, 5, 6]
 
 
-def test_the_buckets_of_the_metric_tell_gaps_where_points_do_not() -> None:
+def test_the_buckets_of_the_metric_show_gaps_where_points_do_not() -> None:
     columns = {"day": column(Type.TIME, days(0, 2)), "n": column(Type.INT, [1, 2])}
     assert lines(Plot(columns)) == [[1, 2]]
     metric = P.group_by(day=df.time().truncate("1d", "Europe/Berlin")).agg(n=df.count())
-    told = hints_of(metric.steps)
-    assert lines(Plot(columns, told)) == [[1, None, 2]]
-    assert Plot(columns, told).figure.axes[0].get_xlabel() == "day (Europe/Berlin)"
+    hints = hints_of(metric.steps)
+    assert lines(Plot(columns, hints)) == [[1, None, 2]]
+    assert Plot(columns, hints).figure.axes[0].get_xlabel() == "day (Europe/Berlin)"
 
 
 def test_months_and_days_of_23_hours_are_no_gaps() -> None:
@@ -87,7 +87,7 @@ def test_no_bars_of_counts_against_means() -> None:
     assert mean.get_xlim()[1] < 10
 
 
-def test_shares_that_are_close_are_told_apart() -> None:
+def test_shares_that_are_close_differ_visibly() -> None:
     columns = {"k": column(Type.STRING, ["a", "b", "c"]), "up": column(Type.FLOAT, [0.921, 0.999, None])}
     (axes,) = Plot(columns).figure.axes
     assert not axes.patches  # a bar's length would be read from zero

@@ -14,8 +14,7 @@ from deploy.cli import main
 from runtime import PartialResult, Store
 from runtime.catalogue.entries import day_name
 from runtime.errors import QueryError
-from runtime.provenance import Explanation
-from runtime.result import Result
+from runtime.result import Explanation, Result
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR

@@ -168,7 +168,7 @@ def test_one_file_of_an_earlier_version_was_the_first(tmp_path: Path, monkeypatc
     shuffle(folder, 1)
     Store(folder).recover()
     assert answer(folder) == right
-    assert ask(folder).notes == ()
+    assert not ask(folder).notes
 
 
 def test_an_interrupted_ingest_is_left_out(tmp_path: Path) -> None:

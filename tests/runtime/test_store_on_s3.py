@@ -76,11 +76,13 @@ def test_it_is_found_again_and_shared(aws: None) -> None:
 
 def test_a_worker_opens_the_store_by_its_url(aws: None) -> None:
     from runtime.query import execute, wire
+    from runtime.query.prepare import Request, prepare
+    from runtime.query.tasks import make_tasks
 
     store = Store(f"{URL}?table=other-table")
     ingest(store)
-    prepared = execute.prepare(store.catalogue, execute.Request(METRICS[0].steps, {}, None, None))
-    (task,) = execute.make_tasks(prepared, store.url, 1)
+    prepared = prepare(store.catalogue, Request(METRICS[0].steps, {}, None, None))
+    (task,) = make_tasks(prepared, store.url, 1)
     assert wire.unpack(execute.run_payload(execute.payload_of(task)), task.id, task.request_digest).coverage.rows
 
 

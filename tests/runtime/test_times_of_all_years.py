@@ -27,8 +27,9 @@ from runtime.fleet.messages import request
 from runtime.fleet.worker import answer
 from runtime.published import cached
 from runtime.query import task as tasks
-from runtime.query.execute import make_tasks, prepare
+from runtime.query.prepare import prepare
 from runtime.query.task import Task
+from runtime.query.tasks import make_tasks
 from runtime.store import Store as Opened
 
 S = df.stream("s")

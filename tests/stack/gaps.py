@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-import runtime.aws
+import runtime.aws.client
 
 
 def mend(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every client of ours read ministack's replies as AWS would have sent them."""
-    make = runtime.aws._make
+    make = runtime.aws.client._make
 
     def mended(*arguments: Any) -> Any:
         client = make(*arguments)
@@ -19,7 +19,7 @@ def mend(monkeypatch: pytest.MonkeyPatch) -> None:
         client.meta.events.register("before-parse.cloudformation.DeleteChangeSet", _with_result)
         return client
 
-    monkeypatch.setattr(runtime.aws, "_make", mended)
+    monkeypatch.setattr(runtime.aws.client, "_make", mended)
 
 
 def _with_result(response_dict: dict[str, Any], **_: object) -> None:

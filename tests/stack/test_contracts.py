@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from runtime.aws.s3_without_boto3 import SignedS3
 from runtime.catalogue import Catalogue, DynamoCatalogue
 from runtime.catalogue.dynamodb import DynamoTable
 from runtime.catalogue.table import ConditionFailed, Put, Transact, When
 from runtime.errors import StoreError
 from runtime.objects import S3Objects
-from runtime.objects.signed import SignedS3
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.objects import ObjectStoreContract
 from tests.runtime.faults import Faults

@@ -16,14 +16,15 @@ from typing import Any
 
 import pytest
 
-from dataflow.compile import stage_files
+from dataflow.kernels.compile import stage_files
 from dataflow.stream import Stream
 from deploy.bundle import Bundle, build
 from operators.compiler import targets
 from runtime import Store
 from runtime.catalogue import StreamSchema
-from runtime.query import execute
+from runtime.query.prepare import Request, prepare
 from runtime.query.task import Task, compiled_for
+from runtime.query.tasks import make_tasks
 
 PYTHON = ".".join(map(str, sys.version_info[:2]))
 FUNCTION = Path(__file__).with_name("function.py")
@@ -94,8 +95,8 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Task], Path]:
 
 def tasks_of(store: Store, metric: Stream, count: int = 1) -> list[Task]:
     """The tasks of a query over all there is."""
-    prepared = execute.prepare(store.catalogue, execute.Request(metric.steps, {}, None, None))
-    return list(execute.make_tasks(prepared, store.url, count))
+    prepared = prepare(store.catalogue, Request(metric.steps, {}, None, None))
+    return list(make_tasks(prepared, store.url, count))
 
 
 def reply_of(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:

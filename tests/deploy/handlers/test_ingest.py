@@ -16,7 +16,8 @@ from deploy.handlers import ingest, landing
 from deploy.handlers.ingest import Batch, handler
 from deploy.handlers.logs import Invocation
 from deploy.handlers.settings import SettingsError
-from runtime.aws import Access, Client
+from runtime.aws.access import Access
+from runtime.aws.client import Client
 from runtime.errors import FormatError
 from runtime.store import Store
 from tests.deploy.handlers.deployed import (

@@ -7,10 +7,9 @@ import pytest
 
 from deploy.handlers.events import Landed
 from deploy.handlers.landing import LandedFile, ObjectGone, looked_up
-from runtime.aws import Access, Client
-from runtime.objects.signed import SignedS3
-from tests.runtime.objects.test_signed import endpoint as endpoint
-from tests.runtime.objects.test_signed import function as function
+from runtime.aws.access import Access
+from runtime.aws.client import Client
+from runtime.aws.s3_without_boto3 import SignedS3
 
 BUCKET = "arrivals"
 

@@ -18,10 +18,10 @@ from deploy.handlers import query, worker
 from deploy.handlers.query import handler
 from operators.compiler.targets import TARGETS
 from operators.errors import DataflowError
-from runtime.aws import Client, ServiceFault
+from runtime.aws.client import Client, ServiceFault
+from runtime.aws.retry import Fault
 from runtime.errors import QueryError
 from runtime.fleet.outcomes import Reply
-from runtime.retry import Fault
 from runtime.store import Store
 from tests.deploy.handlers.deployed import Context, Lines, T
 
@@ -300,7 +300,7 @@ def test_as_a_relay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         relayed.append(len(payload))
         return Reply(200, json.dumps(handler(json.loads(payload), Context())).encode())
 
-    monkeypatch.setattr("runtime.query.execute._SMALL", 10)
+    monkeypatch.setattr("runtime.query.tasks._SMALL", 10)
     fleet = Fleet(work, relay=relay, direct=1, batch=2)
     result = store.query(AT_LEAST, executor=fleet, workers=4, progress=False)
     assert len(relayed) == 2

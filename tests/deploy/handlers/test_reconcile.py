@@ -16,7 +16,8 @@ from deploy.handlers.ingest import handler as ingest_handler
 from deploy.handlers.logs import Invocation
 from deploy.handlers.reconcile import Reconciler, handler, since_of
 from operators.errors import DataflowError
-from runtime.aws import Access, Client, ServiceFault
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault
 from runtime.store import Store
 from tests.deploy.handlers.deployed import Context, Lines, T, batch, event, failures, land, numbers, records
 from tests.runtime.faults import Faults

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-import runtime.aws
+import runtime.aws.client
 
 
 def refused(code: str, message: str, status: int = 400) -> ClientError:
@@ -46,5 +46,5 @@ class _Client:
 
 def install(monkeypatch: pytest.MonkeyPatch) -> Aws:
     aws = Aws()
-    monkeypatch.setattr(runtime.aws, "_make", aws.client)
+    monkeypatch.setattr(runtime.aws.client, "_make", aws.client)
     return aws

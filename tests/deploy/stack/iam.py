@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-import runtime.aws
+import runtime.aws.client
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 PSEUDO = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws"}
@@ -105,7 +105,7 @@ class Iam:
                 self.used.add((self.who, need[0]))
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        make = runtime.aws._make
+        make = runtime.aws.client._make
 
         def made(service: str, *rest: Any) -> Any:
             client = make(service, *rest)
@@ -126,7 +126,7 @@ class Iam:
                 events.register(f"after-call.s3.{name}", answered)
             return client
 
-        monkeypatch.setattr(runtime.aws, "_make", made)
+        monkeypatch.setattr(runtime.aws.client, "_make", made)
 
 
 def needs(service: str, operation: str, given: Mapping[str, Any], key: str) -> Iterator[Need]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.stack.changes import Change, DeployError, Proposal, Stack
-from runtime.aws import Access
+from runtime.aws.access import Access
 from tests.deploy.stack.fake_aws import Aws, install, refused
 
 TEMPLATE = {"TemplateBody": "{}"}

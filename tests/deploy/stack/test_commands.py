@@ -12,7 +12,7 @@ from deploy.cli import main
 from deploy.stack.places import reached
 from deploy.stack.settings import load
 from deploy.stack.template import template
-from runtime.aws import Access
+from runtime.aws.access import Access
 from runtime.location import locate
 from tests.deploy.stack.fake_aws import Aws, install
 

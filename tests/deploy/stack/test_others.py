@@ -13,7 +13,7 @@ from deploy.stack.places import Places
 from deploy.stack.removing import Removal
 from deploy.stack.settings import Settings
 from deploy.stack.storage import KEYS
-from runtime.aws import Access
+from runtime.aws.access import Access
 from runtime.location import TABLE
 from tests.deploy.stack.fake_aws import Aws, install, refused
 

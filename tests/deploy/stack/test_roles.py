@@ -19,8 +19,9 @@ from deploy.handlers import ingest, query, reconcile, worker
 from deploy.stack.functions import functions
 from deploy.stack.settings import parse
 from deploy.stack.template import template
-from runtime import kernels, signing
-from runtime.aws import Access
+from runtime import kernels
+from runtime.aws.access import Access
+from runtime.aws.client import kms as signing
 from runtime.fleet import aws_lambda
 from runtime.fleet.outcomes import Reply
 from runtime.store import Store
@@ -239,7 +240,7 @@ def test_query_as_a_relay(published: Deployed, monkeypatch: pytest.MonkeyPatch) 
     from runtime.fleet import Fleet
 
     monkeypatch.setattr(query, "invoker", lambda name, *_: through(published, name))
-    monkeypatch.setattr("runtime.query.execute._SMALL", 10)
+    monkeypatch.setattr("runtime.query.tasks._SMALL", 10)
     fleet = Fleet(through(published, "fleet-worker"), relay=through(published, "fleet-query"), direct=1, batch=100)
     result = published.store.query(TOPS, executor=fleet, workers=3, progress=False)
     assert [list(row) for row in result.to_dict()["rows"]] == ROWS

@@ -20,14 +20,15 @@ from urllib3.exceptions import SSLError
 import dataflow as df
 from operators.compiler.targets import TARGETS, Target
 from runtime import Store
-from runtime.aws import Access
+from runtime.aws.access import Access
 from runtime.errors import FormatError, QueryError, StoreError
 from runtime.fleet import Fleet, Kind, PaceRules, Reply, Rules, TaskFailed
 from runtime.fleet import messages as m
 from runtime.fleet.aws_lambda import invoker
 from runtime.fleet.worker import answer
-from runtime.query import execute
+from runtime.query.prepare import Request, prepare
 from runtime.query.task import Task
+from runtime.query.tasks import make_tasks
 
 START = 19_800 * 86_400_000_000
 METRIC = df.stream("s").group_by("status").agg(n=df.count(), d=df.count_distinct("device"))
@@ -45,8 +46,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def task_of(store: Store) -> Task:
-    prepared = execute.prepare(store.catalogue, execute.Request(METRIC.steps, {}, None, None))
-    return execute.make_tasks(prepared, store.url, 1)[0]
+    prepared = prepare(store.catalogue, Request(METRIC.steps, {}, None, None))
+    return make_tasks(prepared, store.url, 1)[0]
 
 
 def local(payload: bytes) -> Reply:
@@ -265,13 +266,13 @@ def test_what_breaks_below_boto3_is_a_loss(error: Exception, monkeypatch: pytest
         def invoke(self, **_: Any) -> dict[str, Any]:
             return {"StatusCode": 200, "Payload": Body()}
 
-    monkeypatch.setattr("runtime.aws.Client.boto", Boto())
+    monkeypatch.setattr("runtime.aws.client.Client.boto", Boto())
     reply = invoker("my-worker")(b"{}")
     assert (reply.status, reply.error) == (0, f"my-worker: {error}")
 
 
 def test_what_is_no_loss_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.aws.Client.boto", object())
+    monkeypatch.setattr("runtime.aws.client.Client.boto", object())
     with pytest.raises(AttributeError):
         invoker("my-worker")(b"{}")
 

@@ -24,7 +24,9 @@ from runtime.fleet.relay import inner_fleet, is_batch, relay, together
 from runtime.fleet.rules import Batch
 from runtime.fleet.worker import answer
 from runtime.query import execute, wire
+from runtime.query.prepare import Request, prepare
 from runtime.query.task import Task, run
+from runtime.query.tasks import make_tasks
 
 START = 19_800 * 86_400_000_000
 POINTS = df.stream("s")
@@ -66,8 +68,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def tasks_of(store: Store, metric: Any = METRIC, count: int = 12) -> list[Task]:
-    prepared = execute.prepare(store.catalogue, execute.Request(metric.steps, {}, None, None))
-    (task,) = execute.make_tasks(prepared, store.url, 1)
+    prepared = prepare(store.catalogue, Request(metric.steps, {}, None, None))
+    (task,) = make_tasks(prepared, store.url, 1)
     edges = [WHOLE * k // count for k in range(count + 1)]
     return [replace(task, id=f"0.{k}", shard=(edges[k], edges[k + 1])) for k in range(count)]
 

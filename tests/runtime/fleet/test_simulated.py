@@ -18,8 +18,11 @@ from runtime.errors import QueryError
 from runtime.fleet import PaceRules, QueryTimeout, Rules, TaskFailed
 from runtime.fleet.messages import VERSION, reply
 from runtime.fleet.worker import answer
-from runtime.query import execute, wire
+from runtime.query import wire
+from runtime.query.conclude import conclude
+from runtime.query.prepare import Request, prepare
 from runtime.query.task import run
+from runtime.query.tasks import make_tasks
 from tests.simulator.workers import Faults, LambdaDouble, play
 
 START = 19_800 * 86_400_000_000
@@ -48,8 +51,8 @@ class World:
         }
         self.store.ingest("s", columns, key="device", time="ts", unit="us", progress=False)
         self.expected = self.store.query(METRIC, workers=1, progress=False)
-        self.prepared = execute.prepare(self.store.catalogue, execute.Request(METRIC.steps, {}, None, None))
-        (task,) = execute.make_tasks(self.prepared, self.store.url, 1)
+        self.prepared = prepare(self.store.catalogue, Request(METRIC.steps, {}, None, None))
+        (task,) = make_tasks(self.prepared, self.store.url, 1)
         edges = [WHOLE * k // 16 for k in range(17)]
         self.tasks = [replace(task, id=f"0.{k}", shard=(edges[k], edges[k + 1])) for k in range(16)]
         self._known: dict[str, dict[str, Any]] = {}
@@ -64,7 +67,7 @@ class World:
         """The result's digest, the seconds it took and the double."""
         double = LambdaDouble(seed, self.answer, faults)
         over, seconds = play(self.tasks, double, self.store.objects, rules, pace, seed, **more)
-        result = execute.conclude(self.prepared, list(over.tasks.values()), list(over.answers.values()), over.failed)
+        result = conclude(self.prepared, list(over.tasks.values()), list(over.answers.values()), over.failed)
         return result, seconds, double, over
 
 

@@ -17,7 +17,7 @@ from runtime.fleet import coordinator as coordinating
 from runtime.fleet.fleet import Answers
 from runtime.fleet.relay import reply_of
 from runtime.fleet.rules import Batch
-from runtime.query import execute
+from runtime.query.conclude import conclude
 from tests.runtime.fleet.test_simulated import WHOLE, World
 from tests.simulator.relays import RELAY_STORY, STORY, RelayFaults, TwoLevels
 from tests.simulator.workers import Faults, LambdaDouble
@@ -44,7 +44,7 @@ def play(world: World, seed: int, faults: Faults, relays: RelayFaults, **more: A
     levels = TwoLevels(more.pop("fleet", FLEET), double, world.store.objects, relays, seed, **more)
     over, seconds = levels.run(world.tasks)
     found = Answers.of(over)
-    result = execute.conclude(world.prepared, found.tasks, list(found.partials.values()), found.failed)
+    result = conclude(world.prepared, found.tasks, list(found.partials.values()), found.failed)
     return result, seconds, levels, over
 
 

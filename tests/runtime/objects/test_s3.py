@@ -13,11 +13,11 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from runtime.aws import Access
+from runtime.aws.access import Access
+from runtime.aws.retry import Budget
 from runtime.errors import StoreError
 from runtime.objects import FileMissing, S3Objects
 from runtime.objects.s3 import MAX_PREFIX
-from runtime.retry import Budget
 from tests.runtime.faults import Faults, s3_error
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from operators.types import Type
 from runtime.columns import Column, Points
 from runtime.errors import FormatError
-from runtime.pointfile import Buffers, PointFile, layout
+from runtime.pointfile import Buffers, PointFile, layout, verify_file
 from runtime.pointfile.frames import Compressor, expand, frame_head
 from runtime.pointfile.read import _expand_footer
 from tests.runtime.pointfile.cases import START, column, file_rows, open_bytes, packed, text_column
@@ -58,7 +58,7 @@ def outcome(data: bytes) -> object:
 
 def is_refused_by_verify(data: bytes) -> bool:
     try:
-        open_bytes(data).verify(BUFFERS)
+        verify_file(open_bytes(data), BUFFERS)
     except FormatError as error:
         return "test.points" in str(error)
     return False

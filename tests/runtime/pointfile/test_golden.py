@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.pointfile import Buffers
+from runtime.pointfile import Buffers, verify_file
 from tests.runtime.pointfile.cases import file_rows, open_bytes, plain_order
 from tests.runtime.pointfile.make_golden import CASES, FOLDER, shown
 
@@ -20,7 +20,7 @@ def test_they_are_there() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_golden_file(path: Path) -> None:
     file = open_bytes(path.read_bytes(), path.name)
-    file.verify(Buffers())
+    verify_file(file, Buffers())
     assert shown(file) == path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
 
 

@@ -10,7 +10,7 @@ import pytest
 from operators.types import Type
 from runtime.columns import Column, Dictionary, Points
 from runtime.errors import FormatError
-from runtime.pointfile import Buffers, PointFile
+from runtime.pointfile import Buffers, PointFile, verify_file
 from runtime.pointfile.layout import HEADER
 from tests.runtime.pointfile.cases import START, file_rows, packed, rows_of, text_column
 
@@ -93,7 +93,7 @@ def test_the_header_is_checked_when_its_neighbours_are_read(data: bytes) -> None
     with pytest.raises(FormatError, match=r"test\.points is damaged: its header"):
         file.load([], 0, 1)
     with pytest.raises(FormatError, match="header"):
-        file.verify()
+        verify_file(file)
     assert HEADER.size == 32
 
 

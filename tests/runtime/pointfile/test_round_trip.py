@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from operators.types import STORED, Type
 from runtime.columns import Column, Dictionary, Points
-from runtime.pointfile import Buffers, encode, sort_points
+from runtime.pointfile import Buffers, encode, sort_points, verify_file
 from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR, LINEAR, MICROS_PER_DAY, RUNS
 from tests.runtime.pointfile.cases import (
     DAY,
@@ -46,7 +46,7 @@ def test_any_points_come_back(points: Points, block_rows: int) -> None:
     assert (file.rows, file.day, file.key_name, file.time_name) == (len(points), DAY, KEY, TIME)
     assert file.key_type is points.key.type
     assert file.schema == {name: c.type for name, c in points.columns.items()}
-    file.verify(SHARED)
+    verify_file(file, SHARED)
 
 
 @pytest.mark.parametrize("kind", list(STORED))
@@ -152,7 +152,7 @@ def test_a_few_odd_values_do_not_cost_the_others_their_encoding(odd: float, valu
     assert int(file._footer.chunks[1]["scale"][0]) == 1
     assert file.chunk_bytes("x").sum() < 2 * n
     assert file_rows(file, SHARED) == rows_of(points)
-    file.verify(SHARED)
+    verify_file(file, SHARED)
 
 
 def test_decimals_that_are_all_the_same_but_for_patches() -> None:

@@ -18,9 +18,12 @@ from runtime import Store
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
 from runtime.query.checkpoint import Checkpoints, unpack
-from runtime.query.execute import Prepared, Request, conclude, make_tasks, prepare
+from runtime.query.conclude import conclude
+from runtime.query.partial import Partial
+from runtime.query.prepare import Prepared, Request, prepare
 from runtime.query.scan import scan_order
-from runtime.query.task import Partial, run
+from runtime.query.task import run
+from runtime.query.tasks import make_tasks
 from tests.laws.engine import STREAM, as_columns, parts, schema_point
 from tests.laws.graphs import GRAPHS
 from tests.reference.strategies import BASE, DAY, KEY, TIME, Case, cases

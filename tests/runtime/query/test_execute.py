@@ -13,7 +13,9 @@ from runtime import PartialResult, Store
 from runtime.errors import FormatError, IncompleteResult, IngestError, QueryError, StoreError
 from runtime.proof import check_coverage
 from runtime.query import execute, wire
+from runtime.query.prepare import Request, prepare
 from runtime.query.task import Task, run
+from runtime.query.tasks import make_tasks
 
 DAY = 86_400_000_000
 START = 19_800 * DAY
@@ -35,8 +37,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def tasks(store: Store, metric: df.Stream, workers: int = 1) -> list[Task]:
-    prepared = execute.prepare(store.catalogue, execute.Request(metric.steps, {}, None, None))
-    return execute.make_tasks(prepared, store.url, workers)
+    prepared = prepare(store.catalogue, Request(metric.steps, {}, None, None))
+    return make_tasks(prepared, store.url, workers)
 
 
 @pytest.mark.parametrize(

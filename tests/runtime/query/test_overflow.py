@@ -37,7 +37,7 @@ EXPRESSIONS = [
     (P.select(x=-N.cumulative_sum() * 3), "-n.cumulative_sum() * 3 for key 'b'"),
     (P.select(x=(N * 3).cumulative_sum()), "n * 3 for key 'b'"),
     (P.select(x=N.decimal(2) + 1), "n.decimal(2, 'exact') for key 'b'"),
-    (P.agg(x=df.histogram(T * 1e300, width=1.0)), "temp * 1e+300 for key "),
+    (P.agg(x=df.histogram(T * 1e300, width=1.0)), "x = histogram(temp * 1e+300, width=1.0) for key "),
     (P.agg(x=df.sum(df.when(N > 5).then(N * 9).otherwise(0))), f"n * 9 for key 'b' at {AT}"),
     (
         P.group_by("device", c=df.col("status") == "s1").agg(m=df.max("n")).with_columns(x=df.col("m") * 2),
@@ -55,6 +55,62 @@ EXPRESSIONS = [
 def test_expressions(metric: df.Stream, text: str, tasks: int) -> None:
     with pytest.raises(OverflowExceeded, match=re.escape(text)):
         asked(metric, tasks)
+
+
+WIDE = P.with_columns(x=T * 1e16)
+BIN = "the number of a value's bin does not fit in 64 bits; take a larger width, or filter the rows"
+IN_AGGREGATES = [
+    # 0.01 times 2^63 is some 9.2e16: one value beyond is an error, for a histogram without it would be a wrong number.
+    (
+        WIDE.group_by("status", KEY).agg(n=df.count(), x=df.histogram("x", width=0.001)),
+        "step 3 (group_by): x = histogram(temp * 1e+16, width=0.001) for key 'a' at 2024-03-30T22:00:00.000000Z "
+        f"in the group status='s0', device='a': {BIN}",
+    ),
+    (WIDE.agg(x=df.histogram("x", width=0.001)), "x = histogram(temp * 1e+16, width=0.001) for key 'a' at 2024-"),
+    (
+        WIDE.window("1d", h=df.histogram("x", width=0.001)),
+        "step 3 (window): h = histogram(temp * 1e+16, ",
+    ),
+    (
+        P.group_by(by=N > 3).agg(up=df.increase((N - BIG) * 2 + 1), n=df.count()),
+        f"step 2 (group_by): (n - {BIG}) * 2 for key 'c' at 2024-03-30T22:04:00.000000Z in the group by=False: an",
+    ),
+    (
+        P.with_columns(x=df.when(df.col("status") == "s1").then(-BIG - BIG).otherwise(N))
+        .group_by(KEY, late=df.col("status") > "s1")
+        .agg(up=df.increase("x"), n=df.count()),
+        "step 3 (group_by): up = increase(when(status == 's1').then(-9223372036854775808).otherwise(n)) for key 'b' at "
+        f"{AT} in the group device='b', late=True: an integer result does not fit in 64 bits",
+    ),
+    (
+        P.with_columns(x=df.when(df.col("status") == "s1").then(-BIG - BIG).otherwise(N)).agg(r=df.rate("x")),
+        "r = rate(when(",
+    ),
+    (
+        P.group_by(KEY)
+        .agg(m=df.max("temp"))
+        .group_by(late=df.col("device") > "b")
+        .agg(h=df.histogram(df.col("m") * 1e16, width=0.001)),
+        "step 3 (group_by): h = histogram(m * 1e+16, width=0.001) for device='a' in the group late=False: the number",
+    ),
+    (P.group_by(KEY).agg(s=df.sum(N * 4)), f"step 2 (group_by): n * 4 for key 'b' at {AT} in the group device='b': an"),
+]
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+@pytest.mark.parametrize(("metric", "text"), IN_AGGREGATES, ids=lambda v: "" if isinstance(v, df.Stream) else v[:40])
+def test_in_aggregates(metric: df.Stream, text: str, tasks: int) -> None:
+    with pytest.raises(OverflowExceeded, match=re.escape(text)):
+        asked(metric, tasks)
+
+
+def test_bins_up_to_the_last() -> None:
+    # Where the number fits in 64 bits, the value is counted.
+    few = P.filter(N < 10)
+    (row,) = asked(few.agg(x=df.histogram(T * 1e16, width=0.01)))
+    assert [b["count"] for b in row["x"]] == [1, 1, 1]
+    with pytest.raises(OverflowExceeded):
+        asked(few.agg(x=df.histogram(T * 1e17, width=0.01)))
 
 
 SUMS = [

@@ -12,8 +12,9 @@ import pytest
 import dataflow as df
 from runtime import Store
 from runtime.objects import FolderObjects
-from runtime.query.execute import Request, make_tasks, prepare
+from runtime.query.prepare import Request, prepare
 from runtime.query.task import run
+from runtime.query.tasks import make_tasks
 
 METRIC = df.stream("s").group_by().agg(total=df.sum("x"))
 

@@ -12,7 +12,7 @@ from operators.grouping import GroupState
 from runtime.errors import FormatError
 from runtime.query import wire
 from runtime.query.coverage import WHOLE, Coverage
-from runtime.query.task import Partial
+from runtime.query.partial import Partial
 
 STATES = [{"n": np.arange(3)}, {"s": np.ones((3, 4))}]
 PARTIAL = Partial(

@@ -1,0 +1,181 @@
+"""Emits the source of expressions: straight-line code in which every value has a name and a validity.
+
+Null is (any value, False). Common subexpressions are computed once. Checked arithmetic runs only where its operands
+are valid: a null's value is arbitrary and must not look like an overflow. How each function is computed stands in
+``SOURCES``, into which the modules of this folder put theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+from dataflow.clock import NOW
+from dataflow.codegen.source import BEGIN, FIXED, I8, U1, Site, Writer, clock_locals
+from dataflow.codegen.source import both as both
+from dataflow.described import described
+from dataflow.row_operations import Tally
+from dataflow.typed import Typed
+from operators.kernels.arithmetic import SITES
+from operators.types import Type
+
+assert BEGIN == 0
+
+Value = tuple[str, str]
+"""Names, or constants, of a value and of its validity."""
+
+_MOVES = repr(NOW)
+
+
+class Emitter:
+    """Emits expressions into a writer; remembers what is computed already."""
+
+    def __init__(self, w: Writer, time: str = "t", end: str = "e", row: str = "i") -> None:
+        self.w = w
+        self.row = row
+        self.time = time
+        self.end = end
+        self.now = ""
+        """The instant of an interval at which what moves is computed."""
+
+        self.is_new = ""
+        """Where a sink stops within a row: the condition that this row is not one it goes on with."""
+
+        self.has_early = False
+        """Whether rows before the range are among the rows, as ``early`` tells."""
+
+        self.uses: dict[str, str] = {}
+        """How aggregates are described that take an expression, by that."""
+
+        self._known: dict[str, Value] = {}
+        self._fixed: dict[str, Value] = {}
+
+    # ---- scopes
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """What is computed inside is forgotten after: it may not have run."""
+        saved = dict(self._known)
+        yield
+        self._known = saved
+
+    @contextmanager
+    def piece(self, time: str, end: str) -> Iterator[None]:
+        """Inside, time and end are those of a piece of an interval: only numbered values stay."""
+        saved = self.time, self.end, self._known
+        self.time, self.end, self._known = time, end, {}
+        yield
+        self.time, self.end, self._known = saved
+
+    @contextmanager
+    def instant(self, now: str, is_new: str) -> Iterator[None]:
+        """Inside, what moves within an interval is computed as it is at the local ``now``; ``is_new`` is the condition
+        that it was not before."""
+        saved = self.now, self.is_new, self._known
+        self.now, self.is_new = now, is_new
+        self._known = {key: value for key, value in self._known.items() if _MOVES not in key}
+        yield
+        self.now, self.is_new, self._known = saved
+
+    def given(self, e: Typed, value: Value) -> None:
+        """``e`` is computed elsewhere: its names."""
+        self._fixed[repr(e)] = value
+
+    # ---- helpers
+
+    def name(self, text: str, valid: str) -> Value:
+        """Bind an expression to a fresh name."""
+        v = self.w.fresh()
+        self.w.put(f"{v} = {text}")
+        if valid in ("True", "False") or valid.isidentifier():
+            return v, valid
+        k = self.w.fresh("k")
+        self.w.put(f"{k} = {valid}")
+        return v, k
+
+    def flags(self, e: Typed) -> str:
+        """The arguments by which a checked function says that ``e`` failed, and in which row."""
+        self.w.arg("flags", I8, "flags")
+        self.w.tables.sites.append(Site(self.uses.get(repr(e)) or described(e), e.fn == "bin"))
+        return f"flags, np.int64({min(len(self.w.tables.sites), SITES - 1)}), {self.row}"
+
+    def integer(self, value: int | str) -> str:
+        """A scalar argument with this value (a string: its code)."""
+        self.w.tables.ints.append(value)
+        return f"i_{len(self.w.tables.ints) - 1}"
+
+    def lut(self, predicate: str, operand: object) -> str:
+        """The argument with a predicate's outcome for every string code."""
+        self.w.tables.luts.append((predicate, operand))
+        j = len(self.w.tables.luts) - 1
+        return self.w.arg(f"lut_{j}", U1, "lut", j)
+
+    def bucket(self, every: object, zone: object, around: int = 0) -> str:
+        """The arguments of a bucket function after the time: edges, width, origin. The edges are known for ``around``
+        buckets before and after the years that have a calendar, too."""
+        wanted = (str(every), str(zone), around)
+        buckets = self.w.tables.buckets
+        if wanted not in buckets:
+            buckets.append(wanted)
+        j = buckets.index(wanted)
+        self.w.arg(f"edges_{j}", I8, "edges", j)
+        return f"edges_{j}, width_{j}, origin_{j}"
+
+    def as_float(self, v: str, kind: Type | None) -> str:
+        """``v`` as a float64."""
+        return v if kind is Type.FLOAT else f"np.float64({v})"
+
+    # ---- expressions
+
+    def emit(self, e: Typed) -> Value:
+        """Compute ``e`` here, or find it computed."""
+        key = repr(e)
+        found = self._fixed.get(key) or self._known.get(key)
+        if found is None:
+            found = SOURCES[e.fn](self, e)
+            (self._fixed if e.site >= 0 else self._known)[key] = found
+        return found
+
+    def tally(self, op: Tally) -> None:
+        """Count the row if it is one of the range, and whether it reports the column."""
+        w, n = self.w, op.number
+        _, k = self.emit(op.value)
+        w.arg("tally", I8, "tally")
+        with w.block("if t >= since:"):
+            w.put(f"tally[{2 * n}] += 1\ntally[{2 * n + 1}] += np.int64(not ({k}))")
+
+
+Source: TypeAlias = Callable[[Emitter, Typed], Value]
+
+SOURCES: dict[str, Source] = {}
+"""How each function is computed, by its name."""
+
+
+def source(*names: str) -> Callable[[Source], Source]:
+    """Declare how the functions of these names are computed."""
+
+    def declared(found: Source) -> Source:
+        SOURCES.update(dict.fromkeys(names, found))
+        return found
+
+    return declared
+
+
+def scalar_loads(w: Writer) -> list[str]:
+    """Lines that load the kernel's constants into locals, in the order in which the runner lists them, and locals
+    that outlive a row."""
+    out = []
+    at = FIXED
+    for j in range(len(w.tables.masks) // 2):
+        out += [f"mv_{j} = np.uint64(s[{at}])", f"ma_{j} = np.uint64(s[{at + 1}])"]
+        at += 2
+    for j in range(len(w.tables.ints)):
+        out.append(f"i_{j} = s[{at}]")
+        at += 1
+    for j in range(len(w.tables.buckets)):
+        out += [f"width_{j} = s[{at}]", f"origin_{j} = s[{at + 1}]"]
+        at += 2
+    out += clock_locals(len(w.tables.buckets), len(w.tables.zones))
+    out += [f"f_{j} = f[{j}]" for j in range(len(w.tables.floats))]
+    return out

@@ -1,0 +1,124 @@
+"""Kernels from generated source: compiled once, kept on disk by content, loaded by every later process.
+
+The source of a kernel is derived from a validated plan and holds none of its constants, so this is the one place
+where the program runs code that it wrote itself.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from dataflow.kernels.generate import Function, Generated, generate
+from dataflow.plan import Stage
+from operators import files
+from operators.compiler import cache
+from operators.compiler.targets import Target
+from operators.errors import DataflowError
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled stage: functions that release the GIL, and what their arguments mean."""
+
+    generated: Generated
+    step: Callable[..., int]
+    finish: Callable[..., int] | None
+    digest: str
+
+
+def _module(digest: str, source: str) -> ModuleType:
+    """The generated source as a module, from a file that is written once and never changed."""
+    path, text = cache.cache_folder() / f"k{digest}.py", source.encode()
+    try:
+        there = files.read_bytes(path)
+    except OSError:
+        there = b""
+    # Numba's cache is keyed by the file's time, so what is right is not written again; of two who write it at once
+    # one's compiled code is not found again, no more.
+    if there != text:
+        try:
+            files.put(text, path)
+        except OSError as error:
+            raise DataflowError(
+                f"the kernel cache {path.parent} cannot be written ({error.strerror}); set {cache.CACHE_VARIABLE}"
+            ) from None
+    name = f"antfold_kernel_{digest[:24]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    # Numba looks the module up by name when it loads a function from its cache.
+    sys.modules[name] = module
+    # Not by its loader, which would read the file again, or bytecode beside it.
+    exec(compile(source, str(path), "exec"), module.__dict__)
+    return module
+
+
+_lock = threading.Lock()
+_loaded: dict[str, tuple[Callable[..., int], Callable[..., int] | None]] = {}
+
+
+def compile_stage(stage: Stage) -> Kernel:
+    """The kernel of ``stage``: from memory, from the cache on disk, or compiled now (a second or so)."""
+    generated = generate(stage)
+    digest = cache.digest_of(generated.source)
+    with _lock:
+        found = _loaded.get(digest)
+        if found is None:
+            files = [_compiled(file) for file in stage_files(stage)]
+            found = _loaded[digest] = (files[0], files[1] if generated.finish is not None else None)
+    return Kernel(generated, found[0], found[1], digest)
+
+
+def stage_files(stage: Stage) -> tuple[KernelFile, ...]:
+    """The shared objects that a worker needs to run ``stage``."""
+    generated = generate(stage)
+    digest = cache.digest_of(generated.source)
+    functions = [f for f in (generated.step, generated.finish) if f is not None]
+    return tuple(KernelFile(generated, digest, f) for f in functions)
+
+
+@dataclass(frozen=True)
+class KernelFile:
+    """One function of a kernel, as the shared object that it is or may become."""
+
+    generated: Generated
+    digest: str
+    function: Function
+
+    @property
+    def name(self) -> str:
+        """What its file's name begins with."""
+        return self.function.name
+
+    def build(self, target: Target) -> Path:
+        """The file for ``target``, from the user's cache or made now; TargetUnavailable where it cannot be made."""
+        return cache.built(self.name, self.digest, self.function.signature, _maker(self), target)
+
+
+def _maker(file: KernelFile) -> Callable[[], Callable[..., int]]:
+    def make() -> Callable[..., int]:
+        plain: Callable[..., int] = getattr(_module(file.digest, file.generated.source), file.name)
+        return plain
+
+    return make
+
+
+def _compiled(file: KernelFile) -> Callable[..., int]:
+    signature, keep = file.function.signature, not file.generated.own_steps
+    return cache.compiled(file.name, file.digest, signature, _maker(file), keep)
+
+
+def is_cached(stage: Stage) -> bool:
+    """Whether the kernel is in this process or on disk, so that running it compiles nothing."""
+    generated = generate(stage)
+    digest = cache.digest_of(generated.source)
+    if digest in _loaded or cache.is_kept(generated.step.name, digest):
+        return True
+    kept = cache.mode() == "numba" and not generated.own_steps
+    return kept and (cache.cache_folder() / f"k{digest}.py").exists()

@@ -1,0 +1,250 @@
+"""The source of one stage's kernel: ``step`` over the rows of a chunk, and ``finish`` over all keys at the end.
+
+``step`` returns the row at which to go on (the number of rows when done): it stops before a row for which some array
+may be too small, having changed nothing for that row. ``finish`` returns the slot likewise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+# The functions that put their sources into the emitter's table.
+from dataflow.codegen import arithmetic, clocks, leaves, logic, lookups, memory, numbers  # noqa: F401
+from dataflow.codegen.emitter import Emitter, both, scalar_loads
+from dataflow.codegen.sink_emitter import SinkEmitter
+from dataflow.codegen.source import (
+    BEGIN,
+    BRIDGE_MASK,
+    F8,
+    I4,
+    I8,
+    OUT_CAPACITY,
+    OUT_ROWS,
+    OUT_RUNS,
+    RUNS,
+    SINCE,
+    TIME_MASK,
+    UNTIL,
+    Arg,
+    Tables,
+    Writer,
+)  # fmt: skip
+from dataflow.described import described_uses
+from dataflow.hidden_columns import CUT, EARLY
+from dataflow.plan import Stage
+from dataflow.row_operations import Keep, Tally
+from operators.contract import Aggregate
+from operators.registered import mark_of
+
+_LOADS = f"""begin = s[{BEGIN}]
+n_runs = s[{RUNS}]
+since = s[{SINCE}]
+until = s[{UNTIL}]
+cap = s[{OUT_CAPACITY}]
+on = s[{OUT_ROWS}]
+orun = s[{OUT_RUNS}]
+mt = np.uint64(s[{TIME_MASK}])
+mb = np.uint64(s[{BRIDGE_MASK}])"""
+
+_HELPERS = {
+    "operators.kernels.arithmetic": (
+        "checked_add", "checked_sub", "checked_mul", "checked_neg", "floor_div", "floor_mod", "float_mod",
+        "float_floor_div", "counter_step",
+    ),
+    "operators.kernels.bins": ("hash_word", "bin_between"),
+    "operators.kernels.bits": ("float_bits",),
+    "operators.kernels.calendar": (
+        "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "offset_place", "hour_of", "weekday_of",
+        "in_years", "shifted", "shifted_back",
+    ),
+    "operators.kernels.clocks": ("next_shown",),
+    "operators.kernels.decimals": (
+        "decimal_exact", "decimal_half_even", "decimal_half_up", "decimal_float", "coarser_exact",
+        "coarser_half_even", "coarser_half_up", "finer",
+    ),
+    "operators.kernels.comparing": ("integer_against_float", "decimal_against_float", "coarse_against_fine"),
+    "operators.kernels.lengths": ("length_by", "length_by_integer", "length_times"),
+    "operators.kernels.periods": ("key_number", "row_at", "edge_after"),
+    "operators.kernels.running": ("add_digits", "is_a_sum", "rounded"),
+    "operators.kernels.tables": ("find_group", "add_pair"),
+    "operators.kernels.widths": ("bin_of_width",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Function:
+    """One generated function: its arguments, in order."""
+
+    name: str
+    args: tuple[Arg, ...]
+
+    @property
+    def signature(self) -> str:
+        """Numba's signature."""
+        return f"i8({', '.join(a.kind for a in self.args)})"
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A kernel's source and what its arguments mean. Equal sources do equal work whatever their constants."""
+
+    source: str
+    step: Function
+    finish: Function | None
+    tables: Tables
+    own_steps: bool = False
+    """Whether it calls steps that a user registered, which no other process can load."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the source, hex."""
+        return hashlib.sha256(self.source.encode()).hexdigest()
+
+
+def generate(stage: Stage) -> Generated:
+    """The kernel of ``stage``."""
+    tables = Tables()
+    aggs = stage.sink.aggregates
+    step_source, step = _step(stage, tables)
+    finish_source, finish = _finish(stage, tables)
+    text = step_source + (f"\n\n{finish_source}" if finish else "")
+    lines = ['"""Generated; do not edit."""', "", "import numpy as np", ""]
+    for module, names in _HELPERS.items():
+        if used := [n for n in names if f"{n}(" in text]:
+            lines.append(f"from {module} import {', '.join(used)}")
+    for j, a in enumerate(aggs):
+        if not isinstance(a.aggregate, Aggregate):
+            continue
+        mark = mark_of(a.aggregate)
+        if mark is None:
+            f = a.aggregate.step
+            lines.append(f"from {f.__module__} import {f.__name__} as step_{j}")
+        else:
+            kind = None if a.aggregate.argument is None else a.aggregate.argument.value
+            lines.append("from operators.registered import step_of")
+            lines.append(f"step_{j} = step_of({a.aggregate.name!r}, {kind!r})  # {mark}")
+    signatures = {f.name: f.signature for f in (step, finish) if f}
+    source = "\n".join([*lines, "", f"SIGNATURES = {signatures!r}", "", "", text])
+    own = any(mark_of(a.aggregate) is not None for a in aggs)
+    return Generated(source, step, finish, tables, own)
+
+
+def _start(w: Writer) -> None:
+    w.arg("s", I8, "scalars")
+    w.arg("f", F8, "floats")
+
+
+def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
+    w = Writer(tables)
+    _start(w)
+    w.arg("run_slot", I4, "run_slot")
+    w.arg("run_len", I8, "run_len")
+    w.arg("time", I8, "time")
+    x = Emitter(w)
+    x.uses = described_uses(stage.sink.aggregates)
+    sink = stage.sink.emitter(w)
+    sink.constants(x)
+    w.put("row = np.int64(0)")
+    with w.block("for r in range(n_runs):"):
+        w.put("stop = row + run_len[r]")
+        with w.block("if stop <= begin:"):
+            w.put("row = stop\ncontinue")
+        w.put("slot = np.uint64(run_slot[r])")
+        sink.load()
+        w.put("following = max(row, begin)")
+        with w.block("while following < stop:"):
+            if sink.places:
+                # A row takes one place of each table at most, so that one look at them does for many rows.
+                w.put(f"room = {sink.places}")
+                _stop_if("room <= 0", "following", sink, w)
+                w.put("last = min(stop, following + room)")
+                with w.block("while following < last:"):
+                    _row(stage, sink, w, x)
+            else:
+                _row(stage, sink, w, x)
+        sink.store()
+        w.put("row = stop")
+    w.put("return row")
+    head = _LOADS.splitlines() + scalar_loads(w)
+    w.lines[:0] = ["    " + line for line in head]
+    return w.function("step"), Function("step", tuple(w.args.values()))
+
+
+def _row(stage: Stage, sink: SinkEmitter, w: Writer, x: Emitter) -> None:
+    """The row ``following``."""
+    # Indices are unsigned: Numba then leaves out the test for negative ones.
+    w.put("i = following\nu = np.uint64(i)")
+    if sink.full and not sink.advances:
+        _stop_if(sink.full, "i", sink, w)
+    w.put("following += 1\nt = time[u & mt]")
+    with w.block("if t >= until:"):
+        w.put("continue")
+    if sink.advances:
+        sink.advance(x)
+        _stop_if(sink.full, "i", sink, w)
+    _hidden(stage, w, x)
+    for op in stage.ops:
+        if isinstance(op, Tally):
+            x.tally(op)
+        elif isinstance(op, Keep):
+            v, k = x.emit(op.condition)
+            with w.block(f"if not ({both(k, v)}):"):
+                w.put("continue")
+        else:
+            x.emit(op.value)
+    if x.has_early:
+        # Sinks that follow a key through time take what was before the range as they take points: by its time.
+        out = f"early == {CUT} and t < since" if stage.sink.follows_keys else "early & 1 != 0"
+        with w.block(f"if {out}:"):
+            w.put("continue")
+    sink.row(x)
+    if not stage.ops:
+        sink.skip_ahead(w.tables)
+
+
+def _stop_if(full: str, row: str, sink: SinkEmitter, w: Writer) -> None:
+    """Stop before this row where there is no room for it."""
+    with w.block(f"if {full}:"):
+        sink.store()
+        w.put(f"return {row}")
+
+
+def _hidden(stage: Stage, w: Writer, x: Emitter) -> None:
+    """Load the hidden columns: the end and the known flag of interval rows, and how rows stand to the range."""
+    names = dict(stage.inputs)
+    if EARLY in names:
+        w.arg("row_early", I8, "column", EARLY)
+        w.put("early = row_early[u]")
+        x.has_early = True
+    if "$end" in names:
+        w.arg("row_end", I8, "column", "$end")
+        w.put("e = row_end[u]")
+    if "$known" in names:
+        w.arg("row_known", I8, "column", "$known")
+        w.put("known = row_known[u]")
+
+
+def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
+    if not stage.sink.follows_keys:
+        return "", None
+    w = Writer(tables)
+    _start(w)
+    sink = stage.sink.emitter(w)
+    # The step's constants are counted anew: the same tables, the same places.
+    ints = list(tables.ints)
+    tables.ints.clear()
+    x = Emitter(w, row="np.int64(-1)")
+    sink.constants(x)
+    tables.ints[:] = ints
+    with w.block("for number in range(begin, n_runs):"):
+        w.put("slot = np.uint64(number)")
+        with w.block(f"if on + {sink.at_end} > cap:"):
+            w.put("return number")
+        sink.load()
+        sink.finish(x)
+        sink.close_run()
+    w.put("return n_runs")
+    head = _LOADS.splitlines() + scalar_loads(w)
+    w.lines[:0] = ["    " + line for line in head]
+    return w.function("finish"), Function("finish", tuple(w.args.values()))

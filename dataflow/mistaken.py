@@ -1,0 +1,135 @@
+"""What was probably meant by a value that is no expression, aggregate or column: a function without its parentheses,
+an aggregate, a stream, a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sized
+from datetime import date, time
+from decimal import Decimal
+from fractions import Fraction
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from operators.errors import DataflowError
+
+_LONGEST = 100
+
+
+def shown(value: object) -> str:
+    """A value as messages show it: as one would write it, and never longer than a line."""
+    name = _called(value)
+    if name is not None:
+        return name
+    if isinstance(value, ModuleType):
+        return f"the module {value.__name__}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, Sized) and not isinstance(value, str | bytes | list | tuple | dict | set | frozenset | range):
+        return f"a {type(value).__name__}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _called(value: object) -> str | None:
+    """The name under which a function or method of the DSL is written; of others their own; None for what is none."""
+    if not isinstance(value, FunctionType | BuiltinFunctionType | MethodType):
+        return None
+    name = value.__name__
+    if name == "<lambda>":
+        return "a lambda"
+    owner = getattr(value, "__self__", None)
+    if owner is not None and not isinstance(owner, ModuleType | type):
+        return f"{_start(owner)}.{name}"
+    if "." in value.__qualname__:
+        return f".{name}"
+    return f"df.{name}" if is_ours(value) else name
+
+
+def _start(owner: object) -> str:
+    text = repr(owner)
+    return text if len(text) <= 40 and "\n" not in text else "(...)"
+
+
+def is_ours(value: object) -> bool:
+    """Whether a function, method or class is part of the DSL."""
+    return str(getattr(value, "__module__", "")).partition(".")[0] == "dataflow"
+
+
+def without_call(value: object) -> str | None:
+    """What is to be written instead of a function that was not called; None for all other values."""
+    name = _called(value)
+    if name is None:
+        return None
+    if name == "a lambda" or not is_ours(value):
+        return f"{name} is a function: a metric does not run functions of Python; write an expression of df.col(...)"
+    return f"{name} needs parentheses: {name}({'' if _needs_nothing(value) else '...'})"
+
+
+def _needs_nothing(value: Any) -> bool:
+    from inspect import Parameter, signature
+
+    by_place = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    given = (p for p in signature(value).parameters.values() if p.kind in by_place)
+    return all(p.default is not Parameter.empty for p in given)
+
+
+def listed_values(values: object, wanted: str) -> list[Any]:
+    """The values of a list or another collection; DataflowError, which says what is ``wanted``, for anything else."""
+    from dataflow.expr import Expr
+
+    if isinstance(values, Iterable) and not isinstance(values, str | bytes | Expr | type):
+        return list(values)
+    raise DataflowError(without_call(values) or f"{wanted}, got {shown(values)}")
+
+
+def mistaken(value: object) -> str:
+    """Why a value cannot stand where an expression or a constant is expected, and what to write."""
+    from dataflow import graph as g
+    from dataflow.expr import Then, When
+    from dataflow.stream import Grouped, Stream
+
+    if (call := without_call(value)) is not None:
+        return call
+    text = shown(value)
+    match value:
+        case g.Agg():
+            return f"{text} is an aggregate: it stands by itself in agg(...); compute with its column after that"
+        case Stream() | Grouped():
+            return f"a stream is no expression: {text}; columns are df.col('name')"
+        case Then():
+            return f"{text} is not finished; add .then(...).otherwise(...)"
+        case When():
+            return f"{text} is not finished; add .otherwise(...)"
+        case Decimal() | Fraction():
+            return f"{text} cannot be a constant; write a number: 0.1 compares equal to a decimal of 0.10"
+        case date():
+            return f"the date {value} is no time; write datetime({value.year}, {value.month}, {value.day}, tzinfo=UTC)"
+        case time():
+            return f"{text} is no constant; compare the hour with df.time().hour(zone)"
+        case bytes():
+            return f"{text} is bytes; decode it to a text"
+        case type() | ModuleType():
+            return f"{text} is no expression; columns are df.col('name')"
+        case Sized():
+            return f"{text} holds several values; for one of several write df.col(...).is_in([...])"
+        case _:
+            return f"{text} of type {type(value).__name__} cannot be used as a constant in an expression"
+
+
+def not_aggregate(name: str, value: object) -> str:
+    """Why a value cannot stand in ``agg(name=value)``, and what to write."""
+    from dataflow.aggregate_forms import FORMS
+    from dataflow.expr import Expr
+    from dataflow.timelines import Chain
+
+    if (call := without_call(value)) is not None:
+        return call
+    text = shown(value)
+    if isinstance(value, str):
+        write = f"df.{value}()" if value == "count" else f"df.{value}(...)" if value in FORMS else f"df.mean({text})"
+        return f"{name}={text} is a text; write {name}={write}"
+    if isinstance(value, Chain):
+        return f"{name}={text} is a stream, not an aggregate; write {name}=df.count() to count its rows"
+    if isinstance(value, Expr):
+        return f"{name} must be an aggregate such as df.mean('temp'), got the expression {text}; write e.g. df.max(...)"
+    return f"{name} must be an aggregate such as df.mean('temp'), got {text}"

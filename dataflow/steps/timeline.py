@@ -1,0 +1,223 @@
+"""Sink for combined timelines: several states of a key side by side, and the intervals of an expression of them.
+
+Track i has its value ``tv{i}`` (if ``tk{i}``) since its last report at ``tr{i}``; ``hold`` after it a state is unknown
+again and a heartbeat is false. As in ``lasting.py``, rows of one time are all applied before what is current since
+``tc`` is compared with the pending interval, from ``ps`` on. Between rows, the tracks expire one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dataflow.codegen.emitter import Emitter, both
+from dataflow.codegen.keyed import KeyedEmitter
+from dataflow.codegen.source import I8, U1, Writer, value_array
+from dataflow.row_operations import Keep, RowOp, Tally
+from dataflow.sink import Reach, Sink, with_held
+from dataflow.steps.states import NEVER
+from dataflow.typed import Typed
+from operators.types import Type
+
+
+def track_node(name: str, kind: Type) -> Typed:
+    """The state of a track, as the combined expression refers to it."""
+    return Typed("track", kind, (), (("name", name),))
+
+
+def _kind(track: Track) -> Type:
+    return Type.BOOL if track.state is None else track.state.type or Type.BOOL
+
+
+class TracksEmitter(KeyedEmitter):
+    """Emits the per-row and the final code of a ``Tracks`` sink."""
+
+    def __init__(self, w: Writer, sink: Tracks) -> None:
+        super().__init__(w, sink.held)
+        self.sink = sink
+        self._text = ""
+        # Each track may expire between two rows.
+        self.at_end = len(sink.tracks) + 3
+        self.full = f"on + {self.at_end} > cap"
+        array = value_array(sink.state.type)
+        self.keep(("seen", U1), ("dirty", U1), ("pn", U1), ("pk", U1), ("tc", I8), ("ps", I8), ("pv", array))
+        for i, track in enumerate(sink.tracks):
+            self.keep((f"tv{i}", value_array(_kind(track))), (f"tk{i}", U1), (f"live{i}", U1), (f"tr{i}", I8))
+        for j, (_, e) in enumerate(sink.held):
+            kind = value_array(e.type)
+            self.keep((f"ph{j}", kind), (f"ch{j}", kind), (f"phk{j}", U1), (f"chk{j}", U1))
+        w.arg("o_known", I8, "out", "$known")
+        w.arg("o_v", array, "out", sink.name)
+        w.arg("o_k", U1, "out_valid", sink.name)
+
+    def constants(self, x: Emitter) -> None:
+        """Load the tracks' holds into locals, once, and write ``_settle`` down: it is the same, with the same
+        constants, wherever it is used."""
+        for i, track in enumerate(self.sink.tracks):
+            self.w.put(f"hold{i} = {x.integer(NEVER if track.hold is None else track.hold)}")
+        w, begin, depth = self.w, len(self.w.lines), self.w.depth
+        w.depth = 0
+        self._compare()
+        w.depth = depth
+        self._text = "\n".join(w.lines[begin:])
+        del w.lines[begin:]
+
+    def _settle(self) -> None:
+        """Compare what is current since ``tc`` with what is pending."""
+        self.w.put(self._text)
+
+    def _write(self, start: str, end: str, *, lead: bool = False) -> None:
+        """The pending interval, cut to the range; nothing if it is empty."""
+        w = self.w
+        w.put(f"lo = max({start}, since)\nhi = min({end}, until)")
+        with w.block("if lo < hi:"):
+            w.put("o_time[on] = lo\no_end[on] = hi")
+            known, value, valid = ("2", "0", "0") if lead else ("pk", "pv", "pk")
+            w.put(f"o_known[on] = {known}\no_v[on] = {value}\no_k[on] = {valid}")
+            for j in range(len(self.sink.held)):
+                w.put(f"oh{j}_v[on] = {'0' if lead else f'ph{j}'}\noh{j}_k[on] = {'0' if lead else f'phk{j}'}")
+            w.put("on += 1")
+
+    def _compare(self) -> None:
+        w, sink = self.w, self.sink
+        with w.block("if dirty != 0:"):
+            x = Emitter(w, row="np.int64(-1)")
+            for i, track in enumerate(sink.tracks):
+                text = f"tv{i} != 0" if _kind(track) is Type.BOOL else f"tv{i}"
+                x.given(track_node(track.name, _kind(track)), x.name(text, f"tk{i} != 0"))
+            v, k = x.emit(sink.state)
+            v = f"np.int64({v})" if sink.state.type is not Type.FLOAT else v
+            w.put(f"now = {v}\nnk = {k}")
+            held = range(len(sink.held))
+            differs = ["pn == 0", "(pk != 0) != nk", "(nk and pv != now)"]
+            differs += [f"phk{j} != chk{j} or (chk{j} != 0 and ph{j} != ch{j})" for j in held]
+            with w.block(f"if {' or '.join(differs)}:"):
+                with w.block("if pn != 0:"):
+                    self._write("ps", "tc")
+                w.put("pn = np.uint8(1)\npk = np.uint8(nk)\npv = now\nps = tc")
+                w.put("\n".join(f"ph{j} = ch{j}\nphk{j} = chk{j}" for j in held))
+            w.put("dirty = np.uint8(0)")
+
+    def _pass(self, now: str) -> None:
+        """Let time pass from ``tc`` to ``now``: tracks whose last report is too old expire, the oldest first."""
+        w, tracks = self.w, self.sink.tracks
+        # Only now is it certain that no row of the time ``tc`` refreshes what ends there.
+        self._expire("tc", "<=")
+        self._settle()
+        with w.block("while True:"):
+            w.put(f"nx = {now}")
+            for i in range(len(tracks)):
+                with w.block(f"if live{i} != 0:"):
+                    w.put(f"nx = min(nx, tr{i} + hold{i})")
+            with w.block(f"if nx >= {now}:"):
+                w.put("break")
+            self._expire("nx", "==")
+            w.put("tc = nx")
+            self._settle()
+
+    def _expire(self, now: str, test: str) -> None:
+        for i, track in enumerate(self.sink.tracks):
+            with self.w.block(f"if live{i} != 0 and tr{i} + hold{i} {test} {now}:"):
+                self.w.put(f"live{i} = np.uint8(0)\ndirty = np.uint8(1)")
+                self.w.put(f"tv{i} = np.int64(0)" if track.state is None else f"tk{i} = np.uint8(0)")
+
+    def row(self, x: Emitter) -> None:
+        """One row of the key whose state is loaded."""
+        w, sink = self.w, self.sink
+        held = [x.emit(e) for _, e in sink.held]
+        with w.block("if seen == 0:"):
+            w.put("seen = np.uint8(1)\ndirty = np.uint8(1)\ntc = t")
+            if sink.lead:
+                self._write("since", "t", lead=True)
+        with w.block("elif t > tc:"):
+            self._pass("t")
+            w.put("tc = t")
+        for i, track in enumerate(sink.tracks):
+            with x.scope():
+                self._report(x, i, track)
+        for j, ((v, k), (_, e)) in enumerate(zip(held, sink.held, strict=True)):
+            v = f"np.int64({v})" if e.type is not Type.FLOAT else v
+            with w.block(f"if {k}:"), w.block(f"if chk{j} == 0 or ch{j} != {v}:"):
+                w.put(f"ch{j} = {v}\nchk{j} = np.uint8(1)\ndirty = np.uint8(1)")
+
+    def _report(self, x: Emitter, i: int, track: Track) -> None:
+        """What the row tells track ``i``, if it passes the track's operations."""
+        w = self.w
+        depth = w.depth
+        for op in track.ops:
+            if isinstance(op, Tally):
+                x.tally(op)
+            elif isinstance(op, Keep):
+                v, k = x.emit(op.condition)
+                w.put(f"if {both(k, v)}:")
+                w.depth += 1
+            else:
+                x.emit(op.value)
+        value = "np.int64(1)"
+        if track.state is not None:
+            v, k = x.emit(track.state)
+            w.put(f"if {k}:")
+            w.depth += 1
+            value = v if track.state.type is Type.FLOAT else f"np.int64({v})"
+        w.put(f"tr{i} = t\nlive{i} = np.uint8(1)")
+        with w.block(f"if tk{i} == 0 or tv{i} != {value}:"):
+            w.put(f"tv{i} = {value}\ntk{i} = np.uint8(1)\ndirty = np.uint8(1)")
+        w.depth = depth
+
+    def finish(self, x: Emitter) -> None:
+        """The tail of one key, to ``until``."""
+        with self.w.block("if seen != 0:"):
+            self._pass("until")
+            self._write("ps", "until")
+
+
+@dataclass(frozen=True)
+class Track:
+    """One state among several: rows that pass ``ops`` report ``state`` (None: any is a sign of life) for ``hold``."""
+
+    name: str
+    ops: tuple[RowOp, ...]
+    state: Typed | None
+    hold: int | None
+
+
+@dataclass(frozen=True)
+class Tracks(Sink):
+    """Sink: intervals of ``state``, an expression of the tracks (``track`` nodes). Writes what ``States`` does."""
+
+    tracks: tuple[Track, ...]
+    state: Typed
+    name: str
+    held: tuple[tuple[str, Typed], ...]
+    lead: bool
+
+    follows_keys = True
+
+    def expressions(self) -> Iterator[Typed]:
+        """See Sink."""
+        for track in self.tracks:
+            yield from (op.condition if isinstance(op, Keep) else op.value for op in track.ops)
+            yield from () if track.state is None else (track.state,)
+        yield self.state
+        yield from (e for _, e in self.held)
+
+    def emitter(self, w: Writer) -> TracksEmitter:
+        """See Sink."""
+        return TracksEmitter(w, self)
+
+    def row_operations(self) -> Iterator[RowOp]:
+        """See Sink."""
+        for track in self.tracks:
+            yield from track.ops
+
+    def looks_back(self, first: bool) -> Reach:
+        """See Sink."""
+        return None
+
+    def needs_before(self, needed: Reach, first: bool) -> Reach:
+        """See Sink."""
+        return None
+
+    def describe(self) -> str:
+        """See Sink."""
+        return with_held(f"{len(self.tracks)} timelines", self.held)

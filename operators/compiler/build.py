@@ -1,0 +1,20 @@
+"""From a loop to a shared object on disk: compile, then link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from operators.compiler.emit import emitted
+from operators.compiler.link import link, linker
+from operators.compiler.targets import Target
+
+
+def build(function: Callable[..., Any], signature: str, path: Path, target: Target) -> None:
+    """Compile ``function`` for ``target`` into the shared object ``path``, which appears whole or not at all.
+
+    TargetUnavailable where nothing can link for it, OSError where the linker fails.
+    """
+    linker(target)  # before the long part
+    link(emitted(function, signature, target), path, target)

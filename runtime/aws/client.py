@@ -1,0 +1,228 @@
+"""Clients of AWS services: one attempt a call, repeated as ``retry.py`` says, and every error in one sentence."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from runtime.aws.access import CONNECT_SECONDS, CONNECTIONS, READ_SECONDS, Access, RequestFailed
+from runtime.aws.retry import Budget, Fault, History, classify, pause
+from runtime.errors import StoreError
+
+T = TypeVar("T")
+
+
+class Client:
+    """A boto3 client of one service, safe for threads; a forked process makes its own.
+
+    In a function of Lambda the client of S3 is one that does without boto3 where it can.
+
+    ``prepare`` is called with every boto3 client that is made.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        access: Access,
+        budget: Budget | None = None,
+        prepare: Callable[[Any], None] | None = None,
+        read_seconds: float = READ_SECONDS,
+        connections: int = CONNECTIONS,
+    ) -> None:
+        self.service = service
+        self.access = access
+        self.budget = budget or Budget()
+        self.sleep: Callable[[float], None] = time.sleep
+        self._prepare = prepare
+        self._read_seconds = read_seconds
+        self._connections = connections
+        self._lock = threading.Lock()
+        self._owner = 0
+        self._client: Any = None
+
+    @property
+    def boto(self) -> Any:
+        """The boto3 client."""
+        if self._owner != os.getpid():  # connections must not cross a fork
+            with self._lock:
+                if self._owner != os.getpid():
+                    self._client = _make(self.service, self.access, self._read_seconds, self._connections)
+                    if self._prepare is not None:
+                        self._prepare(self._client)
+                    self._owner = os.getpid()
+        return self._client
+
+    def call(self, what: str, attempt: Callable[[Any], T]) -> T:
+        """What ``attempt(boto client)`` returns, sent again while the budget lasts.
+
+        ``what`` is a phrase for errors: "read 'a/b'". Raises ``ServiceFault``, which tells the kind.
+        """
+        client = self.boto
+        begun, history, unknown = time.monotonic(), History(), False
+        while True:
+            try:
+                return attempt(client)
+            except ServiceFault as error:
+                failure = error
+            except Exception as error:
+                known = fault_of(error)
+                if known is None:
+                    raise
+                failure = ServiceFault(known, explained(error, what, self.service), code_of(error), error)
+            unknown = unknown or failure.fault is Fault.LOST
+            wait = pause(self.budget, history, failure.fault, time.monotonic() - begun, random.random())
+            if wait is None:
+                failure.unknown = unknown
+                raise failure from failure.__cause__
+            history = history.after(failure.fault)
+            self.sleep(wait)
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        with self._lock:
+            if self._client is not None and self._owner == os.getpid():
+                self._client.close()
+            self._client, self._owner = None, 0
+
+
+class ServiceFault(StoreError):
+    """A request that failed for good: the kind of its last fault, the service's error code, the error underneath.
+
+    ``unknown``: an attempt was lost, so that the request may have happened, whatever became of the later ones.
+    """
+
+    unknown = False
+
+    def __init__(self, fault: Fault, message: str, code: str = "", cause: BaseException | None = None) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.code = code
+        self.__cause__ = cause
+
+
+def _make(service: str, access: Access, read_seconds: float, connections: int) -> Any:
+    endpoint = access.endpoint or os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}")
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL")
+
+    def boto() -> Any:
+        return _boto(service, access, endpoint, read_seconds, connections)
+
+    if service == "s3" and "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        from runtime.aws.s3_without_boto3 import SignedS3, serves
+
+        if serves(access):
+            return SignedS3(access, endpoint, read_seconds, boto)
+    return boto()
+
+
+def _boto(service: str, access: Access, endpoint: str | None, read_seconds: float, connections: int) -> Any:
+    try:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+    except ImportError:
+        raise StoreError("a store on s3:// needs boto3: pip install 'antfold[aws]'") from None
+    try:
+        session = boto3.Session(profile_name=access.profile, region_name=access.region)
+        return session.client(
+            service,
+            endpoint_url=access.endpoint,
+            config=Config(
+                retries={"total_max_attempts": 1, "mode": "standard"},
+                connect_timeout=CONNECT_SECONDS,
+                read_timeout=read_seconds,
+                max_pool_connections=connections,
+                # Only the SHA-256 that we send and compare: no second checksum, no chunked encoding for it.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                # Stand-ins for S3 rarely have a host name for every bucket.
+                s3={"addressing_style": "path"} if endpoint else None,
+            ),
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise StoreError(explained(error, "use AWS", service)) from error
+
+
+def fault_of(error: Exception) -> Fault | None:
+    """The fault of an error that a client raised; None if it is none of a client's."""
+    if isinstance(error, RequestFailed):
+        return error.fault
+    from botocore import exceptions as known
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(error, known.ClientError):
+        return classify(status_of(error), code_of(error))
+    # What stands before its base class in these tuples is meant: a connection that was never there sent nothing.
+    if isinstance(error, known.ConnectTimeoutError | known.EndpointConnectionError | known.ProxyConnectionError):
+        return Fault.UNSENT
+    if isinstance(error, known.SSLError):
+        return Fault.FINAL
+    cut = (known.HTTPClientError, known.IncompleteReadError, known.ResponseStreamingError)
+    damaged = (ResponseParserError, known.FlexibleChecksumError)
+    if isinstance(error, (*cut, *damaged)):
+        return Fault.LOST
+    return Fault.FINAL if isinstance(error, known.BotoCoreError) else None
+
+
+def code_of(error: Exception) -> str:
+    """The service's error code in an error of boto3; empty if there is none."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status in an error of boto3; 0 if there is none."""
+    response = getattr(error, "response", None)
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) if isinstance(response, dict) else 0
+
+
+_CREDENTIALS = (
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidToken",
+    "TokenRefreshRequired",
+)
+_DENIED = ("AccessDenied", "AccessDeniedException", "AllAccessDisabled", "403", "Forbidden")
+
+
+def explained(error: Exception, what: str, service: str) -> str:
+    """The error as one sentence for a person: what failed, where, and what to do."""
+    name = type(error).__name__
+    code = code_of(error)
+    if name in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):
+        why = "there are no AWS credentials: set AWS_PROFILE, log in, or name a profile (?profile= in a store's URL)"
+    elif name == "NoRegionError":
+        why = "no AWS region is set: set AWS_DEFAULT_REGION, or name one (?region= in a store's URL)"
+    elif name == "ProfileNotFound":
+        why = f"{error}: check ~/.aws/config and the name"
+    elif name in ("EndpointConnectionError", "ConnectTimeoutError"):
+        why = f"{_host(error)} cannot be reached: check the network and AWS_ENDPOINT_URL"
+    elif code in _CREDENTIALS or name in ("TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"):
+        why = f"the AWS credentials are refused or have expired ({code or name}): renew them"
+    elif code in _DENIED:
+        why = "permission denied: this identity's policies must allow it"
+    elif code == "RequestTimeTooSkewed":
+        why = "this machine's clock is wrong: set it"
+    elif code == "NoSuchBucket":
+        why = "the bucket does not exist: make it first (antfold makes no buckets), or check its name"
+    elif code:
+        text = getattr(error, "response", {}).get("Error", {}).get("Message", "")
+        why = f"{code}: {text}"
+    else:
+        why = str(error) or name
+    return f"cannot {what} ({service}): {why.rstrip('.')}."
+
+
+def _host(error: Exception) -> str:
+    url = str(getattr(error, "kwargs", {}).get("endpoint_url", ""))
+    return urlsplit(url).netloc or "the endpoint"

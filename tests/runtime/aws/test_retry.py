@@ -1,0 +1,97 @@
+"""When a request is sent again: the rules by themselves, without a service."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.aws.retry import Budget, Fault, History, classify, pause
+
+FAULTS = st.sampled_from(list(Fault))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "fault"),
+    [
+        (503, "SlowDown", Fault.THROTTLED),
+        (400, "ProvisionedThroughputExceededException", Fault.THROTTLED),
+        (400, "ThrottlingException", Fault.THROTTLED),
+        (429, "", Fault.THROTTLED),
+        (500, "InternalError", Fault.LOST),
+        (503, "ServiceUnavailable", Fault.LOST),
+        (502, "", Fault.LOST),
+        (400, "RequestTimeout", Fault.LOST),
+        (400, "TransactionInProgressException", Fault.LOST),
+        (400, "BadDigest", Fault.LOST),
+        (409, "ConditionalRequestConflict", Fault.CONFLICT),
+        (400, "TransactionConflict", Fault.CONFLICT),
+        (412, "PreconditionFailed", Fault.REFUSED),
+        (412, "", Fault.REFUSED),
+        (404, "404", Fault.MISSING),
+        (404, "NoSuchKey", Fault.MISSING),
+        (404, "NoSuchBucket", Fault.FINAL),
+        (403, "AccessDenied", Fault.FINAL),
+        (400, "ValidationException", Fault.FINAL),
+        (400, "ResourceNotFoundException", Fault.FINAL),
+    ],
+)
+def test_faults_by_status_and_code(status: int, code: str, fault: Fault) -> None:
+    assert classify(status, code) is fault
+
+
+@pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.MISSING, Fault.FINAL])
+def test_what_would_not_help_is_not_repeated(fault: Fault) -> None:
+    assert pause(Budget(), History(), fault, 0.0, 0.5) is None
+
+
+@given(st.lists(FAULTS, max_size=40), st.floats(0, 200), st.floats(0, 1, exclude_max=True))
+def test_pauses_are_bounded_in_number_length_and_time(faults: list[Fault], elapsed: float, dice: float) -> None:
+    budget = Budget(seconds=60, losses=3, base=0.1, cap=4)
+    history = History()
+    for i, fault in enumerate(faults):
+        wait = pause(budget, history, fault, elapsed, dice)
+        if wait is not None:
+            assert fault not in (Fault.REFUSED, Fault.MISSING, Fault.FINAL)
+            assert 0 <= wait <= min(4, 0.1 * 2**i)
+            assert elapsed + wait < 60
+            assert history.losses < 3 or fault in (Fault.THROTTLED, Fault.CONFLICT)
+        history = history.after(fault)
+
+
+def test_lost_requests_are_sent_again_a_few_times_and_throttled_ones_for_a_time() -> None:
+    budget = Budget(seconds=60, losses=3)
+    history = History()
+    for _ in range(3):
+        assert pause(budget, history, Fault.LOST, 1.0, 0.5) is not None
+        history = history.after(Fault.LOST)
+    assert pause(budget, history, Fault.LOST, 1.0, 0.5) is None
+    assert pause(budget, history, Fault.UNSENT, 1.0, 0.5) is None
+    for _ in range(100):
+        history = history.after(Fault.THROTTLED)
+    assert pause(budget, history, Fault.THROTTLED, 1.0, 0.5) == 2.5
+    assert pause(budget, history, Fault.THROTTLED, 59.0, 0.5) is None
+
+
+def test_pauses_double_up_to_their_cap() -> None:
+    budget, history, waits = Budget(), History(), []
+    for _ in range(10):
+        waits.append(pause(budget, history, Fault.THROTTLED, 0.0, 0.5))
+        history = history.after(Fault.THROTTLED)
+    assert waits == [0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.5, 2.5, 2.5]
+
+
+def test_half_of_all_calls_throttled() -> None:
+    """Each of 3,000 requests gets through (a budget shared by all would be empty after some hundred)."""
+    dice = random.Random(3)
+    slowest = 0.0
+    for _ in range(3_000):
+        clock, history = 0.0, History()
+        while dice.random() < 0.5:
+            wait = pause(Budget(), history, Fault.THROTTLED, clock, dice.random())
+            assert wait is not None
+            clock, history = clock + wait, history.after(Fault.THROTTLED)
+        slowest = max(slowest, clock)
+    assert 1 < slowest < 30
