@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from operators.compiler.cache import KernelsUnavailable
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, SourceEntry, StreamSchema, attempt_of
@@ -126,6 +127,8 @@ def _found(objects: ObjectStore, logs: Mapping[str, Found], report: Report) -> d
     for (stream, name), infos in listed.items():
         try:
             found[stream].append(_read(objects, stream, name, infos))
+        except KernelsUnavailable:
+            raise  # no fault of the file
         except DataflowError as error:
             report.unknown.append(f"{stream}: what attempt {name} committed, if it did: {error}")
     return found
