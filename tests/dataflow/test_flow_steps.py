@@ -110,7 +110,7 @@ def test_mistakes_at_once(make: Callable[[], object], message: str) -> None:
         (P.funnel([UP, DOWN], "1h").filter(df.col("step_3").is_null()), "there is no column 'step_3'"),
         (P.cohorts(UP, df.col("temp"), "1d"), r"step 2 \(cohorts\): returns takes a condition, got float64"),
         (P.cohorts(UP, DOWN, "1d", "Mars/Base"), r"step 2 \(cohorts\): there is no time zone 'Mars/Base'"),
-        (P.transitions(df.lit(None)), r"step 2 \(transitions\): the values are nothing but null"),
+        (P.transitions(df.lit(None)), r"step 2 \(transitions\): the values are always null"),
         (P.transitions("status").agg(t=df.duration()), r"step 3 \(group_by\): duration needs rows that last"),
         (P.transitions("status").select(end=df.col("end")), "there is no column 'end'"),
         (P.sessionize("1h", split_when=df.col("n")), r"step 2 \(sessionize\): split_when takes a condition, got int64"),
