@@ -18,6 +18,7 @@ from dataflow._home import check_home
 
 check_home()
 
+from dataflow.aggregate_calls import Agg  # noqa: E402
 from dataflow.aggregates import (  # noqa: E402
     aggregate,
     all_true,
