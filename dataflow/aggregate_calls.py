@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
 
 from dataflow.aggregate_forms import FORMS
 from dataflow.durations import parse_every
@@ -32,6 +33,22 @@ class Agg:
         if self.fn not in FORMS:
             return f"df.aggregate({', '.join([quoted(self.fn), *given])})"
         return f"df.{self.fn}({', '.join(given)})"
+
+    if not TYPE_CHECKING:  # for type checkers these are errors already
+
+        def __getattr__(self, name: str) -> NoReturn:
+            hint = f"; name it in agg(...): agg(n={self!r})" if name in ("alias", "name") else ""
+            raise AttributeError(f"an aggregate has no {name!r}{hint}", name=name, obj=None)
+
+        def _computed(self, *_: object) -> NoReturn:
+            raise DataflowError(
+                f"an aggregate is no expression: {self!r}; name it in agg(...) and compute with its column after that: "
+                ".agg(n=...).with_columns(x=df.col('n') / 2)"
+            )
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _computed
+        __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _computed
+        __and__ = __rand__ = __or__ = __ror__ = __invert__ = _computed
 
 
 Named = tuple[tuple[str, Expr], ...]

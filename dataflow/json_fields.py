@@ -84,7 +84,7 @@ def choice(*known: str) -> Any:
 
     def read(r: Reader, value: Any, where: str) -> Any:
         if value not in known:
-            raise JsonFormError(f"{where}: unknown, got {short(value)}; known are {', '.join(known)}")
+            raise JsonFormError(f"{where}: expected one of {', '.join(known)}, got {short(value)}")
         return value
 
     return field_of(_same, read)

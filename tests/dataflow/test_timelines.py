@@ -163,7 +163,7 @@ def edited(change: Callable[[list[Any]], object]) -> str:
         (lambda s: s[4]["windows"]["table"]["columns"][0].update(values=["a", 1]), r"values\[1\]: 1 is not a constant"),
         (lambda s: s[4]["windows"]["table"]["columns"][0].update(values=["a", "a"]), "both hold for device 'a'"),
         (lambda s: s[4]["windows"]["table"]["columns"][0].update(type="code"), "unknown type 'code'"),
-        (lambda s: s[4].update(how="outer"), "expected 'left' or 'inner'"),
+        (lambda s: s[4].update(how="outer"), "expected one of left, inner"),
         (lambda s: s[5].update(at_least=0), "a number from 1 up or null"),
     ],
 )
