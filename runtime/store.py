@@ -196,14 +196,14 @@ class Store(OpenStore):
     ) -> int:
         """Bytes of the point files that ``query`` would read of a published query on this machine's cores: those of
         which earlier runs have left nothing."""
-        from runtime.published.incremental import Kept
+        from runtime.published.incremental import CachedRun
         from runtime.published.publishing import have_kernels
         from runtime.query.plan.prepare import prepare
 
         named = self.published(name)
         have_kernels(self, named)
         prepared = prepare(self.catalogue, self._request(named.metric, since, until, named.params(params)))
-        return Kept(prepared, self.objects, named.digest).unread()
+        return CachedRun(prepared, self.objects, named.digest).unread()
 
     # ---- published queries
 

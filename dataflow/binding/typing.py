@@ -22,7 +22,7 @@ from dataflow.typed.clock import NOW, is_moving, sources_of
 from dataflow.typed.decimals import arranged, equal_in, is_decimal
 from dataflow.typed.hidden_columns import BEGIN
 from dataflow.typed.nodes import Typed, column
-from dataflow.typed.row_operations import Fix, RowOp, Tally
+from dataflow.typed.row_operations import Fix, NullTally, RowOp
 from operators.contract import Aggregate
 from operators.errors import DataflowError
 from operators.nearest import listed, meant
@@ -287,7 +287,7 @@ class Expressions:
         for e in dict.fromkeys(n for x in exprs for n in _as_reported(x)):
             found = Sparse(str(e.option("name")), self.where, shape.filtered, grouped)
             if shape.kind == "points" and found not in self.sparse:
-                shape.ops.append(Tally(e, len(self.sparse)))
+                shape.ops.append(NullTally(e, len(self.sparse)))
                 self.sparse.append(found)
 
     def tally_groups(self, by: Sequence[Typed], aggs: Sequence[BoundAgg], shape: Shape) -> None:

@@ -28,7 +28,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Form:
+class Signature:
     """An aggregate's numbers of arguments, its options, and whether it needs intervals of a known or unknown state."""
 
     arity: tuple[int, ...] = (1,)
@@ -88,34 +88,34 @@ def _interpolation(value: object) -> object:
 
 _QUANTILE = (Option("exact", _truth, False), Option("interpolation", _interpolation, "lower"))
 _DDOF = (Option("ddof", _integer(0, 1)),)
-_INTERVALS = Form(of_intervals=True)
+_INTERVALS = Signature(of_intervals=True)
 
-FORMS: dict[str, Form] = {
-    "count": Form((0, 1)),
-    "sum": Form(),
-    "mean": Form(),
-    "min": Form(),
-    "max": Form(),
-    "first": Form(),
-    "last": Form(),
-    "any_true": Form(),
-    "all_true": Form(),
-    "count_distinct": Form(),
-    "approx_distinct": Form(),
-    "variance": Form(options=_DDOF),
-    "stddev": Form(options=_DDOF),
-    "quantile": Form(options=(*_QUANTILE, Option("q", _share))),
-    "median": Form(options=_QUANTILE),
-    "histogram": Form(options=(Option("edges", _edges), Option("width", _width))),
-    "top_k": Form(options=(Option("cap", _integer(1, 1 << 26)), Option("k", _integer(1, 1 << 20)))),
-    "transitions": Form(),
-    "increase": Form(),
-    "rate": Form(),
-    "candlestick": Form(),
+FORMS: dict[str, Signature] = {
+    "count": Signature((0, 1)),
+    "sum": Signature(),
+    "mean": Signature(),
+    "min": Signature(),
+    "max": Signature(),
+    "first": Signature(),
+    "last": Signature(),
+    "any_true": Signature(),
+    "all_true": Signature(),
+    "count_distinct": Signature(),
+    "approx_distinct": Signature(),
+    "variance": Signature(options=_DDOF),
+    "stddev": Signature(options=_DDOF),
+    "quantile": Signature(options=(*_QUANTILE, Option("q", _share))),
+    "median": Signature(options=_QUANTILE),
+    "histogram": Signature(options=(Option("edges", _edges), Option("width", _width))),
+    "top_k": Signature(options=(Option("cap", _integer(1, 1 << 26)), Option("k", _integer(1, 1 << 20)))),
+    "transitions": Signature(),
+    "increase": Signature(),
+    "rate": Signature(),
+    "candlestick": Signature(),
     "share_of_time": _INTERVALS,
-    "duration": Form((0, 1)),
-    "known_time": Form((0, 1), of_intervals=True),
-    "unknown_time": Form((0, 1), of_intervals=True),
+    "duration": Signature((0, 1)),
+    "known_time": Signature((0, 1), of_intervals=True),
+    "unknown_time": Signature((0, 1), of_intervals=True),
     "time_weighted_mean": _INTERVALS,
     "integral": _INTERVALS,
     "mtbf": _INTERVALS,
@@ -123,7 +123,7 @@ FORMS: dict[str, Form] = {
 }
 
 
-def form_of(name: object) -> Form | None:
+def form_of(name: object) -> Signature | None:
     """The form of an aggregate: one of ours, or one that was registered."""
     if not isinstance(name, str):
         return None
@@ -132,10 +132,10 @@ def form_of(name: object) -> Form | None:
     # Here, since it brings all loops with it.
     from operators.registry import arity_of, is_registered
 
-    return Form((arity_of(name),)) if is_registered(name) else None
+    return Signature((arity_of(name),)) if is_registered(name) else None
 
 
-def options_of(name: str, form: Form, given: Mapping[str, object], where: str) -> tuple[tuple[str, object], ...]:
+def options_of(name: str, form: Signature, given: Mapping[str, object], where: str) -> tuple[tuple[str, object], ...]:
     """The canonical options of an aggregate; DataflowError naming the place of one that is wrong."""
     found = ((o, checked(name, o, given[o.name], where)) for o in form.options if o.name in given)
     return tuple((o.name, value) for o, value in found if o.default is None or value != o.default)

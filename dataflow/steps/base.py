@@ -45,7 +45,7 @@ class Bound:
 
 
 @dataclass(frozen=True)
-class Groups:
+class StepGroups:
     """What a step groups ``by`` and folds, for drilling down into its rows."""
 
     by: Named
@@ -156,7 +156,7 @@ class Step(ABC):
 
     # ---- drilling down
 
-    def groups(self) -> Groups | None:
+    def groups(self) -> StepGroups | None:
         """What it groups by and folds; None for a step that does not."""
         return None
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.commands.shared import show_table, use_color
 from deploy.commands.store_views import column
-from deploy.simulator.devices import Fleet
+from deploy.simulator.devices import DeviceFleet
 from deploy.simulator.telemetry_files import write_fleet
-from deploy.simulator.truth import Tally, Truth
+from deploy.simulator.truth import Truth, TruthTally
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.progress import human_bytes
@@ -66,7 +66,7 @@ warm = (
 '''
 
 
-def run_demo(place: str, fleet: Fleet, progress: Progress) -> int:
+def run_demo(place: str, fleet: DeviceFleet, progress: Progress) -> int:
     """Run the demo in the store at ``place``; 0 if the engine agrees with the simulator to the microsecond."""
     from deploy.metric_file import load_metric
     from runtime import Store
@@ -127,7 +127,7 @@ def _bold(text: str) -> str:
     return f"\x1b[1m{text}\x1b[0m" if use_color() else text
 
 
-def _claim(place: str, fleet: Fleet) -> Path:
+def _claim(place: str, fleet: DeviceFleet) -> Path:
     """The store's folder, with the metric file in it; refuses a store that is not this demo's."""
     if "://" in place:
         raise DataflowError(f"the demo writes to a folder of this machine, not to {place}")
@@ -192,7 +192,7 @@ def _compare(rows: Mapping[Any, Mapping[str, Any]], truth: Truth) -> bool:
     """Whether every figure of every firmware is the simulator's; says so, or where they part."""
     apart = []
     for firmware in dict.fromkeys([*truth, *rows]):
-        mine, true = rows.get(firmware, {}), truth.get(firmware, Tally())
+        mine, true = rows.get(firmware, {}), truth.get(firmware, TruthTally())
         if firmware is None and not mine and not true.known and not true.devices:
             continue
         for name in (*_COUNTED, "uptime"):

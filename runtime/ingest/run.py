@@ -10,7 +10,7 @@ from runtime.catalogue import Catalogue, check_stream
 from runtime.errors import IngestError
 from runtime.ingest.inputs.inputs import resolve
 from runtime.ingest.inputs.settings import Settings
-from runtime.ingest.one_source import SourceRun, Stream
+from runtime.ingest.one_source import SourceRun, StreamTarget
 from runtime.ingest.report import IngestReport, Interrupted, SourceReport, SourcesFailed
 from runtime.objects import ObjectStore
 from runtime.progress import NoProgress, Progress
@@ -65,7 +65,7 @@ def ingest(
     found = resolve(inputs)
     reports: list[SourceReport] = []
     failed: list[IngestError] = []
-    target = Stream(objects, catalogue, stream, memory_rows, progress or NoProgress())
+    target = StreamTarget(objects, catalogue, stream, memory_rows, progress or NoProgress())
     for number, given in enumerate(found):
         run = SourceRun(target, settings, given)
         try:

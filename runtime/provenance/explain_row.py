@@ -26,7 +26,7 @@ from runtime.provenance.rewritten_metrics import (
     LAST,
     ROWS,
     Behind,
-    Grouping,
+    MetricGrouping,
     Value,
     expressions,
     groupings,
@@ -163,7 +163,10 @@ def _first(result: Result, start: int, n: int) -> Result:
 
 
 def _behind(
-    asked: Asked, grouping: Grouping, groups: Sequence[Mapping[str, Value]] | None, span: tuple[int, int] | None = None
+    asked: Asked,
+    grouping: MetricGrouping,
+    groups: Sequence[Mapping[str, Value]] | None,
+    span: tuple[int, int] | None = None,
 ) -> Behind:
     schema = asked.prepared.schema
     return Behind(grouping, schema.key, [*schema.columns, schema.time], groups, span)
@@ -188,7 +191,7 @@ def _own(asked: Asked, values: Mapping[str, Value] | None) -> Behind:
     """The rows of keys (not of groups) that a metric gives: one of them, or all."""
     key = asked.prepared.schema.key
     before = asked.steps[: next((i for i, s in enumerate(asked.steps) if s.makes == TABLE), None)]
-    grouping = Grouping(before, ((key, col(key)),), ())
+    grouping = MetricGrouping(before, ((key, col(key)),), ())
     if values is None:
         return _behind(asked, grouping, None)
     span = _span_of(values)

@@ -30,7 +30,7 @@ _EXACT = 2**53  # the largest range in which every JSON reader keeps integers ex
 _REPR_ROWS, _REPR_FILES = 40, 10
 
 
-class Proof(Protocol):
+class AnyProof(Protocol):
     """What shows that an answer is whole."""
 
     def to_dict(self) -> dict[str, object]:
@@ -64,7 +64,7 @@ class Result:
     as integer microseconds. ``result["name"]`` is the list of one column's values.
     """
 
-    def __init__(self, columns: Mapping[str, Column], proof: Proof) -> None:
+    def __init__(self, columns: Mapping[str, Column], proof: AnyProof) -> None:
         self.columns: dict[str, Column] = dict(columns)
         self.proof = proof
         self.asked: Question | None = None
@@ -218,7 +218,7 @@ class Result:
 class PartialResult(Result):
     """An answer that is known to be incomplete; ``missing`` names what could not be read."""
 
-    def __init__(self, columns: Mapping[str, Column], proof: Proof, missing: tuple[str, ...]) -> None:
+    def __init__(self, columns: Mapping[str, Column], proof: AnyProof, missing: tuple[str, ...]) -> None:
         super().__init__(columns, proof)
         self.missing = tuple(missing)
 

@@ -89,7 +89,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Bucket:
+class BucketLocation:
     """A prefix of an S3 bucket, with the catalogue in a DynamoDB table that other stores may share."""
 
     name: str
@@ -140,7 +140,7 @@ def locate(url: str | Path) -> Location:
     return Folder(root)
 
 
-def _bucket(text: str) -> Bucket:
+def _bucket(text: str) -> BucketLocation:
     parts = urlsplit(text)
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = [name for name in given if name not in _OPTIONS]
@@ -156,6 +156,6 @@ def _bucket(text: str) -> Bucket:
     if not _TABLE.fullmatch(table):
         raise StoreError(f"{text}: a DynamoDB table has 3 to 255 letters, digits, '_', '-' and '.' as its name")
     access = Access(*(given.get(name) or None for name in _OPTIONS[1:]))
-    location = Bucket(parts.netloc, parts.path.strip("/"), table, access)
+    location = BucketLocation(parts.netloc, parts.path.strip("/"), table, access)
     location.objects()  # which checks the prefix, and connects to nothing
     return location

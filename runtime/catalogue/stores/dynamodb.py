@@ -19,14 +19,14 @@ from runtime.catalogue.key_value import (
     Get,
     Heads,
     Item,
+    KeyScan,
     OutcomeUnknown,
     Put,
     PutHead,
     Query,
     Row,
-    Scan,
     Transact,
-    When,
+    WriteCondition,
 )
 from runtime.errors import StoreError
 
@@ -77,8 +77,8 @@ class DynamoTable:
                 break
         return rows
 
-    def scan(self, request: Scan) -> tuple[bytes, bytes]:
-        """Answer a ``Scan``."""
+    def scan(self, request: KeyScan) -> tuple[bytes, bytes]:
+        """Answer a ``KeyScan``."""
         return request.split(self.query(request.query))
 
     def transact(self, request: Transact) -> None:
@@ -208,17 +208,17 @@ class DynamoTable:
         )
 
 
-def _condition(when: When, bound: int) -> dict[str, Any]:
+def _condition(when: WriteCondition, bound: int) -> dict[str, Any]:
     """The condition as an expression on the item that is there."""
     names, values = {"#n": NUMBER}, {":n": {"N": str(bound)}}
     match when:
-        case When.ALWAYS:
+        case WriteCondition.ALWAYS:
             return {}
-        case When.ABSENT:
+        case WriteCondition.ABSENT:
             return {"ConditionExpression": f"attribute_not_exists({PARTITION})"}
-        case When.BELOW:
+        case WriteCondition.BELOW:
             expression = f"attribute_not_exists({PARTITION}) or #n < :n"
-        case When.EQUAL:
+        case WriteCondition.EQUAL:
             expression = "#n = :n"
     return {
         "ConditionExpression": expression,

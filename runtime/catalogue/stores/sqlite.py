@@ -18,11 +18,11 @@ from runtime.catalogue.key_value import (
     Get,
     Heads,
     Item,
+    KeyScan,
     Put,
     PutHead,
     Query,
     Row,
-    Scan,
     Transact,
     holds,
 )
@@ -107,8 +107,8 @@ class SqliteTable:
                 raise damaged(self.path)
         return found
 
-    def scan(self, request: Scan) -> tuple[bytes, bytes]:
-        """Answer a ``Scan``: SQLite itself joins the bodies, one row of Python objects for all of them."""
+    def scan(self, request: KeyScan) -> tuple[bytes, bytes]:
+        """Answer a ``KeyScan``: SQLite itself joins the bodies, one row of Python objects for all of them."""
         query = request.query
         with self._open() as connection:
             heads, tails = connection.execute(
