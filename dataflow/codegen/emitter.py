@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from dataflow.codegen.writer import BEGIN, FIXED, I8, U1, Site, SourceWriter, clock_locals
+from dataflow.expressions.functions import FUNCTIONS, Function
 from dataflow.typed.clock import NOW
 from dataflow.typed.described import described
 from dataflow.typed.nodes import Typed
@@ -151,11 +152,13 @@ SOURCES: dict[str, Source] = {}
 """How each function is computed, by its name."""
 
 
-def source(*names: str) -> Callable[[Source], Source]:
-    """Declare how the functions of these names are computed."""
+def source(*internal: str, **functions: Function) -> Callable[[Source], Source]:
+    """Declare how functions are computed: those of the language with their types, and ``internal`` ones, which only
+    validation makes. A keyword of Python gets an underscore: ``and_``."""
 
     def declared(found: Source) -> Source:
-        SOURCES.update(dict.fromkeys(names, found))
+        FUNCTIONS.update({name.rstrip("_"): function for name, function in functions.items()})
+        SOURCES.update({name.rstrip("_"): found for name in (*internal, *functions)})
         return found
 
     return declared

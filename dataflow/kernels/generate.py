@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-# The functions that put their sources into the emitter's table.
-from dataflow.codegen import arithmetic, clocks, leaves, logic, lookups, memory, numbers  # noqa: F401
 from dataflow.codegen.emitter import Emitter, scalar_loads
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import (  # fmt: skip

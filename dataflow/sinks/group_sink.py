@@ -53,7 +53,7 @@ class GroupEmitter(SinkEmitter):
             w.depth += 1
         if self.views:
             w.put(f"back = piece\npiece = np.int64({NO_PIECE})")
-        lead = [j for j, a in enumerate(sink.aggs) if a.aggregate.name == "unknown_time"]
+        lead = [j for j, a in enumerate(sink.aggs) if a.before_first]
         if sink.intervals and not lead:
             # Before a key's first point nothing is known of it, not even that it exists.
             w.put("if known != 2:")

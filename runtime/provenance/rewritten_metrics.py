@@ -19,6 +19,7 @@ from dataflow.steps import (
 from dataflow.steps.base import INTERVALS, TABLE, Step
 from dataflow.times.calendar_tables import longest_bucket
 from dataflow.typed.clock import asks_clock
+from operators.aggregates import counts_before_first
 from operators.types import Type
 
 Value = tuple[Type, object]
@@ -190,7 +191,7 @@ class Behind:
     @property
     def asks_unknown(self) -> bool:
         """Whether the time before a key's first point counts, too."""
-        return any(agg.fn == "unknown_time" for _, agg in self.grouping.aggs)
+        return any(counts_before_first(agg.fn) for _, agg in self.grouping.aggs)
 
     def _label(self, name: str, e: Expr) -> str:
         """The column that shows ``e``: itself if it is one, else by a name that nothing else has."""
