@@ -11,18 +11,19 @@ from contextlib import contextmanager
 from deploy.commands.shared import Command, UsageError, shown_progress, store_argument
 
 _UNITS = ("s", "ms", "us", "ns", "iso")
-_FORMATS = ("auto", "ndjson", "json", "csv", "parquet")
 _DUPLICATES = ("keep", "exact", "latest")
 
 
 def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
+    from runtime.ingest.formats import names
+
     store_argument(parser)
     parser.add_argument("stream", metavar="STREAM", help="the stream's name")
     parser.add_argument("files", metavar="FILE", nargs="+", help="files, or - for standard input; .gz and .zst too")
     parser.add_argument("--key", metavar="K", help="the field that names the device, account or user")
     parser.add_argument("--time", metavar="T", help="the field that holds the event time")
     parser.add_argument("--unit", choices=_UNITS, help="of numeric times; ISO-8601 text needs none")
-    parser.add_argument("--format", choices=_FORMATS, default="auto", help="of the files (default: look inside)")
+    parser.add_argument("--format", choices=names(), default="auto", help="of the files (default: look inside)")
     parser.add_argument(
         "--duplicates",
         choices=_DUPLICATES,

@@ -17,8 +17,8 @@ from runtime.errors import IngestError, SchemaConflict, StoreError
 from runtime.ingest.columns.assemble import Assembler, Declared
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.columns.event_times import TimeReader
+from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched, decompressed
-from runtime.ingest.inputs.formats import batches_of
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import SourceReport, utc

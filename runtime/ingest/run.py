@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Literal
 
 from runtime.catalogue import Catalogue, check_stream
 from runtime.errors import IngestError
+from runtime.ingest.formats import check_format
 from runtime.ingest.inputs.inputs import resolve
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.one_source import SourceRun, StreamTarget
@@ -30,7 +31,7 @@ def ingest(
     key: str | None = None,
     time: str | None = None,
     unit: Literal["s", "ms", "us", "ns", "iso"] | None = None,
-    format: Literal["auto", "ndjson", "json", "csv", "parquet"] = "auto",
+    format: str = "auto",
     duplicates: Literal["keep", "exact", "latest"] | None = None,
     id: str | None = None,
     missing_key: str | None = None,
@@ -50,6 +51,7 @@ def ingest(
     KeyboardInterrupt) says what was done by then.
     """
     check_stream(stream)
+    check_format(format)
     catalogue.begin()
     settings = Settings.of(
         catalogue.schema(stream),

@@ -14,7 +14,7 @@ from deploy.stack.example import EXAMPLE
 from deploy.stack.settings import ScheduleSettings, SettingsError, StackSettings, StreamSettings, Tenant, parse
 from runtime.fleet.aws_lambda import invoker
 from runtime.fleet.rules import Rules
-from runtime.ingest.inputs.settings import FORMATS
+from runtime.ingest.formats import names
 
 
 def uncommented() -> str:
@@ -130,5 +130,5 @@ def test_files(tmp_path: Path) -> None:
 
 
 def test_formats_are_those_of_ingest() -> None:
-    for name in FORMATS:
+    for name in names():
         assert parse(f"[streams.a]\nkey = 'k'\ntime = 't'\nformat = '{name}'").streams["a"].format == name

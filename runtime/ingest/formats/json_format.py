@@ -1,0 +1,21 @@
+"""JSON: a record a line, arrays of records, or records one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from runtime.ingest.columns.assemble import Assembler
+from runtime.ingest.columns.batch import Batch
+from runtime.ingest.formats.registry import Content, SourceFormat, register
+from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.text.json_reader import JsonReader, sniff
+
+
+def _batches(content: Content, settings: Settings, assembler: Assembler, name: str) -> Iterator[Batch]:
+    for cells in JsonReader(content.text(), settings.key, settings.time, name):
+        yield assembler.take(cells)
+    if assembler.waits():
+        yield assembler.rest()
+
+
+register(SourceFormat("JSON", ("ndjson", "json"), sniff, _batches))
