@@ -19,6 +19,7 @@ from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.repair.audit import audit_steps, records_steps, sources_steps
 from runtime.catalogue.repair.sealing import seal_steps
 from runtime.catalogue.snapshot import ReadSteps, Snapshot, unknown_stream
+from runtime.catalogue.stores import KINDS, CataloguePlace, check_kind
 from runtime.catalogue.stores.dynamodb import DynamoTable
 from runtime.catalogue.stores.sqlite import SqliteTable
 from runtime.errors import StoreError
@@ -230,3 +231,9 @@ class DynamoCatalogue(TableCatalogue):
         in_use: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(DynamoTable(name, owner, access, create), clock, in_use)
+
+
+def open_catalogue(kind: str, place: CataloguePlace, in_use: Callable[[], bool] = lambda: False) -> TableCatalogue:
+    """The catalogue in a table of this kind (``runtime.catalogue.stores``); StoreError for a kind that is not known."""
+    check_kind(kind)
+    return TableCatalogue(KINDS[kind](place), in_use=in_use)

@@ -21,7 +21,7 @@ from runtime.catalogue.repair.salvage import Found, best_of, found_in, read_item
 from runtime.errors import StoreError
 from runtime.objects import ObjectStore
 from runtime.recovery.attempts import adopt
-from runtime.storage.location import CATALOGUE, Folder, has_points, locate
+from runtime.storage.locations import CATALOGUE, Folder, has_points, locate
 
 _ENDINGS = ("", "-wal", "-shm", "-head")
 

@@ -28,6 +28,7 @@ from runtime.catalogue.key_value import (
     Transact,
     WriteCondition,
 )
+from runtime.catalogue.stores.registry import KINDS
 from runtime.errors import StoreError
 
 PARTITION, SORT, NUMBER, BODY = "pk", "sk", "number", "body"
@@ -255,3 +256,6 @@ def _check_reply(response_dict: Any, **_: object) -> None:
     body = response_dict["body"]
     if said is not None and isinstance(body, bytes) and int(said) != zlib.crc32(body):
         raise ServiceFault(Fault.LOST, "a reply of DynamoDB came damaged (its checksum is wrong): check the network.")
+
+
+KINDS["dynamodb"] = lambda place: DynamoTable(place.name, place.owner, place.access or Access(), place.create)

@@ -26,6 +26,7 @@ from runtime.catalogue.key_value import (
     Transact,
     holds,
 )
+from runtime.catalogue.stores.registry import KINDS
 from runtime.errors import StoreError
 
 _APPLICATION = 0x416E7446  # "AntF"
@@ -356,3 +357,6 @@ def explained(error: sqlite3.Error | OSError, path: Path) -> StoreError:
             return damaged(path)
         case _:
             return StoreError(f"the catalogue {path} failed: {error}.")
+
+
+KINDS["sqlite"] = lambda place: SqliteTable(Path(place.name))

@@ -100,8 +100,8 @@ def _found(head: bytes, name: str) -> SourceFormat:
             return candidate
     *titles, last = sorted(f.title for f in listed)
     raise IngestError(
-        f"{name} is not {', '.join(titles)} or {last} in UTF-8, as its first bytes show ({text[:16].hex(' ')}): convert "
-        "it, or say its format (--format)."
+        f"{name} is not {', '.join(titles)} or {last} in UTF-8, as its first bytes show ({text[:16].hex(' ')}): "
+        "convert it, or say its format (--format)."
     )
 
 

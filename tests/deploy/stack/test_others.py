@@ -14,7 +14,7 @@ from deploy.stack.resources.resource_names import ResourceNames
 from deploy.stack.resources.storage import KEYS
 from deploy.stack.settings import StackSettings
 from runtime.aws.access import Access
-from runtime.storage.location import TABLE
+from runtime.storage.locations import TABLE
 from tests.deploy.stack.fake_aws import Aws, install, refused
 
 

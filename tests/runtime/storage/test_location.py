@@ -9,7 +9,7 @@ import pytest
 from runtime import Store
 from runtime.aws.access import Access
 from runtime.errors import StoreError
-from runtime.storage.location import BucketLocation, Folder, locate
+from runtime.storage.locations import BucketLocation, Folder, locate
 
 
 @pytest.mark.parametrize(
