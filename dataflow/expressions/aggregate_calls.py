@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from dataflow.expressions.expr import Expr, Operand, col, expr
-from dataflow.expressions.mistaken import shown, without_call
 from dataflow.expressions.node import is_usual, operand, option_text, quoted, written
 from dataflow.times.durations import parse_every
+from dataflow.values.mistaken import shown, without_call
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dataflow.expressions.constants import plain
-from dataflow.expressions.mistaken import shown
+from dataflow.values.constants import plain
+from dataflow.values.mistaken import shown
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.registry import arity_of, is_registered

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal
 from dataflow.expressions.aggregate_calls import Agg, NamedAggs
 from dataflow.expressions.aggregate_signatures import options_of, signature_of
 from dataflow.expressions.expr import Expr, Operand, col, expr
-from dataflow.expressions.mistaken import listed_values, shown
 from dataflow.steps import Heartbeat, StateDuration
 from dataflow.steps.base import Step, content_of
 from dataflow.times.durations import parse_duration
+from dataflow.values.mistaken import listed_values, shown
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import meant

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs
 from dataflow.expressions.aggregate_calls import named_columns as _named
-from dataflow.expressions.constants import plain
+from dataflow.expressions.call_text import chained
 from dataflow.expressions.expr import Expr, Operand, col, expr, text_of
-from dataflow.expressions.mistaken import listed_values, not_aggregate, shown, without_call
 from dataflow.language.aggregates import count, hold_of, over_intervals
 from dataflow.language.line_numbers import note_line
 from dataflow.language.timelines import Chain
@@ -37,8 +36,9 @@ from dataflow.steps.base import Step
 from dataflow.steps.groups import grouping_calls
 from dataflow.steps.keyed.funnel import FUNNEL_MODES, MAX_FUNNEL
 from dataflow.steps.keyed.windows import MAX_WINDOW
-from dataflow.steps.text import chained
 from dataflow.times.durations import buckets_in, parse_duration, parse_every
+from dataflow.values.constants import plain
+from dataflow.values.mistaken import listed_values, not_aggregate, shown, without_call
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import no_attribute

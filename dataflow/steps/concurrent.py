@@ -12,6 +12,7 @@ from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import I8, OUT_ROWS, U1, SourceWriter, value_array
 from dataflow.expressions.aggregate_calls import Agg, Named
+from dataflow.expressions.call_text import call, columns_text
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.node import operand
 from dataflow.json import fields as json
@@ -22,7 +23,6 @@ from dataflow.plan.sink import Sink
 from dataflow.plan.stages import Stage, Sweep
 from dataflow.sinks.group_sink import Group
 from dataflow.steps.base import INTERVALS, Bound, Step, StepGroups
-from dataflow.steps.text import call, columns_text
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.clock import asks_clock
 from dataflow.typed.hidden_columns import END, KNOWN

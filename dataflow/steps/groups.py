@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from dataflow.binding.interval_cuts import cut_by
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import Named, NamedAggs
+from dataflow.expressions.call_text import aggs_text, call, columns_text
 from dataflow.json import fields as json
 from dataflow.json.reading import Reader, check_distinct
 from dataflow.plan.properties import stage_of_inputs
 from dataflow.sinks.group_sink import Group
 from dataflow.steps.base import TABLE, Bound, Step, StepGroups
-from dataflow.steps.text import aggs_text, call, columns_text
 from dataflow.typed.nodes import Typed, column
 from operators.types import Type
 

@@ -12,11 +12,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.expressions.mistaken import listed_values, shown
 from dataflow.tables.reference_tables import Periods
 from dataflow.times.calendar_tables import known_time
 from dataflow.times.durations import moment
 from dataflow.times.zones import ZoneClock, clock_of, zone_named
+from dataflow.values.mistaken import listed_values, shown
 from operators.errors import DataflowError
 from operators.kernels.times.calendar import DAY, END, FIRST
 from operators.kernels.times.periods import NEVER

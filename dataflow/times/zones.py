@@ -18,7 +18,7 @@ import numpy as np
 import tzdata
 from numpy.typing import NDArray
 
-from dataflow.expressions.mistaken import shown
+from dataflow.values.mistaken import shown
 from operators.errors import DataflowError
 from operators.nearest import nearest
 

@@ -20,8 +20,8 @@ from deploy.simulator.telemetry_files import write_fleet
 from deploy.simulator.truth import Truth, TruthTally
 from operators.errors import DataflowError
 from operators.types import Type
+from runtime.display.text_tables import NULL, cell_width
 from runtime.progress import human_bytes
-from runtime.result.display import NULL, cell_width
 
 if TYPE_CHECKING:
     from runtime.progress import Progress

@@ -155,7 +155,7 @@ def _status(options: argparse.Namespace) -> int:
 def _show_status(found: Status) -> None:
     from deploy.commands.store_views import column
     from operators.types import Type
-    from runtime.result.display import iso
+    from runtime.display.text_tables import iso
 
     text, whole = Type.STRING, Type.INT
     print(f"{found.name}: {found.stack}, changed {found.changed[:19]}")

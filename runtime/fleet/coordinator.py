@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 from runtime.errors import QueryError
 from runtime.fleet import pacing
-from runtime.fleet.cost import Used
 from runtime.fleet.outcomes import Kind, Outcome
 from runtime.fleet.pacing import Pace, PaceRules
 from runtime.fleet.rules import Next, Rules, TaskBatch, Work, after, hedge_age, may_hedge, parts, pause
 from runtime.query.task.partial import Partial
+from runtime.result.cost import Used
 
 _NAMED = 5
 

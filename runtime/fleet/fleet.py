@@ -16,7 +16,6 @@ from operators.compiler.targets import Target
 from operators.errors import DataflowError
 from runtime.errors import QueryError
 from runtime.fleet.coordinator import Coordinator, Counts, Start, names
-from runtime.fleet.cost import Worker
 from runtime.fleet.messages import read_reply, request
 from runtime.fleet.outcomes import Kind, Outcome, Reply
 from runtime.fleet.pacing import NO_THREAD, RELAYED, PaceRules, share
@@ -24,6 +23,7 @@ from runtime.fleet.rules import RELAYS, Rules, TaskBatch, Work
 from runtime.objects import ObjectStore
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import Task
+from runtime.result.cost import Worker
 
 Invoke = Callable[[bytes], Reply]
 """Sends one payload to a worker and waits for its reply; never raises for what the network or the service does."""

@@ -22,12 +22,12 @@ from typing import Any
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
-from runtime.fleet.cost import Used
 from runtime.fleet.outcomes import Kind, Outcome, Reply, broken
 from runtime.fleet.rules import TaskBatch, Work
 from runtime.objects import ObjectStore
 from runtime.query.task import state_bytes
 from runtime.query.task.task import Task, request_digest
+from runtime.result.cost import Used
 
 VERSION = 5
 

@@ -24,7 +24,6 @@ from operators.types import Type
 from runtime.catalogue import StreamSchema
 from runtime.errors import FormatError, QueryError, StoreError
 from runtime.fleet.coordinator import Counts
-from runtime.fleet.cost import Used
 from runtime.fleet.fleet import Answers, Fleet, Invoke, answers
 from runtime.fleet.messages import MAX_STATE, VERSION, check_request, fetch, read_batch, refusal, reply
 from runtime.fleet.pacing import PaceRules
@@ -38,6 +37,7 @@ from runtime.query.task import state_bytes
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial, summed
 from runtime.query.task.task import compiled_for
+from runtime.result.cost import Used
 from runtime.storage.open_store import OpenStore
 
 MARGIN = 10.0

@@ -18,6 +18,7 @@ from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import Catalogue, Snapshot
 from runtime.columns import Column
+from runtime.display.text_tables import format_column
 from runtime.errors import QueryError
 from runtime.progress import NoProgress
 from runtime.provenance.files_of_keys import files_with
@@ -36,7 +37,6 @@ from runtime.provenance.rewritten_metrics import (
 from runtime.query.execute import execute
 from runtime.query.plan.make_tasks import default_workers, make_tasks
 from runtime.query.plan.prepare import Prepared, prepare_again
-from runtime.result.display import format_column
 from runtime.result.result import Explanation, Result, counted
 from runtime.storage.open_store import OpenStore
 

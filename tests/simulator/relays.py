@@ -11,7 +11,6 @@ from typing import Any
 
 from runtime.errors import QueryError
 from runtime.fleet.coordinator import Coordinator, Start
-from runtime.fleet.cost import Used, Worker
 from runtime.fleet.fleet import Answers, Fleet, batched, relay_fields
 from runtime.fleet.messages import MAX_PAYLOAD, read_batch, read_reply, refusal, request
 from runtime.fleet.outcomes import Reply
@@ -20,6 +19,7 @@ from runtime.fleet.rules import TaskBatch
 from runtime.fleet.simulation.virtual_clock import Driven, VirtualClock
 from runtime.objects import ObjectStore
 from runtime.query.task.task import Task
+from runtime.result.cost import Used, Worker
 from tests.simulator.workers import Faults, LambdaDouble, function_error
 
 Answered = Callable[[Reply], None]

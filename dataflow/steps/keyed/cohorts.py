@@ -9,13 +9,13 @@ from dataflow.binding.typing import Expressions, Shape
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed_emitter import FlowEmitter
 from dataflow.codegen.writer import I8, U1, SourceWriter, both, value_array
+from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr, col
 from dataflow.expressions.node import operand, quoted
 from dataflow.json import fields as json
 from dataflow.plan.sink import with_held
 from dataflow.sinks.flow_sink import Flow
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
-from dataflow.steps.text import call, given
 from dataflow.times.zones import check_zone
 from dataflow.typed.nodes import Typed
 from operators.types import Type

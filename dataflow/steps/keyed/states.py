@@ -16,13 +16,13 @@ from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed_emitter import KeyedEmitter
 from dataflow.codegen.writer import I8, U1, SourceWriter, Tables, value_array
 from dataflow.expressions.aggregate_calls import column_or
+from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.node import quoted
 from dataflow.json import fields as json
 from dataflow.plan.sink import NamedTyped, Reach, Sink, with_held
 from dataflow.steps.base import INTERVALS
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
-from dataflow.steps.text import call, given
 from dataflow.times.durations import written_duration
 from dataflow.typed.hidden_columns import KNOWN
 from dataflow.typed.nodes import Typed

@@ -16,6 +16,7 @@ from dataflow.binding.typing import Expressions, Shape
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed_emitter import KeyedEmitter
 from dataflow.codegen.writer import I8, U1, SourceWriter, both, value_array
+from dataflow.expressions.call_text import given, keyword
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import STATEFUL
 from dataflow.expressions.node import operand
@@ -27,7 +28,6 @@ from dataflow.plan.sink import Reach, Sink, with_held
 from dataflow.plan.stages import Stage
 from dataflow.steps.base import INTERVALS, Bound, Step, from_object, to_object
 from dataflow.steps.keyed.states import NEVER, Heartbeat, StateDuration
-from dataflow.steps.text import given, keyword
 from dataflow.tables.reference_tables import ReferenceTable
 from dataflow.typed.hidden_columns import END, KNOWN
 from dataflow.typed.nodes import Typed, column

@@ -10,12 +10,12 @@ from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed_emitter import FlowEmitter
 from dataflow.codegen.writer import I8, U1, SourceWriter, value_array
 from dataflow.expressions.aggregate_calls import column_or
+from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr, col
 from dataflow.json import fields as json
 from dataflow.plan.sink import Reach, with_held
 from dataflow.sinks.flow_sink import Flow
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
-from dataflow.steps.text import call, given
 from dataflow.typed.nodes import Typed
 from operators.types import Type
 

@@ -64,7 +64,7 @@ class Status:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; times as ISO-8601."""
-        from runtime.result.display import iso
+        from runtime.display.text_tables import iso
 
         found = asdict(self) | {"ok": self.ok}
         for stream in found["streams"]:

@@ -28,7 +28,7 @@ from runtime.catalogue.key_value import (
     Transact,
     WriteCondition,
 )
-from runtime.catalogue.stores.registry import KINDS
+from runtime.catalogue.stores.kinds import KINDS
 from runtime.errors import StoreError
 
 PARTITION, SORT, NUMBER, BODY = "pk", "sk", "number", "body"

@@ -26,7 +26,7 @@ from runtime.catalogue.key_value import (
     Transact,
     holds,
 )
-from runtime.catalogue.stores.registry import KINDS
+from runtime.catalogue.stores.kinds import KINDS
 from runtime.errors import StoreError
 
 _APPLICATION = 0x416E7446  # "AntF"

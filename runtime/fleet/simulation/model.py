@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 
 from runtime.errors import QueryError
 from runtime.fleet.coordinator import Coordinator, QueryTimeout, Start
-from runtime.fleet.cost import Cost, Load, Speeds, Used, Worker, computing_seconds, reading_seconds
 from runtime.fleet.fleet import Answers, Fleet, batched, relay_fields
 from runtime.fleet.outcomes import Kind, Outcome, Reply
 from runtime.fleet.pacing import RELAYED
@@ -26,6 +25,7 @@ from runtime.fleet.simulation.virtual_clock import Driven, VirtualClock
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import Task
+from runtime.result.cost import Cost, Load, Speeds, Used, Worker, computing_seconds, reading_seconds
 
 _WHOLE = 1 << 64
 

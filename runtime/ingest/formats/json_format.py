@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
-from runtime.ingest.formats.registry import Content, SourceFormat, register
+from runtime.ingest.formats.known_formats import Content, SourceFormat, register
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.text.json_reader import JsonReader, sniff
 

@@ -11,8 +11,8 @@ from dataflow.times.calendar_tables import bucket_table
 from dataflow.typed.hidden_columns import EARLY, PARTIAL
 from operators.kernels.times.calendar import bucket_end, bucket_start
 from runtime.catalogue import FileEntry, StreamSchema
+from runtime.display.text_tables import iso
 from runtime.query.stages.query_table import QueryTable
-from runtime.result.display import iso
 
 if TYPE_CHECKING:
     from runtime.query.plan.prepare import Prepared

@@ -47,7 +47,7 @@ def at_row(chunk: RowBatch, row: int, keys: Keys) -> str:
     run = int(np.searchsorted(np.cumsum(chunk.run_len), row, side="right"))
     shown = _shown(keys.kind, int(keys.values[int(chunk.run_slot[run])]), keys.words.strings)
     # Only for an error: a worker spends no time at its start on what is for people.
-    from runtime.result.display import iso
+    from runtime.display.text_tables import iso
 
     return f" for key {shown} at {iso(int(chunk.time[row if len(chunk.time) > 1 else 0]))}"
 

@@ -8,8 +8,8 @@ from pkgutil import iter_modules
 
 from runtime.errors import StoreError
 from runtime.storage.locations.folder import CATALOGUE, Folder
-from runtime.storage.locations.registry import SCHEMES, Location, has_points
 from runtime.storage.locations.s3 import TABLE, BucketLocation
+from runtime.storage.locations.schemes import SCHEMES, Location, has_points
 
 for _found in iter_modules(__path__):
     import_module(f"{__name__}.{_found.name}")

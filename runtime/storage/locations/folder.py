@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from runtime.errors import StoreError
 from runtime.objects import FolderObjects, ObjectStore
-from runtime.storage.locations.registry import has_points
+from runtime.storage.locations.schemes import has_points
 
 if TYPE_CHECKING:
     from runtime.catalogue import Catalogue

@@ -12,7 +12,7 @@ from operators.nearest import meant
 from runtime.aws.access import Access
 from runtime.errors import StoreError
 from runtime.objects import ObjectStore, S3Objects
-from runtime.storage.locations.registry import SCHEMES, has_points
+from runtime.storage.locations.schemes import SCHEMES, has_points
 
 if TYPE_CHECKING:
     from runtime.catalogue import Catalogue

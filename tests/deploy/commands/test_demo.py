@@ -15,7 +15,7 @@ from deploy.commands import demo
 from deploy.commands.demo import bar_chart
 from deploy.metric_file import load_metric
 from deploy.simulator.truth import TruthTally
-from runtime.result.display import human_duration
+from runtime.display.text_tables import human_duration
 
 FLEET = ["--devices", "30", "--days", "2", "--seed", "11"]
 

@@ -18,7 +18,6 @@ from runtime import PartialResult, Store
 from runtime.errors import QueryError
 from runtime.fleet import Fleet, Kind, Reply, Rules, TaskFailed
 from runtime.fleet import messages as m
-from runtime.fleet.cost import BudgetExceeded
 from runtime.fleet.fleet import batched, relay_fields
 from runtime.fleet.relay import inner_fleet, is_batch, relay, together
 from runtime.fleet.rules import TaskBatch
@@ -28,6 +27,7 @@ from runtime.query.plan.make_tasks import make_tasks
 from runtime.query.plan.prepare import Request, prepare
 from runtime.query.task import state_bytes
 from runtime.query.task.task import Task, run
+from runtime.result.cost import BudgetExceeded
 
 START = 19_800 * 86_400_000_000
 POINTS = df.stream("s")

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from operators.errors import DataflowError
 from operators.types import Type
-from runtime.charts.plot import Plot
 from runtime.columns import Column, Dictionary
-from runtime.result.display import cell_width, format_column, human_duration, iso
-from runtime.result.export import safe_text
+from runtime.display.export import safe_text
+from runtime.display.plot import Plot
+from runtime.display.text_tables import cell_width, format_column, human_duration, iso
 from runtime.result.result import PartialResult, Result
 
 DAY = 86_400_000_000

@@ -15,7 +15,7 @@ from dataflow.times.durations import Every, parse_every
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.columns import Column
-from runtime.result.display import NULL, format_column, human_duration, printable
+from runtime.display.text_tables import NULL, format_column, human_duration, printable
 
 Floats = NDArray[np.float64]
 

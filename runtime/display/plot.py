@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from operators.errors import DataflowError
 from operators.types import Type
-from runtime.charts.chart_data import (
+from runtime.columns import Column
+from runtime.display.chart_data import (
     ChartShape,
     Hints,
     Measure,
@@ -31,10 +32,9 @@ from runtime.charts.chart_data import (
     sizes_of,
     texts_of,
 )
-from runtime.charts.chart_ticks import ems_of, fitting, make_room, places_between, tick_texts
-from runtime.columns import Column
-from runtime.result.display import NULL, html_table, iso, printable
-from runtime.result.export import need
+from runtime.display.chart_ticks import ems_of, fitting, make_room, places_between, tick_texts
+from runtime.display.export import need
+from runtime.display.text_tables import NULL, html_table, iso, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
