@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import I8, OUT_ROWS, OUT_RUNS, U1, SourceWriter, value_array
@@ -68,10 +66,6 @@ class FlowEmitter(KeyedEmitter):
         self.held = held
         for j, (_, e) in enumerate(held):
             self.keep((f"ch{j}", value_array(e.type)), (f"chk{j}", U1))
-
-    @abstractmethod
-    def advance(self, x: Emitter) -> None:
-        """Write what is over by the time ``t`` of the next row of the key, whatever that row is."""
 
     def remember(self, x: Emitter) -> None:
         """The held columns as this row reports them."""

@@ -11,11 +11,12 @@ from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.text.json_reader import JsonReader, sniff
 
 
-def _batches(content: Content, settings: Settings, assembler: Assembler, name: str) -> Iterator[Batch]:
+def batches_of_json(content: Content, settings: Settings, assembler: Assembler, name: str) -> Iterator[Batch]:
+    """Rows of JSON text in any of its forms."""
     for cells in JsonReader(content.text(), settings.key, settings.time, name):
         yield assembler.take(cells)
     if assembler.waits():
         yield assembler.rest()
 
 
-register(SourceFormat("JSON", ("ndjson", "json"), sniff, _batches))
+register(SourceFormat("JSON", ("ndjson", "json"), sniff, batches_of_json))
