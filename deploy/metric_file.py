@@ -16,9 +16,9 @@ from pathlib import Path
 from types import ModuleType
 
 import dataflow
-from dataflow.mistaken import without_call
-from dataflow.origins import line_of, noting_lines
-from dataflow.stream import Grouped, Stream
+from dataflow.expressions.mistaken import without_call
+from dataflow.language.line_numbers import line_of, noting_lines
+from dataflow.language.stream import Grouped, Stream
 from operators.errors import DataflowError
 from operators.files import read_text
 from operators.nearest import meant, nearest
