@@ -70,8 +70,16 @@ class SourceSteps(LogSteps):
     def source(self, source_id: str) -> Steps[tuple[SourceEntry, int, str] | None]:
         """The source's entry, the commit that took it in, and that commit's attempt; None if it was not ingested.
 
-        FormatError where an item is missing, so that nobody can tell.
+        FormatError where an item is missing, or all are those of an older catalogue, so that nobody can tell.
         """
+        beside = yield from self.beside()
+        if beside is not None:
+            head = yield from self.head()
+            reached = (0, "") if head is None else (head.seq, head.hash)
+            if reached[0] < beside[0]:
+                raise self.damaged("log", f"it ends at commit {reached[0]}, but commit {beside[0]} was acknowledged")
+            if reached[0] == beside[0] and reached != beside:
+                raise self.damaged("log", f"record {beside[0]} is not the one that was committed")
         place = yield from self.place(source_id)
         if place is None or place.sort != source_id:
             return None

@@ -97,6 +97,9 @@ def questions(catalogue: Catalogue, streams: Collection[str] = STREAMS) -> Itera
     for stream in streams:
         yield f"schema {stream}", lambda s=stream: _schema(catalogue.schema(s))  # type: ignore[misc]
         yield f"sources {stream}", lambda s=stream: catalogue.sources(s)  # type: ignore[misc]
+        for name in ("bad", "one", "two", "three", "last", "never"):
+            id_ = _source(name).id
+            yield f"source {stream} {name}", lambda s=stream, i=id_: catalogue.is_ingested(s, i)  # type: ignore[misc]
         yield f"log {stream}", lambda s=stream: list(catalogue.records(s))  # type: ignore[misc]
         for low, high in RANGES[stream]:
             since, until = (None if day is None else day * DAY for day in (low, high))

@@ -114,6 +114,9 @@ def test_an_older_copy_is_not_answered_from(made: tuple[Path, object], tmp_path:
     shutil.copyfile(old, folder / FILES[0])
     with pytest.raises(DataflowError, match=r"ends at commit 3, but commit 4 was acknowledged.*dataflow recover"):
         answer(folder)
+    # Nor is a source new to it that was committed since.
+    with Store(folder) as store, pytest.raises(DataflowError, match=r"commit 4 was acknowledged.*dataflow recover"):
+        store.catalogue.is_ingested("s", "0" * 64)
     report = Store(folder).recover(old)
     assert report.streams == {"s": 4}
     assert any("1 commits with 40 rows were made from point files" in line for line in report.done)
