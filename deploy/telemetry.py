@@ -94,8 +94,8 @@ def write_fleet(fleet: Fleet, folder: Path, report: Callable[[int, int], None] |
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.glob("telemetry-*.ndjson.gz")):
-            raise DataflowError(f"{folder} already holds telemetry: name a folder that is new or empty")
+        if any(folder.iterdir()):
+            raise DataflowError(f"{folder} is not empty: name a folder that is new or empty")
         with ThreadPoolExecutor(2) as pool:
             for numbers in fleet.batches():
                 events, lines = simulate(fleet, numbers)

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.open_store import OpenStore
@@ -269,7 +270,8 @@ class Store(OpenStore):
             return None
         if kind != "lambda":
             raise QueryError(
-                f"there is no executor {executor!r}; use 'threads', 'lambda', or a concurrent.futures.Executor"
+                f"there is no executor {executor!r}; {meant(kind, ('threads', 'lambda'), 'use')} 'threads', 'lambda', "
+                "or a concurrent.futures.Executor"
             )
         from runtime.fleet.aws_lambda import lambda_fleet
 
@@ -315,11 +317,12 @@ class Store(OpenStore):
     def _request(
         self, metric: Stream, since: Moment | None, until: Moment | None, params: Mapping[str, object] | None
     ) -> Request:
+        from dataflow.mistaken import shown
         from dataflow.stream import Stream
         from runtime.query.prepare import Request
 
         if not isinstance(metric, Stream):
-            raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {metric!r}")
+            raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {shown(metric)}")
         return Request(metric.steps, dict(params or {}), _moment(since, "since"), _moment(until, "until"))
 
     # ---- what is there

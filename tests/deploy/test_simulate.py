@@ -152,7 +152,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert " points, " in first
     assert following.startswith("next: dataflow ingest STORE telemetry ")
     assert main(["simulate", str(out)]) == 1
-    assert "already holds telemetry" in capsys.readouterr().err
+    assert "is not empty: name a folder that is new or empty" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     with pytest.raises(DataflowError, match="cannot write telemetry"):
         write_fleet(SMALL, tmp_path / "file")
