@@ -18,6 +18,7 @@ from dataflow._home import check_home
 
 check_home()
 
+from dataflow.aggregate_calls import Agg  # noqa: E402
 from dataflow.aggregates import (  # noqa: E402
     aggregate,
     all_true,
@@ -52,7 +53,6 @@ from dataflow.aggregates import (  # noqa: E402
     variance,
 )
 from dataflow.expr import Expr, When, all_of, any_of, col, lit, param, time, when  # noqa: E402
-from dataflow.graph import Agg  # noqa: E402
 from dataflow.json_form import from_json as _steps_from_json  # noqa: E402
 from dataflow.reference import ReferenceTable  # noqa: E402
 from dataflow.service import Calendar, calendar  # noqa: E402

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from dataflow.chain import stage_of_inputs
+from dataflow.check_expressions import Expressions, Shape
 from dataflow.clock import asks_clock, sources_of
 from dataflow.expr import Expr
 from dataflow.hidden_columns import BEGIN, END, KNOWN
-from dataflow.plan import Stage
+from dataflow.plan import Deferred, Stage
 from dataflow.sinks.pieces import Pieces
 from dataflow.typed import Typed, column
 from operators.types import Type
 
-if TYPE_CHECKING:
-    from dataflow.check import Binder
-    from dataflow.check_expressions import Shape
 
-Deferred = Callable[[set[str]], Stage]
-"""A stage as a function of the columns that are needed after it."""
-
-
-def own_columns(b: Binder) -> dict[str, Typed]:
+def own_columns(b: Expressions) -> dict[str, Typed]:
     """The columns that every row that lasts has of its own."""
     return {
         b.stream.key: Typed("slot", b.stream.key_type),
@@ -34,7 +27,7 @@ def own_columns(b: Binder) -> dict[str, Typed]:
 
 
 def cut(
-    b: Binder,
+    b: Expressions,
     shape: Shape,
     watched: Mapping[str, Typed],
     conditions: Sequence[Typed] = (),
@@ -69,7 +62,9 @@ def cut(
     return stage, replace(shape, env=env, inputs=inputs, ops=[])
 
 
-def cut_by(b: Binder, shape: Shape, exprs: Sequence[Expr | None]) -> tuple[list[Deferred], Shape, dict[int, Typed]]:
+def cut_by(
+    b: Expressions, shape: Shape, exprs: Sequence[Expr | None]
+) -> tuple[list[Deferred], Shape, dict[int, Typed]]:
     """Intervals cut where one of the expressions changes that ask the clock: the stages to add, the pieces, and by its
     number in ``exprs`` the column of each of these. Rows that are no intervals have one time, and are not cut."""
     if shape.kind != "intervals":

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dataflow import graph as g
 from dataflow.aggregate_args import arranged as prepared
 from dataflow.aggregate_args import needs_order, types_taken
+from dataflow.aggregate_calls import Agg, NamedAggs
 from dataflow.aggregate_forms import FORMS, form_of
 from dataflow.bound_aggregate import BoundAgg
 from dataflow.calendars import known_time
@@ -230,11 +230,11 @@ class Expressions:
 
     # ---- aggregates
 
-    def aggregates(self, aggs: g.NamedAggs, shape: Shape) -> tuple[BoundAgg, ...]:
+    def aggregates(self, aggs: NamedAggs, shape: Shape) -> tuple[BoundAgg, ...]:
         """All of them, in their order."""
         return tuple(self.aggregate(n, a, shape) for n, a in aggs)
 
-    def aggregate(self, name: str, a: g.Agg, shape: Shape) -> BoundAgg:
+    def aggregate(self, name: str, a: Agg, shape: Shape) -> BoundAgg:
         """The aggregate for arguments of these types, and what it is given."""
         form = form_of(a.fn)
         if form is None:

@@ -13,31 +13,22 @@ from typing import TYPE_CHECKING, NoReturn
 from dataflow.constants import Literal, constant, plain
 from dataflow.durations import parse_duration, parse_every
 from dataflow.mistaken import listed_values, shown, without_call
+from dataflow.node import Node, operand
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
 from operators.types import MAX_PLACES
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Expr:
-    """One function applied to arguments. ``fn`` is ``col``, ``lit``, ``param`` or a function's name; ``options``
-    are its constant settings, as (name, value) pairs."""
+class Expr(Node):
+    """An expression, as the DSL writes it: what is done to a row's columns."""
 
-    fn: str
-    args: tuple[Expr, ...] = ()
-    options: tuple[tuple[str, object], ...] = ()
-
-    def option(self, name: str) -> object:
-        """The value of one option; None if absent."""
-        return dict(self.options).get(name)
+    _no_aggregate = (
+        "{name} must be an aggregate such as df.mean('temp'), got the expression {text}; write e.g. df.max(...)"
+    )
 
     def __bool__(self) -> bool:
         raise DataflowError("an expression has no truth value; combine conditions with & | ~ instead of and, or, not")
-
-    def __repr__(self) -> str:
-        from dataflow.written import written
-
-        return written(self)
 
     if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
 
@@ -281,13 +272,13 @@ def param(name: str, default: Literal = None) -> Expr:
 
 
 def _plain(value: Expr) -> str:
-    from dataflow.written import operand
-
     return operand(value)
 
 
 class When:
     """``when(c).then(a)``, waiting for ``otherwise``."""
+
+    _no_expression = "{text} is not finished; add .otherwise(...)"
 
     def __init__(self, branches: Sequence[tuple[Expr, Expr]]) -> None:
         self._branches = tuple(branches)
@@ -309,6 +300,8 @@ class When:
 
 class Then:
     """``when(c)``, waiting for ``then``."""
+
+    _no_expression = "{text} is not finished; add .then(...).otherwise(...)"
 
     def __init__(self, branches: Sequence[tuple[Expr, Expr]], condition: Expr) -> None:
         self._branches = tuple(branches)

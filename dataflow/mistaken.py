@@ -3,7 +3,7 @@ an aggregate, a stream, a list."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
+from collections.abc import Container, Iterable, Sized
 from datetime import date, time
 from decimal import Decimal
 from fractions import Fraction
@@ -75,31 +75,32 @@ def _needs_nothing(value: Any) -> bool:
 
 def listed_values(values: object, wanted: str) -> list[Any]:
     """The values of a list or another collection; DataflowError, which says what is ``wanted``, for anything else."""
-    from dataflow.expr import Expr
-
-    if isinstance(values, Iterable) and not isinstance(values, str | bytes | Expr | type):
+    if (
+        isinstance(values, Iterable)
+        and not isinstance(values, str | bytes | type)
+        and _own(values, NO_AGGREGATE) is None
+    ):
         return list(values)
     raise DataflowError(without_call(values) or f"{wanted}, got {shown(values)}")
 
 
+NO_EXPRESSION, NO_AGGREGATE = "_no_expression", "_no_aggregate"
+"""Attributes of classes of the DSL: why their values are no expression, or no aggregate, with places for the ``text``
+of the value and the ``name`` that it was given."""
+
+
+def _own(value: object, attribute: str) -> str | None:
+    return getattr(type(value), attribute, None)
+
+
 def mistaken(value: object) -> str:
     """Why a value cannot stand where an expression or a constant is expected, and what to write."""
-    from dataflow import graph as g
-    from dataflow.expr import Then, When
-    from dataflow.stream import Grouped, Stream
-
     if (call := without_call(value)) is not None:
         return call
     text = shown(value)
+    if (why := _own(value, NO_EXPRESSION)) is not None:
+        return why.format(text=text)
     match value:
-        case g.Agg():
-            return f"{text} is an aggregate: it stands by itself in agg(...); compute with its column after that"
-        case Stream() | Grouped():
-            return f"a stream is no expression: {text}; columns are df.col('name')"
-        case Then():
-            return f"{text} is not finished; add .then(...).otherwise(...)"
-        case When():
-            return f"{text} is not finished; add .otherwise(...)"
         case Decimal() | Fraction():
             return f"{text} cannot be a constant; write a number: 0.1 compares equal to a decimal of 0.10"
         case date():
@@ -116,20 +117,13 @@ def mistaken(value: object) -> str:
             return f"{text} of type {type(value).__name__} cannot be used as a constant in an expression"
 
 
-def not_aggregate(name: str, value: object) -> str:
-    """Why a value cannot stand in ``agg(name=value)``, and what to write."""
-    from dataflow.aggregate_forms import FORMS
-    from dataflow.expr import Expr
-    from dataflow.timelines import Chain
-
+def not_aggregate(name: str, value: object, known: Container[str]) -> str:
+    """Why a value cannot stand in ``agg(name=value)``, and what to write; ``known`` are the aggregates."""
     if (call := without_call(value)) is not None:
         return call
     text = shown(value)
     if isinstance(value, str):
-        write = f"df.{value}()" if value == "count" else f"df.{value}(...)" if value in FORMS else f"df.mean({text})"
+        write = f"df.{value}()" if value == "count" else f"df.{value}(...)" if value in known else f"df.mean({text})"
         return f"{name}={text} is a text; write {name}={write}"
-    if isinstance(value, Chain):
-        return f"{name}={text} is a stream, not an aggregate; write {name}=df.count() to count its rows"
-    if isinstance(value, Expr):
-        return f"{name} must be an aggregate such as df.mean('temp'), got the expression {text}; write e.g. df.max(...)"
-    return f"{name} must be an aggregate such as df.mean('temp'), got {text}"
+    why = _own(value, NO_AGGREGATE) or "{name} must be an aggregate such as df.mean('temp'), got {text}"
+    return why.format(name=name, text=text)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from dataflow.row_operations import Keep, RowOp, Tally
 from dataflow.sink import Sink
@@ -90,6 +91,10 @@ class Stage:
         for op in self.ops:
             yield op.condition if isinstance(op, Keep) else op.value
         yield from self.sink.expressions()
+
+
+Deferred: TypeAlias = Callable[[set[str]], Stage]
+"""A stage as a function of the columns that are needed after it."""
 
 
 def all_ops(stage: Stage) -> Iterator[RowOp]:

@@ -92,6 +92,9 @@ class Sink(ABC):
     has_length: ClassVar[bool] = True
     """Whether its rows last for a time, which ``since`` may cut."""
 
+    passes_lead: ClassVar[bool] = False
+    """Whether it passes on the time before a key's first point, if that is asked for."""
+
     rows_per_second: ClassVar[float] = 40e6
     """Rows a second that one core takes, for estimates only (``tests/benchmarks`` measures)."""
 

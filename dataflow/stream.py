@@ -7,15 +7,38 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from dataflow import graph as g
+from dataflow.aggregate_calls import Agg, Named, NamedAggs
+from dataflow.aggregate_calls import named_columns as _named
 from dataflow.aggregate_forms import FORMS
 from dataflow.aggregates import count, hold_of, over_intervals
 from dataflow.constants import plain
 from dataflow.durations import buckets_in, parse_duration, parse_every
 from dataflow.expr import Expr, Operand, col, expr, text_of
-from dataflow.graph import named_columns as _named
+from dataflow.json_form import to_json
 from dataflow.mistaken import listed_values, not_aggregate, shown, without_call
 from dataflow.origins import note_line
+from dataflow.step import Step
+from dataflow.step_text import chained
+from dataflow.steps import (
+    Cohorts,
+    Filter,
+    Funnel,
+    GroupBy,
+    Heartbeat,
+    Held,
+    Limit,
+    Select,
+    Sessionize,
+    Sort,
+    Source,
+    StateDuration,
+    Transitions,
+    Window,
+    WithColumns,
+)
+from dataflow.steps.funnel import FUNNEL_MODES, MAX_FUNNEL
+from dataflow.steps.groups import grouping_calls
+from dataflow.steps.windows import MAX_WINDOW
 from dataflow.timelines import Chain
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
@@ -23,13 +46,21 @@ from operators.nearest import no_attribute
 Length = str | timedelta
 
 
-def _aggs(aggs: dict[str, g.Agg], where: str) -> g.NamedAggs:
+def _aggs(aggs: dict[str, Agg], where: str) -> NamedAggs:
     for name, a in aggs.items():
-        if not isinstance(a, g.Agg):
-            raise DataflowError(f"{where}: {not_aggregate(name, a)}")
+        if not isinstance(a, Agg):
+            raise DataflowError(f"{where}: {not_aggregate(name, a, FORMS)}")
         if where != "agg" and hold_of(a) is not None:
             raise DataflowError(f"{where}: {a.fn} with hold= stands in agg(...) alone, or goes over intervals")
     return tuple(aggs.items())
+
+
+def metric_text(steps: Sequence[Step], end: Sequence[str] = ()) -> str:
+    """The text of a chain of steps, on as many lines as it needs."""
+    parts: list[str] = []
+    for step in steps:
+        parts = step.after(parts)
+    return chained([*parts, *end])
 
 
 class Explains(Protocol):
@@ -43,6 +74,8 @@ class Explains(Protocol):
 class Stream(Chain):
     """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
 
+    _no_expression = "a stream is no expression: {text}; columns are df.col('name')"
+
     if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
 
         def __getattr__(self, name: str) -> NoReturn:
@@ -53,11 +86,11 @@ class Stream(Chain):
 
     def filter(self, where: Operand) -> Stream:
         """Keep the rows where the condition is true (not those where it is null)."""
-        return self._then(g.Filter(expr(where)))
+        return self._then(Filter(expr(where)))
 
     def with_columns(self, **columns: Operand) -> Stream:
         """Add or replace columns."""
-        return self._then(g.WithColumns(_named((), columns, "with_columns")))
+        return self._then(WithColumns(_named((), columns, "with_columns")))
 
     def held(self, *columns: str | Expr, hold: Length | None = None) -> Stream:
         """Put into these columns the values that each key last reported, from here on.
@@ -69,11 +102,11 @@ class Stream(Chain):
         names = [n for n, _ in _named(columns, {}, "held")]
         if not names:
             raise DataflowError("held takes the columns to hold, e.g. held('firmware', 'site')")
-        return self._then(g.held(names, None if hold is None else parse_duration(hold, "held(hold)")))
+        return self._then(Held(tuple(names), None if hold is None else parse_duration(hold, "held(hold)")))
 
     def select(self, *columns: str | Expr, **named: Operand) -> Stream:
         """Keep just these columns; the key and the time stay with the rows."""
-        return self._then(g.Select(_named(columns, named, "select")))
+        return self._then(Select(_named(columns, named, "select")))
 
     def state_duration(self, state: str | Expr, hold: Length | None = None, name: str | None = None) -> Stream:
         """Intervals during which each key held each value of ``state``.
@@ -87,14 +120,14 @@ class Stream(Chain):
             text_of(name, "state_duration(name)")
         label = name or (str(state.option("name")) if state.fn == "col" else "state")
         micros = None if hold is None else parse_duration(hold, "state_duration(hold)")
-        return self._then(g.StateDuration(state, label, micros))
+        return self._then(StateDuration(state, label, micros))
 
     def heartbeat(self, timeout: Length) -> Stream:
         """Intervals with a boolean ``alive``: a point of the key at most ``timeout`` ago (exclusive)."""
-        return self._then(g.Heartbeat(parse_duration(timeout, "heartbeat(timeout)")))
+        return self._then(Heartbeat(parse_duration(timeout, "heartbeat(timeout)")))
 
     def sessionize(
-        self, gap: Length, max_length: Length | None = None, split_when: Operand | None = None, **aggs: g.Agg
+        self, gap: Length, max_length: Length | None = None, split_when: Operand | None = None, **aggs: Agg
     ) -> Stream:
         """Sessions: runs of a key's points with steps of at most ``gap``, cut every ``max_length`` from their start,
         which may lie before the range.
@@ -107,10 +140,10 @@ class Stream(Chain):
         limit = None if max_length is None else parse_duration(max_length, "sessionize(max_length)")
         split = None if split_when is None else expr(split_when)
         pause = parse_duration(gap, "sessionize(gap)")
-        return self._then(g.Sessionize(pause, limit, _aggs(aggs, "sessionize"), split))
+        return self._then(Sessionize(pause, limit, _aggs(aggs, "sessionize"), split))
 
     def window(
-        self, every: str, zone: str = "UTC", size: Length | None = None, empty: bool = False, **aggs: g.Agg
+        self, every: str, zone: str = "UTC", size: Length | None = None, empty: bool = False, **aggs: Agg
     ) -> Stream:
         """Calendar buckets of each key that hold a point: ``"10m"``, ``"1d"``, ``"1mo"`` in a time zone.
 
@@ -126,9 +159,9 @@ class Stream(Chain):
         """
         bucket = parse_every(every, "window")
         n = 1 if size is None else buckets_in(size, bucket, "window(size)")
-        if n > g.MAX_WINDOW:
-            raise DataflowError(f"window(size): {size!r} is {n:,} buckets of {every!r}; at most {g.MAX_WINDOW:,}")
-        return self._then(g.Window(every, text_of(zone, "window(zone)"), _aggs(aggs, "window"), n, bool(empty)))
+        if n > MAX_WINDOW:
+            raise DataflowError(f"window(size): {size!r} is {n:,} buckets of {every!r}; at most {MAX_WINDOW:,}")
+        return self._then(Window(every, text_of(zone, "window(zone)"), _aggs(aggs, "window"), n, bool(empty)))
 
     def funnel(self, steps: Sequence[Operand], within: Length, mode: str = "strict") -> Stream:
         """How far each key got through the conditions ``steps``, in their order, ``within`` the time from the first.
@@ -148,11 +181,11 @@ class Stream(Chain):
         met in the window; null if it was not), and the other columns as last reported at the start.
         """
         conditions = tuple(expr(s) for s in listed_values(steps, "funnel takes a list of conditions"))
-        if not 2 <= len(conditions) <= g.MAX_FUNNEL:
-            raise DataflowError(f"funnel takes 2 to {g.MAX_FUNNEL} steps, got {len(conditions)}")
-        if mode not in g.FUNNEL_MODES:
-            raise DataflowError(f"funnel: the mode is one of {', '.join(g.FUNNEL_MODES)}, got {shown(mode)}")
-        return self._then(g.Funnel(conditions, parse_duration(within, "funnel(within)"), mode))
+        if not 2 <= len(conditions) <= MAX_FUNNEL:
+            raise DataflowError(f"funnel takes 2 to {MAX_FUNNEL} steps, got {len(conditions)}")
+        if mode not in FUNNEL_MODES:
+            raise DataflowError(f"funnel: the mode is one of {', '.join(FUNNEL_MODES)}, got {shown(mode)}")
+        return self._then(Funnel(conditions, parse_duration(within, "funnel(within)"), mode))
 
     def cohorts(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
         """Each key's life in calendar buckets, from the one in which it first met ``start`` to the end of the range.
@@ -163,7 +196,7 @@ class Stream(Chain):
         included), and the other columns as last reported at the first start. The last bucket may end after the range.
         """
         parse_every(every, "cohorts")
-        return self._then(g.Cohorts(expr(start), expr(returns), every, text_of(zone, "cohorts(zone)")))
+        return self._then(Cohorts(expr(start), expr(returns), every, text_of(zone, "cohorts(zone)")))
 
     def retention(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
         """Of the keys that first met ``start`` in one calendar bucket, how many met ``returns`` in each later one.
@@ -189,7 +222,7 @@ class Stream(Chain):
         null. Its last goes ``to`` null, ``gap`` after it, if the range has that time; without a gap no path ends.
         """
         of = col(of) if isinstance(of, str) else expr(of)
-        return self._then(g.Transitions(of, None if gap is None else parse_duration(gap, "transitions(gap)")))
+        return self._then(Transitions(of, None if gap is None else parse_duration(gap, "transitions(gap)")))
 
     def paths(self, of: str | Expr, gap: Length | None = None) -> Stream:
         """How often each value of ``of`` was followed by each other (or itself) in the rows of one key.
@@ -203,7 +236,7 @@ class Stream(Chain):
         """Group rows by columns and named expressions; follow with ``agg``."""
         return Grouped(self, _named(columns, named, "group_by"))
 
-    def agg(self, *unnamed: object, **aggs: g.Agg) -> Stream:
+    def agg(self, *unnamed: object, **aggs: Agg) -> Stream:
         """Aggregate all rows into one; the same as ``group_by().agg(...)``."""
         return self.group_by().agg(*unnamed, **aggs)
 
@@ -218,19 +251,17 @@ class Stream(Chain):
         )
         if not by or len(flags) != len(by):
             raise DataflowError("sort takes at least one column and as many descending flags as columns")
-        return self._then(g.Sort(tuple(zip(by, flags, strict=True))))
+        return self._then(Sort(tuple(zip(by, flags, strict=True))))
 
     def limit(self, n: int) -> Stream:
         """The first ``n`` rows."""
         n = plain(n)
         if isinstance(n, bool) or not isinstance(n, int) or n < 0:
             raise DataflowError(f"limit takes a number of rows, got {shown(n)}")
-        return self._then(g.Limit(n))
+        return self._then(Limit(n))
 
     def to_json(self) -> str:
         """The canonical JSON form."""
-        from dataflow.json_form import to_json
-
         return to_json(self.steps)
 
     def explain(self, store: Explains | None = None, **options: Any) -> str:
@@ -238,12 +269,10 @@ class Stream(Chain):
         files read, tasks, kernels, laws used and the estimated time; without one: the steps."""
         if store is not None:
             return store.explain(self, **options)
-        return "\n".join(f"{i + 1}. {g.name_of(s)}" for i, s in enumerate(self.steps))
+        return "\n".join(f"{i + 1}. {s.method}" for i, s in enumerate(self.steps))
 
     def __repr__(self) -> str:
-        from dataflow.written import written_steps
-
-        return written_steps(self.steps)
+        return metric_text(self.steps)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -251,8 +280,10 @@ class Grouped:
     """Rows in groups, waiting for ``agg``."""
 
     stream: Stream
-    by: g.Named
+    by: Named
     empty: bool = False
+
+    _no_expression = Stream._no_expression
 
     def __post_init__(self) -> None:
         note_line(self)
@@ -266,9 +297,7 @@ class Grouped:
         return replace(self, empty=True)
 
     def __repr__(self) -> str:
-        from dataflow.written import written_group, written_steps
-
-        return written_steps(self.stream.steps, written_group(self.by, self.empty))
+        return metric_text(self.stream.steps, grouping_calls(self.by, self.empty))
 
     if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
 
@@ -278,7 +307,7 @@ class Grouped:
                 raise AttributeError(write, name=name, obj=None)
             raise no_attribute("group_by(...)", name, dir(type(self)))
 
-    def agg(self, *unnamed: object, **aggs: g.Agg) -> Stream:
+    def agg(self, *unnamed: object, **aggs: Agg) -> Stream:
         """One row per group: the group columns and the named aggregates."""
         if unnamed:
             given = without_call(unnamed[0]) or f"give every aggregate a name, such as agg(n={shown(unnamed[0])})"
@@ -288,7 +317,7 @@ class Grouped:
             if name in dict(self.by):
                 raise DataflowError(f"agg: the name {name!r} is already that of a group column")
         steps, named = over_intervals(self.stream.steps, named)
-        step = g.GroupBy(self.by, named, self.empty)
+        step = GroupBy(self.by, named, self.empty)
         # In a chain on many lines a message about group_by belongs to the line that says so.
         note_line(step, like=self if self.by else None)
         return Stream((*steps, step))
@@ -298,4 +327,4 @@ def stream(name: str) -> Stream:
     """All points of the stream ``name``."""
     if not isinstance(name, str) or not name:
         raise DataflowError(without_call(name) or f"stream takes a name, got {shown(name)}")
-    return Stream((g.Source(str.__str__(name)),))
+    return Stream((Source(str.__str__(name)),))

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
-from dataflow import graph as g
+from dataflow.aggregate_calls import named_columns
 from dataflow.constants import plain
 from dataflow.expr import Expr, Operand, col, expr, text_of, when
 from dataflow.mistaken import shown, without_call
 from dataflow.origins import note_line
 from dataflow.reference import ReferenceTable, indexed
 from dataflow.service import Calendar
+from dataflow.step import Step, content_of
+from dataflow.steps import Concurrent, During, Heartbeat, Join, Source, StateDuration, Timeline, Track
+from dataflow.steps.timeline import MAX_TRACKS
+from dataflow.table_periods import TablePeriods
 from operators.errors import DataflowError
-
-if TYPE_CHECKING:
-    from dataflow.stream import Stream
 
 
 @dataclass(frozen=True, eq=False)
 class Chain:
     """A chain of steps, and those of its methods that relate rows to tables, to calendars and to each other."""
 
-    steps: tuple[g.Step, ...]
+    steps: tuple[Step, ...]
+
+    _no_aggregate = "{name}={text} is a stream, not an aggregate; write {name}=df.count() to count its rows"
 
     def __post_init__(self) -> None:
         if self.steps:
             note_line(self.steps[-1])
 
-    def _then(self, step: g.Step) -> Self:
+    def _then(self, step: Step) -> Self:
         return replace(self, steps=(*self.steps, step))
 
     def join(
@@ -52,7 +55,7 @@ class Chain:
             raise DataflowError(f"join: how is 'left' or 'inner', got {shown(how)}")
         windows = _windows("join", table, on, key, valid_from, valid_to)
         indexed(windows.table, windows.key, valid_from, valid_to, "join")
-        return self._then(g.Join(windows, col(on) if isinstance(on, str) else expr(on), how))
+        return self._then(Join(windows, col(on) if isinstance(on, str) else expr(on), how))
 
     def during(
         self,
@@ -88,7 +91,7 @@ class Chain:
         on; it is unknown where the condition is null, which is three-valued: false and unknown is false. The time of a
         row is known if ``unknown`` is 0.
         """
-        return self._then(g.Concurrent(expr(condition), g.named_columns(by, named, "concurrent"), None))
+        return self._then(Concurrent(expr(condition), named_columns(by, named, "concurrent"), None))
 
     def at_least(self, k: int, condition: Operand, /, *by: str | Expr, **named: Operand) -> Self:
         """When the condition holds for at least ``k`` keys of each group.
@@ -96,7 +99,7 @@ class Chain:
         Rows: the group columns, start, end, duration and the boolean ``state``; null, unknown time, where the keys
         whose condition is unknown could decide.
         """
-        return self._then(g.Concurrent(expr(condition), g.named_columns(by, named, "at_least"), _count(k)))
+        return self._then(Concurrent(expr(condition), named_columns(by, named, "at_least"), _count(k)))
 
     def __and__(self, other: Self) -> Self:
         return _assembled({"a": self, "b": other}, col("a") & col("b"), "state")
@@ -108,7 +111,10 @@ class Chain:
         return _assembled({"a": self}, ~col("a"), "state")
 
 
-def combine(condition: Operand, /, *, name: str = "state", **timelines: Stream) -> Stream:
+C = TypeVar("C", bound=Chain)
+
+
+def combine(condition: Operand, /, *, name: str = "state", **timelines: C) -> C:
     """One timeline from several of the same stream: an expression of their states.
 
     ``df.combine(df.col("alive") & (df.col("status") == "up"), alive=..., status=...)``: each timeline is a stream with
@@ -121,16 +127,15 @@ def combine(condition: Operand, /, *, name: str = "state", **timelines: Stream) 
         raise DataflowError(
             "combine takes timelines by name, e.g. combine(df.col('alive'), alive=points.heartbeat('5m'))"
         )
-    combined: Stream = _assembled(timelines, expr(condition), name)
-    return combined
+    return _assembled(timelines, expr(condition), name)
 
 
-def at_least(k: int, of: Sequence[Stream], name: str = "state") -> Stream:
+def at_least(k: int, of: Sequence[C], name: str = "state") -> C:
     """When at least ``k`` of several boolean timelines of a key hold; null where the unknown ones could decide.
 
     For the keys of a group instead of the timelines of a key there is the method ``at_least``.
     """
-    listed = list(of) if isinstance(of, list | tuple) else []
+    listed: list[C] = list(of) if isinstance(of, list | tuple) else []
     if not listed:
         raise DataflowError(
             "at_least takes a list of timelines; to count keys use timeline.at_least(k, condition, ...)"
@@ -139,8 +144,7 @@ def at_least(k: int, of: Sequence[Stream], name: str = "state") -> Stream:
     true = _sum([when(e).then(1).otherwise(0) for e in states])
     possible = _sum([when(~e).then(0).otherwise(1) for e in states])
     state = when(true >= _count(k)).then(True).when(possible < k).then(False).otherwise(None)
-    combined: Stream = _assembled({f"t{i + 1}": t for i, t in enumerate(listed)}, state, name)
-    return combined
+    return _assembled({f"t{i + 1}": t for i, t in enumerate(listed)}, state, name)
 
 
 def _count(k: int) -> int:
@@ -165,7 +169,7 @@ def _windows(
     key: str | None,
     valid_from: str | None,
     valid_to: str | None,
-) -> g.Windows:
+) -> TablePeriods:
     if not isinstance(table, ReferenceTable):
         raise DataflowError(
             without_call(table)
@@ -178,7 +182,7 @@ def _windows(
         if not isinstance(on, str):
             raise DataflowError(f"{where}: say which column of the table the expression is looked up in (key=)")
         key = on
-    return g.Windows(table, key, valid_from, valid_to)
+    return TablePeriods(table, key, valid_from, valid_to)
 
 
 def _during(
@@ -189,11 +193,11 @@ def _during(
     valid_from: str | None,
     valid_to: str | None,
     inside: bool,
-) -> g.During:
+) -> During:
     if isinstance(periods, Calendar):
         if on is not None or key is not None:
             raise DataflowError(f"{where}: a calendar is the same for all keys; on and key belong to a table")
-        return g.During(periods, None, inside)
+        return During(periods, None, inside)
     if not isinstance(periods, ReferenceTable):
         raise DataflowError(
             without_call(periods)
@@ -205,18 +209,16 @@ def _during(
     if valid_from is None and valid_to is None:
         raise DataflowError(f"{where}: periods start or end; name the table's columns (valid_from=, valid_to=)")
     indexed(windows.table, windows.key, valid_from, valid_to, where, merge=True)
-    return g.During(windows, col(on) if isinstance(on, str) else expr(on), inside)
+    return During(windows, col(on) if isinstance(on, str) else expr(on), inside)
 
 
 # ---- timelines of one stream, combined
-
-C = TypeVar("C", bound=Chain)
 
 
 def _assembled(timelines: Mapping[str, C], state: Expr, name: str) -> C:
     """The ``Timeline`` step of these timelines; tracks that are the same are kept once."""
     text_of(name, "the name= of combined timelines")
-    tracks: dict[str, g.Track] = {}
+    tracks: dict[str, Track] = {}
     known: dict[object, str] = {}
     states: dict[str, Expr] = {}
     source = None
@@ -227,37 +229,37 @@ def _assembled(timelines: Mapping[str, C], state: Expr, name: str) -> C:
         source = first
         renamed: dict[str, Expr] = {}
         for track in inner:
-            content = g.content_of((track.steps, track.interval))
+            content = content_of((track.steps, track.interval))
             if content not in known:
                 known[content] = label if len(inner) == 1 and label not in tracks else _fresh(label, tracks)
                 tracks[known[content]] = replace(track, name=known[content])
             renamed[track.name] = col(known[content])
         states[label] = _with_columns(inner_state, renamed)
     assert source is not None
-    if len(tracks) > g.MAX_TRACKS:
-        raise DataflowError(f"more than {g.MAX_TRACKS} timelines cannot be combined in one step")
+    if len(tracks) > MAX_TRACKS:
+        raise DataflowError(f"more than {MAX_TRACKS} timelines cannot be combined in one step")
     first_timeline = next(iter(timelines.values()))
-    step = g.Timeline(tuple(tracks.values()), _with_columns(state, states), name)
+    step = Timeline(tuple(tracks.values()), _with_columns(state, states), name)
     return replace(first_timeline, steps=(source, step))
 
 
-def _fresh(label: str, taken: dict[str, g.Track]) -> str:
+def _fresh(label: str, taken: dict[str, Track]) -> str:
     n = 1
     while f"{label}{n}" in taken:
         n += 1
     return f"{label}{n}"
 
 
-def _taken_apart(timeline: Chain) -> tuple[g.Source, Sequence[g.Track], Expr]:
+def _taken_apart(timeline: Chain) -> tuple[Source, Sequence[Track], Expr]:
     """The stream, the tracks and the state of a timeline."""
     steps = timeline.steps if isinstance(timeline, Chain) else ()
-    if len(steps) >= 2 and isinstance(steps[0], g.Source):
+    if len(steps) >= 2 and isinstance(steps[0], Source):
         body, last = steps[1:-1], steps[-1]
-        if isinstance(last, g.Timeline) and not body:
+        if isinstance(last, Timeline) and not body:
             return steps[0], last.tracks, last.state
-        rows = [s for s in body if isinstance(s, g.RowStep | g.Join | g.During)]
-        if isinstance(last, g.StateDuration | g.Heartbeat) and len(rows) == len(body):
-            return steps[0], (g.Track("t", tuple(rows), last),), col("t")
+        rows = [s for s in body if s.in_timelines]
+        if isinstance(last, StateDuration | Heartbeat) and len(rows) == len(body):
+            return steps[0], (Track("t", tuple(rows), last),), col("t")
     if (call := without_call(timeline)) is not None:
         raise DataflowError(call)
     raise DataflowError(

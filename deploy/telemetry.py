@@ -74,6 +74,7 @@ def _slices(rows: int, step: int) -> Iterator[slice]:
 def write_fleet(fleet: Fleet, folder: Path, report: Callable[[int, int], None] | None = None) -> Written:
     """Write the fleet's telemetry as ``telemetry-00001.ndjson.gz`` and so on, and ``truth.json``.
 
+    DataflowError, with nothing written, unless ``folder`` is empty or does not exist.
     ``report(devices, rows)`` is called as they are done.
     """
     names = _table([f'{{"device":"{fleet.name(i)}","ts":' for i in range(fleet.devices)])
@@ -94,8 +95,11 @@ def write_fleet(fleet: Fleet, folder: Path, report: Callable[[int, int], None] |
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise DataflowError(f"{folder} is not empty: name a folder that is new or empty")
+        # Not even files of an earlier run: those that this one does not overwrite would be ingested, too.
+        if there := min((path.name for path in folder.iterdir()), default=None):
+            raise DataflowError(
+                f"{folder} is not empty (it holds {there!r}): name a folder that is new or empty, or empty it first"
+            )
         with ThreadPoolExecutor(2) as pool:
             for numbers in fleet.batches():
                 events, lines = simulate(fleet, numbers)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow import graph as g
+from dataflow.aggregate_calls import Named
 from dataflow.durations import Every, parse_every
+from dataflow.step import Step
+from dataflow.steps import GroupBy, Sort, Window, WithColumns
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.columns import Column
@@ -47,28 +49,28 @@ class Hints:
     ordered: bool = False
 
 
-def hints_of(steps: Sequence[g.Step]) -> Hints:
+def hints_of(steps: Sequence[Step]) -> Hints:
     """The hints of a metric's steps."""
     by: tuple[str, ...] | None = None
     buckets: dict[str, Buckets] = {}
     ordered = False
     for step in steps:
         match step:
-            case g.Window():
+            case Window():
                 buckets["start"] = _buckets(parse_every(step.every, "window"), step.zone)
-            case g.WithColumns():
+            case WithColumns():
                 buckets |= _truncated(step.columns, buckets)
-            case g.GroupBy():
+            case GroupBy():
                 by, ordered = tuple(n for n, _ in step.by), False
                 buckets = _truncated(step.by, buckets)
-            case g.Sort():
+            case Sort():
                 ordered = True
             case _:
                 pass
     return Hints(by, buckets, ordered)
 
 
-def _truncated(columns: g.Named, before: Mapping[str, Buckets]) -> dict[str, Buckets]:
+def _truncated(columns: Named, before: Mapping[str, Buckets]) -> dict[str, Buckets]:
     out = {}
     for name, e in columns:
         if e.fn == "truncate":

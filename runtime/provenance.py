@@ -9,10 +9,11 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow import graph as g
 from dataflow.clock import asks_clock
 from dataflow.durations import moment, parse_duration
 from dataflow.expr import col
+from dataflow.step import TABLE, Step
+from dataflow.steps import GroupBy
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import Catalogue, Snapshot
@@ -55,10 +56,10 @@ class Asked:
     """How a result was asked for."""
 
     store: OpenStore
-    steps: tuple[g.Step, ...]
+    steps: tuple[Step, ...]
     prepared: Prepared
 
-    def run(self, steps: tuple[g.Step, ...]) -> Result:
+    def run(self, steps: tuple[Step, ...]) -> Result:
         """The answer of another metric, from the same files over the same range."""
         used = {str(e.option("name")) for e in expressions(steps) if e.fn == "param"}
         params = {name: value for name, value in self.prepared.params.items() if name in used}
@@ -127,7 +128,7 @@ def _explained(asked: Asked, result: Result, index: int, values: Mapping[str, Va
         )
     group = {name: values[shown[name]] for name, _ in grouping.by}
     span = None
-    if isinstance(asked.steps[at], g.Concurrent):
+    if grouping.at_once:
         span = _span_of(values)
         if span is None:
             raise QueryError("explain: the result's rows do not say their start and end; keep these columns")
@@ -185,8 +186,8 @@ def _span_of(values: Mapping[str, Value]) -> tuple[int, int] | None:
 
 def _own(asked: Asked, values: Mapping[str, Value] | None) -> Behind:
     """The rows of keys (not of groups) that a metric gives: one of them, or all."""
-    key, ends = asked.prepared.schema.key, (g.Sort, g.Limit, g.GroupBy)
-    before = asked.steps[: next((i for i, s in enumerate(asked.steps) if isinstance(s, ends)), None)]
+    key = asked.prepared.schema.key
+    before = asked.steps[: next((i for i, s in enumerate(asked.steps) if s.makes == TABLE), None)]
     grouping = Grouping(before, ((key, col(key)),), ())
     if values is None:
         return _behind(asked, grouping, None)
@@ -197,7 +198,7 @@ def _own(asked: Asked, values: Mapping[str, Value] | None) -> Behind:
         start = _moment_of(values, name)
         if start is None:
             raise QueryError(f"explain: the result's rows do not say their time; keep the column {name!r}")
-        lasts = not isinstance(grouping.made_by, g.Source | g.Transitions)
+        lasts = grouping.made_by.has_length
         span = (start, asked.prepared.until if lasts else start)
     return _behind(asked, grouping, [{key: values[key]}], span)
 
@@ -219,7 +220,7 @@ def _bottom(asked: Asked, behind: Behind, rows: Result) -> tuple[Behind, set[obj
         return _behind(asked, first, None), None
     shown = {n: c for n, c in shown_as(first, before[at + 1 :]).items() if c in rows.columns}
     span = None
-    if isinstance(before[at], g.Concurrent) and len(rows):
+    if first.at_once and len(rows):
         span = (int(rows.columns["start"].values.min()), int(rows.columns["end"].values.max()))
     if len(rows) <= _FEW:
         columns = {n: (rows.columns[c].type, rows[c]) for n, c in shown.items()}
@@ -247,7 +248,7 @@ def _reached(asked: Asked, behind: Behind, only: set[object] | None) -> tuple[Re
         last = np.where(np.array(reach[ROWS]) == 0, _EVER, last)
     if behind.comes_again:
         last = np.full(len(reach), _EVER)
-    looking = looks_back((*grouping.before, g.GroupBy(grouping.by, grouping.aggs)))
+    looking = looks_back((*grouping.before, GroupBy(grouping.by, grouping.aggs)))
     if behind.comes_again or behind.asks_unknown or looking:
         first = np.full(len(reach), -_EVER)
     elif asked.prepared.history:
@@ -263,7 +264,7 @@ def _reached(asked: Asked, behind: Behind, only: set[object] | None) -> tuple[Re
         # That such a row does not begin earlier may be due to any key, one of which nothing is known as well.
         begin = behind.span[0] - (_EVER if asked.prepared.history is None else asked.prepared.history)
         upto = behind.span[0]
-        if asks_clock(asked.steps[next(i for i, s in enumerate(asked.steps) if isinstance(s, g.Concurrent)) :]):
+        if asks_clock(asked.steps[next(i for i, g in groupings(asked.steps) if g.at_once) :]):
             # Pieces that come again, as those of an hour of the day: another key may change one in which none counts.
             upto = asked.prepared.until
         before = {f.path for f in files if f.t_min <= upto and f.t_max >= begin}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
-    from dataflow.graph import Step
+    from dataflow.step import Step
     from runtime.catalogue import Catalogue, Snapshot
     from runtime.fleet.cost import Cost
     from runtime.plot import Plot

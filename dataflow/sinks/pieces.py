@@ -64,6 +64,8 @@ class Pieces(Sink):
     unread: tuple[str, ...] = ()
     """Columns that would cut if anything read them."""
 
+    passes_lead = True
+
     def expressions(self) -> Iterator[Typed]:
         """See Sink."""
         yield from (e for _, e in self.columns)

@@ -1,16 +1,24 @@
-"""Sink for ``cohorts``: the calendar buckets of each key from its first start on."""
+"""``cohorts``: the calendar buckets of each key from its first start on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dataflow import json_fields as json
+from dataflow.check_expressions import Expressions, Shape
 from dataflow.codegen.emitter import Emitter, both
 from dataflow.codegen.keyed import FlowEmitter
 from dataflow.codegen.source import I8, U1, Writer, value_array
+from dataflow.expr import Expr, col
+from dataflow.node import operand, quoted
 from dataflow.sink import with_held
 from dataflow.sinks.flow import Flow
+from dataflow.step_text import call, given
+from dataflow.steps.keyed import KeyedRows, KeyedStep
 from dataflow.typed import Typed
+from dataflow.zones import check_zone
+from operators.types import Type
 
 _WAITS, _IS_EARLIER, _COUNTS = 0, 1, 2
 """What a key is at: its first start is not seen yet, lay before the range, or lies in it."""
@@ -99,3 +107,36 @@ class Periods(Flow):
     def describe(self) -> str:
         """See Sink."""
         return with_held(f"cohorts by {self.bucket.option('every')} in {self.bucket.option('zone')}", self.held)
+
+
+@dataclass(frozen=True, eq=False)
+class Cohorts(KeyedStep, op="cohorts"):
+    """The calendar buckets of each key from its first ``start`` on, and whether it ``returns`` in them."""
+
+    start: Expr = json.expression()
+    returns: Expr = json.expression()
+    every: str = json.every()
+    zone: str = json.text()
+
+    @property
+    def drill_columns(self) -> tuple[str, ...]:
+        """See Step."""
+        return ("end", "cohort")
+
+    def earliest(self) -> list[Expr]:
+        """See Step."""
+        return [col("cohort")]
+
+    def rows(self, b: Expressions, shape: Shape, own: Mapping[str, Typed]) -> KeyedRows:
+        """See KeyedStep."""
+        check_zone(self.zone, b.where)
+        begins, comes = b.condition(self.start, shape, "start"), b.condition(self.returns, shape, "returns")
+        b.fix_all((begins, comes), shape)
+        bucket = Typed("truncate", Type.TIME, (Typed("time", Type.TIME),), (("every", self.every), ("zone", self.zone)))
+        columns = {"cohort": Type.TIME, "period": Type.INT, "returned": Type.BOOL}
+        return KeyedRows("cohorts", columns, lambda held, _: Periods(held, begins, comes, bucket), {})
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        options = given({"zone": (self.zone, "UTC")})
+        return [call("cohorts", [operand(self.start), operand(self.returns), quoted(self.every), *options])]

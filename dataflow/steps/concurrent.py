@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from dataflow import json_fields as json
+from dataflow.aggregate_calls import Agg, Named
+from dataflow.bound_aggregate import BoundAgg
+from dataflow.chain import stage_of_inputs
+from dataflow.check_cuts import cut_by, own_columns
+from dataflow.check_expressions import Expressions, Shape
+from dataflow.clock import asks_clock
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.source import I8, OUT_ROWS, U1, Writer, value_array
+from dataflow.expr import Expr
 from dataflow.hidden_columns import END, KNOWN
+from dataflow.json_errors import JsonFormError, short
+from dataflow.json_reader import Reader
+from dataflow.node import operand
+from dataflow.plan import Stage, Sweep
 from dataflow.sink import Sink
-from dataflow.typed import Typed
+from dataflow.sinks.groups import Group
+from dataflow.step import INTERVALS, Bound, Groups, Step
+from dataflow.step_text import call, columns_text
+from dataflow.typed import Typed, column
+from operators.aggregates import REGISTRY
+from operators.types import Type
 
 
 class EdgesEmitter(SinkEmitter):
@@ -75,3 +93,85 @@ class Edges(Sink):
     def describe(self) -> str:
         """See Sink."""
         return f"edges of intervals by {', '.join(n for n, _ in self.by) or 'nothing'}"
+
+
+COUNTS = ("active", "inactive", "unknown")
+
+
+def _number_in(reader: Reader, value: Any, where: str) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31):
+        raise JsonFormError(f"{where}: expected a number from 1 up or null, got {short(value)}")
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class Concurrent(Step, op="concurrent"):
+    """Intervals of each group with the number of keys for which the condition holds, or whether it is ``at_least``."""
+
+    condition: Expr = json.expression()
+    by: Named = json.columns()
+    at_least: int | None = json.field_of(lambda k: k, _number_in)
+
+    makes = INTERVALS
+    of_keys = False
+    looks_back = True
+
+    @property
+    def method(self) -> str:
+        """See Step."""
+        return "concurrent" if self.at_least is None else "at_least"
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """See Step."""
+        return (*(n for n, _ in self.by), *(COUNTS if self.at_least is None else ("state",)))
+
+    def groups(self) -> Groups:
+        """See Step."""
+        return Groups(self.by, (("condition", Agg("duration", (self.condition,))),), at_once=True)
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        options = [operand(self.condition), *columns_text(self.by)]
+        return [call(self.method, options if self.at_least is None else [str(self.at_least), *options])]
+
+    def bind(self, b: Expressions, shape: Shape) -> Bound:
+        """See Step."""
+        if shape.kind != "intervals" or not shape.keyed:
+            raise b.fail("it needs the intervals of keys; use it after state_duration, heartbeat or combined timelines")
+        for name, e in self.by:
+            if asks_clock(e):
+                raise b.fail(f"{name!r}: keys are grouped by what they hold; group its intervals by time afterwards")
+        stages, shape, columns = cut_by(b, shape, [self.condition])
+        condition = columns.get(0) or b.condition(self.condition, shape, "it")
+        if condition.type not in (Type.BOOL, None):
+            raise b.fail(f"it takes a condition, got {condition.type}")
+        by: list[tuple[str, Typed]] = []
+        taken = ("start", "end", "duration", *(COUNTS if self.at_least is None else ("state",)))
+        for name, e in self.by:
+            typed = b.typed(e, shape)
+            if typed.type is None:
+                raise b.fail(f"the group column {name!r} is nothing but null")
+            if name in taken:
+                raise b.fail(f"a group column cannot be named {name!r}, which is a column of its own here")
+            if any(n.fn in ("time", "end") for n in typed.walk()):
+                raise b.fail("keys are grouped by what they hold; group its intervals by time afterwards")
+            by.append((name, typed))
+        b.fix_all([condition, *(t for _, t in by)], shape)
+        where, before = b.where, shape
+        written = {n: t.type for n, t in by if t.type is not None}
+        edges = {**written, "$at": Type.TIME, **{f"${n}": Type.INT for n in COUNTS}}
+
+        def stage(_: set[str]) -> Stage:
+            return stage_of_inputs(before.inputs, before.ops, Edges(tuple(by), condition), where)
+
+        sums = tuple(BoundAgg(f"${n}", REGISTRY["sum", Type.INT], column(f"${n}", Type.INT), ()) for n in COUNTS)
+        keys = tuple((n, column(n, edges[n])) for n in (*written, "$at"))
+        group = stage_of_inputs(edges, [], Group(keys, sums, False, False), where)
+        own = own_columns(b)
+        del own[b.stream.key]
+        counts = dict.fromkeys(COUNTS, Type.INT) if self.at_least is None else {"state": Type.BOOL}
+        inputs = {**written, **counts, END: Type.TIME, KNOWN: Type.INT}
+        env = {n: column(n, t) for n, t in written.items()} | own | {n: column(n, t) for n, t in counts.items()}
+        shape = replace(shape, env=env, inputs=inputs, ops=[], held=frozenset(), referred=set(), keyed=False)
+        return Bound(shape, [*stages, stage], group, [Sweep(tuple(written), self.at_least)])

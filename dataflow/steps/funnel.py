@@ -1,4 +1,4 @@
-"""Sink for ``funnel``: how far each key got, by the latest start.
+"""``funnel``: how far each key got, by the latest start.
 
 For every step there is one *chain*: of all windows that have met it, the one that started last, with the times at
 which it met the steps so far. A later start leaves more time and forbids nothing that an earlier one could still do,
@@ -8,17 +8,30 @@ that do not know the order of the rows of one time (or second), which steps that
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dataflow import json_fields as json
+from dataflow.check_expressions import Expressions, Shape
 from dataflow.codegen.emitter import Emitter, both
 from dataflow.codegen.keyed import FlowEmitter
 from dataflow.codegen.source import I8, U1, Writer, value_array
-from dataflow.sink import with_held
+from dataflow.durations import written_duration
+from dataflow.expr import Expr
+from dataflow.node import operand, quoted
+from dataflow.sink import NamedTyped, with_held
 from dataflow.sinks.flow import Flow
+from dataflow.step_text import call, given
+from dataflow.steps.keyed import KeyedRows, KeyedStep
 from dataflow.typed import Typed
+from operators.types import Type
 
 SECOND = 1_000_000
+
+FUNNEL_MODES = ("strict", "ordered", "any")
+
+MAX_FUNNEL = 16
+"""Steps of a funnel, for each of which every key has a state."""
 
 
 class FunnelEmitter(FlowEmitter):
@@ -142,3 +155,29 @@ class Climb(Flow):
         """See Sink."""
         n = len(self.conditions)
         return with_held(f"a funnel of {n} steps, {self.mode}, within {self.within / 1e6:g} s", self.held)
+
+
+@dataclass(frozen=True, eq=False)
+class Funnel(KeyedStep, op="funnel"):
+    """How far each key got through ``steps``, at most ``within`` microseconds from the first."""
+
+    steps: tuple[Expr, ...] = json.expressions(2, MAX_FUNNEL)
+    within: int = json.length()
+    mode: str = json.choice(*FUNNEL_MODES)
+
+    def rows(self, b: Expressions, shape: Shape, own: Mapping[str, Typed]) -> KeyedRows:
+        """See KeyedStep."""
+        conditions = tuple(b.condition(e, shape, f"step {i + 1} of the funnel") for i, e in enumerate(self.steps))
+        b.fix_all(conditions, shape)
+        later = range(2, len(conditions) + 1)
+
+        def sink(held: NamedTyped, needed: set[str]) -> Climb:
+            return Climb(held, conditions, self.within, self.mode, tuple(i for i in later if f"step_{i}" in needed))
+
+        return KeyedRows("funnels", {"steps": Type.INT} | {f"step_{i}": Type.TIME for i in later}, sink, {})
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        steps = f"[{', '.join(map(operand, self.steps))}]"
+        options = given({"mode": (self.mode, "strict")})
+        return [call("funnel", [steps, quoted(written_duration(self.within)), *options])]

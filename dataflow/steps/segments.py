@@ -1,4 +1,4 @@
-"""Sink for ``sessionize`` and ``window``: consecutive rows of a key, folded into one row each.
+"""The sink of ``sessionize`` and ``window``: consecutive rows of a key, folded into one row each.
 
 An open segment has a row ``gid`` in the arrays of its aggregates; when it closes, that row's number is written out,
 and the caller finishes the aggregates there and gives the number back to the stack ``free``.
@@ -10,11 +10,13 @@ k is in lane k modulo ``lanes``. All of them end in the order in which they bega
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dataflow.aggregate_calls import NamedAggs
 from dataflow.bound_aggregate import BoundAgg
 from dataflow.calendars import longest_bucket
+from dataflow.check_expressions import Expressions, Shape
 from dataflow.codegen.emitter import Emitter, both
 from dataflow.codegen.keyed import FlowEmitter, KeyedEmitter
 from dataflow.codegen.source import I8, U1, Writer, value_array
@@ -323,3 +325,16 @@ class Segments(Sink):
         """See Sink."""
         what = "sessions" if self.gap is not None else f"windows of {self.size} buckets" if self.size > 1 else "windows"
         return f"{what}{', empty ones too,' if self.empty else ''} with {len(self.aggs)} aggregates"
+
+
+def segment_columns(
+    b: Expressions, shape: Shape, aggs: NamedAggs, own: Mapping[str, Typed], flags: tuple[str, ...]
+) -> tuple[tuple[BoundAgg, ...], dict[str, Type]]:
+    """The aggregates of sessions or windows, and the columns of these: the aggregates, ``count`` and the ``flags``."""
+    bound = b.aggregates(aggs, shape)
+    columns: dict[str, Type] = {}
+    for a in bound:
+        if a.name in own or a.name in columns or a.name in ("count", *flags):
+            raise b.fail(f"an aggregate cannot be named {a.name!r}, which is a column of its own here")
+        columns[a.name] = a.aggregate.result
+    return bound, {**columns, "count": Type.INT, **dict.fromkeys(flags, Type.BOOL)}

@@ -1,4 +1,4 @@
-"""Sink for ``state_duration`` and ``heartbeat``: the intervals of one key, in order, from its points in order.
+"""``state_duration`` and ``heartbeat``: the intervals of one key, in order, from its points in order.
 
 Per key there is the *pending* interval (from ``ps`` on: known or not, with its state and held columns) and what is
 *current* since the time ``tc`` of the latest row. Rows of one time are all applied before current and pending are
@@ -8,13 +8,23 @@ ends: by a change, or ``hold`` after the last report.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dataflow import json_fields as json
+from dataflow.aggregate_calls import column_or
+from dataflow.check_expressions import Expressions, Shape
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed import KeyedEmitter
 from dataflow.codegen.source import I8, U1, Tables, Writer, value_array
-from dataflow.sink import Reach, Sink, with_held
+from dataflow.durations import written_duration
+from dataflow.expr import Expr
+from dataflow.hidden_columns import KNOWN
+from dataflow.node import quoted
+from dataflow.sink import NamedTyped, Reach, Sink, with_held
+from dataflow.step import INTERVALS
+from dataflow.step_text import call, given
+from dataflow.steps.keyed import KeyedRows, KeyedStep
 from dataflow.typed import Typed
 from operators.types import Type
 
@@ -194,3 +204,70 @@ class States(Sink):
     def describe(self) -> str:
         """See Sink."""
         return with_held("heartbeat intervals" if self.state is None else "state intervals", self.held)
+
+
+class StateStep(KeyedStep):
+    """A step that makes intervals of a state."""
+
+    makes = INTERVALS
+
+    def _rows(self, name: str, kind: Type, state: Typed | None, hold: int | None) -> KeyedRows:
+        def sink(held: NamedTyped, needed: set[str]) -> States:
+            return States(state, name, hold, held, "$lead" in needed)
+
+        return KeyedRows("intervals", {name: kind}, sink, {KNOWN: Type.INT})
+
+
+@dataclass(frozen=True, eq=False)
+class StateDuration(StateStep, op="state_duration"):
+    """Intervals during which each key held each value of ``state``, at most ``hold`` microseconds a report."""
+
+    state: Expr = json.expression()
+    name: str = json.text()
+    hold: int | None = json.optional_length()
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """See Step."""
+        return (self.name,)
+
+    @property
+    def state_reported(self) -> Expr:
+        """See Step."""
+        return self.state
+
+    def rows(self, b: Expressions, shape: Shape, own: Mapping[str, Typed]) -> KeyedRows:
+        """See KeyedStep."""
+        state = b.typed(self.state, shape)
+        if state.type is None:
+            raise b.fail("the state is always null, so it has no type")
+        if self.name in own:
+            raise b.fail(f"the state cannot be named {self.name!r}; give it a name=")
+        b.fix_all([state], shape)
+        return self._rows(self.name, state.type, state, self.hold)
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        usual = str(self.state.option("name")) if self.state.fn == "col" else "state"
+        options = given({"hold": (self.hold, None), "name": (self.name, usual)})
+        return [call("state_duration", [column_or(self.state), *options])]
+
+
+@dataclass(frozen=True, eq=False)
+class Heartbeat(StateStep, op="heartbeat"):
+    """Intervals during which each key was alive (a point in the last ``timeout`` microseconds) or not."""
+
+    timeout: int = json.length()
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """See Step."""
+        return ("alive",)
+
+    def rows(self, b: Expressions, shape: Shape, own: Mapping[str, Typed]) -> KeyedRows:
+        """See KeyedStep."""
+        return self._rows("alive", Type.BOOL, None, self.timeout)
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        return [call("heartbeat", [quoted(written_duration(self.timeout))])]

@@ -1,22 +1,37 @@
-"""Sink for combined timelines: several states of a key side by side, and the intervals of an expression of them.
+"""``combine``: several states of a key side by side, and the intervals of an expression of them.
 
 Track i has its value ``tv{i}`` (if ``tk{i}``) since its last report at ``tr{i}``; ``hold`` after it a state is unknown
-again and a heartbeat is false. As in ``lasting.py``, rows of one time are all applied before what is current since
+again and a heartbeat is false. As in ``states.py``, rows of one time are all applied before what is current since
 ``tc`` is compared with the pending interval, from ``ps`` on. Between rows, the tracks expire one after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from dataflow import json_fields as json
+from dataflow.chain import stage_of_inputs
+from dataflow.check_cuts import own_columns
+from dataflow.check_expressions import Expressions, Shape
 from dataflow.codegen.emitter import Emitter, both
 from dataflow.codegen.keyed import KeyedEmitter
 from dataflow.codegen.source import I8, U1, Writer, value_array
+from dataflow.expr import Expr
+from dataflow.functions import STATEFUL
+from dataflow.hidden_columns import END, KNOWN
+from dataflow.json_errors import JsonFormError
+from dataflow.json_reader import Reader
+from dataflow.node import operand
+from dataflow.plan import Stage
+from dataflow.reference import ReferenceTable
 from dataflow.row_operations import Keep, RowOp, Tally
 from dataflow.sink import Reach, Sink, with_held
-from dataflow.steps.states import NEVER
-from dataflow.typed import Typed
+from dataflow.step import INTERVALS, Bound, Step, from_object, to_object
+from dataflow.step_text import given, keyword
+from dataflow.steps.states import NEVER, Heartbeat, StateDuration
+from dataflow.typed import Typed, column
 from operators.types import Type
 
 
@@ -25,7 +40,7 @@ def track_node(name: str, kind: Type) -> Typed:
     return Typed("track", kind, (), (("name", name),))
 
 
-def _kind(track: Track) -> Type:
+def _kind(track: BoundTrack) -> Type:
     return Type.BOOL if track.state is None else track.state.type or Type.BOOL
 
 
@@ -140,7 +155,7 @@ class TracksEmitter(KeyedEmitter):
             with w.block(f"if {k}:"), w.block(f"if chk{j} == 0 or ch{j} != {v}:"):
                 w.put(f"ch{j} = {v}\nchk{j} = np.uint8(1)\ndirty = np.uint8(1)")
 
-    def _report(self, x: Emitter, i: int, track: Track) -> None:
+    def _report(self, x: Emitter, i: int, track: BoundTrack) -> None:
         """What the row tells track ``i``, if it passes the track's operations."""
         w = self.w
         depth = w.depth
@@ -172,7 +187,7 @@ class TracksEmitter(KeyedEmitter):
 
 
 @dataclass(frozen=True)
-class Track:
+class BoundTrack:
     """One state among several: rows that pass ``ops`` report ``state`` (None: any is a sign of life) for ``hold``."""
 
     name: str
@@ -185,7 +200,7 @@ class Track:
 class Tracks(Sink):
     """Sink: intervals of ``state``, an expression of the tracks (``track`` nodes). Writes what ``States`` does."""
 
-    tracks: tuple[Track, ...]
+    tracks: tuple[BoundTrack, ...]
     state: Typed
     name: str
     held: tuple[tuple[str, Typed], ...]
@@ -221,3 +236,124 @@ class Tracks(Sink):
     def describe(self) -> str:
         """See Sink."""
         return with_held(f"{len(self.tracks)} timelines", self.held)
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One timeline of a ``Timeline``: steps over the points, then what makes its intervals."""
+
+    name: str
+    steps: tuple[Step, ...]
+    interval: StateDuration | Heartbeat
+
+
+MAX_TRACKS = 32
+"""Timelines that one step combines."""
+
+
+def _tracks_out(tracks: tuple[Track, ...]) -> list[dict[str, Any]]:
+    return [{"name": t.name, "steps": [to_object(s) for s in (*t.steps, t.interval)]} for t in tracks]
+
+
+def _tracks_in(reader: Reader, value: Any, where: str) -> tuple[Track, ...]:
+    tracks: list[Track] = []
+    items = reader.rows(value, where)
+    if not 0 < len(items) <= MAX_TRACKS:
+        raise JsonFormError(f"{where}: expected 1 to {MAX_TRACKS} timelines, got {len(items)}")
+    for i, item in enumerate(items):
+        here = f"{where}[{i}]"
+        t = reader.fields(item, here, ["name", "steps"])
+        listed = reader.rows(t["steps"], f"{here}.steps")
+        steps = [from_object(reader, s, f"{here}.steps[{j}]") for j, s in enumerate(listed)]
+        interval = steps[-1] if steps else None
+        if not isinstance(interval, StateDuration | Heartbeat) or not all(s.in_timelines for s in steps[:-1]):
+            raise JsonFormError(f"{here}.steps: a timeline is made of row steps, then state_duration or heartbeat")
+        if any(t["name"] == known.name for known in tracks):
+            raise JsonFormError(f"{here}: the name {t['name']!r} is given twice")
+        tracks.append(Track(reader.text(t["name"], f"{here}.name"), tuple(steps[:-1]), interval))
+    return tuple(tracks)
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline(Step, op="timeline"):
+    """Intervals of ``state``, an expression of the tracks' states at each time; null is unknown."""
+
+    tracks: tuple[Track, ...] = json.field_of(_tracks_out, _tracks_in)
+    state: Expr = json.expression()
+    name: str = json.text()
+
+    makes = INTERVALS
+    looks_back = True
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """See Step."""
+        return (self.name,)
+
+    def tables(self) -> list[ReferenceTable]:
+        """See Step."""
+        return [table for track in self.tracks for step in track.steps for table in step.tables()]
+
+    def after(self, parts: list[str]) -> list[str]:
+        """See Step."""
+        if len(parts) > 1:  # of JSON only: the DSL combines nothing but whole timelines
+            return super().after(parts)
+        start = parts[0]
+        tracks = [
+            keyword(t.name, start + "".join(c for s in (*t.steps, t.interval) for c in s.calls())) for t in self.tracks
+        ]
+        options = given({"name": (self.name, "state")})
+        return [f"df.combine({', '.join([operand(self.state), *options, *tracks])})"]
+
+    def bind(self, b: Expressions, shape: Shape) -> Bound:
+        """See Step."""
+        where = b.where
+        if shape.kind != "points":
+            raise b.fail("timelines are made of the points of a stream; combine them before anything else")
+        tracks = tuple(_bound_track(b, t, shape, f"{where}: {t.name}") for t in self.tracks)
+        b.where = where
+        for e in _all(self.state):
+            if e.fn in STATEFUL or e.fn == "time":
+                raise b.fail(f"{e.fn} has no meaning in the state of a timeline, which is one of its tracks' states")
+        env = {t.name: track_node(t.name, Type.BOOL if t.state is None else t.state.type or Type.BOOL) for t in tracks}
+        state = b.typed(self.state, replace(shape, env=env, ops=[]))
+        if state.type is None:
+            raise b.fail("the state is always null, so it has no type")
+        own = own_columns(b)
+        if self.name in own:
+            raise b.fail(f"the state cannot be named {self.name!r}; give it a name=")
+        own[self.name] = column(self.name, state.type)
+        held = {n: t for n, t in shape.env.items() if n not in own and n != b.stream.time}
+        types = {n: t.type for n, t in held.items() if t.type is not None}
+        inputs = {END: Type.TIME, KNOWN: Type.INT, self.name: state.type, **types}
+        before, ops = shape, list(shape.ops)
+
+        def stage(needed: set[str]) -> Stage:
+            kept = tuple((n, t) for n, t in held.items() if n in needed)
+            sink = Tracks(tracks, state, self.name, kept, "$lead" in needed)
+            return stage_of_inputs(before.inputs, ops, sink, where)
+
+        env = {n: column(n, t) for n, t in types.items()} | own
+        return Bound(
+            replace(shape, kind="intervals", env=env, inputs=inputs, ops=[], held=frozenset(held), referred=set()),
+            [stage],
+        )
+
+
+def _bound_track(b: Expressions, track: Track, shape: Shape, where: str) -> BoundTrack:
+    inner = replace(shape, env=dict(shape.env), ops=[])
+    for step in track.steps:
+        b.where = f"{where}, {step.method}"
+        inner = step.bind(b, inner).shape
+    b.where = f"{where}, {track.interval.method}"
+    if isinstance(track.interval, Heartbeat):
+        return BoundTrack(track.name, tuple(inner.ops), None, track.interval.timeout)
+    state = b.typed(track.interval.state, inner)
+    if state.type is None:
+        raise b.fail("the state is always null, so it has no type")
+    b.fix_all([state], inner)
+    return BoundTrack(track.name, tuple(inner.ops), state, track.interval.hold)
+
+
+def _all(e: Expr) -> list[Expr]:
+    return [e, *(n for a in e.args for n in _all(a))]

@@ -1,15 +1,21 @@
-"""Sink for ``transitions``: each key's steps from one value to the next."""
+"""``transitions``: each key's steps from one value to the next."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dataflow import json_fields as json
+from dataflow.aggregate_calls import column_or
+from dataflow.check_expressions import Expressions, Shape
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed import FlowEmitter
 from dataflow.codegen.source import I8, U1, Writer, value_array
+from dataflow.expr import Expr, col
 from dataflow.sink import Reach, with_held
 from dataflow.sinks.flow import Flow
+from dataflow.step_text import call, given
+from dataflow.steps.keyed import KeyedRows, KeyedStep
 from dataflow.typed import Typed
 from operators.types import Type
 
@@ -105,3 +111,35 @@ class Moves(Flow):
     def needs_before(self, needed: Reach, first: bool) -> Reach:
         """See Sink."""
         return None if needed is None or self.gap is None or (self.held and not first) else needed + self.gap
+
+
+@dataclass(frozen=True, eq=False)
+class Transitions(KeyedStep, op="transitions"):
+    """From each value of a key's rows to the next, at most ``gap`` microseconds later."""
+
+    of: Expr = json.expression()
+    gap: int | None = json.optional_length()
+
+    has_length = False
+
+    @property
+    def drill_columns(self) -> tuple[str, ...]:
+        """See Step."""
+        return ("after",)
+
+    def earliest(self) -> list[Expr]:
+        """See Step."""
+        return [Expr("time") - col("after")]
+
+    def rows(self, b: Expressions, shape: Shape, own: Mapping[str, Typed]) -> KeyedRows:
+        """See KeyedStep."""
+        value = b.typed(self.of, shape)
+        if value.type is None:
+            raise b.fail("the values are always null, so they have no type")
+        b.fix_all([value], shape)
+        columns = {"from": value.type, "to": value.type, "after": Type.DURATION}
+        return KeyedRows("transitions", columns, lambda held, _: Moves(held, value, self.gap), {})
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        return [call("transitions", [column_or(self.of), *given({"gap": (self.gap, None)})])]

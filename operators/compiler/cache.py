@@ -39,14 +39,22 @@ OPERATORS = Path(__file__).parents[1]
 ROOT = OPERATORS.parent
 
 
-class KernelMissing(DataflowError):
+class KernelsUnavailable(DataflowError):
+    """This process cannot run compiled kernels: for its environment, not for what it was to compute."""
+
+
+class KernelMissing(KernelsUnavailable):
     """A kernel that a worker was neither built with nor given."""
+
+
+class CacheUnusable(KernelsUnavailable):
+    """There is no folder that compiled kernels can be kept in and loaded from safely."""
 
 
 def cache_folder() -> Path:
     """The user's folder for compiled kernels: ``$ANTFOLD_CACHE_DIR``, else the platform's cache folder.
 
-    Created with mode 0700. Raises DataflowError if it belongs to somebody else or others may write to it.
+    Created with mode 0700. Raises CacheUnusable if it belongs to somebody else or others may write to it.
     """
     given = os.environ.get(CACHE_VARIABLE)
     if given:
@@ -61,17 +69,17 @@ def cache_folder() -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         found, above = folder.stat(), base.stat()
     except OSError as error:
-        raise DataflowError(
+        raise CacheUnusable(
             f"the kernel cache {folder} cannot be used ({error.strerror}); set {CACHE_VARIABLE}"
         ) from None
     if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise DataflowError(
+        raise CacheUnusable(
             f"the kernel cache {folder} can be written by other users; close it (chmod 700) or set {CACHE_VARIABLE}"
         )
     # The owner of the folder above, or another user with write access, could replace this folder; not so in /tmp.
     open_to_all = above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX
     if above.st_uid not in (os.geteuid(), 0) or open_to_all:
-        raise DataflowError(
+        raise CacheUnusable(
             f"the kernel cache {folder} can be replaced by other users, for {base} is theirs or open to them; close "
             f"it (chmod 700) or set {CACHE_VARIABLE} to a folder of yours"
         )
@@ -82,7 +90,7 @@ def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError:
-        raise DataflowError(f"there is no home folder to keep compiled kernels in; set {CACHE_VARIABLE}") from None
+        raise CacheUnusable(f"there is no home folder to keep compiled kernels in; set {CACHE_VARIABLE}") from None
 
 
 def mode() -> str:

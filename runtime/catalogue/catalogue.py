@@ -14,6 +14,7 @@ from runtime.catalogue.audit import audit_steps, records_steps, sources_steps
 from runtime.catalogue.dynamodb import DynamoTable
 from runtime.catalogue.entries import AlreadyIngested, Committed, FileEntry, Record, SourceEntry
 from runtime.catalogue.names import count_puts, counted, stream_names
+from runtime.catalogue.order import Order
 from runtime.catalogue.schema import StreamSchema
 from runtime.catalogue.sealing import seal_steps
 from runtime.catalogue.snapshot import ReadSteps, Snapshot, unknown_stream
@@ -40,6 +41,10 @@ class Catalogue(Protocol):
 
     def is_ingested(self, stream: str, source_id: str) -> SourceEntry | None:
         """The entry of a source that was ingested or quarantined; None when it was not."""
+        ...
+
+    def order(self, stream: str) -> Order:
+        """The last commits of the stream, for the files of an attempt that begins now."""
         ...
 
     def commit(
@@ -121,6 +126,10 @@ class TableCatalogue:
         """The entry of a source that was ingested or quarantined."""
         known = run(self.table, self._steps(stream).source(source_id))
         return None if known is None else known[0]
+
+    def order(self, stream: str) -> Order:
+        """The last commits of the stream."""
+        return run(self.table, self._steps(stream).order())
 
     def commit(
         self, stream: str, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str

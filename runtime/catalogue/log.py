@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from runtime.catalogue import seal
 from runtime.catalogue.entries import Record, check_stream
+from runtime.catalogue.order import Order
 from runtime.catalogue.schema import StreamSchema
 from runtime.catalogue.seal import damaged
 from runtime.catalogue.table import GetHeads, Heads, Put, Row, Steps, When, get, query
@@ -29,6 +30,7 @@ RETRIES = 4
 class Head:
     """The last commit of a stream, as the item says that is written with each; ``hash`` is that of its record.
 
+    ``recent`` are the beginnings of the ids of the last attempts (``order``); none in heads of earlier versions.
     ``sealed``: every item of the stream carries a seal, so that one without is damaged. False while a stream of an
     earlier version is being sealed.
     """
@@ -36,6 +38,12 @@ class Head:
     seq: int
     hash: str
     sealed: bool
+    recent: tuple[str, ...] = ()
+
+    @property
+    def order(self) -> Order:
+        """The order of the last commits, as the next attempt's files carry it."""
+        return Order(self.seq, self.recent)
 
     @property
     def number(self) -> int:
@@ -108,10 +116,19 @@ class LogSteps:
         what = f"head of stream {self.stream!r}"
         payload = seal.open_json(self.partition("HEAD"), "HEAD", *found, what)
         data = load(payload, what)
-        head = Head(int(data["seq"]), str(data["hash"]), bool(data["sealed"]))
+        recent = tuple(map(str, data.get("recent", ())))
+        head = Head(int(data["seq"]), str(data["hash"]), bool(data["sealed"]), recent)
         if head.number != found[0]:
             raise self.damaged("head", "its number is wrong")
         return head
+
+    def order(self) -> Steps[Order]:
+        """The order of the last commits."""
+        head = yield from self.head()
+        if head is not None and head.recent:
+            return head.order
+        last, _ = yield from self.last_record()
+        return Order() if last is None else Order(last.seq - 1).followed_by(last.attempt)
 
     def check_head(self, seq: int, hash_: str, last: Record, known: Sequence[Record] = ()) -> None:
         """Raise unless the log, whose last record is ``last``, holds commit ``seq`` with this hash."""
@@ -213,4 +230,4 @@ class LogSteps:
 
 def head_payload(head: Head) -> bytes:
     """The head as an item's payload."""
-    return dump({"seq": head.seq, "hash": head.hash, "sealed": head.sealed})
+    return dump({"seq": head.seq, "hash": head.hash, "sealed": head.sealed, "recent": list(head.recent)})

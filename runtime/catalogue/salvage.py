@@ -17,6 +17,7 @@ from runtime.catalogue.entries import Record, SourceEntry, check_stream
 from runtime.catalogue.index import Mark, in_batches
 from runtime.catalogue.log import Head, head_payload
 from runtime.catalogue.names import count_puts, counted
+from runtime.catalogue.order import Order
 from runtime.catalogue.steps import StreamSteps
 from runtime.catalogue.table import Put, Steps, transact
 from runtime.catalogue.wal import database_of
@@ -139,7 +140,10 @@ def write_steps(found: Found, most: int) -> Steps[list[str]]:
         sources.append((source, 1 if entry.get("quarantined") is None else 0, entry))
     puts += steps.linked_puts(sources)
     puts += [steps.put("CLAIM", a, dump({"by": "sweep", "seq": 0, "source": None})) for a in found.swept]
-    head = Head(found.records[-1].seq, found.records[-1].hash, True)
+    order = Order()
+    for record in found.records:
+        order = order.followed_by(record.attempt)
+    head = Head(order.seq, found.records[-1].hash, True, order.attempts)
     puts.append(steps.put("HEAD", "HEAD", head_payload(head), number=head.number))
     puts.append(steps.put("WM", "WM", Mark(0, {}).payload()))
     # One put for each place: a transaction takes no second one.

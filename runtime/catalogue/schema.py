@@ -23,6 +23,8 @@ class StreamSchema:
 
     ``wide`` names int64 columns that hold an integer beyond 2^53 (True), which float64 cannot hold exactly, or of which
     the catalogue does not know it (False: committed before it was recorded). All others are within 2^53.
+
+    ``unordered``: so many point files are of commits whose order is not known, since the catalogue was lost.
     """
 
     key: str
@@ -34,6 +36,7 @@ class StreamSchema:
     missing_key: str | None = None
     unit: str | None = None
     wide: Mapping[str, bool] = field(default_factory=dict)
+    unordered: int = 0
 
     def __post_init__(self) -> None:
         if self.key_type not in (Type.STRING, Type.INT):
@@ -87,11 +90,13 @@ class StreamSchema:
             missing_key=self.missing_key if other.missing_key is None else other.missing_key,
             unit=self.unit if other.unit is None else other.unit,
             wide=unknown | wide,
+            unordered=max(self.unordered, other.unordered),
         )
         return self if merged == self and list(merged.columns) == list(self.columns) else merged
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
+        unordered = {"unordered": self.unordered} if self.unordered else {}
         return {
             "key": self.key,
             "key_type": self.key_type.value,
@@ -102,24 +107,26 @@ class StreamSchema:
             "missing_key": self.missing_key,
             "unit": self.unit,
             "wide": dict(self.wide),
+            **unordered,
         }
 
     @classmethod
     def from_dict(cls, data: object) -> StreamSchema:
         """The schema of a JSON form; ``FormatError`` when it is not one."""
-        if not isinstance(data, dict) or set(data) - {"wide"} != _FIELDS:
+        if not isinstance(data, dict) or set(data) - {"wide", "unordered"} != _FIELDS:
             raise FormatError(
                 f"a stream schema needs exactly the fields {', '.join(sorted(_FIELDS))}; got {str(data)[:200]!r}."
             )
         columns = data["columns"]
         texts = [data["key"], data["time"], data["duplicates"], data["key_type"]]
         options = [data["id"], data["missing_key"], data["unit"]]
-        wide = data.get("wide", {})
+        wide, unordered = data.get("wide", {}), data.get("unordered", 0)
         if (
             not isinstance(columns, dict)
             or not all(isinstance(text, str) for text in texts)
             or not all(text is None or isinstance(text, str) for text in options)
             or not isinstance(wide, dict)
+            or type(unordered) is not int
             or not all(name in columns and isinstance(known, bool) for name, known in wide.items())
         ):
             raise FormatError(f"a stream schema has a field of the wrong type: {str(data)[:200]!r}.")
@@ -129,7 +136,7 @@ class StreamSchema:
             if "wide" not in data:
                 wide = dict.fromkeys((name for name, type_ in types.items() if type_ is Type.INT), False)
             declared = (data["key"], key_type, data["time"], types, data["duplicates"])
-            return cls(*declared, data["id"], data["missing_key"], data["unit"], wide)
+            return cls(*declared, data["id"], data["missing_key"], data["unit"], wide, unordered)
         except (ValueError, SchemaConflict) as error:
             raise FormatError(f"a stream schema does not hold together: {error}") from error
 

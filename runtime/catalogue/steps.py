@@ -23,6 +23,7 @@ from runtime.catalogue.entries import (
 from runtime.catalogue.index import IndexSteps, Mark
 from runtime.catalogue.log import STREAMS, Head, head_payload
 from runtime.catalogue.names import count_puts, counted
+from runtime.catalogue.order import Order
 from runtime.catalogue.schema import StreamSchema
 from runtime.catalogue.sources import FIRST, SourceSteps
 from runtime.catalogue.table import ConditionFailed, OutcomeUnknown, Put, PutHead, Steps, When, transact
@@ -205,7 +206,11 @@ class StreamSteps(SourceSteps, IndexSteps):
 
         A stream that begins is sealed from its beginning; one of an earlier version is when ``sealing`` is done.
         """
-        new = Head(record.seq, hash_of(dump_record(record)), self._is_sealed(last, head))
+        before = head.order if head is not None and head.recent else None
+        if before is None:
+            before = Order() if last is None else Order(last.seq - 1).followed_by(last.attempt)
+        recent = before.followed_by(record.attempt).attempts
+        new = Head(record.seq, hash_of(dump_record(record)), self._is_sealed(last, head), recent)
         when = When.ABSENT if head is None else When.EQUAL
         bound = 0 if head is None else head.number
         return [self.put("HEAD", "HEAD", head_payload(new), when, bound, new.number)]

@@ -16,7 +16,7 @@ from runtime.ingest.cells import Cells
 from runtime.ingest.columntypes import ColumnTypes
 from runtime.ingest.rejects import Fault, Rejects
 from runtime.ingest.times import TimeReader
-from runtime.ingest.tokens import BIGINT, BOOL, DECIMAL, FLOAT, INT, NULL
+from runtime.ingest.tokens import BIGINT, BOOL, DECIMAL, FLOAT, INT, NULL, STRING
 from runtime.ingest.words import Words
 
 Mask = NDArray[np.bool_]
@@ -156,9 +156,15 @@ class Assembler:
 
     def _screen_keys(self, cells: Cells, good: Mask, reasons: dict[int, str]) -> None:
         kind = cells.kind[0]
+        # An empty text names nobody, so it is a missing key in any form; in CSV nothing else is missing.
+        text = cells.spans is not None
+        empty = kind == NULL if text else (kind == STRING) & (cells.value[0] & 0xFFFFFFFF == 0)
         if self._missing_key is None:
+            _reject_all(good, reasons, empty, f"key: column {self.key} is empty")
             _reject_all(good, reasons, kind <= NULL, f"key: column {self.key} is missing or null")
-        if cells.spans is not None:
+        else:
+            kind[empty] = NULL
+        if text:
             if self.columns.key_type is None:
                 self.columns.key_type = Type.STRING  # in CSV a key is text, whatever it looks like
             if self.columns.key_type is Type.STRING:

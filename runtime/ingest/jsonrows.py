@@ -22,7 +22,7 @@ from runtime.ingest.jsonlines import (
     value_end,
     without_broken_lines,
 )
-from runtime.ingest.names import NameTree
+from runtime.ingest.names import MAX_NODES, NameTree
 from runtime.ingest.rejects import Fault
 from runtime.ingest.strict import Decimal, Malformed, MinusZero, NotARecord, is_value, parse, read_record
 from runtime.ingest.tokens import (
@@ -57,7 +57,10 @@ class JsonReader:
     def __init__(self, text: Text, key: str, time: str, name: str) -> None:
         self._text = text
         self._name = name
+        self._key = key, time
         self._tree = NameTree(key, time)
+        self._full_at, self._times = -1, 0  # the record at which there were too many names, and how often by now
+        self._learning = True
         self._state = np.zeros(js.STATE, np.int64)
         self._stack = np.zeros(js.MAX_DEPTH + 1, np.int64)
         self._malformed: list[Fault] = []
@@ -66,8 +69,8 @@ class JsonReader:
         self._begun, self._handed = text.base, -1
         self._allocate(64)
 
-    def _allocate(self, columns: int) -> None:
-        rows = min(_MAX_ROWS, max(256, _CELLS // columns))
+    def _allocate(self, columns: int, most: int = _MAX_ROWS) -> None:
+        rows = min(most, max(256, _CELLS // columns))
         self._kind = np.zeros((columns, rows), np.uint8)
         self._value = np.zeros((columns, rows), np.int64)
         self._rows = np.zeros((4, rows), np.int64)
@@ -91,10 +94,14 @@ class JsonReader:
                         yield from self._whole_lines()
                         self._allocate(2 * len(self._kind))
                         continue
+                    if self._tree.full:
+                        yield from self._make_room()
+                        continue
                     name = text.data[state[js.NAME_START] : state[js.NAME_END]]
                     self._tree.add(int(state[js.PARENT]), name)
                 elif stop == js.FULL:
                     yield from self._whole_lines(full=True)
+                    self._learn_again()
                 else:
                     break
             pos = int(state[js.POS])
@@ -114,7 +121,36 @@ class JsonReader:
                 state[js.OPENED] = _FAR
                 continue
             yield from self._whole_lines()
+            self._learn_again()
             self._drop()
+
+    def _make_room(self) -> Iterator[Cells]:
+        """Hand over what was read and forget all names; a record that has too many by itself is read without learning.
+
+        The scanner begins that record anew, and may have gone back to the beginning of its line: if it comes to it
+        again, the line is handed over in pieces.
+        """
+        at = self._text.base + int(self._state[js.POS])
+        self._times = self._times + 1 if self._full_at == at else 0
+        self._full_at = at
+        if self._times == 0:
+            yield from self._whole_lines()
+        elif self._times == 1:
+            yield from self._flush(int(self._state[js.ROW]))
+        self._forget()
+        if self._times > 1:
+            self._allocate(64, 1)
+            self._learning = False
+
+    def _learn_again(self) -> None:
+        """Forget all names if there are too many, once nothing that was read is left."""
+        if not self._state[js.ROW] and (self._tree.full or not self._learning):
+            self._forget()
+
+    def _forget(self) -> None:
+        self._tree = NameTree(*self._key)
+        self._allocate(64)
+        self._learning = True
 
     def _drop(self) -> None:
         """Read on, without the text that is done with: all before the last line that has anything on it."""
@@ -140,7 +176,7 @@ class JsonReader:
             tree.table,
             tree.stamps,
             self._stamps,
-            not tree.full,
+            self._learning,
             valid,
             _TIME,
             self._stack,
@@ -298,9 +334,11 @@ class JsonReader:
             for name, value in record.items():
                 if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
                     raise NotARecord(_OUTSIDE)
+                if value is None and not self._tree.knows(name):
+                    continue
                 column = self._tree.column(name)
                 if column is None:
-                    raise NotARecord("more columns than an input may have")
+                    raise NotARecord(f"more than {MAX_NODES:,} names")
                 self._put(row, column, value, extra)
                 if isinstance(value, MinusZero):
                     cells.minus_zeros.append((column, row))

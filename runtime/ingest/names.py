@@ -8,6 +8,8 @@ from runtime.ingest.jsonscan import hash_of_name
 from runtime.ingest.strict import name_fault
 
 MAX_NODES = 4096
+"""How many names are known at once. Then they are forgotten, and learned anew: also those of rejected records count."""
+
 NO_COLUMN = -2
 
 
@@ -31,8 +33,8 @@ class NameTree:
 
     @property
     def full(self) -> bool:
-        """Whether no more names are learned; records with others are then read slowly."""
-        return len(self._paths) >= MAX_NODES
+        """Whether no more names are learned: records with others are read slowly, until all names are forgotten."""
+        return len(self._paths) >= MAX_NODES or len(self.column_names) >= MAX_NODES
 
     def column(self, name: str) -> int | None:
         """The column of a dotted name, new if need be; None when there are too many."""
@@ -41,6 +43,10 @@ class NameTree:
             at = self._columns[name] = len(self.column_names)
             self.column_names.append(name)
         return at
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a column of a dotted name."""
+        return name in self._columns
 
     def add(self, parent: int, raw: bytes) -> None:
         """Learn a name within a node."""

@@ -155,7 +155,8 @@ class SourceRun:
     def _writer(self, attempt: str, times: int = 1, source: str | None = None) -> Writer:
         """A writer for ``times`` the rows that a stream of bytes may keep waiting; ``source`` is its id, if known."""
         s, stream = self._settings, self._stream
-        target = Target(stream.objects, stream.name, attempt, s.key, s.time, s.duplicates, s.id, source)
+        order = stream.catalogue.order(stream.name)
+        target = Target(stream.objects, stream.name, attempt, s.key, s.time, s.duplicates, s.id, source, order)
         return Writer(target, times * stream.memory_rows, times)
 
     def _from_bytes(

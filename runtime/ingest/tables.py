@@ -144,9 +144,10 @@ class Typed:
                     f"{self._name} has no column {name!r}; {meant(name, chunk, 'it')} has {listed(chunk)}: check --key "
                     "and --time."
                 )
-        key, others = chunk[settings.key], dict(chunk)
+        others = dict(chunk)
         del others[settings.key], others[settings.time]
         reasons: dict[int, str] = {}
+        key = self._without_empty(chunk[settings.key], reasons)
         if key.valid is not None and settings.missing_key is None:
             _note(reasons, ~key.valid, f"key: column {settings.key} is missing or null")
         time = self._times(chunk[settings.time], reasons)
@@ -170,6 +171,18 @@ class Typed:
         self._row += len(time)
         batch = Batch(keys, time, columns)
         return batch if taken == len(time) else batch.take(np.flatnonzero(good))
+
+    def _without_empty(self, key: Decoded, reasons: dict[int, str]) -> Decoded:
+        """The keys without those that are an empty text, which are missing."""
+        code = self.words(self._settings.key).empty() if key.type is Type.STRING else None
+        empty = key.values == code if code is not None else np.zeros(len(key.values), np.bool_)
+        if key.valid is not None:
+            empty &= key.valid
+        if not empty.any():
+            return key
+        if self._settings.missing_key is None:
+            _note(reasons, empty, f"key: column {self._settings.key} is empty")
+        return Decoded(key.type, key.values, ~empty if key.valid is None else key.valid & ~empty)
 
     def _key(self, column: Decoded, good: Mask) -> Values:
         types, key = self._assembler.columns, self._settings.key

@@ -135,6 +135,11 @@ class Words:
         lengths = np.diff(ends, prepend=0)
         return self.codes(np.frombuffer(b"".join(encoded) or b"\0", np.uint8), (ends - lengths) << 32 | lengths)
 
+    def empty(self) -> int | None:
+        """The code of the empty string; None if it is not among them."""
+        found = np.flatnonzero(np.diff(self._offsets[: len(self) + 1]) == 0)
+        return int(found[0]) if len(found) else None
+
     def text_from(self, code: int) -> bytes:
         """The strings from a code on: their lengths (eight bytes each, little-endian), then their bytes."""
         edges = self._offsets[code : len(self) + 1]

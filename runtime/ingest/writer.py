@@ -12,6 +12,7 @@ import numpy as np
 
 from operators.types import Type
 from runtime.catalogue import FileEntry, file_path
+from runtime.catalogue.order import Order
 from runtime.columns import Points
 from runtime.ingest.batch import Batch, concatenated, to_points
 from runtime.ingest.duplicates import resolve
@@ -23,6 +24,7 @@ DAY = 86_400_000_000
 THREADS = 6  # more than cores: much of writing a file is waiting until it is durable
 MEMORY_BYTES = 96 << 20
 WORD_BYTES = 64 << 20
+_NONE = Order()
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,15 @@ class Target:
     duplicates: str
     id: str | None
     source: str | None = None
+    order: Order = _NONE
 
-    @property
-    def origin(self) -> dict[str, str]:
+    def origin(self, files: int | None) -> dict[str, str]:
         """Where the points are from, for the files themselves: what `dataflow recover` goes by.
 
-        Nothing in it differs from one attempt to the next, so the same input gives the same bytes.
+        ``files`` is the number of the attempt's files, known for those that are written at its end.
         """
-        known = {"source": self.source, "id": self.id}
+        number = None if files is None else str(files)
+        known = {"source": self.source, "id": self.id, "order": str(self.order), "files": number}
         given = {name: value for name, value in known.items() if value is not None}
         return {"stream": self.stream, "duplicates": self.duplicates, **given}
 
@@ -92,12 +95,12 @@ class Writer:
 
     def finish(self, words: dict[str, Words]) -> list[FileEntry]:
         """Write what is left; all files of the source, in the order of their numbers."""
-        self.flush(words, everything=True)
+        self.flush(words, everything=True, last=True)
         self._wait()
         return self.files
 
-    def flush(self, words: dict[str, Words], everything: bool) -> None:
-        """Write the fullest days, at least half of the waiting rows; or all of them."""
+    def flush(self, words: dict[str, Words], everything: bool, last: bool = False) -> None:
+        """Write the fullest days, at least half of the waiting rows; or all of them, which may be the ``last``."""
         if not self._batches:
             return
         rows = concatenated(self._batches)
@@ -110,8 +113,9 @@ class Writer:
         days = rows.time // DAY
         first = int(days.min())
         sizes = np.bincount(days - first)
+        files = self._count + int(np.count_nonzero(sizes)) if last else None
         if np.count_nonzero(sizes) == 1:
-            self._write(rows, first, words)
+            self._write(rows, first, words, files)
             return
         chosen = np.flatnonzero(sizes)
         if not everything:
@@ -122,7 +126,7 @@ class Writer:
         edges = np.cumsum(sizes)
         for day in chosen.tolist():
             index = order[edges[day] - sizes[day] : edges[day]]
-            self._write(rows.take(index), first + day, words)
+            self._write(rows.take(index), first + day, words, files)
         rest = np.ones(len(sizes), np.bool_)
         rest[chosen] = False
         left = np.flatnonzero(rest[days - first])
@@ -135,7 +139,7 @@ class Writer:
         self._rows += len(rows)
         self._bytes += rows.nbytes
 
-    def _write(self, rows: Batch, day: int, words: dict[str, Words]) -> None:
+    def _write(self, rows: Batch, day: int, words: dict[str, Words], files: int | None) -> None:
         # Codes become dictionaries here, while the words they stand for stand still.
         points = to_points(rows, self._target.key, words)
         for name, column in points.columns.items():
@@ -143,7 +147,7 @@ class Writer:
                 self.types[name] = column.type
         number = self._count
         self._count += 1
-        self._pending.append(self._pool.submit(_write_file, self._target, points, day, number))
+        self._pending.append(self._pool.submit(_write_file, self._target, points, day, number, files))
 
     def _wait(self) -> None:
         for future in self._pending:
@@ -161,9 +165,9 @@ def _last_run(rows: Batch) -> int:
     return size if size * 16 <= len(rows) and same[len(rows) - size :].all() else 0
 
 
-def _write_file(target: Target, points: Points, day: int, number: int) -> FileEntry:
+def _write_file(target: Target, points: Points, day: int, number: int, files: int | None) -> FileEntry:
     points, dropped = resolve(sort_points(points), target.duplicates, target.id)
-    data = encode(points, key=target.key, time=target.time, day=day, origin=target.origin)
+    data = encode(points, key=target.key, time=target.time, day=day, origin=target.origin(files))
     path = file_path(target.stream, day, target.attempt, number)
     target.objects.put(path, data)
     keys = points.key.values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
 
@@ -110,9 +111,11 @@ class PointFile:
 
     @property
     def content_digest(self) -> str:
-        """A digest of all frames by their checksums: equal for files of the same rows, whatever their origin."""
-        frames = self._footer.frames
-        return blake2b(frames["size"].tobytes() + frames["crc"].tobytes(), digest_size=16).hexdigest()
+        """A digest of all but the origin: equal for files of the same rows, whoever wrote them.
+
+        The checksums of the frames do not suffice: a column of one value has no frame.
+        """
+        return blake2b(layout.pack_footer(replace(self._footer, origin=None)), digest_size=16).hexdigest()
 
     @property
     def held(self) -> int:

@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from dataflow.graph import MAX_BYTES
-from dataflow.json_form import from_dict, to_dict
+from dataflow.json_form import MAX_BYTES, from_dict, to_dict
 from dataflow.parameters import converted, guessed
 from dataflow.reference import MAX_TABLE_BYTES
 from dataflow.stream import Stream

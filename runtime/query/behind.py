@@ -1,4 +1,4 @@
-"""Rewrites a metric into drill-down metrics for one result row of its answer: steps in, steps out."""
+"""Rewrites a metric into drill-down metrics for one row of its answer: steps in, steps out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from decimal import Decimal
 
-from dataflow import graph as g
+from dataflow.aggregate_calls import Agg, Named, NamedAggs
 from dataflow.calendars import longest_bucket
 from dataflow.clock import asks_clock
 from dataflow.expr import Expr, col, expr, when
 from dataflow.functions import STATEFUL
+from dataflow.step import INTERVALS, TABLE, Step
+from dataflow.steps import (
+    Filter,
+    GroupBy,
+    Select,
+    WithColumns,
+)
 from operators.types import Type
 
 Value = tuple[Type, object]
@@ -25,8 +32,6 @@ DAY, FIRST, LAST, ROWS, UNKNOWN = "$day", "$first", "$last", "$rows", "$unknown"
 
 _SEEN = "$seen"
 _now = Expr("time")
-_INTERVALS = (g.StateDuration, g.Heartbeat, g.Timeline, g.Concurrent)
-_KEYED = (g.Sessionize, g.Window, g.Funnel, g.Cohorts, g.Transitions)
 _OWN_TIME = ("start", "end", "duration")
 
 
@@ -34,48 +39,42 @@ _OWN_TIME = ("start", "end", "duration")
 class Grouping:
     """A grouping of a metric: the steps ``before`` it, what it groups ``by``, and the ``aggs`` that it folds."""
 
-    before: tuple[g.Step, ...]
-    by: g.Named
-    aggs: g.NamedAggs
+    before: tuple[Step, ...]
+    by: Named
+    aggs: NamedAggs
     at_once: bool = False
     """Whether what is counted are keys at one time, for as long as their numbers stay."""
 
     @property
-    def made_by(self) -> g.Step:
+    def made_by(self) -> Step:
         """The step that made the rows which are grouped."""
-        rows = (*_INTERVALS, *_KEYED, g.Source, g.GroupBy, g.Sort, g.Limit)
-        return next(s for s in reversed(self.before) if isinstance(s, rows))
+        return next(s for s in reversed(self.before) if s.makes is not None)
 
     @property
     def intervals(self) -> bool:
         """Whether the rows are intervals, which a bucket of time cuts."""
-        return isinstance(self.made_by, _INTERVALS)
+        return self.made_by.makes == INTERVALS
 
     @property
     def table(self) -> bool:
         """Whether the rows are those of a table: of another grouping, or put in order."""
-        return isinstance(self.made_by, g.GroupBy | g.Sort | g.Limit)
+        return self.made_by.makes == TABLE
 
 
-def groupings(steps: Sequence[g.Step]) -> list[tuple[int, Grouping]]:
+def groupings(steps: Sequence[Step]) -> list[tuple[int, Grouping]]:
     """The groupings of a metric, first to last, each with its place among the steps."""
-    out = []
-    for i, step in enumerate(steps):
-        if isinstance(step, g.GroupBy):
-            out.append((i, Grouping(tuple(steps[:i]), step.by, step.aggs)))
-        elif isinstance(step, g.Concurrent):
-            condition = (("condition", g.Agg("duration", (step.condition,))),)
-            out.append((i, Grouping(tuple(steps[:i]), step.by, condition, at_once=True)))
-    return out
+    found = ((i, tuple(steps[:i]), step.groups()) for i, step in enumerate(steps))
+    return [(i, Grouping(before, g.by, g.aggs, g.at_once)) for i, before, g in found if g is not None]
 
 
-def shown_as(grouping: Grouping, after: Sequence[g.Step]) -> dict[str, str]:
+def shown_as(grouping: Grouping, after: Sequence[Step]) -> dict[str, str]:
     """The column of the answer, after all steps ``after`` a grouping, that shows each column it grouped by."""
     shown = {name: name for name, _ in grouping.by}
     for step in after:
-        if isinstance(step, g.WithColumns | g.Select):
-            new = {name: shown.get(str(e.option("name"))) if e.fn == "col" else None for name, e in step.columns}
-            kept = {} if isinstance(step, g.Select) else shown
+        if step.drops_others or step.new_columns():
+            columns = step.new_columns()
+            new = {name: shown.get(str(e.option("name"))) if e.fn == "col" else None for name, e in columns}
+            kept = {} if step.drops_others else shown
             shown = {name: of for name, of in {**kept, **new}.items() if of is not None}
     return {of: name for name, of in shown.items()}
 
@@ -179,9 +178,9 @@ class Behind:
             return grouping
         near = [] if _is_stateful((grouping.by, grouping.aggs)) else _near(grouping.by, groups)
         columns = tuple((moving[n], e) for n, e in grouping.by if n in moving)
-        steps: list[g.Step] = [g.Filter(all_of(near))] if near else []
+        steps: list[Step] = [Filter(all_of(near))] if near else []
         by = tuple((n, col(moving[n]) if n in moving else e) for n, e in grouping.by)
-        return replace(grouping, before=(*grouping.before, *steps, g.WithColumns(columns)), by=by)
+        return replace(grouping, before=(*grouping.before, *steps, WithColumns(columns)), by=by)
 
     @property
     def _cuts(self) -> bool:
@@ -216,14 +215,14 @@ class Behind:
         groups = [[equal(col(self._labels[n]), v) for n, v in group.items()] for group in self.groups]
         return any_of([all_of(parts) for parts in groups]) if all(groups) else None
 
-    def _chosen(self, before: Sequence[g.Step], ending: bool = False) -> tuple[g.Step, ...]:
+    def _chosen(self, before: Sequence[Step], ending: bool = False) -> tuple[Step, ...]:
         """The rows with the values that identify them, and those of them that are wanted; with those that begin just as
         the span ends, where they may be what ended it (``ending``)."""
         stateful = [(n, e) for n, e in self.arguments if _is_stateful(e) and not asks_clock(e)]
         # What looks at earlier rows has to do so before any are dropped.
         new = [*self.by, *(stateful if self.grouping.intervals else self.arguments)]
         added = tuple({n: (n, e) for n, e in new if e.fn != "col" or e.option("name") != n}.values())
-        steps = [*before] + ([g.WithColumns(added)] if added else [])
+        steps = [*before] + ([WithColumns(added)] if added else [])
         conditions = [c for c in (self._condition(),) if c is not None]
         if self.span is not None and not self.grouping.table:
             lo, hi = _time(self.span[0]), _time(self.span[1])
@@ -231,9 +230,9 @@ class Behind:
                 conditions += [col("end") > lo, self.start <= hi if ending else self.start < hi]
             else:
                 conditions += [(col("end") if self.grouping.intervals else _now) >= lo, self.start <= hi]
-        return (*steps, g.Filter(all_of(conditions))) if conditions else tuple(steps)
+        return (*steps, Filter(all_of(conditions))) if conditions else tuple(steps)
 
-    def rows(self) -> tuple[g.Step, ...]:
+    def rows(self) -> tuple[Step, ...]:
         """The metric whose answer is the rows. Intervals are cut as the grouping and its aggregates cut them; ``count``
         says how many began there and were just alike, as intervals of no length may be, and ``unknown`` how long is
         unknown, if that was asked for."""
@@ -241,43 +240,41 @@ class Behind:
         if not grouping.intervals:
             return self._chosen(grouping.before)
         made = grouping.made_by
-        shown: dict[str, Expr] = {} if isinstance(made, g.Concurrent) else {self.key: col(self.key)}
+        shown: dict[str, Expr] = {self.key: col(self.key)} if made.of_keys else {}
         start, end = self.start, col("end")
         if self.span is not None:
             lo, hi = _time(self.span[0]), _time(self.span[1])
             start, end = when(start < lo).then(lo).otherwise(start), when(end > hi).then(hi).otherwise(end)
         shown |= {"start": start, "end": end, "duration": end - start}
-        own = [*_state_names(made), *(n for n in names_in((grouping.by, grouping.aggs)) if n not in shown)]
+        own = [*made.own_columns, *(n for n in names_in((grouping.by, grouping.aggs)) if n not in shown)]
         shown |= {n: col(n) for n in own if n in _visible(grouping.before, own)}
         shown |= {name: col(name) for name, _ in self.by if name not in shown}
         for name, e in self.arguments:
             shown.setdefault(name, e if asks_clock(e) or not _is_stateful(e) else col(name))
-        unknown = [(self._label("unknown", _now), g.Agg("unknown_time"))] if self.asks_unknown else []
+        unknown = [(self._label("unknown", _now), Agg("unknown_time"))] if self.asks_unknown else []
         steps, began = self._chosen(_with_ends(grouping.before)), None
         if self._cuts:
             begin = self._label("began", _now)
-            steps, began = (*steps, g.WithColumns(((begin, self.start),))), self.start == col(begin)
-        aggs = ((self._label("count", _now), g.Agg("count", (), began)), *unknown)
-        return (*steps, g.GroupBy(tuple(shown.items()), aggs))
+            steps, began = (*steps, WithColumns(((begin, self.start),))), self.start == col(begin)
+        aggs = ((self._label("count", _now), Agg("count", (), began)), *unknown)
+        return (*steps, GroupBy(tuple(shown.items()), aggs))
 
-    def first_keys(self, last: Value) -> tuple[g.Step, ...]:
+    def first_keys(self, last: Value) -> tuple[Step, ...]:
         """The rows of the keys up to ``last``, in the order of keys."""
         limit = str(last[1]) if last[0] is Type.STRING else last[1]
-        return (*self.rows(), g.Filter(col(self.key) <= limit))  # type: ignore[operator]
+        return (*self.rows(), Filter(col(self.key) <= limit))  # type: ignore[operator]
 
-    def _cutting(self) -> list[g.Step]:
+    def _cutting(self) -> list[Step]:
         """The steps before the grouping that cut intervals by the clock."""
         before = self.grouping.before
         after = before[_rows_at(before) + 1 :] if self.grouping.intervals else ()
-        return [s for s in after if asks_clock(s) or isinstance(s, g.During | g.Join)]
+        return [s for s in after if asks_clock(s) or s.cuts_by_table]
 
     def _buckets(self) -> list[Expr] | None:
         """The buckets of time that cut the intervals, if nothing else does."""
         cutting = self._cutting()
-        if len(cutting) != 1 or not isinstance(cutting[0], g.WithColumns):
-            return None
-        found = [e for _, e in cutting[0].columns]
-        return found if all(map(_is_bucket, found)) else None
+        found = [e for _, e in cutting[0].new_columns()] if len(cutting) == 1 else []
+        return found if found and all(map(_is_bucket, found)) else None
 
     @property
     def comes_again(self) -> bool:
@@ -285,35 +282,31 @@ class Behind:
         none of the groups would be in one if it were longer, so each point of the keys matters."""
         return bool(self._cutting()) and self._buckets() is None
 
-    def reach(self) -> tuple[g.Step, ...]:
+    def reach(self) -> tuple[Step, ...]:
         """The metric that says, for each key and day, how many rows there are, and from when to when points of the key
         matter for them: to the last of the rows, and from the report of the oldest value that one of them held."""
         before = _with_ends(self.grouping.before)
         before, seen = _with_seen(before, (self.grouping.by, self.grouping.aggs), self._columns)
         made = self.grouping.made_by
-        first: list[Expr] = [self.start]
-        if isinstance(made, g.Cohorts):
-            first.append(col("cohort"))
-        if isinstance(made, g.Transitions):
-            first.append(_now - col("after"))
-        last = _now if isinstance(made, g.Source | g.Transitions) else col("end")
+        first: list[Expr] = [self.start, *made.earliest()]
+        last = col("end") if made.has_length else _now
         for bucket in self._buckets() or ():
             # What ends a bucket ends its piece. What lies in the bucket before its first piece keeps others out of it.
             first.append(replace(bucket, args=(self.start,)))
             last = when(replace(bucket, args=(col("end"),)) == col("end")).then(col("end") - _INSTANT).otherwise(last)
-        aggs = [(ROWS, g.Agg("count")), (LAST, g.Agg("max", (last,)))]
-        aggs += [(f"{FIRST}{i}", g.Agg("min", (e,))) for i, e in enumerate([*first, *map(col, seen)])]
+        aggs = [(ROWS, Agg("count")), (LAST, Agg("max", (last,)))]
+        aggs += [(f"{FIRST}{i}", Agg("min", (e,))) for i, e in enumerate([*first, *map(col, seen)])]
         if self.asks_unknown:
-            aggs.append((UNKNOWN, g.Agg("unknown_time")))
+            aggs.append((UNKNOWN, Agg("unknown_time")))
         day = Expr("truncate", (self.start,), (("every", "1d"), ("zone", "UTC")))
         by = {self.key: col(self.key), DAY: day}
-        return (*self._chosen(before, ending=True), g.GroupBy(tuple(by.items()), tuple(aggs)))
+        return (*self._chosen(before, ending=True), GroupBy(tuple(by.items()), tuple(aggs)))
 
 
 def looks_back(steps: object) -> bool:
     """Whether rows depend on earlier points in ways that the steps alone do not tell."""
     return any(e.fn in STATEFUL for e in expressions(steps)) or (
-        isinstance(steps, tuple) and any(isinstance(s, g.Timeline | g.Concurrent) for s in steps)
+        isinstance(steps, tuple) and any(s.looks_back for s in steps)
     )
 
 
@@ -325,7 +318,7 @@ def _is_bucket(e: Expr) -> bool:
     return e.fn == "truncate" and e.args[0].fn == "time"
 
 
-def _near(by: g.Named, groups: Sequence[Mapping[str, Value]] | None) -> list[Expr]:
+def _near(by: Named, groups: Sequence[Mapping[str, Value]] | None) -> list[Expr]:
     """Only intervals that can have a piece in the one bucket that is asked for: the others need not be cut."""
     out: list[Expr] = []
     for name, e in by if groups is not None and len(groups) == 1 else ():
@@ -336,78 +329,57 @@ def _near(by: g.Named, groups: Sequence[Mapping[str, Value]] | None) -> list[Exp
     return out
 
 
-def _state_names(made: g.Step) -> list[str]:
-    match made:
-        case g.StateDuration():
-            return [made.name]
-        case g.Heartbeat():
-            return ["alive"]
-        case g.Timeline():
-            return [made.name]
-        case g.Concurrent():
-            own = ["active", "inactive", "unknown"] if made.at_least is None else ["state"]
-            return [*(n for n, _ in made.by), *own]
-    return []
-
-
-def _visible(before: Sequence[g.Step], names: Sequence[str]) -> set[str]:
+def _visible(before: Sequence[Step], names: Sequence[str]) -> set[str]:
     """Those of the names that no ``select`` dropped."""
     out = set(names)
     for step in before:
-        if isinstance(step, g.Select):
-            out &= {n for n, _ in step.columns}
+        if step.drops_others:
+            out &= {n for n, _ in step.new_columns()}
     return out
 
 
-def _rows_at(steps: Sequence[g.Step]) -> int:
+def _rows_at(steps: Sequence[Step]) -> int:
     """Where the rows are made that last."""
-    return max((i for i, s in enumerate(steps) if isinstance(s, (*_INTERVALS, *_KEYED))), default=-1)
+    return max((i for i, s in enumerate(steps) if s.follows_keys), default=-1)
 
 
-def _kept(steps: Sequence[g.Step], names: Sequence[str]) -> tuple[g.Step, ...]:
+def _kept(steps: Sequence[Step], names: Sequence[str]) -> tuple[Step, ...]:
     """The steps, with every ``select`` keeping these columns, too."""
-    out: list[g.Step] = []
+    out: list[Step] = []
     for step in steps:
-        if isinstance(step, g.Select):
-            has = {n for n, _ in step.columns}
-            step = replace(step, columns=(*step.columns, *((n, col(n)) for n in names if n not in has)))
+        if step.drops_others:
+            has = {n for n, _ in step.new_columns()}
+            step = Select((*step.new_columns(), *((n, col(n)) for n in names if n not in has)))
         out.append(step)
     return tuple(out)
 
 
-def _with_ends(before: tuple[g.Step, ...]) -> tuple[g.Step, ...]:
+def _with_ends(before: tuple[Step, ...]) -> tuple[Step, ...]:
     """The steps, with what tells how long a row lasts kept to the end."""
     at = _rows_at(before)
     if at < 0:
         return before
-    made = before[at]
-    needed = ["after"] if isinstance(made, g.Transitions) else ["end"]
-    needed += ["start"] if isinstance(made, _INTERVALS) else []
-    return (
-        *before[: at + 1],
-        *_kept(before[at + 1 :], [*needed, *(["cohort"] if isinstance(made, g.Cohorts) else [])]),
-    )
+    return (*before[: at + 1], *_kept(before[at + 1 :], before[at].drill_columns))
 
 
-def _with_seen(before: tuple[g.Step, ...], after: object, columns: set[str]) -> tuple[tuple[g.Step, ...], list[str]]:
+def _with_seen(before: tuple[Step, ...], after: object, columns: set[str]) -> tuple[tuple[Step, ...], list[str]]:
     """The steps with a column for every column of the stream that lasting rows hold: the time at which its value was
     reported, which they then hold as well; and the names of these."""
     at = _rows_at(before)
-    if at < 0 or isinstance(before[at], g.Timeline | g.Concurrent) or looks_back(before):
+    if at < 0 or before[at].looks_back or looks_back(before):
         return before, []
     made = before[at]
     known = set(columns)
     for step in before[:at]:
-        if isinstance(step, g.WithColumns | g.Select):
-            new = {n for n, _ in step.columns}
-            known = new if isinstance(step, g.Select) else known | new
-    now = col("start") if any(isinstance(s, _INTERVALS) for s in before[:at]) else _now
+        new = {n for n, _ in step.new_columns()}
+        known = new if step.drops_others else known | new
+    now = col("start") if any(s.makes == INTERVALS for s in before[:at]) else _now
     # Even where nothing was reported yet, some point shows that the key is there at all.
     reported: dict[str, Expr] = {f"{_SEEN}0": now}
-    if isinstance(made, g.StateDuration):
-        reported[f"{_SEEN}1"] = when(made.state.is_not_null()).then(now).otherwise(None)
+    if (state := made.state_reported) is not None:
+        reported[f"{_SEEN}1"] = when(state.is_not_null()).then(now).otherwise(None)
     for name in names_in((before[at + 1 :], after)):
         if name in known:
             reported[f"{_SEEN}{len(reported) + 1}"] = when(col(name).is_not_null()).then(now).otherwise(None)
     names = list(reported)
-    return (*before[:at], g.WithColumns(tuple(reported.items())), made, *_kept(before[at + 1 :], names)), names
+    return (*before[:at], WithColumns(tuple(reported.items())), made, *_kept(before[at + 1 :], names)), names

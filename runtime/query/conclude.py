@@ -13,7 +13,7 @@ from runtime.proof import Proof, check_coverage, digest, merged_files
 from runtime.query.coverage import WHOLE, Coverage
 from runtime.query.form import checked
 from runtime.query.merge import Merging, merged
-from runtime.query.notes import sparse_notes, taken_out
+from runtime.query.notes import order_notes, sparse_notes, taken_out
 from runtime.query.partial import Partial, summed
 from runtime.query.prepare import Prepared
 from runtime.result import PartialResult, Result
@@ -43,7 +43,8 @@ def conclude(
     with checked(prepared.plan, partials):
         table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging))
         columns = table.result_columns()
-    notes = (*partial_windows, *sparse_notes(prepared.plan, summed(p.tally for p in partials)))
+    sparse = sparse_notes(prepared.plan, summed(p.tally for p in partials))
+    notes = (*partial_windows, *sparse, *order_notes(prepared.snapshot.schema))
     proof = _proof(prepared, tasks, partials, covered, columns, files_cached, merging.times_outside, notes)
     if failed:
         return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))

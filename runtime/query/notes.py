@@ -10,7 +10,7 @@ from dataflow.calendars import bucket_table
 from dataflow.hidden_columns import EARLY, PARTIAL
 from dataflow.plan import Plan, Sparse
 from operators.kernels.calendar import bucket_end, bucket_start
-from runtime.catalogue import FileEntry
+from runtime.catalogue import FileEntry, StreamSchema
 from runtime.query.table import Table
 from runtime.table import iso
 
@@ -55,6 +55,17 @@ def sparse_columns(plan: Plan, files: Sequence[FileEntry]) -> list[str]:
         if 2 * nulls > rows or (nulls and column.after):
             out.append(f"{column.column} is not reported on {nulls:,} of {rows:,} points; {_advice(column)}")
     return out
+
+
+def order_notes(schema: StreamSchema) -> tuple[str, ...]:
+    """What to say of a stream of which the order of some commits is not known."""
+    if not schema.unordered:
+        return ()
+    of, they = ("1 file", "its") if schema.unordered == 1 else (f"{schema.unordered:,} files", "their")
+    return (
+        f"the order of {of} is not known: it was recovered by {they} modification time, so where points of one key "
+        "have the same time, another one may come last",
+    )
 
 
 def _advice(column: Sparse) -> str:

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dataflow.calendars import known_time
-from dataflow.graph import Source, Step
 from dataflow.json_form import to_dict
 from dataflow.plan import Plan
+from dataflow.step import Step
+from dataflow.steps import Source
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema
 from runtime.catalogue.snapshot import unknown_stream

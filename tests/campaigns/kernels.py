@@ -84,7 +84,7 @@ except DataflowError as error:
     raise SystemExit(0)
 print(sorted(map(repr, result.to_dict()["rows"])), result.proof.result)
 if task == "ready":
-    from runtime.query.execute import Request, prepare
+    from runtime.query.prepare import Request, prepare
     stages = prepare(store.catalogue, Request(metric.steps, {}, None, None)).compiled.plan.stages
 """
     + _BUILD

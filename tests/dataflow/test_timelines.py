@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 import dataflow as df
-from dataflow import graph as g
 from dataflow.check import StreamColumns, bind
-from dataflow.json_form import JsonFormError
+from dataflow.json_form import MAX_BYTES, JsonFormError
 from dataflow.plan import Sweep
 from dataflow.sinks.groups import Group
 from dataflow.sinks.pieces import Pieces
+from dataflow.steps import Heartbeat, StateDuration, Timeline
 from dataflow.steps.concurrent import Edges
 from dataflow.steps.timeline import Tracks
 from operators.types import Type
@@ -42,15 +42,15 @@ METRIC = (
 
 def test_the_same_timeline_is_kept_once() -> None:
     step = ((ALIVE & UP) | (~ALIVE & ~UP)).steps[-1]
-    assert isinstance(step, g.Timeline)
-    assert [type(t.interval) for t in step.tracks] == [g.Heartbeat, g.StateDuration]
+    assert isinstance(step, Timeline)
+    assert [type(t.interval) for t in step.tracks] == [Heartbeat, StateDuration]
 
 
 def test_combined_by_name() -> None:
     made = df.combine(df.col("alive") & (df.col("status") == "up"), name="healthy", alive=ALIVE,
                       status=P.state_duration("status", hold="1h"))  # fmt: skip
     step = made.steps[-1]
-    assert isinstance(step, g.Timeline)
+    assert isinstance(step, Timeline)
     assert [t.name for t in step.tracks] == ["alive", "status"]
     plan = bind(made.filter(df.col("healthy")).group_by("firmware").agg(d=df.duration()).steps, STREAM)
     assert isinstance(plan.stages[0].sink, Tracks)
@@ -163,7 +163,7 @@ def edited(change: Callable[[list[Any]], object]) -> str:
         (lambda s: s[4]["windows"]["table"]["columns"][0].update(values=["a", 1]), r"values\[1\]: 1 is not a constant"),
         (lambda s: s[4]["windows"]["table"]["columns"][0].update(values=["a", "a"]), "both hold for device 'a'"),
         (lambda s: s[4]["windows"]["table"]["columns"][0].update(type="code"), "unknown type 'code'"),
-        (lambda s: s[4].update(how="outer"), "expected 'left' or 'inner'"),
+        (lambda s: s[4].update(how="outer"), "expected one of left, inner"),
         (lambda s: s[5].update(at_least=0), "a number from 1 up or null"),
     ],
 )
@@ -175,7 +175,7 @@ def test_what_json_is_refused(change: Callable[[list[Any]], object], message: st
 def test_tables_have_a_bound_of_their_own() -> None:
     big = df.table({"device": [f"device-{i}" for i in range(40_000)], "site": ["x" * 40] * 40_000})
     metric = P.join(big, on="device")
-    assert len(metric.to_json()) > g.MAX_BYTES
+    assert len(metric.to_json()) > MAX_BYTES
     assert df.from_json(metric.to_json()).to_json() == metric.to_json()
     twice = metric.join(
         big.__class__.of([("id", *big.columns[0][1:]), ("place", *big.columns[1][1:])]), on="device", key="id"

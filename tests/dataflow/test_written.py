@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import dataflow as df
 from dataflow.expr import Expr
-from dataflow.graph import content_of
 from dataflow.json_form import from_dict
+from dataflow.step import content_of
 from dataflow.stream import Stream
 from tests.laws.graphs import GRAPHS
 

@@ -152,7 +152,16 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert " points, " in first
     assert following.startswith("next: dataflow ingest STORE telemetry ")
     assert main(["simulate", str(out)]) == 1
-    assert "is not empty: name a folder that is new or empty" in capsys.readouterr().err
+    assert "is not empty (it holds 'telemetry-00001.ndjson.gz')" in capsys.readouterr().err
+    for number, name in enumerate(("notes.txt", ".hidden", "truth.json", "folder")):
+        other = tmp_path / f"other{number}"
+        other.mkdir()
+        (other / name).mkdir() if name == "folder" else (other / name).write_text("mine")
+        assert main(["simulate", str(other), "--devices", "1", "--days", "1"]) == 1
+        assert f"is not empty (it holds {name!r}): name a folder that is new" in capsys.readouterr().err
+        assert [path.name for path in other.iterdir()] == [name]
+    (tmp_path / "empty").mkdir()
+    assert main(["simulate", str(tmp_path / "empty"), "--devices", "1", "--days", "1"]) == 0
     (tmp_path / "file").write_text("")
     with pytest.raises(DataflowError, match="cannot write telemetry"):
         write_fleet(SMALL, tmp_path / "file")

@@ -13,9 +13,9 @@ from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
 
 import dataflow.check_expressions
-import dataflow.check_timelines
 import dataflow.codegen.cuts
 import dataflow.kernels.compile
+import dataflow.steps.join
 import runtime.query.lookups
 import runtime.query.merge
 import runtime.query.sweep
@@ -139,7 +139,7 @@ MUTANTS: dict[str, tuple[str, Plant]] = {
     ),
     "a period ends a microsecond late": ("service_time", in_place_of(runtime.query.runner, "Lookup", ends_later)),
     "rows that say the same cut": (
-        "states_joined_by_time", in_place_of(dataflow.check_timelines, "indexed", never_joined)
+        "states_joined_by_time", in_place_of(dataflow.steps.join, "indexed", never_joined)
     ),
     "a null key finds the first row": ("states_joined_by_held", in_kernels("else np.int64(-1)", "else np.int64(0)")),
     "an unknown state counts as inactive": ("concurrent", in_kernels("clear = bool(", "clear = True or bool(")),

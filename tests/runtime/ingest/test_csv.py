@@ -75,7 +75,7 @@ def test_after_the_sample_text_in_a_number_column_is_rejected_and_fractions_wide
         ("a,1,2,3", "CSV: 4 values in a row of 3 columns"),
         ('"a"b,1,2', "CSV: text after a closing quote"),
         ('"a,1,2', "CSV: a quoted value is not closed"),
-        (",1,2", "key: column k is missing or null"),
+        (",1,2", "key: column k is empty"),
         ("a,,2", "time: column t is missing or null"),
         ("a,x,2", "time: column t is text, though the unit ms is declared"),
     ],

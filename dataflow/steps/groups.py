@@ -1,0 +1,76 @@
+"""``group_by(...).agg(...)``: aggregates over the rows of groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dataflow import json_fields as json
+from dataflow.aggregate_calls import Named, NamedAggs
+from dataflow.chain import stage_of_inputs
+from dataflow.check_cuts import cut_by
+from dataflow.check_expressions import Expressions, Shape
+from dataflow.json_reader import Reader, check_distinct
+from dataflow.sinks.groups import Group
+from dataflow.step import TABLE, Bound, Groups, Step
+from dataflow.step_text import aggs_text, call, columns_text
+from dataflow.typed import Typed, column
+from operators.types import Type
+
+
+@dataclass(frozen=True, eq=False)
+class GroupBy(Step, op="group_by"):
+    """Aggregates over all rows with equal values of ``by``; ``empty``: over the buckets of time without rows, too."""
+
+    by: Named = json.columns()
+    aggs: NamedAggs = json.aggregates()
+    empty: bool = json.flag()
+
+    makes = TABLE
+
+    def check_form(self, reader: Reader, where: str) -> None:
+        """See Step."""
+        check_distinct([n for n, _ in self.by] + [n for n, _ in self.aggs], where)
+
+    def groups(self) -> Groups:
+        """See Step."""
+        return Groups(self.by, self.aggs)
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        grouping = grouping_calls(self.by, self.empty) if self.by or self.empty else []
+        return [*grouping, call("agg", aggs_text(self.aggs))]
+
+    def bind(self, b: Expressions, shape: Shape) -> Bound:
+        """See Step."""
+        filled, bucket = self._bucket_column(b, shape) if self.empty else (None, None)
+        stages, shape, columns = cut_by(b, shape, [e for _, e in self.by])
+        by = []
+        for i, (name, e) in enumerate(self.by):
+            typed = columns.get(i) or b.typed(e, shape)
+            if typed.type is None:
+                raise b.fail(f"the group column {name!r} is nothing but null")
+            if typed.type is Type.JSON:
+                raise b.fail(f"the group column {name!r} is json, which can be shown, but not grouped by")
+            by.append((name, typed))
+        b.fix_all([t for _, t in by], shape)
+        aggs = b.aggregates(self.aggs, shape)
+        b.tally_groups([t for _, t in by], aggs, shape)
+        sink = Group(tuple(by), aggs, shape.kind == "intervals", shape.kind == "points", filled, bucket)
+        out: dict[str, Type] = {n: t.type for n, t in by if t.type is not None}
+        out |= {a.name: a.aggregate.result for a in aggs}
+        stage = stage_of_inputs(shape.inputs, shape.ops, sink, b.where)
+        table = Shape("table", {n: column(n, t) for n, t in out.items()}, dict(out))
+        return Bound(table, stages, stage, order=tuple(n for n, _ in self.by))
+
+    def _bucket_column(self, b: Expressions, shape: Shape) -> tuple[int, Typed]:
+        """The number of the one group column that is a bucket of time, and what it is computed from."""
+        by = [b.typed(e, shape) for _, e in self.by]
+        found = [j for j, e in enumerate(by) if e.fn == "truncate" and e.args[0].fn in ("time", "now")]
+        if len(found) != 1:
+            raise b.fail("empty buckets need one group column that is a df.time().truncate(...), at the first group_by")
+        return found[0], by[found[0]]
+
+
+def grouping_calls(by: Named, empty: bool) -> list[str]:
+    """The calls of a ``group_by`` before its ``agg``."""
+    return [call("group_by", columns_text(by)), *([".with_empty_buckets()"] if empty else [])]

@@ -1,0 +1,147 @@
+"""``filter``, ``with_columns``, ``held`` and ``select``: steps that take rows one by one and pass them on."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+
+from dataflow import json_fields as json
+from dataflow.aggregate_calls import Named
+from dataflow.check_cuts import cut
+from dataflow.check_expressions import Expressions, Shape
+from dataflow.clock import is_moving, sources_of
+from dataflow.expr import Expr, col
+from dataflow.json_reader import Reader
+from dataflow.node import operand, quoted, written
+from dataflow.row_operations import Keep
+from dataflow.step import Bound, Step
+from dataflow.step_text import call, columns_text, given, keyword
+from dataflow.typed import Typed
+
+
+@dataclass(frozen=True, eq=False)
+class Filter(Step, op="filter"):
+    """Rows where the condition is true."""
+
+    where: Expr = json.expression()
+
+    in_timelines = True
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        return [call("filter", [operand(self.where)])]
+
+    def bind(self, b: Expressions, shape: Shape) -> Bound:
+        """See Step."""
+        condition = b.condition(self.where, shape, "filter")
+        if is_moving(condition):
+            stage, shape = cut(b, shape, {}, [condition])
+            return Bound(shape, [stage])
+        b.fix_all([condition], shape)
+        shape.ops.append(Keep(condition))
+        shape.filtered = b.where
+        return Bound(shape)
+
+
+class ColumnStep(Step):
+    """A step that computes columns."""
+
+    in_timelines = True
+    of_reports = False
+    """Whether the columns are what keys reported."""
+
+    @abstractmethod
+    def new_columns(self) -> Named:
+        """See Step."""
+
+    def bind(self, b: Expressions, shape: Shape) -> Bound:
+        """See Step."""
+        new = self._typed(b, shape)
+        if self.drops_others:
+            kept = {} if shape.kind == "table" else {k: shape.env[k] for k in (b.stream.key,) if k in shape.env}
+            shape.env = {**kept, **new}
+        else:
+            shape.env = {**shape.env, **new}
+        cuts = {n: t for n, t in new.items() if is_moving(t)}
+        if not cuts:
+            return Bound(shape)
+        stage, shape = cut(b, shape, cuts)
+        return Bound(shape, [stage])
+
+    def _typed(self, b: Expressions, shape: Shape) -> dict[str, Typed]:
+        new: dict[str, Typed] = {}
+        for name, e in self.new_columns():
+            if self.of_reports and name in (b.stream.key, b.stream.time) and shape.kind == "points":
+                raise b.fail(f"every row has its {name!r}; there is nothing to hold")
+            typed = b.typed(e, shape)
+            if typed.type is None:
+                raise b.fail(f"the column {name!r} is always null, so it has no type")
+            reserved = (b.stream.key,) if shape.kind != "table" else ()
+            if name in reserved and typed != shape.env.get(name):
+                raise b.fail(f"the key {name!r} cannot be replaced")
+            if is_moving(typed):
+                sources_of([typed], lambda text, name=name: b.fail(f"{name}: {text}"))  # type: ignore[misc]
+                new[name] = typed
+                continue
+            plain = typed.fn in ("in", "slot") or typed.site >= 0 or (typed.fn == "time" and name == "start")
+            if shape.kind == "intervals" and not plain:
+                # Of the interval as it is now, whatever cuts it later.
+                typed = replace(typed, site=next(b.sites))
+            b.fix_all([typed], shape)
+            new[name] = typed
+        return new
+
+
+@dataclass(frozen=True, eq=False)
+class WithColumns(ColumnStep, op="with_columns"):
+    """Rows with further or replaced columns."""
+
+    columns: Named = json.columns()
+
+    def new_columns(self) -> Named:
+        """See Step."""
+        return self.columns
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        return [call("with_columns", [keyword(n, written(e)) for n, e in self.columns])]
+
+
+@dataclass(frozen=True, eq=False)
+class Held(ColumnStep, op="held"):
+    """Rows in whose columns ``names`` stand the values last reported, for ``hold`` microseconds at most."""
+
+    names: tuple[str, ...] = json.names("columns")
+    hold: int | None = json.optional_length()
+
+    of_reports = True
+
+    def new_columns(self) -> Named:
+        """See Step."""
+        return tuple((n, Expr("last", (col(n),), (("hold", self.hold),))) for n in self.names)
+
+    def check_form(self, reader: Reader, where: str) -> None:
+        """See Step."""
+        # Each is an expression of two nodes.
+        reader.count(2 * len(self.names), where)
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        return [call("held", [*map(quoted, self.names), *given({"hold": (self.hold, None)})])]
+
+
+@dataclass(frozen=True, eq=False)
+class Select(ColumnStep, op="select"):
+    """Rows with just these columns (key and time stay)."""
+
+    columns: Named = json.columns()
+
+    drops_others = True
+
+    def new_columns(self) -> Named:
+        """See Step."""
+        return self.columns
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        return [call("select", columns_text(self.columns))]

@@ -1,0 +1,40 @@
+"""``stream``: the points that a metric begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dataflow import json_fields as json
+from dataflow.check_expressions import Expressions, Shape
+from dataflow.node import quoted
+from dataflow.step import POINTS, Bound, Step
+from dataflow.typed import Typed, column
+from operators.types import Type
+
+
+@dataclass(frozen=True, eq=False)
+class Source(Step, op="stream"):
+    """All points of a stream."""
+
+    name: str = json.text()
+
+    makes = POINTS
+    has_length = False
+
+    def after(self, parts: list[str]) -> list[str]:
+        """See Step."""
+        return [f"df.stream({quoted(self.name)})"]
+
+    def bind(self, b: Expressions, shape: Shape) -> Bound:
+        """See Step."""
+        s = b.stream
+        env = {name: _stored(name, kind) for name, kind in s.columns.items()}
+        env[s.key] = Typed("slot", s.key_type)
+        env[s.time] = Typed("time", Type.TIME)
+        return Bound(Shape("points", env, {s.key: s.key_type, **s.columns}))
+
+
+def _stored(name: str, kind: Type) -> Typed:
+    """A column as it was ingested. Times outside of the years that have a calendar are null."""
+    read = column(name, kind)
+    return Typed("in_years", kind, (read,)) if kind is Type.TIME else read

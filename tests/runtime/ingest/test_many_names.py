@@ -1,0 +1,113 @@
+"""Any number of different names in one source, in rows that are taken and in rejected ones, in any framing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runtime.errors import IngestError
+from runtime.ingest import names
+from tests.runtime.ingest.lake import Lake
+
+MANY = 3 * names.MAX_NODES
+
+
+def framed(records: list[str], framing: str) -> bytes:
+    if framing == "lines":
+        return "".join(record + "\n" for record in records).encode()
+    if framing == "one line":
+        return ("[" + ",".join(records) + "]").encode()
+    return ("[\n" + ",\n".join(records) + "\n]\n").encode()
+
+
+FRAMINGS = ["lines", "one line", "array of lines"]
+
+
+def good(number: int) -> dict[str, object]:
+    return {"k": "a", "t": number, f"v{number % 20}": number}
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("kind", ["rejected", "null", "nested", "escaped", "escaped and null"])
+def test_names_that_no_row_gives_a_value(lake: Lake, framing: str, kind: str) -> None:
+    """More than can be known at once, before and among good rows, which bring new names, too."""
+    bad: list[str] = []
+    for number in range(MANY):
+        record: dict[str, object] = {"k": "a", "t": number, f"n{number}": None}
+        if kind == "rejected":
+            record = {"t": number, f"n{number}": 1}
+        elif kind == "nested":
+            record = {"t": number, "o": {f"n{number}": 1}}
+        text = json.dumps(record)
+        bad.append(text.replace('"n', '"\\u006e') if "escaped" in kind else text)
+    rows = [json.dumps(good(number)) for number in range(100)]
+    records = rows[:10] + bad[: MANY // 2] + rows[10:60] + bad[MANY // 2 :] + rows[60:]
+    report = lake.text(framed(records, framing))
+    rejected = MANY if kind in ("rejected", "nested") else 0
+    assert (report.committed, report.rejected) == (100 + MANY - rejected, rejected)
+    found = [row for row in lake.rows() if len(row) > 2]
+    assert len(found) == 100
+    assert sorted(int(str(row[name])) for row in found for name in row if name.startswith("v")) == list(range(100))
+
+
+def test_a_record_with_too_many_names(lake: Lake) -> None:
+    """It is rejected alone; names that are new after it are read."""
+    wide = {"k": "a", "t": 5} | {f"w{n}": n for n in range(names.MAX_NODES + 10)}
+    nulls = {"k": "a", "t": 6} | {f"w{n}": None for n in range(names.MAX_NODES + 10)}
+    records = [good(1), wide, good(2), nulls, good(3), wide, wide, good(4)]
+    report = lake.text(framed(list(map(json.dumps, records)), "lines"))
+    assert (report.committed, report.rejected) == (5, 3)
+    assert list(report.reasons) == [f"more than {names.MAX_NODES:,} names"]
+    assert sum(1 for row in lake.rows() if "v4" in row or "v3" in row) == 2
+
+
+def test_more_columns_than_a_stream_may_have(lake: Lake) -> None:
+    """Rows that bring more columns are rejected, with the limit; so is a table as a whole, in one sentence."""
+    records = [json.dumps({"k": "a", "t": n, f"c{n}": n}) for n in range(1_500)]
+    report = lake.text(framed(records, "lines"))
+    assert (report.committed, report.rejected, list(report.reasons)) == (1_000, 500, ["more than 1,000 columns"])
+    header = ",".join(["k", "t", *(f"c{n}" for n in range(1_500))])
+    with pytest.raises(IngestError, match="more than 1,000 columns"):
+        lake.text((header + "\na,1," + ",".join("1" * 1_500) + "\n").encode(), stream="csv")
+
+
+RECORDS = st.lists(
+    st.tuples(
+        st.sampled_from(["good", "good", "keyless", "broken", "null"]),
+        st.lists(st.integers(0, 60), max_size=4, unique=True),
+        st.sampled_from(["", "o"]),
+    ),
+    max_size=40,
+)
+
+
+@given(RECORDS, st.sampled_from(FRAMINGS), st.integers(10, 24))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_how_many_are_known_makes_no_difference(
+    tmp_path_factory: pytest.TempPathFactory, records: list[tuple[str, list[int], str]], framing: str, most: int
+) -> None:
+    """Few names known at once, or many: the same rows, the same columns, the same rejects."""
+    texts = []
+    for at, (kind, numbers, inside) in enumerate(records):
+        values: dict[str, object] = {f"n{n}": None if kind == "null" else at for n in numbers}
+        record: dict[str, object] = {} if kind == "keyless" else {"k": "a"}
+        record |= {"t": at, **({inside: values} if inside else values)}
+        text = json.dumps(record)
+        texts.append(text[:-1] + ",}" if kind == "broken" else text)
+    data = framed(texts, framing)
+
+    def outcome(limit: int) -> object:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(names, "MAX_NODES", limit)
+            lake = Lake(Path(tmp_path_factory.mktemp("lake")))
+            try:
+                report = lake.text(data)
+            except IngestError as error:
+                return str(error)
+            return report.committed, dict(report.reasons), lake.rows(), list(lake.columns())
+
+    assert outcome(most) == outcome(4096)
