@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 
 import dataflow
+from dataflow.aggregate_calls import Agg
 from dataflow.expr import Expr
-from dataflow.graph import Agg
 from dataflow.mistaken import without_call
 from dataflow.origins import line_of, noting_lines
 from dataflow.stream import Grouped, Stream

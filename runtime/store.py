@@ -146,7 +146,7 @@ class Store(OpenStore):
         from runtime.query.prepare import prepare
         from runtime.query.tasks import default_workers, make_tasks
 
-        if workers is not None and (isinstance(workers, bool) or workers < 1):
+        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
         run_by = self._executor(executor, workers)
         digest = None
@@ -263,7 +263,13 @@ class Store(OpenStore):
 
     def _executor(self, executor: Executor | Fleet | str | None, workers: int | None) -> Executor | Fleet | None:
         """What runs the tasks; None for threads of this process."""
+        if executor is None or isinstance(executor, Executor):
+            return executor
         if not isinstance(executor, str):
+            if not hasattr(executor, "invoke"):
+                raise QueryError(
+                    f"an executor is 'threads', 'lambda' or a concurrent.futures.Executor, got {executor!r}"
+                )
             return executor
         kind, _, function = executor.partition(":")
         if executor == "threads":
@@ -323,6 +329,8 @@ class Store(OpenStore):
 
         if not isinstance(metric, Stream):
             raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {shown(metric)}")
+        if params is not None and not isinstance(params, Mapping):
+            raise QueryError(f"params are a mapping of names to values, such as {{'above': 25}}, got {shown(params)}")
         return Request(metric.steps, dict(params or {}), _moment(since, "since"), _moment(until, "until"))
 
     # ---- what is there

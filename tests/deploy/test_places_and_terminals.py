@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import dataflow as df
 from deploy.cli import main
+from operators.errors import DataflowError
 from runtime import Store
 from runtime.errors import StoreError
 from runtime.table import text_table
@@ -73,6 +75,28 @@ def test_a_store_in_a_store_is_refused_in_python_too(place: Path) -> None:
         store.streams()
     with Store(place / "beside", create=True) as store:
         assert store.streams() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"params": [1]}, "params are a mapping of names to values, such as {'above': 25}, got [1]"),
+        ({"workers": "2"}, "workers must be at least 1, got '2'"),
+        ({"executor": 5}, "an executor is 'threads', 'lambda' or a concurrent.futures.Executor, got 5"),
+        ({"executor": "lamda"}, "there is no executor 'lamda'; did you mean 'lambda'?"),
+    ],
+)
+def test_options_of_a_query_in_python(place: Path, options: dict[str, object], said: str) -> None:
+    with Store("store") as store, pytest.raises(DataflowError) as caught:
+        store.query(df.stream("telemetry").agg(n=df.count()), progress=False, **options)  # type: ignore[arg-type]
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("metric", [df.count, df.count(), df.stream("telemetry").filter, [1]])
+def test_no_metrics(place: Path, metric: object) -> None:
+    with Store("store") as store, pytest.raises(DataflowError, match="a metric is a stream with steps") as caught:
+        store.query(metric, progress=False)  # type: ignore[arg-type]
+    assert " at 0x" not in str(caught.value)
 
 
 def test_each_recovery_keeps_what_was_there(place: Path) -> None:
