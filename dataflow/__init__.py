@@ -18,8 +18,9 @@ from dataflow._home import check_home
 
 check_home()
 
-from dataflow.aggregate_calls import Agg  # noqa: E402
-from dataflow.aggregates import (  # noqa: E402
+from dataflow.expressions.aggregate_calls import Agg  # noqa: E402
+from dataflow.expressions.expr import Expr, When, all_of, any_of, col, lit, param, time, when  # noqa: E402
+from dataflow.language.aggregates import (  # noqa: E402
     aggregate,
     all_true,
     any_true,
@@ -52,18 +53,17 @@ from dataflow.aggregates import (  # noqa: E402
     unknown_time,
     variance,
 )
-from dataflow.expr import Expr, When, all_of, any_of, col, lit, param, time, when  # noqa: E402
-from dataflow.json_form import from_json as _steps_from_json  # noqa: E402
-from dataflow.reference import ReferenceTable  # noqa: E402
-from dataflow.service import Calendar, calendar  # noqa: E402
-from dataflow.stream import Grouped, Stream, stream  # noqa: E402
-from dataflow.timelines import at_least, combine  # noqa: E402
+from dataflow.language.stream import Grouped, Stream, stream  # noqa: E402
+from dataflow.language.timelines import at_least, combine  # noqa: E402
+from dataflow.metrics.json_form import from_json as _steps_from_json  # noqa: E402
+from dataflow.tables.calendars import Calendar, calendar  # noqa: E402
+from dataflow.tables.reference_tables import ReferenceTable  # noqa: E402
 from operators.errors import DataflowError  # noqa: E402
-from operators.late import late  # noqa: E402
+from operators.lazy_imports import late  # noqa: E402
 
 if TYPE_CHECKING:
     from operators.contract import Aggregate, ExactSum, Field, Flags, FloatSum, TallySpec, merge_by_adding
-    from operators.laws import LawBroken, check_laws
+    from operators.laws.check import LawBroken, check_laws
     from operators.types import Type
 
 table = ReferenceTable
@@ -74,7 +74,7 @@ __getattr__ = late(
     __name__,
     {
         "operators.contract": ("Aggregate", "ExactSum", "Field", "Flags", "FloatSum", "TallySpec", "merge_by_adding"),
-        "operators.laws": ("LawBroken", "check_laws"),
+        "operators.laws.check": ("LawBroken", "check_laws"),
         "operators.types": ("Type",),
     },
 )

@@ -16,11 +16,10 @@ from pathlib import Path
 from types import ModuleType
 
 import dataflow
-from dataflow.aggregate_calls import Agg
-from dataflow.expr import Expr
-from dataflow.mistaken import without_call
-from dataflow.origins import line_of, noting_lines
-from dataflow.stream import Grouped, Stream
+from dataflow import Agg, Expr
+from dataflow.expressions.mistaken import without_call
+from dataflow.language.line_numbers import line_of, noting_lines
+from dataflow.language.stream import Grouped, Stream
 from operators.errors import DataflowError
 from operators.files import read_text
 from operators.nearest import meant, nearest

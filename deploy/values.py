@@ -17,8 +17,8 @@ def parameter_value(text: str) -> object:
 
 def moment(text: str) -> str | int:
     """A time as it is, or the microseconds of one that is relative to now: ``-7d``, ``today``."""
-    from runtime.published.relative import is_relative, resolved
-    from runtime.query.prepare import now_micros
+    from runtime.query.plan.prepare import now_micros
+    from runtime.schedules.relative_times import is_relative, resolved
 
     return resolved(text, now_micros(), "UTC", "TIME") if is_relative(text) else text
 

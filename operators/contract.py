@@ -19,15 +19,15 @@ from operators.types import Type
 Arrays: TypeAlias = Mapping[str, Any]
 """A state: field name to array of shape (groups,) or (groups, width). ``finish`` also finds its exact sums here
 
-(``Totals`` of ``operators.accumulators``, ``FloatTotals`` of ``operators.float_sums``) and, under ``entries``, its
-tally (``operators.tallies.Entries``)."""
+(``Totals`` of ``operators.sums.windowed``, ``FloatTotals`` of ``operators.sums.floats``) and, under ``entries``, its
+tally (``operators.states.tallies.Entries``)."""
 
 Finished: TypeAlias = tuple[NDArray[Any], NDArray[np.bool_] | None]
 """Values of the result type's dtype and validity (None: all valid), one per group; JSON results as an object array of
 their texts."""
 
 Options: TypeAlias = Mapping[str, Any]
-"""Settings of one use of an aggregate by name, as ``dataflow.aggregate_forms`` has checked them."""
+"""Settings of one use of an aggregate by name, as ``dataflow.expressions.aggregate_signatures`` has checked them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Field:
 
 @dataclass(frozen=True)
 class ExactSum:
-    """One exact sum per group, in units of 2**lowest; its window has ``digits`` (``operators.kernels.exact``)."""
+    """One exact sum per group, in units of 2**lowest; its window has ``digits``
+    (``operators.kernels.sums.windowed_sums``)."""
 
     name: str
     lowest: int = -1074
@@ -60,7 +61,8 @@ class ExactSum:
 
 @dataclass(frozen=True)
 class FloatSum:
-    """One exact sum of floats per group, to which a step adds one at a time: ``operators.kernels.floats.add_float``."""
+    """One exact sum of floats per group, to which a step adds one at a time:
+    ``operators.kernels.sums.float_sums.add_float``."""
 
     name: str
 
@@ -87,7 +89,7 @@ class TallySpec:
 
 @dataclass(frozen=True)
 class Flags:
-    """Claims about an aggregate that the planner relies on and ``operators.laws`` tests.
+    """Claims about an aggregate that the planner relies on and ``operators.laws.check`` tests.
 
     ordered: rows of a key must come in (time, seq) order; without it, rows may come in any. additive: a range's answer
     follows from the merged answers of its pieces even where intervals are cut at the seams. duplicate_safe: a row
@@ -152,7 +154,7 @@ def merge_by_adding(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
 class SetAggregate:
     """An aggregate whose state is the set of distinct values that each group has seen.
 
-    The set is kept as (group, value) pairs in one table (``operators.kernels.tables``); its merge is the union.
+    The set is kept as (group, value) pairs in one table (``operators.kernels.hash_tables``); its merge is the union.
     ``finish(groups, values, count, strings)`` gets all pairs, the number of groups and, for strings, the text of
     every code.
     """

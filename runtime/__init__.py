@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from operators.late import late
+from operators.lazy_imports import late
 
 if TYPE_CHECKING:
-    from runtime.result import PartialResult, Result
+    from runtime.result.result import PartialResult, Result
     from runtime.store import Store
 
-__getattr__ = late(__name__, {"runtime.result": ("PartialResult", "Result"), "runtime.store": ("Store",)})
+__getattr__ = late(__name__, {"runtime.result.result": ("PartialResult", "Result"), "runtime.store": ("Store",)})
 
 
 def __dir__() -> list[str]:

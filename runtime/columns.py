@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.plain import as_decimal
+from operators.aggregates.json_values import as_decimal
 from operators.types import Type
 
 

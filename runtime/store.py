@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
-from runtime.open_store import OpenStore
+from runtime.storage.open_store import OpenStore
 
 # Planning and results are imported by the methods that need them: a worker, which only opens files, starts without.
 if TYPE_CHECKING:
-    from dataflow.stream import Stream
+    from dataflow.language.stream import Stream
     from runtime.fleet import Fleet
     from runtime.ingest import IngestReport
     from runtime.progress import Progress
     from runtime.published import Published
-    from runtime.published.cached import Answered, Savings
-    from runtime.query.prepare import Request
-    from runtime.query.task import Task
-    from runtime.recover import RecoverReport
-    from runtime.result import Result
-    from runtime.verify import VerifyReport
+    from runtime.published.incremental import Answered, Savings
+    from runtime.query.plan.prepare import Request
+    from runtime.query.task.task import Task
+    from runtime.recovery.recover import RecoverReport
+    from runtime.result.result import Result
+    from runtime.storage.verify_store import VerifyReport
 
 Moment = str | datetime | date | int
 
@@ -140,11 +140,11 @@ class Store(OpenStore):
         what is new (``proof.files_cached`` is what it did not read) and has the same bits. Where a metric needs a key's
         rows in order, that is so for threads only.
         """
-        from runtime.provenance import Asked
-        from runtime.query.conclude import conclude
+        from runtime.provenance.explain_row import Asked
         from runtime.query.execute import answered
-        from runtime.query.prepare import prepare
-        from runtime.query.tasks import default_workers, make_tasks
+        from runtime.query.merge.conclude import conclude
+        from runtime.query.plan.make_tasks import default_workers, make_tasks
+        from runtime.query.plan.prepare import prepare
 
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
@@ -160,7 +160,7 @@ class Store(OpenStore):
             raise QueryError("cache=True is for published queries: publish the metric and ask it by its name")
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
         if run_by is not None and not isinstance(run_by, Executor):
-            from runtime.fleet.run import check_budget, execute_on, fleet_workers
+            from runtime.fleet.fleet_query import check_budget, execute_on, fleet_workers
 
             tasks = make_tasks(prepared, self._location.worker_url, workers or fleet_workers(prepared))
             check_budget(run_by, tasks, budget)
@@ -178,7 +178,7 @@ class Store(OpenStore):
                     )  # fmt: skip
 
             if digest is not None and cache is not False:
-                from runtime.published.cached import Cached
+                from runtime.published.incremental import Cached
 
                 cached = Cached(prepared, self.objects, digest, answer, self.url, count, run_by is None)
                 result = cached.result()
@@ -197,9 +197,9 @@ class Store(OpenStore):
     ) -> int:
         """Bytes of the point files that ``query`` would read of a published query on this machine's cores: those of
         which earlier runs have left nothing."""
-        from runtime.published.cached import Kept
+        from runtime.published.incremental import Kept
         from runtime.published.publishing import have_kernels
-        from runtime.query.prepare import prepare
+        from runtime.query.plan.prepare import prepare
 
         named = self.published(name)
         have_kernels(self, named)
@@ -298,13 +298,13 @@ class Store(OpenStore):
     ) -> str:
         """The plan in words: steps, kernels, columns and files to be read, tasks, laws; nothing is run.
 
-        ``fleet`` adds what so many workers of AWS Lambda would take, by a simulation (``runtime.fleet.model``), when
-        they are ``warm`` or all new. A published query is named as for ``query``; what is kept of earlier runs is not
-        considered.
+        ``fleet`` adds what so many workers of AWS Lambda would take, by a simulation
+        (``runtime.fleet.simulation.model``), when they are ``warm`` or all new. A published query is named as for
+        ``query``; what is kept of earlier runs is not considered.
         """
-        from runtime.query.explain import explain
-        from runtime.query.prepare import prepare
-        from runtime.query.tasks import default_workers, make_tasks
+        from runtime.query.plan.explain_plan import explain
+        from runtime.query.plan.make_tasks import default_workers, make_tasks
+        from runtime.query.plan.prepare import prepare
 
         if isinstance(metric, str):
             named = self.published(metric)
@@ -316,16 +316,16 @@ class Store(OpenStore):
             return text
         if isinstance(fleet, bool) or fleet < 1:
             raise QueryError(f"fleet must be at least 1 worker, got {fleet!r}")
-        from runtime.fleet.run import forecast_text
+        from runtime.fleet.fleet_query import forecast_text
 
         return f"{text}\n{forecast_text(make_tasks(prepared, self.url, fleet), fleet, warm)}"
 
     def _request(
         self, metric: Stream, since: Moment | None, until: Moment | None, params: Mapping[str, object] | None
     ) -> Request:
-        from dataflow.mistaken import shown
-        from dataflow.stream import Stream
-        from runtime.query.prepare import Request
+        from dataflow.expressions.mistaken import shown
+        from dataflow.language.stream import Stream
+        from runtime.query.plan.prepare import Request
 
         if not isinstance(metric, Stream):
             raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {shown(metric)}")
@@ -351,13 +351,13 @@ class Store(OpenStore):
 
     def verify(self, progress: bool | Progress = False) -> VerifyReport:
         """Re-read every checksum of the store and check the catalogue against it."""
-        from runtime.verify import verify
+        from runtime.storage.verify_store import verify
 
         return verify(self.objects, self.catalogue, progress=_progress(progress))
 
     def recover(self, copy: str | Path | None = None) -> RecoverReport:
-        """Make a lost or damaged catalogue anew, while nobody else uses the store; see ``runtime.recover``."""
-        from runtime.recover import recover
+        """Make a lost or damaged catalogue anew, while nobody else uses the store; see ``runtime.recovery.recover``."""
+        from runtime.recovery.recover import recover
 
         self.close()
         return recover(self.url, copy)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 
 from dataflow.codegen.clocks import moved_time
-from dataflow.codegen.emitter import Emitter, Value, both, source
-from dataflow.typed import Typed
+from dataflow.codegen.emitter import Emitter, Value, source
+from dataflow.codegen.writer import both
+from dataflow.typed.nodes import Typed
 from operators.types import Type
 
 _LARGEST = sys.float_info.max

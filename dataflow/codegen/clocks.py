@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataflow.codegen.emitter import Emitter, Value, source
-from dataflow.codegen.source import I8, both
-from dataflow.typed import Typed
-from operators.kernels.calendar import END, FIRST, OUTSIDE
+from dataflow.codegen.writer import I8, both
+from dataflow.typed.nodes import Typed
+from operators.kernels.times.calendar import END, FIRST, OUTSIDE
 from operators.types import Type
 
 _OF_ROWS = ("time", "begin", "now")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dataflow.clock import Source, sources_of
 from dataflow.codegen.clocks import zone_tables
-from dataflow.codegen.emitter import Emitter, Value, both
+from dataflow.codegen.emitter import Emitter, Value
 from dataflow.codegen.lookups import key_place, period_tables
-from dataflow.codegen.source import Writer
-from dataflow.typed import Typed
+from dataflow.codegen.writer import Writer, both
+from dataflow.typed.clock import Source, sources_of
+from dataflow.typed.nodes import Typed
 from operators.types import Type
 
 _WIDTHS = {"hour": 3_600_000_000, "weekday": 86_400_000_000}

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from dataflow.clock import NOW
-from dataflow.codegen.source import BEGIN, FIXED, I8, U1, Site, Writer, clock_locals
-from dataflow.codegen.source import both as both
-from dataflow.described import described
-from dataflow.row_operations import Tally
-from dataflow.typed import Typed
+from dataflow.codegen.writer import BEGIN, FIXED, I8, U1, Site, Writer, clock_locals
+from dataflow.typed.clock import NOW
+from dataflow.typed.described import described
+from dataflow.typed.nodes import Typed
+from dataflow.typed.row_operations import Tally
 from operators.kernels.arithmetic import SITES
 from operators.types import Type
 

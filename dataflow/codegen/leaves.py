@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataflow.codegen.emitter import Emitter, Value, source
-from dataflow.codegen.source import I8, U1, column_array
-from dataflow.typed import Typed
+from dataflow.codegen.writer import I8, U1, column_array
+from dataflow.typed.nodes import Typed
 from operators.types import Type
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataflow.codegen.emitter import Emitter, Value, both, source
+from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.numbers import comparison_source
-from dataflow.codegen.source import F8, I8
-from dataflow.typed import Typed
+from dataflow.codegen.writer import F8, I8, both
+from dataflow.typed.nodes import Typed
 from operators.types import Type
 
 

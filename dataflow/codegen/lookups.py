@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataflow.codegen.emitter import Emitter, Value, source
-from dataflow.codegen.source import I4, I8, U1, value_array
-from dataflow.reference import Index
-from dataflow.service import Calendar
-from dataflow.typed import Typed
+from dataflow.codegen.writer import I4, I8, U1, value_array
+from dataflow.tables.calendars import Calendar
+from dataflow.tables.reference_tables import Index
+from dataflow.typed.nodes import Typed
 from operators.types import Type
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataflow.codegen.emitter import Emitter, Value, both, source
-from dataflow.codegen.source import I8, U1, value_array
-from dataflow.functions import FUNCTIONS
-from dataflow.hidden_columns import CUT, WHOLE
-from dataflow.typed import Typed
-from operators.kernels.running import WIDTH
+from dataflow.codegen.emitter import Emitter, Value, source
+from dataflow.codegen.writer import I8, U1, both, value_array
+from dataflow.expressions.functions import FUNCTIONS
+from dataflow.typed.hidden_columns import CUT, WHOLE
+from dataflow.typed.nodes import Typed
+from operators.kernels.sums.running_sums import WIDTH
 from operators.types import Type
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from dataflow.codegen.emitter import Emitter, Value, source
-from dataflow.codegen.source import F8, I8
-from dataflow.typed import Typed
+from dataflow.codegen.writer import F8, I8
+from dataflow.typed.nodes import Typed
 from operators.types import MAX_PLACES, Type
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from dataflow.codegen.emitter import Emitter
-from dataflow.codegen.source import Tables, Writer
+from dataflow.codegen.writer import Tables, Writer
 
 
 class SinkEmitter(ABC):

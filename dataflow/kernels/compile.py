@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from dataflow.kernels.generate import Function, Generated, generate
-from dataflow.plan import Stage
+from dataflow.plan.stages import Stage
 from operators import files
 from operators.compiler import cache
 from operators.compiler.targets import Target

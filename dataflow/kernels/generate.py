@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 # The functions that put their sources into the emitter's table.
 from dataflow.codegen import arithmetic, clocks, leaves, logic, lookups, memory, numbers  # noqa: F401
-from dataflow.codegen.emitter import Emitter, both, scalar_loads
+from dataflow.codegen.emitter import Emitter, scalar_loads
 from dataflow.codegen.sink_emitter import SinkEmitter
-from dataflow.codegen.source import (
+from dataflow.codegen.writer import (  # fmt: skip
     BEGIN,
     BRIDGE_MASK,
     F8,
@@ -29,13 +29,14 @@ from dataflow.codegen.source import (
     Arg,
     Tables,
     Writer,
-)  # fmt: skip
-from dataflow.described import described_uses
-from dataflow.hidden_columns import CUT, EARLY
-from dataflow.plan import Stage
-from dataflow.row_operations import Keep, Tally
+    both,
+)
+from dataflow.plan.stages import Stage
+from dataflow.typed.described import described_uses
+from dataflow.typed.hidden_columns import CUT, EARLY
+from dataflow.typed.row_operations import Keep, Tally
 from operators.contract import Aggregate
-from operators.registered import mark_of
+from operators.registry import mark_of
 
 _LOADS = f"""begin = s[{BEGIN}]
 n_runs = s[{RUNS}]
@@ -54,20 +55,20 @@ _HELPERS = {
     ),
     "operators.kernels.bins": ("hash_word", "bin_between"),
     "operators.kernels.bits": ("float_bits",),
-    "operators.kernels.calendar": (
+    "operators.kernels.times.calendar": (
         "bucket_start", "bucket_end", "bucket_number", "bucket_edge", "offset_place", "hour_of", "weekday_of",
         "in_years", "shifted", "shifted_back",
     ),
-    "operators.kernels.clocks": ("next_shown",),
+    "operators.kernels.times.clocks": ("next_shown",),
     "operators.kernels.decimals": (
         "decimal_exact", "decimal_half_even", "decimal_half_up", "decimal_float", "coarser_exact",
         "coarser_half_even", "coarser_half_up", "finer",
     ),
     "operators.kernels.comparing": ("integer_against_float", "decimal_against_float", "coarse_against_fine"),
-    "operators.kernels.lengths": ("length_by", "length_by_integer", "length_times"),
-    "operators.kernels.periods": ("key_number", "row_at", "edge_after"),
-    "operators.kernels.running": ("add_digits", "is_a_sum", "rounded"),
-    "operators.kernels.tables": ("find_group", "add_pair"),
+    "operators.kernels.times.lengths": ("length_by", "length_by_integer", "length_times"),
+    "operators.kernels.times.periods": ("key_number", "row_at", "edge_after"),
+    "operators.kernels.sums.running_sums": ("add_digits", "is_a_sum", "rounded"),
+    "operators.kernels.hash_tables": ("find_group", "add_pair"),
     "operators.kernels.widths": ("bin_of_width",),
 }  # fmt: skip
 
@@ -122,7 +123,7 @@ def generate(stage: Stage) -> Generated:
             lines.append(f"from {f.__module__} import {f.__name__} as step_{j}")
         else:
             kind = None if a.aggregate.argument is None else a.aggregate.argument.value
-            lines.append("from operators.registered import step_of")
+            lines.append("from operators.registry import step_of")
             lines.append(f"step_{j} = step_of({a.aggregate.name!r}, {kind!r})  # {mark}")
     signatures = {f.name: f.signature for f in (step, finish) if f}
     source = "\n".join([*lines, "", f"SIGNATURES = {signatures!r}", "", "", text])

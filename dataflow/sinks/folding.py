@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dataflow.bound_aggregate import BoundAgg
-from dataflow.codegen.emitter import Emitter, both
-from dataflow.codegen.source import I4, I8, Writer
+from dataflow.codegen.emitter import Emitter
+from dataflow.codegen.writer import I4, I8, Writer, both
+from dataflow.typed.aggregates_bound import BoundAgg
 from operators.contract import Aggregate, FloatSum
-from operators.kernels.exact import LOGGED
-from operators.kernels.floats import FILLED
+from operators.kernels.sums.float_sums import FILLED
+from operators.kernels.sums.windowed_sums import LOGGED
 from operators.types import Type
 
 _TALLY = {"keys": "i8[:,::1]", "counts": I8, "slots": I4, "used": I8, "words": I8}

@@ -6,27 +6,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dataflow import json_fields as json
-from dataflow.aggregate_calls import Agg, Named
-from dataflow.bound_aggregate import BoundAgg
-from dataflow.chain import stage_of_inputs
-from dataflow.check_cuts import cut_by, own_columns
-from dataflow.check_expressions import Expressions, Shape
-from dataflow.clock import asks_clock
+from dataflow.binding.interval_cuts import cut_by, own_columns
+from dataflow.binding.typing import Expressions, Shape
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.sink_emitter import SinkEmitter
-from dataflow.codegen.source import I8, OUT_ROWS, U1, Writer, value_array
-from dataflow.expr import Expr
-from dataflow.hidden_columns import END, KNOWN
-from dataflow.json_errors import JsonFormError, short
-from dataflow.json_reader import Reader
-from dataflow.node import operand
-from dataflow.plan import Stage, Sweep
-from dataflow.sink import Sink
-from dataflow.sinks.groups import Group
-from dataflow.step import INTERVALS, Bound, Groups, Step
-from dataflow.step_text import call, columns_text
-from dataflow.typed import Typed, column
+from dataflow.codegen.writer import I8, OUT_ROWS, U1, Writer, value_array
+from dataflow.expressions.aggregate_calls import Agg, Named
+from dataflow.expressions.expr import Expr
+from dataflow.expressions.node import operand
+from dataflow.json import fields as json
+from dataflow.json.errors import JsonFormError, short
+from dataflow.json.reading import Reader
+from dataflow.plan.properties import stage_of_inputs
+from dataflow.plan.sink import Sink
+from dataflow.plan.stages import Stage, Sweep
+from dataflow.sinks.group_sink import Group
+from dataflow.steps.base import INTERVALS, Bound, Groups, Step
+from dataflow.steps.text import call, columns_text
+from dataflow.typed.aggregates_bound import BoundAgg
+from dataflow.typed.clock import asks_clock
+from dataflow.typed.hidden_columns import END, KNOWN
+from dataflow.typed.nodes import Typed, column
 from operators.aggregates import REGISTRY
 from operators.types import Type
 

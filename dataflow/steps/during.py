@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dataflow.check_cuts import cut_by
-from dataflow.check_expressions import Expressions, Shape
-from dataflow.check_lookups import at_instants, cut_at_periods, lookup
-from dataflow.expr import Expr
-from dataflow.json_errors import JsonFormError
-from dataflow.json_reader import Reader
-from dataflow.json_writer import expr_out
-from dataflow.reference import Index, ReferenceTable, indexed
-from dataflow.row_operations import Keep
-from dataflow.service import Calendar
-from dataflow.step import Bound, Step
-from dataflow.step_text import call
-from dataflow.table_periods import (
+from dataflow.binding.interval_cuts import cut_by
+from dataflow.binding.period_lookups import at_instants, cut_at_periods, lookup
+from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.expr import Expr
+from dataflow.json.errors import JsonFormError
+from dataflow.json.reading import Reader
+from dataflow.json.writing import expr_out
+from dataflow.steps.base import Bound, Step
+from dataflow.steps.text import call
+from dataflow.tables.calendars import Calendar
+from dataflow.tables.reference_tables import Index, ReferenceTable, indexed
+from dataflow.tables.table_periods import (
     TablePeriods,
     calendar_in,
     calendar_out,
@@ -27,7 +26,8 @@ from dataflow.table_periods import (
     table_periods_in,
     table_periods_out,
 )
-from dataflow.typed import Typed
+from dataflow.typed.nodes import Typed
+from dataflow.typed.row_operations import Keep
 from operators.types import Type
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dataflow import json_fields as json
-from dataflow.aggregate_calls import Named, NamedAggs
-from dataflow.chain import stage_of_inputs
-from dataflow.check_cuts import cut_by
-from dataflow.check_expressions import Expressions, Shape
-from dataflow.json_reader import Reader, check_distinct
-from dataflow.sinks.groups import Group
-from dataflow.step import TABLE, Bound, Groups, Step
-from dataflow.step_text import aggs_text, call, columns_text
-from dataflow.typed import Typed, column
+from dataflow.binding.interval_cuts import cut_by
+from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.aggregate_calls import Named, NamedAggs
+from dataflow.json import fields as json
+from dataflow.json.reading import Reader, check_distinct
+from dataflow.plan.properties import stage_of_inputs
+from dataflow.sinks.group_sink import Group
+from dataflow.steps.base import TABLE, Bound, Groups, Step
+from dataflow.steps.text import aggs_text, call, columns_text
+from dataflow.typed.nodes import Typed, column
 from operators.types import Type
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dataflow import json_fields as json
-from dataflow.check_cuts import cut_by
-from dataflow.check_expressions import Expressions, Shape
-from dataflow.check_lookups import at_instants, cut_at_periods, lookup
-from dataflow.expr import Expr
-from dataflow.reference import ReferenceTable, indexed
-from dataflow.row_operations import Keep
-from dataflow.step import Bound, Step
-from dataflow.step_text import call, given
-from dataflow.table_periods import TablePeriods, periods_text, table_periods_in, table_periods_out
-from dataflow.typed import Typed, column
+from dataflow.binding.interval_cuts import cut_by
+from dataflow.binding.period_lookups import at_instants, cut_at_periods, lookup
+from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.expr import Expr
+from dataflow.json import fields as json
+from dataflow.steps.base import Bound, Step
+from dataflow.steps.text import call, given
+from dataflow.tables.reference_tables import ReferenceTable, indexed
+from dataflow.tables.table_periods import TablePeriods, periods_text, table_periods_in, table_periods_out
+from dataflow.typed.nodes import Typed, column
+from dataflow.typed.row_operations import Keep
 from operators.types import Type
 
 

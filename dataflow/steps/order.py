@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dataflow import json_fields as json
-from dataflow.check_expressions import Expressions, Shape
-from dataflow.json_errors import JsonFormError, short
-from dataflow.json_reader import Reader
-from dataflow.node import quoted
-from dataflow.plan import SortBy, Take
-from dataflow.step import TABLE, Bound, Step
-from dataflow.step_text import call
+from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.node import quoted
+from dataflow.json import fields as json
+from dataflow.json.errors import JsonFormError, short
+from dataflow.json.reading import Reader
+from dataflow.plan.stages import SortBy, Take
+from dataflow.steps.base import TABLE, Bound, Step
+from dataflow.steps.text import call
 from operators.types import Type
 
 

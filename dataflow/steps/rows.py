@@ -5,18 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 
-from dataflow import json_fields as json
-from dataflow.aggregate_calls import Named
-from dataflow.check_cuts import cut
-from dataflow.check_expressions import Expressions, Shape
-from dataflow.clock import is_moving, sources_of
-from dataflow.expr import Expr, col
-from dataflow.json_reader import Reader
-from dataflow.node import operand, quoted, written
-from dataflow.row_operations import Keep
-from dataflow.step import Bound, Step
-from dataflow.step_text import call, columns_text, given, keyword
-from dataflow.typed import Typed
+from dataflow.binding.interval_cuts import cut
+from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.aggregate_calls import Named
+from dataflow.expressions.expr import Expr, col
+from dataflow.expressions.node import operand, quoted, written
+from dataflow.json import fields as json
+from dataflow.json.reading import Reader
+from dataflow.steps.base import Bound, Step
+from dataflow.steps.text import call, columns_text, given, keyword
+from dataflow.typed.clock import is_moving, sources_of
+from dataflow.typed.nodes import Typed
+from dataflow.typed.row_operations import Keep
 
 
 @dataclass(frozen=True, eq=False)

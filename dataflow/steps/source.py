@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dataflow import json_fields as json
-from dataflow.check_expressions import Expressions, Shape
-from dataflow.node import quoted
-from dataflow.step import POINTS, Bound, Step
-from dataflow.typed import Typed, column
+from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.node import quoted
+from dataflow.json import fields as json
+from dataflow.steps.base import POINTS, Bound, Step
+from dataflow.typed.nodes import Typed, column
 from operators.types import Type
 
 

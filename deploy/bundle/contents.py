@@ -13,8 +13,8 @@ WHEELS = ("numpy", "orjson", "tzdata", "zstandard")
 
 # Of ours: what a person runs and a function does not.
 _OURS_LEFT_OUT = re.compile(
-    r"deploy/(commands|bundle|stack)/|deploy/(__main__|cli|demo|simulate|telemetry|truth|metric_file)\.py$"
-    r"|dataflow/examples/|runtime/plot\.py$"
+    r"deploy/(commands|bundle|stack|simulator)/|deploy/(__main__|cli|metric_file)\.py$"
+    r"|dataflow/examples/|runtime/charts/"
 )
 
 # Of wheels: tests, headers, types for checkers, what builds or documents, and two modules that only tests import.

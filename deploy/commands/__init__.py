@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from deploy.commands import asking, bundling, deploying, ingesting, kernels, listing, publishing, simulating
+from deploy.commands import bundle, deploy, ingest_command, kernel_list, publish, query_command, simulate, store
 from deploy.commands.shared import Command
 
 COMMANDS: dict[str, Command] = (
-    simulating.COMMANDS
-    | ingesting.COMMANDS
-    | asking.COMMANDS
-    | publishing.COMMANDS
-    | listing.COMMANDS
-    | kernels.COMMANDS
-    | bundling.COMMANDS
-    | deploying.COMMANDS
+    simulate.COMMANDS
+    | ingest_command.COMMANDS
+    | query_command.COMMANDS
+    | publish.COMMANDS
+    | store.COMMANDS
+    | kernel_list.COMMANDS
+    | bundle.COMMANDS
+    | deploy.COMMANDS
 )
 """By name, in the order of the overview."""

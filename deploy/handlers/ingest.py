@@ -13,7 +13,7 @@ from functools import cache
 from time import monotonic
 from typing import Any
 
-from deploy.handlers import settings
+from deploy.handlers import environment
 from deploy.handlers.events import Landed, landed
 from deploy.handlers.landing import LandedFile, looked_up
 from deploy.handlers.logs import Invocation, described, invocation
@@ -39,7 +39,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         records = event.get("Records") if isinstance(event, Mapping) else None
         if not isinstance(records, Sequence) or not all(isinstance(r, Mapping) and "messageId" in r for r in records):
             raise FormatError("a batch of SQS messages was expected: connect this function to the queue, not to S3.")
-        return Batch(run, Store.shared(settings.required(settings.STORE)), _s3()).answer(records)
+        return Batch(run, Store.shared(environment.required(environment.STORE)), _s3()).answer(records)
 
 
 @cache
@@ -63,8 +63,8 @@ class Batch:
     store: Store
     s3: Client
     max_bytes: int = MAX_BYTES
-    landing: settings.Landing = field(default_factory=settings.Landing.here)
-    streams: Mapping[str, Mapping[str, Any]] = field(default_factory=settings.streams)
+    landing: environment.Landing = field(default_factory=environment.Landing.here)
+    streams: Mapping[str, Mapping[str, Any]] = field(default_factory=environment.streams)
     _settled: dict[str, Settings] = field(default_factory=dict)
     _counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _longest: float = 0.0
@@ -108,7 +108,7 @@ class Batch:
             return True
         stream = self.landing.stream_of(found.bucket, found.key)
         if stream is None or stream not in self.streams:
-            raise settings.SettingsError(
+            raise environment.SettingsError(
                 f"{found.name} is of no stream of this deployment: below s3://{self.landing.bucket}/"
                 f"{self.landing.below('').lstrip('/')} there are {', '.join(sorted(self.streams)) or 'none'}; declare "
                 "it ([streams.NAME] in antfold.toml) and deploy, then send the messages again."
@@ -132,7 +132,7 @@ class Batch:
             try:
                 self._settled[stream] = Settings.of(self.store.catalogue.schema(stream), stream, **given)
             except IngestError as error:
-                raise settings.SettingsError(f"the deployment's settings do not fit: {error}") from error
+                raise environment.SettingsError(f"the deployment's settings do not fit: {error}") from error
         return self._settled[stream]
 
     def _ingested(self, stream: str, found: Landed) -> tuple[Landed, SourceReport]:

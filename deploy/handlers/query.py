@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deploy.handlers import settings, web
+from deploy.handlers import environment, web
 from deploy.handlers.logs import Invocation, described, invocation
 from deploy.values import moment, to_json
 from operators.errors import DataflowError
@@ -19,7 +19,7 @@ from runtime.aws.client import Client
 from runtime.errors import QueryError
 from runtime.fleet import relay
 from runtime.fleet.aws_lambda import invoker
-from runtime.result import Result
+from runtime.result.result import Result
 from runtime.store import Store
 
 MAX_REPLY = (6 << 20) - (64 << 10)
@@ -69,9 +69,9 @@ def handler(event: Any, context: Any) -> Any:
     """Lambda's answer to an event: a batch of tasks, a request of the function's URL, a schedule, or a question."""
     with invocation(context) as run:
         if relay.is_batch(event):
-            worker = settings.required(settings.WORKER)
+            worker = environment.required(environment.WORKER)
             return relay.relay(event, invoker(worker, Access()), run.seconds_left())
-        store = Store.shared(settings.required(settings.STORE))
+        store = Store.shared(environment.required(environment.STORE))
         if isinstance(event, Mapping) and "requestContext" in event:
             return over_https(event, run, store)
         if isinstance(event, Mapping) and "schedule" in event:
@@ -106,7 +106,7 @@ def answer(ask: Ask, run: Invocation, store: Store) -> Result:
 
 def _executor(store: Store, *asked: Any) -> str | None:
     """Who is to read for a question: this function, or workers."""
-    return None if store.unread(*asked) <= SMALL else f"lambda:{settings.required(settings.WORKER)}"
+    return None if store.unread(*asked) <= SMALL else f"lambda:{environment.required(environment.WORKER)}"
 
 
 def text_of(result: Result, form: str) -> str:
@@ -117,7 +117,7 @@ def text_of(result: Result, form: str) -> str:
 def stored(store: Store, ask: Ask, body: str) -> dict[str, Any]:
     """Put an answer that is too large for a reply into the store, under its content; what finds and checks it."""
     from runtime.fleet.messages import store as put_checked
-    from runtime.proof import digest
+    from runtime.result.proof import digest
 
     data, name = body.encode(), ask.query.partition("@")[0]
     return {"stored": put_checked(store.objects, f"results/{name}/{digest(data)[:32]}.{ask.format}", data)}
@@ -147,18 +147,19 @@ def over_https(event: Mapping[str, Any], run: Invocation, store: Store) -> dict[
 
 
 def on_schedule(event: Mapping[str, Any], run: Invocation, store: Store) -> dict[str, Any]:
-    """Run a schedule (``runtime.published.scheduled``) for the time ``at``, and tell of thresholds that are exceeded.
+    """Run a schedule (``runtime.schedules.scheduled_run``) for the time ``at``, and tell of thresholds that are
+    exceeded.
 
     An alert is sent once: a repeated invocation for the same time finds what was done. If telling
     fails, so does this, and Lambda repeats it.
     """
-    from runtime.published.scheduled import mark_alerted, run_scheduled
+    from runtime.schedules.scheduled_run import mark_alerted, run_scheduled
 
     text = event.get("at") or event.get("time")
     at = None if text is None else _micros(str(text))
     done = run_scheduled(store, event["schedule"], at, executor=lambda *asked: _executor(store, *asked))
     if done.alert is not None:
-        alert, topic = done.alert, settings.required(settings.ALERTS)
+        alert, topic = done.alert, environment.required(environment.ALERTS)
         Client("sns", Access()).call(
             f"publish to {topic}",
             lambda sns: sns.publish(TopicArn=topic, Subject=done.subject, Message=_cut(alert)),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deploy.handlers import settings
+from deploy.handlers import environment
 from deploy.handlers.events import Landed, message
 from deploy.handlers.logs import Invocation, invocation
 from operators.errors import DataflowError
@@ -46,7 +46,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     with invocation(context) as run:
         access = Access()
         reconciler = Reconciler(
-            run, Store.shared(settings.required(settings.STORE)), Client("s3", access), Client("sqs", access)
+            run, Store.shared(environment.required(environment.STORE)), Client("s3", access), Client("sqs", access)
         )
         start, again = str(given.get("after", "")), bool(given.get("quarantined"))
         counts, after = reconciler.run_from(since_of(given), start, again)
@@ -101,9 +101,9 @@ class Reconciler:
     sqs: Client
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     page: int = field(default_factory=lambda: PAGE)
-    landing: settings.Landing = field(default_factory=settings.Landing.here)
-    streams: Mapping[str, Mapping[str, Any]] = field(default_factory=settings.streams)
-    queue: str = field(default_factory=lambda: settings.required(settings.QUEUE))
+    landing: environment.Landing = field(default_factory=environment.Landing.here)
+    streams: Mapping[str, Mapping[str, Any]] = field(default_factory=environment.streams)
+    queue: str = field(default_factory=lambda: environment.required(environment.QUEUE))
 
     def run_from(self, since: datetime, after: str, quarantined: bool) -> tuple[Counter[str], str | None]:
         """What was counted, and the key behind which to go on; None at the end. At least one page is looked at."""

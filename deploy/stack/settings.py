@@ -258,7 +258,7 @@ def _check(settings: Settings, where: str) -> None:
 
 def _check_schedule(schedule: Schedule, name: str, place: str) -> None:
     from runtime.published.definition import checked_name
-    from runtime.published.scheduled import Schedule as Scheduled
+    from runtime.schedules.scheduled_run import Schedule as Scheduled
 
     if not re.fullmatch(r"(rate|cron)\([^()]+\)", schedule.every):
         raise SettingsError(
@@ -281,8 +281,8 @@ def _check_schedule(schedule: Schedule, name: str, place: str) -> None:
 
 
 def _check_stream(name: str, stream: Stream, place: str) -> None:
-    from runtime.catalogue.entries import check_stream
-    from runtime.ingest.settings import Settings as Ingest
+    from runtime.catalogue.items.entries import check_stream
+    from runtime.ingest.inputs.settings import Settings as Ingest
 
     try:
         Ingest.of(None, check_stream(name), **asdict(stream))

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.aggregates.extremes import merge_ends
+from operators.aggregates.json_values import canonical, from_bits
+from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags
 from operators.kernels.bits import float_order
-from operators.kernels.jit import F64, I64, inline
-from operators.plain import canonical, from_bits
 from operators.types import DECIMALS, Type
 
 _TOP = 2**63 - 1

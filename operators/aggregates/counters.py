@@ -15,13 +15,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from operators import exact
 from operators.aggregates import sums
+from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, FloatSum, merge_by_adding
-from operators.float_sums import FloatTotals
-from operators.kernels.exact import add_int
-from operators.kernels.floats import add_float
-from operators.kernels.jit import F64, I64, inline
+from operators.kernels.sums.float_sums import add_float
+from operators.kernels.sums.windowed_sums import add_int
+from operators.sums import rounding
+from operators.sums.floats import FloatTotals
 from operators.types import DECIMALS, Type
 
 _SECOND = 1_000_000
@@ -49,14 +49,14 @@ def _int_step(
 
 
 def _settle(state: Arrays) -> None:
-    exact.settle_pair(state["time_low"], state["time_high"])
+    rounding.settle_pair(state["time_low"], state["time_high"])
     if "low" in state:
-        exact.settle_pair(state["low"], state["high"])
+        rounding.settle_pair(state["low"], state["high"])
 
 
 def _in_floats(values: NDArray[np.float64], steps: FloatTotals) -> Finished:
     special = steps.special()
-    out, ok = exact.in_floats(values, special)
+    out, ok = rounding.in_floats(values, special)
     ok &= ~np.isnan(special)
     return np.where(ok, out, 0.0), ok
 
@@ -70,12 +70,12 @@ def _finish(of: Type) -> Callable[[Arrays], Finished]:
     unit = sums.unit_of(of)
 
     def finish(state: Arrays) -> Finished:
-        times = exact.PairSums(state["time_low"], state["time_high"])
+        times = rounding.PairSums(state["time_low"], state["time_high"])
         measured = (times.low | times.high) != 0
         if of is not Type.FLOAT:
-            return exact.quotients(exact.PairSums(state["low"], state["high"]), times, _SECOND, unit), measured
+            return rounding.quotients(rounding.PairSums(state["low"], state["high"]), times, _SECOND, unit), measured
         steps = state["sum"]
-        out, ok = _in_floats(exact.quotients(steps, times, _SECOND, lowest=steps.lowest), steps)
+        out, ok = _in_floats(rounding.quotients(steps, times, _SECOND, lowest=steps.lowest), steps)
         return out, ok & measured
 
     return finish

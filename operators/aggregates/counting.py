@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.compiler.loops import I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate, merge_by_adding
-from operators.kernels.jit import I64, inline
 from operators.types import VALUES, Type
 
 

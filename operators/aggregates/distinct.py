@@ -12,10 +12,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.compiler.loops import I64, inline
 from operators.contract import Aggregate, Arrays, Finished, Flags, TallySpec, merge_nothing
 from operators.kernels.bins import PRECISION, rank_of, register_of
-from operators.kernels.jit import I64, inline
-from operators.kernels.tables import tally_largest
+from operators.kernels.hash_tables import tally_largest
 from operators.types import VALUES, Type
 
 _REGISTERS = 1 << PRECISION

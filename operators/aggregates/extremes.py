@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate
 from operators.kernels.bits import float_bits, float_order
-from operators.kernels.jit import F64, I64, inline
 from operators.types import VALUES, Type
 
 _TOP = np.int64(2**63 - 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.compiler.loops import I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags
-from operators.kernels.jit import I64, inline
 from operators.types import Type
 
 

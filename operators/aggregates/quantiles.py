@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.aggregates.sums import unit_of
+from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, Options, TallySpec
-from operators.interpolation import Shares, between_floats, between_integers, between_lengths
 from operators.kernels.bins import (
     NAN_ORDER,
     middle_of_float,
@@ -32,8 +32,8 @@ from operators.kernels.bins import (
     middles_of_integers,
 )
 from operators.kernels.bits import float_order
-from operators.kernels.jit import F64, I64, inline
-from operators.kernels.tables import tally
+from operators.kernels.hash_tables import tally
+from operators.sums.interpolation import Shares, between_floats, between_integers, between_lengths
 from operators.types import DECIMALS, Type
 
 ERROR = 0.005

@@ -13,14 +13,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from operators import exact
 from operators.aggregates.sums import PAIR, WHOLE, settle_low_high, unit_of
+from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, FloatSum, Options, merge_by_adding
 from operators.errors import OverflowExceeded
-from operators.kernels.exact import add_int, add_integer_square, add_square
-from operators.kernels.floats import add_float
-from operators.kernels.jit import F64, I64, inline
-from operators.twofold import (
+from operators.kernels.sums.float_sums import add_float
+from operators.kernels.sums.windowed_sums import add_int, add_integer_square, add_square
+from operators.sums import rounding
+from operators.sums.double_word import (
     ERROR,
     MANY,
     Twofold,
@@ -62,12 +62,12 @@ def _int_step(
 
 def _finish(of: Type, ddof: int, rooted: bool) -> Callable[[Arrays], Finished]:
     unit = unit_of(of)
-    last = exact.root if rooted else exact.ratio
+    last = rounding.root if rooted else rounding.ratio
     lasting = rooted and of is Type.DURATION
 
     def finish(state: Arrays) -> Finished:
         n, squares = state["n"], state["squares"]
-        total = state["sum"] if of is Type.FLOAT else exact.PairSums(state["low"], state["high"])
+        total = state["sum"] if of is Type.FLOAT else rounding.PairSums(state["low"], state["high"])
         out, certain = np.zeros(len(n)), np.zeros(len(n), np.bool_)
         if len(n) >= MANY:
             out, certain = _nearly(n, ddof, float(unit * unit), total.twofold(), squares.twofold(), rooted)
@@ -77,7 +77,7 @@ def _finish(of: Type, ddof: int, rooted: bool) -> Callable[[Arrays], Finished]:
             out[g] = last(count * b - a * a, count * (count - ddof) * unit * unit, squares.lowest)
         if lasting:
             return whole_root(out, state), n > ddof
-        out, ok = exact.in_floats(out, np.where(squares.special() == 0, 0.0, np.nan))
+        out, ok = rounding.in_floats(out, np.where(squares.special() == 0, 0.0, np.nan))
         return out, ok & (n > ddof)
 
     def whole_root(root: NDArray[np.float64], state: Arrays) -> NDArray[np.int64]:
@@ -86,10 +86,10 @@ def _finish(of: Type, ddof: int, rooted: bool) -> Callable[[Arrays], Finished]:
         certain = (root < 2.0**40) & (np.abs(root - np.floor(root) - 0.5) > 2.0**-12)
         out = np.where(certain, np.rint(root), 0).astype(np.int64)
         left = np.flatnonzero(~certain & (n > ddof))
-        sums = exact.PairSums(state["low"], state["high"]).take(left).integers()
+        sums = rounding.PairSums(state["low"], state["high"]).take(left).integers()
         parts = zip(left.tolist(), n[left].tolist(), sums, state["squares"].take(left).integers(), strict=True)
         for g, count, a, b in parts:
-            found = exact.nearest_root(count * b - a * a, count * (count - ddof))
+            found = rounding.nearest_root(count * b - a * a, count * (count - ddof))
             if found >= 2**63:
                 raise OverflowExceeded("a standard deviation exceeds the 64-bit integer range", g)
             out[g] = found

@@ -10,11 +10,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from operators import exact
+from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, FloatSum, merge_by_adding
-from operators.kernels.exact import add_int
-from operators.kernels.floats import add_float
-from operators.kernels.jit import F64, I64, inline
+from operators.kernels.sums.float_sums import add_float
+from operators.kernels.sums.windowed_sums import add_int
+from operators.sums import rounding
 from operators.types import DECIMALS, Type
 
 PAIR = (Field("low"), Field("high"), Field("n"))
@@ -37,38 +37,38 @@ def _int_step(g: I64, low: NDArray[np.int64], high: NDArray[np.int64], n: NDArra
 
 def settle_low_high(state: Arrays) -> None:
     """Carry in the fields ``low`` and ``high``."""
-    exact.settle_pair(state["low"], state["high"])
+    rounding.settle_pair(state["low"], state["high"])
 
 
 def _float_sum(state: Arrays) -> Finished:
-    out, ok = exact.in_floats(state["sum"].rounded(), state["sum"].special())
+    out, ok = rounding.in_floats(state["sum"].rounded(), state["sum"].special())
     return out, ok & (state["n"] > 0)
 
 
 def _int_sum(state: Arrays) -> Finished:
-    return exact.pair_to_int(state["low"], state["high"], "a sum"), state["n"] > 0
+    return rounding.pair_to_int(state["low"], state["high"], "a sum"), state["n"] > 0
 
 
 def _float_mean(state: Arrays) -> Finished:
     n, total = state["n"], state["sum"]
-    out, special = exact.quotients(total, _counted(n), lowest=total.lowest), total.special()
+    out, special = rounding.quotients(total, _counted(n), lowest=total.lowest), total.special()
     return np.where(special == 0, out, special), n > 0
 
 
-def _counted(n: NDArray[np.int64]) -> exact.PairSums:
-    return exact.PairSums(n & 0xFFFFFFFF, n >> 32)
+def _counted(n: NDArray[np.int64]) -> rounding.PairSums:
+    return rounding.PairSums(n & 0xFFFFFFFF, n >> 32)
 
 
 def _duration_mean(state: Arrays) -> Finished:
     n = state["n"]
-    return exact.nearest_quotients(exact.PairSums(state["low"], state["high"]), n), n > 0
+    return rounding.nearest_quotients(rounding.PairSums(state["low"], state["high"]), n), n > 0
 
 
 def _int_mean(unit: int) -> Callable[[Arrays], Finished]:
     def finish(state: Arrays) -> Finished:
         n = state["n"]
-        total = exact.PairSums(state["low"], state["high"])
-        return exact.quotients(total, _counted(n), down=unit), n > 0
+        total = rounding.PairSums(state["low"], state["high"])
+        return rounding.quotients(total, _counted(n), down=unit), n > 0
 
     return finish
 

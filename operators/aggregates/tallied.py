@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.aggregates.json_values import canonical, from_bits, from_float
+from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Finished, Flags, Options, TallySpec, merge_nothing
 from operators.errors import CardinalityExceeded
 from operators.kernels.bits import float_bits
-from operators.kernels.jit import F64, I64, inline
-from operators.kernels.tables import tally, tally_pair
-from operators.plain import canonical, from_bits, from_float
+from operators.kernels.hash_tables import tally, tally_pair
 from operators.types import VALUES, Type
 
 _FLAGS = Flags(additive=False)

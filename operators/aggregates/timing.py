@@ -11,11 +11,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from operators import exact
 from operators.aggregates.sums import settle_low_high, unit_of
+from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, merge_by_adding
-from operators.kernels.exact import add_int, add_product, add_scaled
-from operators.kernels.jit import F64, I64, inline
+from operators.kernels.sums.windowed_sums import add_int, add_product, add_scaled
+from operators.sums import rounding
 from operators.types import DECIMALS, Type
 
 _SUM = (Field("low"), Field("high"))
@@ -65,17 +65,17 @@ def _share(
 
 
 def _settle_share(state: Arrays) -> None:
-    exact.settle_pair(state["low"], state["high"])
-    exact.settle_pair(state["known_low"], state["known_high"])
+    rounding.settle_pair(state["low"], state["high"])
+    rounding.settle_pair(state["known_low"], state["known_high"])
 
 
 def _finish(state: Arrays) -> Finished:
-    return exact.pair_to_int(state["low"], state["high"], "a total of durations"), None
+    return rounding.pair_to_int(state["low"], state["high"], "a total of durations"), None
 
 
 def _finish_share(state: Arrays) -> Finished:
-    known = exact.PairSums(state["known_low"], state["known_high"])
-    return exact.quotients(exact.PairSums(state["low"], state["high"]), known), (known.low | known.high) != 0
+    known = rounding.PairSums(state["known_low"], state["known_high"])
+    return rounding.quotients(rounding.PairSums(state["low"], state["high"]), known), (known.low | known.high) != 0
 
 
 # A failure is a row where the condition is false and was true in the key's row before (``flag``). The time between
@@ -97,8 +97,8 @@ def _finish_failures(state: Arrays) -> Finished:
     n = state["n"]
     out = [
         # To the nearest microsecond, ties to even.
-        exact.nearest(total, max(count, 1))
-        for total, count in zip(exact.PairSums(state["low"], state["high"]).integers(), n.tolist(), strict=True)
+        rounding.nearest(total, max(count, 1))
+        for total, count in zip(rounding.PairSums(state["low"], state["high"]).integers(), n.tolist(), strict=True)
     ]
     return np.array(out, np.int64), n > 0
 
@@ -130,21 +130,21 @@ def _finish_area(of: Type, mean: bool) -> Callable[[Arrays], Finished]:
     unit = unit_of(of)
 
     def finish(state: Arrays) -> Finished:
-        known, area = exact.PairSums(state["low"], state["high"]), state["area"]
+        known, area = rounding.PairSums(state["low"], state["high"]), state["area"]
         one = np.ones_like(known.low)
-        below = known if mean else exact.PairSums(one, 0 * one)
-        out = exact.quotients(area, below, down=unit if mean else unit * 1_000_000, lowest=area.lowest)
+        below = known if mean else rounding.PairSums(one, 0 * one)
+        out = rounding.quotients(area, below, down=unit if mean else unit * 1_000_000, lowest=area.lowest)
         # An integral may be beyond the largest float; a mean is not.
-        out, ok = exact.in_floats(out, area.special())
+        out, ok = rounding.in_floats(out, area.special())
         return out, ok & ((known.low | known.high) != 0)
 
     return finish
 
 
 def _finish_mean_duration(state: Arrays) -> Finished:
-    known = exact.PairSums(state["low"], state["high"])
+    known = rounding.PairSums(state["low"], state["high"])
     pairs = zip(state["area"].integers(), known.integers(), strict=True)
-    return np.array([exact.nearest(a, max(b, 1)) for a, b in pairs], np.int64), (known.low | known.high) != 0
+    return np.array([rounding.nearest(a, max(b, 1)) for a, b in pairs], np.int64), (known.low | known.high) != 0
 
 
 def _area(name: str, of: Type) -> Aggregate:

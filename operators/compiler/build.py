@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from operators.compiler.emit import emitted
 from operators.compiler.link import link, linker
+from operators.compiler.object_code import emitted
 from operators.compiler.targets import Target
 
 

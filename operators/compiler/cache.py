@@ -1,7 +1,8 @@
 """Machine code kept on disk: made once, found by every later process by what it was made of.
 
 It lives in a folder that belongs to the user and is closed to others. What a store holds is checked before it gets
-there (``runtime.kernels``); every file here has a checksum, and one that is damaged is made anew (``sealed``).
+there (``runtime.query.kernel_store``); every file here has a checksum, and one that is damaged is made anew
+(``sealed``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from operators import files
-from operators.compiler import native, reach, sealed
+from operators.compiler import reach, sealed, shared_object
 from operators.compiler.targets import Target, TargetUnavailable, compiler, host, worker
 from operators.errors import DataflowError
 
@@ -143,10 +144,10 @@ def _reached(folder: Path) -> dict[str, str]:
 
 
 _COMPILER = (
-    ("operators.compiler.emit", "emitted"),
+    ("operators.compiler.object_code", "emitted"),
     ("operators.compiler.link", "link"),
     ("operators.compiler.intrinsics", ""),
-    ("operators.kernels.jit", "Inlined"),
+    ("operators.compiler.loops", "Inlined"),
     ("operators.compiler.marks", ""),
 )
 """What turns Python into a shared object, by module and name."""
@@ -185,7 +186,7 @@ def digest_of(source: str) -> str:
     for module, names in _IMPORT.findall(source):
         for name in names.split(", "):
             # A registered aggregate is named by a digest of its own, in the source.
-            if module != "operators.registered":
+            if module != "operators.registry":
                 digest.update(_reach_of(module, name.partition(" as ")[0], OPERATORS).encode())
     return digest.hexdigest()
 
@@ -261,14 +262,14 @@ def compiled(
         if ready is None:
             raise _missing(name, digest, worker())
         try:
-            return native.Native(ready, signature)
+            return shared_object.Native(ready, signature)
         except OSError as error:
             raise KernelMissing(f"the kernel {ready} does not load ({error}): make it anew") from None
     if mode() == "native":
         path = cache_folder() / file_name(name, digest, host())
         with contextlib.suppress(OSError):
             # What is damaged or does not load (copied from another machine, say) is made anew.
-            return native.Native(path, signature)
+            return shared_object.Native(path, signature)
 
         from operators.compiler.link import has_linker
 
@@ -277,7 +278,7 @@ def compiled(
                 from operators.compiler.build import build
 
                 build(make(), signature, path, host())
-                return native.Native(path, signature)
+                return shared_object.Native(path, signature)
     import numba
     from numba.core.compiler_lock import global_compiler_lock
 
@@ -298,4 +299,4 @@ def compiled(
 
 def caller(loop: Callable[..., Any]) -> Callable[..., Any]:
     """A function to call a compiled loop with again and again, from one thread."""
-    return loop.caller() if isinstance(loop, native.Native) else loop
+    return loop.caller() if isinstance(loop, shared_object.Native) else loop

@@ -20,7 +20,7 @@ def prebuild(folder: Path, target: Target, packages: Sequence[str] = ("operators
     """
     import shutil
 
-    from operators.kernels.jit import LOOPS
+    from operators.compiler.loops import LOOPS
 
     for package in packages:
         _import_loops(package)

@@ -6,7 +6,7 @@ and a pickle ends by itself): one rename puts both there, so there is no moment 
 covers the file's name, too: one kernel in the place of another is as wrong as a damaged one.
 
 It detects damage, not forgery: a user who may write to the cache may write a checksum, too. What others vouch for is
-signed (``runtime.kernels``).
+signed (``runtime.query.kernel_store``).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import F64, I64, inline
+from operators.compiler.loops import F64, I64, inline
 
 _MIN = np.int64(-(2**63))
 _LARGEST = sys.float_info.max

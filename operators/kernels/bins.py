@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import I64, inline
-from operators.kernels.tables import mix
+from operators.compiler.loops import I64, inline
+from operators.kernels.hash_tables import mix
 
 BITS = 8
 """Bits that tell bins apart."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from operators.kernels.jit import F64, I64, inline
+from operators.compiler.loops import F64, I64, inline
 
 
 @inline

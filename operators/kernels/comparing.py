@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from operators.kernels.jit import F64, I64, inline, noinline
+from operators.compiler.loops import F64, I64, inline, noinline
 from operators.kernels.shortest import shortest_decimal
 
 UNORDERED = 2

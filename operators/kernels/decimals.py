@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.compiler.loops import F64, I64, inline, noinline
 from operators.kernels.arithmetic import checked_mul, noted
-from operators.kernels.jit import F64, I64, inline, noinline
 from operators.kernels.shortest import shortest_decimal
 
 _LARGEST = 2.0**51

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from operators.kernels.jit import Inlined
+from operators.compiler.loops import Inlined
 
 
 class _Foreign(Inlined):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import F64, I64, inline, noinline
+from operators.compiler.loops import F64, I64, inline, noinline
 
 _LEAST = -292
 _MOST = 324

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from operators.kernels.jit import loop
+from operators.compiler.loops import loop
 
 
 @loop("b1(i8[::1], u1[::1], i8[::1], i8[::1], u1[::1], i8[::1])")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.compiler.loops import F64, I64, inline, noinline
 from operators.kernels.arithmetic import noted
-from operators.kernels.jit import F64, I64, inline, noinline
 from operators.kernels.shortest import high_word, shortest_decimal
 
 _MARGIN = 2.0**-49

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from operators.late import late
-from runtime.catalogue.entries import (
+from operators.lazy_imports import late
+from runtime.catalogue.items.entries import (
     DAY,
     AlreadyIngested,
     Committed,
@@ -21,24 +21,24 @@ from runtime.catalogue.entries import (
     new_attempt,
     set_hash,
 )
-from runtime.catalogue.schema import StreamSchema
+from runtime.catalogue.items.schema import StreamSchema
 
 if TYPE_CHECKING:
     from runtime.catalogue.catalogue import Catalogue, DynamoCatalogue, SqliteCatalogue, TableCatalogue
-    from runtime.catalogue.rows import Files
+    from runtime.catalogue.day_rows import Files
+    from runtime.catalogue.key_value import OutcomeUnknown, Table
+    from runtime.catalogue.protocol import AttemptSwept
     from runtime.catalogue.snapshot import Snapshot
-    from runtime.catalogue.steps import AttemptSwept
-    from runtime.catalogue.table import OutcomeUnknown, Table
 
 # A worker's request holds its files and its schema; it opens no catalogue.
 __getattr__ = late(
     __name__,
     {
         "runtime.catalogue.catalogue": ("Catalogue", "DynamoCatalogue", "SqliteCatalogue", "TableCatalogue"),
-        "runtime.catalogue.rows": ("Files",),
+        "runtime.catalogue.day_rows": ("Files",),
         "runtime.catalogue.snapshot": ("Snapshot",),
-        "runtime.catalogue.steps": ("AttemptSwept",),
-        "runtime.catalogue.table": ("OutcomeUnknown", "Table"),
+        "runtime.catalogue.protocol": ("AttemptSwept",),
+        "runtime.catalogue.key_value": ("OutcomeUnknown", "Table"),
     },
 )
 

@@ -10,17 +10,17 @@ from typing import Protocol
 
 from operators.errors import DataflowError
 from runtime.aws.access import Access
-from runtime.catalogue.audit import audit_steps, records_steps, sources_steps
-from runtime.catalogue.dynamodb import DynamoTable
-from runtime.catalogue.entries import AlreadyIngested, Committed, FileEntry, Record, SourceEntry
-from runtime.catalogue.names import count_puts, counted, stream_names
-from runtime.catalogue.order import Order
-from runtime.catalogue.schema import StreamSchema
-from runtime.catalogue.sealing import seal_steps
+from runtime.catalogue.items.commit_order import Order
+from runtime.catalogue.items.entries import AlreadyIngested, Committed, FileEntry, Record, SourceEntry
+from runtime.catalogue.items.schema import StreamSchema
+from runtime.catalogue.items.stream_names import count_puts, counted, stream_names
+from runtime.catalogue.key_value import ConditionFailed, Table, run, transact
+from runtime.catalogue.protocol import StreamSteps
+from runtime.catalogue.repair.audit import audit_steps, records_steps, sources_steps
+from runtime.catalogue.repair.sealing import seal_steps
 from runtime.catalogue.snapshot import ReadSteps, Snapshot, unknown_stream
-from runtime.catalogue.sqlite import SqliteTable
-from runtime.catalogue.steps import StreamSteps
-from runtime.catalogue.table import ConditionFailed, Table, run, transact
+from runtime.catalogue.stores.dynamodb import DynamoTable
+from runtime.catalogue.stores.sqlite import SqliteTable
 from runtime.errors import StoreError
 
 

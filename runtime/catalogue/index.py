@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from runtime.catalogue import rows as day_rows
-from runtime.catalogue.entries import DAY, Deletion, FileEntry, Record, day_name
+from runtime.catalogue import day_rows
+from runtime.catalogue.day_rows import Files
+from runtime.catalogue.items.entries import DAY, Deletion, FileEntry, Record, day_name
+from runtime.catalogue.items.item_bytes import dump, load
+from runtime.catalogue.key_value import Check, ConditionFailed, Put, Row, Steps, When, get, query, scan, transact
 from runtime.catalogue.log import LogSteps
-from runtime.catalogue.rows import Files
-from runtime.catalogue.table import Check, ConditionFailed, Put, Row, Steps, When, get, query, scan, transact
-from runtime.catalogue.wire import dump, load
 from runtime.errors import IncompleteResult
 
 MAX_TRANSACTION = 3_500_000

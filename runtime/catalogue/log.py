@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from runtime.catalogue import seal
-from runtime.catalogue.entries import Record, check_stream
-from runtime.catalogue.order import Order
-from runtime.catalogue.schema import StreamSchema
-from runtime.catalogue.seal import damaged
-from runtime.catalogue.table import GetHeads, Heads, Put, Row, Steps, When, get, query
-from runtime.catalogue.wire import dump, load, load_record, log_key
+from runtime.catalogue.items import seal
+from runtime.catalogue.items.commit_order import Order
+from runtime.catalogue.items.entries import Record, check_stream
+from runtime.catalogue.items.item_bytes import dump, load, load_record, log_key
+from runtime.catalogue.items.schema import StreamSchema
+from runtime.catalogue.items.seal import damaged
+from runtime.catalogue.key_value import GetHeads, Heads, Put, Row, Steps, When, get, query
 
 STREAMS, COUNT = "STREAMS", "COUNT"
 """The partitions of the store as a whole: the names of its streams, and how many there are."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from operators.nearest import listed, meant
-from runtime.catalogue import rows as day_rows
-from runtime.catalogue.entries import FileEntry, Record, Totals, day_name
+from runtime.catalogue import day_rows
+from runtime.catalogue.day_rows import Files
 from runtime.catalogue.index import IndexSteps, Mark, day_range
+from runtime.catalogue.items.entries import FileEntry, Record, Totals, day_name
+from runtime.catalogue.items.schema import StreamSchema
+from runtime.catalogue.key_value import Steps
 from runtime.catalogue.log import RETRIES, Head
-from runtime.catalogue.rows import Files
-from runtime.catalogue.schema import StreamSchema
-from runtime.catalogue.table import Steps
 from runtime.errors import IncompleteResult, QueryError
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.catalogue.entries import Record, SourceEntry
+from runtime.catalogue.items.entries import Record, SourceEntry
+from runtime.catalogue.items.item_bytes import dump, load, source_data
+from runtime.catalogue.items.seal import damaged
+from runtime.catalogue.key_value import Put, Steps, When, query
 from runtime.catalogue.log import RETRIES, LogSteps
-from runtime.catalogue.seal import damaged
-from runtime.catalogue.table import Put, Steps, When, query
-from runtime.catalogue.wire import dump, load, source_data
 
 FIRST = "#"
 """The sort key of the item before all sources: below every hexadecimal digit."""

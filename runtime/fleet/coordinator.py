@@ -18,7 +18,7 @@ from runtime.fleet.cost import Used
 from runtime.fleet.outcomes import Kind, Outcome
 from runtime.fleet.pacing import Pace, PaceRules
 from runtime.fleet.rules import Batch, Next, Rules, Work, after, hedge_age, may_hedge, parts, pause
-from runtime.query.partial import Partial
+from runtime.query.task.partial import Partial
 
 _NAMED = 5
 

@@ -22,8 +22,8 @@ from runtime.fleet.outcomes import Kind, Outcome, Reply
 from runtime.fleet.pacing import NO_THREAD, RELAYED, PaceRules, share
 from runtime.fleet.rules import RELAYS, Batch, Rules, Work
 from runtime.objects import ObjectStore
-from runtime.query.partial import Partial
-from runtime.query.task import Task
+from runtime.query.task.partial import Partial
+from runtime.query.task.task import Task
 
 Invoke = Callable[[bytes], Reply]
 """Sends one payload to a worker and waits for its reply; never raises for what the network or the service does."""

@@ -3,8 +3,8 @@
 A task: ``{"version": 5, "request": SHA256, "spill": PREFIX, "task": {...}}`` (the digest is that of the task,
 ``task.request_digest``; the state in the reply names it), or with ``"store": URL`` and ``"stored": {"path", "bytes",
 "sha256"}`` in place of ``task``; with ``"kernels": [...]`` if the worker is to have kernels first (the fields of
-``runtime.kernels.KernelRef``). A reply: ``{"version": 5, "task": ID, "used": {...}}`` with ``"state"`` (a partial state
-as base64), or ``"stored"``, or ``"error": {"type", "message"}``; ``used`` is what is billed.
+``runtime.query.kernel_store.KernelRef``). A reply: ``{"version": 5, "task": ID, "used": {...}}`` with ``"state"`` (a
+partial state as base64), or ``"stored"``, or ``"error": {"type", "message"}``; ``used`` is what is billed.
 
 A batch for a relay has ``batch`` in place of ``task``, and beside it how the relay is to go about it (``relay.py``).
 Its reply also has ``"tasks"``, the names of those it came to, and ``"failed"``, what was said of those that failed.
@@ -26,8 +26,8 @@ from runtime.fleet.cost import Used
 from runtime.fleet.outcomes import Kind, Outcome, Reply, broken
 from runtime.fleet.rules import Batch, Work
 from runtime.objects import ObjectStore
-from runtime.query import wire
-from runtime.query.task import Task, request_digest
+from runtime.query.task import state_bytes
+from runtime.query.task.task import Task, request_digest
 
 VERSION = 5
 
@@ -150,7 +150,7 @@ def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
             return Outcome(Kind.DONE, tasks=tasks, failed=missing, used=used)
         held = fields.get("stored")
         state = base64.b64decode(fields["state"], validate=True) if held is None else fetch(objects, held)
-        partial = wire.unpack(state, work.id, work.request_digest)
+        partial = state_bytes.unpack(state, work.id, work.request_digest)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, DataflowError) as error:
         return Outcome(Kind.LOST, f"a reply that cannot be read ({error})")
     # What is left out may differ from one reply to the next, so these are not compared.

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from runtime.fleet.cost import Used
-from runtime.query.partial import Partial
+from runtime.query.task.partial import Partial
 
 
 class Kind(Enum):

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.plan import Plan
-from dataflow.sink import Grouping
+from dataflow.plan.sink import Grouping
+from dataflow.plan.stages import Plan
 from operators.contract import Aggregate
 from operators.errors import DataflowError
-from operators.grouping import GroupState
+from operators.states.groups import GroupState
+from operators.states.strings import Words
 from operators.types import Type
-from operators.words import Words
 from runtime.catalogue import StreamSchema
 from runtime.errors import FormatError, QueryError, StoreError
 from runtime.fleet.coordinator import Counts
@@ -31,14 +31,14 @@ from runtime.fleet.pacing import PaceRules
 from runtime.fleet.rules import Batch, Rules
 from runtime.fleet.worker import used
 from runtime.objects import ObjectStore
-from runtime.open_store import OpenStore
-from runtime.query import wire
-from runtime.query.coverage import Coverage
-from runtime.query.form import checked
-from runtime.query.merge import groups_for, merge_states
-from runtime.query.partial import Partial, summed
-from runtime.query.table import joined
-from runtime.query.task import compiled_for
+from runtime.query.merge.merging import groups_for, merge_states
+from runtime.query.merge.state_form import checked
+from runtime.query.stages.query_table import joined
+from runtime.query.task import state_bytes
+from runtime.query.task.coverage import Coverage
+from runtime.query.task.partial import Partial, summed
+from runtime.query.task.task import compiled_for
+from runtime.storage.open_store import OpenStore
 
 MARGIN = 10.0
 """Seconds that a relay keeps for merging and replying (at most a quarter of those it has)."""
@@ -120,7 +120,7 @@ def reply_of(
     """The reply that a batch's answers come to; ``request`` is the digest of what was asked, if it is known."""
     sent: dict[str, Any] = {"version": VERSION, "task": batch.id}
     if found.partials:
-        state = wire.pack(together(batch, list(found.partials.values())), request or batch.request_digest)
+        state = state_bytes.pack(together(batch, list(found.partials.values())), request or batch.request_digest)
         sent = reply(batch.id, state, spill, objects, most)
     return {**sent, "tasks": list(found.tasks), "failed": {name: str(error) for name, error in found.failed.items()}}
 

@@ -9,7 +9,7 @@ from enum import Enum
 from functools import cached_property
 
 from runtime.fleet.outcomes import Kind
-from runtime.query.task import Task, request_digest
+from runtime.query.task.task import Task, request_digest
 
 
 @dataclass(frozen=True)

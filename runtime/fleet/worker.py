@@ -15,11 +15,11 @@ from runtime.aws.kms import signer_of_environment
 from runtime.errors import FormatError
 from runtime.fleet.cost import VCPU_MB, Used, Worker
 from runtime.fleet.messages import MAX_STATE, VERSION, check_request, fetch, refusal, reply
-from runtime.kernels import KernelRef, install
 from runtime.objects import ObjectStore
-from runtime.open_store import OpenStore
-from runtime.query import wire
-from runtime.query.task import Task, run
+from runtime.query.kernel_store import KernelRef, install
+from runtime.query.task import state_bytes
+from runtime.query.task.task import Task, run
+from runtime.storage.open_store import OpenStore
 
 
 def answer(
@@ -49,7 +49,7 @@ def answer(
     try:
         _have_kernels(event, held)
         with held.opened.ahead(task.files):
-            state = wire.pack(run(task, held.open_file), request)
+            state = state_bytes.pack(run(task, held.open_file), request)
         sent = reply(task.id, state, event["spill"], held.objects, most)
     except (DataflowError, MemoryError) as error:
         sent = refusal(task.id, error)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from runtime.ingest.inputs import StreamInput
-from runtime.ingest.quarantine import quarantine
+from runtime.ingest.inputs.inputs import StreamInput
+from runtime.ingest.inputs.quarantine import quarantine
+from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import IngestReport, Interrupted, Reject, SourceReport, SourcesFailed
 from runtime.ingest.resume import known_source
 from runtime.ingest.run import MEMORY_ROWS, ingest
-from runtime.ingest.settings import Settings
 
 __all__ = [
     "MEMORY_ROWS", "IngestReport", "Interrupted", "Reject", "Settings", "SourceReport", "SourcesFailed", "StreamInput",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.catalogue import Catalogue, Waiting
-from runtime.ingest.times import latest_time
+from runtime.ingest.columns.event_times import latest_time
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any, BinaryIO, Literal
 
 from runtime.catalogue import Catalogue, check_stream
 from runtime.errors import IngestError
-from runtime.ingest.inputs import resolve
+from runtime.ingest.inputs.inputs import resolve
+from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.one_source import SourceRun, Stream
 from runtime.ingest.report import IngestReport, Interrupted, SourceReport, SourcesFailed
-from runtime.ingest.settings import Settings
-from runtime.ingest.source import SourceRun, Stream
 from runtime.objects import ObjectStore
 from runtime.progress import NoProgress, Progress
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from operators.types import Type
 from runtime.catalogue import FileEntry, file_path
-from runtime.catalogue.order import Order
+from runtime.catalogue.items.commit_order import Order
 from runtime.columns import Points
-from runtime.ingest.batch import Batch, concatenated, to_points
-from runtime.ingest.duplicates import resolve
-from runtime.ingest.words import Words
+from runtime.ingest.columns.batch import Batch, concatenated, to_points
+from runtime.ingest.columns.interned_strings import Words
+from runtime.ingest.columns.same_file_duplicates import resolve
 from runtime.objects import ObjectStore
 from runtime.pointfile import encode, footer_digest, sort_points
 

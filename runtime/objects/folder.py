@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from operators.files import NotAFile, check_regular, open_regular, read_bytes
 from runtime.errors import StoreError
-from runtime.objects.store import FileMissing, ObjectInfo, check_path, check_range
+from runtime.objects.object_store import FileMissing, ObjectInfo, check_path, check_range
 
 _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone stops at the drive's cache
 

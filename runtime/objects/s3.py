@@ -14,7 +14,7 @@ from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 from runtime.aws.retry import Budget, Fault
 from runtime.errors import StoreError
-from runtime.objects.store import MAX_PATH, FileMissing, ObjectInfo, check_path, check_range
+from runtime.objects.object_store import MAX_PATH, FileMissing, ObjectInfo, check_path, check_range
 
 MAX_PREFIX = 1023 - MAX_PATH  # bytes: a key of S3 has at most 1,024, one of them the '/' between prefix and path
 MAX_PUT = 5 << 30

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from runtime.pointfile.blocks import Block, Buffers, Changes, borrowed
 from runtime.pointfile.encode import encode
 from runtime.pointfile.hashing import hash_keys
 from runtime.pointfile.layout import DEFAULT_BLOCK_ROWS
 from runtime.pointfile.order import sort_points
-from runtime.pointfile.read import PointFile, footer_digest
-from runtime.pointfile.reader import Loaded
-from runtime.pointfile.verify import verify_file
+from runtime.pointfile.reading.columns_of_file import Loaded
+from runtime.pointfile.reading.decoded_blocks import Block, Buffers, Changes, borrowed
+from runtime.pointfile.reading.file import PointFile, footer_digest
+from runtime.pointfile.reading.verify_file import verify_file
 
 __all__ = [
     "DEFAULT_BLOCK_ROWS",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.kernels.jit import loop
+from operators.compiler.loops import loop
 from operators.types import Type
 from runtime.columns import Column, Dictionary
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from operators.late import late
+from operators.lazy_imports import late
 
 if TYPE_CHECKING:
     from runtime.published.definition import Parameter, Published

@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from dataflow.json_form import MAX_BYTES, from_dict, to_dict
-from dataflow.parameters import converted, guessed
-from dataflow.reference import MAX_TABLE_BYTES
-from dataflow.stream import Stream
+from dataflow.binding.parameters import converted, guessed
+from dataflow.language.stream import Stream
+from dataflow.metrics.json_form import MAX_BYTES, from_dict, to_dict
+from dataflow.tables.reference_tables import MAX_TABLE_BYTES
 from operators.errors import DataflowError
 from operators.nearest import listed, meant
-from operators.registered import is_registered
+from operators.registry import is_registered
 from runtime.aws.kms import KEY_VARIABLE, Signer
 from runtime.errors import FormatError, QueryError
-from runtime.kernels import KernelRef
+from runtime.query.kernel_store import KernelRef
 
 LARGEST = 2 * (MAX_BYTES + MAX_TABLE_BYTES)
 """Bytes that a published query may have."""

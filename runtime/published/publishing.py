@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from dataflow.stream import Stream
+from dataflow.language.stream import Stream
 from operators.compiler.cache import mode
 from operators.compiler.targets import target as target_named
 from operators.compiler.targets import worker
-from runtime import kernels
 from runtime.errors import QueryError
-from runtime.open_store import OpenStore
 from runtime.published import definition, versions
 from runtime.published.definition import Published
-from runtime.query.prepare import Request, prepare
+from runtime.query import kernel_store
+from runtime.query.plan.prepare import Request, prepare
+from runtime.storage.open_store import OpenStore
 
 
 def publish(
@@ -31,11 +31,11 @@ def publish(
     if description is None:
         description = versions.description_of(store.objects, name)
     first = definition.define(metric, name, description, defaults)
-    made: list[kernels.KernelRef] = []
+    made: list[kernel_store.KernelRef] = []
     if all(p.default is not None for p in first.parameters):
         compiled = prepare(store.catalogue, Request(metric.steps, first.params(), 0, 0)).compiled
         for target in targets:
-            made += kernels.publish(store.objects, compiled, target_named(target), signer)
+            made += kernel_store.publish(store.objects, compiled, target_named(target), signer)
     elif targets:
         raise QueryError(f"{name}: kernels depend on the types of parameters; give each a default")
     return versions.publish(store.objects, replace(first, kernels=tuple(made)), signer)
@@ -45,4 +45,4 @@ def have_kernels(store: OpenStore, named: Published) -> None:
     """A process that compiles nothing takes the kernels that the query was published with."""
     if named.kernels and mode() == "ready":
         mine = worker().name
-        kernels.install(store.objects, [k for k in named.kernels if k.target == mine], store.signing())
+        kernel_store.install(store.objects, [k for k in named.kernels if k.target == mine], store.signing())

@@ -8,7 +8,7 @@ from operators.nearest import listed, meant
 from runtime.aws.kms import Signer
 from runtime.errors import QueryError, StoreError
 from runtime.objects import ObjectStore
-from runtime.objects.store import FileMissing
+from runtime.objects.object_store import FileMissing
 from runtime.published.definition import LARGEST, Published, checked_name, is_version, path_of, read, split_name
 
 _FOLDER = "queries/"

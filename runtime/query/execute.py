@@ -11,15 +11,15 @@ from typing import Any
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError, QueryError
-from runtime.open_store import OpenStore
 from runtime.pointfile import PointFile
 from runtime.progress import Progress
-from runtime.query import wire
-from runtime.query.conclude import conclude
-from runtime.query.partial import Partial
-from runtime.query.prepare import Prepared
-from runtime.query.task import Saving, Task, request_digest, run
-from runtime.result import Result
+from runtime.query.merge.conclude import conclude
+from runtime.query.plan.prepare import Prepared
+from runtime.query.task import state_bytes
+from runtime.query.task.partial import Partial
+from runtime.query.task.task import Saving, Task, request_digest, run
+from runtime.result.result import Result
+from runtime.storage.open_store import OpenStore
 
 _DIGEST = 64
 """Characters of a task's digest."""
@@ -46,13 +46,13 @@ def run_payload(payload: bytes) -> bytes:
     task = Task.from_bytes(data)
     store = OpenStore.shared(task.store)
     with store.opened.ahead(task.files):
-        return wire.pack(run(task, store.open_file), digest)
+        return state_bytes.pack(run(task, store.open_file), digest)
 
 
 def _unpacked(reply: object, task: Task) -> Partial:
     if not isinstance(reply, bytes):
         raise FormatError(f"the reply of task {task.id} is not bytes: the executor gave a {type(reply).__name__}")
-    return wire.unpack(reply, task.id, task.request_digest)
+    return state_bytes.unpack(reply, task.id, task.request_digest)
 
 
 @contextmanager

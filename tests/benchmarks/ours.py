@@ -15,7 +15,7 @@ from tests.benchmarks.peers import size_of
 from tests.benchmarks.questions import THRESHOLD
 
 if TYPE_CHECKING:
-    from dataflow.stream import Stream
+    from dataflow.language.stream import Stream
 
 
 def metrics() -> dict[str, dict[str, Stream]]:

@@ -22,16 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dataflow as df
-from dataflow.check import StreamColumns, bind
-from dataflow.plan import Plan
+from dataflow.metrics.bind import StreamColumns, bind
+from dataflow.plan.stages import Plan
+from operators.states.strings import Words
 from operators.types import Type
-from operators.words import Words
 from runtime.columns import Column, Dictionary
-from runtime.query.chunk import VALID, Chunk
-from runtime.query.keys import Keys
-from runtime.query.pipeline import Pipeline
-from runtime.query.runner import Context
-from runtime.query.task import Compiled
+from runtime.query.stages.keys import Keys
+from runtime.query.stages.pipeline import Pipeline
+from runtime.query.stages.row_batch import VALID, Chunk
+from runtime.query.stages.runner import Context
+from runtime.query.task.task import Compiled
 
 STREAM = StreamColumns("device", Type.STRING, "ts", {"temp": Type.FLOAT, "group": Type.INT})
 CHUNK = 32_768

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from operators import registered
+from operators import registry
 from tests.benchmarks import sums
 
 
 @pytest.mark.bench
 def test_a_tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(registered, "_own", {})
+    monkeypatch.setattr(registry, "_own", {})
     report = tmp_path / "sums.json"
     sums.main(["--rows", "70000", "--runs", "1", "--report", str(report)])
     found = json.loads(report.read_text())

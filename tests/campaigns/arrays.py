@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators import cells, grouping, tallies
-from operators.compiler import native
+from operators.compiler import shared_object
 from operators.errors import DataflowError
-from runtime.query import runner
+from operators.states import aggregate_states, groups, tallies
+from runtime.query.stages import runner
 from tests.campaigns import Report
 from tests.campaigns.apart import run_apart
 from tests.laws.graphs import GRAPHS
@@ -91,16 +91,16 @@ class _Guard:
 
     def install(self) -> None:
         """From now on, in all of this process; and begin with the smallest tables."""
-        usual = native.Native.caller
+        usual = shared_object.Native.caller
         guard = self
 
-        def caller(loop: native.Native) -> Callable[..., Any]:
+        def caller(loop: shared_object.Native) -> Callable[..., Any]:
             run = usual(loop)
             return lambda *args: guard.call(run, args)
 
-        native.Native.caller = caller  # type: ignore[method-assign]
+        shared_object.Native.caller = caller  # type: ignore[method-assign]
         runner._OUT_ROWS, runner._OPEN_ROWS, runner._FREE_ROWS = 12, 1, 1  # type: ignore[misc]
-        for made, place in ((grouping.Groups, 2), (tallies.Tally, 2), (cells.PairSet, 0)):
+        for made, place in ((groups.Groups, 2), (tallies.Tally, 2), (aggregate_states.PairSet, 0)):
             defaults = list(made.__init__.__defaults__ or ())
             assert defaults[-1] == 64, (made, place)
             made.__init__.__defaults__ = (*defaults[:-1], 1)

@@ -32,8 +32,8 @@ from runtime.catalogue import (
     TableCatalogue,
     file_path,
 )
-from runtime.catalogue.steps import StreamSteps
-from runtime.catalogue.table import run as run_steps
+from runtime.catalogue.key_value import run as run_steps
+from runtime.catalogue.protocol import StreamSteps
 from tests.campaigns import Report
 from tests.simulator.engine import MemoryTable
 

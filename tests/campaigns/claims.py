@@ -28,15 +28,16 @@ from operators.types import Type
 from runtime import Store
 from runtime.columns import Column, Dictionary
 from runtime.errors import IncompleteResult
-from runtime.export import csv_lines
 from runtime.pointfile import PointFile
 from runtime.published.definition import read
-from runtime.query import execute, task, wire
-from runtime.query import tasks as task_sizes
-from runtime.query.checkpoint import unpack
-from runtime.query.conclude import conclude
-from runtime.query.prepare import Request, prepare
-from runtime.query.tasks import make_tasks
+from runtime.query import execute
+from runtime.query.merge.conclude import conclude
+from runtime.query.plan import make_tasks as task_sizes
+from runtime.query.plan.make_tasks import make_tasks
+from runtime.query.plan.prepare import Request, prepare
+from runtime.query.task import state_bytes, task
+from runtime.query.task.checkpoint import unpack
+from runtime.result.export import csv_lines
 from tests.campaigns import Report
 from tests.campaigns.apart import LARGE
 
@@ -188,9 +189,9 @@ def _no_code(rng: random.Random, folder: Path) -> str:
         {"task": "0.0", "request": "", "groups": 1, "coverage": {}, "kernels": [], "strings": []}
     ).encode()
     readers: list[Callable[[bytes], object]] = [
-        lambda data: wire.unpack(_resealed(b"ANTPART1", head, data), "0.0"),
+        lambda data: state_bytes.unpack(_resealed(b"ANTPART1", head, data), "0.0"),
         lambda data: unpack(_resealed(b"ANTSTAT1", head, data)),
-        lambda data: wire.unpack(data, "0.0"),
+        lambda data: state_bytes.unpack(data, "0.0"),
         lambda data: read(data, "q", 1, None),
         lambda data: df.from_json(data.decode("latin-1")),
         lambda data: PointFile.open(lambda offset, length: data[offset : offset + length], len(data), "f"),

@@ -26,7 +26,7 @@ if task == "ready":
     import shutil
     from dataflow.kernels.compile import stage_files
     from operators.compiler.targets import worker
-    from operators.kernels.jit import LOOPS
+    from operators.compiler.loops import LOOPS
     built = [x.built(worker()) for x in LOOPS if x._found is not None]
     built += [x.build(worker()) for stage in stages for x in stage_files(stage)]
     for path in built:
@@ -39,7 +39,7 @@ import sys
 from pathlib import Path
 import numpy as np
 import dataflow as df
-from dataflow.check import StreamColumns, bind
+from dataflow.metrics.bind import StreamColumns, bind
 from dataflow.kernels.compile import compile_stage
 from operators.errors import DataflowError
 from operators.kernels import texts
@@ -84,7 +84,7 @@ except DataflowError as error:
     raise SystemExit(0)
 print(sorted(map(repr, result.to_dict()["rows"])), result.proof.result)
 if task == "ready":
-    from runtime.query.prepare import Request, prepare
+    from runtime.query.plan.prepare import Request, prepare
     stages = prepare(store.catalogue, Request(metric.steps, {}, None, None)).compiled.plan.stages
 """
     + _BUILD

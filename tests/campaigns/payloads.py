@@ -21,8 +21,8 @@ from operators.errors import DataflowError
 from runtime import Store
 from runtime.fleet import Fleet, Reply, Rules
 from runtime.fleet.worker import answer
-from runtime.query import tasks as task_sizes
-from runtime.query import wire
+from runtime.query.plan import make_tasks as task_sizes
+from runtime.query.task import state_bytes
 from tests.campaigns import Report
 from tests.campaigns.apart import Hangs, at_most, run_apart
 from tests.campaigns.states import change_array
@@ -107,12 +107,12 @@ class _Messages:
         if self.kind == "reply changed":
             return _changed(state, self.rng)
         if self.kind == "forged":
-            head, arrays = wire.unsealed(state[:8], state, "it")
+            head, arrays = state_bytes.unsealed(state[:8], state, "it")
             if self.rng.random() < 0.2:
                 head["strings"] = self.rng.choice([[], [*head["strings"], "more"], None, head["strings"][::-1]])
             else:
                 self.said = change_array(arrays, self.rng)
-            return wire.sealed(state[:8], head, arrays)
+            return state_bytes.sealed(state[:8], head, arrays)
         return self.spare[len(self.seen) - 1 if len(self.seen) <= len(self.spare) else 0]
 
     def _is_it(self) -> bool:

@@ -1,8 +1,8 @@
 """Kept states of published queries: damaged, in each other's place, and forged with right checksums.
 
 Damaged and misplaced ones must not change an answer. A forged one is believed where it is well-formed (see
-``runtime.published.shelf``), but nothing but an answer or an error may come of it: no signal, no index out of bounds
-(loops check bounds in a large run), no bare exception, no hang.
+``runtime.published.state_cache``), but nothing but an answer or an error may come of it: no signal, no index out of
+bounds (loops check bounds in a large run), no bare exception, no hang.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import dataflow as df
 from operators.errors import DataflowError
 from runtime import Store
-from runtime.query import wire
+from runtime.query.task import state_bytes
 from tests.campaigns import Report, damage
 from tests.campaigns.apart import Hangs, at_most, run_apart
 
@@ -149,7 +149,7 @@ def _forge(path: Path, whole: dict[Path, bytes], rng: random.Random, folder: Pat
 
 def _forged(state: bytes, rng: random.Random) -> tuple[str, bytes]:
     magic = state[:8]
-    head, arrays = wire.unsealed(magic, state, "it")
+    head, arrays = state_bytes.unsealed(magic, state, "it")
     nested = [name for name in arrays if magic == b"ANTKEPT1"]
     if nested:
         name = rng.choice(nested)
@@ -159,7 +159,7 @@ def _forged(state: bytes, rng: random.Random) -> tuple[str, bytes]:
         said = _change_head(head, rng)
     else:
         said = change_array(arrays, rng)
-    return said, wire.sealed(magic, head, arrays)
+    return said, state_bytes.sealed(magic, head, arrays)
 
 
 def _change_head(head: dict[str, Any], rng: random.Random) -> str:

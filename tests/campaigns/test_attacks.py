@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from runtime.published import shelf
-from runtime.query import wire
+from runtime.published import state_cache
+from runtime.query.task import state_bytes
 from tests.campaigns import Report, payloads, states
 
 
@@ -30,8 +30,10 @@ arrays.attack(Report(), 40, 1)
 
 
 def test_answers_that_do_not_name_their_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = wire._partial
-    monkeypatch.setattr(wire, "_partial", lambda head, arrays, task, asked: usual(head, arrays, task, head["request"]))
+    usual = state_bytes._partial
+    monkeypatch.setattr(
+        state_bytes, "_partial", lambda head, arrays, task, asked: usual(head, arrays, task, head["request"])
+    )
     monkeypatch.setattr(payloads, "KINDS", ("of another query",))
     report = Report()
     payloads.attack(report, 6, 1)
@@ -39,7 +41,7 @@ def test_answers_that_do_not_name_their_request(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_kept_states_that_do_not_name_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelf, "_head", lambda path: b"")
+    monkeypatch.setattr(state_cache, "_head", lambda path: b"")
     monkeypatch.setattr(states, "KINDS", ("misplaced",))
     report = Report()
     states.attack(report, 40, 1)

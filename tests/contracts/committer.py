@@ -22,8 +22,8 @@ from runtime.catalogue import (
     file_path,
     new_attempt,
 )
-from runtime.location import locate
 from runtime.objects import ObjectStore
+from runtime.storage.location import locate
 
 FIRST_DAY = 19_800
 SCHEMA = StreamSchema("device", Type.STRING, "ts", {"x": Type.INT})

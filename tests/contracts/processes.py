@@ -13,9 +13,9 @@ from contextlib import closing
 from pathlib import Path
 
 from runtime.catalogue import Catalogue, FileEntry
-from runtime.location import locate
 from runtime.objects import ObjectStore
-from runtime.verify import verify
+from runtime.storage.location import locate
+from runtime.storage.verify_store import verify
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("committer.py")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import dataflow as df
-from dataflow.check import StreamColumns, bind
-from dataflow.json_form import JsonFormError
 from dataflow.kernels.generate import generate
-from dataflow.steps.funnel import Climb
-from dataflow.steps.segments import Segments
+from dataflow.metrics.bind import StreamColumns, bind
+from dataflow.metrics.json_form import JsonFormError
+from dataflow.steps.keyed.funnel import Climb
+from dataflow.steps.keyed.segments import Segments
 from operators.types import Type
 
 STREAM = StreamColumns(

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dataflow as df
-from dataflow.expr import Expr
-from dataflow.json_form import from_dict
-from dataflow.step import content_of
-from dataflow.stream import Stream
+from dataflow.expressions.expr import Expr
+from dataflow.language.stream import Stream
+from dataflow.metrics.json_form import from_dict
+from dataflow.steps.base import content_of
 from tests.laws.graphs import GRAPHS
 
 UP = df.col("status") == "up"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from dataflow.stream import Stream
-from deploy.listing import column
+from dataflow.language.stream import Stream
+from deploy.commands.store_views import column
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import FileEntry, StreamSchema
-from runtime.result import Result
+from runtime.result.result import Result
 
 SCHEMA = StreamSchema(
     "device", Type.STRING, "ts", {"status": Type.STRING, "temp": Type.FLOAT}, duplicates="latest", unit="ms"

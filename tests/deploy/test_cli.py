@@ -254,7 +254,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 def test_a_terminal_without_the_characters() -> None:
     code = (
         "from deploy.cli import main; from deploy.commands.shared import show_table; "
-        "from deploy.listing import column; "
+        "from deploy.commands.store_views import column; "
         "from operators.types import Type; main(['--version']); show_table({'ü': column(Type.STRING, ['日'])})"
     )
     ran = subprocess.run(
@@ -292,6 +292,12 @@ def test_a_known_query_starts_without_what_it_does_not_need(tmp_path: Path) -> N
     loaded = set(ran.stderr.split())
     assert {"runtime.query.execute", "numpy"} <= loaded
     needless = ["numba", "llvmlite", "boto3", "botocore", "rich", "pandas", "polars", "pyarrow", "dask", "asyncio"]
-    needless += ["runtime.published.definition", "runtime.published.cached", "runtime.published.scheduled"]
-    needless += ["runtime.kernels", "runtime.aws.kms", "runtime.fleet.fleet", "runtime.ingest", "deploy.stack"]
+    needless += ["runtime.published.definition", "runtime.published.incremental", "runtime.schedules.scheduled_run"]
+    needless += [
+        "runtime.query.kernel_store",
+        "runtime.aws.kms",
+        "runtime.fleet.fleet",
+        "runtime.ingest",
+        "deploy.stack",
+    ]
     assert [n for n in needless if n in loaded] == []

@@ -77,7 +77,7 @@ def driver(folder: Path) -> Path:
 
 
 class Emulated:
-    """A kernel for arm64 that is called as ``operators.compiler.native.Native`` is."""
+    """A kernel for arm64 that is called as ``operators.compiler.shared_object.Native`` is."""
 
     def __init__(self, program: Path, kernel: Path, signature: str) -> None:
         self.result, self.arguments = arguments_of(signature)

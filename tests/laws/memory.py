@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataflow.check import StreamColumns, bind
-from dataflow.json_form import from_dict
+from dataflow.metrics.bind import StreamColumns, bind
+from dataflow.metrics.json_form import from_dict
+from operators.states.strings import Words
 from operators.types import Type
-from operators.words import Words
 from runtime.columns import Column, Dictionary
-from runtime.query.chunk import Chunk, Values
-from runtime.query.coverage import Coverage
-from runtime.query.keys import Keys
-from runtime.query.merge import merged
-from runtime.query.notes import taken_out
-from runtime.query.partial import Partial
-from runtime.query.pipeline import Pipeline
-from runtime.query.runner import Context
-from runtime.query.task import Compiled
+from runtime.query.merge.merging import merged
+from runtime.query.plan.notes import taken_out
+from runtime.query.stages.keys import Keys
+from runtime.query.stages.pipeline import Pipeline
+from runtime.query.stages.row_batch import Chunk, Values
+from runtime.query.stages.runner import Context
+from runtime.query.task.coverage import Coverage
+from runtime.query.task.partial import Partial
+from runtime.query.task.task import Compiled
 from tests.reference.rows import Json, Value
 from tests.reference.strategies import DAY, KEY, TIME, TYPES, Point
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from operators.aggregates import REGISTRY, AnyAggregate
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate, TallySpec, merge_by_adding
-from operators.kernels.floats import FILLED, add_float
-from operators.kernels.tables import tally
+from operators.kernels.hash_tables import tally
+from operators.kernels.sums.float_sums import FILLED, add_float
 from operators.types import Type
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 import dataflow as df
 from operators.aggregates import REGISTRY, AnyAggregate
 from operators.contract import Aggregate, Flags
-from operators.law_rows import DURATIONS, STRINGS, Rows, given_rows
-from operators.laws import LAWS, Bench, LawBroken, check_batch, check_laws
+from operators.laws.check import LAWS, Bench, LawBroken, check_batch, check_laws
+from operators.laws.rows import DURATIONS, STRINGS, Rows, given_rows
 from operators.types import DECIMALS, Type
 from tests.laws.mutants import MUTANTS, Mutant
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 import dataflow as df
 from operators.aggregates import REGISTRY
 from operators.aggregates.distinct import ERROR
-from operators.cells import Cells
 from operators.contract import Aggregate
 from operators.errors import CardinalityExceeded
-from operators.kernels.exact import UNSET
-from operators.law_rows import Rows
-from operators.laws import Bench
+from operators.kernels.sums.windowed_sums import UNSET
+from operators.laws.check import Bench
+from operators.laws.rows import Rows
+from operators.states.aggregate_states import Cells
+from operators.states.strings import Words
 from operators.types import Type
-from operators.words import Words
 from tests.laws.memory import run_in_memory
 from tests.reference.strategies import BASE, KEY, TIME, Case, cases
 

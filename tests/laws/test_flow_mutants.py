@@ -13,7 +13,7 @@ from hypothesis import Phase, find, settings
 
 from dataflow.kernels import compile as compiling
 from dataflow.kernels.generate import Generated, generate
-from dataflow.plan import Stage
+from dataflow.plan.stages import Stage
 from tests.laws.agreement import agrees
 from tests.laws.memory import fresh_plans, run_in_memory
 from tests.reference.strategies import Case, cases

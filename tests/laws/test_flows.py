@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.query import runner
+from runtime.query.stages import runner
 from tests.laws.agreement import agrees
 from tests.laws.flow_graphs import COHORTS, EMPTY_BUCKETS, FUNNELS, SPLIT_SESSIONS, TRANSITIONS, WIDE_WINDOWS
 from tests.laws.memory import run_in_memory

@@ -14,16 +14,16 @@ from typing import Any
 import numba
 import pytest
 
-from dataflow.check import bind
-from dataflow.json_form import from_dict
-from operators.compiler import cache, native
+from dataflow.metrics.bind import bind
+from dataflow.metrics.json_form import from_dict
+from operators.compiler import cache, shared_object
 from operators.compiler.link import has_linker
 from operators.compiler.targets import TARGETS, host, worker
 from operators.errors import DataflowError
-from runtime.query import wire
-from runtime.query.conclude import _result_digest
-from runtime.query.merge import merged
-from runtime.query.task import Compiled
+from runtime.query.merge.conclude import _result_digest
+from runtime.query.merge.merging import merged
+from runtime.query.task import state_bytes
+from runtime.query.task.task import Compiled
 from tests.laws.emulated import Emulated, driver
 from tests.laws.graphs import GRAPHS
 from tests.laws.memory import STREAM, _task
@@ -68,7 +68,9 @@ def outcome(name: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> tuple[lis
     keys = sorted({p[KEY] for p in points})
     try:
         partials = [_task(asked, str(i), points, set(keys[i::2]), SINCE, UNTIL, 0) for i in range(2)]
-        return [wire.pack(p) for p in partials], _result_digest(merged(asked.plan, partials, UNTIL).result_columns())
+        return [state_bytes.pack(p) for p in partials], _result_digest(
+            merged(asked.plan, partials, UNTIL).result_columns()
+        )
     except DataflowError as error:
         return [], str(error)
 
@@ -79,7 +81,7 @@ def jitted(name: str, digest: str, signature: str, make: Callable[[], Any], keep
 
 def shared(target: Any) -> Load:
     def load(name: str, digest: str, signature: str, make: Callable[[], Any], keep: bool = True) -> Any:
-        return native.Native(cache.built(name, digest, signature, make, target), signature)
+        return shared_object.Native(cache.built(name, digest, signature, make, target), signature)
 
     return load
 

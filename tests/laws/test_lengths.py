@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dataflow as df
-from dataflow.check_expressions import GraphError
+from dataflow.binding.typing import GraphError
 from operators.errors import OverflowExceeded
-from operators.kernels import lengths
+from operators.kernels.times import lengths
 from tests.laws.memory import run_in_memory
 from tests.reference import answer
 from tests.reference.strategies import BASE, KEY, TIME, TYPES

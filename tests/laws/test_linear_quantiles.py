@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import dataflow as df
 from operators.aggregates.quantiles import ERROR
 from operators.errors import DataflowError
-from operators.interpolation import Shares, between_floats, between_integers, between_lengths
+from operators.sums.interpolation import Shares, between_floats, between_integers, between_lengths
 from tests.laws.memory import run_in_memory
 from tests.reference import answer
 from tests.reference.strategies import BASE, KEY, TIME, TYPES

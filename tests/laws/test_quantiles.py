@@ -19,8 +19,8 @@ import dataflow as df
 from operators.aggregates.quantiles import ERROR, MOST, with_most
 from operators.kernels import bins
 from operators.kernels.bits import float_order
-from operators.law_rows import Rows
-from operators.laws import Bench, LawBroken, check_batch, check_laws
+from operators.laws.check import Bench, LawBroken, check_batch, check_laws
+from operators.laws.rows import Rows
 from operators.types import Type
 from tests.laws.memory import run_in_memory
 from tests.reference import many

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
 
-import dataflow.check_expressions
+import dataflow.binding.typing
 import dataflow.codegen.cuts
 import dataflow.kernels.compile
 import dataflow.steps.join
-import runtime.query.lookups
-import runtime.query.merge
-import runtime.query.sweep
+import runtime.query.merge.concurrency
+import runtime.query.merge.merging
+import runtime.query.stages.lookup_arrays
 from dataflow.codegen.emitter import SOURCES
-from dataflow.codegen.source import NO_PIECE
+from dataflow.codegen.writer import NO_PIECE
 from dataflow.kernels.generate import Generated, generate
-from dataflow.plan import Stage
-from dataflow.reference import Periods
+from dataflow.plan.stages import Stage
+from dataflow.tables.reference_tables import Periods
 from tests.laws.agreement import agrees
 from tests.laws.memory import fresh_plans, run_in_memory
 from tests.reference.strategies import Case, cases
@@ -137,7 +137,9 @@ MUTANTS: dict[str, tuple[str, Plant]] = {
     "the row found first holds for all pieces": (
         "states_joined_by_time", in_kernels(", ns, look0_offsets, look0_starts, look0_ends)\n", ROW_AT_START)
     ),
-    "a period ends a microsecond late": ("service_time", in_place_of(runtime.query.runner, "Lookup", ends_later)),
+    "a period ends a microsecond late": (
+        "service_time", in_place_of(runtime.query.stages.runner, "Lookup", ends_later)
+    ),
     "rows that say the same cut": (
         "states_joined_by_time", in_place_of(dataflow.steps.join, "indexed", never_joined)
     ),
@@ -145,9 +147,11 @@ MUTANTS: dict[str, tuple[str, Plant]] = {
     "an unknown state counts as inactive": ("concurrent", in_kernels("clear = bool(", "clear = True or bool(")),
     "an end takes nobody away": ("concurrent", in_kernels("-1 if clear and not active", "0 if clear and not active")),
     "neighbours that say the same stay apart": (
-        "two_at_least", in_place_of(runtime.query.sweep, "_changes", all_different)
+        "two_at_least", in_place_of(runtime.query.merge.concurrency, "_changes", all_different)
     ),
-    "what cannot be known is false": ("two_at_least", in_place_of(runtime.query.merge, "swept", everything_known)),
+    "what cannot be known is false": (
+        "two_at_least", in_place_of(runtime.query.merge.merging, "swept", everything_known)
+    ),
     "hours are two hours long": (
         "states_by_hour_of_day", in_kernels("np.int64(3600000000)", "np.int64(7200000000)")
     ),
@@ -161,7 +165,7 @@ MUTANTS: dict[str, tuple[str, Plant]] = {
         "states_by_part_of_the_day", in_place_of(dataflow.codegen.cuts, "differs", lambda _: never_alike)
     ),
     "what happens counts in every piece": (
-        "failures_by_hour", in_place_of(dataflow.check_expressions, "prepared", in_every_piece)
+        "failures_by_hour", in_place_of(dataflow.binding.typing, "prepared", in_every_piece)
     ),
     "what is not known of a condition is known": (
         "clock_as_argument", in_kernels("step_4(np.uint64(pg)", "step_5(np.uint64(pg)")

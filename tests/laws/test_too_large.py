@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 import dataflow as df
 from operators.aggregates import REGISTRY
-from operators.grouping import Groups
-from operators.law_rows import Rows, given_rows
-from operators.laws import Bench
+from operators.laws.check import Bench
+from operators.laws.rows import Rows, given_rows
+from operators.states.groups import Groups
+from operators.states.strings import Words
 from operators.types import Type
-from operators.words import Words
 from tests.laws.memory import run_in_memory
 from tests.reference import answer
 from tests.reference.strategies import BASE, KEY, TIME, TYPES

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from operators import files
-from operators.compiler import cache, native, reach, sealed
+from operators.compiler import cache, reach, sealed, shared_object
 from operators.compiler.library import _import_loops
 from operators.compiler.link import has_linker
+from operators.compiler.loops import LOOPS, Inlined
 from operators.compiler.targets import compiler, host, worker
 from operators.errors import DataflowError
-from operators.kernels.jit import LOOPS, Inlined
 
 SIGNATURE = "b1(u1[::1], i8)"
 
@@ -152,7 +152,7 @@ def test_a_shared_object_without_run_is_made_anew(base: Path, tmp_path: Path) ->
     subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "empty.so", tmp_path / "empty.c"], check=True)
     sealed.write(path, (tmp_path / "empty.so").read_bytes())
     with pytest.raises(OSError, match="no function run"):
-        native.Native(path, SIGNATURE)
+        shared_object.Native(path, SIGNATURE)
     assert cache.compiled("below", "2" * 64, SIGNATURE, lambda: below)(np.zeros(1, np.uint8), 2) is True
 
 

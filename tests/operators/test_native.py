@@ -11,18 +11,20 @@ import numba
 import numpy as np
 import pytest
 
-from operators.compiler import cache, native
+from operators.compiler import cache, shared_object
 from operators.compiler.build import build
 from operators.compiler.link import has_linker
+from operators.compiler.loops import Loop
 from operators.compiler.signature import arguments_of
 from operators.compiler.targets import host
 from operators.errors import DataflowError
-from operators.kernels import tables, texts
-from operators.kernels.jit import Loop
-from runtime.pointfile import elide, hashing, unpack
+from operators.kernels import hash_tables, texts
+from runtime.pointfile import hashing
+from runtime.pointfile.reading import skip_unchanged, unpack
 
 LOOPS = [
-    tables.enter_groups, tables.enter_pairs, tables.find_groups, texts.same_texts, hashing._states, elide.changes,
+    hash_tables.enter_groups, hash_tables.enter_pairs, hash_tables.find_groups, texts.same_texts,
+    hashing._states, skip_unchanged.changes,
     unpack.unpack_blocks,
 ]  # fmt: skip
 
@@ -47,12 +49,12 @@ SIGNATURE = "i8(f8[:,::1], f8[::1], i8, f8[::1])"
 
 @pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.plain.__name__)
 def test_every_loop_becomes_a_shared_object(loop: Loop) -> None:
-    assert isinstance(loop.compiled, native.Native)
+    assert isinstance(loop.compiled, shared_object.Native)
 
 
 def test_the_same_results_as_numba(tmp_path: Path) -> None:
     build(sums, SIGNATURE, tmp_path / "sums.so", host())
-    linked, jitted = native.Native(tmp_path / "sums.so", SIGNATURE), numba.njit(SIGNATURE)(sums)
+    linked, jitted = shared_object.Native(tmp_path / "sums.so", SIGNATURE), numba.njit(SIGNATURE)(sums)
     rng = np.random.default_rng(1)
     call = linked.caller()
     for rows, columns in ((3, 4), (0, 4), (4, 0), (1, 1), (3, 4)):
@@ -64,13 +66,13 @@ def test_the_same_results_as_numba(tmp_path: Path) -> None:
 
 def test_truth_values(tmp_path: Path) -> None:
     build(below, "b1(u1[::1], i8)", tmp_path / "below.so", host())
-    loop = native.Native(tmp_path / "below.so", "b1(u1[::1], i8)")
+    loop = shared_object.Native(tmp_path / "below.so", "b1(u1[::1], i8)")
     assert [loop(np.zeros(n, np.uint8), 2) for n in (1, 2, 3)] == [True, False, False]
 
 
 def test_a_caller_sees_arrays_that_changed(tmp_path: Path) -> None:
     build(sums, SIGNATURE, tmp_path / "sums.so", host())
-    call = native.Native(tmp_path / "sums.so", SIGNATURE).caller()
+    call = shared_object.Native(tmp_path / "sums.so", SIGNATURE).caller()
     a, b, out = np.ones((2, 2)), np.ones(2), np.zeros(2)
     call(a, b, 1, out)
     a[:] = 5
@@ -108,7 +110,7 @@ def test_without_a_linker_numba_serves(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.delenv("CC", raising=False)
     assert not has_linker()
     loop = cache.compiled("below", "1" * 64, "b1(u1[::1], i8)", lambda: below)
-    assert not isinstance(loop, native.Native)
+    assert not isinstance(loop, shared_object.Native)
     assert loop(np.zeros(1, np.uint8), 2)
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 import operators
-from operators import registered
+from operators import registry
 from operators.aggregates import REGISTRY
 
 README = Path(operators.__path__[0]) / "README.md"
 
 
 def test_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(registered, "_own", {})
+    monkeypatch.setattr(registry, "_own", {})
     examples: dict[str, Any] = {"__name__": "readme"}
     blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
     assert len(blocks) == 4
@@ -27,7 +27,7 @@ def test_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     quoted = re.sub(r"\s+", " ", re.findall(r"It says `([^`]+)`", README.read_text())[0])
     assert quoted in printed
     assert examples["report"].name == "comfort"
-    assert registered.is_registered("comfort")
+    assert registry.is_registered("comfort")
 
 
 def test_every_aggregate_is_described() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.kernels.running import WIDTH, add_digits, is_a_sum, rounded
+from operators.kernels.sums.running_sums import WIDTH, add_digits, is_a_sum, rounded
 
 LARGEST = 1.7976931348623157e308
 FLOATS = st.one_of(

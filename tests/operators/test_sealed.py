@@ -50,7 +50,7 @@ def test_what_is_too_large_is_not_read(tmp_path: Path) -> None:
 PROGRAM = """
 import numpy as np
 import dataflow as df
-from dataflow.check import StreamColumns, bind
+from dataflow.metrics.bind import StreamColumns, bind
 from dataflow.kernels.compile import compile_stage
 from operators.kernels import texts
 columns = StreamColumns("k", df.Type.STRING, "t", {"v": df.Type.FLOAT})

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from operators.compiler import cache, link, native, prebuild, sealed, targets
+from operators.compiler import cache, link, prebuild, sealed, shared_object, targets
 from operators.compiler.build import build
+from operators.compiler.loops import LOOPS
 from operators.compiler.targets import GLIBC, TARGETS, TargetUnavailable, host, worker
 from operators.errors import DataflowError
-from operators.kernels import exact, tables
-from operators.kernels.jit import LOOPS
+from operators.kernels import hash_tables
+from operators.kernels.sums import windowed_sums
 from tests.laws.emulated import Emulated, driver
 
 MACHINES = {"x86_64": 62, "arm64": 183}
@@ -83,7 +84,7 @@ def test_every_library_loop_for_each_target(tmp_path: Path, target: targets.Targ
     assert set(manifest["reached"]) >= {
         "",
         "operators.kernels.bins:hash_word",
-        "runtime.pointfile.unpack:unpack_blocks",
+        "runtime.pointfile.reading.unpack:unpack_blocks",
     }
     for path in made:
         data = path.read_bytes()
@@ -128,7 +129,7 @@ def test_products_and_sums_round_apart(tmp_path: Path, target: targets.Target) -
     a = np.random.default_rng(3).normal(size=1000)
     out = np.empty(1000)
     if target.name == worker().name:
-        native.Native(tmp_path / "fused.so", signature)(a, a * a, out)
+        shared_object.Native(tmp_path / "fused.so", signature)(a, a * a, out)
     elif target.name == "arm64":
         kernel = Emulated(driver(tmp_path), tmp_path / "fused.so", signature)
         kernel(a, a * a, out)
@@ -199,12 +200,12 @@ def test_no_linker_for_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(link.importlib.util, "find_spec", lambda name: None)
     for name, machine in (("arm64", "aarch64"), ("x86_64", "x86_64")):
         with pytest.raises(TargetUnavailable, match=rf"kernels for {name} cannot be linked .*{machine}-linux-gnu-gcc"):
-            exact.refold.built(TARGETS[name])
+            windowed_sums.refold.built(TARGETS[name])
 
 
 def test_a_linker_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path))
     monkeypatch.setattr(link, "linker", lambda target: ["false"])
     with pytest.raises(TargetUnavailable, match=r"the kernel enter_pairs-.* cannot be linked: false failed"):
-        tables.enter_pairs.built(TARGETS["x86_64"])
+        hash_tables.enter_pairs.built(TARGETS["x86_64"])
     assert not list((tmp_path / "kernels").glob("*.so"))

@@ -15,9 +15,9 @@ import pytest
 import dataflow as df
 from dataflow.examples.retail_ledger import closing_balances
 from runtime import Store
-from runtime.query import tasks
-from runtime.query.prepare import Request, prepare
-from runtime.result import Result
+from runtime.query.plan import make_tasks
+from runtime.query.plan.prepare import Request, prepare
+from runtime.result.result import Result
 
 MINUTE, DAY = 60_000_000, 86_400_000_000
 JANUARY = 19_723 * DAY
@@ -137,7 +137,7 @@ def test_windows_that_something_cuts_are_partial(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["window", "sliding", "sessionize", "states", "transitions"])
 @pytest.mark.parametrize("since", [JANUARY + 2 * DAY, JANUARY + 2 * DAY + 1, JANUARY + 3 * DAY + 7 * MINUTE])
 def test_the_same_bits_for_every_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, since: int) -> None:
-    monkeypatch.setattr(tasks, "_SMALL", 5)
+    monkeypatch.setattr(make_tasks, "_SMALL", 5)
     times = [JANUARY + (i * 7919 % 6000) * MINUTE for i in range(400)]
     points = [
         {"k": f"k{i % 7}", "t": t, "v": (i * 37 % 100) / 7, "st": ["up", "down", None][i * 5 % 3]}
@@ -208,7 +208,7 @@ def test_groups_of_a_column_that_few_rows_report(boots: Store) -> None:
 
 
 def test_reports_are_counted_exactly_however_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "_SMALL", 5)
+    monkeypatch.setattr(make_tasks, "_SMALL", 5)
     points = [
         {"k": f"k{i % 9}", "t": JANUARY + i * 700 * MINUTE, "v": i, "fw": "1.0" if i % 11 == 0 else None}
         for i in range(300)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import dataflow as df
 from runtime import Store
-from runtime.result import Explanation
+from runtime.result.result import Explanation
 from tests.laws.engine import STREAM, as_columns, parts, schema_point
 from tests.laws.until import until
 from tests.reference import answer

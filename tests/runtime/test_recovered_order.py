@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import dataflow as df
 from runtime import Store
-from runtime.catalogue.order import MOST, Order, Started, in_order
+from runtime.catalogue.items.commit_order import MOST, Order, Started, in_order
 from runtime.ingest import writer
 from runtime.pointfile import encode
-from runtime.result import Result
+from runtime.result.result import Result
 
 METRIC = df.stream("s").group_by("k").agg(n=df.count(), total=df.sum("v"), most=df.max("v"))
 D = 19_800

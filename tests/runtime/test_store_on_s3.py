@@ -75,15 +75,16 @@ def test_it_is_found_again_and_shared(aws: None) -> None:
 
 
 def test_a_worker_opens_the_store_by_its_url(aws: None) -> None:
-    from runtime.query import execute, wire
-    from runtime.query.prepare import Request, prepare
-    from runtime.query.tasks import make_tasks
+    from runtime.query import execute
+    from runtime.query.plan.make_tasks import make_tasks
+    from runtime.query.plan.prepare import Request, prepare
+    from runtime.query.task import state_bytes
 
     store = Store(f"{URL}?table=other-table")
     ingest(store)
     prepared = prepare(store.catalogue, Request(METRICS[0].steps, {}, None, None))
     (task,) = make_tasks(prepared, store.url, 1)
-    assert wire.unpack(execute.run_payload(execute.payload_of(task)), task.id, task.request_digest).coverage.rows
+    assert state_bytes.unpack(execute.run_payload(execute.payload_of(task)), task.id, task.request_digest).coverage.rows
 
 
 def test_where_there_is_no_store(aws: None) -> None:

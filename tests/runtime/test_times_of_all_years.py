@@ -20,16 +20,17 @@ import pytest
 import tzdata
 
 import dataflow as df
-from dataflow import col, zones
+from dataflow import col
+from dataflow.times import zones
 from runtime import Store
 from runtime.errors import QueryError
 from runtime.fleet.messages import request
 from runtime.fleet.worker import answer
-from runtime.published import cached
-from runtime.query import task as tasks
-from runtime.query.prepare import prepare
-from runtime.query.task import Task
-from runtime.query.tasks import make_tasks
+from runtime.published import incremental
+from runtime.query.plan.make_tasks import make_tasks
+from runtime.query.plan.prepare import prepare
+from runtime.query.task import task as tasks
+from runtime.query.task.task import Task
 from runtime.store import Store as Opened
 
 S = df.stream("s")
@@ -193,7 +194,9 @@ def test_published(store: Store) -> None:
     assert ask(store, metric) == RIGHT
 
 
-@pytest.mark.parametrize(("module", "name", "other"), [(cached, "_FORM", 1), (cached, "TZDATA_VERSION", "1999a")])
+@pytest.mark.parametrize(
+    ("module", "name", "other"), [(incremental, "_FORM", 1), (incremental, "TZDATA_VERSION", "1999a")]
+)
 def test_what_another_version_left_is_not_used(
     store: Store, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, other: object
 ) -> None:

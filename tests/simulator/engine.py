@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operators.errors import DataflowError
-from runtime.catalogue.table import (
+from runtime.catalogue.key_value import (
     ConditionFailed,
     Get,
     GetHeads,

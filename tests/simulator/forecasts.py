@@ -1,4 +1,5 @@
-"""What fleets of several sizes would take, by the model of ``runtime.fleet.model``: the table of deploy/README.md."""
+"""What fleets of several sizes would take, by the model of ``runtime.fleet.simulation.model``: the table of
+deploy/README.md."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from functools import cache
 
 from runtime.fleet.cost import Load, Worker
 from runtime.fleet.fleet import Fleet
-from runtime.fleet.model import Account, Faults, Forecast, Scenario, forecast, modelled_fleet
 from runtime.fleet.rules import Rules
+from runtime.fleet.simulation.model import Account, Faults, Forecast, Scenario, forecast, modelled_fleet
 
 WORKER = Worker(1_769, "arm64")
 STORY = Faults(failed=0.2, straggling=0.05, duplicated=0.01, truncated=0.01, throttled=0.5)

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from runtime.catalogue.entries import AlreadyIngested, Committed, Deletion, FileEntry, Record, SourceEntry
+from runtime.catalogue.day_rows import Files
 from runtime.catalogue.index import Mark, Node
+from runtime.catalogue.items.entries import AlreadyIngested, Committed, Deletion, FileEntry, Record, SourceEntry
+from runtime.catalogue.items.item_bytes import log_key
+from runtime.catalogue.items.schema import StreamSchema
+from runtime.catalogue.items.seal import open_json
+from runtime.catalogue.key_value import Check, Put, Steps, When, query, transact
 from runtime.catalogue.log import Head
-from runtime.catalogue.rows import Files
-from runtime.catalogue.schema import StreamSchema
-from runtime.catalogue.seal import open_json
+from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.snapshot import ReadSteps, Snapshot
 from runtime.catalogue.sources import FIRST, Place
-from runtime.catalogue.steps import StreamSteps
-from runtime.catalogue.table import Check, Put, Steps, When, query, transact
-from runtime.catalogue.wire import log_key
 from tests.simulator.world import Variant
 
 

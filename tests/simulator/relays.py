@@ -17,9 +17,9 @@ from runtime.fleet.messages import MAX_PAYLOAD, read_batch, read_reply, refusal,
 from runtime.fleet.outcomes import Reply
 from runtime.fleet.relay import inner_fleet, inner_used, reply_of
 from runtime.fleet.rules import Batch
-from runtime.fleet.virtual import Clock, Driven
+from runtime.fleet.simulation.virtual_clock import Clock, Driven
 from runtime.objects import ObjectStore
-from runtime.query.task import Task
+from runtime.query.task.task import Task
 from tests.simulator.workers import Faults, LambdaDouble, function_error
 
 Answered = Callable[[Reply], None]

@@ -10,8 +10,8 @@ import pytest
 
 from runtime.fleet import QueryTimeout, TaskFailed
 from runtime.fleet.cost import Load, Speeds, Worker, estimate
-from runtime.fleet.model import Account, Faults, Scenario, modelled_fleet, simulate
 from runtime.fleet.rules import Rules
+from runtime.fleet.simulation.model import Account, Faults, Scenario, modelled_fleet, simulate
 from tests.simulator.forecasts import CASES, WORKER, table
 
 README = Path(__file__).resolve().parents[2] / "deploy" / "README.md"

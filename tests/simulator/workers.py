@@ -16,7 +16,7 @@ from runtime.fleet.outcomes import Reply
 from runtime.fleet.pacing import PaceRules
 from runtime.fleet.rules import Rules
 from runtime.objects import ObjectStore
-from runtime.query.task import Task
+from runtime.query.task.task import Task
 
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 

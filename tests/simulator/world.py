@@ -21,10 +21,10 @@ from runtime.catalogue import (
     attempt_of,
     file_path,
 )
-from runtime.catalogue.audit import audit_steps, live_files
+from runtime.catalogue.key_value import PutHead, run
+from runtime.catalogue.protocol import StreamSteps
+from runtime.catalogue.repair.audit import audit_steps, live_files
 from runtime.catalogue.snapshot import ReadSteps
-from runtime.catalogue.steps import StreamSteps
-from runtime.catalogue.table import PutHead, run
 from tests.simulator.engine import DeleteObjects, Engine, Faults, ListObjects, MemoryTable, PutObject, Script
 
 STREAM = "s"

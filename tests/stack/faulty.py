@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from deploy.handlers import worker
+from deploy.handlers import task
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
@@ -26,4 +26,4 @@ def handler(event: dict[str, Any], context: Any) -> Any:
             return "x" * (7 << 20)
         case "left":
             return context.get_remaining_time_in_millis()
-    return worker.handler(event, context)
+    return task.handler(event, context)

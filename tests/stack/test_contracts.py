@@ -8,8 +8,8 @@ import pytest
 
 from runtime.aws.s3_without_boto3 import SignedS3
 from runtime.catalogue import Catalogue, DynamoCatalogue
-from runtime.catalogue.dynamodb import DynamoTable
-from runtime.catalogue.table import ConditionFailed, Put, Transact, When
+from runtime.catalogue.key_value import ConditionFailed, Put, Transact, When
+from runtime.catalogue.stores.dynamodb import DynamoTable
 from runtime.errors import StoreError
 from runtime.objects import S3Objects
 from tests.contracts.catalogue import CatalogueContract

@@ -19,7 +19,7 @@ from runtime import Store
 from runtime.errors import QueryError
 from runtime.fleet import Fleet, Rules
 from runtime.fleet.aws_lambda import invoker
-from runtime.kernels import listed
+from runtime.query.kernel_store import listed
 from tests.runtime.test_recorded_data import EXAMPLES, SPAN, mesh_rows
 from tests.stack.servers import environment
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime import Store
-from runtime.published.scheduled import run_scheduled
+from runtime.schedules.scheduled_run import run_scheduled
 from tests.runtime.published.histories import DAY, METRICS, START, day, ingest
 from tests.stack.test_store import dataflow
 from tests.stack.test_store import url as url

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from deploy.demo import METRIC_FILE
+from deploy.commands.demo import METRIC_FILE
 from deploy.metric_file import load_metric
 from runtime import Store
 from tests.runtime.test_recorded_data import EXAMPLES, SPAN, mesh_rows

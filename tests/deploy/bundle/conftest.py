@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 
 from dataflow.kernels.compile import stage_files
-from dataflow.stream import Stream
+from dataflow.language.stream import Stream
 from deploy.bundle import Bundle, build
 from operators.compiler import targets
 from runtime import Store
 from runtime.catalogue import StreamSchema
-from runtime.query.prepare import Request, prepare
-from runtime.query.task import Task, compiled_for
-from runtime.query.tasks import make_tasks
+from runtime.query.plan.make_tasks import make_tasks
+from runtime.query.plan.prepare import Request, prepare
+from runtime.query.task.task import Task, compiled_for
 
 PYTHON = ".".join(map(str, sys.version_info[:2]))
 FUNCTION = Path(__file__).with_name("function.py")

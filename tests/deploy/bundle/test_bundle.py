@@ -23,7 +23,7 @@ from operators.compiler import targets
 from runtime import Store
 from runtime.fleet.messages import request
 from runtime.fleet.worker import answer
-from runtime.query.task import Task
+from runtime.query.task.task import Task
 from tests.deploy.bundle.conftest import PYTHON, Unzipped, reply_of, tasks_of
 
 START = 19_800 * 86_400_000_000
@@ -44,8 +44,10 @@ FORBIDDEN = {
     "subprocess",
 }  # fmt: skip
 FORBIDDEN_OF_OURS = (
-    "deploy.cli", "deploy.commands", "runtime.ingest", "runtime.result", "runtime.query.execute", "runtime.progress",
-    "runtime.catalogue.sqlite", "runtime.catalogue.dynamodb", "runtime.fleet.coordinator", "operators.laws",
+    "deploy.cli", "deploy.commands", "runtime.ingest", "runtime.result.result", "runtime.query.execute",
+    "runtime.progress",
+    "runtime.catalogue.stores.sqlite", "runtime.catalogue.stores.dynamodb", "runtime.fleet.coordinator",
+    "operators.laws.check",
 )  # fmt: skip
 
 
@@ -115,10 +117,10 @@ sys.path.insert(0, sys.argv[1])
 import deploy.handlers
 for module in pkgutil.iter_modules(deploy.handlers.__path__, "deploy.handlers."):
     importlib.import_module(module.name)
-import runtime.ingest, runtime.query.execute, runtime.catalogue.catalogue, dataflow.zones
-dataflow.zones.zone_named("Europe/London", "")
-assert dataflow.zones.clock_of("Europe/London").offsets.max() == 7_200_000_000
-assert dataflow.zones._PACKAGE.is_relative_to(sys.argv[1])
+import runtime.ingest, runtime.query.execute, runtime.catalogue.catalogue, dataflow.times.zones
+dataflow.times.zones.zone_named("Europe/London", "")
+assert dataflow.times.zones.clock_of("Europe/London").offsets.max() == 7_200_000_000
+assert dataflow.times.zones._PACKAGE.is_relative_to(sys.argv[1])
 from runtime.pointfile import zstd
 assert zstd.library().has_contexts, "loops would have to call Python for every block"
 """

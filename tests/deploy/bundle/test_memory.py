@@ -13,7 +13,7 @@ import pytest
 import dataflow as df
 from runtime import Store
 from runtime.fleet.messages import request
-from runtime.query.task import Task
+from runtime.query.task.task import Task
 from tests.benchmarks.data import Shape, draw
 from tests.deploy.bundle.conftest import Unzipped, reply_of, tasks_of
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.handlers import settings
+from deploy.handlers import environment
+from deploy.handlers.environment import Landing, SettingsError
 from deploy.handlers.events import Landed, landed, message
-from deploy.handlers.settings import Landing, SettingsError
 from runtime.errors import FormatError
 
 KEYS = st.text(min_size=1).filter(lambda key: max(key) < "\ud800" or max(key) > "\udfff")
@@ -56,7 +56,7 @@ def test_where_objects_land(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_settings_of_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTFOLD_STREAMS", '{"s": {"key": "k", "time": "t", "unit": "", "id": null, "format": "csv"}}')
-    assert settings.streams() == {"s": {"key": "k", "time": "t", "format": "csv"}}
+    assert environment.streams() == {"s": {"key": "k", "time": "t", "format": "csv"}}
     for text, what in (
         ("{", "is not JSON"),
         ("[]", "must be an object"),
@@ -66,7 +66,7 @@ def test_settings_of_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setenv("ANTFOLD_STREAMS", text)
         with pytest.raises(SettingsError, match=what):
-            settings.streams()
+            environment.streams()
     monkeypatch.delenv("ANTFOLD_STREAMS")
     with pytest.raises(SettingsError, match="ANTFOLD_STREAMS is not set"):
-        settings.streams()
+        environment.streams()

@@ -13,9 +13,9 @@ import boto3
 import pytest
 
 from deploy.handlers import ingest, landing
+from deploy.handlers.environment import SettingsError
 from deploy.handlers.ingest import Batch, handler
 from deploy.handlers.logs import Invocation
-from deploy.handlers.settings import SettingsError
 from runtime.aws.access import Access
 from runtime.aws.client import Client
 from runtime.errors import FormatError

@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 import dataflow as df
-from deploy.handlers import query, worker
+from deploy.handlers import query, task
 from deploy.handlers.query import handler
 from operators.compiler.targets import TARGETS
 from operators.errors import DataflowError
@@ -243,7 +243,7 @@ def test_workers_where_there_is_much_to_read(
     def invoker(function: str, *_: Any, **__: Any) -> Callable[[bytes], Reply]:
         def invoke(payload: bytes) -> Reply:
             asked.append(function)
-            return Reply(200, json.dumps(worker.handler(json.loads(payload), Context())).encode())
+            return Reply(200, json.dumps(task.handler(json.loads(payload), Context())).encode())
 
         return invoke
 
@@ -290,7 +290,7 @@ def test_as_a_relay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTFOLD_WORKER", "fleet-worker")
 
     def work(payload: bytes) -> Reply:
-        return Reply(200, json.dumps(worker.handler(json.loads(payload), Context())).encode())
+        return Reply(200, json.dumps(task.handler(json.loads(payload), Context())).encode())
 
     monkeypatch.setattr(query, "invoker", lambda *_: work)
 
@@ -300,7 +300,7 @@ def test_as_a_relay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         relayed.append(len(payload))
         return Reply(200, json.dumps(handler(json.loads(payload), Context())).encode())
 
-    monkeypatch.setattr("runtime.query.tasks._SMALL", 10)
+    monkeypatch.setattr("runtime.query.plan.make_tasks._SMALL", 10)
     fleet = Fleet(work, relay=relay, direct=1, batch=2)
     result = store.query(AT_LEAST, executor=fleet, workers=4, progress=False)
     assert len(relayed) == 2
@@ -308,7 +308,7 @@ def test_as_a_relay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_worker_that_refuses(store: Store, lines: Callable[[], Lines]) -> None:
-    reply = worker.handler({"version": 99}, Context())
+    reply = task.handler({"version": 99}, Context())
     assert "update this worker" in reply["error"]["message"]
     logged = lines()
     assert logged.metric("TasksRefused") == 1

@@ -164,11 +164,12 @@ def test_when_the_queue_fails(deployed: Store) -> None:
 
 def test_rows_that_were_ahead_of_the_clock_come_again(deployed: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """An object that was ingested while the clock was behind is enqueued when it is right, for just those rows."""
-    from runtime.ingest import resume, times
+    from runtime.ingest import resume
+    from runtime.ingest.columns import event_times
 
     landed = land("in/s/a", records(1, 2_000_000, 3))
     for latest, found, enqueued in ((T + 10, [1, 3], 0), (T + 20, [1, 3], 0), (T + 3_000_000, [1, 3, 2_000_000], 1)):
-        for module in (times, resume):
+        for module in (event_times, resume):
             monkeypatch.setattr(module, "latest_time", lambda latest=latest: latest * 1000)
         if latest == T + 10:
             assert failures(ingest_handler(batch(event(landed)), Context())) == []

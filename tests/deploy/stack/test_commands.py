@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from deploy.cli import main
-from deploy.stack.places import reached
+from deploy.stack.resources.resource_names import reached
+from deploy.stack.resources.template import template
 from deploy.stack.settings import load
-from deploy.stack.template import template
 from runtime.aws.access import Access
-from runtime.location import locate
+from runtime.storage.location import locate
 from tests.deploy.stack.fake_aws import Aws, install
 
 
@@ -93,8 +93,8 @@ class Terminal:
 def test_what_is_not_agreed_to_is_taken_back(
     run: Any, monkeypatch: pytest.MonkeyPatch, answer: str | type[BaseException]
 ) -> None:
-    from deploy.stack import deploying
-    from deploy.stack.changes import Change, Proposal
+    from deploy.stack.actions import create
+    from deploy.stack.actions.change_sets import Change, Proposal
 
     taken: list[Proposal] = []
 
@@ -113,7 +113,7 @@ def test_what_is_not_agreed_to_is_taken_back(
             return answer
         raise answer
 
-    monkeypatch.setattr(deploying, "Deployment", Fake)
+    monkeypatch.setattr(create, "Deployment", Fake)
     monkeypatch.setattr("sys.stdin", Terminal())
     monkeypatch.setattr("builtins.input", answered)
     run("deploy", "--init")

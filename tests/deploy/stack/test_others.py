@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from deploy.stack.artifacts import placed
-from deploy.stack.changes import DeployError, Stack
-from deploy.stack.places import Places
-from deploy.stack.removing import Removal
+from deploy.stack.actions.artifacts import placed
+from deploy.stack.actions.change_sets import DeployError, Stack
+from deploy.stack.actions.remove import Removal
+from deploy.stack.resources.resource_names import Places
+from deploy.stack.resources.storage import KEYS
 from deploy.stack.settings import Settings
-from deploy.stack.storage import KEYS
 from runtime.aws.access import Access
-from runtime.location import TABLE
+from runtime.storage.location import TABLE
 from tests.deploy.stack.fake_aws import Aws, install, refused
 
 
@@ -22,7 +22,7 @@ from tests.deploy.stack.fake_aws import Aws, install, refused
 def aws(monkeypatch: pytest.MonkeyPatch) -> Aws:
     found = install(monkeypatch)
     found.answers = {"get_caller_identity": lambda: {"Account": "111122223333"}, "delete_alias": lambda **_: {}}
-    monkeypatch.setattr("deploy.stack.artifacts.region", lambda _: "eu-west-1")
+    monkeypatch.setattr("deploy.stack.actions.artifacts.region", lambda _: "eu-west-1")
     return found
 
 

@@ -15,15 +15,15 @@ import boto3
 import pytest
 
 import dataflow as df
-from deploy.handlers import ingest, query, reconcile, worker
-from deploy.stack.functions import functions
+from deploy.handlers import ingest, query, reconcile, task
+from deploy.stack.resources.function_resources import functions
+from deploy.stack.resources.template import template
 from deploy.stack.settings import parse
-from deploy.stack.template import template
-from runtime import kernels
 from runtime.aws import kms as signing
 from runtime.aws.access import Access
 from runtime.fleet import aws_lambda
 from runtime.fleet.outcomes import Reply
+from runtime.query import kernel_store
 from runtime.store import Store
 from tests.deploy.handlers.deployed import Context, batch, event, failures
 from tests.deploy.stack.iam import ACCOUNT, REGION, Iam, filled, statements
@@ -33,7 +33,7 @@ SETTINGS = parse('[deployment]\nname = "fleet"\n\n[streams.s]\nkey = "k"\ntime =
 PLACE = f"{ACCOUNT}-{REGION}"
 DATA, LANDING = f"fleet-data-{PLACE}", f"fleet-landing-{PLACE}"
 T = 1_700_000_000_000
-HANDLERS = {"ingest": ingest.handler, "query": query.handler, "reconcile": reconcile.handler, "worker": worker.handler}
+HANDLERS = {"ingest": ingest.handler, "query": query.handler, "reconcile": reconcile.handler, "worker": task.handler}
 ONE = threading.Lock()
 """Held while a worker is at its work: which role asks is known of the whole process."""
 
@@ -220,7 +220,7 @@ def test_query_with_workers(published: Deployed, monkeypatch: pytest.MonkeyPatch
             return {"Architectures": ["x86_64"]}
 
     monkeypatch.setattr(aws_lambda, "Client", Lambda)
-    monkeypatch.setattr(worker.answer, "__defaults__", (worker.answer.__defaults__[0], 10))
+    monkeypatch.setattr(task.answer, "__defaults__", (task.answer.__defaults__[0], 10))
     reply = json.loads(published.run("query", url("tops"))["body"])
     assert reply.get("rows") == ROWS, reply
     assert asked == ["fleet-worker"]
@@ -232,7 +232,7 @@ def test_query_with_workers(published: Deployed, monkeypatch: pytest.MonkeyPatch
         refs = published.store.published("tops").kernels
     assert refs
     with published.as_function("worker"):
-        kernels.install(Store(published.store.url).objects, refs, signing.signer_of_environment(Access()))
+        kernel_store.install(Store(published.store.url).objects, refs, signing.signer_of_environment(Access()))
     assert ("worker", "kms:VerifyMac") in published.iam.used
 
 
@@ -240,7 +240,7 @@ def test_query_as_a_relay(published: Deployed, monkeypatch: pytest.MonkeyPatch) 
     from runtime.fleet import Fleet
 
     monkeypatch.setattr(query, "invoker", lambda name, *_: through(published, name))
-    monkeypatch.setattr("runtime.query.tasks._SMALL", 10)
+    monkeypatch.setattr("runtime.query.plan.make_tasks._SMALL", 10)
     fleet = Fleet(through(published, "fleet-worker"), relay=through(published, "fleet-query"), direct=1, batch=100)
     result = published.store.query(TOPS, executor=fleet, workers=3, progress=False)
     assert [list(row) for row in result.to_dict()["rows"]] == ROWS

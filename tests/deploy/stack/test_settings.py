@@ -14,7 +14,7 @@ from deploy.stack.example import EXAMPLE
 from deploy.stack.settings import Schedule, Settings, SettingsError, Stream, Tenant, parse
 from runtime.fleet.aws_lambda import invoker
 from runtime.fleet.rules import Rules
-from runtime.ingest.settings import FORMATS
+from runtime.ingest.inputs.settings import FORMATS
 
 
 def uncommented() -> str:

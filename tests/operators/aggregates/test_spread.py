@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from operators.accumulators import Accumulator
 from operators.aggregates import spread
 from operators.aggregates.spread import AGGREGATES, _float_step, _int_step
 from operators.contract import Aggregate
-from operators.exact import settle_pair
-from operators.float_sums import FloatAccumulator
+from operators.sums.floats import FloatAccumulator
+from operators.sums.rounding import settle_pair
+from operators.sums.windowed import Accumulator
 from operators.types import DECIMALS, Type
 
 

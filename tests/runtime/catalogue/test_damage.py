@@ -11,8 +11,8 @@ import pytest
 
 from operators.errors import DataflowError
 from runtime.catalogue import DAY, SqliteCatalogue
-from runtime.catalogue.rows import HEAD
-from runtime.catalogue.seal import sealed_json
+from runtime.catalogue.day_rows import HEAD
+from runtime.catalogue.items.seal import sealed_json
 from tests.contracts.catalogue import D, add
 
 Connection = sqlite3.Connection

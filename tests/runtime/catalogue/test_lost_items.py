@@ -18,9 +18,9 @@ import dataflow as df
 from operators.errors import DataflowError
 from runtime import Store
 from runtime.catalogue import Committed, DynamoCatalogue, SqliteCatalogue, TableCatalogue, new_attempt
+from runtime.catalogue.key_value import Query, run
+from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.sources import FIRST
-from runtime.catalogue.steps import StreamSteps
-from runtime.catalogue.table import Query, run
 from tests.contracts.catalogue import SCHEMA, D, add, files, source
 from tests.runtime.catalogue.test_sqlite_contract import LockedTable
 

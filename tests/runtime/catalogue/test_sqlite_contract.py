@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.catalogue import Catalogue, SqliteCatalogue, TableCatalogue
-from runtime.catalogue.table import PutHead, Query, Row, Transact
+from runtime.catalogue.key_value import PutHead, Query, Row, Transact
 from tests.contracts.catalogue import CatalogueContract
 from tests.simulator.engine import MemoryTable
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from runtime.catalogue import FileEntry, SqliteCatalogue
-from runtime.catalogue.sqlite import SqliteTable
-from runtime.catalogue.table import ConditionFailed, Get, OutcomeUnknown, Put, Query, Scan, Transact, When
+from runtime.catalogue.key_value import ConditionFailed, Get, OutcomeUnknown, Put, Query, Scan, Transact, When
+from runtime.catalogue.stores.sqlite import SqliteTable
 from runtime.errors import StoreError
 from tests.contracts.catalogue import SCHEMA, D, add, files, source
 

@@ -12,9 +12,9 @@ import pytest
 
 from operators.types import Type
 from runtime.catalogue import DAY, FileEntry, SourceEntry, SqliteCatalogue, StreamSchema, file_path, new_attempt
-from runtime.catalogue.entries import data_folder
+from runtime.catalogue.items.entries import data_folder
 from runtime.objects import FolderObjects
-from runtime.verify import VerifyReport, verify
+from runtime.storage.verify_store import VerifyReport, verify
 
 D = 19_800
 SCHEMA = StreamSchema("device", Type.STRING, "ts")

@@ -8,9 +8,9 @@ from runtime.errors import QueryError
 from runtime.fleet import Coordinator, Kind, Outcome, PaceRules, QueryTimeout, Rules, TaskFailed
 from runtime.fleet.coordinator import names
 from runtime.fleet.rules import Batch
-from runtime.query.coverage import Coverage
-from runtime.query.partial import Partial
-from runtime.query.task import Task
+from runtime.query.task.coverage import Coverage
+from runtime.query.task.partial import Partial
+from runtime.query.task.task import Task
 
 RULES = Rules(failures=2, attempt_seconds=50, query_seconds=1_000, hedge_after=0.75, hedge_times=2, base=1, cap=1)
 

@@ -26,9 +26,9 @@ from runtime.fleet import Fleet, Kind, PaceRules, Reply, Rules, TaskFailed
 from runtime.fleet import messages as m
 from runtime.fleet.aws_lambda import invoker
 from runtime.fleet.worker import answer
-from runtime.query.prepare import Request, prepare
-from runtime.query.task import Task
-from runtime.query.tasks import make_tasks
+from runtime.query.plan.make_tasks import make_tasks
+from runtime.query.plan.prepare import Request, prepare
+from runtime.query.task.task import Task
 
 START = 19_800 * 86_400_000_000
 METRIC = df.stream("s").group_by("status").agg(n=df.count(), d=df.count_distinct("device"))

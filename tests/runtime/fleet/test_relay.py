@@ -23,11 +23,11 @@ from runtime.fleet.fleet import batched, relay_fields
 from runtime.fleet.relay import inner_fleet, is_batch, relay, together
 from runtime.fleet.rules import Batch
 from runtime.fleet.worker import answer
-from runtime.query import tasks as splitting
-from runtime.query import wire
-from runtime.query.prepare import Request, prepare
-from runtime.query.task import Task, run
-from runtime.query.tasks import make_tasks
+from runtime.query.plan import make_tasks as splitting
+from runtime.query.plan.make_tasks import make_tasks
+from runtime.query.plan.prepare import Request, prepare
+from runtime.query.task import state_bytes
+from runtime.query.task.task import Task, run
 
 START = 19_800 * 86_400_000_000
 POINTS = df.stream("s")
@@ -131,13 +131,13 @@ def test_a_batch_has_one_form(store: Store, metric: Any) -> None:
     finer = [replace(t, id=f"{t.id}.{i}", shard=s) for t in tasks for i, s in enumerate(halves_of(t.shard))]
     batch = Batch("b0", tuple(tasks))
     partials = [run(task, store.open_file) for task in tasks]
-    expected = wire.pack(together(batch, partials))
+    expected = state_bytes.pack(together(batch, partials))
     split = [run(task, store.open_file) for task in finer]
     for seed in range(5):
         random.Random(seed).shuffle(partials)
         random.Random(seed).shuffle(split)
-        assert wire.pack(together(batch, partials)) == expected
-        assert wire.pack(together(batch, split)) == expected
+        assert state_bytes.pack(together(batch, partials)) == expected
+        assert state_bytes.pack(together(batch, split)) == expected
 
 
 def halves_of(shard: tuple[int, int]) -> list[tuple[int, int]]:

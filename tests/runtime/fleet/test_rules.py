@@ -23,7 +23,7 @@ from runtime.fleet.pacing import (
     throttled,
 )
 from runtime.fleet.rules import Batch, Next, Rules, Work, after, halves, hedge_age, may_hedge, parts, pause
-from runtime.query.task import Task
+from runtime.query.task.task import Task
 
 PACE = PaceRules(rate=10, least=1, most=50, burst=20, limit=100, growth=1, cut=0.5, calm=1)
 TASK = Task("0.3", "store", "s", {}, {}, {}, (), (100, 201), 0, 1, None)

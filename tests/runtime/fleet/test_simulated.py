@@ -18,11 +18,11 @@ from runtime.errors import QueryError
 from runtime.fleet import PaceRules, QueryTimeout, Rules, TaskFailed
 from runtime.fleet.messages import VERSION, reply
 from runtime.fleet.worker import answer
-from runtime.query import wire
-from runtime.query.conclude import conclude
-from runtime.query.prepare import Request, prepare
-from runtime.query.task import run
-from runtime.query.tasks import make_tasks
+from runtime.query.merge.conclude import conclude
+from runtime.query.plan.make_tasks import make_tasks
+from runtime.query.plan.prepare import Request, prepare
+from runtime.query.task import state_bytes
+from runtime.query.task.task import run
 from tests.simulator.workers import Faults, LambdaDouble, play
 
 START = 19_800 * 86_400_000_000
@@ -175,7 +175,7 @@ def test_workers_that_contradict_each_other(world: World) -> None:
     """Two replies to one request that differ: neither is believed."""
     task = world.tasks[0]
     of_another = run(replace(task, shard=world.tasks[1].shard), world.store.open_file)
-    other = reply(task.id, wire.pack(of_another, task.request_digest), "x", world.store.objects)
+    other = reply(task.id, state_bytes.pack(of_another, task.request_digest), "x", world.store.objects)
     calls: Counter[str] = Counter()
 
     def lying(event: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from runtime.fleet import coordinator as coordinating
 from runtime.fleet.fleet import Answers
 from runtime.fleet.relay import reply_of
 from runtime.fleet.rules import Batch
-from runtime.query.conclude import conclude
+from runtime.query.merge.conclude import conclude
 from tests.runtime.fleet.test_simulated import WHOLE, World
 from tests.simulator.relays import RELAY_STORY, STORY, RelayFaults, TwoLevels
 from tests.simulator.workers import Faults, LambdaDouble

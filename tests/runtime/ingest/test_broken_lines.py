@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime.errors import IngestError
-from runtime.ingest import jsonlines, jsonrows
+from runtime.ingest.text import json_lines, json_reader
 from tests.runtime.ingest.lake import Lake, T
 from tests.runtime.ingest.test_properties import new_lake
 from tests.runtime.ingest.test_taken_rows import cut_into
@@ -81,8 +81,8 @@ def test_records_over_several_lines(lake: Lake) -> None:
 
 @pytest.mark.parametrize(("size", "rows"), [(100, 10), (100, 100), (7000, 10), (1 << 20, 1 << 15)])
 def test_a_line_too_long_to_wait_for(lake: Lake, size: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonrows, "MAX_LINE", 1000)
-    monkeypatch.setattr(jsonlines, "MAX_LINE", 1000)
+    monkeypatch.setattr(json_reader, "MAX_LINE", 1000)
+    monkeypatch.setattr(json_lines, "MAX_LINE", 1000)
     line = GOOD * 200
     with cut_into(size, rows):
         assert lake.text(f"{line}\n{MORE}\n{MORE}}}\n").rejected == 1

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from operators.types import Type
 from runtime.errors import IngestError
-from runtime.ingest import resume, times
-from runtime.verify import verify
+from runtime.ingest import resume
+from runtime.ingest.columns import event_times
+from runtime.storage.verify_store import verify
 from tests.runtime.ingest.lake import Lake, T
 from tests.runtime.ingest.test_properties import new_lake
 
@@ -30,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
     """Sets this machine's clock, in milliseconds."""
 
     def set_to(now: int) -> None:
-        for module in (times, resume):
+        for module in (event_times, resume):
             monkeypatch.setattr(module, "latest_time", lambda: (now + HOUR) * 1000)
 
     return set_to
@@ -174,7 +175,7 @@ def test_any_clock(ages: list[int], clocks: list[int], form: str) -> None:
         latest = -1
         for age in clocks:
             now = T - age * 60_000
-            for module in (times, resume):
+            for module in (event_times, resume):
                 patch.setattr(module, "latest_time", lambda now=now: now * 1000)
             expected = sorted(i for i, row in enumerate(rows) if row["t"] <= now)
             if latest < 0 and not expected:

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import IngestError
-from runtime.ingest import names
+from runtime.ingest.text import json_names
 from tests.runtime.ingest.lake import Lake
 
-MANY = 3 * names.MAX_NODES
+MANY = 3 * json_names.MAX_NODES
 
 
 def framed(records: list[str], framing: str) -> bytes:
@@ -56,12 +56,12 @@ def test_names_that_no_row_gives_a_value(lake: Lake, framing: str, kind: str) ->
 
 def test_a_record_with_too_many_names(lake: Lake) -> None:
     """It is rejected alone; names that are new after it are read."""
-    wide = {"k": "a", "t": 5} | {f"w{n}": n for n in range(names.MAX_NODES + 10)}
-    nulls = {"k": "a", "t": 6} | {f"w{n}": None for n in range(names.MAX_NODES + 10)}
+    wide = {"k": "a", "t": 5} | {f"w{n}": n for n in range(json_names.MAX_NODES + 10)}
+    nulls = {"k": "a", "t": 6} | {f"w{n}": None for n in range(json_names.MAX_NODES + 10)}
     records = [good(1), wide, good(2), nulls, good(3), wide, wide, good(4)]
     report = lake.text(framed(list(map(json.dumps, records)), "lines"))
     assert (report.committed, report.rejected) == (5, 3)
-    assert list(report.reasons) == [f"more than {names.MAX_NODES:,} names"]
+    assert list(report.reasons) == [f"more than {json_names.MAX_NODES:,} names"]
     assert sum(1 for row in lake.rows() if "v4" in row or "v3" in row) == 2
 
 
@@ -102,7 +102,7 @@ def test_how_many_are_known_makes_no_difference(
 
     def outcome(limit: int) -> object:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(names, "MAX_NODES", limit)
+            patch.setattr(json_names, "MAX_NODES", limit)
             lake = Lake(Path(tmp_path_factory.mktemp("lake")))
             try:
                 report = lake.text(data)

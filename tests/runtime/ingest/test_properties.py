@@ -183,9 +183,9 @@ def test_a_damaged_line_costs_only_itself(rows: list[dict[str, Any]], data: st.D
 @pytest.mark.parametrize("size", range(1, 60))
 def test_chunk_ends_fall_anywhere(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """With tiny chunks, every byte of the text is once the last of a chunk."""
-    monkeypatch.setattr("runtime.ingest.bytestream._READ", size)
-    more = "runtime.ingest.bytestream.Text.more"
-    from runtime.ingest.bytestream import Text
+    monkeypatch.setattr("runtime.ingest.inputs.byte_stream._READ", size)
+    more = "runtime.ingest.inputs.byte_stream.Text.more"
+    from runtime.ingest.inputs.byte_stream import Text
 
     real = Text.more
     monkeypatch.setattr(more, lambda self, keep, size_=size: real(self, keep, size_))

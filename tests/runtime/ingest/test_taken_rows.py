@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 from operators.types import Type
 from runtime.catalogue import StreamSchema
 from runtime.errors import IngestError
-from runtime.ingest import bytestream, columntypes, jsonrows, samples
+from runtime.ingest.columns import column_types, samples
+from runtime.ingest.inputs import byte_stream
+from runtime.ingest.text import json_reader
 from tests.runtime.ingest.lake import Lake, T
 from tests.runtime.ingest.test_properties import new_lake
 
@@ -32,12 +34,12 @@ FUTURE = 32_503_680_000_000  # the year 3000, in milliseconds
 @contextmanager
 def cut_into(size: int, rows: int, sample: int = 1 << 16) -> Iterator[None]:
     """Chunks of ``size`` bytes, batches of ``rows`` rows, samples of ``sample`` rows."""
-    real = bytestream.Text.more
+    real = byte_stream.Text.more
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bytestream, "_READ", size)
-        patch.setattr(bytestream.Text, "more", lambda self, keep, size_=size: real(self, keep, size_))
-        patch.setattr(jsonrows, "_MAX_ROWS", rows)
-        patch.setattr(jsonrows, "_CELLS", 64 * rows)
+        patch.setattr(byte_stream, "_READ", size)
+        patch.setattr(byte_stream.Text, "more", lambda self, keep, size_=size: real(self, keep, size_))
+        patch.setattr(json_reader, "_MAX_ROWS", rows)
+        patch.setattr(json_reader, "_CELLS", 64 * rows)
         patch.setattr(samples, "SAMPLE_ROWS", sample)
         yield
 
@@ -175,7 +177,7 @@ def test_rows_without_a_key_wait_for_the_type_of_the_keys(keys: list[Any]) -> No
 
 
 def test_only_so_many_rows_wait_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columntypes, "KEY_ROWS", 5)
+    monkeypatch.setattr(column_types, "KEY_ROWS", 5)
     for before, rejected in ((4, 0), (5, 2)):
         rows = [{"t": T + i} for i in range(before)] + [{"k": 1, "t": T}, {"k": 2, "t": T}]
         for size, batch in ((1, 1), (9, 2), (10_000, 100)):
@@ -402,7 +404,7 @@ def test_tables_are_as_without_their_rejected_rows(rows: list[tuple[str | None, 
     kept = [k is not None and t == T for k, t, _ in rows]
     table = {"k": [k for k, *_ in rows], "t": [t for _, t, _ in rows], "v": values}
     with new_lake() as lake, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runtime.ingest.tables.CHUNK_ROWS", chunk)
+        patch.setattr("runtime.ingest.tabular.tables.CHUNK_ROWS", chunk)
         if not any(kept):
             with pytest.raises(IngestError):
                 lake.ingest(table)

@@ -10,7 +10,7 @@ from operators.types import Type
 from runtime.columns import Column, Points
 from runtime.pointfile import Buffers, PointFile
 from runtime.pointfile.layout import DELTA, LINEAR
-from runtime.pointfile.reader import NO_HOLD
+from runtime.pointfile.reading.columns_of_file import NO_HOLD
 from tests.runtime.pointfile.cases import START, TIME, column, file_rows, open_bytes, packed, text_column
 
 BUFFERS = Buffers()

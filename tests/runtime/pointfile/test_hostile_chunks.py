@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from operators.types import Type
-from runtime.pointfile import Buffers, unpack
+from runtime.pointfile import Buffers
 from runtime.pointfile.frames import Compressor, width_of
 from runtime.pointfile.layout import BITWISE, DELTA, FOR, LINEAR, RUNS
+from runtime.pointfile.reading import unpack
 
 ROWS = 6
 ZSTD = Compressor(3)

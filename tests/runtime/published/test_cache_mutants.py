@@ -11,27 +11,28 @@ from typing import Any
 import pytest
 
 import dataflow as df
-from operators.words import Words
-from runtime.published import cached, days
-from runtime.query import checkpoint, tasks
+from operators.states.strings import Words
+from runtime.published import day_states, incremental
+from runtime.query.plan import make_tasks
+from runtime.query.task import checkpoint
 from tests.runtime.published.histories import BY_DAY, BY_PREFIX, run_history
 
 
 @pytest.fixture(autouse=True)
 def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks of a few rows, so that there are several."""
-    monkeypatch.setattr(tasks, "_SMALL", 5)
+    monkeypatch.setattr(make_tasks, "_SMALL", 5)
 
 
 def _first_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     """The files' contents do not matter, just how many there are."""
-    for module in (cached, days):
+    for module in (incremental, day_states):
         monkeypatch.setattr(module, "contents", lambda groups: [f"{n}" for n, _ in enumerate(groups)])
 
 
 def _any_late_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """A state is used again whatever files came between those it is of."""
-    for module in (cached, days):
+    for module in (incremental, day_states):
         monkeypatch.setattr(module, "covers", lambda *_: True)
     _first_prefix(monkeypatch)
 
@@ -43,9 +44,9 @@ def _any_late_file_of_days(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _later_files_of_many_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """The state of many days is taken for theirs although one of them has other files since."""
-    inner = cached.contents
-    monkeypatch.setattr(cached, "contents", lambda groups: inner([(g[0],) for g in groups]))
-    monkeypatch.setattr(days, "covers", lambda *_: True)
+    inner = incremental.contents
+    monkeypatch.setattr(incremental, "contents", lambda groups: inner([(g[0],) for g in groups]))
+    monkeypatch.setattr(day_states, "covers", lambda *_: True)
 
 
 def _no_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,14 +63,14 @@ def _no_words(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _no_key_state(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a stage keeps of each key is not brought back."""
-    from runtime.query.runner import Runner
+    from runtime.query.stages.runner import Runner
 
     monkeypatch.setattr(Runner, "restore", lambda self, saved: None)
 
 
 def _no_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """The groups so far are lost."""
-    from operators.grouping import Groups
+    from operators.states.groups import Groups
 
     inner, merge = checkpoint.Checkpoints.restore, Groups.merge
     # Tasks run on several threads at once.
@@ -92,12 +93,14 @@ def _no_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _start_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """The start of the range is no part of what a state is known by."""
-    inner = cached.Cached._shelf
-    monkeypatch.setattr(cached.Cached, "_shelf", lambda self, *more: inner(self, more[0]))
+    inner = incremental.Cached._shelf
+    monkeypatch.setattr(incremental.Cached, "_shelf", lambda self, *more: inner(self, more[0]))
 
 
 def _parameters_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached.json, "dumps", lambda value, **o: json.JSONEncoder(**o).encode(_without_params(value)))
+    monkeypatch.setattr(
+        incremental.json, "dumps", lambda value, **o: json.JSONEncoder(**o).encode(_without_params(value))
+    )
 
 
 def _without_params(value: Any) -> Any:
@@ -106,18 +109,18 @@ def _without_params(value: Any) -> Any:
 
 def _end_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """States are kept, and used, although the end of the range has cut them."""
-    monkeypatch.setattr(cached, "_usable", lambda groups, p: len(groups))
+    monkeypatch.setattr(incremental, "_usable", lambda groups, p: len(groups))
 
 
 def _cut_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """Days that the range cuts are kept as if they were whole."""
-    inner = days.Day.of
-    monkeypatch.setattr(days.Day, "of", classmethod(lambda _, *a: cached.replace(inner(*a), whole=True)))
+    inner = day_states.Day.of
+    monkeypatch.setattr(day_states.Day, "of", classmethod(lambda _, *a: incremental.replace(inner(*a), whole=True)))
 
 
 def _always_unordered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that overlap are folded one by one, although rows are compared."""
-    monkeypatch.setattr(days, "_unordered", lambda p: True)
+    monkeypatch.setattr(day_states, "_unordered", lambda p: True)
 
 
 MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], list[str]] = {
@@ -137,7 +140,7 @@ MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], list[str]] = {
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.__name__)
 def test_mutants_are_caught(tmp_path: Path, mutant: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached, "SPAN", 2)
+    monkeypatch.setattr(incremental, "SPAN", 2)
     mutant(monkeypatch)
     for seed in range(30):
         try:

@@ -8,7 +8,7 @@ import pytest
 
 from runtime import Store
 from runtime.objects import S3Objects
-from runtime.published.scheduled import run_scheduled
+from runtime.schedules.scheduled_run import run_scheduled
 from tests.runtime.published.histories import DAY, METRICS, START, day, ingest
 
 pytestmark = pytest.mark.usefixtures("aws")

@@ -22,9 +22,9 @@ from operators.compiler import prebuild
 from operators.compiler.targets import TARGETS, worker
 from runtime import Store
 from runtime.errors import FormatError, QueryError, StoreError
-from runtime.kernels import KernelRef
 from runtime.objects import FolderObjects
 from runtime.published import definition, versions
+from runtime.query.kernel_store import KernelRef
 
 P = df.stream("s")
 HOT = P.filter(df.col("temp") > df.param("above", 20.0)).group_by("status").agg(n=df.count())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dataflow as df
-from dataflow.plan import Stage
+from dataflow.plan.stages import Stage
 from runtime import Store
 from runtime.pointfile import Loaded
 

@@ -11,12 +11,12 @@ import pytest
 import dataflow as df
 from runtime import PartialResult, Store
 from runtime.errors import FormatError, IncompleteResult, IngestError, QueryError, StoreError
-from runtime.proof import check_coverage
-from runtime.query import tasks as splitting
-from runtime.query import wire
-from runtime.query.prepare import Request, prepare
-from runtime.query.task import Task, run
-from runtime.query.tasks import make_tasks
+from runtime.query.plan import make_tasks as splitting
+from runtime.query.plan.make_tasks import make_tasks
+from runtime.query.plan.prepare import Request, prepare
+from runtime.query.task import state_bytes
+from runtime.query.task.task import Task, run
+from runtime.result.proof import check_coverage
 
 DAY = 86_400_000_000
 START = 19_800 * DAY
@@ -89,13 +89,13 @@ def test_replies_are_checked(store: Store) -> None:
         again = Task.from_bytes(task.to_bytes())
         assert again == task
         partial = run(again, store.open_file)
-        data = wire.pack(partial)
-        assert wire.pack(wire.unpack(data, task.id)) == data
+        data = state_bytes.pack(partial)
+        assert state_bytes.pack(state_bytes.unpack(data, task.id)) == data
         for damaged in (data[:-1], data[:100] + bytes([data[100] ^ 1]) + data[101:], b"", data + b"x"):
             with pytest.raises(FormatError, match=f"reply of task {task.id}"):
-                wire.unpack(damaged, task.id)
+                state_bytes.unpack(damaged, task.id)
         with pytest.raises(FormatError, match="that of another task"):
-            wire.unpack(data, "9.9")
+            state_bytes.unpack(data, "9.9")
 
 
 def test_coverage(store: Store) -> None:

@@ -12,9 +12,9 @@ import pytest
 import dataflow as df
 from runtime import Store
 from runtime.objects import FolderObjects
-from runtime.query.prepare import Request, prepare
-from runtime.query.task import run
-from runtime.query.tasks import make_tasks
+from runtime.query.plan.make_tasks import make_tasks
+from runtime.query.plan.prepare import Request, prepare
+from runtime.query.task.task import run
 
 METRIC = df.stream("s").group_by().agg(total=df.sum("x"))
 

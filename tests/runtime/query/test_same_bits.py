@@ -13,7 +13,7 @@ import pytest
 
 import dataflow as df
 from runtime import Result, Store
-from runtime.query import tasks
+from runtime.query.plan import make_tasks
 
 N = 20_000
 DAY = 86_400_000_000
@@ -80,7 +80,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(autouse=True)
 def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks of a few hundred rows, so that there are many."""
-    monkeypatch.setattr(tasks, "_SMALL", 500)
+    monkeypatch.setattr(make_tasks, "_SMALL", 500)
 
 
 def bits(result: Result) -> str:

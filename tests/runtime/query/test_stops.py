@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dataflow as df
-from operators import grouping
+from operators.states import groups
 from runtime import Store
 
 DAY = 86_400_000_000
@@ -40,5 +40,5 @@ def test_no_row_is_lost_when_carries_have_moved(tmp_path: Path, monkeypatch: pyt
     store.ingest("s", points, key="device", time="ts", unit="us")
     metric = df.stream("s").group_by("k").agg(n=df.count(), s=df.sum("x"), v=df.variance("x"), t=df.increase("x"))
     expected = store.query(metric).to_dict()["rows"]
-    monkeypatch.setattr(grouping, "SETTLE_EVERY", 1000)
+    monkeypatch.setattr(groups, "SETTLE_EVERY", 1000)
     assert store.query(metric).to_dict()["rows"] == expected

@@ -1,0 +1,1 @@
+"""Validation of expressions and aggregates against a stream: they get types, and know where they cut intervals."""

@@ -1,0 +1,65 @@
+"""Values of a metric's parameters, from Python or from a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+
+from dataflow.expressions.expr import Expr
+from dataflow.tables.calendars import Calendar
+from dataflow.tables.reference_tables import ReferenceTable
+from dataflow.times.durations import parse_duration
+from operators.errors import DataflowError
+
+
+def params_in(part: object) -> set[str]:
+    """The names of all parameters in steps or an expression."""
+    return {str(e.option("name")) for e in _expressions(part) if e.fn == "param"}
+
+
+def _expressions(part: object) -> Iterator[Expr]:
+    if isinstance(part, Expr):
+        yield part
+        yield from _expressions((part.args, part.options))
+    elif isinstance(part, tuple):
+        for item in part:
+            yield from _expressions(item)
+    elif is_dataclass(part) and not isinstance(part, type | ReferenceTable | Calendar):
+        for f in fields(part):
+            yield from _expressions(getattr(part, f.name))
+
+
+def converted(kind: str, value: object) -> object:
+    """``value`` (a Python value, or text from a command line) as a constant of ``kind``; ValueError if it is none."""
+    if kind == "bool":
+        if isinstance(value, bool):
+            return value
+        if value in ("true", "false"):
+            return value == "true"
+        raise ValueError(value)
+    if kind == "duration" and isinstance(value, str):
+        try:
+            return parse_duration(value, "parameter")
+        except DataflowError:
+            raise ValueError(value) from None
+    if kind in ("int64", "time", "duration"):
+        if isinstance(value, bool) or not isinstance(value, int | str) or not -(2**63) <= int(value) < 2**63:
+            raise ValueError(value)
+        return int(value)
+    if kind == "float64":
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError(value)
+        return float(value)
+    if kind == "string" and isinstance(value, str):
+        return value
+    raise ValueError(value)
+
+
+def guessed(text: str) -> object:
+    """The number or truth value that a text spells, else the text."""
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text, text)

@@ -1,0 +1,325 @@
+"""Validation of what stands within steps: expressions and aggregates, given types in terms of a stage's inputs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dataflow.binding.aggregate_arguments import arranged as prepared
+from dataflow.binding.aggregate_arguments import needs_order, types_taken
+from dataflow.binding.parameters import converted, guessed
+from dataflow.expressions.aggregate_calls import Agg, NamedAggs
+from dataflow.expressions.aggregate_signatures import FORMS, form_of
+from dataflow.expressions.expr import Expr
+from dataflow.expressions.functions import FUNCTIONS, STATEFUL, common
+from dataflow.plan.stages import Sparse
+from dataflow.times.calendar_tables import known_time
+from dataflow.times.durations import moment, parse_duration
+from dataflow.times.zones import check_zone
+from dataflow.typed.aggregates_bound import BoundAgg
+from dataflow.typed.clock import NOW, is_moving, sources_of
+from dataflow.typed.decimals import arranged, equal_in, is_decimal
+from dataflow.typed.hidden_columns import BEGIN
+from dataflow.typed.nodes import Typed, column
+from dataflow.typed.row_operations import Fix, RowOp, Tally
+from operators.contract import Aggregate
+from operators.errors import DataflowError
+from operators.nearest import listed, meant
+from operators.registry import argument_types, find
+from operators.types import Type, decimal
+
+_MEASURED = ("add", "sub", "div", "floordiv", "mod")
+"""Arithmetic of two lengths of time, or of a time and a length."""
+
+
+class GraphError(DataflowError):
+    """A graph that makes no sense for its stream; the message names the step."""
+
+
+@dataclass(frozen=True)
+class StreamColumns:
+    """What a stream looks like to a graph: its key, its event time and its typed columns."""
+
+    key: str
+    key_type: Type
+    time: str
+    columns: Mapping[str, Type]
+
+
+@dataclass
+class Shape:
+    """The rows between two steps: what kind they are, and what each visible column is computed from."""
+
+    kind: str  # points, intervals, sessions, windows, funnels, cohorts, transitions, table
+    env: dict[str, Typed]
+    inputs: dict[str, Type]
+    ops: list[RowOp] = field(default_factory=list)
+    held: frozenset[str] = frozenset()
+    """Columns of the stream that lasting rows can have: each is held, and cuts, only if something refers to it."""
+
+    referred: set[str] = field(default_factory=set)
+
+    keyed: bool = True
+    """Whether intervals are those of keys; they are those of groups after ``concurrent``."""
+
+    filtered: str = ""
+    """The last step that has dropped rows, if any."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether the rows are a table that is there already, with just these columns as they are."""
+        plain = [(name, column(name, kind)) for name, kind in self.inputs.items()]
+        return self.kind == "table" and not self.ops and list(self.env.items()) == plain
+
+
+class Expressions:
+    """Gives types to the expressions and aggregates of one graph after another step; ``where`` is that step."""
+
+    def __init__(self, stream: StreamColumns, params: Mapping[str, object]) -> None:
+        self.stream = stream
+        self.params = dict(params)
+        self.sites = itertools.count()
+        self.sparse: list[Sparse] = []
+        self.where = ""
+
+    def fail(self, text: str) -> GraphError:
+        """The error that says ``text`` of this step."""
+        return GraphError(f"{self.where}: {text}")
+
+    def lookup(self, name: str, shape: Shape) -> Typed:
+        """What the column is computed from."""
+        if name in shape.env:
+            shape.referred.add(name)
+            return shape.env[name]
+        there = sorted(shape.env)
+        raise self.fail(f"there is no column {name!r}; {meant(name, there, 'available')} columns: {listed(there, 100)}")
+
+    def typed(self, e: Expr, shape: Shape) -> Typed:
+        """``e`` with types, in terms of the stage's inputs."""
+        if e.fn == "col":
+            return self.lookup(str(e.option("name")), shape)
+        if e.fn == "lit":
+            return self.literal(str(e.option("type")), e.option("value"))
+        if e.fn == "param":
+            return self.parameter(e)
+        if e.fn == "time":
+            if shape.kind == "table":
+                raise self.fail("time() has no meaning after group_by; use the column that holds the time bucket")
+            return NOW if shape.kind == "intervals" else Typed("time", Type.TIME)
+        args = [self.typed(a, shape) for a in e.args]
+        if any(a.type is Type.JSON for a in args) and e.fn not in ("is_null", "is_not_null"):
+            raise self.fail(f"{e.fn} cannot take json: an answer of several parts can be shown, but not computed with")
+        if e.fn == "is_in":
+            return self.membership(e, args[0])
+        if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", *_MEASURED):
+            args = self.coerced(args)
+        if e.fn == "when":
+            args = [args[0], *self.coerced(args[1:])]
+        spec = FUNCTIONS[e.fn]
+        known: Type | None = None
+        if any(is_decimal(a) for a in args):
+            decided = arranged(e.fn, args)
+            if isinstance(decided, str):
+                raise self.fail(f"{e.fn} cannot take {decided}")
+            args, known = decided if isinstance(decided, tuple) else (decided, None)
+        if e.fn == "when" and known is not None and args[0].type not in (Type.BOOL, None):
+            raise self.fail(f"when cannot take {args[0].type} as a condition")
+        result = known or spec.rule([a.type for a in args])
+        if e.fn == "decimal" and isinstance(result, Type):
+            result = decimal(int(str(e.option("places"))))
+        if not isinstance(result, Type):
+            if result == "only null":
+                raise self.fail(f"{e.fn} of nothing but null has no type")
+            raise self.fail(f"{e.fn} cannot take {result}")
+        ordered_text = e.fn in ("lt", "le", "gt", "ge", "between") and Type.STRING in {a.type for a in args}
+        if ordered_text and (args[0].type is not Type.STRING or any(a.fn != "lit" for a in args[1:])):
+            raise self.fail(f"{e.fn} compares a string column only with string constants")
+        if "zone" in spec.options:
+            check_zone(str(e.option("zone")), self.where)
+        if e.fn in STATEFUL:
+            if shape.kind == "table" or not shape.keyed:
+                raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before they are grouped")
+            if args[0].type is None:
+                raise self.fail(f"{e.fn} of null has no type")
+            if e.fn == "last" and shape.filtered:
+                self.tally_reports(args, shape)
+            return Typed(e.fn, result, tuple(args), e.options, next(self.sites))
+        return Typed(e.fn, result, tuple(args), e.options)
+
+    def literal(self, kind: str, value: object) -> Typed:
+        """A constant of this kind."""
+        if kind == Type.TIME and isinstance(value, int):
+            self.known(value)
+        return Typed("lit", None if kind == "null" else Type(kind), (), (("value", value),))
+
+    def parameter(self, e: Expr) -> Typed:
+        """The value that the parameter was given, or its default, as a constant."""
+        name, kind, default = str(e.option("name")), str(e.option("type")), e.option("default")
+        if name not in self.params:
+            if default is None:
+                raise self.fail(f"the parameter {name!r} has no default; give it a value")
+            return self.literal(kind, default)
+        value = self.params[name]
+        if kind == "null":
+            value = guessed(value) if isinstance(value, str) else value
+            kinds = {bool: "bool", int: "int64", float: "float64", str: "string"}
+            kind = kinds.get(type(value), "null")
+        try:
+            return self.literal(kind, converted(kind, value))
+        except ValueError:
+            which = "and was given an empty text" if value == "" else f"which {value!r} is not"
+            raise self.fail(f"the parameter {name!r} is of type {kind}, {which}") from None
+
+    def coerced(self, args: Sequence[Typed]) -> list[Typed]:
+        """String constants beside times and durations, read as such."""
+        kinds = {a.type for a in args}
+        out = []
+        for a in args:
+            if a.fn == "lit" and a.type is Type.STRING and Type.STRING not in kinds - {Type.STRING}:
+                text = str(a.option("value"))
+                if Type.DURATION in kinds:
+                    a = Typed("lit", Type.DURATION, (), (("value", parse_duration(text, self.where)),))
+                elif Type.TIME in kinds:
+                    a = Typed("lit", Type.TIME, (), (("value", self.moment(text)),))
+            out.append(a)
+        return out
+
+    def known(self, t: int) -> int:
+        """The time ``t``, which a constant is, if it lies in the years that have a calendar."""
+        try:
+            return known_time(t, self.where)
+        except DataflowError as error:
+            raise GraphError(str(error)) from None
+
+    def moment(self, text: str) -> int:
+        """The time in the text, in microseconds."""
+        try:
+            return self.known(moment(text))
+        except ValueError:
+            raise self.fail(
+                f"{text!r} is not a time; write for example '2024-03-01' or '2024-03-01T12:00:00Z'"
+            ) from None
+
+    def membership(self, e: Expr, value: Typed) -> Typed:
+        """``is_in``, with constants of the type of ``value``."""
+        listed = e.option("values")
+        assert isinstance(listed, tuple)
+        if not listed:
+            return Typed("is_in", Type.BOOL, (value,), (("values", ()),))
+        kind = Type(str(e.option("type")))
+        if kind is Type.TIME:
+            listed = tuple(self.known(int(v)) for v in listed)
+        both = common([value.type, kind])
+        numbers = is_decimal(value) and kind in (Type.INT, Type.FLOAT)
+        if not numbers and not isinstance(both, Type):
+            raise self.fail(f"is_in compares {value.type} with constants of type {kind}")
+        if value.type is not None and kind in (Type.INT, Type.FLOAT):
+            # A constant that no value of the type equals is left out.
+            listed = tuple(sorted(v for c in listed if (v := equal_in(value.type, c)) is not None))
+        return Typed("is_in", Type.BOOL, (value,), (("values", listed),))
+
+    def condition(self, e: Expr, shape: Shape, what: str) -> Typed:
+        """``e`` with types, which is true or false; ``what`` names it in errors."""
+        typed = self.typed(e, shape)
+        if typed.type not in (Type.BOOL, None):
+            text = e.option("value") if e.fn == "lit" and typed.type is Type.STRING else None
+            hint = "" if text is None else f"; {text!r} is text, write an expression such as df.col('status') == 'up'"
+            raise self.fail(f"{what} takes a condition, got {typed.type}{hint}")
+        return typed
+
+    # ---- aggregates
+
+    def aggregates(self, aggs: NamedAggs, shape: Shape) -> tuple[BoundAgg, ...]:
+        """All of them, in their order."""
+        return tuple(self.aggregate(n, a, shape) for n, a in aggs)
+
+    def aggregate(self, name: str, a: Agg, shape: Shape) -> BoundAgg:
+        """The aggregate for arguments of these types, and what it is given."""
+        form = form_of(a.fn)
+        if form is None:
+            raise self.fail(
+                f"{name}: there is no aggregate {a.fn!r}; {meant(a.fn, FORMS, 'one')}"
+                " of your own is registered before: df.register(...)"
+            )
+        if form.of_intervals and shape.kind != "intervals":
+            raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
+        if a.fn == "duration" and shape.kind in ("points", "transitions", "table"):
+            raise self.fail(
+                "duration needs rows that last; use it after state_duration, heartbeat, sessionize or window"
+            )
+        where = [] if a.where is None else [self.condition(a.where, shape, f"{name}: where")]
+        args = list(a.args)
+        if a.fn == "duration" and args:
+            where.append(self.condition(args.pop(), shape, f"{name}: duration"))
+        if a.fn in ("known_time", "unknown_time") and args:
+            self.condition(args[0], shape, f"{name}: {a.fn}")
+        typed = [self.typed(e, shape) for e in args]
+        if any(e.type is None for e in typed):
+            raise self.fail(f"{name}: {a.fn} of null has no type")
+        options = dict(a.options)
+        moving = [e for e in (*where, *typed) if is_moving(e)]
+        begin = column(BEGIN, Type.TIME) if BEGIN in shape.inputs else Typed("begin", Type.TIME) if moving else None
+        given = prepared(a.fn, typed, options, begin, self.sites, lambda t: self.fail(f"{name}: {t}"))
+        sources_of([e for e in (given.argument, given.other, *where) if e is not None], self.fail)
+        found = find(given.fn, given.kind)
+        if found is None:
+            takes = types_taken(argument_types(given.fn))
+            raise self.fail(f"{name}: {a.fn} cannot take {given.kind}; it takes {takes}")
+        if isinstance(found, Aggregate):
+            if found.configured is not None and options:
+                found = found.configured(options)
+            if found.other is not None and (given.other is None or given.other.type is not found.other):
+                raise self.fail(f"{name}: the second argument of {a.fn} must be {found.other}")
+            if shape.kind == "table" and needs_order(found.inputs):
+                raise self.fail(f"{name}: {a.fn} needs rows in the order of time; use it before group_by")
+        conditions = (*where, *given.where)
+        used = [e for e in (given.argument, given.other, *conditions) if e is not None]
+        if any(s.fn in STATEFUL for e in used for s in e.walk() if s.site >= 0):
+            if shape.kind == "table":
+                raise self.fail(f"{name}: {a.fn} needs the rows of a key in time order; use it before group_by")
+            self.fix_all(used, shape)
+        return BoundAgg(name, found, given.argument, conditions, given.other)
+
+    def tally_reports(self, exprs: Sequence[Typed], shape: Shape, grouped: bool = False) -> None:
+        """Have it counted how many of the points that get here do not report the columns in ``exprs``, by which they
+        are ``grouped`` or which ``last`` holds."""
+        for e in dict.fromkeys(n for x in exprs for n in _as_reported(x)):
+            found = Sparse(str(e.option("name")), self.where, shape.filtered, grouped)
+            if shape.kind == "points" and found not in self.sparse:
+                shape.ops.append(Tally(e, len(self.sparse)))
+                self.sparse.append(found)
+
+    def tally_groups(self, by: Sequence[Typed], aggs: Sequence[BoundAgg], shape: Shape) -> None:
+        """The same of the columns that points are grouped by. Where the rows of the groups are counted in any case,
+        these numbers say it."""
+        plain = (j for j, a in enumerate(aggs) if a.aggregate.name == "count" and a.argument is None and not a.where)
+        count = next(plain, None)
+        for i, e in enumerate(by):
+            if count is None or e.fn != "in":
+                self.tally_reports([e], shape, grouped=True)
+            elif shape.kind == "points":
+                self.sparse.append(Sparse(str(e.option("name")), self.where, shape.filtered, True, (i, count)))
+
+    def fix_all(self, exprs: Sequence[Typed], shape: Shape) -> None:
+        """Have numbered expressions computed at this point of the row, for every row that gets here."""
+        done = {op.value.site for op in shape.ops if isinstance(op, Fix)}
+        for e in exprs:
+            for node in _bottom_up(e):
+                if node.site >= 0 and node.site not in done:
+                    shape.ops.append(Fix(node))
+                    done.add(node.site)
+
+
+def _as_reported(e: Typed) -> list[Typed]:
+    """The columns in ``e`` that are taken as a row reports them, where null is not provided for."""
+    if e.fn in (*STATEFUL, "is_null", "is_not_null", "fill_null"):
+        return []
+    return [e] if e.fn == "in" else [n for a in e.args for n in _as_reported(a)]
+
+
+def _bottom_up(e: Typed) -> list[Typed]:
+    out: list[Typed] = []
+    for a in e.args:
+        out += _bottom_up(a)
+    return [*out, e]

@@ -1,0 +1,145 @@
+"""The pieces of a kernel's source: lines, arguments and the tables of constants behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from dataflow.tables.calendars import Calendar
+from dataflow.tables.reference_tables import Index
+from operators.types import Type
+
+I8, F8, U1, I4 = "i8[::1]", "f8[::1]", "u1[::1]", "i4[::1]"
+
+BEGIN, RUNS, SINCE, UNTIL, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, PIECE, VIEW, TIME_MASK, BRIDGE_MASK, FIXED = range(12)
+"""Places in the scalars ``s``: where to start, runs (or slots) to do, the range, the output's capacity and fill,
+the piece of an interval to go on with and for which of several ways to cut it, the masks of the times and of the
+bridges, and where the kernel's own scalars begin."""
+
+NO_PIECE = -(2**63)
+
+
+class Codes(str):
+    """The array type of values that are string codes: ``I8`` in a kernel. What a saved state has there is checked."""
+
+    __slots__ = ()
+
+
+def value_array(kind: Type | None) -> str:
+    """The array type that holds values of a logical type in states and outputs."""
+    if kind is not None and kind.is_text:
+        return Codes(I8)
+    return F8 if kind is Type.FLOAT else I8
+
+
+def both(*validities: str) -> str:
+    """The validity of something that needs all of these."""
+    parts = list(dict.fromkeys(v for v in validities if v != "True"))
+    if "False" in parts:
+        return "False"
+    return " and ".join(parts) if parts else "True"
+
+
+def column_array(kind: Type) -> str:
+    """The array type of an input column."""
+    return {Type.FLOAT: F8, Type.BOOL: U1, Type.STRING: I4, Type.JSON: I4}.get(kind, I8)
+
+
+@dataclass(frozen=True)
+class Arg:
+    """One argument of a kernel: its name, its array type, and what to give: a role and its subject.
+
+    Roles: scalars, floats, flags, tally, run_slot, run_len, time, bridged; column / valid (subject: column name);
+    slot_key, slot_hash; lost_times (how many values were times in no year that has a calendar); lut, listed, edges,
+    changes, offsets (number of the table); slot (per-key state, subject: name and, if a key has more than one, how
+    many); out / out_valid (column name), out_time, out_slot, out_len, out_gid; group_words, group_keys, group_slots,
+    group_used; state (aggregate number, part, name: ``operators.states.aggregate_states.Cells.argument``); word_hash;
+    free, free_count.
+    """
+
+    name: str
+    kind: str
+    role: str
+    subject: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True)
+class Site:
+    """An expression that can fail: its text, with the aggregate that it is the argument of, if it is of one alone, and
+    whether it is the number of a histogram's bin."""
+
+    text: str
+    is_bin: bool = False
+
+
+@dataclass
+class Tables:
+    """The constants that a kernel is given, in the order that its source refers to them."""
+
+    masks: list[tuple[str, str]] = field(default_factory=list)
+    """(column, 'value' or 'valid'): 0 where the array has one entry for all rows, else -1."""
+
+    ints: list[int | str] = field(default_factory=list)
+    """Integer constants; a string stands for its code."""
+
+    floats: list[float] = field(default_factory=list)
+    luts: list[tuple[str, object]] = field(default_factory=list)
+    """Predicates on strings, (name, operand), looked up by code."""
+
+    listed: list[tuple[object, ...]] = field(default_factory=list)
+    buckets: list[tuple[str, str, int]] = field(default_factory=list)
+    """(every, zone, buckets around the times) of each truncation; each takes two scalars, width and origin."""
+
+    zones: list[str] = field(default_factory=list)
+    sites: list[Site] = field(default_factory=list)
+    """Each expression that can fail."""
+
+    lookups: list[Index | Calendar] = field(default_factory=list)
+    picks: list[tuple[int, str]] = field(default_factory=list)
+    """(lookup, column) of reference tables."""
+
+
+class Writer:
+    """Collects lines and arguments of one function."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.lines: list[str] = []
+        self.args: dict[str, Arg] = {}
+        self.depth = 1
+        self._names = 0
+
+    def put(self, text: str) -> None:
+        """One or more lines at the current depth."""
+        for line in text.splitlines():
+            self.lines.append("    " * self.depth + line)
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """An indented block under ``head``."""
+        self.put(head)
+        self.depth += 1
+        yield
+        self.depth -= 1
+
+    def fresh(self, prefix: str = "x") -> str:
+        """A new local name."""
+        self._names += 1
+        return f"{prefix}{self._names}"
+
+    def arg(self, name: str, kind: str, role: str, *subject: object) -> str:
+        """Declare an argument (once) and return its name."""
+        self.args.setdefault(name, Arg(name, kind, role, subject))
+        return name
+
+    def function(self, name: str) -> str:
+        """The whole function."""
+        head = f"def {name}({', '.join(self.args)}):"
+        return "\n".join([head, *self.lines]) + "\n"
+
+
+def clock_locals(buckets: int, zones: int) -> list[str]:
+    """Lines for locals that outlive a row: of each bucket and each offset found last, and of the times it is for."""
+    kinds = [("start", "from", "to")] * buckets, [("offset", "from_offset", "to_offset")] * zones
+    return [f"{name}_{j} = np.int64(0)" for kind in kinds for j, names in enumerate(kind) for name in names]

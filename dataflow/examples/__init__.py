@@ -1,0 +1,1 @@
+"""Examples: metrics that the documentation shows and the tests run."""

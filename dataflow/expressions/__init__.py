@@ -1,0 +1,1 @@
+"""Expressions and aggregates as the DSL writes them, without types."""

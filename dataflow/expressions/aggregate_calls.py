@@ -1,0 +1,113 @@
+"""Aggregates as the DSL writes them, and what steps take by name: columns and aggregates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from dataflow.expressions.aggregate_signatures import FORMS
+from dataflow.expressions.expr import Expr, Operand, col, expr
+from dataflow.expressions.mistaken import shown, without_call
+from dataflow.expressions.node import is_usual, operand, option_text, quoted, written
+from dataflow.times.durations import parse_every
+from operators.errors import DataflowError
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Agg:
+    """One aggregate over a group's rows, of those where ``where`` is true; ``options`` are (name, value) pairs."""
+
+    fn: str
+    args: tuple[Expr, ...] = ()
+    where: Expr | None = None
+    options: tuple[tuple[str, object], ...] = ()
+
+    _no_expression = "{text} is an aggregate: it stands by itself in agg(...); compute with its column after that"
+
+    def __repr__(self) -> str:
+        given = [column_or(e) for e in self.args]
+        given += [f"{n}={option_text(n, v)}" for n, v in self.options if not is_usual(n, v)]
+        if self.where is not None:
+            given.append(f"where={operand(self.where)}")
+        if self.fn not in FORMS:
+            return f"df.aggregate({', '.join([quoted(self.fn), *given])})"
+        return f"df.{self.fn}({', '.join(given)})"
+
+    if not TYPE_CHECKING:  # for type checkers these are errors already
+
+        def __getattr__(self, name: str) -> NoReturn:
+            hint = f"; name it in agg(...): agg(n={self!r})" if name in ("alias", "name") else ""
+            raise AttributeError(f"an aggregate has no {name!r}{hint}", name=name, obj=None)
+
+        def _computed(self, *_: object) -> NoReturn:
+            raise DataflowError(
+                f"an aggregate is no expression: {self!r}; name it in agg(...) and compute with its column after that: "
+                ".agg(n=...).with_columns(x=df.col('n') / 2)"
+            )
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _computed
+        __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _computed
+        __and__ = __rand__ = __or__ = __ror__ = __invert__ = _computed
+
+
+Named = tuple[tuple[str, Expr], ...]
+NamedAggs = tuple[tuple[str, Agg], ...]
+
+
+def column_or(e: Expr) -> str:
+    """The text of an argument for which a bare text is the name of a column."""
+    if e.fn == "col":
+        return quoted(str(e.option("name")))
+    return written(e) if e.fn == "lit" and e.option("type") in ("string", "null") else operand(e)
+
+
+def distinct_names(names: Iterable[str]) -> str | None:
+    """The first name that is there twice; None if there is none."""
+    seen: set[str] = set()
+    return next((n for n in names if n in seen or seen.add(n)), None)  # type: ignore[func-returns-value]
+
+
+def named_columns(columns: tuple[str | Expr, ...], named: dict[str, Operand], where: str) -> Named:
+    """Columns and named expressions as (name, expression) pairs; DataflowError naming ``where`` for repeats."""
+    out: list[tuple[str, Expr]] = []
+    for c in columns:
+        if isinstance(c, str):
+            out.append((str.__str__(c), col(c)))
+        elif isinstance(c, Expr) and c.fn == "col":
+            out.append((str(c.option("name")), c))
+        else:
+            raise DataflowError(_unnamed(c, where))
+    for n, e in named.items():
+        if isinstance(e, str):
+            raise DataflowError(_bare_text(n, e, where))
+        out.append((n, expr(e)))
+    names = [n for n, _ in out]
+    for n in names:
+        if names.count(n) > 1:
+            raise DataflowError(f"{where}: the column {n!r} is given twice")
+    return tuple(out)
+
+
+def _unnamed(given: object, where: str) -> str:
+    """What is wrong with a column that is neither a name nor a column."""
+    if (call := without_call(given)) is not None:
+        return f"{where}: {call}"
+    if isinstance(given, list | tuple):
+        return f"{where}: give the columns one by one, {where}('a', 'b'), not as a list"
+    if isinstance(given, Agg):
+        return f"{where}: an aggregate stands in agg(...), after group_by: .agg(n={given!r})"
+    if isinstance(given, Expr):
+        return f"{where}: give an expression a name, e.g. {where}(day=df.time().truncate('1d'))"
+    return f"{where} takes names of columns and named expressions, got {shown(given)}"
+
+
+def _bare_text(name: str, text: str, where: str) -> str:
+    """Why a bare text is refused where an expression is expected: some take it for a column, some for a constant."""
+    try:
+        parse_every(text, where)
+        column = f"df.time().truncate({text!r}) for buckets of time"
+    except DataflowError:
+        column = f"df.col({text!r}) for the column"
+    constant = f"{name}=df.lit({text!r}) for the constant"
+    return f"{where}: {name}={text!r} is a bare text; write {name}={column}, or {constant}"

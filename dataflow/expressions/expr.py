@@ -1,0 +1,342 @@
+"""Expressions: what a row's columns are turned into.
+
+An ``Expr`` is a frozen tree that knows nothing of types; ``dataflow.metrics.bind`` gives it types against a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, NoReturn
+
+from dataflow.expressions.constants import Literal, constant, plain
+from dataflow.expressions.mistaken import listed_values, shown, without_call
+from dataflow.expressions.node import Node, operand
+from dataflow.times.durations import parse_duration, parse_every
+from operators.errors import DataflowError
+from operators.nearest import no_attribute
+from operators.types import MAX_PLACES
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Expr(Node):
+    """An expression, as the DSL writes it: what is done to a row's columns."""
+
+    _no_aggregate = (
+        "{name} must be an aggregate such as df.mean('temp'), got the expression {text}; write e.g. df.max(...)"
+    )
+
+    def __bool__(self) -> bool:
+        raise DataflowError("an expression has no truth value; combine conditions with & | ~ instead of and, or, not")
+
+    if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_attribute("an expression", name, dir(type(self)))
+
+    def __iter__(self) -> NoReturn:
+        raise DataflowError("an expression has no values to go through; use is_in([...]) instead of in")
+
+    def __add__(self, other: Operand) -> Expr:
+        return _call("add", self, other)
+
+    def __radd__(self, other: Operand) -> Expr:
+        return _call("add", other, self)
+
+    def __sub__(self, other: Operand) -> Expr:
+        return _call("sub", self, other)
+
+    def __rsub__(self, other: Operand) -> Expr:
+        return _call("sub", other, self)
+
+    def __mul__(self, other: Operand) -> Expr:
+        return _call("mul", self, other)
+
+    def __rmul__(self, other: Operand) -> Expr:
+        return _call("mul", other, self)
+
+    def __truediv__(self, other: Operand) -> Expr:
+        return _call("div", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Expr:
+        return _call("div", other, self)
+
+    def __floordiv__(self, other: Operand) -> Expr:
+        return _call("floordiv", self, other)
+
+    def __rfloordiv__(self, other: Operand) -> Expr:
+        return _call("floordiv", other, self)
+
+    def __mod__(self, other: Operand) -> Expr:
+        return _call("mod", self, other)
+
+    def __rmod__(self, other: Operand) -> Expr:
+        return _call("mod", other, self)
+
+    def __neg__(self) -> Expr:
+        return _call("neg", self)
+
+    def __eq__(self, other: Operand) -> Expr:  # type: ignore[override]
+        return _call("eq", self, other)
+
+    def __ne__(self, other: Operand) -> Expr:  # type: ignore[override]
+        return _call("ne", self, other)
+
+    __hash__ = object.__hash__
+
+    def __lt__(self, other: Operand) -> Expr:
+        return _call("lt", self, other)
+
+    def __le__(self, other: Operand) -> Expr:
+        return _call("le", self, other)
+
+    def __gt__(self, other: Operand) -> Expr:
+        return _call("gt", self, other)
+
+    def __ge__(self, other: Operand) -> Expr:
+        return _call("ge", self, other)
+
+    def __and__(self, other: Operand) -> Expr:
+        return _call("and", self, other)
+
+    def __rand__(self, other: Operand) -> Expr:
+        return _call("and", other, self)
+
+    def __or__(self, other: Operand) -> Expr:
+        return _call("or", self, other)
+
+    def __ror__(self, other: Operand) -> Expr:
+        return _call("or", other, self)
+
+    def __invert__(self) -> Expr:
+        return _call("not", self)
+
+    def is_in(self, values: Iterable[Literal]) -> Expr:
+        """Whether the value is one of ``values`` (all of one type, none of them null)."""
+        if isinstance(values, str):
+            raise DataflowError(f"is_in takes a list of constants, got the text {values!r}; write is_in([{values!r}])")
+        listed = [expr(v) for v in listed_values(values, "is_in takes a list of constants, is_in([...])")]
+        if any(e.fn != "lit" or e.option("value") is None for e in listed):
+            raise DataflowError("is_in takes a list of constants without None; use is_null() for missing values")
+        pairs = sorted({(str(e.option("type")), _sortable(e.option("value"))) for e in listed})
+        kinds = {k for k, _ in pairs}
+        if len(kinds) > 1 and kinds != {"int64", "float64"}:
+            raise DataflowError(f"is_in takes constants of one type, got {', '.join(sorted(kinds))}")
+        kind = "float64" if "float64" in kinds else next(iter(kinds), "null")
+        if kind == "float64" and (lost := [v for _, v in pairs if isinstance(v, int) and int(float(v)) != v]):
+            raise DataflowError(f"is_in: the integer {lost[0]} is no float64; list integers and fractions apart")
+        found = sorted({float(v) if kind == "float64" else v for _, v in pairs})
+        return Expr("is_in", (self,), (("type", kind), ("values", tuple(found))))
+
+    def between(self, low: Operand, high: Operand) -> Expr:
+        """``low <= value <= high``, both ends included."""
+        return _call("between", self, low, high)
+
+    def is_null(self) -> Expr:
+        """Whether the value was not reported; never null itself."""
+        return _call("is_null", self)
+
+    def is_not_null(self) -> Expr:
+        """Whether the value was reported; never null itself."""
+        return _call("is_not_null", self)
+
+    def fill_null(self, value: Operand) -> Expr:
+        """The value, or ``value`` where it is null."""
+        return _call("fill_null", self, value)
+
+    def abs(self) -> Expr:
+        """The absolute value of a number or duration."""
+        return _call("abs", self)
+
+    def decimal(self, places: int, rounding: str = "exact") -> Expr:
+        """The number as a decimal of so many places (0 to 9): a whole number of units, with which sums are exact.
+
+        A float is taken for the decimal that it is nearest to; one that has more places is an error, or with
+        ``rounding`` ``"half_even"`` or ``"half_up"`` (away from zero) goes to the nearest. So are floats of
+        2**51 units and more, whose neighbours are too far apart to tell.
+        """
+        places = plain(places)
+        if isinstance(places, bool) or not isinstance(places, int) or not 0 <= places <= MAX_PLACES:
+            raise DataflowError(f"decimal takes 0 to {MAX_PLACES} places, got {shown(places)}")
+        if rounding not in ("exact", "half_even", "half_up"):
+            raise DataflowError(f"decimal: rounding is exact, half_even or half_up, not {shown(rounding)}")
+        return Expr("decimal", (self,), (("places", places), ("rounding", rounding)))
+
+    def starts_with(self, prefix: str) -> Expr:
+        """Whether a string starts with ``prefix``."""
+        return Expr("starts_with", (self,), (("prefix", text_of(prefix, "starts_with")),))
+
+    def contains(self, text: str) -> Expr:
+        """Whether a string contains ``text``, taken literally."""
+        return Expr("contains", (self,), (("text", text_of(text, "contains")),))
+
+    def last(self, hold: str | timedelta | None = None, where: Operand | None = None) -> Expr:
+        """The last reported value of this key at or before this row, if no older than ``hold``.
+
+        With ``where`` only reports in rows where that condition is true count. Like all functions that look back it
+        sees the rows that reach it, those before the range too: a filter in front of it hides the reports that it
+        drops; ``held`` before the filter does not.
+        """
+        micros = None if hold is None else parse_duration(hold, "last(hold)")
+        of = self if where is None else when(where).then(self).otherwise(None)
+        return Expr("last", (of,), (("hold", micros),))
+
+    def previous(self) -> Expr:
+        """The value in this key's previous row, one before the range too; null in its first."""
+        return _call("previous", self)
+
+    def cumulative_sum(self) -> Expr:
+        """The sum of this key's values up to and including this row, those before the range too; null before the
+        first. Exact: floats are rounded once, in every row anew; integers that do not fit in 64 bits are an error."""
+        return _call("cumulative_sum", self)
+
+    def changed(self) -> Expr:
+        """Whether the value was reported here and differs from this key's last reported one before, which may lie
+        before the range."""
+        return _call("changed", self)
+
+    def truncate(self, every: str, zone: str = "UTC") -> Expr:
+        """The start of the calendar bucket that a time falls in: ``"10m"``, ``"1d"``, ``"1w"`` (Monday), ``"1mo"``,
+        ``"1y"`` in the IANA time zone ``zone``."""
+        parse_every(every, "truncate")
+        return Expr("truncate", (self,), (("every", every), ("zone", text_of(zone, "truncate"))))
+
+    def hour(self, zone: str = "UTC") -> Expr:
+        """The hour of the day of a time, 0 to 23, in ``zone``."""
+        return Expr("hour", (self,), (("zone", text_of(zone, "hour")),))
+
+    def weekday(self, zone: str = "UTC") -> Expr:
+        """The day of the week of a time, Monday = 0, in ``zone``."""
+        return Expr("weekday", (self,), (("zone", text_of(zone, "weekday")),))
+
+
+Operand = Expr | Literal
+
+
+def text_of(value: object, where: str) -> str:
+    """The text constant ``value``; DataflowError naming ``where`` for anything else."""
+    if not isinstance(value, str):
+        raise DataflowError(f"{where} takes a string constant, got {shown(value)}")
+    return str.__str__(value)
+
+
+def _sortable(value: object) -> bool | int | float | str:
+    assert isinstance(value, bool | int | float | str)
+    return value
+
+
+def _call(fn: str, *args: Operand) -> Expr:
+    return Expr(fn, tuple(expr(a) for a in args))
+
+
+def expr(value: Operand) -> Expr:
+    """``value`` itself if it is an expression, else the literal."""
+    if isinstance(value, Expr):
+        return value
+    kind, found = constant(value)
+    return Expr("lit", (), (("type", kind), ("value", found)))
+
+
+def col(name: str) -> Expr:
+    """The column ``name``."""
+    if not isinstance(name, str) or not name:
+        raise DataflowError(without_call(name) or f"col takes a column name, got {shown(name)}")
+    return Expr("col", (), (("name", str.__str__(name)),))
+
+
+def lit(value: Literal) -> Expr:
+    """A constant."""
+    return expr(value)
+
+
+def time() -> Expr:
+    """The row's event time; of sessions, windows, funnels and transitions their start.
+
+    On intervals (``state_duration``, ``heartbeat``, combined timelines, ``at_least``, ``concurrent``) it is the clock
+    at every instant. Where an expression of it changes, ``filter``, ``with_columns`` and ``group_by`` cut the interval
+    into rows, and an aggregate with it in ``where=`` or its argument cuts for itself alone. For the time at which an
+    interval starts or ends use ``col("start")`` and ``col("end")``.
+    """
+    return Expr("time")
+
+
+def param(name: str, default: Literal = None) -> Expr:
+    """A value given when the metric is run; without a default it must be given. Its type is the default's."""
+    if not isinstance(name, str) or not name:
+        raise DataflowError(without_call(name) or f"param takes a name, got {shown(name)}")
+    value = expr(default)
+    if value.fn != "lit":
+        raise DataflowError(f"the default of param {name!r} must be a constant")
+    return Expr("param", (), (("default", value.option("value")), ("name", name), ("type", value.option("type"))))
+
+
+def _plain(value: Expr) -> str:
+    return operand(value)
+
+
+class When:
+    """``when(c).then(a)``, waiting for ``otherwise``."""
+
+    _no_expression = "{text} is not finished; add .otherwise(...)"
+
+    def __init__(self, branches: Sequence[tuple[Expr, Expr]]) -> None:
+        self._branches = tuple(branches)
+
+    def __repr__(self) -> str:
+        return "df" + "".join(f".when({c!r}).then({_plain(v)})" for c, v in self._branches)
+
+    def when(self, condition: Operand) -> Then:
+        """A further branch, tried where all before it did not hold."""
+        return Then(self._branches, expr(condition))
+
+    def otherwise(self, value: Operand) -> Expr:
+        """The value where no condition holds."""
+        out = expr(value)
+        for condition, then in reversed(self._branches):
+            out = Expr("when", (condition, then, out))
+        return out
+
+
+class Then:
+    """``when(c)``, waiting for ``then``."""
+
+    _no_expression = "{text} is not finished; add .then(...).otherwise(...)"
+
+    def __init__(self, branches: Sequence[tuple[Expr, Expr]], condition: Expr) -> None:
+        self._branches = tuple(branches)
+        self._condition = condition
+
+    def __repr__(self) -> str:
+        return f"{When(self._branches)!r}.when({self._condition!r})"
+
+    def then(self, value: Operand) -> When:
+        """The value where the condition is true."""
+        return When((*self._branches, (self._condition, expr(value))))
+
+
+def when(condition: Operand) -> Then:
+    """``when(condition).then(a).otherwise(b)``: a where the condition is true, b where it is false or null."""
+    return Then((), expr(condition))
+
+
+def any_of(conditions: Iterable[Expr]) -> Expr:
+    """True where any condition is."""
+    listed = [expr(c) for c in listed_values(conditions, "any_of takes a list of conditions")]
+    if not listed:
+        return lit(False)
+    out = listed[0]
+    for c in listed[1:]:
+        out = out | c
+    return out
+
+
+def all_of(conditions: Iterable[Expr]) -> Expr:
+    """True where all conditions are."""
+    listed = [expr(c) for c in listed_values(conditions, "all_of takes a list of conditions")]
+    if not listed:
+        return lit(True)
+    out = listed[0]
+    for c in listed[1:]:
+        out = out & c
+    return out

@@ -1,0 +1,172 @@
+"""One function applied to arguments: what expressions are made of, and the Python text that makes them.
+
+The text means the same where ``df`` is this package and ``datetime``, ``timedelta`` and ``UTC`` are those of the module
+``datetime``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from dataflow.times.durations import written_duration
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Node:
+    """One function applied to arguments. ``fn`` is ``col``, ``lit``, ``param`` or a function's name; ``options``
+    are its constant settings, as (name, value) pairs."""
+
+    fn: str
+    args: tuple[Self, ...] = ()
+    options: tuple[tuple[str, object], ...] = ()
+
+    def option(self, name: str) -> object:
+        """The value of one option; None if absent."""
+        return dict(self.options).get(name)
+
+    def __repr__(self) -> str:
+        return written(self)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_COMPARISON, _OR, _AND, _SUM, _PRODUCT, _SIGN, _ATOM = range(7)
+"""How tightly Python binds: an operand that binds less than its place asks for gets parentheses."""
+
+_INFIX: Mapping[str, tuple[str, int]] = {
+    "eq": ("==", _COMPARISON), "ne": ("!=", _COMPARISON), "lt": ("<", _COMPARISON), "le": ("<=", _COMPARISON),
+    "gt": (">", _COMPARISON), "ge": (">=", _COMPARISON), "or": ("|", _OR), "and": ("&", _AND), "add": ("+", _SUM),
+    "sub": ("-", _SUM), "mul": ("*", _PRODUCT), "div": ("/", _PRODUCT), "floordiv": ("//", _PRODUCT),
+    "mod": ("%", _PRODUCT),
+}  # fmt: skip
+_PREFIX = {"neg": "-", "not": "~"}
+_POSITIONAL: Mapping[str, str] = {
+    "truncate": "every", "decimal": "places", "starts_with": "prefix", "contains": "text", "hour": "zone",
+    "weekday": "zone", "last": "hold",
+}  # fmt: skip
+"""The option that is written without its name."""
+_USUAL: Mapping[str, object] = {
+    "zone": "UTC", "rounding": "exact", "ddof": 1, "cap": 10_000, "hold": None, "edges": None, "width": None,
+}  # fmt: skip
+"""Options that need not be written when they are this."""
+
+
+def quoted(text: str) -> str:
+    """A text as Python's literal, in double quotes where that needs no more escapes."""
+    plain = repr(text)
+    return plain if plain[0] == '"' or '"' in text else f'"{plain[1:-1]}"'
+
+
+def written(node: Node) -> str:
+    """The text of an expression."""
+    return _expr(node)[0]
+
+
+def _expr(e: Node) -> tuple[str, int]:
+    """The text, and how tightly it binds."""
+    if e.fn in _INFIX and len(e.args) == 2:
+        sign, level = _INFIX[e.fn]
+        left, right = e.args
+        # Python turns 1 < x round to x > 1, and works out 1 + 2 itself.
+        plain = _constant(left) if level != _COMPARISON and right.fn != "lit" else None
+        first = _in(level + (level == _COMPARISON), left) if plain is None else plain
+        second = _constant(right)
+        return f"{first} {sign} {_in(level + 1, right) if second is None else second}", level
+    if e.fn in _PREFIX and len(e.args) == 1:
+        return f"{_PREFIX[e.fn]}{_in(_SIGN, e.args[0])}", _SIGN
+    if e.fn == "col":
+        return f"df.col({quoted(str(e.option('name')))})", _ATOM
+    if e.fn == "lit":
+        return f"df.lit({_constant(e)})", _ATOM
+    if e.fn == "param":
+        return _param(e), _ATOM
+    if e.fn == "when":
+        return _when(e), _ATOM
+    if not e.args:
+        return f"df.{e.fn}()", _ATOM
+    receiver, *rest = e.args
+    return f"{_in(_ATOM, receiver)}.{e.fn}({', '.join([*map(operand, rest), *options_of(e)])})", _ATOM
+
+
+def _in(level: int, e: Node) -> str:
+    text, binds = _expr(e)
+    return text if binds >= level else f"({text})"
+
+
+def operand(e: Node) -> str:
+    """The text of an expression where a constant may stand without ``df.lit``."""
+    found = _constant(e)
+    return _expr(e)[0] if found is None else found
+
+
+def _constant(e: Node) -> str | None:
+    """The Python value of a literal as text; None for what is none."""
+    return value_text(e.option("type"), e.option("value")) if e.fn == "lit" else None
+
+
+def value_text(kind: object, value: object) -> str:
+    """A constant of this type (empty: as it is) as Python's literal."""
+    match kind, value:
+        case "time", int():
+            try:
+                moment = _EPOCH + timedelta(microseconds=value)
+            except OverflowError:
+                return f"<{value} microseconds UTC>"
+            parts = [*moment.timetuple()[:6], moment.microsecond]
+            while len(parts) > 3 and not parts[-1]:
+                parts.pop()
+            return f"datetime({', '.join(map(str, parts))}, tzinfo=UTC)"
+        case "duration", int():
+            return repr(timedelta(microseconds=value)).removeprefix("datetime.")
+        case _, float():
+            return repr(value) if value - value == 0 else f"float({str(value)!r})"
+        case _, str():
+            return quoted(value)
+        case _:
+            return repr(value)
+
+
+def _param(e: Node) -> str:
+    name, default = quoted(str(e.option("name"))), e.option("default")
+    if default is None:
+        return f"df.param({name})"
+    return f"df.param({name}, default={value_text(e.option('type'), default)})"
+
+
+def _when(e: Node) -> str:
+    out, rest = "df", e
+    while rest.fn == "when":
+        condition, then, rest = rest.args
+        out += f".when({operand(condition)}).then({operand(then)})"
+    return f"{out}.otherwise({operand(rest)})"
+
+
+def options_of(e: Node) -> list[str]:
+    """The texts of the options that are not the usual ones."""
+    if e.fn == "is_in":
+        values = e.option("values")
+        assert isinstance(values, tuple)
+        return [f"[{', '.join(value_text(e.option('type'), v) for v in values)}]"]
+    first = _POSITIONAL.get(e.fn)
+    given = [(n, v) for n, v in e.options if not is_usual(n, v)]
+    out = [option_text(n, v) for n, v in given if n == first]
+    return out + [f"{n}={option_text(n, v)}" for n, v in given if n != first]
+
+
+def is_usual(name: str, value: object) -> bool:
+    """Whether an option need not be written."""
+    return name in _USUAL and _USUAL[name] == value
+
+
+def option_text(name: str, value: object) -> str:
+    """The text of the value of an option."""
+    if name in ("hold", "gap", "within", "timeout", "tolerance") and isinstance(value, int):
+        return quoted(written_duration(value))
+    if isinstance(value, Node):
+        return operand(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(option_text('', v) for v in value)}]"
+    return value_text("", value)

@@ -1,0 +1,145 @@
+"""Fields of steps that are in their JSON form: each says once how it is written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, dataclass, field
+from typing import Any
+
+from dataflow.json.errors import JsonFormError, short
+from dataflow.json.reading import Reader, check_distinct
+from dataflow.json.writing import aggs_out, expr_out, named_out
+from dataflow.times.durations import parse_every
+
+Read = Callable[[Reader, Any, str], Any]
+"""The value of a field from JSON, with the place for errors."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a field is written, and how it is read. With a default a field is written only where it has another value."""
+
+    write: Callable[[Any], Any]
+    read: Read
+
+
+def field_of(write: Callable[[Any], Any], read: Read, default: Any = MISSING, name: str = "") -> Any:
+    """A field of a step with this form, under its own name or another."""
+    return field(default=default, metadata={"json": Form(write, read), "name": name})
+
+
+def form_of(f: Field[Any]) -> Form:
+    """The form of a field."""
+    form: Form = f.metadata["json"]
+    return form
+
+
+def name_of(f: Field[Any]) -> str:
+    """The name of a field in JSON."""
+    return f.metadata["name"] or f.name
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def expression() -> Any:
+    """An expression."""
+    return field_of(expr_out, lambda r, v, where: r.expr(v, where))
+
+
+def optional_expression() -> Any:
+    """An expression, or None and no field."""
+    return field_of(expr_out, lambda r, v, where: r.expr(v, where), None)
+
+
+def expressions(low: int, high: int) -> Any:
+    """A list of ``low`` to ``high`` expressions."""
+
+    def read(r: Reader, value: Any, where: str) -> Any:
+        found = tuple(r.expr(e, f"{where}[{i}]") for i, e in enumerate(r.rows(value, where)))
+        r.whole(len(found), where, low, high)
+        return found
+
+    return field_of(lambda value: [expr_out(e) for e in value], read)
+
+
+def columns() -> Any:
+    """Named expressions."""
+    return field_of(named_out, lambda r, v, where: r.named(v, where))
+
+
+def aggregates() -> Any:
+    """Named aggregates."""
+    return field_of(aggs_out, lambda r, v, where: r.aggs(v, where))
+
+
+def text() -> Any:
+    """A text that is not empty."""
+    return field_of(_same, lambda r, v, where: r.text(v, where))
+
+
+def choice(*known: str) -> Any:
+    """One of these texts."""
+
+    def read(r: Reader, value: Any, where: str) -> Any:
+        if value not in known:
+            raise JsonFormError(f"{where}: expected one of {', '.join(known)}, got {short(value)}")
+        return value
+
+    return field_of(_same, read)
+
+
+def length() -> Any:
+    """A length of time: positive microseconds."""
+    return field_of(_same, lambda r, v, where: r.micros(v, where))
+
+
+def optional_length() -> Any:
+    """A length of time, or null."""
+    return field_of(_same, lambda r, v, where: r.micros(v, where, optional=True))
+
+
+def every() -> Any:
+    """The buckets of a calendar, such as "10m"."""
+    return field_of(_same, lambda r, v, where: parse_every(r.text(v, where), where).text)
+
+
+def whole(low: int, high: int, default: Any = MISSING) -> Any:
+    """An integer from ``low`` to ``high``."""
+    return field_of(_same, lambda r, v, where: r.whole(v, where, low, high), default)
+
+
+def flag() -> Any:
+    """False and no field, or true."""
+
+    def read(r: Reader, value: Any, where: str) -> Any:
+        if value is not True:
+            raise JsonFormError(f"{where}: expected true, or no such field")
+        return True
+
+    return field_of(_same, read, False)
+
+
+def truth() -> Any:
+    """True or false."""
+
+    def read(r: Reader, value: Any, where: str) -> Any:
+        if not isinstance(value, bool):
+            raise JsonFormError(f"{where}: expected true or false")
+        return value
+
+    return field_of(_same, read)
+
+
+def names(name: str) -> Any:
+    """A list of different names of columns, one at least, as the field ``name``."""
+
+    def read(r: Reader, value: Any, where: str) -> Any:
+        found: Sequence[str] = [r.text(n, f"{where}[{i}]") for i, n in enumerate(r.rows(value, where))]
+        if not found:
+            raise JsonFormError(f"{where}: expected one column at least")
+        check_distinct(found, where)
+        return tuple(found)
+
+    return field_of(list, read, name=name)

@@ -1,0 +1,195 @@
+"""Reads expressions and aggregates from JSON-ready objects, and says where something is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, distinct_names
+from dataflow.expressions.aggregate_signatures import FORMS, form_of, options_of
+from dataflow.expressions.expr import Expr
+from dataflow.expressions.functions import FUNCTIONS
+from dataflow.json.errors import JsonFormError, short
+from dataflow.times.durations import parse_every
+from dataflow.typed.decimals import ROUNDINGS
+from operators.errors import DataflowError
+from operators.nearest import meant
+from operators.types import MAX_PLACES
+
+MAX_NODES, MAX_DEPTH = 1000, 32
+"""Bounds on the expressions of a graph."""
+
+_KINDS = ("bool", "int64", "float64", "string", "time", "duration", "null")
+
+
+def check_distinct(names: Sequence[str], where: str) -> None:
+    """JsonFormError if a name is there twice."""
+    if (twice := distinct_names(names)) is not None:
+        raise JsonFormError(f"{where}: the name {twice!r} is given twice")
+
+
+class Reader:
+    """Reads one graph, counting nodes as it goes."""
+
+    def __init__(self) -> None:
+        self._nodes = 0
+
+    def fields(
+        self, value: object, where: str, names: Sequence[str], optional: Sequence[str] = ()
+    ) -> Mapping[str, Any]:
+        """The fields of an object, which has these and no others."""
+        if not isinstance(value, dict):
+            raise JsonFormError(f"{where}: expected an object, got {short(value)}")
+        known = [*names, *optional]
+        if unknown := sorted(set(value) - set(known)):
+            raise JsonFormError(
+                f"{where}: unknown field {unknown[0]!r}; {meant(unknown[0], known, 'known')} are {', '.join(known)}"
+            )
+        if missing := [n for n in names if n not in value]:
+            raise JsonFormError(f"{where}: the field {missing[0]!r} is missing")
+        return value
+
+    def text(self, value: object, where: str) -> str:
+        """A text that is not empty."""
+        if not isinstance(value, str) or not value:
+            raise JsonFormError(f"{where}: expected a text, got {short(value)}")
+        return value
+
+    def micros(self, value: object, where: str, *, optional: bool = False) -> int | None:
+        """Positive microseconds."""
+        if optional and value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**62:
+            raise JsonFormError(f"{where}: expected positive microseconds, got {short(value)}")
+        return value
+
+    def whole(self, value: object, where: str, low: int, high: int) -> int:
+        """An integer from ``low`` to ``high``."""
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise JsonFormError(f"{where}: expected {low} to {high:,}, got {short(value)}")
+        return value
+
+    def rows(self, value: object, where: str) -> list[Any]:
+        """A list."""
+        if not isinstance(value, list):
+            raise JsonFormError(f"{where}: expected a list, got {short(value)}")
+        return value
+
+    def constant(self, value: object, kind: object, where: str) -> object:
+        """A constant of a type."""
+        if kind not in _KINDS:
+            raise JsonFormError(f"{where}: unknown type {short(kind)}; known are {', '.join(_KINDS)}")
+        if kind == "float64" and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        integer = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+        good = {
+            "bool": isinstance(value, bool),
+            "int64": integer,
+            "time": integer,
+            "duration": integer,
+            "float64": isinstance(value, float) and math.isfinite(value),
+            "string": isinstance(value, str),
+            "null": value is None,
+        }[str(kind)]
+        if not good:
+            raise JsonFormError(f"{where}: {short(value)} is not a constant of type {kind}")
+        return value
+
+    def count(self, nodes: int, where: str, depth: int = 0) -> None:
+        """Count nodes, at a depth."""
+        self._nodes += nodes
+        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
+            raise JsonFormError(f"{where}: more than {MAX_NODES} nodes or deeper than {MAX_DEPTH}")
+
+    def expr(self, value: object, where: str, depth: int = 0) -> Expr:
+        """An expression."""
+        self.count(1, where, depth)
+        if not isinstance(value, dict):
+            raise JsonFormError(f"{where}: expected an expression object, got {short(value)}")
+        if "col" in value:
+            return Expr("col", (), (("name", self.text(self.fields(value, where, ["col"])["col"], where)),))
+        if "lit" in value:
+            d = self.fields(value, where, ["lit", "type"])
+            return Expr("lit", (), (("type", d["type"]), ("value", self.constant(d["lit"], d["type"], where))))
+        if "param" in value:
+            d = self.fields(value, where, ["param", "default", "type"])
+            default = self.constant(d["default"], d["type"], where)
+            return Expr(
+                "param", (), (("default", default), ("name", self.text(d["param"], where)), ("type", d["type"]))
+            )
+        fn = value.get("fn")
+        spec = FUNCTIONS.get(fn) if isinstance(fn, str) else None
+        if spec is None:
+            raise JsonFormError(
+                f"{where}: unknown function {short(fn)}; {meant(fn, FUNCTIONS, 'known')} are {', '.join(FUNCTIONS)}"
+            )
+        d = self.fields(value, where, ["fn", "args", *spec.options])
+        args = self.rows(d["args"], f"{where}.args")
+        if len(args) != spec.arity:
+            raise JsonFormError(f"{where}: {fn} takes {spec.arity} arguments, got {len(args)}")
+        options: list[tuple[str, object]] = []
+        for name in sorted(spec.options):
+            option = d[name]
+            here = f"{where}.{name}"
+            if name == "hold":
+                option = self.micros(option, here, optional=True)
+            elif name == "every":
+                parse_every(self.text(option, here), here)
+            elif name == "places":
+                if isinstance(option, bool) or not isinstance(option, int) or not 0 <= option <= MAX_PLACES:
+                    raise JsonFormError(f"{here}: expected 0 to {MAX_PLACES} places, got {short(option)}")
+            elif name == "rounding":
+                if option not in ROUNDINGS:
+                    raise JsonFormError(f"{here}: expected one of {', '.join(ROUNDINGS)}, got {short(option)}")
+            elif name == "values":
+                option = tuple(self.constant(v, d["type"], here) for v in self.rows(option, here))
+            elif not isinstance(option, str):
+                raise JsonFormError(f"{here}: expected a text, got {short(option)}")
+            options.append((name, option))
+        inner = tuple(self.expr(a, f"{where}.args[{i}]", depth + 1) for i, a in enumerate(args))
+        return Expr(str(fn), inner, tuple(options))
+
+    def agg(self, value: object, where: str) -> Agg:
+        """An aggregate."""
+        self._nodes += 1
+        fn = value.get("fn") if isinstance(value, dict) else None
+        form = form_of(fn)
+        if form is None and isinstance(value, dict) and "fn" in value:
+            raise JsonFormError(
+                f"{where}: unknown aggregate {short(fn)}; {meant(fn, FORMS, 'one')}"
+                " of your own must be registered before: df.register(...)"
+            )
+        options = () if form is None else form.options
+        names = [o.name for o in options if o.default is None]
+        optional = [o.name for o in options if o.default is not None]
+        d = self.fields(value, where, ["fn", "args", "where", *names], optional)
+        assert form is not None
+        args = self.rows(d["args"], f"{where}.args")
+        if len(args) not in form.arity:
+            raise JsonFormError(f"{where}: {d['fn']} does not take {len(args)} arguments")
+        condition = None if d["where"] is None else self.expr(d["where"], f"{where}.where")
+        try:
+            given = options_of(d["fn"], form, d, where)
+        except DataflowError as error:
+            raise JsonFormError(str(error)) from None
+        inner = tuple(self.expr(a, f"{where}.args[{i}]") for i, a in enumerate(args))
+        return Agg(d["fn"], inner, condition, given)
+
+    def named(self, value: object, where: str) -> Named:
+        """Named expressions."""
+        out = []
+        for i, item in enumerate(self.rows(value, where)):
+            d = self.fields(item, f"{where}[{i}]", ["name", "expr"])
+            out.append((self.text(d["name"], f"{where}[{i}].name"), self.expr(d["expr"], f"{where}[{i}].expr")))
+        check_distinct([n for n, _ in out], where)
+        return tuple(out)
+
+    def aggs(self, value: object, where: str) -> NamedAggs:
+        """Named aggregates."""
+        out = []
+        for i, item in enumerate(self.rows(value, where)):
+            d = self.fields(item, f"{where}[{i}]", ["name", "agg"])
+            out.append((self.text(d["name"], f"{where}[{i}].name"), self.agg(d["agg"], f"{where}[{i}].agg")))
+        check_distinct([n for n, _ in out], where)
+        return tuple(out)

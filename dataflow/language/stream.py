@@ -1,0 +1,330 @@
+"""The DSL: streams of rows, and what is done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs
+from dataflow.expressions.aggregate_calls import named_columns as _named
+from dataflow.expressions.aggregate_signatures import FORMS
+from dataflow.expressions.constants import plain
+from dataflow.expressions.expr import Expr, Operand, col, expr, text_of
+from dataflow.expressions.mistaken import listed_values, not_aggregate, shown, without_call
+from dataflow.language.aggregates import count, hold_of, over_intervals
+from dataflow.language.line_numbers import note_line
+from dataflow.language.timelines import Chain
+from dataflow.metrics.json_form import to_json
+from dataflow.steps import (
+    Cohorts,
+    Filter,
+    Funnel,
+    GroupBy,
+    Heartbeat,
+    Held,
+    Limit,
+    Select,
+    Sessionize,
+    Sort,
+    Source,
+    StateDuration,
+    Transitions,
+    Window,
+    WithColumns,
+)
+from dataflow.steps.base import Step
+from dataflow.steps.groups import grouping_calls
+from dataflow.steps.keyed.funnel import FUNNEL_MODES, MAX_FUNNEL
+from dataflow.steps.keyed.windows import MAX_WINDOW
+from dataflow.steps.text import chained
+from dataflow.times.durations import buckets_in, parse_duration, parse_every
+from operators.errors import DataflowError
+from operators.nearest import no_attribute
+
+Length = str | timedelta
+
+
+def _aggs(aggs: dict[str, Agg], where: str) -> NamedAggs:
+    for name, a in aggs.items():
+        if not isinstance(a, Agg):
+            raise DataflowError(f"{where}: {not_aggregate(name, a, FORMS)}")
+        if where != "agg" and hold_of(a) is not None:
+            raise DataflowError(f"{where}: {a.fn} with hold= stands in agg(...) alone, or goes over intervals")
+    return tuple(aggs.items())
+
+
+def metric_text(steps: Sequence[Step], end: Sequence[str] = ()) -> str:
+    """The text of a chain of steps, on as many lines as it needs."""
+    parts: list[str] = []
+    for step in steps:
+        parts = step.after(parts)
+    return chained([*parts, *end])
+
+
+class Explains(Protocol):
+    """Whatever can plan a metric: a ``runtime.Store``."""
+
+    def explain(self, metric: Stream, **options: Any) -> str:
+        """The plan of ``metric`` in words."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Stream(Chain):
+    """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
+
+    _no_expression = "a stream is no expression: {text}; columns are df.col('name')"
+
+    if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name in FORMS:
+                write = f"on a stream write .agg(...), such as .agg(n=df.{name}(...))"
+                raise AttributeError(write, name=name, obj=None)
+            raise no_attribute("a stream", name, dir(type(self)))
+
+    def filter(self, where: Operand) -> Stream:
+        """Keep the rows where the condition is true (not those where it is null)."""
+        return self._then(Filter(expr(where)))
+
+    def with_columns(self, **columns: Operand) -> Stream:
+        """Add or replace columns."""
+        return self._then(WithColumns(_named((), columns, "with_columns")))
+
+    def held(self, *columns: str | Expr, hold: Length | None = None) -> Stream:
+        """Put into these columns the values that each key last reported, from here on.
+
+        For columns that few rows report, such as a firmware reported at boot: before a filter, so that it does not drop
+        the reports, or before rows are grouped by them. A value is held from its report on, at most for ``hold``;
+        reports before the range count. A column is null until its first report.
+        """
+        names = [n for n, _ in _named(columns, {}, "held")]
+        if not names:
+            raise DataflowError("held takes the columns to hold, e.g. held('firmware', 'site')")
+        return self._then(Held(tuple(names), None if hold is None else parse_duration(hold, "held(hold)")))
+
+    def select(self, *columns: str | Expr, **named: Operand) -> Stream:
+        """Keep just these columns; the key and the time stay with the rows."""
+        return self._then(Select(_named(columns, named, "select")))
+
+    def state_duration(self, state: str | Expr, hold: Length | None = None, name: str | None = None) -> Stream:
+        """Intervals during which each key held each value of ``state``.
+
+        A value holds from its report to the next, at most ``hold``; what is left is unknown: a row with a null
+        state. Rows: the key, start, end, duration, the state (under its column's name, ``name``, or ``state``), and
+        the other columns as last reported at the interval's start; a change of one of those that is used cuts it.
+        """
+        state = col(state) if isinstance(state, str) else expr(state)
+        if name is not None:
+            text_of(name, "state_duration(name)")
+        label = name or (str(state.option("name")) if state.fn == "col" else "state")
+        micros = None if hold is None else parse_duration(hold, "state_duration(hold)")
+        return self._then(StateDuration(state, label, micros))
+
+    def heartbeat(self, timeout: Length) -> Stream:
+        """Intervals with a boolean ``alive``: a point of the key at most ``timeout`` ago (exclusive)."""
+        return self._then(Heartbeat(parse_duration(timeout, "heartbeat(timeout)")))
+
+    def sessionize(
+        self, gap: Length, max_length: Length | None = None, split_when: Operand | None = None, **aggs: Agg
+    ) -> Stream:
+        """Sessions: runs of a key's points with steps of at most ``gap``, cut every ``max_length`` from their start,
+        which may lie before the range.
+
+        A point where ``split_when`` is true starts a session of its own, whatever came before.
+
+        Rows: the key, start, end (of the last point), duration, count, open_left and open_right (the range may cut
+        the session), the named aggregates, and the other columns as last reported at the first point.
+        """
+        limit = None if max_length is None else parse_duration(max_length, "sessionize(max_length)")
+        split = None if split_when is None else expr(split_when)
+        pause = parse_duration(gap, "sessionize(gap)")
+        return self._then(Sessionize(pause, limit, _aggs(aggs, "sessionize"), split))
+
+    def window(
+        self, every: str, zone: str = "UTC", size: Length | None = None, empty: bool = False, **aggs: Agg
+    ) -> Stream:
+        """Calendar buckets of each key that hold a point: ``"10m"``, ``"1d"``, ``"1mo"`` in a time zone.
+
+        With a ``size`` the windows slide: one starts with every bucket and lasts for so many of them, ``"1h"`` every
+        ``"10m"``, ``"1w"`` every ``"1d"``; a point is in all that it falls into. With ``empty`` those without a point
+        are there, too, from the key's first point (also one before the range) to the end of the range: count 0.
+
+        A window of one bucket holds what lies in the range; one that slides is complete, also with what lies before.
+
+        Rows: the key, start, end, duration, count, ``partial`` (the range or the stream's beginning cuts the window),
+        the named aggregates, and the other columns as last reported at the window's first point (by the window's end,
+        if it has none).
+        """
+        bucket = parse_every(every, "window")
+        n = 1 if size is None else buckets_in(size, bucket, "window(size)")
+        if n > MAX_WINDOW:
+            raise DataflowError(f"window(size): {size!r} is {n:,} buckets of {every!r}; at most {MAX_WINDOW:,}")
+        return self._then(Window(every, text_of(zone, "window(zone)"), _aggs(aggs, "window"), n, bool(empty)))
+
+    def funnel(self, steps: Sequence[Operand], within: Length, mode: str = "strict") -> Stream:
+        """How far each key got through the conditions ``steps``, in their order, ``within`` the time from the first.
+
+        A window opens at every row that meets step 1, and runs for ``within``, both ends included. Each further step
+        must be met by a row of that window that comes after the row that met the step before; rows between them do
+        not matter. Of a key's windows the one counts that gets furthest, of several the latest start. What comes
+        after is said by ``mode``:
+
+        - ``"strict"``: at a later time. Rows of one time say nothing about their order.
+        - ``"ordered"``: in a later row; at one time the order of arrival decides.
+        - ``"any"``: in the same second or a later one. Within a second (of UTC) the order does not matter and one row
+          may meet several steps: for logs whose clock has seconds. Times are those of the seconds.
+
+        Rows, one for each key that met step 1 in the range: the key, start (when step 1 was met), end (when the last
+        step was), duration, ``steps`` (how many were met, 1 to all), ``step_2``, ``step_3`` ... (when each was first
+        met in the window; null if it was not), and the other columns as last reported at the start.
+        """
+        conditions = tuple(expr(s) for s in listed_values(steps, "funnel takes a list of conditions"))
+        if not 2 <= len(conditions) <= MAX_FUNNEL:
+            raise DataflowError(f"funnel takes 2 to {MAX_FUNNEL} steps, got {len(conditions)}")
+        if mode not in FUNNEL_MODES:
+            raise DataflowError(f"funnel: the mode is one of {', '.join(FUNNEL_MODES)}, got {shown(mode)}")
+        return self._then(Funnel(conditions, parse_duration(within, "funnel(within)"), mode))
+
+    def cohorts(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
+        """Each key's life in calendar buckets, from the one in which it first met ``start`` to the end of the range.
+
+        A key whose first ``start`` lies before the range is not in it. Rows, one for each key and bucket: the key,
+        start, end, duration, ``cohort`` (the start of the key's first bucket), ``period`` (0 for that bucket, then 1,
+        2, ...), ``returned`` (whether a row of the bucket met ``returns``, from the first start on and that row
+        included), and the other columns as last reported at the first start. The last bucket may end after the range.
+        """
+        parse_every(every, "cohorts")
+        return self._then(Cohorts(expr(start), expr(returns), every, text_of(zone, "cohorts(zone)")))
+
+    def retention(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
+        """Of the keys that first met ``start`` in one calendar bucket, how many met ``returns`` in each later one.
+
+        Rows: ``cohort`` (the start of the bucket), ``period`` (0, 1, ...), ``keys`` (those that returned in that
+        period), ``size`` (all of the cohort), ``share`` (keys / size). It is ``cohorts`` (see there), grouped; group
+        that by more than cohort and period to compare countries or versions.
+        """
+        parse_every(every, "retention")
+        grouped = self.cohorts(start, returns, every, zone).group_by("cohort", "period")
+        counted = grouped.agg(keys=count(where=col("returned")), size=count())
+        return counted.with_columns(share=col("keys") / col("size"))
+
+    def transitions(self, of: str | Expr, gap: Length | None = None) -> Stream:
+        """Every step of each key from one value of ``of`` to the next, equal ones included.
+
+        Rows in which it is null are passed over. With a ``gap``, a key that reports no value for longer has left its
+        path and starts another with the next. A step belongs to the time of its later value, so that the steps of two
+        adjoining ranges add up to those of both.
+
+        Rows: the key, start (the time of the step), ``from``, ``to``, ``after`` (the time since the value before), and
+        the other columns as last reported at the time of the step. A path's first value comes ``from`` null, ``after``
+        null. Its last goes ``to`` null, ``gap`` after it, if the range has that time; without a gap no path ends.
+        """
+        of = col(of) if isinstance(of, str) else expr(of)
+        return self._then(Transitions(of, None if gap is None else parse_duration(gap, "transitions(gap)")))
+
+    def paths(self, of: str | Expr, gap: Length | None = None) -> Stream:
+        """How often each value of ``of`` was followed by each other (or itself) in the rows of one key.
+
+        Rows: ``from``, ``to``, ``count``; ``from`` null counts the paths that began with a value, ``to`` null those
+        that ended with it. It is ``transitions`` (see there), grouped.
+        """
+        return self.transitions(of, gap).group_by("from", "to").agg(count=count())
+
+    def group_by(self, *columns: str | Expr, **named: Operand) -> Grouped:
+        """Group rows by columns and named expressions; follow with ``agg``."""
+        return Grouped(self, _named(columns, named, "group_by"))
+
+    def agg(self, *unnamed: object, **aggs: Agg) -> Stream:
+        """Aggregate all rows into one; the same as ``group_by().agg(...)``."""
+        return self.group_by().agg(*unnamed, **aggs)
+
+    def sort(self, *by: str, descending: bool | tuple[bool, ...] = False) -> Stream:
+        """Order the rows by columns; stable, nulls first (last when descending)."""
+        if wrong := [b for b in by if not isinstance(b, str)]:
+            raise DataflowError(f"sort takes names of columns, got {shown(wrong[0])}")
+        flags = (
+            (descending,) * len(by)
+            if isinstance(descending, bool)
+            else tuple(listed_values(descending, "sort: descending is True, False or a list of them"))
+        )
+        if not by or len(flags) != len(by):
+            raise DataflowError("sort takes at least one column and as many descending flags as columns")
+        return self._then(Sort(tuple(zip(by, flags, strict=True))))
+
+    def limit(self, n: int) -> Stream:
+        """The first ``n`` rows."""
+        n = plain(n)
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+            raise DataflowError(f"limit takes a number of rows, got {shown(n)}")
+        return self._then(Limit(n))
+
+    def to_json(self) -> str:
+        """The canonical JSON form."""
+        return to_json(self.steps)
+
+    def explain(self, store: Explains | None = None, **options: Any) -> str:
+        """The plan in words. With a ``store`` (and the range, params and workers of its ``query``): the columns and
+        files read, tasks, kernels, laws used and the estimated time; without one: the steps."""
+        if store is not None:
+            return store.explain(self, **options)
+        return "\n".join(f"{i + 1}. {s.method}" for i, s in enumerate(self.steps))
+
+    def __repr__(self) -> str:
+        return metric_text(self.steps)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Grouped:
+    """Rows in groups, waiting for ``agg``."""
+
+    stream: Stream
+    by: Named
+    empty: bool = False
+
+    _no_expression = Stream._no_expression
+
+    def __post_init__(self) -> None:
+        note_line(self)
+
+    def with_empty_buckets(self) -> Grouped:
+        """Groups of calendar buckets without a row, too, as if aggregates had seen nothing: count 0, mean null.
+
+        One of the columns must be a ``df.time().truncate(...)``; for each tuple of values of the others, every bucket
+        from its first to the end of the range is there.
+        """
+        return replace(self, empty=True)
+
+    def __repr__(self) -> str:
+        return metric_text(self.stream.steps, grouping_calls(self.by, self.empty))
+
+    if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name in FORMS:
+                write = f"after group_by write .agg(...), such as .agg(n=df.{name}(...))"
+                raise AttributeError(write, name=name, obj=None)
+            raise no_attribute("group_by(...)", name, dir(type(self)))
+
+    def agg(self, *unnamed: object, **aggs: Agg) -> Stream:
+        """One row per group: the group columns and the named aggregates."""
+        if unnamed:
+            given = without_call(unnamed[0]) or f"give every aggregate a name, such as agg(n={shown(unnamed[0])})"
+            raise DataflowError(f"agg: {given}")
+        named = _aggs(aggs, "agg")
+        for name, _ in named:
+            if name in dict(self.by):
+                raise DataflowError(f"agg: the name {name!r} is already that of a group column")
+        steps, named = over_intervals(self.stream.steps, named)
+        step = GroupBy(self.by, named, self.empty)
+        # In a chain on many lines a message about group_by belongs to the line that says so.
+        note_line(step, like=self if self.by else None)
+        return Stream((*steps, step))
+
+
+def stream(name: str) -> Stream:
+    """All points of the stream ``name``."""
+    if not isinstance(name, str) or not name:
+        raise DataflowError(without_call(name) or f"stream takes a name, got {shown(name)}")
+    return Stream((Source(str.__str__(name)),))

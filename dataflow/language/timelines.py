@@ -1,0 +1,275 @@
+"""The DSL of reference tables, calendars and timelines that are combined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
+
+from dataflow.expressions.aggregate_calls import named_columns
+from dataflow.expressions.constants import plain
+from dataflow.expressions.expr import Expr, Operand, col, expr, text_of, when
+from dataflow.expressions.mistaken import shown, without_call
+from dataflow.language.line_numbers import note_line
+from dataflow.steps import Concurrent, During, Heartbeat, Join, Source, StateDuration, Timeline, Track
+from dataflow.steps.base import Step, content_of
+from dataflow.steps.keyed.timeline import MAX_TRACKS
+from dataflow.tables.calendars import Calendar
+from dataflow.tables.reference_tables import ReferenceTable, indexed
+from dataflow.tables.table_periods import TablePeriods
+from operators.errors import DataflowError
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """A chain of steps, and those of its methods that relate rows to tables, to calendars and to each other."""
+
+    steps: tuple[Step, ...]
+
+    _no_aggregate = "{name}={text} is a stream, not an aggregate; write {name}=df.count() to count its rows"
+
+    def __post_init__(self) -> None:
+        if self.steps:
+            note_line(self.steps[-1])
+
+    def _then(self, step: Step) -> Self:
+        return replace(self, steps=(*self.steps, step))
+
+    def join(
+        self,
+        table: ReferenceTable,
+        on: str | Expr,
+        how: str = "left",
+        key: str | None = None,
+        valid_from: str | None = None,
+        valid_to: str | None = None,
+    ) -> Self:
+        """Add the columns of the table's row whose ``key`` (by default the column called as ``on``) is ``on``.
+
+        ``how``: ``"left"`` (null where there is none) or ``"inner"`` (only rows that have one). With ``valid_from`` or
+        ``valid_to``, columns of times, a row of the table holds in [from, to): the time of a point, the start of a
+        session or window decides, and intervals are cut where it changes. A null from is ever, a null to for ever;
+        without ``valid_to`` a row holds until its key's next. Two rows that hold at once are an error.
+        """
+        if how not in ("left", "inner"):
+            raise DataflowError(f"join: how is 'left' or 'inner', got {shown(how)}")
+        windows = _windows("join", table, on, key, valid_from, valid_to)
+        indexed(windows.table, windows.key, valid_from, valid_to, "join")
+        return self._then(Join(windows, col(on) if isinstance(on, str) else expr(on), how))
+
+    def during(
+        self,
+        periods: Calendar | ReferenceTable,
+        on: str | Expr | None = None,
+        key: str | None = None,
+        valid_from: str | None = "from",
+        valid_to: str | None = "to",
+    ) -> Self:
+        """Keep what lies in a calendar, or in the periods that a table holds for ``on`` (its column ``key``).
+
+        Intervals are cut at the edges; of points, sessions and windows the time or the start decides. Periods of a
+        table may overlap.
+        """
+        return self._then(_during("during", periods, on, key, valid_from, valid_to, True))
+
+    def outside(
+        self,
+        periods: Calendar | ReferenceTable,
+        on: str | Expr | None = None,
+        key: str | None = None,
+        valid_from: str | None = "from",
+        valid_to: str | None = "to",
+    ) -> Self:
+        """Keep what ``during`` drops, e.g. all but maintenance."""
+        return self._then(_during("outside", periods, on, key, valid_from, valid_to, False))
+
+    def concurrent(self, condition: Operand, /, *by: str | Expr, **named: Operand) -> Self:
+        """For how many keys of each group the condition holds at once; follows state_duration, heartbeat and the like.
+
+        Rows: the group columns, start, end, duration, and the numbers of keys for which the condition is ``active``,
+        ``inactive`` and ``unknown``: intervals of equal numbers, where any key is. A key counts from its first point
+        on; it is unknown where the condition is null, which is three-valued: false and unknown is false. The time of a
+        row is known if ``unknown`` is 0.
+        """
+        return self._then(Concurrent(expr(condition), named_columns(by, named, "concurrent"), None))
+
+    def at_least(self, k: int, condition: Operand, /, *by: str | Expr, **named: Operand) -> Self:
+        """When the condition holds for at least ``k`` keys of each group.
+
+        Rows: the group columns, start, end, duration and the boolean ``state``; null, unknown time, where the keys
+        whose condition is unknown could decide.
+        """
+        return self._then(Concurrent(expr(condition), named_columns(by, named, "at_least"), _count(k)))
+
+    def __and__(self, other: Self) -> Self:
+        return _assembled({"a": self, "b": other}, col("a") & col("b"), "state")
+
+    def __or__(self, other: Self) -> Self:
+        return _assembled({"a": self, "b": other}, col("a") | col("b"), "state")
+
+    def __invert__(self) -> Self:
+        return _assembled({"a": self}, ~col("a"), "state")
+
+
+C = TypeVar("C", bound=Chain)
+
+
+def combine(condition: Operand, /, *, name: str = "state", **timelines: C) -> C:
+    """One timeline from several of the same stream: an expression of their states.
+
+    ``df.combine(df.col("alive") & (df.col("status") == "up"), alive=..., status=...)``: each timeline is a stream with
+    row steps and ``state_duration`` or ``heartbeat``, or is combined itself; its state goes by its name here. Unknown
+    is null, and ``& | ~`` are three-valued: false and unknown is false, true and unknown is unknown. Rows: the key,
+    start, end, duration, the state under ``name``, and the other columns as last reported by any point of the key.
+    ``a & b``, ``a | b`` and ``~a`` of timelines are short for this.
+    """
+    if not timelines:
+        raise DataflowError(
+            "combine takes timelines by name, e.g. combine(df.col('alive'), alive=points.heartbeat('5m'))"
+        )
+    return _assembled(timelines, expr(condition), name)
+
+
+def at_least(k: int, of: Sequence[C], name: str = "state") -> C:
+    """When at least ``k`` of several boolean timelines of a key hold; null where the unknown ones could decide.
+
+    For the keys of a group instead of the timelines of a key there is the method ``at_least``.
+    """
+    listed: list[C] = list(of) if isinstance(of, list | tuple) else []
+    if not listed:
+        raise DataflowError(
+            "at_least takes a list of timelines; to count keys use timeline.at_least(k, condition, ...)"
+        )
+    states = [col(f"t{i + 1}") for i in range(len(listed))]
+    true = _sum([when(e).then(1).otherwise(0) for e in states])
+    possible = _sum([when(~e).then(0).otherwise(1) for e in states])
+    state = when(true >= _count(k)).then(True).when(possible < k).then(False).otherwise(None)
+    return _assembled({f"t{i + 1}": t for i, t in enumerate(listed)}, state, name)
+
+
+def _count(k: int) -> int:
+    k = plain(k)
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise DataflowError(f"at_least takes a number from 1 up, got {shown(k)}")
+    return k
+
+
+def _sum(terms: Sequence[Expr]) -> Expr:
+    """The sum as a tree of least depth."""
+    if len(terms) == 1:
+        return terms[0]
+    half = len(terms) // 2
+    return _sum(terms[:half]) + _sum(terms[half:])
+
+
+def _windows(
+    where: str,
+    table: ReferenceTable,
+    on: str | Expr,
+    key: str | None,
+    valid_from: str | None,
+    valid_to: str | None,
+) -> TablePeriods:
+    if not isinstance(table, ReferenceTable):
+        raise DataflowError(
+            without_call(table)
+            or f"{where} takes a reference table, df.table({{...}}) or df.table.from_csv(path), got {shown(table)}"
+        )
+    for option, given in (("key", key), ("valid_from", valid_from), ("valid_to", valid_to)):
+        if given is not None:
+            text_of(given, f"{where}({option})")
+    if key is None:
+        if not isinstance(on, str):
+            raise DataflowError(f"{where}: say which column of the table the expression is looked up in (key=)")
+        key = on
+    return TablePeriods(table, key, valid_from, valid_to)
+
+
+def _during(
+    where: str,
+    periods: Calendar | ReferenceTable,
+    on: str | Expr | None,
+    key: str | None,
+    valid_from: str | None,
+    valid_to: str | None,
+    inside: bool,
+) -> During:
+    if isinstance(periods, Calendar):
+        if on is not None or key is not None:
+            raise DataflowError(f"{where}: a calendar is the same for all keys; on and key belong to a table")
+        return During(periods, None, inside)
+    if not isinstance(periods, ReferenceTable):
+        raise DataflowError(
+            without_call(periods)
+            or f"{where} takes df.calendar({{...}}) or a reference table, df.table({{...}}), got {shown(periods)}"
+        )
+    if on is None:
+        raise DataflowError(f"{where}: say by which column rows find their periods in the table (on=)")
+    windows = _windows(where, periods, on, key, valid_from, valid_to)
+    if valid_from is None and valid_to is None:
+        raise DataflowError(f"{where}: periods start or end; name the table's columns (valid_from=, valid_to=)")
+    indexed(windows.table, windows.key, valid_from, valid_to, where, merge=True)
+    return During(windows, col(on) if isinstance(on, str) else expr(on), inside)
+
+
+# ---- timelines of one stream, combined
+
+
+def _assembled(timelines: Mapping[str, C], state: Expr, name: str) -> C:
+    """The ``Timeline`` step of these timelines; tracks that are the same are kept once."""
+    text_of(name, "the name= of combined timelines")
+    tracks: dict[str, Track] = {}
+    known: dict[object, str] = {}
+    states: dict[str, Expr] = {}
+    source = None
+    for label, timeline in timelines.items():
+        first, inner, inner_state = _taken_apart(timeline)
+        if source is not None and first.name != source.name:
+            raise DataflowError(f"timelines of two streams, {source.name!r} and {first.name!r}, cannot be combined")
+        source = first
+        renamed: dict[str, Expr] = {}
+        for track in inner:
+            content = content_of((track.steps, track.interval))
+            if content not in known:
+                known[content] = label if len(inner) == 1 and label not in tracks else _fresh(label, tracks)
+                tracks[known[content]] = replace(track, name=known[content])
+            renamed[track.name] = col(known[content])
+        states[label] = _with_columns(inner_state, renamed)
+    assert source is not None
+    if len(tracks) > MAX_TRACKS:
+        raise DataflowError(f"more than {MAX_TRACKS} timelines cannot be combined in one step")
+    first_timeline = next(iter(timelines.values()))
+    step = Timeline(tuple(tracks.values()), _with_columns(state, states), name)
+    return replace(first_timeline, steps=(source, step))
+
+
+def _fresh(label: str, taken: dict[str, Track]) -> str:
+    n = 1
+    while f"{label}{n}" in taken:
+        n += 1
+    return f"{label}{n}"
+
+
+def _taken_apart(timeline: Chain) -> tuple[Source, Sequence[Track], Expr]:
+    """The stream, the tracks and the state of a timeline."""
+    steps = timeline.steps if isinstance(timeline, Chain) else ()
+    if len(steps) >= 2 and isinstance(steps[0], Source):
+        body, last = steps[1:-1], steps[-1]
+        if isinstance(last, Timeline) and not body:
+            return steps[0], last.tracks, last.state
+        rows = [s for s in body if s.in_timelines]
+        if isinstance(last, StateDuration | Heartbeat) and len(rows) == len(body):
+            return steps[0], (Track("t", tuple(rows), last),), col("t")
+    if (call := without_call(timeline)) is not None:
+        raise DataflowError(call)
+    raise DataflowError(
+        f"{shown(timeline)} is no timeline to combine; take a stream, filter or extend its points, and end with "
+        "state_duration or heartbeat"
+    )
+
+
+def _with_columns(e: Expr, columns: dict[str, Expr]) -> Expr:
+    """``e`` with columns replaced; those that are unknown stay, for validation to name."""
+    if e.fn == "col":
+        return columns.get(str(e.option("name")), e)
+    return replace(e, args=tuple(_with_columns(a, columns) for a in e.args)) if e.args else e

@@ -1,0 +1,149 @@
+"""Validation: a graph against a stream's columns, step by step, into a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dataflow.binding.parameters import params_in
+from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumns
+from dataflow.plan.history import history_of, with_early_rows
+from dataflow.plan.properties import has_whole_keys, is_sliceable, laws_of, stage_of_inputs
+from dataflow.plan.stages import Deferred, Plan, SortBy, Stage, Sweep, TableStep, Take
+from dataflow.sinks.row_sink import Rows
+from dataflow.steps.base import Step
+from dataflow.typed.hidden_columns import PARTIAL
+from dataflow.typed.nodes import Typed, column
+from operators.nearest import listed, meant
+from operators.types import Type
+
+__all__ = ["GraphError", "StreamColumns", "bind"]
+
+
+def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, object] | None = None) -> Plan:
+    """Check ``steps`` against a stream and make the plan; GraphError names the step that is wrong."""
+    # First, since the parameter that was meant may be missing.
+    _check_params(steps, params or {})
+    b = Expressions(stream, params or {})
+    shape = Shape("points", {}, {})
+    deferred: list[Deferred] = []
+    stages: list[Stage] = []
+    after: list[TableStep | Deferred] = []
+    order: tuple[str, ...] = ()
+    in_tasks = True
+
+    def write_rows() -> None:
+        nonlocal shape, order, in_tasks
+        order = _row_order(b, shape, order)
+        stage, shape = _rows_stage(b, shape)
+        (stages if in_tasks else after).append(stage)
+        in_tasks = False
+
+    for i, step in enumerate(steps):
+        b.where = f"step {i + 1} ({step.method})"
+        if step.takes_table and not shape.stands:
+            write_rows()
+        bound = step.bind(b, shape)
+        shape = bound.shape
+        (deferred if in_tasks else after).extend(bound.stages)
+        if bound.stage is not None:
+            (stages if in_tasks else after).append(bound.stage)
+            if in_tasks and bound.order is not None:
+                order = bound.order
+            in_tasks = False
+        after.extend(bound.after)
+    if not shape.stands:
+        write_rows()
+    outputs = tuple((n, t.type) for n, t in shape.env.items() if t.type is not None)
+    return _finished(b, stream_of(steps), deferred, stages, after, outputs, order)
+
+
+def _check_params(steps: Sequence[Step], params: Mapping[str, object]) -> None:
+    """GraphError for a value of a parameter that the metric does not have."""
+    known = sorted(params_in(tuple(steps))) if params else []
+    if unknown := sorted(set(params) - set(known)):
+        raise GraphError(
+            f"the metric has no parameter {unknown[0]!r}; {meant(unknown[0], known, 'its')} parameters: {listed(known)}"
+        )
+
+
+def stream_of(steps: Sequence[Step]) -> str:
+    """The stream that a metric is about."""
+    return str(steps[0].name)  # type: ignore[attr-defined]
+
+
+def _rows_stage(b: Expressions, shape: Shape) -> tuple[Stage, Shape]:
+    """Write the visible columns out as they stand."""
+    unused = shape.held - shape.referred
+    shape.env = {n: t for n, t in shape.env.items() if n not in unused or t != column(n, t.type or Type.INT)}
+    columns = tuple(shape.env.items())
+    if shape.kind == "windows":
+        # How many are partial is said beside the answer, whichever columns it has.
+        columns += ((PARTIAL, column("partial", Type.BOOL)),)
+    sink = Rows(columns, shape.kind == "points")
+    out = {n: t.type for n, t in shape.env.items() if t.type is not None}
+    return stage_of_inputs(shape.inputs, shape.ops, sink, b.where), Shape(
+        "table", {n: column(n, t) for n, t in out.items()}, out
+    )
+
+
+def _row_order(b: Expressions, shape: Shape, grouped: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that put rows into their order: of ungrouped ones the key, then time."""
+    if shape.kind == "table" or not shape.keyed:
+        return grouped
+    shape.env.setdefault(b.stream.key, Typed("slot", b.stream.key_type))
+    names = [n for n, t in shape.env.items() if t.fn == "time"]
+    if not names:
+        names = [b.stream.time if shape.kind == "points" else "start"]
+        shape.env[names[0]] = Typed("time", Type.TIME)
+    shape.env = {b.stream.key: shape.env[b.stream.key], **shape.env}
+    return (b.stream.key, names[0])
+
+
+def _finished(
+    b: Expressions,
+    stream: str,
+    deferred: Sequence[Deferred],
+    stages: Sequence[Stage],
+    after: Sequence[TableStep | Deferred],
+    outputs: tuple[tuple[str, Type], ...],
+    order: tuple[str, ...],
+) -> Plan:
+    chain = list(stages)
+    following = _resolved(after)
+    lead = any(a.aggregate.name == "unknown_time" for s in chain if s.sink.grouping() for a in s.sink.aggregates)
+    needed = {n for n, _ in chain[0].inputs} | ({"$lead"} if lead else set())
+    for stage_of in reversed(deferred):
+        chain.insert(0, stage_of(needed))
+        passed = {"$lead"} & needed if chain[0].sink.passes_lead else set()
+        needed = {n for n, _ in chain[0].inputs} | passed
+    found = history_of(chain)
+    columns = tuple(n for n, _ in chain[0].inputs if n in b.stream.columns)
+    return Plan(
+        stream,
+        columns,
+        with_early_rows(chain, found.looks),
+        following,
+        found.history,
+        found.held_columns,
+        is_sliceable(chain, found.history),
+        has_whole_keys(chain),
+        outputs,
+        order,
+        laws_of(chain),
+        found.whole,
+        tuple(b.sparse),
+    )
+
+
+def _resolved(after: Sequence[TableStep | Deferred]) -> tuple[TableStep, ...]:
+    """The steps after the merge, each stage knowing which columns are needed after it."""
+    out: list[TableStep] = []
+    needed: set[str] = set()
+    for step in reversed(after):
+        if isinstance(step, Stage | SortBy | Take | Sweep):
+            out.append(step)
+        else:
+            out.append(step(needed))
+        if isinstance(out[-1], Stage):
+            needed = {n for n, _ in out[-1].inputs}
+    return tuple(reversed(out))

@@ -1,0 +1,74 @@
+"""How far before ``since`` the rows lie that the stages of a plan need.
+
+Each stage may look back at rows before the range, by an expression (``last``, ``previous``) or by its sink (a state
+that lasts, a session that goes on). Points before the range are read; rows that an earlier stage makes have to be made
+there, too: that stage then also runs without regard to ``since`` (``Plan.whole``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dataflow.expressions.functions import STATEFUL
+from dataflow.plan.sink import Reach
+from dataflow.plan.stages import Stage
+from dataflow.typed.hidden_columns import EARLY
+from dataflow.typed.nodes import Typed
+from operators.types import Type
+
+
+@dataclass(frozen=True)
+class History:
+    """What a chain of stages needs of the time before ``since``: see the fields of ``Plan`` of these names."""
+
+    history: Reach
+    held_columns: tuple[str, ...]
+    whole: int
+    looks: tuple[bool, ...]
+    """Of each stage, whether it sees the rows before the range that the stage before it makes."""
+
+
+def history_of(chain: Sequence[Stage]) -> History:
+    """The needs of all stages, from the last to the first."""
+    needed: Reach = 0
+    whole, looks = 0, [False] * len(chain)
+    for j in reversed(range(len(chain))):
+        stage, first = chain[j], j == 0
+        own = _sum(_remembers(stage), stage.sink.looks_back(first))
+        passed = 0 if needed == 0 else _sum(_remembers(stage), stage.sink.needs_before(needed, first))
+        needed = _longer(own, passed)
+        if first:
+            break
+        if chain[j - 1].sink.once_a_key:
+            needed = 0
+            continue
+        looks[j] = own != 0
+        if needed != 0:
+            whole = max(whole, j)
+    return History(needed, () if needed is None else chain[0].sink.held_columns, whole, tuple(looks))
+
+
+def with_early_rows(chain: Sequence[Stage], looks: Sequence[bool]) -> tuple[Stage, ...]:
+    """The stages, those that see rows before the range with the column that tells these from others."""
+    return tuple(
+        replace(s, inputs=(*s.inputs, (EARLY, Type.INT))) if sees else s for s, sees in zip(chain, looks, strict=True)
+    )
+
+
+def _sum(*parts: Reach) -> Reach:
+    known = [p for p in parts if p is not None]
+    return sum(known) if len(known) == len(parts) else None
+
+
+def _longer(a: Reach, b: Reach) -> Reach:
+    return None if a is None or b is None else max(a, b)
+
+
+def _remembers(stage: Stage) -> Reach:
+    """How far back the expressions look; one may look at a row because of what another saw before that."""
+    sites: dict[int, Typed] = {}
+    for e in stage.expressions():
+        sites |= {n.site: n for n in e.walk() if n.fn in STATEFUL}
+    holds = [n.option("hold") if n.fn == "last" else None for n in sites.values()]
+    return _sum(*(h if isinstance(h, int) else None for h in holds))

@@ -1,0 +1,38 @@
+"""What a chain of stages reads, needs and promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from dataflow.plan.stages import Stage
+from dataflow.typed.hidden_columns import END
+from dataflow.typed.row_operations import RowOp
+from operators.types import Type
+
+
+def stage_of_inputs(inputs: Mapping[str, Type], ops: Sequence[RowOp], sink: object, step: str) -> Stage:
+    """A stage with just the inputs that it reads."""
+    stage = Stage((), tuple(ops), sink, step)  # type: ignore[arg-type]
+    used = {str(n.option("name")) for e in stage.expressions() for n in e.walk() if n.fn == "in"}
+    if any(n.fn == "end" for e in stage.expressions() for n in e.walk()):
+        used.add(END)
+    used |= stage.sink.hidden()
+    return replace(stage, inputs=tuple((n, t) for n, t in inputs.items() if n in used))
+
+
+def is_sliceable(chain: Sequence[Stage], history: int | None) -> bool:
+    """Whether tasks may also split the range of time: rows that need nothing before them."""
+    plain = len(chain) == 1 and history == 0 and chain[0].sink.any_order
+    return plain and not has_whole_keys(chain)
+
+
+def has_whole_keys(chain: Sequence[Stage]) -> bool:
+    """Whether every group of the last stage belongs to one key, and needs nothing but that key's rows."""
+    group = chain[-1].sink.grouping()
+    return group is not None and group.filled is None and any(e.fn == "slot" for _, e in group.by)
+
+
+def laws_of(chain: Sequence[Stage]) -> tuple[str, ...]:
+    """The laws that a plan relies on, in words."""
+    return tuple(dict.fromkeys(law for s in chain for law in s.sink.laws()))

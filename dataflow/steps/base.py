@@ -1,0 +1,212 @@
+"""What every step of a metric says of itself. Each kind of step stands in a file of ``dataflow/steps``.
+
+A step's fields are declared with ``dataflow.json.fields``, from which its JSON form comes, both ways. The passes over
+a metric (validation, text, drill-down) ask the step and know none by name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Any, ClassVar, Self
+
+from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.aggregate_calls import Named, NamedAggs
+from dataflow.expressions.expr import Expr
+from dataflow.expressions.node import option_text
+from dataflow.json.errors import JsonFormError, short
+from dataflow.json.fields import form_of, name_of
+from dataflow.json.reading import Reader
+from dataflow.plan.stages import Deferred, Stage, TableStep
+from dataflow.steps.text import call
+from dataflow.tables.reference_tables import ReferenceTable
+from operators.nearest import meant
+
+STEPS: dict[str, type[Step]] = {}
+"""All steps, by their names in JSON."""
+
+POINTS, INTERVALS, ROWS, TABLE = "points", "intervals", "rows", "table"
+"""What a step makes: the points of a stream, intervals, other rows of keys, or the rows of a table."""
+
+
+@dataclass
+class Bound:
+    """What a step comes to: the rows after it, stages, and of a grouping what follows the merge."""
+
+    shape: Shape
+    stages: Sequence[Deferred] = ()
+    stage: Stage | None = None
+    """The stage that ends the tasks' part, or runs after it."""
+
+    after: Sequence[TableStep] = ()
+    order: tuple[str, ...] | None = None
+    """The columns by which the rows of a grouping are ordered."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """What a step groups ``by`` and folds, for drilling down into its rows."""
+
+    by: Named
+    aggs: NamedAggs
+    at_once: bool = False
+    """Whether what is counted are keys at one time, for as long as their numbers stay."""
+
+
+class Step(ABC):
+    """One step of a metric."""
+
+    op: ClassVar[str]
+    """Its name in JSON."""
+
+    makes: ClassVar[str | None] = None
+    """What kind of rows it makes; None: it passes rows on."""
+
+    in_timelines: ClassVar[bool] = False
+    """Whether it may stand before the state of a timeline that is combined with others."""
+
+    of_keys: ClassVar[bool] = True
+    """Whether the rows that it makes are each of one key."""
+
+    has_length: ClassVar[bool] = True
+    """Whether the rows that it makes last from ``start`` to ``end``."""
+
+    takes_table: ClassVar[bool] = False
+    """Whether it needs the rows of a table: written out, and all there."""
+
+    looks_back: ClassVar[bool] = False
+    """Whether its rows depend on earlier points in ways that its expressions do not show."""
+
+    cuts_by_table: ClassVar[bool] = False
+    """Whether it cuts intervals at the edges of periods."""
+
+    drops_others: ClassVar[bool] = False
+    """Whether just the columns that it names are there after it."""
+
+    def __init_subclass__(cls, op: str | None = None) -> None:
+        super().__init_subclass__()
+        if op is not None:
+            cls.op = op
+            STEPS[op] = cls
+
+    @property
+    def method(self) -> str:
+        """The method that makes it, as messages name it."""
+        return self.op
+
+    @property
+    def follows_keys(self) -> bool:
+        """Whether it makes rows by following keys, or groups of keys, through time."""
+        return self.makes in (INTERVALS, ROWS)
+
+    # ---- JSON
+
+    def to_fields(self) -> dict[str, Any]:
+        """The fields of its JSON form."""
+        out: dict[str, Any] = {}
+        for f in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if f.default is MISSING or type(value) is not type(f.default) or value != f.default:
+                out[name_of(f)] = form_of(f).write(value)
+        return out
+
+    @classmethod
+    def json_fields(cls) -> tuple[list[str], list[str]]:
+        """The names of the fields that are always there, and of those that are there where they say something."""
+        found = fields(cls)  # type: ignore[arg-type]
+        return [name_of(f) for f in found if f.default is MISSING], [
+            name_of(f) for f in found if f.default is not MISSING
+        ]
+
+    @classmethod
+    def from_fields(cls, reader: Reader, d: Mapping[str, Any], where: str) -> Self:
+        """The step with these fields; JsonFormError naming the place of what is wrong."""
+        given = {
+            f.name: form_of(f).read(reader, d[name_of(f)], f"{where}.{name_of(f)}")
+            for f in fields(cls)  # type: ignore[arg-type]
+            if name_of(f) in d
+        }
+        step = cls(**given)
+        step.check_form(reader, where)
+        return step
+
+    def check_form(self, reader: Reader, where: str) -> None:  # noqa: B027 (most have nothing to add)
+        """JsonFormError for fields that do not go together."""
+
+    def tables(self) -> list[ReferenceTable]:
+        """The reference tables in it."""
+        return []
+
+    # ---- text
+
+    def calls(self) -> list[str]:
+        """The calls of methods that make it; by default by its fields."""
+        return [call(self.method, [f"{f.name}={option_text(f.name, getattr(self, f.name))}" for f in fields(self)])]  # type: ignore[arg-type]
+
+    def after(self, parts: list[str]) -> list[str]:
+        """The text of a metric, as a start and calls, with this step after ``parts``."""
+        return [*parts, *self.calls()]
+
+    # ---- validation
+
+    @abstractmethod
+    def bind(self, b: Expressions, shape: Shape) -> Bound:
+        """Check it against the rows before it, and make the stages of it; GraphError names the step."""
+
+    # ---- drilling down
+
+    def groups(self) -> Groups | None:
+        """What it groups by and folds; None for a step that does not."""
+        return None
+
+    def new_columns(self) -> Named:
+        """The columns that it computes."""
+        return ()
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """Columns that only rows of its kind have: the state, or numbers of keys."""
+        return ()
+
+    @property
+    def drill_columns(self) -> tuple[str, ...]:
+        """Columns that tell how long each of its rows lasts, and that must stay with it."""
+        return ("end", "start") if self.makes == INTERVALS else ("end",) if self.has_length else ()
+
+    def earliest(self) -> list[Expr]:
+        """Times before a row's own at which points matter for it."""
+        return []
+
+    @property
+    def state_reported(self) -> Expr | None:
+        """The state that rows report and that lasts; None if there is none."""
+        return None
+
+
+def content_of(value: object) -> object:
+    """What a step or expression consists of, equal for those that mean the same: they do not compare by themselves."""
+    if isinstance(value, tuple):
+        return tuple(content_of(v) for v in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return (type(value).__name__, *(content_of(getattr(value, f.name)) for f in fields(value)))
+    if isinstance(value, ReferenceTable):
+        return value
+    return type(value).__name__, repr(value)  # 1, 1.0, True and -0.0 are different constants
+
+
+def to_object(step: Step) -> dict[str, Any]:
+    """The step as a JSON-ready object."""
+    return {"op": step.op, **step.to_fields()}
+
+
+def from_object(reader: Reader, value: object, where: str) -> Step:
+    """The step of a JSON-ready object."""
+    op = value.get("op") if isinstance(value, dict) else None
+    found = STEPS.get(op) if isinstance(op, str) else None
+    if found is None:
+        raise JsonFormError(
+            f"{where}: unknown operator {short(op)}; {meant(op, STEPS, 'known')} are {', '.join(STEPS)}"
+        )
+    required, optional = found.json_fields()
+    return found.from_fields(reader, reader.fields(value, where, ["op", *required], optional), where)

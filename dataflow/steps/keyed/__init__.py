@@ -1,0 +1,1 @@
+"""Steps that follow each key through time and make rows of their own."""

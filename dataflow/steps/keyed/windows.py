@@ -1,0 +1,58 @@
+"""``window``: the points of each key by buckets of a calendar, and by windows that slide over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.aggregate_calls import NamedAggs
+from dataflow.expressions.node import quoted
+from dataflow.json import fields as json
+from dataflow.plan.sink import NamedTyped
+from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
+from dataflow.steps.keyed.segments import Segments, segment_columns
+from dataflow.steps.text import aggs_text, call, given
+from dataflow.times.calendar_tables import longest_bucket
+from dataflow.times.durations import parse_every
+from dataflow.times.zones import check_zone
+from dataflow.typed.nodes import Typed
+from operators.types import Type
+
+MAX_WINDOW = 1000
+"""Buckets of a window, for each of which every key has a state."""
+
+_LONGEST = 366 * 100 * 86_400_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Window(KeyedStep, op="window"):
+    """A key's points per window of ``size`` calendar buckets, one window from every bucket on."""
+
+    every: str = json.every()
+    zone: str = json.text()
+    aggs: NamedAggs = json.aggregates()
+    size: int = json.whole(2, MAX_WINDOW, 1)
+    empty: bool = json.flag()
+
+    def rows(self, b: Expressions, shape: Shape, own: Mapping[str, Typed]) -> KeyedRows:
+        """See KeyedStep."""
+        aggs, columns = segment_columns(b, shape, self.aggs, own, ("partial",))
+        check_zone(self.zone, b.where)
+        if self.size > 1 and self.size * longest_bucket(self.every) > _LONGEST:
+            raise b.fail("a window of more than a century; use a shorter one")
+        bucket = Typed("truncate", Type.TIME, (Typed("time", Type.TIME),), (("every", self.every), ("zone", self.zone)))
+
+        def sink(held: NamedTyped, needed: set[str]) -> Segments:
+            wanted = tuple(a for a in aggs if a.name in needed)
+            marked = "partial" in needed
+            return Segments(None, None, bucket, wanted, held, size=self.size, empty=self.empty, partial=marked)
+
+        return KeyedRows("windows", columns, sink, {})
+
+    def calls(self) -> list[str]:
+        """See Step."""
+        every = parse_every(self.every, "window")
+        size = f"{self.size * every.count}{every.unit}" if self.size != 1 else None
+        options = given({"zone": (self.zone, "UTC"), "size": (size, None), "empty": (self.empty, False)})
+        return [call("window", [quoted(self.every), *options, *aggs_text(self.aggs)])]

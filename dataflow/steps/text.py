@@ -1,0 +1,83 @@
+"""Steps as the Python text that makes them: what ``repr`` of a metric gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from keyword import iskeyword
+
+from dataflow.expressions.aggregate_calls import Named, NamedAggs
+from dataflow.expressions.node import option_text, quoted, written
+from dataflow.times.durations import written_duration
+
+_WIDTH = 100
+
+
+def call(name: str, given: Iterable[str]) -> str:
+    """The call of a method."""
+    return f".{name}({', '.join(given)})"
+
+
+def keyword(name: str, text: str) -> str:
+    """A keyword argument, whatever the name is."""
+    return f"{name}={text}" if name.isidentifier() and not iskeyword(name) else f"**{{{quoted(name)}: {text}}}"
+
+
+def columns_text(named: Named) -> list[str]:
+    """Columns, by themselves where they keep their names."""
+    out: list[str] = []
+    for n, e in named:
+        plain = e.fn == "col" and e.option("name") == n
+        # Names stand before keywords.
+        out.append(quoted(n) if plain and not any("=" in o or o[:2] == "**" for o in out) else keyword(n, written(e)))
+    return out
+
+
+def aggs_text(aggs: NamedAggs) -> list[str]:
+    """Named aggregates."""
+    return [keyword(n, repr(a)) for n, a in aggs]
+
+
+def given(pairs: Mapping[str, tuple[object, object]]) -> list[str]:
+    """Keywords whose values are not the usual ones; pairs of (value, usual value)."""
+    return [f"{n}={option_text(n, v)}" for n, (v, usual) in pairs.items() if v != usual]
+
+
+def length_text(value: int | None) -> str | None:
+    """A length of time as text."""
+    return None if value is None else written_duration(value)
+
+
+def chained(parts: Sequence[str]) -> str:
+    """A start and the calls that follow: on one line if that is short, else in parentheses with a call on each."""
+    line = "".join(parts)
+    if len(parts) == 1 or ("\n" not in line and len(line) <= _WIDTH):
+        return line
+    return "(\n    " + "\n    ".join(map(_wrapped, parts)) + "\n)"
+
+
+def _wrapped(part: str) -> str:
+    """A step on one line, or its arguments on a line each if that is too long."""
+    name, bracket, rest = part.partition("(")
+    given = _apart(rest[:-1])
+    if len(part) + 4 <= _WIDTH or len(given) < 2:
+        return part
+    return f"{name}{bracket}\n" + "".join(f"        {g},\n" for g in given) + "    )"
+
+
+def _apart(text: str) -> list[str]:
+    """The arguments of a call: what stands between commas that are in no brackets and no text."""
+    out, depth, quote, start, skip = [], 0, "", 0, False
+    for i, c in enumerate(text):
+        if skip:
+            skip = False
+        elif quote:
+            skip = c == "\\"
+            quote = "" if c == quote else quote
+        elif c in "\"'":
+            quote = c
+        else:
+            depth += (c in "([{") - (c in ")]}")
+            if c == "," and not depth:
+                out.append(text[start:i].strip())
+                start = i + 1
+    return [*out, text[start:].strip()]

@@ -1,0 +1,1 @@
+"""Reference tables and calendars, and their periods."""

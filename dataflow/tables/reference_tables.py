@@ -1,0 +1,354 @@
+"""Reference tables: small tables of attributes that travel with the metric, and how rows find theirs."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflow.expressions.constants import Literal
+from dataflow.expressions.expr import expr
+from dataflow.times.calendar_tables import known_time
+from dataflow.times.durations import moment
+from operators.errors import DataflowError
+from operators.files import reader
+from operators.kernels.times.periods import NEVER
+from operators.nearest import meant
+from operators.types import Type
+
+MAX_ROWS, MAX_COLUMNS, MAX_TABLE_BYTES = 100_000, 64, 4 * 1024 * 1024
+"""Bounds on a reference table; the bytes are those of its canonical JSON, and bound all tables of a metric together."""
+
+Cell = bool | int | float | str | None
+Column = tuple[str, Type, tuple[Cell, ...]]
+
+
+class ReferenceTable:
+    """A small table: typed columns of equal length, with nulls.
+
+    ``columns`` maps names to lists of bool, int, float, str, aware datetime, timedelta or None. A column has one type
+    (integers beside floats become floats). Equal tables have equal ``digest``s. Raises DataflowError for a table that
+    is empty of columns, ragged, mixed or larger than its bounds.
+    """
+
+    def __init__(self, columns: Mapping[str, Sequence[Literal]]) -> None:
+        if not isinstance(columns, Mapping) or not 0 < len(columns) <= MAX_COLUMNS:
+            raise DataflowError(f"a reference table takes a mapping of 1 to {MAX_COLUMNS} columns to lists of values")
+        self._set(tuple(_column(name, values) for name, values in columns.items()))
+
+    @classmethod
+    def of(cls, columns: Sequence[Column]) -> ReferenceTable:
+        """The table of columns whose types are known."""
+        self = cls.__new__(cls)
+        self._set(tuple(columns))
+        return self
+
+    def _set(self, columns: tuple[Column, ...]) -> None:
+        self.columns = columns
+        self.rows = len(columns[0][2])
+        for name, _, values in columns:
+            if len(values) != self.rows:
+                raise DataflowError(
+                    f"reference table: the column {name!r} has {len(values)} values, {columns[0][0]!r} has {self.rows}"
+                )
+        if self.rows > MAX_ROWS:
+            raise DataflowError(
+                f"reference table: {self.rows:,} rows are more than {MAX_ROWS:,}; ingest so much as a stream"
+            )
+        if self.bytes > MAX_TABLE_BYTES:
+            raise DataflowError(
+                f"reference table: {self.bytes:,} bytes are more than {MAX_TABLE_BYTES:,}; leave out columns or rows"
+            )
+
+    @classmethod
+    def from_csv(cls, path: str | Path, types: Mapping[str, str] | None = None) -> ReferenceTable:
+        """The table of a CSV file with a header. Empty cells are null.
+
+        A column is bool, int64, float64 or time if all its cells are written as such, else string; ``types`` says
+        otherwise, by column. Raises DataflowError naming the file and the line of what is wrong.
+        """
+        try:
+            with TextIOWrapper(reader(path), newline="", encoding="utf-8-sig") as file:
+                rows = list(csv.reader(file))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise DataflowError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+        if not rows or not 0 < len(rows[0]) <= MAX_COLUMNS or len(set(rows[0])) != len(rows[0]) or "" in rows[0]:
+            raise DataflowError(f"{path}: the first line must name 1 to {MAX_COLUMNS} columns, each once")
+        for i, row in enumerate(rows[1:], start=2):
+            if len(row) != len(rows[0]):
+                raise DataflowError(f"{path}: line {i} has {len(row)} cells where the header has {len(rows[0])}")
+        wanted = dict(types or {})
+        if unknown := sorted(set(wanted) - set(rows[0])):
+            raise DataflowError(
+                f"{path}: types names {unknown[0]!r}, which is no column of it; "
+                f"{meant(unknown[0], rows[0], 'it')} has {', '.join(rows[0])}"
+            )
+        out = []
+        for j, name in enumerate(rows[0]):
+            out.append(_parsed(name, [row[j] for row in rows[1:]], wanted.get(name), str(path)))
+        return cls.of(out)
+
+    @cached_property
+    def _text(self) -> str:
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+    @property
+    def bytes(self) -> int:
+        """The size of the canonical JSON."""
+        return len(self._text.encode())
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, hex."""
+        return hashlib.sha256(self._text.encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table as JSON-ready objects."""
+        return {"columns": [{"name": n, "type": t.value, "values": list(values)} for n, t, values in self.columns]}
+
+    def column(self, name: str, where: str) -> tuple[Type, tuple[Cell, ...]]:
+        """Type and values of one column; DataflowError naming ``where`` if there is none."""
+        for n, kind, values in self.columns:
+            if n == name:
+                return kind, values
+        there = [n for n, _, _ in self.columns]
+        raise DataflowError(
+            f"{where}: the reference table has no column {name!r}; {meant(name, there, 'it')} has {', '.join(there)}"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ReferenceTable) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"table of {self.rows} rows ({', '.join(n for n, _, _ in self.columns)}) {self.digest[:12]}"
+
+
+def _column(name: str, values: Sequence[Literal]) -> Column:
+    if not isinstance(name, str) or not name:
+        raise DataflowError(f"reference table: {name!r} is no column name")
+    if isinstance(values, str):
+        raise DataflowError(f"reference table: the column {name!r} takes a list of values, got the text {values!r}")
+    cells = []
+    for v in values:
+        e = expr(v)
+        if e.fn != "lit":
+            raise DataflowError(f"reference table: the column {name!r} takes constants, got an expression")
+        cells.append((str(e.option("type")), e.option("value")))
+    kinds = {k for k, _ in cells} - {"null"}
+    if kinds == {"int64", "float64"}:
+        kinds = {"float64"}
+        cells = [(k, float(str(v)) if v is not None else None) for k, v in cells]
+    if len(kinds) != 1:
+        what = "nothing but null" if not kinds else " and ".join(sorted(kinds))
+        raise DataflowError(f"reference table: the column {name!r} holds {what}; a column has one type")
+    kind = Type(kinds.pop())
+    if kind is Type.FLOAT and any(isinstance(v, float) and not math.isfinite(v) for _, v in cells):
+        raise DataflowError(f"reference table: the column {name!r} holds numbers that are not finite; use None")
+    return name, kind, tuple(v for _, v in cells)  # type: ignore[misc]
+
+
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?")
+
+
+def _whole(text: str) -> int:
+    n = int(text)
+    # 007 is a name, not a number, and what does not fit is a number to nobody.
+    if str(n) != text or not -(2**63) <= n < 2**63:
+        raise ValueError(text)
+    return n
+
+
+def _number(text: str) -> float:
+    match = _NUMBER.fullmatch(text)
+    x = float(text) if match else math.inf
+    # Digits that a float cannot tell apart are somebody's name, too.
+    if not math.isfinite(x) or (match and not match[1] and not match[2] and abs(int(text)) > 2**53):
+        raise ValueError(text)
+    return x
+
+
+def _truth(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
+_READ: dict[Type, Any] = {
+    Type.BOOL: _truth,
+    Type.INT: _whole,
+    Type.FLOAT: _number,
+    Type.TIME: moment,
+    Type.STRING: str,
+}
+
+
+def _parsed(name: str, texts: list[str], wanted: str | None, where: str) -> Column:
+    if wanted is not None and wanted not in [k.value for k in _READ]:
+        raise DataflowError(f"{where}: {name} cannot be read as {wanted!r}; use {', '.join(k.value for k in _READ)}")
+    kinds = [Type(wanted)] if wanted else list(_READ)
+    for kind in kinds:
+        cells: list[Cell] = []
+        for i, text in enumerate(texts, start=2):
+            try:
+                cells.append(None if text == "" else _READ[kind](text))
+            except (ValueError, KeyError):
+                if wanted:
+                    raise DataflowError(f"{where}: line {i}: {name} is {text!r}, which is no {wanted}") from None
+                break
+        else:
+            return name, kind if any(c is not None for c in cells) else Type(wanted or "string"), tuple(cells)
+    raise AssertionError("any text can be read as a string")
+
+
+@dataclass(frozen=True)
+class Periods:
+    """The rows of a lookup, sorted by (key, start); see ``operators.kernels.times.periods``."""
+
+    offsets: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Index:
+    """A reference table as rows look it up: by ``key`` and, if ``timed``, by time.
+
+    ``keys`` are the distinct keys in ascending order, ``order`` the table's rows in the order of (key, valid from),
+    without those that repeat the row before (or, with ``merge``, with periods that touch or overlap made one).
+    """
+
+    table: ReferenceTable
+    key: str
+    valid_from: str | None
+    valid_to: str | None
+    keys: tuple[str | int, ...]
+    kind: Type
+    order: tuple[int, ...]
+    rows: Periods
+
+    @property
+    def timed(self) -> bool:
+        """Whether the time decides, too."""
+        return self.valid_from is not None or self.valid_to is not None
+
+    @property
+    def attributes(self) -> tuple[tuple[str, Type], ...]:
+        """Names and types of the columns that a join adds."""
+        own = (self.key, self.valid_from, self.valid_to)
+        return tuple((n, t) for n, t, _ in self.table.columns if n not in own)
+
+    def values(self, name: str) -> list[Cell]:
+        """One column, in the order of the index."""
+        _, cells = self.table.column(name, "lookup")
+        return [cells[i] for i in self.order]
+
+    def periods(self) -> Periods:
+        """The rows."""
+        return self.rows
+
+    def __repr__(self) -> str:
+        return f"Index({self.table.digest}, {self.key!r}, {self.valid_from!r}, {self.valid_to!r}, {len(self.order)})"
+
+    def __str__(self) -> str:
+        valid = f", valid from {self.valid_from or 'ever'} to {self.valid_to or 'the next'}" if self.timed else ""
+        return f"{self.table!r} by {self.key}{valid}"
+
+
+@lru_cache(maxsize=32)
+def indexed(
+    table: ReferenceTable, key: str, valid_from: str | None, valid_to: str | None, where: str, merge: bool = False
+) -> Index:
+    """``table`` by ``key`` and validity; DataflowError naming ``where`` for nulls, repeats and overlaps among them.
+
+    A null start is from ever, a null end for ever; without ``valid_to`` a row holds until the next one of its key.
+    """
+    kind, cells = table.column(key, where)
+    if kind not in (Type.STRING, Type.INT):
+        raise DataflowError(f"{where}: the key {key!r} of a reference table is a string or int64, got {kind}")
+    if None in cells:
+        raise DataflowError(f"{where}: the key {key!r} is null in row {cells.index(None) + 1} of the reference table")
+    if valid_from is not None and valid_from == valid_to:
+        raise DataflowError(f"{where}: valid_from and valid_to are one column")
+    for name, column, values in table.columns:
+        # Periods may begin and end at any time; what rows are given is what queries know.
+        if column is Type.TIME and name not in (valid_from, valid_to):
+            for v in values:
+                if isinstance(v, int):
+                    known_time(v, f"{where}: the column {name!r} of a reference table")
+    starts = _times(table, valid_from, -NEVER, where)
+    ends = _times(table, valid_to, NEVER, where)
+    order = sorted(range(table.rows), key=lambda i: (cells[i], starts[i]))
+    if valid_from is not None and valid_to is None:
+        for i, j in itertools.pairwise(order):
+            ends[i] = starts[j] if cells[i] == cells[j] else NEVER
+            if cells[i] == cells[j] and starts[i] == starts[j]:
+                raise DataflowError(_clash(table, key, i, j, valid_from, where))
+    same = [v for n, _, v in table.columns if n not in (valid_from, valid_to)]
+    kept: list[int] = []
+    for i in order:
+        if starts[i] >= ends[i]:
+            raise DataflowError(
+                f"{where}: row {i + 1} of the reference table ({key} {cells[i]!r}) must end after it starts"
+            )
+        if kept and cells[kept[-1]] == cells[i]:
+            last = kept[-1]
+            if merge and starts[i] <= ends[last]:
+                ends[last] = max(ends[last], ends[i])
+                continue
+            if starts[i] < ends[last]:
+                raise DataflowError(_clash(table, key, last, i, valid_from, where))
+            if starts[i] == ends[last] and all(v[i] == v[last] for v in same):
+                # Nothing changes here, so nothing is to be cut.
+                ends[last] = ends[i]
+                continue
+        kept.append(i)
+    keys: list[str | int] = []
+    offsets: list[int] = []
+    for n, i in enumerate(kept):
+        cell = cells[i]
+        assert isinstance(cell, str | int)
+        if not keys or keys[-1] != cell:
+            keys.append(cell)
+            offsets.append(n)
+    rows = Periods(
+        np.array([*offsets, len(kept)], np.int64),
+        np.array([starts[i] for i in kept], np.int64),
+        np.array([ends[i] for i in kept], np.int64),
+    )
+    return Index(table, key, valid_from, valid_to, tuple(keys), kind, tuple(kept), rows)
+
+
+def _clash(table: ReferenceTable, key: str, a: int, b: int, valid_from: str | None, where: str) -> str:
+    name = table.column(key, where)[1][b]
+    cure = "say from when to when each holds (valid_from=, valid_to=)" if valid_from is None else "end one first"
+    return f"{where}: rows {a + 1} and {b + 1} of the reference table both hold for {key} {name!r}; {cure}"
+
+
+def _times(table: ReferenceTable, name: str | None, default: int, where: str) -> list[int]:
+    if name is None:
+        return [default] * table.rows
+    kind, cells = table.column(name, where)
+    out = []
+    for i, c in enumerate(cells):
+        try:
+            if kind not in (Type.TIME, Type.STRING):
+                raise ValueError(c)
+            out.append(default if c is None else c if isinstance(c, int) else moment(str(c)))
+        except ValueError:
+            raise DataflowError(
+                f"{where}: {name} is {c!r} in row {i + 1} of the reference table; write times such as '2024-03-01'"
+            ) from None
+    return out

@@ -1,0 +1,127 @@
+"""Lengths of time as people write them: ``"90s"``, ``"5m"``, ``"1d"``, ``"1mo"``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dataflow.expressions.constants import constant, is_numpy_length
+from dataflow.expressions.mistaken import shown, without_call
+from operators.errors import DataflowError
+
+_UNITS = {
+    "us": 1,
+    "ms": 1_000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+    "w": 604_800_000_000,
+}
+_TEXT = re.compile(r"(?:\d+(?:us|ms|s|m|h|d|w))+")
+_PART = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
+_EVERY = re.compile(r"(\d+)(ms|s|m|h|d|w|mo|y)")
+_SPELLED = re.compile(r"(\d+)?\s*([a-z]+)")
+_WORDS = {
+    "ms": ("milli", "millisecond"), "s": ("s", "sec", "second"), "m": ("m", "min", "minute", "minutely"),
+    "h": ("h", "hr", "hour", "hourly"), "d": ("d", "day", "daily"), "w": ("w", "wk", "week", "weekly"),
+    "mo": ("mon", "month", "monthly"), "y": ("y", "yr", "year", "yearly"),
+}  # fmt: skip
+_LIMIT = 10_000 * 366 * _UNITS["d"]
+
+
+def parse_duration(value: str | timedelta, where: str) -> int:
+    """Microseconds of a positive duration such as ``"5m"``, ``"1h30m"`` or a timedelta.
+
+    Raises DataflowError naming ``where`` for anything else; bare numbers have no unit and are refused.
+    """
+    if isinstance(value, timedelta) or is_numpy_length(value):
+        found = constant(value)[1]
+        micros = found if isinstance(found, int) else 0
+    elif isinstance(value, str) and _TEXT.fullmatch(value):
+        micros = sum(int(n) * _UNITS[u] for n, u in _PART.findall(value))
+    else:
+        given = without_call(value) or (
+            f"{shown(value)} is not a duration; {_meant(value)} e.g. '90s', '5m', '1h30m', '7d' (units us ms s m h d w)"
+        )
+        raise DataflowError(f"{where}: {given}")
+    if not 0 < micros <= _LIMIT:
+        raise DataflowError(f"{where}: the duration {shown(value)} must be longer than zero and at most 10,000 years")
+    return micros
+
+
+def written_duration(micros: int) -> str:
+    """A positive duration as ``parse_duration`` reads it, in the largest unit of which it is a whole number."""
+    unit, size = next((u, n) for u, n in reversed(_UNITS.items()) if micros % n == 0)
+    return f"{micros // size}{unit}"
+
+
+def _meant(value: object) -> str:
+    """What is to be written for a length whose unit is spelled out: ``"1 day"``, ``"5min"``; or just ``"write"``."""
+    found = _SPELLED.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    word = "" if found is None else found[2].removesuffix("s") or found[2]
+    unit = next((u for u, names in _WORDS.items() if word in names), None)
+    return "write" if found is None or unit is None else f"did you mean '{found[1] or 1}{unit}'? Write"
+
+
+def moment(text: str) -> int:
+    """Microseconds UTC of an ISO 8601 text such as ``"2024-03-01"``; without a zone it is UTC. ValueError if none."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=UTC)
+    delta = found - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+@dataclass(frozen=True)
+class Every:
+    """A calendar bucket: ``count`` times a fixed length of microseconds, or ``count`` months."""
+
+    count: int
+    unit: str
+
+    @property
+    def text(self) -> str:
+        """As it is written."""
+        return f"{self.count}{self.unit}"
+
+    @property
+    def months(self) -> int:
+        """Months in a bucket; 0 for fixed units."""
+        return self.count * {"mo": 1, "y": 12}.get(self.unit, 0)
+
+    @property
+    def micros(self) -> int:
+        """Microseconds in a bucket of a fixed unit; 0 for months and years."""
+        return self.count * _UNITS.get(self.unit, 0)
+
+    @property
+    def days(self) -> int:
+        """Local days in a bucket of days or weeks, else 0."""
+        return self.count * {"d": 1, "w": 7}.get(self.unit, 0)
+
+
+def buckets_in(size: str | timedelta, every: Every, where: str) -> int:
+    """How many buckets ``every`` make up ``size``; DataflowError naming ``where`` unless they do so exactly."""
+    if every.months:
+        whole, part = parse_every(size, where).months if isinstance(size, str) else 0, every.months
+    else:
+        whole, part = parse_duration(size, where), every.micros
+    if whole < part or whole % part:
+        raise DataflowError(f"{where}: {size!r} is not a whole number of buckets of {every.text!r}")
+    return whole // part
+
+
+def parse_every(value: str, where: str) -> Every:
+    """A bucket such as ``"10m"``, ``"1d"``, ``"1w"``, ``"1mo"`` or ``"1y"``; DataflowError naming ``where`` else."""
+    match = _EVERY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 0 < int(match[1]) <= 100_000:
+        raise DataflowError(
+            f"{where}: {shown(value)} is not a bucket; {_meant(value)} "
+            "for example '10m', '1h', '1d', '1w', '1mo' or '1y'"
+        )
+    every = Every(int(match[1]), match[2])
+    if every.months == 0 and every.days == 0 and _UNITS["d"] % every.micros:
+        raise DataflowError(f"{where}: {value!r} does not divide a day; use a divisor of 24 hours, or whole days")
+    return every

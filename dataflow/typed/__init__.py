@@ -1,0 +1,1 @@
+"""Expressions and aggregates with types, and what a stage does with rows."""

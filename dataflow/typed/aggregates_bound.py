@@ -1,0 +1,25 @@
+"""An aggregate of a metric, bound to the columns of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dataflow.typed.nodes import Typed
+from operators.aggregates import AnyAggregate
+
+
+@dataclass(frozen=True)
+class BoundAgg:
+    """One aggregate with its typed arguments (None: takes none) and conditions that all must be true."""
+
+    name: str
+    aggregate: AnyAggregate
+    argument: Typed | None
+    where: tuple[Typed, ...]
+    other: Typed | None = None
+
+    def expressions(self) -> Iterator[Typed]:
+        """Its arguments and conditions."""
+        yield from (e for e in (self.argument, self.other) if e is not None)
+        yield from self.where

@@ -1,0 +1,150 @@
+"""The clock within an interval: what an expression of ``df.time()`` does between the start and the end of a row.
+
+On intervals ``df.time()`` is the clock at every instant (the node ``now``). An expression of it must be constant piece
+by piece; its *sources* say where it can change. They are nodes of the expression or made of such, and stand in an order
+in which each needs only those before it: within one piece of all sources before it
+
+- ``truncate``, ``hour`` and ``weekday`` of a shifted clock change at edges of the calendar;
+- a ``lookup`` at an instant changes where a period of its table begins or ends;
+- any other source is an expression whose value never returns once it has changed, so that bisection finds the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from enum import IntEnum
+
+from dataflow.expressions.expr import Expr
+from dataflow.expressions.functions import STATEFUL
+from dataflow.typed.nodes import Typed
+from operators.types import Type
+
+NOW = Typed("now", Type.TIME)
+Fail = Callable[[str], Exception]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What can cut an interval. ``kind``: the edges of a calendar (``calendar``), the periods of a table (``periods``),
+    or where the value of ``of`` is another one (``change``)."""
+
+    kind: str
+    of: Typed
+
+
+class Course(IntEnum):
+    """How a value goes on within an interval, from piece to piece of the sources below it."""
+
+    STILL = 0  # the same over the whole interval
+    STEPS = 1  # the same over each piece
+    SHIFTED = 2  # over each piece the clock and a constant
+    MONOTONE = 3  # over each piece it only rises, or only falls
+
+
+_ORDER = ("lt", "le", "gt", "ge")
+
+
+def asks_clock(part: object) -> bool:
+    """Whether ``df.time()`` is in an expression, a step or a part of one, as it was written."""
+    if isinstance(part, Expr):
+        return part.fn == "time" or any(map(asks_clock, part.args))
+    if isinstance(part, tuple):
+        return any(map(asks_clock, part))
+    return is_dataclass(part) and any(asks_clock(getattr(part, f.name)) for f in fields(part))
+
+
+def is_moving(e: Typed) -> bool:
+    """Whether the value may differ from instant to instant."""
+    return any(n.fn == "now" for n in e.walk())
+
+
+def sources_of(exprs: Sequence[Typed], fail: Fail = AssertionError) -> tuple[Source, ...]:
+    """All sources of expressions that are constant piece by piece; the error of ``fail`` for any other."""
+    found: dict[str, Source] = {}
+    for e in exprs:
+        if _course(e, found, fail) > Course.STEPS:
+            raise fail(
+                "on intervals df.time() is the clock at every instant, which as a value does not stay the same for any "
+                'length of time; use col("start") or col("end"), or what changes now and then, such as '
+                "df.time().truncate(...), df.time().hour() or a comparison"
+            )
+    return tuple(found.values())
+
+
+def _course(e: Typed, found: dict[str, Source], fail: Fail) -> Course:
+    """The course of ``e``; adds its sources to ``found``."""
+    if e.fn == "now":
+        return Course.SHIFTED
+    if not is_moving(e):
+        return Course.STILL
+    if e.fn in STATEFUL:
+        raise fail(
+            f"{e.fn} looks at the rows of a key, and on intervals df.time() is the clock at every instant; put the "
+            "expression of df.time() into a column with with_columns before, which cuts the intervals into rows"
+        )
+
+    def add(of: Typed, kind: str = "change") -> None:
+        found.setdefault(repr(of), Source(kind, of))
+
+    courses = [_course(a, found, fail) for a in e.args]
+    moving = [i for i, c in enumerate(courses) if c > Course.STEPS]
+    one = moving[0] if len(moving) == 1 else -1
+    match e.fn:
+        case "lookup" if one == len(e.args) - 1:
+            add(e, "periods")
+            return Course.STEPS
+        case "truncate" | "hour" | "weekday" if courses[0] is Course.SHIFTED:
+            add(e, "calendar")
+            return Course.STEPS
+        case _ if not moving:
+            return Course.STEPS
+        case "add" | "sub" if one >= 0:
+            if e.type is Type.TIME:
+                # Null outside of the years that have a calendar.
+                add(Typed("is_not_null", Type.BOOL, (e,)))
+            return Course.MONOTONE if (e.fn, one) == ("sub", 1) else courses[one]
+        case "neg" | "mul":
+            if one >= 0:
+                return Course.MONOTONE
+        case "div" if one == 0:
+            return Course.MONOTONE
+        case "abs":
+            add(Typed("ge", Type.BOOL, (e.args[0], Typed("lit", e.type, (), (("value", _zero(e.type)),)))))
+            return Course.MONOTONE
+        case "floordiv" | "decimal" | "bin" | "truncate" if one == 0:
+            add(e)
+            return Course.STEPS
+        case "fill_null" if one >= 0:
+            return courses[one]
+        case "when":
+            return max(courses[i] for i in moving)
+        case "lt" | "le" | "gt" | "ge" | "eq" | "ne" if all(c is Course.SHIFTED for c in courses):
+            # Two clocks keep their distance.
+            return Course.STEPS
+        case "lt" | "le" | "gt" | "ge" if one >= 0:
+            add(e)
+            return Course.STEPS
+        case "eq" | "ne" if one >= 0:
+            add(Typed("ge", Type.BOOL, e.args))
+            add(Typed("gt", Type.BOOL, e.args))
+            return Course.STEPS
+        case "between" if 0 not in moving or moving == [0]:
+            value, low, high = e.args
+            add(Typed("ge", Type.BOOL, (value, low)))
+            add(Typed("le", Type.BOOL, (value, high)))
+            return Course.STEPS
+        case "is_in":
+            add(Typed("rank", Type.INT, e.args, e.options))
+            return Course.STEPS
+        case "is_null" | "is_not_null":
+            return Course.STEPS
+    raise fail(
+        f"on intervals df.time() is the clock at every instant, and where {e.fn} of it changes cannot be said; use "
+        'col("start") or col("end"), or what changes now and then, such as df.time().truncate(...), df.time().hour() '
+        "or a comparison"
+    )
+
+
+def _zero(kind: Type | None) -> object:
+    return 0.0 if kind is Type.FLOAT else 0

@@ -1,0 +1,297 @@
+"""The commands for the AWS side: deploy, status, destroy."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.commands.shared import Command, UsageError, listing_argument, show_json, show_table
+
+if TYPE_CHECKING:
+    from deploy.stack.actions.change_sets import Change
+    from deploy.stack.actions.status import Status
+    from deploy.stack.settings import Settings
+    from runtime.aws.access import Access
+
+_CONFIG = "antfold.toml"
+
+
+def _access_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", metavar="NAME", help="a profile of ~/.aws/config")
+    parser.add_argument("--region", metavar="NAME", help="otherwise that of the file, or of the AWS configuration")
+    parser.add_argument("--endpoint", metavar="URL", help="of a stand-in for AWS")
+
+
+def _named_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", default=_CONFIG, help=f"the deployment file ({_CONFIG})")
+    parser.add_argument("--name", metavar="NAME", help="the deployment, without a file")
+
+
+def _access(options: argparse.Namespace, region: str | None = None) -> Access:
+    from runtime.aws.access import Access
+
+    return Access(options.profile, options.region or region, options.endpoint)
+
+
+def _named(options: argparse.Namespace) -> tuple[str, Access]:
+    """The deployment's name and how it is reached, from the file unless it is named."""
+    if options.name:
+        return options.name, _access(options)
+    from deploy.stack.settings import load
+
+    settings = load(options.config)
+    return settings.name, _access(options, settings.region)
+
+
+def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", default=_CONFIG, help=f"the deployment file ({_CONFIG})")
+    parser.add_argument("--init", action="store_true", help="write a commented file to begin with")
+    parser.add_argument("--print-template", action="store_true", help="print the template; nothing is asked of AWS")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--bundle", metavar="ZIP", help="code that `dataflow bundle` built, instead of building it")
+    _access_arguments(parser)
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    from deploy.stack import settings
+    from deploy.stack.resources import template
+
+    if options.init:
+        settings.init(options.config)
+        print(f"{options.config}: written; say there which streams you have, then: dataflow deploy --dry-run")
+        return 0
+    said = settings.load(options.config)
+    if options.print_template:
+        print(template.text(template.template(said), 2), end="")
+        return 0
+    if options.bundle and not Path(options.bundle).is_file():
+        raise UsageError(f"--bundle {options.bundle}: there is no such file")
+    if not options.dry_run and not options.yes:
+        _needs_terminal(f"deploying {said.name} must be agreed to")
+    from deploy.stack.actions.create import Deployment
+
+    deployment = Deployment(said, _access(options), _tell)
+    proposal = deployment.propose(Path(options.bundle) if options.bundle else None, options.dry_run)
+    if not proposal.changes:
+        print(f"{said.name} is as {options.config} says: nothing to change")
+        return 0
+    agreed = False
+    try:
+        _show_changes(proposal.changes)
+        agreed = not options.dry_run and (options.yes or _agreed(f"change {len(proposal.changes)} resources?"))
+    finally:
+        if not agreed:
+            deployment.stack.withdraw(proposal)
+    if not agreed:
+        print("nothing was changed" + (" (--dry-run)" if options.dry_run else ""))
+        return 0 if options.dry_run else 1
+    with _going_on():
+        seen = deployment.carry_out(proposal, _step)
+    for name, value in sorted(seen.outputs.items()):
+        print(f"{name}: {value}")
+    _show_next(seen.outputs, said, _access(options, said.region))
+    return 0
+
+
+def _show_next(outputs: Mapping[str, str], settings: Settings, access: Access) -> None:
+    from deploy.stack.resources.cloudformation import logical
+    from deploy.stack.resources.resource_names import LANDING, reached
+    from runtime.aws.kms import KEY_VARIABLE
+
+    store = reached(outputs["Store"], access)
+    for stream in sorted(settings.streams)[:1]:
+        firehose = outputs[logical("Delivery", stream)]
+        print(
+            f"\nput points into the Firehose {firehose}, from where they come after a minute or so; or a file:\n"
+            f"  aws s3 cp points.ndjson.gz s3://{outputs['LandingBucket']}/{LANDING}/{stream}/"
+        )
+    print(
+        "\nask, and sign what workers are to run, for they run nothing else:\n"
+        f"  export {KEY_VARIABLE}={outputs['SigningKey']}\n"
+        f"  dataflow query '{store}' metrics.py:uptime --executor lambda:{outputs['Worker']}\n"
+        f"  dataflow publish '{store}' metrics.py:uptime --name uptime --target {settings.architecture}\n"
+        "\nsee how it stands:\n"
+        "  dataflow status"
+    )
+
+
+def _show_changes(changes: Sequence[Change]) -> None:
+    from deploy.commands.store_views import column
+    from operators.types import Type
+
+    text = Type.STRING
+    show_table(
+        {
+            "action": column(text, [c.action for c in changes]),
+            "resource": column(text, [c.name for c in changes]),
+            "type": column(text, [c.type for c in changes]),
+            "made anew": column(text, ["" if c.replaces in ("", "False") else c.replaces for c in changes]),
+        }
+    )
+
+
+def _status_arguments(parser: argparse.ArgumentParser) -> None:
+    _named_arguments(parser)
+    listing_argument(parser)
+    _access_arguments(parser)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from deploy.stack.actions.status import status
+
+    found = status(*_named(options))
+    if options.format == "json":
+        show_json(found.to_dict())
+    else:
+        _show_status(found)
+    return 0 if found.ok else 1
+
+
+def _show_status(found: Status) -> None:
+    from deploy.commands.store_views import column
+    from operators.types import Type
+    from runtime.result.display import iso
+
+    text, whole = Type.STRING, Type.INT
+    print(f"{found.name}: {found.stack}, changed {found.changed[:19]}")
+    if found.functions:
+        show_table(
+            {
+                "function": column(text, [f.name for f in found.functions]),
+                "state": column(text, [f.state for f in found.functions]),
+                "MB": column(whole, [f.memory for f in found.functions]),
+                "seconds": column(whole, [f.timeout for f in found.functions]),
+                "at once": column(whole, [f.concurrency for f in found.functions]),
+                "changed": column(text, [f.changed[:19] for f in found.functions]),
+            }
+        )
+    if found.streams:
+        show_table(
+            {
+                "stream": column(text, [s.name for s in found.streams]),
+                "files": column(whole, [s.files for s in found.streams]),
+                "rows": column(whole, [s.rows for s in found.streams]),
+                "sources": column(whole, [s.sources for s in found.streams]),
+                "quarantined": column(whole, [s.quarantined for s in found.streams]),
+                "last ingest": column(text, [iso(s.last_ingest)[:19] for s in found.streams]),
+            }
+        )
+    else:
+        print("no points yet")
+    if found.waiting is not None:
+        print(f"objects that wait: {found.waiting:,}; dead letters: {found.dead or 0:,}")
+    for name, value in sorted(found.outputs.items()):
+        print(f"{name}: {value}")
+    ringing = [name for name, state in found.alarms.items() if state == "ALARM"]
+    print("\n".join(f"ALARM: {name}" for name in ringing) or f"alarms: {len(found.alarms)}, none rings")
+
+
+def _destroy_arguments(parser: argparse.ArgumentParser) -> None:
+    _named_arguments(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show what would be removed, and remove nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--delete-data", action="store_true", help="the points, too; for ever")
+    parser.add_argument("--confirm", metavar="NAME", help="the deployment's name once more, for --delete-data")
+    _access_arguments(parser)
+
+
+def _destroy(options: argparse.Namespace) -> int:
+    from deploy.stack.actions.remove import Removal
+
+    if options.confirm and not options.delete_data:
+        raise UsageError("--confirm goes with --delete-data only")
+    name, access = _named(options)
+    if not options.dry_run and not options.delete_data and not options.yes:
+        _needs_terminal(f"removing {name} must be agreed to")
+    removal = Removal(name, access, _tell, _step)
+    if options.dry_run:
+        _show_changes(removal.proposed())
+        print("nothing was removed (--dry-run)" + ("; with --delete-data, the data too" if options.delete_data else ""))
+        return 0
+    if options.delete_data:
+        _be_sure(name, options.confirm)
+        with _going_on():
+            left = removal.delete()
+        print(f"{name} and its data are gone" + ("; left are:" if left else ""))
+    else:
+        if not options.yes and not _agreed(f"remove what runs of {name}, and keep its data?"):
+            print("nothing was removed")
+            return 1
+        with _going_on():
+            left = removal.stop()
+        print(f"{name} does not run any more" + ("; its data is kept:" if left else ""))
+    for line in left:
+        print(f"  {line}")
+    if left and not options.delete_data:
+        print(
+            "dataflow deploy makes it run again with this data; to delete it for ever: "
+            f"dataflow destroy --name {name} --delete-data --confirm {name}"
+        )
+    return 0
+
+
+def _be_sure(name: str, confirm: str | None) -> None:
+    """The name must be given twice before data is deleted."""
+    if confirm is None and sys.stdin.isatty():
+        confirm = input(f"this deletes every point of {name}, for ever; type its name: ").strip()
+    if confirm != name:
+        raise UsageError(f"--delete-data deletes every point for ever: say it once more with --confirm {name}")
+
+
+def _needs_terminal(why: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(f"{why}, and there is no terminal to ask at: give --yes")
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Ctrl-C ends the wait, and a message says that AWS does not stop for it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("dataflow: interrupted; AWS goes on with what was begun: see `dataflow status`", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _tell(what: str) -> None:
+    if sys.stderr.isatty():
+        print(f"{what} ...", file=sys.stderr)
+
+
+def _step(name: str, status: str) -> None:
+    if sys.stderr.isatty():
+        print(f"  {name}: {status.lower().replace('_', ' ')}", file=sys.stderr)
+
+
+COMMANDS: dict[str, Command] = {
+    "deploy": Command(
+        "make or change the AWS side that antfold.toml describes",
+        "dataflow deploy --dry-run",
+        _deploy_arguments,
+        _deploy,
+    ),
+    "status": Command(
+        "show how a deployment stands: functions, queues, streams, alarms",
+        "dataflow status --name antfold --format json",
+        _status_arguments,
+        _status,
+    ),
+    "destroy": Command(
+        "remove a deployment; its data is kept unless --delete-data asks for it",
+        "dataflow destroy --name antfold --dry-run",
+        _destroy_arguments,
+        _destroy,
+    ),
+}

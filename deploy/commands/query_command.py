@@ -1,0 +1,296 @@
+"""The commands that answer a metric, or say how it would be answered."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.commands.range_times import time_of_range
+from deploy.commands.shared import (
+    TERMINAL_ROWS,
+    Command,
+    UsageError,
+    positive,
+    show_json,
+    shown,
+    shown_progress,
+    store_argument,
+    terminal_form,
+    use_color,
+)
+from deploy.values import parameter_value
+from operators.nearest import meant
+
+if TYPE_CHECKING:
+    from runtime import Store
+    from runtime.published import Published
+    from runtime.result.result import Explanation, Result
+    from runtime.schedules.scheduled_run import ScheduledRun
+    from runtime.schedules.thresholds import Threshold
+
+ALERTED = 3
+"""Exit code of a query for some of whose rows a threshold holds, for scripts and timers to act on."""
+
+
+def parameter(text: str) -> tuple[str, object]:
+    """``name=value``, where the value is a number, ``true`` or ``false``, or text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form name=value")
+    return name, parameter_value(value)
+
+
+def parameters_of(given: list[tuple[str, object]]) -> dict[str, object]:
+    """The values of parameters; UsageError for one that is given twice."""
+    names = [name for name, _ in given]
+    if twice := next((n for n in names if names.count(n) > 1), None):
+        raise UsageError(f"the parameter {twice!r} is given twice")
+    return dict(given)
+
+
+def dollars(text: str) -> float:
+    """An amount of 0 or more."""
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not an amount of dollars, 0 or more")
+    return amount
+
+
+def row(text: str) -> dict[str, str]:
+    """``firmware=1.0,day=2024-03-01``; a comma that no ``name=`` follows belongs to the value."""
+    out: dict[str, str] = {}
+    last = None
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if equals and name:
+            out[name], last = value, name
+        elif last is not None:
+            out[last] += f",{part}"
+        else:
+            raise argparse.ArgumentTypeError(f"'{text}' is not of the form column=value,column=value")
+    return out
+
+
+def metric_arguments(parser: argparse.ArgumentParser) -> None:
+    """A metric, and how it is asked for."""
+    store_argument(parser)
+    parser.add_argument(
+        "metric",
+        metavar="METRIC",
+        help="file.py:name, a JSON file, or a published query: NAME or NAME@VERSION (all that has no ':' or '/' and "
+        "ends in neither .py nor .json)",
+    )
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        type=time_of_range,
+        help="start of the range: ISO-8601 UTC, or -7d, today, yesterday, now-1h (default: the first point)",
+    )
+    parser.add_argument(
+        "--until", metavar="TIME", type=time_of_range, help="end of the range, exclusive (default: just past the last)"
+    )
+    parser.add_argument(
+        "--param", metavar="k=v", type=parameter, action="append", default=[], help="a parameter of the metric"
+    )
+    parser.add_argument("--workers", metavar="N", type=positive, help="threads (default: one per core)")
+
+
+def _explain_arguments(parser: argparse.ArgumentParser) -> None:
+    metric_arguments(parser)
+    parser.add_argument("--fleet", metavar="N", type=positive, help="simulate so many workers of Lambda: time, cost")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--warm", action="store_true", help="with --fleet: all of them have run before (the default)")
+    begin.add_argument("--cold", action="store_true", help="with --fleet: none of them has")
+
+
+def _query_arguments(parser: argparse.ArgumentParser) -> None:
+    metric_arguments(parser)
+    parser.add_argument(
+        "--executor", metavar="NAME", help="threads (default), lambda, or lambda:FUNCTION, on a store in S3"
+    )
+    parser.add_argument("--budget", metavar="DOLLARS", type=dollars, help="refuse a fleet that is to cost more")
+    parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="of the answer")
+    parser.add_argument("--plot", metavar="FILE", help="also draw a chart: .png, .svg or .html")
+    parser.add_argument(
+        "--why",
+        metavar="COLUMN=VALUE[,COLUMN=VALUE]",
+        type=row,
+        help="instead of the answer what is behind one row of it: keys, intervals, files",
+    )
+    parser.add_argument(
+        "--why-rows", metavar="N", type=positive, default=1000, help="of those behind it, show so many (default 1000)"
+    )
+    parser.add_argument(
+        "--alert",
+        metavar="THRESHOLD",
+        action="append",
+        default=[],
+        help="such as 'uptime < 0.95'; list the rows for which it holds and exit with 3 if there are any",
+    )
+    parser.add_argument(
+        "--save", action="store_true", help="keep the answer of a published query below results/ in the store"
+    )
+    parser.add_argument(
+        "--no-cache", action="store_true", help="read all files, and keep nothing for the next run of a published query"
+    )
+
+
+def _query(options: argparse.Namespace) -> int:
+    from deploy.metric_file import located, metric_named
+    from runtime import Store
+
+    plot = Path(options.plot) if options.plot else None
+    if plot is not None:
+        _check_plot(plot)
+    params = parameters_of(options.param)
+    metric = metric_named(options.metric)
+    thresholds = _thresholds(options.alert)
+    if options.save and not isinstance(metric, str):
+        raise UsageError("--save is for published queries: dataflow publish makes one of a metric")
+    store = Store(options.store)
+    named = _published(store, metric) if isinstance(metric, str) else None
+    if named is not None:
+        # The latest version may be another one soon.
+        metric = f"{named.name}@{named.version}"
+    with located(options.metric, metric), shown_progress() as progress:
+        result = store.query(
+            metric,
+            since=options.since,
+            until=options.until,
+            params=params,
+            executor=options.executor,
+            workers=options.workers,
+            progress=progress,
+            budget=options.budget,
+            cache=False if options.no_cache else None,
+        )
+    if result.cost is not None:
+        print(result.cost, file=sys.stderr)
+    why = None if options.why is None else result.explain(options.why, options.why_rows)
+    with shown():
+        if why is not None:
+            _show_why(why, options.format)
+        elif options.format == "json":
+            show_json(result.to_dict())
+        elif options.format == "csv":
+            sys.stdout.write(result.to_csv() or "")
+        else:
+            print(result.to_text(**terminal_form()))
+    if plot is not None:
+        _draw(result, plot)
+    if not options.save and not thresholds:
+        return 0
+    from runtime.schedules.scheduled_run import concluded
+
+    span = (options.since, options.until)
+    return _judged(concluded(store, named, params, result, thresholds, save=options.save, span=span))
+
+
+def _published(store: Store, name: str) -> Published:
+    from deploy.metric_file import hint_for_query
+    from runtime.errors import QueryError
+
+    try:
+        return store.published(name)
+    except QueryError as error:
+        raise QueryError(f"{error}{hint_for_query(name)}") from error
+
+
+def _check_plot(plot: Path) -> None:
+    """UsageError for a file that no chart can be written to, before anything is read."""
+    kinds = (".png", ".svg", ".html")
+    if plot.suffix.lower() not in kinds:
+        hint = meant(plot.suffix, kinds, "end the file's name in .png, .svg or .html")
+        raise UsageError(f"--plot {plot}: {hint}")
+    if not plot.parent.is_dir():
+        raise UsageError(f"--plot {plot}: there is no folder {plot.parent}")
+    if plot.is_dir():
+        raise UsageError(f"--plot {plot}: that is a folder; give a file in it")
+
+
+def _draw(result: Result, plot: Path) -> None:
+    """Write the chart, or say why there is none."""
+    if not len(result):
+        why = result.why_empty() or "the answer has no rows"
+        print(f"no chart: nothing to plot, {why}", file=sys.stderr)
+        return
+    missing = sorted(result.plot(plot).missing)
+    print(f"chart written to {plot}", file=sys.stderr)
+    if missing:
+        shown = "".join(missing[:20])
+        print(f"note: no font here has {shown}; .svg and .html show them where there is one", file=sys.stderr)
+
+
+def _thresholds(texts: list[str]) -> tuple[Threshold, ...]:
+    if not texts:
+        return ()
+    from runtime.schedules.thresholds import Threshold
+
+    return tuple(Threshold.parse(text) for text in texts)
+
+
+def _judged(run: ScheduledRun) -> int:
+    """Say where the answer is kept and which thresholds hold; the exit code."""
+    for path in run.saved:
+        print(f"answer kept as {path}", file=sys.stderr)
+    if run.unknown:
+        print(f"{run.unknown} values are not known", file=sys.stderr)
+    for violation in run.violations:
+        print(violation, file=sys.stderr)
+    return ALERTED if run.violations else 0
+
+
+def _show_why(why: Explanation, form: str) -> None:
+    if form == "json":
+        show_json(why.to_dict())
+    elif form == "csv":
+        sys.stdout.write(why.rows.to_csv() or "")
+    elif sys.stdout.isatty():
+        print(why.to_text(width=shutil.get_terminal_size().columns, color=use_color(), max_rows=TERMINAL_ROWS))
+    else:
+        print(why.to_text(all_files=True))
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from deploy.metric_file import located, metric_named
+    from runtime import Store
+
+    if (options.cold or options.warm) and options.fleet is None:
+        raise UsageError("--warm and --cold say how the workers of --fleet N begin: give that, too")
+    params = parameters_of(options.param)
+    metric = metric_named(options.metric)
+    store = Store(options.store)
+    with located(options.metric, metric):
+        text = store.explain(
+            metric,
+            since=options.since,
+            until=options.until,
+            params=params,
+            workers=options.workers,
+            fleet=options.fleet,
+            warm=not options.cold,
+        )
+    print(text)
+    return 0
+
+
+COMMANDS: dict[str, Command] = {
+    "query": Command(
+        "answer a metric",
+        "dataflow query ./store metrics.py:uptime --since 2024-03-01 --until 2024-03-08 --format csv",
+        _query_arguments,
+        _query,
+    ),
+    "explain": Command(
+        "show how a metric would be answered, without running it",
+        "dataflow explain ./store metrics.py:uptime --fleet 3000",
+        _explain_arguments,
+        _explain,
+    ),
+}

@@ -1,0 +1,137 @@
+"""What a store holds, as tables and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from operators.types import Type
+from runtime.columns import Column, Dictionary
+from runtime.progress import human_bytes
+from runtime.result.display import iso, printable
+
+if TYPE_CHECKING:
+    from runtime.catalogue import FileEntry
+    from runtime.query.kernel_store import KernelInfo
+
+_EPOCH = date(1970, 1, 1)
+
+
+def column(type_: Type, values: Sequence[Any]) -> Column:
+    """A column of Python values, None for null."""
+    valid = np.array([v is not None for v in values], np.bool_)
+    words = None
+    if type_ is Type.STRING:
+        distinct = list(dict.fromkeys(v for v in values if v is not None))
+        codes = {v: i for i, v in enumerate(distinct)}
+        words = Dictionary.of(distinct)
+        values = [codes.get(v, 0) for v in values]
+    data = np.array([0 if v is None else v for v in values], type_.dtype)
+    return Column(type_, data, None if valid.all() else valid, words)
+
+
+def stream_text(stream: Any) -> str:
+    """What is there of one stream and how its points are keyed, timed and typed, in a few lines."""
+    schema = stream.schema
+    span = ""
+    if stream.first_time is not None:
+        span = f" ({iso(stream.first_time)[:10]} to {iso(stream.last_time)[:10]})"
+    extras = [f"duplicates: {schema.duplicates}"]
+    if schema.id is not None:
+        extras.append(f"id: {printable(schema.id)}")
+    if schema.missing_key is not None:
+        extras.append(f"missing key: {printable(schema.missing_key)}")
+    columns = ", ".join(f"{printable(n)} {t}" for n, t in schema.columns.items()) or "none"
+    files = f"{stream.files:,} file{'' if stream.files == 1 else 's'}"
+    days = f"{stream.days:,} day{'' if stream.days == 1 else 's'}"
+    lines = [
+        stream.name,
+        f"  {stream.rows:,} rows, {human_bytes(stream.bytes)} in {files}, {days}{span}",
+        f"  {stream.rejected:,} rejected, {stream.dropped:,} duplicates dropped or merged",
+        f"  key {printable(schema.key)} {schema.key_type}, time {printable(schema.time)}, {', '.join(extras)}",
+        *wrap(f"columns: {columns}", 78, initial_indent="  ", subsequent_indent="    "),
+    ]
+    return "\n".join(lines)
+
+
+def streams_json(streams: Iterable[Any]) -> dict[str, object]:
+    """All streams with their schemas; times ISO-8601."""
+
+    def time(us: int | None) -> str | None:
+        return None if us is None else iso(us)
+
+    names = ("name", "rows", "bytes", "files", "days", "rejected", "dropped")
+    return {
+        "streams": [
+            {
+                **{n: getattr(s, n) for n in names},
+                "first_time": time(s.first_time),
+                "last_time": time(s.last_time),
+                "schema": s.schema.to_dict(),
+            }
+            for s in streams
+        ]
+    }
+
+
+def _day(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).isoformat()
+
+
+def files_columns(files: Sequence[FileEntry]) -> dict[str, Column]:
+    """One row per point file."""
+    return {
+        "day": column(Type.STRING, [_day(f.day) for f in files]),
+        "rows": column(Type.INT, [f.rows for f in files]),
+        "keys": column(Type.INT, [f.keys for f in files]),
+        "bytes": column(Type.INT, [f.bytes for f in files]),
+        # A file lies in one day, so the time of day is enough.
+        "first": column(Type.STRING, [iso(f.t_min)[11:19] for f in files]),
+        "last": column(Type.STRING, [iso(f.t_max)[11:19] for f in files]),
+        "commit": column(Type.INT, [f.seq for f in files]),
+        "path": column(Type.STRING, [f.path for f in files]),
+    }
+
+
+def files_json(files: Sequence[FileEntry]) -> dict[str, object]:
+    """All files; times ISO-8601."""
+    return {
+        "files": [
+            {
+                "path": f.path,
+                "day": _day(f.day),
+                "rows": f.rows,
+                "keys": f.keys,
+                "bytes": f.bytes,
+                "dropped": f.dropped,
+                "first_time": iso(f.t_min),
+                "last_time": iso(f.t_max),
+                "sha256": f.sha256,
+                "commit": f.seq,
+                "nulls": dict(f.nulls),
+            }
+            for f in files
+        ]
+    }
+
+
+def kernels_columns(kernels: Sequence[KernelInfo]) -> dict[str, Column]:
+    """One row per kernel."""
+    return {
+        "name": column(Type.STRING, [k.name for k in kernels]),
+        "target": column(Type.STRING, [k.target for k in kernels]),
+        "digest": column(Type.STRING, [k.digest for k in kernels]),
+        "bytes": column(Type.INT, [k.bytes for k in kernels]),
+        "signed": column(Type.BOOL, [k.signed for k in kernels]),
+        "when": column(Type.STRING, [iso(k.modified)[:19] for k in kernels]),
+    }
+
+
+def kernels_json(kernels: Iterable[KernelInfo]) -> dict[str, object]:
+    """All kernels; times ISO-8601."""
+    names = ("name", "target", "digest", "bytes", "sha256", "signed")
+    return {"kernels": [{**{n: getattr(k, n) for n in names}, "when": iso(k.modified)} for k in kernels]}

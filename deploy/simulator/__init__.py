@@ -1,0 +1,1 @@
+"""A simulated fleet of devices, its telemetry as files, and the truth about it."""

@@ -1,0 +1,1 @@
+"""Creating, changing, watching and removing a deployment."""

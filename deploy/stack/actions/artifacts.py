@@ -1,0 +1,142 @@
+"""The bucket that holds the functions' code and large templates, named by their content."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from deploy.stack.actions.change_sets import DeployError
+from deploy.stack.resources.resource_names import Places
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault
+from runtime.aws.retry import Fault
+
+CODE = "code"
+"""Below it lie bundles, each under the SHA-256 of its bytes."""
+
+
+def account(access: Access) -> str:
+    """The number of the account that is used."""
+    sts = Client("sts", access)
+    return str(sts.call("find out the account", lambda aws: aws.get_caller_identity())["Account"])
+
+
+def region(access: Access) -> str:
+    """The region that is used."""
+    found = Client("sts", access).boto.meta.region_name
+    if not found:
+        raise DeployError("no AWS region is set: give --region, or set region in antfold.toml or AWS_DEFAULT_REGION")
+    return str(found)
+
+
+def placed(name: str, kind: str, access: Access) -> Bucket:
+    """One of a deployment's buckets, under the name that ``Places`` gives it.
+
+    Names of buckets are of the whole world and anybody can tell these beforehand, so every request is on the condition
+    that the bucket is of this account: code must not be put into, or taken from, a stranger's bucket.
+    """
+    owner = account(access)
+    pattern = Places(name).bucket(kind)
+    return Bucket(pattern.replace("${AWS::AccountId}", owner).replace("${AWS::Region}", region(access)), access, owner)
+
+
+class Bucket:
+    """One bucket, whose objects are put once and emptied whole; ``owner``: the account that it must be of."""
+
+    def __init__(self, name: str, access: Access, owner: str | None = None) -> None:
+        self.name = name
+        self._client = Client("s3", access)
+        self._bucket = {"Bucket": name} | ({} if owner is None else {"ExpectedBucketOwner": owner})
+
+    def exists(self) -> bool:
+        """Whether it is there, and this identity may look."""
+        try:
+            self._call("find", lambda s3: s3.head_bucket(**self._bucket))
+        except ServiceFault as error:
+            if error.fault is Fault.MISSING or error.code in ("404", "NoSuchBucket"):
+                return False
+            if error.code in ("403", "AccessDenied", "Forbidden"):
+                raise DeployError(
+                    f"the bucket {self.name} is another account's, or this identity may not look at it "
+                    "(s3:ListBucket): choose another name for the deployment, or have that allowed"
+                ) from error
+            raise
+        return True
+
+    def make(self) -> None:
+        """Make it, private and by TLS only, unless it is there."""
+        if self.exists():
+            return
+        where = self._client.boto.meta.region_name
+        # The oldest region is the one that may not be named.
+        place = {} if where == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": where}}
+        self._call("make", lambda s3: s3.create_bucket(Bucket=self.name, **place))
+        closed = dict.fromkeys(
+            ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+        )
+        self._call(
+            "close",
+            lambda s3: s3.put_public_access_block(**self._bucket, PublicAccessBlockConfiguration=closed),
+        )
+        secure = {
+            "Effect": "Deny", "Principal": "*", "Action": "s3:*",
+            "Resource": [f"arn:aws:s3:::{self.name}", f"arn:aws:s3:::{self.name}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }  # fmt: skip
+        document = json.dumps({"Version": "2012-10-17", "Statement": [secure]}).replace("arn:aws:", self._partition())
+        self._call("close", lambda s3: s3.put_bucket_policy(**self._bucket, Policy=document))
+
+    def _partition(self) -> str:
+        return f"arn:{self._client.boto.meta.partition}:"
+
+    def put(self, key: str, data: bytes) -> None:
+        """Put an object under the name of its content, unless it is there."""
+        try:
+            self._call("look into", lambda s3: s3.head_object(**self._bucket, Key=key))
+            return
+        except ServiceFault as error:
+            if error.fault is not Fault.MISSING:
+                raise
+        digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+        self._call("write to", lambda s3: s3.put_object(**self._bucket, Key=key, Body=data, ChecksumSHA256=digest))
+
+    def url(self, key: str) -> str:
+        """Where CloudFormation finds an object."""
+        meta = self._client.boto.meta
+        if "amazonaws.com" not in meta.endpoint_url:  # a stand-in
+            return f"{meta.endpoint_url}/{self.name}/{key}"
+        return f"https://{self.name}.s3.{meta.region_name}.amazonaws.com/{key}"
+
+    def remove(self, step: Callable[[int], None] = lambda _: None) -> bool:
+        """Delete it with every version of every object in it; False if it was not there. ``step``: objects deleted."""
+        if not self.exists():
+            return False
+        while True:
+            page = self._call("list", lambda s3: s3.list_object_versions(**self._bucket))
+            found = [
+                {"Key": entry["Key"], "VersionId": entry["VersionId"]}
+                for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+            ]
+            if not found:
+                break
+            self._empty(found)
+            step(len(found))
+        self._call("remove", lambda s3: s3.delete_bucket(**self._bucket))
+        return True
+
+    def _empty(self, found: list[dict[str, str]]) -> None:
+        for at in range(0, len(found), 1_000):
+            some = found[at : at + 1_000]
+            reply = self._call("empty", partial(self._delete, some))
+            for error in reply.get("Errors", ()):
+                raise DeployError(f"cannot delete {error['Key']} in {self.name}: {error.get('Message', error['Code'])}")
+
+    def _delete(self, some: list[dict[str, str]], s3: Any) -> Any:
+        return s3.delete_objects(**self._bucket, Delete={"Objects": some, "Quiet": True})
+
+    def _call(self, verb: str, attempt: Callable[[Any], Any]) -> Any:
+        return self._client.call(f"{verb} the bucket {self.name}", attempt)

@@ -1,0 +1,160 @@
+"""How a deployment stands: its stack, functions, queues, streams and alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from deploy.stack.actions.change_sets import DeployError, Stack
+from deploy.stack.resources.resource_names import Places, reached
+from runtime.aws.access import Access
+from runtime.aws.client import Client, ServiceFault
+from runtime.errors import StoreError
+
+
+@dataclass(frozen=True)
+class FunctionStatus:
+    """One function; ``concurrency`` is what is reserved for it (None: nothing)."""
+
+    name: str
+    state: str
+    memory: int
+    timeout: int
+    concurrency: int | None
+    changed: str
+
+
+@dataclass(frozen=True)
+class StreamStatus:
+    """What the store holds of a stream; ``last_ingest`` is the time of its newest commit (microseconds UTC)."""
+
+    name: str
+    files: int
+    rows: int
+    sources: int
+    quarantined: int
+    last_ingest: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """A deployment as it is. ``waiting`` and ``dead`` are messages: objects that arrived, and those set aside."""
+
+    name: str
+    stack: str
+    changed: str
+    outputs: Mapping[str, str]
+    functions: tuple[FunctionStatus, ...]
+    waiting: int | None
+    dead: int | None
+    streams: tuple[StreamStatus, ...]
+    alarms: Mapping[str, str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing needs anybody: the stack is whole, no alarm rings, nothing is dead or quarantined."""
+        return (
+            self.stack.endswith("_COMPLETE")
+            and "ROLLBACK" not in self.stack
+            and not self.dead
+            and "ALARM" not in self.alarms.values()
+            and not any(stream.quarantined for stream in self.streams)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; times as ISO-8601."""
+        from runtime.result.display import iso
+
+        found = asdict(self) | {"ok": self.ok}
+        for stream in found["streams"]:
+            stream["last_ingest"] = iso(stream["last_ingest"])
+        return found
+
+
+def status(name: str, access: Access) -> Status:
+    """The status of the deployment ``name``; ``DeployError`` if there is none."""
+    stack = Stack(name, access)
+    seen = stack.seen()
+    if seen is None:
+        raise DeployError(
+            f"there is no stack {name} in this account and region: `dataflow deploy` makes one; check the name and "
+            "--region"
+        )
+    parts = stack.resources()
+    functions = [physical for _, type_, physical in parts if type_ == "AWS::Lambda::Function" and physical]
+    alarms = [physical for _, type_, physical in parts if type_ == "AWS::CloudWatch::Alarm" and physical]
+    places = Places(name)
+    queued = any(type_ == "AWS::SQS::Queue" for _, type_, _ in parts)
+    return Status(
+        name,
+        seen.status,
+        seen.changed,
+        seen.outputs,
+        tuple(_functions(functions, access)),
+        _messages(places.queue, access) if queued else None,
+        _messages(places.dead, access) if queued else None,
+        tuple(_streams(seen.outputs.get("Store"), access)),
+        _alarms(alarms, access),
+    )
+
+
+def _functions(names: Sequence[str], access: Access) -> Iterator[FunctionStatus]:
+    client = Client("lambda", access)
+    for name in sorted(names):
+        reply = _sent(client, f"look at the function {name}", "get_function", FunctionName=name)
+        found = reply["Configuration"]
+        yield FunctionStatus(
+            name,
+            str(found.get("State", "")),
+            int(found["MemorySize"]),
+            int(found["Timeout"]),
+            reply.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
+            str(found["LastModified"]),
+        )
+
+
+def _messages(queue: str, access: Access) -> int | None:
+    """Messages that wait or are being worked on; None where there is no such queue."""
+    client = Client("sqs", access)
+    counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    try:
+        url = _sent(client, f"find the queue {queue}", "get_queue_url", QueueName=queue)["QueueUrl"]
+    except ServiceFault as error:
+        if "NonExistentQueue" in error.code or "QueueDoesNotExist" in error.code:
+            return None
+        raise
+    reply = _sent(client, f"look at the queue {queue}", "get_queue_attributes", QueueUrl=url, AttributeNames=counts)
+    return sum(int(reply["Attributes"][name]) for name in counts)
+
+
+def _streams(store: str | None, access: Access) -> Iterator[StreamStatus]:
+    """The streams of the store; none where nothing was ingested yet."""
+    from runtime.store import Store
+
+    if store is None:
+        return
+    opened = Store(reached(store, access))
+    try:
+        names = opened.catalogue.streams()
+    except StoreError as error:
+        if "no store" in str(error):
+            return
+        raise
+    for name in names:
+        found = opened.catalogue.snapshot(name)
+        yield StreamStatus(name, found.total_files, found.total_rows, found.sources, found.quarantined, found.at)
+
+
+def _alarms(names: Sequence[str], access: Access) -> dict[str, str]:
+    """The state of each alarm: OK, ALARM or INSUFFICIENT_DATA."""
+    client = Client("cloudwatch", access)
+    found: dict[str, str] = {}
+    for at in range(0, len(names), 100):
+        reply = _sent(client, "look at the alarms", "describe_alarms", AlarmNames=list(names[at : at + 100]))
+        found |= {str(alarm["AlarmName"]): str(alarm["StateValue"]) for alarm in reply["MetricAlarms"]}
+    return dict(sorted(found.items()))
+
+
+def _sent(client: Client, what: str, method: str, **arguments: Any) -> Any:
+    return client.call(what, lambda aws: getattr(aws, method)(**arguments))

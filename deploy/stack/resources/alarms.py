@@ -1,0 +1,153 @@
+"""What tells that something is wrong: alarms, the topic they go to, and a dashboard."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from deploy.stack.resources.cloudformation import Resource, Value, logical, policy, ref, sub
+from deploy.stack.resources.function_resources import functions
+from deploy.stack.resources.resource_names import Places
+from deploy.stack.resources.storage import key
+from deploy.stack.settings import Settings
+
+NAMESPACE = "antfold"
+"""Of the metrics that the functions write with their logs."""
+
+
+def watch(settings: Settings) -> dict[str, Resource]:
+    """The resources, by logical id."""
+    places = Places(settings.name)
+    found = {
+        "Alerts": Resource(
+            "AWS::SNS::Topic", {"TopicName": f"{settings.name}-alerts", "KmsMasterKeyId": key(settings)}
+        ),
+        "AlertsPolicy": _topic_policy(),
+        "DeadLettersAlarm": _alarm(
+            "Objects that ingest failed on too often are dead letters: its log tells why; redrive them then.",
+            "AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": places.dead}, 0,
+        ),
+        "WaitingAlarm": _alarm(
+            "News of arrived objects waits for a quarter of an hour: ingest does not keep up.",
+            "AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": places.queue}, 900,
+        ),
+        "QuarantineAlarm": _alarm(
+            "A source was set aside: `dataflow status` and the log of ingest tell why.",
+            NAMESPACE, "SourcesQuarantined", {"Function": places.function("ingest")}, 0, "Sum",
+        ),
+    }  # fmt: skip
+    for function in functions(settings):
+        if not function.built:
+            continue
+        name, title = {"FunctionName": places.function(function.name)}, function.name.capitalize()
+        if function.name == "worker":
+            continue  # fleets are paced by throttles, and failed tasks are repeated: both are the query's to tell
+        found[f"{title}ErrorsAlarm"] = _alarm(
+            f"The {function.name} function failed: its log tells why.", "AWS/Lambda", "Errors", name, 0, "Sum"
+        )
+        found[f"{title}ThrottlesAlarm"] = _alarm(
+            f"The {function.name} function is throttled: raise its concurrency, or the account's.",
+            "AWS/Lambda", "Throttles", name, 0, "Sum",
+        )  # fmt: skip
+    for stream in sorted(settings.streams):
+        found[logical("Late", stream)] = _alarm(
+            f"Points of {stream} are not delivered; Firehose drops them after 24 hours.",
+            "AWS/Firehose", "DeliveryToS3.DataFreshness", {"DeliveryStreamName": places.delivery(stream)},
+            max(900, 3 * settings.firehose_seconds),
+        )  # fmt: skip
+    if settings.alert_email:
+        found["AlertsByMail"] = Resource(
+            "AWS::SNS::Subscription",
+            {"TopicArn": ref("Alerts"), "Protocol": "email", "Endpoint": settings.alert_email},
+        )
+    found["Dashboard"] = Resource(
+        "AWS::CloudWatch::Dashboard",
+        {"DashboardName": sub(f"{settings.name}-${{AWS::Region}}"), "DashboardBody": _dashboard(settings)},
+    )
+    return found
+
+
+def _topic_policy() -> Resource:
+    publish = {
+        "Sid": "Alarms",
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": ref("Alerts"),
+        "Condition": {"StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")}},
+    }
+    secure = {
+        "Sid": "OnlyOverTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sns:Publish",
+        "Resource": ref("Alerts"),
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return Resource("AWS::SNS::TopicPolicy", {"Topics": [ref("Alerts")], "PolicyDocument": policy([publish, secure])})
+
+
+def _alarm(
+    says: str, space: str, metric: str, of: dict[str, Value], above: float, statistic: str = "Maximum"
+) -> Resource:
+    return Resource(
+        "AWS::CloudWatch::Alarm",
+        {
+            "AlarmDescription": says,
+            "Namespace": space,
+            "MetricName": metric,
+            "Dimensions": [{"Name": name, "Value": value} for name, value in of.items()],
+            "Statistic": statistic,
+            "Period": 300,
+            "EvaluationPeriods": 1,
+            "Threshold": above,
+            "ComparisonOperator": "GreaterThanThreshold",
+            "TreatMissingData": "notBreaching",
+            "AlarmActions": [ref("Alerts")],
+            "OKActions": [ref("Alerts")],
+        },
+    )
+
+
+def _dashboard(settings: Settings) -> Value:
+    places = Places(settings.name)
+    deployed = [places.function(f.name) for f in functions(settings) if f.built]
+    ingest = places.function("ingest")
+    rows = [
+        [NAMESPACE, metric, "Function", ingest] for metric in ("RowsIngested", "RowsRejected", "SourcesQuarantined")
+    ]
+    queues = [["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", q] for q in (places.queue, places.dead)]
+    late = [
+        ["AWS/Firehose", "DeliveryToS3.DataFreshness", "DeliveryStreamName", places.delivery(s)]
+        for s in sorted(settings.streams)
+    ]
+    panels = [
+        ("Rows", "Sum", rows),
+        ("Objects that wait", "Maximum", queues),
+        ("Age of what Firehose holds (s)", "Maximum", late),
+        *(
+            (title, statistic, [["AWS/Lambda", metric, "FunctionName", name] for name in deployed])
+            for title, metric, statistic in (
+                ("Executions at once", "ConcurrentExecutions", "Maximum"),
+                ("Duration (ms)", "Duration", "p99"),
+                ("Errors", "Errors", "Sum"),
+                ("Throttles", "Throttles", "Sum"),
+            )
+        ),
+    ]
+    shown = [_panel(i, *panel) for i, panel in enumerate(p for p in panels if p[2])]
+    return sub(json.dumps({"widgets": shown}, sort_keys=True))
+
+
+def _panel(number: int, title: str, statistic: str, metrics: list[Any]) -> dict[str, Any]:
+    return {
+        "type": "metric",
+        "x": 8 * (number % 3),
+        "y": 6 * (number // 3),
+        "width": 8,
+        "height": 6,
+        "properties": {
+            "title": title, "stat": statistic, "metrics": metrics, "period": 300, "region": "${AWS::Region}",
+            "view": "timeSeries",
+        },
+    }  # fmt: skip

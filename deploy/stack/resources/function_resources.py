@@ -1,0 +1,152 @@
+"""The functions, with a role and a log each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from deploy.stack.resources.cloudformation import Function, Grant, Resource, Value, arn, logical, policy, ref, sub
+from deploy.stack.resources.grants import Grants
+from deploy.stack.resources.resource_names import LANDING, Places
+from deploy.stack.resources.storage import key
+from deploy.stack.settings import Settings, SettingsError
+
+RUNTIME = "python3.13"
+BUCKET_PARAMETER, BUNDLE_PARAMETER = "ArtifactsBucket", "Bundle"
+
+_STREAMS = 3_400
+"""Bytes of the functions' settings of streams: all their variables together may have 4 KB."""
+
+_NO_VPC = "It speaks to AWS's own services only; in a VPC it would need gateways that cost more than the workers."
+_NO_DEAD = "Nothing is lost when it fails: {}"
+_LOST = {
+    "worker": "its caller waits for the answer, and asks again.",
+    "ingest": "the queue keeps the news, and has a dead-letter queue of its own.",
+    "query": "its caller waits for the answer; a scheduled run is repeated, and an alarm reports errors.",
+    "reconcile": "the next run finds what this one did not.",
+}
+
+
+def functions(settings: Settings) -> tuple[Function, ...]:
+    """Every function, in the order of the data's way; those that are not built keep their place."""
+    grants = Grants(settings)
+    places = Places(settings.name)
+    store = {"ANTFOLD_STORE": places.store_url}
+    signed = {"ANTFOLD_MAC_KEY": arn("SigningKey")}
+    landing = {"ANTFOLD_LANDING": sub(f"s3://{places.bucket('landing')}/{LANDING}")}
+    s = settings
+    return (
+        Function(
+            "worker", "answers one task of a query", s.worker_memory, s.worker_timeout, s.worker_concurrency,
+            grants.worker(), signed,
+        ),
+        Function(
+            "ingest", "makes point files of what arrived", s.ingest_memory, s.ingest_timeout, s.ingest_concurrency,
+            grants.ingest(), store | landing | {"ANTFOLD_STREAMS": _streams(settings)},
+        ),
+        Function(
+            "query", "runs named queries", s.query_memory, s.query_timeout, s.query_concurrency,
+            grants.query(),
+            store | signed | {
+                "ANTFOLD_WORKER": places.function("worker"),
+                "ANTFOLD_RELAY": places.function("query"),
+                "ANTFOLD_ALERTS": ref("Alerts"),
+            },
+        ),
+        Function(
+            "reconcile", "finds what arrived and was not ingested", 512, 900, 2,
+            grants.reconcile(), repeats=True, environment=store | landing | {
+                "ANTFOLD_STREAMS": _streams(settings),
+                "ANTFOLD_QUEUE": ref("Queue"),
+            },
+        ),
+        Function("compact", "makes few files of many", s.ingest_memory, 900, 1, grants.compact(), store, built=False),
+        Function("sweep", "deletes what nothing refers to", 512, 900, 1, grants.sweep(), store, built=False),
+    )  # fmt: skip
+
+
+def _streams(settings: Settings) -> str:
+    said = {name: {k: v for k, v in asdict(stream).items() if v is not None}
+            for name, stream in sorted(settings.streams.items())}  # fmt: skip
+    text = json.dumps(said, sort_keys=True)
+    if len(text.encode()) > _STREAMS:
+        raise SettingsError(
+            f"the {len(said)} streams take {len(text.encode()):,} bytes of a function's environment, which has room "
+            f"for {_STREAMS:,}: divide them among deployments"
+        )
+    return text
+
+
+def resources(settings: Settings) -> dict[str, Resource]:
+    """The functions that are built, their roles and logs, and the roles of the services that start them."""
+    found: dict[str, Resource] = {}
+    for function in functions(settings):
+        if function.built:
+            found |= _function(settings, function)
+    grants = Grants(settings)
+    found["FirehoseRole"] = role("firehose.amazonaws.com", grants.delivery())
+    found["SchedulerRole"] = role("scheduler.amazonaws.com", grants.scheduler())
+    for name, tenant in sorted(settings.tenants.items()):
+        found[logical("Tenant", name)] = _role({"AWS": tenant.principal}, grants.tenant(name), {})
+    return found
+
+
+def _function(settings: Settings, function: Function) -> dict[str, Resource]:
+    kind = function.name
+    name = Places(settings.name).function(kind)
+    title = kind.capitalize()
+    grants = (*function.grants, Grants(settings).logs(kind))
+    return {
+        f"{title}Log": Resource(
+            "AWS::Logs::LogGroup",
+            {
+                "LogGroupName": f"/aws/lambda/{name}",
+                "RetentionInDays": settings.log_days,
+                "KmsKeyId": key(settings),
+            },
+        ),
+        f"{title}Role": role("lambda.amazonaws.com", grants),
+        title: Resource(
+            "AWS::Lambda::Function",
+            {
+                "FunctionName": name,
+                "Description": f"antfold: {function.does}",
+                "Runtime": RUNTIME,
+                "Architectures": [settings.architecture],
+                "Handler": f"deploy.handlers.{kind}.handler",
+                "Code": {"S3Bucket": ref(BUCKET_PARAMETER), "S3Key": ref(BUNDLE_PARAMETER)},
+                "Role": arn(f"{title}Role"),
+                "MemorySize": function.memory,
+                "Timeout": function.timeout,
+                "ReservedConcurrentExecutions": function.concurrency,
+                "Environment": {"Variables": dict(function.environment)},
+                "KmsKeyArn": key(settings),
+                "TracingConfig": {"Mode": "PassThrough"},
+                # So that what the runtime writes of an error is escaped, too.
+                "LoggingConfig": {"LogFormat": "JSON"},
+                **({"RecursiveLoop": "Allow"} if function.repeats else {}),
+            },
+            after=(f"{title}Log",),
+            skips={"CKV_AWS_116": _NO_DEAD.format(_LOST[kind]), "CKV_AWS_117": _NO_VPC},
+        ),
+    }
+
+
+def role(service: str, grants: tuple[Grant, ...]) -> Resource:
+    """A role that a service takes on for resources of this account only."""
+    # Lambda tells no source account when it takes on a role, and of Firehose it is not documented; the scheduler does.
+    mine = {"StringEqualsIfExists": {"aws:SourceAccount": ref("AWS::AccountId")}}
+    return _role({"Service": service}, grants, mine)
+
+
+def _role(who: dict[str, Value], grants: tuple[Grant, ...], when: dict[str, Any]) -> Resource:
+    condition = {"Condition": when} if when else {}
+    trust = {"Effect": "Allow", "Principal": who, "Action": "sts:AssumeRole", **condition}
+    return Resource(
+        "AWS::IAM::Role",
+        {
+            "AssumeRolePolicyDocument": policy([trust]),
+            "Policies": [{"PolicyName": "grants", "PolicyDocument": policy([g.statement() for g in grants])}],
+        },
+    )

@@ -1,0 +1,159 @@
+"""Who may do what: the grants of every role, and nothing else grants anything."""
+
+from __future__ import annotations
+
+from deploy.stack.resources.cloudformation import Grant, Value, arn, ref, sub
+from deploy.stack.resources.resource_names import LANDING, STORE, TENANTS, Places
+from deploy.stack.resources.storage import key
+from deploy.stack.settings import Settings
+
+
+class Grants:
+    """The grants of one deployment, by role."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.places = Places(settings.name)
+        self.key = key(settings)
+
+    def worker(self) -> tuple[Grant, ...]:
+        """Reads points and kernels, writes large states for its query; nothing of the catalogue."""
+        return (
+            self._read("data/*", "kernels/*", "spill/*"),
+            self._write("spill/*"),
+            self._seal(),
+            self._verify(),
+        )
+
+    def ingest(self) -> tuple[Grant, ...]:
+        """Reads what arrived, adds points and commits; deletes nothing."""
+        return (
+            Grant(("s3:GetObject", "s3:GetObjectVersion"), (self.places.bucket_arn("landing", f"{LANDING}/*"),)),
+            self._look("landing"),
+            self._list("data", f"{STORE}/data/*"),  # whether a store without a catalogue has points
+            self._read("data/*", "rejects/*"),  # to compare, when a PUT finds its name taken
+            self._write("data/*", "rejects/*"),
+            self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
+            self._commit(),
+            self._receive(),
+            self._seal(),
+        )
+
+    def query(self) -> tuple[Grant, ...]:
+        """Reads the store, keeps answers and partial states, has workers and others of its kind do the work."""
+        return (
+            self._read("*"),
+            self._look("data"),
+            self._write("spill/*", "results/*", "cache/*"),
+            self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
+            Grant(("lambda:InvokeFunction",), (self.places.function_arn("worker"), self.places.function_arn("query"))),
+            # Which kernels there must be depends on the worker's machine.
+            Grant(("lambda:GetFunctionConfiguration",), (self.places.function_arn("worker"),)),
+            Grant(("sns:Publish",), (ref("Alerts"),)),
+            self._seal(),
+            self._verify(),
+        )
+
+    def reconcile(self) -> tuple[Grant, ...]:
+        """Compares what arrived with what was committed, and sends news of what is missing."""
+        return (
+            self._list("landing", f"{LANDING}/*"),
+            self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
+            Grant(("sqs:SendMessage",), (arn("Queue"),)),
+            Grant(("lambda:InvokeFunction",), (self.places.function_arn("reconcile"),)),  # itself, for the rest
+            Grant(("kms:Decrypt",), (self.key,)),
+        )
+
+    def compact(self) -> tuple[Grant, ...]:
+        """Writes points anew in fewer files; what they replace is the sweeper's."""
+        return (
+            self._read("data/*"),
+            self._write("data/*"),
+            self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
+            self._commit(),
+            self._seal(),
+        )
+
+    def sweep(self) -> tuple[Grant, ...]:
+        """Deletes files that nothing refers to any more: the one role that deletes."""
+        return (
+            Grant(("s3:DeleteObject",), (self.places.store_arn("data/*"),)),
+            self._list("data", f"{STORE}/data/*"),
+            self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
+            self._commit(),
+        )
+
+    def delivery(self) -> tuple[Grant, ...]:
+        """Firehose: writes to the landing bucket. These are the grants that its documentation asks for."""
+        return (
+            Grant(
+                ("s3:PutObject", "s3:AbortMultipartUpload", "s3:GetObject"),
+                tuple(self.places.bucket_arn("landing", f"{place}/*") for place in (LANDING, "errors")),
+            ),
+            Grant(("s3:GetBucketLocation", "s3:ListBucketMultipartUploads"), (self.places.bucket_arn("landing"),)),
+            self._look("landing"),
+            self._seal(),
+        )
+
+    def scheduler(self) -> tuple[Grant, ...]:
+        """EventBridge Scheduler: starts the functions that run by the clock."""
+        return (
+            Grant(
+                ("lambda:InvokeFunction",), (self.places.function_arn("query"), self.places.function_arn("reconcile"))
+            ),
+        )
+
+    def tenant(self, name: str) -> tuple[Grant, ...]:
+        """One tenant: reads its own prefix and its own part of the catalogue."""
+        place = f"{TENANTS}/{name}"
+        return (
+            Grant(("s3:GetObject",), (self.places.bucket_arn("data", f"{place}/*"),)),
+            self._list("data", f"{place}/*"),
+            self._catalogue("dynamodb:GetItem", "dynamodb:Query", owner=f"{self.places.bucket('data')}/{place}|"),
+            Grant(("kms:Decrypt",), (self.key,)),
+        )
+
+    def logs(self, function: str) -> Grant:
+        """A function writes its own log."""
+        return Grant(("logs:CreateLogStream", "logs:PutLogEvents"), (self._log_group(function),))
+
+    def _log_group(self, function: str) -> Value:
+        return self.places.arn("logs", f"log-group:/aws/lambda/{self.places.function(function)}:*")
+
+    def _read(self, *paths: str) -> Grant:
+        return Grant(("s3:GetObject",), tuple(self.places.store_arn(path) for path in paths))
+
+    def _write(self, *paths: str) -> Grant:
+        return Grant(("s3:PutObject",), tuple(self.places.store_arn(path) for path in paths))
+
+    def _look(self, bucket: str) -> Grant:
+        """A missing object is "missing", not "denied": S3 says so to those who may list the bucket, by any prefix."""
+        return Grant(("s3:ListBucket",), (self.places.bucket_arn(bucket),))
+
+    def _list(self, bucket: str, prefix: str) -> Grant:
+        return Grant(("s3:ListBucket",), (self.places.bucket_arn(bucket),), {"StringLike": {"s3:prefix": [prefix]}})
+
+    def _catalogue(self, *actions: str, owner: str | None = None) -> Grant:
+        """Reads of the items of one store: "for all values" holds for none, too, so there must be some."""
+        return Grant(actions, (self.places.table_arn,), self._owned(owner))
+
+    def _commit(self) -> Grant:
+        """Writes to the catalogue, in transactions only: there is no other way to add to the log."""
+        together = {"StringEquals": {"dynamodb:EnclosingOperation": "TransactWriteItems"}}
+        return Grant(
+            ("dynamodb:PutItem", "dynamodb:ConditionCheckItem"), (self.places.table_arn,), self._owned() | together
+        )
+
+    def _owned(self, owner: str | None = None) -> dict[str, Value]:
+        return {
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": [sub(f"{owner or self.places.owner}*")]},
+            "Null": {"dynamodb:LeadingKeys": "false"},
+        }
+
+    def _receive(self) -> Grant:
+        return Grant(("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), (arn("Queue"),))
+
+    def _seal(self) -> Grant:
+        return Grant(("kms:Decrypt", "kms:GenerateDataKey"), (self.key,))
+
+    def _verify(self) -> Grant:
+        return Grant(("kms:VerifyMac",), (arn("SigningKey"),))

@@ -1,0 +1,158 @@
+"""How points come in and what runs by the clock: Firehose, the queue, the schedules, and the query function's URL."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from deploy.stack.resources.cloudformation import Resource, arn, logical, policy, ref
+from deploy.stack.resources.resource_names import LANDING, Places
+from deploy.stack.resources.storage import key
+from deploy.stack.settings import Schedule, Settings
+
+FAILURES = 5
+"""How often the news of an object is given to ingest before it is set aside."""
+
+_BATCH = 1
+"""Objects that one execution of ingest is given. With others in its batch, an object that exhausts the function's time
+or memory would take them along, time after time, to the dead letters; and ingest takes them one by one anyway."""
+
+_AT = "<aws.scheduler.scheduled-time>"
+"""Which the scheduler fills in: the same for a repeated start, so that the run is known by it."""
+
+
+def flow(settings: Settings) -> dict[str, Resource]:
+    """The resources, by logical id."""
+    places = Places(settings.name)
+    found = {
+        "DeadLetters": _queue(places.dead, MessageRetentionPeriod=1_209_600),
+        "Queue": _queue(
+            places.queue,
+            # Six times the function's time-out, as AWS advises: news may wait for a free execution first.
+            VisibilityTimeout=min(6 * settings.ingest_timeout, 43_200),
+            MessageRetentionPeriod=1_209_600,
+            RedrivePolicy={"deadLetterTargetArn": arn("DeadLetters"), "maxReceiveCount": FAILURES},
+        ),
+        "QueuePolicy": _queue_policy(places),
+        "IngestSource": Resource(
+            "AWS::Lambda::EventSourceMapping",
+            {
+                "EventSourceArn": arn("Queue"),
+                "FunctionName": ref("Ingest"),
+                "BatchSize": _BATCH,
+                "FunctionResponseTypes": ["ReportBatchItemFailures"],
+                # Without it, messages that meet a busy function would count as failed.
+                "ScalingConfig": {"MaximumConcurrency": min(settings.ingest_concurrency, 1_000)},
+            },
+        ),
+        "QueryUrl": Resource("AWS::Lambda::Url", {"TargetFunctionArn": arn("Query"), "AuthType": "AWS_IAM"}),
+        "ReconcileSchedule": _schedule(settings, "reconcile", "rate(1 hour)", "UTC", "Reconcile", {}),
+    }
+    for name in sorted(settings.streams):
+        found[logical("Delivery", name)] = _delivery(settings, name)
+    for schedule in settings.schedules:
+        found[logical("Schedule", schedule.title)] = _query_schedule(settings, schedule)
+    return found
+
+
+def _queue(name: str, **more: Any) -> Resource:
+    return Resource(
+        "AWS::SQS::Queue",
+        {"QueueName": name, "SqsManagedSseEnabled": True, **more},
+        skips={"CKV_AWS_27": "It is sealed with SQS's own key: news holds names of objects, none of the data."},
+    )
+
+
+def _queue_policy(places: Places) -> Resource:
+    send = {
+        "Sid": "NewsOfTheLandingBucket",
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn("Queue"),
+        "Condition": {
+            "ArnEquals": {"aws:SourceArn": places.bucket_arn("landing")},
+            "StringEquals": {"aws:SourceAccount": ref("AWS::AccountId")},
+        },
+    }
+    secure = {
+        "Sid": "OnlyOverTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sqs:*",
+        "Resource": arn("Queue"),
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return Resource("AWS::SQS::QueuePolicy", {"Queues": [ref("Queue")], "PolicyDocument": policy([send, secure])})
+
+
+def _delivery(settings: Settings, stream: str) -> Resource:
+    places = Places(settings.name)
+    return Resource(
+        "AWS::KinesisFirehose::DeliveryStream",
+        {
+            "DeliveryStreamName": places.delivery(stream),
+            "DeliveryStreamType": "DirectPut",
+            "DeliveryStreamEncryptionConfigurationInput": {
+                "KeyType": "CUSTOMER_MANAGED_CMK",
+                "KeyARN": key(settings),
+            },
+            "ExtendedS3DestinationConfiguration": {
+                "BucketARN": places.bucket_arn("landing"),
+                "RoleARN": arn("FirehoseRole"),
+                "Prefix": f"{LANDING}/{stream}/",
+                "ErrorOutputPrefix": f"errors/{stream}/",
+                "BufferingHints": {
+                    "IntervalInSeconds": settings.firehose_seconds,
+                    "SizeInMBs": settings.firehose_mb,
+                },
+                "CompressionFormat": "GZIP",
+                "EncryptionConfiguration": {"KMSEncryptionConfig": {"AWSKMSKeyARN": key(settings)}},
+                # By default Firehose puts nothing between records.
+                "ProcessingConfiguration": {
+                    "Enabled": True,
+                    "Processors": [
+                        {
+                            "Type": "AppendDelimiterToRecord",
+                            "Parameters": [{"ParameterName": "Delimiter", "ParameterValue": "\\n"}],
+                        }
+                    ],
+                },
+            },
+        },
+        after=("LandingBucket",),
+    )
+
+
+def _query_schedule(settings: Settings, schedule: Schedule) -> Resource:
+    said = {
+        "query": schedule.query,
+        "version": schedule.version,
+        "params": dict(schedule.params),
+        "since": schedule.since,
+        "until": schedule.until,
+        "zone": schedule.zone,
+        "save": schedule.save,
+        "csv": schedule.csv,
+        "alert": list(schedule.alert),
+    }
+    return _schedule(settings, schedule.title, schedule.every, schedule.zone, "Query", {"schedule": said, "at": _AT})
+
+
+def _schedule(settings: Settings, title: str, every: str, zone: str, function: str, event: dict[str, Any]) -> Resource:
+    return Resource(
+        "AWS::Scheduler::Schedule",
+        {
+            "Name": f"{settings.name}-{title}",
+            "ScheduleExpression": every,
+            "ScheduleExpressionTimezone": zone,
+            "FlexibleTimeWindow": {"Mode": "OFF"},
+            "Target": {
+                "Arn": arn(function),
+                "RoleArn": arn("SchedulerRole"),
+                "Input": json.dumps(event, sort_keys=True),
+                "RetryPolicy": {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 3600},
+            },
+        },
+        skips={"CKV_AWS_297": "It holds the name of a query and thresholds, none of the data."},
+    )

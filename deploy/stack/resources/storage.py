@@ -1,0 +1,228 @@
+"""What holds data, and the keys it is sealed with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy.stack.resources.cloudformation import Resource, Value, arn, policy, ref, sub
+from deploy.stack.resources.resource_names import LANDING, STORE, Places
+from deploy.stack.settings import Settings
+from runtime.catalogue.stores.dynamodb import PARTITION, SORT
+
+_NO_LOG = {
+    "CKV_AWS_18": "Who reads what is recorded by CloudTrail's data events, where an account wants it; access logs in a "
+    "further bucket would cost more than the points."
+}
+KEYS = ("antfold: points, catalogue, logs and alerts", "antfold: signs kernels and named queries")
+"""The descriptions of the keys that are made here."""
+
+_ROOT = sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")
+
+
+def key(settings: Settings) -> Value:
+    """The ARN of the key that data is sealed with."""
+    return settings.kms_key or arn("Key")
+
+
+def storage(settings: Settings) -> dict[str, Resource]:
+    """The resources, by logical id."""
+    places = Places(settings.name)
+    own = {} if settings.kms_key else {"Key": _key(), "KeyAlias": _alias(places, "", "Key")}
+    return {
+        **own,
+        "SigningKey": _signing_key(),
+        "SigningKeyAlias": _alias(places, "signing", "SigningKey"),
+        "DataBucket": _bucket(settings, "data", _DATA_RULES),
+        "DataBucketPolicy": _bucket_policy(places, "DataBucket", "data", _once(places)),
+        "LandingBucket": _bucket(
+            settings,
+            "landing",
+            _landing_rules(settings),
+            after=("QueuePolicy",),  # S3 tries whether it may send before it takes a notification
+            NotificationConfiguration={
+                "QueueConfigurations": [
+                    {
+                        "Event": "s3:ObjectCreated:*",
+                        "Queue": arn("Queue"),
+                        "Filter": {"S3Key": {"Rules": [{"Name": "prefix", "Value": f"{LANDING}/"}]}},
+                    }
+                ]
+            },
+        ),
+        "LandingBucketPolicy": _bucket_policy(places, "LandingBucket", "landing", []),
+        "Table": _table(settings),
+    }
+
+
+def _rule(name: str, prefix: str = "", **more: Any) -> dict[str, Any]:
+    return {"Id": name, "Status": "Enabled", "Prefix": prefix, **more}
+
+
+_OLD: dict[str, Any] = {"NoncurrentVersionExpiration": {"NoncurrentDays": 30}}
+_CUT: dict[str, Any] = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}
+_DATA_RULES = [
+    # Nothing below spill/ is needed once its query is over; a day is the shortest that S3 knows.
+    _rule("spill", f"{STORE}/spill/", ExpirationInDays=1, NoncurrentVersionExpiration={"NoncurrentDays": 1}),
+    # What is cached can be computed again, and no role deletes it.
+    _rule("cache", f"{STORE}/cache/", ExpirationInDays=30, NoncurrentVersionExpiration={"NoncurrentDays": 1}),
+    _rule("replaced", **_OLD, **_CUT, ExpiredObjectDeleteMarker=True),
+]
+
+
+def _landing_rules(settings: Settings) -> list[dict[str, Any]]:
+    rules = [_rule("replaced", **_OLD, **_CUT)]
+    if settings.landing_days is not None:
+        rules.append(_rule("arrived", f"{LANDING}/", ExpirationInDays=settings.landing_days))
+    return rules
+
+
+def _bucket(
+    settings: Settings, kind: str, rules: list[dict[str, Any]], after: tuple[str, ...] = (), **more: Any
+) -> Resource:
+    seal = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key(settings)}
+    return Resource(
+        "AWS::S3::Bucket",
+        {
+            "BucketName": sub(Places(settings.name).bucket(kind)),
+            "BucketEncryption": {
+                "ServerSideEncryptionConfiguration": [
+                    # One call to KMS for many objects, not one for each.
+                    {"BucketKeyEnabled": True, "ServerSideEncryptionByDefault": seal}
+                ]
+            },
+            "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+            "PublicAccessBlockConfiguration": {
+                "BlockPublicAcls": True,
+                "BlockPublicPolicy": True,
+                "IgnorePublicAcls": True,
+                "RestrictPublicBuckets": True,
+            },
+            "VersioningConfiguration": {"Status": "Enabled"},
+            "LifecycleConfiguration": {"Rules": rules},
+            **more,
+        },
+        keep=True,
+        after=after,
+        skips=_NO_LOG,
+    )
+
+
+def _bucket_policy(places: Places, name: str, kind: str, more: list[dict[str, Any]]) -> Resource:
+    secure = {
+        "Sid": "OnlyOverTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [places.bucket_arn(kind), places.bucket_arn(kind, "*")],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return Resource(
+        "AWS::S3::BucketPolicy", {"Bucket": ref(name), "PolicyDocument": policy([secure, *more])}, keep=True
+    )
+
+
+def _once(places: Places) -> list[dict[str, Any]]:
+    """No object may be replaced: a PUT without ``If-None-Match`` is denied, for every sender.
+
+    ``s3:ObjectCreationOperation`` is false for the parts of a multipart upload, which know no such header; its
+    completion is held to it.
+    """
+    return [
+        {
+            "Sid": "OnlyNewObjects",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:PutObject",
+            "Resource": [places.bucket_arn("data", "*")],
+            "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
+        }
+    ]
+
+
+def _table(settings: Settings) -> Resource:
+    return Resource(
+        "AWS::DynamoDB::Table",
+        {
+            "TableName": Places(settings.name).table,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n in (PARTITION, SORT)],
+            "KeySchema": [
+                {"AttributeName": PARTITION, "KeyType": "HASH"},
+                {"AttributeName": SORT, "KeyType": "RANGE"},
+            ],
+            "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+            "SSESpecification": {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": key(settings)},
+            "DeletionProtectionEnabled": True,
+        },
+        keep=True,
+    )
+
+
+def _key() -> Resource:
+    return Resource(
+        "AWS::KMS::Key",
+        {
+            "Description": KEYS[0],
+            "EnableKeyRotation": True,
+            "PendingWindowInDays": 30,
+            "KeyPolicy": policy(key_statements()),
+        },
+        keep=True,
+        skips={
+            "CKV_AWS_33": "Anybody is anybody of this account, through DynamoDB: as AWS's own key for tables has it."
+        },
+    )
+
+
+def key_statements() -> list[dict[str, Any]]:
+    """What the policy of the key must allow; in it, ``Resource: *`` is the key itself."""
+    use = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"]
+    logs = sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*")
+    return [
+        _key_statement("ByPolicies", {"AWS": _ROOT}, ["kms:*"]),
+        _key_statement(
+            "ByTheTable",
+            {"AWS": "*"},
+            [*use, "kms:DescribeKey", "kms:CreateGrant"],
+            {
+                "StringEquals": {
+                    "kms:CallerAccount": ref("AWS::AccountId"),
+                    "kms:ViaService": sub("dynamodb.${AWS::Region}.amazonaws.com"),
+                }
+            },
+        ),
+        _key_statement(
+            "ByTheLogs",
+            {"Service": sub("logs.${AWS::Region}.amazonaws.com")},
+            [*use, "kms:DescribeKey"],
+            {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs}},
+        ),
+        # Through SNS, KMS does not learn whose alarm it is; the topic's policy says whose alarms it takes.
+        _key_statement("ByAlarms", {"Service": "cloudwatch.amazonaws.com"}, ["kms:Decrypt", "kms:GenerateDataKey*"]),
+    ]
+
+
+def _signing_key() -> Resource:
+    return Resource(
+        "AWS::KMS::Key",
+        {
+            "Description": KEYS[1],
+            "KeySpec": "HMAC_256",
+            "KeyUsage": "GENERATE_VERIFY_MAC",
+            "PendingWindowInDays": 30,
+            "KeyPolicy": policy([_key_statement("ByPolicies", {"AWS": _ROOT}, ["kms:*"])]),
+        },
+        keep=True,
+        skips={"CKV_AWS_7": "KMS rotates no HMAC keys by itself; a new key would make what was signed invalid."},
+    )
+
+
+def _key_statement(
+    name: str, who: dict[str, Any], actions: list[str], when: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    condition = {"Condition": when} if when else {}
+    return {"Sid": name, "Effect": "Allow", "Principal": who, "Action": actions, "Resource": "*", **condition}
+
+
+def _alias(places: Places, kind: str, name: str) -> Resource:
+    return Resource("AWS::KMS::Alias", {"AliasName": places.alias(kind), "TargetKeyId": ref(name)}, keep=True)

@@ -1,0 +1,93 @@
+"""The one template of a deployment, made of the table of its resources."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from deploy.stack.resources import alarms, function_resources, ingest_resources, storage
+from deploy.stack.resources.cloudformation import KEEP, Resource, Value, arn, logical, ref
+from deploy.stack.resources.resource_names import Places
+from deploy.stack.settings import Settings
+
+
+def table(settings: Settings) -> dict[str, Resource]:
+    """Every resource of a deployment, by logical id."""
+    return (
+        storage.storage(settings)
+        | ingest_resources.flow(settings)
+        | function_resources.resources(settings)
+        | alarms.watch(settings)
+    )
+
+
+def template(settings: Settings) -> dict[str, Any]:
+    """The template; the bucket and the name of the functions' code are its parameters."""
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": f"antfold ({settings.name}): telemetry to point files, and queries over them.",
+        "Parameters": {
+            function_resources.BUCKET_PARAMETER: {
+                "Type": "String",
+                "Description": "The bucket of the functions' code.",
+            },
+            function_resources.BUNDLE_PARAMETER: {
+                "Type": "String",
+                "Description": "The functions' code in it, by its SHA-256.",
+            },
+        },
+        "Resources": {name: resource.json() for name, resource in table(settings).items()},
+        "Outputs": {name: {"Value": value} for name, value in _outputs(settings).items()},
+    }
+
+
+def _outputs(settings: Settings) -> dict[str, Value]:
+    places = Places(settings.name)
+    outputs = {
+        "Store": places.store_url,
+        "DataBucket": ref("DataBucket"),
+        "LandingBucket": ref("LandingBucket"),
+        "SigningKey": arn("SigningKey"),
+        "Worker": ref("Worker"),
+        "QueryUrl": {"Fn::GetAtt": ["QueryUrl", "FunctionUrl"]},
+        "Alerts": ref("Alerts"),
+    }
+    outputs |= {logical("Delivery", name): ref(logical("Delivery", name)) for name in sorted(settings.streams)}
+    roles = {name: logical("Tenant", name) for name in sorted(settings.tenants)}
+    return outputs | {role: arn(role) for role in roles.values()}
+
+
+def kept(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """What stays of a deployed template when the deployment is removed and its data is not.
+
+    The resources that are kept, without what they say of others; so that the next deployment finds them.
+    """
+    resources = {n: dict(r) for n, r in whole["Resources"].items() if r.get("DeletionPolicy") == KEEP}
+    for resource in resources.values():
+        resource.pop("DependsOn", None)
+        resource["Properties"] = {k: v for k, v in resource["Properties"].items() if k != "NotificationConfiguration"}
+    outputs = {name: value for name, value in whole.get("Outputs", {}).items() if _names(value) <= set(resources)}
+    return {
+        "AWSTemplateFormatVersion": whole["AWSTemplateFormatVersion"],
+        "Description": whole["Description"],
+        "Resources": resources,
+        "Outputs": outputs,
+    }
+
+
+def _names(value: object) -> set[str]:
+    """The resources that a value refers to."""
+    if isinstance(value, dict):
+        if set(value) == {"Ref"}:
+            return {str(value["Ref"])}
+        if set(value) == {"Fn::GetAtt"}:
+            return {str(value["Fn::GetAtt"][0])}
+        return {name for part in value.values() for name in _names(part)}
+    return {name for part in value for name in _names(part)} if isinstance(value, list) else set()
+
+
+def text(value: Mapping[str, Any], indent: int | None = None) -> str:
+    """A template as JSON: the same text for equal templates."""
+    separators = (",", ":") if indent is None else None
+    return json.dumps(value, indent=indent, separators=separators, sort_keys=True) + ("\n" if indent else "")

@@ -1,0 +1,157 @@
+"""Open-addressing hash tables in arrays that the caller owns: groups, and sets of (group, value) pairs.
+
+``slots`` is int32 with a power of two of entries, 0 where free, else 1 + the entry's number. The caller keeps
+the load at one half at most and grows the arrays between calls (``operators.states.groups``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.compiler.loops import I64, inline, loop, noinline
+
+
+@inline
+def mix(h: I64, word: I64) -> I64:
+    """Fold one 64-bit word into a hash; the multiplier and shifts are those of splitmix64's finaliser."""
+    z = np.uint64(h) ^ np.uint64(word)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.int64(z ^ (z >> np.uint64(31)))
+
+
+@noinline
+def find_group(
+    words: NDArray[np.int64], width: I64, keys: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64]
+) -> I64:
+    """The number of the group with these key words; a new one is added at ``used[0]``.
+
+    ``words`` has shape (width,), ``keys`` (capacity, width): a constant at the call, for which it is then compiled.
+    """
+    h = np.int64(width)
+    for j in range(width):
+        h = mix(h, words[j])
+    mask = np.int64(slots.shape[0] - 1)
+    p = h & mask
+    while True:
+        e = slots[p]
+        if e == 0:
+            g = used[0]
+            used[0] = g + 1
+            for j in range(width):
+                keys[g, j] = words[j]
+            slots[p] = g + 1
+            return g
+        g = np.int64(e - 1)
+        same = True
+        for j in range(width):
+            if keys[g, j] != words[j]:
+                same = False
+                break
+        if same:
+            return g
+        p = (p + 1) & mask
+
+
+@inline
+def add_pair(
+    g: I64,
+    groups: NDArray[np.int64],
+    values: NDArray[np.int64],
+    slots: NDArray[np.int32],
+    used: NDArray[np.int64],
+    value: I64,
+) -> None:
+    """Put (g, value) into the set held by ``groups`` and ``values``, int64 of shape (capacity,)."""
+    mask = np.int64(slots.shape[0] - 1)
+    p = mix(mix(np.int64(2), g), value) & mask
+    while True:
+        e = slots[p]
+        if e == 0:
+            n = used[0]
+            used[0] = n + 1
+            groups[n] = g
+            values[n] = value
+            slots[p] = n + 1
+            return
+        if groups[e - 1] == g and values[e - 1] == value:
+            return
+        p = (p + 1) & mask
+
+
+@inline
+def tally(
+    g: I64, word: I64, n: I64,
+    keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
+    words: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Add ``n`` to the count of (g, word); ``words`` is room for one key."""
+    words[0] = g
+    words[1] = word
+    counts[find_group(words, np.int64(2), keys, slots, used)] += n
+
+
+@inline
+def tally_pair(
+    g: I64, first: I64, second: I64, n: I64,
+    keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
+    words: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Add ``n`` to the count of (g, first, second)."""
+    words[0] = g
+    words[1] = first
+    words[2] = second
+    counts[find_group(words, np.int64(3), keys, slots, used)] += n
+
+
+@inline
+def tally_largest(
+    g: I64, word: I64, n: I64,
+    keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
+    words: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Raise the number of (g, word) to ``n`` if it is less; it starts at 0."""
+    words[0] = g
+    words[1] = word
+    e = find_group(words, np.int64(2), keys, slots, used)
+    if n > counts[e]:
+        counts[e] = n
+
+
+@loop("void(i8[:,::1], i4[::1], i8)")
+def enter_groups(keys: NDArray[np.int64], slots: NDArray[np.int32], n: I64) -> None:
+    """Enter groups 0 to n - 1 into the zeroed ``slots``."""
+    mask = np.int64(slots.shape[0] - 1)
+    for g in range(n):
+        h = np.int64(keys.shape[1])
+        for j in range(keys.shape[1]):
+            h = mix(h, keys[g, j])
+        p = h & mask
+        while slots[p] != 0:
+            p = (p + 1) & mask
+        slots[p] = g + 1
+
+
+@loop("void(i8[::1], i8[::1], i4[::1], i8)")
+def enter_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: NDArray[np.int32], n: I64) -> None:
+    """Enter pairs 0 to n - 1 into the zeroed ``slots``."""
+    mask = np.int64(slots.shape[0] - 1)
+    for e in range(n):
+        p = mix(mix(np.int64(2), groups[e]), values[e]) & mask
+        while slots[p] != 0:
+            p = (p + 1) & mask
+        slots[p] = e + 1
+
+
+@loop("void(i8[:,::1], i8[:,::1], i4[::1], i8[::1], i8[::1])")
+def find_groups(
+    wanted: NDArray[np.int64],
+    keys: NDArray[np.int64],
+    slots: NDArray[np.int32],
+    used: NDArray[np.int64],
+    at: NDArray[np.int64],
+) -> None:
+    """``find_group`` for every row of ``wanted``; the groups' numbers go to ``at``."""
+    for i in range(wanted.shape[0]):
+        at[i] = find_group(wanted[i], np.int64(wanted.shape[1]), keys, slots, used)

@@ -1,0 +1,1 @@
+"""Loop bodies of exact sums."""

@@ -1,0 +1,1 @@
+"""The laws of aggregates, and random rows that check them."""

@@ -1,0 +1,156 @@
+"""Aggregates of one's own: declared as ours are, and known by a name from then on.
+
+A name stands for code that this process has loaded: what travels in a metric's JSON, or to a worker, is the name, and
+every process that runs it must have registered it, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from operators.aggregates import REGISTRY, AnyAggregate
+from operators.compiler.loops import Inlined, inline
+from operators.contract import Aggregate
+from operators.errors import DataflowError
+from operators.nearest import meant
+from operators.types import Type
+
+INPUTS = ("value", "other", "cond", "flag", "hash", "time", "tie", "duration", "known")
+"""What a step can be given (``operators.contract.Aggregate``)."""
+
+_FIELD_DTYPES = ("i8", "f8")
+_own: dict[tuple[str, Type | None], Aggregate] = {}
+_marks: dict[tuple[str, Type | None], str] = {}
+_count = 0
+
+
+class RegistrationError(DataflowError):
+    """An aggregate that cannot be registered as it is."""
+
+
+def register(op: Aggregate) -> None:
+    """Make ``op`` known under its name, for its type of argument; ``step`` may be a plain function of scalars.
+
+    Registering again from the same module replaces it. RegistrationError says what is wrong with the declaration, or
+    that the name is taken.
+    """
+    _check(op)
+    key = (op.name, op.argument)
+    before = _own.get(key)
+    if before is not None and before.step.__module__ != op.step.__module__:
+        raise RegistrationError(f"the aggregate {op.name!r} is already registered by {before.step.__module__}")
+    step = op.step if isinstance(op.step, Inlined) or hasattr(op.step, "py_func") else inline(op.step)
+    global _count
+    _count += 1
+    _own[key] = replace(op, step=step)
+    _marks[key] = _mark(op.step)
+
+
+def registrations() -> int:
+    """How often anything was registered: what a name stands for can have changed only if this has."""
+    return _count
+
+
+def _check(op: Aggregate) -> None:
+    if not isinstance(op, Aggregate):
+        raise RegistrationError(f"register takes an Aggregate, got {op!r}")
+    what = f"the aggregate {op.name!r}"
+    if not op.name.isidentifier() or len(op.name) > 100:
+        raise RegistrationError(f"{what}: its name must be an identifier")
+    if any(name == op.name for name, _ in REGISTRY) or op.name == "mttr":
+        raise RegistrationError(f"{what}: the name is that of an aggregate of antfold; choose another")
+    if unknown := [i for i in op.inputs if i not in INPUTS]:
+        raise RegistrationError(
+            f"{what}: there is no input {unknown[0]!r}; {meant(unknown[0], INPUTS, 'there')} are {', '.join(INPUTS)}"
+        )
+    if wrong := [f for f in op.fields if f.dtype not in _FIELD_DTYPES]:
+        raise RegistrationError(f"{what}: the field {wrong[0].name!r} must be of dtype {' or '.join(_FIELD_DTYPES)}")
+    names = [f.name for f in op.fields] + [s.name for s in op.sums]
+    if not all(n.isidentifier() for n in names) or len(set(names)) < len(names):
+        raise RegistrationError(f"{what}: its fields and sums must have different identifiers as names")
+    if op.result is Type.STRING or (op.argument is Type.STRING and "value" in op.inputs and not op.tally):
+        raise RegistrationError(f"{what}: strings are codes, which differ between tasks; take the hash, or tally")
+
+
+def _mark(step: Callable[..., Any]) -> str:
+    """A digest of the code that a step may use, so that a kernel with another one is another kernel."""
+    digest = hashlib.sha256()
+    try:
+        _add(digest, step, set())
+    except (OSError, TypeError):
+        # Typed at a prompt, or it uses an object without a digest: its kernels are not found again.
+        return uuid.uuid4().hex
+    return digest.hexdigest()
+
+
+_OURS = ("operators", "numpy", "numba", "math", "builtins")
+"""Packages whose functions go by their names: the first is in every kernel's digest, and the others are Numba's
+to compile."""
+
+
+def _add(digest: Any, value: Any, seen: set[int]) -> None:
+    """Add what ``value`` comes to in compiled code: of functions the files that they stand in, and what they name."""
+    value = getattr(value, "plain", None) or getattr(value, "py_func", value)
+    kind, name = type(value), getattr(value, "__qualname__", getattr(value, "__name__", ""))
+    module = str(getattr(value, "__module__", None) or "")
+    digest.update(f"{kind.__name__} {module} {name} ".encode())
+    if isinstance(value, FunctionType) and module.partition(".")[0] not in _OURS:
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        digest.update(Path(value.__code__.co_filename).read_bytes())
+        found = inspect.getclosurevars(value)
+        for used, what in sorted({**found.globals, **found.nonlocals}.items()):
+            digest.update(used.encode())
+            attributes = [vars(what).get(n) for n in value.__code__.co_names] if isinstance(what, ModuleType) else []
+            for part in [what, *(a for a in attributes if a is not None)]:
+                _add(digest, part, seen)
+    elif isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype} {value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, tuple):
+        for part in value:
+            _add(digest, part, seen)
+    elif isinstance(value, int | float | complex | str | bytes | np.generic) or value is None:
+        digest.update(repr(value).encode())
+    elif not isinstance(value, type | ModuleType | FunctionType | np.ufunc) and module.partition(".")[0] not in _OURS:
+        raise TypeError(f"{name} is no constant")
+
+
+def is_registered(name: str) -> bool:
+    """Whether an aggregate of one's own has this name."""
+    return any(n == name for n, _ in _own)
+
+
+def arity_of(name: str) -> int:
+    """How many arguments the registered aggregate takes."""
+    op = next(a for (n, _), a in _own.items() if n == name)
+    return (op.argument is not None) + (op.other is not None)
+
+
+def find(name: str, argument: Type | None) -> AnyAggregate | None:
+    """The aggregate of this name for an argument of this type: one of ours, or a registered one."""
+    return REGISTRY.get((name, argument)) or _own.get((name, argument))
+
+
+def argument_types(name: str) -> list[Type]:
+    """The types of argument that an aggregate takes."""
+    return [t for n, t in [*REGISTRY, *_own] if n == name and t is not None]
+
+
+def mark_of(op: AnyAggregate) -> str | None:
+    """The digest of a registered aggregate's code; None for ours."""
+    return _marks.get((op.name, op.argument)) if _own.get((op.name, op.argument)) == op else None
+
+
+def step_of(name: str, argument: str | None) -> Callable[..., None]:
+    """The step of a registered aggregate, for the kernels that call it."""
+    return _own[name, None if argument is None else Type(argument)].step

@@ -1,0 +1,1 @@
+"""The states of groups in arrays: aggregates, tallies, hash tables, strings."""

@@ -1,0 +1,1 @@
+"""Exact sums and exact arithmetic on whole arrays."""

@@ -1,0 +1,1 @@
+"""The items of a catalogue: their content, names and checksums."""

@@ -1,0 +1,282 @@
+"""What the catalogue records about files, sources and commits, and how it is named and written as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any
+
+from runtime.catalogue.items.schema import StreamSchema
+from runtime.errors import FormatError, StoreError
+
+DAY = 86_400_000_000
+"""Microseconds of a UTC day."""
+
+_STREAM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_ATTEMPT = re.compile(r"[a-z0-9]{1,64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FOOTER = re.compile(r"(?:[0-9a-f]{32})?")
+_EPOCH = date(1970, 1, 1).toordinal()
+FIRST_DAY, LAST_DAY = 1 - _EPOCH, date.max.toordinal() - _EPOCH
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One point file of a stream, all in one UTC day.
+
+    ``day`` counts from 1970-01-01; ``t_min`` and ``t_max`` are its first and last event time (microseconds UTC);
+    ``sha256`` is that of the file's bytes, in hex; ``keys`` the number of distinct keys; ``dropped`` the duplicates
+    dropped or merged while it was written; ``nulls`` the null count of each value column it has (a column that is
+    not in the file is not in ``nulls``). ``footer`` is the digest of the file's footer and trailer, by which a reader
+    knows that it has opened this file (``PointFile.footer_digest``; empty in entries of earlier versions). ``seq`` is
+    the commit that added it and ``ordinal`` its number there: both are set by the catalogue.
+    """
+
+    path: str
+    day: int
+    rows: int
+    bytes: int
+    t_min: int
+    t_max: int
+    sha256: str
+    keys: int = 0
+    dropped: int = 0
+    nulls: Mapping[str, int] = field(default_factory=dict)
+    seq: int = 0
+    ordinal: int = 0
+    footer: str = ""
+
+    def checked(self, stream: str, attempt: str) -> FileEntry:
+        """The entry itself if it holds together and lies where files of this attempt belong, else ``StoreError``."""
+        wrong = None
+        if not FIRST_DAY <= self.day <= LAST_DAY:
+            wrong = f"its day {self.day} is outside the years 1 to 9999"
+        elif self.path.rpartition("/")[0] != data_folder(stream, self.day) or attempt_of(self.path) != attempt:
+            wrong = f"its path is not that of a file of attempt {attempt!r} on {day_name(self.day)} (use file_path)"
+        elif self.rows < 1 or self.bytes < 1 or self.keys < 0 or self.dropped < 0:
+            wrong = f"it has {self.rows} rows, {self.bytes} bytes, {self.keys} keys, {self.dropped} dropped"
+        elif not (self.day * DAY <= self.t_min <= self.t_max < (self.day + 1) * DAY):
+            wrong = f"its times {self.t_min} to {self.t_max} are not in order or not on {day_name(self.day)}"
+        elif not _SHA256.fullmatch(self.sha256):
+            wrong = f"its sha256 {self.sha256!r} is not 64 hexadecimal digits"
+        elif not _FOOTER.fullmatch(self.footer):
+            wrong = f"its footer's digest {self.footer!r} is not 32 hexadecimal digits"
+        if wrong:
+            raise StoreError(f"file {self.path!r} cannot be committed to stream {stream!r}: {wrong}.")
+        return self
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Rows of a source that were rejected for nothing but the clock: their times were more than an hour ahead of it.
+
+    These are the ``rows`` with a time later than ``latest`` (microseconds UTC; the first of them at ``earliest``). When
+    the source is offered again, those that are acceptable by then are committed as a source with the id ``next_id``,
+    read as the first time: with the same ``unit``, ``format`` and ``missing_key``.
+    """
+
+    rows: int
+    latest: int
+    earliest: int
+    unit: str | None = None
+    format: str = "auto"
+    missing_key: str | None = None
+
+    def next_id(self, source_id: str) -> str:
+        """The id under which the waiting rows of ``source_id`` are committed: equal for all processes, hence once."""
+        return hashlib.sha256(f"{source_id}\nrows later than {self.latest}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """One source object that was given to ingest: a file, standard input, later an object of a landing bucket.
+
+    ``id`` is the SHA-256 (hex) of its identity, ``name`` what a person called it. ``rows_read`` are the records
+    found in it: ``rows_committed + rejected + dropped`` of them are accounted for; ``reject_reasons`` count the
+    rejected ones, which stand in the object ``rejects_path``. ``quarantined`` is the reason why the whole source
+    was set aside; such a source may be ingested again later. ``waiting`` are the rows that can be had by offering it
+    again (they are counted as rejected); where ``resumed`` is not 0, these are such rows of an earlier entry, so many.
+    """
+
+    id: str
+    name: str
+    bytes: int
+    rows_read: int = 0
+    rows_committed: int = 0
+    rejected: int = 0
+    reject_reasons: Mapping[str, int] = field(default_factory=dict)
+    dropped: int = 0
+    rejects_path: str | None = None
+    quarantined: str | None = None
+    waiting: Waiting | None = None
+    resumed: int = 0
+
+    def checked(self) -> SourceEntry:
+        """The entry itself if it holds together, else ``StoreError``."""
+        if not _SHA256.fullmatch(self.id):
+            raise StoreError(f"source {self.name!r} has the id {self.id!r:.80}: it must be a SHA-256 in hexadecimal.")
+        if min(self.bytes, self.rows_read, self.rows_committed, self.rejected, self.dropped, self.resumed) < 0:
+            raise StoreError(f"source {self.name!r} has a negative count: {self}.")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SourceEntry:
+        """The entry of a JSON form; unknown fields are ignored."""
+        try:
+            known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+            if known.get("waiting") is not None:
+                known["waiting"] = Waiting(**known["waiting"])
+            return cls(**known)
+        except (TypeError, KeyError) as error:
+            raise FormatError(
+                f"a source in the catalogue is damaged ({error}): run `dataflow recover` on the store."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """A file that a commit replaces: enough of its entry to find it in the index and to subtract it."""
+
+    path: str
+    day: int
+    seq: int
+    ordinal: int
+    rows: int
+    bytes: int
+
+    @classmethod
+    def of(cls, file: FileEntry) -> Deletion:
+        """The deletion of a file that was read from the catalogue (so its ``seq`` and ``ordinal`` are known)."""
+        return cls(file.path, file.day, file.seq, file.ordinal, file.rows, file.bytes)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Running totals of a stream as of one commit; ``hash`` is the set hash of the live files' paths.
+
+    ``first`` and ``last`` are event times (microseconds UTC, inclusive) over every file ever added and not below
+    the retention floor; both are None before the first.
+    """
+
+    files: int = 0
+    rows: int = 0
+    bytes: int = 0
+    hash: str = "0" * 64
+    first: int | None = None
+    last: int | None = None
+    sources: int = 0
+    quarantined: int = 0
+    rejected: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class Record:
+    """One commit: a record of the log.
+
+    ``at`` is the writer's clock in microseconds UTC, never before that of the previous record. ``source`` is the
+    id of the source whose rows it adds (None for upkeep). ``schema_seq`` is the record that holds the schema that
+    is valid from here on; ``schema`` is there only where it changed. ``floor`` is the retention floor as a day.
+    ``before`` is the hash of the record before (None for the first, and in version 1); ``hash`` is that of this one,
+    set when it was read.
+    """
+
+    seq: int
+    at: int
+    attempt: str
+    source: str | None
+    adds: tuple[FileEntry, ...]
+    dels: tuple[Deletion, ...]
+    totals: Totals
+    schema_seq: int
+    schema: StreamSchema | None = None
+    floor: int | None = None
+    version: int = 2
+    before: str | None = None
+    hash: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Committed:
+    """The source's rows are in the stream, as commit ``seq``."""
+
+    seq: int
+
+
+@dataclass(frozen=True)
+class AlreadyIngested:
+    """The source was ingested before, as ``source`` tells; nothing was added. Its attempt's files are orphans."""
+
+    source: SourceEntry
+
+
+def check_stream(stream: str) -> str:
+    """The name itself if it is a valid stream name, else ``StoreError``."""
+    if not isinstance(stream, str) or not _STREAM.fullmatch(stream):
+        raise StoreError(
+            f"stream name {str(stream)[:120]!r} is not allowed: use up to 100 letters, digits, '_', '-' and '.', not "
+            "starting with '.' or '-'."
+        )
+    return stream
+
+
+def check_attempt(attempt: str) -> str:
+    """The attempt id itself if it is valid (1 to 64 of a-z and 0-9), else ``StoreError``."""
+    if not isinstance(attempt, str) or not _ATTEMPT.fullmatch(attempt):
+        raise StoreError(f"attempt id {str(attempt)[:80]!r} is not allowed: it has 1 to 64 characters of a-z and 0-9.")
+    return attempt
+
+
+def new_attempt() -> str:
+    """An attempt id that nobody else has: every run of an ingest uses its own."""
+    return uuid.uuid4().hex
+
+
+def day_name(day: int) -> str:
+    """The date of a day counted from 1970-01-01, as ``YYYY-MM-DD``."""
+    return date.fromordinal(day + _EPOCH).isoformat()
+
+
+def data_folder(stream: str, day: int) -> str:
+    """Where the stream's point files of one UTC day lie in the object store."""
+    return f"data/{stream}/{day_name(day)}"
+
+
+def file_path(stream: str, day: int, attempt: str, number: int) -> str:
+    """The path of point file ``number`` of an ingest attempt."""
+    return f"{data_folder(check_stream(stream), day)}/{check_attempt(attempt)}-{number}.points"
+
+
+def attempt_of(path: str) -> str | None:
+    """The attempt that wrote the point file at ``path``; None when it is no point file's path."""
+    match = re.fullmatch(r"data/[^/]+/[^/]+/([a-z0-9]{1,64})-\d+\.points", path)
+    return match[1] if match else None
+
+
+def set_hash(ids: Iterable[str]) -> str:
+    """The hash of a set of ids: the sum of their SHA-256 modulo 2^256, in 64 hexadecimal digits.
+
+    It does not depend on the order, and an id can be added or taken out of it (Bellare and Micciancio's AdHash).
+    """
+    return f"{sum(_number(id_) for id_ in ids) % _MODULUS:064x}"
+
+
+def shifted_hash(start: str, adds: Sequence[str], dels: Sequence[str]) -> str:
+    """The set hash ``start`` with the ids ``adds`` put in and ``dels`` taken out."""
+    total = int(start, 16) + sum(map(_number, adds)) - sum(map(_number, dels))
+    return f"{total % _MODULUS:064x}"
+
+
+_MODULUS = 1 << 256
+
+
+def _number(id_: str) -> int:
+    return int.from_bytes(hashlib.sha256(id_.encode()).digest(), "big")

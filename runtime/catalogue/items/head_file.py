@@ -1,0 +1,72 @@
+"""The heads of a catalogue in a file: a small file beside it, replaced durably after each commit.
+
+It tells an older catalogue (a copy without its write-ahead log, a file that was restored) from the one that was written
+last: a log that ends before its head is damaged. A head that is behind the log is fine: the process was stopped between
+its commit and this file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from uuid import uuid4
+
+from operators.files import read_bytes
+from runtime.catalogue.items import seal
+from runtime.catalogue.items.item_bytes import dump, load
+from runtime.catalogue.key_value import Heads
+from runtime.errors import StoreError
+
+_PLACE = ("HEADS", "HEADS", 0)
+
+
+class HeadFile:
+    """The file beside the catalogue ``path``: its name with ``-head``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.with_name(f"{path.name}-head")
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self.path.exists()
+
+    def read(self) -> Heads | None:
+        """The heads; None without the file, FormatError if it is damaged, StoreError if it cannot be read."""
+        try:
+            body = read_bytes(self.path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"the catalogue's head {self.path} cannot be read: {error.strerror or error}.") from error
+        what = f"head {self.path.name}"
+        if not seal.is_sealed(body):
+            raise seal.damaged(what, "it has no checksum")
+        data = load(seal.open_json(*_PLACE, body, what), what)
+        if data["version"] != 1:
+            raise StoreError(f"{self.path} was written by a newer version: update this program.")
+        return {str(stream): (int(seq), str(hash_)) for stream, (seq, hash_) in data["streams"].items()}
+
+    def write(self, heads: Heads) -> None:
+        """Replace the file: whole, and on the disk when this returns."""
+        payload = dump({"version": 1, "streams": {stream: list(head) for stream, head in sorted(heads.items())}})
+        temporary = self.path.with_name(f"{self.path.name}.part-{uuid4().hex}")
+        try:
+            with temporary.open("xb") as file:
+                file.write(seal.sealed_json(*_PLACE, payload))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+        sync_folder(self.path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,138 @@
+"""Catalogue items as bytes: JSON for the truth (log, sources, claims), checked when it is read back."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, fields
+from typing import Any, TypeVar
+
+import orjson
+
+from runtime.catalogue.items.entries import Deletion, FileEntry, Record, SourceEntry, Totals
+from runtime.catalogue.items.schema import StreamSchema
+from runtime.catalogue.items.seal import damaged
+from runtime.errors import FormatError
+
+VERSION = 2
+"""Of log records. Version 1 had neither seals, nor the hash of the record before, nor digests of footers."""
+
+_FILE_1 = tuple(f.name for f in fields(FileEntry) if f.name not in ("seq", "ordinal", "footer"))
+_FILE = (*_FILE_1, "footer")
+_DELETION = tuple(f.name for f in fields(Deletion))
+_TEXTS = {"path", "sha256", "footer"}
+T = TypeVar("T")
+
+
+def dump(data: object) -> bytes:
+    """Compact JSON."""
+    return orjson.dumps(data)
+
+
+def load(body: bytes, what: str) -> dict[str, Any]:
+    """A JSON object; ``FormatError`` names ``what`` when it is none."""
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise damaged(what, str(error)) from error
+    if not isinstance(data, dict):
+        raise damaged(what, "it is not an object")
+    return data
+
+
+def dump_record(record: Record) -> bytes:
+    """A log record as JSON; entries of files are arrays, in the order of ``FileEntry`` without seq and ordinal."""
+    data: dict[str, Any] = {
+        "version": VERSION,
+        "seq": record.seq,
+        "at": record.at,
+        "attempt": record.attempt,
+        "source": record.source,
+        "adds": [[_plain(getattr(file, name)) for name in _FILE] for file in record.adds],
+        "dels": [[getattr(deletion, name) for name in _DELETION] for deletion in record.dels],
+        "totals": asdict(record.totals),
+        "schema_seq": record.schema_seq,
+        "schema": None if record.schema is None else record.schema.to_dict(),
+        "floor": record.floor,
+        "before": record.before,
+    }
+    return dump(data)
+
+
+def hash_of(payload: bytes) -> str:
+    """The hash of a record by which the next one names it: the SHA-256 of its payload, in hex."""
+    return hashlib.sha256(payload).hexdigest()
+
+
+def load_record(payload: bytes, stream: str, sort: str) -> Record:
+    """The record at this place of the log."""
+    what = f"log record {sort} of stream {stream!r}"
+    data = load(payload, what)
+    version = data.get("version")
+    if version not in (1, VERSION):
+        raise FormatError(f"{what} has version {version!r}, this program reads {VERSION}: update it.")
+    names = _FILE_1 if version == 1 else _FILE
+    try:
+        seq = data["seq"]
+        record = Record(
+            seq=_typed(seq, int),
+            at=_typed(data["at"], int),
+            attempt=_typed(data["attempt"], str),
+            source=None if data["source"] is None else _typed(data["source"], str),
+            adds=tuple(
+                FileEntry(**_entry(names, values), seq=seq, ordinal=ordinal)
+                for ordinal, values in enumerate(data["adds"])
+            ),
+            dels=tuple(Deletion(**_entry(_DELETION, values)) for values in data["dels"]),
+            totals=_totals(data["totals"]),
+            schema_seq=_typed(data["schema_seq"], int),
+            schema=None if data["schema"] is None else StreamSchema.from_dict(data["schema"]),
+            floor=None if data["floor"] is None else _typed(data["floor"], int),
+            version=version,
+            before=None if version == 1 or data["before"] is None else _typed(data["before"], str),
+            hash=hash_of(payload),
+        )
+    except (KeyError, TypeError, ValueError, FormatError) as error:
+        raise damaged(what, str(error)) from error
+    if log_key(record.seq) != sort:
+        raise damaged(what, f"it says it is number {record.seq}")
+    return record
+
+
+def log_key(seq: int) -> str:
+    """The sort key of a log record: as text in the order of the numbers."""
+    return f"{seq:012d}"
+
+
+def source_data(source: SourceEntry, seq: int, attempt: str) -> dict[str, Any]:
+    """What the item says that makes a source ingested once: its entry, and the commit that did it."""
+    return {**source.to_dict(), "seq": seq, "attempt": attempt}
+
+
+def _entry(names: tuple[str, ...], values: list[Any]) -> dict[str, Any]:
+    data = dict(zip(names, values, strict=True))
+    for name, value in data.items():
+        if name != "nulls":
+            _typed(value, str if name in _TEXTS else int)
+        elif not isinstance(value, dict):
+            raise TypeError("nulls is not an object")
+    return data
+
+
+def _totals(data: dict[str, Any]) -> Totals:
+    totals = Totals(**data)
+    for name, value in data.items():
+        if name == "hash":
+            int(_typed(value, str), 16)
+        elif value is not None or name not in ("first", "last"):
+            _typed(value, int)
+    return totals
+
+
+def _typed(value: Any, type_: type[T]) -> T:
+    if not isinstance(value, type_) or isinstance(value, bool):
+        raise TypeError(f"{str(value)[:40]!r} is not of type {type_.__name__}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | str) else dict(value)

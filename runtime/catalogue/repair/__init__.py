@@ -1,0 +1,1 @@
+"""Checking, sealing and saving catalogues."""

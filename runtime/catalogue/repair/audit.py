@@ -1,0 +1,216 @@
+"""Checking a stream's catalogue against its own log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from operators.errors import DataflowError
+from runtime.catalogue import day_rows
+from runtime.catalogue.day_rows import Files
+from runtime.catalogue.index import Mark, by_day
+from runtime.catalogue.items.entries import (
+    DAY,
+    FIRST_DAY,
+    LAST_DAY,
+    FileEntry,
+    Record,
+    SourceEntry,
+    Totals,
+    day_name,
+    shifted_hash,
+)
+from runtime.catalogue.items.item_bytes import load
+from runtime.catalogue.key_value import Query, Scan, Steps, query
+from runtime.catalogue.protocol import StreamSteps
+from runtime.catalogue.snapshot import ReadSteps
+from runtime.catalogue.sources import FIRST, Place, broken_links
+from runtime.errors import IncompleteResult
+
+
+def live_files(records: Sequence[Record]) -> dict[tuple[int, int], FileEntry]:
+    """The files that are live after these records (the log from its start), by (seq, ordinal): the plain model."""
+    live: dict[tuple[int, int], FileEntry] = {}
+    for record in records:
+        for gone in record.dels:
+            live.pop((gone.seq, gone.ordinal), None)
+        live |= {(file.seq, file.ordinal): file for file in record.adds}
+    return live
+
+
+def audit_steps(steps: StreamSteps) -> Steps[list[str]]:
+    """Problems of the log (gaps, totals, claims, sources) and of the day index against it, one sentence each."""
+    where = f"stream {steps.stream!r}"
+    try:
+        return (yield from _audit(steps, where))
+    except DataflowError as error:
+        return [f"{where}: {error}"]
+
+
+def records_steps(steps: StreamSteps) -> Steps[list[Record]]:
+    """The whole log; FormatError unless it reaches as far as was acknowledged."""
+    last, _ = yield from steps.last_record()
+    records = yield from steps.records_after(0)
+    if last is not None and last.seq > len(records):
+        raise steps.damaged("log", f"it has a gap after record {len(records)}, yet it goes on to {last.seq}")
+    return records
+
+
+def sources_steps(steps: StreamSteps) -> Steps[list[SourceEntry]]:
+    """All sources, in the order of their ids; FormatError when some are missing."""
+    before, _ = yield from steps.last_record()
+    rows = yield from query(steps.partition("SRC"))
+    after, _ = yield from steps.last_record()
+    found = [item for item in (yield from steps.opened("SRC", rows)) if item[0] != FIRST]
+    least, most = (0 if r is None else r.totals.sources + r.totals.quarantined for r in (before, after))
+    if not least <= len(found) <= most:
+        raise steps.damaged("list of sources", f"it has {len(found)}, not {most}")
+    return [SourceEntry.from_dict(load(payload, f"source {sort}")) for sort, _, payload in found]
+
+
+def _audit(steps: StreamSteps, where: str) -> Steps[list[str]]:
+    problems: list[str] = []
+    head = yield from steps.head()
+    mark = yield from steps.mark()
+    newest, _ = yield from steps.last_record()
+    if newest is None:
+        return [f"{where} has no log"] if mark else []
+    after = yield from steps.head()
+    if after is not None and after.seq < newest.seq:
+        problems.append(f"{where}: the head names commit {after.seq}, the log goes on to {newest.seq}")
+    records = yield from steps.records_after(0)
+    if newest.seq > len(records):
+        problems.append(f"{where}: the log has a gap after record {len(records)}, yet it goes on to {newest.seq}")
+    if mark is not None and mark.seq > len(records):
+        problems.append(f"{where}: the day index is said to reach commit {mark.seq}, the log ends at {len(records)}")
+    problems += [f"{where}: {problem}" for problem in _chain(records)]
+    for check in (_sources(steps, records), _index(steps, records), _directory(steps, records, mark)):
+        try:
+            problems += [f"{where}: {problem}" for problem in (yield from check)]
+        except DataflowError as error:
+            problems.append(f"{where}: {error}")
+    if head is not None and head.sealed:
+        try:
+            yield from steps.opened("DEL", (yield from query(steps.partition("DEL"))))
+        except DataflowError as error:
+            problems.append(f"{where}: {error}")
+    return list(dict.fromkeys(problems))
+
+
+def _chain(records: Sequence[Record]) -> list[str]:
+    """Whether each record follows from those before it."""
+    problems: list[str] = []
+    live: dict[tuple[int, int], FileEntry] = {}
+    before = Totals()
+    hash_ = before.hash
+    schema_seq = 0
+    for record in records:
+        for gone in record.dels:
+            if live.pop((gone.seq, gone.ordinal), None) is None:
+                problems.append(f"record {record.seq} replaces {gone.path!r}, which is not there")
+        live |= {(file.seq, file.ordinal): file for file in record.adds}
+        schema_seq = record.seq if record.schema is not None else schema_seq
+        if record.schema_seq != schema_seq:
+            problems.append(f"record {record.seq} names {record.schema_seq} as its schema's record, not {schema_seq}")
+        totals = record.totals
+        times = [t for f in record.adds for t in (f.t_min, f.t_max)]
+        times += [t for t in (before.first, before.last) if t is not None]
+        hash_ = shifted_hash(hash_, [f.path for f in record.adds], [d.path for d in record.dels])
+        adds, dels = record.adds, record.dels
+        for what, said, found in (
+            ("files", totals.files, len(live)),
+            ("rows", totals.rows, before.rows + sum(f.rows for f in adds) - sum(d.rows for d in dels)),
+            ("bytes", totals.bytes, before.bytes + sum(f.bytes for f in adds) - sum(d.bytes for d in dels)),
+            ("as its set hash", totals.hash, hash_),
+            ("as its first time", totals.first, min(times, default=None)),
+            ("as its last time", totals.last, max(times, default=None)),
+        ):
+            if said != found:
+                problems.append(f"record {record.seq} has {said} {what}, not {found}")
+        before = totals
+    return problems
+
+
+def _sources(steps: StreamSteps, records: Sequence[Record]) -> Steps[list[str]]:
+    """Whether every commit has its claim, and every source that it took in its item, which add up to the totals."""
+    problems: list[str] = []
+    # Read after the log: commits that came since have theirs, too.
+    rows = yield from steps.opened("SRC", (yield from query(steps.partition("SRC"))))
+    places = [Place(sort, number, load(payload, f"source {sort}")) for sort, number, payload in rows]
+    head = yield from steps.head()
+    if head is not None and head.sealed:
+        problems += broken_links(places, len(records))
+    sources = {place.sort: place.data for place in places if place.sort != FIRST}
+    rows = yield from steps.opened("CLAIM", (yield from query(steps.partition("CLAIM"))))
+    claims = {sort: load(payload, f"claim {sort}") for sort, _, payload in rows}
+    seen: dict[str, int] = {}
+    for record in records:
+        if claims.get(record.attempt, {}).get("seq") != record.seq:
+            problems.append(f"record {record.seq} has no claim on its attempt {record.attempt}")
+        if record.source is None:
+            continue
+        if record.source not in sources:
+            problems.append(f"record {record.seq} has no item for its source {record.source}")
+        if record.adds and record.source in seen:
+            problems.append(f"source {record.source} was committed twice, by {seen[record.source]} and {record.seq}")
+        if record.adds:
+            seen[record.source] = record.seq
+    known = {record.source for record in records}
+    held = [data for sort, data in sources.items() if sort in known and data.get("seq", 0) <= len(records)]
+    if records and len(held) == len(known - {None}):
+        totals = records[-1].totals
+        quarantined = sum(data.get("quarantined") is not None for data in held)
+        if (len(held) - quarantined, quarantined) != (totals.sources, totals.quarantined):
+            problems.append(
+                f"the log counts {totals.sources} sources and {totals.quarantined} in quarantine, there are "
+                f"{len(held) - quarantined} and {quarantined}"
+            )
+    return problems
+
+
+def _directory(steps: StreamSteps, records: Sequence[Record], mark: Mark | None) -> Steps[list[str]]:
+    """Whether the directory has the days that the log touched, each with the last commit that did."""
+    if mark is None or mark.years is None:
+        return []
+    expected = {day: record.seq for record in records[: mark.seq] for day in by_day(record)}
+    found = yield from steps.directory(mark.years, FIRST_DAY, LAST_DAY)
+    if found != dict(sorted(expected.items())):
+        return ["the directory of the day index has other days, or other commits of them, than the log"]
+    return []
+
+
+def _index(steps: StreamSteps, records: Sequence[Record]) -> Steps[list[str]]:
+    """IncompleteResult unless the day index, overlaid with the log beyond it, lists exactly the live files."""
+    read = ReadSteps(steps)
+    snapshot = yield from read.snapshot()
+    if snapshot is None:
+        raise IncompleteResult("the log cannot be read as a snapshot")
+    expected = sorted(live_files(records[: snapshot.seq]).values(), key=lambda f: (f.day, f.seq, f.ordinal))
+    for mine, indexed in zip(expected, snapshot.files, strict=False):
+        if mine != indexed:
+            raise IncompleteResult(
+                f"the day index has {indexed.path!r} where the log has {mine.path!r}, or differs in it"
+            )
+    if len(expected) != len(snapshot.files):
+        raise IncompleteResult(f"the day index lists {len(snapshot.files)} files, the log {len(expected)}")
+    # Rows on days where the log has no file would not have been read above.
+    partitions = {day_rows.partition_of(file.day) for record in records for file in record.adds}
+    for name in sorted(partitions):
+        found = yield from query(steps.partition(name))
+        for (sort, number, body), head in zip(
+            found, Files.of([Scan(Query(name), day_rows.HEAD_SIZE).split(found)]).heads, strict=True
+        ):
+            if snapshot.checked:
+                day_rows.check_seal(steps.partition(name), sort, number, body)
+            if int(head["add_seq"]) > snapshot.seq:
+                continue  # of a commit that came since
+            if int(head["add_seq"]) > len(records) or (not head["marker"] and not _on(records, head)):
+                day = day_name(int(head["day"]))
+                raise IncompleteResult(f"the day index has a row on {day} that is not in the log")
+    return []
+
+
+def _on(records: Sequence[Record], head: object) -> bool:
+    """Whether the log has this row's file, on this row's day."""
+    seq, ordinal, day = int(head["add_seq"]), int(head["ordinal"]), int(head["day"])  # type: ignore[index]
+    adds = records[seq - 1].adds
+    return ordinal < len(adds) and adds[ordinal].day == day and adds[ordinal].t_min // DAY == day

@@ -1,0 +1,168 @@
+"""What can be read of a damaged, old or partial catalogue, and a new one out of it: the log is all that is needed."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from operators.errors import DataflowError
+from runtime.catalogue.index import Mark, in_batches
+from runtime.catalogue.items import seal
+from runtime.catalogue.items.commit_order import Order
+from runtime.catalogue.items.entries import Record, SourceEntry, check_stream
+from runtime.catalogue.items.item_bytes import dump, load, load_record, log_key, source_data
+from runtime.catalogue.items.stream_names import count_puts, counted
+from runtime.catalogue.key_value import Put, Steps, transact
+from runtime.catalogue.log import Head, head_payload
+from runtime.catalogue.protocol import StreamSteps
+from runtime.catalogue.stores.wal import database_of
+
+Items = dict[tuple[str, str], tuple[int, bytes]]
+
+_UNREADABLE = (sqlite3.Error, MemoryError, OverflowError, UnicodeDecodeError)
+"""What SQLite raises on damaged files."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of one stream in ``where``: its records from the first on, without a gap, and their payloads."""
+
+    where: str
+    stream: str
+    records: tuple[Record, ...]
+    payloads: tuple[bytes, ...]
+    sources: dict[str, bytes]
+    """The payloads of its sources, by id."""
+
+    swept: tuple[str, ...]
+    """The attempts whose files were claimed as orphans."""
+
+    def reaches(self, seq: int, hash_: str) -> bool:
+        """Whether commit ``seq`` with this hash is there."""
+        return 0 < seq <= len(self.records) and self.records[seq - 1].hash == hash_
+
+
+def read_items(path: Path) -> Items:
+    """All items that SQLite can read of the file and the log beside it, which are copied first and stay as they are."""
+    with tempfile.TemporaryDirectory(prefix="antfold-salvage-") as name:
+        copied = Path(name) / "catalogue.sqlite"
+        log = path.with_name(f"{path.name}-wal")
+        data = log.read_bytes() if log.is_file() else b""
+        if path.is_file() and path.stat().st_size:
+            shutil.copyfile(path, copied)
+            if data:
+                copied.with_name("catalogue.sqlite-wal").write_bytes(data)
+        else:
+            copied.write_bytes(database_of(data) or b"")
+        items: Items = {}
+        for order in ("asc", "desc"):  # from both ends, up to what is damaged
+            with suppress(*_UNREADABLE), closing(sqlite3.connect(copied)) as connection:
+                statement = f"select partition, sort, number, body from items order by partition {order}, sort {order}"
+                for partition, sort, number, body in connection.execute(statement):
+                    if [type(x) for x in (partition, sort, number, body)] == [str, str, int, bytes]:
+                        items.setdefault((partition, sort), (number, body))
+        return items
+
+
+def found_in(where: str, items: Items) -> Iterator[Found]:
+    """The streams that have a log in these items."""
+    for partition in sorted({partition for partition, _ in items if partition.endswith("/LOG")}):
+        stream = partition.removesuffix("/LOG")
+        try:
+            check_stream(stream)
+        except DataflowError:
+            continue
+        records: list[Record] = []
+        payloads: list[bytes] = []
+        while (item := items.get((partition, log_key(len(records) + 1)))) is not None:
+            sort = log_key(len(records) + 1)
+            try:
+                payload = _payload(partition, sort, item)
+                record = load_record(payload, stream, sort)
+            except DataflowError:
+                break
+            if record.version > 1 and record.before != (records[-1].hash if records else None):
+                break
+            records.append(record)
+            payloads.append(payload)
+        if records:
+            sources = dict(_valid(items, f"{stream}/SRC"))
+            claims = {sort: load(payload, "claim") for sort, payload in _valid(items, f"{stream}/CLAIM")}
+            swept = tuple(attempt for attempt, claim in claims.items() if claim.get("by") == "sweep")
+            yield Found(where, stream, tuple(records), tuple(payloads), sources, swept)
+
+
+def _valid(items: Items, partition: str) -> Iterator[tuple[str, bytes]]:
+    for (held, sort), item in items.items():
+        if held == partition:
+            with suppress(DataflowError):
+                payload = _payload(partition, sort, item)
+                load(payload, sort)
+                yield sort, payload
+
+
+def _payload(partition: str, sort: str, item: tuple[int, bytes]) -> bytes:
+    """The payload of an item; one without a seal is believed if it is of a version that had none."""
+    number, body = item
+    return seal.open_json(partition, sort, number, body, sort) if seal.is_sealed(body) else body
+
+
+def write_steps(found: Found, most: int) -> Steps[list[str]]:
+    """Write the stream into a table that has nothing of it; the ids of sources of which only the log tells."""
+    steps = StreamSteps(found.stream, most)
+    puts: list[Put] = []
+    lost: list[str] = []
+    for record, payload in zip(found.records, found.payloads, strict=True):
+        puts.append(steps.put("LOG", log_key(record.seq), payload))
+        claim = dump({"by": "commit", "seq": record.seq, "source": record.source})
+        puts.append(steps.put("CLAIM", record.attempt, claim))
+        for gone in record.dels:
+            puts.append(steps.put("DEL", gone.path, dump({"seq": record.seq, "at": record.at})))
+    sources: list[tuple[str, int, dict[str, Any]]] = []
+    # A source in quarantine may have come again: the last of its records counts.
+    for source, record in {r.source: r for r in found.records if r.source is not None}.items():
+        assert source is not None
+        item = found.sources.get(source)
+        entry = {} if item is None else load(item, "source")
+        if entry.get("seq") != record.seq:
+            rows = sum(file.rows for file in record.adds)
+            before = found.records[record.seq - 2].totals.sources if record.seq > 1 else 0
+            quarantined = "(lost)" if record.totals.sources == before else None
+            known = SourceEntry(source, "(lost)", 0, rows_read=rows, rows_committed=rows, quarantined=quarantined)
+            entry = source_data(known, record.seq, record.attempt)
+            lost.append(source)
+        sources.append((source, 1 if entry.get("quarantined") is None else 0, entry))
+    puts += steps.linked_puts(sources)
+    puts += [steps.put("CLAIM", a, dump({"by": "sweep", "seq": 0, "source": None})) for a in found.swept]
+    order = Order()
+    for record in found.records:
+        order = order.followed_by(record.attempt)
+    head = Head(order.seq, found.records[-1].hash, True, order.attempts)
+    puts.append(steps.put("HEAD", "HEAD", head_payload(head), number=head.number))
+    puts.append(steps.put("WM", "WM", Mark(0, {}).payload()))
+    # One put for each place: a transaction takes no second one.
+    for batch in in_batches(list({(put.partition, put.sort): put for put in puts}.values()), most):
+        yield from transact(batch)
+    yield from transact(count_puts((yield from counted()), [found.stream]))
+    yield from steps.note_head()
+    yield from steps.catch_up()
+    return lost
+
+
+def best_of(found: list[Found]) -> dict[str, Found]:
+    """For each stream the one with the longest log; what others know of its sources, too."""
+    best: dict[str, Found] = {}
+    for one in found:
+        held = best.get(one.stream)
+        longer, shorter = (one, held) if held is None or len(one.records) > len(held.records) else (held, one)
+        if shorter is not None:
+            sources = {**shorter.sources, **longer.sources}
+            longer = replace(longer, sources=sources, swept=tuple(sorted({*longer.swept, *shorter.swept})))
+        best[one.stream] = longer
+    return best

@@ -1,0 +1,1 @@
+"""The tables that a catalogue may lie in: SQLite and DynamoDB."""

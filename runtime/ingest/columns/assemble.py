@@ -1,0 +1,252 @@
+"""From cells to typed batches: keys and times are read, columns get their types, and what does not fit is rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.types import Type
+from runtime.errors import IngestError
+from runtime.ingest.columns.batch import Batch, Values, concatenated
+from runtime.ingest.columns.column_types import ColumnTypes
+from runtime.ingest.columns.event_times import TimeReader
+from runtime.ingest.columns.interned_strings import Words
+from runtime.ingest.text.raw_cells import Cells
+from runtime.ingest.text.rejects import Fault, Rejects
+from runtime.ingest.text.tokens import BIGINT, BOOL, DECIMAL, FLOAT, INT, NULL, STRING
+
+Mask = NDArray[np.bool_]
+
+
+class Declared(NamedTuple):
+    """What a stream declares of its keys, and what is known of its columns before a source is read."""
+
+    key: str
+    missing_key: str | None
+    key_type: Type | None
+    types: Mapping[str, Type]
+    wide: Mapping[str, bool] = {}
+    stored_wide: Callable[[str], bool] = lambda name: False
+
+
+@dataclass
+class Screened:
+    """Cells of which keys and times were looked at: ``good`` are rows that nothing but a column's type can reject.
+
+    ``reasons`` tell why others are rejected, ``time`` is the event time of the good ones.
+    """
+
+    cells: Cells
+    good: Mask
+    reasons: dict[int, str]
+    time: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def rows(self, first: int, last: int) -> Screened:
+        """The rows from ``first`` up to ``last``; faults beside rows go with the first ones."""
+        reasons = {row - first: why for row, why in self.reasons.items() if first <= row < last}
+        faults = [] if first else self.cells.faults
+        cells = self.cells.take(slice(first, last), faults)
+        return Screened(cells, self.good[first:last], reasons, self.time[first:last])
+
+    def held(self) -> Screened:
+        """A copy of the good rows that outlives the reader's arrays."""
+        index = np.flatnonzero(self.good)
+        return Screened(self.cells.take(index, []), np.ones(len(index), np.bool_), {}, self.time[index])
+
+
+class Assembler:
+    """The state of one source on its way in: what type each column has, the words of its strings, the rejects."""
+
+    def __init__(self, declared: Declared, time: TimeReader, name: str) -> None:
+        self.key = declared.key
+        wide = declared.wide
+        self.columns = ColumnTypes(
+            declared.key,
+            declared.key_type,
+            dict(declared.types),
+            {name for name, known in wide.items() if known},
+            {name for name, known in wide.items() if not known},
+            declared.stored_wide,
+        )
+        self.rejects = Rejects()
+        self.words: dict[str, Words] = {}
+        self.rows_read = 0
+        self.time = time
+        self._missing_key = declared.missing_key
+        self._name = name
+        self._waiting: list[Batch] = []
+
+    @property
+    def types(self) -> dict[str, Type]:
+        """The types of the columns so far."""
+        return self.columns.types
+
+    def reset_words(self) -> None:
+        """Forget all strings; for when everything that uses their codes is written."""
+        if not self._waiting:
+            self.words = {}
+
+    def take(self, cells: Cells) -> Batch:
+        """The rows of the cells that are accepted; the rejects are taken note of."""
+        return self.accept(self.screen(cells))
+
+    def screen(self, cells: Cells) -> Screened:
+        """Look at the keys and times; nothing is settled or counted by it."""
+        good = np.ones(len(cells), np.bool_)
+        reasons: dict[int, str] = {}
+        _reject(good, reasons, cells.bad)
+        self._screen_keys(cells, good, reasons)
+        time, late = self.time.read(cells.data, cells.kind[1], cells.value[1], good)
+        _reject(good, reasons, late)
+        if self.time.after is not None:  # whatever else there is was counted when the source was first read
+            good &= time > self.time.after
+            reasons = {}
+            cells = replace(cells, faults=[])
+        return Screened(cells, good, reasons, time)
+
+    def reject(self, screened: Screened) -> None:
+        """Count the rows that are rejected already."""
+        cells, reasons = screened.cells, screened.reasons
+        faults = cells.faults + [Fault(int(cells.start[r]), int(cells.end[r]), why) for r, why in reasons.items()]
+        if faults:
+            self.rejects.add(faults, cells.data, cells.base, cells.line)
+        self.rows_read += len(faults)
+
+    def accept(self, screened: Screened) -> Batch:
+        """The rows of which every value fits its column, which settle the types of columns that have none."""
+        cells = screened.cells
+        undecided = self.columns.key_type is None
+        fit = self.columns.fit(cells, screened.good)
+        self.reject(replace(screened, reasons=screened.reasons | fit.reasons))
+        good = fit.good
+        taken = int(np.count_nonzero(good))
+        self.rows_read += taken
+        columns: dict[str, Values] = {}
+        for at in range(2, len(cells.kind)):
+            found = self._values(cells.names[at], cells, at, good & (cells.kind[at] > NULL))
+            if found is not None:
+                columns[cells.names[at]] = found
+        batch = Batch(self._keys(cells, good), screened.time, columns)
+        if taken < len(good):
+            batch = batch.take(np.flatnonzero(good))
+        if not undecided:
+            return batch
+        self._waiting.append(batch)
+        return self.rest() if self.columns.key_type is not None else batch.take(np.zeros(0, np.intp))
+
+    def rest(self) -> Batch:
+        """The rows that waited until the type of the keys was known; with none known at the end, keys are text."""
+        if self.columns.key_type is None:
+            self.columns.key_type = Type.STRING
+        waiting, self._waiting = self._waiting, []
+        return concatenated([replace(b, key=self._key_column(b.key)) for b in waiting])
+
+    def waits(self) -> bool:
+        """Whether ``rest`` has rows."""
+        return bool(self._waiting)
+
+    # ---- keys
+
+    def _screen_keys(self, cells: Cells, good: Mask, reasons: dict[int, str]) -> None:
+        kind = cells.kind[0]
+        # An empty text names nobody, so it is a missing key in any form; in CSV nothing else is missing.
+        text = cells.spans is not None
+        empty = kind == NULL if text else (kind == STRING) & (cells.value[0] & 0xFFFFFFFF == 0)
+        if self._missing_key is None:
+            _reject_all(good, reasons, empty, f"key: column {self.key} is empty")
+            _reject_all(good, reasons, kind <= NULL, f"key: column {self.key} is missing or null")
+        else:
+            kind[empty] = NULL
+        if text:
+            if self.columns.key_type is None:
+                self.columns.key_type = Type.STRING  # in CSV a key is text, whatever it looks like
+            if self.columns.key_type is Type.STRING:
+                return
+        for what, shown in ((BOOL, "a bool"), (FLOAT, "a float64"), (DECIMAL, "a float64"), (BIGINT, "too large")):
+            _reject_all(good, reasons, kind == what, f"key: column {self.key} is {shown}")
+
+    def _keys(self, cells: Cells, good: Mask) -> Values:
+        """The keys as they are known so far: without a type yet, all of these rows lack one."""
+        kind, value = cells.kind[0], cells.value[0]
+        present = good & (kind > NULL)
+        settled = present | ~good  # rows that are rejected need no stand-in
+        type_ = self.columns.key_type
+        if type_ is Type.INT:
+            return self._key_column(Values(Type.INT, np.where(present, value, 0), settled))
+        codes = np.zeros(len(kind), np.int32)
+        if type_ is None:
+            return Values(Type.STRING, codes, settled)
+        spans = value if cells.spans is None else cells.spans[0]
+        codes[present] = self.words.setdefault(self.key, Words()).codes(cells.data, spans[present])
+        return self._key_column(Values(Type.STRING, codes, settled))
+
+    def _key_column(self, keys: Values) -> Values:
+        """The keys with the stand-in of the missing ones."""
+        present = keys.valid
+        type_ = self.columns.key_type or Type.STRING
+        values = keys.values.astype(type_.dtype, copy=False)
+        if present is not None and self._missing_key is not None and not present.all():
+            if type_ is Type.STRING:
+                stand_in = int(self.words.setdefault(self.key, Words()).codes_of([self._missing_key])[0])
+            else:
+                stand_in = whole_key(self._missing_key, self.key)
+            values = np.where(present, values, stand_in).astype(type_.dtype, copy=False)
+        return Values(type_, values, None)
+
+    # ---- value columns
+
+    def _values(self, name: str, cells: Cells, at: int, fits: Mask) -> Values | None:
+        if not fits.any():
+            return None
+        type_ = self.columns.types[name]
+        valid = None if fits.all() else fits
+        kind, value = cells.kind[at], cells.value[at]
+        if type_ is Type.STRING:
+            spans = value if cells.spans is None else cells.spans[at]
+            words = self.words.setdefault(name, Words())
+            if valid is None:
+                return Values(type_, words.codes(cells.data, np.ascontiguousarray(spans)), None)
+            codes = np.zeros(len(kind), np.int32)
+            codes[fits] = words.codes(cells.data, spans[fits])
+            return Values(type_, codes, valid)
+        if type_ is Type.FLOAT:
+            reals = np.where(kind == FLOAT, value.view(np.float64), 0.0)
+            whole = kind == INT
+            if whole.any():
+                reals = np.where(whole, value, reals)
+                reals[[row for column, row in cells.minus_zeros if column == at]] = -0.0
+            return Values(type_, np.where(fits, reals, 0.0), valid)
+        return Values(type_, np.where(fits, value, 0).astype(type_.dtype), valid)
+
+
+def whole_key(text: str, key: str) -> int:
+    """``--missing-key`` of a stream with integer keys."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 2**63
+    if not -(2**63) <= number < 2**63:
+        raise IngestError(f"the key {key!r} is an int64, so the missing key must be a whole number, not {text!r}.")
+    return number
+
+
+def _reject(good: Mask, reasons: dict[int, str], more: Mapping[int, str]) -> None:
+    for row, reason in more.items():
+        if good[row]:
+            good[row] = False
+            reasons[row] = reason
+
+
+def _reject_all(good: Mask, reasons: dict[int, str], rows: Mask, reason: str) -> None:
+    if rows.any():
+        rows = rows & good
+        for row in np.flatnonzero(rows).tolist():
+            reasons[row] = reason
+        good[rows] = False

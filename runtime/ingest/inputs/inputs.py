@@ -1,0 +1,150 @@
+"""What was given to ingest: paths, patterns, standard input, open files and tables, checked before anything is read."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import IOBase
+from pathlib import Path
+from typing import Any
+
+from operators.files import reader
+from runtime.errors import IngestError
+from runtime.ingest.inputs.byte_stream import Readable
+
+STDIN = "standard input"
+
+
+Version = tuple[int, int, int, int]
+"""Device, inode, size and time of change (nanoseconds) of a file: other content has another version."""
+
+
+def version(file: Any) -> Version:
+    """The version of an open file."""
+    found = os.fstat(file.fileno())
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@dataclass(frozen=True)
+class FileInput:
+    """A file on this machine."""
+
+    path: Path
+    name: str
+
+    def digest(self) -> tuple[str, Version]:
+        """SHA-256 of its bytes, in hexadecimal, and the version of the file that has it."""
+        try:
+            with reader(self.path) as file:
+                before = version(file)
+                return hashlib.file_digest(file, "sha256").hexdigest(), before
+        except OSError as error:
+            raise IngestError(f"{self.name} cannot be read: {error.strerror or error}.") from error
+
+
+@dataclass(frozen=True)
+class StreamInput:
+    """An open binary file, or standard input: it can be read only once.
+
+    ``identity`` (a SHA-256 in hexadecimal) is what it counts once by, where that is not its content: an object that
+    others wrote is known by where it lies and which version of it this is, before anything of it is read.
+    """
+
+    file: Readable
+    name: str
+    owned: bool = False  # opened here, and closed once it is read
+    identity: str | None = None
+
+
+@dataclass(frozen=True)
+class TableInput:
+    """A table in memory: an Arrow table, a data frame, or a dict of arrays."""
+
+    table: Any
+    name: str
+
+
+Input = FileInput | StreamInput | TableInput
+
+
+def resolve(inputs: Sequence[Any] | Any) -> list[Input]:
+    """Every input, in order; ``IngestError`` for the first that is missing, unreadable or of no known kind."""
+    if isinstance(inputs, (str, os.PathLike, Mapping)) or not isinstance(inputs, Sequence):
+        inputs = [inputs]
+    found: list[Input] = []
+    for number, given in enumerate(inputs, 1):
+        if isinstance(given, (str, os.PathLike)):
+            found += _paths(os.fspath(given))
+        elif isinstance(given, StreamInput):
+            found.append(given)
+        elif callable(getattr(given, "read", None)):
+            name = getattr(given, "name", None)
+            found.append(StreamInput(given, name if isinstance(name, str) else f"input {number}"))
+        elif isinstance(given, Mapping) or _is_table(given):
+            found.append(TableInput(given, f"table {number}" if len(inputs) > 1 else "table"))
+        else:
+            raise IngestError(
+                f"input {number} is of type {type(given).__name__}: give paths, patterns, '-', open binary files, "
+                "Arrow tables, data frames or dicts of arrays."
+            )
+    if not found:
+        raise IngestError("there is nothing to ingest: give at least one input.")
+    return found
+
+
+def _is_table(given: object) -> bool:
+    return hasattr(given, "__arrow_c_stream__") or type(given).__module__.partition(".")[0] in (
+        "pyarrow",
+        "pandas",
+        "polars",
+    )
+
+
+def _paths(given: str | bytes) -> Iterator[Input]:
+    text = os.fsdecode(given)
+    if text == "-":
+        # Unbuffered: an ingest that is interrupted must not wait for the lock of a buffer that waits for input.
+        yield StreamInput(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer), STDIN)
+        return
+    names = [text]
+    if not os.path.lexists(text) and glob.has_magic(text):
+        names = sorted(n for n in glob.glob(text, recursive=True) if not os.path.isdir(n))
+        if not names:
+            raise IngestError(f"no file matches {text!r}: check the pattern.")
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            pattern = os.path.join(name, "*")
+            raise IngestError(f"{name} is a folder: name its files with a pattern, such as {pattern!r}.")
+        try:
+            # A pipe that was named itself (`<(...)`, /dev/stdin) is read, once; one among files is no input.
+            if name == text and path.exists() and not path.is_file():
+                yield StreamInput(path.open("rb", buffering=0), name, owned=True)
+                continue
+            reader(path).close()
+        except OSError as error:
+            raise IngestError(f"{name} cannot be read: {error.strerror or error}. Nothing was ingested.") from error
+        yield FileInput(path, name)
+
+
+@contextmanager
+def opened(given: FileInput | StreamInput) -> Iterator[Readable]:
+    """The input as an open binary file; closed afterwards only if it was opened here."""
+    if isinstance(given, StreamInput):
+        try:
+            yield given.file
+        finally:
+            if given.owned and isinstance(given.file, IOBase):
+                given.file.close()
+        return
+    try:
+        file = reader(given.path)
+    except OSError as error:
+        raise IngestError(f"{given.name} cannot be read: {error.strerror or error}.") from error
+    with file:
+        yield file

@@ -1,0 +1,21 @@
+"""A source that is set aside as a whole, with its reason, so that nothing of what arrived is unaccounted for."""
+
+from __future__ import annotations
+
+from operators.types import Type
+from runtime.catalogue import Catalogue, Committed, SourceEntry, new_attempt
+from runtime.ingest.inputs.settings import Settings
+
+_REASON = 1_000  # characters that are kept of a reason
+
+
+def quarantine(
+    catalogue: Catalogue, stream: str, settings: Settings, source_id: str, name: str, size: int, reason: str
+) -> bool:
+    """Record that the source (``size`` bytes) is not ingested, and why; False if it is ingested or recorded already.
+
+    ``settings`` make the stream if it is not there yet. Such a source may be ingested later, and is then recorded so.
+    """
+    known = settings.known or settings.schema(Type.STRING, {})
+    entry = SourceEntry(id=source_id, name=name, bytes=size, quarantined=reason[:_REASON])
+    return isinstance(catalogue.commit(stream, known, entry, (), new_attempt()), Committed)

@@ -1,0 +1,100 @@
+"""How a stream is to be ingested: what was asked for, reconciled with what the stream already is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from operators.nearest import meant
+from operators.types import Type
+from runtime.catalogue import StreamSchema, Waiting
+from runtime.errors import IngestError, SchemaConflict
+from runtime.ingest.columns.assemble import whole_key
+from runtime.ingest.columns.event_times import UNITS
+from runtime.ingest.text.json_strict import name_fault
+
+FORMATS = ("auto", "ndjson", "json", "csv", "parquet")
+DUPLICATES = ("keep", "exact", "latest")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The declarations of one ingest; ``known`` is the stream's schema before it (None: a new stream)."""
+
+    key: str
+    time: str
+    unit: str | None
+    format: str
+    duplicates: str
+    id: str | None
+    missing_key: str | None
+    known: StreamSchema | None
+
+    @classmethod
+    def of(
+        cls,
+        known: StreamSchema | None,
+        stream: str,
+        *,
+        key: str | None,
+        time: str | None,
+        unit: str | None,
+        format: str,
+        duplicates: str | None,
+        id: str | None,
+        missing_key: str | None,
+    ) -> Settings:
+        """What was asked for, with the stream's own where nothing was; ``SchemaConflict`` where they differ."""
+        _one_of("format", "--format", format, FORMATS)
+        _one_of("unit", "--unit", unit, (None, *UNITS))
+        _one_of("duplicates", "--duplicates", duplicates, (None, *DUPLICATES))
+        if known is not None:
+            key, time = known.key if key is None else key, known.time if time is None else time
+        if key is None or time is None:
+            raise IngestError(
+                f"the stream {stream} is new: say which columns are its key and its time (--key, --time)."
+            )
+        for what, name in (("key", key), ("time", time), ("id", id)):
+            fault = None if name is None else name_fault(name) if isinstance(name, str) else "not a string"
+            if fault:
+                raise IngestError(f"the {what} column {name!r:.80} cannot be a column: {fault}.")
+        if key == time or id in (key, time):
+            raise IngestError(f"key ({key!r}), time ({time!r}) and id ({id!r}) must be different columns.")
+        if missing_key is not None and (not isinstance(missing_key, str) or not missing_key):
+            raise IngestError("the missing key must be a text that is not empty (of an integer key: its digits).")
+        if known is not None:
+            for what, option, mine, given in (
+                ("key column", "--key", known.key, key),
+                ("time column", "--time", known.time, time),
+                ("duplicates policy", "--duplicates", known.duplicates, duplicates or known.duplicates),
+                ("id column", "--id", known.id, known.id if id is None else id),
+            ):
+                if mine != given:
+                    raise SchemaConflict(
+                        f"stream {stream!r} has the {what} {mine!r}, not {given!r}: give the stream's own ({option}), "
+                        "or ingest into another stream."
+                    )
+            duplicates, id = known.duplicates, known.id
+            unit = known.unit if unit is None else unit
+            missing_key = known.missing_key if missing_key is None else missing_key
+            if missing_key is not None and known.key_type is Type.INT:
+                whole_key(missing_key, key)
+        return cls(key, time, unit, format, duplicates or "keep", id, missing_key, known)
+
+    def schema(self, key_type: Type, columns: dict[str, Type], wide: Iterable[str] = ()) -> StreamSchema:
+        """The schema that an input with these columns commits; ``wide`` are those with integers beyond 2^53."""
+        held = {name: True for name in wide if columns.get(name) is Type.INT}
+        return StreamSchema(
+            self.key, key_type, self.time, columns, self.duplicates, self.id, self.missing_key, self.unit, held
+        )
+
+    def as_before(self, waiting: Waiting) -> Settings:
+        """The settings to read a source with as when it was first read."""
+        return replace(self, unit=waiting.unit, format=waiting.format, missing_key=waiting.missing_key)
+
+
+def _one_of(what: str, option: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
+    if value not in allowed:
+        names = ", ".join(str(a) for a in allowed if a is not None)
+        choose = meant(value, (a for a in allowed if a is not None), "choose")
+        raise IngestError(f"{what} {value!r} is unknown: {choose} one of {names} ({option}).")

@@ -1,0 +1,311 @@
+"""The way of one source into a stream: read, type, write, and one commit that makes all of it visible at once."""
+
+from __future__ import annotations
+
+import re
+import time as clock
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from operators.errors import DataflowError
+from operators.nearest import nearest
+from operators.types import Type
+from runtime.catalogue import AlreadyIngested, Catalogue, SourceEntry, StreamSchema, Waiting, new_attempt
+from runtime.errors import IngestError, SchemaConflict, StoreError
+from runtime.ingest.columns.assemble import Assembler, Declared
+from runtime.ingest.columns.batch import Batch
+from runtime.ingest.columns.event_times import TimeReader
+from runtime.ingest.inputs.byte_stream import Hashed, Prefetched, decompressed
+from runtime.ingest.inputs.formats import batches_of
+from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
+from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.report import SourceReport, utc
+from runtime.ingest.resume import Known, known_source
+from runtime.ingest.stored_columns import holds_wide
+from runtime.ingest.tabular.tables import read_table, table_size
+from runtime.ingest.text.rejects import Rejects
+from runtime.ingest.writer import Target, Writer
+from runtime.objects import FileMissing, ObjectStore
+from runtime.progress import Progress, Task
+
+_TABLE = 8
+"""A table is in memory already: so many times the rows are buffered, for fewer and larger files."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Where sources go, and how much may wait in memory."""
+
+    objects: ObjectStore
+    catalogue: Catalogue
+    name: str
+    memory_rows: int
+    progress: Progress
+
+
+class SourceRun:
+    """One source's ingest."""
+
+    def __init__(self, stream: Stream, settings: Settings, given: Input) -> None:
+        self._stream, self._settings, self._given = stream, settings, given
+        self._committing: str | None = None
+        self._seen: Version | None = None
+
+    def settings_after(self) -> Settings:
+        """The settings for the next source, which must fit what this one committed."""
+        return replace(self._settings, known=self._schema())
+
+    def is_committed(self) -> bool:
+        """Whether the source is in the stream, as far as the catalogue tells."""
+        try:
+            return self._committing is not None and self._ingested(self._committing)
+        except DataflowError:
+            return False
+
+    def report(self) -> SourceReport:
+        """Ingest the source, or find that it was before.
+
+        If another ingest committed types in the meantime that this one does not fit, an input that can be read again
+        is: by the types of now, what does not fit is rejected row by row.
+        """
+        while True:
+            try:
+                return self._report()
+            except SchemaConflict:
+                fresh = self._schema()
+                if fresh == self._settings.known or isinstance(self._given, StreamInput):
+                    raise
+                self._settings = replace(self._settings, known=fresh)
+
+    def _schema(self) -> StreamSchema | None:
+        return self._stream.catalogue.schema(self._stream.name)
+
+    def _ingested(self, source_id: str) -> bool:
+        return self._stream.catalogue.is_ingested(self._stream.name, source_id) is not None
+
+    def _known(self, source_id: str) -> Known | None:
+        return known_source(self._stream.catalogue, self._stream.name, source_id)
+
+    def _report(self) -> SourceReport:
+        begun = clock.monotonic()
+        given = self._given
+        if isinstance(given, TableInput):
+            done = self._from_table(given, None, begun)
+            if isinstance(done, AlreadyIngested):  # only now its identity is known
+                return self._again(done.source.id, begun)
+            return done
+        identity: str | None
+        if isinstance(given, FileInput):
+            identity, self._seen = given.digest()
+        else:
+            identity = given.identity
+        known = None if identity is None else self._known(identity)
+        if identity is not None and known is not None:
+            return self._again(identity, begun)
+        done = self._from_bytes(given, identity, None, begun)
+        return self._already(self._known(done.source.id), begun) if isinstance(done, AlreadyIngested) else done
+
+    def _again(self, identity: str, begun: float) -> SourceReport:
+        """A source that was ingested before: the rows that were ahead of the clock then, if they no longer are."""
+        known, given = self._known(identity), self._given
+        if known is None or not known.acceptable:
+            return self._already(known, begun)
+        if isinstance(given, TableInput):
+            done = self._from_table(given, known, begun)
+        else:
+            done = self._from_bytes(given, known.next_id, known, begun)
+        return self._already(self._known(identity), begun) if isinstance(done, AlreadyIngested) else done
+
+    def _already(self, known: Known | None, begun: float) -> SourceReport:
+        waiting = None if known is None else known.waiting
+        return SourceReport(
+            self._given.name,
+            "already ingested",
+            seconds=clock.monotonic() - begun,
+            waiting=0 if waiting is None else waiting.rows,
+            waiting_from=None if waiting is None else waiting.earliest,
+        )
+
+    # ---- reading and writing
+
+    def _read_as(self, known: Known | None) -> Settings:
+        """The settings to read with: rows that waited are read as the first time."""
+        return self._settings if known is None or known.waiting is None else self._settings.as_before(known.waiting)
+
+    def _assembler(self, settings: Settings, known: Known | None) -> Assembler:
+        stream, schema = self._stream, settings.known
+        after = None if known is None or known.waiting is None else known.waiting.latest
+        declared = Declared(
+            settings.key,
+            settings.missing_key,
+            None if schema is None or self._is_empty(schema) else schema.key_type,
+            {} if schema is None else schema.columns,
+            {} if schema is None else schema.wide,
+            partial(holds_wide, stream.objects, stream.catalogue, stream.name),
+        )
+        name = self._given.name
+        return Assembler(declared, TimeReader(settings.time, settings.unit, name, after), name)
+
+    def _is_empty(self, known: StreamSchema) -> bool:
+        """Whether no point was ever committed: the type of the keys is not settled then."""
+        return not known.columns and self._stream.catalogue.snapshot(self._stream.name, 0, 0).first_time is None
+
+    def _writer(self, attempt: str, times: int = 1, source: str | None = None) -> Writer:
+        """A writer for ``times`` the rows that a stream of bytes may keep waiting; ``source`` is its id, if known."""
+        s, stream = self._settings, self._stream
+        order = stream.catalogue.order(stream.name)
+        target = Target(stream.objects, stream.name, attempt, s.key, s.time, s.duplicates, s.id, source, order)
+        return Writer(target, times * stream.memory_rows, times)
+
+    def _from_bytes(
+        self, given: FileInput | StreamInput, identity: str | None, known: Known | None, begun: float
+    ) -> SourceReport | AlreadyIngested:
+        settings, attempt = self._read_as(known), new_attempt()
+        assembler = self._assembler(settings, known)
+        seen = self._seen
+        task = self._stream.progress.start(given.name, None if seen is None else seen[2], "bytes")
+        with _finishing(task), opened(given) as file, self._writer(attempt, source=identity) as writer:
+            source = Hashed(file, given.name, identity)
+            with closing(Prefetched(decompressed(source, given.name))) as pieces:
+                done = rows = 0
+                content = iter(pieces)
+                for batch in batches_of(content, settings, assembler, given.name):
+                    writer.add(batch, assembler.words, assembler.reset_words)
+                    task.advance(source.bytes - done, assembler.rows_read - rows)
+                    done, rows = source.bytes, assembler.rows_read
+                for _ in content:  # what a reader left, so that damage at the end is seen
+                    pass
+                source.drain()
+                if seen is not None and version(file) != seen:
+                    raise IngestError(
+                        f"{given.name} was changed while it was read: ingest it again when it is complete."
+                    )
+                writer.finish(assembler.words)
+        return self._commit(source.digest, source.bytes, assembler, writer, attempt, known, begun)
+
+    def _from_table(self, given: TableInput, known: Known | None, begun: float) -> SourceReport | AlreadyIngested:
+        settings, attempt = self._read_as(known), new_attempt()
+        assembler = self._assembler(settings, known)
+        task = self._stream.progress.start(given.name, table_size(given.table), "rows")
+        with _finishing(task), self._writer(attempt, _TABLE) as writer:
+            table = read_table(given.table, settings, assembler, given.name)
+            for batch in _counted(table.batches(), assembler, task):
+                writer.add(batch, assembler.words, assembler.reset_words)
+            writer.finish(assembler.words)
+        digest = table.digest if known is None or known.next_id is None else known.next_id
+        return self._commit(digest, table.nbytes, assembler, writer, attempt, known, begun)
+
+    # ---- the commit
+
+    def _commit(
+        self,
+        digest: str,
+        size: int,
+        assembler: Assembler,
+        writer: Writer,
+        attempt: str,
+        known: Known | None,
+        begun: float,
+    ) -> SourceReport | AlreadyIngested:
+        name, rejects, stream, times = self._given.name, assembler.rejects, self._stream, assembler.time
+        times.finish()
+        committed = sum(file.rows for file in writer.files)
+        if rejects.count and not writer.files and known is None:
+            first = rejects.kept[0]
+            hint = f" (is this machine's clock right? It is {utc(clock.time_ns() // 1000)})" if times.early else ""
+            reason = first.reason + (hint or self._meant(first.text))
+            raise IngestError(
+                f"nothing could be read from {name}: all {rejects.count:,} records were rejected, the first at line "
+                f"{first.line}, byte {first.byte}: {reason}. Nothing was ingested."
+            )
+        if known is not None and not assembler.rows_read:  # none of the rows that wait is as early as was noted
+            return SourceReport(name, "already ingested", seconds=clock.monotonic() - begun)
+        waiting = None
+        if times.early:
+            s = self._read_as(known)
+            waiting = Waiting(times.early, times.latest, times.earliest, s.unit, s.format, s.missing_key)
+        rejects_path = self._put_rejects(digest, rejects, attempt)
+        source = SourceEntry(
+            id=digest,
+            name=name,
+            bytes=size,
+            rows_read=assembler.rows_read,
+            rows_committed=committed,
+            rejected=rejects.count,
+            reject_reasons=rejects.reasons,
+            dropped=writer.dropped,
+            rejects_path=rejects_path,
+            waiting=waiting,
+            resumed=0 if known is None else assembler.rows_read,
+        )
+        types = assembler.columns
+        schema = self._settings.schema(types.key_type or Type.STRING, writer.types, types.wide)
+        self._committing = digest
+        done = stream.catalogue.commit(stream.name, schema, source, writer.files, attempt)
+        if isinstance(done, AlreadyIngested):
+            return done
+        return SourceReport(
+            name=name,
+            status="ingested",
+            rows_read=assembler.rows_read,
+            committed=committed,
+            rejected=rejects.count,
+            dropped=writer.dropped,
+            reasons=dict(rejects.reasons),
+            examples=rejects.examples,
+            rejects_path=rejects_path,
+            files=len(writer.files),
+            bytes_in=size,
+            bytes_out=sum(file.bytes for file in writer.files),
+            seconds=clock.monotonic() - begun,
+            waiting=times.early,
+            waiting_from=times.earliest if times.early else None,
+            resumed=known is not None,
+        )
+
+    def _meant(self, record: str) -> str:
+        """The field that was meant, in brackets, where a record has none of the key's or the time's name."""
+        fields = re.findall(r'"([^"\\]{1,100})"\s*:', record)
+        for option, name in (("--key", self._settings.key), ("--time", self._settings.time)):
+            if fields and name not in fields and nearest(name, fields):
+                return f" ({option}: did you mean {nearest(name, fields)!r}?)"
+        return ""
+
+    def _put_rejects(self, digest: str, rejects: Rejects, attempt: str) -> str | None:
+        if not rejects.count:
+            return None
+        objects, stream = self._stream.objects, self._stream.name
+        path = f"rejects/{stream}/{digest}.ndjson"
+        data = rejects.to_ndjson()
+        try:
+            objects.put(path, data)
+        except StoreError:
+            # An attempt that was never committed may have rejected other rows (a time in its future, a schema since).
+            try:
+                objects.size(path)
+            except FileMissing:
+                pass
+            else:
+                path = f"rejects/{stream}/{digest}-{attempt}.ndjson"
+                objects.put(path, data)
+                return path
+            raise
+        return path
+
+
+@contextmanager
+def _finishing(task: Task) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        task.finish()
+
+
+def _counted(batches: Iterator[Batch], assembler: Assembler, task: Task) -> Iterator[Batch]:
+    rows = 0
+    for batch in batches:
+        yield batch
+        task.advance(assembler.rows_read - rows, assembler.rows_read - rows)
+        rows = assembler.rows_read

@@ -1,0 +1,282 @@
+"""Tables (Parquet, Arrow, pandas, Polars, dicts of arrays) into batches, whole columns at a time.
+
+Types are those of the table, so a column that does not fit the stream is an error of the whole input. A NaN is null
+(that is how frames say "missing"); an infinity or an integer that a float64 column cannot hold rejects its row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.nearest import listed, meant
+from operators.types import Type
+from runtime.errors import IngestError, SchemaConflict
+from runtime.ingest.columns.assemble import Assembler, whole_key
+from runtime.ingest.columns.batch import Batch, Values
+from runtime.ingest.columns.column_types import MAX_COLUMNS, TOO_BIG, TOO_FINE, beyond
+from runtime.ingest.columns.event_times import SHIFTS, scaled
+from runtime.ingest.columns.interned_strings import Words
+from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.tabular.arrays import Decoded, from_numpy
+from runtime.ingest.text.json_strict import name_fault
+from runtime.ingest.text.tokens import BAD_TIME, TOO_LATE
+
+CHUNK_ROWS = 1 << 19
+Mask = NDArray[np.bool_]
+
+
+def table_size(table: Any) -> int | None:
+    """Rows of a table, if it tells."""
+    if isinstance(table, Mapping):
+        return len(next(iter(table.values()))) if table else 0
+    try:
+        return len(table)
+    except TypeError:
+        return None
+
+
+def read_parquet(pieces: Iterator[bytes], settings: Settings, assembler: Assembler, name: str) -> Iterator[Batch]:
+    """The accepted rows of a Parquet file, which is put in a temporary file since it is read from its end."""
+    from runtime.ingest.tabular.arrow import parquet_chunks
+
+    with tempfile.TemporaryFile() as file:
+        for piece in pieces:
+            file.write(piece)
+        file.seek(0)
+        typed = Typed(settings, assembler, name)
+        for number, chunk in enumerate(parquet_chunks(file, name, CHUNK_ROWS, typed.words)):
+            yield typed.take(chunk, number)
+
+
+def read_table(table: Any, settings: Settings, assembler: Assembler, name: str) -> Table:
+    """A table in memory, ready to be read."""
+    return Table(table, Typed(settings, assembler, name), name)
+
+
+class Table:
+    """Reads a table in memory; ``digest`` and ``nbytes`` are those of its columns once all batches were taken."""
+
+    def __init__(self, table: Any, typed: Typed, name: str) -> None:
+        self._table, self._typed, self._name = table, typed, name
+        self._sha = hashlib.sha256()
+        self.nbytes = 0
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over names, types and values."""
+        return self._sha.hexdigest()
+
+    def batches(self) -> Iterator[Batch]:
+        """The accepted rows."""
+        for number, chunk in enumerate(self._chunks()):
+            self._note(chunk)
+            yield self._typed.take(chunk, number)
+
+    def _chunks(self) -> Iterator[dict[str, Decoded]]:
+        words = self._typed.words
+        if isinstance(self._table, Mapping):
+            arrays = {n: _as_array(v) for n, v in self._table.items()}
+            sizes = {len(a) for a in arrays.values()}
+            if len(sizes) > 1 or any(a.ndim != 1 for a in arrays.values()):
+                raise IngestError(f"{self._name} has columns of different lengths: give arrays of one length.")
+            for at in range(0, max(sizes, default=0), CHUNK_ROWS):
+                yield {n: from_numpy(a[at : at + CHUNK_ROWS], n, words) for n, a in arrays.items()}
+        else:
+            from runtime.ingest.tabular.arrow import table_chunks
+
+            yield from table_chunks(self._table, self._name, CHUNK_ROWS, words)
+
+    def _note(self, chunk: dict[str, Decoded]) -> None:
+        for name, column in chunk.items():
+            self._sha.update(f"{name}\0{column.type}\0{len(column.values)}\0".encode())
+            parts = [np.ascontiguousarray(column.values)]
+            if column.valid is not None:
+                parts.append(np.packbits(column.valid))
+            for part in parts:
+                self._sha.update(part.data)
+                self.nbytes += part.nbytes
+            if column.type is Type.STRING:  # codes say which strings are equal; the strings themselves, once
+                words = self._typed.words(name)
+                new = words.text_from(self._typed.noted.get(name, 0))
+                self._typed.noted[name] = len(words)
+                self._sha.update(new)
+                self.nbytes += len(new)
+
+
+def _as_array(values: Any) -> NDArray[Any]:
+    """An array as it is; a list as an array of its very objects, which numpy would otherwise convert on its own."""
+    if hasattr(values, "__array__"):
+        return np.asarray(values)
+    out = np.empty(len(values), object)
+    out[:] = list(values)
+    return out
+
+
+class Typed:
+    """Settles typed columns against the stream, as ``Assembler`` does for cells."""
+
+    def __init__(self, settings: Settings, assembler: Assembler, name: str) -> None:
+        self._settings, self._assembler, self._name = settings, assembler, name
+        self._time = assembler.time
+        self.noted: dict[str, int] = {}
+        self._row = 0
+
+    def words(self, column: str) -> Words:
+        """The words of a string column."""
+        words = self._assembler.words
+        if column not in words:
+            words[column] = Words()
+            self.noted[column] = 0
+        return words[column]
+
+    def take(self, chunk: dict[str, Decoded], number: int) -> Batch:
+        """The accepted rows of a chunk."""
+        settings, assembler = self._settings, self._assembler
+        for name in (settings.key, settings.time):
+            if name not in chunk:
+                raise IngestError(
+                    f"{self._name} has no column {name!r}; {meant(name, chunk, 'it')} has {listed(chunk)}: check --key "
+                    "and --time."
+                )
+        others = dict(chunk)
+        del others[settings.key], others[settings.time]
+        reasons: dict[int, str] = {}
+        key = self._without_empty(chunk[settings.key], reasons)
+        if key.valid is not None and settings.missing_key is None:
+            _note(reasons, ~key.valid, f"key: column {settings.key} is missing or null")
+        time = self._times(chunk[settings.time], reasons)
+        good = np.ones(len(time), np.bool_)
+        good[list(reasons)] = False
+        if assembler.time.after is not None:  # whatever else there is was counted when the table was first read
+            good &= time > assembler.time.after
+            reasons = {}
+        misfits = [self._misfits(name, column, good) for name, column in others.items()]
+        for rows, reason in misfits:
+            _note(reasons, rows, reason)
+        good[list(reasons)] = False
+        columns: dict[str, Values] = {}
+        keys = self._key(key, good)  # only now: rows that are rejected settle no type
+        for name, column in others.items():
+            if (kept := self._column(name, column, good)) is not None:
+                columns[name] = kept
+        assembler.rejects.add_rows((self._row + row, reasons[row]) for row in sorted(reasons))
+        taken = int(np.count_nonzero(good))
+        assembler.rows_read += len(reasons) + taken
+        self._row += len(time)
+        batch = Batch(keys, time, columns)
+        return batch if taken == len(time) else batch.take(np.flatnonzero(good))
+
+    def _without_empty(self, key: Decoded, reasons: dict[int, str]) -> Decoded:
+        """The keys without those that are an empty text, which are missing."""
+        code = self.words(self._settings.key).empty() if key.type is Type.STRING else None
+        empty = key.values == code if code is not None else np.zeros(len(key.values), np.bool_)
+        if key.valid is not None:
+            empty &= key.valid
+        if not empty.any():
+            return key
+        if self._settings.missing_key is None:
+            _note(reasons, empty, f"key: column {self._settings.key} is empty")
+        return Decoded(key.type, key.values, ~empty if key.valid is None else key.valid & ~empty)
+
+    def _key(self, column: Decoded, good: Mask) -> Values:
+        types, key = self._assembler.columns, self._settings.key
+        present = good if column.valid is None else good & column.valid
+        if not present.any():
+            found = types.key_type or (column.type if column.type is Type.INT else Type.STRING)
+        elif column.type in (Type.STRING, Type.INT):
+            found = column.type
+        else:
+            raise IngestError(
+                f"{self._name}: the key column {key!r} is {column.type}, but a key is a string or an integer."
+            )
+        if types.key_type is None and good.any():
+            types.key_type = found
+        if types.key_type is not None and types.key_type is not found:
+            raise SchemaConflict(f"{self._name}: the key {key!r} is {found}, but the stream's is {types.key_type}.")
+        values = column.values if column.type is found else np.zeros(len(column.values), found.dtype)
+        missing = self._settings.missing_key
+        if missing is not None and not present[good].all():
+            stand_in = self.words(key).codes_of([missing])[0] if found is Type.STRING else whole_key(missing, key)
+            values = np.where(present, values, stand_in).astype(found.dtype)
+        return Values(found, values, None)
+
+    def _times(self, column: Decoded, reasons: dict[int, str]) -> NDArray[np.int64]:
+        name, unit = self._settings.time, self._settings.unit
+        values = column.values
+        valid = np.ones(len(values), np.bool_) if column.valid is None else column.valid
+        if column.type is Type.TIME:
+            out = values.astype(np.int64)
+        elif column.type is Type.STRING and unit in (None, "iso"):
+            words = self.words(name)
+            out = words.iso_times()[values] if len(words) else np.zeros(len(values), np.int64)
+            _note(reasons, valid & (out == BAD_TIME), f"time: column {name} is not ISO-8601 text")
+        elif column.type in (Type.INT, Type.FLOAT) and unit in SHIFTS:
+            if column.type is Type.INT:
+                out = scaled(values.astype(np.int64), str(unit))
+            else:
+                scale = 10.0 ** SHIFTS[str(unit)]
+                with np.errstate(over="ignore", invalid="ignore"):
+                    real = np.rint(values.astype(np.float64) * scale) if scale >= 1 else np.floor(values * scale)
+                    out = np.where(valid & (real < 2.0**62), np.maximum(real, -1.0), 0.0).astype(np.int64)
+                out[valid & (real >= 2.0**62)] = TOO_LATE
+                _note(reasons, valid & np.isinf(values), f"time: column {name} is infinite")
+        elif valid.any():
+            raise IngestError(
+                f"{self._name}: the time column {name!r} is {column.type}: numbers need a unit (--unit s, ms, us or "
+                "ns), text must be ISO-8601 and is not declared with another unit."
+            )
+        else:
+            out = np.zeros(len(values), np.int64)
+        _note(reasons, ~valid, f"time: column {name} is missing or null")
+        self._time.bounded(np.where(valid, out, 0), reasons)
+        return np.where(valid, out, 0)
+
+    def _misfits(self, name: str, column: Decoded, good: Mask) -> tuple[Mask, str]:
+        """Good rows that the column rejects, and why."""
+        types = self._assembler.columns
+        present = good if column.valid is None else good & column.valid
+        type_ = types.types.get(name, column.type)
+        if column.type is Type.FLOAT:
+            if type_ is Type.INT and present.any() and not types.may_widen(name):
+                return present, f"type: column {name} is {type_}, got {TOO_FINE}"
+            return present & np.isinf(column.values), f"column {name} is infinite"
+        if type_ is Type.FLOAT and column.type is Type.INT:
+            return present & beyond(column.values), f"type: column {name} is {type_}, got {TOO_BIG}"
+        return np.zeros(len(good), np.bool_), ""
+
+    def _column(self, name: str, column: Decoded, good: Mask) -> Values | None:
+        """The column with the type that it has by its rows that are taken; None if it has no value in any."""
+        present = good if column.valid is None else good & column.valid
+        if not present.any():
+            return None
+        types = self._assembler.columns
+        type_ = types.types.get(name)
+        if type_ is None:
+            fault = name_fault(name)
+            if fault or len(types.types) >= MAX_COLUMNS:
+                why = fault or f"the stream has {MAX_COLUMNS:,} columns already"
+                raise IngestError(f"{self._name}: column {name!r:.80} cannot be taken: {why}.")
+        values: NDArray[Any] = column.values
+        if type_ is Type.FLOAT and column.type is Type.INT:
+            values = values.astype(np.float64)
+        elif type_ is None or type_ is column.type or (type_ is Type.INT and column.type is Type.FLOAT):
+            wide = column.type is Type.INT and bool((present & beyond(values)).any())
+            types.settle(name, column.type, wide)
+        else:
+            raise SchemaConflict(
+                f"{self._name}: column {name!r} is {column.type}, but in the stream it is {type_}: convert it, leave "
+                "it out, or rename it."
+            )
+        return Values(types.types[name], values, column.valid)
+
+
+def _note(reasons: dict[int, str], rows: Mask, reason: str) -> None:
+    if rows.any():
+        for row in np.flatnonzero(rows).tolist():
+            reasons.setdefault(row, reason)

@@ -1,0 +1,1 @@
+"""Text: JSON and CSV scanned into cells, and what is rejected."""

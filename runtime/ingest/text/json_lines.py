@@ -1,0 +1,92 @@
+"""Lines of JSON text: one that holds anything malformed is rejected as a whole, with every record that touches it.
+
+Where the text of a line is broken, what looks like a record beside it may be a piece of another one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from runtime.errors import IngestError
+from runtime.ingest.text import json_scanner as js
+from runtime.ingest.text.raw_cells import Cells
+from runtime.ingest.text.rejects import Fault
+from runtime.ingest.text.tokens import for_loops
+
+MAX_RECORD = 1 << 24
+"""Bytes of a record, at most."""
+
+SPACE = b" \t\r\n"
+
+NOWHERE, BEYOND = -1, -2
+"""No place to go on at: there is none, or more of the text must be read to find it."""
+
+MAX_LINE = 1 << 24
+"""Bytes of a line whose records wait until all of it was read. In a longer one, malformed text is an error of the whole
+source."""
+
+
+def without_broken_lines(
+    data: bytes, cells: Cells, malformed: list[Fault], beside: list[Fault], begun: int, handed: int, name: str
+) -> Cells:
+    """The cells without the records that touch a line with malformed text: these are one reject with it.
+
+    ``beside`` are rejects that are well-formed, which stay unless they are on such a line. The first line
+    begins at ``begun`` (below 0: before ``data``), and records up to ``handed`` were handed over already.
+    """
+    gone = np.zeros(len(cells), np.bool_)
+    faults: list[Fault] = []
+    last_line = last_row = -1
+    for fault in sorted(malformed):
+        lo = data.rfind(b"\n", 0, fault.start) + 1
+        hi = data.find(b"\n", max(fault.end - 1, fault.start))
+        hi = len(data) if hi < 0 else hi
+        line = lo or begun
+        if handed > line or fault.start - line > MAX_LINE:
+            where = f"byte {cells.base + fault.start:,}"
+            raise IngestError(
+                f"{name}: {fault.reason} at {where}, in a line that is too long to be rejected alone: mend it, or "
+                "put every record on a line of its own. Nothing of it was ingested."
+            )
+        first = int(np.searchsorted(cells.end, lo, "right"))
+        end = int(np.searchsorted(cells.start, hi, "left"))
+        touched = range(first, end)
+        gone[first:end] = True
+        first_word = hi - len(data[lo:hi].lstrip(SPACE))
+        start = min(first_word, fault.start, int(cells.start[first]) if touched else first_word)
+        stop = max(hi, fault.end, int(cells.end[end - 1]) if touched else hi)
+        if faults and (lo < last_line or first <= last_row):
+            before = faults.pop()
+            start, stop, fault = min(start, before.start), max(stop, before.end), before
+        faults.append(Fault(start, stop, fault.reason))
+        last_line, last_row = max(last_line, hi), end - 1 if touched else last_row
+    kept = [f for f in beside if not any(fault.start <= f.start < fault.end for fault in faults)]
+    index = np.flatnonzero(~gone)
+    places = np.cumsum(~gone) - 1
+    out = cells.take(index, faults + kept)
+    out.bad = {int(places[row]): why for row, why in cells.bad.items() if not gone[row]}
+    return out
+
+
+def next_start(data: bytes, start: int, at: int, final: bool) -> int:
+    """Where to go on after the record that starts at ``start`` broke at ``at``; below 0 when that is not in sight.
+
+    That is the next line; of a record over several lines, the next line that opens a record with the same indent.
+    """
+    line_end = data.find(b"\n", start)
+    if line_end < 0 or at <= line_end:
+        return line_end + 1 or NOWHERE
+    indent = data[data.rfind(b"\n", 0, start) + 1 : start]
+    if not indent.strip():
+        again = data.find(b"\n" + indent + b"{", start, start + MAX_RECORD)
+        if again >= 0:
+            return again + 1
+        if not final and len(data) - start < MAX_RECORD:
+            return BEYOND
+    return line_end + 1
+
+
+def value_end(data: bytes, at: int) -> int:
+    """Where the value that is no object ends; -1 when it has no clear end."""
+    end = int(js.value_end(for_loops(np.frombuffer(data, np.uint8)), at, len(data)))
+    return end if at < end < len(data) else -1

@@ -1,0 +1,80 @@
+"""The names met in a text's records: a tree that the scanner follows, and the columns they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from runtime.ingest.text.json_scanner import hash_of_name
+from runtime.ingest.text.json_strict import name_fault
+
+MAX_NODES = 4096
+"""How many names are known at once. Then they are forgotten, and learned anew: also those of rejected records count."""
+
+NO_COLUMN = -2
+
+
+class NameTree:
+    """Nodes for names within objects, columns for dotted names; column 0 is the key, column 1 the time."""
+
+    def __init__(self, key: str, time: str) -> None:
+        self.nodes = np.zeros((64, 5), np.int64)  # parent, start and length of the name, column, likely next node
+        self.text = np.zeros(1 << 10, np.uint8)
+        self.table = np.zeros(256, np.int64)
+        self.stamps = np.zeros(64, np.int64)
+        self.column_names = [key, time]
+        self._columns = {key: 0, time: 1}
+        self._paths: list[str | None] = [""]
+        self._used = 0
+
+    @property
+    def columns(self) -> int:
+        """How many columns there are."""
+        return len(self.column_names)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more names are learned: records with others are read slowly, until all names are forgotten."""
+        return len(self._paths) >= MAX_NODES or len(self.column_names) >= MAX_NODES
+
+    def column(self, name: str) -> int | None:
+        """The column of a dotted name, new if need be; None when there are too many."""
+        at = self._columns.get(name)
+        if at is None and len(self.column_names) < MAX_NODES:
+            at = self._columns[name] = len(self.column_names)
+            self.column_names.append(name)
+        return at
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a column of a dotted name."""
+        return name in self._columns
+
+    def add(self, parent: int, raw: bytes) -> None:
+        """Learn a name within a node."""
+        node = len(self._paths)
+        if node >= len(self.nodes):
+            self.nodes = np.concatenate([self.nodes, np.zeros_like(self.nodes)])
+            self.stamps = np.concatenate([self.stamps, np.zeros_like(self.stamps)])
+        if self._used + len(raw) > len(self.text):
+            self.text = np.concatenate([self.text, np.zeros(len(self.text) + len(raw), np.uint8)])
+        above = self._paths[parent]
+        name = raw.decode()
+        path = None if above is None or not name else f"{above}.{name}" if parent else name
+        if path is not None and name_fault(path):
+            path = None
+        column = NO_COLUMN if path is None else self.column(path)
+        self._paths.append(path)
+        self.text[self._used : self._used + len(raw)] = np.frombuffer(raw, np.uint8)
+        self.nodes[node] = (parent, self._used, len(raw), NO_COLUMN if column is None else column, 0)
+        self._used += len(raw)
+        if 4 * node > len(self.table):
+            self.table = np.zeros(4 * len(self.table), np.int64)
+            for old in range(1, node):
+                self._enter(old)
+        self._enter(node)
+
+    def _enter(self, node: int) -> None:
+        parent, start, length = self.nodes[node, :3].tolist()
+        slot = int(hash_of_name(self.text, start, start + length, parent)) & (len(self.table) - 1)
+        while self.table[slot]:
+            slot = (slot + 1) & (len(self.table) - 1)
+        self.table[slot] = node

@@ -1,0 +1,59 @@
+"""Records of a text as cells: what the scanners hand over, before columns have types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.ingest.text.rejects import Fault
+from runtime.ingest.text.tokens import Bytes
+
+
+@dataclass
+class Cells:
+    """A batch of records.
+
+    ``kind`` and ``value``, of shape (columns, rows), hold what each cell is and its value (see ``tokens``); column 0 is
+    the key, column 1 the event time. ``spans`` (CSV only) is every cell's place in the text whatever its kind.
+    ``start`` and ``end`` are each record's place in ``data``, a buffer that begins at byte ``base`` and line ``line``
+    of the source. ``faults`` are rejects that never became rows, ``bad`` rows that are rejected with a reason.
+    ``minus_zeros`` are (column, row) of the integers that were written as -0, which in a column of floats has its sign.
+    """
+
+    data: Bytes
+    base: int
+    line: int
+    names: list[str]
+    kind: NDArray[np.uint8]
+    value: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    spans: NDArray[np.int64] | None = None
+    faults: list[Fault] = field(default_factory=list)
+    bad: dict[int, str] = field(default_factory=dict)
+    minus_zeros: list[tuple[int, int]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def take(self, rows: slice | NDArray[np.intp], faults: list[Fault]) -> Cells:
+        """The rows (a slice of them, or those at an index, copied), with these faults and no ``bad`` ones."""
+        minus_zeros = []
+        if self.minus_zeros:
+            places = {int(row): place for place, row in enumerate(np.arange(len(self))[rows])}
+            minus_zeros = [(column, places[row]) for column, row in self.minus_zeros if row in places]
+        return Cells(
+            self.data,
+            self.base,
+            self.line,
+            list(self.names),
+            self.kind[:, rows],
+            self.value[:, rows],
+            self.start[rows],
+            self.end[rows],
+            None if self.spans is None else self.spans[:, rows],
+            faults,
+            minus_zeros=minus_zeros,
+        )

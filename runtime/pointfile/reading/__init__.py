@@ -1,0 +1,1 @@
+"""Reading point files: opening, decoding, skipping what changes nothing, checking."""

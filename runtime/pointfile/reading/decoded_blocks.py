@@ -1,0 +1,96 @@
+"""What a thread decodes with, and what it gets: whole blocks, or the rows of blocks that change anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.pointfile.reading.skip_unchanged import changes
+from runtime.pointfile.reading.unpack import unpack_blocks
+from runtime.pointfile.zstd import Context
+
+Array = NDArray[np.generic]
+Maps = Mapping[str, NDArray[np.int32]]
+"""For string columns: what becomes of each code of the file's dictionary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block's rows, decoded. Its arrays are valid until the next block is decoded into the same ``Buffers``.
+
+    ``run_lengths`` (int64): how many rows each key has here; the keys are those numbered ``first_key`` and on.
+    ``time``: int64 microseconds UTC, shape (rows,); empty where it was not loaded.
+    ``columns``: (values, valid) by name. ``values`` has the dtype of the column's type and shape (rows,), or (1,) where
+    one value stands for all rows. ``valid`` is uint8 of shape (rows,), or (1,): 1 if no row is null, 0 if all are.
+    """
+
+    row_start: int
+    rows: int
+    first_key: int
+    run_lengths: NDArray[np.int64]
+    time: NDArray[np.int64]
+    columns: dict[str, tuple[Array, NDArray[np.uint8]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Rows of several blocks of which those are left out that repeat the row before them; valid as a ``Block`` is.
+
+    ``run_key`` and ``run_lengths`` (int64): which key each run of rows belongs to. ``bridged`` (uint8, one per row):
+    whether all steps in time since the row before were at most the hold that was asked with, those of the rows left
+    out between them included. The rest is as in ``Block``, with one entry per row.
+    """
+
+    run_key: NDArray[np.int64]
+    run_lengths: NDArray[np.int64]
+    time: NDArray[np.int64]
+    bridged: NDArray[np.uint8]
+    columns: dict[str, tuple[Array, NDArray[np.uint8]]]
+
+
+class Buffers:
+    """What one thread decodes with: zstd's context, loops, scratch and outputs, all used again for every block."""
+
+    def __init__(self, zstd: Context | None = None) -> None:
+        self.zstd = zstd or Context()
+        self.unpack_blocks = unpack_blocks.caller()
+        self.changes = changes.caller()
+        self._arrays: dict[tuple[str, str], Array] = {}
+
+    def array(self, name: str, dtype: str, *shape: int) -> Array:
+        """The array of that name, contiguous, at least that long in its one or two dimensions; what it held before is
+        lost."""
+        array = self._arrays.get((name, dtype))
+        if array is not None:
+            have = array.shape
+            # Of one or two dimensions, almost always large enough, and asked for hundreds of times a query.
+            if have[0] >= shape[0] and have[-1] >= shape[-1]:
+                return array
+        array = self._arrays[name, dtype] = np.empty([max(1, n) for n in shape], dtype)
+        return array
+
+    def clear(self) -> None:
+        """Give the memory back."""
+        self._arrays.clear()
+
+
+_idle: list[Buffers] = []
+_KEPT = 64
+"""Buffers that are kept for the next scan; each has some 30 MB, mostly of what its last scan read."""
+
+
+@contextmanager
+def borrowed() -> Iterator[Buffers]:
+    """Buffers for the time of one scan: fresh memory costs a page fault every 4 KB, which is more than zstd does."""
+    try:
+        buffers = _idle.pop()
+    except IndexError:
+        buffers = Buffers()
+    yield buffers
+    # Not given back after an error, when arrays in them may still be looked at.
+    if len(_idle) < _KEPT:
+        _idle.append(buffers)

@@ -1,0 +1,1 @@
+"""Where a number comes from: the rows, keys and files behind it."""

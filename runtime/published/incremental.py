@@ -1,0 +1,278 @@
+"""Incremental execution: reuses the partial states that earlier runs cached, and caches new ones.
+
+Two kinds of plan are kept in two ways, both exact. Where rows need nothing before them, partial states merge in any
+order: one is kept for every day whose files lie in the range, whatever the range, and only files that are new to their
+day are read; and one of many days together, for the same first day (``runtime.published.day_states``). Where they do (a
+state lasts, a session goes on), the whole state of the run is kept after the groups of files that it has read
+(``runtime.query.task.checkpoint``), for the same start of the range; a run goes on from the latest whose files are the
+first ones of its own. A file that comes late, among those, makes it go on from an earlier one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dataflow.times.zones import TZDATA_VERSION, zone_rules
+from operators.errors import DataflowError
+from runtime.catalogue import FileEntry
+from runtime.errors import FormatError
+from runtime.objects import ObjectStore
+from runtime.published.day_states import SPAN, Day, covers, days_of, first_days, together
+from runtime.published.definition import antfold_version, values_of
+from runtime.published.state_cache import LARGEST_STATE, Shelf, contents
+from runtime.query.merge.conclude import conclude
+from runtime.query.plan.make_tasks import make_tasks
+from runtime.query.plan.prepare import Prepared
+from runtime.query.scan.scanning import scan_order
+from runtime.query.task import state_bytes
+from runtime.query.task.checkpoint import Checkpoint, Checkpoints, unpack
+from runtime.query.task.coverage import Coverage
+from runtime.query.task.partial import Partial
+from runtime.query.task.task import Saving, Task
+from runtime.result.proof import digest
+from runtime.result.result import PartialResult, Result
+
+_FORM = 4
+"""Of what is kept: another one for every change to what states mean."""
+
+_BACK = (1, 2, 4, 8, 16, 32)
+"""Days before the last one after which a state is kept as well, for files that come late."""
+
+_MAGIC = b"ANTKEPT1"
+
+Answered = tuple[list[Partial], dict[str, DataflowError]]
+Savings = Mapping[str, Saving] | None
+Answer = Callable[[Sequence[Task], Sequence[FileEntry], Savings], Answered]
+"""Runs tasks (one at least), which read these files: what they came to, and which failed."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What earlier runs of a published query, whose digest is ``query``, have left for another one."""
+
+    prepared: Prepared
+    objects: ObjectStore
+    query: str
+
+    def unread(self) -> int:
+        """Bytes of the files that a run in this process would read: those of which nothing is kept."""
+        p = self.prepared
+        if not p.files:
+            return 0
+        if not p.plan.sliceable:
+            groups, chain, usable, shelf = self._groups()
+            done = max((n for n in range(1, usable + 1) if chain[n - 1] in shelf), default=0)
+            return sum(f.bytes for g in groups[done:] for f in g)
+        days, whole, chain, shelf, spans = self._days()
+        done = max((n for n, c in enumerate(chain, 1) if spans is not None and c in spans), default=0)
+        ahead = {d.day for d in whole[:done]}
+        return sum(d.unread(shelf) for d in days if d.day not in ahead)
+
+    def _shelf(self, *more: object) -> Shelf:
+        p, schema = self.prepared, self.prepared.schema
+        types = dict(schema.columns) if schema.duplicates == "exact" else {c: schema.columns[c] for c in p.plan.columns}
+        if schema.id is not None:
+            types[schema.id] = schema.columns[schema.id]
+        family = [
+            _FORM,
+            antfold_version(),
+            TZDATA_VERSION,
+            p.graph,
+            p.params,
+            [k.digest for k in p.compiled.kernels],
+            _zones(p.graph),
+            [schema.key, schema.key_type, schema.time, sorted(types.items()), schema.duplicates, schema.id],
+            *more,
+        ]
+        text = json.dumps(family, sort_keys=True, separators=(",", ":"), default=str)
+        return Shelf(self.objects, self.query[:40], digest(text.encode())[:40])
+
+    def _days(self) -> tuple[list[Day], list[Day], list[str], Shelf, Shelf | None]:
+        """The days, those that are whole, what these are from the first on; and where days and many days are kept."""
+        days = days_of(self.prepared)
+        whole = [d for d in days if d.whole]
+        spans = self._shelf("spans") if len(whole) > SPAN else None
+        return days, whole, contents([d.files for d in whole]), self._shelf("days"), spans
+
+    def _groups(self) -> tuple[list[tuple[FileEntry, ...]], list[str], int, Shelf]:
+        """The groups of files, what they are from the first on, how many can be kept, and where they are."""
+        p = self.prepared
+        groups = scan_order(p.files, p.schema.id)
+        first = min(p.since, *(f.t_min for f in p.files))
+        shelf = self._shelf("prefix", p.since, p.history, first, p.beginning)
+        return groups, contents(groups), _usable(groups, p), shelf
+
+
+@dataclass(frozen=True)
+class Cached(Kept):
+    """How it is asked: ``url`` is the store's for workers, ``here`` says whether tasks run in this process, where a
+    state can be taken in the midst of one."""
+
+    answer: Answer
+    url: str
+    workers: int
+    here: bool
+
+    def result(self) -> Result:
+        """The result."""
+        if self.prepared.files and self.prepared.plan.sliceable:
+            try:
+                return self._by_day()
+            except FormatError:
+                # If it is not what was kept that is malformed, the error comes again.
+                return self._by_day(from_scratch=True)
+        if self.prepared.files and self.here:
+            return self._by_prefix()
+        tasks = make_tasks(self.prepared, self.url, self.workers)
+        return conclude(self.prepared, tasks, *self.answer(tasks, self.prepared.files, None))
+
+    # ---- rows that need nothing before them
+
+    def _by_day(self, from_scratch: bool = False) -> Result:
+        p = self.prepared
+        days, whole, chain, shelf, spans = self._days()
+        done, span = (0, None) if spans is None or from_scratch else first_days(p, spans, whole, chain)
+        cut, whole_rest = [d for d in days if not d.whole], whole[done:]
+        with self._pool(len(whole_rest)) as pool:
+            known = list(pool.map(lambda d: None if from_scratch else d.known(p, shelf), whole_rest))
+        rest = [(d, d.files) for d in cut] + [(d, d.beyond(k)) for d, k in zip(whole_rest, known, strict=True)]
+        tasks = self._day_tasks(rest)
+        partials, failed = self.answer(tasks, [f for _, files in rest for f in files], None) if tasks else ([], {})
+        first = [] if span is None else [span]
+        kept = [*first, *(found for found in known if found is not None)]
+        cached = sum(len(found.coverage.rows) for found in kept)
+        if failed:
+            return conclude(p, tasks, [*kept, *partials], failed, cached)
+        new: dict[int, list[Partial]] = {}
+        day_of = {t.id: t.files[0].day for t in tasks}
+        for q in partials:
+            new.setdefault(day_of[q.task], []).append(q)
+        at = [n for n in _worth_keeping([d.day for d in whole], done) if n < len(whole)]
+        merged, puts = first, []
+        for n, (day, found) in enumerate(zip(whole_rest, known, strict=True), done + 1):
+            mine = [*([] if found is None else [found]), *new.get(day.day, [])]
+            if day.day in new:
+                mine = [together(p, mine, day.contents[-1])]
+                puts.append((shelf, day.day, mine[0]))
+            merged = merged + mine
+            if spans is not None and n in at and n >= done + SPAN:
+                merged = [together(p, merged, chain[n - 1])]
+                puts.append((spans, day.day, merged[0]))
+        result = conclude(p, tasks, [*merged, *(q for d in cut for q in new.get(d.day, []))], failed, cached)
+        with self._pool(len(puts)) as pool:
+            list(pool.map(lambda put: put[0].put(put[1], put[2].task, state_bytes.pack(put[2])), puts))
+        for touched in {id(put[0]): put[0] for put in puts}.values():
+            touched.tidy(thin=touched is spans)
+        return result
+
+    def _day_tasks(self, days: Sequence[tuple[Day, Sequence[FileEntry]]]) -> list[Task]:
+        """Tasks of a day each; of more days fewer each, but at least twice as many as there are workers."""
+        total = sum(f.rows for _, files in days for f in files)
+        tasks = []
+        for day, files in days:
+            if files:
+                workers = -(-2 * self.workers * sum(f.rows for f in files) // max(1, total))
+                part = make_tasks(replace(self.prepared, files=tuple(files)), self.url, min(workers, self.workers))
+                tasks += [replace(t, id=f"{day.day}.{t.id}") for t in part]
+        return tasks
+
+    def _pool(self, work: int) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max(1, min(self.objects.at_once, work)))
+
+    # ---- rows that do
+
+    def _by_prefix(self) -> Result:
+        groups, chain, usable, shelf = self._groups()
+        starts: list[Checkpoint] = []
+        shards: list[tuple[int, int]] = []
+        for n in range(usable, 0, -1):
+            if chain[n - 1] in shelf and (found := _taken(shelf.get(chain[n - 1]), groups[:n])):
+                shards, starts = [s for s, _ in found], [c for _, c in found]
+                break
+        if starts:
+            with suppress(FormatError):
+                result = self._run_on(groups, chain, usable, shelf, shards, starts)
+                if not isinstance(result, PartialResult):
+                    return result
+        return self._run_on(groups, chain, usable, shelf, [], [])
+
+    def _run_on(
+        self,
+        groups: Sequence[Sequence[FileEntry]],
+        chain: Sequence[str],
+        usable: int,
+        shelf: Shelf,
+        shards: Sequence[tuple[int, int]],
+        starts: Sequence[Checkpoint],
+    ) -> Result:
+        p = self.prepared
+        tasks = make_tasks(p, self.url, self.workers)
+        if starts:
+            tasks = [replace(tasks[0], id=f"0.{j}", shard=shard) for j, shard in enumerate(shards)]
+        done = starts[0].groups if starts else 0
+        at = _worth_keeping([g[0].day for g in groups[:usable]], done)
+        most = LARGEST_STATE // len(tasks)
+        saving = {t.id: Checkpoints(starts[j] if starts else None, at, most) for j, t in enumerate(tasks)}
+        partials, failed = self.answer(tasks, [f for g in groups[done:] for f in g], saving)
+        result = conclude(p, tasks, partials, failed, sum(len(g) for g in groups[:done]))
+        if at and not failed:
+            for n in (n for n in at if all(n in saving[t.id].taken for t in tasks)):
+                state = _bound([(t.shard, saving[t.id].taken[n]) for t in tasks])
+                shelf.put(groups[n - 1][0].day, chain[n - 1], state)
+            shelf.tidy(thin=True)
+        return result
+
+
+def _zones(graph: object) -> list[str]:
+    """What the clocks of the time zones of a graph show, which may be decided anew."""
+    out = []
+    for zone in sorted(set(values_of(graph, "zone"))):
+        # A column of a reference table may have that name, too.
+        with suppress(DataflowError):
+            out.append(digest(zone_rules(zone)))
+    return out
+
+
+def _usable(groups: Sequence[Sequence[FileEntry]], p: Prepared) -> int:
+    """After how many of the groups a state knows nothing of the end of the range: it has cut none of them."""
+    if p.until <= p.since:
+        return 0
+    return next((n for n, g in enumerate(groups) if max(f.t_max for f in g) >= p.until), len(groups))
+
+
+def _worth_keeping(days: Sequence[int], done: int) -> list[int]:
+    """After how many of the groups of these ``days`` to keep a state: all, and those of some days before the last."""
+    if not days:
+        return []
+    at = {len(days)}
+    for back in _BACK:
+        at.add(sum(d <= days[-1] - back for d in days))
+    return sorted(n for n in at if n > done)
+
+
+def _bound(states: Sequence[tuple[tuple[int, int], bytes]]) -> bytes:
+    """The states of all shards as one."""
+    arrays = {f"state.{j}": np.frombuffer(data, np.uint8) for j, (_, data) in enumerate(states)}
+    return state_bytes.sealed(_MAGIC, {"shards": [list(shard) for shard, _ in states]}, arrays)
+
+
+def _taken(data: bytes | None, groups: Sequence[Sequence[FileEntry]]) -> list[tuple[tuple[int, int], Checkpoint]]:
+    """The states of all shards after these groups; none if they are not that."""
+    if data is None:
+        return []
+    try:
+        head, arrays = state_bytes.unsealed(_MAGIC, data, "a kept state")
+        states = [unpack(arrays[f"state.{j}"].tobytes()) for j in range(len(head["shards"]))]
+        shards = [(int(lo), int(hi)) for lo, hi in head["shards"]]
+        covered = [Coverage.from_dict(c.head["coverage"]) for c in states]
+    except (FormatError, ValueError, KeyError, TypeError):
+        return []
+    if any(c.groups != len(groups) for c in states) or not covers(covered, groups):
+        return []
+    return list(zip(shards, states, strict=True))

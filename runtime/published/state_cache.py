@@ -1,0 +1,171 @@
+"""Where partial states are kept in a store between runs: immutable objects that nothing depends on.
+
+``cache/QUERY/FAMILY/DAY-CONTENT`` holds what the files of CONTENT come to, up to the day DAY, for one query with one
+set of parameters on one version of everything else (FAMILY). A missing, damaged or foreign one is made again; what
+cannot be written is not kept.
+
+An object begins with its path, so that one in the place of another counts as damaged. All checksums here tell damage,
+not forgery: a process that may write below ``cache/`` may write other answers to published queries (but neither code
+nor anything that makes a reader leave its arrays: ``runtime.query.merge.state_form``). Give that right to workers
+alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import zstandard
+
+from runtime.catalogue import FileEntry
+from runtime.errors import FormatError, StoreError
+from runtime.objects import ObjectStore
+from runtime.objects.object_store import ObjectInfo
+
+LARGEST = 32 << 20
+"""Bytes of one kept object; larger states are not kept."""
+
+LARGEST_STATE = 256 << 20
+"""Bytes of one state before compression."""
+
+MOST = 512 << 20
+"""Bytes that are kept of one query; the oldest go."""
+
+MOST_OBJECTS = 10_000
+"""Objects that are kept of one query, which every run lists."""
+
+_KEPT = 2
+"""Cache entries kept per equivalence class."""
+
+_NUMBER = 10**9
+"""Days are written from here on, so that names sort as they do."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One kept object."""
+
+    path: str
+    day: int
+    content: str
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, info: ObjectInfo) -> Kept | None:
+        """From its name; None for what is none."""
+        number, dash, content = info.path.rpartition("/")[2].partition("-")
+        if not dash or not number.isdecimal():
+            return None
+        return cls(info.path, int(number) - _NUMBER, content, info.size, info.modified)
+
+
+def contents(groups: Iterable[Sequence[FileEntry]]) -> list[str]:
+    """For every prefix of the groups of files, a digest of the files in it and of how they are grouped."""
+    out, chain = [], b""
+    for group in groups:
+        h = hashlib.sha256(chain)
+        for f in group:
+            h.update(f"{f.path}\0{f.sha256}\0{f.rows}\n".encode())
+        chain = h.digest()
+        out.append(chain.hex())
+    return out
+
+
+class Shelf:
+    """The kept objects of one family; ``query`` and ``family`` are digests."""
+
+    def __init__(self, objects: ObjectStore, query: str, family: str) -> None:
+        self._objects = objects
+        self._query = f"cache/{query}/"
+        self._family = f"{self._query}{family}/"
+        self._found = {k.content: k for k in self._listed(self._family)}
+
+    def __contains__(self, content: str) -> bool:
+        return content in self._found
+
+    def get(self, content: str) -> bytes | None:
+        """What is kept of these files; None if it cannot be had."""
+        kept = self._found[content]
+        if kept.size > LARGEST:
+            return None
+        try:
+            data = _unpacked(self._objects.read(kept.path, 0, kept.size))
+            head = _head(kept.path)
+            return data[len(head) :] if data.startswith(head) else None
+        except (StoreError, FormatError):
+            return None
+
+    def put(self, day: int, content: str, state: bytes) -> None:
+        """Keep a state, if it is not too large and the store lets us."""
+        path = f"{self._family}{day + _NUMBER}-{content}"
+        state = _head(path) + state
+        if len(state) > LARGEST_STATE:
+            return
+        data = zstandard.ZstdCompressor(level=3, write_checksum=True).compress(state)
+        if len(data) > LARGEST:
+            return
+        try:
+            if content in self._found:
+                # It was of no use, or this would not be made again.
+                self._objects.delete(path)
+            self._objects.put(path, data)
+        except StoreError:
+            # The answer does not depend on it: a store may be read-only.
+            return
+
+    def tidy(self, thin: bool) -> None:
+        """Delete what has been superseded (``thin``: of older days more and more), and the oldest of too much."""
+        listed = self._listed(self._query)
+        mine = [k for k in listed if k.path.startswith(self._family)]
+        gone = superseded(mine, thin)
+        past = set(gone)
+        gone += overfull([k for k in listed if k not in past])
+        try:
+            for k in gone:
+                self._objects.delete(k.path)
+        except StoreError:
+            # Who may not delete leaves it to the bucket's rules.
+            return
+
+    def _listed(self, prefix: str) -> list[Kept]:
+        try:
+            return [k for k in map(Kept.of, self._objects.list(prefix)) if k is not None]
+        except StoreError:
+            return []
+
+
+def superseded(kept: Sequence[Kept], thin: bool) -> list[Kept]:
+    """All but the latest two of every day; with ``thin`` of every span of days twice as long and as old as the next."""
+    by_age: dict[int, list[Kept]] = defaultdict(list)
+    newest = max((k.day for k in kept), default=0)
+    for k in kept:
+        by_age[(newest - k.day).bit_length() if thin else k.day].append(k)
+    order = (sorted(same, key=lambda k: (k.day, k.modified, k.path), reverse=True) for same in by_age.values())
+    return [k for same in order for k in same[_KEPT:]]
+
+
+def overfull(kept: Sequence[Kept]) -> list[Kept]:
+    """The oldest of what is beyond ``MOST`` bytes or ``MOST_OBJECTS``."""
+    out, size = [], 0
+    for n, k in enumerate(sorted(kept, key=lambda k: (k.modified, k.path), reverse=True), 1):
+        size += k.size
+        if size > MOST or n > MOST_OBJECTS:
+            out.append(k)
+    return out
+
+
+def _head(path: str) -> bytes:
+    return f"{path}\n".encode()
+
+
+def _unpacked(data: bytes) -> bytes:
+    try:
+        size = zstandard.frame_content_size(data)
+        if not 0 <= size <= LARGEST_STATE:
+            raise FormatError("a kept state does not say its size, or is too large")
+        return zstandard.ZstdDecompressor().decompress(data)
+    except zstandard.ZstdError as error:
+        raise FormatError(f"a kept state is damaged: {error}") from None

@@ -1,0 +1,1 @@
+"""From partial states to a result."""

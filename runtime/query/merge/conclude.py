@@ -1,0 +1,103 @@
+"""From partial states to a result: merged, checked to be whole, finished, with its proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dataflow.times.zones import TZDATA_VERSION
+from operators.errors import DataflowError
+from runtime.catalogue import set_hash
+from runtime.columns import Column
+from runtime.errors import IncompleteResult
+from runtime.query.merge.merging import Merging, merged
+from runtime.query.merge.state_form import checked
+from runtime.query.plan.notes import order_notes, sparse_notes, taken_out
+from runtime.query.plan.prepare import Prepared
+from runtime.query.task.coverage import WHOLE, Coverage
+from runtime.query.task.partial import Partial, summed
+from runtime.result.proof import Proof, check_coverage, digest, merged_files
+from runtime.result.result import PartialResult, Result
+
+
+def conclude(
+    prepared: Prepared,
+    tasks: Sequence[object],
+    partials: Sequence[Partial],
+    failed: Mapping[str, DataflowError],
+    files_cached: int = 0,
+) -> Result:
+    """The result of tasks that were answered (and of some that failed): merged, checked to be whole, finished.
+
+    Of the tasks only their number counts: a partial state may be that of several. ``files_cached``: of how many files
+    the partial states were kept from earlier runs.
+    """
+    total = Coverage()
+    for p in partials:
+        total.add(p.coverage)
+    covered = total.rows
+    if not failed:
+        check_coverage(prepared.files, covered, prepared.plan.stream)
+        if part := next((path for path, ranges in total.cells.items() if ranges != WHOLE), None):
+            raise IncompleteResult(f"stream {prepared.plan.stream}: not all keys of {part} were read; ask again")
+    merging = Merging()
+    with checked(prepared.plan, partials):
+        table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging))
+        columns = table.result_columns()
+    sparse = sparse_notes(prepared.plan, summed(p.tally for p in partials))
+    notes = (*partial_windows, *sparse, *order_notes(prepared.snapshot.schema))
+    proof = _proof(prepared, tasks, partials, covered, columns, files_cached, merging.times_outside, notes)
+    if failed:
+        return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))
+    return Result(columns, proof)
+
+
+def _proof(
+    prepared: Prepared,
+    tasks: Sequence[object],
+    partials: Sequence[Partial],
+    covered: Mapping[str, int],
+    columns: Mapping[str, Column],
+    files_cached: int,
+    times_outside: int,
+    notes: tuple[str, ...],
+) -> Proof:
+    snapshot = prepared.snapshot
+    whole = merged_files(prepared.files, covered)
+    return Proof(
+        stream=prepared.plan.stream,
+        snapshot=snapshot.seq,
+        since=prepared.since,
+        until=prepared.until,
+        until_clipped=prepared.clipped,
+        plan=prepared.plan_digest,
+        files_planned=len(prepared.files),
+        files_merged=len(whole),
+        files_hash_planned=set_hash(f.path for f in prepared.files),
+        files_hash_merged=set_hash(whole),
+        files_cached=files_cached,
+        rows_catalogued=sum(f.rows for f in prepared.files),
+        rows_scanned=sum(covered.values()),
+        rows_ruled_out=sum(p.coverage.skipped for p in partials),
+        duplicates=sum(p.coverage.dropped for p in partials),
+        duplicates_at_ingest=snapshot.dropped,
+        rejected=snapshot.rejected,
+        quarantined=snapshot.quarantined,
+        retention_floor=snapshot.floor,
+        times_outside=sum(p.coverage.times_outside for p in partials) + times_outside,
+        tzdata=TZDATA_VERSION,
+        tasks=len(tasks),
+        kernels=digest(*sorted({k.encode() for p in partials for k in p.kernels})),
+        result=_result_digest(columns),
+        catalogue="checked" if snapshot.checked else "unchecked",
+        files_unchecked=sum(not f.footer for f in prepared.files),
+        notes=notes,
+    )
+
+
+def _result_digest(columns: Mapping[str, Column]) -> str:
+    parts: list[bytes] = []
+    for name, c in columns.items():
+        valid = b"" if c.valid is None else c.valid.tobytes()
+        text = b"" if c.words is None else c.words.blob + c.words.offsets.tobytes()
+        parts += [name.encode(), c.type.encode(), c.values.tobytes(), valid, text]
+    return digest(*parts)

@@ -1,0 +1,65 @@
+"""From edges to intervals: how many keys are in a condition at once, or whether so many are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflow.plan.stages import Sweep
+from operators.types import Type
+from runtime.query.stages.query_table import Table, TableColumn
+
+_COUNTS = ("active", "inactive", "unknown")
+
+
+def swept(step: Sweep, table: Table) -> Table:
+    """The intervals between the edges of ``table``, whose rows are in the order of the group, then of time.
+
+    Neighbours that say the same are one interval; there is none where a group has no keys. Beside the group columns
+    and the numbers (or ``state``), there are ``$start``, ``$end`` and ``$known``.
+    """
+    moved = np.zeros(table.rows, np.bool_)
+    for name in _COUNTS:
+        moved |= table.columns[f"${name}"][1] != 0
+    table = table.take(np.flatnonzero(moved))
+    time = table.columns["$at"][1]
+    # Every interval that starts in a group ends there, so sums over all rows are zero again where a group ends.
+    counts = {name: np.cumsum(table.columns[f"${name}"][1]) for name in _COUNTS}
+    occupied = np.zeros(table.rows, np.bool_)
+    for values in counts.values():
+        occupied |= values != 0
+    says = [*counts.values()]
+    known = counts["unknown"] == 0
+    columns: dict[str, TableColumn] = {}
+    if step.at_least is not None:
+        active = counts["active"] >= step.at_least
+        known = active | (counts["active"] + counts["unknown"] < step.at_least)
+        says = [active.astype(np.int64), known.astype(np.int64)]
+    says.append(occupied.astype(np.int64))
+    first = _changes(says, occupied)
+    # A group's last edge leaves it without keys, so the edge after a row in a group is of the same group.
+    starts = np.flatnonzero(first & occupied)
+    following = np.flatnonzero(first)
+    ends = following[np.searchsorted(following, starts, side="right")]
+    rows = len(starts)
+    whole = np.ones(rows, np.uint8)
+    for name in step.by:
+        kind, values, valid = table.columns[name]
+        columns[name] = (kind, values[starts], valid[starts])
+    if step.at_least is None:
+        columns |= {name: (Type.INT, values[starts], whole) for name, values in counts.items()}
+    else:
+        columns["state"] = (Type.BOOL, says[0][starts], known[starts].astype(np.uint8))
+    columns["$start"] = (Type.TIME, time[starts], whole)
+    columns["$end"] = (Type.TIME, time[ends], whole)
+    columns["$known"] = (Type.INT, known[starts].astype(np.int64), whole)
+    return Table(rows, columns, table.strings)
+
+
+def _changes(says: list[NDArray[np.int64]], occupied: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which rows say something else than the row before; the first after an unoccupied one always does."""
+    out = np.ones(len(occupied), np.bool_)
+    out[1:] = ~occupied[:-1]
+    for values in says:
+        out[1:] |= values[1:] != values[:-1]
+    return out

@@ -1,0 +1,136 @@
+"""From partial states to one table: merge, finish, then the steps of the metric that follow the grouping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dataflow.kernels.compile import compile_stage
+from dataflow.plan.sink import Grouping
+from dataflow.plan.stages import Plan, SortBy, Stage, Sweep, TableStep, Take
+from dataflow.typed.hidden_columns import END, KNOWN
+from dataflow.typed.nodes import column
+from operators.states.groups import Groups, GroupState
+from operators.states.strings import Words
+from operators.types import Type
+from runtime.query.merge.concurrency import swept
+from runtime.query.merge.empty_buckets import bucket_keys
+from runtime.query.merge.finish import finished_groups
+from runtime.query.stages.keys import Keys
+from runtime.query.stages.overflow import in_table
+from runtime.query.stages.pipeline import RowCollector
+from runtime.query.stages.query_table import Table, joined
+from runtime.query.stages.runner import Context, Runner
+from runtime.query.task.partial import Partial
+
+FAN_IN = 8
+"""States that one node of the merge tree takes."""
+
+_ALL_TIME = 2**62
+
+
+def groups_for(sink: Grouping) -> Groups:
+    """An empty state of the grouping."""
+    return Groups([e.type for _, e in sink.by if e.type is not None], [a.aggregate for a in sink.aggs])
+
+
+def merge_states(sink: Grouping, states: Sequence[GroupState]) -> GroupState:
+    """One state from many."""
+    groups, words = _gathered(sink, states)
+    return groups.export(words.strings)
+
+
+def _gathered(sink: Grouping, states: Sequence[GroupState]) -> tuple[Groups, Words]:
+    """All groups of the states, by a tree. Which tree makes no difference to a single bit of them."""
+    while len(states) > FAN_IN:
+        states = [merge_states(sink, states[i : i + FAN_IN]) for i in range(0, len(states), FAN_IN)]
+    groups, words = groups_for(sink), Words()
+    for state in states:
+        groups.merge(state, words.codes)
+    return groups, words
+
+
+def finished_table(sink: Grouping, states: Sequence[GroupState], until: int, step: str) -> Table:
+    """The answers of all states together, one row per group, in the order of the group columns."""
+    groups, words = _gathered(sink, states)
+    groups.ensure_one()
+    if sink.filled is not None:
+        groups.ensure(bucket_keys(sink, groups.keys[: len(groups)], until))
+    return finished_groups(sink, groups, words, step)
+
+
+@dataclass
+class Merging:
+    """What is counted while states are merged and finished."""
+
+    times_outside: int = 0
+    """How many values were times outside of the years that have a calendar, and so are null."""
+
+
+_START = "$start"
+_EXTENT = ((_START, Type.TIME), (END, Type.TIME), (KNOWN, Type.INT))
+"""Columns of intervals in a table."""
+
+
+def merged(plan: Plan, partials: Sequence[Partial], until: int, merging: Merging | None = None) -> Table:
+    """The plan's table from the partial states of all its tasks; ``until`` is the end of the range."""
+    merging = Merging() if merging is None else merging
+    last = plan.stages[-1].sink.grouping()
+    if last is not None and not plan.whole_keys:
+        table = finished_table(last, [p.groups for p in partials if p.groups is not None], until, plan.stages[-1].step)
+    else:
+        tables = [p.table for p in partials if p.table is not None]
+        table = joined(tables) if tables else _no_rows(plan)
+        table = table.sorted_by([(name, False) for name in plan.order])
+    by = [name for name, _ in last.by] if last is not None else list(plan.order)
+    for step in plan.after:
+        table = _apply(step, table, merging, [name for name in by if name in table.columns])
+        if isinstance(step, Stage) and (group := step.sink.grouping()) is not None:
+            by = [name for name, _ in group.by]
+    return table
+
+
+def _no_rows(plan: Plan) -> Table:
+    sink = plan.stages[-1].sink
+    if (group := sink.grouping()) is not None:
+        return finished_groups(group, groups_for(group), Words(), plan.stages[-1].step)
+    return RowCollector(sink.written() or ()).table([])
+
+
+def _apply(step: TableStep, table: Table, merging: Merging, by: Sequence[str]) -> Table:
+    """The table after one more step; ``by`` are the columns that its rows go by, in errors."""
+    if isinstance(step, SortBy):
+        return table.sorted_by(step.by)
+    if isinstance(step, Take):
+        return table.take(np.arange(min(step.n, table.rows)))
+    if isinstance(step, Sweep):
+        return swept(step, table)
+    words = Words()
+    table = table.recoded(words)
+    keys = Keys.none(words)
+    context = Context(words, keys, -_ALL_TIME, _ALL_TIME)
+    runner = Runner(step, compile_stage(step), context, row_named=lambda row: in_table(table, row, by))
+    columns = step.sink.written()
+    if columns is not None:
+        extent = _EXTENT if END in step.sink.hidden() else ()
+        rows = RowCollector((*((n, column(n, kind)) for n, kind in extent), *columns))
+        if table.rows:
+            for chunk in (*runner.push(table.chunk()), *(runner.flush() if step.sink.gathers else ())):
+                hidden = {n: chunk.time if n == _START else chunk.columns[n][0] for n, _ in extent}
+                whole = np.ones(chunk.rows, np.uint8)
+                columns_now = {**chunk.columns, **{n: (values, whole) for n, values in hidden.items()}}
+                rows.add(replace(chunk, columns=columns_now))
+        merging.times_outside += runner.times_outside
+        return rows.table(words.strings)
+    group = step.sink.grouping()
+    assert group is not None
+    assert runner.groups is not None
+    if table.rows:
+        for _ in runner.push(table.chunk()):
+            raise AssertionError("a grouping writes no rows")
+    merging.times_outside += runner.times_outside
+    runner.groups.ensure_one()
+    runner.groups.cells.settle()
+    return finished_groups(group, runner.groups, words, step.step)

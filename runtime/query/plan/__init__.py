@@ -1,0 +1,1 @@
+"""Before anything is read: the files, the tasks, the plan in words."""

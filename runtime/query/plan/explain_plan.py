@@ -1,0 +1,70 @@
+"""What a query would do, in words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dataflow.kernels.compile import is_cached
+from dataflow.plan.stages import Plan, Stage
+from runtime.query.plan.notes import before_range, cut_windows, sparse_columns
+from runtime.query.plan.prepare import Prepared
+from runtime.query.task.task import Task
+
+_START = 0.02
+_COMPILE = 1.5
+
+
+def explain(prepared: Prepared, tasks: Sequence[Task], workers: int) -> str:
+    """The plan of ``prepared`` as a text of several lines."""
+    plan = prepared.plan
+    rows = sum(f.rows for f in prepared.files)
+    lines = [f"stream {plan.stream} at commit {prepared.snapshot.seq}, key {prepared.schema.key}"]
+    lines.append(
+        f"range  [{_time(prepared.since)}, {_time(prepared.until)})" + (" (until: now)" if prepared.clipped else "")
+    )
+    history = {None: "all of it", 0: "none"}.get(prepared.history, f"{(prepared.history or 0) / 1e6:g} s")
+    lines.append(f"history before the range: {history}")
+    size = sum(f.bytes for f in prepared.files)
+    lines.append(f"files  {len(prepared.files)}, {rows:,} points, {size:,} bytes")
+    lines.append(f"columns {', '.join((prepared.schema.key, prepared.schema.time, *plan.columns))}")
+    slices = len({t.id.split(".")[0] for t in tasks})
+    lines.append(
+        f"tasks  {len(tasks)} ({slices} slices of time x {len(tasks) // slices} shards of keys), {workers} workers"
+    )
+    lines.append("stages")
+    compile_seconds = 0.0
+    for stage in plan.stages:
+        cached = is_cached(stage)
+        compile_seconds += 0.0 if cached else _COMPILE
+        lines.append(f"  {stage.describe()}: kernel {'ready' if cached else 'to be compiled'}")
+    for step in plan.after:
+        lines.append(f"  then {step.describe()}")
+    if looked_up := _lookups(plan):
+        lines.append("looked up")
+        lines += [f"  {text}" for text in looked_up]
+    if before := before_range(plan):
+        lines.append("before the range")
+        lines += [f"  {text}" for text in before]
+    if notes := [*cut_windows(plan, prepared), *sparse_columns(plan, prepared.files)]:
+        lines.append("notes")
+        lines += [f"  {text}" for text in notes]
+    if plan.laws:
+        lines.append("laws")
+        lines += [f"  {law}" for law in plan.laws]
+    rate = min(s.sink.rows_per_second for s in plan.stages)
+    seconds = _START + rows / rate / max(1, min(workers, len(tasks))) + compile_seconds
+    lines.append(f"estimate {seconds:.2g} s on this machine, $0")
+    return "\n".join(lines)
+
+
+def _time(micros: int) -> str:
+    from runtime.result.display import iso
+
+    return iso(micros)
+
+
+def _lookups(plan: Plan) -> list[str]:
+    """The reference tables and calendars of a plan, in words."""
+    stages = [s for s in (*plan.stages, *plan.after) if isinstance(s, Stage)]
+    nodes = (n for s in stages for e in s.expressions() for n in e.walk() if n.fn == "lookup")
+    return list(dict.fromkeys(str(n.option("in")) for n in nodes))

@@ -1,0 +1,103 @@
+"""Sentences about an answer, or a plan, for its readers: reports that are missed, windows cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dataflow.plan.stages import Plan, Sparse
+from dataflow.times.calendar_tables import bucket_table
+from dataflow.typed.hidden_columns import EARLY, PARTIAL
+from operators.kernels.times.calendar import bucket_end, bucket_start
+from runtime.catalogue import FileEntry, StreamSchema
+from runtime.query.stages.query_table import Table
+from runtime.result.display import iso
+
+if TYPE_CHECKING:
+    from runtime.query.plan.prepare import Prepared
+
+
+def taken_out(table: Table) -> tuple[Table, tuple[str, ...]]:
+    """The table without the hidden column of windows, and the note that it comes to."""
+    if PARTIAL not in table.columns:
+        return table, ()
+    columns = dict(table.columns)
+    _, values, valid = columns.pop(PARTIAL)
+    count = int(((values != 0) & (valid != 0)).sum())
+    table = replace(table, columns=columns)
+    if not count:
+        return table, ()
+    are, them = ("is", "it") if count == 1 else ("are", "them")
+    windows = "window" if table.rows == 1 else "windows"
+    why = f"the range or the stream's beginning cuts {them}"
+    return table, (f"{count:,} of {table.rows:,} {windows} {are} partial: {why}",)
+
+
+def sparse_notes(plan: Plan, tally: Sequence[int]) -> tuple[str, ...]:
+    """What to say of the columns that most of the rows that reached a step did not report."""
+    out = []
+    for j, column in enumerate(plan.sparse):
+        rows, nulls = (tally[2 * j], tally[2 * j + 1]) if len(tally) > 2 * j else (0, 0)
+        if 2 * nulls > rows:
+            which = f"{nulls:,} of {rows:,} {'row' if rows == 1 else 'rows'}"
+            reach = "groups" if column.grouped else "looks back at"
+            out.append(f"{column.column} is not reported on {which} that {column.step} {reach}; {_advice(column)}")
+    return tuple(out)
+
+
+def sparse_columns(plan: Plan, files: Sequence[FileEntry]) -> list[str]:
+    """The same of a plan, as far as the catalogue can say: of all points of the files, whatever becomes of them."""
+    out = []
+    rows = sum(f.rows for f in files)
+    for column in plan.sparse:
+        nulls = sum(f.nulls.get(column.column, f.rows) for f in files)
+        if 2 * nulls > rows or (nulls and column.after):
+            out.append(f"{column.column} is not reported on {nulls:,} of {rows:,} points; {_advice(column)}")
+    return out
+
+
+def order_notes(schema: StreamSchema) -> tuple[str, ...]:
+    """What to say of a stream of which the order of some commits is not known."""
+    if not schema.unordered:
+        return ()
+    of, they = ("1 file", "its") if schema.unordered == 1 else (f"{schema.unordered:,} files", "their")
+    return (
+        f"the order of {of} is not known: it was recovered by {they} modification time, so where points of one key "
+        "have the same time, another one may come last",
+    )
+
+
+def _advice(column: Sparse) -> str:
+    held = f'.held("{column.column}") before {column.after or column.step} takes each key\'s last report instead'
+    if column.grouped:
+        return f"{column.step} puts such rows in the group null; {held}"
+    return f"{column.step} does not see the reports in rows that {column.after} drops; {held}"
+
+
+def before_range(plan: Plan) -> list[str]:
+    """Which stages see rows before the range that other stages make."""
+    seen = [s.step for s in plan.stages if EARLY in dict(s.inputs)]
+    made = [s.step for s in plan.stages[: plan.whole]]
+    return [f"{', '.join(made)} run over it, too, for {', '.join(seen)}"] if made else []
+
+
+def cut_windows(plan: Plan, prepared: Prepared) -> list[str]:
+    """Which windows of a plan are partial."""
+    out = []
+    for stage in plan.stages:
+        sink = stage.sink.segmenting()
+        if sink is not None and sink.bucket is not None and prepared.since < prepared.until:
+            every, zone = str(sink.bucket.option("every")), str(sink.bucket.option("zone"))
+            slides = sink.size > 1
+            first = prepared.beginning if slides else max(prepared.since, prepared.beginning)
+            final = prepared.until
+            edges, width, origin = bucket_table(every, zone)
+            cut = []
+            if bucket_start(first, edges, width, origin) != first:
+                cut.append(f"those that begin before {iso(first)}")
+            if slides or bucket_end(final - 1, edges, width, origin) != final:
+                cut.append(f"those that end after {iso(final)}")
+            if cut:
+                out.append(f"windows of {stage.step} are partial: {' and '.join(cut)}")
+    return out

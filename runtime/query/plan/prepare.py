@@ -1,0 +1,148 @@
+"""From a metric and a range to a plan: everything that is decided before anything is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dataflow.metrics.json_form import to_dict
+from dataflow.plan.stages import Plan
+from dataflow.steps import Source
+from dataflow.steps.base import Step
+from dataflow.times.calendar_tables import known_time
+from operators.types import Type
+from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema
+from runtime.catalogue.snapshot import unknown_stream
+from runtime.errors import QueryError
+from runtime.query.task.task import Compiled, compiled_for
+from runtime.result.proof import digest
+
+
+@dataclass(frozen=True)
+class Request:
+    """A metric and how it is asked for. Times are microseconds UTC; None means the stream's own extent."""
+
+    steps: tuple[Step, ...]
+    params: Mapping[str, object]
+    since: int | None
+    until: int | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that is decided before anything is read."""
+
+    graph: dict[str, Any]
+    params: dict[str, Any]
+    compiled: Compiled
+    snapshot: Snapshot
+    schema: StreamSchema
+    files: tuple[FileEntry, ...]
+    since: int
+    until: int
+    clipped: bool
+    history: int | None
+    plan_digest: str
+    beginning: int
+    """The time before which the stream has no points, or none any more."""
+
+    @property
+    def plan(self) -> Plan:
+        """The metric bound to the stream."""
+        return self.compiled.plan
+
+
+def now_micros() -> int:
+    """The present, in microseconds UTC."""
+    return int(datetime.now(UTC).timestamp() * 1_000_000)
+
+
+def prepare(catalogue: Catalogue, request: Request) -> Prepared:
+    """Validate the metric, take a snapshot and choose the files."""
+    source = request.steps[0]
+    assert isinstance(source, Source)
+    schema = catalogue.schema(source.name)
+    if schema is None:
+        raise QueryError(f"step 1 (stream): {unknown_stream(source.name, catalogue.streams())}")
+    graph, params = to_dict(request.steps), dict(request.params)
+    compiled = compiled_for(schema, graph, params)
+    plan = compiled.plan
+    # Only rows that need nothing before them can do with the files of their own range.
+    alone = plan.history == 0 and not plan.held_columns
+    snapshot = catalogue.snapshot(source.name, request.since if alone else None, request.until)
+    if snapshot.schema != schema:
+        schema = snapshot.schema
+        compiled = compiled_for(schema, graph, params)
+        plan = compiled.plan
+    for name, t in (("since", request.since), ("until", request.until)):
+        if t is not None:
+            known_time(t, name)
+    since, until, clipped = _range(snapshot, request)
+    if snapshot.floor is not None and since < snapshot.floor * 86_400_000_000:
+        raise QueryError(f"stream {source.name}: the data before {_iso(snapshot.floor * 86_400_000_000)} was retired")
+    return _prepared(graph, params, compiled, snapshot, schema, (since, until, clipped))
+
+
+def prepare_again(asked: Prepared, steps: tuple[Step, ...], params: Mapping[str, object]) -> Prepared:
+    """Another metric over the same files and the same range, which must need no more of the past than the first."""
+    graph, given = to_dict(steps), dict(params)
+    span = (asked.since, asked.until, asked.clipped)
+    return _prepared(graph, given, compiled_for(asked.schema, graph, given), asked.snapshot, asked.schema, span)
+
+
+def _prepared(
+    graph: dict[str, Any],
+    params: dict[str, Any],
+    compiled: Compiled,
+    snapshot: Snapshot,
+    schema: StreamSchema,
+    span: tuple[int, int, bool],
+) -> Prepared:
+    since, until, clipped = span
+    files, history = _files(compiled.plan, snapshot, since, until)
+    text = json.dumps([graph, params, since, until], sort_keys=True, separators=(",", ":"), default=str)
+    plan_digest, beginning = digest(text.encode()), _beginning(snapshot)
+    return Prepared(
+        graph, params, compiled, snapshot, schema, files, since, until, clipped, history, plan_digest, beginning
+    )
+
+
+def _beginning(snapshot: Snapshot) -> int:
+    first = 0 if snapshot.first_time is None else snapshot.first_time
+    return first if snapshot.floor is None else max(first, snapshot.floor * 86_400_000_000)
+
+
+def _iso(micros: int) -> str:
+    return datetime.fromtimestamp(micros // 1_000_000, UTC).isoformat()
+
+
+def _range(snapshot: Snapshot, request: Request) -> tuple[int, int, bool]:
+    first = 0 if snapshot.first_time is None else snapshot.first_time
+    last = first if snapshot.last_time is None else snapshot.last_time + 1
+    since = first if request.since is None else request.since
+    until = last if request.until is None else request.until
+    if request.since is not None and request.until is not None and since > until:
+        raise QueryError(f"since {_iso(since)} is after until {_iso(until)}")
+    # A fleet that fell silent was not up: a given end is honoured, but nobody knows the future.
+    present = now_micros()
+    clipped = request.until is not None and until > max(present, last)
+    if clipped:
+        until = max(present, last)
+    return since, max(since, until), clipped
+
+
+def _files(plan: Plan, snapshot: Snapshot, since: int, until: int) -> tuple[tuple[FileEntry, ...], int | None]:
+    """The files to read, and how far before ``since`` rows matter (None: from the start)."""
+    candidates = [f for f in snapshot.files if f.t_min < until]
+    if plan.history is None:
+        return tuple(candidates), None
+    near = [f for f in candidates if f.t_max >= since - plan.history]
+    # A time that is stored may be null to a query all the same: ``dataflow.times.calendar_tables.YEARS``.
+    times = any(snapshot.schema.columns[c] is Type.TIME for c in plan.held_columns)
+    if not times and all(f.nulls.get(c, 1) == 0 for f in near for c in plan.held_columns):
+        # Every first row reports all held columns itself, so nothing earlier can matter.
+        return tuple(near), plan.history
+    return tuple(candidates), None

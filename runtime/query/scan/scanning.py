@@ -1,0 +1,359 @@
+"""Reads the cells of one task: every file's rows of one range of key hashes, day by day, in order per key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.states.strings import Words
+from operators.types import Type
+from runtime.catalogue import FileEntry
+from runtime.errors import QueryError
+from runtime.pointfile import Block, Buffers, Changes, PointFile
+from runtime.query.scan.across_files import CellRows, resolve
+from runtime.query.stages.keys import Keys
+from runtime.query.stages.row_batch import Chunk, Values
+from runtime.query.stages.runner import missing_column
+from runtime.query.task.coverage import Coverage
+
+_DAY = 86_400_000_000
+_EXACT = 2**53
+
+_MANY = 4
+"""Keys in several files are merged by themselves if they are fewer than one in so many, else all are."""
+
+_TOGETHER = 1 << 18
+"""Rows that are decoded in one call, unless a block has more: threads hand the GIL to one another once a call."""
+
+_BATCH, _GAPS = 4 << 20, 16
+"""Bytes that are fetched together: some that stay in the cache until they are decoded; but where a read has to wait,
+as many gaps between ranges as are coalesced (16 MB from S3)."""
+
+
+def scan_order(files: Sequence[FileEntry], id_column: str | None) -> list[tuple[FileEntry, ...]]:
+    """``files`` in groups, in the order in which they are read: by day, then apart in time.
+
+    The rows of a group are merged; of a stream whose rows count by an id, all files of a day are one.
+    """
+    out: list[tuple[FileEntry, ...]] = []
+    ordered = sorted(files, key=lambda f: (f.day, f.seq, f.ordinal))
+    for _, of_day in groupby(ordered, key=lambda f: f.day):
+        day = list(of_day)
+        if id_column is not None:
+            out.append(tuple(day))
+            continue
+        groups: list[list[FileEntry]] = []
+        end = None
+        for f in sorted(day, key=lambda f: (f.t_min, f.seq, f.ordinal)):
+            if end is None or f.t_min > end:
+                groups.append([f])
+                end = f.t_max
+            else:
+                groups[-1].append(f)
+                end = max(end, f.t_max)
+        out += [tuple(sorted(g, key=lambda f: (f.seq, f.ordinal))) for g in groups]
+    return out
+
+
+@dataclass
+class _Part:
+    """One file's share of the task."""
+
+    entry: FileEntry
+    file: PointFile
+    key_lo: int
+    row_lo: int
+    row_hi: int
+    slots: NDArray[np.int32]
+    maps: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Elision:
+    """Rows that repeat the row before them may be left out, if no more than ``hold`` microseconds later. Only where
+    ``reported`` columns are not null."""
+
+    hold: int
+    reported: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ScanSpec:
+    """What to read: columns with the types the query wants, the shard [lo, hi) of key hashes, and the range.
+
+    Rows before ``since`` are skipped by whole blocks where ``skip_before`` is set; rows from ``until`` on always.
+    Without ``times``, those of blocks that lie in the range as a whole are not read. ``elision``: which rows the
+    kernels can do without.
+    """
+
+    columns: Mapping[str, Type]
+    shard: tuple[int, int]
+    since: int
+    until: int
+    skip_before: bool
+    times: bool
+    duplicates: str
+    id_column: str | None
+    all_columns: Mapping[str, Type]
+    elision: Elision | None = None
+
+
+class Scan:
+    """Iterates over the chunks of one task."""
+
+    def __init__(
+        self,
+        spec: ScanSpec,
+        keys: Keys,
+        words: Words,
+        open_file: Callable[[FileEntry], PointFile],
+        buffers: Buffers,
+    ) -> None:
+        self.spec, self.keys, self.words, self._open = spec, keys, words, open_file
+        self.coverage = Coverage()
+        self._buffers = buffers
+
+    def chunks(self, files: Sequence[FileEntry]) -> Iterator[Chunk]:
+        """All rows of ``files`` in this shard before ``until``; a key's rows in (time, seq) order."""
+        for group in scan_order(files, self.spec.id_column):
+            yield from self.group(group)
+
+    def group(self, group: Sequence[FileEntry]) -> Iterator[Chunk]:
+        """The rows of one group of ``scan_order``, as ``chunks``; a scan remembers none of them for the next."""
+        parts = [p for p in (self._part(f) for f in group) if p is not None]
+        self.coverage.skipped += sum(map(self._rows_out_of_range, parts))
+        # A key that is in one file only has its rows in order as they stand.
+        shared = np.zeros(len(self.keys), np.bool_)
+        if len(parts) > 1:
+            shared = np.bincount(np.concatenate([p.slots for p in parts]), minlength=len(self.keys)) > 1
+        if self.spec.id_column is not None and self.spec.duplicates == "latest":
+            # Rows of one time may be merged only once all that are repeats by their id are gone: never at ingest.
+            shared[:] = True
+        few = np.count_nonzero(shared) * _MANY < sum(len(p.slots) for p in parts)
+        if few:
+            for p in parts:
+                for chunk in self._blocks(p, self.spec.columns, self.spec.times):
+                    yield from _without(chunk, shared)
+        if shared.any():
+            yield from self._merged(parts, shared if few else np.ones(len(self.keys), np.bool_))
+
+    def _part(self, entry: FileEntry) -> _Part | None:
+        file = self._open(entry)
+        key_lo, key_hi, row_lo, row_hi = file.key_span(*self.spec.shard)
+        self.coverage.read(entry.path, self.spec.shard, row_hi - row_lo)
+        if row_hi == row_lo:
+            return None
+        if entry.t_min >= self.spec.until or (self.spec.skip_before and entry.t_max < self.spec.since):
+            self.coverage.skipped += row_hi - row_lo
+            return None
+        slots = self.keys.slots(file.key_column(key_lo, key_hi), file.key_hashes(key_lo, key_hi))
+        return _Part(entry, file, key_lo, row_lo, row_hi, slots)
+
+    def _in_range(self, p: _Part) -> tuple[int, int, NDArray[np.bool_]]:
+        """The part's blocks [lo, hi), and which of them may hold rows of the range."""
+        spec, blocks = self.spec, p.file.blocks
+        lo = int(np.searchsorted(blocks["row_start"], p.row_lo, side="right")) - 1
+        hi = int(np.searchsorted(blocks["row_start"], p.row_hi, side="left"))
+        wanted = blocks["t_min"][lo:hi] < spec.until
+        if spec.skip_before:
+            wanted &= blocks["t_max"][lo:hi] >= spec.since
+        return lo, hi, wanted
+
+    def _rows_out_of_range(self, p: _Part) -> int:
+        """The part's rows in blocks that are ruled out: whatever the other parts are, so that halves add up."""
+        lo, hi, wanted = self._in_range(p)
+        starts = p.file.blocks["row_start"][lo:hi]
+        ends = np.minimum(starts + p.file.blocks["rows"][lo:hi], p.row_hi)
+        return int((ends - np.maximum(starts, p.row_lo))[~wanted].sum())
+
+    def _code_map(self, part: _Part, column: str) -> NDArray[np.int32]:
+        found = part.maps.get(column)
+        if found is None:
+            found = part.maps[column] = self.words.codes(part.file.dictionary(column).strings)
+        return found
+
+    def _blocks(
+        self, p: _Part, columns: Mapping[str, Type], times: bool, having: NDArray[np.bool_] | None = None
+    ) -> Iterator[Chunk]:
+        """The part's rows, block by block; the arrays hold until the next block is asked for.
+
+        With ``having``, a flag per slot, just the blocks that hold a key so marked.
+        """
+        file, spec = p.file, self.spec
+        blocks = file.blocks
+        counts = blocks["rows"]
+        lo, hi, wanted = self._in_range(p)
+        if having is not None:
+            marked = np.concatenate([[0], np.cumsum(having[p.slots])])
+            first = np.clip(blocks["first_key"][lo:hi] - p.key_lo, 0, len(p.slots))
+            last = np.clip(blocks["first_key"][lo:hi] + blocks["runs"][lo:hi] - p.key_lo, 0, len(p.slots))
+            wanted &= marked[last] > marked[first]
+        present = [c for c in columns if c in file.schema]
+        maps = {c: self._code_map(p, c) for c in present if columns[c] is Type.STRING}
+        named = [*present, *([file.time_name] if file.time_name not in present else [])]
+        ends = np.cumsum(np.sum([file.chunk_bytes(c)[lo:hi] for c in named], axis=0))
+        # All blocks of a batch between the first and the last wanted are fetched: who wants few keys takes small ones.
+        most = max(_BATCH, _GAPS * file.gap) if having is None else _BATCH
+        seams = np.flatnonzero(np.diff(ends // most))
+        for first, last in pairwise([lo, *(lo + 1 + seams).tolist(), hi]):
+            chosen = [b for b in range(first, last) if wanted[b - lo]]
+            if not chosen:
+                continue
+            inside = blocks["t_min"][chosen].min() >= spec.since and blocks["t_max"][chosen].max() < spec.until
+            loaded = file.load(present, chosen[0], chosen[-1] + 1, time=times or not inside, buffers=self._buffers)
+            whole = chosen if having is None else []
+            few = self._repetitive(p, present, whole) if loaded.time else set()
+            at = 0
+            while at < len(chosen):
+                b = chosen[at]
+                if b in few:
+                    assert spec.elision is not None
+                    end = next(e for e in range(b + 1, last + 1) if e not in few)
+                    done, changes = loaded.changes(b, end, present, spec.elision.hold, self._buffers, maps)
+                    yield self._changed(p, changes, columns)
+                    at += done - b
+                    continue
+                end = at + 1
+                rows = int(counts[b])
+                while end < len(chosen) and chosen[end] == b + end - at and chosen[end] not in few:
+                    rows += int(counts[chosen[end]])
+                    if rows > _TOGETHER:
+                        break
+                    end += 1
+                block = loaded.rows(b, b + end - at, present, self._buffers, maps)
+                yield self._chunk(p, block, b, columns)
+                at = end
+
+    def _repetitive(self, p: _Part, present: Sequence[str], candidates: list[int]) -> set[int]:
+        """Those blocks of which just the rows that change anything will be had."""
+        spec, blocks = self.spec, p.file.blocks
+        if spec.elision is None or not candidates:
+            return set()
+        if any(p.file.schema[c] is not spec.columns[c] for c in present):
+            # A widened column is looked at value by value.
+            return set()
+        if any(c not in present for c in spec.elision.reported):
+            return set()
+        good = p.file.has_changes(present, spec.elision.reported)[candidates]
+        good &= blocks["t_max"][candidates] < spec.until
+        start = blocks["row_start"][candidates]
+        good &= (start >= p.row_lo) & (start + blocks["rows"][candidates] <= p.row_hi)
+        return set(np.array(candidates)[good].tolist())
+
+    def _changed(self, p: _Part, changes: Changes, columns: Mapping[str, Type]) -> Chunk:
+        out = {n: changes.columns[n] if n in changes.columns else missing_column(k) for n, k in columns.items()}
+        slots = p.slots[changes.run_key - p.key_lo]
+        return Chunk(slots, changes.run_lengths, changes.time, out, len(changes.time), changes.bridged)
+
+    def _chunk(self, p: _Part, block: Block, number: int, columns: Mapping[str, Type]) -> Chunk:
+        """The rows of a block that belong to the shard; its edges fall between keys."""
+        start = block.row_start
+        a, b = max(start, p.row_lo) - start, min(start + block.rows, p.row_hi) - start
+        lengths, time, first_key = block.run_lengths, block.time, block.first_key
+        if (a, b) != (0, block.rows):
+            ends = np.cumsum(lengths)
+            r0, r1 = int(np.searchsorted(ends, a, side="right")), int(np.searchsorted(ends, b, side="left")) + 1
+            lengths, time, first_key = lengths[r0:r1], time[a:b], first_key + r0
+        if len(block.time) == 0:
+            time = np.array([p.file.blocks["t_min"][number]], np.int64)
+        at = first_key - p.key_lo
+        out: dict[str, Values] = {}
+        for name, kind in columns.items():
+            if name in block.columns:
+                values, valid = block.columns[name]
+                values = values[a:b] if len(values) > 1 else values
+                if kind is Type.FLOAT and p.file.schema[name] is Type.INT:
+                    values = _widened(values, name, p.entry.path)
+                valid = valid[a:b] if len(valid) > 1 else valid
+                out[name] = (values, valid)
+            else:
+                out[name] = missing_column(kind)
+        return Chunk(p.slots[at : at + len(lengths)], lengths, time, out, b - a)
+
+    def _merged(self, parts: list[_Part], of: NDArray[np.bool_]) -> Iterator[Chunk]:
+        """The rows of the marked keys in all parts, merge-sorted by (key, time, seq), duplicates resolved."""
+        spec = self.spec
+        columns = dict(spec.columns)
+        if spec.duplicates == "exact":
+            # Rows are repeats only if they agree in everything, asked for or not.
+            columns = {**spec.all_columns, **columns}
+        if spec.id_column is not None:
+            columns.setdefault(spec.id_column, spec.all_columns[spec.id_column])
+        slots: list[NDArray[np.int32]] = []
+        times: list[NDArray[np.int64]] = []
+        gathered: dict[str, list[Values]] = {name: [] for name in columns}
+        for p in parts:
+            for chunk in self._blocks(p, columns, True, of):
+                runs = np.flatnonzero(of[chunk.run_slot])
+                lengths = chunk.run_len[runs]
+                starts = (np.cumsum(chunk.run_len) - chunk.run_len)[runs]
+                mine = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
+                slots.append(np.repeat(chunk.run_slot[runs], lengths))
+                times.append(chunk.time[mine])
+                for name, (values, valid) in chunk.columns.items():
+                    part = values[mine] if len(values) > 1 else _whole(values, len(mine), values.dtype)
+                    flags = valid[mine] if len(valid) > 1 else _whole(valid, len(mine), np.uint8)
+                    gathered[name].append((part.astype(_want(columns[name]), copy=False), flags))
+        if not times:
+            return
+        slot, time = np.concatenate(slots), np.concatenate(times)
+        day = int(parts[0].entry.day) * _DAY
+        # Slots and microseconds of a day fit into one word; a stable sort keeps seq among ties.
+        order = np.argsort((slot.astype(np.int64) << 37) | (time - day), kind="stable")
+        sorted_columns = {
+            name: (np.concatenate([v for v, _ in got])[order], np.concatenate([k for _, k in got])[order])
+            for name, got in gathered.items()
+        }
+        rows, dropped = resolve(CellRows(slot[order], time[order], sorted_columns), spec.duplicates, spec.id_column)
+        self.coverage.dropped += dropped
+        edges = np.flatnonzero(np.diff(rows.slot, prepend=np.int32(-1), append=np.int32(-1)))
+        yield Chunk(
+            rows.slot[edges[:-1]],
+            np.diff(edges).astype(np.int64),
+            np.ascontiguousarray(rows.time),
+            {name: rows.columns[name] for name in spec.columns},
+        )
+
+
+def _without(chunk: Chunk, marked: NDArray[np.bool_]) -> Iterator[Chunk]:
+    """The chunk without the runs of marked keys, in as many pieces as they leave."""
+    gone = marked[chunk.run_slot]
+    if not gone.any():
+        yield chunk
+        return
+    ends = np.cumsum(chunk.run_len)
+    edges = np.flatnonzero(np.diff(gone.astype(np.int8), prepend=np.int8(1), append=np.int8(1)))
+    for a, b in edges.reshape(-1, 2).tolist():
+        lo, hi = int(ends[a - 1]) if a else 0, int(ends[b - 1])
+        columns = {
+            n: (v[lo:hi] if len(v) > 1 else v, k[lo:hi] if len(k) > 1 else k) for n, (v, k) in chunk.columns.items()
+        }
+        time = chunk.time[lo:hi] if len(chunk.time) > 1 else chunk.time
+        bridged = chunk.bridged[lo:hi] if len(chunk.bridged) > 1 else chunk.bridged
+        yield Chunk(chunk.run_slot[a:b], chunk.run_len[a:b], time, columns, hi - lo, bridged)
+
+
+def _widened(values: NDArray[Any], name: str, path: str) -> NDArray[np.float64]:
+    """Whole numbers of a file written before its column became float64; QueryError where a float would not be exact."""
+    if len(values) and (values.max() > _EXACT or values.min() < -_EXACT):
+        raise QueryError(
+            f"column {name} became float64 after {path} was written, which holds integers beyond 2**53 that no float64 "
+            "holds exactly; ingest that source into a stream of its own"
+        )
+    return values.astype(np.float64)
+
+
+def _want(kind: Type) -> np.dtype[Any]:
+    return np.dtype({Type.FLOAT: np.float64, Type.BOOL: np.uint8, Type.STRING: np.int32}.get(kind, np.int64))
+
+
+def _whole(a: NDArray[Any], n: int, dtype: object) -> NDArray[Any]:
+    """One entry per row, in an array of its own."""
+    out = np.empty(n, dtype)  # type: ignore[call-overload]
+    out[:] = a
+    return out  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""The stages of a task: rows in, kernels over them, rows out."""

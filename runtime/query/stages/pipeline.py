@@ -1,0 +1,190 @@
+"""The stages of a plan, each feeding the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflow.codegen.writer import value_array
+from dataflow.kernels.compile import Kernel
+from dataflow.plan.stages import Plan
+from dataflow.typed.hidden_columns import EARLY
+from operators.states.groups import GroupState
+from operators.types import Type
+from runtime.query.merge.finish import finished_groups
+from runtime.query.merge.state_form import check_column
+from runtime.query.stages.past import Past, marked
+from runtime.query.stages.query_table import Table, TableColumn
+from runtime.query.stages.row_batch import Chunk, Values
+from runtime.query.stages.runner import Context, Runner, with_prefix
+
+
+class Pipeline:
+    """Runs the stages of a plan over chunks of points.
+
+    The first ``plan.whole`` stages run twice where anything was read that lies before the range: see ``past.py``. What
+    the second runs of them (``whole``) write is passed on before what the first runs write of the same rows.
+    """
+
+    def __init__(self, plan: Plan, kernels: Sequence[Kernel], context: Context) -> None:
+        self.plan, self.context = plan, context
+        stages = list(zip(plan.stages, kernels, strict=True))
+        self.runners = [Runner(stage, kernel, context, n) for n, (stage, kernel) in enumerate(stages)]
+        first = context.since if context.first is None else context.first
+        everything = replace(context, since=first, whole=True)
+        count = plan.whole if first < context.since < context.until else 0
+        self.whole = [Runner(s, k, everything, len(stages) + n) for n, (s, k) in enumerate(stages[:count])]
+        self._sees = [EARLY in dict(s.inputs) for s in plan.stages]
+        self.pasts = {
+            n: Past(plan.stages[n - 1].sink, context.since) for n, sees in enumerate(self._sees) if sees and n <= count
+        }
+        """What tells the rows before the range, by the number of the stage that sees them."""
+        columns = plan.stages[-1].sink.written()
+        self.rows = None if columns is None else RowCollector(columns)
+
+    @property
+    def times_outside(self) -> int:
+        """How many values of all stages were times outside of the years that have a calendar, and so are null."""
+        return sum(runner.times_outside for runner in self.runners)
+
+    @property
+    def tally(self) -> tuple[int, ...]:
+        """Rows and nulls of each of the plan's ``sparse`` columns, which the first stage has seen."""
+        first = self.runners[0]
+        out = np.zeros(2 * len(self.plan.sparse), np.int64)
+        out[: len(first.tally)] = first.tally
+        for n, column in enumerate(self.plan.sparse):
+            if column.counted is not None:
+                by, count = column.counted
+                assert first.groups is not None
+                size = len(first.groups)
+                rows = first.groups.cells.argument(count, "field", "n")[:size]
+                is_null = (first.groups.keys[:size, -1] >> by) & 1 != 0
+                out[2 * n : 2 * n + 2] = rows.sum(), rows[is_null].sum()
+        return tuple(out.tolist())
+
+    def push(self, chunk: Chunk) -> None:
+        """Send points through all stages."""
+        if self.whole:
+            self._push_whole(chunk, 0)
+        self._push(chunk, 0)
+
+    def _push(self, chunk: Chunk, at: int) -> None:
+        for written in self.runners[at].push(chunk):
+            self._write(written, at)
+
+    def _write(self, chunk: Chunk, at: int) -> None:
+        """Pass on what stage ``at`` has written."""
+        if at + 1 == len(self.runners):
+            assert self.rows is not None
+            self.rows.add(chunk)
+            return
+        if at < len(self.whole):
+            for written in self.whole[at].flush():
+                self._write_whole(written, at)
+        if self._sees[at + 1]:
+            chunk = self.pasts[at + 1].of_range(chunk) if at + 1 in self.pasts else marked(chunk)
+        self._push(chunk, at + 1)
+
+    def _push_whole(self, chunk: Chunk, at: int) -> None:
+        for written in self.whole[at].push(chunk):
+            self._write_whole(written, at)
+
+    def _write_whole(self, chunk: Chunk, at: int) -> None:
+        """Pass on what stage ``at`` has written without regard to the range."""
+        if at + 1 < len(self.whole):
+            # First the next stage's second run: what its first run writes is then preceded by what that has written.
+            self._push_whole(marked(chunk) if self._sees[at + 1] else chunk, at + 1)
+        if at + 1 in self.pasts:
+            before = self.pasts[at + 1].before(chunk)
+            if before is not None:
+                self._push(before, at + 1)
+
+    def flush(self) -> None:
+        """Send on what the stages have written."""
+        for at in range(len(self.runners)):
+            if at < len(self.whole):
+                self._pass_whole(self.whole[at].flush(), at)
+            self._pass(self.runners[at].flush(), at)
+
+    def finish(self) -> tuple[GroupState | None, Table | None]:
+        """Close what is open at the end of the range, stage after stage; the partial state."""
+        for at in range(len(self.runners)):
+            if at < len(self.whole):
+                self._pass_whole(self.whole[at].finish(), at)
+            self._pass(self.runners[at].finish(), at)
+        strings = self.context.words.strings
+        if self.rows is not None:
+            return None, self.rows.table(strings).compact()
+        groups = self.runners[-1].groups
+        assert groups is not None
+        group = self.plan.stages[-1].sink.grouping()
+        if self.plan.whole_keys and group is not None:
+            return None, finished_groups(group, groups, self.context.words, self.plan.stages[-1].step).compact()
+        return groups.export(strings), None
+
+    def _pass(self, chunks: Iterator[Chunk], at: int) -> None:
+        for chunk in chunks:
+            self._write(chunk, at)
+
+    def _pass_whole(self, chunks: Iterator[Chunk], at: int) -> None:
+        for chunk in chunks:
+            self._write_whole(chunk, at)
+
+    # ---- to go on from later
+
+    def saved(self) -> dict[str, NDArray[Any]]:
+        """The state of all runs of the stages, as arrays; a grouping's is exported by itself."""
+        out: dict[str, NDArray[Any]] = {}
+        for name, runs in (("stage", self.runners), ("whole", self.whole)):
+            for i, runner in enumerate(runs):
+                out |= {f"{name}.{i}.{part}": values for part, values in runner.saved().items()}
+        for i, past in self.pasts.items():
+            out |= {f"past.{i}.{part}": values for part, values in past.saved().items()}
+        return out
+
+    def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from the ``saved`` state, before any row is pushed."""
+        for name, runs in (("stage", self.runners), ("whole", self.whole)):
+            for i, runner in enumerate(runs):
+                runner.restore(with_prefix(saved, f"{name}.{i}."))
+        for i, past in self.pasts.items():
+            past.restore(with_prefix(saved, f"past.{i}."))
+
+    def grids(self) -> list[list[list[int]]]:
+        """Where the numbers of calendar buckets begin in each stage: states of equal grids mean the same."""
+        return [runner.grid() for runner in (*self.runners, *self.whole)]
+
+
+class RowCollector:
+    """Gathers the rows that a ``Rows`` sink writes."""
+
+    def __init__(self, columns: Sequence[tuple[str, Any]]) -> None:
+        self._columns: list[tuple[str, Type]] = [(n, e.type) for n, e in columns]
+        self._chunks: list[Chunk] = []
+
+    def add(self, chunk: Chunk) -> None:
+        """Keep a copy of the chunk's columns."""
+        copies = {n: (v.copy(), k.copy()) for n, (v, k) in chunk.columns.items()}
+        self._chunks.append(Chunk(chunk.run_slot, chunk.run_len, chunk.time.copy(), copies))
+
+    def check(self, rows: int, columns: Mapping[str, Values], strings: int) -> None:
+        """ValueError or KeyError unless these can be rows of this sink."""
+        if columns.keys() != {name for name, _ in self._columns}:
+            raise ValueError("the columns are others")
+        for name, kind in self._columns:
+            check_column(name, kind, *columns[name], rows, strings)
+
+    def table(self, strings: list[str]) -> Table:
+        """All rows so far."""
+        columns: dict[str, TableColumn] = {}
+        for name, kind in self._columns:
+            empty = np.zeros(0, np.float64 if value_array(kind).startswith("f8") else np.int64)
+            values = np.concatenate([empty, *(c.columns[name][0] for c in self._chunks)])
+            valid = np.concatenate([np.zeros(0, np.uint8), *(c.columns[name][1] for c in self._chunks)])
+            columns[name] = (kind, values, valid)
+        return Table(sum(c.rows for c in self._chunks), columns, strings)

@@ -1,0 +1,493 @@
+"""Runs one stage's kernel over chunks: gives it its arguments, grows its arrays, passes on what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflow.codegen.writer import (  # fmt: skip
+    BEGIN,
+    BRIDGE_MASK,
+    FIXED,
+    NO_PIECE,
+    OUT_CAPACITY,
+    OUT_ROWS,
+    OUT_RUNS,
+    PIECE,
+    RUNS,
+    SINCE,
+    TIME_MASK,
+    UNTIL,
+    Arg,
+    Codes,
+    Tables,
+    column_array,
+)
+from dataflow.kernels.compile import Kernel
+from dataflow.kernels.generate import Function
+from dataflow.plan.sink import Segmenting
+from dataflow.plan.stages import Stage, all_ops
+from dataflow.times.calendar_tables import YEARS, bucket_table, offset_table
+from dataflow.typed.hidden_columns import END as ROW_END
+from dataflow.typed.row_operations import Tally
+from operators.compiler.cache import caller
+from operators.errors import DataflowError, GroupError
+from operators.kernels.times.calendar import END, FIRST
+from operators.states.aggregate_states import Cells
+from operators.states.groups import Groups, GroupState
+from operators.states.strings import Words
+from operators.types import Type
+from runtime.pointfile import Buffers
+from runtime.query.merge.state_form import check_groups
+from runtime.query.stages.keys import Keys
+from runtime.query.stages.lookup_arrays import Lookup, Lut
+from runtime.query.stages.overflow import at_row, located, misfit, of_group, place_of
+from runtime.query.stages.row_batch import NULL, Chunk, Values
+
+_OUT_ROWS = 65_536
+_OPEN_ROWS, _FREE_ROWS = 1024, 32768
+"""Initial segment slots, and free slots after the first growth: with few, ended segments are taken out in small
+portions, and two threads spend their time waiting for each other."""
+
+_DTYPES = {"i8": np.int64, "f8": np.float64, "u1": np.uint8, "i4": np.int32}
+
+_FRESH = frozenset(
+    {"column", "valid", "run_slot", "run_len", "time", "bridged", "lut", "lookup", "slot_key", "slot_hash", "word_hash"}
+)
+"""Roles of arguments that differ from chunk to chunk."""
+
+
+_EVER = -(2**62)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all stages of a task share: its dictionary, its keys, the range [since, until), memory to write to that is
+    used again, the time of the ``first`` point that is read, and the stream's ``beginning``, before which there are no
+    points. ``whole``: the range is that of all points that are read."""
+
+    words: Words
+    keys: Keys
+    since: int
+    until: int
+    buffers: Buffers | None = None
+    first: int | None = None
+    beginning: int = _EVER
+    whole: bool = False
+
+
+@lru_cache(maxsize=256)
+def _dtype(kind: str) -> np.dtype[Any]:
+    return np.dtype(_DTYPES[kind[:2]])
+
+
+class Runner:
+    """One stage of a task. ``push``, ``flush`` and ``finish`` yield the chunks that the stage writes (groups: none)."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        kernel: Kernel,
+        context: Context,
+        number: int = 0,
+        row_named: Callable[[int], str] | None = None,
+    ) -> None:
+        self.stage, self.kernel, self.context, self._number = stage, kernel, context, number
+        self._row_named = row_named
+        self._step = caller(kernel.step)
+        self._finish = None if kernel.finish is None else caller(kernel.finish)
+        sink = stage.sink
+        # Keys write few rows of many: they are given on when there is no room for more, or at the end.
+        self._gathers = sink.gathers
+        self.groups: Groups | None = None
+        self.cells: Cells | None = None
+        self._segmenting = sink.segmenting()
+        aggregates = [a.aggregate for a in sink.aggregates]
+        if (group := sink.grouping()) is not None:
+            self.groups = Groups([e.type for _, e in group.by if e.type is not None], aggregates)
+            self.cells = self.groups.cells
+        elif aggregates:
+            self.cells = Cells(aggregates, _OPEN_ROWS)
+        tables = kernel.generated.tables
+        self._tables = tables
+        self._luts = [Lut(p, o) for p, o in tables.luts]
+        self._lookups = [Lookup(t, context.words) for t in tables.lookups]
+        self._dtypes = {name: _dtype(column_array(kind)) for name, kind in stage.inputs}
+        self._slot_arrays: dict[str, NDArray[Any]] = {}
+        self._slot_capacity = 0
+        self._out: dict[Arg, NDArray[Any]] = {}
+        self._out_capacity = 0
+        self._free = np.zeros(0, np.int64)
+        self._free_count = np.zeros(1, np.int64)
+        if self._segmenting is not None and self.cells is not None:
+            self._free = np.arange(self.cells.capacity, dtype=np.int64)
+            self._free_count[0] = self.cells.capacity
+        self._flags = np.zeros(3, np.int64)
+        """What did not fit, of the two kinds of numbers, and one more than the number of its group."""
+
+        tallies = [op.number for op in all_ops(stage) if isinstance(op, Tally)]
+        self.tally = np.zeros(2 * (max(tallies, default=-1) + 1), np.int64)
+        """Rows and nulls of each ``Tally``, by number."""
+        self._lost_times = np.zeros(1, np.int64)
+        self._needs_years = bool(tables.buckets or tables.zones or any(t.timed for t in tables.lookups))
+        self._floats = np.array(tables.floats, np.float64)
+        self._kept: dict[str, list[NDArray[Any]]] = {}
+        self._scalars = self._constants(tables)
+        self._fixed = self._fixed_arguments(tables)
+        functions = [kernel.generated.step, *([kernel.generated.finish] if kernel.generated.finish else [])]
+        self._fresh = {fn.name: [(i, a) for i, a in enumerate(fn.args) if a.role in _FRESH] for fn in functions}
+        self._slot_args = {str(a.subject[0]): a for fn in functions for a in fn.args if a.role == "slot"}
+        self._out_args = {a for fn in functions for a in fn.args if a.role.startswith("out")}
+
+    def _constants(self, tables: Tables) -> NDArray[np.int64]:
+        words = self.context.words
+        values: list[int] = [0] * (FIXED + len(tables.masks))
+        values += [words.code(v) if isinstance(v, str) else v for v in tables.ints]
+        for bucket in tables.buckets:
+            values += bucket_table(*bucket)[1:]
+        s = np.array(values, np.int64)
+        s[SINCE], s[UNTIL], s[PIECE] = self.context.since, self.context.until, NO_PIECE
+        return s
+
+    def _fixed_arguments(self, tables: Tables) -> dict[tuple[str, object], NDArray[Any]]:
+        out: dict[tuple[str, object], NDArray[Any]] = {}
+        for j, bucket in enumerate(tables.buckets):
+            out["edges", j] = bucket_table(*bucket)[0]
+        for j, zone in enumerate(tables.zones):
+            out["changes", j], out["offsets", j] = offset_table(zone)
+        for j, values in enumerate(tables.listed):
+            kind = np.float64 if any(isinstance(v, float) for v in values) else np.int64
+            out["listed", j] = np.array(values, kind)
+        for j, (lookup, column) in enumerate(tables.picks):
+            out["pick", j], out["pick_valid", j] = self._lookups[lookup].column(column)
+        return out
+
+    # ---- arguments
+
+    def _argument(self, a: Arg, chunk: Chunk | None) -> NDArray[Any]:
+        role, subject = a.role, a.subject
+        # First what is looked up for every chunk.
+        if role in ("column", "valid"):
+            assert chunk is not None
+            values, valid = chunk.columns[str(subject[0])]
+            return valid if role == "valid" else values
+        if role in ("run_slot", "run_len", "time"):
+            part: NDArray[Any] = getattr(chunk, role)
+            return part
+        if role == "slot":
+            return self._slot_arrays[str(subject[0])]
+        if role.startswith("out"):
+            return self._out[a]
+        if role in ("edges", "changes", "offsets", "listed", "pick", "pick_valid"):
+            return self._fixed[role, subject[0]]
+        if role == "lut":
+            return self._luts[int(str(subject[0]))].upto(self.context.words)
+        if role == "lookup":
+            return self._lookups[int(str(subject[0]))].part(str(subject[1]))
+        if role == "state":
+            assert self.cells is not None
+            return self.cells.argument(int(str(subject[0])), str(subject[1]), str(subject[2]))
+        if role == "word_hash":
+            return self.context.words.hashes()
+        if role.startswith("group_"):
+            found: NDArray[Any] = getattr(self.groups, role.removeprefix("group_"))
+            return found
+        simple: dict[str, NDArray[Any]] = {
+            "scalars": self._scalars,
+            "floats": self._floats,
+            "flags": self._flags,
+            "tally": self.tally,
+            "lost_times": self._lost_times,
+            "free": self._free,
+            "free_count": self._free_count,
+        }
+        if role in simple:
+            return simple[role]
+        if role in ("slot_key", "slot_hash"):
+            # Made only for kernels that look at them.
+            return self.context.keys.values if role == "slot_key" else self.context.keys.hashes
+        assert role == "bridged"
+        assert chunk is not None
+        return _own(chunk.bridged)
+
+    def _arguments(self, function: Function, chunk: Chunk | None) -> list[NDArray[Any]]:
+        """The arguments of a call; those that stay between chunks are looked up only after something grew."""
+        kept = self._kept.get(function.name)
+        if kept is None:
+            kept = self._kept[function.name] = [self._argument(a, chunk) for a in function.args]
+            return kept
+        for i, a in self._fresh[function.name]:
+            kept[i] = self._argument(a, chunk)
+        return kept
+
+    def _reserve_slots(self) -> None:
+        n = max(1, len(self.context.keys))
+        if n > self._slot_capacity:
+            capacity = max(1024, 2 * n)
+            for name, a in self._slot_args.items():
+                width = int(str(a.subject[1])) if len(a.subject) > 1 else 1
+                shape = (capacity, width) if ":," in a.kind else (capacity * width,)
+                grown = np.zeros(shape, _dtype(a.kind))
+                old = self._slot_arrays.get(name)
+                if old is not None:
+                    grown[: len(old)] = old
+                self._slot_arrays[name] = grown
+            self._slot_capacity = capacity
+            self._kept.clear()
+
+    def _reserve_out(self, rows: int) -> None:
+        if rows > self._out_capacity:
+            self._out = {a: self._output(a, rows) for a in self._out_args}
+            self._out_capacity = rows
+            self._scalars[OUT_CAPACITY] = rows
+            self._kept.clear()
+
+    def _output(self, a: Arg, rows: int) -> NDArray[Any]:
+        buffers = self.context.buffers
+        if buffers is None:
+            return np.zeros(rows, _dtype(a.kind))
+        return buffers.array(f"stage {self._number} {a.name}", a.kind[:2], rows)
+
+    # ---- running
+
+    def push(self, chunk: Chunk) -> Iterator[Chunk]:
+        """Run the kernel over ``chunk``."""
+        if self._needs_years and len(chunk.time) and not in_all_years(chunk.time):
+            raise DataflowError(f"{self.stage.step}: a row is at a time outside of {YEARS}, which has no calendar")
+        s = self._scalars
+        self._reserve_slots()
+        self._reserve_out(max(chunk.rows, 1) if self.stage.sink.writes_every_row else _OUT_ROWS)
+        typed = {n: self._as_input(chunk.columns[n], dtype) for n, dtype in self._dtypes.items()}
+        chunk = Chunk(chunk.run_slot, chunk.run_len, chunk.time, typed, chunk.size, chunk.bridged)
+        s[TIME_MASK] = -1 if len(chunk.time) > 1 else 0
+        s[BRIDGE_MASK] = -1 if len(chunk.bridged) > 1 else 0
+        for j, (name, part) in enumerate(self._tables.masks):
+            s[FIXED + j] = -1 if len(typed[name][1 if part == "valid" else 0]) > 1 else 0
+        s[BEGIN], s[RUNS] = 0, len(chunk.run_slot)
+        done = 0
+        while True:
+            done = self._step(*self._arguments(self.kernel.generated.step, chunk))
+            self._check(chunk)
+            if done < chunk.rows or not self._gathers:
+                yield from self.flush()
+            if done >= chunk.rows:
+                break
+            s[BEGIN] = done
+            self._make_room()
+        if self.groups is not None and self.groups.counted(chunk.rows):
+            self._kept.clear()
+
+    def flush(self) -> Iterator[Chunk]:
+        """What was written and is not given on yet."""
+        yield from self._written()
+        self._scalars[OUT_ROWS] = self._scalars[OUT_RUNS] = 0
+
+    def finish(self) -> Iterator[Chunk]:
+        """Write what is still open for every key."""
+        yield from self.flush()
+        function = self.kernel.generated.finish
+        if function is None or self._finish is None:
+            return
+        s = self._scalars
+        self._reserve_slots()
+        self._reserve_out(_OUT_ROWS)
+        n = len(self.context.keys)
+        s[BEGIN], s[RUNS] = 0, n
+        while s[BEGIN] < n:
+            done = self._finish(*self._arguments(function, None))
+            self._check(None)
+            yield from self.flush()
+            s[BEGIN] = done
+            if done < n:
+                self._make_room()
+
+    @property
+    def times_outside(self) -> int:
+        """How many values so far were times outside of the years that have a calendar, and so are null."""
+        return int(self._lost_times[0])
+
+    # ---- to go on from later
+
+    def saved(self) -> dict[str, NDArray[Any]]:
+        """The state of every key and of all segments, as arrays; a grouping's is exported by itself."""
+        n = len(self.context.keys)
+        out = {"tally": self.tally} if len(self.tally) else {}
+        for name, a in self._slot_args.items():
+            width = int(str(a.subject[1])) if len(a.subject) > 1 and ":," not in a.kind else 1
+            if name in self._slot_arrays:
+                out[f"slot.{name}"] = self._slot_arrays[name][: n * width]
+        if self.cells is not None and self.groups is None:
+            out["free"] = self._free[: int(self._free_count[0])]
+            out["capacity"] = np.array([self.cells.capacity])
+            for j, state in enumerate(self.cells.export(self.cells.capacity)):
+                out |= {f"cell.{j}.{name}": values for name, values in state.items()}
+        return out
+
+    def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from the ``saved`` state of a runner of the same stage, before any row is pushed.
+
+        ValueError or LookupError for what is none: kernels check no bounds.
+        """
+        self._reserve_slots()
+        tally = saved.get("tally", np.zeros(0, np.int64))
+        if tally.dtype != self.tally.dtype or tally.shape != self.tally.shape:
+            raise ValueError("the tally is of another form")
+        self.tally[:] = tally
+        capacity = int(saved["capacity"][0]) if self.cells is not None and self.groups is None else 0
+        # There are none before the first row.
+        if any(name.startswith("slot.") for name in saved):
+            n = len(self.context.keys)
+            for name, array in self._slot_arrays.items():
+                part = saved[f"slot.{name}"]
+                rows = n * (len(array) // self._slot_capacity)
+                if part.dtype != array.dtype or part.shape != (rows, *array.shape[1:]):
+                    raise ValueError(f"the state {name} is of another form")
+                self._check_indices(name, part, capacity)
+                array[: len(part)] = part
+        if self.cells is not None and self.groups is None:
+            free, lanes = saved["free"], getattr(self.stage.sink, "size", 1)
+            if not 0 < capacity <= 4 * (len(self.context.keys) * lanes + lanes + _FREE_ROWS + _OPEN_ROWS):
+                raise ValueError("there are more places than open segments need")
+            states = [with_prefix(saved, f"cell.{j}.") for j in range(len(self.cells.aggregates))]
+            # Free places are taken from the end, one by one, and given back: none is there twice.
+            whole = free.dtype == np.int64 and free.ndim == 1 and len(np.unique(free)) == len(free) <= capacity
+            if not whole or (len(free) and not 0 <= free.min() <= free.max() < capacity):
+                raise ValueError("the free places are none")
+            keys = np.zeros((capacity, 1), np.int64)
+            check_groups((), self.cells.aggregates, GroupState(keys, states, self.context.words.strings))
+            self.cells = Cells(self.cells.aggregates, capacity)
+            self.cells.merge(np.arange(capacity), states)
+            self._free = np.zeros(capacity, np.int64)
+            self._free[: len(free)], self._free_count[0] = free, len(free)
+        self._kept.clear()
+
+    def _check_indices(self, name: str, part: NDArray[Any], capacity: int) -> None:
+        """ValueError if saved values are no indices where kernels use them as such."""
+        if isinstance(self._slot_args[name].kind, Codes):
+            limit = max(1, len(self.context.words))
+        elif name in ("z_gid", "lane_gid"):
+            limit = max(1, capacity)
+        else:
+            return
+        if part.size and not 0 <= part.min() <= part.max() < limit:
+            raise ValueError(f"the state {name} has places that there are not")
+
+    def grid(self) -> list[list[int]]:
+        """Where the numbers of calendar buckets, which are part of the state, begin: equal for equal numbers."""
+        tables = (bucket_table(*b) for b in self._tables.buckets)
+        return [[width, origin, *edges[:1].tolist()] for edges, width, origin in tables]
+
+    def _make_room(self) -> None:
+        self._kept.clear()
+        if self.groups is not None:
+            self.groups.make_room()
+        elif self.cells is not None and self._segmenting is not None:
+            # A row is in as many windows as a window has buckets.
+            needed = self._segmenting.size
+            self.cells.make_room(needed)
+            while self._free_count[0] < max(needed, _FREE_ROWS):
+                old, left = self.cells.capacity, int(self._free_count[0])
+                self.cells.grow(2 * old)
+                free = np.zeros(2 * old, np.int64)
+                free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
+                self._free, self._free_count[0] = free, left + old
+
+    def _check(self, chunk: Chunk | None) -> None:
+        for number, flag in enumerate(self._flags[:2].tolist()):
+            if not flag:
+                continue
+            site, row = place_of(flag, self._tables.sites)
+            where = ""
+            if row >= 0 and chunk is not None:
+                where = at_row(chunk, row, self.context.keys) if self._row_named is None else self._row_named(row)
+            grouping = self.stage.sink.grouping()
+            if self._flags[2] and self.groups is not None and grouping is not None:
+                group = of_group(grouping, self.groups, int(self._flags[2]) - 1, self.context.words)
+                where += group.replace(" for ", " in the group ", 1)
+            raise misfit(number, self.stage.step, site, where)
+
+    def _as_input(self, values: Values, dtype: np.dtype[Any]) -> Values:
+        """The column in the dtype that kernels take for its type; a whole number of a widened column becomes float."""
+        array, valid = values
+        if array.dtype != dtype:
+            array = array.astype(dtype)
+        # Kernels are compiled for arrays that may be written, which shared constants are not.
+        return _own(array), _own(valid)
+
+    def _written(self) -> Iterator[Chunk]:
+        n, runs = int(self._scalars[OUT_ROWS]), int(self._scalars[OUT_RUNS])
+        if n == 0:
+            return
+        columns: dict[str, Values] = {}
+        valid: dict[str, NDArray[np.uint8]] = {}
+        time = slots = lengths = gids = None
+        for a, array in self._out.items():
+            part = array[:n]
+            if a.role == "out":
+                columns[str(a.subject[0])] = (part, np.ones(1, np.uint8))
+            elif a.role == "out_valid":
+                valid[str(a.subject[0])] = part
+            elif a.role == "out_time":
+                time = part
+            elif a.role == "out_slot":
+                slots = array[:runs].astype(np.int32)
+            elif a.role == "out_len":
+                lengths = array[:runs]
+            elif a.role == "out_gid":
+                gids = part
+        for name, ok in valid.items():
+            columns[name] = (columns[name][0], ok)
+        if gids is not None and self.cells is not None:
+            try:
+                finished = self.cells.finish(gids, self.context.words)
+            except GroupError as error:
+                assert slots is not None
+                assert lengths is not None
+                assert time is not None
+                where = at_row(Chunk(slots, lengths, time, {}), error.group, self.context.keys)
+                raise located(error, self.stage.step, self.stage.sink.aggregates, where) from None
+            for agg, (values, ok_mask) in zip(self.stage.sink.aggregates, finished, strict=True):
+                columns[agg.name] = (values, np.ones(1, np.uint8) if ok_mask is None else ok_mask.astype(np.uint8))
+            self.cells.reset(gids)
+            at = int(self._free_count[0])
+            self._free[at : at + n] = gids
+            self._free_count[0] = at + n
+        if self._segmenting is not None and self._segmenting.partial:
+            assert time is not None
+            columns["partial"] = (self._is_cut(self._segmenting, time, columns[ROW_END][0]), np.ones(1, np.uint8))
+        if time is None:
+            time = np.zeros(n, np.int64)
+        if slots is None or lengths is None:
+            slots, lengths = np.zeros(1, np.int32), np.array([n], np.int64)
+        yield Chunk(slots, lengths, time, columns)
+
+    def _is_cut(self, sink: Segmenting, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Of windows, whether some of their time was not looked at."""
+        c = self.context
+        # A window that slides holds what lies before the range, too.
+        first = c.beginning if c.whole or sink.size > 1 else max(c.since, c.beginning)
+        return ((start < first) | (end > c.until)).astype(np.uint8)
+
+
+def with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names start with ``prefix``, without it."""
+    return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
+
+
+def in_all_years(times: NDArray[np.int64]) -> bool:
+    """Whether all of ``times`` (one at least) lie in the years that have a calendar."""
+    return bool(times.min() >= FIRST and times.max() < END)
+
+
+def _own(array: NDArray[Any]) -> NDArray[Any]:
+    return array if array.flags.writeable else array.copy()
+
+
+def missing_column(kind: Type) -> Values:
+    """A column that a file does not have: null in every row."""
+    return np.zeros(1, _dtype(column_array(kind))), NULL

@@ -1,0 +1,143 @@
+"""Checkpoint of a task that has read some of its files, as bytes, so that a later run need not read those again.
+
+It is all that the files so far have left behind: the dictionary, the keys, what every stage keeps of each key, the
+groups or rows of the last stage, and what was covered. A scan remembers nothing from one group of files to the next
+(``scan_order``), so a run that is given this state and the files after them is the run from the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.states.groups import GroupState
+from operators.states.strings import Words
+from runtime.errors import FormatError
+from runtime.query.merge.state_form import MALFORMED, check_groups
+from runtime.query.stages.keys import Keys
+from runtime.query.stages.pipeline import Pipeline
+from runtime.query.stages.row_batch import Chunk
+from runtime.query.stages.runner import with_prefix
+from runtime.query.task.coverage import Coverage
+from runtime.query.task.state_bytes import sealed, strings_of, unsealed
+
+_MAGIC = b"ANTSTAT2"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state that was read back: covers ``groups`` groups of files."""
+
+    groups: int
+    head: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]]
+
+
+def pack(groups: int, pipeline: Pipeline, coverage: Coverage, most: int) -> bytes | None:
+    """The state of ``pipeline`` after ``groups`` groups of files; None if its arrays have more than ``most`` bytes."""
+    pipeline.flush()
+    words, keys = pipeline.context.words, pipeline.context.keys
+    arrays = {f"keys.{name}": values for name, values in keys.saved().items()}
+    arrays |= pipeline.saved()
+    head: dict[str, Any] = {"groups": groups, "coverage": coverage.to_dict()}
+    head["grids"] = pipeline.grids()
+    last = pipeline.runners[-1].groups
+    if last is not None:
+        state = last.export(words.strings)
+        head["group_strings"] = state.strings
+        arrays["group.keys"] = state.keys
+        for j, values in enumerate(state.states):
+            arrays |= {f"group.{j}.{name}": array for name, array in values.items()}
+    if pipeline.rows is not None:
+        table = pipeline.rows.table(words.strings)
+        head["rows"] = [table.rows, list(table.columns)]
+        for j, (_, column, valid) in enumerate(table.columns.values()):
+            arrays |= {f"row.{j}.values": column, f"row.{j}.valid": valid}
+    if sum(a.nbytes for a in arrays.values()) > most:
+        # Written down it would be in memory some times over.
+        return None
+    # At last: to export may add words.
+    head["strings"] = words.strings
+    return sealed(_MAGIC, head, arrays)
+
+
+def unpack(data: bytes) -> Checkpoint:
+    """What ``pack`` wrote; FormatError if it is not whole."""
+    head, arrays = unsealed(_MAGIC, data, "a kept state")
+    try:
+        Coverage.from_dict(head["coverage"])
+        strings_of(head["strings"])
+        if type(head["groups"]) is not int or head["groups"] < 1:
+            raise ValueError("it covers no groups of files")
+    except MALFORMED as error:
+        raise FormatError(f"a kept state is of another form: {error!r}") from error
+    return Checkpoint(head["groups"], head, arrays)
+
+
+@dataclass
+class Checkpoints:
+    """``task.Saving``: starts from ``start`` if there is one, and takes a state after each of the groups ``at``.
+
+    Of states of more than ``most`` bytes together the latest are kept.
+    """
+
+    start: Checkpoint | None = None
+    at: Collection[int] = ()
+    most: int = 1 << 28
+    taken: dict[int, bytes] = field(default_factory=dict)
+
+    def restore_names(self, words: Words, keys: Keys) -> None:
+        """Words first: constants and keys are given codes by their order."""
+        if self.start is None:
+            return
+        try:
+            words.codes(self.start.head["strings"])
+            keys.restore(with_prefix(self.start.arrays, "keys."))
+        except MALFORMED as error:
+            raise FormatError(f"a kept state is of another form: {error!r}") from error
+
+    def restore(self, pipeline: Pipeline, coverage: Coverage) -> int:
+        """Bring the state back; FormatError if it is one of other calendars, or of another form."""
+        if self.start is None:
+            return 0
+        try:
+            self._restore(self.start, pipeline)
+        except MALFORMED as error:
+            raise FormatError(f"a kept state is of another form: {error!r}") from error
+        coverage.add(Coverage.from_dict(self.start.head["coverage"]))
+        return self.start.groups
+
+    def _restore(self, start: Checkpoint, pipeline: Pipeline) -> None:
+        head, arrays = start.head, start.arrays
+        if head["grids"] != pipeline.grids():
+            raise FormatError("a kept state counts the buckets of a calendar otherwise")
+        pipeline.restore(arrays)
+        last = pipeline.runners[-1].groups
+        if last is not None:
+            count = len(last.cells.aggregates)
+            states = [with_prefix(arrays, f"group.{j}.") for j in range(count)]
+            state = GroupState(arrays["group.keys"], states, strings_of(head["group_strings"]))
+            check_groups(last.key_types, last.cells.aggregates, state)
+            last.merge(state, pipeline.context.words.codes)
+        if pipeline.rows is not None:
+            rows, names = head["rows"]
+            columns = {name: (arrays[f"row.{j}.values"], arrays[f"row.{j}.valid"]) for j, name in enumerate(names)}
+            pipeline.rows.check(rows, columns, len(pipeline.context.words))
+            pipeline.rows.add(Chunk(np.zeros(1, np.int32), np.array([rows]), np.zeros(rows, np.int64), columns))
+
+    def passed(self, groups: int, pipeline: Pipeline, coverage: Coverage) -> None:
+        """Take the state here if it is wanted."""
+        if groups not in self.at:
+            return
+        state = pack(groups, pipeline, coverage, self.most)
+        if state is None:
+            # What comes later is hardly smaller.
+            self.at = ()
+            return
+        self.taken[groups] = state
+        while sum(map(len, self.taken.values())) > self.most:
+            del self.taken[min(self.taken)]

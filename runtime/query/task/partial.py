@@ -1,0 +1,34 @@
+"""What a task gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from operators.states.groups import GroupState
+from runtime.query.stages.query_table import Table
+from runtime.query.task.coverage import Coverage
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What a task gives back: groups, or rows, and what it covered.
+
+    ``foreign``: it was read from bytes, so its form is still to be checked (``runtime.query.merge.state_form``).
+    """
+
+    task: str
+    groups: GroupState | None
+    table: Table | None
+    coverage: Coverage
+    kernels: tuple[str, ...]
+    tally: tuple[int, ...] = ()
+    """Rows and nulls of each of the plan's ``sparse`` columns."""
+
+    foreign: bool = False
+
+
+def summed(tallies: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    """The tallies of several partial states together."""
+    return tuple(map(sum, zip_longest(*tallies, fillvalue=0)))

@@ -1,0 +1,122 @@
+"""Partial states as bytes: a JSON head and typed arrays, checksummed. Nothing in them is ever executed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.states.groups import GroupState
+from operators.types import Type
+from runtime.errors import FormatError
+from runtime.query.stages.query_table import Table
+from runtime.query.stages.runner import with_prefix
+from runtime.query.task.coverage import Coverage
+from runtime.query.task.partial import Partial
+
+_MAGIC = b"ANTPART2"
+_ALLOWED = {"int64", "float64", "uint8", "int32"}
+
+
+def pack(partial: Partial, request: str = "") -> bytes:
+    """``partial`` as bytes; ``request`` is the digest of what was asked (``task.request_digest``)."""
+    arrays: dict[str, NDArray[Any]] = {}
+    head: dict[str, Any] = {
+        "task": partial.task,
+        "request": request,
+        "coverage": partial.coverage.to_dict(),
+        "kernels": list(partial.kernels),
+        "tally": list(partial.tally),
+    }
+    if partial.groups is not None:
+        arrays["keys"] = partial.groups.keys
+        for j, state in enumerate(partial.groups.states):
+            arrays |= {f"state.{j}.{name}": values for name, values in state.items()}
+        head |= {"kind": "groups", "states": len(partial.groups.states), "strings": partial.groups.strings}
+    else:
+        assert partial.table is not None
+        head |= {"kind": "table", "strings": partial.table.strings, "rows": partial.table.rows}
+        head["columns"] = [[n, t.value] for n, (t, _, _) in partial.table.columns.items()]
+        for j, (_, values, valid) in enumerate(partial.table.columns.values()):
+            arrays |= {f"values.{j}": values, f"valid.{j}": valid}
+    return sealed(_MAGIC, head, arrays)
+
+
+def sealed(magic: bytes, head: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """A JSON head and typed arrays after eight bytes of ``magic`` and their SHA-256."""
+    body = io.BytesIO()
+    text = json.dumps(head, separators=(",", ":")).encode()
+    body.write(len(text).to_bytes(8, "little") + text)
+    np.savez(body, **arrays)  # type: ignore[arg-type]
+    data = body.getvalue()
+    return magic + hashlib.sha256(data).digest() + data
+
+
+def unsealed(magic: bytes, data: bytes, what: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What was ``sealed``; FormatError naming ``what`` if the bytes are not what they should be."""
+    body = data[40:]
+    if data[:8] != magic or hashlib.sha256(body).digest() != data[8:40]:
+        raise FormatError(f"{what} is damaged or truncated")
+    size = int.from_bytes(body[:8], "little")
+    try:
+        head = json.loads(body[8 : 8 + size])
+        with np.load(io.BytesIO(body[8 + size :]), allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
+    except Exception as error:  # a dozen kinds: of zip files, of their members' heads, of sizes that cannot be
+        raise FormatError(f"{what} is not what its checksum was made of: {type(error).__name__}: {error}") from None
+    if not isinstance(head, dict):
+        raise FormatError(f"{what} has no head")
+    if any(a.dtype.name not in _ALLOWED for a in arrays.values()):
+        raise FormatError(f"{what} holds foreign types")
+    return head, arrays
+
+
+def unpack(data: bytes, task: str, request: str = "") -> Partial:
+    """The partial state of ``task``; FormatError naming the task if the bytes are not what they should be.
+
+    That is also so if they answer another ``request``. Its arrays are those of some state; whether of the plan's,
+    ``form.check_form`` says.
+    """
+    head, arrays = unsealed(_MAGIC, data, f"the reply of task {task}")
+    try:
+        return _partial(head, arrays, task, request)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(
+            f"the reply of task {task} holds no partial state ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _partial(head: Mapping[str, Any], arrays: dict[str, NDArray[Any]], task: str, request: str) -> Partial:
+    if head["task"] != task:
+        raise FormatError(f"the reply of task {task} is that of another task")
+    if head["request"] != request:
+        raise FormatError(f"the reply of task {task} answers another request, or one that was changed on its way")
+    coverage = Coverage.from_dict(head["coverage"])
+    kernels, strings, tally = tuple(head["kernels"]), strings_of(head["strings"]), tuple(head["tally"])
+    if any(type(k) is not str for k in kernels):
+        raise ValueError("kernels are not digests")
+    if any(type(n) is not int or n < 0 for n in tally):
+        raise ValueError("the tally does not count")
+    if head["kind"] == "groups":
+        count = head["states"]
+        if type(count) is not int or not 0 <= count <= len(arrays):
+            raise ValueError("the number of states is none")
+        states = [with_prefix(arrays, f"state.{j}.") for j in range(count)]
+        return Partial(task, GroupState(arrays["keys"], states, strings), None, coverage, kernels, tally, True)
+    columns = {
+        name: (Type(kind), arrays[f"values.{j}"], arrays[f"valid.{j}"])
+        for j, (name, kind) in enumerate(head["columns"])
+    }
+    return Partial(task, None, Table(head["rows"], columns, strings), coverage, kernels, tally, True)
+
+
+def strings_of(head: Any) -> list[str]:
+    """A dictionary of strings in a head, each of which is there once; ValueError if it is none."""
+    if not isinstance(head, list) or any(type(s) is not str for s in head) or len(set(head)) != len(head):
+        raise ValueError("the dictionary is none of strings")
+    return head

@@ -1,0 +1,206 @@
+"""One unit of work: the rows of one shard of keys, through all stages, to a partial state."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+from dataflow.kernels.compile import Kernel, compile_stage
+from dataflow.metrics.bind import StreamColumns, bind
+from dataflow.metrics.json_form import from_dict
+from dataflow.plan.stages import Plan
+from dataflow.times.zones import TZDATA_VERSION
+from operators.registry import registrations
+from operators.states.strings import Words
+from runtime.catalogue import FileEntry, StreamSchema
+from runtime.errors import QueryError
+from runtime.pointfile import PointFile, borrowed
+from runtime.pointfile.reading.columns_of_file import NO_HOLD
+from runtime.query.scan.scanning import Elision, Scan, ScanSpec, scan_order
+from runtime.query.stages.keys import Keys
+from runtime.query.stages.pipeline import Pipeline
+from runtime.query.stages.runner import Context
+from runtime.query.task.coverage import Coverage
+from runtime.query.task.partial import Partial
+
+_EVER = -(2**62)
+
+
+def request_digest(value: Any) -> str:
+    """SHA-256 of what a worker is asked, a JSON value: it answers with this beside the state, so that an answer to
+    another question, or to one that was changed on its way, differs from the answer to its own."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker needs to know, as plain JSON: no code travels.
+
+    ``shard`` is the range [lo, hi) of key hashes, ``history`` how many microseconds before ``since`` matter (None:
+    all of them). ``tzdata`` is the release of time zones that the query goes by.
+    """
+
+    id: str
+    store: str
+    stream: str
+    graph: dict[str, Any]
+    params: dict[str, Any]
+    schema: dict[str, Any]
+    files: tuple[FileEntry, ...]
+    shard: tuple[int, int]
+    since: int
+    until: int
+    history: int | None
+    tzdata: str = TZDATA_VERSION
+    beginning: int = _EVER
+    """The time before which the stream has no points."""
+
+    def to_bytes(self) -> bytes:
+        """The task as JSON."""
+        return json.dumps(asdict(self), separators=(",", ":")).encode()
+
+    @cached_property
+    def request_digest(self) -> str:
+        """See the function of this name."""
+        return request_digest(json.loads(self.to_bytes()))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Task:
+        """The task of a JSON payload."""
+        d = {"tzdata": "none", **json.loads(data)}
+        d["files"] = tuple(FileEntry(**f) for f in d["files"])
+        d["shard"] = tuple(d["shard"])
+        return cls(**d)
+
+
+_REMEMBERED, _LARGEST = 64, 1 << 16
+"""How many metrics a process remembers, and the longest text of one (reference tables may be long)."""
+
+_known: OrderedDict[tuple[str, int], Compiled] = OrderedDict()
+_lock = threading.Lock()
+
+
+def compiled_for(schema: StreamSchema, graph: dict[str, Any], params: dict[str, Any]) -> Compiled:
+    """The plan of a graph for a stream, and its kernels when they are wanted; remembered: dashboards ask again."""
+    text = json.dumps([schema.to_dict(), graph, params], separators=(",", ":"), default=repr)
+    # What a name of an aggregate stands for may be another one since.
+    key = (text, registrations())
+    with _lock:
+        found = _known.get(key)
+        if found is not None:
+            _known.move_to_end(key)
+            return found
+    found = Compiled(bind(from_dict(graph), stream_columns(schema), params))
+    if len(text) <= _LARGEST:
+        with _lock:
+            _known[key] = found
+            while len(_known) > _REMEMBERED:
+                _known.popitem(last=False)
+    return found
+
+
+def stream_columns(schema: StreamSchema) -> StreamColumns:
+    """A stream's schema as graphs are checked against it."""
+    return StreamColumns(schema.key, schema.key_type, schema.time, schema.columns)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A plan with the kernels of its stages."""
+
+    plan: Plan
+
+    @cached_property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The plan's kernels, from memory, from disk or compiled now."""
+        return tuple(compile_stage(s) for s in self.plan.stages)
+
+    def ready(self) -> Compiled:
+        """The same, with its kernels compiled."""
+        _ = self.kernels
+        return self
+
+
+class Saving(Protocol):
+    """Goes on from where an earlier run of the task was, and saves where this one is."""
+
+    def restore_names(self, words: Words, keys: Keys) -> None:
+        """Give words and keys the numbers that the saved state knows them by."""
+        ...
+
+    def restore(self, pipeline: Pipeline, coverage: Coverage) -> int:
+        """Bring the state back; the number of groups of files (``scan_order``) that it covers."""
+        ...
+
+    def passed(self, groups: int, pipeline: Pipeline, coverage: Coverage) -> None:
+        """So many groups of files have gone through."""
+        ...
+
+
+def run(
+    task: Task,
+    open_file: Callable[[FileEntry], PointFile],
+    compiled: Compiled | None = None,
+    saving: Saving | None = None,
+) -> Partial:
+    """Run ``task`` on this thread; ``compiled`` is what the task's graph comes to, if that is known already."""
+    if task.tzdata != TZDATA_VERSION:
+        raise QueryError(
+            f"the query goes by the time zones of tzdata {task.tzdata}, and this worker has those of {TZDATA_VERSION}: "
+            "install the same release of the package tzdata on both (of a deployment: dataflow deploy)"
+        )
+    schema = StreamSchema.from_dict(task.schema)
+    if compiled is None:
+        compiled = compiled_for(schema, task.graph, task.params)
+    plan = compiled.plan
+    words = Words()
+    keys = Keys(schema.key_type, words)
+    if saving is not None:
+        saving.restore_names(words, keys)
+    spec = ScanSpec(
+        columns={c: schema.columns[c] for c in plan.columns},
+        shard=task.shard,
+        since=task.since - (task.history or 0),
+        until=task.until,
+        skip_before=task.history is not None,
+        times=plan.stages[0].needs_time,
+        duplicates=schema.duplicates,
+        id_column=schema.id,
+        all_columns=schema.columns,
+        elision=_elision(plan),
+    )
+    with borrowed() as buffers:
+        first = min([task.since, *(f.t_min for f in task.files)])
+        context = Context(words, keys, task.since, task.until, buffers, first, task.beginning)
+        pipeline = Pipeline(plan, compiled.kernels, context)
+        scan = Scan(spec, keys, words, open_file, buffers)
+        done = 0 if saving is None else saving.restore(pipeline, scan.coverage)
+        before = scan.coverage.times_outside
+        for n, group in enumerate(scan_order(task.files, schema.id)[done:], done + 1):
+            for chunk in scan.group(group):
+                pipeline.push(chunk)
+            scan.coverage.times_outside = before + pipeline.times_outside
+            if saving is not None:
+                saving.passed(n, pipeline, scan.coverage)
+        groups, table = pipeline.finish()
+        scan.coverage.times_outside = before + pipeline.times_outside
+    kernels = tuple(r.kernel.digest for r in pipeline.runners)
+    return Partial(task.id, groups, table, scan.coverage, kernels, pipeline.tally)
+
+
+def _elision(plan: Plan) -> Elision | None:
+    """Which rows of the points the first stage can do without."""
+    first = plan.stages[0]
+    lasting = first.sink.lasting()
+    if lasting is None or not first.repeats_tell_nothing:
+        return None
+    state = lasting.state
+    reported = {str(n.option("name")) for n in (state.walk() if state is not None else ()) if n.fn == "in"}
+    return Elision(NO_HOLD if lasting.hold is None else lasting.hold, tuple(sorted(reported)))

@@ -1,0 +1,1 @@
+"""A catalogue that is lost, made anew."""

@@ -1,0 +1,241 @@
+"""Attempts of which only the point files tell: which of them were committed, in which order, and their commits anew.
+
+Each point file says its stream, key, columns and times; the attempt's source and how the stream treats duplicates
+(since version 2 of the catalogue); and which commits there were when the attempt began, and how many files it has
+(``runtime.catalogue.items.commit_order``). So later files name the attempts that were committed, and their places. Of
+the others:
+
+- One that is not whole is left out: its ingest was interrupted, and can be repeated. Files of earlier versions do not
+  say so, and are taken.
+- One whose source, or content, is there already is left out, too.
+- Where the log is whole as far as its head says, an attempt that began when that log ended, or later, is of a newer
+  catalogue: this one is an older copy. One that began before may have been interrupted, and is left out.
+- Where the head says how many commits are missing, no more than that are taken: the newest.
+
+Attempts that nothing places come last, or (those of earlier versions) first, in the order in which their files were
+written; where there are several, the order is not known, and the stream's schema notes it (``unordered``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from operators.compiler.cache import KernelsUnavailable
+from operators.errors import DataflowError
+from operators.types import Type
+from runtime.catalogue import Catalogue, FileEntry, SourceEntry, StreamSchema, attempt_of
+from runtime.catalogue.items.commit_order import Order, Started, in_order, named
+from runtime.catalogue.key_value import Heads
+from runtime.catalogue.repair.salvage import Found
+from runtime.errors import SchemaConflict, StoreError
+from runtime.objects import ObjectInfo, ObjectStore
+from runtime.pointfile import PointFile, verify_file
+
+
+class Report(Protocol):
+    """What was done, and what is not known; one sentence each."""
+
+    done: list[str]
+    unknown: list[str]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The files of an attempt; ``written`` is when the last of them was, by the object store (microseconds UTC)."""
+
+    stream: str
+    name: str
+    written: int
+    files: tuple[tuple[FileEntry, PointFile], ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of its files."""
+        return sum(entry.rows for entry, _ in self.files)
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """What its files say of where they are from."""
+        return self.files[0][1].origin or {}
+
+    @property
+    def order(self) -> Order | None:
+        """The commits that there were when it began; None in files of earlier versions."""
+        return Order.parse(self.origin.get("order"))
+
+    @property
+    def started(self) -> Started:
+        """What is known of its place in the order of the commits."""
+        return Started(self.order, self.written)
+
+    @property
+    def is_whole(self) -> bool | None:
+        """Whether all its files are there; None in files of earlier versions."""
+        if self.order is None:
+            return None
+        return any((file.origin or {}).get("files") == str(len(self.files)) for _, file in self.files)
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """What is in its files, of all writers."""
+        return tuple(sorted(file.content_digest for _, file in self.files))
+
+
+def adopt(
+    objects: ObjectStore, catalogue: Catalogue, logs: Mapping[str, Found], heads: Heads | None, report: Report
+) -> None:
+    """Commit attempts that no log names. ``logs`` are the streams' logs as far as they were found, and are written."""
+    for stream, attempts in sorted(_found(objects, logs, report).items()):
+        log, head = logs.get(stream), None if heads is None else heads.get(stream, (0, ""))
+        certain = named({attempt.name: attempt.started for attempt in attempts})
+        taken = {attempt.name: attempt for attempt in _taken(stream, attempts, certain, log, report)}
+        sequence, _ = in_order({name: attempt.started for name, attempt in taken.items()})
+        taken = {a.name: a for a in _missing([taken[name] for name in sequence], certain, log, head)}
+        sequence, unsure = in_order({name: attempt.started for name, attempt in taken.items()})
+        unordered = 0
+        for attempt in (taken[name] for name in sequence):
+            unordered += len(attempt.files) if attempt.name in unsure else 0
+            _commit(catalogue, attempt, unordered, report)
+        if not taken:
+            continue
+        rows = sum(attempt.rows for attempt in taken.values())
+        report.done.append(f"{stream}: {len(taken)} commits with {rows} rows were made from point files")
+        unknown = "the names of the sources, what was rejected"
+        if set(taken) - certain:
+            unknown += ", and of those that no later file names whether they had been committed at all"
+        report.unknown.append(f"{stream}: of these commits {unknown}")
+        if unordered:
+            report.unknown.append(
+                f"{stream}: the order of {len(unsure)} commits with {unordered} files: that of the files' modification "
+                "times was taken, and answers carry a note"
+            )
+
+
+def _found(objects: ObjectStore, logs: Mapping[str, Found], report: Report) -> dict[str, list[Attempt]]:
+    """The attempts that no log names, and that no sweep has claimed, by stream."""
+    known = {record.attempt for log in logs.values() for record in log.records}
+    swept = {attempt for log in logs.values() for attempt in log.swept}
+    listed: dict[tuple[str, str], list[ObjectInfo]] = defaultdict(list)
+    for info in objects.list("data/"):
+        attempt = attempt_of(info.path)
+        if attempt is not None and attempt not in known | swept:
+            listed[info.path.split("/")[1], attempt].append(info)
+    found: dict[str, list[Attempt]] = defaultdict(list)
+    for (stream, name), infos in listed.items():
+        try:
+            found[stream].append(_read(objects, stream, name, infos))
+        except KernelsUnavailable:
+            raise  # no fault of the file
+        except DataflowError as error:
+            report.unknown.append(f"{stream}: what attempt {name} committed, if it did: {error}")
+    return found
+
+
+def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectInfo]) -> Attempt:
+    files = []
+    numbers = sorted(int(info.path.rpartition("-")[2].removesuffix(".points")) for info in infos)
+    if numbers != list(range(len(numbers))):
+        raise StoreError(f"only its files {', '.join(map(str, numbers))} are there")
+    for info in sorted(infos, key=lambda i: int(i.path.rpartition("-")[2].removesuffix(".points"))):
+        data = objects.read(info.path, 0, info.size)
+        file = PointFile.open(lambda at, n, data=data: data[at : at + n], info.size, info.path)  # type: ignore[misc]
+        verify_file(file)
+        if "$seq" in file.schema:
+            raise StoreError(f"{info.path} is of a compaction: it holds rows of other files, too")
+        if (file.origin or {}).get("stream", stream) != stream:
+            raise StoreError(f"{info.path} is another stream's file")
+        entry = FileEntry(
+            info.path, file.day, file.rows, info.size,
+            int(file.blocks["t_min"].min()), int(file.blocks["t_max"].max()), hashlib.sha256(data).hexdigest(),
+            file.keys, 0, {c: int(file.chunks(c)["nulls"].sum()) for c in file.schema}, footer=file.footer_digest,
+        )  # fmt: skip
+        files.append((entry, file))
+    return Attempt(stream, name, max(info.modified for info in infos), tuple(files))
+
+
+def _taken(
+    stream: str, attempts: Iterable[Attempt], certain: set[str], log: Found | None, report: Report
+) -> Iterator[Attempt]:
+    """The attempts that were committed, or that take nobody's place.
+
+    Of several of one source, or with one content, the one that is named by others, else the one with most rows.
+    """
+    sources = {record.source for record in log.records} if log is not None else set()
+    contents: set[tuple[str, ...]] = set()
+    for attempt in sorted(attempts, key=lambda a: (a.name not in certain, -a.rows, a.written, a.name)):
+        source = attempt.origin.get("source")
+        # Equal rows without a source's id are of one source that was tried twice, unless both were committed.
+        again = source is None and attempt.name not in certain and attempt.content in contents
+        if again or (source is not None and source in sources):
+            report.done.append(f"{stream}: attempt {attempt.name} was left out: its source is there already")
+            continue
+        if attempt.name not in certain and attempt.is_whole is False:
+            report.unknown.append(
+                f"{stream}: whether attempt {attempt.name} with {attempt.rows} rows was committed: it was left out, "
+                "for its ingest seems to have been interrupted; ingest its source again"
+            )
+            continue
+        sources.add(source) if source is not None else contents.add(attempt.content)
+        yield attempt
+
+
+def _missing(taken: list[Attempt], certain: set[str], log: Found | None, head: tuple[int, str] | None) -> list[Attempt]:
+    """Of these attempts, in the order of their commits, the ones that are missing in the log."""
+    length = 0 if log is None else len(log.records)
+    if log is not None and log.reaches(*(head or (0, ""))):
+        # Nothing says that the log is not whole. One that ends where an attempt began, or before, is an older copy.
+        return [attempt for attempt in taken if _is_newer(attempt, certain, length)]
+    if head is not None:
+        rest = [attempt.name for attempt in taken if attempt.name not in certain]
+        room = max(0, head[0] - length - (len(taken) - len(rest)))
+        chosen = {*certain, *rest[max(0, len(rest) - room) :]}
+        return [attempt for attempt in taken if attempt.name in chosen]
+    if log is not None:
+        at = log.records[-1].at
+        return [a for a in taken if _is_newer(a, certain, length) or (a.order is None and a.written >= at)]
+    return taken
+
+
+def _is_newer(attempt: Attempt, certain: set[str], length: int) -> bool:
+    """Whether an attempt that the log does not name was committed after its end, or began there and is whole."""
+    if attempt.name in certain:
+        return True
+    order = attempt.order
+    if order is None or not attempt.is_whole:
+        return False
+    return order.seq > length or (order.seq == length and "source" in attempt.origin)
+
+
+def _commit(catalogue: Catalogue, attempt: Attempt, unordered: int, report: Report) -> None:
+    origin, (_, first) = attempt.origin, attempt.files[0]
+    columns: dict[str, Type] = {}
+    for _, file in attempt.files:
+        for name, type_ in file.schema.items():
+            columns[name] = type_ if columns.get(name) is not Type.FLOAT else Type.FLOAT
+    held = catalogue.schema(attempt.stream)
+    duplicates = origin.get("duplicates") or (held.duplicates if held is not None else "keep")
+    id_ = origin.get("id") if origin else (held.id if held is not None else None)
+    if not origin:
+        line = f"{attempt.stream}: how it treats duplicates ({duplicates!r} was taken), and its id column"
+        if line not in report.unknown:
+            report.unknown.append(line)
+    source = origin.get("source") or hashlib.sha256(f"recovered {attempt.name}".encode()).hexdigest()
+    if "source" not in origin:
+        report.unknown.append(
+            f"{attempt.stream}: the source of attempt {attempt.name}: to ingest it again counts twice"
+        )
+    entry = SourceEntry(
+        source, f"(recovered from attempt {attempt.name})", 0, rows_read=attempt.rows, rows_committed=attempt.rows
+    )
+    try:
+        wide = {name: False for name, type_ in columns.items() if type_ is Type.INT}  # ingest asks the files
+        schema = StreamSchema(
+            first.key_name, first.key_type, first.time_name, columns, duplicates, id_, None, None, wide, unordered
+        )
+        catalogue.commit(attempt.stream, schema, entry, [e for e, _ in attempt.files], attempt.name)
+    except SchemaConflict as error:
+        report.unknown.append(f"{attempt.stream}: why attempt {attempt.name} does not fit, which was left out: {error}")

@@ -1,0 +1,149 @@
+"""A store's catalogue made anew: from what is left of it, from its write-ahead log, from a copy, from the point files.
+
+The log of the catalogue says all that matters. What it does not name is taken from the point files (``attempts``). The
+report says what is not known.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from operators.errors import DataflowError
+from runtime.catalogue import Catalogue, SqliteCatalogue
+from runtime.catalogue.items.head_file import HeadFile, sync_folder
+from runtime.catalogue.key_value import Heads, run
+from runtime.catalogue.repair.salvage import Found, best_of, found_in, read_items, write_steps
+from runtime.errors import StoreError
+from runtime.objects import ObjectStore
+from runtime.recovery.attempts import adopt
+from runtime.storage.location import CATALOGUE, Folder, has_points, locate
+
+_ENDINGS = ("", "-wal", "-shm", "-head")
+
+
+@dataclass
+class RecoverReport:
+    """What ``recover`` found, did, and could not know; one sentence each. ``streams`` counts commits by stream."""
+
+    streams: dict[str, int] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form."""
+        return {"streams": self.streams, "done": self.done, "unknown": self.unknown}
+
+    def __str__(self) -> str:
+        lines = [f"{name}: {commits} commits" for name, commits in self.streams.items()] or ["no streams"]
+        lines += [f"  {line}" for line in self.done]
+        if self.unknown:
+            lines += ["not known:", *(f"  {line}" for line in self.unknown)]
+        return "\n".join([*lines, "check the files, too: dataflow verify"])
+
+
+def recover(url: str | Path, copy: str | Path | None = None) -> RecoverReport:
+    """Make the catalogue of a store anew; nobody may use the store meanwhile.
+
+    ``copy`` is a copy of ``catalogue.sqlite`` from elsewhere, if there is one. What lies there now is kept beside it,
+    under names that end with the time. A store at s3:// whose table is whole but for the store, or is gone, gets its
+    catalogue from its files; a table with damaged items is restored by DynamoDB (deploy/README.md).
+    """
+    location = locate(url)
+    if isinstance(location, Folder):
+        return _recover_folder(location.root, location.objects(), None if copy is None else Path(copy))
+    if copy is not None:
+        raise StoreError("a copy of the catalogue is for a store in a folder: restore the DynamoDB table instead.")
+    objects = location.objects()
+    report = RecoverReport()
+    with closing(location.catalogue(lambda: True)) as catalogue:
+        if catalogue.streams():
+            raise StoreError(
+                "the catalogue has streams of this store: if it is damaged, restore its table to a point in time, into "
+                "a new table, and name that with ?table=."
+            )
+        adopt(objects, catalogue, {}, None, report)
+        _count(catalogue, report)
+    return report
+
+
+def _recover_folder(root: Path, objects: ObjectStore, copy: Path | None) -> RecoverReport:
+    path = root / CATALOGUE
+    report = RecoverReport()
+    if copy is not None and not copy.is_file():
+        raise StoreError(f"there is no file {copy}: give a copy of a catalogue.")
+    if not path.exists() and copy is None and not has_points(objects):
+        raise StoreError(f"{root}: there is no store here, and nothing to make its catalogue from.")
+    heads = _heads(path, report)
+    found: list[Found] = []
+    for where, file in (("what is left of the catalogue", path), ("the copy", copy)):
+        if file is None:
+            continue
+        these = list(found_in(where, read_items(file)))
+        if file is copy and not these:
+            raise StoreError(f"{copy} holds no commit of any stream: give a copy of catalogue.sqlite.")
+        found += these
+    best = best_of(found)
+    new = root / f"{CATALOGUE}.new"
+    for ending in _ENDINGS:
+        with suppress(FileNotFoundError):
+            new.with_name(new.name + ending).unlink()
+    with SqliteCatalogue(new) as catalogue:
+        catalogue.begin()
+        for stream, one in best.items():
+            lost = run(catalogue.table, write_steps(one, catalogue.table.most))
+            report.done.append(f"{stream}: {len(one.records)} commits were found in {one.where}")
+            if lost:
+                report.unknown.append(f"{stream}: names, sizes and rejects of {len(lost)} sources")
+        adopt(objects, catalogue, best, heads, report)
+        problems = [problem for stream in catalogue.streams() for problem in catalogue.audit(stream)]
+        if problems:
+            raise StoreError(f"the catalogue that was made does not add up, and was not put in place: {problems[0]}")
+        _count(catalogue, report, heads)
+        made = catalogue.table.heads() or {}
+    _put_in_place(path, new, made, report)
+    return report
+
+
+def _heads(path: Path, report: RecoverReport) -> Heads | None:
+    """How far the streams had come, if that is still there."""
+    try:
+        heads = HeadFile(path).read()
+    except DataflowError:
+        heads = None
+    if heads is None:
+        report.unknown.append("how many commits there were: the catalogue's head is lost, too")
+    return heads
+
+
+def _count(catalogue: Catalogue, report: RecoverReport, heads: Heads | None = None) -> None:
+    report.streams = {name: catalogue.snapshot(name).seq for name in catalogue.streams()}
+    for stream, (seq, _) in (heads or {}).items():
+        found = report.streams.get(stream, 0)
+        if found < seq:
+            report.unknown.append(f"{stream}: there were {seq} commits, {found} are there now")
+
+
+def _put_in_place(path: Path, new: Path, heads: Heads, report: RecoverReport) -> None:
+    """The new catalogue in the place of the old one, of which copies stay; can be stopped and begun again."""
+    mark = now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    again = 1
+    while any(path.with_name(f"{path.name}.{mark}{ending}").exists() for ending in _ENDINGS):
+        again += 1
+        mark = f"{now}-{again}"
+    for ending in _ENDINGS:
+        old = path.with_name(path.name + ending)
+        if old.is_file():
+            aside = path.with_name(f"{path.name}.{mark}{ending}")
+            shutil.copyfile(old, aside)
+            report.done.append(f"what was there is kept as {aside.name}")
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    os.replace(new, path)
+    HeadFile(path).write(heads)
+    HeadFile(new).path.unlink(missing_ok=True)
+    sync_folder(path.parent)

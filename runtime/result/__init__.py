@@ -1,0 +1,1 @@
+"""Results: columns, proof, and how they are shown and exported."""

@@ -1,0 +1,183 @@
+"""A result's columns in the forms of other tools: CSV, pandas, polars, Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.errors import DataflowError
+from operators.types import Type
+from runtime.columns import Column
+from runtime.result.display import iso
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+_DECIMAL_DIGITS = 19
+"""Digits of the largest int64."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+class MissingLibraryError(DataflowError):
+    """An optional library that the call needs is not installed."""
+
+
+def need(library: str, extra: str) -> Any:
+    """The imported library; MissingLibraryError names the extra that brings it."""
+    try:
+        return import_module(library)
+    except ImportError as e:
+        raise MissingLibraryError(
+            f"this needs {library}, which is not installed: pip install 'antfold[{extra}]'"
+        ) from e
+
+
+def safe_text(text: str) -> str:
+    """The text with an apostrophe in front if a spreadsheet would take it for a formula."""
+    return "'" + text if text.startswith(_FORMULA) else text
+
+
+def csv_lines(columns: Mapping[str, Column]) -> Iterator[str]:
+    """The lines of a CSV file, its header first; fields are quoted where they must be."""
+    yield ",".join(_quoted(safe_text(name)) for name in columns) + "\n"
+    cells = [_csv_cells(column) for column in columns.values()]
+    for row in zip(*cells, strict=True):
+        yield ",".join(row) + "\n"
+
+
+def _csv_cells(column: Column) -> list[str]:
+    if column.type.is_text:
+        return ["" if t is None else _quoted(safe_text(t)) for t in column.texts()]
+    values = column.to_list()
+    if column.type.places is not None:
+        return ["" if v is None else format(v, "f") for v in values]
+    match column.type:
+        case Type.BOOL:
+            return ["" if v is None else "true" if v else "false" for v in values]
+        case Type.TIME:
+            return [iso(v) if isinstance(v, int) else "" for v in values]
+        case _:
+            return ["" if v is None else repr(v) for v in values]
+
+
+def _quoted(text: str) -> str:
+    if text and not any(c in text for c in ',"\n\r') and text == text.strip():
+        return text
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _compact(column: Column) -> tuple[NDArray[np.int64], list[str]]:
+    """A string column's codes (-1 for null) into the distinct strings that occur, in order of first code."""
+    codes = column.values.astype(np.int64)
+    if column.valid is not None:
+        codes[~column.valid] = -1
+    words = column.words.strings if column.words is not None else []
+    used = np.unique(codes[codes >= 0])
+    position = np.full(len(words) + 1, -1, np.int64)
+    position[used] = np.arange(len(used))
+    return position[codes], [words[i] for i in used.tolist()]
+
+
+def to_pandas(columns: Mapping[str, Column]) -> pandas.DataFrame:
+    """See ``Result.to_pandas``."""
+    pd = need("pandas", "pandas")
+
+    def series(column: Column) -> Any:
+        values, valid = column.values, column.valid
+        if column.type.places is not None:
+            return pd.Series(column.to_list(), dtype=object)
+        match column.type:
+            case Type.STRING | Type.JSON:
+                codes, words = _compact(column)
+                return pd.Series(pd.Categorical.from_codes(codes, categories=pd.Index(words, dtype=object)))
+            case Type.TIME:
+                times = values.astype("M8[us]")
+                if valid is not None:
+                    times[~valid] = np.datetime64("NaT", "us")
+                return pd.Series(times).dt.tz_localize("UTC")
+            case Type.DURATION:
+                spans = values.astype("m8[us]")
+                if valid is not None:
+                    spans[~valid] = np.timedelta64("NaT", "us")
+                return pd.Series(spans)
+            case Type.FLOAT:
+                return pd.Series(values if valid is None else np.where(valid, values, np.nan))
+            case Type.BOOL:
+                flags = values.astype(np.bool_)
+                return pd.Series(flags if valid is None else pd.arrays.BooleanArray(flags, ~valid))
+            case _:
+                whole = values.astype(np.int64)
+                return pd.Series(whole if valid is None else pd.arrays.IntegerArray(whole, ~valid))
+
+    return pd.DataFrame({name: series(column) for name, column in columns.items()})
+
+
+def to_polars(columns: Mapping[str, Column]) -> polars.DataFrame:
+    """See ``Result.to_polars``."""
+    pl = need("polars", "polars")
+
+    def series(name: str, column: Column) -> Any:
+        values = column.values
+        if column.type.places is not None:
+            return pl.Series(name, column.to_list(), pl.Decimal(_DECIMAL_DIGITS, column.type.places))
+        match column.type:
+            case Type.STRING | Type.JSON:
+                codes, words = _compact(column)
+                made = pl.Series(name, words, pl.String).gather(np.maximum(codes, 0) if words else codes[:0])
+                if not words:
+                    made = pl.Series(name, [None] * len(codes), pl.String)
+                return _without(made, codes >= 0, pl).cast(pl.Categorical)
+            case Type.TIME:
+                made = pl.Series(name, values.astype(np.int64)).cast(pl.Datetime("us", "UTC"))
+            case Type.DURATION:
+                made = pl.Series(name, values.astype(np.int64)).cast(pl.Duration("us"))
+            case Type.BOOL:
+                made = pl.Series(name, values.astype(np.bool_))
+            case Type.FLOAT:
+                made = pl.Series(name, values.astype(np.float64))
+            case _:
+                made = pl.Series(name, values.astype(np.int64))
+        return _without(made, column.valid, pl)
+
+    return pl.DataFrame([series(name, column) for name, column in columns.items()])
+
+
+def _without(series: Any, valid: NDArray[np.bool_] | None, pl: Any) -> Any:
+    """The polars series with null where ``valid`` is False."""
+    if valid is None or valid.all():
+        return series
+    return series.scatter(np.flatnonzero(~valid), None)
+
+
+def to_arrow(columns: Mapping[str, Column]) -> pyarrow.Table:
+    """See ``Result.to_arrow``."""
+    pa = need("pyarrow", "parquet")
+    plain = {
+        Type.BOOL: pa.bool_(),
+        Type.INT: pa.int64(),
+        Type.FLOAT: pa.float64(),
+        Type.TIME: pa.timestamp("us", "UTC"),
+        Type.DURATION: pa.duration("us"),
+    }
+
+    def array(column: Column) -> Any:
+        mask = None if column.valid is None else ~column.valid
+        if column.type.places is not None:
+            return pa.array(column.to_list(), pa.decimal128(_DECIMAL_DIGITS, column.type.places))
+        if column.type.is_text:
+            codes, words = _compact(column)
+            indices = pa.array(codes.astype(np.int32), pa.int32(), mask=codes < 0)
+            return pa.DictionaryArray.from_arrays(indices, pa.array(words, pa.string()))
+        values = column.values.astype(np.bool_) if column.type is Type.BOOL else column.values
+        if column.type in (Type.TIME, Type.DURATION):
+            return pa.array(values, pa.int64(), mask=mask).cast(plain[column.type])
+        return pa.array(values, plain[column.type], mask=mask)
+
+    return pa.table({name: array(column) for name, column in columns.items()})

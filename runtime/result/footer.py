@@ -1,0 +1,106 @@
+"""What stands under the table of an answer: its range, what was read and left out, and why there is no row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dataflow.times.calendar_tables import YEARS
+from operators.errors import DataflowError
+from runtime.result.display import iso
+from runtime.result.proof import Proof
+
+if TYPE_CHECKING:
+    from runtime.catalogue import Catalogue, Snapshot
+
+_MOST_COMMITS = 2_000
+"""Commits up to which the log is read to find the sources whose rows lie in the range."""
+
+
+def footer(
+    proof: object, notes: Sequence[str], rows: int, snapshot: Snapshot | None, catalogue: Catalogue | None
+) -> list[str]:
+    """Lines for people under an answer of so many rows; none but the notes for one that no store gave."""
+    lines: list[str] = []
+    if isinstance(proof, Proof):
+        span = f"{clock(proof.since)} to {clock(proof.until)} UTC"
+        if proof.until_clipped:
+            span += " (the present)"
+        parts = [f"{proof.rows_scanned:,} rows read", *_left_out(proof, snapshot, catalogue)]
+        if proof.files_cached:
+            parts.append(f"{proof.files_cached:,} of {proof.files_planned:,} files from the cache")
+        lines.append(f"{proof.stream}, {span}: {', '.join(parts)}")
+        if why := why_none(proof, snapshot, rows):
+            lines.append(why)
+    return [*lines, *(f"note: {note}" for note in notes)]
+
+
+def why_none(proof: object, snapshot: Snapshot | None, rows: int) -> str:
+    """Why there is nothing, or nothing but the answer over no rows at all; empty if there is no need to say so, or if
+    no store gave the answer."""
+    return _why_none(proof, snapshot, rows) if isinstance(proof, Proof) and snapshot is not None else ""
+
+
+def clock(us: int) -> str:
+    """A time for people, in UTC: ``2024-03-01 00:00``, with as much more as it has."""
+    date, _, time = iso(us).removesuffix("Z").partition("T")
+    second = "" if us % 60_000_000 == 0 else time[5:8] if us % 1_000_000 == 0 else time[5:].rstrip("0")
+    return f"{date} {time[:5]}{second}"
+
+
+def _left_out(proof: Proof, snapshot: Snapshot | None, catalogue: Catalogue | None) -> list[str]:
+    out = [f"{proof.duplicates:,} duplicates left out"] if proof.duplicates else []
+    try:
+        rejected = _rejected(proof, snapshot, catalogue)
+    except DataflowError:  # the answer stands by itself, whatever became of the catalogue
+        rejected = None
+    if rejected is None:
+        out.append(f"{proof.rejected:,} rejected at ingest in the whole stream")
+    else:
+        out.append(f"{rejected:,} rejected at ingest" if rejected else "none rejected")
+    if proof.times_outside:
+        out.append(f"{proof.times_outside:,} times outside of {YEARS} taken as null")
+    if proof.quarantined:
+        out.append(f"{proof.quarantined:,} {'source' if proof.quarantined == 1 else 'sources'} set aside")
+    return out
+
+
+def _rejected(proof: Proof, snapshot: Snapshot | None, catalogue: Catalogue | None) -> int | None:
+    """Records rejected from the sources that have rows in the range; None if that would take too long to find.
+
+    A rejected record may have no time of its own, so it belongs to the range of its source.
+    """
+    if not proof.rejected or snapshot is None or catalogue is None:
+        return proof.rejected if not proof.rejected else None
+    if snapshot.first_time is None or snapshot.last_time is None:
+        return proof.rejected
+    if proof.since <= snapshot.first_time and proof.until > snapshot.last_time:
+        return proof.rejected
+    if snapshot.seq > _MOST_COMMITS:
+        return None
+    found = before = 0
+    for record in catalogue.records(proof.stream):
+        if record.seq > snapshot.seq:
+            break
+        if any(f.t_max >= proof.since and f.t_min < proof.until for f in record.adds):
+            found += record.totals.rejected - before
+        before = record.totals.rejected
+    return found
+
+
+def _why_none(proof: Proof, snapshot: Snapshot, rows: int) -> str:
+    first, last = snapshot.first_time, snapshot.last_time
+    if first is None or last is None:
+        return f"the stream {proof.stream} has no points yet"
+    extent = f"the stream has points from {clock(first)} to {clock(last)} UTC"
+    if proof.since > last:
+        return f"the range is after all points: {extent}" if not rows or not proof.rows_scanned else ""
+    if proof.since >= proof.until:
+        return f"the range is empty; {extent}"
+    if proof.until <= first:
+        return f"the range is before all points: {extent}"
+    if rows:
+        return ""
+    if not proof.rows_scanned:
+        return f"no points in this range: {extent}"
+    return f"no row is left after the metric's steps; {extent}"

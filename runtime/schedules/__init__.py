@@ -1,0 +1,1 @@
+"""Published queries that run at their times: relative ranges, thresholds, saved results."""

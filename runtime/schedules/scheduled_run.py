@@ -1,0 +1,288 @@
+"""Runs a published query at its time: the range is relative to it, the result is kept, its thresholds are asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from operators.nearest import meant
+from runtime.errors import FormatError, QueryError, StoreError
+from runtime.objects import ObjectStore
+from runtime.objects.object_store import FileMissing
+from runtime.result.proof import digest
+from runtime.schedules.relative_times import resolved
+from runtime.schedules.thresholds import Threshold, Violation, judged
+
+if TYPE_CHECKING:
+    from runtime.progress import Progress
+    from runtime.published.definition import Published
+    from runtime.result.result import Result
+    from runtime.store import Store
+
+_LARGEST = 256 << 20
+_LISTED = 50
+"""Rows that an alert lists; it says how many there are."""
+
+_KEYS = ("query", "version", "params", "since", "until", "zone", "save", "csv", "alert", "every")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What is run: a published query (``version`` None: the latest), its parameters, its range (ISO-8601, or relative
+    to the scheduled time: ``-7d``, ``today``, ``yesterday`` in ``zone``), whether its result is kept (``csv``: as that,
+    too), its thresholds (``COLUMN OP NUMBER``), and how often, which is for those who start it."""
+
+    query: str
+    version: int | None = None
+    params: Mapping[str, object] = field(default_factory=dict)
+    since: str | None = None
+    until: str | None = None
+    zone: str = "UTC"
+    save: bool = True
+    csv: bool = False
+    alert: tuple[str, ...] = ()
+    every: str | None = None
+
+    def __post_init__(self) -> None:
+        for text in self.alert:
+            Threshold.parse(text)
+        for what, value in (("since", self.since), ("until", self.until)):
+            if value is not None:
+                resolved(value, 0, self.zone, what)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Schedule:
+        """The schedule of a JSON or TOML table; QueryError for what does not belong there."""
+        if not isinstance(given, Mapping):
+            raise QueryError(f"a schedule is a table with the fields {', '.join(_KEYS)}, got {given!r:.100}")
+        if unknown := [name for name in given if name not in _KEYS]:
+            raise QueryError(
+                f"a schedule has no field {unknown[0]!r}; {meant(unknown[0], _KEYS, 'its')} fields: {', '.join(_KEYS)}"
+            )
+        fields = {name: value for name, value in given.items() if value is not None}
+        kinds = {"query": str, "version": int, "since": str, "until": str, "zone": str, "save": bool, "csv": bool}
+        for name, kind in kinds.items():
+            if name in fields and type(fields[name]) is not kind:
+                raise QueryError(f"a schedule's {name} is of type {kind.__name__}, got {fields[name]!r}")
+        alert, params = fields.get("alert", ()), fields.get("params", {})
+        if not isinstance(alert, list | tuple) or not all(isinstance(a, str) for a in alert):
+            raise QueryError(f"a schedule's alert is a list of thresholds such as 'uptime < 0.95', got {alert!r}")
+        if not isinstance(params, Mapping) or not fields.get("query"):
+            raise QueryError("a schedule names its query, and its params are a table of names and values")
+        return cls(**{**fields, "alert": tuple(alert), "params": dict(params)})
+
+
+@dataclass(frozen=True)
+class ScheduledRun:
+    """What came of a run scheduled for ``at`` (microseconds UTC).
+
+    ``saved`` are the objects that hold its result. ``result`` is None where it was found there from an earlier run for
+    the same time. ``unknown`` counts the nulls of which a threshold could not be asked.
+    """
+
+    query: str
+    version: int
+    at: int
+    since: int
+    until: int
+    rows: int
+    violations: tuple[Violation, ...]
+    unknown: int
+    saved: tuple[str, ...]
+    alerted: bool = False
+    """Whether ``mark_alerted`` was called for an earlier run for the same time."""
+
+    result: Result | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def subject(self) -> str:
+        """The alert in less than 100 characters of ASCII."""
+        text = f"antfold: {self.query}: {len(self.violations)} of {self.rows} rows beyond their thresholds"
+        return text if len(text) < 100 else f"antfold: {len(self.violations)} rows beyond their thresholds"
+
+    @property
+    def alert(self) -> str | None:
+        """The alert to send; None if no threshold holds, or it was sent."""
+        if not self.violations or self.alerted:
+            return None
+        lines = [f"{self.query} version {self.version}, {_iso(self.since)} to {_iso(self.until)}:"]
+        lines += [f"  {v}" for v in self.violations[:_LISTED]]
+        if len(self.violations) > _LISTED:
+            lines.append(f"  and {len(self.violations) - _LISTED} more")
+        if self.unknown:
+            lines.append(f"{self.unknown} values are not known")
+        lines += [f"result: {path}" for path in self.saved]
+        return "\n".join(lines)
+
+
+def run_scheduled(
+    store: Store,
+    schedule: Schedule | Mapping[str, Any],
+    at: int | None = None,
+    progress: bool | Progress = False,
+    workers: int | None = None,
+    executor: Callable[..., str | None] = lambda *_: None,
+) -> ScheduledRun:
+    """Run ``schedule`` for the time ``at`` (microseconds UTC; default: now, to the second).
+
+    With ``save`` the result lies at ``results/NAME/VERSION/TIME-ASKED.json`` (ASKED: a digest of parameters, range and
+    thresholds), once for every scheduled time: a second run for it finds the first one's, whatever has come since. Tell
+    people of ``alert``, then call ``mark_alerted``. ``executor`` is asked with name, since, until and parameters for
+    the executor of the query (``Store.query``).
+    """
+    plan = schedule if isinstance(schedule, Schedule) else Schedule.of(schedule)
+    moment = _now() if at is None else at
+    name = plan.query if plan.version is None else f"{plan.query}@{plan.version}"
+    published = store.published(name)
+    since = None if plan.since is None else resolved(plan.since, moment, plan.zone, "since")
+    until = None if plan.until is None else resolved(plan.until, moment, plan.zone, "until")
+    thresholds = tuple(Threshold.parse(text) for text in plan.alert)
+    path = _path(published, plan.params, moment, (since, until), thresholds)
+    if plan.save and (found := _found(store.objects, path)) is not None:
+        return found
+    number = f"{published.name}@{published.version}"
+    asked = (number, since, until, plan.params)
+    result = store.query(*asked, workers=workers, executor=executor(*asked), progress=progress)
+    return concluded(
+        store, published, plan.params, result, thresholds, save=plan.save, csv=plan.csv, at=moment, span=(since, until)
+    )
+
+
+def concluded(
+    store: Store,
+    published: Published | None,
+    params: Mapping[str, object],
+    result: Result,
+    thresholds: tuple[Threshold, ...],
+    *,
+    save: bool,
+    csv: bool = False,
+    at: int | None = None,
+    span: tuple[object, object] = (None, None),
+) -> ScheduledRun:
+    """The run whose answer is ``result``, judged and, with ``save``, kept; ``published`` None: of a plain metric.
+
+    ``span`` is the range as it was asked for.
+    """
+    said = judged(result, thresholds)
+    shown = result.to_dict()
+    proof: Any = shown["proof"]
+    name, number = ("metric", 0) if published is None else (published.name, published.version)
+    moment = _now() if at is None else at
+    run = ScheduledRun(
+        name, number, moment, proof["since"], proof["until"], len(result), said.violations, said.unknown, (),
+        result=result,
+    )  # fmt: skip
+    if published is None or not save:
+        return run
+    path = _path(published, params, moment, span, thresholds)
+    run = replace(run, saved=(f"{path}.json", *((f"{path}.csv",) if csv else ())))
+    value = {
+        "query": name,
+        "version": number,
+        "params": published.params(params),
+        "at": _iso(moment),
+        "violations": [{"threshold": v.threshold, "row": v.row} for v in run.violations],
+        "unknown": run.unknown,
+        "saved": list(run.saved),
+        "result": shown,
+    }
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+    if not _put(store.objects, f"{path}.json", text.encode()):
+        found = _found(store.objects, path)
+        assert found is not None
+        return found
+    if csv:
+        _put(store.objects, f"{path}.csv", (result.to_csv() or "").encode())
+    return run
+
+
+def mark_alerted(store: Store, run: ScheduledRun) -> None:
+    """Note that the run's alert was sent, so that another run for the same time does not send it again."""
+    if run.saved:
+        store.objects.put(run.saved[0].removesuffix(".json") + ".alerted", b"")
+
+
+def _path(
+    published: Published,
+    params: Mapping[str, object],
+    at: int,
+    span: tuple[object, object],
+    thresholds: tuple[Threshold, ...],
+) -> str:
+    """Where the result lies, without its ending: two that are asked for at one time may be of different questions."""
+    asked = json.dumps([published.params(params), span, [t.text for t in thresholds]], sort_keys=True, default=str)
+    return f"results/{published.name}/{published.version}/{_stamp(at)}-{digest(asked.encode())[:12]}"
+
+
+def _found(objects: ObjectStore, path: str) -> ScheduledRun | None:
+    """The run whose result is there already."""
+    try:
+        size = objects.size(f"{path}.json")
+    except FileMissing:
+        return None
+    where = f"{path}.json is not the result of a scheduled run"
+    if size > _LARGEST:
+        raise FormatError(f"{where}: it has {size:,} bytes")
+    try:
+        value = json.loads(objects.read(f"{path}.json", 0, size))
+        proof = value["result"]["proof"]
+        return ScheduledRun(
+            str(value["query"]),
+            int(value["version"]),
+            _micros(value["at"]),
+            int(proof["since"]),
+            int(proof["until"]),
+            len(value["result"]["rows"]),
+            tuple(Violation(v["threshold"], v["row"]) for v in value["violations"]),
+            int(value["unknown"]),
+            tuple(p for p in value["saved"] if _exists(objects, p)),
+            alerted=_exists(objects, f"{path}.alerted"),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{where}: {error!r}; move it away to run again") from None
+
+
+def _put(objects: ObjectStore, path: str, data: bytes) -> bool:
+    """Whether ``data`` is there now; no if another run was first with something else."""
+    try:
+        objects.put(path, data)
+    except StoreError:
+        if not _exists(objects, path):
+            raise
+        return False
+    return True
+
+
+def _exists(objects: ObjectStore, path: str) -> bool:
+    try:
+        objects.size(path)
+    except FileMissing:
+        return False
+    return True
+
+
+def _now() -> int:
+    return int(datetime.now(UTC).timestamp()) * 1_000_000
+
+
+def _iso(micros: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).isoformat().replace("+00:00", "Z")
+
+
+def _micros(text: str) -> int:
+    return (datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _stamp(micros: int) -> str:
+    return _iso(micros).replace("-", "").replace(":", "")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(value)

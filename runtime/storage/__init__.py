@@ -1,0 +1,1 @@
+"""A store that is open: where it is, its point files, and whether they are whole."""

@@ -1,0 +1,112 @@
+"""Validation: every mistake is one sentence that names the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import dataflow as df
+from dataflow.metrics.bind import GraphError, StreamColumns, bind
+from dataflow.sinks.group_sink import Group
+from dataflow.steps.keyed.segments import Segments
+from dataflow.steps.keyed.states import States
+from operators.types import Type
+
+STREAM = StreamColumns(
+    "device",
+    Type.STRING,
+    "ts",
+    {"temp": Type.FLOAT, "n": Type.INT, "ok": Type.BOOL, "status": Type.STRING, "firmware": Type.STRING},
+)
+P = df.stream("t")
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (lambda: P.filter(df.col("tmp") > 1), r"step 2 \(filter\): there is no column 'tmp'; did you mean 'temp'"),
+        (lambda: P.filter(df.col("temp")), "filter takes a condition, got float64"),
+        (lambda: P.filter(df.col("status") + 1 > 2), r"add cannot take string \+ int64"),
+        (lambda: P.filter(df.col("status") > df.col("firmware")), "only with string constants"),
+        (lambda: P.filter(df.col("temp") == "hot"), "do not compare"),
+        (lambda: P.group_by("firmware").agg(s=df.sum("status")), "s: sum cannot take string; it takes bool"),
+        (lambda: P.agg(u=df.known_time()), "use it after state_duration or heartbeat"),
+        (lambda: P.agg(u=df.duration()), "duration needs rows that last"),
+        (lambda: P.sessionize("5m").agg(u=df.share_of_time(df.col("ok"))), "needs intervals"),
+        (lambda: P.group_by("firmware").agg(n=df.count()).state_duration("n"), "cannot follow group_by"),
+        (lambda: P.group_by("firmware").agg(n=df.count()).filter(df.time().hour() > 3), "no meaning after group_by"),
+        (lambda: P.group_by("firmware").agg(n=df.count()).sort("m"), "there is no column 'm'"),
+        (lambda: P.filter(df.time().hour("Mars/Base") > 3), "there is no time zone 'Mars/Base'"),
+        (lambda: P.filter(df.col("temp") > df.param("limit")), "'limit' has no default"),
+        (lambda: P.with_columns(device=df.col("status")), "the key 'device' cannot be replaced"),
+        (lambda: P.with_columns(x=df.lit(None)), "has no type"),
+        (lambda: P.sessionize("5m", count=df.count()), "cannot be named 'count'"),
+    ],
+)
+def test_mistakes(metric: Callable[[], df.Stream], message: str) -> None:
+    with pytest.raises(df.DataflowError, match=message):
+        bind(metric().steps, STREAM)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: P.state_duration("status", hold=300), "is not a duration"),
+        (lambda: P.heartbeat("0s"), "longer than zero"),
+        (lambda: P.window("7h"), "does not divide a day"),
+        (lambda: P.limit(-1), "limit takes a number of rows"),
+        (lambda: P.sort(), "at least one column"),
+        (lambda: P.group_by(df.col("n") + 1), "give an expression a name"),
+        (lambda: P.agg(n=3), "must be an aggregate"),
+        (lambda: bool(df.col("n") > 1), "combine conditions with & | ~"),
+        (lambda: df.lit(2**63), "does not fit in 64 bits"),
+        (lambda: df.col("n").is_in(["a", 1]), "constants of one type"),
+        (lambda: df.stream(""), "stream takes a name"),
+    ],
+)
+def test_mistakes_at_once(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(df.DataflowError, match=message):
+        make()
+
+
+def test_parameters() -> None:
+    metric = P.filter(df.col("temp") > df.param("limit", default=30.0)).agg(n=df.count())
+    bind(metric.steps, STREAM, {"limit": 3})
+    bind(metric.steps, STREAM, {"limit": "3.5"})
+    with pytest.raises(GraphError, match="'limit' is of type float64, which 'hot' is not"):
+        bind(metric.steps, STREAM, {"limit": "hot"})
+    with pytest.raises(GraphError, match=r"no parameter 'limits'; did you mean 'limit'\? Its parameters: limit"):
+        bind(metric.steps, STREAM, {"limits": 1})
+
+
+def test_only_what_is_used_is_read_and_held() -> None:
+    metric = P.state_duration("status", hold="5m").group_by("firmware").agg(up=df.known_time())
+    plan = bind(metric.steps, STREAM)
+    states, group = (s.sink for s in plan.stages)
+    assert isinstance(states, States)
+    assert isinstance(group, Group)
+    assert [n for n, _ in states.held] == ["firmware"]
+    assert set(plan.columns) == {"status", "firmware"}
+    assert plan.history is None
+
+
+def test_history() -> None:
+    rows = bind(P.group_by("status").agg(n=df.count()).steps, STREAM)
+    assert (rows.history, rows.sliceable) == (0, True)
+    sessions = bind(P.sessionize("30m").group_by("status").agg(n=df.count()).steps, STREAM)
+    assert isinstance(sessions.stages[0].sink, Segments)
+    assert (sessions.history, sessions.held_columns, sessions.sliceable) == (1_800_000_000, ("status",), False)
+    stateful = bind(P.with_columns(p=df.col("n").previous()).agg(n=df.sum("p")).steps, STREAM)
+    assert (stateful.history, stateful.sliceable) == (None, False)
+
+
+def test_constants_are_arguments() -> None:
+    from dataflow.kernels.generate import generate
+
+    def source(limit: float, word: str) -> str:
+        metric = P.filter((df.col("temp") > limit) & (df.col("status") == word)).agg(n=df.count())
+        return generate(bind(metric.steps, STREAM).stages[0]).source
+
+    assert source(30.0, "up") == source(40.0, "down")
+    assert "30" not in source(30.0, "up").replace("3, 0", "")

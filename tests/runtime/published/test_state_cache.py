@@ -1,0 +1,85 @@
+"""What is kept, and for how long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.catalogue import FileEntry
+from runtime.objects import FolderObjects
+from runtime.published import state_cache
+from runtime.published.state_cache import Kept, Shelf, contents, overfull, superseded
+
+
+def entry(number: int) -> FileEntry:
+    return FileEntry(f"data/s/{number}", 1, 10 + number, 10, 0, 1, f"{number:064x}")
+
+
+def kept(day: int, modified: int = 0, size: int = 1) -> Kept:
+    return Kept(f"{day}-{modified}", day, f"c{day}.{modified}", size, modified)
+
+
+def test_contents_tell_files_their_order_and_their_groups_apart() -> None:
+    a, b, c = (entry(i) for i in range(3))
+    found = [contents(g)[-1] for g in ([(a,), (b,)], [(b,), (a,)], [(a, b)], [(a,), (b,), (c,)], [(a,)])]
+    assert len(set(found)) == len(found)
+    assert contents([(a,), (b,), (c,)])[:2] == contents([(a,), (b,)])
+
+
+def test_of_days_the_last_two_stay() -> None:
+    old, mid, new, other = kept(5, 1), kept(5, 2), kept(5, 3), kept(4, 1)
+    assert superseded([mid, old, other, new], thin=False) == [old]
+
+
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 9)), unique=True))
+def test_of_prefixes_ever_fewer_stay(days: list[tuple[int, int]]) -> None:
+    all_of = [kept(*d) for d in days]
+    gone = superseded(all_of, thin=True)
+    stay = [k for k in all_of if k not in gone]
+    assert len(stay) <= 2 * 8
+    if all_of:
+        newest = max(k.day for k in all_of)
+        assert any(k.day == newest for k in stay)
+        # Within twice the age of anything there was, something stays.
+        for k in gone:
+            assert any((newest - s.day) < 2 * (newest - k.day) + 1 for s in stay)
+            assert any((newest - s.day).bit_length() == (newest - k.day).bit_length() for s in stay)
+
+
+def test_the_oldest_go_of_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_cache, "MOST", 10)
+    assert overfull([kept(1, 1, 4), kept(2, 2, 4), kept(3, 3, 4)]) == [kept(1, 1, 4)]
+
+
+def test_the_oldest_go_of_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_cache, "MOST_OBJECTS", 2)
+    assert overfull([kept(2, 2), kept(1, 1), kept(3, 3)]) == [kept(1, 1)]
+
+
+def test_put_and_get(tmp_path: Path) -> None:
+    objects = FolderObjects(tmp_path)
+    first = Shelf(objects, "query", "family")
+    assert "abc" not in first
+    first.put(-3, "abc", b"state" * 100)
+    found = Shelf(objects, "query", "family")
+    assert "abc" in found
+    assert found.get("abc") == b"state" * 100
+    assert "abc" not in Shelf(objects, "query", "another")
+    # What is put where something is already had been of no use.
+    found.put(-3, "abc", b"better")
+    assert Shelf(objects, "query", "family").get("abc") == b"better"
+
+
+def test_tidying_leaves_other_queries_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = FolderObjects(tmp_path)
+    other = Shelf(objects, "other", "family")
+    other.put(1, "x", b"x")
+    for n in range(5):
+        Shelf(objects, "query", "family").put(1, f"c{n}", b"x")
+    monkeypatch.setattr(state_cache, "MOST", 1)
+    Shelf(objects, "query", "family").tidy(thin=False)
+    assert "x" in Shelf(objects, "other", "family")
+    assert len(list(objects.list("cache/query/"))) == 0

@@ -1,0 +1,136 @@
+"""A run that goes on from a kept state gives the bits of one from the start, for every operator there is."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dataflow as df
+from operators.errors import DataflowError
+from runtime import Store
+from runtime.catalogue import FileEntry
+from runtime.errors import FormatError
+from runtime.query.merge.conclude import conclude
+from runtime.query.plan.make_tasks import make_tasks
+from runtime.query.plan.prepare import Prepared, Request, prepare
+from runtime.query.scan.scanning import scan_order
+from runtime.query.task.checkpoint import Checkpoints, unpack
+from runtime.query.task.partial import Partial
+from runtime.query.task.task import run
+from tests.laws.engine import STREAM, as_columns, parts, schema_point
+from tests.laws.graphs import GRAPHS
+from tests.reference.strategies import BASE, DAY, KEY, TIME, Case, cases
+
+fewer = settings(max_examples=max(3, settings().max_examples // 25))
+"""Each example writes a store; the histories of tests/runtime/published go on from states as well."""
+
+
+class Stores:
+    """A new store for every case."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._numbers = folder, itertools.count()
+
+    def __repr__(self) -> str:
+        return "Stores"
+
+    def of(self, points: Sequence[Any], sources: int, duplicates: str = "keep", id: str | None = None) -> Store:
+        store = Store(self._folder / f"s{next(self._numbers)}", create=True)
+        for part in parts(points, sources):
+            store.ingest(STREAM, as_columns(part), key=KEY, time=TIME, unit="us", duplicates=duplicates, id=id)
+        return store
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Stores:
+    return Stores(tmp_path_factory.mktemp("stores"))
+
+
+def outcome(prepared: Prepared, partials: Sequence[Partial], tasks: Sequence[Any]) -> tuple[str, str]:
+    """Digest of the rows, or the error that takes its place."""
+    try:
+        proof: Any = conclude(prepared, tasks, partials, {}).proof
+    except DataflowError as error:
+        return ("error", str(error))
+    assert proof.complete
+    return (proof.result, f"{proof.rows_scanned} {proof.rows_ruled_out} {proof.duplicates}")
+
+
+def check_all_checkpoints(store: Store, graph: Any, since: int, until: int) -> int:
+    """Every state that can be kept, brought back: the same answer, without reading the files it covers."""
+    metric = df.from_json(json.dumps(graph))
+    prepared = prepare(store.catalogue, Request(metric.steps, {}, since, until))
+    tasks = make_tasks(prepared, store.url, 1)
+    if len(tasks) != 1:
+        return 0
+    (task,) = tasks
+    groups = scan_order(task.files, prepared.schema.id)
+    taking = Checkpoints(at=range(1, len(groups) + 1))
+    try:
+        whole = run(task, store.open_file, prepared.compiled, taking)
+    except DataflowError:
+        return 0
+    expected = outcome(prepared, [run(task, store.open_file, prepared.compiled)], tasks)
+    # To keep states disturbs nothing.
+    assert outcome(prepared, [whole], tasks) == expected
+    for n, data in taking.taken.items():
+        covered = {f.path for group in groups[:n] for f in group}
+
+        def open_file(entry: FileEntry, covered: set[str] = covered) -> Any:
+            assert entry.path not in covered
+            return store.open_file(entry)
+
+        further = Checkpoints(unpack(data), at=range(1, len(groups) + 1))
+        again = run(task, open_file, prepared.compiled, further)
+        assert outcome(prepared, [again], tasks) == expected
+        # And a state that was taken after another was brought back is as good.
+        for m, more in further.taken.items():
+            assert m > n
+            third = run(task, open_file, prepared.compiled, Checkpoints(unpack(more)))
+            assert outcome(prepared, [third], tasks) == expected
+    return len(taking.taken)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@fewer
+@given(case=cases(), sources=st.integers(1, 4))
+def test_every_graph(stores: Stores, name: str, case: Case, sources: int) -> None:
+    points = [schema_point("schema"), *sorted(case.points, key=lambda p: p[TIME])]
+    check_all_checkpoints(stores.of(points, sources), GRAPHS[name], case.since, case.until)
+
+
+@pytest.mark.parametrize("name", ["states_by_london_day", "session_rows", "outages"])
+def test_states_are_really_taken(stores: Stores, name: str) -> None:
+    """The law above would hold of nothing, too."""
+    points = [schema_point("schema"), *({KEY: "a", TIME: BASE + i * DAY, "status": "up", "ok": True} for i in range(6))]
+    assert check_all_checkpoints(stores.of(points, 3), GRAPHS[name], BASE, BASE + 100 * DAY) >= 3
+
+
+def test_damage_is_an_error_of_its_own() -> None:
+    for data in (b"", b"ANTSTAT1", b"ANTPART1" + bytes(100)):
+        with pytest.raises(FormatError, match="a kept state is damaged"):
+            unpack(data)
+
+
+def test_of_large_states_the_latest_are_kept(stores: Stores) -> None:
+    points = [{KEY: "a", TIME: BASE + i * DAY, "status": "up", "ok": True, "firmware": "1"} for i in range(6)]
+    store = stores.of([schema_point("schema"), *points], 1)
+    metric = df.from_json(json.dumps(GRAPHS["session_rows"]))
+    prepared = prepare(store.catalogue, Request(metric.steps, {}, BASE, BASE + 100 * DAY))
+    (task,) = make_tasks(prepared, store.url, 1)
+    every = Checkpoints(at=range(1, 8))
+    run(task, store.open_file, prepared.compiled, every)
+    assert sorted(every.taken) == list(range(1, 8))
+    few = Checkpoints(at=range(1, 8), most=len(every.taken[6]) + len(every.taken[7]))
+    run(task, store.open_file, prepared.compiled, few)
+    assert sorted(few.taken) == [6, 7]
+    none = Checkpoints(at=range(1, 8), most=10)
+    run(task, store.open_file, prepared.compiled, none)
+    assert not none.taken
