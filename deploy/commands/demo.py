@@ -68,10 +68,19 @@ warm = (
 
 def run_demo(place: str, fleet: DeviceFleet, progress: Progress) -> int:
     """Run the demo in the store at ``place``; 0 if the engine agrees with the simulator to the microsecond."""
+    folder = _claim(place, fleet)
+    try:
+        return _run(place, folder, fleet, progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; the same command goes on from here, or remove the folder {folder}"
+        ) from None
+
+
+def _run(place: str, folder: Path, fleet: DeviceFleet, progress: Progress) -> int:
     from deploy.metric_file import load_metric
     from runtime import Store
 
-    folder = _claim(place, fleet)
     say = _Steps()
     first, last = (datetime.fromtimestamp(t / 1000, UTC).date().isoformat() for t in (fleet.start, fleet.end))
     print(f"{fleet.devices:,} devices, watched from {first} to {last}: which firmware stays up?\n")
@@ -92,9 +101,10 @@ def run_demo(place: str, fleet: DeviceFleet, progress: Progress) -> int:
         own.write_text(METRIC_FILE, encoding="utf-8")
         metric = load_metric(f"{own}:uptime")
     found = next(s for s in store.streams() if s.name == STREAM)
+    files = "point file" if found.files == 1 else "point files"
     say.done(
         "ingest",
-        f"{found.rows:,} points in {found.files:,} point files, {human_bytes(found.bytes)}",
+        f"{found.rows:,} points in {found.files:,} {files}, {human_bytes(found.bytes)}",
         f"({found.bytes / max(1, found.rows):.2f} bytes a point; {found.dropped:,} repeats merged so far)",
     )
     answer = store.query(metric, since=first, until=last, progress=progress)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.errors import StoreError
+from operators.nearest import meant
+from runtime.errors import NoStore, StoreError
 from runtime.objects import FolderObjects, ObjectStore
 from runtime.storage.locations.schemes import has_points
 
@@ -44,8 +45,19 @@ class Folder:
         path = self.root / CATALOGUE
         if not path.exists():
             if not create() and not has_points(self.objects()):
-                raise StoreError(f"{self.root}: there is no store here; ingest something first (dataflow ingest)")
+                hint = meant(self.root.name, _stores_in(self.root.parent), "ingest")
+                raise NoStore(f"{self.root}: there is no store here; {hint} something first (dataflow ingest)")
+            if outer := next((p for p in self.root.parents if (p / CATALOGUE).is_file()), None):
+                raise StoreError(f"{self.root} lies in the store {outer}: name a folder outside of it")
             self.root.mkdir(parents=True, exist_ok=True)
         from runtime.catalogue import SqliteCatalogue
 
         return SqliteCatalogue(path, in_use=lambda: has_points(self.objects()))
+
+
+def _stores_in(folder: Path) -> list[str]:
+    """The names of the stores in a folder; none if it cannot be read."""
+    try:
+        return [p.name for p in folder.iterdir() if (p / CATALOGUE).is_file()]
+    except OSError:
+        return []
