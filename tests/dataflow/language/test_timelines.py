@@ -185,14 +185,15 @@ def test_tables_have_a_bound_of_their_own() -> None:
 
 
 def test_the_pages_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = Path(df.__file__).parent / "README.md"
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    pages = [Path(df.__file__).parent / name for name in ("README.md", "LANGUAGE.md")]
+    blocks = [b for p in pages for b in re.findall(r"```python\n(.*?)```", p.read_text(encoding="utf-8"), re.S)]
     (tmp_path / "metric.py").write_text("\n".join(["import dataflow as df", *blocks]))
     (tmp_path / "sites.csv").write_text("device,site,from,to\na,X,,2024-03-01\na,Y,2024-03-01,\n")
     (tmp_path / "maintenance.csv").write_text("device,from,to\na,2024-03-01,2024-03-02\n")
     monkeypatch.chdir(tmp_path)
     made = runpy.run_path("metric.py")
     assert [n for n, _ in bind(made["uptime"].steps, STREAM).outputs] == ["site", "up", "promised"]
+    assert [n for n, _ in bind(made["availability"].steps, STREAM).outputs] == ["firmware", "up", "devices"]
     assert bind(made["redundant"].steps, STREAM).outputs[0][0] == "site"
     assert [n for n, _ in bind(made["by_firmware"].steps, STREAM).outputs] == ["firmware", "n"]
     assert bind(made["healthy"].steps, STREAM).history == 30 * 86_400_000_000
