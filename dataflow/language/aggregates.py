@@ -263,10 +263,10 @@ def aggregate(name: str, *values: Operand, where: Operand | None = None) -> Agg:
 
 
 def register(op: Aggregate) -> Callable[..., Agg]:
-    """Make an aggregate of your own known under its name; returns the function that uses it in metrics.
+    """Register a custom aggregate under its name; returns the function that uses it in metrics.
 
-    operators/README.md shows how to write one, and ``check_laws`` what it must keep. RegistrationError says what is
-    wrong with the declaration.
+    operators/AGGREGATES.md shows how to write one; ``check_laws`` tests it. Raises RegistrationError for a wrong
+    declaration.
     """
     from operators import registry
 
