@@ -1,4 +1,4 @@
-"""What an aggregate's arguments become before they reach its step: bins, steps of counters, edges between values."""
+"""Prepares an aggregate's arguments for its step: bin numbers, counter increments, transitions between values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Fail = Callable[[str], Exception]
 
 @dataclass(frozen=True)
 class Arguments:
-    """The aggregate's name in the registry, the type it goes by there, and what its step is given."""
+    """An aggregate's name and argument type in the registry, and the arguments of its step."""
 
     fn: str
     kind: Type | None
@@ -31,8 +31,8 @@ def arranged(
 ) -> Arguments:
     """The arguments of aggregate ``fn`` as its step takes them.
 
-    ``begin``: where rows are pieces of intervals, when the interval began: what looks back at the row before then
-    counts in the first piece only. ``sites`` numbers expressions that remember rows; ``fail`` makes errors.
+    ``begin``: for rows that are pieces of intervals, the interval's start: comparisons with the previous row then
+    count in the first piece only. ``sites`` numbers expressions that remember rows; ``fail`` makes errors.
     """
     argument = args[0] if args else None
     kind = None if argument is None else argument.type
@@ -70,7 +70,7 @@ def _bin(argument: Typed, kind: Type, options: dict[str, object], fail: Fail) ->
     numbers = edges if isinstance(edges, tuple) else (width,)
     if kind is Type.FLOAT:
         if lost := [n for n in numbers if isinstance(n, int) and int(float(n)) != n]:
-            raise fail(f"histogram: {lost[0]} is no float64, which the values are")
+            raise fail(f"histogram: {lost[0]} cannot be represented as float64, the type of the values")
         numbers = tuple(float(str(n)) for n in numbers)
     elif any(isinstance(n, float) for n in numbers):
         raise fail(f"histogram of {kind} takes whole numbers for its {'edges' if width is None else 'width'}")
@@ -79,11 +79,11 @@ def _bin(argument: Typed, kind: Type, options: dict[str, object], fail: Fail) ->
 
 
 def types_taken(kinds: Sequence[Type]) -> str:
-    """The types in words, the decimals as one."""
+    """The names of the types; decimals are listed once."""
     names = sorted(str(t) for t in kinds if t in STORED)
     return ", ".join([*names, *(["decimal"] if any(t.places is not None for t in kinds) else [])])
 
 
 def needs_order(inputs: Sequence[str]) -> bool:
-    """Whether a step asks for the time of its row, which rows after ``group_by`` do not have."""
+    """Whether a step uses the time of its row; rows after ``group_by`` have none."""
     return "time" in inputs or "tie" in inputs

@@ -1,4 +1,4 @@
-"""How each aggregate is written: how many arguments it takes and with which options; the closed list of them."""
+"""The closed list of aggregate signatures: numbers of arguments, options, and whether intervals are needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataflow.expressions.mistaken import shown
 from operators.errors import DataflowError
 
 Check = Callable[[object], object]
-"""Gives an option's canonical value; ValueError, saying what is expected, for any other."""
+"""Returns an option's canonical value; ValueError that says what is expected."""
 
 _MANY = 1000
 
@@ -24,7 +24,7 @@ class Option:
     name: str
     check: Check
     default: object = None
-    """With one, the option may be left out, and is where it has this value."""
+    """If given, the option is optional, and is not written when it has this value."""
 
 
 @dataclass(frozen=True)
@@ -124,19 +124,19 @@ FORMS: dict[str, Signature] = {
 
 
 def form_of(name: object) -> Signature | None:
-    """The form of an aggregate: one of ours, or one that was registered."""
+    """The signature of a built-in or registered aggregate."""
     if not isinstance(name, str):
         return None
     if name in FORMS:
         return FORMS[name]
-    # Here, since it brings all loops with it.
+    # Imported here, since it imports all loops.
     from operators.registry import arity_of, is_registered
 
     return Signature((arity_of(name),)) if is_registered(name) else None
 
 
 def options_of(name: str, form: Signature, given: Mapping[str, object], where: str) -> tuple[tuple[str, object], ...]:
-    """The canonical options of an aggregate; DataflowError naming the place of one that is wrong."""
+    """The canonical options of an aggregate; DataflowError that names the place of a wrong one."""
     found = ((o, checked(name, o, given[o.name], where)) for o in form.options if o.name in given)
     return tuple((o.name, value) for o, value in found if o.default is None or value != o.default)
 

@@ -123,8 +123,8 @@ def test_mistakes(metric: Callable[[], df.Stream], message: str) -> None:
     ("make", "message"),
     [
         (lambda: ALIVE & df.stream("u").heartbeat("5m"), "timelines of two streams, 't' and 'u', cannot be combined"),
-        (lambda: ALIVE & P, r'df.stream\("t"\) is no timeline to combine'),
-        (lambda: ALIVE & ALIVE.filter(df.col("alive")), r'\.heartbeat\("5m"\)\.filter\(.*\) is no timeline'),
+        (lambda: ALIVE & P, r'df.stream\("t"\) is not a timeline'),
+        (lambda: ALIVE & ALIVE.filter(df.col("alive")), r'\.heartbeat\("5m"\)\.filter\(.*\) is not a timeline'),
         (lambda: df.combine(df.col("a")), "combine takes timelines by name"),
         (lambda: df.at_least(0, of=[ALIVE]), "a number from 1 up, got 0"),
         (lambda: df.at_least(2, of=ALIVE), "takes a list of timelines"),  # type: ignore[arg-type]
