@@ -56,7 +56,7 @@ class Shape:
     inputs: dict[str, Type]
     ops: list[RowOp] = field(default_factory=list)
     held: frozenset[str] = frozenset()
-    """Columns of the stream that rows with a length can hold: each is held, and cuts, only if something refers to it."""
+    """Columns of the stream that rows with a length can hold: each is held, and cuts, only if it is referred to."""
 
     referred: set[str] = field(default_factory=set)
 

@@ -51,7 +51,7 @@ def _aggs(aggs: dict[str, Agg], where: str) -> NamedAggs:
         if not isinstance(a, Agg):
             raise DataflowError(f"{where}: {not_aggregate(name, a, FORMS)}")
         if where != "agg" and hold_of(a) is not None:
-            raise DataflowError(f"{where}: {a.fn} with hold= is allowed only in agg(...); without hold= it needs intervals")
+            raise DataflowError(f"{where}: {a.fn} with hold= is only for agg(...); without hold= it needs intervals")
     return tuple(aggs.items())
 
 

@@ -100,7 +100,7 @@ COUNTS = ("active", "inactive", "unknown")
 
 def _number_in(reader: Reader, value: Any, where: str) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31):
-        raise JsonFormError(f"{where}: expected a number from 1 up or null, got {short(value)}")
+        raise JsonFormError(f"{where}: expected a positive integer or null, got {short(value)}")
     return value
 
 

@@ -85,7 +85,7 @@ def test_json_that_is_refused(name: str, change: dict[str, Any], message: str) -
     [
         (lambda: P.funnel([UP], within="1h"), "funnel takes 2 to 16 steps, got 1"),
         (lambda: P.funnel([UP] * 17, within="1h"), "got 17"),
-        (lambda: P.funnel([UP, DOWN], within="1h", mode="lax"), "the mode is one of strict, ordered, any, got 'lax'"),
+        (lambda: P.funnel([UP, DOWN], within="1h", mode="lax"), "mode is one of strict, ordered, any, got 'lax'"),
         (lambda: P.funnel([UP, DOWN], within=3600), "is not a duration"),
         (lambda: P.cohorts(UP, DOWN, "daily"), "cohorts: 'daily' is not a bucket"),
         (lambda: P.retention(UP, DOWN, "7h"), "does not divide a day"),
@@ -111,7 +111,7 @@ def test_mistakes_at_once(make: Callable[[], object], message: str) -> None:
         (P.cohorts(UP, df.col("temp"), "1d"), r"step 2 \(cohorts\): returns takes a condition, got float64"),
         (P.cohorts(UP, DOWN, "1d", "Mars/Base"), r"step 2 \(cohorts\): there is no time zone 'Mars/Base'"),
         (P.transitions(df.lit(None)), r"step 2 \(transitions\): the values are always null"),
-        (P.transitions("status").agg(t=df.duration()), r"step 3 \(group_by\): duration needs rows that last"),
+        (P.transitions("status").agg(t=df.duration()), r"step 3 \(group_by\): duration needs rows with a length"),
         (P.transitions("status").select(end=df.col("end")), "there is no column 'end'"),
         (P.sessionize("1h", split_when=df.col("n")), r"step 2 \(sessionize\): split_when takes a condition, got int64"),
         (

@@ -126,9 +126,9 @@ def test_mistakes(metric: Callable[[], df.Stream], message: str) -> None:
         (lambda: ALIVE & P, r'df.stream\("t"\) is not a timeline'),
         (lambda: ALIVE & ALIVE.filter(df.col("alive")), r'\.heartbeat\("5m"\)\.filter\(.*\) is not a timeline'),
         (lambda: df.combine(df.col("a")), "combine takes timelines by name"),
-        (lambda: df.at_least(0, of=[ALIVE]), "a number from 1 up, got 0"),
+        (lambda: df.at_least(0, of=[ALIVE]), "a positive integer, got 0"),
         (lambda: df.at_least(2, of=ALIVE), "takes a list of timelines"),  # type: ignore[arg-type]
-        (lambda: ALIVE.at_least(True, df.col("alive")), "a number from 1 up, got True"),
+        (lambda: ALIVE.at_least(True, df.col("alive")), "a positive integer, got True"),
         (lambda: df.at_least(2, of=[P.heartbeat(f"{i + 1}m") for i in range(33)]), "more than 32 timelines"),
     ],
 )
@@ -164,7 +164,7 @@ def edited(change: Callable[[list[Any]], object]) -> str:
         (lambda s: s[4]["windows"]["table"]["columns"][0].update(values=["a", "a"]), "both hold for device 'a'"),
         (lambda s: s[4]["windows"]["table"]["columns"][0].update(type="code"), "unknown type 'code'"),
         (lambda s: s[4].update(how="outer"), "expected one of left, inner"),
-        (lambda s: s[5].update(at_least=0), "a number from 1 up or null"),
+        (lambda s: s[5].update(at_least=0), "a positive integer or null"),
     ],
 )
 def test_what_json_is_refused(change: Callable[[list[Any]], object], message: str) -> None:

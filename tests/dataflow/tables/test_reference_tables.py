@@ -105,9 +105,9 @@ def test_csv_mistakes(tmp_path: Path, text: str, types: dict[str, str], message:
             r"row 1 of the reference table \(d 'a'\) must end after it starts",
         ),
         (lambda: P.join(df.table({"d": ["a"], "f": ["2024"]}), "d", valid_from="f", valid_to="f"), "are one column"),
-        (lambda: P.outside(SITES), r"by which column rows find their periods in the table \(on=\)"),
-        (lambda: P.during(SITES, on="device", valid_from=None, valid_to=None), "periods start or end"),
-        (lambda: P.during(df.calendar({"mon": "09:00-10:00"}), on="device"), "on and key belong to a table"),
+        (lambda: P.outside(SITES), r"the column by which rows find their periods in the table \(on=\)"),
+        (lambda: P.during(SITES, on="device", valid_from=None, valid_to=None), "periods need a start or end"),
+        (lambda: P.during(df.calendar({"mon": "09:00-10:00"}), on="device"), "on= and key= are for tables"),
     ],
 )  # fmt: skip
 def test_mistakes(make: Callable[[], object], message: str) -> None:
