@@ -118,7 +118,7 @@ def test_mistakes_at_once(make: Callable[[], object], message: str) -> None:
             P.group_by("status").with_empty_buckets().agg(n=df.count()),
             r"step 2 \(group_by\): empty buckets need one group column that is a df.time\(\).truncate",
         ),
-        (P.window("100y", size="1000y"), r"step 2 \(window\): a window of more than a century"),
+        (P.window("100y", size="1000y"), r"step 2 \(window\): the window is longer than a century"),
         (P.agg(n=df.count()).funnel([UP, DOWN], "1h"), "cannot follow group_by"),
         (P.with_columns(x=df.col("status").cumulative_sum()), "cumulative_sum cannot take string, which is no number"),
         (P.agg(n=df.count()).filter(df.col("n").cumulative_sum() > 1), "needs the rows of a key in time order"),

@@ -126,7 +126,7 @@ TABLE = P.group_by("device").agg(n=df.count(), t=df.top_k("status"), last=df.max
         (lambda: TABLE.select(x=df.when(df.col("n") > 1).then(df.col("t")).otherwise(None)), "when cannot take json"),
         (lambda: TABLE.agg(x=df.count("t")), "count cannot take json"),
         (lambda: TABLE.group_by("t").agg(n=df.count()), "'t' is json, which can be shown, but not grouped by"),
-        (lambda: TABLE.sort("t"), "'t' is json, which can be shown, but has no order"),
+        (lambda: TABLE.sort("t"), "'t' is json, which has no order"),
         (lambda: P.agg(x=df.Agg("nobodys", (T,))), "there is no aggregate 'nobodys'; a custom aggregate must"),
     ],
 )  # fmt: skip
