@@ -1,1 +1,1 @@
-"""Source of kernels: what expressions and sinks emit. Values never appear in it: constants are arguments."""
+"""Source code of expressions and sinks in kernels. It contains no constants of the metric: these are arguments."""

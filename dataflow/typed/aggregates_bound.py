@@ -11,7 +11,7 @@ from operators.aggregates import AnyAggregate
 
 @dataclass(frozen=True)
 class BoundAgg:
-    """One aggregate with its typed arguments (None: takes none) and conditions that all must be true."""
+    """One aggregate with its typed arguments (None: it takes none) and conditions that must all be true."""
 
     name: str
     aggregate: AnyAggregate

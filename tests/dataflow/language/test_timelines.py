@@ -98,7 +98,7 @@ def test_a_join_of_points_is_no_stage_and_may_be_sliced() -> None:
         ),
         (lambda: P.at_least(2, df.col("ok")), r"step 2 \(at_least\): it needs the intervals of keys"),
         (lambda: ALIVE.concurrent(df.col("firmware")), "it takes a condition, got string"),
-        (lambda: ALIVE.concurrent(df.col("alive"), day=df.time().truncate("1d")), "group the resulting intervals by time"),
+        (lambda: ALIVE.concurrent(df.col("alive"), day=df.time().truncate("1d")), "group the resulting intervals"),
         (lambda: ALIVE.concurrent(df.col("alive"), active=df.col("n")), "a group column cannot be named 'active'"),
         (lambda: ALIVE & P.state_duration("status"), r"step 2 \(timeline\): and cannot take string"),
         (

@@ -104,7 +104,7 @@ def test_csv_mistakes(tmp_path: Path, text: str, types: dict[str, str], message:
             lambda: P.outside(df.table({"d": ["a"], "from": ["2024-02-01"], "to": ["2024-02-01"]}), on="d"),
             r"row 1 of the reference table \(d 'a'\) must end after it starts",
         ),
-        (lambda: P.join(df.table({"d": ["a"], "f": ["2024"]}), "d", valid_from="f", valid_to="f"), "are the same column"),
+        (lambda: P.join(df.table({"d": ["a"], "f": ["2024"]}), "d", valid_from="f", valid_to="f"), "the same column"),
         (lambda: P.outside(SITES), r"the column by which rows find their periods in the table \(on=\)"),
         (lambda: P.during(SITES, on="device", valid_from=None, valid_to=None), "periods need a start or end"),
         (lambda: P.during(df.calendar({"mon": "09:00-10:00"}), on="device"), "on= and key= are for tables"),
