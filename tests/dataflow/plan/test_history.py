@@ -71,7 +71,7 @@ def test_held_in_json() -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        ({"columns": [], "hold": None}, "expected one column at least"),
+        ({"columns": [], "hold": None}, "expected at least one column"),
         ({"columns": ["fw", "fw"], "hold": None}, "'fw' is given twice"),
         ({"columns": [7], "hold": None}, r"columns\[0\]: expected a text, got 7"),
         ({"columns": "fw", "hold": None}, "expected a list"),
