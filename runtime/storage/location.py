@@ -1,4 +1,4 @@
-"""Where a store is: what its URL says, and the object store and catalogue that are found there."""
+"""Locations of stores: parses paths and URLs into an object store and a catalogue."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPTIONS = ("table", "profile", "region", "endpoint")
 
 
 class Location(Protocol):
-    """A place for a store; ``url`` finds it again from any process."""
+    """The location of a store; ``url`` identifies it in any process."""
 
     @property
     def url(self) -> str:
@@ -38,26 +38,26 @@ class Location(Protocol):
 
     @property
     def worker_url(self) -> str:
-        """The URL for a worker elsewhere, which has an identity of its own."""
+        """The URL for a remote worker, which has its own identity."""
         ...
 
     @property
     def access(self) -> Access | None:
-        """How its services are reached; None where there are none."""
+        """Access to its AWS services; None if it uses none."""
         ...
 
     def objects(self) -> ObjectStore:
-        """The object store there."""
+        """Its object store."""
         ...
 
     def catalogue(self, create: Callable[[], bool]) -> Catalogue:
-        """The catalogue there; where there is none, ``create`` says whether to make one, and StoreError is for no."""
+        """Its catalogue. If there is none, ``create`` says whether to create one; if not, StoreError."""
         ...
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of this machine, with the catalogue in a file of it."""
+    """A local folder that contains the catalogue as a file."""
 
     root: Path
     access: None = None
@@ -106,7 +106,7 @@ class BucketLocation:
 
     @property
     def worker_url(self) -> str:
-        """The URL without the profile, which is one of this machine's."""
+        """The URL without the profile, which only this machine knows."""
         return replace(self, access=replace(self.access, profile=None)).url
 
     def objects(self) -> ObjectStore:
@@ -123,12 +123,12 @@ class BucketLocation:
 
 
 def has_points(objects: ObjectStore) -> bool:
-    """Whether there are point files, of a catalogue or of none."""
+    """Whether there are point files, with or without a catalogue."""
     return any(found.path.endswith(".points") for found in objects.list("data/"))
 
 
 def locate(url: str | Path) -> Location:
-    """The location of a path or of ``s3://bucket/prefix?table=NAME``; StoreError for what is neither."""
+    """The location of a path or of ``s3://bucket/prefix?table=NAME``; StoreError for anything else."""
     text = str(url)
     if text.startswith("s3://"):
         return _bucket(text)
@@ -151,11 +151,11 @@ def _bucket(text: str) -> BucketLocation:
             + (f"; {hint}" if hint else "")
         )
     if not _BUCKET.fullmatch(parts.netloc):
-        raise StoreError(f"{text}: {parts.netloc!r} is no name of a bucket; write s3://bucket/prefix")
+        raise StoreError(f"{text}: {parts.netloc!r} is not a bucket name; write s3://bucket/prefix")
     table = given.get("table", TABLE)
     if not _TABLE.fullmatch(table):
         raise StoreError(f"{text}: a DynamoDB table has 3 to 255 letters, digits, '_', '-' and '.' as its name")
     access = Access(*(given.get(name) or None for name in _OPTIONS[1:]))
     location = BucketLocation(parts.netloc, parts.path.strip("/"), table, access)
-    location.objects()  # which checks the prefix, and connects to nothing
+    location.objects()  # checks the prefix without connecting
     return location
