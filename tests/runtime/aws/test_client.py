@@ -95,7 +95,7 @@ def test_other_errors_pass(client: Client) -> None:
         ("InvalidAccessKeyId", 403, "credentials are refused or have expired"),
         ("ExpiredToken", 400, "credentials are refused or have expired"),
         ("RequestTimeTooSkewed", 403, "clock is wrong"),
-        ("NoSuchBucket", 404, "the bucket does not exist: make it first"),
+        ("NoSuchBucket", 404, "the bucket does not exist: create it first"),
         ("KMS.DisabledException", 400, r"KMS.DisabledException: m\."),
     ],
 )
