@@ -29,7 +29,7 @@ class Landed:
 
     @property
     def identity(self) -> str:
-        """The source that it is: SHA-256 of where it lies and which content it has there; see deploy/README.md."""
+        """The source that it is: SHA-256 of where it lies and which content it has there; see deploy/INTERNALS.md."""
         return hashlib.sha256(json.dumps([self.bucket, self.key, self.etag]).encode()).hexdigest()
 
 

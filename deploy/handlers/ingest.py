@@ -1,7 +1,7 @@
 """Ingest: a batch of messages, each of which names objects that have arrived; the reply lists the messages that failed.
 
 An object ends in one of three ways: committed (now or before), in quarantine with its reason, or failed, which brings
-its message back later and, when that does not end, to the dead-letter queue. See deploy/README.md for why.
+its message back later and, when that does not end, to the dead-letter queue. See deploy/INTERNALS.md for why.
 """
 
 from __future__ import annotations

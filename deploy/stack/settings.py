@@ -98,7 +98,7 @@ class Tenant:
 class StackSettings:
     """A deployment. Memory is in MB, time-outs in seconds, concurrencies in executions at once.
 
-    ``kms_key``: the ARN of a key that is there already, whose policy allows what deploy/README.md says; None makes
+    ``kms_key``: the ARN of a key that is there already, whose policy allows what deploy/AWS.md says; None makes
     one. ``landing_days``: after how many days what arrived is deleted; None keeps it.
     """
 

@@ -124,7 +124,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Speeds:
-    """What the estimate and the model take for given; deploy/README.md says where each comes from.
+    """What the estimate and the model take for given; deploy/INTERNALS.md says where each comes from.
 
     ``points`` a second and vCPU; ``stream``, bytes a second of one GET once it has begun to arrive, and ``network``,
     those of a worker after its first ``burst`` bytes; seconds to S3's first byte (the median), of an invocation beside
