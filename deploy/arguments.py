@@ -1,4 +1,4 @@
-"""How the console script reads its arguments: one sentence for what is wrong, with the name that was meant."""
+"""Command-line parsing: one-sentence usage errors, with the name that was probably meant."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The console script ``dataflow``: finds the command, and turns every failure into one sentence and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. What a command needs is imported when it runs, so that
-a query of a known shape starts fast.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 an ``--alert`` holds, 130 interrupted. Commands import what they need
+when they run, so that a query whose kernels are cached starts fast.
 """
 
 from __future__ import annotations

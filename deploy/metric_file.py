@@ -1,4 +1,4 @@
-"""Metrics from files: plain Python that defines them at its top level, or their JSON form."""
+"""Loads metrics from files: Python that defines them at top level, or their JSON form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values as text: parameters and times that come in, answers that go out."""
+"""Parameters and times from text, and result values to text."""
 
 from __future__ import annotations
 

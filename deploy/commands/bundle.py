@@ -1,4 +1,4 @@
-"""The command that builds the code of the Lambda functions."""
+"""``dataflow bundle``: builds the code of the Lambda functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``dataflow demo``: a simulated fleet from JSON lines to an answer, with the simulator's own count beside it."""
+"""``dataflow demo``: a simulated fleet from JSON lines to a result, beside the simulator's own count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands for the AWS side: deploy, status, destroy."""
+"""``dataflow deploy``, ``status`` and ``destroy``: the AWS deployment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that reads points into a store."""
+"""``dataflow ingest``: reads points into a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that lists the kernels of a store."""
+"""``dataflow kernels``: lists the kernels of a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that publish metrics under names, and show what is published."""
+"""``dataflow publish`` and ``dataflow queries``: publish metrics under names, and list them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that answer a metric, or say how it would be answered."""
+"""``dataflow query`` and ``dataflow explain``: run a metric, or show its plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times on a command line: absolute, or relative to now; what is none is answered with what was probably meant."""
+"""Times on the command line: absolute, or relative to now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands share: the form of one, common arguments, and how answers are shown."""
+"""What the commands share: the ``Command`` type, common arguments, and printing of results."""
 
 from __future__ import annotations
 

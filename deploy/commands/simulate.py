@@ -1,4 +1,4 @@
-"""The commands that make up a fleet of devices."""
+"""``dataflow demo`` and ``dataflow simulate``: commands that simulate a fleet of devices."""
 
 from __future__ import annotations
 

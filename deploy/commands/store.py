@@ -1,4 +1,4 @@
-"""The commands that show and check what a store holds."""
+"""``dataflow streams``, ``files``, ``verify`` and ``recover``: show, check and repair a store."""
 
 from __future__ import annotations
 

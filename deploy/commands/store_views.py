@@ -1,4 +1,4 @@
-"""What a store holds, as tables and as JSON."""
+"""The contents of a store as tables and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a message of the queue says: which objects have arrived; and the message that says it."""
+"""Queue messages: the objects they name, and the message that names an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The deployment file that ``dataflow deploy --init`` writes: every setting, with what it means."""
+"""The deployment file that ``dataflow deploy --init`` writes: every setting, with a comment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a deployment is: ``antfold.toml``, read and checked before anything is asked of AWS."""
+"""``antfold.toml``: the settings of a deployment, checked before any request to AWS."""
 
 from __future__ import annotations
 

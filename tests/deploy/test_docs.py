@@ -1,4 +1,4 @@
-"""Nothing documented that does not exist, nothing that exists undocumented; and the first page's examples run."""
+"""Commands and options match their documentation, and the examples of the first page run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a new user meets: a store, a metric file, and every kind of mistake, each answered by one sentence."""
+"""A new user's first store and metric file, and every kind of mistake: each gives one sentence."""
 
 from __future__ import annotations
 

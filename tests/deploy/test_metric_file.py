@@ -1,4 +1,4 @@
-"""Metric files: found, run safely, and every mistake named with its place."""
+"""Metric files: found, run safely, and every mistake with its place."""
 
 from __future__ import annotations
 

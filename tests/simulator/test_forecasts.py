@@ -1,4 +1,4 @@
-"""Simulated fleets: the bars, the table of deploy/INTERNALS.md, and the model's own rules."""
+"""Simulated fleets: their bars, the table of deploy/INTERNALS.md, and the model's own rules."""
 
 from __future__ import annotations
 

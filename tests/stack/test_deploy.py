@@ -1,8 +1,8 @@
-"""``dataflow deploy`` on ministack: from nothing to points that arrive, and back to nothing.
+"""``dataflow deploy`` on ministack: from nothing to arriving points, and back to nothing.
 
-ministack 1.4 takes every resource of the template, but does not do all that they say: it enforces neither policies nor
-encryption, reserves no concurrency for functions that CloudFormation makes, rings no alarm by itself, and retains
-nothing when a stack is deleted. ``destroy`` does not rest on the last: it takes resources out of a stack that stays.
+ministack 1.4 accepts every resource of the template but does not emulate all: it enforces neither policies nor
+encryption, reserves no concurrency for functions that CloudFormation creates, fires no alarms, and retains nothing
+when a stack is deleted. ``destroy`` does not rely on the last: it removes resources from a stack that stays.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The demo, and the commands it proposes: all of them run, on a small fleet."""
+"""The demo and the commands it suggests, all run on a small fleet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands where nothing is asked of AWS, and what they refuse."""
+"""The commands where no request to AWS is needed, and their errors."""
 
 from __future__ import annotations
 
