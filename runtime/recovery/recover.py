@@ -51,7 +51,7 @@ def recover(url: str | Path, copy: str | Path | None = None) -> RecoverReport:
 
     ``copy`` is a copy of ``catalogue.sqlite`` from elsewhere, if there is one. What lies there now is kept beside it,
     under names that end with the time. A store at s3:// whose table is whole but for the store, or is gone, gets its
-    catalogue from its files; a table with damaged items is restored by DynamoDB (deploy/README.md).
+    catalogue from its files; a table with damaged items is restored by DynamoDB (deploy/CONSOLE.md).
     """
     location = locate(url)
     if isinstance(location, Folder):

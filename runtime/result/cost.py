@@ -123,7 +123,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Speeds:
-    """Assumptions of the estimate and the model; deploy/README.md gives their sources.
+    """Assumptions of the estimate and the model; deploy/INTERNALS.md gives their sources.
 
     ``points`` per second and vCPU; ``stream``, bytes per second of one GET after its first byte, and ``network``, those
     of a worker after its first ``burst`` bytes; seconds to S3's first byte (the median), of overhead per invocation, to

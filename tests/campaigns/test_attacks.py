@@ -1,4 +1,4 @@
-"""What the campaigns must notice: the checks that they try, taken out."""
+"""Campaigns must fail when the checks that they attack are removed."""
 
 from __future__ import annotations
 

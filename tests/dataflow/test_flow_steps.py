@@ -1,4 +1,4 @@
-"""Funnels, cohorts, transitions, sessions that split and wide windows: their mistakes, their JSON, their state."""
+"""Funnels, cohorts, transitions, split sessions and wide windows: errors, JSON and state."""
 
 from __future__ import annotations
 

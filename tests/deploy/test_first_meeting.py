@@ -1,4 +1,4 @@
-"""What a new user meets: a store, a metric file, and every kind of mistake, each answered by one sentence."""
+"""A new user's first store and metric file, and every kind of mistake: each gives one sentence."""
 
 from __future__ import annotations
 
@@ -298,7 +298,7 @@ def test_a_reader_that_leaves_changes_no_exit_code(place: Path) -> None:
                 [*command, threshold], text=True, stderr=subprocess.PIPE, stdout=out, env=environment, check=False
             )
         assert ran.returncode == code
-        assert ran.stderr.startswith("answer kept as ")
+        assert ran.stderr.startswith("result saved as ")
         assert "Traceback" not in ran.stderr
 
 

@@ -1,4 +1,4 @@
-"""Time on intervals: right values, a count by the minute, ranges that add up, what is refused, and large intervals."""
+"""Time on intervals: values, counts by the minute, ranges that add up, errors, and long intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decimals: to and from floats, in expressions, sums and results, against Python's own decimals and fractions."""
+"""Decimals: conversion, expressions, sums and results, against Python's decimals and fractions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers: comparisons by value, means that stay within their values, durations that stay durations, edges of bins."""
+"""Numbers: comparison by value, means within their values, durations, edges of bins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Aggregates of one's own: from a metric file through queries, laws, explain and JSON."""
+"""Custom aggregates: from a metric file through queries, laws, explain and JSON."""
 
 from __future__ import annotations
 

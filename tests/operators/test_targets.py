@@ -1,4 +1,4 @@
-"""Kernels for other machines, and for workers that compile nothing."""
+"""Kernels for other machines, and for workers without a compiler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of times that lie outside of what was read: each has its bucket and offset, or is null and counted."""
+"""Functions of times outside the range read: a bucket and offset, or null and counted."""
 
 from __future__ import annotations
 

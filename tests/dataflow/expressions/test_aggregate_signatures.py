@@ -1,4 +1,4 @@
-"""Aggregates with options: canonical JSON both ways, and what is refused where."""
+"""Aggregates with options: canonical JSON both ways, and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Timelines in the DSL: how they combine, their JSON both ways, and every mistake with its step."""
+"""Timelines in the DSL: combinations, JSON both ways, and errors that name the step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validation: every mistake is one sentence that names the step."""
+"""Validation: every error is one sentence that names the step."""
 
 from __future__ import annotations
 

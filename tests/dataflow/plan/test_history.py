@@ -1,4 +1,4 @@
-"""What a plan needs of the time before the range, and the step that holds columns."""
+"""What a plan needs from before the range; held columns."""
 
 from __future__ import annotations
 

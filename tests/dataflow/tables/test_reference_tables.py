@@ -1,4 +1,4 @@
-"""Reference tables: what they hold, what they refuse, and which row holds when."""
+"""Reference tables: contents, errors, and which row is valid when."""
 
 from __future__ import annotations
 

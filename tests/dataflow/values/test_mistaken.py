@@ -1,4 +1,4 @@
-"""A value of the wrong kind anywhere in the DSL: the message says what to write, and shows no address in memory."""
+"""A value of the wrong kind anywhere in the DSL: the message says what to write, and shows no memory address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clients of AWS services: repeated calls, and every failure as one sentence that says what to do."""
+"""The AWS clients: retries, and every failure as one sentence that says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects in S3 as a function of Lambda reaches them: without boto3, and held to all that boto3 is held to."""
+"""S3 without boto3, as in a Lambda function, tested like the boto3 client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The coordinator step by step: what it starts, and what it does not, on a clock of the test's own."""
+"""The coordinator step by step, on a fake clock: what it starts, and what it does not."""
 
 from __future__ import annotations
 

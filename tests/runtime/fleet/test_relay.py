@@ -1,4 +1,4 @@
-"""Two levels on threads: the same answers by way of relays, what they cost, and what becomes of them at the end."""
+"""Relays on threads: the same results, their costs, and how they end."""
 
 from __future__ import annotations
 

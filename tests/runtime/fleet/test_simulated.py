@@ -1,4 +1,4 @@
-"""Queries on workers that fail as Lambda's do: the same bits, or an error that names a task, in bounded time."""
+"""Queries on failing workers: the same bits, or an error that names a task, in bounded time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relays and workers that both fail as Lambda's do: the same bits, or an error that names a task, in bounded time."""
+"""Queries on failing relays and workers: the same bits, or an error that names a task, in bounded time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is particular to objects in a folder: durability, crashes, and what the file system can refuse."""
+"""Objects in a folder: durability, crashes, and errors of the file system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is particular to objects in S3: what is sent, and what happens when requests or replies do not arrive."""
+"""Objects in S3: requests sent, and lost requests and replies."""
 
 from __future__ import annotations
 

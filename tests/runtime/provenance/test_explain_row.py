@@ -1,4 +1,4 @@
-"""Where a number comes from: rows, keys and files of hand-made cases, of recorded data, and on the console."""
+"""Provenance: rows, keys and files of hand-made cases, of recorded data, and on the console."""
 
 from __future__ import annotations
 

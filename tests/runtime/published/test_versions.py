@@ -1,4 +1,4 @@
-"""Names, versions, parameters; and that what is read is what was published."""
+"""Names, versions and parameters; a query read is the query published."""
 
 from __future__ import annotations
 

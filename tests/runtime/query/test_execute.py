@@ -1,4 +1,4 @@
-"""What a query refuses, what it proves, and what travels between processes."""
+"""Query errors, proofs, and what travels between processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels in a store: published once, checked before they are loaded, run by workers without a compiler."""
+"""Kernels in a store: published once, checked before loading, run by workers without a compiler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A catalogue that is lost, emptied, old or damaged: nothing is answered from it, and `recover` makes it anew."""
+"""A lost, emptied, old or damaged catalogue: queries are refused, and `recover` rebuilds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lost catalogue made anew from point files: in the order of the commits, whatever the files' times are by then."""
+"""A catalogue rebuilt from point files has the order of the commits, whatever the files' times."""
 
 from __future__ import annotations
 

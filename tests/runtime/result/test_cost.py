@@ -1,4 +1,4 @@
-"""What a query costs: by the price list, by hand."""
+"""The cost of a query, by the price list and by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs for a time: relative ranges, kept results, thresholds."""
+"""Scheduled runs: relative ranges, saved results, thresholds."""
 
 from __future__ import annotations
 

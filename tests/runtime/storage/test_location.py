@@ -1,4 +1,4 @@
-"""Where a store is: paths and URLs, read and written."""
+"""Locations of stores: paths and URLs, parsed and printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that goes on from a kept state gives the bits of one from the start, for every operator there is."""
+"""A run resumed from a checkpoint gives the bits of a full run, for every operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Partial states as bytes: what comes back is what was sent, or an error that says so."""
+"""Partial states as bytes: an exact round trip, or a clear error."""
 
 from __future__ import annotations
 
