@@ -20,39 +20,8 @@ check_home()
 
 from dataflow.expressions.aggregate_calls import Agg  # noqa: E402
 from dataflow.expressions.expr import Expr, When, all_of, any_of, col, lit, param, time, when  # noqa: E402
-from dataflow.language.aggregates import (  # noqa: E402
-    aggregate,
-    all_true,
-    any_true,
-    approx_distinct,
-    candlestick,
-    count,
-    count_distinct,
-    duration,
-    first,
-    histogram,
-    increase,
-    integral,
-    known_time,
-    last,
-    max,
-    mean,
-    median,
-    min,
-    mtbf,
-    mttr,
-    quantile,
-    rate,
-    register,
-    share_of_time,
-    stddev,
-    sum,
-    time_weighted_mean,
-    top_k,
-    transitions,
-    unknown_time,
-    variance,
-)
+from dataflow.language import aggregates as _aggregates  # noqa: E402
+from dataflow.language.aggregates import *  # noqa: E402, F403
 from dataflow.language.stream import Grouped, Stream, stream  # noqa: E402
 from dataflow.language.timelines import at_least, combine  # noqa: E402
 from dataflow.metrics.json_form import from_json as _steps_from_json  # noqa: E402
@@ -90,11 +59,9 @@ def from_json(text: str) -> Stream:
 
 
 __all__ = [
-    "Agg", "Aggregate", "Calendar", "DataflowError", "ExactSum", "Expr", "Field", "Flags", "FloatSum", "Grouped",
-    "LawBroken", "ReferenceTable", "Stream", "TallySpec", "Type", "When", "aggregate", "all_of", "all_true", "any_of",
-    "any_true", "approx_distinct", "at_least", "calendar", "candlestick", "check_laws", "col", "combine", "count",
-    "count_distinct", "duration", "first", "from_json", "histogram", "increase", "integral", "known_time", "last",
-    "lit", "max", "mean", "median", "merge_by_adding", "min", "mtbf", "mttr", "param", "quantile", "rate", "register",
-    "share_of_time", "stddev", "stream", "sum", "table", "time", "time_weighted_mean", "top_k", "transitions",
-    "unknown_time", "variance", "when",
+    "Agg", "Aggregate", "Calendar", "DataflowError", "ExactSum", "Expr", "Field", "Flags", "FloatSum",
+    "Grouped", "LawBroken", "ReferenceTable", "Stream", "TallySpec", "Type", "When", "all_of", "any_of",
+    "at_least", "calendar", "check_laws", "col", "combine", "from_json", "lit", "merge_by_adding", "param",
+    "stream", "table", "time", "when",
 ]  # fmt: skip
+__all__ += _aggregates.__all__

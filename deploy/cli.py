@@ -126,7 +126,7 @@ def _overview() -> argparse.ArgumentParser:
 
 def _command(name: str) -> str:
     """Every command that there is was found before."""
-    there = meant(name, [*COMMANDS, "help"], "there")
+    there = meant(name, [*COMMANDS, "help", "--version", "--help"], "there")
     raise argparse.ArgumentTypeError(f"there is no command {name!r}; {there} are {', '.join(COMMANDS)}")
 
 
@@ -149,6 +149,8 @@ def _fail(message: str, code: int) -> int:
 
 def _never_fail_to_print() -> None:
     """A terminal that cannot show a character gets a question mark, not an error."""
+    # Closed by the shell (>&-): then what is printed goes nowhere.
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

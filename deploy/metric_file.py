@@ -16,9 +16,10 @@ from pathlib import Path
 from types import ModuleType
 
 import dataflow
-from dataflow.expressions.mistaken import without_call
+from dataflow import Agg, Expr
 from dataflow.language.line_numbers import line_of, noting_lines
 from dataflow.language.stream import Grouped, Stream
+from dataflow.values.mistaken import without_call
 from operators.errors import DataflowError
 from operators.files import read_text
 from operators.nearest import meant, nearest
@@ -75,13 +76,32 @@ def load_metric(name: str) -> Stream:
     if path.suffix == ".json" and not metric:
         return _from_json(path)
     if path.suffix != ".py":
-        raise MetricFileError(f"'{name}' is not a metric: give a Python file as file.py:name, or a JSON file")
+        raise MetricFileError(_no_metric(name, path, metric))
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "no regular file"
         raise MetricFileError(f"{path} is {kind}: give a metric as file.py:name, or a JSON file")
     if not path.is_file():
         raise MetricFileError(f"there is no file {path}; {_near_file(path)} a metric as file.py:name, or a JSON file")
     return _choose(path, metric, _run(path))
+
+
+def _no_metric(name: str, path: Path, metric: str) -> str:
+    """Why a name that is no Python file cannot be that of a metric."""
+    python = path.with_name(f"{path.name}.py")
+    if metric and python.is_file():
+        return f"there is no file {path}; did you mean '{python}:{metric}'?"
+    whole = Path(name)
+    kind = " a folder," if whole.is_dir() else " a file, but" if whole.is_file() else ""
+    order = "; the store stands before the metric" if whole.is_dir() else ""
+    return f"'{name}' is{kind} not a metric: give a Python file as file.py:name, or a JSON file{order}"
+
+
+def hint_for_query(name: str) -> str:
+    """What was probably meant by the name of a published query that there is not, after a semicolon; else nothing."""
+    file, dot, metric = name.rpartition(".")
+    if dot and Path(f"{file}.py").is_file():
+        return f"; did you mean '{file}.py:{metric}'?"
+    return f"; {name} is a file, but not a metric" if Path(name).is_file() else ""
 
 
 def _from_json(path: Path) -> Stream:
@@ -94,6 +114,10 @@ def _from_json(path: Path) -> Stream:
 
 
 def _run(path: Path) -> ModuleType:
+    try:
+        path.read_bytes()
+    except OSError as e:
+        raise MetricFileError(f"cannot read {path}: {e.strerror}") from e
     label = "antfold_metrics_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
     spec = importlib.util.spec_from_file_location(label, path)
     assert spec is not None
@@ -193,8 +217,17 @@ def _choose(path: Path, name: str, module: ModuleType) -> Stream:
     if isinstance(value, Grouped):
         raise MetricFileError(f"{path}: {name} groups rows but does not aggregate them; end it in .agg(...)")
     if value is not None:
-        raise MetricFileError(f"{path}: {name} is a {type(value).__name__}, not a metric; the file's metrics: {listed}")
+        raise MetricFileError(f"{path}: {name} is {_kind_of(value)}, not a metric; the file's metrics: {listed}")
     raise MetricFileError(f"{path} has no metric {name!r}; {meant(name, streams, 'its')} metrics: {listed}")
+
+
+def _kind_of(value: object) -> str:
+    if isinstance(value, Expr):
+        return "an expression"
+    if isinstance(value, Agg):
+        return "an aggregate"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def _ends(streams: dict[str, Stream]) -> list[str]:

@@ -137,6 +137,9 @@ class Aggregate:
     sums: tuple[ExactSum | FloatSum, ...] = ()
     tally: TallySpec | None = None
     other: Type | None = None
+    before_first: bool = False
+    """Whether the time before a key's first point counts."""
+
     configured: Callable[[Options], Aggregate] | None = None
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.aggregates import REGISTRY, AnyAggregate
+from operators.aggregates import REGISTRY, SIGNATURES, AnyAggregate
 from operators.compiler.loops import Inlined, inline
 from operators.contract import Aggregate
 from operators.errors import DataflowError
@@ -66,7 +66,7 @@ def _check(op: Aggregate) -> None:
     what = f"the aggregate {op.name!r}"
     if not op.name.isidentifier() or len(op.name) > 100:
         raise RegistrationError(f"{what}: its name must be an identifier")
-    if any(name == op.name for name, _ in REGISTRY) or op.name == "mttr":
+    if op.name in SIGNATURES:
         raise RegistrationError(f"{what}: the name is that of an aggregate of antfold; choose another")
     if unknown := [i for i in op.inputs if i not in INPUTS]:
         raise RegistrationError(

@@ -9,6 +9,10 @@ class StoreError(DataflowError):
     """The store cannot be opened, read or written."""
 
 
+class NoStore(StoreError):
+    """There is no store at this place, and nothing was to make one."""
+
+
 class FormatError(DataflowError):
     """Bytes that are not what they claim to be: a damaged or hostile point file or message."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _QUIET_SECONDS = 0.4  # what takes less is not worth a flicker, nor the import of rich
 
 
-class Task(Protocol):
+class ProgressTask(Protocol):
     """One piece of work under way; safe to call from several threads."""
 
     def advance(self, n: int, rows: int = 0) -> None:
@@ -28,7 +28,7 @@ class Task(Protocol):
 class Progress(Protocol):
     """Takes note of work that is done."""
 
-    def start(self, label: str, total: int | None, unit: str) -> Task:
+    def start(self, label: str, total: int | None, unit: str) -> ProgressTask:
         """Begin a piece of work of ``total`` units (None: not known); ``unit`` is ``bytes`` or a plural noun."""
 
 
@@ -43,7 +43,7 @@ class _NoTask:
 class NoProgress:
     """Shows nothing."""
 
-    def start(self, label: str, total: int | None, unit: str) -> Task:
+    def start(self, label: str, total: int | None, unit: str) -> ProgressTask:
         """A task that nobody sees."""
         return _NoTask()
 
@@ -59,7 +59,7 @@ class TerminalProgress:
         self._display: RichProgress | None = None
         self._shown = 0
 
-    def start(self, label: str, total: int | None, unit: str) -> Task:
+    def start(self, label: str, total: int | None, unit: str) -> ProgressTask:
         """Begin a line for the task."""
         return _TerminalTask(self, label, total, unit)
 

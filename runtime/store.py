@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.storage.open_store import OpenStore
@@ -145,7 +146,7 @@ class Store(OpenStore):
         from runtime.query.plan.make_tasks import default_workers, make_tasks
         from runtime.query.plan.prepare import prepare
 
-        if workers is not None and (isinstance(workers, bool) or workers < 1):
+        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
         run_by = self._executor(executor, workers)
         digest = None
@@ -196,14 +197,14 @@ class Store(OpenStore):
     ) -> int:
         """Bytes of the point files that ``query`` would read of a published query on this machine's cores: those of
         which earlier runs have left nothing."""
-        from runtime.published.incremental import Kept
+        from runtime.published.incremental import CachedRun
         from runtime.published.publishing import have_kernels
         from runtime.query.plan.prepare import prepare
 
         named = self.published(name)
         have_kernels(self, named)
         prepared = prepare(self.catalogue, self._request(named.metric, since, until, named.params(params)))
-        return Kept(prepared, self.objects, named.digest).unread()
+        return CachedRun(prepared, self.objects, named.digest).unread()
 
     # ---- published queries
 
@@ -262,14 +263,21 @@ class Store(OpenStore):
 
     def _executor(self, executor: Executor | Fleet | str | None, workers: int | None) -> Executor | Fleet | None:
         """What runs the tasks; None for threads of this process."""
+        if executor is None or isinstance(executor, Executor):
+            return executor
         if not isinstance(executor, str):
+            if not hasattr(executor, "invoke"):
+                raise QueryError(
+                    f"an executor is 'threads', 'lambda' or a concurrent.futures.Executor, got {executor!r}"
+                )
             return executor
         kind, _, function = executor.partition(":")
         if executor == "threads":
             return None
         if kind != "lambda":
             raise QueryError(
-                f"there is no executor {executor!r}; use 'threads', 'lambda', or a concurrent.futures.Executor"
+                f"there is no executor {executor!r}; {meant(kind, ('threads', 'lambda'), 'use')} 'threads', 'lambda', "
+                "or a concurrent.futures.Executor"
             )
         from runtime.fleet.aws_lambda import lambda_fleet
 
@@ -316,10 +324,13 @@ class Store(OpenStore):
         self, metric: Stream, since: Moment | None, until: Moment | None, params: Mapping[str, object] | None
     ) -> Request:
         from dataflow.language.stream import Stream
+        from dataflow.values.mistaken import shown
         from runtime.query.plan.prepare import Request
 
         if not isinstance(metric, Stream):
-            raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {metric!r}")
+            raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {shown(metric)}")
+        if params is not None and not isinstance(params, Mapping):
+            raise QueryError(f"params are a mapping of names to values, such as {{'above': 25}}, got {shown(params)}")
         return Request(metric.steps, dict(params or {}), _moment(since, "since"), _moment(until, "until"))
 
     # ---- what is there

@@ -1,81 +1,65 @@
-"""What an aggregate's arguments become before they reach its step: bins, steps of counters, edges between values."""
+"""What an aggregate's step is given, as its signature arranges it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dataflow.typed.nodes import Typed
+from operators.aggregates import SIGNATURES
+from operators.signatures import Arranged
 from operators.types import STORED, Type
-
-Fail = Callable[[str], Exception]
 
 
 @dataclass(frozen=True)
-class Arguments:
-    """The aggregate's name in the registry, the type it goes by there, and what its step is given."""
+class TypedArguments:
+    """The arguments of an aggregate (``operators.signatures.Arguments``).
 
-    fn: str
-    kind: Type | None
-    argument: Typed | None
-    other: Typed | None = None
-    where: tuple[Typed, ...] = ()
+    ``begin``: where rows are pieces of intervals, when the interval began. ``sites`` numbers expressions that remember
+    rows; ``fail`` makes errors.
+    """
 
+    first: Typed
+    kind: Type
+    options: Mapping[str, object]
+    begin: Typed | None
+    sites: Iterator[int]
+    fail: Callable[[str], Exception]
 
-def _call(fn: str, kind: Type, *args: Typed, site: int = -1) -> Typed:
-    return Typed(fn, kind, args, (), site)
+    @property
+    def first_piece(self) -> tuple[Typed, ...]:
+        """See Arguments."""
+        return () if self.begin is None else (self.call("whole", Type.BOOL, self.begin),)
+
+    def call(self, fn: str, kind: Type, *args: Typed, **options: object) -> Typed:
+        """See Arguments."""
+        return Typed(fn, kind, args, tuple(options.items()))
+
+    def remembering(self, fn: str, kind: Type, *args: Typed) -> Typed:
+        """See Arguments."""
+        return Typed(fn, kind, args, (), next(self.sites))
+
+    def elapsed(self) -> Typed:
+        """See Arguments."""
+        reported = (self.first,) if self.begin is None else (self.first, self.begin)
+        return self.remembering("elapsed", Type.DURATION, *reported)
 
 
 def arranged(
-    fn: str, args: Sequence[Typed], options: dict[str, object], begin: Typed | None, sites: Iterator[int], fail: Fail
-) -> Arguments:
-    """The arguments of aggregate ``fn`` as its step takes them.
-
-    ``begin``: where rows are pieces of intervals, when the interval began: what looks back at the row before then
-    counts in the first piece only. ``sites`` numbers expressions that remember rows; ``fail`` makes errors.
-    """
+    fn: str,
+    args: Sequence[Typed],
+    options: Mapping[str, object],
+    begin: Typed | None,
+    sites: Iterator[int],
+    fail: Callable[[str], Exception],
+) -> Arranged:
+    """What the step of aggregate ``fn`` is given; see ``TypedArguments``."""
     argument = args[0] if args else None
     kind = None if argument is None else argument.type
-    if len(args) == 2:
-        return Arguments(fn, kind, argument, args[1])
-    if fn in ("known_time", "unknown_time") and argument is not None:
-        return Arguments(fn, kind, _call("is_not_null", Type.BOOL, argument))
-    if argument is None or kind is None:
-        return Arguments(fn, kind, argument)
-    whole = () if begin is None else (_call("whole", Type.BOOL, begin),)
-    if fn == "histogram":
-        return Arguments(fn, kind, _bin(argument, kind, options, fail))
-    if fn == "increase":
-        return Arguments(fn, kind, _call("increase", kind, argument, site=next(sites)), None, whole)
-    if fn == "rate":
-        step = _call("increase", kind, argument, site=next(sites))
-        reported = (argument,) if begin is None else (argument, begin)
-        return Arguments(fn, kind, step, _call("elapsed", Type.DURATION, *reported, site=next(sites)), whole)
-    if fn == "transitions":
-        return Arguments(fn, kind, argument, _call("before", kind, argument, site=next(sites)), whole)
-    if fn in ("mtbf", "mttr"):
-        up = argument if fn == "mtbf" else _call("not", Type.BOOL, argument)
-        failed = _call("and", Type.BOOL, _call("not", Type.BOOL, up), _call("before", Type.BOOL, up, site=next(sites)))
-        for w in whole:
-            failed = _call("and", Type.BOOL, failed, w)
-        return Arguments("mtbf", kind, up, failed)
-    return Arguments(fn, kind, argument)
-
-
-def _bin(argument: Typed, kind: Type, options: dict[str, object], fail: Fail) -> Typed:
-    """The number of the bin that a value falls in."""
-    width, edges = options["width"], options["edges"]
-    if (width is None) == (edges is None):
-        raise fail("histogram takes either width= or edges=")
-    numbers = edges if isinstance(edges, tuple) else (width,)
-    if kind is Type.FLOAT:
-        if lost := [n for n in numbers if isinstance(n, int) and int(float(n)) != n]:
-            raise fail(f"histogram: {lost[0]} is no float64, which the values are")
-        numbers = tuple(float(str(n)) for n in numbers)
-    elif any(isinstance(n, float) for n in numbers):
-        raise fail(f"histogram of {kind} takes whole numbers for its {'edges' if width is None else 'width'}")
-    option: tuple[str, object] = ("edges", numbers) if width is None else ("width", numbers[0])
-    return Typed("bin", Type.INT, (argument,), (option,))
+    signature = SIGNATURES.get(fn)
+    if len(args) == 2 or argument is None or kind is None or signature is None or signature.arrange is None:
+        return Arranged(fn, kind, argument, args[1] if len(args) == 2 else None)
+    return signature.arrange(TypedArguments(argument, kind, options, begin, sites, fail))
 
 
 def types_taken(kinds: Sequence[Type]) -> str:

@@ -10,7 +10,7 @@ from dataflow.binding.aggregate_arguments import arranged as prepared
 from dataflow.binding.aggregate_arguments import needs_order, types_taken
 from dataflow.binding.parameters import converted, guessed
 from dataflow.expressions.aggregate_calls import Agg, NamedAggs
-from dataflow.expressions.aggregate_signatures import FORMS, form_of
+from dataflow.expressions.aggregate_signatures import signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import FUNCTIONS, STATEFUL, common
 from dataflow.plan.stages import Sparse
@@ -22,7 +22,8 @@ from dataflow.typed.clock import NOW, is_moving, sources_of
 from dataflow.typed.decimals import arranged, equal_in, is_decimal
 from dataflow.typed.hidden_columns import BEGIN
 from dataflow.typed.nodes import Typed, column
-from dataflow.typed.row_operations import Fix, RowOp, Tally
+from dataflow.typed.row_operations import Fix, NullTally, RowOp
+from operators.aggregates import SIGNATURES
 from operators.contract import Aggregate
 from operators.errors import DataflowError
 from operators.nearest import listed, meant
@@ -236,10 +237,10 @@ class Expressions:
 
     def aggregate(self, name: str, a: Agg, shape: Shape) -> BoundAgg:
         """The aggregate for arguments of these types, and what it is given."""
-        form = form_of(a.fn)
+        form = signature_of(a.fn)
         if form is None:
             raise self.fail(
-                f"{name}: there is no aggregate {a.fn!r}; {meant(a.fn, FORMS, 'one')}"
+                f"{name}: there is no aggregate {a.fn!r}; {meant(a.fn, SIGNATURES, 'one')}"
                 " of your own is registered before: df.register(...)"
             )
         if form.of_intervals and shape.kind != "intervals":
@@ -287,7 +288,7 @@ class Expressions:
         for e in dict.fromkeys(n for x in exprs for n in _as_reported(x)):
             found = Sparse(str(e.option("name")), self.where, shape.filtered, grouped)
             if shape.kind == "points" and found not in self.sparse:
-                shape.ops.append(Tally(e, len(self.sparse)))
+                shape.ops.append(NullTally(e, len(self.sparse)))
                 self.sparse.append(found)
 
     def tally_groups(self, by: Sequence[Typed], aggs: Sequence[BoundAgg], shape: Shape) -> None:

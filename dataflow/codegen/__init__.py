@@ -1,1 +1,8 @@
-"""Source of kernels: what expressions and sinks emit. Values never appear in it: constants are arguments."""
+"""Source of kernels: what expressions and sinks emit. Values never appear in it: constants are arguments.
+
+The modules imported here put their functions into the tables of ``emitter`` and of ``dataflow.expressions.functions``.
+"""
+
+from dataflow.codegen import arithmetic, clocks, leaves, logic, lookups, memory, numbers
+
+__all__ = ["arithmetic", "clocks", "leaves", "logic", "lookups", "memory", "numbers"]

@@ -7,6 +7,15 @@ import sys
 from dataflow.codegen.clocks import moved_time
 from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.writer import both
+from dataflow.expressions.functions import (
+    Function,
+    additive_rule,
+    floor_rule,
+    number_rule,
+    product_rule,
+    quotient_rule,
+    remainder_rule,
+)
 from dataflow.typed.nodes import Typed
 from operators.types import Type
 
@@ -16,7 +25,7 @@ _PLAIN = {"add": "+", "sub": "-", "mul": "*"}
 _FLOAT_CALL = {"floordiv": "float_floor_div", "mod": "float_mod"}
 
 
-@source("neg", "abs")
+@source(neg=Function(1, number_rule), abs=Function(1, number_rule))
 def _sign(x: Emitter, e: Typed) -> Value:
     v, k = x.emit(e.args[0])
     if e.type is Type.FLOAT:
@@ -27,7 +36,14 @@ def _sign(x: Emitter, e: Typed) -> Value:
     return x.name(f"(checked_neg({v}, {flags}) if {v} < 0 else {v}) if {k} else np.int64(0)", k)
 
 
-@source("add", "sub", "mul", "div", "floordiv", "mod")
+@source(
+    add=Function(2, additive_rule("+")),
+    sub=Function(2, additive_rule("-")),
+    mul=Function(2, product_rule),
+    div=Function(2, quotient_rule),
+    floordiv=Function(2, floor_rule),
+    mod=Function(2, remainder_rule),
+)
 def _arithmetic(x: Emitter, e: Typed) -> Value:
     args = [x.emit(a) for a in e.args]
     if e.type is Type.TIME:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.writer import I8, both
+from dataflow.expressions.functions import Function, takes
 from dataflow.typed.nodes import Typed
 from operators.kernels.times.calendar import END, FIRST, OUTSIDE
 from operators.types import Type
@@ -30,7 +31,11 @@ def _in_years(x: Emitter, e: Typed) -> Value:
     return v, counted(x, k, f"in_years({v})")
 
 
-@source("truncate", "hour", "weekday")
+@source(
+    truncate=Function(1, takes(Type.TIME, Type.TIME), ("every", "zone")),
+    hour=Function(1, takes(Type.TIME, Type.INT), ("zone",)),
+    weekday=Function(1, takes(Type.TIME, Type.INT), ("zone",)),
+)
 def clock_source(x: Emitter, e: Typed) -> Value:
     """The bucket, the hour or the weekday of a time."""
     v, k = x.emit(e.args[0])

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataflow.codegen.clocks import zone_tables
 from dataflow.codegen.emitter import Emitter, Value
 from dataflow.codegen.lookups import key_place, period_tables
-from dataflow.codegen.writer import Writer, both
-from dataflow.typed.clock import Source, sources_of
+from dataflow.codegen.writer import SourceWriter, both
+from dataflow.typed.clock import CutSource, sources_of
 from dataflow.typed.nodes import Typed
 from operators.types import Type
 
@@ -28,7 +28,7 @@ def zero(kind: Type | None) -> str:
 
 
 def pieces(
-    w: Writer,
+    w: SourceWriter,
     x: Emitter,
     watched: Sequence[Typed],
     conditions: Sequence[Typed],
@@ -76,7 +76,7 @@ def pieces(
             w.put(f"{a} = {b}\n{ak} = {bk}")
 
 
-def _edge(w: Writer, x: Emitter, source: Source) -> None:
+def _edge(w: SourceWriter, x: Emitter, source: CutSource) -> None:
     """Bring ``ne``, an instant after ``ns``, to where the source changes, if it does so before."""
     of = source.of
     if source.kind == "periods":

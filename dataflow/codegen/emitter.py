@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from dataflow.codegen.writer import BEGIN, FIXED, I8, U1, Site, Writer, clock_locals
+from dataflow.codegen.writer import BEGIN, FIXED, I8, U1, Site, SourceWriter, clock_locals
+from dataflow.expressions.functions import FUNCTIONS, Function
 from dataflow.typed.clock import NOW
 from dataflow.typed.described import described
 from dataflow.typed.nodes import Typed
-from dataflow.typed.row_operations import Tally
+from dataflow.typed.row_operations import NullTally
 from operators.kernels.arithmetic import SITES
 from operators.types import Type
 
@@ -30,7 +31,7 @@ _MOVES = repr(NOW)
 class Emitter:
     """Emits expressions into a writer; remembers what is computed already."""
 
-    def __init__(self, w: Writer, time: str = "t", end: str = "e", row: str = "i") -> None:
+    def __init__(self, w: SourceWriter, time: str = "t", end: str = "e", row: str = "i") -> None:
         self.w = w
         self.row = row
         self.time = time
@@ -136,7 +137,7 @@ class Emitter:
             (self._fixed if e.site >= 0 else self._known)[key] = found
         return found
 
-    def tally(self, op: Tally) -> None:
+    def tally(self, op: NullTally) -> None:
         """Count the row if it is one of the range, and whether it reports the column."""
         w, n = self.w, op.number
         _, k = self.emit(op.value)
@@ -151,17 +152,19 @@ SOURCES: dict[str, Source] = {}
 """How each function is computed, by its name."""
 
 
-def source(*names: str) -> Callable[[Source], Source]:
-    """Declare how the functions of these names are computed."""
+def source(*internal: str, **functions: Function) -> Callable[[Source], Source]:
+    """Declare how functions are computed: those of the language with their types, and ``internal`` ones, which only
+    validation makes. A keyword of Python gets an underscore: ``and_``."""
 
     def declared(found: Source) -> Source:
-        SOURCES.update(dict.fromkeys(names, found))
+        FUNCTIONS.update({name.rstrip("_"): function for name, function in functions.items()})
+        SOURCES.update({name.rstrip("_"): found for name in (*internal, *functions)})
         return found
 
     return declared
 
 
-def scalar_loads(w: Writer) -> list[str]:
+def scalar_loads(w: SourceWriter) -> list[str]:
     """Lines that load the kernel's constants into locals, in the order in which the runner lists them, and locals
     that outlive a row."""
     out = []

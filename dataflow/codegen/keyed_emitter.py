@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.sink_emitter import SinkEmitter
-from dataflow.codegen.writer import I8, OUT_ROWS, OUT_RUNS, U1, Writer, value_array
+from dataflow.codegen.writer import I8, OUT_ROWS, OUT_RUNS, U1, SourceWriter, value_array
 from dataflow.typed.nodes import Typed
 from operators.types import Type
 
@@ -17,7 +15,7 @@ class KeyedEmitter(SinkEmitter):
     full = "on + 1 > cap"
     at_end = 3
 
-    def __init__(self, w: Writer, held: tuple[tuple[str, Typed], ...]) -> None:
+    def __init__(self, w: SourceWriter, held: tuple[tuple[str, Typed], ...]) -> None:
         super().__init__(w)
         self.locals: list[tuple[str, str]] = []
         for j, (name, e) in enumerate(held):
@@ -63,15 +61,11 @@ class FlowEmitter(KeyedEmitter):
 
     advances = True
 
-    def __init__(self, w: Writer, held: tuple[tuple[str, Typed], ...]) -> None:
+    def __init__(self, w: SourceWriter, held: tuple[tuple[str, Typed], ...]) -> None:
         super().__init__(w, held)
         self.held = held
         for j, (_, e) in enumerate(held):
             self.keep((f"ch{j}", value_array(e.type)), (f"chk{j}", U1))
-
-    @abstractmethod
-    def advance(self, x: Emitter) -> None:
-        """Write what is over by the time ``t`` of the next row of the key, whatever that row is."""
 
     def remember(self, x: Emitter) -> None:
         """The held columns as this row reports them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.writer import I8, U1, column_array
+from dataflow.expressions.functions import Function, always
 from dataflow.typed.nodes import Typed
 from operators.types import Type
 
@@ -23,7 +24,7 @@ def _literal(x: Emitter, e: Typed) -> Value:
     return x.integer(value), "True"
 
 
-@source("time")
+@source(time=Function(0, always(Type.TIME)))
 def _time(x: Emitter, e: Typed) -> Value:
     return x.time, "True"
 

@@ -5,11 +5,29 @@ from __future__ import annotations
 from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.numbers import comparison_source
 from dataflow.codegen.writer import F8, I8, both
+from dataflow.expressions.functions import (
+    Function,
+    always,
+    branches_rule,
+    comparison_rule,
+    logic_rule,
+    membership_rule,
+    same_rule,
+    takes,
+)
 from dataflow.typed.nodes import Typed
 from operators.types import Type
 
 
-@source("eq", "ne", "lt", "le", "gt", "ge", "between")
+@source(
+    eq=Function(2, comparison_rule),
+    ne=Function(2, comparison_rule),
+    lt=Function(2, comparison_rule),
+    le=Function(2, comparison_rule),
+    gt=Function(2, comparison_rule),
+    ge=Function(2, comparison_rule),
+    between=Function(3, comparison_rule),
+)
 def _compare(x: Emitter, e: Typed) -> Value:
     kinds = {a.type for a in e.args}
     if Type.STRING in kinds and e.fn not in ("eq", "ne"):
@@ -24,7 +42,7 @@ def _compare(x: Emitter, e: Typed) -> Value:
     return x.name(comparison_source(x, e.fn, values[0], values[1]), valid)
 
 
-@source("and", "or")
+@source(and_=Function(2, logic_rule), or_=Function(2, logic_rule))
 def _logic(x: Emitter, e: Typed) -> Value:
     (a, ka), (b, kb) = x.emit(e.args[0]), x.emit(e.args[1])
     if ka == kb == "True":
@@ -36,20 +54,20 @@ def _logic(x: Emitter, e: Typed) -> Value:
     return x.name(f"not {decided}" if e.fn == "and" else decided, f"{decided} or ({ka} and {kb})")
 
 
-@source("not")
+@source(not_=Function(1, logic_rule))
 def _not(x: Emitter, e: Typed) -> Value:
     v, k = x.emit(e.args[0])
     return x.name(f"not {v}", k)
 
 
-@source("is_null", "is_not_null")
+@source(is_null=Function(1, always(Type.BOOL)), is_not_null=Function(1, always(Type.BOOL)))
 def _is_null(x: Emitter, e: Typed) -> Value:
     k = x.emit(e.args[0])[1]
     constant = {"True": "False", "False": "True"} if e.fn == "is_null" else {"True": "True", "False": "False"}
     return x.name(constant.get(k, f"not {k}" if e.fn == "is_null" else k), "True")
 
 
-@source("is_in")
+@source(is_in=Function(1, membership_rule, ("type", "values")))
 def _membership(x: Emitter, e: Typed) -> Value:
     v, k = x.emit(e.args[0])
     values = e.option("values")
@@ -70,7 +88,10 @@ def _membership(x: Emitter, e: Typed) -> Value:
     return hit, k
 
 
-@source("starts_with", "contains")
+@source(
+    starts_with=Function(1, takes(Type.STRING, Type.BOOL), ("prefix",)),
+    contains=Function(1, takes(Type.STRING, Type.BOOL), ("text",)),
+)
 def _predicate(x: Emitter, e: Typed) -> Value:
     v, k = x.emit(e.args[0])
     return _in_table(x, e.fn, e.option("prefix" if e.fn == "starts_with" else "text"), v, k)
@@ -99,7 +120,7 @@ def _rank(x: Emitter, e: Typed) -> Value:
     return rank, k
 
 
-@source("fill_null")
+@source(fill_null=Function(2, same_rule))
 def _fill(x: Emitter, e: Typed) -> Value:
     (a, ka), (b, kb) = x.emit(e.args[0]), x.emit(e.args[1])
     if ka == "True":
@@ -111,7 +132,7 @@ def _fill(x: Emitter, e: Typed) -> Value:
     return x.name(f"{a} if {ka} else {b}", "True" if kb == "True" else f"{ka} or {kb}")
 
 
-@source("when")
+@source(when=Function(3, branches_rule))
 def _when(x: Emitter, e: Typed) -> Value:
     c, kc = x.emit(e.args[0])
     v, k = x.w.fresh(), x.w.fresh("k")

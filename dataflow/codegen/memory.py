@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.writer import I8, U1, both, value_array
-from dataflow.expressions.functions import FUNCTIONS
+from dataflow.expressions.functions import FUNCTIONS, Function, always, number_rule, same_rule
 from dataflow.typed.hidden_columns import CUT, WHOLE
 from dataflow.typed.nodes import Typed
 from operators.kernels.sums.running_sums import WIDTH
 from operators.types import Type
 
 
-@source("last", "previous", "changed", "cumulative_sum", "before", "increase", "elapsed")
+@source(
+    "before",
+    "increase",
+    "elapsed",
+    last=Function(1, same_rule, ("hold",)),
+    previous=Function(1, same_rule),
+    changed=Function(1, always(Type.BOOL)),
+    cumulative_sum=Function(1, number_rule),
+)
 def _stateful(x: Emitter, e: Typed) -> Value:
     pairs = x.has_early and e.fn in FUNCTIONS
     if not (x.is_new or pairs):

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from dataflow.codegen.emitter import Emitter, Value, source
 from dataflow.codegen.writer import F8, I8
+from dataflow.expressions.functions import Function, decimal_rule
 from dataflow.typed.nodes import Typed
 from operators.types import MAX_PLACES, Type
 
@@ -16,7 +17,7 @@ def _float(x: Emitter, value: float) -> str:
     return f"f_{len(x.w.tables.floats) - 1}"
 
 
-@source("decimal")
+@source(decimal=Function(1, decimal_rule, ("places", "rounding")))
 def decimal_source(x: Emitter, e: Typed) -> Value:
     """A number as a whole count of its decimal's units; an error of the row where it is none."""
     v, k = x.emit(e.args[0])

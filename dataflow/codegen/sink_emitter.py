@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from dataflow.codegen.emitter import Emitter
-from dataflow.codegen.writer import Tables, Writer
+from dataflow.codegen.writer import SourceWriter, Tables
 
 
 class SinkEmitter(ABC):
@@ -23,7 +23,7 @@ class SinkEmitter(ABC):
     advances = False
     """Whether ``advance`` comes before each row."""
 
-    def __init__(self, w: Writer) -> None:
+    def __init__(self, w: SourceWriter) -> None:
         self.w = w
 
     def constants(self, x: Emitter) -> None:  # noqa: B027 (not every sink has any)

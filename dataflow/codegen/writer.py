@@ -54,8 +54,8 @@ class Arg:
     slot_key, slot_hash; lost_times (how many values were times in no year that has a calendar); lut, listed, edges,
     changes, offsets (number of the table); slot (per-key state, subject: name and, if a key has more than one, how
     many); out / out_valid (column name), out_time, out_slot, out_len, out_gid; group_words, group_keys, group_slots,
-    group_used; state (aggregate number, part, name: ``operators.states.aggregate_states.Cells.argument``); word_hash;
-    free, free_count.
+    group_used; state (aggregate number, part, name: ``operators.states.aggregate_states.AggregateStates.argument``);
+    word_hash; free, free_count.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Tables:
     """(lookup, column) of reference tables."""
 
 
-class Writer:
+class SourceWriter:
     """Collects lines and arguments of one function."""
 
     def __init__(self, tables: Tables) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from dataflow.expressions.aggregate_signatures import FORMS
 from dataflow.expressions.expr import Expr, Operand, col, expr
-from dataflow.expressions.mistaken import shown, without_call
 from dataflow.expressions.node import is_usual, operand, option_text, quoted, written
 from dataflow.times.durations import parse_every
+from dataflow.values.mistaken import shown, without_call
+from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 
 
@@ -30,7 +30,7 @@ class Agg:
         given += [f"{n}={option_text(n, v)}" for n, v in self.options if not is_usual(n, v)]
         if self.where is not None:
             given.append(f"where={operand(self.where)}")
-        if self.fn not in FORMS:
+        if self.fn not in SIGNATURES:
             return f"df.aggregate({', '.join([quoted(self.fn), *given])})"
         return f"df.{self.fn}({', '.join(given)})"
 

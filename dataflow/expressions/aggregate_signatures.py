@@ -1,143 +1,31 @@
-"""How each aggregate is written: how many arguments it takes and with which options; the closed list of them."""
+"""The aggregates that a metric may use, and their options checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
-from math import isfinite
+from collections.abc import Mapping
 
-from dataflow.expressions.constants import plain
-from dataflow.expressions.mistaken import shown
+from dataflow.values.constants import plain
+from dataflow.values.mistaken import shown
+from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
-
-Check = Callable[[object], object]
-"""Gives an option's canonical value; ValueError, saying what is expected, for any other."""
-
-_MANY = 1000
+from operators.registry import arity_of, is_registered
+from operators.signatures import Option, Signature
 
 
-@dataclass(frozen=True)
-class Option:
-    """One option: its canonical value is JSON-ready, with a tuple for a list."""
-
-    name: str
-    check: Check
-    default: object = None
-    """With one, the option may be left out, and is where it has this value."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """An aggregate's numbers of arguments, its options, and whether it needs intervals of a known or unknown state."""
-
-    arity: tuple[int, ...] = (1,)
-    options: tuple[Option, ...] = ()
-    of_intervals: bool = False
-
-
-def _integer(low: int, high: int) -> Check:
-    def check(value: object) -> object:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"an integer from {low:,} to {high:,}")
-        return value
-
-    return check
-
-
-def _share(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError("a number from 0 to 1")
-    return float(value)
-
-
-def _is_number(value: object) -> bool:
-    whole = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
-    return whole or (isinstance(value, float) and isfinite(value))
-
-
-def _width(value: object) -> object:
-    if value is not None and not (_is_number(value) and value > 0):  # type: ignore[operator]
-        raise ValueError("a positive number, or null")
-    return value
-
-
-def _edges(value: object) -> object:
-    if value is None:
-        return None
-    expected = f"1 to {_MANY} rising numbers, or null"
-    if not isinstance(value, list | tuple) or not 0 < len(value) <= _MANY or not all(map(_is_number, value)):
-        raise ValueError(expected)
-    numbers: tuple[float, ...] = tuple(value)
-    if any(a >= b for a, b in pairwise(numbers)):
-        raise ValueError(expected)
-    return numbers
-
-
-def _truth(value: object) -> object:
-    if not isinstance(value, bool):
-        raise ValueError("True or False")
-    return value
-
-
-def _interpolation(value: object) -> object:
-    if value not in ("lower", "linear"):
-        raise ValueError("'lower' or 'linear'")
-    return value
-
-
-_QUANTILE = (Option("exact", _truth, False), Option("interpolation", _interpolation, "lower"))
-_DDOF = (Option("ddof", _integer(0, 1)),)
-_INTERVALS = Form(of_intervals=True)
-
-FORMS: dict[str, Form] = {
-    "count": Form((0, 1)),
-    "sum": Form(),
-    "mean": Form(),
-    "min": Form(),
-    "max": Form(),
-    "first": Form(),
-    "last": Form(),
-    "any_true": Form(),
-    "all_true": Form(),
-    "count_distinct": Form(),
-    "approx_distinct": Form(),
-    "variance": Form(options=_DDOF),
-    "stddev": Form(options=_DDOF),
-    "quantile": Form(options=(*_QUANTILE, Option("q", _share))),
-    "median": Form(options=_QUANTILE),
-    "histogram": Form(options=(Option("edges", _edges), Option("width", _width))),
-    "top_k": Form(options=(Option("cap", _integer(1, 1 << 26)), Option("k", _integer(1, 1 << 20)))),
-    "transitions": Form(),
-    "increase": Form(),
-    "rate": Form(),
-    "candlestick": Form(),
-    "share_of_time": _INTERVALS,
-    "duration": Form((0, 1)),
-    "known_time": Form((0, 1), of_intervals=True),
-    "unknown_time": Form((0, 1), of_intervals=True),
-    "time_weighted_mean": _INTERVALS,
-    "integral": _INTERVALS,
-    "mtbf": _INTERVALS,
-    "mttr": _INTERVALS,
-}
-
-
-def form_of(name: object) -> Form | None:
-    """The form of an aggregate: one of ours, or one that was registered."""
+def signature_of(name: object) -> Signature | None:
+    """The signature of an aggregate: one of ours, or one that was registered."""
     if not isinstance(name, str):
         return None
-    if name in FORMS:
-        return FORMS[name]
-    # Here, since it brings all loops with it.
-    from operators.registry import arity_of, is_registered
-
-    return Form((arity_of(name),)) if is_registered(name) else None
+    if name in SIGNATURES:
+        return SIGNATURES[name]
+    return Signature((arity_of(name),)) if is_registered(name) else None
 
 
-def options_of(name: str, form: Form, given: Mapping[str, object], where: str) -> tuple[tuple[str, object], ...]:
+def options_of(
+    name: str, signature: Signature, given: Mapping[str, object], where: str
+) -> tuple[tuple[str, object], ...]:
     """The canonical options of an aggregate; DataflowError naming the place of one that is wrong."""
-    found = ((o, checked(name, o, given[o.name], where)) for o in form.options if o.name in given)
+    found = ((o, checked(name, o, given[o.name], where)) for o in signature.options if o.name in given)
     return tuple((o.name, value) for o, value in found if o.default is None or value != o.default)
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
-from dataflow.expressions.constants import Literal, constant, plain
-from dataflow.expressions.mistaken import listed_values, shown, without_call
 from dataflow.expressions.node import Node, operand
 from dataflow.times.durations import parse_duration, parse_every
+from dataflow.values.constants import Literal, constant, plain
+from dataflow.values.mistaken import listed_values, shown, without_call
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
 from operators.types import MAX_PLACES

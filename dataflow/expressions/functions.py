@@ -38,7 +38,9 @@ def common(kinds: Sequence[Kind]) -> Type | str:
     return " and ".join(found)
 
 
-def _additive(sign: str) -> Rule:
+def additive_rule(sign: str) -> Rule:
+    """Sums (``+``) and differences (``-``): of numbers, lengths of time, and times with lengths."""
+
     def rule(kinds: Sequence[Kind]) -> Type | str:
         a, b = (k if k is not NULL else Type.INT for k in kinds)
         if a is Type.TIME and b is Type.TIME and sign == "-":
@@ -54,7 +56,8 @@ def _additive(sign: str) -> Rule:
     return rule
 
 
-def _product(kinds: Sequence[Kind]) -> Type | str:
+def product_rule(kinds: Sequence[Kind]) -> Type | str:
+    """Products: of numbers, or of a number and a length of time."""
     a, b = (k if k is not NULL else Type.INT for k in kinds)
     if not (a.is_numeric and b.is_numeric) or (a is Type.DURATION and b is Type.DURATION):
         return f"{a} * {b}"
@@ -63,14 +66,16 @@ def _product(kinds: Sequence[Kind]) -> Type | str:
     return Type.FLOAT if Type.FLOAT in (a, b) else Type.INT
 
 
-def _quotient(kinds: Sequence[Kind]) -> Type | str:
+def quotient_rule(kinds: Sequence[Kind]) -> Type | str:
+    """Quotients: floats, or lengths of time."""
     a, b = (k if k is not NULL else Type.INT for k in kinds)
     if not (a.is_numeric and b.is_numeric):
         return f"{a} / {b}"
     return Type.DURATION if a is Type.DURATION and b is not Type.DURATION else Type.FLOAT
 
 
-def _floor(kinds: Sequence[Kind]) -> Type | str:
+def floor_rule(kinds: Sequence[Kind]) -> Type | str:
+    """Quotients rounded down."""
     a, b = (k if k is not NULL else Type.INT for k in kinds)
     if not (a.is_numeric and b.is_numeric):
         return f"{a} // {b}"
@@ -81,7 +86,8 @@ def _floor(kinds: Sequence[Kind]) -> Type | str:
     return Type.FLOAT if Type.FLOAT in (a, b) else Type.INT
 
 
-def _remainder(kinds: Sequence[Kind]) -> Type | str:
+def remainder_rule(kinds: Sequence[Kind]) -> Type | str:
+    """Remainders, of the type of both."""
     a, b = (k if k is not NULL else Type.INT for k in kinds)
     if not (a.is_numeric and b.is_numeric):
         return f"{a} % {b}"
@@ -89,86 +95,61 @@ def _remainder(kinds: Sequence[Kind]) -> Type | str:
     return both if isinstance(both, Type) else f"{a} % {b}"
 
 
-def _number(kinds: Sequence[Kind]) -> Type | str:
+def number_rule(kinds: Sequence[Kind]) -> Type | str:
+    """A number, of the same type."""
     (a,) = kinds
     return a if a is not NULL and a.is_numeric else f"{a or 'null'}, which is no number"
 
 
-def _comparison(kinds: Sequence[Kind]) -> Type | str:
+def comparison_rule(kinds: Sequence[Kind]) -> Type | str:
+    """A condition of values that compare."""
     both = common(kinds)
     return Type.BOOL if isinstance(both, Type) or both == "only null" else f"{both}, which do not compare"
 
 
-def _logic(kinds: Sequence[Kind]) -> Type | str:
+def logic_rule(kinds: Sequence[Kind]) -> Type | str:
+    """A condition of conditions."""
     bad = [k for k in kinds if k not in (Type.BOOL, NULL)]
     return f"{bad[0]}, where a condition is expected" if bad else Type.BOOL
 
 
-def _same(kinds: Sequence[Kind]) -> Type | str:
+def same_rule(kinds: Sequence[Kind]) -> Type | str:
+    """The one type that all arguments can take."""
     return common(kinds)
 
 
-def _branches(kinds: Sequence[Kind]) -> Type | str:
+def branches_rule(kinds: Sequence[Kind]) -> Type | str:
+    """The type of the branches after a condition."""
     if kinds[0] not in (Type.BOOL, NULL):
         return f"{kinds[0]} as a condition"
-    return _same(kinds[1:])
+    return same_rule(kinds[1:])
 
 
-def _always(result: Type) -> Rule:
+def always(result: Type) -> Rule:
+    """This type, whatever the argument."""
     return lambda kinds: result
 
 
-def _takes(argument: Type, result: Type) -> Rule:
+def takes(argument: Type, result: Type) -> Rule:
+    """This result, of just this type of argument."""
     return lambda kinds: result if kinds[0] in (argument, NULL) else f"{kinds[0]}, where {argument} is expected"
 
 
-def _membership(kinds: Sequence[Kind]) -> Type | str:
+def membership_rule(kinds: Sequence[Kind]) -> Type | str:
+    """A condition; the values are checked against the argument elsewhere."""
     return Type.BOOL
 
 
-def _decimal(kinds: Sequence[Kind]) -> Type | str:
+def decimal_rule(kinds: Sequence[Kind]) -> Type | str:
+    """A decimal of a number."""
     (a,) = kinds
     takes = a in (Type.INT, Type.FLOAT) or (a is not NULL and a.places is not None)
     # How many places it has is known only with the option.
     return Type.DECIMAL_0 if takes else f"{a or 'null'}, which is no number"
 
 
-FUNCTIONS: dict[str, Function] = {
-    "add": Function(2, _additive("+")),
-    "sub": Function(2, _additive("-")),
-    "mul": Function(2, _product),
-    "div": Function(2, _quotient),
-    "floordiv": Function(2, _floor),
-    "mod": Function(2, _remainder),
-    "neg": Function(1, _number),
-    "abs": Function(1, _number),
-    "eq": Function(2, _comparison),
-    "ne": Function(2, _comparison),
-    "lt": Function(2, _comparison),
-    "le": Function(2, _comparison),
-    "gt": Function(2, _comparison),
-    "ge": Function(2, _comparison),
-    "between": Function(3, _comparison),
-    "and": Function(2, _logic),
-    "or": Function(2, _logic),
-    "not": Function(1, _logic),
-    "is_in": Function(1, _membership, ("type", "values")),
-    "is_null": Function(1, _always(Type.BOOL)),
-    "is_not_null": Function(1, _always(Type.BOOL)),
-    "fill_null": Function(2, _same),
-    "starts_with": Function(1, _takes(Type.STRING, Type.BOOL), ("prefix",)),
-    "contains": Function(1, _takes(Type.STRING, Type.BOOL), ("text",)),
-    "last": Function(1, _same, ("hold",)),
-    "previous": Function(1, _same),
-    "changed": Function(1, _always(Type.BOOL)),
-    "cumulative_sum": Function(1, _number),
-    "decimal": Function(1, _decimal, ("places", "rounding")),
-    "when": Function(3, _branches),
-    "time": Function(0, _always(Type.TIME)),
-    "truncate": Function(1, _takes(Type.TIME, Type.TIME), ("every", "zone")),
-    "hour": Function(1, _takes(Type.TIME, Type.INT), ("zone",)),
-    "weekday": Function(1, _takes(Type.TIME, Type.INT), ("zone",)),
-}
+FUNCTIONS: dict[str, Function] = {"time": Function(0, lambda kinds: Type.TIME)}
+"""All functions by name. Those of ``dataflow/codegen`` declare themselves beside their source."""
 
 STATEFUL = ("last", "previous", "changed", "cumulative_sum", "before", "increase", "elapsed")
 """Functions that remember a key's earlier rows; the last three only inside of aggregates: the value reported before, by

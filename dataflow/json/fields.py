@@ -16,7 +16,7 @@ Read = Callable[[Reader, Any, str], Any]
 
 
 @dataclass(frozen=True)
-class Form:
+class FieldForm:
     """How a field is written, and how it is read. With a default a field is written only where it has another value."""
 
     write: Callable[[Any], Any]
@@ -25,12 +25,12 @@ class Form:
 
 def field_of(write: Callable[[Any], Any], read: Read, default: Any = MISSING, name: str = "") -> Any:
     """A field of a step with this form, under its own name or another."""
-    return field(default=default, metadata={"json": Form(write, read), "name": name})
+    return field(default=default, metadata={"json": FieldForm(write, read), "name": name})
 
 
-def form_of(f: Field[Any]) -> Form:
+def form_of(f: Field[Any]) -> FieldForm:
     """The form of a field."""
-    form: Form = f.metadata["json"]
+    form: FieldForm = f.metadata["json"]
     return form
 
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs, distinct_names
-from dataflow.expressions.aggregate_signatures import FORMS, form_of, options_of
+from dataflow.expressions.aggregate_signatures import options_of, signature_of
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import FUNCTIONS
 from dataflow.json.errors import JsonFormError, short
 from dataflow.times.durations import parse_every
 from dataflow.typed.decimals import ROUNDINGS
+from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import meant
 from operators.types import MAX_PLACES
@@ -154,10 +155,10 @@ class Reader:
         """An aggregate."""
         self._nodes += 1
         fn = value.get("fn") if isinstance(value, dict) else None
-        form = form_of(fn)
+        form = signature_of(fn)
         if form is None and isinstance(value, dict) and "fn" in value:
             raise JsonFormError(
-                f"{where}: unknown aggregate {short(fn)}; {meant(fn, FORMS, 'one')}"
+                f"{where}: unknown aggregate {short(fn)}; {meant(fn, SIGNATURES, 'one')}"
                 " of your own must be registered before: df.register(...)"
             )
         options = () if form is None else form.options

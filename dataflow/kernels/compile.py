@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from dataflow.kernels.generate import Function, Generated, generate
+from dataflow.kernels.generate import Generated, KernelFunction, generate
 from dataflow.plan.stages import Stage
 from operators import files
 from operators.compiler import cache
@@ -89,7 +89,7 @@ class KernelFile:
 
     generated: Generated
     digest: str
-    function: Function
+    function: KernelFunction
 
     @property
     def name(self) -> str:

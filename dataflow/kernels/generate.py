@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-# The functions that put their sources into the emitter's table.
-from dataflow.codegen import arithmetic, clocks, leaves, logic, lookups, memory, numbers  # noqa: F401
 from dataflow.codegen.emitter import Emitter, scalar_loads
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import (  # fmt: skip
@@ -27,14 +25,14 @@ from dataflow.codegen.writer import (  # fmt: skip
     TIME_MASK,
     UNTIL,
     Arg,
+    SourceWriter,
     Tables,
-    Writer,
     both,
 )
 from dataflow.plan.stages import Stage
 from dataflow.typed.described import described_uses
 from dataflow.typed.hidden_columns import CUT, EARLY
-from dataflow.typed.row_operations import Keep, Tally
+from dataflow.typed.row_operations import Keep, NullTally
 from operators.contract import Aggregate
 from operators.registry import mark_of
 
@@ -74,7 +72,7 @@ _HELPERS = {
 
 
 @dataclass(frozen=True)
-class Function:
+class KernelFunction:
     """One generated function: its arguments, in order."""
 
     name: str
@@ -91,8 +89,8 @@ class Generated:
     """A kernel's source and what its arguments mean. Equal sources do equal work whatever their constants."""
 
     source: str
-    step: Function
-    finish: Function | None
+    step: KernelFunction
+    finish: KernelFunction | None
     tables: Tables
     own_steps: bool = False
     """Whether it calls steps that a user registered, which no other process can load."""
@@ -131,13 +129,13 @@ def generate(stage: Stage) -> Generated:
     return Generated(source, step, finish, tables, own)
 
 
-def _start(w: Writer) -> None:
+def _start(w: SourceWriter) -> None:
     w.arg("s", I8, "scalars")
     w.arg("f", F8, "floats")
 
 
-def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
-    w = Writer(tables)
+def _step(stage: Stage, tables: Tables) -> tuple[str, KernelFunction]:
+    w = SourceWriter(tables)
     _start(w)
     w.arg("run_slot", I4, "run_slot")
     w.arg("run_len", I8, "run_len")
@@ -169,10 +167,10 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, Function]:
     w.put("return row")
     head = _LOADS.splitlines() + scalar_loads(w)
     w.lines[:0] = ["    " + line for line in head]
-    return w.function("step"), Function("step", tuple(w.args.values()))
+    return w.function("step"), KernelFunction("step", tuple(w.args.values()))
 
 
-def _row(stage: Stage, sink: SinkEmitter, w: Writer, x: Emitter) -> None:
+def _row(stage: Stage, sink: SinkEmitter, w: SourceWriter, x: Emitter) -> None:
     """The row ``following``."""
     # Indices are unsigned: Numba then leaves out the test for negative ones.
     w.put("i = following\nu = np.uint64(i)")
@@ -186,7 +184,7 @@ def _row(stage: Stage, sink: SinkEmitter, w: Writer, x: Emitter) -> None:
         _stop_if(sink.full, "i", sink, w)
     _hidden(stage, w, x)
     for op in stage.ops:
-        if isinstance(op, Tally):
+        if isinstance(op, NullTally):
             x.tally(op)
         elif isinstance(op, Keep):
             v, k = x.emit(op.condition)
@@ -204,14 +202,14 @@ def _row(stage: Stage, sink: SinkEmitter, w: Writer, x: Emitter) -> None:
         sink.skip_ahead(w.tables)
 
 
-def _stop_if(full: str, row: str, sink: SinkEmitter, w: Writer) -> None:
+def _stop_if(full: str, row: str, sink: SinkEmitter, w: SourceWriter) -> None:
     """Stop before this row where there is no room for it."""
     with w.block(f"if {full}:"):
         sink.store()
         w.put(f"return {row}")
 
 
-def _hidden(stage: Stage, w: Writer, x: Emitter) -> None:
+def _hidden(stage: Stage, w: SourceWriter, x: Emitter) -> None:
     """Load the hidden columns: the end and the known flag of interval rows, and how rows stand to the range."""
     names = dict(stage.inputs)
     if EARLY in names:
@@ -226,10 +224,10 @@ def _hidden(stage: Stage, w: Writer, x: Emitter) -> None:
         w.put("known = row_known[u]")
 
 
-def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
+def _finish(stage: Stage, tables: Tables) -> tuple[str, KernelFunction | None]:
     if not stage.sink.follows_keys:
         return "", None
-    w = Writer(tables)
+    w = SourceWriter(tables)
     _start(w)
     sink = stage.sink.emitter(w)
     # The step's constants are counted anew: the same tables, the same places.
@@ -248,4 +246,4 @@ def _finish(stage: Stage, tables: Tables) -> tuple[str, Function | None]:
     w.put("return n_runs")
     head = _LOADS.splitlines() + scalar_loads(w)
     w.lines[:0] = ["    " + line for line in head]
-    return w.function("finish"), Function("finish", tuple(w.args.values()))
+    return w.function("finish"), KernelFunction("finish", tuple(w.args.values()))

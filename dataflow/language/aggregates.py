@@ -8,24 +8,33 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from dataflow.expressions.aggregate_calls import Agg, NamedAggs
-from dataflow.expressions.aggregate_signatures import FORMS, form_of, options_of
+from dataflow.expressions.aggregate_signatures import options_of, signature_of
 from dataflow.expressions.expr import Expr, Operand, col, expr
-from dataflow.expressions.mistaken import listed_values, shown
 from dataflow.steps import Heartbeat, StateDuration
 from dataflow.steps.base import Step, content_of
 from dataflow.times.durations import parse_duration
+from dataflow.values.mistaken import listed_values, shown
+from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import meant
 
 if TYPE_CHECKING:
     from operators.contract import Aggregate
 
+__all__ = [
+    "aggregate", "all_true", "any_true", "approx_distinct", "candlestick", "count", "count_distinct",
+    "duration", "first", "histogram", "increase", "integral", "known_time", "last", "max", "mean", "median",
+    "min", "mtbf", "mttr", "quantile", "rate", "register", "share_of_time", "stddev", "sum",
+    "time_weighted_mean", "top_k", "transitions", "unknown_time", "variance",
+]  # fmt: skip
+"""What ``dataflow`` has of this module: the aggregates, and how to make others."""
+
 Length = str | timedelta
 
 
 def _agg(fn: str, *args: Operand, where: Operand | None = None, **options: object) -> Agg:
     values = tuple(col(a) if isinstance(a, str) else expr(a) for a in args)
-    form = FORMS.get(fn)
+    form = SIGNATURES.get(fn)
     given = () if form is None else options_of(fn, form, options, fn)
     return Agg(fn, values, None if where is None else expr(where), given)
 
@@ -249,12 +258,12 @@ def integral(value: Operand, hold: Length | None = None, *, where: Operand | Non
 
 def aggregate(name: str, *values: Operand, where: Operand | None = None) -> Agg:
     """The registered aggregate ``name`` of ``values``."""
-    form = form_of(name)
-    if form is None or not isinstance(name, str) or name in FORMS:
+    form = signature_of(name)
+    if form is None or not isinstance(name, str) or name in SIGNATURES:
         hint = (
             f"df.{name} is one of ours"
-            if isinstance(name, str) and name in FORMS
-            else f"{meant(name, FORMS, 'register')} it before: df.register(...)"
+            if isinstance(name, str) and name in SIGNATURES
+            else f"{meant(name, SIGNATURES, 'register')} it before: df.register(...)"
         )
         raise DataflowError(f"there is no aggregate {shown(name)} of your own; {hint}")
     if len(values) not in form.arity:

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from dataflow.expressions.aggregate_calls import Agg, Named, NamedAggs
 from dataflow.expressions.aggregate_calls import named_columns as _named
-from dataflow.expressions.aggregate_signatures import FORMS
-from dataflow.expressions.constants import plain
+from dataflow.expressions.call_text import chained
 from dataflow.expressions.expr import Expr, Operand, col, expr, text_of
-from dataflow.expressions.mistaken import listed_values, not_aggregate, shown, without_call
 from dataflow.language.aggregates import count, hold_of, over_intervals
 from dataflow.language.line_numbers import note_line
 from dataflow.language.timelines import Chain
@@ -38,8 +36,10 @@ from dataflow.steps.base import Step
 from dataflow.steps.groups import grouping_calls
 from dataflow.steps.keyed.funnel import FUNNEL_MODES, MAX_FUNNEL
 from dataflow.steps.keyed.windows import MAX_WINDOW
-from dataflow.steps.text import chained
 from dataflow.times.durations import buckets_in, parse_duration, parse_every
+from dataflow.values.constants import plain
+from dataflow.values.mistaken import listed_values, not_aggregate, shown, without_call
+from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import no_attribute
 
@@ -49,7 +49,7 @@ Length = str | timedelta
 def _aggs(aggs: dict[str, Agg], where: str) -> NamedAggs:
     for name, a in aggs.items():
         if not isinstance(a, Agg):
-            raise DataflowError(f"{where}: {not_aggregate(name, a, FORMS)}")
+            raise DataflowError(f"{where}: {not_aggregate(name, a, SIGNATURES)}")
         if where != "agg" and hold_of(a) is not None:
             raise DataflowError(f"{where}: {a.fn} with hold= stands in agg(...) alone, or goes over intervals")
     return tuple(aggs.items())
@@ -79,7 +79,7 @@ class Stream(Chain):
     if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
 
         def __getattr__(self, name: str) -> NoReturn:
-            if name in FORMS:
+            if name in SIGNATURES:
                 write = f"on a stream write .agg(...), such as .agg(n=df.{name}(...))"
                 raise AttributeError(write, name=name, obj=None)
             raise no_attribute("a stream", name, dir(type(self)))
@@ -302,7 +302,7 @@ class Grouped:
     if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
 
         def __getattr__(self, name: str) -> NoReturn:
-            if name in FORMS:
+            if name in SIGNATURES:
                 write = f"after group_by write .agg(...), such as .agg(n=df.{name}(...))"
                 raise AttributeError(write, name=name, obj=None)
             raise no_attribute("group_by(...)", name, dir(type(self)))

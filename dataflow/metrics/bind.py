@@ -110,7 +110,7 @@ def _finished(
 ) -> Plan:
     chain = list(stages)
     following = _resolved(after)
-    lead = any(a.aggregate.name == "unknown_time" for s in chain if s.sink.grouping() for a in s.sink.aggregates)
+    lead = any(a.before_first for s in chain if s.sink.grouping() for a in s.sink.aggregates)
     needed = {n for n, _ in chain[0].inputs} | ({"$lead"} if lead else set())
     for stage_of in reversed(deferred):
         chain.insert(0, stage_of(needed))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar, Protocol, TypeAlias
 
 from dataflow.codegen.sink_emitter import SinkEmitter
-from dataflow.codegen.writer import Writer
+from dataflow.codegen.writer import SourceWriter
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import RowOp
@@ -103,7 +103,7 @@ class Sink(ABC):
         """What it computes in rows, outermost nodes."""
 
     @abstractmethod
-    def emitter(self, w: Writer) -> SinkEmitter:
+    def emitter(self, w: SourceWriter) -> SinkEmitter:
         """What emits its code."""
 
     @abstractmethod

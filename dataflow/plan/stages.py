@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from dataflow.plan.sink import Sink
 from dataflow.typed.nodes import Typed
-from dataflow.typed.row_operations import Keep, RowOp, Tally
+from dataflow.typed.row_operations import Keep, NullTally, RowOp
 from operators.types import Type
 
 _FAITHFUL = frozenset(
@@ -43,7 +43,8 @@ class Sparse:
     after: str
     grouped: bool
     counted: tuple[int, int] | None = None
-    """Where no ``Tally`` counts it: the group column that it is, and the aggregate that counts the rows of groups."""
+    """Where no ``NullTally`` counts it: the group column that it is, and the aggregate that counts the rows of
+    groups."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Stage:
 
     def describe(self) -> str:
         """In words."""
-        n = sum(not isinstance(op, Tally) for op in self.ops)
+        n = sum(not isinstance(op, NullTally) for op in self.ops)
         return f"{self.step}: {f'{n} row operations, ' if n else ''}{self.sink.describe()}"
 
     def expressions(self) -> Iterator[Typed]:
@@ -153,7 +154,7 @@ class Plan:
     ``sliceable``: tasks may split the range of time, too. ``whole_keys``: the last grouping is by the key among others,
     so a task that has all of a key's rows has all of its groups' and can finish them. The first ``whole`` stages also
     run over all of what is read, without regard to ``since``: the rows that they write before it are seen by the stages
-    that have the input ``EARLY``. ``sparse``: the columns whose nulls are counted, by the numbers of ``Tally``.
+    that have the input ``EARLY``. ``sparse``: the columns whose nulls are counted, by the numbers of ``NullTally``.
     """
 
     stream: str

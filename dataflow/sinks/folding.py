@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dataflow.codegen.emitter import Emitter
-from dataflow.codegen.writer import I4, I8, Writer, both
+from dataflow.codegen.writer import I4, I8, SourceWriter, both
 from dataflow.typed.aggregates_bound import BoundAgg
 from operators.contract import Aggregate, FloatSum
 from operators.kernels.sums.float_sums import FILLED
@@ -18,7 +18,7 @@ _TALLY = {"keys": "i8[:,::1]", "counts": I8, "slots": I4, "used": I8, "words": I
 _PAIRS = {"groups": I8, "values": I8, "slots": I4, "used": I8}
 
 
-def agg_arguments(w: Writer, j: int, a: BoundAgg) -> list[str]:
+def agg_arguments(w: SourceWriter, j: int, a: BoundAgg) -> list[str]:
     """Declare the arrays of aggregate ``j``'s state and return their names, in the order of its step's arguments."""
 
     def declared(part: str, kinds: Mapping[str, str], prefix: str = "") -> list[str]:
@@ -35,7 +35,7 @@ def agg_arguments(w: Writer, j: int, a: BoundAgg) -> list[str]:
     return out
 
 
-def rooms(aggs: tuple[BoundAgg, ...], w: Writer) -> list[str]:
+def rooms(aggs: tuple[BoundAgg, ...], w: SourceWriter) -> list[str]:
     """Of each table of the aggregates, how often a row can be folded in for certain."""
     out = []
     for j, a in enumerate(aggs):
@@ -57,7 +57,7 @@ def least(*numbers: str) -> str:
     return f"min({', '.join(numbers)})" if len(numbers) > 1 else numbers[0]
 
 
-def fold(w: Writer, x: Emitter, j: int, a: BoundAgg, g: str) -> None:
+def fold(w: SourceWriter, x: Emitter, j: int, a: BoundAgg, g: str) -> None:
     """Fold the current row into group ``g`` of aggregate ``j``."""
     arrays = agg_arguments(w, j, a)
     with x.scope():
@@ -92,7 +92,7 @@ def fold(w: Writer, x: Emitter, j: int, a: BoundAgg, g: str) -> None:
         w.depth = depth
 
 
-def _hash(w: Writer, kind: Type | None, v: str) -> str:
+def _hash(w: SourceWriter, kind: Type | None, v: str) -> str:
     """A hash of a value that does not depend on the codes that strings happen to have."""
     if kind is Type.STRING:
         w.arg("word_hash", I8, "word_hash")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from dataflow.codegen.cuts import pieces
 from dataflow.codegen.emitter import Emitter, Value
 from dataflow.codegen.sink_emitter import SinkEmitter
-from dataflow.codegen.writer import I8, NO_PIECE, PIECE, VIEW, Writer, both
+from dataflow.codegen.writer import I8, NO_PIECE, PIECE, VIEW, SourceWriter, both
 from dataflow.plan.sink import Sink
 from dataflow.sinks.folding import fold, least, rooms
 from dataflow.typed.aggregates_bound import BoundAgg
@@ -22,7 +22,7 @@ from operators.types import Type
 class GroupEmitter(SinkEmitter):
     """Folds rows into groups; intervals in pieces, for aggregates with expressions of the clock."""
 
-    def __init__(self, w: Writer, sink: Group) -> None:
+    def __init__(self, w: SourceWriter, sink: Group) -> None:
         super().__init__(w)
         self.sink = sink
         w.arg("keys", "i8[:,::1]", "group_keys")
@@ -53,7 +53,7 @@ class GroupEmitter(SinkEmitter):
             w.depth += 1
         if self.views:
             w.put(f"back = piece\npiece = np.int64({NO_PIECE})")
-        lead = [j for j, a in enumerate(sink.aggs) if a.aggregate.name == "unknown_time"]
+        lead = [j for j, a in enumerate(sink.aggs) if a.before_first]
         if sink.intervals and not lead:
             # Before a key's first point nothing is known of it, not even that it exists.
             w.put("if known != 2:")
@@ -187,7 +187,7 @@ class Group(Sink):
         for a in self.aggs:
             yield from a.expressions()
 
-    def emitter(self, w: Writer) -> GroupEmitter:
+    def emitter(self, w: SourceWriter) -> GroupEmitter:
         """See Sink."""
         return GroupEmitter(w, self)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataflow.codegen.cuts import pieces
 from dataflow.codegen.emitter import Emitter, Value
 from dataflow.codegen.keyed_emitter import KeyedEmitter
-from dataflow.codegen.writer import I8, NO_PIECE, PIECE, Writer
+from dataflow.codegen.writer import I8, NO_PIECE, PIECE, SourceWriter
 from dataflow.plan.sink import NamedTyped, Reach, Sink
 from dataflow.typed.clock import sources_of
 from dataflow.typed.hidden_columns import END, KNOWN
@@ -18,7 +18,7 @@ from dataflow.typed.nodes import Typed
 class PiecesEmitter(KeyedEmitter):
     """Writes intervals, cut where a value that is watched changes, as far as conditions hold."""
 
-    def __init__(self, w: Writer, sink: Pieces) -> None:
+    def __init__(self, w: SourceWriter, sink: Pieces) -> None:
         super().__init__(w, (*sink.columns, *sink.watched))
         self.sink = sink
         self.full = "on >= cap"
@@ -72,7 +72,7 @@ class Pieces(Sink):
         yield from (e for _, e in self.watched)
         yield from self.conditions
 
-    def emitter(self, w: Writer) -> PiecesEmitter:
+    def emitter(self, w: SourceWriter) -> PiecesEmitter:
         """See Sink."""
         return PiecesEmitter(w, self)
 

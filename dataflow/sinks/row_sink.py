@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.sink_emitter import SinkEmitter
-from dataflow.codegen.writer import OUT_ROWS, Writer, value_array
+from dataflow.codegen.writer import OUT_ROWS, SourceWriter, value_array
 from dataflow.plan.sink import NamedTyped, Sink
 from dataflow.typed.nodes import Typed
 
@@ -15,7 +15,7 @@ from dataflow.typed.nodes import Typed
 class RowsEmitter(SinkEmitter):
     """Writes the rows that get here."""
 
-    def __init__(self, w: Writer, sink: Rows) -> None:
+    def __init__(self, w: SourceWriter, sink: Rows) -> None:
         super().__init__(w)
         self.sink = sink
         self.places = "cap - on"
@@ -52,7 +52,7 @@ class Rows(Sink):
         """See Sink."""
         yield from (e for _, e in self.columns)
 
-    def emitter(self, w: Writer) -> RowsEmitter:
+    def emitter(self, w: SourceWriter) -> RowsEmitter:
         """See Sink."""
         return RowsEmitter(w, self)
 

@@ -13,13 +13,13 @@ from typing import Any, ClassVar, Self
 
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import Named, NamedAggs
+from dataflow.expressions.call_text import call
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.node import option_text
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.fields import form_of, name_of
 from dataflow.json.reading import Reader
 from dataflow.plan.stages import Deferred, Stage, TableStep
-from dataflow.steps.text import call
 from dataflow.tables.reference_tables import ReferenceTable
 from operators.nearest import meant
 
@@ -45,7 +45,7 @@ class Bound:
 
 
 @dataclass(frozen=True)
-class Groups:
+class StepGroups:
     """What a step groups ``by`` and folds, for drilling down into its rows."""
 
     by: Named
@@ -156,7 +156,7 @@ class Step(ABC):
 
     # ---- drilling down
 
-    def groups(self) -> Groups | None:
+    def groups(self) -> StepGroups | None:
         """What it groups by and folds; None for a step that does not."""
         return None
 

@@ -10,8 +10,9 @@ from dataflow.binding.interval_cuts import cut_by, own_columns
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.sink_emitter import SinkEmitter
-from dataflow.codegen.writer import I8, OUT_ROWS, U1, Writer, value_array
+from dataflow.codegen.writer import I8, OUT_ROWS, U1, SourceWriter, value_array
 from dataflow.expressions.aggregate_calls import Agg, Named
+from dataflow.expressions.call_text import call, columns_text
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.node import operand
 from dataflow.json import fields as json
@@ -21,8 +22,7 @@ from dataflow.plan.properties import stage_of_inputs
 from dataflow.plan.sink import Sink
 from dataflow.plan.stages import Stage, Sweep
 from dataflow.sinks.group_sink import Group
-from dataflow.steps.base import INTERVALS, Bound, Groups, Step
-from dataflow.steps.text import call, columns_text
+from dataflow.steps.base import INTERVALS, Bound, Step, StepGroups
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.clock import asks_clock
 from dataflow.typed.hidden_columns import END, KNOWN
@@ -34,7 +34,7 @@ from operators.types import Type
 class EdgesEmitter(SinkEmitter):
     """Writes for every interval the row of its start and that of its end."""
 
-    def __init__(self, w: Writer, sink: Edges) -> None:
+    def __init__(self, w: SourceWriter, sink: Edges) -> None:
         super().__init__(w)
         self.sink = sink
         self.full = "on + 1 >= cap"
@@ -78,7 +78,7 @@ class Edges(Sink):
         yield from (e for _, e in self.by)
         yield self.condition
 
-    def emitter(self, w: Writer) -> EdgesEmitter:
+    def emitter(self, w: SourceWriter) -> EdgesEmitter:
         """See Sink."""
         return EdgesEmitter(w, self)
 
@@ -126,9 +126,9 @@ class Concurrent(Step, op="concurrent"):
         """See Step."""
         return (*(n for n, _ in self.by), *(COUNTS if self.at_least is None else ("state",)))
 
-    def groups(self) -> Groups:
+    def groups(self) -> StepGroups:
         """See Step."""
-        return Groups(self.by, (("condition", Agg("duration", (self.condition,))),), at_once=True)
+        return StepGroups(self.by, (("condition", Agg("duration", (self.condition,))),), at_once=True)
 
     def calls(self) -> list[str]:
         """See Step."""

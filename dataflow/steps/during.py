@@ -9,12 +9,12 @@ from typing import Any
 from dataflow.binding.interval_cuts import cut_by
 from dataflow.binding.period_lookups import at_instants, cut_at_periods, lookup
 from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.call_text import call
 from dataflow.expressions.expr import Expr
 from dataflow.json.errors import JsonFormError
 from dataflow.json.reading import Reader
 from dataflow.json.writing import expr_out
 from dataflow.steps.base import Bound, Step
-from dataflow.steps.text import call
 from dataflow.tables.calendars import Calendar
 from dataflow.tables.reference_tables import Index, ReferenceTable, indexed
 from dataflow.tables.table_periods import (

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from dataflow.binding.interval_cuts import cut_by
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import Named, NamedAggs
+from dataflow.expressions.call_text import aggs_text, call, columns_text
 from dataflow.json import fields as json
 from dataflow.json.reading import Reader, check_distinct
 from dataflow.plan.properties import stage_of_inputs
 from dataflow.sinks.group_sink import Group
-from dataflow.steps.base import TABLE, Bound, Groups, Step
-from dataflow.steps.text import aggs_text, call, columns_text
+from dataflow.steps.base import TABLE, Bound, Step, StepGroups
 from dataflow.typed.nodes import Typed, column
 from operators.types import Type
 
@@ -31,9 +31,9 @@ class GroupBy(Step, op="group_by"):
         """See Step."""
         check_distinct([n for n, _ in self.by] + [n for n, _ in self.aggs], where)
 
-    def groups(self) -> Groups:
+    def groups(self) -> StepGroups:
         """See Step."""
-        return Groups(self.by, self.aggs)
+        return StepGroups(self.by, self.aggs)
 
     def calls(self) -> list[str]:
         """See Step."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from dataflow.binding.interval_cuts import cut_by
 from dataflow.binding.period_lookups import at_instants, cut_at_periods, lookup
 from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr
 from dataflow.json import fields as json
 from dataflow.steps.base import Bound, Step
-from dataflow.steps.text import call, given
 from dataflow.tables.reference_tables import ReferenceTable, indexed
 from dataflow.tables.table_periods import TablePeriods, periods_text, table_periods_in, table_periods_out
 from dataflow.typed.nodes import Typed, column

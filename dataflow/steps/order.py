@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow.binding.typing import Expressions, Shape
+from dataflow.expressions.call_text import call
 from dataflow.expressions.node import quoted
 from dataflow.json import fields as json
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.reading import Reader
 from dataflow.plan.stages import SortBy, Take
 from dataflow.steps.base import TABLE, Bound, Step
-from dataflow.steps.text import call
 from operators.types import Type
 
 

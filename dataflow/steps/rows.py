@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from dataflow.binding.interval_cuts import cut
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import Named
+from dataflow.expressions.call_text import call, columns_text, given, keyword
 from dataflow.expressions.expr import Expr, col
 from dataflow.expressions.node import operand, quoted, written
 from dataflow.json import fields as json
 from dataflow.json.reading import Reader
 from dataflow.steps.base import Bound, Step
-from dataflow.steps.text import call, columns_text, given, keyword
 from dataflow.typed.clock import is_moving, sources_of
 from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import Keep

@@ -12,11 +12,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.expressions.mistaken import listed_values, shown
 from dataflow.tables.reference_tables import Periods
 from dataflow.times.calendar_tables import known_time
 from dataflow.times.durations import moment
-from dataflow.times.zones import Clock, clock_of, zone_named
+from dataflow.times.zones import ZoneClock, clock_of, zone_named
+from dataflow.values.mistaken import listed_values, shown
 from operators.errors import DataflowError
 from operators.kernels.times.calendar import DAY, END, FIRST
 from operators.kernels.times.periods import NEVER
@@ -72,7 +72,7 @@ def _periods(calendar: Calendar) -> Periods:
     return Periods(np.array([0, len(starts)], np.int64), starts, ends)
 
 
-def _shown(clock: Clock, a: Times, b: Times) -> list[tuple[Times, Times]]:
+def _shown(clock: ZoneClock, a: Times, b: Times) -> list[tuple[Times, Times]]:
     """When the clock shows the local times [a, b): while an offset stays, local time is UTC shifted."""
     ends = np.append(clock.changes[1:], NEVER)
     low = np.searchsorted(clock.changes, a - clock.offsets.max(), side="right") - 1

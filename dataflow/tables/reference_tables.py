@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflow.expressions.constants import Literal
 from dataflow.expressions.expr import expr
 from dataflow.times.calendar_tables import known_time
 from dataflow.times.durations import moment
+from dataflow.values.constants import Literal
 from operators.errors import DataflowError
 from operators.files import reader
 from operators.kernels.times.periods import NEVER

@@ -7,11 +7,11 @@ from itertools import chain, pairwise
 from typing import Any
 
 from dataflow.expressions.aggregate_calls import column_or
+from dataflow.expressions.call_text import given
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.node import quoted, value_text
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.reading import Reader
-from dataflow.steps.text import given
 from dataflow.tables.calendars import DAY_SECONDS, MAX_EXCEPT, MAX_SPANS, Calendar, Span
 from dataflow.tables.reference_tables import MAX_COLUMNS, MAX_ROWS, Cell, Column, ReferenceTable, indexed
 from dataflow.times.calendar_tables import known_time

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow.times.durations import Every, parse_every
-from dataflow.times.zones import Clock, clock_of
+from dataflow.times.zones import ZoneClock, clock_of
 from operators.errors import DataflowError
 from operators.kernels.times.calendar import COLUMNS, DAY, END, FIRST, GRID
 
@@ -88,7 +88,7 @@ def _distinct(edges: NDArray[np.int64]) -> NDArray[np.int64]:
     return out
 
 
-def _clock_table(width: int, clock: Clock) -> Table:
+def _clock_table(width: int, clock: ZoneClock) -> Table:
     """Buckets that divide a day: an edge is every instant at which the clock shows a multiple of ``width``, and at
     which a local day begins; a wall time that the clock skips is none, one that it shows twice is two."""
     begin = max(int(np.searchsorted(clock.changes, _EARLIEST, side="right")) - 1, 0)

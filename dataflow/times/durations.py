@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from dataflow.expressions.constants import constant, is_numpy_length
-from dataflow.expressions.mistaken import shown, without_call
+from dataflow.values.constants import constant, is_numpy_length
+from dataflow.values.mistaken import shown, without_call
 from operators.errors import DataflowError
 
 _UNITS = {

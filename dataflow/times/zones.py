@@ -18,7 +18,7 @@ import numpy as np
 import tzdata
 from numpy.typing import NDArray
 
-from dataflow.expressions.mistaken import shown
+from dataflow.values.mistaken import shown
 from operators.errors import DataflowError
 from operators.nearest import nearest
 
@@ -83,7 +83,7 @@ def _zone(name: str) -> tzinfo:
 
 
 @dataclass(frozen=True)
-class Clock:
+class ZoneClock:
     """Offsets of a zone from UTC: ``offsets[i]`` microseconds from ``changes[i]`` (microseconds UTC) to the next.
 
     The first change is before all times.
@@ -106,7 +106,7 @@ class Clock:
 
 
 @lru_cache(maxsize=64)
-def clock_of(name: str, last_year: int = _LAST_YEAR) -> Clock:
+def clock_of(name: str, last_year: int = _LAST_YEAR) -> ZoneClock:
     """The clock of the zone ``name`` until the end of ``last_year``; DataflowError if there is no such zone."""
     times, offsets, footer = _read(zone_rules(name))
     if footer:
@@ -118,7 +118,7 @@ def clock_of(name: str, last_year: int = _LAST_YEAR) -> Clock:
     differs = np.append(True, offsets[1:] != offsets[:-1])
     changes = times[differs] * _SECOND
     changes[0] = -_EVER
-    return Clock(changes, offsets[differs] * _SECOND)
+    return ZoneClock(changes, offsets[differs] * _SECOND)
 
 
 def _read(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dataflow.typed.nodes import Typed
 from operators.aggregates import AnyAggregate
+from operators.contract import Aggregate
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,11 @@ class BoundAgg:
     argument: Typed | None
     where: tuple[Typed, ...]
     other: Typed | None = None
+
+    @property
+    def before_first(self) -> bool:
+        """Whether the time before a key's first point counts."""
+        return isinstance(self.aggregate, Aggregate) and self.aggregate.before_first
 
     def expressions(self) -> Iterator[Typed]:
         """Its arguments and conditions."""

@@ -25,7 +25,7 @@ Fail = Callable[[str], Exception]
 
 
 @dataclass(frozen=True)
-class Source:
+class CutSource:
     """What can cut an interval. ``kind``: the edges of a calendar (``calendar``), the periods of a table (``periods``),
     or where the value of ``of`` is another one (``change``)."""
 
@@ -59,9 +59,9 @@ def is_moving(e: Typed) -> bool:
     return any(n.fn == "now" for n in e.walk())
 
 
-def sources_of(exprs: Sequence[Typed], fail: Fail = AssertionError) -> tuple[Source, ...]:
+def sources_of(exprs: Sequence[Typed], fail: Fail = AssertionError) -> tuple[CutSource, ...]:
     """All sources of expressions that are constant piece by piece; the error of ``fail`` for any other."""
-    found: dict[str, Source] = {}
+    found: dict[str, CutSource] = {}
     for e in exprs:
         if _course(e, found, fail) > Course.STEPS:
             raise fail(
@@ -72,7 +72,7 @@ def sources_of(exprs: Sequence[Typed], fail: Fail = AssertionError) -> tuple[Sou
     return tuple(found.values())
 
 
-def _course(e: Typed, found: dict[str, Source], fail: Fail) -> Course:
+def _course(e: Typed, found: dict[str, CutSource], fail: Fail) -> Course:
     """The course of ``e``; adds its sources to ``found``."""
     if e.fn == "now":
         return Course.SHIFTED
@@ -85,7 +85,7 @@ def _course(e: Typed, found: dict[str, Source], fail: Fail) -> Course:
         )
 
     def add(of: Typed, kind: str = "change") -> None:
-        found.setdefault(repr(of), Source(kind, of))
+        found.setdefault(repr(of), CutSource(kind, of))
 
     courses = [_course(a, found, fail) for a in e.args]
     moving = [i for i, c in enumerate(courses) if c > Course.STEPS]

@@ -22,11 +22,11 @@ class Fix:
 
 
 @dataclass(frozen=True)
-class Tally:
+class NullTally:
     """Count here the rows of the range, and those in which the column ``value`` is null (``Plan.sparse``)."""
 
     value: Typed
     number: int
 
 
-RowOp = Keep | Fix | Tally
+RowOp = Keep | Fix | NullTally

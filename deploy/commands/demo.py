@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.commands.shared import show_table, use_color
 from deploy.commands.store_views import column
-from deploy.simulator.devices import Fleet
+from deploy.simulator.devices import DeviceFleet
 from deploy.simulator.telemetry_files import write_fleet
-from deploy.simulator.truth import Tally, Truth
+from deploy.simulator.truth import Truth, TruthTally
 from operators.errors import DataflowError
 from operators.types import Type
+from runtime.display.text_tables import NULL, cell_width
 from runtime.progress import human_bytes
-from runtime.result.display import NULL, cell_width
 
 if TYPE_CHECKING:
     from runtime.progress import Progress
@@ -66,12 +66,21 @@ warm = (
 '''
 
 
-def run_demo(place: str, fleet: Fleet, progress: Progress) -> int:
+def run_demo(place: str, fleet: DeviceFleet, progress: Progress) -> int:
     """Run the demo in the store at ``place``; 0 if the engine agrees with the simulator to the microsecond."""
+    folder = _claim(place, fleet)
+    try:
+        return _run(place, folder, fleet, progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; the same command goes on from here, or remove the folder {folder}"
+        ) from None
+
+
+def _run(place: str, folder: Path, fleet: DeviceFleet, progress: Progress) -> int:
     from deploy.metric_file import load_metric
     from runtime import Store
 
-    folder = _claim(place, fleet)
     say = _Steps()
     first, last = (datetime.fromtimestamp(t / 1000, UTC).date().isoformat() for t in (fleet.start, fleet.end))
     print(f"{fleet.devices:,} devices, watched from {first} to {last}: which firmware stays up?\n")
@@ -92,9 +101,10 @@ def run_demo(place: str, fleet: Fleet, progress: Progress) -> int:
         own.write_text(METRIC_FILE, encoding="utf-8")
         metric = load_metric(f"{own}:uptime")
     found = next(s for s in store.streams() if s.name == STREAM)
+    files = "point file" if found.files == 1 else "point files"
     say.done(
         "ingest",
-        f"{found.rows:,} points in {found.files:,} point files, {human_bytes(found.bytes)}",
+        f"{found.rows:,} points in {found.files:,} {files}, {human_bytes(found.bytes)}",
         f"({found.bytes / max(1, found.rows):.2f} bytes a point; {found.dropped:,} repeats merged so far)",
     )
     answer = store.query(metric, since=first, until=last, progress=progress)
@@ -127,7 +137,7 @@ def _bold(text: str) -> str:
     return f"\x1b[1m{text}\x1b[0m" if use_color() else text
 
 
-def _claim(place: str, fleet: Fleet) -> Path:
+def _claim(place: str, fleet: DeviceFleet) -> Path:
     """The store's folder, with the metric file in it; refuses a store that is not this demo's."""
     if "://" in place:
         raise DataflowError(f"the demo writes to a folder of this machine, not to {place}")
@@ -192,7 +202,7 @@ def _compare(rows: Mapping[Any, Mapping[str, Any]], truth: Truth) -> bool:
     """Whether every figure of every firmware is the simulator's; says so, or where they part."""
     apart = []
     for firmware in dict.fromkeys([*truth, *rows]):
-        mine, true = rows.get(firmware, {}), truth.get(firmware, Tally())
+        mine, true = rows.get(firmware, {}), truth.get(firmware, TruthTally())
         if firmware is None and not mine and not true.known and not true.devices:
             continue
         for name in (*_COUNTED, "uptime"):

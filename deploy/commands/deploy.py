@@ -14,7 +14,7 @@ from deploy.commands.shared import Command, UsageError, listing_argument, show_j
 if TYPE_CHECKING:
     from deploy.stack.actions.change_sets import Change
     from deploy.stack.actions.status import Status
-    from deploy.stack.settings import Settings
+    from deploy.stack.settings import StackSettings
     from runtime.aws.access import Access
 
 _CONFIG = "antfold.toml"
@@ -98,7 +98,7 @@ def _deploy(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show_next(outputs: Mapping[str, str], settings: Settings, access: Access) -> None:
+def _show_next(outputs: Mapping[str, str], settings: StackSettings, access: Access) -> None:
     from deploy.stack.resources.cloudformation import logical
     from deploy.stack.resources.resource_names import LANDING, reached
     from runtime.aws.kms import KEY_VARIABLE
@@ -155,7 +155,7 @@ def _status(options: argparse.Namespace) -> int:
 def _show_status(found: Status) -> None:
     from deploy.commands.store_views import column
     from operators.types import Type
-    from runtime.result.display import iso
+    from runtime.display.text_tables import iso
 
     text, whole = Type.STRING, Type.INT
     print(f"{found.name}: {found.stack}, changed {found.changed[:19]}")

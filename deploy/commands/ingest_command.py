@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import re
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from deploy.commands.shared import Command, UsageError, shown_progress, store_argument
+from operators.nearest import meant, nearest
+
+if TYPE_CHECKING:
+    from runtime import Store
 
 _UNITS = ("s", "ms", "us", "ns", "iso")
-_FORMATS = ("auto", "ndjson", "json", "csv", "parquet")
 _DUPLICATES = ("keep", "exact", "latest")
 
 
 def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
+    from runtime.ingest.formats import names
+
     store_argument(parser)
     parser.add_argument("stream", metavar="STREAM", help="the stream's name")
     parser.add_argument("files", metavar="FILE", nargs="+", help="files, or - for standard input; .gz and .zst too")
     parser.add_argument("--key", metavar="K", help="the field that names the device, account or user")
     parser.add_argument("--time", metavar="T", help="the field that holds the event time")
     parser.add_argument("--unit", choices=_UNITS, help="of numeric times; ISO-8601 text needs none")
-    parser.add_argument("--format", choices=_FORMATS, default="auto", help="of the files (default: look inside)")
+    parser.add_argument("--format", choices=names(), default="auto", help="of the files (default: look inside)")
     parser.add_argument(
         "--duplicates",
         choices=_DUPLICATES,
@@ -35,13 +43,19 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
 def _ingest(options: argparse.Namespace) -> int:
     from runtime import Store
 
-    store = Store(options.store, create=True)
-    key, time = options.key, options.time
-    if key is None or time is None:
-        known = next((s for s in store.streams() if s.name == options.stream), None)
-        if known is None:
-            raise UsageError(f"the stream {options.stream} is new: --key and --time are needed")
-        key, time = key or known.schema.key, time or known.schema.time
+    key: str | None = options.key
+    time: str | None = options.time
+    declared = key is not None and time is not None
+    # A store is made for a stream that is declared; a mistyped name must not make one.
+    store = Store(options.store, create=declared)
+    there = _streams_of(store, options.store)
+    if not declared:
+        schema = store.catalogue.schema(options.stream) if options.stream in there else None
+        if schema is None:
+            question = meant(options.stream, there).strip()
+            hint = f"; {question}" if question else ""
+            raise UsageError(f"the stream {options.stream} is new: --key and --time are needed{hint}")
+        key, time = key or schema.key, time or schema.time
     with _ended_by_signal(), shown_progress() as progress:
         report = store.ingest(
             options.stream,
@@ -56,7 +70,21 @@ def _ingest(options: argparse.Namespace) -> int:
             progress=progress,
         )
     print(report)
+    if options.stream not in there and (near := nearest(options.stream, there)) is not None:
+        print(f"note: the stream {options.stream} is new; there is also {near}", file=sys.stderr)
     return 0
+
+
+def _streams_of(store: Store, place: str) -> list[str]:
+    """The names of the store's streams; UsageError where there is no store, and none can be made yet."""
+    from runtime.errors import NoStore
+
+    try:
+        return list(store.catalogue.streams())
+    except NoStore as error:
+        found = re.search(r"did you mean '[^']+'\?", str(error))
+        hint = f"; {found[0]}" if found else ""
+        raise UsageError(f"there is no store {place} yet: --key and --time are needed to make it{hint}") from None
 
 
 @contextmanager

@@ -25,6 +25,8 @@ from deploy.values import parameter_value
 from operators.nearest import meant
 
 if TYPE_CHECKING:
+    from runtime import Store
+    from runtime.published import Published
     from runtime.result.result import Explanation, Result
     from runtime.schedules.scheduled_run import ScheduledRun
     from runtime.schedules.thresholds import Threshold
@@ -152,7 +154,7 @@ def _query(options: argparse.Namespace) -> int:
     if options.save and not isinstance(metric, str):
         raise UsageError("--save is for published queries: dataflow publish makes one of a metric")
     store = Store(options.store)
-    named = store.published(metric) if isinstance(metric, str) else None
+    named = _published(store, metric) if isinstance(metric, str) else None
     if named is not None:
         # The latest version may be another one soon.
         metric = f"{named.name}@{named.version}"
@@ -188,6 +190,16 @@ def _query(options: argparse.Namespace) -> int:
 
     span = (options.since, options.until)
     return _judged(concluded(store, named, params, result, thresholds, save=options.save, span=span))
+
+
+def _published(store: Store, name: str) -> Published:
+    from deploy.metric_file import hint_for_query
+    from runtime.errors import QueryError
+
+    try:
+        return store.published(name)
+    except QueryError as error:
+        raise QueryError(f"{error}{hint_for_query(name)}") from error
 
 
 def _check_plot(plot: Path) -> None:

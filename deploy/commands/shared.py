@@ -23,7 +23,7 @@ TERMINAL_ROWS = 200
 
 
 class TerminalForm(TypedDict, total=False):
-    """What a table is printed with; see ``runtime.result.display.text_table``."""
+    """What a table is printed with; see ``runtime.display.text_tables.text_table``."""
 
     width: int
     color: bool
@@ -105,7 +105,7 @@ def shown() -> Iterator[None]:
 
 def show_table(columns: Mapping[str, Column]) -> None:
     """Print columns: fitted to a terminal, whole when piped."""
-    from runtime.result.display import text_table
+    from runtime.display.text_tables import text_table
 
     print(text_table(columns, **terminal_form()))
 

@@ -17,13 +17,13 @@ def _fleet(parser: argparse.ArgumentParser) -> None:
 
 def fleet_of(options: argparse.Namespace) -> Any:
     """The fleet that the options describe."""
-    from deploy.simulator.devices import Fleet
+    from deploy.simulator.devices import DeviceFleet
 
     if options.seed < 0:
         raise UsageError(f"--seed {options.seed}: give a whole number, 0 or above")
     if options.days > 10_000 or options.devices > 10_000_000:
         raise UsageError("a fleet has at most 10,000,000 devices and 10,000 days")
-    return Fleet(options.devices, options.days, options.seed)
+    return DeviceFleet(options.devices, options.days, options.seed)
 
 
 def _simulate_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 
 from operators.types import Type
 from runtime.columns import Column, Dictionary
+from runtime.display.text_tables import iso, printable
 from runtime.progress import human_bytes
-from runtime.result.display import iso, printable
 
 if TYPE_CHECKING:
     from runtime.catalogue import FileEntry

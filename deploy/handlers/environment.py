@@ -15,7 +15,7 @@ STORE, WORKER, STREAMS, LANDING, QUEUE, ALERTS = (
 )
 
 
-class SettingsError(DataflowError):
+class EnvironmentFault(DataflowError):
     """A function that is deployed with settings it cannot work with."""
 
 
@@ -31,7 +31,7 @@ class Landing:
         """That of this function."""
         bucket, _, prefix = required(LANDING).removeprefix("s3://").partition("/")
         if not required(LANDING).startswith("s3://") or not bucket:
-            raise SettingsError(f"{LANDING} is {required(LANDING)!r}: it must be s3://bucket/prefix.")
+            raise EnvironmentFault(f"{LANDING} is {required(LANDING)!r}: it must be s3://bucket/prefix.")
         return cls(bucket, prefix.strip("/"))
 
     def below(self, stream: str) -> str:
@@ -48,10 +48,10 @@ class Landing:
 
 
 def required(name: str) -> str:
-    """The value of a variable; ``SettingsError`` if it is not set."""
+    """The value of a variable; ``EnvironmentFault`` if it is not set."""
     value = os.environ.get(name)
     if not value:
-        raise SettingsError(f"{name} is not set: give this function its environment again (dataflow deploy).")
+        raise EnvironmentFault(f"{name} is not set: give this function its environment again (dataflow deploy).")
     return value
 
 
@@ -64,12 +64,14 @@ def streams() -> dict[str, dict[str, Any]]:
     try:
         by_stream = json.loads(required(STREAMS))
     except ValueError as error:
-        raise SettingsError(f"{STREAMS} is not JSON ({error}).") from None
+        raise EnvironmentFault(f"{STREAMS} is not JSON ({error}).") from None
     if not isinstance(by_stream, Mapping) or not all(isinstance(given, Mapping) for given in by_stream.values()):
-        raise SettingsError(f'{STREAMS} must be an object such as {{"telemetry": {{"key": "device", "time": "ts"}}}}.')
+        raise EnvironmentFault(
+            f'{STREAMS} must be an object such as {{"telemetry": {{"key": "device", "time": "ts"}}}}.'
+        )
     for stream, given in by_stream.items():
         if not _NEEDED <= set(given) <= _GIVEN:
-            raise SettingsError(
+            raise EnvironmentFault(
                 f"{STREAMS}: stream {stream!r} has {', '.join(sorted(given)) or 'nothing'}: it needs key and time, and "
                 f"may have {', '.join(sorted(_GIVEN - _NEEDED))}."
             )

@@ -39,7 +39,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         records = event.get("Records") if isinstance(event, Mapping) else None
         if not isinstance(records, Sequence) or not all(isinstance(r, Mapping) and "messageId" in r for r in records):
             raise FormatError("a batch of SQS messages was expected: connect this function to the queue, not to S3.")
-        return Batch(run, Store.shared(environment.required(environment.STORE)), _s3()).answer(records)
+        return RecordBatch(run, Store.shared(environment.required(environment.STORE)), _s3()).answer(records)
 
 
 @cache
@@ -52,7 +52,7 @@ class TooLarge(IngestError):
 
 
 @dataclass
-class Batch:
+class RecordBatch:
     """The messages of one invocation, taken one by one.
 
     ``settings`` of a stream are compared with what the stream is once, before its first object: a wrong deployment
@@ -108,7 +108,7 @@ class Batch:
             return True
         stream = self.landing.stream_of(found.bucket, found.key)
         if stream is None or stream not in self.streams:
-            raise environment.SettingsError(
+            raise environment.EnvironmentFault(
                 f"{found.name} is of no stream of this deployment: below s3://{self.landing.bucket}/"
                 f"{self.landing.below('').lstrip('/')} there are {', '.join(sorted(self.streams)) or 'none'}; declare "
                 "it ([streams.NAME] in antfold.toml) and deploy, then send the messages again."
@@ -132,7 +132,7 @@ class Batch:
             try:
                 self._settled[stream] = Settings.of(self.store.catalogue.schema(stream), stream, **given)
             except IngestError as error:
-                raise environment.SettingsError(f"the deployment's settings do not fit: {error}") from error
+                raise environment.EnvironmentFault(f"the deployment's settings do not fit: {error}") from error
         return self._settled[stream]
 
     def _ingested(self, stream: str, found: Landed) -> tuple[Landed, SourceReport]:

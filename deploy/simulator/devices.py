@@ -44,7 +44,7 @@ FIRMWARES = (
 
 
 @dataclass(frozen=True)
-class Fleet:
+class DeviceFleet:
     """What is simulated: ``devices`` over ``days`` from ``start`` (ms since 1970 UTC); equal fleets are equal bytes."""
 
     devices: int = 300
@@ -111,7 +111,7 @@ class _Life:
     boots: NDArray[np.bool_]
 
 
-def _life(fleet: Fleet, rng: np.random.Generator, born: int) -> _Life:
+def _life(fleet: DeviceFleet, rng: np.random.Generator, born: int) -> _Life:
     """Crashes, repairs and perhaps one upgrade; a repair of what was down, and an upgrade, end in a boot."""
     revision = int(rng.choice(len(FIRMWARES), p=[f.share for f in FIRMWARES]))
     upgrade = -1  # never
@@ -138,7 +138,7 @@ def _life(fleet: Fleet, rng: np.random.Generator, born: int) -> _Life:
     return _Life(time, status, firmware, boots.astype(np.bool_))
 
 
-def device_events(fleet: Fleet, rng: np.random.Generator) -> Events:
+def device_events(fleet: DeviceFleet, rng: np.random.Generator) -> Events:
     """What one device says, each thing once and as it should have been said."""
     length = fleet.end - fleet.start
     late = rng.random() < 0.06
@@ -196,7 +196,7 @@ def device_lines(number: int, events: Events, rng: np.random.Generator) -> Lines
     return Lines(np.full(len(order), number, np.int64), events.time[order], status, firmware, tenths, arrival)
 
 
-def simulate(fleet: Fleet, numbers: range) -> tuple[list[Events], Lines]:
+def simulate(fleet: DeviceFleet, numbers: range) -> tuple[list[Events], Lines]:
     """Some of the fleet's devices over the whole time: what each said, and all lines in order of arrival."""
     said: list[Events] = []
     sent: list[Lines] = []

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.simulator.devices import COLDEST, FIRMWARES, HOTTEST, STATUSES, Fleet, Lines, simulate
+from deploy.simulator.devices import COLDEST, FIRMWARES, HOTTEST, STATUSES, DeviceFleet, Lines, simulate
 from deploy.simulator.truth import Truth, add_device
 from operators.errors import DataflowError
 
@@ -71,7 +71,7 @@ def _slices(rows: int, step: int) -> Iterator[slice]:
     return (slice(i, min(i + step, rows)) for i in range(0, rows, step))
 
 
-def write_fleet(fleet: Fleet, folder: Path, report: Callable[[int, int], None] | None = None) -> Written:
+def write_fleet(fleet: DeviceFleet, folder: Path, report: Callable[[int, int], None] | None = None) -> Written:
     """Write the fleet's telemetry as ``telemetry-00001.ndjson.gz`` and so on, and ``truth.json``.
 
     DataflowError, with nothing written, unless ``folder`` is empty or does not exist.
@@ -121,7 +121,7 @@ def write_fleet(fleet: Fleet, folder: Path, report: Callable[[int, int], None] |
     return Written(tuple(files), rows, size, truth)
 
 
-def truth_json(fleet: Fleet, truth: Truth) -> str:
+def truth_json(fleet: DeviceFleet, truth: Truth) -> str:
     """The truth as JSON: by firmware (null: not said yet), durations in microseconds over [since, until)."""
     order = sorted(truth, key=lambda f: (f is not None, f or ""))
     found = [{"firmware": f, "uptime": truth[f].uptime, **vars(truth[f])} for f in order]

@@ -16,7 +16,7 @@ from deploy.simulator.devices import FIRMWARES, UP, Events
 
 
 @dataclass
-class Tally:
+class TruthTally:
     """Exact microseconds of one firmware, and how many devices ran it."""
 
     up: int = 0
@@ -30,7 +30,7 @@ class Tally:
         return self.up / self.known if self.known else None
 
 
-Truth = dict[str | None, Tally]
+Truth = dict[str | None, TruthTally]
 """By firmware; None is the time of devices that had not said theirs."""
 
 
@@ -42,11 +42,11 @@ def add_device(truth: Truth, events: Events, since: int, until: int, hold: int) 
     tells = np.flatnonzero(events.firmware >= 0)
     reported_at, reported = events.time[tells], events.firmware[tells]
     if not len(events.time) or events.time[0] >= until:
-        truth.setdefault(None, Tally()).unknown += 1000 * (until - since)
+        truth.setdefault(None, TruthTally()).unknown += 1000 * (until - since)
         return
     born = max(int(events.time[0]), since)
     if born > since:
-        truth.setdefault(None, Tally()).unknown += 1000 * (born - since)
+        truth.setdefault(None, TruthTally()).unknown += 1000 * (born - since)
 
     # Between two neighbouring edges nothing changes, so one look at the start of each piece is enough.
     edges = np.unique(np.concatenate([at, expiry, reported_at, [born, until]]))
@@ -59,7 +59,7 @@ def add_device(truth: Truth, events: Events, since: int, until: int, hold: int) 
     firmware = np.where(telling >= 0, reported[telling], -1) if len(reported) else np.full(len(starts), -1)
     for code in np.unique(firmware).tolist():
         mine = firmware == code
-        tally = truth.setdefault(None if code < 0 else FIRMWARES[code].name, Tally())
+        tally = truth.setdefault(None if code < 0 else FIRMWARES[code].name, TruthTally())
         tally.up += 1000 * int(lengths[mine & up].sum())
         tally.known += 1000 * int(lengths[mine & known].sum())
         tally.unknown += 1000 * int(lengths[mine & ~known].sum())

@@ -50,7 +50,7 @@ class SettingsError(DataflowError):
 
 
 @dataclass(frozen=True)
-class Stream:
+class StreamSettings:
     """How points that arrive in one stream are read; the names are those of ``dataflow ingest``."""
 
     key: str
@@ -63,7 +63,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class ScheduleSettings:
     """A named query that runs every so often, as EventBridge Scheduler writes times: ``rate(1 hour)``, ``cron(...)``.
 
     ``since`` and ``until`` are relative to the run ("-7d", "today"); ``save`` keeps the answer, ``csv`` as
@@ -95,7 +95,7 @@ class Tenant:
 
 
 @dataclass(frozen=True)
-class Settings:
+class StackSettings:
     """A deployment. Memory is in MB, time-outs in seconds, concurrencies in executions at once.
 
     ``kms_key``: the ARN of a key that is there already, whose policy allows what deploy/README.md says; None makes
@@ -121,12 +121,12 @@ class Settings:
     kms_key: str | None = None
     artifacts_bucket: str | None = None
     alert_email: str | None = None
-    streams: Mapping[str, Stream] = field(default_factory=dict)
-    schedules: tuple[Schedule, ...] = ()
+    streams: Mapping[str, StreamSettings] = field(default_factory=dict)
+    schedules: tuple[ScheduleSettings, ...] = ()
     tenants: Mapping[str, Tenant] = field(default_factory=dict)
 
 
-def load(path: str | Path = FILE) -> Settings:
+def load(path: str | Path = FILE) -> StackSettings:
     """The settings in a file; ``SettingsError`` says in one sentence what is wrong where."""
     try:
         text = read_text(path)
@@ -150,7 +150,7 @@ def init(path: str | Path = FILE) -> None:
         raise SettingsError(f"{path}: is there already, and stays as it is; give another --config") from None
 
 
-def parse(text: str, where: str = FILE) -> Settings:
+def parse(text: str, where: str = FILE) -> StackSettings:
     """The settings in the text of a file named ``where``."""
     try:
         data = tomllib.loads(text)
@@ -161,11 +161,13 @@ def parse(text: str, where: str = FILE) -> Settings:
     if not isinstance(listed, list):
         raise SettingsError(f"{where}: schedules are written as [[schedules]], each with a query and an every")
     settings = _made(
-        Settings,
+        StackSettings,
         _table(data.pop("deployment", {}), f"{where}: [deployment]"),
         f"{where}: [deployment]",
-        streams=_named(Stream, data.pop("streams", {}), f"{where}: [streams"),
-        schedules=tuple(_made(Schedule, s, f"{where}: [[schedules]] number {i}") for i, s in enumerate(listed, 1)),
+        streams=_named(StreamSettings, data.pop("streams", {}), f"{where}: [streams"),
+        schedules=tuple(
+            _made(ScheduleSettings, s, f"{where}: [[schedules]] number {i}") for i, s in enumerate(listed, 1)
+        ),
         tenants=_named(Tenant, data.pop("tenants", {}), f"{where}: [tenants"),
     )
     _check(settings, where)
@@ -210,7 +212,7 @@ def _made(cls: type[T], given: object, where: str, **nested: Any) -> T:
     return cls(**table, **nested)
 
 
-def _check(settings: Settings, where: str) -> None:
+def _check(settings: StackSettings, where: str) -> None:
     """What types do not say."""
     place = f"{where}: [deployment]"
     if not _NAME.fullmatch(settings.name):
@@ -256,7 +258,7 @@ def _check(settings: Settings, where: str) -> None:
             )
 
 
-def _check_schedule(schedule: Schedule, name: str, place: str) -> None:
+def _check_schedule(schedule: ScheduleSettings, name: str, place: str) -> None:
     from runtime.published.definition import checked_name
     from runtime.schedules.scheduled_run import Schedule as Scheduled
 
@@ -280,7 +282,7 @@ def _check_schedule(schedule: Schedule, name: str, place: str) -> None:
         raise SettingsError(f"{place}: params: {error}; write times as texts") from None
 
 
-def _check_stream(name: str, stream: Stream, place: str) -> None:
+def _check_stream(name: str, stream: StreamSettings, place: str) -> None:
     from runtime.catalogue.items.entries import check_stream
     from runtime.ingest.inputs.settings import Settings as Ingest
 

@@ -1,30 +1,32 @@
-"""Every aggregate, declared once."""
+"""Every aggregate, declared once: each module of this folder declares some, with how they are written."""
 
 from __future__ import annotations
 
-from operators.aggregates import (
-    candles,
-    counters,
-    counting,
-    distinct,
-    extremes,
-    logic,
-    quantiles,
-    spread,
-    sums,
-    tallied,
-    timing,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from operators.contract import Aggregate, SetAggregate
+from operators.signatures import Signature
 from operators.types import Type
 
 AnyAggregate = Aggregate | SetAggregate
 
-_MODULES = (counting, sums, extremes, logic, timing, spread, quantiles, tallied, distinct, candles, counters)
+_MODULES = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
 
 REGISTRY: dict[tuple[str, Type | None], AnyAggregate] = {
-    (a.name, a.argument): a for module in _MODULES for a in module.AGGREGATES
+    (a.name, a.argument): a for module in _MODULES for a in getattr(module, "AGGREGATES", ())
 }
 """Aggregates by name and argument type (None: no argument); with the options that are meant when none are given."""
 
-__all__ = ["REGISTRY", "AnyAggregate"]
+SIGNATURES: dict[str, Signature] = {
+    name: signature for module in _MODULES for name, signature in getattr(module, "SIGNATURES", {}).items()
+}
+"""How each is written, by name."""
+
+
+def counts_before_first(name: str) -> bool:
+    """Whether the time before a key's first point counts in the aggregate of this name."""
+    return any(getattr(a, "before_first", False) for (n, _), a in REGISTRY.items() if n == name)
+
+
+__all__ = ["REGISTRY", "SIGNATURES", "AnyAggregate", "counts_before_first"]

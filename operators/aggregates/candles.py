@@ -17,6 +17,7 @@ from operators.aggregates.json_values import canonical, from_bits
 from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags
 from operators.kernels.bits import float_order
+from operators.signatures import Signature
 from operators.types import DECIMALS, Type
 
 _TOP = 2**63 - 1
@@ -96,3 +97,5 @@ AGGREGATES = tuple(
     )
     for t in (Type.INT, Type.FLOAT, Type.DURATION, *DECIMALS)
 )  # fmt: skip
+
+SIGNATURES = {"candlestick": Signature()}

@@ -20,6 +20,7 @@ from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, FloatSum, merge_by_adding
 from operators.kernels.sums.float_sums import add_float
 from operators.kernels.sums.windowed_sums import add_int
+from operators.signatures import Arguments, Arranged, Signature
 from operators.sums import rounding
 from operators.sums.floats import FloatTotals
 from operators.types import DECIMALS, Type
@@ -100,3 +101,14 @@ AGGREGATES = (
     ),
     *(_rate(t) for t in _COUNTERS if t is not Type.DURATION),
 )
+
+
+def _arranged_increase(a: Arguments) -> Arranged:
+    return Arranged("increase", a.kind, a.remembering("increase", a.kind, a.first), where=a.first_piece)
+
+
+def _arranged_rate(a: Arguments) -> Arranged:
+    return Arranged("rate", a.kind, a.remembering("increase", a.kind, a.first), a.elapsed(), a.first_piece)
+
+
+SIGNATURES = {"increase": Signature(arrange=_arranged_increase), "rate": Signature(arrange=_arranged_rate)}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from operators.compiler.loops import I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate, merge_by_adding
+from operators.signatures import Signature
 from operators.types import VALUES, Type
 
 
@@ -41,3 +42,5 @@ AGGREGATES: tuple[Aggregate | SetAggregate, ...] = (
     ),
     *(SetAggregate("count_distinct", t, Type.INT, _finish_distinct) for t in VALUES),
 )
+
+SIGNATURES = {"count": Signature((0, 1)), "count_distinct": Signature()}

@@ -16,6 +16,7 @@ from operators.compiler.loops import I64, inline
 from operators.contract import Aggregate, Arrays, Finished, Flags, TallySpec, merge_nothing
 from operators.kernels.bins import PRECISION, rank_of, register_of
 from operators.kernels.hash_tables import tally_largest
+from operators.signatures import Signature
 from operators.types import VALUES, Type
 
 _REGISTERS = 1 << PRECISION
@@ -92,3 +93,5 @@ AGGREGATES = tuple(
     )
     for t in VALUES
 )  # fmt: skip
+
+SIGNATURES = {"approx_distinct": Signature()}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate
 from operators.kernels.bits import float_bits, float_order
+from operators.signatures import Signature
 from operators.types import VALUES, Type
 
 _TOP = np.int64(2**63 - 1)
@@ -193,3 +194,5 @@ AGGREGATES: tuple[Aggregate | SetAggregate, ...] = (
     SetAggregate("max", Type.STRING, Type.STRING, _extreme_string(max)),
     *(_end(name, t) for name in ("first", "last") for t in VALUES),
 )
+
+SIGNATURES = {name: Signature() for name in ("min", "max", "first", "last")}

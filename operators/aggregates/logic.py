@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from operators.compiler.loops import I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags
+from operators.signatures import Signature
 from operators.types import Type
 
 
@@ -36,3 +37,5 @@ AGGREGATES = tuple(
     Aggregate(name, Type.BOOL, Type.BOOL, (Field("seen"),), ("value",), _step, _merge, finish, flags=_FLAGS)
     for name, finish in (("any_true", _any), ("all_true", _all))
 )
+
+SIGNATURES = {name: Signature() for name in ("any_true", "all_true")}

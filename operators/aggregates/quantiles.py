@@ -33,6 +33,7 @@ from operators.kernels.bins import (
 )
 from operators.kernels.bits import float_order
 from operators.kernels.hash_tables import tally
+from operators.signatures import Option, Signature, one_of, share, truth
 from operators.sums.interpolation import Shares, between_floats, between_integers, between_lengths
 from operators.types import DECIMALS, Type
 
@@ -188,3 +189,7 @@ def _quantile(name: str, of: Type, q: float = 0.5, exact: bool = False, linear: 
 _TYPES = (Type.INT, Type.FLOAT, Type.DURATION, *DECIMALS)
 
 AGGREGATES = tuple(_quantile(name, t) for name in ("quantile", "median") for t in _TYPES)
+
+_OPTIONS = (Option("exact", truth, False), Option("interpolation", one_of("lower", "linear"), "lower"))
+
+SIGNATURES = {"quantile": Signature(options=(*_OPTIONS, Option("q", share))), "median": Signature(options=_OPTIONS)}

@@ -19,6 +19,7 @@ from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Fla
 from operators.errors import OverflowExceeded
 from operators.kernels.sums.float_sums import add_float
 from operators.kernels.sums.windowed_sums import add_int, add_integer_square, add_square
+from operators.signatures import Option, Signature, integer
 from operators.sums import rounding
 from operators.sums.double_word import (
     ERROR,
@@ -136,3 +137,7 @@ def _spread(name: str, of: Type, ddof: int = 1) -> Aggregate:
 
 
 AGGREGATES = tuple(_spread(name, t) for name in ("variance", "stddev") for t in (Type.FLOAT, *WHOLE))
+
+_DDOF = (Option("ddof", integer(0, 1)),)
+
+SIGNATURES = {"variance": Signature(options=_DDOF), "stddev": Signature(options=_DDOF)}

@@ -14,6 +14,7 @@ from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, FloatSum, merge_by_adding
 from operators.kernels.sums.float_sums import add_float
 from operators.kernels.sums.windowed_sums import add_int
+from operators.signatures import Signature
 from operators.sums import rounding
 from operators.types import DECIMALS, Type
 
@@ -102,3 +103,5 @@ AGGREGATES = (
     *(_int("mean", t, Type.FLOAT, _int_mean(unit_of(t))) for t in WHOLE if t is not Type.DURATION),
     _int("mean", Type.DURATION, Type.DURATION, _duration_mean),
 )
+
+SIGNATURES = {name: Signature() for name in ("sum", "mean")}

@@ -27,6 +27,7 @@ from operators.contract import Aggregate, Arrays, Finished, Flags, Options, Tall
 from operators.errors import CardinalityExceeded
 from operators.kernels.bits import float_bits
 from operators.kernels.hash_tables import tally, tally_pair
+from operators.signatures import Arguments, Arranged, Option, Signature, edges, integer, width
 from operators.types import VALUES, Type
 
 _FLAGS = Flags(additive=False)
@@ -179,3 +180,30 @@ AGGREGATES = (
     *(_top(t) for t in VALUES),
     *(_transitions(t) for t in (Type.BOOL, Type.INT, Type.STRING)),
 )
+
+
+def _bin(a: Arguments) -> Arranged:
+    """The number of the bin that a value falls in."""
+    width, edges = a.options["width"], a.options["edges"]
+    if (width is None) == (edges is None):
+        raise a.fail("histogram takes either width= or edges=")
+    numbers = edges if isinstance(edges, tuple) else (width,)
+    if a.kind is Type.FLOAT:
+        if lost := [n for n in numbers if isinstance(n, int) and int(float(n)) != n]:
+            raise a.fail(f"histogram: {lost[0]} is no float64, which the values are")
+        numbers = tuple(float(str(n)) for n in numbers)
+    elif any(isinstance(n, float) for n in numbers):
+        raise a.fail(f"histogram of {a.kind} takes whole numbers for its {'edges' if width is None else 'width'}")
+    option: dict[str, object] = {"edges": numbers} if width is None else {"width": numbers[0]}
+    return Arranged("histogram", a.kind, a.call("bin", Type.INT, a.first, **option))
+
+
+def _step_between(a: Arguments) -> Arranged:
+    return Arranged("transitions", a.kind, a.first, a.remembering("before", a.kind, a.first), a.first_piece)
+
+
+SIGNATURES = {
+    "histogram": Signature(options=(Option("edges", edges), Option("width", width)), arrange=_bin),
+    "top_k": Signature(options=(Option("cap", integer(1, 1 << 26)), Option("k", integer(1, 1 << 20)))),
+    "transitions": Signature(arrange=_step_between),
+}

@@ -15,6 +15,7 @@ from operators.aggregates.sums import settle_low_high, unit_of
 from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, ExactSum, Field, Finished, Flags, merge_by_adding
 from operators.kernels.sums.windowed_sums import add_int, add_product, add_scaled
+from operators.signatures import Arguments, Arranged, Signature
 from operators.sums import rounding
 from operators.types import DECIMALS, Type
 
@@ -159,7 +160,8 @@ def _area(name: str, of: Type) -> Aggregate:
 
 AGGREGATES = (
     *(
-        Aggregate(name, None, Type.DURATION, _SUM, inputs, step, merge_by_adding, _finish, settle_low_high, _FLAGS)
+        Aggregate(name, None, Type.DURATION, _SUM, inputs, step, merge_by_adding, _finish, settle_low_high, _FLAGS,
+                  before_first=name == "unknown_time")
         for name, inputs, step in (
             ("duration", ("duration",), _duration),
             ("known_time", ("duration", "known"), _known),
@@ -169,7 +171,7 @@ AGGREGATES = (
     # Of a condition: ``cond`` is whether that is known.
     *(
         Aggregate(name, Type.BOOL, Type.DURATION, _SUM, ("cond", "duration", "known"), step, merge_by_adding, _finish,
-                  settle_low_high, _FLAGS)
+                  settle_low_high, _FLAGS, before_first=name == "unknown_time")
         for name, step in (("known_time", _known_of), ("unknown_time", _unknown_of))
     ),
     Aggregate(
@@ -183,3 +185,29 @@ AGGREGATES = (
     *(_area(name, t) for name in ("time_weighted_mean", "integral") for t in (Type.INT, Type.FLOAT, *DECIMALS)),
     _area("time_weighted_mean", Type.DURATION),
 )  # fmt: skip
+
+
+def _whether_known(name: str) -> Callable[[Arguments], Arranged]:
+    return lambda a: Arranged(name, a.kind, a.call("is_not_null", Type.BOOL, a.first))
+
+
+def _failures_of(works: bool) -> Callable[[Arguments], Arranged]:
+    def arrange(a: Arguments) -> Arranged:
+        up = a.first if works else a.call("not", Type.BOOL, a.first)
+        down = a.call("not", Type.BOOL, up)
+        failed = a.call("and", Type.BOOL, down, a.remembering("before", Type.BOOL, up))
+        for condition in a.first_piece:
+            failed = a.call("and", Type.BOOL, failed, condition)
+        return Arranged("mtbf", a.kind, up, failed)
+
+    return arrange
+
+
+SIGNATURES = {
+    "duration": Signature((0, 1)),
+    "known_time": Signature((0, 1), of_intervals=True, arrange=_whether_known("known_time")),
+    "unknown_time": Signature((0, 1), of_intervals=True, arrange=_whether_known("unknown_time")),
+    "mtbf": Signature(of_intervals=True, arrange=_failures_of(works=True)),
+    "mttr": Signature(of_intervals=True, arrange=_failures_of(works=False)),
+    **{name: Signature(of_intervals=True) for name in ("share_of_time", "time_weighted_mean", "integral")},
+}

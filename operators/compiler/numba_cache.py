@@ -38,7 +38,7 @@ def jitted(function: Callable[..., Any], signature: str, keep: bool) -> Callable
 def _cache_class() -> type[Any]:
     from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-    class Files(IndexDataCacheFile):  # type: ignore[misc]
+    class CacheFiles(IndexDataCacheFile):  # type: ignore[misc]
         """An index and its data files."""
 
         def _seal_name(self, path: str) -> str:
@@ -80,6 +80,6 @@ def _cache_class() -> type[Any]:
         def __init__(self, function: Callable[..., Any]) -> None:
             super().__init__(function)
             impl = self._impl
-            self._cache_file = Files(self._cache_path, impl.filename_base, impl.locator.get_source_stamp())
+            self._cache_file = CacheFiles(self._cache_path, impl.filename_base, impl.locator.get_source_stamp())
 
     return Cache

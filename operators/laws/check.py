@@ -23,7 +23,7 @@ from operators.contract import Aggregate, Finished, SetAggregate
 from operators.errors import CardinalityExceeded, DataflowError
 from operators.kernels.bits import float_bits
 from operators.kernels.hash_tables import add_pair
-from operators.laws.rows import Rows, cut_at, random_rows
+from operators.laws.rows import LawRows, cut_at, random_rows
 from operators.nearest import meant
 from operators.states.aggregate_states import State, each_code, own_codes
 from operators.states.groups import Groups, GroupState
@@ -52,7 +52,7 @@ _DTYPES = ("int64", "float64", "uint8", "int32")
 class LawBroken(DataflowError):
     """An aggregate that does not keep a law which it claims to keep."""
 
-    def __init__(self, op: AnyAggregate, law: str, rows: Rows) -> None:
+    def __init__(self, op: AnyAggregate, law: str, rows: LawRows) -> None:
         self.law = law
         names = op.inputs if isinstance(op, Aggregate) else ("value",)
         shown = rows.described(names)
@@ -174,7 +174,7 @@ class Bench:
             self.inputs = op.inputs
             self._step = _inlined(op.step)
 
-    def fold(self, rows: Rows, rng: np.random.Generator) -> GroupState:
+    def fold(self, rows: LawRows, rng: np.random.Generator) -> GroupState:
         """The state of ``rows`` in that order, with codes of a dictionary of its own."""
         groups, words = self._groups(rows.cases), Words()
         columns = dict(rows.inputs)
@@ -297,7 +297,7 @@ def _plain(finished: Finished, kind: Type, words: Words) -> list[bytes]:
 
 # ---- the laws: each yields the cases that break it
 
-Law = Callable[[Bench, Rows, np.random.Generator], Iterator[int]]
+Law = Callable[[Bench, LawRows, np.random.Generator], Iterator[int]]
 
 
 def _differing(bench: Bench, a: GroupState, b: GroupState) -> Iterator[int]:
@@ -305,34 +305,34 @@ def _differing(bench: Bench, a: GroupState, b: GroupState) -> Iterator[int]:
     yield from (i for i, (x, y) in enumerate(pairs) if x != y)
 
 
-def _parts(bench: Bench, rows: Rows, rng: np.random.Generator, count: int) -> list[GroupState]:
+def _parts(bench: Bench, rows: LawRows, rng: np.random.Generator, count: int) -> list[GroupState]:
     """States of the rows in ``count`` parts. A time of a key is never split, as no task does."""
     where = rng.integers(0, count, (rows.cases, 3, 64))
     part = where[rows.case, rows.key, rows.inputs["time"] % 64]
     return [bench.fold(rows.take(np.flatnonzero(part == i)), rng) for i in range(count)]
 
 
-def _split(bench: Bench, rows: Rows, rng: np.random.Generator) -> Iterator[int]:
+def _split(bench: Bench, rows: LawRows, rng: np.random.Generator) -> Iterator[int]:
     parts = _parts(bench, rows, rng, int(rng.integers(2, 6)))
     yield from _differing(bench, bench.fold(rows, rng), bench.tree(rows.cases, parts, rng))
 
 
-def _order(bench: Bench, rows: Rows, rng: np.random.Generator) -> Iterator[int]:
+def _order(bench: Bench, rows: LawRows, rng: np.random.Generator) -> Iterator[int]:
     shuffled = rows.take(rng.permutation(len(rows)))
     yield from _differing(bench, bench.fold(rows, rng), bench.fold(shuffled, rng))
 
 
-def _identity(bench: Bench, rows: Rows, rng: np.random.Generator) -> Iterator[int]:
+def _identity(bench: Bench, rows: LawRows, rng: np.random.Generator) -> Iterator[int]:
     whole, nothing = bench.fold(rows, rng), bench.fold(rows.take(np.zeros(0, np.intp)), rng)
     for order in ([whole, nothing], [nothing, whole]):
         yield from _differing(bench, whole, bench.merge(rows.cases, order))
 
 
-def _finish(bench: Bench, rows: Rows, rng: np.random.Generator) -> Iterator[int]:
+def _finish(bench: Bench, rows: LawRows, rng: np.random.Generator) -> Iterator[int]:
     yield from bench.finish_twice(bench.fold(rows, rng), rng)
 
 
-def _transport(bench: Bench, rows: Rows, rng: np.random.Generator) -> Iterator[int]:
+def _transport(bench: Bench, rows: LawRows, rng: np.random.Generator) -> Iterator[int]:
     whole = bench.fold(rows, rng)
     sent = [{name: _sent(values) for name, values in s.items()} for s in whole.states]
     arrived = GroupState(_sent(whole.keys), sent, list(whole.strings))
@@ -354,19 +354,19 @@ def _sent(values: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
-def _duplicates(bench: Bench, rows: Rows, rng: np.random.Generator) -> Iterator[int]:
+def _duplicates(bench: Bench, rows: LawRows, rng: np.random.Generator) -> Iterator[int]:
     twice = rows.take(np.repeat(np.arange(len(rows)), rng.integers(1, 4, len(rows))))
     yield from _differing(bench, bench.fold(rows, rng), bench.fold(twice, rng))
 
 
-def _overlap(bench: Bench, rows: Rows, rng: np.random.Generator) -> Iterator[int]:
+def _overlap(bench: Bench, rows: LawRows, rng: np.random.Generator) -> Iterator[int]:
     a, b = _parts(bench, rows, rng, 2)
     whole = bench.fold(rows, rng)
     for order in ([a, b, whole], [whole, a], [whole, whole]):
         yield from _differing(bench, whole, bench.tree(rows.cases, order, rng))
 
 
-def _seams(bench: Bench, rows: Rows, rng: np.random.Generator) -> Iterator[int]:
+def _seams(bench: Bench, rows: LawRows, rng: np.random.Generator) -> Iterator[int]:
     op = bench.op
     same = isinstance(op, Aggregate) and op.other is op.argument
     before, after = cut_at(rows, rng.integers(-5, 70, rows.cases), same)
@@ -392,7 +392,7 @@ def _laws_of(op: AnyAggregate) -> list[tuple[str, Law]]:
     return [(name, law) for name, law, claimed in laws if claimed]
 
 
-def _smaller(bench: Bench, law: Law, rows: Rows, rng: np.random.Generator) -> Rows:
+def _smaller(bench: Bench, law: Law, rows: LawRows, rng: np.random.Generator) -> LawRows:
     """Fewer rows of the one case that still break the law."""
     at = 0
     while at < len(rows):

@@ -27,7 +27,7 @@ Column = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Rows:
+class LawRows:
     """Rows of cases 0 to ``cases - 1``; ``key`` and ``time`` say which belong together, in the order that they have.
 
     ``inputs`` has a column for whatever a step can ask for; strings are numbers into ``strings``.
@@ -42,15 +42,15 @@ class Rows:
     def __len__(self) -> int:
         return len(self.case)
 
-    def take(self, index: NDArray[Any]) -> Rows:
+    def take(self, index: NDArray[Any]) -> LawRows:
         """The rows at ``index``, in that order."""
         inputs = {name: values[index] for name, values in self.inputs.items()}
-        return Rows(self.cases, self.case[index], self.key[index], inputs, self.strings)
+        return LawRows(self.cases, self.case[index], self.key[index], inputs, self.strings)
 
-    def alone(self, case: int) -> Rows:
+    def alone(self, case: int) -> LawRows:
         """One case's rows, as case 0."""
         found = self.take(np.flatnonzero(self.case == case))
-        return Rows(1, np.zeros(len(found), np.int64), found.key, found.inputs, self.strings)
+        return LawRows(1, np.zeros(len(found), np.int64), found.key, found.inputs, self.strings)
 
     def described(self, names: tuple[str, ...]) -> list[tuple[object, ...]]:
         """The rows as tuples of the named inputs."""
@@ -77,7 +77,7 @@ def _values(rng: np.random.Generator, kind: Type, case: NDArray[np.int64], cases
     return np.choose(mood, [small, large, rng.integers(-(2**63), 2**63 - 1, n), edges])
 
 
-def random_rows(rng: np.random.Generator, cases: int, kind: Type | None, other: Type | None) -> Rows:
+def random_rows(rng: np.random.Generator, cases: int, kind: Type | None, other: Type | None) -> LawRows:
     """``cases`` cases of up to MOST rows each, in order of (key, time) within a case; often with ties."""
     case = np.repeat(np.arange(cases), rng.integers(0, MOST + 1, cases))
     n = len(case)
@@ -93,7 +93,7 @@ def random_rows(rng: np.random.Generator, cases: int, kind: Type | None, other: 
 
 def given_rows(
     case: Column, key: Column, time: Column, value: Column, other: Column, duration: Column, known: Column, cases: int
-) -> Rows:
+) -> LawRows:
     """Rows of these values; the other inputs follow from them."""
     bits = (value + 0.0).view(np.int64) if value.dtype == np.float64 else value
     inputs = {
@@ -107,7 +107,7 @@ def given_rows(
         "duration": duration,
         "known": known,
     }
-    return Rows(cases, case, key, inputs, STRINGS)
+    return LawRows(cases, case, key, inputs, STRINGS)
 
 
 def _mixed(words: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -119,7 +119,7 @@ def _mixed(words: NDArray[np.int64]) -> NDArray[np.int64]:
     return out
 
 
-def cut_at(rows: Rows, seam: NDArray[np.int64], same: bool) -> tuple[Rows, Rows]:
+def cut_at(rows: LawRows, seam: NDArray[np.int64], same: bool) -> tuple[LawRows, LawRows]:
     """The rows as intervals, cut where their case's ``seam`` lies inside of them: what is before it, and what is after.
 
     A second piece is of the same state: nothing changed (``flag``), and the value before is its own if it is the

@@ -216,7 +216,7 @@ class _SetCell:
         return self.aggregate.finish(place[groups[mine]], values[mine], len(rows), strings)
 
 
-class Cells:
+class AggregateStates:
     """The aggregates' states, ``capacity`` rows each: one row per group."""
 
     def __init__(self, aggregates: Sequence[AnyAggregate], capacity: int) -> None:

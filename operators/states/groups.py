@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.aggregates import AnyAggregate
-from operators.states.aggregate_states import Cells, State, each_code, own_codes
+from operators.states.aggregate_states import AggregateStates, State, each_code, own_codes
 from operators.states.table_growth import check_limit, enter_all, find_all, grown
 from operators.types import Type
 
@@ -45,7 +45,7 @@ class Groups:
         self.slots = np.zeros(2 * capacity, np.int32)
         self.used = np.zeros(1, np.int64)
         self.words = np.zeros(len(self.key_types) + 1, np.int64)
-        self.cells = Cells(aggregates, capacity)
+        self.cells = AggregateStates(aggregates, capacity)
         self._rows = 0
 
     def __len__(self) -> int:

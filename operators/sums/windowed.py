@@ -147,7 +147,7 @@ def _integer(row: NDArray[np.int64]) -> int:
 
 
 @dataclass(frozen=True)
-class Totals:
+class WindowedTotals:
     """The exact sums of some groups, to be read: canonical ``rows`` and, for few, the integer ``beyond`` them.
 
     ``lowest`` is the exponent of the unit: sums are multiples of 2**lowest.
@@ -164,10 +164,10 @@ class Totals:
             out[g] += n << _above(self.rows[g])
         return out
 
-    def take(self, at: NDArray[np.intp]) -> Totals:
+    def take(self, at: NDArray[np.intp]) -> WindowedTotals:
         """The sums of the groups ``at``."""
         beyond = {i: self.beyond[g] for i, g in enumerate(at.tolist()) if g in self.beyond}
-        return Totals(self.rows[at], beyond, self.lowest)
+        return WindowedTotals(self.rows[at], beyond, self.lowest)
 
     def twofold(self) -> Twofold:
         """The sums to some 100 bits; NaN where they are not known, and where there were infinities or NaN."""
@@ -197,7 +197,7 @@ class Totals:
         parts = [_round(self.rows[at : at + _AT_ONCE], self.lowest) for at in range(0, len(self.rows), _AT_ONCE)]
         out = np.concatenate([np.zeros(0), *parts])
         if self.beyond:
-            whole = Totals(self.rows[list(self.beyond)], dict(enumerate(self.beyond.values())), self.lowest)
+            whole = WindowedTotals(self.rows[list(self.beyond)], dict(enumerate(self.beyond.values())), self.lowest)
             for g, n in zip(self.beyond, whole.integers(), strict=True):
                 out[g] = ratio(n, 1, self.lowest)
         bits = self.special()
@@ -309,7 +309,7 @@ class Accumulator:
         self._merged, self._beyond = None, {}
         self.merge_totals(np.arange(len(self.rows)), totals)
 
-    def totals(self, groups: NDArray[np.intp]) -> Totals:
+    def totals(self, groups: NDArray[np.intp]) -> WindowedTotals:
         """The canonical sums of these groups, in that order."""
         self._drain()
         rows = digits_of(self.rows[groups])
@@ -328,13 +328,13 @@ class Accumulator:
         for i in late.tolist():
             whole.setdefault(i, 0)
         if not whole:
-            return Totals(rows, {}, self.lowest)
+            return WindowedTotals(rows, {}, self.lowest)
         for i in whole:
             whole[i] += _integer(rows[i])
         at, windows, rest = _windows(whole, self.digits)
         windows[:, SPECIAL] = rows[at, SPECIAL]
         rows[at] = windows
-        return Totals(rows, rest, self.lowest)
+        return WindowedTotals(rows, rest, self.lowest)
 
     def export(self, name: str, groups: int) -> dict[str, Any]:
         """The sums of the first ``groups`` as the arrays of a state that travels: ``name`` and ``name_beyond``."""
@@ -343,9 +343,9 @@ class Accumulator:
 
     def merge(self, name: str, at: NDArray[np.intp], part: Mapping[str, Any]) -> None:
         """Add sums that were exported: those of its group j to group ``at[j]``, each of which is another."""
-        self.merge_totals(at, Totals(part[name], beyond_in(part[f"{name}_beyond"]), self.lowest))
+        self.merge_totals(at, WindowedTotals(part[name], beyond_in(part[f"{name}_beyond"]), self.lowest))
 
-    def merge_totals(self, at: NDArray[np.intp], totals: Totals) -> None:
+    def merge_totals(self, at: NDArray[np.intp], totals: WindowedTotals) -> None:
         """Add canonical sums: number j to group ``at[j]``, each of which is another."""
         rows = totals.rows
         if self._merged is None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from runtime.aws.access import CONNECT_SECONDS, CONNECTIONS, READ_SECONDS, Access, RequestFailed
-from runtime.aws.retry import Budget, Fault, History, classify, pause
+from runtime.aws.retry import AttemptHistory, Budget, Fault, classify, pause
 from runtime.errors import StoreError
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class Client:
         ``what`` is a phrase for errors: "read 'a/b'". Raises ``ServiceFault``, which tells the kind.
         """
         client = self.boto
-        begun, history, unknown = time.monotonic(), History(), False
+        begun, history, unknown = time.monotonic(), AttemptHistory(), False
         while True:
             try:
                 return attempt(client)

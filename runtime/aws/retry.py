@@ -98,20 +98,20 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class History:
+class AttemptHistory:
     """What has happened to a request so far: how often it was refused for now, and how often lost or unsent."""
 
     refusals: int = 0
     losses: int = 0
 
-    def after(self, fault: Fault) -> History:
+    def after(self, fault: Fault) -> AttemptHistory:
         """This history and one more fault."""
         if fault in (Fault.THROTTLED, Fault.CONFLICT):
-            return History(self.refusals + 1, self.losses)
-        return History(self.refusals, self.losses + 1)
+            return AttemptHistory(self.refusals + 1, self.losses)
+        return AttemptHistory(self.refusals, self.losses + 1)
 
 
-def pause(budget: Budget, history: History, fault: Fault, elapsed: float, dice: float) -> float | None:
+def pause(budget: Budget, history: AttemptHistory, fault: Fault, elapsed: float, dice: float) -> float | None:
     """Seconds to wait before the request is sent again; None to give up.
 
     ``history`` holds what happened before ``fault``, ``elapsed`` is the time since the first attempt, ``dice`` a

@@ -25,8 +25,8 @@ from runtime.catalogue.items.schema import StreamSchema
 
 if TYPE_CHECKING:
     from runtime.catalogue.catalogue import Catalogue, DynamoCatalogue, SqliteCatalogue, TableCatalogue
-    from runtime.catalogue.day_rows import Files
-    from runtime.catalogue.key_value import OutcomeUnknown, Table
+    from runtime.catalogue.day_rows import DayFiles
+    from runtime.catalogue.key_value import KeyValueTable, OutcomeUnknown
     from runtime.catalogue.protocol import AttemptSwept
     from runtime.catalogue.snapshot import Snapshot
 
@@ -35,10 +35,10 @@ __getattr__ = late(
     __name__,
     {
         "runtime.catalogue.catalogue": ("Catalogue", "DynamoCatalogue", "SqliteCatalogue", "TableCatalogue"),
-        "runtime.catalogue.day_rows": ("Files",),
+        "runtime.catalogue.day_rows": ("DayFiles",),
         "runtime.catalogue.snapshot": ("Snapshot",),
         "runtime.catalogue.protocol": ("AttemptSwept",),
-        "runtime.catalogue.key_value": ("OutcomeUnknown", "Table"),
+        "runtime.catalogue.key_value": ("OutcomeUnknown", "KeyValueTable"),
     },
 )
 
@@ -48,17 +48,17 @@ __all__ = [
     "AttemptSwept",
     "Catalogue",
     "Committed",
+    "DayFiles",
     "Deletion",
     "DynamoCatalogue",
     "FileEntry",
-    "Files",
+    "KeyValueTable",
     "OutcomeUnknown",
     "Record",
     "Snapshot",
     "SourceEntry",
     "SqliteCatalogue",
     "StreamSchema",
-    "Table",
     "TableCatalogue",
     "Waiting",
     "attempt_of",

@@ -14,11 +14,12 @@ from runtime.catalogue.items.commit_order import Order
 from runtime.catalogue.items.entries import AlreadyIngested, Committed, FileEntry, Record, SourceEntry
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.stream_names import count_puts, counted, stream_names
-from runtime.catalogue.key_value import ConditionFailed, Table, run, transact
+from runtime.catalogue.key_value import ConditionFailed, KeyValueTable, run, transact
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.repair.audit import audit_steps, records_steps, sources_steps
 from runtime.catalogue.repair.sealing import seal_steps
 from runtime.catalogue.snapshot import ReadSteps, Snapshot, unknown_stream
+from runtime.catalogue.stores import KINDS, CataloguePlace, check_kind
 from runtime.catalogue.stores.dynamodb import DynamoTable
 from runtime.catalogue.stores.sqlite import SqliteTable
 from runtime.errors import StoreError
@@ -91,10 +92,11 @@ class Catalogue(Protocol):
 
 
 class TableCatalogue:
-    """The catalogue's protocol over a ``Table``; ``in_use`` says whether there are points, if the table cannot."""
+    """The catalogue's protocol over a ``KeyValueTable``; ``in_use`` says whether there are points, if the table
+    cannot."""
 
     def __init__(
-        self, table: Table, clock: Callable[[], int] | None = None, in_use: Callable[[], bool] = lambda: False
+        self, table: KeyValueTable, clock: Callable[[], int] | None = None, in_use: Callable[[], bool] = lambda: False
     ) -> None:
         self.table = table
         self._clock = clock
@@ -229,3 +231,9 @@ class DynamoCatalogue(TableCatalogue):
         in_use: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(DynamoTable(name, owner, access, create), clock, in_use)
+
+
+def open_catalogue(kind: str, place: CataloguePlace, in_use: Callable[[], bool] = lambda: False) -> TableCatalogue:
+    """The catalogue in a table of this kind (``runtime.catalogue.stores``); StoreError for a kind that is not known."""
+    check_kind(kind)
+    return TableCatalogue(KINDS[kind](place), in_use=in_use)

@@ -145,7 +145,7 @@ def head_totals(head: np.void) -> DayTotals:
 
 def head_of(body: bytes) -> np.void:
     """The head of a row; FormatError if it cannot be one."""
-    head: np.void = Files.of([(body[:HEAD_SIZE], body[HEAD_SIZE:])]).heads[0]
+    head: np.void = DayFiles.of([(body[:HEAD_SIZE], body[HEAD_SIZE:])]).heads[0]
     return head
 
 
@@ -155,7 +155,7 @@ def summed(hashes: NDArray[np.uint32]) -> int:
     return sum(int(lane) << (32 * (7 - i)) for i, lane in enumerate(lanes)) % (1 << 256)
 
 
-class Files(Sequence[FileEntry]):
+class DayFiles(Sequence[FileEntry]):
     """File entries in columns: ``heads`` is an array of ``HEAD``; a ``FileEntry`` is made only when it is asked for.
 
     What follows the heads is joined in ``_tails``, from ``_starts`` on.
@@ -167,7 +167,7 @@ class Files(Sequence[FileEntry]):
         self._tails = tails
 
     @classmethod
-    def of(cls, parts: Sequence[tuple[bytes, bytes]]) -> Files:
+    def of(cls, parts: Sequence[tuple[bytes, bytes]]) -> DayFiles:
         """The rows of some scans, in their order; see ``table.Scan``. Rows must be in the order of their keys."""
         heads_bytes = b"".join([head for head, _ in parts])
         tails = b"".join([tail for _, tail in parts])
@@ -209,19 +209,19 @@ class Files(Sequence[FileEntry]):
         rising = (ordinal[1:] > ordinal[:-1]) & same_seq | (seq[1:] > seq[:-1])
         return bool(((rising & same_day) | (day[1:] > day[:-1])).all())
 
-    def where(self, keep: NDArray[np.bool_]) -> Files:
+    def where(self, keep: NDArray[np.bool_]) -> DayFiles:
         """The rows for which ``keep`` is true."""
-        return self if keep.all() else Files(self.heads[keep], self._starts[keep], self._tails)
+        return self if keep.all() else DayFiles(self.heads[keep], self._starts[keep], self._tails)
 
-    def with_added(self, files: Sequence[FileEntry]) -> Files:
+    def with_added(self, files: Sequence[FileEntry]) -> DayFiles:
         """These rows and those of further files, sorted by (day, seq, ordinal)."""
         bodies = [pack(file, DayTotals()) for file in files]
         blank = bytes(seal.SIZE)  # these come from the log
-        more = Files.of([(body[:HEAD_SIZE], body[HEAD_SIZE:] + blank) for body in bodies])
+        more = DayFiles.of([(body[:HEAD_SIZE], body[HEAD_SIZE:] + blank) for body in bodies])
         heads = np.concatenate([self.heads, more.heads])
         starts = np.concatenate([self._starts, more._starts + len(self._tails)])
         order = np.lexsort((heads["ordinal"], heads["add_seq"], heads["day"]))
-        return Files(heads[order], starts[order], self._tails + more._tails)
+        return DayFiles(heads[order], starts[order], self._tails + more._tails)
 
     def __len__(self) -> int:
         return len(self.heads)
@@ -229,10 +229,10 @@ class Files(Sequence[FileEntry]):
     @overload
     def __getitem__(self, index: int) -> FileEntry: ...
     @overload
-    def __getitem__(self, index: slice) -> Files: ...
-    def __getitem__(self, index: int | slice) -> FileEntry | Files:
+    def __getitem__(self, index: slice) -> DayFiles: ...
+    def __getitem__(self, index: int | slice) -> FileEntry | DayFiles:
         if isinstance(index, slice):
-            return Files(self.heads[index], self._starts[index], self._tails)
+            return DayFiles(self.heads[index], self._starts[index], self._tails)
         place = range(len(self))[index]
         return next(iter(self[place : place + 1]))
 

@@ -7,10 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from runtime.catalogue import day_rows
-from runtime.catalogue.day_rows import Files
+from runtime.catalogue.day_rows import DayFiles
 from runtime.catalogue.items.entries import DAY, Deletion, FileEntry, Record, day_name
 from runtime.catalogue.items.item_bytes import dump, load
-from runtime.catalogue.key_value import Check, ConditionFailed, Put, Row, Steps, When, get, query, scan, transact
+from runtime.catalogue.key_value import (
+    Check,
+    ConditionFailed,
+    Put,
+    Row,
+    Steps,
+    WriteCondition,
+    get,
+    query,
+    scan,
+    transact,
+)
 from runtime.catalogue.log import LogSteps
 from runtime.errors import IncompleteResult
 
@@ -125,10 +136,10 @@ class IndexSteps(LogSteps):
         return years
 
     def _mark_check(self, record: Record) -> list[Check]:
-        return [Check(self.partition("WM"), "WM", When.BELOW, record.seq)]
+        return [Check(self.partition("WM"), "WM", WriteCondition.BELOW, record.seq)]
 
     def _mark_put(self, record: Record, years: Node | None) -> Put:
-        return self.put("WM", "WM", Mark(record.seq, years).payload(), When.BELOW, record.seq, record.seq)
+        return self.put("WM", "WM", Mark(record.seq, years).payload(), WriteCondition.BELOW, record.seq, record.seq)
 
     def _changes(self, record: Record, years: Node | None) -> Steps[tuple[list[Put], Node | None]]:
         """What a record changes in the index and its directory: the same for everybody who applies it."""
@@ -199,7 +210,7 @@ class IndexSteps(LogSteps):
 
     # Reading
 
-    def index_rows(self, days: Mapping[int, int] | None, first: int, last: int) -> Steps[Files]:
+    def index_rows(self, days: Mapping[int, int] | None, first: int, last: int) -> Steps[DayFiles]:
         """The rows of the day index for the days ``first`` to ``last``, in the order (day, seq, ordinal).
 
         ``days`` are those that the directory has in this range; None if there is no directory.
@@ -209,9 +220,9 @@ class IndexSteps(LogSteps):
             partition = self.partition(day_rows.partition_of(low))
             part = yield from scan(partition, day_name(low), day_name(high) + "#~", day_rows.HEAD_SIZE)
             if days is not None:
-                Files.of([part]).check_seals(partition)
+                DayFiles.of([part]).check_seals(partition)
             parts.append(part)
-        files = Files.of(parts)
+        files = DayFiles.of(parts)
         if not files.ordered():
             raise self.damaged("day index", "its rows are not in order")
         return files

@@ -24,7 +24,7 @@ Heads = dict[str, tuple[int, str]]
 """For each stream the last commit that was acknowledged, and the hash of its record."""
 
 
-class When(Enum):
+class WriteCondition(Enum):
     """The condition of a ``Put`` or ``Check``, on the item that is there before the transaction."""
 
     ALWAYS = "always"
@@ -58,7 +58,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Scan:
+class KeyScan:
     """As ``Query``, for many rows: the reply is (the first ``head`` bytes of every body, the rest of every body).
 
     Both are joined in sort order, so a reader of a million rows makes no million objects.
@@ -80,7 +80,7 @@ class Put:
     partition: str
     sort: str
     body: bytes
-    when: When = When.ALWAYS
+    when: WriteCondition = WriteCondition.ALWAYS
     bound: int = 0
     number: int = 0
 
@@ -91,13 +91,14 @@ class Check:
 
     partition: str
     sort: str
-    when: When
+    when: WriteCondition
     bound: int = 0
 
 
 @dataclass(frozen=True)
 class Transact:
-    """Write all items or, when a condition fails, none (then ``ConditionFailed``); at most ``Table.most`` items.
+    """Write all items or, when a condition fails, none (then ``ConditionFailed``); at most ``KeyValueTable.most``
+    items.
 
     Durable when the reply (None) is there. ``OutcomeUnknown``: it may have happened, or may yet happen.
     """
@@ -119,7 +120,7 @@ class PutHead:
     hash: str
 
 
-Request = Get | Query | Scan | Transact | GetHeads | PutHead
+Request = Get | Query | KeyScan | Transact | GetHeads | PutHead
 R = TypeVar("R")
 Steps = Generator[Request, Any, R]
 
@@ -136,7 +137,7 @@ class OutcomeUnknown(StoreError):
     """A request whose reply was lost: whether it happened is not known, so nothing may be deleted on its account."""
 
 
-class Table(Protocol):
+class KeyValueTable(Protocol):
     """Items by (partition, sort) with conditional transactions; safe to use from several threads and processes."""
 
     most: int
@@ -150,8 +151,8 @@ class Table(Protocol):
         """Answer a ``Query``."""
         ...
 
-    def scan(self, request: Scan) -> tuple[bytes, bytes]:
-        """Answer a ``Scan``."""
+    def scan(self, request: KeyScan) -> tuple[bytes, bytes]:
+        """Answer a ``KeyScan``."""
         ...
 
     def transact(self, request: Transact) -> None:
@@ -175,20 +176,20 @@ class Table(Protocol):
         ...
 
 
-def holds(when: When, bound: int, number: int | None) -> bool:
+def holds(when: WriteCondition, bound: int, number: int | None) -> bool:
     """Whether a condition holds for an item with this ``number`` (None: there is no item)."""
     match when:
-        case When.ALWAYS:
+        case WriteCondition.ALWAYS:
             return True
-        case When.ABSENT:
+        case WriteCondition.ABSENT:
             return number is None
-        case When.BELOW:
+        case WriteCondition.BELOW:
             return number is None or number < bound
-        case When.EQUAL:
+        case WriteCondition.EQUAL:
             return number == bound
 
 
-def run(table: Table, steps: Steps[R]) -> R:
+def run(table: KeyValueTable, steps: Steps[R]) -> R:
     """Run the steps of a protocol against a table and return their result."""
     reply: Any = None
     failure: Exception | None = None
@@ -205,7 +206,7 @@ def run(table: Table, steps: Steps[R]) -> R:
                     reply = table.get(request)
                 case Query():
                     reply = table.query(request)
-                case Scan():
+                case KeyScan():
                     reply = table.scan(request)
                 case Transact():
                     table.transact(request)
@@ -231,7 +232,7 @@ def query(partition: str, low: str = "", high: str = "\x7f", *, last: bool = Fal
 
 def scan(partition: str, low: str, high: str, head: int) -> Steps[tuple[bytes, bytes]]:
     """The step that reads a range of a partition as two runs of bytes."""
-    parts: tuple[bytes, bytes] = yield Scan(Query(partition, low, high), head)
+    parts: tuple[bytes, bytes] = yield KeyScan(Query(partition, low, high), head)
     return parts
 
 

@@ -17,7 +17,7 @@ from runtime.catalogue.items.entries import Record, check_stream
 from runtime.catalogue.items.item_bytes import dump, load, load_record, log_key
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.seal import damaged
-from runtime.catalogue.key_value import GetHeads, Heads, Put, Row, Steps, When, get, query
+from runtime.catalogue.key_value import GetHeads, Heads, Put, Row, Steps, WriteCondition, get, query
 
 STREAMS, COUNT = "STREAMS", "COUNT"
 """The partitions of the store as a whole: the names of its streams, and how many there are."""
@@ -64,7 +64,13 @@ class LogSteps:
         return f"{self.stream}/{name}"
 
     def put(
-        self, name: str, sort: str, payload: bytes, when: When = When.ALWAYS, bound: int = 0, number: int = 0
+        self,
+        name: str,
+        sort: str,
+        payload: bytes,
+        when: WriteCondition = WriteCondition.ALWAYS,
+        bound: int = 0,
+        number: int = 0,
     ) -> Put:
         """A put of a JSON item of this stream, with its seal."""
         partition = self.partition(name)

@@ -25,7 +25,7 @@ from runtime.catalogue.items.entries import (
 from runtime.catalogue.items.item_bytes import dump, dump_record, hash_of, log_key
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.stream_names import count_puts, counted
-from runtime.catalogue.key_value import ConditionFailed, OutcomeUnknown, Put, PutHead, Steps, When, transact
+from runtime.catalogue.key_value import ConditionFailed, OutcomeUnknown, Put, PutHead, Steps, WriteCondition, transact
 from runtime.catalogue.log import STREAMS, Head, head_payload
 from runtime.catalogue.sources import FIRST, SourceSteps
 from runtime.errors import IngestError, StoreError
@@ -193,7 +193,7 @@ class StreamSteps(SourceSteps, IndexSteps):
 
     def _log_put(self, record: Record) -> Put:
         payload = dump_record(record)
-        put = self.put("LOG", log_key(record.seq), payload, When.ABSENT)
+        put = self.put("LOG", log_key(record.seq), payload, WriteCondition.ABSENT)
         if len(put.body) > MAX_RECORD:
             raise IngestError(
                 f"the commit to stream {self.stream!r} lists {len(record.adds)} files in {len(put.body)} bytes, more "
@@ -211,7 +211,7 @@ class StreamSteps(SourceSteps, IndexSteps):
             before = Order() if last is None else Order(last.seq - 1).followed_by(last.attempt)
         recent = before.followed_by(record.attempt).attempts
         new = Head(record.seq, hash_of(dump_record(record)), self._is_sealed(last, head), recent)
-        when = When.ABSENT if head is None else When.EQUAL
+        when = WriteCondition.ABSENT if head is None else WriteCondition.EQUAL
         bound = 0 if head is None else head.number
         return [self.put("HEAD", "HEAD", head_payload(new), when, bound, new.number)]
 
@@ -230,26 +230,26 @@ class StreamSteps(SourceSteps, IndexSteps):
 
     def _claim_puts(self, attempt: str, record: Record) -> list[Put]:
         payload = dump({"by": "commit", "seq": record.seq, "source": record.source})
-        return [self.put("CLAIM", attempt, payload, When.ABSENT)]
+        return [self.put("CLAIM", attempt, payload, WriteCondition.ABSENT)]
 
     def _first_puts(self, record: Record) -> Steps[list[Put]]:
         """What is written with the first commit only: the stream's name, and the watermark before it."""
         if record.seq > 1:
             return []
-        mark = self.put("WM", "WM", Mark(0, {}).payload(), When.ABSENT)
+        mark = self.put("WM", "WM", Mark(0, {}).payload(), WriteCondition.ABSENT)
         count, *names = count_puts((yield from counted()), [self.stream])
-        return [mark, count, *(replace(name, when=When.ABSENT) for name in names)]
+        return [mark, count, *(replace(name, when=WriteCondition.ABSENT) for name in names)]
 
     def _deletion_puts(self, dels: Iterable[Deletion], record: Record) -> list[Put]:
         payload = dump({"seq": record.seq, "at": record.at})
-        return [self.put("DEL", gone.path, payload, When.ABSENT) for gone in dels]
+        return [self.put("DEL", gone.path, payload, WriteCondition.ABSENT) for gone in dels]
 
     # Claims: an attempt's files belong either to its commit or to the orphan sweep
 
     def claim_for_sweep(self, attempt: str) -> Steps[bool]:
         """Claim an attempt's files as orphans; only when True may they be deleted, for then no commit can come."""
         check_attempt(attempt)
-        put = self.put("CLAIM", attempt, dump({"by": "sweep", "seq": 0, "source": None}), When.ABSENT)
+        put = self.put("CLAIM", attempt, dump({"by": "sweep", "seq": 0, "source": None}), WriteCondition.ABSENT)
         for _ in range(self.patience + 1):
             held = yield from self.claim(attempt)
             if held is not None:

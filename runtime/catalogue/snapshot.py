@@ -9,7 +9,7 @@ import numpy as np
 
 from operators.nearest import listed, meant
 from runtime.catalogue import day_rows
-from runtime.catalogue.day_rows import Files
+from runtime.catalogue.day_rows import DayFiles
 from runtime.catalogue.index import IndexSteps, Mark, day_range
 from runtime.catalogue.items.entries import FileEntry, Record, Totals, day_name
 from runtime.catalogue.items.schema import StreamSchema
@@ -35,7 +35,7 @@ class Snapshot:
     seq: int
     at: int
     schema: StreamSchema
-    files: Files
+    files: DayFiles
     floor: int | None
     first_time: int | None
     last_time: int | None
@@ -126,11 +126,11 @@ class ReadSteps:
             checked=head is not None and head.sealed,
         )
 
-    def as_of(self, found: Files, mark: int) -> Files:
+    def as_of(self, found: DayFiles, mark: int) -> DayFiles:
         """The rows that stand for commits up to the watermark; later ones come from the log."""
         return found.where(found.heads["add_seq"] <= mark)
 
-    def check_days(self, index: Files, mark: int, written: Mapping[int, int] | None) -> None:
+    def check_days(self, index: DayFiles, mark: int, written: Mapping[int, int] | None) -> None:
         """Raise unless each day's live files have the count, the rows and the set hash that the day's totals say.
 
         The days, and the commits that wrote last to them, must be those of the directory: ``written``.
@@ -167,7 +167,7 @@ class ReadSteps:
                     f"{said.files} with {said.rows} were committed; run `dataflow recover` on the store."
                 )
 
-    def overlay(self, index: Files, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
+    def overlay(self, index: DayFiles, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> DayFiles:
         """The live files at the end of the log's tail: those of the index, less its deletions, plus its additions."""
         heads = index.heads
         seq = tail[-1][0].seq if tail else mark
@@ -195,7 +195,7 @@ class ReadSteps:
         files = index.where(~dead)
         return files.with_added(list(added.values())) if added else files
 
-    def check_all(self, files: Files, totals: Totals) -> None:
+    def check_all(self, files: DayFiles, totals: Totals) -> None:
         """Raise unless a snapshot of the whole stream has the files, rows and set hash of the log's last record."""
         found = (len(files), files.row_count, files.set_hash)
         if found != (totals.files, totals.rows, totals.hash):

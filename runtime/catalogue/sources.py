@@ -14,7 +14,7 @@ from typing import Any
 from runtime.catalogue.items.entries import Record, SourceEntry
 from runtime.catalogue.items.item_bytes import dump, load, source_data
 from runtime.catalogue.items.seal import damaged
-from runtime.catalogue.key_value import Put, Steps, When, query
+from runtime.catalogue.key_value import Put, Steps, WriteCondition, query
 from runtime.catalogue.log import RETRIES, LogSteps
 
 FIRST = "#"
@@ -101,17 +101,17 @@ class SourceSteps(LogSteps):
         data = source_data(source, record.seq, record.attempt)
         number = 1 if source.quarantined is None else 0
         again = place is not None and place.sort == source.id
-        when = When.EQUAL if again else When.ABSENT  # again: it was quarantined, number 0
+        when = WriteCondition.EQUAL if again else WriteCondition.ABSENT  # again: it was quarantined, number 0
         if not linked:
             return [self.put("SRC", source.id, dump(data), when, 0, number)]
         if place is None:  # the first commit
-            first = self.put("SRC", FIRST, dump({"next": source.id}), When.ABSENT)
+            first = self.put("SRC", FIRST, dump({"next": source.id}), WriteCondition.ABSENT)
             return [first, self.put("SRC", source.id, dump({**data, "next": LAST}), when, 0, number)]
         mine = self.put("SRC", source.id, dump({**data, "next": place.next}), when, 0, number)
         if again:
             return [mine]
         before = dump({**place.data, "next": source.id})
-        return [self.put("SRC", place.sort, before, When.EQUAL, place.number, place.number), mine]
+        return [self.put("SRC", place.sort, before, WriteCondition.EQUAL, place.number, place.number), mine]
 
     def linked_puts(self, sources: Iterable[tuple[str, int, Mapping[str, Any]]]) -> list[Put]:
         """The whole list, linked, of these sources: ids, numbers of the items, what they say."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 from runtime.errors import QueryError
 from runtime.fleet import pacing
-from runtime.fleet.cost import Used
 from runtime.fleet.outcomes import Kind, Outcome
 from runtime.fleet.pacing import Pace, PaceRules
-from runtime.fleet.rules import Batch, Next, Rules, Work, after, hedge_age, may_hedge, parts, pause
+from runtime.fleet.rules import Next, Rules, TaskBatch, Work, after, hedge_age, may_hedge, parts, pause
 from runtime.query.task.partial import Partial
+from runtime.result.cost import Used
 
 _NAMED = 5
 
@@ -76,7 +76,7 @@ class Counts:
 
 def names(work: Work) -> tuple[str, ...]:
     """The tasks in it."""
-    return tuple(task.id for task in work.tasks) if isinstance(work, Batch) else (work.id,)
+    return tuple(task.id for task in work.tasks) if isinstance(work, TaskBatch) else (work.id,)
 
 
 class Coordinator:
@@ -264,7 +264,7 @@ class Coordinator:
             Kind.MEMORY: "give the workers more memory, or group by less",
             Kind.TIME: "give the workers more time, or take a shorter range",
         }.get(outcome.kind, "see the worker's log")
-        if isinstance(job.task, Batch):
+        if isinstance(job.task, TaskBatch):
             what = f"tasks {job.task.tasks[0].id} to {job.task.tasks[-1].id} of {job.task.stream} failed by their relay"
         error = TaskFailed(f"{what} ({outcome.kind.value}, {tries}): {outcome.detail or 'no more is known'}; {hint}.")
         if outcome.named:

@@ -16,14 +16,14 @@ from operators.compiler.targets import Target
 from operators.errors import DataflowError
 from runtime.errors import QueryError
 from runtime.fleet.coordinator import Coordinator, Counts, Start, names
-from runtime.fleet.cost import Worker
 from runtime.fleet.messages import read_reply, request
 from runtime.fleet.outcomes import Kind, Outcome, Reply
 from runtime.fleet.pacing import NO_THREAD, RELAYED, PaceRules, share
-from runtime.fleet.rules import RELAYS, Batch, Rules, Work
+from runtime.fleet.rules import RELAYS, Rules, TaskBatch, Work
 from runtime.objects import ObjectStore
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import Task
+from runtime.result.cost import Worker
 
 Invoke = Callable[[bytes], Reply]
 """Sends one payload to a worker and waits for its reply; never raises for what the network or the service does."""
@@ -79,10 +79,10 @@ class Answers:
         return cls(tasks, over.answers, over.failed, over.counts)
 
 
-def batched(tasks: Sequence[Task], count: int) -> list[Batch]:
+def batched(tasks: Sequence[Task], count: int) -> list[TaskBatch]:
     """The tasks in ``count`` batches of about as many each; neighbours, for they share files."""
     edges = [len(tasks) * i // count for i in range(count + 1)]
-    return [Batch(f"b{i}", tuple(tasks[a:b])) for i, (a, b) in enumerate(pairwise(edges))]
+    return [TaskBatch(f"b{i}", tuple(tasks[a:b])) for i, (a, b) in enumerate(pairwise(edges))]
 
 
 def relay_fields(fleet: Fleet, count: int, allow_partial: bool, stop: str, extra: Mapping[str, Any]) -> dict[str, Any]:

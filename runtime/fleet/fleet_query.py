@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runtime.aws.kms import Signer
-from runtime.fleet.cost import Cost, Load, estimate
 from runtime.fleet.fleet import Fleet, answers
 from runtime.fleet.outcomes import Outcome
 from runtime.objects import ObjectStore
@@ -14,6 +13,7 @@ from runtime.query.kernel_store import publish
 from runtime.query.merge.conclude import conclude
 from runtime.query.plan.prepare import Prepared
 from runtime.query.task.task import Task
+from runtime.result.cost import Cost, Load, estimate
 from runtime.result.result import Result
 
 _BYTES = 128 << 20

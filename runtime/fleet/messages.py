@@ -22,12 +22,12 @@ from typing import Any
 from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
-from runtime.fleet.cost import Used
 from runtime.fleet.outcomes import Kind, Outcome, Reply, broken
-from runtime.fleet.rules import Batch, Work
+from runtime.fleet.rules import TaskBatch, Work
 from runtime.objects import ObjectStore
 from runtime.query.task import state_bytes
 from runtime.query.task.task import Task, request_digest
+from runtime.result.cost import Used
 
 VERSION = 5
 
@@ -60,7 +60,7 @@ def request(work: Work, spill: str, objects: ObjectStore, extra: Mapping[str, An
 
     Large results, and a large task or batch itself, go below ``spill``.
     """
-    if isinstance(work, Batch):
+    if isinstance(work, TaskBatch):
         name, data, url = "batch", work.to_bytes(), work.tasks[0].store
     else:
         name, data, url = "task", work.to_bytes(), work.store
@@ -80,17 +80,17 @@ def check_request(event: Mapping[str, Any], asked: Any) -> str:
     return digest
 
 
-def read_batch(fields: Any) -> Batch:
+def read_batch(fields: Any) -> TaskBatch:
     """The batch of a payload's JSON; KeyError, TypeError or ValueError if it is none."""
     lists = [tuple(FileEntry(**f) for f in found) for found in fields["files"]]
     first = Task.from_bytes(json.dumps(fields["shared"]).encode())
     tasks = [replace(first, id=name, shard=(lo, hi), files=lists[at]) for name, lo, hi, at in fields["tasks"]]
     if not tasks:
         raise ValueError("a batch without tasks")
-    return Batch(str(fields["id"]), tuple(tasks))
+    return TaskBatch(str(fields["id"]), tuple(tasks))
 
 
-def is_whole(batch: Batch, named: Sequence[str]) -> bool:
+def is_whole(batch: TaskBatch, named: Sequence[str]) -> bool:
     """Whether the names are those of the batch's tasks, or of the halves that these were split into, each once."""
     left = set(named)
 
@@ -135,16 +135,16 @@ def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
         used = Used.from_dict(fields["used"]) if "used" in fields else None
         if "error" in fields:
             type_, message = str(fields["error"]["type"]), str(fields["error"]["message"])
-            if isinstance(work, Batch) and type_ in ("TaskFailed", "QueryTimeout"):
+            if isinstance(work, TaskBatch) and type_ in ("TaskFailed", "QueryTimeout"):
                 return Outcome(_KINDS.get(type_, Kind.REFUSED), message, named=True, used=used)
             return Outcome(_KINDS.get(type_, Kind.REFUSED), f"{type_}: {message}", used=used)
         missing = {str(name): str(text) for name, text in fields.get("failed", {}).items()}
         tasks = tuple(map(str, fields.get("tasks", ())))
-        if isinstance(work, Batch) and (not tasks or not missing.keys() <= set(tasks)):
+        if isinstance(work, TaskBatch) and (not tasks or not missing.keys() <= set(tasks)):
             raise ValueError("it does not name its tasks")
-        if isinstance(work, Batch) and not is_whole(work, tasks):
+        if isinstance(work, TaskBatch) and not is_whole(work, tasks):
             raise ValueError("the tasks that it names are not those it was asked for")
-        if missing and not isinstance(work, Batch):
+        if missing and not isinstance(work, TaskBatch):
             raise ValueError("a task is answered or it is not")
         if missing and len(missing) == len(tasks):
             return Outcome(Kind.DONE, tasks=tasks, failed=missing, used=used)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from runtime.fleet.cost import Used
 from runtime.query.task.partial import Partial
+from runtime.result.cost import Used
 
 
 class Kind(Enum):

@@ -24,11 +24,10 @@ from operators.types import Type
 from runtime.catalogue import StreamSchema
 from runtime.errors import FormatError, QueryError, StoreError
 from runtime.fleet.coordinator import Counts
-from runtime.fleet.cost import Used
 from runtime.fleet.fleet import Answers, Fleet, Invoke, answers
 from runtime.fleet.messages import MAX_STATE, VERSION, check_request, fetch, read_batch, refusal, reply
 from runtime.fleet.pacing import PaceRules
-from runtime.fleet.rules import Batch, Rules
+from runtime.fleet.rules import Rules, TaskBatch
 from runtime.fleet.worker import used
 from runtime.objects import ObjectStore
 from runtime.query.merge.merging import groups_for, merge_states
@@ -38,6 +37,7 @@ from runtime.query.task import state_bytes
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial, summed
 from runtime.query.task.task import compiled_for
+from runtime.result.cost import Used
 from runtime.storage.open_store import OpenStore
 
 MARGIN = 10.0
@@ -115,7 +115,12 @@ def _numbers(fields: Any) -> dict[str, Any]:
 
 
 def reply_of(
-    batch: Batch, found: Answers, spill: str, objects: ObjectStore, most: int = MAX_STATE, request: str | None = None
+    batch: TaskBatch,
+    found: Answers,
+    spill: str,
+    objects: ObjectStore,
+    most: int = MAX_STATE,
+    request: str | None = None,
 ) -> dict[str, Any]:
     """The reply that a batch's answers come to; ``request`` is the digest of what was asked, if it is known."""
     sent: dict[str, Any] = {"version": VERSION, "task": batch.id}
@@ -125,7 +130,7 @@ def reply_of(
     return {**sent, "tasks": list(found.tasks), "failed": {name: str(error) for name, error in found.failed.items()}}
 
 
-def together(batch: Batch, partials: Sequence[Partial]) -> Partial:
+def together(batch: TaskBatch, partials: Sequence[Partial]) -> Partial:
     """The partial states of a batch's tasks as one, in a form that depends on nothing but what they hold.
 
     The bytes are the same in whatever order the answers came and however tasks were halved, so that two replies to one
@@ -148,7 +153,7 @@ def together(batch: Batch, partials: Sequence[Partial]) -> Partial:
         return Partial(batch.id, None, _table(plan, batch, partials), coverage, kernels, tally)
 
 
-def _table(plan: Plan, batch: Batch, partials: Sequence[Partial]) -> Any:
+def _table(plan: Plan, batch: TaskBatch, partials: Sequence[Partial]) -> Any:
     tables = [p.table for p in partials if p.table is not None]
     if len(tables) < len(partials):
         raise QueryError(f"batch {batch.id}: a worker answered with groups where rows were asked for")

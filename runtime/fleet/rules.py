@@ -13,7 +13,7 @@ from runtime.query.task.task import Task, request_digest
 
 
 @dataclass(frozen=True)
-class Batch:
+class TaskBatch:
     """Tasks that a relay has answered and merged into one partial state: work that is handled as one task is."""
 
     id: str
@@ -41,7 +41,7 @@ class Batch:
         return self.tasks[0].stream
 
 
-Work = Task | Batch
+Work = Task | TaskBatch
 """What one invocation is asked for."""
 
 
@@ -87,9 +87,9 @@ def after(rules: Rules, kind: Kind, failures: int, depth: int, work: Work) -> Ne
     if kind is Kind.THROTTLED:
         return Next.REPEAT  # as often as it takes: the query's deadline bounds it
     if kind in (Kind.MEMORY, Kind.TIME):
-        if isinstance(work, Batch) and len(work.tasks) > 1:
+        if isinstance(work, TaskBatch) and len(work.tasks) > 1:
             return Next.SPLIT
-        lo, hi = (work.tasks[0] if isinstance(work, Batch) else work).shard
+        lo, hi = (work.tasks[0] if isinstance(work, TaskBatch) else work).shard
         return Next.SPLIT if depth < rules.splits and hi - lo >= 2 else Next.GIVE_UP
     if kind in (Kind.FAILED, Kind.LOST) and failures <= rules.failures:
         return Next.REPEAT
@@ -118,8 +118,8 @@ def parts(work: Work, depth: int) -> list[tuple[Work, int]]:
     middle = len(work.tasks) // 2
     if middle:
         pieces = (work.tasks[:middle], work.tasks[middle:])
-        return [(Batch(f"{work.id}.{i}", piece), depth) for i, piece in enumerate(pieces)]
-    return [(Batch(f"{work.id}.{i}", (half,)), depth + 1) for i, half in enumerate(halves(work.tasks[0]))]
+        return [(TaskBatch(f"{work.id}.{i}", piece), depth) for i, piece in enumerate(pieces)]
+    return [(TaskBatch(f"{work.id}.{i}", (half,)), depth + 1) for i, half in enumerate(halves(work.tasks[0]))]
 
 
 def hedge_age(rules: Rules, taken: Sequence[float], total: int) -> float | None:

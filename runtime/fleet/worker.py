@@ -13,12 +13,12 @@ from operators.compiler.cache import mode
 from operators.errors import DataflowError
 from runtime.aws.kms import signer_of_environment
 from runtime.errors import FormatError
-from runtime.fleet.cost import VCPU_MB, Used, Worker
 from runtime.fleet.messages import MAX_STATE, VERSION, check_request, fetch, refusal, reply
 from runtime.objects import ObjectStore
 from runtime.query.kernel_store import KernelRef, install
 from runtime.query.task import state_bytes
 from runtime.query.task.task import Task, run
+from runtime.result.cost import VCPU_MB, Used, Worker
 from runtime.storage.open_store import OpenStore
 
 

@@ -17,8 +17,8 @@ from runtime.errors import IngestError, SchemaConflict, StoreError
 from runtime.ingest.columns.assemble import Assembler, Declared
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.columns.event_times import TimeReader
+from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched, decompressed
-from runtime.ingest.inputs.formats import batches_of
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import SourceReport, utc
@@ -26,16 +26,16 @@ from runtime.ingest.resume import Known, known_source
 from runtime.ingest.stored_columns import holds_wide
 from runtime.ingest.tabular.tables import read_table, table_size
 from runtime.ingest.text.rejects import Rejects
-from runtime.ingest.writer import Target, Writer
+from runtime.ingest.writer import Writer, WriteTarget
 from runtime.objects import FileMissing, ObjectStore
-from runtime.progress import Progress, Task
+from runtime.progress import Progress, ProgressTask
 
 _TABLE = 8
 """A table is in memory already: so many times the rows are buffered, for fewer and larger files."""
 
 
 @dataclass(frozen=True)
-class Stream:
+class StreamTarget:
     """Where sources go, and how much may wait in memory."""
 
     objects: ObjectStore
@@ -48,7 +48,7 @@ class Stream:
 class SourceRun:
     """One source's ingest."""
 
-    def __init__(self, stream: Stream, settings: Settings, given: Input) -> None:
+    def __init__(self, stream: StreamTarget, settings: Settings, given: Input) -> None:
         self._stream, self._settings, self._given = stream, settings, given
         self._committing: str | None = None
         self._seen: Version | None = None
@@ -156,7 +156,7 @@ class SourceRun:
         """A writer for ``times`` the rows that a stream of bytes may keep waiting; ``source`` is its id, if known."""
         s, stream = self._settings, self._stream
         order = stream.catalogue.order(stream.name)
-        target = Target(stream.objects, stream.name, attempt, s.key, s.time, s.duplicates, s.id, source, order)
+        target = WriteTarget(stream.objects, stream.name, attempt, s.key, s.time, s.duplicates, s.id, source, order)
         return Writer(target, times * stream.memory_rows, times)
 
     def _from_bytes(
@@ -296,14 +296,14 @@ class SourceRun:
 
 
 @contextmanager
-def _finishing(task: Task) -> Iterator[None]:
+def _finishing(task: ProgressTask) -> Iterator[None]:
     try:
         yield
     finally:
         task.finish()
 
 
-def _counted(batches: Iterator[Batch], assembler: Assembler, task: Task) -> Iterator[Batch]:
+def _counted(batches: Iterator[Batch], assembler: Assembler, task: ProgressTask) -> Iterator[Batch]:
     rows = 0
     for batch in batches:
         yield batch

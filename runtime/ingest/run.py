@@ -8,9 +8,10 @@ from typing import Any, BinaryIO, Literal
 
 from runtime.catalogue import Catalogue, check_stream
 from runtime.errors import IngestError
+from runtime.ingest.formats import check_format
 from runtime.ingest.inputs.inputs import resolve
 from runtime.ingest.inputs.settings import Settings
-from runtime.ingest.one_source import SourceRun, Stream
+from runtime.ingest.one_source import SourceRun, StreamTarget
 from runtime.ingest.report import IngestReport, Interrupted, SourceReport, SourcesFailed
 from runtime.objects import ObjectStore
 from runtime.progress import NoProgress, Progress
@@ -30,7 +31,7 @@ def ingest(
     key: str | None = None,
     time: str | None = None,
     unit: Literal["s", "ms", "us", "ns", "iso"] | None = None,
-    format: Literal["auto", "ndjson", "json", "csv", "parquet"] = "auto",
+    format: str = "auto",
     duplicates: Literal["keep", "exact", "latest"] | None = None,
     id: str | None = None,
     missing_key: str | None = None,
@@ -50,6 +51,7 @@ def ingest(
     KeyboardInterrupt) says what was done by then.
     """
     check_stream(stream)
+    check_format(format)
     catalogue.begin()
     settings = Settings.of(
         catalogue.schema(stream),
@@ -65,7 +67,7 @@ def ingest(
     found = resolve(inputs)
     reports: list[SourceReport] = []
     failed: list[IngestError] = []
-    target = Stream(objects, catalogue, stream, memory_rows, progress or NoProgress())
+    target = StreamTarget(objects, catalogue, stream, memory_rows, progress or NoProgress())
     for number, given in enumerate(found):
         run = SourceRun(target, settings, given)
         try:

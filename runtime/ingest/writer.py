@@ -15,7 +15,7 @@ from runtime.catalogue import FileEntry, file_path
 from runtime.catalogue.items.commit_order import Order
 from runtime.columns import Points
 from runtime.ingest.columns.batch import Batch, concatenated, to_points
-from runtime.ingest.columns.interned_strings import Words
+from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.same_file_duplicates import resolve
 from runtime.objects import ObjectStore
 from runtime.pointfile import encode, footer_digest, sort_points
@@ -28,7 +28,7 @@ _NONE = Order()
 
 
 @dataclass(frozen=True)
-class Target:
+class WriteTarget:
     """Where and how the files of an attempt are written."""
 
     objects: ObjectStore
@@ -60,7 +60,7 @@ class Writer:
     Use as a context manager: leaving it ends the threads.
     """
 
-    def __init__(self, target: Target, memory_rows: int, memory: int = 1) -> None:
+    def __init__(self, target: WriteTarget, memory_rows: int, memory: int = 1) -> None:
         self.files: list[FileEntry] = []
         self.types: dict[str, Type] = {}
         self.dropped = 0
@@ -80,7 +80,7 @@ class Writer:
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def add(self, batch: Batch, words: dict[str, Words], reset_words: Callable[[], None]) -> None:
+    def add(self, batch: Batch, words: dict[str, InternedStrings], reset_words: Callable[[], None]) -> None:
         """Take rows in. ``words`` are the strings that their codes stand for; they are reset when too many."""
         if len(batch):
             self._batches.append(batch)
@@ -93,13 +93,13 @@ class Writer:
         elif self._rows >= self._limit or self._bytes >= self._most:
             self.flush(words, everything=False)
 
-    def finish(self, words: dict[str, Words]) -> list[FileEntry]:
+    def finish(self, words: dict[str, InternedStrings]) -> list[FileEntry]:
         """Write what is left; all files of the source, in the order of their numbers."""
         self.flush(words, everything=True, last=True)
         self._wait()
         return self.files
 
-    def flush(self, words: dict[str, Words], everything: bool, last: bool = False) -> None:
+    def flush(self, words: dict[str, InternedStrings], everything: bool, last: bool = False) -> None:
         """Write the fullest days, at least half of the waiting rows; or all of them, which may be the ``last``."""
         if not self._batches:
             return
@@ -139,7 +139,7 @@ class Writer:
         self._rows += len(rows)
         self._bytes += rows.nbytes
 
-    def _write(self, rows: Batch, day: int, words: dict[str, Words], files: int | None) -> None:
+    def _write(self, rows: Batch, day: int, words: dict[str, InternedStrings], files: int | None) -> None:
         # Codes become dictionaries here, while the words they stand for stand still.
         points = to_points(rows, self._target.key, words)
         for name, column in points.columns.items():
@@ -165,7 +165,7 @@ def _last_run(rows: Batch) -> int:
     return size if size * 16 <= len(rows) and same[len(rows) - size :].all() else 0
 
 
-def _write_file(target: Target, points: Points, day: int, number: int, files: int | None) -> FileEntry:
+def _write_file(target: WriteTarget, points: Points, day: int, number: int, files: int | None) -> FileEntry:
     points, dropped = resolve(sort_points(points), target.duplicates, target.id)
     data = encode(points, key=target.key, time=target.time, day=day, origin=target.origin(files))
     path = file_path(target.stream, day, target.attempt, number)

@@ -25,7 +25,7 @@ _STRAIGHT = 1 << 60
 
 
 @dataclass
-class Chunk:
+class ColumnChunk:
     """A chunk as it will be written: the directory's fields, and its frames."""
 
     encoding: int = CONST
@@ -54,10 +54,10 @@ def encode_chunk(
     valid: NDArray[np.bool_] | None,
     starts: NDArray[np.int64],
     zstd: Compressor,
-) -> Chunk:
+) -> ColumnChunk:
     """Encode a block's values. ``starts`` are the rows at which the block's key runs start (the first is 0)."""
     rows = len(values)
-    chunk = Chunk()
+    chunk = ColumnChunk()
     if valid is not None and valid.all():
         valid = None
     bitmap: list[bytes] = []
@@ -144,7 +144,7 @@ def _misses(exact: NDArray[np.bool_]) -> int:
     return len(exact) - int(np.count_nonzero(exact))
 
 
-def _booleans(chunk: Chunk, numbers: NDArray[np.int64], zstd: Compressor) -> None:
+def _booleans(chunk: ColumnChunk, numbers: NDArray[np.int64], zstd: Compressor) -> None:
     chunk.encoding = BITS
     chunk.frames = tuple(zstd.planes(np.packbits(numbers.astype(np.bool_), bitorder="little")[None, :]))
     edges = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
@@ -153,7 +153,12 @@ def _booleans(chunk: Chunk, numbers: NDArray[np.int64], zstd: Compressor) -> Non
 
 
 def _integers(
-    chunk: Chunk, numbers: NDArray[np.int64], lowest: int, starts: NDArray[np.int64], zstd: Compressor, is_code: bool
+    chunk: ColumnChunk,
+    numbers: NDArray[np.int64],
+    lowest: int,
+    starts: NDArray[np.int64],
+    zstd: Compressor,
+    is_code: bool,
 ) -> None:
     """Frame of reference, and where they are smaller runs or differences."""
     rows = len(numbers)
@@ -186,7 +191,7 @@ def _tick(offsets: NDArray[np.uint64]) -> int:
     return max(tick, 1)
 
 
-def _offer_runs(chunk: Chunk, offsets: NDArray[np.uint64], edges: NDArray[np.intp], zstd: Compressor) -> None:
+def _offer_runs(chunk: ColumnChunk, offsets: NDArray[np.uint64], edges: NDArray[np.intp], zstd: Compressor) -> None:
     first = np.concatenate((np.zeros(1, np.intp), edges))
     lengths = (np.diff(first, append=len(offsets)) - 1).astype(np.uint64)
     width, width2 = width_of(int(offsets.max())), width_of(int(lengths.max()))
@@ -197,7 +202,9 @@ def _offer_runs(chunk: Chunk, offsets: NDArray[np.uint64], edges: NDArray[np.int
         chunk.width, chunk.width2, chunk.count = width, width2, len(first)
 
 
-def _offer_differences(chunk: Chunk, offsets: NDArray[np.uint64], starts: NDArray[np.int64], zstd: Compressor) -> None:
+def _offer_differences(
+    chunk: ColumnChunk, offsets: NDArray[np.uint64], starts: NDArray[np.int64], zstd: Compressor
+) -> None:
     firsts = offsets[starts]
     inside = np.ones(len(offsets) - 1, np.bool_)
     inside[starts[1:] - 1] = False
@@ -214,7 +221,7 @@ def _offer_differences(chunk: Chunk, offsets: NDArray[np.uint64], starts: NDArra
 
 
 def _offer_lines(
-    chunk: Chunk, offsets: NDArray[np.uint64], starts: NDArray[np.int64], lowest: int, zstd: Compressor
+    chunk: ColumnChunk, offsets: NDArray[np.uint64], starts: NDArray[np.int64], lowest: int, zstd: Compressor
 ) -> None:
     """Each run as a straight line and the values' distances from it: what comes by a clock, whatever its jitter."""
     sizes = np.diff(starts, append=len(offsets))

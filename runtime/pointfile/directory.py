@@ -41,7 +41,7 @@ _ENCODINGS = {
 
 
 @dataclass(frozen=True)
-class Places:
+class FramePlaces:
     """Where the frames are.
 
     ``offsets`` (int64, frames + 1): each frame's place in the file. ``chunk_frames`` (int64, shape (1 + columns,
@@ -56,7 +56,7 @@ class Places:
     words: dict[str, int]
 
 
-def check(footer: Footer, end: int) -> Places:
+def check(footer: Footer, end: int) -> FramePlaces:
     """Where the frames of a file are whose footer begins at ``end``; ValueError where the footer contradicts itself."""
     if footer.rows < 1 or footer.keys < 1:
         raise ValueError("it declares no rows")
@@ -123,7 +123,7 @@ def _check_chunks(footer: Footer, chunks: NDArray[np.void], name: str, kind: Typ
         raise ValueError(f"its directory of column {name!r} contradicts itself at block {int(np.argmax(bad))}")
 
 
-def _places(footer: Footer, end: int) -> Places:
+def _places(footer: Footer, end: int) -> FramePlaces:
     chunks = footer.chunks
     rows = np.broadcast_to(footer.blocks["rows"].astype(np.int64), chunks.shape)
     runs = np.broadcast_to(footer.blocks["runs"].astype(np.int64), chunks.shape)
@@ -159,7 +159,7 @@ def _places(footer: Footer, end: int) -> Places:
     offsets[1:] += np.cumsum(footer.frames["size"], dtype=np.int64)
     if at != len(footer.frames) or offsets[-1] != end:
         raise ValueError("its frames do not fill the file")
-    return Places(offsets, chunk_frames, counts, keys, words)
+    return FramePlaces(offsets, chunk_frames, counts, keys, words)
 
 
 def _frames(count: NDArray[np.int64], width: NDArray[np.int64] | np.int64) -> NDArray[np.int64]:

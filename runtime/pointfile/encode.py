@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from operators.types import Type
 from runtime.columns import Column, Dictionary, Points
 from runtime.pointfile import layout
-from runtime.pointfile.chunks import Chunk, encode_chunk
+from runtime.pointfile.chunks import ColumnChunk, encode_chunk
 from runtime.pointfile.frames import Compressor, width_of
 from runtime.pointfile.hashing import hash_distinct
 from runtime.pointfile.order import take_words, word_bytes
@@ -54,7 +54,7 @@ def encode(
     hashes = hash_distinct(keys)
     at = _block_starts(hashes, starts, rows, block_rows)
     blocks = _blocks(times, starts, rows, at)
-    chunks: list[Chunk] = []
+    chunks: list[ColumnChunk] = []
     edges = list(pairwise([*at.tolist(), rows]))
     runs = [_runs_within(starts, lo, hi) for lo, hi in edges]
     sources = [(Type.TIME, times, None)] + [(c.type, c.values, c.valid) for c in columns.values()]
@@ -174,7 +174,7 @@ def _prepared(column: Column) -> Column:
     return Column(Type.STRING, place[values], column.valid, take_words(column.words, codes))
 
 
-def _words(words: Dictionary, frames: list[bytes], zstd: Compressor) -> layout.Words:
+def _words(words: Dictionary, frames: list[bytes], zstd: Compressor) -> layout.WordsEntry:
     """Add a dictionary's frames: the lengths of its strings, then the strings."""
     if len(words.blob) > layout.MAX_WORDS_BYTES:
         raise ValueError(f"a column's distinct strings take more than {layout.MAX_WORDS_BYTES} bytes")
@@ -182,7 +182,7 @@ def _words(words: Dictionary, frames: list[bytes], zstd: Compressor) -> layout.W
     width = width_of(int(lengths.max(initial=0)))
     frames += zstd.array(lengths, width)
     frames += zstd.planes(np.frombuffer(words.blob, np.uint8)[None, :])
-    return layout.Words(len(words), width, len(words.blob))
+    return layout.WordsEntry(len(words), width, len(words.blob))
 
 
 def _runs_within(starts: NDArray[np.int64], lo: int, hi: int) -> NDArray[np.int64]:

@@ -72,7 +72,7 @@ SHARD_SLOTS = 256
 
 
 @dataclass(frozen=True)
-class Words:
+class WordsEntry:
     """Where a dictionary's strings are: their number, the width of their lengths, and their bytes in all."""
 
     count: int
@@ -96,11 +96,11 @@ class Footer:
     key_type: Type
     key_width: int
     key_base: int
-    key_words: Words | None
+    key_words: WordsEntry | None
     count_width: int
     time_name: str
     columns: dict[str, Type]
-    words: dict[str, Words]
+    words: dict[str, WordsEntry]
     shard_keys: NDArray[np.int64]
     shard_rows: NDArray[np.int64]
     blocks: NDArray[np.void]
@@ -140,7 +140,7 @@ def unpack_trailer(data: bytes, size: int) -> tuple[int, int, int, int]:
 def pack_footer(footer: Footer) -> bytes:
     """The footer as bytes, uncompressed: a length, that many bytes of JSON, then the arrays field by field."""
 
-    def words(w: Words) -> dict[str, int]:
+    def words(w: WordsEntry) -> dict[str, int]:
         return {"words": w.count, "width": w.width, "bytes": w.size}
 
     key: dict[str, object] = {"name": footer.key_name, "type": footer.key_type.value}
@@ -195,7 +195,7 @@ def unpack_footer(data: bytes) -> Footer:
     if key_type not in (Type.STRING, Type.INT):
         raise ValueError("its key is neither a string nor an integer")
     columns: dict[str, Type] = {}
-    words: dict[str, Words] = {}
+    words: dict[str, WordsEntry] = {}
     for column in meta["columns"]:
         name, kind = _name(column["name"]), stored(column["type"])
         if name in columns:
@@ -277,5 +277,7 @@ def _name(value: object) -> str:
     return value
 
 
-def _words(entry: dict[str, object]) -> Words:
-    return Words(_count(entry["words"], MAX_ROWS), _count(entry["width"], 8), _count(entry["bytes"], MAX_WORDS_BYTES))
+def _words(entry: dict[str, object]) -> WordsEntry:
+    return WordsEntry(
+        _count(entry["words"], MAX_ROWS), _count(entry["width"], 8), _count(entry["bytes"], MAX_WORDS_BYTES)
+    )

@@ -95,7 +95,7 @@ def library() -> _Library:
     return called_back()
 
 
-class Context:
+class ZstdContext:
     """What one thread decompresses with. ``words`` (int64) are given to loops: the functions and the context."""
 
     def __init__(self, of: _Library | None = None) -> None:

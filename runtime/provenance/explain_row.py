@@ -18,6 +18,7 @@ from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import Catalogue, Snapshot
 from runtime.columns import Column
+from runtime.display.text_tables import format_column
 from runtime.errors import QueryError
 from runtime.progress import NoProgress
 from runtime.provenance.files_of_keys import files_with
@@ -26,7 +27,7 @@ from runtime.provenance.rewritten_metrics import (
     LAST,
     ROWS,
     Behind,
-    Grouping,
+    MetricGrouping,
     Value,
     expressions,
     groupings,
@@ -36,7 +37,6 @@ from runtime.provenance.rewritten_metrics import (
 from runtime.query.execute import execute
 from runtime.query.plan.make_tasks import default_workers, make_tasks
 from runtime.query.plan.prepare import Prepared, prepare_again
-from runtime.result.display import format_column
 from runtime.result.result import Explanation, Result, counted
 from runtime.storage.open_store import OpenStore
 
@@ -163,7 +163,10 @@ def _first(result: Result, start: int, n: int) -> Result:
 
 
 def _behind(
-    asked: Asked, grouping: Grouping, groups: Sequence[Mapping[str, Value]] | None, span: tuple[int, int] | None = None
+    asked: Asked,
+    grouping: MetricGrouping,
+    groups: Sequence[Mapping[str, Value]] | None,
+    span: tuple[int, int] | None = None,
 ) -> Behind:
     schema = asked.prepared.schema
     return Behind(grouping, schema.key, [*schema.columns, schema.time], groups, span)
@@ -188,7 +191,7 @@ def _own(asked: Asked, values: Mapping[str, Value] | None) -> Behind:
     """The rows of keys (not of groups) that a metric gives: one of them, or all."""
     key = asked.prepared.schema.key
     before = asked.steps[: next((i for i, s in enumerate(asked.steps) if s.makes == TABLE), None)]
-    grouping = Grouping(before, ((key, col(key)),), ())
+    grouping = MetricGrouping(before, ((key, col(key)),), ())
     if values is None:
         return _behind(asked, grouping, None)
     span = _span_of(values)

@@ -19,6 +19,7 @@ from dataflow.steps import (
 from dataflow.steps.base import INTERVALS, TABLE, Step
 from dataflow.times.calendar_tables import longest_bucket
 from dataflow.typed.clock import asks_clock
+from operators.aggregates import counts_before_first
 from operators.types import Type
 
 Value = tuple[Type, object]
@@ -36,7 +37,7 @@ _OWN_TIME = ("start", "end", "duration")
 
 
 @dataclass(frozen=True)
-class Grouping:
+class MetricGrouping:
     """A grouping of a metric: the steps ``before`` it, what it groups ``by``, and the ``aggs`` that it folds."""
 
     before: tuple[Step, ...]
@@ -61,13 +62,13 @@ class Grouping:
         return self.made_by.makes == TABLE
 
 
-def groupings(steps: Sequence[Step]) -> list[tuple[int, Grouping]]:
+def groupings(steps: Sequence[Step]) -> list[tuple[int, MetricGrouping]]:
     """The groupings of a metric, first to last, each with its place among the steps."""
     found = ((i, tuple(steps[:i]), step.groups()) for i, step in enumerate(steps))
-    return [(i, Grouping(before, g.by, g.aggs, g.at_once)) for i, before, g in found if g is not None]
+    return [(i, MetricGrouping(before, g.by, g.aggs, g.at_once)) for i, before, g in found if g is not None]
 
 
-def shown_as(grouping: Grouping, after: Sequence[Step]) -> dict[str, str]:
+def shown_as(grouping: MetricGrouping, after: Sequence[Step]) -> dict[str, str]:
     """The column of the answer, after all steps ``after`` a grouping, that shows each column it grouped by."""
     shown = {name: name for name, _ in grouping.by}
     for step in after:
@@ -156,7 +157,7 @@ class Behind:
 
     def __init__(
         self,
-        grouping: Grouping,
+        grouping: MetricGrouping,
         key: str,
         columns: Sequence[str],
         groups: Sequence[Mapping[str, Value]] | None,
@@ -171,7 +172,7 @@ class Behind:
         self.arguments = [(self._label(name, e), e) for name, e in self._argument_parts()]
         self._labels = {name: label for (name, _), (label, _) in zip(grouping.by, self.by, strict=True)}
 
-    def _with_pieces(self, grouping: Grouping, groups: Sequence[Mapping[str, Value]] | None) -> Grouping:
+    def _with_pieces(self, grouping: MetricGrouping, groups: Sequence[Mapping[str, Value]] | None) -> MetricGrouping:
         """The grouping, with intervals that it cuts by the clock cut before, by columns."""
         moving = {name: self._label(name, e) for name, e in grouping.by if asks_clock(e)} if grouping.intervals else {}
         if not moving:
@@ -190,7 +191,7 @@ class Behind:
     @property
     def asks_unknown(self) -> bool:
         """Whether the time before a key's first point counts, too."""
-        return any(agg.fn == "unknown_time" for _, agg in self.grouping.aggs)
+        return any(counts_before_first(agg.fn) for _, agg in self.grouping.aggs)
 
     def _label(self, name: str, e: Expr) -> str:
         """The column that shows ``e``: itself if it is one, else by a name that nothing else has."""

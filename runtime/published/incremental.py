@@ -53,7 +53,7 @@ Answer = Callable[[Sequence[Task], Sequence[FileEntry], Savings], Answered]
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedRun:
     """What earlier runs of a published query, whose digest is ``query``, have left for another one."""
 
     prepared: Prepared
@@ -110,7 +110,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Cached(Kept):
+class Cached(CachedRun):
     """How it is asked: ``url`` is the store's for workers, ``here`` says whether tasks run in this process, where a
     state can be taken in the midst of one."""
 

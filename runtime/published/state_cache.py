@@ -44,7 +44,7 @@ _NUMBER = 10**9
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedObject:
     """One kept object."""
 
     path: str
@@ -54,7 +54,7 @@ class Kept:
     modified: int
 
     @classmethod
-    def of(cls, info: ObjectInfo) -> Kept | None:
+    def of(cls, info: ObjectInfo) -> CachedObject | None:
         """From its name; None for what is none."""
         number, dash, content = info.path.rpartition("/")[2].partition("-")
         if not dash or not number.isdecimal():
@@ -130,16 +130,16 @@ class Shelf:
             # Who may not delete leaves it to the bucket's rules.
             return
 
-    def _listed(self, prefix: str) -> list[Kept]:
+    def _listed(self, prefix: str) -> list[CachedObject]:
         try:
-            return [k for k in map(Kept.of, self._objects.list(prefix)) if k is not None]
+            return [k for k in map(CachedObject.of, self._objects.list(prefix)) if k is not None]
         except StoreError:
             return []
 
 
-def superseded(kept: Sequence[Kept], thin: bool) -> list[Kept]:
+def superseded(kept: Sequence[CachedObject], thin: bool) -> list[CachedObject]:
     """All but the latest two of every day; with ``thin`` of every span of days twice as long and as old as the next."""
-    by_age: dict[int, list[Kept]] = defaultdict(list)
+    by_age: dict[int, list[CachedObject]] = defaultdict(list)
     newest = max((k.day for k in kept), default=0)
     for k in kept:
         by_age[(newest - k.day).bit_length() if thin else k.day].append(k)
@@ -147,7 +147,7 @@ def superseded(kept: Sequence[Kept], thin: bool) -> list[Kept]:
     return [k for same in order for k in same[_KEPT:]]
 
 
-def overfull(kept: Sequence[Kept]) -> list[Kept]:
+def overfull(kept: Sequence[CachedObject]) -> list[CachedObject]:
     """The oldest of what is beyond ``MOST`` bytes or ``MOST_OBJECTS``."""
     out, size = [], 0
     for n, k in enumerate(sorted(kept, key=lambda k: (k.modified, k.path), reverse=True), 1):

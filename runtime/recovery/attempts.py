@@ -81,7 +81,7 @@ class Attempt:
 
     @property
     def content(self) -> tuple[str, ...]:
-        """What is in its files, whoever wrote them."""
+        """What is in its files, of all writers."""
         return tuple(sorted(file.content_digest for _, file in self.files))
 
 

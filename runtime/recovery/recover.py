@@ -21,7 +21,7 @@ from runtime.catalogue.repair.salvage import Found, best_of, found_in, read_item
 from runtime.errors import StoreError
 from runtime.objects import ObjectStore
 from runtime.recovery.attempts import adopt
-from runtime.storage.location import CATALOGUE, Folder, has_points, locate
+from runtime.storage.locations import CATALOGUE, Folder, has_points, locate
 
 _ENDINGS = ("", "-wal", "-shm", "-head")
 
@@ -81,8 +81,12 @@ def _recover_folder(root: Path, objects: ObjectStore, copy: Path | None) -> Reco
     heads = _heads(path, report)
     found: list[Found] = []
     for where, file in (("what is left of the catalogue", path), ("the copy", copy)):
-        if file is not None:
-            found += found_in(where, read_items(file))
+        if file is None:
+            continue
+        these = list(found_in(where, read_items(file)))
+        if file is copy and not these:
+            raise StoreError(f"{copy} holds no commit of any stream: give a copy of catalogue.sqlite.")
+        found += these
     best = best_of(found)
     new = root / f"{CATALOGUE}.new"
     for ending in _ENDINGS:
@@ -126,7 +130,11 @@ def _count(catalogue: Catalogue, report: RecoverReport, heads: Heads | None = No
 
 def _put_in_place(path: Path, new: Path, heads: Heads, report: RecoverReport) -> None:
     """The new catalogue in the place of the old one, of which copies stay; can be stopped and begun again."""
-    mark = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    mark = now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    again = 1
+    while any(path.with_name(f"{path.name}.{mark}{ending}").exists() for ending in _ENDINGS):
+        again += 1
+        mark = f"{now}-{again}"
     for ending in _ENDINGS:
         old = path.with_name(path.name + ending)
         if old.is_file():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dataflow.times.calendar_tables import YEARS
 from operators.errors import DataflowError
-from runtime.result.display import iso
+from runtime.display.text_tables import iso
 from runtime.result.proof import Proof
 
 if TYPE_CHECKING:

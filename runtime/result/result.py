@@ -13,8 +13,8 @@ from operators.errors import DataflowError
 from operators.nearest import listed, meant
 from operators.types import Type
 from runtime.columns import Column
+from runtime.display.text_tables import html_table, iso, text_table
 from runtime.errors import QueryError
-from runtime.result.display import html_table, iso, text_table
 
 if TYPE_CHECKING:
     import pandas
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from dataflow.steps.base import Step
     from runtime.catalogue import Catalogue, Snapshot
-    from runtime.charts.plot import Plot
-    from runtime.fleet.cost import Cost
+    from runtime.display.plot import Plot
+    from runtime.result.cost import Cost
 
 _EXACT = 2**53  # the largest range in which every JSON reader keeps integers exactly
 _REPR_ROWS, _REPR_FILES = 40, 10
 
 
-class Proof(Protocol):
+class AnyProof(Protocol):
     """What shows that an answer is whole."""
 
     def to_dict(self) -> dict[str, object]:
@@ -64,7 +64,7 @@ class Result:
     as integer microseconds. ``result["name"]`` is the list of one column's values.
     """
 
-    def __init__(self, columns: Mapping[str, Column], proof: Proof) -> None:
+    def __init__(self, columns: Mapping[str, Column], proof: AnyProof) -> None:
         self.columns: dict[str, Column] = dict(columns)
         self.proof = proof
         self.asked: Question | None = None
@@ -124,7 +124,7 @@ class Result:
         Null is an empty field, the empty string ``""``. Strings that a spreadsheet would run as a formula
         (those that begin with ``= + - @``, a tab or an end of line) get an apostrophe in front.
         """
-        from runtime.result.export import csv_lines
+        from runtime.display.export import csv_lines
 
         lines = csv_lines(self.columns)
         if path is None:
@@ -141,19 +141,19 @@ class Result:
 
         Integers and booleans with nulls become the nullable ``Int64`` and ``boolean``; a null float is NaN.
         """
-        from runtime.result.export import to_pandas
+        from runtime.display.export import to_pandas
 
         return to_pandas(self.columns)
 
     def to_polars(self) -> polars.DataFrame:
         """A polars DataFrame: times ``Datetime("us", "UTC")``, durations ``Duration("us")``, strings categorical."""
-        from runtime.result.export import to_polars
+        from runtime.display.export import to_polars
 
         return to_polars(self.columns)
 
     def to_arrow(self) -> pyarrow.Table:
         """An Arrow table: times ``timestamp[us, UTC]``, durations ``duration[us]``, strings dictionary-encoded."""
-        from runtime.result.export import to_arrow
+        from runtime.display.export import to_arrow
 
         return to_arrow(self.columns)
 
@@ -165,8 +165,8 @@ class Result:
         ``.svg`` or ``.html`` (one page with the chart and the table, nothing loaded from elsewhere). Needs the extra
         ``antfold[plot]``.
         """
-        from runtime.charts.chart_data import hints_of
-        from runtime.charts.plot import Plot
+        from runtime.display.chart_data import hints_of
+        from runtime.display.plot import Plot
 
         plot = Plot(self.columns, None if self.asked is None else hints_of(self.asked.steps), self._footer())
         if path is not None:
@@ -218,7 +218,7 @@ class Result:
 class PartialResult(Result):
     """An answer that is known to be incomplete; ``missing`` names what could not be read."""
 
-    def __init__(self, columns: Mapping[str, Column], proof: Proof, missing: tuple[str, ...]) -> None:
+    def __init__(self, columns: Mapping[str, Column], proof: AnyProof, missing: tuple[str, ...]) -> None:
         super().__init__(columns, proof)
         self.missing = tuple(missing)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from runtime.catalogue import FileEntry
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
-from runtime.storage.location import locate
+from runtime.storage.locations import locate
 from runtime.storage.open_files import OpenedFiles
 
 # Catalogues are imported when one is asked for: a worker, which only opens files, starts without.

@@ -29,8 +29,8 @@ from operators.types import Type
 from runtime.columns import Column, Dictionary
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.pipeline import Pipeline
-from runtime.query.stages.row_batch import VALID, Chunk
-from runtime.query.stages.runner import Context
+from runtime.query.stages.row_batch import VALID, RowBatch
+from runtime.query.stages.runner import TaskContext
 from runtime.query.task.task import Compiled
 
 STREAM = StreamColumns("device", Type.STRING, "ts", {"temp": Type.FLOAT, "group": Type.INT})
@@ -98,7 +98,7 @@ NUMBERS: dict[str, Numbers] = {
 are; temperatures among which one in a hundred is 10**300 or the negative of that; the smallest there are."""
 
 
-def chunks(rows: int, groups: int, runs: bool, numbers: Numbers) -> tuple[Keys, Words, list[Chunk]]:
+def chunks(rows: int, groups: int, runs: bool, numbers: Numbers) -> tuple[Keys, Words, list[RowBatch]]:
     """Rows of 100 keys, in groups at random or in long runs of one."""
     rng = np.random.default_rng(1)
     words = Words()
@@ -110,13 +110,13 @@ def chunks(rows: int, groups: int, runs: bool, numbers: Numbers) -> tuple[Keys, 
         group = rng.integers(0, groups, CHUNK) if not runs else np.full(CHUNK, at // CHUNK % groups)
         columns = {"temp": (numbers(rng), VALID), "group": (group, VALID)}
         one = np.array([CHUNK], np.int64)
-        out.append(Chunk(slots[:1], one, np.arange(at, at + CHUNK), columns))
+        out.append(RowBatch(slots[:1], one, np.arange(at, at + CHUNK), columns))
     return keys, words, out
 
 
-def seconds(plan: Plan, keys: Keys, words: Words, given: list[Chunk], rows: int) -> float:
+def seconds(plan: Plan, keys: Keys, words: Words, given: list[RowBatch], rows: int) -> float:
     """CPU seconds of the kernel over so many rows, the chunks again and again, and of settling and finishing."""
-    pipeline = Pipeline(plan, Compiled(plan).kernels, Context(words, keys, 0, 2**60, (0, 2**60)))
+    pipeline = Pipeline(plan, Compiled(plan).kernels, TaskContext(words, keys, 0, 2**60, (0, 2**60)))
     started = time.thread_time()
     for chunk in islice(cycle(given), rows // CHUNK):
         pipeline.push(chunk)

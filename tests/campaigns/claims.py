@@ -27,6 +27,7 @@ from operators.errors import DataflowError
 from operators.types import Type
 from runtime import Store
 from runtime.columns import Column, Dictionary
+from runtime.display.export import csv_lines
 from runtime.errors import IncompleteResult
 from runtime.pointfile import PointFile
 from runtime.published.definition import read
@@ -37,7 +38,6 @@ from runtime.query.plan.make_tasks import make_tasks
 from runtime.query.plan.prepare import Request, prepare
 from runtime.query.task import state_bytes, task
 from runtime.query.task.checkpoint import unpack
-from runtime.result.export import csv_lines
 from tests.campaigns import Report
 from tests.campaigns.apart import LARGE
 

@@ -23,7 +23,7 @@ from runtime.catalogue import (
     new_attempt,
 )
 from runtime.objects import ObjectStore
-from runtime.storage.location import locate
+from runtime.storage.locations import locate
 
 FIRST_DAY = 19_800
 SCHEMA = StreamSchema("device", Type.STRING, "ts", {"x": Type.INT})

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runtime.catalogue import Catalogue, FileEntry
 from runtime.objects import ObjectStore
-from runtime.storage.location import locate
+from runtime.storage.locations import locate
 from runtime.storage.verify_store import verify
 
 ROOT = Path(__file__).resolve().parents[2]

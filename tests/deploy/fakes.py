@@ -69,6 +69,8 @@ class FakeStore:
 
     def __init__(self, url: str, create: bool = False) -> None:
         self._note("open", url, create=create)
+        schemas = {STREAM.name: STREAM.schema}
+        self.catalogue = SimpleNamespace(streams=lambda: list(schemas), schema=schemas.get)
 
     def _note(self, name: str, *args: Any, **options: Any) -> None:
         FakeStore.calls.append((name, args, options))

@@ -57,7 +57,7 @@ def test_a_file_with_a_dataclass(file: Path) -> None:
     ("name", "said"),
     [
         ("{}:nix", "has no metric 'nix'; its metrics: uptime"),
-        ("{}:threshold", "threshold is a int, not a metric"),
+        ("{}:threshold", "threshold is an int, not a metric"),
         ("{}x", "not a metric: give a Python file"),
         ("nowhere/metrics.py:x", "there is no file"),
         ("nowhere/metrics.json", "cannot read"),

@@ -24,8 +24,8 @@ from runtime.query.merge.merging import merged
 from runtime.query.plan.notes import taken_out
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.pipeline import Pipeline
-from runtime.query.stages.row_batch import Chunk, Values
-from runtime.query.stages.runner import Context
+from runtime.query.stages.row_batch import RowBatch, Values
+from runtime.query.stages.runner import TaskContext
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import Compiled
@@ -78,7 +78,7 @@ def _task(
     keys = Keys(Type.STRING, words)
     first = min([since, *(point[TIME] for point in points)])
     beginning = min((point[TIME] for point in points), default=since)
-    context = Context(words, keys, since, until, first=first, beginning=beginning)
+    context = TaskContext(words, keys, since, until, first=first, beginning=beginning)
     pipeline = Pipeline(asked.plan, asked.kernels, context)
     # Day after day, and within a day key after key, each in order of (time, arrival).
     rows = [point for point in points if point[KEY] in mine]
@@ -92,11 +92,11 @@ def _task(
     return Partial(name, groups, table, Coverage(), digests)
 
 
-def _chunk(rows: list[Point], columns: Sequence[str], keys: Keys, words: Words) -> Chunk:
+def _chunk(rows: list[Point], columns: Sequence[str], keys: Keys, words: Words) -> RowBatch:
     runs = [(key, len(list(run))) for key, run in groupby(rows, key=lambda point: point[KEY])]
     names = Dictionary.of([key for key, _ in runs])
     slots = keys.slots(Column(Type.STRING, np.arange(len(runs), dtype=np.int32), None, names))
-    return Chunk(
+    return RowBatch(
         slots,
         np.array([length for _, length in runs], np.int64),
         np.array([point[TIME] for point in rows], np.int64),

@@ -15,7 +15,7 @@ import dataflow as df
 from operators.aggregates import REGISTRY, AnyAggregate
 from operators.contract import Aggregate, Flags
 from operators.laws.check import LAWS, Bench, LawBroken, check_batch, check_laws
-from operators.laws.rows import DURATIONS, STRINGS, Rows, given_rows
+from operators.laws.rows import DURATIONS, STRINGS, LawRows, given_rows
 from operators.types import DECIMALS, Type
 from tests.laws.mutants import MUTANTS, Mutant
 
@@ -38,7 +38,7 @@ def test_laws(key: tuple[str, Type | None], seed: int) -> None:
 
 
 @st.composite
-def folded(draw: st.DrawFn, kind: Type | None, other: Type | None) -> tuple[Rows, NDArray[np.int64]]:
+def folded(draw: st.DrawFn, kind: Type | None, other: Type | None) -> tuple[LawRows, NDArray[np.int64]]:
     """Rows of one case, and the part that each is in."""
     # Key, time, duration and what is known of a row are one number: so many draws would take most of the time.
     drawn = draw(st.lists(st.tuples(_value(kind), _value(other), st.integers(0, 3 * 6 * 7 * 3 - 1)), max_size=8))
@@ -54,11 +54,11 @@ def folded(draw: st.DrawFn, kind: Type | None, other: Type | None) -> tuple[Rows
     return rows, np.random.default_rng(draw(st.integers(0, 2**32))).integers(0, 4, 18)[place % 18]
 
 
-def joined(cases: list[Rows]) -> Rows:
+def joined(cases: list[LawRows]) -> LawRows:
     """The cases as groups of one fold."""
     inputs = {name: np.concatenate([rows.inputs[name] for rows in cases]) for name in cases[0].inputs}
     number = np.repeat(np.arange(len(cases)), [len(rows) for rows in cases])
-    return Rows(len(cases), number, np.concatenate([rows.key for rows in cases]), inputs, STRINGS)
+    return LawRows(len(cases), number, np.concatenate([rows.key for rows in cases]), inputs, STRINGS)
 
 
 def _value(kind: Type | None) -> st.SearchStrategy[Any]:
@@ -85,11 +85,11 @@ def test_any_split_and_tree_is_the_whole(kinds: tuple[Type | None, Type | None])
     Aggregates of the same arguments share the examples: to draw them takes as long as to fold and merge them. TOGETHER
     of them share the shape of a tree, each with parts of its own at its leaves.
     """
-    drawn: list[tuple[Rows, NDArray[np.int64]]] = []
+    drawn: list[tuple[LawRows, NDArray[np.int64]]] = []
 
     @settings(max_examples=max(1000, settings().max_examples))
     @given(case=folded(*kinds))
-    def draw(case: tuple[Rows, NDArray[np.int64]]) -> None:
+    def draw(case: tuple[LawRows, NDArray[np.int64]]) -> None:
         drawn.append(case)
 
     draw()

@@ -18,8 +18,8 @@ from operators.contract import Aggregate
 from operators.errors import CardinalityExceeded
 from operators.kernels.sums.windowed_sums import UNSET
 from operators.laws.check import Bench
-from operators.laws.rows import Rows
-from operators.states.aggregate_states import Cells
+from operators.laws.rows import LawRows
+from operators.states.aggregate_states import AggregateStates
 from operators.states.strings import Words
 from operators.types import Type
 from tests.laws.memory import run_in_memory
@@ -67,7 +67,7 @@ def state_of(name: str, kind: Type, inputs: dict[str, Any], cases: int = 1) -> t
     """The state of rows of one case."""
     bench = Bench(REGISTRY[name, kind])
     n = len(next(iter(inputs.values())))
-    rows = Rows(cases, np.zeros(n, np.int64), np.zeros(n, np.int64), inputs, [])
+    rows = LawRows(cases, np.zeros(n, np.int64), np.zeros(n, np.int64), inputs, [])
     return bench, bench.fold(rows, np.random.default_rng(0))
 
 
@@ -112,7 +112,7 @@ SIZED = [(k, op) for k, op in REGISTRY.items() if isinstance(op, Aggregate) and 
 @pytest.mark.parametrize(("key", "op"), SIZED, ids=lambda v: "-".join(map(str, v)) if isinstance(v, tuple) else "")
 def test_states_have_one_size(key: tuple[str, Type | None], op: Aggregate) -> None:
     def size(capacity: int) -> int:
-        return sum(a.nbytes for a in Cells([op], capacity).arguments(0) if len(a) == capacity)
+        return sum(a.nbytes for a in AggregateStates([op], capacity).arguments(0) if len(a) == capacity)
 
     a_group = (size(3000) - size(2000)) / 1000
     assert a_group == int(a_group)
@@ -129,13 +129,13 @@ def test_states_have_one_size(key: tuple[str, Type | None], op: Aggregate) -> No
         }  # fmt: skip
         if key[1] is not Type.FLOAT:
             inputs["value"] = inputs["value"].astype(np.int64)
-        rows = Rows(1, np.zeros(n, np.int64), np.zeros(n, np.int64), inputs, ["a"] * 100)
+        rows = LawRows(1, np.zeros(n, np.int64), np.zeros(n, np.int64), inputs, ["a"] * 100)
         out |= {name: a.nbytes for name, a in bench.fold(rows, rng).states[0].items()}
     assert few == many
 
 
 def test_windows_start_empty() -> None:
-    rows = Cells([REGISTRY["integral", Type.FLOAT]], 8).argument(0, "area", "rows")
+    rows = AggregateStates([REGISTRY["integral", Type.FLOAT]], 8).argument(0, "area", "rows")
     assert rows.shape == (8, 10)
     assert (rows[:, 0] == UNSET).all()
 

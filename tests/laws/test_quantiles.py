@@ -20,7 +20,7 @@ from operators.aggregates.quantiles import ERROR, MOST, with_most
 from operators.kernels import bins
 from operators.kernels.bits import float_order
 from operators.laws.check import Bench, LawBroken, check_batch, check_laws
-from operators.laws.rows import Rows
+from operators.laws.rows import LawRows
 from operators.types import Type
 from tests.laws.memory import run_in_memory
 from tests.reference import many
@@ -192,5 +192,5 @@ def test_memory_of_many_small_groups() -> None:
     case = np.arange(rows)
     inputs = {"value": np.arange(rows, dtype=np.float64)}
     bench = Bench(with_most("median", Type.FLOAT, 0.5, MOST))
-    state = bench.fold(Rows(rows, case, case, inputs, []), np.random.default_rng(1))
+    state = bench.fold(LawRows(rows, case, case, inputs, []), np.random.default_rng(1))
     assert sum(a.nbytes for a in state.states[0].values()) <= 48 * rows

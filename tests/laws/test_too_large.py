@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import dataflow as df
 from operators.aggregates import REGISTRY
 from operators.laws.check import Bench
-from operators.laws.rows import Rows, given_rows
+from operators.laws.rows import LawRows, given_rows
 from operators.states.groups import Groups
 from operators.states.strings import Words
 from operators.types import Type
@@ -165,7 +165,7 @@ SPECIAL: list[tuple[str, list[float], float]] = [
 def test_infinities_propagate(name: str, values: list[float], expected: float) -> None:
     n = len(values)
     ones = np.ones(n, np.int64)
-    rows: Rows = given_rows(np.zeros(n, np.int64), ones, np.arange(n), np.array(values), ones, ones, ones, 1)
+    rows: LawRows = given_rows(np.zeros(n, np.int64), ones, np.arange(n), np.array(values), ones, ones, ones, 1)
     op, words = REGISTRY[name, Type.FLOAT], Words()
     groups = Groups([Type.INT], [op])
     groups.merge(Bench(op).fold(rows, np.random.default_rng(0)), words.codes)

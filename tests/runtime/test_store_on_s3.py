@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -50,8 +51,10 @@ def test_the_same_answers_as_in_a_folder(aws: None, tmp_path: Path) -> None:
         assert len({a.proof.result for a in answers}) == 1
         assert len({str(a.to_dict()["rows"]) for a in answers}) == 1
     (mine,), (theirs,) = here.streams(), there.streams()
-    assert mine == theirs
-    assert [f.sha256 for f in here.files("s")] == [f.sha256 for f in there.files("s")]
+    # Files also name the attempts that were committed before them, which are random.
+    assert replace(mine, bytes=0) == replace(theirs, bytes=0)
+    contents = [[store.open_file(f).content_digest for f in store.files("s")] for store in (here, there)]
+    assert contents[0] == contents[1]
     report = there.verify()
     assert report.ok
     assert [s.files for s in report.streams] == [len(there.files("s"))]

@@ -29,8 +29,8 @@ from runtime.fleet.worker import answer
 from runtime.published import incremental
 from runtime.query.plan.make_tasks import make_tasks
 from runtime.query.plan.prepare import prepare
-from runtime.query.task.task import Task
 from runtime.query.task import task as tasks
+from runtime.query.task.task import Task
 from runtime.store import Store as Opened
 
 S = df.stream("s")

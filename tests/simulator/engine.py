@@ -21,12 +21,12 @@ from runtime.catalogue.key_value import (
     GetHeads,
     Heads,
     Item,
+    KeyScan,
     OutcomeUnknown,
     Put,
     PutHead,
     Query,
     Row,
-    Scan,
     Transact,
     holds,
 )
@@ -65,7 +65,7 @@ class MemoryTable:
         sorts = sorted(s for s in part if request.low <= s < request.high)
         return [(s, *part[s]) for s in (sorts[-1:] if request.last else sorts)]
 
-    def scan(self, request: Scan) -> tuple[bytes, bytes]:
+    def scan(self, request: KeyScan) -> tuple[bytes, bytes]:
         return request.split(self.query(request.query))
 
     def next_row(self, request: Query, after: str | None) -> Row | None:
@@ -188,7 +188,7 @@ class Engine:
                 if not self._read_on(process, request):
                     return
                 reply, process.rows = process.rows, []
-            case Scan():
+            case KeyScan():
                 if not self._read_on(process, request.query):
                     return
                 reply, process.rows = request.split(process.rows), []

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from runtime.fleet.cost import Load, Worker
 from runtime.fleet.fleet import Fleet
 from runtime.fleet.rules import Rules
 from runtime.fleet.simulation.model import Account, Faults, Forecast, Scenario, forecast, modelled_fleet
+from runtime.result.cost import Load, Worker
 
 WORKER = Worker(1_769, "arm64")
 STORY = Faults(failed=0.2, straggling=0.05, duplicated=0.01, truncated=0.01, throttled=0.5)

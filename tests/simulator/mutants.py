@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from runtime.catalogue.day_rows import Files
+from runtime.catalogue.day_rows import DayFiles
 from runtime.catalogue.index import Mark, Node
 from runtime.catalogue.items.entries import AlreadyIngested, Committed, Deletion, FileEntry, Record, SourceEntry
 from runtime.catalogue.items.item_bytes import log_key
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.seal import open_json
-from runtime.catalogue.key_value import Check, Put, Steps, When, query, transact
+from runtime.catalogue.key_value import Check, Put, Steps, WriteCondition, query, transact
 from runtime.catalogue.log import Head
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.snapshot import ReadSteps, Snapshot
@@ -49,7 +49,7 @@ class ListBeforeLog(StreamSteps):
 
 class NoSource(ListBeforeLog):
     def source_puts(self, *given: Any) -> list[Put]:
-        return [replace(put, when=When.ALWAYS) for put in super().source_puts(*given)]
+        return [replace(put, when=WriteCondition.ALWAYS) for put in super().source_puts(*given)]
 
 
 class NoLink(StreamSteps):
@@ -59,7 +59,7 @@ class NoLink(StreamSteps):
 
 class NoClaim(StreamSteps):
     def _claim_puts(self, attempt: str, record: Record) -> list[Put]:
-        return [replace(put, when=When.ALWAYS) for put in super()._claim_puts(attempt, record)]
+        return [replace(put, when=WriteCondition.ALWAYS) for put in super()._claim_puts(attempt, record)]
 
 
 class SweepWithoutClaim(StreamSteps):
@@ -75,10 +75,10 @@ class NoDeletionGuard(StreamSteps):
 
 class LogOverwritten(StreamSteps):
     def _log_put(self, record: Record) -> Put:
-        return replace(super()._log_put(record), when=When.ALWAYS)
+        return replace(super()._log_put(record), when=WriteCondition.ALWAYS)
 
     def _head_puts(self, record: Record, last: Record | None, head: Head | None) -> list[Put]:
-        return [replace(put, when=When.ALWAYS) for put in super()._head_puts(record, last, head)]
+        return [replace(put, when=WriteCondition.ALWAYS) for put in super()._head_puts(record, last, head)]
 
 
 class GapIgnored(StreamSteps):
@@ -91,7 +91,7 @@ class MarkEarly(StreamSteps):
     def apply(self, record: Record, years: Node | None) -> Steps[Node | None]:
         puts, years = yield from self._changes(record, years)
         yield from transact([self._mark_put(record, years)])
-        after = [Check(self.partition("WM"), "WM", When.BELOW, record.seq + 1)]
+        after = [Check(self.partition("WM"), "WM", WriteCondition.BELOW, record.seq + 1)]
         for i in range(0, len(puts), self.most - 1):
             yield from transact([*puts[i : i + self.most - 1], *after])
         return years
@@ -148,24 +148,24 @@ class NoDirectory(StreamSteps):
 
 
 class LiveRead(ReadSteps):
-    def as_of(self, found: Files, mark: int) -> Files:
+    def as_of(self, found: DayFiles, mark: int) -> DayFiles:
         return found
 
-    def check_days(self, index: Files, mark: int, written: object) -> None:
+    def check_days(self, index: DayFiles, mark: int, written: object) -> None:
         pass
 
-    def check_all(self, files: Files, totals: object) -> None:
+    def check_all(self, files: DayFiles, totals: object) -> None:
         pass
 
-    def overlay(self, index: Files, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
+    def overlay(self, index: DayFiles, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> DayFiles:
         return index.where((index.heads["del_seq"] == 0) & (index.heads["marker"] == 0))
 
 
 class NoOverlay(ReadSteps):
-    def overlay(self, index: Files, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
+    def overlay(self, index: DayFiles, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> DayFiles:
         return super().overlay(index, mark, [])
 
-    def check_all(self, files: Files, totals: object) -> None:
+    def check_all(self, files: DayFiles, totals: object) -> None:
         pass
 
 
@@ -181,7 +181,7 @@ class MarkReadLast(ReadSteps):
                 there = yield from outer.steps.mark()
                 return None if there is None else Mark(0, {})
 
-            def index_rows(self, days: Mapping[int, int] | None, first: int, last: int) -> Steps[Files]:
+            def index_rows(self, days: Mapping[int, int] | None, first: int, last: int) -> Steps[DayFiles]:
                 rows = yield from outer.steps.index_rows(None, first, last)
                 mark = yield from outer.steps.mark()
                 self.late = 0 if mark is None else mark.seq
@@ -190,16 +190,16 @@ class MarkReadLast(ReadSteps):
         late = Late(self.stream, self.steps.most)
 
         class LateReads(ReadSteps):
-            def as_of(self, found: Files, mark: int) -> Files:
+            def as_of(self, found: DayFiles, mark: int) -> DayFiles:
                 return super().as_of(found, late.late)
 
-            def check_days(self, index: Files, mark: int, written: object) -> None:
+            def check_days(self, index: DayFiles, mark: int, written: object) -> None:
                 pass
 
-            def check_all(self, files: Files, totals: object) -> None:
+            def check_all(self, files: DayFiles, totals: object) -> None:
                 pass
 
-            def overlay(self, index: Files, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> Files:
+            def overlay(self, index: DayFiles, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> DayFiles:
                 return super().overlay(index, late.late, [(r, days) for r, days in tail if r.seq > late.late])
 
         return (yield from LateReads(late).snapshot(since, until))

@@ -11,15 +11,15 @@ from typing import Any
 
 from runtime.errors import QueryError
 from runtime.fleet.coordinator import Coordinator, Start
-from runtime.fleet.cost import Used, Worker
 from runtime.fleet.fleet import Answers, Fleet, batched, relay_fields
 from runtime.fleet.messages import MAX_PAYLOAD, read_batch, read_reply, refusal, request
 from runtime.fleet.outcomes import Reply
 from runtime.fleet.relay import inner_fleet, inner_used, reply_of
-from runtime.fleet.rules import Batch
-from runtime.fleet.simulation.virtual_clock import Clock, Driven
+from runtime.fleet.rules import TaskBatch
+from runtime.fleet.simulation.virtual_clock import Driven, VirtualClock
 from runtime.objects import ObjectStore
 from runtime.query.task.task import Task
+from runtime.result.cost import Used, Worker
 from tests.simulator.workers import Faults, LambdaDouble, function_error
 
 Answered = Callable[[Reply], None]
@@ -34,7 +34,7 @@ class RelayFaults:
     duplicated: float = 0.0
     truncated: float = 0.0
     throttled: float = 0.0
-    memory: Callable[[Batch], bool] = lambda batch: False
+    memory: Callable[[TaskBatch], bool] = lambda batch: False
     timeout: float = 180.0
 
 
@@ -48,7 +48,7 @@ class TwoLevels:
     ) -> None:  # fmt: skip
         self.fleet, self.double, self.objects, self.faults, self.seed = fleet, double, objects, faults, seed
         self.allow_partial, self.reply, self.nested = allow_partial, reply, nested
-        self.clock, self.dice = Clock(), random.Random(seed)
+        self.clock, self.dice = VirtualClock(), random.Random(seed)
         self.seen: Counter[str] = Counter()
         self.open = 0
         """Relays that run."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from runtime.fleet import QueryTimeout, TaskFailed
-from runtime.fleet.cost import Load, Speeds, Worker, estimate
 from runtime.fleet.rules import Rules
 from runtime.fleet.simulation.model import Account, Faults, Scenario, modelled_fleet, simulate
+from runtime.result.cost import Load, Speeds, Worker, estimate
 from tests.simulator.forecasts import CASES, WORKER, table
 
 README = Path(__file__).resolve().parents[2] / "deploy" / "README.md"

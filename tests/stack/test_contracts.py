@@ -8,7 +8,7 @@ import pytest
 
 from runtime.aws.s3_without_boto3 import SignedS3
 from runtime.catalogue import Catalogue, DynamoCatalogue
-from runtime.catalogue.key_value import ConditionFailed, Put, Transact, When
+from runtime.catalogue.key_value import ConditionFailed, Put, Transact, WriteCondition
 from runtime.catalogue.stores.dynamodb import DynamoTable
 from runtime.errors import StoreError
 from runtime.objects import S3Objects
@@ -60,7 +60,7 @@ def test_a_transaction_that_is_repeated_is_told_of_the_first(ministack: str, pre
     """By its token: its condition no longer holds, and yet the reply says that it happened."""
     table = DynamoTable("antfold", f"lake/{prefix}", create=lambda: True)
     faults = Faults(table.client)
-    put = Transact([Put("s/LOG", "1", b"x", When.ABSENT)])
+    put = Transact([Put("s/LOG", "1", b"x", WriteCondition.ABSENT)])
     faults.lose("TransactWriteItems")
     table.transact(put)
     assert len(faults.waits) == 1

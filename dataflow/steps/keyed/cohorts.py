@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed_emitter import FlowEmitter
-from dataflow.codegen.writer import I8, U1, Writer, both, value_array
+from dataflow.codegen.writer import I8, U1, SourceWriter, both, value_array
+from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr, col
 from dataflow.expressions.node import operand, quoted
 from dataflow.json import fields as json
 from dataflow.plan.sink import with_held
 from dataflow.sinks.flow_sink import Flow
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
-from dataflow.steps.text import call, given
 from dataflow.times.zones import check_zone
 from dataflow.typed.nodes import Typed
 from operators.types import Type
@@ -25,9 +25,9 @@ _WAITS, _IS_EARLIER, _COUNTS = 0, 1, 2
 
 
 class CohortsEmitter(FlowEmitter):
-    """Emits the per-row and the final code of a ``Periods`` sink."""
+    """Emits the per-row and the final code of a ``CohortPeriods`` sink."""
 
-    def __init__(self, w: Writer, sink: Periods) -> None:
+    def __init__(self, w: SourceWriter, sink: CohortPeriods) -> None:
         super().__init__(w, sink.held)
         self.sink = sink
         self.keep(("stage", U1), ("came", U1), ("period", I8), ("cohort", I8), ("first", I8), ("final", I8))
@@ -78,7 +78,7 @@ class CohortsEmitter(FlowEmitter):
 
 
 @dataclass(frozen=True)
-class Periods(Flow):
+class CohortPeriods(Flow):
     """Cohorts: one row per key and calendar bucket from the key's first ``begins`` on, to the end of the range.
 
     Writes start (as time), end, ``cohort``, ``period`` and ``returned``.
@@ -100,7 +100,7 @@ class Periods(Flow):
         """A key that began before the range is in none of its cohorts."""
         return None
 
-    def emitter(self, w: Writer) -> CohortsEmitter:
+    def emitter(self, w: SourceWriter) -> CohortsEmitter:
         """See Sink."""
         return CohortsEmitter(w, self)
 
@@ -134,7 +134,7 @@ class Cohorts(KeyedStep, op="cohorts"):
         b.fix_all((begins, comes), shape)
         bucket = Typed("truncate", Type.TIME, (Typed("time", Type.TIME),), (("every", self.every), ("zone", self.zone)))
         columns = {"cohort": Type.TIME, "period": Type.INT, "returned": Type.BOOL}
-        return KeyedRows("cohorts", columns, lambda held, _: Periods(held, begins, comes, bucket), {})
+        return KeyedRows("cohorts", columns, lambda held, _: CohortPeriods(held, begins, comes, bucket), {})
 
     def calls(self) -> list[str]:
         """See Step."""

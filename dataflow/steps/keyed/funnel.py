@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed_emitter import FlowEmitter
-from dataflow.codegen.writer import I8, U1, Writer, both, value_array
+from dataflow.codegen.writer import I8, U1, SourceWriter, both, value_array
+from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.node import operand, quoted
 from dataflow.json import fields as json
 from dataflow.plan.sink import NamedTyped, with_held
 from dataflow.sinks.flow_sink import Flow
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
-from dataflow.steps.text import call, given
 from dataflow.times.durations import written_duration
 from dataflow.typed.nodes import Typed
 from operators.types import Type
@@ -37,7 +37,7 @@ MAX_FUNNEL = 16
 class FunnelEmitter(FlowEmitter):
     """Emits the per-row and the final code of a ``Climb`` sink."""
 
-    def __init__(self, w: Writer, sink: Climb) -> None:
+    def __init__(self, w: SourceWriter, sink: Climb) -> None:
         super().__init__(w, sink.held)
         self.sink = sink
         self.steps = len(sink.conditions)
@@ -147,7 +147,7 @@ class Climb(Flow):
         yield from self.conditions
         yield from super().expressions()
 
-    def emitter(self, w: Writer) -> FunnelEmitter:
+    def emitter(self, w: SourceWriter) -> FunnelEmitter:
         """See Sink."""
         return FunnelEmitter(w, self)
 

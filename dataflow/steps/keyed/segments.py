@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed_emitter import FlowEmitter, KeyedEmitter
-from dataflow.codegen.writer import I8, U1, Writer, both, value_array
+from dataflow.codegen.writer import I8, U1, SourceWriter, both, value_array
 from dataflow.expressions.aggregate_calls import NamedAggs
 from dataflow.plan.sink import Reach, Sink, columns_in
 from dataflow.sinks.folding import fold, least, rooms
@@ -32,7 +32,7 @@ _DAY = 86_400_000_000
 class SegmentsEmitter(KeyedEmitter):
     """Emits the per-row and the final code of a ``Segments`` sink."""
 
-    def __init__(self, w: Writer, sink: Segments) -> None:
+    def __init__(self, w: SourceWriter, sink: Segments) -> None:
         super().__init__(w, sink.held)
         self.sink = sink
         self.session = sink.bucket is None
@@ -146,7 +146,7 @@ class SegmentsEmitter(KeyedEmitter):
 class WindowsEmitter(FlowEmitter):
     """Emits the per-row and the final code of a ``Segments`` sink of such windows."""
 
-    def __init__(self, w: Writer, sink: Segments) -> None:
+    def __init__(self, w: SourceWriter, sink: Segments) -> None:
         super().__init__(w, sink.held)
         self.sink = sink
         self.keep(("live", U1), ("low", I8), ("high", I8))
@@ -284,7 +284,7 @@ class Segments(Sink):
         for a in self.aggs:
             yield from a.expressions()
 
-    def emitter(self, w: Writer) -> SegmentsEmitter | WindowsEmitter:
+    def emitter(self, w: SourceWriter) -> SegmentsEmitter | WindowsEmitter:
         """See Sink."""
         return WindowsEmitter(w, self) if self.size > 1 or self.empty else SegmentsEmitter(w, self)
 

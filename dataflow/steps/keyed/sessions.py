@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import NamedAggs
+from dataflow.expressions.call_text import aggs_text, call, given, length_text
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.node import operand, quoted
 from dataflow.json import fields as json
 from dataflow.plan.sink import NamedTyped
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
 from dataflow.steps.keyed.segments import Segments, segment_columns
-from dataflow.steps.text import aggs_text, call, given, length_text
 from dataflow.times.durations import written_duration
 from dataflow.typed.nodes import Typed
 

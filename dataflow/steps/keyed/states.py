@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed_emitter import KeyedEmitter
-from dataflow.codegen.writer import I8, U1, Tables, Writer, value_array
+from dataflow.codegen.writer import I8, U1, SourceWriter, Tables, value_array
 from dataflow.expressions.aggregate_calls import column_or
+from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.node import quoted
 from dataflow.json import fields as json
 from dataflow.plan.sink import NamedTyped, Reach, Sink, with_held
 from dataflow.steps.base import INTERVALS
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
-from dataflow.steps.text import call, given
 from dataflow.times.durations import written_duration
 from dataflow.typed.hidden_columns import KNOWN
 from dataflow.typed.nodes import Typed
@@ -34,7 +34,7 @@ NEVER = 2**62
 class StatesEmitter(KeyedEmitter):
     """Emits the per-row and the final code of a ``States`` sink."""
 
-    def __init__(self, w: Writer, sink: States) -> None:
+    def __init__(self, w: SourceWriter, sink: States) -> None:
         super().__init__(w, sink.held)
         self.sink = sink
         self.heartbeat = sink.state is None
@@ -185,7 +185,7 @@ class States(Sink):
             yield self.state
         yield from (e for _, e in self.held)
 
-    def emitter(self, w: Writer) -> StatesEmitter:
+    def emitter(self, w: SourceWriter) -> StatesEmitter:
         """See Sink."""
         return StatesEmitter(w, self)
 

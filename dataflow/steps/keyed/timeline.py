@@ -15,7 +15,8 @@ from dataflow.binding.interval_cuts import own_columns
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed_emitter import KeyedEmitter
-from dataflow.codegen.writer import I8, U1, Writer, both, value_array
+from dataflow.codegen.writer import I8, U1, SourceWriter, both, value_array
+from dataflow.expressions.call_text import given, keyword
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.functions import STATEFUL
 from dataflow.expressions.node import operand
@@ -27,11 +28,10 @@ from dataflow.plan.sink import Reach, Sink, with_held
 from dataflow.plan.stages import Stage
 from dataflow.steps.base import INTERVALS, Bound, Step, from_object, to_object
 from dataflow.steps.keyed.states import NEVER, Heartbeat, StateDuration
-from dataflow.steps.text import given, keyword
 from dataflow.tables.reference_tables import ReferenceTable
 from dataflow.typed.hidden_columns import END, KNOWN
 from dataflow.typed.nodes import Typed, column
-from dataflow.typed.row_operations import Keep, RowOp, Tally
+from dataflow.typed.row_operations import Keep, NullTally, RowOp
 from operators.types import Type
 
 
@@ -47,7 +47,7 @@ def _kind(track: BoundTrack) -> Type:
 class TracksEmitter(KeyedEmitter):
     """Emits the per-row and the final code of a ``Tracks`` sink."""
 
-    def __init__(self, w: Writer, sink: Tracks) -> None:
+    def __init__(self, w: SourceWriter, sink: Tracks) -> None:
         super().__init__(w, sink.held)
         self.sink = sink
         self._text = ""
@@ -160,7 +160,7 @@ class TracksEmitter(KeyedEmitter):
         w = self.w
         depth = w.depth
         for op in track.ops:
-            if isinstance(op, Tally):
+            if isinstance(op, NullTally):
                 x.tally(op)
             elif isinstance(op, Keep):
                 v, k = x.emit(op.condition)
@@ -216,7 +216,7 @@ class Tracks(Sink):
         yield self.state
         yield from (e for _, e in self.held)
 
-    def emitter(self, w: Writer) -> TracksEmitter:
+    def emitter(self, w: SourceWriter) -> TracksEmitter:
         """See Sink."""
         return TracksEmitter(w, self)
 

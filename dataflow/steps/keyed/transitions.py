@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed_emitter import FlowEmitter
-from dataflow.codegen.writer import I8, U1, Writer, value_array
+from dataflow.codegen.writer import I8, U1, SourceWriter, value_array
 from dataflow.expressions.aggregate_calls import column_or
+from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr, col
 from dataflow.json import fields as json
 from dataflow.plan.sink import Reach, with_held
 from dataflow.sinks.flow_sink import Flow
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
-from dataflow.steps.text import call, given
 from dataflow.typed.nodes import Typed
 from operators.types import Type
 
@@ -23,7 +23,7 @@ from operators.types import Type
 class TransitionsEmitter(FlowEmitter):
     """Emits the per-row and the final code of a ``Moves`` sink."""
 
-    def __init__(self, w: Writer, sink: Moves) -> None:
+    def __init__(self, w: SourceWriter, sink: Moves) -> None:
         super().__init__(w, sink.held)
         self.sink = sink
         array = value_array(sink.of.type)
@@ -99,7 +99,7 @@ class Moves(Flow):
         """The value before the first of the range, if it is near enough."""
         return self.gap
 
-    def emitter(self, w: Writer) -> TransitionsEmitter:
+    def emitter(self, w: SourceWriter) -> TransitionsEmitter:
         """See Sink."""
         return TransitionsEmitter(w, self)
 

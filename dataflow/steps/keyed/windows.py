@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from dataflow.binding.typing import Expressions, Shape
 from dataflow.expressions.aggregate_calls import NamedAggs
+from dataflow.expressions.call_text import aggs_text, call, given
 from dataflow.expressions.node import quoted
 from dataflow.json import fields as json
 from dataflow.plan.sink import NamedTyped
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
 from dataflow.steps.keyed.segments import Segments, segment_columns
-from dataflow.steps.text import aggs_text, call, given
 from dataflow.times.calendar_tables import longest_bucket
 from dataflow.times.durations import parse_every
 from dataflow.times.zones import check_zone

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from deploy.stack.actions.change_sets import DeployError
-from deploy.stack.resources.resource_names import Places
+from deploy.stack.resources.resource_names import ResourceNames
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 from runtime.aws.retry import Fault
@@ -33,24 +33,26 @@ def region(access: Access) -> str:
     return str(found)
 
 
-def placed(name: str, kind: str, access: Access) -> Bucket:
-    """One of a deployment's buckets, under the name that ``Places`` gives it.
+def placed(name: str, kind: str, access: Access) -> ArtifactBucket:
+    """One of a deployment's buckets, under the name that ``ResourceNames`` gives it.
 
     Names of buckets are of the whole world and anybody can tell these beforehand, so every request is on the condition
     that the bucket is of this account: code must not be put into, or taken from, a stranger's bucket.
     """
     owner = account(access)
-    pattern = Places(name).bucket(kind)
-    return Bucket(pattern.replace("${AWS::AccountId}", owner).replace("${AWS::Region}", region(access)), access, owner)
+    pattern = ResourceNames(name).bucket(kind)
+    return ArtifactBucket(
+        pattern.replace("${AWS::AccountId}", owner).replace("${AWS::Region}", region(access)), access, owner
+    )
 
 
-class Bucket:
+class ArtifactBucket:
     """One bucket, whose objects are put once and emptied whole; ``owner``: the account that it must be of."""
 
     def __init__(self, name: str, access: Access, owner: str | None = None) -> None:
         self.name = name
         self._client = Client("s3", access)
-        self._bucket = {"Bucket": name} | ({} if owner is None else {"ExpectedBucketOwner": owner})
+        self._bucket = {"ArtifactBucket": name} | ({} if owner is None else {"ExpectedBucketOwner": owner})
 
     def exists(self) -> bool:
         """Whether it is there, and this identity may look."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from deploy.stack.actions.artifacts import CODE, Bucket, placed, region
+from deploy.stack.actions.artifacts import CODE, ArtifactBucket, placed, region
 from deploy.stack.actions.change_sets import INLINE, TAG, DeployError, Proposal, Seen, Stack, Step
 from deploy.stack.resources import template
 from deploy.stack.resources.function_resources import BUCKET_PARAMETER, BUNDLE_PARAMETER, functions
-from deploy.stack.settings import Settings
+from deploy.stack.settings import StackSettings
 from runtime.aws.access import Access
 from runtime.aws.client import Client
 
@@ -24,7 +24,7 @@ _UNRESERVED = 100
 class Deployment:
     """Settings on their way to an account. ``tell`` hears what is begun."""
 
-    settings: Settings
+    settings: StackSettings
     access: Access
     tell: Callable[[str], None] = lambda _: None
 
@@ -49,16 +49,16 @@ class Deployment:
         parameters = {BUCKET_PARAMETER: bucket.name, BUNDLE_PARAMETER: key}
         return self.stack.propose(source, parameters, {TAG: self.settings.name})
 
-    def _bucket(self, dry: bool) -> Bucket:
+    def _bucket(self, dry: bool) -> ArtifactBucket:
         given = self.settings.artifacts_bucket
-        bucket = Bucket(given, self.access) if given else placed(self.settings.name, "artifacts", self.access)
+        bucket = ArtifactBucket(given, self.access) if given else placed(self.settings.name, "artifacts", self.access)
         if given and not bucket.exists():
             raise DeployError(f"the artifacts_bucket {given} is not there: make it, or leave the setting out")
         if not given and not dry:
             bucket.make()
         return bucket
 
-    def _source(self, bucket: Bucket, dry: bool) -> dict[str, str]:
+    def _source(self, bucket: ArtifactBucket, dry: bool) -> dict[str, str]:
         """The template, or where it lies: larger ones go by way of the bucket."""
         body = template.text(template.template(self.settings))
         if len(body.encode()) <= INLINE:

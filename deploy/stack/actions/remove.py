@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from deploy.stack.actions.artifacts import placed
 from deploy.stack.actions.change_sets import STUCK, TAG, UNMADE, Change, DeployError, Proposal, Stack, Step
 from deploy.stack.resources import template
-from deploy.stack.resources.resource_names import Places
+from deploy.stack.resources.resource_names import ResourceNames
 from deploy.stack.resources.storage import KEYS
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
@@ -103,7 +103,7 @@ class Removal:
 
     def _delete_table(self) -> bool:
         """Whether there was one."""
-        table = Places(self.name).table
+        table = ResourceNames(self.name).table
         client = Client("dynamodb", self.access)
         what = f"delete the table {table}"
         try:
@@ -127,7 +127,7 @@ class Removal:
 
     def _delete_key(self, kind: str) -> str | None:
         """Have KMS delete the key behind an alias; its id, None if there is none."""
-        alias = Places(self.name).alias(kind)
+        alias = ResourceNames(self.name).alias(kind)
         client = Client("kms", self.access)
         try:
             found = client.call(f"find the key {alias}", lambda kms: kms.describe_key(KeyId=alias))["KeyMetadata"]

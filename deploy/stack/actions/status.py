@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from deploy.stack.actions.change_sets import DeployError, Stack
-from deploy.stack.resources.resource_names import Places, reached
+from deploy.stack.resources.resource_names import ResourceNames, reached
 from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 from runtime.errors import StoreError
@@ -64,7 +64,7 @@ class Status:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; times as ISO-8601."""
-        from runtime.result.display import iso
+        from runtime.display.text_tables import iso
 
         found = asdict(self) | {"ok": self.ok}
         for stream in found["streams"]:
@@ -84,7 +84,7 @@ def status(name: str, access: Access) -> Status:
     parts = stack.resources()
     functions = [physical for _, type_, physical in parts if type_ == "AWS::Lambda::Function" and physical]
     alarms = [physical for _, type_, physical in parts if type_ == "AWS::CloudWatch::Alarm" and physical]
-    places = Places(name)
+    places = ResourceNames(name)
     queued = any(type_ == "AWS::SQS::Queue" for _, type_, _ in parts)
     return Status(
         name,

@@ -7,17 +7,17 @@ from typing import Any
 
 from deploy.stack.resources.cloudformation import Resource, Value, logical, policy, ref, sub
 from deploy.stack.resources.function_resources import functions
-from deploy.stack.resources.resource_names import Places
+from deploy.stack.resources.resource_names import ResourceNames
 from deploy.stack.resources.storage import key
-from deploy.stack.settings import Settings
+from deploy.stack.settings import StackSettings
 
 NAMESPACE = "antfold"
 """Of the metrics that the functions write with their logs."""
 
 
-def watch(settings: Settings) -> dict[str, Resource]:
+def watch(settings: StackSettings) -> dict[str, Resource]:
     """The resources, by logical id."""
-    places = Places(settings.name)
+    places = ResourceNames(settings.name)
     found = {
         "Alerts": Resource(
             "AWS::SNS::Topic", {"TopicName": f"{settings.name}-alerts", "KmsMasterKeyId": key(settings)}
@@ -109,8 +109,8 @@ def _alarm(
     )
 
 
-def _dashboard(settings: Settings) -> Value:
-    places = Places(settings.name)
+def _dashboard(settings: StackSettings) -> Value:
+    places = ResourceNames(settings.name)
     deployed = [places.function(f.name) for f in functions(settings) if f.built]
     ingest = places.function("ingest")
     rows = [

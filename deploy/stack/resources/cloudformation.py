@@ -56,7 +56,7 @@ class Resource:
 
 
 @dataclass(frozen=True)
-class Function:
+class FunctionResource:
     """A function of Lambda, its role's grants and its environment.
 
     ``built``: false keeps the place of what is not written yet: it stands in the table, and is not deployed.

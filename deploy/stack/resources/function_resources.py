@@ -6,11 +6,21 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from deploy.stack.resources.cloudformation import Function, Grant, Resource, Value, arn, logical, policy, ref, sub
+from deploy.stack.resources.cloudformation import (
+    FunctionResource,
+    Grant,
+    Resource,
+    Value,
+    arn,
+    logical,
+    policy,
+    ref,
+    sub,
+)
 from deploy.stack.resources.grants import Grants
-from deploy.stack.resources.resource_names import LANDING, Places
+from deploy.stack.resources.resource_names import LANDING, ResourceNames
 from deploy.stack.resources.storage import key
-from deploy.stack.settings import Settings, SettingsError
+from deploy.stack.settings import SettingsError, StackSettings
 
 RUNTIME = "python3.13"
 BUCKET_PARAMETER, BUNDLE_PARAMETER = "ArtifactsBucket", "Bundle"
@@ -28,24 +38,24 @@ _LOST = {
 }
 
 
-def functions(settings: Settings) -> tuple[Function, ...]:
+def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
     """Every function, in the order of the data's way; those that are not built keep their place."""
     grants = Grants(settings)
-    places = Places(settings.name)
+    places = ResourceNames(settings.name)
     store = {"ANTFOLD_STORE": places.store_url}
     signed = {"ANTFOLD_MAC_KEY": arn("SigningKey")}
     landing = {"ANTFOLD_LANDING": sub(f"s3://{places.bucket('landing')}/{LANDING}")}
     s = settings
     return (
-        Function(
+        FunctionResource(
             "worker", "answers one task of a query", s.worker_memory, s.worker_timeout, s.worker_concurrency,
             grants.worker(), signed,
         ),
-        Function(
+        FunctionResource(
             "ingest", "makes point files of what arrived", s.ingest_memory, s.ingest_timeout, s.ingest_concurrency,
             grants.ingest(), store | landing | {"ANTFOLD_STREAMS": _streams(settings)},
         ),
-        Function(
+        FunctionResource(
             "query", "runs named queries", s.query_memory, s.query_timeout, s.query_concurrency,
             grants.query(),
             store | signed | {
@@ -54,19 +64,21 @@ def functions(settings: Settings) -> tuple[Function, ...]:
                 "ANTFOLD_ALERTS": ref("Alerts"),
             },
         ),
-        Function(
+        FunctionResource(
             "reconcile", "finds what arrived and was not ingested", 512, 900, 2,
             grants.reconcile(), repeats=True, environment=store | landing | {
                 "ANTFOLD_STREAMS": _streams(settings),
                 "ANTFOLD_QUEUE": ref("Queue"),
             },
         ),
-        Function("compact", "makes few files of many", s.ingest_memory, 900, 1, grants.compact(), store, built=False),
-        Function("sweep", "deletes what nothing refers to", 512, 900, 1, grants.sweep(), store, built=False),
+        FunctionResource(
+            "compact", "makes few files of many", s.ingest_memory, 900, 1, grants.compact(), store, built=False,
+        ),
+        FunctionResource("sweep", "deletes what nothing refers to", 512, 900, 1, grants.sweep(), store, built=False),
     )  # fmt: skip
 
 
-def _streams(settings: Settings) -> str:
+def _streams(settings: StackSettings) -> str:
     said = {name: {k: v for k, v in asdict(stream).items() if v is not None}
             for name, stream in sorted(settings.streams.items())}  # fmt: skip
     text = json.dumps(said, sort_keys=True)
@@ -78,7 +90,7 @@ def _streams(settings: Settings) -> str:
     return text
 
 
-def resources(settings: Settings) -> dict[str, Resource]:
+def resources(settings: StackSettings) -> dict[str, Resource]:
     """The functions that are built, their roles and logs, and the roles of the services that start them."""
     found: dict[str, Resource] = {}
     for function in functions(settings):
@@ -92,9 +104,9 @@ def resources(settings: Settings) -> dict[str, Resource]:
     return found
 
 
-def _function(settings: Settings, function: Function) -> dict[str, Resource]:
+def _function(settings: StackSettings, function: FunctionResource) -> dict[str, Resource]:
     kind = function.name
-    name = Places(settings.name).function(kind)
+    name = ResourceNames(settings.name).function(kind)
     title = kind.capitalize()
     grants = (*function.grants, Grants(settings).logs(kind))
     return {

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from deploy.stack.resources.cloudformation import Grant, Value, arn, ref, sub
-from deploy.stack.resources.resource_names import LANDING, STORE, TENANTS, Places
+from deploy.stack.resources.resource_names import LANDING, STORE, TENANTS, ResourceNames
 from deploy.stack.resources.storage import key
-from deploy.stack.settings import Settings
+from deploy.stack.settings import StackSettings
 
 
 class Grants:
     """The grants of one deployment, by role."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.places = Places(settings.name)
+    def __init__(self, settings: StackSettings) -> None:
+        self.places = ResourceNames(settings.name)
         self.key = key(settings)
 
     def worker(self) -> tuple[Grant, ...]:

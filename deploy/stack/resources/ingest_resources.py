@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from deploy.stack.resources.cloudformation import Resource, arn, logical, policy, ref
-from deploy.stack.resources.resource_names import LANDING, Places
+from deploy.stack.resources.resource_names import LANDING, ResourceNames
 from deploy.stack.resources.storage import key
-from deploy.stack.settings import Schedule, Settings
+from deploy.stack.settings import ScheduleSettings, StackSettings
 
 FAILURES = 5
 """How often the news of an object is given to ingest before it is set aside."""
@@ -21,9 +21,9 @@ _AT = "<aws.scheduler.scheduled-time>"
 """Which the scheduler fills in: the same for a repeated start, so that the run is known by it."""
 
 
-def flow(settings: Settings) -> dict[str, Resource]:
+def flow(settings: StackSettings) -> dict[str, Resource]:
     """The resources, by logical id."""
-    places = Places(settings.name)
+    places = ResourceNames(settings.name)
     found = {
         "DeadLetters": _queue(places.dead, MessageRetentionPeriod=1_209_600),
         "Queue": _queue(
@@ -51,7 +51,7 @@ def flow(settings: Settings) -> dict[str, Resource]:
     for name in sorted(settings.streams):
         found[logical("Delivery", name)] = _delivery(settings, name)
     for schedule in settings.schedules:
-        found[logical("Schedule", schedule.title)] = _query_schedule(settings, schedule)
+        found[logical("ScheduleSettings", schedule.title)] = _query_schedule(settings, schedule)
     return found
 
 
@@ -63,7 +63,7 @@ def _queue(name: str, **more: Any) -> Resource:
     )
 
 
-def _queue_policy(places: Places) -> Resource:
+def _queue_policy(places: ResourceNames) -> Resource:
     send = {
         "Sid": "NewsOfTheLandingBucket",
         "Effect": "Allow",
@@ -86,8 +86,8 @@ def _queue_policy(places: Places) -> Resource:
     return Resource("AWS::SQS::QueuePolicy", {"Queues": [ref("Queue")], "PolicyDocument": policy([send, secure])})
 
 
-def _delivery(settings: Settings, stream: str) -> Resource:
-    places = Places(settings.name)
+def _delivery(settings: StackSettings, stream: str) -> Resource:
+    places = ResourceNames(settings.name)
     return Resource(
         "AWS::KinesisFirehose::DeliveryStream",
         {
@@ -124,7 +124,7 @@ def _delivery(settings: Settings, stream: str) -> Resource:
     )
 
 
-def _query_schedule(settings: Settings, schedule: Schedule) -> Resource:
+def _query_schedule(settings: StackSettings, schedule: ScheduleSettings) -> Resource:
     said = {
         "query": schedule.query,
         "version": schedule.version,
@@ -139,7 +139,9 @@ def _query_schedule(settings: Settings, schedule: Schedule) -> Resource:
     return _schedule(settings, schedule.title, schedule.every, schedule.zone, "Query", {"schedule": said, "at": _AT})
 
 
-def _schedule(settings: Settings, title: str, every: str, zone: str, function: str, event: dict[str, Any]) -> Resource:
+def _schedule(
+    settings: StackSettings, title: str, every: str, zone: str, function: str, event: dict[str, Any]
+) -> Resource:
     return Resource(
         "AWS::Scheduler::Schedule",
         {

@@ -18,7 +18,7 @@ TENANTS = "tenants"
 
 
 @dataclass(frozen=True)
-class Places:
+class ResourceNames:
     """The names of a deployment. S3's are of the whole world, so they carry the account and the region."""
 
     name: str

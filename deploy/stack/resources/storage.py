@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from deploy.stack.resources.cloudformation import Resource, Value, arn, policy, ref, sub
-from deploy.stack.resources.resource_names import LANDING, STORE, Places
-from deploy.stack.settings import Settings
+from deploy.stack.resources.resource_names import LANDING, STORE, ResourceNames
+from deploy.stack.settings import StackSettings
 from runtime.catalogue.stores.dynamodb import PARTITION, SORT
 
 _NO_LOG = {
@@ -19,14 +19,14 @@ KEYS = ("antfold: points, catalogue, logs and alerts", "antfold: signs kernels a
 _ROOT = sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")
 
 
-def key(settings: Settings) -> Value:
+def key(settings: StackSettings) -> Value:
     """The ARN of the key that data is sealed with."""
     return settings.kms_key or arn("Key")
 
 
-def storage(settings: Settings) -> dict[str, Resource]:
+def storage(settings: StackSettings) -> dict[str, Resource]:
     """The resources, by logical id."""
-    places = Places(settings.name)
+    places = ResourceNames(settings.name)
     own = {} if settings.kms_key else {"Key": _key(), "KeyAlias": _alias(places, "", "Key")}
     return {
         **own,
@@ -69,7 +69,7 @@ _DATA_RULES = [
 ]
 
 
-def _landing_rules(settings: Settings) -> list[dict[str, Any]]:
+def _landing_rules(settings: StackSettings) -> list[dict[str, Any]]:
     rules = [_rule("replaced", **_OLD, **_CUT)]
     if settings.landing_days is not None:
         rules.append(_rule("arrived", f"{LANDING}/", ExpirationInDays=settings.landing_days))
@@ -77,13 +77,13 @@ def _landing_rules(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _bucket(
-    settings: Settings, kind: str, rules: list[dict[str, Any]], after: tuple[str, ...] = (), **more: Any
+    settings: StackSettings, kind: str, rules: list[dict[str, Any]], after: tuple[str, ...] = (), **more: Any
 ) -> Resource:
     seal = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key(settings)}
     return Resource(
         "AWS::S3::Bucket",
         {
-            "BucketName": sub(Places(settings.name).bucket(kind)),
+            "BucketName": sub(ResourceNames(settings.name).bucket(kind)),
             "BucketEncryption": {
                 "ServerSideEncryptionConfiguration": [
                     # One call to KMS for many objects, not one for each.
@@ -107,7 +107,7 @@ def _bucket(
     )
 
 
-def _bucket_policy(places: Places, name: str, kind: str, more: list[dict[str, Any]]) -> Resource:
+def _bucket_policy(places: ResourceNames, name: str, kind: str, more: list[dict[str, Any]]) -> Resource:
     secure = {
         "Sid": "OnlyOverTls",
         "Effect": "Deny",
@@ -121,7 +121,7 @@ def _bucket_policy(places: Places, name: str, kind: str, more: list[dict[str, An
     )
 
 
-def _once(places: Places) -> list[dict[str, Any]]:
+def _once(places: ResourceNames) -> list[dict[str, Any]]:
     """No object may be replaced: a PUT without ``If-None-Match`` is denied, for every sender.
 
     ``s3:ObjectCreationOperation`` is false for the parts of a multipart upload, which know no such header; its
@@ -139,11 +139,11 @@ def _once(places: Places) -> list[dict[str, Any]]:
     ]
 
 
-def _table(settings: Settings) -> Resource:
+def _table(settings: StackSettings) -> Resource:
     return Resource(
         "AWS::DynamoDB::Table",
         {
-            "TableName": Places(settings.name).table,
+            "TableName": ResourceNames(settings.name).table,
             "BillingMode": "PAY_PER_REQUEST",
             "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n in (PARTITION, SORT)],
             "KeySchema": [
@@ -224,5 +224,5 @@ def _key_statement(
     return {"Sid": name, "Effect": "Allow", "Principal": who, "Action": actions, "Resource": "*", **condition}
 
 
-def _alias(places: Places, kind: str, name: str) -> Resource:
+def _alias(places: ResourceNames, kind: str, name: str) -> Resource:
     return Resource("AWS::KMS::Alias", {"AliasName": places.alias(kind), "TargetKeyId": ref(name)}, keep=True)

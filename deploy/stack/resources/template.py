@@ -8,11 +8,11 @@ from typing import Any
 
 from deploy.stack.resources import alarms, function_resources, ingest_resources, storage
 from deploy.stack.resources.cloudformation import KEEP, Resource, Value, arn, logical, ref
-from deploy.stack.resources.resource_names import Places
-from deploy.stack.settings import Settings
+from deploy.stack.resources.resource_names import ResourceNames
+from deploy.stack.settings import StackSettings
 
 
-def table(settings: Settings) -> dict[str, Resource]:
+def table(settings: StackSettings) -> dict[str, Resource]:
     """Every resource of a deployment, by logical id."""
     return (
         storage.storage(settings)
@@ -22,7 +22,7 @@ def table(settings: Settings) -> dict[str, Resource]:
     )
 
 
-def template(settings: Settings) -> dict[str, Any]:
+def template(settings: StackSettings) -> dict[str, Any]:
     """The template; the bucket and the name of the functions' code are its parameters."""
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
@@ -42,8 +42,8 @@ def template(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _outputs(settings: Settings) -> dict[str, Value]:
-    places = Places(settings.name)
+def _outputs(settings: StackSettings) -> dict[str, Value]:
+    places = ResourceNames(settings.name)
     outputs = {
         "Store": places.store_url,
         "DataBucket": ref("DataBucket"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from runtime.catalogue.items import seal
 from runtime.catalogue.items.entries import set_hash, shifted_hash
 from runtime.catalogue.items.item_bytes import dump, load
-from runtime.catalogue.key_value import GetHeads, Heads, Put, Row, Steps, When, get, query
+from runtime.catalogue.key_value import GetHeads, Heads, Put, Row, Steps, WriteCondition, get, query
 from runtime.catalogue.log import COUNT, RETRIES, STREAMS
 
 
@@ -36,7 +36,7 @@ def count_puts(count: Count | None, names: Sequence[str]) -> list[Put]:
     held = count or Count(0, set_hash([]))
     new = Count(held.streams + len(names), shifted_hash(held.hash, names, []))
     payload = dump({"streams": new.streams, "hash": new.hash})
-    when = When.ABSENT if count is None else When.EQUAL
+    when = WriteCondition.ABSENT if count is None else WriteCondition.EQUAL
     body = seal.sealed_json(COUNT, STREAMS, new.streams, payload)
     puts = [Put(COUNT, STREAMS, body, when, held.streams, new.streams)]
     return puts + [Put(STREAMS, name, seal.sealed_json(STREAMS, name, 0, dump({"stream": name}))) for name in names]

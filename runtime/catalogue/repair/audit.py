@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from operators.errors import DataflowError
 from runtime.catalogue import day_rows
-from runtime.catalogue.day_rows import Files
+from runtime.catalogue.day_rows import DayFiles
 from runtime.catalogue.index import Mark, by_day
 from runtime.catalogue.items.entries import (
     DAY,
@@ -20,7 +20,7 @@ from runtime.catalogue.items.entries import (
     shifted_hash,
 )
 from runtime.catalogue.items.item_bytes import load
-from runtime.catalogue.key_value import Query, Scan, Steps, query
+from runtime.catalogue.key_value import KeyScan, Query, Steps, query
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.snapshot import ReadSteps
 from runtime.catalogue.sources import FIRST, Place, broken_links
@@ -197,7 +197,7 @@ def _index(steps: StreamSteps, records: Sequence[Record]) -> Steps[list[str]]:
     for name in sorted(partitions):
         found = yield from query(steps.partition(name))
         for (sort, number, body), head in zip(
-            found, Files.of([Scan(Query(name), day_rows.HEAD_SIZE).split(found)]).heads, strict=True
+            found, DayFiles.of([KeyScan(Query(name), day_rows.HEAD_SIZE).split(found)]).heads, strict=True
         ):
             if snapshot.checked:
                 day_rows.check_seal(steps.partition(name), sort, number, body)

@@ -27,7 +27,7 @@ from runtime.catalogue.items import seal
 from runtime.catalogue.items.entries import FileEntry, Record, day_name
 from runtime.catalogue.items.item_bytes import load
 from runtime.catalogue.items.stream_names import count_puts, counted
-from runtime.catalogue.key_value import Check, Put, Row, Steps, When, get, query, transact
+from runtime.catalogue.key_value import Check, Put, Row, Steps, WriteCondition, get, query, transact
 from runtime.catalogue.log import STREAMS, Head, head_payload
 from runtime.catalogue.protocol import StreamSteps
 
@@ -55,7 +55,7 @@ def seal_steps(steps: StreamSteps, check: Steps[list[str]]) -> Steps[bool]:
     if not head.sealed:
         yield from _link_sources(steps, head)
         new = replace(head, sealed=True)
-        put = steps.put("HEAD", "HEAD", head_payload(new), When.EQUAL, head.number, new.number)
+        put = steps.put("HEAD", "HEAD", head_payload(new), WriteCondition.EQUAL, head.number, new.number)
         yield from transact([put])
     return True
 
@@ -76,13 +76,13 @@ def _seal_index(steps: StreamSteps, mark: Mark) -> Steps[None]:
         puts.append(steps.put("DIR", node_key(name, max(days.values())), node_payload(days)))
     for name, under in sorted(years.items()):
         puts.append(steps.put("DIR", node_key(name, max(under.values())), node_payload(under)))
-    still = Check(steps.partition("WM"), "WM", When.EQUAL, mark.seq)
+    still = Check(steps.partition("WM"), "WM", WriteCondition.EQUAL, mark.seq)
     for batch in in_batches(puts, steps.most - 1):
         if batch:
             yield from transact([*batch, still])
     root = {name: max(under.values()) for name, under in years.items()}
     payload = Mark(mark.seq, root).payload()
-    yield from transact([steps.put("WM", "WM", payload, When.EQUAL, mark.seq, mark.seq)])
+    yield from transact([steps.put("WM", "WM", payload, WriteCondition.EQUAL, mark.seq, mark.seq)])
 
 
 def indexed(records: Sequence[Record]) -> tuple[dict[str, dict[str, bytes]], dict[str, dict[str, int]]]:
@@ -114,7 +114,7 @@ def _seal_items(steps: StreamSteps, name: str, rows: Sequence[Row]) -> Steps[Non
     for sort, number, body in rows:
         if not seal.is_sealed(body):
             load(body, f"{name} {sort} of stream {steps.stream!r}")
-            puts.append(steps.put(name, sort, body, When.EQUAL, number, number))
+            puts.append(steps.put(name, sort, body, WriteCondition.EQUAL, number, number))
     for batch in in_batches(puts, steps.most):
         if batch:
             yield from transact(batch)
@@ -127,7 +127,7 @@ def _link_sources(steps: StreamSteps, head: Head) -> Steps[None]:
     found = yield from steps.opened("SRC", rows)
     sources = [(sort, number, load(payload, f"source {sort}")) for sort, number, payload in found]
     puts = [put for put in steps.linked_puts(sources) if there.get(put.sort) != put.body]
-    still = Check(steps.partition("HEAD"), "HEAD", When.EQUAL, head.number)
+    still = Check(steps.partition("HEAD"), "HEAD", WriteCondition.EQUAL, head.number)
     for batch in in_batches(puts, steps.most - 1):
         if batch:
             yield from transact([*batch, still])

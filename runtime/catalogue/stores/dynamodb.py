@@ -19,15 +19,16 @@ from runtime.catalogue.key_value import (
     Get,
     Heads,
     Item,
+    KeyScan,
     OutcomeUnknown,
     Put,
     PutHead,
     Query,
     Row,
-    Scan,
     Transact,
-    When,
+    WriteCondition,
 )
+from runtime.catalogue.stores.kinds import KINDS
 from runtime.errors import StoreError
 
 PARTITION, SORT, NUMBER, BODY = "pk", "sk", "number", "body"
@@ -77,8 +78,8 @@ class DynamoTable:
                 break
         return rows
 
-    def scan(self, request: Scan) -> tuple[bytes, bytes]:
-        """Answer a ``Scan``."""
+    def scan(self, request: KeyScan) -> tuple[bytes, bytes]:
+        """Answer a ``KeyScan``."""
         return request.split(self.query(request.query))
 
     def transact(self, request: Transact) -> None:
@@ -208,17 +209,17 @@ class DynamoTable:
         )
 
 
-def _condition(when: When, bound: int) -> dict[str, Any]:
+def _condition(when: WriteCondition, bound: int) -> dict[str, Any]:
     """The condition as an expression on the item that is there."""
     names, values = {"#n": NUMBER}, {":n": {"N": str(bound)}}
     match when:
-        case When.ALWAYS:
+        case WriteCondition.ALWAYS:
             return {}
-        case When.ABSENT:
+        case WriteCondition.ABSENT:
             return {"ConditionExpression": f"attribute_not_exists({PARTITION})"}
-        case When.BELOW:
+        case WriteCondition.BELOW:
             expression = f"attribute_not_exists({PARTITION}) or #n < :n"
-        case When.EQUAL:
+        case WriteCondition.EQUAL:
             expression = "#n = :n"
     return {
         "ConditionExpression": expression,
@@ -255,3 +256,6 @@ def _check_reply(response_dict: Any, **_: object) -> None:
     body = response_dict["body"]
     if said is not None and isinstance(body, bytes) and int(said) != zlib.crc32(body):
         raise ServiceFault(Fault.LOST, "a reply of DynamoDB came damaged (its checksum is wrong): check the network.")
+
+
+KINDS["dynamodb"] = lambda place: DynamoTable(place.name, place.owner, place.access or Access(), place.create)

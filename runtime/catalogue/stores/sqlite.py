@@ -18,14 +18,15 @@ from runtime.catalogue.key_value import (
     Get,
     Heads,
     Item,
+    KeyScan,
     Put,
     PutHead,
     Query,
     Row,
-    Scan,
     Transact,
     holds,
 )
+from runtime.catalogue.stores.kinds import KINDS
 from runtime.errors import StoreError
 
 _APPLICATION = 0x416E7446  # "AntF"
@@ -107,8 +108,8 @@ class SqliteTable:
                 raise damaged(self.path)
         return found
 
-    def scan(self, request: Scan) -> tuple[bytes, bytes]:
-        """Answer a ``Scan``: SQLite itself joins the bodies, one row of Python objects for all of them."""
+    def scan(self, request: KeyScan) -> tuple[bytes, bytes]:
+        """Answer a ``KeyScan``: SQLite itself joins the bodies, one row of Python objects for all of them."""
         query = request.query
         with self._open() as connection:
             heads, tails = connection.execute(
@@ -356,3 +357,6 @@ def explained(error: sqlite3.Error | OSError, path: Path) -> StoreError:
             return damaged(path)
         case _:
             return StoreError(f"the catalogue {path} failed: {error}.")
+
+
+KINDS["sqlite"] = lambda place: SqliteTable(Path(place.name))

@@ -16,16 +16,16 @@ from dataclasses import dataclass, field, replace
 
 from runtime.errors import QueryError
 from runtime.fleet.coordinator import Coordinator, QueryTimeout, Start
-from runtime.fleet.cost import Cost, Load, Speeds, Used, Worker, computing_seconds, reading_seconds
 from runtime.fleet.fleet import Answers, Fleet, batched, relay_fields
 from runtime.fleet.outcomes import Kind, Outcome, Reply
 from runtime.fleet.pacing import RELAYED
 from runtime.fleet.relay import inner_fleet, inner_used
-from runtime.fleet.rules import Batch, Work
-from runtime.fleet.simulation.virtual_clock import Clock, Driven
+from runtime.fleet.rules import TaskBatch, Work
+from runtime.fleet.simulation.virtual_clock import Driven, VirtualClock
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import Task
+from runtime.result.cost import Cost, Load, Speeds, Used, Worker, computing_seconds, reading_seconds
 
 _WHOLE = 1 << 64
 
@@ -127,7 +127,7 @@ class _World:
 
     def __init__(self, scenario: Scenario, fleet: Fleet, seed: int) -> None:
         self.scenario, self.fleet, self.seed = scenario, fleet, seed
-        self.clock = Clock()
+        self.clock = VirtualClock()
         self.dice = random.Random(seed)
         self.seen: Counter[str] = Counter()
         self.running = 0
@@ -195,7 +195,7 @@ class _World:
 
     def relay(self, work: Work, answered: Callable[[Outcome], None]) -> None:
         """An invocation of a relay: a coordinator of its own."""
-        assert isinstance(work, Batch)
+        assert isinstance(work, TaskBatch)
         begun = self.begin(self.relays, answered)
         if begun is None:
             return

@@ -11,7 +11,7 @@ from runtime.fleet.coordinator import Coordinator, Start
 from runtime.fleet.outcomes import Outcome
 
 
-class Clock:
+class VirtualClock:
     """Virtual seconds, and what is to be done when."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Driven:
 
     def __init__(
         self,
-        clock: Clock,
+        clock: VirtualClock,
         coordinator: Coordinator,
         begin: Callable[[Start], None],
         end: Callable[[QueryError | None], None],

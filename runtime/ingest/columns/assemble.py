@@ -14,9 +14,9 @@ from runtime.errors import IngestError
 from runtime.ingest.columns.batch import Batch, Values, concatenated
 from runtime.ingest.columns.column_types import ColumnTypes
 from runtime.ingest.columns.event_times import TimeReader
-from runtime.ingest.columns.interned_strings import Words
-from runtime.ingest.text.raw_cells import Cells
-from runtime.ingest.text.rejects import Fault, Rejects
+from runtime.ingest.columns.interned_strings import InternedStrings
+from runtime.ingest.text.raw_cells import RawCells
+from runtime.ingest.text.rejects import Rejects, RowFault
 from runtime.ingest.text.tokens import BIGINT, BOOL, DECIMAL, FLOAT, INT, NULL, STRING
 
 Mask = NDArray[np.bool_]
@@ -40,7 +40,7 @@ class Screened:
     ``reasons`` tell why others are rejected, ``time`` is the event time of the good ones.
     """
 
-    cells: Cells
+    cells: RawCells
     good: Mask
     reasons: dict[int, str]
     time: NDArray[np.int64]
@@ -76,7 +76,7 @@ class Assembler:
             declared.stored_wide,
         )
         self.rejects = Rejects()
-        self.words: dict[str, Words] = {}
+        self.words: dict[str, InternedStrings] = {}
         self.rows_read = 0
         self.time = time
         self._missing_key = declared.missing_key
@@ -93,11 +93,11 @@ class Assembler:
         if not self._waiting:
             self.words = {}
 
-    def take(self, cells: Cells) -> Batch:
+    def take(self, cells: RawCells) -> Batch:
         """The rows of the cells that are accepted; the rejects are taken note of."""
         return self.accept(self.screen(cells))
 
-    def screen(self, cells: Cells) -> Screened:
+    def screen(self, cells: RawCells) -> Screened:
         """Look at the keys and times; nothing is settled or counted by it."""
         good = np.ones(len(cells), np.bool_)
         reasons: dict[int, str] = {}
@@ -114,7 +114,7 @@ class Assembler:
     def reject(self, screened: Screened) -> None:
         """Count the rows that are rejected already."""
         cells, reasons = screened.cells, screened.reasons
-        faults = cells.faults + [Fault(int(cells.start[r]), int(cells.end[r]), why) for r, why in reasons.items()]
+        faults = cells.faults + [RowFault(int(cells.start[r]), int(cells.end[r]), why) for r, why in reasons.items()]
         if faults:
             self.rejects.add(faults, cells.data, cells.base, cells.line)
         self.rows_read += len(faults)
@@ -154,7 +154,7 @@ class Assembler:
 
     # ---- keys
 
-    def _screen_keys(self, cells: Cells, good: Mask, reasons: dict[int, str]) -> None:
+    def _screen_keys(self, cells: RawCells, good: Mask, reasons: dict[int, str]) -> None:
         kind = cells.kind[0]
         # An empty text names nobody, so it is a missing key in any form; in CSV nothing else is missing.
         text = cells.spans is not None
@@ -172,7 +172,7 @@ class Assembler:
         for what, shown in ((BOOL, "a bool"), (FLOAT, "a float64"), (DECIMAL, "a float64"), (BIGINT, "too large")):
             _reject_all(good, reasons, kind == what, f"key: column {self.key} is {shown}")
 
-    def _keys(self, cells: Cells, good: Mask) -> Values:
+    def _keys(self, cells: RawCells, good: Mask) -> Values:
         """The keys as they are known so far: without a type yet, all of these rows lack one."""
         kind, value = cells.kind[0], cells.value[0]
         present = good & (kind > NULL)
@@ -184,7 +184,7 @@ class Assembler:
         if type_ is None:
             return Values(Type.STRING, codes, settled)
         spans = value if cells.spans is None else cells.spans[0]
-        codes[present] = self.words.setdefault(self.key, Words()).codes(cells.data, spans[present])
+        codes[present] = self.words.setdefault(self.key, InternedStrings()).codes(cells.data, spans[present])
         return self._key_column(Values(Type.STRING, codes, settled))
 
     def _key_column(self, keys: Values) -> Values:
@@ -194,7 +194,7 @@ class Assembler:
         values = keys.values.astype(type_.dtype, copy=False)
         if present is not None and self._missing_key is not None and not present.all():
             if type_ is Type.STRING:
-                stand_in = int(self.words.setdefault(self.key, Words()).codes_of([self._missing_key])[0])
+                stand_in = int(self.words.setdefault(self.key, InternedStrings()).codes_of([self._missing_key])[0])
             else:
                 stand_in = whole_key(self._missing_key, self.key)
             values = np.where(present, values, stand_in).astype(type_.dtype, copy=False)
@@ -202,7 +202,7 @@ class Assembler:
 
     # ---- value columns
 
-    def _values(self, name: str, cells: Cells, at: int, fits: Mask) -> Values | None:
+    def _values(self, name: str, cells: RawCells, at: int, fits: Mask) -> Values | None:
         if not fits.any():
             return None
         type_ = self.columns.types[name]
@@ -210,7 +210,7 @@ class Assembler:
         kind, value = cells.kind[at], cells.value[at]
         if type_ is Type.STRING:
             spans = value if cells.spans is None else cells.spans[at]
-            words = self.words.setdefault(name, Words())
+            words = self.words.setdefault(name, InternedStrings())
             if valid is None:
                 return Values(type_, words.codes(cells.data, np.ascontiguousarray(spans)), None)
             codes = np.zeros(len(kind), np.int32)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from operators.types import Type
 from runtime.columns import Column, Points
-from runtime.ingest.columns.interned_strings import Words
+from runtime.ingest.columns.interned_strings import InternedStrings
 
 EXACT = 2**53
 """Integers up to this are exact as float64."""
@@ -18,7 +18,8 @@ EXACT = 2**53
 
 @dataclass(frozen=True)
 class Values:
-    """One column of a batch; ``valid`` None means no nulls. String values are codes of the source's ``Words``."""
+    """One column of a batch; ``valid`` None means no nulls. String values are codes of the source's
+    ``InternedStrings``."""
 
     type: Type
     values: NDArray[np.generic]
@@ -81,7 +82,7 @@ def _joined(parts: Sequence[Values | None], sizes: Sequence[int]) -> Values:
     return Values(type_, values, valid)
 
 
-def to_points(batch: Batch, key: str, words: dict[str, Words]) -> Points:
+def to_points(batch: Batch, key: str, words: dict[str, InternedStrings]) -> Points:
     """The batch with dictionaries of its own; columns that are null in every row are left out."""
     columns = {}
     for name, column in batch.columns.items():
@@ -90,7 +91,7 @@ def to_points(batch: Batch, key: str, words: dict[str, Words]) -> Points:
     return Points(_column(batch.key, words.get(key)), batch.time, columns)
 
 
-def _column(column: Values, words: Words | None) -> Column:
+def _column(column: Values, words: InternedStrings | None) -> Column:
     valid = column.valid
     if valid is not None and valid.all():
         valid = None

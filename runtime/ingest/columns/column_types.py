@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from operators.types import Type
 from runtime.ingest.columns.batch import EXACT
-from runtime.ingest.text.raw_cells import Cells
+from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.tokens import BOOL, FLOAT, INT, NULL, STRING
 
 MAX_COLUMNS = 1000
@@ -101,11 +101,11 @@ class ColumnTypes:
         if wide:
             self.wide.add(name)
 
-    def fit(self, cells: Cells, good: Mask) -> Fit:
+    def fit(self, cells: RawCells, good: Mask) -> Fit:
         """Which of the good rows are taken; the types are as after the last of them."""
         return _Batch(self, cells, good).run()
 
-    def certain_misfits(self, cells: Cells, good: Mask) -> Mask:
+    def certain_misfits(self, cells: RawCells, good: Mask) -> Mask:
         """Good rows that cannot be taken whatever the other rows are, since their column's type is settled."""
         out = np.zeros(len(good), np.bool_)
         for column in _Batch(self, cells, good).columns.values():
@@ -116,7 +116,7 @@ class ColumnTypes:
 class _Batch:
     """One batch being judged."""
 
-    def __init__(self, types: ColumnTypes, cells: Cells, good: Mask) -> None:
+    def __init__(self, types: ColumnTypes, cells: RawCells, good: Mask) -> None:
         self._types = types
         self._cells = cells
         self._text = cells.spans is not None

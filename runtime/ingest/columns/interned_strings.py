@@ -95,7 +95,7 @@ def _gather(blob: Any, offsets: Any, codes: Any, out_offsets: Any, out: Any) -> 
             out[to + j] = blob[at + j]
 
 
-class Words:
+class InternedStrings:
     """A growing set of distinct byte strings; a string's code is the order of its first appearance.
 
     The hash is seeded at random, so that nobody can prepare strings that all collide.

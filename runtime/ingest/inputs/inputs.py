@@ -89,8 +89,8 @@ def resolve(inputs: Sequence[Any] | Any) -> list[Input]:
             found.append(TableInput(given, f"table {number}" if len(inputs) > 1 else "table"))
         else:
             raise IngestError(
-                f"input {number} is a {type(given).__name__}: give paths, patterns, '-', open binary files, Arrow "
-                "tables, data frames or dicts of arrays."
+                f"input {number} is of type {type(given).__name__}: give paths, patterns, '-', open binary files, "
+                "Arrow tables, data frames or dicts of arrays."
             )
     if not found:
         raise IngestError("there is nothing to ingest: give at least one input.")

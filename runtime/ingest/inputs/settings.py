@@ -13,7 +13,6 @@ from runtime.ingest.columns.assemble import whole_key
 from runtime.ingest.columns.event_times import UNITS
 from runtime.ingest.text.json_strict import name_fault
 
-FORMATS = ("auto", "ndjson", "json", "csv", "parquet")
 DUPLICATES = ("keep", "exact", "latest")
 
 
@@ -45,7 +44,6 @@ class Settings:
         missing_key: str | None,
     ) -> Settings:
         """What was asked for, with the stream's own where nothing was; ``SchemaConflict`` where they differ."""
-        _one_of("format", "--format", format, FORMATS)
         _one_of("unit", "--unit", unit, (None, *UNITS))
         _one_of("duplicates", "--duplicates", duplicates, (None, *DUPLICATES))
         if known is not None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from operators.types import Type
 from runtime.errors import IngestError
-from runtime.ingest.columns.interned_strings import Words
+from runtime.ingest.columns.interned_strings import InternedStrings
 
 MICROS = np.dtype("M8[us]")
 _COARSER = ("Y", "M", "W", "D", "h", "m", "s", "ms")
@@ -27,7 +27,7 @@ class Decoded:
     valid: NDArray[np.bool_] | None
 
 
-def from_numpy(array: NDArray[Any], name: str, words: Callable[[str], Words]) -> Decoded:
+def from_numpy(array: NDArray[Any], name: str, words: Callable[[str], InternedStrings]) -> Decoded:
     """The column of a numpy array; NaN, NaT and (in object arrays) None are null."""
     kind = array.dtype.kind
     if kind == "b":
@@ -70,7 +70,7 @@ def reals(values: NDArray[np.float64]) -> Decoded:
     return Decoded(Type.FLOAT, np.where(nan, 0.0, values), ~nan) if nan.any() else Decoded(Type.FLOAT, values, None)
 
 
-def _text(array: NDArray[Any], name: str, words: Callable[[str], Words]) -> NDArray[np.int32]:
+def _text(array: NDArray[Any], name: str, words: Callable[[str], InternedStrings]) -> NDArray[np.int32]:
     if not len(array):
         return np.zeros(0, np.int32)
     if array.dtype.kind == "U":
@@ -97,7 +97,7 @@ def _text(array: NDArray[Any], name: str, words: Callable[[str], Words]) -> NDAr
     return words(name).codes(data.reshape(-1), starts << 32 | lengths)
 
 
-def _objects(array: NDArray[Any], name: str, words: Callable[[str], Words]) -> Decoded:
+def _objects(array: NDArray[Any], name: str, words: Callable[[str], InternedStrings]) -> Decoded:
     values = array.tolist()
     types = set(map(type, values)) - {type(None)}
     valid = np.array([v is not None for v in values], np.bool_)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from operators.types import Type
 from runtime.errors import IngestError
-from runtime.ingest.columns.interned_strings import Words
+from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.tabular.arrays import Decoded, reals
 
-WordsOf = Callable[[str], Words]
+WordsOf = Callable[[str], InternedStrings]
 
 
 def _pyarrow() -> Any:
@@ -136,7 +136,7 @@ def _times(pa: Any, column: Any, kind: Any, valid: NDArray[np.bool_] | None) -> 
     return Decoded(Type.DURATION if pa.types.is_duration(kind) else Type.TIME, micros, valid)
 
 
-def _codes(pa: Any, column: Any, words: Words) -> NDArray[np.int32]:
+def _codes(pa: Any, column: Any, words: InternedStrings) -> NDArray[np.int32]:
     """Codes of a string column: only its distinct strings are looked up."""
     if not pa.types.is_dictionary(column.type):
         if _is_view(pa.types, column.type):

@@ -21,7 +21,7 @@ from runtime.ingest.columns.assemble import Assembler, whole_key
 from runtime.ingest.columns.batch import Batch, Values
 from runtime.ingest.columns.column_types import MAX_COLUMNS, TOO_BIG, TOO_FINE, beyond
 from runtime.ingest.columns.event_times import SHIFTS, scaled
-from runtime.ingest.columns.interned_strings import Words
+from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.tabular.arrays import Decoded, from_numpy
 from runtime.ingest.text.json_strict import name_fault
@@ -49,20 +49,20 @@ def read_parquet(pieces: Iterator[bytes], settings: Settings, assembler: Assembl
         for piece in pieces:
             file.write(piece)
         file.seek(0)
-        typed = Typed(settings, assembler, name)
+        typed = TypedColumns(settings, assembler, name)
         for number, chunk in enumerate(parquet_chunks(file, name, CHUNK_ROWS, typed.words)):
             yield typed.take(chunk, number)
 
 
-def read_table(table: Any, settings: Settings, assembler: Assembler, name: str) -> Table:
+def read_table(table: Any, settings: Settings, assembler: Assembler, name: str) -> TableReader:
     """A table in memory, ready to be read."""
-    return Table(table, Typed(settings, assembler, name), name)
+    return TableReader(table, TypedColumns(settings, assembler, name), name)
 
 
-class Table:
+class TableReader:
     """Reads a table in memory; ``digest`` and ``nbytes`` are those of its columns once all batches were taken."""
 
-    def __init__(self, table: Any, typed: Typed, name: str) -> None:
+    def __init__(self, table: Any, typed: TypedColumns, name: str) -> None:
         self._table, self._typed, self._name = table, typed, name
         self._sha = hashlib.sha256()
         self.nbytes = 0
@@ -118,7 +118,7 @@ def _as_array(values: Any) -> NDArray[Any]:
     return out
 
 
-class Typed:
+class TypedColumns:
     """Settles typed columns against the stream, as ``Assembler`` does for cells."""
 
     def __init__(self, settings: Settings, assembler: Assembler, name: str) -> None:
@@ -127,11 +127,11 @@ class Typed:
         self.noted: dict[str, int] = {}
         self._row = 0
 
-    def words(self, column: str) -> Words:
+    def words(self, column: str) -> InternedStrings:
         """The words of a string column."""
         words = self._assembler.words
         if column not in words:
-            words[column] = Words()
+            words[column] = InternedStrings()
             self.noted[column] = 0
         return words[column]
 

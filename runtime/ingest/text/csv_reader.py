@@ -17,8 +17,8 @@ from runtime.ingest.inputs.byte_stream import Text
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.text import csv_scanner as cs
 from runtime.ingest.text.json_strict import name_fault
-from runtime.ingest.text.raw_cells import Cells
-from runtime.ingest.text.rejects import Fault
+from runtime.ingest.text.raw_cells import RawCells
+from runtime.ingest.text.rejects import RowFault
 from runtime.ingest.text.tokens import BIGINT, DECIMAL, ESCAPED, FLOAT, INT, STRING, for_loops
 
 MAX_HEADER = 1 << 20
@@ -48,7 +48,7 @@ class CsvReader:
         self._value = np.zeros((columns, rows), np.int64)
         self._spans = np.zeros((columns, rows), np.int64)
         self._rows = np.zeros((2, rows), np.int64)
-        self._faults: list[Fault] = []
+        self._faults: list[RowFault] = []
 
     def _header(self) -> tuple[str, int]:
         data = self._text.data
@@ -98,7 +98,7 @@ class CsvReader:
             yield from sample.take(assembler.screen(cells))
         yield from sample.settled()
 
-    def _cells(self) -> Iterator[Cells]:
+    def _cells(self) -> Iterator[RawCells]:
         text, state = self._text, self._state
         while True:
             padded = text.data + b"\n"
@@ -116,7 +116,7 @@ class CsvReader:
             pos = min(int(state[cs.POS]), len(text.data))
             skip = stop == cs.PARTIAL and len(text.data) - pos > MAX_RECORD
             if skip:
-                self._faults.append(Fault(pos, len(text.data), f"CSV: row longer than {MAX_RECORD >> 20} MB"))
+                self._faults.append(RowFault(pos, len(text.data), f"CSV: row longer than {MAX_RECORD >> 20} MB"))
             yield from self._flush(data)
             if skip:
                 state[cs.POS] = text.skip_line(pos)
@@ -153,15 +153,15 @@ class CsvReader:
             reason, end = "CSV: text after a closing quote", line
         else:
             reason, end = f"CSV: {found} values in a row of {len(self._targets)} columns", min(at, len(data))
-        self._faults.append(Fault(start, end, reason))
+        self._faults.append(RowFault(start, end, reason))
         self._kind[:, state[cs.ROW]] = 0
         state[cs.POS] = end
 
-    def _flush(self, data: np.ndarray) -> Iterator[Cells]:
+    def _flush(self, data: np.ndarray) -> Iterator[RawCells]:
         n = int(self._state[cs.ROW])
         if not n and not self._faults:
             return
-        cells = Cells(
+        cells = RawCells(
             data,
             self._text.base,
             self._text.line,
@@ -182,7 +182,7 @@ class CsvReader:
         self._state[cs.SPECIAL] = 0
         self._faults = []
 
-    def _check_text(self, cells: Cells) -> None:
+    def _check_text(self, cells: RawCells) -> None:
         """Reject rows that are not UTF-8."""
         if not len(cells):
             return
@@ -197,7 +197,7 @@ class CsvReader:
                     cells.bad[row] = "CSV: not UTF-8"
 
 
-def _convert(cells: Cells) -> None:
+def _convert(cells: RawCells) -> None:
     """Resolve doubled quotes, and convert the numbers that the scanner left as text."""
     assert cells.spans is not None
     kind, value, spans = cells.kind, cells.value, cells.spans

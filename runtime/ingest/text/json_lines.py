@@ -9,8 +9,8 @@ import numpy as np
 
 from runtime.errors import IngestError
 from runtime.ingest.text import json_scanner as js
-from runtime.ingest.text.raw_cells import Cells
-from runtime.ingest.text.rejects import Fault
+from runtime.ingest.text.raw_cells import RawCells
+from runtime.ingest.text.rejects import RowFault
 from runtime.ingest.text.tokens import for_loops
 
 MAX_RECORD = 1 << 24
@@ -27,15 +27,15 @@ source."""
 
 
 def without_broken_lines(
-    data: bytes, cells: Cells, malformed: list[Fault], beside: list[Fault], begun: int, handed: int, name: str
-) -> Cells:
+    data: bytes, cells: RawCells, malformed: list[RowFault], beside: list[RowFault], begun: int, handed: int, name: str
+) -> RawCells:
     """The cells without the records that touch a line with malformed text: these are one reject with it.
 
     ``beside`` are rejects that are well-formed, which stay unless they are on such a line. The first line
     begins at ``begun`` (below 0: before ``data``), and records up to ``handed`` were handed over already.
     """
     gone = np.zeros(len(cells), np.bool_)
-    faults: list[Fault] = []
+    faults: list[RowFault] = []
     last_line = last_row = -1
     for fault in sorted(malformed):
         lo = data.rfind(b"\n", 0, fault.start) + 1
@@ -58,7 +58,7 @@ def without_broken_lines(
         if faults and (lo < last_line or first <= last_row):
             before = faults.pop()
             start, stop, fault = min(start, before.start), max(stop, before.end), before
-        faults.append(Fault(start, stop, fault.reason))
+        faults.append(RowFault(start, stop, fault.reason))
         last_line, last_row = max(last_line, hi), end - 1 if touched else last_row
     kept = [f for f in beside if not any(fault.start <= f.start < fault.end for fault in faults)]
     index = np.flatnonzero(~gone)

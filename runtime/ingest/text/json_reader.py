@@ -23,8 +23,8 @@ from runtime.ingest.text.json_lines import (
 )
 from runtime.ingest.text.json_names import MAX_NODES, NameTree
 from runtime.ingest.text.json_strict import Decimal, Malformed, MinusZero, NotARecord, is_value, parse, read_record
-from runtime.ingest.text.raw_cells import Cells
-from runtime.ingest.text.rejects import Fault
+from runtime.ingest.text.raw_cells import RawCells
+from runtime.ingest.text.rejects import RowFault
 from runtime.ingest.text.tokens import BIGINT, BOOL, DECIMAL, ESCAPED, FLOAT, INT, NULL, STRING, Bytes, for_loops
 
 _CELLS = 1 << 21
@@ -52,8 +52,8 @@ class JsonReader:
         self._learning = True
         self._state = np.zeros(js.STATE, np.int64)
         self._stack = np.zeros(js.MAX_DEPTH + 1, np.int64)
-        self._malformed: list[Fault] = []
-        self._elements: list[tuple[Fault, int]] = []  # values of arrays that are no records, and where in the array
+        self._malformed: list[RowFault] = []
+        self._elements: list[tuple[RowFault, int]] = []  # values of arrays that are no records, and where in the array
         # Places in the whole text: where the buffer's first line begins, where the last record handed over ends.
         self._begun, self._handed = text.base, -1
         self._allocate(64)
@@ -65,7 +65,7 @@ class JsonReader:
         self._rows = np.zeros((4, rows), np.int64)
         self._stamps = np.zeros(columns, np.int64)
 
-    def __iter__(self) -> Iterator[Cells]:
+    def __iter__(self) -> Iterator[RawCells]:
         text, state = self._text, self._state
         while True:
             data = for_loops(np.frombuffer(text.data, np.uint8))
@@ -98,7 +98,7 @@ class JsonReader:
                 self._end_array()
             if stop == js.PARTIAL and not text.final and len(text.data) - pos > MAX_RECORD:
                 reason = f"JSON: record longer than {MAX_RECORD >> 20} MB"
-                self._malformed.append(Fault(pos, len(text.data), reason))
+                self._malformed.append(RowFault(pos, len(text.data), reason))
                 self._leave_array()
                 lost = True
             if lost or text.final:
@@ -113,7 +113,7 @@ class JsonReader:
             self._learn_again()
             self._drop()
 
-    def _make_room(self) -> Iterator[Cells]:
+    def _make_room(self) -> Iterator[RawCells]:
         """Hand over what was read and forget all names; a record that has too many by itself is read without learning.
 
         The scanner begins that record anew, and may have gone back to the beginning of its line: if it comes to it
@@ -189,7 +189,7 @@ class JsonReader:
                 if end < 0 and not final and len(data) - at <= MAX_RECORD:
                     return _MORE
                 if end >= 0 and is_value(data[at:end]):
-                    self._elements.append((Fault(at, end, "JSON: not an object"), in_array))
+                    self._elements.append((RowFault(at, end, "JSON: not an object"), in_array))
                     state[js.POS], state[js.IN_ARRAY] = end, js.AFTER_VALUE
                     return _ON
             end = data.find(b"\n", at) + 1 or NOWHERE
@@ -204,7 +204,7 @@ class JsonReader:
             reason = "JSON: expecting ',' delimiter"
         else:
             reason = _why(data[start : min(stop_at, start + _EXPLAINED)])
-        self._malformed.append(Fault(start, stop_at, reason))
+        self._malformed.append(RowFault(start, stop_at, reason))
         self._leave_array()
         state[js.POS] = end if end >= 0 else start
         return _ON if end >= 0 else _LOST
@@ -222,13 +222,13 @@ class JsonReader:
             return
         self._state[js.IN_ARRAY] = js.NO_ARRAY
         end = len(data.rstrip(SPACE))
-        fault = Fault(len(data), len(data), "JSON: the array is not closed")
+        fault = RowFault(len(data), len(data), "JSON: the array is not closed")
         if opened > _FAR and b"\n" not in data[max(opened, 0) : end]:
             self._malformed.append(fault._replace(start=end, end=end))
         else:
             self._elements.append((fault, in_array))
 
-    def _whole_lines(self, full: bool = False) -> Iterator[Cells]:
+    def _whole_lines(self, full: bool = False) -> Iterator[RawCells]:
         """Hand over the records whose line was read to its end; the scanner goes back to the first of the others.
 
         A line too long for that is handed over in pieces. ``full``: there is no room for another record.
@@ -265,7 +265,7 @@ class JsonReader:
         yield from self._flush(whole)
         state[js.POS], state[js.IN_ARRAY] = back, where
 
-    def _flush(self, n: int) -> Iterator[Cells]:
+    def _flush(self, n: int) -> Iterator[RawCells]:
         """The first ``n`` records, and what was rejected; records after them are read again."""
         used = int(self._state[js.ROW])
         if used or self._malformed or self._elements:
@@ -278,10 +278,10 @@ class JsonReader:
             self._state[js.SPECIAL] = 0
             self._malformed, self._elements = [], []
 
-    def _cells(self, n: int) -> Cells:
+    def _cells(self, n: int) -> RawCells:
         text = self._text
         columns = self._tree.columns
-        cells = Cells(
+        cells = RawCells(
             np.frombuffer(text.data, np.uint8),
             text.base,
             text.line,
@@ -308,14 +308,14 @@ class JsonReader:
         cells.faults = elements
         return cells
 
-    def _bad(self, cells: Cells, row: int, error: NotARecord) -> None:
+    def _bad(self, cells: RawCells, row: int, error: NotARecord) -> None:
         """Reject a record; one that is malformed takes its line with it."""
         if isinstance(error, Malformed):
-            self._malformed.append(Fault(int(cells.start[row]), int(cells.end[row]), str(error)))
+            self._malformed.append(RowFault(int(cells.start[row]), int(cells.end[row]), str(error)))
         else:
             cells.bad.setdefault(row, str(error))
 
-    def _look(self, cells: Cells, extra: Extra, row: int) -> None:
+    def _look(self, cells: RawCells, extra: Extra, row: int) -> None:
         """Read a record again, strictly, and write its cells anew."""
         self._kind[:, row] = 0
         try:
@@ -356,7 +356,7 @@ class JsonReader:
         self._kind[column, row] = what
         self._value[column, row] = cell
 
-    def _convert(self, cells: Cells, extra: Extra) -> None:
+    def _convert(self, cells: RawCells, extra: Extra) -> None:
         """Make values of the cells that the scanner left as text."""
         data = cells.data.data
         kind, value = cells.kind, cells.value

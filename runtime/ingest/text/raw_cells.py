@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.ingest.text.rejects import Fault
+from runtime.ingest.text.rejects import RowFault
 from runtime.ingest.text.tokens import Bytes
 
 
 @dataclass
-class Cells:
+class RawCells:
     """A batch of records.
 
     ``kind`` and ``value``, of shape (columns, rows), hold what each cell is and its value (see ``tokens``); column 0 is
@@ -31,20 +31,20 @@ class Cells:
     start: NDArray[np.int64]
     end: NDArray[np.int64]
     spans: NDArray[np.int64] | None = None
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[RowFault] = field(default_factory=list)
     bad: dict[int, str] = field(default_factory=dict)
     minus_zeros: list[tuple[int, int]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.start)
 
-    def take(self, rows: slice | NDArray[np.intp], faults: list[Fault]) -> Cells:
+    def take(self, rows: slice | NDArray[np.intp], faults: list[RowFault]) -> RawCells:
         """The rows (a slice of them, or those at an index, copied), with these faults and no ``bad`` ones."""
         minus_zeros = []
         if self.minus_zeros:
             places = {int(row): place for place, row in enumerate(np.arange(len(self))[rows])}
             minus_zeros = [(column, places[row]) for column, row in self.minus_zeros if row in places]
-        return Cells(
+        return RawCells(
             self.data,
             self.base,
             self.line,

@@ -18,7 +18,7 @@ _TEXT = 200
 OTHER = "other reasons"
 
 
-class Fault(NamedTuple):
+class RowFault(NamedTuple):
     """Bytes ``start`` to ``end`` of a buffer are a record that is rejected for ``reason``."""
 
     start: int
@@ -44,7 +44,7 @@ class Rejects:
                 break
         return tuple(seen.values())
 
-    def add(self, faults: Iterable[Fault], data: Bytes, base: int, line: int) -> None:
+    def add(self, faults: Iterable[RowFault], data: Bytes, base: int, line: int) -> None:
         """Take note of faults in a buffer that starts at byte ``base`` and line ``line`` of the source."""
         seen = 0
         for fault in sorted(faults):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from operators.types import Type
 from runtime.errors import FormatError
-from runtime.pointfile.directory import Places
+from runtime.pointfile.directory import FramePlaces
 from runtime.pointfile.layout import BITWISE, CONST, DELTA, LINEAR, RUNS
 from runtime.pointfile.reading import unpack
 from runtime.pointfile.reading.decoded_blocks import Array, Block, Buffers, Changes, Maps
@@ -38,7 +38,7 @@ class Directory(Protocol):
     name: str
     time_name: str
     schema: dict[str, Type]
-    places: Places
+    places: FramePlaces
 
     @property
     def chunk_table(self) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.pointfile.reading.skip_unchanged import changes
 from runtime.pointfile.reading.unpack import unpack_blocks
-from runtime.pointfile.zstd import Context
+from runtime.pointfile.zstd import ZstdContext
 
 Array = NDArray[np.generic]
 Maps = Mapping[str, NDArray[np.int32]]
@@ -55,8 +55,8 @@ class Changes:
 class Buffers:
     """What one thread decodes with: zstd's context, loops, scratch and outputs, all used again for every block."""
 
-    def __init__(self, zstd: Context | None = None) -> None:
-        self.zstd = zstd or Context()
+    def __init__(self, zstd: ZstdContext | None = None) -> None:
+        self.zstd = zstd or ZstdContext()
         self.unpack_blocks = unpack_blocks.caller()
         self.changes = changes.caller()
         self._arrays: dict[tuple[str, str], Array] = {}

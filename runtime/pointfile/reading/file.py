@@ -16,7 +16,7 @@ from operators.types import Type
 from runtime.columns import Column, Dictionary
 from runtime.errors import FormatError
 from runtime.pointfile import layout
-from runtime.pointfile.directory import Places, check
+from runtime.pointfile.directory import FramePlaces, check
 from runtime.pointfile.frames import Frames, raw_sizes
 from runtime.pointfile.hashing import hash_distinct
 from runtime.pointfile.reading import unpack
@@ -50,7 +50,7 @@ class PointFile:
         name: str,
         tail: bytes,
         footer: layout.Footer,
-        places: Places,
+        places: FramePlaces,
         gap: int,
         read_into: ReadInto | None,
     ) -> None:
@@ -112,7 +112,7 @@ class PointFile:
 
     @property
     def content_digest(self) -> str:
-        """A digest of all but the origin: equal for files of the same rows, whoever wrote them.
+        """A digest of all but the origin: equal for files of the same rows, by every writer.
 
         The checksums of the frames do not suffice: a column of one value has no frame.
         """
@@ -336,7 +336,7 @@ class PointFile:
             out += planes[k * count : (k + 1) * count].astype(np.uint64) << np.uint64(8 * k)
         return out.view(np.int64)
 
-    def _words(self, words: layout.Words, first: int, what: str) -> Dictionary:
+    def _words(self, words: layout.WordsEntry, first: int, what: str) -> Dictionary:
         lengths = self._integers(first, words.count, words.width, 0, what)
         blob = self._array(first + len(raw_sizes(words.count, words.width)), words.size, 1, what)[0].tobytes()
         offsets = np.zeros(words.count + 1, np.int64)

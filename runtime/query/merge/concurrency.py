@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from dataflow.plan.stages import Sweep
 from operators.types import Type
-from runtime.query.stages.query_table import Table, TableColumn
+from runtime.query.stages.query_table import QueryTable, TableColumn
 
 _COUNTS = ("active", "inactive", "unknown")
 
 
-def swept(step: Sweep, table: Table) -> Table:
+def swept(step: Sweep, table: QueryTable) -> QueryTable:
     """The intervals between the edges of ``table``, whose rows are in the order of the group, then of time.
 
     Neighbours that say the same are one interval; there is none where a group has no keys. Beside the group columns
@@ -53,7 +53,7 @@ def swept(step: Sweep, table: Table) -> Table:
     columns["$start"] = (Type.TIME, time[starts], whole)
     columns["$end"] = (Type.TIME, time[ends], whole)
     columns["$known"] = (Type.INT, known[starts].astype(np.int64), whole)
-    return Table(rows, columns, table.strings)
+    return QueryTable(rows, columns, table.strings)
 
 
 def _changes(says: list[NDArray[np.int64]], occupied: NDArray[np.bool_]) -> NDArray[np.bool_]:

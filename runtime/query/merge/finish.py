@@ -10,10 +10,10 @@ from operators.states.groups import Groups
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.query.stages.overflow import located, of_group
-from runtime.query.stages.query_table import Table, TableColumn
+from runtime.query.stages.query_table import QueryTable, TableColumn
 
 
-def finished_groups(sink: Grouping, groups: Groups, words: Words, step: str) -> Table:
+def finished_groups(sink: Grouping, groups: Groups, words: Words, step: str) -> QueryTable:
     """The answers, one row per group, in the order of the group columns; ``step`` is named in errors."""
     n = len(groups)
     columns: dict[str, TableColumn] = {}
@@ -30,4 +30,4 @@ def finished_groups(sink: Grouping, groups: Groups, words: Words, step: str) -> 
     for a, (values, valid) in zip(sink.aggs, finished, strict=True):
         ok = np.ones(n, np.uint8) if valid is None else valid.astype(np.uint8)
         columns[a.name] = (a.aggregate.result, values, ok)
-    return Table(n, columns, words.strings).sorted_by([(name, False) for name, _ in sink.by])
+    return QueryTable(n, columns, words.strings).sorted_by([(name, False) for name, _ in sink.by])

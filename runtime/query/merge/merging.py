@@ -21,8 +21,8 @@ from runtime.query.merge.finish import finished_groups
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.overflow import in_table
 from runtime.query.stages.pipeline import RowCollector
-from runtime.query.stages.query_table import Table, joined
-from runtime.query.stages.runner import Context, Runner
+from runtime.query.stages.query_table import QueryTable, joined
+from runtime.query.stages.runner import Runner, TaskContext
 from runtime.query.task.partial import Partial
 
 FAN_IN = 8
@@ -52,7 +52,7 @@ def _gathered(sink: Grouping, states: Sequence[GroupState]) -> tuple[Groups, Wor
     return groups, words
 
 
-def finished_table(sink: Grouping, states: Sequence[GroupState], until: int, step: str) -> Table:
+def finished_table(sink: Grouping, states: Sequence[GroupState], until: int, step: str) -> QueryTable:
     """The answers of all states together, one row per group, in the order of the group columns."""
     groups, words = _gathered(sink, states)
     groups.ensure_one()
@@ -74,7 +74,7 @@ _EXTENT = ((_START, Type.TIME), (END, Type.TIME), (KNOWN, Type.INT))
 """Columns of intervals in a table."""
 
 
-def merged(plan: Plan, partials: Sequence[Partial], until: int, merging: Merging | None = None) -> Table:
+def merged(plan: Plan, partials: Sequence[Partial], until: int, merging: Merging | None = None) -> QueryTable:
     """The plan's table from the partial states of all its tasks; ``until`` is the end of the range."""
     merging = Merging() if merging is None else merging
     last = plan.stages[-1].sink.grouping()
@@ -92,14 +92,14 @@ def merged(plan: Plan, partials: Sequence[Partial], until: int, merging: Merging
     return table
 
 
-def _no_rows(plan: Plan) -> Table:
+def _no_rows(plan: Plan) -> QueryTable:
     sink = plan.stages[-1].sink
     if (group := sink.grouping()) is not None:
         return finished_groups(group, groups_for(group), Words(), plan.stages[-1].step)
     return RowCollector(sink.written() or ()).table([])
 
 
-def _apply(step: TableStep, table: Table, merging: Merging, by: Sequence[str]) -> Table:
+def _apply(step: TableStep, table: QueryTable, merging: Merging, by: Sequence[str]) -> QueryTable:
     """The table after one more step; ``by`` are the columns that its rows go by, in errors."""
     if isinstance(step, SortBy):
         return table.sorted_by(step.by)
@@ -110,7 +110,7 @@ def _apply(step: TableStep, table: Table, merging: Merging, by: Sequence[str]) -
     words = Words()
     table = table.recoded(words)
     keys = Keys.none(words)
-    context = Context(words, keys, -_ALL_TIME, _ALL_TIME)
+    context = TaskContext(words, keys, -_ALL_TIME, _ALL_TIME)
     runner = Runner(step, compile_stage(step), context, row_named=lambda row: in_table(table, row, by))
     columns = step.sink.written()
     if columns is not None:

@@ -25,7 +25,7 @@ from operators.states.aggregate_states import State, each_code
 from operators.states.groups import Groups, GroupState
 from operators.types import Type
 from runtime.errors import FormatError
-from runtime.query.stages.query_table import Table
+from runtime.query.stages.query_table import QueryTable
 
 if TYPE_CHECKING:
     from runtime.query.task.partial import Partial
@@ -80,7 +80,7 @@ def _columns(sink: Sink) -> list[tuple[str, Type]]:
     return [(name, e.type) for name, e in sink.written() or () if e.type is not None]
 
 
-def check_table(columns: Sequence[tuple[str, Type]], table: Table) -> None:
+def check_table(columns: Sequence[tuple[str, Type]], table: QueryTable) -> None:
     """ValueError if these are not the columns of the table."""
     if [(n, t) for n, (t, _, _) in table.columns.items()] != list(columns):
         raise ValueError("its columns are others")

@@ -58,7 +58,7 @@ def explain(prepared: Prepared, tasks: Sequence[Task], workers: int) -> str:
 
 
 def _time(micros: int) -> str:
-    from runtime.result.display import iso
+    from runtime.display.text_tables import iso
 
     return iso(micros)
 

@@ -11,14 +11,14 @@ from dataflow.times.calendar_tables import bucket_table
 from dataflow.typed.hidden_columns import EARLY, PARTIAL
 from operators.kernels.times.calendar import bucket_end, bucket_start
 from runtime.catalogue import FileEntry, StreamSchema
-from runtime.query.stages.query_table import Table
-from runtime.result.display import iso
+from runtime.display.text_tables import iso
+from runtime.query.stages.query_table import QueryTable
 
 if TYPE_CHECKING:
     from runtime.query.plan.prepare import Prepared
 
 
-def taken_out(table: Table) -> tuple[Table, tuple[str, ...]]:
+def taken_out(table: QueryTable) -> tuple[QueryTable, tuple[str, ...]]:
     """The table without the hidden column of windows, and the note that it comes to."""
     if PARTIAL not in table.columns:
         return table, ()

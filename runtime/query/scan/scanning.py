@@ -17,7 +17,7 @@ from runtime.errors import QueryError
 from runtime.pointfile import Block, Buffers, Changes, PointFile
 from runtime.query.scan.across_files import CellRows, resolve
 from runtime.query.stages.keys import Keys
-from runtime.query.stages.row_batch import Chunk, Values
+from runtime.query.stages.row_batch import RowBatch, Values
 from runtime.query.stages.runner import missing_column
 from runtime.query.task.coverage import Coverage
 
@@ -118,12 +118,12 @@ class Scan:
         self.coverage = Coverage()
         self._buffers = buffers
 
-    def chunks(self, files: Sequence[FileEntry]) -> Iterator[Chunk]:
+    def chunks(self, files: Sequence[FileEntry]) -> Iterator[RowBatch]:
         """All rows of ``files`` in this shard before ``until``; a key's rows in (time, seq) order."""
         for group in scan_order(files, self.spec.id_column):
             yield from self.group(group)
 
-    def group(self, group: Sequence[FileEntry]) -> Iterator[Chunk]:
+    def group(self, group: Sequence[FileEntry]) -> Iterator[RowBatch]:
         """The rows of one group of ``scan_order``, as ``chunks``; a scan remembers none of them for the next."""
         parts = [p for p in (self._part(f) for f in group) if p is not None]
         self.coverage.skipped += sum(map(self._rows_out_of_range, parts))
@@ -179,7 +179,7 @@ class Scan:
 
     def _blocks(
         self, p: _Part, columns: Mapping[str, Type], times: bool, having: NDArray[np.bool_] | None = None
-    ) -> Iterator[Chunk]:
+    ) -> Iterator[RowBatch]:
         """The part's rows, block by block; the arrays hold until the next block is asked for.
 
         With ``having``, a flag per slot, just the blocks that hold a key so marked.
@@ -245,12 +245,12 @@ class Scan:
         good &= (start >= p.row_lo) & (start + blocks["rows"][candidates] <= p.row_hi)
         return set(np.array(candidates)[good].tolist())
 
-    def _changed(self, p: _Part, changes: Changes, columns: Mapping[str, Type]) -> Chunk:
+    def _changed(self, p: _Part, changes: Changes, columns: Mapping[str, Type]) -> RowBatch:
         out = {n: changes.columns[n] if n in changes.columns else missing_column(k) for n, k in columns.items()}
         slots = p.slots[changes.run_key - p.key_lo]
-        return Chunk(slots, changes.run_lengths, changes.time, out, len(changes.time), changes.bridged)
+        return RowBatch(slots, changes.run_lengths, changes.time, out, len(changes.time), changes.bridged)
 
-    def _chunk(self, p: _Part, block: Block, number: int, columns: Mapping[str, Type]) -> Chunk:
+    def _chunk(self, p: _Part, block: Block, number: int, columns: Mapping[str, Type]) -> RowBatch:
         """The rows of a block that belong to the shard; its edges fall between keys."""
         start = block.row_start
         a, b = max(start, p.row_lo) - start, min(start + block.rows, p.row_hi) - start
@@ -273,9 +273,9 @@ class Scan:
                 out[name] = (values, valid)
             else:
                 out[name] = missing_column(kind)
-        return Chunk(p.slots[at : at + len(lengths)], lengths, time, out, b - a)
+        return RowBatch(p.slots[at : at + len(lengths)], lengths, time, out, b - a)
 
-    def _merged(self, parts: list[_Part], of: NDArray[np.bool_]) -> Iterator[Chunk]:
+    def _merged(self, parts: list[_Part], of: NDArray[np.bool_]) -> Iterator[RowBatch]:
         """The rows of the marked keys in all parts, merge-sorted by (key, time, seq), duplicates resolved."""
         spec = self.spec
         columns = dict(spec.columns)
@@ -312,7 +312,7 @@ class Scan:
         rows, dropped = resolve(CellRows(slot[order], time[order], sorted_columns), spec.duplicates, spec.id_column)
         self.coverage.dropped += dropped
         edges = np.flatnonzero(np.diff(rows.slot, prepend=np.int32(-1), append=np.int32(-1)))
-        yield Chunk(
+        yield RowBatch(
             rows.slot[edges[:-1]],
             np.diff(edges).astype(np.int64),
             np.ascontiguousarray(rows.time),
@@ -320,7 +320,7 @@ class Scan:
         )
 
 
-def _without(chunk: Chunk, marked: NDArray[np.bool_]) -> Iterator[Chunk]:
+def _without(chunk: RowBatch, marked: NDArray[np.bool_]) -> Iterator[RowBatch]:
     """The chunk without the runs of marked keys, in as many pieces as they leave."""
     gone = marked[chunk.run_slot]
     if not gone.any():
@@ -335,7 +335,7 @@ def _without(chunk: Chunk, marked: NDArray[np.bool_]) -> Iterator[Chunk]:
         }
         time = chunk.time[lo:hi] if len(chunk.time) > 1 else chunk.time
         bridged = chunk.bridged[lo:hi] if len(chunk.bridged) > 1 else chunk.bridged
-        yield Chunk(chunk.run_slot[a:b], chunk.run_len[a:b], time, columns, hi - lo, bridged)
+        yield RowBatch(chunk.run_slot[a:b], chunk.run_len[a:b], time, columns, hi - lo, bridged)
 
 
 def _widened(values: NDArray[Any], name: str, path: str) -> NDArray[np.float64]:

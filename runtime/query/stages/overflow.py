@@ -18,8 +18,8 @@ from operators.states.groups import Groups
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.query.stages.keys import Keys
-from runtime.query.stages.query_table import Table
-from runtime.query.stages.row_batch import Chunk
+from runtime.query.stages.query_table import QueryTable
+from runtime.query.stages.row_batch import RowBatch
 
 _NO_INTEGER = "an integer result does not fit in 64 bits; filter the rows, or compute with floats (multiply by 1.0)"
 _NO_BIN = "the number of a value's bin does not fit in 64 bits; take a larger width, or filter the rows"
@@ -42,17 +42,17 @@ def misfit(kind: int, step: str, site: Site, where: str) -> DataflowError:
     return OverflowExceeded(f"{step}: {site.text}{where}: {_NO_BIN if site.is_bin else _NO_INTEGER}")
 
 
-def at_row(chunk: Chunk, row: int, keys: Keys) -> str:
+def at_row(chunk: RowBatch, row: int, keys: Keys) -> str:
     """The key and the time of a row of a chunk."""
     run = int(np.searchsorted(np.cumsum(chunk.run_len), row, side="right"))
     shown = _shown(keys.kind, int(keys.values[int(chunk.run_slot[run])]), keys.words.strings)
     # Only for an error: a worker spends no time at its start on what is for people.
-    from runtime.result.display import iso
+    from runtime.display.text_tables import iso
 
     return f" for key {shown} at {iso(int(chunk.time[row if len(chunk.time) > 1 else 0]))}"
 
 
-def in_table(table: Table, row: int, names: Sequence[str]) -> str:
+def in_table(table: QueryTable, row: int, names: Sequence[str]) -> str:
     """The values of these columns in a row of a table."""
     parts = []
     for name in names:

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from dataflow.plan.sink import Sink
 from dataflow.typed.hidden_columns import BEFORE, CUT, EARLY, END, KNOWN, WHOLE
-from runtime.query.stages.row_batch import VALID, Chunk
+from runtime.query.stages.row_batch import VALID, RowBatch
 
 _NONE = -(2**63)
 _LEAD = 2
 """The known flag of the time before a key's first point, which is not a row of the key."""
 
 
-def marked(chunk: Chunk, early: NDArray[np.int64] | None = None) -> Chunk:
+def marked(chunk: RowBatch, early: NDArray[np.int64] | None = None) -> RowBatch:
     """The chunk with a column that says how its rows stand to the range; by default all are rows of it."""
     flags = np.zeros(chunk.rows, np.int64) if early is None else early
     return replace(chunk, columns={**chunk.columns, EARLY: (flags, VALID)})
@@ -41,7 +41,7 @@ class Past:
         self._closed = windows is not None and windows.bucket is None
         self._ends = np.full(1024, _NONE, np.int64)
 
-    def before(self, chunk: Chunk) -> Chunk | None:
+    def before(self, chunk: RowBatch) -> RowBatch | None:
         """Of rows that were written without regard to the range, those before it; None if there are none."""
         end = chunk.columns[END][0]
         early = (end if self._slides else chunk.time) < self._since + self._slides
@@ -60,7 +60,7 @@ class Past:
             self._ends[slots] = end[cut]
         return marked(found, np.where(cut, WHOLE, BEFORE))
 
-    def of_range(self, chunk: Chunk) -> Chunk:
+    def of_range(self, chunk: RowBatch) -> RowBatch:
         """Rows of the range, marked where they are parts of rows that ``since`` cuts: of each key the first may be."""
         early = np.zeros(chunk.rows, np.int64)
         starts = np.cumsum(chunk.run_len) - chunk.run_len
@@ -89,11 +89,11 @@ class Past:
         self._ends = saved["ends"].copy()
 
 
-def _rows_where(chunk: Chunk, chosen: NDArray[np.bool_]) -> Chunk:
+def _rows_where(chunk: RowBatch, chosen: NDArray[np.bool_]) -> RowBatch:
     """The chunk's rows that are chosen (one at least), each array with an entry per row."""
     lengths = np.add.reduceat(chosen, np.cumsum(chunk.run_len) - chunk.run_len, dtype=np.int64)
     columns = {
         name: (v[chosen] if len(v) == chunk.rows else v, k[chosen] if len(k) == chunk.rows else k)
         for name, (v, k) in chunk.columns.items()
     }
-    return Chunk(chunk.run_slot[lengths > 0], lengths[lengths > 0], chunk.time[chosen], columns)
+    return RowBatch(chunk.run_slot[lengths > 0], lengths[lengths > 0], chunk.time[chosen], columns)

@@ -18,9 +18,9 @@ from operators.types import Type
 from runtime.query.merge.finish import finished_groups
 from runtime.query.merge.state_form import check_column
 from runtime.query.stages.past import Past, marked
-from runtime.query.stages.query_table import Table, TableColumn
-from runtime.query.stages.row_batch import Chunk, Values
-from runtime.query.stages.runner import Context, Runner, with_prefix
+from runtime.query.stages.query_table import QueryTable, TableColumn
+from runtime.query.stages.row_batch import RowBatch, Values
+from runtime.query.stages.runner import Runner, TaskContext, with_prefix
 
 
 class Pipeline:
@@ -30,7 +30,7 @@ class Pipeline:
     the second runs of them (``whole``) write is passed on before what the first runs write of the same rows.
     """
 
-    def __init__(self, plan: Plan, kernels: Sequence[Kernel], context: Context) -> None:
+    def __init__(self, plan: Plan, kernels: Sequence[Kernel], context: TaskContext) -> None:
         self.plan, self.context = plan, context
         stages = list(zip(plan.stages, kernels, strict=True))
         self.runners = [Runner(stage, kernel, context, n) for n, (stage, kernel) in enumerate(stages)]
@@ -67,17 +67,17 @@ class Pipeline:
                 out[2 * n : 2 * n + 2] = rows.sum(), rows[is_null].sum()
         return tuple(out.tolist())
 
-    def push(self, chunk: Chunk) -> None:
+    def push(self, chunk: RowBatch) -> None:
         """Send points through all stages."""
         if self.whole:
             self._push_whole(chunk, 0)
         self._push(chunk, 0)
 
-    def _push(self, chunk: Chunk, at: int) -> None:
+    def _push(self, chunk: RowBatch, at: int) -> None:
         for written in self.runners[at].push(chunk):
             self._write(written, at)
 
-    def _write(self, chunk: Chunk, at: int) -> None:
+    def _write(self, chunk: RowBatch, at: int) -> None:
         """Pass on what stage ``at`` has written."""
         if at + 1 == len(self.runners):
             assert self.rows is not None
@@ -90,11 +90,11 @@ class Pipeline:
             chunk = self.pasts[at + 1].of_range(chunk) if at + 1 in self.pasts else marked(chunk)
         self._push(chunk, at + 1)
 
-    def _push_whole(self, chunk: Chunk, at: int) -> None:
+    def _push_whole(self, chunk: RowBatch, at: int) -> None:
         for written in self.whole[at].push(chunk):
             self._write_whole(written, at)
 
-    def _write_whole(self, chunk: Chunk, at: int) -> None:
+    def _write_whole(self, chunk: RowBatch, at: int) -> None:
         """Pass on what stage ``at`` has written without regard to the range."""
         if at + 1 < len(self.whole):
             # First the next stage's second run: what its first run writes is then preceded by what that has written.
@@ -111,7 +111,7 @@ class Pipeline:
                 self._pass_whole(self.whole[at].flush(), at)
             self._pass(self.runners[at].flush(), at)
 
-    def finish(self) -> tuple[GroupState | None, Table | None]:
+    def finish(self) -> tuple[GroupState | None, QueryTable | None]:
         """Close what is open at the end of the range, stage after stage; the partial state."""
         for at in range(len(self.runners)):
             if at < len(self.whole):
@@ -127,11 +127,11 @@ class Pipeline:
             return None, finished_groups(group, groups, self.context.words, self.plan.stages[-1].step).compact()
         return groups.export(strings), None
 
-    def _pass(self, chunks: Iterator[Chunk], at: int) -> None:
+    def _pass(self, chunks: Iterator[RowBatch], at: int) -> None:
         for chunk in chunks:
             self._write(chunk, at)
 
-    def _pass_whole(self, chunks: Iterator[Chunk], at: int) -> None:
+    def _pass_whole(self, chunks: Iterator[RowBatch], at: int) -> None:
         for chunk in chunks:
             self._write_whole(chunk, at)
 
@@ -165,12 +165,12 @@ class RowCollector:
 
     def __init__(self, columns: Sequence[tuple[str, Any]]) -> None:
         self._columns: list[tuple[str, Type]] = [(n, e.type) for n, e in columns]
-        self._chunks: list[Chunk] = []
+        self._chunks: list[RowBatch] = []
 
-    def add(self, chunk: Chunk) -> None:
+    def add(self, chunk: RowBatch) -> None:
         """Keep a copy of the chunk's columns."""
         copies = {n: (v.copy(), k.copy()) for n, (v, k) in chunk.columns.items()}
-        self._chunks.append(Chunk(chunk.run_slot, chunk.run_len, chunk.time.copy(), copies))
+        self._chunks.append(RowBatch(chunk.run_slot, chunk.run_len, chunk.time.copy(), copies))
 
     def check(self, rows: int, columns: Mapping[str, Values], strings: int) -> None:
         """ValueError or KeyError unless these can be rows of this sink."""
@@ -179,7 +179,7 @@ class RowCollector:
         for name, kind in self._columns:
             check_column(name, kind, *columns[name], rows, strings)
 
-    def table(self, strings: list[str]) -> Table:
+    def table(self, strings: list[str]) -> QueryTable:
         """All rows so far."""
         columns: dict[str, TableColumn] = {}
         for name, kind in self._columns:
@@ -187,4 +187,4 @@ class RowCollector:
             values = np.concatenate([empty, *(c.columns[name][0] for c in self._chunks)])
             valid = np.concatenate([np.zeros(0, np.uint8), *(c.columns[name][1] for c in self._chunks)])
             columns[name] = (kind, values, valid)
-        return Table(sum(c.rows for c in self._chunks), columns, strings)
+        return QueryTable(sum(c.rows for c in self._chunks), columns, strings)

@@ -12,26 +12,26 @@ from numpy.typing import NDArray
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.columns import Column, Dictionary
-from runtime.query.stages.row_batch import Chunk
+from runtime.query.stages.row_batch import RowBatch
 
 TableColumn = tuple[Type, NDArray[Any], NDArray[np.uint8]]
 """Type, values (strings: codes into the table's strings) and validity, one entry per row."""
 
 
 @dataclass(frozen=True)
-class Table:
+class QueryTable:
     """Named columns of ``rows`` entries; string columns hold codes into ``strings``."""
 
     rows: int
     columns: dict[str, TableColumn]
     strings: list[str]
 
-    def take(self, index: NDArray[np.intp]) -> Table:
+    def take(self, index: NDArray[np.intp]) -> QueryTable:
         """The rows at ``index``, in that order."""
         columns = {n: (t, v[index], k[index]) for n, (t, v, k) in self.columns.items()}
-        return Table(len(index), columns, self.strings)
+        return QueryTable(len(index), columns, self.strings)
 
-    def compact(self) -> Table:
+    def compact(self) -> QueryTable:
         """The same table in one canonical form: its dictionary sorted and without unused strings, zero where null."""
         used = [v[k != 0] for t, v, k in self.columns.values() if t.is_text]
         place, texts = _places(used, self.strings)
@@ -41,18 +41,18 @@ class Table:
             values = np.zeros(len(v), np.int64 if t.is_text else v.dtype)
             values[ok] = place[v[ok]] if t.is_text else v[ok]
             columns[name] = (t, values, k)
-        return Table(self.rows, columns, texts)
+        return QueryTable(self.rows, columns, texts)
 
-    def recoded(self, words: Words) -> Table:
+    def recoded(self, words: Words) -> QueryTable:
         """The same table with codes of ``words``."""
         codes = words.codes(self.strings)
         columns = dict(self.columns)
         for name, (t, v, k) in self.columns.items():
             if t.is_text:
                 columns[name] = (t, codes[v] if len(codes) else v, k)
-        return Table(self.rows, columns, words.strings)
+        return QueryTable(self.rows, columns, words.strings)
 
-    def sorted_by(self, by: Sequence[tuple[str, bool]]) -> Table:
+    def sorted_by(self, by: Sequence[tuple[str, bool]]) -> QueryTable:
         """Rows ordered by (column, descending): stable; nulls first, last when descending; strings by code point."""
         if not by or self.rows < 2:
             return self
@@ -69,11 +69,11 @@ class Table:
             order = order[np.argsort(ranks[order], kind="stable")]
         return self.take(order)
 
-    def chunk(self) -> Chunk:
+    def chunk(self) -> RowBatch:
         """The table as one run of rows without a key; intervals have the time of ``$start``, other rows none."""
         columns = {n: (v, k) for n, (_, v, k) in self.columns.items()}
         time = self.columns["$start"][1] if "$start" in self.columns else np.zeros(self.rows, np.int64)
-        return Chunk(np.zeros(1, np.int32), np.array([self.rows], np.int64), time, columns)
+        return RowBatch(np.zeros(1, np.int32), np.array([self.rows], np.int64), time, columns)
 
     def result_columns(self) -> dict[str, Column]:
         """The columns as results show them."""
@@ -131,7 +131,7 @@ def _places(codes: Sequence[NDArray[np.int64]], strings: list[str]) -> tuple[NDA
     return place, [strings[c] for c in found]
 
 
-def joined(tables: Sequence[Table]) -> Table:
+def joined(tables: Sequence[QueryTable]) -> QueryTable:
     """All rows of tables with equal columns, with codes of one dictionary."""
     words = Words()
     recoded = [t.recoded(words) for t in tables]
@@ -139,4 +139,4 @@ def joined(tables: Sequence[Table]) -> Table:
     for name, (kind, _, _) in tables[0].columns.items():
         parts = [t.columns[name] for t in recoded]
         columns[name] = (kind, np.concatenate([v for _, v, _ in parts]), np.concatenate([k for _, _, k in parts]))
-    return Table(sum(t.rows for t in tables), columns, words.strings)
+    return QueryTable(sum(t.rows for t in tables), columns, words.strings)

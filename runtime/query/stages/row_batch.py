@@ -17,7 +17,7 @@ NOT_BRIDGED: NDArray[np.uint8] = np.zeros(1, np.uint8)
 
 
 @dataclass(frozen=True)
-class Chunk:
+class RowBatch:
     """``run_slot`` (int32) and ``run_len`` (int64) say which key each run of rows belongs to; ``time`` is int64.
 
     Where all that matters of the times is that they lie in the range, ``time`` has a single entry, some time in it;

@@ -29,16 +29,16 @@ from dataflow.codegen.writer import (  # fmt: skip
     column_array,
 )
 from dataflow.kernels.compile import Kernel
-from dataflow.kernels.generate import Function
+from dataflow.kernels.generate import KernelFunction
 from dataflow.plan.sink import Segmenting
 from dataflow.plan.stages import Stage, all_ops
 from dataflow.times.calendar_tables import YEARS, bucket_table, offset_table
 from dataflow.typed.hidden_columns import END as ROW_END
-from dataflow.typed.row_operations import Tally
+from dataflow.typed.row_operations import NullTally
 from operators.compiler.cache import caller
 from operators.errors import DataflowError, GroupError
 from operators.kernels.times.calendar import END, FIRST
-from operators.states.aggregate_states import Cells
+from operators.states.aggregate_states import AggregateStates
 from operators.states.groups import Groups, GroupState
 from operators.states.strings import Words
 from operators.types import Type
@@ -47,7 +47,7 @@ from runtime.query.merge.state_form import check_groups
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.lookup_arrays import Lookup, Lut
 from runtime.query.stages.overflow import at_row, located, misfit, of_group, place_of
-from runtime.query.stages.row_batch import NULL, Chunk, Values
+from runtime.query.stages.row_batch import NULL, RowBatch, Values
 
 _OUT_ROWS = 65_536
 _OPEN_ROWS, _FREE_ROWS = 1024, 32768
@@ -66,7 +66,7 @@ _EVER = -(2**62)
 
 
 @dataclass(frozen=True)
-class Context:
+class TaskContext:
     """What all stages of a task share: its dictionary, its keys, the range [since, until), memory to write to that is
     used again, the time of the ``first`` point that is read, and the stream's ``beginning``, before which there are no
     points. ``whole``: the range is that of all points that are read."""
@@ -93,7 +93,7 @@ class Runner:
         self,
         stage: Stage,
         kernel: Kernel,
-        context: Context,
+        context: TaskContext,
         number: int = 0,
         row_named: Callable[[int], str] | None = None,
     ) -> None:
@@ -105,14 +105,14 @@ class Runner:
         # Keys write few rows of many: they are given on when there is no room for more, or at the end.
         self._gathers = sink.gathers
         self.groups: Groups | None = None
-        self.cells: Cells | None = None
+        self.cells: AggregateStates | None = None
         self._segmenting = sink.segmenting()
         aggregates = [a.aggregate for a in sink.aggregates]
         if (group := sink.grouping()) is not None:
             self.groups = Groups([e.type for _, e in group.by if e.type is not None], aggregates)
             self.cells = self.groups.cells
         elif aggregates:
-            self.cells = Cells(aggregates, _OPEN_ROWS)
+            self.cells = AggregateStates(aggregates, _OPEN_ROWS)
         tables = kernel.generated.tables
         self._tables = tables
         self._luts = [Lut(p, o) for p, o in tables.luts]
@@ -130,9 +130,9 @@ class Runner:
         self._flags = np.zeros(3, np.int64)
         """What did not fit, of the two kinds of numbers, and one more than the number of its group."""
 
-        tallies = [op.number for op in all_ops(stage) if isinstance(op, Tally)]
+        tallies = [op.number for op in all_ops(stage) if isinstance(op, NullTally)]
         self.tally = np.zeros(2 * (max(tallies, default=-1) + 1), np.int64)
-        """Rows and nulls of each ``Tally``, by number."""
+        """Rows and nulls of each ``NullTally``, by number."""
         self._lost_times = np.zeros(1, np.int64)
         self._needs_years = bool(tables.buckets or tables.zones or any(t.timed for t in tables.lookups))
         self._floats = np.array(tables.floats, np.float64)
@@ -169,7 +169,7 @@ class Runner:
 
     # ---- arguments
 
-    def _argument(self, a: Arg, chunk: Chunk | None) -> NDArray[Any]:
+    def _argument(self, a: Arg, chunk: RowBatch | None) -> NDArray[Any]:
         role, subject = a.role, a.subject
         # First what is looked up for every chunk.
         if role in ("column", "valid"):
@@ -215,7 +215,7 @@ class Runner:
         assert chunk is not None
         return _own(chunk.bridged)
 
-    def _arguments(self, function: Function, chunk: Chunk | None) -> list[NDArray[Any]]:
+    def _arguments(self, function: KernelFunction, chunk: RowBatch | None) -> list[NDArray[Any]]:
         """The arguments of a call; those that stay between chunks are looked up only after something grew."""
         kept = self._kept.get(function.name)
         if kept is None:
@@ -255,7 +255,7 @@ class Runner:
 
     # ---- running
 
-    def push(self, chunk: Chunk) -> Iterator[Chunk]:
+    def push(self, chunk: RowBatch) -> Iterator[RowBatch]:
         """Run the kernel over ``chunk``."""
         if self._needs_years and len(chunk.time) and not in_all_years(chunk.time):
             raise DataflowError(f"{self.stage.step}: a row is at a time outside of {YEARS}, which has no calendar")
@@ -263,7 +263,7 @@ class Runner:
         self._reserve_slots()
         self._reserve_out(max(chunk.rows, 1) if self.stage.sink.writes_every_row else _OUT_ROWS)
         typed = {n: self._as_input(chunk.columns[n], dtype) for n, dtype in self._dtypes.items()}
-        chunk = Chunk(chunk.run_slot, chunk.run_len, chunk.time, typed, chunk.size, chunk.bridged)
+        chunk = RowBatch(chunk.run_slot, chunk.run_len, chunk.time, typed, chunk.size, chunk.bridged)
         s[TIME_MASK] = -1 if len(chunk.time) > 1 else 0
         s[BRIDGE_MASK] = -1 if len(chunk.bridged) > 1 else 0
         for j, (name, part) in enumerate(self._tables.masks):
@@ -282,12 +282,12 @@ class Runner:
         if self.groups is not None and self.groups.counted(chunk.rows):
             self._kept.clear()
 
-    def flush(self) -> Iterator[Chunk]:
+    def flush(self) -> Iterator[RowBatch]:
         """What was written and is not given on yet."""
         yield from self._written()
         self._scalars[OUT_ROWS] = self._scalars[OUT_RUNS] = 0
 
-    def finish(self) -> Iterator[Chunk]:
+    def finish(self) -> Iterator[RowBatch]:
         """Write what is still open for every key."""
         yield from self.flush()
         function = self.kernel.generated.finish
@@ -360,7 +360,7 @@ class Runner:
                 raise ValueError("the free places are none")
             keys = np.zeros((capacity, 1), np.int64)
             check_groups((), self.cells.aggregates, GroupState(keys, states, self.context.words.strings))
-            self.cells = Cells(self.cells.aggregates, capacity)
+            self.cells = AggregateStates(self.cells.aggregates, capacity)
             self.cells.merge(np.arange(capacity), states)
             self._free = np.zeros(capacity, np.int64)
             self._free[: len(free)], self._free_count[0] = free, len(free)
@@ -397,7 +397,7 @@ class Runner:
                 free[:left], free[left : left + old] = self._free[:left], np.arange(old, 2 * old)
                 self._free, self._free_count[0] = free, left + old
 
-    def _check(self, chunk: Chunk | None) -> None:
+    def _check(self, chunk: RowBatch | None) -> None:
         for number, flag in enumerate(self._flags[:2].tolist()):
             if not flag:
                 continue
@@ -419,7 +419,7 @@ class Runner:
         # Kernels are compiled for arrays that may be written, which shared constants are not.
         return _own(array), _own(valid)
 
-    def _written(self) -> Iterator[Chunk]:
+    def _written(self) -> Iterator[RowBatch]:
         n, runs = int(self._scalars[OUT_ROWS]), int(self._scalars[OUT_RUNS])
         if n == 0:
             return
@@ -449,7 +449,7 @@ class Runner:
                 assert slots is not None
                 assert lengths is not None
                 assert time is not None
-                where = at_row(Chunk(slots, lengths, time, {}), error.group, self.context.keys)
+                where = at_row(RowBatch(slots, lengths, time, {}), error.group, self.context.keys)
                 raise located(error, self.stage.step, self.stage.sink.aggregates, where) from None
             for agg, (values, ok_mask) in zip(self.stage.sink.aggregates, finished, strict=True):
                 columns[agg.name] = (values, np.ones(1, np.uint8) if ok_mask is None else ok_mask.astype(np.uint8))
@@ -464,7 +464,7 @@ class Runner:
             time = np.zeros(n, np.int64)
         if slots is None or lengths is None:
             slots, lengths = np.zeros(1, np.int32), np.array([n], np.int64)
-        yield Chunk(slots, lengths, time, columns)
+        yield RowBatch(slots, lengths, time, columns)
 
     def _is_cut(self, sink: Segmenting, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Of windows, whether some of their time was not looked at."""

@@ -20,7 +20,7 @@ from runtime.errors import FormatError
 from runtime.query.merge.state_form import MALFORMED, check_groups
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.pipeline import Pipeline
-from runtime.query.stages.row_batch import Chunk
+from runtime.query.stages.row_batch import RowBatch
 from runtime.query.stages.runner import with_prefix
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.state_bytes import sealed, strings_of, unsealed
@@ -127,7 +127,7 @@ class Checkpoints:
             rows, names = head["rows"]
             columns = {name: (arrays[f"row.{j}.values"], arrays[f"row.{j}.valid"]) for j, name in enumerate(names)}
             pipeline.rows.check(rows, columns, len(pipeline.context.words))
-            pipeline.rows.add(Chunk(np.zeros(1, np.int32), np.array([rows]), np.zeros(rows, np.int64), columns))
+            pipeline.rows.add(RowBatch(np.zeros(1, np.int32), np.array([rows]), np.zeros(rows, np.int64), columns))
 
     def passed(self, groups: int, pipeline: Pipeline, coverage: Coverage) -> None:
         """Take the state here if it is wanted."""

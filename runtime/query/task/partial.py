@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from operators.states.groups import GroupState
-from runtime.query.stages.query_table import Table
+from runtime.query.stages.query_table import QueryTable
 from runtime.query.task.coverage import Coverage
 
 
@@ -20,7 +20,7 @@ class Partial:
 
     task: str
     groups: GroupState | None
-    table: Table | None
+    table: QueryTable | None
     coverage: Coverage
     kernels: tuple[str, ...]
     tally: tuple[int, ...] = ()

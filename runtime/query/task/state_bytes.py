@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from operators.states.groups import GroupState
 from operators.types import Type
 from runtime.errors import FormatError
-from runtime.query.stages.query_table import Table
+from runtime.query.stages.query_table import QueryTable
 from runtime.query.stages.runner import with_prefix
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial
@@ -112,7 +112,7 @@ def _partial(head: Mapping[str, Any], arrays: dict[str, NDArray[Any]], task: str
         name: (Type(kind), arrays[f"values.{j}"], arrays[f"valid.{j}"])
         for j, (name, kind) in enumerate(head["columns"])
     }
-    return Partial(task, None, Table(head["rows"], columns, strings), coverage, kernels, tally, True)
+    return Partial(task, None, QueryTable(head["rows"], columns, strings), coverage, kernels, tally, True)
 
 
 def strings_of(head: Any) -> list[str]:

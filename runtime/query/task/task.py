@@ -25,7 +25,7 @@ from runtime.pointfile.reading.columns_of_file import NO_HOLD
 from runtime.query.scan.scanning import Elision, Scan, ScanSpec, scan_order
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.pipeline import Pipeline
-from runtime.query.stages.runner import Context
+from runtime.query.stages.runner import TaskContext
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial
 
@@ -178,7 +178,7 @@ def run(
     )
     with borrowed() as buffers:
         first = min([task.since, *(f.t_min for f in task.files)])
-        context = Context(words, keys, task.since, task.until, buffers, first, task.beginning)
+        context = TaskContext(words, keys, task.since, task.until, buffers, first, task.beginning)
         pipeline = Pipeline(plan, compiled.kernels, context)
         scan = Scan(spec, keys, words, open_file, buffers)
         done = 0 if saving is None else saving.restore(pipeline, scan.coverage)

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 import dataflow as df
-from dataflow.expressions.aggregate_signatures import FORMS
 from dataflow.metrics.bind import GraphError, StreamColumns, bind
 from dataflow.metrics.json_form import JsonFormError
-from operators.aggregates import REGISTRY
+from operators.aggregates import REGISTRY, SIGNATURES
 from operators.types import Type
 
 STREAM = StreamColumns(
@@ -57,8 +56,8 @@ def test_round_trip() -> None:
 
 
 def test_every_aggregate_has_a_form() -> None:
-    assert {n for n, _ in REGISTRY} | {"mttr"} == set(FORMS)
-    assert all(hasattr(df, name) for name in FORMS)
+    assert {n for n, _ in REGISTRY} | {"mttr"} == set(SIGNATURES)
+    assert all(hasattr(df, name) for name in SIGNATURES)
 
 
 @pytest.mark.parametrize(

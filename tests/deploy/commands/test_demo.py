@@ -14,8 +14,8 @@ from deploy.cli import main
 from deploy.commands import demo
 from deploy.commands.demo import bar_chart
 from deploy.metric_file import load_metric
-from deploy.simulator.truth import Tally
-from runtime.result.display import human_duration
+from deploy.simulator.truth import TruthTally
+from runtime.display.text_tables import human_duration
 
 FLEET = ["--devices", "30", "--days", "2", "--seed", "11"]
 
@@ -72,11 +72,11 @@ def test_every_metric_of_its_file_answers(store: Path, capsys: pytest.CaptureFix
 
 def test_a_range_that_begins_in_the_middle_agrees_too(store: Path) -> None:
     """Carry-in: at the start of the range each device has what it last said before."""
-    from deploy.simulator.devices import DAY, Fleet, simulate
+    from deploy.simulator.devices import DAY, DeviceFleet, simulate
     from deploy.simulator.telemetry_files import HOLD
     from deploy.simulator.truth import truth_of
 
-    fleet = Fleet(30, 2, 11)
+    fleet = DeviceFleet(30, 2, 11)
     since, until = fleet.start + DAY // 3 + 12_345, fleet.start + DAY + 777
     events, _ = simulate(fleet, range(fleet.devices))
     truth = truth_of(events, since, until, HOLD)
@@ -84,7 +84,9 @@ def test_a_range_that_begins_in_the_middle_agrees_too(store: Path) -> None:
         load_metric(f"{store / demo.METRICS}:uptime"), since=since * 1000, until=until * 1000
     )
     names = list(answer.columns)
-    found = {row[0]: Tally(**{n: row[names.index(n)] for n in ("up", "known", "unknown", "devices")}) for row in answer}
+    found = {
+        row[0]: TruthTally(**{n: row[names.index(n)] for n in ("up", "known", "unknown", "devices")}) for row in answer
+    }
     assert found == truth
 
 

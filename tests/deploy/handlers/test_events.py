@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.handlers import environment
-from deploy.handlers.environment import Landing, SettingsError
+from deploy.handlers.environment import EnvironmentFault, Landing
 from deploy.handlers.events import Landed, landed, message
 from runtime.errors import FormatError
 
@@ -50,7 +50,7 @@ def test_where_objects_land(monkeypatch: pytest.MonkeyPatch) -> None:
         assert landing.stream_of("c", key) is None
     for url in ("b/in", "s3://", "s3:///in"):
         monkeypatch.setenv("ANTFOLD_LANDING", url)
-        with pytest.raises(SettingsError, match="must be s3://bucket/prefix"):
+        with pytest.raises(EnvironmentFault, match="must be s3://bucket/prefix"):
             Landing.here()
 
 
@@ -65,8 +65,8 @@ def test_settings_of_streams(monkeypatch: pytest.MonkeyPatch) -> None:
         ('{"s": {"key": "k", "time": "t", "zone": "x"}}', "stream 's' has key, time, zone"),
     ):
         monkeypatch.setenv("ANTFOLD_STREAMS", text)
-        with pytest.raises(SettingsError, match=what):
+        with pytest.raises(EnvironmentFault, match=what):
             environment.streams()
     monkeypatch.delenv("ANTFOLD_STREAMS")
-    with pytest.raises(SettingsError, match="ANTFOLD_STREAMS is not set"):
+    with pytest.raises(EnvironmentFault, match="ANTFOLD_STREAMS is not set"):
         environment.streams()

@@ -13,8 +13,8 @@ import boto3
 import pytest
 
 from deploy.handlers import ingest, landing
-from deploy.handlers.environment import SettingsError
-from deploy.handlers.ingest import Batch, handler
+from deploy.handlers.environment import EnvironmentFault
+from deploy.handlers.ingest import RecordBatch, handler
 from deploy.handlers.logs import Invocation
 from runtime.aws.access import Access
 from runtime.aws.client import Client
@@ -221,7 +221,7 @@ def test_of_no_stream(deployed: Store, lines: Callable[[], Lines]) -> None:
 
 
 def test_too_large(deployed: Store) -> None:
-    one = Batch(Invocation(), deployed, Client("s3", Access()), max_bytes=50)
+    one = RecordBatch(Invocation(), deployed, Client("s3", Access()), max_bytes=50)
     bodies = [event(land("in/s/a", records(*range(9)))), event(land("in/s/b", records(1)))]
     assert failures(one.answer(batch(*bodies)["Records"])) == []
     assert numbers() == Counter([1])
@@ -260,7 +260,7 @@ def test_a_reply_that_is_lost_after_the_commit(deployed: Store) -> None:
     faults = Faults(store.catalogue.table.client)  # type: ignore[attr-defined]
     faults.lose("TransactWriteItems", 2)
     s3 = Client("s3", Access())
-    assert failures(Batch(Invocation(), store, s3).answer(batch(body)["Records"])) == []
+    assert failures(RecordBatch(Invocation(), store, s3).answer(batch(body)["Records"])) == []
     assert faults.waits
     assert take(body, received=2) == []
     assert numbers() == Counter([1])
@@ -273,7 +273,7 @@ def test_throttled_and_cut_reads(deployed: Store) -> None:
     faults = Faults(s3)
     faults.refuse("GetObject", s3_error(503, "SlowDown"), s3_error(500, "InternalError"))
     faults.lose("GetObject")
-    assert failures(Batch(Invocation(), deployed, s3).answer(batch(body)["Records"])) == []
+    assert failures(RecordBatch(Invocation(), deployed, s3).answer(batch(body)["Records"])) == []
     assert len(faults.waits) == 3
     assert numbers() == Counter(range(5))
 
@@ -285,7 +285,9 @@ def test_a_fault_of_the_deployment_is_not_the_objects(deployed: Store, monkeypat
     s3 = Client("s3", Access())
     Faults(s3).refuse("GetObject", *(s3_error(403, "AccessDenied") for _ in range(2)))
     for received in (1, 5):
-        assert failures(Batch(Invocation(), deployed, s3).answer(batch(body, received=received)["Records"])) == ["m0"]
+        assert failures(RecordBatch(Invocation(), deployed, s3).answer(batch(body, received=received)["Records"])) == [
+            "m0"
+        ]
     other = json.dumps({"s": STREAM | {"key": "device"}})
     monkeypatch.setenv("ANTFOLD_STREAMS", other)
     assert take(body, received=5) == ["m0"]
@@ -297,7 +299,7 @@ def test_a_fault_of_the_deployment_is_not_the_objects(deployed: Store, monkeypat
     assert numbers() == Counter([1, 2])
     assert deployed.catalogue.snapshot("s").quarantined == 0
     monkeypatch.delenv("ANTFOLD_LANDING")
-    with pytest.raises(SettingsError, match="ANTFOLD_LANDING is not set"):
+    with pytest.raises(EnvironmentFault, match="ANTFOLD_LANDING is not set"):
         take(body)
 
 
@@ -324,7 +326,7 @@ def test_killed_anywhere(deployed: Store) -> None:
         bodies = [event(land(f"in/s/{n}-{i}", records(10 * n + i))) for i in range(2)]
         left[0], point[0] = n, "before-send" if n % 2 else "response-received"
         try:
-            Batch(Invocation(), store, s3).answer(batch(*bodies)["Records"])
+            RecordBatch(Invocation(), store, s3).answer(batch(*bodies)["Records"])
         except Killed:
             rounds += 1
         finally:

@@ -14,17 +14,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.cli import main
-from deploy.simulator.devices import DAY, FIRMWARES, MISSING, NO_TEMPERATURE, STATUSES, UP, Events, Fleet, simulate
+from deploy.simulator.devices import (
+    DAY,
+    FIRMWARES,
+    MISSING,
+    NO_TEMPERATURE,
+    STATUSES,
+    UP,
+    DeviceFleet,
+    Events,
+    simulate,
+)
 from deploy.simulator.telemetry_files import HOLD, write_fleet
-from deploy.simulator.truth import Tally, Truth, truth_of
+from deploy.simulator.truth import Truth, TruthTally, truth_of
 from operators.errors import DataflowError
 
-SMALL = Fleet(devices=25, days=2, seed=3)
+SMALL = DeviceFleet(devices=25, days=2, seed=3)
 
 
 def brute_force(events: Events, since: int, until: int, hold: int) -> Truth:
     """Millisecond by millisecond: what was last said, and when."""
-    truth: Truth = defaultdict(Tally)
+    truth: Truth = defaultdict(TruthTally)
     seen: set[str | None] = set()
     said = list(zip(*(getattr(events, n).tolist() for n in ("time", "status", "firmware")), strict=True))
     for now in range(since, until):
@@ -65,7 +75,7 @@ def test_all_time_is_accounted_for() -> None:
 
 
 def test_the_firmware_matters() -> None:
-    fleet = Fleet(devices=200, days=4, seed=1)
+    fleet = DeviceFleet(devices=200, days=4, seed=1)
     events, _ = simulate(fleet, range(fleet.devices))
     truth = truth_of(events, fleet.start, fleet.end, HOLD)
     uptime = {f: t.uptime or 0.0 for f, t in truth.items()}
@@ -124,12 +134,12 @@ def test_files_say_what_was_simulated(tmp_path: Path) -> None:
 
 
 def test_equal_seeds_give_equal_bytes(tmp_path: Path) -> None:
-    def digest(fleet: Fleet, folder: str) -> str:
+    def digest(fleet: DeviceFleet, folder: str) -> str:
         files = write_fleet(fleet, tmp_path / folder).files
         return hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()
 
     assert digest(SMALL, "a") == digest(SMALL, "b")
-    assert digest(SMALL, "a2") != digest(Fleet(25, 2, seed=4), "c")
+    assert digest(SMALL, "a2") != digest(DeviceFleet(25, 2, seed=4), "c")
 
 
 def test_a_device_does_not_depend_on_the_others() -> None:
@@ -139,10 +149,10 @@ def test_a_device_does_not_depend_on_the_others() -> None:
 
 
 def test_large_fleets_come_in_batches() -> None:
-    batches = list(Fleet(devices=1000, days=30).batches())
+    batches = list(DeviceFleet(devices=1000, days=30).batches())
     assert batches[0] == range(0, 46)
     assert [n for b in batches for n in b] == list(range(1000))
-    assert list(Fleet(devices=2, days=9000).batches()) == [range(0, 1), range(1, 2)]
+    assert list(DeviceFleet(devices=2, days=9000).batches()) == [range(0, 1), range(1, 2)]
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from deploy.stack.resources.resource_names import reached
 from deploy.stack.resources.template import template
 from deploy.stack.settings import load
 from runtime.aws.access import Access
-from runtime.storage.location import locate
+from runtime.storage.locations import locate
 from tests.deploy.stack.fake_aws import Aws, install
 
 

@@ -10,11 +10,11 @@ import pytest
 from deploy.stack.actions.artifacts import placed
 from deploy.stack.actions.change_sets import DeployError, Stack
 from deploy.stack.actions.remove import Removal
-from deploy.stack.resources.resource_names import Places
+from deploy.stack.resources.resource_names import ResourceNames
 from deploy.stack.resources.storage import KEYS
-from deploy.stack.settings import Settings
+from deploy.stack.settings import StackSettings
 from runtime.aws.access import Access
-from runtime.storage.location import TABLE
+from runtime.storage.locations import TABLE
 from tests.deploy.stack.fake_aws import Aws, install, refused
 
 
@@ -72,4 +72,4 @@ def test_a_bucket_of_that_name(aws: Aws) -> None:
 
 
 def test_the_table_of_stores_without_a_name_for_theirs() -> None:
-    assert Places(Settings().name).table != TABLE
+    assert ResourceNames(StackSettings().name).table != TABLE

@@ -11,10 +11,10 @@ import pytest
 
 from deploy.stack import settings
 from deploy.stack.example import EXAMPLE
-from deploy.stack.settings import Schedule, Settings, SettingsError, Stream, Tenant, parse
+from deploy.stack.settings import ScheduleSettings, SettingsError, StackSettings, StreamSettings, Tenant, parse
 from runtime.fleet.aws_lambda import invoker
 from runtime.fleet.rules import Rules
-from runtime.ingest.inputs.settings import FORMATS
+from runtime.ingest.formats import names
 
 
 def uncommented() -> str:
@@ -24,12 +24,12 @@ def uncommented() -> str:
 
 def test_the_example_is_the_defaults() -> None:
     found = parse(EXAMPLE)
-    assert found == Settings(streams={"telemetry": Stream("device", "ts", "ms")})
+    assert found == StackSettings(streams={"telemetry": StreamSettings("device", "ts", "ms")})
 
 
 def test_the_example_names_every_setting() -> None:
     text = uncommented()
-    for cls in (Settings, Stream, Schedule, Tenant):
+    for cls in (StackSettings, StreamSettings, ScheduleSettings, Tenant):
         for f in fields(cls):
             if f.name not in ("streams", "schedules", "tenants"):
                 assert re.search(rf"^{f.name} = ", text, re.M), f.name
@@ -37,7 +37,7 @@ def test_the_example_names_every_setting() -> None:
     assert found.tenants == {"acme": Tenant("arn:aws:iam::444455556666:root")}
     assert found.schedules[0].alert == ("uptime < 0.95",)
     assert found.kms_key == "arn:aws:kms:eu-west-1:111122223333:key/0ab1"
-    for f in fields(Settings):  # what is shown is the default, where there is one
+    for f in fields(StackSettings):  # what is shown is the default, where there is one
         if f.type == "int" or f.name in ("name", "architecture"):
             assert getattr(found, f.name) == f.default, f.name
 
@@ -130,5 +130,5 @@ def test_files(tmp_path: Path) -> None:
 
 
 def test_formats_are_those_of_ingest() -> None:
-    for name in FORMATS:
+    for name in names():
         assert parse(f"[streams.a]\nkey = 'k'\ntime = 't'\nformat = '{name}'").streams["a"].format == name

@@ -16,7 +16,7 @@ from operators.kernels.sums.float_sums import add_each
 from operators.sums import double_word, rounding
 from operators.sums.double_word import Twofold
 from operators.sums.floats import FloatAccumulator
-from operators.sums.windowed import Totals, _windows
+from operators.sums.windowed import WindowedTotals, _windows
 from tests.operators.numbers import FLOATS
 
 BOUND = Fraction(16, 2**106)
@@ -96,7 +96,7 @@ def test_sums_are_read_to_a_hundred_bits(values: list[list[float]]) -> None:
     whole_sums = {g: int(sum(map(Fraction, some), Fraction(0)) * 2**1074) for g, some in enumerate(values)}
     _, rows, beyond = _windows(whole_sums, 9)
     everything = np.arange(len(values))
-    for found in (sums.totals(everything), Totals(rows, beyond, -1074)):
+    for found in (sums.totals(everything), WindowedTotals(rows, beyond, -1074)):
         near = found.twofold()
         for high, low, whole in zip(near[0].tolist(), near[1].tolist(), found.integers(), strict=True):
             want = Fraction(whole, 2**1074)
@@ -106,7 +106,7 @@ def test_sums_are_read_to_a_hundred_bits(values: list[list[float]]) -> None:
 
 def test_what_is_too_small_for_a_float_is_not_told() -> None:
     _, rows, beyond = _windows({0: 0, 1: 1, 2: 2**1200}, 9)
-    high, _ = Totals(rows, beyond, -2148).twofold()
+    high, _ = WindowedTotals(rows, beyond, -2148).twofold()
     assert np.isnan(high).tolist() == [False, True, False]
     assert high[[0, 2]].tolist() == [0.0, 2.0**-948]
 

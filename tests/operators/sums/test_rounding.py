@@ -17,7 +17,7 @@ from operators.kernels.sums.float_sums import add_each
 from operators.kernels.sums.windowed_sums import add_int, add_integer_square, add_scaled, add_square
 from operators.sums import double_word, rounding
 from operators.sums.floats import FloatAccumulator
-from operators.sums.windowed import Accumulator, Totals
+from operators.sums.windowed import Accumulator, WindowedTotals
 from tests.operators.numbers import FLOATS
 
 INTS = st.integers(-(2**63), 2**63 - 1)
@@ -56,7 +56,7 @@ def of_floats(groups: Any, values: Any) -> Accumulator:
     return found
 
 
-def total(found: Accumulator) -> Totals:
+def total(found: Accumulator) -> WindowedTotals:
     return found.totals(ONE)
 
 
@@ -76,7 +76,7 @@ def test_a_window_does_not_overflow() -> None:
     found = Accumulator(1, 7, -1074)
     rows = np.array([[0, 0, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**39]], np.int64)
     for _ in range(40):
-        found.merge_totals(ONE, Totals(rows, {}, -1074))
+        found.merge_totals(ONE, WindowedTotals(rows, {}, -1074))
         found.settle()
     n = sum(int(d) << (32 * i) for i, d in enumerate(rows[0, 2:].tolist()))
     assert total(found).integers() == [40 * n]

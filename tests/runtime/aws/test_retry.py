@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.aws.retry import Budget, Fault, History, classify, pause
+from runtime.aws.retry import AttemptHistory, Budget, Fault, classify, pause
 
 FAULTS = st.sampled_from(list(Fault))
 
@@ -44,13 +44,13 @@ def test_faults_by_status_and_code(status: int, code: str, fault: Fault) -> None
 
 @pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.MISSING, Fault.FINAL])
 def test_what_would_not_help_is_not_repeated(fault: Fault) -> None:
-    assert pause(Budget(), History(), fault, 0.0, 0.5) is None
+    assert pause(Budget(), AttemptHistory(), fault, 0.0, 0.5) is None
 
 
 @given(st.lists(FAULTS, max_size=40), st.floats(0, 200), st.floats(0, 1, exclude_max=True))
 def test_pauses_are_bounded_in_number_length_and_time(faults: list[Fault], elapsed: float, dice: float) -> None:
     budget = Budget(seconds=60, losses=3, base=0.1, cap=4)
-    history = History()
+    history = AttemptHistory()
     for i, fault in enumerate(faults):
         wait = pause(budget, history, fault, elapsed, dice)
         if wait is not None:
@@ -63,7 +63,7 @@ def test_pauses_are_bounded_in_number_length_and_time(faults: list[Fault], elaps
 
 def test_lost_requests_are_sent_again_a_few_times_and_throttled_ones_for_a_time() -> None:
     budget = Budget(seconds=60, losses=3)
-    history = History()
+    history = AttemptHistory()
     for _ in range(3):
         assert pause(budget, history, Fault.LOST, 1.0, 0.5) is not None
         history = history.after(Fault.LOST)
@@ -76,7 +76,7 @@ def test_lost_requests_are_sent_again_a_few_times_and_throttled_ones_for_a_time(
 
 
 def test_pauses_double_up_to_their_cap() -> None:
-    budget, history, waits = Budget(), History(), []
+    budget, history, waits = Budget(), AttemptHistory(), []
     for _ in range(10):
         waits.append(pause(budget, history, Fault.THROTTLED, 0.0, 0.5))
         history = history.after(Fault.THROTTLED)
@@ -88,7 +88,7 @@ def test_half_of_all_calls_throttled() -> None:
     dice = random.Random(3)
     slowest = 0.0
     for _ in range(3_000):
-        clock, history = 0.0, History()
+        clock, history = 0.0, AttemptHistory()
         while dice.random() < 0.5:
             wait = pause(Budget(), history, Fault.THROTTLED, clock, dice.random())
             assert wait is not None

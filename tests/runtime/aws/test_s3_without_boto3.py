@@ -20,8 +20,8 @@ from runtime.aws.s3_without_boto3 import SignedS3, signed_headers
 from runtime.errors import StoreError
 from runtime.objects import S3Objects
 from tests.contracts.objects import ObjectStoreContract
-from tests.runtime.objects import test_s3
-from tests.runtime.objects.test_s3 import BODY, SUM, WHOLE, part, serving
+from tests.runtime.objects import test_s3_objects
+from tests.runtime.objects.test_s3_objects import BODY, SUM, WHOLE, part, serving
 from tests.stack.servers import environment
 
 
@@ -118,12 +118,12 @@ def test_signatures_are_those_of_botocore(monkeypatch: pytest.MonkeyPatch, funct
 class TestDamage:
     """The replies of ``test_s3``, given to a function."""
 
-    test_reads = staticmethod(test_s3.test_a_damaged_reply_to_a_read)
-    test_checksum = staticmethod(test_s3.test_a_checksum_that_is_right)
-    test_ranges = staticmethod(test_s3.test_a_server_that_ignores_ranges)
-    test_puts = staticmethod(test_s3.test_a_put_that_arrived_damaged)
-    test_there = staticmethod(test_s3.test_an_object_that_is_there_is_compared_by_its_checksum)
-    test_denied = staticmethod(test_s3.test_a_bucket_where_nothing_may_be_read)
+    test_reads = staticmethod(test_s3_objects.test_a_damaged_reply_to_a_read)
+    test_checksum = staticmethod(test_s3_objects.test_a_checksum_that_is_right)
+    test_ranges = staticmethod(test_s3_objects.test_a_server_that_ignores_ranges)
+    test_puts = staticmethod(test_s3_objects.test_a_put_that_arrived_damaged)
+    test_there = staticmethod(test_s3_objects.test_an_object_that_is_there_is_compared_by_its_checksum)
+    test_denied = staticmethod(test_s3_objects.test_a_bucket_where_nothing_may_be_read)
 
     def test_throttles_are_waited_for(self) -> None:
         slow = (503, {}, b"<Error><Code>SlowDown</Code><Message>x</Message></Error>")

@@ -15,7 +15,16 @@ from pathlib import Path
 import pytest
 
 from runtime.catalogue import FileEntry, SqliteCatalogue
-from runtime.catalogue.key_value import ConditionFailed, Get, OutcomeUnknown, Put, Query, Scan, Transact, When
+from runtime.catalogue.key_value import (
+    ConditionFailed,
+    Get,
+    KeyScan,
+    OutcomeUnknown,
+    Put,
+    Query,
+    Transact,
+    WriteCondition,
+)
 from runtime.catalogue.stores.sqlite import SqliteTable
 from runtime.errors import StoreError
 from tests.contracts.catalogue import SCHEMA, D, add, files, source
@@ -252,24 +261,24 @@ class TestTable:
         table.close()
 
     def test_conditions(self, table: SqliteTable) -> None:
-        def put(when: When, bound: int = 0, number: int = 0) -> None:
+        def put(when: WriteCondition, bound: int = 0, number: int = 0) -> None:
             table.transact(Transact([Put("p", "s", b"%d" % number, when, bound, number)]))
 
         with pytest.raises(ConditionFailed):
-            put(When.EQUAL, 0)
-        put(When.BELOW, 0, 5)
-        for when, bound in ((When.ABSENT, 0), (When.BELOW, 5), (When.EQUAL, 4)):
+            put(WriteCondition.EQUAL, 0)
+        put(WriteCondition.BELOW, 0, 5)
+        for when, bound in ((WriteCondition.ABSENT, 0), (WriteCondition.BELOW, 5), (WriteCondition.EQUAL, 4)):
             with pytest.raises(ConditionFailed):
                 put(when, bound, 9)
-        put(When.BELOW, 6, 6)
-        put(When.EQUAL, 6, 7)
-        put(When.ALWAYS, 0, 8)
+        put(WriteCondition.BELOW, 6, 6)
+        put(WriteCondition.EQUAL, 6, 7)
+        put(WriteCondition.ALWAYS, 0, 8)
         assert table.get(Get("p", "s")) == (8, b"8")
 
     def test_all_or_nothing(self, table: SqliteTable) -> None:
-        table.transact(Transact([Put("p", "b", b"0", When.ABSENT)]))
+        table.transact(Transact([Put("p", "b", b"0", WriteCondition.ABSENT)]))
         with pytest.raises(ConditionFailed) as caught:
-            table.transact(Transact([Put("p", x, b"1", When.ABSENT) for x in "abc"]))
+            table.transact(Transact([Put("p", x, b"1", WriteCondition.ABSENT) for x in "abc"]))
         assert caught.value.failed == (1,)
         assert table.query(Query("p")) == [("b", 0, b"0")]
         with pytest.raises(StoreError, match="over the limit"):
@@ -284,7 +293,7 @@ class TestTable:
         assert table.query(Query("q", last=True)) == []
         for low, high in (("", "z"), ("b", "c"), ("x", "z")):
             for head in (0, 3, 10_000):
-                scan = Scan(Query("p", low, high), head)
+                scan = KeyScan(Query("p", low, high), head)
                 assert table.scan(scan) == scan.split(table.query(scan.query))
 
     def test_after_close(self, table: SqliteTable) -> None:
@@ -301,7 +310,7 @@ class TestTable:
                 while True:
                     found = table.get(Get("p", "n"))
                     n = 0 if found is None else int(found[1])
-                    when = When.ABSENT if found is None else When.EQUAL
+                    when = WriteCondition.ABSENT if found is None else WriteCondition.EQUAL
                     try:
                         table.transact(Transact([Put("p", "n", b"%d" % (n + 1), when, n, n + 1)]))
                         break

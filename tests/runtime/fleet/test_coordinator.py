@@ -7,7 +7,7 @@ import pytest
 from runtime.errors import QueryError
 from runtime.fleet import Coordinator, Kind, Outcome, PaceRules, QueryTimeout, Rules, TaskFailed
 from runtime.fleet.coordinator import names
-from runtime.fleet.rules import Batch
+from runtime.fleet.rules import TaskBatch
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import Task
@@ -164,7 +164,7 @@ def test_the_end_of_time_names_what_is_missing() -> None:
 def test_what_is_late_is_left_out_where_that_is_allowed() -> None:
     """Hours of work are not thrown away for one task that nobody ever answers."""
     tasks = [Task(f"0.{k}", "store", "s", {}, {}, {}, (), (k * 100, (k + 1) * 100), 0, 1, None) for k in range(3)]
-    work = [tasks[0], Batch("b1", tuple(tasks[1:]))]
+    work = [tasks[0], TaskBatch("b1", tuple(tasks[1:]))]
     c = Coordinator(work, 0.0, Rules(attempt_seconds=2_000, query_seconds=1_000), None, allow_partial=True)
     assert [s.task.id for s in c.starts(0.0)] == ["0.0", "b1"]
     c.report(0, done("0.0"), 5.0)

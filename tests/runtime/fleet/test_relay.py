@@ -18,16 +18,16 @@ from runtime import PartialResult, Store
 from runtime.errors import QueryError
 from runtime.fleet import Fleet, Kind, Reply, Rules, TaskFailed
 from runtime.fleet import messages as m
-from runtime.fleet.cost import BudgetExceeded
 from runtime.fleet.fleet import batched, relay_fields
 from runtime.fleet.relay import inner_fleet, is_batch, relay, together
-from runtime.fleet.rules import Batch
+from runtime.fleet.rules import TaskBatch
 from runtime.fleet.worker import answer
 from runtime.query.plan import make_tasks as splitting
 from runtime.query.plan.make_tasks import make_tasks
 from runtime.query.plan.prepare import Request, prepare
 from runtime.query.task import state_bytes
 from runtime.query.task.task import Task, run
+from runtime.result.cost import BudgetExceeded
 
 START = 19_800 * 86_400_000_000
 POINTS = df.stream("s")
@@ -129,7 +129,7 @@ def test_a_batch_has_one_form(store: Store, metric: Any) -> None:
     """In whatever order its tasks are answered, and however they were halved: the same bytes."""
     tasks = tasks_of(store, metric, 6)
     finer = [replace(t, id=f"{t.id}.{i}", shard=s) for t in tasks for i, s in enumerate(halves_of(t.shard))]
-    batch = Batch("b0", tuple(tasks))
+    batch = TaskBatch("b0", tuple(tasks))
     partials = [run(task, store.open_file) for task in tasks]
     expected = state_bytes.pack(together(batch, partials))
     split = [run(task, store.open_file) for task in finer]

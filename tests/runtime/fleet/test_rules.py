@@ -22,7 +22,7 @@ from runtime.fleet.pacing import (
     succeeded,
     throttled,
 )
-from runtime.fleet.rules import Batch, Next, Rules, Work, after, halves, hedge_age, may_hedge, parts, pause
+from runtime.fleet.rules import Next, Rules, TaskBatch, Work, after, halves, hedge_age, may_hedge, parts, pause
 from runtime.query.task.task import Task
 
 PACE = PaceRules(rate=10, least=1, most=50, burst=20, limit=100, growth=1, cut=0.5, calm=1)
@@ -146,9 +146,9 @@ def test_halves_cover_the_range_once(lo: int, width: int) -> None:
     assert (first.id, second.id) == ("0.3.0", "0.3.1")
 
 
-def batch_of(count: int) -> Batch:
+def batch_of(count: int) -> TaskBatch:
     shards = [(k * 100, (k + 1) * 100) for k in range(count)]
-    return Batch("b0", tuple(Task(**{**TASK.__dict__, "id": f"0.{k}", "shard": s}) for k, s in enumerate(shards)))
+    return TaskBatch("b0", tuple(Task(**{**TASK.__dict__, "id": f"0.{k}", "shard": s}) for k, s in enumerate(shards)))
 
 
 @pytest.mark.parametrize("kind", [Kind.MEMORY, Kind.TIME])
@@ -167,13 +167,13 @@ def test_the_parts_of_a_batch_cover_it_once(count: int, depth: int) -> None:
     for _ in range(depth):
         found = [part for work, at in open_ for part in parts(work, at)]
         for (work, at), (half, then) in zip([w for w in open_ for _ in (0, 1)], found, strict=True):
-            assert isinstance(work, Batch)
-            assert isinstance(half, Batch)
+            assert isinstance(work, TaskBatch)
+            assert isinstance(half, TaskBatch)
             assert half.id not in ids
             ids.add(half.id)
             assert then == at + (len(work.tasks) == 1)
         open_ = found
-    shards = sorted(task.shard for work, _ in open_ if isinstance(work, Batch) for task in work.tasks)
+    shards = sorted(task.shard for work, _ in open_ if isinstance(work, TaskBatch) for task in work.tasks)
     assert (shards[0][0], shards[-1][1]) == (0, count * 100)
     assert all(a[1] == b[0] for a, b in pairwise(shards))
 

@@ -16,7 +16,7 @@ from runtime.fleet import Fleet, QueryTimeout, Rules, TaskFailed
 from runtime.fleet import coordinator as coordinating
 from runtime.fleet.fleet import Answers
 from runtime.fleet.relay import reply_of
-from runtime.fleet.rules import Batch
+from runtime.fleet.rules import TaskBatch
 from runtime.query.merge.conclude import conclude
 from tests.runtime.fleet.test_simulated import WHOLE, World
 from tests.simulator.relays import RELAY_STORY, STORY, RelayFaults, TwoLevels
@@ -98,7 +98,7 @@ def test_batches_too_large_for_a_relay_come_apart(world: World) -> None:
 
 
 def test_a_batch_of_one_task_is_halved_as_a_task_is(world: World) -> None:
-    def large(batch: Batch) -> bool:
+    def large(batch: TaskBatch) -> bool:
         return any(task.shard[1] - task.shard[0] > WHOLE // 40 for task in batch.tasks)
 
     result, _, _, over = play(world, 1, Faults(), RelayFaults(memory=large))
@@ -194,7 +194,7 @@ def test_a_batch_that_is_merged_twice_is_noticed(world: World, monkeypatch: pyte
 def test_relays_that_contradict_each_other(world: World) -> None:
     calls: Counter[str] = Counter()
 
-    def reply(batch: Batch, found: Answers, spill: str, objects: Any) -> dict[str, Any]:
+    def reply(batch: TaskBatch, found: Answers, spill: str, objects: Any) -> dict[str, Any]:
         calls[batch.id] += 1
         if calls[batch.id] > 1:
             found = replace(found, partials=dict(list(found.partials.items())[1:]))

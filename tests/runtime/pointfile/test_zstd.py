@@ -9,14 +9,14 @@ import pytest
 
 from runtime.errors import FormatError
 from runtime.pointfile import Buffers
-from runtime.pointfile.zstd import Context, called_back, library
+from runtime.pointfile.zstd import ZstdContext, called_back, library
 from tests.runtime.pointfile.cases import file_rows, open_bytes
 from tests.runtime.pointfile.test_damage import small
 
 
 @pytest.fixture(scope="module")
 def by_methods() -> Buffers:
-    return Buffers(Context(called_back()))
+    return Buffers(ZstdContext(called_back()))
 
 
 def outcome(data: bytes, buffers: Buffers) -> object:
@@ -46,7 +46,7 @@ def test_the_wheel_carries_a_library_with_its_functions() -> None:
 
 def test_a_context_lives_as_long_as_it_is_used() -> None:
     for _ in range(100):
-        context = Context()
+        context = ZstdContext()
         assert np.count_nonzero(context.words) == 3
         del context
     gc.collect()

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from runtime.catalogue import FileEntry
 from runtime.objects import FolderObjects
 from runtime.published import state_cache
-from runtime.published.state_cache import Kept, Shelf, contents, overfull, superseded
+from runtime.published.state_cache import CachedObject, Shelf, contents, overfull, superseded
 
 
 def entry(number: int) -> FileEntry:
     return FileEntry(f"data/s/{number}", 1, 10 + number, 10, 0, 1, f"{number:064x}")
 
 
-def kept(day: int, modified: int = 0, size: int = 1) -> Kept:
-    return Kept(f"{day}-{modified}", day, f"c{day}.{modified}", size, modified)
+def kept(day: int, modified: int = 0, size: int = 1) -> CachedObject:
+    return CachedObject(f"{day}-{modified}", day, f"c{day}.{modified}", size, modified)
 
 
 def test_contents_tell_files_their_order_and_their_groups_apart() -> None:

@@ -9,23 +9,23 @@ import pytest
 from runtime import Store
 from runtime.aws.access import Access
 from runtime.errors import StoreError
-from runtime.storage.location import Bucket, Folder, locate
+from runtime.storage.locations import BucketLocation, Folder, locate
 
 
 @pytest.mark.parametrize(
     ("url", "location"),
     [
-        ("s3://lake", Bucket("lake", "", "antfold", Access())),
-        ("s3://lake/", Bucket("lake", "", "antfold", Access())),
-        ("s3://lake/a/b/", Bucket("lake", "a/b", "antfold", Access())),
-        ("s3://lake/a?table=mine", Bucket("lake", "a", "mine", Access())),
+        ("s3://lake", BucketLocation("lake", "", "antfold", Access())),
+        ("s3://lake/", BucketLocation("lake", "", "antfold", Access())),
+        ("s3://lake/a/b/", BucketLocation("lake", "a/b", "antfold", Access())),
+        ("s3://lake/a?table=mine", BucketLocation("lake", "a", "mine", Access())),
         (
             "s3://lake/a?profile=p+q%26r&region=eu-west-1&endpoint=http://127.0.0.1:9000",
-            Bucket("lake", "a", "antfold", Access("p q&r", "eu-west-1", "http://127.0.0.1:9000")),
+            BucketLocation("lake", "a", "antfold", Access("p q&r", "eu-west-1", "http://127.0.0.1:9000")),
         ),
     ],
 )
-def test_urls(url: str, location: Bucket) -> None:
+def test_urls(url: str, location: BucketLocation) -> None:
     found = locate(url)
     assert found == location
     assert locate(found.url) == location  # as a worker finds it again

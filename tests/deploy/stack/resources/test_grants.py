@@ -14,7 +14,7 @@ from deploy.stack.resources import function_resources as functions_
 from deploy.stack.resources.cloudformation import Grant
 from deploy.stack.resources.grants import Grants
 from deploy.stack.resources.template import template
-from deploy.stack.settings import Settings, load
+from deploy.stack.settings import StackSettings, load
 
 SETTINGS = load(Path(__file__).resolve().parents[2] / "golden" / "antfold.toml")
 
@@ -309,6 +309,6 @@ def test_roles_are_taken_on_by_their_own() -> None:
 
 
 def test_what_is_not_built_is_not_deployed() -> None:
-    kept = {f.name for f in functions_.functions(Settings()) if not f.built}
+    kept = {f.name for f in functions_.functions(StackSettings()) if not f.built}
     assert kept == {"compact", "sweep"}
-    assert not {name.capitalize() for name in kept} & set(template(Settings())["Resources"])
+    assert not {name.capitalize() for name in kept} & set(template(StackSettings())["Resources"])

@@ -14,19 +14,19 @@ from deploy.stack.actions.change_sets import INLINE
 from deploy.stack.example import EXAMPLE
 from deploy.stack.resources.cloudformation import KEEP, logical
 from deploy.stack.resources.template import kept, template, text
-from deploy.stack.settings import Settings, SettingsError, Stream, load, parse
+from deploy.stack.settings import SettingsError, StackSettings, StreamSettings, load, parse
 from runtime.catalogue.stores import dynamodb
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 
 @pytest.fixture(scope="module")
-def settings() -> Settings:
+def settings() -> StackSettings:
     return load(GOLDEN / "antfold.toml")
 
 
 @pytest.fixture(scope="module")
-def whole(settings: Settings) -> dict[str, Any]:
+def whole(settings: StackSettings) -> dict[str, Any]:
     return template(settings)
 
 
@@ -44,8 +44,8 @@ def test_golden(whole: dict[str, Any]) -> None:
 
 def test_the_size_of_one_request() -> None:
     """A deployment of some streams needs no bucket for its template."""
-    streams = {f"stream{i}": Stream("k", "t") for i in range(8)}
-    assert len(text(template(Settings(streams=streams)))) < INLINE
+    streams = {f"stream{i}": StreamSettings("k", "t") for i in range(8)}
+    assert len(text(template(StackSettings(streams=streams)))) < INLINE
 
 
 def test_different_names_have_different_ids() -> None:
@@ -53,8 +53,8 @@ def test_different_names_have_different_ids() -> None:
     ids = [logical(kind, name) for kind in ("Delivery", "Late", "Tenant") for name in names]
     assert len(set(ids)) == len(ids)
     assert all(i.isalnum() for i in ids)
-    many = Settings(streams={name: Stream("k", "t") for name in names})
-    without = len(template(Settings())["Resources"])
+    many = StackSettings(streams={name: StreamSettings("k", "t") for name in names})
+    without = len(template(StackSettings())["Resources"])
     assert len(template(many)["Resources"]) == without + 2 * len(names)
 
 
@@ -125,7 +125,7 @@ def test_the_table_is_that_of_the_catalogue(whole: dict[str, Any]) -> None:
     assert table["DeletionProtectionEnabled"]
 
 
-def test_functions(whole: dict[str, Any], settings: Settings) -> None:
+def test_functions(whole: dict[str, Any], settings: StackSettings) -> None:
     found = of_type(whole, "AWS::Lambda::Function")
     assert {f["Handler"] for f in found.values()} == {
         f"deploy.handlers.{name}.handler" for name in ("worker", "ingest", "query", "reconcile")
@@ -151,18 +151,22 @@ def test_functions(whole: dict[str, Any], settings: Settings) -> None:
 
 def test_streams_beyond_what_functions_can_be_told() -> None:
     """AWS takes 4,096 bytes of variables, names and values."""
-    many = Settings(
-        name="n" * 24, streams={f"stream-of-devices-{i:02}": Stream("device", "ts", "ms") for i in range(38)}
+    many = StackSettings(
+        name="n" * 24, streams={f"stream-of-devices-{i:02}": StreamSettings("device", "ts", "ms") for i in range(38)}
     )
     for function in of_type(template(many), "AWS::Lambda::Function").values():
         variables = function["Environment"]["Variables"]
         # A reference in place of a value: as long as an ARN may get.
         assert sum(len(k) + (len(v) if isinstance(v, str) else 180) for k, v in variables.items()) < 4_096
     with pytest.raises(SettingsError, match="the 60 streams take 5,"):
-        template(Settings(streams={f"stream-of-devices-{i:02}": Stream("device", "ts", "ms") for i in range(60)}))
+        template(
+            StackSettings(
+                streams={f"stream-of-devices-{i:02}": StreamSettings("device", "ts", "ms") for i in range(60)}
+            )
+        )
 
 
-def test_news_is_not_lost(whole: dict[str, Any], settings: Settings) -> None:
+def test_news_is_not_lost(whole: dict[str, Any], settings: StackSettings) -> None:
     queues = of_type(whole, "AWS::SQS::Queue")
     assert queues["Queue"]["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": ["DeadLetters", "Arn"]}
     assert queues["Queue"]["VisibilityTimeout"] >= 6 * settings.ingest_timeout
@@ -218,7 +222,7 @@ def test_the_dashboard_is_json(whole: dict[str, Any]) -> None:
     assert len(json.loads(board["DashboardBody"]["Fn::Sub"])["widgets"]) == 7
 
 
-def test_a_given_key_is_used_and_none_is_made(settings: Settings) -> None:
+def test_a_given_key_is_used_and_none_is_made(settings: StackSettings) -> None:
     arn = "arn:aws:kms:eu-west-1:111122223333:key/0ab1"
     found = template(replace(settings, kms_key=arn))
     assert not {"Key", "KeyAlias"} & set(found["Resources"])

@@ -16,7 +16,7 @@ from runtime import Store
 from runtime.catalogue import Catalogue, Committed, DynamoCatalogue, Snapshot, SqliteCatalogue, TableCatalogue
 from runtime.catalogue.day_rows import partition_of, row_key
 from runtime.catalogue.items.seal import is_sealed
-from runtime.catalogue.key_value import Put, Query, Table, Transact
+from runtime.catalogue.key_value import KeyValueTable, Put, Query, Transact
 from runtime.catalogue.stores.sqlite import SqliteTable
 from runtime.errors import StoreError
 from tests.contracts.catalogue import SCHEMA, D, files, source
@@ -54,7 +54,7 @@ def old_items() -> list[tuple[str, str, int, bytes]]:
     return found
 
 
-def fill(table: Table) -> None:
+def fill(table: KeyValueTable) -> None:
     for partition, sort, number, body in old_items():
         table.transact(Transact([Put(partition, sort, body, number=number)]))
 

@@ -7,7 +7,7 @@ import pytest
 
 from runtime.catalogue import Committed, DynamoCatalogue, OutcomeUnknown, new_attempt
 from runtime.catalogue.index import MAX_TRANSACTION, in_batches
-from runtime.catalogue.key_value import Check, ConditionFailed, Get, Put, Query, Scan, Transact, When
+from runtime.catalogue.key_value import Check, ConditionFailed, Get, KeyScan, Put, Query, Transact, WriteCondition
 from runtime.catalogue.protocol import MAX_RECORD
 from runtime.catalogue.stores.dynamodb import DynamoTable
 from runtime.errors import StoreError
@@ -116,7 +116,7 @@ def test_throttles_and_conflicts_are_waited_for(catalogue: DynamoCatalogue, faul
 def test_repeats_of_a_transaction_carry_one_token(table: DynamoTable, faults: Faults) -> None:
     """So that DynamoDB tells the second of them what became of the first."""
     faults.refuse("TransactWriteItems", db_error(500, "InternalServerError"))
-    put = Transact([Put("s/LOG", "1", b"x", When.ABSENT)])
+    put = Transact([Put("s/LOG", "1", b"x", WriteCondition.ABSENT)])
     table.transact(put)
     with pytest.raises(ConditionFailed):
         table.transact(put)
@@ -152,7 +152,7 @@ def test_lost_and_then_refused_is_unknown(table: DynamoTable, faults: Faults) ->
     faults.lose("TransactWriteItems", 1)
     table.client.sleep = lambda seconds: faults.refuse("TransactWriteItems", db_error(400, "AccessDeniedException"))
     with pytest.raises(OutcomeUnknown, match="permission denied"):
-        table.transact(Transact([Put("s/LOG", "1", b"x", When.ABSENT)]))
+        table.transact(Transact([Put("s/LOG", "1", b"x", WriteCondition.ABSENT)]))
     assert table.get(Get("s/LOG", "1")) == (0, b"x")
 
 
@@ -183,7 +183,7 @@ def test_pages(table: DynamoTable, faults: Faults) -> None:
     assert [sort for sort, _, _ in rows] == [f"{i:03d}" for i in range(2, 11)]
     assert rows[3][2] == b"005" * 100_000
     assert len(faults.requests) >= 3
-    heads, tails = table.scan(Scan(Query("s/LOG"), 3))
+    heads, tails = table.scan(KeyScan(Query("s/LOG"), 3))
     assert heads == b"".join(b"%03d" % i for i in range(12))
     assert len(tails) == 12 * (300_000 - 3)
     assert [sort for sort, _, _ in table.query(Query("s/LOG", high="011", last=True))] == ["010"]
@@ -207,16 +207,18 @@ def test_ranges(table: DynamoTable) -> None:
 @pytest.mark.parametrize(
     ("when", "bound", "holds"),
     [
-        (When.ALWAYS, 0, (True, True)),
-        (When.ABSENT, 0, (True, False)),
-        (When.BELOW, 5, (True, False)),
-        (When.BELOW, 6, (True, True)),
-        (When.EQUAL, 5, (False, True)),
-        (When.EQUAL, 6, (False, False)),
+        (WriteCondition.ALWAYS, 0, (True, True)),
+        (WriteCondition.ABSENT, 0, (True, False)),
+        (WriteCondition.BELOW, 5, (True, False)),
+        (WriteCondition.BELOW, 6, (True, True)),
+        (WriteCondition.EQUAL, 5, (False, True)),
+        (WriteCondition.EQUAL, 6, (False, False)),
     ],
 )
 @pytest.mark.parametrize("there", [False, True])
-def test_conditions(table: DynamoTable, when: When, bound: int, holds: tuple[bool, bool], there: bool) -> None:
+def test_conditions(
+    table: DynamoTable, when: WriteCondition, bound: int, holds: tuple[bool, bool], there: bool
+) -> None:
     """On an item that is not there, or has the number 5; as a put and as a check beside another put."""
     if there:
         table.transact(Transact([Put("p", "x", b"old", number=5)]))
@@ -224,7 +226,7 @@ def test_conditions(table: DynamoTable, when: When, bound: int, holds: tuple[boo
         [Put("p", "other", b"o"), Check("p", "x", when, bound)],
         [Put("p", "other", b"o"), Put("p", "x", b"new", when, bound, 7)],
     ):
-        if when is When.ALWAYS and isinstance(items[1], Check):
+        if when is WriteCondition.ALWAYS and isinstance(items[1], Check):
             continue
         if holds[there]:
             table.transact(Transact(items))
@@ -236,7 +238,7 @@ def test_conditions(table: DynamoTable, when: When, bound: int, holds: tuple[boo
 
 
 def test_the_largest_record_fits_an_item(table: DynamoTable) -> None:
-    put = Put("s" * 100 + "/LOG", "0" * 12, b"x" * MAX_RECORD, When.ABSENT)
+    put = Put("s" * 100 + "/LOG", "0" * 12, b"x" * MAX_RECORD, WriteCondition.ABSENT)
     table.transact(Transact([put, Put("s/SRC", "0" * 64, b"y" * 5_000), Put("s/CLAIM", "0" * 64, b"z" * 200)]))
     assert table.get(Get("s" * 100 + "/LOG", "0" * 12)) == (0, b"x" * MAX_RECORD)
     with pytest.raises(StoreError, match="Item size"):

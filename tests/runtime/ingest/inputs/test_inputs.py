@@ -106,7 +106,7 @@ def test_bad_inputs_are_found_before_anything_is_ingested(lake: Lake, tmp_path: 
         (tmp_path / "missing.json", "missing.json cannot be read: No such file"),
         (tmp_path, "is a folder: name its files with a pattern"),
         (str(tmp_path / "*.csv"), "no file matches"),
-        (7, "input 2 is a int"),
+        (7, "input 2 is of type int"),
     ]:
         with pytest.raises(IngestError, match=message):
             lake.ingest(good, bad)

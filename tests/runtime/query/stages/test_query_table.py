@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.types import Type
-from runtime.query.stages.query_table import Table
+from runtime.query.stages.query_table import QueryTable
 
 more = settings(max_examples=10 * settings().max_examples)
 
@@ -29,7 +29,7 @@ VALUES: dict[Type, st.SearchStrategy[Any]] = {
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[Table, list[tuple[str, bool]], dict[str, list[Any]]]:
+def tables(draw: st.DrawFn) -> tuple[QueryTable, list[tuple[str, bool]], dict[str, list[Any]]]:
     """A table with nulls under which anything may stand, what to sort it by, and what its rows mean."""
     n = draw(st.integers(0, 12))
     columns, meant = {}, {}
@@ -45,10 +45,10 @@ def tables(draw: st.DrawFn) -> tuple[Table, list[tuple[str, bool]], dict[str, li
         )
         meant[name] = [v if k else None for v, k in zip(given_values, valid, strict=True)]
     by = draw(st.lists(st.tuples(st.sampled_from(sorted(columns)), st.booleans()), min_size=1, max_size=3))
-    return Table(n, columns, STRINGS), by, meant
+    return QueryTable(n, columns, STRINGS), by, meant
 
 
-def rows(table: Table) -> list[tuple[Any, ...]]:
+def rows(table: QueryTable) -> list[tuple[Any, ...]]:
     """The rows as they print, so that a NaN is itself."""
     shown = []
     for kind, values, valid in table.columns.values():
@@ -67,7 +67,7 @@ def rank(value: Any) -> tuple[Any, ...]:
 @more
 @given(tables())
 def test_rows_are_ordered_by_columns_and_are_stable(
-    case: tuple[Table, list[tuple[str, bool]], dict[str, list[Any]]],
+    case: tuple[QueryTable, list[tuple[str, bool]], dict[str, list[Any]]],
 ) -> None:
     table, by, meant = case
     order = list(range(table.rows))
@@ -80,7 +80,7 @@ def test_rows_are_ordered_by_columns_and_are_stable(
 @more
 @given(tables())
 def test_the_canonical_form_has_sorted_strings_that_are_used(
-    case: tuple[Table, list[tuple[str, bool]], dict[str, list[Any]]],
+    case: tuple[QueryTable, list[tuple[str, bool]], dict[str, list[Any]]],
 ) -> None:
     table, _, meant = case
     small = table.compact()

@@ -11,8 +11,8 @@ import pytest
 import dataflow as df
 from deploy.commands.store_views import column
 from operators.types import Type
-from runtime.charts.chart_data import Hints, broken, bucket_length, hints_of, readable, shape_of, texts_of
-from runtime.charts.plot import Plot
+from runtime.display.chart_data import Hints, broken, bucket_length, hints_of, readable, shape_of, texts_of
+from runtime.display.plot import Plot
 from runtime.store import Store
 
 DAY = 86_400_000_000

@@ -17,7 +17,7 @@ from runtime.aws.access import Access
 from runtime.aws.retry import Budget
 from runtime.errors import StoreError
 from runtime.objects import FileMissing, S3Objects
-from runtime.objects.s3 import MAX_PREFIX
+from runtime.objects.s3_objects import MAX_PREFIX
 from tests.runtime.faults import Faults, s3_error
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from deploy.commands.store_views import column
 from operators.types import Type
-from runtime.charts.chart_ticks import fitting, places_between, tick_texts
-from runtime.charts.plot import Plot
+from runtime.display.chart_ticks import fitting, places_between, tick_texts
+from runtime.display.plot import Plot
 
 DAY = 86_400_000_000
 MARCH = 1_709_251_200_000_000

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.columns import Column
-from runtime.result.display import iso
+from runtime.display.text_tables import iso
 
 if TYPE_CHECKING:
     import pandas

@@ -37,7 +37,7 @@ def test_the_order_of_a_put(objects: FolderObjects, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("os.link", noted_link)
     monkeypatch.setattr("os.fsync", noted_fsync)
-    monkeypatch.setattr("runtime.objects.folder._FULL_SYNC", None)
+    monkeypatch.setattr("runtime.objects.folder_objects._FULL_SYNC", None)
     objects.put("a/b", b"1")
     if os.path.isdir("/proc/self/fd"):
         assert calls == ["sync file", "link", "sync folder"]
@@ -54,7 +54,7 @@ def test_disk_full(objects: FolderObjects, monkeypatch: pytest.MonkeyPatch, call
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(f"os.{call}", full)
-    monkeypatch.setattr("runtime.objects.folder._FULL_SYNC", None)
+    monkeypatch.setattr("runtime.objects.folder_objects._FULL_SYNC", None)
     with pytest.raises(StoreError, match=r"cannot write 'a/b'.*full.*free space"):
         objects.put("a/b", b"12345")
     monkeypatch.undo()

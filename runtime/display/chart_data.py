@@ -15,7 +15,7 @@ from dataflow.times.durations import Every, parse_every
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.columns import Column
-from runtime.result.display import NULL, format_column, human_duration, printable
+from runtime.display.text_tables import NULL, format_column, human_duration, printable
 
 Floats = NDArray[np.float64]
 
@@ -85,7 +85,7 @@ def _buckets(every: Every, zone: str) -> Buckets:
 
 
 @dataclass(frozen=True)
-class Shape:
+class ChartShape:
     """Which columns are the axis of time, the categories and the measures."""
 
     time: str | None
@@ -93,7 +93,7 @@ class Shape:
     measures: tuple[str, ...]
 
 
-def shape_of(columns: Mapping[str, Column], hints: Hints) -> Shape:
+def shape_of(columns: Mapping[str, Column], hints: Hints) -> ChartShape:
     """The shape of a result; DataflowError if there is nothing to draw.
 
     Where the metric does not say what it is grouped by, that is the leading times, strings and booleans.
@@ -115,7 +115,7 @@ def shape_of(columns: Mapping[str, Column], hints: Hints) -> Shape:
         )
     if not len(columns[names[0]]):
         raise DataflowError("nothing to draw: the result has no rows")
-    return Shape(time, tuple(n for n in led if n != time), measures)
+    return ChartShape(time, tuple(n for n in led if n != time), measures)
 
 
 def is_drawn(column: Column) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -133,6 +134,14 @@ def _count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def _wrapped(line: str, width: int | None) -> list[str]:
+    """A line on as many lines as it takes, cut between words; the further ones are indented."""
+    if width is None or cell_width(line) < width:
+        return [line]
+    size = max(10, width - 1)
+    return textwrap.wrap(line, size, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or [""]
+
+
 def text_table(
     columns: Mapping[str, Column],
     *,
@@ -177,7 +186,8 @@ def text_table(
     if len(cells) < len(shown):
         names = ", ".join(printable(n) for n in list(shown)[len(cells) :])
         note += f"; {_count(len(shown) - len(cells), 'column')} not shown: {names}"
-    lines += [style(f" {printable(line, None)}", _DIM) for line in (note, *footer)]
+    for line in (note, *footer):
+        lines += [style(f" {part}", _DIM) for part in _wrapped(printable(line, None), width)]
     return "\n".join(lines)
 
 

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from operators.errors import DataflowError
 from operators.types import Type
-from runtime.charts.chart_data import (
+from runtime.columns import Column
+from runtime.display.chart_data import (
+    ChartShape,
     Hints,
     Measure,
-    Shape,
     broken,
     bucket_length,
     labels_of,
@@ -31,10 +32,9 @@ from runtime.charts.chart_data import (
     sizes_of,
     texts_of,
 )
-from runtime.charts.chart_ticks import ems_of, fitting, make_room, places_between, tick_texts
-from runtime.columns import Column
-from runtime.result.display import NULL, html_table, iso, printable
-from runtime.result.export import need
+from runtime.display.chart_ticks import ems_of, fitting, make_room, places_between, tick_texts
+from runtime.display.export import need
+from runtime.display.text_tables import NULL, html_table, iso, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,7 +149,7 @@ class Plot:
         )
 
 
-def _draw(columns: dict[str, Column], shape: Shape, hints: Hints) -> Figure:
+def _draw(columns: dict[str, Column], shape: ChartShape, hints: Hints) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -201,7 +201,7 @@ def _clean(axes: Axes, title: str, grid: str) -> None:
 # ---- bars
 
 
-def _bar_rows(columns: Mapping[str, Column], shape: Shape, hints: Hints) -> tuple[NDArray[np.intp], str]:
+def _bar_rows(columns: Mapping[str, Column], shape: ChartShape, hints: Hints) -> tuple[NDArray[np.intp], str]:
     """The rows that are drawn, in their order, and what is said of the others."""
     count = len(next(iter(columns.values())))
     if count <= _MAX_BARS:
@@ -287,7 +287,7 @@ def _lines(
     figure: Figure,
     panels: NDArray[Any],
     columns: Mapping[str, Column],
-    shape: Shape,
+    shape: ChartShape,
     measures: Sequence[str],
     hints: Hints,
 ) -> None:
@@ -372,7 +372,7 @@ def _dates(panels: NDArray[Any], name: str, zone: str, times: NDArray[np.int64])
 
 
 def _line_groups(
-    columns: Mapping[str, Column], shape: Shape, membership: NDArray[np.int64], count: int
+    columns: Mapping[str, Column], shape: ChartShape, membership: NDArray[np.int64], count: int
 ) -> tuple[list[int], str]:
     """The groups that are drawn, in their order, and what is said of the others."""
     if count <= _MAX_LINES:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.errors import DataflowError
-from runtime.fleet.cost import (
+from runtime.fleet.worker import this_worker
+from runtime.result.cost import (
     BudgetExceeded,
     Cost,
     Load,
@@ -20,7 +21,6 @@ from runtime.fleet.cost import (
     estimate,
     reading_seconds,
 )
-from runtime.fleet.worker import this_worker
 
 USED = st.builds(
     Used.of, st.floats(0, 900), st.builds(Worker, st.sampled_from([128, 1_769, 10_240])), st.integers(0, 99)

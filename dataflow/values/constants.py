@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from dataflow.expressions.mistaken import mistaken
+from dataflow.values.mistaken import mistaken
 from operators.errors import DataflowError
 
 Scalar = bool | int | float | str | None

@@ -1,0 +1,1 @@
+"""Constants of Python as expressions take them, and what was probably meant by values of other kinds."""
