@@ -14,7 +14,7 @@ from deploy.cli import main
 from operators.errors import DataflowError
 from runtime import Store
 from runtime.errors import StoreError
-from runtime.table import text_table
+from runtime.result.display import text_table
 
 ROOT = Path(__file__).resolve().parents[2]
 DECLARED = ["--key", "device", "--time", "ts", "--unit", "s"]
