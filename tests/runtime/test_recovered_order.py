@@ -148,7 +148,7 @@ def test_files_of_earlier_versions_are_in_doubt(tmp_path: Path, monkeypatch: pyt
     report = Store(folder).recover()
     assert any(f"the order of 2 commits with {count} files" in line for line in report.unknown), report
     found = ask(folder)
-    note = f"the order of {count} files is not known: it was recovered by their modification time"
+    note = f"the order of {count} files is unknown: it was recovered from their modification time"
     assert any(note in said for said in found.notes)
     assert note in str(found)
     with Store(folder) as store:  # the mark stays

@@ -206,7 +206,7 @@ def change(store: Store, edit: Callable[[dict[str, Any]], object]) -> None:
         (lambda v: v["parameters"][0].update(default=10**400), "of type float64"),
         (lambda v: v.update(description="\ud800"), "surrogates not allowed"),
         (lambda v: v.update(parameters="none"), "not a list of names, types and defaults"),
-        (lambda v: v.update(kernels=[{"path": "x"}]), "names a kernel that is none"),
+        (lambda v: v.update(kernels=[{"path": "x"}]), "malformed kernel reference"),
         (lambda v: v.update(kernels={}), "its kernels are not a list"),
     ],
 )
