@@ -250,7 +250,7 @@ def test_what_was_committed_since_is_ingested_again_once(rolled_back: tuple[Path
         assert answer(folder) == now
     shuffle(folder, 1)
     report = Store(folder).recover()  # their first files are orphans now: these sources are there
-    assert not any("made from point files" in line for line in report.done), report
+    assert not any("rebuilt from point files" in line for line in report.done), report
     assert answer(folder) == now
     lose(folder)
     shuffle(folder, 2)
@@ -262,7 +262,7 @@ def test_recover_brings_back_what_was_committed_since(rolled_back: tuple[Path, P
     folder, inputs, _, now = rolled_back
     shuffle(folder, 1)
     report = Store(folder).recover()
-    assert any("made from point files" in line for line in report.done)
+    assert any("rebuilt from point files" in line for line in report.done)
     assert answer(folder) == now
     with Store(folder) as store:
         assert store.verify().ok

@@ -67,14 +67,14 @@ def pack(groups: int, pipeline: Pipeline, coverage: Coverage, most: int) -> byte
 
 def unpack(data: bytes) -> Checkpoint:
     """The checkpoint that ``pack`` wrote; FormatError if it is damaged."""
-    head, arrays = unsealed(_MAGIC, data, "a kept state")
+    head, arrays = unsealed(_MAGIC, data, "a cached state")
     try:
         Coverage.from_dict(head["coverage"])
         strings_of(head["strings"])
         if type(head["groups"]) is not int or head["groups"] < 1:
             raise ValueError("it covers no groups of files")
     except MALFORMED as error:
-        raise FormatError(f"a kept state is of another form: {error!r}") from error
+        raise FormatError(f"a cached state is malformed: {error!r}") from error
     return Checkpoint(head["groups"], head, arrays)
 
 
@@ -98,7 +98,7 @@ class Checkpoints:
             words.codes(self.start.head["strings"])
             keys.restore(with_prefix(self.start.arrays, "keys."))
         except MALFORMED as error:
-            raise FormatError(f"a kept state is of another form: {error!r}") from error
+            raise FormatError(f"a cached state is malformed: {error!r}") from error
 
     def restore(self, pipeline: Pipeline, coverage: Coverage) -> int:
         """Restore the state; FormatError if it is malformed or uses other calendars."""
@@ -107,7 +107,7 @@ class Checkpoints:
         try:
             self._restore(self.start, pipeline)
         except MALFORMED as error:
-            raise FormatError(f"a kept state is of another form: {error!r}") from error
+            raise FormatError(f"a cached state is malformed: {error!r}") from error
         coverage.add(Coverage.from_dict(self.start.head["coverage"]))
         return self.start.groups
 

@@ -80,10 +80,10 @@ class Coverage:
     def from_dict(cls, head: Any) -> Coverage:
         """The coverage of a JSON value; KeyError, TypeError or ValueError if it is malformed."""
         if not isinstance(head, Mapping) or head.keys() != {f.name for f in fields(cls)}:
-            raise ValueError("what was covered is not said")
+            raise ValueError("the coverage is missing")
         found = cls(**head)
         if not isinstance(found.rows, dict):
-            raise ValueError("what was covered is not said")
+            raise ValueError("the coverage is missing")
         counts = [*found.rows.values(), found.skipped, found.dropped, found.bytes, found.times_outside]
         if any(type(n) is not int or n < 0 for n in counts):
             raise ValueError("the coverage has no counts")

@@ -1,4 +1,4 @@
-"""What a task gives back."""
+"""`Partial`: the partial state that a task returns."""
 
 from __future__ import annotations
 
