@@ -92,7 +92,7 @@ INGEST = ["--key", "device", "--time", "ts", "--unit", "s"]
         (["query", "store", "metrics.py:heat", "--param", "above=warm"], 1, "is of type float64, which 'warm' is not"),
         (["query", "store", "heet"], 1, "no published query 'heet' in this store; did you mean 'heat'?"),
         (["query", "store", "heat", "--param", "abov=1"], 1, "has no parameter 'abov'; did you mean 'above'?"),
-        (["query", "store", "heat", "--alert", "nn > 1"], 1, "the answer has no column 'nn'; did you mean 'n'?"),
+        (["query", "store", "heat", "--alert", "nn > 1"], 1, "the result has no column 'nn'; did you mean 'n'?"),
         (["query", "store", "heat", "--why", "devise=a"], 1, "the result has no column 'devise'; did you mean"),
         (["query", "store", "rubbish.bin:heat"], 1, "is not a metric: give a Python file as file.py:name"),
         (["query", "store", "folder/x.json"], 1, "cannot read folder/x.json: No such file"),

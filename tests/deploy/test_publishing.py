@@ -89,7 +89,7 @@ def test_relative_times(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (
             ["query", "store", "hot", "--alert", "heat > 1"],
             1,
-            "the answer has no column 'heat'; it has device, n, most",
+            "the result has no column 'heat'; it has device, n, most",
         ),
         (["query", "store", "./hot"], 1, "is not a metric: give a Python file"),
         (["queries", "store", "hot@1"], 2, "give NAME without a version"),

@@ -115,7 +115,7 @@ def test_states_are_really_taken(stores: Stores, name: str) -> None:
 
 def test_damage_is_an_error_of_its_own() -> None:
     for data in (b"", b"ANTSTAT1", b"ANTPART1" + bytes(100)):
-        with pytest.raises(FormatError, match="a kept state is damaged"):
+        with pytest.raises(FormatError, match="a cached state is damaged"):
             unpack(data)
 
 
