@@ -130,7 +130,7 @@ def test_what_a_name_reaches(program: Path) -> None:
         ("operators.loops", "LIMIT"),
         ("operators.steps", "add"),
         ("operators.steps", "checked"),
-        ("operators.states.table_growth", "put"),
+        ("operators.tables", "put"),
         ("operators.wide", "of"),
     }
 
