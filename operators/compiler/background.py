@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
 
 VARIABLE = "ANTFOLD_BACKGROUND"
 """``0``: nothing is compiled beside a process."""
@@ -27,6 +30,9 @@ def start() -> None:
     there is a core to spare."""
     if _running or os.environ.get(VARIABLE) == "0" or (os.cpu_count() or 1) < 2:
         return
+    # A worker of Lambda compiles nothing: it starts faster without.
+    import subprocess
+
     root = Path(__file__).parents[2]
     path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
     with contextlib.suppress(OSError):

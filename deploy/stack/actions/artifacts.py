@@ -52,7 +52,7 @@ class ArtifactBucket:
     def __init__(self, name: str, access: Access, owner: str | None = None) -> None:
         self.name = name
         self._client = Client("s3", access)
-        self._bucket = {"ArtifactBucket": name} | ({} if owner is None else {"ExpectedBucketOwner": owner})
+        self._bucket = {"Bucket": name} | ({} if owner is None else {"ExpectedBucketOwner": owner})
 
     def exists(self) -> bool:
         """Whether it is there, and this identity may look."""

@@ -51,7 +51,7 @@ def flow(settings: StackSettings) -> dict[str, Resource]:
     for name in sorted(settings.streams):
         found[logical("Delivery", name)] = _delivery(settings, name)
     for schedule in settings.schedules:
-        found[logical("ScheduleSettings", schedule.title)] = _query_schedule(settings, schedule)
+        found[logical("Schedule", schedule.title)] = _query_schedule(settings, schedule)
     return found
 
 

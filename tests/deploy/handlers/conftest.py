@@ -10,6 +10,7 @@ import boto3
 import pytest
 
 from deploy.handlers import ingest
+from runtime.storage.open_store import OpenStore
 from runtime.store import Store
 from tests.deploy.handlers.deployed import ENVIRONMENT, STORE, Lines
 from tests.runtime.conftest import aws as aws
@@ -19,7 +20,7 @@ from tests.runtime.conftest import aws as aws
 def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """The deployed store."""
     boto3.client("s3").create_bucket(Bucket="landing")
-    monkeypatch.setattr(Store, "_shared", {})
+    monkeypatch.setattr(OpenStore, "_shared", {})
     ingest._s3.cache_clear()
     queue = boto3.client("sqs").create_queue(QueueName="arrivals")["QueueUrl"]
     topic = boto3.client("sns").create_topic(Name="alerts")["TopicArn"]

@@ -22,6 +22,7 @@ from runtime.aws.client import Client, ServiceFault
 from runtime.aws.retry import Fault
 from runtime.errors import QueryError
 from runtime.fleet.outcomes import Reply
+from runtime.storage.open_store import OpenStore
 from runtime.store import Store
 from tests.deploy.handlers.deployed import Context, Lines, T
 
@@ -118,7 +119,7 @@ def test_what_is_not_the_askers_fault(
 ) -> None:
     (path,) = [o.path for o in store.objects.list("data/")]
     store.objects.delete(path)
-    monkeypatch.setattr(Store, "_shared", {})
+    monkeypatch.setattr(OpenStore, "_shared", {})
     status, reply = https("/tops")
     assert status == 500
     assert "is missing" in reply["error"]

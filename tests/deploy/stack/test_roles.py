@@ -24,6 +24,7 @@ from runtime.aws.access import Access
 from runtime.fleet import aws_lambda
 from runtime.fleet.outcomes import Reply
 from runtime.query import kernel_store
+from runtime.storage.open_store import OpenStore
 from runtime.store import Store
 from tests.deploy.handlers.deployed import Context, batch, event, failures
 from tests.deploy.stack.iam import ACCOUNT, REGION, Iam, filled, statements
@@ -55,7 +56,7 @@ class Deployed:
     @contextmanager
     def as_function(self, kind: str) -> Iterator[None]:
         with self.monkeypatch.context() as patch, self.iam.acting(kind):
-            patch.setattr(Store, "_shared", {})
+            patch.setattr(OpenStore, "_shared", {})
             for name, value in self.environments[kind].items():
                 patch.setenv(name, value)
             ingest._s3.cache_clear()
