@@ -25,6 +25,6 @@ _MODULES = (counting, sums, extremes, logic, timing, spread, quantiles, tallied,
 REGISTRY: dict[tuple[str, Type | None], AnyAggregate] = {
     (a.name, a.argument): a for module in _MODULES for a in module.AGGREGATES
 }
-"""Aggregates by name and argument type (None: no argument); with the options that are meant when none are given."""
+"""Aggregates by name and argument type (None: no argument), with their default options."""
 
 __all__ = ["REGISTRY", "AnyAggregate"]

@@ -181,8 +181,8 @@ OWN = Aggregate(
 @pytest.mark.parametrize(
     ("op", "message"),
     [
-        (replace(OWN, name="sum"), "is that of an aggregate of antfold"),
-        (replace(OWN, name="mttr"), "is that of an aggregate of antfold"),
+        (replace(OWN, name="sum"), "is that of a built-in aggregate"),
+        (replace(OWN, name="mttr"), "is that of a built-in aggregate"),
         (replace(OWN, name="my own"), "must be an identifier"),
         (replace(OWN, inputs=("colour",)), "there is no input 'colour'"),
         (replace(OWN, fields=(Field("n", "f4"),)), "must be of dtype i8 or f8"),

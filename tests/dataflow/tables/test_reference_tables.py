@@ -78,7 +78,7 @@ def test_csv_mistakes(tmp_path: Path, text: str, types: dict[str, str], message:
         (lambda: df.table({"a": "abc"}), "takes a list of values"),
         (lambda: df.table({"a": [df.col("b")]}), "takes constants"),
         (lambda: df.table({"a": range(MAX_ROWS + 1)}), "exceed the limit of 100,000; ingest"),
-        (lambda: df.table({"a": ["x" * 5000] * 1000}), f"more than {MAX_TABLE_BYTES:,}"),
+        (lambda: df.table({"a": ["x" * 5000] * 1000}), f"exceed the limit of {MAX_TABLE_BYTES:,}"),
         (lambda: P.join(SITES, on="id"), "join: the reference table has no column 'id'; it has device, site"),
         (lambda: P.join(SITES, on="device", how="outer"), "how is 'left' or 'inner'"),
         (lambda: P.join(SITES, on=df.col("a") + 1), r"looked up in \(key=\)"),
