@@ -1,8 +1,8 @@
-"""What an aggregate is: one declared, frozen value with a visible middle state and its laws.
+"""The contract of aggregates: declared, frozen values with a visible intermediate state and laws.
 
-A state is a set of arrays, one row per group, described by ``Field``s. ``step`` folds one row into one group and
-is compiled into the query's kernel; ``merge`` and ``finish`` work on whole arrays. The identity of a state and
-what ``finish`` reports for a group that saw nothing are two different things.
+A state is a set of arrays, one row per group, described by ``Field``s. ``step`` folds one row into one group and is
+compiled into the query's kernel; ``merge`` and ``finish`` work on whole arrays. The identity of a state and the result
+of ``finish`` for an empty group are separate.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ Finished: TypeAlias = tuple[NDArray[Any], NDArray[np.bool_] | None]
 their texts."""
 
 Options: TypeAlias = Mapping[str, Any]
-"""Settings of one use of an aggregate by name, as ``dataflow.expressions.aggregate_signatures`` has checked them."""
+"""Options of one use of an aggregate, checked by ``dataflow.expressions.aggregate_signatures``."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """One array of a state. ``width`` 0 is one number a group, else a row of that many."""
+    """One array of a state. ``width`` 0 is one number per group, else a row of that many."""
 
     name: str
     dtype: str = "i8"
     width: int = 0
     identity: int = 0
     is_code: bool = False
-    """Whether the values are string codes, which are translated when states of two dictionaries meet."""
+    """Whether the values are string codes, which are translated when states with different dictionaries are merged."""
 
     def new(self, capacity: int) -> NDArray[Any]:
         """``capacity`` identities."""
@@ -68,17 +68,17 @@ class FloatSum:
 
 
 LEFT = "left"
-"""The field that says how many more words a group of a tally may have before they become coarse."""
+"""The field with the number of words that a tally's group may still add before they become coarse."""
 
 
 @dataclass(frozen=True)
 class TallySpec:
     """A table of (group, words) -> number per aggregate. ``largest``: numbers merge by their maximum, else they add.
 
-    ``is_code``: words are values of the argument, so that string codes are translated when states of two
-    dictionaries meet. ``coarse`` maps words to fewer ones of the same order, and these to themselves: what becomes of
-    the words of a group whose field ``LEFT`` has come to 0. Its step counts that field down by one for every new word,
-    and gives coarse words from then on; the engine sets it to -1 where all words are coarse.
+    ``is_code``: words are values of the argument, so string codes are translated when states with different
+    dictionaries are merged. ``coarse`` maps words to fewer ones of the same order, and these to themselves; it is
+    applied to the words of a group whose field ``LEFT`` has reached 0. The step decrements that field for every new
+    word, and uses coarse words from then on; the engine sets it to -1 once all words are coarse.
     """
 
     words: int = 1
@@ -91,10 +91,10 @@ class TallySpec:
 class Flags:
     """Claims about an aggregate that the planner relies on and ``operators.laws.check`` tests.
 
-    ordered: rows of a key must come in (time, seq) order; without it, rows may come in any. additive: a range's answer
-    follows from the merged answers of its pieces even where intervals are cut at the seams. duplicate_safe: a row
-    folded twice changes nothing. overlap_safe: nor do two states that share rows. exact: equal bits for every split
-    and merge tree. error: the relative error of the answer, 0 for none; it is as reproducible as any other.
+    ordered: rows of a key must come in (time, seq) order, otherwise in any order. additive: merging the states of
+    adjoining ranges gives the result of the whole, even if intervals are cut at the boundary. duplicate_safe: folding a
+    row twice changes nothing. overlap_safe: states that share rows merge like states that do not. exact: equal bits for
+    every split and merge tree. error: the relative error of an estimate, 0 for none; estimates are reproducible, too.
     """
 
     ordered: bool = False
@@ -105,7 +105,7 @@ class Flags:
     error: float = 0.0
 
     def claims(self) -> tuple[str, ...]:
-        """The claims that are made, in words."""
+        """The claims as text."""
         names = [n for n in ("ordered", "additive", "duplicate_safe", "overlap_safe", "exact") if getattr(self, n)]
         return (*names, *([f"within {self.error:.2%}"] if self.error else []))
 
@@ -115,13 +115,13 @@ class Aggregate:
     """A lawful aggregate over arguments of one type.
 
     ``step(g, *fields, *sums, *tally, *inputs)`` is a Numba function. A sum takes three arguments (rows, log, used), a
-    tally five (keys, counts, slots, used, words). ``inputs`` names what it is given, in order: ``value`` (never null:
-    null values are skipped) and ``other`` (a second argument, likewise), ``cond`` (bool), ``hash`` (of the value, the
-    same for equal values of all dictionaries), ``time`` and ``tie`` (the row's event time and its key's hash),
-    ``duration`` and ``known`` (interval rows). ``merge(into, at, part)`` folds row j of the fields of ``part`` into row
-    ``at[j]`` of ``into``; no two ``at`` are equal; sums and tallies are merged by the engine. ``settle`` brings fields
-    into their canonical form, in place; states are settled before they are merged, compared or stored.
-    ``configured(options)`` is the aggregate for other options than those that this one stands for.
+    tally five (keys, counts, slots, used, words). ``inputs`` names its inputs in order: ``value`` (never null: null
+    values are skipped) and ``other`` (a second argument, likewise), ``cond`` (bool), ``hash`` (of the value, equal for
+    equal values in all dictionaries), ``time`` and ``tie`` (the row's event time and its key's hash), ``duration`` and
+    ``known`` (for intervals). ``merge(into, at, part)`` folds row j of the fields of ``part`` into row ``at[j]`` of
+    ``into``; the ``at`` are distinct; the engine merges sums and tallies. ``settle`` brings fields into canonical form,
+    in place; states are settled before they are merged, compared or stored. ``configured(options)`` is the aggregate
+    with other options.
     """
 
     name: str
@@ -155,10 +155,10 @@ def merge_by_adding(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
 
 @dataclass(frozen=True)
 class SetAggregate:
-    """An aggregate whose state is the set of distinct values that each group has seen.
+    """An aggregate whose state is the set of distinct values of each group.
 
-    The set is kept as (group, value) pairs in one table (``operators.kernels.hash_tables``); its merge is the union.
-    ``finish(groups, values, count, strings)`` gets all pairs, the number of groups and, for strings, the text of
+    The sets are (group, value) pairs in one table (``operators.kernels.hash_tables``); its merge is the union.
+    ``finish(groups, values, count, strings)`` receives all pairs, the number of groups and, for strings, the text of
     every code.
     """
 

@@ -1,18 +1,18 @@
 """The root of every error that a user's input can cause.
 
 Each message is one sentence or two: what is wrong, where, and what to do. The console script prints the
-message without a traceback; anything that is not a ``DataflowError`` is a defect of ours.
+message without a traceback; any other exception is a bug.
 """
 
 from __future__ import annotations
 
 
 class DataflowError(Exception):
-    """Base class of all errors that are explained to the user."""
+    """Base class of all errors caused by user input or the environment."""
 
 
 class GroupError(DataflowError):
-    """What one group of an aggregate cannot answer: ``group`` is its number, ``aggregate`` that of the aggregate."""
+    """An error in one group of an aggregate: ``group`` is the group's number, ``aggregate`` that of the aggregate."""
 
     def __init__(self, message: str, group: int = -1) -> None:
         super().__init__(message)

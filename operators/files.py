@@ -1,7 +1,7 @@
-"""Regular files, read without ever waiting, and written durably.
+"""Regular files: read without blocking on anything else, and written durably.
 
-To open a FIFO waits for its other end, to read a terminal waits for a person, and a device may never end. Wherever a
-file is expected, it is opened here: anything else in its place is an error at once.
+Opening a FIFO waits for its other end, reading a terminal waits for input, and a device may never end. Every expected
+file is opened here; anything that is not a regular file is an immediate error.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _KINDS = {
 
 
 class NotAFile(OSError):
-    """A FIFO, socket or device stands where a regular file belongs."""
+    """A FIFO, socket or device in place of a regular file."""
 
 
 def open_regular(path: str | os.PathLike[str]) -> int:
-    """A descriptor of the regular file, for reading.
+    """A file descriptor of the regular file, for reading.
 
     NotAFile for a FIFO, socket or device, IsADirectoryError for a folder, any other OSError as ``os.open`` raises it.
     """
     try:
-        # A FIFO without a writer is opened at once with O_NONBLOCK; on regular files the flag does nothing.
+        # With O_NONBLOCK a FIFO without a writer opens at once; for regular files the flag has no effect.
         number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # what opening a socket gives
+        if error.errno == errno.ENXIO:  # raised for a socket
             check_regular(path)
         raise
     try:
@@ -46,7 +46,7 @@ def open_regular(path: str | os.PathLike[str]) -> int:
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:
-    """Raise what ``open_regular`` raises if something that is no regular file stands here; nothing if there is none."""
+    """Raise like ``open_regular`` if the path exists and is not a regular file."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         _check(os.stat(path), path)
 
@@ -78,12 +78,12 @@ def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
 
 
 def put(data: bytes, path: Path) -> None:
-    """Write a file durably: it is there whole or not at all, and of two writers at once either wins.
+    """Write a file durably and atomically; of two concurrent writers, either wins.
 
-    What stands there is replaced, never written into: a process may have it mapped. A folder is moved aside. OSError
-    where the file cannot be written; nothing is left of it then.
+    An existing file is replaced, never written into: a process may have it mapped. A folder is moved aside. OSError if
+    the file cannot be written; nothing is left of it then.
     """
-    import secrets  # these two take longer to import than a known question can spare
+    import secrets  # imported here: these two take too long to import for a cached query
     import tempfile
 
     temporary, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")

@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first asked for: every cold start of a worker is billed."""
+"""Lazy imports of a package's names, since every cold start of a worker is billed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sys import modules
 
 
 def late(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], object]:
-    """A ``__getattr__`` for ``package``: the names of each module in ``homes``, found in it when asked for."""
+    """A ``__getattr__`` for ``package`` that imports the names of each module in ``homes`` on first use."""
     home = {name: module for module, names in homes.items() for name in names}
 
     def find(name: str) -> object:

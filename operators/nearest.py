@@ -1,4 +1,4 @@
-"""Names that were probably meant: an unknown name is answered with the known one that is most like it."""
+"""Suggestions for unknown names: the most similar known name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _MOST = 20_000
 
 
 def nearest(name: object, known: Iterable[object]) -> str | None:
-    """The one of ``known`` that ``name`` resembles most, whatever its case; None if none of them is like it.
+    """The one of ``known`` that is most similar to ``name``, ignoring case; None if none is similar.
 
-    A name that begins another, or ends it, is like it, too: ``temp`` is like ``temperature``.
+    A prefix or suffix is similar, too: ``temp`` to ``temperature``.
     """
     from difflib import get_close_matches  # only an error needs it
 
@@ -36,21 +36,21 @@ def _form(name: str) -> str:
 
 
 def meant(name: object, known: Iterable[object], then: str = "") -> str:
-    """``"did you mean 'x'? Then"``, after a semicolon; only ``"then"`` where nothing is like ``name``."""
+    """``"did you mean 'x'? Then"``, to follow a semicolon; only ``"then"`` if nothing is similar."""
     found = nearest(name, known)
     return then if found is None else f"did you mean {found!r}? {then[:1].upper()}{then[1:]}"
 
 
 def listed(known: Iterable[object], most: int = 20) -> str:
-    """Names after one another, the first ``most`` of them; ``none`` if there are none."""
+    """The names, at most the first ``most`` of them; ``none`` if there are none."""
     names = [str(n) for n in known]
     shown = ", ".join(names[:most]) or "none"
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 def no_attribute(owner: str, name: str, known: Iterable[str]) -> AttributeError:
-    """The error of an attribute that ``owner`` (as messages name it) does not have, with the one that was meant."""
+    """The error for an attribute that ``owner`` (as named in messages) does not have, with a suggestion."""
     public = sorted(n for n in known if not n.startswith("_"))
     hint = "" if name.startswith("_") else meant(name, public).strip()
-    # With an object of its own, so that Python does not add another guess to this one.
+    # obj=None, so that Python does not add a suggestion of its own.
     return AttributeError(f"{owner} has no {name!r}" + (f"; {hint}" if hint else ""), name=name, obj=None)

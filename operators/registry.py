@@ -1,7 +1,7 @@
-"""Aggregates of one's own: declared as ours are, and known by a name from then on.
+"""Custom aggregates: declared like built-in ones and registered by name.
 
-A name stands for code that this process has loaded: what travels in a metric's JSON, or to a worker, is the name, and
-every process that runs it must have registered it, too.
+A name refers to code loaded by this process. A metric's JSON and messages to workers contain only the name, so every
+process that runs the metric must have registered the aggregate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from operators.nearest import meant
 from operators.types import Type
 
 INPUTS = ("value", "other", "cond", "flag", "hash", "time", "tie", "duration", "known")
-"""What a step can be given (``operators.contract.Aggregate``)."""
+"""The possible inputs of a step (``operators.contract.Aggregate``)."""
 
 _FIELD_DTYPES = ("i8", "f8")
 _own: dict[tuple[str, Type | None], Aggregate] = {}
@@ -34,14 +34,14 @@ _count = 0
 
 
 class RegistrationError(DataflowError):
-    """An aggregate that cannot be registered as it is."""
+    """An aggregate that cannot be registered."""
 
 
 def register(op: Aggregate) -> None:
-    """Make ``op`` known under its name, for its type of argument; ``step`` may be a plain function of scalars.
+    """Register ``op`` under its name, for its argument type; ``step`` may be a plain function of scalars.
 
-    Registering again from the same module replaces it. RegistrationError says what is wrong with the declaration, or
-    that the name is taken.
+    Registering again from the same module replaces it. RegistrationError for a wrong declaration or a name that is
+    taken.
     """
     _check(op)
     key = (op.name, op.argument)
@@ -56,7 +56,7 @@ def register(op: Aggregate) -> None:
 
 
 def registrations() -> int:
-    """How often anything was registered: what a name stands for can have changed only if this has."""
+    """The number of registrations so far: if it is unchanged, so is the meaning of every name."""
     return _count
 
 
@@ -67,7 +67,7 @@ def _check(op: Aggregate) -> None:
     if not op.name.isidentifier() or len(op.name) > 100:
         raise RegistrationError(f"{what}: its name must be an identifier")
     if op.name in SIGNATURES:
-        raise RegistrationError(f"{what}: the name is that of an aggregate of antfold; choose another")
+        raise RegistrationError(f"{what}: the name is that of a built-in aggregate; choose another")
     if unknown := [i for i in op.inputs if i not in INPUTS]:
         raise RegistrationError(
             f"{what}: there is no input {unknown[0]!r}; {meant(unknown[0], INPUTS, 'there')} are {', '.join(INPUTS)}"
@@ -82,23 +82,23 @@ def _check(op: Aggregate) -> None:
 
 
 def _mark(step: Callable[..., Any]) -> str:
-    """A digest of the code that a step may use, so that a kernel with another one is another kernel."""
+    """A digest of the code that a step may use: kernels with different steps are different kernels."""
     digest = hashlib.sha256()
     try:
         _add(digest, step, set())
     except (OSError, TypeError):
-        # Typed at a prompt, or it uses an object without a digest: its kernels are not found again.
+        # Defined at a prompt, or using an object without a digest: its kernels are not found in the cache.
         return uuid.uuid4().hex
     return digest.hexdigest()
 
 
 _OURS = ("operators", "numpy", "numba", "math", "builtins")
-"""Packages whose functions go by their names: the first is in every kernel's digest, and the others are Numba's
-to compile."""
+"""Packages whose functions are identified by name: the first is in every kernel's digest, Numba compiles the
+others."""
 
 
 def _add(digest: Any, value: Any, seen: set[int]) -> None:
-    """Add what ``value`` comes to in compiled code: of functions the files that they stand in, and what they name."""
+    """Add ``value`` as compiled code uses it: for functions their files, and the globals that they use."""
     value = getattr(value, "plain", None) or getattr(value, "py_func", value)
     kind, name = type(value), getattr(value, "__qualname__", getattr(value, "__name__", ""))
     module = str(getattr(value, "__module__", None) or "")
@@ -122,11 +122,11 @@ def _add(digest: Any, value: Any, seen: set[int]) -> None:
     elif isinstance(value, int | float | complex | str | bytes | np.generic) or value is None:
         digest.update(repr(value).encode())
     elif not isinstance(value, type | ModuleType | FunctionType | np.ufunc) and module.partition(".")[0] not in _OURS:
-        raise TypeError(f"{name} is no constant")
+        raise TypeError(f"{name} is not a constant")
 
 
 def is_registered(name: str) -> bool:
-    """Whether an aggregate of one's own has this name."""
+    """Whether a custom aggregate has this name."""
     return any(n == name for n, _ in _own)
 
 
@@ -137,17 +137,17 @@ def arity_of(name: str) -> int:
 
 
 def find(name: str, argument: Type | None) -> AnyAggregate | None:
-    """The aggregate of this name for an argument of this type: one of ours, or a registered one."""
+    """The aggregate of this name for an argument of this type, built-in or registered."""
     return REGISTRY.get((name, argument)) or _own.get((name, argument))
 
 
 def argument_types(name: str) -> list[Type]:
-    """The types of argument that an aggregate takes."""
+    """The argument types of an aggregate."""
     return [t for n, t in [*REGISTRY, *_own] if n == name and t is not None]
 
 
 def mark_of(op: AnyAggregate) -> str | None:
-    """The digest of a registered aggregate's code; None for ours."""
+    """The digest of a registered aggregate's code; None for built-in ones."""
     return _marks.get((op.name, op.argument)) if _own.get((op.name, op.argument)) == op else None
 
 

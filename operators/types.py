@@ -10,9 +10,9 @@ class Type(StrEnum):
     """What a column's values mean; the value is the name used in schemas, JSON and messages.
 
     ``TIME`` is int64 microseconds since 1970-01-01 UTC, ``DURATION`` int64 microseconds. ``DECIMAL_p`` is an int64
-    count of 10**-p: ``decimal(2)`` of 12.30 is 1230; it is made by an expression, no stream has it.
-    ``STRING`` values are int32 codes into a dictionary wherever they are computed on. ``JSON`` is for answers that are
-    more than one number: canonical JSON text, held as strings are; nothing is computed from it.
+    count of 10**-p: ``decimal(2)`` of 12.30 is 1230; only expressions make it, streams do not store it. ``STRING``
+    values are int32 codes into a dictionary in all computations. ``JSON`` is for results with several parts: canonical
+    JSON text, stored like strings; expressions cannot use it.
     """
 
     BOOL = "bool"
@@ -35,7 +35,7 @@ class Type(StrEnum):
 
     @property
     def is_numeric(self) -> bool:
-        """Whether arithmetic on machine numbers is defined: integers, floats and durations."""
+        """Whether arithmetic is defined on machine numbers: integers, floats and durations."""
         return self in (Type.INT, Type.FLOAT, Type.DURATION)
 
     @cached_property
@@ -50,7 +50,7 @@ class Type(StrEnum):
 
     @property
     def dtype(self) -> str:
-        """The numpy dtype string that holds values of this type in memory."""
+        """The numpy dtype string of values of this type in memory."""
         return _DTYPES.get(self, "i8")
 
 
@@ -63,19 +63,19 @@ STORED = (Type.BOOL, Type.INT, Type.FLOAT, Type.STRING, Type.TIME, Type.DURATION
 
 
 def stored(name: object) -> Type:
-    """The type of a stream's column by its name; ValueError for any other."""
+    """The type of a stream's column by its name; else ValueError."""
     kind = Type(str(name))
     if kind not in STORED:
-        raise ValueError(f"no column of a stream is {kind}")
+        raise ValueError(f"a stream's column cannot be {kind}")
     return kind
 
 
 VALUES = (*STORED, *DECIMALS)
-"""Types that can be computed with."""
+"""Types that expressions can use."""
 
 
 def decimal(places: int) -> Type:
-    """The decimal type of so many places, 0 to MAX_PLACES."""
+    """The decimal type with ``places`` places, 0 to MAX_PLACES."""
     return DECIMALS[places]
 
 

@@ -16,7 +16,7 @@ _MODULES = [import_module(f"{__name__}.{found.name}") for found in iter_modules(
 REGISTRY: dict[tuple[str, Type | None], AnyAggregate] = {
     (a.name, a.argument): a for module in _MODULES for a in getattr(module, "AGGREGATES", ())
 }
-"""Aggregates by name and argument type (None: no argument); with the options that are meant when none are given."""
+"""Aggregates by name and argument type (None: no argument), with their default options."""
 
 SIGNATURES: dict[str, Signature] = {
     name: signature for module in _MODULES for name, signature in getattr(module, "SIGNATURES", {}).items()

@@ -1,7 +1,7 @@
 """candlestick: the first, greatest, least and last value of a group, as JSON.
 
-``{"open": 1.0, "high": 2.5, "low": 0.5, "close": 2.0}``; null over no values. First and last go by time, as they do in
-``first`` and ``last``.
+``{"open": 1.0, "high": 2.5, "low": 0.5, "close": 2.0}``; null over no values. First and last are ordered by time,
+as in ``first`` and ``last``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _float_step(
     high: NDArray[np.int64], low: NDArray[np.int64], n: NDArray[np.int64],
     value: F64, time: I64, tie: I64,
 ) -> None:  # fmt: skip
-    # Floats are kept as integers of the same order, from which their bits come back.
+    # Floats are stored as integers of the same order, which can be converted back.
     _int_step(g, open_at, open_tied, opened, close_at, close_tied, closed, high, low, n, float_order(value), time, tie)
 
 

@@ -1,10 +1,10 @@
 """increase and rate of counters that may be reset.
 
-What is folded is computed per key before: ``value`` is a sample's step, by how much it exceeds the key's sample
-before, or all of it where it is less (the counter was reset); ``other`` is the time between the two. A key's first
-sample has neither. ``increase`` is the exact sum of the steps; ``rate`` is that sum per second of the time between the
-samples, rounded once, and null where there was none: nothing is extrapolated to the edges of a range. Both are null
-where they, or a step, are beyond the largest float: such a step comes as NaN.
+The inputs are computed per key before the fold: ``value`` is a sample's increment over the key's previous sample, or
+the whole sample if it is less (the counter was reset); ``other`` is the time between the two. A key's first sample has
+neither. ``increase`` is the exact sum of the increments; ``rate`` is that sum per second of the time between the
+samples, rounded once, and null if there is no such time: nothing is extrapolated to the edges of a range. Both are null
+if they, or an increment, exceed the largest float: such an increment comes as NaN.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def _finish_distinct(groups: NDArray[np.int64], values: NDArray[np.int64], count
     return np.bincount(groups, minlength=count).astype(np.int64), None
 
 
-# Cutting an interval at a seam of two ranges makes two rows of one, so counts of rows are not additive there.
+# An interval cut at the boundary of two ranges becomes two rows, so counts of rows are not additive there.
 _ROWS = Flags(additive=False)
 
 AGGREGATES: tuple[Aggregate | SetAggregate, ...] = (

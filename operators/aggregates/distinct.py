@@ -1,7 +1,7 @@
-"""approx_distinct: HyperLogLog with a fixed seed and 2**12 registers, of which a group holds those that it has filled.
+"""approx_distinct: HyperLogLog with a fixed seed and 2**12 registers; a group stores only its filled ones.
 
 Flajolet, Fusy, Gandouet, Meunier 2007, with the estimator of Ertl, "New cardinality estimation algorithms for
-HyperLogLog sketches" (2017), which needs no tables of biases. Its relative standard error is 1.63 %.
+HyperLogLog sketches" (2017), which needs no bias tables. Its relative standard error is 1.63 %.
 """
 
 from __future__ import annotations

@@ -99,8 +99,8 @@ def _extreme_string(pick: Callable[[str, str], str]) -> Callable[..., Finished]:
     return finish
 
 
-# first and last keep (time, tie, value): time decides, then the key's hash, then the order within the key, in
-# which rows are folded. So ties between keys have one answer however the keys were cut into shards.
+# first and last store (time, tie, value): time decides, then the key's hash, then the order of rows within the key.
+# So ties between keys have one result for any sharding.
 
 
 @inline
@@ -146,10 +146,10 @@ def _last_float(
 def merge_ends(
     into: Arrays, at: NDArray[np.intp], part: Arrays, latest: bool, time: str, tie: str, kept: tuple[str, ...]
 ) -> None:
-    """Take over ``time``, ``tie`` and the ``kept`` fields where ``part`` has the earlier (or later) row."""
+    """Copy ``time``, ``tie`` and the ``kept`` fields where ``part`` has the earlier (or later) row."""
     mine_t, mine_k = into[time][at], into[tie][at]
     t, k = part[time], part[tie]
-    # At an equal (time, key) the rows of one task are the only ones: a cell is read by one task.
+    # All rows of one (time, key) are in the same task, since one task reads a cell.
     ahead = (t > mine_t) | ((t == mine_t) & (k > mine_k)) if latest else (t < mine_t) | ((t == mine_t) & (k < mine_k))
     wins = (part["n"] > 0) & ((into["n"][at] == 0) | ahead)
     for name in (time, tie, *kept):
@@ -182,7 +182,7 @@ def _end(name: str, of: Type) -> Aggregate:
     else:
         step = _last_int if latest else _first_int
     inputs = ("value", "time", "tie")
-    # A piece cut off an interval starts later than its own interval did, and may become the last.
+    # A piece starts later than its interval did, and may become the last row.
     flags = Flags(ordered=True, additive=not latest, duplicate_safe=True, overlap_safe=True)
     merge = _merge_last if latest else _merge_first
     return Aggregate(name, of, of, fields, inputs, step, merge, _finish_kept(of), flags=flags)

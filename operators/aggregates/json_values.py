@@ -1,4 +1,4 @@
-"""Values of states as plain JSON has them, for answers that are more than one number."""
+"""Values of states as JSON values, for results with several parts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FIRST, _LAST = ((t - _EPOCH) // timedelta(microseconds=1) for t in (datetime.mi
 
 
 def from_bits(kind: Type, word: int, strings: list[str]) -> object:
-    """The value that is kept as ``word``: a float's bits, a string's code, else the number itself.
+    """The value stored as ``word``: a float's bits, a string's code, else the number itself.
 
-    Times are ISO 8601 in UTC (microseconds as text outside of the years 1 to 9999), durations microseconds, decimals
-    text; a float without a JSON form is its name.
+    Times become ISO 8601 in UTC (microseconds as text outside of the years 1 to 9999), durations microseconds, decimals
+    text; a float without a JSON form becomes its name.
     """
     if kind is Type.STRING:
         return strings[word]
@@ -35,7 +35,7 @@ def from_bits(kind: Type, word: int, strings: list[str]) -> object:
         return moment.isoformat(timespec="microseconds") + "Z"
     if kind.places is not None:
         return decimal_text(word, kind.places)
-    # Not every reader of JSON keeps larger integers exactly.
+    # Some JSON readers lose digits of larger integers.
     return word if abs(word) <= 2**53 else str(word)
 
 

@@ -1,16 +1,16 @@
-"""quantile and median: exact where a group has few different values, and within 0.5 % where it has many.
+"""quantile and median: exact if a group has few distinct values, within 0.5 % if it has many.
 
-``quantile(x, q)`` is the least of the values that at least a share ``q`` of them does not exceed, SQL's
-``percentile_disc``: of n values in order number ``max(1, ceil(q * n))``; so the median is the lower of two. ``q`` is
-the decimal that was written. With ``linear`` it lies between two of them, SQL's ``percentile_cont``: of x[0], x[1], ...
-in order x[i] + f * (x[i + 1] - x[i]), where i and f are the whole part and the rest of q * (n - 1), worked out exactly
-and rounded once: of durations to the microsecond, ties to even, of all others to a float.
+``quantile(x, q)`` is SQL's ``percentile_disc``: of n values in ascending order number ``max(1, ceil(q * n))``; so the
+median is the lower of two middle values. ``q`` is the decimal as written. With ``linear`` it is SQL's
+``percentile_cont``: x[i] + f * (x[i + 1] - x[i]) of the ascending values x[0], x[1], ..., where i and f are the integer
+and fractional parts of q * (n - 1), computed exactly and rounded once: to the microsecond, ties to even, for durations,
+to a float for others.
 
-A state is a count of each different value, up to 1,024 of them. Beyond that the values of a group become the middles
-of their bins (``operators.kernels.bins``), and the answer is such a middle, never below the group's least value nor
-above its greatest. How many different values a group has does not depend on how its rows were split, and so its state
-does not either. With ``exact`` no number is too many. With ``linear`` it is middles, or the least or the greatest
-value, that the answer lies between: each is within the error, and so is what lies between two of one sign.
+A state counts each distinct value, up to 1,024 of them. Beyond that a group's values become the middles of their bins
+(``operators.kernels.bins``), and the result is such a middle, but never below the group's least value nor above its
+greatest. The number of distinct values does not depend on how the rows were split, so neither does the state. With
+``exact`` there is no limit. With ``linear`` the result lies between two middles, or the least or greatest value: each
+is within the error, and so is any value between two of the same sign.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from operators.sums.interpolation import Shares, between_floats, between_integer
 from operators.types import DECIMALS, Type
 
 ERROR = 0.005
-"""The relative error that is promised of large groups; that of the bins is 1/256."""
+"""The guaranteed relative error for large groups; that of the bins is 1/256."""
 
 MOST = 1024
-"""Different values that a group may have and still be exact."""
+"""Distinct values that a group may have and still be exact."""
 
 _TOP = 2**63 - 1
 _ENDLESS = 2**62
@@ -92,7 +92,7 @@ def _float_step(
     words: NDArray[np.int64],
     value: F64,
 ) -> None:  # fmt: skip
-    # Floats go by integers of the same order, from which their bits come back.
+    # Floats are integers of the same order, which can be converted back.
     word = np.int64(float_order(value)) if value == value else np.int64(NAN_ORDER)
     _widen(g, low, high, word)
     if left[g] <= 0:
@@ -101,13 +101,13 @@ def _float_step(
 
 
 def _merge(into: Arrays, at: NDArray[np.intp], part: Arrays) -> None:
-    # ``left`` is the tally's to keep.
+    # The tally maintains ``left``.
     into["low"][at] = np.minimum(into["low"][at], part["low"])
     into["high"][at] = np.maximum(into["high"][at], part["high"])
 
 
 def _places(q: Fraction, n: NDArray[np.int64], linear: bool) -> tuple[NDArray[np.int64], Shares]:
-    """The place, from 0, of the quantile among so many values, and with ``linear`` how far it is to the next one."""
+    """The index of the quantile among n values and, with ``linear``, the share of the way to the next one."""
     sizes, which = np.unique(n, return_inverse=True)
     if linear:
         exact = [divmod(q * max(size - 1, 0), 1) for size in sizes.tolist()]
@@ -118,7 +118,7 @@ def _places(q: Fraction, n: NDArray[np.int64], linear: bool) -> tuple[NDArray[np
 
 
 def _floats(words: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The floats of which these are the places in order."""
+    """The floats with these positions in float order."""
     return (words ^ ((words >> 63) & _TOP)).view(np.float64)
 
 
@@ -131,7 +131,7 @@ def _finish(of: Type, q: float, linear: bool) -> Callable[[Arrays], Finished]:
         words = entries.words[:, 0]
         many = state["left"] <= 0
         if many.any():
-            # The order of middles is that of the values.
+            # Middles have the same order as their values.
             words = np.where(many[entries.groups], coarse(words), words)
         edges = np.searchsorted(entries.groups, np.arange(groups + 1))
         upto = np.concatenate([np.zeros(1, np.int64), np.cumsum(entries.counts)])
@@ -161,7 +161,7 @@ def _finish(of: Type, q: float, linear: bool) -> Callable[[Arrays], Finished]:
 
 
 def with_most(name: str, of: Type, q: float, most: int, exact: bool = False, linear: bool = False) -> Aggregate:
-    """The aggregate that is exact up to so many different values of a group."""
+    """The aggregate that is exact up to ``most`` distinct values per group."""
 
     def configured(options: Options) -> Aggregate:
         q, exact = float(options.get("q", 0.5)), options.get("exact") is True
@@ -169,7 +169,7 @@ def with_most(name: str, of: Type, q: float, most: int, exact: bool = False, lin
 
     real = of is Type.FLOAT
     fields = (
-        # How many more values, one that is too many among them; 0 where there are too many, -1 where those are middles.
+        # How many more values fit, plus one; 0: there are too many, -1: they are middles.
         Field("left", identity=most + 1),
         Field("low", identity=_TOP),
         Field("high", identity=-_TOP - 1),

@@ -1,9 +1,9 @@
 """variance and stddev, from exact sums of the values and of their squares.
 
-The variance is (n * sum(x * x) - sum(x) ** 2) / (n * (n - ddof)), computed in integers and rounded once; with ``ddof``
-1 (the default) that of a sample, as SQL's ``var_samp``, with 0 that of a population. The standard deviation is the
-exact root, rounded once; that of durations is a duration, to the microsecond, ties to even. Null over ``ddof`` values
-or fewer, and where it is beyond the largest float; NaN where infinities or NaN are among the values.
+The variance is (n * sum(x * x) - sum(x) ** 2) / (n * (n - ddof)), computed in integers and rounded once: of a sample
+for ``ddof`` 1 (the default), like SQL's ``var_samp``, of a population for 0. The standard deviation is the exact square
+root, rounded once; for durations to the microsecond, ties to even. Null over ``ddof`` values or fewer, and if it
+exceeds the largest float; NaN if infinities or NaN are among the values.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _finish(of: Type, ddof: int, rooted: bool) -> Callable[[Arrays], Finished]:
 
     def whole_root(root: NDArray[np.float64], state: Arrays) -> NDArray[np.int64]:
         n = state["n"]
-        # A root this small is off by far less than this, so that it says which integer is the nearest.
+        # The error of so small a root is far below this bound, so the nearest integer is certain.
         certain = (root < 2.0**40) & (np.abs(root - np.floor(root) - 0.5) > 2.0**-12)
         out = np.where(certain, np.rint(root), 0).astype(np.int64)
         left = np.flatnonzero(~certain & (n > ddof))
@@ -102,13 +102,13 @@ def _finish(of: Type, ddof: int, rooted: bool) -> Callable[[Arrays], Finished]:
 def _nearly(
     n: NDArray[np.int64], ddof: int, unit: float, total: Twofold, squares: Twofold, rooted: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The answers by arithmetic on 100 bits, and which of them are certain to be the exact ones, rounded."""
+    """The results in double-word arithmetic, and which of them are certain to be correctly rounded."""
     count, zero = n.astype(np.float64), np.zeros(len(n))
     with np.errstate(all="ignore"):
         scaled = multiply((count, zero), squares)
         spread = subtract(scaled, multiply(total, total))
         found = divide(spread, multiply(two_product(count, count - ddof), (zero + unit, zero)))
-        # All that was rounded so far, as a share of the difference, and then of its quotient and root.
+        # The accumulated error, relative to the difference, then to its quotient and root.
         error = ERROR * (scaled[0] / spread[0] + 1)
         found = square_root(found) if rooted else found
         out, certain = rounded(found, np.abs(found[0]) * error)

@@ -1,6 +1,6 @@
-"""sum and mean, exact: rounded once, at the end; means of durations to the microsecond, ties to even.
+"""sum and mean: exact, rounded once at the end; means of durations to the microsecond, ties to even.
 
-A sum of floats beyond the largest float is null; no mean is. Infinities and NaN add up as IEEE says.
+A sum of floats beyond the largest float is null; a mean never is. Infinities and NaN add up as IEEE 754 says.
 """
 
 from __future__ import annotations
@@ -88,11 +88,11 @@ def _int(name: str, argument: Type, result: Type, finish: Callable[[Arrays], Fin
 
 
 WHOLE = (Type.BOOL, Type.INT, Type.DURATION, *DECIMALS)
-"""Types whose values are whole numbers of some unit."""
+"""Types whose values are integer counts of a unit."""
 
 
 def unit_of(kind: Type) -> int:
-    """How many of its units make a one of this type."""
+    """The number of units in 1 of this type."""
     return int(10 ** (kind.places or 0))
 
 

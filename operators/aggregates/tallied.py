@@ -1,13 +1,13 @@
-"""histogram, top_k and transitions: counts of bins, of values and of edges between values. Their answers are JSON.
+"""histogram, top_k and transitions: counts of bins, of values and of changes between values. Results are JSON.
 
 ``histogram``: ``[{"from": 0.0, "to": 10.0, "count": 3}, ...]``; with ``width`` the bins that hold a value, with
-``edges`` all of them, the outer ones open (``null``). A bin holds from <= x < to.
+``edges`` all bins, the outer ones open (``null``). A bin holds from <= x < to.
 
-``top_k``: ``[{"value": "a", "count": 3}, ...]``, the k most frequent values, by falling count, then by rising value;
-exact for up to ``cap`` distinct values of a group, beyond that CardinalityExceeded.
+``top_k``: ``[{"value": "a", "count": 3}, ...]``, the k most frequent values, by descending count, then ascending
+value; exact for up to ``cap`` distinct values per group, beyond that CardinalityExceeded.
 
 ``transitions``: ``[{"from": "up", "to": "down", "count": 2}, ...]``, every pair of different values that a key reported
-one after the other, in order; it belongs to the group and the time of the later one.
+consecutively; it belongs to the group and time of the later one.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _texts(answers: list[object]) -> Finished:
 
 
 def _histogram_finish(of: Type, width: Any, edges: tuple[Any, ...] | None) -> Callable[[Arrays], Finished]:
-    # The width as the decimal that was written: 3 * 0.1 is 0.3.
+    # The width as the decimal as written: 3 * 0.1 is 0.3.
     size = Fraction(0 if width is None else repr(width))
 
     def edge(number: int) -> object:

@@ -1,7 +1,7 @@
 """Aggregates of intervals: duration, known_time, unknown_time, share_of_time, mtbf, time_weighted_mean and integral.
 
-``known`` is 1 where the state of the interval was known, 0 where it was not, 2 before a key's first point ever.
-Sums of microseconds are kept in two words: a million devices over ten years do not fit in one.
+``known`` is 1 if the interval's state is known, 0 if not, 2 before a key's first point ever. Sums of microseconds use
+two words: a million devices over ten years do not fit in one.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def _finish_share(state: Arrays) -> Finished:
     return rounding.quotients(rounding.PairSums(state["low"], state["high"]), known), (known.low | known.high) != 0
 
 
-# A failure is a row where the condition is false and was true in the key's row before (``flag``). The time between
-# failures is the time in which it was true, per failure; mttr is the same of the opposite condition.
+# A failure is a row where the condition is false and was true in the key's previous row (``flag``). mtbf is the time in
+# which the condition was true, per failure; mttr is the same for the negated condition.
 
 
 @inline
@@ -135,7 +135,7 @@ def _finish_area(of: Type, mean: bool) -> Callable[[Arrays], Finished]:
         one = np.ones_like(known.low)
         below = known if mean else rounding.PairSums(one, 0 * one)
         out = rounding.quotients(area, below, down=unit if mean else unit * 1_000_000, lowest=area.lowest)
-        # An integral may be beyond the largest float; a mean is not.
+        # An integral may exceed the largest float; a mean does not.
         out, ok = rounding.in_floats(out, area.special())
         return out, ok & ((known.low | known.high) != 0)
 
@@ -168,7 +168,7 @@ AGGREGATES = (
             ("unknown_time", ("duration", "known"), _unknown),
         )
     ),
-    # Of a condition: ``cond`` is whether that is known.
+    # With a condition, ``cond`` says whether it is known.
     *(
         Aggregate(name, Type.BOOL, Type.DURATION, _SUM, ("cond", "duration", "known"), step, merge_by_adding, _finish,
                   settle_low_high, _FLAGS, before_first=name == "unknown_time")

@@ -1,4 +1,4 @@
-"""From loops to machine code: kept on disk as shared objects, so that most processes need no compiler at all."""
+"""From loops to machine code, cached on disk as shared objects, so that most processes need no compiler."""
 
 from __future__ import annotations
 

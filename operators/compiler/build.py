@@ -14,7 +14,7 @@ from operators.compiler.targets import Target
 def build(function: Callable[..., Any], signature: str, path: Path, target: Target) -> None:
     """Compile ``function`` for ``target`` into the shared object ``path``, which appears whole or not at all.
 
-    TargetUnavailable where nothing can link for it, OSError where the linker fails.
+    TargetUnavailable if nothing can link for it, OSError if the linker fails.
     """
-    linker(target)  # before the long part
+    linker(target)  # before the slow part
     link(emitted(function, signature, target), path, target)

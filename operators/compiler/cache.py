@@ -1,8 +1,7 @@
-"""Machine code kept on disk: made once, found by every later process by what it was made of.
+"""The cache of machine code on disk: built once, found by later processes by a digest of its source.
 
-It lives in a folder that belongs to the user and is closed to others. What a store holds is checked before it gets
-there (``runtime.query.kernel_store``); every file here has a checksum, and one that is damaged is made anew
-(``sealed``).
+It is in a folder that belongs to the user and is closed to others. Kernels from a store are verified before they get
+there (``runtime.query.kernel_store``); every file has a checksum, and a damaged one is rebuilt (``sealed``).
 """
 
 from __future__ import annotations
@@ -27,35 +26,35 @@ from operators.errors import DataflowError
 CACHE_VARIABLE = "ANTFOLD_CACHE_DIR"
 
 MODE_VARIABLE = "ANTFOLD_KERNELS"
-"""``native`` (shared objects, wherever there is a C compiler to link with), ``numba`` (Numba's own cache) or ``ready``
-(shared objects that others made for workers: nothing is ever compiled)."""
+"""``native`` (shared objects, if there is a C compiler to link with), ``numba`` (Numba's own cache) or ``ready``
+(prebuilt shared objects for workers: nothing is ever compiled)."""
 
 PATH_VARIABLE = "ANTFOLD_KERNEL_PATH"
-"""Folders of ready kernels, as in ``PATH``; they are only read."""
+"""Folders of prebuilt kernels, as in ``PATH``; they are only read."""
 
 MANIFEST = "kernels.json"
-"""What a folder of ready kernels says of itself: ``{"target": NAME, "reached": {MODULE:NAME: SHA256}}``."""
+"""The manifest of a folder of prebuilt kernels: ``{"target": NAME, "reached": {MODULE:NAME: SHA256}}``."""
 
 OPERATORS = Path(__file__).parents[1]
 ROOT = OPERATORS.parent
 
 
 class KernelsUnavailable(DataflowError):
-    """This process cannot run compiled kernels: for its environment, not for what it was to compute."""
+    """This process cannot run compiled kernels, because of its environment, not because of the query."""
 
 
 class KernelMissing(KernelsUnavailable):
-    """A kernel that a worker was neither built with nor given."""
+    """A kernel that a worker was neither built with nor sent."""
 
 
 class CacheUnusable(KernelsUnavailable):
-    """There is no folder that compiled kernels can be kept in and loaded from safely."""
+    """There is no folder in which compiled kernels can be stored and loaded safely."""
 
 
 def cache_folder() -> Path:
     """The user's folder for compiled kernels: ``$ANTFOLD_CACHE_DIR``, else the platform's cache folder.
 
-    Created with mode 0700. Raises CacheUnusable if it belongs to somebody else or others may write to it.
+    Created with mode 0700. Raises CacheUnusable if it belongs to another user or others may write to it.
     """
     given = os.environ.get(CACHE_VARIABLE)
     if given:
@@ -81,7 +80,7 @@ def cache_folder() -> Path:
     open_to_all = above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX
     if above.st_uid not in (os.geteuid(), 0) or open_to_all:
         raise CacheUnusable(
-            f"the kernel cache {folder} can be replaced by other users, for {base} is theirs or open to them; close "
+            f"the kernel cache {folder} can be replaced by other users, who own {base} or may write to it; close "
             f"it (chmod 700) or set {CACHE_VARIABLE} to a folder of yours"
         )
     return folder
@@ -91,7 +90,7 @@ def _home() -> Path:
     try:
         return Path.home()
     except RuntimeError:
-        raise CacheUnusable(f"there is no home folder to keep compiled kernels in; set {CACHE_VARIABLE}") from None
+        raise CacheUnusable(f"there is no home folder for compiled kernels; set {CACHE_VARIABLE}") from None
 
 
 def mode() -> str:
@@ -103,13 +102,13 @@ def mode() -> str:
 
 
 def _read_only() -> tuple[Path, ...]:
-    """The folders of kernels that came with the program."""
+    """The folders of prebuilt kernels."""
     return tuple(Path(p) for p in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if p)
 
 
 @lru_cache(maxsize=4)
 def _manifests(folders: tuple[Path, ...]) -> dict[str, str]:
-    """The digests in the manifests of these folders; the first folder's win."""
+    """The digests in the manifests of these folders; earlier folders win."""
     found: dict[str, str] = {}
     for folder in folders:
         try:
@@ -117,16 +116,16 @@ def _manifests(folders: tuple[Path, ...]) -> dict[str, str]:
         except FileNotFoundError:
             continue
         except (OSError, ValueError, LookupError, TypeError) as error:
-            raise KernelMissing(f"{folder / MANIFEST} cannot be read ({error}): deploy this worker again") from None
+            raise KernelMissing(f"{folder / MANIFEST} cannot be read ({error}): redeploy this worker") from None
     return found
 
 
 def reached(folder: Path) -> dict[str, str]:
-    """The digests of the code that functions below ``folder`` reach, by ``module:name`` (``reach.digests``), and under
-    ``""`` that of the compiler itself. ``folder`` lies in one of our packages.
+    """The digests of the code reached by functions below ``folder``, by ``module:name`` (``reach.digests``), and under
+    ``""`` that of the compiler itself. ``folder`` is in one of this program's packages.
 
-    A worker takes them from the manifest of its ready kernels. Elsewhere they are computed once for each state of the
-    sources, and then read from the cache.
+    A worker reads them from the manifest of its prebuilt kernels. Elsewhere they are computed once per state of the
+    sources, then read from the cache.
     """
     return _reached(folder)
 
@@ -150,7 +149,7 @@ _COMPILER = (
     ("operators.compiler.loops", "Inlined"),
     ("operators.compiler.marks", ""),
 )
-"""What turns Python into a shared object, by module and name."""
+"""The functions that turn Python into a shared object, by module and name."""
 
 
 @lru_cache(maxsize=16)
@@ -158,13 +157,13 @@ def _hashed(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         text = path.read_bytes()
-        # With names and lengths: what moves from one file to the next makes a difference.
+        # With names and lengths, so that moving text from one file to the next changes the hash.
         digest.update(f"{path.relative_to(folder).as_posix()} {len(text)}\n".encode() + text)
     return digest.hexdigest()
 
 
 def _reach_of(module: str, name: str, folder: Path) -> str:
-    """The digest of what a function of ours reaches."""
+    """The digest of the code that a function of this program reaches."""
     key = f"{module}:{name}"
     if mode() == "ready" and (ready := _manifests(_read_only()).get(key)) is not None:
         return ready
@@ -180,19 +179,19 @@ _IMPORT = re.compile(r"^from (operators[\w.]*) import (.+)$", re.MULTILINE)
 
 
 def digest_of(source: str) -> str:
-    """SHA-256 of what a generated module computes: its source, what its functions reach in ``operators``, and how that
-    is compiled. Neither the machine nor the compiler's version makes a difference."""
+    """SHA-256 of what a generated module computes: its source, the code that it reaches in ``operators``, and how that
+    is compiled. It depends neither on the machine nor on the compiler's version."""
     digest = hashlib.sha256(f"{source}\0{_compiler_digest()}".encode())
     for module, names in _IMPORT.findall(source):
         for name in names.split(", "):
-            # A registered aggregate is named by a digest of its own, in the source.
+            # The source names a registered aggregate by its own digest.
             if module != "operators.registry":
                 digest.update(_reach_of(module, name.partition(" as ")[0], OPERATORS).encode())
     return digest.hexdigest()
 
 
 def loop_digest(function: Callable[..., Any], signature: str) -> str:
-    """SHA-256 of what a loop computes: its type and the code that it reaches, and how that is compiled."""
+    """SHA-256 of what a loop computes: its type, the code that it reaches, and how that is compiled."""
     path = Path(function.__code__.co_filename)
     name = f"{function.__module__}.{function.__qualname__} {signature}"
     if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in reach.OURS:
@@ -205,7 +204,7 @@ def loop_digest(function: Callable[..., Any], signature: str) -> str:
 
 
 def file_name(name: str, digest: str, target: Target) -> str:
-    """The name of a kernel's file."""
+    """The file name of a kernel."""
     return f"{name}-{digest[:40]}-{target.key}.so"
 
 
@@ -217,19 +216,19 @@ def is_kept(name: str, digest: str) -> bool:
 
 
 def ready_file(name: str, digest: str) -> Path | None:
-    """The file of a kernel that this worker need not be given; None if there is none, or only damaged ones."""
+    """The prebuilt file of a kernel; None if there is none, or only a damaged one."""
     file = file_name(name, digest, worker())
     return next((p for folder in (*_read_only(), cache_folder()) if sealed.is_whole(p := folder / file)), None)
 
 
 def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..., Any]], target: Target) -> Path:
-    """The shared object for ``target`` of the loop that ``make`` gives, in the user's cache: found there, or made now.
+    """The shared object for ``target`` of the loop that ``make`` returns: found in the user's cache, or built now.
 
-    TargetUnavailable where it cannot be made, KernelMissing where nothing is to be compiled.
+    TargetUnavailable if it cannot be built, KernelMissing if nothing may be compiled.
     """
     if mode() == "ready":
         raise _missing(name, digest, target)
-    # Their names do not tell the compiler: a later one makes them anew.
+    # The file names do not include the compiler: a later one rebuilds them.
     path = cache_folder() / f"made-{compiler()}" / file_name(name, digest, target)
     if not sealed.is_whole(path):
         try:
@@ -245,17 +244,17 @@ def built(name: str, digest: str, signature: str, make: Callable[[], Callable[..
 def _missing(name: str, digest: str, target: Target) -> KernelMissing:
     return KernelMissing(
         f"there is no undamaged kernel {name}-{digest[:40]} for {target.name} in {PATH_VARIABLE} or the cache, and "
-        f"{MODE_VARIABLE}=ready compiles none: deploy this worker again with the version that asks it"
+        f"{MODE_VARIABLE}=ready compiles none: redeploy this worker with the version of the client"
     )
 
 
 def compiled(
     name: str, digest: str, signature: str, make: Callable[[], Callable[..., Any]], keep: bool = True
 ) -> Callable[..., Any]:
-    """The loop that ``make`` gives as Python, compiled for this machine: from disk, or now.
+    """The loop that ``make`` returns as Python, compiled for this machine: from disk, or now.
 
-    Without ``keep`` Numba keeps none: its cache names the module of every function that it holds, and what a person's
-    own file defines is in none. A shared object names nothing. KernelMissing where nothing is to be compiled.
+    Without ``keep`` Numba does not cache it: Numba's cache names the module of every function, and functions of a
+    user's file have none. A shared object has no such names. KernelMissing if nothing may be compiled.
     """
     if mode() == "ready":
         ready = ready_file(name, digest)
@@ -264,11 +263,11 @@ def compiled(
         try:
             return shared_object.Native(ready, signature)
         except OSError as error:
-            raise KernelMissing(f"the kernel {ready} does not load ({error}): make it anew") from None
+            raise KernelMissing(f"the kernel {ready} does not load ({error}): rebuild it") from None
     if mode() == "native":
         path = cache_folder() / file_name(name, digest, host())
         with contextlib.suppress(OSError):
-            # What is damaged or does not load (copied from another machine, say) is made anew.
+            # Rebuild what is damaged or does not load, for example a copy from another machine.
             return shared_object.Native(path, signature)
 
         from operators.compiler.link import has_linker
@@ -288,12 +287,12 @@ def compiled(
 
     from operators.compiler.numba_cache import jitted
 
-    # Numba looks only at a function's own file to tell whether it changed, not at what is inlined into it.
+    # Numba detects changes only in a function's own file, not in functions inlined into it.
     folder = cache_folder() / f"numba-{digest[:16]}"
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
     keep = keep and folder.is_dir() and os.access(folder, os.W_OK)
-    with global_compiler_lock:  # one thread at a time sets the folder, and sets it back
+    with global_compiler_lock:  # one thread at a time sets and resets the folder
         before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
         try:
             return jitted(make(), signature, keep)
@@ -313,5 +312,5 @@ def _say_that_it_compiles() -> None:
 
 
 def caller(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """A function to call a compiled loop with again and again, from one thread."""
+    """A function for repeated calls of a compiled loop, from one thread."""
     return loop.caller() if isinstance(loop, shared_object.Native) else loop

@@ -1,4 +1,4 @@
-"""The machine code behind ``operators.kernels.foreign``: a load, calls through an address. Imported to compile only."""
+"""The machine code of ``operators.kernels.foreign``: loads, calls by address. Imported only to compile."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _put_word(typing: Any, address: Any, word: Any) -> Any:
 
 
 def _called(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    # Integers and addresses are passed alike by the C conventions of all 64-bit targets.
+    # The C calling conventions of all 64-bit targets pass integers and addresses alike.
     kind = ir.FunctionType(_WORD, [_WORD] * (len(args) - 1))
     return builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
 
@@ -53,7 +53,7 @@ def _prefetch(typing: Any, address: Any) -> Any:
         whole = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        # To write, to be kept in all caches, data.
+        # For a write, high locality, data cache.
         builder.call(function, [builder.inttoptr(args[0], byte), whole(1), whole(3), whole(1)])
         return context.get_dummy_value()
 

@@ -1,4 +1,4 @@
-"""All library loops as files, for a worker that compiles none."""
+"""Prebuilds all library loops as files, for workers that compile nothing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _FIRST = ("unpack_blocks", "changes")
 
 
 def prebuild(folder: Path, target: Target, packages: Sequence[str] = ("operators", "runtime")) -> list[Path]:
-    """Compile every loop that the modules of ``packages`` declare into ``folder`` (created), with a manifest beside
-    them; the files' paths.
+    """Compile every loop that the modules of ``packages`` declare into ``folder`` (created), with a manifest; returns
+    the files' paths.
 
-    What the user's cache holds is copied. TargetUnavailable where it cannot be made on this machine.
+    Files in the user's cache are copied. TargetUnavailable if they cannot be built on this machine.
     """
     import shutil
 
@@ -51,7 +51,7 @@ def _loops(packages: Sequence[str]) -> list[Loop]:
 
 
 def _import_loops(package: str) -> None:
-    """Import those modules of ``package`` that declare loops, and no others: some need what is not installed."""
+    """Import only those modules of ``package`` that declare loops; others may need packages that are not installed."""
     origin = importlib.import_module(package)
     for module in pkgutil.walk_packages(origin.__path__, f"{package}."):
         spec = module.module_finder.find_spec(module.name, None)

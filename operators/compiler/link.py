@@ -1,4 +1,4 @@
-"""From object code to a shared object with its checksum, which appears whole or not at all."""
+"""Links object code into a shared object with a checksum, written atomically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECONDS = 120
 
 
 def has_linker() -> bool:
-    """Whether this machine has a C compiler to link with, for itself."""
+    """Whether this machine has a C compiler to link for itself."""
     return _own_linker() is not None
 
 
@@ -29,7 +29,7 @@ def linker(target: Target) -> list[str]:
         if own is None:
             raise TargetUnavailable("there is no C compiler (cc, gcc or clang) to link kernels with: install one")
         return [own]
-    # The same bytes for the same kernel: no build's mark, no names of what is inside, nothing that runs at loading.
+    # The same bytes for the same kernel: no build id, no symbol names, nothing that runs on loading.
     options = ["-nostartfiles", "-Wl,-z,defs", "-Wl,-s", "-Wl,--build-id=none"]
     same = platform.system() == "Linux" and platform.machine() == target.machine
     if found := (same and _own_linker()) or shutil.which(f"{target.machine}-linux-gnu-gcc"):
@@ -49,7 +49,7 @@ def _own_linker() -> str | None:
 
 
 def link(data: bytes, path: Path, target: Target) -> None:
-    """Make the shared object ``path`` of the object code ``data``. OSError where the linker fails."""
+    """Link the object code ``data`` into the shared object ``path``. OSError if the linker fails."""
     command = linker(target)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as folder:
         work = Path(folder)

@@ -1,7 +1,7 @@
-"""The one way in which loops are compiled.
+"""The decorators of compiled functions, ``inline``, ``noinline`` and ``loop``: the only way to compile a loop.
 
-Nothing here imports Numba before something is to be compiled: a process that finds its kernels compiled needs none of
-it, and importing it takes longer than most questions.
+Nothing here imports Numba before something has to be compiled: a process that finds its kernels compiled does not need
+it, and importing it takes longer than most queries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from operators.compiler.marks import CALLED_BY_LOOPS, NOINLINE, is_raw
 from operators.compiler.targets import Target
 
 I64: TypeAlias = Any
-"""An int64 scalar in a loop: what type checkers take for int or numpy.int64 is one machine word to Numba."""
+"""An int64 scalar in a loop: int or numpy.int64 to type checkers, one machine word to Numba."""
 
 F64: TypeAlias = Any
 """A float64 scalar in a loop."""
@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Inlined:
-    """A function that compiled code calls, and is compiled into its caller; called from Python it is plain Python."""
+    """A function that is compiled into its caller; called from Python it is plain Python."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.plain = function
@@ -37,7 +37,7 @@ class Inlined:
         return self.plain(*args)
 
     def made(self) -> Any:
-        """What Numba makes of it."""
+        """The compiled function."""
         import numba
         from numba.core.types.misc import unliteral
 
@@ -52,42 +52,42 @@ class Inlined:
 
     @cached_property
     def dispatcher(self) -> Any:
-        """The function that is compiled into what this process runs."""
+        """The function as compiled for this process."""
         return self.made()
 
     @cached_property
     def raw(self) -> Any:
-        """The function that is compiled into shared objects: of that, nothing is optimised for this machine."""
+        """The function as compiled into shared objects, not optimised for this machine."""
         return self.made()
 
     @property
     def _numba_type_(self) -> Any:
-        # Numba asks a global for its type by this name, and finds the compiled function.
+        # Numba looks up a global's type by this name, and finds the compiled function.
         return (self.raw if is_raw() else self.dispatcher)._numba_type_
 
 
 def inline(function: F) -> F:
     """A scalar step that generated kernels call; compiled into its caller, never on its own.
 
-    Without Numba's runtime: loops allocate nothing, and counting the references of arrays that are only passed on was
-    measured to take 60 ns a row where a step has more than one way out.
+    Without Numba's runtime: loops allocate nothing, and reference counting of arrays that are only passed on took 60 ns
+    a row for a step with several exits.
     """
     return cast(F, Inlined(function))
 
 
 def noinline(function: F) -> F:
-    """As ``inline``, but called: what is seldom needed would take the registers of a caller's loop, and one that is
-    called from a single place is still compiled for the constants that it is given there."""
+    """Like ``inline``, but called: rarely needed code would take registers of the caller's loop. A function called
+    from a single place is still specialised for its constant arguments."""
     NOINLINE.add(function.__name__)
     return inline(function)
 
 
 LOOPS: list[Loop] = []
-"""All loops that the modules imported so far declare."""
+"""All loops declared by the modules imported so far."""
 
 
 class Loop:
-    """A loop that Python calls on arrays: compiled, or found on disk, at its first call; holds no GIL."""
+    """A loop that Python calls on arrays: compiled or found on disk at its first call; releases the GIL."""
 
     def __init__(self, function: Callable[..., Any], signature: str) -> None:
         self.plain = function
@@ -99,7 +99,7 @@ class Loop:
 
     @property
     def name(self) -> str:
-        """What its file's name begins with."""
+        """The prefix of its file name."""
         return self.plain.__name__.strip("_")
 
     @cached_property
@@ -121,7 +121,7 @@ class Loop:
         return self._found
 
     def caller(self) -> Callable[..., Any]:
-        """A function to call the loop with again and again, from one thread."""
+        """A function for repeated calls of the loop, from one thread."""
         return cache.caller(self.compiled)
 
     def __call__(self, *args: Any) -> Any:

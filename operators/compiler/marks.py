@@ -1,4 +1,4 @@
-"""What the compiler is asked to do with a function, and in what way it compiles just now."""
+"""Compiler options of functions, and the current compilation mode."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 CALLED_BY_LOOPS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "no_rewrites": True}
-"""Numba's options for what Python never calls itself: no wrappers for it, and no search for expressions of whole
-arrays, which loops do not have. They took a quarter of the time of a compilation."""
+"""Numba's options for functions that Python never calls: no wrappers, and no array-expression pass, since loops have no
+such expressions. These took a quarter of the compilation time."""
 
 NOINLINE: set[str] = set()
 """Names of the functions that are not compiled into their callers."""
@@ -16,13 +16,13 @@ _raw = False
 
 
 def is_raw() -> bool:
-    """Whether Numba compiles for another machine, too, and not for this process. Asked under Numba's own lock."""
+    """Whether Numba is compiling for any machine rather than this process. Called under Numba's lock."""
     return _raw
 
 
 @contextmanager
 def raw_code() -> Iterator[None]:
-    """Within, ``is_raw``."""
+    """Inside, ``is_raw`` is true."""
     global _raw
     _raw = True
     try:

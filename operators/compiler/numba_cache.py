@@ -1,7 +1,7 @@
 """Numba's own cache on disk, with a checksum at the end of each of its files.
 
-Its files are pickles with machine code in them: nothing of them is read before its checksum was found right. What is
-damaged counts as absent, so the loop is compiled again.
+The files are pickles with machine code: nothing is read before the checksum is verified. A damaged file counts as
+absent, so the loop is compiled again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from operators.compiler import sealed
 
 
 def jitted(function: Callable[..., Any], signature: str, keep: bool) -> Callable[..., Any]:
-    """The function, compiled by Numba for this process; with ``keep`` from its cache folder if it is there.
+    """The function, compiled by Numba for this process; with ``keep`` from the cache folder if present.
 
     The caller holds Numba's compiler lock and has set ``numba.config.CACHE_DIR``.
     """
@@ -42,7 +42,7 @@ def _cache_class() -> type[Any]:
         """An index and its data files."""
 
         def _seal_name(self, path: str) -> str:
-            # With the time of the source: data of an older one is not taken for that which the index means.
+            # With the time of the source, so that data of an older one is not taken for the index's.
             return f"{Path(path).name} {self._source_stamp}"
 
         def _is_whole(self, path: str) -> bool:
@@ -56,11 +56,11 @@ def _cache_class() -> type[Any]:
             return super()._load_index() if self._is_whole(self._index_path) else {}
 
         def _load_data(self, name: str) -> Any:
-            # None: there is no such data. A pickle ends before the checksum.
+            # None: no data. The pickle ends before the checksum.
             return super()._load_data(name) if self._is_whole(self._data_path(name)) else None
 
         def save(self, key: Any, data: Any) -> None:
-            # Data first: a process that stops in between leaves an index that names only what is there.
+            # Data first: if the process stops in between, the index names only existing files.
             found = self._load_index()
             taken = set(found.values())
             names = (self._data_name(number) for number in range(1, len(taken) + 2))
@@ -75,7 +75,7 @@ def _cache_class() -> type[Any]:
             sealed.write(Path(filepath), content.getvalue(), self._seal_name(filepath))
 
     class Cache(FunctionCache):  # type: ignore[misc]
-        """What one function was compiled to."""
+        """The cache of one function."""
 
         def __init__(self, function: Callable[..., Any]) -> None:
             super().__init__(function)

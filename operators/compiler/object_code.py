@@ -1,7 +1,7 @@
 """From a loop to object code for a target.
 
-Numba's intermediate code is taken before it is optimised: optimised for one machine it could not be emitted for
-another. So one kernel's code is the same for all targets up to here, and each target optimises it in its own way.
+Numba's intermediate code is taken before optimisation, since code optimised for one machine cannot be emitted for
+another. A kernel's code is the same for all targets up to here; each target then optimises it separately.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _library_class() -> type[Any]:
     from numba.core.codegen import JITCodeLibrary
 
     class Library(JITCodeLibrary):  # type: ignore[misc]
-        """A module with all that it calls, neither optimised nor loaded into this process."""
+        """A module with everything that it calls, neither optimised nor loaded into this process."""
 
         def _optimize_functions(self, ll_module: Any) -> None:
             ll_module.data_layout = self._codegen._data_layout
@@ -44,14 +44,14 @@ def _library_class() -> type[Any]:
 
 @contextmanager
 def _compiling_raw() -> Iterator[None]:
-    """Within, Numba optimises nothing and loads nothing; other threads that would compile wait."""
+    """Inside, Numba optimises and loads nothing; other compiling threads wait."""
     from numba.core.compiler_lock import global_compiler_lock
     from numba.core.registry import cpu_target
 
     with global_compiler_lock, raw_code():
         context = cpu_target.target_context
         codegen = context.codegen()
-        # Numba's own helpers are compiled anew, too: those that this process uses are optimised for this machine.
+        # Numba's own helpers are recompiled, too: the existing ones are optimised for this machine.
         helpers, context.cached_internal_func = context.cached_internal_func, {}
         codegen._library_class, codegen.set_env = _library_class(), lambda name, env: None
         try:
@@ -63,8 +63,8 @@ def _compiling_raw() -> Iterator[None]:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Within, no garbage is looked for: a compilation makes millions of objects and hardly any circles, and looking
-    took a tenth of its time."""
+    """Inside, garbage collection is off: a compilation makes millions of objects and few cycles; collecting took a
+    tenth of the time."""
     before = gc.isenabled()
     gc.disable()
     try:
@@ -75,11 +75,11 @@ def _uncollected() -> Iterator[None]:
 
 
 def intermediate(function: Callable[..., Any], signature: str) -> str:
-    """The intermediate code of ``function`` and of the ``run`` that calls it, for no machine in particular."""
+    """The intermediate code of ``function`` and of the ``run`` that calls it, independent of the target."""
     import numba
 
     with _compiling_raw():
-        # ``run`` alone calls it.
+        # Only ``run`` calls it.
         options = {"nogil": True, "error_model": "numpy", "_nrt": False, **CALLED_BY_LOOPS}
         with _uncollected():
             jitted: Any = numba.njit(signature, **options)(function)
@@ -99,7 +99,7 @@ def emitted(loop: Callable[..., Any], signature: str, target: Target) -> bytes:
         module = llvm.parse_assembly(text)
         module.triple, module.data_layout = target.triple or llvm.get_default_triple(), str(machine.target_data)
         for value in (*module.functions, *module.global_variables):
-            # Nothing but ``run`` is seen from outside: what is inlined everywhere is not kept as well, nor are names
+            # Only ``run`` is exported: copies of functions that are inlined everywhere are dropped, and so are names
             # that Numba numbers in the order of compilation.
             if not value.is_declaration and value.name != "run":
                 value.linkage = "internal"
@@ -127,7 +127,7 @@ def _machine(target: Target) -> Any:
 
 
 def _without_python(text: str) -> str:
-    """The module without the wrappers by which Python would call what the loop calls."""
+    """The module without the wrappers for calls from Python."""
     return re.sub(r'^define [^\n]*@"?(?:_ZN7cpython|cfunc\.)[^\n]*\{\n.*?^\}\n', "", text, flags=re.M | re.S)
 
 
@@ -168,7 +168,7 @@ def _run_function(symbol: str, result: str, arguments: tuple[Argument, ...]) -> 
             "  %exception = alloca ptr, align 8",
             f"  store {kind} {'null' if kind == 'ptr' else '0'}, ptr %out, align 8",
             *lines,
-            # Inlined here the loop was a tenth slower: its arguments came from memory that it may write to.
+            # Inlined here, the loop was a tenth slower: its arguments came from memory that it may write to.
             f'  %status = call i32 @"{symbol}"(ptr %out, ptr %exception, {", ".join(given)}) noinline',
             "  %wide = sext i32 %status to i64",
             "  store i64 %wide, ptr %w, align 8",

@@ -1,8 +1,8 @@
-"""The code that a kernel reaches: what decides its machine code, and so its digest.
+"""The source code that a kernel reaches, which determines its machine code and its digest.
 
-Read from the source as text: the definition of a name, and of every name that this uses, across modules. Comments,
-docstrings and annotations are left out, for machine code does not depend on them. What is imported from elsewhere
-(NumPy, math) counts by its name; the versions of the compiler are part of a file's name (``targets``).
+It is read from the source text: the definition of a name, and of every name used there, across modules. Comments,
+docstrings and annotations are left out, since machine code does not depend on them. Imports from elsewhere (NumPy,
+math) count by name; the compiler's versions are part of the file name (``targets``).
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TypeAlias
 
 OURS = frozenset({"operators", "dataflow", "runtime", "deploy"})
-"""The packages of this program, which lie side by side."""
+"""The packages of this program, in one folder."""
 
 _IGNORED = frozenset({"annotation", "ctx", "kind", "returns", "type_comment", "type_ignores", "type_params"})
 
 
 def digests(folders: list[Path], root: Path) -> dict[str, str]:
-    """The digest of what each function of the modules in ``folders`` reaches, by ``module:name``; of modules that
-    declare what is compiled, by a decorator or a call at their top level.
+    """The digest of the code that each function reaches, by ``module:name``, for modules in ``folders`` that declare
+    compiled functions by a decorator or a call at top level.
 
-    Modules are named from ``root`` on; imports of our own packages are followed.
+    Module names are relative to ``root``; imports of this program's packages are followed.
     """
     program = _Program(root)
     found = {}
@@ -39,9 +39,9 @@ def digests(folders: list[Path], root: Path) -> dict[str, str]:
 
 
 def digest_of(names: Sequence[tuple[str, str]], root: Path) -> str:
-    """The digest of what several names reach, each a module and a name at its top level (empty: the whole module).
+    """The digest of the code that several names reach, each a module and a top-level name (empty: the whole module).
 
-    KeyError for a name that is not there.
+    KeyError for an unknown name.
     """
     program, found = _Program(root), hashlib.sha256()
     for module, name in names:
@@ -53,7 +53,7 @@ def digest_of(names: Sequence[tuple[str, str]], root: Path) -> str:
 
 
 def names_of(module: str, name: str, root: Path) -> set[tuple[str, str]]:
-    """The definitions that a top-level name reaches, itself among them: modules and names."""
+    """The definitions that a top-level name reaches, including itself: modules and names."""
     program = _Program(root)
     start = program.module(module)
     if start is None or name not in start.bound:
@@ -62,24 +62,24 @@ def names_of(module: str, name: str, root: Path) -> set[tuple[str, str]]:
 
 
 def _is_made(statement: ast.stmt) -> bool:
-    """Whether a name is bound to the result of a call, which may be a function."""
+    """Whether a statement binds a name to the result of a call, which may be a function."""
     return isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Call)
 
 
 def name_of(path: Path, root: Path) -> str:
-    """The module's name from ``root`` on."""
+    """The module's name relative to ``root``."""
     return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
 
 class _Module:
-    """The top level of one module: which statements bind a name, and which import does."""
+    """The top level of one module: the statements and imports that bind each name."""
 
     def __init__(self, name: str, data: bytes, is_package: bool) -> None:
         self.name, self.data, self.is_package = name, data, is_package
 
     @cached_property
     def bound(self) -> dict[str, list[ast.stmt]]:
-        """The statements at the top level that bind each name, imports apart."""
+        """The top-level statements that bind each name, without imports."""
         found: dict[str, list[ast.stmt]] = {}
         for statement in ast.parse(self.data).body:
             if not isinstance(statement, ast.Import | ast.ImportFrom):
@@ -89,7 +89,7 @@ class _Module:
 
     @cached_property
     def imports(self) -> dict[str, tuple[str, str]]:
-        """What each imported name stands for: a module, and a name in it (empty: the module itself)."""
+        """The target of each imported name: a module and a name in it (empty: the module itself)."""
         return dict(_imports(ast.parse(self.data).body, self))
 
 
@@ -97,7 +97,7 @@ _Used: TypeAlias = list[tuple[_Module, str]]
 
 
 class _Program:
-    """The modules below ``root``, parsed when first asked for."""
+    """The modules below ``root``, parsed on first use."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -105,7 +105,7 @@ class _Program:
         self._parts: dict[tuple[str, str], tuple[str, _Used]] = {}
 
     def module(self, name: str) -> _Module | None:
-        """The module of this name; None if it is not one of ours below ``root``."""
+        """The module of this name; None if it is not one of this program's."""
         if name not in self._modules and name.partition(".")[0] not in OURS:
             self._modules[name] = None
         if name not in self._modules:
@@ -132,7 +132,7 @@ class _Program:
         return seen
 
     def _part(self, module: _Module, name: str) -> tuple[str, _Used]:
-        """The canonical text of one definition (of a whole module, without a name), and what it uses."""
+        """The canonical text of one definition (of the module if the name is empty), and the names that it uses."""
         key = module.name, name
         if key not in self._parts:
             nodes = module.bound.get(name, []) if name else ast.parse(module.data).body
@@ -148,7 +148,7 @@ class _Program:
         return self._parts[key]
 
     def _follow(self, name: str, member: str, attribute: str, used: _Used, external: set[str]) -> None:
-        """Add what ``member`` of the module ``name`` stands for; of a module, just the ``attribute`` that is read."""
+        """Add the target of ``member`` of the module ``name``; for a module, only the ``attribute`` that is read."""
         inside = self.module(name) if member else None
         whole = self.module(f"{name}.{member}") if member else self.module(name)
         if inside is not None and member in inside.bound:
@@ -173,9 +173,9 @@ def _names_bound(statement: ast.stmt) -> Iterator[str]:
 
 
 def _names_read(nodes: list[ast.stmt]) -> set[tuple[str, str]]:
-    """The names that are read in what becomes code, each with the attribute that is read of it, if one is.
+    """The names read by compiled code, each with the attribute read from it, if any.
 
-    Decorators are left out: they say how code is compiled.
+    Decorators are left out: they only say how code is compiled.
     """
     found, waiting = set(), list[ast.AST](nodes)
     while waiting:
@@ -206,7 +206,7 @@ def _imports(nodes: list[ast.stmt], module: _Module) -> Iterator[tuple[str, tupl
 
 
 def _canonical(node: object) -> str:
-    """A text that is equal for equal code, in every version of Python that parses it."""
+    """A text that is equal for equal code, in every Python version."""
     if isinstance(node, list):
         return "[" + ",".join(_canonical(n) for n in node if not _is_text(n)) + "]"
     if isinstance(node, ast.AST):
@@ -216,5 +216,5 @@ def _canonical(node: object) -> str:
 
 
 def _is_text(node: object) -> bool:
-    """Whether a statement is a docstring or another bare text."""
+    """Whether a statement is a docstring or another bare string."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -1,11 +1,11 @@
-"""Files of the kernel cache with a checksum at their end, which is checked before anything in them is run.
+"""Files of the kernel cache with a checksum at the end, verified before anything in them is run.
 
-Machine code that was cut short or has one bit flipped ends a process, never ends, or computes something else. The
-checksum stands in the same file, after the last byte that a loader reads (ELF and Mach-O name what they hold by offset,
-and a pickle ends by itself): one rename puts both there, so there is no moment at which one is another version's. It
-covers the file's name, too: one kernel in the place of another is as wrong as a damaged one.
+Machine code that is truncated or has one bit flipped crashes the process, hangs, or computes something else. The
+checksum is in the same file, after the last byte that a loader reads (ELF and Mach-O address their content by offset, a
+pickle marks its end). One rename replaces both, so they always belong to the same version. The checksum also covers the
+file name: one kernel in place of another is as wrong as a damaged one.
 
-It detects damage, not forgery: a user who may write to the cache may write a checksum, too. What others vouch for is
+It detects damage, not forgery: a user who may write to the cache may also write a checksum. Kernels from others are
 signed (``runtime.query.kernel_store``).
 """
 
@@ -19,14 +19,14 @@ from pathlib import Path
 from operators import files
 
 MAX_BYTES = 64 << 20
-"""No file of the cache is larger; what stands there with more is not read."""
+"""The maximum size of a cached file; larger ones are not read."""
 
 _MAGIC = b"ANTSEAL1"
 _LENGTH = len(_MAGIC) + hashlib.sha256().digest_size
 
 
 class Damaged(OSError):
-    """A file of the cache that is not as it was written."""
+    """A cached file that differs from what was written."""
 
 
 def sealed(name: str, data: bytes) -> bytes:
@@ -35,25 +35,25 @@ def sealed(name: str, data: bytes) -> bytes:
 
 
 def write(path: Path, data: bytes, name: str | None = None) -> None:
-    """Write a file of the cache, durably; see ``files.put``. ``name`` is what the checksum covers, the file's unless
-    given."""
+    """Write a cached file durably; see ``files.put``. ``name`` is the name that the checksum covers, by default the
+    file's."""
     files.put(sealed(path.name if name is None else name, data), path)
 
 
 def read(path: Path, name: str | None = None) -> bytes:
-    """The content without its checksum; Damaged if it is not what was written, another OSError if it cannot be read."""
+    """The content without its checksum; Damaged if it differs from what was written, OSError if it cannot be read."""
     with files.reader(path) as file:
         if os.fstat(file.fileno()).st_size > MAX_BYTES:
             raise Damaged(errno.EFBIG, "it is larger than any file of the kernel cache", str(path))
         content = file.read(MAX_BYTES + 1)
     data, seal = content[:-_LENGTH], content[-_LENGTH:]
     if seal != _MAGIC + _digest(path.name if name is None else name, data):
-        raise Damaged(errno.EIO, "it is damaged: its checksum is another one", str(path))
+        raise Damaged(errno.EIO, "it is damaged: its checksum does not match", str(path))
     return data
 
 
 def is_whole(path: Path) -> bool:
-    """Whether ``read`` would give its content."""
+    """Whether ``read`` would return its content."""
     try:
         read(path)
     except OSError:

@@ -1,10 +1,10 @@
-"""Compiled loops as shared objects: made once with Numba and a linker, loaded with ctypes, without Numba.
+"""Compiled loops as shared objects: built once with Numba and a linker, loaded with ctypes, without Numba.
 
-A loop of the type that a signature in Numba's notation says is compiled as ever. What is added to its module is one
-more function, ``run``, which takes everything in one array of 64-bit words: for each array its address and its shape
-(all are C-contiguous), for each scalar its value. It returns the loop's result and leaves the loop's status in word 0.
-The compiled function's own arguments are those of Numba's calling convention: a place for the result, one for an
-exception, and each array as owner, parent, number of items, size of an item, address, shape and strides.
+The loop is compiled as usual, with a signature in Numba's notation. One function, ``run``, is added to its module. It
+takes all arguments in one array of 64-bit words: for each array its address and shape (all are C-contiguous), for each
+scalar its value. It returns the loop's result and leaves the loop's status in word 0. The compiled function itself uses
+Numba's calling convention: pointers for the result and an exception, and each array as owner, parent, number of items,
+item size, address, shape and strides.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from operators.compiler.signature import arguments_of
 
 
 class Native:
-    """A loop in a shared object; called with numpy arrays and integers. Holds no GIL while it runs."""
+    """A loop in a shared object, called with numpy arrays and integers. It releases the GIL."""
 
     def __init__(self, path: Path, signature: str) -> None:
-        """Load it; OSError where it is damaged or does not load."""
+        """Load it; OSError if it is damaged or does not load."""
         sealed.read(path)  # a damaged one could do anything
         self.path = path
         self._library = ctypes.CDLL(str(path))
         try:
             self._run = self._library.run
         except AttributeError:
-            raise OSError(f"{path}: this is no kernel, for it has no function run") from None
+            raise OSError(f"{path}: this is not a kernel, since it has no function run") from None
         self._run.argtypes, self._run.restype = [ctypes.c_void_p], ctypes.c_int64
         result, self._arguments = arguments_of(signature)
         self._is_bool = result == "b1"
@@ -42,8 +42,8 @@ class Native:
         return self.caller()(*args)
 
     def caller(self) -> Callable[..., Any]:
-        """A function that calls the loop for one thread. It keeps the last call's arguments, and looks up the address
-        of just those arrays that are others than then, which is what most of a call's time goes into."""
+        """A function that calls the loop, for one thread. It remembers the last call's arguments and looks up the
+        addresses of changed arrays only, since these look-ups take most of a call's time."""
         run, is_bool, name = self._run, self._is_bool, self.path.stem
         places, total = [], 1
         for a in self._arguments:

@@ -1,4 +1,4 @@
-"""The types of loops, as their signatures say them in Numba's notation."""
+"""The types of loops, from signatures in Numba's notation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Argument:
 
 
 def arguments_of(signature: str) -> tuple[str, tuple[Argument, ...]]:
-    """The result's type and the arguments of a signature such as ``i8(i8[::1], u1[:,::1], i8)``."""
+    """The result type and the arguments of a signature like ``i8(i8[::1], u1[:,::1], i8)``."""
     match = _SIGNATURE.match(signature)
     if match is None:
         raise ValueError(f"{signature!r} is not the type of a loop")

@@ -1,7 +1,7 @@
 """The machines that kernels are compiled for: this one, and those that workers run on.
 
-A kernel is compiled from the same intermediate code for every target, and none may fuse a product and a sum into one
-rounding: whatever the target, the results have the same bits.
+A kernel is compiled from the same intermediate code for every target, and no target may fuse a product and a sum into
+one rounding: the results have the same bits everywhere.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from operators.errors import DataflowError
 from operators.nearest import meant
 
 GLIBC = "2.34"
-"""The C library of a worker's machine (Amazon Linux 2023): kernels ask for nothing newer."""
+"""The C library of workers (Amazon Linux 2023); kernels need nothing newer."""
 
 
 class TargetUnavailable(DataflowError):
-    """Kernels cannot be made for this target on this machine."""
+    """Kernels cannot be built for this target on this machine."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A kind of machine: ``key`` stands in the names of its kernels' files; ``cpu`` and ``features`` are LLVM's names.
+    """A kind of machine: ``key`` is part of its kernels' file names; ``cpu`` and ``features`` are LLVM's names.
 
-    Without a ``triple`` it is the machine that compiles, with all that its processor can do.
+    Without a ``triple`` it is the compiling machine, with all features of its processor.
     """
 
     name: str
@@ -44,11 +44,11 @@ class Target:
 
     @property
     def machine(self) -> str:
-        """The architecture as the system's tools name it."""
+        """The architecture, as system tools name it."""
         return self.triple.partition("-")[0] if self.triple else platform.machine()
 
 
-# Every x86_64 machine of Lambda has AVX2 (Lambda's documentation, "Using AVX2 vectorization"), which came with all else
+# Every x86_64 machine of Lambda has AVX2 (Lambda's documentation, "Using AVX2 vectorization"), and the other features
 # of this level. Its arm64 machines are Graviton2 or later: Neoverse N1 cores.
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
@@ -78,7 +78,7 @@ def worker() -> Target:
 
 @lru_cache(maxsize=1)
 def host() -> Target:
-    """This machine. Its key changes with the machine and with the compiler, so that nothing stale is ever loaded."""
+    """This machine. Its key depends on the machine and the compiler, so nothing stale is ever loaded."""
     parts = [platform.system(), platform.machine(), platform.processor()]
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
         # The first processor's lines; all are alike.
@@ -87,7 +87,7 @@ def host() -> Target:
 
 
 def compiler() -> str:
-    """A digest of the versions of Numba and LLVM, without importing them, and of what the environment tells Numba."""
+    """A digest of the versions of Numba and LLVM, without importing them, and of Numba's environment variables."""
     digest = hashlib.sha256(f"{sys.version_info[:2]} {os.environ.get('NUMBA_BOUNDSCHECK', '')}".encode())
     for package in ("numba", "llvmlite"):
         spec = importlib.util.find_spec(package)

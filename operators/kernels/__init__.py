@@ -1,1 +1,1 @@
-"""Numba loop bodies. Nothing here allocates, raises or calls Python, so every one also works as a C function."""
+"""Numba loop bodies. None allocates, raises or calls Python, so each also works as a C function."""

@@ -1,8 +1,8 @@
-"""Integer arithmetic that notices overflow, and floor division as Python defines it.
+"""Integer arithmetic that detects overflow, and floor division as Python defines it.
 
-``flags[0]`` is set where a result does not fit in 64 bits, the first time: to ``site``, the number of the expression,
-and ``SITES`` times one more than ``row``. The caller turns that into an error after the kernel has returned. Sums and
-products are formed unsigned: signed overflow is undefined to LLVM, which then removes the very check that looks for it.
+The first time that a result does not fit in 64 bits, ``flags[0]`` is set to ``site``, the number of the expression,
+plus ``SITES`` times ``row + 1``. The caller turns that into an error after the kernel has returned. Sums and products
+are unsigned: signed overflow is undefined in LLVM, which would remove the check for it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _MIN = np.int64(-(2**63))
 _LARGEST = sys.float_info.max
 
 SITES = 1 << 16
-"""More than there are expressions in a kernel."""
+"""An upper bound of the number of expressions in a kernel."""
 
 
 @inline
 def noted(kind: I64, flags: NDArray[np.int64], site: I64, row: I64) -> None:
-    """Set ``flags[kind]`` for an expression and a row (-1: none), if it is not set yet."""
+    """Set ``flags[kind]`` for an expression and a row (-1: none), unless it is set."""
     if flags[kind] == 0:
         flags[kind] = site + SITES * (row + 1)
 
@@ -113,7 +113,7 @@ def float_floor_div(a: F64, b: F64) -> F64:
 
 @inline
 def counter_step(before: F64, now: F64) -> F64:
-    """By how much a counter has grown, all of it where it was reset; NaN where a float cannot say it."""
+    """The increment of a counter, or the whole value after a reset; NaN if it exceeds a float."""
     step = now - before if now >= before else now
     if step > _LARGEST and now <= _LARGEST and before >= -_LARGEST:
         return np.nan

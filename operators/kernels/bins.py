@@ -1,9 +1,9 @@
-"""Bins of a fixed relative width, and the numbers of a HyperLogLog.
+"""Bins of a fixed relative width, and the registers of a HyperLogLog.
 
-A bin holds the numbers of one power of two whose first eight bits are the same: it is never wider than 1/128 of its
-values, so that its middle is within 1/256 of each of them. That takes no logarithm, hence has the same bits on every
-machine. (The idea of bins whose width grows with the value is that of DDSketch, Masson et al. 2019.) A bin goes by its
-middle, which lies in it, too; and integers of fewer bits are bins of their own.
+A bin contains the numbers of one power of two with the same first eight bits: it is never wider than 1/128 of its
+values, so its middle is within 1/256 of each of them. This needs no logarithm, so it has the same bits on every
+machine. (Bins whose width grows with the value are from DDSketch, Masson et al. 2019.) A bin is represented by its
+middle, which lies in it; an integer of fewer bits is its own bin.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from operators.compiler.loops import I64, inline
 from operators.kernels.hash_tables import mix
 
 BITS = 8
-"""Bits that tell bins apart."""
+"""Bits that distinguish bins."""
 
 _CUT = 52 - (BITS - 1)
-"""Bits of a float's fraction that do not."""
+"""Bits of a float's fraction that do not distinguish bins."""
 
 _TOP = np.int64(0x7FFFFFFFFFFFFFFF)
 _INFINITE = 0x7FF0000000000000
 NAN_ORDER = 0x7FF8000000000000
-"""What NaN counts as: above all numbers, whatever its bits."""
+"""The order of NaN: above all numbers, whatever its bits."""
 
 PRECISION = 12
 """Registers of a HyperLogLog are 2**PRECISION: its relative standard error is 1.04 / 2**(PRECISION / 2), 1.63 %."""
@@ -43,7 +43,7 @@ def middle_of_integer(n: I64) -> I64:
             rest >>= np.uint64(step)
             cut += np.uint64(step)
     cut += np.uint64(1) if rest != np.uint64(0) else np.uint64(0)
-    # The least integer of all has a bin of its own.
+    # The least int64 is its own bin.
     if cut == np.uint64(0) or size >= np.uint64(1 << 63):
         return n
     one = np.uint64(1)
@@ -53,13 +53,13 @@ def middle_of_integer(n: I64) -> I64:
 
 @inline
 def middle_of_float(order: I64) -> I64:
-    """The middle of the bin of a float; both go by ``operators.kernels.bits.float_order``."""
+    """The middle of a float's bin; both are in ``operators.kernels.bits.float_order``."""
     bits = order ^ ((order >> 63) & np.int64(0x7FFFFFFFFFFFFFFF))
     size = bits & np.int64(0x7FFFFFFFFFFFFFFF)
     if size >= np.int64(_INFINITE):
         return order
     if size < np.int64(1 << 52):
-        # Below the range of normal floats, where they are multiples of the least one.
+        # Subnormal floats: multiples of the least one.
         size = np.int64(middle_of_integer(size))
     else:
         size = (size >> _CUT << _CUT) | np.int64(1 << _CUT - 1)
@@ -74,7 +74,7 @@ def register_of(h: I64) -> I64:
 
 @inline
 def rank_of(h: I64) -> I64:
-    """One more than the number of zeros that lead the rest of a hash, at most 64 - PRECISION + 1."""
+    """One plus the number of leading zeros in the rest of a hash, at most 64 - PRECISION + 1."""
     rest = np.uint64(h) << np.uint64(PRECISION)
     rank = np.int64(1)
     while rank <= 64 - PRECISION and (rest >> np.uint64(63)) == 0:
@@ -91,7 +91,7 @@ def hash_word(word: I64) -> I64:
 
 @inline
 def bin_between(v: Any, edges: NDArray[Any]) -> I64:
-    """How many of the rising ``edges`` are at or below ``v``."""
+    """How many of the ascending ``edges`` are at or below ``v``."""
     lo = np.int64(0)
     hi = np.int64(edges.shape[0])
     while lo < hi:
@@ -105,7 +105,7 @@ def bin_between(v: Any, edges: NDArray[Any]) -> I64:
 
 def middles_of_integers(n: NDArray[np.int64]) -> NDArray[np.int64]:
     """``middle_of_integer`` of each."""
-    # The absolute value of the least integer is itself, and is right as an unsigned one.
+    # The absolute value of the least int64 is itself, which is correct as an unsigned integer.
     size = np.abs(n).view(np.uint64)
     rest, cut = size >> np.uint64(BITS), np.zeros(len(n), np.uint64)
     for step in (32, 16, 8, 4, 2, 1):

@@ -21,6 +21,6 @@ def bits_float(b: I64) -> F64:
 
 @inline
 def float_order(x: F64) -> I64:
-    """An int64 that orders floats as IEEE 754's totalOrder does: -0.0 before 0.0, so extremes have one answer."""
+    """An int64 that orders floats as IEEE 754's totalOrder does: -0.0 before 0.0, so extremes are unique."""
     b = np.float64(x).view(np.int64)
     return b ^ ((b >> 63) & np.int64(0x7FFFFFFFFFFFFFFF))

@@ -1,7 +1,7 @@
-"""Numbers of two types compared by their values, not by the floats that are nearest to them.
+"""Exact comparisons of numbers of two types, without rounding to floats.
 
-Each function gives -1, 0 or 1: whether the first number is less than, equal to or greater than the second; and
-``UNORDERED`` where the second is NaN.
+Each function returns -1, 0 or 1 if the first number is less than, equal to or greater than the second, and
+``UNORDERED`` if the second is NaN.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ UNORDERED = 2
 
 _BEYOND = 2.0**63
 _FEW = 10**15
-"""Decimals of fewer units differ in their first 15 digits, so that no two of them give one float."""
+"""Decimals with fewer units have at most 15 digits, so no two of them have the same nearest float."""
 
 
 @inline
 def integer_against_float(n: I64, x: F64) -> I64:
-    """``n`` against ``x``, by their exact values."""
+    """Compare ``n`` with ``x`` exactly."""
     if x != x:
         return np.int64(UNORDERED)
     if x >= _BEYOND:
@@ -36,11 +36,11 @@ def integer_against_float(n: I64, x: F64) -> I64:
 
 @inline
 def decimal_against_float(n: I64, x: F64, unit: F64, places: I64) -> I64:
-    """``n / unit`` against ``x``, which is taken for the shortest decimal that gives it; ``unit`` is ``10**places``."""
+    """Compare ``n / unit`` with ``x``, read as its shortest decimal; ``unit`` is ``10**places``."""
     if x != x:
         return np.int64(UNORDERED)
     if -_FEW < n < _FEW:
-        # Where their floats are equal, so are the decimals: the shortest has no more digits than this one.
+        # If the floats are equal, so are the decimals: the shortest has no more digits than this one.
         near = np.float64(n) / unit
         return np.int64(-1) if near < x else np.int64(1) if near > x else np.int64(0)
     return _far_against_float(n, x, places)
@@ -79,7 +79,7 @@ def _far_against_float(n: I64, x: F64, places: I64) -> I64:
 
 @inline
 def coarse_against_fine(a: I64, b: I64, by: I64) -> I64:
-    """``a * by`` against ``b``, without forming a product: counts of larger and of smaller units."""
+    """Compare ``a * by`` with ``b``, counts of larger and of smaller units, without computing the product."""
     whole = b // by
     if a != whole:
         return np.int64(1) if a > whole else np.int64(-1)

@@ -1,7 +1,7 @@
-"""Numbers as whole counts of 10**-p, exact or rounded.
+"""Numbers as integer counts of 10**-p, exact or rounded.
 
-A float that is rounded is the shortest decimal that gives it: 1.005 is a tie, although the float is a little less.
-``flags[0]`` is set where a result does not fit in 64 bits, ``flags[1]`` where a value has more places than declared
+For rounding, a float is read as its shortest decimal: 1.005 is a tie, although the float is slightly less. ``flags[0]``
+is set if a result does not fit in 64 bits, ``flags[1]`` if a value has more places than declared
 (``operators.kernels.arithmetic``).
 """
 
@@ -15,17 +15,18 @@ from operators.kernels.arithmetic import checked_mul, noted
 from operators.kernels.shortest import shortest_decimal
 
 _LARGEST = 2.0**51
-"""Below it a product with a power of ten is off by an eighth at most: its nearest integer is the only candidate."""
+"""Below this, a product with a power of ten has an error of at most 1/8: its nearest integer is the only candidate."""
 
 _MARGIN = 2.0**-50
 
 _WHOLE = 1 << 53
-"""Integers up to here are floats."""
+"""Integers up to this are exact as floats."""
 
 
 @inline
 def decimal_exact(x: F64, unit: F64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
-    """The count whose quotient by ``unit`` (a power of ten up to 10**9) is the float ``x``; else ``flags[1]``."""
+    """The count whose quotient by ``unit`` (a power of ten up to 10**9) is the float ``x``; sets ``flags[1]`` if
+    none."""
     scaled = x * unit
     if not abs(scaled) < _LARGEST:
         noted(1, flags, site, row)
@@ -38,8 +39,8 @@ def decimal_exact(x: F64, unit: F64, flags: NDArray[np.int64], site: I64 = 1, ro
 
 @inline
 def _nearest(x: F64, unit: F64, places: I64, even: bool, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
-    """The count nearest to ``x * 10**places``; of two the even one, or the one away from zero. ``x`` is taken for the
-    shortest decimal that gives it."""
+    """The count nearest to ``x * 10**places``, ties to even or away from zero. ``x`` is read as its shortest
+    decimal."""
     size = abs(x)
     scaled = size * unit
     n = np.int64(0)
@@ -47,7 +48,7 @@ def _nearest(x: F64, unit: F64, places: I64, even: bool, flags: NDArray[np.int64
     if scaled < _LARGEST:
         n = np.int64(scaled)
         past = (scaled - np.float64(n)) - 0.5
-        # The float and its decimal, and the product, are off by 2**-53 each; farther from a tie that cannot matter.
+        # The float's decimal and the product have errors of 2**-53 each; farther from a tie these cannot matter.
         settled = abs(past) > scaled * _MARGIN
         if past > 0.0:
             n += 1
@@ -106,7 +107,7 @@ def decimal_float(n: I64, unit: F64) -> F64:
     whole = size // by
     rest = size - whole * by
     one, scale = np.uint64(1), 1.0
-    # More bits than a float has, and one for all that are left: so the only rounding is that of this integer.
+    # More bits than a float has, and a sticky bit for the rest: the only rounding is that of this integer.
     while whole < np.uint64(1 << 55):
         rest <<= one
         whole <<= one
@@ -122,7 +123,7 @@ def decimal_float(n: I64, unit: F64) -> F64:
 
 @inline
 def coarser_exact(a: I64, by: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
-    """``a / by`` where that is whole; else ``flags[1]``."""
+    """``a / by`` if that is an integer; else sets ``flags[1]``."""
     if a % by != 0:
         noted(1, flags, site, row)
     return a // by

@@ -1,6 +1,6 @@
 """Memory and C functions by address, for loops that call into a C library.
 
-The addresses are plain integers, so that a compiled loop depends on none of them and can be kept on disk.
+Addresses are plain integers, so a compiled loop depends on none of them and can be cached on disk.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from operators.compiler.loops import Inlined
 
 
 class _Foreign(Inlined):
-    """A function that has no Python body: its code is made by ``operators.compiler.intrinsics``."""
+    """A function without a Python body; ``operators.compiler.intrinsics`` makes its code."""
 
     def made(self) -> Any:
         """The compiled function."""
@@ -28,19 +28,19 @@ def word_at(address: Any) -> Any:
 
 @_Foreign
 def put_word(address: Any, word: Any) -> Any:
-    """Write the eight bytes of ``word`` to ``address``, aligned or not; gives ``word``."""
+    """Write the eight bytes of ``word`` to ``address``, aligned or not; returns ``word``."""
     raise TypeError("put_word works in compiled code only")
 
 
 @_Foreign
 def call_2(function: Any, a: Any, b: Any) -> Any:
-    """The int64 that the C function at this address gives for two words (integers or addresses)."""
+    """The int64 that the C function at this address returns for two words (integers or addresses)."""
     raise TypeError("call_2 works in compiled code only")
 
 
 @_Foreign
 def call_5(function: Any, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
-    """The int64 that the C function at this address gives for five words (integers or addresses)."""
+    """The int64 that the C function at this address returns for five words (integers or addresses)."""
     raise TypeError("call_5 works in compiled code only")
 
 
@@ -52,4 +52,4 @@ def address_of(array: Any) -> Any:
 
 @_Foreign
 def prefetch(address: Any) -> None:
-    """Have the line of the cache at this address, which need not be one, loaded to be written to soon."""
+    """Prefetch the cache line at this address, which may be invalid, for a write."""

@@ -1,7 +1,7 @@
 """Open-addressing hash tables in arrays that the caller owns: groups, and sets of (group, value) pairs.
 
-``slots`` is int32 with a power of two of entries, 0 where free, else 1 + the entry's number. The caller keeps
-the load at one half at most and grows the arrays between calls (``operators.states.groups``).
+``slots`` is int32 with a power of two of entries: 0 if free, else 1 + the entry's number. The caller limits the load to
+one half and grows the arrays between calls (``operators.states.groups``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from operators.compiler.loops import I64, inline, loop, noinline
 
 @inline
 def mix(h: I64, word: I64) -> I64:
-    """Fold one 64-bit word into a hash; the multiplier and shifts are those of splitmix64's finaliser."""
+    """Fold one 64-bit word into a hash; with the multiplier and shifts of splitmix64's finaliser."""
     z = np.uint64(h) ^ np.uint64(word)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -27,7 +27,7 @@ def find_group(
 ) -> I64:
     """The number of the group with these key words; a new one is added at ``used[0]``.
 
-    ``words`` has shape (width,), ``keys`` (capacity, width): a constant at the call, for which it is then compiled.
+    ``words`` has shape (width,), ``keys`` (capacity, width); the width is constant at the call, and specialised for.
     """
     h = np.int64(width)
     for j in range(width):
@@ -63,7 +63,7 @@ def add_pair(
     used: NDArray[np.int64],
     value: I64,
 ) -> None:
-    """Put (g, value) into the set held by ``groups`` and ``values``, int64 of shape (capacity,)."""
+    """Add (g, value) to the set in ``groups`` and ``values``, int64 of shape (capacity,)."""
     mask = np.int64(slots.shape[0] - 1)
     p = mix(mix(np.int64(2), g), value) & mask
     while True:
@@ -86,7 +86,7 @@ def tally(
     keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
     words: NDArray[np.int64],
 ) -> None:  # fmt: skip
-    """Add ``n`` to the count of (g, word); ``words`` is room for one key."""
+    """Add ``n`` to the count of (g, word); ``words`` is scratch space for one key."""
     words[0] = g
     words[1] = word
     counts[find_group(words, np.int64(2), keys, slots, used)] += n
@@ -111,7 +111,7 @@ def tally_largest(
     keys: NDArray[np.int64], counts: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64],
     words: NDArray[np.int64],
 ) -> None:  # fmt: skip
-    """Raise the number of (g, word) to ``n`` if it is less; it starts at 0."""
+    """Raise the number of (g, word) to at least ``n``; it starts at 0."""
     words[0] = g
     words[1] = word
     e = find_group(words, np.int64(2), keys, slots, used)
@@ -152,6 +152,6 @@ def find_groups(
     used: NDArray[np.int64],
     at: NDArray[np.int64],
 ) -> None:
-    """``find_group`` for every row of ``wanted``; the groups' numbers go to ``at``."""
+    """``find_group`` for every row of ``wanted``; writes the groups' numbers to ``at``."""
     for i in range(wanted.shape[0]):
         at[i] = find_group(wanted[i], np.int64(wanted.shape[1]), keys, slots, used)

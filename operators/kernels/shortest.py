@@ -1,7 +1,7 @@
-"""The shortest decimal that gives a float, as integers: what ``repr`` writes, and what a person had written.
+"""The shortest decimal that reads back as a float, as integers: what ``repr`` prints.
 
 The algorithm is Schubfach (R. Giulietti, "The Schubfach way to render doubles", 2021), with the constants of the
-implementation by A. Bolz. It takes integers of 64 bits and a table of powers of ten, and nothing of a C library.
+implementation by A. Bolz. It uses 64-bit integers and a table of powers of ten, and no C library.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from operators.compiler.loops import F64, I64, inline, noinline
 
 _LEAST = -292
 _MOST = 324
-"""The powers of ten that floats ask for."""
+"""The powers of ten that floats need."""
 
 _FRACTION = (1 << 52) - 1
 _HIDDEN = 1 << 52
@@ -25,7 +25,7 @@ def _powers() -> NDArray[np.uint64]:
     out = np.zeros((_MOST - _LEAST + 1, 2), np.uint64)
     for row, k in zip(out, range(_LEAST, _MOST + 1), strict=True):
         above, below = (10**k, 1) if k >= 0 else (1, 10**-k)
-        # Some 150 bits of the quotient, and whether anything is left.
+        # About 150 bits of the quotient, and whether there is a rest.
         up = max(0, 150 - above.bit_length() + below.bit_length())
         whole, rest = divmod(above << up, below)
         cut = whole.bit_length() - 128
@@ -50,7 +50,7 @@ def high_word(a: I64, b: I64) -> I64:
 
 @inline
 def _rounded_to_odd(row: I64, c: I64) -> I64:
-    """The product of a power of ten and ``c``, cut to 64 bits, the last of which also says whether any were lost."""
+    """The product of a power of ten and ``c``, truncated to 64 bits, with the last one as sticky bit."""
     c, one = np.uint64(c), np.uint64(1)
     high, low = _POWERS[row, 0], _POWERS[row, 1]
     below = high_word(low, c)
@@ -63,14 +63,14 @@ def _rounded_to_odd(row: I64, c: I64) -> I64:
 
 @noinline
 def shortest_decimal(x: F64) -> tuple[I64, I64]:
-    """``(digits, exponent)``: of the decimals ``digits * 10**exponent`` that are nearest to no other float than ``x``,
-    one with the fewest digits, and of these the nearest to it. ``x`` is positive and finite."""
+    """``(digits, exponent)``: among the decimals ``digits * 10**exponent`` whose nearest float is ``x``, those with the
+    fewest digits, and of these the nearest to ``x``. ``x`` is positive and finite."""
     b = np.float64(x).view(np.int64)
     fraction, biased = b & np.int64(_FRACTION), b >> 52
     if biased != 0:
         c, q = fraction | np.int64(_HIDDEN), biased - np.int64(_BIAS)
         if -53 < q <= 0 and (c & ((np.int64(1) << -q) - 1)) == 0:
-            # A whole number.
+            # An integer.
             return c >> -q, np.int64(0)
     else:
         c, q = fraction, np.int64(1 - _BIAS)
@@ -85,7 +85,7 @@ def shortest_decimal(x: F64) -> tuple[I64, I64]:
     upper = _rounded_to_odd(row, np.uint64(4 * c + 2) << h) - odd
     s = value // four
     if s >= np.uint64(10):
-        # One digit less.
+        # One digit fewer.
         tens = s // np.uint64(10)
         down, up = lower <= np.uint64(40) * tens, np.uint64(40) * tens + np.uint64(40) <= upper
         if down != up:

@@ -1,4 +1,4 @@
-"""Strings as bytes in one blob, addressed by offsets: compared without making text of them."""
+"""Comparison of strings stored as bytes in one blob with offsets, without decoding them."""
 
 from __future__ import annotations
 

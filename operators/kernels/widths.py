@@ -1,7 +1,7 @@
-"""Bins of equal width, whose edges are the decimals that a person wrote.
+"""Bins of equal width, with edges at decimals as written.
 
-A float is taken for the shortest decimal that gives it, and so is the width: 0.3 is in the bin from 0.3 of bins 0.1
-wide, though as a float it is less than three times the float 0.1.
+A float is read as its shortest decimal, and so is the width: with bins 0.1 wide, 0.3 is in the bin that starts at 0.3,
+although the float 0.3 is less than three times the float 0.1.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from operators.kernels.arithmetic import noted
 from operators.kernels.shortest import high_word, shortest_decimal
 
 _MARGIN = 2.0**-49
-"""More than what a quotient is off by, as a share of it: the float's and the width's own 2**-53, and the division's."""
+"""An upper bound of a quotient's relative error: 2**-53 each of the float, the width and the division."""
 
 _CERTAIN = 2.0**44
 _TINY = 2.0**-1000
-"""Floats below may have fewer bits."""
+"""Floats below this may have fewer bits."""
 
 _LARGEST = 9.2e18
 
@@ -29,8 +29,8 @@ _LARGEST = 9.2e18
 def bin_of_width(
     v: F64, width: F64, digits: I64, exponent: I64, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1
 ) -> I64:
-    """The integer k with ``k * w <= v < (k + 1) * w`` for the decimal ``w = digits * 10**exponent``, which is the
-    float ``width``; ``flags[0]`` is set where that is no int64."""
+    """The integer k with ``k * w <= v < (k + 1) * w`` for the decimal ``w = digits * 10**exponent``, which is the float
+    ``width``; ``flags[0]`` is set if k is not an int64."""
     size = abs(v)
     q = size / width
     n, whole = np.int64(0), False
@@ -44,7 +44,7 @@ def bin_of_width(
         n = np.int64(q)
         past = q - np.float64(n)
         margin = q * _MARGIN
-        # What is not zero is past the edge at zero, however little.
+        # A non-zero value is past the edge at zero, however small.
         near = past >= 1.0 - margin or (n > 0 and past <= margin)
     if near:
         n, whole = _quotient(size, digits, exponent)
@@ -58,8 +58,8 @@ def bin_of_width(
 
 @noinline
 def _quotient(x: F64, digits: I64, exponent: I64) -> tuple[I64, bool]:
-    """The whole part of the decimal ``x`` by ``digits * 10**exponent``, -1 where it exceeds an int64; and whether
-    nothing is left."""
+    """The integer part of the decimal ``x`` divided by ``digits * 10**exponent``, -1 if it exceeds an int64; and
+    whether the division is exact."""
     found, power = shortest_decimal(x)
     power -= exponent
     low, high, by = np.uint64(found), np.uint64(0), np.uint64(digits)
@@ -71,7 +71,7 @@ def _quotient(x: F64, digits: I64, exponent: I64) -> tuple[I64, bool]:
         low *= ten
         power -= 1
     while power < 0:
-        # The first time that the divisor is larger, the quotient is zero for good.
+        # Once the divisor is larger, the quotient stays zero.
         if by > low:
             return np.int64(0), False
         by *= ten
@@ -80,7 +80,7 @@ def _quotient(x: F64, digits: I64, exponent: I64) -> tuple[I64, bool]:
         n = low // by
         whole = n * by == low
     else:
-        # Bit by bit: this is seldom, and takes no division that kernels have not.
+        # Bit by bit: it is rare, and needs no division that kernels lack.
         if high >= by:
             return np.int64(-1), False
         n, rest = zero, high

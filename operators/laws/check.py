@@ -1,8 +1,8 @@
-"""The laws of aggregates, checked on any aggregate: ours or your own.
+"""Checks the laws of aggregates, built-in or custom.
 
-``check_laws(op)`` folds a thousand small random cases, each in one state and in random parts that are merged by random
-trees, and compares the states byte for byte. It uses the same steps, tables and merges as a query does. What it checks
-follows from what the aggregate claims (``Flags``): see LAWS.
+``check_laws(op)`` folds a thousand small random cases, each into one state and into random parts that are merged in
+random trees, and compares the states byte for byte. It uses the same steps, tables and merges as a query. The laws to
+check follow from the aggregate's claims (``Flags``): see LAWS.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LAWS = {
     "overlap": "states that share rows merge like states that do not, if it is overlap_safe",
     "seams": "intervals cut at the boundary of two ranges give the same result, if it is additive",
 }
-"""What is checked, in this order."""
+"""The laws, in the order in which they are checked."""
 
 _BATCH = 64
 _TRIES = 40
@@ -50,7 +50,7 @@ _DTYPES = ("int64", "float64", "uint8", "int32")
 
 
 class LawBroken(DataflowError):
-    """An aggregate that does not keep a law which it claims to keep."""
+    """An aggregate that breaks a law that it claims to satisfy."""
 
     def __init__(self, op: AnyAggregate, law: str, rows: LawRows) -> None:
         self.law = law
@@ -59,13 +59,13 @@ class LawBroken(DataflowError):
         of = "rows" if op.argument is None else f"values of type {op.argument}"
         super().__init__(
             f"{op.name} over {of} breaks the law of {law}: {LAWS[law]}. "
-            f"Rows that show it, as ({', '.join(names)}): {', '.join(map(str, shown))}"
+            f"Rows that break it, as ({', '.join(names)}): {', '.join(map(str, shown))}"
         )
 
 
 @dataclass(frozen=True)
 class LawReport:
-    """What was checked of one aggregate."""
+    """The laws checked for one aggregate."""
 
     name: str
     argument: Type | None
@@ -74,10 +74,10 @@ class LawReport:
 
 
 def check_laws(op: AnyAggregate | str, *, cases: int = 1000, seed: int = 0) -> list[LawReport]:
-    """Check that an aggregate, or all of that name, keep the laws that they claim; LawBroken shows rows if not.
+    """Check that an aggregate, or all with that name, satisfy the laws that they claim; else LawBroken shows rows.
 
-    ``cases`` random cases of up to 12 rows (the same ones for the same ``seed``) go through every law. An aggregate
-    passes if no case was found that breaks one, which is no proof, but has caught every mutant that was tried.
+    ``cases`` random cases of up to 12 rows (the same for the same ``seed``) are checked against every law. An aggregate
+    passes if no case breaks one; this is not a proof, but has caught every mutant tried.
     """
     if isinstance(op, str):
         return [r for one in _named(op) for r in check_laws(one, cases=cases, seed=seed)]
@@ -96,13 +96,13 @@ def _named(name: str) -> list[AnyAggregate]:
     if not found:
         raise DataflowError(
             f"there is no aggregate {name!r}; {meant(name, (op.name for op in REGISTRY.values()), 'register')}"
-            " it before, or give the aggregate itself"
+            " it first, or pass the aggregate itself"
         )
     return found
 
 
 def check_batch(op: AnyAggregate, rng: np.random.Generator, cases: int) -> None:
-    """One batch of ``cases`` random cases through every law that ``op`` claims."""
+    """Check one batch of ``cases`` random cases against every law that ``op`` claims."""
     other = op.other if isinstance(op, Aggregate) else None
     rows = random_rows(rng, cases, op.argument, other)
     bench = Bench(op)
@@ -111,12 +111,12 @@ def check_batch(op: AnyAggregate, rng: np.random.Generator, cases: int) -> None:
             raise LawBroken(op, name, _smaller(bench, law, rows.alone(case), rng))
 
 
-# ---- the bench: states as a query makes them
+# ---- the bench: makes states as a query does
 
 
 @lru_cache(maxsize=256)
 def _driver(step: Callable[..., None], inputs: int) -> Callable[..., None]:
-    """A loop that folds rows by ``step``, which takes so many inputs."""
+    """A loop that folds rows with ``step``, which takes ``inputs`` inputs."""
 
     def none(groups: Any, state: Any, columns: Any) -> None:
         for i in range(groups.shape[0]):
@@ -141,7 +141,7 @@ def _driver(step: Callable[..., None], inputs: int) -> Callable[..., None]:
 
     loops: list[Callable[..., None]] = [none, one, two, three, four]
     if inputs >= len(loops):
-        raise DataflowError(f"a step takes at most {len(loops) - 1} inputs, this one {inputs}")
+        raise DataflowError(f"a step takes at most {len(loops) - 1} inputs, this one takes {inputs}")
     import numba
 
     return numba.njit(error_model="numpy")(loops[inputs])  # type: ignore[no-any-return]
@@ -175,7 +175,7 @@ class Bench:
             self._step = _inlined(op.step)
 
     def fold(self, rows: LawRows, rng: np.random.Generator) -> GroupState:
-        """The state of ``rows`` in that order, with codes of a dictionary of its own."""
+        """The state of ``rows`` in that order, with its own string dictionary."""
         groups, words = self._groups(rows.cases), Words()
         columns = dict(rows.inputs)
         if self.op.argument is Type.STRING:
@@ -197,7 +197,7 @@ class Bench:
         return groups
 
     def merge(self, cases: int, states: Sequence[GroupState]) -> GroupState:
-        """The states merged, one after the other, into that of no rows."""
+        """The states merged one after another into an empty state."""
         groups, words = self._groups(cases), Words()
         for state in states:
             groups.merge(state, words.codes)
@@ -215,7 +215,7 @@ class Bench:
         return level[0]
 
     def by_case(self, state: GroupState) -> list[bytes]:
-        """One byte string per case, equal where the states are, whatever the order of their entries and strings."""
+        """One byte string per case, equal if the states are equal, whatever the order of entries and strings."""
         (arrays,) = own_codes([self.op], state.states)
         marks = np.array([int.from_bytes(hashlib.blake2b(t.encode(), digest_size=7).digest()) for t in state.strings])
 
@@ -234,7 +234,7 @@ class Bench:
         return [b"|".join(p) for p in parts]
 
     def answers(self, state: GroupState, groups: Sequence[int]) -> list[bytes]:
-        """What finish says of these groups, or the kind of error that it raises."""
+        """The results of finish for these groups, or the kind of error that it raises."""
         whole, words = self._groups(len(state.keys)), Words()
         whole.merge(state, words.codes)
         return self._finished(whole, groups, words)
@@ -248,8 +248,8 @@ class Bench:
             return [a for g in groups for a in self._finished(whole, [g], words)]
 
     def finish_twice(self, state: GroupState, rng: np.random.Generator) -> Iterator[int]:
-        """The cases of which finish says something else the second time, or beside other groups, or whose state it
-        changes."""
+        """The cases for which finish returns something else the second time or with other groups, or changes the
+        state."""
         whole, words = self._groups(len(state.keys)), Words()
         whole.merge(state, words.codes)
         cases = list(range(len(state.keys)))
@@ -269,7 +269,7 @@ def _tables(op: AnyAggregate, arrays: State) -> tuple[list[NDArray[np.int64]], l
     """The arrays of a state that are tables of (group, ...), a row per entry, and those with one row per group."""
     tables, others = [], dict(sorted(arrays.items()))
     for exact in op.sums if isinstance(op, Aggregate) else ():
-        # What some sums need beside their row.
+        # Arrays that some sums need in addition to their row.
         if f"{exact.name}_beyond" in others:
             tables.append(others.pop(f"{exact.name}_beyond"))
         else:
@@ -306,7 +306,7 @@ def _differing(bench: Bench, a: GroupState, b: GroupState) -> Iterator[int]:
 
 
 def _parts(bench: Bench, rows: LawRows, rng: np.random.Generator, count: int) -> list[GroupState]:
-    """States of the rows in ``count`` parts. A time of a key is never split, as no task does."""
+    """States of the rows in ``count`` parts. Rows of one key and time stay together, as in tasks."""
     where = rng.integers(0, count, (rows.cases, 3, 64))
     part = where[rows.case, rows.key, rows.inputs["time"] % 64]
     return [bench.fold(rows.take(np.flatnonzero(part == i)), rng) for i in range(count)]
@@ -377,7 +377,7 @@ def _seams(bench: Bench, rows: LawRows, rng: np.random.Generator) -> Iterator[in
 
 
 def _laws_of(op: AnyAggregate) -> list[tuple[str, Law]]:
-    """The laws that an aggregate claims to keep."""
+    """The laws that an aggregate claims to satisfy."""
     flags = op.flags
     laws: list[tuple[str, Law, bool]] = [
         ("split", _split, flags.exact),

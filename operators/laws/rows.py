@@ -21,16 +21,16 @@ _FLOATS = [
 ]  # fmt: skip
 
 DURATIONS = np.array([0, 1, 5, 10, 15, 60, 2**40])
-"""Lengths of intervals."""
+"""Durations of intervals."""
 
 Column = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class LawRows:
-    """Rows of cases 0 to ``cases - 1``; ``key`` and ``time`` say which belong together, in the order that they have.
+    """Rows of cases 0 to ``cases - 1``; ``key`` and ``time`` group and order them.
 
-    ``inputs`` has a column for whatever a step can ask for; strings are numbers into ``strings``.
+    ``inputs`` has a column for every input that a step can have; strings are indices into ``strings``.
     """
 
     cases: int
@@ -64,7 +64,7 @@ def _values(rng: np.random.Generator, kind: Type, case: NDArray[np.int64], cases
         return rng.integers(0, 2, n)
     if kind is Type.STRING:
         return rng.integers(0, len(STRINGS), n)
-    # Each case has a mood of its own: numbers alike, numbers apart, or the edges of the type.
+    # Each case has its own kind of numbers: similar ones, ones far apart, or the extremes of the type.
     mood = rng.integers(0, 4, cases)[case]
     if kind is Type.FLOAT:
         alike = np.round(rng.normal(20, 8, n), 1)
@@ -94,7 +94,7 @@ def random_rows(rng: np.random.Generator, cases: int, kind: Type | None, other: 
 def given_rows(
     case: Column, key: Column, time: Column, value: Column, other: Column, duration: Column, known: Column, cases: int
 ) -> LawRows:
-    """Rows of these values; the other inputs follow from them."""
+    """Rows with these values; the other inputs are derived from them."""
     bits = (value + 0.0).view(np.int64) if value.dtype == np.float64 else value
     inputs = {
         "value": value,
@@ -120,10 +120,10 @@ def _mixed(words: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def cut_at(rows: LawRows, seam: NDArray[np.int64], same: bool) -> tuple[LawRows, LawRows]:
-    """The rows as intervals, cut where their case's ``seam`` lies inside of them: what is before it, and what is after.
+    """The rows as intervals, cut at their case's ``seam`` if it lies inside: the parts before and after it.
 
-    A second piece is of the same state: nothing changed (``flag``), and the value before is its own if it is the
-    ``same`` kind of value.
+    A second piece has the same state: nothing changed (``flag``), and the previous value is its own if ``same``, that
+    is, if both have the same type.
     """
     start = rows.inputs["time"]
     end = start + rows.inputs["duration"]

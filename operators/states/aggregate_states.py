@@ -1,4 +1,4 @@
-"""The states of the aggregates of one grouping: a row per group in every array, and tables beside them."""
+"""The states of one grouping's aggregates: arrays with a row per group, and tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from operators.sums.windowed import Accumulator
 from operators.types import Type
 
 State = dict[str, NDArray[Any]]
-"""One aggregate's state in transport form."""
+"""One aggregate's state in the form that is sent and merged."""
 
 
 class PairSet:
@@ -33,7 +33,7 @@ class PairSet:
 
     @classmethod
     def of(cls, groups: NDArray[np.int64], values: NDArray[np.int64]) -> PairSet:
-        """The set of pairs that are known to be distinct."""
+        """The set of these pairs, which are distinct."""
         n = len(groups)
         out = cls(max(64, 1 << n.bit_length()))
         out.groups[:n], out.values[:n], out.used[0] = groups, values, n
@@ -41,7 +41,7 @@ class PairSet:
         return out
 
     def make_room(self, rows: int = 1) -> None:
-        """Have room for so many more pairs."""
+        """Make room for ``rows`` more pairs."""
         capacity = len(self.groups)
         while int(self.used[0]) + rows > capacity:
             capacity *= 2
@@ -58,7 +58,7 @@ class PairSet:
         return self.groups[:n], self.values[:n]
 
     def drop_groups(self, gone: NDArray[np.bool_]) -> None:
-        """Forget the pairs of the groups that are marked."""
+        """Remove the pairs of the marked groups."""
         groups, values = self.pairs()
         keep = ~gone[groups]
         groups, values = groups[keep].copy(), values[keep].copy()
@@ -184,16 +184,16 @@ class _SetCell:
         self.pairs.make_room(rows)
 
     def grow(self, capacity: int) -> None:
-        """Pairs are of no group until they are entered."""
+        """Nothing to do: pairs exist only once they are entered."""
 
     def reset(self, rows: NDArray[np.intp], gone: NDArray[np.bool_]) -> None:
         self.pairs.drop_groups(gone)
 
     def settle(self) -> None:
-        """A set is always in canonical form, but for its order."""
+        """Nothing to do: a set is canonical, except for its order."""
 
     def relieve(self) -> None:
-        """Nothing can overflow."""
+        """Nothing to do: nothing can overflow."""
 
     def export(self, n: int) -> State:
         groups, values = self.pairs.pairs()
@@ -202,7 +202,7 @@ class _SetCell:
     def merge(self, at: NDArray[np.intp], part: State) -> None:
         groups, values = self.pairs.pairs()
         groups, values = np.concatenate([groups, at[part["groups"]]]), np.concatenate([values, part["values"]])
-        # Not np.unique over rows, which was measured to take five times as long.
+        # Not np.unique over rows, which took five times as long.
         order = np.lexsort((values, groups))
         groups, values = groups[order], values[order]
         new = np.ones(len(order), np.bool_)
@@ -227,16 +227,16 @@ class AggregateStates:
         self._float_sums = [s for s in sums if isinstance(s, FloatAccumulator)]
 
     def argument(self, number: int, part: str, name: str) -> NDArray[Any]:
-        """An array that aggregate ``number``'s step is given: of its fields, one of its sums, or its table."""
+        """An array argument of aggregate ``number``'s step: a field, or a part of a sum or table."""
         return self._cells[number].argument(part, name)
 
     def make_room(self, rows: int = 1) -> None:
-        """Have room for so many more rows in the tables of every aggregate."""
+        """Make room for ``rows`` more rows in every aggregate's tables."""
         for c in self._cells:
             c.make_room(rows)
 
     def arguments(self, number: int) -> tuple[NDArray[Any], ...]:
-        """All arrays that aggregate ``number``'s step is given, in order."""
+        """All array arguments of aggregate ``number``'s step, in order."""
         return self._cells[number].arguments()
 
     def grow(self, capacity: int) -> None:
@@ -246,7 +246,7 @@ class AggregateStates:
         self.capacity = capacity
 
     def reset(self, rows: NDArray[np.intp]) -> None:
-        """Set these rows back to identities."""
+        """Reset these rows to identities."""
         gone = np.zeros(self.capacity, np.bool_)
         gone[rows] = True
         for c in self._cells:
@@ -258,7 +258,7 @@ class AggregateStates:
             c.settle()
 
     def counted(self, rows: int) -> None:
-        """Note that so many rows have been folded."""
+        """Record that ``rows`` rows were folded."""
         for s in self._float_sums:
             s.counted(rows)
 
@@ -268,17 +268,17 @@ class AggregateStates:
             c.relieve()
 
     def export(self, n: int) -> list[State]:
-        """The states of the first ``n`` groups in transport form."""
+        """The states of the first ``n`` groups, to be sent and merged."""
         self.settle()
         return [c.export(n) for c in self._cells]
 
     def merge(self, at: NDArray[np.intp], states: Sequence[State]) -> None:
-        """Fold states in transport form in: their group j is ``at[j]`` here."""
+        """Merge exported states: their group j is ``at[j]`` here."""
         for c, state in zip(self._cells, states, strict=True):
             c.merge(at, state)
 
     def finish(self, rows: NDArray[np.intp], words: Words) -> list[Finished]:
-        """Each aggregate's answer for the groups at ``rows``; texts are codes of ``words``."""
+        """Each aggregate's result for the groups at ``rows``; strings are codes of ``words``."""
         place = np.full(self.capacity, -1, np.int64)
         place[rows] = np.arange(len(rows))
         out: list[Finished] = []
@@ -299,7 +299,7 @@ def each_code(
     states: Sequence[State],
     visit: Callable[[NDArray[Any], NDArray[np.bool_]], None],
 ) -> None:
-    """Visit every array of string codes of states in transport form, with the mask of entries that hold one."""
+    """Visit every array of string codes in exported states, with the mask of entries that are codes."""
     for a, state in zip(aggregates, states, strict=True):
         if isinstance(a, SetAggregate):
             if a.argument is Type.STRING:
@@ -314,7 +314,7 @@ def each_code(
 
 
 def own_codes(aggregates: Sequence[AnyAggregate], states: Sequence[State]) -> list[State]:
-    """The states with copies of those arrays that hold string codes."""
+    """The states, with copies of the arrays that contain string codes."""
     out = []
     for a, state in zip(aggregates, states, strict=True):
         names = ["values"] if isinstance(a, SetAggregate) else ["keys", *(f.name for f in a.fields if f.is_code)]

@@ -1,7 +1,7 @@
 """The state of one ``group_by().agg()``: group keys and, per aggregate, the arrays that its step fills.
 
-Kernels fill it in place through ``operators.kernels.hash_tables``; this module grows it between calls, brings it into
-canonical form, takes it apart for transport and merges it.
+Kernels fill it in place with ``operators.kernels.hash_tables``; this module grows it between calls, brings it into
+canonical form, exports and merges it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from operators.states.table_growth import check_limit, enter_all, find_all, grow
 from operators.types import Type
 
 SETTLE_EVERY = 1 << 28
-"""Rows after which carries must have moved on (``operators.kernels.sums.windowed_sums``)."""
+"""Rows after which carries must be moved (``operators.kernels.sums.windowed_sums``)."""
 
 
 @dataclass(frozen=True)
 class GroupState:
-    """A settled partial state in transport form: arrays cut to their length, codes into ``strings``.
+    """A settled group state, to be sent and merged: arrays cut to their length, codes into ``strings``.
 
-    ``keys`` is int64 of shape (groups, columns + 1): the bits of each group value, and a last word with bit j set
-    where column j is null. ``states[i]`` holds aggregate i's fields, its exact sums (``name`` and ``name_beyond``, or
+    ``keys`` is int64 of shape (groups, columns + 1): the bits of each group value, and a last word with bit j set if
+    column j is null. ``states[i]`` has aggregate i's fields, its exact sums (``name`` and ``name_beyond``, or
     ``name_spans`` and ``name_digits`` of floats) and its tally (``keys`` and ``counts``), or ``groups`` and ``values``
     of its pairs.
     """
@@ -52,7 +52,7 @@ class Groups:
         return int(self.used[0])
 
     def make_room(self) -> None:
-        """Grow whatever is full, so that one more group and one more pair of each set fit."""
+        """Grow full arrays, so that one more group and one more pair per set fit."""
         if len(self) >= len(self.keys):
             self._resize(2 * len(self.keys))
         self.cells.make_room()
@@ -65,8 +65,8 @@ class Groups:
         self.cells.grow(capacity)
 
     def counted(self, rows: int) -> bool:
-        """Note that a kernel has folded ``rows`` rows, and carry before any accumulator can overflow; whether arrays
-        have been replaced for it."""
+        """Record that a kernel folded ``rows`` rows, and move carries before an accumulator can overflow. Returns
+        whether arrays were replaced."""
         self.cells.counted(rows)
         self._rows += rows
         if self._rows < SETTLE_EVERY:
@@ -76,7 +76,7 @@ class Groups:
         return True
 
     def export(self, strings: list[str]) -> GroupState:
-        """The settled state with a dictionary of just the strings it uses; ``strings`` gives those of its codes."""
+        """The settled state, with a dictionary of only the strings that it uses; ``strings`` are those of the codes."""
         n = len(self)
         keys = self.keys[:n].copy()
         states = self.cells.export(n)
@@ -92,7 +92,7 @@ class Groups:
         return GroupState(keys, states, kept)
 
     def merge(self, part: GroupState, recode: Callable[[list[str]], NDArray[np.int32]]) -> None:
-        """Fold ``part`` in; ``recode`` gives this side's codes of the other's strings."""
+        """Merge ``part``; ``recode`` returns this side's codes for the other's strings."""
         keys, states = part.keys.copy(), part.states
         if part.strings:
             codes = recode(part.strings).astype(np.int64)
@@ -108,13 +108,13 @@ class Groups:
         self.cells.settle()
 
     def ensure(self, keys: NDArray[np.int64]) -> None:
-        """Have these groups, too; those that are new have seen nothing."""
+        """Add these groups if they are missing, as empty groups."""
         while len(self) + len(keys) > len(self.keys):
             self._resize(2 * len(self.keys))
         find_all(keys, self.keys, self.slots, self.used)
 
     def ensure_one(self) -> None:
-        """Have the single group of a ``group_by()`` without columns, even over no rows."""
+        """Add the single group of a ``group_by()`` without columns, even without rows."""
         if not self.key_types and len(self) == 0:
             find_all(np.zeros((1, 1), np.int64), self.keys, self.slots, self.used)
 
@@ -124,7 +124,7 @@ class Groups:
         states: Sequence[State],
         visit: Callable[[NDArray[np.int64], NDArray[np.bool_]], None],
     ) -> None:
-        """Visit every array of string codes of a state, with the mask of entries that hold one."""
+        """Visit every array of string codes of a state, with the mask of entries that are codes."""
         for j, t in enumerate(self.key_types):
             if t is Type.STRING:
                 visit(keys[:, j], (keys[:, -1] >> j) & 1 == 0)

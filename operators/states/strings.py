@@ -1,4 +1,4 @@
-"""The dictionary of one task: every string that its kernels see, as an int32 code."""
+"""The string dictionary of one task: an int32 code for every string that its kernels see."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from operators.errors import CardinalityExceeded
 
 LIMIT = 1 << 28
-"""Distinct strings that one task may hold."""
+"""The maximum number of distinct strings in one task."""
 
 
 class Words:
@@ -33,7 +33,7 @@ class Words:
     def codes(self, texts: Iterable[str]) -> NDArray[np.int32]:
         """The codes of ``texts``, adding those that are new."""
         known = self._codes
-        # setdefault with the growing length numbers new strings in one C-level pass.
+        # setdefault with the growing length numbers new strings in one pass in C.
         out = np.fromiter((known.setdefault(t, len(known)) for t in texts), np.int32)
         if len(known) > len(self.strings):
             if len(known) > LIMIT:
@@ -44,7 +44,7 @@ class Words:
         return out
 
     def hashes(self) -> NDArray[np.int64]:
-        """A 64-bit hash of every string, by code, the same in every dictionary; then unused entries."""
+        """A 64-bit hash of every string by code, the same in every dictionary; followed by unused entries."""
         n = len(self.strings)
         if n > self._hashed:
             if n > len(self._hashes):

@@ -1,4 +1,4 @@
-"""The hash tables' loops (``operators.kernels.hash_tables``) as functions of their own, and how tables grow."""
+"""Growth and limits of hash tables, and their loops (``operators.kernels.hash_tables``) as Python functions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from operators.errors import CardinalityExceeded, DataflowError
 from operators.kernels import hash_tables
 
 LIMIT = 1 << 26
-"""Groups, or entries over all groups, that one state may hold."""
+"""The maximum number of groups, or of entries over all groups, of one state."""
 
 
 def check_limit(n: int, what: str) -> None:
-    """CardinalityExceeded where ``n`` of ``what`` are too many."""
+    """CardinalityExceeded if ``n`` exceeds the limit; ``what`` names the entries."""
     if n > LIMIT:
         raise CardinalityExceeded(f"more than {LIMIT:,} {what}; group by fewer columns or filter first")
 
@@ -33,9 +33,9 @@ def enter_pairs(groups: NDArray[np.int64], values: NDArray[np.int64], slots: NDA
 def find_all(
     wanted: NDArray[np.int64], keys: NDArray[np.int64], slots: NDArray[np.int32], used: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The number of each row of ``wanted`` in ``keys``; new ones are added, for which there must be room.
+    """The number of each row of ``wanted`` in ``keys``; new ones are added, and must fit.
 
-    DataflowError for rows of another form: the loop would read beyond them.
+    DataflowError for rows of another dtype or shape: the loop would read beyond them.
     """
     if wanted.dtype != keys.dtype or wanted.shape[1:] != keys.shape[1:]:
         raise DataflowError(

@@ -1,4 +1,4 @@
-"""Tables of (group, words) -> number: how often each value, bin or edge was seen in each group, or a largest number."""
+"""Tables (group, words) -> number: counts of values, bins or transitions per group, or maxima."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Coarse: TypeAlias = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Entries:
-    """What a tally holds of some groups, ordered by group and words: ``words`` int64 of shape (entries, words)."""
+    """The entries of some groups, ordered by group and words: ``words`` is int64 of shape (entries, words)."""
 
     groups: NDArray[np.int64]
     words: NDArray[np.int64]
     counts: NDArray[np.int64]
     strings: list[str]
-    """The text of every code."""
+    """The string of every code."""
 
 
 class Tally:
-    """One table; entries 0 to ``used[0] - 1`` are filled. ``keys`` holds (group, words...)."""
+    """One table; entries 0 to ``used[0] - 1`` are filled. ``keys`` has (group, words...)."""
 
     def __init__(self, words: int, largest: bool, capacity: int = 64) -> None:
         self.largest = largest
@@ -42,7 +42,7 @@ class Tally:
         return int(self.used[0])
 
     def make_room(self, rows: int = 1) -> None:
-        """Have room for so many more entries."""
+        """Make room for ``rows`` more entries."""
         while len(self) + rows > len(self.keys):
             self._resize(2 * len(self.keys))
 
@@ -53,7 +53,7 @@ class Tally:
         enter_all(self.keys, self.slots, len(self))
 
     def entries(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Keys and counts, as they were entered."""
+        """Keys and counts, in order of entry."""
         return self.keys[: len(self)], self.counts[: len(self)]
 
     def add(self, keys: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
@@ -67,13 +67,13 @@ class Tally:
             self.counts[at] += counts
 
     def add_each(self, keys: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
-        """Add entries of which several may have one key."""
+        """Add entries; several may have the same key."""
         while len(self) + len(keys) > len(self.keys):
             self._resize(2 * len(self.keys))
         np.add.at(self.counts, find_all(keys, self.keys, self.slots, self.used), counts)
 
     def drop_groups(self, gone: NDArray[np.bool_]) -> None:
-        """Forget the entries of the groups that are marked."""
+        """Remove the entries of the marked groups."""
         keys, counts = self.entries()
         keep = ~gone[keys[:, 0]]
         n = int(keep.sum())
@@ -84,7 +84,7 @@ class Tally:
         enter_all(self.keys, self.slots, n)
 
     def of_groups(self, place: NDArray[np.int64], strings: list[str]) -> Entries:
-        """The entries of the groups with a ``place`` (else -1), under that number."""
+        """The entries of the groups with a ``place`` (not -1), under that number."""
         keys, counts = self.entries()
         groups = place[keys[:, 0]]
         mine = groups >= 0
@@ -98,14 +98,14 @@ def _order(groups: NDArray[np.int64], words: NDArray[np.int64]) -> NDArray[np.in
     if words.shape[1] != 1:
         return np.lexsort([*reversed(words.T), groups])
     order = np.argsort(words[:, 0])
-    # By 16 bits at a time, which numpy sorts by counting: a quarter of the time that two whole numbers take.
+    # 16 bits at a time, which numpy sorts by counting: a quarter of the time of sorting two integers.
     for shift in range(0, int(groups.max(initial=0)).bit_length(), 16):
         order = order[np.argsort((groups[order] >> shift).astype(np.uint16), kind="stable")]
     return order
 
 
 def coarsened(tally: Tally, left: NDArray[np.int64], coarse: Coarse) -> None:
-    """Make coarse the words of the groups that have too many of them, where ``left`` is 0; in place."""
+    """Make the words of groups with too many of them coarse, where ``left`` is 0; in place."""
     over = left == 0
     if not over.any():
         return
@@ -127,7 +127,7 @@ def merged_coarse(
     counts: NDArray[np.int64],
     theirs: NDArray[np.int64],
 ) -> None:
-    """Add the entries of settled states, whose group j is ``at[j]`` here and has ``theirs[j]`` words left."""
+    """Add the entries of settled states; their group j is ``at[j]`` here and has ``theirs[j]`` words left."""
     coarsened(tally, left, coarse)
     mine = left[at]
     empty = np.ones(len(left), np.bool_)
@@ -137,6 +137,6 @@ def merged_coarse(
     before = len(tally)
     tally.add_each(keys, counts)
     new = np.bincount(tally.entries()[0][before:, 0], minlength=len(left))[at]
-    # Too many on one side are too many; what the other has is coarse only where that is nothing yet.
+    # If one side has too many words, so has the sum; the other side's words become coarse unless they are.
     after = np.where(theirs < 0, np.where(empty[at], -1, 0), np.maximum(mine - new, 0))
     left[at] = np.where(mine < 0, -1, after)

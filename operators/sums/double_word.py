@@ -1,9 +1,9 @@
-"""Arithmetic on numbers of about 100 bits, each a float and what that lacks (T. J. Dekker, 1971), in arrays; and the
-rounding of such a number where its error cannot make a difference.
+"""Double-word arithmetic on arrays: numbers of about 100 bits as a float and its error (T. J. Dekker, 1971), and their
+rounding where the error cannot matter.
 
-The algorithms, and bounds of their errors, are those of M. Joldes, J.-M. Muller and V. Popescu, "Tight and rigorous
-error bounds for basic building blocks of double-word arithmetic" (2017). No bound there exceeds 16 * 2**-106. Numbers
-are in the range in which no part of a product is subnormal or infinite (``in_range``).
+The algorithms and their error bounds are those of M. Joldes, J.-M. Muller and V. Popescu, "Tight and rigorous error
+bounds for basic building blocks of double-word arithmetic" (2017). No bound there exceeds 16 * 2**-106. Numbers are in
+the range in which no part of a product is subnormal or infinite (``in_range``).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ Floats: TypeAlias = NDArray[np.float64]
 Twofold: TypeAlias = tuple[Floats, Floats]
 
 MANY = 64
-"""Numbers for which this takes less time than Python's integers do."""
+"""From this many numbers on this is faster than Python's integers."""
 
 ERROR = 2.0**-96
-"""More than what half a dozen operations one after the other are off by, as a share of their result."""
+"""An upper bound of the relative error of half a dozen operations in sequence."""
 
 _SPLIT = 2.0**27 + 1
 
 
 def _fast_sum(a: Floats, b: Floats) -> Twofold:
-    """As ``two_sum``, where ``a`` is the larger one or zero."""
+    """Like ``two_sum``, if ``a`` is the larger one or zero."""
     total = a + b
     return total, b - (total - a)
 
@@ -78,22 +78,22 @@ def divide(x: Twofold, y: Twofold) -> Twofold:
 
 
 def square_root(x: Twofold) -> Twofold:
-    """The root of ``x``, which is positive."""
+    """The square root of ``x``, which is positive."""
     first = np.sqrt(x[0])
     square, lost = two_product(first, first)
     return _fast_sum(first, (((x[0] - square) - lost) + x[1]) / (2 * first))
 
 
 def in_range(x: Floats) -> NDArray[np.bool_]:
-    """Which are large and small enough for products of four of them."""
+    """Which numbers allow products of four of them."""
     size = np.abs(x)
     out: NDArray[np.bool_] = (size > 2.0**-200) & (size < 2.0**200)
     return out
 
 
 def rounded(x: Twofold, error: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """The float nearest to ``x``, and whether that is certain to be the nearest, too, to any number that differs from
-    ``x`` by ``error`` at most (A. Ziv, 1991): at least 2**-100 of ``x``, so that the low part can tell.
+    """The float nearest to ``x``, and whether it is certainly also the nearest to any number within ``error`` of ``x``
+    (A. Ziv, 1991); ``error`` is at least 2**-100 of ``x``, so that the low part can decide.
     """
     high, low = _fast_sum(*x)
     return high, (high + (low - error) == high) & (high + (low + error) == high)

@@ -1,8 +1,7 @@
 """Exact sums of floats of many groups: double-double, and a wide fixed-point accumulator where that is not exact.
 
-The loops, and the meaning of the arrays, are in ``operators.kernels.sums.float_sums`` and ``digits``. A sum has one
-canonical form, whatever way it was reached: the float nearest to it and what that lacks, if that is a float too; else
-digits.
+The loops and the layout of the arrays are in ``operators.kernels.sums.float_sums`` and ``float_digits``. A sum has one
+canonical form, however it was computed: the nearest float and its error if that is a float, else digits.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ Words = NDArray[np.int32]
 Groups = NDArray[np.intp]
 
 _FEW = 1 << 18
-"""Words of bins that a core's own cache holds."""
+"""Words of bins that fit in a core's private cache."""
 
 _LOST, _SAMPLE = 8, 1 << 16
-"""Pairs are given up where more than one in so many numbers loses something, as soon as there are many numbers."""
+"""Pairs are abandoned if more than one in so many numbers is not added exactly, once there are many numbers."""
 
 _UNIT = 1 << (-1074 - LOWEST)
-"""What all floats are multiples of, in units of digits."""
+"""The unit of all floats, in units of digits."""
 
 
 @dataclass(frozen=True)
 class _Read:
-    """What ``operators.kernels.sums.float_digits.read`` tells of some groups."""
+    """The output of ``operators.kernels.sums.float_digits.read`` for some groups."""
 
     nearest: Floats
     pairs: Floats
@@ -46,12 +45,12 @@ class _Read:
 
 
 class FloatTotals:
-    """The exact sums of some groups, to be read before any more is added."""
+    """The exact sums of some groups; read them before anything is added."""
 
     lowest = -1074
 
     def __init__(self, read: Callable[[Groups, bool], _Read], groups: Groups) -> None:
-        """``read`` tells of such groups, with digits or, in less time, without."""
+        """``read`` reads groups, with digits or, faster, without."""
         self._read, self._groups = read, groups
         self._found = read(groups, False)
 
@@ -60,7 +59,7 @@ class FloatTotals:
         return FloatTotals(self._read, self._groups[at])
 
     def twofold(self) -> Twofold:
-        """The sums to some 100 bits; NaN where they are not known, and where there were infinities or NaN."""
+        """The sums with about 100 bits; NaN if unknown, or if there were infinities or NaN."""
         high, low = self._found.pairs.T
         untold = np.zeros(len(high), np.bool_)
         untold[self._found.spans[:, 0]] = True
@@ -71,7 +70,7 @@ class FloatTotals:
         return self._found.nearest
 
     def special(self) -> Floats:
-        """What infinities and NaN add up to as IEEE adds them; 0 where there were none."""
+        """The IEEE sum of infinities and NaN; 0 if there were none."""
         out = np.zeros(len(self._found.nearest))
         spans = self._found.spans
         at = spans[spans[:, 3] != 0, 0]
@@ -79,7 +78,7 @@ class FloatTotals:
         return out
 
     def integers(self) -> list[int]:
-        """The sums in units of 2**lowest; special values count as nothing."""
+        """The sums in units of 2**lowest, without special values."""
         found = self._read(self._groups, True)
         out = [_integer(a) + _integer(b) for a, b in found.pairs.tolist()]
         digits, end = found.digits.tolist(), 0
@@ -95,13 +94,13 @@ def _integer(x: float) -> int:
 
 
 def _bin(bits: Ints) -> Ints:
-    """The bins of the floats with these bits that are not zero."""
+    """The bins of the non-zero floats with these bits."""
     out: Ints = (bits[bits << 1 != 0] >> 57) & 63
     return out
 
 
 def _last(bits: Ints) -> Ints:
-    """The places of the last bits of the floats with these bits, that are not zero, in units of 2**-1074."""
+    """The positions of the last bits of the non-zero floats with these bits, relative to 2**-1074."""
     exponent = (bits >> 52) & 0x7FF
     significand = (bits & (1 << 52) - 1) | np.where(exponent > 0, 1 << 52, 0)
     lowest = np.frexp((significand & -significand).astype(np.float64))[1] - 1
@@ -110,7 +109,7 @@ def _last(bits: Ints) -> Ints:
 
 
 def _digit(bits: Ints) -> Ints:
-    """The digits that have the lowest bits of these floats."""
+    """The numbers of the digits with the lowest bits of these floats."""
     out: Ints = np.maximum((bits >> 52) & 0x7FF, 1) + 1 >> 5
     return out
 
@@ -118,7 +117,7 @@ def _digit(bits: Ints) -> Ints:
 class FloatAccumulator:
     """One exact sum of floats per group: the rows and the log that a step fills, and the digits.
 
-    Of what steps are given, arrays are replaced in ``make_room``, ``grow`` and ``merge``, and there alone.
+    Arrays that are arguments of steps are replaced only in ``make_room``, ``grow`` and ``merge``.
     """
 
     def __init__(self, groups: int, log: int = LOG) -> None:
@@ -128,20 +127,20 @@ class FloatAccumulator:
         self._place = np.full(groups, -1, np.int32)
         self._wide = np.zeros((0, FIRST), np.int64)
         self._outside = 0
-        """Entries of the log since there are these bins."""
+        """Log entries since the bins were last changed."""
         self._patience = 1
-        """More of them are asked for every time."""
+        """A factor of the log entries needed to change the bins again; it grows eightfold with every change."""
         self._seen = 0
-        """Rows since there are these bins."""
+        """Rows since the bins were last changed."""
 
     # ---- the log
 
     def counted(self, rows: int) -> None:
-        """Note that so many rows have been folded."""
+        """Record that ``rows`` rows were folded."""
         self._seen += rows
 
     def make_room(self, rows: int = 1) -> None:
-        """Have room in the log for so many more rows, and bins for such numbers as it holds if they are many."""
+        """Make room in the log for ``rows`` more rows, and add bins for the numbers in it if there are many."""
         if rows <= self.log.shape[1] - self.used[FILLED]:
             return
         found = self.log[1, : self.used[FILLED]].copy() if self._has_rows() else None
@@ -149,20 +148,20 @@ class FloatAccumulator:
         if found is not None:
             self._outside += len(found)
             self._adapt(found)
-            # Numbers for which there are no bins now are there again.
+            # Numbers without bins have occurred again.
             self._drain()
-        # It was full too soon.
+        # The log was full too soon.
         self._reserve(max(rows, min(2 * self.log.shape[1], LARGEST_LOG)))
 
     def _reserve(self, entries: int) -> None:
-        """Have room in the log for so many more entries."""
+        """Make room in the log for ``entries`` more entries."""
         if entries > self.log.shape[1] - self.used[FILLED]:
             self._drain()
         if entries > self.log.shape[1]:
             self.log = np.empty((2, entries), np.int64)
 
     def _drain(self) -> None:
-        """Take the log into digits."""
+        """Move the log into digits."""
         at, room = np.zeros(1, np.int64), np.empty(4 * BLOCK, np.int64)
         while not loops.enter(self.log, at, self.used, self._place, self._wide, room):
             rest = self.log[1, at[0] : self.used[FILLED]]
@@ -172,7 +171,8 @@ class FloatAccumulator:
     # ---- digits
 
     def _have(self, digits: Ints, rows: int) -> None:
-        """Have digits for numbers that begin in these, and so many more rows if there are groups for them."""
+        """Make room for numbers whose lowest digits are these, and for ``rows`` more rows if there are groups for
+        them."""
         low, count = int(self.used[LOW]), self._wide.shape[1] - FIRST
         high = low + count
         if len(digits):
@@ -180,7 +180,7 @@ class FloatAccumulator:
             low, high = (min(low, first), max(high, end)) if count else (first, end)
         given, length = int(self.used[GIVEN]), len(self._wide)
         if given + rows > length:
-            # For all groups: what is never written to takes no memory.
+            # For all groups: memory that is never written to is not allocated.
             length = len(self._place)
         if (low, high, length) == (int(self.used[LOW]), int(self.used[LOW]) + count, len(self._wide)):
             return
@@ -199,10 +199,10 @@ class FloatAccumulator:
         return self.rows.shape[1] == PAIR
 
     def _adapt(self, found: Ints) -> None:
-        """Have bins for most of the numbers of which these bits were in the log, if there were so many that it pays;
-        none for any if these would be too many."""
+        """Add bins for most of the numbers with these bits, which were in the log, if there were enough of them; use no
+        bins at all if there would be too many."""
         old = self.rows
-        # What a pair lost of a number are its last bits; a number has 53.
+        # What a pair lost are a number's last bits; a number has 53.
         bins = _last(found) + 1 >> 5 if self._has_pairs() else _bin(found)
         low, count = self._bins(bins)
         if not self._pays(count):
@@ -222,14 +222,14 @@ class FloatAccumulator:
         self._patience, self._outside, self._seen = 8 * self._patience, 0, 0
 
     def _bins(self, bins: Ints) -> tuple[int, int]:
-        """The lowest bin and their number, for these and for those that there are."""
+        """The lowest bin and the number of bins, for these and the existing ones."""
         held = np.cumsum(np.bincount(bins[bins < BINS], minlength=BINS))
-        # A few far away from all others are no reason to make every row longer.
+        # A few bins far from all others do not justify longer rows.
         low, high = np.searchsorted(held, [held[-1] // 256 + 1, held[-1] - held[-1] // 256]).tolist()
         if not self._has_pairs():
             before = int(self.used[BASE])
             low, high = min(low, before), max(high, before + self.rows.shape[1] // 2 - 1)
-        # Two at least: a single one would be as wide as what takes all numbers.
+        # At least two: a single one would mean the bin for all numbers.
         low = min(low, BINS - 2)
         return low, max(high - low + 1, 2)
 
@@ -242,7 +242,7 @@ class FloatAccumulator:
         return self._has_pairs() or 16 * self._outside >= self._patience * words
 
     def _give_rows_up(self) -> None:
-        """Let all numbers go through the log from now on."""
+        """From now on, pass all numbers through the log."""
         old, self.rows, self.used[FAST] = self.rows, np.zeros((len(self.rows), 0)), 0
         self._add(np.arange(len(old)), old)
 
@@ -269,19 +269,19 @@ class FloatAccumulator:
             self._give_rows_up()
 
     def reset(self, groups: Groups) -> None:
-        """Forget the sums of these groups."""
+        """Clear the sums of these groups."""
         self._drain()
         self.rows[groups] = 0.0
         self._wide[self._place[groups][self._place[groups] >= 0]] = 0
 
     def settle(self) -> None:
-        """Nothing to do: what is read is canonical."""
+        """Nothing to do: reading returns the canonical form."""
 
     def relieve(self) -> None:
-        """Carry before any digit can overflow; floats do not."""
+        """Move carries before a digit can overflow; floats cannot."""
         loops.carry_digits(self._wide[: self.used[GIVEN]])
 
-    # ---- what comes out
+    # ---- results
 
     def totals(self, groups: Groups) -> FloatTotals:
         """The canonical sums of these groups, in that order."""
@@ -295,7 +295,7 @@ class FloatAccumulator:
         filled, room = np.array([0, 0, 0, whole]), np.zeros(DIGITS, np.int64)
         given = (self.rows, self.used, groups.astype(np.int64), self._place, self._wide, nearest, pairs)
         while loops.read(*given, spans, digits, filled, room) < n:
-            # As many for each group that is left as for those that are done.
+            # Estimate: as many per remaining group as per finished group.
             done, used, written = filled[:3].tolist()
             left = n - done
             spans = _longer(spans, used, left + 1)
@@ -304,24 +304,24 @@ class FloatAccumulator:
         return _Read(nearest, pairs, spans[: filled[1]], digits[: filled[2]])
 
     def export(self, name: str, groups: int) -> dict[str, Any]:
-        """The sums of the first ``groups`` as the arrays of a state that travels: ``name``, the pairs, and
-        ``name_spans`` and ``name_digits``, the digits."""
+        """The sums of the first ``groups`` as arrays to be sent: ``name`` for the pairs, ``name_spans`` and
+        ``name_digits`` for the digits."""
         found = self._totals(np.arange(groups), True)
         return {name: found.pairs, f"{name}_spans": found.spans, f"{name}_digits": found.digits}
 
     def merge(self, name: str, at: NDArray[np.intp], part: Mapping[str, Any]) -> None:
-        """Add sums that were exported: those of its group j to group ``at[j]``, each of which is another.
+        """Add exported sums: those of their group j to group ``at[j]``; the ``at`` are distinct.
 
-        ValueError for what is no such state: it may come from another process, and the loops check no bounds.
+        ValueError for an invalid state: it may come from another process, and the loops do not check bounds.
         """
         pairs, spans, digits = part[name], part[f"{name}_spans"], part[f"{name}_digits"]
         shapes = (pairs.shape, spans.shape[1:], digits.shape[1:])
         if (pairs.dtype, spans.dtype, digits.dtype, *shapes) != (float, "i4", "i4", (len(at), PAIR), (4,), ()):
-            raise ValueError(f"{name} is no state of sums of {len(at)} groups")
+            raise ValueError(f"{name} is not a state of sums of {len(at)} groups")
         number, first, count, bits = spans.astype(np.int64).T
         outside = (number < 0) | (number >= len(at)) | (first < 0) | (count < 0) | (first + count > DIGITS)
         if outside.any() or (bits & ~7).any() or int(count.sum()) != len(digits):
-            raise ValueError(f"{name} has digits of groups or places that there are not")
+            raise ValueError(f"{name} has digits of unknown groups or places")
         self._add(at, pairs)
         if len(spans):
             self._have(np.concatenate([first, first + np.maximum(count, 1) - 1]), len(spans))
@@ -330,7 +330,7 @@ class FloatAccumulator:
 
 
 def _longer(words: Words, filled: int, more: int) -> Words:
-    """Room for so many more entries than are filled."""
+    """A copy with room for ``more`` entries after the filled ones."""
     out = np.empty((filled + more, *words.shape[1:]), np.int32)
     out[:filled] = words[:filled]
     return out

@@ -1,4 +1,4 @@
-"""Numbers between two others, exactly where a share says, rounded once: of many pairs at once."""
+"""Interpolation between pairs of numbers: exact, rounded once, on arrays."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from operators.sums.rounding import nearest
 Ints = NDArray[np.int64]
 
 _ERROR = 2.0**-96
-"""More than what a difference, a product, a sum and a quotient are off by together, as a share of both ends."""
+"""An upper bound of the error of a difference, a product, a sum and a quotient, relative to both ends."""
 
 _MASK = np.int64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How far from the lower to the higher number, from 0 to below 1: pair i goes by ``values[which[i]]``."""
+    """Positions between the lower and the higher number, in [0, 1): pair i has ``values[which[i]]``."""
 
     values: Sequence[Fraction]
     which: NDArray[np.intp]
@@ -49,14 +49,15 @@ class Shares:
         return Shares(self.values, self.which[at])
 
     def twofold(self) -> Twofold:
-        """The shares to some 100 bits."""
+        """The shares with about 100 bits."""
         high = [float(s) for s in self.values]
         low = [float(s - Fraction(h)) for s, h in zip(self.values, high, strict=True)]
         return np.array(high)[self.which], np.array(low)[self.which]
 
 
 def between_floats(low: Floats, high: Floats, shares: Shares) -> Floats:
-    """``low + share * (high - low)``, to the nearest float. Next to an infinity it is that, between two of them NaN."""
+    """``low + share * (high - low)``, to the nearest float. Next to an infinity it is infinite, between two of them
+    NaN."""
     part = shares.twofold()[0]
     out = low.copy()
     inner = (low != high) & (part != 0)
@@ -64,7 +65,7 @@ def between_floats(low: Floats, high: Floats, shares: Shares) -> Floats:
     with np.errstate(invalid="ignore"):
         weighed = (1 - part) * low + part * high
     ends = inner & ~finite
-    # One NaN for all machines.
+    # The same NaN on all machines.
     out[ends] = np.where(np.isnan(weighed), np.nan, weighed)[ends]
     at = np.flatnonzero(inner & finite)
     a, b, zero = low[at], high[at], np.zeros(len(at))
@@ -94,7 +95,7 @@ def _twofold(n: Ints) -> Twofold:
 def _between(
     low: Twofold, high: Twofold, shares: Shares, unit: int, pair: Callable[[int], tuple[Fraction, Fraction]]
 ) -> Floats:
-    """By arithmetic on 100 bits; what is not certain to be the nearest float then, by fractions."""
+    """In double-word arithmetic, and with fractions where the nearest float is not certain."""
     out, certain = np.zeros(len(shares)), np.zeros(len(shares), np.bool_)
     if len(shares) >= MANY:
         share = shares.twofold()

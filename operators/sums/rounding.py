@@ -1,4 +1,4 @@
-"""Exact arithmetic on whole answers: sums in two words, ratios and roots that are rounded once."""
+"""Exact arithmetic on results: integer sums in two words, ratios and roots rounded once."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def settle_pair(low: NDArray[np.int64], high: NDArray[np.int64]) -> None:
 
 
 class Sums(Protocol):
-    """The exact sums of some groups: ``PairSums`` and what ``ExactSum`` and ``FloatSum`` add up."""
+    """The exact sums of some groups: ``PairSums``, or those of ``ExactSum`` and ``FloatSum``."""
 
     def take(self, at: NDArray[np.intp]) -> Sums:
         """The sums of the groups ``at``."""
 
     def twofold(self) -> Twofold:
-        """The sums to some 100 bits; NaN where they are not known, and where there were infinities or NaN."""
+        """The sums with about 100 bits; NaN if unknown, or if there were infinities or NaN."""
 
     def integers(self) -> list[int]:
-        """The sums as Python integers of any size, in some unit."""
+        """The sums as Python integers, in some unit."""
 
 
 @dataclass(frozen=True)
 class PairSums:
-    """Sums of whole numbers in two words, settled: ``high * 2**32 + low``."""
+    """Settled sums of integers in two words: ``high * 2**32 + low``."""
 
     low: NDArray[np.int64]
     high: NDArray[np.int64]
@@ -58,9 +58,9 @@ class PairSums:
 def in_floats(
     values: NDArray[np.float64], special: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Rounded results, and which of them are numbers: none is what exceeds the largest float.
+    """Rounded results, and which of them are valid: a result beyond the largest float is not.
 
-    ``special``: what infinities and NaN among the inputs come to, which stays; 0 where there were none.
+    ``special``: the results of infinities and NaN among the inputs, which are valid; 0 if there were none.
     """
     out = np.where(special == 0, values, special)
     ok = np.isfinite(out) | (special != 0)
@@ -74,7 +74,7 @@ def fits(high: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def pair_to_int(low: NDArray[np.int64], high: NDArray[np.int64], what: str) -> NDArray[np.int64]:
-    """The sums as int64; OverflowExceeded naming ``what`` where one does not fit."""
+    """The sums as int64; OverflowExceeded naming ``what`` if one does not fit."""
     fit = fits(high)
     if not fit.all():
         text = f"{what} exceeds the 64-bit integer range; divide or filter before summing"
@@ -83,9 +83,9 @@ def pair_to_int(low: NDArray[np.int64], high: NDArray[np.int64], what: str) -> N
 
 
 def quotients(above: Sums, below: PairSums, up: int = 1, down: int = 1, lowest: int = 0) -> NDArray[np.float64]:
-    """``above * up / (below * down)``, each rounded once; 0 where ``below`` is.
+    """``above * up / (below * down)``, each rounded once; 0 where ``below`` is 0.
 
-    The integers of ``above`` are in units of 2**lowest; ``up`` and ``down`` are floats without loss.
+    The integers of ``above`` are in units of 2**lowest; ``up`` and ``down`` are exact as floats.
     """
     groups = len(below.low)
     out, certain = np.zeros(groups), np.zeros(groups, np.bool_)
@@ -104,9 +104,9 @@ def quotients(above: Sums, below: PairSums, up: int = 1, down: int = 1, lowest: 
 
 
 def nearest_quotients(above: PairSums, below: NDArray[np.int64]) -> NDArray[np.int64]:
-    """``above / below`` to the nearest integers, of two the even one; 0 where ``below`` is.
+    """``above / below`` to the nearest integers, ties to even; 0 where ``below`` is 0.
 
-    The quotients fit in int64, as means of such integers do.
+    The quotients fit in int64, like means of int64 values.
     """
     narrow = fits(above.high)
     total = np.where(narrow, (above.high << 32) + above.low, 0)
@@ -121,15 +121,15 @@ def nearest_quotients(above: PairSums, below: NDArray[np.int64]) -> NDArray[np.i
 
 
 def nearest(a: int, b: int) -> int:
-    """The integer nearest to ``a / b``, of two the even one."""
+    """The integer nearest to ``a / b``, ties to even."""
     whole, rest = divmod(a, b)
     return whole + (2 * rest > b or (2 * rest == b and whole % 2 == 1))
 
 
 def nearest_root(a: int, b: int) -> int:
-    """The integer nearest to the square root of ``a / b`` (not negative), of two the even one."""
+    """The integer nearest to the square root of ``a / b`` (not negative), ties to even."""
     whole = math.isqrt(a // b)
-    # Against the square of the number in the middle between two integers.
+    # Compare with the square of the midpoint between two integers.
     past = 4 * a - b * (2 * whole + 1) ** 2
     return whole + (past > 0 or (past == 0 and whole % 2 == 1))
 
@@ -147,8 +147,8 @@ def root(a: int, b: int, exponent: int = 0) -> float:
     """The square root of ``a / b * 2**exponent`` (not negative), rounded once; ``exponent`` is even."""
     if a == 0:
         return 0.0
-    # At least 64 bits of the root, below which one sticky bit says whether anything is left: so the one rounding, of
-    # the quotient by a power of two, is that of the exact root.
+    # At least 64 bits of the root and a sticky bit for the rest: the one rounding, in the division by a power of two,
+    # is then that of the exact root.
     up = max(0, 128 - a.bit_length() + b.bit_length() + 1)
     up += up % 2
     square, rest = divmod(a << up, b)

@@ -1,8 +1,8 @@
-"""Exact sums of many groups between the rows and the answer: windows of digits, and whatever lies outside of them.
+"""Windowed superaccumulators: exact sums of many groups, as windows of digits and integers for what lies outside.
 
-The loops are in ``operators.kernels.sums.windowed_sums``. A sum has one canonical form, whatever way it was reached:
-digits in [0, 2**32) from its lowest that is not zero, the last digit of the window signed, and only where that does not
-fit in ``_LIMIT`` the rest beside it as an integer of any size.
+The loops are in ``operators.kernels.sums.windowed_sums``. A sum has one canonical form, however it was computed: digits
+in [0, 2**32) from the lowest non-zero one, the window's last digit signed; only if that exceeds ``_LIMIT``, the rest is
+a separate integer of any size.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from operators.sums.rounding import ratio
 MASK = 0xFFFFFFFF
 
 LOG, LARGEST_LOG = 1024, 1 << 16
-"""Entries of a log at first; one that is full is emptied and made larger, up to this."""
+"""Initial and maximum entries of a log; a full one is emptied and enlarged."""
 
 _LIMIT = 1 << 40
-"""What the last digit of a canonical window may hold: far from overflow however many are merged."""
+"""The limit of the last digit of a canonical window: far from overflow in any merge."""
 
 _LINE = 8
 """Words of a cache line."""
 
 _AT_ONCE = 4096
-"""Groups that are worked on together: their digits fit a core's cache."""
+"""Groups that are processed together: their digits fit in a core's cache."""
 
 Rows = NDArray[np.int64]
 
 
 def empty_rows(groups: int, digits: int) -> Rows:
-    """Sums of nothing, in digits."""
+    """Empty sums, as digits."""
     rows = np.zeros((groups, FIRST + digits), np.int64)
     rows[:, BASE] = UNSET
     return rows
 
 
 def empty_windows(groups: int, digits: int) -> Rows:
-    """Windows without a number, as steps fill them: accumulators that reach over ``digits``."""
+    """Empty windows for steps to fill, with accumulators that cover ``digits``."""
     width = FIRST + 2 * (digits - 4)
     room = np.zeros(groups * width + _LINE, np.int64)
-    # Rows of eight words are one line of the cache each, if the first starts at one.
+    # Rows of eight words are one cache line each, if the first row is aligned.
     skip = -(room.ctypes.data // 8) % _LINE
     rows = room[skip : skip + groups * width].reshape(groups, width)
     rows[:, BASE] = UNSET
@@ -54,7 +54,7 @@ def empty_windows(groups: int, digits: int) -> Rows:
 
 
 def digits_of(windows: Rows) -> Rows:
-    """The sums of windows in digits of 32 bits, the last signed; carries have not moved."""
+    """The sums of windows in digits of 32 bits, the last one signed, before carries are moved."""
     parts = [_digits(windows[at : at + _AT_ONCE]) for at in range(0, len(windows), _AT_ONCE)]
     return np.concatenate(parts) if parts else _digits(windows)
 
@@ -69,7 +69,7 @@ def _digits(windows: Rows) -> Rows:
     shift = lowest & 31
     for k in range(count):
         low, high = windows[:, FIRST + 2 * k], windows[:, FIRST + 2 * k + 1]
-        # Digits stand at multiples of 32 bits, windows where they will: each part goes into two of them.
+        # Digits are at multiples of 32 bits, windows anywhere: each part is split over two digits.
         for j, part in enumerate((low & MASK, (low >> 32) & MASK, high & MASK, high >> 32)):
             rows[:, FIRST + k + j] += (part << shift) & MASK
             rows[:, FIRST + k + j + 1] += part >> (32 - shift)
@@ -77,7 +77,7 @@ def _digits(windows: Rows) -> Rows:
 
 
 def carry(rows: Rows) -> None:
-    """Move carries: every digit but the last in [0, 2**32), the last signed. In place."""
+    """Move carries, in place: every digit but the last is then in [0, 2**32), the last is signed."""
     for at in range(0, len(rows), _AT_ONCE):
         digits = rows[at : at + _AT_ONCE, FIRST:]
         for i in range(digits.shape[1] - 1):
@@ -89,7 +89,7 @@ def carry(rows: Rows) -> None:
 
 
 def normalise(rows: Rows) -> NDArray[np.intp]:
-    """Bring windows into canonical form, in place; the rows whose last digit is then too large."""
+    """Bring windows into canonical form, in place; returns the rows whose last digit is too large."""
     carry(rows)
     for at in range(0, len(rows), _AT_ONCE):
         _shift(rows[at : at + _AT_ONCE])
@@ -97,7 +97,7 @@ def normalise(rows: Rows) -> NDArray[np.intp]:
 
 
 def _shift(rows: Rows) -> None:
-    """Start each window at its lowest digit that is not zero."""
+    """Start each window at its lowest non-zero digit."""
     digits = rows[:, FIRST:]
     filled = digits != 0
     some = filled.any(axis=1)
@@ -113,14 +113,14 @@ def _shift(rows: Rows) -> None:
     part[source >= width] = 0
     rows[moved, FIRST:] = part
     rows[moved, BASE] += by
-    # The digit that was the last is signed and may be long: its sign goes up to the new last one.
+    # The previous last digit is signed and may be long: its sign moves to the new last one.
     again = rows[moved]
     carry(again)
     rows[moved] = again
 
 
 def _windows(values: Mapping[int, int], width: int) -> tuple[NDArray[np.int64], Rows, dict[int, int]]:
-    """Integers by group as canonical windows (without the bits of special values), and the rest of those too long."""
+    """Integers by group as canonical windows (without bits of special values), and what does not fit in them."""
     rows, rest = empty_rows(len(values), width), {}
     for i, (g, n) in enumerate(values.items()):
         if n == 0:
@@ -148,7 +148,7 @@ def _integer(row: NDArray[np.int64]) -> int:
 
 @dataclass(frozen=True)
 class WindowedTotals:
-    """The exact sums of some groups, to be read: canonical ``rows`` and, for few, the integer ``beyond`` them.
+    """The exact sums of some groups: canonical ``rows`` and, for a few, the integer ``beyond`` them.
 
     ``lowest`` is the exponent of the unit: sums are multiples of 2**lowest.
     """
@@ -158,7 +158,7 @@ class WindowedTotals:
     lowest: int
 
     def integers(self) -> list[int]:
-        """The sums in units of 2**lowest; special values count as nothing."""
+        """The sums in units of 2**lowest, without special values."""
         out = [_integer(row) for row in self.rows]
         for g, n in self.beyond.items():
             out[g] += n << _above(self.rows[g])
@@ -170,9 +170,9 @@ class WindowedTotals:
         return WindowedTotals(self.rows[at], beyond, self.lowest)
 
     def twofold(self) -> Twofold:
-        """The sums to some 100 bits; NaN where they are not known, and where there were infinities or NaN."""
+        """The sums with about 100 bits; NaN if unknown, or if there were infinities or NaN."""
         digits = self.rows[:, FIRST:]
-        # The last one may be longer than a float's significand.
+        # The last digit may be longer than a float's significand.
         parts = [digits[:, -1] >> 32, digits[:, -1] & MASK, *digits[:, -2::-1].T]
         place = 32 * (np.maximum(self.rows[:, BASE], 0) + digits.shape[1]) + self.lowest
         zero = np.zeros(len(self.rows))
@@ -180,13 +180,13 @@ class WindowedTotals:
         with np.errstate(all="ignore"):
             for j, part in enumerate(parts):
                 out = add(out, (np.ldexp(part.astype(np.float64), (place - 32 * j).astype(np.int32)), zero))
-        # Nor are they known below the smallest float.
+        # Unknown, too, below the smallest float.
         untold = (self.rows[:, SPECIAL] != 0) | ((out[0] == 0) & (digits != 0).any(axis=1))
         untold[list(self.beyond)] = True
         return np.where(untold, np.nan, out[0]), out[1]
 
     def special(self) -> NDArray[np.float64]:
-        """What infinities and NaN add up to as IEEE adds them; 0 where there were none."""
+        """The IEEE sum of infinities and NaN; 0 if there were none."""
         bits = self.rows[:, SPECIAL]
         both = (bits & POSITIVE != 0) & (bits & NEGATIVE != 0)
         out = np.where(bits & POSITIVE != 0, np.inf, np.where(bits & NEGATIVE != 0, -np.inf, 0.0))
@@ -215,11 +215,11 @@ def _round(rows: Rows, lowest: int) -> NDArray[np.float64]:
         flipped[:, FIRST:] = -chunks[negative]
         carry(flipped)
         chunks[negative] = flipped[:, FIRST:]
-    # The last digit may exceed 32 bits: give it a neighbour.
+    # The last digit may exceed 32 bits: split it in two.
     chunks = np.concatenate([chunks, (chunks[:, -1] >> 32)[:, None]], axis=1)
     chunks[:, -2] &= MASK
     row = np.arange(groups)
-    # The leading chunk, and the 64 bits that start at its leading one; anything below only decides a tie.
+    # The leading digit, and the 64 bits from its leading one; anything below only decides a tie.
     top = width - np.argmax(chunks[:, ::-1] != 0, axis=1)
     lead = chunks[row, top].astype(np.uint64)
     second = np.where(top >= 1, chunks[row, np.maximum(top - 1, 0)], 0).astype(np.uint64)
@@ -234,14 +234,14 @@ def _round(rows: Rows, lowest: int) -> NDArray[np.float64]:
     lost = (third << spare) & np.uint64(MASK)
     window |= (sticky | (lost != 0)).astype(np.uint64)
     exponent = 32 * (top.astype(np.int64) - 1 + np.maximum(rows[:, BASE], 0)) - spare.astype(np.int64) + lowest
-    # A multiple of 2**lowest has no bits that the grid of subnormals could round once more.
+    # A multiple of 2**lowest has no bits that subnormals would round a second time.
     with np.errstate(over="ignore"):
         out: NDArray[np.float64] = np.ldexp(window.astype(np.float64), exponent.astype(np.int32))
     return np.where(negative, -out, out)
 
 
 class Accumulator:
-    """One exact sum per group: the windows and the log that a step fills, and what has been taken out of both."""
+    """One exact sum per group: the windows and the log that a step fills, and what was moved out of both."""
 
     def __init__(self, groups: int, digits: int, lowest: int, log: int = LOG) -> None:
         self.digits, self.lowest = digits, lowest
@@ -253,13 +253,13 @@ class Accumulator:
         """By group, in units of 2**lowest."""
 
     def make_room(self, rows: int = 1) -> None:
-        """Have room in the log for so many more rows."""
+        """Make room in the log for ``rows`` more rows."""
         if int(self.used[0]) + LOGGED * rows > len(self.log):
             self._drain()
             self.log = np.zeros((max(min(2 * len(self.log), LARGEST_LOG), LOGGED * rows), 4), np.int64)
 
     def _drain(self) -> None:
-        """Empty the log: into the windows, and what lies outside into integers of any size."""
+        """Empty the log into the windows; what lies outside goes into integers of any size."""
         if self.used[0]:
             refold(self.rows, self.log, self.used)
         n = int(self.used[0])
@@ -271,7 +271,7 @@ class Accumulator:
         new = np.ones(n, np.bool_)
         new[1:] = (g[1:] != g[:-1]) | (place[1:] != place[:-1])
         starts = np.flatnonzero(new)
-        # Far fewer than 2**31 entries of digits below 2**32: no sum overflows.
+        # Far fewer than 2**31 entries with digits below 2**32: no sum overflows.
         halves = [((word & MASK) ^ sign) - sign, (((word >> 32) & MASK) ^ sign) - sign]
         low, high = (np.add.reduceat(h, starts).tolist() for h in halves)
         for group, at, a, b in zip(g[starts].tolist(), place[starts].tolist(), low, high, strict=True):
@@ -288,7 +288,7 @@ class Accumulator:
             self._merged = merged
 
     def reset(self, groups: NDArray[np.intp]) -> None:
-        """Forget the sums of these groups."""
+        """Clear the sums of these groups."""
         self._drain()
         self.rows[groups] = empty_windows(1, self.digits)
         if self._merged is not None:
@@ -298,12 +298,12 @@ class Accumulator:
                 self._beyond.pop(g, None)
 
     def settle(self) -> None:
-        """Move carries among the sums that were merged."""
+        """Move carries in the merged sums."""
         if self._merged is not None:
             carry(self._merged)
 
     def relieve(self) -> None:
-        """Take the sums out of the windows, before one can overflow."""
+        """Move the sums out of the windows before one can overflow."""
         totals = self.totals(np.arange(len(self.rows)))
         self.rows = empty_windows(len(self.rows), self.digits)
         self._merged, self._beyond = None, {}
@@ -317,7 +317,7 @@ class Accumulator:
         whole = {place[g]: n for g, n in self._beyond.items() if g in place}
         if self._merged is not None:
             merged = self._merged[groups]
-            # Steps fill one state and merges another: hardly ever is there something in both.
+            # Steps fill one state and merges another: both are rarely non-empty.
             both = (merged[:, BASE] != UNSET) & (rows[:, BASE] != UNSET)
             for i in np.flatnonzero(both).tolist():
                 whole[i] = whole.get(i, 0) + _integer(rows[i])
@@ -337,16 +337,16 @@ class Accumulator:
         return WindowedTotals(rows, rest, self.lowest)
 
     def export(self, name: str, groups: int) -> dict[str, Any]:
-        """The sums of the first ``groups`` as the arrays of a state that travels: ``name`` and ``name_beyond``."""
+        """The sums of the first ``groups`` as arrays to be sent: ``name`` and ``name_beyond``."""
         found = self.totals(np.arange(groups))
         return {name: found.rows, f"{name}_beyond": beyond_out(found.beyond)}
 
     def merge(self, name: str, at: NDArray[np.intp], part: Mapping[str, Any]) -> None:
-        """Add sums that were exported: those of its group j to group ``at[j]``, each of which is another."""
+        """Add exported sums: those of their group j to group ``at[j]``; the ``at`` are distinct."""
         self.merge_totals(at, WindowedTotals(part[name], beyond_in(part[f"{name}_beyond"]), self.lowest))
 
     def merge_totals(self, at: NDArray[np.intp], totals: WindowedTotals) -> None:
-        """Add canonical sums: number j to group ``at[j]``, each of which is another."""
+        """Add canonical sums: number j to group ``at[j]``; the ``at`` are distinct."""
         rows = totals.rows
         if self._merged is None:
             self._merged = empty_rows(len(self.rows), self.digits)
@@ -365,7 +365,7 @@ class Accumulator:
             self._beyond[g] = self._beyond.get(g, 0) + (n << _above(rows[j]))
 
     def _merge_apart(self, at: NDArray[np.intp], mine: Rows, rows: Rows, step: NDArray[np.int64]) -> None:
-        """The rows whose windows start elsewhere than those they are added to."""
+        """Merge rows whose windows start elsewhere than their targets."""
         for k in np.unique(step[step != 0]).tolist():
             chosen = np.flatnonzero(step == k)
             low, high = mine[chosen], rows[chosen]
@@ -382,12 +382,12 @@ class Accumulator:
 
 
 def _above(row: NDArray[np.int64]) -> int:
-    """The place, in bits, of what is kept beyond a window: that of its last digit."""
+    """The place, in bits, of the integer beyond a window: that of the window's last digit."""
     return 32 * (len(row) - FIRST - 1 + max(int(row[BASE]), 0))
 
 
 def _raised(digits: Rows, by: int) -> tuple[Rows, NDArray[np.bool_]]:
-    """Carried digits moved up by ``by`` places, and where the same number still fits."""
+    """Carried digits moved up by ``by`` places, and which rows still fit."""
     width = digits.shape[1]
     if by >= width:
         return np.zeros_like(digits), np.logical_not(digits.any(axis=1))
@@ -403,7 +403,7 @@ def _raised(digits: Rows, by: int) -> tuple[Rows, NDArray[np.bool_]]:
 
 
 def beyond_out(beyond: Mapping[int, int]) -> NDArray[np.int64]:
-    """Integers by group as rows of (group, digit's number, digit), the highest digit of each signed."""
+    """Integers by group as rows of (group, number of the digit, digit), the highest digit of each signed."""
     out = []
     for g in sorted(beyond):
         n, j = beyond[g], 0
@@ -415,7 +415,7 @@ def beyond_out(beyond: Mapping[int, int]) -> NDArray[np.int64]:
 
 
 def beyond_in(entries: NDArray[np.int64]) -> dict[int, int]:
-    """What ``beyond_out`` wrote."""
+    """The inverse of ``beyond_out``."""
     out: dict[int, int] = {}
     for g, j, digit in entries.tolist():
         out[g] = out.get(g, 0) + (digit << (32 * j))

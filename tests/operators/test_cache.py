@@ -67,7 +67,7 @@ def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(cache.CACHE_VARIABLE, raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", none)
-    with pytest.raises(DataflowError, match="no home folder to keep compiled kernels in; set ANTFOLD_CACHE_DIR"):
+    with pytest.raises(DataflowError, match="no home folder for compiled kernels; set ANTFOLD_CACHE_DIR"):
         cache.cache_folder()
 
 

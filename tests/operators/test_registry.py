@@ -181,8 +181,8 @@ OWN = Aggregate(
 @pytest.mark.parametrize(
     ("op", "message"),
     [
-        (replace(OWN, name="sum"), "is that of an aggregate of antfold"),
-        (replace(OWN, name="mttr"), "is that of an aggregate of antfold"),
+        (replace(OWN, name="sum"), "is that of a built-in aggregate"),
+        (replace(OWN, name="mttr"), "is that of a built-in aggregate"),
         (replace(OWN, name="my own"), "must be an identifier"),
         (replace(OWN, inputs=("colour",)), "there is no input 'colour'"),
         (replace(OWN, fields=(Field("n", "f4"),)), "must be of dtype i8 or f8"),
@@ -230,6 +230,6 @@ def test_strings_may_be_tallied() -> None:
 
 @pytest.mark.parametrize("name", ["json", "decimal(2)", "complex", None])
 def test_types_that_no_column_has(name: object) -> None:
-    with pytest.raises(ValueError, match=r"no column of a stream is|is not a valid Type"):
+    with pytest.raises(ValueError, match=r"a stream's column cannot be|is not a valid Type"):
         stored(name)
     assert all(stored(t.value) is t for t in STORED)

@@ -1,13 +1,12 @@
-"""Digits of exact sums of floats, and the one canonical form of pairs and digits together.
+"""Digits of exact sums of floats, and the canonical form of pairs and digits together.
 
-Every finite float64 is an integer multiple of 2**-1076; a digit has 32 of its bits, in words of 64 so that carries can
-wait (R. M. Neal, "Fast exact summation using small and large superaccumulators", 2015). ``wide`` has rows of digits for
-the groups that need one: ``place[g]`` for group g, or -1. All have the same digits, from place ``used[LOW]`` on: those
-of the numbers met so far.
+Every finite float64 is an integer multiple of 2**-1076. A digit has 32 of its bits, in a 64-bit word so that carries
+can wait (R. M. Neal, "Fast exact summation using small and large superaccumulators", 2015). ``wide`` has rows of digits
+for the groups that need one: row ``place[g]`` for group g, or -1. All rows have the same digits, from digit
+``used[LOW]`` on: those of the numbers met so far.
 
-``enter`` takes a log (``operators.kernels.sums.float_sums``) into digits. To make digits of many of them at once, with
-what these are added to on its way from memory meanwhile, takes less time than to do it for one after the other in the
-loop over the data.
+``enter`` moves a log (``operators.kernels.sums.float_sums``) into digits. Computing the digits of many entries at once,
+while the target rows are prefetched, is faster than one at a time in the loop over the data.
 """
 
 from __future__ import annotations
@@ -23,26 +22,26 @@ from operators.kernels.sums.float_sums import BASE, FILLED, GIVEN, LOW
 from operators.kernels.sums.windowed_sums import significand_of, special_bit
 
 BLOCK = 64
-"""Entries of the log of which digits are made at once."""
+"""Log entries whose digits are computed at once."""
 
 DIGITS = 69
-"""Digits for all places: 66 that a finite float can touch, and those that sums of many reach."""
+"""The number of all digits: 66 that a finite float can touch, and further ones for large sums."""
 
 SPECIAL = 0
-"""The column of ``wide`` with the bits for infinities and NaN; the digits follow."""
+"""The column of ``wide`` with the bits for infinities and NaN; the digits follow it."""
 
 FIRST = 1
 """The column of the lowest digit."""
 
 ABOVE = 3
-"""Digits above that of a number's lowest bit: two that it can touch, and one for sums of many."""
+"""Digits above that of a number's lowest bit: two that it can touch, and one for large sums."""
 
 LOWEST = -1076
-"""The exponent of the unit. Floats are multiples of four units, so that the digit of infinities and NaN is none that a
-number has."""
+"""The exponent of the unit. Floats are multiples of four units, so the digit of infinities and NaN is never that of a
+number."""
 
 TOP = 64
-"""That digit."""
+"""The digit of infinities and NaN."""
 
 _MASK = 0xFFFFFFFF
 
@@ -56,8 +55,8 @@ def enter(
     wide: NDArray[np.int64],
     room: NDArray[np.int64],
 ) -> bool:
-    """Add the entries of the log to ``wide``, from number ``at[0]`` on; whether that was all, and not up to one for
-    which there is no row, or no digit. ``room`` has room for four words an entry of a block."""
+    """Add the log's entries to ``wide``, from number ``at[0]`` on. Returns whether all were added; it stops at an entry
+    without a row or digit. ``room`` is scratch space of four words per entry of a block."""
     first, filled = at[0], used[FILLED]
     while first < filled:
         size = min(filled - first, np.int64(BLOCK))
@@ -82,9 +81,10 @@ def _make_digits(
     wide: NDArray[np.int64],
     room: NDArray[np.int64],
 ) -> bool:
-    """Make digits of ``size`` entries from number ``first`` on: ``room`` then has, one block after the other, the
-    columns of the lowest, these, the next and the highest; whether ``wide`` has all these columns."""
-    # A loop without a branch, so that one instruction does it for several entries.
+    """Compute the digits of ``size`` entries from number ``first`` on: ``room`` then has, in four blocks, the columns
+    of the lowest digits, these digits, the next and the highest ones. Returns whether ``wide`` has all these
+    columns."""
+    # A loop without branches, so that it is vectorised.
     low = used[LOW]
     last = _last_of(low, wide)
     outside: I64 = np.int64(0)
@@ -102,7 +102,7 @@ def _make_digits(
 
 @inline
 def _last_of(low: I64, wide: NDArray[np.int64]) -> I64:
-    """The last column, after FIRST, that can have the lowest digit of a number."""
+    """The last column, relative to FIRST, that can have the lowest digit of a number."""
     return min(np.int64(wide.shape[1]) - np.int64(FIRST + ABOVE), np.int64(TOP) - low) - np.int64(1)
 
 
@@ -116,7 +116,7 @@ def _add_block(
     wide: NDArray[np.int64],
     room: NDArray[np.int64],
 ) -> I64:
-    """Add the digits that ``_make_digits`` made; of how many entries: fewer if there is no row left for the next."""
+    """Add the digits from ``_make_digits``. Returns the number of entries added: fewer if the next one has no row."""
     digits, width = address_of(wide) + np.int64(8 * FIRST), np.int64(8) * np.int64(wide.shape[1])
     done = np.int64(0)
     while done < size:
@@ -125,7 +125,7 @@ def _add_block(
             break
         lowest = digits + row * width + np.int64(8) * room[np.uint64(done)]
         room[np.uint64(done)] = lowest
-        # The three may be in two lines.
+        # The three may be in two cache lines.
         prefetch(lowest)
         prefetch(lowest + np.int64(16))
         done += np.int64(1)
@@ -139,7 +139,7 @@ def _add_block(
 
 @inline
 def _add_word(address: I64, word: I64) -> None:
-    """Add a word to that at an address."""
+    """Add a word to the one at an address."""
     put_word(address, word_at(address) + word)
 
 
@@ -152,7 +152,7 @@ def _add_singly(
     place: NDArray[np.int32],
     wide: NDArray[np.int64],
 ) -> I64:
-    """Add ``size`` entries from number ``first`` on; how many: fewer if there is no row or no digit for the next."""
+    """Add ``size`` entries from number ``first`` on. Returns how many: fewer if the next one has no row or digit."""
     low = used[LOW]
     last = _last_of(low, wide)
     for i in range(size):
@@ -171,7 +171,7 @@ def _add_singly(
 
 @inline
 def _row_of(g: I64, place: NDArray[np.int32], used: NDArray[np.int64], wide: NDArray[np.int64]) -> I64:
-    """The row of a group, a new one if it has none, or -1 where there is none left."""
+    """The row of a group, a new one if it has none, or -1 if there is none left."""
     row = np.int64(place[g])
     if row < 0 and used[GIVEN] < np.int64(wide.shape[0]):
         row = used[GIVEN]
@@ -182,7 +182,7 @@ def _row_of(g: I64, place: NDArray[np.int32], used: NDArray[np.int64], wide: NDA
 
 @inline
 def _expect(row: I64, wide: NDArray[np.int64]) -> None:
-    """Have a row loaded, if it is one."""
+    """Prefetch a row, if there is one."""
     if row >= 0:
         for k in range(0, wide.shape[1], 8):
             prefetch(address_of(wide) + np.int64(8) * (np.int64(row) * np.int64(wide.shape[1]) + np.int64(k)))
@@ -190,7 +190,7 @@ def _expect(row: I64, wide: NDArray[np.int64]) -> None:
 
 @inline
 def _place_of(b: I64) -> I64:
-    """The place of the lowest bit of a float's significand."""
+    """The position of the lowest bit of a float's significand."""
     return max((b >> np.int64(52)) & np.int64(0x7FF), np.int64(1)) + np.int64(1)
 
 
@@ -202,7 +202,7 @@ def _digit_of(b: I64) -> I64:
 
 @inline
 def _digits_of(b: I64) -> Any:
-    """Which is the lowest digit of the float with bits ``b``, that digit, the next and the highest, with its sign."""
+    """For the float with bits ``b``: the number of its lowest digit, and its three digits, with its sign."""
     sign = b >> np.int64(63)
     word = significand_of(b)
     shift = _place_of(b) & np.int64(31)
@@ -214,7 +214,7 @@ def _digits_of(b: I64) -> Any:
 
 @inline
 def _add(digits: NDArray[np.int64], k: I64, b: I64) -> None:
-    """Add the finite float with bits ``b``, of which the lowest is in ``digits[k]``."""
+    """Add the finite float with bits ``b``, whose lowest bit is in ``digits[k]``."""
     _, lowest, middle, highest = _digits_of(b)
     digits[k] += lowest
     digits[k + np.uint64(1)] += middle
@@ -223,7 +223,7 @@ def _add(digits: NDArray[np.int64], k: I64, b: I64) -> None:
 
 @inline
 def _add_at_place(digits: NDArray[np.int64], x: F64) -> None:
-    """Add a finite float to digits of all places."""
+    """Add a finite float to a row of all digits."""
     b = np.float64(x).view(np.int64)
     _add(digits, np.uint64(_digit_of(b)), b)
 
@@ -237,8 +237,7 @@ def enter_digits(
     place: NDArray[np.int32],
     wide: NDArray[np.int64],
 ) -> None:
-    """Add canonical digits (``read``) to ``wide``, which has rows and places enough; the groups' numbers are those in
-    ``at``."""
+    """Add canonical digits (``read``) to ``wide``, which has enough rows and digits; ``at`` are the groups' numbers."""
     n = np.int64(0)
     for i in range(spans.shape[0]):
         row = np.uint64(_row_of(np.uint64(at[np.uint64(spans[i, 0])]), place, used, wide))
@@ -251,7 +250,7 @@ def enter_digits(
 
 @loop("void(i8[:,::1])")
 def carry_digits(wide: NDArray[np.int64]) -> None:
-    """Move carries: all digits but the last then in [0, 2**32), the last signed."""
+    """Move carries: all digits but the last are then in [0, 2**32), the last is signed."""
     for i in range(wide.shape[0]):
         for k in range(FIRST, wide.shape[1] - 1):
             wide[i, k + 1] += wide[i, k] >> np.int64(32)
@@ -272,21 +271,22 @@ def read(
     filled: NDArray[np.int64],
     room: NDArray[np.int64],
 ) -> I64:
-    """The canonical sums of ``groups`` from number ``filled[0]`` on; how many are done, fewer if an array is full.
+    """The canonical sums of ``groups`` from number ``filled[0]`` on. Returns how many are done: fewer if an array is
+    full.
 
-    ``nearest`` is the nearest float, infinite where there is none. ``pairs`` is that and what it lacks, if that is a
-    float too. Else it is zeros, and the sum is in ``digits``, in [-2**31, 2**31), from the lowest that is not zero to
-    the highest; ``spans`` tells whose they are: number, place of the lowest, how many, and the bits for infinities and
-    NaN. ``filled`` counts what is done of groups, spans and digits; unless ``filled[3]`` is set, digits are counted but
-    not written. ``room`` has room for DIGITS digits.
+    ``nearest`` is the nearest float, infinite if there is none. ``pairs`` is that float and its error, if the error is
+    a float. Otherwise it is zeros, and the sum is in ``digits``, in [-2**31, 2**31), from the lowest non-zero one to
+    the highest; ``spans`` describes them: number of the group, place of the lowest digit, their number, and the bits
+    for infinities and NaN. ``filled`` counts finished groups, spans and digits; unless ``filled[3]`` is set, digits are
+    counted but not written. ``room`` is scratch space for DIGITS digits.
     """
     bins = np.int64(rows.shape[1] >> 1)
-    # The digits between which there may be any.
+    # The digits that may be non-zero.
     low, high = used[LOW], used[LOW] + np.int64(wide.shape[1]) - np.int64(FIRST)
     if bins == 1:
         low, high = np.int64(0), np.int64(DIGITS)
     elif bins > 1:
-        # Errors are up to 53 bits below the lowest number of a bin, and sums up to 64 above the largest.
+        # Errors are up to 53 bits below a bin's lowest number, sums up to 64 bits above its largest.
         least, most = max(used[BASE] - np.int64(2), np.int64(0)), min(used[BASE] + bins + np.int64(5), np.int64(DIGITS))
         low, high = (min(low, least), max(high, most)) if high > low else (least, most)
     for j in range(filled[0], groups.shape[0]):
@@ -319,7 +319,7 @@ def read(
         if filled[3] != 0:
             for k in range(count):
                 digits[n + k] = np.int32(room[bottom + k])
-        # A float has digits in three places at most.
+        # A float has at most three digits.
         if bits == 0 and some <= 6 and abs(first) < np.inf:
             _add_at_place(room, -first)
             top, some = _balance(room, low, high)
@@ -352,8 +352,8 @@ def _gather(
     low: I64,
     high: I64,
 ) -> I64:
-    """The whole sum of group ``g``, each digit at its place, between ``low`` and ``high``; the bits for infinities and
-    NaN."""
+    """Collect the sum of group ``g``, each digit at its place, between ``low`` and ``high``. Returns the bits for
+    infinities and NaN."""
     for k in range(low, high):
         room[k] = 0
     bits = np.int64(0)
@@ -369,8 +369,8 @@ def _gather(
 
 @inline
 def _balance(digits: NDArray[np.int64], low: I64, high: I64) -> Any:
-    """Move carries until every digit is in [-2**31, 2**31); the place of the last that is not zero, else ``low``, and
-    how many are not."""
+    """Move carries until every digit is in [-2**31, 2**31). Returns the place of the last non-zero one, else ``low``,
+    and how many are non-zero."""
     half = np.int64(1 << 31)
     over, top, some = np.int64(0), low, np.int64(0)
     for k in range(low, high):
@@ -385,7 +385,7 @@ def _balance(digits: NDArray[np.int64], low: I64, high: I64) -> Any:
 
 @inline
 def _special(bits: I64) -> F64:
-    """What infinities and NaN add up to as IEEE adds them."""
+    """The IEEE sum of infinities and NaN."""
     return np.inf if bits == 2 else (-np.inf if bits == 4 else np.nan)
 
 
@@ -402,7 +402,7 @@ def _nearest(digits: NDArray[np.int64], low: I64, top: I64) -> F64:
     while rest > low and digits[rest] == 0:
         rest -= np.int64(1)
     below = sign * digits[rest] if rest >= low else np.int64(0)
-    # As digits in [0, 2**32), of which the first or the second is not small: more than 54 bits, and whether any follow.
+    # As digits in [0, 2**32), of which the first or the second is not small: more than 54 bits, and a sticky bit.
     third -= np.int64(below < 0)
     second += third >> np.int64(32)
     lead += second >> np.int64(32)
@@ -414,15 +414,15 @@ def _nearest(digits: NDArray[np.int64], low: I64, top: I64) -> F64:
         lead = second
         second = third
         third = np.int64(0)
-    # The 64 bits that start at the leading one; what is below them only decides a tie.
+    # The 64 bits from the leading one on; anything below only decides a tie.
     length = np.int64(np.float64(lead).view(np.int64) >> np.int64(52)) - np.int64(1022)
     spare = np.int64(32) - length
     window = (np.uint64((lead << np.int64(32)) | second)) << np.uint64(spare)
     window |= np.uint64(third >> (np.int64(32) - spare))
     lost = (third << spare) & np.int64(_MASK)
     window |= np.uint64(sticky | np.int64(lost != 0))
-    # In two steps, as the scale itself may be out of range. A multiple of the unit has no bits that the grid of
-    # subnormals could round once more.
+    # In two steps, since the scale itself may be out of range. A multiple of the unit has no bits that subnormals would
+    # round a second time.
     exponent = np.int64(32) * (top - 1) - spare + np.int64(LOWEST)
     half = exponent >> np.int64(1)
     return np.float64(sign) * np.float64(window) * _power(half) * _power(exponent - half)

@@ -1,9 +1,9 @@
-"""Exact sums that are read as they grow: R. M. Neal's small superaccumulator (2015), and its one rounding, as steps.
+"""Exact running sums: R. M. Neal's small superaccumulator (2015), rounded at every row, as steps.
 
-A float64 is an integer multiple of 2**-1074. Its 53-bit significand, shifted to its place, is cut into 32-bit digits
-that are added to three of the 67 int64 chunks of its key; a chunk has room for 2**30 additions before carries must move
-on, which every rounding does. (``exact.py`` is for sums of many groups that are read once: narrower, and no chunk of it
-stands for a fixed place.)
+A float64 is an integer multiple of 2**-1074. Its 53-bit significand, shifted to its place, is split into 32-bit digits
+that are added to three of the key's 67 int64 chunks. A chunk has room for 2**30 additions before carries must be moved,
+which every rounding does. (``windowed_sums.py`` is for sums of many groups that are read once: it is narrower, and its
+accumulators have no fixed place.)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CHUNKS = 67
 """Digits of 32 bits from 2**-1074 to beyond the largest float64."""
 
 NAN, POSITIVE, NEGATIVE = CHUNKS, CHUNKS + 1, CHUNKS + 2
-"""Columns that count the NaN and infinite values, which have no digits."""
+"""Columns with the numbers of NaN and infinite values, which have no digits."""
 
 WIDTH = CHUNKS + 3
 
@@ -59,16 +59,16 @@ def add_digits(g: I64, digits: NDArray[np.int64], x: F64) -> None:
 
 @inline
 def is_a_sum(g: I64, digits: NDArray[np.int64], x: F64) -> Any:
-    """Whether ``x``, the accumulator in row ``g`` rounded, is one: infinite sums of finite numbers are none."""
+    """Whether ``x``, the rounded accumulator in row ``g``, is valid: an infinite sum of finite numbers is not."""
     special = digits[g, NAN] + digits[g, POSITIVE] + digits[g, NEGATIVE]
     return abs(x) <= _LARGEST or special > 0
 
 
 @inline
 def rounded(g: I64, digits: NDArray[np.int64]) -> F64:
-    """The float64 nearest to the accumulator in row ``g``, ties to even; its carries have moved on afterwards.
+    """The float64 nearest to the accumulator in row ``g``, ties to even; moves its carries.
 
-    The scalar twin of ``operators.sums.windowed``.
+    The scalar counterpart of ``operators.sums.windowed``.
     """
     mask = np.int64(0xFFFFFFFF)
     for i in range(CHUNKS - 1):
@@ -81,7 +81,7 @@ def rounded(g: I64, digits: NDArray[np.int64]) -> F64:
     if digits[g, NEGATIVE] > 0:
         return -np.inf
     negative = digits[g, CHUNKS - 1] < 0
-    # Of the magnitude: the leading digit, the two below it, and whether there is anything below those.
+    # Of the magnitude: the leading digit, the two below it, and a sticky bit for the rest.
     top = np.int64(0)
     lead = second = third = np.uint64(0)
     rest = sticky = False
@@ -100,15 +100,15 @@ def rounded(g: I64, digits: NDArray[np.int64]) -> F64:
         near, far = digit, near
     if lead == np.uint64(0):
         return 0.0
-    # 64 bits from the leading one on; all that is lost only decides a tie.
+    # The 64 bits from the leading one on; anything below only decides a tie.
     spare = np.uint64(0)
     while (lead << spare) >> np.uint64(31) == np.uint64(0):
         spare += np.uint64(1)
     wide = (((lead << np.uint64(32)) | second) << spare) | ((third << spare) >> np.uint64(32))
     if sticky or (third << spare) & np.uint64(0xFFFFFFFF) != np.uint64(0):
         wide |= np.uint64(1)
-    # Times a power of two, in two steps where it is beyond a float's; below 2**-1022 nothing is lost any more, as all
-    # digits are multiples of 2**-1074. (ldexp is a function of Numba's own, which a kernel must do without.)
+    # Times a power of two, in two steps if it exceeds a float's range; below 2**-1022 nothing is lost, since all digits
+    # are multiples of 2**-1074. (ldexp is one of Numba's own functions, which kernels must not call.)
     out = np.float64(wide)
     exponent = 32 * (top - 1) - np.int64(spare) - 1074
     if exponent < -1000:

@@ -1,22 +1,23 @@
-"""Exact accumulation, after R. M. Neal, "Fast exact summation using small and large superaccumulators" (2015).
+"""Exact sums in windowed superaccumulators, after R. M. Neal, "Fast exact summation using small and large
+superaccumulators" (2015).
 
-A finite float64 is an integer multiple of 2**-1074; a product of two, of 2**-2148. Addition of integers is associative,
-hence so are these sums, to the bit: an integer is shifted to its place and added to one of several accumulators of 128
-bits, whose own places are 32 bits apart. One has room for 2**30 numbers before it must be emptied
+A finite float64 is an integer multiple of 2**-1074, a product of two of 2**-2148. Integer addition is associative, so
+these sums are, too, to the bit: an integer is shifted to its place and added to one of several 128-bit accumulators,
+which are 32 bits apart. An accumulator has room for 2**30 numbers before it must be emptied
 (``operators.sums.windowed``).
 
-Numbers of one group are seldom far apart, so a group does not have accumulators for every exponent there is but a
-window of a few around its first number. A row of ``rows``, int64 of shape (groups, 2 + 2 * accumulators), holds the
-place in bits of the second accumulator (``UNSET`` before the first number), bits for infinities and NaN, then the low
-and the high word of each accumulator.
+Numbers of one group are rarely far apart, so a group does not have accumulators for every exponent but a window of a
+few around its first number. A row of ``rows``, int64 of shape (groups, 2 + 2 * accumulators), contains the place in
+bits of the second accumulator (``UNSET`` before the first number), bits for infinities and NaN, then the low and the
+high word of each accumulator.
 
-The first number, and what falls outside, goes into ``log``, int64 of shape (entries, 4): group, place in bits, the
-unsigned integer, and -1 where it is negative. ``used[0]`` counts the entries; the caller keeps room for ``LOGGED`` of
-them a row, and ``refold`` empties it. So steps have just two ways, both short, which made them twice as fast.
+The first number, and numbers outside of the window, go into ``log``, int64 of shape (entries, 4): group, place in bits,
+the unsigned integer, and -1 if it is negative. ``used[0]`` counts the entries; the caller ensures room for ``LOGGED``
+entries per row, and ``refold`` empties it. So steps have only two short paths, which made them twice as fast.
 
 Sums of floats themselves are in ``operators.kernels.sums.float_sums``.
 
-Integer sums keep the low 32 bits and the rest apart in the same spirit.
+Integer sums store the low 32 bits and the rest separately, for the same reason.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ from numpy.typing import NDArray
 from operators.compiler.loops import F64, I64, inline, loop
 
 UNSET = -(1 << 40)
-"""The place of a window without a number."""
+"""The place of an empty window."""
 
 BASE, SPECIAL, FIRST = 0, 1, 2
-"""Columns of a row: the place, bits of values that are no integers, the first accumulator's low word."""
+"""Columns of a row: the place, bits of special values, the first accumulator's low word."""
 
 NAN, POSITIVE, NEGATIVE = 1, 2, 4
-"""Bits of SPECIAL: a NaN, an infinity of either sign was added."""
+"""Bits of SPECIAL: a NaN, or an infinity of either sign, was added."""
 
 STEP = 32
-"""Bits from one accumulator's place to the next one's."""
+"""Bits between the places of two accumulators."""
 
 LOGGED = 4
-"""The most entries that one row can add to the log."""
+"""The maximum number of log entries per row."""
 
 _FRACTION = (1 << 52) - 1
 _IMPLICIT = 1 << 52
@@ -61,8 +62,8 @@ def add_word(
 
 @inline
 def _is_added(g: I64, rows: NDArray[np.int64], word: I64, place: I64, sign: I64) -> Any:
-    """Add it if it lies in the group's window, and tell whether it does."""
-    # Negative distances are huge as unsigned, so one comparison finds both ways out of the window.
+    """Add it if it lies in the group's window; returns whether it does."""
+    # Negative distances are huge as unsigned, so one comparison covers both bounds of the window.
     s = np.uint64(place - rows[g, BASE] + STEP)
     one = np.uint64(1)
     inside = s < np.uint64((rows.shape[1] - FIRST) << 4)
@@ -72,7 +73,7 @@ def _is_added(g: I64, rows: NDArray[np.int64], word: I64, place: I64, sign: I64)
         flip = np.uint64(sign)
         low = ((np.uint64(word) << shift) ^ flip) - flip
         high = ((np.uint64(word) >> one) >> (np.uint64(63) - shift)) ^ flip
-        # A negative number is the complement plus one, and the one is carried on where the low word is 0.
+        # A negative number is the complement plus one; the one carries if the low word is 0.
         if sign != 0 and low == np.uint64(0):
             high += one
         total = np.uint64(rows[g, k]) + low
@@ -85,7 +86,7 @@ def _is_added(g: I64, rows: NDArray[np.int64], word: I64, place: I64, sign: I64)
 
 @inline
 def _note(g: I64, log: NDArray[np.int64], used: NDArray[np.int64], word: I64, place: I64, sign: I64) -> None:
-    """An entry of the log."""
+    """Add an entry to the log."""
     e = np.uint64(used[0])
     log[e, 0] = g
     log[e, 1] = place
@@ -96,7 +97,7 @@ def _note(g: I64, log: NDArray[np.int64], used: NDArray[np.int64], word: I64, pl
 
 @loop("void(i8[:,::1], i8[:,::1], i8[::1])")
 def refold(rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int64]) -> None:
-    """Add the entries of the log that lie in their group's window, which begins with the first; the others move up."""
+    """Add the log entries that lie in their group's window, which the first one opens; the others move up."""
     kept = np.int64(0)
     for e in range(used[0]):
         if not _is_added(np.uint64(log[e, 0]), rows, log[e, 2], log[e, 1], log[e, 3]):
@@ -108,14 +109,14 @@ def refold(rows: NDArray[np.int64], log: NDArray[np.int64], used: NDArray[np.int
 
 @inline
 def significand_of(b: I64) -> I64:
-    """The significand of a finite float with bits ``b``, in units of its last place."""
+    """The significand of the finite float with bits ``b``, in units of its last place."""
     fraction = b & np.int64(_FRACTION)
     return fraction if ((b >> 52) & 0x7FF) == 0 else fraction | np.int64(_IMPLICIT)
 
 
 @inline
 def special_bit(b: I64) -> I64:
-    """The bit of SPECIAL for a float with bits ``b`` that is not finite."""
+    """The bit of SPECIAL for the non-finite float with bits ``b``."""
     if (b & np.int64(_FRACTION)) != 0:
         return np.int64(NAN)
     return np.int64(POSITIVE) if b > 0 else np.int64(NEGATIVE)

@@ -1,1 +1,1 @@
-"""Loop bodies of calendars, clocks, periods and lengths of time."""
+"""Loop bodies of calendars, clocks, periods and durations."""

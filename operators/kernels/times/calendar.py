@@ -1,22 +1,22 @@
 """Calendar buckets and clock fields of the times from 1900 to 2261.
 
-What is asked of any other time is ``OUTSIDE``, which no answer may be taken from: there is no nearest bucket.
+For any other time the result is ``OUTSIDE``, which callers must check for: there is no nearest bucket.
 
 A bucket function takes a time and the three parts of a table (``dataflow.times.calendar_tables.bucket_table``):
 ``edges``, ``width`` and ``origin``.
 
 - ``edges`` empty: buckets are ``width`` microseconds long from ``origin`` on.
-- ``width`` 0: ``edges`` are the starts of all buckets, ascending, the last of them the end of the last bucket. One is
-  ``origin`` microseconds long on average, by which a bucket is found in a step or two.
-- else buckets are ``width`` long by a wall clock whose offset from UTC is not a multiple of it. From ``edges[0]`` on it
-  is one. Before, ``edges`` has a row of ``COLUMNS`` numbers for each offset, ``edges[1]`` of them and one that ends
-  them: when the offset begins; the offset; the start of the bucket of that instant; the first edge from then on; and
-  the number of the bucket that starts there. Then come the rows by ``GRID``.
+- ``width`` 0: ``edges`` are the starts of all buckets, ascending, and the end of the last one. A bucket is ``origin``
+  microseconds long on average, so it is found in a step or two.
+- else buckets are ``width`` long on a wall clock whose offset from UTC is not a multiple of ``width``. From
+  ``edges[0]`` on it is a multiple. Before that, ``edges`` has a row of ``COLUMNS`` numbers for each of ``edges[1]``
+  offsets, and a final row: when the offset begins; the offset; the start of the bucket of that instant; the first edge
+  from then on; and the number of the bucket that starts there. Then come the row numbers by ``GRID``.
 
-Offsets are ``changes``, ascending, the last of them after all times, and ``offsets``: one for each of the changes, then
-the places of the offsets by ``GRID``.
+Offsets are ``changes``, ascending, the last one after all times, and ``offsets``: one for each change, then their
+indices by ``GRID``.
 
-``GRID``: the row, or place, of the offset at 1900-01-01 and every 2^``GRID`` microseconds from then on.
+``GRID``: the row, or index, of the offset at 1900-01-01 and every 2^``GRID`` microseconds from then on.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def shifted_back(t: I64, by: I64) -> I64:
 
 @inline
 def offset_place(t: I64, changes: NDArray[np.int64], offsets: NDArray[np.int64]) -> I64:
-    """The place of the offset that holds at ``t``; -1 outside of the years."""
+    """The index of the offset that is valid at ``t``; -1 outside of the years."""
     if not in_years(t):
         return np.int64(-1)
     i = offsets[np.int64(changes.shape[0]) + ((t - FIRST) >> GRID)]
@@ -99,7 +99,7 @@ def bucket_of(t: I64, edges: NDArray[np.int64], length: I64) -> I64:
 
 @noinline
 def clock_row(t: I64, edges: NDArray[np.int64]) -> I64:
-    """Where the row of the offset that holds at ``t`` begins in ``edges``."""
+    """The start, in ``edges``, of the row of the offset that is valid at ``t``."""
     at = edges[2 + COLUMNS * (edges[1] + 1) + ((t - FIRST) >> GRID)]
     while edges[at + COLUMNS] <= t:
         at += COLUMNS
@@ -125,7 +125,7 @@ def clock_end(t: I64, edges: NDArray[np.int64], width: I64) -> I64:
         return edges[at + 3]
     offset = edges[at + 1]
     end = (t + offset) // width * width - offset + width
-    # Under the next offset other multiples are edges.
+    # The next offset has other edges.
     return end if end < edges[at + COLUMNS] else edges[at + COLUMNS + 3]
 
 
@@ -186,7 +186,7 @@ def bucket_end(t: I64, edges: NDArray[np.int64], width: I64, origin: I64) -> I64
 
 @inline
 def bucket_number(t: I64, edges: NDArray[np.int64], width: I64, origin: I64) -> I64:
-    """The number of the bucket of ``t``: that of the bucket after it is one more."""
+    """The number of the bucket of ``t``; consecutive buckets have consecutive numbers."""
     if not in_years(t):
         return np.int64(OUTSIDE)
     if width == 0:

@@ -1,7 +1,7 @@
-"""Lengths of time times and by numbers: exact, then rounded once, to the nearest microsecond, ties to even, or down.
+"""Durations times and divided by numbers: exact, rounded once to the nearest microsecond, ties to even, or down.
 
-A float is ``significand * 2**exponent``, so all of this is division of integers. ``flags[0]`` is set where a result
-does not fit in 64 bits (``operators.kernels.arithmetic``).
+A float is ``significand * 2**exponent``, so this is integer division. ``flags[0]`` is set if a result does not fit in
+64 bits (``operators.kernels.arithmetic``).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def _size(a: I64) -> I64:
 def _signed(
     size: I64, past: I64, negative: bool, down: bool, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1
 ) -> I64:
-    """The integer for an unsigned whole part and what is past it: 0 nothing, 1 less than a half, 2 a half, 3 more."""
+    """The integer for an unsigned integer part and a fraction: 0 none, 1 less than a half, 2 a half, 3 more."""
     one = np.uint64(1)
     up = (negative and past > 0) if down else (past == 3 or (past == 2 and size & one == one))
     if up:
         size += one
-    # The least integer has no positive twin.
+    # The least int64 has no positive counterpart.
     if size > np.uint64(_LEAST) or (size == np.uint64(_LEAST) and not negative) or (up and size == np.uint64(0)):
         noted(0, flags, site, row)
         return np.int64(0)
@@ -58,7 +58,7 @@ def length_times(a: I64, x: F64, flags: NDArray[np.int64], site: I64 = 1, row: I
     shift = max((bits >> 52) & 0x7FF, np.int64(1)) - 1075
     half, mask, one, zero = np.uint64(32), np.uint64(0xFFFFFFFF), np.uint64(1), np.uint64(0)
     ua, ub = np.uint64(_size(a)), np.uint64(significand_of(bits))
-    # The product of 64 and 53 bits, in two words.
+    # The product of 64 by 53 bits, in two words.
     a0, a1, b0, b1 = ua & mask, ua >> half, ub & mask, ub >> half
     low, middle, other = a0 * b0, a0 * b1, a1 * b0
     carried = (low >> half) + (middle & mask) + (other & mask)
@@ -74,7 +74,7 @@ def length_times(a: I64, x: F64, flags: NDArray[np.int64], site: I64 = 1, row: I
     down = -shift
     if down > 127:
         return np.int64(0)
-    # The whole part, and what is below it as a fraction of 2**64 with one bit for all that is lower still.
+    # The integer part, and the fraction in units of 2**-64 with a sticky bit for the rest.
     if down > 64:
         by = np.uint64(down - 64)
         size, rest = high >> by, (high << (np.uint64(64) - by)) | (low >> by)
@@ -100,7 +100,7 @@ def length_times(a: I64, x: F64, flags: NDArray[np.int64], site: I64 = 1, row: I
 
 @noinline
 def length_by(a: I64, x: F64, down: bool, flags: NDArray[np.int64], site: I64 = 1, row: I64 = -1) -> I64:
-    """``a / x`` to the nearest integer, ties to even, or the next one ``down``; ``x`` is neither 0 nor NaN."""
+    """``a / x`` to the nearest integer, ties to even, or rounded ``down``; ``x`` is neither 0 nor NaN."""
     bits = np.float64(x).view(np.int64)
     negative = (a < 0) != (bits < 0)
     biased = (bits >> 52) & 0x7FF
@@ -110,7 +110,7 @@ def length_by(a: I64, x: F64, down: bool, flags: NDArray[np.int64], site: I64 = 
     if size == zero:
         return np.int64(0)
     if biased == 0x7FF or shift > 11:
-        # Less than a half, or just that of an odd one.
+        # Less than a half, or exactly a half of an odd divisor.
         return np.int64(_signed(zero, np.int64(1), negative, down, flags, site, row))
     if shift > 0:
         by <<= np.uint64(shift)

@@ -1,7 +1,7 @@
-"""Looking rows up by a key and by time in tables sorted by (key, start): reference tables, calendars.
+"""Lookups by key and time in tables sorted by (key, start): reference tables, calendars.
 
-The rows of key number ``q`` are ``offsets[q]`` to ``offsets[q + 1] - 1``; row r holds in [``starts[r]``, ``ends[r]``),
-and the rows of one key do not overlap. Times are int64 microseconds.
+The rows of key number ``q`` are ``offsets[q]`` to ``offsets[q + 1] - 1``; row r is valid in [``starts[r]``,
+``ends[r]``), and the rows of one key do not overlap. Times are int64 microseconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NEVER = 2**62
 
 @inline
 def key_number(v: I64, keys: NDArray[np.int64]) -> I64:
-    """The place of ``v`` in the ascending ``keys``; -1 if it is not there."""
+    """The index of ``v`` in the ascending ``keys``; -1 if it is missing."""
     lo = np.int64(0)
     hi = np.int64(keys.shape[0])
     while lo < hi:
@@ -47,7 +47,7 @@ def last_start(q: I64, t: I64, offsets: NDArray[np.int64], starts: NDArray[np.in
 
 @inline
 def row_at(q: I64, t: I64, offsets: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> I64:
-    """The row of key ``q`` (-1: none) that holds at ``t``; -1 if there is none."""
+    """The row of key ``q`` (-1: none) that is valid at ``t``; -1 if there is none."""
     if q < 0:
         return np.int64(-1)
     r = last_start(q, t, offsets, starts)
@@ -58,7 +58,7 @@ def row_at(q: I64, t: I64, offsets: NDArray[np.int64], starts: NDArray[np.int64]
 
 @inline
 def edge_after(q: I64, t: I64, offsets: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> I64:
-    """The first time after ``t`` at which ``row_at`` may give another row."""
+    """The first time after ``t`` at which ``row_at`` may return another row."""
     if q < 0:
         return np.int64(NEVER)
     r = last_start(q, t, offsets, starts)
