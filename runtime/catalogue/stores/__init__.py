@@ -1,1 +1,1 @@
-"""The tables that a catalogue may lie in: SQLite and DynamoDB."""
+"""Tables that store a catalogue: SQLite and DynamoDB."""
