@@ -1,4 +1,4 @@
-"""What the content of a source is, and the reader for it."""
+"""Detects the format of a source and picks its reader."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEAD = 1 << 16
 
 
 def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler, name: str) -> Iterator[Batch]:
-    """The accepted rows of a source's content; its format is the declared one or found by looking at its beginning."""
+    """The accepted rows of a source's content; its format is declared or detected from its first bytes."""
     head = b""
     for piece in pieces:
         head += piece
