@@ -64,9 +64,7 @@ class StreamSteps(SourceSteps, IndexSteps):
         unknown = 0
         for _ in range(MAX_REFUSED):
             last, head = yield from self.last_record()
-            place = yield from self.place(
-                source.id
-            )  # after the log: a later addition to the list makes this commit fail
+            place = yield from self.place(source.id)  # after the log: later additions make this commit fail
             known = place is not None and place.sort == source.id
             if place is not None and known:
                 entry, seq, winner = self.entry_of(place)
