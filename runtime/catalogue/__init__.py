@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runtime.catalogue.protocol import AttemptSwept
     from runtime.catalogue.snapshot import Snapshot
 
-# A worker's request holds its files and its schema; it opens no catalogue.
+# A worker's request contains its files and schema; it opens no catalogue.
 __getattr__ = late(
     __name__,
     {

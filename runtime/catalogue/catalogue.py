@@ -1,4 +1,4 @@
-"""The catalogue as the rest of the program sees it."""
+"""`Catalogue`: the interface of the catalogue for the rest of the program."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from runtime.errors import StoreError
 
 
 class Catalogue(Protocol):
-    """Which files make up each stream, and which sources they came from; safe for many processes at once."""
+    """The files of each stream and the sources they came from; safe for concurrent processes."""
 
     def begin(self) -> None:
-        """Make sure that there is a catalogue, before files are written; StoreError if there was one and it is lost."""
+        """Make sure that a catalogue exists before files are written; StoreError if one existed and is lost."""
         ...
 
     def streams(self) -> list[str]:
@@ -62,7 +62,7 @@ class Catalogue(Protocol):
     def snapshot(self, stream: str, since: int | None = None, until: int | None = None) -> Snapshot:
         """The stream as of its last commit, with the files of the UTC days of [since, until) (microseconds UTC).
 
-        Raises ``QueryError`` for an unknown stream, ``IncompleteResult`` when the catalogue does not add up.
+        Raises ``QueryError`` for an unknown stream, ``IncompleteResult`` when the catalogue is inconsistent.
         """
         ...
 
@@ -83,11 +83,11 @@ class Catalogue(Protocol):
         ...
 
     def problems(self) -> list[str]:
-        """Check what is below all streams, and the list of them; each problem found is one sentence."""
+        """Check the storage below the streams, and the list of streams; each problem found is one sentence."""
         ...
 
     def close(self) -> None:
-        """Give back what the catalogue holds open."""
+        """Release open resources."""
         ...
 
 
@@ -103,7 +103,7 @@ class TableCatalogue:
         self._in_use = in_use
 
     def begin(self) -> None:
-        """Count no streams yet, if nothing is counted; see ``Catalogue.begin``."""
+        """Create the stream count (zero) if there is none; see ``Catalogue.begin``."""
         if run(self.table, counted()) is not None:
             return
         if not self.streams() and self._in_use():
@@ -111,7 +111,7 @@ class TableCatalogue:
                 "the catalogue has nothing of this store, but there are points below data/: its table was lost, or is "
                 "another one. Name the right one with ?table=, restore it, or run `dataflow recover` on the store."
             )
-        with suppress(ConditionFailed):  # somebody else was faster
+        with suppress(ConditionFailed):  # another process was faster
             run(self.table, transact(count_puts(None, [])))
 
     def streams(self) -> list[str]:
@@ -192,7 +192,7 @@ class TableCatalogue:
         return StreamSteps(stream, self.table.most, self._clock)
 
     def _catch_up(self, steps: StreamSteps) -> None:
-        """Note the commit beside the table, bring the day index up to date, seal a stream of an earlier version.
+        """Write the head beside the table, bring the day index up to date, seal a stream of an earlier version.
 
         The commit is durable: when one of these fails, the next commit does it.
         """

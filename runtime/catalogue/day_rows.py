@@ -24,10 +24,10 @@ VERSION = 2
 HEAD = np.dtype(
     [
         ("version", "<u2"),
-        ("marker", "<u2"),  # 1: no file, only the totals of a day from which a commit took files away
+        ("marker", "<u2"),  # 1: no file, only the totals of a day from which a commit removed files
         ("ordinal", "<u4"),
         ("day", "<i4"),
-        ("size", "<u4"),  # bytes of what follows the head: path, null counts, footer's digest as JSON; the seal
+        ("size", "<u4"),  # bytes after the head: path, null counts, footer's digest as JSON; the seal
         ("add_seq", "<i8"),
         ("del_seq", "<i8"),  # 0: not deleted
         ("rows", "<i8"),
@@ -52,7 +52,7 @@ _COLUMNS = ("day", "rows", "bytes", "t_min", "t_max", "keys", "dropped", "add_se
 
 @dataclass(frozen=True)
 class DayTotals:
-    """What a day of a stream holds: live files, their rows, and the set hash of their paths as a number."""
+    """Totals of a stream's day: live files, their rows, and the set hash of their paths as a number."""
 
     files: int = 0
     rows: int = 0
@@ -88,7 +88,7 @@ def row_key(day: int, seq: int, ordinal: int) -> str:
 
 
 def marker_key(day: int, seq: int) -> str:
-    """The sort key of the row that holds only totals."""
+    """The sort key of the row with totals only."""
     return row_key(day, seq, _MARKER_ORDINAL)
 
 
@@ -107,7 +107,7 @@ def pack(file: FileEntry, totals: DayTotals, del_seq: int = 0) -> bytes:
 
 
 def pack_marker(day: int, seq: int, totals: DayTotals) -> bytes:
-    """The row of a commit that only took files away from a day; to be sealed."""
+    """The row of a commit that only removed files from a day; to be sealed."""
     head = np.zeros((), HEAD)
     head["size"] = seal.SIZE
     head["version"], head["marker"], head["ordinal"] = VERSION, 1, _MARKER_ORDINAL
@@ -116,7 +116,7 @@ def pack_marker(day: int, seq: int, totals: DayTotals) -> bytes:
 
 
 def deleted(body: bytes, seq: int) -> bytes:
-    """The stored row, marked as deleted by commit ``seq``; to be sealed anew."""
+    """The stored row, marked as deleted by commit ``seq``; to be sealed again."""
     head, tail = head_of(body).copy(), body[HEAD_SIZE:]
     if int(head["version"]) == VERSION:
         tail = tail[: -seal.SIZE]
@@ -132,7 +132,7 @@ def sealed(partition: str, sort: str, row: bytes) -> bytes:
 
 
 def check_seal(partition: str, sort: str, number: int, body: bytes) -> None:
-    """FormatError unless a row was put here as it is."""
+    """FormatError unless the row was written here with this content."""
     row = body[: -seal.SIZE]
     if int(head_of(body)["version"]) != VERSION or body[-seal.SIZE :] != seal.seal_of(partition, sort, number, row):
         raise seal.damaged(f"row {sort} of the day index", "its checksum is wrong")
@@ -150,15 +150,15 @@ def head_of(body: bytes) -> np.void:
 
 
 def summed(hashes: NDArray[np.uint32]) -> int:
-    """The set hash, as a number, of files whose path hashes are the rows of ``hashes``, shape (n, 8), big end first."""
+    """The set hash, as a number, of files whose path hashes are the rows of ``hashes``, shape (n, 8), big-endian."""
     lanes = hashes.astype(np.uint64).sum(axis=0).tolist()
     return sum(int(lane) << (32 * (7 - i)) for i, lane in enumerate(lanes)) % (1 << 256)
 
 
 class DayFiles(Sequence[FileEntry]):
-    """File entries in columns: ``heads`` is an array of ``HEAD``; a ``FileEntry`` is made only when it is asked for.
+    """File entries in columns: ``heads`` is an array of ``HEAD``; each ``FileEntry`` is created on access.
 
-    What follows the heads is joined in ``_tails``, from ``_starts`` on.
+    The bytes after the heads are joined in ``_tails``, at ``_starts``.
     """
 
     def __init__(self, heads: NDArray[np.void], starts: NDArray[np.int64], tails: bytes) -> None:
@@ -168,7 +168,7 @@ class DayFiles(Sequence[FileEntry]):
 
     @classmethod
     def of(cls, parts: Sequence[tuple[bytes, bytes]]) -> DayFiles:
-        """The rows of some scans, in their order; see ``table.Scan``. Rows must be in the order of their keys."""
+        """The rows of some scans, in their order; see ``KeyScan``. Rows must be in the order of their keys."""
         heads_bytes = b"".join([head for head, _ in parts])
         tails = b"".join([tail for _, tail in parts])
         if len(heads_bytes) % HEAD_SIZE:
@@ -183,7 +183,7 @@ class DayFiles(Sequence[FileEntry]):
         return cls(heads, starts - heads["size"], tails)
 
     def check_seals(self, partition: str) -> None:
-        """FormatError unless each row was put into this partition as it is, under the key that its head says."""
+        """FormatError unless each row was written to this partition with this content, under the key in its head."""
         heads = self.heads
         if (heads["version"] != VERSION).any():
             raise seal.damaged(f"day index, partition {partition!r},", "a row has no checksum")
@@ -195,7 +195,7 @@ class DayFiles(Sequence[FileEntry]):
         except (ValueError, OverflowError) as error:
             raise _damaged() from error
         for start, end, (day, seq, ordinal) in zip(self._starts.tolist(), ends, keys, strict=True):
-            # The same as row_key and seal_of, written out: planning over many files spends its time here.
+            # Inlined row_key and seal_of: planning over many files spends its time here.
             row = bodies[at : at + HEAD_SIZE] + tails[start : end - 8]
             place = f"\0{partition}\0{names[day]}#{seq:012d}#{ordinal:06d}\x000\x00{len(row)}"
             if blake2b(row + place.encode(), digest_size=8).digest() != tails[end - 8 : end]:
@@ -237,7 +237,7 @@ class DayFiles(Sequence[FileEntry]):
         return next(iter(self[place : place + 1]))
 
     def __iter__(self) -> Iterator[FileEntry]:
-        for low in range(0, len(self), _CHUNK):  # columns to Python objects by chunks: fast, and memory stays flat
+        for low in range(0, len(self), _CHUNK):  # columns to Python objects in chunks: fast, with constant memory
             heads = self.heads[low : low + _CHUNK]
             columns = [heads[name].tolist() for name in _COLUMNS]
             sums = [value.hex() for value in heads["sha256"].tolist()]

@@ -1,4 +1,4 @@
-"""The day index: a cache of the log up to a watermark, with a directory that says which rows there must be."""
+"""The day index: a cache of the log up to a watermark, with a directory of the rows it must have."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from runtime.catalogue.log import LogSteps
 from runtime.errors import IncompleteResult
 
 MAX_TRANSACTION = 3_500_000
-"""Bytes of the bodies of one transaction: DynamoDB takes 4 MB with everything around them."""
+"""Maximum bytes of all bodies in one transaction: DynamoDB accepts 4 MB including overhead."""
 
 Node = Mapping[str, int]
 """A node of the directory: for each year, month or day below it the last commit that touched it."""
@@ -34,9 +34,9 @@ Node = Mapping[str, int]
 
 @dataclass(frozen=True)
 class Mark:
-    """The watermark: every record up to ``seq`` is in the day index whole.
+    """The watermark: every record up to ``seq`` is completely in the day index.
 
-    ``years`` is the root of the directory as of ``seq``; None while the index is one of an earlier version.
+    ``years`` is the root of the directory as of ``seq``; None while the index has an earlier version.
     """
 
     seq: int
@@ -51,7 +51,7 @@ class IndexSteps(LogSteps):
     """Reading the day index, and bringing it up to date."""
 
     def mark(self) -> Steps[Mark | None]:
-        """The watermark; it is there from the first commit on."""
+        """The watermark; it exists from the first commit on."""
         payload = yield from self.item("WM", "WM")
         if payload is None:
             return None
@@ -69,7 +69,7 @@ class IndexSteps(LogSteps):
     # The directory
 
     def node(self, prefix: str, seq: int) -> Steps[Node]:
-        """The node of a year or a month as commit ``seq`` left it."""
+        """The node of a year or a month as of commit ``seq``."""
         key = node_key(prefix, seq)
         payload = yield from self.item("DIR", key)
         if payload is None:
@@ -81,7 +81,7 @@ class IndexSteps(LogSteps):
             raise self.damaged(f"directory entry {key}", str(error)) from error
 
     def directory(self, years: Node, first: int, last: int) -> Steps[dict[int, int]]:
-        """For each day from ``first`` to ``last`` that was ever written to the last commit that did."""
+        """Maps each day from ``first`` to ``last`` that was ever written to its last commit."""
         low, high = (day_name(first), day_name(last)) if first <= last else ("1", "0")
         days: dict[int, int] = {}
         for year, seq in sorted(years.items()):
@@ -98,9 +98,9 @@ class IndexSteps(LogSteps):
     def catch_up(self) -> Steps[int]:
         """Apply the log to the day index as far as it goes; returns the watermark reached.
 
-        Several may do this at once: each row of record n is written on the condition that the watermark is below
-        n, so a slow one can never put an old version of a row over a newer one. An index of an earlier version is
-        brought to the end of that version's records, and then left to ``sealing``.
+        Concurrent processes are safe: each row of record n is written on the condition that the watermark is below n,
+        so a slow process never replaces a newer row by an older one. An index of an earlier version is brought to the
+        end of that version's records; ``sealing`` does the rest.
         """
         while True:
             mark = yield from self.mark()
@@ -108,7 +108,7 @@ class IndexSteps(LogSteps):
             if not tail:
                 return 0 if mark is None else mark.seq
             if mark is None and tail[0].version > 1:
-                mark = yield from self.mark()  # it was written with the first commit, which may have come in between
+                mark = yield from self.mark()  # written with the first commit, which may have happened in between
                 if mark is None:
                     raise self.damaged("watermark", "it is missing")
                 continue
@@ -121,7 +121,7 @@ class IndexSteps(LogSteps):
                         break
                     years = yield from self.apply(record, years)
             except ConditionFailed:
-                continue  # somebody else was faster: go on from where they are
+                continue  # another process was faster: continue from its watermark
 
     def apply(self, record: Record, years: Node | None) -> Steps[Node | None]:
         """Write the rows of one record, then advance the watermark to it (with the last rows, if they fit).
@@ -142,7 +142,7 @@ class IndexSteps(LogSteps):
         return self.put("WM", "WM", Mark(record.seq, years).payload(), WriteCondition.BELOW, record.seq, record.seq)
 
     def _changes(self, record: Record, years: Node | None) -> Steps[tuple[list[Put], Node | None]]:
-        """What a record changes in the index and its directory: the same for everybody who applies it."""
+        """A record's changes of the index and its directory: the same for every process that applies it."""
         changed = by_day(record)
         if years is None:
             return (yield from self._rows(record, None)), None
@@ -166,7 +166,7 @@ class IndexSteps(LogSteps):
         return puts, {**years, **dict.fromkeys(above, record.seq)}
 
     def _rows(self, record: Record, before: Mapping[int, int] | None) -> Steps[list[Put]]:
-        """The index rows of a record; ``before`` are the commits that wrote last to its days, by the directory."""
+        """The index rows of a record; ``before`` are the last commits to its days, from the directory."""
         puts: list[Put] = []
         for day, (adds, dels) in by_day(record).items():
             partition = self.partition(day_rows.partition_of(day))
@@ -191,7 +191,7 @@ class IndexSteps(LogSteps):
         return puts
 
     def _totals(self, day: int, seq: int, before: Mapping[int, int] | None) -> Steps[day_rows.DayTotals]:
-        """What the day held before commit ``seq``, from its last row."""
+        """The day's totals before commit ``seq``, from its last row."""
         partition = self.partition(day_rows.partition_of(day))
         low, high = day_rows.row_key(day, 0, 0), day_rows.row_key(day, seq, 0)
         found: list[Row] = yield from query(partition, low, high, last=True)
@@ -245,7 +245,7 @@ def _node(data: object) -> Node:
 
 
 def spans(days: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """The first and last of the days, which rise, in each calendar month."""
+    """The first and last of the (ascending) days in each calendar month."""
     held: tuple[int, int] | None = None
     for day in days:
         if held is not None and day_rows.partition_of(held[0]) == day_rows.partition_of(day):
@@ -282,7 +282,7 @@ def by_day(record: Record) -> dict[int, tuple[list[FileEntry], list[Deletion]]]:
 
 
 def day_range(first: int, last: int, since: int | None, until: int | None) -> tuple[int, int]:
-    """The days that hold event times of [since, until), cut to those of the times ``first`` to ``last``."""
+    """The days of event times in [since, until), clipped to those of ``first`` to ``last``."""
     low = first if since is None else max(first, since)
     high = last if until is None else min(last, until - 1)
     return low // DAY, high // DAY if low <= high else low // DAY - 1

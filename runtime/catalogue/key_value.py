@@ -1,7 +1,7 @@
-"""The key-value table that the protocol runs over: SQLite, DynamoDB, a simulated one in tests.
+"""`KeyValueTable`: the table under the protocol (SQLite, DynamoDB, a simulated one in tests).
 
-The protocol (``steps.py``) is written as generators that yield the requests below and are sent the replies, so
-the same steps run against a real table (``run``) and, one request at a time, in the simulator.
+The protocol (``protocol.py``) consists of generators that yield the requests below and receive the replies, so the same
+steps run against a real table (``run``) and, one request at a time, in the simulator.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Row = tuple[str, int, bytes]
 """A sort key, and the number and the body of the item there."""
 
 Heads = dict[str, tuple[int, str]]
-"""For each stream the last commit that was acknowledged, and the hash of its record."""
+"""For each stream the last acknowledged commit, and the hash of its record."""
 
 
 class WriteCondition(Enum):
-    """The condition of a ``Put`` or ``Check``, on the item that is there before the transaction."""
+    """The condition of a ``Put`` or ``Check`` on the existing item."""
 
     ALWAYS = "always"
     ABSENT = "absent"
@@ -47,8 +47,8 @@ class Get:
 class Query:
     """Read the items of a partition with ``low <= sort < high``; the reply is a list of ``Row`` in sort order.
 
-    Strong per item but *not* atomic over the items: rows of one transaction may be seen in part. ``last`` asks
-    for the greatest one only.
+    Strong per item but *not* atomic over the items: rows of one transaction may be seen in part. ``last`` returns only
+    the greatest one.
     """
 
     partition: str
@@ -61,7 +61,7 @@ class Query:
 class KeyScan:
     """As ``Query``, for many rows: the reply is (the first ``head`` bytes of every body, the rest of every body).
 
-    Both are joined in sort order, so a reader of a million rows makes no million objects.
+    Both are joined in sort order, so that reading a million rows does not create a million objects.
     """
 
     query: Query
@@ -75,7 +75,7 @@ class KeyScan:
 
 @dataclass(frozen=True)
 class Put:
-    """Write one item if the condition holds; ``number`` is the one that later conditions look at."""
+    """Write one item if the condition holds; later conditions refer to ``number``."""
 
     partition: str
     sort: str
@@ -100,7 +100,7 @@ class Transact:
     """Write all items or, when a condition fails, none (then ``ConditionFailed``); at most ``KeyValueTable.most``
     items.
 
-    Durable when the reply (None) is there. ``OutcomeUnknown``: it may have happened, or may yet happen.
+    Durable when the reply (None) arrives. ``OutcomeUnknown``: it may have happened, or may still happen.
     """
 
     items: Sequence[Put | Check]
@@ -108,12 +108,12 @@ class Transact:
 
 @dataclass(frozen=True)
 class GetHeads:
-    """Read the heads that lie beside the table; the reply is ``Heads``, or None where none are kept."""
+    """Read the heads that lie beside the table; the reply is ``Heads``, or None if the table keeps none."""
 
 
 @dataclass(frozen=True)
 class PutHead:
-    """Note beside the table, durably, that ``stream`` has reached commit ``seq``; never goes back."""
+    """Record durably beside the table that ``stream`` has reached commit ``seq``; never goes back."""
 
     stream: str
     seq: int
@@ -134,7 +134,7 @@ class ConditionFailed(Exception):
 
 
 class OutcomeUnknown(StoreError):
-    """A request whose reply was lost: whether it happened is not known, so nothing may be deleted on its account."""
+    """A request whose reply was lost: its outcome is unknown, so nothing may be deleted because of it."""
 
 
 class KeyValueTable(Protocol):
@@ -172,7 +172,7 @@ class KeyValueTable(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what the table holds open."""
+        """Release open resources."""
         ...
 
 
@@ -231,7 +231,7 @@ def query(partition: str, low: str = "", high: str = "\x7f", *, last: bool = Fal
 
 
 def scan(partition: str, low: str, high: str, head: int) -> Steps[tuple[bytes, bytes]]:
-    """The step that reads a range of a partition as two runs of bytes."""
+    """The step that reads a range of a partition as two byte strings."""
     parts: tuple[bytes, bytes] = yield KeyScan(Query(partition, low, high), head)
     return parts
 

@@ -1,7 +1,7 @@
-"""Reading what the catalogue says of one stream: its log, its heads, its claims; each item is checked.
+"""Reads one stream's log, heads and claims; checks every item.
 
-Every method is a generator of table requests (see ``table.py``), so that one text of the protocol serves every table
-and the simulator.
+Every method is a generator of table requests (see ``key_value.py``), so that the same code serves every table and the
+simulator.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from runtime.catalogue.items.seal import damaged
 from runtime.catalogue.key_value import GetHeads, Heads, Put, Row, Steps, WriteCondition, get, query
 
 STREAMS, COUNT = "STREAMS", "COUNT"
-"""The partitions of the store as a whole: the names of its streams, and how many there are."""
+"""The store-wide partitions: the names of its streams, and their number."""
 
 RETRIES = 4
-"""How often a read begins again that met the first commit of its stream halfway."""
+"""How often a read that overlaps the first commit of its stream starts again."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """The last commit of a stream, as the item says that is written with each; ``hash`` is that of its record.
+    """The last commit of a stream, from the HEAD item, which every commit writes; ``hash`` is that of its record.
 
-    ``recent`` are the beginnings of the ids of the last attempts (``order``); none in heads of earlier versions.
-    ``sealed``: every item of the stream carries a seal, so that one without is damaged. False while a stream of an
-    earlier version is being sealed.
+    ``recent`` are prefixes of the ids of the last attempts (``order``); empty in heads of earlier versions. ``sealed``:
+    every item of the stream carries a seal, so that one without is damaged. False while a stream of an earlier version
+    is being sealed.
     """
 
     seq: int
@@ -72,16 +72,16 @@ class LogSteps:
         bound: int = 0,
         number: int = 0,
     ) -> Put:
-        """A put of a JSON item of this stream, with its seal."""
+        """A put of a sealed JSON item of this stream."""
         partition = self.partition(name)
         return Put(partition, sort, seal.sealed_json(partition, sort, number, payload), when, bound, number)
 
     def damaged(self, what: str, why: str) -> Exception:
-        """The error for what the stream's part of the catalogue cannot have become by itself."""
+        """The error for damage in the stream's part of the catalogue."""
         return damaged(f"{what} of stream {self.stream!r}", why)
 
     def opened(self, name: str, rows: Sequence[Row]) -> Steps[list[tuple[str, int, bytes]]]:
-        """The rows of a partition with their payloads: each with a seal that fits, or all of an unsealed stream."""
+        """The rows of a partition with their payloads; each must have a valid seal, unless the stream is unsealed."""
         partition, bare = self.partition(name), False
         out: list[tuple[str, int, bytes]] = []
         for sort, number, body in rows:
@@ -108,12 +108,12 @@ class LogSteps:
     # Heads: how far the log must reach
 
     def beside(self) -> Steps[tuple[int, str] | None]:
-        """The last commit noted beside the table, and the hash of its record."""
+        """The last commit recorded beside the table, and the hash of its record."""
         heads: Heads | None = yield GetHeads()
         return None if heads is None else heads.get(self.stream)
 
     def head(self) -> Steps[Head | None]:
-        """The head; None for a stream that is not there, or only by earlier versions."""
+        """The head; None for a stream that does not exist, or was written only by earlier versions."""
         found = yield from get(self.partition("HEAD"), "HEAD")
         if found is None:
             return None
@@ -147,7 +147,8 @@ class LogSteps:
     def check_heads(
         self, last: Record, beside: tuple[int, str] | None, head: Head | None, known: Sequence[Record] = ()
     ) -> Steps[None]:
-        """Raise unless the log goes as far as the heads, which were read before it, and holds what they name."""
+        """Raise unless the log reaches the heads, which were read before it, and contains the records that they
+        name."""
         if head is not None:
             self.check_head(head.seq, head.hash, last, known)
         if beside is not None:
@@ -181,13 +182,13 @@ class LogSteps:
                     raise self.damaged("log", "it is missing")
                 return None, None
             if head is None and records[0].version > 1:
-                continue  # the first commit came in between, or the head is gone
+                continue  # the first commit happened in between, or the head is lost
             yield from self.check_heads(records[0], beside, head)
             return records[0], head
         raise self.damaged("head", "it is missing")
 
     def record(self, seq: int) -> Steps[Record]:
-        """The record ``seq``, which must be there."""
+        """The record ``seq``, which must exist."""
         found = yield from get(self.partition("LOG"), log_key(seq))
         if found is None:
             raise self.damaged("log", f"record {seq} is missing")
@@ -197,8 +198,8 @@ class LogSteps:
     def records_after(self, seq: int) -> Steps[list[Record]]:
         """The longest gap-free run of records that follows ``seq``, each of which names the one before.
 
-        A record beyond a gap was committed while the query ran; what fills the gap was committed before it, but
-        after the query had passed its place.
+        A record beyond a gap was committed while the query ran; the missing one was committed before it, but after the
+        query had passed its place.
         """
         found = yield from query(self.partition("LOG"), low=log_key(seq + 1))
         run: list[Row] = []
@@ -222,7 +223,7 @@ class LogSteps:
     # Claims
 
     def claim(self, attempt: str) -> Steps[tuple[str, int, str | None] | None]:
-        """Who has claimed an attempt's files: ('commit', seq, source), ('sweep', 0, None), or nobody yet."""
+        """The claim on an attempt's files: ('commit', seq, source), ('sweep', 0, None), or None."""
         payload = yield from self.item("CLAIM", attempt)
         if payload is None:
             return None

@@ -1,7 +1,7 @@
-"""The catalogue's protocol, step by step, as CATALOGUE.md describes it: one log per stream, all else derived from it.
+"""The catalogue's commit protocol, step by step; CATALOGUE.md is its specification.
 
-Every method is a generator of table requests (see ``table.py``), so that one text of the protocol serves every
-table and the simulator. Small methods stand for the single rules of the protocol; tests break them one by one.
+Every method is a generator of table requests (see ``key_value.py``), so that the same code serves every table and the
+simulator. Each rule of the protocol is a small method; tests break them one by one.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from runtime.catalogue.sources import FIRST, SourceSteps
 from runtime.errors import IngestError, StoreError
 
 MAX_RECORD = 400_000
-"""Bytes of one log record: what an item of DynamoDB can hold."""
+"""Maximum bytes of a log record: the size of a DynamoDB item."""
 
 MAX_UNKNOWN = 8
-"""How often a request whose outcome is unknown is issued again."""
+"""How often a request with an unknown outcome is repeated."""
 
 MAX_REFUSED = 10_000
-"""How often a commit is refused because others were faster; more is no race."""
+"""How often a commit may lose a race; more refusals mean damage."""
 
 
 class AttemptSwept(IngestError):
-    """The files of this attempt were collected as orphans before it came to commit them."""
+    """The files of this attempt were collected as orphans before its commit."""
 
 
 class StreamSteps(SourceSteps, IndexSteps):
@@ -56,7 +56,7 @@ class StreamSteps(SourceSteps, IndexSteps):
     def commit(
         self, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str
     ) -> Steps[Committed | AlreadyIngested]:
-        """Add the files of one source, once: one transaction of LOG + HEAD + SRC + CLAIM, all if nobody was faster."""
+        """Add the files of one source, once: one transaction of LOG + HEAD + SRC + CLAIM, all or nothing."""
         check_attempt(attempt)
         source.checked()
         for file in files:
@@ -64,7 +64,7 @@ class StreamSteps(SourceSteps, IndexSteps):
         unknown = 0
         for _ in range(MAX_REFUSED):
             last, head = yield from self.last_record()
-            place = yield from self.place(source.id)  # after the log: whatever is added to the list later refuses this
+            place = yield from self.place(source.id)  # after the log: later additions make this commit fail
             known = place is not None and place.sort == source.id
             if place is not None and known:
                 entry, seq, winner = self.entry_of(place)
@@ -96,7 +96,7 @@ class StreamSteps(SourceSteps, IndexSteps):
     def replace_files(
         self, dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str
     ) -> Steps[Committed | None]:
-        """Replace live files by others with the same rows: LOG + HEAD + CLAIM + DEL per file that goes.
+        """Replace live files by others with the same rows: LOG + HEAD + CLAIM + DEL per replaced file.
 
         None when another commit has replaced one of them already; this attempt's files are orphans then.
         """
@@ -133,7 +133,7 @@ class StreamSteps(SourceSteps, IndexSteps):
         raise self.damaged("log", "commits to it are refused")
 
     def note_head(self) -> Steps[None]:
-        """Note beside the table how far the stream has come; to be done after each commit."""
+        """Record the stream's last commit beside the table; to be done after each commit."""
         head = yield from self.head()
         if head is not None:
             yield PutHead(self.stream, head.seq, head.hash)
@@ -156,7 +156,7 @@ class StreamSteps(SourceSteps, IndexSteps):
             if held is None or last is None:
                 merged = schema
             elif last.totals.first is None and held.key_type is not schema.key_type:
-                # An empty source, or one in quarantine, says nothing of the keys of a stream without a point.
+                # An empty or quarantined source does not determine the key type of a stream without points.
                 merged = replace(held, key_type=schema.key_type).merged_with(schema)
             else:
                 merged = held.merged_with(schema)
@@ -179,7 +179,7 @@ class StreamSteps(SourceSteps, IndexSteps):
         )
         return Record(
             seq=seq,
-            at=max(self.clock(), 0 if last is None else last.at),  # a clock that was set back does not show
+            at=max(self.clock(), 0 if last is None else last.at),  # a clock that was set back has no effect
             attempt=attempt,
             source=None if source is None else source.id,
             adds=tuple(replace(file, seq=seq, ordinal=i) for i, file in enumerate(adds)),
@@ -202,9 +202,9 @@ class StreamSteps(SourceSteps, IndexSteps):
         return put
 
     def _head_puts(self, record: Record, last: Record | None, head: Head | None) -> list[Put]:
-        """The head that names the record; on condition that the one that was read is still there.
+        """The head that names the record, on condition that the head is unchanged since it was read.
 
-        A stream that begins is sealed from its beginning; one of an earlier version is when ``sealing`` is done.
+        A new stream is sealed from the start; one of an earlier version after ``sealing``.
         """
         before = head.order if head is not None and head.recent else None
         if before is None:
@@ -216,11 +216,11 @@ class StreamSteps(SourceSteps, IndexSteps):
         return [self.put("HEAD", "HEAD", head_payload(new), when, bound, new.number)]
 
     def _is_sealed(self, last: Record | None, head: Head | None) -> bool:
-        """Whether the stream is sealed, and its list of sources linked, as one that begins is from its beginning."""
+        """Whether the stream is sealed and its list of sources linked; a new stream is."""
         return last is None if head is None else head.sealed
 
     def _check_begun(self, failed: Iterable[Put]) -> Steps[None]:
-        """Raise if a first commit was refused for what is written with the first commit only, but there is no log."""
+        """Raise if a first commit was refused because of items that only a first commit writes, but there is no log."""
         places = {(put.partition, put.sort) for put in failed}
         first = {(STREAMS, self.stream), (self.partition("WM"), "WM"), (self.partition("SRC"), FIRST)}
         if places & first:
@@ -233,7 +233,7 @@ class StreamSteps(SourceSteps, IndexSteps):
         return [self.put("CLAIM", attempt, payload, WriteCondition.ABSENT)]
 
     def _first_puts(self, record: Record) -> Steps[list[Put]]:
-        """What is written with the first commit only: the stream's name, and the watermark before it."""
+        """The items that only the first commit writes: the stream's name and count, and the initial watermark."""
         if record.seq > 1:
             return []
         mark = self.put("WM", "WM", Mark(0, {}).payload(), WriteCondition.ABSENT)
@@ -247,7 +247,7 @@ class StreamSteps(SourceSteps, IndexSteps):
     # Claims: an attempt's files belong either to its commit or to the orphan sweep
 
     def claim_for_sweep(self, attempt: str) -> Steps[bool]:
-        """Claim an attempt's files as orphans; only when True may they be deleted, for then no commit can come."""
+        """Claim an attempt's files as orphans; only when True may they be deleted, because no commit can follow."""
         check_attempt(attempt)
         put = self.put("CLAIM", attempt, dump({"by": "sweep", "seq": 0, "source": None}), WriteCondition.ABSENT)
         for _ in range(self.patience + 1):
@@ -258,11 +258,11 @@ class StreamSteps(SourceSteps, IndexSteps):
                 yield from transact([put])
                 return True
             except (ConditionFailed, OutcomeUnknown):
-                continue  # the claim that is there now tells
-        return False  # not known, so nothing is deleted
+                continue  # the existing claim decides
+        return False  # unknown, so nothing is deleted
 
     def _check_claim(self, attempt: str, source_id: str | None) -> Steps[None]:
-        """Whether a refused commit may be tried again; raises when the attempt's files are no longer its own."""
+        """Returns if a refused commit may be retried; raises if the attempt's files are no longer its own."""
         held = yield from self.claim(attempt)
         if held is None:
             return

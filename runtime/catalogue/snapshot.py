@@ -1,4 +1,4 @@
-"""Reading a stream at one commit: the watermark, the log beyond it, the day index up to it, in this order."""
+"""Reads a stream at one commit: the watermark, the log beyond it, the day index up to it, in this order."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Snapshot:
     """A stream as of commit ``seq``, made at ``at`` (microseconds UTC), and the files that a query range [since, until)
     needs.
 
-    ``files`` are those of the UTC days that the range touches, in the order (day, seq, ordinal); they come as
-    columns too (``files.heads``), and entries are only made when asked for. ``floor`` is the first day retention
-    has kept (days since 1970-01-01; None: all). ``first_time`` and ``last_time`` are the event times (microseconds
-    UTC, both inclusive) of the whole stream, None when it has no points. ``total_...``, ``sources``,
-    ``quarantined`` (sources set aside), ``rejected`` (rows) and ``dropped`` (duplicates) are of the whole stream.
-    ``checked``: every item that it was read from carries a checksum; False for streams of earlier versions.
+    ``files`` are those of the UTC days that the range touches, in the order (day, seq, ordinal); they are available as
+    columns (``files.heads``), and entries are created on access. ``floor`` is the first day that retention keeps (days
+    since 1970-01-01; None: all). ``first_time`` and ``last_time`` are the event times (microseconds UTC, both
+    inclusive) of the whole stream, None when it has no points. ``total_...``, ``sources``, ``quarantined`` (sources set
+    aside), ``rejected`` (rows) and ``dropped`` (duplicates) are of the whole stream. ``checked``: every item read had a
+    checksum; False for streams of earlier versions.
     """
 
     stream: str
@@ -60,14 +60,14 @@ class Snapshot:
 
 
 class ReadSteps:
-    """The read side of the protocol; ``steps`` gives the single reads."""
+    """The read side of the protocol; ``steps`` provides the single reads."""
 
     def __init__(self, steps: IndexSteps) -> None:
         self.steps = steps
         self.stream = steps.stream
 
     def snapshot(self, since: int | None = None, until: int | None = None) -> Steps[Snapshot | None]:
-        """The newest snapshot; None for a stream that was never committed to."""
+        """The newest snapshot; None for a stream without commits."""
         for _ in range(RETRIES):
             beside = yield from self.steps.beside()
             head = yield from self.steps.head()
@@ -80,7 +80,8 @@ class ReadSteps:
             if mark is not None and mark.seq == 0 and not tail:
                 raise self.steps.damaged("log", "it is missing")
             last = tail[-1] if tail or mark is None else (yield from self.steps.record(mark.seq))
-            # Watermark and head are there from the first commit on. One that is not came in between, or is lost.
+            # Watermark and head exist from the first commit on. If one is missing, that commit happened in between, or
+            # it is lost.
             if head is None and last.version > 1:
                 continue
             if mark is None and (tail[0].version > 1 or (head is not None and head.sealed)):
@@ -127,13 +128,13 @@ class ReadSteps:
         )
 
     def as_of(self, found: DayFiles, mark: int) -> DayFiles:
-        """The rows that stand for commits up to the watermark; later ones come from the log."""
+        """The rows of commits up to the watermark; later ones come from the log."""
         return found.where(found.heads["add_seq"] <= mark)
 
     def check_days(self, index: DayFiles, mark: int, written: Mapping[int, int] | None) -> None:
-        """Raise unless each day's live files have the count, the rows and the set hash that the day's totals say.
+        """Raise unless each day's live files have the count, rows and set hash of the day's totals.
 
-        The days, and the commits that wrote last to them, must be those of the directory: ``written``.
+        The days and their last commits must be those of the directory: ``written``.
         """
         heads = index.heads
         if written is not None:
@@ -168,7 +169,7 @@ class ReadSteps:
                 )
 
     def overlay(self, index: DayFiles, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> DayFiles:
-        """The live files at the end of the log's tail: those of the index, less its deletions, plus its additions."""
+        """The live files at the end of the log's tail: those of the index, minus its deletions, plus its additions."""
         heads = index.heads
         seq = tail[-1][0].seq if tail else mark
         dead = ((heads["del_seq"] != 0) & (heads["del_seq"] <= seq)) | (heads["marker"] != 0)
@@ -206,7 +207,7 @@ class ReadSteps:
 
 
 def unknown_stream(stream: str, known: Sequence[str]) -> QueryError:
-    """The error for reading a stream that is not there."""
+    """The error for a stream that does not exist."""
     names = listed(known) if known else "none yet"
     return QueryError(
         f"there is no stream {stream!r} in this store; {meant(stream, known, 'its')} streams: {names}. "

@@ -1,8 +1,8 @@
-"""The list of a stream's sources: linked, so that a source whose item is missing is not taken for a new one.
+"""The linked list of a stream's sources, which reveals a lost item: it would look like a new source.
 
-Each source's item names the next one in the order of the ids, and an item before all of them names the first. The
-greatest item up to an id therefore says whether that id is in the list: one read, whatever the number of sources. If an
-item is lost, the one before it names an item that is not there. The idea is that of NSEC records (RFC 4034, section 4).
+Each source's item names the next one in id order, and an item before all of them names the first. So the greatest item
+up to an id says whether that id is in the list: one read, whatever the number of sources. A lost item is still named by
+the one before it. The idea is that of NSEC records (RFC 4034, section 4).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ FIRST = "#"
 """The sort key of the item before all sources: below every hexadecimal digit."""
 
 LAST = "~"
-"""What the last source names as its next one: above every hexadecimal digit."""
+"""The next item of the last source: above every hexadecimal digit."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """An item of the list: its sort key, its number, and what it says."""
+    """An item of the list: its sort key, number and content."""
 
     sort: str
     number: int
@@ -34,7 +34,7 @@ class Place:
 
     @property
     def next(self) -> str | None:
-        """The sort key of the next item; None in a list of an earlier version, which is not linked."""
+        """The sort key of the next item; None in an unlinked list of an earlier version."""
         found = self.data.get("next")
         return None if found is None else str(found)
 
@@ -43,7 +43,7 @@ class SourceSteps(LogSteps):
     """Reading the list of sources, and adding to it."""
 
     def place(self, source_id: str) -> Steps[Place | None]:
-        """The source's item, or else the one before its place; None if there is none (the list is not linked then).
+        """The source's item, else the one before its place; None if there is none (in an unlinked list).
 
         FormatError if the list is linked, and an item is missing where the source would be.
         """
@@ -61,16 +61,16 @@ class SourceSteps(LogSteps):
                     return found
             elif found.next > source_id:
                 return found
-            # The first commit, the sealing, or the source itself came in between; or an item is gone.
+            # The first commit, the sealing, or the source itself was written in between; or an item is lost.
         raise self.damaged(
             "list of sources",
             "an item of it is missing, so this source may have been ingested; `dataflow verify` says which are missing",
         )
 
     def source(self, source_id: str) -> Steps[tuple[SourceEntry, int, str] | None]:
-        """The source's entry, the commit that took it in, and that commit's attempt; None if it was not ingested.
+        """The source's entry, its commit and that commit's attempt; None if it was not ingested.
 
-        FormatError where an item is missing, or all are those of an older catalogue, so that nobody can tell.
+        FormatError if a missing item, or items that are all an older catalogue's, make that undecidable.
         """
         beside = yield from self.beside()
         if beside is not None:
@@ -86,7 +86,7 @@ class SourceSteps(LogSteps):
         return self.entry_of(place)
 
     def entry_of(self, place: Place) -> tuple[SourceEntry, int, str]:
-        """The entry, the commit and the attempt that a source's item tells of."""
+        """The entry, commit and attempt in a source's item."""
         try:
             return SourceEntry.from_dict(place.data), int(place.data["seq"]), str(place.data["attempt"])
         except (KeyError, TypeError, ValueError) as error:
@@ -95,8 +95,7 @@ class SourceSteps(LogSteps):
     def source_puts(self, source: SourceEntry, record: Record, place: Place | None, linked: bool) -> list[Put]:
         """The source's item and, in a ``linked`` list, the one before it, which names it.
 
-        ``place`` was read after the last record of the log, so nobody can have changed the list since, unless this
-        commit is refused.
+        ``place`` was read after the last record of the log, so if the list changed since, this commit is refused.
         """
         data = source_data(source, record.seq, record.attempt)
         number = 1 if source.quarantined is None else 0
@@ -114,7 +113,7 @@ class SourceSteps(LogSteps):
         return [self.put("SRC", place.sort, before, WriteCondition.EQUAL, place.number, place.number), mine]
 
     def linked_puts(self, sources: Iterable[tuple[str, int, Mapping[str, Any]]]) -> list[Put]:
-        """The whole list, linked, of these sources: ids, numbers of the items, what they say."""
+        """The whole list, linked, of these sources: ids, item numbers, contents."""
         held = sorted((sort, number, data) for sort, number, data in sources if sort != FIRST)
         items = [(FIRST, 0, {}), *held]
         following = [*(sort for sort, _, _ in held), LAST]
@@ -128,9 +127,9 @@ class SourceSteps(LogSteps):
 
 
 def broken_links(places: Sequence[Place], seq: int) -> list[str]:
-    """What is wrong with the links of the list, which was read after commit ``seq``; one phrase each.
+    """Problems of the links of the list, which was read after commit ``seq``; one phrase each.
 
-    An item of a later commit may have come when the query had passed the one before it.
+    An item of a later commit may have been added after the query passed the one before it.
     """
     problems = []
     expected: str | None = FIRST

@@ -285,9 +285,7 @@ class Coordinator:
     def _expire(self, now: float) -> None:
         """Attempts past their time-out count as lost; a late reply is still accepted."""
         late = []
-        while (
-            self._begun and now >= self._begun[0][0] + self.rules.attempt_seconds
-        ):  # the same expression as in wake, so equal to the bit
+        while self._begun and now >= self._begun[0][0] + self.rules.attempt_seconds:  # as in wake, bit for bit
             late.append(heapq.heappop(self._begun)[1])
         for attempt in sorted(late, key=lambda a: (self._attempts[a].number, a)):
             if self._runs(attempt):

@@ -64,9 +64,7 @@ def relay(
     """
     begun = time.monotonic()
     if not isinstance(event, dict) or event.get("version") != VERSION:
-        return refusal(
-            "", FormatError(f"expected a batch of version {VERSION}, got another message: update this relay")
-        )
+        return refusal("", FormatError(f"expected a batch of version {VERSION}: update this relay"))
     stored = fetch(open_store(event["store"]).objects, event["stored"]) if "stored" in event else None
     asked = event["batch"] if stored is None else json.loads(stored)
     try:

@@ -34,9 +34,7 @@ def answer(
 
     begun = time.monotonic()
     if not isinstance(event, dict) or event.get("version") != VERSION:
-        return refusal(
-            "", FormatError(f"expected a task of version {VERSION}, got another message: update this worker")
-        )
+        return refusal("", FormatError(f"expected a task of version {VERSION}: update this worker"))
     if "stored" in event:
         asked = json.loads(fetch(open_store(event["store"]).objects, event["stored"]))
     else:

@@ -1,4 +1,4 @@
-"""Ingest: files, streams and tables of points into point files, one commit per source. See README.md."""
+"""Ingest: files, byte streams and tables into point files, one commit per source. See README.md."""
 
 from __future__ import annotations
 

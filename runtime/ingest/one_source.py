@@ -1,4 +1,4 @@
-"""The way of one source into a stream: read, type, write, and one commit that makes all of it visible at once."""
+"""Ingests one source: read, type, write, and one commit that makes all of it visible at once."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from runtime.objects import FileMissing, ObjectStore
 from runtime.progress import Progress, ProgressTask
 
 _TABLE = 8
-"""A table is in memory already: so many times the rows are buffered, for fewer and larger files."""
+"""Tables are in memory already: this many times the rows are buffered, for fewer and larger files."""
 
 
 @dataclass(frozen=True)
 class StreamTarget:
-    """Where sources go, and how much may wait in memory."""
+    """The target of sources, and the limit of buffered rows."""
 
     objects: ObjectStore
     catalogue: Catalogue
@@ -58,17 +58,17 @@ class SourceRun:
         return replace(self._settings, known=self._schema())
 
     def is_committed(self) -> bool:
-        """Whether the source is in the stream, as far as the catalogue tells."""
+        """Whether the catalogue has the source as ingested."""
         try:
             return self._committing is not None and self._ingested(self._committing)
         except DataflowError:
             return False
 
     def report(self) -> SourceReport:
-        """Ingest the source, or find that it was before.
+        """Ingest the source, unless it was ingested before.
 
-        If another ingest committed types in the meantime that this one does not fit, an input that can be read again
-        is: by the types of now, what does not fit is rejected row by row.
+        If another ingest committed conflicting types in the meantime, an input that can be read again is read with the
+        new types, and rows that do not fit are rejected.
         """
         while True:
             try:
@@ -93,7 +93,7 @@ class SourceRun:
         given = self._given
         if isinstance(given, TableInput):
             done = self._from_table(given, None, begun)
-            if isinstance(done, AlreadyIngested):  # only now its identity is known
+            if isinstance(done, AlreadyIngested):  # its identity is known only now
                 return self._again(done.source.id, begun)
             return done
         identity: str | None
@@ -108,7 +108,7 @@ class SourceRun:
         return self._already(self._known(done.source.id), begun) if isinstance(done, AlreadyIngested) else done
 
     def _again(self, identity: str, begun: float) -> SourceReport:
-        """A source that was ingested before: the rows that were ahead of the clock then, if they no longer are."""
+        """A source that was ingested before: its rows that were in the future then, if they no longer are."""
         known, given = self._known(identity), self._given
         if known is None or not known.acceptable:
             return self._already(known, begun)
@@ -131,7 +131,7 @@ class SourceRun:
     # ---- reading and writing
 
     def _read_as(self, known: Known | None) -> Settings:
-        """The settings to read with: rows that waited are read as the first time."""
+        """The settings to read with: waiting rows are read with the first ones."""
         return self._settings if known is None or known.waiting is None else self._settings.as_before(known.waiting)
 
     def _assembler(self, settings: Settings, known: Known | None) -> Assembler:
@@ -149,11 +149,11 @@ class SourceRun:
         return Assembler(declared, TimeReader(settings.time, settings.unit, name, after), name)
 
     def _is_empty(self, known: StreamSchema) -> bool:
-        """Whether no point was ever committed: the type of the keys is not settled then."""
+        """Whether no point was ever committed, so the type of the keys is not settled."""
         return not known.columns and self._stream.catalogue.snapshot(self._stream.name, 0, 0).first_time is None
 
     def _writer(self, attempt: str, times: int = 1, source: str | None = None) -> Writer:
-        """A writer for ``times`` the rows that a stream of bytes may keep waiting; ``source`` is its id, if known."""
+        """A writer that buffers ``times`` as many rows as for a byte stream; ``source`` is its id, if known."""
         s, stream = self._settings, self._stream
         order = stream.catalogue.order(stream.name)
         target = WriteTarget(stream.objects, stream.name, attempt, s.key, s.time, s.duplicates, s.id, source, order)
@@ -175,7 +175,7 @@ class SourceRun:
                     writer.add(batch, assembler.words, assembler.reset_words)
                     task.advance(source.bytes - done, assembler.rows_read - rows)
                     done, rows = source.bytes, assembler.rows_read
-                for _ in content:  # what a reader left, so that damage at the end is seen
+                for _ in content:  # read the rest, so that damage at the end is detected
                     pass
                 source.drain()
                 if seen is not None and version(file) != seen:
@@ -220,7 +220,7 @@ class SourceRun:
                 f"nothing could be read from {name}: all {rejects.count:,} records were rejected, the first at line "
                 f"{first.line}, byte {first.byte}: {reason}. Nothing was ingested."
             )
-        if known is not None and not assembler.rows_read:  # none of the rows that wait is as early as was noted
+        if known is not None and not assembler.rows_read:  # no waiting row is as early as recorded
             return SourceReport(name, "already ingested", seconds=clock.monotonic() - begun)
         waiting = None
         if times.early:
@@ -266,7 +266,7 @@ class SourceRun:
         )
 
     def _meant(self, record: str) -> str:
-        """The field that was meant, in brackets, where a record has none of the key's or the time's name."""
+        """A suggestion, in brackets, if a record has no field with the name of the key or time."""
         fields = re.findall(r'"([^"\\]{1,100})"\s*:', record)
         for option, name in (("--key", self._settings.key), ("--time", self._settings.time)):
             if fields and name not in fields and nearest(name, fields):
@@ -282,7 +282,7 @@ class SourceRun:
         try:
             objects.put(path, data)
         except StoreError:
-            # An attempt that was never committed may have rejected other rows (a time in its future, a schema since).
+            # An uncommitted attempt may have rejected other rows (another clock, another schema).
             try:
                 objects.size(path)
             except FileMissing:

@@ -1,4 +1,4 @@
-"""What an ingest did, source by source."""
+"""The report of an ingest, source by source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Reject:
-    """One rejected record: its line (from 1) and byte offset in the decompressed source, why, and how it begins."""
+    """One rejected record: its line (from 1) and byte offset in the decompressed source, the reason, and its first
+    characters."""
 
     line: int
     byte: int
@@ -29,13 +30,13 @@ class Reject:
 
 @dataclass(frozen=True)
 class SourceReport:
-    """What became of one source.
+    """The outcome of one source.
 
     ``status`` is "ingested", "already ingested" or "failed" (``error`` says why). ``rows_read`` is the sum of
     ``committed``, ``rejected`` and ``dropped`` (duplicates dropped or merged within a written file). ``bytes_in`` are
-    those of the source as given, ``bytes_out`` those of its point files. ``waiting`` rows are more than an hour ahead
-    of this machine's clock, the first at ``waiting_from`` (microseconds UTC): offered again when the clock has come
-    that far, or was set right, the source gives just these. ``resumed`` says that it did so now.
+    those of the source as received, ``bytes_out`` those of its point files. ``waiting`` rows are more than an hour
+    ahead of this machine's clock, the first at ``waiting_from`` (microseconds UTC): ingest the source again when the
+    clock has reached that time, or was corrected, to commit exactly these. ``resumed``: this run did so.
     """
 
     name: str
@@ -81,19 +82,19 @@ class SourceReport:
         return text + self._wait()
 
     def _wait(self) -> str:
-        """What to do about rows that are ahead of the clock."""
+        """Advice on rows that are ahead of the clock."""
         if not self.waiting or self.waiting_from is None:
             return ""
         return (
             f"\n  {_count(self.waiting, 'row')} from {utc(self.waiting_from)} on, ahead of this machine's clock "
-            f"({utc(clock.time_ns() // 1000)}): if the clock is behind, set it right, then ingest this source again, "
+            f"({utc(clock.time_ns() // 1000)}): if the clock is behind, correct it; then ingest this source again, "
             "which takes only these rows"
         )
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did with each of its sources, and the totals over them."""
+    """The outcomes of all sources of an ingest, and their totals."""
 
     stream: str
     sources: tuple[SourceReport, ...]
@@ -115,7 +116,7 @@ class IngestReport:
 
     @property
     def waiting(self) -> int:
-        """Rows that are ahead of this machine's clock, which their sources give when offered again."""
+        """Rows ahead of this machine's clock, which a later ingest of their sources can commit."""
         return sum(s.waiting for s in self.sources)
 
     @property
@@ -182,7 +183,7 @@ class IngestReport:
 
 
 class SourcesFailed(IngestError):
-    """Some of several sources could not be ingested; the others are committed. ``report`` tells which."""
+    """Some of several sources could not be ingested; the others are committed. ``report`` lists both."""
 
     def __init__(self, message: str, report: IngestReport) -> None:
         super().__init__(message)
@@ -190,7 +191,7 @@ class SourcesFailed(IngestError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """An ingest that was interrupted: what was done is in ``report``, and nothing is half done."""
+    """An interrupted ingest: ``report`` lists what was done; no source is half done."""
 
     def __init__(self, report: IngestReport, left: Sequence[str]) -> None:
         done = [s for s in report.sources if s.error is None]
@@ -208,7 +209,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def utc(micros: int) -> str:
-    """A time as people read it, to the second; microseconds where it is beyond the calendar."""
+    """A time as text, to the second; in microseconds if it is beyond the calendar."""
     try:
         return (datetime(1970, 1, 1) + timedelta(microseconds=micros)).strftime("%Y-%m-%d %H:%M:%SZ")
     except OverflowError:

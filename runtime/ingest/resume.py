@@ -1,9 +1,9 @@
-"""Rows that were rejected for the clock, and can be ingested when their source is offered again.
+"""Rows that were rejected as too far in the future, and can be committed by ingesting their source again.
 
-A row whose time is more than an hour ahead of this machine's clock is rejected, and the clock may have been wrong. The
-source's entry then says up to which time rows were accepted; those later than it wait. Offered again, the source is
-read for these rows alone, and what is acceptable by now is committed by an id that follows from the source's id and
-that time: it counts once, however many processes try, however often. Rows that are still ahead wait on.
+A row more than an hour ahead of this machine's clock is rejected, but the clock may have been wrong. The source's entry
+then records up to which time rows were accepted; later rows wait. When the source is ingested again, only these rows
+are read, and those acceptable by now are committed under an id derived from the source's id and that time: they count
+once, however many processes try, however often. Rows that are still ahead keep waiting.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from runtime.ingest.columns.event_times import latest_time
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a source that was ingested: the id of what would come next, and the rows that wait for it."""
+    """An ingested source: the id of its next commit, and the rows that wait for it."""
 
     next_id: str | None = None
     waiting: Waiting | None = None
@@ -28,7 +28,7 @@ class Known:
 
 
 def known_source(catalogue: Catalogue, stream: str, source_id: str) -> Known | None:
-    """What is known of the source; None if it is to be ingested."""
+    """The ingested source; None if it was not ingested yet."""
     entry = catalogue.is_ingested(stream, source_id)
     if entry is None or entry.quarantined is not None:
         return None

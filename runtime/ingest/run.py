@@ -1,4 +1,4 @@
-"""Ingest: each input into a stream, one commit per source, and what became of them."""
+"""`ingest`: all inputs into a stream, one commit per source, and a report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runtime.objects import ObjectStore
 from runtime.progress import NoProgress, Progress
 
 MEMORY_ROWS = 1 << 20
-"""How many rows wait in memory at most before the fullest days are written."""
+"""Maximum rows in memory before the fullest days are written."""
 
 Given = str | Path | BinaryIO | Any
 
@@ -38,17 +38,17 @@ def ingest(
     progress: Progress | None = None,
     memory_rows: int = MEMORY_ROWS,
 ) -> IngestReport:
-    """Add points to a stream, which the first ingest makes; each input is a source that counts exactly once.
+    """Add points to a stream, which the first ingest creates; each input is a source that counts exactly once.
 
-    ``inputs`` are paths, glob patterns, ``"-"`` (standard input), open binary files (with an identity of their own:
+    ``inputs`` are paths, glob patterns, ``"-"`` (standard input), open binary files (with their own identity:
     ``StreamInput``), Arrow tables, pandas or Polars frames, or dicts of arrays; files may be gzip or zstd, and JSON,
-    CSV or Parquet. ``key`` and ``time`` name the columns of the key and of the event time (dotted for nested ones); a
-    stream that is there knows them. ``unit`` is that of numeric times; ISO-8601 text needs none. ``duplicates``, ``id``
-    and ``missing_key`` are properties of the stream; None means the stream's.
+    CSV or Parquet. ``key`` and ``time`` name the columns of the key and of the event time (dotted for nested ones); an
+    existing stream knows them. ``unit`` is that of numeric times; ISO-8601 text needs none. ``duplicates``, ``id`` and
+    ``missing_key`` are properties of the stream; None means the stream's.
 
-    Single bad records are rejected and counted. ``IngestError`` says why an input as a whole was not ingested, and
-    nothing of it then is; with several inputs the others are committed first (``SourcesFailed``). ``Interrupted`` (a
-    KeyboardInterrupt) says what was done by then.
+    Single bad records are rejected and counted. ``IngestError`` says why an input could not be ingested; then none of
+    it is. With several inputs the others are committed first (``SourcesFailed``). ``Interrupted`` (a KeyboardInterrupt)
+    reports what was done so far.
     """
     check_stream(stream)
     check_format(format)

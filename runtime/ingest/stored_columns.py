@@ -1,4 +1,4 @@
-"""What the stored points of a stream say of a column, where the catalogue does not know."""
+"""Looks up column facts in stored points, where the catalogue does not have them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _AT_ONCE = 16
 
 
 def holds_wide(objects: ObjectStore, catalogue: Catalogue, stream: str, column: str) -> bool:
-    """Whether an int64 column has an integer beyond 2^53 in any file; their directories tell, no chunk is read."""
+    """Whether an int64 column has an integer beyond 2^53 in any file; reads only the files' directories, no chunks."""
 
     def wide(entry: FileEntry) -> bool:
         path = entry.path

@@ -1,4 +1,4 @@
-"""From batches to point files: rows wait in a bounded buffer, and the fullest days are written when it is full."""
+"""Writes batches to point files: buffers rows, and writes the fullest days when the buffer is full."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from runtime.objects import ObjectStore
 from runtime.pointfile import encode, footer_digest, sort_points
 
 DAY = 86_400_000_000
-THREADS = 6  # more than cores: much of writing a file is waiting until it is durable
+THREADS = 6  # more than cores: writing a file is mostly waiting until it is durable
 MEMORY_BYTES = 96 << 20
 WORD_BYTES = 64 << 20
 _NONE = Order()
@@ -42,9 +42,9 @@ class WriteTarget:
     order: Order = _NONE
 
     def origin(self, files: int | None) -> dict[str, str]:
-        """Where the points are from, for the files themselves: what `dataflow recover` goes by.
+        """The origin stored in the files, from which `dataflow recover` rebuilds a catalogue.
 
-        ``files`` is the number of the attempt's files, known for those that are written at its end.
+        ``files`` is the number of the attempt's files, known only for those written at its end.
         """
         number = None if files is None else str(files)
         known = {"source": self.source, "id": self.id, "order": str(self.order), "files": number}
@@ -53,11 +53,10 @@ class WriteTarget:
 
 
 class Writer:
-    """The buffer and the files of one source. Files are numbered in the order of their rows' input, day by day.
+    """The buffer and the files of one source. Files are numbered in input order, day by day.
 
-    At most ``memory_rows`` rows (or ``memory`` times ``MEMORY_BYTES``) wait, and as many
-    again are being written by the threads.
-    Use as a context manager: leaving it ends the threads.
+    At most ``memory_rows`` rows (or ``memory`` times ``MEMORY_BYTES``) wait, and as many again are being written by the
+    threads. Use as a context manager: leaving it stops the threads.
     """
 
     def __init__(self, target: WriteTarget, memory_rows: int, memory: int = 1) -> None:
@@ -81,7 +80,7 @@ class Writer:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def add(self, batch: Batch, words: dict[str, InternedStrings], reset_words: Callable[[], None]) -> None:
-        """Take rows in. ``words`` are the strings that their codes stand for; they are reset when too many."""
+        """Add rows. ``words`` are the dictionaries of their codes; they are reset when too large."""
         if len(batch):
             self._batches.append(batch)
             self._rows += len(batch)
@@ -94,7 +93,7 @@ class Writer:
             self.flush(words, everything=False)
 
     def finish(self, words: dict[str, InternedStrings]) -> list[FileEntry]:
-        """Write what is left; all files of the source, in the order of their numbers."""
+        """Write the rest; returns all files of the source, in the order of their numbers."""
         self.flush(words, everything=True, last=True)
         self._wait()
         return self.files
@@ -134,13 +133,13 @@ class Writer:
             self._keep(rows.take(left))
 
     def _keep(self, rows: Batch) -> None:
-        """Have these rows wait on, before those that wait already."""
+        """Put these rows back, before those that wait already."""
         self._batches.insert(0, rows)
         self._rows += len(rows)
         self._bytes += rows.nbytes
 
     def _write(self, rows: Batch, day: int, words: dict[str, InternedStrings], files: int | None) -> None:
-        # Codes become dictionaries here, while the words they stand for stand still.
+        # Codes become dictionaries here, while no strings are added.
         points = to_points(rows, self._target.key, words)
         for name, column in points.columns.items():
             if self.types.get(name) is not Type.FLOAT:
@@ -158,8 +157,8 @@ class Writer:
 
 
 def _last_run(rows: Batch) -> int:
-    """How many rows of the last key the input ends with, if they are few: in an input sorted by key more of them may
-    follow, and a key that is in one file of a day is read faster than one that is in two."""
+    """The number of trailing rows of the last key, if few: in input sorted by key more of them may follow, and a key in
+    one file of a day is read faster than one in two."""
     same = rows.key.values == rows.key.values[-1]
     size = int(np.count_nonzero(same))
     return size if size * 16 <= len(rows) and same[len(rows) - size :].all() else 0

@@ -1,4 +1,4 @@
-"""Point files: the compressed columnar files that hold a stream's points. `runtime/POINTFILE.md` is the format."""
+"""Point files: compressed columnar files of points. `runtime/POINTFILE.md` specifies the format."""
 
 from __future__ import annotations
 

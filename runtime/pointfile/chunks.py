@@ -1,4 +1,4 @@
-"""One column of one block: choosing its encoding, and making its frames."""
+"""Encodes one column of one block: picks the encoding and builds its frames."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR, LINEAR, P
 
 _MAX_SCALE = 9
 _EXACT = float(1 << 53)
-# An encoding that takes longer to decode must be smaller by this factor than the best so far.
+# An encoding that decodes more slowly must be smaller than the best so far by this factor.
 _GAIN = 0.98
 # Scaled decimals are used where at most one value in this many needs a patch.
 _PATCHED = 16
 _RUNS_MAY_COST = 64
 _STRAIGHT = 1 << 60
-"""Offsets from here on are not laid on lines: a slope times a row, and the distance from it, must fit in int64."""
+"""Offsets at or above this are not encoded as lines: slope times row, plus the distance, must fit in int64."""
 
 
 @dataclass
 class ColumnChunk:
-    """A chunk as it will be written: the directory's fields, and its frames."""
+    """An encoded chunk: the directory's fields, and its frames."""
 
     encoding: int = CONST
     scale: int = BITWISE
@@ -68,7 +68,7 @@ def encode_chunk(
         bitmap = zstd.planes(np.packbits(valid, bitorder="little")[None, :])
         values = _filled(values, valid)
     numbers = values.view(np.int64) if kind is Type.FLOAT else values.astype(np.int64, copy=False)
-    # Filled slots repeat values that are there, so the filled column has the same extremes.
+    # Filled slots repeat existing values, so the filled column has the same extremes.
     chunk.vmin, chunk.vmax = _extremes(kind, values)
     lowest, highest = int(numbers.min()), int(numbers.max())
     if lowest == highest:
@@ -94,7 +94,7 @@ def encode_chunk(
 
 
 def _filled(values: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.generic]:
-    """Nulls replaced by the value before them (the first value, where none is before)."""
+    """Nulls replaced by the previous value (by the first value, if none precedes)."""
     source = np.maximum.accumulate(np.where(valid, np.arange(len(valid)), -1))
     source[source < 0] = int(np.argmax(valid))
     return values[source]
@@ -108,9 +108,9 @@ def _extremes(kind: Type, values: NDArray[np.generic]) -> tuple[int, int]:
 
 
 def _scaled(values: NDArray[np.float64]) -> tuple[int, NDArray[np.int64], NDArray[np.bool_]] | None:
-    """A power of ten, the values times it as integers, and where dividing restores every bit; None if in too few rows.
+    """A power of ten, the values times it as integers, and where division restores every bit; None if in too few rows.
 
-    Where it does not (-0.0, NaN, 0.1 + 0.2), the integer is the one before, and the value itself becomes a patch.
+    Elsewhere (-0.0, NaN, 0.1 + 0.2) the integer repeats the previous one, and the value itself becomes a patch.
     """
     sample = np.ascontiguousarray(values[:: max(1, len(values) // 64)])
     best = None
@@ -135,7 +135,7 @@ def _scaled(values: NDArray[np.float64]) -> tuple[int, NDArray[np.int64], NDArra
 
 
 def _restored(values: NDArray[np.float64], whole: NDArray[np.float64], power: float) -> NDArray[np.bool_]:
-    # Adding 0.0 makes a 0.0 of -0.0, as an integer does; NaN and infinities fail the bound.
+    # Adding 0.0 turns -0.0 into 0.0, as an integer would; NaN and infinities fail the bound.
     same: NDArray[np.bool_] = (whole / power + 0.0).view(np.int64) == values.view(np.int64)
     return same & (np.abs(whole) <= _EXACT)
 
@@ -160,9 +160,9 @@ def _integers(
     zstd: Compressor,
     is_code: bool,
 ) -> None:
-    """Frame of reference, and where they are smaller runs or differences."""
+    """Frame of reference, or runs or differences if they are smaller."""
     rows = len(numbers)
-    offsets = (numbers - np.int64(lowest)).view(np.uint64)  # wraps, and so is right for any two int64
+    offsets = (numbers - np.int64(lowest)).view(np.uint64)  # wraps, so it is correct for any two int64
     if not is_code:
         chunk.tick = _tick(offsets)
     if chunk.tick > 1:
@@ -180,7 +180,7 @@ def _integers(
 
 
 def _tick(offsets: NDArray[np.uint64]) -> int:
-    """The greatest common divisor of all offsets; 1 where all are 0, as they may be between patches."""
+    """The greatest common divisor of all offsets; 1 if all are 0, as may happen with patches."""
     tick = math.gcd(*offsets[:64].tolist()) or int(offsets.max())
     while tick > 1:
         rest = offsets % np.uint64(tick)
@@ -196,7 +196,7 @@ def _offer_runs(chunk: ColumnChunk, offsets: NDArray[np.uint64], edges: NDArray[
     lengths = (np.diff(first, append=len(offsets)) - 1).astype(np.uint64)
     width, width2 = width_of(int(offsets.max())), width_of(int(lengths.max()))
     frames = (*zstd.array(offsets[first], width), *zstd.array(lengths, width2))
-    # Runs are the quickest of all to decode, so they may be a little larger.
+    # Runs decode fastest, so they may be a little larger.
     if _size(frames) * _GAIN <= _size(chunk.frames) + _RUNS_MAY_COST:
         chunk.encoding, chunk.frames = RUNS, frames
         chunk.width, chunk.width2, chunk.count = width, width2, len(first)
@@ -223,7 +223,7 @@ def _offer_differences(
 def _offer_lines(
     chunk: ColumnChunk, offsets: NDArray[np.uint64], starts: NDArray[np.int64], lowest: int, zstd: Compressor
 ) -> None:
-    """Each run as a straight line and the values' distances from it: what comes by a clock, whatever its jitter."""
+    """Each run as a straight line and the values' distances from it, for periodic reports with jitter."""
     sizes = np.diff(starts, append=len(offsets))
     at = np.arange(len(offsets)) - np.repeat(starts, sizes)
     if int(offsets.max()) >= _STRAIGHT:
@@ -239,7 +239,7 @@ def _offer_lines(
     bits = int(rest.max()).bit_length()
     frames = (*zstd.array(firsts.view(np.uint64), width), *zstd.array(slopes.view(np.uint64), width3))
     frames += tuple(_packed(rest, bits, zstd))
-    # Unlike differences, any row of a line is found without those before it, which is worth a little.
+    # Unlike with differences, any row of a line decodes without those before it, which is worth a little.
     if _size(frames) * (_GAIN if chunk.encoding == DELTA else 1) < _size(chunk.frames):
         chunk.encoding, chunk.frames, chunk.step = LINEAR, frames, step
         chunk.width, chunk.width2, chunk.count = width, bits, width3
@@ -249,14 +249,14 @@ def _offer_lines(
 def _slopes(
     values: NDArray[np.int64], at: NDArray[np.int64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """The slope of each run's line of least squares, rounded; any slope is right, the best gives small distances."""
+    """The rounded slope of each run's least squares line; any slope is correct, the best gives small distances."""
     x = at - np.repeat((sizes - 1) / 2, sizes)
     y = (values - np.repeat(values[starts], sizes)).astype(np.float64)
     return np.rint(np.add.reduceat(x * y, starts) / np.maximum(np.add.reduceat(x * x, starts), 1.0)).astype(np.int64)
 
 
 def _packed(values: NDArray[np.uint64], bits: int, zstd: Compressor) -> list[bytes]:
-    """Whole bytes as planes, and what is left in parts of four, two and one bits."""
+    """Whole bytes as planes, and the rest in parts of four, two and one bits."""
     whole = bits >> 3
     out = zstd.array(values & np.uint64((1 << 8 * whole) - 1), whole)
     shift = 8 * whole
@@ -270,5 +270,5 @@ def _packed(values: NDArray[np.uint64], bits: int, zstd: Compressor) -> list[byt
 
 
 def _size(frames: Sequence[bytes]) -> int:
-    # A frame also costs its entry in the directory, and a call to decode it.
+    # A frame also costs a directory entry and a decoder call.
     return sum(map(len, frames)) + 16 * len(frames)

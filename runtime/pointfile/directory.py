@@ -1,6 +1,6 @@
-"""Checks of a footer against itself and the file's size, and where every frame is.
+"""Checks a footer against itself and the file's size, and locates every frame.
 
-Everything a decoder later relies on is bounded here, in a few vectorised passes when a file is opened.
+Everything that decoders rely on is bounded here, in a few vectorised passes when a file is opened.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _ENCODINGS = {
 
 @dataclass(frozen=True)
 class FramePlaces:
-    """Where the frames are.
+    """The positions of the frames.
 
-    ``offsets`` (int64, frames + 1): each frame's place in the file. ``chunk_frames`` (int64, shape (1 + columns,
-    blocks + 1)): the first frame of each chunk, and the end. The extra arrays' first frames, by what they hold:
-    ``counts`` and ``keys``, and ``words`` by column.
+    ``offsets`` (int64, frames + 1): each frame's offset in the file. ``chunk_frames`` (int64, shape (1 + columns,
+    blocks + 1)): the first frame of each chunk, and the end. The first frames of the other arrays: ``counts`` and
+    ``keys``, and ``words`` by column.
     """
 
     offsets: NDArray[np.int64]
@@ -57,7 +57,7 @@ class FramePlaces:
 
 
 def check(footer: Footer, end: int) -> FramePlaces:
-    """Where the frames of a file are whose footer begins at ``end``; ValueError where the footer contradicts itself."""
+    """The frame positions of a file whose footer begins at ``end``; ValueError if the footer contradicts itself."""
     if footer.rows < 1 or footer.keys < 1:
         raise ValueError("it declares no rows")
     names = [footer.key_name, footer.time_name, *footer.columns]

@@ -1,4 +1,4 @@
-"""Points to the bytes of a point file."""
+"""Encodes points into the bytes of a point file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from runtime.pointfile.frames import Compressor, width_of
 from runtime.pointfile.hashing import hash_distinct
 from runtime.pointfile.order import take_words, word_bytes
 
-# Dictionaries of at most this many words are put in the order of their bytes, so that statistics of codes are
-# statistics of strings; larger ones keep the order they came in.
+# Dictionaries of at most this many words are sorted by bytes, so that statistics of codes are statistics of strings;
+# larger ones keep their order.
 _SORTED_WORDS = 1 << 16
 
 
@@ -37,8 +37,8 @@ def encode(
     """A point file of these points, as bytes.
 
     ``points`` must be in the order of ``sort_points`` and lie in UTC day ``day`` (days since 1970-01-01); ``key`` and
-    ``time`` name the key and the event time. ``level`` is zstd's, 1 to 19. ``origin`` says where the points are from,
-    for `dataflow recover` (POINTFILE.md, "Footer"). ValueError says what does not hold.
+    ``time`` name the key and the event time. ``level`` is zstd's, 1 to 19. ``origin`` is the provenance of the points,
+    for `dataflow recover` (POINTFILE.md, "Footer"). ValueError for points that do not meet these conditions.
     """
     if not 1 <= block_rows <= layout.MAX_BLOCK_ROWS:
         raise ValueError(f"block_rows must be from 1 to {layout.MAX_BLOCK_ROWS}, not {block_rows}")
@@ -153,7 +153,7 @@ def _keys(key: Column, times: NDArray[np.int64]) -> tuple[Column, NDArray[np.int
 
 
 def _prepared(column: Column) -> Column:
-    """A column with nothing in it that depends on how it came: no unused words, booleans 0 and 1, codes in range."""
+    """The column in canonical form: no unused words, booleans 0 and 1, codes in range."""
     values = np.ascontiguousarray(column.values)
     present = values if column.valid is None else values[column.valid]
     if column.type is Type.BOOL and len(present) and int(present.max()) > 1:
@@ -197,10 +197,10 @@ def _runs_within(starts: NDArray[np.int64], lo: int, hi: int) -> NDArray[np.int6
 def _block_starts(
     hashes: NDArray[np.uint64], starts: NDArray[np.int64], rows: int, block_rows: int
 ) -> NDArray[np.int64]:
-    """The first row of every block: none longer than ``block_rows``, and an edge wherever a shard begins.
+    """The first row of every block: at most ``block_rows`` long, with an edge wherever a shard begins.
 
-    Shards here are 2, 4, 8 or 16 equal ranges of hashes, as many as leave ``SHARD_ROWS`` rows in each: a query that
-    reads by such shards then decodes no block for the sake of a few rows.
+    Shards here are 2, 4, 8 or 16 equal ranges of hashes, as many as leave ``SHARD_ROWS`` rows in each, so that a query
+    with such shards decodes no block for only a few rows.
     """
     bits = max(0, min(4, (rows // layout.SHARD_ROWS).bit_length() - 1))
     edges = [0, rows]

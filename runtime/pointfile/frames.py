@@ -1,4 +1,4 @@
-"""Payload pieces: arrays of unsigned integers cut into byte planes, each piece its own zstd frame."""
+"""Frames: arrays of unsigned integers as byte planes, each piece its own zstd frame."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import zstandard
 from numpy.typing import NDArray
 
 JOINED = 4096
-"""An array of at most this many bytes is one frame, its planes one after the other; else each plane has its own."""
+"""An array of at most this many bytes is one frame with all its planes; else each plane has its own frames."""
 
 PIECE = 1 << 19
-"""The most bytes before compression in one frame; small enough that zstd writes the frame header in one form only."""
+"""Maximum uncompressed bytes of a frame; small enough that zstd has only one form of the frame header."""
 
 
 @lru_cache(maxsize=4096)
@@ -38,9 +38,9 @@ def raw_sizes(count: int, width: int) -> tuple[int, ...]:
 
 
 def expand(decompressor: zstandard.ZstdDecompressor, frame: memoryview, raw: int) -> bytes:
-    """The ``raw`` bytes in a frame; ValueError where the bytes are anything else than one intact frame of that size."""
+    """The ``raw`` bytes in a frame; ValueError unless the bytes are one intact frame of that size."""
     head = frame_head(raw)
-    # The declared size is compared before zstd sees the frame, so that no frame makes it allocate more than that.
+    # The declared size is checked before zstd sees the frame, so that no frame makes it allocate more.
     if frame[: len(head)] != head:
         raise ValueError("a frame does not begin as it must")
     try:
@@ -70,7 +70,7 @@ class Frames:
 
 
 class Compressor:
-    """Makes frames: content checksum and declared size always."""
+    """Builds frames, always with content checksum and declared size."""
 
     def __init__(self, level: int) -> None:
         self._zstd = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
@@ -99,5 +99,5 @@ class Compressor:
 
 
 def width_of(largest: int) -> int:
-    """How many bytes hold ``largest``: 0 for zero."""
+    """The number of bytes that represent ``largest``: 0 for zero."""
     return (largest.bit_length() + 7) // 8

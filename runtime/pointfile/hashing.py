@@ -1,4 +1,4 @@
-"""The hash by which keys are ordered in a file and dealt to shards."""
+"""The hash that orders keys in a file and assigns them to shards."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def hash_words(words: Dictionary) -> NDArray[np.uint64]:
     """The hash of each string, in code order."""
     h = np.full(len(words), START, np.uint64)
     if len(words):
-        # Loops take arrays that may be written; these are not.
+        # Loops require writable arrays; these are not.
         offsets, blob = np.array(words.offsets, np.int64), np.frombuffer(bytearray(words.blob), np.uint8)
         _states(offsets, blob, h)
     return _mix(h)
@@ -75,7 +75,7 @@ def hash_integers(values: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def hash_distinct(keys: Column) -> NDArray[np.uint64]:
-    """The hash of each key of a column as ``PointFile.key_column`` gives it: every key once, codes counting up."""
+    """The hash of each key of a column from ``PointFile.key_column``: every key once, codes ascending."""
     if keys.words is not None:
         return hash_words(keys.words)
     return hash_integers(keys.values.astype(np.int64, copy=False))
@@ -84,7 +84,7 @@ def hash_distinct(keys: Column) -> NDArray[np.uint64]:
 def hash_keys(key: Column) -> NDArray[np.uint64]:
     """The 64-bit hash of every row's key (STRING or INT, no nulls), uint64 of shape (rows,).
 
-    A string's hash is taken once per word of the dictionary. TypeError for a column of another type.
+    Each string of the dictionary is hashed once. TypeError for a column of another type.
     """
     if key.type is Type.INT:
         return hash_integers(key.values.astype(np.int64, copy=False))

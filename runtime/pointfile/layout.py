@@ -1,4 +1,4 @@
-"""The fixed parts of a point file: header, trailer and footer as bytes. `runtime/POINTFILE.md` is the norm."""
+"""The fixed parts of a point file: header, trailer and footer as bytes. `runtime/POINTFILE.md` is normative."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRAILER = struct.Struct("<QIIIHHI8s")
 
 DEFAULT_BLOCK_ROWS = 131_072
 SHARD_ROWS = 65_536
-"""Rows that a shard must have for blocks to end at its edge."""
+"""Minimum rows of a shard for blocks to end at its edge."""
 
 MAX_BLOCK_ROWS = 1 << 19
 MAX_ROWS = (1 << 31) - 1
@@ -36,13 +36,13 @@ SEQ = "$seq"
 # Encodings of a chunk.
 CONST, FOR, DELTA, RUNS, BITS, LINEAR = range(6)
 PARTS = (4, 2, 1)
-"""Bits of the parts, besides whole bytes, that LINEAR's distances are made of, from the lowest."""
+"""Bit widths of the parts of LINEAR's distances besides whole bytes, from the lowest."""
 BITWISE = 255
-"""The `scale` of a chunk whose values are no scaled decimals: integers, or the bit patterns of floats."""
+"""The `scale` of a chunk whose values are not scaled decimals: integers, or the bit patterns of floats."""
 MAX_SCALE = 15
 """The largest other ``scale``."""
 POSITION_WIDTH = 3
-"""Bytes of a row's number within its block, where a chunk of decimals lists values that are none."""
+"""Bytes of a row number within its block, in the list of exceptions of a chunk of decimals."""
 
 BLOCK_FIELDS = (
     ("rows", "<u4"),
@@ -73,7 +73,7 @@ SHARD_SLOTS = 256
 
 @dataclass(frozen=True)
 class WordsEntry:
-    """Where a dictionary's strings are: their number, the width of their lengths, and their bytes in all."""
+    """A dictionary's strings: their number, the width of their lengths, and their total bytes."""
 
     count: int
     width: int
@@ -82,7 +82,7 @@ class WordsEntry:
 
 @dataclass(frozen=True)
 class Footer:
-    """All that a reader must know before it reads a chunk.
+    """Everything that a reader needs before it reads a chunk.
 
     ``blocks``, ``chunks`` (shape (1 + columns, blocks); row 0 is the time column) and ``frames`` are structured
     arrays of the ``*_FIELDS`` above; ``shard_keys`` and ``shard_rows`` hold, for each value of the hash's top eight
@@ -122,7 +122,7 @@ def pack_trailer(offset: int, footer: bytes, raw: int) -> bytes:
 
 
 def unpack_trailer(data: bytes, size: int) -> tuple[int, int, int, int]:
-    """Offset, size, raw size and CRC-32 of the footer of a file of ``size`` bytes; ValueError says what is wrong."""
+    """Offset, size, raw size and CRC-32 of the footer of a file of ``size`` bytes; ValueError gives the reason."""
     offset, length, raw, crc, version, zero, own, magic = TRAILER.unpack(data)
     if magic != TRAILER_MAGIC:
         raise ValueError("it does not end as a point file does (truncated, or not a point file)")
@@ -177,9 +177,9 @@ def pack_footer(footer: Footer) -> bytes:
 
 
 def unpack_footer(data: bytes) -> Footer:
-    """What ``pack_footer`` packed; ValueError, TypeError or KeyError where it is malformed.
+    """The footer that ``pack_footer`` packed; ValueError, TypeError or KeyError if it is malformed.
 
-    Sizes are checked against the bytes that are there; what the numbers mean is checked by ``directory.check``.
+    Sizes are checked against the available bytes; ``directory.check`` checks the values.
     """
     if len(data) < 4:
         raise ValueError("its footer is too short")
@@ -229,7 +229,7 @@ def unpack_footer(data: bytes) -> Footer:
 
 
 class _Arrays:
-    """The arrays behind the metadata, taken one after the other."""
+    """The arrays after the metadata, read in sequence."""
 
     def __init__(self, data: bytes, position: int) -> None:
         self.data = data

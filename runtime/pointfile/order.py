@@ -1,4 +1,4 @@
-"""Putting points into the order in which a file holds them."""
+"""Sorts points into the row order of a file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from runtime.pointfile.hashing import hash_integers, hash_words
 def sort_points(points: Points) -> Points:
     """The points by (hash of the key, key, time, input order).
 
-    A string key's dictionary comes back without unused words and in file order, so that its codes never fall. Keys
-    of one hash are ordered by their bytes (strings) or their value (integers).
+    A string key's dictionary is returned without unused words and in file order, so that its codes never decrease. Keys
+    with equal hashes are ordered by their bytes (strings) or their value (integers).
     """
     if points.key.type is Type.STRING:
         rank, keys = _rank_strings(points.key)
@@ -40,13 +40,13 @@ def take_words(words: Dictionary, codes: NDArray[np.int64]) -> Dictionary:
     lengths = words.offsets[codes + 1] - starts
     offsets = np.zeros(len(codes) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
-    # The position in the old blob of every byte of the new one.
+    # For every byte of the new blob, its position in the old one.
     source = np.arange(offsets[-1], dtype=np.int64) + np.repeat(starts - offsets[:-1], lengths)
     return Dictionary(offsets, np.frombuffer(words.blob, np.uint8)[source].tobytes() if len(source) else b"")
 
 
 def _rank_strings(key: Column) -> tuple[NDArray[np.int64], Column]:
-    """Each row's place of its key in file order, and the distinct keys in that order."""
+    """Each row's key rank in file order, and the distinct keys in that order."""
     words = key.words
     if words is None:
         raise TypeError("a string key needs its dictionary")
@@ -63,7 +63,7 @@ def _rank_strings(key: Column) -> tuple[NDArray[np.int64], Column]:
 
 
 def _break_ties(order: NDArray[np.intp], hashes: NDArray[np.uint64], words: Dictionary) -> None:
-    """Order keys of one hash by their bytes, in place."""
+    """Order keys with equal hashes by their bytes, in place."""
     ranked = hashes[order]
     for at in np.flatnonzero(ranked[1:] == ranked[:-1]).tolist():
         end = int(np.searchsorted(ranked, ranked[at], "right"))
@@ -78,7 +78,7 @@ def word_bytes(words: Dictionary, code: int) -> bytes:
 
 def _rank_integers(key: Column) -> tuple[NDArray[np.int64], Column]:
     distinct, codes = np.unique(key.values.astype(np.int64, copy=False), return_inverse=True)
-    order = np.argsort(hash_integers(distinct), kind="stable")  # ties stay in the order of their values
+    order = np.argsort(hash_integers(distinct), kind="stable")  # ties keep the order of their values
     place = np.empty(len(distinct), np.int64)
     place[order] = np.arange(len(distinct))
     return place[codes], Column(Type.INT, distinct[order], None)
@@ -86,7 +86,7 @@ def _rank_integers(key: Column) -> tuple[NDArray[np.int64], Column]:
 
 @loop("void(i8[::1], i8[::1], i8[::1])")
 def _deal(rank: Any, starts: Any, index: Any) -> None:
-    """Write each row's number to the next free place of its rank; ``starts`` is used up."""
+    """Write each row's number to the next free place of its rank; modifies ``starts``."""
     for i in range(len(rank)):
         r = rank[i]
         index[starts[r]] = i
@@ -94,14 +94,14 @@ def _deal(rank: Any, starts: Any, index: Any) -> None:
 
 
 def _order(rank: NDArray[np.int64], time: NDArray[np.int64], keys: int) -> NDArray[np.intp] | None:
-    """The stable order by (rank, time); None where the rows are in it already."""
+    """The stable order by (rank, time); None if the rows are in this order already."""
     step = np.diff(rank)
     if not (step < 0).any() and not ((step == 0) & (time[1:] < time[:-1])).any():
         return None
     index = np.empty(len(rank), np.int64)
     ends = np.cumsum(np.bincount(rank, minlength=keys)).astype(np.int64)
     starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
-    # A counting sort by key; in most inputs each key's points then stand in the order of their times.
+    # A counting sort by key; in most inputs each key's points are then ordered by time.
     _deal(rank, starts, index)
     moved, placed = time[index], rank[index]
     falls = np.flatnonzero((moved[1:] < moved[:-1]) & (placed[1:] == placed[:-1]))

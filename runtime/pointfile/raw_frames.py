@@ -1,8 +1,8 @@
 """Uncompressed ("raw") frames: those that zstd could not make smaller, copied and checked in one pass.
 
-zstd copies such a frame and then reads the copy once more for its checksum. Times of devices with a jitter are stored
-so, and that took most of the time of reading them. The checksum is the low half of XXH64 with seed 0 ("xxHash fast
-digest algorithm", Y. Collet, version 0.1.1).
+zstd copies such a frame and then reads the copy again for its checksum. Jittery times are stored like this, and that
+took most of their reading time. The checksum is the low half of XXH64 with seed 0 ("xxHash fast digest algorithm", Y.
+Collet, version 0.1.1).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from operators.compiler.loops import inline
 from operators.kernels.foreign import put_word, word_at
 
 SHORTEST = 32
-"""Bytes that ``copied`` takes at least."""
+"""Minimum bytes for ``copied``."""
 
 _P1, _P2, _P3 = np.uint64(0x9E3779B185EBCA87), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
 _P4, _P5 = np.uint64(0x85EBCA77C2B2AE63), np.uint64(0x27D4EB2F165667C5)
@@ -40,7 +40,7 @@ def _merged(h: Any, v: Any) -> Any:
 
 @inline
 def _stripe(source: Any, to: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Copy 32 bytes; the four lanes of the checksum with them."""
+    """Copy 32 bytes and update the four lanes of the checksum."""
     w0, w1, w2, w3 = word_at(source), word_at(source + 8), word_at(source + 16), word_at(source + 24)
     put_word(to, w0)
     put_word(to + 8, w1)
@@ -51,7 +51,7 @@ def _stripe(source: Any, to: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
 
 @inline
 def _stripes(source: Any, to: Any, size: Any, at: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Copy all whole stripes from ``at`` on; where they end, and the four lanes of the checksum."""
+    """Copy all whole stripes from ``at`` on; returns where they end, and the four lanes of the checksum."""
     while at + 32 <= size:
         a, b, c, d = _stripe(source + at, to + at, a, b, c, d)
         at += 32
@@ -60,7 +60,7 @@ def _stripes(source: Any, to: Any, size: Any, at: Any, a: Any, b: Any, c: Any, d
 
 @inline
 def _ended(source: Any, to: Any, size: Any, at: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Copy what follows the last whole stripe, and give the checksum."""
+    """Copy the bytes after the last whole stripe, and return the checksum."""
     h = _turned(a, 1) + _turned(b, 7) + _turned(c, 12) + _turned(d, 18)
     h = _merged(_merged(_merged(_merged(h, a), b), c), d) + np.uint64(size)
     while at + 8 <= size:
@@ -84,9 +84,9 @@ def _ended(source: Any, to: Any, size: Any, at: Any, a: Any, b: Any, c: Any, d: 
 
 @inline
 def copied(source: Any, to: Any, size: Any) -> Any:
-    """Copy ``size`` bytes (``SHORTEST`` or more) from address to address, and give their checksum.
+    """Copy ``size`` bytes (``SHORTEST`` or more) from address to address, and return their checksum.
 
-    Four bytes behind the source may be read.
+    May read four bytes past the source.
     """
     at, a, b, c, d = _stripes(source, to, size, np.int64(0), _START, _P2, np.uint64(0), np.uint64(0) - _P1)
     return _ended(source, to, size, at, a, b, c, d)
@@ -94,7 +94,7 @@ def copied(source: Any, to: Any, size: Any) -> Any:
 
 @inline
 def both_copied(source: Any, to: Any, size: Any, source2: Any, to2: Any, size2: Any) -> Any:
-    """``copied`` twice. A checksum's lanes wait for their own products: two checksums take hardly longer than one."""
+    """``copied`` twice. Each lane waits for its own products, so two checksums take hardly longer than one."""
     a, b, c, d = _START, _P2, np.uint64(0), np.uint64(0) - _P1
     e, f, g, h = a, b, c, d
     at = np.int64(0)

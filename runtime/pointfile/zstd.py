@@ -1,8 +1,7 @@
-"""zstd for compiled loops: the addresses of two functions of the C library, and a context of each thread.
+"""zstd for compiled loops: the addresses of two functions of the C library, and one context per thread.
 
-The ``zstandard`` package carries the library twice in its wheels; the copy made for cffi exports its functions. Where
-there is none, the system's libzstd serves, and where there is none either, the package's own methods, called back from
-the loop: slower, and the same bytes.
+The wheels of ``zstandard`` contain the library twice; the copy for cffi exports its functions. Without it, the system's
+libzstd is used; without that, the loop calls back the package's methods: slower, with the same bytes.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ _WORD = ctypes.c_int64
 _DECOMPRESS = ctypes.CFUNCTYPE(_WORD, _WORD, _WORD, _WORD, _WORD, _WORD)
 _FRAME_SIZE = ctypes.CFUNCTYPE(_WORD, _WORD, _WORD)
 _OLDEST = 10405
-"""The oldest version (1.4.5) that is relied on to check all it decodes."""
+"""The oldest version (1.4.5) that is trusted to check everything it decodes."""
 
 
 @dataclass(frozen=True)
 class _Library:
-    """``decompress(context, to, capacity, from, size)`` and ``frame_size(from, size)`` give a size, or a negative
+    """``decompress(context, to, capacity, from, size)`` and ``frame_size(from, size)`` return a size, or a negative
     number (an error, as C's size_t). ``handle`` keeps them loaded and makes contexts, if contexts are needed."""
 
     decompress: int
@@ -55,7 +54,7 @@ def _exported(path: str) -> _Library | None:
 
 
 def called_back() -> _Library:
-    """The library by way of the ``zstandard`` package's methods."""
+    """The library through the ``zstandard`` package's methods."""
 
     def decompress(context: int, to: int, capacity: int, source: int, size: int) -> int:
         try:
@@ -68,7 +67,7 @@ def called_back() -> _Library:
         return len(out)
 
     def frame_size(source: int, size: int) -> int:
-        # What follows a frame is an error to ``decompress`` itself.
+        # ``decompress`` itself rejects bytes after a frame.
         return size
 
     functions = (_DECOMPRESS(decompress), _FRAME_SIZE(frame_size))
@@ -80,12 +79,12 @@ def called_back() -> _Library:
 
 @cache
 def library() -> _Library:
-    """The first of the three that is there."""
+    """The first of the three that is available."""
     suffix = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
     home = Path(zstandard.__file__).parent
     paths = [str(p) for p in (home / f"_cffi{suffix}", *sorted(home.glob("_cffi*.so"))) if p.exists()]
     if not paths:
-        import ctypes.util  # which looks for libraries by running compilers
+        import ctypes.util  # its import searches libraries by running compilers
 
         system = ctypes.util.find_library("zstd")
         paths = [system] if system else []
@@ -96,7 +95,7 @@ def library() -> _Library:
 
 
 class ZstdContext:
-    """What one thread decompresses with. ``words`` (int64) are given to loops: the functions and the context."""
+    """One thread's decompression context. ``words`` (int64) are passed to loops: the functions and the context."""
 
     def __init__(self, of: _Library | None = None) -> None:
         self._library = of or library()

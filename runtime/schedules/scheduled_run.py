@@ -70,7 +70,7 @@ class Schedule:
                 raise QueryError(f"a schedule's {name} is of type {kind.__name__}, got {fields[name]!r}")
         alert, params = fields.get("alert", ()), fields.get("params", {})
         if not isinstance(alert, list | tuple) or not all(isinstance(a, str) for a in alert):
-            raise QueryError(f"a schedule's alert is a list of thresholds such as 'uptime < 0.95', got {alert!r}")
+            raise QueryError(f"a schedule's alert is a list of thresholds like 'uptime < 0.95', got {alert!r}")
         if not isinstance(params, Mapping) or not fields.get("query"):
             raise QueryError("a schedule names its query, and its params are a table of names and values")
         return cls(**{**fields, "alert": tuple(alert), "params": dict(params)})

@@ -1,8 +1,8 @@
-"""The order of commits as point files carry it, for a catalogue that is lost.
+"""The commit order that point files carry, for the recovery of a lost catalogue.
 
-A file is written before its commit, so it cannot say which commit it is of. But it can say which commits there were
-when its attempt began: the number of the last one, and the attempts of the last ``MOST``. Each commit is thus named by
-files that were written later; only those at the very end are not.
+A file is written before its commit, so it cannot name that commit. But it names the commits before its attempt began:
+the number of the last one, and the attempts of the last ``MOST``. So later files name each commit, except those at the
+very end.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
 MOST = 16
-"""How many attempts are named: more than ever commit between the beginning of one and of the next."""
+"""Number of named attempts: more than ever commit between the starts of two attempts."""
 
 LETTERS = 8
-"""How much of an attempt's id is given."""
+"""Characters of an attempt's id that are stored."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """The last commit of a stream when an attempt began, and the beginnings of the last attempts' ids, newest first."""
+    """The last commit of a stream when an attempt began, and prefixes of the last attempts' ids, newest first."""
 
     seq: int = 0
     attempts: tuple[str, ...] = ()
@@ -36,31 +36,31 @@ class Order:
 
     @classmethod
     def parse(cls, text: str | None) -> Order | None:
-        """The order that a file gives; None if it gives none."""
+        """The order in a file's origin; None if it has none."""
         seq, *attempts = (text or "").split()[: MOST + 1] or [""]
         return cls(int(seq), tuple(attempts)) if seq.isascii() and seq.isdigit() and len(seq) < 19 else None
 
 
 @dataclass(frozen=True)
 class Started:
-    """An attempt: what its files say of the commits before it, and when they were written."""
+    """An attempt: the commits before it, from its files, and when they were written."""
 
     order: Order | None
     written: int
 
 
 def named(started: Mapping[str, Started]) -> set[str]:
-    """The attempts that files of later ones name: these were committed for certain."""
+    """The attempts that later files name: these were certainly committed."""
     known = {name for one in started.values() if one.order is not None for name in one.order.attempts}
     return {attempt for attempt in started if attempt[:LETTERS] in known}
 
 
 def in_order(started: Mapping[str, Started]) -> tuple[list[str], set[str]]:
-    """The attempts in the order of their commits, and those whose place is not known: they come as they were written.
+    """The attempts in commit order, and those with unknown place, which are ordered by write time.
 
-    What two lists say of the same attempts agrees, so all lists together give one order, which is the only one if each
-    attempt was named beside the one before it. Attempts whose files say nothing are of earlier versions, and come
-    first; those that nothing names come last.
+    Lists never contradict each other on the same attempts, so together they give one order, which is unique if each
+    attempt is named next to the one before it. Attempts whose files have no list are of earlier versions, and come
+    first; those that no file names come last.
     """
     after = _edges(started)
     certain = named(started)
@@ -94,7 +94,7 @@ def in_order(started: Mapping[str, Started]) -> tuple[list[str], set[str]]:
 
 
 def _edges(started: Mapping[str, Started]) -> Mapping[str, set[str]]:
-    """For each attempt those that are known to follow it, at least the next one."""
+    """For each attempt those known to follow it, at least the next one."""
     by_name: dict[str, list[str]] = defaultdict(list)
     for attempt in started:
         by_name[attempt[:LETTERS]].append(attempt)
@@ -103,12 +103,12 @@ def _edges(started: Mapping[str, Started]) -> Mapping[str, set[str]]:
     for attempt, one in started.items():
         if one.order is None:
             continue
-        # Attempts without a file, or of which there may be two, are passed over.
+        # Attempts without a file, or with an ambiguous prefix, are skipped.
         chain = [by_name[name][0] for name in reversed(one.order.attempts) if len(by_name[name]) == 1]
         lists.append((one.order, chain))
         for before, following in pairwise([*chain, attempt]):
             after[before].add(following)
-    # What a list that goes back far enough does not name came after it.
+    # An attempt missing from a list that goes back far enough came after it.
     order, newest = max(lists, key=lambda found: found[0].seq, default=(Order(), []))
     for attempt, one in started.items():
         if one.order is None or not newest or attempt[:LETTERS] in order.attempts or one.order.seq > order.seq:

@@ -1,4 +1,4 @@
-"""What the catalogue records about files, sources and commits, and how it is named and written as JSON."""
+"""Entries of the catalogue: files, sources and commits, their names and JSON forms."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class FileEntry:
 
     ``day`` counts from 1970-01-01; ``t_min`` and ``t_max`` are its first and last event time (microseconds UTC);
     ``sha256`` is that of the file's bytes, in hex; ``keys`` the number of distinct keys; ``dropped`` the duplicates
-    dropped or merged while it was written; ``nulls`` the null count of each value column it has (a column that is
-    not in the file is not in ``nulls``). ``footer`` is the digest of the file's footer and trailer, by which a reader
-    knows that it has opened this file (``PointFile.footer_digest``; empty in entries of earlier versions). ``seq`` is
+    dropped or merged while it was written; ``nulls`` the null count of each value column it has (a column that is not
+    in the file is not in ``nulls``). ``footer`` is the digest of the file's footer and trailer, by which a reader
+    verifies that it opened this file (``PointFile.footer_digest``; empty in entries of earlier versions). ``seq`` is
     the commit that added it and ``ordinal`` its number there: both are set by the catalogue.
     """
 
@@ -51,7 +51,7 @@ class FileEntry:
     footer: str = ""
 
     def checked(self, stream: str, attempt: str) -> FileEntry:
-        """The entry itself if it holds together and lies where files of this attempt belong, else ``StoreError``."""
+        """The entry itself if it is consistent and its path belongs to this attempt, else ``StoreError``."""
         wrong = None
         if not FIRST_DAY <= self.day <= LAST_DAY:
             wrong = f"its day {self.day} is outside the years 1 to 9999"
@@ -72,11 +72,11 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Rows of a source that were rejected for nothing but the clock: their times were more than an hour ahead of it.
+    """Rows of a source that were rejected only because their times were more than an hour in the future.
 
     These are the ``rows`` with a time later than ``latest`` (microseconds UTC; the first of them at ``earliest``). When
-    the source is offered again, those that are acceptable by then are committed as a source with the id ``next_id``,
-    read as the first time: with the same ``unit``, ``format`` and ``missing_key``.
+    the source is ingested again, those that are acceptable by then are committed as a source with the id ``next_id``,
+    read with the ``unit``, ``format`` and ``missing_key`` of the first time.
     """
 
     rows: int
@@ -87,19 +87,20 @@ class Waiting:
     missing_key: str | None = None
 
     def next_id(self, source_id: str) -> str:
-        """The id under which the waiting rows of ``source_id`` are committed: equal for all processes, hence once."""
+        """The id under which the waiting rows of ``source_id`` are committed: equal in all processes, so they count
+        once."""
         return hashlib.sha256(f"{source_id}\nrows later than {self.latest}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class SourceEntry:
-    """One source object that was given to ingest: a file, standard input, later an object of a landing bucket.
+    """One ingested source: a file, standard input, an object of a landing bucket.
 
-    ``id`` is the SHA-256 (hex) of its identity, ``name`` what a person called it. ``rows_read`` are the records
-    found in it: ``rows_committed + rejected + dropped`` of them are accounted for; ``reject_reasons`` count the
-    rejected ones, which stand in the object ``rejects_path``. ``quarantined`` is the reason why the whole source
-    was set aside; such a source may be ingested again later. ``waiting`` are the rows that can be had by offering it
-    again (they are counted as rejected); where ``resumed`` is not 0, these are such rows of an earlier entry, so many.
+    ``id`` is the SHA-256 (hex) of its identity, ``name`` the name given by the user. ``rows_read`` is the number of
+    records in it: ``rows_committed + rejected + dropped``. ``reject_reasons`` count the rejected ones, which are listed
+    in the object ``rejects_path``. ``quarantined`` is the reason why the whole source was set aside; such a source may
+    be ingested again later. ``waiting`` are rows that a later ingest of it can commit (they are counted as rejected);
+    if ``resumed`` is not 0, the entry holds that many waiting rows of an earlier entry.
     """
 
     id: str
@@ -116,7 +117,7 @@ class SourceEntry:
     resumed: int = 0
 
     def checked(self) -> SourceEntry:
-        """The entry itself if it holds together, else ``StoreError``."""
+        """The entry itself if it is consistent, else ``StoreError``."""
         if not _SHA256.fullmatch(self.id):
             raise StoreError(f"source {self.name!r} has the id {self.id!r:.80}: it must be a SHA-256 in hexadecimal.")
         if min(self.bytes, self.rows_read, self.rows_committed, self.rejected, self.dropped, self.resumed) < 0:
@@ -143,7 +144,7 @@ class SourceEntry:
 
 @dataclass(frozen=True)
 class Deletion:
-    """A file that a commit replaces: enough of its entry to find it in the index and to subtract it."""
+    """A file that a commit replaces: the fields that find it in the index and subtract it."""
 
     path: str
     day: int
@@ -182,11 +183,11 @@ class Totals:
 class Record:
     """One commit: a record of the log.
 
-    ``at`` is the writer's clock in microseconds UTC, never before that of the previous record. ``source`` is the
-    id of the source whose rows it adds (None for upkeep). ``schema_seq`` is the record that holds the schema that
-    is valid from here on; ``schema`` is there only where it changed. ``floor`` is the retention floor as a day.
-    ``before`` is the hash of the record before (None for the first, and in version 1); ``hash`` is that of this one,
-    set when it was read.
+    ``at`` is the writer's clock in microseconds UTC, never before that of the previous record. ``source`` is the id of
+    the source whose rows it adds (None for upkeep). ``schema_seq`` is the record that holds the schema that is valid
+    from here on; ``schema`` is present only where it changed. ``floor`` is the retention floor as a day. ``before`` is
+    the hash of the previous record (None for the first, and in version 1); ``hash`` is that of this one, set when it
+    was read.
     """
 
     seq: int
@@ -213,7 +214,7 @@ class Committed:
 
 @dataclass(frozen=True)
 class AlreadyIngested:
-    """The source was ingested before, as ``source`` tells; nothing was added. Its attempt's files are orphans."""
+    """The source was ingested before, as ``source``; nothing was added. This attempt's files are orphans."""
 
     source: SourceEntry
 
@@ -236,7 +237,7 @@ def check_attempt(attempt: str) -> str:
 
 
 def new_attempt() -> str:
-    """An attempt id that nobody else has: every run of an ingest uses its own."""
+    """A unique attempt id: every run of an ingest uses its own."""
     return uuid.uuid4().hex
 
 
@@ -246,7 +247,7 @@ def day_name(day: int) -> str:
 
 
 def data_folder(stream: str, day: int) -> str:
-    """Where the stream's point files of one UTC day lie in the object store."""
+    """The folder of a stream's point files of one UTC day in the object store."""
     return f"data/{stream}/{day_name(day)}"
 
 
@@ -256,7 +257,7 @@ def file_path(stream: str, day: int, attempt: str, number: int) -> str:
 
 
 def attempt_of(path: str) -> str | None:
-    """The attempt that wrote the point file at ``path``; None when it is no point file's path."""
+    """The attempt that wrote the point file at ``path``; None for other paths."""
     match = re.fullmatch(r"data/[^/]+/[^/]+/([a-z0-9]{1,64})-\d+\.points", path)
     return match[1] if match else None
 
@@ -264,13 +265,13 @@ def attempt_of(path: str) -> str | None:
 def set_hash(ids: Iterable[str]) -> str:
     """The hash of a set of ids: the sum of their SHA-256 modulo 2^256, in 64 hexadecimal digits.
 
-    It does not depend on the order, and an id can be added or taken out of it (Bellare and Micciancio's AdHash).
+    It does not depend on the order, and ids can be added and removed (Bellare and Micciancio's AdHash).
     """
     return f"{sum(_number(id_) for id_ in ids) % _MODULUS:064x}"
 
 
 def shifted_hash(start: str, adds: Sequence[str], dels: Sequence[str]) -> str:
-    """The set hash ``start`` with the ids ``adds`` put in and ``dels`` taken out."""
+    """The set hash ``start`` with the ids ``adds`` added and ``dels`` removed."""
     total = int(start, 16) + sum(map(_number, adds)) - sum(map(_number, dels))
     return f"{total % _MODULUS:064x}"
 

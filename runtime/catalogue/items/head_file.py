@@ -1,8 +1,7 @@
-"""The heads of a catalogue in a file: a small file beside it, replaced durably after each commit.
+"""The head file: a small file beside the catalogue with the last commits, replaced durably after each commit.
 
-It tells an older catalogue (a copy without its write-ahead log, a file that was restored) from the one that was written
-last: a log that ends before its head is damaged. A head that is behind the log is fine: the process was stopped between
-its commit and this file.
+It detects an older catalogue (a copy without its write-ahead log, a restored file): a log that ends before its head is
+damaged. A head behind the log is fine: a process was stopped between its commit and this file.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class HeadFile:
         return {str(stream): (int(seq), str(hash_)) for stream, (seq, hash_) in data["streams"].items()}
 
     def write(self, heads: Heads) -> None:
-        """Replace the file: whole, and on the disk when this returns."""
+        """Replace the file atomically; durable on return."""
         payload = dump({"version": 1, "streams": {stream: list(head) for stream, head in sorted(heads.items())}})
         temporary = self.path.with_name(f"{self.path.name}.part-{uuid4().hex}")
         try:
@@ -64,7 +63,7 @@ class HeadFile:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
+    """Make the names in a folder durable."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(number)

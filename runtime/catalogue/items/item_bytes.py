@@ -1,4 +1,4 @@
-"""Catalogue items as bytes: JSON for the truth (log, sources, claims), checked when it is read back."""
+"""JSON items of the catalogue (log, sources, claims) to bytes and back, validated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runtime.catalogue.items.seal import damaged
 from runtime.errors import FormatError
 
 VERSION = 2
-"""Of log records. Version 1 had neither seals, nor the hash of the record before, nor digests of footers."""
+"""Version of log records. Version 1 had no seals, no hash of the previous record and no digests of footers."""
 
 _FILE_1 = tuple(f.name for f in fields(FileEntry) if f.name not in ("seq", "ordinal", "footer"))
 _FILE = (*_FILE_1, "footer")
@@ -29,7 +29,7 @@ def dump(data: object) -> bytes:
 
 
 def load(body: bytes, what: str) -> dict[str, Any]:
-    """A JSON object; ``FormatError`` names ``what`` when it is none."""
+    """A JSON object; ``FormatError`` names ``what`` if it is not one."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -59,7 +59,7 @@ def dump_record(record: Record) -> bytes:
 
 
 def hash_of(payload: bytes) -> str:
-    """The hash of a record by which the next one names it: the SHA-256 of its payload, in hex."""
+    """The hash by which the next record names this one: the SHA-256 of its payload, in hex."""
     return hashlib.sha256(payload).hexdigest()
 
 
@@ -99,12 +99,12 @@ def load_record(payload: bytes, stream: str, sort: str) -> Record:
 
 
 def log_key(seq: int) -> str:
-    """The sort key of a log record: as text in the order of the numbers."""
+    """The sort key of a log record: text that sorts like the numbers."""
     return f"{seq:012d}"
 
 
 def source_data(source: SourceEntry, seq: int, attempt: str) -> dict[str, Any]:
-    """What the item says that makes a source ingested once: its entry, and the commit that did it."""
+    """The content of a source's item: its entry and its commit."""
     return {**source.to_dict(), "seq": seq, "attempt": attempt}
 
 

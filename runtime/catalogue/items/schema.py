@@ -1,4 +1,4 @@
-"""The schema of a stream: what its points look like, as declared and as learned from what was ingested."""
+"""The schema of a stream, as declared and as learned from ingested points."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ DUPLICATES = ("keep", "exact", "latest")
 
 @dataclass(frozen=True)
 class StreamSchema:
-    """How the points of a stream are keyed, timed and typed.
+    """Key, time, columns and policies of a stream.
 
     ``key`` and ``time`` are the names of the key and event-time fields, ``key_type`` is STRING or INT; ``columns``
     are the value columns in the order of their first appearance, without key and time. ``duplicates`` is the
     policy for equal (key, time), ``id`` the column whose values count once per key and UTC day, ``missing_key``
     the key given to points without one. ``unit`` is the time unit of the last ingest, the next one's default.
 
-    ``wide`` names int64 columns that hold an integer beyond 2^53 (True), which float64 cannot hold exactly, or of which
-    the catalogue does not know it (False: committed before it was recorded). All others are within 2^53.
+    ``wide`` names int64 columns that hold an integer beyond 2^53 (True), which float64 cannot represent exactly, or for
+    which this is unknown (False: older than this field). All others are within 2^53.
 
-    ``unordered``: so many point files are of commits whose order is not known, since the catalogue was lost.
+    ``unordered``: the number of point files whose commit order is unknown, since the catalogue was lost.
     """
 
     key: str
@@ -54,11 +54,11 @@ class StreamSchema:
                 )
 
     def merged_with(self, other: StreamSchema) -> StreamSchema:
-        """This schema widened by that of a new input; ``SchemaConflict`` where they contradict each other.
+        """This schema merged with that of a new input; ``SchemaConflict`` where they contradict each other.
 
-        New columns are added after the old ones; int64 and float64 make float64; every other difference in type,
-        key, time, duplicates policy or id column is a conflict; so is float64 for a column that holds integers beyond
-        2^53. Unit and missing key are the newest given.
+        New columns are added after the old ones; int64 and float64 become float64; every other difference in type, key,
+        time, duplicates policy or id column is a conflict; so is float64 for a column that holds integers beyond 2^53.
+        Unit and missing key are the latest given.
         """
         for what, option, mine, theirs in (
             ("key", "--key", self.key, other.key),
@@ -80,7 +80,7 @@ class StreamSchema:
             if columns.get(name) is Type.FLOAT:
                 raise SchemaConflict(
                     f"column {name!r} holds integers beyond 2^53, which float64 cannot hold exactly, and fractions "
-                    "were ingested at the same time: ingest this input again, which rejects the rows that do not fit."
+                    "were ingested at the same time: ingest this input again; rows that do not fit are then rejected."
                 )
         unsure = (name for schema in (self, other) for name in schema.wide if name not in wide)
         unknown = {name: False for name in unsure if columns.get(name) is Type.INT}
@@ -138,14 +138,14 @@ class StreamSchema:
             declared = (data["key"], key_type, data["time"], types, data["duplicates"])
             return cls(*declared, data["id"], data["missing_key"], data["unit"], wide, unordered)
         except (ValueError, SchemaConflict) as error:
-            raise FormatError(f"a stream schema does not hold together: {error}") from error
+            raise FormatError(f"a stream schema is inconsistent: {error}") from error
 
 
 _FIELDS = {"key", "key_type", "time", "columns", "duplicates", "id", "missing_key", "unit"}
 
 
 def widened(name: str, old: Type, new: Type) -> Type:
-    """The type that holds both, for the column ``name``: the same, or float64 for int64 with float64."""
+    """The common type of both, for the column ``name``: the same, or float64 for int64 with float64."""
     if old is new:
         return old
     if {old, new} == {Type.INT, Type.FLOAT}:

@@ -1,11 +1,11 @@
-"""Seals: the checksum that every item of the catalogue carries over its place, its number and its body.
+"""Seals: each catalogue item's checksum over its key, number and body.
 
-The seal is BLAKE2b with a digest of 8 bytes over the payload and (partition, sort, number, length). An item whose body,
-key or number was damaged, and one that was put into the place of another, has a seal that does not fit. It protects
-against damage, not against somebody who can write to the catalogue and makes seals.
+The seal is BLAKE2b with a digest of 8 bytes over the payload and (partition, sort, number, length). It detects a
+damaged body, key or number, and an item in another's place. It protects against damage, not against forgery by a
+process that can write to the catalogue.
 
-JSON items have it as their last member, ``,"seal":"<16 hexadecimal digits>"}``, so that they stay JSON; rows of the day
-index have it as their last 8 bytes.
+It is the last member of a JSON item, ``,"seal":"<16 hexadecimal digits>"}``, which stays valid JSON, and the last 8
+bytes of a row of the day index.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def is_sealed(body: bytes) -> bool:
 
 
 def open_json(partition: str, sort: str, number: int, body: bytes, what: str) -> bytes:
-    """The payload of a sealed JSON item; FormatError, naming ``what``, unless its seal fits."""
+    """The payload of a sealed JSON item; FormatError, naming ``what``, if its seal is wrong."""
     payload = body[:-_JSON] + b"}"
     if body != sealed_json(partition, sort, number, payload):
         raise damaged(what, "its checksum is wrong")

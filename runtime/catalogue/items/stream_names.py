@@ -1,4 +1,4 @@
-"""The names of a store's streams, and their number, which tells when one is missing."""
+"""The names of a store's streams, and their number, which reveals a missing one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Count:
 
 
 def counted() -> Steps[Count | None]:
-    """The number of streams; None for a store that has not begun, or was only written by earlier versions."""
+    """The number of streams; None for a new store, or one written only by earlier versions."""
     found = yield from get(COUNT, STREAMS)
     if found is None:
         return None
@@ -58,7 +58,7 @@ def stream_names() -> Steps[list[str]]:
             return names
         if count is not None and len(sealed) < count.streams:
             break
-        # More than were counted: another one came in between.
+        # More than counted: a stream was added in between.
     raise seal.damaged("list of streams", "it does not add up")
 
 

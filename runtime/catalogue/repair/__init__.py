@@ -1,1 +1,1 @@
-"""Checking, sealing and saving catalogues."""
+"""Audit, sealing and salvage of catalogues."""

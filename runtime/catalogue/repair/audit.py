@@ -1,4 +1,4 @@
-"""Checking a stream's catalogue against its own log."""
+"""Audits a stream's catalogue against its own log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from runtime.errors import IncompleteResult
 
 
 def live_files(records: Sequence[Record]) -> dict[tuple[int, int], FileEntry]:
-    """The files that are live after these records (the log from its start), by (seq, ordinal): the plain model."""
+    """The live files after these records (the log from its start), by (seq, ordinal): the simple model."""
     live: dict[tuple[int, int], FileEntry] = {}
     for record in records:
         for gone in record.dels:
@@ -47,7 +47,7 @@ def audit_steps(steps: StreamSteps) -> Steps[list[str]]:
 
 
 def records_steps(steps: StreamSteps) -> Steps[list[Record]]:
-    """The whole log; FormatError unless it reaches as far as was acknowledged."""
+    """The whole log; FormatError unless it includes all acknowledged commits."""
     last, _ = yield from steps.last_record()
     records = yield from steps.records_after(0)
     if last is not None and last.seq > len(records):
@@ -97,7 +97,7 @@ def _audit(steps: StreamSteps, where: str) -> Steps[list[str]]:
 
 
 def _chain(records: Sequence[Record]) -> list[str]:
-    """Whether each record follows from those before it."""
+    """Problems of records that do not follow from those before them."""
     problems: list[str] = []
     live: dict[tuple[int, int], FileEntry] = {}
     before = Totals()
@@ -131,9 +131,10 @@ def _chain(records: Sequence[Record]) -> list[str]:
 
 
 def _sources(steps: StreamSteps, records: Sequence[Record]) -> Steps[list[str]]:
-    """Whether every commit has its claim, and every source that it took in its item, which add up to the totals."""
+    """Problems of claims and source items: each commit needs its claim, each source its item, and their totals must
+    match."""
     problems: list[str] = []
-    # Read after the log: commits that came since have theirs, too.
+    # Read after the log: later commits have theirs, too.
     rows = yield from steps.opened("SRC", (yield from query(steps.partition("SRC"))))
     places = [Place(sort, number, load(payload, f"source {sort}")) for sort, number, payload in rows]
     head = yield from steps.head()
@@ -168,13 +169,13 @@ def _sources(steps: StreamSteps, records: Sequence[Record]) -> Steps[list[str]]:
 
 
 def _directory(steps: StreamSteps, records: Sequence[Record], mark: Mark | None) -> Steps[list[str]]:
-    """Whether the directory has the days that the log touched, each with the last commit that did."""
+    """Problems of the directory: it must have each day in the log with its last commit."""
     if mark is None or mark.years is None:
         return []
     expected = {day: record.seq for record in records[: mark.seq] for day in by_day(record)}
     found = yield from steps.directory(mark.years, FIRST_DAY, LAST_DAY)
     if found != dict(sorted(expected.items())):
-        return ["the directory of the day index has other days, or other commits of them, than the log"]
+        return ["the directory of the day index differs from the log in days or their commits"]
     return []
 
 
@@ -192,7 +193,7 @@ def _index(steps: StreamSteps, records: Sequence[Record]) -> Steps[list[str]]:
             )
     if len(expected) != len(snapshot.files):
         raise IncompleteResult(f"the day index lists {len(snapshot.files)} files, the log {len(expected)}")
-    # Rows on days where the log has no file would not have been read above.
+    # Rows on days without files in the log were not read above.
     partitions = {day_rows.partition_of(file.day) for record in records for file in record.adds}
     for name in sorted(partitions):
         found = yield from query(steps.partition(name))
@@ -202,7 +203,7 @@ def _index(steps: StreamSteps, records: Sequence[Record]) -> Steps[list[str]]:
             if snapshot.checked:
                 day_rows.check_seal(steps.partition(name), sort, number, body)
             if int(head["add_seq"]) > snapshot.seq:
-                continue  # of a commit that came since
+                continue  # from a later commit
             if int(head["add_seq"]) > len(records) or (not head["marker"] and not _on(records, head)):
                 day = day_name(int(head["day"]))
                 raise IncompleteResult(f"the day index has a row on {day} that is not in the log")

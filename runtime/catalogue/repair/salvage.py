@@ -1,4 +1,4 @@
-"""What can be read of a damaged, old or partial catalogue, and a new one out of it: the log is all that is needed."""
+"""Salvages a damaged, old or partial catalogue: reads what it can, and writes a new one from the log."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from runtime.catalogue.stores.wal import database_of
 Items = dict[tuple[str, str], tuple[int, bytes]]
 
 _UNREADABLE = (sqlite3.Error, MemoryError, OverflowError, UnicodeDecodeError)
-"""What SQLite raises on damaged files."""
+"""Exceptions that SQLite raises on damaged files."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found of one stream in ``where``: its records from the first on, without a gap, and their payloads."""
+    """The salvaged part of a stream in ``where``: its records from the first on, without a gap, and their payloads."""
 
     where: str
     stream: str
@@ -44,12 +44,12 @@ class Found:
     """The attempts whose files were claimed as orphans."""
 
     def reaches(self, seq: int, hash_: str) -> bool:
-        """Whether commit ``seq`` with this hash is there."""
+        """Whether commit ``seq`` with this hash was found."""
         return 0 < seq <= len(self.records) and self.records[seq - 1].hash == hash_
 
 
 def read_items(path: Path) -> Items:
-    """All items that SQLite can read of the file and the log beside it, which are copied first and stay as they are."""
+    """All items that SQLite can read from copies of the file and its write-ahead log; the originals stay unchanged."""
     with tempfile.TemporaryDirectory(prefix="antfold-salvage-") as name:
         copied = Path(name) / "catalogue.sqlite"
         log = path.with_name(f"{path.name}-wal")
@@ -61,7 +61,7 @@ def read_items(path: Path) -> Items:
         else:
             copied.write_bytes(database_of(data) or b"")
         items: Items = {}
-        for order in ("asc", "desc"):  # from both ends, up to what is damaged
+        for order in ("asc", "desc"):  # from both ends, up to the damage
             with suppress(*_UNREADABLE), closing(sqlite3.connect(copied)) as connection:
                 statement = f"select partition, sort, number, body from items order by partition {order}, sort {order}"
                 for partition, sort, number, body in connection.execute(statement):
@@ -108,13 +108,13 @@ def _valid(items: Items, partition: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _payload(partition: str, sort: str, item: tuple[int, bytes]) -> bytes:
-    """The payload of an item; one without a seal is believed if it is of a version that had none."""
+    """The payload of an item; an unsealed one is accepted only from a version without seals."""
     number, body = item
     return seal.open_json(partition, sort, number, body, sort) if seal.is_sealed(body) else body
 
 
 def write_steps(found: Found, most: int) -> Steps[list[str]]:
-    """Write the stream into a table that has nothing of it; the ids of sources of which only the log tells."""
+    """Write the stream into a table without it; returns the ids of sources known only from the log."""
     steps = StreamSteps(found.stream, most)
     puts: list[Put] = []
     lost: list[str] = []
@@ -125,7 +125,7 @@ def write_steps(found: Found, most: int) -> Steps[list[str]]:
         for gone in record.dels:
             puts.append(steps.put("DEL", gone.path, dump({"seq": record.seq, "at": record.at})))
     sources: list[tuple[str, int, dict[str, Any]]] = []
-    # A source in quarantine may have come again: the last of its records counts.
+    # A quarantined source may have been ingested again: its last record counts.
     for source, record in {r.source: r for r in found.records if r.source is not None}.items():
         assert source is not None
         item = found.sources.get(source)
@@ -146,7 +146,7 @@ def write_steps(found: Found, most: int) -> Steps[list[str]]:
     head = Head(order.seq, found.records[-1].hash, True, order.attempts)
     puts.append(steps.put("HEAD", "HEAD", head_payload(head), number=head.number))
     puts.append(steps.put("WM", "WM", Mark(0, {}).payload()))
-    # One put for each place: a transaction takes no second one.
+    # One put per key: a transaction accepts no second one.
     for batch in in_batches(list({(put.partition, put.sort): put for put in puts}.values()), most):
         yield from transact(batch)
     yield from transact(count_puts((yield from counted()), [found.stream]))
@@ -156,7 +156,7 @@ def write_steps(found: Found, most: int) -> Steps[list[str]]:
 
 
 def best_of(found: list[Found]) -> dict[str, Found]:
-    """For each stream the one with the longest log; what others know of its sources, too."""
+    """For each stream the one with the longest log, plus source items from the others."""
     best: dict[str, Found] = {}
     for one in found:
         held = best.get(one.stream)

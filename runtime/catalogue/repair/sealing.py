@@ -1,18 +1,17 @@
-"""Sealing a stream of an earlier version, after the first commit by this one; can be stopped and begun again anywhere.
+"""Seals a stream of an earlier version after the first commit by this one; can be interrupted and repeated anywhere.
 
-That commit's record is of a version that earlier programs refuse, so nobody writes items without seals from then on
-(and an earlier program that is bringing the day index up to date can do so only to its own last record: below the
-watermark, each of its writes is refused). What follows is safe beside readers and other writers:
+Earlier programs refuse the version of that commit's record, so no unsealed items are written from then on (an earlier
+program can bring the day index up to date only to its own last record: below the watermark, its writes are refused).
+The steps are safe beside readers and other writers:
 
 1. The day index is brought to the end of the earlier version's records (``IndexSteps.catch_up``).
-2. Its rows are worked out anew from the log, which is checked first, and written with seals; then the directory; then
-   the watermark gets the directory's root. All on the condition that the watermark does not move meanwhile.
-3. The other items never change, but for sources: each is written as it is, with a seal, if it still has the number
-   that it was read with.
+2. Its rows are recomputed from the log, which is checked first, and written with seals; then the directory; then the
+   watermark gets the directory's root. All on the condition that the watermark does not move meanwhile.
+3. The other items never change, except sources: each is rewritten with a seal, if its number is still the one read.
 4. The stream's name is counted.
 5. The list of sources is linked (``sources``), with seals, and the head says that the stream is sealed: all on the
-   condition that the head is still the one that was read before, so that no commit came in between. From here on an
-   item without a seal is damaged.
+   condition that the head is unchanged, so that no commit happened in between. From here on an item without a seal is
+   damaged.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from runtime.catalogue.protocol import StreamSteps
 def seal_steps(steps: StreamSteps, check: Steps[list[str]]) -> Steps[bool]:
     """Seal the stream if it is not; False while the log is ahead of the index, or ``check`` finds problems.
 
-    ``check`` is the audit of the stream. ConditionFailed if somebody else was faster: begin again.
+    ``check`` is the audit of the stream. ConditionFailed if another process was faster: start again.
     """
     head = yield from steps.head()
     if head is None or head.sealed:
@@ -43,7 +42,7 @@ def seal_steps(steps: StreamSteps, check: Steps[list[str]]) -> Steps[bool]:
     mark = yield from steps.mark()
     if mark is None or mark.years is None:
         if mark is None or (yield from check):
-            return False  # what is damaged does not get seals: `verify` says what is wrong
+            return False  # damaged items get no seals: `verify` reports them
         yield from _seal_index(steps, mark)
         yield from steps.catch_up()
     for name in ("LOG", "CLAIM", "DEL"):
@@ -61,7 +60,7 @@ def seal_steps(steps: StreamSteps, check: Steps[list[str]]) -> Steps[bool]:
 
 
 def _seal_index(steps: StreamSteps, mark: Mark) -> Steps[None]:
-    """Write the rows up to the watermark, and the directory, as the log has them."""
+    """Write the rows up to the watermark, and the directory, from the log."""
     records = yield from steps.records_after(0)
     rows, months = indexed(records[: mark.seq])
     puts: list[Put] = []
@@ -121,7 +120,7 @@ def _seal_items(steps: StreamSteps, name: str, rows: Sequence[Row]) -> Steps[Non
 
 
 def _link_sources(steps: StreamSteps, head: Head) -> Steps[None]:
-    """Write the list of sources, linked; ConditionFailed if a commit comes meanwhile."""
+    """Write the list of sources, linked; ConditionFailed if a commit happens meanwhile."""
     rows = yield from query(steps.partition("SRC"))
     there = {sort: body for sort, _, body in rows}
     found = yield from steps.opened("SRC", rows)

@@ -39,11 +39,12 @@ _KEYS = [{"AttributeName": PARTITION, "KeyType": "HASH"}, {"AttributeName": SORT
 
 
 class DynamoTable:
-    """A ``Table`` in the DynamoDB table ``name``, which is made when it is not there and ``create()`` says so.
+    """A ``KeyValueTable`` in the DynamoDB table ``name``, which is created if it does not exist and ``create()`` allows
+    it.
 
-    ``owner`` is the store that the items belong to: partitions are ``<owner>|<partition>``, so that the items of one
-    store never meet those of another. Reads are strongly consistent. A transaction is sent again under its own
-    idempotency token while its outcome is not known; then ``OutcomeUnknown`` is raised.
+    ``owner`` is the store that the items belong to: partitions are ``<owner>|<partition>``, so that the items of
+    different stores never collide. Reads are strongly consistent. A transaction with an unknown outcome is repeated
+    under its idempotency token; finally ``OutcomeUnknown`` is raised.
     """
 
     most = 100
@@ -87,7 +88,7 @@ class DynamoTable:
         if len(request.items) > self.most:
             raise StoreError(f"a transaction of {len(request.items)} items is over the limit of {self.most}.")
         items = [self._operation(item) for item in request.items]
-        token = uuid4().hex  # a repeated request under it gets the outcome of the first
+        token = uuid4().hex  # a repeated request gets the outcome of the first
         try:
             self._call("write", lambda db: _transact(db, items, token))
         except ServiceFault as error:
@@ -96,14 +97,14 @@ class DynamoTable:
             raise
 
     def heads(self) -> Heads | None:
-        """None: a table is not copied or restored in its place, and the items say themselves how far they go."""
+        """None: a table is never copied or restored in place, and its own items record the last commit."""
         return None
 
     def put_head(self, request: PutHead) -> None:
         """Nothing to do."""
 
     def problems(self) -> list[str]:
-        """None: the service checks itself."""
+        """None: the service checks its data itself."""
         return []
 
     def _item(self, item: Any) -> Item:
@@ -122,12 +123,12 @@ class DynamoTable:
         if request.low >= request.high:
             return
         values = {":p": {"S": self._before + request.partition}, ":high": {"S": request.high}}
-        # One range of the sort key is allowed: "between" includes its end, and an empty text is none to compare with.
+        # Only one sort key range is allowed: "between" includes its end, and cannot compare with an empty text.
         condition = f"{PARTITION} = :p and {SORT} < :high"
         if request.low:
             condition = f"{PARTITION} = :p and {SORT} between :low and :high"
             values[":low"] = {"S": request.low}
-        more: dict[str, Any] = {"Limit": 2} if request.last else {}  # 2: the first may be the end, which is left out
+        more: dict[str, Any] = {"Limit": 2} if request.last else {}  # 2: the first may be the end, which is dropped
         while True:
             page = self._page(condition, values, not request.last, more)
             for item in page["Items"]:
@@ -185,12 +186,12 @@ class DynamoTable:
         return self.client.call(what, attempt)
 
     def _make(self) -> None:
-        """Create the table, unless somebody else does, and wait until it is there."""
+        """Create the table, unless another process does, and wait until it exists."""
         what = f"create the catalogue table {self.name!r}"
         try:
             self.client.call(what, self._create)
         except ServiceFault as error:
-            if error.code != "ResourceInUseException":  # there already, or being made
+            if error.code != "ResourceInUseException":  # exists already, or is being created
                 raise
         end = time.monotonic() + _CREATION_SECONDS
         while time.monotonic() < end:
@@ -210,7 +211,7 @@ class DynamoTable:
 
 
 def _condition(when: WriteCondition, bound: int) -> dict[str, Any]:
-    """The condition as an expression on the item that is there."""
+    """The condition as an expression on the existing item."""
     names, values = {"#n": NUMBER}, {":n": {"N": str(bound)}}
     match when:
         case WriteCondition.ALWAYS:
@@ -237,7 +238,7 @@ def _transact(db: Any, items: list[dict[str, Any]], token: str) -> None:
         failed = [i for i, code in enumerate(reasons) if code == "ConditionalCheckFailed"]
         if failed:
             raise ConditionFailed(failed) from error
-        # Refused as a whole for the sake of one item: too fast, or in the way of another transaction.
+        # Refused because of one item: throttled, or in conflict with another transaction.
         code = next((code for code in reasons if code not in ("None", "")), "")
         raise ServiceFault(
             classify(400, code), f"a transaction of the catalogue was refused: {error}", code, error
@@ -245,7 +246,7 @@ def _transact(db: Any, items: list[dict[str, Any]], token: str) -> None:
 
 
 def _check_replies(db: Any) -> None:
-    """Have the checksum of every reply compared: with its own attempts off, boto3 takes a damaged one for good."""
+    """Verify the checksum of every reply: with its retries off, boto3 accepts a damaged one."""
     db.meta.events.register("response-received.dynamodb", _check_reply)
 
 
@@ -255,7 +256,7 @@ def _check_reply(response_dict: Any, **_: object) -> None:
     said = response_dict["headers"].get("x-amz-crc32")
     body = response_dict["body"]
     if said is not None and isinstance(body, bytes) and int(said) != zlib.crc32(body):
-        raise ServiceFault(Fault.LOST, "a reply of DynamoDB came damaged (its checksum is wrong): check the network.")
+        raise ServiceFault(Fault.LOST, "a reply of DynamoDB is damaged (its checksum is wrong): check the network.")
 
 
 KINDS["dynamodb"] = lambda place: DynamoTable(place.name, place.owner, place.access or Access(), place.create)

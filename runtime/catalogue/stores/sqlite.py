@@ -1,4 +1,4 @@
-"""The catalogue's table in one SQLite file of this machine."""
+"""The catalogue's table in a local SQLite file."""
 
 from __future__ import annotations
 
@@ -42,18 +42,16 @@ create table if not exists items (
 
 
 class SqliteTable:
-    """A ``Table`` in the SQLite file ``path``, created when it is not there.
+    """A ``KeyValueTable`` in the SQLite file ``path``, created if it does not exist.
 
     One connection per process, used under a lock: write-ahead log, ``synchronous=FULL`` (a commit is on the disk
     when it returns), ``BEGIN IMMEDIATE``. A process waits up to ``patience`` seconds for another one's write.
 
-    SQLite writes beside a file with a write-ahead log even to read it. In a folder where that is not allowed (a
-    read-only mount, another user's) the file is read as it lies there, if it has no log now: each request opens it
-    anew, and is refused if somebody else wrote to it meanwhile.
+    SQLite needs to write files beside a database in WAL mode even to read it. In a read-only folder the file is read
+    without locks, if it has no write-ahead log: each request opens it again, and fails if it was written meanwhile.
 
-    Beside it lies the file of its heads (``headfile``), which is made before it. ``in_use`` says whether the folder has
-    points: then, and if there are heads or a log of SQLite, a catalogue that is missing or empty was lost, and none is
-    made in its place.
+    Beside it is its head file (``head_file``), which is created first. ``in_use`` says whether the folder has points:
+    if so, or if there are heads or a log of SQLite, a missing or empty catalogue was lost, and no new one is created.
     """
 
     most = 100  # as DynamoDB, so that both run the same batches
@@ -69,7 +67,7 @@ class SqliteTable:
         self._owner = 0
         self._connection: sqlite3.Connection | None = None
         self._closing: weakref.finalize[[sqlite3.Connection, int], SqliteTable] | None = None
-        self._inherited: list[sqlite3.Connection] = []  # across a fork: neither to be used nor to be closed
+        self._inherited: list[sqlite3.Connection] = []  # from before a fork: must be neither used nor closed
         self._as_it_lies = False
         try:
             with self._open():
@@ -148,7 +146,7 @@ class SqliteTable:
         if heads is None:
             with self._open() as connection:
                 version = connection.execute("pragma user_version").fetchone()[0]
-            # Looked for again: the process that raised the version may have made it.
+            # Read again: the process that raised the version may have created it.
             heads = self.head_file.read() if version > 1 else {}
             if heads is None:
                 raise StoreError(
@@ -158,7 +156,7 @@ class SqliteTable:
         return heads
 
     def put_head(self, request: PutHead) -> None:
-        """Carry out ``PutHead``: one process at a time, under SQLite's own lock for writing."""
+        """Carry out ``PutHead``: one process at a time, under SQLite's own write lock."""
         with self._open() as connection:
             connection.execute("begin immediate")
             try:
@@ -173,7 +171,7 @@ class SqliteTable:
                     connection.execute("rollback")
 
     def problems(self) -> list[str]:
-        """What SQLite's own check finds."""
+        """Problems that SQLite's own check finds."""
         with self._open() as connection:
             found = [str(row[0]) for row in connection.execute("pragma integrity_check(20)")]
         return [f"the catalogue {self.path}: {problem}" for problem in found if problem != "ok"]
@@ -187,7 +185,7 @@ class SqliteTable:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """The connection, held alone, with SQLite's errors explained."""
+        """The connection, for exclusive use, with SQLite's errors explained."""
         with self._lock:
             try:
                 if self._as_it_lies:
@@ -200,18 +198,18 @@ class SqliteTable:
                         self._connection = None
                     self._connection = self._connect()
                     self._owner = os.getpid()
-                    # A table that nobody closed is closed with its last reference, or at the process's end.
+                    # A table that is never closed is closed with its last reference, or at process exit.
                     self._closing = weakref.finalize(self, _close, self._connection, self._owner)
                 yield self._connection
             except (sqlite3.Error, OSError) as error:
                 raise explained(error, self.path) from error
-            # Sizes that no item of ours has; SQLite's own message with bytes of the file in it.
+            # Impossible sizes; an SQLite message that contains bytes of the file.
             except (MemoryError, OverflowError, UnicodeDecodeError) as error:
                 raise damaged(self.path) from error
 
     @contextmanager
     def _lying(self) -> Iterator[sqlite3.Connection]:
-        """A connection to a file that nobody is to write to meanwhile."""
+        """A connection to a file that must not be written meanwhile."""
         self._check_files()
         before = self._seen()
         uri = f"{self.path.as_uri()}?immutable=1"
@@ -222,12 +220,12 @@ class SqliteTable:
             raise StoreError(f"the catalogue {self.path} was written to while it was read: repeat.")
 
     def _seen(self) -> tuple[int, ...]:
-        """What differs after a write."""
+        """A fingerprint that changes with every write."""
         log = self.path.with_name(f"{self.path.name}-wal")
         if log.exists() and log.stat().st_size > 0:
             raise StoreError(
-                f"the catalogue {self.path} has a log beside it, for some process has it open or was killed. To read "
-                "that takes the permission to write to the folder: give this user that, or close the store there."
+                f"the catalogue {self.path} has a log beside it: a process has it open or was killed. To read "
+                "it, this user needs permission to write to the folder: grant it, or close the store there."
             )
         found = self.path.stat()
         return found.st_ino, found.st_size, found.st_mtime_ns
@@ -236,15 +234,15 @@ class SqliteTable:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._check_files()
         log = self.path.with_name(f"{self.path.name}-wal")
-        # SQLite throws a log away that lies beside an empty file.
+        # SQLite discards a log beside an empty file.
         if log.exists() and log.stat().st_size > 0 and not (self.path.exists() and self.path.stat().st_size > 0):
             raise self._lost()
-        # Looked for twice: another process may be making it, and be using it already.
+        # Checked twice: another process may be creating it, and using it already.
         if not self.path.exists() and (self.head_file.read() or self._in_use()) and not self.path.exists():
             raise self._lost()
         connection = sqlite3.connect(self.path, timeout=self.patience, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("begin")  # all as of one moment: another process may be creating the table
+            connection.execute("begin")  # one consistent view: another process may be creating the table
             empty = self._check(connection)
             connection.execute("commit")
             connection.execute("pragma synchronous = full")
@@ -256,7 +254,7 @@ class SqliteTable:
         return connection
 
     def _create(self, connection: sqlite3.Connection) -> None:
-        """Make the table, and the file of the heads before it; StoreError if there must have been one."""
+        """Create the head file, then the table; StoreError if a table must have existed."""
         if self.head_file.read() or self._in_use():
             connection.execute("begin immediate")
             empty = self._check(connection)
@@ -282,19 +280,19 @@ class SqliteTable:
         )
 
     def _check_files(self) -> None:
-        """StoreError if something other than a file, which SQLite could wait for, stands where it opens files."""
+        """StoreError if SQLite would open something other than a file, which could block it."""
         for ending in ("", "-wal", "-shm", "-journal"):
             path = self.path.with_name(self.path.name + ending)
             try:
                 check_regular(path)
             except OSError as error:
                 raise StoreError(
-                    f"the catalogue {self.path} cannot be opened, for {path.name} is not what SQLite wrote "
+                    f"the catalogue {self.path} cannot be opened: {path.name} is not what SQLite wrote "
                     f"({error.strerror}): move it away, and run {_recover(self.path)}."
                 ) from None
 
     def _check(self, connection: sqlite3.Connection) -> bool:
-        """Whether there is no table yet; StoreError for what is no catalogue, or none of this version."""
+        """Whether there is no table yet; StoreError if it is not a catalogue of this version."""
         application = connection.execute("pragma application_id").fetchone()[0]
         version = connection.execute("pragma user_version").fetchone()[0]
         empty = connection.execute("select count(*) from sqlite_master").fetchone()[0] == 0
@@ -328,7 +326,7 @@ def _recover(path: Path) -> str:
 
 
 def damaged(path: Path) -> StoreError:
-    """The error for a file that SQLite cannot make sense of, or that holds what was never put into it."""
+    """The error for a file that SQLite cannot read, or with unexpected content."""
     return StoreError(f"the catalogue {path} is damaged or not a catalogue: run {_recover(path)}.")
 
 
@@ -339,7 +337,7 @@ def explained(error: sqlite3.Error | OSError, path: Path) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return StoreError(f"the catalogue {path} is in use by another process that does not let go: repeat later.")
+            return StoreError(f"the catalogue {path} is locked by another process: repeat later.")
         case sqlite3.SQLITE_FULL:
             return StoreError(f"the catalogue {path} cannot grow, the disk is full: free space and repeat.")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_AUTH:
@@ -348,7 +346,7 @@ def explained(error: sqlite3.Error | OSError, path: Path) -> StoreError:
                 "give this user the permission, or copy the store."
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_ERROR | sqlite3.SQLITE_TOOBIG:
-            return damaged(path)  # a plain error: our statements are right, so the tables are not ours
+            return damaged(path)  # a generic error: our statements are correct, so the tables are foreign
         case sqlite3.SQLITE_FORMAT | sqlite3.SQLITE_MISMATCH | sqlite3.SQLITE_NOMEM:
             return damaged(path)
         case sqlite3.SQLITE_IOERR:

@@ -1,8 +1,8 @@
-"""A database of SQLite out of its write-ahead log alone, if that holds every page.
+"""Rebuilds an SQLite database from its write-ahead log alone, if that contains every page.
 
 The format is SQLite's ("Database File Format", section 4, "The Write-Ahead Log"): a header of 32 bytes, then frames of
-24 bytes and a page each; a frame counts if its salts are the header's and the checksum, which runs over all that is
-before it, is right; a transaction ends with a frame that says how many pages the database has.
+24 bytes and a page each; a frame is valid if its salts equal the header's and its cumulative checksum is right; a
+transaction ends with a frame that contains the number of pages of the database.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _LIMIT = 1 << 16
 
 
 def database_of(log: bytes) -> bytes | None:
-    """The database as of the last whole transaction in the log; None if the log does not hold all its pages."""
+    """The database as of the last complete transaction in the log; None if the log lacks some of its pages."""
     if len(log) < _HEADER:
         return None
     magic, _, size, _, *salts = struct.unpack(">6I", log[:24])

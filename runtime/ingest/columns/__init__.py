@@ -1,1 +1,1 @@
-"""Columns of rows on their way into point files: types, event times, strings, duplicates."""
+"""Typed columns during ingest: types, event times, strings, duplicates."""

@@ -1,4 +1,4 @@
-"""From cells to typed batches: keys and times are read, columns get their types, and what does not fit is rejected."""
+"""Assembles cells into typed batches: keys, times, column types; rejects rows that do not fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 
 class Declared(NamedTuple):
-    """What a stream declares of its keys, and what is known of its columns before a source is read."""
+    """A stream's declarations for keys, and its known columns before a source is read."""
 
     key: str
     missing_key: str | None
@@ -35,9 +35,9 @@ class Declared(NamedTuple):
 
 @dataclass
 class Screened:
-    """Cells of which keys and times were looked at: ``good`` are rows that nothing but a column's type can reject.
+    """Cells with checked keys and times: only a column's type can still reject the rows in ``good``.
 
-    ``reasons`` tell why others are rejected, ``time`` is the event time of the good ones.
+    ``reasons`` say why others are rejected, ``time`` is the event time of the good ones.
     """
 
     cells: RawCells
@@ -49,7 +49,7 @@ class Screened:
         return len(self.cells)
 
     def rows(self, first: int, last: int) -> Screened:
-        """The rows from ``first`` up to ``last``; faults beside rows go with the first ones."""
+        """The rows from ``first`` up to ``last``; faults outside of rows go with the first ones."""
         reasons = {row - first: why for row, why in self.reasons.items() if first <= row < last}
         faults = [] if first else self.cells.faults
         cells = self.cells.take(slice(first, last), faults)
@@ -62,7 +62,7 @@ class Screened:
 
 
 class Assembler:
-    """The state of one source on its way in: what type each column has, the words of its strings, the rejects."""
+    """The state of one source's ingest: column types, string dictionaries, rejects."""
 
     def __init__(self, declared: Declared, time: TimeReader, name: str) -> None:
         self.key = declared.key
@@ -89,23 +89,23 @@ class Assembler:
         return self.columns.types
 
     def reset_words(self) -> None:
-        """Forget all strings; for when everything that uses their codes is written."""
+        """Forget all strings, once everything that uses their codes is written."""
         if not self._waiting:
             self.words = {}
 
     def take(self, cells: RawCells) -> Batch:
-        """The rows of the cells that are accepted; the rejects are taken note of."""
+        """The accepted rows of the cells; rejects are recorded."""
         return self.accept(self.screen(cells))
 
     def screen(self, cells: RawCells) -> Screened:
-        """Look at the keys and times; nothing is settled or counted by it."""
+        """Check keys and times, without settling or counting anything."""
         good = np.ones(len(cells), np.bool_)
         reasons: dict[int, str] = {}
         _reject(good, reasons, cells.bad)
         self._screen_keys(cells, good, reasons)
         time, late = self.time.read(cells.data, cells.kind[1], cells.value[1], good)
         _reject(good, reasons, late)
-        if self.time.after is not None:  # whatever else there is was counted when the source was first read
+        if self.time.after is not None:  # other faults were counted when the source was first read
             good &= time > self.time.after
             reasons = {}
             cells = replace(cells, faults=[])
@@ -120,7 +120,7 @@ class Assembler:
         self.rows_read += len(faults)
 
     def accept(self, screened: Screened) -> Batch:
-        """The rows of which every value fits its column, which settle the types of columns that have none."""
+        """The rows whose values all fit their columns; they settle the types of columns without one."""
         cells = screened.cells
         undecided = self.columns.key_type is None
         fit = self.columns.fit(cells, screened.good)
@@ -142,7 +142,7 @@ class Assembler:
         return self.rest() if self.columns.key_type is not None else batch.take(np.zeros(0, np.intp))
 
     def rest(self) -> Batch:
-        """The rows that waited until the type of the keys was known; with none known at the end, keys are text."""
+        """The rows that waited for the type of the keys; if it is still unknown at the end, keys are text."""
         if self.columns.key_type is None:
             self.columns.key_type = Type.STRING
         waiting, self._waiting = self._waiting, []
@@ -156,7 +156,7 @@ class Assembler:
 
     def _screen_keys(self, cells: RawCells, good: Mask, reasons: dict[int, str]) -> None:
         kind = cells.kind[0]
-        # An empty text names nobody, so it is a missing key in any form; in CSV nothing else is missing.
+        # An empty text is a missing key in every format; in CSV nothing else is missing.
         text = cells.spans is not None
         empty = kind == NULL if text else (kind == STRING) & (cells.value[0] & 0xFFFFFFFF == 0)
         if self._missing_key is None:
@@ -166,17 +166,17 @@ class Assembler:
             kind[empty] = NULL
         if text:
             if self.columns.key_type is None:
-                self.columns.key_type = Type.STRING  # in CSV a key is text, whatever it looks like
+                self.columns.key_type = Type.STRING  # in CSV a key is always text
             if self.columns.key_type is Type.STRING:
                 return
         for what, shown in ((BOOL, "a bool"), (FLOAT, "a float64"), (DECIMAL, "a float64"), (BIGINT, "too large")):
             _reject_all(good, reasons, kind == what, f"key: column {self.key} is {shown}")
 
     def _keys(self, cells: RawCells, good: Mask) -> Values:
-        """The keys as they are known so far: without a type yet, all of these rows lack one."""
+        """The keys so far: while their type is unknown, all of these rows lack one."""
         kind, value = cells.kind[0], cells.value[0]
         present = good & (kind > NULL)
-        settled = present | ~good  # rows that are rejected need no stand-in
+        settled = present | ~good  # rejected rows need no replacement
         type_ = self.columns.key_type
         if type_ is Type.INT:
             return self._key_column(Values(Type.INT, np.where(present, value, 0), settled))
@@ -188,7 +188,7 @@ class Assembler:
         return self._key_column(Values(Type.STRING, codes, settled))
 
     def _key_column(self, keys: Values) -> Values:
-        """The keys with the stand-in of the missing ones."""
+        """The keys, with missing ones replaced."""
         present = keys.valid
         type_ = self.columns.key_type or Type.STRING
         values = keys.values.astype(type_.dtype, copy=False)

@@ -1,4 +1,4 @@
-"""Typed rows on their way into point files: columns of one batch, strings as codes into the source's words."""
+"""Typed rows during ingest: columns of one batch, strings as codes into the source's dictionary."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class Batch:
 
 
 def concatenated(batches: Sequence[Batch]) -> Batch:
-    """All rows in order; a column that a batch lacks is null there, and int64 becomes float64 beside float64."""
+    """All rows in order; a column that a batch lacks is null there, and int64 becomes float64 if another batch has
+    float64."""
     if len(batches) == 1:
         return batches[0]
     names = dict.fromkeys(name for batch in batches for name in batch.columns)
@@ -83,7 +84,7 @@ def _joined(parts: Sequence[Values | None], sizes: Sequence[int]) -> Values:
 
 
 def to_points(batch: Batch, key: str, words: dict[str, InternedStrings]) -> Points:
-    """The batch with dictionaries of its own; columns that are null in every row are left out."""
+    """The batch with its own dictionaries; columns that are null in every row are omitted."""
     columns = {}
     for name, column in batch.columns.items():
         if column.valid is None or column.valid.any():

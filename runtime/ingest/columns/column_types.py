@@ -1,9 +1,9 @@
-"""The types of one source's columns, as its rows settle them: a row that is rejected settles nothing.
+"""The types of one source's columns, settled by its accepted rows; a rejected row settles nothing.
 
-The rule, row by row: a row is taken if each of its values fits its column, and only then do its values settle types. A
-column without a type gets that of its first value (CSV: see ``csvrows``). An int64 column becomes float64 at its first
-fraction, unless it holds an integer beyond 2^53, here or in the stream: such a fraction is rejected. ``fit`` gives what
-this rule gives, for a whole batch at once: between two rows that change a type, all rows are judged together.
+The rule, row by row: a row is accepted if each of its values fits its column, and only then do its values settle types.
+A column without a type gets that of its first value (CSV: see ``samples``). An int64 column becomes float64 at its
+first fraction, unless it holds an integer beyond 2^53, here or in the stream: such a fraction is rejected. ``fit``
+applies this rule to a whole batch at once: all rows between two type changes are judged together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from runtime.ingest.text.tokens import BOOL, FLOAT, INT, NULL, STRING
 
 MAX_COLUMNS = 1000
 KEY_ROWS = 1 << 16
-"""So many rows without a key may come before the first key settles the keys' type; else keys are text."""
+"""Maximum rows without a key before the first key settles the keys' type; beyond that, keys are text."""
 
 TYPES = {BOOL: Type.BOOL, INT: Type.INT, FLOAT: Type.FLOAT, STRING: Type.STRING}
 TOO_BIG = "an integer beyond 2^53, which a float64 column cannot hold exactly"
@@ -47,7 +47,7 @@ class _State(NamedTuple):
 
 @dataclass
 class _Column:
-    """A column within one batch: what it looked like from which row on, and the rows that would change it."""
+    """A column within one batch: its states by first row, and the rows that would change it."""
 
     at: int
     present: Mask
@@ -59,7 +59,7 @@ class _Column:
 
 @dataclass
 class Fit:
-    """What became of a batch: the rows that fit, and why the others do not."""
+    """The outcome for a batch: the rows that fit, and why the others do not."""
 
     good: Mask
     reasons: dict[int, str]
@@ -67,10 +67,11 @@ class Fit:
 
 @dataclass
 class ColumnTypes:
-    """Types of the columns and of the key, and what is known of the integers that are held.
+    """Types of the columns and of the key, and whether their integers are beyond 2^53.
 
-    ``key_type`` None is not settled yet. ``wide`` are int64 columns with integers beyond 2^53; ``unsure`` are those of
-    which only the stored points tell, by ``stored_wide``. ``keyless`` counts the rows taken before the key's type was.
+    ``key_type`` None is not settled yet. ``wide`` are int64 columns with integers beyond 2^53; ``unsure`` are those for
+    which only the stored points can say, by ``stored_wide``. ``keyless`` counts the rows accepted before the key's type
+    was settled.
     """
 
     key: str
@@ -82,13 +83,13 @@ class ColumnTypes:
     keyless: int = 0
 
     def copy(self) -> ColumnTypes:
-        """The same types, to try rows on."""
+        """A copy of the types, to try rows on."""
         return ColumnTypes(
             self.key, self.key_type, dict(self.types), set(self.wide), set(self.unsure), self.stored_wide, self.keyless
         )
 
     def may_widen(self, name: str) -> bool:
-        """Whether an int64 column may become float64; the stored points are asked where only they know."""
+        """Whether an int64 column may become float64; reads the stored points if only they can say."""
         if name in self.unsure:
             self.unsure.discard(name)
             if self.stored_wide(name):
@@ -102,11 +103,11 @@ class ColumnTypes:
             self.wide.add(name)
 
     def fit(self, cells: RawCells, good: Mask) -> Fit:
-        """Which of the good rows are taken; the types are as after the last of them."""
+        """Which of the good rows are accepted; the types are updated to those after the last one."""
         return _Batch(self, cells, good).run()
 
     def certain_misfits(self, cells: RawCells, good: Mask) -> Mask:
-        """Good rows that cannot be taken whatever the other rows are, since their column's type is settled."""
+        """Good rows that cannot be accepted whatever the other rows are, because their column's type is settled."""
         out = np.zeros(len(good), np.bool_)
         for column in _Batch(self, cells, good).columns.values():
             out |= column.misfits
@@ -142,7 +143,7 @@ class _Batch:
         return Fit(~self._bad, self._reasons())
 
     def _column(self, at: int) -> _Column | None:
-        """The column before the batch; None where it has no value, or is text that takes any."""
+        """The column before the batch; None if it has no value, or is text and accepts any."""
         kind = self._cells.kind[at]
         state = self._state(at)
         if self._text and state.type is Type.STRING:
@@ -161,7 +162,7 @@ class _Batch:
         return _State(types.types.get(name), name in types.wide)
 
     def _judged(self, at: int, state: _State, present: Mask) -> tuple[Mask, Mask]:
-        """Of the rows with a value: those that never fit, whatever comes, and those that would change the state."""
+        """Among rows with a value: those that never fit, and those that would change the state."""
         kind, value = self._cells.kind[at], self._cells.value[at]
         none = np.zeros(len(kind), np.bool_)
         type_ = state.type
@@ -205,7 +206,7 @@ class _Batch:
                     heappush(heap, (int(events[k]), at))
 
     def _change(self, row: int, here: list[int]) -> None:
-        """Take the row, with the types that it brings; or reject it for one that is known only now."""
+        """Accept the row with its new types, or reject it for a reason known only now."""
         types, cells = self._types, self._cells
         if _KEY in here and types.keyless + int(np.count_nonzero(~self._bad[:row])) >= KEY_ROWS:
             types.key_type = Type.STRING
@@ -280,7 +281,7 @@ class _Batch:
 
 
 def beyond(values: Ints) -> Mask:
-    """Which integers a float64 may not hold exactly."""
+    """Which integers float64 may not represent exactly."""
     return (values > EXACT) | (values < -EXACT)
 
 

@@ -1,4 +1,4 @@
-"""Event times: from ISO-8601 text or numbers of a declared unit to microseconds since 1970 UTC, and their bounds."""
+"""Event times: ISO-8601 text, or numbers in a declared unit, to microseconds since 1970 UTC, with bounds."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ Ints = NDArray[np.int64]
 
 
 def latest_time() -> int:
-    """The latest event time that is accepted now: an hour ahead, for clocks that are off."""
+    """The latest event time that is accepted now: an hour ahead, to tolerate wrong clocks."""
     return time.time_ns() // 1000 + _HOUR
 
 
 def scaled(values: Ints, unit: str) -> Ints:
-    """Whole numbers of a unit in microseconds; nanoseconds are cut. -1 where they are negative, ``TOO_LATE`` where they
-    are too large."""
+    """Integers in a unit as microseconds; nanoseconds are truncated. -1 for negative ones, ``TOO_LATE`` for too large
+    ones."""
     if unit == "ns":
         return np.maximum(values // 1000, -1)
     factor = 10 ** SHIFTS[unit]
@@ -48,9 +48,9 @@ def scaled(values: Ints, unit: str) -> Ints:
 class TimeReader:
     """Turns the time cells of a source into event times.
 
-    ``latest`` is the latest time that is accepted. Rows beyond it wait for the clock: ``early`` counts them and
-    ``earliest`` is the first of their times. With ``after``, only rows later than it are wanted: the others were taken
-    or rejected when the source was read before.
+    ``latest`` is the latest accepted time. Rows beyond it are in the future: ``early`` counts them and ``earliest`` is
+    the first of their times. With ``after``, only later rows are wanted: the others were accepted or rejected when the
+    source was read before.
     """
 
     def __init__(self, column: str, unit: str | None, name: str, after: int | None = None) -> None:
@@ -66,7 +66,7 @@ class TimeReader:
     def read(
         self, data: Bytes, kind: NDArray[np.uint8], value: Ints, wanted: NDArray[np.bool_]
     ) -> tuple[Ints, dict[int, str]]:
-        """Times of the wanted rows, and why those that have none are rejected."""
+        """Times of the wanted rows, and why rows without one are rejected."""
         column, unit = self._column, self._unit
         out = np.full(len(kind), BAD_TIME, np.int64)
         numeric = wanted & ((kind == INT) | (kind == DECIMAL) | (kind == BIGINT))
@@ -94,7 +94,7 @@ class TimeReader:
         return out, self.bounded(out, reasons)
 
     def _undeclared(self, numeric: NDArray[np.bool_], out: Ints) -> None:
-        """Numbers without a unit: bad rows among texts, unless the first time of the source is one."""
+        """Numbers without a unit: rejected among texts; an error if the first time of the source is one."""
         if not self._texts and not (out[: int(numeric.argmax())] != BAD_TIME).any():
             raise self._no_unit()
         self._numbers += int(np.count_nonzero(numeric))
@@ -106,7 +106,7 @@ class TimeReader:
         )
 
     def finish(self) -> None:
-        """At the end of the source; ``IngestError`` if most of its times are numbers of which no unit is declared."""
+        """Call at the end of the source; ``IngestError`` if most of its times are numbers without a declared unit."""
         if self._numbers > self._texts:
             raise self._no_unit()
 
@@ -119,10 +119,10 @@ class TimeReader:
             out[text] = part
 
     def bounded(self, times: Ints, reasons: dict[int, str]) -> dict[int, str]:
-        """``reasons`` with those of times before 1970, after 2261, or more than an hour ahead of now."""
+        """``reasons``, plus those of times before 1970, after 2261, or more than an hour ahead of now."""
         if len(times) and (int(times.min()) < 0 or int(times.max()) > self.latest):
             _note(reasons, (times < 0) & (times != BAD_TIME), f"time: column {self._column} is before 1970")
-            # No clock that is right will ever allow these, so they do not wait for it.
+            # These stay out of bounds for any clock, so they do not wait.
             _note(reasons, times >= END, f"time: column {self._column} is after 2261")
             ahead = (times > self.latest) & (times < END)
             ahead[list(reasons)] = False

@@ -1,4 +1,4 @@
-"""Distinct strings of a column, each with a code: how text becomes dictionary codes without an object per value."""
+"""Interns the strings of a column: text to dictionary codes without an object per value."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def _intern(
     offsets: Any,
     blob: Any,
 ) -> bool:
-    """Codes of the spans from ``state[1]`` on; False when the tables must grow first. ``state[0]`` counts strings."""
+    """Codes of the spans from ``state[1]`` on; returns False if the tables must grow first. ``state[0]`` counts
+    strings."""
     count = state[0]
     mask = np.uint64(len(table) - 1)
     for k in range(state[1], len(spans)):
@@ -98,7 +99,7 @@ def _gather(blob: Any, offsets: Any, codes: Any, out_offsets: Any, out: Any) -> 
 class InternedStrings:
     """A growing set of distinct byte strings; a string's code is the order of its first appearance.
 
-    The hash is seeded at random, so that nobody can prepare strings that all collide.
+    The hash has a random seed, so that collisions cannot be prepared.
     """
 
     def __init__(self) -> None:
@@ -136,7 +137,7 @@ class InternedStrings:
         return self.codes(np.frombuffer(b"".join(encoded) or b"\0", np.uint8), (ends - lengths) << 32 | lengths)
 
     def empty(self) -> int | None:
-        """The code of the empty string; None if it is not among them."""
+        """The code of the empty string; None if it does not occur."""
         found = np.flatnonzero(np.diff(self._offsets[: len(self) + 1]) == 0)
         return int(found[0]) if len(found) else None
 
@@ -146,7 +147,7 @@ class InternedStrings:
         return np.diff(edges).tobytes() + self._blob[int(edges[0]) : int(edges[-1])].tobytes()
 
     def iso_times(self) -> Ints:
-        """The event time of every string, ``BAD_TIME`` where it is none."""
+        """The event time of every string, ``BAD_TIME`` if it is not one."""
         out = np.empty(len(self), np.int64)
         edges = self._offsets[: len(self) + 1]
         iso_times(self._blob, edges[:-1] << 32 | np.diff(edges), out)
@@ -166,7 +167,7 @@ class InternedStrings:
             self._blob = blob
 
     def compact(self, codes: NDArray[np.int32]) -> tuple[NDArray[np.int32], Dictionary]:
-        """The codes renumbered over only those strings that occur among them, and these strings."""
+        """The codes renumbered over the strings that occur, and these strings."""
         if len(codes) * 8 < len(self):
             used = np.unique(codes).astype(np.int64)
             renumbered = np.searchsorted(used, codes).astype(np.int32)

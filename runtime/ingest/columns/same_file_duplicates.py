@@ -1,4 +1,4 @@
-"""Duplicates among the sorted points of one file, by the stream's policy; those across files are the query's.
+"""Resolves duplicates among the sorted points of one file, by the stream's policy; queries resolve those across files.
 
 Each rule gives the same answer whether it is applied to a whole cell at once or first within files and then across
 them. That does not hold for ``latest`` after an id, so with an id column ``latest`` is left to the query.
@@ -16,7 +16,7 @@ Ints = NDArray[np.int64]
 
 
 def resolve(points: Points, policy: str, id_column: str | None) -> tuple[Points, int]:
-    """The points that count, and how many were dropped or merged.
+    """The remaining points, and how many were dropped or merged.
 
     ``points`` are sorted by key, time and input order. With an id column, the first row (by time, then input) of a
     key's id counts. ``exact`` keeps the first of rows that are equal in everything; ``latest`` makes one row of those
@@ -85,7 +85,7 @@ def _without_repeats(points: Points) -> Points:
     tied = _tied(points)
     if not tied.any():
         return points
-    # Only ties are compared; equal rows of a tie need not be neighbours.
+    # Only ties are compared; equal rows in a tie need not be adjacent.
     rows = np.flatnonzero(tied | np.append(tied[1:], False))
     group = np.cumsum(~tied, dtype=np.int64)[rows]
     words: list[Ints] = [group]
@@ -105,7 +105,7 @@ def _latest(points: Points) -> Points:
         if column.valid is None:
             columns[name] = column.take(ends)
             continue
-        # The last row up to each that has a value; one from before the tie counts as none.
+        # The last row up to each with a value; one from before the tie does not count.
         last = np.maximum.accumulate(np.where(column.valid, np.arange(len(points)), -1))[ends]
         valid = last >= starts
         taken = column.take(np.where(valid, last, ends))

@@ -1,9 +1,9 @@
-"""The sample that settles the types of CSV columns: each gets the narrowest type that fits all of the sample's rows.
+"""Samples that settle the types of CSV columns: each gets the narrowest type that fits all rows of the sample.
 
 A sample begins with the first row that has a value in a column without a type and ends after ``SAMPLE_ROWS`` rows; a
-column that was empty until later is settled by a sample of its own. Where it begins and ends depends on the rows that
-may be taken by what is settled before it, not on how the text is cut into chunks. Of numbers with fractions beside
-integers beyond 2^53, the sample makes float64, and these integers are rejected; such a row settles nothing either.
+column that is empty until later gets its own sample. Its bounds depend on the rows that are acceptable with the types
+settled before it, not on how the text is cut into chunks. If fractions and integers beyond 2^53 occur together, the
+type is float64 and these integers are rejected; such a row settles nothing either.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ SAMPLE_BYTES = 1 << 24
 """Bytes of the sample's rows, at most."""
 
 SPAN_BYTES = 1 << 27
-"""Bytes of text that are looked through for a sample, at most: what is in memory, where most rows are rejected."""
+"""Maximum bytes of text searched for a sample: bounds memory if most rows are rejected."""
 
 _PASSES = 8
 
 
 class Sample:
-    """Rows wait here while a sample is gathered; otherwise they pass."""
+    """Holds rows while a sample is gathered; otherwise passes them through."""
 
     def __init__(self, assembler: Assembler) -> None:
         self._assembler = assembler
@@ -37,7 +37,7 @@ class Sample:
         self._rows = self._bytes = self._begun = 0
 
     def take(self, screened: Screened) -> Iterator[Batch]:
-        """The rows that are accepted by now."""
+        """The rows accepted so far."""
         assembler = self._assembler
         while len(screened) or screened.cells.faults:
             if not self._held:
@@ -59,7 +59,7 @@ class Sample:
                 yield from self.settled()
 
     def settled(self) -> Iterator[Batch]:
-        """Settle types by the rows that wait, and give them out."""
+        """Settle types by the waiting rows, and return these."""
         held, self._held = self._held, []
         if held:
             self._settle(held)
@@ -67,7 +67,7 @@ class Sample:
             yield self._assembler.accept(screened)
 
     def _first_unsettled(self, screened: Screened) -> int:
-        """The first row that may be taken and has a value in a column without a type."""
+        """The first acceptable row with a value in a column without a type."""
         cells, types = screened.cells, self._assembler.types
         unsettled = [at for at in range(2, len(cells.names)) if cells.names[at] not in types]
         if not unsettled or len(types) >= MAX_COLUMNS:
@@ -78,7 +78,7 @@ class Sample:
         return int(wanted.argmax()) if wanted.any() else len(screened)
 
     def _end(self, screened: Screened) -> tuple[int, bool]:
-        """How many of the rows belong to the sample, and whether it is complete with them."""
+        """How many of the rows belong to the sample, and whether they complete it."""
         cells = screened.cells
         counted = screened.good & ~self._assembler.columns.certain_misfits(cells, screened.good)
         rows = self._rows + np.cumsum(counted)
@@ -90,7 +90,7 @@ class Sample:
         return end, bool(full.any())
 
     def _settle(self, held: list[Screened]) -> None:
-        """Types of the new columns by the rows that are taken with them."""
+        """Settle the types of the new columns by the rows that are accepted with them."""
         columns = self._assembler.columns
         good = [screened.good for screened in held]
         types = self._narrowest(held, good)

@@ -1,1 +1,1 @@
-"""What is given to ingest: its bytes, its format, and how the stream wants it."""
+"""The inputs of an ingest: bytes, formats, settings."""

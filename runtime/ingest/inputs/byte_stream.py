@@ -1,4 +1,4 @@
-"""A source's bytes: hashed as given, decompressed by what they are (not by their name), in chunks."""
+"""A source's bytes in chunks: hashed as received, decompressed by content (not by name)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Readable(Protocol):
 
 
 class Hashed:
-    """A file whose every byte is hashed and counted as it is read; ``take`` gives the next bytes.
+    """A file that is hashed and counted as it is read; ``take`` returns the next bytes.
 
-    A ``digest`` that is known already is not computed again.
+    A known ``digest`` is not computed again.
     """
 
     def __init__(self, file: Readable, name: str, digest: str | None = None) -> None:
@@ -57,7 +57,7 @@ class Hashed:
         return data
 
     def drain(self) -> None:
-        """Read what is left, so that the hash covers the whole source."""
+        """Read the rest, so that the hash covers the whole source."""
         while self.take():
             pass
 
@@ -90,7 +90,7 @@ def _skippable(data: bytes) -> bool:
 
 
 class _Gzip:
-    """One gzip member; gives at most a chunk at a time, however much it unpacks to."""
+    """One gzip member; returns at most a chunk at a time, however much it unpacks to."""
 
     def __init__(self) -> None:
         self._z = zlib.decompressobj(wbits=31)
@@ -114,8 +114,8 @@ class _Gzip:
 class _Zstd:
     """One zstd frame, fed a little at a time so that a bomb never unpacks at once.
 
-    zstandard's ``decompressobj`` returns everything that its input holds, and four bytes of input can hold 128 KB: a
-    step of 1 KB bounds that to some 32 MB. A frame's window is bounded to 128 MB.
+    zstandard's ``decompressobj`` unpacks all of its input at once, and four bytes of input can unpack to 128 KB: a step
+    of 1 KB bounds the output to some 32 MB. A frame's window is bounded to 128 MB.
     """
 
     def __init__(self) -> None:
@@ -151,7 +151,7 @@ _ZSTD_STEP = 1 << 10
 
 
 def _inflated(data: bytes, source: Hashed, name: str, what: str, magic: bytes, unit: type[Any]) -> Iterator[bytes]:
-    """Members or frames one after the other; after the first, only more of them or zero padding may follow."""
+    """Decompress consecutive members or frames; after the first, only more of them or zero padding may follow."""
     while True:
         z = unit()
         while not z.ended:
@@ -229,13 +229,13 @@ class Prefetched:
             yield item
 
     def close(self) -> None:
-        """End the thread; needed when not everything was read. One that waits for input is not waited for."""
+        """Stop the thread; needed when not everything was read. Does not wait for a thread that waits for input."""
         self._stop.set()
         self._thread.join(1.0)
 
 
 class Text:
-    """The buffer that text is scanned in: what is left of it, with more added behind."""
+    """The buffer in which text is scanned: the remaining text, extended at its end."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = iter(pieces)
@@ -245,7 +245,7 @@ class Text:
         self.final = False
 
     def more(self, keep: int, size: int = CHUNK) -> None:
-        """Drop what lies before position ``keep`` and read on until there are ``size`` new bytes, or the end."""
+        """Drop the text before position ``keep`` and read until there are ``size`` new bytes, or the end."""
         self.line += int(np.count_nonzero(np.frombuffer(self.data, np.uint8, keep) == 10)) if keep else 0
         self.base += keep
         parts = [self.data[keep:]]
@@ -260,7 +260,7 @@ class Text:
         self.data = b"".join(parts)
 
     def skip_line(self, keep: int) -> int:
-        """The position after the next line end from position ``keep`` on, or of the end; reads on as needed."""
+        """The position after the next line end from position ``keep`` on, or of the end; reads more as needed."""
         end = self.data.find(b"\n", keep)
         while end < 0 and not self.final:
             self.more(len(self.data))

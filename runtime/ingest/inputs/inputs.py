@@ -1,4 +1,4 @@
-"""What was given to ingest: paths, patterns, standard input, open files and tables, checked before anything is read."""
+"""Resolves inputs: paths, patterns, standard input, open files and tables, checked before anything is read."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def version(file: Any) -> Version:
 
 @dataclass(frozen=True)
 class FileInput:
-    """A file on this machine."""
+    """A local file."""
 
     path: Path
     name: str
 
     def digest(self) -> tuple[str, Version]:
-        """SHA-256 of its bytes, in hexadecimal, and the version of the file that has it."""
+        """SHA-256 of its bytes, in hexadecimal, and the version of the file."""
         try:
             with reader(self.path) as file:
                 before = version(file)
@@ -51,8 +51,8 @@ class FileInput:
 class StreamInput:
     """An open binary file, or standard input: it can be read only once.
 
-    ``identity`` (a SHA-256 in hexadecimal) is what it counts once by, where that is not its content: an object that
-    others wrote is known by where it lies and which version of it this is, before anything of it is read.
+    ``identity`` (a SHA-256 in hexadecimal) identifies the source, if not its content does: an object that others wrote
+    is identified by its place and version, before it is read.
     """
 
     file: Readable
@@ -108,7 +108,7 @@ def _is_table(given: object) -> bool:
 def _paths(given: str | bytes) -> Iterator[Input]:
     text = os.fsdecode(given)
     if text == "-":
-        # Unbuffered: an ingest that is interrupted must not wait for the lock of a buffer that waits for input.
+        # Unbuffered: an interrupted ingest must not wait for the lock of a buffer that waits for input.
         yield StreamInput(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer), STDIN)
         return
     names = [text]
@@ -120,9 +120,9 @@ def _paths(given: str | bytes) -> Iterator[Input]:
         path = Path(name)
         if path.is_dir():
             pattern = os.path.join(name, "*")
-            raise IngestError(f"{name} is a folder: name its files with a pattern, such as {pattern!r}.")
+            raise IngestError(f"{name} is a folder: name its files with a pattern, for example {pattern!r}.")
         try:
-            # A pipe that was named itself (`<(...)`, /dev/stdin) is read, once; one among files is no input.
+            # A pipe that is named explicitly (`<(...)`, /dev/stdin) is read, once; one matched by a pattern is skipped.
             if name == text and path.exists() and not path.is_file():
                 yield StreamInput(path.open("rb", buffering=0), name, owned=True)
                 continue

@@ -1,4 +1,4 @@
-"""A source that is set aside as a whole, with its reason, so that nothing of what arrived is unaccounted for."""
+"""Quarantine: sets a whole source aside, with its reason, so that everything that arrived is accounted for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from operators.types import Type
 from runtime.catalogue import Catalogue, Committed, SourceEntry, new_attempt
 from runtime.ingest.inputs.settings import Settings
 
-_REASON = 1_000  # characters that are kept of a reason
+_REASON = 1_000  # maximum characters of a reason
 
 
 def quarantine(
@@ -14,7 +14,7 @@ def quarantine(
 ) -> bool:
     """Record that the source (``size`` bytes) is not ingested, and why; False if it is ingested or recorded already.
 
-    ``settings`` make the stream if it is not there yet. Such a source may be ingested later, and is then recorded so.
+    ``settings`` create the stream if it does not exist. Such a source may be ingested later, which replaces the record.
     """
     known = settings.known or settings.schema(Type.STRING, {})
     entry = SourceEntry(id=source_id, name=name, bytes=size, quarantined=reason[:_REASON])

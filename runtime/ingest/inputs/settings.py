@@ -1,4 +1,4 @@
-"""How a stream is to be ingested: what was asked for, reconciled with what the stream already is."""
+"""Settings of an ingest: the requested ones, reconciled with the stream's."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Settings:
         id: str | None,
         missing_key: str | None,
     ) -> Settings:
-        """What was asked for, with the stream's own where nothing was; ``SchemaConflict`` where they differ."""
+        """The requested settings, with the stream's as defaults; ``SchemaConflict`` where they differ."""
         _one_of("unit", "--unit", unit, (None, *UNITS))
         _one_of("duplicates", "--duplicates", duplicates, (None, *DUPLICATES))
         if known is not None:
@@ -87,7 +87,7 @@ class Settings:
         )
 
     def as_before(self, waiting: Waiting) -> Settings:
-        """The settings to read a source with as when it was first read."""
+        """The settings with which the source was first read."""
         return replace(self, unit=waiting.unit, format=waiting.format, missing_key=waiting.missing_key)
 
 

@@ -1,1 +1,1 @@
-"""Tables with typed columns: Parquet, Arrow, frames, arrays."""
+"""Tables with typed columns: Parquet, Arrow, data frames, arrays."""

@@ -54,10 +54,10 @@ def from_numpy(array: NDArray[Any], name: str, words: Callable[[str], InternedSt
 
 
 def floored(array: NDArray[Any]) -> NDArray[Any]:
-    """Times or durations in microseconds, finer ones cut downwards; what does not fit is as near as can be."""
+    """Times or durations in microseconds, rounded down; values out of range are clipped."""
     out = array.astype(f"{array.dtype.kind}8[us]")
     if np.datetime_data(array.dtype)[0] in _COARSER:
-        # numpy's own conversion wraps around.
+        # numpy's conversion wraps around.
         with np.errstate(all="ignore"):
             lost = (out.astype(array.dtype) != array) & ~np.isnat(array)
         out[lost] = np.where(array[lost].view(np.int64) < 0, -_MOST, _MOST).astype(out.dtype)
@@ -65,7 +65,7 @@ def floored(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def reals(values: NDArray[np.float64]) -> Decoded:
-    """Floats, NaN being null."""
+    """Floats; NaN is null."""
     nan = np.isnan(values)
     return Decoded(Type.FLOAT, np.where(nan, 0.0, values), ~nan) if nan.any() else Decoded(Type.FLOAT, values, None)
 

@@ -1,4 +1,4 @@
-"""Arrow data (tables, frames, Parquet) as typed columns; pyarrow is imported here and nowhere else."""
+"""Arrow data (tables, data frames, Parquet) as typed columns; ingest imports pyarrow only here."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def table_chunks(table: Any, name: str, rows: int, words: WordsOf) -> Iterator[d
             table = pa.table(table)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise IngestError(f"{name} cannot be read as a table: {error}") from error
-    # The first chunk also of an empty table: its columns are checked.
+    # An empty table has a first chunk, too: its columns are checked.
     for at in range(0, max(table.num_rows, 1), rows):
         yield _decoded(pa, table.slice(at, rows), name, words)
 
@@ -137,7 +137,7 @@ def _times(pa: Any, column: Any, kind: Any, valid: NDArray[np.bool_] | None) -> 
 
 
 def _codes(pa: Any, column: Any, words: InternedStrings) -> NDArray[np.int32]:
-    """Codes of a string column: only its distinct strings are looked up."""
+    """Codes of a string column; looks up only its distinct strings."""
     if not pa.types.is_dictionary(column.type):
         if _is_view(pa.types, column.type):
             column = column.cast(pa.large_string())
@@ -151,7 +151,7 @@ def _codes(pa: Any, column: Any, words: InternedStrings) -> NDArray[np.int32]:
     data = np.frombuffer(blob, np.uint8) if blob is not None and blob.size else np.zeros(1, np.uint8)
     first = int(offsets[0])
     data = data[first : max(int(offsets[-1]), first + 1)]
-    # Only strings that occur: their order of first appearance must not depend on how the table was made.
+    # Only strings that occur: their order of first appearance must not depend on the table's dictionary.
     used, at = np.unique(places, return_index=True)
     used = used[np.argsort(at, kind="stable")]
     starts = offsets[used] - first
@@ -161,7 +161,7 @@ def _codes(pa: Any, column: Any, words: InternedStrings) -> NDArray[np.int32]:
 
 
 def _arrays(column: Any, column_name: str, name: str, words: WordsOf) -> NDArray[np.int32]:
-    """Arrays as their compact JSON text, as ingest of JSON keeps them."""
+    """Arrays as compact JSON text, like those of JSON sources."""
     import orjson
 
     try:

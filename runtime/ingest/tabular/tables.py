@@ -1,7 +1,7 @@
 """Tables (Parquet, Arrow, pandas, Polars, dicts of arrays) into batches, whole columns at a time.
 
 Types are those of the table, so a column that does not fit the stream is an error of the whole input. A NaN is null
-(that is how frames say "missing"); an infinity or an integer that a float64 column cannot hold rejects its row.
+(that is how frames say "missing"); an infinity, or an integer that float64 cannot represent exactly, rejects its row.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Mask = NDArray[np.bool_]
 
 
 def table_size(table: Any) -> int | None:
-    """Rows of a table, if it tells."""
+    """Rows of a table, if known."""
     if isinstance(table, Mapping):
         return len(next(iter(table.values()))) if table else 0
     try:
@@ -42,7 +42,8 @@ def table_size(table: Any) -> int | None:
 
 
 def read_parquet(pieces: Iterator[bytes], settings: Settings, assembler: Assembler, name: str) -> Iterator[Batch]:
-    """The accepted rows of a Parquet file, which is put in a temporary file since it is read from its end."""
+    """The accepted rows of a Parquet file, which is copied to a temporary file, because Parquet is read from its
+    end."""
     from runtime.ingest.tabular.arrow import parquet_chunks
 
     with tempfile.TemporaryFile() as file:
@@ -60,7 +61,8 @@ def read_table(table: Any, settings: Settings, assembler: Assembler, name: str) 
 
 
 class TableReader:
-    """Reads a table in memory; ``digest`` and ``nbytes`` are those of its columns once all batches were taken."""
+    """Reads a table in memory; ``digest`` and ``nbytes`` are those of its columns, valid after all batches were
+    taken."""
 
     def __init__(self, table: Any, typed: TypedColumns, name: str) -> None:
         self._table, self._typed, self._name = table, typed, name
@@ -101,7 +103,7 @@ class TableReader:
             for part in parts:
                 self._sha.update(part.data)
                 self.nbytes += part.nbytes
-            if column.type is Type.STRING:  # codes say which strings are equal; the strings themselves, once
+            if column.type is Type.STRING:  # codes show which strings are equal; each string is hashed once
                 words = self._typed.words(name)
                 new = words.text_from(self._typed.noted.get(name, 0))
                 self._typed.noted[name] = len(words)
@@ -110,7 +112,7 @@ class TableReader:
 
 
 def _as_array(values: Any) -> NDArray[Any]:
-    """An array as it is; a list as an array of its very objects, which numpy would otherwise convert on its own."""
+    """An array unchanged; a list as an array of objects, which numpy would otherwise convert."""
     if hasattr(values, "__array__"):
         return np.asarray(values)
     out = np.empty(len(values), object)
@@ -153,7 +155,7 @@ class TypedColumns:
         time = self._times(chunk[settings.time], reasons)
         good = np.ones(len(time), np.bool_)
         good[list(reasons)] = False
-        if assembler.time.after is not None:  # whatever else there is was counted when the table was first read
+        if assembler.time.after is not None:  # other faults were counted when the table was first read
             good &= time > assembler.time.after
             reasons = {}
         misfits = [self._misfits(name, column, good) for name, column in others.items()]
@@ -161,7 +163,7 @@ class TypedColumns:
             _note(reasons, rows, reason)
         good[list(reasons)] = False
         columns: dict[str, Values] = {}
-        keys = self._key(key, good)  # only now: rows that are rejected settle no type
+        keys = self._key(key, good)  # last, because rejected rows settle no type
         for name, column in others.items():
             if (kept := self._column(name, column, good)) is not None:
                 columns[name] = kept
@@ -173,7 +175,7 @@ class TypedColumns:
         return batch if taken == len(time) else batch.take(np.flatnonzero(good))
 
     def _without_empty(self, key: Decoded, reasons: dict[int, str]) -> Decoded:
-        """The keys without those that are an empty text, which are missing."""
+        """The keys without empty texts, which are missing."""
         code = self.words(self._settings.key).empty() if key.type is Type.STRING else None
         empty = key.values == code if code is not None else np.zeros(len(key.values), np.bool_)
         if key.valid is not None:
@@ -251,7 +253,7 @@ class TypedColumns:
         return np.zeros(len(good), np.bool_), ""
 
     def _column(self, name: str, column: Decoded, good: Mask) -> Values | None:
-        """The column with the type that it has by its rows that are taken; None if it has no value in any."""
+        """The column with the type settled by its accepted rows; None if it has no value in them."""
         present = good if column.valid is None else good & column.valid
         if not present.any():
             return None

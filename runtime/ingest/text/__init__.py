@@ -1,1 +1,1 @@
-"""Text: JSON and CSV scanned into cells, and what is rejected."""
+"""Scans JSON and CSV text into cells; rejected records."""

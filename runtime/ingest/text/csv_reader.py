@@ -29,7 +29,7 @@ _TIME = 1
 
 
 class CsvReader:
-    """Reads the rows of a text whose first line names the columns."""
+    """Reads the rows of a CSV text whose first line names the columns."""
 
     def __init__(self, text: Text, settings: Settings, name: str) -> None:
         self._text = text
@@ -66,7 +66,7 @@ class CsvReader:
             return ",", [settings.key, settings.time]  # an empty file
         needed = {"--key": settings.key, "--time": settings.time}
         readings = [(next(csv.reader(io.StringIO(header), delimiter=d), []), d) for d in _SEPARATORS]
-        # The separator that gives both columns; else the one that comes nearest, for the error.
+        # The separator that yields both columns; else the closest one, for the error.
         names, separator = max(readings, key=lambda r: (sum(n in r[0] for n in needed.values()), len(r[0])))
         if missing := [(option, n) for option, n in needed.items() if n not in names]:
             raise IngestError(self._without(names, missing, header))
@@ -79,7 +79,7 @@ class CsvReader:
         return separator, names
 
     def _without(self, names: list[str], missing: list[tuple[str, str]], header: str) -> str:
-        """What is wrong with a first line that lacks the key, the time or both."""
+        """The error text for a first line without key, time or both."""
         if len(names) < 2:
             wanted = " and ".join(repr(n) for _, n in missing)
             return (
@@ -88,7 +88,7 @@ class CsvReader:
             )
         lacks = " and ".join(f"{n!r} ({option})" for option, n in missing)
         its = meant(missing[0][1], names, "its")
-        # In quotes, for where there is no header these are values, which a log leaves out.
+        # Quoted, because without a header these are values, which logs redact.
         return f"{self._name} has no column {lacks}; {its} first line has {listed(map(repr, names))}."
 
     def batches(self, assembler: Assembler) -> Iterator[Batch]:
@@ -103,7 +103,7 @@ class CsvReader:
         while True:
             padded = text.data + b"\n"
             data = for_loops(np.frombuffer(padded, np.uint8))
-            # Without a line end at the very end, one is put there; with one, nothing is added.
+            # A missing final line end is added.
             final = text.final and not text.data.endswith(b"\n")
             while True:
                 stop = self._scan(data, len(text.data), final)

@@ -1,4 +1,4 @@
-"""The CSV scanner: RFC 4180 rows of a text buffer into cells, with what each cell looks like."""
+"""The CSV scanner: RFC 4180 rows of a text buffer to cells with their apparent kinds."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def scan_csv(
 ) -> I64:
     """Scan rows from ``state[POS]`` on; cell k of a row goes to column ``targets[k]`` (-1: nowhere).
 
-    A final line needs no line end, so one byte of it is put behind the text (``data[end] = 10``) when ``final``.
-    Stops at a row that is BROKEN (``state[FOUND]`` cells, or -1 for text behind a closing quote).
+    A final line needs no line end, so one is appended to the text (``data[end] = 10``) when ``final``. Stops at a row
+    that is BROKEN (``state[FOUND]`` cells, or -1 for text behind a closing quote).
     """
     pos, row = state[POS], state[ROW]
     capacity = kind.shape[1]

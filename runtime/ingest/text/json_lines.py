@@ -1,6 +1,6 @@
-"""Lines of JSON text: one that holds anything malformed is rejected as a whole, with every record that touches it.
+"""Malformed lines of JSON: such a line is rejected as a whole, with every record that touches it.
 
-Where the text of a line is broken, what looks like a record beside it may be a piece of another one.
+If a line is broken, apparent records on it may be pieces of another one.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from runtime.ingest.text.rejects import RowFault
 from runtime.ingest.text.tokens import for_loops
 
 MAX_RECORD = 1 << 24
-"""Bytes of a record, at most."""
+"""Maximum bytes of a record."""
 
 SPACE = b" \t\r\n"
 
 NOWHERE, BEYOND = -1, -2
-"""No place to go on at: there is none, or more of the text must be read to find it."""
+"""No place to resume: there is none, or more text is needed to find it."""
 
 MAX_LINE = 1 << 24
-"""Bytes of a line whose records wait until all of it was read. In a longer one, malformed text is an error of the whole
-source."""
+"""Maximum bytes of a line whose records wait until all of it is read. In a longer one, malformed text is an error of
+the whole source."""
 
 
 def without_broken_lines(
     data: bytes, cells: RawCells, malformed: list[RowFault], beside: list[RowFault], begun: int, handed: int, name: str
 ) -> RawCells:
-    """The cells without the records that touch a line with malformed text: these are one reject with it.
+    """The cells without the records that touch a malformed line: these become one reject together with it.
 
-    ``beside`` are rejects that are well-formed, which stay unless they are on such a line. The first line
-    begins at ``begun`` (below 0: before ``data``), and records up to ``handed`` were handed over already.
+    ``beside`` are well-formed rejects, which stay unless they are on such a line. The first line begins at ``begun``
+    (below 0: before ``data``), and records up to ``handed`` were already passed on.
     """
     gone = np.zeros(len(cells), np.bool_)
     faults: list[RowFault] = []
@@ -45,8 +45,8 @@ def without_broken_lines(
         if handed > line or fault.start - line > MAX_LINE:
             where = f"byte {cells.base + fault.start:,}"
             raise IngestError(
-                f"{name}: {fault.reason} at {where}, in a line that is too long to be rejected alone: mend it, or "
-                "put every record on a line of its own. Nothing of it was ingested."
+                f"{name}: {fault.reason} at {where}, in a line that is too long to be rejected alone: repair it, or "
+                "put every record on its own line. Nothing of it was ingested."
             )
         first = int(np.searchsorted(cells.end, lo, "right"))
         end = int(np.searchsorted(cells.start, hi, "left"))
@@ -69,9 +69,9 @@ def without_broken_lines(
 
 
 def next_start(data: bytes, start: int, at: int, final: bool) -> int:
-    """Where to go on after the record that starts at ``start`` broke at ``at``; below 0 when that is not in sight.
+    """Where to resume after the record that starts at ``start`` broke at ``at``; below 0 if not found yet.
 
-    That is the next line; of a record over several lines, the next line that opens a record with the same indent.
+    That is the next line or, for a record over several lines, the next line that opens a record with the same indent.
     """
     line_end = data.find(b"\n", start)
     if line_end < 0 or at <= line_end:
@@ -87,6 +87,6 @@ def next_start(data: bytes, start: int, at: int, final: bool) -> int:
 
 
 def value_end(data: bytes, at: int) -> int:
-    """Where the value that is no object ends; -1 when it has no clear end."""
+    """The end of a value that is not an object; -1 if it has no clear end."""
     end = int(js.value_end(for_loops(np.frombuffer(data, np.uint8)), at, len(data)))
     return end if at < end < len(data) else -1

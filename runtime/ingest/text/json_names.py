@@ -1,4 +1,4 @@
-"""The names met in a text's records: a tree that the scanner follows, and the columns they stand for."""
+"""The names in a text's records: a tree that the scanner follows, and their columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from runtime.ingest.text.json_scanner import hash_of_name
 from runtime.ingest.text.json_strict import name_fault
 
 MAX_NODES = 4096
-"""How many names are known at once. Then they are forgotten, and learned anew: also those of rejected records count."""
+"""Maximum names known at once; then all are forgotten and learned again. Names of rejected records count, too."""
 
 NO_COLUMN = -2
 
@@ -33,11 +33,12 @@ class NameTree:
 
     @property
     def full(self) -> bool:
-        """Whether no more names are learned: records with others are read slowly, until all names are forgotten."""
+        """Whether no more names are learned: records with other names are read slowly, until all names are
+        forgotten."""
         return len(self._paths) >= MAX_NODES or len(self.column_names) >= MAX_NODES
 
     def column(self, name: str) -> int | None:
-        """The column of a dotted name, new if need be; None when there are too many."""
+        """The column of a dotted name, new if necessary; None if there are too many."""
         at = self._columns.get(name)
         if at is None and len(self.column_names) < MAX_NODES:
             at = self._columns[name] = len(self.column_names)

@@ -1,4 +1,4 @@
-"""JSON text in any framing (a record a line, arrays, records one after the other) into cells."""
+"""Reads JSON text in any framing (one record per line, arrays, concatenated records) into cells."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _CELLS = 1 << 21
 _MAX_ROWS = 1 << 15
 _TIME = 1
 _OUTSIDE = "integer outside 64 bits"
-_EXPLAINED = 1 << 20  # bytes of a broken record that are read again to say what is wrong
-_LINE_CELLS = 1 << 23  # cells of one line that wait for its end, at most
+_EXPLAINED = 1 << 20  # bytes of a broken record that are read again to explain the error
+_LINE_CELLS = 1 << 23  # maximum cells of one line that wait for its end
 _FAR = -(1 << 62)  # the array began on an earlier line
 _ON, _MORE, _LOST = range(3)
 
 
 class JsonReader:
-    """Reads the records of a text; iterate once. The cells handed over are valid until the next are asked for.
+    """Reads the records of a text; iterate once. The yielded cells are valid until the next ones are requested.
 
-    Records are handed over once their line was read to its end, since malformed text on it rejects them too.
+    Records are yielded once their line was read to its end, because malformed text on it rejects them, too.
     """
 
     def __init__(self, text: Text, key: str, time: str, name: str) -> None:
@@ -48,13 +48,13 @@ class JsonReader:
         self._name = name
         self._key = key, time
         self._tree = NameTree(key, time)
-        self._full_at, self._times = -1, 0  # the record at which there were too many names, and how often by now
+        self._full_at, self._times = -1, 0  # the record at which there were too many names, and how often so far
         self._learning = True
         self._state = np.zeros(js.STATE, np.int64)
         self._stack = np.zeros(js.MAX_DEPTH + 1, np.int64)
         self._malformed: list[RowFault] = []
-        self._elements: list[tuple[RowFault, int]] = []  # values of arrays that are no records, and where in the array
-        # Places in the whole text: where the buffer's first line begins, where the last record handed over ends.
+        self._elements: list[tuple[RowFault, int]] = []  # array elements that are not records, and where in the array
+        # Positions in the whole text: the start of the buffer's first line, the end of the last yielded record.
         self._begun, self._handed = text.base, -1
         self._allocate(64)
 
@@ -114,10 +114,10 @@ class JsonReader:
             self._drop()
 
     def _make_room(self) -> Iterator[RawCells]:
-        """Hand over what was read and forget all names; a record that has too many by itself is read without learning.
+        """Yield what was read and forget all names; a record that alone has too many is read without learning.
 
-        The scanner begins that record anew, and may have gone back to the beginning of its line: if it comes to it
-        again, the line is handed over in pieces.
+        The scanner starts that record again, perhaps from the start of its line; if it reaches it again, the line is
+        yielded in pieces.
         """
         at = self._text.base + int(self._state[js.POS])
         self._times = self._times + 1 if self._full_at == at else 0
@@ -132,7 +132,7 @@ class JsonReader:
             self._learning = False
 
     def _learn_again(self) -> None:
-        """Forget all names if there are too many, once nothing that was read is left."""
+        """Forget all names if there are too many, once everything read was yielded."""
         if not self._state[js.ROW] and (self._tree.full or not self._learning):
             self._forget()
 
@@ -142,7 +142,7 @@ class JsonReader:
         self._learning = True
 
     def _drop(self) -> None:
-        """Read on, without the text that is done with: all before the last line that has anything on it."""
+        """Read more, and drop finished text: all before the last non-empty line."""
         text, state = self._text, self._state
         pos, opened = int(state[js.POS]), int(state[js.OPENED])
         keep = text.data.rfind(b"\n", 0, len(text.data[:pos].rstrip(SPACE))) + 1
@@ -176,8 +176,8 @@ class JsonReader:
         )
 
     def _pass_fault(self, stop: int) -> int:
-        """Reject what breaks at the scanner's place: whether it moved on behind it, needs more text for that, or lost
-        its way, since the line's end is not in sight."""
+        """Reject the text that breaks at the scanner's position. Returns whether it moved past it, needs more text for
+        that, or cannot see the line's end."""
         data, state, final = self._text.data, self._state, self._text.final
         at, in_array = int(state[js.AT]), int(state[js.IN_ARRAY])
         start = at if stop == js.NO_RECORD else int(state[js.POS])
@@ -210,12 +210,12 @@ class JsonReader:
         return _ON if end >= 0 else _LOST
 
     def _leave_array(self) -> None:
-        """Where the scanner is in an array is not known any more."""
+        """Forget where in an array the scanner is."""
         if self._state[js.IN_ARRAY] != js.NO_ARRAY:
             self._state[js.IN_ARRAY] = js.ANYWHERE
 
     def _end_array(self) -> None:
-        """Note an array that is not closed at the end of the text; if all of it is on one line, it is malformed."""
+        """Record an array that is not closed at the end of the text; if it is on one line, that line is malformed."""
         data, opened = self._text.data, int(self._state[js.OPENED])
         in_array = int(self._state[js.IN_ARRAY])
         if in_array in (js.NO_ARRAY, js.ANYWHERE, js.ANYWHERE_AFTER_VALUE):
@@ -229,15 +229,15 @@ class JsonReader:
             self._elements.append((fault, in_array))
 
     def _whole_lines(self, full: bool = False) -> Iterator[RawCells]:
-        """Hand over the records whose line was read to its end; the scanner goes back to the first of the others.
+        """Yield the records whose line was read to its end; the scanner goes back to the first of the others.
 
-        A line too long for that is handed over in pieces. ``full``: there is no room for another record.
+        A line too long for that is yielded in pieces. ``full``: there is no room for another record.
         """
         state, data = self._state, self._text.data
         rows, pos = int(state[js.ROW]), int(state[js.POS])
         line = data.rfind(b"\n", 0, pos) + 1
         if js.AFTER_OPEN <= state[js.IN_ARRAY] <= js.AFTER_COMMA and state[js.OPENED] > _FAR:
-            # An array that began and goes on to here on one line may never be closed: then that line is malformed.
+            # An array that is still open on its first line may never be closed: then that line is malformed.
             opened = max(int(state[js.OPENED]), 0)
             if b"\n" not in data[opened:pos].rstrip(SPACE):
                 line = data.rfind(b"\n", 0, opened) + 1
@@ -266,7 +266,7 @@ class JsonReader:
         state[js.POS], state[js.IN_ARRAY] = back, where
 
     def _flush(self, n: int) -> Iterator[RawCells]:
-        """The first ``n`` records, and what was rejected; records after them are read again."""
+        """Yield the first ``n`` records and the rejects; records after them are read again."""
         used = int(self._state[js.ROW])
         if used or self._malformed or self._elements:
             if n or self._malformed or self._elements:
@@ -295,7 +295,7 @@ class JsonReader:
         look = np.flatnonzero(self._rows[2, :n])
         for row in look.tolist():
             self._look(cells, extra, row)
-        columns = self._tree.columns  # a closer look may have brought new ones
+        columns = self._tree.columns  # the strict reader may have added new ones
         cells.kind, cells.value = self._kind[:columns, :n], self._value[:columns, :n]
         if self._state[js.SPECIAL]:
             self._convert(cells, extra)
@@ -316,7 +316,7 @@ class JsonReader:
             cells.bad.setdefault(row, str(error))
 
     def _look(self, cells: RawCells, extra: Extra, row: int) -> None:
-        """Read a record again, strictly, and write its cells anew."""
+        """Read a record again, strictly, and rewrite its cells."""
         self._kind[:, row] = 0
         try:
             record = read_record(self._text.data[cells.start[row] : cells.end[row]])
@@ -357,7 +357,7 @@ class JsonReader:
         self._value[column, row] = cell
 
     def _convert(self, cells: RawCells, extra: Extra) -> None:
-        """Make values of the cells that the scanner left as text."""
+        """Convert the cells that the scanner left as text."""
         data = cells.data.data
         kind, value = cells.kind, cells.value
         wanted = (kind == ESCAPED) | (kind == BIGINT) | (kind == DECIMAL)
@@ -396,7 +396,7 @@ class JsonReader:
 
 
 class Extra:
-    """Text that is appended to a buffer, such as strings whose escapes were resolved."""
+    """Text appended to a buffer, for example strings with resolved escapes."""
 
     def __init__(self, data: bytes) -> None:
         self._at = len(data)
@@ -419,7 +419,7 @@ def _is_utf8(data: bytes, final: bool) -> bool:
 
 
 def _why(raw: bytes) -> str:
-    """What is wrong with a text that should be one record."""
+    """Why a text is not one record."""
     try:
         parse(raw.strip())
     except NotARecord as error:
@@ -435,7 +435,7 @@ def _why(raw: bytes) -> str:
 
 
 def sniff(data: bytes) -> bool:
-    """Whether a text begins like JSON: with ``{`` or ``[``, or most of its first lines do. Nothing at all may be it."""
+    """Whether a text looks like JSON: it, or most of its first lines, begin with ``{`` or ``[``. An empty text does."""
     head = data[: 1 << 16].lstrip(b" \t\r\n")
     if head[:1] in (b"", b"{", b"["):
         return True

@@ -1,11 +1,11 @@
-"""The JSON scanner: well-formed records of a text buffer into cells, without an object per record.
+"""The JSON scanner: well-formed records of a text buffer to cells, without an object per record.
 
-It follows the grammar of objects itself. A record in which something needs a closer look (an escape in a name, an
-array, a name it does not know, a repeated name, a strange literal) is marked with the reason and handed to
-``jsonrows``, which reads it again, slowly and strictly. Where the text breaks, the scanner stops and says where.
+It parses objects itself. A record that needs the strict reader (an escape in a name, an array, an unknown or repeated
+name, an unusual literal) is marked with the reason; ``json_reader`` reads it again with ``json_strict``. Where the text
+breaks, the scanner stops and reports the position.
 
-Names form a tree: node 0 is the record, a node's children are the names within that object. The likely next node is the
-one that followed last time, so a name costs one comparison of its bytes.
+Names form a tree: node 0 is the record, a node's children are the names within that object. The predicted next node is
+the one that followed last time, so a name costs one comparison of its bytes.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ DONE, FULL, PARTIAL, BROKEN, NO_RECORD, NEW_NAME = range(6)
 POS, ROW, IN_ARRAY, STAMP, AT, NAME_START, NAME_END, PARENT, SPECIAL, OPENED = range(10)
 STATE = 10
 
-# Where in an array of records the scanner is: in none, behind its bracket, a value or a comma. After a line that was
-# rejected nothing is known of that: anything that could follow may, and tells.
+# Where in an array of records the scanner is: in none, after its bracket, a value or a comma. After a rejected line
+# that is unknown: anything valid may follow, and decides it.
 NO_ARRAY, AFTER_OPEN, AFTER_VALUE, AFTER_COMMA, ANYWHERE, ANYWHERE_AFTER_VALUE = range(6)
 
-# Why a record needs a closer look: bits.
+# Why a record needs the strict reader: bits.
 LOOK_NAME, LOOK_ARRAY, LOOK_REPEATED, LOOK_LITERAL, LOOK_ENCODING, LOOK_DEEP = 1, 2, 4, 8, 16, 32
 
 Ints = NDArray[np.int64]
@@ -64,7 +64,7 @@ Ints = NDArray[np.int64]
 
 @loop("i8(u1[::1], i8, i8)")
 def value_end(data: Any, i: I64, end: I64) -> I64:
-    """The position after the value at ``i`` that is no object; -1 or below when it has no clear end."""
+    """The position after the value at ``i`` that is not an object; -1 or below if it has no clear end."""
     if data[i] == 91:
         return skip_nested(data, i, end)
     if data[i] == 34:
@@ -84,7 +84,7 @@ def name_hash(data: Bytes, start: int, end: int, parent: int) -> int:
 
 @loop("i8(u1[::1], i8, i8, i8)")
 def hash_of_name(data: Any, start: I64, end: I64, parent: I64) -> I64:
-    """``name_hash``, for who enters a name into the table."""
+    """``name_hash``, for code that adds a name to the table."""
     return name_hash(data, start, end, parent)
 
 
@@ -131,8 +131,8 @@ def scan(
     """Scan records from ``state[POS]`` on; returns why it stopped, with the place in ``state[AT]``.
 
     ``kind`` and ``value`` (``real`` is its memory as float64) have the shape (columns, rows); ``rows`` (4, rows) gets
-    each record's start, end, the bits of why it needs a closer look, and where in an array it is. ``stack`` is scratch
-    for ``MAX_DEPTH`` nodes. ``state[OPENED]`` is where the array began that ``state[IN_ARRAY]`` is about.
+    each record's start, end, the bits for the strict reader, and where in an array it is. ``stack`` is scratch for
+    ``MAX_DEPTH`` nodes. ``state[OPENED]`` is the start of the array of ``state[IN_ARRAY]``.
     """
     pos, row, in_array, stamp = state[POS], state[ROW], state[IN_ARRAY], state[STAMP]
     columns, capacity = kind.shape
@@ -367,7 +367,7 @@ def scan(
             in_array = AFTER_VALUE
         elif in_array == ANYWHERE:
             in_array = ANYWHERE_AFTER_VALUE
-        elif in_array == ANYWHERE_AFTER_VALUE:  # two records without a comma between them are in no array
+        elif in_array == ANYWHERE_AFTER_VALUE:  # two records without a comma between them are not in an array
             in_array = NO_ARRAY
         row += 1
         pos = i

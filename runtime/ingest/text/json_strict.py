@@ -1,4 +1,4 @@
-"""The slow and strict reader of one JSON record: what is in it, or in words why it is none."""
+"""The slow, strict reader of one JSON record: its values, or the reason why it is not one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class NotARecord(ValueError):
-    """Why a text is no record, in words for the report of rejects."""
+    """The reason why a text is not a record, for the report of rejects."""
 
 
 class Malformed(NotARecord):
-    """The text is not JSON, in UTF-8 and not too deep to be checked: what stands beside it cannot be trusted either."""
+    """The text is not valid JSON in UTF-8, or too deep to check: the text next to it cannot be trusted either."""
 
 
 class Decimal(str):
@@ -40,9 +40,9 @@ Value = bool | int | str | Decimal | None
 
 
 def read_record(raw: bytes) -> dict[str, Value]:
-    """The record's values by dotted name; ``NotARecord`` says what is wrong.
+    """The record's values by dotted name; ``NotARecord`` gives the reason.
 
-    Objects within it are flattened; an array is given as its compact JSON text; a fraction as ``Decimal`` text.
+    Nested objects are flattened; an array becomes compact JSON text; a fraction ``Decimal`` text.
     """
     out: dict[str, Value] = {}
     _flatten("", parse(raw), out)
@@ -61,7 +61,7 @@ def parse(raw: bytes) -> dict[str, Any]:
     except Malformed:
         raise
     except NotARecord:
-        _decoded(text, _GRAMMAR)  # what comes after the value that cannot be taken may be worse
+        _decoded(text, _GRAMMAR)  # the text after the refused value may be malformed
         raise
     if not isinstance(value, dict):
         raise NotARecord("JSON: not an object")
@@ -152,7 +152,7 @@ def _flatten(prefix: str, record: dict[str, Any], out: dict[str, Value]) -> None
 
 
 def _compact(value: Any) -> str:
-    """Compact JSON text; numbers as they were written."""
+    """Compact JSON text; numbers as written."""
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, list):

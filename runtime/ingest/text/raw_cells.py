@@ -1,4 +1,4 @@
-"""Records of a text as cells: what the scanners hand over, before columns have types."""
+"""`RawCells`: records as scanned cells, before columns have types."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from runtime.ingest.text.tokens import Bytes
 class RawCells:
     """A batch of records.
 
-    ``kind`` and ``value``, of shape (columns, rows), hold what each cell is and its value (see ``tokens``); column 0 is
-    the key, column 1 the event time. ``spans`` (CSV only) is every cell's place in the text whatever its kind.
-    ``start`` and ``end`` are each record's place in ``data``, a buffer that begins at byte ``base`` and line ``line``
-    of the source. ``faults`` are rejects that never became rows, ``bad`` rows that are rejected with a reason.
-    ``minus_zeros`` are (column, row) of the integers that were written as -0, which in a column of floats has its sign.
+    ``kind`` and ``value``, of shape (columns, rows), hold each cell's kind and value (see ``tokens``); column 0 is the
+    key, column 1 the event time. ``spans`` (CSV only) is every cell's position in the text, whatever its kind.
+    ``start`` and ``end`` are each record's position in ``data``, a buffer that begins at byte ``base`` and line
+    ``line`` of the source. ``faults`` are rejects that never became rows, ``bad`` rows that are rejected with a reason.
+    ``minus_zeros`` are (column, row) of integers written as -0, which keeps its sign in a float column.
     """
 
     data: Bytes

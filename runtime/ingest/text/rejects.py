@@ -1,4 +1,4 @@
-"""Rejected records: counted by reason, the first ones kept with their place and text."""
+"""Rejected records: counted by reason; the first ones with position and text."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Rejects:
         return tuple(seen.values())
 
     def add(self, faults: Iterable[RowFault], data: Bytes, base: int, line: int) -> None:
-        """Take note of faults in a buffer that starts at byte ``base`` and line ``line`` of the source."""
+        """Record faults in a buffer that starts at byte ``base`` and line ``line`` of the source."""
         seen = 0
         for fault in sorted(faults):
             if len(self.kept) < KEPT:
@@ -57,21 +57,21 @@ class Rejects:
             self.tally(fault.reason)
 
     def add_rows(self, rows: Iterable[tuple[int, str]]) -> None:
-        """Take note of rows of a table, by their number; such a source has no lines and no bytes."""
+        """Record rejected rows of a table, by number; a table has no lines and bytes."""
         for row, reason in rows:
             if len(self.kept) < KEPT:
                 self.kept.append(Reject(row + 1, 0, reason, ""))
             self.tally(reason)
 
     def tally(self, reason: str, n: int = 1) -> None:
-        """Count a reason; past some hundreds of different ones the rest are counted together."""
+        """Count a reason; beyond some hundred reasons, the rest is counted together."""
         self.count += n
         if reason not in self.reasons and len(self.reasons) >= _REASONS:
             reason = OTHER
         self.reasons[reason] = self.reasons.get(reason, 0) + n
 
     def to_ndjson(self) -> bytes:
-        """One JSON object a line; a last line counts those that were not kept."""
+        """One JSON object per line; a last line counts the rejects that are not listed."""
         lines = [orjson.dumps(_fields(r)) for r in self.kept]
         if self.count > len(self.kept):
             lines.append(orjson.dumps({"not_listed": self.count - len(self.kept), "reasons": self.reasons}))

@@ -1,6 +1,6 @@
-"""Reading tokens of JSON and CSV text out of a byte buffer: compiled loops, nothing else.
+"""Compiled loops that read JSON and CSV tokens from a byte buffer.
 
-Positions are indexes into the buffer. A loop never looks at or past ``end``; running into it is reported, since more
+Positions are indexes into the buffer. A loop never reads at or past ``end``; reaching it is reported, because more
 bytes may follow.
 """
 
@@ -17,7 +17,7 @@ Bytes = NDArray[np.uint8]
 
 
 class _Writable:
-    """Memory that is read only, shown as if it could be written."""
+    """Read-only memory, presented as writable."""
 
     def __init__(self, data: Bytes) -> None:
         self._data = data
@@ -30,11 +30,11 @@ def for_loops(data: Bytes) -> Bytes:
     return data if data.flags.writeable else np.asarray(_Writable(data))
 
 
-# What a cell of a record holds. SPAN kinds have the cell's place in the text as value: start << 32 | length.
+# Kinds of cells. SPAN kinds have the cell's position in the text as value: start << 32 | length.
 MISSING, NULL, BOOL, INT, FLOAT, STRING, ESCAPED, BIGINT, DECIMAL = range(9)
 KINDS = 9
 
-# Results of ``string_end`` beside the position: bits.
+# Results of ``string_end`` besides the position: bits.
 HAS_ESCAPE, HAS_HIGH, CONTROL, CUT = 1, 128, 256, 512
 
 # Results of ``number``.
@@ -51,7 +51,7 @@ def digit(data: Bytes, i: int) -> int:
 
 @inline
 def skip_space(data: Bytes, i: int, end: int) -> int:
-    """The position of the first byte that is no JSON white space."""
+    """The position of the first byte that is not JSON white space."""
     while i < end:
         c = data[i]
         if c != 32 and c != 10 and c != 13 and c != 9:
@@ -62,7 +62,7 @@ def skip_space(data: Bytes, i: int, end: int) -> int:
 
 @inline
 def string_end(data: Bytes, i: int, end: int) -> tuple[int, int]:
-    """The position of the quote that closes the string whose first byte is at ``i``, and what was met."""
+    """The position of the quote that closes the string whose first byte is at ``i``, and which bytes occur in it."""
     met = 0
     while i < end:
         c = data[i]
@@ -82,8 +82,8 @@ def string_end(data: Bytes, i: int, end: int) -> tuple[int, int]:
 def skip_nested(data: Bytes, i: int, end: int) -> int:
     """The position after the array or object that opens at ``i``; -1 when cut, -2 - position where it breaks.
 
-    Brackets, strings and separators are followed, so a broken one ends where it breaks, not at the end of the file;
-    what is in it is not otherwise checked.
+    Brackets, strings and separators are parsed, so a broken value ends where it breaks, not at the end of the file; its
+    content is not checked further.
     """
     depth = 0
     after = False
@@ -140,11 +140,11 @@ def literal_end(data: Bytes, i: int, end: int) -> int:
 
 @inline
 def number(data: Bytes, i: int, end: int) -> tuple[int, int, int, float]:
-    """Position after the JSON number at ``i``, what it is, and its value as int64 or float64.
+    """Position after the JSON number at ``i``, its kind, and its value as int64 or float64.
 
-    A float is given only where one exactly rounded operation makes it (Clinger 1990: at most 2^53 times or divided
-    by at most 10^22); otherwise DECIMAL says that the text must be converted with more care, BIGINT that the digits
-    may not fit in 64 bits, or that it is -0, whose sign an int64 does not have.
+    A float is returned only if one correctly rounded operation yields it (Clinger 1990: at most 2^53 times or divided
+    by at most 10^22). Otherwise DECIMAL means that the text needs a careful conversion, BIGINT that the digits may not
+    fit in 64 bits, or that it is -0, whose sign int64 lacks.
     """
     start = i
     negative = data[i] == 45
@@ -246,16 +246,16 @@ def days_from_civil(year: int, month: int, day: int) -> int:
 
 BAD_TIME = -(2**63)
 TOO_LATE = 2**63 - 1
-"""What stands for a number that is too large for any time."""
+"""The result for a number that is too large for any time."""
 
 
 @inline
 def iso_time(data: Bytes, i: int, n: int) -> int:
-    """Microseconds since 1970 UTC of the ISO-8601 text of ``n`` bytes at ``i``; ``BAD_TIME`` when it is none.
+    """Microseconds since 1970 UTC of the ISO-8601 text of ``n`` bytes at ``i``; ``BAD_TIME`` if it is not one.
 
     ``YYYY-MM-DD``, then optionally ``T`` or a space and ``HH:MM[:SS[.f]]`` with one to nine fractional digits (those
-    past microseconds are cut), then optionally ``Z`` or an offset ``+HH``, ``+HHMM`` or ``+HH:MM``. Without a zone it
-    is UTC.
+    past microseconds are truncated), then optionally ``Z`` or an offset ``+HH``, ``+HHMM`` or ``+HH:MM``. Without a
+    zone it is UTC.
     """
     end = i + n
     if n < 10 or data[i + 4] != 45 or data[i + 7] != 45:
@@ -331,8 +331,8 @@ def iso_times(data: Any, spans: Any, out: Any) -> None:
 
 @loop("void(u1[::1], i8[::1], i8, i8[::1])")
 def decimal_times(data: Any, spans: Any, shift: I64, out: Any) -> None:
-    """The number in every span times 10^shift, exact and cut to whole numbers; -1 where it is below 0, ``TOO_LATE``
-    where it is too large."""
+    """The number in every span times 10^shift, exact and truncated to an integer; -1 if negative, ``TOO_LATE`` if too
+    large."""
     for k in range(len(spans)):
         i = spans[k] >> 32
         end = i + (spans[k] & 0xFFFFFFFF)

@@ -1,1 +1,1 @@
-"""Reading point files: opening, decoding, skipping what changes nothing, checking."""
+"""Reads point files: opening, decoding, skipping unchanged rows, verification."""

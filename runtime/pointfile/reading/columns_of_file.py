@@ -1,4 +1,4 @@
-"""Chunks of some columns of some blocks, read; and from there to arrays, in one compiled call."""
+"""Loaded chunks of some columns and blocks, and their decoding in one compiled call."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ NO_HOLD = (1 << 63) - 1
 """A hold without end."""
 
 _OUTPUT = 1 << 18
-"""Rows that one call for changes may write, or those of two blocks if that is more."""
+"""Maximum rows that one call for changes writes, or those of two blocks if that is more."""
 
 _WORTH = 4
-"""Runs are worth more than rows where there is at most one in so many rows."""
+"""Decoding by runs pays off if there is at most one run per this many rows."""
 
 
 class Directory(Protocol):
-    """What of an open file decoding goes by; see ``PointFile``."""
+    """The parts of an open file that decoding needs; see ``PointFile``."""
 
     name: str
     time_name: str
@@ -42,11 +42,11 @@ class Directory(Protocol):
 
     @property
     def chunk_table(self) -> NDArray[np.int64]:
-        """The chunks as loops want them."""
+        """The chunks in the form of compiled loops."""
 
     @property
     def block_table(self) -> NDArray[np.int64]:
-        """The blocks as loops want them."""
+        """The blocks in the form of compiled loops."""
 
     @property
     def run_starts(self) -> NDArray[np.int64]:
@@ -56,15 +56,15 @@ class Directory(Protocol):
         """The number of a column."""
 
     def columns(self, columns: Sequence[str], time: bool) -> Columns:
-        """These columns as loops want them."""
+        """These columns in the form of compiled loops."""
 
     def code_map(self, column: str, maps: Maps | None) -> NDArray[np.int32]:
-        """What becomes of each code of a string column's dictionary."""
+        """The new code for each code of a string column's dictionary."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of a file as the loops want them; the event time, if it is loaded, is the first."""
+    """Columns of a file in the form of compiled loops; the event time, if loaded, is the first."""
 
     names: tuple[str, ...]
     slots: tuple[int, ...]
@@ -116,13 +116,13 @@ class Columns:
 
 
 def address(part: memoryview) -> int:
-    """Where the bytes are in memory."""
+    """The memory address of the bytes."""
     found: int = np.frombuffer(part, np.uint8).__array_interface__["data"][0]
     return found
 
 
 def with_changes(file: Directory, columns: Sequence[str], reported: Sequence[str]) -> NDArray[np.bool_]:
-    """For each block whether ``Loaded.changes`` can be had of it for these columns, and is worth it.
+    """For each block, whether ``Loaded.changes`` is possible for these columns, and pays off.
 
     ``reported`` are columns that must not be null there. The times must be loaded.
     """
@@ -142,7 +142,7 @@ def with_changes(file: Directory, columns: Sequence[str], reported: Sequence[str
 
 
 class Loaded:
-    """Chunks of some columns of some blocks, read but not decoded."""
+    """Chunks of some columns and blocks, read but not decoded."""
 
     def __init__(self, file: Directory, parts: dict[int, memoryview], time: bool, block_lo: int, block_hi: int) -> None:
         self.file = file
@@ -153,7 +153,7 @@ class Loaded:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes of the file are held."""
+        """Bytes of the file in memory."""
         return sum(map(len, self._parts.values()))
 
     def block(self, b: int, columns: Sequence[str], buffers: Buffers, code_maps: Maps | None = None) -> Block:
@@ -165,8 +165,8 @@ class Loaded:
     ) -> Block:
         """Blocks ``first`` to ``last - 1`` of the file, decoded, as if they were one.
 
-        ``code_maps`` gives, per string column, an int32 array by which its codes are replaced (as long as the
-        column's dictionary, at least). FormatError, naming the file, the block and the column, where bytes are damaged.
+        ``code_maps`` gives, per string column, an int32 array by which its codes are replaced (as long as the column's
+        dictionary, at least). FormatError for damaged bytes names the file, the block and the column.
         """
         self._check(first, last)
         asked, file = self._columns(columns), self.file
@@ -191,7 +191,7 @@ class Loaded:
         for j, name in enumerate(asked.names):
             values = asked.values(j, out, rows if wide[j] & unpack.VALUES else 1)
             decoded[name] = (values, out[3][j, : rows if wide[j] & unpack.VALIDITIES else 1])
-        # The event time was decoded with the columns, but is one of them only if it was asked for.
+        # The event time was decoded with the columns, but is one of them only if requested.
         time: NDArray[np.int64] = decoded[file.time_name][0] if self.time else _EMPTY  # type: ignore[assignment]
         if file.time_name not in columns:
             decoded.pop(file.time_name, None)
@@ -200,13 +200,13 @@ class Loaded:
         return Block(row_start, rows, first_key, lengths[:runs], time, decoded)  # type: ignore[arg-type]
 
     def _wide(self, asked: Columns, first: int, last: int) -> NDArray[np.int64]:
-        """For each column whether values and validities are needed row by row, or one stands for all of the blocks."""
+        """For each column, whether values and validities are needed row by row, or one entry serves all blocks."""
         chunks = asked.chunks[:, first:last]
         nulls, rows = chunks[:, :, unpack.NULLS], self.file.block_table[first:last, unpack.ROWS]
         none, all_null = (nulls == 0).all(axis=1), (nulls == rows).all(axis=1)
         base = chunks[:, :, unpack.BASE]
         constant = (chunks[:, :, unpack.ENCODING] == CONST).all(axis=1) & ((base == base[:, :1]).all(axis=1) | all_null)
-        # A block that is null throughout is CONST of no matter what; among others it needs a value for each row.
+        # An all-null block is CONST with an arbitrary value; among other blocks it needs a value for each row.
         constant &= none | all_null | (last - first == 1)
         wide = np.where(constant, 0, unpack.VALUES) | np.where(none | all_null, 0, unpack.VALIDITIES)
         if self.time:
@@ -216,11 +216,11 @@ class Loaded:
     def changes(
         self, first: int, last: int, columns: Sequence[str], hold: int, buffers: Buffers, code_maps: Maps | None = None
     ) -> tuple[int, Changes]:
-        """Those rows of blocks ``first`` to ``last - 1`` that change anything, or of as many of them as fit.
+        """The rows of blocks ``first`` to ``last - 1`` that change a value, or of as many blocks as fit.
 
-        All these blocks must be such that ``PointFile.has_changes``. Left out are rows that have the same values as
-        the row before them (of their key, in their block), at most ``hold`` later, unless they are the last of their
-        key in their block, or a gap follows. Gives the number of the first block that is left to do, too.
+        ``PointFile.has_changes`` must hold for all of these blocks. Skipped are rows with the same values as the row
+        before them (of their key, in their block), at most ``hold`` later, unless they are the last of their key in
+        their block, or a gap follows. Also returns the number of the first remaining block.
         """
         self._check(first, last)
         asked, file = self._columns(columns), self.file
@@ -264,8 +264,8 @@ class Loaded:
     def _sources(
         self, asked: Columns, code_maps: Maps | None
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
-        """Where the bytes of each column are, the code maps one after the other, and where each begins."""
-        # Where the file's first byte would be in memory, for each column's bytes.
+        """The addresses of each column's bytes, the concatenated code maps, and where each begins."""
+        # For each column's bytes, the address that the file's first byte would have.
         offsets, frames, first = self.file.places.offsets, self.file.places.chunk_frames, self.block_lo
         bases = [address(self._parts[slot]) - int(offsets[frames[slot, first]]) for slot in asked.slots]
         tables, ends = [_NO_CODES], [0]

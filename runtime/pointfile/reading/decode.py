@@ -1,4 +1,4 @@
-"""The decoders' loops, and nothing else: no allocation, no exceptions, no index that the caller has not bounded.
+"""The decoders' compiled loops: no allocation, no exceptions, and callers bound every index.
 
 Unsigned integers come as byte planes: of ``n`` values ``width`` bytes wide, byte ``k`` of value ``i`` is
 ``planes[k * n + i]``. Arithmetic is unsigned and modulo 2**64, which makes every int64 round trip exact.
@@ -51,9 +51,9 @@ def deltas(
     step: Any,
     out: Any,
 ) -> Any:
-    """Within each run, the first value from ``firsts`` and then differences: ``q`` grows by ``step + u``.
+    """Each run starts with its value in ``firsts``; then differences: ``q`` grows by ``step + u``.
 
-    ``out = base + tick * q``; ``lengths`` are the ``runs`` lengths, all at least 1, which make ``rows``.
+    ``out = base + tick * q``; ``lengths`` are the lengths of the ``runs``, all at least 1, which sum to ``rows``.
     """
     n = rows - runs
     at = 0
@@ -149,7 +149,7 @@ def lines(
 
 @inline
 def codes(planes: Any, n: Any, width: Any, base: Any, table: Any, out: Any) -> Any:
-    """``out[i] = table[base + u[i]]``; returns whether any code was outside the table (it then counts as code 0)."""
+    """``out[i] = table[base + u[i]]``; returns whether any code was outside the table (it is then read as code 0)."""
     bad = False
     size = np.uint64(len(table))
     if width == 1:
@@ -204,8 +204,8 @@ def divided(values: Any, n: Any, power: Any, out: Any) -> Any:
 
 @inline
 def repeated(ends: Any, count: Any, rows: Any, out: Any) -> Any:
-    """Spread the first ``count`` values of ``out`` in place: value r stands in the rows before ``ends[r]``."""
-    # From the last to the first, so that no value is overwritten before it has been spread.
+    """Spread the first ``count`` values of ``out`` in place: value r fills the rows before ``ends[r]``."""
+    # From last to first, so that no value is overwritten before it is spread.
     for back in range(count):
         r = count - 1 - back
         v = out[r]

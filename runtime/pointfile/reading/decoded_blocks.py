@@ -1,4 +1,4 @@
-"""What a thread decodes with, and what it gets: whole blocks, or the rows of blocks that change anything."""
+"""Decoded blocks, rows that change a value, and the buffers that a thread decodes into."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runtime.pointfile.zstd import ZstdContext
 
 Array = NDArray[np.generic]
 Maps = Mapping[str, NDArray[np.int32]]
-"""For string columns: what becomes of each code of the file's dictionary."""
+"""For string columns: the new code for each code of the file's dictionary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Block:
     """A block's rows, decoded. Its arrays are valid until the next block is decoded into the same ``Buffers``.
 
     ``run_lengths`` (int64): how many rows each key has here; the keys are those numbered ``first_key`` and on.
-    ``time``: int64 microseconds UTC, shape (rows,); empty where it was not loaded.
-    ``columns``: (values, valid) by name. ``values`` has the dtype of the column's type and shape (rows,), or (1,) where
-    one value stands for all rows. ``valid`` is uint8 of shape (rows,), or (1,): 1 if no row is null, 0 if all are.
+    ``time``: int64 microseconds UTC, shape (rows,); empty where it was not loaded. ``columns``: (values, valid) by
+    name. ``values`` has the dtype of the column's type and shape (rows,), or (1,) if one value serves all rows.
+    ``valid`` is uint8 of shape (rows,), or (1,): 1 if no row is null, 0 if all are.
     """
 
     row_start: int
@@ -38,11 +38,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Rows of several blocks of which those are left out that repeat the row before them; valid as a ``Block`` is.
+    """Rows of several blocks without those that repeat the row before them; valid as long as a ``Block``.
 
     ``run_key`` and ``run_lengths`` (int64): which key each run of rows belongs to. ``bridged`` (uint8, one per row):
-    whether all steps in time since the row before were at most the hold that was asked with, those of the rows left
-    out between them included. The rest is as in ``Block``, with one entry per row.
+    whether all steps in time since the row before, including skipped rows, were at most the requested hold. The rest is
+    as in ``Block``, with one entry per row.
     """
 
     run_key: NDArray[np.int64]
@@ -53,7 +53,7 @@ class Changes:
 
 
 class Buffers:
-    """What one thread decodes with: zstd's context, loops, scratch and outputs, all used again for every block."""
+    """One thread's zstd context, scratch and output arrays, reused for every block."""
 
     def __init__(self, zstd: ZstdContext | None = None) -> None:
         self.zstd = zstd or ZstdContext()
@@ -62,35 +62,35 @@ class Buffers:
         self._arrays: dict[tuple[str, str], Array] = {}
 
     def array(self, name: str, dtype: str, *shape: int) -> Array:
-        """The array of that name, contiguous, at least that long in its one or two dimensions; what it held before is
+        """The array of that name, contiguous, with at least this shape (one or two dimensions); its previous content is
         lost."""
         array = self._arrays.get((name, dtype))
         if array is not None:
             have = array.shape
-            # Of one or two dimensions, almost always large enough, and asked for hundreds of times a query.
+            # One or two dimensions, almost always large enough, requested hundreds of times per query.
             if have[0] >= shape[0] and have[-1] >= shape[-1]:
                 return array
         array = self._arrays[name, dtype] = np.empty([max(1, n) for n in shape], dtype)
         return array
 
     def clear(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         self._arrays.clear()
 
 
 _idle: list[Buffers] = []
 _KEPT = 64
-"""Buffers that are kept for the next scan; each has some 30 MB, mostly of what its last scan read."""
+"""Buffers kept for the next scan; each has some 30 MB, mostly from its last scan."""
 
 
 @contextmanager
 def borrowed() -> Iterator[Buffers]:
-    """Buffers for the time of one scan: fresh memory costs a page fault every 4 KB, which is more than zstd does."""
+    """Buffers for the duration of one scan: fresh memory costs a page fault every 4 KB, more than zstd's work."""
     try:
         buffers = _idle.pop()
     except IndexError:
         buffers = Buffers()
     yield buffers
-    # Not given back after an error, when arrays in them may still be looked at.
+    # Not returned after an error, when arrays in them may still be in use.
     if len(_idle) < _KEPT:
         _idle.append(buffers)

@@ -1,4 +1,4 @@
-"""Opening a point file and reading of it only what a query needs."""
+"""`PointFile`: opens a point file and reads only what a query needs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Read = Callable[[int, int], bytes]
 ReadInto = Callable[[int, memoryview], None]
 
 TAIL = 128 * 1024
-"""How much of the end of a file is read at once when it is opened."""
+"""Bytes at the end of a file that are read when it is opened."""
 GAP = 64 * 1024
 """Ranges are coalesced where the gap between them is at most this many bytes."""
 _SHARDS = 1 << 64
@@ -35,12 +35,13 @@ _SHIFT = 56
 
 
 class PointFile:
-    """An open point file: its directory in memory, its chunks read on demand. Safe to share between threads.
+    """An open point file: its directory in memory, its chunks read on demand. Thread-safe.
 
     ``day`` (days since 1970-01-01), ``rows``, ``keys`` (distinct keys), ``key_name``, ``key_type``, ``time_name``,
     ``schema`` (value columns, without key and time), ``blocks`` (structured: row_start, rows, first_key, runs, t_min,
     t_max, and max_step: the largest step in microseconds between two rows of one key within the block, -1 if none).
-    ``footer_digest`` is that of footer and trailer (see there), ``origin`` where the points are from, if it says so.
+    ``footer_digest`` is the digest of footer and trailer (see the function), ``origin`` the points' provenance, if
+    present.
     """
 
     def __init__(
@@ -83,14 +84,14 @@ class PointFile:
 
     @classmethod
     def open(cls, read: Read, size: int, name: str, gap: int = GAP, read_into: ReadInto | None = None) -> PointFile:
-        """Open a file of ``size`` bytes from which ``read(offset, length)`` gives exactly those bytes.
+        """Open a file of ``size`` bytes; ``read(offset, length)`` returns exactly those bytes.
 
-        One read for ordinary files. Ranges are coalesced over gaps of ``gap`` bytes at most. With
-        ``read_into(offset, buffer)`` too, columns are read into memory that is used again and again.
-        FormatError, naming ``name``, for anything that is no intact point file.
+        One read for ordinary files. Ranges are coalesced over gaps of ``gap`` bytes at most. With ``read_into(offset,
+        buffer)``, columns are read into reused memory. FormatError, naming ``name``, for anything but an intact point
+        file.
         """
         if size < layout.HEADER.size + layout.TRAILER.size:
-            raise FormatError(f"{name} is no point file: it has only {size} bytes")
+            raise FormatError(f"{name} is not a point file: it has only {size} bytes")
         most = max(TAIL, gap)
         tail = _exactly(read, max(0, size - most), min(size, most), name)
         try:
@@ -112,15 +113,15 @@ class PointFile:
 
     @property
     def content_digest(self) -> str:
-        """A digest of all but the origin: equal for files of the same rows, from any writer.
+        """A digest of everything but the origin: equal for files with the same rows, whoever wrote them.
 
-        The checksums of the frames do not suffice: a column of one value has no frame.
+        The frames' checksums do not suffice: a constant column has no frame.
         """
         return blake2b(layout.pack_footer(replace(self._footer, origin=None)), digest_size=16).hexdigest()
 
     @property
     def held(self) -> int:
-        """How many bytes of the file are kept in memory while it is open."""
+        """Bytes of the file kept in memory while it is open."""
         return len(self._tail)
 
     def key_span(self, lo: int, hi: int) -> tuple[int, int, int, int]:
@@ -144,7 +145,7 @@ class PointFile:
         return Column(Type.INT, self._key_numbers[key_lo:key_hi], None)
 
     def key_hashes(self, key_lo: int, key_hi: int) -> NDArray[np.uint64]:
-        """The hashes of the keys numbered ``key_lo`` to ``key_hi - 1``; they never fall."""
+        """The hashes of the keys numbered ``key_lo`` to ``key_hi - 1``; they never decrease."""
         return self._hashes[key_lo:key_hi]
 
     def dictionary(self, column: str) -> Dictionary:
@@ -190,10 +191,10 @@ class PointFile:
         gap: int | None = None,
         buffers: Buffers | None = None,
     ) -> Loaded:
-        """Read the chunks of these columns of blocks ``[block_lo, block_hi)``; the times too, unless ``time`` is False.
+        """Read the chunks of these columns in blocks ``[block_lo, block_hi)``, and the times unless ``time`` is False.
 
         One read per run of bytes; runs less than ``gap`` bytes (by default the file's own) apart share one. With
-        ``buffers``, what is loaded holds until the next load into the same.
+        ``buffers``, loaded data is valid until the next load into the same buffers.
         """
         if not 0 <= block_lo <= block_hi <= len(self.blocks):
             raise ValueError(f"blocks {block_lo} to {block_hi} are not within the file's {len(self.blocks)}")
@@ -213,7 +214,7 @@ class PointFile:
         return Loaded(self, parts, time, block_lo, block_hi)
 
     def columns(self, columns: Sequence[str], time: bool) -> Columns:
-        """These columns as loops want them, with the event time if ``time``; remembered."""
+        """These columns in the form of compiled loops, with the event time if ``time``; cached."""
         key = (tuple(columns), time)
         found = self._asked.get(key)
         if found is None:
@@ -221,7 +222,7 @@ class PointFile:
         return found
 
     def has_changes(self, columns: Sequence[str], reported: Sequence[str]) -> NDArray[np.bool_]:
-        """See ``reader.with_changes``; remembered."""
+        """See ``columns_of_file.with_changes``; cached."""
         key = (tuple(columns), tuple(reported))
         found = self._changing.get(key)
         if found is None:
@@ -230,7 +231,8 @@ class PointFile:
 
     @cached_property
     def chunk_table(self) -> NDArray[np.int64]:
-        """The directory's chunks as loops want them: int64, shape (1 + columns, blocks, ``unpack.FIELDS``)."""
+        """The directory's chunks in the form of compiled loops: int64, shape (1 + columns, blocks,
+        ``unpack.FIELDS``)."""
         chunks = self._footer.chunks
         out = np.empty((*chunks.shape, unpack.FIELDS), np.int64)
         for i, (name, _) in enumerate(layout.CHUNK_FIELDS[: unpack.FRAME]):
@@ -240,7 +242,7 @@ class PointFile:
 
     @cached_property
     def block_table(self) -> NDArray[np.int64]:
-        """The directory's blocks as loops want them: int64, shape (blocks, 5)."""
+        """The directory's blocks in the form of compiled loops: int64, shape (blocks, 5)."""
         fields = ("row_start", "rows", "first_key", "runs", "max_step")
         return np.stack([self.blocks[name] for name in fields], axis=1)
 
@@ -292,7 +294,7 @@ class PointFile:
         return slot
 
     def _fetch_group(self, lo: int, hi: int, gap: int, name: str, buffers: Buffers | None) -> tuple[int, memoryview]:
-        # The header carries nothing that the footer lacks; it is checked when it costs no read of its own.
+        # The header only repeats the footer; it is checked when that costs no extra read.
         if not self._header_seen and lo - layout.HEADER.size <= gap:
             lo = 0
         data = self._fetch(lo, hi - lo, name, buffers)
@@ -312,11 +314,11 @@ class PointFile:
 
     def _check_header(self, data: bytes | memoryview) -> None:
         if data[: layout.HEADER.size] != layout.pack_header(self.day, self.rows):
-            raise FormatError(f"{self.name} is damaged: its header is not what its footer says")
+            raise FormatError(f"{self.name} is damaged: its header contradicts its footer")
         self._header_seen = True
 
     def _array(self, first: int, count: int, width: int, what: str) -> tuple[NDArray[np.uint8], int]:
-        """The planes of an array outside the blocks, and the frame after it."""
+        """The planes of an array outside the blocks, and the number of the frame after it."""
         raws = raw_sizes(count, width)
         end = first + len(raws)
         sizes = self._footer.frames["size"][first:end].tolist()
@@ -324,7 +326,7 @@ class PointFile:
         data = self._fetch(offset, int(self.places.offsets[end]) - offset)
         frames = Frames(data, sizes, zstandard.ZstdDecompressor())
         try:
-            # Joined, not allocated beforehand: a declared size is believed one checked frame at a time.
+            # Joined, not preallocated: a declared size is trusted only frame by frame, after its check.
             return np.frombuffer(bytearray(b"").join([frames.take(raw) for raw in raws]), np.uint8), end
         except ValueError as error:
             raise FormatError(f"{self.name} is damaged: {what}: {error}") from None
@@ -351,7 +353,7 @@ class PointFile:
         return Dictionary(offsets, blob)
 
     def code_map(self, column: str, maps: Maps | None) -> NDArray[np.int32]:
-        """What becomes of each code of a string column's dictionary: as ``maps`` says, else itself."""
+        """The new code for each code of a string column's dictionary: from ``maps``, else unchanged."""
         size = self._footer.words[column].count
         table = maps.get(column) if maps else None
         if table is not None:
@@ -365,9 +367,9 @@ class PointFile:
 
 
 def footer_digest(data: bytes) -> str:
-    """BLAKE2b, 16 bytes in hex, over footer and trailer of a file that was checked; of its last bytes at least.
+    """BLAKE2b, 16 bytes in hex, over footer and trailer of a checked file; ``data`` is at least its last bytes.
 
-    The footer holds the CRC-32 of every frame, so this stands for the whole file: another one has another digest.
+    The footer contains the CRC-32 of every frame, so this identifies the whole file.
     """
     length = int.from_bytes(data[-28:-24], "little")
     return blake2b(data[len(data) - layout.TRAILER.size - length :], digest_size=16).hexdigest()
@@ -376,12 +378,12 @@ def footer_digest(data: bytes) -> str:
 def _exactly(read: Read, offset: int, length: int, name: str) -> bytes:
     data = read(offset, length)
     if len(data) != length:
-        raise FormatError(f"{name} ends early: {length} bytes at {offset} were asked for, {len(data)} came")
+        raise FormatError(f"{name} ends early: {length} bytes at {offset} were requested, {len(data)} arrived")
     return data
 
 
 def _expand_footer(packed: bytes, raw: int) -> bytes:
-    # No footer compresses this well, and nothing is allocated for one that says so.
+    # No footer compresses this well, so nothing is allocated for one that claims to.
     if raw > 65536 + 16384 * len(packed):
         raise ValueError("its footer's size is out of bounds")
     try:

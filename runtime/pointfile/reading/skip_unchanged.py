@@ -1,7 +1,7 @@
-"""The rows of blocks that change anything: where all columns are stored as runs, the others need not be made at all.
+"""Decodes only the rows that change a value, for blocks whose columns are all stored as runs.
 
-A row is *bridged* if every step in time since the row before it in the output, over rows that were left out, is at
-most ``hold``. For intervals of states that is all there is to know of those rows.
+A row is *bridged* if every step in time since the row before it in the output, including skipped rows, is at most
+``hold``. Intervals of states need no more about the skipped rows.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from runtime.pointfile.reading.unpack import (  # fmt: skip
 
 @inline
 def plane_sum(planes: Any, at: Any, m: Any, n: Any, width: Any) -> Any:
-    """The sum of ``m`` values from number ``at`` on, of ``n`` that are ``width`` bytes wide."""
+    """The sum of ``m`` values from index ``at`` on, among ``n`` of ``width`` bytes."""
     total = np.uint64(0)
     for k in range(width):
         part = planes[k * n + at : k * n + at + m]
@@ -58,7 +58,7 @@ def plane_sum(planes: Any, at: Any, m: Any, n: Any, width: Any) -> Any:
 
 @inline
 def plane_value(planes: Any, at: Any, n: Any, width: Any) -> Any:
-    """Value number ``at`` of ``n`` that are ``width`` bytes wide."""
+    """The value at index ``at``, among ``n`` of ``width`` bytes."""
     out = np.uint64(0)
     for k in range(width):
         out |= np.uint64(planes[np.uint64(k * n + at)]) << np.uint64(8 * k)
@@ -67,7 +67,7 @@ def plane_value(planes: Any, at: Any, n: Any, width: Any) -> Any:
 
 @inline
 def distance(planes: Any, rows: Any, at: Any, bits_each: Any) -> Any:
-    """The distance of row ``at`` from its line, as ``unpack.take_lines`` took it."""
+    """The distance of row ``at`` from its line, as read by ``unpack.take_lines``."""
     whole = bits_each >> 3
     out = plane_value(planes, at, rows, whole)
     shift = np.uint64(8 * whole)
@@ -100,7 +100,7 @@ def load_runs(
     run1: Any,
     current: Any,
 ) -> Any:
-    """Every column's runs in block ``b``, and the first of them as the current one; 0, or what is wrong."""
+    """Load every column's runs in block ``b``, the first being current; returns 0 or an error number."""
     for j in range(1, len(kinds)):
         c = chunks[j, b]
         current[j] = 0
@@ -133,7 +133,7 @@ def find_rows(
     ends: Any, current: Any, next_at: Any, on: Any, runs_out: Any, key_out: Any, len_out: Any, bridged: Any,
     at_row: Any,
 ) -> Any:  # fmt: skip
-    """Which rows of a block matter: their numbers to ``at_row``, from ``on`` on; gives how many there are then."""
+    """Write the numbers of the rows that matter in a block to ``at_row``, from ``on`` on; returns their new count."""
     begin = 0
     for j in range(1, columns):
         next_at[j] = ends[j, 0]
@@ -144,7 +144,7 @@ def find_rows(
         bridged[on] = 0
         on += 1
         while at < last:
-            # Indices are unsigned: Numba then leaves out the test for negative ones.
+            # Indices are unsigned: Numba then omits the check for negative ones.
             u = np.uint64(on)
             following = last
             for j in range(1, columns):
@@ -153,7 +153,7 @@ def find_rows(
             if gaps:
                 gap = gap_within(c, rows, keys, r, begin, at, following, planes, hold)
                 if gap > 0:
-                    # The row before a gap, and the one after, are rows that matter.
+                    # The rows before and after a gap matter.
                     following, bridge = (gap - 1, np.uint8(1)) if gap - 1 > at else (gap, np.uint8(0))
             at_row[u] = following
             bridged[u] = bridge
@@ -178,7 +178,7 @@ def find_rows(
 def gap_within(
     c: Any, rows: Any, keys: Any, r: Any, begin: Any, at: Any, following: Any, planes: Any, hold: Any
 ) -> Any:
-    """The first row after ``at``, up to ``following``, that comes more than ``hold`` after the one before; -1 if none.
+    """The first row after ``at``, up to ``following``, more than ``hold`` after the row before; -1 if none.
 
     All are rows of key ``r``, whose first is ``begin``.
     """
@@ -193,7 +193,7 @@ def gap_within(
             before = now
         return -1
     largest = hold // c[TICK] - c[STEP]
-    # Of differences there are as many before a key's rows in this block as rows, less one for each key.
+    # Before a key's rows in this block there is one difference per row, minus one per key.
     for i in range(at + 1, following + 1):
         if np.int64(plane_value(planes, i - 1 - r, rows - keys, width)) > largest:
             return i
@@ -202,7 +202,7 @@ def gap_within(
 
 @inline
 def find_times(c: Any, rows: Any, keys: Any, lengths: Any, planes: Any, on: Any, len_out: Any, time: Any) -> None:
-    """From numbers of rows in ``time``, from ``on`` on, to their times; ``len_out`` has how many each key has."""
+    """Replace row numbers in ``time``, from ``on`` on, by their times; ``len_out`` has the number of rows per key."""
     firsts, slopes = planes[FIRSTS * rows :], planes[SLOPES * rows :]
     width, tick, step = c[WIDTH2], np.uint64(c[TICK]), np.uint64(c[STEP])
     begin = 0
@@ -239,11 +239,11 @@ def changes(
     run4: Any, run1: Any, current: Any, next_at: Any, key_out: Any, len_out: Any, bridged: Any, out8: Any, out4: Any,
     out1: Any, valid: Any,
 ) -> Any:  # fmt: skip
-    """The rows that change anything of blocks ``first`` to ``last - 1``, or of as many as surely fit into the outputs,
-    whose length ``st[OUT_ROWS]`` tells at first, and then how much of it is used.
+    """The rows that change a value in blocks ``first`` to ``last - 1``, or in as many as surely fit into the outputs.
+    ``st[OUT_ROWS]`` is their capacity on entry and the used length on return.
 
     Column 0 is the event time, DELTA or LINEAR; all others are RUNS without nulls, or constant. A key's first and last
-    row in a block are always written. Gives the first block that is not done, or, negative, what is wrong.
+    row in a block are always written. Returns the first block that is not done, or a negative error number.
     """
     on, runs_out = 0, 0
     capacity = st[OUT_ROWS]
@@ -274,7 +274,7 @@ def changes(
                 wrong = take_planes(z, frames, bases[0], st, rows - keys, c[WIDTH2], planes)
         if wrong != 0:
             return -wrong
-        # One thing after the other: the rows, each column's values there, the times there.
+        # In sequence: the rows, each column's values there, the times there.
         block_on, time = on, out8[0]
         on = find_rows(
             c, rows, lengths, keys, block[FIRST_KEY], planes, hold, block[MAX_STEP] > hold, columns, ends, current,
@@ -298,7 +298,7 @@ def changes(
 
 @inline
 def at_runs(ends: Any, values: Any, at_row: Any, on: Any, stop: Any, out: Any) -> None:
-    """The values of runs at rows, whose numbers rise, to ``out``, both from ``on`` on."""
+    """Write the values of runs at ascending rows to ``out``, both from ``on`` on."""
     i = np.uint64(0)
     for k in range(on, stop):
         u = np.uint64(k)

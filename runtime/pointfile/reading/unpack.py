@@ -1,7 +1,7 @@
-"""One call from the bytes of a block to its arrays, or to just those of its rows that change anything.
+"""Compiled unpacking: one call from the bytes of a block to its arrays.
 
-The functions here are compiled; they allocate nothing, raise nothing, and index nothing that the caller or the file's
-directory has not bounded. What is wrong with the bytes comes back as one of the numbers in ``WRONG``.
+The functions allocate nothing and raise nothing; callers and the file's directory bound every index. Damaged bytes are
+reported as an error number, an index into ``WRONG``.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from runtime.pointfile.raw_frames import SHORTEST, both_copied, copied
 from runtime.pointfile.reading.decode import bits, codes, decimals, deltas, divided, integers, lines, repeated, spread
 
 BOOL, WHOLE, FLOAT, STRING = range(4)
-"""Kinds of columns as loops see them."""
+"""Kinds of columns in compiled loops."""
 
 ENCODING, SCALE, WIDTH, WIDTH2, NULLS, COUNT, BASE, TICK, STEP, FRAME = range(10)
-"""What is where in a chunk's row of int64: the directory's fields, and its first frame."""
+"""Positions in a chunk's int64 row: the directory's fields, and its first frame."""
 
 FIELDS = 10
 
 FIRST_ROW, ROWS, FIRST_KEY, KEYS, MAX_STEP = range(5)
-"""What is where in a block's row of int64."""
+"""Positions in a block's int64 row."""
 
 WRONG = (
     "",
@@ -42,17 +42,17 @@ WRONG = (
 _HEAD, _ZSTD, _SHORT, _NULLS, _CODE, _BOOLEAN, _FILL, _PATCH = range(1, len(WRONG))
 
 FIRSTS, SLOPES, PART_4, PART_2, PART_1 = 8, 16, 24, 25, 26
-"""Where parts of ``planes`` begin, times the rows of a block: of DELTA and LINEAR the runs' first values, of LINEAR
-their slopes, and the parts of its distances."""
+"""Start of the parts of ``planes``, in multiples of a block's rows: the runs' first values (DELTA, LINEAR), their
+slopes (LINEAR), and the parts of its distances."""
 
 
 def planes_size(rows: int) -> int:
-    """How long ``planes`` must be for blocks of so many rows: untouched memory costs nothing."""
+    """The length of ``planes`` for blocks of so many rows: untouched memory costs nothing."""
     return 27 * rows + 64
 
 
 AT, OUT_ROWS, OUT_RUNS, ERROR, BAD_BLOCK, BAD_COLUMN = range(6)
-"""The running numbers in ``st``: the next frame; rows and runs written; and what is wrong, and where."""
+"""Positions in ``st``: the next frame; rows and runs written; the error number, and where it occurred."""
 
 POWERS = tuple(10.0**scale for scale in range(MAX_SCALE + 1))
 
@@ -61,15 +61,15 @@ _SMALL, _MIDDLE, _LARGE = 0x24FD2FB528, 0x64FD2FB528, 0xA4FD2FB528
 
 @noinline
 def take(z: Any, frames: Any, base: Any, st: Any, raw: Any, to: Any) -> Any:
-    """The next frame's ``raw`` bytes to the address ``to``; 0, or what is wrong.
+    """Unpack the next frame's ``raw`` bytes to the address ``to``; returns 0 or an error number.
 
-    ``z``: see ``zstd.Context``; ``frames``: each frame's place in the file, whose first byte would be at ``base``.
+    ``z``: see ``zstd.ZstdContext``; ``frames``: each frame's offset in the file, whose first byte would be at ``base``.
     """
     lo = frames[st[AT]]
     size = frames[st[AT] + 1] - lo
     st[AT] += 1
     source = base + lo
-    # A frame's first bytes are compared before zstd sees it, so that none makes it write more than is expected.
+    # A frame's first bytes are checked before zstd sees it, so that none makes it write more than expected.
     if not is_expected(source, size, raw):
         return _HEAD
     begin = stored_in(source, size, raw)
@@ -85,7 +85,7 @@ def take(z: Any, frames: Any, base: Any, st: Any, raw: Any, to: Any) -> Any:
 
 @inline
 def is_expected(source: Any, size: Any, raw: Any) -> Any:
-    """Whether a frame of ``size`` bytes says that it holds ``raw`` bytes."""
+    """Whether a frame of ``size`` bytes declares ``raw`` bytes."""
     if size < 12:
         return False
     head = word_at(source)
@@ -98,7 +98,7 @@ def is_expected(source: Any, size: Any, raw: Any) -> Any:
 
 @inline
 def stored_in(source: Any, size: Any, raw: Any) -> Any:
-    """Where the bytes begin if the frame is one block, the last, of bytes as they are, and nothing else; else 0."""
+    """The start of the bytes if the frame is a single uncompressed block; else 0."""
     if raw >= SHORTEST:
         begin = source + (6 if raw < 256 else 7 if raw < 65792 else 9)
         if size == begin - source + raw + 7 and (word_at(begin) & 0xFFFFFF) == (raw << 3 | 1):
@@ -108,13 +108,13 @@ def stored_in(source: Any, size: Any, raw: Any) -> Any:
 
 @inline
 def checksum(at: Any) -> Any:
-    """The 32 bits at an address, the last of a frame."""
+    """The 32 bits at an address: the checksum at the end of a frame."""
     return (word_at(at - 4) >> 32) & 0xFFFFFFFF
 
 
 @noinline
 def take_two(z: Any, frames: Any, base: Any, st: Any, raw: Any, to: Any, raw2: Any, to2: Any) -> Any:
-    """The next two frames, as ``take``; 0, or what is wrong."""
+    """Unpack the next two frames, as ``take``; returns 0 or an error number."""
     lo, middle, hi = frames[st[AT]], frames[st[AT] + 1], frames[st[AT] + 2]
     source, source2 = base + lo, base + middle
     if is_expected(source, middle - lo, raw) and is_expected(source2, hi - middle, raw2):
@@ -129,7 +129,7 @@ def take_two(z: Any, frames: Any, base: Any, st: Any, raw: Any, to: Any, raw2: A
 
 @noinline
 def take_planes(z: Any, frames: Any, base: Any, st: Any, count: Any, width: Any, out: Any) -> Any:
-    """The next array's planes, one after the other, to the start of ``out``; 0, or what is wrong."""
+    """Unpack the next array's planes to the start of ``out``; returns 0 or an error number."""
     to = np.int64(address_of(out))
     if count * width == 0:
         return 0
@@ -144,15 +144,15 @@ def take_planes(z: Any, frames: Any, base: Any, st: Any, count: Any, width: Any,
 
 @inline
 def take_lines(z: Any, frames: Any, base: Any, st: Any, c: Any, rows: Any, runs: Any, planes: Any) -> Any:
-    """A LINEAR chunk: distances' whole bytes to the start of ``planes``, the rest to its places there; 0, or what is
-    wrong."""
+    """Unpack a LINEAR chunk: whole bytes of distances to the start of ``planes``, the rest to its positions there;
+    returns 0 or an error number."""
     wrong = take_planes(z, frames, base, st, runs, c[WIDTH], planes[FIRSTS * rows :])
     if wrong == 0:
         wrong = take_planes(z, frames, base, st, runs, c[COUNT], planes[SLOPES * rows :])
     if wrong != 0:
         return wrong
     whole, to = c[WIDTH2] >> 3, np.int64(address_of(planes))
-    # A whole byte and part of another is what most need.
+    # Most need one whole byte and part of another.
     for part in PARTS:
         if c[WIDTH2] == 8 + part:
             return take_two(z, frames, base, st, rows, to, (rows * part + 7) >> 3, to + part_at(rows, part))
@@ -165,13 +165,13 @@ def take_lines(z: Any, frames: Any, base: Any, st: Any, c: Any, rows: Any, runs:
 
 @inline
 def part_at(rows: Any, part: Any) -> Any:
-    """Where in ``planes`` the parts of so many bits are kept."""
+    """The position in ``planes`` of the parts of so many bits."""
     return (PART_4 if part == 4 else PART_2 if part == 2 else PART_1) * rows
 
 
 @inline
 def spread_parts(planes: Any, rows: Any, bits_each: Any) -> Any:
-    """The parts of ``take_lines`` as one more plane of bytes, behind the whole ones; how many there are then."""
+    """Combine the parts of ``take_lines`` into one more byte plane after the whole ones; returns the new count."""
     whole = bits_each >> 3
     if bits_each & 7 == 0:
         return whole
@@ -190,7 +190,7 @@ def spread_parts(planes: Any, rows: Any, bits_each: Any) -> Any:
 def reference(
     kind: Any, c: Any, planes: Any, count: Any, table: Any, whole: Any, out8: Any, out4: Any, out1: Any
 ) -> Any:
-    """``base + tick * u`` of each value, as the column's type; 0, or what is wrong."""
+    """``base + tick * u`` of each value, in the column's type; returns 0 or an error number."""
     base, width, tick, scale = c[BASE], c[WIDTH], c[TICK], c[SCALE]
     if kind == STRING:
         return _CODE if codes(planes, count, width, np.uint64(base), table, out4) else 0
@@ -233,16 +233,17 @@ def unpack_chunk(
     out1: Any,
     valid: Any,
 ) -> Any:
-    """One chunk's values and validity; 0, or what is wrong. ``rows``, ``runs``, ``lengths``: of the block.
+    """Unpack one chunk's values and validity; returns 0 or an error number. ``rows``, ``runs``, ``lengths``: of the
+    block.
 
-    Values go to the array of the kind: ``out1`` booleans, ``out4`` strings (what ``table`` makes of each code),
-    ``out8`` all others. One value where the chunk is constant, one validity where no row is null or all are.
+    Values go to the array of their kind: ``out1`` booleans, ``out4`` strings (codes mapped by ``table``), ``out8`` all
+    others. One value if the chunk is constant, one validity if no row or every row is null.
     """
     st[AT] = c[FRAME]
     valid[0] = 1
     if c[NULLS] == rows:
         valid[0] = 0
-        # Only the column's own array: of the others it has been given rows that belong to other columns.
+        # Only the column's own array: rows of the others belong to other columns.
         if kind == STRING:
             out4[0] = 0
         elif kind == BOOL:
@@ -323,7 +324,7 @@ def unpack_chunk(
 
 @inline
 def patch(z: Any, frames: Any, base: Any, st: Any, count: Any, rows: Any, planes: Any, whole: Any, out8: Any) -> Any:
-    """Put in the values that are no decimals, bit by bit; 0, or what is wrong."""
+    """Insert the exact bits of values that are not decimals; returns 0 or an error number."""
     if count == 0:
         return 0
     wrong = take_planes(z, frames, base, st, count, POSITION_WIDTH, planes)
@@ -361,7 +362,8 @@ def unpack_runs(
     out4: Any,
     out1: Any,
 ) -> Any:
-    """A RUNS chunk's values, one per run, and the row after each run's last in ``counts``; 0, or what is wrong."""
+    """Unpack a RUNS chunk's values, one per run, and each run's end row into ``counts``; returns 0 or an error
+    number."""
     count = c[COUNT]
     wrong = take_planes(z, frames, base, st, count, c[WIDTH], planes)
     if wrong != 0:
@@ -375,7 +377,7 @@ def unpack_runs(
     integers(planes, count, c[WIDTH2], np.uint64(0), np.uint64(1), whole)
     end = np.uint64(0)
     for i in range(count):
-        # A length is one more than is stored, and may not wrap.
+        # A length is one more than stored, and must not wrap.
         if whole[i] >= np.uint64(rows) - end:
             return _FILL
         end += whole[i] + np.uint64(1)
@@ -385,7 +387,7 @@ def unpack_runs(
 
 @inline
 def run_lengths(starts: Any, block: Any, lengths: Any) -> Any:
-    """How many rows of the block each of its keys has; ``starts``: the row at which each key of the file starts."""
+    """The number of rows of each key in the block; ``starts``: the row at which each key of the file starts."""
     lo, first = block[FIRST_ROW], block[FIRST_KEY]
     hi = lo + block[ROWS]
     for r in range(block[KEYS]):
@@ -393,7 +395,7 @@ def run_lengths(starts: Any, block: Any, lengths: Any) -> Any:
 
 
 VALUES, VALIDITIES = 1, 2
-"""Flags of a column: a value, or a validity, is wanted for each row even where one would stand for a whole block."""
+"""Flags of a column: values, or validities, are needed row by row even where one would serve a whole block."""
 
 
 @loop(
@@ -405,11 +407,12 @@ def unpack_blocks(
     last: Any, starts: Any, tables: Any, table_at: Any, lengths: Any, runs_out: Any, planes: Any, whole: Any,
     counts: Any, out8: Any, out4: Any, out1: Any, valid: Any,
 ) -> Any:  # fmt: skip
-    """All columns of blocks ``first`` to ``last - 1``, one behind the other; 0, or what is wrong, and in ``st`` where.
+    """Unpack all columns of blocks ``first`` to ``last - 1`` in sequence; returns 0 or an error number, with its place
+    in ``st``.
 
     Column j is of ``kinds[j]``, its chunks are ``chunks[j]``, its frames are found from ``bases[j]``, its values go to
     row ``places[j]`` of the array for its kind, its validities to row j of ``valid``, for each row where the flags
-    ``wide[j]`` say so. ``runs_out`` gets the lengths of the keys' runs, ``st[OUT_RUNS]`` how many there are.
+    ``wide[j]`` say so. ``runs_out`` gets the lengths of the keys' runs, ``st[OUT_RUNS]`` their number.
     """
     at, runs, last_key = 0, 0, -1
     for b in range(first, last):
@@ -418,7 +421,7 @@ def unpack_blocks(
         run_lengths(starts, block, lengths)
         for r in range(block[KEYS]):
             if block[FIRST_KEY] + r == last_key:
-                # The key's rows go on from the block before.
+                # The key's rows continue from the previous block.
                 runs_out[runs - 1] += lengths[r]
             else:
                 runs_out[runs] = lengths[r]

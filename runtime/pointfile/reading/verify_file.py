@@ -1,4 +1,4 @@
-"""Reading a whole point file, to be sure of it."""
+"""Verifies a whole point file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runtime.pointfile.reading.file import PointFile
 
 
 def verify_file(file: PointFile, buffers: Buffers | None = None) -> None:
-    """Read the whole file; FormatError unless every checksum and every claim of its directory holds."""
+    """Read the whole file; FormatError unless every checksum and every entry of its directory is right."""
     buffers = buffers or Buffers()
     file._check_header(bytes(file._fetch(0, layout.HEADER.size)))
     offsets = file.places.offsets.tolist()
@@ -72,4 +72,4 @@ def _check_block(file: PointFile, b: int, buffers: Buffers) -> None:
         else:
             same = found.tolist() == [int(chunk["vmin"]), int(chunk["vmax"])]
         if not same:
-            raise FormatError(f"{file.name} is damaged: column {name!r} of block {b} has other values than declared")
+            raise FormatError(f"{file.name} is damaged: column {name!r} of block {b} differs from its declared values")

@@ -38,7 +38,7 @@ def test_another_process_does_not_let_go(tmp_path: Path) -> None:
         add(catalogue, "a", D)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("begin immediate")
-        with pytest.raises(StoreError, match="in use by another process"):
+        with pytest.raises(StoreError, match="locked by another process"):
             add(catalogue, "b", D)
         assert catalogue.snapshot("s").seq == 1  # readers do not wait
         other.execute("rollback")

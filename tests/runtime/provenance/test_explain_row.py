@@ -182,7 +182,7 @@ def test_rows_that_are_not_there(store: Store, row: Any, message: str) -> None:
 
 def test_what_cannot_be_explained(store: Store) -> None:
     result = ask(store, UPTIME)
-    with pytest.raises(QueryError, match=r"only what Store\.query gave"):
+    with pytest.raises(QueryError, match=r"only results of Store\.query"):
         Result(result.columns, result.proof).explain(0)
     with pytest.raises(QueryError, match="a partial result cannot be explained"):
         PartialResult(result.columns, result.proof, ("task 0",)).explain(0)

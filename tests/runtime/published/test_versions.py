@@ -108,7 +108,7 @@ def test_a_query_by_its_name(store: Store) -> None:
         (lambda s: s.publish(HOT, "x" * 101), "cannot be the name of a query"),
         (lambda s: s.publish(17, "hot"), "a metric is a stream with steps"),
         (lambda s: s.publish(HOT, "hot", "d" * 2001), "longer than 2,000 characters"),
-        (lambda s: s.publish(HOT, "hot", 5), "description of hot is no text"),
+        (lambda s: s.publish(HOT, "hot", 5), "description of hot is not a text"),
         (lambda s: s.publish(HOT, "hot", "\ud800"), "hot cannot be written as JSON"),
         (lambda s: s.publish(HOT, "hot", defaults={"above": "nan"}), "'above' must be a finite number"),
         (lambda s: s.query("hot", params={"above": float("inf")}), "'above' must be a finite number"),

@@ -170,7 +170,7 @@ def test_a_damaged_reply_is_not_believed(table: DynamoTable, faults: Faults) -> 
     faults.refuse("GetItem", wrong)
     assert table.get(Get("s/LOG", "1")) == (0, b"right")
     faults.refuse("GetItem", *[wrong] * 100)
-    with pytest.raises(StoreError, match="came damaged"):
+    with pytest.raises(StoreError, match="is damaged"):
         table.get(Get("s/LOG", "1"))
 
 
