@@ -11,8 +11,8 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 gc.set_threshold(100_000, 50, 100)
 
-# A bundle has its kernels beside the packages, so nothing is compiled. A function has no home folder, and may write only
-# below its temporary folder.
+# A bundle has its kernels beside the packages, so nothing is compiled. A function has no home folder, and may write
+# only below its temporary folder.
 _kernels = Path(__file__).parents[2] / "kernels"
 if _kernels.is_dir():
     os.environ.setdefault("ANTFOLD_KERNELS", "ready")
