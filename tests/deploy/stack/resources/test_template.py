@@ -158,7 +158,7 @@ def test_streams_beyond_what_functions_can_be_told() -> None:
         variables = function["Environment"]["Variables"]
         # A reference in place of a value: as long as an ARN may get.
         assert sum(len(k) + (len(v) if isinstance(v, str) else 180) for k, v in variables.items()) < 4_096
-    with pytest.raises(SettingsError, match="the 60 streams take 5,"):
+    with pytest.raises(SettingsError, match="the settings of 60 streams have 5,"):
         template(
             StackSettings(
                 streams={f"stream-of-devices-{i:02}": StreamSettings("device", "ts", "ms") for i in range(60)}
