@@ -57,7 +57,7 @@ def _aws(ministack: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 @pytest.fixture
 def name(tmp_path: Path) -> str:
-    """A deployment of this test, described in antfold.toml, with code that tells what it was given in code.zip."""
+    """A deployment of this test, described in antfold.toml, with code in code.zip that reports its input."""
     name = f"t{os.urandom(4).hex()}"
     (tmp_path / "antfold.toml").write_text(CONFIG.format(name=name))
     with zipfile.ZipFile(tmp_path / "code.zip", "w") as code:

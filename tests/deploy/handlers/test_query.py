@@ -214,7 +214,7 @@ def test_an_alert_that_is_long(store: Store, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_when_nobody_can_be_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The invocation fails, and the next one tells."""
+    """The invocation fails, and the next one sends the alert."""
     real = Client.call
 
     def call(client: Client, what: str, attempt: Callable[[Any], Any]) -> Any:

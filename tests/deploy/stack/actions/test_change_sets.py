@@ -33,7 +33,7 @@ def stack() -> Stack:
 
 
 def statuses(*given: str | None) -> Any:
-    """What ``describe_stacks`` tells, one after the other, and the last for ever; None: there is no such stack."""
+    """Successive replies of ``describe_stacks``, the last repeated; None: no such stack."""
     left = list(given)
 
     def describe(StackName: str) -> Any:  # noqa: N803

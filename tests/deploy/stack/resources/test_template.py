@@ -142,7 +142,7 @@ def test_functions(whole: dict[str, Any], settings: StackSettings) -> None:
     assert json.loads(variables["Ingest"]["ANTFOLD_STREAMS"])["telemetry"] == {
         "key": "device", "time": "ts", "unit": "ms", "format": "auto", "duplicates": "exact",
     }  # fmt: skip
-    # Lambda ends a chain of 16: the reconciler goes on by itself while there are objects, and nobody else does.
+    # Lambda ends a chain of 16: only the reconciler invokes itself, while there are objects.
     assert {name for name, f in found.items() if f.get("RecursiveLoop") == "Allow"} == {"Reconcile"}
     assert all(f["LoggingConfig"] == {"LogFormat": "JSON"} for f in found.values())
     # Where the code is, and what comes with it, is what the code knows.
