@@ -11,20 +11,20 @@ from pathlib import Path
 from operators.errors import DataflowError
 
 LIMIT = 60_000_000
-"""Bytes that a bundle may have unzipped. Lambda allows 250 MB, and reads all of what is used at every cold start."""
+"""Unzipped bytes of the largest bundle. Lambda allows 250 MB, and reads all used files at every cold start."""
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 _LEVEL = 6
-_MODE = 0o100644 << 16  # a regular file that everybody may read; a shared object needs no more to be loaded
+_MODE = 0o100644 << 16  # a regular file, readable by all; loading a shared object needs no more
 
 
 class BundleError(DataflowError):
-    """A bundle cannot be built as it was asked for."""
+    """A bundle cannot be built as requested."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A top-level folder of a bundle: how many files, and bytes unzipped."""
+    """A top-level folder of a bundle: files, and unzipped bytes."""
 
     name: str
     files: int
@@ -32,7 +32,7 @@ class Part:
 
 
 def parts_of(sizes: Mapping[str, int]) -> list[Part]:
-    """The parts of files given as path -> bytes, the largest first."""
+    """Top-level folders of files given as path -> bytes, largest first."""
     found: dict[str, list[int]] = {}
     for path, size in sizes.items():
         found.setdefault(path.partition("/")[0], []).append(size)
@@ -40,25 +40,25 @@ def parts_of(sizes: Mapping[str, int]) -> list[Part]:
 
 
 def check_size(parts: Iterable[Part], limit: int = LIMIT) -> None:
-    """BundleError that names the largest parts if all together are beyond ``limit`` bytes."""
+    """BundleError with the largest parts if the total exceeds ``limit`` bytes."""
     parts = list(parts)
     total = sum(p.bytes for p in parts)
     if total > limit:
         largest = ", ".join(f"{p.name} {p.bytes / 1e6:.1f} MB" for p in parts[:4])
         raise BundleError(
             f"the bundle has {total / 1e6:.1f} MB unzipped, more than {limit / 1e6:.0f}: its largest parts are "
-            f"{largest}; leave out what no function imports"
+            f"{largest}; exclude what no function imports"
         )
 
 
 def files_of(folder: Path) -> dict[str, Path]:
-    """The files below ``folder`` by their path in it, in the order of the paths."""
+    """The files below ``folder`` by relative path, sorted."""
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return dict(sorted(found.items()))
 
 
 def write(files: Mapping[str, Path], out: Path) -> int:
-    """Write the zip ``out``, which appears whole or not at all; its size in bytes."""
+    """Write the zip ``out`` atomically; returns its size in bytes."""
     part = out.with_name(f".{out.name}.part")
     try:
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:

@@ -9,30 +9,29 @@ from pathlib import Path
 PACKAGES = ("dataflow", "operators", "runtime", "deploy")
 
 WHEELS = ("numpy", "orjson", "tzdata", "zstandard")
-"""What is bundled, in the versions that are installed here. Lambda has boto3; numba is for those who compile."""
+"""Bundled in the versions installed here. Lambda has boto3; numba is only needed to compile."""
 
-# Of ours: what a person runs and a function does not.
+# Of ours: what only a person runs.
 _OURS_LEFT_OUT = re.compile(
     r"deploy/(commands|bundle|stack|simulator)/|deploy/(__main__|cli|metric_file)\.py$"
     r"|dataflow/examples/|runtime/display/(plot|chart_data|chart_ticks)\.py$"
 )
 
-# Of wheels: tests, headers, types for checkers, what builds or documents, and two modules that only tests import.
+# Of wheels: tests, headers, type stubs, build files, documentation, and modules that only tests import.
 _WHEELS_LEFT_OUT = re.compile(
     r"/(tests|include|_pyinstaller|f2py|testing|doc|_examples)/|^numpy/(random|fft|polynomial|conftest)"
     r"|\.(pyi|pxd|pyx|h|c|a|typed|ini|build)$|_tests\.[^/]*\.so$|/_simd\.[^/]*\.so$"
-    r"|^zstandard/backend_cffi"  # but not _cffi, whose functions our loops call
+    r"|^zstandard/backend_cffi"  # but not _cffi: our loops call its functions
     r"|\.dist-info/(?!METADATA$|licenses?/|LICENSE)"
 )
 
 
 DEBUG_INFORMATION = re.compile(r"^zstandard/[^/]*\.so$")
-"""Shared objects of wheels that are bundled without their debug information, nine tenths of them. numpy's libraries,
-which have none, stay as they are."""
+"""Shared objects that are bundled without debug information, nine tenths of their size. numpy's have none."""
 
 
 def our_files(home: Path) -> Iterator[tuple[str, Path]]:
-    """The modules of our packages in the folder ``home`` that functions may import: name in the bundle, and file."""
+    """Our modules in ``home`` that functions may import: name in the bundle, and file."""
     for package in PACKAGES:
         for path in sorted((home / package).rglob("*.py")):
             name = path.relative_to(home).as_posix()

@@ -8,8 +8,8 @@ _MAGIC = b"\x7fELF\x02\x01"  # 64 bits, little-endian
 
 
 def without_debug_information(data: bytes) -> bytes:
-    """The file up to the end of its last segment, which is all that is ever loaded ("Executable and Linking Format",
-    Tool Interface Standard): debug information and the table of sections come after it."""
+    """The file up to the end of its last segment; only segments are loaded ("Executable and Linking Format", Tool
+    Interface Standard), and debug information and the section table follow them."""
     if not data.startswith(_MAGIC):
         raise ValueError("not a shared object of a 64-bit little-endian machine")
     (table,) = struct.unpack_from("<Q", data, 0x20)

@@ -22,15 +22,15 @@ PYTHON = "3.13"
 KERNELS = "kernels"
 """The folder of the bundle with the library's loops, compiled for its architecture."""
 
-_ROOT = "/var/task"  # where Lambda puts a bundle: tracebacks name their files there
+_ROOT = "/var/task"  # where Lambda unpacks a bundle: the paths in tracebacks
 _PYTHON = re.compile(r"3\.\d{1,2}")
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle as it was written: its zip, that file's bytes, and its parts unzipped, the largest first.
+    """A written bundle: its zip, the zip's bytes, and its unzipped parts, largest first.
 
-    ``bytecode``: whether its modules are compiled, which takes a Python of its version.
+    ``bytecode``: whether its modules are compiled, which needs a Python of its version.
     """
 
     path: Path
@@ -47,15 +47,15 @@ class Bundle:
 def build(
     out: Path, architecture: str = "x86_64", python: str = PYTHON, step: Callable[[str], None] = lambda _: None
 ) -> Bundle:
-    """Build the bundle ``out``; the same bytes each time. ``step`` is called with what is begun.
+    """Build the bundle ``out`` reproducibly. ``step`` is called with each phase.
 
-    DataflowError if its wheels or kernels cannot be had here, or it gets too large.
+    DataflowError if wheels or kernels are unavailable here, or the bundle is too large.
     """
     kernels_for = target(architecture)
     if not _PYTHON.fullmatch(python):
-        raise BundleError(f"{python!r} is no version of Python that Lambda has: write for example {PYTHON}")
+        raise BundleError(f"{python!r} is not a Python version of Lambda: write for example {PYTHON}")
     if not out.parent.is_dir():
-        raise BundleError(f"there is no folder {out.parent} to write {out.name} to: make it first")
+        raise BundleError(f"there is no folder {out.parent} for {out.name}: create it first")
     with tempfile.TemporaryDirectory(prefix="antfold-bundle-") as folder:
         work, content = Path(folder) / "wheels", Path(folder) / "content"
         work.mkdir()
@@ -66,7 +66,7 @@ def build(
         interpreter = _interpreter(python)
         if interpreter is not None:
             _compile(content, interpreter, beside=True)
-            # Of what is not ours the bytecode alone: nobody reads numpy's source in a function's log.
+            # Of third-party packages only bytecode: their source is not needed in logs.
             for source in content.rglob("*.py"):
                 source.unlink()
         home = Path(contents.__file__).parents[2]
@@ -87,26 +87,26 @@ def build(
 
 
 def _compile(content: Path, interpreter: str, beside: bool = False) -> None:
-    """Compile all modules of a folder; ``beside`` their source, where bytecode is found without it.
+    """Compile all modules of a folder; ``beside``: next to the source, so that bytecode works without it.
 
-    A bundle is read-only: without bytecode every cold start compiles what it imports. The bytecode does not look at
-    its source's time, which is the same for all, nor at its content, which never changes.
+    A bundle is read-only: without bytecode every cold start compiles its imports. The bytecode checks neither the
+    time of its source, which is the same for all files, nor its content, which never changes.
     """
     options = ["-q", "-f", "--invalidation-mode=unchecked-hash", "-s", str(content), "-p", _ROOT]
     command = [interpreter, "-I", "-m", "compileall", *options, *(["-b"] if beside else []), str(content)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BundleError(f"{interpreter} does not compile the bundle's modules: {done.stdout.strip()[-300:]}")
+        raise BundleError(f"{interpreter} cannot compile the bundle's modules: {done.stdout.strip()[-300:]}")
 
 
 def _interpreter(python: str) -> str | None:
-    """A Python of this version on this machine, if there is one."""
+    """A Python of this version on this machine, or None."""
     if python == ".".join(map(str, sys.version_info[:2])):
         return sys.executable
     found = shutil.which(f"python{python}")
     if found is None:
         return None
-    # It may be a stand-in for one that is not there.
+    # It may be a shim for a version that is not installed.
     ask = [found, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     done = subprocess.run(ask, capture_output=True, text=True, check=False)
     return found if done.stdout.strip() == python else None

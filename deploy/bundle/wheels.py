@@ -22,9 +22,9 @@ _SECONDS = 600
 
 
 def unpack(architecture: str, python: str, work: Path, into: Path) -> None:
-    """Fetch the wheels to ``work`` and put what functions need of them into ``into``.
+    """Download the wheels to ``work`` and extract the needed files to ``into``.
 
-    BundleError in one sentence where pip is missing, there is no such wheel, or the package index cannot be reached.
+    BundleError if pip is missing, there is no such wheel, or the package index is unreachable.
     """
     for wheel in _fetched(architecture, python, work):
         with zipfile.ZipFile(wheel) as archive:
@@ -36,7 +36,7 @@ def unpack(architecture: str, python: str, work: Path, into: Path) -> None:
 
 def _fetched(architecture: str, python: str, work: Path) -> Iterator[Path]:
     if find_spec("pip") is None:
-        raise BundleError("pip, which fetches the functions' wheels, is not installed here: python -m ensurepip")
+        raise BundleError("pip, which downloads the functions' wheels, is not installed: python -m ensurepip")
     wanted = [f"{name}=={version(name)}" for name in WHEELS]
     machine = _MACHINES[architecture]
     tags = [f"manylinux_2_{minor}_{machine}" for minor in range(_NEWEST, _OLDEST - 1, -1)]
@@ -47,12 +47,12 @@ def _fetched(architecture: str, python: str, work: Path) -> Iterator[Path]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise BundleError(f"pip has not fetched the wheels within {_SECONDS // 60} minutes: try again") from None
+        raise BundleError(f"pip did not download the wheels within {_SECONDS // 60} minutes: try again") from None
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
         reason = (errors or done.stderr.splitlines() or ["no reason was given"])[-1].removeprefix("ERROR: ")
         raise BundleError(
             f"pip finds no wheels of {', '.join(wanted)} for Python {python} on {architecture} ({reason}): check the "
-            "network, the package index pip is set to, and whether these versions support that Python"
+            "network, pip's package index, and whether these versions support that Python"
         )
     yield from sorted(work.glob("*.whl"))

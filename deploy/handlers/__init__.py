@@ -6,13 +6,13 @@ import gc
 import os
 from pathlib import Path
 
-# Before anything imports numpy: its library for linear algebra, which nothing here calls, else starts threads. And
-# importing makes hundreds of thousands of objects that stay, which the collector would look over again and again.
+# Before numpy is imported: its linear algebra library, unused here, would start threads. Imports create hundreds of
+# thousands of long-lived objects, which the garbage collector would traverse again and again.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 gc.set_threshold(100_000, 50, 100)
 
-# A bundle brings its kernels, beside the packages: who finds them there compiles none. A function has no home, and may
-# write below its temporary folder only.
+# A bundle has its kernels beside the packages, so nothing is compiled. A function has no home folder, and may write
+# only below its temporary folder.
 _kernels = Path(__file__).parents[2] / "kernels"
 if _kernels.is_dir():
     os.environ.setdefault("ANTFOLD_KERNELS", "ready")

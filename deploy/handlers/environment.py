@@ -16,30 +16,30 @@ STORE, WORKER, STREAMS, LANDING, QUEUE, ALERTS = (
 
 
 class EnvironmentFault(DataflowError):
-    """A function that is deployed with settings it cannot work with."""
+    """A function deployed with invalid settings."""
 
 
 @dataclass(frozen=True)
 class Landing:
-    """Where objects arrive: below ``prefix`` of a bucket, each below the name of its stream."""
+    """Where objects arrive: below ``prefix`` of a bucket, in a folder per stream."""
 
     bucket: str
     prefix: str
 
     @classmethod
     def here(cls) -> Landing:
-        """That of this function."""
+        """From this function's environment."""
         bucket, _, prefix = required(LANDING).removeprefix("s3://").partition("/")
         if not required(LANDING).startswith("s3://") or not bucket:
             raise EnvironmentFault(f"{LANDING} is {required(LANDING)!r}: it must be s3://bucket/prefix.")
         return cls(bucket, prefix.strip("/"))
 
     def below(self, stream: str) -> str:
-        """What the keys of a stream begin with."""
+        """The key prefix of a stream."""
         return "/".join(part for part in (self.prefix, stream) if part) + "/"
 
     def stream_of(self, bucket: str, key: str) -> str | None:
-        """The stream that an object is of; None for one that does not lie here."""
+        """The stream of an object; None outside of this place."""
         before = self.below("").lstrip("/")
         if bucket != self.bucket or not key.startswith(before):
             return None
@@ -51,7 +51,7 @@ def required(name: str) -> str:
     """The value of a variable; ``EnvironmentFault`` if it is not set."""
     value = os.environ.get(name)
     if not value:
-        raise EnvironmentFault(f"{name} is not set: give this function its environment again (dataflow deploy).")
+        raise EnvironmentFault(f"{name} is not set: restore this function's environment (dataflow deploy).")
     return value
 
 
@@ -60,14 +60,14 @@ _GIVEN = {*_NEEDED, "unit", "format", "duplicates", "id", "missing_key"}
 
 
 def streams() -> dict[str, dict[str, Any]]:
-    """How each stream is to be ingested: the arguments of ``runtime.ingest.ingest`` by the name of the stream."""
+    """The arguments of ``runtime.ingest.ingest`` by stream."""
     try:
         by_stream = json.loads(required(STREAMS))
     except ValueError as error:
         raise EnvironmentFault(f"{STREAMS} is not JSON ({error}).") from None
     if not isinstance(by_stream, Mapping) or not all(isinstance(given, Mapping) for given in by_stream.values()):
         raise EnvironmentFault(
-            f'{STREAMS} must be an object such as {{"telemetry": {{"key": "device", "time": "ts"}}}}.'
+            f'{STREAMS} must be an object, for example {{"telemetry": {{"key": "device", "time": "ts"}}}}.'
         )
     for stream, given in by_stream.items():
         if not _NEEDED <= set(given) <= _GIVEN:
@@ -75,5 +75,5 @@ def streams() -> dict[str, dict[str, Any]]:
                 f"{STREAMS}: stream {stream!r} has {', '.join(sorted(given)) or 'nothing'}: it needs key and time, and "
                 f"may have {', '.join(sorted(_GIVEN - _NEEDED))}."
             )
-    # What a template leaves empty is not given.
+    # Empty values of the template are omitted.
     return {stream: {k: v for k, v in given.items() if v not in (None, "")} for stream, given in by_stream.items()}

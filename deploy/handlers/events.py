@@ -14,7 +14,7 @@ from runtime.errors import FormatError
 
 @dataclass(frozen=True)
 class Landed:
-    """One version of an object: ``size`` in bytes and ``etag`` (without quotes) where they are known."""
+    """One version of an object; ``size`` in bytes and ``etag`` (without quotes), if known."""
 
     bucket: str
     key: str
@@ -24,17 +24,17 @@ class Landed:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Its URL, for messages."""
         return f"s3://{self.bucket}/{self.key}"
 
     @property
     def identity(self) -> str:
-        """The source that it is: SHA-256 of where it lies and which content it has there; see deploy/INTERNALS.md."""
+        """The source id: SHA-256 of bucket, key and ETag; see deploy/INTERNALS.md."""
         return hashlib.sha256(json.dumps([self.bucket, self.key, self.etag]).encode()).hexdigest()
 
 
 def landed(body: str) -> tuple[Landed, ...]:
-    """The objects that a message tells of: S3's own form, or EventBridge's; none for a test or for a deletion.
+    """The objects that a message names, in S3's form or EventBridge's; none for a test event or a deletion.
 
     FormatError for a message that is neither.
     """
@@ -47,7 +47,7 @@ def landed(body: str) -> tuple[Landed, ...]:
         return tuple(_of_s3(record["s3"]) for record in notice["Records"] if _created(record))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(
-            f"a message that is no event of S3 ({type(error).__name__}: {error}): look who else writes to the queue."
+            f"a message that is not an S3 event ({type(error).__name__}: {error}): check what else writes to the queue."
         ) from error
 
 
@@ -57,13 +57,13 @@ def _created(record: Mapping[str, Any]) -> bool:
 
 def _of_s3(notice: Mapping[str, Any]) -> Landed:
     held = notice["object"]
-    # A blank comes as '+': S3 writes keys as forms do.
+    # S3 form-encodes keys: a blank is '+'.
     return _landed(notice["bucket"]["name"], unquote_plus(held["key"]), held, "eTag", "versionId")
 
 
 def _of_event_bridge(notice: Mapping[str, Any]) -> Landed:
     held = notice["object"]
-    return _landed(notice["bucket"]["name"], held["key"], held, "etag", "version-id")  # here keys come as they are
+    return _landed(notice["bucket"]["name"], held["key"], held, "etag", "version-id")  # not encoded here
 
 
 def _landed(bucket: Any, key: Any, held: Mapping[str, Any], etag: str, version: str) -> Landed:
@@ -75,12 +75,12 @@ def _landed(bucket: Any, key: Any, held: Mapping[str, Any], etag: str, version: 
         key,
         None if size is None else int(size),
         str(held.get(etag) or "").strip('"'),
-        "" if held.get(version) in (None, "null") else str(held[version]),  # "null": from before there were versions
+        "" if held.get(version) in (None, "null") else str(held[version]),  # "null": written before versioning
     )
 
 
 def message(found: Landed) -> str:
-    """The message that tells of an object, in S3's form."""
+    """The message that names an object, in S3's form."""
     held: dict[str, Any] = {"key": quote_plus(found.key, safe="/"), "eTag": found.etag}
     if found.size is not None:
         held["size"] = found.size

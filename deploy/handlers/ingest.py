@@ -25,16 +25,16 @@ from runtime.ingest import Settings, SourceReport, StreamInput, ingest, quaranti
 from runtime.store import Store
 
 MAX_BYTES = 1 << 30
-"""Bytes of an object, as it lies there, that are ingested here: some minutes' work; see `dataflow ingest` for more."""
+"""Stored bytes of the largest object ingested here: some minutes' work. `dataflow ingest` takes larger ones."""
 
 _REASONS = 10  # of rejected rows, in a line of the log
 
 _RESERVE = 10.0
-"""Seconds that are left when no object is begun any more, and at least."""
+"""With fewer seconds left, no further object is started."""
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Lambda's answer to a batch of SQS: the messages that are to come again (``batchItemFailures``)."""
+    """The reply to a batch of SQS messages: those to deliver again (``batchItemFailures``)."""
     with invocation(context) as run:
         records = event.get("Records") if isinstance(event, Mapping) else None
         if not isinstance(records, Sequence) or not all(isinstance(r, Mapping) and "messageId" in r for r in records):
@@ -48,15 +48,15 @@ def _s3() -> Client:
 
 
 class TooLarge(IngestError):
-    """An object of more bytes than are ingested here."""
+    """An object of more than ``MAX_BYTES``."""
 
 
 @dataclass
 class RecordBatch:
-    """The messages of one invocation, taken one by one.
+    """The messages of one invocation, handled one by one.
 
-    ``settings`` of a stream are compared with what the stream is once, before its first object: a wrong deployment
-    must not look like a damaged file.
+    A stream's settings are compared with its schema once, before its first object: a wrong deployment must not look
+    like a damaged file.
     """
 
     run: Invocation
@@ -70,7 +70,7 @@ class RecordBatch:
     _longest: float = 0.0
 
     def answer(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The reply to these messages of SQS."""
+        """The reply to these SQS messages."""
         failed = [str(record["messageId"]) for record in records if not self._message(record)]
         for stream, counts in self._counts.items():
             self.run.measure(counts, Stream=stream)
@@ -78,7 +78,7 @@ class RecordBatch:
         return {"batchItemFailures": [{"itemIdentifier": id_} for id_ in failed]}
 
     def _message(self, record: Mapping[str, Any]) -> bool:
-        """Whether all is done that the message asks for."""
+        """Whether every object of the message is done."""
         try:
             found = landed(str(record.get("body", "")))
             received = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
@@ -89,7 +89,7 @@ class RecordBatch:
         return all(done)
 
     def _object(self, found: Landed, received: int) -> bool:
-        """Whether the object is taken care of; whatever happens to it is one line and concerns no other object."""
+        """Whether the object is done; its outcome is one log line and affects no other object."""
         begun = monotonic()
         try:
             return self._taken(found, received)
@@ -104,14 +104,14 @@ class RecordBatch:
             self.run.log("no time left", "warning", object=found.name)
             return False
         if found.key.endswith("/") and not found.size:
-            self.run.log("ignored", object=found.name, message="it stands for a folder")
+            self.run.log("ignored", object=found.name, message="an empty object that marks a folder")
             return True
         stream = self.landing.stream_of(found.bucket, found.key)
         if stream is None or stream not in self.streams:
             raise environment.EnvironmentFault(
-                f"{found.name} is of no stream of this deployment: below s3://{self.landing.bucket}/"
-                f"{self.landing.below('').lstrip('/')} there are {', '.join(sorted(self.streams)) or 'none'}; declare "
-                "it ([streams.NAME] in antfold.toml) and deploy, then send the messages again."
+                f"{found.name} belongs to no stream of this deployment: below s3://{self.landing.bucket}/"
+                f"{self.landing.below('').lstrip('/')} the streams are {', '.join(sorted(self.streams)) or 'none'}; "
+                "declare it ([streams.NAME] in antfold.toml) and deploy, then redrive the messages."
             )
         settled = self._settle(stream)
         try:
@@ -141,15 +141,15 @@ class RecordBatch:
         known = self.store.catalogue.is_ingested(stream, found.identity)
         if found.size > self.max_bytes and (known is None or known.quarantined is not None):
             raise TooLarge(
-                f"{found.name} has {found.size:,} bytes, more than the {self.max_bytes:,} that are ingested here: "
-                "fetch it and use `dataflow ingest`."
+                f"{found.name} has {found.size:,} bytes, over the limit of {self.max_bytes:,}: download it and use "
+                "`dataflow ingest`."
             )
         given = StreamInput(LandedFile(self.s3, found), found.name, identity=found.identity)
         report = ingest(self.store.objects, self.store.catalogue, stream, given, **self.streams[stream])
         return found, report.sources[0]
 
     def _set_aside(self, stream: str, settled: Settings, found: Landed, first: IngestError) -> bool:
-        """Quarantine for an object that fails in the same way twice; raises what the second attempt raised if not."""
+        """Quarantine an object that fails twice with the same error; raises the second error if it differs."""
         try:
             if not isinstance(first, TooLarge):
                 found, report = self._ingested(stream, found)

@@ -12,15 +12,15 @@ from runtime.aws.retry import Fault
 from runtime.errors import IngestError
 
 PIECE = 8 << 20
-"""Bytes of one request: enough that waiting for its first byte does not matter."""
+"""Bytes per request: enough to amortise the wait for the first byte."""
 
 
 class ObjectGone(IngestError):
-    """The object, or this version of it, is no longer there."""
+    """The object, or this version of it, no longer exists."""
 
 
 def looked_up(client: Client, found: Landed) -> Landed:
-    """The object with its size and ETag, which not every event tells."""
+    """The object with its size and ETag, which some events omit."""
     if found.etag and found.size is not None:
         return found
 
@@ -37,8 +37,7 @@ def looked_up(client: Client, found: Landed) -> Landed:
 class LandedFile:
     """An open binary file over the object; every request asks for the version that the event names.
 
-    A request whose reply is lost or cut is sent again. ``ObjectGone`` when the object was deleted, or another has
-    taken its place.
+    A request whose reply is lost or truncated is sent again. ``ObjectGone`` if the object was deleted or replaced.
     """
 
     def __init__(self, client: Client, found: Landed) -> None:
@@ -71,7 +70,7 @@ class LandedFile:
                 data: bytes = body.read()
             if len(data) != length:
                 raise ServiceFault(
-                    Fault.LOST, f"cannot read {found.name}: {len(data)} bytes came instead of {length}; try again."
+                    Fault.LOST, f"cannot read {found.name}: received {len(data)} bytes instead of {length}; try again."
                 )
             return data
 
@@ -89,10 +88,10 @@ def _version(found: Landed) -> dict[str, str]:
 
 def _gone(found: Landed, error: ServiceFault) -> Exception:
     if error.fault is Fault.MISSING:
-        return ObjectGone(f"{found.name} was deleted before it was ingested: restore it from where it came from.")
+        return ObjectGone(f"{found.name} was deleted before it was ingested: upload it again.")
     if error.fault is Fault.REFUSED:
         return ObjectGone(
-            f"{found.name} was replaced before it was ingested: what took its place is a source of its own; keep "
-            "versions in the landing bucket, or write every object once."
+            f"{found.name} was replaced before it was ingested: its replacement is another source; enable "
+            "versioning of the landing bucket, or write every object once."
         )
     return error

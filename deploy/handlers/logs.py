@@ -40,10 +40,10 @@ METRICS: Mapping[str, str] = {
     "ObjectsEnqueued": "Count",
     "ObjectsUnknown": "Count",
 }
-"""The unit of every metric there is."""
+"""The unit of every metric."""
 
 _TEXT = 1_000
-"""Characters of a text that are kept: a line of CloudWatch has at most 256 KB, and an embedded metric 1 MB."""
+"""Characters after which a text is cut: CloudWatch allows 256 KB per line, and 1 MB per embedded metric."""
 
 
 _QUOTED = re.compile(r"""'[^'\n]*'|"[^"\n]*\"""")
@@ -51,9 +51,9 @@ _NAME = re.compile(r"[\w.:/@+-]*")
 
 
 class Invocation:
-    """One call of a function: what its lines have in common, and the time it has left.
+    """One call of a function: the fields that its log lines share, and the time left.
 
-    ``context`` is Lambda's, or None outside of it, where there is no end of time.
+    ``context`` is Lambda's; None outside of Lambda, where time is unlimited.
     """
 
     def __init__(self, context: Any = None) -> None:
@@ -65,11 +65,11 @@ class Invocation:
 
     @property
     def seconds(self) -> float:
-        """Time taken so far."""
+        """Seconds since the call began."""
         return time.monotonic() - self.begun
 
     def seconds_left(self) -> float:
-        """Time until the function is stopped."""
+        """Seconds until Lambda stops the function."""
         left = getattr(self._context, "get_remaining_time_in_millis", None)
         return float("inf") if left is None else float(left()) / 1000
 
@@ -78,7 +78,7 @@ class Invocation:
         _write({"level": level, "event": event, "function": self.function, "request": self.request, **fields})
 
     def measure(self, values: Mapping[str, float], **dimensions: str) -> None:
-        """Write one line of metrics, of this function, and of it and ``dimensions`` where there are some."""
+        """Write one line of metrics by function, and by function and ``dimensions`` if given."""
         named = {"Function": self.function, **dimensions}
         sets = [["Function"]] if not dimensions else [["Function"], list(named)]
         directive = {
@@ -92,7 +92,7 @@ class Invocation:
 
 @contextmanager
 def invocation(context: Any) -> Iterator[Invocation]:
-    """An invocation, with a line at its end that says how long it took and, where it failed, why."""
+    """An invocation, with a final log line: its seconds and, if it failed, the error."""
     run = Invocation(context)
     try:
         yield run
@@ -103,7 +103,7 @@ def invocation(context: Any) -> Iterator[Invocation]:
 
 
 def described(error: BaseException) -> dict[str, str]:
-    """An error as fields of a line; one that is a defect of ours with its place in the code."""
+    """An error as log fields; an unexpected one with its place in the code."""
     fields = {"error": type(error).__name__, "message": _QUOTED.sub(_name_only, str(error))}
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -114,12 +114,12 @@ def described(error: BaseException) -> dict[str, str]:
 
 
 def _name_only(quoted: re.Match[str]) -> str:
-    """Names stay; anything else that an error quotes may be what users sent."""
+    """Quoted names stay; other quoted text may be user data and is removed."""
     return quoted[0] if _NAME.fullmatch(quoted[0][1:-1]) else "'...'"
 
 
 def _write(fields: Mapping[str, object]) -> None:
     plain = {name: value[:_TEXT] if isinstance(value, str) else value for name, value in fields.items()}
-    # ASCII: whatever a key of an object is made of, it cannot end the line or colour a terminal.
+    # ASCII: no object key can end the line or colour a terminal.
     sys.stdout.write(json.dumps(plain, ensure_ascii=True, default=str).replace("\x7f", "\\u007f") + "\n")
     sys.stdout.flush()

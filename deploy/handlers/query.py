@@ -24,24 +24,24 @@ from runtime.result.result import Result
 from runtime.store import Store
 
 MAX_REPLY = (6 << 20) - (64 << 10)
-"""Bytes of a reply: what Lambda sends, less its wrapping. A larger answer is stored, and the reply has its path."""
+"""Bytes of a reply: Lambda's limit, less its wrapping. A larger result is stored, and the reply has its path."""
 
 MAX_MESSAGE = 250 << 10
-"""Bytes of a message to a topic: SNS takes 256 KB of UTF-8."""
+"""Bytes of a message to a topic: SNS accepts 256 KB of UTF-8."""
 
 SMALL = 64 << 20
-"""Bytes of point files that this function reads by itself, in about a second; more it has workers read."""
+"""Bytes of point files that this function reads itself, in about a second; workers read more."""
 
 _FIELDS = ("query", "version", "params", "since", "until", "format")
 
 
 class UnknownQuery(QueryError):
-    """There is no such published query, or no such version."""
+    """No such published query, or no such version."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A published query and how it is asked."""
+    """A request for a published query."""
 
     query: str
     version: int | None = None
@@ -52,22 +52,22 @@ class Ask:
 
     @classmethod
     def of(cls, given: Any) -> Ask:
-        """From its JSON form; ``QueryError`` for what does not belong there."""
+        """From its JSON form; ``QueryError`` for anything invalid."""
         if not isinstance(given, Mapping) or not isinstance(given.get("query"), str):
             raise QueryError('name a published query: {"query": "uptime"}.')
         if unknown := sorted(set(given) - set(_FIELDS)):
-            raise QueryError(f"there is no {unknown[0]!r:.100} to give; a query takes {', '.join(_FIELDS)}.")
+            raise QueryError(f"unknown field {unknown[0]!r:.100}; a query takes {', '.join(_FIELDS)}.")
         fields = {name: value for name, value in given.items() if value is not None}
         for name, kind in (("version", int), ("params", Mapping), ("since", str), ("until", str), ("format", str)):
             if name in fields and (not isinstance(fields[name], kind) or isinstance(fields[name], bool)):
-                raise QueryError(f"{name} cannot be {fields[name]!r:.100}.")
+                raise QueryError(f"{name} has an invalid value: {fields[name]!r:.100}.")
         if fields.get("format", "json") not in ("json", "csv"):
             raise QueryError(f"format {fields['format']!r:.100} is unknown: json or csv.")
         return cls(**fields)
 
 
 def handler(event: Any, context: Any) -> Any:
-    """Lambda's answer to an event: a batch of tasks, a request of the function's URL, a schedule, or a question."""
+    """The reply to an event: a batch of tasks, a request of the function's URL, a schedule, or a query."""
     with invocation(context) as run:
         if relay.is_batch(event):
             worker = environment.required(environment.WORKER)
@@ -81,7 +81,7 @@ def handler(event: Any, context: Any) -> Any:
 
 
 def direct(ask: Ask, run: Invocation, store: Store) -> dict[str, Any]:
-    """The answer as ``dataflow query --format json`` has it (``csv``: as one text), or where it is stored."""
+    """The result as ``dataflow query --format json`` prints it (``csv``: one text), or its path in the store."""
     result = answer(ask, run, store)
     body = text_of(result, ask.format)
     if len(body.encode()) > MAX_REPLY:
@@ -90,7 +90,7 @@ def direct(ask: Ask, run: Invocation, store: Store) -> dict[str, Any]:
 
 
 def answer(ask: Ask, run: Invocation, store: Store) -> Result:
-    """The result; on workers where there is too much to read for this function."""
+    """The result; workers read if it is too much for this function."""
     name = ask.query if ask.version is None else f"{ask.query}@{ask.version}"
     try:
         published = store.published(name)
@@ -106,17 +106,17 @@ def answer(ask: Ask, run: Invocation, store: Store) -> Result:
 
 
 def _executor(store: Store, *asked: Any) -> str | None:
-    """Who is to read for a question: this function, or workers."""
+    """The executor of a query: None (this function) or workers, by the bytes to read."""
     return None if store.unread(*asked) <= SMALL else f"lambda:{environment.required(environment.WORKER)}"
 
 
 def text_of(result: Result, form: str) -> str:
-    """The answer as a text in this format."""
+    """The result as text."""
     return (result.to_csv() or "") if form == "csv" else to_json(result.to_dict())
 
 
 def stored(store: Store, ask: Ask, body: str) -> dict[str, Any]:
-    """Put an answer that is too large for a reply into the store, under its content; what finds and checks it."""
+    """Store a result that is too large for a reply, named by its content; returns its path, size and digest."""
     from runtime.fleet.messages import store as put_checked
     from runtime.result.proof import digest
 
@@ -125,7 +125,7 @@ def stored(store: Store, ask: Ask, body: str) -> dict[str, Any]:
 
 
 def over_https(event: Mapping[str, Any], run: Invocation, store: Store) -> dict[str, Any]:
-    """The response to a request of the function's URL; every error is ``{"error": sentence}`` with its status."""
+    """The response to an HTTPS request; every error is ``{"error": sentence}`` with its status."""
     try:
         asked = web.asked(event)
         if asked is None:
@@ -148,11 +148,11 @@ def over_https(event: Mapping[str, Any], run: Invocation, store: Store) -> dict[
 
 
 def on_schedule(event: Mapping[str, Any], run: Invocation, store: Store) -> dict[str, Any]:
-    """Run a schedule (``runtime.schedules.scheduled_run``) for the time ``at``, and tell of thresholds that are
-    exceeded.
+    """Run a schedule (``runtime.schedules.scheduled_run``) for the time ``at``, and send an alert for exceeded
+    thresholds.
 
-    An alert is sent once: a repeated invocation for the same time finds what was done. If telling
-    fails, so does this, and Lambda repeats it.
+    An alert is sent once: a repeated invocation for the same time finds it marked as sent. If sending fails, the
+    invocation fails and Lambda repeats it.
     """
     from runtime.schedules.scheduled_run import mark_alerted, run_scheduled
 
@@ -175,7 +175,7 @@ def on_schedule(event: Mapping[str, Any], run: Invocation, store: Store) -> dict
 
 
 def _cut(text: str) -> str:
-    """As much of a text as SNS takes."""
+    """The text, truncated to SNS's limit."""
     return text.encode()[:MAX_MESSAGE].decode(errors="ignore")
 
 

@@ -24,22 +24,22 @@ from runtime.ingest import known_source
 from runtime.store import Store
 
 DAYS = 2
-"""How far back it looks by default."""
+"""Days it looks back by default."""
 
 SETTLED = timedelta(minutes=15)
-"""Younger objects are left alone: their events are under way."""
+"""Younger objects are skipped: their events may still arrive."""
 
 PAGE = 1_000
-"""Objects of one request that lists: as many as S3 gives."""
+"""Objects per list request: S3's maximum."""
 
 _AT_ONCE = 16
-_MESSAGES = 10  # of one request to the queue
-_RESERVE = 20.0  # seconds that are left when no further page is begun
+_MESSAGES = 10  # per request to the queue
+_RESERVE = 20.0  # with fewer seconds left, no further page is started
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """The counts of a run. ``event`` may say ``since`` (ISO-8601 UTC; "all"), ``quarantined`` (true: those again, too),
-    and ``after`` (the key to go on behind). A run that does not get to the end invokes the function again for the rest.
+    """The counts of a run. ``event`` may have ``since`` (ISO-8601 UTC, or "all"), ``quarantined`` (true: retry these,
+    too) and ``after`` (the key to resume after). A run that does not finish invokes the function again for the rest.
     """
     given = event if isinstance(event, Mapping) else {}
     if "compact" in given or "sweep" in given:
@@ -61,7 +61,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def since_of(given: Mapping[str, Any], now: datetime | None = None) -> datetime:
-    """From when on objects are looked at."""
+    """The time from which objects are checked."""
     since = given.get("since")
     if since is None:
         return (now or datetime.now(UTC)) - timedelta(days=DAYS)
@@ -83,7 +83,7 @@ def _others(counts: Counter[str]) -> dict[str, int]:
 
 
 def _invoke_again(client: Client, context: Any, rest: Mapping[str, Any]) -> None:
-    """Start this function for the rest, without waiting for it."""
+    """Invoke this function for the rest, without waiting for it."""
     client.call(
         "invoke this function for the rest",
         lambda aws: aws.invoke(
@@ -94,7 +94,7 @@ def _invoke_again(client: Client, context: Any, rest: Mapping[str, Any]) -> None
 
 @dataclass
 class Reconciler:
-    """One run over the landing bucket, in the order of its keys."""
+    """One run over the landing bucket, in key order."""
 
     run: Invocation
     store: Store
@@ -107,7 +107,7 @@ class Reconciler:
     queue: str = field(default_factory=lambda: environment.required(environment.QUEUE))
 
     def run_from(self, since: datetime, after: str, quarantined: bool) -> tuple[Counter[str], str | None]:
-        """What was counted, and the key behind which to go on; None at the end. At least one page is looked at."""
+        """The counts, and the key to resume after (None at the end). At least one page is processed."""
         counts: Counter[str] = Counter()
         with ThreadPoolExecutor(_AT_ONCE, "reconcile") as pool:
             for page, more in self._pages(after):
@@ -124,7 +124,7 @@ class Reconciler:
         return counts, None
 
     def _pages(self, after: str) -> Iterator[tuple[Sequence[Mapping[str, Any]], bool]]:
-        """The objects of the landing prefix, a request's worth at a time, and whether there are more."""
+        """The objects of the landing prefix, page by page, and whether there are more."""
         while True:
 
             def attempt(s3: Any, after: str = after) -> Any:
@@ -143,7 +143,7 @@ class Reconciler:
             after = str(found[-1]["Key"])
 
     def _candidate(self, entry: Mapping[str, Any], since: datetime, counts: Counter[str]) -> Landed | None:
-        """The object if it ought to have been ingested by now."""
+        """The object, if it should have been ingested by now."""
         counts["ObjectsListed"] += 1
         found = Landed(self.landing.bucket, str(entry["Key"]), int(entry["Size"]), str(entry["ETag"]).strip('"'))
         if found.key.endswith("/") and not found.size:
@@ -166,7 +166,7 @@ class Reconciler:
         assert stream is not None
         entry = self.store.catalogue.is_ingested(stream, found.identity)
         if entry is not None and entry.waiting is not None:
-            # Rows were ahead of the clock when it was ingested; an object with some that no longer are comes again.
+            # Rows ahead of the clock were rejected: once some no longer are, ingest the object again.
             known = known_source(self.store.catalogue, stream, found.identity)
             return "waiting" if known is not None and known.acceptable else "known"
         return "missing" if entry is None else "known" if entry.quarantined is None else "quarantined"
@@ -176,7 +176,7 @@ class Reconciler:
         return state in ("missing", "waiting") or (quarantined and state == "quarantined")
 
     def _send(self, found: Sequence[Landed]) -> None:
-        """Put their messages into the queue, all of them; what the queue takes only in part is sent again in part."""
+        """Send all their messages to the queue; those of a partly accepted batch that were refused are sent again."""
         left = {str(n): message(o) for n, o in enumerate(found)}
 
         def attempt(sqs: Any) -> None:
@@ -184,7 +184,7 @@ class Reconciler:
             for done in sqs.send_message_batch(QueueUrl=self.queue, Entries=entries).get("Successful", ()):
                 left.pop(str(done["Id"]), None)
             if left:
-                raise ServiceFault(Fault.LOST, f"the queue {self.queue} did not take {len(left)} messages; try again.")
+                raise ServiceFault(Fault.LOST, f"the queue {self.queue} refused {len(left)} messages; try again.")
 
         self.sqs.call(f"send to {self.queue}", attempt)
         for o in found:

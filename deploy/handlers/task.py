@@ -9,7 +9,7 @@ from runtime.fleet.worker import answer
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """The reply to a task. What may go better another time is raised, and Lambda tells of it."""
+    """The reply to a task. Errors that a retry may fix are raised, so that Lambda reports them."""
     with invocation(context) as run:
         reply = answer(event)
         refused = reply.get("error")

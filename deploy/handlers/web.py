@@ -29,7 +29,7 @@ class WrongMethod(QueryError):
 
 
 def asked(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The question of a request, as JSON has it; None for ``GET /``, which asks what there is to ask.
+    """The fields of a request; None for ``GET /``, which lists the published queries.
 
     ``GET /NAME?version=&since=&until=&format=&param.x=`` or ``POST /`` (or ``/NAME``) with a JSON body.
     """
@@ -38,17 +38,17 @@ def asked(event: Mapping[str, Any]) -> dict[str, Any] | None:
     if method == "POST":
         fields = _body(event)
         if not isinstance(fields, dict):
-            raise QueryError('the body must be a JSON object such as {"query": "uptime"}.')
+            raise QueryError('the body must be a JSON object, for example {"query": "uptime"}.')
         if name and fields.setdefault("query", name) != name:
-            raise QueryError(f"the path asks for {name!r:.100}, the body for {fields['query']!r:.100}: say one.")
+            raise QueryError(f"the path names {name!r:.100}, the body {fields['query']!r:.100}: name one query.")
         return fields
     if method != "GET":
-        raise WrongMethod(f"{method[:20]} is not answered here: use GET or POST.")
+        raise WrongMethod(f"{method[:20]} is not supported: use GET or POST.")
     given = parse_qsl(str(event.get("rawQueryString", "")), keep_blank_values=True)
     if not name and not given:
         return None
     if len(dict(given)) < len(given):
-        raise QueryError("a parameter was given twice.")
+        raise QueryError("a parameter is given twice.")
     fields = {"query": name, "params": {}}
     for key, value in given:
         if key.startswith(_PARAM):
@@ -74,7 +74,7 @@ def _body(event: Mapping[str, Any]) -> Any:
 
 
 def status_of(error: Exception, unknown: bool) -> int:
-    """The status that an error is answered with: 4xx for what the one who asks can change."""
+    """The HTTP status of an error: 4xx if the caller can fix it."""
     if unknown:
         return 404
     if isinstance(error, RequestTooLarge):

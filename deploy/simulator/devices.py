@@ -45,7 +45,7 @@ FIRMWARES = (
 
 @dataclass(frozen=True)
 class DeviceFleet:
-    """What is simulated: ``devices`` over ``days`` from ``start`` (ms since 1970 UTC); equal fleets are equal bytes."""
+    """``devices`` over ``days`` from ``start`` (ms since 1970 UTC); equal fleets give equal bytes."""
 
     devices: int = 300
     days: int = 7
@@ -70,10 +70,10 @@ class DeviceFleet:
 
 @dataclass(frozen=True)
 class Events:
-    """What one device knew and said, by strictly rising time: the material of the truth.
+    """The reports of one device, by strictly increasing time; the truth is counted from them.
 
-    ``time`` int64 ms; ``status`` and ``firmware`` int64 codes, -1 where not said; ``tenths`` int64 tenths of a
-    degree, ``NO_TEMPERATURE`` where not said.
+    ``time`` int64 ms; ``status`` and ``firmware`` int64 codes, -1 if not reported; ``tenths`` int64 tenths of a
+    degree, ``NO_TEMPERATURE`` if not reported.
     """
 
     time: NDArray[np.int64]
@@ -84,7 +84,7 @@ class Events:
 
 @dataclass(frozen=True)
 class Lines:
-    """Telemetry in order of arrival: as ``Events``, with the device's number; with repeats and corrected errors."""
+    """Telemetry in order of arrival: ``Events`` with the device's number, repeats and corrections."""
 
     device: NDArray[np.int64]
     time: NDArray[np.int64]
@@ -117,7 +117,7 @@ def _life(fleet: DeviceFleet, rng: np.random.Generator, born: int) -> _Life:
     upgrade = -1  # never
     if revision < len(FIRMWARES) - 1 and rng.random() < 0.4:
         upgrade = int(rng.uniform(fleet.start + 0.15 * (fleet.end - fleet.start), fleet.end))
-    fresh = rng.random() < 0.8  # the others were up before, and say their firmware at an hour of their own
+    fresh = rng.random() < 0.8  # the others were up before, and report their firmware once an hour
     changes = [(born, UP, revision, fresh)]
     now = born
     while now < fleet.end:
@@ -139,7 +139,7 @@ def _life(fleet: DeviceFleet, rng: np.random.Generator, born: int) -> _Life:
 
 
 def device_events(fleet: DeviceFleet, rng: np.random.Generator) -> Events:
-    """What one device says, each thing once and as it should have been said."""
+    """The reports of one device, each once and correct."""
     length = fleet.end - fleet.start
     late = rng.random() < 0.06
     born = fleet.start + int(rng.integers(0, MINUTE)) + (int(rng.uniform(0, 0.5 * length)) if late else 0)
@@ -170,9 +170,9 @@ def device_events(fleet: DeviceFleet, rng: np.random.Generator) -> Events:
 
 
 def device_lines(number: int, events: Events, rng: np.random.Generator) -> Lines:
-    """How a device's reports arrive: some late by minutes or hours, some twice, some wrong at first and corrected.
+    """A device's reports as they arrive: some late by minutes or hours, some twice, some wrong and corrected later.
 
-    A corrected report comes twice with one time: the later arrival is right and says nothing but the status.
+    A corrected report arrives twice with one time: the later one is right and contains only the status.
     """
     n = len(events.time)
     delay = rng.integers(50, 3000, n)
@@ -197,7 +197,7 @@ def device_lines(number: int, events: Events, rng: np.random.Generator) -> Lines
 
 
 def simulate(fleet: DeviceFleet, numbers: range) -> tuple[list[Events], Lines]:
-    """Some of the fleet's devices over the whole time: what each said, and all lines in order of arrival."""
+    """Simulate some devices over the whole time: the reports of each, and all lines in order of arrival."""
     said: list[Events] = []
     sent: list[Lines] = []
     for number in numbers:

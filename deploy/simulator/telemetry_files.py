@@ -23,7 +23,7 @@ _CHUNK_ROWS = 50_000
 
 @dataclass(frozen=True)
 class Written:
-    """The files in order of arrival, the lines in them, their bytes, and what is true of the fleet."""
+    """The files in order of arrival, their lines and bytes, and the truth."""
 
     files: tuple[Path, ...]
     rows: int
@@ -43,7 +43,7 @@ _END = np.frombuffer(b"}\n", np.uint8)
 
 
 def to_ndjson(lines: Lines, names: NDArray[np.bytes_]) -> bytes:
-    """The lines as JSON, one object each; ``names[i]`` is the beginning of device i's objects."""
+    """The lines as JSON objects; ``names[i]`` is the start of device i's objects."""
     high, low = np.divmod(lines.time, 10_000)
     high, mid = np.divmod(high, 10_000)
     parts = [
@@ -55,7 +55,7 @@ def to_ndjson(lines: Lines, names: NDArray[np.bytes_]) -> bytes:
         _TENTHS[lines.tenths - COLDEST],
         _FIRMWARE[lines.firmware + 1],
     ]
-    # Every part in a field of fixed width, padded with zero bytes, which are then left out.
+    # Fixed-width fields padded with zero bytes, which are then removed.
     fields = [p.view(np.uint8).reshape(len(lines), -1) for p in parts]
     grid = np.hstack([*fields, np.broadcast_to(_END, (len(lines), len(_END)))]).ravel()
     text: bytes = grid[grid != 0].tobytes()
@@ -63,7 +63,7 @@ def to_ndjson(lines: Lines, names: NDArray[np.bytes_]) -> bytes:
 
 
 def _gzip(parts: list[bytes]) -> bytes:
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)  # a gzip member without a date: equal fleets are equal bytes
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)  # a gzip member without a date: equal fleets give equal bytes
     return b"".join([*(packer.compress(p) for p in parts), packer.flush()])
 
 
@@ -75,7 +75,7 @@ def write_fleet(fleet: DeviceFleet, folder: Path, report: Callable[[int, int], N
     """Write the fleet's telemetry as ``telemetry-00001.ndjson.gz`` and so on, and ``truth.json``.
 
     DataflowError, with nothing written, unless ``folder`` is empty or does not exist.
-    ``report(devices, rows)`` is called as they are done.
+    ``report(devices, rows)`` is called after each batch.
     """
     names = _table([f'{{"device":"{fleet.name(i)}","ts":' for i in range(fleet.devices)])
     truth: Truth = {}
@@ -95,10 +95,10 @@ def write_fleet(fleet: DeviceFleet, folder: Path, report: Callable[[int, int], N
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Not even files of an earlier run: those that this one does not overwrite would be ingested, too.
+        # Files of an earlier run that are not overwritten would be ingested, too.
         if there := min((path.name for path in folder.iterdir()), default=None):
             raise DataflowError(
-                f"{folder} is not empty (it holds {there!r}): name a folder that is new or empty, or empty it first"
+                f"{folder} is not empty (it contains {there!r}): name a new or empty folder, or empty it first"
             )
         with ThreadPoolExecutor(2) as pool:
             for numbers in fleet.batches():
@@ -122,7 +122,7 @@ def write_fleet(fleet: DeviceFleet, folder: Path, report: Callable[[int, int], N
 
 
 def truth_json(fleet: DeviceFleet, truth: Truth) -> str:
-    """The truth as JSON: by firmware (null: not said yet), durations in microseconds over [since, until)."""
+    """The truth as JSON: by firmware (null: not reported yet), durations in microseconds over [since, until)."""
     order = sorted(truth, key=lambda f: (f is not None, f or ""))
     found = [{"firmware": f, "uptime": truth[f].uptime, **vars(truth[f])} for f in order]
     head = {"since_us": fleet.start * 1000, "until_us": fleet.end * 1000, "hold_us": HOLD * 1000}

@@ -31,7 +31,7 @@ class TruthTally:
 
 
 Truth = dict[str | None, TruthTally]
-"""By firmware; None is the time of devices that had not said theirs."""
+"""By firmware; None: time before a device reported its firmware."""
 
 
 def add_device(truth: Truth, events: Events, since: int, until: int, hold: int) -> None:
@@ -48,7 +48,7 @@ def add_device(truth: Truth, events: Events, since: int, until: int, hold: int) 
     if born > since:
         truth.setdefault(None, TruthTally()).unknown += 1000 * (born - since)
 
-    # Between two neighbouring edges nothing changes, so one look at the start of each piece is enough.
+    # Nothing changes between neighbouring edges, so the start of each piece is enough.
     edges = np.unique(np.concatenate([at, expiry, reported_at, [born, until]]))
     edges = edges[(edges >= born) & (edges <= until)]
     starts, lengths = edges[:-1], np.diff(edges)
@@ -67,7 +67,7 @@ def add_device(truth: Truth, events: Events, since: int, until: int, hold: int) 
 
 
 def truth_of(fleet_events: Iterable[Events], since: int, until: int, hold: int) -> Truth:
-    """The truth of all the devices, over [since, until); times in ms, tallies in microseconds."""
+    """The truth of all devices over [since, until); times in ms, tallies in microseconds."""
     truth: Truth = {}
     for events in fleet_events:
         add_device(truth, events, since, until, hold)

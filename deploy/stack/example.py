@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 EXAMPLE = """\
-# A deployment of antfold: `dataflow deploy` makes what this file says; change it and deploy again.
+# A deployment of antfold. `dataflow deploy` creates it; after a change, deploy again.
 
 [deployment]
 name = "antfold"              # of the stack; buckets, table and functions are named after it
-# region = "eu-west-1"        # where; otherwise that of your AWS configuration, or --region
+# region = "eu-west-1"        # default: that of your AWS configuration, or --region
 # architecture = "x86_64"     # of the functions: x86_64 or arm64 (a fifth cheaper; see deploy/AWS.md)
 # worker_memory = 1769        # MB; 1,769 are one virtual CPU
 # worker_timeout = 300        # seconds
@@ -18,15 +18,15 @@ name = "antfold"              # of the stack; buckets, table and functions are n
 # query_memory = 1769
 # query_timeout = 900
 # query_concurrency = 40      # a query of over 500 tasks uses one more for each 500
-# log_days = 30               # how long logs are kept
-# landing_days = 90           # delete what arrived after so many days; it is kept otherwise
-# firehose_seconds = 60       # how long Firehose collects points before it writes them ...
-# firehose_mb = 64            # ... or how much
-# kms_key = "arn:aws:kms:eu-west-1:111122223333:key/..."   # a key of yours; otherwise one is made
-# artifacts_bucket = "..."    # a bucket of yours for the code; otherwise one is made
+# log_days = 30               # retention of logs
+# landing_days = 90           # delete raw input after this many days; default: never
+# firehose_seconds = 60       # Firehose writes points after this many seconds ...
+# firehose_mb = 64            # ... or MB
+# kms_key = "arn:aws:kms:eu-west-1:111122223333:key/..."   # your own key; default: a new one
+# artifacts_bucket = "..."    # your own bucket for the code; default: a new one
 # alert_email = "ops@example.com"
 
-[streams.telemetry]           # one table for each stream; they take the options of `dataflow ingest`
+[streams.telemetry]           # one table per stream, with the options of `dataflow ingest`
 key = "device"
 time = "ts"
 unit = "ms"                   # s, ms, us, ns or iso
@@ -35,17 +35,17 @@ unit = "ms"                   # s, ms, us, ns or iso
 # id = "..."
 # missing_key = "..."
 
-# [[schedules]]               # named queries (dataflow publish) that run by themselves
+# [[schedules]]               # published queries (dataflow publish) on a schedule
 # query = "uptime"
 # every = "cron(0 6 * * ? *)" # or rate(1 hour)
-# zone = "Europe/London"      # of the cron
-# version = 1                 # otherwise the newest
+# zone = "Europe/London"      # of cron(...)
+# version = 1                 # default: the latest
 # params = { threshold = 30.0 }
 # since = "-7d"
 # until = "today"
-# save = true                 # keep the answer below results/ ...
-# csv = false                 # ... as CSV, too
-# alert = ["uptime < 0.95"]   # tell the alerts' topic of every row for which it holds
+# save = true                 # save the result below results/ ...
+# csv = false                 # ... also as CSV
+# alert = ["uptime < 0.95"]   # send an alert if this holds for any row
 
 # [tenants.acme]              # who may read s3://BUCKET/tenants/acme, and nothing else
 # principal = "arn:aws:iam::444455556666:root"

@@ -20,7 +20,7 @@ T = TypeVar("T")
 FILE = "antfold.toml"
 ARCHITECTURES = ("x86_64", "arm64")
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
-"""The retentions of logs that CloudWatch knows."""
+"""CloudWatch's log retentions."""
 
 _RANGES = {
     "memory": (512, 10_240, "MB"),
@@ -31,7 +31,7 @@ _RANGES = {
     "firehose_mb": (1, 128, "MiB"),
     "landing_days": (1, 36_500, "days"),
 }
-"""What AWS allows, and what makes sense, by the end of the setting's name."""
+"""Limits of AWS, and sensible ones, by the last part of a setting's name."""
 
 _NAME = re.compile(r"(?=.{3,24}\Z)[a-z](-?[a-z0-9])*")
 _SCHEDULE_NAME = 64
@@ -46,12 +46,12 @@ _KINDS: dict[str, tuple[type, str]] = {
 
 
 class SettingsError(DataflowError):
-    """A deployment file that says something wrong, unknown or contradictory."""
+    """A deployment file with an invalid, unknown or contradictory setting."""
 
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """How points that arrive in one stream are read; the names are those of ``dataflow ingest``."""
+    """How the points of one stream are ingested; names as in ``dataflow ingest``."""
 
     key: str
     time: str
@@ -64,10 +64,10 @@ class StreamSettings:
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """A named query that runs every so often, as EventBridge Scheduler writes times: ``rate(1 hour)``, ``cron(...)``.
+    """A published query on a schedule, in EventBridge Scheduler's syntax: ``rate(1 hour)``, ``cron(...)``.
 
-    ``since`` and ``until`` are relative to the run ("-7d", "today"); ``save`` keeps the answer, ``csv`` as
-    that, too; ``alert`` are thresholds ("uptime < 0.95").
+    ``since`` and ``until`` are relative to the run ("-7d", "today"); ``save`` saves the result, ``csv`` also as CSV;
+    ``alert`` are thresholds ("uptime < 0.95").
     """
 
     query: str
@@ -83,23 +83,23 @@ class ScheduleSettings:
 
     @property
     def title(self) -> str:
-        """What tells it apart: the query, and the version where it is of one."""
+        """A unique name: the query, and the version if given."""
         return self.query if self.version is None else f"{self.query}-v{self.version}"
 
 
 @dataclass(frozen=True)
 class Tenant:
-    """Somebody (``principal``: the ARN of an account, role or user) who may read one prefix of the bucket, no other."""
+    """A ``principal`` (the ARN of an account, role or user) that may read one prefix of the bucket only."""
 
     principal: str
 
 
 @dataclass(frozen=True)
 class StackSettings:
-    """A deployment. Memory is in MB, time-outs in seconds, concurrencies in executions at once.
+    """A deployment. Memory is in MB, time-outs in seconds, concurrency in concurrent executions.
 
-    ``kms_key``: the ARN of a key that is there already, whose policy allows what deploy/AWS.md says; None makes
-    one. ``landing_days``: after how many days what arrived is deleted; None keeps it.
+    ``kms_key``: the ARN of an existing key, whose policy allows what deploy/AWS.md says; None creates one.
+    ``landing_days``: days after which raw input is deleted; None: never.
     """
 
     name: str = "antfold"
@@ -127,35 +127,33 @@ class StackSettings:
 
 
 def load(path: str | Path = FILE) -> StackSettings:
-    """The settings in a file; ``SettingsError`` says in one sentence what is wrong where."""
+    """The settings in a file; ``SettingsError`` names the place and the mistake."""
     try:
         text = read_text(path)
     except FileNotFoundError:
-        raise SettingsError(
-            f"{path}: there is no such file; `dataflow deploy --init` writes one to begin with"
-        ) from None
+        raise SettingsError(f"{path}: no such file; `dataflow deploy --init` writes one to start from") from None
     except UnicodeDecodeError:
-        raise SettingsError(f"{path}: this is not UTF-8 text; save it as such") from None
+        raise SettingsError(f"{path}: not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
-        raise SettingsError(f"{path}: it cannot be read ({error.strerror}); give another --config") from None
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}); give another --config") from None
     return parse(text, str(path))
 
 
 def init(path: str | Path = FILE) -> None:
-    """Write the commented example; a file that is there stays as it is (``SettingsError``)."""
+    """Write the commented example; ``SettingsError`` if the file exists."""
     try:
         with Path(path).open("x", encoding="utf-8") as file:
             file.write(EXAMPLE)
     except FileExistsError:
-        raise SettingsError(f"{path}: is there already, and stays as it is; give another --config") from None
+        raise SettingsError(f"{path}: already exists, and was not changed; give another --config") from None
 
 
 def parse(text: str, where: str = FILE) -> StackSettings:
-    """The settings in the text of a file named ``where``."""
+    """The settings in a text; ``where`` names its file in errors."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{where}: this is not TOML: {error}") from None
+        raise SettingsError(f"{where}: not TOML: {error}") from None
     _known(data, ("deployment", "streams", "schedules", "tenants"), where)
     listed = data.pop("schedules", [])
     if not isinstance(listed, list):
@@ -193,7 +191,7 @@ def _named(cls: type[T], given: object, where: str) -> dict[str, T]:
 
 
 def _made(cls: type[T], given: object, where: str, **nested: Any) -> T:
-    """One table of the file as its class: every setting known and of its type, none missing."""
+    """One table of the file as its class; every setting must be known, well-typed, and present if it has no default."""
     table = _table(given, where)
     own = [f for f in fields(cls) if f.name not in nested]  # type: ignore[arg-type]
     _known(table, tuple(f.name for f in own), where)
@@ -213,7 +211,7 @@ def _made(cls: type[T], given: object, where: str, **nested: Any) -> T:
 
 
 def _check(settings: StackSettings, where: str) -> None:
-    """What types do not say."""
+    """Checks beyond types."""
     place = f"{where}: [deployment]"
     if not _NAME.fullmatch(settings.name):
         raise SettingsError(
@@ -224,7 +222,9 @@ def _check(settings: StackSettings, where: str) -> None:
         raise SettingsError(f"{place}: architecture = {settings.architecture!r} is none of {', '.join(ARCHITECTURES)}")
     if settings.log_days not in LOG_DAYS:
         near = min(LOG_DAYS, key=lambda days: abs(days - settings.log_days))
-        raise SettingsError(f"{place}: log_days = {settings.log_days} is not kept by CloudWatch; the nearest is {near}")
+        raise SettingsError(
+            f"{place}: CloudWatch has no retention of log_days = {settings.log_days}; the nearest is {near}"
+        )
     for name, value in asdict(settings).items():
         limits = _RANGES.get(name) or _RANGES.get(name.rpartition("_")[2])
         if limits and isinstance(value, int) and not limits[0] <= value <= limits[1]:
@@ -245,9 +245,7 @@ def _check(settings: StackSettings, where: str) -> None:
     for i, schedule in enumerate(settings.schedules, 1):
         place = f"{where}: [[schedules]] number {i}"
         if schedule.title in seen:
-            raise SettingsError(
-                f"{place}: there is a schedule of {schedule.title} already; a query has one schedule for each version"
-            )
+            raise SettingsError(f"{place}: {schedule.title} already has a schedule; a query has one per version")
         seen.add(schedule.title)
         _check_schedule(schedule, settings.name, place)
     for name, tenant in settings.tenants.items():

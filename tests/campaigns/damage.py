@@ -65,13 +65,13 @@ def text(path: Path, rng: random.Random) -> None:
 
 
 def fifo(path: Path, rng: random.Random) -> None:
-    """A FIFO that nobody writes to."""
+    """A FIFO without a writer."""
     path.unlink()
     os.mkfifo(path)
 
 
 def unix_socket(path: Path, rng: random.Random) -> None:
-    """A socket that nobody listens at."""
+    """A socket without a listener."""
     path.unlink()
     before = Path.cwd()
     os.chdir(path.parent)  # a socket's path is short

@@ -139,7 +139,7 @@ def _try(report: Report, rng: random.Random, work: Path, program: str, mode: str
 def _prepared(work: Path, program: str) -> str:
     """Make the store and a warm cache for each mode; the right answer."""
     (work / "ready").mkdir()
-    # With a cache of its own: ingest uses loops that a query does not, which nobody would miss.
+    # With its own cache: damage to loops that ingest uses and a query does not would go unnoticed.
     right = _process(work, program, "native", "ingest", "cache-ingest").stdout.strip()
     for mode, task in (("native", "ready"), ("numba", "query"), ("ready", "query")):
         finished = _process(work, program, mode, task)

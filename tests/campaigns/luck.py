@@ -16,7 +16,7 @@ TESTS = (
     "tests/runtime/test_provenance_laws.py",  # a row of an answer is explained
     "tests/runtime/ingest/test_kill.py",  # a process is killed before it ends by itself
     "tests/runtime/fleet/test_relay.py::test_a_worker_that_never_answers_ends_its_relay_in_time",
-    "tests/laws/test_flow_mutants.py",  # an example tells a mutant from the engine
+    "tests/laws/test_flow_mutants.py",  # an example distinguishes a mutant from the engine
     "tests/laws/test_timeline_mutants.py",
     "tests/laws/test_aggregates.py::test_mutants",  # a case breaks a law
     "tests/simulator/test_simulator.py",  # each kind of event happens, each mutant is found

@@ -139,7 +139,7 @@ def _fleet(made: _Messages) -> Fleet:
     def invoke(payload: bytes) -> Reply:
         try:
             answered = answer(json.loads(made.answered(payload)))
-        except Exception as error:  # as Lambda tells of an error that its function did not catch
+        except Exception as error:  # as Lambda reports an uncaught error
             text = json.dumps({"errorType": type(error).__name__, "errorMessage": str(error)})
             return Reply(200, text.encode(), "Unhandled")
         if "state" in answered:

@@ -118,7 +118,7 @@ def _try(report: Report, rng: random.Random, work: Path, file: Path, kind: damag
         except (_Hangs, Exception) as error:
             report.failures.append(f"{kind.__name__} for {file}, {name}: {type(error).__name__}: {error}")
         else:
-            # A query that is gone is one that nobody published; what is wrong is all that verify says.
+            # A missing query counts as not published; only verify reports it.
             gone = name == "queries" and found == [] and kind.__name__ in ("gone", "dangling", "folder")
             if found != right[name] and not (name == "verify" and found is False) and not gone:
                 report.failures.append(f"{kind.__name__} for {file}, {name}: {right[name]} is right, {found} came")

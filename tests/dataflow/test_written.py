@@ -86,7 +86,7 @@ ONLY_JSON = {
     "membership": "a list that is empty has a type in JSON, and its own order",
     "two_of_three": "a timeline after a filter",
 }
-"""Metrics that nobody can write with the DSL, and why."""
+"""Metrics that the DSL cannot express, and why."""
 
 
 @pytest.mark.parametrize("name", sorted(set(GRAPHS) - set(ONLY_JSON)))

@@ -72,7 +72,7 @@ def test_ci_runs_the_readmes_tests() -> None:
 def test_the_first_page_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The metric, both commands and the Python of the first page, on a few points of one's own."""
+    """The metric, both commands and the Python of the first page, on a few points."""
     monkeypatch.chdir(tmp_path)
     metric, program = blocks("python")
     Path("metrics.py").write_text(metric)

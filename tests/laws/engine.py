@@ -17,7 +17,7 @@ NO_PARAMS: Mapping[str, Value] = {}
 
 
 def schema_point(key: str | int) -> Point:
-    """A point that tells every column's type, long after every range that is asked about."""
+    """A point with every column, which fixes the types, long after every queried range."""
     return {KEY: key, TIME: BASE + 90 * DAY, **{name: _ONE_OF_EACH[kind] for name, kind in TYPES.items()}}
 
 

@@ -23,7 +23,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 
 def with_schema(case: Case, key: str | int = "schema") -> Case:
-    """The case with, first of all, a point that tells every column's type."""
+    """The case, preceded by a point with every column, which fixes the types."""
     return Case([schema_point(key), *case.points], case.since, case.until)
 
 
@@ -60,7 +60,7 @@ def test_integer_keys(engine: Engine, name: str, case: Case) -> None:
 @fewer
 @given(case=cases(most=6, integers=PLAIN_INTEGERS), sources=st.integers(1, 3))
 def test_duplicates(engine: Engine, name: str, duplicates: str, id: str | None, case: Case, sources: int) -> None:
-    # Whether 0.0 and -0.0 make two points alike is nobody's concern: no negative zeros here.
+    # Whether 0.0 and -0.0 make points equal is not specified: no negative zeros here.
     points = [p | {"temp": p["temp"] + 0.0} if p.get("temp") is not None else p for p in case.points]
     case = with_schema(Case(points, case.since, case.until))
     agrees(engine.run, name, case, duplicates=duplicates, id=id, sources=sources)

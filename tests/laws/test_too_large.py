@@ -143,7 +143,7 @@ def test_as_columns_of_windows_and_sessions() -> None:
         assert asked(metric, values) == [{"n": 1, "known": 0, "more": -1.0}]
 
 
-# ---- infinities, which aggregates of one's own can make
+# ---- infinities, which custom aggregates can produce
 
 SPECIAL: list[tuple[str, list[float], float]] = [
     ("sum", [math.inf, 1.0], math.inf),

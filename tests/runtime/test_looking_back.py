@@ -88,7 +88,7 @@ def test_what_looks_back_at_windows_and_sessions(tmp_path: Path) -> None:
             assert [row[1:-1] for row in rows_of(ask(store, maker.select(**shown), since))][-1:] == third
         whole = [row[1:-1] for row in rows_of(ask(store, maker.select(**shown)))]
         assert whole == [(2, 5.0, None, False, 2), (1, 0.0, 2, True, 3), *third]
-        # Cut in the midst of a day, or of a session: its own columns are those of the range, what looks back is whole,
+        # Cut in the middle of a day, or of a session: its own columns are those of the range, what looks back is whole,
         # but for changes: they count where a row begins, which is before the range.
         (cut,) = rows_of(ask(store, maker.select(**shown), JANUARY + 3 * DAY + 3 * MINUTE))
         assert cut[1:-1] == (2, 9.0, 1, False, 6)

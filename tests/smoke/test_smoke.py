@@ -141,7 +141,7 @@ def test_the_line_of_a_mistake(place: Path) -> None:
 
 
 def test_nothing_is_left_open(place: Path) -> None:
-    """Without ``with``: warnings are errors here, also those of connections that nobody closed."""
+    """Without ``with``: warnings are errors here, also those about unclosed connections."""
     assert len(Store(place / "store").query(METRICS["points"], progress=False)) == 3
     gc.collect()
 

@@ -23,7 +23,7 @@ _PATIENCE = 60.0
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at now, on loopback; ten thousand above each is free, too."""
+    """Free loopback ports; each port plus ten thousand is free, too."""
     found: list[int] = []
     with ExitStack() as held:
         while len(found) < count:

@@ -57,7 +57,7 @@ def _aws(ministack: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 @pytest.fixture
 def name(tmp_path: Path) -> str:
-    """A deployment of this test, described in antfold.toml, with code that tells what it was given in code.zip."""
+    """A deployment of this test, described in antfold.toml, with code in code.zip that reports its input."""
     name = f"t{os.urandom(4).hex()}"
     (tmp_path / "antfold.toml").write_text(CONFIG.format(name=name))
     with zipfile.ZipFile(tmp_path / "code.zip", "w") as code:
@@ -200,7 +200,7 @@ def test_from_nothing_and_back(name: str, run: Any, tmp_path: Path) -> None:
     keys = boto3.client("kms")
     (signing,) = {outputs["SigningKey"]}
     assert keys.describe_key(KeyId=signing)["KeyMetadata"]["KeyState"] == "PendingDeletion"
-    assert "there is nothing of" in run("destroy", "--delete-data", "--confirm", name, code=1)
+    assert "nothing of" in run("destroy", "--delete-data", "--confirm", name, code=1)
     assert "there is no stack" in run("destroy", "--yes", code=1)
     assert "there is no stack" in run("status", code=1)
 
@@ -243,7 +243,7 @@ def test_more_than_the_account_has(name: str, run: Any, tmp_path: Path) -> None:
     text = (tmp_path / "antfold.toml").read_text()
     (tmp_path / "antfold.toml").write_text(text.replace("[streams", "worker_concurrency = 3000\n\n[streams"))
     printed = run("deploy", "--bundle", "code.zip", "--yes", code=1)
-    assert "would reserve 3,062 executions at once, and this account may have 1,000 in us-east-1" in printed
+    assert "would reserve 3,062 concurrent executions; this account's limit is 1,000 in us-east-1" in printed
     assert "set worker_concurrency to 838 or less" in printed
     assert everything(name) == set()
 

@@ -239,7 +239,7 @@ def truth(shared_data: Path) -> list[dict[str, Any]]:
 
 
 def test_the_functions_have_their_bundle_and_nothing_else(deployed: Deployed) -> None:
-    """In a worker as it is deployed, with one more module that tells of it."""
+    """In a worker as deployed, with one more module that reports on it."""
     worker = boto3.client("lambda").get_function_configuration(FunctionName=deployed.outputs["Worker"])
     assert "ANTFOLD_MAC_KEY" in worker["Environment"]["Variables"]
     with beside(deployed, deployed.outputs["Worker"], PROBE) as probe:

@@ -110,7 +110,7 @@ def test_a_payload_that_is_too_large_is_cut(faulty: Function) -> None:
 
 
 def test_a_query_with_faults_ends(store: Store, faulty: Function) -> None:
-    """Time-outs and breakdowns in the middle; then a worker that never comes to an end."""
+    """Time-outs and breakdowns in the middle; then a worker that never ends."""
     left = ["killed", "time", "exception", "exit"]
 
     def now_and_then(payload: bytes) -> Any:

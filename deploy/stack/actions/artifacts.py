@@ -16,17 +16,17 @@ from runtime.aws.client import Client, ServiceFault
 from runtime.aws.retry import Fault
 
 CODE = "code"
-"""Below it lie bundles, each under the SHA-256 of its bytes."""
+"""The prefix of bundles, each named by its SHA-256."""
 
 
 def account(access: Access) -> str:
-    """The number of the account that is used."""
+    """The id of the account in use."""
     sts = Client("sts", access)
     return str(sts.call("find out the account", lambda aws: aws.get_caller_identity())["Account"])
 
 
 def region(access: Access) -> str:
-    """The region that is used."""
+    """The region in use."""
     found = Client("sts", access).boto.meta.region_name
     if not found:
         raise DeployError("no AWS region is set: give --region, or set region in antfold.toml or AWS_DEFAULT_REGION")
@@ -36,8 +36,8 @@ def region(access: Access) -> str:
 def placed(name: str, kind: str, access: Access) -> ArtifactBucket:
     """One of a deployment's buckets, under the name that ``ResourceNames`` gives it.
 
-    Names of buckets are of the whole world and anybody can tell these beforehand, so every request is on the condition
-    that the bucket is of this account: code must not be put into, or taken from, a stranger's bucket.
+    Bucket names are global and these are predictable, so every request requires that the bucket belongs to this
+    account: code must never be written to, or read from, a stranger's bucket.
     """
     owner = account(access)
     pattern = ResourceNames(name).bucket(kind)
@@ -47,7 +47,7 @@ def placed(name: str, kind: str, access: Access) -> ArtifactBucket:
 
 
 class ArtifactBucket:
-    """One bucket, whose objects are put once and emptied whole; ``owner``: the account that it must be of."""
+    """One bucket, whose objects are written once; ``owner``: the account that it must belong to."""
 
     def __init__(self, name: str, access: Access, owner: str | None = None) -> None:
         self.name = name
@@ -55,7 +55,7 @@ class ArtifactBucket:
         self._bucket = {"Bucket": name} | ({} if owner is None else {"ExpectedBucketOwner": owner})
 
     def exists(self) -> bool:
-        """Whether it is there, and this identity may look."""
+        """Whether it exists and this identity may see it."""
         try:
             self._call("find", lambda s3: s3.head_bucket(**self._bucket))
         except ServiceFault as error:
@@ -63,18 +63,18 @@ class ArtifactBucket:
                 return False
             if error.code in ("403", "AccessDenied", "Forbidden"):
                 raise DeployError(
-                    f"the bucket {self.name} is another account's, or this identity may not look at it "
-                    "(s3:ListBucket): choose another name for the deployment, or have that allowed"
+                    f"the bucket {self.name} belongs to another account, or this identity lacks "
+                    "s3:ListBucket on it: choose another name for the deployment, or grant the permission"
                 ) from error
             raise
         return True
 
     def make(self) -> None:
-        """Make it, private and by TLS only, unless it is there."""
+        """Create it, private and TLS only, unless it exists."""
         if self.exists():
             return
         where = self._client.boto.meta.region_name
-        # The oldest region is the one that may not be named.
+        # us-east-1 must not be named.
         place = {} if where == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": where}}
         self._call("make", lambda s3: s3.create_bucket(Bucket=self.name, **place))
         closed = dict.fromkeys(
@@ -96,7 +96,7 @@ class ArtifactBucket:
         return f"arn:{self._client.boto.meta.partition}:"
 
     def put(self, key: str, data: bytes) -> None:
-        """Put an object under the name of its content, unless it is there."""
+        """Write an object named by its content, unless it exists."""
         try:
             self._call("look into", lambda s3: s3.head_object(**self._bucket, Key=key))
             return
@@ -107,14 +107,14 @@ class ArtifactBucket:
         self._call("write to", lambda s3: s3.put_object(**self._bucket, Key=key, Body=data, ChecksumSHA256=digest))
 
     def url(self, key: str) -> str:
-        """Where CloudFormation finds an object."""
+        """An object's URL for CloudFormation."""
         meta = self._client.boto.meta
-        if "amazonaws.com" not in meta.endpoint_url:  # a stand-in
+        if "amazonaws.com" not in meta.endpoint_url:  # an emulator
             return f"{meta.endpoint_url}/{self.name}/{key}"
         return f"https://{self.name}.s3.{meta.region_name}.amazonaws.com/{key}"
 
     def remove(self, step: Callable[[int], None] = lambda _: None) -> bool:
-        """Delete it with every version of every object in it; False if it was not there. ``step``: objects deleted."""
+        """Delete it with every version of every object; False if it does not exist. ``step``: objects deleted."""
         if not self.exists():
             return False
         while True:

@@ -14,28 +14,28 @@ from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 
 PATIENCE = 3_600.0
-"""Seconds that a stack may take."""
+"""Seconds to wait for a stack."""
 
 INLINE = 51_200
-"""Bytes of the largest template that CloudFormation takes without a bucket."""
+"""Bytes of the largest template that CloudFormation accepts without a bucket."""
 
 TAG = "antfold"
-"""Of every stack that is a deployment; its value is the name."""
+"""The tag of every deployment's stack; its value is the name."""
 
 UNMADE = "REVIEW_IN_PROGRESS"
 STUCK = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
-"""In none of these has a deployment ever been whole."""
+"""States of a stack that was never fully created, or cannot be deleted."""
 
 _SAME = ("didn't contain changes", "No updates are to be performed")
 
 
 class DeployError(DataflowError):
-    """A stack that cannot be made, changed or removed."""
+    """A stack that cannot be created, updated or removed."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a change set would do to one resource. ``replaces``: it would be made anew ("True", "Conditional")."""
+    """What a change set does to one resource. ``replaces``: whether it is replaced ("True", "Conditional")."""
 
     action: str
     name: str
@@ -45,7 +45,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Seen:
-    """A stack as it is: its status, its outputs, and when it was last changed (ISO-8601)."""
+    """A stack's status, outputs, and time of the last change (ISO-8601)."""
 
     status: str
     outputs: Mapping[str, str]
@@ -66,7 +66,7 @@ class Stack:
         self._pause = pause
 
     def seen(self) -> Seen | None:
-        """The stack as it is; None where there is none. ``DeployError`` for one that is no deployment of ours."""
+        """The stack's state; None if there is none. ``DeployError`` if it is not a deployment."""
         try:
             reply = self._call("look at", lambda aws: aws.describe_stacks(StackName=self.name))
         except ServiceFault as error:
@@ -78,22 +78,22 @@ class Stack:
             return None
         if found["StackStatus"] != UNMADE and all(tag["Key"] != TAG for tag in found.get("Tags", ())):
             raise DeployError(
-                f"the stack {self.name} is of something else (it has no tag {TAG}): choose another name, or give it "
-                "that tag if it is a deployment"
+                f"the stack {self.name} is not a deployment (it has no tag {TAG}): choose another name, or add the "
+                "tag if it is one"
             )
         outputs = {o["OutputKey"]: str(o["OutputValue"]) for o in found.get("Outputs", ())}
         changed = found.get("LastUpdatedTime") or found["CreationTime"]
         return Seen(str(found["StackStatus"]), outputs, changed.isoformat())
 
     def template(self) -> dict[str, Any]:
-        """The template that is deployed."""
+        """The deployed template."""
         reply = self._call("read the template of", lambda aws: aws.get_template(StackName=self.name))
         body = reply["TemplateBody"]
         found: dict[str, Any] = json.loads(body) if isinstance(body, str) else dict(body)
         return found
 
     def resources(self) -> list[tuple[str, str, str]]:
-        """What the stack is made of: the logical id, type and physical id of each resource that is there."""
+        """The logical id, type and physical id of each existing resource."""
         pages = self._pages("list the resources of", "list_stack_resources")
         return [
             (str(r["LogicalResourceId"]), str(r["ResourceType"]), str(r.get("PhysicalResourceId", "")))
@@ -103,22 +103,22 @@ class Stack:
         ]
 
     def ready(self) -> Seen | None:
-        """The stack, if it can be changed now (None: if it can be made); ``DeployError`` otherwise."""
+        """The stack, if it can be updated now (None: if it can be created); else ``DeployError``."""
         seen = self.seen()
         if seen is None or seen.status == UNMADE:
             return seen
         if seen.status in STUCK:
             raise DeployError(
-                f"the stack {self.name} is in {seen.status}, which no deployment gets it out of "
-                f"({self.first_failure() or 'its events tell why'}): `dataflow destroy --name {self.name}`, and then "
+                f"the stack {self.name} is in {seen.status}, which no update can leave "
+                f"({self.first_failure() or 'see its events'}): run `dataflow destroy --name {self.name}`, then "
                 "deploy again"
             )
         if seen.status.endswith("_IN_PROGRESS"):
-            raise DeployError(f"the stack {self.name} is being changed ({seen.status}): wait until that is over")
+            raise DeployError(f"the stack {self.name} is being changed ({seen.status}): wait until it is done")
         return seen
 
     def propose(self, template: Mapping[str, str], parameters: Mapping[str, str], tags: Mapping[str, str]) -> Proposal:
-        """Ask what deploying a template would change; ``template`` has a ``TemplateBody`` or a ``TemplateURL``."""
+        """Create a change set for a template; ``template`` has a ``TemplateBody`` or a ``TemplateURL``."""
         seen = self.ready()
         new = seen is None or seen.status == UNMADE
         name = f"antfold-{time.time_ns()}"
@@ -137,7 +137,7 @@ class Stack:
         status, reason = self._proposed(name)
         if status == "FAILED" and not any(text in reason for text in _SAME):
             self.withdraw(Proposal(name, new, ()))
-            raise DeployError(f"CloudFormation does not take the template of {self.name}: {reason}")
+            raise DeployError(f"CloudFormation rejects the template of {self.name}: {reason}")
         proposal = Proposal(name, new, tuple(self._changes(name)) if status != "FAILED" else ())
         if not proposal.changes:
             self.withdraw(proposal)
@@ -164,7 +164,7 @@ class Stack:
                 )
 
     def withdraw(self, proposal: Proposal) -> None:
-        """Take a change set back; a stack that was never made of it goes, too."""
+        """Delete a change set, and its stack if that was never created."""
         self._call(
             "take back a change set of",
             lambda aws: aws.delete_change_set(StackName=self.name, ChangeSetName=proposal.name),
@@ -173,25 +173,25 @@ class Stack:
             self._call("take back", lambda aws: aws.delete_stack(StackName=self.name))
 
     def carry_out(self, proposal: Proposal, step: Step = lambda *_: None) -> Seen:
-        """Do what a change set says, and wait for it; ``DeployError`` names the resource that failed first."""
+        """Execute a change set and wait for it; ``DeployError`` names the resource that failed first."""
         begun = self._newest_event()
         self._call("change", lambda aws: aws.execute_change_set(StackName=self.name, ChangeSetName=proposal.name))
         seen = self._settled(begun, step)
         if seen is None or seen.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             status = "gone" if seen is None else seen.status
-            why = self.first_failure(begun) or "its events tell why"
+            why = self.first_failure(begun) or "see its events"
             raise DeployError(f"the stack {self.name} could not be changed and is {status}: {why}")
         return seen
 
     def remove(self, step: Step = lambda *_: None) -> None:
-        """Delete the stack, and wait until it is gone; what its template retains stays."""
+        """Delete the stack and wait for it; resources that its template retains stay."""
         begun = self._newest_event()
         self._call("remove", lambda aws: aws.delete_stack(StackName=self.name))
         seen = self._settled(begun, step)
         if seen is not None:
             raise DeployError(
                 f"the stack {self.name} could not be removed and is {seen.status}: "
-                f"{self.first_failure(begun) or 'its events tell why'}"
+                f"{self.first_failure(begun) or 'see its events'}"
             )
 
     def _settled(self, begun: str, step: Step) -> Seen | None:
@@ -203,13 +203,13 @@ class Stack:
                 if event["EventId"] not in reported and event["LogicalResourceId"] != self.name:
                     reported.add(event["EventId"])
                     step(str(event["LogicalResourceId"]), str(event["ResourceStatus"]))
-            # "Cleaning up" is part of an update that is over for users of the stack, but not for the next change.
+            # While "cleaning up", an update is done for users of the stack, but the next change must wait.
             if seen is None or not seen.status.endswith("_IN_PROGRESS"):
                 return seen
         raise AssertionError
 
     def first_failure(self, after: str = "") -> str:
-        """The resource that failed first since an event, and why; empty if none did."""
+        """The first resource that failed after an event, and why; empty if none did."""
         for event in reversed(self._events(after)):
             if str(event["ResourceStatus"]).endswith("_FAILED") and "cancelled" not in event.get(
                 "ResourceStatusReason", ""
@@ -223,7 +223,7 @@ class Stack:
         return str(events[0]["EventId"]) if events else ""
 
     def _events(self, after: str) -> list[dict[str, Any]]:
-        """The events since one, the newest first."""
+        """The events after one, newest first."""
         found: list[dict[str, Any]] = []
         try:
             for page in self._pages("read the events of", "describe_stack_events"):
@@ -237,7 +237,7 @@ class Stack:
         return found
 
     def _pages(self, verb: str, method: str, **given: str) -> Iterator[Any]:
-        """The replies of a request whose answer comes in pages."""
+        """The replies of a paginated request."""
         while True:
             reply = self._call(verb, partial(_send, method, {"StackName": self.name, **given}))
             yield reply
@@ -253,8 +253,8 @@ class Stack:
             self._client.sleep(pause)
             pause = min(self._pause, 1.5 * pause)
         raise DeployError(
-            f"{what} {self.name} is not ready after {self._seconds:,.0f} s: it goes on without this command; "
-            "`dataflow status` tells how it stands"
+            f"{what} {self.name} is not ready after {self._seconds:,.0f} s; AWS continues without this command: "
+            "see `dataflow status`"
         )
 
     def _call(self, verb: str, attempt: Callable[[Any], Any]) -> Any:
@@ -267,7 +267,7 @@ def _send(method: str, arguments: Mapping[str, str], aws: Any) -> Any:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A change set: its name, whether the stack is not made yet, and what it would change."""
+    """A change set: its name, whether the stack is new, and the changes."""
 
     name: str
     new: bool

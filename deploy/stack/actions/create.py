@@ -17,12 +17,12 @@ from runtime.aws.access import Access
 from runtime.aws.client import Client
 
 _UNRESERVED = 100
-"""Executions at once that AWS keeps for functions without a reservation."""
+"""Concurrent executions that AWS keeps for functions without a reservation."""
 
 
 @dataclass
 class Deployment:
-    """Settings on their way to an account. ``tell`` hears what is begun."""
+    """Deploys settings to an account. ``tell`` is called with each phase."""
 
     settings: StackSettings
     access: Access
@@ -34,7 +34,7 @@ class Deployment:
         self.stack = Stack(self.settings.name, self.access)
 
     def propose(self, bundle: Path | None = None, dry: bool = False) -> Proposal:
-        """Build the code (or take ``bundle``), bring it to AWS, and ask what would change. ``dry``: upload nothing."""
+        """Build the code (or use ``bundle``), upload it, and create a change set. ``dry``: upload nothing."""
         self.stack.ready()
         self._check_concurrency()
         bucket = self._bucket(dry)
@@ -45,7 +45,7 @@ class Deployment:
             self.tell("uploading the code")
             bucket.put(key, code)
         source = self._source(bucket, dry)
-        self.tell("asking what would change")
+        self.tell("creating a change set")
         parameters = {BUCKET_PARAMETER: bucket.name, BUNDLE_PARAMETER: key}
         return self.stack.propose(source, parameters, {TAG: self.settings.name})
 
@@ -53,27 +53,27 @@ class Deployment:
         given = self.settings.artifacts_bucket
         bucket = ArtifactBucket(given, self.access) if given else placed(self.settings.name, "artifacts", self.access)
         if given and not bucket.exists():
-            raise DeployError(f"the artifacts_bucket {given} is not there: make it, or leave the setting out")
+            raise DeployError(f"the artifacts_bucket {given} does not exist: create it, or remove the setting")
         if not given and not dry:
             bucket.make()
         return bucket
 
     def _source(self, bucket: ArtifactBucket, dry: bool) -> dict[str, str]:
-        """The template, or where it lies: larger ones go by way of the bucket."""
+        """The template, or the URL of a large one in the bucket."""
         body = template.text(template.template(self.settings))
         if len(body.encode()) <= INLINE:
             return {"TemplateBody": body}
         if dry and not bucket.exists():
             raise DeployError(
                 f"the template has {len(body.encode()):,} bytes: over {INLINE:,} CloudFormation reads it from "
-                f"{bucket.name}, which the first deployment makes; there is nothing yet that it could change"
+                f"{bucket.name}, which the first deployment creates; there is nothing to compare with yet"
             )
         name = f"templates/{sha256(body.encode()).hexdigest()}.json"
         bucket.put(name, body.encode())
         return {"TemplateURL": bucket.url(name)}
 
     def carry_out(self, proposal: Proposal, step: Step) -> Seen:
-        """Do what was proposed."""
+        """Execute a proposal."""
         return self.stack.carry_out(proposal, step)
 
     def _build(self, out: Path) -> Path:
@@ -82,11 +82,11 @@ class Deployment:
 
         self.tell("building the code")
         if not build(out, self.settings.architecture).bytecode:
-            self.tell(f"there is no python{PYTHON} here to compile it with: cold starts take some 200 ms longer")
+            self.tell(f"no python{PYTHON} here to compile bytecode: cold starts take about 200 ms longer")
         return out
 
     def _check_concurrency(self) -> None:
-        """More than the account has cannot be reserved: said before anything is made."""
+        """Raises, before anything is created, if the account's limit is too low for the reservations."""
         client = Client("lambda", self.access)
         limits = client.call("read the account's limits", lambda aws: aws.get_account_settings())["AccountLimit"]
         limit = int(limits["ConcurrentExecutions"])
@@ -95,7 +95,7 @@ class Deployment:
         if fitting < self.settings.worker_concurrency:
             less = f"set worker_concurrency to {fitting:,} or less, or " if fitting >= 2 else ""
             raise DeployError(
-                f"the functions would reserve {wanted:,} executions at once, and this account may have {limit:,} in "
-                f"{self.access.region}, of which AWS keeps {_UNRESERVED} free: {less}have the limit raised (Service "
+                f"the functions would reserve {wanted:,} concurrent executions; this account's limit is {limit:,} in "
+                f"{self.access.region}, of which AWS keeps {_UNRESERVED} free: {less}request a higher limit (Service "
                 "Quotas, AWS Lambda, concurrent executions)"
             )

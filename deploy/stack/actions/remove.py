@@ -15,13 +15,13 @@ from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 from runtime.aws.retry import Fault
 
-_DAYS = 30  # that KMS waits before a key is gone for good
+_DAYS = 30  # that KMS waits before it deletes a key
 _TABLE_SECONDS = 300.0
 
 
 @dataclass
 class Removal:
-    """Removes the deployment ``name``; ``tell`` hears what is begun, ``step`` of every resource."""
+    """Removes the deployment ``name``; ``tell`` is called with each phase, ``step`` with each resource."""
 
     name: str
     access: Access
@@ -32,7 +32,7 @@ class Removal:
         self.stack = Stack(self.name, self.access)
 
     def proposed(self) -> tuple[Change, ...]:
-        """What ``stop`` would remove; nothing is."""
+        """What ``stop`` would remove; removes nothing."""
         seen = self.stack.seen()
         if seen is None or seen.status in STUCK:
             return tuple(
@@ -44,12 +44,12 @@ class Removal:
         return proposal.changes
 
     def stop(self) -> list[str]:
-        """Remove all but what holds data, and the code's bucket; what is left, as phrases."""
+        """Remove what runs, and the code bucket; returns what remains, as phrases."""
         seen = self.stack.seen()
         if seen is None:
             raise DeployError(f"there is no stack {self.name} in this account and region: check the name and --region")
         if seen.status in STUCK or seen.status == UNMADE:
-            self.tell("removing what was never whole")
+            self.tell("removing the incomplete stack")
             self.stack.remove(self.step)
         else:
             proposal = self._propose()
@@ -60,7 +60,7 @@ class Removal:
         return self._left()
 
     def delete(self) -> list[str]:
-        """Remove everything, with the data; what is left, as phrases. May be repeated when it was cut short."""
+        """Remove everything, with the data; returns what remains, as phrases. Repeatable after an interruption."""
         found = self.stack.seen() is not None
         if found:
             self.tell("removing the stack")
@@ -74,11 +74,10 @@ class Removal:
         keys = [key for kind in ("", "signing") if (key := self._delete_key(kind))]
         self._remove_code()
         if not found and not keys:
-            raise DeployError(
-                f"there is nothing of {self.name} in this account and region: check the name and --region"
-            )
+            raise DeployError(f"nothing of {self.name} exists in this account and region: check the name and --region")
         return [
-            f"the key {key}, which KMS deletes in {_DAYS} days (aws kms cancel-key-deletion keeps it)" for key in keys
+            f"the key {key}, which KMS deletes in {_DAYS} days (aws kms cancel-key-deletion prevents it)"
+            for key in keys
         ]
 
     def _propose(self) -> Proposal:
@@ -86,7 +85,7 @@ class Removal:
         return self.stack.propose({"TemplateBody": template.text(rest)}, {}, {TAG: self.name})
 
     def _remove_code(self) -> None:
-        self.tell("removing the code's bucket")
+        self.tell("removing the code bucket")
         placed(self.name, "artifacts", self.access).remove()
 
     def _left(self) -> list[str]:
@@ -99,10 +98,10 @@ class Removal:
             "AWS::KMS::Key": "the key",
         }
         held = [f"{kinds[type_]} {physical}" for _, type_, physical in self.stack.resources() if type_ in kinds]
-        return [f"the stack {self.name}, of which there are left:", *held]
+        return [f"the stack {self.name} with:", *held]
 
     def _delete_table(self) -> bool:
-        """Whether there was one."""
+        """Whether the table existed."""
         table = ResourceNames(self.name).table
         client = Client("dynamodb", self.access)
         what = f"delete the table {table}"
@@ -123,16 +122,16 @@ class Removal:
             if reply["Table"]["TableStatus"] == "ACTIVE":
                 return
             client.sleep(1.0)
-        raise DeployError(f"the table {table} is not ready to be deleted after {_TABLE_SECONDS:.0f} s: repeat later")
+        raise DeployError(f"the table {table} cannot be deleted yet after {_TABLE_SECONDS:.0f} s: try again later")
 
     def _delete_key(self, kind: str) -> str | None:
-        """Have KMS delete the key behind an alias; its id, None if there is none."""
+        """Schedule the deletion of the key behind an alias; returns its id, None if there is none."""
         alias = ResourceNames(self.name).alias(kind)
         client = Client("kms", self.access)
         try:
             found = client.call(f"find the key {alias}", lambda kms: kms.describe_key(KeyId=alias))["KeyMetadata"]
             if found.get("Description") not in KEYS:
-                return None  # somebody's own, which happens to be called so
+                return None  # another key that happens to have this alias
             client.call(f"delete {alias}", lambda kms: kms.delete_alias(AliasName=alias))
             if found["KeyState"] != "PendingDeletion":
                 client.call(

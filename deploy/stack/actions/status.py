@@ -15,7 +15,7 @@ from runtime.errors import StoreError
 
 @dataclass(frozen=True)
 class FunctionStatus:
-    """One function; ``concurrency`` is what is reserved for it (None: nothing)."""
+    """One function; ``concurrency`` is its reservation (None: none)."""
 
     name: str
     state: str
@@ -27,7 +27,7 @@ class FunctionStatus:
 
 @dataclass(frozen=True)
 class StreamStatus:
-    """What the store holds of a stream; ``last_ingest`` is the time of its newest commit (microseconds UTC)."""
+    """A stream of the store; ``last_ingest`` is the time of its newest commit (microseconds UTC)."""
 
     name: str
     files: int
@@ -39,7 +39,7 @@ class StreamStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """A deployment as it is. ``waiting`` and ``dead`` are messages: objects that arrived, and those set aside."""
+    """The state of a deployment. ``waiting`` and ``dead`` count messages: of new objects, and dead letters."""
 
     name: str
     stack: str
@@ -53,7 +53,7 @@ class Status:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing needs anybody: the stack is whole, no alarm rings, nothing is dead or quarantined."""
+        """Whether nothing needs attention: stack complete, no active alarm, no dead letters, no quarantine."""
         return (
             self.stack.endswith("_COMPLETE")
             and "ROLLBACK" not in self.stack
@@ -78,7 +78,7 @@ def status(name: str, access: Access) -> Status:
     seen = stack.seen()
     if seen is None:
         raise DeployError(
-            f"there is no stack {name} in this account and region: `dataflow deploy` makes one; check the name and "
+            f"there is no stack {name} in this account and region: `dataflow deploy` creates one; check the name and "
             "--region"
         )
     parts = stack.resources()
@@ -115,7 +115,7 @@ def _functions(names: Sequence[str], access: Access) -> Iterator[FunctionStatus]
 
 
 def _messages(queue: str, access: Access) -> int | None:
-    """Messages that wait or are being worked on; None where there is no such queue."""
+    """Messages waiting or in flight; None if the queue does not exist."""
     client = Client("sqs", access)
     counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     try:
@@ -129,7 +129,7 @@ def _messages(queue: str, access: Access) -> int | None:
 
 
 def _streams(store: str | None, access: Access) -> Iterator[StreamStatus]:
-    """The streams of the store; none where nothing was ingested yet."""
+    """The streams of the store; none before the first ingest."""
     from runtime.store import Store
 
     if store is None:

@@ -12,7 +12,7 @@ from deploy.stack.resources.storage import key
 from deploy.stack.settings import StackSettings
 
 NAMESPACE = "antfold"
-"""Of the metrics that the functions write with their logs."""
+"""The namespace of the metrics in the functions' logs."""
 
 
 def watch(settings: StackSettings) -> dict[str, Resource]:
@@ -24,15 +24,15 @@ def watch(settings: StackSettings) -> dict[str, Resource]:
         ),
         "AlertsPolicy": _topic_policy(),
         "DeadLettersAlarm": _alarm(
-            "Objects that ingest failed on too often are dead letters: its log tells why; redrive them then.",
+            "Ingest failed on these objects too often: its log says why; then redrive the dead letters.",
             "AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": places.dead}, 0,
         ),
         "WaitingAlarm": _alarm(
-            "News of arrived objects waits for a quarter of an hour: ingest does not keep up.",
+            "Events of new objects have waited for 15 minutes: ingest cannot keep up.",
             "AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": places.queue}, 900,
         ),
         "QuarantineAlarm": _alarm(
-            "A source was set aside: `dataflow status` and the log of ingest tell why.",
+            "A source was quarantined: `dataflow status` and the ingest log say why.",
             NAMESPACE, "SourcesQuarantined", {"Function": places.function("ingest")}, 0, "Sum",
         ),
     }  # fmt: skip
@@ -41,9 +41,9 @@ def watch(settings: StackSettings) -> dict[str, Resource]:
             continue
         name, title = {"FunctionName": places.function(function.name)}, function.name.capitalize()
         if function.name == "worker":
-            continue  # fleets are paced by throttles, and failed tasks are repeated: both are the query's to tell
+            continue  # throttles pace fleets, and failed tasks are repeated: queries report both
         found[f"{title}ErrorsAlarm"] = _alarm(
-            f"The {function.name} function failed: its log tells why.", "AWS/Lambda", "Errors", name, 0, "Sum"
+            f"The {function.name} function failed: its log says why.", "AWS/Lambda", "Errors", name, 0, "Sum"
         )
         found[f"{title}ThrottlesAlarm"] = _alarm(
             f"The {function.name} function is throttled: raise its concurrency, or the account's.",

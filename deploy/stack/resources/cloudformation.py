@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Value = Any
-"""What JSON holds: a text, or a reference that CloudFormation resolves."""
+"""A JSON value: a text, or a reference that CloudFormation resolves."""
 
 KEEP = "RetainExceptOnCreate"
-"""The deletion policy of what is kept."""
+"""The deletion policy of retained resources."""
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What a role may do to what. ``when``: a condition as IAM writes it."""
+    """Actions that a role may do on resources. ``when``: a condition in IAM's form."""
 
     actions: tuple[str, ...]
     resources: tuple[Value, ...]
@@ -32,8 +32,8 @@ class Grant:
 class Resource:
     """One resource of the template.
 
-    ``keep``: it holds data, or data is worth nothing without it, so no update and no removal of the stack deletes
-    it. ``skips``: the checks of checkov that it need not pass, each with the reason.
+    ``keep``: it holds data, or data is useless without it, so no update and no removal of the stack deletes it.
+    ``skips``: checkov checks that do not apply, each with the reason.
     """
 
     type: str
@@ -46,7 +46,7 @@ class Resource:
         """The resource as CloudFormation reads it."""
         found: dict[str, Any] = {"Type": self.type, "Properties": dict(self.properties)}
         if self.keep:
-            # What a failed first deployment made is empty, and would be in the way of the next.
+            # Resources of a failed first deployment are empty, and would block the next.
             found |= {"DeletionPolicy": KEEP, "UpdateReplacePolicy": "Retain"}
         if self.after:
             found["DependsOn"] = list(self.after)
@@ -59,8 +59,8 @@ class Resource:
 class FunctionResource:
     """A function of Lambda, its role's grants and its environment.
 
-    ``built``: false keeps the place of what is not written yet: it stands in the table, and is not deployed.
-    ``repeats``: it invokes itself on purpose, which Lambda otherwise stops after 16 times.
+    ``built``: false for a function that is not written yet: listed, but not deployed. ``repeats``: it invokes itself on
+    purpose, which Lambda otherwise stops after 16 times.
     """
 
     name: str
@@ -95,6 +95,6 @@ def policy(statements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def logical(kind: str, name: str) -> str:
-    """The logical id of a thing of a kind: readable for plain names, and never that of another name."""
+    """A logical id from a kind and a name: readable for plain names, unique for all."""
     plain = re.fullmatch(r"[a-wyz][a-z0-9]*", name)
     return kind + (name.capitalize() if plain else f"X{name.encode().hex()}")

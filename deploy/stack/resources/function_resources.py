@@ -26,20 +26,20 @@ RUNTIME = "python3.13"
 BUCKET_PARAMETER, BUNDLE_PARAMETER = "ArtifactsBucket", "Bundle"
 
 _STREAMS = 3_400
-"""Bytes of the functions' settings of streams: all their variables together may have 4 KB."""
+"""Bytes of the streams' settings: all variables of a function together may have 4 KB."""
 
-_NO_VPC = "It speaks to AWS's own services only; in a VPC it would need gateways that cost more than the workers."
+_NO_VPC = "It uses AWS services only; in a VPC it would need gateways that cost more than the workers."
 _NO_DEAD = "Nothing is lost when it fails: {}"
 _LOST = {
-    "worker": "its caller waits for the answer, and asks again.",
-    "ingest": "the queue keeps the news, and has a dead-letter queue of its own.",
-    "query": "its caller waits for the answer; a scheduled run is repeated, and an alarm reports errors.",
-    "reconcile": "the next run finds what this one did not.",
+    "worker": "its caller waits for the reply and retries.",
+    "ingest": "the queue keeps the events, and has its own dead-letter queue.",
+    "query": "its caller waits for the reply; a scheduled run is repeated, and an alarm reports errors.",
+    "reconcile": "the next run finds what this one missed.",
 }
 
 
 def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
-    """Every function, in the order of the data's way; those that are not built keep their place."""
+    """Every function, also those that are not built yet."""
     grants = Grants(settings)
     places = ResourceNames(settings.name)
     store = {"ANTFOLD_STORE": places.store_url}
@@ -52,11 +52,11 @@ def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
             grants.worker(), signed,
         ),
         FunctionResource(
-            "ingest", "makes point files of what arrived", s.ingest_memory, s.ingest_timeout, s.ingest_concurrency,
+            "ingest", "ingests new objects", s.ingest_memory, s.ingest_timeout, s.ingest_concurrency,
             grants.ingest(), store | landing | {"ANTFOLD_STREAMS": _streams(settings)},
         ),
         FunctionResource(
-            "query", "runs named queries", s.query_memory, s.query_timeout, s.query_concurrency,
+            "query", "runs published queries", s.query_memory, s.query_timeout, s.query_concurrency,
             grants.query(),
             store | signed | {
                 "ANTFOLD_WORKER": places.function("worker"),
@@ -65,7 +65,7 @@ def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
             },
         ),
         FunctionResource(
-            "reconcile", "finds what arrived and was not ingested", 512, 900, 2,
+            "reconcile", "finds objects that were not ingested", 512, 900, 2,
             grants.reconcile(), repeats=True, environment=store | landing | {
                 "ANTFOLD_STREAMS": _streams(settings),
                 "ANTFOLD_QUEUE": ref("Queue"),
@@ -84,14 +84,14 @@ def _streams(settings: StackSettings) -> str:
     text = json.dumps(said, sort_keys=True)
     if len(text.encode()) > _STREAMS:
         raise SettingsError(
-            f"the {len(said)} streams take {len(text.encode()):,} bytes of a function's environment, which has room "
-            f"for {_STREAMS:,}: divide them among deployments"
+            f"the settings of {len(said)} streams have {len(text.encode()):,} bytes, over the {_STREAMS:,} of a "
+            f"function's environment: divide them among deployments"
         )
     return text
 
 
 def resources(settings: StackSettings) -> dict[str, Resource]:
-    """The functions that are built, their roles and logs, and the roles of the services that start them."""
+    """The deployed functions, their roles and logs, and the roles of the services that invoke them."""
     found: dict[str, Resource] = {}
     for function in functions(settings):
         if function.built:
@@ -135,7 +135,7 @@ def _function(settings: StackSettings, function: FunctionResource) -> dict[str, 
                 "Environment": {"Variables": dict(function.environment)},
                 "KmsKeyArn": key(settings),
                 "TracingConfig": {"Mode": "PassThrough"},
-                # So that what the runtime writes of an error is escaped, too.
+                # So that the runtime's error lines are escaped, too.
                 "LoggingConfig": {"LogFormat": "JSON"},
                 **({"RecursiveLoop": "Allow"} if function.repeats else {}),
             },
@@ -146,8 +146,8 @@ def _function(settings: StackSettings, function: FunctionResource) -> dict[str, 
 
 
 def role(service: str, grants: tuple[Grant, ...]) -> Resource:
-    """A role that a service takes on for resources of this account only."""
-    # Lambda tells no source account when it takes on a role, and of Firehose it is not documented; the scheduler does.
+    """A role that a service may assume for resources of this account only."""
+    # Lambda sends no source account when it assumes a role, and Firehose documents none; the scheduler sends it.
     mine = {"StringEqualsIfExists": {"aws:SourceAccount": ref("AWS::AccountId")}}
     return _role({"Service": service}, grants, mine)
 

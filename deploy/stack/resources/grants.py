@@ -16,7 +16,7 @@ class Grants:
         self.key = key(settings)
 
     def worker(self) -> tuple[Grant, ...]:
-        """Reads points and kernels, writes large states for its query; nothing of the catalogue."""
+        """Reads points and kernels, writes large partial states; no access to the catalogue."""
         return (
             self._read("data/*", "kernels/*", "spill/*"),
             self._write("spill/*"),
@@ -25,12 +25,12 @@ class Grants:
         )
 
     def ingest(self) -> tuple[Grant, ...]:
-        """Reads what arrived, adds points and commits; deletes nothing."""
+        """Reads the landing bucket, adds points and commits; deletes nothing."""
         return (
             Grant(("s3:GetObject", "s3:GetObjectVersion"), (self.places.bucket_arn("landing", f"{LANDING}/*"),)),
             self._look("landing"),
             self._list("data", f"{STORE}/data/*"),  # whether a store without a catalogue has points
-            self._read("data/*", "rejects/*"),  # to compare, when a PUT finds its name taken
+            self._read("data/*", "rejects/*"),  # to compare, when a PUT finds an existing object
             self._write("data/*", "rejects/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
             self._commit(),
@@ -39,14 +39,14 @@ class Grants:
         )
 
     def query(self) -> tuple[Grant, ...]:
-        """Reads the store, keeps answers and partial states, has workers and others of its kind do the work."""
+        """Reads the store, writes results and partial states, invokes workers and relays."""
         return (
             self._read("*"),
             self._look("data"),
             self._write("spill/*", "results/*", "cache/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
             Grant(("lambda:InvokeFunction",), (self.places.function_arn("worker"), self.places.function_arn("query"))),
-            # Which kernels there must be depends on the worker's machine.
+            # The kernels needed depend on the worker's machine.
             Grant(("lambda:GetFunctionConfiguration",), (self.places.function_arn("worker"),)),
             Grant(("sns:Publish",), (ref("Alerts"),)),
             self._seal(),
@@ -54,7 +54,7 @@ class Grants:
         )
 
     def reconcile(self) -> tuple[Grant, ...]:
-        """Compares what arrived with what was committed, and sends news of what is missing."""
+        """Compares the landing bucket with the catalogue, and enqueues missing objects."""
         return (
             self._list("landing", f"{LANDING}/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
@@ -64,7 +64,7 @@ class Grants:
         )
 
     def compact(self) -> tuple[Grant, ...]:
-        """Writes points anew in fewer files; what they replace is the sweeper's."""
+        """Rewrites points into fewer files; the sweep deletes the replaced ones."""
         return (
             self._read("data/*"),
             self._write("data/*"),
@@ -74,7 +74,7 @@ class Grants:
         )
 
     def sweep(self) -> tuple[Grant, ...]:
-        """Deletes files that nothing refers to any more: the one role that deletes."""
+        """Deletes unreferenced files: the only role that deletes."""
         return (
             Grant(("s3:DeleteObject",), (self.places.store_arn("data/*"),)),
             self._list("data", f"{STORE}/data/*"),
@@ -83,7 +83,7 @@ class Grants:
         )
 
     def delivery(self) -> tuple[Grant, ...]:
-        """Firehose: writes to the landing bucket. These are the grants that its documentation asks for."""
+        """Firehose: writes to the landing bucket, with the grants that its documentation requires."""
         return (
             Grant(
                 ("s3:PutObject", "s3:AbortMultipartUpload", "s3:GetObject"),
@@ -95,7 +95,7 @@ class Grants:
         )
 
     def scheduler(self) -> tuple[Grant, ...]:
-        """EventBridge Scheduler: starts the functions that run by the clock."""
+        """EventBridge Scheduler: invokes the scheduled functions."""
         return (
             Grant(
                 ("lambda:InvokeFunction",), (self.places.function_arn("query"), self.places.function_arn("reconcile"))
@@ -126,18 +126,18 @@ class Grants:
         return Grant(("s3:PutObject",), tuple(self.places.store_arn(path) for path in paths))
 
     def _look(self, bucket: str) -> Grant:
-        """A missing object is "missing", not "denied": S3 says so to those who may list the bucket, by any prefix."""
+        """Lets S3 report a missing object as missing, not as denied: that needs permission to list, by any prefix."""
         return Grant(("s3:ListBucket",), (self.places.bucket_arn(bucket),))
 
     def _list(self, bucket: str, prefix: str) -> Grant:
         return Grant(("s3:ListBucket",), (self.places.bucket_arn(bucket),), {"StringLike": {"s3:prefix": [prefix]}})
 
     def _catalogue(self, *actions: str, owner: str | None = None) -> Grant:
-        """Reads of the items of one store: "for all values" holds for none, too, so there must be some."""
+        """Reads of one store's items; ``ForAllValues`` is true for no values, so ``Null`` requires some."""
         return Grant(actions, (self.places.table_arn,), self._owned(owner))
 
     def _commit(self) -> Grant:
-        """Writes to the catalogue, in transactions only: there is no other way to add to the log."""
+        """Writes to the catalogue, in transactions only."""
         together = {"StringEquals": {"dynamodb:EnclosingOperation": "TransactWriteItems"}}
         return Grant(
             ("dynamodb:PutItem", "dynamodb:ConditionCheckItem"), (self.places.table_arn,), self._owned() | together

@@ -11,14 +11,14 @@ from deploy.stack.resources.storage import key
 from deploy.stack.settings import ScheduleSettings, StackSettings
 
 FAILURES = 5
-"""How often the news of an object is given to ingest before it is set aside."""
+"""Receipts of an object's event before it becomes a dead letter."""
 
 _BATCH = 1
-"""Objects that one execution of ingest is given. With others in its batch, an object that exhausts the function's time
-or memory would take them along, time after time, to the dead letters; and ingest takes them one by one anyway."""
+"""Objects per execution of ingest. In a larger batch, one that exhausts the function's time or memory would make dead
+letters of all others; and ingest reads them one by one anyway."""
 
 _AT = "<aws.scheduler.scheduled-time>"
-"""Which the scheduler fills in: the same for a repeated start, so that the run is known by it."""
+"""A placeholder that the scheduler fills in: equal for a repeated start, so it identifies the run."""
 
 
 def flow(settings: StackSettings) -> dict[str, Resource]:
@@ -28,7 +28,7 @@ def flow(settings: StackSettings) -> dict[str, Resource]:
         "DeadLetters": _queue(places.dead, MessageRetentionPeriod=1_209_600),
         "Queue": _queue(
             places.queue,
-            # Six times the function's time-out, as AWS advises: news may wait for a free execution first.
+            # Six times the function's time-out, as AWS advises: an event may wait for a free execution first.
             VisibilityTimeout=min(6 * settings.ingest_timeout, 43_200),
             MessageRetentionPeriod=1_209_600,
             RedrivePolicy={"deadLetterTargetArn": arn("DeadLetters"), "maxReceiveCount": FAILURES},
@@ -41,7 +41,7 @@ def flow(settings: StackSettings) -> dict[str, Resource]:
                 "FunctionName": ref("Ingest"),
                 "BatchSize": _BATCH,
                 "FunctionResponseTypes": ["ReportBatchItemFailures"],
-                # Without it, messages that meet a busy function would count as failed.
+                # Without it, messages for a busy function would count as failed.
                 "ScalingConfig": {"MaximumConcurrency": min(settings.ingest_concurrency, 1_000)},
             },
         ),
@@ -59,7 +59,7 @@ def _queue(name: str, **more: Any) -> Resource:
     return Resource(
         "AWS::SQS::Queue",
         {"QueueName": name, "SqsManagedSseEnabled": True, **more},
-        skips={"CKV_AWS_27": "It is sealed with SQS's own key: news holds names of objects, none of the data."},
+        skips={"CKV_AWS_27": "It is encrypted with SQS's own key: events contain object names, no data."},
     )
 
 
@@ -108,7 +108,7 @@ def _delivery(settings: StackSettings, stream: str) -> Resource:
                 },
                 "CompressionFormat": "GZIP",
                 "EncryptionConfiguration": {"KMSEncryptionConfig": {"AWSKMSKeyARN": key(settings)}},
-                # By default Firehose puts nothing between records.
+                # By default Firehose puts no delimiter between records.
                 "ProcessingConfiguration": {
                     "Enabled": True,
                     "Processors": [
@@ -156,5 +156,5 @@ def _schedule(
                 "RetryPolicy": {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 3600},
             },
         },
-        skips={"CKV_AWS_297": "It holds the name of a query and thresholds, none of the data."},
+        skips={"CKV_AWS_297": "It contains the name of a query and thresholds, no data."},
     )

@@ -12,14 +12,14 @@ STORE = "store"
 """The prefix of the deployment's store in the data bucket."""
 
 LANDING = "landing"
-"""The prefix in the landing bucket below which each stream's objects arrive."""
+"""The prefix of the landing bucket with a folder per stream."""
 
 TENANTS = "tenants"
 
 
 @dataclass(frozen=True)
 class ResourceNames:
-    """The names of a deployment. S3's are of the whole world, so they carry the account and the region."""
+    """The names of a deployment. Bucket names are global, so they contain the account and the region."""
 
     name: str
 
@@ -49,17 +49,17 @@ class ResourceNames:
 
     @property
     def queue(self) -> str:
-        """Where the news of arrived objects waits for ingest."""
+        """The queue of new objects for ingest."""
         return f"{self.name}-ingest"
 
     @property
     def dead(self) -> str:
-        """Where news goes that ingest failed on too often."""
+        """The dead-letter queue of ingest."""
         return f"{self.name}-dead"
 
     @property
     def table(self) -> str:
-        """The catalogue's table. It is not that of stores which are made without naming one: they may be there, too."""
+        """The catalogue's table; not the default table of stores, which may exist, too."""
         return f"{self.name}-catalogue"
 
     @property
@@ -69,7 +69,7 @@ class ResourceNames:
 
     @property
     def owner(self) -> str:
-        """How partitions of the deployment's store in the table begin, for ``Fn::Sub``."""
+        """The prefix of the store's partition keys in the table, for ``Fn::Sub``."""
         return f"{self.bucket('data')}/{STORE}|"
 
     @property
@@ -78,14 +78,14 @@ class ResourceNames:
         return sub(f"s3://{self.bucket('data')}/{STORE}?table={self.table}")
 
     def delivery(self, stream: str) -> str:
-        """The Firehose that takes points of a stream."""
+        """The Firehose of a stream."""
         return f"{self.name}-{stream}"
 
     def alias(self, kind: str = "") -> str:
-        """The alias of the key of the data, or of another kind of key."""
+        """The alias of the data key, or of another kind of key."""
         return f"alias/{self.name}" + (f"-{kind}" if kind else "")
 
 
 def reached(store: str, access: Access) -> str:
-    """The URL of a deployment's store, with how it is reached where that is not left to the AWS configuration."""
+    """The URL of a deployment's store, with profile, region and endpoint if given."""
     return store + "".join(f"&{k}={quote(v, safe=':/')}" for k, v in asdict(access).items() if v)

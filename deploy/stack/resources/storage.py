@@ -10,17 +10,17 @@ from deploy.stack.settings import StackSettings
 from runtime.catalogue.stores.dynamodb import PARTITION, SORT
 
 _NO_LOG = {
-    "CKV_AWS_18": "Who reads what is recorded by CloudTrail's data events, where an account wants it; access logs in a "
-    "further bucket would cost more than the points."
+    "CKV_AWS_18": "CloudTrail's data events record reads, if an account enables them; access logs in another "
+    "bucket would cost more than the points."
 }
 KEYS = ("antfold: points, catalogue, logs and alerts", "antfold: signs kernels and named queries")
-"""The descriptions of the keys that are made here."""
+"""The descriptions of the keys created here."""
 
 _ROOT = sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")
 
 
 def key(settings: StackSettings) -> Value:
-    """The ARN of the key that data is sealed with."""
+    """The ARN of the key that encrypts data."""
     return settings.kms_key or arn("Key")
 
 
@@ -38,7 +38,7 @@ def storage(settings: StackSettings) -> dict[str, Resource]:
             settings,
             "landing",
             _landing_rules(settings),
-            after=("QueuePolicy",),  # S3 tries whether it may send before it takes a notification
+            after=("QueuePolicy",),  # S3 checks the permission to send when the notification is set
             NotificationConfiguration={
                 "QueueConfigurations": [
                     {
@@ -61,9 +61,9 @@ def _rule(name: str, prefix: str = "", **more: Any) -> dict[str, Any]:
 _OLD: dict[str, Any] = {"NoncurrentVersionExpiration": {"NoncurrentDays": 30}}
 _CUT: dict[str, Any] = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}
 _DATA_RULES = [
-    # Nothing below spill/ is needed once its query is over; a day is the shortest that S3 knows.
+    # spill/ is not needed after its query; one day is S3's minimum.
     _rule("spill", f"{STORE}/spill/", ExpirationInDays=1, NoncurrentVersionExpiration={"NoncurrentDays": 1}),
-    # What is cached can be computed again, and no role deletes it.
+    # Cache entries can be recomputed, and no role deletes them.
     _rule("cache", f"{STORE}/cache/", ExpirationInDays=30, NoncurrentVersionExpiration={"NoncurrentDays": 1}),
     _rule("replaced", **_OLD, **_CUT, ExpiredObjectDeleteMarker=True),
 ]
@@ -86,7 +86,7 @@ def _bucket(
             "BucketName": sub(ResourceNames(settings.name).bucket(kind)),
             "BucketEncryption": {
                 "ServerSideEncryptionConfiguration": [
-                    # One call to KMS for many objects, not one for each.
+                    # One KMS call for many objects.
                     {"BucketKeyEnabled": True, "ServerSideEncryptionByDefault": seal}
                 ]
             },
@@ -124,8 +124,8 @@ def _bucket_policy(places: ResourceNames, name: str, kind: str, more: list[dict[
 def _once(places: ResourceNames) -> list[dict[str, Any]]:
     """No object may be replaced: a PUT without ``If-None-Match`` is denied, for every sender.
 
-    ``s3:ObjectCreationOperation`` is false for the parts of a multipart upload, which know no such header; its
-    completion is held to it.
+    ``s3:ObjectCreationOperation`` is false for the parts of a multipart upload, which have no such header; its
+    completion must have it.
     """
     return [
         {
@@ -169,13 +169,13 @@ def _key() -> Resource:
         },
         keep=True,
         skips={
-            "CKV_AWS_33": "Anybody is anybody of this account, through DynamoDB: as AWS's own key for tables has it."
+            "CKV_AWS_33": "The principal * is limited to this account through DynamoDB, as in AWS's own key for tables."
         },
     )
 
 
 def key_statements() -> list[dict[str, Any]]:
-    """What the policy of the key must allow; in it, ``Resource: *`` is the key itself."""
+    """What the key's policy must allow; ``Resource: *`` is the key itself."""
     use = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"]
     logs = sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*")
     return [
@@ -197,7 +197,7 @@ def key_statements() -> list[dict[str, Any]]:
             [*use, "kms:DescribeKey"],
             {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs}},
         ),
-        # Through SNS, KMS does not learn whose alarm it is; the topic's policy says whose alarms it takes.
+        # Through SNS, KMS does not see whose alarm it is; the topic's policy restricts the account.
         _key_statement("ByAlarms", {"Service": "cloudwatch.amazonaws.com"}, ["kms:Decrypt", "kms:GenerateDataKey*"]),
     ]
 
@@ -213,7 +213,7 @@ def _signing_key() -> Resource:
             "KeyPolicy": policy([_key_statement("ByPolicies", {"AWS": _ROOT}, ["kms:*"])]),
         },
         keep=True,
-        skips={"CKV_AWS_7": "KMS rotates no HMAC keys by itself; a new key would make what was signed invalid."},
+        skips={"CKV_AWS_7": "KMS does not rotate HMAC keys; a new key would invalidate all signatures."},
     )
 
 

@@ -23,7 +23,7 @@ def table(settings: StackSettings) -> dict[str, Resource]:
 
 
 def template(settings: StackSettings) -> dict[str, Any]:
-    """The template; the bucket and the name of the functions' code are its parameters."""
+    """The template; its parameters are the bucket and the key of the functions' code."""
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"antfold ({settings.name}): telemetry to point files, and queries over them.",
@@ -59,9 +59,9 @@ def _outputs(settings: StackSettings) -> dict[str, Value]:
 
 
 def kept(whole: Mapping[str, Any]) -> dict[str, Any]:
-    """What stays of a deployed template when the deployment is removed and its data is not.
+    """The part of a deployed template that stays when the deployment is removed without its data.
 
-    The resources that are kept, without what they say of others; so that the next deployment finds them.
+    The retained resources without references to others, so that the next deployment finds them.
     """
     resources = {n: dict(r) for n, r in whole["Resources"].items() if r.get("DeletionPolicy") == KEEP}
     for resource in resources.values():
@@ -88,6 +88,6 @@ def _names(value: object) -> set[str]:
 
 
 def text(value: Mapping[str, Any], indent: int | None = None) -> str:
-    """A template as JSON: the same text for equal templates."""
+    """A template as canonical JSON."""
     separators = (",", ":") if indent is None else None
     return json.dumps(value, indent=indent, separators=separators, sort_keys=True) + ("\n" if indent else "")

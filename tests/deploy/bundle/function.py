@@ -11,7 +11,7 @@ import sys
 
 
 class Context:
-    """What Lambda tells of an invocation."""
+    """The context that Lambda passes to an invocation."""
 
     aws_request_id = "1"
     function_name = "antfold-worker"

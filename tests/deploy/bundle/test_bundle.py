@@ -178,7 +178,7 @@ def test_no_pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("python", ["3", "latest", "3.13.1"])
 def test_no_such_python(tmp_path: Path, python: str) -> None:
-    with pytest.raises(BundleError, match=r"is no version of Python .* write for example 3\.13"):
+    with pytest.raises(BundleError, match=r"is not a Python version of Lambda.* write for example 3\.13"):
         build(tmp_path / "x.zip", python=python)
 
 

@@ -217,7 +217,7 @@ def test_of_no_stream(deployed: Store, lines: Callable[[], Lines]) -> None:
     """Not lost: it comes again until somebody declares the stream, or ends among the dead letters."""
     bodies = [event(land(key, records(1))) for key in ("in/unknown/a", "elsewhere/s/a", "in/s")]
     assert take(*bodies, received=9) == ["m0", "m1", "m2"]
-    assert all("is of no stream of this deployment" in line["message"] for line in lines().of("failed"))
+    assert all("belongs to no stream of this deployment" in line["message"] for line in lines().of("failed"))
 
 
 def test_too_large(deployed: Store) -> None:
@@ -225,7 +225,7 @@ def test_too_large(deployed: Store) -> None:
     bodies = [event(land("in/s/a", records(*range(9)))), event(land("in/s/b", records(1)))]
     assert failures(one.answer(batch(*bodies)["Records"])) == []
     assert numbers() == Counter([1])
-    assert "more than the 50 that are ingested here" in str(sources()[0][2])
+    assert "over the limit of 50" in str(sources()[0][2])
 
 
 def test_rejected_rows_are_counted(deployed: Store, lines: Callable[[], Lines]) -> None:

@@ -158,7 +158,7 @@ def test_when_the_queue_fails(deployed: Store) -> None:
     one.run_from(since_of(ALL), "", False)
     assert sizes == [10, 3, 2]
     one.sqs.boto.send_message_batch = lambda **_: {"Failed": [], "Successful": []}
-    with pytest.raises(ServiceFault, match="did not take 10 messages"):
+    with pytest.raises(ServiceFault, match="refused 10 messages"):
         one.run_from(since_of(ALL), "", False)
 
 

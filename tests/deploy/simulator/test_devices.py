@@ -162,13 +162,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert " points, " in first
     assert following.startswith("next: dataflow ingest STORE telemetry ")
     assert main(["simulate", str(out)]) == 1
-    assert "is not empty (it holds 'telemetry-00001.ndjson.gz')" in capsys.readouterr().err
+    assert "is not empty (it contains 'telemetry-00001.ndjson.gz')" in capsys.readouterr().err
     for number, name in enumerate(("notes.txt", ".hidden", "truth.json", "folder")):
         other = tmp_path / f"other{number}"
         other.mkdir()
         (other / name).mkdir() if name == "folder" else (other / name).write_text("mine")
         assert main(["simulate", str(other), "--devices", "1", "--days", "1"]) == 1
-        assert f"is not empty (it holds {name!r}): name a folder that is new" in capsys.readouterr().err
+        assert f"is not empty (it contains {name!r}): name a new or empty folder" in capsys.readouterr().err
         assert [path.name for path in other.iterdir()] == [name]
     (tmp_path / "empty").mkdir()
     assert main(["simulate", str(tmp_path / "empty"), "--devices", "1", "--days", "1"]) == 0

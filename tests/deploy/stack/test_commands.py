@@ -38,7 +38,7 @@ def test_init_then_print(run: Any, aws: Aws) -> None:
     assert "wrote antfold.toml" in out
     code, _, err = run("deploy", "--init")
     assert code == 1
-    assert "stays as it is" in err
+    assert "was not changed" in err
     code, out, _ = run("deploy", "--print-template")
     assert code == 0
     assert json.loads(out) == json.loads(json.dumps(template(load("antfold.toml"))))

@@ -30,10 +30,10 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Aws:
 def test_a_stack_of_something_else(aws: Aws, act: Any) -> None:
     described = {"StackStatus": "CREATE_COMPLETE", "CreationTime": datetime(2024, 3, 1, tzinfo=UTC), "Tags": []}
     aws.answers["describe_stacks"] = lambda StackName: {"Stacks": [described]}  # noqa: N803
-    with pytest.raises(DeployError, match="the stack production is of something else"):
+    with pytest.raises(DeployError, match="the stack production is not a deployment"):
         act(Stack("production", Access()))
     for remove in (Removal.delete, Removal.stop, Removal.proposed):
-        with pytest.raises(DeployError, match="is of something else"):
+        with pytest.raises(DeployError, match="is not a deployment"):
             remove(Removal("production", Access()))
     assert set(aws.named()) == {"describe_stacks"}
 
@@ -56,7 +56,7 @@ def test_a_bucket_of_that_name(aws: Aws) -> None:
     aws.answers["head_bucket"] = refuse
     bucket = placed("antfold", "artifacts", Access())
     for act in (bucket.make, bucket.remove):
-        with pytest.raises(DeployError, match=r"antfold-artifacts-111122223333-eu-west-1 is another account's"):
+        with pytest.raises(DeployError, match=r"antfold-artifacts-111122223333-eu-west-1 belongs to another account"):
             act()
     aws.answers |= dict.fromkeys(
         ("head_bucket", "head_object", "put_object", "delete_bucket", "delete_objects"), lambda **_: {}

@@ -48,7 +48,7 @@ SCHEDULE = "[[schedules]]\nevery = 'rate(1 hour)'\n"
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[deployment", "this is not TOML"),
+        ("[deployment", "not TOML"),
         ("[deploymnt]", "'deploymnt' is no setting; did you mean 'deployment'"),
         (
             "[deployment]\nworker_memry = 1",
@@ -68,7 +68,7 @@ SCHEDULE = "[[schedules]]\nevery = 'rate(1 hour)'\n"
         ("[deployment]\nworker_timeout = 301", "worker_timeout = 301 must be 30 to 300 seconds"),
         ("[deployment]\ningest_concurrency = 1", "ingest_concurrency = 1 must be 2 to"),
         ("[deployment]\nfirehose_mb = 129", "firehose_mb = 129 must be 1 to 128 MiB"),
-        ("[deployment]\nlog_days = 31", "log_days = 31 is not kept by CloudWatch; the nearest is 30"),
+        ("[deployment]\nlog_days = 31", "CloudWatch has no retention of log_days = 31; the nearest is 30"),
         ("[deployment]\nkms_key = 'alias/mine'", "must be a key's ARN"),
         ("[streams.a]\nkey = 'k'", r"\[streams.a\]: 'time' is missing"),
         ("[streams.a]\nkey = 'k'\ntime = 't'\nunit = 'h'", r"\[streams.a\]: unit 'h' is unknown"),
@@ -80,7 +80,7 @@ SCHEDULE = "[[schedules]]\nevery = 'rate(1 hour)'\n"
         ("[[schedules]]\nquery = 'q'\nevery = '1h'", r"every = '1h' must be rate\(1 hour\)"),
         ("[[schedules]]\nquery = 'q'\nevery = 'rate(1 hour)'\nalert = 'a<1'", "alert = 'a<1' must be a list of texts"),
         ("[[schedules]]\nquery = 'q'\nevery = 'rate(1 hour)'\nalert = [1]", r"alert = \[1\] must be a list of texts"),
-        (SCHEDULE + "query = 'reconcile'", "there is a schedule of reconcile already"),
+        (SCHEDULE + "query = 'reconcile'", "reconcile already has a schedule"),
         (SCHEDULE + "query = 'a b'", "number 1: 'a b' cannot be the name of a query"),
         (SCHEDULE + "query = 'q@3'", "number 1: 'q@3' cannot be the name of a query"),
         (SCHEDULE + f"query = '{'q' * 60}'", "has more than the 64 characters of a schedule's name"),
@@ -108,10 +108,10 @@ def test_callers_of_a_worker_wait_for_it() -> None:
 
 def test_two_schedules_of_one_query_are_told_apart() -> None:
     one = "[[schedules]]\nquery = 'q'\nevery = 'rate(1 hour)'\n"
-    with pytest.raises(SettingsError, match=r"number 2: there is a schedule of q already"):
+    with pytest.raises(SettingsError, match=r"number 2: q already has a schedule"):
         parse(one + one)
     assert len(parse(one + one + "version = 2").schedules) == 2
-    with pytest.raises(SettingsError, match=r"number 2: there is a schedule of q-v2 already"):
+    with pytest.raises(SettingsError, match=r"number 2: q-v2 already has a schedule"):
         parse(one + "version = 2\n" + one.replace("'q'", "'q-v2'"))
 
 
@@ -124,7 +124,7 @@ def test_files(tmp_path: Path) -> None:
     path.write_bytes(b"name = '\xff'")
     with pytest.raises(SettingsError, match="not UTF-8"):
         settings.load(path)
-    with pytest.raises(SettingsError, match="is there already"):
+    with pytest.raises(SettingsError, match="already exists"):
         settings.init(path)
     assert path.read_bytes() == b"name = '\xff'"
 

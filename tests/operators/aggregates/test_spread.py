@@ -80,7 +80,7 @@ def families(rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     values = rng.normal(size=shape)
     gaps = np.where(rng.random(shape) < 0.5, np.nan, values)
     far = np.ldexp(1 + rng.integers(-3, 4, shape) * 2.0**-52, rng.integers(-50, 50, (100, 1)))
-    # Variances of two that are just beyond the middle of two floats, by less than any twofold number tells.
+    # Variances of two that are just beyond the middle of two floats, by less than a double-double can show.
     odd = 2 * rng.integers(2**26 * 3 // 4, 2**26, 100) + 1.0
     ties = np.stack([2 * odd, rng.choice([0.0, 2.0**-100, -(2.0**-100)], 100)], axis=1)
     return {

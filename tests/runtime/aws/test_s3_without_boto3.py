@@ -61,7 +61,7 @@ class TestSignedObjects(ObjectStoreContract):
 
 
 def test_what_only_boto3_asks(function: None, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other arguments than the store's own, such as those of the reader of an object that has arrived."""
+    """Arguments that the store does not use, for example those of the reader of landing objects."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     client = Client("s3", Access())
     s3 = client.boto

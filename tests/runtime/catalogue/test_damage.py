@@ -41,7 +41,7 @@ def sql(statement: str) -> Callable[[Connection], None]:
 
 
 def first_time(connection: Connection) -> None:
-    """The first time in the log's totals, in a record whose seal fits: only working it out anew tells."""
+    """The first time in the log's totals, in a record whose seal fits: only recomputing it shows the damage."""
     ((number, body),) = connection.execute(
         "select number, body from items where partition = 's/LOG' and sort like '%3'"
     )

@@ -162,7 +162,7 @@ def test_the_end_of_time_names_what_is_missing() -> None:
 
 
 def test_what_is_late_is_left_out_where_that_is_allowed() -> None:
-    """Hours of work are not thrown away for one task that nobody ever answers."""
+    """Hours of work are not discarded for one task that never gets a reply."""
     tasks = [Task(f"0.{k}", "store", "s", {}, {}, {}, (), (k * 100, (k + 1) * 100), 0, 1, None) for k in range(3)]
     work = [tasks[0], TaskBatch("b1", tuple(tasks[1:]))]
     c = Coordinator(work, 0.0, Rules(attempt_seconds=2_000, query_seconds=1_000), None, allow_partial=True)

@@ -82,7 +82,7 @@ def test_a_failure_names_its_task(store: Store) -> None:
 
 
 def test_what_invoking_raises_ends_the_query(store: Store) -> None:
-    """Also an interrupt: nothing more is started, and nobody is waited for."""
+    """Also on an interrupt: nothing more is started, and nothing is waited for."""
     entered, leave = threading.Event(), threading.Event()
     calls: list[int] = []
 

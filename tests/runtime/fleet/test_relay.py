@@ -286,7 +286,7 @@ def test_another_version_is_refused(store: Store) -> None:
 
 
 def test_who_is_interrupted_tells_the_relays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relays that are under way start nothing more, though nobody can reach them."""
+    """Running relays start no more tasks, although they are unreachable."""
     monkeypatch.setattr("runtime.fleet.fleet._LOOK", 0.05)
     started, ended = [], threading.Event()
     relays: list[dict[str, Any]] = []

@@ -58,7 +58,7 @@ def test_what_is_done_is_said(lake: Lake, files: list[str], after: bool) -> None
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("pipe", ["fifo", "-"])
 def test_the_console(tmp_path: Path, files: list[str], number: int, pipe: str) -> None:
-    """Ended while it waits for a pipe to which nobody writes."""
+    """Interrupted while it waits for a pipe without a writer."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     held = os.open(fifo, os.O_RDWR)

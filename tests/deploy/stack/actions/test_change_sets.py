@@ -33,7 +33,7 @@ def stack() -> Stack:
 
 
 def statuses(*given: str | None) -> Any:
-    """What ``describe_stacks`` tells, one after the other, and the last for ever; None: there is no such stack."""
+    """Successive replies of ``describe_stacks``, the last repeated; None: no such stack."""
     left = list(given)
 
     def describe(StackName: str) -> Any:  # noqa: N803
@@ -106,7 +106,7 @@ def test_a_template_that_is_refused(aws: Aws, stack: Stack) -> None:
         "describe_stacks": statuses(None),
         "describe_change_set": change_set(status="FAILED", reason="Bucket names are lower case"),
     }
-    with pytest.raises(DeployError, match="does not take the template of fleet: Bucket names are lower case"):
+    with pytest.raises(DeployError, match="rejects the template of fleet: Bucket names are lower case"):
         stack.propose(TEMPLATE, {}, {})
     assert aws.named()[-2:] == ["delete_change_set", "delete_stack"]
 
@@ -148,7 +148,7 @@ def test_it_waits_for_the_cleaning_up(aws: Aws, stack: Stack) -> None:
 
 def test_a_stack_that_takes_too_long(aws: Aws, stack: Stack) -> None:
     aws.answers["describe_stacks"] = statuses("CREATE_IN_PROGRESS")
-    with pytest.raises(DeployError, match="is not ready after 0 s: it goes on without this command"):
+    with pytest.raises(DeployError, match="is not ready after 0 s; AWS continues without this command"):
         stack.carry_out(Proposal("p", True, ()))
 
 
@@ -157,9 +157,9 @@ def test_a_stack_that_takes_too_long(aws: Aws, stack: Stack) -> None:
     [
         (
             "ROLLBACK_COMPLETE",
-            r"no deployment gets it out of \(Key \(AWS::X\): denied\): `dataflow destroy --name fleet`",
+            r"which no update can leave \(Key \(AWS::X\): denied\): run `dataflow destroy --name fleet`",
         ),
-        ("DELETE_FAILED", "no deployment gets it out of"),
+        ("DELETE_FAILED", "which no update can leave"),
         ("UPDATE_IN_PROGRESS", "is being changed"),
     ],
 )
@@ -177,7 +177,7 @@ def test_removing(aws: Aws, stack: Stack) -> None:
     aws.answers["describe_stacks"] = statuses("DELETE_IN_PROGRESS", None)
     stack.remove()
     aws.answers["describe_stacks"] = statuses("DELETE_FAILED")
-    with pytest.raises(DeployError, match="could not be removed and is DELETE_FAILED: its events tell why"):
+    with pytest.raises(DeployError, match="could not be removed and is DELETE_FAILED: see its events"):
         stack.remove()
 
 

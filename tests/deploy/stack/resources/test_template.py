@@ -142,7 +142,7 @@ def test_functions(whole: dict[str, Any], settings: StackSettings) -> None:
     assert json.loads(variables["Ingest"]["ANTFOLD_STREAMS"])["telemetry"] == {
         "key": "device", "time": "ts", "unit": "ms", "format": "auto", "duplicates": "exact",
     }  # fmt: skip
-    # Lambda ends a chain of 16: the reconciler goes on by itself while there are objects, and nobody else does.
+    # Lambda ends a chain of 16: only the reconciler invokes itself, while there are objects.
     assert {name for name, f in found.items() if f.get("RecursiveLoop") == "Allow"} == {"Reconcile"}
     assert all(f["LoggingConfig"] == {"LogFormat": "JSON"} for f in found.values())
     # Where the code is, and what comes with it, is what the code knows.
@@ -158,7 +158,7 @@ def test_streams_beyond_what_functions_can_be_told() -> None:
         variables = function["Environment"]["Variables"]
         # A reference in place of a value: as long as an ARN may get.
         assert sum(len(k) + (len(v) if isinstance(v, str) else 180) for k, v in variables.items()) < 4_096
-    with pytest.raises(SettingsError, match="the 60 streams take 5,"):
+    with pytest.raises(SettingsError, match="the settings of 60 streams have 5,"):
         template(
             StackSettings(
                 streams={f"stream-of-devices-{i:02}": StreamSettings("device", "ts", "ms") for i in range(60)}

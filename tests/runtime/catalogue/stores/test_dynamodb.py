@@ -114,7 +114,7 @@ def test_throttles_and_conflicts_are_waited_for(catalogue: DynamoCatalogue, faul
 
 
 def test_repeats_of_a_transaction_carry_one_token(table: DynamoTable, faults: Faults) -> None:
-    """So that DynamoDB tells the second of them what became of the first."""
+    """So that DynamoDB reports the outcome of the first to the second."""
     faults.refuse("TransactWriteItems", db_error(500, "InternalServerError"))
     put = Transact([Put("s/LOG", "1", b"x", WriteCondition.ABSENT)])
     table.transact(put)
