@@ -90,7 +90,7 @@ def arranged(fn: str, args: Sequence[Typed]) -> tuple[list[Typed], Type] | list[
     most = max(places)
     values = [_as_places(e, most) for e in values]
     if any(e.fn == "lit" and not -(2**63) <= int(str(e.option("value") or 0)) < 2**63 for e in values):
-        return f"a constant that does not fit in 64 bits with {most} decimal places"
+        return f"a constant that does not fit in 64 bits with {most} places"
     if fn == "floordiv":
         return values, Type.INT
     return [*head, *values], decimal(most)
