@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from deploy.handlers import task
+from deploy.handlers import worker
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
@@ -26,4 +26,4 @@ def handler(event: dict[str, Any], context: Any) -> Any:
             return "x" * (7 << 20)
         case "left":
             return context.get_remaining_time_in_millis()
-    return task.handler(event, context)
+    return worker.handler(event, context)

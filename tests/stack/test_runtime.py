@@ -62,7 +62,7 @@ def faulty(rie: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Func
 def test_a_query(rie: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a pool of workers, as many at once as there are processes; small states in the reply, large ones spilled."""
     monkeypatch.setattr("runtime.query.plan.make_tasks._SMALL", 1_000)
-    with function(rie, tmp_path, "deploy.handlers.task.handler", variables(), size=3) as worker:
+    with function(rie, tmp_path, "deploy.handlers.worker.handler", variables(), size=3) as worker:
         for metric in (METRIC, WIDE):
             result = store.query(metric, executor=Fleet(worker.invoke), workers=4, progress=False)
             assert result.proof.result == store.query(metric, progress=False).proof.result

@@ -20,7 +20,7 @@ class Context:
 def main(bundle: str) -> None:
     """Answer one task."""
     sys.path.insert(0, bundle)
-    from deploy.handlers.task import handler
+    from deploy.handlers.worker import handler
 
     # The function's log is printed, too; the reply is the last line.
     print(json.dumps(handler(json.load(sys.stdin), Context())), flush=True)

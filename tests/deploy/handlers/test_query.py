@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 import dataflow as df
-from deploy.handlers import query, task
+from deploy.handlers import query, worker
 from deploy.handlers.query import handler
 from operators.compiler.targets import TARGETS
 from operators.errors import DataflowError
@@ -244,7 +244,7 @@ def test_workers_where_there_is_much_to_read(
     def invoker(function: str, *_: Any, **__: Any) -> Callable[[bytes], Reply]:
         def invoke(payload: bytes) -> Reply:
             asked.append(function)
-            return Reply(200, json.dumps(task.handler(json.loads(payload), Context())).encode())
+            return Reply(200, json.dumps(worker.handler(json.loads(payload), Context())).encode())
 
         return invoke
 
@@ -291,7 +291,7 @@ def test_as_a_relay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTFOLD_WORKER", "fleet-worker")
 
     def work(payload: bytes) -> Reply:
-        return Reply(200, json.dumps(task.handler(json.loads(payload), Context())).encode())
+        return Reply(200, json.dumps(worker.handler(json.loads(payload), Context())).encode())
 
     monkeypatch.setattr(query, "invoker", lambda *_: work)
 
@@ -309,7 +309,7 @@ def test_as_a_relay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_worker_that_refuses(store: Store, lines: Callable[[], Lines]) -> None:
-    reply = task.handler({"version": 99}, Context())
+    reply = worker.handler({"version": 99}, Context())
     assert "update this worker" in reply["error"]["message"]
     logged = lines()
     assert logged.metric("TasksRefused") == 1

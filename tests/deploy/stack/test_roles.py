@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 import dataflow as df
-from deploy.handlers import ingest, query, reconcile, task
+from deploy.handlers import ingest, query, reconcile, worker
 from deploy.stack.resources.function_resources import functions
 from deploy.stack.resources.template import template
 from deploy.stack.settings import parse
@@ -34,7 +34,7 @@ SETTINGS = parse('[deployment]\nname = "fleet"\n\n[streams.s]\nkey = "k"\ntime =
 PLACE = f"{ACCOUNT}-{REGION}"
 DATA, LANDING = f"fleet-data-{PLACE}", f"fleet-landing-{PLACE}"
 T = 1_700_000_000_000
-HANDLERS = {"ingest": ingest.handler, "query": query.handler, "reconcile": reconcile.handler, "worker": task.handler}
+HANDLERS = {"ingest": ingest.handler, "query": query.handler, "reconcile": reconcile.handler, "worker": worker.handler}
 ONE = threading.Lock()
 """Held while a worker is at its work: which role asks is known of the whole process."""
 
@@ -221,7 +221,7 @@ def test_query_with_workers(published: Deployed, monkeypatch: pytest.MonkeyPatch
             return {"Architectures": ["x86_64"]}
 
     monkeypatch.setattr(aws_lambda, "Client", Lambda)
-    monkeypatch.setattr(task.answer, "__defaults__", (task.answer.__defaults__[0], 10))
+    monkeypatch.setattr(worker.answer, "__defaults__", (worker.answer.__defaults__[0], 10))
     reply = json.loads(published.run("query", url("tops"))["body"])
     assert reply.get("rows") == ROWS, reply
     assert asked == ["fleet-worker"]
