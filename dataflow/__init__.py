@@ -1,4 +1,4 @@
-"""antfold's DSL: compose operator graphs over streams of points, and run them with ``runtime.Store``.
+"""antfold's DSL: compose metrics over streams of points, and run them with ``runtime.Store``.
 
 import dataflow as df
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 table = ReferenceTable
 """A reference table from columns, ``df.table({...})``, or a CSV file, ``df.table.from_csv(path)``."""
 
-# For aggregates of one's own; loaded when asked for, since they bring numpy with them.
+# For custom aggregates; imported on first use, since they import numpy.
 __getattr__ = late(
     __name__,
     {
@@ -54,7 +54,7 @@ def __dir__() -> list[str]:
 
 
 def from_json(text: str) -> Stream:
-    """A metric from its canonical JSON form; DataflowError naming the place of what is wrong."""
+    """A metric from its canonical JSON form; raises DataflowError that names the place of an error."""
     return Stream(_steps_from_json(text))
 
 

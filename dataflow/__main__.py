@@ -1,6 +1,6 @@
 """``python -m dataflow`` is the console script.
 
-That is in the package ``deploy``, which is built upon this one: it is found by its name, and only when it is run.
+It is in the package ``deploy``, a layer above this one, so it is imported by name and only when it runs.
 """
 
 from __future__ import annotations

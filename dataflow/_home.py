@@ -1,4 +1,4 @@
-"""A guard for package names as plain as ours: something else of the same name must not be mixed in."""
+"""Guards the packages ``operators``, ``runtime`` and ``deploy`` against others of the same name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SIBLINGS = ("operators", "runtime", "deploy")
 def check_home() -> None:
     """Check that the sibling packages resolve to the folder this package lives in; nothing is imported.
 
-    Raises ImportError that names the file in the way and the cure.
+    Raises ImportError that names the file in the way and the fix.
     """
     home = Path(__file__).resolve().parent.parent
     for name in _SIBLINGS:
@@ -30,7 +30,7 @@ def check_home() -> None:
 
 
 def _origin(name: str) -> Path | None:
-    """The file that ``import name`` would run; None if there is none (a bare folder counts as none)."""
+    """The file that ``import name`` would run; None if there is none (a namespace package has none)."""
     try:
         spec = find_spec(name)
     except ValueError:  # a module already imported that carries no spec

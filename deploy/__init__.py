@@ -1,1 +1,1 @@
-"""How antfold gets to a person and to an account: the console script, the demo, and what it shows."""
+"""The console script, the demo and the AWS deployment."""

@@ -1,4 +1,4 @@
-"""How the console script reads its arguments: one sentence for what is wrong, with the name that was meant."""
+"""Command-line parsing: one-sentence usage errors, with the name that was probably meant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NUMBERED = re.compile(r"--?\w")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, and whose options take values that begin with ``-``, as ``--since -7d``."""
+    """A parser with one-line errors; options accept values that begin with ``-``, like ``--since -7d``."""
 
     def read(self, args: Sequence[str]) -> argparse.Namespace:
         """The options and arguments in ``args``."""
@@ -41,8 +41,7 @@ class Parser(argparse.ArgumentParser):
         return f"there is no option {option}; {said}"
 
     def _tied(self, args: Sequence[str]) -> list[str]:
-        """``--since -7d`` as ``--since=-7d``: what follows an option that takes a value is one, unless it is an option
-        itself."""
+        """``--since -7d`` as ``--since=-7d``: a word after an option with a value is that value, unless an option."""
         valued = {n for a in self._actions if a.nargs is None for n in a.option_strings}
         known = {n for a in self._actions for n in a.option_strings}
         out: list[str] = []

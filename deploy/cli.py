@@ -1,7 +1,7 @@
 """The console script ``dataflow``: finds the command, and turns every failure into one sentence and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. What a command needs is imported when it runs, so that
-a query of a known shape starts fast.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 an ``--alert`` holds, 130 interrupted. Commands import what they need
+when they run, so that a query whose kernels are cached starts fast.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deploy.commands.shared import Command, UsageError, flush_or_forget
 from operators.errors import DataflowError
 from operators.nearest import meant
 
-_ABOUT = "Ask any question of telemetry, events and transactions: metrics over a store of points."
+_ABOUT = "Metrics over telemetry, events and transactions."
 _EXAMPLE = """first steps:
   dataflow demo
   dataflow ingest ./store telemetry points.ndjson.gz --key device --time ts --unit ms
@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; ``argv`` defaults to the process's arguments. Returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     _never_fail_to_print()
-    # Importing makes hundreds of thousands of objects that stay: looking them over again and again was measured to
-    # take a fifth of a short command's time.
+    # Imports create hundreds of thousands of long-lived objects: collecting over them took a fifth of a short command's
+    # time.
     gc.set_threshold(100_000, 50, 100)
     try:
         code = _run(arguments)
@@ -40,23 +40,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except SystemExit as e:  # argparse: help was printed (0), or the usage is wrong (2)
         return e.code if isinstance(e.code, int) else 1
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough: that is no failure
+    except BrokenPipeError:  # the reader closed the pipe, like `head`: not an error
         return 0
-    except KeyboardInterrupt as e:  # an ingest says what it had done
-        return _fail(str(e) or "interrupted; nothing half-done was kept", 130)
+    except KeyboardInterrupt as e:  # an ingest's message lists what was committed
+        return _fail(str(e) or "interrupted; incomplete work was discarded", 130)
     except DataflowError as e:
         return _fail(str(e), 1)
     except OSError as e:
         where = f"{e.filename}: " if e.filename else ""
         return _fail(f"{where}{e.strerror or e}", 1)
     except MemoryError:
-        return _fail("out of memory; take a shorter range, fewer groups or fewer --workers", 1)
+        return _fail("out of memory; use a shorter range, fewer groups or fewer --workers", 1)
     except Exception as e:
         if os.environ.get("ANTFOLD_DEBUG"):
             raise
         return _fail(
-            f"this is a defect of antfold, please report it: {type(e).__name__}: {e} "
-            "(ANTFOLD_DEBUG=1 shows where it happened)",
+            f"internal error, please report it: {type(e).__name__}: {e} (ANTFOLD_DEBUG=1 shows where it happened)",
             1,
         )
     finally:
@@ -125,7 +124,7 @@ def _overview() -> argparse.ArgumentParser:
 
 
 def _command(name: str) -> str:
-    """Every command that there is was found before."""
+    """Raises: known commands are found before the overview is parsed."""
     there = meant(name, [*COMMANDS, "help", "--version", "--help"], "there")
     raise argparse.ArgumentTypeError(f"there is no command {name!r}; {there} are {', '.join(COMMANDS)}")
 
@@ -148,7 +147,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _never_fail_to_print() -> None:
-    """A terminal that cannot show a character gets a question mark, not an error."""
+    """Print a question mark for characters that the terminal cannot encode."""
     # Closed by the shell (>&-): then what is printed goes nowhere.
     sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""Metrics from files: plain Python that defines them at its top level, or their JSON form."""
+"""Loads metrics from files: Python that defines them at top level, or their JSON form."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ _OPTION = re.compile(r"([\w.]+)\(\) got an unexpected keyword argument '(\w+)'")
 
 
 class MetricFileError(DataflowError):
-    """A metric file that is missing, wrong, or does not have the metric."""
+    """A metric file that is missing or invalid, or does not define the metric."""
 
 
 def metric_named(name: str) -> Stream | str:
-    """The metric of a file, or the name itself if it is that of a published query, for ``Store.query``.
+    """The metric of a file, or the name itself if it names a published query, for ``Store.query``.
 
-    What ends in .py or .json, or has a ':' or '/' in it, is a file, whether it exists or not; no query can be so named.
+    A name that ends in .py or .json or contains ':', '/' or a backslash is a file, existing or not; no published query
+    can have such a name.
     """
     is_file = name.endswith((".py", ".json")) or ":" in name or "/" in name or "\\" in name
     return load_metric(name) if is_file else name
@@ -45,7 +46,7 @@ def metric_named(name: str) -> Stream | str:
 
 @contextmanager
 def located(name: str, metric: Stream | str) -> Iterator[None]:
-    """While the metric ``name`` is asked: an error of one of its steps names the file, and the line where known."""
+    """Errors of a step within the block name the metric's file, and the line where known."""
     try:
         yield
     except DataflowError as e:
@@ -63,10 +64,10 @@ def _file_of(name: str) -> Path:
 
 
 def load_metric(name: str) -> Stream:
-    """The metric called ``file.py:name``, ``file.py`` (if it defines just one) or ``file.json``.
+    """The metric ``file.py:name``, ``file.py`` (if it defines only one) or ``file.json``.
 
-    A Python file is run, without its folder on the import path and without leaving compiled files behind.
-    MetricFileError says in which file and line what is wrong.
+    A Python file is executed without its folder on the import path; no bytecode is written.
+    MetricFileError names the file and line.
     """
     path, metric = Path(name), ""
     if not path.is_file():
@@ -78,7 +79,7 @@ def load_metric(name: str) -> Stream:
     if path.suffix != ".py":
         raise MetricFileError(_no_metric(name, path, metric))
     if path.exists() and not path.is_file():
-        kind = "a folder" if path.is_dir() else "no regular file"
+        kind = "a folder" if path.is_dir() else "not a regular file"
         raise MetricFileError(f"{path} is {kind}: give a metric as file.py:name, or a JSON file")
     if not path.is_file():
         raise MetricFileError(f"there is no file {path}; {_near_file(path)} a metric as file.py:name, or a JSON file")
@@ -124,7 +125,7 @@ def _run(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    sys.modules[label] = module  # dataclasses and the like look their module up
+    sys.modules[label] = module  # dataclasses look up their module
     try:
         with noting_lines(str(path)):
             spec.loader.exec_module(module)
@@ -135,7 +136,7 @@ def _run(path: Path) -> ModuleType:
         raise MetricFileError(f"{path}:{_line(path, e)}: {e}") from e
     except ModuleNotFoundError as e:
         raise MetricFileError(
-            f"{path}:{_line(path, e)}: {e}; a metric file can import what is installed, not the files beside it"
+            f"{path}:{_line(path, e)}: {e}; a metric file can import installed packages, not files beside it"
         ) from e
     except (Exception, SystemExit) as e:
         hint = hint_for(e, vars(module))
@@ -155,18 +156,18 @@ def _near_file(path: Path) -> str:
 
 
 def _is_file(name: str, path: Path) -> bool:
-    """Whether the file that Python calls ``name`` is the one at ``path``: it makes relative paths absolute."""
+    """Whether Python's ``name`` (always absolute) is the file at ``path``."""
     return os.path.abspath(name) == os.path.abspath(path)
 
 
 def _line(path: Path, error: BaseException) -> int:
-    """The last line of the file itself that led to the error."""
+    """The last line of this file in the error's traceback."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if _is_file(f.filename, path)]
     return next((n for n in reversed(lines) if n), 1)
 
 
 def hint_for(error: BaseException, names: Mapping[str, object]) -> str:
-    """The name that was meant, after a semicolon, for an unknown name, attribute or option; else nothing."""
+    """``; did you mean ...`` for an unknown name, attribute or option; else an empty text."""
     text = str(error)
     known: Iterable[str] = ()
     wanted: object = getattr(error, "name", None)
@@ -210,7 +211,7 @@ def _choose(path: Path, name: str, module: ModuleType) -> Stream:
     if not name:
         if len(ends) == 1:
             return streams[ends[0]]
-        raise MetricFileError(f"{path} defines {len(ends)} metrics ({listed}); say which: {path}:name")
+        raise MetricFileError(f"{path} defines {len(ends)} metrics ({listed}); choose one: {path}:name")
     value = vars(module).get(name)
     if isinstance(value, Stream):
         return value
@@ -231,7 +232,7 @@ def _kind_of(value: object) -> str:
 
 
 def _ends(streams: dict[str, Stream]) -> list[str]:
-    """The names of those that no other of them is built upon and that are more than a bare source."""
+    """The metrics that no other metric extends and that have at least one step after the source."""
 
     def grown(a: Stream) -> bool:
         n = len(a.steps)

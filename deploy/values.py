@@ -1,4 +1,4 @@
-"""Values as text: parameters and times that come in, answers that go out."""
+"""Parameters and times from text, and result values to text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal
 
 
 def parameter_value(text: str) -> object:
-    """The value of a parameter that was given as text: a number, ``true`` or ``false``, else the text."""
+    """A parameter's value from text: a number, ``true`` or ``false``, else the text itself."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -16,7 +16,7 @@ def parameter_value(text: str) -> object:
 
 
 def moment(text: str) -> str | int:
-    """A time as it is, or the microseconds of one that is relative to now: ``-7d``, ``today``."""
+    """An absolute time unchanged; a relative one (``-7d``, ``today``) in microseconds."""
     from runtime.query.plan.prepare import now_micros
     from runtime.schedules.relative_times import is_relative, resolved
 
@@ -29,7 +29,7 @@ def to_json(value: object) -> str:
 
 
 def _plain(value: object) -> str:
-    """A decimal as text with all of its places: not every reader of JSON keeps its digits otherwise."""
+    """A decimal as text with all its places: as a number, some JSON readers would lose digits."""
     if isinstance(value, Decimal):
         return format(value, "f")
     raise TypeError(value)

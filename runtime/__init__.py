@@ -1,4 +1,4 @@
-"""Runs metrics over stores of point files: ingest, storage, planning, execution, results and their proofs."""
+"""Executes metrics over stores of point files: ingest, storage, planning, execution, results with proofs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Typed columns in memory: what ingest makes, point files hold and results show."""
+"""Typed columns in memory, shared by ingest, point files and results."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Column:
     def texts(self) -> list[str | None]:
         """The texts of a column of strings or JSON; None for null."""
         words = self.words.strings if self.words is not None else []
-        # A column of nothing but nulls may have no words at all.
+        # An all-null column may have no words.
         out = [words[c] if c < len(words) else None for c in self.values.tolist()]
         if self.valid is not None:
             for i in np.flatnonzero(~self.valid).tolist():

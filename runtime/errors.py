@@ -6,7 +6,7 @@ from operators.errors import DataflowError
 
 
 class StoreError(DataflowError):
-    """The store cannot be opened, read or written."""
+    """A store that cannot be opened, read or written."""
 
 
 class NoStore(StoreError):
@@ -34,4 +34,4 @@ class SnapshotTooOld(QueryError):
 
 
 class IncompleteResult(QueryError):
-    """The proof does not hold: something planned was not read or was read twice."""
+    """The proof failed: a planned row was not read, or was read twice."""

@@ -1,4 +1,4 @@
-"""Progress of long work: counted where it is done, drawn on the user's terminal."""
+"""Progress reporting: counted by the work, drawn on the user's terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-_QUIET_SECONDS = 0.4  # what takes less is not worth a flicker, nor the import of rich
+_QUIET_SECONDS = 0.4  # shorter work is not worth a flicker or the import of rich
 
 
 class ProgressTask(Protocol):
@@ -26,7 +26,7 @@ class ProgressTask(Protocol):
 
 
 class Progress(Protocol):
-    """Takes note of work that is done."""
+    """Receives reports of progress."""
 
     def start(self, label: str, total: int | None, unit: str) -> ProgressTask:
         """Begin a piece of work of ``total`` units (None: not known); ``unit`` is ``bytes`` or a plural noun."""
@@ -44,14 +44,14 @@ class NoProgress:
     """Shows nothing."""
 
     def start(self, label: str, total: int | None, unit: str) -> ProgressTask:
-        """A task that nobody sees."""
+        """A task that shows nothing."""
         return _NoTask()
 
 
 class TerminalProgress:
     """Draws one line per task on standard error: label, share, units, rows, rate, time left.
 
-    A line appears only for work that takes a moment, and disappears when the work ends.
+    A line appears only for work that lasts, and disappears when the work ends.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class TerminalProgress:
         return _TerminalTask(self, label, total, unit)
 
     def close(self) -> None:
-        """Take every line off the terminal; called again at exit, so that the cursor always comes back."""
+        """Remove all lines from the terminal; called again at exit, so that the cursor is always restored."""
         with self._lock:
             if self._display is not None:
                 self._display.stop()
@@ -171,7 +171,7 @@ def human_count(n: float) -> str:
 
 
 def progress_for(flag: bool | Progress | None) -> Progress:
-    """What to report to: the given object; for True a terminal line, if standard error is a terminal; else nothing."""
+    """The object to report to: the given one; for True a terminal line, if standard error is a terminal; else none."""
     if flag is None or isinstance(flag, bool):
         return TerminalProgress() if flag and sys.stderr.isatty() else NoProgress()
     return flag

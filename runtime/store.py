@@ -1,4 +1,4 @@
-"""The store: point files with their catalogue, in a folder or in S3; where points go in and answers come out."""
+"""`Store`, the public entry point: ingests points into a folder or S3 and queries them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.storage.open_store import OpenStore
 
-# Planning and results are imported by the methods that need them: a worker, which only opens files, starts without.
+# Methods import planning and results on demand: a worker only opens files and starts faster without them.
 if TYPE_CHECKING:
     from dataflow.language.stream import Stream
     from runtime.fleet import Fleet
@@ -33,7 +33,7 @@ Moment = str | datetime | date | int
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What a store holds of one stream; times are microseconds UTC, None while there are no points."""
+    """Summary of one stream in a store; times are microseconds UTC, None while there are no points."""
 
     name: str
     schema: StreamSchema
@@ -73,16 +73,17 @@ def _moment(value: Moment | None, name: str) -> int | None:
 
 
 class Store(OpenStore):
-    """A store in the folder or at the s3:// URL ``url``, made at the first ingest (or at first use, with ``create``).
+    """A store in the folder or at the s3:// URL ``url``, created by the first ingest (or at first use, with
+    ``create``).
 
     ``s3://bucket/prefix``: the bucket must exist; the catalogue is the DynamoDB table ``antfold``, or ``?table=NAME``,
-    which stores may share. Access is as boto3 finds it (profile, region, ``AWS_ENDPOINT_URL``), or as ``profile=``,
-    ``region=`` and ``endpoint=`` in the URL say.
+    which stores may share. Credentials and region come from boto3's usual configuration (profile, region,
+    ``AWS_ENDPOINT_URL``), or from ``profile=``, ``region=`` and ``endpoint=`` in the URL.
 
-    Safe for several threads and processes at once. Raises StoreError if there is no store and none is to be made.
+    Safe to use from several threads and processes. Raises StoreError if there is no store and none may be created.
     """
 
-    # ---- points in
+    # ---- ingest
 
     def ingest(
         self,
@@ -99,7 +100,7 @@ class Store(OpenStore):
     ) -> IngestReport:
         """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``.
 
-        ``key`` and ``time`` are needed for a new stream; else they are the stream's own.
+        ``key`` and ``time`` are required for a new stream; an existing stream knows its own.
         """
         from runtime.ingest import ingest
 
@@ -109,7 +110,7 @@ class Store(OpenStore):
             duplicates=duplicates, id=id, missing_key=missing_key, progress=_progress(progress),  # type: ignore[arg-type]
         )  # fmt: skip
 
-    # ---- answers out
+    # ---- queries
 
     def query(
         self,
@@ -124,21 +125,20 @@ class Store(OpenStore):
         budget: float | None = None,
         cache: bool | None = None,
     ) -> Result:
-        """The metric, or the published query of that name ("uptime", "uptime@3"), over [since, until), by default the
-        whole stream.
+        """Run a metric, or the published query of that name ("uptime", "uptime@3"), over [since, until); by default
+        over the whole stream.
 
         ``executor``: None or "threads" for this machine's cores (``workers`` of them); any
         ``concurrent.futures.Executor``; a ``runtime.fleet.Fleet``; or "lambda", the fleet of the AWS Lambda function
-        ``antfold-worker`` ("lambda:NAME" for another), as many tasks as the bytes are worth; above 500 tasks they are
-        given out by relays, invocations of ``antfold-query`` (NAME-query beside NAME-worker). More than 1,000 run at
-        once only if ``workers`` asks for them. With ``allow_partial`` tasks that fail are left out and a
-        ``PartialResult`` says which; otherwise the first failure is raised. A query on a fleet that is estimated to
-        cost more than ``budget`` dollars is refused with ``BudgetExceeded`` before anything is invoked; what it cost is
-        in ``result.cost``.
+        ``antfold-worker`` ("lambda:NAME" for another), with a number of tasks that depends on the bytes to read. Above
+        500 tasks, relays distribute them: invocations of ``antfold-query`` (NAME-query for NAME-worker). More than
+        1,000 run at once only if ``workers`` says so. With ``allow_partial``, failed tasks are omitted and a
+        ``PartialResult`` lists them; otherwise the first failure is raised. A fleet query whose estimated cost exceeds
+        ``budget`` dollars raises ``BudgetExceeded`` before anything is invoked; ``result.cost`` holds the actual cost.
 
-        What the files come to is kept for the next run of a published query, unless ``cache`` is False: that reads
-        what is new (``proof.files_cached`` is what it did not read) and has the same bits. Where a metric needs a key's
-        rows in order, that is so for threads only.
+        A published query caches its partial states unless ``cache`` is False. The next run reads only new files
+        (``proof.files_cached`` counts the others) and returns the same bits. If the metric needs a key's rows in order,
+        only threads cache.
         """
         from runtime.provenance.explain_row import Asked
         from runtime.query.execute import answered
@@ -157,7 +157,7 @@ class Store(OpenStore):
             metric, params, digest = named.metric, named.params(params), named.digest
             have_kernels(self, named)
         elif cache:
-            raise QueryError("cache=True is for published queries: publish the metric and ask it by its name")
+            raise QueryError("cache=True is for published queries: publish the metric and query it by name")
         prepared = prepare(self.catalogue, self._request(metric, since, until, params))
         if run_by is not None and not isinstance(run_by, Executor):
             from runtime.fleet.fleet_query import check_budget, execute_on, fleet_workers
@@ -195,8 +195,8 @@ class Store(OpenStore):
         until: Moment | None = None,
         params: Mapping[str, object] | None = None,
     ) -> int:
-        """Bytes of the point files that ``query`` would read of a published query on this machine's cores: those of
-        which earlier runs have left nothing."""
+        """Bytes of point files that ``query`` would read for a published query on this machine's cores: those without a
+        cached state."""
         from runtime.published.incremental import CachedRun
         from runtime.published.publishing import have_kernels
         from runtime.query.plan.prepare import prepare
@@ -216,13 +216,12 @@ class Store(OpenStore):
         defaults: Mapping[str, object] | None = None,
         targets: Sequence[str] = (),
     ) -> Published:
-        """Publish the metric as the next version of the query ``name``, signed if there is a key to sign with.
+        """Publish the metric as the next version of the query ``name``, signed if there is a signing key.
 
-        ``description`` says what it tells, for people; None keeps that of the version before.
-        ``defaults`` take the place of those of its parameters. ``targets`` are the architectures ("x86_64", "arm64") of
-        workers that compile nothing: its kernels for these are put into the store. If the latest version asks just
-        that, it is returned. QueryError for a name that cannot be, a metric that does not fit its stream, or one with
-        code of its own.
+        ``description`` is a text for its users; None keeps that of the previous version. ``defaults`` replace the
+        defaults of its parameters. ``targets`` are the architectures ("x86_64", "arm64") of workers that compile
+        nothing: kernels for them are stored. If the latest version is identical, it is returned. QueryError for an
+        invalid name, a metric that does not fit its stream, or one with user-defined code.
         """
         from runtime.published.publishing import publish
 
@@ -231,7 +230,7 @@ class Store(OpenStore):
     def published(self, name: str) -> Published:
         """The published query ``name`` (its latest version) or ``name@3``; with a ``signer`` its signature is checked.
 
-        QueryError if there is none, FormatError if it was changed.
+        QueryError if there is none, FormatError if it was altered.
         """
         from runtime.published import versions
 
@@ -244,7 +243,7 @@ class Store(OpenStore):
     def queries(self, name: str | None = None) -> list[Published]:
         """The latest version of every published query, by name; or all versions of one.
 
-        Signatures are checked when a query runs, not here: one query without must not hide the others.
+        Signatures are checked when a query runs, not here: one unsigned query must not hide the others.
         """
         from runtime.published import versions
 
@@ -258,7 +257,7 @@ class Store(OpenStore):
         return found
 
     def _be_there(self) -> None:
-        """StoreError if there is no store here at all: then nothing in it can be missing."""
+        """StoreError if there is no store here, rather than an error about something missing in it."""
         self.catalogue.streams()
 
     def _executor(self, executor: Executor | Fleet | str | None, workers: int | None) -> Executor | Fleet | None:
@@ -296,11 +295,11 @@ class Store(OpenStore):
         fleet: int | None = None,
         warm: bool = True,
     ) -> str:
-        """The plan in words: steps, kernels, columns and files to be read, tasks, laws; nothing is run.
+        """Describe the plan: steps, kernels, columns and files to read, tasks, laws. Nothing is run.
 
-        ``fleet`` adds what so many workers of AWS Lambda would take, by a simulation
-        (``runtime.fleet.simulation.model``), when they are ``warm`` or all new. A published query is named as for
-        ``query``; what is kept of earlier runs is not considered.
+        ``fleet`` adds the simulated duration and cost on that many AWS Lambda workers
+        (``runtime.fleet.simulation.model``), ``warm`` or all new. A published query is named as for ``query``; cached
+        states are ignored.
         """
         from runtime.query.plan.explain_plan import explain
         from runtime.query.plan.make_tasks import default_workers, make_tasks
@@ -333,7 +332,7 @@ class Store(OpenStore):
             raise QueryError(f"params are a mapping of names to values, such as {{'above': 25}}, got {shown(params)}")
         return Request(metric.steps, dict(params or {}), _moment(since, "since"), _moment(until, "until"))
 
-    # ---- what is there
+    # ---- contents
 
     def streams(self) -> list[StreamInfo]:
         """All streams of the store, by name."""
@@ -356,7 +355,7 @@ class Store(OpenStore):
         return verify(self.objects, self.catalogue, progress=_progress(progress))
 
     def recover(self, copy: str | Path | None = None) -> RecoverReport:
-        """Make a lost or damaged catalogue anew, while nobody else uses the store; see ``runtime.recovery.recover``."""
+        """Rebuild a lost or damaged catalogue, while the store is not in use; see ``runtime.recovery.recover``."""
         from runtime.recovery.recover import recover
 
         self.close()

@@ -17,6 +17,9 @@ gc.set_threshold(100_000, 50, 100)
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 # The first example of a test may compile a kernel, so no profile has a deadline per example.
+# What a test compiles it compiles itself, and nothing else.
+os.environ["ANTFOLD_BACKGROUND"] = "0"
+
 settings.register_profile(
     "ci", derandomize=True, max_examples=45, deadline=None, print_blob=True, suppress_health_check=_SLOW
 )

@@ -1,1 +1,1 @@
-"""Validation of expressions and aggregates against a stream: they get types, and know where they cut intervals."""
+"""Binds expressions and aggregates to a stream: their types, and where they cut intervals."""

@@ -63,11 +63,11 @@ def arranged(
 
 
 def types_taken(kinds: Sequence[Type]) -> str:
-    """The types in words, the decimals as one."""
+    """The names of the types; decimals are listed once."""
     names = sorted(str(t) for t in kinds if t in STORED)
     return ", ".join([*names, *(["decimal"] if any(t.places is not None for t in kinds) else [])])
 
 
 def needs_order(inputs: Sequence[str]) -> bool:
-    """Whether a step asks for the time of its row, which rows after ``group_by`` do not have."""
+    """Whether a step uses the time of its row; rows after ``group_by`` have none."""
     return "time" in inputs or "tie" in inputs

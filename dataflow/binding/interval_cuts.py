@@ -1,4 +1,4 @@
-"""Validation of what cuts intervals: expressions of the clock in steps, and tables and calendars by time."""
+"""Binds cuts of intervals: by expressions of ``df.time()``, and by the periods of tables and calendars."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from operators.types import Type
 
 
 def own_columns(b: Expressions) -> dict[str, Typed]:
-    """The columns that every row that lasts has of its own."""
+    """The columns that every row with a duration has."""
     return {
         b.stream.key: Typed("slot", b.stream.key_type),
         "start": Typed("time", Type.TIME),
@@ -34,10 +34,11 @@ def cut(
     *,
     by_clock: bool = True,
 ) -> tuple[Deferred, Shape]:
-    """Intervals cut where a column of ``watched`` changes, as far as ``conditions`` hold: the stage, and the pieces.
+    """Cut intervals where a column of ``watched`` changes and keep the pieces where ``conditions`` hold.
 
-    ``by_clock``: a column that nothing reads cuts nothing, and what happens where an interval begins happens in its
-    first piece only. Periods of tables and calendars (otherwise) cut in any case, into rows like any.
+    Returns the stage and the shape of the pieces. ``by_clock``: a column that nothing reads cuts nothing, and events at
+    an interval's start count in its first piece only. Otherwise, for periods of tables and calendars, the cuts are
+    always made, and the pieces are rows like any other.
     """
     moving = (*watched.values(), *conditions)
     sources_of(moving, b.fail)
@@ -65,8 +66,9 @@ def cut(
 def cut_by(
     b: Expressions, shape: Shape, exprs: Sequence[Expr | None]
 ) -> tuple[list[Deferred], Shape, dict[int, Typed]]:
-    """Intervals cut where one of the expressions changes that ask the clock: the stages to add, the pieces, and by its
-    number in ``exprs`` the column of each of these. Rows that are no intervals have one time, and are not cut."""
+    """Cut intervals where one of the expressions that use the clock changes. Returns the stages to add, the pieces, and
+    the columns of these expressions by their number in ``exprs``. Rows other than intervals have one time and stay
+    whole."""
     if shape.kind != "intervals":
         return [], shape, {}
     watched: dict[str, Typed] = {}

@@ -30,7 +30,7 @@ def _expressions(part: object) -> Iterator[Expr]:
 
 
 def converted(kind: str, value: object) -> object:
-    """``value`` (a Python value, or text from a command line) as a constant of ``kind``; ValueError if it is none."""
+    """``value`` (a Python value, or text from a command line) as a constant of ``kind``; else ValueError."""
     if kind == "bool":
         if isinstance(value, bool):
             return value
@@ -56,7 +56,7 @@ def converted(kind: str, value: object) -> object:
 
 
 def guessed(text: str) -> object:
-    """The number or truth value that a text spells, else the text."""
+    """The number or boolean that a text spells, else the text."""
     for read in (int, float):
         try:
             return read(text)

@@ -1,4 +1,4 @@
-"""Validation of what is looked up in reference tables and calendars, and of intervals that their periods cut."""
+"""Binds lookups in reference tables and calendars, and cuts of intervals at their periods."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def at_instants(lookup: Typed) -> Typed:
 
 
 def lookup(b: Expressions, table: Index | Calendar, on: Expr | None, shape: Shape, key: Typed | None) -> Typed:
-    """The row that holds for ``on``, which may be computed as ``key`` already."""
+    """The row that is valid for ``on``; ``key`` is ``on`` if it is typed already."""
     args: tuple[Typed, ...] = ()
     if isinstance(table, Index):
         assert on is not None
         key = key or b.typed(on, shape)
         if key.type is not table.kind:
-            raise b.fail(f"the table's key {table.key!r} is {table.kind}, and what is looked up is {key.type}")
+            raise b.fail(f"the table's key {table.key!r} is {table.kind}, but the lookup value is {key.type}")
         args = (key,)
     return Typed("lookup", Type.INT, args, (("in", table),), next(b.sites))
 

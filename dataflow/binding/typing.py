@@ -1,4 +1,4 @@
-"""Validation of what stands within steps: expressions and aggregates, given types in terms of a stage's inputs."""
+"""Type checks of the expressions and aggregates in steps, in terms of a stage's inputs."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from operators.registry import argument_types, find
 from operators.types import Type, decimal
 
 _MEASURED = ("add", "sub", "div", "floordiv", "mod")
-"""Arithmetic of two lengths of time, or of a time and a length."""
+"""Arithmetic of two durations, or of a time and a duration."""
 
 
 class GraphError(DataflowError):
-    """A graph that makes no sense for its stream; the message names the step."""
+    """A metric that does not fit its stream; the message names the step."""
 
 
 @dataclass(frozen=True)
 class StreamColumns:
-    """What a stream looks like to a graph: its key, its event time and its typed columns."""
+    """A stream as a metric sees it: its key, its event time and its typed columns."""
 
     key: str
     key_type: Type
@@ -50,32 +50,32 @@ class StreamColumns:
 
 @dataclass
 class Shape:
-    """The rows between two steps: what kind they are, and what each visible column is computed from."""
+    """The rows between two steps: their kind, and what each visible column is computed from."""
 
     kind: str  # points, intervals, sessions, windows, funnels, cohorts, transitions, table
     env: dict[str, Typed]
     inputs: dict[str, Type]
     ops: list[RowOp] = field(default_factory=list)
     held: frozenset[str] = frozenset()
-    """Columns of the stream that lasting rows can have: each is held, and cuts, only if something refers to it."""
+    """Columns of the stream that rows with a length can hold: each is held, and cuts, only if it is referred to."""
 
     referred: set[str] = field(default_factory=set)
 
     keyed: bool = True
-    """Whether intervals are those of keys; they are those of groups after ``concurrent``."""
+    """Whether intervals belong to keys; after ``concurrent`` they belong to groups."""
 
     filtered: str = ""
-    """The last step that has dropped rows, if any."""
+    """The last step that dropped rows, if any."""
 
     @property
     def stands(self) -> bool:
-        """Whether the rows are a table that is there already, with just these columns as they are."""
+        """Whether the rows are a finished table with exactly these columns."""
         plain = [(name, column(name, kind)) for name, kind in self.inputs.items()]
         return self.kind == "table" and not self.ops and list(self.env.items()) == plain
 
 
 class Expressions:
-    """Gives types to the expressions and aggregates of one graph after another step; ``where`` is that step."""
+    """Gives types to the expressions and aggregates of one metric, step by step; ``where`` is the current step."""
 
     def __init__(self, stream: StreamColumns, params: Mapping[str, object]) -> None:
         self.stream = stream
@@ -85,7 +85,7 @@ class Expressions:
         self.where = ""
 
     def fail(self, text: str) -> GraphError:
-        """The error that says ``text`` of this step."""
+        """An error about the current step."""
         return GraphError(f"{self.where}: {text}")
 
     def lookup(self, name: str, shape: Shape) -> Typed:
@@ -110,7 +110,7 @@ class Expressions:
             return NOW if shape.kind == "intervals" else Typed("time", Type.TIME)
         args = [self.typed(a, shape) for a in e.args]
         if any(a.type is Type.JSON for a in args) and e.fn not in ("is_null", "is_not_null"):
-            raise self.fail(f"{e.fn} cannot take json: an answer of several parts can be shown, but not computed with")
+            raise self.fail(f"{e.fn} cannot take json: a result with several parts can be shown, but not computed with")
         if e.fn == "is_in":
             return self.membership(e, args[0])
         if e.fn in ("eq", "ne", "lt", "le", "gt", "ge", "between", "fill_null", *_MEASURED):
@@ -131,7 +131,7 @@ class Expressions:
             result = decimal(int(str(e.option("places"))))
         if not isinstance(result, Type):
             if result == "only null":
-                raise self.fail(f"{e.fn} of nothing but null has no type")
+                raise self.fail(f"{e.fn} has only null arguments, so it has no type")
             raise self.fail(f"{e.fn} cannot take {result}")
         ordered_text = e.fn in ("lt", "le", "gt", "ge", "between") and Type.STRING in {a.type for a in args}
         if ordered_text and (args[0].type is not Type.STRING or any(a.fn != "lit" for a in args[1:])):
@@ -140,7 +140,7 @@ class Expressions:
             check_zone(str(e.option("zone")), self.where)
         if e.fn in STATEFUL:
             if shape.kind == "table" or not shape.keyed:
-                raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before they are grouped")
+                raise self.fail(f"{e.fn} needs the rows of a key in time order; use it before group_by")
             if args[0].type is None:
                 raise self.fail(f"{e.fn} of null has no type")
             if e.fn == "last" and shape.filtered:
@@ -173,7 +173,7 @@ class Expressions:
             raise self.fail(f"the parameter {name!r} is of type {kind}, {which}") from None
 
     def coerced(self, args: Sequence[Typed]) -> list[Typed]:
-        """String constants beside times and durations, read as such."""
+        """The arguments, with string constants next to times and durations parsed as such."""
         kinds = {a.type for a in args}
         out = []
         for a in args:
@@ -187,7 +187,7 @@ class Expressions:
         return out
 
     def known(self, t: int) -> int:
-        """The time ``t``, which a constant is, if it lies in the years that have a calendar."""
+        """The constant time ``t``; GraphError if it lies outside of the calendar years."""
         try:
             return known_time(t, self.where)
         except DataflowError as error:
@@ -214,18 +214,18 @@ class Expressions:
         both = common([value.type, kind])
         numbers = is_decimal(value) and kind in (Type.INT, Type.FLOAT)
         if not numbers and not isinstance(both, Type):
-            raise self.fail(f"is_in compares {value.type} with constants of type {kind}")
+            raise self.fail(f"is_in cannot compare {value.type} with constants of type {kind}")
         if value.type is not None and kind in (Type.INT, Type.FLOAT):
-            # A constant that no value of the type equals is left out.
+            # Constants that no value of the type can equal are left out.
             listed = tuple(sorted(v for c in listed if (v := equal_in(value.type, c)) is not None))
         return Typed("is_in", Type.BOOL, (value,), (("values", listed),))
 
     def condition(self, e: Expr, shape: Shape, what: str) -> Typed:
-        """``e`` with types, which is true or false; ``what`` names it in errors."""
+        """``e`` with types, which must be boolean; ``what`` names it in errors."""
         typed = self.typed(e, shape)
         if typed.type not in (Type.BOOL, None):
             text = e.option("value") if e.fn == "lit" and typed.type is Type.STRING else None
-            hint = "" if text is None else f"; {text!r} is text, write an expression such as df.col('status') == 'up'"
+            hint = "" if text is None else f"; {text!r} is text; write an expression like df.col('status') == 'up'"
             raise self.fail(f"{what} takes a condition, got {typed.type}{hint}")
         return typed
 
@@ -236,18 +236,18 @@ class Expressions:
         return tuple(self.aggregate(n, a, shape) for n, a in aggs)
 
     def aggregate(self, name: str, a: Agg, shape: Shape) -> BoundAgg:
-        """The aggregate for arguments of these types, and what it is given."""
+        """The aggregate for arguments of these types, bound to them."""
         form = signature_of(a.fn)
         if form is None:
             raise self.fail(
-                f"{name}: there is no aggregate {a.fn!r}; {meant(a.fn, SIGNATURES, 'one')}"
-                " of your own is registered before: df.register(...)"
+                f"{name}: there is no aggregate {a.fn!r}; {meant(a.fn, SIGNATURES, 'a')}"
+                " custom aggregate must be registered first: df.register(...)"
             )
         if form.of_intervals and shape.kind != "intervals":
             raise self.fail(f"{a.fn} needs intervals; use it after state_duration or heartbeat")
         if a.fn == "duration" and shape.kind in ("points", "transitions", "table"):
             raise self.fail(
-                "duration needs rows that last; use it after state_duration, heartbeat, sessionize or window"
+                "duration needs rows with a length; use it after state_duration, heartbeat, sessionize or window"
             )
         where = [] if a.where is None else [self.condition(a.where, shape, f"{name}: where")]
         args = list(a.args)
@@ -273,7 +273,7 @@ class Expressions:
             if found.other is not None and (given.other is None or given.other.type is not found.other):
                 raise self.fail(f"{name}: the second argument of {a.fn} must be {found.other}")
             if shape.kind == "table" and needs_order(found.inputs):
-                raise self.fail(f"{name}: {a.fn} needs rows in the order of time; use it before group_by")
+                raise self.fail(f"{name}: {a.fn} needs rows in time order; use it before group_by")
         conditions = (*where, *given.where)
         used = [e for e in (given.argument, given.other, *conditions) if e is not None]
         if any(s.fn in STATEFUL for e in used for s in e.walk() if s.site >= 0):
@@ -283,8 +283,8 @@ class Expressions:
         return BoundAgg(name, found, given.argument, conditions, given.other)
 
     def tally_reports(self, exprs: Sequence[Typed], shape: Shape, grouped: bool = False) -> None:
-        """Have it counted how many of the points that get here do not report the columns in ``exprs``, by which they
-        are ``grouped`` or which ``last`` holds."""
+        """Count the points at this step that do not report the columns in ``exprs``, by which they are ``grouped`` or
+        which ``last`` holds."""
         for e in dict.fromkeys(n for x in exprs for n in _as_reported(x)):
             found = Sparse(str(e.option("name")), self.where, shape.filtered, grouped)
             if shape.kind == "points" and found not in self.sparse:
@@ -292,8 +292,8 @@ class Expressions:
                 self.sparse.append(found)
 
     def tally_groups(self, by: Sequence[Typed], aggs: Sequence[BoundAgg], shape: Shape) -> None:
-        """The same of the columns that points are grouped by. Where the rows of the groups are counted in any case,
-        these numbers say it."""
+        """The same for the columns that points are grouped by; uses the counts of the groups' rows if there are
+        any."""
         plain = (j for j, a in enumerate(aggs) if a.aggregate.name == "count" and a.argument is None and not a.where)
         count = next(plain, None)
         for i, e in enumerate(by):
@@ -303,7 +303,7 @@ class Expressions:
                 self.sparse.append(Sparse(str(e.option("name")), self.where, shape.filtered, True, (i, count)))
 
     def fix_all(self, exprs: Sequence[Typed], shape: Shape) -> None:
-        """Have numbered expressions computed at this point of the row, for every row that gets here."""
+        """Compute numbered expressions at this step, for every row that reaches it."""
         done = {op.value.site for op in shape.ops if isinstance(op, Fix)}
         for e in exprs:
             for node in _bottom_up(e):
@@ -313,7 +313,7 @@ class Expressions:
 
 
 def _as_reported(e: Typed) -> list[Typed]:
-    """The columns in ``e`` that are taken as a row reports them, where null is not provided for."""
+    """The columns that ``e`` reads as reported, without handling null."""
     if e.fn in (*STATEFUL, "is_null", "is_not_null", "fill_null"):
         return []
     return [e] if e.fn == "in" else [n for a in e.args for n in _as_reported(a)]

@@ -1,4 +1,4 @@
-"""Source of arithmetic: checked in integers, null where a float is too large."""
+"""Emits arithmetic: checked for integers, null where a float result is too large."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _arithmetic(x: Emitter, e: Typed) -> Value:
 
 
 def _length(x: Emitter, e: Typed, args: list[Value]) -> Value:
-    """A length of time times or by a number, to the microsecond; null where it is divided by 0."""
+    """A duration times or divided by a number, to the microsecond; null for division by 0."""
     number = 0 if e.args[1].type is Type.DURATION else 1
     (a, ka), (b, kb) = args[1 - number], args[number]
     valid, flags = both(ka, kb), x.flags(e)
@@ -84,6 +84,6 @@ def _length(x: Emitter, e: Typed, args: list[Value]) -> Value:
 
 
 def _finite(x: Emitter, text: str, valid: str) -> Value:
-    """A float, null where it is too large for one."""
+    """A float, null where it is too large."""
     v, _ = x.name(text, "True")
     return x.name(v, both(valid, f"(abs({v}) <= {_LARGEST!r})"))

@@ -1,4 +1,4 @@
-"""Source of functions of time. Times outside of the years that have a calendar are null, and counted."""
+"""Emits functions of time. Times outside of the calendar years are null, and counted."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from operators.kernels.times.calendar import END, FIRST, OUTSIDE
 from operators.types import Type
 
 _OF_ROWS = ("time", "begin", "now")
-"""Times of rows, and within them: the runner sees to it that they lie in the years that have a calendar."""
+"""Times of rows and instants within them: the runner ensures that they lie in the calendar years."""
 
 
 def counted(x: Emitter, k: str, inside: str) -> str:
-    """The validity of a time that is valid where ``k`` is and ``inside`` holds; others are counted."""
+    """The validity of a time: ``k`` and ``inside``. Times that are valid but outside are counted."""
     w = x.w
     lost = w.arg("lost", I8, "lost_times")
     known = w.fresh("k")
     w.put(f"{known} = {both(k, inside)}")
-    # A row that is come back to is counted already.
+    # A resumed row has been counted.
     with w.block(f"if {both(k, f'not {known}', x.is_new or 'True')}:"):
         w.put(f"{lost}[0] += 1")
     return known
@@ -41,8 +41,8 @@ def clock_source(x: Emitter, e: Typed) -> Value:
     v, k = x.emit(e.args[0])
     if k == "False":
         return "np.int64(0)", "False"
-    # Rows come in the order of time: what holds for the row before mostly holds for this one, and to look for it takes
-    # longer than to see that. Columns have times in any order.
+    # Rows come in time order: the previous row's bucket is mostly this row's, too, and checking that takes less time
+    # than a search. Times in columns have no order.
     near = not any(n.fn == "in" for n in e.args[0].walk())
     if e.fn == "truncate":
         return _bucket(x, e, v, k, near)
@@ -62,7 +62,7 @@ def clock_source(x: Emitter, e: Typed) -> Value:
 
 
 def zone_tables(x: Emitter, e: Typed) -> tuple[int, str, str]:
-    """The number of the zone of ``e``, and the arguments that say when its offset changes, and to which."""
+    """The number of the zone of ``e``, and the arguments with its changes and offsets."""
     zones, zone = x.w.tables.zones, str(e.option("zone"))
     if zone not in zones:
         zones.append(zone)
@@ -87,7 +87,7 @@ def _bucket(x: Emitter, e: Typed, v: str, k: str, near: bool) -> Value:
 
 
 def _found(x: Emitter, e: Typed, v: str, k: str, lines: list[str], inside: str) -> str:
-    """Run ``lines`` unless ``v`` is ``inside`` the span that they found for a row before; the validity of ``v``."""
+    """Run ``lines`` unless ``v`` is ``inside`` the span found for an earlier row; returns the validity of ``v``."""
     with x.w.block(f"if {both(k, f'not ({inside})')}:"), x.w.block(f"if in_years({v}):"):
         x.w.put("\n".join(lines))
     return k if e.args[0].fn in _OF_ROWS else counted(x, k, inside)

@@ -1,4 +1,4 @@
-"""Source of the loop over the pieces of one interval: as few as have one value each of what is watched."""
+"""Emits the loop over the pieces of one interval: maximal pieces in which the watched values stay the same."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _WIDTHS = {"hour": 3_600_000_000, "weekday": 86_400_000_000}
 
 
 def differs(a: Value, b: Value, kind: Type | None) -> str:
-    """The condition that two values, or their validities, are not the same."""
+    """The condition that two values or their validities differ."""
     (v, k), (u, m) = a, b
     text = f"float_bits({v} + 0.0) != float_bits({u} + 0.0)" if kind is Type.FLOAT else f"{v} != {u}"
     return text if k == m == "True" else f"({k}) != ({m}) or (({k}) and {text})"
 
 
 def zero(kind: Type | None) -> str:
-    """A value to begin with."""
+    """An initial value."""
     return "0.0" if kind is Type.FLOAT else "False" if kind is Type.BOOL else "np.int64(0)"
 
 
@@ -35,11 +35,11 @@ def pieces(
     start: str,
     take: Callable[[list[Value]], None],
 ) -> None:
-    """Call ``take``, once, to write what is to be done with a piece from ``qs`` to ``ns`` of the interval that ends at
-    ``e``: a piece in which all ``conditions`` are true, with the names of the values ``watched``.
+    """Emit the loop over an interval that ends at ``e``. ``take`` is called once, to emit the code for a piece from
+    ``qs`` to ``ns`` in which all ``conditions`` are true, with the names of the ``watched`` values.
 
-    ``start`` is the start of a piece. ``take`` may write code that returns from the kernel and comes back later with
-    ``qs`` as the ``start``, and then in the local ``again``, too.
+    ``start`` is the start of the first piece. ``take`` may emit code that returns from the kernel; the kernel then
+    resumes with ``qs`` as ``start`` and in the local ``again``.
     """
     sources = sources_of((*watched, *conditions))
     mine = [(w.fresh("a"), w.fresh("ak"), e) for e in watched]
@@ -77,7 +77,7 @@ def pieces(
 
 
 def _edge(w: SourceWriter, x: Emitter, source: CutSource) -> None:
-    """Bring ``ne``, an instant after ``ns``, to where the source changes, if it does so before."""
+    """Move ``ne``, an instant after ``ns``, back to where the source changes, if that is earlier."""
     of = source.of
     if source.kind == "periods":
         w.put(f"ne = min(ne, edge_after({key_place(x, of)}, ns, {period_tables(x, of)}))")

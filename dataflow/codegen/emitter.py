@@ -1,8 +1,8 @@
 """Emits the source of expressions: straight-line code in which every value has a name and a validity.
 
 Null is (any value, False). Common subexpressions are computed once. Checked arithmetic runs only where its operands
-are valid: a null's value is arbitrary and must not look like an overflow. How each function is computed stands in
-``SOURCES``, into which the modules of this folder put theirs.
+are valid: a null's value is arbitrary and must not look like an overflow. ``SOURCES`` maps each function to the code
+that emits it; the modules of this folder register theirs there.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from operators.types import Type
 assert BEGIN == 0
 
 Value = tuple[str, str]
-"""Names, or constants, of a value and of its validity."""
+"""Names or constants of a value and its validity."""
 
 _MOVES = repr(NOW)
 
 
 class Emitter:
-    """Emits expressions into a writer; remembers what is computed already."""
+    """Emits expressions into a writer; each is computed once per scope."""
 
     def __init__(self, w: SourceWriter, time: str = "t", end: str = "e", row: str = "i") -> None:
         self.w = w
@@ -37,16 +37,16 @@ class Emitter:
         self.time = time
         self.end = end
         self.now = ""
-        """The instant of an interval at which what moves is computed."""
+        """The instant of an interval at which expressions of the clock are computed."""
 
         self.is_new = ""
-        """Where a sink stops within a row: the condition that this row is not one it goes on with."""
+        """If a sink can stop within a row: the condition that this row is not a resumed one."""
 
         self.has_early = False
-        """Whether rows before the range are among the rows, as ``early`` tells."""
+        """Whether rows before the range occur, marked in ``early``."""
 
         self.uses: dict[str, str] = {}
-        """How aggregates are described that take an expression, by that."""
+        """Descriptions of aggregates, by the expressions that only they use."""
 
         self._known: dict[str, Value] = {}
         self._fixed: dict[str, Value] = {}
@@ -55,14 +55,14 @@ class Emitter:
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """What is computed inside is forgotten after: it may not have run."""
+        """Values computed inside are dropped afterwards: the code may not have run."""
         saved = dict(self._known)
         yield
         self._known = saved
 
     @contextmanager
     def piece(self, time: str, end: str) -> Iterator[None]:
-        """Inside, time and end are those of a piece of an interval: only numbered values stay."""
+        """Inside, time and end are those of a piece of an interval; only numbered values are reused."""
         saved = self.time, self.end, self._known
         self.time, self.end, self._known = time, end, {}
         yield
@@ -70,8 +70,8 @@ class Emitter:
 
     @contextmanager
     def instant(self, now: str, is_new: str) -> Iterator[None]:
-        """Inside, what moves within an interval is computed as it is at the local ``now``; ``is_new`` is the condition
-        that it was not before."""
+        """Inside, expressions of the clock are computed at the local ``now``; ``is_new`` is the condition that they
+        were not computed there before."""
         saved = self.now, self.is_new, self._known
         self.now, self.is_new = now, is_new
         self._known = {key: value for key, value in self._known.items() if _MOVES not in key}
@@ -79,7 +79,7 @@ class Emitter:
         self.now, self.is_new, self._known = saved
 
     def given(self, e: Typed, value: Value) -> None:
-        """``e`` is computed elsewhere: its names."""
+        """Use these names for ``e``, which is computed elsewhere."""
         self._fixed[repr(e)] = value
 
     # ---- helpers
@@ -95,25 +95,25 @@ class Emitter:
         return v, k
 
     def flags(self, e: Typed) -> str:
-        """The arguments by which a checked function says that ``e`` failed, and in which row."""
+        """The arguments with which a checked function reports that ``e`` failed, and in which row."""
         self.w.arg("flags", I8, "flags")
         self.w.tables.sites.append(Site(self.uses.get(repr(e)) or described(e), e.fn == "bin"))
         return f"flags, np.int64({min(len(self.w.tables.sites), SITES - 1)}), {self.row}"
 
     def integer(self, value: int | str) -> str:
-        """A scalar argument with this value (a string: its code)."""
+        """A scalar argument with this value (for a string its code)."""
         self.w.tables.ints.append(value)
         return f"i_{len(self.w.tables.ints) - 1}"
 
     def lut(self, predicate: str, operand: object) -> str:
-        """The argument with a predicate's outcome for every string code."""
+        """The argument with a predicate's result for every string code."""
         self.w.tables.luts.append((predicate, operand))
         j = len(self.w.tables.luts) - 1
         return self.w.arg(f"lut_{j}", U1, "lut", j)
 
     def bucket(self, every: object, zone: object, around: int = 0) -> str:
-        """The arguments of a bucket function after the time: edges, width, origin. The edges are known for ``around``
-        buckets before and after the years that have a calendar, too."""
+        """The arguments of a bucket function after the time: edges, width, origin. The edges extend ``around`` buckets
+        beyond the calendar years."""
         wanted = (str(every), str(zone), around)
         buckets = self.w.tables.buckets
         if wanted not in buckets:
@@ -129,7 +129,7 @@ class Emitter:
     # ---- expressions
 
     def emit(self, e: Typed) -> Value:
-        """Compute ``e`` here, or find it computed."""
+        """Compute ``e`` here, or reuse it if it is computed already."""
         key = repr(e)
         found = self._fixed.get(key) or self._known.get(key)
         if found is None:
@@ -138,7 +138,7 @@ class Emitter:
         return found
 
     def tally(self, op: NullTally) -> None:
-        """Count the row if it is one of the range, and whether it reports the column."""
+        """Count the row if it lies in the range, and whether it reports the column."""
         w, n = self.w, op.number
         _, k = self.emit(op.value)
         w.arg("tally", I8, "tally")
@@ -149,7 +149,7 @@ class Emitter:
 Source: TypeAlias = Callable[[Emitter, Typed], Value]
 
 SOURCES: dict[str, Source] = {}
-"""How each function is computed, by its name."""
+"""The emitting function of each function, by name."""
 
 
 def source(*internal: str, **functions: Function) -> Callable[[Source], Source]:
@@ -165,8 +165,8 @@ def source(*internal: str, **functions: Function) -> Callable[[Source], Source]:
 
 
 def scalar_loads(w: SourceWriter) -> list[str]:
-    """Lines that load the kernel's constants into locals, in the order in which the runner lists them, and locals
-    that outlive a row."""
+    """Lines that load the kernel's constants into locals, in the runner's order, and declare locals that outlive a
+    row."""
     out = []
     at = FIXED
     for j in range(len(w.tables.masks) // 2):

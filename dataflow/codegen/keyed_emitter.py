@@ -1,4 +1,4 @@
-"""What sinks with a state per key share: their locals, and the runs of rows that they write."""
+"""The base of emitters with state per key: their locals, and the runs of rows that they write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from operators.types import Type
 
 
 class KeyedEmitter(SinkEmitter):
-    """Keeps state per key in arrays (``z_...``), and in locals while the rows of one key pass."""
+    """Holds state per key in arrays (``z_...``), and in locals while it processes the rows of one key."""
 
     full = "on + 1 > cap"
     at_end = 3
@@ -33,13 +33,13 @@ class KeyedEmitter(SinkEmitter):
             self.w.arg(f"z_{name}", array, "slot", f"z_{name}")
 
     def load(self) -> None:
-        """Per-key state into locals."""
+        """Load per-key state into locals."""
         for name, _ in self.locals:
             self.w.put(f"{name} = z_{name}[slot]")
         self.w.put("base = on")
 
     def store(self) -> None:
-        """Locals back, and the run of output rows closed."""
+        """Write the locals back and close the run of output rows."""
         for name, _ in self.locals:
             self.w.put(f"z_{name}[slot] = {name}")
         self.close_run()
@@ -53,10 +53,10 @@ class KeyedEmitter(SinkEmitter):
 
 
 class FlowEmitter(KeyedEmitter):
-    """A keyed sink that also writes what is over because time has passed, any number of rows.
+    """A keyed sink that also writes any number of rows because time has passed.
 
-    It does so before anything of the next row is computed, so that it can stop where the output is full and go on
-    from there: a row's expressions may remember earlier rows and must run once.
+    It does so before anything of the next row is computed, so that it can stop when the output is full and resume: a
+    row's expressions may remember earlier rows and must run once.
     """
 
     advances = True
@@ -68,7 +68,7 @@ class FlowEmitter(KeyedEmitter):
             self.keep((f"ch{j}", value_array(e.type)), (f"chk{j}", U1))
 
     def remember(self, x: Emitter) -> None:
-        """The held columns as this row reports them."""
+        """Update the held columns from this row's reports."""
         for j, (_, e) in enumerate(self.held):
             v, k = x.emit(e)
             v = f"np.int64({v})" if e.type is not Type.FLOAT else v
@@ -76,12 +76,12 @@ class FlowEmitter(KeyedEmitter):
                 self.w.put(f"ch{j} = {v}\nchk{j} = np.uint8(1)")
 
     def write_held(self, values: str = "ch", valid: str = "chk") -> None:
-        """The held columns of an output row, from the locals with these prefixes."""
+        """Write the held columns of an output row, from the locals with these prefixes."""
         for j in range(len(self.held)):
             self.w.put(f"oh{j}_v[on] = {values}{j}\noh{j}_k[on] = {valid}{j}")
 
     def room(self, back: str, full: str = "on + 1 > cap") -> None:
-        """Return ``back``, where to go on, if there is no room for one more row of output."""
+        """Return ``back``, where to resume, if there is no room for another output row."""
         with self.w.block(f"if {full}:"):
             self.store()
             self.w.put(f"return {back}")

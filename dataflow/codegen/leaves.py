@@ -1,4 +1,4 @@
-"""Source of what expressions are made of: constants, columns, and the time of a row."""
+"""Emits the leaves of expressions: constants, columns, and the row's time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Source of conditions: comparisons, logic over nulls (Kleene), choices and what replaces a null."""
+"""Emits conditions: comparisons, three-valued (Kleene) logic, ``when`` and ``fill_null``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _logic(x: Emitter, e: Typed) -> Value:
     (a, ka), (b, kb) = x.emit(e.args[0]), x.emit(e.args[1])
     if ka == kb == "True":
         return x.name(f"{a} {e.fn} {b}", "True")
-    # Kleene: one deciding operand is enough, whatever the other.
+    # Kleene: one deciding operand is enough, whatever the other one is.
     sign = "not " if e.fn == "and" else ""
     decided = x.w.fresh("d")
     x.w.put(f"{decided} = ({ka} and {sign}bool({a})) or ({kb} and {sign}bool({b}))")
@@ -106,7 +106,7 @@ def _in_table(x: Emitter, predicate: str, operand: object, v: str, k: str) -> Va
 
 @source("rank")
 def _rank(x: Emitter, e: Typed) -> Value:
-    """How many of the listed values are below, and how many not above: it is another one wherever ``is_in`` is."""
+    """The number of listed values below, plus the number not above: it changes wherever ``is_in`` does."""
     v, k = x.emit(e.args[0])
     values = e.option("values")
     assert isinstance(values, tuple)
@@ -136,7 +136,7 @@ def _fill(x: Emitter, e: Typed) -> Value:
 def _when(x: Emitter, e: Typed) -> Value:
     c, kc = x.emit(e.args[0])
     v, k = x.w.fresh(), x.w.fresh("k")
-    # Branches, so that what is not taken cannot overflow.
+    # Branches, so that a value that is not taken cannot overflow.
     for head, branch in ((f"if {both(c, kc)}:", e.args[1]), ("else:", e.args[2])):
         with x.w.block(head), x.scope():
             b, kb = x.emit(branch)

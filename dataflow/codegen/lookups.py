@@ -1,4 +1,4 @@
-"""Source of lookups in reference tables and calendars: the row that holds, and its columns."""
+"""Emits lookups in reference tables and calendars: the valid row, and its columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _number(x: Emitter, e: Typed) -> tuple[int, Index | Calendar]:
 
 
 def key_place(x: Emitter, e: Typed) -> str:
-    """The number of the row's key in the table of the lookup ``e``; -1 if it is not there."""
+    """The number of the row's key in the table of the lookup ``e``; -1 if it is missing."""
     j, _ = _number(x, e)
     if not e.args or e.args[0].fn == "now":
         return "np.int64(0)"
@@ -43,19 +43,19 @@ def period_tables(x: Emitter, e: Typed) -> str:
 
 @source("lookup")
 def found_row(x: Emitter, e: Typed) -> Value:
-    """The row that holds for the current row of the stage, or at an instant of it; null if there is none."""
+    """The table row that is valid for the current row, or at an instant of it; null if there is none."""
     _, table = _number(x, e)
     place = key_place(x, e)
     if table.timed:
         at = x.now if e.args and e.args[-1].fn == "now" else x.time
         place = x.name(f"row_at({place}, {at}, {period_tables(x, e)})", "True")[0]
-    # Without times, a key's place is its one row's.
+    # Without times, each key has one row, with the same number.
     return x.name(place, f"{place} >= 0")
 
 
 @source("pick")
 def picked(x: Emitter, e: Typed) -> Value:
-    """One column of the row that was found."""
+    """One column of the row found."""
     row, k = x.emit(e.args[0])
     j, _ = _number(x, e)
     pair = (j, str(e.option("column")))

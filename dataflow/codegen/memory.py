@@ -1,4 +1,4 @@
-"""Source of what looks at the earlier rows of a key: last, previous, changed, running sums, increases."""
+"""Emits functions of a key's earlier rows: last, previous, changed, running sums, increases."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _stateful(x: Emitter, e: Typed) -> Value:
     pairs = x.has_early and e.fn in FUNCTIONS
     if not (x.is_new or pairs):
         return _remembering(x, e)
-    # What remembers earlier rows must see each row once: the outcome is kept for when it comes again. The part of
-    # a row that lies in the range comes after the whole row, and its outcome is that of the whole.
+    # These functions must see each row once: the result is stored for a resumed row. The part of a row that lies in the
+    # range comes after the whole row, and has the result of the whole.
     w = x.w
     once = [x.is_new] if x.is_new else []
     if pairs:
@@ -38,7 +38,7 @@ def _stateful(x: Emitter, e: Typed) -> Value:
         w.put(f"{out}[slot] = {v}\n{valid}[slot] = {k}")
         if pairs:
             w.put(f"{whole}[slot] = np.uint8(early == {WHOLE})")
-    # What is left of a row in the range begins with the range, where nothing changes.
+    # The part of a row in the range starts with the range, where nothing changes.
     begins = f" and early != {CUT}" if pairs and e.fn == "changed" else ""
     return x.name(f"{out}[slot]" + (f" != 0{begins}" if e.type is Type.BOOL else ""), f"{valid}[slot] != 0")
 
@@ -79,7 +79,7 @@ def _remembering(x: Emitter, e: Typed) -> Value:
         return out
     hold = e.option("hold")
     since = w.arg(f"q{e.site}_t", I8, "slot", f"q{e.site}_t")
-    # A piece goes on with the report that its interval began with.
+    # A piece continues with the report at its interval's start.
     at = x.emit(e.args[1])[0] if len(e.args) > 1 else x.time
     if e.fn == "elapsed":
         out = x.name(f"{x.time} - {since}[slot]", both(k, f"{has}[slot] != 0"))
@@ -92,7 +92,7 @@ def _remembering(x: Emitter, e: Typed) -> Value:
 
 
 def _since_report(x: Emitter, e: Typed, v: str, k: str, back: str, known: str) -> Value:
-    """The value reported before, or what a counter has grown by since: all of it where it was reset."""
+    """The previously reported value, or a counter's increment since then: the whole value after a reset."""
     before, valid = x.name(back, both(k, known))
     if e.fn == "before":
         return before, valid

@@ -1,4 +1,4 @@
-"""Source of numbers in other units: decimals, the bins of a histogram, comparisons of numbers of two types."""
+"""Emits conversions of numbers: decimals, bins of histograms, comparisons across types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _float(x: Emitter, value: float) -> str:
 
 @source(decimal=Function(1, decimal_rule, ("places", "rounding")))
 def decimal_source(x: Emitter, e: Typed) -> Value:
-    """A number as a whole count of its decimal's units; an error of the row where it is none."""
+    """A number as a count of its decimal's units; an error of the row if it is not one."""
     v, k = x.emit(e.args[0])
     flags = x.flags(e)
     assert e.type is not None
@@ -58,7 +58,7 @@ def bin_source(x: Emitter, e: Typed) -> Value:
         return x.name(f"bin_between({v}, {x.w.arg(f'listed_{j}', F8 if is_float else I8, 'listed', j)})", k)
     width = e.option("width")
     if not is_float:
-        # No product is formed: the numbers of bins are never larger than the values.
+        # No overflow: the numbers of bins are never larger than the values.
         return x.name(f"{v} // {x.integer(int(str(width)))}", k)
     flags = x.flags(e)
     sizes = [_float(x, float(str(width))), *(x.integer(n) for n in _written(float(str(width))))]
@@ -66,7 +66,7 @@ def bin_source(x: Emitter, e: Typed) -> Value:
 
 
 def _written(value: float) -> tuple[int, int]:
-    """The shortest decimal that gives the positive float, as digits and an exponent of ten."""
+    """The shortest decimal that reads back as the positive float, as digits and an exponent of ten."""
     _, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
     assert isinstance(exponent, int)
     return int("".join(map(str, digits))), exponent
@@ -78,7 +78,7 @@ _PLAIN = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
 
 def comparison_source(x: Emitter, fn: str, a: tuple[str, Type | None], b: tuple[str, Type | None]) -> str:
-    """The comparison of two values of these types, by what they are and not by the floats nearest to them."""
+    """The exact comparison of two values of these types, without rounding either to a float."""
     (v, of), (w, other) = a, b
     finer = None not in (of, other) and _places(of) > _places(other)
     if (of is Type.FLOAT and other not in (Type.FLOAT, None)) or finer:
@@ -98,5 +98,5 @@ def comparison_source(x: Emitter, fn: str, a: tuple[str, Type | None], b: tuple[
 
 
 def _places(kind: Type | None) -> int:
-    """Decimal places of a number; those of a float are beyond any."""
+    """Decimal places of a number; for a float, more than any decimal has."""
     return MAX_PLACES + 1 if kind is Type.FLOAT else 0 if kind is None or kind.places is None else kind.places

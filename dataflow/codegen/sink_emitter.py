@@ -1,4 +1,4 @@
-"""What every sink's code has in common: where a row may find no room, and what is done with each row and key."""
+"""The interface of sink emitters: when to stop for lack of room, and the code per row and per key."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ class SinkEmitter(ABC):
     """Emits the code of one sink; sinks without a state per key have nothing to load, store or finish."""
 
     full = ""
-    """The condition under which the next row may find no room; empty where ``places`` says all."""
+    """The condition that the next row may not fit; empty if ``places`` suffices."""
 
     places = ""
-    """Lower bound of the rows that still fit, as an expression."""
+    """A lower bound of the rows that still fit, as an expression."""
 
     at_end = 0
-    """Rows that the end of one key may write."""
+    """The maximum number of rows written at the end of a key."""
 
     advances = False
-    """Whether ``advance`` comes before each row."""
+    """Whether ``advance`` runs before each row."""
 
     def __init__(self, w: SourceWriter) -> None:
         self.w = w
@@ -30,23 +30,23 @@ class SinkEmitter(ABC):
         """Load the sink's constants into locals, once."""
 
     def load(self) -> None:  # noqa: B027
-        """Per-key state into locals."""
+        """Load per-key state into locals."""
 
     def store(self) -> None:  # noqa: B027
-        """Locals back, and the run of output rows closed."""
+        """Write the locals back and close the run of output rows."""
 
     def close_run(self) -> None:  # noqa: B027
         """End the run of output rows of this key."""
 
     def advance(self, x: Emitter) -> None:  # noqa: B027
-        """Write what is over by the time ``t`` of the next row of the key, whatever that row is."""
+        """Write what has ended by the time ``t`` of the key's next row, without using its values."""
 
     @abstractmethod
     def row(self, x: Emitter) -> None:
         """One row that has passed the stage's operations, of the key whose state is loaded."""
 
     def skip_ahead(self, tables: Tables) -> None:  # noqa: B027
-        """Pass over the rows that follow and change nothing."""
+        """Skip following rows that change nothing."""
 
     def finish(self, x: Emitter) -> None:  # noqa: B027
-        """What is still open for the key whose state is loaded, at the end of the range."""
+        """Write what is still open at the end of the range, for the key whose state is loaded."""

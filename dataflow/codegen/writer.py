@@ -1,4 +1,4 @@
-"""The pieces of a kernel's source: lines, arguments and the tables of constants behind them."""
+"""The parts of a kernel's source: lines, arguments and tables of constants."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from operators.types import Type
 I8, F8, U1, I4 = "i8[::1]", "f8[::1]", "u1[::1]", "i4[::1]"
 
 BEGIN, RUNS, SINCE, UNTIL, OUT_CAPACITY, OUT_ROWS, OUT_RUNS, PIECE, VIEW, TIME_MASK, BRIDGE_MASK, FIXED = range(12)
-"""Places in the scalars ``s``: where to start, runs (or slots) to do, the range, the output's capacity and fill,
-the piece of an interval to go on with and for which of several ways to cut it, the masks of the times and of the
-bridges, and where the kernel's own scalars begin."""
+"""Indices in the scalars ``s``: where to start, the number of runs (or slots), the range, the output's capacity and
+fill, the piece of an interval to resume with and its view, the masks of the times and of the bridges, and where the
+kernel's own scalars begin."""
 
 NO_PIECE = -(2**63)
 
 
 class Codes(str):
-    """The array type of values that are string codes: ``I8`` in a kernel. What a saved state has there is checked."""
+    """The array type of string codes: ``I8`` in a kernel. Codes in a restored state are checked."""
 
     __slots__ = ()
 
@@ -34,7 +34,7 @@ def value_array(kind: Type | None) -> str:
 
 
 def both(*validities: str) -> str:
-    """The validity of something that needs all of these."""
+    """The conjunction of validities."""
     parts = list(dict.fromkeys(v for v in validities if v != "True"))
     if "False" in parts:
         return "False"
@@ -48,10 +48,10 @@ def column_array(kind: Type) -> str:
 
 @dataclass(frozen=True)
 class Arg:
-    """One argument of a kernel: its name, its array type, and what to give: a role and its subject.
+    """One argument of a kernel: its name, its array type, and its value as a role and a subject.
 
     Roles: scalars, floats, flags, tally, run_slot, run_len, time, bridged; column / valid (subject: column name);
-    slot_key, slot_hash; lost_times (how many values were times in no year that has a calendar); lut, listed, edges,
+    slot_key, slot_hash; lost_times (the number of times outside of the calendar years); lut, listed, edges,
     changes, offsets (number of the table); slot (per-key state, subject: name and, if a key has more than one, how
     many); out / out_valid (column name), out_time, out_slot, out_len, out_gid; group_words, group_keys, group_slots,
     group_used; state (aggregate number, part, name: ``operators.states.aggregate_states.AggregateStates.argument``);
@@ -66,8 +66,8 @@ class Arg:
 
 @dataclass(frozen=True)
 class Site:
-    """An expression that can fail: its text, with the aggregate that it is the argument of, if it is of one alone, and
-    whether it is the number of a histogram's bin."""
+    """An expression that can fail: its text, with the aggregate if it is an argument of only one, and whether it is the
+    number of a histogram's bin."""
 
     text: str
     is_bin: bool = False
@@ -75,7 +75,7 @@ class Site:
 
 @dataclass
 class Tables:
-    """The constants that a kernel is given, in the order that its source refers to them."""
+    """The constants of a kernel, in the order in which its source refers to them."""
 
     masks: list[tuple[str, str]] = field(default_factory=list)
     """(column, 'value' or 'valid'): 0 where the array has one entry for all rows, else -1."""
@@ -85,11 +85,11 @@ class Tables:
 
     floats: list[float] = field(default_factory=list)
     luts: list[tuple[str, object]] = field(default_factory=list)
-    """Predicates on strings, (name, operand), looked up by code."""
+    """Predicates on strings, (name, operand), as tables by code."""
 
     listed: list[tuple[object, ...]] = field(default_factory=list)
     buckets: list[tuple[str, str, int]] = field(default_factory=list)
-    """(every, zone, buckets around the times) of each truncation; each takes two scalars, width and origin."""
+    """(every, zone, buckets beyond the years) of each truncation; each takes two scalars, width and origin."""
 
     zones: list[str] = field(default_factory=list)
     sites: list[Site] = field(default_factory=list)
@@ -140,6 +140,6 @@ class SourceWriter:
 
 
 def clock_locals(buckets: int, zones: int) -> list[str]:
-    """Lines for locals that outlive a row: of each bucket and each offset found last, and of the times it is for."""
+    """Lines that declare locals that outlive a row: the last bucket and offset found, and the times they apply to."""
     kinds = [("start", "from", "to")] * buckets, [("offset", "from_offset", "to_offset")] * zones
     return [f"{name}_{j} = np.int64(0)" for kind in kinds for j, names in enumerate(kind) for name in names]

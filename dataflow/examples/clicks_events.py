@@ -10,7 +10,7 @@ clicks = df.stream("clicks")
 action = df.col("action")
 searched, looked, left = action.starts_with("search for"), action.starts_with("interaction"), action == "clickout item"
 
-# The clock has seconds, and half of the events share theirs with another of the same user: their order is unknown.
+# Times are in seconds; half of the events share theirs with another one of the user, so their order is unknown.
 search_to_clickout = (
     clicks.funnel([searched, looked, left], within="30m", mode="any")
     .group_by("device", "steps")
@@ -33,7 +33,7 @@ visitors_by_hour = clicks.group_by("platform", hour=df.time().truncate("1h", zon
     events=df.count(), visitors=df.count_distinct("user_id")
 )
 
-# Quiet quarters of an hour are there, too, from a platform's first clickout on.
+# Empty quarters of an hour are included, from a platform's first clickout on.
 clickouts_by_quarter = (
     clicks.filter(left)
     .group_by("platform", quarter=df.time().truncate("15m"))
@@ -41,7 +41,7 @@ clickouts_by_quarter = (
     .agg(clickouts=df.count(), users=df.count_distinct("user_id"))
 )
 
-# A new destination is a new errand, however soon it comes; none lasts longer than two hours.
+# A search for a new destination starts a new session; none lasts longer than two hours.
 errands = (
     clicks.sessionize(
         "30m", max_length="2h", split_when=action == "search for destination", clickouts=df.count(where=left)
@@ -55,7 +55,7 @@ errands = (
     )
 )
 
-# Half an hour, seen every ten minutes: how busy was each user at most?
+# Half-hour windows every ten minutes: the busiest one of each user.
 busiest_half_hour = (
     clicks.window("10m", size="30m").group_by("user_id").agg(busiest=df.max("count"), windows=df.count())
 )

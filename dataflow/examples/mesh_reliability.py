@@ -21,7 +21,7 @@ mtbf = (
     .with_columns(mtbf=df.col("up") // df.col("failures"), mttr=df.col("down") // df.col("failures"))
 )
 
-# A model's nodes carry its traffic while three of them are alive.
+# A model carries its traffic while at least three of its nodes are alive.
 three_alive = alive.at_least(3, is_alive, "hw_model")
 three_alive_by_month = three_alive.group_by("hw_model", month=df.time().truncate("1mo")).agg(
     share=df.share_of_time(df.col("state")),
@@ -36,7 +36,7 @@ most_alive = (
     .agg(most=df.max("active"), nodes=df.max(df.col("active") + df.col("inactive")))
 )
 
-# What is promised: working hours in Berlin, no holidays, and no model while its firmware is updated.
+# Agreed service time: working hours in Berlin, without holidays and firmware updates.
 service = df.calendar(
     {"mon-fri": "08:00-18:00", "sat": "09:00-12:00"},
     zone="Europe/Berlin",

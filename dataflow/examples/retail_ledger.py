@@ -46,7 +46,7 @@ repeat_interval = (
 
 running_balance = customers.select("customer", "invoice", "amount", balance=df.col("amount").cumulative_sum())
 
-# Every month from a customer's first on, those without a purchase too, with what it stood at by its end.
+# Every month from a customer's first one, including months without a purchase, with the balance at its end.
 closing_balances = (
     customers.with_columns(balance=df.col("amount").cumulative_sum())
     .window("1mo", empty=True, spent=df.sum("amount"), balance=df.last("balance"))

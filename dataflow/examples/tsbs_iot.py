@@ -1,7 +1,7 @@
-"""The twelve questions of TSBS IoT, about a fleet of trucks, from their meanings.
+"""The twelve questions of TSBS IoT about a fleet of trucks, written from their meanings.
 
 Every truck reports readings (position, velocity, fuel consumption) and diagnostics (fuel, load, status: 0 is in
-order), and with them, not always, its fleet and model. What a model can carry and should consume is a reference table.
+order), and sometimes its fleet and model. A model's capacity and nominal consumption are in a reference table.
 
 Ingest:  dataflow ingest STORE readings readings.ndjson --key name --time ts --unit s
          dataflow ingest STORE diagnostics diagnostics.ndjson --key name --time ts --unit s
@@ -37,7 +37,7 @@ mean_load = loads.group_by("fleet", "model").agg(load=df.mean("load"))
 buckets = readings.window("10m", velocity=df.mean("velocity"))
 stationary = buckets.filter(df.col("velocity") < 1).group_by("name", bucket=df.time()).agg(velocity=df.max("velocity"))
 
-# Driving is ten minutes of a mean velocity above 1; the limits hold for the range asked about, of 4 and 24 hours.
+# Driving: a mean velocity above 1 over ten minutes. The limits are those of the queried ranges, 4 and 24 hours.
 driving = buckets.filter(df.col("velocity") > 1)
 driven = driving.group_by("name").agg(buckets=df.count())
 long_driving = driven.filter(df.col("buckets") > 22)

@@ -1,4 +1,4 @@
-"""Aggregates as the DSL writes them, and what steps take by name: columns and aggregates."""
+"""Aggregate calls of the DSL, and the named columns and aggregates that steps take."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Agg:
     where: Expr | None = None
     options: tuple[tuple[str, object], ...] = ()
 
-    _no_expression = "{text} is an aggregate: it stands by itself in agg(...); compute with its column after that"
+    _no_expression = "{text} is an aggregate: give it a name in agg(...), then compute with that column"
 
     def __repr__(self) -> str:
         given = [column_or(e) for e in self.args]
@@ -42,7 +42,7 @@ class Agg:
 
         def _computed(self, *_: object) -> NoReturn:
             raise DataflowError(
-                f"an aggregate is no expression: {self!r}; name it in agg(...) and compute with its column after that: "
+                f"an aggregate is not an expression: {self!r}; name it in agg(...), then compute with that column: "
                 ".agg(n=...).with_columns(x=df.col('n') / 2)"
             )
 
@@ -56,14 +56,14 @@ NamedAggs = tuple[tuple[str, Agg], ...]
 
 
 def column_or(e: Expr) -> str:
-    """The text of an argument for which a bare text is the name of a column."""
+    """The text of an argument for which a plain string is a column name."""
     if e.fn == "col":
         return quoted(str(e.option("name")))
     return written(e) if e.fn == "lit" and e.option("type") in ("string", "null") else operand(e)
 
 
 def distinct_names(names: Iterable[str]) -> str | None:
-    """The first name that is there twice; None if there is none."""
+    """The first name that occurs twice; None if there is none."""
     seen: set[str] = set()
     return next((n for n in names if n in seen or seen.add(n)), None)  # type: ignore[func-returns-value]
 
@@ -90,24 +90,24 @@ def named_columns(columns: tuple[str | Expr, ...], named: dict[str, Operand], wh
 
 
 def _unnamed(given: object, where: str) -> str:
-    """What is wrong with a column that is neither a name nor a column."""
+    """The error text for an argument that is neither a name nor a column."""
     if (call := without_call(given)) is not None:
         return f"{where}: {call}"
     if isinstance(given, list | tuple):
         return f"{where}: give the columns one by one, {where}('a', 'b'), not as a list"
     if isinstance(given, Agg):
-        return f"{where}: an aggregate stands in agg(...), after group_by: .agg(n={given!r})"
+        return f"{where}: an aggregate belongs in agg(...), after group_by: .agg(n={given!r})"
     if isinstance(given, Expr):
         return f"{where}: give an expression a name, e.g. {where}(day=df.time().truncate('1d'))"
     return f"{where} takes names of columns and named expressions, got {shown(given)}"
 
 
 def _bare_text(name: str, text: str, where: str) -> str:
-    """Why a bare text is refused where an expression is expected: some take it for a column, some for a constant."""
+    """Why a plain string is refused as an expression: it could mean a column or a constant."""
     try:
         parse_every(text, where)
         column = f"df.time().truncate({text!r}) for buckets of time"
     except DataflowError:
         column = f"df.col({text!r}) for the column"
     constant = f"{name}=df.lit({text!r}) for the constant"
-    return f"{where}: {name}={text!r} is a bare text; write {name}={column}, or {constant}"
+    return f"{where}: {name}={text!r} is a plain string; write {name}={column}, or {constant}"

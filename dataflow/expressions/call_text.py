@@ -1,4 +1,4 @@
-"""Steps as the Python text that makes them: what ``repr`` of a metric gives."""
+"""Steps as the Python text that makes them, for ``repr`` of a metric."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _WIDTH = 100
 
 
 def call(name: str, given: Iterable[str]) -> str:
-    """The call of a method."""
+    """A method call."""
     return f".{name}({', '.join(given)})"
 
 
 def keyword(name: str, text: str) -> str:
-    """A keyword argument, whatever the name is."""
+    """A keyword argument, also for names that are not identifiers."""
     return f"{name}={text}" if name.isidentifier() and not iskeyword(name) else f"**{{{quoted(name)}: {text}}}"
 
 
 def columns_text(named: Named) -> list[str]:
-    """Columns, by themselves where they keep their names."""
+    """Columns: plain names where a column keeps its name, else keyword arguments."""
     out: list[str] = []
     for n, e in named:
         plain = e.fn == "col" and e.option("name") == n
-        # Names stand before keywords.
+        # Positional arguments precede keywords.
         out.append(quoted(n) if plain and not any("=" in o or o[:2] == "**" for o in out) else keyword(n, written(e)))
     return out
 
@@ -38,17 +38,17 @@ def aggs_text(aggs: NamedAggs) -> list[str]:
 
 
 def given(pairs: Mapping[str, tuple[object, object]]) -> list[str]:
-    """Keywords whose values are not the usual ones; pairs of (value, usual value)."""
+    """Keyword arguments that differ from their defaults; pairs of (value, default)."""
     return [f"{n}={option_text(n, v)}" for n, (v, usual) in pairs.items() if v != usual]
 
 
 def length_text(value: int | None) -> str | None:
-    """A length of time as text."""
+    """A duration as text."""
     return None if value is None else written_duration(value)
 
 
 def chained(parts: Sequence[str]) -> str:
-    """A start and the calls that follow: on one line if that is short, else in parentheses with a call on each."""
+    """A start and its calls: on one line if short, else in parentheses with one call per line."""
     line = "".join(parts)
     if len(parts) == 1 or ("\n" not in line and len(line) <= _WIDTH):
         return line
@@ -56,7 +56,7 @@ def chained(parts: Sequence[str]) -> str:
 
 
 def _wrapped(part: str) -> str:
-    """A step on one line, or its arguments on a line each if that is too long."""
+    """A call on one line, or with one argument per line if that is too long."""
     name, bracket, rest = part.partition("(")
     given = _apart(rest[:-1])
     if len(part) + 4 <= _WIDTH or len(given) < 2:
@@ -65,7 +65,7 @@ def _wrapped(part: str) -> str:
 
 
 def _apart(text: str) -> list[str]:
-    """The arguments of a call: what stands between commas that are in no brackets and no text."""
+    """The arguments of a call, split at commas outside of brackets and strings."""
     out, depth, quote, start, skip = [], 0, "", 0, False
     for i, c in enumerate(text):
         if skip:

@@ -1,6 +1,6 @@
-"""Expressions: what a row's columns are turned into.
+"""Expressions: functions of a row's columns.
 
-An ``Expr`` is a frozen tree that knows nothing of types; ``dataflow.metrics.bind`` gives it types against a stream.
+An ``Expr`` is a frozen, untyped tree; ``dataflow.metrics.bind`` gives it types against a stream.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from operators.types import MAX_PLACES
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Expr(Node):
-    """An expression, as the DSL writes it: what is done to a row's columns."""
+    """An untyped expression of a row's columns."""
 
     _no_aggregate = (
-        "{name} must be an aggregate such as df.mean('temp'), got the expression {text}; write e.g. df.max(...)"
+        "{name} must be an aggregate like df.mean('temp'), got the expression {text}; write e.g. df.max(...)"
     )
 
     def __bool__(self) -> bool:
@@ -36,7 +36,7 @@ class Expr(Node):
             raise no_attribute("an expression", name, dir(type(self)))
 
     def __iter__(self) -> NoReturn:
-        raise DataflowError("an expression has no values to go through; use is_in([...]) instead of in")
+        raise DataflowError("an expression cannot be iterated over; use is_in([...]) instead of in")
 
     def __add__(self, other: Operand) -> Expr:
         return _call("add", self, other)
@@ -125,7 +125,7 @@ class Expr(Node):
             raise DataflowError(f"is_in takes constants of one type, got {', '.join(sorted(kinds))}")
         kind = "float64" if "float64" in kinds else next(iter(kinds), "null")
         if kind == "float64" and (lost := [v for _, v in pairs if isinstance(v, int) and int(float(v)) != v]):
-            raise DataflowError(f"is_in: the integer {lost[0]} is no float64; list integers and fractions apart")
+            raise DataflowError(f"is_in: {lost[0]} cannot be represented as float64; list integers and floats apart")
         found = sorted({float(v) if kind == "float64" else v for _, v in pairs})
         return Expr("is_in", (self,), (("type", kind), ("values", tuple(found))))
 
@@ -150,17 +150,17 @@ class Expr(Node):
         return _call("abs", self)
 
     def decimal(self, places: int, rounding: str = "exact") -> Expr:
-        """The number as a decimal of so many places (0 to 9): a whole number of units, with which sums are exact.
+        """The number as a decimal with ``places`` (0 to 9) decimal places: an integer number of units, exact in sums.
 
-        A float is taken for the decimal that it is nearest to; one that has more places is an error, or with
-        ``rounding`` ``"half_even"`` or ``"half_up"`` (away from zero) goes to the nearest. So are floats of
-        2**51 units and more, whose neighbours are too far apart to tell.
+        A float is read as the decimal that it is nearest to. More places are an error, or with ``rounding``
+        ``"half_even"`` or ``"half_up"`` (away from zero) rounded. Floats of 2**51 units and more are treated in the
+        same way, since their neighbours are too far apart.
         """
         places = plain(places)
         if isinstance(places, bool) or not isinstance(places, int) or not 0 <= places <= MAX_PLACES:
             raise DataflowError(f"decimal takes 0 to {MAX_PLACES} places, got {shown(places)}")
         if rounding not in ("exact", "half_even", "half_up"):
-            raise DataflowError(f"decimal: rounding is exact, half_even or half_up, not {shown(rounding)}")
+            raise DataflowError(f"decimal: rounding is exact, half_even or half_up, got {shown(rounding)}")
         return Expr("decimal", (self,), (("places", places), ("rounding", rounding)))
 
     def starts_with(self, prefix: str) -> Expr:
@@ -174,21 +174,21 @@ class Expr(Node):
     def last(self, hold: str | timedelta | None = None, where: Operand | None = None) -> Expr:
         """The last reported value of this key at or before this row, if no older than ``hold``.
 
-        With ``where`` only reports in rows where that condition is true count. Like all functions that look back it
-        sees the rows that reach it, those before the range too: a filter in front of it hides the reports that it
-        drops; ``held`` before the filter does not.
+        With ``where`` only reports in rows where that condition is true count. Like all look-back functions it sees the
+        rows that reach it, including those before the range: a filter in front of it hides the reports that it drops.
+        To avoid that, put ``held`` before the filter.
         """
         micros = None if hold is None else parse_duration(hold, "last(hold)")
         of = self if where is None else when(where).then(self).otherwise(None)
         return Expr("last", (of,), (("hold", micros),))
 
     def previous(self) -> Expr:
-        """The value in this key's previous row, one before the range too; null in its first."""
+        """The value in this key's previous row, which may lie before the range; null in the key's first row."""
         return _call("previous", self)
 
     def cumulative_sum(self) -> Expr:
-        """The sum of this key's values up to and including this row, those before the range too; null before the
-        first. Exact: floats are rounded once, in every row anew; integers that do not fit in 64 bits are an error."""
+        """The sum of this key's values up to and including this row, including those before the range; null before the
+        first. Exact: floats are rounded once per row; integers that do not fit in 64 bits are an error."""
         return _call("cumulative_sum", self)
 
     def changed(self) -> Expr:
@@ -215,7 +215,7 @@ Operand = Expr | Literal
 
 
 def text_of(value: object, where: str) -> str:
-    """The text constant ``value``; DataflowError naming ``where`` for anything else."""
+    """The string constant ``value``; DataflowError naming ``where`` for anything else."""
     if not isinstance(value, str):
         raise DataflowError(f"{where} takes a string constant, got {shown(value)}")
     return str.__str__(value)
@@ -254,15 +254,15 @@ def time() -> Expr:
     """The row's event time; of sessions, windows, funnels and transitions their start.
 
     On intervals (``state_duration``, ``heartbeat``, combined timelines, ``at_least``, ``concurrent``) it is the clock
-    at every instant. Where an expression of it changes, ``filter``, ``with_columns`` and ``group_by`` cut the interval
-    into rows, and an aggregate with it in ``where=`` or its argument cuts for itself alone. For the time at which an
+    at every instant. ``filter``, ``with_columns`` and ``group_by`` cut the interval into rows where an expression of it
+    changes; an aggregate that uses it in ``where=`` or its argument cuts for itself only. For the time at which an
     interval starts or ends use ``col("start")`` and ``col("end")``.
     """
     return Expr("time")
 
 
 def param(name: str, default: Literal = None) -> Expr:
-    """A value given when the metric is run; without a default it must be given. Its type is the default's."""
+    """A parameter, given when the metric is run; required without a default. Its type is that of the default."""
     if not isinstance(name, str) or not name:
         raise DataflowError(without_call(name) or f"param takes a name, got {shown(name)}")
     value = expr(default)
@@ -287,7 +287,7 @@ class When:
         return "df" + "".join(f".when({c!r}).then({_plain(v)})" for c, v in self._branches)
 
     def when(self, condition: Operand) -> Then:
-        """A further branch, tried where all before it did not hold."""
+        """A further branch, for rows where no earlier condition is true."""
         return Then(self._branches, expr(condition))
 
     def otherwise(self, value: Operand) -> Expr:

@@ -1,4 +1,4 @@
-"""The closed list of functions and aggregates, and the types they take and give."""
+"""The closed list of functions, and their typing rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NULL = None
 
 Kind = Type | None
 Rule = Callable[[Sequence[Kind]], Type | str]
-"""Gives the result type of argument types, or what is wrong with them."""
+"""Returns the result type for argument types, or a description of the wrong ones."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def decimal_rule(kinds: Sequence[Kind]) -> Type | str:
     """A decimal of a number."""
     (a,) = kinds
     takes = a in (Type.INT, Type.FLOAT) or (a is not NULL and a.places is not None)
-    # How many places it has is known only with the option.
+    # The option sets the number of places.
     return Type.DECIMAL_0 if takes else f"{a or 'null'}, which is no number"
 
 
@@ -152,5 +152,5 @@ FUNCTIONS: dict[str, Function] = {"time": Function(0, lambda kinds: Type.TIME)}
 """All functions by name. Those of ``dataflow/codegen`` declare themselves beside their source."""
 
 STATEFUL = ("last", "previous", "changed", "cumulative_sum", "before", "increase", "elapsed")
-"""Functions that remember a key's earlier rows; the last three only inside of aggregates: the value reported before, by
-how much a counter grew since, and how long ago that was."""
+"""Functions that remember a key's earlier rows; the last three only inside aggregates: the previously reported value,
+the increase of a counter since then, and the time since then."""

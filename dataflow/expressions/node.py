@@ -1,6 +1,6 @@
-"""One function applied to arguments: what expressions are made of, and the Python text that makes them.
+"""The nodes of expressions, one function applied to arguments, and the Python text that builds them.
 
-The text means the same where ``df`` is this package and ``datetime``, ``timedelta`` and ``UTC`` are those of the module
+The text can be evaluated with ``df`` as this package and ``datetime``, ``timedelta`` and ``UTC`` from the module
 ``datetime``.
 """
 
@@ -34,7 +34,7 @@ class Node:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _COMPARISON, _OR, _AND, _SUM, _PRODUCT, _SIGN, _ATOM = range(7)
-"""How tightly Python binds: an operand that binds less than its place asks for gets parentheses."""
+"""Precedence of Python's operators: an operand of lower precedence gets parentheses."""
 
 _INFIX: Mapping[str, tuple[str, int]] = {
     "eq": ("==", _COMPARISON), "ne": ("!=", _COMPARISON), "lt": ("<", _COMPARISON), "le": ("<=", _COMPARISON),
@@ -47,15 +47,15 @@ _POSITIONAL: Mapping[str, str] = {
     "truncate": "every", "decimal": "places", "starts_with": "prefix", "contains": "text", "hour": "zone",
     "weekday": "zone", "last": "hold",
 }  # fmt: skip
-"""The option that is written without its name."""
+"""The option that is written without its name, by function."""
 _USUAL: Mapping[str, object] = {
     "zone": "UTC", "rounding": "exact", "ddof": 1, "cap": 10_000, "hold": None, "edges": None, "width": None,
 }  # fmt: skip
-"""Options that need not be written when they are this."""
+"""Defaults of options, which are not written."""
 
 
 def quoted(text: str) -> str:
-    """A text as Python's literal, in double quotes where that needs no more escapes."""
+    """A string as a Python literal, in double quotes unless that needs more escapes."""
     plain = repr(text)
     return plain if plain[0] == '"' or '"' in text else f'"{plain[1:-1]}"'
 
@@ -66,11 +66,11 @@ def written(node: Node) -> str:
 
 
 def _expr(e: Node) -> tuple[str, int]:
-    """The text, and how tightly it binds."""
+    """The text and its precedence."""
     if e.fn in _INFIX and len(e.args) == 2:
         sign, level = _INFIX[e.fn]
         left, right = e.args
-        # Python turns 1 < x round to x > 1, and works out 1 + 2 itself.
+        # Python evaluates 1 < x as x > 1, and 1 + 2 at once.
         plain = _constant(left) if level != _COMPARISON and right.fn != "lit" else None
         first = _in(level + (level == _COMPARISON), left) if plain is None else plain
         second = _constant(right)
@@ -97,13 +97,13 @@ def _in(level: int, e: Node) -> str:
 
 
 def operand(e: Node) -> str:
-    """The text of an expression where a constant may stand without ``df.lit``."""
+    """The text of an expression where constants need no ``df.lit``."""
     found = _constant(e)
     return _expr(e)[0] if found is None else found
 
 
 def _constant(e: Node) -> str | None:
-    """The Python value of a literal as text; None for what is none."""
+    """The Python value of a literal as text; None for other nodes."""
     return value_text(e.option("type"), e.option("value")) if e.fn == "lit" else None
 
 
@@ -145,7 +145,7 @@ def _when(e: Node) -> str:
 
 
 def options_of(e: Node) -> list[str]:
-    """The texts of the options that are not the usual ones."""
+    """The texts of the options that differ from their defaults."""
     if e.fn == "is_in":
         values = e.option("values")
         assert isinstance(values, tuple)
@@ -157,7 +157,7 @@ def options_of(e: Node) -> list[str]:
 
 
 def is_usual(name: str, value: object) -> bool:
-    """Whether an option need not be written."""
+    """Whether an option has its default value."""
     return name in _USUAL and _USUAL[name] == value
 
 

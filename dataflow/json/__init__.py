@@ -1,1 +1,1 @@
-"""The parts of a metric's JSON form: errors, fields of steps, expressions read and written."""
+"""The parts of a metric's JSON form: field descriptors, readers, writers, errors."""

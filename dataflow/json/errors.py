@@ -1,4 +1,4 @@
-"""What is wrong with a metric's JSON."""
+"""Errors in a metric's JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from operators.errors import DataflowError
 
 
 class JsonFormError(DataflowError):
-    """JSON that is not the canonical form of a graph."""
+    """JSON that is not the canonical form of a metric."""
 
 
 def short(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Fields of steps that are in their JSON form: each says once how it is written and read."""
+"""Descriptors of the JSON fields of steps: each declares once how a field is written and read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dataflow.json.writing import aggs_out, expr_out, named_out
 from dataflow.times.durations import parse_every
 
 Read = Callable[[Reader, Any, str], Any]
-"""The value of a field from JSON, with the place for errors."""
+"""Reads a field's value from JSON; the text is the place, for errors."""
 
 
 @dataclass(frozen=True)
 class FieldForm:
-    """How a field is written, and how it is read. With a default a field is written only where it has another value."""
+    """How a field is written and read. A field with a default is written only if its value differs."""
 
     write: Callable[[Any], Any]
     read: Read
@@ -49,7 +49,7 @@ def expression() -> Any:
 
 
 def optional_expression() -> Any:
-    """An expression, or None and no field."""
+    """An expression; None is written as no field."""
     return field_of(expr_out, lambda r, v, where: r.expr(v, where), None)
 
 
@@ -75,12 +75,12 @@ def aggregates() -> Any:
 
 
 def text() -> Any:
-    """A text that is not empty."""
+    """A string that is not empty."""
     return field_of(_same, lambda r, v, where: r.text(v, where))
 
 
 def choice(*known: str) -> Any:
-    """One of these texts."""
+    """One of these strings."""
 
     def read(r: Reader, value: Any, where: str) -> Any:
         if value not in known:
@@ -91,17 +91,17 @@ def choice(*known: str) -> Any:
 
 
 def length() -> Any:
-    """A length of time: positive microseconds."""
+    """A duration: positive microseconds."""
     return field_of(_same, lambda r, v, where: r.micros(v, where))
 
 
 def optional_length() -> Any:
-    """A length of time, or null."""
+    """A duration, or null."""
     return field_of(_same, lambda r, v, where: r.micros(v, where, optional=True))
 
 
 def every() -> Any:
-    """The buckets of a calendar, such as "10m"."""
+    """Calendar buckets, for example "10m"."""
     return field_of(_same, lambda r, v, where: parse_every(r.text(v, where), where).text)
 
 
@@ -111,7 +111,7 @@ def whole(low: int, high: int, default: Any = MISSING) -> Any:
 
 
 def flag() -> Any:
-    """False and no field, or true."""
+    """True; False is written as no field."""
 
     def read(r: Reader, value: Any, where: str) -> Any:
         if value is not True:
@@ -133,12 +133,12 @@ def truth() -> Any:
 
 
 def names(name: str) -> Any:
-    """A list of different names of columns, one at least, as the field ``name``."""
+    """A non-empty list of distinct column names, as the field ``name``."""
 
     def read(r: Reader, value: Any, where: str) -> Any:
         found: Sequence[str] = [r.text(n, f"{where}[{i}]") for i, n in enumerate(r.rows(value, where))]
         if not found:
-            raise JsonFormError(f"{where}: expected one column at least")
+            raise JsonFormError(f"{where}: expected at least one column")
         check_distinct(found, where)
         return tuple(found)
 

@@ -1,4 +1,4 @@
-"""Reads expressions and aggregates from JSON-ready objects, and says where something is wrong."""
+"""Reads expressions and aggregates from JSON-ready objects; errors name the place."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from operators.nearest import meant
 from operators.types import MAX_PLACES
 
 MAX_NODES, MAX_DEPTH = 1000, 32
-"""Bounds on the expressions of a graph."""
+"""Limits on the expressions of a metric."""
 
 _KINDS = ("bool", "int64", "float64", "string", "time", "duration", "null")
 
 
 def check_distinct(names: Sequence[str], where: str) -> None:
-    """JsonFormError if a name is there twice."""
+    """JsonFormError if a name occurs twice."""
     if (twice := distinct_names(names)) is not None:
         raise JsonFormError(f"{where}: the name {twice!r} is given twice")
 
 
 class Reader:
-    """Reads one graph, counting nodes as it goes."""
+    """Reads one metric, counting its nodes."""
 
     def __init__(self) -> None:
         self._nodes = 0
@@ -39,7 +39,7 @@ class Reader:
     def fields(
         self, value: object, where: str, names: Sequence[str], optional: Sequence[str] = ()
     ) -> Mapping[str, Any]:
-        """The fields of an object, which has these and no others."""
+        """The fields of an object; JsonFormError for unknown and missing ones."""
         if not isinstance(value, dict):
             raise JsonFormError(f"{where}: expected an object, got {short(value)}")
         known = [*names, *optional]
@@ -52,7 +52,7 @@ class Reader:
         return value
 
     def text(self, value: object, where: str) -> str:
-        """A text that is not empty."""
+        """A string that is not empty."""
         if not isinstance(value, str) or not value:
             raise JsonFormError(f"{where}: expected a text, got {short(value)}")
         return value
@@ -98,7 +98,7 @@ class Reader:
         return value
 
     def count(self, nodes: int, where: str, depth: int = 0) -> None:
-        """Count nodes, at a depth."""
+        """Count nodes and check the limits."""
         self._nodes += nodes
         if self._nodes > MAX_NODES or depth > MAX_DEPTH:
             raise JsonFormError(f"{where}: more than {MAX_NODES} nodes or deeper than {MAX_DEPTH}")
@@ -158,8 +158,8 @@ class Reader:
         form = signature_of(fn)
         if form is None and isinstance(value, dict) and "fn" in value:
             raise JsonFormError(
-                f"{where}: unknown aggregate {short(fn)}; {meant(fn, SIGNATURES, 'one')}"
-                " of your own must be registered before: df.register(...)"
+                f"{where}: unknown aggregate {short(fn)}; {meant(fn, SIGNATURES, 'a')}"
+                " custom aggregate must be registered first: df.register(...)"
             )
         options = () if form is None else form.options
         names = [o.name for o in options if o.default is None]

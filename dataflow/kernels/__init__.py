@@ -1,1 +1,1 @@
-"""From a stage to machine code: the source of its kernel, and the kernel compiled or found."""
+"""From a stage to machine code: generates the kernel's source, then compiles it or finds it in the cache."""

@@ -1,7 +1,7 @@
-"""Kernels from generated source: compiled once, kept on disk by content, loaded by every later process.
+"""Compiles generated source: once, cached on disk by content, loaded by later processes.
 
-The source of a kernel is derived from a validated plan and holds none of its constants, so this is the one place
-where the program runs code that it wrote itself.
+A kernel's source is derived from a validated plan and contains none of its constants. This is the only place where
+the program runs code that it generated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from operators.errors import DataflowError
 
 @dataclass(frozen=True)
 class Kernel:
-    """A compiled stage: functions that release the GIL, and what their arguments mean."""
+    """A compiled stage: functions that release the GIL, and their arguments."""
 
     generated: Generated
     step: Callable[..., int]
@@ -33,14 +33,14 @@ class Kernel:
 
 
 def _module(digest: str, source: str) -> ModuleType:
-    """The generated source as a module, from a file that is written once and never changed."""
+    """The generated source as a module, from a file that is written once and never modified."""
     path, text = cache.cache_folder() / f"k{digest}.py", source.encode()
     try:
         there = files.read_bytes(path)
     except OSError:
         there = b""
-    # Numba's cache is keyed by the file's time, so what is right is not written again; of two who write it at once
-    # one's compiled code is not found again, no more.
+    # Numba's cache is keyed by the file's time, so a correct file is not rewritten. If two processes write it at once,
+    # one of them only loses its cached code.
     if there != text:
         try:
             files.put(text, path)
@@ -54,7 +54,7 @@ def _module(digest: str, source: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # Numba looks the module up by name when it loads a function from its cache.
     sys.modules[name] = module
-    # Not by its loader, which would read the file again, or bytecode beside it.
+    # Not with its loader, which would read the file again, or bytecode next to it.
     exec(compile(source, str(path), "exec"), module.__dict__)
     return module
 
@@ -85,7 +85,7 @@ def stage_files(stage: Stage) -> tuple[KernelFile, ...]:
 
 @dataclass(frozen=True)
 class KernelFile:
-    """One function of a kernel, as the shared object that it is or may become."""
+    """One function of a kernel, as an existing or future shared object."""
 
     generated: Generated
     digest: str
@@ -93,11 +93,11 @@ class KernelFile:
 
     @property
     def name(self) -> str:
-        """What its file's name begins with."""
+        """The prefix of its file name."""
         return self.function.name
 
     def build(self, target: Target) -> Path:
-        """The file for ``target``, from the user's cache or made now; TargetUnavailable where it cannot be made."""
+        """The file for ``target``, from the user's cache or built now; TargetUnavailable if it cannot be built."""
         return cache.built(self.name, self.digest, self.function.signature, _maker(self), target)
 
 

@@ -1,7 +1,7 @@
-"""The source of one stage's kernel: ``step`` over the rows of a chunk, and ``finish`` over all keys at the end.
+"""Generates one stage's kernel: ``step`` over the rows of a batch, and ``finish`` over all keys at the end.
 
-``step`` returns the row at which to go on (the number of rows when done): it stops before a row for which some array
-may be too small, having changed nothing for that row. ``finish`` returns the slot likewise.
+``step`` returns the row at which to resume (the number of rows when done): it stops before a row for which an array
+may be too small, and has changed nothing for that row. ``finish`` returns a slot in the same way.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class KernelFunction:
 
 @dataclass(frozen=True)
 class Generated:
-    """A kernel's source and what its arguments mean. Equal sources do equal work whatever their constants."""
+    """A kernel's source and its arguments. Equal sources do equal work, whatever their constants."""
 
     source: str
     step: KernelFunction
@@ -154,7 +154,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, KernelFunction]:
         w.put("following = max(row, begin)")
         with w.block("while following < stop:"):
             if sink.places:
-                # A row takes one place of each table at most, so that one look at them does for many rows.
+                # A row takes at most one entry of each table, so one check covers many rows.
                 w.put(f"room = {sink.places}")
                 _stop_if("room <= 0", "following", sink, w)
                 w.put("last = min(stop, following + room)")
@@ -172,7 +172,7 @@ def _step(stage: Stage, tables: Tables) -> tuple[str, KernelFunction]:
 
 def _row(stage: Stage, sink: SinkEmitter, w: SourceWriter, x: Emitter) -> None:
     """The row ``following``."""
-    # Indices are unsigned: Numba then leaves out the test for negative ones.
+    # Unsigned indices: Numba then omits the test for negative ones.
     w.put("i = following\nu = np.uint64(i)")
     if sink.full and not sink.advances:
         _stop_if(sink.full, "i", sink, w)
@@ -193,7 +193,7 @@ def _row(stage: Stage, sink: SinkEmitter, w: SourceWriter, x: Emitter) -> None:
         else:
             x.emit(op.value)
     if x.has_early:
-        # Sinks that follow a key through time take what was before the range as they take points: by its time.
+        # Sinks that follow a key through time treat rows before the range like points: by their time.
         out = f"early == {CUT} and t < since" if stage.sink.follows_keys else "early & 1 != 0"
         with w.block(f"if {out}:"):
             w.put("continue")
@@ -203,14 +203,14 @@ def _row(stage: Stage, sink: SinkEmitter, w: SourceWriter, x: Emitter) -> None:
 
 
 def _stop_if(full: str, row: str, sink: SinkEmitter, w: SourceWriter) -> None:
-    """Stop before this row where there is no room for it."""
+    """Stop before this row if there is no room for it."""
     with w.block(f"if {full}:"):
         sink.store()
         w.put(f"return {row}")
 
 
 def _hidden(stage: Stage, w: SourceWriter, x: Emitter) -> None:
-    """Load the hidden columns: the end and the known flag of interval rows, and how rows stand to the range."""
+    """Load the hidden columns: the end and the known flag of intervals, and the position relative to the range."""
     names = dict(stage.inputs)
     if EARLY in names:
         w.arg("row_early", I8, "column", EARLY)
@@ -230,7 +230,7 @@ def _finish(stage: Stage, tables: Tables) -> tuple[str, KernelFunction | None]:
     w = SourceWriter(tables)
     _start(w)
     sink = stage.sink.emitter(w)
-    # The step's constants are counted anew: the same tables, the same places.
+    # The step's constants are loaded again: the same tables, the same indices.
     ints = list(tables.ints)
     tables.ints.clear()
     x = Emitter(w, row="np.int64(-1)")

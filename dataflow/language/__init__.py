@@ -1,1 +1,1 @@
-"""The DSL: streams, timelines and aggregates, as people write them."""
+"""The DSL: streams, timelines and aggregates."""

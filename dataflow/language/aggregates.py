@@ -1,4 +1,4 @@
-"""The DSL: aggregates. Nulls are left out; every aggregate takes ``where=``, which leaves out rows."""
+"""The DSL's aggregates. They skip nulls; every aggregate takes ``where=``, a condition that selects rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _agg(fn: str, *args: Operand, where: Operand | None = None, **options: objec
 
 
 def count(value: Operand | None = None, *, where: Operand | None = None) -> Agg:
-    """Rows, or the rows in which ``value`` is not null."""
+    """The number of rows, or of rows in which ``value`` is not null."""
     return _agg("count", where=where) if value is None else _agg("count", value, where=where)
 
 
@@ -50,8 +50,8 @@ def sum(value: Operand, *, where: Operand | None = None) -> Agg:
 
 
 def mean(value: Operand, *, where: Operand | None = None) -> Agg:
-    """The mean: the exact sum divided by the number of values, rounded once; of durations a duration, to the
-    microsecond, ties to even."""
+    """The mean: the exact sum divided by the number of values, rounded once. A mean of durations is a duration, rounded
+    to the microsecond, ties to even."""
     return _agg("mean", value, where=where)
 
 
@@ -66,33 +66,33 @@ def max(value: Operand, *, where: Operand | None = None) -> Agg:
 
 
 def first(value: Operand, *, where: Operand | None = None) -> Agg:
-    """The earliest value that is not null; at one time and key, in order of arrival."""
+    """The earliest non-null value; within one time and key, the first to arrive."""
     return _agg("first", value, where=where)
 
 
 def last(value: Operand, *, where: Operand | None = None) -> Agg:
-    """The latest value that is not null; at one time and key, in order of arrival."""
+    """The latest non-null value; within one time and key, the last to arrive."""
     return _agg("last", value, where=where)
 
 
 def any_true(condition: Operand, *, where: Operand | None = None) -> Agg:
-    """Whether the condition was true in any row; null where it never had a value."""
+    """Whether the condition is true in any row; null if it is null in all rows."""
     return _agg("any_true", condition, where=where)
 
 
 def all_true(condition: Operand, *, where: Operand | None = None) -> Agg:
-    """Whether the condition was true in all rows that have a value; null where none has."""
+    """Whether the condition is true in all rows where it is not null; null if there is none."""
     return _agg("all_true", condition, where=where)
 
 
 def count_distinct(value: Operand, *, where: Operand | None = None) -> Agg:
-    """The exact number of distinct values, nulls apart."""
+    """The exact number of distinct non-null values."""
     return _agg("count_distinct", value, where=where)
 
 
 def share_of_time(condition: Operand, *, where: Operand | None = None) -> Agg:
-    """Of the time in which the state and ``condition`` were known, the share in which ``condition`` is true; null if
-    there was none. A condition that is null is not known."""
+    """The share of time in which ``condition`` is true, of the time in which the state and ``condition`` are known (not
+    null); null if there is no such time."""
     return _agg("share_of_time", condition, where=where)
 
 
@@ -102,14 +102,14 @@ def duration(condition: Operand | None = None, *, where: Operand | None = None) 
 
 
 def known_time(condition: Operand | None = None, *, where: Operand | None = None) -> Agg:
-    """The total time in which the state was known; with a ``condition``, in which that was, too: neither true nor
-    false is what is null."""
+    """The total time in which the state is known; with a ``condition``, in which the condition is also known, that is,
+    not null."""
     return _agg("known_time", *(() if condition is None else (condition,)), where=where)
 
 
 def unknown_time(condition: Operand | None = None, *, where: Operand | None = None) -> Agg:
-    """The total time in which the state was not known, including that before a key's first point; with a
-    ``condition``, also that in which the condition was not: all that ``known_time`` leaves."""
+    """The total time in which the state is unknown, including the time before a key's first point; with a
+    ``condition``, also the time in which the condition is null. The complement of ``known_time``."""
     return _agg("unknown_time", *(() if condition is None else (condition,)), where=where)
 
 
@@ -120,7 +120,7 @@ def variance(value: Operand, *, ddof: int = 1, where: Operand | None = None) -> 
 
 
 def stddev(value: Operand, *, ddof: int = 1, where: Operand | None = None) -> Agg:
-    """The standard deviation: the root of ``variance``, rounded once; of durations a duration."""
+    """The standard deviation: the square root of ``variance``, rounded once; a duration for durations."""
     return _agg("stddev", value, where=where, ddof=ddof)
 
 
@@ -132,17 +132,16 @@ def quantile(
     interpolation: Literal["lower", "linear"] = "lower",
     where: Operand | None = None,
 ) -> Agg:
-    """The least of the values that at least a share ``q`` of them does not exceed, as SQL's percentile_disc: of n
-    values in order number ``max(1, ceil(q * n))``.
+    """The ``q``-quantile, like SQL's percentile_disc: of n values in ascending order number ``max(1, ceil(q * n))``.
 
-    Exact for groups of up to 1,024 different values; for others within 0.5 % of it, never outside of the group's least
-    and greatest value, which 0 and 1 give. ``exact=True``: exact for all, with as much memory as there are different
-    values.
+    Exact for groups of up to 1,024 distinct values. For larger groups within 0.5 % of the exact value, and never
+    outside of the group's least and greatest value, which q = 0 and 1 return. ``exact=True``: always exact, with memory
+    for every distinct value.
 
-    ``interpolation="linear"``: SQL's percentile_cont, which lies between two values: of x[0], x[1], ... in order
-    ``x[i] + f * (x[i + 1] - x[i])``, where i and f are the whole part and the rest of ``q * (n - 1)``. It is exact,
-    then rounded once: of durations a duration, to the microsecond, ties to even, else a float. Of larger groups it
-    lies between estimates of the two values, each within 0.5 %.
+    ``interpolation="linear"``: like SQL's percentile_cont, ``x[i] + f * (x[i + 1] - x[i])`` of the ascending values
+    x[0], x[1], ..., where i and f are the integer and fractional parts of ``q * (n - 1)``. Computed exactly and rounded
+    once: to a float, or for durations to the microsecond, ties to even. For larger groups it lies between estimates of
+    the two values, each within 0.5 %.
     """
     return _agg("quantile", value, where=where, q=q, exact=exact, interpolation=interpolation)
 
@@ -154,9 +153,9 @@ def median(
     interpolation: Literal["lower", "linear"] = "lower",
     where: Operand | None = None,
 ) -> Agg:
-    """The value in the middle, the lower of two: ``quantile(value, 0.5)``, as exact as that.
+    """The middle value, the lower of two: ``quantile(value, 0.5)``, with the same accuracy.
 
-    ``interpolation="linear"``: of two values in the middle their mean.
+    ``interpolation="linear"``: the mean of two middle values.
     """
     return _agg("median", value, where=where, exact=exact, interpolation=interpolation)
 
@@ -170,10 +169,10 @@ def histogram(
 ) -> Agg:
     """Counts by bin: ``[{"from": 0.0, "to": 10.0, "count": 3}, ...]``; a bin holds ``from <= x < to``.
 
-    ``width`` (for durations such as ``"5m"``): bins from a multiple of it to the next, those that hold a value. Of
-    floats the edges are multiples of the decimal that was written, and a value is the shortest decimal that gives it:
-    0.3 is in the bin from 0.3 of bins 0.1 wide.
-    ``edges``, rising: the bins between them, all of them, and the two beyond, whose outer ends are None.
+    ``width`` (for durations a text like ``"5m"``): bins between consecutive multiples of it, those that hold a value.
+    For floats the edges are multiples of the decimal as written, and a value is read as the shortest decimal that gives
+    it: with bins 0.1 wide, 0.3 is in the bin that starts at 0.3.
+    ``edges``, ascending: all bins between them, and one beyond each end, whose outer edge is None.
     """
     size = None if width is None else _micros(width)
     listed = None if edges is None else listed_values(edges, "histogram: edges are a list of numbers")
@@ -188,14 +187,14 @@ def _micros(value: float | Length) -> float:
 
 
 def approx_distinct(value: Operand, *, where: Operand | None = None) -> Agg:
-    """About how many distinct values there are, nulls apart: HyperLogLog, with a relative standard error of 1.63 %."""
+    """An estimate of the number of distinct non-null values: HyperLogLog, with a relative standard error of 1.63 %."""
     return _agg("approx_distinct", value, where=where)
 
 
 def top_k(value: Operand, k: int = 10, *, cap: int = 10_000, where: Operand | None = None) -> Agg:
     """The ``k`` most frequent values and their exact counts: ``[{"value": "a", "count": 3}, ...]``.
 
-    By falling count, then by rising value. A group with more than ``cap`` distinct values is an error
+    Ordered by descending count, then by ascending value. A group with more than ``cap`` distinct values is an error
     (CardinalityExceeded).
     """
     return _agg("top_k", value, where=where, k=k, cap=cap)
@@ -204,22 +203,23 @@ def top_k(value: Operand, k: int = 10, *, cap: int = 10_000, where: Operand | No
 def transitions(value: Operand, *, where: Operand | None = None) -> Agg:
     """How often a key went from one value to another: ``[{"from": "up", "to": "down", "count": 2}, ...]``.
 
-    Between a key's consecutive reports, the one before the range included; it counts where the later one is.
+    Between a key's consecutive reports, including the one before the range; a change counts where the later report is.
     """
     return _agg("transitions", value, where=where)
 
 
 def increase(counter: Operand, *, where: Operand | None = None) -> Agg:
-    """By how much counters grew: the sum of the steps between a key's consecutive samples.
+    """The increase of counters: the sum of the increments between a key's consecutive samples.
 
-    A sample below the one before means that the counter was reset, and counts whole. A step counts where the later
-    sample is, the sample before the range included; nothing is extrapolated. Null where there was no step.
+    A sample below the previous one means that the counter was reset; the whole sample is then the increment. An
+    increment counts at its later sample; the earlier one may lie before the range. Nothing is extrapolated. Null if
+    there is no increment.
     """
     return _agg("increase", counter, where=where)
 
 
 def rate(counter: Operand, *, where: Operand | None = None) -> Agg:
-    """``increase`` per second of the time between the samples that it is counted from; null where there was none."""
+    """``increase`` per second of the time between its samples; null if there is none."""
     return _agg("rate", counter, where=where)
 
 
@@ -231,7 +231,7 @@ def candlestick(value: Operand, *, where: Operand | None = None) -> Agg:
 def mtbf(condition: Operand, *, where: Operand | None = None) -> Agg:
     """Mean time between failures: the time in which ``condition`` was true per change of a key from true to false.
 
-    Over intervals. To the nearest microsecond; null without a failure.
+    For intervals. Rounded to the nearest microsecond; null without a failure.
     """
     return _agg("mtbf", condition, where=where)
 
@@ -242,17 +242,17 @@ def mttr(condition: Operand, *, where: Operand | None = None) -> Agg:
 
 
 def time_weighted_mean(value: Operand, hold: Length | None = None, *, where: Operand | None = None) -> Agg:
-    """The mean of values weighed by the time for which each held, over the time in which one was known.
+    """The mean of values, weighted by the time for which each lasts, over the time in which the value is known.
 
-    Over intervals: the value of the interval by its duration. With ``hold`` over points: each value holds until the
-    key's next, at most ``hold``, and up to the end of the range; the same as ``state_duration(value, hold)`` before
-    the ``group_by``. All aggregates of that ``agg`` must then be of this kind, of one value and hold.
+    For intervals, a value lasts for the interval's duration. For points, give ``hold``: each value lasts until the
+    key's next one, at most ``hold``, and until the end of the range, the same as ``state_duration(value, hold)`` before
+    ``group_by``. All aggregates of that ``agg`` must then have the same value and hold.
     """
     return _with_hold(_agg("time_weighted_mean", value, where=where), hold)
 
 
 def integral(value: Operand, hold: Length | None = None, *, where: Operand | None = None) -> Agg:
-    """The values times the seconds for which each held, summed up; otherwise as ``time_weighted_mean``."""
+    """The sum of the values times the seconds for which each lasts; otherwise like ``time_weighted_mean``."""
     return _with_hold(_agg("integral", value, where=where), hold)
 
 
@@ -261,21 +261,21 @@ def aggregate(name: str, *values: Operand, where: Operand | None = None) -> Agg:
     form = signature_of(name)
     if form is None or not isinstance(name, str) or name in SIGNATURES:
         hint = (
-            f"df.{name} is one of ours"
+            f"df.{name} is built in"
             if isinstance(name, str) and name in SIGNATURES
-            else f"{meant(name, SIGNATURES, 'register')} it before: df.register(...)"
+            else f"{meant(name, SIGNATURES, 'register')} it first: df.register(...)"
         )
-        raise DataflowError(f"there is no aggregate {shown(name)} of your own; {hint}")
+        raise DataflowError(f"there is no custom aggregate {shown(name)}; {hint}")
     if len(values) not in form.arity:
         raise DataflowError(f"{name} takes {form.arity[0]} values, got {len(values)}")
     return _agg(name, *values, where=where)
 
 
 def register(op: Aggregate) -> Callable[..., Agg]:
-    """Make an aggregate of your own known under its name; returns the function that uses it in metrics.
+    """Register a custom aggregate under its name; returns the function that uses it in metrics.
 
-    operators/README.md shows how to write one, and ``check_laws`` what it must keep. RegistrationError says what is
-    wrong with the declaration.
+    operators/AGGREGATES.md shows how to write one; ``check_laws`` tests it. Raises RegistrationError for a wrong
+    declaration.
     """
     from operators import registry
 
@@ -297,20 +297,20 @@ def _with_hold(a: Agg, hold: Length | None) -> Agg:
 
 
 def hold_of(a: Agg) -> int | None:
-    """The ``hold`` of an aggregate that makes its own intervals; None for all others."""
+    """The ``hold`` of an aggregate that makes its own intervals; None for others."""
     found = dict(a.options).get(_HOLD)
     return found if isinstance(found, int) else None
 
 
 def over_intervals(steps: tuple[Step, ...], aggs: NamedAggs) -> tuple[tuple[Step, ...], NamedAggs]:
-    """Aggregates with a ``hold``, as intervals and aggregates of them; all others as they are."""
+    """Replace aggregates that have a ``hold`` by intervals and aggregates of these; leave others unchanged."""
     holds = {(content_of(a.args[0]), hold_of(a)) for _, a in aggs if hold_of(a) is not None}
     if not holds:
         return steps, aggs
     if len(holds) > 1 or any(hold_of(a) is None for _, a in aggs):
         raise DataflowError(
-            "agg: aggregates with hold= go over intervals of one value, and not beside others; "
-            "use state_duration(value, hold) before group_by"
+            "agg: all aggregates next to one with hold= must have the same value and hold; "
+            "otherwise use state_duration(value, hold) before group_by"
         )
     if any(isinstance(s, StateDuration | Heartbeat) for s in steps):
         raise DataflowError("agg: the rows are intervals already; leave out hold=")

@@ -1,7 +1,7 @@
-"""Where the steps of a metric are written: the lines of its file, for messages about one of its steps.
+"""Line numbers of a metric's steps in its file, for error messages.
 
-Lines are noted only while a metric file runs, so that streams cost nothing elsewhere. They are no part of a metric: its
-JSON form does not have them.
+Lines are recorded only while a metric file runs, so that streams cost nothing elsewhere. They are not part of the
+metric or its JSON form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _lines: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
 @contextmanager
 def noting_lines(path: str) -> Iterator[None]:
-    """While this lasts, the lines of the file at ``path`` that make steps are noted."""
+    """Record the lines that make steps while the file at ``path`` runs."""
     token = _file.set(os.path.abspath(path))
     try:
         yield
@@ -28,7 +28,7 @@ def noting_lines(path: str) -> Iterator[None]:
 
 
 def note_line(made: object, like: object = None) -> None:
-    """Note the line of the metric file that makes ``made``: that of ``like``, if it has one; else the one that runs."""
+    """Record the metric file's line for ``made``: the line of ``like`` if it has one, else the one being executed."""
     path = _file.get()
     if path is None or made in _lines:
         return
@@ -43,5 +43,5 @@ def note_line(made: object, like: object = None) -> None:
 
 
 def line_of(made: object) -> int | None:
-    """The line of its metric file that made a step; None where it is not known."""
+    """The line of the metric file that made a step; None if unknown."""
     return _lines.get(made)

@@ -1,4 +1,4 @@
-"""The DSL: streams of rows, and what is done to them."""
+"""The DSL's streams: chains of steps over rows."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def _aggs(aggs: dict[str, Agg], where: str) -> NamedAggs:
         if not isinstance(a, Agg):
             raise DataflowError(f"{where}: {not_aggregate(name, a, SIGNATURES)}")
         if where != "agg" and hold_of(a) is not None:
-            raise DataflowError(f"{where}: {a.fn} with hold= stands in agg(...) alone, or goes over intervals")
+            raise DataflowError(f"{where}: {a.fn} with hold= is only for agg(...); without hold= it needs intervals")
     return tuple(aggs.items())
 
 
 def metric_text(steps: Sequence[Step], end: Sequence[str] = ()) -> str:
-    """The text of a chain of steps, on as many lines as it needs."""
+    """The Python text of a chain of steps, on as many lines as needed."""
     parts: list[str] = []
     for step in steps:
         parts = step.after(parts)
@@ -64,23 +64,23 @@ def metric_text(steps: Sequence[Step], end: Sequence[str] = ()) -> str:
 
 
 class Explains(Protocol):
-    """Whatever can plan a metric: a ``runtime.Store``."""
+    """Anything that can explain a metric, like ``runtime.Store``."""
 
     def explain(self, metric: Stream, **options: Any) -> str:
-        """The plan of ``metric`` in words."""
+        """The plan of ``metric`` as text."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Stream(Chain):
     """A metric: a chain of steps. Every method returns a new one; nothing runs until a store is asked."""
 
-    _no_expression = "a stream is no expression: {text}; columns are df.col('name')"
+    _no_expression = "a stream is not an expression: {text}; columns are df.col('name')"
 
     if not TYPE_CHECKING:  # for type checkers an unknown attribute is an error already
 
         def __getattr__(self, name: str) -> NoReturn:
             if name in SIGNATURES:
-                write = f"on a stream write .agg(...), such as .agg(n=df.{name}(...))"
+                write = f"on a stream write .agg(...), like .agg(n=df.{name}(...))"
                 raise AttributeError(write, name=name, obj=None)
             raise no_attribute("a stream", name, dir(type(self)))
 
@@ -93,10 +93,10 @@ class Stream(Chain):
         return self._then(WithColumns(_named((), columns, "with_columns")))
 
     def held(self, *columns: str | Expr, hold: Length | None = None) -> Stream:
-        """Put into these columns the values that each key last reported, from here on.
+        """From here on, fill these columns with the value that each key last reported.
 
-        For columns that few rows report, such as a firmware reported at boot: before a filter, so that it does not drop
-        the reports, or before rows are grouped by them. A value is held from its report on, at most for ``hold``;
+        For columns that few rows report, like a firmware version reported at boot. Use it before a filter, which could
+        drop the reports, or before grouping by such a column. A value is held from its report on, at most for ``hold``;
         reports before the range count. A column is null until its first report.
         """
         names = [n for n, _ in _named(columns, {}, "held")]
@@ -105,15 +105,16 @@ class Stream(Chain):
         return self._then(Held(tuple(names), None if hold is None else parse_duration(hold, "held(hold)")))
 
     def select(self, *columns: str | Expr, **named: Operand) -> Stream:
-        """Keep just these columns; the key and the time stay with the rows."""
+        """Keep only these columns; rows keep their key and time."""
         return self._then(Select(_named(columns, named, "select")))
 
     def state_duration(self, state: str | Expr, hold: Length | None = None, name: str | None = None) -> Stream:
         """Intervals during which each key held each value of ``state``.
 
-        A value holds from its report to the next, at most ``hold``; what is left is unknown: a row with a null
-        state. Rows: the key, start, end, duration, the state (under its column's name, ``name``, or ``state``), and
-        the other columns as last reported at the interval's start; a change of one of those that is used cuts it.
+        A value lasts from its report to the next one, at most for ``hold``; the remaining time is unknown and has rows
+        with a null state. Rows: the key, start, end, duration, the state (named like its column, else ``name`` or
+        ``state``), and the other columns as last reported at the interval's start. A change in one of those columns
+        cuts the interval if the metric uses the column.
         """
         state = col(state) if isinstance(state, str) else expr(state)
         if name is not None:
@@ -129,10 +130,10 @@ class Stream(Chain):
     def sessionize(
         self, gap: Length, max_length: Length | None = None, split_when: Operand | None = None, **aggs: Agg
     ) -> Stream:
-        """Sessions: runs of a key's points with steps of at most ``gap``, cut every ``max_length`` from their start,
-        which may lie before the range.
+        """Sessions: runs of a key's points at most ``gap`` apart, cut every ``max_length`` from their start, which may
+        lie before the range.
 
-        A point where ``split_when`` is true starts a session of its own, whatever came before.
+        A point where ``split_when`` is true always starts a new session.
 
         Rows: the key, start, end (of the last point), duration, count, open_left and open_right (the range may cut
         the session), the named aggregates, and the other columns as last reported at the first point.
@@ -147,14 +148,14 @@ class Stream(Chain):
     ) -> Stream:
         """Calendar buckets of each key that hold a point: ``"10m"``, ``"1d"``, ``"1mo"`` in a time zone.
 
-        With a ``size`` the windows slide: one starts with every bucket and lasts for so many of them, ``"1h"`` every
-        ``"10m"``, ``"1w"`` every ``"1d"``; a point is in all that it falls into. With ``empty`` those without a point
-        are there, too, from the key's first point (also one before the range) to the end of the range: count 0.
+        With a ``size`` the windows slide: one starts at every bucket and lasts for ``size``, for example ``"1h"`` every
+        ``"10m"``, or ``"1w"`` every ``"1d"``; a point belongs to every window that contains it. ``empty`` adds windows
+        without a point (count 0), from the key's first point, which may lie before the range, to the end of the range.
 
-        A window of one bucket holds what lies in the range; one that slides is complete, also with what lies before.
+        A window of one bucket contains only points of the range; a sliding window also contains those before it.
 
         Rows: the key, start, end, duration, count, ``partial`` (the range or the stream's beginning cuts the window),
-        the named aggregates, and the other columns as last reported at the window's first point (by the window's end,
+        the named aggregates, and the other columns as last reported at the window's first point (at the window's end,
         if it has none).
         """
         bucket = parse_every(every, "window")
@@ -166,34 +167,34 @@ class Stream(Chain):
     def funnel(self, steps: Sequence[Operand], within: Length, mode: str = "strict") -> Stream:
         """How far each key got through the conditions ``steps``, in their order, ``within`` the time from the first.
 
-        A window opens at every row that meets step 1, and runs for ``within``, both ends included. Each further step
-        must be met by a row of that window that comes after the row that met the step before; rows between them do
-        not matter. Of a key's windows the one counts that gets furthest, of several the latest start. What comes
-        after is said by ``mode``:
+        A window opens at every row that meets step 1 and lasts for ``within``, both ends included. Each further step
+        must be met by a row of the window that comes after the row that met the previous step; rows in between do not
+        matter. The window of a key that gets furthest counts; among several, the one that starts last. ``mode`` says
+        which rows come after:
 
-        - ``"strict"``: at a later time. Rows of one time say nothing about their order.
-        - ``"ordered"``: in a later row; at one time the order of arrival decides.
-        - ``"any"``: in the same second or a later one. Within a second (of UTC) the order does not matter and one row
-          may meet several steps: for logs whose clock has seconds. Times are those of the seconds.
+        - ``"strict"``: rows at a later time. Rows at the same time have no order.
+        - ``"ordered"``: later rows; at the same time, in order of arrival.
+        - ``"any"``: rows in the same second or later, for logs with a resolution of seconds. Within a second (of UTC)
+          the order does not matter, and one row may meet several steps. Times are rounded down to seconds.
 
-        Rows, one for each key that met step 1 in the range: the key, start (when step 1 was met), end (when the last
-        step was), duration, ``steps`` (how many were met, 1 to all), ``step_2``, ``step_3`` ... (when each was first
-        met in the window; null if it was not), and the other columns as last reported at the start.
+        Rows, one for each key that met step 1 in the range: the key, start (time of step 1), end (time of the last step
+        met), duration, ``steps`` (the number of steps met, from 1), ``step_2``, ``step_3`` ... (when each was first met
+        in the window, else null), and the other columns as last reported at the start.
         """
         conditions = tuple(expr(s) for s in listed_values(steps, "funnel takes a list of conditions"))
         if not 2 <= len(conditions) <= MAX_FUNNEL:
             raise DataflowError(f"funnel takes 2 to {MAX_FUNNEL} steps, got {len(conditions)}")
         if mode not in FUNNEL_MODES:
-            raise DataflowError(f"funnel: the mode is one of {', '.join(FUNNEL_MODES)}, got {shown(mode)}")
+            raise DataflowError(f"funnel: mode is one of {', '.join(FUNNEL_MODES)}, got {shown(mode)}")
         return self._then(Funnel(conditions, parse_duration(within, "funnel(within)"), mode))
 
     def cohorts(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
-        """Each key's life in calendar buckets, from the one in which it first met ``start`` to the end of the range.
+        """The calendar buckets of each key, from the one in which it first met ``start`` to the end of the range.
 
-        A key whose first ``start`` lies before the range is not in it. Rows, one for each key and bucket: the key,
-        start, end, duration, ``cohort`` (the start of the key's first bucket), ``period`` (0 for that bucket, then 1,
-        2, ...), ``returned`` (whether a row of the bucket met ``returns``, from the first start on and that row
-        included), and the other columns as last reported at the first start. The last bucket may end after the range.
+        A key that first met ``start`` before the range is left out. Rows, one for each key and bucket: the key, start,
+        end, duration, ``cohort`` (the start of the key's first bucket), ``period`` (0 for that bucket, then 1, 2, ...),
+        ``returned`` (whether a row of the bucket met ``returns``, from the row that first met ``start`` on), and the
+        other columns as last reported at that row. The last bucket may end after the range.
         """
         parse_every(every, "cohorts")
         return self._then(Cohorts(expr(start), expr(returns), every, text_of(zone, "cohorts(zone)")))
@@ -201,9 +202,9 @@ class Stream(Chain):
     def retention(self, start: Operand, returns: Operand, every: str, zone: str = "UTC") -> Stream:
         """Of the keys that first met ``start`` in one calendar bucket, how many met ``returns`` in each later one.
 
-        Rows: ``cohort`` (the start of the bucket), ``period`` (0, 1, ...), ``keys`` (those that returned in that
-        period), ``size`` (all of the cohort), ``share`` (keys / size). It is ``cohorts`` (see there), grouped; group
-        that by more than cohort and period to compare countries or versions.
+        Rows: ``cohort`` (the start of the bucket), ``period`` (0, 1, ...), ``keys`` (the number of keys that returned
+        in the period), ``size`` (of the cohort), ``share`` (keys / size). Short for ``cohorts`` and a grouping; to
+        compare countries or versions, group ``cohorts`` by more columns.
         """
         parse_every(every, "retention")
         grouped = self.cohorts(start, returns, every, zone).group_by("cohort", "period")
@@ -211,24 +212,25 @@ class Stream(Chain):
         return counted.with_columns(share=col("keys") / col("size"))
 
     def transitions(self, of: str | Expr, gap: Length | None = None) -> Stream:
-        """Every step of each key from one value of ``of`` to the next, equal ones included.
+        """The transitions of each key from one value of ``of`` to the next, including equal ones.
 
-        Rows in which it is null are passed over. With a ``gap``, a key that reports no value for longer has left its
-        path and starts another with the next. A step belongs to the time of its later value, so that the steps of two
-        adjoining ranges add up to those of both.
+        Rows in which it is null are skipped. With a ``gap``, a path ends if the key reports no value for longer, and
+        the next value starts another path. A transition belongs to the time of its later value, so that counts of
+        adjoining ranges add up.
 
-        Rows: the key, start (the time of the step), ``from``, ``to``, ``after`` (the time since the value before), and
-        the other columns as last reported at the time of the step. A path's first value comes ``from`` null, ``after``
-        null. Its last goes ``to`` null, ``gap`` after it, if the range has that time; without a gap no path ends.
+        Rows: the key, start (the time of the transition), ``from``, ``to``, ``after`` (the time since the previous
+        value), and the other columns as last reported at that time. The first value of a path has null in ``from`` and
+        ``after``. The end of a path has null in ``to`` and is ``gap`` after the last value, if that lies in the range;
+        without a gap, paths do not end.
         """
         of = col(of) if isinstance(of, str) else expr(of)
         return self._then(Transitions(of, None if gap is None else parse_duration(gap, "transitions(gap)")))
 
     def paths(self, of: str | Expr, gap: Length | None = None) -> Stream:
-        """How often each value of ``of`` was followed by each other (or itself) in the rows of one key.
+        """How often each value of ``of`` was followed by another (or itself) in the rows of one key.
 
-        Rows: ``from``, ``to``, ``count``; ``from`` null counts the paths that began with a value, ``to`` null those
-        that ended with it. It is ``transitions`` (see there), grouped.
+        Rows: ``from``, ``to``, ``count``; ``from`` null counts paths that began with a value, ``to`` null paths that
+        ended with it. Short for ``transitions`` and a grouping.
         """
         return self.transitions(of, gap).group_by("from", "to").agg(count=count())
 
@@ -250,7 +252,7 @@ class Stream(Chain):
             else tuple(listed_values(descending, "sort: descending is True, False or a list of them"))
         )
         if not by or len(flags) != len(by):
-            raise DataflowError("sort takes at least one column and as many descending flags as columns")
+            raise DataflowError("sort takes at least one column, and one descending flag or one per column")
         return self._then(Sort(tuple(zip(by, flags, strict=True))))
 
     def limit(self, n: int) -> Stream:
@@ -265,7 +267,7 @@ class Stream(Chain):
         return to_json(self.steps)
 
     def explain(self, store: Explains | None = None, **options: Any) -> str:
-        """The plan in words. With a ``store`` (and the range, params and workers of its ``query``): the columns and
+        """The plan as text. With a ``store`` (and the range, params and workers of its ``query``): the columns and
         files read, tasks, kernels, laws used and the estimated time; without one: the steps."""
         if store is not None:
             return store.explain(self, **options)
@@ -289,10 +291,10 @@ class Grouped:
         note_line(self)
 
     def with_empty_buckets(self) -> Grouped:
-        """Groups of calendar buckets without a row, too, as if aggregates had seen nothing: count 0, mean null.
+        """Add groups for calendar buckets without rows, with the result of no rows: count 0, mean null.
 
-        One of the columns must be a ``df.time().truncate(...)``; for each tuple of values of the others, every bucket
-        from its first to the end of the range is there.
+        One of the columns must be a ``df.time().truncate(...)``. For each combination of the others, all buckets from
+        its first one to the end of the range are added.
         """
         return replace(self, empty=True)
 
@@ -303,22 +305,22 @@ class Grouped:
 
         def __getattr__(self, name: str) -> NoReturn:
             if name in SIGNATURES:
-                write = f"after group_by write .agg(...), such as .agg(n=df.{name}(...))"
+                write = f"after group_by write .agg(...), like .agg(n=df.{name}(...))"
                 raise AttributeError(write, name=name, obj=None)
             raise no_attribute("group_by(...)", name, dir(type(self)))
 
     def agg(self, *unnamed: object, **aggs: Agg) -> Stream:
         """One row per group: the group columns and the named aggregates."""
         if unnamed:
-            given = without_call(unnamed[0]) or f"give every aggregate a name, such as agg(n={shown(unnamed[0])})"
+            given = without_call(unnamed[0]) or f"give every aggregate a name, like agg(n={shown(unnamed[0])})"
             raise DataflowError(f"agg: {given}")
         named = _aggs(aggs, "agg")
         for name, _ in named:
             if name in dict(self.by):
-                raise DataflowError(f"agg: the name {name!r} is already that of a group column")
+                raise DataflowError(f"agg: there is already a group column named {name!r}")
         steps, named = over_intervals(self.stream.steps, named)
         step = GroupBy(self.by, named, self.empty)
-        # In a chain on many lines a message about group_by belongs to the line that says so.
+        # In a chain over several lines, a message about group_by refers to the line of group_by.
         note_line(step, like=self if self.by else None)
         return Stream((*steps, step))
 

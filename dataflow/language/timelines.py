@@ -1,4 +1,4 @@
-"""The DSL of reference tables, calendars and timelines that are combined."""
+"""The DSL of reference tables, calendars and combined timelines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from operators.errors import DataflowError
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """A chain of steps, and those of its methods that relate rows to tables, to calendars and to each other."""
+    """A chain of steps, with the methods that relate rows to tables, calendars and each other."""
 
     steps: tuple[Step, ...]
 
@@ -44,12 +44,12 @@ class Chain:
         valid_from: str | None = None,
         valid_to: str | None = None,
     ) -> Self:
-        """Add the columns of the table's row whose ``key`` (by default the column called as ``on``) is ``on``.
+        """Add the columns of the table's row whose ``key`` (by default the column named like ``on``) equals ``on``.
 
-        ``how``: ``"left"`` (null where there is none) or ``"inner"`` (only rows that have one). With ``valid_from`` or
-        ``valid_to``, columns of times, a row of the table holds in [from, to): the time of a point, the start of a
-        session or window decides, and intervals are cut where it changes. A null from is ever, a null to for ever;
-        without ``valid_to`` a row holds until its key's next. Two rows that hold at once are an error.
+        ``how``: ``"left"`` (null if there is no such row) or ``"inner"`` (only rows that have one). With ``valid_from``
+        or ``valid_to``, columns of times, a row of the table is valid in [from, to). The time of a point or the start
+        of a session or window decides; intervals are cut where the valid row changes. A null bound is open; without
+        ``valid_to`` a row is valid until its key's next one. Two rows that are valid at the same time are an error.
         """
         if how not in ("left", "inner"):
             raise DataflowError(f"join: how is 'left' or 'inner', got {shown(how)}")
@@ -65,10 +65,10 @@ class Chain:
         valid_from: str | None = "from",
         valid_to: str | None = "to",
     ) -> Self:
-        """Keep what lies in a calendar, or in the periods that a table holds for ``on`` (its column ``key``).
+        """Keep what lies in a calendar, or in the periods of a table whose column ``key`` equals ``on``.
 
-        Intervals are cut at the edges; of points, sessions and windows the time or the start decides. Periods of a
-        table may overlap.
+        Intervals are cut at the edges of periods; for points, sessions and windows the time or start decides. Periods
+        of a table may overlap.
         """
         return self._then(_during("during", periods, on, key, valid_from, valid_to, True))
 
@@ -80,24 +80,24 @@ class Chain:
         valid_from: str | None = "from",
         valid_to: str | None = "to",
     ) -> Self:
-        """Keep what ``during`` drops, e.g. all but maintenance."""
+        """Keep what ``during`` drops, for example everything outside of maintenance."""
         return self._then(_during("outside", periods, on, key, valid_from, valid_to, False))
 
     def concurrent(self, condition: Operand, /, *by: str | Expr, **named: Operand) -> Self:
-        """For how many keys of each group the condition holds at once; follows state_duration, heartbeat and the like.
+        """The number of keys of each group for which the condition holds at once; after state_duration, heartbeat etc.
 
-        Rows: the group columns, start, end, duration, and the numbers of keys for which the condition is ``active``,
-        ``inactive`` and ``unknown``: intervals of equal numbers, where any key is. A key counts from its first point
-        on; it is unknown where the condition is null, which is three-valued: false and unknown is false. The time of a
-        row is known if ``unknown`` is 0.
+        Rows: the group columns, start, end, duration, and the numbers of keys for which the condition is true
+        (``active``), false (``inactive``) and null (``unknown``): intervals in which these numbers stay the same. A key
+        counts from its first point on. Conditions are three-valued: false and unknown is false. The time of a row is
+        known if ``unknown`` is 0.
         """
         return self._then(Concurrent(expr(condition), named_columns(by, named, "concurrent"), None))
 
     def at_least(self, k: int, condition: Operand, /, *by: str | Expr, **named: Operand) -> Self:
         """When the condition holds for at least ``k`` keys of each group.
 
-        Rows: the group columns, start, end, duration and the boolean ``state``; null, unknown time, where the keys
-        whose condition is unknown could decide.
+        Rows: the group columns, start, end, duration and the boolean ``state``, which is null (unknown time) where the
+        keys whose condition is unknown could decide.
         """
         return self._then(Concurrent(expr(condition), named_columns(by, named, "at_least"), _count(k)))
 
@@ -118,10 +118,10 @@ def combine(condition: Operand, /, *, name: str = "state", **timelines: C) -> C:
     """One timeline from several of the same stream: an expression of their states.
 
     ``df.combine(df.col("alive") & (df.col("status") == "up"), alive=..., status=...)``: each timeline is a stream with
-    row steps and ``state_duration`` or ``heartbeat``, or is combined itself; its state goes by its name here. Unknown
-    is null, and ``& | ~`` are three-valued: false and unknown is false, true and unknown is unknown. Rows: the key,
-    start, end, duration, the state under ``name``, and the other columns as last reported by any point of the key.
-    ``a & b``, ``a | b`` and ``~a`` of timelines are short for this.
+    row steps and ``state_duration`` or ``heartbeat``, or is itself combined; the condition refers to its state by the
+    argument's name. Unknown is null, and ``& | ~`` are three-valued: false and unknown is false, true and unknown is
+    unknown. Rows: the key, start, end, duration, the state under ``name``, and the other columns as last reported by
+    any point of the key. ``a & b``, ``a | b`` and ``~a`` of timelines are short for this.
     """
     if not timelines:
         raise DataflowError(
@@ -133,7 +133,7 @@ def combine(condition: Operand, /, *, name: str = "state", **timelines: C) -> C:
 def at_least(k: int, of: Sequence[C], name: str = "state") -> C:
     """When at least ``k`` of several boolean timelines of a key hold; null where the unknown ones could decide.
 
-    For the keys of a group instead of the timelines of a key there is the method ``at_least``.
+    To count the keys of a group instead of the timelines of a key, use the method ``at_least``.
     """
     listed: list[C] = list(of) if isinstance(of, list | tuple) else []
     if not listed:
@@ -150,12 +150,12 @@ def at_least(k: int, of: Sequence[C], name: str = "state") -> C:
 def _count(k: int) -> int:
     k = plain(k)
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise DataflowError(f"at_least takes a number from 1 up, got {shown(k)}")
+        raise DataflowError(f"at_least takes a positive integer, got {shown(k)}")
     return k
 
 
 def _sum(terms: Sequence[Expr]) -> Expr:
-    """The sum as a tree of least depth."""
+    """The sum as a balanced tree."""
     if len(terms) == 1:
         return terms[0]
     half = len(terms) // 2
@@ -180,7 +180,7 @@ def _windows(
             text_of(given, f"{where}({option})")
     if key is None:
         if not isinstance(on, str):
-            raise DataflowError(f"{where}: say which column of the table the expression is looked up in (key=)")
+            raise DataflowError(f"{where}: name the table's column that the expression is looked up in (key=)")
         key = on
     return TablePeriods(table, key, valid_from, valid_to)
 
@@ -196,7 +196,7 @@ def _during(
 ) -> During:
     if isinstance(periods, Calendar):
         if on is not None or key is not None:
-            raise DataflowError(f"{where}: a calendar is the same for all keys; on and key belong to a table")
+            raise DataflowError(f"{where}: a calendar applies to all keys; on= and key= are for tables")
         return During(periods, None, inside)
     if not isinstance(periods, ReferenceTable):
         raise DataflowError(
@@ -204,19 +204,19 @@ def _during(
             or f"{where} takes df.calendar({{...}}) or a reference table, df.table({{...}}), got {shown(periods)}"
         )
     if on is None:
-        raise DataflowError(f"{where}: say by which column rows find their periods in the table (on=)")
+        raise DataflowError(f"{where}: name the column by which rows find their periods in the table (on=)")
     windows = _windows(where, periods, on, key, valid_from, valid_to)
     if valid_from is None and valid_to is None:
-        raise DataflowError(f"{where}: periods start or end; name the table's columns (valid_from=, valid_to=)")
+        raise DataflowError(f"{where}: periods need a start or end; name the table's columns (valid_from=, valid_to=)")
     indexed(windows.table, windows.key, valid_from, valid_to, where, merge=True)
     return During(windows, col(on) if isinstance(on, str) else expr(on), inside)
 
 
-# ---- timelines of one stream, combined
+# ---- combined timelines of one stream
 
 
 def _assembled(timelines: Mapping[str, C], state: Expr, name: str) -> C:
-    """The ``Timeline`` step of these timelines; tracks that are the same are kept once."""
+    """The ``Timeline`` step of these timelines; equal tracks occur once."""
     text_of(name, "the name= of combined timelines")
     tracks: dict[str, Track] = {}
     known: dict[object, str] = {}
@@ -263,13 +263,13 @@ def _taken_apart(timeline: Chain) -> tuple[Source, Sequence[Track], Expr]:
     if (call := without_call(timeline)) is not None:
         raise DataflowError(call)
     raise DataflowError(
-        f"{shown(timeline)} is no timeline to combine; take a stream, filter or extend its points, and end with "
+        f"{shown(timeline)} is not a timeline; take a stream, filter or extend its points, and end with "
         "state_duration or heartbeat"
     )
 
 
 def _with_columns(e: Expr, columns: dict[str, Expr]) -> Expr:
-    """``e`` with columns replaced; those that are unknown stay, for validation to name."""
+    """``e`` with columns replaced; unknown ones stay, so that validation reports them."""
     if e.fn == "col":
         return columns.get(str(e.option("name")), e)
     return replace(e, args=tuple(_with_columns(a, columns) for a in e.args)) if e.args else e

@@ -1,4 +1,4 @@
-"""Validation: a graph against a stream's columns, step by step, into a plan."""
+"""Binds a metric to a stream's columns, step by step, and returns its plan."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["GraphError", "StreamColumns", "bind"]
 
 
 def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, object] | None = None) -> Plan:
-    """Check ``steps`` against a stream and make the plan; GraphError names the step that is wrong."""
-    # First, since the parameter that was meant may be missing.
+    """Check ``steps`` against a stream and make the plan; GraphError names the wrong step."""
+    # First, since a misspelled parameter is also a missing one.
     _check_params(steps, params or {})
     b = Expressions(stream, params or {})
     shape = Shape("points", {}, {})
@@ -58,7 +58,7 @@ def bind(steps: Sequence[Step], stream: StreamColumns, params: Mapping[str, obje
 
 
 def _check_params(steps: Sequence[Step], params: Mapping[str, object]) -> None:
-    """GraphError for a value of a parameter that the metric does not have."""
+    """GraphError for parameters that the metric does not have."""
     known = sorted(params_in(tuple(steps))) if params else []
     if unknown := sorted(set(params) - set(known)):
         raise GraphError(
@@ -67,17 +67,17 @@ def _check_params(steps: Sequence[Step], params: Mapping[str, object]) -> None:
 
 
 def stream_of(steps: Sequence[Step]) -> str:
-    """The stream that a metric is about."""
+    """The name of the metric's stream."""
     return str(steps[0].name)  # type: ignore[attr-defined]
 
 
 def _rows_stage(b: Expressions, shape: Shape) -> tuple[Stage, Shape]:
-    """Write the visible columns out as they stand."""
+    """A stage that writes the visible columns unchanged."""
     unused = shape.held - shape.referred
     shape.env = {n: t for n, t in shape.env.items() if n not in unused or t != column(n, t.type or Type.INT)}
     columns = tuple(shape.env.items())
     if shape.kind == "windows":
-        # How many are partial is said beside the answer, whichever columns it has.
+        # A note counts the partial windows, whichever columns the result has.
         columns += ((PARTIAL, column("partial", Type.BOOL)),)
     sink = Rows(columns, shape.kind == "points")
     out = {n: t.type for n, t in shape.env.items() if t.type is not None}
@@ -87,7 +87,7 @@ def _rows_stage(b: Expressions, shape: Shape) -> tuple[Stage, Shape]:
 
 
 def _row_order(b: Expressions, shape: Shape, grouped: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns that put rows into their order: of ungrouped ones the key, then time."""
+    """The columns that rows are ordered by: the key, then time, unless they are grouped."""
     if shape.kind == "table" or not shape.keyed:
         return grouped
     shape.env.setdefault(b.stream.key, Typed("slot", b.stream.key_type))
@@ -136,7 +136,7 @@ def _finished(
 
 
 def _resolved(after: Sequence[TableStep | Deferred]) -> tuple[TableStep, ...]:
-    """The steps after the merge, each stage knowing which columns are needed after it."""
+    """The steps after the merge; each stage is made for the columns needed after it."""
     out: list[TableStep] = []
     needed: set[str] = set()
     for step in reversed(after):

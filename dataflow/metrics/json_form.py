@@ -1,4 +1,4 @@
-"""The canonical JSON form of a graph: versioned, closed, bounded; no field is ignored and none is guessed."""
+"""The canonical JSON form of a metric: versioned, closed and bounded; unknown or missing fields are errors."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from dataflow.tables.reference_tables import MAX_TABLE_BYTES
 VERSION = 1
 
 MAX_STEPS, MAX_BYTES = 64, 256 * 1024
-"""Bounds on a graph; the bytes are those of its JSON form without reference tables, which have bounds of their own."""
+"""Limits on a metric; the bytes are those of its JSON without reference tables, which have their own limits."""
 
 
 def to_dict(steps: Sequence[Step]) -> dict[str, Any]:
-    """The graph as JSON-ready objects."""
+    """The metric as JSON-ready objects."""
     return {"antfold": VERSION, "steps": [to_object(s) for s in steps]}
 
 
 def to_json(steps: Sequence[Step]) -> str:
-    """Canonical text: sorted keys, no spaces; equal graphs give equal text."""
+    """Canonical text: sorted keys, no spaces; equal metrics give equal text."""
     text = json.dumps(to_dict(steps), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     if len(text.encode()) - _table_bytes(steps) > MAX_BYTES:
         raise JsonFormError(f"the metric's JSON form is over {MAX_BYTES} bytes; shorten its lists of constants")
@@ -32,7 +32,7 @@ def to_json(steps: Sequence[Step]) -> str:
 
 
 def _table_bytes(steps: Sequence[Step]) -> int:
-    """The bytes of all reference tables of a graph; JsonFormError where they are too many."""
+    """The bytes of all reference tables of a metric; JsonFormError if they exceed the limit."""
     size = sum(t.bytes for s in steps for t in s.tables())
     if size > MAX_TABLE_BYTES:
         raise JsonFormError(f"the metric's reference tables are over {MAX_TABLE_BYTES} bytes; leave out columns")
@@ -45,7 +45,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def from_dict(value: object) -> tuple[Step, ...]:
-    """The steps of a graph in JSON-ready objects; JsonFormError naming the place of what is wrong."""
+    """The steps of a metric from JSON-ready objects; JsonFormError names the place of an error."""
     reader = Reader()
     d = reader.fields(value, "the metric", ["antfold", "steps"])
     if d["antfold"] != VERSION or isinstance(d["antfold"], bool):
@@ -61,7 +61,7 @@ def from_dict(value: object) -> tuple[Step, ...]:
 
 
 def from_json(text: str) -> tuple[Step, ...]:
-    """The steps of a graph in JSON text."""
+    """The steps of a metric from JSON text."""
     if len(text.encode()) > MAX_BYTES + MAX_TABLE_BYTES:
         raise JsonFormError(f"the metric's JSON is over {MAX_BYTES + MAX_TABLE_BYTES} bytes")
     try:

@@ -1,1 +1,1 @@
-"""The physical plan: stages with their sinks, how far they look back, and what they promise."""
+"""The physical plan: stages with their sinks, how far they look back, and what they guarantee."""

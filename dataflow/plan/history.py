@@ -1,8 +1,8 @@
-"""How far before ``since`` the rows lie that the stages of a plan need.
+"""How far before ``since`` the stages of a plan need rows.
 
-Each stage may look back at rows before the range, by an expression (``last``, ``previous``) or by its sink (a state
-that lasts, a session that goes on). Points before the range are read; rows that an earlier stage makes have to be made
-there, too: that stage then also runs without regard to ``since`` (``Plan.whole``).
+A stage may look back at rows before the range, by an expression (``last``, ``previous``) or by its sink (a state that
+lasts, an open session). Points before the range are read. If another stage makes the rows, it has to make those before
+the range, too: it then also runs without ``since`` (``Plan.whole``).
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from operators.types import Type
 
 @dataclass(frozen=True)
 class History:
-    """What a chain of stages needs of the time before ``since``: see the fields of ``Plan`` of these names."""
+    """What a chain of stages needs before ``since``; see the fields of the same names in ``Plan``."""
 
     history: Reach
     held_columns: tuple[str, ...]
     whole: int
     looks: tuple[bool, ...]
-    """Of each stage, whether it sees the rows before the range that the stage before it makes."""
+    """Per stage, whether it sees rows before the range made by the previous stage."""
 
 
 def history_of(chain: Sequence[Stage]) -> History:
-    """The needs of all stages, from the last to the first."""
+    """The needs of all stages, computed from the last to the first."""
     needed: Reach = 0
     whole, looks = 0, [False] * len(chain)
     for j in reversed(range(len(chain))):
@@ -50,7 +50,7 @@ def history_of(chain: Sequence[Stage]) -> History:
 
 
 def with_early_rows(chain: Sequence[Stage], looks: Sequence[bool]) -> tuple[Stage, ...]:
-    """The stages, those that see rows before the range with the column that tells these from others."""
+    """The stages; those that see rows before the range get the column that marks such rows."""
     return tuple(
         replace(s, inputs=(*s.inputs, (EARLY, Type.INT))) if sees else s for s, sees in zip(chain, looks, strict=True)
     )
@@ -66,7 +66,7 @@ def _longer(a: Reach, b: Reach) -> Reach:
 
 
 def _remembers(stage: Stage) -> Reach:
-    """How far back the expressions look; one may look at a row because of what another saw before that."""
+    """How far back the expressions look, in total: one may depend on what another saw before."""
     sites: dict[int, Typed] = {}
     for e in stage.expressions():
         sites |= {n.site: n for n in e.walk() if n.fn in STATEFUL}

@@ -1,4 +1,4 @@
-"""What a chain of stages reads, needs and promises."""
+"""What a chain of stages reads, needs and guarantees."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from operators.types import Type
 
 
 def stage_of_inputs(inputs: Mapping[str, Type], ops: Sequence[RowOp], sink: object, step: str) -> Stage:
-    """A stage with just the inputs that it reads."""
+    """A stage with only the inputs that it reads."""
     stage = Stage((), tuple(ops), sink, step)  # type: ignore[arg-type]
     used = {str(n.option("name")) for e in stage.expressions() for n in e.walk() if n.fn == "in"}
     if any(n.fn == "end" for e in stage.expressions() for n in e.walk()):
@@ -22,17 +22,17 @@ def stage_of_inputs(inputs: Mapping[str, Type], ops: Sequence[RowOp], sink: obje
 
 
 def is_sliceable(chain: Sequence[Stage], history: int | None) -> bool:
-    """Whether tasks may also split the range of time: rows that need nothing before them."""
+    """Whether tasks may also split the time range, since no row needs earlier rows."""
     plain = len(chain) == 1 and history == 0 and chain[0].sink.any_order
     return plain and not has_whole_keys(chain)
 
 
 def has_whole_keys(chain: Sequence[Stage]) -> bool:
-    """Whether every group of the last stage belongs to one key, and needs nothing but that key's rows."""
+    """Whether every group of the last stage belongs to one key and needs only that key's rows."""
     group = chain[-1].sink.grouping()
     return group is not None and group.filled is None and any(e.fn == "slot" for _, e in group.by)
 
 
 def laws_of(chain: Sequence[Stage]) -> tuple[str, ...]:
-    """The laws that a plan relies on, in words."""
+    """The laws that a plan relies on, as text."""
     return tuple(dict.fromkeys(law for s in chain for law in s.sink.laws()))

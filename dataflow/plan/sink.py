@@ -1,4 +1,4 @@
-"""What every sink says of itself: the last part of a stage, which takes the rows that its operations let through."""
+"""The interface of sinks: a sink is the last part of a stage and takes the rows that pass its operations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataflow.typed.nodes import Typed
 from dataflow.typed.row_operations import RowOp
 
 NamedTyped: TypeAlias = tuple[tuple[str, Typed], ...]
-"""Columns: names and how they are computed."""
+"""Columns: names and expressions."""
 
 Reach: TypeAlias = int | None
 """Microseconds before the range; None: everything."""
@@ -32,7 +32,7 @@ class Grouping(Protocol):
 
     @property
     def filled(self) -> int | None:
-        """The number of the group column whose buckets of time are there without rows, too."""
+        """The number of the group column whose time buckets are filled in without rows."""
 
     @property
     def bucket(self) -> Typed | None:
@@ -56,11 +56,11 @@ class Segmenting(Protocol):
 
     @property
     def partial(self) -> bool:
-        """Whether windows say that something cuts them."""
+        """Whether windows have the column ``partial``."""
 
 
 class LastingState(Protocol):
-    """A sink that writes how long a key was in a state."""
+    """A sink that writes for how long a key was in a state."""
 
     @property
     def state(self) -> Typed | None:
@@ -68,67 +68,67 @@ class LastingState(Protocol):
 
     @property
     def hold(self) -> int | None:
-        """Microseconds for which a report holds at most."""
+        """Maximum microseconds for which a report lasts."""
 
 
 class Sink(ABC):
-    """One kind of sink. A step's sink, the code that it emits and the step itself stand in one file."""
+    """One kind of sink. A step's sink, its emitter and the step itself are in one file."""
 
     follows_keys: ClassVar[bool] = False
-    """Whether it has a state per key, takes a key's rows in the order of time and writes at the end of the range."""
+    """Whether it has state per key, takes a key's rows in time order and writes at the end of the range."""
 
     any_order: ClassVar[bool] = False
-    """Whether the order of rows makes no difference, so that tasks may split the range of time."""
+    """Whether the order of rows does not matter, so that tasks may split the time range."""
 
     gathers: ClassVar[bool] = True
-    """Whether it writes few rows of many, which are passed on when there is no room for more."""
+    """Whether it writes few rows per input row, which are passed on when the output is full."""
 
     writes_every_row: ClassVar[bool] = False
     """Whether it may write as many rows as it takes."""
 
     once_a_key: ClassVar[bool] = False
-    """Whether what it says of a key is about the whole range, and nothing lies before it."""
+    """Whether its rows describe a key over the whole range, so that there are none before it."""
 
     has_length: ClassVar[bool] = True
-    """Whether its rows last for a time, which ``since`` may cut."""
+    """Whether its rows have a length, which ``since`` may cut."""
 
     passes_lead: ClassVar[bool] = False
-    """Whether it passes on the time before a key's first point, if that is asked for."""
+    """Whether it passes on the time before a key's first point, if requested."""
 
     rows_per_second: ClassVar[float] = 40e6
-    """Rows a second that one core takes, for estimates only (``tests/benchmarks`` measures)."""
+    """Rows per second on one core, for estimates only (measured by ``tests/benchmarks``)."""
 
     @abstractmethod
     def expressions(self) -> Iterator[Typed]:
-        """What it computes in rows, outermost nodes."""
+        """The expressions that it computes per row, outermost nodes."""
 
     @abstractmethod
     def emitter(self, w: SourceWriter) -> SinkEmitter:
-        """What emits its code."""
+        """The emitter of its code."""
 
     @abstractmethod
     def describe(self) -> str:
-        """What it does, for the plan in words."""
+        """Its description in the plan."""
 
     def row_operations(self) -> Iterator[RowOp]:
-        """Operations on rows within it."""
+        """The row operations inside it."""
         return iter(())
 
     def hidden(self) -> set[str]:
-        """Hidden columns that it reads in any case."""
+        """Hidden columns that it always reads."""
         return set()
 
     def laws(self) -> Iterator[str]:
-        """The laws that it relies on, in words."""
+        """The laws that it relies on, as text."""
         if self.follows_keys:
             yield "a key's rows are read by one task in (time, seq) order"
 
     def looks_back(self, first: bool) -> Reach:
-        """How far before the range it looks for the rows of the range; ``first``: in points, as the first stage."""
+        """How far before the range it looks for the range's rows; ``first``: it reads points, as the first stage."""
         return 0
 
     def needs_before(self, needed: Reach, first: bool) -> Reach:
-        """How far before the range it needs rows so that those are right which it writes ``needed`` before it."""
+        """How far before the range it needs rows, to write correct rows from ``needed`` before the range on."""
         return needed
 
     @property
@@ -138,7 +138,7 @@ class Sink(ABC):
 
     @property
     def held_columns(self) -> tuple[str, ...]:
-        """The columns of points whose last reports its rows show, in the order of names."""
+        """The columns of points that its rows hold, in order of names."""
         return ()
 
     def grouping(self) -> Grouping | None:
@@ -154,7 +154,7 @@ class Sink(ABC):
         return None
 
     def written(self) -> NamedTyped | None:
-        """The columns that it writes where its stage runs after the merge; None if it cannot."""
+        """The columns that it writes if its stage runs after the merge; None if it cannot."""
         return None
 
 
@@ -164,5 +164,5 @@ def columns_in(held: Iterable[tuple[str, Typed]]) -> tuple[str, ...]:
 
 
 def with_held(what: str, held: NamedTyped) -> str:
-    """A description, with the columns that rows hold."""
+    """A description with the held columns."""
     return f"{what}, held columns: {', '.join(n for n, _ in held) or 'none'}"

@@ -1,4 +1,4 @@
-"""The physical plan: stages that generated kernels run, one after the other, chunk by chunk."""
+"""The physical plan: stages that generated kernels run one after another over row batches."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ _FAITHFUL = frozenset(
         "contains",
     }
 ) | {"is_null", "is_not_null", "fill_null"}
-"""Functions of a row's own columns that give null only where they are given one."""
+"""Functions of a row's own columns that return null only for a null argument."""
 
 
 @dataclass(frozen=True)
 class Sparse:
-    """A column whose nulls are counted where they may make an answer other than one would think: where rows are
-    ``grouped`` by it, or where ``last`` (or ``held``) sees just the rows that the step ``after`` keeps."""
+    """A column whose nulls are counted because they may cause a surprising result: rows are ``grouped`` by it, or
+    ``last`` (or ``held``) sees only the rows that the step ``after`` keeps."""
 
     column: str
     step: str
     after: str
     grouped: bool
     counted: tuple[int, int] | None = None
-    """Where no ``NullTally`` counts it: the group column that it is, and the aggregate that counts the rows of
-    groups."""
+    """Without a ``NullTally``: the number of its group column, and that of the aggregate that counts the groups'
+    rows."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One generated kernel: row operations, then a sink. ``step`` is where it stands in the graph, for messages."""
+    """One generated kernel: row operations, then a sink. ``step`` is its place in the metric, for messages."""
 
     inputs: tuple[tuple[str, Type], ...]
     ops: tuple[RowOp, ...]
@@ -58,7 +58,7 @@ class Stage:
 
     @property
     def needs_time(self) -> bool:
-        """Whether a row's own time matters beyond lying in the range."""
+        """Whether a row's time matters, beyond being in the range."""
         if self.sink.follows_keys:
             return True
         inputs = [i for a in self.sink.aggregates for i in getattr(a.aggregate, "inputs", ())]
@@ -67,10 +67,10 @@ class Stage:
 
     @property
     def repeats_tell_nothing(self) -> bool:
-        """Whether a row of points that has the values of the row before it is but another report of the same state.
+        """Whether a point with the same values as the previous one only repeats the report of the same state.
 
-        True of lasting rows whose state and held columns are made of just the columns and constants, by functions that
-        are null only where a column is.
+        True for intervals of states whose state and held columns are functions of columns and constants only, and are
+        null only where a column is.
         """
         return (
             self.sink.lasting() is not None
@@ -83,7 +83,7 @@ class Stage:
         )
 
     def describe(self) -> str:
-        """In words."""
+        """The stage as text."""
         n = sum(not isinstance(op, NullTally) for op in self.ops)
         return f"{self.step}: {f'{n} row operations, ' if n else ''}{self.sink.describe()}"
 
@@ -95,11 +95,11 @@ class Stage:
 
 
 Deferred: TypeAlias = Callable[[set[str]], Stage]
-"""A stage as a function of the columns that are needed after it."""
+"""A stage as a function of the columns needed after it."""
 
 
 def all_ops(stage: Stage) -> Iterator[RowOp]:
-    """The operations of the stage, and those of the timelines that it combines."""
+    """The row operations of the stage and of the timelines that it combines."""
     yield from stage.ops
     yield from stage.sink.row_operations()
 
@@ -128,9 +128,9 @@ class Take:
 
 @dataclass(frozen=True)
 class Sweep:
-    """From a table of edges, in the order of ``by`` and ``$at``, to the intervals between them.
+    """Turns a table of edges, ordered by ``by`` and ``$at``, into the intervals between them.
 
-    ``at_least`` None: their numbers of keys; else whether so many are active.
+    ``at_least`` None: with the numbers of keys; else with whether at least so many are active.
     """
 
     by: tuple[str, ...]
@@ -147,14 +147,14 @@ TableStep = Stage | SortBy | Take | Sweep
 
 @dataclass(frozen=True)
 class Plan:
-    """A bound graph: ``stages`` run in the tasks, ``after`` on the merged table.
+    """A bound metric: ``stages`` run in the tasks, ``after`` on the merged table.
 
-    ``history`` is how much before ``since`` a task must read: None all of it, 0 nothing, else microseconds (which
-    holds only if ``held_columns`` have no nulls there; otherwise all of it). ``outputs`` are the result's columns.
-    ``sliceable``: tasks may split the range of time, too. ``whole_keys``: the last grouping is by the key among others,
-    so a task that has all of a key's rows has all of its groups' and can finish them. The first ``whole`` stages also
-    run over all of what is read, without regard to ``since``: the rows that they write before it are seen by the stages
-    that have the input ``EARLY``. ``sparse``: the columns whose nulls are counted, by the numbers of ``NullTally``.
+    ``history`` is how much a task must read before ``since``: None everything, 0 nothing, else microseconds (only if
+    ``held_columns`` have no nulls there; otherwise everything). ``outputs`` are the result's columns. ``sliceable``:
+    tasks may also split the time range. ``whole_keys``: the last grouping includes the key, so a task with all rows of
+    a key can finish its groups. The first ``whole`` stages also run over everything that is read, without ``since``;
+    stages with the input ``EARLY`` see the rows that these write before the range. ``sparse``: the columns whose nulls
+    are counted, by the numbers of ``NullTally``.
     """
 
     stream: str

@@ -1,1 +1,1 @@
-"""Sinks that several steps use: groups, rows as they are, intervals cut into pieces, and what follows a key."""
+"""Sinks that several steps share: groups, unchanged rows, pieces of intervals, and the base of flow sinks."""

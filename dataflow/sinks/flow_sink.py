@@ -1,4 +1,4 @@
-"""Sinks that follow a key through its events: what funnels, cohorts and transitions have in common."""
+"""The base of sinks that follow a key through its events: funnels, cohorts, transitions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Flow(Sink):
 
     @property
     def history(self) -> Reach:
-        """Microseconds before the range that matter to more than held columns; None: everything."""
+        """Microseconds before the range that matter, apart from held columns; None: everything."""
         return 0
 
     @property

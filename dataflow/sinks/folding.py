@@ -1,4 +1,4 @@
-"""Source that folds a row into the state of an aggregate."""
+"""Emits the code that folds a row into an aggregate's state."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def agg_arguments(w: SourceWriter, j: int, a: BoundAgg) -> list[str]:
 
 
 def rooms(aggs: tuple[BoundAgg, ...], w: SourceWriter) -> list[str]:
-    """Of each table of the aggregates, how often a row can be folded in for certain."""
+    """For each table of the aggregates, a lower bound of the rows that still fit."""
     out = []
     for j, a in enumerate(aggs):
         agg_arguments(w, j, a)
@@ -53,7 +53,7 @@ def rooms(aggs: tuple[BoundAgg, ...], w: SourceWriter) -> list[str]:
 
 
 def least(*numbers: str) -> str:
-    """The least of some expressions."""
+    """The minimum of expressions."""
     return f"min({', '.join(numbers)})" if len(numbers) > 1 else numbers[0]
 
 
@@ -76,7 +76,7 @@ def fold(w: SourceWriter, x: Emitter, j: int, a: BoundAgg, g: str) -> None:
             v, k = x.emit(e)
             given[name] = f"np.int64({v})" if e.type is Type.BOOL else v
             given[flag] = both(k, f"bool({v})")
-            # Nulls are skipped, save by what takes conditions, of which null is none.
+            # Nulls are skipped, except by aggregates of conditions, for which a null is not true.
             if flag not in inputs and k != "True":
                 w.put(f"if {k}:")
                 w.depth += 1
@@ -93,7 +93,7 @@ def fold(w: SourceWriter, x: Emitter, j: int, a: BoundAgg, g: str) -> None:
 
 
 def _hash(w: SourceWriter, kind: Type | None, v: str) -> str:
-    """A hash of a value that does not depend on the codes that strings happen to have."""
+    """A hash of a value that does not depend on string codes."""
     if kind is Type.STRING:
         w.arg("word_hash", I8, "word_hash")
         return f"hash_word(word_hash[{v}])"

@@ -1,4 +1,4 @@
-"""Sinks that end a metric's way through the rows: groups, and rows written out."""
+"""The sink of groups: folds rows, or pieces of intervals, into aggregates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from operators.types import Type
 
 
 class GroupEmitter(SinkEmitter):
-    """Folds rows into groups; intervals in pieces, for aggregates with expressions of the clock."""
+    """Folds rows into groups, and intervals in pieces for aggregates with expressions of ``df.time()``."""
 
     def __init__(self, w: SourceWriter, sink: Group) -> None:
         super().__init__(w)
@@ -31,12 +31,12 @@ class GroupEmitter(SinkEmitter):
         w.arg("words", I8, "group_words")
         places = least("keys.shape[0] - used[0]", *rooms(sink.aggs, w))
         self.views = views_of(sink.aggs)
-        # An interval that is cut takes places for every piece, and is stopped for itself.
+        # An interval that is cut needs room for every piece, and can stop within the row.
         self.full = f"{places} <= 0" if self.views else ""
         self.places = "" if self.views else places
 
     def constants(self, x: Emitter) -> None:
-        """Locals that outlive a row: the group of the row before, which is often the next row's, too."""
+        """Declare locals that outlive a row: the previous row's group, which is often the next row's."""
         n = len(self.sink.by)
         self.w.put("pg = np.int64(-1)")
         self.w.put("\n".join(f"p{j} = np.int64(0)\nq{j} = np.int64(-1)" for j in range(n)))
@@ -55,7 +55,7 @@ class GroupEmitter(SinkEmitter):
             w.put(f"back = piece\npiece = np.int64({NO_PIECE})")
         lead = [j for j, a in enumerate(sink.aggs) if a.before_first]
         if sink.intervals and not lead:
-            # Before a key's first point nothing is known of it, not even that it exists.
+            # Before its first point a key does not exist yet.
             w.put("if known != 2:")
             w.depth += 1
         self._find(x)
@@ -71,7 +71,7 @@ class GroupEmitter(SinkEmitter):
         for n, view in enumerate(self.views):
             self._view(x, n, view, lead)
         if "flags" in w.args:
-            # Of what failed in this row the group is noted, for the message.
+            # If something failed in this row, record the group for the message.
             failed = f"flags[0] // {SITES} == i + 1 or flags[1] // {SITES} == i + 1"
             with w.block(f"if (flags[0] | flags[1]) != 0 and flags[2] == 0 and ({failed}):"):
                 w.put("flags[2] = pg + 1")
@@ -85,12 +85,12 @@ class GroupEmitter(SinkEmitter):
             fold(self.w, x, j, a, "pg")
 
     def _view(self, x: Emitter, n: int, view: list[int], lead: list[int]) -> None:
-        """Fold the pieces into which the aggregates of one view cut the interval."""
+        """Fold the pieces of the interval for the aggregates of one view."""
         w, aggs = self.w, self.sink.aggs
         conditions = [c for c in _of_rows(aggs[view[0]]) if is_moving(c)]
         watched = list({repr(e): e for j in view for e in _moving_arguments(aggs[j])}.values())
         depth = w.depth
-        # Conditions that the whole interval meets, or does not.
+        # Conditions on the whole interval.
         for c in _of_rows(aggs[view[0]]):
             if is_moving(c):
                 continue
@@ -116,10 +116,10 @@ class GroupEmitter(SinkEmitter):
         w.depth = depth
 
     def _find(self, x: Emitter) -> None:
-        """The number of the row's group, in ``pg``."""
+        """Put the number of the row's group into ``pg``."""
         w = self.w
-        # What is compared is each value as it stands, with whether it is one: a null's may be anything, and at worst
-        # the same group is found again.
+        # Compare raw values and validities: the value of a null is arbitrary; at worst the same group is looked up
+        # again.
         parts, words, nulls = [], [], []
         for j, (_, e) in enumerate(self.sink.by):
             v, k = x.emit(e)
@@ -131,7 +131,7 @@ class GroupEmitter(SinkEmitter):
                 parts.append((f"q{j}", flag))
                 nulls.append(f"(({flag} ^ np.int64(1)) << np.int64({j}))")
         words.append(" | ".join(nulls) or "np.int64(0)")
-        # Flags are never those before the first row.
+        # Initially the flags differ from those of any row.
         differs = [f"{before} != {now}" for before, now in parts] + ([] if nulls else ["pg < 0"])
         with w.block(f"if {' or '.join(differs)}:"):
             w.put("\n".join(f"{before} = {now}" for before, now in parts))
@@ -140,7 +140,7 @@ class GroupEmitter(SinkEmitter):
 
 
 def views_of(aggs: tuple[BoundAgg, ...]) -> list[list[int]]:
-    """The numbers of those aggregates that cut intervals, together those that cut them alike."""
+    """The numbers of the aggregates that cut intervals, grouped by equal cuts (views)."""
     views: dict[str, list[int]] = {}
     for j, a in enumerate(aggs):
         arguments = _moving_arguments(a)
@@ -154,21 +154,21 @@ def _moving_arguments(a: BoundAgg) -> list[Typed]:
 
 
 def _of_rows(a: BoundAgg) -> list[Typed]:
-    """Those conditions of an aggregate that are asked of the interval and an instant, not of a piece."""
+    """The conditions of an aggregate on the whole interval, not on a piece."""
     return [c for c in a.where if c.fn != "whole"]
 
 
 def _at_piece(a: BoundAgg, named: Mapping[str, Typed]) -> BoundAgg:
-    """The aggregate, with the values of the piece for what moves."""
+    """The aggregate, with the piece's values for expressions of the clock."""
     argument, other = (None if e is None else named.get(repr(e), e) for e in (a.argument, a.other))
     return replace(a, argument=argument, other=other, where=tuple(c for c in a.where if c.fn == "whole"))
 
 
 @dataclass(frozen=True)
 class Group(Sink):
-    """Sink: fold rows into groups. ``intervals``: rows have an end and a known flag, and aggregates with expressions
-    of the clock cut them, each for itself. ``in_range`` drops rows outside [since, until). ``filled`` is the number of
-    the column of ``by`` whose buckets of time, those of ``bucket``, are there without rows, too."""
+    """Sink: fold rows into groups. ``intervals``: rows have an end and a known flag, and aggregates with expressions of
+    ``df.time()`` cut them, each separately. ``in_range`` drops rows outside [since, until). ``filled`` is the number of
+    the column of ``by`` whose time buckets (``bucket``) are filled in without rows."""
 
     by: tuple[tuple[str, Typed], ...]
     aggs: tuple[BoundAgg, ...]

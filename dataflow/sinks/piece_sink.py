@@ -1,4 +1,4 @@
-"""Sinks that take intervals: cut into intervals again, or taken apart into their edges."""
+"""The sink that cuts intervals into intervals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dataflow.typed.nodes import Typed
 
 
 class PiecesEmitter(KeyedEmitter):
-    """Writes intervals, cut where a value that is watched changes, as far as conditions hold."""
+    """Writes the pieces of intervals: cut where a watched value changes, kept where the conditions hold."""
 
     def __init__(self, w: SourceWriter, sink: Pieces) -> None:
         super().__init__(w, (*sink.columns, *sink.watched))
@@ -25,7 +25,7 @@ class PiecesEmitter(KeyedEmitter):
         w.arg("o_known", I8, "out", "$known")
 
     def constants(self, x: Emitter) -> None:
-        """A local that outlives a row: where to go on with an interval for whose pieces there was no room."""
+        """Declare a local that outlives a row: where to resume an interval whose pieces did not fit."""
         self.w.put(f"piece = s[{PIECE}]\ns[{PIECE}] = {NO_PIECE}")
         x.is_new = f"piece == {NO_PIECE}"
 
@@ -52,10 +52,10 @@ class PiecesEmitter(KeyedEmitter):
 
 @dataclass(frozen=True)
 class Pieces(Sink):
-    """Sink: intervals again, cut where the value of something ``watched`` changes, as far as all ``conditions`` hold.
+    """Sink: intervals, cut where a ``watched`` value changes, kept where all ``conditions`` hold.
 
-    Both are expressions of the clock (``dataflow.typed.clock``), or constant over an interval. Writes start (as time),
-    end, ``$known``, the columns and what is watched.
+    Both are expressions of the clock (``dataflow.typed.clock``) or constant over an interval. Writes start (as time),
+    end, ``$known``, the columns and the watched values.
     """
 
     columns: tuple[tuple[str, Typed], ...]

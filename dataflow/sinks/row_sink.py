@@ -1,4 +1,4 @@
-"""The sink that writes rows as they are."""
+"""The sink that writes rows unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataflow.typed.nodes import Typed
 
 
 class RowsEmitter(SinkEmitter):
-    """Writes the rows that get here."""
+    """Writes the rows that reach it."""
 
     def __init__(self, w: SourceWriter, sink: Rows) -> None:
         super().__init__(w)
@@ -38,7 +38,7 @@ class RowsEmitter(SinkEmitter):
 
 @dataclass(frozen=True)
 class Rows(Sink):
-    """Sink: write the rows' columns out. ``in_range`` drops rows outside [since, until)."""
+    """Sink: write the rows' columns. ``in_range`` drops rows outside [since, until)."""
 
     columns: tuple[tuple[str, Typed], ...]
     in_range: bool

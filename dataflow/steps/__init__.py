@@ -1,4 +1,4 @@
-"""The steps of metrics, each in a file with all that is particular to it (README.md says how to add one)."""
+"""The steps of metrics: each file holds all that is specific to its steps."""
 
 from dataflow.steps.concurrent import Concurrent
 from dataflow.steps.during import During

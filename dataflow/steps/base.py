@@ -1,7 +1,7 @@
-"""What every step of a metric says of itself. Each kind of step stands in a file of ``dataflow/steps``.
+"""The interface of steps: what every step of a metric declares about itself.
 
-A step's fields are declared with ``dataflow.json.fields``, from which its JSON form comes, both ways. The passes over
-a metric (validation, text, drill-down) ask the step and know none by name.
+A step's fields are declared with ``dataflow.json.fields``, which defines their JSON form in both directions. The passes
+over a metric (validation, text, drill-down) ask the step and never test for its type.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ STEPS: dict[str, type[Step]] = {}
 """All steps, by their names in JSON."""
 
 POINTS, INTERVALS, ROWS, TABLE = "points", "intervals", "rows", "table"
-"""What a step makes: the points of a stream, intervals, other rows of keys, or the rows of a table."""
+"""Kinds of rows that a step makes: points of a stream, intervals, other rows of keys, rows of a table."""
 
 
 @dataclass
 class Bound:
-    """What a step comes to: the rows after it, stages, and of a grouping what follows the merge."""
+    """A bound step: the rows after it, its stages, and what runs after the merge."""
 
     shape: Shape
     stages: Sequence[Deferred] = ()
     stage: Stage | None = None
-    """The stage that ends the tasks' part, or runs after it."""
+    """The stage that ends the part run by tasks, or runs after the merge."""
 
     after: Sequence[TableStep] = ()
     order: tuple[str, ...] | None = None
-    """The columns by which the rows of a grouping are ordered."""
+    """The columns by which a grouping's rows are ordered."""
 
 
 @dataclass(frozen=True)
 class StepGroups:
-    """What a step groups ``by`` and folds, for drilling down into its rows."""
+    """The group columns and aggregates of a step, for drill-down."""
 
     by: Named
     aggs: NamedAggs
     at_once: bool = False
-    """Whether what is counted are keys at one time, for as long as their numbers stay."""
+    """Whether it counts keys at one time, in intervals of equal numbers."""
 
 
 class Step(ABC):
@@ -61,28 +61,28 @@ class Step(ABC):
     """Its name in JSON."""
 
     makes: ClassVar[str | None] = None
-    """What kind of rows it makes; None: it passes rows on."""
+    """The kind of rows it makes; None if it passes rows on."""
 
     in_timelines: ClassVar[bool] = False
-    """Whether it may stand before the state of a timeline that is combined with others."""
+    """Whether it may precede the state of a timeline that is combined with others."""
 
     of_keys: ClassVar[bool] = True
-    """Whether the rows that it makes are each of one key."""
+    """Whether each of its rows belongs to one key."""
 
     has_length: ClassVar[bool] = True
-    """Whether the rows that it makes last from ``start`` to ``end``."""
+    """Whether its rows last from ``start`` to ``end``."""
 
     takes_table: ClassVar[bool] = False
-    """Whether it needs the rows of a table: written out, and all there."""
+    """Whether it needs all rows, as a table."""
 
     looks_back: ClassVar[bool] = False
-    """Whether its rows depend on earlier points in ways that its expressions do not show."""
+    """Whether its rows depend on earlier points in ways not visible in its expressions."""
 
     cuts_by_table: ClassVar[bool] = False
     """Whether it cuts intervals at the edges of periods."""
 
     drops_others: ClassVar[bool] = False
-    """Whether just the columns that it names are there after it."""
+    """Whether only the columns that it names remain."""
 
     def __init_subclass__(cls, op: str | None = None) -> None:
         super().__init_subclass__()
@@ -113,7 +113,7 @@ class Step(ABC):
 
     @classmethod
     def json_fields(cls) -> tuple[list[str], list[str]]:
-        """The names of the fields that are always there, and of those that are there where they say something."""
+        """The names of the required fields and of the optional ones."""
         found = fields(cls)  # type: ignore[arg-type]
         return [name_of(f) for f in found if f.default is MISSING], [
             name_of(f) for f in found if f.default is not MISSING
@@ -121,7 +121,7 @@ class Step(ABC):
 
     @classmethod
     def from_fields(cls, reader: Reader, d: Mapping[str, Any], where: str) -> Self:
-        """The step with these fields; JsonFormError naming the place of what is wrong."""
+        """The step with these fields; JsonFormError names the place of an error."""
         given = {
             f.name: form_of(f).read(reader, d[name_of(f)], f"{where}.{name_of(f)}")
             for f in fields(cls)  # type: ignore[arg-type]
@@ -132,7 +132,7 @@ class Step(ABC):
         return step
 
     def check_form(self, reader: Reader, where: str) -> None:  # noqa: B027 (most have nothing to add)
-        """JsonFormError for fields that do not go together."""
+        """JsonFormError for inconsistent fields."""
 
     def tables(self) -> list[ReferenceTable]:
         """The reference tables in it."""
@@ -141,23 +141,23 @@ class Step(ABC):
     # ---- text
 
     def calls(self) -> list[str]:
-        """The calls of methods that make it; by default by its fields."""
+        """The method calls that make it; by default one with all fields."""
         return [call(self.method, [f"{f.name}={option_text(f.name, getattr(self, f.name))}" for f in fields(self)])]  # type: ignore[arg-type]
 
     def after(self, parts: list[str]) -> list[str]:
-        """The text of a metric, as a start and calls, with this step after ``parts``."""
+        """The text of a metric, a start and calls, with this step after ``parts``."""
         return [*parts, *self.calls()]
 
     # ---- validation
 
     @abstractmethod
     def bind(self, b: Expressions, shape: Shape) -> Bound:
-        """Check it against the rows before it, and make the stages of it; GraphError names the step."""
+        """Check it against the rows before it and make its stages; GraphError names the step."""
 
     # ---- drilling down
 
     def groups(self) -> StepGroups | None:
-        """What it groups by and folds; None for a step that does not."""
+        """Its group columns and aggregates; None if it does not group."""
         return None
 
     def new_columns(self) -> Named:
@@ -166,16 +166,16 @@ class Step(ABC):
 
     @property
     def own_columns(self) -> tuple[str, ...]:
-        """Columns that only rows of its kind have: the state, or numbers of keys."""
+        """Columns specific to its rows: the state, or numbers of keys."""
         return ()
 
     @property
     def drill_columns(self) -> tuple[str, ...]:
-        """Columns that tell how long each of its rows lasts, and that must stay with it."""
+        """Columns that say how long each row lasts; drill-down must keep them."""
         return ("end", "start") if self.makes == INTERVALS else ("end",) if self.has_length else ()
 
     def earliest(self) -> list[Expr]:
-        """Times before a row's own at which points matter for it."""
+        """Times before a row's own time whose points matter for it."""
         return []
 
     @property
@@ -185,7 +185,7 @@ class Step(ABC):
 
 
 def content_of(value: object) -> object:
-    """What a step or expression consists of, equal for those that mean the same: they do not compare by themselves."""
+    """The content of a step or expression, for comparison: steps and expressions compare by identity."""
     if isinstance(value, tuple):
         return tuple(content_of(v) for v in value)
     if is_dataclass(value) and not isinstance(value, type):

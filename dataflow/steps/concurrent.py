@@ -1,4 +1,4 @@
-"""``concurrent`` and ``at_least``: how many keys there are at once, for which a condition holds."""
+"""``concurrent`` and ``at_least``: the number of keys for which a condition holds at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from operators.types import Type
 
 
 class EdgesEmitter(SinkEmitter):
-    """Writes for every interval the row of its start and that of its end."""
+    """Writes two rows per interval: its start and its end."""
 
     def __init__(self, w: SourceWriter, sink: Edges) -> None:
         super().__init__(w)
@@ -43,7 +43,7 @@ class EdgesEmitter(SinkEmitter):
         """One interval that has passed the stage's operations."""
         w, sink = self.w, self.sink
         v, k = x.emit(sink.condition)
-        # A condition can be decided where the state is not known: false & null is false.
+        # A condition can be known while the state is unknown: false & null is false.
         w.put(f"clear = bool({k})\nactive = clear and bool({v})")
         outs = [w.arg(f"o_{n}", I8, "out", f"${n}") for n in ("at", "active", "inactive", "unknown")]
         columns = []
@@ -62,10 +62,10 @@ class EdgesEmitter(SinkEmitter):
 
 @dataclass(frozen=True)
 class Edges(Sink):
-    """Sink: two rows an interval, where it starts and where it ends.
+    """Sink: two rows per interval, at its start and its end.
 
-    Writes ``by``, ``$at`` and what changes there in the numbers of keys that are ``$active``, ``$inactive`` (as the
-    condition says) and ``$unknown``.
+    Writes ``by``, ``$at`` and the changes there in the numbers of keys whose condition is true (``$active``), false
+    (``$inactive``) and null (``$unknown``).
     """
 
     by: tuple[tuple[str, Typed], ...]
@@ -100,13 +100,13 @@ COUNTS = ("active", "inactive", "unknown")
 
 def _number_in(reader: Reader, value: Any, where: str) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31):
-        raise JsonFormError(f"{where}: expected a number from 1 up or null, got {short(value)}")
+        raise JsonFormError(f"{where}: expected a positive integer or null, got {short(value)}")
     return value
 
 
 @dataclass(frozen=True, eq=False)
 class Concurrent(Step, op="concurrent"):
-    """Intervals of each group with the number of keys for which the condition holds, or whether it is ``at_least``."""
+    """Intervals of each group: the number of keys for which the condition holds, or whether it is ``at_least`` k."""
 
     condition: Expr = json.expression()
     by: Named = json.columns()
@@ -141,7 +141,7 @@ class Concurrent(Step, op="concurrent"):
             raise b.fail("it needs the intervals of keys; use it after state_duration, heartbeat or combined timelines")
         for name, e in self.by:
             if asks_clock(e):
-                raise b.fail(f"{name!r}: keys are grouped by what they hold; group its intervals by time afterwards")
+                raise b.fail(f"{name!r}: keys cannot be grouped by time here; group the resulting intervals by time")
         stages, shape, columns = cut_by(b, shape, [self.condition])
         condition = columns.get(0) or b.condition(self.condition, shape, "it")
         if condition.type not in (Type.BOOL, None):
@@ -151,11 +151,11 @@ class Concurrent(Step, op="concurrent"):
         for name, e in self.by:
             typed = b.typed(e, shape)
             if typed.type is None:
-                raise b.fail(f"the group column {name!r} is nothing but null")
+                raise b.fail(f"the group column {name!r} is always null")
             if name in taken:
-                raise b.fail(f"a group column cannot be named {name!r}, which is a column of its own here")
+                raise b.fail(f"a group column cannot be named {name!r}, which this step uses for its own column")
             if any(n.fn in ("time", "end") for n in typed.walk()):
-                raise b.fail("keys are grouped by what they hold; group its intervals by time afterwards")
+                raise b.fail("keys cannot be grouped by time here; group the resulting intervals by time")
             by.append((name, typed))
         b.fix_all([condition, *(t for _, t in by)], shape)
         where, before = b.where, shape

@@ -1,4 +1,4 @@
-"""``during`` and ``outside``: rows, or parts of intervals, inside or outside of periods."""
+"""``during`` and ``outside``: rows or parts of intervals inside or outside of periods."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from operators.types import Type
 
 @dataclass(frozen=True, eq=False)
 class During(Step, op="during"):
-    """Rows, or parts of intervals, ``inside`` the periods or else outside; ``on`` finds those of a table."""
+    """Rows or parts of intervals ``inside`` or outside of periods; ``on`` selects the periods of a table."""
 
     periods: Calendar | TablePeriods
     on: Expr | None

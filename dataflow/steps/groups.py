@@ -19,7 +19,7 @@ from operators.types import Type
 
 @dataclass(frozen=True, eq=False)
 class GroupBy(Step, op="group_by"):
-    """Aggregates over all rows with equal values of ``by``; ``empty``: over the buckets of time without rows, too."""
+    """Aggregates over all rows with equal values of ``by``; ``empty`` adds time buckets without rows."""
 
     by: Named = json.columns()
     aggs: NamedAggs = json.aggregates()
@@ -48,7 +48,7 @@ class GroupBy(Step, op="group_by"):
         for i, (name, e) in enumerate(self.by):
             typed = columns.get(i) or b.typed(e, shape)
             if typed.type is None:
-                raise b.fail(f"the group column {name!r} is nothing but null")
+                raise b.fail(f"the group column {name!r} is always null")
             if typed.type is Type.JSON:
                 raise b.fail(f"the group column {name!r} is json, which can be shown, but not grouped by")
             by.append((name, typed))
@@ -63,7 +63,7 @@ class GroupBy(Step, op="group_by"):
         return Bound(table, stages, stage, order=tuple(n for n, _ in self.by))
 
     def _bucket_column(self, b: Expressions, shape: Shape) -> tuple[int, Typed]:
-        """The number of the one group column that is a bucket of time, and what it is computed from."""
+        """The number of the only group column that is a time bucket, and its expression."""
         by = [b.typed(e, shape) for _, e in self.by]
         found = [j for j, e in enumerate(by) if e.fn == "truncate" and e.args[0].fn in ("time", "now")]
         if len(found) != 1:
@@ -72,5 +72,5 @@ class GroupBy(Step, op="group_by"):
 
 
 def grouping_calls(by: Named, empty: bool) -> list[str]:
-    """The calls of a ``group_by`` before its ``agg``."""
+    """The calls of a ``group_by``, up to its ``agg``."""
     return [call("group_by", columns_text(by)), *([".with_empty_buckets()"] if empty else [])]

@@ -1,4 +1,4 @@
-"""``join``: rows with the attributes of a reference table, as they are at the row's time."""
+"""``join``: adds the attributes of a reference table that are valid at the row's time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from operators.types import Type
 
 @dataclass(frozen=True, eq=False)
 class Join(Step, op="join"):
-    """Rows with the attributes of the reference table's row for ``on`` (and the time); ``how`` is left or inner."""
+    """Adds the attributes of the reference table's row for ``on`` (and the time); ``how`` is left or inner."""
 
     windows: TablePeriods = json.field_of(
         table_periods_out, lambda r, v, where: table_periods_in(r, v, where, merge=False)
@@ -45,7 +45,7 @@ class Join(Step, op="join"):
         index = indexed(w.table, w.key, w.valid_from, w.valid_to, b.where)
         for name, _ in index.attributes:
             if name in shape.env or name in ("start", "end", "duration"):
-                raise b.fail(f"there is a column {name!r} already; call the one of the reference table otherwise")
+                raise b.fail(f"there is already a column {name!r}; rename the one of the reference table")
         if index.timed and shape.kind == "table":
             raise b.fail("rows have no time after group_by; join before it")
         stages, shape, columns = cut_by(b, shape, [self.on])

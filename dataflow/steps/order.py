@@ -1,4 +1,4 @@
-"""``sort`` and ``limit``: the order of the rows of a table, and how many there are."""
+"""``sort`` and ``limit``: order and number of a table's rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _number_in(reader: Reader, value: Any, where: str) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Sort(Step, op="sort"):
-    """Rows in the order of columns; (name, descending) pairs."""
+    """Order rows by columns; (name, descending) pairs."""
 
     by: tuple[tuple[str, bool], ...] = json.field_of(
         lambda keys: [{"column": c, "descending": d} for c, d in keys], _keys_in
@@ -47,7 +47,7 @@ class Sort(Step, op="sort"):
         """See Step."""
         for c, _ in self.by:
             if b.lookup(c, shape).type is Type.JSON:
-                raise b.fail(f"the column {c!r} is json, which can be shown, but has no order")
+                raise b.fail(f"the column {c!r} is json, which has no order")
         return Bound(shape, after=[SortBy(self.by)])
 
     def calls(self) -> list[str]:

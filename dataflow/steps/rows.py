@@ -1,4 +1,4 @@
-"""``filter``, ``with_columns``, ``held`` and ``select``: steps that take rows one by one and pass them on."""
+"""``filter``, ``with_columns``, ``held`` and ``select``: steps that work on single rows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ColumnStep(Step):
 
     in_timelines = True
     of_reports = False
-    """Whether the columns are what keys reported."""
+    """Whether the columns are last reported values."""
 
     @abstractmethod
     def new_columns(self) -> Named:
@@ -85,7 +85,7 @@ class ColumnStep(Step):
                 continue
             plain = typed.fn in ("in", "slot") or typed.site >= 0 or (typed.fn == "time" and name == "start")
             if shape.kind == "intervals" and not plain:
-                # Of the interval as it is now, whatever cuts it later.
+                # Computed for the interval as it is here, whatever cuts it later.
                 typed = replace(typed, site=next(b.sites))
             b.fix_all([typed], shape)
             new[name] = typed
@@ -109,7 +109,7 @@ class WithColumns(ColumnStep, op="with_columns"):
 
 @dataclass(frozen=True, eq=False)
 class Held(ColumnStep, op="held"):
-    """Rows in whose columns ``names`` stand the values last reported, for ``hold`` microseconds at most."""
+    """Fill the columns ``names`` with the last reported values, held for ``hold`` microseconds at most."""
 
     names: tuple[str, ...] = json.names("columns")
     hold: int | None = json.optional_length()
@@ -132,7 +132,7 @@ class Held(ColumnStep, op="held"):
 
 @dataclass(frozen=True, eq=False)
 class Select(ColumnStep, op="select"):
-    """Rows with just these columns (key and time stay)."""
+    """Rows with only these columns (key and time stay)."""
 
     columns: Named = json.columns()
 

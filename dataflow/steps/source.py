@@ -1,4 +1,4 @@
-"""``stream``: the points that a metric begins with."""
+"""``stream``: the points that a metric starts from."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ class Source(Step, op="stream"):
 
 
 def _stored(name: str, kind: Type) -> Typed:
-    """A column as it was ingested. Times outside of the years that have a calendar are null."""
+    """A stored column. Times outside of the calendar years are null."""
     read = column(name, kind)
     return Typed("in_years", kind, (read,)) if kind is Type.TIME else read

@@ -1,4 +1,4 @@
-"""Calendars as timelines: service hours that repeat every week in a time zone, less what is excepted."""
+"""Calendars: service hours that repeat every week in a time zone, minus exceptions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SECOND = 1_000_000
 DAY_SECONDS = _DAY = 86_400
 MAX_EXCEPT = 10_000
 MAX_SPANS = 7 * 24
-"""Spans of hours in a week: there is a period for each of them in every week from 1900 to 2261."""
+"""The maximum number of spans per week: each has a period in every week from 1900 to 2261."""
 
 Moment = str | date
 Span = tuple[int, int]
@@ -36,7 +36,7 @@ Times: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Calendar:
-    """The times that the wall clock of ``zone`` shows within ``weekly``, less ``except_``.
+    """The times at which the wall clock of ``zone`` is within ``weekly``, minus ``except_``.
 
     ``weekly``: (weekday, from, to), Monday = 0, in seconds of the day, ascending and apart. ``except_``: [from, to) in
     microseconds UTC, ascending and apart.
@@ -73,7 +73,7 @@ def _periods(calendar: Calendar) -> Periods:
 
 
 def _shown(clock: ZoneClock, a: Times, b: Times) -> list[tuple[Times, Times]]:
-    """When the clock shows the local times [a, b): while an offset stays, local time is UTC shifted."""
+    """When the clock shows the local times [a, b); under a constant offset, local time is shifted UTC."""
     ends = np.append(clock.changes[1:], NEVER)
     low = np.searchsorted(clock.changes, a - clock.offsets.max(), side="right") - 1
     high = np.searchsorted(clock.changes, b - clock.offsets.min(), side="right") - 1
@@ -89,7 +89,7 @@ def _shown(clock: ZoneClock, a: Times, b: Times) -> list[tuple[Times, Times]]:
 
 
 def _touching(starts: Times, ends: Times) -> tuple[Times, Times]:
-    """Spans in ascending order, with those that touch or overlap made one."""
+    """Spans in ascending order, with touching or overlapping ones merged."""
     order = np.argsort(starts, kind="stable")
     starts, ends = starts[order], np.maximum.accumulate(ends[order])
     begins = np.append(True, starts[1:] > ends[:-1])[: len(starts)]
@@ -97,7 +97,7 @@ def _touching(starts: Times, ends: Times) -> tuple[Times, Times]:
 
 
 def _less(starts: Times, ends: Times, gone: Sequence[Span]) -> tuple[Times, Times]:
-    """Spans less ``gone``; both ascending and apart."""
+    """Spans minus ``gone``; both ascending and disjoint."""
     if not gone:
         return starts, ends
     a, b = (np.array([span[side] for span in gone], np.int64) for side in (0, 1))
@@ -119,10 +119,10 @@ def calendar(
 ) -> Calendar:
     """Service hours: ``df.calendar({"mon-fri": "09:00-17:00"}, zone="Europe/London", except_=["2024-12-25"])``.
 
-    Days are ``"mon"`` to ``"sun"``, ranges of them, or several after commas; hours are ``"HH:MM-HH:MM"`` of the wall
-    clock of ``zone``, one or a list, to ``24:00`` at most; hours that end before they start last into the next day.
-    What the clock skips is in no hours, what it shows twice is in them twice. ``except_`` takes out whole local days
-    (``"2024-12-25"``) and spans [from, to) of times, which are local unless they say their zone. Raises DataflowError.
+    Days are ``"mon"`` to ``"sun"``, ranges, or several separated by commas. Hours are ``"HH:MM-HH:MM"`` of the wall
+    clock of ``zone``, one or a list, up to ``24:00``; hours that end before they start extend into the next day. An
+    hour that the clock skips does not exist, one that it repeats counts twice. ``except_`` removes whole local days
+    (``"2024-12-25"``) and spans [from, to) of times, which are local unless they have a zone. Raises DataflowError.
     """
     place = zone_named(zone, "calendar")
     if not isinstance(weekly, Mapping) or not weekly:
@@ -133,7 +133,7 @@ def calendar(
         for text in [texts] if isinstance(texts, str) else listed_values(texts, f"calendar: hours of {shown(days)}"):
             a, b = _hours(text)
             for d in _weekdays(days):
-                # In seconds of the week; Sunday night goes on on Monday.
+                # In seconds of the week; Sunday night continues on Monday.
                 hours += [(d * _DAY + a, d * _DAY + b)] if d * _DAY + b <= 7 * _DAY else _round_the_week(d, a, b)
     pieces = [
         (d, max(a - d * _DAY, 0), min(b - d * _DAY, _DAY))
@@ -152,7 +152,7 @@ def _round_the_week(d: int, a: int, b: int) -> list[tuple[int, int]]:
 
 
 def joined(spans: object) -> list[Span]:
-    """Spans in ascending order, with those that touch or overlap made one."""
+    """Spans in ascending order, with touching or overlapping ones merged."""
     out: list[Span] = []
     for a, b in sorted(spans):  # type: ignore[call-overload]
         if out and a <= out[-1][1]:
@@ -167,7 +167,7 @@ def _weekdays(text: str) -> list[int]:
     for part in str(text).replace(" ", "").split(","):
         first, _, last = part.partition("-")
         if first not in _DAYS or (last or first) not in _DAYS:
-            raise DataflowError(f"calendar: {shown(text)} names no days; write e.g. 'mon', 'mon-fri' or 'sat,sun'")
+            raise DataflowError(f"calendar: {shown(text)} is not a day; write e.g. 'mon', 'mon-fri' or 'sat,sun'")
         a, b = _DAYS.index(first), _DAYS.index(last or first)
         out += [d % 7 for d in range(a, (b if b >= a else b + 7) + 1)]
     return out
@@ -177,17 +177,17 @@ def _hours(text: object) -> tuple[int, int]:
     match = _HOURS.fullmatch(text) if isinstance(text, str) else None
     n = [int(x or 0) for x in match.groups()] if match else []
     if not n or max(n[1], n[2], n[4], n[5]) > 59:
-        raise DataflowError(f"calendar: {shown(text)} are no hours; write e.g. '09:00-17:00', in 24 hours")
+        raise DataflowError(f"calendar: {shown(text)} is not a span of hours; write e.g. '09:00-17:00', with 24 hours")
     a, b = n[0] * 3600 + n[1] * 60 + n[2], n[3] * 3600 + n[4] * 60 + n[5]
     if a >= _DAY or b > _DAY or a == b:
-        raise DataflowError(f"calendar: {text!r} must start before 24:00, end by 24:00, and last")
+        raise DataflowError(f"calendar: {text!r} must start before 24:00, end by 24:00, and not be empty")
     return a, b if b > a else b + _DAY
 
 
 def _exception(value: Moment | tuple[Moment, Moment], place: object) -> Span:
     if isinstance(value, tuple | list):
         if len(value) != 2:
-            raise DataflowError(f"calendar: the exception {shown(value)} is no pair (from, to)")
+            raise DataflowError(f"calendar: the exception {shown(value)} is not a pair (from, to)")
         a, b = (_instant(v, place) for v in value)
     else:
         try:
@@ -196,7 +196,7 @@ def _exception(value: Moment | tuple[Moment, Moment], place: object) -> Span:
                 raise ValueError(value)
         except ValueError:
             raise DataflowError(
-                f"calendar: the exception {shown(value)} is no day; write '2024-12-25' or a pair (from, to)"
+                f"calendar: the exception {shown(value)} is not a day; write '2024-12-25' or a pair (from, to)"
             ) from None
         a, b = _instant(day, place), _instant(day + timedelta(days=1), place)
     if a >= b:

@@ -1,4 +1,4 @@
-"""Reference tables: small tables of attributes that travel with the metric, and how rows find theirs."""
+"""Reference tables: small tables of attributes that are part of the metric, and their lookup index."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from operators.nearest import meant
 from operators.types import Type
 
 MAX_ROWS, MAX_COLUMNS, MAX_TABLE_BYTES = 100_000, 64, 4 * 1024 * 1024
-"""Bounds on a reference table; the bytes are those of its canonical JSON, and bound all tables of a metric together."""
+"""Limits on a reference table; bytes are those of the canonical JSON, and limit all tables of a metric together."""
 
 Cell = bool | int | float | str | None
 Column = tuple[str, Type, tuple[Cell, ...]]
@@ -39,8 +39,8 @@ class ReferenceTable:
     """A small table: typed columns of equal length, with nulls.
 
     ``columns`` maps names to lists of bool, int, float, str, aware datetime, timedelta or None. A column has one type
-    (integers beside floats become floats). Equal tables have equal ``digest``s. Raises DataflowError for a table that
-    is empty of columns, ragged, mixed or larger than its bounds.
+    (integers next to floats become floats). Equal tables have equal ``digest``s. Raises DataflowError for a table that
+    has no columns, columns of different lengths or mixed types, or exceeds the limits.
     """
 
     def __init__(self, columns: Mapping[str, Sequence[Literal]]) -> None:
@@ -65,19 +65,19 @@ class ReferenceTable:
                 )
         if self.rows > MAX_ROWS:
             raise DataflowError(
-                f"reference table: {self.rows:,} rows are more than {MAX_ROWS:,}; ingest so much as a stream"
+                f"reference table: {self.rows:,} rows exceed the limit of {MAX_ROWS:,}; ingest the data as a stream"
             )
         if self.bytes > MAX_TABLE_BYTES:
             raise DataflowError(
-                f"reference table: {self.bytes:,} bytes are more than {MAX_TABLE_BYTES:,}; leave out columns or rows"
+                f"reference table: {self.bytes:,} bytes exceed the limit of {MAX_TABLE_BYTES:,}; drop columns or rows"
             )
 
     @classmethod
     def from_csv(cls, path: str | Path, types: Mapping[str, str] | None = None) -> ReferenceTable:
         """The table of a CSV file with a header. Empty cells are null.
 
-        A column is bool, int64, float64 or time if all its cells are written as such, else string; ``types`` says
-        otherwise, by column. Raises DataflowError naming the file and the line of what is wrong.
+        A column is bool, int64, float64 or time if all its cells parse as that type, else string; ``types`` overrides
+        this by column. Raises DataflowError that names the file and the line of an error.
         """
         try:
             with TextIOWrapper(reader(path), newline="", encoding="utf-8-sig") as file:
@@ -92,7 +92,7 @@ class ReferenceTable:
         wanted = dict(types or {})
         if unknown := sorted(set(wanted) - set(rows[0])):
             raise DataflowError(
-                f"{path}: types names {unknown[0]!r}, which is no column of it; "
+                f"{path}: types= names {unknown[0]!r}, which is not a column of the file; "
                 f"{meant(unknown[0], rows[0], 'it')} has {', '.join(rows[0])}"
             )
         out = []
@@ -140,9 +140,9 @@ class ReferenceTable:
 
 def _column(name: str, values: Sequence[Literal]) -> Column:
     if not isinstance(name, str) or not name:
-        raise DataflowError(f"reference table: {name!r} is no column name")
+        raise DataflowError(f"reference table: {name!r} is not a column name")
     if isinstance(values, str):
-        raise DataflowError(f"reference table: the column {name!r} takes a list of values, got the text {values!r}")
+        raise DataflowError(f"reference table: the column {name!r} takes a list of values, got the string {values!r}")
     cells = []
     for v in values:
         e = expr(v)
@@ -154,11 +154,11 @@ def _column(name: str, values: Sequence[Literal]) -> Column:
         kinds = {"float64"}
         cells = [(k, float(str(v)) if v is not None else None) for k, v in cells]
     if len(kinds) != 1:
-        what = "nothing but null" if not kinds else " and ".join(sorted(kinds))
-        raise DataflowError(f"reference table: the column {name!r} holds {what}; a column has one type")
+        what = "only nulls" if not kinds else " and ".join(sorted(kinds))
+        raise DataflowError(f"reference table: the column {name!r} contains {what}; a column has one type")
     kind = Type(kinds.pop())
     if kind is Type.FLOAT and any(isinstance(v, float) and not math.isfinite(v) for _, v in cells):
-        raise DataflowError(f"reference table: the column {name!r} holds numbers that are not finite; use None")
+        raise DataflowError(f"reference table: the column {name!r} contains numbers that are not finite; use None")
     return name, kind, tuple(v for _, v in cells)  # type: ignore[misc]
 
 
@@ -167,7 +167,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?")
 
 def _whole(text: str) -> int:
     n = int(text)
-    # 007 is a name, not a number, and what does not fit is a number to nobody.
+    # 007 is a name, not a number; so is a number that does not fit in 64 bits.
     if str(n) != text or not -(2**63) <= n < 2**63:
         raise ValueError(text)
     return n
@@ -176,7 +176,7 @@ def _whole(text: str) -> int:
 def _number(text: str) -> float:
     match = _NUMBER.fullmatch(text)
     x = float(text) if match else math.inf
-    # Digits that a float cannot tell apart are somebody's name, too.
+    # Digits that a float cannot distinguish are a name, too.
     if not math.isfinite(x) or (match and not match[1] and not match[2] and abs(int(text)) > 2**53):
         raise ValueError(text)
     return x
@@ -206,7 +206,7 @@ def _parsed(name: str, texts: list[str], wanted: str | None, where: str) -> Colu
                 cells.append(None if text == "" else _READ[kind](text))
             except (ValueError, KeyError):
                 if wanted:
-                    raise DataflowError(f"{where}: line {i}: {name} is {text!r}, which is no {wanted}") from None
+                    raise DataflowError(f"{where}: line {i}: {name} is {text!r}, which is not {wanted}") from None
                 break
         else:
             return name, kind if any(c is not None for c in cells) else Type(wanted or "string"), tuple(cells)
@@ -227,7 +227,7 @@ class Index:
     """A reference table as rows look it up: by ``key`` and, if ``timed``, by time.
 
     ``keys`` are the distinct keys in ascending order, ``order`` the table's rows in the order of (key, valid from),
-    without those that repeat the row before (or, with ``merge``, with periods that touch or overlap made one).
+    without rows that repeat the previous one (or, with ``merge``, with touching or overlapping periods merged).
     """
 
     table: ReferenceTable
@@ -241,7 +241,7 @@ class Index:
 
     @property
     def timed(self) -> bool:
-        """Whether the time decides, too."""
+        """Whether the time decides as well."""
         return self.valid_from is not None or self.valid_to is not None
 
     @property
@@ -271,9 +271,9 @@ class Index:
 def indexed(
     table: ReferenceTable, key: str, valid_from: str | None, valid_to: str | None, where: str, merge: bool = False
 ) -> Index:
-    """``table`` by ``key`` and validity; DataflowError naming ``where`` for nulls, repeats and overlaps among them.
+    """``table`` by ``key`` and validity; DataflowError naming ``where`` for nulls, duplicates and overlaps.
 
-    A null start is from ever, a null end for ever; without ``valid_to`` a row holds until the next one of its key.
+    A null start or end is open; without ``valid_to`` a row is valid until its key's next one.
     """
     kind, cells = table.column(key, where)
     if kind not in (Type.STRING, Type.INT):
@@ -281,9 +281,9 @@ def indexed(
     if None in cells:
         raise DataflowError(f"{where}: the key {key!r} is null in row {cells.index(None) + 1} of the reference table")
     if valid_from is not None and valid_from == valid_to:
-        raise DataflowError(f"{where}: valid_from and valid_to are one column")
+        raise DataflowError(f"{where}: valid_from and valid_to are the same column")
     for name, column, values in table.columns:
-        # Periods may begin and end at any time; what rows are given is what queries know.
+        # Periods may begin and end at any time; values that rows get must lie in the calendar years.
         if column is Type.TIME and name not in (valid_from, valid_to):
             for v in values:
                 if isinstance(v, int):
@@ -311,7 +311,7 @@ def indexed(
             if starts[i] < ends[last]:
                 raise DataflowError(_clash(table, key, last, i, valid_from, where))
             if starts[i] == ends[last] and all(v[i] == v[last] for v in same):
-                # Nothing changes here, so nothing is to be cut.
+                # Nothing changes here, so nothing is cut.
                 ends[last] = ends[i]
                 continue
         kept.append(i)
@@ -333,8 +333,8 @@ def indexed(
 
 def _clash(table: ReferenceTable, key: str, a: int, b: int, valid_from: str | None, where: str) -> str:
     name = table.column(key, where)[1][b]
-    cure = "say from when to when each holds (valid_from=, valid_to=)" if valid_from is None else "end one first"
-    return f"{where}: rows {a + 1} and {b + 1} of the reference table both hold for {key} {name!r}; {cure}"
+    cure = "say when each is valid (valid_from=, valid_to=)" if valid_from is None else "end one first"
+    return f"{where}: rows {a + 1} and {b + 1} of the reference table are both valid for {key} {name!r}; {cure}"
 
 
 def _times(table: ReferenceTable, name: str | None, default: int, where: str) -> list[int]:
@@ -349,6 +349,6 @@ def _times(table: ReferenceTable, name: str | None, default: int, where: str) ->
             out.append(default if c is None else c if isinstance(c, int) else moment(str(c)))
         except ValueError:
             raise DataflowError(
-                f"{where}: {name} is {c!r} in row {i + 1} of the reference table; write times such as '2024-03-01'"
+                f"{where}: {name} is {c!r} in row {i + 1} of the reference table; write times like '2024-03-01'"
             ) from None
     return out

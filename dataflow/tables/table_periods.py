@@ -1,4 +1,4 @@
-"""Reference tables and calendars as steps use them: periods, their JSON form and their text."""
+"""Reference tables and calendars in steps: periods, their JSON form and their text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 @dataclass(frozen=True, eq=False)
 class TablePeriods:
-    """A reference table as periods of each key."""
+    """A reference table as periods per key."""
 
     table: ReferenceTable
     key: str
@@ -47,7 +47,7 @@ def calendar_out(c: Calendar) -> dict[str, Any]:
 
 
 def table_periods_in(reader: Reader, value: object, where: str, *, merge: bool) -> TablePeriods:
-    """Periods from JSON; ``merge``: those of a key are one after the other."""
+    """Periods from JSON; ``merge`` merges overlapping periods of a key."""
     d = reader.fields(value, where, _PERIODS)
     names = [None if d[n] is None else reader.text(d[n], f"{where}.{n}") for n in ("valid_from", "valid_to")]
     if merge and names == [None, None]:
@@ -97,7 +97,7 @@ def calendar_in(reader: Reader, value: object, where: str) -> Calendar:
     hours: list[Span] = []
     for day, a, b in weekly:
         if not (0 <= day < 7 and 0 <= a < b <= DAY_SECONDS):
-            raise JsonFormError(f"{where}.weekly: {[day, a, b]} are no hours of a day, [weekday, from, to] in seconds")
+            raise JsonFormError(f"{where}.weekly: {[day, a, b]} are not hours of a day, [weekday, from, to] in seconds")
         hours.append((day * DAY_SECONDS + a, day * DAY_SECONDS + b))
     for name, found in (("weekly", hours), ("except", [(a, b) for a, b in spans])):
         if any(a >= b for a, b in found) or any(x[1] > y[0] for x, y in pairwise(found)):

@@ -1,1 +1,1 @@
-"""Lengths of time, time zones and calendars."""
+"""Durations, time zones and calendar tables."""

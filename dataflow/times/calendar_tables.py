@@ -1,6 +1,6 @@
-"""Calendar buckets and zone offsets as tables that kernels search: of all times from 1900 to 2261, whatever is read.
+"""Calendar buckets and zone offsets as tables that kernels search, always for all times from 1900 to 2261.
 
-``operators.kernels.times.calendar`` says how they are laid out.
+``operators.kernels.times.calendar`` describes their layout.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from operators.errors import DataflowError
 from operators.kernels.times.calendar import COLUMNS, DAY, END, FIRST, GRID
 
 YEARS = "the years 1900 to 2261"
-"""The times that queries know, for messages."""
+"""The supported years, for messages."""
 
 _EVER = 2**62
 _MONTH = 2_629_746_000_000
@@ -26,7 +26,7 @@ _WEEKS = -3
 """Weeks start on Mondays; 1970-01-01 was a Thursday."""
 
 _EARLIEST = -65_000 * DAY
-"""A time before those that a window of a century over a bucket of 1900 begins with."""
+"""A time before the start of any window of up to a century that contains a bucket of 1900."""
 
 Table = tuple[NDArray[np.int64], int, int]
 
@@ -34,7 +34,7 @@ Table = tuple[NDArray[np.int64], int, int]
 def known_time(t: int, where: str) -> int:
     """The time ``t``, in microseconds UTC; DataflowError naming ``where`` unless it lies in ``YEARS``."""
     if not FIRST <= t < END:
-        raise DataflowError(f"{where}: {np.datetime64(t, 'us')}Z is outside of {YEARS}, which is all that queries know")
+        raise DataflowError(f"{where}: {np.datetime64(t, 'us')}Z is outside of {YEARS}, the range that queries support")
     return t
 
 
@@ -47,16 +47,16 @@ def offset_table(zone: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _places(changes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Which of the changes is the last one at every point of the grid."""
+    """The index of the last change at every point of the grid."""
     grid = FIRST + (np.arange(((END - FIRST) >> GRID) + 1) << GRID)
     return np.searchsorted(changes, grid, side="right").astype(np.int64) - 1
 
 
 @lru_cache(maxsize=64)
 def bucket_table(every_text: str, zone: str, around: int = 0) -> Table:
-    """How kernels find buckets: ``(edges, width, origin)``; see ``operators.kernels.times.calendar``.
+    """The table in which kernels find buckets: ``(edges, width, origin)``; see ``operators.kernels.times.calendar``.
 
-    Edges are known for ``around`` buckets before and after those of the years, too.
+    It also has the edges of ``around`` buckets before and after the supported years.
     """
     every = parse_every(every_text, "truncate")
     if every.micros and zone == "UTC":
@@ -76,21 +76,21 @@ def bucket_table(every_text: str, zone: str, around: int = 0) -> Table:
 def _month_starts(every: Every, zone: str, first: int, last: int, around: int) -> NDArray[np.int64]:
     n = every.months
     numbers = np.arange(first // n - around, -(-last // n) + around + 1) * n
-    # What microseconds can say of is 146,000 years away: a window of so many has no other before or after it.
+    # The bucket exceeds the range of microseconds (146,000 years): nothing comes before or after it.
     numbers = numbers[np.abs(numbers) < _EVER // _MONTH - 1200]
     days = numbers.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
     return _distinct(clock_of(zone, max(2400, 1971 + int(numbers[-1]) // 12)).day_starts(days))
 
 
 def _distinct(edges: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Ascending edges without repeats: days that a zone leaves out start with the next."""
+    """Ascending edges without duplicates: a day that a zone skips starts with the next one."""
     out: NDArray[np.int64] = edges[np.append(True, edges[1:] > edges[:-1])]
     return out
 
 
 def _clock_table(width: int, clock: ZoneClock) -> Table:
-    """Buckets that divide a day: an edge is every instant at which the clock shows a multiple of ``width``, and at
-    which a local day begins; a wall time that the clock skips is none, one that it shows twice is two."""
+    """Buckets that divide a day: an edge is every instant at which the clock shows a multiple of ``width`` or a local
+    day begins. A wall time that the clock skips has no edge, one that it repeats has two."""
     begin = max(int(np.searchsorted(clock.changes, _EARLIEST, side="right")) - 1, 0)
     changes, offsets = clock.changes[begin:].copy(), clock.offsets[begin:]
     changes[0] = _EARLIEST // DAY * DAY - offsets[0]
@@ -112,7 +112,7 @@ def _clock_table(width: int, clock: ZoneClock) -> Table:
         numbers[i] = numbers[i - 1] + count
         bases[i] = max(before * width - offset, first) if count else bases[i - 1]
         bases[i] = firsts[i] if firsts[i] == changes[i] else bases[i]
-    # From here on all edges are multiples of the width by UTC, too.
+    # From here on all edges are multiples of the width in UTC, too.
     regular = np.flatnonzero((offsets % width != 0) | (starts & (changes % width != 0)))
     k = int(regular[-1]) + 1 if len(regular) else 0
     if k == 0:
@@ -133,7 +133,7 @@ def _clock_table(width: int, clock: ZoneClock) -> Table:
 def bucket_edges(every_text: str, zone: str, since: int, until: int, most: int) -> NDArray[np.int64]:
     """The starts of all buckets from the one that starts at ``since`` on that start before ``until``.
 
-    Of more than ``most`` buckets the first ``most + 1``.
+    At most the first ``most + 1`` buckets.
     """
     edges, width, origin = bucket_table(every_text, zone)
     if width == 0:
@@ -161,7 +161,7 @@ def _clock_edges(table: NDArray[np.int64], width: int, since: int, until: int, m
 
 
 def longest_bucket(every_text: str) -> int:
-    """Microseconds that no bucket of ``every_text`` is longer than, in any zone."""
+    """An upper bound, in microseconds, of the length of a bucket in any zone."""
     every = parse_every(every_text, "truncate")
     # Clocks go back by an hour or so; no zone has ever repeated more than a day.
     return (every.micros or every.months * 31 * DAY) + DAY

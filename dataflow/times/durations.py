@@ -1,4 +1,4 @@
-"""Lengths of time as people write them: ``"90s"``, ``"5m"``, ``"1d"``, ``"1mo"``."""
+"""Durations and calendar buckets as text: ``"90s"``, ``"5m"``, ``"1d"``, ``"1mo"``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LIMIT = 10_000 * 366 * _UNITS["d"]
 
 
 def parse_duration(value: str | timedelta, where: str) -> int:
-    """Microseconds of a positive duration such as ``"5m"``, ``"1h30m"`` or a timedelta.
+    """Microseconds of a positive duration, for example ``"5m"``, ``"1h30m"`` or a timedelta.
 
     Raises DataflowError naming ``where`` for anything else; bare numbers have no unit and are refused.
     """
@@ -52,13 +52,13 @@ def parse_duration(value: str | timedelta, where: str) -> int:
 
 
 def written_duration(micros: int) -> str:
-    """A positive duration as ``parse_duration`` reads it, in the largest unit of which it is a whole number."""
+    """A positive duration as ``parse_duration`` reads it, in the largest unit that divides it."""
     unit, size = next((u, n) for u, n in reversed(_UNITS.items()) if micros % n == 0)
     return f"{micros // size}{unit}"
 
 
 def _meant(value: object) -> str:
-    """What is to be written for a length whose unit is spelled out: ``"1 day"``, ``"5min"``; or just ``"write"``."""
+    """A suggestion for a duration whose unit is spelled out, like ``"1 day"`` or ``"5min"``; else just ``"write"``."""
     found = _SPELLED.fullmatch(value.strip().lower()) if isinstance(value, str) else None
     word = "" if found is None else found[2].removesuffix("s") or found[2]
     unit = next((u for u, names in _WORDS.items() if word in names), None)
@@ -66,7 +66,7 @@ def _meant(value: object) -> str:
 
 
 def moment(text: str) -> int:
-    """Microseconds UTC of an ISO 8601 text such as ``"2024-03-01"``; without a zone it is UTC. ValueError if none."""
+    """Microseconds UTC of an ISO 8601 text like ``"2024-03-01"``, UTC without a zone; else ValueError."""
     found = datetime.fromisoformat(text)
     if found.tzinfo is None:
         found = found.replace(tzinfo=UTC)
@@ -83,7 +83,7 @@ class Every:
 
     @property
     def text(self) -> str:
-        """As it is written."""
+        """The bucket as text."""
         return f"{self.count}{self.unit}"
 
     @property
@@ -103,7 +103,7 @@ class Every:
 
 
 def buckets_in(size: str | timedelta, every: Every, where: str) -> int:
-    """How many buckets ``every`` make up ``size``; DataflowError naming ``where`` unless they do so exactly."""
+    """The number of buckets ``every`` in ``size``; DataflowError naming ``where`` if it is not a whole number."""
     if every.months:
         whole, part = parse_every(size, where).months if isinstance(size, str) else 0, every.months
     else:
@@ -114,7 +114,7 @@ def buckets_in(size: str | timedelta, every: Every, where: str) -> int:
 
 
 def parse_every(value: str, where: str) -> Every:
-    """A bucket such as ``"10m"``, ``"1d"``, ``"1w"``, ``"1mo"`` or ``"1y"``; DataflowError naming ``where`` else."""
+    """A bucket, for example ``"10m"``, ``"1d"``, ``"1w"``, ``"1mo"``, ``"1y"``; else DataflowError naming ``where``."""
     match = _EVERY.fullmatch(value) if isinstance(value, str) else None
     if match is None or not 0 < int(match[1]) <= 100_000:
         raise DataflowError(

@@ -1,7 +1,7 @@
-"""Time zones of the ``tzdata`` package, and of nothing else: a machine's own rules differ from another's.
+"""Time zones of the ``tzdata`` package only, since the system's zone data differs between machines.
 
-A zone's rules are a TZif file (RFC 9636): the instants at which its offset from UTC changes, and a line of text, the
-footer, that says how it goes on after the last of them.
+A zone's rules are a TZif file (RFC 9636): the instants at which its offset from UTC changes, and a footer, a line of
+text that gives the rule after the last of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from operators.errors import DataflowError
 from operators.nearest import nearest
 
 TZDATA_VERSION: str = tzdata.IANA_VERSION
-"""The release of the IANA time zone database by which every zone is read, e.g. ``"2025b"``."""
+"""The release of the IANA time zone database in use, e.g. ``"2025b"``."""
 
 _SECOND = 1_000_000
 _DAY = 86_400
@@ -51,12 +51,12 @@ def check_zone(name: str, where: str) -> None:
     """DataflowError naming ``where`` unless ``name`` is the IANA name of a zone."""
     if not isinstance(name, str) or name not in zone_names():
         raise DataflowError(
-            f"{where}: there is no time zone {shown(name)}; {_meant(name)} an IANA name such as 'Europe/London'"
+            f"{where}: there is no time zone {shown(name)}; {_meant(name)} an IANA name like 'Europe/London'"
         )
 
 
 def _meant(name: object) -> str:
-    """The beginning of an advice: the zone that was meant, if one is near, also by its city alone."""
+    """The start of a suggestion: the zone that was probably meant, also if only its city was given."""
     zones = sorted(zone_names())
     cities = {zone.rpartition("/")[2]: zone for zone in zones if "/" in zone}
     found = nearest(name, zones)
@@ -67,7 +67,7 @@ def _meant(name: object) -> str:
 
 
 def zone_named(name: str, where: str) -> tzinfo:
-    """The IANA zone ``name`` as Python's arithmetic takes it; DataflowError naming ``where`` if there is none."""
+    """The IANA zone ``name`` as a tzinfo; DataflowError naming ``where`` if there is none."""
     check_zone(name, where)
     return _zone(name)
 
@@ -76,7 +76,7 @@ def zone_named(name: str, where: str) -> tzinfo:
 def _zone(name: str) -> tzinfo:
     if name == "UTC":
         return UTC
-    # Imported where it is needed: most queries need no more than a table of offsets.
+    # Imported here: most queries need only a table of offsets.
     from zoneinfo import ZoneInfo
 
     return ZoneInfo.from_file(BytesIO(zone_rules(name)), key=name)
@@ -95,11 +95,11 @@ class ZoneClock:
     def day_starts(self, days: NDArray[np.int64]) -> NDArray[np.int64]:
         """The first instants, in microseconds UTC, at which the clock shows these local days or a later one.
 
-        ``days`` count from 1970-01-01, ascending. Midnight that the clock shows twice starts its day the first time.
+        ``days`` count from 1970-01-01, ascending. If the clock shows midnight twice, the first one starts the day.
         """
         ends = np.append(self.changes[1:] + self.offsets[:-1], _EVER)
         midnight = days * (_DAY * _SECOND)
-        # The first offset under which the clock gets past midnight: it may go back behind it later.
+        # The first offset under which the clock passes midnight; it may go back before it later.
         at = np.searchsorted(np.maximum.accumulate(ends), midnight, side="right")
         out: NDArray[np.int64] = np.maximum(self.changes[at], midnight - self.offsets[at])
         return out
@@ -110,7 +110,7 @@ def clock_of(name: str, last_year: int = _LAST_YEAR) -> ZoneClock:
     """The clock of the zone ``name`` until the end of ``last_year``; DataflowError if there is no such zone."""
     times, offsets, footer = _read(zone_rules(name))
     if footer:
-        # zoneinfo, too, goes by the footer from the last instant of the file on.
+        # Like zoneinfo, use the footer from the last instant of the file on.
         begin = times[-1] if len(times) > 1 else -_EVER
         later, after = _by_rule(footer, begin, last_year)
         kept = times < begin
@@ -122,9 +122,9 @@ def clock_of(name: str, last_year: int = _LAST_YEAR) -> ZoneClock:
 
 
 def _read(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
-    """When a TZif file's offsets begin, the first of all time; the offsets; the footer. All in seconds."""
+    """When a TZif file's offsets begin (the first one before all times), the offsets, the footer; in seconds."""
     counts = struct.unpack(">6l", data[20:44])
-    # The first block has times of 32 bits, which the second repeats with 64.
+    # The first block has 32-bit times, which the second repeats as 64-bit times.
     at = 44 + counts[3] * 5 + counts[4] * 6 + counts[5] + counts[2] * 8 + counts[1] + counts[0]
     is_ut, is_std, leaps, n, kinds, letters = struct.unpack(">6l", data[at + 20 : at + 44])
     at += 44
@@ -134,7 +134,7 @@ def _read(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
     types = [struct.unpack_from(">lBB", data, at + 6 * i) for i in range(kinds)]
     at += 6 * kinds + letters + 12 * leaps + is_std + is_ut
     footer = data[at:].strip(b"\n").decode("ascii")
-    # Before the first change: standard time, as zoneinfo has it.
+    # Before the first change: standard time, as in zoneinfo.
     before = next((offset for offset, dst, _ in types if not dst), types[0][0])
     offsets = [before, *(types[i][0] for i in which)]
     return np.append(np.int64(-_EVER), times), np.array(offsets, np.int64), footer
@@ -148,7 +148,7 @@ _MONTHLY = re.compile(r"M(\d+)\.(\d)\.(\d)")
 
 
 def _by_rule(footer: str, begin: int, last_year: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Offsets and when they begin, the first at ``begin`` exactly, until ``last_year``, in seconds."""
+    """Offsets and when they begin, the first exactly at ``begin``, until ``last_year``, in seconds."""
     rule = _FOOTER.fullmatch(footer)
     if rule is None:
         raise DataflowError(f"tzdata {TZDATA_VERSION} has a rule that cannot be read: {footer!r}")
@@ -168,7 +168,7 @@ def _by_rule(footer: str, begin: int, last_year: int) -> tuple[NDArray[np.int64]
 
 
 def _yearly(text: str, years: NDArray[np.int64]) -> NDArray[np.int64]:
-    """When a date of a rule is in each year, in seconds of the wall clock since 1970-01-01."""
+    """The instant of a rule's date in each year, in seconds of the wall clock since 1970-01-01."""
     day, _, clock = text.partition("/")
     seconds = _clock_time(clock) if clock else 7200
     january = (years - 1970).astype("datetime64[Y]").astype("datetime64[D]").astype(np.int64)

@@ -1,1 +1,1 @@
-"""Expressions and aggregates with types, and what a stage does with rows."""
+"""Typed expressions and aggregates, and the row operations of a stage."""

@@ -12,7 +12,7 @@ from operators.contract import Aggregate
 
 @dataclass(frozen=True)
 class BoundAgg:
-    """One aggregate with its typed arguments (None: takes none) and conditions that all must be true."""
+    """One aggregate with its typed arguments (None: it takes none) and conditions that must all be true."""
 
     name: str
     aggregate: AnyAggregate

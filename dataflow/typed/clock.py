@@ -1,12 +1,12 @@
-"""The clock within an interval: what an expression of ``df.time()`` does between the start and the end of a row.
+"""The clock within an interval: how an expression of ``df.time()`` changes between a row's start and end.
 
-On intervals ``df.time()`` is the clock at every instant (the node ``now``). An expression of it must be constant piece
-by piece; its *sources* say where it can change. They are nodes of the expression or made of such, and stand in an order
-in which each needs only those before it: within one piece of all sources before it
+On intervals ``df.time()`` is the clock at every instant (the node ``now``). An expression of it must be piecewise
+constant; its *sources* say where it can change. Sources are nodes of the expression, or derived from them, in an order
+in which each depends only on earlier ones. Within one piece of all earlier sources
 
 - ``truncate``, ``hour`` and ``weekday`` of a shifted clock change at edges of the calendar;
 - a ``lookup`` at an instant changes where a period of its table begins or ends;
-- any other source is an expression whose value never returns once it has changed, so that bisection finds the change.
+- any other source is an expression whose value never returns once it has changed, so bisection finds the change.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ Fail = Callable[[str], Exception]
 
 @dataclass(frozen=True)
 class CutSource:
-    """What can cut an interval. ``kind``: the edges of a calendar (``calendar``), the periods of a table (``periods``),
-    or where the value of ``of`` is another one (``change``)."""
+    """A source of cuts. ``kind``: the edges of a calendar (``calendar``), the periods of a table (``periods``), or
+    changes in the value of ``of`` (``change``)."""
 
     kind: str
     of: Typed
 
 
 class Course(IntEnum):
-    """How a value goes on within an interval, from piece to piece of the sources below it."""
+    """How a value changes within an interval, relative to the pieces of its sources."""
 
-    STILL = 0  # the same over the whole interval
-    STEPS = 1  # the same over each piece
-    SHIFTED = 2  # over each piece the clock and a constant
-    MONOTONE = 3  # over each piece it only rises, or only falls
+    STILL = 0  # constant over the whole interval
+    STEPS = 1  # constant over each piece
+    SHIFTED = 2  # over each piece, the clock plus a constant
+    MONOTONE = 3  # over each piece, monotone
 
 
 _ORDER = ("lt", "le", "gt", "ge")
 
 
 def asks_clock(part: object) -> bool:
-    """Whether ``df.time()`` is in an expression, a step or a part of one, as it was written."""
+    """Whether ``df.time()`` occurs in an untyped expression, a step or a part of one."""
     if isinstance(part, Expr):
         return part.fn == "time" or any(map(asks_clock, part.args))
     if isinstance(part, tuple):
@@ -55,18 +55,18 @@ def asks_clock(part: object) -> bool:
 
 
 def is_moving(e: Typed) -> bool:
-    """Whether the value may differ from instant to instant."""
+    """Whether the value may change within an interval."""
     return any(n.fn == "now" for n in e.walk())
 
 
 def sources_of(exprs: Sequence[Typed], fail: Fail = AssertionError) -> tuple[CutSource, ...]:
-    """All sources of expressions that are constant piece by piece; the error of ``fail`` for any other."""
+    """All sources of piecewise constant expressions; raises the error of ``fail`` for any other expression."""
     found: dict[str, CutSource] = {}
     for e in exprs:
         if _course(e, found, fail) > Course.STEPS:
             raise fail(
-                "on intervals df.time() is the clock at every instant, which as a value does not stay the same for any "
-                'length of time; use col("start") or col("end"), or what changes now and then, such as '
+                "on intervals df.time() is the clock at every instant, so it is not a constant value for any length of "
+                'time; use col("start") or col("end"), or something piecewise constant like '
                 "df.time().truncate(...), df.time().hour() or a comparison"
             )
     return tuple(found.values())
@@ -101,7 +101,7 @@ def _course(e: Typed, found: dict[str, CutSource], fail: Fail) -> Course:
             return Course.STEPS
         case "add" | "sub" if one >= 0:
             if e.type is Type.TIME:
-                # Null outside of the years that have a calendar.
+                # Null outside of the calendar years.
                 add(Typed("is_not_null", Type.BOOL, (e,)))
             return Course.MONOTONE if (e.fn, one) == ("sub", 1) else courses[one]
         case "neg" | "mul":
@@ -120,7 +120,7 @@ def _course(e: Typed, found: dict[str, CutSource], fail: Fail) -> Course:
         case "when":
             return max(courses[i] for i in moving)
         case "lt" | "le" | "gt" | "ge" | "eq" | "ne" if all(c is Course.SHIFTED for c in courses):
-            # Two clocks keep their distance.
+            # The difference of two clocks is constant.
             return Course.STEPS
         case "lt" | "le" | "gt" | "ge" if one >= 0:
             add(e)
@@ -140,8 +140,8 @@ def _course(e: Typed, found: dict[str, CutSource], fail: Fail) -> Course:
         case "is_null" | "is_not_null":
             return Course.STEPS
     raise fail(
-        f"on intervals df.time() is the clock at every instant, and where {e.fn} of it changes cannot be said; use "
-        'col("start") or col("end"), or what changes now and then, such as df.time().truncate(...), df.time().hour() '
+        f"on intervals df.time() is the clock at every instant, and it is unknown where {e.fn} of it changes; use "
+        'col("start") or col("end"), or something piecewise constant like df.time().truncate(...), df.time().hour() '
         "or a comparison"
     )
 

@@ -1,8 +1,8 @@
-"""Decimals in expressions: scaled integers whose places are known, so their arithmetic is that of integers.
+"""Decimals in expressions: scaled integers with known places, computed with integer arithmetic.
 
-Sums and differences have the places of the finer side, products the places of both; in arithmetic with a float, in a
-quotient, and as the factor of a duration, a decimal becomes the float nearest to it. In comparisons it is the float
-that becomes a decimal, the shortest that gives it, so that 0.10 equals 0.1 and nothing is rounded.
+Sums and differences have the places of the finer operand, products the places of both. In arithmetic with a float, in a
+quotient, and as the factor of a duration, a decimal becomes the nearest float. In comparisons the float becomes a
+decimal, the shortest one that reads back as it, so 0.10 equals 0.1 and nothing is rounded.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataflow.typed.nodes import Typed
 from operators.types import MAX_PLACES, Type, decimal
 
 ROUNDINGS = ("exact", "half_even", "half_up")
-"""What becomes of a value with more places than are declared: an error, or the nearest decimal, ties to the even or
-away from zero."""
+"""Treatment of a value with more places than declared: an error, or the nearest decimal, ties to even or away from
+zero."""
 
 _COMPARING = ("eq", "ne", "lt", "le", "gt", "ge", "between")
 _SAME = ("neg", "abs", "last", "previous")
@@ -28,14 +28,14 @@ def is_decimal(e: Typed) -> bool:
 
 
 def as_float(e: Typed) -> Typed:
-    """A decimal as the float nearest to it; anything else as it is."""
+    """A decimal as the nearest float; anything else unchanged."""
     if e.type is None or e.type.places is None:
         return e
     return Typed("decimal_float", Type.FLOAT, (e,))
 
 
 def _as_places(e: Typed, places: int) -> Typed:
-    """A decimal or an integer with so many places, which are no fewer than it has."""
+    """A decimal or an integer with ``places`` places, at least as many as it has."""
     if e.type is None:
         return e
     by = 10 ** (places - (e.type.places or 0))
@@ -46,9 +46,9 @@ def _as_places(e: Typed, places: int) -> Typed:
 
 
 def equal_in(kind: Type, number: object) -> int | float | None:
-    """The value of a type of numbers that equals the constant ``number``; None if there is none such.
+    """The value of a numeric type that equals the constant ``number``; None if there is none.
 
-    Beside decimals a float is the shortest decimal that gives it.
+    For decimals, a float is read as its shortest decimal.
     """
     assert isinstance(number, int | float)
     if kind is Type.FLOAT:
@@ -64,8 +64,8 @@ def equal_in(kind: Type, number: object) -> int | float | None:
 
 
 def arranged(fn: str, args: Sequence[Typed]) -> tuple[list[Typed], Type] | list[Typed] | str:
-    """The arguments of ``fn``, some of them decimals, as it takes them, and the type of its value where that is not
-    what its own rule says of those arguments; or what is wrong with them."""
+    """Converts the arguments of ``fn``, some of them decimals. Returns them, with the type of the result if it differs
+    from the function's own rule; or a description of wrong arguments."""
     first = 1 if fn == "when" else 0
     head, values = list(args[:first]), list(args[first:])
     kinds = {e.type for e in values if e.type is not None}
@@ -75,13 +75,13 @@ def arranged(fn: str, args: Sequence[Typed]) -> tuple[list[Typed], Type] | list[
         assert values[0].type is not None
         return values, values[0].type
     if fn in _COMPARING and all(k.places is not None or k in (Type.INT, Type.FLOAT) for k in kinds):
-        # By their values; a float is taken for the shortest decimal that gives it.
+        # By value; a float is read as its shortest decimal.
         return values, Type.BOOL
     if fn == "div" or Type.FLOAT in kinds or (fn == "mul" and Type.DURATION in kinds):
         return [*head, *(as_float(e) for e in values)]
     if wrong := [k for k in kinds if k.places is None and k is not Type.INT]:
         mixed = ", ".join(sorted(kinds))
-        return f"{mixed}: {wrong[0]} and a decimal do not go together"
+        return f"{mixed}: {wrong[0]} and a decimal cannot be combined"
     places = [(e.type.places or 0) if e.type is not None else 0 for e in values]
     if fn == "mul":
         if sum(places) > MAX_PLACES:
@@ -90,7 +90,7 @@ def arranged(fn: str, args: Sequence[Typed]) -> tuple[list[Typed], Type] | list[
     most = max(places)
     values = [_as_places(e, most) for e in values]
     if any(e.fn == "lit" and not -(2**63) <= int(str(e.option("value") or 0)) < 2**63 for e in values):
-        return f"a constant that does not fit in 64 bits with {most} places"
+        return f"a constant that does not fit in 64 bits with {most} decimal places"
     if fn == "floordiv":
         return values, Type.INT
     return [*head, *values], decimal(most)

@@ -1,4 +1,4 @@
-"""Typed expressions as a person would write them, for messages."""
+"""Typed expressions as DSL text, for messages."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _INFIX = {
 }  # fmt: skip
 _PREFIX = {"neg": "-", "not": "~"}
 _INNER = ("bin", "decimal_float", "increase", "before", "elapsed", "in_years")
-"""What expressions are turned into on the way to a kernel."""
+"""Functions that binding introduces, as DSL text."""
 
 _UNITS = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000, "us": 1}
 _LONGEST = 200
 
 
 def described(e: Typed) -> str:
-    """The text of an expression, cut where it is long."""
+    """The text of an expression, truncated if it is long."""
     text = _text(e)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
 def described_uses(aggs: Sequence[BoundAgg]) -> dict[str, str]:
-    """By the expressions that only aggregates make, the bins of histograms and the steps of counters, these aggregates
-    as text."""
+    """The aggregates as text, by the expressions that only aggregates introduce: bins of histograms, increments of
+    counters."""
     out: dict[str, str] = {}
     for a in aggs:
         for e in (a.argument, a.other):

@@ -1,16 +1,16 @@
-"""Columns that stages pass on beside those that people see."""
+"""Columns that stages pass on but users do not see."""
 
 from __future__ import annotations
 
 KNOWN, END, BEGIN, EARLY = "$known", "$end", "$begin", "$early"
-"""Hidden columns of the rows that stages write: of intervals the known flag (int64), the end (time) and, of pieces,
-when the interval began that they are of; and how a row stands to the begin of the range (int64, one of these four)."""
+"""Hidden columns of the rows that stages write: for intervals the known flag (int64) and the end (time), for pieces
+the start of their interval; and a row's position relative to the start of the range (int64, one of the four below)."""
 
 
 IN_RANGE, BEFORE, CUT, WHOLE = 0, 1, 2, 3
-"""A row of the range; one before it, which only what looks back sees; the part of a row that lies in the range; and,
-just before that part, the whole of it, as it is without the range. Odd: not a row of the answer."""
+"""A row of the range; a row before it, visible only to look-back; the part of a row that lies in the range; and, just
+before that part, the whole row, as it is without the range. Odd: not a row of the result."""
 
 
 PARTIAL = "$partial"
-"""Hidden column of windows that are rows of the answer: whether something cuts the window."""
+"""Hidden column of windows in the result: whether the window is cut."""

@@ -1,4 +1,4 @@
-"""Expressions with types, as kernels are generated from them."""
+"""Typed expressions, from which kernels are generated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Typed:
 
     ``fn`` is a function of ``dataflow.expressions.functions``, or ``in`` (an input column, option ``name``), ``time``
     and ``end`` (of the row), ``slot`` (the key's value), or ``lit``. ``type`` None is the null constant. ``site``
-    numbers nodes that are computed once at their step: those that remember earlier rows, and columns that are fixed
+    numbers nodes that are computed once, at their step: those that remember earlier rows, and columns that are fixed
     before intervals are cut.
     """
 
@@ -29,7 +29,7 @@ class Typed:
         return dict(self.options).get(name)
 
     def walk(self) -> Iterator[Typed]:
-        """This node and all below."""
+        """This node and all nodes below it."""
         yield self
         for a in self.args:
             yield from a.walk()

@@ -1,4 +1,4 @@
-"""What a stage does with every row before its sink takes it."""
+"""Row operations: what a stage does to every row before its sink."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Keep:
 
 @dataclass(frozen=True)
 class Fix:
-    """Compute a numbered expression here, before what follows."""
+    """Compute a numbered expression at this point."""
 
     value: Typed
 
 
 @dataclass(frozen=True)
 class NullTally:
-    """Count here the rows of the range, and those in which the column ``value`` is null (``Plan.sparse``)."""
+    """Count the rows of the range, and those in which the column ``value`` is null (``Plan.sparse``)."""
 
     value: Typed
     number: int

@@ -1,7 +1,7 @@
-"""Constants in expressions: Python, numpy and pandas scalars as a type of ours and a plain value.
+"""Constants in expressions: Python, numpy and pandas scalars as a logical type and a plain value.
 
-Whatever would lose something (a time without a zone, nanoseconds, a month as a length) is an error. numpy and pandas
-are not imported: their scalars are known by their classes.
+A conversion that would lose something (a time without a zone, nanoseconds, a month as a duration) is an error. numpy
+and pandas are not imported: their scalars are recognised by their classes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CALENDAR_UNITS = ("Y", "M", "generic")
 
 
 def plain(value: object) -> Any:
-    """A numpy scalar as the Python value that it is; times, lengths and everything else unchanged."""
+    """A numpy scalar as the Python value that it is; times, durations and everything else unchanged."""
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 and _kind(value) in "biufU":
         found = value.item()  # type: ignore[attr-defined]
         return value if type(found) is type(value) else found
@@ -29,7 +29,7 @@ def plain(value: object) -> Any:
 
 
 def constant(value: object) -> tuple[str, Scalar]:
-    """The type and the plain value of a constant; DataflowError for what cannot be one, saying what to write."""
+    """The type and the plain value of a constant; DataflowError, with what to write instead, for anything else."""
     value = plain(value)
     if value is None or _is_missing(value):
         return "null", None
@@ -70,7 +70,7 @@ def _is_missing(value: object) -> bool:
 
 
 def _no_nanoseconds(value: object, name: str) -> int:
-    """0; DataflowError for what is finer than a microsecond."""
+    """0; DataflowError for a value finer than a microsecond."""
     if getattr(value, name, 0):
         raise DataflowError(f"{value} is finer than a microsecond, the unit of times here; round it first")
     return 0
@@ -89,7 +89,7 @@ def _of_numpy(value: Any) -> tuple[str, int]:
     if length and unit in _CALENDAR_UNITS:
         raise DataflowError(f"{value!r} has no fixed length; give it a unit from weeks to microseconds")
     micros = value.astype(f"{value.dtype.kind}8[us]")
-    # numpy wraps around silently where a value does not fit, and cuts what is finer.
+    # numpy silently wraps values that do not fit, and truncates finer units.
     if micros.astype(value.dtype) != value:
         fine = unit in ("ns", "ps", "fs", "as")
         what = "finer than a microsecond, the unit of times here; round it first" if fine else "out of range here"

@@ -1,5 +1,5 @@
-"""What was probably meant by a value that is no expression, aggregate or column: a function without its parentheses,
-an aggregate, a stream, a list."""
+"""Hints for values of the wrong kind where an expression, aggregate or column is expected: a function without its
+parentheses, an aggregate, a stream, a list."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST = 100
 
 
 def shown(value: object) -> str:
-    """A value as messages show it: as one would write it, and never longer than a line."""
+    """A value as messages show it: as Python code, at most a line long."""
     name = _called(value)
     if name is not None:
         return name
@@ -31,7 +31,7 @@ def shown(value: object) -> str:
 
 
 def _called(value: object) -> str | None:
-    """The name under which a function or method of the DSL is written; of others their own; None for what is none."""
+    """The name of a function or method, in the DSL's spelling if it is part of it; None for anything else."""
     if not isinstance(value, FunctionType | BuiltinFunctionType | MethodType):
         return None
     name = value.__name__
@@ -56,12 +56,12 @@ def is_ours(value: object) -> bool:
 
 
 def without_call(value: object) -> str | None:
-    """What is to be written instead of a function that was not called; None for all other values."""
+    """What to write instead of a function that was not called; None for all other values."""
     name = _called(value)
     if name is None:
         return None
     if name == "a lambda" or not is_ours(value):
-        return f"{name} is a function: a metric does not run functions of Python; write an expression of df.col(...)"
+        return f"{name} is a function: a metric does not run Python functions; write an expression of df.col(...)"
     return f"{name} needs parentheses: {name}({'' if _needs_nothing(value) else '...'})"
 
 
@@ -74,7 +74,7 @@ def _needs_nothing(value: Any) -> bool:
 
 
 def listed_values(values: object, wanted: str) -> list[Any]:
-    """The values of a list or another collection; DataflowError, which says what is ``wanted``, for anything else."""
+    """The values of a list or other collection; DataflowError that says what is ``wanted`` for anything else."""
     if (
         isinstance(values, Iterable)
         and not isinstance(values, str | bytes | type)
@@ -85,8 +85,8 @@ def listed_values(values: object, wanted: str) -> list[Any]:
 
 
 NO_EXPRESSION, NO_AGGREGATE = "_no_expression", "_no_aggregate"
-"""Attributes of classes of the DSL: why their values are no expression, or no aggregate, with places for the ``text``
-of the value and the ``name`` that it was given."""
+"""Attributes of the DSL's classes: why their values are not an expression, or not an aggregate; templates for the
+value's ``text`` and its ``name``."""
 
 
 def _own(value: object, attribute: str) -> str | None:
@@ -94,7 +94,7 @@ def _own(value: object, attribute: str) -> str | None:
 
 
 def mistaken(value: object) -> str:
-    """Why a value cannot stand where an expression or a constant is expected, and what to write."""
+    """Why a value cannot be used as an expression or constant, and what to write."""
     if (call := without_call(value)) is not None:
         return call
     text = shown(value)
@@ -104,26 +104,26 @@ def mistaken(value: object) -> str:
         case Decimal() | Fraction():
             return f"{text} cannot be a constant; write a number: 0.1 compares equal to a decimal of 0.10"
         case date():
-            return f"the date {value} is no time; write datetime({value.year}, {value.month}, {value.day}, tzinfo=UTC)"
+            return f"the date {value} is not a time; use datetime({value.year}, {value.month}, {value.day}, tzinfo=UTC)"
         case time():
-            return f"{text} is no constant; compare the hour with df.time().hour(zone)"
+            return f"{text} is not a constant; compare the hour with df.time().hour(zone)"
         case bytes():
-            return f"{text} is bytes; decode it to a text"
+            return f"{text} is bytes; decode it to a string"
         case type() | ModuleType():
-            return f"{text} is no expression; columns are df.col('name')"
+            return f"{text} is not an expression; columns are df.col('name')"
         case Sized():
-            return f"{text} holds several values; for one of several write df.col(...).is_in([...])"
+            return f"{text} has several values; to match any of them write df.col(...).is_in([...])"
         case _:
             return f"{text} of type {type(value).__name__} cannot be used as a constant in an expression"
 
 
 def not_aggregate(name: str, value: object, known: Container[str]) -> str:
-    """Why a value cannot stand in ``agg(name=value)``, and what to write; ``known`` are the aggregates."""
+    """Why a value cannot be used in ``agg(name=value)``, and what to write; ``known`` are the aggregates."""
     if (call := without_call(value)) is not None:
         return call
     text = shown(value)
     if isinstance(value, str):
         write = f"df.{value}()" if value == "count" else f"df.{value}(...)" if value in known else f"df.mean({text})"
-        return f"{name}={text} is a text; write {name}={write}"
-    why = _own(value, NO_AGGREGATE) or "{name} must be an aggregate such as df.mean('temp'), got {text}"
+        return f"{name}={text} is a string; write {name}={write}"
+    why = _own(value, NO_AGGREGATE) or "{name} must be an aggregate like df.mean('temp'), got {text}"
     return why.format(name=name, text=text)

@@ -1,4 +1,4 @@
-"""The code of the Lambda functions as one zip: our packages, three or four wheels, and kernels compiled beforehand."""
+"""The code of the Lambda functions as one zip: our packages, a few wheels, and precompiled kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder as a zip: the same bytes for the same files, wherever and whenever it is written."""
+"""Writes a folder as a reproducible zip: the same files give the same bytes."""
 
 from __future__ import annotations
 

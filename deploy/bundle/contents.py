@@ -1,4 +1,4 @@
-"""What a function needs of our packages and of the wheels, and what it does not."""
+"""Which files of our packages and of the wheels go into the bundle."""
 
 from __future__ import annotations
 

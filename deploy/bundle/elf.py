@@ -1,4 +1,4 @@
-"""Shared objects without what only debuggers read."""
+"""Strips debug information from shared objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the installed packages to the zip that all functions share."""
+"""Builds the zip that all functions share from the installed packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wheels for the functions' platform, by pip, in the versions that are installed here."""
+"""Downloads wheels for the functions' platform with pip, in the versions installed here."""
 
 from __future__ import annotations
 

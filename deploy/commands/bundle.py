@@ -1,4 +1,4 @@
-"""The command that builds the code of the Lambda functions."""
+"""``dataflow bundle``: builds the code of the Lambda functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deploy.commands.shared import Command, show_table, shown_progress
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("out", metavar="OUT", help="the zip to write, replacing it")
+    parser.add_argument("out", metavar="OUT", help="the zip to write; an existing one is replaced")
     parser.add_argument("--arch", choices=("x86_64", "arm64"), default="x86_64", help="of the functions")
     parser.add_argument("--python", metavar="VERSION", default="3.13", help="of the functions (default 3.13)")
 
@@ -37,8 +37,8 @@ def _bundle(options: argparse.Namespace) -> int:
     print(f"{bundle.path}: {human_bytes(bundle.bytes)}, unzipped {human_bytes(bundle.unzipped)}")
     if not bundle.bytecode:
         print(
-            f"without bytecode, for there is no python{options.python} on the PATH: "
-            "each cold start compiles what it imports (some 200 ms)"
+            f"without bytecode, because no python{options.python} is on the PATH: "
+            "each cold start compiles its imports (about 200 ms)"
         )
     return 0
 

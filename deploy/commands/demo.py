@@ -1,4 +1,4 @@
-"""``dataflow demo``: a simulated fleet from JSON lines to an answer, with the simulator's own count beside it."""
+"""``dataflow demo``: a simulated fleet from JSON lines to a result, beside the simulator's own count."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ warm = (
 
 
 def run_demo(place: str, fleet: DeviceFleet, progress: Progress) -> int:
-    """Run the demo in the store at ``place``; 0 if the engine agrees with the simulator to the microsecond."""
+    """Run the demo in the store at ``place``; returns 0 if the engine and the simulator agree to the microsecond."""
     folder = _claim(place, fleet)
     try:
         return _run(place, folder, fleet, progress)
@@ -83,7 +83,7 @@ def _run(place: str, folder: Path, fleet: DeviceFleet, progress: Progress) -> in
 
     say = _Steps()
     first, last = (datetime.fromtimestamp(t / 1000, UTC).date().isoformat() for t in (fleet.start, fleet.end))
-    print(f"{fleet.devices:,} devices, watched from {first} to {last}: which firmware stays up?\n")
+    print(f"{fleet.devices:,} devices from {first} to {last}: which firmware stays up?\n")
     store = Store(place, create=True)
     with tempfile.TemporaryDirectory(prefix="antfold-demo-") as scratch:
         task = progress.start("simulate", fleet.devices, "devices")
@@ -138,17 +138,17 @@ def _bold(text: str) -> str:
 
 
 def _claim(place: str, fleet: DeviceFleet) -> Path:
-    """The store's folder, with the metric file in it; refuses a store that is not this demo's."""
+    """The store's folder, with the metric file written; refuses a store of another demo or another kind."""
     if "://" in place:
-        raise DataflowError(f"the demo writes to a folder of this machine, not to {place}")
+        raise DataflowError(f"the demo writes to a local folder, not to {place}")
     folder = Path(place)
     marker = folder / MARKER
     try:
         if marker.is_file():
             if json.loads(marker.read_text(encoding="utf-8")) != asdict(fleet):
-                raise DataflowError(f"{folder} holds the demo of another fleet: remove it, or name another folder")
+                raise DataflowError(f"{folder} contains the demo of another fleet: remove it, or name another folder")
         elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise DataflowError(f"{folder} exists and is not a demo's store: name a folder that is new or empty")
+            raise DataflowError(f"{folder} exists and is not a demo store: name a new or empty folder")
         folder.mkdir(parents=True, exist_ok=True)
         marker.write_text(json.dumps(asdict(fleet)) + "\n", encoding="utf-8")
         if not (folder / METRICS).exists():  # it may have been edited
@@ -161,7 +161,7 @@ def _claim(place: str, fleet: DeviceFleet) -> Path:
 
 
 def _show(rows: Mapping[Any, Mapping[str, Any]], truth: Truth) -> None:
-    """Answer and truth side by side, and a chart of the up-time."""
+    """Print the result beside the truth, and a chart of the up-time."""
     order = list(rows) + [f for f in truth if f not in rows]
     tallies = [truth.get(f) for f in order]
     show_table(
@@ -180,7 +180,7 @@ def _show(rows: Mapping[Any, Mapping[str, Any]], truth: Truth) -> None:
 
 
 def bar_chart(shares: list[tuple[str, float]], width: int) -> str:
-    """Horizontal bars of shares from 0 to 1, on a scale that starts below the least and says where."""
+    """Horizontal bars of shares from 0 to 1; the printed scale starts below the least."""
     if not shares:
         return ""
     least = min(share for _, share in shares)
@@ -199,7 +199,7 @@ def bar_chart(shares: list[tuple[str, float]], width: int) -> str:
 
 
 def _compare(rows: Mapping[Any, Mapping[str, Any]], truth: Truth) -> bool:
-    """Whether every figure of every firmware is the simulator's; says so, or where they part."""
+    """Whether every figure of every firmware equals the simulator's; prints the outcome."""
     apart = []
     for firmware in dict.fromkeys([*truth, *rows]):
         mine, true = rows.get(firmware, {}), truth.get(firmware, TruthTally())
@@ -211,14 +211,14 @@ def _compare(rows: Mapping[Any, Mapping[str, Any]], truth: Truth) -> bool:
     if not apart:
         print(f"The simulator's own count agrees: {len(rows)} groups, to the microsecond.\n")
         return True
-    print("dataflow: the answer is not the simulator's: " + "; ".join(apart), file=sys.stderr)
+    print("dataflow: the result differs from the simulator's: " + "; ".join(apart), file=sys.stderr)
     return False
 
 
 def _next_steps(place: str, folder: Path, span: str) -> None:
-    """Commands to try; the first gives the table above, over the same range."""
+    """Print commands to try; the first reproduces the table above."""
     program = _program()
-    print("Try next; the first is the table above:")
+    print("Try next; the first prints the table above:")
     for step in (
         f"query {place} {folder / METRICS}:uptime {span}",
         f"query {place} {folder / METRICS}:worst {span}",
@@ -229,11 +229,11 @@ def _next_steps(place: str, folder: Path, span: str) -> None:
         f"verify {place}",
     ):
         print(f"  {program} {step}")
-    print(f"\nThe metrics are plain Python, in {folder / METRICS}: change them and ask again.")
+    print(f"\nThe metrics are plain Python, in {folder / METRICS}: edit them and query again.")
 
 
 def _program() -> str:
-    """How the script was called: plain ``dataflow`` where the shell finds it, else its path."""
+    """The command that was typed: ``dataflow`` if it is on the PATH, else the script's path."""
     called = Path(sys.argv[0])
     found = shutil.which("dataflow")
     if called.name != "dataflow" or (found is not None and Path(found).resolve() == called.resolve()):

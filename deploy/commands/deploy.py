@@ -1,4 +1,4 @@
-"""The commands for the AWS side: deploy, status, destroy."""
+"""``dataflow deploy``, ``status`` and ``destroy``: the AWS deployment."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _CONFIG = "antfold.toml"
 
 def _access_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", metavar="NAME", help="a profile of ~/.aws/config")
-    parser.add_argument("--region", metavar="NAME", help="otherwise that of the file, or of the AWS configuration")
-    parser.add_argument("--endpoint", metavar="URL", help="of a stand-in for AWS")
+    parser.add_argument("--region", metavar="NAME", help="default: the file's, or the AWS configuration's")
+    parser.add_argument("--endpoint", metavar="URL", help="of an AWS emulator")
 
 
 def _named_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def _access(options: argparse.Namespace, region: str | None = None) -> Access:
 
 
 def _named(options: argparse.Namespace) -> tuple[str, Access]:
-    """The deployment's name and how it is reached, from the file unless it is named."""
+    """The deployment's name and access, from ``--name`` or the file."""
     if options.name:
         return options.name, _access(options)
     from deploy.stack.settings import load
@@ -49,11 +49,11 @@ def _named(options: argparse.Namespace) -> tuple[str, Access]:
 
 def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", default=_CONFIG, help=f"the deployment file ({_CONFIG})")
-    parser.add_argument("--init", action="store_true", help="write a commented file to begin with")
-    parser.add_argument("--print-template", action="store_true", help="print the template; nothing is asked of AWS")
-    parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    parser.add_argument("--init", action="store_true", help="write a commented file to start from")
+    parser.add_argument("--print-template", action="store_true", help="print the template, without a request to AWS")
+    parser.add_argument("--dry-run", action="store_true", help="show the changes, and make none")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--bundle", metavar="ZIP", help="code that `dataflow bundle` built, instead of building it")
+    parser.add_argument("--bundle", metavar="ZIP", help="use this bundle instead of building one")
     _access_arguments(parser)
 
 
@@ -63,7 +63,7 @@ def _deploy(options: argparse.Namespace) -> int:
 
     if options.init:
         settings.init(options.config)
-        print(f"{options.config}: written; say there which streams you have, then: dataflow deploy --dry-run")
+        print(f"wrote {options.config}; declare your streams in it, then run: dataflow deploy --dry-run")
         return 0
     said = settings.load(options.config)
     if options.print_template:
@@ -72,23 +72,23 @@ def _deploy(options: argparse.Namespace) -> int:
     if options.bundle and not Path(options.bundle).is_file():
         raise UsageError(f"--bundle {options.bundle}: there is no such file")
     if not options.dry_run and not options.yes:
-        _needs_terminal(f"deploying {said.name} must be agreed to")
+        _needs_terminal(f"deploying {said.name} needs confirmation")
     from deploy.stack.actions.create import Deployment
 
     deployment = Deployment(said, _access(options), _tell)
     proposal = deployment.propose(Path(options.bundle) if options.bundle else None, options.dry_run)
     if not proposal.changes:
-        print(f"{said.name} is as {options.config} says: nothing to change")
+        print(f"{said.name} matches {options.config}: no changes")
         return 0
     agreed = False
     try:
         _show_changes(proposal.changes)
-        agreed = not options.dry_run and (options.yes or _agreed(f"change {len(proposal.changes)} resources?"))
+        agreed = not options.dry_run and (options.yes or _agreed(f"apply {len(proposal.changes)} changes?"))
     finally:
         if not agreed:
             deployment.stack.withdraw(proposal)
     if not agreed:
-        print("nothing was changed" + (" (--dry-run)" if options.dry_run else ""))
+        print("no changes made" + (" (--dry-run)" if options.dry_run else ""))
         return 0 if options.dry_run else 1
     with _going_on():
         seen = deployment.carry_out(proposal, _step)
@@ -107,15 +107,15 @@ def _show_next(outputs: Mapping[str, str], settings: StackSettings, access: Acce
     for stream in sorted(settings.streams)[:1]:
         firehose = outputs[logical("Delivery", stream)]
         print(
-            f"\nput points into the Firehose {firehose}, from where they come after a minute or so; or a file:\n"
+            f"\nput points into the Firehose {firehose} (they arrive after about a minute), or copy a file:\n"
             f"  aws s3 cp points.ndjson.gz s3://{outputs['LandingBucket']}/{LANDING}/{stream}/"
         )
     print(
-        "\nask, and sign what workers are to run, for they run nothing else:\n"
+        "\nquery; the key signs what workers run, for they run nothing else:\n"
         f"  export {KEY_VARIABLE}={outputs['SigningKey']}\n"
         f"  dataflow query '{store}' metrics.py:uptime --executor lambda:{outputs['Worker']}\n"
         f"  dataflow publish '{store}' metrics.py:uptime --name uptime --target {settings.architecture}\n"
-        "\nsee how it stands:\n"
+        "\nshow its state:\n"
         "  dataflow status"
     )
 
@@ -130,7 +130,7 @@ def _show_changes(changes: Sequence[Change]) -> None:
             "action": column(text, [c.action for c in changes]),
             "resource": column(text, [c.name for c in changes]),
             "type": column(text, [c.type for c in changes]),
-            "made anew": column(text, ["" if c.replaces in ("", "False") else c.replaces for c in changes]),
+            "replaced": column(text, ["" if c.replaces in ("", "False") else c.replaces for c in changes]),
         }
     )
 
@@ -166,7 +166,7 @@ def _show_status(found: Status) -> None:
                 "state": column(text, [f.state for f in found.functions]),
                 "MB": column(whole, [f.memory for f in found.functions]),
                 "seconds": column(whole, [f.timeout for f in found.functions]),
-                "at once": column(whole, [f.concurrency for f in found.functions]),
+                "concurrency": column(whole, [f.concurrency for f in found.functions]),
                 "changed": column(text, [f.changed[:19] for f in found.functions]),
             }
         )
@@ -184,18 +184,18 @@ def _show_status(found: Status) -> None:
     else:
         print("no points yet")
     if found.waiting is not None:
-        print(f"objects that wait: {found.waiting:,}; dead letters: {found.dead or 0:,}")
+        print(f"waiting objects: {found.waiting:,}; dead letters: {found.dead or 0:,}")
     for name, value in sorted(found.outputs.items()):
         print(f"{name}: {value}")
     ringing = [name for name, state in found.alarms.items() if state == "ALARM"]
-    print("\n".join(f"ALARM: {name}" for name in ringing) or f"alarms: {len(found.alarms)}, none rings")
+    print("\n".join(f"ALARM: {name}" for name in ringing) or f"alarms: {len(found.alarms)}, none active")
 
 
 def _destroy_arguments(parser: argparse.ArgumentParser) -> None:
     _named_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would be removed, and remove nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--delete-data", action="store_true", help="the points, too; for ever")
+    parser.add_argument("--delete-data", action="store_true", help="delete the points too, irreversibly")
     parser.add_argument("--confirm", metavar="NAME", help="the deployment's name once more, for --delete-data")
     _access_arguments(parser)
 
@@ -204,10 +204,10 @@ def _destroy(options: argparse.Namespace) -> int:
     from deploy.stack.actions.remove import Removal
 
     if options.confirm and not options.delete_data:
-        raise UsageError("--confirm goes with --delete-data only")
+        raise UsageError("--confirm needs --delete-data")
     name, access = _named(options)
     if not options.dry_run and not options.delete_data and not options.yes:
-        _needs_terminal(f"removing {name} must be agreed to")
+        _needs_terminal(f"removing {name} needs confirmation")
     removal = Removal(name, access, _tell, _step)
     if options.dry_run:
         _show_changes(removal.proposed())
@@ -217,19 +217,19 @@ def _destroy(options: argparse.Namespace) -> int:
         _be_sure(name, options.confirm)
         with _going_on():
             left = removal.delete()
-        print(f"{name} and its data are gone" + ("; left are:" if left else ""))
+        print(f"{name} and its data are deleted" + ("; still there:" if left else ""))
     else:
-        if not options.yes and not _agreed(f"remove what runs of {name}, and keep its data?"):
+        if not options.yes and not _agreed(f"remove everything of {name} that runs, and keep its data?"):
             print("nothing was removed")
             return 1
         with _going_on():
             left = removal.stop()
-        print(f"{name} does not run any more" + ("; its data is kept:" if left else ""))
+        print(f"{name} no longer runs" + ("; its data remains:" if left else ""))
     for line in left:
         print(f"  {line}")
     if left and not options.delete_data:
         print(
-            "dataflow deploy makes it run again with this data; to delete it for ever: "
+            "dataflow deploy starts it again with this data; to delete the data for good: "
             f"dataflow destroy --name {name} --delete-data --confirm {name}"
         )
     return 0
@@ -238,14 +238,14 @@ def _destroy(options: argparse.Namespace) -> int:
 def _be_sure(name: str, confirm: str | None) -> None:
     """The name must be given twice before data is deleted."""
     if confirm is None and sys.stdin.isatty():
-        confirm = input(f"this deletes every point of {name}, for ever; type its name: ").strip()
+        confirm = input(f"this deletes every point of {name} for good; type its name: ").strip()
     if confirm != name:
-        raise UsageError(f"--delete-data deletes every point for ever: say it once more with --confirm {name}")
+        raise UsageError(f"--delete-data deletes every point for good: confirm with --confirm {name}")
 
 
 def _needs_terminal(why: str) -> None:
     if not sys.stdin.isatty():
-        raise UsageError(f"{why}, and there is no terminal to ask at: give --yes")
+        raise UsageError(f"{why}, and there is no terminal: give --yes")
 
 
 def _agreed(question: str) -> bool:
@@ -257,11 +257,11 @@ def _agreed(question: str) -> bool:
 
 @contextmanager
 def _going_on() -> Iterator[None]:
-    """Ctrl-C ends the wait, and a message says that AWS does not stop for it."""
+    """On Ctrl-C, stop waiting, and say that AWS continues."""
     try:
         yield
     except KeyboardInterrupt:
-        print("dataflow: interrupted; AWS goes on with what was begun: see `dataflow status`", file=sys.stderr)
+        print("dataflow: interrupted; AWS continues: see `dataflow status`", file=sys.stderr)
         raise SystemExit(130) from None
 
 
@@ -277,19 +277,19 @@ def _step(name: str, status: str) -> None:
 
 COMMANDS: dict[str, Command] = {
     "deploy": Command(
-        "make or change the AWS side that antfold.toml describes",
+        "create or update the AWS deployment that antfold.toml describes",
         "dataflow deploy --dry-run",
         _deploy_arguments,
         _deploy,
     ),
     "status": Command(
-        "show how a deployment stands: functions, queues, streams, alarms",
+        "show the state of a deployment: functions, queues, streams, alarms",
         "dataflow status --name antfold --format json",
         _status_arguments,
         _status,
     ),
     "destroy": Command(
-        "remove a deployment; its data is kept unless --delete-data asks for it",
+        "remove a deployment; its data stays unless --delete-data is given",
         "dataflow destroy --name antfold --dry-run",
         _destroy_arguments,
         _destroy,

@@ -1,4 +1,4 @@
-"""The command that reads points into a store."""
+"""``dataflow ingest``: reads points into a store."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", metavar="K", help="the field that names the device, account or user")
     parser.add_argument("--time", metavar="T", help="the field that holds the event time")
     parser.add_argument("--unit", choices=_UNITS, help="of numeric times; ISO-8601 text needs none")
-    parser.add_argument("--format", choices=names(), default="auto", help="of the files (default: look inside)")
+    parser.add_argument("--format", choices=names(), default="auto", help="of the files (default: detected)")
     parser.add_argument(
         "--duplicates",
         choices=_DUPLICATES,
         help="points of equal key and time: keep all (default), drop exact repeats, or the latest wins by column",
     )
     parser.add_argument("--id", metavar="COLUMN", help="a column whose values count once per key and day")
-    parser.add_argument("--missing-key", metavar="NAME", help="the key to give to points without one")
+    parser.add_argument("--missing-key", metavar="NAME", help="the key of points without one (default: reject them)")
 
 
 def _ingest(options: argparse.Namespace) -> int:
@@ -89,7 +89,7 @@ def _streams_of(store: Store, place: str) -> list[str]:
 
 @contextmanager
 def _ended_by_signal() -> Iterator[None]:
-    """SIGTERM as Ctrl-C: what was done by then is said, and nothing is left half done."""
+    """Treat SIGTERM like Ctrl-C: report what was committed, discard the rest."""
 
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -106,7 +106,7 @@ def _ended_by_signal() -> Iterator[None]:
 
 COMMANDS: dict[str, Command] = {
     "ingest": Command(
-        "read points from files into a stream; each file counts once, however often it is given",
+        "read points from files into a stream; each file counts once",
         "dataflow ingest ./store telemetry points.ndjson.gz --key device --time ts --unit ms",
         _ingest_arguments,
         _ingest,

@@ -1,4 +1,4 @@
-"""The command that lists the kernels of a store."""
+"""``dataflow kernels``: lists the kernels of a store."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def _kernels(options: argparse.Namespace) -> int:
     from runtime.query.kernel_store import listed
 
     store = Store(options.store)
-    store.catalogue.streams()  # says so if there is no store
+    store.catalogue.streams()  # raises if there is no store
     kernels = list(listed(store.objects))
     if options.format == "json":
         show_json(kernels_json(kernels))
     elif kernels:
         show_table(kernels_columns(kernels))
     else:
-        print("no kernels yet: a query on a fleet puts them there, and so does publishing one")
+        print("no kernels yet: queries on a fleet and dataflow publish write them")
     return 0
 
 
 COMMANDS: dict[str, Command] = {
     "kernels": Command(
-        "list the kernels that workers are given", "dataflow kernels s3://lake/telemetry", _arguments, _kernels
+        "list the kernels that workers load", "dataflow kernels s3://lake/telemetry", _arguments, _kernels
     ),
 }

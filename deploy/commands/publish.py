@@ -1,4 +1,4 @@
-"""The commands that publish metrics under names, and show what is published."""
+"""``dataflow publish`` and ``dataflow queries``: publish metrics under names, and list them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def _publish_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
     parser.add_argument("metric", metavar="METRIC", help="file.py:name, or a JSON file")
     parser.add_argument("--name", metavar="N", required=True, help="to run it by: letters, digits, '_', '-' and '.'")
-    parser.add_argument("--describe", metavar="TEXT", help="what it says, for people (default: as the version before)")
+    parser.add_argument(
+        "--describe", metavar="TEXT", help="a description for people (default: that of the version before)"
+    )
     parser.add_argument(
         "--default", metavar="k=v", type=parameter, action="append", default=[], help="the default of a parameter"
     )
@@ -24,7 +26,7 @@ def _publish_arguments(parser: argparse.ArgumentParser) -> None:
         "--target",
         choices=("x86_64", "arm64"),
         action="append",
-        help="of workers that compile nothing: publish kernels for them, too (default: x86_64 for a store in S3)",
+        help="also publish kernels for workers of this architecture (default: x86_64 for a store in S3)",
     )
 
 
@@ -43,7 +45,7 @@ def _publish(options: argparse.Namespace) -> int:
 
 def _queries_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
-    parser.add_argument("name", metavar="NAME", nargs="?", help="of one query, to see its versions, parameters, steps")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="one query: list its versions, parameters, steps")
     listing_argument(parser)
 
 
@@ -51,12 +53,12 @@ def _queries(options: argparse.Namespace) -> int:
     from runtime import Store
 
     if options.name is not None and "@" in options.name:
-        raise UsageError("NAME is without a version: all versions are shown")
+        raise UsageError("give NAME without a version: all versions are listed")
     found = Store(options.store).queries(options.name)
     if options.format == "json":
         show_json([p.to_dict() for p in found])
     elif options.name is None:
-        print("\n".join(_line(p) for p in found) or "no queries yet: dataflow publish makes them")
+        print("\n".join(_line(p) for p in found) or "no published queries yet; create one with dataflow publish")
     else:
         print("\n\n".join(_text(p) for p in found))
     return 0
@@ -73,7 +75,9 @@ def _text(p: Published) -> str:
         for q in p.parameters
     ]
     targets = sorted({k.target for k in p.kernels})
-    lines.append(f"  kernels for {', '.join(targets)}" if targets else "  without kernels: compiled where it runs")
+    lines.append(
+        f"  kernels for {', '.join(targets)}" if targets else "  without kernels: compiled where the query runs"
+    )
     steps = ", ".join(str(s["op"]) for s in p.graph["steps"])
     lines.append(f"  steps {steps} (of the stream {p.stream})")
     return "\n".join(lines)
@@ -81,7 +85,7 @@ def _text(p: Published) -> str:
 
 COMMANDS: dict[str, Command] = {
     "publish": Command(
-        "publish a metric as the next version of a query that is run by its name",
+        "publish a metric as the next version of a named query",
         "dataflow publish ./store metrics.py:uptime --name uptime",
         _publish_arguments,
         _publish,

@@ -1,4 +1,4 @@
-"""The commands that answer a metric, or say how it would be answered."""
+"""``dataflow query`` and ``dataflow explain``: run a metric, or show its plan."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from runtime.schedules.thresholds import Threshold
 
 ALERTED = 3
-"""Exit code of a query for some of whose rows a threshold holds, for scripts and timers to act on."""
+"""Exit code of a query if a threshold holds for any of its rows."""
 
 
 def parameter(text: str) -> tuple[str, object]:
@@ -44,7 +44,7 @@ def parameter(text: str) -> tuple[str, object]:
 
 
 def parameters_of(given: list[tuple[str, object]]) -> dict[str, object]:
-    """The values of parameters; UsageError for one that is given twice."""
+    """Parameter values by name; UsageError for a repeated parameter."""
     names = [name for name, _ in given]
     if twice := next((n for n in names if names.count(n) > 1), None):
         raise UsageError(f"the parameter {twice!r} is given twice")
@@ -78,12 +78,12 @@ def row(text: str) -> dict[str, str]:
 
 
 def metric_arguments(parser: argparse.ArgumentParser) -> None:
-    """A metric, and how it is asked for."""
+    """A metric, its range, parameters and workers."""
     store_argument(parser)
     parser.add_argument(
         "metric",
         metavar="METRIC",
-        help="file.py:name, a JSON file, or a published query: NAME or NAME@VERSION (all that has no ':' or '/' and "
+        help="file.py:name, a JSON file, or a published query: NAME or NAME@VERSION (a name without ':' or '/' that "
         "ends in neither .py nor .json)",
     )
     parser.add_argument(
@@ -103,10 +103,10 @@ def metric_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _explain_arguments(parser: argparse.ArgumentParser) -> None:
     metric_arguments(parser)
-    parser.add_argument("--fleet", metavar="N", type=positive, help="simulate so many workers of Lambda: time, cost")
+    parser.add_argument("--fleet", metavar="N", type=positive, help="simulate N Lambda workers: time, cost")
     begin = parser.add_mutually_exclusive_group()
-    begin.add_argument("--warm", action="store_true", help="with --fleet: all of them have run before (the default)")
-    begin.add_argument("--cold", action="store_true", help="with --fleet: none of them has")
+    begin.add_argument("--warm", action="store_true", help="with --fleet: all workers have run before (the default)")
+    begin.add_argument("--cold", action="store_true", help="with --fleet: no worker has run before")
 
 
 def _query_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,30 +114,38 @@ def _query_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--executor", metavar="NAME", help="threads (default), lambda, or lambda:FUNCTION, on a store in S3"
     )
-    parser.add_argument("--budget", metavar="DOLLARS", type=dollars, help="refuse a fleet that is to cost more")
-    parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="of the answer")
+    parser.add_argument(
+        "--budget", metavar="DOLLARS", type=dollars, help="refuse a query whose estimated cost is higher"
+    )
+    parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="of the result")
     parser.add_argument("--plot", metavar="FILE", help="also draw a chart: .png, .svg or .html")
     parser.add_argument(
         "--why",
         metavar="COLUMN=VALUE[,COLUMN=VALUE]",
         type=row,
-        help="instead of the answer what is behind one row of it: keys, intervals, files",
+        help="instead of the result, the provenance of one of its rows: keys, intervals, files",
     )
     parser.add_argument(
-        "--why-rows", metavar="N", type=positive, default=1000, help="of those behind it, show so many (default 1000)"
+        "--why-rows",
+        metavar="N",
+        type=positive,
+        default=1000,
+        help="list at most N of the rows behind it (default 1000)",
     )
     parser.add_argument(
         "--alert",
         metavar="THRESHOLD",
         action="append",
         default=[],
-        help="such as 'uptime < 0.95'; list the rows for which it holds and exit with 3 if there are any",
+        help="for example 'uptime < 0.95': list the rows for which it holds, and exit with 3 if there are any",
     )
     parser.add_argument(
-        "--save", action="store_true", help="keep the answer of a published query below results/ in the store"
+        "--save", action="store_true", help="save the result of a published query below results/ in the store"
     )
     parser.add_argument(
-        "--no-cache", action="store_true", help="read all files, and keep nothing for the next run of a published query"
+        "--no-cache",
+        action="store_true",
+        help="read all files, and write no cache for the next run of a published query",
     )
 
 
@@ -152,11 +160,11 @@ def _query(options: argparse.Namespace) -> int:
     metric = metric_named(options.metric)
     thresholds = _thresholds(options.alert)
     if options.save and not isinstance(metric, str):
-        raise UsageError("--save is for published queries: dataflow publish makes one of a metric")
+        raise UsageError("--save needs a published query: publish the metric with dataflow publish")
     store = Store(options.store)
     named = _published(store, metric) if isinstance(metric, str) else None
     if named is not None:
-        # The latest version may be another one soon.
+        # Pin the version: the latest may change.
         metric = f"{named.name}@{named.version}"
     with located(options.metric, metric), shown_progress() as progress:
         result = store.query(
@@ -203,7 +211,7 @@ def _published(store: Store, name: str) -> Published:
 
 
 def _check_plot(plot: Path) -> None:
-    """UsageError for a file that no chart can be written to, before anything is read."""
+    """UsageError if no chart can be written to this file, before anything is read."""
     kinds = (".png", ".svg", ".html")
     if plot.suffix.lower() not in kinds:
         hint = meant(plot.suffix, kinds, "end the file's name in .png, .svg or .html")
@@ -211,20 +219,20 @@ def _check_plot(plot: Path) -> None:
     if not plot.parent.is_dir():
         raise UsageError(f"--plot {plot}: there is no folder {plot.parent}")
     if plot.is_dir():
-        raise UsageError(f"--plot {plot}: that is a folder; give a file in it")
+        raise UsageError(f"--plot {plot}: that is a folder; name a file in it")
 
 
 def _draw(result: Result, plot: Path) -> None:
-    """Write the chart, or say why there is none."""
+    """Write the chart, or print why there is none."""
     if not len(result):
-        why = result.why_empty() or "the answer has no rows"
+        why = result.why_empty() or "the result has no rows"
         print(f"no chart: nothing to plot, {why}", file=sys.stderr)
         return
     missing = sorted(result.plot(plot).missing)
     print(f"chart written to {plot}", file=sys.stderr)
     if missing:
         shown = "".join(missing[:20])
-        print(f"note: no font here has {shown}; .svg and .html show them where there is one", file=sys.stderr)
+        print(f"note: no installed font has {shown}; .svg and .html use the viewer's fonts", file=sys.stderr)
 
 
 def _thresholds(texts: list[str]) -> tuple[Threshold, ...]:
@@ -236,11 +244,11 @@ def _thresholds(texts: list[str]) -> tuple[Threshold, ...]:
 
 
 def _judged(run: ScheduledRun) -> int:
-    """Say where the answer is kept and which thresholds hold; the exit code."""
+    """Print where the result was saved and which thresholds hold; returns the exit code."""
     for path in run.saved:
-        print(f"answer kept as {path}", file=sys.stderr)
+        print(f"result saved as {path}", file=sys.stderr)
     if run.unknown:
-        print(f"{run.unknown} values are not known", file=sys.stderr)
+        print(f"{run.unknown} values are unknown", file=sys.stderr)
     for violation in run.violations:
         print(violation, file=sys.stderr)
     return ALERTED if run.violations else 0
@@ -262,7 +270,7 @@ def _explain(options: argparse.Namespace) -> int:
     from runtime import Store
 
     if (options.cold or options.warm) and options.fleet is None:
-        raise UsageError("--warm and --cold say how the workers of --fleet N begin: give that, too")
+        raise UsageError("--warm and --cold need --fleet N")
     params = parameters_of(options.param)
     metric = metric_named(options.metric)
     store = Store(options.store)
@@ -282,13 +290,13 @@ def _explain(options: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, Command] = {
     "query": Command(
-        "answer a metric",
+        "run a metric",
         "dataflow query ./store metrics.py:uptime --since 2024-03-01 --until 2024-03-08 --format csv",
         _query_arguments,
         _query,
     ),
     "explain": Command(
-        "show how a metric would be answered, without running it",
+        "show the plan of a metric, without running it",
         "dataflow explain ./store metrics.py:uptime --fleet 3000",
         _explain_arguments,
         _explain,

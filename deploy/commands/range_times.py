@@ -1,4 +1,4 @@
-"""Times on a command line: absolute, or relative to now; what is none is answered with what was probably meant."""
+"""Times on the command line: absolute, or relative to now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FORMS = "write -7d, today, yesterday, now-1h, 2024-03-01 or 2024-03-01T12:00:00
 
 
 def time_of_range(text: str) -> str | int:
-    """A time as it is, or the microseconds of one relative to now; argparse names the option for one that is none."""
+    """An absolute time unchanged, a relative one in microseconds; ArgumentTypeError for anything else."""
     from dataflow.times.durations import moment as iso_moment
 
     try:
@@ -30,7 +30,7 @@ def time_of_range(text: str) -> str | int:
 
 
 def _near(text: str) -> str | None:
-    """The time that was probably meant by a text that is none."""
+    """The time that was probably meant by an invalid text."""
     from runtime.schedules.relative_times import is_relative
 
     word, rest = re.match(r"([a-z]*)(.*)", text.lower().strip(), re.DOTALL).groups()  # type: ignore[union-attr]

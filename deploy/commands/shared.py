@@ -1,4 +1,4 @@
-"""What the commands share: the form of one, common arguments, and how answers are shown."""
+"""What the commands share: the ``Command`` type, common arguments, and printing of results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TERMINAL_ROWS = 200
 
 
 class TerminalForm(TypedDict, total=False):
-    """What a table is printed with; see ``runtime.display.text_tables.text_table``."""
+    """Options of a printed table; see ``runtime.display.text_tables.text_table``."""
 
     width: int
     color: bool
@@ -36,7 +36,7 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """One command: a line on what it does, an example, its arguments and its action (returns the exit code)."""
+    """A command: a one-line description, an example, its arguments, and its action, which returns the exit code."""
 
     about: str
     example: str
@@ -50,7 +50,7 @@ def store_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def listing_argument(parser: argparse.ArgumentParser) -> None:
-    """The form of a list."""
+    """``--format`` of a list."""
     parser.add_argument("--format", choices=("table", "json"), default="table", help="of the list")
 
 
@@ -67,7 +67,7 @@ def positive(text: str) -> int:
 
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
-    """Progress on a terminal, gone before anything else is printed."""
+    """Progress on a terminal, erased before anything else is printed."""
     from runtime.progress import TerminalProgress, progress_for
 
     progress = progress_for(True)
@@ -79,12 +79,12 @@ def shown_progress() -> Iterator[Progress]:
 
 
 def use_color() -> bool:
-    """Whether standard output is a terminal that may be coloured."""
+    """Whether standard output is a terminal with colours."""
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 def flush_or_forget() -> None:
-    """Write out what was printed; where nobody reads it any more, what is printed from here on goes nowhere."""
+    """Flush the output; after a closed pipe, discard all further output."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -94,7 +94,7 @@ def flush_or_forget() -> None:
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """What is printed within may find no reader, as before `| head`; what follows is done all the same."""
+    """Ignore a closed pipe while printing, as before `| head`, so that the rest of the command runs."""
     try:
         yield
     except BrokenPipeError:
@@ -104,14 +104,14 @@ def shown() -> Iterator[None]:
 
 
 def show_table(columns: Mapping[str, Column]) -> None:
-    """Print columns: fitted to a terminal, whole when piped."""
+    """Print columns: fitted to a terminal, complete when piped."""
     from runtime.display.text_tables import text_table
 
     print(text_table(columns, **terminal_form()))
 
 
 def terminal_form() -> TerminalForm:
-    """How a table is printed: fitted to a terminal, whole when piped."""
+    """Options of a printed table: fitted to a terminal, complete when piped."""
     if not sys.stdout.isatty():
         return {}
     return {"width": shutil.get_terminal_size().columns, "color": use_color(), "max_rows": TERMINAL_ROWS}

@@ -1,4 +1,4 @@
-"""The commands that make up a fleet of devices."""
+"""``dataflow demo`` and ``dataflow simulate``: commands that simulate a fleet of devices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deploy.commands.shared import Command, UsageError, positive, shown_progress
 
 def _fleet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--devices", metavar="N", type=positive, default=300, help="in the fleet (default 300)")
-    parser.add_argument("--days", metavar="D", type=positive, default=7, help="that it is watched (default 7)")
+    parser.add_argument("--days", metavar="D", type=positive, default=7, help="simulated (default 7)")
     parser.add_argument("--seed", metavar="S", type=int, default=7, help="equal seeds give equal bytes (default 7)")
 
 
@@ -63,7 +63,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, Command] = {
     "demo": Command(
-        "simulate a fleet, ingest it, and answer up-time by firmware beside the simulator's own truth",
+        "simulate a fleet, ingest it, and compare its up-time by firmware with the simulator's own count",
         "dataflow demo",
         _demo_arguments,
         _demo,

@@ -1,4 +1,4 @@
-"""The commands that show and check what a store holds."""
+"""``dataflow streams``, ``files``, ``verify`` and ``recover``: show, check and repair a store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _streams(options: argparse.Namespace) -> int:
     if options.format == "json":
         show_json(streams_json(streams))
         return 0
-    print("\n\n".join(stream_text(s) for s in streams) or "no streams yet: dataflow ingest makes them")
+    print("\n\n".join(stream_text(s) for s in streams) or "no streams yet; create one with dataflow ingest")
     return 0
 
 
@@ -56,7 +56,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _recover_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
-    parser.add_argument("--from", dest="copy", metavar="FILE", help="a copy of catalogue.sqlite, such as a backup")
+    parser.add_argument("--from", dest="copy", metavar="FILE", help="a copy of catalogue.sqlite, for example a backup")
     listing_argument(parser)
 
 
@@ -77,13 +77,13 @@ COMMANDS: dict[str, Command] = {
     ),
     "files": Command("list the point files of a stream", "dataflow files ./store telemetry", _files_arguments, _files),
     "verify": Command(
-        "read every file again and check every checksum and count",
+        "read every file and check every checksum and count",
         "dataflow verify ./store",
         _store_listing,
         _verify,
     ),
     "recover": Command(
-        "make a lost or damaged catalogue anew: from what is left of it, a copy, or the point files",
+        "rebuild a lost or damaged catalogue from its remains, a copy, or the point files",
         "dataflow recover ./store --from ./backup/catalogue.sqlite",
         _recover_arguments,
         _recover,

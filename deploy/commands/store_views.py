@@ -1,4 +1,4 @@
-"""What a store holds, as tables and as JSON."""
+"""The contents of a store as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def column(type_: Type, values: Sequence[Any]) -> Column:
 
 
 def stream_text(stream: Any) -> str:
-    """What is there of one stream and how its points are keyed, timed and typed, in a few lines."""
+    """One stream's size and schema, in a few lines."""
     schema = stream.schema
     span = ""
     if stream.first_time is not None:
@@ -89,7 +89,7 @@ def files_columns(files: Sequence[FileEntry]) -> dict[str, Column]:
         "rows": column(Type.INT, [f.rows for f in files]),
         "keys": column(Type.INT, [f.keys for f in files]),
         "bytes": column(Type.INT, [f.bytes for f in files]),
-        # A file lies in one day, so the time of day is enough.
+        # A file covers one day, so the time of day is enough.
         "first": column(Type.STRING, [iso(f.t_min)[11:19] for f in files]),
         "last": column(Type.STRING, [iso(f.t_max)[11:19] for f in files]),
         "commit": column(Type.INT, [f.seq for f in files]),

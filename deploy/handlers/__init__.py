@@ -1,4 +1,4 @@
-"""The functions of Lambda: each module has one ``handler(event, context)``."""
+"""The Lambda functions: each module has one ``handler(event, context)``."""
 
 from __future__ import annotations
 

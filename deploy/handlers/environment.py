@@ -1,4 +1,4 @@
-"""What the deployment tells its functions, by environment variables; every mistake is one sentence."""
+"""The functions' environment variables, read and checked; every mistake is one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a message of the queue says: which objects have arrived; and the message that says it."""
+"""Queue messages: the objects they name, and the message that names an object."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Landed:
 
     @property
     def identity(self) -> str:
-        """The source that it is: SHA-256 of where it lies and which content it has there; see deploy/README.md."""
+        """The source that it is: SHA-256 of where it lies and which content it has there; see deploy/INTERNALS.md."""
         return hashlib.sha256(json.dumps([self.bucket, self.key, self.etag]).encode()).hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""Ingest: a batch of messages, each of which names objects that have arrived; the reply lists the messages that failed.
+"""Ingest: commits the objects that a batch of SQS messages names; the reply lists the messages that failed.
 
-An object ends in one of three ways: committed (now or before), in quarantine with its reason, or failed, which brings
-its message back later and, when that does not end, to the dead-letter queue. See deploy/README.md for why.
+An object is committed (now or before), quarantined with its reason, or failed: then its message is delivered again,
+and in the end goes to the dead-letter queue. deploy/INTERNALS.md says why.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a function tells of itself: a line of JSON for each thing that happened, and metrics in CloudWatch's embedded
-format, which are lines of the same log (AWS, "Specification: Embedded metric format").
+"""Structured logs and metrics: JSON lines, metrics in CloudWatch's embedded metric format.
 
-No line holds what users sent: names, counts and reasons only, with control characters escaped.
+Format: AWS, "Specification: Embedded metric format". Lines contain names, counts and reasons only, no user data, with
+control characters escaped.
 """
 
 from __future__ import annotations

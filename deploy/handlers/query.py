@@ -1,5 +1,6 @@
-"""Query: runs published queries for all who may ask: over HTTPS, by invoking it, and at their times; and is the relay
-of large ones (see ``runtime.fleet.relay``). What is asked for is a name: nothing that comes in is run.
+"""Query: runs published queries over HTTPS, by invocation and on schedules, and is the relay of large ones.
+
+It runs queries by name only; nothing in a request is executed. Relays: ``runtime.fleet.relay``.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Reconcile: what lies in the landing bucket, compared with what was ingested; an object whose event was lost is
-enqueued again. To do that twice, or for an object whose event is only late, does no harm: it is committed once.
+"""Reconcile: compares the landing bucket with the catalogue and enqueues objects whose event was lost.
+
+Enqueuing an object twice, or one whose event is only late, is harmless: it is committed once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests of a function's URL (payload format 2.0) as questions, and answers as responses."""
+"""Requests of a function URL (payload format 2.0) to queries, and results to responses."""
 
 from __future__ import annotations
 

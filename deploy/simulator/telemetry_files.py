@@ -1,4 +1,4 @@
-"""Simulated telemetry as files: newline-delimited JSON, gzipped, and the truth beside it."""
+"""Writes simulated telemetry as gzipped JSON lines, and the truth beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the simulated fleet really did, counted from its own events: no part of the engine is used here.
+"""The truth about the simulated fleet, counted from its events without the engine.
 
 The meaning is that of ``state_duration("status", hold=...)`` grouped by the last reported firmware: a status holds
 from its report to the next, at most ``hold``; all other time is unknown, up to the very end of the range, and time

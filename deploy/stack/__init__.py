@@ -1,1 +1,1 @@
-"""The AWS side of a deployment: its settings, its template, and how it is made, watched and removed."""
+"""The AWS deployment: its settings, its template, and the actions that create, watch and remove it."""

@@ -1,4 +1,4 @@
-"""The deployment file that ``dataflow deploy --init`` writes: every setting, with what it means."""
+"""The deployment file that ``dataflow deploy --init`` writes: every setting, with a comment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ EXAMPLE = """\
 [deployment]
 name = "antfold"              # of the stack; buckets, table and functions are named after it
 # region = "eu-west-1"        # where; otherwise that of your AWS configuration, or --region
-# architecture = "x86_64"     # of the functions: x86_64 or arm64 (a fifth cheaper; see deploy/README.md)
+# architecture = "x86_64"     # of the functions: x86_64 or arm64 (a fifth cheaper; see deploy/AWS.md)
 # worker_memory = 1769        # MB; 1,769 are one virtual CPU
 # worker_timeout = 300        # seconds
 # worker_concurrency = 800    # workers at once; AWS keeps 100 of the account's limit (1,000 unless raised) for others

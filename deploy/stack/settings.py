@@ -1,4 +1,4 @@
-"""What a deployment is: ``antfold.toml``, read and checked before anything is asked of AWS."""
+"""``antfold.toml``: the settings of a deployment, checked before any request to AWS."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Tenant:
 class StackSettings:
     """A deployment. Memory is in MB, time-outs in seconds, concurrencies in executions at once.
 
-    ``kms_key``: the ARN of a key that is there already, whose policy allows what deploy/README.md says; None makes
+    ``kms_key``: the ARN of a key that is there already, whose policy allows what deploy/AWS.md says; None makes
     one. ``landing_days``: after how many days what arrived is deleted; None keeps it.
     """
 

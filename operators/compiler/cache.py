@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from operators import files
-from operators.compiler import reach, sealed, shared_object
+from operators.compiler import background, reach, sealed, shared_object
 from operators.compiler.targets import Target, TargetUnavailable, compiler, host, worker
 from operators.errors import DataflowError
 
@@ -274,7 +274,11 @@ def compiled(
         from operators.compiler.link import has_linker
 
         if has_linker():
-            with contextlib.suppress(OSError):
+            _say_that_it_compiles()
+            background.start()
+            with contextlib.suppress(OSError), background.building(path):
+                with contextlib.suppress(OSError):
+                    return shared_object.Native(path, signature)  # made meanwhile by another process
                 from operators.compiler.build import build
 
                 build(make(), signature, path, host())
@@ -295,6 +299,17 @@ def compiled(
             return jitted(make(), signature, keep)
         finally:
             numba.config.CACHE_DIR = before
+
+
+_said = False
+
+
+def _say_that_it_compiles() -> None:
+    """Once, to a person at a terminal."""
+    global _said
+    if not _said and sys.stderr.isatty():
+        sys.stderr.write("compiling kernels (once per machine)\n")
+    _said = True
 
 
 def caller(loop: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import pkgutil
@@ -9,7 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from operators.compiler import cache
+from operators.compiler.loops import LOOPS, Loop
 from operators.compiler.targets import Target
+
+_FIRST = ("unpack_blocks", "changes")
+"""The loops that take longest to compile."""
 
 
 def prebuild(folder: Path, target: Target, packages: Sequence[str] = ("operators", "runtime")) -> list[Path]:
@@ -20,21 +25,29 @@ def prebuild(folder: Path, target: Target, packages: Sequence[str] = ("operators
     """
     import shutil
 
-    from operators.compiler.loops import LOOPS
-
-    for package in packages:
-        _import_loops(package)
     folder.mkdir(parents=True, exist_ok=True)
     made, reached = [], dict(cache.reached(cache.OPERATORS))
-    for loop in LOOPS:
-        if loop.plain.__module__.partition(".")[0] not in packages:
-            continue
+    for loop in _loops(packages):
         reached.update(cache.reached(Path(loop.plain.__code__.co_filename).parent))
         file = loop.built(target)
         made.append(Path(shutil.copyfile(file, folder / file.name)))
     manifest = {"target": target.name, "reached": reached}
     (folder / cache.MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return sorted(made)
+
+
+def compile_missing(packages: Sequence[str] = ("operators", "runtime")) -> None:
+    """Compile the loops of ``packages`` that are not in the user's cache, those first that take longest."""
+    missing = [loop for loop in _loops(packages) if not cache.is_kept(loop.name, loop.digest)]
+    for loop in sorted(missing, key=lambda loop: loop.name not in _FIRST):
+        with contextlib.suppress(Exception):  # the process that needs the loop shows the error
+            _ = loop.compiled
+
+
+def _loops(packages: Sequence[str]) -> list[Loop]:
+    for package in packages:
+        _import_loops(package)
+    return [loop for loop in LOOPS if loop.plain.__module__.partition(".")[0] in packages]
 
 
 def _import_loops(package: str) -> None:

@@ -39,8 +39,16 @@ class Inlined:
     def made(self) -> Any:
         """What Numba makes of it."""
         import numba
+        from numba.core.types.misc import unliteral
 
-        return numba.njit(error_model="numpy", nogil=True, _nrt=False, **CALLED_BY_LOOPS)(self.plain)
+        made = numba.njit(error_model="numpy", nogil=True, _nrt=False, **CALLED_BY_LOOPS)(self.plain)
+        # Numba would compile it once for a constant that it is given and once more for the constant's type, which is
+        # enough: constants are put in where it is compiled into its caller.
+        usual = made.get_call_template
+        made.get_call_template = lambda args, kws: usual(
+            tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()}
+        )
+        return made
 
     @cached_property
     def dispatcher(self) -> Any:

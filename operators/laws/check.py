@@ -32,14 +32,14 @@ from operators.states.table_growth import find_all
 from operators.types import Type
 
 LAWS = {
-    "split": "rows folded in parts, and the parts merged by any tree, give the state of all rows folded in one",
+    "split": "rows folded in parts and merged in any tree give the same state as all rows folded at once",
     "order": "rows may come in any order, unless the aggregate is ordered",
-    "identity": "merging with the state of no rows, on either side, changes nothing",
-    "finish": "finish changes no state, says the same again, and of each group the same whatever stands beside it",
-    "transport": "a state survives its way as arrays, into another dictionary of strings",
+    "identity": "merging with an empty state, on either side, changes nothing",
+    "finish": "finish changes no state, is repeatable, and its result for a group does not depend on other groups",
+    "transport": "a state survives being sent as arrays and merged under another dictionary of strings",
     "duplicates": "a row folded twice changes nothing, if the aggregate is duplicate_safe",
-    "overlap": "states that share rows merge like those that do not, if it is overlap_safe",
-    "seams": "intervals cut in two at a seam of ranges give the same answer, if it is additive",
+    "overlap": "states that share rows merge like states that do not, if it is overlap_safe",
+    "seams": "intervals cut at the boundary of two ranges give the same result, if it is additive",
 }
 """What is checked, in this order."""
 

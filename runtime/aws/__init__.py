@@ -1,1 +1,1 @@
-"""Clients of AWS services: how they are reached, when a request is sent again, and S3 without boto3."""
+"""Clients of AWS services: access, retries, signatures, and S3 without boto3."""

@@ -1,4 +1,4 @@
-"""How AWS is reached, and what a request without boto3 raises."""
+"""Access to AWS, and the error of requests that are sent without boto3."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ READ_SECONDS = 30
 
 
 CONNECTIONS = 64
-"""Kept open per client: more than the threads of an ingest or a query."""
+"""Connections per client: more than the threads of an ingest or a query."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """How AWS is reached, where that is not left to boto3's usual ways (environment, configuration files, role)."""
+    """Overrides of boto3's usual configuration (environment, configuration files, role)."""
 
     profile: str | None = None
     region: str | None = None
@@ -27,7 +27,7 @@ class Access:
 
 
 class RequestFailed(Exception):
-    """A request that was sent without boto3 and not answered as it should be; it tells what boto3's errors tell."""
+    """A failed request that was sent without boto3; it has the same information as boto3's errors."""
 
     def __init__(self, fault: Fault, message: str, code: str = "", status: int = 0) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Clients of AWS services: one attempt a call, repeated as ``retry.py`` says, and every error in one sentence."""
+"""Clients of AWS services: retries follow ``retry.py``, and every error is one sentence."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 class Client:
-    """A boto3 client of one service, safe for threads; a forked process makes its own.
+    """A boto3 client of one service; thread-safe. A forked process creates its own.
 
-    In a function of Lambda the client of S3 is one that does without boto3 where it can.
+    In a Lambda function, the S3 client avoids boto3 where possible.
 
     ``prepare`` is called with every boto3 client that is made.
     """
@@ -58,9 +58,9 @@ class Client:
         return self._client
 
     def call(self, what: str, attempt: Callable[[Any], T]) -> T:
-        """What ``attempt(boto client)`` returns, sent again while the budget lasts.
+        """Call ``attempt(boto client)``, retry while the budget lasts, and return its result.
 
-        ``what`` is a phrase for errors: "read 'a/b'". Raises ``ServiceFault``, which tells the kind.
+        ``what`` is a phrase for errors: "read 'a/b'". Raises ``ServiceFault``, which names the kind.
         """
         client = self.boto
         begun, history, unknown = time.monotonic(), AttemptHistory(), False
@@ -91,9 +91,9 @@ class Client:
 
 
 class ServiceFault(StoreError):
-    """A request that failed for good: the kind of its last fault, the service's error code, the error underneath.
+    """A request that failed for good: the kind of its last fault, the service's error code, the underlying error.
 
-    ``unknown``: an attempt was lost, so that the request may have happened, whatever became of the later ones.
+    ``unknown``: an attempt was lost, so the request may have happened, whatever the later attempts returned.
     """
 
     unknown = False
@@ -137,10 +137,10 @@ def _boto(service: str, access: Access, endpoint: str | None, read_seconds: floa
                 connect_timeout=CONNECT_SECONDS,
                 read_timeout=read_seconds,
                 max_pool_connections=connections,
-                # Only the SHA-256 that we send and compare: no second checksum, no chunked encoding for it.
+                # We send and compare a SHA-256: no second checksum, and no chunked encoding for it.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
-                # Stand-ins for S3 rarely have a host name for every bucket.
+                # S3-compatible services rarely have a host name for every bucket.
                 s3={"addressing_style": "path"} if endpoint else None,
             ),
         )
@@ -149,7 +149,7 @@ def _boto(service: str, access: Access, endpoint: str | None, read_seconds: floa
 
 
 def fault_of(error: Exception) -> Fault | None:
-    """The fault of an error that a client raised; None if it is none of a client's."""
+    """The fault of an error that a client raised; None for other errors."""
     if isinstance(error, RequestFailed):
         return error.fault
     from botocore import exceptions as known
@@ -157,7 +157,7 @@ def fault_of(error: Exception) -> Fault | None:
 
     if isinstance(error, known.ClientError):
         return classify(status_of(error), code_of(error))
-    # What stands before its base class in these tuples is meant: a connection that was never there sent nothing.
+    # Order matters, subclasses first: a connection that was never established sent nothing.
     if isinstance(error, known.ConnectTimeoutError | known.EndpointConnectionError | known.ProxyConnectionError):
         return Fault.UNSENT
     if isinstance(error, known.SSLError):
@@ -214,7 +214,7 @@ def explained(error: Exception, what: str, service: str) -> str:
     elif code == "RequestTimeTooSkewed":
         why = "this machine's clock is wrong: set it"
     elif code == "NoSuchBucket":
-        why = "the bucket does not exist: make it first (antfold makes no buckets), or check its name"
+        why = "the bucket does not exist: create it first (antfold creates no buckets), or check its name"
     elif code:
         text = getattr(error, "response", {}).get("Error", {}).get("Message", "")
         why = f"{code}: {text}"

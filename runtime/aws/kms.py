@@ -1,4 +1,4 @@
-"""Signatures of what a deployment runs: made with a key that never leaves AWS KMS, and checked before use."""
+"""Signatures of published queries and kernels, by a key that never leaves AWS KMS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from runtime.aws.access import Access
 from runtime.aws.client import Client, ServiceFault
 
 KEY_VARIABLE = "ANTFOLD_MAC_KEY"
-"""The id, ARN or alias of the deployment's KMS key (HMAC_256). A worker that has it runs nothing unsigned."""
+"""The id, ARN or alias of the deployment's KMS key (HMAC_256). A worker with this variable refuses unsigned queries and
+kernels."""
 
 _ALGORITHM = "HMAC_SHA_256"
 
@@ -23,7 +24,7 @@ class Signer(Protocol):
 
     @property
     def key(self) -> str:
-        """What the key is called: by it others can sign, too, if they may use it."""
+        """The key's name, by which others with permission can sign, too."""
         ...
 
     def sign(self, data: bytes) -> str:
@@ -36,7 +37,7 @@ class Signer(Protocol):
 
 
 class KmsSigner:
-    """Codes by HMAC-SHA-256 over the SHA-256 of the data, for KMS takes no more than 4,096 bytes.
+    """HMAC-SHA-256 over the SHA-256 of the data, because KMS accepts at most 4,096 bytes.
 
     Signing needs ``kms:GenerateMac`` on the key, checking needs ``kms:VerifyMac``.
     """

@@ -1,7 +1,7 @@
-"""When a request to a remote service is sent again, and after what pause: pure functions of what happened and when.
+"""Retry rules: whether and when a request to a remote service is repeated; pure functions of faults and times.
 
-The client library's own attempts are off: its budget is shared by all calls of a process and is empty after some
-hundred throttles, so that at 50 % throttling a third of the calls fail. Ours belongs to one request.
+boto3's retries are off: their budget is shared by all calls of a process and is empty after some hundred throttles, so
+at 50 % throttling a third of the calls fail. Here each request has its own budget.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from enum import Enum
 
 
 class Fault(Enum):
-    """What became of a request that was not answered as it should be."""
+    """The kind of a failed request."""
 
     THROTTLED = "throttled"
     """Refused because of its rate: it did not happen."""
     CONFLICT = "conflict"
     """Refused because of another request under way at the same place: it did not happen."""
     UNSENT = "unsent"
-    """There was no connection to send it on: it did not happen."""
+    """No connection could be made: it did not happen."""
     LOST = "lost"
-    """It may have happened, or may yet: time-out, broken connection, damaged reply, error on the service's side."""
+    """It may have happened, or may still happen: time-out, broken connection, damaged reply, server error."""
     REFUSED = "refused"
     """Its condition does not hold: it did not happen, and will not."""
     MISSING = "missing"
-    """What it names is not there."""
+    """The object it names does not exist."""
     FINAL = "final"
-    """Anything else: to send it again would not help."""
+    """Anything else: repeating it would not help."""
 
 
 _BY_CODE: Mapping[str, Fault] = {
@@ -84,11 +84,11 @@ def classify(status: int, code: str = "") -> Fault:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long one request is repeated; all times in seconds.
+    """The retry budget of one request; all times in seconds.
 
-    ``seconds`` bounds the whole, pauses included; ``losses`` is how many times it is sent again after it was lost or
-    could not be sent (throttles and conflicts, which end by themselves, are bounded by ``seconds`` alone). Pauses
-    grow from ``base`` by two to at most ``cap``.
+    ``seconds`` bounds the total time, pauses included. ``losses`` bounds the retries after lost or unsent attempts
+    (throttles and conflicts, which are transient, are bounded by ``seconds`` alone). Pauses double from ``base`` up to
+    ``cap``.
     """
 
     seconds: float = 60.0
@@ -99,7 +99,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class AttemptHistory:
-    """What has happened to a request so far: how often it was refused for now, and how often lost or unsent."""
+    """How often a request was refused temporarily so far, and how often it was lost or unsent."""
 
     refusals: int = 0
     losses: int = 0
@@ -114,9 +114,9 @@ class AttemptHistory:
 def pause(budget: Budget, history: AttemptHistory, fault: Fault, elapsed: float, dice: float) -> float | None:
     """Seconds to wait before the request is sent again; None to give up.
 
-    ``history`` holds what happened before ``fault``, ``elapsed`` is the time since the first attempt, ``dice`` a
-    random number of [0, 1): pauses are drawn evenly from nothing to their bound, so that many who were refused
-    together do not come back together ("full jitter", Brooker, AWS Architecture Blog, 2015).
+    ``history`` is the history before ``fault``, ``elapsed`` the time since the first attempt, ``dice`` a random number
+    in [0, 1): pauses are uniform between 0 and their bound, so that clients throttled together do not retry together
+    ("full jitter", Brooker, AWS Architecture Blog, 2015).
     """
     if fault in (Fault.REFUSED, Fault.MISSING, Fault.FINAL):
         return None

@@ -1,9 +1,8 @@
-"""The requests that a worker makes of S3, signed and sent without boto3, whose import takes longer than most tasks.
+"""A minimal S3 client for workers: importing boto3 takes longer than most tasks.
 
-It answers as boto3's client does where ``S3Objects`` asks it, for GET, HEAD and PUT of objects; all else (other
-operations, and these three with other arguments) is left to a boto3 client. The signature is AWS's version 4
-("Signature Version 4 signing process", AWS General Reference; "Signature Calculations for the Authorization Header",
-Amazon S3 API Reference), over the SHA-256 of the whole body.
+It behaves like boto3's client for the GET, HEAD and PUT requests of ``S3Objects``; all other requests go to a boto3
+client. The signature is AWS's version 4 ("Signature Version 4 signing process", AWS General Reference; "Signature
+Calculations for the Authorization Header", Amazon S3 API Reference), over the SHA-256 of the whole body.
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ _PUT = {"Bucket", "Key", "Body", "IfNoneMatch", "ChecksumSHA256"}
 
 
 def serves(access: Access) -> bool:
-    """Whether this process is a function of Lambda, which finds its identity and region in its environment.
+    """Whether this process is a Lambda function, with identity and region in its environment.
 
-    A client that uses a proxy or other addresses, or is in a partition that has its own, is left to boto3.
+    boto3 serves clients with a proxy or custom endpoints, or in partitions with their own endpoints.
     """
     given = all(os.environ.get(name) for name in _GIVEN) and not any(os.environ.get(name) for name in _PROXIES)
     given = given and not any(os.environ.get(name, "").lower() == "true" for name in _OTHER_ENDPOINTS)
@@ -55,7 +54,7 @@ def _region(access: Access) -> str:
 
 
 class SignedS3:
-    """A client of S3, safe for threads. ``boto`` makes the client that the other operations are left to."""
+    """A thread-safe S3 client. ``boto`` creates the boto3 client for all other operations."""
 
     def __init__(self, access: Access, endpoint: str | None, read_seconds: float, boto: Callable[[], Any]) -> None:
         self._region = _region(access)
@@ -78,14 +77,14 @@ class SignedS3:
         return ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE"))
 
     def get_object(self, **asked: Any) -> Any:
-        """A range of an object, compared with its SHA-256 where S3 tells one."""
+        """A range of an object, compared with its SHA-256 if S3 sends one."""
         if asked.keys() != _GET:
             return self._rest.get_object(**asked)
         headers = {"range": asked["Range"], "x-amz-checksum-mode": asked["ChecksumMode"]}
         received, body = self._send("GET", asked["Bucket"], asked["Key"], headers)
         digest = received.get(_SUM)
         if digest is not None and digest != base64.b64encode(hashlib.sha256(body).digest()).decode():
-            raise RequestFailed(Fault.LOST, "what came has another SHA-256 than S3 tells")
+            raise RequestFailed(Fault.LOST, "the SHA-256 of the received bytes differs from the one that S3 sent")
         return {"Body": io.BytesIO(body), "ContentRange": received.get("content-range", "")}
 
     def head_object(self, **asked: Any) -> Any:
@@ -96,7 +95,7 @@ class SignedS3:
         return {"ContentLength": int(received.get("content-length", -1)), "ChecksumSHA256": received.get(_SUM)}
 
     def put_object(self, **asked: Any) -> Any:
-        """Put an object under a name that is free."""
+        """Create an object; fails if the name is taken."""
         if asked.keys() != _PUT:
             return self._rest.put_object(**asked)
         body, digest = asked["Body"], asked["ChecksumSHA256"]
@@ -113,10 +112,10 @@ class SignedS3:
     def _send(
         self, method: str, bucket: str, key: str, headers: Mapping[str, str], body: bytes = b"", digest: str = _EMPTY
     ) -> tuple[dict[str, str], bytes]:
-        """The headers and the body of a reply that says the request is done; else RequestFailed."""
+        """The headers and the body of a successful reply; else RequestFailed."""
         if self._endpoint is not None:
             url, path = urlsplit(self._endpoint), f"/{bucket}/{key}"
-        elif "." in bucket:  # of which no certificate knows
+        elif "." in bucket:  # no certificate covers such a host name
             url, path = urlsplit(f"https://s3.{self._region}.{self._suffix}"), f"/{bucket}/{key}"
         else:
             url, path = urlsplit(f"https://{bucket}.s3.{self._region}.{self._suffix}"), f"/{key}"
@@ -128,7 +127,7 @@ class SignedS3:
                 response, data = _exchange(connection, method, path, body, signed)
             except (OSError, HTTPException) as error:
                 connection.close()
-                # The other side may have closed it while nobody asked anything. One that is slow has not.
+                # The server may have closed an idle connection. A slow server has not.
                 if used and not isinstance(error, TimeoutError):
                     continue
                 raise RequestFailed(
@@ -176,7 +175,7 @@ def _close(connections: deque[HTTPConnection]) -> None:
 def _exchange(
     connection: HTTPConnection, method: str, path: str, body: bytes, headers: Mapping[str, str]
 ) -> tuple[HTTPResponse, bytes]:
-    # A server that refuses a body may say so, and close, before all of it has been sent.
+    # A server that refuses a body may reply and close before all of it has been sent.
     with suppress(BrokenPipeError, ConnectionResetError):
         connection.request(method, path, body or None, dict(headers))
     response = connection.getresponse()
@@ -186,7 +185,7 @@ def _exchange(
 def signed_headers(
     method: str, host: str, path: str, headers: Mapping[str, str], region: str, now: float | None = None
 ) -> dict[str, str]:
-    """``headers`` and those that sign them, the method and the path, which is quoted and without a query."""
+    """``headers`` plus the headers that sign them with the method and the path (quoted, without a query)."""
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     signed = {**headers, "host": host, "x-amz-date": moment}
     token = os.environ.get("AWS_SESSION_TOKEN")

@@ -1,4 +1,4 @@
-"""What a chart shows of a result: which columns are its axes, which groups fit on it, and how values read there."""
+"""Chooses what a chart shows: its axes, the groups that fit, and how values are labelled."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Buckets:
 
 @dataclass(frozen=True)
 class Hints:
-    """What a metric says of its result: the names it is grouped by (None: not known), the buckets of time columns, and
-    whether it put the rows in an order."""
+    """Hints from a metric: its group columns (None: unknown), the buckets of time columns, and whether it sorts the
+    rows."""
 
     by: tuple[str, ...] | None = None
     buckets: Mapping[str, Buckets] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def _buckets(every: Every, zone: str) -> Buckets:
 
 @dataclass(frozen=True)
 class ChartShape:
-    """Which columns are the axis of time, the categories and the measures."""
+    """Which columns are the time axis, the categories and the measures."""
 
     time: str | None
     labels: tuple[str, ...]
@@ -96,7 +96,7 @@ class ChartShape:
 def shape_of(columns: Mapping[str, Column], hints: Hints) -> ChartShape:
     """The shape of a result; DataflowError if there is nothing to draw.
 
-    Where the metric does not say what it is grouped by, that is the leading times, strings and booleans.
+    If the metric's group columns are unknown, the leading times, strings and booleans are taken.
     """
     names = list(columns)
     if hints.by is not None and set(hints.by) <= set(names):
@@ -106,12 +106,12 @@ def shape_of(columns: Mapping[str, Column], hints: Hints) -> ChartShape:
         while len(led) < len(names) and columns[names[len(led)]].type in (Type.STRING, Type.TIME, Type.BOOL):
             led.append(names[len(led)])
         if not led and len(names) > 1 and columns[names[0]].type is Type.INT and len(columns[names[0]]) > 1:
-            led = names[:1]  # a number, such as the hour of the day
+            led = names[:1]  # a number, for example the hour of the day
     time = next((n for n in led if columns[n].type is Type.TIME), None)
     measures = tuple(n for n in names if n not in led and is_drawn(columns[n]))
     if not measures:
         raise DataflowError(
-            "nothing to draw: the result has no numeric column; aggregate something, such as df.count()"
+            "nothing to draw: the result has no numeric column; aggregate something, for example df.count()"
         )
     if not len(columns[names[0]]):
         raise DataflowError("nothing to draw: the result has no rows")
@@ -125,7 +125,7 @@ def is_drawn(column: Column) -> bool:
 
 @dataclass(frozen=True)
 class Measure:
-    """A column as numbers, NaN where it is null or not finite, in a unit that reads well; ``title`` names it.
+    """A column as numbers, NaN where it is null or not finite, in a readable unit; ``title`` names it.
 
     ``floor`` is where an axis has to begin so that the values differ visibly: None for zero, where amounts begin.
     ``whole``: only whole numbers can occur.
@@ -158,7 +158,7 @@ def measure_of(name: str, column: Column, width: int = _LABEL) -> Measure:
 
 
 def _window(values: Floats) -> tuple[float | None, float | None]:
-    """The part of the axis that shows levels and shares, which are all far from zero; amounts begin at zero."""
+    """The axis range for levels and shares that are all far from zero; amounts begin at zero."""
     known = values[np.isfinite(values)]
     if len(known) < 2:
         return None, None
@@ -170,7 +170,7 @@ def _window(values: Floats) -> tuple[float | None, float | None]:
 
 
 def texts_of(column: Column) -> list[str]:
-    """The values as they stand beside their bars: with thousands apart, durations to the second."""
+    """The values as labels beside their bars: with thousands separators, durations to the second."""
     texts = format_column(column)
     match column.type:
         case Type.INT:
@@ -192,7 +192,7 @@ def _length(us: int) -> str:
 
 
 def _apart(text: str) -> str:
-    """A decimal number with its thousands apart."""
+    """A decimal number with thousands separators."""
     sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
     whole, point, rest = digits.partition(".")
     return f"{sign}{int(whole):,}{point}{rest}" if whole.isdecimal() else text
@@ -206,7 +206,7 @@ def labels_of(columns: Mapping[str, Column], names: Sequence[str]) -> list[str]:
 
 
 def _cells(column: Column) -> list[str]:
-    """The values of a group column; a text may be empty, or look like the mark of a null."""
+    """The values of a group column; a text may be empty, or look like null."""
     texts = [text or '""' for text in format_column(column, None)]
     if column.valid is None:
         return texts
@@ -214,7 +214,8 @@ def _cells(column: Column) -> list[str]:
 
 
 def readable(label: str) -> str:
-    """A label on at most two lines; the middle of a longer one is left out, for names often differ at their ends."""
+    """A label on at most two lines; a longer one is shortened in the middle, because names often differ at their
+    ends."""
     if len(label) > _LABEL:
         label = f"{label[: _LABEL // 2]}…{label[-(_LABEL // 2 - 1) :]}"
     if len(label) <= _LINE:
@@ -225,7 +226,7 @@ def readable(label: str) -> str:
 
 
 def sizes_of(columns: Mapping[str, Column], measures: Sequence[str]) -> tuple[str, Floats]:
-    """By which measure groups are large, and its values: the first amount, else the first measure."""
+    """The measure that ranks groups, and its values: the first amount, else the first measure."""
     amounts = [n for n in measures if columns[n].type is not Type.FLOAT]
     name = (amounts or list(measures))[0]
     return name, measure_of(name, columns[name]).values
@@ -241,8 +242,8 @@ def broken(times: NDArray[np.int64], values: Floats, longest: int | None) -> tup
 
 
 def bucket_length(times: NDArray[np.int64], given: Buckets | None) -> int | None:
-    """The length of the buckets that times begin: that of the metric, else the least step if all are multiples of it;
-    None for times that are no buckets."""
+    """The bucket length of times that begin buckets: the metric's, else the smallest step if all are multiples of it;
+    None if they are not buckets."""
     if given is not None:
         return given.longest
     steps = np.diff(np.unique(times))

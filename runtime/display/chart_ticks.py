@@ -1,4 +1,4 @@
-"""Ticks of a chart's axes: round places, and labels that are short, alike and never touch each other."""
+"""Ticks of a chart's axes: round positions, and short, uniform labels that never overlap."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"))
 _MOST, _LEAST = 1e15, 1e-4
-"""Sizes from which on, and below which, numbers are written with an exponent."""
+"""Numbers at or above the first, or below the second, are written with an exponent."""
 
 _MOST_DECIMALS = 12
 _CHARACTER, _GAP = 0.62, 1.2
@@ -24,7 +24,7 @@ _OVERHANG = 0.6
 
 
 def places_between(low: float, high: float, most: int, whole: bool) -> list[float]:
-    """At most about ``most`` round places in [low, high], ``whole`` numbers for counts."""
+    """About at most ``most`` round positions in [low, high], ``whole`` numbers for counts."""
     from matplotlib.ticker import MaxNLocator
 
     places = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], integer=whole).tick_values(low, high)
@@ -48,7 +48,7 @@ def tick_texts(places: Sequence[float]) -> list[str]:
 
 
 def _decimals(places: Sequence[float], unit: float, step: float) -> int:
-    """The decimals that write all places, given in ``unit``, to within a thousandth of a step."""
+    """The number of decimals that represents all positions, in ``unit``, to within a thousandth of a step."""
     for decimals in range(_MOST_DECIMALS):
         if all(abs(round(p / unit, decimals) - p / unit) <= 1e-3 * step / unit for p in places):
             return decimals
@@ -90,7 +90,7 @@ def make_room(figure: Figure, axes: Sequence[Axes]) -> None:
             if over <= 0.5 and under <= 0.5:
                 continue
             low, high = a.get_xlim()
-            # The texts keep their size while the axis is squeezed: what is left for the bars is the rest of it.
+            # The texts keep their size while the axis shrinks: the bars get the rest of it.
             left = max(0.25, 1 - (max(0.0, over) + max(0.0, under)) * 1.04 / box.width)
             more = (high - low) * (1 / left - 1)
             share = max(0.0, over) / (max(0.0, over) + max(0.0, under))

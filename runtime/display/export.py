@@ -1,4 +1,4 @@
-"""A result's columns in the forms of other tools: CSV, pandas, polars, Arrow."""
+"""Exports a result's columns: CSV, pandas, polars, Arrow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MissingLibraryError(DataflowError):
 
 
 def need(library: str, extra: str) -> Any:
-    """The imported library; MissingLibraryError names the extra that brings it."""
+    """The imported library; MissingLibraryError names the extra that installs it."""
     try:
         return import_module(library)
     except ImportError as e:
@@ -40,7 +40,7 @@ def need(library: str, extra: str) -> Any:
 
 
 def safe_text(text: str) -> str:
-    """The text with an apostrophe in front if a spreadsheet would take it for a formula."""
+    """The text, prefixed with an apostrophe if a spreadsheet would run it as a formula."""
     return "'" + text if text.startswith(_FORMULA) else text
 
 

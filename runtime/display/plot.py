@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
 _MAX_BARS, _MAX_LINES, _MAX_PANELS, _PAGE_ROWS = 40, 10, 6, 10_000
 _FEW = 20
-"""Bars that are drawn where there are more than ``_MAX_BARS``."""
+"""Bars drawn if there are more than ``_MAX_BARS``."""
 
 _ALONE = 43_200_000_000
-"""Microseconds on the axis on either side of the only time."""
+"""Microseconds on the axis on either side of a single time."""
 
 _COLORS = ("#2a78d6", "#1baf7a", "#eda100", "#4a3aa7", "#e34948", "#eb6834", "#008300", "#e87ba4", "#5b6b7a", "#8a5a2b")
 _INK, _QUIET, _GRID = "#1f2328", "#626a73", "#e3e6ea"
@@ -64,14 +64,14 @@ _WIDE_FONTS = (
     "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans", "PingFang SC", "Yu Gothic", "Microsoft YaHei",
     "Malgun Gothic", "WenQuanYi Zen Hei", "Arial Unicode MS", "Noto Emoji", "Segoe UI Emoji", "Symbola",
 )  # fmt: skip
-"""Fonts for scripts that matplotlib's own font has no letters of; those that are installed are used."""
+"""Fonts for scripts that matplotlib's own font lacks; installed ones are used."""
 
 _MISSING_GLYPH = r"Glyph \d+ \("
 
 
 @contextmanager
 def _styled() -> Iterator[set[str]]:
-    """matplotlib in our style; gives the characters that no installed font has, complete at its end."""
+    """matplotlib in our style; yields the set of characters that no installed font has, complete at exit."""
     import matplotlib
     from matplotlib.font_manager import fontManager
 
@@ -93,8 +93,8 @@ def _styled() -> Iterator[set[str]]:
 class Plot:
     """A chart of a result; notebooks show it, ``save`` writes it, ``figure`` is matplotlib's own object.
 
-    ``hints`` are what the metric says of its result, ``footer`` the lines under the table of an HTML page. ``missing``
-    are the characters that no font of this machine has, in the image that was made last: PNG shows boxes for them.
+    ``hints`` come from the metric, ``footer`` are the lines below the table of an HTML page. ``missing`` are the
+    characters of the last image that no font of this machine has: PNG shows boxes for them.
     """
 
     def __init__(self, columns: Mapping[str, Column], hints: Hints | None = None, footer: Sequence[str] = ()) -> None:
@@ -128,7 +128,7 @@ class Plot:
         with _styled() as missing:
             # No date in the file: the same result gives the same bytes.
             self.figure.savefig(out, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-        # An SVG has the text itself, for which the reader's machine may have a font.
+        # An SVG contains the text, and the reader's machine may have a font for it.
         self.missing = missing if kind == "png" else set()
         return out.getvalue()
 
@@ -202,7 +202,7 @@ def _clean(axes: Axes, title: str, grid: str) -> None:
 
 
 def _bar_rows(columns: Mapping[str, Column], shape: ChartShape, hints: Hints) -> tuple[NDArray[np.intp], str]:
-    """The rows that are drawn, in their order, and what is said of the others."""
+    """The rows to draw, in order, and a note on the others."""
     count = len(next(iter(columns.values())))
     if count <= _MAX_BARS:
         return np.arange(count), ""
@@ -233,7 +233,7 @@ def _bars(
         if measure.floor is None:
             axes.barh(places[known], measure.values[known], height=0.68, color=_COLORS[0])
         else:
-            # A bar's length would be read from zero, which is not on this axis.
+            # The length of a bar suggests zero, which is not on this axis.
             axes.plot(measure.values[known], places[known], "o", color=_COLORS[0], markersize=8)
             axes.grid(axis="y", color=_GRID, linewidth=0.8)
         nothing = _limits(axes, measure, texts)
@@ -263,7 +263,8 @@ def _bars(
 
 
 def _limits(axes: Axes, measure: Measure, texts: Sequence[str]) -> float:
-    """Set the limits of a panel's axis, with room for the figures beside the bars; where a bar of nothing begins."""
+    """Set the limits of a panel's axis, with room for the figures beside the bars; returns where an empty bar
+    begins."""
     known = measure.values[np.isfinite(measure.values)]
     room = 0.018 * len(max(texts, key=len)) + 0.05
     if measure.floor is not None and measure.ceiling is not None:
@@ -351,7 +352,7 @@ def _legend_inches(entries: Sequence[str]) -> float:
 
 
 def _dates(panels: NDArray[Any], name: str, zone: str, times: NDArray[np.int64]) -> None:
-    """Dates on the axis of all panels, in the zone whose days or months the rows are of."""
+    """Dates on the axis of all panels, in the time zone of the rows' buckets."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     from dataflow.times.zones import zone_named
@@ -374,7 +375,7 @@ def _dates(panels: NDArray[Any], name: str, zone: str, times: NDArray[np.int64])
 def _line_groups(
     columns: Mapping[str, Column], shape: ChartShape, membership: NDArray[np.int64], count: int
 ) -> tuple[list[int], str]:
-    """The groups that are drawn, in their order, and what is said of the others."""
+    """The groups to draw, in order, and a note on the others."""
     if count <= _MAX_LINES:
         return list(range(count)), ""
     name, sizes = sizes_of(columns, shape.measures)
@@ -388,7 +389,7 @@ def _line_groups(
 
 
 def _alone(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """The points that no line reaches."""
+    """Isolated points, which no line reaches."""
     known = np.isfinite(values)
     beside = np.zeros(len(values), np.bool_)
     beside[1:] |= known[:-1]

@@ -1,4 +1,4 @@
-"""Tables for people: how values read on a terminal and in a notebook."""
+"""Tables for terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def iso(us: int) -> str:
 
 
 def human_duration(us: int, digits: int = 0) -> str:
-    """A duration for people, ``3d 04:12:09`` or ``04:12:09``, with ``digits`` (0, 3 or 6) of a second's fraction."""
+    """A duration for people, ``3d 04:12:09`` or ``04:12:09``, with ``digits`` (0, 3 or 6) fractional digits of the
+    seconds."""
     sign, us = ("-", -us) if us < 0 else ("", us)
     days, rest = divmod(us, _DAY)
     seconds, part = divmod(rest, _SECOND)
@@ -102,7 +103,7 @@ def _float(value: float, decimals: int) -> str:
     if not math.isfinite(value):
         return str(value)
     size = abs(value)
-    # Three digits rather than so many decimals that less is left of a number beside which others are large.
+    # Three significant digits, where the common number of decimals would leave less of a small number.
     if size >= 1e15 or abs(round(value, decimals) - value) > 0.005 * size:
         return f"{value:.3g}"
     return f"{value:.{decimals}f}"
@@ -152,8 +153,8 @@ def text_table(
 ) -> str:
     """The columns as lines of text, without a line end after the last.
 
-    Columns that do not fit in ``width`` and rows past ``max_rows`` are left out, and the line after the table says how
-    many. ``footer`` are lines to stand under that.
+    Columns that do not fit in ``width`` and rows past ``max_rows`` are omitted, and the line after the table says how
+    many. ``footer`` are lines below that.
     """
     shown, rows, hidden_rows = _head(columns, max_rows)
     limit = None if width is None else max(_MAX_CELL, width // 2)

@@ -1,4 +1,4 @@
-"""Queries on a fleet of workers that fail: pacing, repeats, hedges, splits, deadlines, and no task unaccounted for."""
+"""Queries on a fleet of unreliable workers: pacing, retries, hedges, splits, deadlines. Every task is accounted for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from runtime.fleet.pacing import PaceRules
     from runtime.fleet.rules import Rules
 
-# A worker, which lives in this package too, needs none of them.
+# The worker is in this package too and needs none of them.
 __getattr__ = late(
     __name__,
     {

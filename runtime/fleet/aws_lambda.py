@@ -1,4 +1,4 @@
-"""Invoking a function of AWS Lambda, once, and telling whatever comes of it as a ``Reply``."""
+"""Invokes an AWS Lambda function once and returns the outcome as a ``Reply``."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from runtime.fleet.pacing import RELAYED
 from runtime.fleet.rules import RELAYS
 
 FUNCTION = "antfold-worker"
-"""The function that is invoked if no other is named."""
+"""The default worker function."""
 
 RELAY_VARIABLE = "ANTFOLD_RELAY"
-"""The function that is invoked as a relay, which invokes the worker in turn."""
+"""Environment variable with the name of the relay function, which in turn invokes the worker."""
 
 _CONNECTIONS = 1_000
 _ACCOUNT = 1_000
-"""Invocations at once of an account as it comes."""
+"""Default concurrent invocations of an AWS account."""
 
 
 def lambda_fleet(access: Access, function: str = "", workers: int | None = None) -> Fleet:
-    """The fleet of the worker ``function``, of which ``workers`` run at once if that is more than an account has."""
+    """The fleet of the worker ``function``; up to ``workers`` run at once, if that exceeds the account's default."""
     spread = replace(RELAYED, limit=float(max(_ACCOUNT, workers or 0)))
     name = function or FUNCTION
     # Longer than the deadline of relays (``relay_fields``), and shorter than an attempt.
@@ -43,13 +43,13 @@ def lambda_fleet(access: Access, function: str = "", workers: int | None = None)
 
 
 def relay_of(worker: str) -> str:
-    """The relay beside a worker: NAME-query beside NAME-worker, as they are deployed, unless the environment says."""
+    """The relay of a worker: NAME-query for NAME-worker, as deployed, unless the environment names another."""
     return os.environ.get(RELAY_VARIABLE) or f"{worker.removesuffix('-worker')}-query"
 
 
 @lru_cache(maxsize=64)
 def target_of(function: str = FUNCTION, access: Access | None = None) -> Target:
-    """The machine that ``function`` runs on, asked once per process; QueryError if that cannot be found out."""
+    """The machine that ``function`` runs on, looked up once per process; QueryError if the lookup fails."""
     client = Client("lambda", access or Access())
     try:
         configuration = client.call(
@@ -59,16 +59,16 @@ def target_of(function: str = FUNCTION, access: Access | None = None) -> Target:
         if error.code == "ResourceNotFoundException":
             raise QueryError(f"there is no function {function} on Lambda: deploy it, or name another") from None
         raise QueryError(
-            f"cannot find out for which machine to compile: {error}; allow lambda:GetFunctionConfiguration on "
+            f"cannot determine which machine to compile for:  {error}; allow lambda:GetFunctionConfiguration on "
             f"{function}, or use Fleet(invoker({function!r}), target=TARGETS['x86_64' or 'arm64'])"
         ) from error
     return target(str((configuration.get("Architectures") or ["x86_64"])[0]))
 
 
 def invoker(function: str = FUNCTION, access: Access | None = None, seconds: float = 310.0) -> Invoke:
-    """Invokes ``function`` synchronously, waiting ``seconds`` for it: longer than its own time-out.
+    """Invokes ``function`` synchronously and waits up to ``seconds``: longer than its own time-out.
 
-    Each call is one attempt: pacing and repeats are the coordinator's.
+    Each call is one attempt: the coordinator paces and retries.
     """
     client = Client(
         "lambda", access or Access(), Budget(losses=0, seconds=0), read_seconds=seconds, connections=_CONNECTIONS
@@ -77,7 +77,7 @@ def invoker(function: str = FUNCTION, access: Access | None = None, seconds: flo
     def invoke(payload: bytes) -> Reply:
         from botocore.exceptions import ClientError
 
-        boto = client.boto  # what is wrong with the settings is raised: no repeat would help
+        boto = client.boto  # wrong settings raise here: no retry would help
         try:
             reply = boto.invoke(FunctionName=function, Payload=payload)
             body: Any = reply["Payload"].read()
@@ -85,7 +85,7 @@ def invoker(function: str = FUNCTION, access: Access | None = None, seconds: flo
             reason = str(error.response.get("Reason", ""))
             return Reply(status_of(error), error=f"{code_of(error)} of {function}", reason=reason)
         except Exception as error:
-            # What boto3 lets through of the connection underneath is its loss, too.
+            # Errors of the underlying connection that boto3 lets through are losses, too.
             known = isinstance(error, OSError) or type(error).__module__.startswith("urllib3.")
             if fault_of(error) is None and not known:
                 raise

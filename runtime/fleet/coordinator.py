@@ -1,7 +1,7 @@
-"""Which task is started when, and what its outcome leads to: a state machine over a clock that others keep.
+"""Decides when each task starts and what follows from its outcome: a state machine with an external clock.
 
-It does nothing by itself: it returns the attempts to start (``starts``), takes their outcomes (``report``),
-and says when it wants to be asked again (``wake``). So the same code runs on threads, and on a virtual clock in tests.
+It starts nothing itself: it returns the attempts to start (``starts``), takes their outcomes (``report``) and says when
+to call it again (``wake``). So the same code runs on threads and, in tests, on a virtual clock.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _NAMED = 5
 
 
 class TaskFailed(QueryError):
-    """A task of the query could not be answered, for the reason given."""
+    """A task of the query failed for good."""
 
 
 class QueryTimeout(QueryError):
-    """The query's time was up before all its tasks were answered."""
+    """The query's time ran out before all its tasks were done."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Start:
 
 @dataclass
 class _Job:
-    """A task with what has happened to it. It is waiting, or running, or over, at every moment."""
+    """A task with its history. At any moment it is waiting, running or over."""
 
     task: Work
     depth: int
@@ -57,7 +57,7 @@ class _Job:
 
 @dataclass
 class Counts:
-    """What was done, for the report to people: invocations, and of them those that were in vain."""
+    """Counts for the report: invocations, and how many of them were in vain."""
 
     invocations: int = 0
     throttled: int = 0
@@ -66,23 +66,24 @@ class Counts:
     splits: int = 0
     repeated_replies: int = 0
     used: Used = field(default_factory=Used)
-    """What all replies together report as billed, those in vain, too."""
+    """The billed usage that all replies report, including those in vain."""
 
     @property
     def begun(self) -> int:
-        """The invocations that were not refused: those that are billed."""
+        """The invocations that were not throttled, and so are billed."""
         return self.invocations - self.throttled
 
 
 def names(work: Work) -> tuple[str, ...]:
-    """The tasks in it."""
+    """The names of its tasks."""
     return tuple(task.id for task in work.tasks) if isinstance(work, TaskBatch) else (work.id,)
 
 
 class Coordinator:
-    """The work of one query, until all of it is answered or some has failed (with ``allow_partial``: or has failed).
+    """The work of one query, until all of it is done or some has failed (with ``allow_partial``: until each part is
+    done or failed).
 
-    Work is a task for a worker, or a batch of them for a relay; "task" stands for either.
+    Work is a task for a worker, or a batch of tasks for a relay; "task" means either.
     """
 
     def __init__(
@@ -98,10 +99,10 @@ class Coordinator:
         self.counts = Counts()
         self.answers: dict[str, Partial] = {}
         self.tasks: dict[str, Work] = {}
-        """The tasks that were answered or failed: those given, or what they were split into."""
+        """The tasks that are done or failed: the given ones, or their splits."""
         self.failed: dict[str, QueryError] = {}
         self.inner: dict[str, tuple[str, ...]] = {}
-        """The names of the tasks within each batch that was answered."""
+        """The names of the tasks within each finished batch."""
         self._allow_partial = allow_partial
         self._random = random.Random(seed)
         self._pace = Pace.of(self.pace_rules, now)
@@ -114,8 +115,8 @@ class Coordinator:
         self._order = 0
         self._taken: list[float] = []
         self._numbered = 0
-        # Attempts by when they began, which is the order in which they time out, and in which they may be hedged; those
-        # that ended meanwhile are dropped when they come to the front.
+        # Attempts by start time, which is the order in which they time out and may be hedged; ended ones are dropped
+        # when they reach the front.
         self._begun: list[tuple[float, int]] = []
         self._single: list[tuple[float, int]] = []
         for task in tasks:
@@ -123,13 +124,13 @@ class Coordinator:
 
     @property
     def done(self) -> bool:
-        """Whether every task is answered (or has failed, where that is allowed)."""
+        """Whether every task is done (or has failed, where that is allowed)."""
         return self._open == 0
 
     def starts(self, now: float) -> list[Start]:
-        """The attempts to start now; raises ``QueryTimeout`` or ``TaskFailed`` when it is over for that.
+        """The attempts to start now; raises ``QueryTimeout`` or ``TaskFailed`` if the query has failed.
 
-        With ``allow_partial`` what was not answered in time has failed, and the rest is the answer.
+        With ``allow_partial``, tasks that are not done in time have failed, and the rest is the result.
         """
         if self.done:
             return []
@@ -153,7 +154,7 @@ class Coordinator:
         return found
 
     def wake(self, now: float) -> float:
-        """When to ask for starts again, unless something is reported before."""
+        """When to call ``starts`` again, unless an outcome is reported before."""
         times = [self._end]
         while self._waiting and self._waiting[0][2].over:
             heapq.heappop(self._waiting)
@@ -170,7 +171,7 @@ class Coordinator:
         return max(now, min(times))
 
     def report(self, attempt: int, outcome: Outcome, now: float) -> bool:
-        """Take note of what became of an attempt; whether that answered its task.
+        """Record the outcome of an attempt; returns whether it completed its task.
 
         A second reply to a task is dropped if it is the same as the first, else ``QueryError`` is raised.
         """
@@ -186,7 +187,7 @@ class Coordinator:
             self._pace = pacing.throttled(self.pace_rules, self._pace, now, outcome.detail, self._running)
         else:
             self.counts.failed += 1
-        if begun is not None:  # else it had its time, or its task is over
+        if begun is not None:  # else it timed out, or its task is over
             self._missed(job, outcome, now)
         return False
 
@@ -221,7 +222,7 @@ class Coordinator:
         if job.over:
             self.counts.repeated_replies += 1
             if job.digest and outcome.digest and job.digest != outcome.digest:
-                raise QueryError(f"task {job.task.id} answered twice, and differently: its worker cannot be trusted.")
+                raise QueryError(f"task {job.task.id} got two different replies: its worker cannot be trusted.")
             return False
         assert outcome.partial is not None or outcome.failed
         if outcome.partial is not None:
@@ -235,14 +236,14 @@ class Coordinator:
         return True
 
     def _missed(self, job: _Job, outcome: Outcome, now: float) -> None:
-        """An attempt of an open task ended without an answer."""
+        """An attempt of an open task ended without a result."""
         if outcome.kind is Kind.THROTTLED:
             job.throttles += 1
         else:
             job.failures += 1
         match after(self.rules, outcome.kind, job.failures, job.depth, job.task):
             case Next.REPEAT:
-                if not job.running and not job.waiting:  # else another attempt of it may answer yet
+                if not job.running and not job.waiting:  # else another attempt of it may still succeed
                     self._wait(job, now + pause(self.rules, job.failures + job.throttles, self._random.random()))
             case Next.SPLIT:
                 self.counts.splits += 1
@@ -265,8 +266,8 @@ class Coordinator:
             Kind.TIME: "give the workers more time, or take a shorter range",
         }.get(outcome.kind, "see the worker's log")
         if isinstance(job.task, TaskBatch):
-            what = f"tasks {job.task.tasks[0].id} to {job.task.tasks[-1].id} of {job.task.stream} failed by their relay"
-        error = TaskFailed(f"{what} ({outcome.kind.value}, {tries}): {outcome.detail or 'no more is known'}; {hint}.")
+            what = f"tasks {job.task.tasks[0].id} to {job.task.tasks[-1].id} of {job.task.stream} failed in their relay"
+        error = TaskFailed(f"{what} ({outcome.kind.value}, {tries}): {outcome.detail or 'no further details'}; {hint}.")
         if outcome.named:
             error = TaskFailed(outcome.detail)
         if not self._allow_partial:
@@ -282,9 +283,11 @@ class Coordinator:
         self._open -= 1
 
     def _expire(self, now: float) -> None:
-        """Attempts that had their time count as lost; should they answer yet, the answer is taken."""
+        """Attempts past their time-out count as lost; a late reply is still accepted."""
         late = []
-        while self._begun and now >= self._begun[0][0] + self.rules.attempt_seconds:  # as in wake, to the bit
+        while (
+            self._begun and now >= self._begun[0][0] + self.rules.attempt_seconds
+        ):  # the same expression as in wake, so equal to the bit
             late.append(heapq.heappop(self._begun)[1])
         for attempt in sorted(late, key=lambda a: (self._attempts[a].number, a)):
             if self._runs(attempt):
@@ -300,7 +303,7 @@ class Coordinator:
         return attempt in self._attempts[attempt].running
 
     def _hedge_age(self) -> float | None:
-        """How long an attempt must have run to be hedged; None while none may be."""
+        """How long an attempt must have run to be hedged; None while hedging is not allowed."""
         if not may_hedge(self.rules, self.counts.hedged, len(self._jobs)):
             return None
         return hedge_age(self.rules, self._taken, len(self._jobs))
@@ -320,13 +323,13 @@ class Coordinator:
                 job = self._attempts[entry[1]]
                 job.hedged = True
                 self._wait(job, now)
-            else:  # a split may yet raise how many there may be
+            else:  # a split may still raise the limit
                 heapq.heappush(self._single, entry)
 
     def _leave_out(self) -> None:
-        """What has no answer when all time is up has failed for that."""
+        """Tasks without a result when the time is up have failed."""
         for job in [job for job in self._jobs.values() if not job.over]:
-            text = f"not answered within the {self.rules.query_seconds:g} s that all of the query may take"
+            text = f"not done within the query's time limit of {self.rules.query_seconds:g} s"
             self.failed |= {
                 name: QueryTimeout(f"task {name} of {job.task.stream} was {text}.") for name in names(job.task)
             }

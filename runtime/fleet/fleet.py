@@ -1,4 +1,4 @@
-"""A fleet of workers that are invoked one task at a time: the coordinator on threads and the real clock."""
+"""`Fleet`: runs tasks on invoked workers, with the coordinator on threads and the real clock."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from runtime.query.task.task import Task
 from runtime.result.cost import Worker
 
 Invoke = Callable[[bytes], Reply]
-"""Sends one payload to a worker and waits for its reply; never raises for what the network or the service does."""
+"""Sends one payload to a worker and waits for its reply; never raises for failures of network or service."""
 
 _LOOK = 2.0
-"""Seconds between two looks whether the query was given up."""
+"""Seconds between checks whether the query was cancelled."""
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Workers behind ``invoke``, which is called from as many threads as there are invocations at once.
+    """Workers behind ``invoke``, which is called from one thread per concurrent invocation.
 
-    ``target`` is the machine that they are, or what tells it when a query is asked: they are given the kernels that a
-    query needs. None: they compile for themselves.
+    ``target`` is their machine type, or a function that returns it at query time: they receive the kernels of a query.
+    None: they compile for themselves.
 
-    More than ``direct`` tasks (one process starts some 520 invocations a second) are given out by relays, if there is
-    ``relay``, which invokes one: ``batch`` tasks to each, and each with its share of ``spread``, the pace of all
-    workers together. ``relays`` are the rules for the relays themselves, ``worker`` the size of a worker, by which
-    costs are estimated.
+    More than ``direct`` tasks (one process starts some 520 invocations a second) are distributed by relays, if
+    ``relay`` (which invokes one) is set: ``batch`` tasks to each, each with its share of ``spread``, the pace of all
+    workers together. ``relays`` are the rules for the relays themselves, ``worker`` is the size of a worker for cost
+    estimates.
     """
 
     invoke: Invoke
@@ -57,14 +57,14 @@ class Fleet:
     worker: Worker = field(default_factory=Worker)
 
     def batches(self, tasks: int) -> int:
-        """How many relays give out so many tasks; 0: none."""
+        """The number of relays for so many tasks; 0: none."""
         return -(-tasks // self.batch) if self.relay is not None and tasks > self.direct else 0
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The partial states by task or batch, the names of the tasks (those given, or what they were split into), those
-    that failed, and counts.
+    """The partial states by task or batch, the names of the tasks (the given ones, or their splits), those that failed,
+    and counts.
     """
 
     tasks: Sequence[str]
@@ -74,21 +74,21 @@ class Answers:
 
     @classmethod
     def of(cls, over: Coordinator) -> Answers:
-        """What a coordinator has that is done."""
+        """The finished work of a coordinator."""
         tasks = [name for work in over.tasks.values() for name in over.inner.get(work.id) or names(work)]
         return cls(tasks, over.answers, over.failed, over.counts)
 
 
 def batched(tasks: Sequence[Task], count: int) -> list[TaskBatch]:
-    """The tasks in ``count`` batches of about as many each; neighbours, for they share files."""
+    """The tasks in ``count`` batches of similar size; neighbours stay together, because they share files."""
     edges = [len(tasks) * i // count for i in range(count + 1)]
     return [TaskBatch(f"b{i}", tuple(tasks[a:b])) for i, (a, b) in enumerate(pairwise(edges))]
 
 
 def relay_fields(fleet: Fleet, count: int, allow_partial: bool, stop: str, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """The further fields of the requests of ``count`` relays; see ``relay``.
+    """Further fields of the requests of ``count`` relays; see ``relay``.
 
-    Deadlines nest: a relay is to reply before its attempt is given up for lost.
+    Deadlines nest: a relay must reply before its attempt counts as lost.
     """
     return {
         "rules": asdict(fleet.rules),
@@ -109,12 +109,11 @@ def answers(
     extra: Mapping[str, Any] | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Answers:
-    """Have all tasks answered; ``report`` is called with each answer as it comes, ``extra`` is added to requests
-    beside their tasks.
+    """Run all tasks; ``report`` is called with each outcome as it arrives, ``extra`` is added to the requests.
 
-    Raises ``TaskFailed`` or ``QueryTimeout`` naming tasks, and ``QueryError`` once it is ``stopped``. Interrupted, it
-    starts nothing more; workers that are under way finish their task, and nobody waits for them; relays get the
-    signal to start nothing more, too.
+    Raises ``TaskFailed`` or ``QueryTimeout`` naming tasks, and ``QueryError`` once it is ``stopped``. When interrupted,
+    it starts nothing more; running workers finish their task, but nothing waits for them; relays are signalled to start
+    nothing more, too.
     """
     query = uuid.uuid4().hex
     stop = f"spill/{query}/stop"
@@ -137,11 +136,11 @@ def answers(
     try:
         while not coordinator.done:
             for start in coordinator.starts(time.monotonic()):
-                # Not a pool: its threads would be waited for at the end of the process, up to a worker's time-out.
+                # Not a pool: the process would wait for its threads at exit, up to a worker's time-out.
                 thread = threading.Thread(target=attempt, args=(start,), name=f"antfold-{start.attempt}", daemon=True)
                 try:
                     thread.start()
-                except RuntimeError:  # the system gives no more threads: as many as run are all there is room for
+                except RuntimeError:  # the system allows no more threads: the running ones are the limit
                     replies.put((start.attempt, Outcome(Kind.THROTTLED, NO_THREAD)))
             now = time.monotonic()
             if now >= look + _LOOK:
@@ -158,7 +157,7 @@ def answers(
                 report(outcome)
     except BaseException:
         if count:
-            with suppress(DataflowError):  # they end by themselves, in their time
+            with suppress(DataflowError):  # without the signal they end at their deadline
                 objects.put(stop, b"stop")
         raise
     return Answers.of(coordinator)

@@ -1,4 +1,4 @@
-"""A prepared query on a fleet: its tasks answered, merged and proven as everywhere else."""
+"""Runs a prepared query on a fleet; merge and proof are those of every query."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from runtime.result.cost import Cost, Load, estimate
 from runtime.result.result import Result
 
 _BYTES = 128 << 20
-"""Bytes of point files for one worker: a few seconds of its network."""
+"""Bytes of point files per worker: a few seconds of its network."""
 
 _MOST = 3_000
 
 
 def fleet_workers(prepared: Prepared) -> int:
-    """How many workers a query is worth, by the bytes of its files."""
+    """How many workers a query should use, by the bytes of its files."""
     return max(1, min(_MOST, -(-sum(f.bytes for f in prepared.files) // _BYTES)))
 
 
@@ -36,13 +36,13 @@ def execute_on(
     allow_partial: bool,
     signer: Signer | None = None,
 ) -> Result:
-    """The result, the same to the bit as that of threads; ``TaskFailed`` or ``QueryTimeout`` name what is missing.
+    """The result, bit for bit the same as on threads; ``TaskFailed`` or ``QueryTimeout`` name what is missing.
 
-    ``signer`` signs the kernels that the workers are given.
+    ``signer`` signs the workers' kernels.
     """
     total = sum(f.bytes for f in prepared.files)
     target = fleet.target() if callable(fleet.target) else fleet.target
-    # There before anyone asks for them.
+    # Published before the first invocation.
     kernels = () if target is None else publish(objects, prepared.compiled, target, signer, after=False)
     extra = {"kernels": [k.to_dict() for k in kernels]} if kernels else {}
     bar = progress.start(f"query {prepared.plan.stream}", total, "bytes")
@@ -68,7 +68,7 @@ def check_budget(fleet: Fleet, tasks: Sequence[Task], budget: float | None) -> N
 
 
 def forecast_text(tasks: Sequence[Task], fleet: int, warm: bool) -> str:
-    """What ``fleet`` workers of Lambda would take for the tasks, simulated; in a line or two."""
+    """The simulated time and cost of the tasks on ``fleet`` Lambda workers, as text."""
     from runtime.fleet.simulation.model import Account, Scenario, forecast
 
     scenario = Scenario(load_of(tasks), fleet if warm else 0, account=Account(concurrency=max(1_000, fleet)))

@@ -1,13 +1,13 @@
-"""What travels between coordinator and worker: JSON, and what is too large for it by way of the object store.
+"""Messages between coordinator and worker: JSON; large parts go through the object store.
 
-A task: ``{"version": 5, "request": SHA256, "spill": PREFIX, "task": {...}}`` (the digest is that of the task,
-``task.request_digest``; the state in the reply names it), or with ``"store": URL`` and ``"stored": {"path", "bytes",
-"sha256"}`` in place of ``task``; with ``"kernels": [...]`` if the worker is to have kernels first (the fields of
+A task: ``{"version": 5, "request": SHA256, "spill": PREFIX, "task": {...}}`` (``request`` is the task's
+``request_digest``, which the state in the reply repeats), or with ``"store": URL`` and ``"stored": {"path", "bytes",
+"sha256"}`` instead of ``task``; with ``"kernels": [...]`` if the worker must first install kernels (the fields of
 ``runtime.query.kernel_store.KernelRef``). A reply: ``{"version": 5, "task": ID, "used": {...}}`` with ``"state"`` (a
-partial state as base64), or ``"stored"``, or ``"error": {"type", "message"}``; ``used`` is what is billed.
+partial state as base64), or ``"stored"``, or ``"error": {"type", "message"}``; ``used`` is the billed usage.
 
-A batch for a relay has ``batch`` in place of ``task``, and beside it how the relay is to go about it (``relay.py``).
-Its reply also has ``"tasks"``, the names of those it came to, and ``"failed"``, what was said of those that failed.
+A request to a relay has ``batch`` instead of ``task``, and the further fields that ``relay.py`` lists. Its reply also
+has ``"tasks"``, the names of its tasks or their splits, and ``"failed"``, the error texts of those that failed.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from runtime.result.cost import Used
 VERSION = 5
 
 MAX_PAYLOAD = 6 << 20
-"""Bytes that one invocation of Lambda takes, and that it answers."""
+"""Maximum bytes of a Lambda request, and of a response."""
 
 MAX_STATE = 4 << 20
-"""Bytes of a partial state that are answered directly: as base64 they stay below ``MAX_PAYLOAD``."""
+"""Maximum bytes of a partial state inside a reply: as base64 it stays below ``MAX_PAYLOAD``."""
 
 _MAX_TASK = 5 << 20
 
 
 def store(objects: ObjectStore, path: str, data: bytes) -> dict[str, Any]:
-    """Put the bytes and return what finds and checks them."""
+    """Store the bytes and return a reference with which to find and check them."""
     objects.put(path, data)
     return {"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def fetch(objects: ObjectStore, stored: Any) -> bytes:
-    """The bytes that ``store`` put; FormatError if they are not."""
+    """The bytes behind a reference of ``store``; FormatError if they differ."""
     path, size, sha256 = stored["path"], stored["bytes"], stored["sha256"]
     data = objects.read(path, 0, size)
     if hashlib.sha256(data).hexdigest() != sha256:
@@ -58,13 +58,13 @@ def fetch(objects: ObjectStore, stored: Any) -> bytes:
 def request(work: Work, spill: str, objects: ObjectStore, extra: Mapping[str, Any] | None = None) -> bytes:
     """The payload that asks a worker for a task, or a relay for a batch; ``extra``: further request fields.
 
-    Large results, and a large task or batch itself, go below ``spill``.
+    Large results, and a large task or batch itself, are stored below ``spill``.
     """
     if isinstance(work, TaskBatch):
         name, data, url = "batch", work.to_bytes(), work.tasks[0].store
     else:
         name, data, url = "task", work.to_bytes(), work.store
-    # Known from here on: to write the work down once more for every reply would take as long again.
+    # Cached: serialising the work again for every reply would take as long again.
     digest = vars(work).setdefault("request_digest", request_digest(json.loads(data)))
     head: dict[str, Any] = {"version": VERSION, "request": digest, "spill": spill, **(extra or {})}
     if len(data) <= _MAX_TASK:
@@ -73,15 +73,15 @@ def request(work: Work, spill: str, objects: ObjectStore, extra: Mapping[str, An
 
 
 def check_request(event: Mapping[str, Any], asked: Any) -> str:
-    """The digest of what is asked; FormatError if it is not what was sent."""
+    """The digest of the requested work; FormatError if it differs from the sent one."""
     digest = request_digest(asked)
     if event.get("request") != digest:
-        raise FormatError("a request was changed on its way: ask again")
+        raise FormatError("a request was altered in transit: repeat the query")
     return digest
 
 
 def read_batch(fields: Any) -> TaskBatch:
-    """The batch of a payload's JSON; KeyError, TypeError or ValueError if it is none."""
+    """The batch of a payload's JSON; KeyError, TypeError or ValueError if it is malformed."""
     lists = [tuple(FileEntry(**f) for f in found) for found in fields["files"]]
     first = Task.from_bytes(json.dumps(fields["shared"]).encode())
     tasks = [replace(first, id=name, shard=(lo, hi), files=lists[at]) for name, lo, hi, at in fields["tasks"]]
@@ -91,7 +91,7 @@ def read_batch(fields: Any) -> TaskBatch:
 
 
 def is_whole(batch: TaskBatch, named: Sequence[str]) -> bool:
-    """Whether the names are those of the batch's tasks, or of the halves that these were split into, each once."""
+    """Whether the names are those of the batch's tasks, or of their halves, each once."""
     left = set(named)
 
     def taken(name: str) -> bool:
@@ -105,7 +105,7 @@ def is_whole(batch: TaskBatch, named: Sequence[str]) -> bool:
 
 
 def reply(name: str, state: bytes, spill: str, objects: ObjectStore, most: int = MAX_STATE) -> dict[str, Any]:
-    """What is answered for the work ``name``; a state of more than ``most`` bytes is put into the store."""
+    """The reply for the work ``name``; a state of more than ``most`` bytes goes into the store."""
     fields: dict[str, Any] = {"version": VERSION, "task": name}
     if len(state) > most:
         return {**fields, "stored": store(objects, f"{spill}.state", state)}
@@ -113,25 +113,23 @@ def reply(name: str, state: bytes, spill: str, objects: ObjectStore, most: int =
 
 
 def refusal(name: str, error: Exception) -> dict[str, Any]:
-    """The answer that an error is, which would come again in the same way."""
+    """The reply for an error that a retry would repeat."""
     return {"version": VERSION, "task": name, "error": {"type": type(error).__name__, "message": str(error)}}
 
 
 _KINDS = {"MemoryError": Kind.MEMORY, "QueryTimeout": Kind.TIME}
-"""Errors in a reply that a smaller task may avoid."""
+"""Errors that a smaller task may avoid."""
 
 
 def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
-    """The outcome of an invocation that was asked for ``work``."""
+    """The outcome of an invocation for ``work``."""
     failed = broken(reply)
     if failed is not None:
         return failed
     try:
         fields = json.loads(reply.payload)
         if fields["version"] != VERSION:
-            return Outcome(
-                Kind.REFUSED, f"its worker is of another version: it answers in version {fields['version']!r}"
-            )
+            return Outcome(Kind.REFUSED, f"its worker has another version: it replies in version {fields['version']!r}")
         used = Used.from_dict(fields["used"]) if "used" in fields else None
         if "error" in fields:
             type_, message = str(fields["error"]["type"]), str(fields["error"]["message"])
@@ -143,9 +141,9 @@ def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
         if isinstance(work, TaskBatch) and (not tasks or not missing.keys() <= set(tasks)):
             raise ValueError("it does not name its tasks")
         if isinstance(work, TaskBatch) and not is_whole(work, tasks):
-            raise ValueError("the tasks that it names are not those it was asked for")
+            raise ValueError("it names other tasks than those in its request")
         if missing and not isinstance(work, TaskBatch):
-            raise ValueError("a task is answered or it is not")
+            raise ValueError("a single task cannot be partly failed")
         if missing and len(missing) == len(tasks):
             return Outcome(Kind.DONE, tasks=tasks, failed=missing, used=used)
         held = fields.get("stored")
@@ -153,6 +151,6 @@ def read_reply(reply: Reply, work: Work, objects: ObjectStore) -> Outcome:
         partial = state_bytes.unpack(state, work.id, work.request_digest)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, DataflowError) as error:
         return Outcome(Kind.LOST, f"a reply that cannot be read ({error})")
-    # What is left out may differ from one reply to the next, so these are not compared.
+    # The failed tasks may differ from one reply to the next, so such replies are not compared.
     digest = "" if missing else hashlib.sha256(state).hexdigest()
     return Outcome(Kind.DONE, partial=partial, digest=digest, tasks=tasks, failed=missing, used=used)

@@ -1,4 +1,4 @@
-"""What an invocation comes to: every reply, and every lack of one, as one of a few kinds."""
+"""Outcomes of invocations: classifies every reply, and every missing one, into a few kinds."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from runtime.result.cost import Used
 
 
 class Kind(Enum):
-    """What follows from an outcome."""
+    """The kinds of outcome, by the reaction to them."""
 
     DONE = "done"
     THROTTLED = "throttled"
-    """Not begun, because of too many others."""
+    """Not started, because too many others run."""
     FAILED = "failed"
-    """The service or the worker broke down."""
+    """The service or the worker crashed."""
     LOST = "lost"
-    """No reply, or one that cannot be read; it may have been done, which does no harm."""
+    """No reply, or an unreadable one; the work may have been done, which is harmless."""
     MEMORY = "out of memory"
     TIME = "out of time"
     REFUSED = "refused"
-    """It cannot be answered: to ask again would give the same."""
+    """The worker refused: a retry would give the same."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What an invocation gave back, as Lambda's synchronous call does.
+    """The response of an invocation, as of Lambda's synchronous call.
 
-    ``status`` is that of HTTP, 0 where no reply came; ``error`` the error's code, or the kind of function error that
-    comes with status 200; ``reason`` that of a throttle; ``payload`` what the function returned.
+    ``status`` is the HTTP status, 0 without a reply; ``error`` the error code, or the kind of function error (with
+    status 200); ``reason`` the reason of a throttle; ``payload`` the function's return value.
     """
 
     status: int
@@ -44,11 +44,11 @@ class Reply:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The kind, what was said of it, and, when done, the partial state with the SHA-256 of its bytes.
+    """The kind, details, and, when done, the partial state with the SHA-256 of its bytes.
 
-    Of a batch also ``tasks``, the names of those that were answered or failed, and ``failed``, what those that failed
-    say of it: with ``allow_partial`` it is done without them, and without a partial state if all of them failed.
-    ``named``: ``detail`` is a sentence that names the task in it. ``used``: what is billed for it, as far as is known.
+    For a batch also ``tasks``, the names of its finished and failed tasks, and ``failed``, the errors of the failed
+    ones: with ``allow_partial`` it is done without them, and without a partial state if all failed. ``named``:
+    ``detail`` is a sentence that names the task. ``used``: the billed usage, as far as known.
     """
 
     kind: Kind
@@ -62,7 +62,7 @@ class Outcome:
 
 
 def broken(reply: Reply) -> Outcome | None:
-    """The outcome of a reply that holds no answer of the worker; None for one that should."""
+    """The outcome of a reply without a worker's message; None if there should be one."""
     if reply.status == 0:
         return Outcome(Kind.LOST, reply.error or "no reply")
     if reply.status == 429:
@@ -75,7 +75,7 @@ def broken(reply: Reply) -> Outcome | None:
 
 
 def _function_error(reply: Reply) -> Outcome:
-    """Lambda reports what became of the function's process in words."""
+    """Classify Lambda's report on the function's process, which is text."""
     try:
         body: Any = json.loads(reply.payload)
     except ValueError:

@@ -1,7 +1,7 @@
-"""How fast invocations are started: pure functions of counts and times (seconds of one clock).
+"""How fast invocations start: pure functions of counts and times (seconds of one clock).
 
-A token bucket whose rate, and a limit of invocations at once, both grow by addition while all is well and shrink by a
-factor when AWS says that they are too high (Chiu and Jain, 1989): which of the two, its reason tells.
+A token bucket and a concurrency limit: additive increase while all is well, multiplicative decrease when AWS throttles
+(Chiu and Jain, 1989). The reason of the throttle says which of the two decreases.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 NO_THREAD = "NoThread"
-"""The reason of our own: this process could not have one more invocation under way."""
+"""A local reason: this process could not start one more concurrent invocation."""
 
 CONCURRENCY = frozenset(
     {
@@ -19,17 +19,17 @@ CONCURRENCY = frozenset(
         NO_THREAD,
     }
 )
-"""The reasons, beside ours those of Lambda's TooManyRequestsException, that speak of invocations at once; others speak
-of their rate."""
+"""Reasons that concern concurrency: the local one and those of Lambda's TooManyRequestsException; others concern the
+rate."""
 
 
 @dataclass(frozen=True)
 class PaceRules:
-    """Where pacing starts and within what it stays.
+    """Start values and bounds of pacing.
 
-    The defaults are those of a new function in an account as it comes: 1,000 new environments in 10 seconds, refilled
-    continuously, and 1,000 at once. ``growth`` is by how much the rate (starts a second) grows each second, ``cut``
-    the factor of a decrease, ``calm`` the seconds in which further throttles are taken as news of the same moment.
+    The defaults are those of a new function in a new account: 1,000 new environments in 10 seconds, refilled
+    continuously, and 1,000 at once. ``growth`` is the increase of the rate (starts per second) per second, ``cut`` the
+    factor of a decrease, ``calm`` the seconds in which further throttles count as the same event.
     """
 
     rate: float = 100.0
@@ -43,11 +43,11 @@ class PaceRules:
 
 
 RELAYED = PaceRules(rate=1_000.0, most=5_000.0, burst=3_000.0, growth=500.0)
-"""Of all workers that relays invoke together: what warm ones take at once. Being refused costs nothing but the call."""
+"""For all workers of all relays together: what warm workers accept at once. A throttle costs only the call."""
 
 
 def share(rules: PaceRules, count: int) -> PaceRules:
-    """The rules for each of ``count`` who together are to keep ``rules``; but none is to stand still (``least``)."""
+    """The rules for each of ``count`` callers that together keep ``rules``; none stops completely (``least``)."""
     return replace(
         rules,
         rate=rules.rate / count,
@@ -60,7 +60,7 @@ def share(rules: PaceRules, count: int) -> PaceRules:
 
 @dataclass(frozen=True)
 class Pace:
-    """The bucket at time ``at``: its ``rate``, its ``tokens`` (one a start), the ``limit`` of invocations at once.
+    """The bucket at time ``at``: its ``rate``, its ``tokens`` (one per start), the ``limit`` of concurrent invocations.
 
     ``cut_at`` is when it was last cut.
     """
@@ -78,7 +78,7 @@ class Pace:
 
 
 def refilled(rules: PaceRules, pace: Pace, now: float) -> Pace:
-    """The pace at ``now``: what time has added to rate and tokens."""
+    """The pace at ``now``: rate and tokens grown by the elapsed time."""
     seconds = max(0.0, now - pace.at)
     rate = min(rules.most, pace.rate + rules.growth * seconds)
     tokens = min(rules.burst, pace.tokens + (pace.rate + rate) / 2 * seconds)
@@ -86,7 +86,7 @@ def refilled(rules: PaceRules, pace: Pace, now: float) -> Pace:
 
 
 def next_start(rules: PaceRules, pace: Pace, now: float, running: int) -> float | None:
-    """When the next invocation may start (``now`` or later); None: not before one of the ``running`` ends."""
+    """When the next invocation may start (``now`` or later); None: only after one of the ``running`` ends."""
     if running >= max(1.0, pace.limit):
         return None
     pace = refilled(rules, pace, now)
@@ -100,7 +100,7 @@ def started(rules: PaceRules, pace: Pace, now: float) -> Pace:
 
 
 def succeeded(rules: PaceRules, pace: Pace) -> Pace:
-    """The pace after an invocation that was answered: the limit grows by one in as many answers as it is high."""
+    """The pace after a successful invocation: the limit grows by one per ``limit`` replies."""
     return replace(pace, limit=min(rules.limit, pace.limit + 1 / max(1.0, pace.limit)))
 
 
@@ -109,8 +109,9 @@ def throttled(rules: PaceRules, pace: Pace, now: float, reason: str, running: in
     pace = refilled(rules, pace, now)
     calm = now - pace.cut_at < rules.calm
     if reason in CONCURRENCY:
-        # What was running when one more was too many is all there is room for. Of those that still seem to run some
-        # are refused, too, as the next reports tell; less than all is taken once, to leave room for others.
+        # The number running when one more was too many is the limit. Some of those that still seem to run are
+        # throttled, too, as the next reports will show, so outside a calm period less than all is taken, to leave room
+        # for others.
         room = min(pace.limit, running if calm else running * (1 + rules.cut) / 2)
         return replace(pace, limit=max(1.0, room), cut_at=pace.cut_at if calm else now)
     if calm:

@@ -1,6 +1,6 @@
 """A relay: fans a batch of tasks out to workers, merges their partial states and replies with one.
 
-Beside the batch the request has ``rules`` (the worker's), ``pace`` (its share), ``seconds`` (its deadline),
+Besides the batch, the request has ``rules`` (the worker's), ``pace`` (its share), ``seconds`` (its deadline),
 ``allow_partial``, and ``extra``, further fields of its workers' requests.
 """
 
@@ -41,11 +41,11 @@ from runtime.result.cost import Used
 from runtime.storage.open_store import OpenStore
 
 MARGIN = 10.0
-"""Seconds that a relay keeps for merging and replying (at most a quarter of those it has)."""
+"""Seconds that a relay reserves for merging and replying (at most a quarter of its time)."""
 
 
 def is_batch(event: Any) -> bool:
-    """Whether a payload is one for a relay."""
+    """Whether a payload is a request to a relay."""
     return isinstance(event, dict) and "pace" in event and "rules" in event
 
 
@@ -56,14 +56,17 @@ def relay(
     open_store: Callable[[str], OpenStore] = OpenStore.shared,
     most: int = MAX_STATE,
 ) -> dict[str, Any]:
-    """The reply to a batch's payload, as a JSON value; ``invoke`` asks a worker, ``seconds`` are left to this process.
+    """The reply to a batch's payload, as a JSON value; ``invoke`` invokes a worker, ``seconds`` are left to this
+    process.
 
     Errors are returned and raised as by ``worker.answer``. Whatever its workers do, it replies ``MARGIN`` seconds
-    before its time is up; and it starts nothing more once the object ``stop`` is there: the query was cancelled.
+    before its time is up. It starts nothing more once the object ``stop`` exists: the query was cancelled.
     """
     begun = time.monotonic()
     if not isinstance(event, dict) or event.get("version") != VERSION:
-        return refusal("", FormatError(f"a batch of version {VERSION} was expected, this is none: update this relay"))
+        return refusal(
+            "", FormatError(f"expected a batch of version {VERSION}, got another message: update this relay")
+        )
     stored = fetch(open_store(event["store"]).objects, event["stored"]) if "stored" in event else None
     asked = event["batch"] if stored is None else json.loads(stored)
     try:
@@ -90,17 +93,17 @@ def relay(
 def _is_there(objects: ObjectStore, path: str) -> bool:
     try:
         return objects.size(path) > 0
-    except StoreError:  # missing; without leave to list, S3 calls that denied
+    except StoreError:  # missing: without permission to list, S3 reports that as denied
         return False
 
 
 def inner_used(counts: Counts) -> Used:
-    """What a relay's workers reported, and the price of invoking those that reported nothing."""
+    """The usage that a relay's workers reported, plus the price of invoking those that reported nothing."""
     return replace(counts.used, invoked=counts.begun)
 
 
 def inner_fleet(event: Any, invoke: Invoke, seconds: float) -> Fleet:
-    """The workers of a relay that has ``seconds`` left: its own deadline is before that of its caller."""
+    """The workers of a relay that has ``seconds`` left: its deadline is before its caller's."""
     rules, pace = Rules(**_numbers(event["rules"])), PaceRules(**_numbers(event["pace"]))
     whole = max(0.0, min(seconds, float(event["seconds"])))
     whole -= min(MARGIN, whole / 4)
@@ -122,7 +125,7 @@ def reply_of(
     most: int = MAX_STATE,
     request: str | None = None,
 ) -> dict[str, Any]:
-    """The reply that a batch's answers come to; ``request`` is the digest of what was asked, if it is known."""
+    """The reply to a batch from its answers; ``request`` is the digest of the requested work, if known."""
     sent: dict[str, Any] = {"version": VERSION, "task": batch.id}
     if found.partials:
         state = state_bytes.pack(together(batch, list(found.partials.values())), request or batch.request_digest)
@@ -131,10 +134,10 @@ def reply_of(
 
 
 def together(batch: TaskBatch, partials: Sequence[Partial]) -> Partial:
-    """The partial states of a batch's tasks as one, in a form that depends on nothing but what they hold.
+    """The partial states of a batch's tasks as one, in a canonical form that depends only on their content.
 
-    The bytes are the same in whatever order the answers came and however tasks were halved, so that two replies to one
-    batch can be compared.
+    The bytes do not depend on the order of replies or on how tasks were halved, so that two replies to one batch can be
+    compared.
     """
     first = batch.tasks[0]
     plan = compiled_for(StreamSchema.from_dict(first.schema), first.graph, first.params).plan
@@ -148,7 +151,7 @@ def together(batch: TaskBatch, partials: Sequence[Partial]) -> Partial:
         if (group := sink.grouping()) is not None and not plan.whole_keys:
             states = [p.groups for p in partials if p.groups is not None]
             if len(states) < len(partials):
-                raise QueryError(f"batch {batch.id}: a worker answered with rows where groups were asked for")
+                raise QueryError(f"batch {batch.id}: a worker returned rows instead of groups")
             return Partial(batch.id, canonical(group, merge_states(group, states)), None, coverage, kernels, tally)
         return Partial(batch.id, None, _table(plan, batch, partials), coverage, kernels, tally)
 
@@ -156,12 +159,12 @@ def together(batch: TaskBatch, partials: Sequence[Partial]) -> Partial:
 def _table(plan: Plan, batch: TaskBatch, partials: Sequence[Partial]) -> Any:
     tables = [p.table for p in partials if p.table is not None]
     if len(tables) < len(partials):
-        raise QueryError(f"batch {batch.id}: a worker answered with groups where rows were asked for")
+        raise QueryError(f"batch {batch.id}: a worker returned groups instead of rows")
     return joined(tables).sorted_by([(name, False) for name in plan.order]).compact()
 
 
 def canonical(sink: Grouping, state: GroupState) -> GroupState:
-    """The same state with its groups, its strings and the entries of its tallies in order."""
+    """The same state with groups, strings and tally entries in canonical order."""
     words, groups = Words(), groups_for(sink)
     codes = words.codes(sorted(state.strings)).astype(np.int64)
     renumbered = words.codes(state.strings).astype(np.int64) if len(codes) else codes

@@ -1,4 +1,4 @@
-"""What is done about a task whose invocation did not answer: pure functions of counts and times (seconds)."""
+"""Retries, splits and hedges of tasks: pure functions of counts and times (seconds)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from runtime.query.task.task import Task, request_digest
 
 @dataclass(frozen=True)
 class TaskBatch:
-    """Tasks that a relay has answered and merged into one partial state: work that is handled as one task is."""
+    """Tasks that a relay runs and merges into one partial state; handled like one task."""
 
     id: str
     tasks: tuple[Task, ...]
 
     def to_bytes(self) -> bytes:
-        """The batch as JSON: what its tasks share is there once, and so is each list of files."""
-        # Many tasks share one tuple of files; to compare thousands of entries for each would be slow.
+        """The batch as JSON: shared fields and each list of files are written once."""
+        # Many tasks share one tuple of files; comparing thousands of entries for each would be slow.
         files = {id(task.files): task.files for task in self.tasks}
         place = {key: i for i, key in enumerate(files)}
         rows = [[task.id, *task.shard, place[id(task.files)]] for task in self.tasks]
@@ -42,18 +42,18 @@ class TaskBatch:
 
 
 Work = Task | TaskBatch
-"""What one invocation is asked for."""
+"""The work of one invocation."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Bounds, with which every task ends, in an answer or an error.
+    """Bounds that make every task end in a result or an error.
 
-    ``failures``: how often a task is tried again after it failed or was lost. ``splits``: how often its range of keys
-    is halved. ``attempt_seconds``: how long one invocation may take (more than the function's own time-out),
-    ``query_seconds``: how long all of them may. A task is started a second time once the share ``hedge_after`` of all
-    is done and it has run for ``hedge_times`` the time that three of four took, at most ``hedges`` (a share) of all.
-    Pauses before a repeat grow by two from ``base`` to at most ``cap`` seconds.
+    ``failures``: how often a task is retried after it failed or was lost. ``splits``: how often its range of keys is
+    halved. ``attempt_seconds``: how long one invocation may take (more than the function's own time-out),
+    ``query_seconds``: how long the whole query may take. A task is hedged (started a second time) once the share
+    ``hedge_after`` of all is done and it has run ``hedge_times`` the 75th percentile of their times; at most ``hedges``
+    (a share) of all are hedged. Pauses before a retry double from ``base`` up to ``cap`` seconds.
     """
 
     failures: int = 6
@@ -68,11 +68,11 @@ class Rules:
 
 
 RELAYS = Rules(attempt_seconds=630.0)
-"""For relays: each may have its tasks repeated and split for ten minutes."""
+"""For relays: each may retry and split its tasks for ten minutes."""
 
 
 class Next(Enum):
-    """What is done about an unfinished task."""
+    """The reaction to an unfinished task."""
 
     REPEAT = "repeat"
     SPLIT = "split"
@@ -80,12 +80,12 @@ class Next(Enum):
 
 
 def after(rules: Rules, kind: Kind, failures: int, depth: int, work: Work) -> Next:
-    """What follows on an outcome that is no answer.
+    """The reaction to an outcome without a result.
 
-    ``failures`` counts those of the work with this one, ``depth`` how often its range of keys was halved.
+    ``failures`` counts the work's failures including this one, ``depth`` how often its range of keys was halved.
     """
     if kind is Kind.THROTTLED:
-        return Next.REPEAT  # as often as it takes: the query's deadline bounds it
+        return Next.REPEAT  # without limit: the query's deadline bounds it
     if kind in (Kind.MEMORY, Kind.TIME):
         if isinstance(work, TaskBatch) and len(work.tasks) > 1:
             return Next.SPLIT
@@ -97,7 +97,7 @@ def after(rules: Rules, kind: Kind, failures: int, depth: int, work: Work) -> Ne
 
 
 def pause(rules: Rules, times: int, dice: float) -> float:
-    """Seconds before a repeat, the ``times``-th (1, 2, ...); ``dice`` of [0, 1) spreads those who failed together."""
+    """Seconds before the ``times``-th retry (1, 2, ...); ``dice`` in [0, 1) spreads tasks that failed together."""
     return dice * min(rules.cap, rules.base * float(1 << min(times - 1, 30)))
 
 
@@ -111,7 +111,7 @@ def halves(task: Task) -> tuple[Task, Task]:
 def parts(work: Work, depth: int) -> list[tuple[Work, int]]:
     """Two parts that together are ``work``, whose range of keys was halved ``depth`` times, with their own depths.
 
-    A batch comes apart into its tasks before the range of a task is halved.
+    A batch is split into its tasks before the range of a task is halved.
     """
     if isinstance(work, Task):
         return [(half, depth + 1) for half in halves(work)]
@@ -123,7 +123,7 @@ def parts(work: Work, depth: int) -> list[tuple[Work, int]]:
 
 
 def hedge_age(rules: Rules, taken: Sequence[float], total: int) -> float | None:
-    """How long a task must have run to be started a second time; None while fewer than ``hedge_after`` are done.
+    """How long a task must have run to be hedged; None while fewer than ``hedge_after`` are done.
 
     ``taken`` are the seconds that finished tasks took, in ascending order; ``total`` is the number of all tasks.
     """
@@ -133,5 +133,5 @@ def hedge_age(rules: Rules, taken: Sequence[float], total: int) -> float | None:
 
 
 def may_hedge(rules: Rules, hedged: int, total: int) -> bool:
-    """Whether one more task may be started a second time, after ``hedged`` were."""
+    """Whether one more task may be hedged, after ``hedged`` were."""
     return hedged < max(1.0, rules.hedges * total)

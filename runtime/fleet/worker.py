@@ -27,14 +27,16 @@ def answer(
 ) -> dict[str, Any]:
     """The reply to a task's payload, as a JSON value; see ``messages``.
 
-    A state of more than ``most`` bytes is put into the store. An error that would come again in the same way is
-    returned in the reply; any other is raised, so that the caller may try again.
+    A state of more than ``most`` bytes goes into the store. An error that a retry would repeat is returned in the
+    reply; any other is raised, so that the caller may retry.
     """
     import json
 
     begun = time.monotonic()
     if not isinstance(event, dict) or event.get("version") != VERSION:
-        return refusal("", FormatError(f"a task of version {VERSION} was expected, this is none: update this worker"))
+        return refusal(
+            "", FormatError(f"expected a task of version {VERSION}, got another message: update this worker")
+        )
     if "stored" in event:
         asked = json.loads(fetch(open_store(event["store"]).objects, event["stored"]))
     else:
@@ -57,18 +59,18 @@ def answer(
 
 
 def _have_kernels(event: Any, store: OpenStore) -> None:
-    """What the request names is here from now on, for a worker that compiles nothing."""
+    """Install the kernels that the request names, on a worker that compiles nothing."""
     if mode() == "ready" and (listed := event.get("kernels")):
         install(store.objects, [KernelRef.from_dict(k) for k in listed], signer_of_environment())
 
 
 def used(objects: ObjectStore, begun: float, gets: int, size: int, puts: int) -> Used:
-    """What this invocation used since ``begun``, when so much had been read from ``objects``."""
+    """The usage of this invocation since ``begun``, given the earlier reads from ``objects``."""
     seconds = time.monotonic() - begun
     return Used.of(seconds, this_worker(), objects.gets - gets, puts, objects.bytes_read - size)
 
 
 def this_worker() -> Worker:
-    """The function that this process is, as Lambda says; elsewhere one of the usual size."""
+    """The size of this Lambda function; elsewhere the default size."""
     architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
     return Worker(int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", VCPU_MB)), architecture)

@@ -1,4 +1,4 @@
-"""Object stores: named, immutable runs of bytes (point files, rejects), in a folder or in S3."""
+"""Object stores: named, immutable bytes (point files, rejects), in a folder or in S3."""
 
 from __future__ import annotations
 

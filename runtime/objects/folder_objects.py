@@ -1,4 +1,4 @@
-"""Objects as files below one folder of this machine."""
+"""Objects as files below one local folder."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class FolderObjects:
         name, done = self._name(path), 0
         try:
             file = self._cache.get(name)
-            # One call gives at most 2 GiB on Linux, and less when a signal comes in between.
+            # One call returns at most 2 GiB on Linux, and less when a signal interrupts it.
             while done < len(into) and (got := os.preadv(file.number, [into[done:]], offset + done)):
                 done += got
         except OSError as error:
@@ -125,7 +125,7 @@ class FolderObjects:
         """Accept an object that is already there if it is identical."""
         if target.is_dir() or target.stat().st_size != len(data) or read_bytes(target) != data:
             raise StoreError(f"object {path!r} in {self.root} already exists with other content: objects never change.")
-        _sync_folder(target.parent)  # its writer may not have come so far yet
+        _sync_folder(target.parent)  # its writer may not have synced it yet
 
     def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
         where = self.root / folder if folder else self.root
@@ -136,7 +136,7 @@ class FolderObjects:
             return
         except OSError as error:
             raise _explained(error, "list", folder or ".", self.root) from error
-        # A folder sorts as its name with the '/', so the whole walk comes in the order of the paths.
+        # A folder sorts by its name with the '/', so the walk yields paths in order.
         for name, is_folder in sorted((name + "/" * is_folder, is_folder) for name, is_folder in found):
             path = f"{folder}/{name}" if folder else name
             if is_folder:
@@ -146,13 +146,13 @@ class FolderObjects:
                 try:
                     info = (where / name).stat()
                 except FileNotFoundError:
-                    continue  # deleted since
+                    continue  # deleted meanwhile
                 except OSError as error:
                     raise _explained(error, "list", path, self.root) from error
                 yield ObjectInfo(path, info.st_size, info.st_mtime_ns // 1000)
 
     def _foreign(self, path: str) -> bool:
-        """Whether no ``put`` can have made this file."""
+        """Whether ``put`` cannot have created this file."""
         try:
             check_path(path)
         except StoreError:
@@ -161,7 +161,7 @@ class FolderObjects:
 
 
 class _Descriptor:
-    """An open file that is closed when nobody holds it any more: neither the cache nor a reading thread."""
+    """An open file that is closed when neither the cache nor a reading thread uses it."""
 
     def __init__(self, path: str) -> None:
         self.number = -1
@@ -238,7 +238,7 @@ def _publish(temporary: Path, target: Path) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        # A file system without hard links: reserve the name, then put the file in its place.
+        # A file system without hard links: reserve the name, then rename the file over it.
         try:
             os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
         except FileExistsError:
@@ -277,7 +277,7 @@ def _explained(error: OSError, verb: str, path: str, root: Path) -> StoreError:
         case errno.EMFILE | errno.ENFILE:
             return StoreError(f"{what}: too many open files; raise the limit (`ulimit -n`).")
         case errno.EISDIR | errno.ENOTDIR | errno.EEXIST:
-            return StoreError(f"{what}: a file stands where a folder is needed or the reverse; move it away.")
+            return StoreError(f"{what}: a file is where a folder is needed, or the reverse; move it away.")
         case errno.EIO:
             return StoreError(f"{what}: the disk reported an input/output error; check its health.")
         case _:

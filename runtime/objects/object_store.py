@@ -1,4 +1,4 @@
-"""What every object store promises, and the names that objects may have."""
+"""The `ObjectStore` protocol, and which names objects may have."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ class ObjectStore(Protocol):
     """
 
     at_once: int
-    """How many reads are worth having under way at once, whatever the number of cores: 1 where none has to wait."""
+    """How many concurrent reads pay off, whatever the number of cores: 1 where reads do not wait."""
 
     gap: int
     """Ranges of an object are coalesced where the gap between them is at most this many bytes."""
 
     gets: int
     bytes_read: int
-    """What was read so far, where it is billed: GETs of S3, and their bytes; in a folder 0."""
+    """Billed reads so far: GETs of S3, and their bytes; 0 in a folder."""
 
     def put(self, path: str, data: bytes) -> None:
         """Create the object; durable on return.
 
-        Never overwrites: an identical object that is already there is fine (a repeated request), a different
-        one raises ``StoreError``. Nobody ever sees a part of an object.
+        Never overwrites: an identical existing object is fine (a repeated request), a different one raises
+        ``StoreError``. No reader ever sees part of an object.
         """
         ...
 
@@ -68,11 +68,11 @@ class ObjectStore(Protocol):
         ...
 
     def delete(self, path: str) -> None:
-        """Remove the object; nothing happens when it is not there."""
+        """Remove the object, if it exists."""
         ...
 
     def close(self) -> None:
-        """Give back what the object store holds open; it opens again when used."""
+        """Release open resources; they are reopened on use."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Objects in an S3 bucket, below a prefix; in S3 itself or in what speaks its protocol."""
+"""Objects in an S3 bucket, below a prefix; in S3 or a compatible service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_PREFIX = 1023 - MAX_PATH  # bytes: a key of S3 has at most 1,024, one of the
 MAX_PUT = 5 << 30
 
 GAP = 1 << 20
-"""Bytes that S3 sends in about the time that it takes to begin with another answer (some 15 ms at 78 MB/s)."""
+"""Bytes that S3 sends in about the time to first byte of another request (some 15 ms at 78 MB/s)."""
 
 _TOTAL = re.compile(r"bytes \d+-\d+/(\d+)")
 T = TypeVar("T")
@@ -29,9 +29,8 @@ T = TypeVar("T")
 class S3Objects:
     """An ``ObjectStore`` in ``bucket``, which must exist, below ``prefix`` (may be empty).
 
-    An object is put on the condition that its name is free (``If-None-Match: *``), with the SHA-256 of its bytes,
-    which S3 compares with what arrives and keeps. S3 shows an object whole or not at all, and reads see every put
-    that was answered before.
+    A put requires that the name is free (``If-None-Match: *``) and sends the SHA-256 of the bytes, which S3 verifies
+    and stores. S3 shows an object whole or not at all, and reads see every acknowledged put.
     """
 
     at_once = 16
@@ -55,21 +54,21 @@ class S3Objects:
         key = self._key(path)
         if len(data) > MAX_PUT:
             raise StoreError(
-                f"cannot write {path!r} in {self.where}: {len(data)} bytes are more than S3 takes at once."
+                f"cannot write {path!r} in {self.where}: {len(data)} bytes are more than S3 accepts in one request."
             )
         digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
 
         def attempt(s3: Any) -> None:
             reply = s3.put_object(Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumSHA256=digest)
             if reply.get("ChecksumSHA256", digest) != digest:
-                raise self._lost(f"write {path!r}", "it arrived with another SHA-256 than it was sent with")
+                raise self._lost(f"write {path!r}", "the SHA-256 changed on the way")
 
         try:
             self._call(f"write {path!r}", attempt)
         except ServiceFault as error:
             if error.fault is not Fault.REFUSED:
                 raise
-            # There already: from an earlier request whose reply was lost, or from another writer.
+            # Already there: from an earlier request whose reply was lost, or from another writer.
             self._check_same(path, data, digest)
 
     def read(self, path: str, offset: int, length: int) -> bytes:
@@ -83,7 +82,7 @@ class S3Objects:
 
         def attempt(s3: Any) -> bytes:
             span = f"bytes={offset}-{offset + length - 1}"
-            # S3 tells the SHA-256 where all of an object is asked for, and boto3 then compares it.
+            # S3 sends the SHA-256 with a whole object, and boto3 then compares it.
             reply = s3.get_object(Bucket=self.bucket, Key=key, Range=span, ChecksumMode="ENABLED")
             with closing(reply["Body"]) as body:
                 data: bytes = body.read()
@@ -98,7 +97,7 @@ class S3Objects:
             if size < offset + length:
                 raise self._short(path, offset, length, size)
             if len(data) != length:
-                raise self._lost(what, f"{len(data)} bytes came instead of {length}")
+                raise self._lost(what, f"{len(data)} bytes arrived instead of {length}")
             return data
 
         try:
@@ -133,7 +132,7 @@ class S3Objects:
             if not page.get("IsTruncated"):
                 break
             token = {"ContinuationToken": page["NextContinuationToken"]}
-        # S3 lists in the order of keys; directory buckets and some of those who speak its protocol do not.
+        # S3 lists in key order; directory buckets and some compatible services do not.
         yield from sorted(found, key=lambda info: info.path)
 
     def delete(self, path: str) -> None:
@@ -194,11 +193,11 @@ class S3Objects:
         )
 
     def _lost(self, what: str, why: str) -> ServiceFault:
-        return ServiceFault(Fault.LOST, f"cannot {what} in {self.where}: {why}; check the network and what is in it.")
+        return ServiceFault(Fault.LOST, f"cannot {what} in {self.where}: {why}; check the network and any proxy.")
 
 
 def _foreign(path: str) -> bool:
-    """Whether no ``put`` can have made this object."""
+    """Whether ``put`` cannot have created this object."""
     try:
         check_path(path)
     except StoreError:

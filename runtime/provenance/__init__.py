@@ -1,1 +1,1 @@
-"""Where a number comes from: the rows, keys and files behind it."""
+"""Provenance: the rows, keys and files behind a number."""

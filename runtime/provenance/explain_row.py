@@ -1,4 +1,4 @@
-"""Where a number comes from: the rows behind one row of an answer, their keys, and the point files that hold them."""
+"""Drill-down into one row of a result: the rows behind it, their keys, and the point files that contain them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ Row = int | Mapping[str, object]
 _EVER = 2**62
 
 _FEW = 32
-"""Rows of a first grouping up to which its groups are looked up one by one, to find the keys and files behind them."""
+"""Up to this many rows of a first grouping, its groups are looked up one by one to find the keys and files behind
+them."""
 
 _LISTED = 10
 """Values of a column that an error lists."""
@@ -53,14 +54,14 @@ _LISTED = 10
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """How a result was asked for."""
+    """The query behind a result; see ``result.Question``."""
 
     store: OpenStore
     steps: tuple[Step, ...]
     prepared: Prepared
 
     def run(self, steps: tuple[Step, ...]) -> Result:
-        """The answer of another metric, from the same files over the same range."""
+        """The result of another metric over the same files and range."""
         used = {str(e.option("name")) for e in expressions(steps) if e.fn == "param"}
         params = {name: value for name, value in self.prepared.params.items() if name in used}
         prepared = prepare_again(self.prepared, steps, params)
@@ -89,7 +90,7 @@ class Asked:
         return self.store.catalogue
 
     def explain(self, result: Result, row: Row, limit: int) -> Explanation:
-        """What is behind one row of ``result``; see ``Result.explain``."""
+        """Explain one row of ``result``; see ``Result.explain``."""
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise QueryError(f"explain: limit is a number of rows from 1 up, got {limit!r}")
         index = _row_number(result, row)
@@ -102,7 +103,7 @@ class Asked:
 
 
 def _raise_if_moved(asked: Asked, error: DataflowError) -> None:
-    """Say so if the files of the answer are no longer those of the store."""
+    """Raise if files of the result are no longer in the store."""
     stream = asked.prepared.plan.stream
     there = {f.path for f in asked.store.files(stream)}
     gone = [f.path for f in asked.prepared.files if f.path not in there]
@@ -123,7 +124,7 @@ def _explained(asked: Asked, result: Result, index: int, values: Mapping[str, Va
     shown = shown_as(grouping, asked.steps[at + 1 :])
     if missing := [name for name, _ in grouping.by if shown.get(name) not in values]:
         raise QueryError(
-            f"explain: the result's rows do not say their {missing[0]!r}, which they are grouped by; "
+            f"explain: the result's rows lack {missing[0]!r}, which they are grouped by; "
             "keep that column in what follows the grouping"
         )
     group = {name: values[shown[name]] for name, _ in grouping.by}
@@ -131,19 +132,19 @@ def _explained(asked: Asked, result: Result, index: int, values: Mapping[str, Va
     if grouping.at_once:
         span = _span_of(values)
         if span is None:
-            raise QueryError("explain: the result's rows do not say their start and end; keep these columns")
+            raise QueryError("explain: the result's rows lack their start and end; keep these columns")
     behind = _behind(asked, grouping, [group], span)
     if grouping.table or grouping.intervals:
         rows = asked.run(behind.rows())
         _, keys, files = _reached(asked, *_bottom(asked, behind, rows))
         if grouping.intervals and behind.key in rows.columns:
-            # Keys that begin where the row ends have ended it, but are not in it.
+            # Keys that begin where the row ends caused its end, but are not in it.
             keys = len(set(rows[behind.key]))
         return Explanation(row, _first(rows, 0, limit), len(rows), keys, files)
     reach, keys, files = _reached(asked, behind, None)
     counts = np.array(reach[ROWS], np.int64)
     total = int(counts.sum())
-    # Rows come in the order of keys: those of the first keys hold the first rows, and no others need be gathered.
+    # Rows are ordered by key: the first rows are those of the first keys, and no others need be gathered.
     last = int(np.searchsorted(np.cumsum(counts), min(limit, total))) if total else 0
     steps = behind.rows()
     if total > limit:
@@ -173,13 +174,13 @@ def _behind(
 
 
 def _moment_of(values: Mapping[str, Value], name: str) -> int | None:
-    """The time in a column of a row, if that is what it holds."""
+    """The time in a column of a row, if it is a time."""
     kind, value = values.get(name, (None, None))
     return value if kind is Type.TIME and isinstance(value, int) else None
 
 
 def _span_of(values: Mapping[str, Value]) -> tuple[int, int] | None:
-    """From the start to the end of a row that lasts."""
+    """The start and end of a row with a duration."""
     start, end = _moment_of(values, "start"), _moment_of(values, "end")
     return None if start is None or end is None else (start, end)
 
@@ -188,7 +189,7 @@ def _span_of(values: Mapping[str, Value]) -> tuple[int, int] | None:
 
 
 def _own(asked: Asked, values: Mapping[str, Value] | None) -> Behind:
-    """The rows of keys (not of groups) that a metric gives: one of them, or all."""
+    """The rows of keys (not of groups) of a metric: one of them, or all."""
     key = asked.prepared.schema.key
     before = asked.steps[: next((i for i, s in enumerate(asked.steps) if s.makes == TABLE), None)]
     grouping = MetricGrouping(before, ((key, col(key)),), ())
@@ -196,18 +197,18 @@ def _own(asked: Asked, values: Mapping[str, Value] | None) -> Behind:
         return _behind(asked, grouping, None)
     span = _span_of(values)
     if span is None:
-        # Of points or transitions, or with the end under another name: the time by which rows are ordered.
+        # Points, transitions, or intervals whose end has another name: use the time that orders the rows.
         name = asked.prepared.plan.order[1]
         start = _moment_of(values, name)
         if start is None:
-            raise QueryError(f"explain: the result's rows do not say their time; keep the column {name!r}")
+            raise QueryError(f"explain: the result's rows lack their time; keep the column {name!r}")
         lasts = grouping.made_by.has_length
         span = (start, asked.prepared.until if lasts else start)
     return _behind(asked, grouping, [{key: values[key]}], span)
 
 
 def _bottom(asked: Asked, behind: Behind, rows: Result) -> tuple[Behind, set[object] | None]:
-    """The rows of keys behind ``rows``, which ``behind`` gave, and the keys they may be of (None: any)."""
+    """The rows of keys behind ``rows``, which come from ``behind``, and their possible keys (None: any)."""
     before = behind.grouping.before
     key = asked.prepared.schema.key
     found = groupings(before)
@@ -233,11 +234,11 @@ def _bottom(asked: Asked, behind: Behind, rows: Result) -> tuple[Behind, set[obj
     return _behind(asked, first, None, span), None if keyed is None else set(rows[keyed])
 
 
-# ---- which files hold them
+# ---- which files contain them
 
 
 def _reached(asked: Asked, behind: Behind, only: set[object] | None) -> tuple[Result, int, tuple[str, ...]]:
-    """How far the rows reach by key and day, how many keys there are, and the files that hold points of theirs."""
+    """The reach of the rows by key and day, the number of keys, and the files that contain their points."""
     reach = asked.run(behind.reach())
     key = reach.columns[behind.key]
     if only is not None:
@@ -264,11 +265,11 @@ def _reached(asked: Asked, behind: Behind, only: set[object] | None) -> tuple[Re
     files = asked.prepared.snapshot.files
     held = files_with(asked.store.open_file, files, keys, number, (first, last))
     if grouping.at_once and behind.span is not None:
-        # That such a row does not begin earlier may be due to any key, one of which nothing is known as well.
+        # Any key may be the reason that such a row does not begin earlier, even a key without known points.
         begin = behind.span[0] - (_EVER if asked.prepared.history is None else asked.prepared.history)
         upto = behind.span[0]
         if asks_clock(asked.steps[next(i for i, g in groupings(asked.steps) if g.at_once) :]):
-            # Pieces that come again, as those of an hour of the day: another key may change one in which none counts.
+            # Recurring pieces, for example of an hour of the day: another key may change one in which none counts.
             upto = asked.prepared.until
         before = {f.path for f in files if f.t_min <= upto and f.t_max >= begin}
         held = tuple(f.path for f in files if f.path in before or f.path in held)
@@ -276,7 +277,7 @@ def _reached(asked: Asked, behind: Behind, only: set[object] | None) -> tuple[Re
 
 
 def _times(reach: Result, prefix: str, best: np.ufunc, none: int) -> NDArray[np.int64]:
-    """The least, or greatest, of the columns whose names begin so, null left out."""
+    """The least or greatest over the columns with this prefix, ignoring null."""
     out = np.full(len(reach), none, np.int64)
     for name, c in reach.columns.items():
         if name.startswith(prefix):
@@ -289,11 +290,9 @@ def _times(reach: Result, prefix: str, best: np.ufunc, none: int) -> NDArray[np.
 
 
 def _row_number(result: Result, row: Row) -> int:
-    """The number of the row that ``row`` means; QueryError if there is none, or if there are several."""
+    """The index of the row that ``row`` identifies; QueryError if there is none, or if there are several."""
     if isinstance(row, bool) or not isinstance(row, int | Mapping):
-        raise QueryError(
-            f"explain: a row is its number, or values by column such as {{'firmware': '1.0'}}, got {row!r}"
-        )
+        raise QueryError(f"explain: a row is its number, or values by column like {{'firmware': '1.0'}}, got {row!r}")
     if isinstance(row, int):
         if not 0 <= row < len(result):
             raise QueryError(f"explain: there is no row {row}; the result has {counted(len(result), 'row')}, from 0 on")
@@ -317,7 +316,7 @@ def _row_number(result: Result, row: Row) -> int:
 
 
 def _read(kind: Type, value: object, name: str) -> object:
-    """A value given for a column, as the column has it; text is read as the column's type."""
+    """A given value in the column's representation; text is parsed as the column's type."""
     if isinstance(value, float) and kind.places is not None:
         value = str(value)
     if not isinstance(value, str) or kind is Type.STRING:
@@ -338,4 +337,4 @@ def _read(kind: Type, value: object, name: str) -> object:
                 return int(value) if value.isdigit() else parse_duration(value, f"explain: {name}")
         return Decimal(value) if kind.places is not None else value
     except (ValueError, KeyError, InvalidOperation):
-        raise QueryError(f"explain: {value!r} is no value of the column {name!r}, which is of type {kind}") from None
+        raise QueryError(f"explain: {value!r} is not a value of the column {name!r}, which is of type {kind}") from None

@@ -27,10 +27,10 @@ def files_with(
     number: NDArray[np.intp],
     ranges: Ranges,
 ) -> tuple[str, ...]:
-    """The paths of those ``files`` that have a point of one of ``keys``, which are distinct, in a range of times of it.
+    """The paths of those ``files`` that contain a point of one of the (distinct) ``keys`` in one of its time ranges.
 
-    Range ``i`` belongs to key ``number[i]``; a key may have any number of them. Within one file a key's ranges are
-    taken together, with what lies between them. Only keys and times are read, and of near files only.
+    Range ``i`` belongs to key ``number[i]``; a key may have any number of them. Within one file the hull of a key's
+    ranges is used. Only keys and times are read, and only of files that overlap.
     """
     if not len(keys):
         return ()
@@ -55,7 +55,7 @@ def files_with(
 def _holds(
     open_file: Callable[[FileEntry], PointFile], entry: FileEntry, keys: Keys, shard: tuple[int, int], ranges: Ranges
 ) -> bool:
-    """Whether the file has a point of one of the keys numbered first, in its range."""
+    """Whether the file has a point of one of the numbered keys in its range."""
     lo, hi = ranges
     since, until = max(int(lo.min()), entry.t_min), min(int(hi.max()), entry.t_max) + 1
     spec = ScanSpec(

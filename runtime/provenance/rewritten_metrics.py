@@ -1,4 +1,4 @@
-"""Rewrites a metric into drill-down metrics for one row of its answer: steps in, steps out."""
+"""Rewrites a metric into drill-down metrics for one row of its result: steps in, steps out."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from operators.aggregates import counts_before_first
 from operators.types import Type
 
 Value = tuple[Type, object]
-"""A value of an answer, and its type."""
+"""A value of a result, and its type."""
 
 Span = tuple[int, int]
-"""The first and the last of some times, microseconds UTC."""
+"""The first and last time, microseconds UTC."""
 
 DAY, FIRST, LAST, ROWS, UNKNOWN = "$day", "$first", "$last", "$rows", "$unknown"
 """Columns of ``reach``."""
@@ -38,27 +38,27 @@ _OWN_TIME = ("start", "end", "duration")
 
 @dataclass(frozen=True)
 class MetricGrouping:
-    """A grouping of a metric: the steps ``before`` it, what it groups ``by``, and the ``aggs`` that it folds."""
+    """A grouping of a metric: the steps ``before`` it, the group columns ``by``, and the aggregates ``aggs``."""
 
     before: tuple[Step, ...]
     by: Named
     aggs: NamedAggs
     at_once: bool = False
-    """Whether what is counted are keys at one time, for as long as their numbers stay."""
+    """Whether it counts concurrent keys, over intervals of constant counts."""
 
     @property
     def made_by(self) -> Step:
-        """The step that made the rows which are grouped."""
+        """The step that produced the grouped rows."""
         return next(s for s in reversed(self.before) if s.makes is not None)
 
     @property
     def intervals(self) -> bool:
-        """Whether the rows are intervals, which a bucket of time cuts."""
+        """Whether the rows are intervals, which time buckets cut."""
         return self.made_by.makes == INTERVALS
 
     @property
     def table(self) -> bool:
-        """Whether the rows are those of a table: of another grouping, or put in order."""
+        """Whether the rows come from a table: another grouping, or sorted rows."""
         return self.made_by.makes == TABLE
 
 
@@ -69,7 +69,7 @@ def groupings(steps: Sequence[Step]) -> list[tuple[int, MetricGrouping]]:
 
 
 def shown_as(grouping: MetricGrouping, after: Sequence[Step]) -> dict[str, str]:
-    """The column of the answer, after all steps ``after`` a grouping, that shows each column it grouped by."""
+    """The result column, after all steps ``after`` a grouping, that shows each of its group columns."""
     shown = {name: name for name, _ in grouping.by}
     for step in after:
         if step.drops_others or step.new_columns():
@@ -100,7 +100,7 @@ def names_in(part: object) -> list[str]:
 
 
 def equal(e: Expr, value: Value) -> Expr:
-    """Whether ``e`` is in the group of a value, as groupings tell values apart: null is one, and so is NaN."""
+    """Whether ``e`` is in the group of a value, with the equality of groupings: null equals null, NaN equals NaN."""
     kind, of = value
     if of is None:
         return e.is_null()
@@ -130,7 +130,7 @@ def any_of(conditions: Sequence[Expr]) -> Expr:
 
 
 def _joined(fn: str, parts: Sequence[Expr]) -> Expr:
-    """The parts in a tree of least depth, for depth is bounded."""
+    """The parts in a balanced tree, because depth is bounded."""
     if len(parts) < 2:
         return parts[0] if parts else expr(fn == "and")
     half = len(parts) // 2
@@ -151,8 +151,8 @@ def _time(micros: int) -> Expr:
 class Behind:
     """The rows behind some groups of one grouping.
 
-    ``key`` is the stream's key, ``columns`` are its others. ``groups`` are the groups, each as values by the names they
-    were grouped by (a name left out: any value); None for all. ``span``: only rows, or parts of intervals, of then.
+    ``key`` is the stream's key, ``columns`` are its other columns. ``groups`` are the groups, each as values by group
+    column (a missing name: any value); None for all. ``span``: only rows, or parts of intervals, in it.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class Behind:
         self._labels = {name: label for (name, _), (label, _) in zip(grouping.by, self.by, strict=True)}
 
     def _with_pieces(self, grouping: MetricGrouping, groups: Sequence[Mapping[str, Value]] | None) -> MetricGrouping:
-        """The grouping, with intervals that it cuts by the clock cut before, by columns."""
+        """The grouping, with the intervals that it cuts at buckets already cut, by columns."""
         moving = {name: self._label(name, e) for name, e in grouping.by if asks_clock(e)} if grouping.intervals else {}
         if not moving:
             return grouping
@@ -185,7 +185,7 @@ class Behind:
 
     @property
     def _cuts(self) -> bool:
-        """Whether aggregates cut the intervals, each for itself."""
+        """Whether aggregates cut the intervals, each separately."""
         return self.grouping.intervals and any(asks_clock(e) for _, e in self.arguments)
 
     @property
@@ -194,7 +194,7 @@ class Behind:
         return any(counts_before_first(agg.fn) for _, agg in self.grouping.aggs)
 
     def _label(self, name: str, e: Expr) -> str:
-        """The column that shows ``e``: itself if it is one, else by a name that nothing else has."""
+        """The column that shows ``e``: itself if it is a column, else one with a fresh name."""
         if e.fn == "col" and (e.option("name") == name or name in self._taken):
             return str(e.option("name"))
         while name in self._taken:
@@ -217,10 +217,10 @@ class Behind:
         return any_of([all_of(parts) for parts in groups]) if all(groups) else None
 
     def _chosen(self, before: Sequence[Step], ending: bool = False) -> tuple[Step, ...]:
-        """The rows with the values that identify them, and those of them that are wanted; with those that begin just as
-        the span ends, where they may be what ended it (``ending``)."""
+        """The chosen rows with the values that identify them; with ``ending`` also those that begin exactly where the
+        span ends, because they may have ended it."""
         stateful = [(n, e) for n, e in self.arguments if _is_stateful(e) and not asks_clock(e)]
-        # What looks at earlier rows has to do so before any are dropped.
+        # Expressions that look at earlier rows must run before rows are dropped.
         new = [*self.by, *(stateful if self.grouping.intervals else self.arguments)]
         added = tuple({n: (n, e) for n, e in new if e.fn != "col" or e.option("name") != n}.values())
         steps = [*before] + ([WithColumns(added)] if added else [])
@@ -234,9 +234,9 @@ class Behind:
         return (*steps, Filter(all_of(conditions))) if conditions else tuple(steps)
 
     def rows(self) -> tuple[Step, ...]:
-        """The metric whose answer is the rows. Intervals are cut as the grouping and its aggregates cut them; ``count``
-        says how many began there and were just alike, as intervals of no length may be, and ``unknown`` how long is
-        unknown, if that was asked for."""
+        """The metric whose result is the rows. Intervals are cut as the grouping and its aggregates cut them; ``count``
+        is the number of identical ones (empty intervals may coincide), and ``unknown`` the unknown duration, if
+        requested."""
         grouping = self.grouping
         if not grouping.intervals:
             return self._chosen(grouping.before)
@@ -261,38 +261,38 @@ class Behind:
         return (*steps, GroupBy(tuple(shown.items()), aggs))
 
     def first_keys(self, last: Value) -> tuple[Step, ...]:
-        """The rows of the keys up to ``last``, in the order of keys."""
+        """The rows of the keys up to ``last``, in key order."""
         limit = str(last[1]) if last[0] is Type.STRING else last[1]
         return (*self.rows(), Filter(col(self.key) <= limit))  # type: ignore[operator]
 
     def _cutting(self) -> list[Step]:
-        """The steps before the grouping that cut intervals by the clock."""
+        """The steps before the grouping that cut intervals at buckets."""
         before = self.grouping.before
         after = before[_rows_at(before) + 1 :] if self.grouping.intervals else ()
         return [s for s in after if asks_clock(s) or s.cuts_by_table]
 
     def _buckets(self) -> list[Expr] | None:
-        """The buckets of time that cut the intervals, if nothing else does."""
+        """The time buckets that cut the intervals, if nothing else does."""
         cutting = self._cutting()
         found = [e for _, e in cutting[0].new_columns()] if len(cutting) == 1 else []
         return found if found and all(map(_is_bucket, found)) else None
 
     @property
     def comes_again(self) -> bool:
-        """Whether pieces of the groups may come at any time, as those of an hour of the day do: an interval that is in
-        none of the groups would be in one if it were longer, so each point of the keys matters."""
+        """Whether pieces of the groups may recur at any time, like those of an hour of the day: an interval outside all
+        groups would be in one if it were longer, so each point of the keys matters."""
         return bool(self._cutting()) and self._buckets() is None
 
     def reach(self) -> tuple[Step, ...]:
-        """The metric that says, for each key and day, how many rows there are, and from when to when points of the key
-        matter for them: to the last of the rows, and from the report of the oldest value that one of them held."""
+        """The metric that gives, per key and day, the number of rows and the span of the key's points that matter for
+        them: from the report of the oldest value that a row holds to the last row."""
         before = _with_ends(self.grouping.before)
         before, seen = _with_seen(before, (self.grouping.by, self.grouping.aggs), self._columns)
         made = self.grouping.made_by
         first: list[Expr] = [self.start, *made.earliest()]
         last = col("end") if made.has_length else _now
         for bucket in self._buckets() or ():
-            # What ends a bucket ends its piece. What lies in the bucket before its first piece keeps others out of it.
+            # The end of a bucket ends its piece. Points in the bucket before its first piece exclude others from it.
             first.append(replace(bucket, args=(self.start,)))
             last = when(replace(bucket, args=(col("end"),)) == col("end")).then(col("end") - _INSTANT).otherwise(last)
         aggs = [(ROWS, Agg("count")), (LAST, Agg("max", (last,)))]
@@ -305,7 +305,7 @@ class Behind:
 
 
 def looks_back(steps: object) -> bool:
-    """Whether rows depend on earlier points in ways that the steps alone do not tell."""
+    """Whether rows depend on earlier points in ways that the steps alone do not show."""
     return any(e.fn in STATEFUL for e in expressions(steps)) or (
         isinstance(steps, tuple) and any(s.looks_back for s in steps)
     )
@@ -320,7 +320,7 @@ def _is_bucket(e: Expr) -> bool:
 
 
 def _near(by: Named, groups: Sequence[Mapping[str, Value]] | None) -> list[Expr]:
-    """Only intervals that can have a piece in the one bucket that is asked for: the others need not be cut."""
+    """Only intervals that can overlap the requested bucket: the others need not be cut."""
     out: list[Expr] = []
     for name, e in by if groups is not None and len(groups) == 1 else ():
         _, at = groups[0].get(name, (None, None)) if groups else (None, None)
@@ -331,7 +331,7 @@ def _near(by: Named, groups: Sequence[Mapping[str, Value]] | None) -> list[Expr]
 
 
 def _visible(before: Sequence[Step], names: Sequence[str]) -> set[str]:
-    """Those of the names that no ``select`` dropped."""
+    """The names that no ``select`` dropped."""
     out = set(names)
     for step in before:
         if step.drops_others:
@@ -340,12 +340,12 @@ def _visible(before: Sequence[Step], names: Sequence[str]) -> set[str]:
 
 
 def _rows_at(steps: Sequence[Step]) -> int:
-    """Where the rows are made that last."""
+    """The index of the step that produces rows with a duration."""
     return max((i for i, s in enumerate(steps) if s.follows_keys), default=-1)
 
 
 def _kept(steps: Sequence[Step], names: Sequence[str]) -> tuple[Step, ...]:
-    """The steps, with every ``select`` keeping these columns, too."""
+    """The steps, with these columns added to every ``select``."""
     out: list[Step] = []
     for step in steps:
         if step.drops_others:
@@ -356,7 +356,7 @@ def _kept(steps: Sequence[Step], names: Sequence[str]) -> tuple[Step, ...]:
 
 
 def _with_ends(before: tuple[Step, ...]) -> tuple[Step, ...]:
-    """The steps, with what tells how long a row lasts kept to the end."""
+    """The steps, with the start and end of rows kept to the end."""
     at = _rows_at(before)
     if at < 0:
         return before
@@ -364,8 +364,8 @@ def _with_ends(before: tuple[Step, ...]) -> tuple[Step, ...]:
 
 
 def _with_seen(before: tuple[Step, ...], after: object, columns: set[str]) -> tuple[tuple[Step, ...], list[str]]:
-    """The steps with a column for every column of the stream that lasting rows hold: the time at which its value was
-    reported, which they then hold as well; and the names of these."""
+    """The steps with, for every held column, another held column with the report time of its value; and the names of
+    these."""
     at = _rows_at(before)
     if at < 0 or before[at].looks_back or looks_back(before):
         return before, []
@@ -375,7 +375,7 @@ def _with_seen(before: tuple[Step, ...], after: object, columns: set[str]) -> tu
         new = {n for n, _ in step.new_columns()}
         known = new if step.drops_others else known | new
     now = col("start") if any(s.makes == INTERVALS for s in before[:at]) else _now
-    # Even where nothing was reported yet, some point shows that the key is there at all.
+    # Even where nothing was reported yet, some point shows that the key exists.
     reported: dict[str, Expr] = {f"{_SEEN}0": now}
     if (state := made.state_reported) is not None:
         reported[f"{_SEEN}1"] = when(state.is_not_null()).then(now).otherwise(None)

@@ -1,4 +1,5 @@
-"""What is kept of whole days, where rows need nothing before them: a partial state a day, and one of many days."""
+"""Cached states of whole days, for plans whose rows do not depend on earlier rows: one per day, and one of many
+days."""
 
 from __future__ import annotations
 
@@ -19,12 +20,12 @@ from runtime.query.task.coverage import WHOLE, Coverage
 from runtime.query.task.partial import Partial, summed
 
 SPAN = 8
-"""Days of which one state is kept as well, so that it need not be merged of theirs again and again."""
+"""From this many days on, one merged state is cached as well, to save merging theirs every time."""
 
 
 @dataclass(frozen=True)
 class Day:
-    """The files of one UTC day, in groups; ``whole``: all of their rows lie in the range."""
+    """The files of one UTC day, in groups; ``whole``: all their rows are in the range."""
 
     day: int
     groups: tuple[tuple[FileEntry, ...], ...]
@@ -34,7 +35,7 @@ class Day:
     @classmethod
     def of(cls, p: Prepared, day: int, files: tuple[FileEntry, ...]) -> Day:
         """The day with these files, in the order of their commits."""
-        # Where no row has to do with another, neither do files, and one that comes late comes last.
+        # If rows are independent, so are files, and a late file comes last.
         groups = [(f,) for f in files] if _unordered(p) else scan_order(files, p.schema.id)
         whole = all(p.since <= f.t_min and f.t_max < p.until for f in files)
         return cls(day, tuple(groups), tuple(contents(groups)), whole)
@@ -45,7 +46,7 @@ class Day:
         return tuple(f for g in self.groups for f in g)
 
     def known(self, p: Prepared, shelf: Shelf) -> Partial | None:
-        """What is kept of as many of its groups as can be."""
+        """The cached state of the longest prefix of its groups."""
         if not self.whole:
             return None
         for n in range(len(self.groups), 0, -1):
@@ -55,12 +56,12 @@ class Day:
         return None
 
     def beyond(self, known: Partial | None) -> tuple[FileEntry, ...]:
-        """The files that are still to be read."""
+        """The files that must still be read."""
         rows = {} if known is None else known.coverage.rows
         return tuple(f for f in self.files if f.path not in rows)
 
     def unread(self, shelf: Shelf) -> int:
-        """Bytes of the files of which nothing is kept."""
+        """Bytes of the files without a cached state."""
         known = max((n for n, c in enumerate(self.contents, 1) if c in shelf), default=0) if self.whole else 0
         return sum(f.bytes for g in self.groups[known:] for f in g)
 
@@ -72,7 +73,7 @@ def days_of(p: Prepared) -> list[Day]:
 
 
 def first_days(p: Prepared, shelf: Shelf, days: Sequence[Day], chain: Sequence[str]) -> tuple[int, Partial | None]:
-    """Of how many of the first of these ``days`` one state is kept, and that; ``chain`` are their contents."""
+    """The longest prefix of ``days`` with one cached state: its length and the state; ``chain`` are their contents."""
     for n in range(len(days), 0, -1):
         content = chain[n - 1]
         if content in shelf and (found := _partial(shelf.get(content), content, [d.files for d in days[:n]], p)):
@@ -81,7 +82,7 @@ def first_days(p: Prepared, shelf: Shelf, days: Sequence[Day], chain: Sequence[s
 
 
 def together(p: Prepared, partials: Sequence[Partial], content: str) -> Partial:
-    """One partial state of several, under the name of their files."""
+    """One partial state merged from several, named by their files."""
     if len(partials) == 1:
         return replace(partials[0], task=content)
     coverage = Coverage()
@@ -97,7 +98,7 @@ def together(p: Prepared, partials: Sequence[Partial], content: str) -> Partial:
 
 
 def covers(coverage: Iterable[Coverage], groups: Iterable[Iterable[FileEntry]]) -> bool:
-    """Whether these are all rows of these files, and of no others."""
+    """Whether the coverage is exactly all rows of these files."""
     total = Coverage()
     try:
         for c in coverage:
@@ -109,7 +110,7 @@ def covers(coverage: Iterable[Coverage], groups: Iterable[Iterable[FileEntry]]) 
 
 
 def _unordered(p: Prepared) -> bool:
-    """Whether the rows of files that overlap may be folded file by file: none is a repeat, none comes first."""
+    """Whether overlapping files may be folded one by one: no duplicates, and order does not matter."""
     sink = p.plan.stages[-1].sink
     plain = p.schema.duplicates == "keep" and p.schema.id is None
     return plain and sink.grouping() is not None and not any(a.aggregate.flags.ordered for a in sink.aggregates)

@@ -1,4 +1,4 @@
-"""What a published query is: an immutable version of a metric under a name, and its form in the store."""
+"""`Published`: an immutable, named version of a metric, and its form in the store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from runtime.errors import FormatError, QueryError
 from runtime.query.kernel_store import KernelRef
 
 LARGEST = 2 * (MAX_BYTES + MAX_TABLE_BYTES)
-"""Bytes that a published query may have."""
+"""Maximum bytes of a published query."""
 
 _FORM = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -45,8 +45,9 @@ class Parameter:
 class Published:
     """Version ``version`` (1, 2, ...) of the query ``name``.
 
-    ``graph`` is the metric's canonical JSON form, ``stream`` the stream it asks. ``kernels`` refer to its compiled
-    stages in the store. ``by`` is the antfold that published it, at ``time`` (ISO-8601, UTC); ``mac`` its signature.
+    ``graph`` is the metric's canonical JSON form, ``stream`` the stream it reads. ``kernels`` refer to its compiled
+    stages in the store. ``by`` is the version of antfold that published it, at ``time`` (ISO-8601, UTC); ``mac`` its
+    signature.
     """
 
     name: str
@@ -62,18 +63,18 @@ class Published:
 
     @property
     def path(self) -> str:
-        """Where it lies in the store."""
+        """Its path in the store."""
         return path_of(self.name, self.version)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what it asks: graph, parameters with their defaults, description. Equal for equal queries."""
+        """SHA-256 of graph, parameters with defaults, and description. Equal for equal queries."""
         parameters = [[p.name, p.type, p.default] for p in self.parameters]
         return hashlib.sha256(_canonical([self.graph, parameters, self.description])).hexdigest()
 
     @property
     def metric(self) -> Stream:
-        """The metric, ready to be asked with ``params``."""
+        """The metric, to be run with ``params``."""
         return Stream(from_dict(self.graph))
 
     def params(self, given: Mapping[str, object] | None = None) -> dict[str, object]:
@@ -94,11 +95,11 @@ class Published:
         return out
 
     def message(self) -> bytes:
-        """What is signed."""
+        """The message to sign."""
         return b"antfold query\0" + hashlib.sha256(_canonical(self._body())).digest()
 
     def signed(self, signer: Signer) -> Published:
-        """The same with its signature."""
+        """The query with its signature."""
         return replace(self, mac=signer.sign(self.message()))
 
     def _body(self) -> dict[str, Any]:
@@ -130,12 +131,12 @@ class Published:
 
 
 def path_of(name: str, number: int) -> str:
-    """The object of a version."""
+    """The path of a version."""
     return f"queries/{name}/{number}.json"
 
 
 def checked_name(name: str) -> str:
-    """The name itself if it may be one; QueryError otherwise."""
+    """The name itself if it is valid; QueryError otherwise."""
     if not _NAME.fullmatch(name) or name.endswith((".py", ".json")):
         raise QueryError(
             f"{name!r} cannot be the name of a query: use letters, digits, '_', '-' and '.', at most 100, and no "
@@ -145,18 +146,18 @@ def checked_name(name: str) -> str:
 
 
 def is_version(text: str) -> bool:
-    """Whether the text is the number of a version, as names and objects have it."""
+    """Whether the text is a version number, as in names and paths."""
     return re.fullmatch(r"[1-9][0-9]{0,8}", text) is not None
 
 
 def split_name(text: str) -> tuple[str, int | None]:
-    """Name and version of ``uptime`` or ``uptime@3``; QueryError for what is neither."""
+    """Name and version of ``uptime`` or ``uptime@3``; QueryError otherwise."""
     name, at, number = text.partition("@")
     checked_name(name)
     if not at:
         return name, None
     if not is_version(number):
-        raise QueryError(f"{text!r}: after '@' comes the number of a version, as in {name}@1")
+        raise QueryError(f"{text!r}: after '@' comes a version number, for example {name}@1")
     return name, int(number)
 
 
@@ -167,17 +168,17 @@ def define(
     defaults: Mapping[str, object] | None = None,
     kernels: tuple[KernelRef, ...] = (),
 ) -> Published:
-    """The first version of a query, not yet in any store. ``defaults`` stand in for those of the metric."""
+    """The first version of a query, not yet in a store. ``defaults`` replace those of the metric."""
     if not isinstance(metric, Stream):
         raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {metric!r}")
     checked_name(name)
     if not isinstance(description, str) or len(description) > _DESCRIPTION:
-        raise QueryError(f"the description of {name} is no text, or longer than {_DESCRIPTION:,} characters")
+        raise QueryError(f"the description of {name} is not a text, or longer than {_DESCRIPTION:,} characters")
     graph = to_dict(metric.steps)
     if own := sorted({fn for fn in values_of(graph, "fn") if is_registered(fn)}):
         raise QueryError(
-            f"{name} uses the aggregate {own[0]!r}, which is code of yours: a published query runs where that is not; "
-            "write it with antfold's own"
+            f"{name} uses the user-defined aggregate {own[0]!r}: a published query runs where its code is not; "
+            "use antfold's aggregates"
         )
     parameters = _parameters(graph, name)
     for parameter, value in (defaults or {}).items():
@@ -200,9 +201,9 @@ def define(
 
 
 def read(data: bytes, name: str, number: int, signer: Signer | None) -> Published:
-    """The query that ``data`` holds, which must be version ``number`` of ``name``; FormatError for anything else.
+    """Read a query from ``data``, which must be version ``number`` of ``name``; FormatError otherwise.
 
-    With a ``signer``, it must bear its signature.
+    With a ``signer``, its signature must be valid.
     """
     where = f"{path_of(name, number)} is not a published query"
     try:
@@ -221,7 +222,7 @@ def read(data: bytes, name: str, number: int, signer: Signer | None) -> Publishe
         or not (mac is None or isinstance(mac, str))
         or (value["name"], value["version"]) != (name, number)
     ):
-        raise FormatError(f"{where}: it is of another form, name or version")
+        raise FormatError(f"{where}: its form, name or version is wrong")
     try:
         graph = to_dict(from_dict(value["graph"]))
         found = Published(
@@ -233,18 +234,18 @@ def read(data: bytes, name: str, number: int, signer: Signer | None) -> Publishe
     except (DataflowError, KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{where}: {error}") from None
     if not same:
-        raise FormatError(f"{where}: it was changed (its digest is another one)")
+        raise FormatError(f"{where}: it was altered (its digest differs)")
     if declared != {p.name: p.type for p in found.parameters}:
         raise FormatError(f"{where}: its parameters are not those of its graph")
     if signer is not None and not (mac and signer.verify(found.message(), mac)):
         raise FormatError(
-            f"{where}: it bears no valid signature; publish it again after `export {KEY_VARIABLE}={signer.key}`"
+            f"{where}: it has no valid signature; publish it again after `export {KEY_VARIABLE}={signer.key}`"
         )
     return found
 
 
 def antfold_version() -> str:
-    """The version of antfold that runs."""
+    """The running version of antfold."""
     try:
         return version("antfold")
     except PackageNotFoundError:
@@ -276,7 +277,7 @@ def _objects(value: object) -> Iterator[Mapping[str, Any]]:
 
 
 def values_of(graph: object, field: str) -> Iterator[str]:
-    """The texts that a field of this name holds, wherever in the graph it is."""
+    """The texts in all fields of this name in the graph."""
     yield from (o[field] for o in _objects(graph) if isinstance(o.get(field), str))
 
 
@@ -313,5 +314,5 @@ def _read_kernels(value: object) -> tuple[KernelRef, ...]:
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     out = dict(pairs)
     if len(out) < len(pairs):
-        raise ValueError("a field is there twice")
+        raise ValueError("a field occurs twice")
     return out

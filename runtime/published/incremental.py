@@ -1,11 +1,11 @@
 """Incremental execution: reuses the partial states that earlier runs cached, and caches new ones.
 
-Two kinds of plan are kept in two ways, both exact. Where rows need nothing before them, partial states merge in any
-order: one is kept for every day whose files lie in the range, whatever the range, and only files that are new to their
-day are read; and one of many days together, for the same first day (``runtime.published.day_states``). Where they do (a
-state lasts, a session goes on), the whole state of the run is kept after the groups of files that it has read
-(``runtime.query.task.checkpoint``), for the same start of the range; a run goes on from the latest whose files are the
-first ones of its own. A file that comes late, among those, makes it go on from an earlier one.
+Two kinds of plan are cached in two ways, both exact. If rows do not depend on earlier rows, partial states merge in any
+order: one is cached for every day inside the range, whatever the range, and only new files of a day are read; one of
+many days together is cached for the same first day (``runtime.published.day_states``). Otherwise (states, sessions),
+checkpoints of the run are cached after groups of files (``runtime.query.task.checkpoint``), for the same start of the
+range. A run continues from the latest checkpoint whose files are a prefix of its own; a late file makes it continue
+from an earlier one.
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ from runtime.result.proof import digest
 from runtime.result.result import PartialResult, Result
 
 _FORM = 4
-"""Of what is kept: another one for every change to what states mean."""
+"""Version of the cached form: changes whenever the meaning of states does."""
 
 _BACK = (1, 2, 4, 8, 16, 32)
-"""Days before the last one after which a state is kept as well, for files that come late."""
+"""Days before the last one at which a checkpoint is cached as well, for late files."""
 
 _MAGIC = b"ANTKEPT1"
 
 Answered = tuple[list[Partial], dict[str, DataflowError]]
 Savings = Mapping[str, Saving] | None
 Answer = Callable[[Sequence[Task], Sequence[FileEntry], Savings], Answered]
-"""Runs tasks (one at least), which read these files: what they came to, and which failed."""
+"""Runs tasks (at least one) that read these files; returns partial states and failures."""
 
 
 @dataclass(frozen=True)
 class CachedRun:
-    """What earlier runs of a published query, whose digest is ``query``, have left for another one."""
+    """The cached states for a run of a published query, whose digest is ``query``."""
 
     prepared: Prepared
     objects: ObjectStore
     query: str
 
     def unread(self) -> int:
-        """Bytes of the files that a run in this process would read: those of which nothing is kept."""
+        """Bytes of the files that a run in this process would read: those without a cached state."""
         p = self.prepared
         if not p.files:
             return 0
@@ -94,14 +94,14 @@ class CachedRun:
         return Shelf(self.objects, self.query[:40], digest(text.encode())[:40])
 
     def _days(self) -> tuple[list[Day], list[Day], list[str], Shelf, Shelf | None]:
-        """The days, those that are whole, what these are from the first on; and where days and many days are kept."""
+        """The days, the whole ones, the chain of their contents; and the shelves for days and for many days."""
         days = days_of(self.prepared)
         whole = [d for d in days if d.whole]
         spans = self._shelf("spans") if len(whole) > SPAN else None
         return days, whole, contents([d.files for d in whole]), self._shelf("days"), spans
 
     def _groups(self) -> tuple[list[tuple[FileEntry, ...]], list[str], int, Shelf]:
-        """The groups of files, what they are from the first on, how many can be kept, and where they are."""
+        """The groups of files, the chain of their contents, how many can be cached, and their shelf."""
         p = self.prepared
         groups = scan_order(p.files, p.schema.id)
         first = min(p.since, *(f.t_min for f in p.files))
@@ -111,8 +111,8 @@ class CachedRun:
 
 @dataclass(frozen=True)
 class Cached(CachedRun):
-    """How it is asked: ``url`` is the store's for workers, ``here`` says whether tasks run in this process, where a
-    state can be taken in the midst of one."""
+    """Runs a published query: ``url`` is the store's URL for workers; ``here`` says whether tasks run in this process,
+    where checkpoints can be taken."""
 
     answer: Answer
     url: str
@@ -125,14 +125,14 @@ class Cached(CachedRun):
             try:
                 return self._by_day()
             except FormatError:
-                # If it is not what was kept that is malformed, the error comes again.
+                # If the cached state was not the cause, the error recurs.
                 return self._by_day(from_scratch=True)
         if self.prepared.files and self.here:
             return self._by_prefix()
         tasks = make_tasks(self.prepared, self.url, self.workers)
         return conclude(self.prepared, tasks, *self.answer(tasks, self.prepared.files, None))
 
-    # ---- rows that need nothing before them
+    # ---- plans whose rows do not depend on earlier rows
 
     def _by_day(self, from_scratch: bool = False) -> Result:
         p = self.prepared
@@ -172,7 +172,7 @@ class Cached(CachedRun):
         return result
 
     def _day_tasks(self, days: Sequence[tuple[Day, Sequence[FileEntry]]]) -> list[Task]:
-        """Tasks of a day each; of more days fewer each, but at least twice as many as there are workers."""
+        """Tasks of one day each, with fewer shards for more days, but at least twice as many as workers."""
         total = sum(f.rows for _, files in days for f in files)
         tasks = []
         for day, files in days:
@@ -185,7 +185,7 @@ class Cached(CachedRun):
     def _pool(self, work: int) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(max(1, min(self.objects.at_once, work)))
 
-    # ---- rows that do
+    # ---- plans that read a key's rows in order
 
     def _by_prefix(self) -> Result:
         groups, chain, usable, shelf = self._groups()
@@ -230,24 +230,24 @@ class Cached(CachedRun):
 
 
 def _zones(graph: object) -> list[str]:
-    """What the clocks of the time zones of a graph show, which may be decided anew."""
+    """The rules of the time zones in a graph, which legislators may change."""
     out = []
     for zone in sorted(set(values_of(graph, "zone"))):
-        # A column of a reference table may have that name, too.
+        # A column of a reference table may have this name, too.
         with suppress(DataflowError):
             out.append(digest(zone_rules(zone)))
     return out
 
 
 def _usable(groups: Sequence[Sequence[FileEntry]], p: Prepared) -> int:
-    """After how many of the groups a state knows nothing of the end of the range: it has cut none of them."""
+    """The number of leading groups that the end of the range does not cut, so their state is independent of it."""
     if p.until <= p.since:
         return 0
     return next((n for n, g in enumerate(groups) if max(f.t_max for f in g) >= p.until), len(groups))
 
 
 def _worth_keeping(days: Sequence[int], done: int) -> list[int]:
-    """After how many of the groups of these ``days`` to keep a state: all, and those of some days before the last."""
+    """After how many groups of these ``days`` to cache a checkpoint: all, and those up to some days before the last."""
     if not days:
         return []
     at = {len(days)}
@@ -257,17 +257,17 @@ def _worth_keeping(days: Sequence[int], done: int) -> list[int]:
 
 
 def _bound(states: Sequence[tuple[tuple[int, int], bytes]]) -> bytes:
-    """The states of all shards as one."""
+    """The states of all shards as one object."""
     arrays = {f"state.{j}": np.frombuffer(data, np.uint8) for j, (_, data) in enumerate(states)}
     return state_bytes.sealed(_MAGIC, {"shards": [list(shard) for shard, _ in states]}, arrays)
 
 
 def _taken(data: bytes | None, groups: Sequence[Sequence[FileEntry]]) -> list[tuple[tuple[int, int], Checkpoint]]:
-    """The states of all shards after these groups; none if they are not that."""
+    """The states of all shards after these groups; empty if they do not fit."""
     if data is None:
         return []
     try:
-        head, arrays = state_bytes.unsealed(_MAGIC, data, "a kept state")
+        head, arrays = state_bytes.unsealed(_MAGIC, data, "a cached state")
         states = [unpack(arrays[f"state.{j}"].tobytes()) for j in range(len(head["shards"]))]
         shards = [(int(lo), int(hi)) for lo, hi in head["shards"]]
         covered = [Coverage.from_dict(c.head["coverage"]) for c in states]

@@ -1,4 +1,4 @@
-"""Publishing a query from a store, with kernels for those who compile nothing; and having these."""
+"""Publishes a query, with kernels for workers that compile nothing; installs these kernels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def publish(
     targets: Sequence[str],
 ) -> Published:
     """See ``Store.publish``."""
-    store.catalogue.streams()  # says so if there is no store
+    store.catalogue.streams()  # raises if there is no store
     signer = store.signing()
     if description is None:
         description = versions.description_of(store.objects, name)
@@ -42,7 +42,7 @@ def publish(
 
 
 def have_kernels(store: OpenStore, named: Published) -> None:
-    """A process that compiles nothing takes the kernels that the query was published with."""
+    """Install the kernels of a published query in a process that compiles nothing."""
     if named.kernels and mode() == "ready":
         mine = worker().name
         kernel_store.install(store.objects, [k for k in named.kernels if k.target == mine], store.signing())

@@ -1,13 +1,12 @@
-"""Where partial states are kept in a store between runs: immutable objects that nothing depends on.
+"""The cache of partial states in a store: immutable objects that nothing depends on.
 
-``cache/QUERY/FAMILY/DAY-CONTENT`` holds what the files of CONTENT come to, up to the day DAY, for one query with one
-set of parameters on one version of everything else (FAMILY). A missing, damaged or foreign one is made again; what
-cannot be written is not kept.
+``cache/QUERY/FAMILY/DAY-CONTENT`` is the state of the files of CONTENT, up to the day DAY, for one query with one set
+of parameters and one version of everything else (FAMILY). A missing, damaged or foreign state is recomputed; a state
+that cannot be written is not cached.
 
-An object begins with its path, so that one in the place of another counts as damaged. All checksums here tell damage,
-not forgery: a process that may write below ``cache/`` may write other answers to published queries (but neither code
-nor anything that makes a reader leave its arrays: ``runtime.query.merge.state_form``). Give that right to workers
-alone.
+An object begins with its path, so that a misplaced one counts as damaged. Checksums detect damage, not forgery: a
+process that may write below ``cache/`` can forge results of published queries (but cannot run code or make a reader
+access memory out of bounds: ``runtime.query.merge.state_form``). Give that permission to workers only.
 """
 
 from __future__ import annotations
@@ -25,27 +24,27 @@ from runtime.objects import ObjectStore
 from runtime.objects.object_store import ObjectInfo
 
 LARGEST = 32 << 20
-"""Bytes of one kept object; larger states are not kept."""
+"""Maximum bytes of a cached object; larger states are not cached."""
 
 LARGEST_STATE = 256 << 20
-"""Bytes of one state before compression."""
+"""Maximum bytes of a state before compression."""
 
 MOST = 512 << 20
-"""Bytes that are kept of one query; the oldest go."""
+"""Maximum cached bytes per query; the oldest objects are deleted."""
 
 MOST_OBJECTS = 10_000
-"""Objects that are kept of one query, which every run lists."""
+"""Maximum cached objects per query, which every run lists."""
 
 _KEPT = 2
 """Cache entries kept per equivalence class."""
 
 _NUMBER = 10**9
-"""Days are written from here on, so that names sort as they do."""
+"""Offset of days in names, so that names sort like days."""
 
 
 @dataclass(frozen=True)
 class CachedObject:
-    """One kept object."""
+    """One cached object."""
 
     path: str
     day: int
@@ -55,7 +54,7 @@ class CachedObject:
 
     @classmethod
     def of(cls, info: ObjectInfo) -> CachedObject | None:
-        """From its name; None for what is none."""
+        """Parse its name; None for other objects."""
         number, dash, content = info.path.rpartition("/")[2].partition("-")
         if not dash or not number.isdecimal():
             return None
@@ -63,7 +62,7 @@ class CachedObject:
 
 
 def contents(groups: Iterable[Sequence[FileEntry]]) -> list[str]:
-    """For every prefix of the groups of files, a digest of the files in it and of how they are grouped."""
+    """For every prefix of the groups, a digest of its files and their grouping."""
     out, chain = [], b""
     for group in groups:
         h = hashlib.sha256(chain)
@@ -75,7 +74,7 @@ def contents(groups: Iterable[Sequence[FileEntry]]) -> list[str]:
 
 
 class Shelf:
-    """The kept objects of one family; ``query`` and ``family`` are digests."""
+    """The cached objects of one family; ``query`` and ``family`` are digests."""
 
     def __init__(self, objects: ObjectStore, query: str, family: str) -> None:
         self._objects = objects
@@ -87,7 +86,7 @@ class Shelf:
         return content in self._found
 
     def get(self, content: str) -> bytes | None:
-        """What is kept of these files; None if it cannot be had."""
+        """The cached state of these files; None if it cannot be read."""
         kept = self._found[content]
         if kept.size > LARGEST:
             return None
@@ -99,7 +98,7 @@ class Shelf:
             return None
 
     def put(self, day: int, content: str, state: bytes) -> None:
-        """Keep a state, if it is not too large and the store lets us."""
+        """Cache a state, if it is not too large and the store allows it."""
         path = f"{self._family}{day + _NUMBER}-{content}"
         state = _head(path) + state
         if len(state) > LARGEST_STATE:
@@ -109,15 +108,15 @@ class Shelf:
             return
         try:
             if content in self._found:
-                # It was of no use, or this would not be made again.
+                # The old one was unusable, or this would not be recomputed.
                 self._objects.delete(path)
             self._objects.put(path, data)
         except StoreError:
-            # The answer does not depend on it: a store may be read-only.
+            # The result does not depend on it: a store may be read-only.
             return
 
     def tidy(self, thin: bool) -> None:
-        """Delete what has been superseded (``thin``: of older days more and more), and the oldest of too much."""
+        """Delete superseded objects (``thin``: more and more for older days), and the oldest beyond the limits."""
         listed = self._listed(self._query)
         mine = [k for k in listed if k.path.startswith(self._family)]
         gone = superseded(mine, thin)
@@ -127,7 +126,7 @@ class Shelf:
             for k in gone:
                 self._objects.delete(k.path)
         except StoreError:
-            # Who may not delete leaves it to the bucket's rules.
+            # Without permission to delete, the bucket's lifecycle rules do it.
             return
 
     def _listed(self, prefix: str) -> list[CachedObject]:
@@ -148,7 +147,7 @@ def superseded(kept: Sequence[CachedObject], thin: bool) -> list[CachedObject]:
 
 
 def overfull(kept: Sequence[CachedObject]) -> list[CachedObject]:
-    """The oldest of what is beyond ``MOST`` bytes or ``MOST_OBJECTS``."""
+    """The oldest objects beyond ``MOST`` bytes or ``MOST_OBJECTS``."""
     out, size = [], 0
     for n, k in enumerate(sorted(kept, key=lambda k: (k.modified, k.path), reverse=True), 1):
         size += k.size
@@ -165,7 +164,7 @@ def _unpacked(data: bytes) -> bytes:
     try:
         size = zstandard.frame_content_size(data)
         if not 0 <= size <= LARGEST_STATE:
-            raise FormatError("a kept state does not say its size, or is too large")
+            raise FormatError("a cached state does not say its size, or is too large")
         return zstandard.ZstdDecompressor().decompress(data)
     except zstandard.ZstdError as error:
-        raise FormatError(f"a kept state is damaged: {error}") from None
+        raise FormatError(f"a cached state is damaged: {error}") from None

@@ -1,4 +1,4 @@
-"""The published queries of a store: versions 1, 2, ... of every name, each an object that is never changed."""
+"""The published queries of a store: versions 1, 2, ... of every name, each an immutable object."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _TRIES = 100
 
 
 def publish(objects: ObjectStore, first: Published, signer: Signer | None = None) -> Published:
-    """Put ``first`` (from ``define``) into the store as the next version of its name.
+    """Store ``first`` (from ``define``) as the next version of its name.
 
-    If the latest version asks the same and has these kernels, it is that one. Two who publish at once get different
+    If the latest version is the same query with the same kernels, it is returned. Concurrent publishers get different
     versions.
     """
     for _ in range(_TRIES):
@@ -36,14 +36,14 @@ def publish(objects: ObjectStore, first: Published, signer: Signer | None = None
         except StoreError:
             if not _exists(objects, wanted.path):
                 raise
-            # Somebody else was first: look what that one is.
+            # Another publisher was faster: look at that version.
             continue
         return wanted
-    raise StoreError(f"{first.name}: others publish it all the time; try again")
+    raise StoreError(f"{first.name}: too many concurrent publishers; try again")
 
 
 def load(objects: ObjectStore, name: str, number: int, signer: Signer | None) -> Published:
-    """One version; QueryError if there is none such, FormatError if it is not what it should be."""
+    """One version; QueryError if it does not exist, FormatError if it is malformed."""
     path = path_of(name, number)
     try:
         size = objects.size(path)
@@ -76,7 +76,7 @@ def latest(objects: ObjectStore) -> list[Published]:
 
 
 def description_of(objects: ObjectStore, name: str) -> str:
-    """What the latest version of a query says of itself; empty if there is none."""
+    """The description of a query's latest version; empty if there is none."""
     number = max(_numbers(objects, checked_name(name)), default=0)
     return load(objects, name, number, None).description if number else ""
 
@@ -105,7 +105,7 @@ def _all(objects: ObjectStore, prefix: str) -> list[tuple[str, int]]:
 
 def _unknown(objects: ObjectStore, name: str) -> QueryError:
     known = sorted({n for n, _ in _all(objects, _FOLDER)})
-    names = listed(known) if known else "none yet (dataflow publish makes them)"
+    names = listed(known) if known else "none yet (use dataflow publish)"
     return QueryError(
         f"there is no published query {name!r} in this store; {meant(name, known, 'its')} queries: {names}"
     )

@@ -1,1 +1,1 @@
-"""From a plan to an answer: tasks, scans, kernels, merging and the proof."""
+"""Query execution: plan, tasks, scans, kernels, merge and proof."""

@@ -1,4 +1,4 @@
-"""Runs a metric: snapshot, tasks, executor, merge, proof, result."""
+"""Runs the tasks of a prepared query on threads or an executor, and merges them into a result."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ OpenFile = Callable[[FileEntry], PointFile]
 
 
 def payload_of(task: Task) -> bytes:
-    """The task as bytes, after its digest."""
+    """The task's digest followed by the task as bytes."""
     return task.request_digest.encode() + task.to_bytes()
 
 
 def run_payload(payload: bytes) -> bytes:
-    """Run a task given as bytes (``payload_of``), for executors whose workers are other processes; the partial state
-    as bytes. FormatError for bytes that were changed on their way."""
+    """Run a task given as bytes (``payload_of``) and return its partial state as bytes, for executors with other
+    processes. FormatError if the bytes were altered in transit."""
     digest, data = payload[:_DIGEST].decode("ascii", "replace"), payload[_DIGEST:]
     try:
         found = request_digest(json.loads(data))
     except (ValueError, RecursionError):
         found = ""
     if found != digest or not found:
-        raise FormatError("a task was changed on its way to a worker: ask again")
+        raise FormatError("a task was altered on its way to a worker: repeat the query")
     task = Task.from_bytes(data)
     store = OpenStore.shared(task.store)
     with store.opened.ahead(task.files):
@@ -51,7 +51,7 @@ def run_payload(payload: bytes) -> bytes:
 
 def _unpacked(reply: object, task: Task) -> Partial:
     if not isinstance(reply, bytes):
-        raise FormatError(f"the reply of task {task.id} is not bytes: the executor gave a {type(reply).__name__}")
+        raise FormatError(f"the reply of task {task.id} is not bytes: the executor returned a {type(reply).__name__}")
     return state_bytes.unpack(reply, task.id, task.request_digest)
 
 
@@ -59,7 +59,7 @@ def _unpacked(reply: object, task: Task) -> Partial:
 def _submitter(
     executor: Executor | None, workers: int, run_here: Callable[[Task], Partial], last: Task
 ) -> Iterator[Callable[[Task], tuple[Future[Any], Callable[[Any], Partial]]]]:
-    """A function that starts a task, ``last`` after all others, and the way to read its outcome."""
+    """A function that starts a task (``last`` after all others) and returns its future and a reader for it."""
     if executor is not None:
         # Bytes both ways: requests and replies are data for every executor.
         yield lambda t: (executor.submit(run_payload, payload_of(t)), lambda reply: _unpacked(reply, t))
@@ -69,7 +69,7 @@ def _submitter(
     def start(t: Task) -> tuple[Future[Any], Callable[[Any], Partial]]:
         if t is not last:
             return pool.submit(run_here, t), lambda partial: partial
-        # The caller would only wait: it is one of the workers, too.
+        # The calling thread would only wait, so it is a worker, too.
         future: Future[Any] = Future()
         try:
             future.set_result(run_here(t))
@@ -93,7 +93,7 @@ def execute(
     progress: Progress,
     allow_partial: bool,
 ) -> Result:
-    """Run the tasks, merge what comes back, check that it is whole, and finish."""
+    """Run the tasks, merge their partial states, check completeness, and finish."""
     partials, failed = answered(
         prepared, tasks, open_file, executor=executor, workers=workers, progress=progress, allow_partial=allow_partial
     )
@@ -111,8 +111,9 @@ def answered(
     allow_partial: bool,
     saving: Mapping[str, Saving] | None = None,
 ) -> tuple[list[Partial], dict[str, DataflowError]]:
-    """What the tasks (one at least) come to, and which failed; ``saving``: of those run here, by id."""
-    # Compiled here, where it fails once and for all; the process that runs a task finds it.
+    """The partial states of the tasks (at least one), and the failed tasks; ``saving``: checkpoints of local tasks, by
+    id."""
+    # Compiled here, so that an error is raised once; the processes that run tasks find the kernel.
     compiled = prepared.compiled.ready()
 
     def run_here(task: Task) -> Partial:

@@ -1,8 +1,8 @@
-"""Kernels in a store: published by who can compile, installed by workers that cannot.
+"""Kernels in a store: published by processes that compile, installed by workers that cannot.
 
 An object ``kernels/TARGET/NAME-DIGEST40/SHA256.so`` is the shared object of one kernel: its digest says what it
-computes, its SHA-256 which file it is. ``SHA256-*.mac`` beside it are its signatures: one by every key that signed it,
-for a deployment that is made anew has another.
+computes, its SHA-256 identifies the file. ``SHA256-*.mac`` beside it are its signatures, one per signing key: a new
+deployment has a new key.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PREFIX = "kernels/"
 
 MAX_BYTES = 16 << 20
-"""No kernel is larger: what a request says is not read before it is known to be possible."""
+"""Maximum size of a kernel: a larger size in a request is refused before anything is read."""
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
@@ -38,18 +38,18 @@ _OBJECT = re.compile(
 )
 
 _MAC_BYTES = 1_024
-"""No signature is longer."""
+"""Maximum size of a signature."""
 
 
 class KernelRefused(DataflowError):
-    """A kernel that is not what it is said to be, or that nobody vouches for: it is not loaded."""
+    """A kernel that is damaged, misnamed or unsigned: it is not loaded."""
 
 
 @dataclass(frozen=True)
 class KernelRef:
-    """One kernel in a store: what it computes (``digest``), for which target, and exactly which file it is.
+    """One kernel in a store: what it computes (``digest``), for which target, and its exact file.
 
-    ``mac`` is its signature, empty without one.
+    ``mac`` is its signature, or empty.
     """
 
     name: str
@@ -66,23 +66,23 @@ class KernelRef:
 
     @classmethod
     def from_dict(cls, fields: Any) -> KernelRef:
-        """The reference in a JSON value; KernelRefused if that is none."""
+        """The reference in a JSON value; KernelRefused if it is malformed."""
         texts = ("name", "digest", "target", "path", "sha256", "mac")
         if not isinstance(fields, dict) or set(fields) != {*texts, "bytes"}:
-            raise KernelRefused("the request names a kernel that is none: update the one who asks, or this worker")
+            raise KernelRefused("the request has a malformed kernel reference: update the caller or this worker")
         ref = cls(**fields)
         valid = all(isinstance(getattr(ref, t), str) for t in texts) and type(ref.bytes) is int
         valid = valid and all(
             p.fullmatch(t) for p, t in ((_NAME, ref.name), (_HEX64, ref.digest), (_HEX64, ref.sha256))
         )
         if not valid or not 0 < ref.bytes <= MAX_BYTES or ref.path != _path(ref, ref.target, ref.sha256):
-            raise KernelRefused(f"the request names a kernel that cannot be one: {str(ref.path)[:200]!r}")
+            raise KernelRefused(f"the request names an impossible kernel: {str(ref.path)[:200]!r}")
         return ref
 
 
 @dataclass(frozen=True)
 class KernelInfo:
-    """A kernel that a store holds; ``digest`` is as much of it as names have, ``modified`` in microseconds UTC."""
+    """A kernel in a store; ``digest`` is the part of it in the name, ``modified`` is in microseconds UTC."""
 
     name: str
     target: str
@@ -94,7 +94,7 @@ class KernelInfo:
 
 
 def signed_message(path: str) -> bytes:
-    """What is signed of a kernel: its path, which says what it computes, for which target, and its SHA-256."""
+    """The signed message for a kernel: its path, which contains its digest, target and SHA-256."""
     return b"antfold kernel\0" + path.encode()
 
 
@@ -106,7 +106,7 @@ def _path(file: KernelFile | KernelRef, target: str, sha256: str) -> str:
     return f"{_folder(file, target)}{sha256}.so"
 
 
-# ---- the side that can compile
+# ---- publishing, where kernels are compiled
 
 _published: WeakKeyDictionary[ObjectStore, dict[tuple[str, str, str], KernelRef]] = WeakKeyDictionary()
 _lock = threading.Lock()
@@ -121,10 +121,10 @@ def kernel_files(plan: Plan, after: bool = True) -> tuple[KernelFile, ...]:
 def publish(
     objects: ObjectStore, compiled: Compiled, target: Target, signer: Signer | None = None, after: bool = True
 ) -> tuple[KernelRef, ...]:
-    """Put the kernels of a plan into the store, those that it does not hold yet; what tells workers of them.
+    """Store the kernels of a plan that the store lacks; returns references for workers.
 
-    ``signer`` signs those that have no signature; without ``after`` only the tasks' kernels are meant.
-    TargetUnavailable if one is missing and cannot be made here.
+    ``signer`` signs those without a signature; without ``after``, only the tasks' kernels are included.
+    TargetUnavailable if one is missing and cannot be compiled here.
     """
     with _lock:
         known = _published.setdefault(objects, {})
@@ -145,7 +145,7 @@ def _publish(objects: ObjectStore, file: KernelFile, target: Target, signer: Sig
     if found is None and signer is None and kernels:
         found = next(iter(kernels)), ""
     if found is None:
-        # Made here even if one lies there without a signature: that may be anybody's, and is vouched for by nobody.
+        # Compiled here even if the store has an unsigned one, which may come from anyone.
         data = sealed.read(file.build(target))
         path, mac = _path(file, target.name, hashlib.sha256(data).hexdigest()), ""
         objects.put(path, data)
@@ -161,7 +161,7 @@ def _publish(objects: ObjectStore, file: KernelFile, target: Target, signer: Sig
 def _signed(
     objects: ObjectStore, there: Sequence[ObjectInfo], kernels: Container[str], signer: Signer | None
 ) -> tuple[str, str] | None:
-    """A kernel that is there and its signature, which is ``signer``'s, or without one the last that was made."""
+    """A stored kernel and its signature by ``signer``; without a signer, the latest kernel."""
     for info in sorted(there, key=lambda i: i.modified, reverse=True):
         path = info.path.rpartition("-")[0] + ".so"
         if info.path.endswith(".mac") and path in kernels and info.size <= _MAC_BYTES:
@@ -172,7 +172,7 @@ def _signed(
 
 
 def listed(objects: ObjectStore) -> Iterator[KernelInfo]:
-    """All kernels that the store holds, by target, name and digest."""
+    """All kernels in the store, by target, name and digest."""
     found = [(info, match) for info in objects.list(PREFIX) if (match := _OBJECT.fullmatch(info.path))]
     signed = {info.path.rpartition("-")[0] + ".so" for info, match in found if match[5] != ".so"}
     for info, match in found:
@@ -181,20 +181,20 @@ def listed(objects: ObjectStore) -> Iterator[KernelInfo]:
             yield KernelInfo(match[2], match[1], match[3], info.size, match[4], has, info.modified)
 
 
-# ---- the side that cannot
+# ---- installing, on workers
 
 
 def install(objects: ObjectStore, refs: Sequence[KernelRef], signer: Signer | None = None) -> None:
-    """Make this worker have the kernels: those that it lacks are read from the store into its cache folder.
+    """Install kernels on this worker: missing ones are read from the store into its cache folder.
 
-    Nothing stands there under its final name before its size and its SHA-256 were found right, and with a ``signer``
-    its signature. KernelRefused names the kernel that is not right.
+    A file gets its final name only after its size and SHA-256 (and, with a ``signer``, its signature) were verified.
+    KernelRefused names a kernel that fails.
     """
     target = worker()
     for ref in refs:
         if ref.target != target.name:
             raise KernelRefused(
-                f"the kernel {ref.path} is for {ref.target}, and this worker is {target.name}: ask again"
+                f"the kernel {ref.path} is for {ref.target}, and this worker is {target.name}: repeat the query"
             )
         if cache.ready_file(ref.name, ref.digest) is None:
             _install(objects, ref, target, signer)
@@ -203,14 +203,14 @@ def install(objects: ObjectStore, refs: Sequence[KernelRef], signer: Signer | No
 def _install(objects: ObjectStore, ref: KernelRef, target: Target, signer: Signer | None) -> None:
     if signer is not None and not (ref.mac and signer.verify(signed_message(ref.path), ref.mac)):
         raise KernelRefused(
-            f"the kernel {ref.path} has no valid signature, and this worker runs nothing else: ask again after "
-            f"`export {KEY_VARIABLE}={signer.key}`, or ask a published query"
+            f"the kernel {ref.path} has no valid signature, and this worker runs only signed kernels: repeat after "
+            f"`export {KEY_VARIABLE}={signer.key}`, or use a published query"
         )
     try:
         data = objects.read(ref.path, 0, ref.bytes)
     except FileMissing:
-        raise KernelRefused(f"the kernel {ref.path} is not in the store: ask again") from None
+        raise KernelRefused(f"the kernel {ref.path} is not in the store: repeat the query") from None
     found = hashlib.sha256(data).hexdigest()
     if found != ref.sha256:
-        raise KernelRefused(f"the kernel {ref.path} is damaged: its SHA-256 is {found}; delete it and ask again")
+        raise KernelRefused(f"the kernel {ref.path} is damaged: its SHA-256 is {found}; delete it and repeat the query")
     sealed.write(cache.cache_folder() / cache.file_name(ref.name, ref.digest, target), data)

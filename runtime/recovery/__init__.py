@@ -1,1 +1,1 @@
-"""A catalogue that is lost, made anew."""
+"""Rebuilds a lost or damaged catalogue."""

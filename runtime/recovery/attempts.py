@@ -1,19 +1,19 @@
-"""Attempts of which only the point files tell: which of them were committed, in which order, and their commits anew.
+"""Recovers attempts known only from point files: which were committed, in which order; commits them again.
 
-Each point file says its stream, key, columns and times; the attempt's source and how the stream treats duplicates
-(since version 2 of the catalogue); and which commits there were when the attempt began, and how many files it has
+Each point file contains its stream, key, columns and times; the attempt's source and how the stream treats duplicates
+(since version 2 of the catalogue); the commits before the attempt began, and its number of files
 (``runtime.catalogue.items.commit_order``). So later files name the attempts that were committed, and their places. Of
 the others:
 
-- One that is not whole is left out: its ingest was interrupted, and can be repeated. Files of earlier versions do not
-  say so, and are taken.
-- One whose source, or content, is there already is left out, too.
-- Where the log is whole as far as its head says, an attempt that began when that log ended, or later, is of a newer
-  catalogue: this one is an older copy. One that began before may have been interrupted, and is left out.
-- Where the head says how many commits are missing, no more than that are taken: the newest.
+- An incomplete one is skipped: its ingest was interrupted, and can be repeated. Files of earlier versions do not say
+  whether they are complete, and are taken.
+- One whose source, or content, is already there is skipped, too.
+- If the log is complete up to its head, an attempt that began at its end, or later, belongs to a newer catalogue: this
+  one is an older copy. One that began before may have been interrupted, and is skipped.
+- If the head says how many commits are missing, at most that many are taken: the newest.
 
-Attempts that nothing places come last, or (those of earlier versions) first, in the order in which their files were
-written; where there are several, the order is not known, and the stream's schema notes it (``unordered``).
+Attempts without a known place come last, or (those of earlier versions) first, in the order in which their files were
+written; if there are several, the order is unknown, and the stream's schema records that (``unordered``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from runtime.pointfile import PointFile, verify_file
 
 
 class Report(Protocol):
-    """What was done, and what is not known; one sentence each."""
+    """What was done, and what stays unknown; one sentence each."""
 
     done: list[str]
     unknown: list[str]
@@ -45,7 +45,8 @@ class Report(Protocol):
 
 @dataclass(frozen=True)
 class Attempt:
-    """The files of an attempt; ``written`` is when the last of them was, by the object store (microseconds UTC)."""
+    """The files of an attempt; ``written`` is when its last file was written, by the object store's clock (microseconds
+    UTC)."""
 
     stream: str
     name: str
@@ -59,36 +60,37 @@ class Attempt:
 
     @property
     def origin(self) -> Mapping[str, str]:
-        """What its files say of where they are from."""
+        """The origin in its files."""
         return self.files[0][1].origin or {}
 
     @property
     def order(self) -> Order | None:
-        """The commits that there were when it began; None in files of earlier versions."""
+        """The commits before it began; None in files of earlier versions."""
         return Order.parse(self.origin.get("order"))
 
     @property
     def started(self) -> Started:
-        """What is known of its place in the order of the commits."""
+        """What is known of its place in the commit order."""
         return Started(self.order, self.written)
 
     @property
     def is_whole(self) -> bool | None:
-        """Whether all its files are there; None in files of earlier versions."""
+        """Whether all its files exist; None in files of earlier versions."""
         if self.order is None:
             return None
         return any((file.origin or {}).get("files") == str(len(self.files)) for _, file in self.files)
 
     @property
     def content(self) -> tuple[str, ...]:
-        """What is in its files, of all writers."""
+        """Digests of its files' content, independent of the writer."""
         return tuple(sorted(file.content_digest for _, file in self.files))
 
 
 def adopt(
     objects: ObjectStore, catalogue: Catalogue, logs: Mapping[str, Found], heads: Heads | None, report: Report
 ) -> None:
-    """Commit attempts that no log names. ``logs`` are the streams' logs as far as they were found, and are written."""
+    """Commit attempts that no log names. ``logs`` are the streams' logs as far as they were found; they are
+    extended."""
     for stream, attempts in sorted(_found(objects, logs, report).items()):
         log, head = logs.get(stream), None if heads is None else heads.get(stream, (0, ""))
         certain = named({attempt.name: attempt.started for attempt in attempts})
@@ -103,10 +105,10 @@ def adopt(
         if not taken:
             continue
         rows = sum(attempt.rows for attempt in taken.values())
-        report.done.append(f"{stream}: {len(taken)} commits with {rows} rows were made from point files")
+        report.done.append(f"{stream}: {len(taken)} commits with {rows} rows were rebuilt from point files")
         unknown = "the names of the sources, what was rejected"
         if set(taken) - certain:
-            unknown += ", and of those that no later file names whether they had been committed at all"
+            unknown += ", and, for those that no later file names, whether they were committed at all"
         report.unknown.append(f"{stream}: of these commits {unknown}")
         if unordered:
             report.unknown.append(
@@ -129,9 +131,9 @@ def _found(objects: ObjectStore, logs: Mapping[str, Found], report: Report) -> d
         try:
             found[stream].append(_read(objects, stream, name, infos))
         except KernelsUnavailable:
-            raise  # no fault of the file
+            raise  # not the file's fault
         except DataflowError as error:
-            report.unknown.append(f"{stream}: what attempt {name} committed, if it did: {error}")
+            report.unknown.append(f"{stream}: what attempt {name} committed, if anything: {error}")
     return found
 
 
@@ -160,23 +162,23 @@ def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectIn
 def _taken(
     stream: str, attempts: Iterable[Attempt], certain: set[str], log: Found | None, report: Report
 ) -> Iterator[Attempt]:
-    """The attempts that were committed, or that take nobody's place.
+    """The attempts that were committed, or that conflict with no other.
 
-    Of several of one source, or with one content, the one that is named by others, else the one with most rows.
+    Of several with one source or content, the one that others name, else the one with most rows.
     """
     sources = {record.source for record in log.records} if log is not None else set()
     contents: set[tuple[str, ...]] = set()
     for attempt in sorted(attempts, key=lambda a: (a.name not in certain, -a.rows, a.written, a.name)):
         source = attempt.origin.get("source")
-        # Equal rows without a source's id are of one source that was tried twice, unless both were committed.
+        # Equal rows without a source id come from one source that was tried twice, unless both were committed.
         again = source is None and attempt.name not in certain and attempt.content in contents
         if again or (source is not None and source in sources):
-            report.done.append(f"{stream}: attempt {attempt.name} was left out: its source is there already")
+            report.done.append(f"{stream}: attempt {attempt.name} was skipped: its source is already there")
             continue
         if attempt.name not in certain and attempt.is_whole is False:
             report.unknown.append(
-                f"{stream}: whether attempt {attempt.name} with {attempt.rows} rows was committed: it was left out, "
-                "for its ingest seems to have been interrupted; ingest its source again"
+                f"{stream}: whether attempt {attempt.name} with {attempt.rows} rows was committed: it was skipped, "
+                "because its ingest seems to have been interrupted; ingest its source again"
             )
             continue
         sources.add(source) if source is not None else contents.add(attempt.content)
@@ -184,10 +186,10 @@ def _taken(
 
 
 def _missing(taken: list[Attempt], certain: set[str], log: Found | None, head: tuple[int, str] | None) -> list[Attempt]:
-    """Of these attempts, in the order of their commits, the ones that are missing in the log."""
+    """The attempts, in commit order, that are missing in the log."""
     length = 0 if log is None else len(log.records)
     if log is not None and log.reaches(*(head or (0, ""))):
-        # Nothing says that the log is not whole. One that ends where an attempt began, or before, is an older copy.
+        # Nothing shows that the log is incomplete. If an attempt began at its end, or later, it is an older copy.
         return [attempt for attempt in taken if _is_newer(attempt, certain, length)]
     if head is not None:
         rest = [attempt.name for attempt in taken if attempt.name not in certain]
@@ -238,4 +240,4 @@ def _commit(catalogue: Catalogue, attempt: Attempt, unordered: int, report: Repo
         )
         catalogue.commit(attempt.stream, schema, entry, [e for e, _ in attempt.files], attempt.name)
     except SchemaConflict as error:
-        report.unknown.append(f"{attempt.stream}: why attempt {attempt.name} does not fit, which was left out: {error}")
+        report.unknown.append(f"{attempt.stream}: why attempt {attempt.name} does not fit (it was skipped): {error}")

@@ -1,7 +1,7 @@
-"""A store's catalogue made anew: from what is left of it, from its write-ahead log, from a copy, from the point files.
+"""Rebuilds a store's catalogue: from its remains, its write-ahead log, a copy, and the point files.
 
-The log of the catalogue says all that matters. What it does not name is taken from the point files (``attempts``). The
-report says what is not known.
+The catalogue's log contains everything that matters. What it does not name is taken from the point files
+(``attempts``). The report lists what stays unknown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ENDINGS = ("", "-wal", "-shm", "-head")
 
 @dataclass
 class RecoverReport:
-    """What ``recover`` found, did, and could not know; one sentence each. ``streams`` counts commits by stream."""
+    """What ``recover`` did, and what stays unknown; one sentence each. ``streams`` counts commits by stream."""
 
     streams: dict[str, int] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
@@ -47,11 +47,11 @@ class RecoverReport:
 
 
 def recover(url: str | Path, copy: str | Path | None = None) -> RecoverReport:
-    """Make the catalogue of a store anew; nobody may use the store meanwhile.
+    """Rebuild the catalogue of a store, which must not be in use meanwhile.
 
-    ``copy`` is a copy of ``catalogue.sqlite`` from elsewhere, if there is one. What lies there now is kept beside it,
-    under names that end with the time. A store at s3:// whose table is whole but for the store, or is gone, gets its
-    catalogue from its files; a table with damaged items is restored by DynamoDB (deploy/README.md).
+    ``copy`` is a copy of ``catalogue.sqlite`` from elsewhere, if there is one. The current files are kept under names
+    that end with the time. For a store at s3:// whose table is gone, or has nothing of this store, the catalogue is
+    rebuilt from its files; a table with damaged items is restored by DynamoDB (deploy/CONSOLE.md).
     """
     location = locate(url)
     if isinstance(location, Folder):
@@ -77,7 +77,7 @@ def _recover_folder(root: Path, objects: ObjectStore, copy: Path | None) -> Reco
     if copy is not None and not copy.is_file():
         raise StoreError(f"there is no file {copy}: give a copy of a catalogue.")
     if not path.exists() and copy is None and not has_points(objects):
-        raise StoreError(f"{root}: there is no store here, and nothing to make its catalogue from.")
+        raise StoreError(f"{root}: there is no store here, and nothing to rebuild its catalogue from.")
     heads = _heads(path, report)
     found: list[Found] = []
     for where, file in (("what is left of the catalogue", path), ("the copy", copy)):
@@ -102,7 +102,7 @@ def _recover_folder(root: Path, objects: ObjectStore, copy: Path | None) -> Reco
         adopt(objects, catalogue, best, heads, report)
         problems = [problem for stream in catalogue.streams() for problem in catalogue.audit(stream)]
         if problems:
-            raise StoreError(f"the catalogue that was made does not add up, and was not put in place: {problems[0]}")
+            raise StoreError(f"the rebuilt catalogue is inconsistent, and was not put in place: {problems[0]}")
         _count(catalogue, report, heads)
         made = catalogue.table.heads() or {}
     _put_in_place(path, new, made, report)
@@ -110,7 +110,7 @@ def _recover_folder(root: Path, objects: ObjectStore, copy: Path | None) -> Reco
 
 
 def _heads(path: Path, report: RecoverReport) -> Heads | None:
-    """How far the streams had come, if that is still there."""
+    """The last commit of each stream, if that is still known."""
     try:
         heads = HeadFile(path).read()
     except DataflowError:
@@ -129,7 +129,7 @@ def _count(catalogue: Catalogue, report: RecoverReport, heads: Heads | None = No
 
 
 def _put_in_place(path: Path, new: Path, heads: Heads, report: RecoverReport) -> None:
-    """The new catalogue in the place of the old one, of which copies stay; can be stopped and begun again."""
+    """Replace the old catalogue, of which copies remain, by the new one; can be interrupted and repeated."""
     mark = now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     again = 1
     while any(path.with_name(f"{path.name}.{mark}{ending}").exists() for ending in _ENDINGS):
@@ -140,7 +140,7 @@ def _put_in_place(path: Path, new: Path, heads: Heads, report: RecoverReport) ->
         if old.is_file():
             aside = path.with_name(f"{path.name}.{mark}{ending}")
             shutil.copyfile(old, aside)
-            report.done.append(f"what was there is kept as {aside.name}")
+            report.done.append(f"the old file is kept as {aside.name}")
     for ending in ("-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
     os.replace(new, path)

@@ -1,1 +1,1 @@
-"""Results: columns, proof, and how they are shown and exported."""
+"""Results: columns, proof, display and export."""

@@ -1,4 +1,4 @@
-"""What a query on Lambda costs: prices, what workers tell of themselves, the estimate before and the bill after."""
+"""The cost of a query on Lambda: prices, reported usage, the estimate before and the bill after."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from operators.errors import DataflowError
 
 
 class BudgetExceeded(DataflowError):
-    """The query is estimated to cost more than it may; nothing was invoked."""
+    """The query's estimated cost exceeds its budget; nothing was invoked."""
 
 
 @dataclass(frozen=True)
 class Prices:
-    """Dollars, by the list of AWS for us-east-1 in 2026 (first tier, without the free tier).
+    """Prices in dollars, from AWS's list for us-east-1 in 2026 (first tier, without the free tier).
 
-    Sources: the pages "AWS Lambda Pricing" and "Amazon S3 pricing" (S3 Standard), whose figures these have been for
-    years; other regions ask up to a quarter more. Between Lambda and S3 of one region
-    nothing is asked for transfer; what leaves AWS (the answer, on its way to the caller) is not counted.
+    Sources: the pages "AWS Lambda Pricing" and "Amazon S3 pricing" (S3 Standard), whose figures have been stable for
+    years; other regions cost up to a quarter more. Transfer between Lambda and S3 in one region is free; transfer out
+    of AWS (the result, to the caller) is not counted.
     """
 
     gb_second: Mapping[str, float]
-    """By architecture, for a GB (2**30 bytes) of configured memory and a second of run time."""
+    """By architecture: one second of run time with a GB (2**30 bytes) of configured memory."""
     invocation: float
     get: float
     put: float
@@ -33,7 +33,7 @@ class Prices:
 US_EAST_1 = Prices({"arm64": 0.0000133334, "x86_64": 0.0000166667}, 0.20 / 1e6, 0.0004 / 1e3, 0.005 / 1e3)
 
 VCPU_MB = 1_769
-"""Megabytes of memory with which a function has one whole vCPU."""
+"""Megabytes of memory at which a function has one full vCPU."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,8 @@ class Worker:
 
 @dataclass(frozen=True)
 class Used:
-    """What invocations tell that was used: how many tell, seconds billed (each up to the next millisecond), GB-seconds
-    and their price, GETs and PUTs of S3, bytes read from it, and how many others they invoked in turn, without those
-    that were refused.
+    """Usage that invocations report: how many report, billed seconds (each rounded up to a millisecond), GB-seconds and
+    their price, S3 GETs and PUTs, bytes read from S3, and how many others they invoked in turn, without throttled ones.
     """
 
     reported: int = 0
@@ -74,26 +73,26 @@ class Used:
 
     @classmethod
     def of(cls, seconds: float, worker: Worker, gets: int = 0, puts: int = 0, read: int = 0) -> Used:
-        """What one invocation of ``worker`` used that ran for ``seconds``."""
+        """The usage of one invocation of ``worker`` that ran for ``seconds``."""
         billed = math.ceil(seconds * 1_000) / 1_000
         size = billed * worker.memory / 1_024
         return cls(1, billed, size, size * US_EAST_1.gb_second[worker.architecture], gets, puts, read)
 
     @classmethod
     def from_dict(cls, fields: Any) -> Used:
-        """What a reply tells; ValueError, KeyError or TypeError if that is nothing of the kind."""
+        """The usage in a reply; ValueError, KeyError or TypeError if it is malformed."""
         if not all(0 <= fields[name] < math.inf for name in asdict(cls())):
-            raise ValueError("a reply tells of less than nothing, or of more than there is")
+            raise ValueError("the reported usage is negative or impossibly large")
         return cls(**{name: type(kind)(fields[name]) for name, kind in asdict(cls()).items()})
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a query cost: invocations (workers and relays), and of them those whose usage is unknown, as
-    failed, lost and overtaken ones do; seconds billed, GB-seconds, GETs, PUTs, bytes read, and dollars.
+    """The cost of a query: invocations (workers and relays), those of them that reported nothing (failed, lost and
+    overtaken ones); billed seconds, GB-seconds, GETs, PUTs, bytes read, and dollars.
 
-    Of the silent ones only the invocation itself is in ``dollars``: how long they ran is unknown. The time in which
-    new workers begin (INIT) is billed, too, and stands only in AWS's logs: it is not in ``dollars``.
+    For the silent ones ``dollars`` includes only the invocation itself: how long they ran is unknown. The start-up time
+    of new workers (INIT) is billed, too, but only AWS's logs have it: it is not in ``dollars``.
     """
 
     invocations: int
@@ -107,7 +106,7 @@ class Cost:
 
     @classmethod
     def of(cls, used: Used, invocations: int) -> Cost:
-        """The bill for ``invocations`` that used what they tell."""
+        """The bill for ``invocations`` with the usage they reported."""
         invocations += used.invoked
         dollars = used.compute + invocations * US_EAST_1.invocation
         dollars += used.gets * US_EAST_1.get + used.puts * US_EAST_1.put
@@ -124,12 +123,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Speeds:
-    """What the estimate and the model take for given; deploy/README.md says where each comes from.
+    """Assumptions of the estimate and the model; deploy/INTERNALS.md gives their sources.
 
-    ``points`` a second and vCPU; ``stream``, bytes a second of one GET once it has begun to arrive, and ``network``,
-    those of a worker after its first ``burst`` bytes; seconds to S3's first byte (the median), of an invocation beside
-    its work, until a new worker begins, and to merge one partial state; invocations a second that one process starts;
-    the bytes that one GET brings at most, and the GETs of a file that do not bring points.
+    ``points`` per second and vCPU; ``stream``, bytes per second of one GET after its first byte, and ``network``, those
+    of a worker after its first ``burst`` bytes; seconds to S3's first byte (the median), of overhead per invocation, to
+    start a new worker, and to merge one partial state; invocations per second that one process starts; the most bytes
+    that one GET returns, and the GETs of a file that return no points.
     """
 
     points: float = 170e6
@@ -147,7 +146,7 @@ class Speeds:
 
 @dataclass(frozen=True)
 class Load:
-    """The work of a query: points and bytes of its files, tasks, and how many files all tasks together open."""
+    """The work of a query: points and bytes of its files, tasks, and the number of files that all tasks open."""
 
     points: int
     bytes: int
@@ -155,15 +154,15 @@ class Load:
     opened: int
 
     def gets(self, speeds: Speeds) -> int:
-        """GETs of one task, of an even share."""
+        """GETs of one task with an even share."""
         files = -(-self.opened // self.tasks)
         return files * speeds.file_gets + max(files, math.ceil(self.bytes / self.tasks / speeds.get_bytes))
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a query is expected to take: of every file all columns (few metrics read all), on warm workers without
-    faults, all of them at once.
+    """The expected time and cost of a query: all columns of every file (few metrics read all), on warm workers without
+    faults, all at once.
     """
 
     bytes: int
@@ -181,29 +180,29 @@ class Estimate:
         )
 
     def within(self, budget: float) -> None:
-        """Raise ``BudgetExceeded`` unless that many dollars are enough."""
+        """Raise ``BudgetExceeded`` if the estimate exceeds ``budget`` dollars."""
         if not budget >= 0:
             raise DataflowError(f"budget must be dollars, 0 or more, got {budget!r}")
         if self.dollars > budget:
             raise BudgetExceeded(
                 f"the query would cost about ${self.dollars:.3g} ({self.tasks:,} tasks, {self.bytes:,} bytes, "
-                f"{self.gets:,} GETs) and may cost ${budget:g}: nothing was invoked; ask for a shorter range, compact "
-                "small files, or allow more."
+                f"{self.gets:,} GETs) and its budget is ${budget:g}: nothing was invoked; ask for a shorter range, "
+                "compact small files, or allow more."
             )
 
 
 def reading_seconds(size: float, burst: float, speeds: Speeds) -> float:
-    """Seconds in which a worker's network brings ``size`` bytes, ``burst`` of them before it slows down."""
+    """Seconds in which a worker downloads ``size`` bytes, ``burst`` of them before its network slows down."""
     return min(size, burst) / speeds.stream + max(0.0, size - burst) / min(speeds.stream, speeds.network)
 
 
 def computing_seconds(points: float, worker: Worker, speeds: Speeds) -> float:
-    """Seconds in which a worker computes so many points."""
+    """Seconds in which a worker processes so many points."""
     return points / speeds.points / min(1.0, worker.memory / VCPU_MB)  # one thread a task
 
 
 def estimate(load: Load, relays: int, worker: Worker, speeds: Speeds | None = None) -> Estimate:
-    """What ``load`` takes on workers of this size, invoked by so many relays (0: by the caller)."""
+    """The estimate for ``load`` on workers of this size, invoked by so many relays (0: by the caller)."""
     speeds = speeds or Speeds()
     gets = load.gets(speeds)
     each = reading_seconds(load.bytes / load.tasks, speeds.burst, speeds) + gets * speeds.first_byte

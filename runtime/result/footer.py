@@ -1,4 +1,4 @@
-"""What stands under the table of an answer: its range, what was read and left out, and why there is no row."""
+"""The lines below a result's table: its range, rows read and omitted, and why it is empty."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_COMMITS = 2_000
 def footer(
     proof: object, notes: Sequence[str], rows: int, snapshot: Snapshot | None, catalogue: Catalogue | None
 ) -> list[str]:
-    """Lines for people under an answer of so many rows; none but the notes for one that no store gave."""
+    """Lines below a result with ``rows`` rows; only the notes for a result that is not from a store."""
     lines: list[str] = []
     if isinstance(proof, Proof):
         span = f"{clock(proof.since)} to {clock(proof.until)} UTC"
@@ -36,13 +36,13 @@ def footer(
 
 
 def why_none(proof: object, snapshot: Snapshot | None, rows: int) -> str:
-    """Why there is nothing, or nothing but the answer over no rows at all; empty if there is no need to say so, or if
-    no store gave the answer."""
+    """Why there are no rows, or only the result over zero rows; empty if there is nothing to explain or the result is
+    not from a store."""
     return _why_none(proof, snapshot, rows) if isinstance(proof, Proof) and snapshot is not None else ""
 
 
 def clock(us: int) -> str:
-    """A time for people, in UTC: ``2024-03-01 00:00``, with as much more as it has."""
+    """A time for people, in UTC: ``2024-03-01 00:00``, with seconds and fractions only if not zero."""
     date, _, time = iso(us).removesuffix("Z").partition("T")
     second = "" if us % 60_000_000 == 0 else time[5:8] if us % 1_000_000 == 0 else time[5:].rstrip("0")
     return f"{date} {time[:5]}{second}"
@@ -52,7 +52,7 @@ def _left_out(proof: Proof, snapshot: Snapshot | None, catalogue: Catalogue | No
     out = [f"{proof.duplicates:,} duplicates left out"] if proof.duplicates else []
     try:
         rejected = _rejected(proof, snapshot, catalogue)
-    except DataflowError:  # the answer stands by itself, whatever became of the catalogue
+    except DataflowError:  # the result is valid even if the catalogue cannot be read now
         rejected = None
     if rejected is None:
         out.append(f"{proof.rejected:,} rejected at ingest in the whole stream")
@@ -66,9 +66,9 @@ def _left_out(proof: Proof, snapshot: Snapshot | None, catalogue: Catalogue | No
 
 
 def _rejected(proof: Proof, snapshot: Snapshot | None, catalogue: Catalogue | None) -> int | None:
-    """Records rejected from the sources that have rows in the range; None if that would take too long to find.
+    """Records rejected from the sources that have rows in the range; None if finding them would take too long.
 
-    A rejected record may have no time of its own, so it belongs to the range of its source.
+    A rejected record may have no time, so it counts for the range of its source.
     """
     if not proof.rejected or snapshot is None or catalogue is None:
         return proof.rejected if not proof.rejected else None

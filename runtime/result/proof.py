@@ -1,4 +1,4 @@
-"""The proof that an answer is whole, computed from what the tasks say they covered and checked before it is given."""
+"""The proof that a result is complete, computed from the tasks' coverage and checked before the result is returned."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from runtime.errors import IncompleteResult
 
 @dataclass(frozen=True)
 class Proof:
-    """What was planned, what was read, and digests of how.
+    """What was planned and read, with digests of plan, kernels and result.
 
     ``snapshot`` is the commit that was read; ``plan`` the SHA-256 of graph, parameters and range; ``kernels`` that of
-    the compiled stages; ``result`` that of the answer. Planned and merged files agree in number and set hash, and
-    catalogued rows equal scanned rows, or the answer is refused. ``files_cached`` of the files were not read: what they
-    come to was kept by an earlier run, and so was the number of rows that it had read. ``duplicates`` are rows that the
-    stream's policy left out of this answer; ``duplicates_at_ingest``, ``rejected`` and ``quarantined`` count for the
-    whole stream. ``times_outside``: how many values were times outside of the years 1900 to 2261, and so are null.
-    ``tzdata`` is the release of the time zone database. ``catalogue`` is "checked" if every item of it that was read
-    carries a checksum, "unchecked" for a stream that only earlier versions have written to; ``files_unchecked`` of the
-    files were committed by these, and were compared with rows, keys, times and nulls only, not by a digest. ``notes``
-    are sentences about the answer that its readers should know.
+    the compiled stages; ``result`` that of the result. If planned and merged files differ in number or set hash, or
+    catalogued rows from scanned rows, there is no result. ``files_cached`` of the files were not read: their states,
+    and the rows read for them, come from the cache. ``duplicates`` are rows that the stream's policy left out of this
+    result; ``duplicates_at_ingest``, ``rejected`` and ``quarantined`` count for the whole stream. ``times_outside``
+    counts times outside the years 1900 to 2261, which became null. ``tzdata`` is the release of the time zone database.
+    ``catalogue`` is "checked" if every item of it that was read carries a checksum, "unchecked" for a stream that only
+    earlier versions have written; ``files_unchecked`` counts the files that those committed: only rows, keys, times and
+    nulls were compared, no digest. ``notes`` are sentences that a reader of the result should know.
     """
 
     stream: str
@@ -56,7 +55,7 @@ class Proof:
 
     @property
     def complete(self) -> bool:
-        """Whether all that was planned was read, once."""
+        """Whether every planned row was read exactly once."""
         return (
             self.files_planned == self.files_merged
             and self.files_hash_planned == self.files_hash_merged
@@ -82,7 +81,7 @@ def check_coverage(files: Sequence[FileEntry], covered: Mapping[str, int], strea
 
 
 def merged_files(files: Sequence[FileEntry], covered: Mapping[str, int]) -> list[str]:
-    """Paths of the files of which every row was covered."""
+    """Paths of the files whose rows were all covered."""
     return [f.path for f in files if covered.get(f.path, 0) == f.rows]
 
 

@@ -1,4 +1,4 @@
-"""The answer to a query: typed columns, the proof that nothing was left out, and the ways out of here."""
+"""The result of a query: typed columns, proof, exports."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from runtime.display.plot import Plot
     from runtime.result.cost import Cost
 
-_EXACT = 2**53  # the largest range in which every JSON reader keeps integers exactly
+_EXACT = 2**53  # every JSON reader is exact for integers up to this
 _REPR_ROWS, _REPR_FILES = 40, 10
 
 
 class AnyProof(Protocol):
-    """What shows that an answer is whole."""
+    """A proof that a result is complete."""
 
     def to_dict(self) -> dict[str, object]:
         """The proof as plain JSON values."""
 
 
 class Question(Protocol):
-    """How a result was asked for: the metric's steps, the store's catalogue, and what of it was read."""
+    """The query behind a result: the metric's steps, the store's catalogue, and the snapshot that was read."""
 
     @property
     def steps(self) -> Sequence[Step]:
@@ -50,14 +50,14 @@ class Question(Protocol):
 
     @property
     def catalogue(self) -> Catalogue:
-        """The catalogue that it is of."""
+        """The catalogue of the snapshot."""
 
     def explain(self, result: Result, row: int | Mapping[str, object], limit: int) -> Explanation:
         """See ``Result.explain``."""
 
 
 class Result:
-    """A table with names and types, in the order the metric's sort gives (else by its group columns).
+    """A table with named, typed columns, in the metric's sort order (else by its group columns).
 
     ``columns`` maps each name to a ``Column`` (all of one length); ``proof`` shows what was read. ``len(result)``
     is the number of rows; iterating gives tuples of Python values, with None for null, and times and durations
@@ -68,11 +68,11 @@ class Result:
         self.columns: dict[str, Column] = dict(columns)
         self.proof = proof
         self.asked: Question | None = None
-        """How a store was asked for this; None of a result that came otherwise."""
+        """The query of a store; None for other results."""
         self.cost: Cost | None = None
-        """What the invocations cost that it took; None of a result that this machine or an executor computed."""
+        """The cost of its invocations; None if this machine or an executor computed it."""
         self.notes: list[str] = list(getattr(proof, "notes", ()))
-        """What a reader should know of these numbers, a sentence each."""
+        """Sentences that a reader of these numbers should know."""
         lengths = {len(c) for c in self.columns.values()}
         if len(lengths) > 1:
             raise ValueError(f"columns of one result must have one length, not {sorted(lengths)}")
@@ -98,17 +98,17 @@ class Result:
         return {name: column.type for name, column in self.columns.items()}
 
     def to_text(self, *, width: int | None = None, color: bool = False, max_rows: int | None = None) -> str:
-        """The table as text, with its range, the rows that were read and the rejected ones under it.
+        """The table as text, followed by its range and the numbers of rows read and rejected.
 
-        ``width`` and ``max_rows`` limit the table, and the line after it says what is not shown.
+        ``width`` and ``max_rows`` limit the table; the line after it says what is not shown.
         """
         return text_table(self.columns, width=width, color=color, max_rows=max_rows, footer=self._footer())
 
     def to_dict(self) -> dict[str, object]:
         """The result as plain JSON values: ``{"columns", "types", "rows", "proof"}``.
 
-        Durations are integer microseconds, times ISO-8601 UTC with microseconds, integers beyond 2**53 strings,
-        and the floats that JSON has no form for the strings ``NaN``, ``Infinity`` and ``-Infinity``.
+        Durations are integer microseconds, times ISO-8601 UTC with microseconds, integers beyond 2**53 strings, and
+        floats that JSON cannot represent the strings ``NaN``, ``Infinity`` and ``-Infinity``.
         """
         plain = [_plain(column) for column in self.columns.values()]
         return {
@@ -119,10 +119,10 @@ class Result:
         }
 
     def to_csv(self, path: str | Path | None = None) -> str | None:
-        """The result as CSV with a header: written to ``path``, or returned when there is none.
+        """The result as CSV with a header: written to ``path``, or returned without one.
 
-        Null is an empty field, the empty string ``""``. Strings that a spreadsheet would run as a formula
-        (those that begin with ``= + - @``, a tab or an end of line) get an apostrophe in front.
+        Null is an empty field, the empty string ``""``. Strings that a spreadsheet would run as a formula (those that
+        begin with ``= + - @``, a tab or a line break) are prefixed with an apostrophe.
         """
         from runtime.display.export import csv_lines
 
@@ -158,10 +158,10 @@ class Result:
         return to_arrow(self.columns)
 
     def plot(self, path: str | Path | None = None) -> Plot:
-        """Draw the result: lines over the first time column that it is grouped by, else bars by the groups.
+        """Draw the result: lines over its first time column among the group columns, else bars by group.
 
-        One panel per numeric column, each with an axis of its own. Lines have gaps where buckets of time are missing;
-        nulls are not drawn. Of many groups the largest are shown, and the chart says so. ``path`` ends in ``.png``,
+        One panel per numeric column, each with its own axis. Lines have gaps where time buckets are missing; nulls are
+        not drawn. If there are many groups, the largest are shown, and the chart says so. ``path`` ends in ``.png``,
         ``.svg`` or ``.html`` (one page with the chart and the table, nothing loaded from elsewhere). Needs the extra
         ``antfold[plot]``.
         """
@@ -174,26 +174,24 @@ class Result:
         return plot
 
     def explain(self, row: int | Mapping[str, object], limit: int = 1000) -> Explanation:
-        """Where the numbers of one row come from: the keys and intervals (or points, sessions, ...) behind it, and the
-        point files that hold them.
+        """Drill down into one row: the keys and intervals (or points, sessions, ...) behind it, and the point files
+        that contain them.
 
-        ``row`` is its number, from 0 on, or values that tell it from the others, as ``{"firmware": "1.0"}``; text is
-        read as the column's type, so times are ISO-8601 and ``"null"`` is null. The metric is run again without its
-        last grouping, for that group, over the files that the result was made of. ``limit`` is how many rows to show.
+        ``row`` is its index, from 0, or values that identify it, for example ``{"firmware": "1.0"}``; text is parsed as
+        the column's type, so times are ISO-8601 and ``"null"`` is null. The metric is run again without its last
+        grouping, for that group, over the files of the result. ``limit`` is how many rows to show.
 
-        QueryError for a row that is not there or not the only one, for a result that no ``Store.query`` gave, for a
-        partial one, and where files of the result are no longer part of the store.
+        QueryError for a row that does not exist or is ambiguous, for a result that is not from ``Store.query``, for a
+        partial one, and if files of the result are no longer in the store.
         """
         if isinstance(self, PartialResult):
-            raise QueryError("a partial result cannot be explained: parts of what is behind it were not read")
+            raise QueryError("a partial result cannot be explained: some of its rows were not read")
         if self.asked is None:
-            raise QueryError(
-                "this result does not say how it was asked for; only what Store.query gave can be explained"
-            )
+            raise QueryError("this result has no query; only results of Store.query can be explained")
         return self.asked.explain(self, row, limit)
 
     def why_empty(self) -> str:
-        """Why the result has no rows, as far as its proof says; empty if it has some, or no store gave it."""
+        """Why the result has no rows, according to its proof; empty if it has rows or is not from a store."""
         from runtime.result.footer import why_none
 
         return why_none(self.proof, None if self.asked is None else self.asked.snapshot, len(self))
@@ -216,7 +214,7 @@ class Result:
 
 
 class PartialResult(Result):
-    """An answer that is known to be incomplete; ``missing`` names what could not be read."""
+    """A result that is known to be incomplete; ``missing`` names what could not be read."""
 
     def __init__(self, columns: Mapping[str, Column], proof: AnyProof, missing: tuple[str, ...]) -> None:
         super().__init__(columns, proof)
@@ -231,7 +229,7 @@ class PartialResult(Result):
         return f"{super()._repr_html_()}\n<p><b>Partial:</b> {escape(self._note())}</p>"
 
     def to_dict(self) -> dict[str, object]:
-        """As of a whole result, with the list ``missing`` beside it."""
+        """As for a complete result, plus the list ``missing``."""
         return {**super().to_dict(), "missing": list(self.missing)}
 
     def _note(self) -> str:
@@ -240,17 +238,17 @@ class PartialResult(Result):
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is behind one row of an answer.
+    """The rows, keys and files behind one row of a result.
 
     ``answer`` is that row, and ``row`` its values by column. ``rows`` are the rows that were grouped into it, in the
-    order of key and time: points, intervals (cut by the clock as the grouping and its aggregates cut them), sessions,
-    windows and the like, or the rows of the grouping before it; of a metric without grouping, the row itself. They
-    show the key, the times, the state, and what the metric grouped by and aggregated. ``total`` is how many there are,
-    of which ``rows`` may be just the first. ``keys`` is how many keys of the stream they come from, ``files`` the point
-    files that hold points of these keys at those times, and those that a value was carried in from: never fewer than
-    are needed, and more only where rows depend on earlier ones (``last``, ``previous``, combined timelines, unknown
-    time), where pieces of intervals come again (an hour of the day), on what other keys did (numbers of keys at once),
-    or on very many groups of another grouping.
+    order of key and time: points, intervals (split at the buckets of the grouping and its aggregates), sessions,
+    windows and so on, or the rows of the previous grouping; for a metric without grouping, the row itself. They show
+    the key, the times, the state, and the columns that the metric grouped by and aggregated. ``total`` is their number,
+    of which ``rows`` may be only the first. ``keys`` is the number of their keys. ``files`` are the point files that
+    contain points of these keys at those times, and those that a value was carried in from: never fewer than are
+    needed, and more only where rows depend on earlier ones (``last``, ``previous``, combined timelines, unknown time),
+    where pieces of intervals recur (an hour of the day), or where they depend on other keys (keys at once) or on very
+    many groups of another grouping.
     """
 
     answer: Result
@@ -265,7 +263,7 @@ class Explanation:
         return {name: column.to_list()[0] for name, column in self.answer.columns.items()}
 
     def to_dict(self) -> dict[str, object]:
-        """As plain JSON values: ``{"row", "rows", "total", "keys", "files"}``; ``rows`` is as of ``Result.to_dict``."""
+        """As plain JSON values: ``{"row", "rows", "total", "keys", "files"}``; ``rows`` is as in ``Result.to_dict``."""
         plain = self.answer.to_dict()
         return {
             "row": dict(zip(self.answer.columns, plain["rows"][0], strict=True)),  # type: ignore[index]
@@ -283,7 +281,7 @@ class Explanation:
         max_rows: int | None = None,
         all_files: bool = False,
     ) -> str:
-        """For a terminal: the rows as a table, then how many there are, of how many keys, and the files."""
+        """Text for a terminal: the rows as a table, then their number, the number of keys, and the files."""
         hidden = 0 if all_files else max(0, len(self.files) - _REPR_FILES)
         shown = [f" {path}" for path in self.files[: len(self.files) - hidden]]
         more = [f" ⋮ {hidden:,} more"] if hidden else []
@@ -300,12 +298,12 @@ class Explanation:
 
 
 def counted(n: int, noun: str) -> str:
-    """A number of things, in words: "1 row", "2,000 rows"."""
+    """A count with its noun: "1 row", "2,000 rows"."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _plain(column: Column) -> list[object]:
-    """The values of a column as JSON has them."""
+    """The values of a column as JSON values."""
     values = column.to_list()
     match column.type:
         case Type.TIME:

@@ -1,1 +1,1 @@
-"""Published queries that run at their times: relative ranges, thresholds, saved results."""
+"""Scheduled runs of published queries: relative ranges, thresholds, saved results."""

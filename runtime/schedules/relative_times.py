@@ -1,4 +1,4 @@
-"""Times relative to now, as schedules and people say them: ``-7d``, ``today``, ``yesterday``, ``today-30d``."""
+"""Times relative to now, as schedules and users write them: ``-7d``, ``today``, ``yesterday``, ``today-30d``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def is_relative(text: str) -> bool:
 def resolved(text: str, at: int, zone: str, what: str) -> int:
     """Microseconds UTC of a relative time or an ISO-8601 time, seen from ``at``; QueryError naming ``what``.
 
-    ``today`` and ``yesterday`` begin at midnight in ``zone``, and whole days from them are days of its calendar.
+    ``today`` and ``yesterday`` begin at midnight in ``zone``; day offsets from them are calendar days there.
     """
     found = _FORM.fullmatch(text) if text else None
     if found is None:

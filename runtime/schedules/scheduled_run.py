@@ -1,4 +1,4 @@
-"""Runs a published query at its time: the range is relative to it, the result is kept, its thresholds are asked."""
+"""Runs a published query for a scheduled time: relative range, saved result, thresholds."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 _LARGEST = 256 << 20
 _LISTED = 50
-"""Rows that an alert lists; it says how many there are."""
+"""Rows that an alert lists; it also gives their total."""
 
 _KEYS = ("query", "version", "params", "since", "until", "zone", "save", "csv", "alert", "every")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What is run: a published query (``version`` None: the latest), its parameters, its range (ISO-8601, or relative
-    to the scheduled time: ``-7d``, ``today``, ``yesterday`` in ``zone``), whether its result is kept (``csv``: as that,
-    too), its thresholds (``COLUMN OP NUMBER``), and how often, which is for those who start it."""
+    """A published query (``version`` None: the latest), its parameters, its range (ISO-8601, or relative to the
+    scheduled time: ``-7d``, ``today``, ``yesterday`` in ``zone``), whether its result is saved (``csv``: also as CSV),
+    its thresholds (``COLUMN OP NUMBER``), and how often it runs, which concerns only the scheduler."""
 
     query: str
     version: int | None = None
@@ -56,7 +56,7 @@ class Schedule:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Schedule:
-        """The schedule of a JSON or TOML table; QueryError for what does not belong there."""
+        """The schedule of a JSON or TOML table; QueryError for invalid fields."""
         if not isinstance(given, Mapping):
             raise QueryError(f"a schedule is a table with the fields {', '.join(_KEYS)}, got {given!r:.100}")
         if unknown := [name for name in given if name not in _KEYS]:
@@ -78,10 +78,10 @@ class Schedule:
 
 @dataclass(frozen=True)
 class ScheduledRun:
-    """What came of a run scheduled for ``at`` (microseconds UTC).
+    """The outcome of a run scheduled for ``at`` (microseconds UTC).
 
-    ``saved`` are the objects that hold its result. ``result`` is None where it was found there from an earlier run for
-    the same time. ``unknown`` counts the nulls of which a threshold could not be asked.
+    ``saved`` are the objects with its result. ``result`` is None if an earlier run for the same time had saved it.
+    ``unknown`` counts the nulls, for which a threshold is undecided.
     """
 
     query: str
@@ -100,13 +100,13 @@ class ScheduledRun:
 
     @property
     def subject(self) -> str:
-        """The alert in less than 100 characters of ASCII."""
+        """The alert's subject: fewer than 100 ASCII characters."""
         text = f"antfold: {self.query}: {len(self.violations)} of {self.rows} rows beyond their thresholds"
         return text if len(text) < 100 else f"antfold: {len(self.violations)} rows beyond their thresholds"
 
     @property
     def alert(self) -> str | None:
-        """The alert to send; None if no threshold holds, or it was sent."""
+        """The alert to send; None if no threshold holds, or it was sent already."""
         if not self.violations or self.alerted:
             return None
         lines = [f"{self.query} version {self.version}, {_iso(self.since)} to {_iso(self.until)}:"]
@@ -129,10 +129,10 @@ def run_scheduled(
 ) -> ScheduledRun:
     """Run ``schedule`` for the time ``at`` (microseconds UTC; default: now, to the second).
 
-    With ``save`` the result lies at ``results/NAME/VERSION/TIME-ASKED.json`` (ASKED: a digest of parameters, range and
-    thresholds), once for every scheduled time: a second run for it finds the first one's, whatever has come since. Tell
-    people of ``alert``, then call ``mark_alerted``. ``executor`` is asked with name, since, until and parameters for
-    the executor of the query (``Store.query``).
+    With ``save`` the result is stored as ``results/NAME/VERSION/TIME-ASKED.json`` (ASKED: a digest of parameters, range
+    and thresholds), once per scheduled time: a second run finds the first one's result, whatever was ingested since.
+    Send ``alert``, then call ``mark_alerted``. ``executor`` is called with name, since, until and parameters and
+    returns the executor of the query (``Store.query``).
     """
     plan = schedule if isinstance(schedule, Schedule) else Schedule.of(schedule)
     moment = _now() if at is None else at
@@ -164,9 +164,9 @@ def concluded(
     at: int | None = None,
     span: tuple[object, object] = (None, None),
 ) -> ScheduledRun:
-    """The run whose answer is ``result``, judged and, with ``save``, kept; ``published`` None: of a plain metric.
+    """The run with ``result``, judged and, with ``save``, saved; ``published`` None: of a plain metric.
 
-    ``span`` is the range as it was asked for.
+    ``span`` is the requested range.
     """
     said = judged(result, thresholds)
     shown = result.to_dict()
@@ -202,7 +202,7 @@ def concluded(
 
 
 def mark_alerted(store: Store, run: ScheduledRun) -> None:
-    """Note that the run's alert was sent, so that another run for the same time does not send it again."""
+    """Record that the run's alert was sent, so that another run for the same time does not repeat it."""
     if run.saved:
         store.objects.put(run.saved[0].removesuffix(".json") + ".alerted", b"")
 
@@ -214,13 +214,13 @@ def _path(
     span: tuple[object, object],
     thresholds: tuple[Threshold, ...],
 ) -> str:
-    """Where the result lies, without its ending: two that are asked for at one time may be of different questions."""
+    """The result's path without its extension; different requests for one time have different paths."""
     asked = json.dumps([published.params(params), span, [t.text for t in thresholds]], sort_keys=True, default=str)
     return f"results/{published.name}/{published.version}/{_stamp(at)}-{digest(asked.encode())[:12]}"
 
 
 def _found(objects: ObjectStore, path: str) -> ScheduledRun | None:
-    """The run whose result is there already."""
+    """The run whose result is already saved."""
     try:
         size = objects.size(f"{path}.json")
     except FileMissing:
@@ -248,7 +248,7 @@ def _found(objects: ObjectStore, path: str) -> ScheduledRun | None:
 
 
 def _put(objects: ObjectStore, path: str, data: bytes) -> bool:
-    """Whether ``data`` is there now; no if another run was first with something else."""
+    """Store ``data``; returns False if another run stored something else first."""
     try:
         objects.put(path, data)
     except StoreError:

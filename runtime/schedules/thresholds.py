@@ -1,4 +1,4 @@
-"""Thresholds of a result: ``uptime < 0.95`` holds for the rows that somebody wants to hear of."""
+"""Thresholds of a result: ``uptime < 0.95`` selects the rows to alert on."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OPERATIONS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True)
 class Threshold:
-    """A column, an operation and a number (of durations: microseconds)."""
+    """A column, a comparison and a number (for durations: microseconds)."""
 
     text: str
     column: str
@@ -42,7 +42,7 @@ class Threshold:
 
     @classmethod
     def parse(cls, text: str) -> Threshold:
-        """Of ``COLUMN OP NUMBER``; durations as ``5m``. QueryError for anything else."""
+        """Parse ``COLUMN OP NUMBER``; durations as ``5m``. QueryError for anything else."""
         found = _FORM.fullmatch(text) if len(text) <= 300 else None
         if found is None:
             raise QueryError(f"the threshold {text[:300]!r} is not of the form COLUMN < NUMBER (or <=, >, >=, ==, !=)")
@@ -56,32 +56,32 @@ class Threshold:
         return cls(text.strip(), column, operation, Decimal(micros), is_duration=True)
 
     def holds(self, value: Any) -> bool | None:
-        """Whether it holds for a value; None where there is none."""
+        """Whether it holds for a value; None for null."""
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return None
-        # A float is asked as floats are written: 0.95 is not below 0.95.
+        # Compare floats with the float of the text: 0.95 is not below 0.95.
         number = float(self.number) if isinstance(value, float) else self.number
         return _OPERATIONS[self.operation](value, number)
 
     def of(self, result: Result) -> Column:
-        """Its column in ``result``; QueryError if there is none that it can be compared with."""
+        """Its column in ``result``; QueryError if there is no comparable one."""
         column = result.columns.get(self.column)
         if column is None:
             raise QueryError(
-                f"the threshold {self.text!r}: the answer has no column {self.column!r}; "
+                f"the threshold {self.text!r}: the result has no column {self.column!r}; "
                 f"{meant(self.column, result.columns, 'it')} has {listed(result.columns)}"
             )
         if not column.type.is_numeric and column.type.places is None:
             raise QueryError(f"the threshold {self.text!r}: the column {self.column} is of type {column.type}")
         if self.is_duration != (column.type is Type.DURATION):
-            what = "a duration, as 5m" if column.type is Type.DURATION else "a number"
+            what = "a duration, for example 5m" if column.type is Type.DURATION else "a number"
             raise QueryError(f"the threshold {self.text!r}: {self.column} is compared with {what}")
         return column
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A row for which a threshold holds: its values by column, as JSON has them."""
+    """A row for which a threshold holds: its values by column, as JSON values."""
 
     threshold: str
     row: Mapping[str, object]
@@ -92,14 +92,14 @@ class Violation:
 
 @dataclass(frozen=True)
 class Judged:
-    """What thresholds say of a result: the rows for which they hold, and how many they could not be asked of."""
+    """A result judged by thresholds: the rows for which they hold, and the number of nulls."""
 
     violations: tuple[Violation, ...]
     unknown: int
 
 
 def judged(result: Result, thresholds: tuple[Threshold, ...]) -> Judged:
-    """``result`` by all thresholds, row by row; a null is neither above nor below anything, and counted."""
+    """Judge ``result`` by all thresholds, row by row; a null meets no threshold, and is counted."""
     shown: dict[str, Any] = result.to_dict()
     violations, unknown = [], 0
     for threshold in thresholds:

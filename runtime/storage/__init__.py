@@ -1,1 +1,1 @@
-"""A store that is open: where it is, its point files, and whether they are whole."""
+"""An open store: its location, its point files, and their verification."""

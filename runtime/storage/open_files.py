@@ -1,4 +1,4 @@
-"""The point files that a store has open: each opened once, the latest kept, and those asked for next opened ahead."""
+"""Open point files of a store: each opened once, the most recent stay open, the next ones are opened ahead."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from runtime.pointfile import PointFile
 
 MOST_FILES = 4096
 MOST_BYTES = 512 << 20
-"""How many files are kept open, and how many bytes they may hold in memory together."""
+"""Limits on open files: how many, and their total bytes in memory."""
 
 _AHEAD_BYTES = MOST_BYTES // 2
 
 
 class OpenedFiles:
-    """Files of ``objects`` by their catalogue entries; safe for threads."""
+    """Open files of ``objects`` by catalogue entry; thread-safe."""
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
@@ -32,7 +32,7 @@ class OpenedFiles:
         self._lock = threading.Lock()
 
     def open(self, entry: FileEntry) -> PointFile:
-        """The point file of a catalogue entry; who asks for one that is being opened waits for it."""
+        """The point file of a catalogue entry; a caller waits for a file that another thread is opening."""
         path = entry.path
         with self._lock:
             found = self._open.get(path)
@@ -63,9 +63,9 @@ class OpenedFiles:
 
     @contextmanager
     def ahead(self, files: Iterable[FileEntry]) -> Iterator[None]:
-        """While the block runs, open these files in their order, several at once where that is worth while.
+        """While the block runs, open these files in order, several at once where that pays off.
 
-        No more than fit into half of what may be kept. What fails is left to who asks for the file.
+        At most half of the limit is used. A failure surfaces when the file is requested.
         """
         chosen, size = [], 0
         for entry in files:
@@ -106,12 +106,12 @@ class OpenedFiles:
 def check_committed(entry: FileEntry, file: PointFile) -> None:
     """FormatError unless the file is the one that was committed.
 
-    Its footer's digest says so. Entries of earlier versions have none: of them what the footer says is compared.
+    The footer's digest decides. Entries of earlier versions have none: for them the footer's fields are compared.
     """
     if entry.footer:
         if file.footer_digest == entry.footer:
             return
-        what = "its footer has another digest"
+        what = "the digest of its footer differs"
     else:
         nulls = {name: int(file.chunks(name)["nulls"].sum()) for name in file.schema}
         for what, found, said in (
@@ -128,6 +128,6 @@ def check_committed(entry: FileEntry, file: PointFile) -> None:
         else:
             return
     raise FormatError(
-        f"{entry.path} is not the file that was committed ({what}): put the right one back from a backup; "
+        f"{entry.path} is not the file that was committed ({what}): restore the right one from a backup;  "
         "`dataflow verify` lists all that are wrong."
     )

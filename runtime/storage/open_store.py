@@ -1,4 +1,4 @@
-"""A store that is open: its objects, its catalogue and its point files, for whatever reads them."""
+"""`OpenStore`: a store's objects, catalogue and point files, opened on first use."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from runtime.pointfile import PointFile
 from runtime.storage.locations import locate
 from runtime.storage.open_files import OpenedFiles
 
-# Catalogues are imported when one is asked for: a worker, which only opens files, starts without.
+# Catalogues are imported on demand: a worker only opens files and starts faster without them.
 if TYPE_CHECKING:
     from runtime.aws.kms import Signer
     from runtime.catalogue import Catalogue
 
 
 class OpenStore:
-    """What ``Store`` is below its questions: the folder or URL, opened when first used. Safe for threads."""
+    """The part of ``Store`` below queries: the folder or URL, opened on first use. Thread-safe."""
 
     _shared: ClassVar[dict[tuple[type, str], OpenStore]] = {}
     _shared_lock: ClassVar[threading.Lock] = threading.Lock()
@@ -32,11 +32,11 @@ class OpenStore:
         self.url = self._location.url
         self._create = create
         self.signer: Signer | None = None
-        """Signs what is published here, and verifies what is run by name; None: the one that ANTFOLD_MAC_KEY names."""
+        """Signs published queries and verifies them when they run; None: the key in ANTFOLD_MAC_KEY."""
 
     @classmethod
     def shared(cls, url: str) -> Self:
-        """The one store object of this process for ``url``: workers keep it between tasks."""
+        """The process-wide store for ``url``: workers reuse it between tasks."""
         with cls._shared_lock:
             found = cls._shared.get((cls, url))
             if found is None:
@@ -50,16 +50,16 @@ class OpenStore:
 
     @cached_property
     def opened(self) -> OpenedFiles:
-        """The point files that are open."""
+        """The open point files."""
         return OpenedFiles(self.objects)
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """The catalogue; StoreError if there is none and none is to be made."""
+        """The catalogue; StoreError if there is none and none may be created."""
         return self._location.catalogue(lambda: self._create)
 
     def close(self) -> None:
-        """Give back what the store holds open; it opens again when used."""
+        """Release open resources; they are reopened on use."""
         if "catalogue" in self.__dict__:
             self.catalogue.close()
             del self.__dict__["catalogue"]
@@ -78,7 +78,7 @@ class OpenStore:
         return f"Store({self.url!r})"
 
     def open_file(self, entry: FileEntry) -> PointFile:
-        """The point file of a catalogue entry; opened files are remembered."""
+        """The point file of a catalogue entry, cached while open."""
         return self.opened.open(entry)
 
     def files(self, stream: str) -> Sequence[FileEntry]:
@@ -86,7 +86,7 @@ class OpenStore:
         return self.catalogue.snapshot(stream).files
 
     def signing(self) -> Signer | None:
-        """What queries and kernels are signed with: ``signer``, or the key that the environment names."""
+        """The signer of queries and kernels: ``signer``, or the key that the environment names."""
         from runtime.aws.kms import signer_of_environment
 
         return self.signer or signer_of_environment(self._location.access)

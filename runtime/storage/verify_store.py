@@ -1,4 +1,4 @@
-"""Checking a whole store: the catalogue against its log, every committed file against the catalogue, byte by byte."""
+"""Verifies a whole store: the catalogue against its log, every committed file against the catalogue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Decode = Callable[[bytes, FileEntry], Iterator[str]]
 
 @dataclass(frozen=True)
 class StreamReport:
-    """What was checked of one stream, and what is wrong with it, one sentence each."""
+    """What was checked in one stream, and its problems, one sentence each."""
 
     stream: str
     commits: int
@@ -35,8 +35,8 @@ class StreamReport:
 class VerifyReport:
     """The outcome of ``verify``.
 
-    ``orphans`` are objects under data/ that no commit knows: left by an ingest that was interrupted or beaten by
-    another, no error, and removed by a sweep. ``orphan_bytes`` is their size.
+    ``orphans`` are objects under data/ that no commit names, left by an ingest that was interrupted or lost a race.
+    They are not errors, and a sweep removes them. ``orphan_bytes`` is their total size.
     """
 
     streams: tuple[StreamReport, ...] = ()
@@ -81,8 +81,8 @@ class VerifyReport:
         if self.orphans:
             lines.append(
                 f"{len(self.orphans)} orphans ({self.orphan_bytes} bytes): point files that no commit names, left by "
-                "ingests that did not end. If the catalogue and its head were put back from an older copy, they may be "
-                "committed points: run `dataflow recover`."
+                "ingests that did not finish. If the catalogue and its head were restored from an older copy, they may "
+                "be committed points: run `dataflow recover`."
             )
         return "\n".join(lines)
 
@@ -94,11 +94,11 @@ def verify(
     progress: Progress | None = None,
     decode: Decode | None = None,
 ) -> VerifyReport:
-    """Check ``streams`` (all of them by default) and report everything that is wrong; never stops at the first.
+    """Check ``streams`` (all of them by default) and report every problem; never stops at the first.
 
-    Of the store: its catalogue is whole below the streams. Of each stream: the log has no gap and adds up, the day
-    index says the same as the log, every committed file is there with its size and SHA-256, decodes completely, and has
-    the rows, keys and times that the catalogue says.
+    Of the store: its catalogue is intact below the streams. Of each stream: the log has no gap and its totals are
+    right, the day index agrees with it, and every committed file exists with its size and SHA-256, decodes completely
+    and has the rows, keys and times in the catalogue.
     """
     progress = progress or NoProgress()
     decode = decode or decode_points
@@ -128,7 +128,7 @@ def verify(
             )
         )
     found = [o for name in (known if streams is None else streams) for o in objects.list(f"data/{name}/")]
-    if streams is None:  # also what a first ingest left that never came to its commit
+    if streams is None:  # includes files of a first ingest that never committed
         found = list(objects.list("data/"))
     orphans = [o for o in found if o.path not in committed]
     return VerifyReport(
@@ -147,7 +147,7 @@ def _files(objects: ObjectStore, stream: str, snapshot: Snapshot, progress: Prog
         for file in snapshot.files:
             try:
                 problems += [f"{file.path}: {what}" for what in check_file(objects, file, decode)]
-            except KernelsUnavailable as error:  # no fault of the file: the others are checked as far as it goes
+            except KernelsUnavailable as error:  # not the file's fault: check the others as far as possible
                 unable, decode = str(error), _not_decoded
             task.advance(file.bytes, file.rows)
     finally:
@@ -162,7 +162,7 @@ def _not_decoded(data: bytes, file: FileEntry) -> Iterator[str]:
 
 
 def check_file(objects: ObjectStore, file: FileEntry, decode: Decode) -> Iterator[str]:
-    """What is wrong with one committed file, one phrase each; KernelsUnavailable if it cannot be decoded here."""
+    """Problems of one committed file, one phrase each; KernelsUnavailable if it cannot be decoded here."""
     try:
         size = objects.size(file.path)
         if size != file.bytes:

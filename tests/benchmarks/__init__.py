@@ -1,1 +1,1 @@
-"""Speed and size against peers, side by side in one run: `python -m tests.benchmarks`."""
+"""Speed and size beside peers, in one run: `python -m tests.benchmarks`."""

@@ -1,7 +1,7 @@
-"""The data all engines are measured on: drawn once, from a seed, sorted by (device, event time).
+"""The rows that all engines are measured on: drawn once, from a seed, sorted by (device, event time).
 
-A fleet of devices that each report once a minute. Every engine is then given the same rows in the form that suits it
-best (`forms.py`), so a difference in speed is the engine's and not the data's.
+Every device reports once a minute. Each engine gets the same rows in its best form, so a difference in speed is due to
+the engine, not the data.
 """
 
 from __future__ import annotations

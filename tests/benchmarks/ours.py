@@ -1,4 +1,4 @@
-"""Our own engine, in the same frame as its peers."""
+"""antfold, in the same frame as its peers."""
 
 from __future__ import annotations
 

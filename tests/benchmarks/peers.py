@@ -1,7 +1,7 @@
-"""The peers: DuckDB over sorted Parquet, and ClickHouse's MergeTree, each with the forms of SQL worth trying.
+"""The peers: DuckDB over sorted Parquet, and ClickHouse's MergeTree, each with the SQL forms worth trying.
 
-Every question has at least two forms: the one a person would write, and the fastest one found. All forms are checked
-and timed; a ratio is always taken against the fastest. README.md lists what was tried and dropped.
+Every question has at least two forms: the one that a person would write, and the fastest one found. All forms are
+checked and timed; ratios are taken against the fastest. tests/FIGURES.md lists what was tried and dropped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The questions every engine answers, and when two answers are the same answer."""
+"""The benchmark questions, and when two results are equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run: the same rows into every engine, answers compared, then rounds in which the engines take turns."""
+"""One run: load the same rows into every engine, compare results, then time rounds in which engines take turns."""
 
 from __future__ import annotations
 

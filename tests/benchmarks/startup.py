@@ -1,7 +1,6 @@
-"""What a person waits for: `python -m tests.benchmarks.startup`.
+"""Wall time of whole `dataflow query` processes on the demo's store: `python -m tests.benchmarks.startup`.
 
-Wall time of whole `dataflow query` processes on the demo's store: of a known shape (its kernel is in the cache) and of
-shapes never seen before. The kernels' cache is a folder of this run's own, so nothing is known beforehand.
+Once with the kernel in the cache, and with metrics never seen before. Each run has its own, empty kernel cache.
 """
 
 from __future__ import annotations

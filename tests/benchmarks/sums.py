@@ -1,8 +1,8 @@
-"""What exactness costs: `python -m tests.benchmarks.sums`.
+"""The cost of exact sums: `python -m tests.benchmarks.sums`.
 
-The generated kernel of a `group_by().agg()` over rows in memory, with the exact sum of floats, and with a sum that just
-adds them (an aggregate that breaks the laws, registered here). Both kernels are the same but for the step. They take
-turns in rounds; what counts is the CPU seconds of this thread.
+The generated kernel of a `group_by().agg()` over rows in memory, with the exact float sum and with a plain one (an
+aggregate that breaks the laws, registered here). The kernels differ only in the step. They take turns in rounds and
+are compared by the CPU seconds of this thread.
 """
 
 from __future__ import annotations

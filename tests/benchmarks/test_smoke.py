@@ -1,4 +1,4 @@
-"""A tiny run of the benchmarks: `pytest -m bench tests/benchmarks`. Nothing here asserts a time."""
+"""A tiny run of the benchmarks: `pytest -m bench tests/benchmarks`. Asserts no times."""
 
 from __future__ import annotations
 

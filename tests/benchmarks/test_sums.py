@@ -1,4 +1,4 @@
-"""The benchmark of exact sums runs, and says what it measured; its figures are not judged here."""
+"""The exact-sum benchmark runs and reports what it measured; the figures are not judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m tests.campaigns``: run one campaign and print what it tried; 1 where something failed."""
+"""``python -m tests.campaigns``: runs one campaign and prints what it tried; exits with 1 if anything failed."""
 
 from __future__ import annotations
 

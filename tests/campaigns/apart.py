@@ -1,4 +1,4 @@
-"""Campaigns in a process of their own, with bounds checked in every loop: what ends that process is a failure."""
+"""Runs a campaign in its own process, with bounds checks in every loop: if the process dies, that is a failure."""
 
 from __future__ import annotations
 

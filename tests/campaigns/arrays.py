@@ -1,8 +1,7 @@
-"""The arrays that compiled loops read and write: each lies against a page that nobody may touch.
+"""Compiled loops on arrays that end at an inaccessible guard page.
 
-Every metric of ``tests.laws`` over drawn points, with tables, outputs and sets of the smallest capacities, so that all
-of them grow again and again. Whatever a loop touches outside of an array that it was given ends the process. The
-answers are those of arrays as they usually are.
+Every metric of ``tests.laws`` over drawn points, with tables, outputs and sets of minimal capacity, so that all of
+them grow repeatedly. An access outside of an array ends the process. The results must equal those on ordinary arrays.
 """
 
 from __future__ import annotations

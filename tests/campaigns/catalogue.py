@@ -1,7 +1,7 @@
-"""Damaged catalogues: every question is answered as before or refused, and `verify` does not pass what is refused.
+"""Damaged catalogues: every query returns the right result or an error, and `verify` reports what is refused.
 
-One bit is flipped in the file of SQLite, its write-ahead log and its head; in an item of the contract suite's table; in
-an item of DynamoDB (moto). Every item is deleted, swapped with another, and written over another.
+One bit is flipped in SQLite's file, its write-ahead log and its head; in an item of the contract suite's table; in an
+item of DynamoDB (moto). Every item is deleted, swapped with another, and overwritten by another.
 """
 
 from __future__ import annotations

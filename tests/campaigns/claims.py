@@ -1,7 +1,7 @@
-"""Promises that are one sentence each, on drawn inputs.
+"""Promises of one sentence each, on drawn inputs.
 
-CSV neutralises formulas; log lines cannot be broken or forged; a state that is merged twice or not at all is noticed;
-no format runs code; every record that was read is committed, rejected or dropped; memory stays bounded.
+CSV neutralises formulas; log lines cannot be broken or forged; a state merged twice or not at all is detected; no
+format executes code; every record read is committed, rejected or dropped; memory stays bounded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Damage that is done to files: what disks, crashes, copies and people leave behind."""
+"""Ways to damage files: what disks, crashes, copies and people leave behind."""
 
 from __future__ import annotations
 

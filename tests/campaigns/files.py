@@ -1,6 +1,6 @@
-"""Point files that are not those that were committed: swapped, repeated, cut, another store's, changed.
+"""Point files other than those committed: swapped, repeated, truncated, changed, or of another store.
 
-Each query reads a store with such a file; it is refused, or its answer is that of the whole store.
+A query over a store with such a file is refused, or returns the result of the undamaged store.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Damaged files of the kernel cache: every process that finds one gives the right answer, or says what is wrong.
+"""Damaged files of the kernel cache: every process that finds one returns the right result or an error.
 
-Shared objects, generated source, Numba's indices and data, and the ready kernels of workers. Each try is a process of
-its own with a time-out: nothing may end it by a signal, keep it from ending, or change its answer.
+Shared objects, generated source, Numba's indices and data, and the prebuilt kernels of workers. Each try is its own
+process with a time-out; no damage may kill it, hang it, or change its result.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The tests whose assertions need something to be among drawn examples, or to come in time: with fresh seeds, each time
-in another zone and with other hashes of strings."""
+"""Tests that depend on what is drawn or on timing, run with fresh seeds, time zones and string hashes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Requests to executors and workers, and their replies: changed, cut, swapped, repeated, of another query, forged.
+"""Requests to executors and workers, and their replies: changed, truncated, swapped, repeated, forged.
 
-Through an executor of ``concurrent.futures`` and through a fleet of invoked workers, in turns. An answer is the right
-one, or there is an error. Of forged states (other content, checksums that are right) nothing may come but an answer or
-an error; loops check bounds in a large run.
+Alternates between a ``concurrent.futures`` executor and a fleet of invoked workers. The result is right, or there is
+an error. A forged state (other content, right checksums) may lead only to a result or an error; large runs check
+bounds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Something other than a file in the place of a file: a FIFO, a socket, a device, a folder, a link to nowhere.
+"""Something else in place of a file: a FIFO, socket, device, folder or dangling link.
 
-Every file of a store (points, catalogue and its logs, kept states, published queries, kernels), every input of ingest,
-metric files, reference tables and settings. Each try has a time-out: it ends with the right answer or with an error.
+For every file of a store (points, catalogue and its logs, cached states, published queries, kernels), every input of
+ingest, metric files, reference tables and settings. Each try has a time-out and ends in the right result or an error.
 """
 
 from __future__ import annotations

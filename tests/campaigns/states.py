@@ -1,8 +1,8 @@
-"""Kept states of published queries: damaged, in each other's place, and forged with right checksums.
+"""Cached states of published queries: damaged, swapped, and forged with right checksums.
 
-Damaged and misplaced ones must not change an answer. A forged one is believed where it is well-formed (see
-``runtime.published.state_cache``), but nothing but an answer or an error may come of it: no signal, no index out of
-bounds (loops check bounds in a large run), no bare exception, no hang.
+Damaged and swapped ones must not change a result. A forged one is accepted if it is well-formed (see
+``runtime.published.state_cache``), but may lead only to a result or an error: no signal, no index out of bounds (large
+runs check bounds), no unhandled exception, no hang.
 """
 
 from __future__ import annotations

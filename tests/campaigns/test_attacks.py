@@ -1,4 +1,4 @@
-"""What the campaigns must notice: the checks that they try, taken out."""
+"""Campaigns must fail when the checks that they attack are removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.campaigns import Report, payloads, states
 
 def test_a_loop_that_writes_beyond_its_output_ends_the_process() -> None:
     program = """
-from runtime.query import runner
+from runtime.query.stages import runner
 from tests.campaigns import Report, arrays
 usual = runner.Runner._reserve_out
 def more(self, rows):

@@ -1,4 +1,4 @@
-"""Functions of time in zones of odd clocks, from 1900 to 2261, against the datetime module; the data are of one day."""
+"""Functions of time in zones with odd clocks, 1900 to 2261, against the datetime module."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Contracts: classes of tests that every implementation of an interface is held to, by a subclass with a fixture."""
+"""Contracts: test classes for every implementation of an interface; a subclass provides the fixture."""

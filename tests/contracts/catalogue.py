@@ -1,4 +1,4 @@
-"""What every ``Catalogue`` does. A subclass gives the fixture ``catalogue`` (an empty one)."""
+"""The contract of every ``Catalogue``. A subclass provides the fixture ``catalogue`` (an empty one)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commits the sources named on standard input, one a line, and says so: run as a process that can be killed.
+"""Commits the sources named on standard input, one a line: a process for the tests to kill.
 
     python committer.py URL THREADS < names
 

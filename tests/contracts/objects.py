@@ -1,4 +1,4 @@
-"""What every ``ObjectStore`` does. A subclass gives the fixture ``objects`` (an empty store)."""
+"""The contract of every ``ObjectStore``. A subclass provides the fixture ``objects`` (an empty store)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store does with several processes at once, and with processes that are killed."""
+"""The contract of every store used by several processes at once, some of them killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Funnels, cohorts, transitions, sessions that split and wide windows: their mistakes, their JSON, their state."""
+"""Funnels, cohorts, transitions, split sessions and wide windows: errors, JSON and state."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_json_that_is_refused(name: str, change: dict[str, Any], message: str) -
     [
         (lambda: P.funnel([UP], within="1h"), "funnel takes 2 to 16 steps, got 1"),
         (lambda: P.funnel([UP] * 17, within="1h"), "got 17"),
-        (lambda: P.funnel([UP, DOWN], within="1h", mode="lax"), "the mode is one of strict, ordered, any, got 'lax'"),
+        (lambda: P.funnel([UP, DOWN], within="1h", mode="lax"), "mode is one of strict, ordered, any, got 'lax'"),
         (lambda: P.funnel([UP, DOWN], within=3600), "is not a duration"),
         (lambda: P.cohorts(UP, DOWN, "daily"), "cohorts: 'daily' is not a bucket"),
         (lambda: P.retention(UP, DOWN, "7h"), "does not divide a day"),
@@ -111,14 +111,14 @@ def test_mistakes_at_once(make: Callable[[], object], message: str) -> None:
         (P.cohorts(UP, df.col("temp"), "1d"), r"step 2 \(cohorts\): returns takes a condition, got float64"),
         (P.cohorts(UP, DOWN, "1d", "Mars/Base"), r"step 2 \(cohorts\): there is no time zone 'Mars/Base'"),
         (P.transitions(df.lit(None)), r"step 2 \(transitions\): the values are always null"),
-        (P.transitions("status").agg(t=df.duration()), r"step 3 \(group_by\): duration needs rows that last"),
+        (P.transitions("status").agg(t=df.duration()), r"step 3 \(group_by\): duration needs rows with a length"),
         (P.transitions("status").select(end=df.col("end")), "there is no column 'end'"),
         (P.sessionize("1h", split_when=df.col("n")), r"step 2 \(sessionize\): split_when takes a condition, got int64"),
         (
             P.group_by("status").with_empty_buckets().agg(n=df.count()),
             r"step 2 \(group_by\): empty buckets need one group column that is a df.time\(\).truncate",
         ),
-        (P.window("100y", size="1000y"), r"step 2 \(window\): a window of more than a century"),
+        (P.window("100y", size="1000y"), r"step 2 \(window\): the window is longer than a century"),
         (P.agg(n=df.count()).funnel([UP, DOWN], "1h"), "cannot follow group_by"),
         (P.with_columns(x=df.col("status").cumulative_sum()), "cumulative_sum cannot take string, which is no number"),
         (P.agg(n=df.count()).filter(df.col("n").cumulative_sum() > 1), "needs the rows of a key in time order"),

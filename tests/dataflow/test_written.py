@@ -1,4 +1,4 @@
-"""What ``repr`` of expressions, aggregates and metrics gives is the Python text that makes them."""
+"""``repr`` of expressions, aggregates and metrics is Python that builds them again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store that answers from a list of events instead of an engine, for tests of what is around it."""
+"""A fake store that answers from a list of events, for tests of the code around it."""
 
 from __future__ import annotations
 

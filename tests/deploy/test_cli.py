@@ -148,7 +148,7 @@ def test_explain_of_a_fleet(metric: str, capsys: pytest.CaptureFixture[str]) -> 
     asked = call("explain")[1]
     assert (asked["fleet"], asked["warm"]) == (3_000, False)
     assert main(["explain", "s", metric, "--cold"]) == 2
-    assert "give that, too" in capsys.readouterr().err
+    assert "need --fleet N" in capsys.readouterr().err
 
 
 def test_ingest_passes_everything_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,7 +214,7 @@ def test_verify_fails_when_something_is_broken(capsys: pytest.CaptureFixture[str
         (OSError(28, "No space left on device"), 1, "No space left on device"),
         (MemoryError(), 1, "out of memory"),
         (KeyboardInterrupt(), 130, "interrupted"),
-        (ValueError("oops"), 1, "defect of antfold"),
+        (ValueError("oops"), 1, "internal error, please report it: "),
     ],
 )
 def test_failures_are_one_line(

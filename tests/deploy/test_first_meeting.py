@@ -1,4 +1,4 @@
-"""What a new user meets: a store, a metric file, and every kind of mistake, each answered by one sentence."""
+"""A new user's first store and metric file, and every kind of mistake: each gives one sentence."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ INGEST = ["--key", "device", "--time", "ts", "--unit", "s"]
         (["query", "store", "metrics.py:heat", "--param", "above=warm"], 1, "is of type float64, which 'warm' is not"),
         (["query", "store", "heet"], 1, "no published query 'heet' in this store; did you mean 'heat'?"),
         (["query", "store", "heat", "--param", "abov=1"], 1, "has no parameter 'abov'; did you mean 'above'?"),
-        (["query", "store", "heat", "--alert", "nn > 1"], 1, "the answer has no column 'nn'; did you mean 'n'?"),
+        (["query", "store", "heat", "--alert", "nn > 1"], 1, "the result has no column 'nn'; did you mean 'n'?"),
         (["query", "store", "heat", "--why", "devise=a"], 1, "the result has no column 'devise'; did you mean"),
         (["query", "store", "rubbish.bin:heat"], 1, "is not a metric: give a Python file as file.py:name"),
         (["query", "store", "folder/x.json"], 1, "cannot read folder/x.json: No such file"),
@@ -123,8 +123,8 @@ def test_mistakes(place: Path, capsys: pytest.CaptureFixture[str], arguments: li
         ('x = df.meen("temp")', "dataflow has no 'meen'; did you mean 'mean'?"),
         ('x = df.col("a").trunc("1d")', "an expression has no 'trunc'; did you mean 'truncate'?"),
         ('x = df.stream("a").sessionise("5m")', "a stream has no 'sessionise'; did you mean 'sessionize'?"),
-        ('x = df.stream("a").group_by("b").mean("c")', "after group_by write .agg(...), such as .agg(n=df.mean(...))"),
-        ('x = df.stream("a").agg(df.count())', "give every aggregate a name, such as agg(n=df.count())"),
+        ('x = df.stream("a").group_by("b").mean("c")', "after group_by write .agg(...), like .agg(n=df.mean(...))"),
+        ('x = df.stream("a").agg(df.count())', "give every aggregate a name, like agg(n=df.count())"),
         ('x = df.time().truncate("1d", zon="UTC")', "did you mean 'zone'?"),
         ('x = df.mean("a", wher=1)', "did you mean 'where'?"),
         ('x = df.time().truncate("1day")', "'1day' is not a bucket; did you mean '1d'?"),
@@ -151,14 +151,14 @@ def test_a_mistake_in_a_metric_file_has_its_line(
     [
         (lambda s: s.group_by(firmware="firmware"), "write firmware=df.col('firmware') for the column"),
         (lambda s: s.group_by(day="1d"), "write day=df.time().truncate('1d') for buckets of time"),
-        (lambda s: s.with_columns(x="y"), "with_columns: x='y' is a bare text"),
-        (lambda s: s.select(x="y"), "select: x='y' is a bare text"),
+        (lambda s: s.with_columns(x="y"), "with_columns: x='y' is a plain string"),
+        (lambda s: s.select(x="y"), "select: x='y' is a plain string"),
         (
             lambda s: s.heartbeat("5m").concurrent(df.col("alive"), site="site"),
-            "concurrent: site='site' is a bare text",
+            "concurrent: site='site' is a plain string",
         ),
         (lambda s: s.group_by(["a", "b"]), "not as a list"),
-        (lambda s: s.group_by(df.count()), "an aggregate stands in agg(...)"),
+        (lambda s: s.group_by(df.count()), "an aggregate belongs in agg(...)"),
         (lambda s: df.col("a").is_in("up"), "write is_in(['up'])"),
         (lambda s: "up" in df.col("a"), "is_in"),
     ],
@@ -298,7 +298,7 @@ def test_a_reader_that_leaves_changes_no_exit_code(place: Path) -> None:
                 [*command, threshold], text=True, stderr=subprocess.PIPE, stdout=out, env=environment, check=False
             )
         assert ran.returncode == code
-        assert ran.stderr.startswith("answer kept as ")
+        assert ran.stderr.startswith("result saved as ")
         assert "Traceback" not in ran.stderr
 
 

@@ -1,4 +1,4 @@
-"""``dataflow kernels``: what workers are given, as a table and as JSON."""
+"""``dataflow kernels``: the workers' kernels as a table and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metric files: found, run safely, and every mistake named with its place."""
+"""Metric files: found, run safely, and every mistake with its place."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ def test_names_that_are_wrong(file: Path, name: str, said: str) -> None:
         ("import sys\nsys.exit(3)\n", "metrics.py:2: SystemExit: 3"),
         (
             "x = 1\nimport beside\n",
-            "metrics.py:2: No module named 'beside'; a metric file can import what is installed",
+            "metrics.py:2: No module named 'beside'; a metric file can import installed packages",
         ),
         ("def f():\n    raise KeyError('x')\n\nf()\n", "metrics.py:2: KeyError: 'x'"),
-        ("x = 1\n", "defines 0 metrics (none); say which"),
-        (ONE + "other = points.filter(df.col('temp') > 2)\n", "defines 2 metrics (uptime, other); say which: "),
+        ("x = 1\n", "defines 0 metrics (none); choose one"),
+        (ONE + "other = points.filter(df.col('temp') > 2)\n", "defines 2 metrics (uptime, other); choose one: "),
     ],
 )
 def test_files_that_are_wrong(file: Path, body: str, said: str) -> None:
@@ -115,5 +115,5 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.py")
     with pytest.raises(MetricFileError, match=r"folder\.py is a folder: give a metric as file\.py:name"):
         load_metric(f"{tmp_path / 'folder.py'}:m")
-    with pytest.raises(MetricFileError, match=r"pipe\.py is no regular file"):
+    with pytest.raises(MetricFileError, match=r"pipe\.py is not a regular file"):
         load_metric(f"{tmp_path / 'pipe.py'}:m")

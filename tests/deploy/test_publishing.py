@@ -38,7 +38,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> t
 
 
 def test_from_publishing_to_an_alert(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "queries", "store")[0] == "no queries yet: dataflow publish makes them\n"
+    assert run(capsys, "queries", "store")[0] == "no published queries yet; create one with dataflow publish\n"
     publish = ["publish", "store", "metrics.py:hot", "--name", "hot", "--describe", "points above"]
     assert run(capsys, *publish)[0] == "hot@1\n"
     assert run(capsys, *publish)[0] == "hot@1\n"
@@ -56,9 +56,9 @@ def test_from_publishing_to_an_alert(folder: Path, capsys: pytest.CaptureFixture
     out, err = run(capsys, *asked, "--alert", "most > 25", "--alert", "n < 1", "--save", code=3)
     assert out == "device,n,most\nd1,1,25\nd2,1,26\n"
     first, second = err.splitlines()
-    assert first.startswith("answer kept as results/hot/1/")
+    assert first.startswith("result saved as results/hot/1/")
     assert second == "most > 25: device=d2, n=1, most=26"
-    assert (folder / "store" / first.removeprefix("answer kept as ")).is_file()
+    assert (folder / "store" / first.removeprefix("result saved as ")).is_file()
     assert run(capsys, *asked, "--alert", "most > 26")[1] == ""
     assert "n = count: exact" in run(capsys, "explain", "store", "hot")[0]
 
@@ -84,15 +84,15 @@ def test_relative_times(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     [
         (["query", "store", "cold"], 1, "there is no published query 'cold' in this store; its queries: hot"),
         (["query", "store", "hot@9"], 1, "hot has no version 9"),
-        (["query", "store", "metrics.py:hot", "--save"], 2, "--save is for published queries"),
+        (["query", "store", "metrics.py:hot", "--save"], 2, "--save needs a published query"),
         (["query", "store", "hot", "--alert", "most"], 1, "is not of the form COLUMN < NUMBER"),
         (
             ["query", "store", "hot", "--alert", "heat > 1"],
             1,
-            "the answer has no column 'heat'; it has device, n, most",
+            "the result has no column 'heat'; it has device, n, most",
         ),
         (["query", "store", "./hot"], 1, "is not a metric: give a Python file"),
-        (["queries", "store", "hot@1"], 2, "NAME is without a version"),
+        (["queries", "store", "hot@1"], 2, "give NAME without a version"),
         (["queries", "store", "cold"], 1, "there is no published query 'cold'"),
         (["publish", "store", "metrics.py:hot"], 2, "--name"),
         (["publish", "store", "hot", "--name", "hot"], 1, "is not a metric"),

@@ -1,4 +1,4 @@
-"""A kernel cache that cannot be used is an error of its own: neither of the store's files nor of its streams."""
+"""An unusable kernel cache is its own error, blamed on neither files nor streams of the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics with every aggregate whose answer takes more than counting and adding."""
+"""Metrics with every aggregate beyond counts and sums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an engine and the oracle say the same."""
+"""Compares an engine's result with the oracle's."""
 
 from __future__ import annotations
 

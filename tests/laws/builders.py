@@ -1,4 +1,4 @@
-"""Short ways to write canonical JSON: expressions, aggregates and steps."""
+"""Short builders of canonical JSON: expressions, aggregates and steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small questions to the oracle: points of a few columns, a range of a few microseconds, rows as dicts or tuples."""
+"""Small questions to the oracle: few columns, a range of microseconds, rows as dicts or tuples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics over intervals that ask what the clock shows."""
+"""Metrics over intervals with ``time()``."""
 
 from __future__ import annotations
 

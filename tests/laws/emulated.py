@@ -1,4 +1,4 @@
-"""Kernels for arm64, run on this machine: each in a process of an emulator, which is handed the arrays of a call."""
+"""arm64 kernels on this machine: each call runs in an emulator process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiled engine behind one function, so that tests ask it as they ask the oracle."""
+"""The compiled engine behind one function with the oracle's signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics that follow a key through its events: funnels, cohorts, transitions, and the wider sessions and windows."""
+"""Metrics over a key's events: funnels, cohorts, transitions, and the wider sessions and windows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics that look back at the rows of every kind of step, and those that hold columns."""
+"""Metrics that look back at rows of every kind of step, and metrics with held columns."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The engine without files: points go straight into the kernels, as one task per share of the keys would read them.
+"""The engine without files: points go straight into the kernels, as one task per share of the keys reads them.
 
-Fast enough for many examples. What it leaves out (files, duplicates, planning) goes through ``tests.laws.engine``.
+Fast enough for many examples. Files, duplicates and planning are tested through ``tests.laws.engine``.
 """
 
 from __future__ import annotations

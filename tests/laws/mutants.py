@@ -1,4 +1,4 @@
-"""Broken aggregates: each claims what it does not keep, and the law that must notice."""
+"""Broken aggregates: each violates one law, which must notice."""
 
 from __future__ import annotations
 

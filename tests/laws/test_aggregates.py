@@ -1,4 +1,4 @@
-"""Every aggregate of the registry keeps the laws that it claims; every planted mutant is caught."""
+"""Every aggregate of the registry obeys its laws; every mutant is caught."""
 
 from __future__ import annotations
 

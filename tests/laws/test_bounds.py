@@ -1,4 +1,4 @@
-"""What is promised of aggregates in figures: exact sums, errors of estimates, sizes of states, ranges that add up."""
+"""Numeric promises: exact sums, errors of estimates, sizes of states, ranges that add up."""
 
 from __future__ import annotations
 

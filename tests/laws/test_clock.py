@@ -1,4 +1,4 @@
-"""Time on intervals: right values, a count by the minute, ranges that add up, what is refused, and large intervals."""
+"""Time on intervals: values, counts by the minute, ranges that add up, errors, and long intervals."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ VALUE = r'clock at every instant.*use col\("start"\) or col\("end"\)'
         (STATES.with_columns(p=HOUR_OF_DAY.previous()), "previous looks at the rows of a key.*with_columns before"),
         (STATES.agg(p=df.transitions(HOUR_OF_DAY)), "before looks at the rows of a key|with_columns before"),
         (STATES.sessionize("1h", n=df.count(where=HOUR_OF_DAY < 6)), "put the expression into a column"),
-        (STATES.concurrent(UP, h=HOUR_OF_DAY), "group its intervals by time afterwards"),
+        (STATES.concurrent(UP, h=HOUR_OF_DAY), "group the resulting intervals by time"),
         (STATES.agg(k=df.known_time("status")), "known_time takes a condition, got string"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Decimals: to and from floats, in expressions, sums and results, against Python's own decimals and fractions."""
+"""Decimals: conversion, expressions, sums and results, against Python's decimals and fractions."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def test_mistakes_at_once(make: Any, message: str) -> None:
     [
         (df.col("status").decimal(2), "decimal cannot take string"),
         (T.decimal(5) * T.decimal(5), "a product has at most 9"),
-        (T.decimal(2) + df.col("status"), "a decimal do not go together"),
+        (T.decimal(2) + df.col("status"), "a decimal cannot be combined"),
         (T.decimal(9) + 10**12, "does not fit in 64 bits with 9 places"),
     ],
 )

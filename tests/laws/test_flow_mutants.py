@@ -1,6 +1,6 @@
-"""Kernels that are wrong in one place: the comparison with the oracle must notice every one of them.
+"""Mutants of generated kernels: comparison with the oracle must catch each.
 
-A mutant is a change of the generated source. That the sound kernels agree is the business of ``test_flows``.
+A mutant changes the generated source. ``test_flows`` tests that unchanged kernels agree.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What follows a key through its events, against the oracle: however the rows are cut up, and with hardly any room."""
+"""Steps over a key's events against the oracle, with any split of the rows and minimal output capacity."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""One kernel, compiled in every way that there is: the same bits in states and answers.
+"""One kernel, compiled in every way: the same bits in states and results.
 
-Numba's own function in this process, the shared object for this machine, that for x86_64 workers, and that for arm64
+Numba's function in this process, the shared object for this machine, that for x86_64 workers, and that for arm64
 workers in an emulator.
 """
 

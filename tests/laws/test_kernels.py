@@ -1,6 +1,6 @@
 """The compiled kernels against the oracle, in memory: the same rows, values and types for every graph.
 
-Those that follow a key through its events have tests of their own (``test_flows``).
+Steps over a key's events have their own tests (``test_flows``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Conditions of at_least and concurrent are three-valued: what is decided although a state is unknown is decided."""
+"""Three-valued logic of at_least and concurrent: what is decided although a state is unknown."""
 
 from __future__ import annotations
 

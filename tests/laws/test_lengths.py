@@ -1,4 +1,4 @@
-"""Durations times and by numbers are durations, exact and rounded once; by durations they are numbers."""
+"""Arithmetic of durations: by numbers exact and rounded once; by durations numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""quantile(interpolation="linear"): between two values, exactly where the share says, rounded once."""
+"""quantile(interpolation="linear"): interpolated exactly, rounded once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A range that begins in the middle gives what the whole range gives, cut to the range: rows of every kind of step."""
+"""A range that begins in the middle gives the whole range's rows, cut to it, for every kind of step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers: comparisons by value, means that stay within their values, durations that stay durations, edges of bins."""
+"""Numbers: comparison by value, means within their values, durations, edges of bins."""
 
 from __future__ import annotations
 
@@ -139,9 +139,9 @@ def test_decimals_against_what_has_other_places() -> None:
 
 
 def test_integers_that_are_no_floats_are_named() -> None:
-    with pytest.raises(df.DataflowError, match=f"the integer {EDGE + 1} is no float64"):
+    with pytest.raises(df.DataflowError, match=f"{EDGE + 1} cannot be represented as float64"):
         N.is_in([EDGE + 1, 0.5])
-    with pytest.raises(df.DataflowError, match=f"{EDGE + 1} is no float64"):
+    with pytest.raises(df.DataflowError, match=f"{EDGE + 1} cannot be represented as float64"):
         asked(P.agg(h=df.histogram("temp", edges=[0, EDGE + 1])), [{"temp": 1.0}])
 
 

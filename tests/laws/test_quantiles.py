@@ -1,4 +1,4 @@
-"""quantile and median: exact where a group has few values, else within half a percent; one state for every split."""
+"""quantile and median: exact for few values, else within half a percent; one state for every split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle against answers worked out by hand: expressions, groups, order, duplicates."""
+"""The oracle against answers by hand: expressions, groups, order, duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle's larger aggregates against answers worked out by hand."""
+"""The oracle's larger aggregates against answers by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle's funnels, cohorts, transitions, split sessions and wide windows against answers worked out by hand."""
+"""The oracle against answers by hand: funnels, cohorts, transitions, split sessions, wide windows."""
 
 from __future__ import annotations
 

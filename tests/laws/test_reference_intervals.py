@@ -1,4 +1,4 @@
-"""The oracle against answers worked out by hand: intervals of states and heartbeats, and the clock on them."""
+"""The oracle against answers by hand: intervals of states and heartbeats, and time on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle against the independent DuckDB truths of the recorded data, for a part of the keys."""
+"""The oracle against independent DuckDB results on recorded data, for part of the keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle against answers worked out by hand: sessions, windows, calendar buckets."""
+"""The oracle against answers by hand: sessions, windows, calendar buckets."""
 
 from __future__ import annotations
 

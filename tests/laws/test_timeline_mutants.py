@@ -1,4 +1,4 @@
-"""Timelines with a mistake planted: the comparison with the oracle must notice each."""
+"""Mutants of timelines: comparison with the oracle must catch each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floats of aggregates that are beyond the largest one are null; infinities among the values add up as IEEE says."""
+"""Aggregates beyond the largest float are null; infinite inputs add up as in IEEE 754."""
 
 from __future__ import annotations
 

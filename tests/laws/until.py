@@ -1,4 +1,4 @@
-"""Property tests that must have met something: they draw until they have."""
+"""Property tests that must hit a case: they draw until they have."""
 
 from __future__ import annotations
 

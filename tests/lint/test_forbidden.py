@@ -1,4 +1,4 @@
-"""No wire format executes code: the modules and calls that could are refused in the product's source."""
+"""No wire format executes code: modules and calls that could are forbidden in the product's source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""dataflow refuses to start when something else answers to the name of a sibling package."""
+"""dataflow refuses to start if another module shadows a sibling package."""
 
 from __future__ import annotations
 

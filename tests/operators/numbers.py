@@ -1,4 +1,4 @@
-"""Numbers of all kinds, to be added."""
+"""Numbers of all kinds, to be summed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of compiled kernels: who may write it, what changes a kernel's name, and what is left when it fails."""
+"""The folder of compiled kernels: who may write it, what changes a kernel's name, and failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regular files: what stands in their place is an error at once, and what is written is there whole or not at all."""
+"""Regular files: anything else in their place is an error at once, and writes are all or nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loops as shared objects: what Numba runs and what ctypes runs are the same machine code's results."""
+"""Loops as shared objects: Numba and ctypes run the same machine code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kernel's digest depends on: code that it reaches, in whatever file, and nothing else."""
+"""A kernel's digest covers exactly the code that it reaches, in any file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples of operators/README.md, run as they stand there."""
+"""The examples of operators/AGGREGATES.md, run as they are written there."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import operators
 from operators import registry
 from operators.aggregates import REGISTRY
 
-README = Path(operators.__path__[0]) / "README.md"
+PAGE = Path(operators.__path__[0]) / "AGGREGATES.md"
 
 
 def test_examples(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(registry, "_own", {})
     examples: dict[str, Any] = {"__name__": "readme"}
-    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     assert len(blocks) == 4
     for block in blocks:
-        exec(compile(block, str(README), "exec"), examples)
+        exec(compile(block, str(PAGE), "exec"), examples)
     printed = capsys.readouterr().out
     assert printed.startswith("plain_sum over values of type float64 breaks the law of split")
-    quoted = re.sub(r"\s+", " ", re.findall(r"It says `([^`]+)`", README.read_text())[0])
+    quoted = re.sub(r"\s+", " ", re.findall(r"It says `([^`]+)`", PAGE.read_text())[0])
     assert quoted in printed
     assert examples["report"].name == "comfort"
     assert registry.is_registered("comfort")
 
 
 def test_every_aggregate_is_described() -> None:
-    text = README.read_text()
+    text = PAGE.read_text()
     few = {"count", "count_distinct", "min", "max", "first", "last", "any_true", "all_true"}
     timing = {"duration", "known_time", "unknown_time", "share_of_time"}
     for name in {n for n, _ in REGISTRY} - few - timing:

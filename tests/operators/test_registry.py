@@ -1,4 +1,4 @@
-"""Aggregates of one's own: from a metric file through queries, laws, explain and JSON."""
+"""Custom aggregates: from a metric file through queries, laws, explain and JSON."""
 
 from __future__ import annotations
 
@@ -158,13 +158,13 @@ def test_where_it_is_not_registered(store: Store, tmp_path: Path) -> None:
     metric = load_metric(metric_file(tmp_path))
     text = metric.to_json()
     registry._own.clear()
-    with pytest.raises(JsonFormError, match=r"unknown aggregate 'comfort'; one of your own must be registered"):
+    with pytest.raises(JsonFormError, match=r"unknown aggregate 'comfort'; a custom aggregate must be registered"):
         df.from_json(text)
-    with pytest.raises(df.DataflowError, match=r"comfort'.* must be registered before: df.register"):
+    with pytest.raises(df.DataflowError, match=r"comfort'.* must be registered first: df.register"):
         store.query(metric)
-    with pytest.raises(df.DataflowError, match="there is no aggregate 'comfort' of your own"):
+    with pytest.raises(df.DataflowError, match="there is no custom aggregate 'comfort'"):
         df.aggregate("comfort", "temp")
-    with pytest.raises(df.DataflowError, match="there is no aggregate 'sum' of your own"):
+    with pytest.raises(df.DataflowError, match="there is no custom aggregate 'sum'"):
         df.aggregate("sum", "temp")
 
 

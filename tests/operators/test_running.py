@@ -1,4 +1,4 @@
-"""Sums read as they grow, against Python's fractions."""
+"""Running sums against Python's fractions."""
 
 from __future__ import annotations
 

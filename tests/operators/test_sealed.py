@@ -1,4 +1,4 @@
-"""Files of the kernel cache: a checksum tells each damage, and what is damaged is made anew."""
+"""Files of the kernel cache: checksums detect damage, and damaged files are rebuilt."""
 
 from __future__ import annotations
 

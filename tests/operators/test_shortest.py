@@ -1,4 +1,4 @@
-"""Floats as the decimals that people write: the shortest, bins by it, comparisons with it; against fractions."""
+"""Shortest decimals of floats, bins and comparisons by them, against fractions."""
 
 from __future__ import annotations
 

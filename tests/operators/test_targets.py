@@ -1,4 +1,4 @@
-"""Kernels for other machines, and for workers that compile nothing."""
+"""Kernels for other machines, and for workers without a compiler."""
 
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ def test_the_same_bytes_from_every_compiler(tmp_path: Path, target: targets.Targ
     program = """
 import hashlib, sys
 from operators.compiler.targets import TARGETS
-from operators.kernels import exact, tables
+from operators.kernels import hash_tables as tables
+from operators.kernels.sums import windowed_sums as exact
 loops = [exact.refold, tables.find_groups]
 for loop in loops if sys.argv[1] == "1" else loops[::-1]:
     print(loop.name, hashlib.sha256(loop.built(TARGETS[sys.argv[2]]).read_bytes()).hexdigest())
@@ -144,8 +145,8 @@ def test_a_worker_loads_what_it_came_with_and_imports_no_compiler(tmp_path: Path
     program = """
 import numpy as np
 from operators.compiler import cache
-from operators.kernels import tables
-from runtime.pointfile import unpack
+from operators.kernels import hash_tables as tables
+from runtime.pointfile.reading import unpack
 slots = np.zeros(4, np.int32)
 tables.enter_groups(np.zeros((1, 1), np.int64), slots, 1)
 assert slots.sum() == 1
@@ -158,7 +159,7 @@ assert not list(cache.cache_folder().iterdir())
 
 
 def test_a_worker_without_a_kernel_says_so(tmp_path: Path) -> None:
-    program = "from operators.kernels import tables\ntables.enter_groups.compiled"
+    program = "from operators.kernels import hash_tables as tables\ntables.enter_groups.compiled"
     done = in_a_worker(program, ANTFOLD_KERNEL_PATH="", ANTFOLD_CACHE_DIR=tmp_path)
     assert done.returncode
     assert re.search(

@@ -1,4 +1,4 @@
-"""The steps of a graph, one after the other, over all points."""
+"""The steps of a graph in turn; duplicates, groups and their order."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Time on intervals: ``time()`` is the clock at every instant, and what it changes cuts the interval.
+"""Time on intervals: ``time()`` is the clock at every instant, and cuts the interval where its values change.
 
-Nothing is derived of how an expression can change. It is evaluated at every instant at which any expression of the
-tests might: at every quarter of an hour (as clocks of all zones show them) and what parts of it buckets begin at, at
-every constant and every time or duration that the row has, and at all of these moved by sums of durations, if there is
-any arithmetic; and neighbours alike are joined.
+Brute force: nothing is derived. An expression is evaluated at every instant at which any expression of the tests might
+change (every quarter of an hour, as clocks of all zones show them, and its parts at which buckets begin; every
+constant, and every time or duration of the row; if there is arithmetic, all of these shifted by sums of durations).
+Equal neighbours are merged.
 """
 
 from __future__ import annotations

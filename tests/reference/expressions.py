@@ -1,4 +1,4 @@
-"""Expressions: evaluated for every row of a table, one value after the other."""
+"""Expressions, evaluated value by value; their types and nulls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps that follow a key through its events: funnels, cohorts, transitions."""
+"""Steps over a key's events: funnels, cohorts, transitions."""
 
 from __future__ import annotations
 

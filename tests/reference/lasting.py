@@ -1,4 +1,4 @@
-"""Rows that last: intervals of a state or of life, sessions, windows; and the columns that they hold."""
+"""Rows with a duration: intervals of a state or of life, sessions, windows; and their held columns."""
 
 from __future__ import annotations
 

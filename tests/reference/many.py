@@ -1,4 +1,4 @@
-"""Aggregates whose answer takes more than a line: spread, quantiles, tallies, counters, and values weighed by time."""
+"""Larger aggregates: spread, quantiles, tallies, counters, and time-weighted values."""
 
 from __future__ import annotations
 

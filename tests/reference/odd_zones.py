@@ -1,4 +1,4 @@
-"""Zones whose clocks were set in unusual ways at some time from 1900 on, and a few plain ones."""
+"""Zones whose clocks changed in unusual ways since 1900, and a few plain ones."""
 
 ODD_ZONES = (
     "UTC", "Etc/GMT+12", "Europe/Berlin", "Europe/London", "America/New_York",

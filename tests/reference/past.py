@@ -1,8 +1,8 @@
-"""Rows before the range: those that a step would have made without ``since``, for what looks back at them.
+"""Rows before the range, for steps that look back.
 
-Rows that the oracle makes come twice: those of the range, and the *whole*, as if the range began with the first point.
-Of the whole, rows that begin before the range are marked ``before``, and ``cut`` where ``since`` lies within them; the
-row of the range that is what is left of one is marked ``part``.
+The oracle makes rows twice: those of the range, and the *whole*, as if the range began with the first point. In the
+whole, rows that begin before the range are marked ``before``, and ``cut`` if ``since`` lies within them; the rest of
+such a row in the range is marked ``part``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows and tables: what every step of the oracle takes and gives."""
+"""Rows and tables: what every step of the oracle takes and returns."""
 
 from __future__ import annotations
 

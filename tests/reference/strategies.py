@@ -1,4 +1,4 @@
-"""Hypothesis strategies: small point sets that go for the edges, and ranges that cut them."""
+"""Hypothesis strategies: small point sets biased to edge cases, and ranges that cut them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reference tables, calendars, and timelines that are combined: of one key, or over the keys of a group."""
+"""Reference tables, calendars, and combined timelines: per key, or over the keys of a group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time zones by Python's own module, with the rules of the package ``tzdata``: a machine's rules may be others."""
+"""Time zones by Python's own module, with the rules of the package ``tzdata`` (a machine's may differ)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pretended AWS in this process, for the tests that need one."""
+"""AWS in this process (moto), for the tests that need it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults at a boto3 client: replies in place of AWS's own, and replies that are lost."""
+"""Fault injection at a boto3 client: replies in place of AWS's, and lost replies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies before ``since`` is known, and what a filter hides is said: whole stores against answers by hand."""
+"""Rows before ``since`` are seen, and filters that hide them are reported: whole stores against answers by hand."""
 
 from __future__ import annotations
 

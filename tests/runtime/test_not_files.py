@@ -1,4 +1,4 @@
-"""What is no file where a file belongs: nothing waits for it, and pipes that are meant are read."""
+"""Something else in place of a file: nothing blocks on it; named pipes given as input are read."""
 
 from __future__ import annotations
 

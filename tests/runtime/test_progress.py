@@ -1,4 +1,4 @@
-"""Progress: nothing without a terminal; on one, lines that come late and always go."""
+"""Progress: none without a terminal; on one, lines that appear late and always disappear."""
 
 from __future__ import annotations
 

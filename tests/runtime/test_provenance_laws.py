@@ -1,4 +1,4 @@
-"""What is behind a number adds up to it, and the files named suffice for it: of every kind of metric, on any points."""
+"""Provenance adds up to its number, and the named files suffice for it, for every kind of metric."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recorded data, ingested in any order and grouping, against an independent ground truth: every row, exactly."""
+"""Recorded data, ingested in any order and grouping, against independent results: every row, exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole store in S3 and DynamoDB, as moto plays them, beside the same store in a folder."""
+"""A whole store in S3 and DynamoDB (moto), beside the same store in a folder."""
 
 from __future__ import annotations
 

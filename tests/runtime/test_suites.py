@@ -1,4 +1,4 @@
-"""The event-stream and transaction-log suites of ``dataflow/examples`` over recorded data, against SQL on every row."""
+"""The event-stream and transaction-log suites of ``dataflow/examples`` over recorded data, against SQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Timelines through a store: more pieces than a kernel writes at once, other executors, plans in words."""
+"""Timelines through a store: more pieces than a kernel writes at once, other executors, plans as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of times that lie outside of what was read: each has its bucket and offset, or is null and counted."""
+"""Functions of times outside the range read: a bucket and offset, or null and counted."""
 
 from __future__ import annotations
 
@@ -352,7 +352,7 @@ def worked(store: Store) -> Task:
 
 
 def test_a_worker_with_other_zones_refuses(two: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    message = rf"tzdata {zones.TZDATA_VERSION}, and this worker has those of 1999a"
+    message = rf"tzdata {zones.TZDATA_VERSION}, and this worker has 1999a"
     task = worked(two)
     event = json.loads(request(task, "spill/q/0", two.objects))
     assert "state" in answer(event, Opened.shared)

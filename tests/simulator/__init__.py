@@ -1,1 +1,1 @@
-"""A deterministic simulator of the catalogue's protocol: real steps, a simulated table, adverse schedules."""
+"""A deterministic simulator of the catalogue protocol: real steps, a simulated table, adverse schedules."""

@@ -1,4 +1,4 @@
-"""``python -m tests.simulator``: the table of simulated fleets that stands in deploy/README.md."""
+"""``python -m tests.simulator``: prints the table of simulated fleets of deploy/INTERNALS.md."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Runs processes (generators of requests) one small step at a time over a table in memory, under one seed.
+"""Runs processes (generators of requests) one step at a time over a table in memory, from one seed.
 
-What the table promises is what DynamoDB does: transactions are atomic, a single item is read strongly, but a query
-reads its items one after the other, and anything may happen in between. Requests get lost, their replies get lost,
-and a request can take effect long after its sender gave up on it, or twice; processes die at any step.
+The table guarantees what DynamoDB does: transactions are atomic and single items are read strongly, but a query reads
+its items one by one, and anything may happen in between. Requests and replies get lost; a request may take effect long
+after its sender gave up, or twice; processes die at any step.
 """
 
 from __future__ import annotations

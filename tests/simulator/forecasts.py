@@ -1,5 +1,4 @@
-"""What fleets of several sizes would take, by the model of ``runtime.fleet.simulation.model``: the table of
-deploy/README.md."""
+"""Times and costs of simulated fleets (``runtime.fleet.simulation.model``): the table of deploy/INTERNALS.md."""
 
 from __future__ import annotations
 
@@ -57,13 +56,13 @@ CASES = {
     "10^10 warm": Case(10**10, 200, True),
     "10^10 cold": Case(10**10, 200, False),
     "10^11 warm": Case(10**11, 2_000, True),
-    "10^11 warm, one prefix": Case(10**11, 2_000, True, "S3 has not yet divided the store", ONE_PREFIX),
+    "10^11 warm, one prefix": Case(10**11, 2_000, True, "one S3 prefix", ONE_PREFIX),
     "10^11 cold": Case(10**11, 3_000, False),
-    "10^11 cold, new account": Case(10**11, 3_000, False, "an account as it comes: 1,000 at once", AS_IT_COMES),
-    "10^11 warm, faults": Case(10**11, 2_000, True, "the story's faults, on both levels", faults=STORY),
+    "10^11 cold, new account": Case(10**11, 3_000, False, "a new account: 1,000 at once", AS_IT_COMES),
+    "10^11 warm, faults": Case(10**11, 2_000, True, "the fault scenario, on both levels", faults=STORY),
     "10^12 warm": Case(10**12, 3_000, True),
     "10^12 cold": Case(10**12, 3_000, False),
-    "10^12 warm, faults": Case(10**12, 3_000, True, "the story's faults, on both levels", faults=STORY),
+    "10^12 warm, faults": Case(10**12, 3_000, True, "the fault scenario, on both levels", faults=STORY),
 }
 
 

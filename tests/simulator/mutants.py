@@ -1,4 +1,4 @@
-"""The protocol with one rule broken each: the simulator must tell every one of them from the real one."""
+"""The protocol with one rule broken each; the simulator must catch every mutant."""
 
 from __future__ import annotations
 

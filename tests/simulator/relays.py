@@ -1,4 +1,4 @@
-"""Two levels of Lambda on a virtual clock: the real coordinators and relays over doubles that fail at both levels."""
+"""Two levels of Lambda on a virtual clock: real coordinators and relays over fakes that fail at both levels."""
 
 from __future__ import annotations
 

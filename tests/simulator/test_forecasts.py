@@ -1,4 +1,4 @@
-"""Simulated fleets: the bars, the table of deploy/README.md, and that the model does what it says."""
+"""Simulated fleets: their bars, the table of deploy/INTERNALS.md, and the model's own rules."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from runtime.fleet.simulation.model import Account, Faults, Scenario, modelled_f
 from runtime.result.cost import Load, Speeds, Worker, estimate
 from tests.simulator.forecasts import CASES, WORKER, table
 
-README = Path(__file__).resolve().parents[2] / "deploy" / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "deploy" / "INTERNALS.md"
 RAMP = 20.0
 """Seconds until AWS has let 3,000 workers of a function begin: 1,000 at once, 100 a second."""
 
 
 def test_the_table_is_what_the_command_prints() -> None:
-    assert "\n" + "\n".join(table()) + "\n\n" in README.read_text(encoding="utf-8")
+    assert "\n" + "\n".join(table()) + "\n\n" in PAGE.read_text(encoding="utf-8")
 
 
 def test_a_hundred_thousand_million_points_on_warm_workers() -> None:

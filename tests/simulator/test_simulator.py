@@ -1,4 +1,4 @@
-"""The protocol holds under adverse schedules, and the simulator tells each broken variant from it.
+"""The protocol holds under adverse schedules, and the simulator catches each broken variant.
 
 Every run is a pure function of its seed, which a failure names: ``World(seed, mode=...).play()`` repeats it.
 """

@@ -1,4 +1,4 @@
-"""Lambda in a few lines: limits, throttles and ways to fail, on a virtual clock; and the coordinator played on it."""
+"""A model of Lambda on a virtual clock: limits, throttles and failures; the coordinator runs on it."""
 
 from __future__ import annotations
 

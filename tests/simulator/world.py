@@ -1,4 +1,4 @@
-"""The clients of one stream, what they did, and what must hold afterwards."""
+"""The clients of one stream, what they did, and the invariants that must hold afterwards."""
 
 from __future__ import annotations
 

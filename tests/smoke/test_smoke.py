@@ -1,7 +1,7 @@
-"""What every supported Python must do, from the installed packages alone: `.ci/smoke` runs this on each of them.
+"""What every supported Python must do with the installed packages alone; `.ci/smoke` runs it on each.
 
-Ingest of every form, one metric of every kind, both ways of its text, a chart, the console, and nothing left open. The
-whole suite runs on one Python; this is what differs between them: argument parsing, SQLite, typing, tracebacks.
+Every input format, one metric of every kind, both text forms, a chart, the console, and nothing left open. The full
+suite runs on one Python; this covers what differs between them: argument parsing, SQLite, typing, tracebacks.
 """
 
 from __future__ import annotations

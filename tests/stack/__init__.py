@@ -1,1 +1,1 @@
-"""What needs real servers: contracts, races and whole stores on local stand-ins for AWS (`pytest -m stack`)."""
+"""Tests on local AWS emulators: contracts, races and whole stores (`pytest -m stack`)."""

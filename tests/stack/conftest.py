@@ -1,4 +1,4 @@
-"""The servers as fixtures: started when first asked for, ended with the session."""
+"""The servers as fixtures: started on first use, stopped with the session."""
 
 from __future__ import annotations
 

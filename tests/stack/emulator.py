@@ -1,8 +1,8 @@
-"""Functions under AWS's own runtime: ``awslambdaric`` in processes that ``aws-lambda-rie`` runs, behind a small router,
-for each takes one call at a time.
+"""Functions under AWS's own runtime: ``awslambdaric`` in processes of ``aws-lambda-rie``, behind a router.
 
-The emulator is a program in the wheel of ``aws-sam-cli``, whose dependencies pin what this project uses in other
-versions: the wheel alone is fetched and only the program taken out of it.
+The emulator takes one call at a time, so there are several. It is a program in the wheel of ``aws-sam-cli``, whose
+dependencies pin other versions of what this project uses: the wheel alone is downloaded and only the program
+extracted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A worker that does something else when its store's URL says so, for the tests of what becomes of that."""
+"""A worker that misbehaves as its store's URL says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where ministack answers otherwise than AWS, mended on the way to boto3: the code under test knows nothing of it."""
+"""Corrects ministack's differences from AWS on the way to boto3; the code under test knows nothing of it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Runs a command for as long as its standard input is open: the command ends with the process that holds the other end.
+"""Runs a command while its standard input is open, so that it ends with the process at the other end.
 
     python leash.py COMMAND ARGUMENT...
 
-A server so held does not outlive the tests, even if they are killed.
+Such a server does not outlive the tests, even if they are killed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Local servers that stand in for AWS: started on loopback at free ports, and ended with the tests."""
+"""Local AWS emulators: started on free loopback ports, and stopped with the tests."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""``dataflow deploy`` on ministack: from nothing to points that arrive, and back to nothing.
+"""``dataflow deploy`` on ministack: from nothing to arriving points, and back to nothing.
 
-ministack 1.4 takes every resource of the template, but does not do all that they say: it enforces neither policies nor
-encryption, reserves no concurrency for functions that CloudFormation makes, rings no alarm by itself, and retains
-nothing when a stack is deleted. ``destroy`` does not rest on the last: it takes resources out of a stack that stays.
+ministack 1.4 accepts every resource of the template but does not emulate all: it enforces neither policies nor
+encryption, reserves no concurrency for functions that CloudFormation creates, fires no alarms, and retains nothing
+when a stack is deleted. ``destroy`` does not rely on the last: it removes resources from a stack that stays.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def test_from_nothing_and_back(name: str, run: Any, tmp_path: Path) -> None:
         assert {f"function {name}-{f}", f"log /aws/lambda/{name}-{f}"} < made
     assert {f"schedule {name}-reconcile", f"schedule {name}-uptime", f"dashboard {name}-us-east-1"} < made
 
-    assert "nothing to change" in run("deploy", "--bundle", "code.zip", "--yes")
+    assert "no changes" in run("deploy", "--bundle", "code.zip", "--yes")
     assert everything(name) == made
 
     # A record that is put is an object that lands, is news in the queue, and is given to ingest.
@@ -166,7 +166,7 @@ def test_from_nothing_and_back(name: str, run: Any, tmp_path: Path) -> None:
     ]
     assert (status["dead"], status["streams"]) == (0, [])
     assert len(status["alarms"]) == 10
-    assert "alarms: 10, none rings" in run("status")
+    assert "alarms: 10, none active" in run("status")
 
     text = (tmp_path / "antfold.toml").read_text()
     (tmp_path / "antfold.toml").write_text(text.replace("[streams", "query_memory = 3008\n\n[streams"))
@@ -186,14 +186,14 @@ def test_from_nothing_and_back(name: str, run: Any, tmp_path: Path) -> None:
         if not thing.startswith("alias/"):
             assert thing in printed
     assert s3().get_object(Bucket=data, Key="store/data/x")["Body"].read() == b"points"
-    assert "does not run any more" in run("destroy", "--yes")  # again: it is so already
+    assert "no longer runs" in run("destroy", "--yes")  # again: it is so already
 
     run("deploy", "--bundle", "code.zip", "--yes")  # and it runs again, with its data
     assert everything(name) == made
     assert s3().get_object(Bucket=data, Key="store/data/x")["Body"].read() == b"points"
 
-    assert "say it once more with --confirm" in run("destroy", "--delete-data", code=2)
-    assert "say it once more with --confirm" in run("destroy", "--delete-data", "--confirm", "other", code=2)
+    assert "confirm with --confirm" in run("destroy", "--delete-data", code=2)
+    assert "confirm with --confirm" in run("destroy", "--delete-data", "--confirm", "other", code=2)
     assert everything(name) == made
     run("destroy", "--delete-data", "--confirm", name)
     assert everything(name) == set()
@@ -257,6 +257,6 @@ def test_a_template_too_large_for_one_request(name: str, run: Any, tmp_path: Pat
     assert everything(name) == set()
     run("deploy", "--bundle", "code.zip", "--yes")
     assert f"delivery {name}-more19" in everything(name)
-    assert "nothing to change" in run("deploy", "--bundle", "code.zip", "--dry-run")
+    assert "no changes" in run("deploy", "--bundle", "code.zip", "--dry-run")
     run("destroy", "--delete-data", "--confirm", name)
     assert everything(name) == set()

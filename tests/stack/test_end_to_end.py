@@ -1,8 +1,8 @@
-"""The way of points from a device to an answer, through everything that ``dataflow deploy`` makes, on ministack.
+"""From a device to a result, through everything that ``dataflow deploy`` creates, on ministack.
 
-The functions are the genuine bundle, built for the Python that ministack runs them in, and can import nothing beside
-it but what Lambda has. Where ministack is not AWS: Firehose writes an object for each record at once, without
-delimiter and compression, and nothing that a policy denies is refused.
+The functions are the real bundle, built for ministack's Python, and can import nothing else but what Lambda has.
+ministack differs from AWS: Firehose writes one object per record at once, without delimiter and compression, and
+denied requests are not refused.
 """
 
 from __future__ import annotations

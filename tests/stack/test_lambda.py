@@ -1,4 +1,4 @@
-"""Queries on functions of Lambda: ministack runs the worker in processes of its own."""
+"""Queries on Lambda functions: ministack runs the worker in its own processes."""
 
 from __future__ import annotations
 

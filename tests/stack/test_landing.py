@@ -1,4 +1,4 @@
-"""From the landing bucket to the catalogue on ministack: S3 tells SQS, SQS invokes ingest, reconcile finds the rest."""
+"""From the landing bucket to the catalogue: S3 events, SQS, ingest; reconcile finds what was lost."""
 
 from __future__ import annotations
 

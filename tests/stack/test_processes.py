@@ -1,4 +1,4 @@
-"""Several processes at once on S3 and DynamoDB, and processes that are killed, as on a folder."""
+"""Several processes at once on S3 and DynamoDB, some of them killed, as on a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published queries on real servers, by processes of their own: the console script's, and one that reads after it."""
+"""Published queries on real servers: the console script publishes, another process reads."""
 
 from __future__ import annotations
 

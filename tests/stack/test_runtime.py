@@ -1,4 +1,4 @@
-"""The handlers under the genuine runtime: payloads, time-outs, and errors as the coordinator is to understand them."""
+"""The handlers under AWS's runtime: payloads, time-outs, and errors as the coordinator must read them."""
 
 from __future__ import annotations
 

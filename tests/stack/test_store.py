@@ -1,4 +1,4 @@
-"""Whole stores on real servers: the console script and workers, each in a process of its own, beside a folder."""
+"""Whole stores on real servers, beside a folder: console script and workers, each in its own process."""
 
 from __future__ import annotations
 

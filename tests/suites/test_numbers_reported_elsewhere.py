@@ -1,6 +1,6 @@
-"""Numbers that other engines were reported to get wrong: quantiles, bins, rounding, means, comparisons, zeros.
+"""Wrong numbers reported of other engines: quantiles, bins, rounding, means, comparisons, zeros.
 
-Each test names the report; the values are those of the report, or the least that show it.
+Each test names the report; the values are the report's, or a minimal example.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Wrong answers that users of other systems reported, on windows, calendars, sessions and counters: right here.
+"""Wrong results that users of other systems reported: windows, calendars, sessions, counters.
 
-Each test names the report. The values are worked out by hand from the meaning that the reporter expected.
+Each test names the report. The expected values are worked out by hand from the meaning that the reporter expected.
 """
 
 from __future__ import annotations

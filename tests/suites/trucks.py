@@ -1,4 +1,4 @@
-"""A fleet of trucks as TSBS IoT has one, seeded, with its irregularities: rows missing or late, and null fields."""
+"""A seeded fleet of trucks as in TSBS IoT, with its irregularities: missing and late rows, null fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cohorts``: the calendar buckets of each key from its first start on."""
+"""``cohorts``: the calendar buckets of each key, from the one in which it first met the start condition."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from dataflow.typed.nodes import Typed
 from operators.types import Type
 
 _WAITS, _IS_EARLIER, _COUNTS = 0, 1, 2
-"""What a key is at: its first start is not seen yet, lay before the range, or lies in it."""
+"""Stages of a key: its first start was not seen yet, lay before the range, or lies in it."""
 
 
 class CohortsEmitter(FlowEmitter):
-    """Emits the per-row and the final code of a ``CohortPeriods`` sink."""
+    """Emits the code of a ``CohortPeriods`` sink."""
 
     def __init__(self, w: SourceWriter, sink: CohortPeriods) -> None:
         super().__init__(w, sink.held)
@@ -49,7 +49,7 @@ class CohortsEmitter(FlowEmitter):
         w.put(f"final = bucket_end(first, {self._bucket(x)})")
 
     def advance(self, x: Emitter) -> None:
-        """Write the buckets that end by now."""
+        """Write the buckets that have ended."""
         with self.w.block(f"while stage == {_COUNTS} and t >= final:"):
             self.room("i")
             self._close(x)
@@ -97,7 +97,7 @@ class CohortPeriods(Flow):
 
     @property
     def history(self) -> int | None:
-        """A key that began before the range is in none of its cohorts."""
+        """Everything: a key that started before the range is in none of its cohorts."""
         return None
 
     def emitter(self, w: SourceWriter) -> CohortsEmitter:

@@ -1,9 +1,9 @@
-"""``funnel``: how far each key got, by the latest start.
+"""``funnel``: how many steps each key met, in the window that starts last.
 
-For every step there is one *chain*: of all windows that have met it, the one that started last, with the times at
-which it met the steps so far. A later start leaves more time and forbids nothing that an earlier one could still do,
-so no other window needs to be remembered: K (K + 1) / 2 times for K steps, the highest step met, and in the modes
-that do not know the order of the rows of one time (or second), which steps that *moment* has met.
+For every step there is one *chain*: the latest-started window that has met the step, and the times at which it met the
+steps so far. A later start leaves more time and excludes nothing that an earlier one could still reach, so no other
+window needs to be stored: K (K + 1) / 2 times for K steps, the highest step met, and, in the modes in which rows of one
+time (or second) have no order, the steps that this *moment* has met.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ SECOND = 1_000_000
 FUNNEL_MODES = ("strict", "ordered", "any")
 
 MAX_FUNNEL = 16
-"""Steps of a funnel, for each of which every key has a state."""
+"""The maximum number of steps; each takes state per key."""
 
 
 class FunnelEmitter(FlowEmitter):
-    """Emits the per-row and the final code of a ``Climb`` sink."""
+    """Emits the code of a ``Climb`` sink."""
 
     def __init__(self, w: SourceWriter, sink: Climb) -> None:
         super().__init__(w, sink.held)
@@ -55,7 +55,7 @@ class FunnelEmitter(FlowEmitter):
             w.arg(f"o_s{i}_k", U1, "out_valid", f"step_{i}")
 
     def _times(self, j: int) -> list[int]:
-        """The steps whose times chain ``j`` keeps: the start, the last, and those that are asked for."""
+        """The steps whose times chain ``j`` stores: the first, the last, and those in the output."""
         return [i for i in range(1, j + 1) if i in (1, j) or i in self.sink.times]
 
     def constants(self, x: Emitter) -> None:
@@ -63,9 +63,9 @@ class FunnelEmitter(FlowEmitter):
         self.w.put(f"within = {x.integer(self.sink.within)}")
 
     def _settle(self) -> None:
-        """Take the steps that were ``met`` in this moment into the chains."""
+        """Add the steps ``met`` in this moment to the chains."""
         w, first, further = self.w, [1], list(range(2, self.steps + 1))
-        # From the last step down a chain grows by one step at most; upwards by all that the moment has met.
+        # Downwards from the last step a chain grows by one step at most; upwards by all steps of the moment.
         order = first + further if self.sink.mode == "any" else further[::-1] + first
         with w.block("if met != 0:"):
             for j in order:
@@ -94,7 +94,7 @@ class FunnelEmitter(FlowEmitter):
                 w.put(f"sh{j}_{n} = sh{i}_{n}\nshk{j}_{n} = shk{i}_{n}")
 
     def advance(self, x: Emitter) -> None:
-        """Settle the moment before."""
+        """Settle the previous moment."""
         if not self.at_once:
             self.w.put(f"now = t // {SECOND} * {SECOND}" if self.sink.mode == "any" else "now = t")
             with self.w.block("if now != moment:"):
@@ -132,7 +132,7 @@ class FunnelEmitter(FlowEmitter):
 class Climb(Flow):
     """Funnels: one row per key that met the first of ``conditions``.
 
-    Writes start (as time), end, ``steps`` and, of ``times``, when step i was met as ``step_i``.
+    Writes start (as time), end, ``steps`` and, for the steps in ``times``, when each was met (``step_i``).
     """
 
     conditions: tuple[Typed, ...]
@@ -159,7 +159,7 @@ class Climb(Flow):
 
 @dataclass(frozen=True, eq=False)
 class Funnel(KeyedStep, op="funnel"):
-    """How far each key got through ``steps``, at most ``within`` microseconds from the first."""
+    """How many of ``steps`` each key met, within ``within`` microseconds of the first."""
 
     steps: tuple[Expr, ...] = json.expressions(2, MAX_FUNNEL)
     within: int = json.length()

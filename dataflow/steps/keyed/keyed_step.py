@@ -1,4 +1,4 @@
-"""What the steps have in common that follow a key through time and make rows of their own."""
+"""The base of steps that follow each key through time and make new rows."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from operators.types import Type
 
 @dataclass(frozen=True)
 class KeyedRows:
-    """The rows of a step: their ``kind``, its columns beside the key, the times and what rows hold, and its sink as a
-    function of the columns to hold and of those needed after it. ``hidden``: further columns that rows carry."""
+    """The rows of a step: their ``kind``, the step's own columns, and its sink as a function of the columns to hold and
+    of those needed later. ``hidden``: further columns of the rows."""
 
     kind: str
     columns: Mapping[str, Type]
@@ -30,13 +30,13 @@ class KeyedRows:
 
 
 class KeyedStep(Step):
-    """A step that needs the rows of each key in the order of time."""
+    """A step that needs each key's rows in time order."""
 
     makes = ROWS
 
     @abstractmethod
     def rows(self, b: Expressions, shape: Shape, own: Mapping[str, Typed]) -> KeyedRows:
-        """The rows that it makes; ``own`` are the columns that each of them has in any case."""
+        """The rows that it makes; ``own`` are the columns that every row has."""
 
     def bind(self, b: Expressions, shape: Shape) -> Bound:
         """See Step."""

@@ -1,11 +1,11 @@
 """The sink of ``sessionize`` and ``window``: consecutive rows of a key, folded into one row each.
 
-An open segment has a row ``gid`` in the arrays of its aggregates; when it closes, that row's number is written out,
-and the caller finishes the aggregates there and gives the number back to the stack ``free``.
+An open segment has a row ``gid`` in the arrays of its aggregates. When it closes, that row's number is written out; the
+caller finishes the aggregates in that row and returns the number to the stack ``free``.
 
-Windows that slide, or that are there without a row, too, are numbered by the bucket that they start with; each is
-``lanes`` buckets long, so at any time a key has at most ``lanes`` open ones, ``low`` to ``high``, and the one numbered
-k is in lane k modulo ``lanes``. All of them end in the order in which they began.
+Windows that slide or may be empty are numbered by their first bucket. Each is ``lanes`` buckets long, so a key has at
+most ``lanes`` open windows at a time, ``low`` to ``high``; window k is in lane k modulo ``lanes``. They end in the
+order in which they start.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DAY = 86_400_000_000
 
 
 class SegmentsEmitter(KeyedEmitter):
-    """Emits the per-row and the final code of a ``Segments`` sink."""
+    """Emits the code of a ``Segments`` sink for sessions and windows of one bucket."""
 
     def __init__(self, w: SourceWriter, sink: Segments) -> None:
         super().__init__(w, sink.held)
@@ -55,7 +55,7 @@ class SegmentsEmitter(KeyedEmitter):
             self.keep((f"sh{j}", array), (f"ch{j}", array), (f"shk{j}", U1), (f"chk{j}", U1))
 
     def constants(self, x: Emitter) -> None:
-        """Load gap and longest length into locals, once."""
+        """Load the gap and the maximum length into locals, once."""
         if self.session:
             self.w.put(f"gap = {x.integer(self.sink.gap or 0)}")
             if self.sink.max_length is not None:
@@ -84,7 +84,7 @@ class SegmentsEmitter(KeyedEmitter):
             begins = self._begins_session(x, "past == 0 or t - before > gap") if sink.max_length is not None else ""
             with w.block("if t < since:"):
                 if begins:
-                    # The grid is that of the session, wherever the range begins.
+                    # The session's own grid, wherever the range begins.
                     with w.block(f"if {begins}:"):
                         w.put("gap0 = t")
                 w.put("before = t\npast = np.uint8(1)")
@@ -101,7 +101,7 @@ class SegmentsEmitter(KeyedEmitter):
             with w.block(f"if open != 0 and ({apart}{cut}):"):
                 self._close("0")
             with w.block("if open == 0:"):
-                # A cut by length goes on with the grid of the session that it cuts.
+                # A cut by length continues on the grid of the session that it cuts.
                 with w.block(f"if rows == 0 or {apart}:"):
                     w.put(f"left = np.uint8({reached})")
                     with w.block("if left == 0:"):
@@ -124,7 +124,7 @@ class SegmentsEmitter(KeyedEmitter):
         w.depth -= 1
 
     def _begins_session(self, x: Emitter, apart: str) -> str:
-        """The condition that the row starts a session, being ``apart`` from the one before or not."""
+        """The condition that the row starts a session; ``apart``: it is too far from the previous row."""
         if self.sink.split is None:
             return apart
         return f"{apart} or {x.name(both(*x.emit(self.sink.split)), 'True')[0]}"
@@ -144,7 +144,7 @@ class SegmentsEmitter(KeyedEmitter):
 
 
 class WindowsEmitter(FlowEmitter):
-    """Emits the per-row and the final code of a ``Segments`` sink of such windows."""
+    """Emits the code of a ``Segments`` sink for windows that slide or may be empty."""
 
     def __init__(self, w: SourceWriter, sink: Segments) -> None:
         super().__init__(w, sink.held)
@@ -165,11 +165,11 @@ class WindowsEmitter(FlowEmitter):
             )
 
     def _lane(self, name: str, array: str) -> None:
-        """Declare state that a key has for every lane."""
+        """Declare state per key and lane."""
         self.w.arg(f"lane_{name}", array, "slot", f"lane_{name}", self.sink.size)
 
     def constants(self, x: Emitter) -> None:
-        """Load the number of lanes, and of the first window that overlaps the range, into locals, once."""
+        """Load the number of lanes, and the number of the first window that overlaps the range, into locals, once."""
         self.w.put(f"lanes = {x.integer(self.sink.size)}\nulanes = np.uint64(lanes)")
         begin = f"min(max(since, np.int64({FIRST})), np.int64({END - 1}))"
         self.w.put(f"lowest = bucket_number({begin}, {self._bucket(x)}) - lanes + 1")
@@ -179,11 +179,11 @@ class WindowsEmitter(FlowEmitter):
         return x.bucket(self.sink.bucket.option("every"), self.sink.bucket.option("zone"), self.sink.size)
 
     def _find(self, window: str) -> None:
-        """The place of a window's lane."""
+        """The index of a window's lane."""
         self.w.put(f"at = slot * ulanes + np.uint64({window} - {window} // lanes * lanes)")
 
     def _begin(self) -> None:
-        """The key's first window: of those that hold the bucket and overlap the range, the earliest. None has a row
+        """The key's first window: the earliest one that contains the bucket and overlaps the range. No window has a row
         yet."""
         with self.w.block("if live == 0:"):
             self.w.put("live = np.uint8(1)\nlow = max(bucket - lanes + 1, lowest)\nhigh = low - 1")
@@ -210,7 +210,7 @@ class WindowsEmitter(FlowEmitter):
         w.put("on += 1\nlow += 1")
 
     def advance(self, x: Emitter) -> None:
-        """Write the windows that end by now."""
+        """Write the windows that have ended."""
         w = self.w
         w.put(f"bucket = bucket_number(t, {self._bucket(x)})")
         with w.block("if live != 0:"), w.block("while low <= bucket - lanes:"):
@@ -226,7 +226,7 @@ class WindowsEmitter(FlowEmitter):
         if sink.empty:
             with w.block("if t < since and since < until:"):
                 self._begin()
-        # A window of one bucket is cut by the range; one that slides holds what lies before it, too.
+        # The range cuts a window of one bucket; a sliding one also contains earlier points.
         inside = "t >= since" if sink.size == 1 else "bucket >= lowest and since < until"
         with w.block(f"if {inside}:"):
             self._begin()
@@ -257,11 +257,11 @@ class WindowsEmitter(FlowEmitter):
 class Segments(Sink):
     """Sink: sessions (``gap``) or calendar windows (``bucket``), with aggregates.
 
-    A row where ``split`` is true starts a session. A window is ``size`` buckets long, and one starts with every bucket;
-    ``empty``: also those without a row, from the key's first row on.
+    A row where ``split`` is true starts a session. A window is ``size`` buckets long, and one starts at every bucket;
+    ``empty`` adds windows without a row, from the key's first row on.
 
-    Writes start (as time), end, count, open_left and open_right (sessions), the aggregates and the held columns;
-    of windows also, if wanted, ``partial``: whether since, until or the stream's beginning cuts the window.
+    Writes start (as time), end, count, open_left and open_right (sessions), the aggregates and the held columns; for
+    windows, if needed, ``partial``: whether since, until or the stream's beginning cuts the window.
     """
 
     gap: int | None
@@ -303,7 +303,7 @@ class Segments(Sink):
         return self
 
     def looks_back(self, first: bool) -> Reach:
-        """See Sink: from the key's first point on, or from the start of the session, where these decide."""
+        """See Sink: everything, if the key's first point or the session's start decides."""
         if self.empty or self.max_length is not None or (self.held and not first):
             return None
         return self.gap or (self._extent() if self.size > 1 else 0)
@@ -315,10 +315,10 @@ class Segments(Sink):
         return needed + self._extent()
 
     def _extent(self) -> int:
-        """What no window is longer than."""
+        """An upper bound of a window's length."""
         assert self.bucket is not None
         shown = self.size * (longest_bucket(str(self.bucket.option("every"))) - _DAY)
-        # By a day, and once more, clocks may have changed meanwhile; but not that of UTC.
+        # Clocks other than UTC may change within the window, by up to a day at either end.
         return shown if self.bucket.option("zone") == "UTC" else shown + 2 * _DAY
 
     def describe(self) -> str:
@@ -330,11 +330,11 @@ class Segments(Sink):
 def segment_columns(
     b: Expressions, shape: Shape, aggs: NamedAggs, own: Mapping[str, Typed], flags: tuple[str, ...]
 ) -> tuple[tuple[BoundAgg, ...], dict[str, Type]]:
-    """The aggregates of sessions or windows, and the columns of these: the aggregates, ``count`` and the ``flags``."""
+    """The aggregates of sessions or windows, and their columns: the aggregates, ``count`` and the ``flags``."""
     bound = b.aggregates(aggs, shape)
     columns: dict[str, Type] = {}
     for a in bound:
         if a.name in own or a.name in columns or a.name in ("count", *flags):
-            raise b.fail(f"an aggregate cannot be named {a.name!r}, which is a column of its own here")
+            raise b.fail(f"an aggregate cannot be named {a.name!r}, which this step uses for its own column")
         columns[a.name] = a.aggregate.result
     return bound, {**columns, "count": Type.INT, **dict.fromkeys(flags, Type.BOOL)}

@@ -1,4 +1,4 @@
-"""``sessionize``: runs of a key's points that lie near each other."""
+"""``sessionize``: runs of a key's points at most a gap apart."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dataflow.typed.nodes import Typed
 
 @dataclass(frozen=True, eq=False)
 class Sessionize(KeyedStep, op="sessionize"):
-    """Runs of a key's points with steps of at most ``gap`` microseconds."""
+    """Runs of a key's points at most ``gap`` microseconds apart."""
 
     gap: int = json.length()
     max_length: int | None = json.optional_length()

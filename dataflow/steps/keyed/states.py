@@ -1,9 +1,9 @@
-"""``state_duration`` and ``heartbeat``: the intervals of one key, in order, from its points in order.
+"""``state_duration`` and ``heartbeat``: the intervals of each key, in order, from its points in time order.
 
-Per key there is the *pending* interval (from ``ps`` on: known or not, with its state and held columns) and what is
-*current* since the time ``tc`` of the latest row. Rows of one time are all applied before current and pending are
-compared, so at equal times the later replaces the earlier without a trace. A pending interval is written when it
-ends: by a change, or ``hold`` after the last report.
+Per key there is the *pending* interval, which starts at ``ps`` and has a state (known or not) and held columns, and the
+*current* values since the time ``tc`` of the latest row. All rows of one time are applied before current and pending
+are compared, so at equal times a later row replaces an earlier one without a trace. A pending interval is written when
+it ends: by a change, or ``hold`` after the last report. Midnight does not end it; only the range cuts it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NEVER = 2**62
 
 
 class StatesEmitter(KeyedEmitter):
-    """Emits the per-row and the final code of a ``States`` sink."""
+    """Emits the code of a ``States`` sink."""
 
     def __init__(self, w: SourceWriter, sink: States) -> None:
         super().__init__(w, sink.held)
@@ -71,7 +71,7 @@ class StatesEmitter(KeyedEmitter):
             w.put("on += 1")
 
     def _settle(self) -> None:
-        """Compare what is current since ``tc`` with what is pending."""
+        """Compare the current values since ``tc`` with the pending interval."""
         w = self.w
         held = range(len(self.sink.held))
         differs = ["pn == 0", "pk != ck"]
@@ -106,7 +106,7 @@ class StatesEmitter(KeyedEmitter):
                 self._write("since", "t", "0", lead=True)
         with w.block("elif t > tc:"):
             self._settle()
-            # A row is bridged where the rows left out since the one before kept the state alive until here.
+            # A row is bridged if rows skipped since the previous one kept the state alive until here.
             w.arg("bridged", U1, "bridged")
             with w.block("if bridged[u & mb] == 0:"):
                 self._expire("t")
@@ -129,9 +129,9 @@ class StatesEmitter(KeyedEmitter):
                 w.put(f"ch{j} = {v}\nchk{j} = np.uint8(1)\ndirty = np.uint8(1)")
 
     def skip_ahead(self, tables: Tables) -> None:
-        """Pass over following rows that change nothing: the same state and held columns, no gap.
+        """Skip following rows that change nothing: the same state and held columns, no gap.
 
-        They would only move the time of the last report on. Needs plain columns: anything computed may have effects.
+        They would only advance the time of the last report. Needs plain columns: computed values may have side effects.
         """
         sink, masks = self.sink, tables.masks
         exprs = [*([] if sink.state is None else [sink.state]), *(e for _, e in sink.held)]
@@ -155,7 +155,7 @@ class StatesEmitter(KeyedEmitter):
             w.put("tc = max(tc, lr)")
 
     def finish(self, x: Emitter) -> None:
-        """The tail of one key, to ``until``."""
+        """The key's last interval, up to ``until``."""
         with self.w.block("if seen != 0:"):
             self._settle()
             self._expire("until")
@@ -164,7 +164,7 @@ class StatesEmitter(KeyedEmitter):
 
 @dataclass(frozen=True)
 class States(Sink):
-    """Sink: intervals of states. ``state`` None is a heartbeat: any row is a sign of life.
+    """Sink: intervals of states. ``state`` None is a heartbeat: any row is one.
 
     Writes start (as time), end, ``$known``, the state under ``name``, and the held columns.
     """
@@ -174,7 +174,7 @@ class States(Sink):
     hold: int | None
     held: tuple[tuple[str, Typed], ...]
     lead: bool
-    """Whether anything downstream counts the time before a key's first point."""
+    """Whether a later step counts the time before a key's first point."""
 
     follows_keys = True
     rows_per_second = 80e6
@@ -220,7 +220,7 @@ class StateStep(KeyedStep):
 
 @dataclass(frozen=True, eq=False)
 class StateDuration(StateStep, op="state_duration"):
-    """Intervals during which each key held each value of ``state``, at most ``hold`` microseconds a report."""
+    """Intervals during which each key had each value of ``state``; a report lasts at most ``hold`` microseconds."""
 
     state: Expr = json.expression()
     name: str = json.text()
@@ -242,7 +242,7 @@ class StateDuration(StateStep, op="state_duration"):
         if state.type is None:
             raise b.fail("the state is always null, so it has no type")
         if self.name in own:
-            raise b.fail(f"the state cannot be named {self.name!r}; give it a name=")
+            raise b.fail(f"the state cannot be named {self.name!r}; set another name with name=")
         b.fix_all([state], shape)
         return self._rows(self.name, state.type, state, self.hold)
 

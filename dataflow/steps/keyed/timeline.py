@@ -1,8 +1,8 @@
 """``combine``: several states of a key side by side, and the intervals of an expression of them.
 
-Track i has its value ``tv{i}`` (if ``tk{i}``) since its last report at ``tr{i}``; ``hold`` after it a state is unknown
-again and a heartbeat is false. As in ``states.py``, rows of one time are all applied before what is current since
-``tc`` is compared with the pending interval, from ``ps`` on. Between rows, the tracks expire one after the other.
+Track i has the value ``tv{i}`` (valid if ``tk{i}``) since its last report at ``tr{i}``; ``hold`` after that a state is
+unknown again and a heartbeat is false. As in ``states.py``, all rows of one time are applied before the current values
+since ``tc`` are compared with the pending interval, which starts at ``ps``. Between rows, tracks expire one by one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from operators.types import Type
 
 
 def track_node(name: str, kind: Type) -> Typed:
-    """The state of a track, as the combined expression refers to it."""
+    """The node by which the combined expression refers to a track's state."""
     return Typed("track", kind, (), (("name", name),))
 
 
@@ -45,7 +45,7 @@ def _kind(track: BoundTrack) -> Type:
 
 
 class TracksEmitter(KeyedEmitter):
-    """Emits the per-row and the final code of a ``Tracks`` sink."""
+    """Emits the code of a ``Tracks`` sink."""
 
     def __init__(self, w: SourceWriter, sink: Tracks) -> None:
         super().__init__(w, sink.held)
@@ -66,8 +66,8 @@ class TracksEmitter(KeyedEmitter):
         w.arg("o_k", U1, "out_valid", sink.name)
 
     def constants(self, x: Emitter) -> None:
-        """Load the tracks' holds into locals, once, and write ``_settle`` down: it is the same, with the same
-        constants, wherever it is used."""
+        """Load the tracks' holds into locals, once, and emit ``_settle`` into lines that are reused: they have the same
+        constants wherever they are used."""
         for i, track in enumerate(self.sink.tracks):
             self.w.put(f"hold{i} = {x.integer(NEVER if track.hold is None else track.hold)}")
         w, begin, depth = self.w, len(self.w.lines), self.w.depth
@@ -78,7 +78,7 @@ class TracksEmitter(KeyedEmitter):
         del w.lines[begin:]
 
     def _settle(self) -> None:
-        """Compare what is current since ``tc`` with what is pending."""
+        """Compare the current values since ``tc`` with the pending interval."""
         self.w.put(self._text)
 
     def _write(self, start: str, end: str, *, lead: bool = False) -> None:
@@ -114,9 +114,9 @@ class TracksEmitter(KeyedEmitter):
             w.put("dirty = np.uint8(0)")
 
     def _pass(self, now: str) -> None:
-        """Let time pass from ``tc`` to ``now``: tracks whose last report is too old expire, the oldest first."""
+        """Advance from ``tc`` to ``now``: tracks whose last report is too old expire, the oldest first."""
         w, tracks = self.w, self.sink.tracks
-        # Only now is it certain that no row of the time ``tc`` refreshes what ends there.
+        # Only now is it certain that no row at ``tc`` refreshes what ends there.
         self._expire("tc", "<=")
         self._settle()
         with w.block("while True:"):
@@ -156,7 +156,7 @@ class TracksEmitter(KeyedEmitter):
                 w.put(f"ch{j} = {v}\nchk{j} = np.uint8(1)\ndirty = np.uint8(1)")
 
     def _report(self, x: Emitter, i: int, track: BoundTrack) -> None:
-        """What the row tells track ``i``, if it passes the track's operations."""
+        """Apply the row to track ``i``, if it passes the track's operations."""
         w = self.w
         depth = w.depth
         for op in track.ops:
@@ -180,7 +180,7 @@ class TracksEmitter(KeyedEmitter):
         w.depth = depth
 
     def finish(self, x: Emitter) -> None:
-        """The tail of one key, to ``until``."""
+        """The key's last interval, up to ``until``."""
         with self.w.block("if seen != 0:"):
             self._pass("until")
             self._write("ps", "until")
@@ -188,7 +188,7 @@ class TracksEmitter(KeyedEmitter):
 
 @dataclass(frozen=True)
 class BoundTrack:
-    """One state among several: rows that pass ``ops`` report ``state`` (None: any is a sign of life) for ``hold``."""
+    """One state among several: rows that pass ``ops`` report ``state`` (None: a heartbeat) for ``hold``."""
 
     name: str
     ops: tuple[RowOp, ...]
@@ -198,7 +198,7 @@ class BoundTrack:
 
 @dataclass(frozen=True)
 class Tracks(Sink):
-    """Sink: intervals of ``state``, an expression of the tracks (``track`` nodes). Writes what ``States`` does."""
+    """Sink: intervals of ``state``, an expression of ``track`` nodes. Writes the same columns as ``States``."""
 
     tracks: tuple[BoundTrack, ...]
     state: Typed
@@ -240,7 +240,7 @@ class Tracks(Sink):
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One timeline of a ``Timeline``: steps over the points, then what makes its intervals."""
+    """One timeline of a ``Timeline``: row steps over the points, then the step that makes its intervals."""
 
     name: str
     steps: tuple[Step, ...]
@@ -248,7 +248,7 @@ class Track:
 
 
 MAX_TRACKS = 32
-"""Timelines that one step combines."""
+"""The maximum number of timelines that one step combines."""
 
 
 def _tracks_out(tracks: tuple[Track, ...]) -> list[dict[str, Any]]:
@@ -296,7 +296,7 @@ class Timeline(Step, op="timeline"):
 
     def after(self, parts: list[str]) -> list[str]:
         """See Step."""
-        if len(parts) > 1:  # of JSON only: the DSL combines nothing but whole timelines
+        if len(parts) > 1:  # only from JSON: the DSL combines whole timelines
             return super().after(parts)
         start = parts[0]
         tracks = [
@@ -314,14 +314,14 @@ class Timeline(Step, op="timeline"):
         b.where = where
         for e in _all(self.state):
             if e.fn in STATEFUL or e.fn == "time":
-                raise b.fail(f"{e.fn} has no meaning in the state of a timeline, which is one of its tracks' states")
+                raise b.fail(f"{e.fn} has no meaning in the state of a timeline; use the states of its timelines only")
         env = {t.name: track_node(t.name, Type.BOOL if t.state is None else t.state.type or Type.BOOL) for t in tracks}
         state = b.typed(self.state, replace(shape, env=env, ops=[]))
         if state.type is None:
             raise b.fail("the state is always null, so it has no type")
         own = own_columns(b)
         if self.name in own:
-            raise b.fail(f"the state cannot be named {self.name!r}; give it a name=")
+            raise b.fail(f"the state cannot be named {self.name!r}; set another name with name=")
         own[self.name] = column(self.name, state.type)
         held = {n: t for n, t in shape.env.items() if n not in own and n != b.stream.time}
         types = {n: t.type for n, t in held.items() if t.type is not None}

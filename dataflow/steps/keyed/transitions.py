@@ -1,4 +1,4 @@
-"""``transitions``: each key's steps from one value to the next."""
+"""``transitions``: each key's changes from one value to the next."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from operators.types import Type
 
 
 class TransitionsEmitter(FlowEmitter):
-    """Emits the per-row and the final code of a ``Moves`` sink."""
+    """Emits the code of a ``Moves`` sink."""
 
     def __init__(self, w: SourceWriter, sink: Moves) -> None:
         super().__init__(w, sink.held)
@@ -49,7 +49,7 @@ class TransitionsEmitter(FlowEmitter):
         w.put("on += 1")
 
     def _leave(self, now: str, back: str) -> None:
-        """End a path that nothing has continued by ``now``."""
+        """End a path that was not continued by ``now``."""
         if self.sink.gap is None:
             return
         w = self.w
@@ -60,7 +60,7 @@ class TransitionsEmitter(FlowEmitter):
             w.put("on_path = np.uint8(0)")
 
     def advance(self, x: Emitter) -> None:
-        """End the path before, if this row comes too late for it."""
+        """End the previous path, if this row comes too late for it."""
         self._leave("t", "i")
 
     def row(self, x: Emitter) -> None:
@@ -75,13 +75,13 @@ class TransitionsEmitter(FlowEmitter):
             w.put(f"at = {v}\nsince_when = t\non_path = np.uint8(1)")
 
     def finish(self, x: Emitter) -> None:
-        """End the path if the range has the time at which it ends."""
+        """End the path if it ends within the range."""
         self._leave("until", "number")
 
 
 @dataclass(frozen=True)
 class Moves(Flow):
-    """Transitions: one row per step of a key from a value to the next. Writes ``from``, ``to`` and ``after``."""
+    """Transitions: one row per pair of consecutive values of a key. Writes ``from``, ``to`` and ``after``."""
 
     of: Typed
     gap: int | None
@@ -96,7 +96,7 @@ class Moves(Flow):
 
     @property
     def history(self) -> int | None:
-        """The value before the first of the range, if it is near enough."""
+        """The gap: the last value before the range, if it is recent enough."""
         return self.gap
 
     def emitter(self, w: SourceWriter) -> TransitionsEmitter:
@@ -115,7 +115,7 @@ class Moves(Flow):
 
 @dataclass(frozen=True, eq=False)
 class Transitions(KeyedStep, op="transitions"):
-    """From each value of a key's rows to the next, at most ``gap`` microseconds later."""
+    """From each value of a key to its next, at most ``gap`` microseconds later."""
 
     of: Expr = json.expression()
     gap: int | None = json.optional_length()

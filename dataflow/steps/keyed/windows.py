@@ -1,4 +1,4 @@
-"""``window``: the points of each key by buckets of a calendar, and by windows that slide over them."""
+"""``window``: the points of each key in calendar buckets, or in windows that slide over them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from dataflow.typed.nodes import Typed
 from operators.types import Type
 
 MAX_WINDOW = 1000
-"""Buckets of a window, for each of which every key has a state."""
+"""The maximum number of buckets in a window; each takes state per key."""
 
 _LONGEST = 366 * 100 * 86_400_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Window(KeyedStep, op="window"):
-    """A key's points per window of ``size`` calendar buckets, one window from every bucket on."""
+    """A key's points per window of ``size`` calendar buckets; a window starts at every bucket."""
 
     every: str = json.every()
     zone: str = json.text()
@@ -40,7 +40,7 @@ class Window(KeyedStep, op="window"):
         aggs, columns = segment_columns(b, shape, self.aggs, own, ("partial",))
         check_zone(self.zone, b.where)
         if self.size > 1 and self.size * longest_bucket(self.every) > _LONGEST:
-            raise b.fail("a window of more than a century; use a shorter one")
+            raise b.fail("the window is longer than a century; use a shorter one")
         bucket = Typed("truncate", Type.TIME, (Typed("time", Type.TIME),), (("every", self.every), ("zone", self.zone)))
 
         def sink(held: NamedTyped, needed: set[str]) -> Segments:

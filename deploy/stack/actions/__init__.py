@@ -1,1 +1,1 @@
-"""Creating, changing, watching and removing a deployment."""
+"""Creates, updates, watches and removes a deployment."""

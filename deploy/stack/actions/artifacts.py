@@ -1,4 +1,4 @@
-"""The bucket that holds the functions' code and large templates, named by their content."""
+"""The bucket of the functions' code and of large templates, named by content."""
 
 from __future__ import annotations
 

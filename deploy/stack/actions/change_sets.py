@@ -1,4 +1,4 @@
-"""Making, changing and removing a stack of CloudFormation: by change sets, which tell beforehand what they would do."""
+"""Creates, updates and removes CloudFormation stacks through change sets, which show changes in advance."""
 
 from __future__ import annotations
 

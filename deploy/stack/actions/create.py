@@ -1,4 +1,4 @@
-"""Deploying: the code into its bucket, the template into a change set, the change set into a stack."""
+"""Deploys: the code into its bucket, the template into a change set, the change set into a stack."""
 
 from __future__ import annotations
 

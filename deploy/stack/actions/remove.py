@@ -1,4 +1,4 @@
-"""Removing a deployment: what runs goes; data stays, unless the caller asks for its removal, too."""
+"""Removes a deployment: everything that runs; data only if the caller asks for that, too."""
 
 from __future__ import annotations
 

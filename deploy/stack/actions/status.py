@@ -1,4 +1,4 @@
-"""How a deployment stands: its stack, functions, queues, streams and alarms."""
+"""The state of a deployment: its stack, functions, queues, streams and alarms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tells that something is wrong: alarms, the topic they go to, and a dashboard."""
+"""Alarms, their topic, and a dashboard."""
 
 from __future__ import annotations
 

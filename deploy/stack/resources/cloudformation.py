@@ -1,4 +1,4 @@
-"""The words of the table: a resource, a grant, a function; and CloudFormation's ways to name one in another."""
+"""Types for resources, grants and functions, and CloudFormation's references between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The functions, with a role and a log each."""
+"""The functions, each with a role and a log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what: the grants of every role, and nothing else grants anything."""
+"""IAM grants of every role; nothing else grants anything."""
 
 from __future__ import annotations
 

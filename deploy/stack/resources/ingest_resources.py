@@ -1,4 +1,4 @@
-"""How points come in and what runs by the clock: Firehose, the queue, the schedules, and the query function's URL."""
+"""Firehose, the queue, the schedules, and the query function's URL."""
 
 from __future__ import annotations
 

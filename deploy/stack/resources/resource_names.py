@@ -1,4 +1,4 @@
-"""Where things are: names that are known before anything is made, so that policies can speak of what comes later."""
+"""Names of buckets, table and functions, known before creation so that policies can refer to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds data, and the keys it is sealed with."""
+"""Buckets, the table, and the KMS keys that encrypt and sign."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one template of a deployment, made of the table of its resources."""
+"""The CloudFormation template of a deployment, built from all resources."""
 
 from __future__ import annotations
 

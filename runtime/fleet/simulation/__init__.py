@@ -1,1 +1,1 @@
-"""A fleet that is simulated, to plan and to test."""
+"""Simulated fleets, for planning and tests."""

@@ -1,8 +1,8 @@
-"""How long a fleet would take and what it would cost: the real coordinators, on a virtual clock, over a model of AWS.
+"""Predicts a fleet's duration and cost: the real coordinators, on a virtual clock, over a model of AWS.
 
-What is modelled: new workers (1,000 at once and 100 a second after them, for each function), invocations at once of an
-account, invocations a second that one process starts, the start of a new worker, a worker's network, S3's first byte
-and its GETs a second, computing, merging; and faults. What is taken for given is in ``cost.Speeds`` and ``Account``.
+The model covers new workers (1,000 at once and then 100 a second, per function), an account's concurrent invocations,
+invocations per second that one process starts, the start of a new worker, a worker's network, S3's first byte and its
+GETs per second, computing, merging; and faults. The assumptions are in ``cost.Speeds`` and ``Account``.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _WHOLE = 1 << 64
 
 @dataclass(frozen=True)
 class Account:
-    """Limits of AWS: invocations at once, new workers of a function at once and a second, GETs a second of a prefix of
-    S3 and how many prefixes S3 has made of the store (it makes more of one that is read much).
+    """Limits of AWS: concurrent invocations, new workers of a function at once and per second, GETs per second of an S3
+    prefix, and how many partitions S3 has made of the store's prefix (it splits one that is read often).
     """
 
     concurrency: int = 10_000
@@ -45,8 +45,8 @@ class Account:
 
 @dataclass(frozen=True)
 class Faults:
-    """Shares of invocations that fail, of which nothing is ever heard, that take 20 times as long, are answered twice,
-    have their reply cut, or are throttled.
+    """Shares of invocations that fail, never reply, take 20 times as long, reply twice, have a truncated reply, or are
+    throttled.
     """
 
     failed: float = 0.0
@@ -59,7 +59,7 @@ class Faults:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A query on a fleet: its work, so many workers ``warm`` (of the relays, too), and what may go wrong."""
+    """A query on a fleet: its work, the number of ``warm`` workers (relays, too), and the faults."""
 
     load: Load
     warm: int
@@ -71,7 +71,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run came to: seconds, cost, invocations beyond one for each task and relay, what AWS did, the error."""
+    """The outcome of one run: seconds, cost, invocations beyond one per task and relay, AWS's events, the error."""
 
     seconds: float
     cost: Cost
@@ -81,7 +81,7 @@ class Run:
 
 
 class _Function:
-    """One function of Lambda with its warm workers, each of which has so much left of its network's burst."""
+    """One Lambda function with its warm workers and what is left of each one's network burst."""
 
     def __init__(self, world: _World, warm: int) -> None:
         self.world = world
@@ -89,7 +89,7 @@ class _Function:
         self.tokens, self.at = world.scenario.account.scale_burst, 0.0
 
     def begin(self) -> tuple[float, float] | str:
-        """Seconds until a worker begins, and the burst it has left; or why none does."""
+        """Seconds until a worker starts, and its remaining burst; or why none starts."""
         world, account = self.world, self.world.scenario.account
         if world.running >= account.concurrency:
             return "ConcurrentInvocationLimitExceeded"
@@ -161,7 +161,7 @@ class _World:
         serve: Callable[[Work, Callable[[Outcome], None]], None],
         end: Callable[[QueryError | None], None],
     ) -> None:
-        """Have a coordinator's attempts served, each at the pace of its process."""
+        """Serve a coordinator's attempts, at the pace of its process."""
         caller = _Caller(self)
         back = self.scenario.speeds.overhead / 2
 
@@ -171,7 +171,7 @@ class _World:
 
             caller.invoke(lambda: serve(start.task, answered))
 
-        # The first starts are asked for by the constructor, and none is served before the clock runs.
+        # The constructor requests the first starts; none is served before the clock runs.
         driven = Driven(self.clock, coordinator, begin, end)
 
     def work(self, work: Work, answered: Callable[[Outcome], None]) -> None:
@@ -194,7 +194,7 @@ class _World:
         self.answer(init + used.seconds, work, replace(_DONE, partial=_partial(work), used=used), answered)
 
     def relay(self, work: Work, answered: Callable[[Outcome], None]) -> None:
-        """An invocation of a relay: a coordinator of its own."""
+        """An invocation of a relay, which has its own coordinator."""
         assert isinstance(work, TaskBatch)
         begun = self.begin(self.relays, answered)
         if begun is None:
@@ -224,7 +224,7 @@ class _World:
         self.clock.at(entered, enter)
 
     def begin(self, function: _Function, answered: Callable[[Outcome], None]) -> tuple[float, float] | None:
-        """A worker of the function; None where it is throttled, which is answered."""
+        """A worker of the function; None if it is throttled, which is reported."""
         begun: tuple[float, float] | str = "CallerRateLimitExceeded"
         if self.dice.random() >= self.scenario.faults.throttled:
             begun = function.begin()
@@ -242,10 +242,10 @@ class _World:
         return 20 * seconds
 
     def waiting(self, gets: int) -> float:
-        """Seconds until the first bytes of so many GETs, one after the other."""
+        """Seconds until the first bytes of so many sequential GETs."""
         median = self.scenario.speeds.first_byte
         seconds = sum(self.dice.lognormvariate(math.log(median), 0.6) for _ in range(gets))
-        # As many GETs as S3 takes in this moment wait for nothing; others get a 503 and are sent again.
+        # As many GETs as S3 accepts at this moment do not wait; others get a 503 and are retried.
         now = self.clock.now
         self.gets_free = max(self.gets_free, now - 1) + gets / self.gets
         if self.gets_free > now:
@@ -254,7 +254,7 @@ class _World:
         return seconds
 
     def answer(self, after: float, work: Work, outcome: Outcome, answered: Callable[[Outcome], None]) -> None:
-        """What the caller hears of an invocation that was ``outcome``, if anything, and when."""
+        """Deliver to the caller what it learns of ``outcome``, if anything, and when."""
         faults, dice, at = self.scenario.faults, self.dice, self.clock.now + after
         if dice.random() < faults.failed:
             self.seen["failed"] += 1
@@ -265,7 +265,7 @@ class _World:
             return
         if dice.random() < faults.truncated:
             self.seen["truncated"] += 1
-            outcome = Outcome(Kind.LOST, "a reply that cannot be read")
+            outcome = Outcome(Kind.LOST, "an unreadable reply")
         self.clock.at(at, lambda: answered(outcome))
         if dice.random() < faults.duplicated:
             self.seen["duplicated"] += 1
@@ -288,7 +288,7 @@ _DONE = Outcome(Kind.DONE, digest="of what it holds")
 
 
 def modelled_fleet(scenario: Scenario) -> Fleet:
-    """The fleet of a scenario: relays where there are many tasks, and as many workers at once as the account allows."""
+    """The fleet of a scenario: relays for many tasks, and as many concurrent workers as the account allows."""
     spread = replace(RELAYED, limit=float(scenario.account.concurrency))
     return Fleet(_none, relay=_none, spread=spread, worker=scenario.worker)
 
@@ -300,9 +300,7 @@ def simulate(scenario: Scenario, seed: int = 0, fleet: Fleet | None = None) -> R
 
 @dataclass(frozen=True)
 class Forecast:
-    """What several runs came to: of those that were answered seconds in the middle and at worst, and dollars at worst;
-    and all runs.
-    """
+    """Several runs: of the successful ones the median and worst seconds and the worst dollars; and all runs."""
 
     seconds: float
     worst: float
@@ -311,7 +309,7 @@ class Forecast:
 
 
 def forecast(scenario: Scenario, seeds: int = 5, fleet: Fleet | None = None) -> Forecast:
-    """Runs of the scenario under the seeds 0, 1, ...; raises what ended the first if none was answered."""
+    """Runs of the scenario under the seeds 0, 1, ...; raises the first one's error if none succeeded."""
     runs = tuple(simulate(scenario, seed, fleet) for seed in range(seeds))
     answered = [run for run in runs if run.error is None]
     if not answered:

@@ -1,4 +1,4 @@
-"""Coordinators on a clock that only moves when all is done that was due: hours of a fleet in a second."""
+"""Runs coordinators on a virtual clock: hours of a fleet in a second."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runtime.fleet.outcomes import Outcome
 
 
 class VirtualClock:
-    """Virtual seconds, and what is to be done when."""
+    """Virtual seconds and a queue of events; time moves only when all due events are done."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -21,12 +21,12 @@ class VirtualClock:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
 
     def at(self, when: float, do: Callable[[], None]) -> None:
-        """Have it done at ``when``; what is due at one time is done in the order it was asked for."""
+        """Schedule ``do`` at ``when``; events due at one time run in the order they were scheduled."""
         self._order += 1
         heapq.heappush(self._due, (max(when, self.now), self._order, do))
 
     def run(self) -> None:
-        """Until nothing is left to do."""
+        """Run until no event is left."""
         while self._due:
             self.now, _, do = heapq.heappop(self._due)
             self.steps += 1
@@ -34,10 +34,10 @@ class VirtualClock:
 
 
 class Driven:
-    """A coordinator that is asked for starts as it wants to be; ``begin`` starts one, ``end`` takes how it ended.
+    """Drives a coordinator: ``begin`` starts an attempt, ``end`` receives the final outcome.
 
-    ``end`` gets the error that ended it, or None when all is done; afterwards replies are still reported, as those are
-    that arrive late, and an error that they raise is kept in ``late``.
+    ``end`` gets the error, or None when all is done. Later replies are still reported, like real late ones, and an
+    error that they raise goes to ``late``.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Driven:
         self._look()
 
     def report(self, attempt: int, outcome: Outcome) -> None:
-        """Take note of what became of an attempt, now."""
+        """Report the outcome of an attempt, now."""
         try:
             self.coordinator.report(attempt, outcome, self.clock.now)
         except QueryError as error:

@@ -112,7 +112,7 @@ class PointFile:
 
     @property
     def content_digest(self) -> str:
-        """A digest of all but the origin: equal for files of the same rows, by every writer.
+        """A digest of all but the origin: equal for files of the same rows, from any writer.
 
         The checksums of the frames do not suffice: a column of one value has no frame.
         """

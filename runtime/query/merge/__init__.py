@@ -1,1 +1,1 @@
-"""From partial states to a result."""
+"""Merges partial states into a result."""

@@ -1,4 +1,4 @@
-"""From partial states to a result: merged, checked to be whole, finished, with its proof."""
+"""From partial states to a result: merge, completeness check, finish, proof."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def conclude(
     failed: Mapping[str, DataflowError],
     files_cached: int = 0,
 ) -> Result:
-    """The result of tasks that were answered (and of some that failed): merged, checked to be whole, finished.
+    """The result of the finished tasks (some may have failed): merged, checked for completeness, finished.
 
-    Of the tasks only their number counts: a partial state may be that of several. ``files_cached``: of how many files
-    the partial states were kept from earlier runs.
+    Only the number of tasks matters: a partial state may cover several. ``files_cached``: the number of files whose
+    states come from the cache.
     """
     total = Coverage()
     for p in partials:
@@ -38,7 +38,7 @@ def conclude(
     if not failed:
         check_coverage(prepared.files, covered, prepared.plan.stream)
         if part := next((path for path, ranges in total.cells.items() if ranges != WHOLE), None):
-            raise IncompleteResult(f"stream {prepared.plan.stream}: not all keys of {part} were read; ask again")
+            raise IncompleteResult(f"stream {prepared.plan.stream}: not all keys of {part} were read; repeat the query")
     merging = Merging()
     with checked(prepared.plan, partials):
         table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging))

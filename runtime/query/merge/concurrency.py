@@ -1,4 +1,4 @@
-"""From edges to intervals: how many keys are in a condition at once, or whether so many are."""
+"""From edges to intervals: how many keys meet a condition at once, or whether at least k do."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _COUNTS = ("active", "inactive", "unknown")
 def swept(step: Sweep, table: QueryTable) -> QueryTable:
     """The intervals between the edges of ``table``, whose rows are in the order of the group, then of time.
 
-    Neighbours that say the same are one interval; there is none where a group has no keys. Beside the group columns
-    and the numbers (or ``state``), there are ``$start``, ``$end`` and ``$known``.
+    Equal neighbours become one interval; there is none where a group has no keys. Besides the group columns and the
+    counts (or ``state``), the columns are ``$start``, ``$end`` and ``$known``.
     """
     moved = np.zeros(table.rows, np.bool_)
     for name in _COUNTS:
         moved |= table.columns[f"${name}"][1] != 0
     table = table.take(np.flatnonzero(moved))
     time = table.columns["$at"][1]
-    # Every interval that starts in a group ends there, so sums over all rows are zero again where a group ends.
+    # Every interval that starts in a group ends there, so running sums are zero at the end of each group.
     counts = {name: np.cumsum(table.columns[f"${name}"][1]) for name in _COUNTS}
     occupied = np.zeros(table.rows, np.bool_)
     for values in counts.values():
@@ -37,7 +37,7 @@ def swept(step: Sweep, table: QueryTable) -> QueryTable:
         says = [active.astype(np.int64), known.astype(np.int64)]
     says.append(occupied.astype(np.int64))
     first = _changes(says, occupied)
-    # A group's last edge leaves it without keys, so the edge after a row in a group is of the same group.
+    # A group's last edge leaves it without keys, so the edge after an occupied row belongs to the same group.
     starts = np.flatnonzero(first & occupied)
     following = np.flatnonzero(first)
     ends = following[np.searchsorted(following, starts, side="right")]
@@ -57,7 +57,7 @@ def swept(step: Sweep, table: QueryTable) -> QueryTable:
 
 
 def _changes(says: list[NDArray[np.int64]], occupied: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which rows say something else than the row before; the first after an unoccupied one always does."""
+    """Which rows differ from the row before; the first after an unoccupied one always does."""
     out = np.ones(len(occupied), np.bool_)
     out[1:] = ~occupied[:-1]
     for values in says:

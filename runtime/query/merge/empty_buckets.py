@@ -1,4 +1,4 @@
-"""Groups for the calendar buckets in which nothing was."""
+"""Groups for calendar buckets without rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from operators.states.table_growth import LIMIT
 def bucket_keys(sink: Grouping, keys: NDArray[np.int64], until: int) -> NDArray[np.int64]:
     """The keys of all groups of ``sink`` from the first bucket of each combination of its other columns to ``until``.
 
-    ``keys`` are those that there are: int64 of shape (groups, columns + 1), as in ``GroupState``.
+    ``keys`` are the existing ones: int64 of shape (groups, columns + 1), as in ``GroupState``.
     """
     j, bucket = sink.filled, sink.bucket
     assert j is not None

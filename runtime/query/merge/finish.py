@@ -1,4 +1,4 @@
-"""From the state of a grouping to its rows."""
+"""From the state of a grouping to its result rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runtime.query.stages.query_table import QueryTable, TableColumn
 
 
 def finished_groups(sink: Grouping, groups: Groups, words: Words, step: str) -> QueryTable:
-    """The answers, one row per group, in the order of the group columns; ``step`` is named in errors."""
+    """The results, one row per group, in the order of the group columns; ``step`` is named in errors."""
     n = len(groups)
     columns: dict[str, TableColumn] = {}
     nulls = groups.keys[:n, -1]

@@ -26,7 +26,7 @@ from runtime.query.stages.runner import Runner, TaskContext
 from runtime.query.task.partial import Partial
 
 FAN_IN = 8
-"""States that one node of the merge tree takes."""
+"""States per node of the merge tree."""
 
 _ALL_TIME = 2**62
 
@@ -43,7 +43,7 @@ def merge_states(sink: Grouping, states: Sequence[GroupState]) -> GroupState:
 
 
 def _gathered(sink: Grouping, states: Sequence[GroupState]) -> tuple[Groups, Words]:
-    """All groups of the states, by a tree. Which tree makes no difference to a single bit of them."""
+    """All groups of the states, merged in a tree. The shape of the tree does not change a bit."""
     while len(states) > FAN_IN:
         states = [merge_states(sink, states[i : i + FAN_IN]) for i in range(0, len(states), FAN_IN)]
     groups, words = groups_for(sink), Words()
@@ -53,7 +53,7 @@ def _gathered(sink: Grouping, states: Sequence[GroupState]) -> tuple[Groups, Wor
 
 
 def finished_table(sink: Grouping, states: Sequence[GroupState], until: int, step: str) -> QueryTable:
-    """The answers of all states together, one row per group, in the order of the group columns."""
+    """The results of all states together, one row per group, in the order of the group columns."""
     groups, words = _gathered(sink, states)
     groups.ensure_one()
     if sink.filled is not None:
@@ -63,10 +63,10 @@ def finished_table(sink: Grouping, states: Sequence[GroupState], until: int, ste
 
 @dataclass
 class Merging:
-    """What is counted while states are merged and finished."""
+    """Counters while states are merged and finished."""
 
     times_outside: int = 0
-    """How many values were times outside of the years that have a calendar, and so are null."""
+    """Number of times outside the calendar years, which became null."""
 
 
 _START = "$start"
@@ -100,7 +100,7 @@ def _no_rows(plan: Plan) -> QueryTable:
 
 
 def _apply(step: TableStep, table: QueryTable, merging: Merging, by: Sequence[str]) -> QueryTable:
-    """The table after one more step; ``by`` are the columns that its rows go by, in errors."""
+    """The table after one more step; ``by`` are the columns that identify rows in errors."""
     if isinstance(step, SortBy):
         return table.sorted_by(step.by)
     if isinstance(step, Take):

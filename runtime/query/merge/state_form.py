@@ -1,8 +1,8 @@
-"""Whether a partial state that came as bytes has the form of the plan's: checked before anything is merged.
+"""Checks that a partial state from bytes fits the plan, before anything is merged.
 
-Loops check no bounds, so whatever becomes an index does it here: numbers of groups, codes of strings, places of digits.
-What a state says of the rows that it covers cannot be checked: a process that may write kept states, or answer for a
-worker, may write another answer. It cannot make this process read or write where it should not, or run anything.
+Compiled loops check no bounds, so everything that becomes an index is checked here: group numbers, string codes, digit
+positions. The content of a state cannot be checked: a process that may write cached states, or reply for a worker, can
+forge a result. It cannot make this process access memory out of bounds or run code.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from runtime.query.task.partial import Partial
 
 _HIGHEST = 256
-"""No sum has a digit of 32 bits at a higher place: floats, their products and 64-bit integers end below."""
+"""Upper bound of the positions of 32-bit digits in a sum: floats, their products and 64-bit integers stay below."""
 
 _LARGEST = 1 << 41
-"""No digit of a settled sum is larger."""
+"""Upper bound of the digits of a normalised sum."""
 
 MALFORMED = (LookupError, ValueError, TypeError, AttributeError, OverflowError, AssertionError)
-"""What reading or merging a state of another form raises."""
+"""Exceptions that reading or merging a malformed state may raise."""
 
 
 @contextmanager
 def checked(plan: Plan, partials: Sequence[Partial]) -> Iterator[None]:
-    """Within, ``partials`` are merged: those that came as bytes are checked first. FormatError names the task."""
+    """Context in which ``partials`` are merged: those from bytes are checked first. FormatError names the task."""
     foreign = [p for p in partials if p.foreign]
     for partial in foreign:
         check_form(plan, partial)
@@ -56,21 +56,21 @@ def checked(plan: Plan, partials: Sequence[Partial]) -> Iterator[None]:
 
 
 def check_form(plan: Plan, partial: Partial) -> None:
-    """FormatError if ``partial`` is no state of this plan's tasks."""
+    """FormatError if ``partial`` is not a state of this plan's tasks."""
     sink = plan.stages[-1].sink
     try:
         group = sink.grouping()
         if group is not None and not plan.whole_keys:
             if partial.groups is None:
-                raise ValueError("it has rows where groups were asked for")
+                raise ValueError("it has rows instead of groups")
             kinds = [e.type for _, e in group.by if e.type is not None]
             check_groups(kinds, [a.aggregate for a in group.aggs], partial.groups)
         elif partial.table is None:
-            raise ValueError("it has groups where rows were asked for")
+            raise ValueError("it has groups instead of rows")
         else:
             check_table(_columns(sink), partial.table)
     except MALFORMED as error:
-        raise FormatError(f"the reply of task {partial.task} is of another form: {error}") from error
+        raise FormatError(f"the reply of task {partial.task} does not fit the plan: {error}") from error
 
 
 def _columns(sink: Sink) -> list[tuple[str, Type]]:
@@ -83,7 +83,7 @@ def _columns(sink: Sink) -> list[tuple[str, Type]]:
 def check_table(columns: Sequence[tuple[str, Type]], table: QueryTable) -> None:
     """ValueError if these are not the columns of the table."""
     if [(n, t) for n, (t, _, _) in table.columns.items()] != list(columns):
-        raise ValueError("its columns are others")
+        raise ValueError("its columns differ")
     for name, kind in columns:
         _, values, valid = table.columns[name]
         check_column(name, kind, values, valid, table.rows, len(table.strings))
@@ -100,25 +100,25 @@ def _check_json(text: str) -> None:
 
 
 def check_column(name: str, kind: Type, values: NDArray[Any], valid: NDArray[Any], rows: int, strings: int) -> None:
-    """ValueError if these are not the values and validities of a column of so many rows."""
+    """ValueError if these are not values and validity of a column with so many rows."""
     expected = (np.float64,) if kind is Type.FLOAT else (np.int64, np.int32, np.uint8)
     if type(rows) is not int or values.shape != (rows,) or valid.shape != (rows,):
-        raise ValueError(f"the column {name} is of another length")
+        raise ValueError(f"the column {name} has a wrong length")
     if values.dtype not in expected or valid.dtype != np.uint8:
-        raise ValueError(f"the column {name} is of another type")
+        raise ValueError(f"the column {name} has a wrong type")
     if kind.is_text:
         _below(values[valid != 0], strings, f"strings of the column {name}")
 
 
 def check_groups(key_types: Sequence[Type], aggregates: Sequence[AnyAggregate], state: GroupState) -> None:
-    """ValueError if this is no state of such a grouping."""
+    """ValueError if this is not a state of such a grouping."""
     keys, n = state.keys, len(state.keys)
     if keys.dtype != np.int64 or keys.shape != (n, len(key_types) + 1):
-        raise ValueError("its groups are of another shape")
+        raise ValueError("its groups have a wrong shape")
     _below(keys[:, -1], 1 << len(key_types), "masks of nulls")
     template = _template(tuple(aggregates))
     if len(state.states) != len(aggregates):
-        raise ValueError("its aggregates are others")
+        raise ValueError("its aggregates differ")
     for aggregate, arrays, empty in zip(aggregates, state.states, template, strict=True):
         _check_aggregate(aggregate, arrays, empty, n)
 
@@ -139,21 +139,21 @@ def _template(aggregates: tuple[AnyAggregate, ...]) -> list[State]:
 
 def _check_aggregate(aggregate: AnyAggregate, arrays: State, empty: State, n: int) -> None:
     if arrays.keys() != empty.keys():
-        raise ValueError(f"the arrays of {aggregate.name} are others")
+        raise ValueError(f"the arrays of {aggregate.name} differ")
     for name, a in arrays.items():
         if a.dtype != empty[name].dtype or a.shape[1:] != empty[name].shape[1:] or a.ndim != empty[name].ndim:
-            raise ValueError(f"the array {name} of {aggregate.name} is of another type or shape")
+            raise ValueError(f"the array {name} of {aggregate.name} has a wrong type or shape")
     if isinstance(aggregate, SetAggregate):
         if len(arrays["groups"]) != len(arrays["values"]):
-            raise ValueError(f"the pairs of {aggregate.name} are of two lengths")
+            raise ValueError(f"the pairs of {aggregate.name} differ in length")
         _below(arrays["groups"], n, f"groups of {aggregate.name}")
         return
     for name in (*(f.name for f in aggregate.fields), *(s.name for s in aggregate.sums)):
         if len(arrays[name]) != n:
-            raise ValueError(f"the array {name} of {aggregate.name} is not one of {n} groups")
+            raise ValueError(f"the array {name} of {aggregate.name} does not have {n} groups")
     if aggregate.tally is not None:
         if len(arrays["keys"]) != len(arrays["counts"]):
-            raise ValueError(f"the entries of {aggregate.name} are of two lengths")
+            raise ValueError(f"the entries of {aggregate.name} differ in length")
         _below(arrays["keys"][:, 0], n, f"groups of {aggregate.name}")
     for s in aggregate.sums:
         if isinstance(s, ExactSum):
@@ -175,4 +175,4 @@ def _check_sum(rows: NDArray[np.int64], beyond: NDArray[np.int64], n: int, what:
 def _below(values: NDArray[Any], limit: int, what: str) -> None:
     """ValueError unless all of the integers lie in [0, limit)."""
     if len(values) and (int(values.max()) >= limit or int(values.min()) < 0):
-        raise ValueError(f"it has {what} that there are not")
+        raise ValueError(f"it has {what} out of range")

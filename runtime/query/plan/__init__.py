@@ -1,1 +1,1 @@
-"""Before anything is read: the files, the tasks, the plan in words."""
+"""Planning, before anything is read: files, tasks, explanation."""

@@ -1,4 +1,4 @@
-"""What a query would do, in words and numbers."""
+"""Describes a query plan in words and numbers."""
 
 from __future__ import annotations
 

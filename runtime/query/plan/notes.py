@@ -1,4 +1,4 @@
-"""Sentences about an answer, or a plan, for its readers: reports that are missed, windows cut."""
+"""Notes on a result or a plan for its reader: columns rarely reported, partial windows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def taken_out(table: QueryTable) -> tuple[QueryTable, tuple[str, ...]]:
-    """The table without the hidden column of windows, and the note that it comes to."""
+    """The table without the hidden column of windows, and the note derived from it."""
     if PARTIAL not in table.columns:
         return table, ()
     columns = dict(table.columns)
@@ -35,7 +35,7 @@ def taken_out(table: QueryTable) -> tuple[QueryTable, tuple[str, ...]]:
 
 
 def sparse_notes(plan: Plan, tally: Sequence[int]) -> tuple[str, ...]:
-    """What to say of the columns that most of the rows that reached a step did not report."""
+    """Notes on columns that are null in most of the rows that reached a step."""
     out = []
     for j, column in enumerate(plan.sparse):
         rows, nulls = (tally[2 * j], tally[2 * j + 1]) if len(tally) > 2 * j else (0, 0)
@@ -47,7 +47,7 @@ def sparse_notes(plan: Plan, tally: Sequence[int]) -> tuple[str, ...]:
 
 
 def sparse_columns(plan: Plan, files: Sequence[FileEntry]) -> list[str]:
-    """The same of a plan, as far as the catalogue can say: of all points of the files, whatever becomes of them."""
+    """The same for a plan, as far as the catalogue knows: for all points of the files, before any step."""
     out = []
     rows = sum(f.rows for f in files)
     for column in plan.sparse:
@@ -58,12 +58,12 @@ def sparse_columns(plan: Plan, files: Sequence[FileEntry]) -> list[str]:
 
 
 def order_notes(schema: StreamSchema) -> tuple[str, ...]:
-    """What to say of a stream of which the order of some commits is not known."""
+    """Notes on a stream in which the order of some commits is unknown."""
     if not schema.unordered:
         return ()
     of, they = ("1 file", "its") if schema.unordered == 1 else (f"{schema.unordered:,} files", "their")
     return (
-        f"the order of {of} is not known: it was recovered by {they} modification time, so where points of one key "
+        f"the order of {of} is unknown: it was recovered from {they} modification time, so where points of one key "
         "have the same time, another one may come last",
     )
 
@@ -76,14 +76,14 @@ def _advice(column: Sparse) -> str:
 
 
 def before_range(plan: Plan) -> list[str]:
-    """Which stages see rows before the range that other stages make."""
+    """Notes on stages that see rows before the range from other stages."""
     seen = [s.step for s in plan.stages if EARLY in dict(s.inputs)]
     made = [s.step for s in plan.stages[: plan.whole]]
     return [f"{', '.join(made)} run over it, too, for {', '.join(seen)}"] if made else []
 
 
 def cut_windows(plan: Plan, prepared: Prepared) -> list[str]:
-    """Which windows of a plan are partial."""
+    """Notes on windows of a plan that are partial."""
     out = []
     for stage in plan.stages:
         sink = stage.sink.segmenting()

@@ -1,4 +1,4 @@
-"""From a metric and a range to a plan: everything that is decided before anything is read."""
+"""From a metric and a range to a plan: everything decided before points are read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from runtime.result.proof import digest
 
 @dataclass(frozen=True)
 class Request:
-    """A metric and how it is asked for. Times are microseconds UTC; None means the stream's own extent."""
+    """A metric with range and parameters. Times are microseconds UTC; None means the stream's extent."""
 
     steps: tuple[Step, ...]
     params: Mapping[str, object]
@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that is decided before anything is read."""
+    """A planned query: everything decided before points are read."""
 
     graph: dict[str, Any]
     params: dict[str, Any]
@@ -47,7 +47,7 @@ class Prepared:
     history: int | None
     plan_digest: str
     beginning: int
-    """The time before which the stream has no points, or none any more."""
+    """The time before which the stream has no points (or no longer has any)."""
 
     @property
     def plan(self) -> Plan:
@@ -70,7 +70,7 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     graph, params = to_dict(request.steps), dict(request.params)
     compiled = compiled_for(schema, graph, params)
     plan = compiled.plan
-    # Only rows that need nothing before them can do with the files of their own range.
+    # The files of the range suffice only if rows do not depend on earlier rows.
     alone = plan.history == 0 and not plan.held_columns
     snapshot = catalogue.snapshot(source.name, request.since if alone else None, request.until)
     if snapshot.schema != schema:
@@ -87,7 +87,7 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
 
 
 def prepare_again(asked: Prepared, steps: tuple[Step, ...], params: Mapping[str, object]) -> Prepared:
-    """Another metric over the same files and the same range, which must need no more of the past than the first."""
+    """Plan another metric over the same files and range; it must not need more history than the first."""
     graph, given = to_dict(steps), dict(params)
     span = (asked.since, asked.until, asked.clipped)
     return _prepared(graph, given, compiled_for(asked.schema, graph, given), asked.snapshot, asked.schema, span)
@@ -126,7 +126,7 @@ def _range(snapshot: Snapshot, request: Request) -> tuple[int, int, bool]:
     until = last if request.until is None else request.until
     if request.since is not None and request.until is not None and since > until:
         raise QueryError(f"since {_iso(since)} is after until {_iso(until)}")
-    # A fleet that fell silent was not up: a given end is honoured, but nobody knows the future.
+    # A silent fleet was not up, so a given end is honoured; but never beyond the present.
     present = now_micros()
     clipped = request.until is not None and until > max(present, last)
     if clipped:
@@ -140,9 +140,9 @@ def _files(plan: Plan, snapshot: Snapshot, since: int, until: int) -> tuple[tupl
     if plan.history is None:
         return tuple(candidates), None
     near = [f for f in candidates if f.t_max >= since - plan.history]
-    # A time that is stored may be null to a query all the same: ``dataflow.times.calendar_tables.YEARS``.
+    # A stored time may be null to a query: ``dataflow.times.calendar_tables.YEARS``.
     times = any(snapshot.schema.columns[c] is Type.TIME for c in plan.held_columns)
     if not times and all(f.nulls.get(c, 1) == 0 for f in near for c in plan.held_columns):
-        # Every first row reports all held columns itself, so nothing earlier can matter.
+        # Every first row reports all held columns itself, so nothing earlier matters.
         return tuple(near), plan.history
     return tuple(candidates), None

@@ -1,1 +1,1 @@
-"""Reading the rows of a task from its files."""
+"""Reads the rows of a task from its files."""

@@ -1,4 +1,4 @@
-"""Duplicates among rows of one cell that come from several files, by the stream's declared policy."""
+"""Resolves duplicates among the rows of a cell from several files, by the stream's policy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _same_as_before(rows: CellRows) -> NDArray[np.bool_]:
 
 
 def resolve(rows: CellRows, policy: str, id_column: str | None) -> tuple[CellRows, int]:
-    """The rows that count under ``policy`` (keep, exact, latest) and the event id, and how many were dropped."""
+    """The rows that remain under ``policy`` (keep, exact, latest) and the event id, and how many were dropped."""
     before = len(rows.time)
     if id_column is not None:
         rows = _first_of_each_id(rows, id_column)

@@ -25,20 +25,20 @@ _DAY = 86_400_000_000
 _EXACT = 2**53
 
 _MANY = 4
-"""Keys in several files are merged by themselves if they are fewer than one in so many, else all are."""
+"""Keys in several files are merged separately if they are fewer than one in this many; else all keys are merged."""
 
 _TOGETHER = 1 << 18
-"""Rows that are decoded in one call, unless a block has more: threads hand the GIL to one another once a call."""
+"""Rows decoded in one call, unless a block has more: the GIL changes hands once per call."""
 
 _BATCH, _GAPS = 4 << 20, 16
-"""Bytes that are fetched together: some that stay in the cache until they are decoded; but where a read has to wait,
-as many gaps between ranges as are coalesced (16 MB from S3)."""
+"""Bytes fetched together: an amount that stays in the CPU cache until it is decoded, or, where reads wait, this many
+times the store's ``gap`` (16 MB from S3)."""
 
 
 def scan_order(files: Sequence[FileEntry], id_column: str | None) -> list[tuple[FileEntry, ...]]:
-    """``files`` in groups, in the order in which they are read: by day, then apart in time.
+    """``files`` in groups, in reading order: by day, then by disjoint spans of time.
 
-    The rows of a group are merged; of a stream whose rows count by an id, all files of a day are one.
+    The rows of a group are merged; in a stream with an id column, all files of a day form one group.
     """
     out: list[tuple[FileEntry, ...]] = []
     ordered = sorted(files, key=lambda f: (f.day, f.seq, f.ordinal))
@@ -75,7 +75,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class Elision:
-    """Rows that repeat the row before them may be left out, if no more than ``hold`` microseconds later. Only where
+    """Rows that repeat the row before them, at most ``hold`` microseconds later, may be skipped, but only where the
     ``reported`` columns are not null."""
 
     hold: int
@@ -86,9 +86,9 @@ class Elision:
 class ScanSpec:
     """What to read: columns with the types the query wants, the shard [lo, hi) of key hashes, and the range.
 
-    Rows before ``since`` are skipped by whole blocks where ``skip_before`` is set; rows from ``until`` on always.
-    Without ``times``, those of blocks that lie in the range as a whole are not read. ``elision``: which rows the
-    kernels can do without.
+    Rows before ``since`` are skipped by whole blocks if ``skip_before`` is set; rows from ``until`` on always are.
+    Without ``times``, the times of blocks entirely inside the range are not read. ``elision``: the rows that kernels do
+    not need.
     """
 
     columns: Mapping[str, Type]
@@ -104,7 +104,7 @@ class ScanSpec:
 
 
 class Scan:
-    """Iterates over the chunks of one task."""
+    """Iterates over the row batches of one task."""
 
     def __init__(
         self,
@@ -124,15 +124,15 @@ class Scan:
             yield from self.group(group)
 
     def group(self, group: Sequence[FileEntry]) -> Iterator[RowBatch]:
-        """The rows of one group of ``scan_order``, as ``chunks``; a scan remembers none of them for the next."""
+        """The rows of one group of ``scan_order``, as in ``chunks``; a scan has no state between groups."""
         parts = [p for p in (self._part(f) for f in group) if p is not None]
         self.coverage.skipped += sum(map(self._rows_out_of_range, parts))
-        # A key that is in one file only has its rows in order as they stand.
+        # The rows of a key that is in only one file are already in order.
         shared = np.zeros(len(self.keys), np.bool_)
         if len(parts) > 1:
             shared = np.bincount(np.concatenate([p.slots for p in parts]), minlength=len(self.keys)) > 1
         if self.spec.id_column is not None and self.spec.duplicates == "latest":
-            # Rows of one time may be merged only once all that are repeats by their id are gone: never at ingest.
+            # Rows of one time may be merged only after repeats by id are gone: never at ingest.
             shared[:] = True
         few = np.count_nonzero(shared) * _MANY < sum(len(p.slots) for p in parts)
         if few:
@@ -155,7 +155,7 @@ class Scan:
         return _Part(entry, file, key_lo, row_lo, row_hi, slots)
 
     def _in_range(self, p: _Part) -> tuple[int, int, NDArray[np.bool_]]:
-        """The part's blocks [lo, hi), and which of them may hold rows of the range."""
+        """The part's blocks [lo, hi), and which of them may contain rows of the range."""
         spec, blocks = self.spec, p.file.blocks
         lo = int(np.searchsorted(blocks["row_start"], p.row_lo, side="right")) - 1
         hi = int(np.searchsorted(blocks["row_start"], p.row_hi, side="left"))
@@ -165,7 +165,7 @@ class Scan:
         return lo, hi, wanted
 
     def _rows_out_of_range(self, p: _Part) -> int:
-        """The part's rows in blocks that are ruled out: whatever the other parts are, so that halves add up."""
+        """The part's rows in blocks that are ruled out; independent of the other parts, so that halves add up."""
         lo, hi, wanted = self._in_range(p)
         starts = p.file.blocks["row_start"][lo:hi]
         ends = np.minimum(starts + p.file.blocks["rows"][lo:hi], p.row_hi)
@@ -180,9 +180,9 @@ class Scan:
     def _blocks(
         self, p: _Part, columns: Mapping[str, Type], times: bool, having: NDArray[np.bool_] | None = None
     ) -> Iterator[RowBatch]:
-        """The part's rows, block by block; the arrays hold until the next block is asked for.
+        """The part's rows, block by block; the arrays are valid until the next block is requested.
 
-        With ``having``, a flag per slot, just the blocks that hold a key so marked.
+        With ``having``, a flag per slot, only blocks that contain a marked key.
         """
         file, spec = p.file, self.spec
         blocks = file.blocks
@@ -197,7 +197,7 @@ class Scan:
         maps = {c: self._code_map(p, c) for c in present if columns[c] is Type.STRING}
         named = [*present, *([file.time_name] if file.time_name not in present else [])]
         ends = np.cumsum(np.sum([file.chunk_bytes(c)[lo:hi] for c in named], axis=0))
-        # All blocks of a batch between the first and the last wanted are fetched: who wants few keys takes small ones.
+        # All blocks of a batch between the first and the last needed are fetched: few keys use small batches.
         most = max(_BATCH, _GAPS * file.gap) if having is None else _BATCH
         seams = np.flatnonzero(np.diff(ends // most))
         for first, last in pairwise([lo, *(lo + 1 + seams).tolist(), hi]):
@@ -230,12 +230,12 @@ class Scan:
                 at = end
 
     def _repetitive(self, p: _Part, present: Sequence[str], candidates: list[int]) -> set[int]:
-        """Those blocks of which just the rows that change anything will be had."""
+        """Blocks of which only the rows that change a value are decoded."""
         spec, blocks = self.spec, p.file.blocks
         if spec.elision is None or not candidates:
             return set()
         if any(p.file.schema[c] is not spec.columns[c] for c in present):
-            # A widened column is looked at value by value.
+            # A widened column must be checked value by value.
             return set()
         if any(c not in present for c in spec.elision.reported):
             return set()
@@ -251,7 +251,7 @@ class Scan:
         return RowBatch(slots, changes.run_lengths, changes.time, out, len(changes.time), changes.bridged)
 
     def _chunk(self, p: _Part, block: Block, number: int, columns: Mapping[str, Type]) -> RowBatch:
-        """The rows of a block that belong to the shard; its edges fall between keys."""
+        """The rows of a block that belong to the shard, whose edges fall between keys."""
         start = block.row_start
         a, b = max(start, p.row_lo) - start, min(start + block.rows, p.row_hi) - start
         lengths, time, first_key = block.run_lengths, block.time, block.first_key
@@ -280,7 +280,7 @@ class Scan:
         spec = self.spec
         columns = dict(spec.columns)
         if spec.duplicates == "exact":
-            # Rows are repeats only if they agree in everything, asked for or not.
+            # Rows are duplicates only if all columns agree, requested or not.
             columns = {**spec.all_columns, **columns}
         if spec.id_column is not None:
             columns.setdefault(spec.id_column, spec.all_columns[spec.id_column])
@@ -303,7 +303,7 @@ class Scan:
             return
         slot, time = np.concatenate(slots), np.concatenate(times)
         day = int(parts[0].entry.day) * _DAY
-        # Slots and microseconds of a day fit into one word; a stable sort keeps seq among ties.
+        # Slot and microsecond of the day fit into one word; a stable sort preserves seq among ties.
         order = np.argsort((slot.astype(np.int64) << 37) | (time - day), kind="stable")
         sorted_columns = {
             name: (np.concatenate([v for v, _ in got])[order], np.concatenate([k for _, k in got])[order])
@@ -321,7 +321,7 @@ class Scan:
 
 
 def _without(chunk: RowBatch, marked: NDArray[np.bool_]) -> Iterator[RowBatch]:
-    """The chunk without the runs of marked keys, in as many pieces as they leave."""
+    """The chunk without the runs of marked keys, in as many pieces as remain."""
     gone = marked[chunk.run_slot]
     if not gone.any():
         yield chunk
@@ -339,11 +339,11 @@ def _without(chunk: RowBatch, marked: NDArray[np.bool_]) -> Iterator[RowBatch]:
 
 
 def _widened(values: NDArray[Any], name: str, path: str) -> NDArray[np.float64]:
-    """Whole numbers of a file written before its column became float64; QueryError where a float would not be exact."""
+    """Integers from a file written before its column became float64, as floats; QueryError if one is not exact."""
     if len(values) and (values.max() > _EXACT or values.min() < -_EXACT):
         raise QueryError(
-            f"column {name} became float64 after {path} was written, which holds integers beyond 2**53 that no float64 "
-            "holds exactly; ingest that source into a stream of its own"
+            f"column {name} became float64 after {path} was written, which has integers beyond 2**53 that no float64 "
+            "represents exactly; ingest that source into a separate stream"
         )
     return values.astype(np.float64)
 

@@ -1,1 +1,1 @@
-"""The stages of a task: rows in, kernels over them, rows out."""
+"""The stages of a task: kernels over batches of rows."""

@@ -1,4 +1,4 @@
-"""The keys of one task: each has a slot, and every kernel keeps its per-key state at that number."""
+"""The keys of one task: each has a slot, the index of its state in every kernel."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from runtime.pointfile import hash_keys
 class Keys:
     """Keys numbered in the order of their first appearance.
 
-    ``values`` holds each slot's key as int64 (string keys: their code in ``words``), ``hashes`` its 64-bit hash.
-    String keys are found by their hash and compared byte by byte; text is made of them only where ``values`` is asked.
+    ``values`` holds each slot's key as int64 (string keys: their code in ``words``), ``hashes`` its 64-bit hash. String
+    keys are found by their hash and compared byte by byte; they are decoded only when ``values`` is used.
     """
 
     def __init__(self, kind: Type, words: Words) -> None:
@@ -65,7 +65,7 @@ class Keys:
         return words if self.kind is Type.STRING else hash_keys(Column(Type.INT, words)).view(np.int64)
 
     def slots(self, keys: Column, hashes: NDArray[np.uint64] | None = None) -> NDArray[np.int32]:
-        """The slots (int32) of distinct ``keys``, numbering those that are new; ``hashes`` if they are at hand."""
+        """The slots (int32) of distinct ``keys``, numbering new ones; ``hashes`` if already known."""
         if self.kind is not Type.STRING:
             return self._find(keys.values.astype(np.int64)).astype(np.int32)
         assert keys.words is not None
@@ -80,7 +80,7 @@ class Keys:
         at = self._find(found.view(np.int64))
         new = np.flatnonzero(at >= before)
         if len(self) - before != len(new) or not self._same(texts, at, np.flatnonzero(at < before)):
-            # Two keys have one hash: from here on the texts themselves are looked up.
+            # Two keys share a hash: from here on the texts themselves are looked up.
             self._used[0] = before
             self._known = {self._text(i): i for i in range(before)}
             return self._by_text(texts, found)
@@ -95,28 +95,28 @@ class Keys:
         return out
 
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
-        """Give saved keys their slots again, before there are any others.
+        """Restore saved keys to their slots, before any others exist.
 
-        ValueError or LookupError for what are no keys, each once.
+        ValueError or LookupError if they are not distinct keys.
         """
         words = saved["words"]
         if words.dtype != np.int64 or words.ndim != 1:
-            raise ValueError("the keys are no numbers")
+            raise ValueError("the keys are not numbers")
         if self.kind is not Type.STRING:
             self._find(words)
         else:
             offsets, blob = saved["offsets"], saved["blob"]
             if offsets.dtype != np.int64 or offsets.shape != (len(words) + 1,) or blob.dtype != np.uint8:
-                raise ValueError("the keys' texts are none")
+                raise ValueError("the keys' texts are malformed")
             if offsets[0] != 0 or offsets[-1] != len(blob) or (np.diff(offsets) < 0).any():
-                raise ValueError("the keys' texts have places that there are not")
+                raise ValueError("the keys' texts have offsets out of range")
             column = Column(Type.STRING, np.arange(len(words)), None, Dictionary(offsets, blob.tobytes()))
             hashes = hash_keys(column)
             if not np.array_equal(hashes, words.view(np.uint64)):
-                raise ValueError("the keys have other hashes")
+                raise ValueError("the keys' hashes are wrong")
             self.slots(column, hashes)
         if len(self) != len(words):
-            raise ValueError("a key is there twice")
+            raise ValueError("a key occurs twice")
 
     def _find(self, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
         self._reserve(len(self) + len(wanted))
@@ -148,7 +148,7 @@ class Keys:
         return bytes(self._blob[self._offsets[slot] : self._offsets[slot + 1]])
 
     def _same(self, texts: Dictionary, at: NDArray[np.int64], old: NDArray[np.intp]) -> bool:
-        """Whether the texts numbered ``old`` are those of the slots that were found for them."""
+        """Whether the texts numbered ``old`` equal those of the slots found for them."""
         if not len(old):
             return True
         kept, given = np.frombuffer(self._blob, np.uint8), np.frombuffer(bytearray(texts.blob), np.uint8)

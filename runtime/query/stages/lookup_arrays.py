@@ -1,4 +1,4 @@
-"""The arrays by which a kernel looks up predicates on strings, reference tables and calendars."""
+"""Arrays for a kernel's look-ups: string predicates, reference tables and calendars."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Lut:
         self.table = np.zeros(64, np.uint8)
 
     def upto(self, words: Words) -> NDArray[np.uint8]:
-        """By code, 1 where it is true; covers the dictionary as it is."""
+        """By code, 1 where it is true; covers the current dictionary."""
         n = len(words)
         if n > self._done:
             if n > len(self.table):
@@ -64,7 +64,7 @@ class Lookup:
             self._parts["keys"] = np.array(table.keys, np.int64)
 
     def part(self, name: str) -> NDArray[Any]:
-        """The array ``name``; ``codes``, the place of each string among the keys, covers the dictionary as it is."""
+        """The array ``name``; ``codes``, the place of each string among the keys, covers the current dictionary."""
         if name == "codes" and len(self._words) > len(self._parts[name]):
             old = self._parts[name]
             grown = np.full(2 * len(self._words), -1, np.int32)
@@ -73,7 +73,7 @@ class Lookup:
         return self._parts[name]
 
     def column(self, name: str) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-        """Values and validity of a column, one entry per row and one at least."""
+        """Values and validity of a column, one entry per row and at least one."""
         assert isinstance(self._table, Index)
         kind, _ = self._table.table.column(name, "lookup")
         cells = self._table.values(name) or [None]

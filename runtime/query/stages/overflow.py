@@ -1,4 +1,4 @@
-"""Where a number did not fit: the step, what was computed, and the row or the group."""
+"""Overflow errors: name the step, the expression, and the row or group."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def place_of(flag: int, sites: Sequence[Site]) -> tuple[Site, int]:
 
 
 def misfit(kind: int, step: str, site: Site, where: str) -> DataflowError:
-    """The error that a kernel's flag of this kind stands for; ``where`` says the row and the group."""
+    """The error for a kernel's flag of this kind; ``where`` names the row and the group."""
     if kind == 1:
         return InexactDecimal(f"{step}: {site.text}{where}: {_NO_DECIMAL}")
     return OverflowExceeded(f"{step}: {site.text}{where}: {_NO_BIN if site.is_bin else _NO_INTEGER}")
@@ -46,7 +46,7 @@ def at_row(chunk: RowBatch, row: int, keys: Keys) -> str:
     """The key and the time of a row of a chunk."""
     run = int(np.searchsorted(np.cumsum(chunk.run_len), row, side="right"))
     shown = _shown(keys.kind, int(keys.values[int(chunk.run_slot[run])]), keys.words.strings)
-    # Only for an error: a worker spends no time at its start on what is for people.
+    # Imported only for an error: a worker starts faster without display code.
     from runtime.display.text_tables import iso
 
     return f" for key {shown} at {iso(int(chunk.time[row if len(chunk.time) > 1 else 0]))}"
@@ -63,7 +63,7 @@ def in_table(table: QueryTable, row: int, names: Sequence[str]) -> str:
 
 
 def of_group(sink: Grouping, groups: Groups, number: int, words: Words) -> str:
-    """The values that a group goes by."""
+    """The values that identify a group."""
     key, parts = groups.keys[number], []
     for j, (name, e) in enumerate(sink.by):
         word = key[j]

@@ -1,9 +1,9 @@
-"""Rows before the range: what an earlier stage would have written without ``since``, for a stage that looks back.
+"""Rows before the range, for stages that look back: what the previous stage would write without ``since``.
 
-A stage whose rows are looked back at runs twice: over the range, and over all that was read, as if the range began
-there. Of the second run the rows that begin before the range go on, before those of the first run, marked in the column
-``EARLY``. A row that ``since`` cuts is there twice, one after the other: whole, then the part of it that lies in the
-range. What looks back remembers the whole row, and says of the part what it says of the whole.
+If a later stage looks back at a stage's rows, that stage runs twice: over the range, and over everything read, as if
+the range began there. From the second run, the rows that begin before the range are passed on, before those of the
+first run, marked in the column ``EARLY``. A row that ``since`` cuts appears twice in succession: whole, then its part
+inside the range. A look-back remembers the whole row, and gives the part the same value as the whole.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ _LEAD = 2
 
 
 def marked(chunk: RowBatch, early: NDArray[np.int64] | None = None) -> RowBatch:
-    """The chunk with a column that says how its rows stand to the range; by default all are rows of it."""
+    """The chunk with the column ``EARLY``; by default all its rows are in the range."""
     flags = np.zeros(chunk.rows, np.int64) if early is None else early
     return replace(chunk, columns={**chunk.columns, EARLY: (flags, VALID)})
 
 
 class Past:
-    """Tells the rows before the range, of those that one ``sink`` writes, and pairs those that ``since`` cuts."""
+    """Separates the rows before the range among those that ``sink`` writes, and pairs those that ``since`` cuts."""
 
     def __init__(self, sink: Sink, since: int) -> None:
         self._since = since
-        # Windows that slide over the begin of the range are whole, and rows of the answer.
+        # Windows that slide over the start of the range are whole, and belong to the result.
         self._slides = (windows := sink.segmenting()) is not None and windows.size > 1
         self._at_once = not sink.has_length
-        # The end of a session is its last point, which belongs to it.
+        # A session ends at its last point, inclusively.
         self._closed = windows is not None and windows.bucket is None
         self._ends = np.full(1024, _NONE, np.int64)
 
     def before(self, chunk: RowBatch) -> RowBatch | None:
-        """Of rows that were written without regard to the range, those before it; None if there are none."""
+        """From rows written without regard to the range, those before it; None if there are none."""
         end = chunk.columns[END][0]
         early = (end if self._slides else chunk.time) < self._since + self._slides
         if KNOWN in chunk.columns:
@@ -61,7 +61,7 @@ class Past:
         return marked(found, np.where(cut, WHOLE, BEFORE))
 
     def of_range(self, chunk: RowBatch) -> RowBatch:
-        """Rows of the range, marked where they are parts of rows that ``since`` cuts: of each key the first may be."""
+        """Rows of the range, marked if they are parts of rows that ``since`` cuts: each key's first may be."""
         early = np.zeros(chunk.rows, np.int64)
         starts = np.cumsum(chunk.run_len) - chunk.run_len
         slots, first = np.unique(chunk.run_slot, return_index=True)
@@ -81,16 +81,16 @@ class Past:
             self._ends = grown
 
     def saved(self) -> dict[str, NDArray[Any]]:
-        """What it remembers, to go on from later."""
+        """The state to continue from later."""
         return {"ends": self._ends}
 
     def restore(self, saved: dict[str, NDArray[Any]]) -> None:
-        """Go on from what was saved."""
+        """Continue from a saved state."""
         self._ends = saved["ends"].copy()
 
 
 def _rows_where(chunk: RowBatch, chosen: NDArray[np.bool_]) -> RowBatch:
-    """The chunk's rows that are chosen (one at least), each array with an entry per row."""
+    """The chosen rows of the chunk (at least one), each array with an entry per row."""
     lengths = np.add.reduceat(chosen, np.cumsum(chunk.run_len) - chunk.run_len, dtype=np.int64)
     columns = {
         name: (v[chosen] if len(v) == chunk.rows else v, k[chosen] if len(k) == chunk.rows else k)

@@ -26,8 +26,8 @@ from runtime.query.stages.runner import Runner, TaskContext, with_prefix
 class Pipeline:
     """Runs the stages of a plan over chunks of points.
 
-    The first ``plan.whole`` stages run twice where anything was read that lies before the range: see ``past.py``. What
-    the second runs of them (``whole``) write is passed on before what the first runs write of the same rows.
+    The first ``plan.whole`` stages run twice if rows before the range were read: see ``past.py``. The output of their
+    second runs (``whole``) is passed on before the first runs' output for the same rows.
     """
 
     def __init__(self, plan: Plan, kernels: Sequence[Kernel], context: TaskContext) -> None:
@@ -42,18 +42,18 @@ class Pipeline:
         self.pasts = {
             n: Past(plan.stages[n - 1].sink, context.since) for n, sees in enumerate(self._sees) if sees and n <= count
         }
-        """What tells the rows before the range, by the number of the stage that sees them."""
+        """The ``Past`` of each stage that sees rows before the range, by its number."""
         columns = plan.stages[-1].sink.written()
         self.rows = None if columns is None else RowCollector(columns)
 
     @property
     def times_outside(self) -> int:
-        """How many values of all stages were times outside of the years that have a calendar, and so are null."""
+        """Number of times in all stages that are outside the calendar years and became null."""
         return sum(runner.times_outside for runner in self.runners)
 
     @property
     def tally(self) -> tuple[int, ...]:
-        """Rows and nulls of each of the plan's ``sparse`` columns, which the first stage has seen."""
+        """Rows and nulls of each of the plan's ``sparse`` columns, as seen by the first stage."""
         first = self.runners[0]
         out = np.zeros(2 * len(self.plan.sparse), np.int64)
         out[: len(first.tally)] = first.tally
@@ -78,7 +78,7 @@ class Pipeline:
             self._write(written, at)
 
     def _write(self, chunk: RowBatch, at: int) -> None:
-        """Pass on what stage ``at`` has written."""
+        """Pass on the output of stage ``at``."""
         if at + 1 == len(self.runners):
             assert self.rows is not None
             self.rows.add(chunk)
@@ -95,9 +95,9 @@ class Pipeline:
             self._write_whole(written, at)
 
     def _write_whole(self, chunk: RowBatch, at: int) -> None:
-        """Pass on what stage ``at`` has written without regard to the range."""
+        """Pass on the output of stage ``at`` from its run without regard to the range."""
         if at + 1 < len(self.whole):
-            # First the next stage's second run: what its first run writes is then preceded by what that has written.
+            # The next stage's second run comes first, so that its output precedes that of its first run.
             self._push_whole(marked(chunk) if self._sees[at + 1] else chunk, at + 1)
         if at + 1 in self.pasts:
             before = self.pasts[at + 1].before(chunk)
@@ -105,14 +105,14 @@ class Pipeline:
                 self._push(before, at + 1)
 
     def flush(self) -> None:
-        """Send on what the stages have written."""
+        """Pass on the output of all stages."""
         for at in range(len(self.runners)):
             if at < len(self.whole):
                 self._pass_whole(self.whole[at].flush(), at)
             self._pass(self.runners[at].flush(), at)
 
     def finish(self) -> tuple[GroupState | None, QueryTable | None]:
-        """Close what is open at the end of the range, stage after stage; the partial state."""
+        """Close open rows at the end of the range, stage by stage; returns the partial state."""
         for at in range(len(self.runners)):
             if at < len(self.whole):
                 self._pass_whole(self.whole[at].finish(), at)
@@ -135,10 +135,10 @@ class Pipeline:
         for chunk in chunks:
             self._write_whole(chunk, at)
 
-    # ---- to go on from later
+    # ---- checkpoints
 
     def saved(self) -> dict[str, NDArray[Any]]:
-        """The state of all runs of the stages, as arrays; a grouping's is exported by itself."""
+        """The state of all runs of the stages, as arrays; a grouping's is exported separately."""
         out: dict[str, NDArray[Any]] = {}
         for name, runs in (("stage", self.runners), ("whole", self.whole)):
             for i, runner in enumerate(runs):
@@ -148,7 +148,7 @@ class Pipeline:
         return out
 
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from the ``saved`` state, before any row is pushed."""
+        """Continue from the ``saved`` state, before any row is pushed."""
         for name, runs in (("stage", self.runners), ("whole", self.whole)):
             for i, runner in enumerate(runs):
                 runner.restore(with_prefix(saved, f"{name}.{i}."))
@@ -156,7 +156,7 @@ class Pipeline:
             past.restore(with_prefix(saved, f"past.{i}."))
 
     def grids(self) -> list[list[list[int]]]:
-        """Where the numbers of calendar buckets begin in each stage: states of equal grids mean the same."""
+        """The origins of calendar bucket numbers in each stage: states with equal grids are compatible."""
         return [runner.grid() for runner in (*self.runners, *self.whole)]
 
 
@@ -173,9 +173,9 @@ class RowCollector:
         self._chunks.append(RowBatch(chunk.run_slot, chunk.run_len, chunk.time.copy(), copies))
 
     def check(self, rows: int, columns: Mapping[str, Values], strings: int) -> None:
-        """ValueError or KeyError unless these can be rows of this sink."""
+        """ValueError or KeyError if these cannot be rows of this sink."""
         if columns.keys() != {name for name, _ in self._columns}:
-            raise ValueError("the columns are others")
+            raise ValueError("the columns differ")
         for name, kind in self._columns:
             check_column(name, kind, *columns[name], rows, strings)
 

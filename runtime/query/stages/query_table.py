@@ -1,4 +1,4 @@
-"""Tables between the merge and the result: small, in memory, worked on by the same kernels as points."""
+"""Tables between merge and result: small, in memory, processed by the same kernels as points."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class QueryTable:
         for name, descending in by:
             for ranks, size in _ranks(*self.columns[name], self.strings):
                 word = (size - 1 - ranks if descending else ranks, size)
-                # As few numbers as can be, for it is their number that sorting takes its time for.
+                # As few numbers as possible: the time of sorting depends on their count.
                 words += [_joined(words.pop(), word)] if words and words[-1][1] * size < 2**63 else [word]
         if not words:
             return self
@@ -70,13 +70,13 @@ class QueryTable:
         return self.take(order)
 
     def chunk(self) -> RowBatch:
-        """The table as one run of rows without a key; intervals have the time of ``$start``, other rows none."""
+        """The table as one run of rows without a key; the time of an interval is ``$start``, other rows have none."""
         columns = {n: (v, k) for n, (_, v, k) in self.columns.items()}
         time = self.columns["$start"][1] if "$start" in self.columns else np.zeros(self.rows, np.int64)
         return RowBatch(np.zeros(1, np.int32), np.array([self.rows], np.int64), time, columns)
 
     def result_columns(self) -> dict[str, Column]:
-        """The columns as results show them."""
+        """The columns of a ``Result``."""
         small = self.compact()
         words = Dictionary.of(small.strings)
         out: dict[str, Column] = {}
@@ -88,7 +88,7 @@ class QueryTable:
 
 
 _Word = tuple[NDArray[np.int64], int]
-"""Numbers in the order of what they stand for, each less than the second."""
+"""Numbers in the order of the values they encode, and their exclusive upper bound."""
 
 
 def _joined(high: _Word, low: _Word) -> _Word:
@@ -96,7 +96,7 @@ def _joined(high: _Word, low: _Word) -> _Word:
 
 
 def _ranks(kind: Type, values: NDArray[Any], valid: NDArray[np.uint8], strings: list[str]) -> list[_Word]:
-    """Numbers, the first being more important than the second, in the order of the values: 0 for null."""
+    """Numbers that sort like the values, most significant first: 0 for null."""
     ok = valid != 0
     if not ok.any():
         return []
@@ -104,8 +104,8 @@ def _ranks(kind: Type, values: NDArray[Any], valid: NDArray[np.uint8], strings: 
         keys = np.zeros(len(values), np.int64)
         keys[ok] = _places([values[ok]], strings)[0][values[ok]]
     elif kind is Type.FLOAT:
-        # The order of floats is that of their bits as integers, once those of negative ones are turned round. Zeros
-        # are made equal, and so are NaNs, which are above all.
+        # Floats sort like their bits as integers, once those of negative ones are flipped. Zeros are made equal, and so
+        # are NaNs, which sort last.
         bits = np.where(np.isnan(values), np.nan, values + 0.0).view(np.int64)
         keys = bits ^ ((bits >> 63) & np.int64(2**63 - 1))
     else:
@@ -120,8 +120,7 @@ def _ranks(kind: Type, values: NDArray[Any], valid: NDArray[np.uint8], strings: 
 
 
 def _places(codes: Sequence[NDArray[np.int64]], strings: list[str]) -> tuple[NDArray[np.int64], list[str]]:
-    """Where each string that any of these codes stands for is among them in order (undefined for the others), and
-    these strings in order."""
+    """The rank of each string that any of these codes refers to (undefined for others), and these strings in order."""
     used = np.zeros(len(strings), np.bool_)
     for some in codes:
         used[some] = True

@@ -1,4 +1,4 @@
-"""What flows between stages: a batch of rows, in runs of one key, in time order within each key."""
+"""`RowBatch`, which flows between stages: rows in runs of one key, in time order within each key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = tuple[NDArray[Any], NDArray[np.uint8]]
-"""Values and validity of a column; either has one entry per row, or a single one that stands for all."""
+"""Values and validity of a column; each has one entry per row, or a single one for all rows."""
 
 VALID: NDArray[np.uint8] = np.ones(1, np.uint8)
 NULL: NDArray[np.uint8] = np.zeros(1, np.uint8)
@@ -20,9 +20,9 @@ NOT_BRIDGED: NDArray[np.uint8] = np.zeros(1, np.uint8)
 class RowBatch:
     """``run_slot`` (int32) and ``run_len`` (int64) say which key each run of rows belongs to; ``time`` is int64.
 
-    Where all that matters of the times is that they lie in the range, ``time`` has a single entry, some time in it;
-    ``size`` is then the number of rows. ``bridged`` has an entry per row where rows were left out that repeat the row
-    before them (``runtime.pointfile.Changes``), else a single 0.
+    Where it matters only that the times lie in the range, ``time`` has a single entry, any time in it; ``size`` is then
+    the number of rows. ``bridged`` has an entry per row where rows that repeat the row before them were skipped
+    (``runtime.pointfile.Changes``), else a single 0.
     """
 
     run_slot: NDArray[np.int32]

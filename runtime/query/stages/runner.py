@@ -1,4 +1,4 @@
-"""Runs one stage's kernel over chunks: gives it its arguments, grows its arrays, passes on what it writes."""
+"""Runs one stage's kernel over chunks: supplies arguments, grows arrays, passes on its output."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ _EVER = -(2**62)
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What all stages of a task share: its dictionary, its keys, the range [since, until), memory to write to that is
-    used again, the time of the ``first`` point that is read, and the stream's ``beginning``, before which there are no
-    points. ``whole``: the range is that of all points that are read."""
+    """Shared by all stages of a task: dictionary, keys, the range [since, until), reusable output buffers, the time of
+    the ``first`` point read, and the stream's ``beginning``, before which there are no points. ``whole``: the range is
+    that of all points read."""
 
     words: Words
     keys: Keys
@@ -102,7 +102,7 @@ class Runner:
         self._step = caller(kernel.step)
         self._finish = None if kernel.finish is None else caller(kernel.finish)
         sink = stage.sink
-        # Keys write few rows of many: they are given on when there is no room for more, or at the end.
+        # Few input rows produce output, so it is passed on when the buffer is full, or at the end.
         self._gathers = sink.gathers
         self.groups: Groups | None = None
         self.cells: AggregateStates | None = None
@@ -128,7 +128,7 @@ class Runner:
             self._free = np.arange(self.cells.capacity, dtype=np.int64)
             self._free_count[0] = self.cells.capacity
         self._flags = np.zeros(3, np.int64)
-        """What did not fit, of the two kinds of numbers, and one more than the number of its group."""
+        """Overflow flags of the two kinds of numbers, and the group's number plus one."""
 
         tallies = [op.number for op in all_ops(stage) if isinstance(op, NullTally)]
         self.tally = np.zeros(2 * (max(tallies, default=-1) + 1), np.int64)
@@ -171,7 +171,7 @@ class Runner:
 
     def _argument(self, a: Arg, chunk: RowBatch | None) -> NDArray[Any]:
         role, subject = a.role, a.subject
-        # First what is looked up for every chunk.
+        # First the arguments that change with every chunk.
         if role in ("column", "valid"):
             assert chunk is not None
             values, valid = chunk.columns[str(subject[0])]
@@ -209,14 +209,14 @@ class Runner:
         if role in simple:
             return simple[role]
         if role in ("slot_key", "slot_hash"):
-            # Made only for kernels that look at them.
+            # Computed only for kernels that use them.
             return self.context.keys.values if role == "slot_key" else self.context.keys.hashes
         assert role == "bridged"
         assert chunk is not None
         return _own(chunk.bridged)
 
     def _arguments(self, function: KernelFunction, chunk: RowBatch | None) -> list[NDArray[Any]]:
-        """The arguments of a call; those that stay between chunks are looked up only after something grew."""
+        """The arguments of a call; those that persist between chunks are refreshed only after an array grew."""
         kept = self._kept.get(function.name)
         if kept is None:
             kept = self._kept[function.name] = [self._argument(a, chunk) for a in function.args]
@@ -283,12 +283,12 @@ class Runner:
             self._kept.clear()
 
     def flush(self) -> Iterator[RowBatch]:
-        """What was written and is not given on yet."""
+        """Output that is not passed on yet."""
         yield from self._written()
         self._scalars[OUT_ROWS] = self._scalars[OUT_RUNS] = 0
 
     def finish(self) -> Iterator[RowBatch]:
-        """Write what is still open for every key."""
+        """Write what is still open for each key."""
         yield from self.flush()
         function = self.kernel.generated.finish
         if function is None or self._finish is None:
@@ -308,13 +308,13 @@ class Runner:
 
     @property
     def times_outside(self) -> int:
-        """How many values so far were times outside of the years that have a calendar, and so are null."""
+        """Number of times so far that are outside the calendar years and became null."""
         return int(self._lost_times[0])
 
-    # ---- to go on from later
+    # ---- checkpoints
 
     def saved(self) -> dict[str, NDArray[Any]]:
-        """The state of every key and of all segments, as arrays; a grouping's is exported by itself."""
+        """The state of every key and of all segments, as arrays; a grouping's is exported separately."""
         n = len(self.context.keys)
         out = {"tally": self.tally} if len(self.tally) else {}
         for name, a in self._slot_args.items():
@@ -329,14 +329,14 @@ class Runner:
         return out
 
     def restore(self, saved: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from the ``saved`` state of a runner of the same stage, before any row is pushed.
+        """Continue from the ``saved`` state of a runner of the same stage, before any row is pushed.
 
-        ValueError or LookupError for what is none: kernels check no bounds.
+        ValueError or LookupError if it is malformed: kernels check no bounds.
         """
         self._reserve_slots()
         tally = saved.get("tally", np.zeros(0, np.int64))
         if tally.dtype != self.tally.dtype or tally.shape != self.tally.shape:
-            raise ValueError("the tally is of another form")
+            raise ValueError("the tally is malformed")
         self.tally[:] = tally
         capacity = int(saved["capacity"][0]) if self.cells is not None and self.groups is None else 0
         # There are none before the first row.
@@ -346,18 +346,18 @@ class Runner:
                 part = saved[f"slot.{name}"]
                 rows = n * (len(array) // self._slot_capacity)
                 if part.dtype != array.dtype or part.shape != (rows, *array.shape[1:]):
-                    raise ValueError(f"the state {name} is of another form")
+                    raise ValueError(f"the state {name} is malformed")
                 self._check_indices(name, part, capacity)
                 array[: len(part)] = part
         if self.cells is not None and self.groups is None:
             free, lanes = saved["free"], getattr(self.stage.sink, "size", 1)
             if not 0 < capacity <= 4 * (len(self.context.keys) * lanes + lanes + _FREE_ROWS + _OPEN_ROWS):
-                raise ValueError("there are more places than open segments need")
+                raise ValueError("there are more slots than open segments need")
             states = [with_prefix(saved, f"cell.{j}.") for j in range(len(self.cells.aggregates))]
-            # Free places are taken from the end, one by one, and given back: none is there twice.
+            # Free slots are taken from the end, one by one, and returned: none occurs twice.
             whole = free.dtype == np.int64 and free.ndim == 1 and len(np.unique(free)) == len(free) <= capacity
             if not whole or (len(free) and not 0 <= free.min() <= free.max() < capacity):
-                raise ValueError("the free places are none")
+                raise ValueError("the free slots are malformed")
             keys = np.zeros((capacity, 1), np.int64)
             check_groups((), self.cells.aggregates, GroupState(keys, states, self.context.words.strings))
             self.cells = AggregateStates(self.cells.aggregates, capacity)
@@ -367,7 +367,7 @@ class Runner:
         self._kept.clear()
 
     def _check_indices(self, name: str, part: NDArray[Any], capacity: int) -> None:
-        """ValueError if saved values are no indices where kernels use them as such."""
+        """ValueError if saved values that kernels use as indices are out of range."""
         if isinstance(self._slot_args[name].kind, Codes):
             limit = max(1, len(self.context.words))
         elif name in ("z_gid", "lane_gid"):
@@ -375,10 +375,10 @@ class Runner:
         else:
             return
         if part.size and not 0 <= part.min() <= part.max() < limit:
-            raise ValueError(f"the state {name} has places that there are not")
+            raise ValueError(f"the state {name} has indices out of range")
 
     def grid(self) -> list[list[int]]:
-        """Where the numbers of calendar buckets, which are part of the state, begin: equal for equal numbers."""
+        """The origins of the calendar bucket numbers in the state: compatible states have equal ones."""
         tables = (bucket_table(*b) for b in self._tables.buckets)
         return [[width, origin, *edges[:1].tolist()] for edges, width, origin in tables]
 
@@ -412,11 +412,11 @@ class Runner:
             raise misfit(number, self.stage.step, site, where)
 
     def _as_input(self, values: Values, dtype: np.dtype[Any]) -> Values:
-        """The column in the dtype that kernels take for its type; a whole number of a widened column becomes float."""
+        """The column in the kernels' dtype for its type; integers of a widened column become floats."""
         array, valid = values
         if array.dtype != dtype:
             array = array.astype(dtype)
-        # Kernels are compiled for arrays that may be written, which shared constants are not.
+        # Kernels are compiled for writable arrays; shared constants are read-only.
         return _own(array), _own(valid)
 
     def _written(self) -> Iterator[RowBatch]:
@@ -467,9 +467,9 @@ class Runner:
         yield RowBatch(slots, lengths, time, columns)
 
     def _is_cut(self, sink: Segmenting, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Of windows, whether some of their time was not looked at."""
+        """Whether part of a window's time was not read."""
         c = self.context
-        # A window that slides holds what lies before the range, too.
+        # A sliding window includes rows before the range.
         first = c.beginning if c.whole or sink.size > 1 else max(c.since, c.beginning)
         return ((start < first) | (end > c.until)).astype(np.uint8)
 
@@ -480,7 +480,7 @@ def with_prefix(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, ND
 
 
 def in_all_years(times: NDArray[np.int64]) -> bool:
-    """Whether all of ``times`` (one at least) lie in the years that have a calendar."""
+    """Whether all of ``times`` (at least one) lie in the calendar years."""
     return bool(times.min() >= FIRST and times.max() < END)
 
 

@@ -1,1 +1,1 @@
-"""One unit of work, its state, and both as bytes."""
+"""Tasks and partial states, in memory and as bytes."""

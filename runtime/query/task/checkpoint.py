@@ -1,8 +1,8 @@
-"""Checkpoint of a task that has read some of its files, as bytes, so that a later run need not read those again.
+"""Checkpoint of a partially completed task, as bytes, so that a later run need not read the same files again.
 
-It is all that the files so far have left behind: the dictionary, the keys, what every stage keeps of each key, the
-groups or rows of the last stage, and what was covered. A scan remembers nothing from one group of files to the next
-(``scan_order``), so a run that is given this state and the files after them is the run from the start.
+It contains the dictionary, the keys, every stage's state per key, the groups or rows of the last stage, and the
+coverage. A scan has no state between groups of files (``scan_order``), so continuing from this state with the remaining
+files equals a run from the start.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAGIC = b"ANTSTAT2"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state that was read back: covers ``groups`` groups of files."""
+    """A checkpoint that was read back; covers ``groups`` groups of files."""
 
     groups: int
     head: Mapping[str, Any]
@@ -58,31 +58,31 @@ def pack(groups: int, pipeline: Pipeline, coverage: Coverage, most: int) -> byte
         for j, (_, column, valid) in enumerate(table.columns.values()):
             arrays |= {f"row.{j}.values": column, f"row.{j}.valid": valid}
     if sum(a.nbytes for a in arrays.values()) > most:
-        # Written down it would be in memory some times over.
+        # Serialising it would need several copies in memory.
         return None
-    # At last: to export may add words.
+    # Last, because exporting may add words.
     head["strings"] = words.strings
     return sealed(_MAGIC, head, arrays)
 
 
 def unpack(data: bytes) -> Checkpoint:
-    """What ``pack`` wrote; FormatError if it is not whole."""
-    head, arrays = unsealed(_MAGIC, data, "a kept state")
+    """The checkpoint that ``pack`` wrote; FormatError if it is damaged."""
+    head, arrays = unsealed(_MAGIC, data, "a cached state")
     try:
         Coverage.from_dict(head["coverage"])
         strings_of(head["strings"])
         if type(head["groups"]) is not int or head["groups"] < 1:
             raise ValueError("it covers no groups of files")
     except MALFORMED as error:
-        raise FormatError(f"a kept state is of another form: {error!r}") from error
+        raise FormatError(f"a cached state is malformed: {error!r}") from error
     return Checkpoint(head["groups"], head, arrays)
 
 
 @dataclass
 class Checkpoints:
-    """``task.Saving``: starts from ``start`` if there is one, and takes a state after each of the groups ``at``.
+    """``task.Saving``: starts from ``start`` if given, and takes a checkpoint after each of the groups ``at``.
 
-    Of states of more than ``most`` bytes together the latest are kept.
+    At most ``most`` bytes are kept, the latest checkpoints first.
     """
 
     start: Checkpoint | None = None
@@ -91,30 +91,30 @@ class Checkpoints:
     taken: dict[int, bytes] = field(default_factory=dict)
 
     def restore_names(self, words: Words, keys: Keys) -> None:
-        """Words first: constants and keys are given codes by their order."""
+        """Restore words first: codes of constants and keys depend on their order."""
         if self.start is None:
             return
         try:
             words.codes(self.start.head["strings"])
             keys.restore(with_prefix(self.start.arrays, "keys."))
         except MALFORMED as error:
-            raise FormatError(f"a kept state is of another form: {error!r}") from error
+            raise FormatError(f"a cached state is malformed: {error!r}") from error
 
     def restore(self, pipeline: Pipeline, coverage: Coverage) -> int:
-        """Bring the state back; FormatError if it is one of other calendars, or of another form."""
+        """Restore the state; FormatError if it is malformed or uses other calendars."""
         if self.start is None:
             return 0
         try:
             self._restore(self.start, pipeline)
         except MALFORMED as error:
-            raise FormatError(f"a kept state is of another form: {error!r}") from error
+            raise FormatError(f"a cached state is malformed: {error!r}") from error
         coverage.add(Coverage.from_dict(self.start.head["coverage"]))
         return self.start.groups
 
     def _restore(self, start: Checkpoint, pipeline: Pipeline) -> None:
         head, arrays = start.head, start.arrays
         if head["grids"] != pipeline.grids():
-            raise FormatError("a kept state counts the buckets of a calendar otherwise")
+            raise FormatError("a cached state numbers calendar buckets differently")
         pipeline.restore(arrays)
         last = pipeline.runners[-1].groups
         if last is not None:
@@ -130,12 +130,12 @@ class Checkpoints:
             pipeline.rows.add(RowBatch(np.zeros(1, np.int32), np.array([rows]), np.zeros(rows, np.int64), columns))
 
     def passed(self, groups: int, pipeline: Pipeline, coverage: Coverage) -> None:
-        """Take the state here if it is wanted."""
+        """Take a checkpoint here if wanted."""
         if groups not in self.at:
             return
         state = pack(groups, pipeline, coverage, self.most)
         if state is None:
-            # What comes later is hardly smaller.
+            # Later states are hardly smaller.
             self.at = ()
             return
         self.taken[groups] = state

@@ -1,4 +1,4 @@
-"""What partial states cover, so that none is merged twice: of each file, ranges of key hashes, and rows."""
+"""Coverage of partial states, so that none is merged twice: key hash ranges and rows per file."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from runtime.errors import IncompleteResult
 HASHES = 1 << 64
 
 Ranges = tuple[tuple[int, int], ...]
-"""Ranges [lo, hi) of key hashes, in order; no two touch."""
+"""Ranges [lo, hi) of key hashes, in order, not adjacent."""
 
 WHOLE: Ranges = ((0, HASHES),)
 
 
 @dataclass
 class Coverage:
-    """What a scan read: for the proof, and for the numbers shown to people."""
+    """What a scan read, for the proof and for displayed counts."""
 
     rows: dict[str, int] = field(default_factory=dict)
-    """Rows of each file (by path) that lie in the task's shard: all of them were read or ruled out by statistics."""
+    """Rows of each file (by path) that lie in the task's shard: each was read or ruled out by statistics."""
 
     skipped: int = 0
     dropped: int = 0
     bytes: int = 0
     times_outside: int = 0
-    """How many values were times outside of the years that have a calendar, and so null: of the rows that were read."""
+    """Number of times in the rows read that are outside the calendar years and became null."""
 
     cells: dict[str, Ranges] = field(default_factory=dict)
-    """The key hashes whose rows are meant, by path. Rows alone would not tell one shard from another of as many."""
+    """The covered key hashes, by path. Row counts alone would not distinguish shards of equal size."""
 
     def read(self, path: str, shard: tuple[int, int], rows: int) -> None:
-        """Note that the rows of a file in this shard are covered from now on; IncompleteResult if some of them were."""
+        """Mark the rows of a file in this shard as covered; IncompleteResult if some already are."""
         self._cover(path, (shard,), rows)
 
     def add(self, other: Coverage) -> None:
-        """Cover what ``other`` covers, too; IncompleteResult if both cover some rows."""
+        """Add the coverage of ``other``; IncompleteResult if they overlap."""
         if other.rows.keys() != other.cells.keys():
-            raise IncompleteResult("a partial state does not say which keys it covers: ask again")
+            raise IncompleteResult("a partial state does not say which keys it covers: repeat the query")
         for path, rows in other.rows.items():
             self._cover(path, other.cells[path], rows)
         self.skipped += other.skipped
@@ -70,7 +70,7 @@ class Coverage:
         return Coverage({p: self.rows[p] for p in paths}, *numbers, {p: self.cells[p] for p in paths})
 
     def to_dict(self) -> dict[str, Any]:
-        """As a JSON value; ranges that are the same for all files are there once."""
+        """As a JSON value; ranges that are equal for all files are written once."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         ranges = set(self.cells.values())
         out["cells"] = list(ranges.pop()) if len(ranges) == 1 else self.cells
@@ -78,15 +78,15 @@ class Coverage:
 
     @classmethod
     def from_dict(cls, head: Any) -> Coverage:
-        """The coverage of a JSON value; KeyError, TypeError or ValueError if it is none."""
+        """The coverage of a JSON value; KeyError, TypeError or ValueError if it is malformed."""
         if not isinstance(head, Mapping) or head.keys() != {f.name for f in fields(cls)}:
-            raise ValueError("what was covered is not said")
+            raise ValueError("the coverage is missing")
         found = cls(**head)
         if not isinstance(found.rows, dict):
-            raise ValueError("what was covered is not said")
+            raise ValueError("the coverage is missing")
         counts = [*found.rows.values(), found.skipped, found.dropped, found.bytes, found.times_outside]
         if any(type(n) is not int or n < 0 for n in counts):
-            raise ValueError("what was covered is not counted")
+            raise ValueError("the coverage has no counts")
         cells: Any = found.cells
         if isinstance(cells, list):
             same = _ranges(cells)
@@ -102,5 +102,5 @@ def _ranges(listed: Any) -> Ranges:
         raise ValueError("ranges of hashes are integers")
     edges = [n for pair in out for n in pair]
     if any(a >= b for a, b in pairwise(edges)) or edges[:1] < [0] or edges[-1:] > [HASHES]:
-        raise ValueError("ranges of hashes that cannot be")
+        raise ValueError("impossible ranges of hashes")
     return out

@@ -1,4 +1,4 @@
-"""What a task gives back."""
+"""`Partial`: the partial state that a task returns."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from runtime.query.task.coverage import Coverage
 
 @dataclass(frozen=True)
 class Partial:
-    """What a task gives back: groups, or rows, and what it covered.
+    """The partial state that a task returns: groups or rows, and its coverage.
 
-    ``foreign``: it was read from bytes, so its form is still to be checked (``runtime.query.merge.state_form``).
+    ``foreign``: it was read from bytes, so its form is not checked yet (``runtime.query.merge.state_form``).
     """
 
     task: str
@@ -30,5 +30,5 @@ class Partial:
 
 
 def summed(tallies: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
-    """The tallies of several partial states together."""
+    """The sum of the tallies of several partial states."""
     return tuple(map(sum, zip_longest(*tallies, fillvalue=0)))

@@ -1,4 +1,4 @@
-"""Partial states as bytes: a JSON head and typed arrays, checksummed. Nothing in them is ever executed."""
+"""Partial states as bytes: a JSON head and typed arrays, checksummed; never executed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ALLOWED = {"int64", "float64", "uint8", "int32"}
 
 
 def pack(partial: Partial, request: str = "") -> bytes:
-    """``partial`` as bytes; ``request`` is the digest of what was asked (``task.request_digest``)."""
+    """``partial`` as bytes; ``request`` is the digest of the request (``task.request_digest``)."""
     arrays: dict[str, NDArray[Any]] = {}
     head: dict[str, Any] = {
         "task": partial.task,
@@ -58,7 +58,7 @@ def sealed(magic: bytes, head: Mapping[str, Any], arrays: Mapping[str, NDArray[A
 
 
 def unsealed(magic: bytes, data: bytes, what: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """What was ``sealed``; FormatError naming ``what`` if the bytes are not what they should be."""
+    """The content of ``sealed`` bytes; FormatError naming ``what`` if they are malformed."""
     body = data[40:]
     if data[:8] != magic or hashlib.sha256(body).digest() != data[8:40]:
         raise FormatError(f"{what} is damaged or truncated")
@@ -67,45 +67,45 @@ def unsealed(magic: bytes, data: bytes, what: str) -> tuple[dict[str, Any], dict
         head = json.loads(body[8 : 8 + size])
         with np.load(io.BytesIO(body[8 + size :]), allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
-    except Exception as error:  # a dozen kinds: of zip files, of their members' heads, of sizes that cannot be
-        raise FormatError(f"{what} is not what its checksum was made of: {type(error).__name__}: {error}") from None
+    except Exception as error:  # a dozen kinds: zip files, members' headers, impossible sizes
+        raise FormatError(f"{what} has a valid checksum but is malformed: {type(error).__name__}: {error}") from None
     if not isinstance(head, dict):
         raise FormatError(f"{what} has no head")
     if any(a.dtype.name not in _ALLOWED for a in arrays.values()):
-        raise FormatError(f"{what} holds foreign types")
+        raise FormatError(f"{what} has unexpected types")
     return head, arrays
 
 
 def unpack(data: bytes, task: str, request: str = "") -> Partial:
-    """The partial state of ``task``; FormatError naming the task if the bytes are not what they should be.
+    """The partial state of ``task``; FormatError naming the task if the bytes are malformed.
 
-    That is also so if they answer another ``request``. Its arrays are those of some state; whether of the plan's,
-    ``form.check_form`` says.
+    That includes a reply to another ``request``. The arrays are those of some state; ``state_form.check_form`` checks
+    that they fit the plan.
     """
     head, arrays = unsealed(_MAGIC, data, f"the reply of task {task}")
     try:
         return _partial(head, arrays, task, request)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(
-            f"the reply of task {task} holds no partial state ({type(error).__name__}: {error})"
+            f"the reply of task {task} has no valid partial state ({type(error).__name__}: {error})"
         ) from None
 
 
 def _partial(head: Mapping[str, Any], arrays: dict[str, NDArray[Any]], task: str, request: str) -> Partial:
     if head["task"] != task:
-        raise FormatError(f"the reply of task {task} is that of another task")
+        raise FormatError(f"the reply of task {task} belongs to another task")
     if head["request"] != request:
-        raise FormatError(f"the reply of task {task} answers another request, or one that was changed on its way")
+        raise FormatError(f"the reply of task {task} belongs to another request, or to one that was altered in transit")
     coverage = Coverage.from_dict(head["coverage"])
     kernels, strings, tally = tuple(head["kernels"]), strings_of(head["strings"]), tuple(head["tally"])
     if any(type(k) is not str for k in kernels):
         raise ValueError("kernels are not digests")
     if any(type(n) is not int or n < 0 for n in tally):
-        raise ValueError("the tally does not count")
+        raise ValueError("the tally is malformed")
     if head["kind"] == "groups":
         count = head["states"]
         if type(count) is not int or not 0 <= count <= len(arrays):
-            raise ValueError("the number of states is none")
+            raise ValueError("the number of states is malformed")
         states = [with_prefix(arrays, f"state.{j}.") for j in range(count)]
         return Partial(task, GroupState(arrays["keys"], states, strings), None, coverage, kernels, tally, True)
     columns = {
@@ -116,7 +116,7 @@ def _partial(head: Mapping[str, Any], arrays: dict[str, NDArray[Any]], task: str
 
 
 def strings_of(head: Any) -> list[str]:
-    """A dictionary of strings in a head, each of which is there once; ValueError if it is none."""
+    """A dictionary of distinct strings in a head; ValueError if it is malformed."""
     if not isinstance(head, list) or any(type(s) is not str for s in head) or len(set(head)) != len(head):
-        raise ValueError("the dictionary is none of strings")
+        raise ValueError("the dictionary is not a list of distinct strings")
     return head

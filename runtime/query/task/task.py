@@ -1,4 +1,4 @@
-"""One unit of work: the rows of one shard of keys, through all stages, to a partial state."""
+"""`Task`, one unit of work: the rows of one shard of keys, through all stages, to a partial state."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _EVER = -(2**62)
 
 
 def request_digest(value: Any) -> str:
-    """SHA-256 of what a worker is asked, a JSON value: it answers with this beside the state, so that an answer to
-    another question, or to one that was changed on its way, differs from the answer to its own."""
+    """SHA-256 of a request to a worker, a JSON value. The worker returns it with the state, so that replies to another
+    or an altered request are detected."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker needs to know, as plain JSON: no code travels.
+    """Everything a worker needs, as plain JSON without code.
 
-    ``shard`` is the range [lo, hi) of key hashes, ``history`` how many microseconds before ``since`` matter (None:
-    all of them). ``tzdata`` is the release of time zones that the query goes by.
+    ``shard`` is the range [lo, hi) of key hashes, ``history`` how many microseconds before ``since`` matter (None: all
+    of them). ``tzdata`` is the release of the time zone database of the query.
     """
 
     id: str
@@ -68,7 +68,7 @@ class Task:
 
     @cached_property
     def request_digest(self) -> str:
-        """See the function of this name."""
+        """See the function ``request_digest``."""
         return request_digest(json.loads(self.to_bytes()))
 
     @classmethod
@@ -81,16 +81,16 @@ class Task:
 
 
 _REMEMBERED, _LARGEST = 64, 1 << 16
-"""How many metrics a process remembers, and the longest text of one (reference tables may be long)."""
+"""How many plans a process caches, and the longest graph text cached (reference tables may be long)."""
 
 _known: OrderedDict[tuple[str, int], Compiled] = OrderedDict()
 _lock = threading.Lock()
 
 
 def compiled_for(schema: StreamSchema, graph: dict[str, Any], params: dict[str, Any]) -> Compiled:
-    """The plan of a graph for a stream, and its kernels when they are wanted; remembered: dashboards ask again."""
+    """The plan of a graph for a stream, and its kernels on demand; cached, because dashboards repeat queries."""
     text = json.dumps([schema.to_dict(), graph, params], separators=(",", ":"), default=repr)
-    # What a name of an aggregate stands for may be another one since.
+    # An aggregate's name may have been registered again since.
     key = (text, registrations())
     with _lock:
         found = _known.get(key)
@@ -107,7 +107,7 @@ def compiled_for(schema: StreamSchema, graph: dict[str, Any], params: dict[str, 
 
 
 def stream_columns(schema: StreamSchema) -> StreamColumns:
-    """A stream's schema as graphs are checked against it."""
+    """A stream's schema, in the form that binding takes."""
     return StreamColumns(schema.key, schema.key_type, schema.time, schema.columns)
 
 
@@ -129,18 +129,18 @@ class Compiled:
 
 
 class Saving(Protocol):
-    """Goes on from where an earlier run of the task was, and saves where this one is."""
+    """Continues from an earlier run's checkpoint, and takes checkpoints of this run."""
 
     def restore_names(self, words: Words, keys: Keys) -> None:
-        """Give words and keys the numbers that the saved state knows them by."""
+        """Restore the numbers of words and keys in the saved state."""
         ...
 
     def restore(self, pipeline: Pipeline, coverage: Coverage) -> int:
-        """Bring the state back; the number of groups of files (``scan_order``) that it covers."""
+        """Restore the state; returns the number of groups of files (``scan_order``) that it covers."""
         ...
 
     def passed(self, groups: int, pipeline: Pipeline, coverage: Coverage) -> None:
-        """So many groups of files have gone through."""
+        """Called after ``groups`` groups of files are processed."""
         ...
 
 
@@ -150,10 +150,10 @@ def run(
     compiled: Compiled | None = None,
     saving: Saving | None = None,
 ) -> Partial:
-    """Run ``task`` on this thread; ``compiled`` is what the task's graph comes to, if that is known already."""
+    """Run ``task`` on this thread; ``compiled`` is the task's compiled plan, if known already."""
     if task.tzdata != TZDATA_VERSION:
         raise QueryError(
-            f"the query goes by the time zones of tzdata {task.tzdata}, and this worker has those of {TZDATA_VERSION}: "
+            f"the query needs tzdata {task.tzdata}, and this worker has {TZDATA_VERSION}:  "
             "install the same release of the package tzdata on both (of a deployment: dataflow deploy)"
         )
     schema = StreamSchema.from_dict(task.schema)
@@ -196,7 +196,7 @@ def run(
 
 
 def _elision(plan: Plan) -> Elision | None:
-    """Which rows of the points the first stage can do without."""
+    """The rows of points that the first stage does not need."""
     first = plan.stages[0]
     lasting = first.sink.lasting()
     if lasting is None or not first.repeats_tell_nothing:

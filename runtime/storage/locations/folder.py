@@ -21,7 +21,7 @@ CATALOGUE = "catalogue.sqlite"
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of this machine, with the catalogue in a file of it."""
+    """A local folder that contains the catalogue as a file."""
 
     root: Path
     access: None = None

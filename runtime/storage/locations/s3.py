@@ -50,7 +50,7 @@ class BucketLocation:
 
     @property
     def worker_url(self) -> str:
-        """The URL without the profile, which is one of this machine's."""
+        """The URL without the profile, which only this machine knows."""
         return replace(self, access=replace(self.access, profile=None)).url
 
     def objects(self) -> ObjectStore:
@@ -78,7 +78,7 @@ def bucket(text: str) -> BucketLocation:
             + (f"; {hint}" if hint else "")
         )
     if not _BUCKET.fullmatch(parts.netloc):
-        raise StoreError(f"{text}: {parts.netloc!r} is no name of a bucket; write s3://bucket/prefix")
+        raise StoreError(f"{text}: {parts.netloc!r} is not a bucket name; write s3://bucket/prefix")
     table = given.get("table", TABLE)
     if not _TABLE.fullmatch(table):
         raise StoreError(f"{text}: a DynamoDB table has 3 to 255 letters, digits, '_', '-' and '.' as its name")
@@ -88,7 +88,7 @@ def bucket(text: str) -> BucketLocation:
         from runtime.catalogue.stores import check_kind
 
         check_kind(location.kind)
-    location.objects()  # which checks the prefix, and connects to nothing
+    location.objects()  # checks the prefix without connecting
     return location
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Location(Protocol):
-    """A place for a store; ``url`` finds it again from any process."""
+    """The location of a store; ``url`` identifies it in any process."""
 
     @property
     def url(self) -> str:
@@ -22,20 +22,20 @@ class Location(Protocol):
 
     @property
     def worker_url(self) -> str:
-        """The URL for a worker elsewhere, which has an identity of its own."""
+        """The URL for a remote worker, which has its own identity."""
         ...
 
     @property
     def access(self) -> Access | None:
-        """How its services are reached; None where there are none."""
+        """Access to its AWS services; None if it uses none."""
         ...
 
     def objects(self) -> ObjectStore:
-        """The object store there."""
+        """Its object store."""
         ...
 
     def catalogue(self, create: Callable[[], bool]) -> Catalogue:
-        """The catalogue there; where there is none, ``create`` says whether to make one, and StoreError is for no."""
+        """Its catalogue. If there is none, ``create`` says whether to create one; if not, StoreError."""
         ...
 
 
@@ -44,5 +44,5 @@ SCHEMES: dict[str, Callable[[str], Location]] = {}
 
 
 def has_points(objects: ObjectStore) -> bool:
-    """Whether there are point files, of a catalogue or of none."""
+    """Whether there are point files, with or without a catalogue."""
     return any(found.path.endswith(".points") for found in objects.list("data/"))

@@ -1,4 +1,4 @@
-"""Aggregates with options: canonical JSON both ways, and what is refused where."""
+"""Aggregates with options: canonical JSON both ways, and errors."""
 
 from __future__ import annotations
 
@@ -119,14 +119,14 @@ TABLE = P.group_by("device").agg(n=df.count(), t=df.top_k("status"), last=df.max
         (lambda: P.agg(x=df.time_weighted_mean("temp")), "time_weighted_mean needs intervals"),
         (lambda: INTERVALS.agg(x=df.mtbf("status")), "mtbf"),
         (lambda: TABLE.agg(x=df.increase("n")), "needs the rows of a key in time order"),
-        (lambda: TABLE.agg(x=df.candlestick("n")), "needs rows in the order of time"),
-        (lambda: TABLE.agg(x=df.last("n")), "needs rows in the order of time"),
+        (lambda: TABLE.agg(x=df.candlestick("n")), "needs rows in time order"),
+        (lambda: TABLE.agg(x=df.last("n")), "needs rows in time order"),
         (lambda: TABLE.filter(df.col("t") == "a"), "eq cannot take json"),
         (lambda: TABLE.select(x=df.when(df.col("n") > 1).then(df.col("t")).otherwise(None)), "when cannot take json"),
         (lambda: TABLE.agg(x=df.count("t")), "count cannot take json"),
         (lambda: TABLE.group_by("t").agg(n=df.count()), "'t' is json, which can be shown, but not grouped by"),
-        (lambda: TABLE.sort("t"), "'t' is json, which can be shown, but has no order"),
-        (lambda: P.agg(x=df.Agg("nobodys", (T,))), "there is no aggregate 'nobodys'; one of your own is"),
+        (lambda: TABLE.sort("t"), "'t' is json, which has no order"),
+        (lambda: P.agg(x=df.Agg("nobodys", (T,))), "there is no aggregate 'nobodys'; a custom aggregate must"),
     ],
 )  # fmt: skip
 def test_mistakes(metric: Callable[[], df.Stream], message: str) -> None:
@@ -142,8 +142,8 @@ def test_mistakes(metric: Callable[[], df.Stream], message: str) -> None:
         (lambda: df.histogram("temp", width=-1), "width of histogram is a positive number"),
         (lambda: df.quantile("temp", 1.1), "a number from 0 to 1"),
         (lambda: df.top_k("temp", 0), "an integer from 1"),
-        (lambda: P.agg(a=df.integral("temp", "5m"), b=df.count()), "not beside others"),
-        (lambda: P.agg(a=df.integral("temp", "5m"), b=df.integral("temp", "6m")), "of one value"),
+        (lambda: P.agg(a=df.integral("temp", "5m"), b=df.count()), "must have the same value and hold"),
+        (lambda: P.agg(a=df.integral("temp", "5m"), b=df.integral("temp", "6m")), "the same value and hold"),
         (lambda: INTERVALS.agg(a=df.integral("temp", "5m")), "intervals already; leave out hold="),
         (lambda: P.sessionize("5m", a=df.integral("temp", "5m")), "sessionize: integral with hold="),
     ],

@@ -1,4 +1,4 @@
-"""Timelines in the DSL: how they combine, their JSON both ways, and every mistake with its step."""
+"""Timelines in the DSL: combinations, JSON both ways, and errors that name the step."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_join_of_points_is_no_stage_and_may_be_sliced() -> None:
     ("metric", "message"),
     [
         (lambda: P.join(SITES, on="n", key="device"), r"\(join\): the table's key 'device' is string, .* is int64"),
-        (lambda: P.join(df.table({"device": ["a"], "n": [1]}), on="device"), "there is a column 'n' already"),
+        (lambda: P.join(df.table({"device": ["a"], "n": [1]}), on="device"), "there is already a column 'n'"),
         (lambda: P.join(SITES, on="devize", key="device"), "there is no column 'devize'; did you mean 'device'"),
         (
             lambda: P.group_by("device").agg(n=df.count()).join(MOVES, on="device", valid_from="from"),
@@ -98,7 +98,7 @@ def test_a_join_of_points_is_no_stage_and_may_be_sliced() -> None:
         ),
         (lambda: P.at_least(2, df.col("ok")), r"step 2 \(at_least\): it needs the intervals of keys"),
         (lambda: ALIVE.concurrent(df.col("firmware")), "it takes a condition, got string"),
-        (lambda: ALIVE.concurrent(df.col("alive"), day=df.time().truncate("1d")), "group its intervals by time"),
+        (lambda: ALIVE.concurrent(df.col("alive"), day=df.time().truncate("1d")), "group the resulting intervals"),
         (lambda: ALIVE.concurrent(df.col("alive"), active=df.col("n")), "a group column cannot be named 'active'"),
         (lambda: ALIVE & P.state_duration("status"), r"step 2 \(timeline\): and cannot take string"),
         (
@@ -123,12 +123,12 @@ def test_mistakes(metric: Callable[[], df.Stream], message: str) -> None:
     ("make", "message"),
     [
         (lambda: ALIVE & df.stream("u").heartbeat("5m"), "timelines of two streams, 't' and 'u', cannot be combined"),
-        (lambda: ALIVE & P, r'df.stream\("t"\) is no timeline to combine'),
-        (lambda: ALIVE & ALIVE.filter(df.col("alive")), r'\.heartbeat\("5m"\)\.filter\(.*\) is no timeline'),
+        (lambda: ALIVE & P, r'df.stream\("t"\) is not a timeline'),
+        (lambda: ALIVE & ALIVE.filter(df.col("alive")), r'\.heartbeat\("5m"\)\.filter\(.*\) is not a timeline'),
         (lambda: df.combine(df.col("a")), "combine takes timelines by name"),
-        (lambda: df.at_least(0, of=[ALIVE]), "a number from 1 up, got 0"),
+        (lambda: df.at_least(0, of=[ALIVE]), "a positive integer, got 0"),
         (lambda: df.at_least(2, of=ALIVE), "takes a list of timelines"),  # type: ignore[arg-type]
-        (lambda: ALIVE.at_least(True, df.col("alive")), "a number from 1 up, got True"),
+        (lambda: ALIVE.at_least(True, df.col("alive")), "a positive integer, got True"),
         (lambda: df.at_least(2, of=[P.heartbeat(f"{i + 1}m") for i in range(33)]), "more than 32 timelines"),
     ],
 )
@@ -154,17 +154,17 @@ def edited(change: Callable[[list[Any]], object]) -> str:
         (lambda s: s[2].update(on={"col": "n"}), "either a calendar, or windows and on"),
         (lambda s: s[2].update(calendar=None), "either a calendar, or windows and on"),
         (lambda s: s[2]["calendar"].update(zone="Mars/Base"), "no time zone"),
-        (lambda s: s[2]["calendar"].update(weekly=[[0, 5, 3]]), "no hours of a day"),
+        (lambda s: s[2]["calendar"].update(weekly=[[0, 5, 3]]), "not hours of a day"),
         (lambda s: s[2]["calendar"].update(weekly=[[0, 5, True]]), "expected 3 integers"),
         (lambda s: s[2]["calendar"].update(weekly=[[0, 5, 9], [0, 8, 10]]), "do not overlap"),
         (lambda s: s[2]["calendar"]["except"].append([5, 4]), "ascending order"),
         (lambda s: s[3]["windows"].update(valid_from=None), "expected valid_from or valid_to"),
         (lambda s: s[3]["windows"]["table"]["columns"][0]["values"].append("c"), "has 2 values, 'device' has 3"),
         (lambda s: s[4]["windows"]["table"]["columns"][0].update(values=["a", 1]), r"values\[1\]: 1 is not a constant"),
-        (lambda s: s[4]["windows"]["table"]["columns"][0].update(values=["a", "a"]), "both hold for device 'a'"),
+        (lambda s: s[4]["windows"]["table"]["columns"][0].update(values=["a", "a"]), "are both valid for device 'a'"),
         (lambda s: s[4]["windows"]["table"]["columns"][0].update(type="code"), "unknown type 'code'"),
         (lambda s: s[4].update(how="outer"), "expected one of left, inner"),
-        (lambda s: s[5].update(at_least=0), "a number from 1 up or null"),
+        (lambda s: s[5].update(at_least=0), "a positive integer or null"),
     ],
 )
 def test_what_json_is_refused(change: Callable[[list[Any]], object], message: str) -> None:
@@ -185,14 +185,15 @@ def test_tables_have_a_bound_of_their_own() -> None:
 
 
 def test_the_pages_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = Path(df.__file__).parent / "README.md"
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    pages = [Path(df.__file__).parent / name for name in ("README.md", "LANGUAGE.md")]
+    blocks = [b for p in pages for b in re.findall(r"```python\n(.*?)```", p.read_text(encoding="utf-8"), re.S)]
     (tmp_path / "metric.py").write_text("\n".join(["import dataflow as df", *blocks]))
     (tmp_path / "sites.csv").write_text("device,site,from,to\na,X,,2024-03-01\na,Y,2024-03-01,\n")
     (tmp_path / "maintenance.csv").write_text("device,from,to\na,2024-03-01,2024-03-02\n")
     monkeypatch.chdir(tmp_path)
     made = runpy.run_path("metric.py")
     assert [n for n, _ in bind(made["uptime"].steps, STREAM).outputs] == ["site", "up", "promised"]
+    assert [n for n, _ in bind(made["availability"].steps, STREAM).outputs] == ["firmware", "up", "devices"]
     assert bind(made["redundant"].steps, STREAM).outputs[0][0] == "site"
     assert [n for n, _ in bind(made["by_firmware"].steps, STREAM).outputs] == ["firmware", "n"]
     assert bind(made["healthy"].steps, STREAM).history == 30 * 86_400_000_000

@@ -1,4 +1,4 @@
-"""Validation: every mistake is one sentence that names the step."""
+"""Validation: every error is one sentence that names the step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ P = df.stream("t")
         (lambda: P.filter(df.col("temp") == "hot"), "do not compare"),
         (lambda: P.group_by("firmware").agg(s=df.sum("status")), "s: sum cannot take string; it takes bool"),
         (lambda: P.agg(u=df.known_time()), "use it after state_duration or heartbeat"),
-        (lambda: P.agg(u=df.duration()), "duration needs rows that last"),
+        (lambda: P.agg(u=df.duration()), "duration needs rows with a length"),
         (lambda: P.sessionize("5m").agg(u=df.share_of_time(df.col("ok"))), "needs intervals"),
         (lambda: P.group_by("firmware").agg(n=df.count()).state_duration("n"), "cannot follow group_by"),
         (lambda: P.group_by("firmware").agg(n=df.count()).filter(df.time().hour() > 3), "no meaning after group_by"),

@@ -1,4 +1,4 @@
-"""What a plan needs of the time before the range, and the step that holds columns."""
+"""What a plan needs from before the range; held columns."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_held_in_json() -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        ({"columns": [], "hold": None}, "expected one column at least"),
+        ({"columns": [], "hold": None}, "expected at least one column"),
         ({"columns": ["fw", "fw"], "hold": None}, "'fw' is given twice"),
         ({"columns": [7], "hold": None}, r"columns\[0\]: expected a text, got 7"),
         ({"columns": "fw", "hold": None}, "expected a list"),

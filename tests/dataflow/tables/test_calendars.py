@@ -106,13 +106,13 @@ def test_whole_days_and_local_spans() -> None:
     ("make", "message"),
     [
         (lambda: df.calendar({}), "calendar takes hours by day"),
-        (lambda: df.calendar({"monday": "09:00-17:00"}), "'monday' names no days"),
-        (lambda: df.calendar({"mon": "9-17"}), "'9-17' are no hours"),
-        (lambda: df.calendar({"mon": "09:00-17:60"}), "are no hours"),
-        (lambda: df.calendar({"mon": "09:00-09:00"}), "and last"),
+        (lambda: df.calendar({"monday": "09:00-17:00"}), "'monday' is not a day"),
+        (lambda: df.calendar({"mon": "9-17"}), "'9-17' is not a span of hours"),
+        (lambda: df.calendar({"mon": "09:00-17:60"}), "is not a span of hours"),
+        (lambda: df.calendar({"mon": "09:00-09:00"}), "and not be empty"),
         (lambda: df.calendar({"mon": "09:00-24:01"}), "end by 24:00"),
         (lambda: df.calendar({"mon": "09:00-17:00"}, zone="Mars/Base"), "there is no time zone 'Mars/Base'"),
-        (lambda: df.calendar({"mon": "09:00-17:00"}, except_=["christmas"]), "is no day"),
+        (lambda: df.calendar({"mon": "09:00-17:00"}, except_=["christmas"]), "is not a day"),
         (lambda: df.calendar({"mon": "09:00-17:00"}, except_=["2262-12-25"]), "outside of the years 1900 to 2261"),
         (
             lambda: df.calendar({"mon-sun": [f"{h:02}:{m}0-{h:02}:{m}5" for h in range(24) for m in range(2)]}),
@@ -120,7 +120,7 @@ def test_whole_days_and_local_spans() -> None:
         ),
         (lambda: df.calendar({"mon": "09:00-17:00"}, except_=[("2024-01-02", "2024-01-01")]), "must end after"),
         (lambda: df.calendar({"mon": "09:00-17:00"}, except_=[("a", "b")]), "'a' is not a time"),
-        (lambda: df.calendar({"mon": "09:00-17:00"}, except_=[("2024-01-02",)]), "is no pair"),  # type: ignore[list-item]
+        (lambda: df.calendar({"mon": "09:00-17:00"}, except_=[("2024-01-02",)]), "is not a pair"),  # type: ignore[list-item]
     ],
 )
 def test_mistakes(make: Callable[[], Calendar], message: str) -> None:

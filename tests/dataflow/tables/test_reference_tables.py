@@ -1,4 +1,4 @@
-"""Reference tables: what they hold, what they refuse, and which row holds when."""
+"""Reference tables: contents, errors, and which row is valid when."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_from_csv(tmp_path: Path) -> None:
         ("", {}, "first line must name"),
         ("a,a\n1,2\n", {}, "each once"),
         ("a,b\n1,2\n1\n", {}, "line 3 has 1 cells where the header has 2"),
-        ("a,b\n1,x\n", {"b": "int64"}, "line 2: b is 'x', which is no int64"),
-        ("a,b\n1,x\n", {"c": "int64"}, "types names 'c'"),
+        ("a,b\n1,x\n", {"b": "int64"}, "line 2: b is 'x', which is not int64"),
+        ("a,b\n1,x\n", {"c": "int64"}, "types= names 'c'"),
         ("a,b\n1,x\n", {"b": "duration"}, "cannot be read as 'duration'"),
     ],
 )
@@ -72,12 +72,12 @@ def test_csv_mistakes(tmp_path: Path, text: str, types: dict[str, str], message:
     [
         (lambda: df.table({}), "a mapping of 1 to 64 columns"),
         (lambda: df.table({"a": [1], "b": [1, 2]}), "'b' has 2 values, 'a' has 1"),
-        (lambda: df.table({"a": [1, "x"]}), "holds int64 and string"),
-        (lambda: df.table({"a": [None]}), "nothing but null"),
+        (lambda: df.table({"a": [1, "x"]}), "contains int64 and string"),
+        (lambda: df.table({"a": [None]}), "only nulls"),
         (lambda: df.table({"a": [float("nan")]}), "not finite"),
         (lambda: df.table({"a": "abc"}), "takes a list of values"),
         (lambda: df.table({"a": [df.col("b")]}), "takes constants"),
-        (lambda: df.table({"a": range(MAX_ROWS + 1)}), "more than 100,000; ingest so much"),
+        (lambda: df.table({"a": range(MAX_ROWS + 1)}), "exceed the limit of 100,000; ingest"),
         (lambda: df.table({"a": ["x" * 5000] * 1000}), f"more than {MAX_TABLE_BYTES:,}"),
         (lambda: P.join(SITES, on="id"), "join: the reference table has no column 'id'; it has device, site"),
         (lambda: P.join(SITES, on="device", how="outer"), "how is 'left' or 'inner'"),
@@ -85,29 +85,29 @@ def test_csv_mistakes(tmp_path: Path, text: str, types: dict[str, str], message:
         (lambda: P.join([1], on="a"), "takes a reference table"),  # type: ignore[arg-type]
         (
             lambda: P.join(df.table({"device": ["a", "b", "a"]}), on="device"),
-            "rows 1 and 3 of the reference table both hold for device 'a'; say from when",
+            "rows 1 and 3 of the reference table are both valid for device 'a'; say when",
         ),
         (lambda: P.join(df.table({"device": ["a", None]}), on="device"), "is null in row 2"),
         (lambda: P.join(df.table({"x": [1.5]}), on="x"), "a string or int64, got float64"),
         (
             lambda: P.join(df.table({"d": ["a"], "f": ["soon"]}), on="d", valid_from="f"),
-            "f is 'soon' in row 1 of the reference table; write times such as",
+            "f is 'soon' in row 1 of the reference table; write times like",
         ),
         (
             lambda: P.join(
                 df.table({"d": ["a", "a"], "f": ["2024-01-01", "2024-02-01"], "t": ["2024-02-02", None]}),
                 on="d", valid_from="f", valid_to="t",
             ),
-            "rows 1 and 2 .* both hold for d 'a'; end one first",
+            "rows 1 and 2 .* are both valid for d 'a'; end one first",
         ),
         (
             lambda: P.outside(df.table({"d": ["a"], "from": ["2024-02-01"], "to": ["2024-02-01"]}), on="d"),
             r"row 1 of the reference table \(d 'a'\) must end after it starts",
         ),
-        (lambda: P.join(df.table({"d": ["a"], "f": ["2024"]}), "d", valid_from="f", valid_to="f"), "are one column"),
-        (lambda: P.outside(SITES), r"by which column rows find their periods in the table \(on=\)"),
-        (lambda: P.during(SITES, on="device", valid_from=None, valid_to=None), "periods start or end"),
-        (lambda: P.during(df.calendar({"mon": "09:00-10:00"}), on="device"), "on and key belong to a table"),
+        (lambda: P.join(df.table({"d": ["a"], "f": ["2024"]}), "d", valid_from="f", valid_to="f"), "the same column"),
+        (lambda: P.outside(SITES), r"the column by which rows find their periods in the table \(on=\)"),
+        (lambda: P.during(SITES, on="device", valid_from=None, valid_to=None), "periods need a start or end"),
+        (lambda: P.during(df.calendar({"mon": "09:00-10:00"}), on="device"), "on= and key= are for tables"),
     ],
 )  # fmt: skip
 def test_mistakes(make: Callable[[], object], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Bucket edges and offsets of all years against Python's own calendar, in zones of odd clocks."""
+"""Bucket edges and offsets of all years against Python's calendar, in zones with odd clocks."""
 
 from __future__ import annotations
 

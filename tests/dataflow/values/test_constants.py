@@ -1,4 +1,4 @@
-"""Scalars of Python, numpy and pandas as constants: exactly the value that was given, or an error."""
+"""Python, numpy and pandas scalars as constants: exactly the value given, or an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bundle for the Python that runs the tests, unzipped, and processes that have nothing else to import from."""
+"""A bundle for the Python that runs the tests, unzipped, and processes that can import nothing else."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A function of Lambda as far as its start goes: a new process that has nothing but the bundle to import from.
+"""Starts like a Lambda function: a new process that can import only the bundle.
 
-python -I -S function.py BUNDLE < TASK > REPLY; the third-party modules it then has go to standard error.
+python -I -S function.py BUNDLE < TASK > REPLY; the third-party modules that it imported go to standard error.
 """
 
 from __future__ import annotations

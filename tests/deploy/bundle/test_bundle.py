@@ -1,4 +1,4 @@
-"""The zip of the functions: what is in it, that it is always the same, and that it runs with nothing beside it."""
+"""The functions' zip: its contents, equal bytes for equal input, and that it runs alone."""
 
 from __future__ import annotations
 

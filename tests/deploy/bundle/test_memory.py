@@ -1,4 +1,4 @@
-"""How much memory a worker takes: what its state needs, and not what it reads."""
+"""A worker's memory: bounded by its state, not by what it reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo, and the commands it proposes: all of them run, on a small fleet."""
+"""The demo and the commands it suggests, all run on a small fleet."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_it_agrees_and_can_be_run_again(store: Path, capsys: pytest.CaptureFixtu
 def test_what_it_proposes_works(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", str(store), *FLEET]) == 0
     shown = capsys.readouterr().out
-    lines = shown.split("Try next; the first is the table above:\n")[1].split("\n\n")[0].splitlines()
+    lines = shown.split("Try next; the first prints the table above:\n")[1].split("\n\n")[0].splitlines()
     proposed = [shlex.split(line)[1:] for line in lines]
     assert [p[0] for p in proposed] == ["query", "query", "query", "query", "explain", "streams", "verify"]
     first = proposed[0]
@@ -96,18 +96,18 @@ def test_a_wrong_answer_is_seen(
     monkeypatch.setattr(demo, "METRIC_FILE", demo.METRIC_FILE.replace('hold="5m"', 'hold="300001ms"'))
     assert main(["demo", str(store), *FLEET]) == 1
     captured = capsys.readouterr()
-    assert "the answer is not the simulator's" in captured.err
+    assert "the result differs from the simulator's" in captured.err
     assert "Try next" not in captured.out
 
 
 def test_other_stores_are_left_alone(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", str(store), "--devices", "31"]) == 1
-    assert "holds the demo of another fleet" in capsys.readouterr().err
+    assert "contains the demo of another fleet" in capsys.readouterr().err
     (tmp_path / "thesis.txt").write_text("")
     assert main(["demo", str(tmp_path)]) == 1
-    assert "is not a demo's store" in capsys.readouterr().err
+    assert "is not a demo store" in capsys.readouterr().err
     assert main(["demo", "s3://bucket/x"]) == 1
-    assert "a folder of this machine" in capsys.readouterr().err
+    assert "writes to a local folder" in capsys.readouterr().err
 
 
 def test_edits_to_the_metric_file_survive(store: Path) -> None:

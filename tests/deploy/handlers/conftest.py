@@ -1,4 +1,4 @@
-"""A pretended deployment: landing bucket, store, queue and topic in moto, and the environment of the functions."""
+"""A fake deployment: landing bucket, store, queue and topic in moto, and the functions' environment."""
 
 from __future__ import annotations
 

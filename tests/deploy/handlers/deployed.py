@@ -1,4 +1,4 @@
-"""What the tests of the handlers share: objects that arrive, messages, contexts, and the log read back."""
+"""Shared by the handler tests: landing objects, messages, contexts, and parsed logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages and settings: what is written is read back, and what is wrong is said."""
+"""Messages and settings: written and read back; errors name the mistake."""
 
 from __future__ import annotations
 

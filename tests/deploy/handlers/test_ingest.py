@@ -1,4 +1,4 @@
-"""Ingest of what lands: exactly once, whatever the messages; what fails concerns nothing else and is accounted for."""
+"""Ingest of landing objects: exactly once whatever the messages; failures are isolated and accounted for."""
 
 from __future__ import annotations
 

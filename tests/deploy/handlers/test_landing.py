@@ -1,4 +1,4 @@
-"""Objects that arrived, read as a function of Lambda reads them: by its own client of S3, or by boto3 through it."""
+"""Landing objects read as a Lambda function reads them: with its own S3 client, or with boto3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines of the log: one each, whatever is in them; metrics as CloudWatch's embedded format is documented."""
+"""Log lines: one per event whatever it contains; metrics in CloudWatch's embedded metric format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The query function: by name only; over HTTPS, by invocation, at its times; and as a relay."""
+"""The query function: by name only; over HTTPS, by invocation, on schedules; and as a relay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reconcile: what an event was lost for is enqueued again, in bounded runs, and nothing is committed twice."""
+"""Reconcile: lost events are enqueued again, in bounded runs, and nothing is committed twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated fleet: seeded, plausible, as messy as promised, and its truth counted right."""
+"""The simulated fleet: seeded, plausible, messy as promised, and its truth counted right."""
 
 from __future__ import annotations
 

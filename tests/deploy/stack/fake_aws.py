@@ -1,4 +1,4 @@
-"""A stand-in for boto3's clients: answers from a table of functions, and takes note of every call."""
+"""A fake of boto3's clients: replies from a table of functions, and records every call."""
 
 from __future__ import annotations
 

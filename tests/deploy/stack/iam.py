@@ -1,7 +1,7 @@
-"""The roles of a deployment, held to: every request of our clients is judged by the statements of the template.
+"""Checks every request of our clients against the IAM statements of the template.
 
-Judged are the actions that a request needs, the resources, and the conditions; also what buckets sealed with KMS need
-of the key, what the data bucket's own policy denies, and that S3 says "missing" only to those who may list.
+It checks the actions that a request needs, the resources and the conditions; also what KMS-encrypted buckets need of
+the key, what the data bucket's policy denies, and that S3 says "missing" only to roles that may list.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The commands where nothing is asked of AWS, and what they refuse."""
+"""The commands where no request to AWS is needed, and their errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_init_then_print(run: Any, aws: Aws) -> None:
     assert run("deploy")[0] == 1  # no file yet
     code, out, _ = run("deploy", "--init")
     assert code == 0
-    assert "antfold.toml: written" in out
+    assert "wrote antfold.toml" in out
     code, _, err = run("deploy", "--init")
     assert code == 1
     assert "stays as it is" in err
@@ -58,12 +58,12 @@ def test_a_mistake_in_the_file_is_one_sentence(run: Any) -> None:
     ("arguments", "says"),
     [
         (("deploy", "--bundle", "no.zip"), "--bundle no.zip: there is no such file"),
-        (("destroy", "--confirm", "antfold"), "--confirm goes with --delete-data only"),
-        (("destroy", "--delete-data"), "say it once more with --confirm antfold"),
-        (("destroy", "--delete-data", "--confirm", "antfol"), "say it once more with --confirm antfold"),
-        (("destroy", "--delete-data", "--yes"), "say it once more with --confirm antfold"),
-        (("deploy",), "deploying antfold must be agreed to, and there is no terminal to ask at: give --yes"),
-        (("destroy",), "removing antfold must be agreed to, and there is no terminal to ask at: give --yes"),
+        (("destroy", "--confirm", "antfold"), "--confirm needs --delete-data"),
+        (("destroy", "--delete-data"), "confirm with --confirm antfold"),
+        (("destroy", "--delete-data", "--confirm", "antfol"), "confirm with --confirm antfold"),
+        (("destroy", "--delete-data", "--yes"), "confirm with --confirm antfold"),
+        (("deploy",), "deploying antfold needs confirmation, and there is no terminal: give --yes"),
+        (("destroy",), "removing antfold needs confirmation, and there is no terminal: give --yes"),
     ],
 )
 def test_refusals(run: Any, aws: Aws, arguments: tuple[str, ...], says: str) -> None:

@@ -1,4 +1,4 @@
-"""What is somebody else's is left alone: stacks, keys and buckets that happen to be called like a deployment's."""
+"""Resources of others stay untouched: stacks, keys and buckets with a deployment's names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each function at its work under the role that the template gives it, and with the environment it gives it."""
+"""Each function works under the role and environment that the template gives it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The deployment file: what it may say, and one sentence for everything that it may not."""
+"""The deployment file: every setting, and one sentence for every mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""States that groups are asked to merge and that are not of their form."""
+"""Merging states that are not of the expected form is refused."""
 
 from __future__ import annotations
 

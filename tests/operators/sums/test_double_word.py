@@ -1,4 +1,4 @@
-"""Arithmetic on 100 bits, against fractions."""
+"""100-bit arithmetic against fractions."""
 
 from __future__ import annotations
 

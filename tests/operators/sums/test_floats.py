@@ -1,4 +1,4 @@
-"""Exact sums of floats against Python's fractions."""
+"""Exact float sums against Python's fractions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact sums against Python's fractions and integers."""
+"""Exact sums, rounded once, against Python's fractions and integers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clients of AWS services: repeated calls, and every failure as one sentence that says what to do."""
+"""The AWS clients: retries, and every failure as one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_other_errors_pass(client: Client) -> None:
         ("InvalidAccessKeyId", 403, "credentials are refused or have expired"),
         ("ExpiredToken", 400, "credentials are refused or have expired"),
         ("RequestTimeTooSkewed", 403, "clock is wrong"),
-        ("NoSuchBucket", 404, "the bucket does not exist: make it first"),
+        ("NoSuchBucket", 404, "the bucket does not exist: create it first"),
         ("KMS.DisabledException", 400, r"KMS.DisabledException: m\."),
     ],
 )

@@ -1,4 +1,4 @@
-"""When a request is sent again: the rules by themselves, without a service."""
+"""The rules of retries, without a service."""
 
 from __future__ import annotations
 

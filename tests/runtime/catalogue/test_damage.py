@@ -1,4 +1,4 @@
-"""Damage that was once answered from: each of its ways is an error now, and `verify` knows it."""
+"""Damage that once went unnoticed: each kind is an error now, and `verify` reports it."""
 
 from __future__ import annotations
 

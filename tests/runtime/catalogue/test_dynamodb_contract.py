@@ -1,4 +1,4 @@
-"""The catalogue in DynamoDB, as moto plays it, keeps the catalogue's contract."""
+"""The catalogue in DynamoDB (moto) fulfils the catalogue's contract."""
 
 from __future__ import annotations
 

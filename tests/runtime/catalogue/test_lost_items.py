@@ -1,6 +1,6 @@
-"""Items of every kind deleted by hand: whatever is written afterwards is refused or right; nothing is lost or doubled.
+"""Items of every kind deleted by hand: later writes are refused or right; nothing is lost or doubled.
 
-``KINDS`` lists every kind that a catalogue has; a test checks that none is left out.
+``KINDS`` lists every kind of item; a test checks that it is complete.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Several processes at once on a folder, and processes that are killed: nothing is lost and nothing is there twice."""
+"""Several processes at once on a folder, some of them killed: nothing is lost or doubled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue in SQLite, and the one in memory that the simulator uses, keep the catalogue's contract."""
+"""The catalogues in SQLite and in memory (the simulator's) fulfil the catalogue's contract."""
 
 from __future__ import annotations
 

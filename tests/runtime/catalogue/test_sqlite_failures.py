@@ -1,4 +1,4 @@
-"""What can go wrong with the catalogue's file: each gives one clear error, and the catalogue stays intact."""
+"""Failures of the catalogue file: each gives one clear error, and the catalogue stays intact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verification finds each kind of damage, and nothing in a store that is whole."""
+"""Verification finds each kind of damage, and none in an intact store."""
 
 from __future__ import annotations
 

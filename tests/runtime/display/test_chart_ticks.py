@@ -1,4 +1,4 @@
-"""Ticks and labels: whatever the sizes, no two labels touch, none leaves its axis, and no text leaves the picture."""
+"""Ticks and labels: at any size no labels overlap, and no text leaves its axis or the picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts: what stands on which axis, what is left out and said so, and that nulls and gaps are not numbers."""
+"""Charts: axes, omissions and their notes; nulls and gaps are not numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The coordinator step by step: what it starts, and what it does not, on a clock of the test's own."""
+"""The coordinator step by step, on a fake clock: what it starts, and what it does not."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_silence_is_a_loss_and_a_late_answer_an_answer() -> None:
     assert c.report(0, done("0.0"), 53.0)
     assert c.done
     assert not c.report(1, done("0.0"), 54.0)  # the same again
-    with pytest.raises(QueryError, match=r"task 0\.0 answered twice, and differently"):
+    with pytest.raises(QueryError, match=r"task 0\.0 got two different replies"):
         c.report(1, done("0.0", "other"), 55.0)
 
 
@@ -175,6 +175,6 @@ def test_what_is_late_is_left_out_where_that_is_allowed() -> None:
     assert list(c.answers) == ["0.0"]
     assert sorted(c.failed) == ["0.1", "0.2"]
     assert all(isinstance(error, QueryTimeout) for error in c.failed.values())
-    assert str(c.failed["0.2"]) == "task 0.2 of s was not answered within the 1000 s that all of the query may take."
+    assert str(c.failed["0.2"]) == "task 0.2 of s was not done within the query's time limit of 1000 s."
     assert sorted(n for work in c.tasks.values() for n in names(work)) == ["0.0", "0.1", "0.2"]
     assert not c.report(1, done("b1"), 1_001.0)

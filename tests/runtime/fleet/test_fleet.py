@@ -1,4 +1,4 @@
-"""The fleet on threads: the same answers as without, large states by way of the store, and the function of Lambda."""
+"""The fleet on threads: the same results as without, large states through the store, and the Lambda function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two levels on threads: the same answers by way of relays, what they cost, and what becomes of them at the end."""
+"""Relays on threads: the same results, their costs, and how they end."""
 
 from __future__ import annotations
 
@@ -327,7 +327,7 @@ def test_a_budget_refuses_before_anything_is_invoked(store: Store, monkeypatch: 
     before = sorted(o.path for o in store.objects.list(""))
     with pytest.raises(
         BudgetExceeded,
-        match=r"would cost about \$\S+ \(12 tasks, .* GETs\) and may cost \$1e-06: nothing was invoked; ask for",
+        match=r"would cost about \$\S+ \(12 tasks, .* GETs\) and its budget is \$1e-06: nothing was invoked; ask for",
     ):
         asked(store, METRIC, fleet, monkeypatch, budget=1e-6)
     assert calls == []

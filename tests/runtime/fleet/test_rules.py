@@ -1,4 +1,4 @@
-"""The fleet's rules by themselves: pacing, repeats, splits, hedges, and what a reply means."""
+"""The fleet's rules in isolation: pacing, repeats, splits, hedges, and the meaning of replies."""
 
 from __future__ import annotations
 

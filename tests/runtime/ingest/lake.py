@@ -1,4 +1,4 @@
-"""A store in a folder for the tests of ingest, and its rows read back."""
+"""A store in a folder for the ingest tests, and its rows read back."""
 
 from __future__ import annotations
 

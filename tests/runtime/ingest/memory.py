@@ -1,4 +1,4 @@
-"""Ingests a stream of so many rows in a process of its own and writes the peak of its memory (bytes) to stdout."""
+"""Ingests a stream of N rows in its own process and prints its peak memory in bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A line of JSON is well-formed or rejected as a whole; what Python's json says of each line is the measure."""
+"""A line of JSON is well-formed or rejected as a whole; Python's json decides which."""
 
 from __future__ import annotations
 

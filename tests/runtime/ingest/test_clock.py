@@ -1,4 +1,4 @@
-"""Rows that are ahead of this machine's clock: rejected, and had by offering their source again, each exactly once."""
+"""Rows ahead of this machine's clock: rejected, and committed exactly once when their source is ingested again."""
 
 from __future__ import annotations
 

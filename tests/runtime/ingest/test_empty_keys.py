@@ -1,4 +1,4 @@
-"""An empty text is a missing key in every form: rejected with its reason, or given the stand-in."""
+"""An empty text is a missing key in every format: rejected with its reason, or replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An ingest that is interrupted says which sources are in and which are not; the same command again does the rest."""
+"""An interrupted ingest reports which sources are committed; the same command completes the rest."""
 
 from __future__ import annotations
 

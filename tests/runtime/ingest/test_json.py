@@ -1,4 +1,4 @@
-"""JSON in every framing, and everything that may be wrong with it."""
+"""JSON in every framing, and every error in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any number of different names in one source, in rows that are taken and in rejected ones, in any framing."""
+"""Any number of distinct column names in one source, in accepted and rejected rows, in any framing."""
 
 from __future__ import annotations
 

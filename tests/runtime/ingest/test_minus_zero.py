@@ -1,4 +1,4 @@
-"""-0 keeps its sign in columns of floats, however it is written, and is 0 in columns of integers."""
+"""-0 has its sign in float columns, however it is written, and is 0 in integer columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes in comes out, in every framing; and no bytes bring ingest down."""
+"""Ingest round trip in every framing; no bytes crash ingest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recorded data, counted, and the memory of a long stream."""
+"""Row counts of the recorded data, and memory of a long stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report says to people."""
+"""The printed ingest report."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Only rows that are taken settle types: whatever is rejected, for whatever reason, leaves no trace in the schema.
+"""Only accepted rows decide types: a rejected row leaves no trace in the schema.
 
-The twin goes row by row, in plain Python; ingest judges batches, of whatever size the text happens to be cut into.
+The reference implementation goes row by row, in plain Python; ingest judges batches, wherever the text is cut.
 """
 
 from __future__ import annotations

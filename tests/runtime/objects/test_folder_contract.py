@@ -1,4 +1,4 @@
-"""The folder keeps the object store's contract."""
+"""The folder fulfils the object store's contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is particular to objects in a folder: durability, crashes, and what the file system can refuse."""
+"""Objects in a folder: durability, crashes, and errors of the file system."""
 
 from __future__ import annotations
 
@@ -137,9 +137,9 @@ def test_files_in_the_place_of_folders(objects: FolderObjects) -> None:
     objects.put("a", b"1")
     objects.put("d/e", b"1")
     for path in ("a/b", "d"):
-        with pytest.raises(StoreError, match=r"exists with other content|a file stands where"):
+        with pytest.raises(StoreError, match=r"exists with other content|a file is where"):
             objects.put(path, b"1")
-    with pytest.raises(StoreError, match="a file stands where"):
+    with pytest.raises(StoreError, match="a file is where"):
         objects.read("d", 0, 1)
     with pytest.raises(StoreError):
         objects.read("a/b", 0, 1)

@@ -1,4 +1,4 @@
-"""Objects in S3, as moto plays it, keep the object store's contract."""
+"""Objects in S3 (moto) fulfil the object store's contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is particular to objects in S3: what is sent, and what happens when requests or replies do not arrive."""
+"""Objects in S3: requests sent, and lost requests and replies."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_only_what_is_ours_is_listed(objects: S3Objects) -> None:
 def test_a_missing_bucket(aws: None) -> None:
     objects = S3Objects("none-here")
     for call in (lambda: objects.put("a", b"1"), lambda: objects.read("a", 0, 1), lambda: list(objects.list(""))):
-        with pytest.raises(StoreError, match=r"in s3://none-here \(s3\): the bucket does not exist: make it first"):
+        with pytest.raises(StoreError, match=r"in s3://none-here \(s3\): the bucket does not exist: create it first"):
             call()
 
 
@@ -222,7 +222,7 @@ def test_a_server_that_ignores_ranges() -> None:
 
 def test_a_put_that_arrived_damaged() -> None:
     wrong = {"x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(b"other").digest()).decode()}
-    with serving((200, wrong, b"")) as objects, pytest.raises(StoreError, match="arrived with another SHA-256"):
+    with serving((200, wrong, b"")) as objects, pytest.raises(StoreError, match="the SHA-256 changed on the way"):
         objects.put("a", BODY)
     with serving((400, {}, b"<Error><Code>BadDigest</Code></Error>"), (200, {}, b"")) as objects:
         objects.put("a", BODY)

@@ -1,4 +1,4 @@
-"""Points of every kind, plain twins of what a point file says about them, and ways to open bytes."""
+"""Points of every kind, plain counterparts of a point file's statistics, and ways to open bytes."""
 
 from __future__ import annotations
 

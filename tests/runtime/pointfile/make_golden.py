@@ -1,8 +1,8 @@
 """Writes the golden files of the current version: `python -m tests.runtime.pointfile.make_golden`.
 
-A golden file is never changed once a version that wrote it is out: later versions add files and must read the old
-ones. So this script refuses to touch a file that is there. Beside each file lies what it holds, as JSON lines; floats
-are hexadecimal there, since JSON has no NaN and no -0.0 that every reader keeps.
+A golden file never changes after a release: later versions add files and must read the old ones. The script refuses to
+overwrite one. Beside each file are its contents as JSON lines, with hexadecimal floats, since JSON has no NaN and not
+every reader keeps -0.0.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rows that change anything, against a plain twin that looks at every row."""
+"""Rows that change something, against a plain implementation that looks at every row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No damaged byte gives a wrong answer, and nothing but FormatError comes of one."""
+"""No damaged byte gives a wrong result, and the only error is FormatError."""
 
 from __future__ import annotations
 

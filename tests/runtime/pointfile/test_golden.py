@@ -1,4 +1,4 @@
-"""Files written by every released version are read forever, to the same rows."""
+"""Files written by every released version can be read forever, with the same rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payloads whose checksums are right and whose contents are not: refused before anything is indexed with them."""
+"""Payloads with right checksums and wrong contents: refused before anything is indexed with them."""
 
 from __future__ import annotations
 

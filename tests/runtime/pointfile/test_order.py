@@ -1,4 +1,4 @@
-"""The order of rows, the hash that gives it, and slices by ranges of the hash."""
+"""The order of rows, its hash, and slices by hash range."""
 
 from __future__ import annotations
 

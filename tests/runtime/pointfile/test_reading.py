@@ -1,4 +1,4 @@
-"""What a reader asks of its source: one read of the tail, then few and no larger than they must be."""
+"""A reader's requests: one read of the tail, then few and small ones."""
 
 from __future__ import annotations
 

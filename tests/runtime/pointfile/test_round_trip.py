@@ -1,4 +1,4 @@
-"""What is written is what is read, in every bit."""
+"""Rows read are the rows written, in every bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""zstd by its C functions and by the package's own methods: the same rows, and the same refusals."""
+"""zstd through its C functions and through the package: the same rows, and the same errors."""
 
 from __future__ import annotations
 

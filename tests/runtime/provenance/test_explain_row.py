@@ -1,4 +1,4 @@
-"""Where a number comes from: rows, keys and files of hand-made cases, of recorded data, and on the console."""
+"""Provenance: rows, keys and files of hand-made cases, of recorded data, and on the console."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_files_that_are_gone_are_said_to_be(store: Store, monkeypatch: pytest.Mo
         ({"firmware": "4"}, "no row of the result has firmware = '4'; firmware is one of 1.0, 2.0, 3.0"),
         ({}, "3 rows of the result have any values; name more"),
         ({"hardware": "1"}, "no column 'hardware'"),
-        ({"n": "many"}, "'many' is no value of the column 'n', which is of type int64"),
+        ({"n": "many"}, "'many' is not a value of the column 'n', which is of type int64"),
     ],
 )
 def test_rows_that_are_not_there(store: Store, row: Any, message: str) -> None:
@@ -188,7 +188,7 @@ def test_what_cannot_be_explained(store: Store) -> None:
         PartialResult(result.columns, result.proof, ("task 0",)).explain(0)
     with pytest.raises(QueryError, match="limit is a number of rows from 1 up"):
         result.explain(0, limit=0)
-    with pytest.raises(QueryError, match="do not say their 'firmware'"):
+    with pytest.raises(QueryError, match="lack 'firmware'"):
         ask(store, UPTIME.select("up")).explain(0)
 
 

@@ -1,6 +1,6 @@
-"""Random histories of a store: points come in, late and twice and wider than before, and queries are asked in between.
+"""Random histories of a store: late, repeated and widened points, with queries in between.
 
-Every answer by name must be that of the metric itself, bit for bit, whatever earlier runs have left.
+Every result by name must equal the metric's own, bit for bit, whatever earlier runs cached.
 """
 
 from __future__ import annotations

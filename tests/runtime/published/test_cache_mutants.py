@@ -1,4 +1,4 @@
-"""Caches that are wrong in one place: histories of ingests, queries and damage notice each of them."""
+"""Mutants of the cache: histories of ingests, queries and damage catch each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run by name reads only what is new, and gives the bits of one that reads everything."""
+"""A run by name reads only new files, and returns the bits of a full run."""
 
 from __future__ import annotations
 

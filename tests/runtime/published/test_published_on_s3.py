@@ -1,4 +1,4 @@
-"""Published queries on S3 and DynamoDB, as moto plays them."""
+"""Published queries on S3 and DynamoDB (moto)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The up-time of recorded radio nodes by name: the known truth, and one file read after one more day."""
+"""Up-time of recorded radio nodes by name: the known result; one more day reads one more file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept, and for how long."""
+"""Cache entries: which are stored, and how long."""
 
 from __future__ import annotations
 

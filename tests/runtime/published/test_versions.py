@@ -1,4 +1,4 @@
-"""Names, versions, parameters; and that what is read is what was published."""
+"""Names, versions and parameters; a query read is the query published."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_query_by_its_name(store: Store) -> None:
     [
         (lambda s: s.query("cold"), "there is no published query 'cold' in this store; its queries: hot, needs"),
         (lambda s: s.query("hot@7"), "hot has no version 7; its versions are 1 to 1"),
-        (lambda s: s.query("hot@0"), "after '@' comes the number of a version"),
+        (lambda s: s.query("hot@0"), "after '@' comes a version number"),
         (lambda s: s.query("../hot"), "cannot be the name of a query"),
         (lambda s: s.query("hot", params={"below": 1}), "no parameter 'below'; its parameters: above"),
         (lambda s: s.query("hot", params={"above": "high"}), "'above' is of type float64, which 'high' is not"),
@@ -147,7 +147,7 @@ def test_code_of_ones_own_is_not_published(store: Store) -> None:
             finish=lambda state: (state["n"], np.ones(len(state["n"]), np.bool_)),
         )
     )
-    with pytest.raises(QueryError, match="'published_own', which is code of yours"):
+    with pytest.raises(QueryError, match="uses the user-defined aggregate 'published_own'"):
         store.publish(P.group_by("status").agg(n=own("temp")), "own")
 
 
@@ -191,22 +191,22 @@ def change(store: Store, edit: Callable[[dict[str, Any]], object]) -> None:
     [
         (lambda v: v.update(extra=1), "it must have the fields"),
         (lambda v: v.pop("stream"), "it must have the fields"),
-        (lambda v: v.update(name="cold"), "another form, name or version"),
-        (lambda v: v.update(version=2), "another form, name or version"),
-        (lambda v: v.update(antfold=9), "another form, name or version"),
-        (lambda v: v.update(description=5), "another form, name or version"),
-        (lambda v: v.update(description="other"), "it was changed"),
-        (lambda v: v.update(stream="other"), "it was changed"),
-        (lambda v: v["graph"]["steps"].pop(), "it was changed"),
+        (lambda v: v.update(name="cold"), "form, name or version is wrong"),
+        (lambda v: v.update(version=2), "form, name or version is wrong"),
+        (lambda v: v.update(antfold=9), "form, name or version is wrong"),
+        (lambda v: v.update(description=5), "form, name or version is wrong"),
+        (lambda v: v.update(description="other"), "it was altered"),
+        (lambda v: v.update(stream="other"), "it was altered"),
+        (lambda v: v["graph"]["steps"].pop(), "it was altered"),
         (lambda v: v["graph"].update(more=1), "unknown field 'more'"),
         (lambda v: v["graph"]["steps"].append({"op": "exec"}), "exec"),
-        (lambda v: v["parameters"][0].update(default=99.0), "it was changed"),
+        (lambda v: v["parameters"][0].update(default=99.0), "it was altered"),
         (lambda v: v["parameters"][0].update(default="high"), "of type float64"),
         (lambda v: v["parameters"][0].update(default=float("nan")), "must be a finite number"),
         (lambda v: v["parameters"][0].update(default=10**400), "of type float64"),
         (lambda v: v.update(description="\ud800"), "surrogates not allowed"),
         (lambda v: v.update(parameters="none"), "not a list of names, types and defaults"),
-        (lambda v: v.update(kernels=[{"path": "x"}]), "names a kernel that is none"),
+        (lambda v: v.update(kernels=[{"path": "x"}]), "malformed kernel reference"),
         (lambda v: v.update(kernels={}), "its kernels are not a list"),
     ],
 )

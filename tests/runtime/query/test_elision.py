@@ -1,4 +1,4 @@
-"""Answers from just the rows that change anything are those from all rows, bit for bit."""
+"""Results from only the rows that change something equal those from all rows, bit for bit."""
 
 from __future__ import annotations
 

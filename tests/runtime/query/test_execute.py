@@ -1,4 +1,4 @@
-"""What a query refuses, what it proves, and what travels between processes."""
+"""Query errors, proofs, and what travels between processes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_replies_are_checked(store: Store) -> None:
         for damaged in (data[:-1], data[:100] + bytes([data[100] ^ 1]) + data[101:], b"", data + b"x"):
             with pytest.raises(FormatError, match=f"reply of task {task.id}"):
                 state_bytes.unpack(damaged, task.id)
-        with pytest.raises(FormatError, match="that of another task"):
+        with pytest.raises(FormatError, match="belongs to another task"):
             state_bytes.unpack(data, "9.9")
 
 

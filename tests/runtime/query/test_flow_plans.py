@@ -1,4 +1,4 @@
-"""Metrics that follow a key through its events, planned, explained and run by an executor that gets bytes."""
+"""Metrics over a key's events: planned, explained, and run by an executor that receives bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels in a store: published once, checked before they are loaded, run by workers without a compiler."""
+"""Kernels in a store: published once, checked before loading, run by workers without a compiler."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_what_cannot_be_a_kernel_is_refused(published: tuple[KernelRef, ...], ch
 
 @pytest.mark.parametrize("fields", [None, [], "x", {}])
 def test_no_kernel_at_all(fields: Any) -> None:
-    with pytest.raises(KernelRefused, match="names a kernel that is none"):
+    with pytest.raises(KernelRefused, match="malformed kernel reference"):
         KernelRef.from_dict(fields)
 
 

@@ -1,4 +1,4 @@
-"""How files are read: in few large pieces where each read has to be waited for."""
+"""File reads: few and large where each has a latency."""
 
 from __future__ import annotations
 

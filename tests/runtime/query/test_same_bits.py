@@ -1,4 +1,4 @@
-"""However the work is cut, on every executor, and however the points arrived: the same rows, bit for bit."""
+"""The same rows, bit for bit, for every split of the work, every executor and every order of arrival."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels that stop within a row because a table is full go on with that row as if they had not."""
+"""A kernel that stops within a row because a table is full resumes that row correctly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A catalogue that is lost, emptied, old or damaged: nothing is answered from it, and `recover` makes it anew."""
+"""A lost, emptied, old or damaged catalogue: queries are refused, and `recover` rebuilds it."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_an_older_copy_is_not_answered_from(made: tuple[Path, object], tmp_path:
         store.catalogue.is_ingested("s", "0" * 64)
     report = Store(folder).recover(old)
     assert report.streams == {"s": 4}
-    assert any("1 commits with 40 rows were made from point files" in line for line in report.done)
+    assert any("1 commits with 40 rows were rebuilt from point files" in line for line in report.done)
     assert answer(folder) == right
 
 

@@ -1,4 +1,4 @@
-"""A lost catalogue made anew from point files: in the order of the commits, whatever the files' times are by then."""
+"""A catalogue rebuilt from point files has the order of the commits, whatever the files' times."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_files_of_earlier_versions_are_in_doubt(tmp_path: Path, monkeypatch: pyt
     report = Store(folder).recover()
     assert any(f"the order of 2 commits with {count} files" in line for line in report.unknown), report
     found = ask(folder)
-    note = f"the order of {count} files is not known: it was recovered by their modification time"
+    note = f"the order of {count} files is unknown: it was recovered from their modification time"
     assert any(note in said for said in found.notes)
     assert note in " ".join(str(found).split())
     with Store(folder) as store:  # the mark stays
@@ -250,7 +250,7 @@ def test_what_was_committed_since_is_ingested_again_once(rolled_back: tuple[Path
         assert answer(folder) == now
     shuffle(folder, 1)
     report = Store(folder).recover()  # their first files are orphans now: these sources are there
-    assert not any("made from point files" in line for line in report.done), report
+    assert not any("rebuilt from point files" in line for line in report.done), report
     assert answer(folder) == now
     lose(folder)
     shuffle(folder, 2)
@@ -262,7 +262,7 @@ def test_recover_brings_back_what_was_committed_since(rolled_back: tuple[Path, P
     folder, inputs, _, now = rolled_back
     shuffle(folder, 1)
     report = Store(folder).recover()
-    assert any("made from point files" in line for line in report.done)
+    assert any("rebuilt from point files" in line for line in report.done)
     assert answer(folder) == now
     with Store(folder) as store:
         assert store.verify().ok

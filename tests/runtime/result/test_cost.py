@@ -1,4 +1,4 @@
-"""What a query costs: by the price list, by hand."""
+"""The cost of a query, by the price list and by hand."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def test_reading_slows_down_after_the_burst() -> None:
 def test_a_budget_is_kept_or_refused() -> None:
     guess = estimate(Load(10**9, 2 * 10**9, 20, 20), 0, Worker())
     guess.within(guess.dollars)
-    with pytest.raises(BudgetExceeded, match=r"may cost \$0: nothing was invoked; ask for a shorter range, compact"):
+    with pytest.raises(
+        BudgetExceeded, match=r"its budget is \$0: nothing was invoked; ask for a shorter range, compact"
+    ):
         guess.within(0)
     for wrong in (-1.0, float("nan")):
         with pytest.raises(DataflowError, match="budget must be dollars, 0 or more"):

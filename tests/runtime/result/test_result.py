@@ -1,4 +1,4 @@
-"""Results: how they read, and that what leaves them is exact and typed."""
+"""Results: how they print, and that conversions are exact and typed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs for a time: relative ranges, kept results, thresholds."""
+"""Scheduled runs: relative ranges, saved results, thresholds."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_what_is_no_threshold(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("other < 1", "the answer has no column 'other'; it has device, uptime, n, höhe, down"),
+        ("other < 1", "the result has no column 'other'; it has device, uptime, n, höhe, down"),
         ("device < 1", "device is of type string"),
         ("down < 5", "down is compared with a duration"),
         ("n < 5m", "n is compared with a number"),

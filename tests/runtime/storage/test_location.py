@@ -1,4 +1,4 @@
-"""Where a store is: paths and URLs, read and written."""
+"""Locations of stores: paths and URLs, parsed and printed."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("gs://lake/a", "a store is a folder, or s3://bucket/prefix"),
         (Path("s3://lake/a"), "given as text"),
-        ("s3://", "no name of a bucket"),
-        ("s3:///a", "no name of a bucket"),
-        ("s3://la ke/a", "no name of a bucket"),
-        ("s3://key:secret@lake/a", "no name of a bucket"),
+        ("s3://", "not a bucket name"),
+        ("s3:///a", "not a bucket name"),
+        ("s3://la ke/a", "not a bucket name"),
+        ("s3://key:secret@lake/a", "not a bucket name"),
         ("s3://lake/a?tabel=x", "has the options table, profile, region, endpoint"),
         ("s3://lake/a?table=x&table=y", "each once"),
         ("s3://lake/a#b", "and no others"),

@@ -1,4 +1,4 @@
-"""Files that are open: once each, ahead where a read takes long, and never more than may be kept."""
+"""Open files: each once, ahead of time where reads are slow, and never over the limit."""
 
 from __future__ import annotations
 

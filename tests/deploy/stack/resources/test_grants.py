@@ -1,4 +1,4 @@
-"""Least privilege, derived from the template; and every rule shown to catch a table that breaks it."""
+"""Least privilege, derived from the template; every rule catches a template that breaks it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The template as a whole: what is in it, that it changes only when it is meant to, and what is kept of it."""
+"""The template: its contents, that it changes only on purpose, and which resources are retained."""
 
 from __future__ import annotations
 

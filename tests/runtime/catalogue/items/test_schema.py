@@ -1,4 +1,4 @@
-"""Schemas of streams: how they widen, what contradicts, and their JSON form."""
+"""Schemas of streams: widening, contradictions, and their JSON form."""
 
 from __future__ import annotations
 

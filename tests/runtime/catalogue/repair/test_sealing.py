@@ -1,4 +1,4 @@
-"""Catalogues of version 1 open as they are; the first write seals them, from wherever it was interrupted."""
+"""Catalogues of version 1 open unchanged; the first write seals them, even after interruptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is particular to the catalogue in DynamoDB: what is sent, its limits, and replies that are lost."""
+"""DynamoDB: requests, limits, and lost replies."""
 
 from __future__ import annotations
 

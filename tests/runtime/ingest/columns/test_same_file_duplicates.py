@@ -1,4 +1,4 @@
-"""Duplicates within a file, against the plainest reading of the policies."""
+"""Duplicates within a file, against a plain implementation of the policies."""
 
 from __future__ import annotations
 

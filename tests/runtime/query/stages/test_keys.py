@@ -1,4 +1,4 @@
-"""Keys have one slot each, whatever their hashes."""
+"""Each key has one slot, whatever the hashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors of numbers that do not fit name the step, what was computed, and the row or the group."""
+"""Overflow errors name the step, the expression, and the row or group."""
 
 from __future__ import annotations
 

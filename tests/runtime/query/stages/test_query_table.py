@@ -1,4 +1,4 @@
-"""Order and canonical form of tables, against Python's own sort."""
+"""Order and canonical form of tables, against Python's sort."""
 
 from __future__ import annotations
 

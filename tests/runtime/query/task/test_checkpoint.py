@@ -1,4 +1,4 @@
-"""A run that goes on from a kept state gives the bits of one from the start, for every operator there is."""
+"""A run resumed from a checkpoint gives the bits of a full run, for every operator."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_states_are_really_taken(stores: Stores, name: str) -> None:
 
 def test_damage_is_an_error_of_its_own() -> None:
     for data in (b"", b"ANTSTAT1", b"ANTPART1" + bytes(100)):
-        with pytest.raises(FormatError, match="a kept state is damaged"):
+        with pytest.raises(FormatError, match="a cached state is damaged"):
             unpack(data)
 
 

@@ -1,4 +1,4 @@
-"""What partial states cover: ranges of hashes, against sets of single ones."""
+"""Coverage of partial states: hash ranges against sets of hashes."""
 
 from __future__ import annotations
 

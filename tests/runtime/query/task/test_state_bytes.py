@@ -1,4 +1,4 @@
-"""Partial states as bytes: what comes back is what was sent, or an error that says so."""
+"""Partial states as bytes: an exact round trip, or a clear error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_there_and_back() -> None:
     again = state_bytes.unpack(state_bytes.pack(PARTIAL), "0.0")
     assert state_bytes.pack(again) == state_bytes.pack(PARTIAL)
     assert (again.coverage, again.kernels) == (PARTIAL.coverage, PARTIAL.kernels)
-    with pytest.raises(FormatError, match=r"the reply of task 0\.1 is that of another task"):
+    with pytest.raises(FormatError, match=r"the reply of task 0\.1 belongs to another task"):
         state_bytes.unpack(state_bytes.pack(PARTIAL), "0.1")
 
 
