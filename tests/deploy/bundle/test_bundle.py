@@ -172,7 +172,7 @@ def test_no_wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pyte
 
 def test_no_pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(wheels, "find_spec", lambda name: None)
-    with pytest.raises(BundleError, match="pip, which fetches"):
+    with pytest.raises(BundleError, match="pip, which downloads"):
         build(tmp_path / "x.zip")
 
 
