@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.fast_tests import NOT_WITH, is_fast
+
 pytest.register_assert_rewrite("tests.contracts", "tests.reference", "tests.laws", "tests.simulator", "tests.campaigns")
 
 # As the console script has it: compiling a kernel makes many objects, and hardly any of them garbage in a circle.
@@ -23,9 +25,26 @@ os.environ["ANTFOLD_BACKGROUND"] = "0"
 settings.register_profile(
     "ci", derandomize=True, max_examples=45, deadline=None, print_blob=True, suppress_health_check=_SLOW
 )
+settings.register_profile(
+    "fast", derandomize=True, max_examples=8, deadline=None, print_blob=True, suppress_health_check=_SLOW
+)
 settings.register_profile("dev", max_examples=60, deadline=None, print_blob=True, suppress_health_check=_SLOW)
 settings.register_profile("nightly", max_examples=3000, deadline=None, print_blob=True, suppress_health_check=_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """``-m fast`` draws few examples of each property."""
+    if config.option.markexpr == "fast" and not os.environ.get("HYPOTHESIS_PROFILE"):
+        settings.load_profile("fast")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the fast tests, before ``-m`` chooses."""
+    for item in items:
+        if is_fast(item.path) and not any(mark.name in NOT_WITH for mark in item.iter_markers()):
+            item.add_marker("fast")
 
 
 @pytest.fixture(scope="session")
