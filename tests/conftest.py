@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.fast_tests import NOT_WITH, is_fast
 
-pytest.register_assert_rewrite("tests.contracts", "tests.reference", "tests.laws", "tests.simulator", "tests.campaigns")
+pytest.register_assert_rewrite("runtime.testing", "tests.laws", "tests.simulator", "tests.campaigns")
 
 # As the console script has it: compiling a kernel makes many objects, and hardly any of them garbage in a circle.
 gc.set_threshold(100_000, 50, 100)

@@ -21,11 +21,11 @@ from operators.compiler import shared_object
 from operators.errors import DataflowError
 from operators.states import aggregate_states, groups, tallies
 from runtime.query.stages import runner
+from runtime.testing.oracle.strategies import BASE, FIRMWARES, HOUR, KEY, STATUSES, STEPS, TIME, Point
 from tests.campaigns import Report
 from tests.campaigns.apart import run_apart
 from tests.laws.graphs import GRAPHS
 from tests.laws.memory import run_in_memory
-from tests.reference.strategies import BASE, FIRMWARES, HOUR, KEY, STATUSES, STEPS, TIME, Point
 
 _PAGE = mmap.PAGESIZE
 

@@ -14,9 +14,9 @@ import numpy as np
 
 import dataflow as df
 from runtime import Store
+from runtime.testing.oracle.buckets import EPOCH, MICROSECOND, bucket, local
+from runtime.testing.oracle.odd_zones import ODD_ZONES
 from tests.campaigns import Report
-from tests.reference.buckets import EPOCH, MICROSECOND, bucket, local
-from tests.reference.odd_zones import ODD_ZONES
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR

@@ -48,7 +48,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         (["query", "store", "metrics.py:up"], 1, "up is an expression, not a metric"),
         (["query", "store", "metrics.py:count", "--executor", "lamda"], 1, "no executor 'lamda'; did you mean"),
         (["recover", "store", "--from", "metrics.py"], 1, "metrics.py holds no commit of any stream"),
-        (["simulate", "store"], 1, "store is not empty (it holds "),
+        (["simulate", "store"], 1, "store is not empty (it contains "),
         (["version"], 2, "there is no command 'version'; did you mean '--version'?"),
     ],
 )  # fmt: skip

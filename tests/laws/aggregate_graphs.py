@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runtime.testing.oracle.strategies import GAP, HOUR
 from tests.laws import builders as b
-from tests.reference.strategies import GAP, HOUR
 
 SMALL = b.fn("lt", b.fn("abs", b.N), b.lit(1000))
 

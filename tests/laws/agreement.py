@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from operators.errors import DataflowError
+from runtime.testing.oracle import IntegerOverflowError, answer
+from runtime.testing.oracle.strategies import KEY, TIME, TYPES, Case
 from tests.laws.graphs import GRAPHS
-from tests.reference import IntegerOverflowError, answer
-from tests.reference.strategies import KEY, TIME, TYPES, Case
 
 ORACLE_OPTIONS = ("params", "duplicates", "id")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.reference.strategies import GAP, HOUR
+from runtime.testing.oracle.strategies import GAP, HOUR
 
 Json = dict[str, Any]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from runtime.testing.oracle import answer
+from runtime.testing.oracle.strategies import TYPES
 from tests.laws import builders as b
-from tests.reference import answer
-from tests.reference.strategies import TYPES
 
 
 def ask(

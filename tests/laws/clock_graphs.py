@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from runtime.testing.oracle.strategies import BASE, DAY, GAP, HOUR
 from tests.laws import builders as b
 from tests.laws import timeline_graphs as t
-from tests.reference.strategies import BASE, DAY, GAP, HOUR
 
 
 def span(micros: int) -> b.Json:

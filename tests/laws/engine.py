@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.reference.rows import Json, Value
-from tests.reference.strategies import BASE, DAY, KEY, TIME, TYPES, Point
+from runtime.testing.oracle.rows import Json, Value
+from runtime.testing.oracle.strategies import BASE, DAY, KEY, TIME, TYPES, Point
 
 STREAM = "s"
 _ONE_OF_EACH = {"bool": True, "int64": 1, "float64": 0.5, "string": "x"}
@@ -55,7 +55,7 @@ class Engine:
         id: str | None = None,
         sources: int = 1,
     ) -> list[dict[str, Value]]:
-        """The engine's answer, in the form of ``tests.reference.answer``.
+        """The engine's answer, in the form of ``runtime.testing.oracle.answer``.
 
         The points are ingested in order, as ``sources`` sources; the first point must tell every column's type.
         """

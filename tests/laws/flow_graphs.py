@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runtime.testing.oracle.strategies import DAY, GAP, HOUR
 from tests.laws import builders as b
-from tests.reference.strategies import DAY, GAP, HOUR
 
 DOWN, DEGRADED = (b.fn("eq", b.STATUS, b.lit(word)) for word in ("down", "degraded"))
 WARM = b.fn("gt", b.TEMP, b.lit(20.0))

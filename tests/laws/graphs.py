@@ -1,8 +1,8 @@
 """Named metrics, as canonical JSON, that together use every step, expression and aggregate.
 
 Each is compiled once per test run, so points vary, not graphs. Columns and types are those of
-``tests.reference.strategies``: temp float64, n int64, ok bool, status and firmware string, key ``device``, event time
-``ts``.
+``runtime.testing.oracle.strategies``: temp float64, n int64, ok bool, status and firmware string, key ``device``, event
+time ``ts``.
 """
 
 from __future__ import annotations

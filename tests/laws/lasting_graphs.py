@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runtime.testing.oracle.strategies import DAY, GAP, HOUR
 from tests.laws import builders as b
-from tests.reference.strategies import DAY, GAP, HOUR
 
 LASTING_GRAPHS: dict[str, b.Json] = {
     "uptime_by_firmware": b.graph(

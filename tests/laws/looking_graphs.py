@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from runtime.testing.oracle.strategies import GAP, HOUR
 from tests.laws import builders as b
 from tests.laws import timeline_graphs as t
-from tests.reference.strategies import GAP, HOUR
 
 COUNT, FROM, TO, AFTER, STATE = map(b.col, ("count", "from", "to", "after", "state"))
 

@@ -29,8 +29,8 @@ from runtime.query.stages.runner import TaskContext
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import Compiled
-from tests.reference.rows import Json, Value
-from tests.reference.strategies import DAY, KEY, TIME, TYPES, Point
+from runtime.testing.oracle.rows import Json, Value
+from runtime.testing.oracle.strategies import DAY, KEY, TIME, TYPES, Point
 
 STREAM = StreamColumns(KEY, Type.STRING, TIME, {name: Type(kind) for name, kind in TYPES.items()})
 NO_PARAMS: Mapping[str, Value] = {}
@@ -46,7 +46,7 @@ def run_in_memory(
     tasks: int = 1,
     rows: int = 0,
 ) -> list[dict[str, Value]]:
-    """The engine's answer in the form of ``tests.reference.answer``, with the keys shared out among ``tasks`` tasks and
+    """The engine's answer in the oracle's form, with the keys shared out among ``tasks`` tasks and
     read in chunks of ``rows`` rows (0: of a day)."""
     asked = compiled(json.dumps([graph, params]))
     plan = asked.plan

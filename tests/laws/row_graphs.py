@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runtime.testing.oracle.strategies import GAP
 from tests.laws import builders as b
-from tests.reference.strategies import GAP
 
 ROW_GRAPHS: dict[str, b.Json] = {
     "points_as_they_are": b.graph(b.where(b.fn("is_not_null", b.TEMP))),

@@ -22,8 +22,8 @@ from operators.laws.rows import LawRows
 from operators.states.aggregate_states import AggregateStates
 from operators.states.strings import Words
 from operators.types import Type
+from runtime.testing.oracle.strategies import BASE, KEY, TIME, Case, cases
 from tests.laws.memory import run_in_memory
-from tests.reference.strategies import BASE, KEY, TIME, Case, cases
 
 P = df.stream("s")
 FLOATS = st.one_of(

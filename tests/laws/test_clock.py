@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import dataflow as df
 from operators.errors import DataflowError
+from runtime.testing.oracle.oracle_zones import zone as zone_of
+from runtime.testing.oracle.strategies import BASE, DAY, HOUR, KEY, TIME, Point
 from tests.laws.memory import run_in_memory
-from tests.reference.strategies import BASE, DAY, HOUR, KEY, TIME, Point
-from tests.reference.zones import zone as zone_of
 
 MINUTE = 60_000_000
 P = df.stream("s")

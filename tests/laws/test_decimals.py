@@ -20,8 +20,8 @@ import dataflow as df
 from operators.errors import InexactDecimal, OverflowExceeded
 from operators.kernels import decimals
 from runtime import Store
+from runtime.testing.oracle.strategies import BASE
 from tests.laws.memory import run_in_memory
-from tests.reference.strategies import BASE
 
 PLACES = st.integers(0, 9)
 WIDE = Context(prec=2000)

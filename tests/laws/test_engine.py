@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.testing.oracle.strategies import INTEGERS, Case, cases
 from tests.laws.agreement import agrees
 from tests.laws.engine import Engine, schema_point
 from tests.laws.graphs import GRAPHS
-from tests.reference.strategies import INTEGERS, Case, cases
 
 PLAIN_INTEGERS = [n for n in INTEGERS if abs(n) < 2**53]
 

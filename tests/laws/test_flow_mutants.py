@@ -14,9 +14,9 @@ from hypothesis import Phase, find, settings
 from dataflow.kernels import compile as compiling
 from dataflow.kernels.generate import Generated, generate
 from dataflow.plan.stages import Stage
+from runtime.testing.oracle.strategies import Case, cases
 from tests.laws.agreement import agrees
 from tests.laws.memory import fresh_plans, run_in_memory
-from tests.reference.strategies import Case, cases
 
 
 @dataclass(frozen=True)

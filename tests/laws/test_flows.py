@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.query.stages import runner
+from runtime.testing.oracle.rows import Json
+from runtime.testing.oracle.strategies import Case, cases
 from tests.laws.agreement import agrees
 from tests.laws.flow_graphs import COHORTS, EMPTY_BUCKETS, FUNNELS, SPLIT_SESSIONS, TRANSITIONS, WIDE_WINDOWS
 from tests.laws.memory import run_in_memory
-from tests.reference.rows import Json
-from tests.reference.strategies import Case, cases
 
 many = settings(max_examples=max(1000, settings().max_examples))
 

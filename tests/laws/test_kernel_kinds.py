@@ -24,10 +24,10 @@ from runtime.query.merge.conclude import _result_digest
 from runtime.query.merge.merging import merged
 from runtime.query.task import state_bytes
 from runtime.query.task.task import Compiled
+from runtime.testing.oracle.strategies import BASE, FIRMWARES, GAP, HOUR, KEY, STATUSES, TIME, Point
 from tests.laws.emulated import Emulated, driver
 from tests.laws.graphs import GRAPHS
 from tests.laws.memory import STREAM, _task
-from tests.reference.strategies import BASE, FIRMWARES, GAP, HOUR, KEY, STATUSES, TIME, Point
 
 pytestmark = [
     pytest.mark.skipif(not has_linker(), reason="no C compiler to link with (cc, gcc or clang)"),

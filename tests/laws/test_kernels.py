@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.testing.oracle.strategies import TIME, Case, cases
 from tests.laws.agreement import agrees
 from tests.laws.flow_graphs import FLOW_GRAPHS
 from tests.laws.graphs import GRAPHS
 from tests.laws.memory import run_in_memory
-from tests.reference.strategies import TIME, Case, cases
 
 HUGE = [-(2**63), -(2**62), -1, 0, 1, 2**62, 2**63 - 1]
 

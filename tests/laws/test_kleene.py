@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dataflow as df
+from runtime.testing.oracle import answer
+from runtime.testing.oracle.strategies import BASE, DAY, KEY, TIME, TYPES
 from tests.laws.memory import run_in_memory
-from tests.reference import answer
-from tests.reference.strategies import BASE, DAY, KEY, TIME, TYPES
 
 MINUTE, HOLD, LENGTH = 60_000_000, 7, 30
 START = BASE - BASE % DAY

@@ -18,9 +18,9 @@ import dataflow as df
 from dataflow.binding.typing import GraphError
 from operators.errors import OverflowExceeded
 from operators.kernels.times import lengths
+from runtime.testing.oracle import answer
+from runtime.testing.oracle.strategies import BASE, KEY, TIME, TYPES
 from tests.laws.memory import run_in_memory
-from tests.reference import answer
-from tests.reference.strategies import BASE, KEY, TIME, TYPES
 
 P, N, T = df.stream("s"), df.col("n"), df.col("temp")
 LONG = df.col("long")

@@ -17,9 +17,9 @@ import dataflow as df
 from operators.aggregates.quantiles import ERROR
 from operators.errors import DataflowError
 from operators.sums.interpolation import Shares, between_floats, between_integers, between_lengths
+from runtime.testing.oracle import answer
+from runtime.testing.oracle.strategies import BASE, KEY, TIME, TYPES
 from tests.laws.memory import run_in_memory
-from tests.reference import answer
-from tests.reference.strategies import BASE, KEY, TIME, TYPES
 
 P = df.stream("s")
 FLOATS = st.one_of(

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.testing.oracle.strategies import DAY, GAP, HOUR, KEY, TIME, Case, cases
 from tests.laws import builders as b
 from tests.laws.looking_graphs import AFTER, COUNT, STATE, TO, looks
 from tests.laws.memory import run_in_memory
 from tests.laws.timeline_graphs import ALIVE_TRACK, DAYS, OWNERS, SITES, UP_TRACK, join, timeline, within
-from tests.reference.strategies import DAY, GAP, HOUR, KEY, TIME, Case, cases
 
 LOOKS = ("last", "was", "new", "total", "before", "most")
 

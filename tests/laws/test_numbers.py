@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import dataflow as df
 from runtime import Store
+from runtime.testing.oracle import answer
+from runtime.testing.oracle.strategies import BASE, KEY, TIME, TYPES
 from tests.laws.memory import run_in_memory
-from tests.reference import answer
-from tests.reference.strategies import BASE, KEY, TIME, TYPES
 
 P, N, T = df.stream("s"), df.col("n"), df.col("temp")
 EDGE = 2**53

@@ -22,9 +22,9 @@ from operators.kernels.bits import float_order
 from operators.laws.check import Bench, LawBroken, check_batch, check_laws
 from operators.laws.rows import LawRows
 from operators.types import Type
+from runtime.testing.oracle import many_values
+from runtime.testing.oracle.strategies import BASE, KEY, TIME
 from tests.laws.memory import run_in_memory
-from tests.reference import many
-from tests.reference.strategies import BASE, KEY, TIME
 
 P = df.stream("s")
 
@@ -119,7 +119,7 @@ def test_many_values_are_within_the_error(name: str) -> None:
         assert row[f"e{i}"] == true
         # Below the least float there is nothing to tell them apart by.
         assert abs(Fraction(row[f"q{i}"]) - Fraction(true)) <= abs(Fraction(true)) * Fraction(ERROR)
-        assert row[f"q{i}"] == many.quantile(values, q, False, "float64")
+        assert row[f"q{i}"] == many_values.quantile(values, q, False, "float64")
     assert [row["q0"], row["q6"]] == [min(values), max(values)]
     found = [row[f"q{i}"] for i in range(len(shares))]
     assert found == sorted(found)
@@ -134,7 +134,7 @@ def test_many_integers_are_within_the_error() -> None:
     for i, q in enumerate(shares):
         true = disc(values, q)
         assert abs(row[f"q{i}"] - true) <= abs(true) * Fraction(ERROR)
-        assert row[f"q{i}"] == many.quantile(values, q, False, "int64")
+        assert row[f"q{i}"] == many_values.quantile(values, q, False, "int64")
 
 
 @pytest.mark.parametrize("different", [MOST, MOST + 1])
@@ -176,14 +176,14 @@ def test_middles(values: list[float]) -> None:
         if math.isfinite(v):
             word = np.int64(m)
             shown = float((word ^ ((word >> np.int64(63)) & np.int64(2**63 - 1))).view(np.float64))
-            assert shown == many.middle(v, "float64")
+            assert shown == many_values.middle(v, "float64")
 
 
 @given(st.lists(INT64 | st.integers(-600, 600) | st.sampled_from([-(2**63), 2**63 - 1]), max_size=30))
 def test_middles_of_integers(values: list[int]) -> None:
     together = bins.middles_of_integers(np.array(values, np.int64)).tolist()
     assert together == [int(_of_integer(v)) for v in values]
-    assert together == [many.middle(v, "int64") for v in values]
+    assert together == [many_values.middle(v, "int64") for v in values]
     assert bins.middles_of_integers(np.array(together, np.int64)).tolist() == together
 
 

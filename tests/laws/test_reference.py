@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from runtime.testing.oracle import IntegerOverflowError
+from runtime.testing.oracle.strategies import DAY, TYPES
 from tests.laws import builders as b
 from tests.laws.by_hand import ask, ask_tuples, at, value_of
-from tests.reference import IntegerOverflowError
-from tests.reference.strategies import DAY, TYPES
 
 NULL = {"lit": None, "type": "null"}
 

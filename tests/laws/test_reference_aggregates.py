@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from runtime.testing.oracle import answer, many_values
+from runtime.testing.oracle.strategies import BASE, KEY, MINUTE, TIME, TYPES, Point
 from tests.laws.builders import BY_DEVICE, STATUS, TEMP, UP, Json, N, agg, graph, group, states
-from tests.reference import answer, many
-from tests.reference.strategies import BASE, KEY, MINUTE, TIME, TYPES, Point
 
 DOWN_AND_UP: list[Point] = [
     {KEY: "a", TIME: BASE, "status": "up", "n": 5, "temp": 10.0},
@@ -61,22 +61,22 @@ def test_weighed_by_time() -> None:
     [([1, 2, 3, 4], 1, Fraction(5, 3)), ([1, 2, 3, 4], 0, Fraction(5, 4)), ([7], 1, None), ([7], 0, 0), ([], 0, None)],
 )
 def test_variance(values: list[int], ddof: int, expected: Fraction | None) -> None:
-    assert many.variance(values, ddof) == expected
+    assert many_values.variance(values, ddof) == expected
     if expected is not None:
-        assert many.root(expected) == math.sqrt(expected)
+        assert many_values.root(expected) == math.sqrt(expected)
 
 
 def test_quantiles() -> None:
-    assert many.quantile([30.0, 21.5], 0.5, False, "float64") == 21.5
-    assert many.quantile([30.0, 21.5], 1.0, False, "float64") == 30.0
-    assert many.quantile([0, 0, 9], 0.5, False, "int64") == 0
+    assert many_values.quantile([30.0, 21.5], 0.5, False, "float64") == 21.5
+    assert many_values.quantile([30.0, 21.5], 1.0, False, "float64") == 30.0
+    assert many_values.quantile([0, 0, 9], 0.5, False, "int64") == 0
     # Number ceil(0.29 * 100), though the float 0.29 times 100 is less than 29.
-    assert many.quantile(list(range(100)), 0.29, False, "int64") == 28
+    assert many_values.quantile(list(range(100)), 0.29, False, "int64") == 28
     large = [v + 0.5 for v in range(2000)]
-    assert many.quantile(large, 0.5, True, "float64") == 999.5
+    assert many_values.quantile(large, 0.5, True, "float64") == 999.5
     # The bin from 996 to 1000, of 128 between 512 and 1024.
-    assert many.quantile(large, 0.5, False, "float64") == 998.0
-    assert many.quantile(large, 1.0, False, "float64") == 1999.5
+    assert many_values.quantile(large, 0.5, False, "float64") == 998.0
+    assert many_values.quantile(large, 1.0, False, "float64") == 1999.5
 
 
 @pytest.mark.parametrize(
@@ -88,20 +88,20 @@ def test_quantiles() -> None:
     ],
 )  # fmt: skip
 def test_middles(value: Any, kind: str, expected: Any) -> None:
-    assert many.middle(value, kind) == expected
+    assert many_values.middle(value, kind) == expected
 
 
 def test_bins_and_tops() -> None:
-    assert many.histogram([-1, 0, 2, 3], 3, None, "int64") == [
+    assert many_values.histogram([-1, 0, 2, 3], 3, None, "int64") == [
         {"from": -3, "to": 0, "count": 1}, {"from": 0, "to": 3, "count": 2}, {"from": 3, "to": 6, "count": 1},
     ]  # fmt: skip
-    assert many.histogram([5.0, 7.0], None, [5.0, 6.0], "float64") == [
+    assert many_values.histogram([5.0, 7.0], None, [5.0, 6.0], "float64") == [
         {"from": None, "to": 5.0, "count": 0}, {"from": 5.0, "to": 6.0, "count": 1},
         {"from": 6.0, "to": None, "count": 1},
     ]  # fmt: skip
-    assert many.top_k(["b", "a", "b", "c", "a"], 2) == [{"value": "a", "count": 2}, {"value": "b", "count": 2}]
+    assert many_values.top_k(["b", "a", "b", "c", "a"], 2) == [{"value": "a", "count": 2}, {"value": "b", "count": 2}]
 
 
 @pytest.mark.parametrize("n", [0, 1, 50, 3000])
 def test_hyperloglog(n: int) -> None:
-    assert abs(many.approx_distinct(list(range(n)) * 2) - n) <= 0.05 * n
+    assert abs(many_values.approx_distinct(list(range(n)) * 2) - n) <= 0.05 * n

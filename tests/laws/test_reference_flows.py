@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from runtime.testing.oracle import answer
+from runtime.testing.oracle.strategies import DAY, HOUR, TYPES
 from tests.laws import builders as b
-from tests.reference import answer
-from tests.reference.strategies import DAY, HOUR, TYPES
 
 SECOND = 1_000_000
 A, B, C = (b.fn("eq", b.STATUS, b.lit(letter)) for letter in "ABC")

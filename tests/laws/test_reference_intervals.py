@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from runtime.testing.oracle.strategies import DAY
 from tests.laws import builders as b
 from tests.laws.by_hand import ask, ask_tuples, at
-from tests.reference.strategies import DAY
 
 
 def test_a_state_holds_until_the_next_report_at_most_hold() -> None:

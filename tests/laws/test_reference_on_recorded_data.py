@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from runtime.testing.oracle import answer
+from runtime.testing.oracle.strategies import MINUTE
 from tests.laws.builders import ALIVE, ROWS, agg, beats, col, extend, fn, graph, group, named, sessions, truncate
-from tests.reference import answer
-from tests.reference.strategies import MINUTE
 
 Points = list[dict[str, Any]]
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.testing.oracle.buckets import bucket
+from runtime.testing.oracle.strategies import DAY, HOUR
 from tests.laws import builders as b
 from tests.laws.by_hand import ask, ask_tuples, at, us
-from tests.reference.buckets import bucket
-from tests.reference.strategies import DAY, HOUR
 
 
 def test_sessions() -> None:

@@ -24,9 +24,9 @@ from dataflow.codegen.writer import NO_PIECE
 from dataflow.kernels.generate import Generated, generate
 from dataflow.plan.stages import Stage
 from dataflow.tables.reference_tables import Periods
+from runtime.testing.oracle.strategies import Case, cases
 from tests.laws.agreement import agrees
 from tests.laws.memory import fresh_plans, run_in_memory
-from tests.reference.strategies import Case, cases
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

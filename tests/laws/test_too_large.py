@@ -20,9 +20,9 @@ from operators.laws.rows import LawRows, given_rows
 from operators.states.groups import Groups
 from operators.states.strings import Words
 from operators.types import Type
+from runtime.testing.oracle import answer
+from runtime.testing.oracle.strategies import BASE, KEY, TIME, TYPES
 from tests.laws.memory import run_in_memory
-from tests.reference import answer
-from tests.reference.strategies import BASE, KEY, TIME, TYPES
 
 P, T = df.stream("s"), df.col("temp")
 MAX = 1.7976931348623157e308

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtime.testing.oracle.strategies import BASE, DAY, GAP, HOUR
 from tests.laws import builders as b
-from tests.reference.strategies import BASE, DAY, GAP, HOUR
 
 
 def column(name: str, kind: str, *values: Any) -> b.Json:

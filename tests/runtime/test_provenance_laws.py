@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 import dataflow as df
 from runtime import Store
 from runtime.result.result import Explanation
+from runtime.testing.oracle import answer
+from runtime.testing.oracle.strategies import DAY, KEY, TIME, TYPES, Case, Point, cases
 from tests.laws.engine import STREAM, as_columns, parts, schema_point
 from tests.laws.until import until
-from tests.reference import answer
-from tests.reference.strategies import DAY, KEY, TIME, TYPES, Case, Point, cases
 
 ROWS = list[dict[str, Any]]
 Sums = dict[str, Callable[[ROWS], Any]]

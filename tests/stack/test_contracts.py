@@ -12,8 +12,8 @@ from runtime.catalogue.key_value import ConditionFailed, Put, Transact, WriteCon
 from runtime.catalogue.stores.dynamodb import DynamoTable
 from runtime.errors import StoreError
 from runtime.objects import S3Objects
-from tests.contracts.catalogue import CatalogueContract
-from tests.contracts.objects import ObjectStoreContract
+from runtime.testing.contracts.catalogue_contract import CatalogueContract
+from runtime.testing.contracts.object_store_contract import ObjectStoreContract
 from tests.runtime.faults import Faults
 
 pytestmark = pytest.mark.stack

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contracts.processes import ProcessesContract
+from runtime.testing.contracts.processes_contract import ProcessesContract
 
 pytestmark = pytest.mark.stack
 

@@ -16,8 +16,8 @@ import pytest
 
 import dataflow as df
 from operators.errors import OverflowExceeded
+from runtime.testing.oracle.strategies import BASE, KEY, TIME
 from tests.laws.memory import run_in_memory
-from tests.reference.strategies import BASE, KEY, TIME
 
 P, N, T = df.stream("s"), df.col("n"), df.col("temp")
 DAY = 86_400_000_000

@@ -13,7 +13,7 @@ import pytest
 import dataflow as df
 from deploy.metric_file import load_metric
 from runtime import Store
-from tests.reference.zones import zone
+from runtime.testing.oracle.oracle_zones import zone
 
 EXAMPLE = Path(df.__file__).parent / "examples" / "mesh_reliability.py"
 SPAN = {"since": "2026-05-01", "until": "2026-08-01"}

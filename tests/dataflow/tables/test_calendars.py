@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import dataflow as df
 from dataflow.tables.calendars import Calendar
 from dataflow.tables.reference_tables import Periods
-from tests.reference.timelines import QUARTER, clock_within
-from tests.reference.zones import zone as zone_of
+from runtime.testing.oracle.combined_timelines import QUARTER, clock_within
+from runtime.testing.oracle.oracle_zones import zone as zone_of
 
 DAY = 96
 ZONES = ["UTC", "Europe/London", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo"]

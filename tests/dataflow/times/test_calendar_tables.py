@@ -25,8 +25,8 @@ from operators.kernels.times.calendar import (
     offset_place,
     weekday_of,
 )
-from tests.reference.buckets import EPOCH, MICROSECOND, bucket, local
-from tests.reference.odd_zones import ODD_ZONES
+from runtime.testing.oracle.buckets import EPOCH, MICROSECOND, bucket, local
+from runtime.testing.oracle.odd_zones import ODD_ZONES
 
 HOUR = 3_600_000_000
 LO, HI = ((datetime(year, 1, 1, tzinfo=UTC) - EPOCH) // MICROSECOND for year in (1900, 2262))

@@ -19,7 +19,7 @@ from runtime.aws.retry import Budget, Fault
 from runtime.aws.s3_without_boto3 import SignedS3, signed_headers
 from runtime.errors import StoreError
 from runtime.objects import S3Objects
-from tests.contracts.objects import ObjectStoreContract
+from runtime.testing.contracts.object_store_contract import ObjectStoreContract
 from tests.runtime.objects import test_s3_objects
 from tests.runtime.objects.test_s3_objects import BODY, SUM, WHOLE, part, serving
 from tests.stack.servers import environment

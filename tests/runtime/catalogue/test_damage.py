@@ -13,7 +13,7 @@ from operators.errors import DataflowError
 from runtime.catalogue import DAY, SqliteCatalogue
 from runtime.catalogue.day_rows import HEAD
 from runtime.catalogue.items.seal import sealed_json
-from tests.contracts.catalogue import D, add
+from runtime.testing.contracts.catalogue_contract import D, add
 
 Connection = sqlite3.Connection
 AT = HEAD.fields

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from runtime.catalogue import Catalogue, DynamoCatalogue
-from tests.contracts.catalogue import CatalogueContract
+from runtime.testing.contracts.catalogue_contract import CatalogueContract
 
 
 class TestDynamoCatalogue(CatalogueContract):

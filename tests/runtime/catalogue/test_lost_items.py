@@ -21,7 +21,7 @@ from runtime.catalogue import Committed, DynamoCatalogue, SqliteCatalogue, Table
 from runtime.catalogue.key_value import Query, run
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.sources import FIRST
-from tests.contracts.catalogue import SCHEMA, D, add, files, source
+from runtime.testing.contracts.catalogue_contract import SCHEMA, D, add, files, source
 from tests.runtime.catalogue.test_sqlite_contract import LockedTable
 
 LEAST = "partition = 's/SRC' and sort = (select min(sort) from items where partition = 's/SRC' and sort <> '#')"

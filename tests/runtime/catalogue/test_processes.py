@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.processes import ProcessesContract
+from runtime.testing.contracts.processes_contract import ProcessesContract
 
 
 class TestFolder(ProcessesContract):

@@ -10,7 +10,7 @@ import pytest
 
 from runtime.catalogue import Catalogue, SqliteCatalogue, TableCatalogue
 from runtime.catalogue.key_value import PutHead, Query, Row, Transact
-from tests.contracts.catalogue import CatalogueContract
+from runtime.testing.contracts.catalogue_contract import CatalogueContract
 from tests.simulator.engine import MemoryTable
 
 

@@ -27,7 +27,7 @@ from runtime.catalogue.key_value import (
 )
 from runtime.catalogue.stores.sqlite import SqliteTable
 from runtime.errors import StoreError
-from tests.contracts.catalogue import SCHEMA, D, add, files, source
+from runtime.testing.contracts.catalogue_contract import SCHEMA, D, add, files, source
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -170,7 +170,7 @@ from pathlib import Path
 from runtime.catalogue import SqliteCatalogue
 from runtime.errors import StoreError
 from runtime.objects import FolderObjects
-from tests.contracts.catalogue import D, add
+from runtime.testing.contracts.catalogue_contract import D, add
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
@@ -343,7 +343,7 @@ FORK = """
 import os, sys
 from pathlib import Path
 from runtime.catalogue import SqliteCatalogue
-from tests.contracts.catalogue import D, add
+from runtime.testing.contracts.catalogue_contract import D, add
 with SqliteCatalogue(Path(sys.argv[1])) as catalogue:
     add(catalogue, "before", D)
     children = []

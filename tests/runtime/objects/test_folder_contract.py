@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtime.objects import FolderObjects
-from tests.contracts.objects import ObjectStoreContract
+from runtime.testing.contracts.object_store_contract import ObjectStoreContract
 
 
 class TestFolderObjects(ObjectStoreContract):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtime.objects import S3Objects
-from tests.contracts.objects import ObjectStoreContract
+from runtime.testing.contracts.object_store_contract import ObjectStoreContract
 
 
 class TestS3Objects(ObjectStoreContract):

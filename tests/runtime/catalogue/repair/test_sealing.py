@@ -19,7 +19,7 @@ from runtime.catalogue.items.seal import is_sealed
 from runtime.catalogue.key_value import KeyValueTable, Put, Query, Transact
 from runtime.catalogue.stores.sqlite import SqliteTable
 from runtime.errors import StoreError
-from tests.contracts.catalogue import SCHEMA, D, files, source
+from runtime.testing.contracts.catalogue_contract import SCHEMA, D, files, source
 from tests.runtime.catalogue.test_sqlite_contract import LockedTable
 
 OLD = Path(__file__).parents[1] / "version1"

@@ -11,7 +11,7 @@ from runtime.catalogue.key_value import Check, ConditionFailed, Get, KeyScan, Pu
 from runtime.catalogue.protocol import MAX_RECORD
 from runtime.catalogue.stores.dynamodb import DynamoTable
 from runtime.errors import StoreError
-from tests.contracts.catalogue import SCHEMA, D, add, files, source
+from runtime.testing.contracts.catalogue_contract import SCHEMA, D, add, files, source
 from tests.runtime.faults import Faults, cancelled, db_error
 
 

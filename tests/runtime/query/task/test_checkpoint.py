@@ -24,9 +24,9 @@ from runtime.query.scan.scanning import scan_order
 from runtime.query.task.checkpoint import Checkpoints, unpack
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import run
+from runtime.testing.oracle.strategies import BASE, DAY, KEY, TIME, Case, cases
 from tests.laws.engine import STREAM, as_columns, parts, schema_point
 from tests.laws.graphs import GRAPHS
-from tests.reference.strategies import BASE, DAY, KEY, TIME, Case, cases
 
 fewer = settings(max_examples=max(3, settings().max_examples // 25))
 """Each example writes a store; the histories of tests/runtime/published go on from states as well."""

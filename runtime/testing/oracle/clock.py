@@ -13,8 +13,8 @@ from dataclasses import replace
 from itertools import pairwise
 from math import gcd
 
-from tests.reference.expressions import STATEFUL, evaluate, type_of
-from tests.reference.rows import Json, Row, Table, Value
+from runtime.testing.oracle.expressions import STATEFUL, evaluate, type_of
+from runtime.testing.oracle.rows import Json, Row, Table, Value
 
 MINUTE = 60_000_000
 QUARTER = 15 * MINUTE

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.reference.buckets import bucket
-from tests.reference.expressions import evaluate, type_of
-from tests.reference.lasting import Scope, last_reported
-from tests.reference.rows import Json, Row, Table, Value
+from runtime.testing.oracle.buckets import bucket
+from runtime.testing.oracle.expressions import evaluate, type_of
+from runtime.testing.oracle.lasting import Scope, last_reported
+from runtime.testing.oracle.rows import Json, Row, Table, Value
 
 SECOND = 1_000_000
 
@@ -63,7 +63,7 @@ def funnel(step: Json, table: Table, scope: Scope) -> Table:
         values |= {f"step_{j + 1}": times[j] if j < len(times) else None for j in range(1, n)}
         values |= {column: held[last] for column, held in _held(points, scope.held).items()}
         rows.append(Row(points[0].key, times[0], 0, values, times[-1]))
-    own: dict[str, str | None] = {"steps": "int64"} | {f"step_{j + 1}": "time" for j in range(1, n)}
+    own: dict[str, str | None] = {"steps": "int64", **{f"step_{j + 1}": "time" for j in range(1, n)}}
     return _table("sessions", rows, LASTING_TYPES | own, table, scope)
 
 
@@ -122,10 +122,10 @@ def transitions(step: Json, table: Table, scope: Scope) -> Table:
             if gap is not None and following > time + gap:
                 left = max(j for j, point in enumerate(points) if point.time <= time + gap)
                 moves.append((time + gap, left, value, None, gap))
-        for n, (time, i, origin, to, after) in enumerate(moves):
+        for n, (time, i, origin, to, passed) in enumerate(moves):
             if scope.since <= time < scope.until:
                 values: dict[str, Value] = {scope.key: points[0].key, "start": time}
-                values |= {"from": origin, "to": to, "after": after} | {name: held[name][i] for name in scope.held}
+                values |= {"from": origin, "to": to, "after": passed} | {name: held[name][i] for name in scope.held}
                 rows.append(Row(points[0].key, time, n, values, time))
     own = {"start": "time", "from": kind, "to": kind, "after": "duration"}
     return _table("moves", rows, own, table, scope)

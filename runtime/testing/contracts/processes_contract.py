@@ -17,11 +17,12 @@ from runtime.objects import ObjectStore
 from runtime.storage.locations import locate
 from runtime.storage.verify_store import verify
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = Path(__file__).with_name("committer.py")
 
 
 def start(url: str, names: list[str], threads: int) -> subprocess.Popen[str]:
+    """A process that commits sources of these names."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), url, str(threads)],
@@ -37,6 +38,7 @@ def start(url: str, names: list[str], threads: int) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> list[str]:
+    """What it says that it committed."""
     assert process.stdout is not None
     with process.stdout:
         lines = process.stdout.read().splitlines()
@@ -45,11 +47,13 @@ def finish(process: subprocess.Popen[str]) -> list[str]:
 
 
 def rows(data: bytes, file: FileEntry) -> Iterator[str]:
+    """What is wrong with a file of ``committer.py``."""
     if not data.startswith(b"1 row of "):
         yield "it is damaged"
 
 
 def opened(url: str) -> tuple[ObjectStore, Catalogue]:
+    """The store at a URL, made if there is none."""
     location = locate(url)
     return location.objects(), location.catalogue(lambda: True)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from tests.reference.buckets import bucket, local
-from tests.reference.past import looking_back
-from tests.reference.rows import Json, Row, Table, Value
+from runtime.testing.oracle.buckets import bucket, local
+from runtime.testing.oracle.rows import Json, Row, Table, Value
+from runtime.testing.oracle.rows_before import looking_back
 
 
 class IntegerOverflowError(Exception):

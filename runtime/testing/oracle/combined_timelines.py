@@ -9,11 +9,11 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from tests.reference.buckets import local
-from tests.reference.clock import asks_clock, cut
-from tests.reference.expressions import evaluate, type_of
-from tests.reference.lasting import Scope, intervals
-from tests.reference.rows import Json, Row, Table, Value
+from runtime.testing.oracle.buckets import local
+from runtime.testing.oracle.clock import asks_clock, cut
+from runtime.testing.oracle.expressions import evaluate, type_of
+from runtime.testing.oracle.lasting import Scope, intervals
+from runtime.testing.oracle.rows import Json, Row, Table, Value
 
 QUARTER = 15 * 60_000_000
 """All calendars of the tests change at quarters of an hour."""
@@ -196,9 +196,9 @@ def concurrent(step: Json, table: Table, scope: Scope) -> Table:
     conditions = evaluate(condition, table, scope.params)
     by = [evaluate(entry["expr"], table, scope.params) for entry in step["by"]]
     groups: dict[tuple[Value, ...], list[tuple[Row, Value]]] = {}
-    for i, (row, condition) in enumerate(zip(table.rows, conditions, strict=True)):
+    for i, (row, holds) in enumerate(zip(table.rows, conditions, strict=True)):
         if not row.ghost:
-            groups.setdefault(tuple(values[i] for values in by), []).append((row, condition))
+            groups.setdefault(tuple(values[i] for values in by), []).append((row, holds))
     names = [entry["name"] for entry in step["by"]]
     k = step["at_least"]
     rows: list[Row] = []

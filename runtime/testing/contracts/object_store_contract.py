@@ -11,6 +11,8 @@ from runtime.objects import FileMissing, ObjectStore
 
 
 class ObjectStoreContract:
+    """A subclass gives the fixture ``objects``: an empty store."""
+
     def test_what_is_put_is_read(self, objects: ObjectStore) -> None:
         data = bytes(range(256)) * 500
         objects.put("data/s/2024-03-01/a-0.points", data)

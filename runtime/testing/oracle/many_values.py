@@ -21,8 +21,8 @@ def variance(values: list[Any], ddof: int) -> Fraction | None:
     if n <= ddof:
         return None
     exact = [Fraction(v) for v in values]
-    mean = sum(exact) / n
-    return sum((v - mean) ** 2 for v in exact) / (n - ddof)
+    mean = sum(exact, Fraction()) / n
+    return sum(((v - mean) ** 2 for v in exact), Fraction()) / (n - ddof)
 
 
 def root(square: Fraction) -> float | None:
@@ -165,7 +165,7 @@ def approx_distinct(values: list[Any]) -> int:
 
 
 def _sigma(x: float) -> float:
-    return x + sum(x ** (2**k) * 2 ** (k - 1) for k in range(1, 60))
+    return x + sum((x ** (2.0**k) * 2.0 ** (k - 1) for k in range(1, 60)), 0.0)
 
 
 def _tau(x: float) -> float:

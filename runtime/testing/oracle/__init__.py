@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.reference.answers import answer
-from tests.reference.expressions import IntegerOverflowError
+from runtime.testing.oracle.answers import answer
+from runtime.testing.oracle.expressions import IntegerOverflowError
 
 __all__ = ["IntegerOverflowError", "answer"]

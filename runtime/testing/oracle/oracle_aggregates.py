@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from tests.reference import many
-from tests.reference.clock import asks_clock, cut, remembered
-from tests.reference.expressions import checked, evaluate, in_range, type_of
-from tests.reference.rows import Json, Row, Table, Value
+from runtime.testing.oracle import many_values
+from runtime.testing.oracle.clock import asks_clock, cut, remembered
+from runtime.testing.oracle.expressions import checked, evaluate, in_range, type_of
+from runtime.testing.oracle.rows import Json, Row, Table, Value
 
 OF_TIME = {"share_of_time", "duration", "known_time", "unknown_time"}
 WEIGHED = {"time_weighted_mean", "integral"}
@@ -22,7 +22,7 @@ SIMPLE: dict[str, Callable[[list[Any]], Any]] = {"min": min, "max": max, "any_tr
 
 
 @dataclass(frozen=True)
-class Aggregate:
+class PlainAggregate:
     """One aggregate, its argument and its condition already evaluated in every row of the table."""
 
     name: str
@@ -57,10 +57,10 @@ class Aggregate:
         if self.fn in WEIGHED:
             known = [i for i in in_order if self.rows[i].known]
             total = sum(self.rows[i].length for i in known)
-            over = total if self.fn == "time_weighted_mean" else many.SECOND
+            over = total if self.fn == "time_weighted_mean" else many_values.SECOND
             if total == 0:
                 return None
-            exact = many.area([(self.argument[i], self.rows[i].length) for i in known]) / over
+            exact = many_values.area([(self.argument[i], self.rows[i].length) for i in known]) / over
             return round(exact) if self.argument_type == "duration" else in_range(exact)
         if self.fn in LOOKING_BACK:
             return self._of_steps(in_order)
@@ -85,8 +85,8 @@ class Aggregate:
         whole = [i for i in in_order if self.rows[i].is_whole]
         pairs = [(b, self.argument[i], self.rows[i].time) for i in whole if (b := self.before[i]) is not None]
         if self.fn == "transitions":
-            return many.transitions([(b[0], v) for b, v, _ in pairs])
-        steps = [checked(many.step(b[0], v)) for b, v, _ in pairs]
+            return many_values.transitions([(b[0], v) for b, v, _ in pairs])
+        steps = [checked(many_values.step(b[0], v)) for b, v, _ in pairs]
         if any(isinstance(s, float) and math.isinf(s) for s in steps):
             return None
         exact = sum(map(Fraction, steps), Fraction(0))
@@ -95,7 +95,7 @@ class Aggregate:
                 return None
             return in_range(exact) if self.argument_type == "float64" else checked(int(exact))
         time = sum(t - b[1] for b, _, t in pairs)
-        return in_range(exact * many.SECOND / time) if time else None
+        return in_range(exact * many_values.SECOND / time) if time else None
 
     def _of_time(self, chosen: list[int]) -> Any:
         if self.fn == "duration":
@@ -119,26 +119,26 @@ class Aggregate:
         if self.fn == "count_distinct":
             return len(set(values))
         if self.fn == "approx_distinct":
-            return many.approx_distinct(values)
+            return many_values.approx_distinct(values)
         if self.fn == "histogram":
-            return many.histogram(values, self.options["width"], self.options["edges"], self.argument_type or "")
+            return many_values.histogram(values, self.options["width"], self.options["edges"], self.argument_type or "")
         if self.fn == "top_k":
-            return many.top_k(values, self.options["k"])
+            return many_values.top_k(values, self.options["k"])
         if not values:
             return None
         if self.fn == "candlestick":
-            return many.candlestick(values)
+            return many_values.candlestick(values)
         if self.fn in ("quantile", "median"):
             exact = self.options.get("exact", False)
             between = self.options.get("interpolation", "lower")
-            return many.quantile(values, self.options.get("q", 0.5), exact, self.argument_type or "", between)
+            return many_values.quantile(values, self.options.get("q", 0.5), exact, self.argument_type or "", between)
         if self.fn in ("variance", "stddev"):
-            square = many.variance(values, self.options["ddof"])
+            square = many_values.variance(values, self.options["ddof"])
             if square is None:
                 return None
             if self.fn == "stddev" and self.argument_type == "duration":
-                return checked(many.nearest_root(square))
-            return in_range(square) if self.fn == "variance" else many.root(square)
+                return checked(many_values.nearest_root(square))
+            return in_range(square) if self.fn == "variance" else many_values.root(square)
         if self.fn in SIMPLE:
             return SIMPLE[self.fn](values)
         if self.fn == "first":
@@ -171,7 +171,7 @@ class Aggregate:
         return "duration" if self.fn in OF_TIME | FAILURES else self.argument_type
 
 
-def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> list[Aggregate]:
+def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> list[PlainAggregate]:
     """The aggregates of a step, their expressions evaluated over all rows of the table."""
     prepared = []
     for entry in aggregates:
@@ -186,7 +186,7 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
         argument = evaluate(args[0], table, params) if args else None
         before = reported_before(table, argument, args[0], params) if argument and fn in LOOKING_BACK else []
         prepared.append(
-            Aggregate(
+            PlainAggregate(
                 entry["name"],
                 fn,
                 table.rows,
@@ -200,7 +200,7 @@ def prepare(aggregates: list[Json], table: Table, params: dict[str, Value]) -> l
     return prepared
 
 
-def _by_clock(entry: Json, table: Table, params: dict[str, Value]) -> Aggregate:
+def _by_clock(entry: Json, table: Table, params: dict[str, Value]) -> PlainAggregate:
     """The aggregate over pieces that are cut for it alone: where its condition or its argument changes."""
     agg = entry["agg"]
     fn, args = agg["fn"], agg["args"]
@@ -225,7 +225,7 @@ def _by_clock(entry: Json, table: Table, params: dict[str, Value]) -> Aggregate:
         parts[int(str(row.values["$row"]))].append(i)
     looked = [before[int(str(row.values["$row"]))] for row in rows] if before else []
     kind = type_of(args[0], table.types) if args else None
-    return Aggregate(entry["name"], fn, rows, argument, kind, None, agg, looked, parts)
+    return PlainAggregate(entry["name"], fn, rows, argument, kind, None, agg, looked, parts)
 
 
 def reported_before(

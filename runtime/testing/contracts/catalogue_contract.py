@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -30,11 +31,13 @@ D = 19_800
 SCHEMA = StreamSchema("device", Type.STRING, "ts", {"temp": Type.INT}, unit="ms")
 
 
-def source(name: str, **more: object) -> SourceEntry:
+def source(name: str, **more: Any) -> SourceEntry:
+    """The entry of a source of 100 bytes."""
     return replace(SourceEntry(hashlib.sha256(name.encode()).hexdigest(), name, 100), **more)
 
 
 def files(stream: str, attempt: str, *days: int, rows: int = 10) -> list[FileEntry]:
+    """Entries of one file for each day."""
     return [
         FileEntry(
             file_path(stream, day, attempt, n), day, rows + n, 1000 + n, day * DAY + n, day * DAY + 50 + n,
@@ -56,6 +59,8 @@ def add(
 
 
 class CatalogueContract:
+    """A subclass gives the fixture ``catalogue``: an empty one."""
+
     def test_an_empty_catalogue(self, catalogue: Catalogue) -> None:
         assert catalogue.streams() == []
         assert catalogue.schema("s") is None
@@ -259,7 +264,7 @@ class CatalogueContract:
             {"sha256": "A" * 64},
         ],
     )
-    def test_entries_that_cannot_be(self, catalogue: Catalogue, change: dict[str, object]) -> None:
+    def test_entries_that_cannot_be(self, catalogue: Catalogue, change: dict[str, Any]) -> None:
         file = files("s", "a", D)[0]
         with pytest.raises(StoreError, match="cannot be committed"):
             catalogue.commit("s", SCHEMA, source("a"), [replace(file, **change)], "a")

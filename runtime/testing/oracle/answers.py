@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tests.reference.aggregates import prepare
-from tests.reference.buckets import bucket
-from tests.reference.clock import asks_clock, cut
-from tests.reference.expressions import evaluate, literal_type, type_of
-from tests.reference.flows import cohorts, funnel, transitions
-from tests.reference.lasting import Scope, heartbeat, sessionize, state_duration, window
-from tests.reference.past import paired, rows_of_both
-from tests.reference.rows import Json, Row, Table, Value
-from tests.reference.timelines import concurrent, during, join, timeline
+from runtime.testing.oracle.buckets import bucket
+from runtime.testing.oracle.clock import asks_clock, cut
+from runtime.testing.oracle.combined_timelines import concurrent, during, join, timeline
+from runtime.testing.oracle.expressions import evaluate, literal_type, type_of
+from runtime.testing.oracle.flows import cohorts, funnel, transitions
+from runtime.testing.oracle.lasting import Scope, heartbeat, sessionize, state_duration, window
+from runtime.testing.oracle.oracle_aggregates import prepare
+from runtime.testing.oracle.rows import Json, Row, Table, Value
+from runtime.testing.oracle.rows_before import paired, rows_of_both
 
 DAY = 86_400_000_000
 LASTING = {
@@ -253,7 +253,8 @@ def _fill(groups: dict[tuple[Value, ...], list[int]], by: list[Json], until: int
     first: dict[tuple[Value, ...], Any] = {}
     for group in groups:
         others = (*group[:j], *group[j + 1 :])
-        first[others] = min(first.get(others, group[j]), group[j])
+        begun: Any = group[j]
+        first[others] = min(first.get(others, begun), begun)
     for others, start in first.items():
         while start < until:
             groups.setdefault((*others[:j], start, *others[j:]), [])

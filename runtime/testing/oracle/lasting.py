@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from tests.reference.aggregates import Aggregate, prepare
-from tests.reference.buckets import bucket
-from tests.reference.expressions import evaluate, type_of
-from tests.reference.rows import Json, Row, Table, Value
+from runtime.testing.oracle.buckets import bucket
+from runtime.testing.oracle.expressions import evaluate, type_of
+from runtime.testing.oracle.oracle_aggregates import PlainAggregate, prepare
+from runtime.testing.oracle.rows import Json, Row, Table, Value
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ def intervals(
 
 
 def with_extent(row: Row, key: str) -> Row:
+    """The row with the columns of its interval."""
     extent: dict[str, Value] = {key: row.key, "start": row.time, "end": row.end, "duration": row.length}
     return replace(row, values=extent | row.values)
 
@@ -197,7 +198,7 @@ def _summaries(
     table: Table,
     scope: Scope,
 ) -> Table:
-    aggregates: list[Aggregate] = prepare(step.get("aggs", []), table, scope.params)
+    aggregates: list[PlainAggregate] = prepare(step.get("aggs", []), table, scope.params)
     index = {id(row): i for i, row in enumerate(table.rows)}
     rows: list[Row] = []
     for points in table.by_key():

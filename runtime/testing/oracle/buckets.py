@@ -7,7 +7,7 @@ from bisect import bisect_right
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
-from tests.reference.zones import zone as zone_of
+from runtime.testing.oracle.oracle_zones import zone as zone_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

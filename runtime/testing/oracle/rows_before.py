@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.reference.rows import Json, Row, Table, Value
+from runtime.testing.oracle.rows import Json, Row, Table, Value
 
 Made = Callable[[Table, int], Table]
 """A step over a table, for a range that begins at a time."""

@@ -1,0 +1,9 @@
+"""Contracts: test classes for every implementation of an interface; a subclass provides the fixture."""
+
+from __future__ import annotations
+
+from runtime.testing.contracts.catalogue_contract import CatalogueContract
+from runtime.testing.contracts.object_store_contract import ObjectStoreContract
+from runtime.testing.contracts.processes_contract import ProcessesContract
+
+__all__ = ["CatalogueContract", "ObjectStoreContract", "ProcessesContract"]
