@@ -259,7 +259,7 @@ def test_mistakes_at_once(make: Any, message: str) -> None:
         (df.col("status").decimal(2), "decimal cannot take string"),
         (T.decimal(5) * T.decimal(5), "a product has at most 9"),
         (T.decimal(2) + df.col("status"), "a decimal cannot be combined"),
-        (T.decimal(9) + 10**12, "does not fit in 64 bits with 9 decimal places"),
+        (T.decimal(9) + 10**12, "does not fit in 64 bits with 9 places"),
     ],
 )
 def test_mistakes(column: df.Expr, message: str) -> None:
