@@ -147,8 +147,8 @@ def test_the_same_bits_for_every_split(tmp_path: Path, monkeypatch: pytest.Monke
         "window": s.window("6h", x=df.sum("v")),
         "sliding": s.window("1h", size="5h", x=df.sum("v")),
         "sessionize": s.sessionize("45m", x=df.sum("v")),
-        "states": s.state_duration("st", hold="3h").with_columns(x=col("duration") / 1_000_000),
-        "transitions": s.transitions("st", gap="3h").with_columns(x=col("after") / 1_000_000),
+        "states": s.state_duration("st", hold="3h").with_columns(x=col("duration") / timedelta(seconds=1)),
+        "transitions": s.transitions("st", gap="3h").with_columns(x=col("after") / timedelta(seconds=1)),
     }[name]
     metric = maker.with_columns(was=col("x").previous(), sum=col("x").cumulative_sum(), last=col("x").last("9h"))
     whole = store_of(tmp_path / "one", points)
