@@ -190,7 +190,7 @@ def _bin(a: Arguments) -> Arranged:
     numbers = edges if isinstance(edges, tuple) else (width,)
     if a.kind is Type.FLOAT:
         if lost := [n for n in numbers if isinstance(n, int) and int(float(n)) != n]:
-            raise a.fail(f"histogram: {lost[0]} is no float64, which the values are")
+            raise a.fail(f"histogram: {lost[0]} cannot be represented as float64, the type of the values")
         numbers = tuple(float(str(n)) for n in numbers)
     elif any(isinstance(n, float) for n in numbers):
         raise a.fail(f"histogram of {a.kind} takes whole numbers for its {'edges' if width is None else 'width'}")
