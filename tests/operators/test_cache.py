@@ -14,7 +14,7 @@ import pytest
 from operators import files
 from operators.compiler import cache, reach, sealed, shared_object
 from operators.compiler.library import _import_loops
-from operators.compiler.link import has_linker
+from operators.compiler.link import has_linker, linker
 from operators.compiler.loops import LOOPS, Inlined
 from operators.compiler.targets import compiler, host, worker
 from operators.errors import DataflowError
@@ -121,7 +121,7 @@ def test_damaged_digests_are_computed_anew(base: Path) -> None:
 def test_another_compiler_makes_kernels_anew(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel for workers is named by what it computes, but what a bug of an older compiler made is not served."""
     if not has_linker():
-        pytest.skip("no linker")
+        pytest.skip("no C compiler to link with (cc, gcc or clang)")
     made: list[int] = []
 
     def make() -> Any:
@@ -146,10 +146,10 @@ def test_checked_bounds_are_another_compiler(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_shared_object_without_run_is_made_anew(base: Path, tmp_path: Path) -> None:
     if not has_linker():
-        pytest.skip("no linker")
+        pytest.skip("no C compiler to link with (cc, gcc or clang)")
     (tmp_path / "empty.c").write_text("int other(void) { return 0; }\n")
     path = cache.cache_folder() / cache.file_name("below", "2" * 64, host())
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "empty.so", tmp_path / "empty.c"], check=True)
+    subprocess.run([*linker(host()), "-shared", "-fPIC", "-o", tmp_path / "empty.so", tmp_path / "empty.c"], check=True)
     sealed.write(path, (tmp_path / "empty.so").read_bytes())
     with pytest.raises(OSError, match="no function run"):
         shared_object.Native(path, SIGNATURE)

@@ -113,7 +113,7 @@ class PointFile:
 
     @property
     def content_digest(self) -> str:
-        """A digest of everything but the origin: equal for files with the same rows, whoever wrote them.
+        """A digest of everything but the origin: equal for files with the same rows from different writers.
 
         The frames' checksums do not suffice: a constant column has no frame.
         """
