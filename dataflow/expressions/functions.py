@@ -1,4 +1,4 @@
-"""The closed list of functions, and their typing rules."""
+"""``Function``, the table of all functions (each declared beside its source in ``codegen``), shared typing rules."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ _LEFT_OVER = re.compile(
 
 
 def _texts() -> list[str]:
-    top = [ROOT / n for n in ("README.md", "CHANGELOG.md", "pyproject.toml", ".ci/run")]
+    top = [ROOT / n for n in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "pyproject.toml", ".ci/run")]
     found = [p for p in top if p.is_file()]
     for folder in (*PACKAGES, "tests"):
         found += [p for p in (ROOT / folder).rglob("*") if p.suffix in {".py", ".md", ".json", ".toml", ".sql"}]
