@@ -126,7 +126,7 @@ def _try(report: Report, rng: random.Random, work: Path, program: str, mode: str
     else:
         said = finished.stdout.strip()
         # A worker that compiles nothing says which kernel it lacks.
-        refused = mode == "ready" and said.startswith("error: ") and " kernel " in said
+        refused = mode == "ready" and said.startswith(("error: the kernel ", "error: there is no undamaged kernel "))
         if finished.returncode or (said != right and not refused):
             report.failures.append(
                 f"{what}: {right[:80]} is right, status {finished.returncode} and {said[:200]!r} came: "

@@ -176,6 +176,10 @@ def test_workers_that_contradict_each_other(world: World) -> None:
     task = world.tasks[0]
     of_another = run(replace(task, shard=world.tasks[1].shard), world.store.open_file)
     other = reply(task.id, state_bytes.pack(of_another, task.request_digest), "x", world.store.objects)
+    first = reply(
+        task.id, state_bytes.pack(run(task, world.store.open_file), task.request_digest), "x", world.store.objects
+    )
+    assert first["state"] != other["state"]
     calls: Counter[str] = Counter()
 
     def lying(event: dict[str, Any]) -> dict[str, Any]:
