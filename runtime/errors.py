@@ -10,7 +10,11 @@ class StoreError(DataflowError):
 
 
 class NoStore(StoreError):
-    """There is no store at this place, and nothing was to make one."""
+    """There is no store at this place, and none may be created; ``near`` names a store that was probably meant."""
+
+    def __init__(self, text: str, near: str | None = None) -> None:
+        super().__init__(text)
+        self.near = near
 
 
 class FormatError(DataflowError):
@@ -27,10 +31,6 @@ class SchemaConflict(IngestError):
 
 class QueryError(DataflowError):
     """A query that cannot be planned or run."""
-
-
-class SnapshotTooOld(QueryError):
-    """The snapshot's files were collected before the read ended; run the query again."""
 
 
 class IncompleteResult(QueryError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import signal
 import sys
 import threading
@@ -82,8 +81,7 @@ def _streams_of(store: Store, place: str) -> list[str]:
     try:
         return list(store.catalogue.streams())
     except NoStore as error:
-        found = re.search(r"did you mean '[^']+'\?", str(error))
-        hint = f"; {found[0]}" if found else ""
+        hint = f"; did you mean {error.near!r}?" if error.near is not None else ""
         raise UsageError(f"there is no store {place} yet: --key and --time are needed to make it{hint}") from None
 
 

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     import subprocess
@@ -47,11 +47,36 @@ def start() -> None:
 
 @contextlib.contextmanager
 def building(path: Path) -> Iterator[None]:
-    """Within, no other process builds the kernel ``path``; one that did is waited for. OSError where that cannot be."""
+    """Within, no other process builds the kernel ``path``; one that does is waited for first.
+
+    Where the file system has no locks, two processes may build the same kernel: the second replaces the first's file.
+    """
     lock = path.with_name(f"{path.name}.lock")
-    with open(lock, "wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+    file = _locked(lock)
+    try:
+        yield
+    finally:
+        if file is not None:
+            with contextlib.suppress(OSError):
+                lock.unlink()
+            file.close()
+
+
+def _locked(lock: Path) -> IO[bytes] | None:
+    """The file ``lock``, created and locked; None where that is impossible."""
+    try:
+        while True:
+            file = open(lock, "wb")  # noqa: SIM115 (closing it ends the lock)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                # A process that waited holds a file that is deleted by now: others lock a new one.
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):
+                    return file
+            except FileNotFoundError:
+                pass
+            except BaseException:
+                file.close()
+                raise
+            file.close()
+    except OSError:
+        return None

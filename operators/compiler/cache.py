@@ -249,9 +249,16 @@ def _missing(name: str, digest: str, target: Target) -> KernelMissing:
 
 
 def compiled(
-    name: str, digest: str, signature: str, make: Callable[[], Callable[..., Any]], keep: bool = True
+    name: str,
+    digest: str,
+    signature: str,
+    make: Callable[[], Callable[..., Any]],
+    keep: bool = True,
+    library: bool = False,
 ) -> Callable[..., Any]:
     """The loop that ``make`` returns as Python, compiled for this machine: from disk, or now.
+
+    When a loop of the ``library`` is missing, a second process starts to compile the others that are missing, too.
 
     Without ``keep`` Numba does not cache it: Numba's cache names the module of every function, and functions of a
     user's file have none. A shared object has no such names. KernelMissing if nothing may be compiled.
@@ -274,7 +281,8 @@ def compiled(
 
         if has_linker():
             _say_that_it_compiles()
-            background.start()
+            if library:
+                background.start()
             with contextlib.suppress(OSError), background.building(path):
                 with contextlib.suppress(OSError):
                     return shared_object.Native(path, signature)  # made meanwhile by another process

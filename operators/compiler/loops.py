@@ -117,7 +117,9 @@ class Loop:
         if self._found is None:
             with self._lock:
                 if self._found is None:
-                    self._found = cache.compiled(self.name, self.digest, self.signature, lambda: self.plain)
+                    self._found = cache.compiled(
+                        self.name, self.digest, self.signature, lambda: self.plain, library=True
+                    )
         return self._found
 
     def caller(self) -> Callable[..., Any]:

@@ -14,12 +14,6 @@ def float_bits(x: F64) -> I64:
 
 
 @inline
-def bits_float(b: I64) -> F64:
-    """The float64 whose bits are ``b``."""
-    return np.int64(b).view(np.float64)
-
-
-@inline
 def float_order(x: F64) -> I64:
     """An int64 that orders floats as IEEE 754's totalOrder does: -0.0 before 0.0, so extremes are unique."""
     b = np.float64(x).view(np.int64)

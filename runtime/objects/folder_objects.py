@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
-from operators.files import NotAFile, check_regular, open_regular, read_bytes
+from operators.files import NotAFile, check_regular, open_regular, read_bytes, sync_folder
 from runtime.errors import StoreError
 from runtime.objects.object_store import FileMissing, ObjectInfo, check_path, check_range
 
@@ -57,7 +57,7 @@ class FolderObjects:
             finally:
                 with contextlib.suppress(FileNotFoundError):
                     temporary.unlink()
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except OSError as error:
             raise _explained(error, "write", path, self.root) from error
 
@@ -108,7 +108,7 @@ class FolderObjects:
         try:
             target.unlink(missing_ok=True)
             if target.parent.is_dir():
-                _sync_folder(target.parent)
+                sync_folder(target.parent)
         except NotADirectoryError:
             return  # a parent of the path is an object itself, so this one is not there
         except OSError as error:
@@ -125,7 +125,7 @@ class FolderObjects:
         """Accept an object that is already there if it is identical."""
         if target.is_dir() or target.stat().st_size != len(data) or read_bytes(target) != data:
             raise StoreError(f"object {path!r} in {self.root} already exists with other content: objects never change.")
-        _sync_folder(target.parent)  # its writer may not have synced it yet
+        sync_folder(target.parent)  # its writer may not have synced it yet
 
     def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
         where = self.root / folder if folder else self.root
@@ -215,7 +215,7 @@ def _make_folder(folder: Path) -> None:
     _make_folder(folder.parent)
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -252,14 +252,6 @@ def _sync(number: int) -> None:
         fcntl.fcntl(number, _FULL_SYNC)
     else:
         os.fsync(number)
-
-
-def _sync_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _explained(error: OSError, verb: str, path: str, root: Path) -> StoreError:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from operators.errors import DataflowError
+from operators.files import sync_folder
 from runtime.catalogue import Catalogue, SqliteCatalogue
-from runtime.catalogue.items.head_file import HeadFile, sync_folder
+from runtime.catalogue.items.head_file import HeadFile
 from runtime.catalogue.key_value import Heads, run
 from runtime.catalogue.repair.salvage import Found, best_of, found_in, read_items, write_steps
 from runtime.errors import StoreError
@@ -57,7 +58,7 @@ def recover(url: str | Path, copy: str | Path | None = None) -> RecoverReport:
     if isinstance(location, Folder):
         return _recover_folder(location.root, location.objects(), None if copy is None else Path(copy))
     if copy is not None:
-        raise StoreError("a copy of the catalogue is for a store in a folder: restore the DynamoDB table instead.")
+        raise StoreError("a copy of the catalogue is for a store in a folder: restore the catalogue's table instead.")
     objects = location.objects()
     report = RecoverReport()
     with closing(location.catalogue(lambda: True)) as catalogue:

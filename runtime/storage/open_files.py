@@ -128,6 +128,6 @@ def check_committed(entry: FileEntry, file: PointFile) -> None:
         else:
             return
     raise FormatError(
-        f"{entry.path} is not the file that was committed ({what}): restore the right one from a backup;  "
+        f"{entry.path} is not the file that was committed ({what}): restore the right one from a backup; "
         "`dataflow verify` lists all that are wrong."
     )

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
-from operators.files import read_bytes
+from operators.files import read_bytes, sync_folder
 from runtime.catalogue.items import seal
 from runtime.catalogue.items.item_bytes import dump, load
 from runtime.catalogue.key_value import Heads
@@ -60,12 +60,3 @@ class HeadFile:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
         sync_folder(self.path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from operators.files import check_regular
-from runtime.catalogue.items.head_file import HeadFile, sync_folder
+from operators.files import check_regular, sync_folder
+from runtime.catalogue.items.head_file import HeadFile
 from runtime.catalogue.key_value import (
     Check,
     ConditionFailed,
@@ -26,7 +26,6 @@ from runtime.catalogue.key_value import (
     Transact,
     holds,
 )
-from runtime.catalogue.stores.kinds import KINDS
 from runtime.errors import StoreError
 
 _APPLICATION = 0x416E7446  # "AntF"
@@ -355,6 +354,3 @@ def explained(error: sqlite3.Error | OSError, path: Path) -> StoreError:
             return damaged(path)
         case _:
             return StoreError(f"the catalogue {path} failed: {error}.")
-
-
-KINDS["sqlite"] = lambda place: SqliteTable(Path(place.name))

@@ -37,7 +37,6 @@ class Content:
         text = Text(chain([self.head[skipped:]], self.rest))
         text.base = skipped
         text.more(0)
-        text.base = skipped
         return text
 
 

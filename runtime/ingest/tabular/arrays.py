@@ -13,7 +13,6 @@ from operators.types import Type
 from runtime.errors import IngestError
 from runtime.ingest.columns.interned_strings import InternedStrings
 
-MICROS = np.dtype("M8[us]")
 _COARSER = ("Y", "M", "W", "D", "h", "m", "s", "ms")
 _MOST = 2**63 - 1
 

@@ -153,7 +153,7 @@ def run(
     """Run ``task`` on this thread; ``compiled`` is the task's compiled plan, if known already."""
     if task.tzdata != TZDATA_VERSION:
         raise QueryError(
-            f"the query needs tzdata {task.tzdata}, and this worker has {TZDATA_VERSION}:  "
+            f"the query needs tzdata {task.tzdata}, and this worker has {TZDATA_VERSION}; "
             "install the same release of the package tzdata on both (of a deployment: dataflow deploy)"
         )
     schema = StreamSchema.from_dict(task.schema)

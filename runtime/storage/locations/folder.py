@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from operators.nearest import meant
+from operators.nearest import meant, nearest
 from runtime.errors import NoStore, StoreError
 from runtime.objects import FolderObjects, ObjectStore
 from runtime.storage.locations.schemes import has_points
@@ -45,8 +45,12 @@ class Folder:
         path = self.root / CATALOGUE
         if not path.exists():
             if not create() and not has_points(self.objects()):
-                hint = meant(self.root.name, _stores_in(self.root.parent), "ingest")
-                raise NoStore(f"{self.root}: there is no store here; {hint} something first (dataflow ingest)")
+                stores = _stores_in(self.root.parent)
+                hint = meant(self.root.name, stores, "ingest")
+                raise NoStore(
+                    f"{self.root}: there is no store here; {hint} something first (dataflow ingest)",
+                    nearest(self.root.name, stores),
+                )
             if outer := next((p for p in self.root.parents if (p / CATALOGUE).is_file()), None):
                 raise StoreError(f"{self.root} lies in the store {outer}: name a folder outside of it")
             self.root.mkdir(parents=True, exist_ok=True)

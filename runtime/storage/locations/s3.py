@@ -31,7 +31,7 @@ _OPTIONS = ("table", *_ACCESS, "catalogue")
 
 @dataclass(frozen=True)
 class BucketLocation:
-    """A prefix of an S3 bucket, with the catalogue in a DynamoDB table that other stores may share."""
+    """A prefix of an S3 bucket, with the catalogue in a table that other stores may share."""
 
     name: str
     prefix: str
@@ -58,7 +58,7 @@ class BucketLocation:
         return S3Objects(self.name, self.prefix, self.access)
 
     def catalogue(self, create: Callable[[], bool]) -> Catalogue:
-        """The catalogue in DynamoDB."""
+        """The catalogue in the table, of its kind."""
         from runtime.catalogue.catalogue import open_catalogue
         from runtime.catalogue.stores import CataloguePlace
 
