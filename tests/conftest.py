@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 
 def pytest_configure(config: pytest.Config) -> None:
     """``-m fast`` draws few examples of each property."""
-    if config.option.markexpr == "fast" and not os.environ.get("HYPOTHESIS_PROFILE"):
+    if re.match(r"fast\b", config.option.markexpr) and not os.environ.get("HYPOTHESIS_PROFILE"):
         settings.load_profile("fast")
 
 

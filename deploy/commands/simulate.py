@@ -35,6 +35,8 @@ def _simulate(options: argparse.Namespace) -> int:
     from deploy.simulator.telemetry_files import write_fleet
     from runtime.progress import human_bytes
 
+    if "://" in options.out:
+        raise UsageError(f"{options.out} is no folder of this machine: simulate writes files to one")
     fleet = fleet_of(options)
     with shown_progress() as progress:
         task = progress.start("simulate", fleet.devices, "devices")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deploy.simulator.devices import COLDEST, FIRMWARES, HOTTEST, STATUSES, DeviceFleet, Lines, simulate
 from deploy.simulator.truth import Truth, add_device
 from operators.errors import DataflowError
+from runtime.storage.locations.folder import check_outside_of_stores
 
 HOLD = 300_000  # ms: the five minutes of the demo's metric
 _FILE_ROWS = 500_000
@@ -74,7 +75,7 @@ def _slices(rows: int, step: int) -> Iterator[slice]:
 def write_fleet(fleet: DeviceFleet, folder: Path, report: Callable[[int, int], None] | None = None) -> Written:
     """Write the fleet's telemetry as ``telemetry-00001.ndjson.gz`` and so on, and ``truth.json``.
 
-    DataflowError, with nothing written, unless ``folder`` is empty or does not exist.
+    DataflowError, with nothing written, unless ``folder`` is empty or does not exist, and lies in no store.
     ``report(devices, rows)`` is called after each batch.
     """
     names = _table([f'{{"device":"{fleet.name(i)}","ts":' for i in range(fleet.devices)])
@@ -93,6 +94,7 @@ def write_fleet(fleet: DeviceFleet, folder: Path, report: Callable[[int, int], N
             written += len(data)
         return written
 
+    check_outside_of_stores(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Files of an earlier run that are not overwritten would be ingested, too.

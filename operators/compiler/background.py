@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 VARIABLE = "ANTFOLD_BACKGROUND"
 """``0``: nothing is compiled beside a process."""
+
+_PATIENCE = 60.0
+"""Seconds to wait for a process that compiles the same kernel; one that was stopped (Ctrl-Z) would never finish."""
 
 _CODE = "from operators.compiler.library import compile_missing; compile_missing()"
 
@@ -38,7 +42,7 @@ def start() -> None:
     with contextlib.suppress(OSError):
         _running.append(
             subprocess.Popen(
-                [sys.executable, "-c", _CODE],
+                [sys.executable, "-P", "-c", _CODE],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 env={**os.environ, VARIABLE: "0", "PYTHONPATH": path}, start_new_session=True,
             )
@@ -49,7 +53,8 @@ def start() -> None:
 def building(path: Path) -> Iterator[None]:
     """Within, no other process builds the kernel ``path``; one that does is waited for first.
 
-    Where the file system has no locks, two processes may build the same kernel: the second replaces the first's file.
+    Where the file system has no locks, or the other process takes more than a minute, both build it: the second
+    replaces the first's file.
     """
     lock = path.with_name(f"{path.name}.lock")
     file = _locked(lock)
@@ -62,13 +67,26 @@ def building(path: Path) -> Iterator[None]:
             file.close()
 
 
+def _lock(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _locked(lock: Path) -> IO[bytes] | None:
-    """The file ``lock``, created and locked; None where that is impossible."""
+    """The file ``lock``, locked; None where that is impossible, or another process holds it for too long."""
+    given_up = time.monotonic() + _PATIENCE
     try:
         while True:
             file = open(lock, "wb")  # noqa: SIM115 (closing it ends the lock)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX)
+                while not _lock(file):
+                    if time.monotonic() > given_up:
+                        file.close()
+                        return None
+                    time.sleep(0.02)
                 # A process that waited holds a file that is deleted by now: others lock a new one.
                 if os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):
                     return file

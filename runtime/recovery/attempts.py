@@ -34,6 +34,7 @@ from runtime.catalogue.repair.salvage import Found
 from runtime.errors import SchemaConflict, StoreError
 from runtime.objects import ObjectInfo, ObjectStore
 from runtime.pointfile import PointFile, verify_file
+from runtime.pointfile.layout import SEQ
 
 
 class Report(Protocol):
@@ -96,7 +97,13 @@ def adopt(
         certain = named({attempt.name: attempt.started for attempt in attempts})
         taken = {attempt.name: attempt for attempt in _taken(stream, attempts, certain, log, report)}
         sequence, _ = in_order({name: attempt.started for name, attempt in taken.items()})
-        taken = {a.name: a for a in _missing([taken[name] for name in sequence], certain, log, head)}
+        missing = {a.name: a for a in _missing([taken[name] for name in sequence], certain, log, head)}
+        for attempt in (taken[name] for name in sequence if name not in missing):
+            report.unknown.append(
+                f"{stream}: whether attempt {attempt.name} with {attempt.rows} rows was committed: it was skipped, "
+                "because the log that was found does not name it; ingest its source again"
+            )
+        taken = missing
         sequence, unsure = in_order({name: attempt.started for name, attempt in taken.items()})
         unordered = 0
         for attempt in (taken[name] for name in sequence):
@@ -106,7 +113,7 @@ def adopt(
             continue
         rows = sum(attempt.rows for attempt in taken.values())
         report.done.append(f"{stream}: {len(taken)} commits with {rows} rows were rebuilt from point files")
-        unknown = "the names of the sources, what was rejected"
+        unknown = "the names of the sources, the declared unit of their times, what was rejected"
         if set(taken) - certain:
             unknown += ", and, for those that no later file names, whether they were committed at all"
         report.unknown.append(f"{stream}: of these commits {unknown}")
@@ -146,7 +153,7 @@ def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectIn
         data = objects.read(info.path, 0, info.size)
         file = PointFile.open(lambda at, n, data=data: data[at : at + n], info.size, info.path)  # type: ignore[misc]
         verify_file(file)
-        if "$seq" in file.schema:
+        if SEQ in file.schema:
             raise StoreError(f"{info.path} is of a compaction: it holds rows of other files, too")
         if (file.origin or {}).get("stream", stream) != stream:
             raise StoreError(f"{info.path} is another stream's file")

@@ -87,8 +87,10 @@ def _recover_folder(root: Path, objects: ObjectStore, copy: Path | None) -> Reco
         these = list(found_in(where, read_items(file)))
         if file is copy and not these:
             raise StoreError(f"{copy} holds no commit of any stream: give a copy of catalogue.sqlite.")
+        if file is copy:
+            _check_same_store(copy, these, found, objects)
         found += these
-    best = best_of(found)
+    best = best_of(found, heads)
     new = root / f"{CATALOGUE}.new"
     for ending in _ENDINGS:
         with suppress(FileNotFoundError):
@@ -108,6 +110,23 @@ def _recover_folder(root: Path, objects: ObjectStore, copy: Path | None) -> Reco
         made = catalogue.table.heads() or {}
     _put_in_place(path, new, made, report)
     return report
+
+
+def _check_same_store(copy: Path, in_copy: list[Found], left: list[Found], objects: ObjectStore) -> None:
+    """StoreError if a ``copy`` is of another store: one of its streams begins with another commit than the log that is
+    ``left``, or, if there is none, has none of its files here."""
+    begun = {one.stream: one.records[0].hash for one in left}
+    for one in in_copy:
+        if one.stream in begun:
+            other = one.records[0].hash != begun[one.stream]
+        else:
+            named = {file.path for record in one.records for file in record.adds}
+            other = bool(named) and named.isdisjoint(info.path for info in objects.list(f"data/{one.stream}/"))
+        if other:
+            raise StoreError(
+                f"{copy} is the catalogue of another store: the commits of its stream {one.stream} are not of "
+                "this one; give a copy of this store's catalogue."
+            )
 
 
 def _heads(path: Path, report: RecoverReport) -> Heads | None:

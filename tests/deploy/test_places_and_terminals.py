@@ -49,6 +49,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         (["query", "store", "metrics.py:count", "--executor", "lamda"], 1, "no executor 'lamda'; did you mean"),
         (["recover", "store", "--from", "metrics.py"], 1, "metrics.py holds no commit of any stream"),
         (["simulate", "store"], 1, "store is not empty (it contains "),
+        (["simulate", "store/new"], 1, "new lies in the store "),
+        (["simulate", "s3://bucket/x"], 2, "s3://bucket/x is no folder of this machine"),
+        (["streams", "s3://bucket/x?catalogue=sqlite"], 1, "catalogue=sqlite is unknown: choose one of dynamodb"),
         (["version"], 2, "there is no command 'version'; did you mean '--version'?"),
     ],
 )  # fmt: skip

@@ -18,7 +18,7 @@ from runtime.catalogue.items.commit_order import Order
 from runtime.catalogue.items.entries import Record, SourceEntry, check_stream
 from runtime.catalogue.items.item_bytes import dump, load, load_record, log_key, source_data
 from runtime.catalogue.items.stream_names import count_puts, counted
-from runtime.catalogue.key_value import Put, Steps, transact
+from runtime.catalogue.key_value import Heads, Put, Steps, transact
 from runtime.catalogue.log import Head, head_payload
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.stores.wal import database_of
@@ -155,14 +155,18 @@ def write_steps(found: Found, most: int) -> Steps[list[str]]:
     return lost
 
 
-def best_of(found: list[Found]) -> dict[str, Found]:
-    """For each stream the one with the longest log, plus source items from the others."""
+def best_of(found: list[Found], heads: Heads | None) -> dict[str, Found]:
+    """For each stream the one whose log contains the last commit, else the longest; with all source items."""
+
+    def rank(one: Found) -> tuple[bool, int]:
+        return one.reaches(*(heads or {}).get(one.stream, (0, ""))), len(one.records)
+
     best: dict[str, Found] = {}
     for one in found:
         held = best.get(one.stream)
-        longer, shorter = (one, held) if held is None or len(one.records) > len(held.records) else (held, one)
-        if shorter is not None:
-            sources = {**shorter.sources, **longer.sources}
-            longer = replace(longer, sources=sources, swept=tuple(sorted({*longer.swept, *shorter.swept})))
-        best[one.stream] = longer
+        better, other = (one, held) if held is None or rank(one) > rank(held) else (held, one)
+        if other is not None:
+            sources = {**other.sources, **better.sources}
+            better = replace(better, sources=sources, swept=tuple(sorted({*better.swept, *other.swept})))
+        best[one.stream] = better
     return best

@@ -8,6 +8,7 @@ from math import isinf
 from typing import Any
 
 from runtime.ingest.text.json_scanner import MAX_DEPTH
+from runtime.pointfile.layout import SEQ
 
 MAX_NAME = 256
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -134,6 +135,8 @@ def name_fault(name: str) -> str | None:
         return f"column name is empty or longer than {MAX_NAME} bytes"
     if _CONTROL.search(name) or _SURROGATE.search(name):
         return "column name with control characters"
+    if name == SEQ:
+        return f"the column name {SEQ} is reserved"
     return None
 
 

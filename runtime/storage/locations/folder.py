@@ -51,12 +51,17 @@ class Folder:
                     f"{self.root}: there is no store here; {hint} something first (dataflow ingest)",
                     nearest(self.root.name, stores),
                 )
-            if outer := next((p for p in self.root.parents if (p / CATALOGUE).is_file()), None):
-                raise StoreError(f"{self.root} lies in the store {outer}: name a folder outside of it")
+            check_outside_of_stores(self.root)
             self.root.mkdir(parents=True, exist_ok=True)
         from runtime.catalogue import SqliteCatalogue
 
         return SqliteCatalogue(path, in_use=lambda: has_points(self.objects()))
+
+
+def check_outside_of_stores(folder: Path) -> None:
+    """StoreError if the folder lies in a store."""
+    if outer := next((p for p in folder.absolute().parents if (p / CATALOGUE).is_file()), None):
+        raise StoreError(f"{folder} lies in the store {outer}: name a folder outside of it")
 
 
 def _stores_in(folder: Path) -> list[str]:

@@ -196,3 +196,43 @@ def test_files_of_an_earlier_version(tmp_path: Path) -> None:
         found = store.query(df.stream("telemetry").group_by("device").agg(n=df.count()), progress=False)
         assert sorted(found) == [("a", 25), ("b", 10), ("c", 15)]
         assert store.ingest("telemetry", io.BytesIO(b""), key="device", time="ts", unit="ms", progress=False)
+
+
+def stored(folder: Path, stream: str, *values: int) -> None:
+    with Store(folder, create=True) as store:
+        for value in values:
+            line = b'{"k":"a","t":1709251200,"v":%d}\n' % value
+            store.ingest(stream, io.BytesIO(line), key="k", time="t", unit="s", progress=False)
+
+
+@pytest.mark.parametrize("stream", ["s", "other"])
+def test_a_copy_of_another_store_is_refused(tmp_path: Path, stream: str) -> None:
+    """Also one with more commits; and nothing is changed."""
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    stored(mine, "s", 1, 2)
+    stored(theirs, stream, 3, 4, 5)
+    with pytest.raises(StoreError, match=f"is the catalogue of another store: the commits of its stream {stream} are"):
+        Store(mine).recover(theirs / "catalogue.sqlite")
+    metric = df.stream("s").agg(total=df.sum("v"))
+    assert list(Store(mine).query(metric, progress=False)) == [(3,)]
+    assert [s.name for s in Store(mine).streams()] == ["s"]
+
+
+def test_an_attempt_that_no_log_names_is_mentioned(tmp_path: Path) -> None:
+    """An older catalogue was put back and used: what was committed in between is taken, or listed as skipped."""
+    folder, names = tmp_path / "store", ("catalogue.sqlite", "catalogue.sqlite-head")
+    stored(folder, "s", 1)
+    kept = {name: (folder / name).read_bytes() for name in names}
+    stored(folder, "s", 2, 4)
+    for name in names:
+        (folder / name).write_bytes(kept[name])
+    for ending in ("-wal", "-shm"):
+        (folder / f"catalogue.sqlite{ending}").unlink(missing_ok=True)
+    stored(folder, "s", 8, 16)
+    report = Store(folder).recover()
+    (total,) = next(iter(Store(folder).query(df.stream("s").agg(total=df.sum("v")), progress=False)))
+    skipped = [line for line in report.unknown if "it was skipped" in line]
+    files = len(list((folder / "data").rglob("*.points")))
+    assert files == 5
+    assert report.streams["s"] + len(skipped) == files
+    assert (total == 31) == (not skipped)

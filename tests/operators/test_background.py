@@ -1,0 +1,73 @@
+"""Kernels compiled by several processes: one at a time, none waits for ever, none runs what lies in its folder."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from pathlib import Path
+
+import pytest
+
+from operators.compiler import background
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(background, "_PATIENCE", 0.2)
+    return tmp_path / "kernel.so"
+
+
+def test_one_builds_and_its_lock_is_gone(kernel: Path) -> None:
+    lock = kernel.with_name("kernel.so.lock")
+    with background.building(kernel), lock.open("wb") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert list(kernel.parent.iterdir()) == []
+
+
+def test_a_process_that_was_stopped_is_not_waited_for(kernel: Path) -> None:
+    lock = kernel.with_name("kernel.so.lock")
+    with lock.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        begun = time.monotonic()
+        with background.building(kernel):
+            assert time.monotonic() - begun >= 0.2
+        # The lock is still that process's.
+        assert lock.exists()
+
+
+def test_a_deleted_lock_is_none(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waited for a lock that its holder deleted locks the new file, as others do."""
+    lock = kernel.with_name("kernel.so.lock")
+    real, tries = background._lock, []
+
+    def held_at_first(file: object) -> bool:
+        tries.append(file)
+        if len(tries) == 1:
+            lock.unlink()
+        return real(file)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(background, "_lock", held_at_first)
+    with background.building(kernel), lock.open("wb") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert len(tries) == 2
+
+
+def test_no_lock_where_none_can_be(kernel: Path) -> None:
+    kernel.with_name("kernel.so.lock").mkdir()
+    with background.building(kernel):
+        kernel.write_bytes(b"built")
+    assert kernel.read_bytes() == b"built"
+
+
+def test_files_of_the_current_folder_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tmp_path / "found"
+    (tmp_path / "operators.py").write_text("raise SystemExit(1)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(background.VARIABLE, "1")
+    monkeypatch.setattr(background.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(background, "_running", [])
+    monkeypatch.setattr(background, "_CODE", f"import operators; open({str(found)!r}, 'w').write(operators.__file__)")
+    background.start()
+    (process,) = background._running
+    assert process.wait(60) == 0
+    assert Path(found.read_text()) == Path(background.__file__).parents[1] / "__init__.py"
