@@ -194,20 +194,19 @@ def suffices(
 ) -> None:
     """From the files alone, and of the keys alone, the oracle says the same of the row."""
     keys = {point[KEY] for _, point in placed}
+    operations = {step["op"] for step in graph["steps"]}
     choices = [keys]
     if KEY in why.rows.columns:
         assert why.keys == len({r[KEY] for r in behind})
         # How many keys there are at once ends with a point of yet another key.
-        if all(step["op"] != "concurrent" for step in graph["steps"]):
+        if "concurrent" not in operations:
             choices = [{r[KEY] for r in behind}]
-    elif behind and graph["steps"][-1]["op"] == "group_by" and why.keys < len(keys):
+    elif behind and "concurrent" not in operations and graph["steps"][-1]["op"] == "group_by" and why.keys < len(keys):
         # The rows do not show which keys they come from, only how many these are.
         choices = [set(some) for some in itertools.combinations(sorted(keys), why.keys)]
-    answers = [
-        answer(graph, [point for file, point in placed if file in why.files and point[KEY] in some], **options)
-        for some in choices
-    ]
-    if any(step["op"] in ("window", "sessionize", "transitions") for step in graph["steps"]):
+    there = [[point for file, point in placed if file in why.files and point[KEY] in some] for some in choices]
+    answers = [answer(graph, some, **options) for some in there]
+    if operations & {"window", "sessionize", "transitions"}:
         # Points of other rows that lie in the same files may, without their neighbours, come into the group as well.
         by = [entry["name"] for entry in graph["steps"][-1]["by"]]
         count = "n" if "n" in row else "count"
@@ -215,8 +214,34 @@ def suffices(
             [r[count] >= row[count] for r in found if all(r[name] == row[name] for name in by)] == [True]
             for found in answers
         )
-    elif behind:
-        assert any(row in found for found in answers)
+    elif behind and not any(row in found for found in answers):
+        assert KEY in why.rows.columns
+        assert "end" in why.rows.columns
+        only_later_ones_join(behind, row, graph, there[0], options)
+
+
+def only_later_ones_join(behind: ROWS, row: dict[str, Any], graph: Any, there: list[Point], options: Any) -> None:
+    """The intervals behind the row are exactly those of the files; any others of the group lie apart from them.
+
+    These begin with a later report, which is of another group only because of a point between: of two states, say, one
+    is reported in a file that says nothing of the intervals behind the row.
+    """
+    *before, grouping = graph["steps"]
+    by = [entry["name"] for entry in grouping["by"]]
+    own = [{"name": f"_{name}", "expr": {"col": name}} for name in (KEY, "start", "end")]
+    count = [{"name": "_count", "agg": {"fn": "count", "args": [], "where": None}}]
+    pieces = {"op": "group_by", "by": [*grouping["by"], *own], "aggs": count}
+    found = {
+        (r[f"_{KEY}"], r["_start"], r["_end"]): r["_count"]
+        for r in answer({**graph, "steps": [*before, pieces]}, there, **options)
+        if all(r[name] == row[name] for name in by)
+    }
+    known = {(r[KEY], r["start"], r["end"]): r["count"] for r in behind}
+    assert {piece: found.get(piece) for piece in known} == known
+    others = set(found) - set(known)
+    assert others
+    for key, start, end in others:
+        assert all(key != k or end <= first or last <= start for k, first, last in known)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -248,3 +273,25 @@ def test_a_row_may_begin_because_of_a_key_of_which_nothing_is_known(folder: Path
     store, placed = stored(folder, points, 3)
     with store:
         assert agree(metric, sums, store, placed, Case(points, start, start + 600_000_000)) == 2
+
+
+def test_what_else_the_files_hold_may_join_the_group_but_changes_no_interval(folder: Path) -> None:
+    # Of two things that tell the group, one is reported in a file of its own, long after the intervals of the row.
+    start, minute = 1_711_836_000_000_000, 60_000_000
+    points: list[Point] = [
+        {KEY: "x", TIME: start, "status": "up", "firmware": "1.0"},
+        {KEY: "x", TIME: start + minute, "status": "down", "firmware": "2.0"},
+        {KEY: "x", TIME: start + 2 * minute, "firmware": "1.0"},
+        {KEY: "x", TIME: start + 4 * minute, "status": "up"},
+        {KEY: "x", TIME: start + 3 * minute, "firmware": "ä"},
+    ]
+    metric, sums = METRICS["states held"]
+    store = Store(folder / str(next(_numbers)), create=True)
+    placed: list[tuple[str, Point]] = []
+    for part in ([schema_point("a")], points[:4], points[4:]):
+        before = {f.path for f in store.files(STREAM)} if placed else set()
+        store.ingest(STREAM, as_columns(part), key=KEY, time=TIME, unit="us", progress=False)
+        (new,) = {f.path for f in store.files(STREAM)} - before
+        placed += [(new, point) for point in part]
+    with store:
+        assert agree(metric, sums, store, placed, Case(points, start, start + 60 * minute)) == 4
