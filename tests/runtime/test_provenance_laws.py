@@ -1,9 +1,10 @@
-"""Provenance adds up to its number, and the named files suffice for it, for every kind of metric."""
+"""Provenance adds up to its number, and the named files say all that is behind it, for every kind of metric."""
 
 from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -215,33 +216,42 @@ def suffices(
             for found in answers
         )
     elif behind and not any(row in found for found in answers):
+        # Points that the files hold besides may say more; of what is behind the row, they say nothing else.
         assert KEY in why.rows.columns
-        assert "end" in why.rows.columns
-        only_later_ones_join(behind, row, graph, there[0], options)
+        if graph["steps"][-1]["op"] == "group_by":
+            others_lie_apart(behind, row, graph, there[0], options)
+        else:
+            is_covered(row, answers[0])
 
 
-def only_later_ones_join(behind: ROWS, row: dict[str, Any], graph: Any, there: list[Point], options: Any) -> None:
-    """The intervals behind the row are exactly those of the files; any others of the group lie apart from them.
+def others_lie_apart(behind: ROWS, row: dict[str, Any], graph: Any, there: list[Point], options: Any) -> None:
+    """What is behind the row is what the files say, exactly; anything else of the group lies apart from it.
 
-    These begin with a later report, which is of another group only because of a point between: of two states, say, one
-    is reported in a file that says nothing of the intervals behind the row.
+    That comes from a later report, which is of another group only because of a point between: of two states, say, one
+    is reported in a file that says nothing of what is behind the row.
     """
     *before, grouping = graph["steps"]
-    by = [entry["name"] for entry in grouping["by"]]
-    own = [{"name": f"_{name}", "expr": {"col": name}} for name in (KEY, "start", "end")]
+    times = ("start", "end") if "end" in behind[0] else (TIME,)
+    own = [{"name": f"_{n}", "expr": {"col": n}} for n in (KEY, *times)]
     count = [{"name": "_count", "agg": {"fn": "count", "args": [], "where": None}}]
     pieces = {"op": "group_by", "by": [*grouping["by"], *own], "aggs": count}
-    found = {
-        (r[f"_{KEY}"], r["_start"], r["_end"]): r["_count"]
-        for r in answer({**graph, "steps": [*before, pieces]}, there, **options)
-        if all(r[name] == row[name] for name in by)
-    }
-    known = {(r[KEY], r["start"], r["end"]): r["count"] for r in behind}
-    assert {piece: found.get(piece) for piece in known} == known
-    others = set(found) - set(known)
-    assert others
-    for key, start, end in others:
-        assert all(key != k or end <= first or last <= start for k, first, last in known)
+    found: Counter[tuple[Any, ...]] = Counter()
+    for r in answer({**graph, "steps": [*before, pieces]}, there, **options):
+        if all(r[entry["name"]] == row[entry["name"]] for entry in grouping["by"]):
+            found[tuple(r[f"_{n}"] for n in (KEY, *times))] += r["_count"]
+    known: Counter[tuple[Any, ...]] = Counter()
+    for r in behind:
+        known[tuple(r[n] for n in (KEY, *times))] += r.get("count", 1)
+    assert found > known
+    for key, begin, *end in found - known:
+        assert len(times) == 1 or all(k != key or end[0] <= lo or hi <= begin for k, lo, hi in known)
+
+
+def is_covered(row: dict[str, Any], found: ROWS) -> None:
+    """An interval of these files says the same all the time; it may be longer, for it may lack what ended it."""
+    same = [name for name in row if name not in ("start", "end", "duration")]
+    whole = [r for r in found if all(r[name] == row[name] for name in same)]
+    assert any(r["start"] <= row["start"] and row["end"] <= r["end"] for r in whole)
 
 
 @pytest.mark.parametrize("name", METRICS)
