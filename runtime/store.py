@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dataflow.language.stream import Stream
     from runtime.fleet import Fleet
     from runtime.ingest import IngestReport
+    from runtime.ingest.inputs.reading import ReadingOptions
     from runtime.progress import Progress
     from runtime.published import Published
     from runtime.published.incremental import Answered, Savings
@@ -97,17 +98,19 @@ class Store(OpenStore):
         id: str | None = None,
         missing_key: str | None = None,
         progress: bool | Progress = True,
+        **reading: Unpack[ReadingOptions],
     ) -> IngestReport:
         """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``.
 
-        ``key`` and ``time`` are required for a new stream; an existing stream knows its own.
+        ``key`` and ``time`` are required for a new stream; an existing stream knows its own. ``reading`` are the options
+        of ``runtime.ingest.Reading``: how records are read.
         """
         from runtime.ingest import ingest
 
         self._create = True
         return ingest(
             self.objects, self.catalogue, stream, sources, key=key, time=time, unit=unit, format=format,  # type: ignore[arg-type]
-            duplicates=duplicates, id=id, missing_key=missing_key, progress=_progress(progress),  # type: ignore[arg-type]
+            duplicates=duplicates, id=id, missing_key=missing_key, progress=_progress(progress), **reading,  # type: ignore[arg-type]
         )  # fmt: skip
 
     # ---- queries

@@ -8,7 +8,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 from deploy.commands.shared import Command, UsageError, shown_progress, store_argument
 from operators.nearest import meant, nearest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _UNITS = ("s", "ms", "us", "ns", "iso")
 _DUPLICATES = ("keep", "exact", "latest")
+_LISTS = ("json", "columns", "drop", "null", "names")
 
 
 def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +39,27 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--id", metavar="COLUMN", help="a column whose values count once per key and day")
     parser.add_argument("--missing-key", metavar="NAME", help="the key of points without one (default: reject them)")
+    reading_arguments(parser)
+
+
+def reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say how records are read."""
+    from runtime.ingest import Reading
+
+    for f in fields(Reading):
+        said = f.metadata
+        more: dict[str, Any] = {"action": "append"} if "convert" in said else {}
+        if f.name in ("depth", "skip_rows"):
+            more = {"type": int}
+        parser.add_argument(f"--{f.name.replace('_', '-')}", metavar=said["metavar"], help=said["help"], **more)
+
+
+def reading_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Those of these options that were given, by name; lists of names may be repeated or have commas."""
+    from runtime.ingest import Reading
+
+    found = {f.name: getattr(options, f.name) for f in fields(Reading)}
+    return {n: ",".join(v) if n in _LISTS and v else v for n, v in found.items() if v is not None}
 
 
 def _ingest(options: argparse.Namespace) -> int:
@@ -67,6 +90,7 @@ def _ingest(options: argparse.Namespace) -> int:
             id=options.id,
             missing_key=options.missing_key,
             progress=progress,
+            **reading_of(options),
         )
     print(report)
     if options.stream not in there and (near := nearest(options.stream, there)) is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from operators.errors import DataflowError
+from runtime.ingest.inputs.reading import ReadingOptions
 
 STORE, WORKER, STREAMS, LANDING, QUEUE, ALERTS = (
     f"ANTFOLD_{name}" for name in ("STORE", "WORKER", "STREAMS", "LANDING", "QUEUE", "ALERTS")
@@ -56,7 +57,7 @@ def required(name: str) -> str:
 
 
 _NEEDED = {"key", "time"}
-_GIVEN = {*_NEEDED, "unit", "format", "duplicates", "id", "missing_key"}
+_GIVEN = {*_NEEDED, "unit", "format", "duplicates", "id", "missing_key", *ReadingOptions.__annotations__}
 
 
 def streams() -> dict[str, dict[str, Any]]:

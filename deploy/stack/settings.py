@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,7 +51,8 @@ class SettingsError(DataflowError):
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """How the points of one stream are ingested; names as in ``dataflow ingest``."""
+    """How the points of one stream are ingested; names as in ``dataflow ingest``. ``reading``: the options of
+    ``runtime.ingest.Reading``, which stand beside the others in the file."""
 
     key: str
     time: str
@@ -60,6 +61,13 @@ class StreamSettings:
     duplicates: str | None = None
     id: str | None = None
     missing_key: str | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of ``runtime.ingest.ingest`` that are given."""
+        given = asdict(self)
+        reading = given.pop("reading")
+        return {name: value for name, value in {**given, **reading}.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -162,7 +170,10 @@ def parse(text: str, where: str = FILE) -> StackSettings:
         StackSettings,
         _table(data.pop("deployment", {}), f"{where}: [deployment]"),
         f"{where}: [deployment]",
-        streams=_named(StreamSettings, data.pop("streams", {}), f"{where}: [streams"),
+        streams={
+            name: _stream(table, f"{where}: [streams.{name}]")
+            for name, table in _table(data.pop("streams", {}), f"{where}: [streams]").items()
+        },
         schedules=tuple(
             _made(ScheduleSettings, s, f"{where}: [[schedules]] number {i}") for i, s in enumerate(listed, 1)
         ),
@@ -188,6 +199,16 @@ def _known(given: Mapping[str, Any], names: tuple[str, ...], where: str) -> None
 
 def _named(cls: type[T], given: object, where: str) -> dict[str, T]:
     return {name: _made(cls, value, f"{where}.{name}]") for name, value in _table(given, f"{where}]").items()}
+
+
+def _stream(given: object, where: str) -> StreamSettings:
+    """A stream's settings; what is an option of ``Reading`` is checked there."""
+    from runtime.ingest.inputs.reading import Reading
+
+    table = dict(_table(given, where))
+    reading = {f.name: table.pop(f.name) for f in fields(Reading) if f.name in table}
+    _known(table, tuple(f.name for f in (*fields(StreamSettings), *fields(Reading)) if f.name != "reading"), where)
+    return replace(_made(StreamSettings, table, where), reading=reading)
 
 
 def _made(cls: type[T], given: object, where: str, **nested: Any) -> T:
@@ -285,6 +306,7 @@ def _check_stream(name: str, stream: StreamSettings, place: str) -> None:
     from runtime.ingest.inputs.settings import Settings as Ingest
 
     try:
-        Ingest.of(None, check_stream(name), **asdict(stream))
+        none = dict.fromkeys(("unit", "duplicates", "id", "missing_key"))
+        Ingest.of(None, check_stream(name), **{**none, **stream.options()})
     except DataflowError as error:
         raise SettingsError(f"{place}: {error}") from None

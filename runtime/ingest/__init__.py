@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from runtime.ingest.inputs.inputs import StreamInput
 from runtime.ingest.inputs.quarantine import quarantine
+from runtime.ingest.inputs.reading import Reading, ReadingOptions
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import IngestReport, Interrupted, Reject, SourceReport, SourcesFailed
 from runtime.ingest.resume import known_source
 from runtime.ingest.run import MEMORY_ROWS, ingest
 
 __all__ = [
-    "MEMORY_ROWS", "IngestReport", "Interrupted", "Reject", "Settings", "SourceReport", "SourcesFailed", "StreamInput",
-    "ingest", "known_source", "quarantine",
+    "MEMORY_ROWS", "IngestReport", "Interrupted", "Reading", "ReadingOptions", "Reject", "Settings", "SourceReport",
+    "SourcesFailed", "StreamInput", "ingest", "known_source", "quarantine",
 ]  # fmt: skip

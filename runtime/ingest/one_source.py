@@ -225,7 +225,9 @@ class SourceRun:
         waiting = None
         if times.early:
             s = self._read_as(known)
-            waiting = Waiting(times.early, times.latest, times.earliest, s.unit, s.format, s.missing_key)
+            waiting = Waiting(
+                times.early, times.latest, times.earliest, s.unit, s.format, s.missing_key, s.reading.to_dict()
+            )
         rejects_path = self._put_rejects(digest, rejects, attempt)
         source = SourceEntry(
             id=digest,

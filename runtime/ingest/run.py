@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Unpack
 
 from runtime.catalogue import Catalogue, check_stream
 from runtime.errors import IngestError
 from runtime.ingest.formats import check_format
 from runtime.ingest.inputs.inputs import resolve
+from runtime.ingest.inputs.reading import ReadingOptions
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.one_source import SourceRun, StreamTarget
 from runtime.ingest.report import IngestReport, Interrupted, SourceReport, SourcesFailed
@@ -37,6 +38,7 @@ def ingest(
     missing_key: str | None = None,
     progress: Progress | None = None,
     memory_rows: int = MEMORY_ROWS,
+    **reading: Unpack[ReadingOptions],
 ) -> IngestReport:
     """Add points to a stream, which the first ingest creates; each input is a source that counts exactly once.
 
@@ -44,7 +46,7 @@ def ingest(
     ``StreamInput``), Arrow tables, pandas or Polars frames, or dicts of arrays; files may be gzip or zstd, and JSON,
     CSV or Parquet. ``key`` and ``time`` name the columns of the key and of the event time (dotted for nested ones); an
     existing stream knows them. ``unit`` is that of numeric times; ISO-8601 text needs none. ``duplicates``, ``id`` and
-    ``missing_key`` are properties of the stream; None means the stream's.
+    ``missing_key`` are properties of the stream; None means the stream's. ``reading`` are the options of ``Reading``.
 
     Single bad records are rejected and counted. ``IngestError`` says why an input could not be ingested; then none of
     it is. With several inputs the others are committed first (``SourcesFailed``). ``Interrupted`` (a KeyboardInterrupt)
@@ -63,6 +65,7 @@ def ingest(
         duplicates=duplicates,
         id=id,
         missing_key=missing_key,
+        **reading,
     )
     found = resolve(inputs)
     reports: list[SourceReport] = []

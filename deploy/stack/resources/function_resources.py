@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 from deploy.stack.resources.cloudformation import (
@@ -79,8 +78,7 @@ def functions(settings: StackSettings) -> tuple[FunctionResource, ...]:
 
 
 def _streams(settings: StackSettings) -> str:
-    said = {name: {k: v for k, v in asdict(stream).items() if v is not None}
-            for name, stream in sorted(settings.streams.items())}  # fmt: skip
+    said = {name: stream.options() for name, stream in sorted(settings.streams.items())}
     text = json.dumps(said, sort_keys=True)
     if len(text.encode()) > _STREAMS:
         raise SettingsError(

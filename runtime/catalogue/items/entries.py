@@ -76,7 +76,7 @@ class Waiting:
 
     These are the ``rows`` with a time later than ``latest`` (microseconds UTC; the first of them at ``earliest``). When
     the source is ingested again, those that are acceptable by then are committed as a source with the id ``next_id``,
-    read with the ``unit``, ``format`` and ``missing_key`` of the first time.
+    read with the ``unit``, ``format``, ``missing_key`` and ``reading`` (options by name) of the first time.
     """
 
     rows: int
@@ -85,6 +85,7 @@ class Waiting:
     unit: str | None = None
     format: str = "auto"
     missing_key: str | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def next_id(self, source_id: str) -> str:
         """The id under which the waiting rows of ``source_id`` are committed: equal in all processes, so they count
@@ -126,7 +127,10 @@ class SourceEntry:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return asdict(self)
+        out = asdict(self)
+        if self.waiting is not None and not self.waiting.reading:
+            del out["waiting"]["reading"]  # as before there were such options
+        return out
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SourceEntry:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from operators.nearest import meant
 from operators.types import Type
@@ -11,6 +12,7 @@ from runtime.catalogue import StreamSchema, Waiting
 from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.columns.assemble import whole_key
 from runtime.ingest.columns.event_times import UNITS
+from runtime.ingest.inputs.reading import Reading
 from runtime.ingest.text.json_strict import name_fault
 
 DUPLICATES = ("keep", "exact", "latest")
@@ -28,6 +30,7 @@ class Settings:
     id: str | None
     missing_key: str | None
     known: StreamSchema | None
+    reading: Reading = field(default_factory=Reading)
 
     @classmethod
     def of(
@@ -42,8 +45,12 @@ class Settings:
         duplicates: str | None,
         id: str | None,
         missing_key: str | None,
+        **reading: Any,
     ) -> Settings:
-        """The requested settings, with the stream's as defaults; ``SchemaConflict`` where they differ."""
+        """The requested settings, with the stream's as defaults; ``SchemaConflict`` where they differ.
+
+        ``reading`` are the options of ``Reading``.
+        """
         _one_of("unit", "--unit", unit, (None, *UNITS))
         _one_of("duplicates", "--duplicates", duplicates, (None, *DUPLICATES))
         if known is not None:
@@ -77,7 +84,7 @@ class Settings:
             missing_key = known.missing_key if missing_key is None else missing_key
             if missing_key is not None and known.key_type is Type.INT:
                 whole_key(missing_key, key)
-        return cls(key, time, unit, format, duplicates or "keep", id, missing_key, known)
+        return cls(key, time, unit, format, duplicates or "keep", id, missing_key, known, Reading.of(reading))
 
     def schema(self, key_type: Type, columns: dict[str, Type], wide: Iterable[str] = ()) -> StreamSchema:
         """The schema that an input with these columns commits; ``wide`` are those with integers beyond 2^53."""
@@ -88,7 +95,8 @@ class Settings:
 
     def as_before(self, waiting: Waiting) -> Settings:
         """The settings with which the source was first read."""
-        return replace(self, unit=waiting.unit, format=waiting.format, missing_key=waiting.missing_key)
+        reading = Reading.of(waiting.reading)
+        return replace(self, unit=waiting.unit, format=waiting.format, missing_key=waiting.missing_key, reading=reading)
 
 
 def _one_of(what: str, option: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
