@@ -102,8 +102,8 @@ class Store(OpenStore):
     ) -> IngestReport:
         """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``.
 
-        ``key`` and ``time`` are required for a new stream; an existing stream knows its own. ``reading`` are the options
-        of ``runtime.ingest.Reading``: how records are read.
+        ``key`` and ``time`` are required for a new stream; an existing stream knows its own. ``reading`` are the
+        options of ``runtime.ingest.Reading``: how records are read.
         """
         from runtime.ingest import ingest
 

@@ -1,4 +1,4 @@
-"""Assembles cells into typed batches: keys, times, column types; rejects rows that do not fit."""
+"""Assembles cells into typed batches: keys, times, columns; rejects rows without a key or time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 from operators.types import Type
 from runtime.errors import IngestError
 from runtime.ingest.columns.batch import Batch, Values, concatenated
-from runtime.ingest.columns.column_types import ColumnTypes
+from runtime.ingest.columns.column_notes import SourceNotes
+from runtime.ingest.columns.column_types import KEY_ROWS, ColumnTypes
 from runtime.ingest.columns.event_times import TimeReader
 from runtime.ingest.columns.interned_strings import InternedStrings
+from runtime.ingest.columns.placing import Placing
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.rejects import Rejects, RowFault
-from runtime.ingest.text.tokens import BIGINT, BOOL, DECIMAL, FLOAT, INT, NULL, STRING
+from runtime.ingest.text.tokens import BIG, BOOL, FLOAT, INFINITE, INT, JSON, NAN, NULL, STRING
 
 Mask = NDArray[np.bool_]
+
+_NO_KEYS = {BOOL: "a bool", FLOAT: "a float64", BIG: "an integer beyond 64 bits", NAN: "NaN", INFINITE: "infinite"}
 
 
 class Declared(NamedTuple):
@@ -35,7 +39,7 @@ class Declared(NamedTuple):
 
 @dataclass
 class Screened:
-    """Cells with checked keys and times: only a column's type can still reject the rows in ``good``.
+    """Cells with checked keys and times: only the type of the keys can still reject the rows in ``good``.
 
     ``reasons`` say why others are rejected, ``time`` is the event time of the good ones.
     """
@@ -76,6 +80,8 @@ class Assembler:
             declared.stored_wide,
         )
         self.rejects = Rejects()
+        self.notes = SourceNotes()
+        self._placing = Placing(self.columns, self.notes, lambda name: self.words.setdefault(name, InternedStrings()))
         self.words: dict[str, InternedStrings] = {}
         self.rows_read = 0
         self.time = time
@@ -120,19 +126,19 @@ class Assembler:
         self.rows_read += len(faults)
 
     def accept(self, screened: Screened) -> Batch:
-        """The rows whose values all fit their columns; they settle the types of columns without one."""
+        """The rows whose key fits; the first one settles the type of the keys."""
         cells = screened.cells
         undecided = self.columns.key_type is None
-        fit = self.columns.fit(cells, screened.good)
-        self.reject(replace(screened, reasons=screened.reasons | fit.reasons))
-        good = fit.good
+        good, reasons = self._fit_keys(cells, screened.good)
+        self.reject(replace(screened, reasons=screened.reasons | reasons))
         taken = int(np.count_nonzero(good))
         self.rows_read += taken
+        for row, reason in cells.left_out:
+            if good[row]:
+                self.notes.left_out[reason] += 1
         columns: dict[str, Values] = {}
         for at in range(2, len(cells.kind)):
-            found = self._values(cells.names[at], cells, at, good & (cells.kind[at] > NULL))
-            if found is not None:
-                columns[cells.names[at]] = found
+            columns.update(self._placing.place(cells, at, good))
         batch = Batch(self._keys(cells, good), screened.time, columns)
         if taken < len(good):
             batch = batch.take(np.flatnonzero(good))
@@ -169,8 +175,32 @@ class Assembler:
                 self.columns.key_type = Type.STRING  # in CSV a key is always text
             if self.columns.key_type is Type.STRING:
                 return
-        for what, shown in ((BOOL, "a bool"), (FLOAT, "a float64"), (DECIMAL, "a float64"), (BIGINT, "too large")):
+        kind[kind == JSON] = STRING
+        for what, shown in _NO_KEYS.items():
             _reject_all(good, reasons, kind == what, f"key: column {self.key} is {shown}")
+
+    def _fit_keys(self, cells: RawCells, good: Mask) -> tuple[Mask, dict[int, str]]:
+        """The rows whose key is of the keys' type, or missing; why others are not among them."""
+        columns, kind = self.columns, cells.kind[0]
+        if cells.spans is not None and columns.key_type is not Type.INT:
+            return good, {}
+        with_key = good & (kind > NULL)
+        if columns.key_type is None:
+            first = int(with_key.argmax()) if with_key.any() else len(good)
+            columns.keyless += int(np.count_nonzero(good[:first]))
+            if columns.keyless >= KEY_ROWS:
+                columns.key_type = Type.STRING
+            elif first < len(good):
+                columns.key_type = Type.INT if kind[first] == INT else Type.STRING
+            else:
+                return good, {}
+        wrong = with_key & (kind != (INT if columns.key_type is Type.INT else STRING))
+        reasons: dict[int, str] = {}
+        good = good.copy()
+        for what, shown in ((INT, "int64"), (STRING, "string"), (BOOL, "bool"), (FLOAT, "float64")):
+            reason = f"key: column {self.key} is {columns.key_type}, got {shown}"
+            _reject_all(good, reasons, wrong & (kind == what), reason)
+        return good, reasons
 
     def _keys(self, cells: RawCells, good: Mask) -> Values:
         """The keys so far: while their type is unknown, all of these rows lack one."""
@@ -199,31 +229,6 @@ class Assembler:
                 stand_in = whole_key(self._missing_key, self.key)
             values = np.where(present, values, stand_in).astype(type_.dtype, copy=False)
         return Values(type_, values, None)
-
-    # ---- value columns
-
-    def _values(self, name: str, cells: RawCells, at: int, fits: Mask) -> Values | None:
-        if not fits.any():
-            return None
-        type_ = self.columns.types[name]
-        valid = None if fits.all() else fits
-        kind, value = cells.kind[at], cells.value[at]
-        if type_ is Type.STRING:
-            spans = value if cells.spans is None else cells.spans[at]
-            words = self.words.setdefault(name, InternedStrings())
-            if valid is None:
-                return Values(type_, words.codes(cells.data, np.ascontiguousarray(spans)), None)
-            codes = np.zeros(len(kind), np.int32)
-            codes[fits] = words.codes(cells.data, spans[fits])
-            return Values(type_, codes, valid)
-        if type_ is Type.FLOAT:
-            reals = np.where(kind == FLOAT, value.view(np.float64), 0.0)
-            whole = kind == INT
-            if whole.any():
-                reals = np.where(whole, value, reals)
-                reals[[row for column, row in cells.minus_zeros if column == at]] = -0.0
-            return Values(type_, np.where(fits, reals, 0.0), valid)
-        return Values(type_, np.where(fits, value, 0).astype(type_.dtype), valid)
 
 
 def whole_key(text: str, key: str) -> int:

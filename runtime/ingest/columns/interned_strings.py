@@ -136,6 +136,12 @@ class InternedStrings:
         lengths = np.diff(ends, prepend=0)
         return self.codes(np.frombuffer(b"".join(encoded) or b"\0", np.uint8), (ends - lengths) << 32 | lengths)
 
+    def copied(self, codes: NDArray[np.int32], to: InternedStrings) -> NDArray[np.int32]:
+        """The codes of the same strings in another set, which gets those that occur."""
+        distinct, places = np.unique(codes, return_inverse=True)
+        starts = self._offsets[distinct]
+        return to.codes(self._blob, starts << 32 | (self._offsets[distinct + 1] - starts))[places]
+
     def empty(self) -> int | None:
         """The code of the empty string; None if it does not occur."""
         found = np.flatnonzero(np.diff(self._offsets[: len(self) + 1]) == 0)

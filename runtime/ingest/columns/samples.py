@@ -1,9 +1,9 @@
-"""Samples that settle the types of CSV columns: each gets the narrowest type that fits all rows of the sample.
+"""Samples that settle the types of columns: a column gets the type of most of its values in the sample.
 
 A sample begins with the first row that has a value in a column without a type and ends after ``SAMPLE_ROWS`` rows; a
-column that is empty until later gets its own sample. Its bounds depend on the rows that are acceptable with the types
-settled before it, not on how the text is cut into chunks. If fractions and integers beyond 2^53 occur together, the
-type is float64 and these integers are rejected; such a row settles nothing either.
+column that is empty until later gets its own sample. Its bounds depend on the accepted rows, not on how the text is cut
+into chunks. Words that may stand for a missing value count for no type: a column in which there is nothing else has
+none yet.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from operators.types import Type
-from runtime.ingest.columns.assemble import Assembler, Mask, Screened
+from runtime.ingest.columns.assemble import Assembler, Screened
 from runtime.ingest.columns.batch import Batch
-from runtime.ingest.columns.column_types import MAX_COLUMNS, narrowest
-from runtime.ingest.text.tokens import KINDS, NULL
+from runtime.ingest.columns.column_types import MAX_COLUMNS, commonest
+from runtime.ingest.columns.placing import null_words
+from runtime.ingest.text.tokens import KINDS, NULL, STRING
 
 SAMPLE_ROWS = 1 << 16
 SAMPLE_BYTES = 1 << 24
@@ -24,8 +25,6 @@ SAMPLE_BYTES = 1 << 24
 
 SPAN_BYTES = 1 << 27
 """Maximum bytes of text searched for a sample: bounds memory if most rows are rejected."""
-
-_PASSES = 8
 
 
 class Sample:
@@ -61,8 +60,7 @@ class Sample:
     def settled(self) -> Iterator[Batch]:
         """Settle types by the waiting rows, and return these."""
         held, self._held = self._held, []
-        if held:
-            self._settle(held)
+        self._settle(held)
         for screened in held:
             yield self._assembler.accept(screened)
 
@@ -73,16 +71,13 @@ class Sample:
         if not unsettled or len(types) >= MAX_COLUMNS:
             return len(screened)
         wanted = (cells.kind[unsettled] > NULL).any(axis=0) & screened.good
-        if wanted.any():
-            wanted &= ~self._assembler.columns.certain_misfits(cells, screened.good)
         return int(wanted.argmax()) if wanted.any() else len(screened)
 
     def _end(self, screened: Screened) -> tuple[int, bool]:
         """How many of the rows belong to the sample, and whether they complete it."""
-        cells = screened.cells
-        counted = screened.good & ~self._assembler.columns.certain_misfits(cells, screened.good)
-        rows = self._rows + np.cumsum(counted)
-        sizes = self._bytes + np.cumsum(np.where(counted, cells.end - cells.start, 0))
+        cells, good = screened.cells, screened.good
+        rows = self._rows + np.cumsum(good)
+        sizes = self._bytes + np.cumsum(np.where(good, cells.end - cells.start, 0))
         full = (rows >= SAMPLE_ROWS) | (sizes >= SAMPLE_BYTES) | (cells.base + cells.end - self._begun >= SPAN_BYTES)
         end = int(full.argmax()) + 1 if full.any() else len(screened)
         if end:
@@ -90,33 +85,28 @@ class Sample:
         return end, bool(full.any())
 
     def _settle(self, held: list[Screened]) -> None:
-        """Settle the types of the new columns by the rows that are accepted with them."""
+        """Settle the types of the columns that have none, in the order of the source's columns."""
         columns = self._assembler.columns
-        good = [screened.good for screened in held]
-        types = self._narrowest(held, good)
-        for _ in range(_PASSES):
-            trial = columns.copy()
-            for name, type_ in types.items():
-                trial.settle(name, type_)
-            good = [trial.fit(screened.cells, rows).good for screened, rows in zip(held, good, strict=True)]
-            again = self._narrowest(held, good)
-            if again == types:
-                break
-            types = again
-        for name, type_ in types.items():
-            columns.settle(name, type_)
+        names = dict.fromkeys(name for screened in held for name in screened.cells.names[2:])
+        for name in names:
+            if name not in columns.types and (type_ := _type_of(name, held)) is not None:
+                columns.settle(name, type_)
 
-    def _narrowest(self, held: list[Screened], good: list[Mask]) -> dict[str, Type]:
-        out: dict[str, Type] = {}
-        known = self._assembler.types
-        names = held[0].cells.names
-        for at in range(2, len(names)):
-            if names[at] in known:
-                continue
-            counts = np.zeros(KINDS, np.int64)
-            for screened, rows in zip(held, good, strict=True):
-                counts += np.bincount(screened.cells.kind[at][rows], minlength=KINDS)
-            kinds = [kind for kind in range(NULL + 1, KINDS) if counts[kind]]
-            if kinds and len(known) + len(out) < MAX_COLUMNS:
-                out[names[at]] = narrowest(kinds)
-        return out
+
+def _type_of(name: str, held: list[Screened]) -> Type | None:
+    counts = np.zeros(KINDS, np.int64)
+    order: list[int] = []
+    for screened in held:
+        cells = screened.cells
+        if name not in cells.names:
+            continue
+        at = cells.names.index(name)
+        kind = np.where(screened.good, cells.kind[at], NULL)
+        texts = np.flatnonzero(kind == STRING)
+        if len(texts):
+            kind[texts[null_words(cells, at, texts) > 0]] = NULL
+        here = np.bincount(kind, minlength=KINDS)
+        new = [of for of in np.flatnonzero(here).tolist() if of > NULL and of not in order]
+        order += sorted(new, key=lambda of: int((kind == of).argmax()))
+        counts += here
+    return commonest(counts, order)

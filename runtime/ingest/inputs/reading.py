@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from operators.nearest import meant
 from runtime.errors import IngestError
 
-MAX_DEPTH = 64
+MAX_DEPTH = 31
 TYPES = ("int64", "float64", "string", "bool", "time", "json")
 """Types that ``type`` may declare, besides ``decimal(0)`` to ``decimal(9)``."""
 

@@ -13,6 +13,7 @@ from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.columns.assemble import whole_key
 from runtime.ingest.columns.event_times import UNITS
 from runtime.ingest.inputs.reading import Reading
+from runtime.ingest.text.column_names import Names
 from runtime.ingest.text.json_strict import name_fault
 
 DUPLICATES = ("keep", "exact", "latest")
@@ -85,6 +86,12 @@ class Settings:
             if missing_key is not None and known.key_type is Type.INT:
                 whole_key(missing_key, key)
         return cls(key, time, unit, format, duplicates or "keep", id, missing_key, known, Reading.of(reading))
+
+    def names(self) -> Names:
+        """Which fields of a source are taken, and under which names."""
+        r = self.reading
+        whole = frozenset(name for name, type_ in r.type.items() if type_ == "json")
+        return Names((self.key, self.time), frozenset(), r.rename, r.columns, r.drop, whole)
 
     def schema(self, key_type: Type, columns: dict[str, Type], wide: Iterable[str] = ()) -> StreamSchema:
         """The schema that an input with these columns commits; ``wide`` are those with integers beyond 2^53."""

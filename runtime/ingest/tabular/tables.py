@@ -1,7 +1,7 @@
 """Tables (Parquet, Arrow, pandas, Polars, dicts of arrays) into batches, whole columns at a time.
 
-Types are those of the table, so a column that does not fit the stream is an error of the whole input. A NaN is null
-(that is how frames say "missing"); an infinity, or an integer that float64 cannot represent exactly, rejects its row.
+Types are those of the table; values of another type than the stream's column go to its twin. A NaN is null (that is
+how frames say "missing"), and so is an infinity, which is counted.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from operators.types import Type
 from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.columns.assemble import Assembler, whole_key
 from runtime.ingest.columns.batch import Batch, Values
-from runtime.ingest.columns.column_types import MAX_COLUMNS, TOO_BIG, TOO_FINE, beyond
+from runtime.ingest.columns.column_types import TOO_MANY, beyond
 from runtime.ingest.columns.event_times import SHIFTS, scaled
 from runtime.ingest.columns.interned_strings import InternedStrings
+from runtime.ingest.columns.placing import INFINITY, first_of
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.tabular.arrays import Decoded, from_numpy
 from runtime.ingest.text.json_strict import name_fault
@@ -158,15 +159,10 @@ class TypedColumns:
         if assembler.time.after is not None:  # other faults were counted when the table was first read
             good &= time > assembler.time.after
             reasons = {}
-        misfits = [self._misfits(name, column, good) for name, column in others.items()]
-        for rows, reason in misfits:
-            _note(reasons, rows, reason)
-        good[list(reasons)] = False
         columns: dict[str, Values] = {}
-        keys = self._key(key, good)  # last, because rejected rows settle no type
+        keys = self._key(key, good)
         for name, column in others.items():
-            if (kept := self._column(name, column, good)) is not None:
-                columns[name] = kept
+            columns.update(self._placed(name, column, good))
         assembler.rejects.add_rows((self._row + row, reasons[row]) for row in sorted(reasons))
         taken = int(np.count_nonzero(good))
         assembler.rows_read += len(reasons) + taken
@@ -239,43 +235,58 @@ class TypedColumns:
         self._time.bounded(np.where(valid, out, 0), reasons)
         return np.where(valid, out, 0)
 
-    def _misfits(self, name: str, column: Decoded, good: Mask) -> tuple[Mask, str]:
-        """Good rows that the column rejects, and why."""
-        types = self._assembler.columns
-        present = good if column.valid is None else good & column.valid
-        type_ = types.types.get(name, column.type)
-        if column.type is Type.FLOAT:
-            if type_ is Type.INT and present.any() and not types.may_widen(name):
-                return present, f"type: column {name} is {type_}, got {TOO_FINE}"
-            return present & np.isinf(column.values), f"column {name} is infinite"
-        if type_ is Type.FLOAT and column.type is Type.INT:
-            return present & beyond(column.values), f"type: column {name} is {type_}, got {TOO_BIG}"
-        return np.zeros(len(good), np.bool_), ""
-
-    def _column(self, name: str, column: Decoded, good: Mask) -> Values | None:
-        """The column with the type settled by its accepted rows; None if it has no value in them."""
-        present = good if column.valid is None else good & column.valid
-        if not present.any():
-            return None
-        types = self._assembler.columns
-        type_ = types.types.get(name)
-        if type_ is None:
-            fault = name_fault(name)
-            if fault or len(types.types) >= MAX_COLUMNS:
-                why = fault or f"the stream has {MAX_COLUMNS:,} columns already"
-                raise IngestError(f"{self._name}: column {name!r:.80} cannot be taken: {why}.")
+    def _placed(self, name: str, column: Decoded, good: Mask) -> Iterator[tuple[str, Values]]:
+        """The columns that get the good rows' values: the column itself, and its twin of another type."""
+        types, notes = self._assembler.columns, self._assembler.notes
         values: NDArray[Any] = column.values
-        if type_ is Type.FLOAT and column.type is Type.INT:
-            values = values.astype(np.float64)
-        elif type_ is None or type_ is column.type or (type_ is Type.INT and column.type is Type.FLOAT):
-            wide = column.type is Type.INT and bool((present & beyond(values)).any())
-            types.settle(name, column.type, wide)
+        present = good if column.valid is None else good & column.valid
+        if column.type is Type.FLOAT and (infinite := present & np.isinf(values)).any():
+            notes.of(name).nulls[INFINITY] += int(np.count_nonzero(infinite))
+            present = present & ~infinite
+        if not present.any():
+            return
+        fault = None if name in types.types else name_fault(name)
+        if fault is None and name not in types.types and not types.settle(name, column.type):
+            fault = TOO_MANY
+        if fault is not None:
+            notes.left_out[fault] += int(np.count_nonzero(present))
+            return
+        main, fits = types.types[name], present
+        if {main, column.type} <= {Type.INT, Type.FLOAT}:
+            wide = present & beyond(values) if column.type is Type.INT else np.zeros(len(good), np.bool_)
+            real = present if column.type is Type.FLOAT else np.zeros(len(good), np.bool_)
+            main = types.number_type(name, first_of(wide), first_of(real))
+            if main is not column.type:
+                fits = present & ~wide if main is Type.FLOAT else np.zeros(len(good), np.bool_)
+        elif main is not column.type:
+            fits = np.zeros(len(good), np.bool_)
+        if fits.any():
+            yield name, Values(main, np.where(fits, values, 0).astype(main.dtype, copy=False), _valid(fits))
+        rest = present & ~fits
+        if not rest.any():
+            return
+        twin, count = f"{name}#{column.type}", int(np.count_nonzero(rest))
+        if not types.settle(twin, column.type):
+            notes.left_out[TOO_MANY] += count
+            return
+        notes.of(name).twins[str(column.type)] += count
+        if column.type is Type.STRING:
+            yield twin, Values(column.type, self._as_twin(name, twin, values, rest), _valid(rest))
         else:
-            raise SchemaConflict(
-                f"{self._name}: column {name!r} is {column.type}, but in the stream it is {type_}: convert it, leave "
-                "it out, or rename it."
+            yield (
+                twin,
+                Values(column.type, np.where(rest, values, 0).astype(column.type.dtype, copy=False), _valid(rest)),
             )
-        return Values(types.types[name], values, column.valid)
+
+    def _as_twin(self, name: str, twin: str, codes: NDArray[Any], rows: Mask) -> NDArray[np.int32]:
+        """The codes of a column's texts, in the words of its twin."""
+        out = np.zeros(len(codes), np.int32)
+        out[rows] = self.words(name).copied(codes[rows], self.words(twin))
+        return out
+
+
+def _valid(rows: Mask) -> Mask | None:
+    return None if rows.all() else rows
 
 
 def _note(reasons: dict[int, str], rows: Mask, reason: str) -> None:

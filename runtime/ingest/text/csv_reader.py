@@ -19,7 +19,7 @@ from runtime.ingest.text import csv_scanner as cs
 from runtime.ingest.text.json_strict import name_fault
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.rejects import RowFault
-from runtime.ingest.text.tokens import BIGINT, DECIMAL, ESCAPED, FLOAT, INT, STRING, for_loops
+from runtime.ingest.text.tokens import BIG, BIGINT, DECIMAL, ESCAPED, FLOAT, INT, STRING, for_loops
 
 MAX_HEADER = 1 << 20
 MAX_RECORD = 1 << 24
@@ -220,10 +220,10 @@ def _convert(cells: RawCells) -> None:
                 value[column, row] = number
             if number == 0:
                 cells.minus_zeros.append((column, row))
-            kind[column, row] = INT if fits else STRING
+            kind[column, row] = INT if fits else BIG
         elif column != _TIME:
             real = np.float64(raw.decode())
             value[column, row] = real.view(np.int64)
-            kind[column, row] = STRING if np.isinf(real) else FLOAT
+            kind[column, row] = BIG if np.isinf(real) else FLOAT
     if extra:
         cells.data = np.frombuffer(data + b"".join(extra), np.uint8)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.ingest.text.json_scanner import hash_of_name
+from runtime.ingest.text.column_names import UNWANTED, Names
+from runtime.ingest.text.json_scanner import WHOLE, hash_of_name
 from runtime.ingest.text.json_strict import name_fault
 
-MAX_NODES = 4096
+MAX_NODES = 1 << 14
 """Maximum names known at once; then all are forgotten and learned again. Names of rejected records count, too."""
 
 NO_COLUMN = -2
@@ -16,13 +17,14 @@ NO_COLUMN = -2
 class NameTree:
     """Nodes for names within objects, columns for dotted names; column 0 is the key, column 1 the time."""
 
-    def __init__(self, key: str, time: str) -> None:
+    def __init__(self, names: Names) -> None:
         self.nodes = np.zeros((64, 5), np.int64)  # parent, start and length of the name, column, likely next node
         self.text = np.zeros(1 << 10, np.uint8)
         self.table = np.zeros(256, np.int64)
         self.stamps = np.zeros(64, np.int64)
-        self.column_names = [key, time]
-        self._columns = {key: 0, time: 1}
+        self._names = names
+        self.column_names = list(names.first)
+        self._columns = {name: at for at, name in enumerate(names.first)}
         self._paths: list[str | None] = [""]
         self._used = 0
 
@@ -37,17 +39,19 @@ class NameTree:
         forgotten."""
         return len(self._paths) >= MAX_NODES or len(self.column_names) >= MAX_NODES
 
-    def column(self, name: str) -> int | None:
-        """The column of a dotted name, new if necessary; None if there are too many."""
-        at = self._columns.get(name)
-        if at is None and len(self.column_names) < MAX_NODES:
-            at = self._columns[name] = len(self.column_names)
-            self.column_names.append(name)
+    def column(self, name: str, learn: bool = True) -> int | None:
+        """The column of a field's dotted name, new if necessary; ``UNWANTED`` if it is not taken, or is new and not to
+        be learned; None if there are too many."""
+        taken = name if self._names.is_plain else self._names.column(name)
+        if taken is None:
+            return UNWANTED
+        at = self._columns.get(taken)
+        if at is None:
+            if len(self.column_names) >= MAX_NODES:
+                return None if learn else UNWANTED
+            at = self._columns[taken] = len(self.column_names)
+            self.column_names.append(taken)
         return at
-
-    def knows(self, name: str) -> bool:
-        """Whether there is a column of a dotted name."""
-        return name in self._columns
 
     def add(self, parent: int, raw: bytes) -> None:
         """Learn a name within a node."""
@@ -62,7 +66,7 @@ class NameTree:
         path = None if above is None or not name else f"{above}.{name}" if parent else name
         if path is not None and name_fault(path):
             path = None
-        column = NO_COLUMN if path is None else self.column(path)
+        column = NO_COLUMN if path is None else WHOLE if path in self._names.whole else self.column(path)
         self._paths.append(path)
         self.text[self._used : self._used + len(raw)] = np.frombuffer(raw, np.uint8)
         self.nodes[node] = (parent, self._used, len(raw), NO_COLUMN if column is None else column, 0)

@@ -11,6 +11,7 @@ import orjson
 
 from runtime.ingest.inputs.byte_stream import Text
 from runtime.ingest.text import json_scanner as js
+from runtime.ingest.text.column_names import Names
 from runtime.ingest.text.json_lines import (
     BEYOND,
     MAX_LINE,
@@ -22,15 +23,42 @@ from runtime.ingest.text.json_lines import (
     without_broken_lines,
 )
 from runtime.ingest.text.json_names import MAX_NODES, NameTree
-from runtime.ingest.text.json_strict import Decimal, Malformed, MinusZero, NotARecord, is_value, parse, read_record
+from runtime.ingest.text.json_scanner import MAX_DEPTH
+from runtime.ingest.text.json_strict import (
+    TWICE,
+    Big,
+    Decimal,
+    JsonText,
+    Malformed,
+    MinusZero,
+    NotARecord,
+    NotFinite,
+    is_value,
+    parse,
+    read_record,
+)
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.rejects import RowFault
-from runtime.ingest.text.tokens import BIGINT, BOOL, DECIMAL, ESCAPED, FLOAT, INT, NULL, STRING, Bytes, for_loops
+from runtime.ingest.text.tokens import (
+    BIG,
+    BIGINT,
+    BOOL,
+    DECIMAL,
+    ESCAPED,
+    FLOAT,
+    INFINITE,
+    INT,
+    JSON,
+    NAN,
+    NULL,
+    STRING,
+    Bytes,
+    for_loops,
+)
 
 _CELLS = 1 << 21
 _MAX_ROWS = 1 << 15
 _TIME = 1
-_OUTSIDE = "integer outside 64 bits"
 _EXPLAINED = 1 << 20  # bytes of a broken record that are read again to explain the error
 _LINE_CELLS = 1 << 23  # maximum cells of one line that wait for its end
 _FAR = -(1 << 62)  # the array began on an earlier line
@@ -43,11 +71,12 @@ class JsonReader:
     Records are yielded once their line was read to its end, because malformed text on it rejects them, too.
     """
 
-    def __init__(self, text: Text, key: str, time: str, name: str) -> None:
+    def __init__(self, text: Text, names: Names, name: str, depth: int = MAX_DEPTH) -> None:
         self._text = text
         self._name = name
-        self._key = key, time
-        self._tree = NameTree(key, time)
+        self._names = names
+        self._depth = depth
+        self._tree = NameTree(names)
         self._full_at, self._times = -1, 0  # the record at which there were too many names, and how often so far
         self._learning = True
         self._state = np.zeros(js.STATE, np.int64)
@@ -137,7 +166,7 @@ class JsonReader:
             self._forget()
 
     def _forget(self) -> None:
-        self._tree = NameTree(*self._key)
+        self._tree = NameTree(self._names)
         self._allocate(64)
         self._learning = True
 
@@ -173,6 +202,7 @@ class JsonReader:
             self._value,
             self._value.view(np.float64),
             self._rows,
+            self._depth,
         )
 
     def _pass_fault(self, stop: int) -> int:
@@ -319,21 +349,26 @@ class JsonReader:
         """Read a record again, strictly, and rewrite its cells."""
         self._kind[:, row] = 0
         try:
-            record = read_record(self._text.data[cells.start[row] : cells.end[row]])
-            for name, value in record.items():
-                if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
-                    raise NotARecord(_OUTSIDE)
-                if value is None and not self._tree.knows(name):
-                    continue
-                column = self._tree.column(name)
-                if column is None:
-                    raise NotARecord(f"more than {MAX_NODES:,} names")
+            raw = self._text.data[cells.start[row] : cells.end[row]]
+            record = read_record(raw, self._depth, self._names.whole)
+        except NotARecord as error:
+            self._bad(cells, row, error)
+            return
+        cells.left_out += [(row, reason) for reason in record.left_out]
+        for name, value in record.values.items():
+            column = self._tree.column(name, learn=value is not None)
+            if column is None:
+                cells.left_out.append((row, f"more than {MAX_NODES:,} names at once"))
+            elif column >= 0 and self._is_free(row, column):
                 self._put(row, column, value, extra)
                 if isinstance(value, MinusZero):
                     cells.minus_zeros.append((column, row))
-        except NotARecord as error:
-            self._kind[:, row] = 0
-            self._bad(cells, row, error)
+            elif column >= 0:
+                cells.left_out.append((row, TWICE))
+
+    def _is_free(self, row: int, column: int) -> bool:
+        """Whether the record has no value there yet: two fields may be renamed to one."""
+        return column >= len(self._kind) or self._kind[column, row] <= NULL
 
     def _put(self, row: int, column: int, value: object, extra: Extra) -> None:
         if column >= len(self._kind):
@@ -351,8 +386,11 @@ class JsonReader:
                 what, cell = DECIMAL, extra.add(value)
             else:
                 what, cell = FLOAT, int(np.float64(value).view(np.int64))
+        elif isinstance(value, NotFinite):
+            what = NAN if np.isnan(value) else INFINITE
         elif isinstance(value, str):
-            what, cell = STRING, extra.add(value)
+            what = BIG if isinstance(value, Big) else JSON if isinstance(value, JsonText) else STRING
+            cell = extra.add(value)
         self._kind[column, row] = what
         self._value[column, row] = cell
 
@@ -385,14 +423,14 @@ class JsonReader:
                     if number == 0:
                         cells.minus_zeros.append((column, row))
                 else:
-                    self._bad(cells, row, NotARecord(_OUTSIDE))
-                    kind[column, row] = NULL
+                    kind[column, row] = BIG
             else:
                 real = np.float64(raw.decode())
                 if np.isinf(real):
-                    self._bad(cells, row, NotARecord("JSON: number too large for a float64"))
-                value[column, row] = real.view(np.int64)
-                kind[column, row] = FLOAT
+                    kind[column, row] = BIG
+                else:
+                    value[column, row] = real.view(np.int64)
+                    kind[column, row] = FLOAT
 
 
 class Extra:

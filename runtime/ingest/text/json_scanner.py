@@ -44,6 +44,8 @@ from runtime.ingest.text.tokens import (
 )
 
 MAX_DEPTH = 32
+WHOLE = -3
+"""The column of a name whose objects stay JSON text: the strict reader takes its values."""
 
 # Why the scanner stopped.
 DONE, FULL, PARTIAL, BROKEN, NO_RECORD, NEW_NAME = range(6)
@@ -108,7 +110,7 @@ def find_node(data: Bytes, start: int, end: int, parent: int, tree: Ints, names:
 
 @loop(
     "i8(u1[::1], i8, i8[::1], i8[:,::1], u1[::1], i8[::1], i8[::1], i8[::1], i8, i8, i8, i8[::1], "
-    "u1[:,::1], i8[:,::1], f8[:,::1], i8[:,::1])"
+    "u1[:,::1], i8[:,::1], f8[:,::1], i8[:,::1], i8)"
 )
 def scan(
     data: Any,
@@ -127,12 +129,14 @@ def scan(
     value: Any,
     real: Any,
     rows: Any,
+    most: I64,
 ) -> I64:
     """Scan records from ``state[POS]`` on; returns why it stopped, with the place in ``state[AT]``.
 
     ``kind`` and ``value`` (``real`` is its memory as float64) have the shape (columns, rows); ``rows`` (4, rows) gets
     each record's start, end, the bits for the strict reader, and where in an array it is. ``stack`` is scratch for
-    ``MAX_DEPTH`` nodes. ``state[OPENED]`` is the start of the array of ``state[IN_ARRAY]``.
+    ``MAX_DEPTH`` nodes; objects deeper than ``most`` are left to the strict reader. ``state[OPENED]`` is the start of
+    the array of ``state[IN_ARRAY]``.
     """
     pos, row, in_array, stamp = state[POS], state[ROW], state[IN_ARRAY], state[STAMP]
     columns, capacity = kind.shape
@@ -250,7 +254,7 @@ def scan(
             c = data[i]
             after = 1
             if c == 123:
-                if depth + 1 >= MAX_DEPTH or not node:
+                if depth + 1 >= most or not node or column == WHOLE:
                     look |= LOOK_DEEP
                     j = skip_nested(data, i, end)
                     if j == -1:
@@ -352,7 +356,7 @@ def scan(
                 column_stamp[column] = stamp
                 kind[column, row] = what
                 value[column, row] = cell
-            elif column == -2:
+            elif column < -1:
                 look |= LOOK_NAME
         if stop != DONE:
             state[AT] = i

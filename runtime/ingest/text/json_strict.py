@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
 from math import isinf
 from typing import Any
 
@@ -15,6 +18,10 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _INTEGER_DIGITS = 25  # anything longer is outside 64 bits; Python itself refuses thousands of digits
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+TWICE = "a name occurs twice in one object"
+HALF = "half of a surrogate pair"
+NO_NAME = "a field has no name"
 
 
 class NotARecord(ValueError):
@@ -37,17 +44,72 @@ class MinusZero(int):
     __slots__ = ()
 
 
-Value = bool | int | str | Decimal | None
+class JsonText(str):
+    """An array or object as compact JSON text."""
+
+    __slots__ = ()
 
 
-def read_record(raw: bytes) -> dict[str, Value]:
-    """The record's values by dotted name; ``NotARecord`` gives the reason.
+class Big(str):
+    """A number beyond 64 bits, or beyond float64, as text."""
 
-    Nested objects are flattened; an array becomes compact JSON text; a fraction ``Decimal`` text.
+    __slots__ = ()
+
+
+class NotFinite(float):
+    """NaN or an infinity, which JSON does not have but Python writes."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A value that cannot be kept, and why."""
+
+    reason: str
+
+
+Value = bool | int | str | Decimal | JsonText | Big | NotFinite | None
+
+
+class Flat:
+    """The values of a record by dotted name; ``left_out`` says why others are not among them.
+
+    Objects within it are flattened down to ``depth``, but not those called ``whole``; arrays and the other objects are
+    ``JsonText``.
     """
-    out: dict[str, Value] = {}
-    _flatten("", parse(raw), out)
-    return out
+
+    def __init__(self, record: dict[str, Any], depth: int = MAX_DEPTH, whole: Collection[str] = ()) -> None:
+        self.values: dict[str, Value] = {}
+        self.left_out: list[str] = []
+        self._whole = whole
+        self._add("", record, depth)
+
+    def _add(self, prefix: str, record: dict[str, Any], depth: int) -> None:
+        out = self.values
+        for name, value in record.items():
+            full = prefix + name
+            if isinstance(value, dict) and depth > 1 and name and full not in self._whole:
+                self._add(full + ".", value, depth - 1)
+                continue
+            fault = NO_NAME if not name else name_fault(full)
+            if fault is None and isinstance(value, (list, dict)):
+                value = JsonText(_compact(value))
+                if _SURROGATE.search(value):
+                    value = LeftOut(HALF)
+            if isinstance(value, LeftOut):
+                fault = fault or value.reason
+            if fault is not None:
+                self.left_out.append(fault)
+            elif full in out:
+                out[_second(full, out)] = value
+            else:
+                out[full] = value
+
+
+def read_record(raw: bytes, depth: int = MAX_DEPTH, whole: Collection[str] = ()) -> Flat:
+    """The record in a text; ``NotARecord`` says why it is none."""
+    return Flat(parse(raw), depth, whole)
 
 
 def parse(raw: bytes) -> dict[str, Any]:
@@ -57,13 +119,7 @@ def parse(raw: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise Malformed("JSON: not UTF-8") from error
     _check_depth(text)
-    try:
-        value = _decoded(text, _DECODER)
-    except Malformed:
-        raise
-    except NotARecord:
-        _decoded(text, _GRAMMAR)  # the text after the refused value may be malformed
-        raise
+    value = _decoded(text, _DECODER)
     if not isinstance(value, dict):
         raise NotARecord("JSON: not an object")
     return value
@@ -97,36 +153,34 @@ def _check_depth(text: str) -> None:
             raise Malformed(f"JSON: nested deeper than {MAX_DEPTH}")
 
 
-def _constant(name: str) -> Any:
-    raise Malformed(f"JSON: {name} is not a number")
+def _integer(text: str) -> int | Big:
+    if text == "-0":
+        return MinusZero(0)
+    if len(text) <= _INTEGER_DIGITS and -(2**63) <= (number := int(text)) < 2**63:
+        return number
+    return Big(text)
 
 
-def _integer(text: str) -> int:
-    if len(text) > _INTEGER_DIGITS:
-        raise NotARecord("integer outside 64 bits")
-    return MinusZero(0) if text == "-0" else int(text)
+def _decimal(text: str) -> Decimal | Big:
+    return Big(text) if isinf(float(text)) else Decimal(text)
 
 
-def _decimal(text: str) -> Decimal:
-    if isinf(float(text)):
-        raise NotARecord("JSON: number too large for a float64")
-    return Decimal(text)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     out = dict(pairs)
     if len(out) != len(pairs):
-        raise NotARecord("JSON: a name occurs twice in one object")
+        for name, times in Counter(name for name, _ in pairs).items():
+            if times > 1:
+                out[name] = LeftOut(TWICE)
     for name, value in pairs:
-        if _SURROGATE.search(name) or (isinstance(value, str) and _SURROGATE.search(value)):
-            raise NotARecord("JSON: half of a surrogate pair")
+        if isinstance(value, str) and _SURROGATE.search(value):
+            out[name] = LeftOut(HALF)
     return out
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer, parse_float=_decimal
+    object_pairs_hook=_object, parse_constant=NotFinite, parse_int=_integer, parse_float=_decimal
 )
-_GRAMMAR = json.JSONDecoder(parse_constant=_constant, parse_int=str, parse_float=str)
+_GRAMMAR = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
 def name_fault(name: str) -> str | None:
@@ -140,29 +194,24 @@ def name_fault(name: str) -> str | None:
     return None
 
 
-def _flatten(prefix: str, record: dict[str, Any], out: dict[str, Value]) -> None:
-    for name, value in record.items():
-        full = prefix + name
-        if isinstance(value, dict):
-            _flatten(full + ".", value, out)
-            continue
-        fault = "column name is empty or longer than 256 bytes" if not name else name_fault(full)
-        if fault:
-            raise NotARecord(fault)
-        if full in out:
-            raise NotARecord("JSON: a dotted name and a nested one are the same column")
-        out[full] = _compact(value) if isinstance(value, list) else value
+def _second(name: str, out: dict[str, Value]) -> str:
+    """Another name for a column, of which the record has two: ``a.b`` beside ``a: {b}``."""
+    number = 2
+    while f"{name}_{number}" in out:
+        number += 1
+    return f"{name}_{number}"
 
 
 def _compact(value: Any) -> str:
     """Compact JSON text; numbers as written."""
-    if isinstance(value, Decimal):
+    if isinstance(value, (Decimal, Big)):
         return str(value)
     if isinstance(value, list):
         return "[" + ",".join(_compact(v) for v in value) + "]"
     if isinstance(value, dict):
         return "{" + ",".join(f"{_compact(k)}:{_compact(v)}" for k, v in value.items()) + "}"
-    text = json.dumps(value, ensure_ascii=False)
-    if _SURROGATE.search(text):
-        raise NotARecord("JSON: half of a surrogate pair")
-    return text
+    if isinstance(value, NotFinite):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, LeftOut):
+        return "null"
+    return json.dumps(value, ensure_ascii=False)

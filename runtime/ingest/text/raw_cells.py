@@ -20,6 +20,7 @@ class RawCells:
     ``start`` and ``end`` are each record's position in ``data``, a buffer that begins at byte ``base`` and line
     ``line`` of the source. ``faults`` are rejects that never became rows, ``bad`` rows that are rejected with a reason.
     ``minus_zeros`` are (column, row) of integers written as -0, which keeps its sign in a float column.
+    ``left_out`` are rows with a value that no column takes, and why.
     """
 
     data: Bytes
@@ -34,16 +35,18 @@ class RawCells:
     faults: list[RowFault] = field(default_factory=list)
     bad: dict[int, str] = field(default_factory=dict)
     minus_zeros: list[tuple[int, int]] = field(default_factory=list)
+    left_out: list[tuple[int, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.start)
 
     def take(self, rows: slice | NDArray[np.intp], faults: list[RowFault]) -> RawCells:
         """The rows (a slice of them, or those at an index, copied), with these faults and no ``bad`` ones."""
-        minus_zeros = []
-        if self.minus_zeros:
+        minus_zeros, left_out = [], []
+        if self.minus_zeros or self.left_out:
             places = {int(row): place for place, row in enumerate(np.arange(len(self))[rows])}
             minus_zeros = [(column, places[row]) for column, row in self.minus_zeros if row in places]
+            left_out = [(places[row], why) for row, why in self.left_out if row in places]
         return RawCells(
             self.data,
             self.base,
@@ -56,4 +59,5 @@ class RawCells:
             None if self.spans is None else self.spans[:, rows],
             faults,
             minus_zeros=minus_zeros,
+            left_out=left_out,
         )

@@ -1,0 +1,36 @@
+"""What became of a source's values besides those in their own columns: for the report, and for conservation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Example(NamedTuple):
+    """A value as text, and its line (of a table: its row) in the source, from 1."""
+
+    text: str
+    line: int
+
+
+@dataclass
+class ColumnNote:
+    """Values of one column that are not in it: ``nulls`` by the word that stood for them, ``twins`` by the type of the
+    column beside it that has them, with the first ``examples`` of these."""
+
+    nulls: Counter[str] = field(default_factory=Counter)
+    twins: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, Example] = field(default_factory=dict)
+
+
+@dataclass
+class SourceNotes:
+    """The notes on a source: by column, and values that no column took, by reason."""
+
+    columns: dict[str, ColumnNote] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def of(self, name: str) -> ColumnNote:
+        """The note on a column, new if necessary."""
+        return self.columns.setdefault(name, ColumnNote())

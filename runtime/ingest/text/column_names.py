@@ -1,0 +1,41 @@
+"""The columns that a source's fields become: which are taken, and under which name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+UNWANTED = -1
+"""The place of a field that is not taken."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of a source's columns: the ``first`` two are those of the key and the time.
+
+    ``needed`` are fields that are read in any case, because key or time consist of them. ``rename`` has the new names;
+    ``columns`` and ``drop`` are names or patterns of fields to take and to leave out, in the source's names; ``whole``
+    are columns whose objects stay JSON text.
+    """
+
+    first: tuple[str, str]
+    needed: frozenset[str] = frozenset()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    whole: frozenset[str] = frozenset()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every field is taken under its own name."""
+        return not (self.rename or self.columns or self.drop)
+
+    def column(self, name: str) -> str | None:
+        """The column of the source's field ``name``; None if it is not taken."""
+        new = self.rename.get(name, name)
+        if new in self.first or name in self.needed or new in self.needed:
+            return new
+        if self.columns and not any(fnmatchcase(name, p) or fnmatchcase(new, p) for p in self.columns):
+            return None
+        return None if any(fnmatchcase(name, pattern) for pattern in self.drop) else new
