@@ -21,7 +21,7 @@ from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched, decompressed
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
 from runtime.ingest.inputs.settings import Settings
-from runtime.ingest.report import SourceReport, utc
+from runtime.ingest.report import ColumnReport, SourceReport, utc
 from runtime.ingest.resume import Known, known_source
 from runtime.ingest.stored_columns import holds_wide
 from runtime.ingest.tabular.tables import read_table, table_size
@@ -265,7 +265,16 @@ class SourceRun:
             waiting=times.early,
             waiting_from=times.earliest if times.early else None,
             resumed=known is not None,
+            columns=self._columns(assembler, writer),
+            left_out=dict(assembler.notes.left_out),
         )
+
+    def _columns(self, assembler: Assembler, writer: Writer) -> dict[str, ColumnReport]:
+        """The columns with values or notes: those of the source in its order, with what became of their values."""
+        names = [*writer.types, *(name for name in assembler.notes.columns if name not in writer.types)]
+        counts = {name: sum(f.rows - f.nulls[name] for f in writer.files if name in f.nulls) for name in names}
+        types = assembler.columns.types
+        return {name: assembler.notes.report(name, str(types.get(name, "null")), counts[name]) for name in names}
 
     def _meant(self, record: str) -> str:
         """A suggestion, in brackets, if a record has no field with the name of the key or time."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from runtime.errors import IngestError
 
 _REASONS = 10
 """Reasons that a report spells out."""
+
+_COLUMNS = 30
+"""Columns whose types a report spells out."""
+
+_NOTES = 20
+"""Notes on columns that a report spells out."""
 
 _SHOWN = 5
 """Names of sources that a message lists."""
@@ -28,6 +34,45 @@ class Reject:
     text: str
 
 
+class Example(NamedTuple):
+    """A value as text, and its line (of a table: its row) in the source, from 1."""
+
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class ColumnReport:
+    """One column of a source: its type, how many ``values`` it got from it, and its values that are elsewhere.
+
+    ``twins`` counts values by the type of the twin that has them (``temp#string``), ``examples`` has the first of each
+    and its line; ``nulls`` counts words that were taken as missing, NaN and infinities.
+    """
+
+    type: str
+    values: int = 0
+    twins: Mapping[str, int] = field(default_factory=dict)
+    nulls: Mapping[str, int] = field(default_factory=dict)
+    examples: Mapping[str, Example] = field(default_factory=dict)
+
+    def notes(self, name: str) -> Iterator[str]:
+        """What a person should know of it, a sentence each."""
+        for type_, count in sorted(self.twins.items()):
+            first = self.examples[type_]
+            hint = f"; --null {first.text!r} would take it as missing" if type_ == "string" and self.type != "string" else ""
+            yield (
+                f"{name} is {self.type}: {_count(count, _CALLED.get(type_, type_))} in {name}#{type_} "
+                f"(the first, {first.text!r}, in line {first.line:,}{hint})"
+            )
+        if self.nulls:
+            yield f"{name}: taken as missing: " + ", ".join(
+                f"{n:,} x {word or 'an empty text'}" for word, n in sorted(self.nulls.items())
+            )
+
+
+_CALLED = {"string": "text", "int64": "integer", "float64": "fraction", "bool": "boolean", "json": "JSON value"}
+
+
 @dataclass(frozen=True)
 class SourceReport:
     """The outcome of one source.
@@ -36,7 +81,8 @@ class SourceReport:
     ``committed``, ``rejected`` and ``dropped`` (duplicates dropped or merged within a written file). ``bytes_in`` are
     those of the source as received, ``bytes_out`` those of its point files. ``waiting`` rows are more than an hour
     ahead of this machine's clock, the first at ``waiting_from`` (microseconds UTC): ingest the source again when the
-    clock has reached that time, or was corrected, to commit exactly these. ``resumed``: this run did so.
+    clock has reached that time, or was corrected, to commit exactly these. ``resumed``: this run did so. ``columns``
+    are those with values, by name; ``left_out`` counts values that no column took, by reason.
     """
 
     name: str
@@ -56,6 +102,8 @@ class SourceReport:
     waiting: int = 0
     waiting_from: int | None = None
     resumed: bool = False
+    columns: Mapping[str, ColumnReport] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         if self.error is not None:
@@ -79,6 +127,12 @@ class SourceReport:
             text += f"\n  {rest:,} for {_count(len(ordered) - _REASONS, 'other reason')}"
         if self.rejects_path:
             text += f"\n  rejected records: {self.rejects_path}"
+        notes = [note for name, column in self.columns.items() for note in column.notes(name)]
+        notes += [f"{_count(count, 'value')} left out: {reason}" for reason, count in sorted(self.left_out.items())]
+        for note in notes[:_NOTES]:
+            text += f"\n  {note}"
+        if len(notes) > _NOTES:
+            text += f"\n  and {len(notes) - _NOTES:,} more such notes (Python: report.sources[...].columns)"
         return text + self._wait()
 
     def _wait(self) -> str:
@@ -174,12 +228,21 @@ class IngestReport:
     def __str__(self) -> str:
         lines = [str(source) for source in self.sources]
         done = sum(s.status == "ingested" for s in self.sources)
+        if types := self._types():
+            lines.append(types)
         if len(self.sources) != 1 and done:
             lines.append(
                 f"{self.stream}: {self.committed:,} rows of {_count(done, 'source')} in {_count(self.files, 'file')}, "
                 f"{self.rejected:,} rejected, {self.dropped:,} dropped ({self.seconds:.1f} s)"
             )
         return "\n".join(lines)
+
+    def _types(self) -> str:
+        """The columns and their types in a line."""
+        types = {name: column.type for source in self.sources for name, column in source.columns.items()}
+        shown = [f"{name} {type_}" for name, type_ in types.items()]
+        rest = f" and {len(shown) - _COLUMNS:,} more" if len(shown) > _COLUMNS else ""
+        return f"columns: {', '.join(shown[:_COLUMNS])}{rest}" if shown else ""
 
 
 class SourcesFailed(IngestError):

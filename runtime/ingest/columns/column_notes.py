@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-
-class Example(NamedTuple):
-    """A value as text, and its line (of a table: its row) in the source, from 1."""
-
-    text: str
-    line: int
+from runtime.ingest.report import ColumnReport, Example
 
 
 @dataclass
@@ -30,6 +24,11 @@ class SourceNotes:
 
     columns: dict[str, ColumnNote] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
+
+    def report(self, name: str, type_: str, values: int) -> ColumnReport:
+        """The report on a column of this type that got so many values."""
+        note = self.columns.get(name, ColumnNote())
+        return ColumnReport(type_, values, dict(note.twins), dict(note.nulls), dict(note.examples))
 
     def of(self, name: str) -> ColumnNote:
         """The note on a column, new if necessary."""

@@ -14,6 +14,7 @@ from runtime.columns import Dictionary
 from runtime.ingest.text.tokens import Bytes, for_loops, iso_times
 
 Ints = NDArray[np.int64]
+_SHOWN = 60
 
 
 @inline
@@ -141,6 +142,11 @@ class InternedStrings:
         distinct, places = np.unique(codes, return_inverse=True)
         starts = self._offsets[distinct]
         return to.codes(self._blob, starts << 32 | (self._offsets[distinct + 1] - starts))[places]
+
+    def text(self, code: int) -> str:
+        """The string of a code, at most its first characters."""
+        begin, end = int(self._offsets[code]), int(self._offsets[code + 1])
+        return self._blob[begin : min(end, begin + _SHOWN)].tobytes().decode("utf-8", "replace")
 
     def empty(self) -> int | None:
         """The code of the empty string; None if it does not occur."""

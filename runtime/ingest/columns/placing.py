@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from operators.types import Type
 from runtime.ingest.columns.batch import Values
-from runtime.ingest.columns.column_notes import Example, SourceNotes
+from runtime.ingest.columns.column_notes import SourceNotes
 from runtime.ingest.columns.column_types import TOO_MANY, ColumnTypes, Mask, beyond
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.null_words import INFINITE_WORDS, NULL_WORDS
+from runtime.ingest.report import Example
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.tokens import (
     BIG,

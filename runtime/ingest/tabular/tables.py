@@ -24,6 +24,7 @@ from runtime.ingest.columns.event_times import SHIFTS, scaled
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.placing import INFINITY, first_of
 from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.report import Example
 from runtime.ingest.tabular.arrays import Decoded, from_numpy
 from runtime.ingest.text.json_strict import name_fault
 from runtime.ingest.text.tokens import BAD_TIME, TOO_LATE
@@ -269,7 +270,11 @@ class TypedColumns:
         if not types.settle(twin, column.type):
             notes.left_out[TOO_MANY] += count
             return
-        notes.of(name).twins[str(column.type)] += count
+        note = notes.of(name)
+        note.twins[str(column.type)] += count
+        row = int(rest.argmax())
+        shown = self.words(name).text(int(values[row])) if column.type is Type.STRING else str(values[row])
+        note.examples.setdefault(str(column.type), Example(shown, self._row + row + 1))
         if column.type is Type.STRING:
             yield twin, Values(column.type, self._as_twin(name, twin, values, rest), _valid(rest))
         else:
