@@ -16,9 +16,10 @@ from runtime.catalogue import AlreadyIngested, Catalogue, SourceEntry, StreamSch
 from runtime.errors import IngestError, SchemaConflict, StoreError
 from runtime.ingest.columns.assemble import Assembler, Declared
 from runtime.ingest.columns.batch import Batch
-from runtime.ingest.columns.event_times import TimeReader
+from runtime.ingest.columns.event_times import TimeReader, in_unit, instants
 from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched, decompressed
+from runtime.ingest.inputs.composed import key_value
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import ColumnReport, SourceReport, utc
@@ -26,6 +27,7 @@ from runtime.ingest.resume import Known, known_source
 from runtime.ingest.stored_columns import holds_wide
 from runtime.ingest.tabular.tables import read_table, table_size
 from runtime.ingest.text.rejects import Rejects
+from runtime.ingest.text.shaping import Shaping
 from runtime.ingest.writer import Writer, WriteTarget
 from runtime.objects import FileMissing, ObjectStore
 from runtime.progress import Progress, ProgressTask
@@ -144,9 +146,20 @@ class SourceRun:
             {} if schema is None else schema.columns,
             {} if schema is None else schema.wide,
             partial(holds_wide, stream.objects, stream.catalogue, stream.name),
+            self._shaping(settings),
         )
         name = self._given.name
-        return Assembler(declared, TimeReader(settings.time, settings.unit, name, after), name)
+        made = Assembler(declared, TimeReader(settings.time, settings.unit, name, after), name)
+        for column, type_ in settings.types().items():
+            made.columns.settle(column, type_)
+        return made
+
+    def _shaping(self, settings: Settings) -> Shaping:
+        r, name = settings.reading, self._given.name
+        text = None if r.key_value is None else key_value(r.key_value, name)
+        return Shaping(
+            settings.key_of, settings.time_of, text, settings.types(), r.null, instants, in_unit(settings.unit)
+        )
 
     def _is_empty(self, known: StreamSchema) -> bool:
         """Whether no point was ever committed, so the type of the keys is not settled."""
@@ -243,7 +256,8 @@ class SourceRun:
             resumed=0 if known is None else assembler.rows_read,
         )
         types = assembler.columns
-        schema = self._settings.schema(types.key_type or Type.STRING, writer.types, types.wide)
+        empty = [name for name in assembler.empty if name not in writer.types]
+        schema = self._settings.schema(types.key_type or Type.STRING, writer.types, types.wide, empty)
         self._committing = digest
         done = stream.catalogue.commit(stream.name, schema, source, writer.files, attempt)
         if isinstance(done, AlreadyIngested):

@@ -59,7 +59,11 @@ class ColumnReport:
         """What a person should know of it, a sentence each."""
         for type_, count in sorted(self.twins.items()):
             first = self.examples[type_]
-            hint = f"; --null {first.text!r} would take it as missing" if type_ == "string" and self.type != "string" else ""
+            hint = (
+                f"; --null {first.text!r} would take it as missing"
+                if type_ == "string" and self.type != "string"
+                else ""
+            )
             yield (
                 f"{name} is {self.type}: {_count(count, _CALLED.get(type_, type_))} in {name}#{type_} "
                 f"(the first, {first.text!r}, in line {first.line:,}{hint})"

@@ -24,6 +24,9 @@ class StreamSchema:
     ``wide`` names int64 columns that hold an integer beyond 2^53 (True), which float64 cannot represent exactly, or for
     which this is unknown (False: older than this field). All others are within 2^53.
 
+    ``composed`` says of which fields a ``key`` or ``time`` is made, as it was given (``site,device``). ``empty`` names
+    columns in which no value was seen so far.
+
     ``unordered``: the number of point files whose commit order is unknown, since the catalogue was lost.
     """
 
@@ -37,6 +40,8 @@ class StreamSchema:
     unit: str | None = None
     wide: Mapping[str, bool] = field(default_factory=dict)
     unordered: int = 0
+    composed: Mapping[str, str] = field(default_factory=dict)
+    empty: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.key_type not in (Type.STRING, Type.INT):
@@ -80,7 +85,8 @@ class StreamSchema:
             if columns.get(name) is Type.FLOAT:
                 raise SchemaConflict(
                     f"column {name!r} holds integers beyond 2^53, which float64 cannot hold exactly, and fractions "
-                    "were ingested at the same time: ingest this input again; rows that do not fit are then rejected."
+                    "were ingested at the same time: ingest this input again; what does not fit then goes to a column "
+                    "of its own."
                 )
         unsure = (name for schema in (self, other) for name in schema.wide if name not in wide)
         unknown = {name: False for name in unsure if columns.get(name) is Type.INT}
@@ -91,12 +97,21 @@ class StreamSchema:
             unit=self.unit if other.unit is None else other.unit,
             wide=unknown | wide,
             unordered=max(self.unordered, other.unordered),
+            composed={**self.composed, **other.composed},
+            empty=tuple(name for name in dict.fromkeys((*self.empty, *other.empty)) if name not in columns),
         )
         return self if merged == self and list(merged.columns) == list(self.columns) else merged
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        unordered = {"unordered": self.unordered} if self.unordered else {}
+        # Fields that were added later are left out where they say nothing: the form of such streams is as before.
+        later: dict[str, Any] = {}
+        if self.unordered:
+            later["unordered"] = self.unordered
+        if self.composed:
+            later["composed"] = dict(self.composed)
+        if self.empty:
+            later["empty"] = list(self.empty)
         return {
             "key": self.key,
             "key_type": self.key_type.value,
@@ -107,13 +122,13 @@ class StreamSchema:
             "missing_key": self.missing_key,
             "unit": self.unit,
             "wide": dict(self.wide),
-            **unordered,
+            **later,
         }
 
     @classmethod
     def from_dict(cls, data: object) -> StreamSchema:
         """The schema of a JSON form; ``FormatError`` when it is not one."""
-        if not isinstance(data, dict) or set(data) - {"wide", "unordered"} != _FIELDS:
+        if not isinstance(data, dict) or set(data) - _LATER != _FIELDS:
             raise FormatError(
                 f"a stream schema needs exactly the fields {', '.join(sorted(_FIELDS))}; got {str(data)[:200]!r}."
             )
@@ -121,12 +136,16 @@ class StreamSchema:
         texts = [data["key"], data["time"], data["duplicates"], data["key_type"]]
         options = [data["id"], data["missing_key"], data["unit"]]
         wide, unordered = data.get("wide", {}), data.get("unordered", 0)
+        composed, empty = data.get("composed", {}), data.get("empty", [])
         if (
             not isinstance(columns, dict)
             or not all(isinstance(text, str) for text in texts)
             or not all(text is None or isinstance(text, str) for text in options)
             or not isinstance(wide, dict)
             or type(unordered) is not int
+            or not isinstance(composed, dict)
+            or not isinstance(empty, list)
+            or not all(isinstance(text, str) for text in (*composed, *composed.values(), *empty))
             or not all(name in columns and isinstance(known, bool) for name, known in wide.items())
         ):
             raise FormatError(f"a stream schema has a field of the wrong type: {str(data)[:200]!r}.")
@@ -136,11 +155,14 @@ class StreamSchema:
             if "wide" not in data:
                 wide = dict.fromkeys((name for name, type_ in types.items() if type_ is Type.INT), False)
             declared = (data["key"], key_type, data["time"], types, data["duplicates"])
-            return cls(*declared, data["id"], data["missing_key"], data["unit"], wide, unordered)
+            return cls(
+                *declared, data["id"], data["missing_key"], data["unit"], wide, unordered, composed, tuple(empty)
+            )
         except (ValueError, SchemaConflict) as error:
             raise FormatError(f"a stream schema is inconsistent: {error}") from error
 
 
+_LATER = {"wide", "unordered", "composed", "empty"}
 _FIELDS = {"key", "key_type", "time", "columns", "duplicates", "id", "missing_key", "unit"}
 
 

@@ -19,6 +19,7 @@ from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.placing import Placing
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.rejects import Rejects, RowFault
+from runtime.ingest.text.shaping import Shaping
 from runtime.ingest.text.tokens import BIG, BOOL, FLOAT, INFINITE, INT, JSON, NAN, NULL, STRING
 
 Mask = NDArray[np.bool_]
@@ -35,6 +36,7 @@ class Declared(NamedTuple):
     types: Mapping[str, Type]
     wide: Mapping[str, bool] = {}
     stored_wide: Callable[[str], bool] = lambda name: False
+    shaping: Shaping | None = None
 
 
 @dataclass
@@ -83,7 +85,9 @@ class Assembler:
         self.notes = SourceNotes()
         self._placing = Placing(self.columns, self.notes, lambda name: self.words.setdefault(name, InternedStrings()))
         self.words: dict[str, InternedStrings] = {}
+        self.empty: dict[str, None] = {}
         self.rows_read = 0
+        self._shaping = declared.shaping if declared.shaping is not None and declared.shaping.is_needed else None
         self.time = time
         self._missing_key = declared.missing_key
         self._name = name
@@ -104,7 +108,12 @@ class Assembler:
         return self.accept(self.screen(cells))
 
     def screen(self, cells: RawCells) -> Screened:
-        """Check keys and times, without settling or counting anything."""
+        """Check keys and times, without settling any type."""
+        if self._shaping is not None:
+            self._shaping.shape(cells)
+        for name, of in zip(cells.names[2:], cells.kind[2:], strict=True):
+            if name not in self.columns.types and name not in self.empty and (of == NULL).any():
+                self.empty[name] = None
         good = np.ones(len(cells), np.bool_)
         reasons: dict[int, str] = {}
         _reject(good, reasons, cells.bad)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,28 @@ def scaled(values: Ints, unit: str) -> Ints:
     factor = 10 ** SHIFTS[unit]
     fits = values <= TOO_LATE // factor
     return np.where(fits, np.where(fits, np.maximum(values, -1), 0) * factor, TOO_LATE)
+
+
+def instants(texts: list[str]) -> Ints:
+    """The times of texts, in microseconds UTC; ``BAD_TIME`` for those that are none."""
+    raw = [text.encode() for text in texts]
+    ends = np.cumsum([len(r) for r in raw], dtype=np.int64)
+    lengths = np.diff(ends, prepend=0)
+    out = np.empty(len(raw), np.int64)
+    iso_times(np.frombuffer(b"".join(raw) or b"\0", np.uint8).copy(), (ends - lengths) << 32 | lengths, out)
+    return out
+
+
+def in_unit(unit: str | None) -> Callable[[int], int | None]:
+    """From a number in the unit to microseconds; None where it is no time, or there is no unit."""
+
+    def micros(number: int) -> int | None:
+        if unit not in SHIFTS:
+            return None
+        found = int(scaled(np.array([number]), unit)[0])
+        return found if 0 <= found < END else None
+
+    return micros
 
 
 class TimeReader:

@@ -143,6 +143,12 @@ class InternedStrings:
         starts = self._offsets[distinct]
         return to.codes(self._blob, starts << 32 | (self._offsets[distinct + 1] - starts))[places]
 
+    def all_texts(self) -> list[str]:
+        """The strings, in the order of their codes."""
+        edges = self._offsets[: len(self) + 1].tolist()
+        blob = self._blob.tobytes()
+        return [blob[a:b].decode("utf-8", "replace") for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
     def text(self, code: int) -> str:
         """The string of a code, at most its first characters."""
         begin, end = int(self._offsets[code]), int(self._offsets[code + 1])

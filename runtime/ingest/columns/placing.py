@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.types import Type
+from operators.types import DECIMALS, Type
 from runtime.ingest.columns.batch import Values
 from runtime.ingest.columns.column_notes import SourceNotes
 from runtime.ingest.columns.column_types import TOO_MANY, ColumnTypes, Mask, beyond
@@ -26,6 +26,7 @@ from runtime.ingest.text.tokens import (
     KINDS,
     NAN,
     NULL,
+    SCALED,
     STRING,
 )
 
@@ -43,6 +44,10 @@ _TWINS = {
     JSON: (Type.STRING, "json"),
     INSTANT: (Type.TIME, "time"),
 }
+
+
+# The only kind of cells that such a column takes.
+_KIND = {Type.BOOL: BOOL, Type.TIME: INSTANT, **dict.fromkeys(DECIMALS, SCALED)}
 
 
 class Placing:
@@ -116,8 +121,8 @@ class Placing:
             wide = whole & beyond(value)
             main = self._types.number_type(name, first_of(wide), first_of(real))
             fits = whole if main is Type.INT else real | (whole & ~wide)
-        elif main in (Type.BOOL, Type.TIME):
-            fits = present & (kind == (BOOL if main is Type.BOOL else INSTANT))
+        elif main in _KIND:
+            fits = present & (kind == _KIND[main])
         return fits
 
     def _values(self, name: str, type_: Type, cells: RawCells, at: int, fits: Mask) -> Values:

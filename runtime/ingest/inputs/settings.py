@@ -12,6 +12,7 @@ from runtime.catalogue import StreamSchema, Waiting
 from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.columns.assemble import whole_key
 from runtime.ingest.columns.event_times import UNITS
+from runtime.ingest.inputs.composed import Composed, check_key_value
 from runtime.ingest.inputs.reading import Reading
 from runtime.ingest.text.column_names import Names
 from runtime.ingest.text.json_strict import name_fault
@@ -21,7 +22,8 @@ DUPLICATES = ("keep", "exact", "latest")
 
 @dataclass(frozen=True)
 class Settings:
-    """The declarations of one ingest; ``known`` is the stream's schema before it (None: a new stream)."""
+    """The declarations of one ingest; ``known`` is the stream's schema before it (None: a new stream). ``key_of`` and
+    ``time_of``: the fields of which the key and the time are made, if it is not one."""
 
     key: str
     time: str
@@ -32,6 +34,8 @@ class Settings:
     missing_key: str | None
     known: StreamSchema | None
     reading: Reading = field(default_factory=Reading)
+    key_of: Composed | None = None
+    time_of: Composed | None = None
 
     @classmethod
     def of(
@@ -54,8 +58,18 @@ class Settings:
         """
         _one_of("unit", "--unit", unit, (None, *UNITS))
         _one_of("duplicates", "--duplicates", duplicates, (None, *DUPLICATES))
+        read = Reading.of(reading)
         if known is not None:
-            key, time = known.key if key is None else key, known.time if time is None else time
+            key = known.composed.get("key", known.key) if key is None else key
+            time = known.composed.get("time", known.time) if time is None else time
+        elif key is None and read.key_value is not None:
+            key = "key"
+        if read.key_value is not None:
+            check_key_value(read.key_value)
+        key_of = None if key is None or read.key_value is not None else Composed.of(key, "--key")
+        time_of = None if time is None else Composed.of(time, "--time")
+        key = key if key_of is None else key_of.name("/")
+        time = time if time_of is None else time_of.name(" ")
         if key is None or time is None:
             raise IngestError(
                 f"the stream {stream} is new: say which columns are its key and its time (--key, --time)."
@@ -85,20 +99,51 @@ class Settings:
             missing_key = known.missing_key if missing_key is None else missing_key
             if missing_key is not None and known.key_type is Type.INT:
                 whole_key(missing_key, key)
+            for name, given in read.type.items():
+                stored, declared = known.columns.get(name), Type.STRING if given == "json" else Type(given)
+                if stored not in (None, declared):
+                    raise SchemaConflict(
+                        f"stream {stream!r} has the column {name!r} as {stored}, not {declared} (--type): leave the "
+                        "option out, or ingest into another stream."
+                    )
         return cls(key, time, unit, format, duplicates or "keep", id, missing_key, known, Reading.of(reading))
 
     def names(self) -> Names:
         """Which fields of a source are taken, and under which names."""
         r = self.reading
         whole = frozenset(name for name, type_ in r.type.items() if type_ == "json")
-        return Names((self.key, self.time), frozenset(), r.rename, r.columns, r.drop, whole)
+        needed = frozenset(name for of in (self.key_of, self.time_of) if of is not None for name in of.fields)
+        return Names((self.key, self.time), needed, r.rename, r.columns, r.drop, whole)
 
-    def schema(self, key_type: Type, columns: dict[str, Type], wide: Iterable[str] = ()) -> StreamSchema:
-        """The schema that an input with these columns commits; ``wide`` are those with integers beyond 2^53."""
+    def needed(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The fields that a source must have, by option: of each, one of these."""
+        found: list[tuple[str, tuple[str, ...]]] = []
+        given = self.reading.key_value is not None
+        for option, name, of in (("--key", self.key, self.key_of), ("--time", self.time, self.time_of)):
+            if of is None:
+                found += [] if option == "--key" and given else [(option, (name,))]
+            else:
+                found += [(option, of.fields)] if of.first else [(option, (field,)) for field in of.fields]
+        return found
+
+    def types(self) -> dict[str, Type]:
+        """The declared types of columns, and those of the stream that text must be read as."""
+        declared = {n: Type.STRING if t == "json" else Type(t) for n, t in self.reading.type.items()}
+        known = {} if self.known is None else self.known.columns
+        read_as = {n: t for n, t in known.items() if t is Type.TIME or t.places is not None}
+        return {**read_as, **declared}
+
+    def schema(
+        self, key_type: Type, columns: dict[str, Type], wide: Iterable[str] = (), empty: Iterable[str] = ()
+    ) -> StreamSchema:
+        """The schema that an input with these columns commits; ``wide`` are those with integers beyond 2^53, ``empty``
+        others without a value."""
         held = {name: True for name in wide if columns.get(name) is Type.INT}
         return StreamSchema(
-            self.key, key_type, self.time, columns, self.duplicates, self.id, self.missing_key, self.unit, held
-        )
+            self.key, key_type, self.time, columns, self.duplicates, self.id, self.missing_key, self.unit, held,
+            composed={n: of.text for n, of in (("key", self.key_of), ("time", self.time_of)) if of is not None},
+            empty=tuple(empty),
+        )  # fmt: skip
 
     def as_before(self, waiting: Waiting) -> Settings:
         """The settings with which the source was first read."""

@@ -38,10 +38,11 @@ class CsvReader:
         header, end = self._header()
         self._separator, names = self._columns(header, settings)
         self._state[cs.POS] = end
-        self._names = [settings.key, settings.time]
-        self._names += [n for n in names if n not in (settings.key, settings.time)]
+        taken = settings.names()
+        becomes = [taken.column(n) for n in names]
+        self._names = list(dict.fromkeys([settings.key, settings.time, *(n for n in becomes if n is not None)]))
         place = {n: k for k, n in enumerate(self._names)}
-        self._targets = np.array([place[n] for n in names], np.int64)
+        self._targets = np.array([-1 if n is None else place[n] for n in becomes], np.int64)
         columns = len(self._names)
         rows = min(1 << 15, max(256, _CELLS // columns))
         self._kind = np.zeros((columns, rows), np.uint8)
@@ -64,11 +65,11 @@ class CsvReader:
     def _columns(self, header: str, settings: Settings) -> tuple[str, list[str]]:
         if not header.strip() and self._text.final and not self._text.data.strip():
             return ",", [settings.key, settings.time]  # an empty file
-        needed = {"--key": settings.key, "--time": settings.time}
+        needed = settings.needed()
         readings = [(next(csv.reader(io.StringIO(header), delimiter=d), []), d) for d in _SEPARATORS]
         # The separator that yields both columns; else the closest one, for the error.
-        names, separator = max(readings, key=lambda r: (sum(n in r[0] for n in needed.values()), len(r[0])))
-        if missing := [(option, n) for option, n in needed.items() if n not in names]:
+        names, separator = max(readings, key=lambda r: (sum(any(n in r[0] for n in of) for _, of in needed), len(r[0])))
+        if missing := [(option, of[0]) for option, of in needed if not any(n in names for n in of)]:
             raise IngestError(self._without(names, missing, header))
         for n in names:
             fault = name_fault(n) if n else "it is empty"

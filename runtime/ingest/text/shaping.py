@@ -1,0 +1,256 @@
+"""Shapes cells before their keys and times are read: composed keys and times, declared types, words for missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.types import Type
+from runtime.ingest.columns.interned_strings import InternedStrings
+from runtime.ingest.columns.null_words import WordTable
+from runtime.ingest.inputs.composed import Composed
+from runtime.ingest.text.json_strict import NotARecord, read_record
+from runtime.ingest.text.raw_cells import RawCells
+from runtime.ingest.text.tokens import BIG, BOOL, FLOAT, INSTANT, INT, JSON, MISSING, NULL, SCALED, STRING
+
+Mask = NDArray[np.bool_]
+Parsed = tuple[int, int] | None
+"""The kind of a cell and its value; None: the text stays as it is."""
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_TRUE, _FALSE = ("true", "t", "yes", "y", "on", "1"), ("false", "f", "no", "n", "off", "0")
+
+
+class AddedText:
+    """Texts to be appended to the buffer of some cells."""
+
+    def __init__(self, cells: RawCells) -> None:
+        self._cells = cells
+        self._parts: list[bytes] = []
+        self._at = len(cells.data)
+
+    def spans(self, texts: list[str]) -> NDArray[np.int64]:
+        """The spans of the texts, once they are appended."""
+        raw = [text.encode() for text in texts]
+        ends = self._at + np.cumsum([len(r) for r in raw], dtype=np.int64)
+        lengths = np.diff(ends, prepend=self._at)
+        self._parts += raw
+        self._at = int(ends[-1]) if len(ends) else self._at
+        return (ends - lengths) << 32 | lengths
+
+    def append(self) -> None:
+        """Append them."""
+        if self._parts:
+            self._cells.data = np.concatenate([self._cells.data, np.frombuffer(b"".join(self._parts), np.uint8)])
+
+
+class Texts:
+    """The distinct texts of a column's cells: a code for each row (-1: missing), and the text of each code."""
+
+    def __init__(self, cells: RawCells, at: int) -> None:
+        kind, value = cells.kind[at], cells.value[at]
+        self.codes = np.full(len(kind), -1, np.int64)
+        self.texts: list[str] = []
+        text = kind > NULL if cells.spans is not None else (kind == STRING) | (kind == BIG) | (kind == JSON)
+        if text.any():
+            words = InternedStrings()
+            spans = value if cells.spans is None else cells.spans[at]
+            self.codes[text] = words.codes(cells.data, spans[text])
+            self.texts += words.all_texts()
+        for of, show in _SHOWN.items():
+            rows = (kind == of) & ~text
+            if rows.any():
+                distinct, places = np.unique(value[rows], return_inverse=True)
+                self.codes[rows] = len(self.texts) + places
+                self.texts += [show(v) for v in distinct]
+
+
+_SHOWN: dict[int, Callable[[np.int64], str]] = {
+    INT: lambda v: str(int(v)),
+    FLOAT: lambda v: repr(float(v.view(np.float64))),
+    BOOL: lambda v: "true" if v else "false",
+}
+
+
+class Shaping:
+    """Shapes the cells of one source.
+
+    ``key`` and ``time`` say of which fields these are composed, ``key_text`` is the key of all records; ``types`` are
+    declared ones; ``null`` are words that are missing values in every column; ``instants`` parses texts as times.
+    """
+
+    def __init__(
+        self, key: Composed | None, time: Composed | None, key_text: str | None, types: Mapping[str, Type],
+        null: tuple[str, ...], instants: Callable[[list[str]], NDArray[np.int64]], scaled: Callable[[int], int | None],
+    ) -> None:  # fmt: skip
+        self._key, self._time, self._key_text, self._types = key, time, key_text, types
+        self._instants, self._scaled = instants, scaled
+        self._words = WordTable(null, any_case=False) if null else None
+        self._numbers = [float(word) for word in null if _NUMBER.fullmatch(word)]
+        self.nulls: dict[str, int] = {}
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything to do."""
+        composed = self._key or self._time or self._key_text is not None
+        return bool(composed or self._types or self._words)
+
+    def shape(self, cells: RawCells) -> None:
+        """Change the cells in place."""
+        added = AddedText(cells)
+        places = {name: at for at, name in enumerate(cells.names)}
+        if self._words is not None:
+            self._take_words(cells)
+        if self._key_text is not None:
+            span = added.spans([self._key_text])[0]
+            cells.kind[0], cells.value[0] = STRING, span
+            if cells.spans is not None:
+                cells.spans[0] = span
+        for at, composed in ((0, self._key), (1, self._time)):
+            if composed is not None:
+                _compose(cells, at, composed, places, added, "/" if at == 0 else " ")
+        for name, type_ in self._types.items():
+            if name in places and places[name] > 1:
+                self._declare(cells, places[name], name, type_, added)
+        added.append()
+
+    def _take_words(self, cells: RawCells) -> None:
+        """Make cells with words for missing values null."""
+        assert self._words is not None
+        for at in range(len(cells.kind)):
+            kind = cells.kind[at]
+            spans = cells.value[at] if cells.spans is None else cells.spans[at]
+            rows = np.flatnonzero(kind > NULL if cells.spans is not None else (kind == STRING) | (kind == BIG))
+            gone = rows[self._words.find(cells.data, spans[rows]) > 0] if len(rows) else rows
+            if self._numbers and cells.spans is None:
+                real = np.where(kind == FLOAT, cells.value[at].view(np.float64), cells.value[at])
+                numbers = ((kind == INT) | (kind == FLOAT)) & np.isin(real, self._numbers)
+                gone = np.concatenate([gone, np.flatnonzero(numbers)])
+            if len(gone):
+                kind[gone] = NULL
+                name = cells.names[at]
+                self.nulls[name] = self.nulls.get(name, 0) + len(gone)
+
+    def _declare(self, cells: RawCells, at: int, name: str, type_: Type, added: AddedText) -> None:
+        """Read the cells of a column as its declared type, where that is exact; the others keep their kind."""
+        kind = cells.kind[at]
+        if type_ is Type.STRING:
+            _as_text(cells, at, name, added)
+            return
+        rows = kind == STRING
+        if type_.places is not None:
+            rows |= (kind == INT) | (kind == FLOAT) | (kind == BIG)
+        elif type_ is Type.BOOL:
+            rows |= kind == INT
+        elif type_ is Type.TIME:
+            self._take_times(cells, at)
+            return
+        if not rows.any():
+            return
+        found = Texts(cells, at)
+        parsed = [self._parsed(text, type_) for text in found.texts]
+        kinds = np.array([0 if p is None else p[0] for p in parsed], np.uint8)
+        values = np.array([0 if p is None else p[1] for p in parsed], np.int64)
+        rows &= found.codes >= 0
+        rows[rows] = kinds[found.codes[rows]] > 0
+        cells.kind[at, rows] = kinds[found.codes[rows]]
+        cells.value[at, rows] = values[found.codes[rows]]
+
+    def _parsed(self, text: str, type_: Type) -> Parsed:
+        text = text.strip()
+        if type_ is Type.BOOL:
+            low = text.lower()
+            return (BOOL, 1) if low in _TRUE else (BOOL, 0) if low in _FALSE else None
+        if not _NUMBER.fullmatch(text):
+            return None
+        if type_.places is not None:
+            exact = Decimal(text).scaleb(type_.places)
+            whole = int(exact)
+            return (SCALED, whole) if whole == exact and -(2**63) <= whole < 2**63 else None
+        if _INTEGER.fullmatch(text):
+            return (INT, int(text)) if -(2**63) <= int(text) < 2**63 else None
+        real = np.float64(text)
+        return (FLOAT, int(real.view(np.int64))) if np.isfinite(real) else None
+
+    def _take_times(self, cells: RawCells, at: int) -> None:
+        kind = cells.kind[at]
+        found = Texts(cells, at)
+        rows = (kind == STRING) & (found.codes >= 0)
+        whole = np.flatnonzero(kind == INT)
+        if rows.any():
+            times = self._instants(found.texts)[found.codes[rows]]
+            good = np.flatnonzero(rows)[times != -(2**63)]
+            cells.kind[at, good] = INSTANT
+            cells.value[at, good] = times[times != -(2**63)]
+        for row in whole.tolist():
+            instant = self._scaled(int(cells.value[at, row]))
+            if instant is not None:
+                cells.kind[at, row], cells.value[at, row] = INSTANT, instant
+
+
+def _compose(
+    cells: RawCells, at: int, composed: Composed, places: Mapping[str, int], added: AddedText, between: str
+) -> None:
+    """Write the composed column: text cells, missing where a field is missing (all of them, if the first counts)."""
+    n = len(cells)
+    parts = [Texts(cells, places[field]) for field in composed.fields if field in places]
+    whole = np.full(n, -1, np.int64)
+    texts: list[str] = []
+    if composed.first:
+        for part in parts:
+            rows = (whole < 0) & (part.codes >= 0)
+            rows[rows] = np.array([bool(t) for t in part.texts], np.bool_)[part.codes[rows]]
+            whole[rows] = part.codes[rows] + len(texts)
+            texts += part.texts
+    elif len(parts) == len(composed.fields):
+        there = np.logical_and.reduce([part.codes >= 0 for part in parts])
+        rows_of = np.stack([part.codes[there] for part in parts], 1)
+        distinct, places_of = np.unique(rows_of, axis=0, return_inverse=True)
+        whole[there] = places_of.reshape(-1)
+        for codes in distinct.tolist():
+            fields = [part.texts[code] for part, code in zip(parts, codes, strict=True)]
+            # A missing part would make two devices one.
+            texts.append(between.join(map(_escaped, fields)) if between == "/" else between.join(fields))
+            if not all(fields):
+                texts[-1] = ""
+    spans = added.spans(texts)
+    rows = whole >= 0
+    cells.kind[at] = np.where(rows, STRING, MISSING)
+    cells.value[at, rows] = spans[whole[rows]]
+    if cells.spans is not None:
+        cells.spans[at] = cells.value[at]
+        cells.kind[at, rows & (cells.value[at] & 0xFFFFFFFF == 0)] = NULL
+
+
+def _escaped(part: str) -> str:
+    return part.replace("\\", "\\\\").replace("/", "\\/")
+
+
+def _as_text(cells: RawCells, at: int, name: str, added: AddedText) -> None:
+    """Numbers and booleans as the text that was written."""
+    kind = cells.kind[at]
+    if cells.spans is not None:
+        rows = kind > NULL
+        cells.value[at, rows] = cells.spans[at, rows]
+        kind[rows] = STRING
+        return
+    kind[(kind == BIG) | (kind == JSON)] = STRING
+    rows = np.flatnonzero((kind == INT) | (kind == FLOAT) | (kind == BOOL))
+    texts = []
+    for row in rows.tolist():
+        value = cells.value[at, row]
+        shown = _SHOWN[int(kind[row])](value)
+        if kind[row] == FLOAT:  # 1.50 is not 1.5
+            try:
+                raw = cells.data[cells.start[row] : cells.end[row]].tobytes()
+                shown = str(read_record(raw).values.get(name, shown))
+            except NotARecord:
+                pass
+        texts.append(shown)
+    cells.value[at, rows] = added.spans(texts)
+    kind[rows] = STRING
