@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -147,7 +148,7 @@ class InternedStrings:
         """The strings, in the order of their codes."""
         edges = self._offsets[: len(self) + 1].tolist()
         blob = self._blob.tobytes()
-        return [blob[a:b].decode("utf-8", "replace") for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        return [blob[a:b].decode("utf-8", "replace") for a, b in pairwise(edges)]
 
     def text(self, code: int) -> str:
         """The string of a code, at most its first characters."""

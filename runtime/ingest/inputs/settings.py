@@ -106,7 +106,8 @@ class Settings:
                         f"stream {stream!r} has the column {name!r} as {stored}, not {declared} (--type): leave the "
                         "option out, or ingest into another stream."
                     )
-        return cls(key, time, unit, format, duplicates or "keep", id, missing_key, known, Reading.of(reading))
+        found = (key, time, unit, format, duplicates or "keep", id, missing_key, known)
+        return cls(*found, read, key_of, time_of)
 
     def names(self) -> Names:
         """Which fields of a source are taken, and under which names."""
