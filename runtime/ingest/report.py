@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time as clock
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ from runtime.errors import IngestError
 _REASONS = 10
 """Reasons that a report spells out."""
 
+_NUMBER = re.compile(r"\s*[+-]?[0-9.]+([eE][+-]?[0-9]+)?\s*")
 _COLUMNS = 30
 """Columns whose types a report spells out."""
 
@@ -59,11 +61,10 @@ class ColumnReport:
         """What a person should know of it, a sentence each."""
         for type_, count in sorted(self.twins.items()):
             first = self.examples[type_]
-            hint = (
-                f"; --null {first.text!r} would take it as missing"
-                if type_ == "string" and self.type != "string"
-                else ""
-            )
+            hint = ""
+            if type_ == "string" and self.type != "string":
+                number = _NUMBER.fullmatch(first.text) and self.type in ("int64", "float64")
+                hint = f"; --type {name}={self.type} would read it" if number else f"; --null {first.text!r}: missing"
             yield (
                 f"{name} is {self.type}: {_count(count, _CALLED.get(type_, type_))} in {name}#{type_} "
                 f"(the first, {first.text!r}, in line {first.line:,}{hint})"
