@@ -325,10 +325,11 @@ class JsonReader:
         look = np.flatnonzero(self._rows[2, :n])
         for row in look.tolist():
             self._look(cells, extra, row)
+        if self._state[js.SPECIAL]:
+            for row in self._convert(cells, extra):
+                self._look(cells, extra, row)
         columns = self._tree.columns  # the strict reader may have added new ones
         cells.kind, cells.value = self._kind[:columns, :n], self._value[:columns, :n]
-        if self._state[js.SPECIAL]:
-            self._convert(cells, extra)
         if extra.parts:
             cells.data = np.frombuffer(text.data + b"".join(extra.parts), np.uint8)
         elements = [fault for fault, _ in self._elements]
@@ -394,10 +395,12 @@ class JsonReader:
         self._kind[column, row] = what
         self._value[column, row] = cell
 
-    def _convert(self, cells: RawCells, extra: Extra) -> None:
-        """Convert the cells that the scanner left as text."""
+    def _convert(self, cells: RawCells, extra: Extra) -> list[int]:
+        """Convert the cells that the scanner left as text; the rows in which that fails are for the strict reader."""
         data = cells.data.data
-        kind, value = cells.kind, cells.value
+        columns, n = self._tree.columns, len(cells)
+        kind, value = self._kind[:columns, :n], self._value[:columns, :n]
+        again: dict[int, None] = {}
         wanted = (kind == ESCAPED) | (kind == BIGINT) | (kind == DECIMAL)
         wanted[_TIME] &= kind[_TIME] == ESCAPED
         for column, row in np.argwhere(wanted).tolist():
@@ -408,12 +411,7 @@ class JsonReader:
                 try:
                     value[column, row] = extra.add(orjson.loads(b'"' + raw + b'"'))
                 except ValueError:
-                    try:
-                        parse(bytes(data[cells.start[row] : cells.end[row]]))
-                    except NotARecord as error:
-                        self._bad(cells, row, error)
-                    else:
-                        self._bad(cells, row, Malformed("JSON: broken"))
+                    again[row] = None
                 kind[column, row] = STRING
             elif what == BIGINT:
                 number = int(raw) if len(raw) < 25 else 2**63
@@ -431,6 +429,7 @@ class JsonReader:
                 else:
                     value[column, row] = real.view(np.int64)
                     kind[column, row] = FLOAT
+        return list(again)
 
 
 class Extra:
