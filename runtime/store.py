@@ -18,7 +18,7 @@ from runtime.storage.open_store import OpenStore
 if TYPE_CHECKING:
     from dataflow.language.stream import Stream
     from runtime.fleet import Fleet
-    from runtime.ingest import IngestReport
+    from runtime.ingest import IngestReport, Rejected
     from runtime.ingest.inputs.reading import ReadingOptions
     from runtime.progress import Progress
     from runtime.published import Published
@@ -112,6 +112,23 @@ class Store(OpenStore):
             self.objects, self.catalogue, stream, sources, key=key, time=time, unit=unit, format=format,  # type: ignore[arg-type]
             duplicates=duplicates, id=id, missing_key=missing_key, progress=_progress(progress), **reading,  # type: ignore[arg-type]
         )  # fmt: skip
+
+    def rejects(self, stream: str) -> list[Rejected]:
+        """The rejected records of a stream, source by source, without those that were taken later."""
+        from runtime.ingest import rejected
+
+        self._be_known(stream)
+        return list(rejected(self.objects, self.catalogue, stream))
+
+    def retry_rejects(self, stream: str, *, progress: bool | Progress = True, **options: Any) -> IngestReport:
+        """Ingest the rejected records of a stream again, each exactly once, with the options of their sources and, over
+        them, the given ones (``unit``, ``format``, ``missing_key`` and those of ``runtime.ingest.Reading``)."""
+        from runtime.ingest import MEMORY_ROWS, retry_rejects
+        from runtime.ingest.one_source import StreamTarget
+
+        self._be_known(stream)
+        target = StreamTarget(self.objects, self.catalogue, stream, MEMORY_ROWS, _progress(progress))
+        return retry_rejects(target, options)
 
     # ---- queries
 
@@ -258,6 +275,10 @@ class Store(OpenStore):
         if not found:
             self._be_there()
         return found
+
+    def _be_known(self, stream: str) -> None:
+        """QueryError if there is no such stream."""
+        self.catalogue.snapshot(stream, 0, 0)
 
     def _be_there(self) -> None:
         """StoreError if there is no store here, rather than an error about something missing in it."""

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from deploy.commands import bundle, deploy, ingest_command, kernel_list, publish, query_command, simulate, store
+from deploy.commands import (
+    bundle,
+    deploy,
+    ingest_command,
+    kernel_list,
+    publish,
+    query_command,
+    rejects_command,
+    simulate,
+    store,
+)
 from deploy.commands.shared import Command
 
 COMMANDS: dict[str, Command] = (
     simulate.COMMANDS
     | ingest_command.COMMANDS
+    | rejects_command.COMMANDS
     | query_command.COMMANDS
     | publish.COMMANDS
     | store.COMMANDS

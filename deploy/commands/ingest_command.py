@@ -27,7 +27,7 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
 
     store_argument(parser)
     parser.add_argument("stream", metavar="STREAM", help="the stream's name")
-    parser.add_argument("files", metavar="FILE", nargs="+", help="files, or - for standard input; .gz and .zst too")
+    parser.add_argument("files", metavar="FILE", nargs="*", help="files, or - for standard input; .gz and .zst too")
     parser.add_argument("--key", metavar="K", help="the field that names the device, account or user")
     parser.add_argument("--time", metavar="T", help="the field that holds the event time")
     parser.add_argument("--unit", choices=_UNITS, help="of numeric times; ISO-8601 text needs none")
@@ -39,6 +39,7 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--id", metavar="COLUMN", help="a column whose values count once per key and day")
     parser.add_argument("--missing-key", metavar="NAME", help="the key of points without one (default: reject them)")
+    parser.add_argument("--retry-rejects", action="store_true", help="ingest the rejected records of the stream again")
     reading_arguments(parser)
 
 
@@ -65,6 +66,10 @@ def reading_of(options: argparse.Namespace) -> dict[str, Any]:
 def _ingest(options: argparse.Namespace) -> int:
     from runtime import Store
 
+    if options.retry_rejects:
+        return _retry(options)
+    if not options.files:
+        raise UsageError("name the files to ingest, or - for standard input (see dataflow ingest --help)")
     key: str | None = options.key
     time: str | None = options.time
     declared = key is not None and time is not None
@@ -95,6 +100,23 @@ def _ingest(options: argparse.Namespace) -> int:
     print(report)
     if options.stream not in there and (near := nearest(options.stream, there)) is not None:
         print(f"note: the stream {options.stream} is new; there is also {near}", file=sys.stderr)
+    return 0
+
+
+def _retry(options: argparse.Namespace) -> int:
+    """Ingest the stream's rejects again, with the options that are given now over those of before."""
+    from runtime import Store
+
+    if options.files:
+        raise UsageError("--retry-rejects takes no files: it reads the rejected records that the store has kept")
+    given = {"unit": options.unit, "missing_key": options.missing_key, **reading_of(options)}
+    if options.format != "auto":
+        given["format"] = options.format
+    with _ended_by_signal(), shown_progress() as progress:
+        report = Store(options.store).retry_rejects(
+            options.stream, progress=progress, **{name: value for name, value in given.items() if value is not None}
+        )
+    print(report if report.sources else f"{options.stream}: no rejected records to retry")
     return 0
 
 

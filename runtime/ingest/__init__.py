@@ -8,9 +8,11 @@ from runtime.ingest.inputs.reading import Reading, ReadingOptions
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import IngestReport, Interrupted, Reject, SourceReport, SourcesFailed
 from runtime.ingest.resume import known_source
+from runtime.ingest.retry import Rejected, counted, rejected, retry_rejects
 from runtime.ingest.run import MEMORY_ROWS, ingest
 
 __all__ = [
-    "MEMORY_ROWS", "IngestReport", "Interrupted", "Reading", "ReadingOptions", "Reject", "Settings", "SourceReport",
-    "SourcesFailed", "StreamInput", "ingest", "known_source", "quarantine",
+    "MEMORY_ROWS", "IngestReport", "Interrupted", "Reading", "ReadingOptions", "Reject", "Rejected", "Settings",
+    "SourceReport", "SourcesFailed", "StreamInput", "counted", "ingest", "known_source", "quarantine", "rejected",
+    "retry_rejects",
 ]  # fmt: skip

@@ -226,7 +226,7 @@ class SourceRun:
         times.finish()
         committed = sum(file.rows for file in writer.files)
         if rejects.count and not writer.files and known is None:
-            first = rejects.kept[0]
+            first = rejects.examples[0]
             hint = f" (is this machine's clock right? It is {utc(clock.time_ns() // 1000)})" if times.early else ""
             reason = first.reason + (hint or self._meant(first.text))
             raise IngestError(
@@ -254,6 +254,7 @@ class SourceRun:
             rejects_path=rejects_path,
             waiting=waiting,
             resumed=0 if known is None else assembler.rows_read,
+            options=self._read_as(known).options(),
         )
         types = assembler.columns
         empty = [name for name in assembler.empty if name not in writer.types]

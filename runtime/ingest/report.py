@@ -25,10 +25,9 @@ _SHOWN = 5
 """Names of sources that a message lists."""
 
 
-@dataclass(frozen=True)
-class Reject:
-    """One rejected record: its line (from 1) and byte offset in the decompressed source, the reason, and its first
-    characters."""
+class Reject(NamedTuple):
+    """One rejected record: its line (from 1) and byte offset in the decompressed source, the reason, and its text (in a
+    report, its first characters)."""
 
     line: int
     byte: int
@@ -228,6 +227,8 @@ class IngestReport:
         out: dict[str, Any] = {"stream": self.stream, **{name: getattr(self, name) for name in totals}}
         out["reasons"] = self.reasons
         out["sources"] = [asdict(source) for source in self.sources]
+        for source, said in zip(self.sources, out["sources"], strict=True):
+            said["examples"] = [example._asdict() for example in source.examples]
         return out
 
     def __str__(self) -> str:
@@ -282,6 +283,14 @@ def utc(micros: int) -> str:
         return (datetime(1970, 1, 1) + timedelta(microseconds=micros)).strftime("%Y-%m-%d %H:%M:%SZ")
     except OverflowError:
         return f"{micros} µs"
+
+
+def utc_text(micros: int) -> str:
+    """A time as exact ISO-8601 text; in microseconds if it is beyond the calendar."""
+    try:
+        return (datetime(1970, 1, 1) + timedelta(microseconds=micros)).isoformat() + "Z"
+    except OverflowError:
+        return str(micros)
 
 
 def _count(n: int, noun: str) -> str:

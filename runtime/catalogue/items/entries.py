@@ -101,7 +101,8 @@ class SourceEntry:
     records in it: ``rows_committed + rejected + dropped``. ``reject_reasons`` count the rejected ones, which are listed
     in the object ``rejects_path``. ``quarantined`` is the reason why the whole source was set aside; such a source may
     be ingested again later. ``waiting`` are rows that a later ingest of it can commit (they are counted as rejected);
-    if ``resumed`` is not 0, the entry holds that many waiting rows of an earlier entry.
+    if ``resumed`` is not 0, the entry holds that many waiting rows of an earlier entry. ``options`` are those with
+    which it was read, by name.
     """
 
     id: str
@@ -116,6 +117,7 @@ class SourceEntry:
     quarantined: str | None = None
     waiting: Waiting | None = None
     resumed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def checked(self) -> SourceEntry:
         """The entry itself if it is consistent, else ``StoreError``."""
@@ -128,6 +130,8 @@ class SourceEntry:
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
         out = asdict(self)
+        if not self.options:
+            del out["options"]  # as before they were kept
         if self.waiting is not None and not self.waiting.reading:
             del out["waiting"]["reading"]  # as before there were such options
         return out

@@ -27,6 +27,7 @@ from runtime.ingest.text.tokens import (
 UNITS = ("s", "ms", "us", "ns", "iso")
 SHIFTS = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 _HOUR = 3_600_000_000
+FUTURE = "is more than an hour in the future"
 
 Ints = NDArray[np.int64]
 
@@ -150,7 +151,7 @@ class TimeReader:
             ahead = (times > self.latest) & (times < END)
             ahead[list(reasons)] = False
             if ahead.any():
-                _note(reasons, ahead, f"time: column {self._column} is more than an hour in the future")
+                _note(reasons, ahead, f"time: column {self._column} {FUTURE}")
                 first = int(times[ahead].min())
                 self.earliest = min(self.earliest, first) if self.early else first
                 self.early += int(np.count_nonzero(ahead))

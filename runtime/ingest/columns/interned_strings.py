@@ -15,7 +15,6 @@ from runtime.columns import Dictionary
 from runtime.ingest.text.tokens import Bytes, for_loops, iso_times
 
 Ints = NDArray[np.int64]
-_SHOWN = 60
 
 
 @inline
@@ -150,10 +149,11 @@ class InternedStrings:
         blob = self._blob.tobytes()
         return [blob[a:b].decode("utf-8", "replace") for a, b in pairwise(edges)]
 
-    def text(self, code: int) -> str:
-        """The string of a code, at most its first characters."""
+    def text(self, code: int, most: int | None = None) -> str:
+        """The string of a code, or its first ``most`` bytes."""
         begin, end = int(self._offsets[code]), int(self._offsets[code + 1])
-        return self._blob[begin : min(end, begin + _SHOWN)].tobytes().decode("utf-8", "replace")
+        raw = self._blob[begin : end if most is None else min(end, begin + most)].tobytes()
+        return raw.decode("utf-8", "replace")
 
     def empty(self) -> int | None:
         """The code of the empty string; None if it does not occur."""

@@ -32,7 +32,7 @@ from runtime.ingest.text.tokens import (
 
 INFINITY = "infinity"
 NOT_A_NUMBER = "NaN"
-_SHOWN = 60
+SHOWN = 60
 
 # The twin of a kind of cells: its type, and what stands behind the # of its name.
 _TWINS = {
@@ -151,8 +151,8 @@ class Placing:
         if cells.spans is not None or kind in (STRING, BIG, JSON):
             span = int(value if cells.spans is None else cells.spans[at, row])
             begin, size = span >> 32, span & 0xFFFFFFFF
-            raw = cells.data[begin : begin + min(size, 4 * _SHOWN)].tobytes()
-            shown = raw.decode("utf-8", "replace")[:_SHOWN]
+            raw = cells.data[begin : begin + min(size, 4 * SHOWN)].tobytes()
+            shown = raw.decode("utf-8", "replace")[:SHOWN]
         elif kind == FLOAT:
             shown = str(value.view(np.float64))
         else:

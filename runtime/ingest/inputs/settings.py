@@ -146,6 +146,12 @@ class Settings:
             empty=tuple(empty),
         )  # fmt: skip
 
+    def options(self) -> dict[str, Any]:
+        """How a source is read, for its entry in the catalogue: what differs from the defaults."""
+        given = {"unit": self.unit, "format": self.format, "missing_key": self.missing_key}
+        plain = {name: value for name, value in given.items() if value not in (None, "auto")}
+        return {**plain, **self.reading.to_dict()}
+
     def as_before(self, waiting: Waiting) -> Settings:
         """The settings with which the source was first read."""
         reading = Reading.of(waiting.reading)

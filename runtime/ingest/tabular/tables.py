@@ -7,6 +7,7 @@ how frames say "missing"), and so is an infinity, which is counted.
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,9 +23,9 @@ from runtime.ingest.columns.batch import Batch, Values
 from runtime.ingest.columns.column_types import TOO_MANY, beyond
 from runtime.ingest.columns.event_times import SHIFTS, scaled
 from runtime.ingest.columns.interned_strings import InternedStrings
-from runtime.ingest.columns.placing import INFINITY, first_of
+from runtime.ingest.columns.placing import INFINITY, SHOWN, first_of
 from runtime.ingest.inputs.settings import Settings
-from runtime.ingest.report import Example
+from runtime.ingest.report import Example, utc_text
 from runtime.ingest.tabular.arrays import Decoded, from_numpy
 from runtime.ingest.text.json_strict import name_fault
 from runtime.ingest.text.tokens import BAD_TIME, TOO_LATE
@@ -164,12 +165,28 @@ class TypedColumns:
         keys = self._key(key, good)
         for name, column in others.items():
             columns.update(self._placed(name, column, good))
-        assembler.rejects.add_rows((self._row + row, reasons[row]) for row in sorted(reasons))
+        assembler.rejects.add_rows((self._row + row, reasons[row], self._text(chunk, row)) for row in sorted(reasons))
         taken = int(np.count_nonzero(good))
         assembler.rows_read += len(reasons) + taken
         self._row += len(time)
         batch = Batch(keys, time, columns)
         return batch if taken == len(time) else batch.take(np.flatnonzero(good))
+
+    def _text(self, chunk: dict[str, Decoded], row: int) -> str:
+        """A row as a JSON record, as it would be ingested from JSON: times are texts."""
+        record: dict[str, Any] = {}
+        for name, column in chunk.items():
+            if column.valid is not None and not column.valid[row]:
+                continue
+            value = column.values[row].item()
+            if column.type is Type.STRING:
+                value = self.words(name).text(value)
+            elif column.type is Type.TIME:
+                value = utc_text(value)
+            elif column.type is Type.BOOL:
+                value = bool(value)
+            record[name] = value
+        return json.dumps(record, ensure_ascii=False)
 
     def _without_empty(self, key: Decoded, reasons: dict[int, str]) -> Decoded:
         """The keys without empty texts, which are missing."""
@@ -273,7 +290,7 @@ class TypedColumns:
         note = notes.of(name)
         note.twins[str(column.type)] += count
         row = int(rest.argmax())
-        shown = self.words(name).text(int(values[row])) if column.type is Type.STRING else str(values[row])
+        shown = self.words(name).text(int(values[row]), SHOWN) if column.type is Type.STRING else str(values[row])
         note.examples.setdefault(str(column.type), Example(shown, self._row + row + 1))
         if column.type is Type.STRING:
             yield twin, Values(column.type, self._as_twin(name, twin, values, rest), _valid(rest))

@@ -36,6 +36,7 @@ class CsvReader:
         self._name = name
         self._state = np.zeros(cs.STATE, np.int64)
         header, end = self._header()
+        self._head = header + "\n"
         self._separator, names = self._columns(header, settings)
         self._state[cs.POS] = end
         taken = settings.names()
@@ -94,6 +95,7 @@ class CsvReader:
 
     def batches(self, assembler: Assembler) -> Iterator[Batch]:
         """The accepted rows."""
+        assembler.rejects.head = self._head
         sample = Sample(assembler)
         for cells in self._cells():
             yield from sample.take(assembler.screen(cells))

@@ -1,17 +1,21 @@
-"""Rejected records: counted by reason; the first ones with position and text."""
+"""Rejected records: counted by reason, and kept whole, so that they can be offered again."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
+from runtime.errors import FormatError
 from runtime.ingest.report import Reject
 from runtime.ingest.text.tokens import Bytes
 
-KEPT = 10_000
+KEPT_BYTES = 64 << 20
+"""Bytes of records that are kept; beyond it they are only counted."""
+
 EXAMPLES = 5
 _REASONS = 200
 _TEXT = 200
@@ -27,40 +31,37 @@ class RowFault(NamedTuple):
 
 
 class Rejects:
-    """The rejects of one source."""
+    """The rejects of one source. ``head`` is a text that must come before the records when they are read again."""
 
     def __init__(self) -> None:
         self.count = 0
         self.reasons: dict[str, int] = {}
-        self.kept: list[Reject] = []
+        self.head = ""
+        self._first: dict[str, Reject] = {}
+        self._lines: list[bytes] = []
+        self._size = 0
 
     @property
     def examples(self) -> tuple[Reject, ...]:
         """The first rejects of each of the first few reasons."""
-        seen: dict[str, Reject] = {}
-        for reject in self.kept:
-            seen.setdefault(reject.reason, reject)
-            if len(seen) == EXAMPLES:
-                break
-        return tuple(seen.values())
+        return tuple(self._first.values())[:EXAMPLES]
 
     def add(self, faults: Iterable[RowFault], data: Bytes, base: int, line: int) -> None:
         """Record faults in a buffer that starts at byte ``base`` and line ``line`` of the source."""
         seen = 0
         for fault in sorted(faults):
-            if len(self.kept) < KEPT:
+            if self._size < KEPT_BYTES:
                 line += int(np.count_nonzero(data[seen : fault.start] == 10))
                 seen = fault.start
-                raw = data[fault.start : min(fault.end, fault.start + 4 * _TEXT)].tobytes()
-                text = raw.decode("utf-8", "replace").rstrip("\r\n")[:_TEXT]
-                self.kept.append(Reject(line, base + fault.start, fault.reason, text))
+                raw = data[fault.start : fault.end].tobytes().rstrip(b"\r\n")
+                self._keep(Reject(line, base + fault.start, fault.reason, raw.decode("utf-8", "replace")), raw)
             self.tally(fault.reason)
 
-    def add_rows(self, rows: Iterable[tuple[int, str]]) -> None:
-        """Record rejected rows of a table, by number; a table has no lines and bytes."""
-        for row, reason in rows:
-            if len(self.kept) < KEPT:
-                self.kept.append(Reject(row + 1, 0, reason, ""))
+    def add_rows(self, rows: Iterable[tuple[int, str, str]]) -> None:
+        """Record rejected rows of a table: number, reason, and the row as JSON; a table has no lines and bytes."""
+        for row, reason, text in rows:
+            if self._size < KEPT_BYTES:
+                self._keep(Reject(row + 1, 0, reason, text), text.encode())
             self.tally(reason)
 
     def tally(self, reason: str, n: int = 1) -> None:
@@ -70,13 +71,49 @@ class Rejects:
             reason = OTHER
         self.reasons[reason] = self.reasons.get(reason, 0) + n
 
+    def _keep(self, reject: Reject, raw: bytes) -> None:
+        fields: dict[str, Any] = {"line": reject.line, "byte": reject.byte, "reason": reject.reason}
+        fields["text"] = reject.text
+        if reject.text.encode("utf-8", "surrogatepass") != raw:
+            fields["base64"] = base64.b64encode(raw).decode()
+        line = orjson.dumps(fields)
+        self._lines.append(line)
+        self._size += len(line)
+        if len(self._first) < _REASONS:
+            self._first.setdefault(reject.reason, reject._replace(text=reject.text[:_TEXT]))
+
     def to_ndjson(self) -> bytes:
-        """One JSON object per line; a last line counts the rejects that are not listed."""
-        lines = [orjson.dumps(_fields(r)) for r in self.kept]
-        if self.count > len(self.kept):
-            lines.append(orjson.dumps({"not_listed": self.count - len(self.kept), "reasons": self.reasons}))
+        """One JSON object per line: the head, if there is one; each record; the number of those that are not kept."""
+        lines = [orjson.dumps({"head": self.head})] if self.head else []
+        lines += self._lines
+        if self.count > len(self._lines):
+            lines.append(orjson.dumps({"not_listed": self.count - len(self._lines), "reasons": self.reasons}))
         return b"\n".join(lines) + b"\n"
 
 
-def _fields(reject: Reject) -> dict[str, object]:
-    return {"line": reject.line, "byte": reject.byte, "reason": reject.reason, "text": reject.text}
+class KeptRejects(NamedTuple):
+    """What was kept of a source's rejects: the head, the records with their bytes, and how many are only counted."""
+
+    head: bytes
+    records: list[tuple[Reject, bytes]]
+    not_listed: int
+
+
+def kept_rejects(data: bytes, path: str) -> KeptRejects:
+    """Reads the form of ``Rejects.to_ndjson``; ``FormatError`` if it is damaged."""
+    head, not_listed = b"", 0
+    records: list[tuple[Reject, bytes]] = []
+    try:
+        for line in data.splitlines():
+            fields = orjson.loads(line)
+            if "head" in fields:
+                head = fields["head"].encode()
+            elif "not_listed" in fields:
+                not_listed = int(fields["not_listed"])
+            else:
+                text = fields["text"]
+                raw = base64.b64decode(fields["base64"]) if "base64" in fields else text.encode()
+                records.append((Reject(fields["line"], fields["byte"], fields["reason"], text), raw))
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{path} does not hold rejected records ({error}): it was altered or damaged.") from error
+    return KeptRejects(head, records, not_listed)
