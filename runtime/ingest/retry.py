@@ -18,7 +18,6 @@ from runtime.ingest.report import IngestReport, SourceReport
 from runtime.ingest.text.rejects import KeptRejects, kept_rejects
 from runtime.objects import ObjectStore
 
-
 _SUFFIX = " (its rejects)"
 
 

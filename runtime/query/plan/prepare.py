@@ -17,7 +17,8 @@ from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema
 from runtime.catalogue.snapshot import unknown_stream
 from runtime.errors import QueryError
-from runtime.query.task.task import Compiled, compiled_for
+from runtime.query.plan.absent_columns import bound
+from runtime.query.task.task import Compiled
 from runtime.result.proof import digest
 
 
@@ -68,14 +69,13 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     if schema is None:
         raise QueryError(f"step 1 (stream): {unknown_stream(source.name, catalogue.streams())}")
     graph, params = to_dict(request.steps), dict(request.params)
-    compiled = compiled_for(schema, graph, params)
+    named, compiled = bound(schema, graph, params)
     plan = compiled.plan
     # The files of the range suffice only if rows do not depend on earlier rows.
     alone = plan.history == 0 and not plan.held_columns
     snapshot = catalogue.snapshot(source.name, request.since if alone else None, request.until)
     if snapshot.schema != schema:
-        schema = snapshot.schema
-        compiled = compiled_for(schema, graph, params)
+        named, compiled = bound(snapshot.schema, graph, params)
         plan = compiled.plan
     for name, t in (("since", request.since), ("until", request.until)):
         if t is not None:
@@ -83,14 +83,15 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
     since, until, clipped = _range(snapshot, request)
     if snapshot.floor is not None and since < snapshot.floor * 86_400_000_000:
         raise QueryError(f"stream {source.name}: the data before {_iso(snapshot.floor * 86_400_000_000)} was retired")
-    return _prepared(graph, params, compiled, snapshot, schema, (since, until, clipped))
+    return _prepared(graph, params, compiled, snapshot, named, (since, until, clipped))
 
 
 def prepare_again(asked: Prepared, steps: tuple[Step, ...], params: Mapping[str, object]) -> Prepared:
     """Plan another metric over the same files and range; it must not need more history than the first."""
     graph, given = to_dict(steps), dict(params)
     span = (asked.since, asked.until, asked.clipped)
-    return _prepared(graph, given, compiled_for(asked.schema, graph, given), asked.snapshot, asked.schema, span)
+    named, compiled = bound(asked.schema, graph, given)
+    return _prepared(graph, given, compiled, asked.snapshot, named, span)
 
 
 def _prepared(
@@ -102,7 +103,7 @@ def _prepared(
     span: tuple[int, int, bool],
 ) -> Prepared:
     since, until, clipped = span
-    files, history = _files(compiled.plan, snapshot, since, until)
+    files, history = _files(compiled.plan, snapshot, schema, since, until)
     text = json.dumps([graph, params, since, until], sort_keys=True, separators=(",", ":"), default=str)
     plan_digest, beginning = digest(text.encode()), _beginning(snapshot)
     return Prepared(
@@ -134,14 +135,16 @@ def _range(snapshot: Snapshot, request: Request) -> tuple[int, int, bool]:
     return since, max(since, until), clipped
 
 
-def _files(plan: Plan, snapshot: Snapshot, since: int, until: int) -> tuple[tuple[FileEntry, ...], int | None]:
+def _files(
+    plan: Plan, snapshot: Snapshot, schema: StreamSchema, since: int, until: int
+) -> tuple[tuple[FileEntry, ...], int | None]:
     """The files to read, and how far before ``since`` rows matter (None: from the start)."""
     candidates = [f for f in snapshot.files if f.t_min < until]
     if plan.history is None:
         return tuple(candidates), None
     near = [f for f in candidates if f.t_max >= since - plan.history]
     # A stored time may be null to a query: ``dataflow.times.calendar_tables.YEARS``.
-    times = any(snapshot.schema.columns[c] is Type.TIME for c in plan.held_columns)
+    times = any(schema.columns[c] is Type.TIME for c in plan.held_columns)
     if not times and all(f.nulls.get(c, 1) == 0 for f in near for c in plan.held_columns):
         # Every first row reports all held columns itself, so nothing earlier matters.
         return tuple(near), plan.history
