@@ -68,6 +68,22 @@ def order_notes(schema: StreamSchema) -> tuple[str, ...]:
     )
 
 
+def twin_notes(prepared: Prepared) -> tuple[str, ...]:
+    """Notes on columns that the metric reads, of which some values in the files are in a twin that it does not read."""
+    read = set(prepared.plan.columns)
+    notes = []
+    for name in prepared.schema.columns:
+        base, _, suffix = name.rpartition("#")
+        if base in read and name not in read:
+            count = sum(f.rows - f.nulls[name] for f in prepared.files if name in f.nulls)
+            if count:
+                values = "1 value" if count == 1 else f"{count:,} values"
+                notes.append(
+                    f"{values} of {base} in the files read {'is' if count == 1 else 'are'} {suffix}: see {name}"
+                )
+    return tuple(notes)
+
+
 def _advice(column: Sparse) -> str:
     held = f'.held("{column.column}") before {column.after or column.step} takes each key\'s last report instead'
     if column.grouped:
