@@ -146,7 +146,7 @@ class SourceRun:
             partial(holds_wide, stream.objects, stream.catalogue, stream.name),
         )
         name = self._given.name
-        return Assembler(declared, TimeReader(settings.time, settings.unit, name, after), name)
+        return Assembler(declared, TimeReader(settings.time, settings.unit, name, after, settings.reading), name)
 
     def _is_empty(self, known: StreamSchema) -> bool:
         """Whether no point was ever committed, so the type of the keys is not settled."""

@@ -17,6 +17,23 @@ _SHOWN = 5
 """Names of sources that a message lists."""
 
 
+class Reason(str):
+    """A reason that shows a value; ``counted`` is the same without it, under which rejects are counted."""
+
+    counted: str
+
+    def __new__(cls, shown: str, counted: str = "") -> Reason:
+        """The reason as it is shown, and as it is counted."""
+        made = super().__new__(cls, shown)
+        made.counted = counted or shown
+        return made
+
+
+def counted(reason: str) -> str:
+    """The reason under which a reject is counted."""
+    return reason.counted if isinstance(reason, Reason) else reason
+
+
 @dataclass(frozen=True)
 class Reject:
     """One rejected record: its line (from 1) and byte offset in the decompressed source, the reason, and its first
@@ -72,9 +89,9 @@ class SourceReport:
         text += f" ({self.seconds:.1f} s)"
         ordered = sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))
         for reason, count in ordered[:_REASONS]:
-            first = next((e for e in self.examples if e.reason == reason), None)
+            first = next((e for e in self.examples if counted(e.reason) == reason), None)
             where = f" (first at line {first.line}, byte {first.byte})" if first else ""
-            text += f"\n  {count:,} x {reason}{where}"
+            text += f"\n  {count:,} x {first.reason if first else reason}{where}"
         if rest := sum(count for _, count in ordered[_REASONS:]):
             text += f"\n  {rest:,} for {_count(len(ordered) - _REASONS, 'other reason')}"
         if self.rejects_path:

@@ -11,9 +11,10 @@ from operators.types import Type
 from runtime.catalogue import StreamSchema, Waiting
 from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.columns.assemble import whole_key
-from runtime.ingest.columns.event_times import UNITS
 from runtime.ingest.inputs.reading import Reading
 from runtime.ingest.text.json_strict import name_fault
+from runtime.ingest.times.time_numbers import UNITS
+from runtime.ingest.times.time_texts import TimeTexts
 
 DUPLICATES = ("keep", "exact", "latest")
 
@@ -84,7 +85,9 @@ class Settings:
             missing_key = known.missing_key if missing_key is None else missing_key
             if missing_key is not None and known.key_type is Type.INT:
                 whole_key(missing_key, key)
-        return cls(key, time, unit, format, duplicates or "keep", id, missing_key, known, Reading.of(reading))
+        read_as = Reading.of(reading)
+        TimeTexts.of(read_as)  # a format or zone that cannot be used is an error before anything is read
+        return cls(key, time, unit, format, duplicates or "keep", id, missing_key, known, read_as)
 
     def schema(self, key_type: Type, columns: dict[str, Type], wide: Iterable[str] = ()) -> StreamSchema:
         """The schema that an input with these columns commits; ``wide`` are those with integers beyond 2^53."""

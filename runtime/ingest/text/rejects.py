@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import orjson
 
-from runtime.ingest.report import Reject
+from runtime.ingest.report import Reject, counted
 from runtime.ingest.text.tokens import Bytes
 
 KEPT = 10_000
@@ -39,7 +39,7 @@ class Rejects:
         """The first rejects of each of the first few reasons."""
         seen: dict[str, Reject] = {}
         for reject in self.kept:
-            seen.setdefault(reject.reason, reject)
+            seen.setdefault(counted(reject.reason), reject)
             if len(seen) == EXAMPLES:
                 break
         return tuple(seen.values())
@@ -66,6 +66,7 @@ class Rejects:
     def tally(self, reason: str, n: int = 1) -> None:
         """Count a reason; beyond some hundred reasons, the rest is counted together."""
         self.count += n
+        reason = counted(reason)
         if reason not in self.reasons and len(self.reasons) >= _REASONS:
             reason = OTHER
         self.reasons[reason] = self.reasons.get(reason, 0) + n
