@@ -59,8 +59,10 @@ def _moment(value: Moment | None, name: str) -> int | None:
     if isinstance(value, int):
         return value
     if isinstance(value, str):
+        from dataflow.times.durations import moment
+
         try:
-            value = datetime.fromisoformat(value)
+            return moment(value)
         except ValueError:
             raise QueryError(
                 f"{name}: {value!r} is not a time; write for example 2024-03-01 or 2024-03-01T12:00:00Z (UTC)"

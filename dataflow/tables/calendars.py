@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dataflow.tables.reference_tables import Periods
 from dataflow.times.calendar_tables import known_time
-from dataflow.times.durations import moment
+from dataflow.times.durations import date_or_datetime, moment
 from dataflow.times.zones import ZoneClock, clock_of, zone_named
 from dataflow.values.mistaken import listed_values, shown
 from operators.errors import DataflowError
@@ -191,7 +191,7 @@ def _exception(value: Moment | tuple[Moment, Moment], place: object) -> Span:
         a, b = (_instant(v, place) for v in value)
     else:
         try:
-            day = date.fromisoformat(value) if isinstance(value, str) else value
+            day = date_or_datetime(value) if isinstance(value, str) else value
             if not isinstance(day, date) or isinstance(day, datetime):
                 raise ValueError(value)
         except ValueError:
@@ -206,7 +206,7 @@ def _exception(value: Moment | tuple[Moment, Moment], place: object) -> Span:
 
 def _instant(value: Moment, place: object) -> int:
     try:
-        found: date = datetime.fromisoformat(value) if isinstance(value, str) else value
+        found = date_or_datetime(value) if isinstance(value, str) else value
         if not isinstance(found, datetime):
             found = datetime(found.year, found.month, found.day)
     except (ValueError, AttributeError, TypeError):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from dataflow.values.constants import constant, is_numpy_length
 from dataflow.values.mistaken import shown, without_call
 from operators.errors import DataflowError
+from operators.kernels.times.iso_times import BAD_TIME, LOCAL_DATE, ZONED, iso_time
 
 _UNITS = {
     "us": 1,
@@ -66,12 +67,26 @@ def _meant(value: object) -> str:
 
 
 def moment(text: str) -> int:
-    """Microseconds UTC of an ISO 8601 text like ``"2024-03-01"``, UTC without a zone; else ValueError."""
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=UTC)
-    delta = found - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+    """Microseconds UTC of an ISO-8601 text like ``"2024-03-01"``, UTC without a zone; else ValueError."""
+    return _moment_and_zone(text)[0]
+
+
+def date_or_datetime(text: str) -> date:
+    """The date, or the datetime (in UTC if it has an offset), of an ISO-8601 text; else ValueError."""
+    found, said = _moment_and_zone(text)
+    try:
+        at = datetime(1970, 1, 1, tzinfo=UTC if said == ZONED else None) + timedelta(microseconds=found)
+    except OverflowError:
+        raise ValueError(f"{text!r:.100} is before the year 1 or after the year 9999") from None
+    return at.date() if said == LOCAL_DATE else at
+
+
+def _moment_and_zone(text: str) -> tuple[int, int]:
+    data = text.encode()
+    found, said = iso_time(data, 0, len(data))
+    if found == BAD_TIME:
+        raise ValueError(f"{text!r:.100} is not a time")
+    return int(found), int(said)
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,16 @@ class ZoneClock:
         out: NDArray[np.int64] = np.maximum(self.changes[at], midnight - self.offsets[at])
         return out
 
+    def instants(self, shown: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+        """The first instants at which the clock shows these local times or is put forward past them, whether it shows
+        them twice, and by how much it is put forward past them. All are in microseconds."""
+        ends = np.append(self.changes[1:] + self.offsets[:-1], _EVER)
+        starts = self.changes + self.offsets
+        at = np.searchsorted(np.maximum.accumulate(ends), shown, side="right")
+        later = np.minimum(at + 1, len(ends) - 1)
+        twice = (later > at) & (starts[later] <= shown)
+        return np.maximum(self.changes[at], shown - self.offsets[at]), twice, np.maximum(starts[at] - shown, 0)
+
 
 @lru_cache(maxsize=64)
 def clock_of(name: str, last_year: int = _LAST_YEAR) -> ZoneClock:

@@ -48,13 +48,14 @@ def _to_dict(source: Rejected, wanted: str) -> dict[str, object]:
 
 def _text(stream: str, found: Sequence[Rejected], wanted: str, rows: int) -> str:
     from runtime.ingest import counted
+    from runtime.ingest.report import counted as of_reason
 
     lines = []
     for reason, count in counted(found).items():
         if wanted not in reason:
             continue
-        lines.append(f"{count:,} x {printable(reason)}")
-        shown = ((source, r) for source in found for r, _ in source.kept.records if r.reason == reason)
+        lines.append(f"{count:,} x {printable(reason, _TEXT)}")
+        shown = ((source, r) for source in found for r, _ in source.kept.records if of_reason(r.reason) == reason)
         for (source, reject), _ in zip(shown, range(rows), strict=False):
             text = printable(reject.text[:_TEXT]) + ("..." if len(reject.text) > _TEXT else "")
             lines.append(f"  {printable(source.entry.name)}, line {reject.line:,}: {text}")

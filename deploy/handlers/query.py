@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from dataflow.times.durations import moment as iso_moment
 from deploy.handlers import environment, web
 from deploy.handlers.logs import Invocation, described, invocation
 from deploy.values import moment, to_json
@@ -181,8 +181,6 @@ def _cut(text: str) -> str:
 
 def _micros(text: str) -> int:
     try:
-        at = datetime.fromisoformat(text)
+        return iso_moment(text)
     except ValueError:
         raise QueryError(f"at: {text[:100]!r} is not a time; write for example 2024-03-01T12:00:00Z.") from None
-    since = at.replace(tzinfo=at.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return since // timedelta(microseconds=1)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from dataflow.times.durations import date_or_datetime
 from deploy.handlers import environment
 from deploy.handlers.events import Landed, message
 from deploy.handlers.logs import Invocation, invocation
@@ -68,11 +69,13 @@ def since_of(given: Mapping[str, Any], now: datetime | None = None) -> datetime:
     if since == "all":
         return datetime.min.replace(tzinfo=UTC)
     try:
-        found = datetime.fromisoformat(str(since))
+        found = date_or_datetime(str(since))
     except ValueError:
         raise DataflowError(
             f"since: {str(since)[:80]!r} is not a time; write for example 2024-03-01, or all."
         ) from None
+    if not isinstance(found, datetime):
+        found = datetime(found.year, found.month, found.day)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

@@ -16,7 +16,7 @@ from runtime.catalogue import AlreadyIngested, Catalogue, SourceEntry, StreamSch
 from runtime.errors import IngestError, SchemaConflict, StoreError
 from runtime.ingest.columns.assemble import Assembler, Declared
 from runtime.ingest.columns.batch import Batch
-from runtime.ingest.columns.event_times import TimeReader, in_unit, instants
+from runtime.ingest.columns.event_times import TimeReader
 from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched, decompressed
 from runtime.ingest.inputs.composed import key_value
@@ -28,6 +28,7 @@ from runtime.ingest.stored_columns import holds_wide
 from runtime.ingest.tabular.tables import read_table, table_size
 from runtime.ingest.text.rejects import Rejects
 from runtime.ingest.text.shaping import Shaping
+from runtime.ingest.times.time_texts import TimeTexts
 from runtime.ingest.writer import Writer, WriteTarget
 from runtime.objects import FileMissing, ObjectStore
 from runtime.progress import Progress, ProgressTask
@@ -149,7 +150,7 @@ class SourceRun:
             self._shaping(settings),
         )
         name = self._given.name
-        made = Assembler(declared, TimeReader(settings.time, settings.unit, name, after), name)
+        made = Assembler(declared, TimeReader(settings.time, settings.unit, name, after, settings.reading), name)
         for column, type_ in settings.types().items():
             made.columns.settle(column, type_)
         return made
@@ -157,9 +158,8 @@ class SourceRun:
     def _shaping(self, settings: Settings) -> Shaping:
         r, name = settings.reading, self._given.name
         text = None if r.key_value is None else key_value(r.key_value, name)
-        return Shaping(
-            settings.key_of, settings.time_of, text, settings.types(), r.null, instants, in_unit(settings.unit)
-        )
+        times = TimeTexts.of(r)
+        return Shaping(settings.key_of, settings.time_of, text, settings.types(), r.null, times, settings.unit)
 
     def _is_empty(self, known: StreamSchema) -> bool:
         """Whether no point was ever committed, so the type of the keys is not settled."""
@@ -282,6 +282,9 @@ class SourceRun:
             resumed=known is not None,
             columns=self._columns(assembler, writer),
             left_out=dict(assembler.notes.left_out),
+            zone=self._settings.reading.time_zone,
+            without_zone=times.without_zone,
+            twice=times.twice,
         )
 
     def _columns(self, assembler: Assembler, writer: Writer) -> dict[str, ColumnReport]:

@@ -25,6 +25,23 @@ _SHOWN = 5
 """Names of sources that a message lists."""
 
 
+class Reason(str):
+    """A reason that shows a value; ``counted`` is the same without it, under which rejects are counted."""
+
+    counted: str
+
+    def __new__(cls, shown: str, counted: str = "") -> Reason:
+        """The reason as it is shown, and as it is counted."""
+        made = super().__new__(cls, shown)
+        made.counted = counted or shown
+        return made
+
+
+def counted(reason: str) -> str:
+    """The reason under which a reject is counted."""
+    return reason.counted if isinstance(reason, Reason) else reason
+
+
 class Reject(NamedTuple):
     """One rejected record: its line (from 1) and byte offset in the decompressed source, the reason, and its text (in a
     report, its first characters)."""
@@ -87,6 +104,8 @@ class SourceReport:
     ahead of this machine's clock, the first at ``waiting_from`` (microseconds UTC): ingest the source again when the
     clock has reached that time, or was corrected, to commit exactly these. ``resumed``: this run did so. ``columns``
     are those with values, by name; ``left_out`` counts values that no column took, by reason.
+    ``without_zone`` event times had no offset, and were taken as those of ``zone`` (None: UTC); ``twice`` of them were
+    shown twice by the clock there, and the earlier was taken.
     """
 
     name: str
@@ -108,6 +127,9 @@ class SourceReport:
     resumed: bool = False
     columns: Mapping[str, ColumnReport] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    zone: str | None = None
+    without_zone: int = 0
+    twice: int = 0
 
     def __str__(self) -> str:
         if self.error is not None:
@@ -124,14 +146,22 @@ class SourceReport:
         text += f" ({self.seconds:.1f} s)"
         ordered = sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))
         for reason, count in ordered[:_REASONS]:
-            first = next((e for e in self.examples if e.reason == reason), None)
+            first = next((e for e in self.examples if counted(e.reason) == reason), None)
             where = f" (first at line {first.line}, byte {first.byte})" if first else ""
-            text += f"\n  {count:,} x {reason}{where}"
+            text += f"\n  {count:,} x {first.reason if first else reason}{where}"
         if rest := sum(count for _, count in ordered[_REASONS:]):
             text += f"\n  {rest:,} for {_count(len(ordered) - _REASONS, 'other reason')}"
         if self.rejects_path:
             text += f"\n  rejected records: {self.rejects_path}"
         notes = [note for name, column in self.columns.items() for note in column.notes(name)]
+        if self.without_zone:
+            notes.append(
+                f"{_count(self.without_zone, 'time')} without an offset: taken as {self.zone or 'UTC'} (--time-zone)"
+            )
+        if self.twice:
+            notes.append(
+                f"{_count(self.twice, 'time')} that the clock of {self.zone} showed twice: the earlier was taken"
+            )
         notes += [f"{_count(count, 'value')} left out: {reason}" for reason, count in sorted(self.left_out.items())]
         for note in notes[:_NOTES]:
             text += f"\n  {note}"

@@ -15,6 +15,7 @@ from runtime.ingest.inputs.inputs import StreamInput
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.one_source import SourceRun, StreamTarget
 from runtime.ingest.report import IngestReport, SourceReport
+from runtime.ingest.report import counted as of_reason
 from runtime.ingest.text.rejects import KeptRejects, kept_rejects
 from runtime.objects import ObjectStore
 
@@ -87,5 +88,6 @@ def counted(found: Sequence[Rejected]) -> dict[str, int]:
     reasons: dict[str, int] = {}
     for source in found:
         for reject, _ in source.kept.records:
-            reasons[reject.reason] = reasons.get(reject.reason, 0) + 1
+            reason = of_reason(reject.reason)
+            reasons[reason] = reasons.get(reason, 0) + 1
     return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))

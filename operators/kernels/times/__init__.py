@@ -1,1 +1,1 @@
-"""Loop bodies of calendars, clocks, periods and durations."""
+"""Loop bodies of calendars, clocks, periods, durations and times as text."""

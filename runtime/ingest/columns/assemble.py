@@ -118,7 +118,8 @@ class Assembler:
         reasons: dict[int, str] = {}
         _reject(good, reasons, cells.bad)
         self._screen_keys(cells, good, reasons)
-        time, late = self.time.read(cells.data, cells.kind[1], cells.value[1], good)
+        spans = None if cells.spans is None else cells.spans[1]
+        time, late = self.time.read(cells.data, cells.kind[1], cells.value[1], good, spans)
         _reject(good, reasons, late)
         if self.time.after is not None:  # other faults were counted when the source was first read
             good &= time > self.time.after

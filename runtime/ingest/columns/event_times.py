@@ -1,35 +1,39 @@
-"""Event times: ISO-8601 text, or numbers in a declared unit, to microseconds since 1970 UTC, with bounds."""
+"""Event times: texts in any form, or numbers in a declared unit, to microseconds since 1970 UTC, with bounds."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.kernels.times.calendar import END
+from operators.kernels.times.iso_times import BAD_TIME, ZONED
+from operators.types import Type
 from runtime.errors import IngestError
-from runtime.ingest.text.tokens import (
-    BAD_TIME,
-    BIGINT,
-    BOOL,
-    DECIMAL,
-    INT,
-    STRING,
-    TOO_LATE,
-    Bytes,
-    decimal_times,
-    for_loops,
-    iso_times,
-)
+from runtime.ingest.columns.interned_strings import InternedStrings
+from runtime.ingest.inputs.reading import Reading
+from runtime.ingest.report import Reason
+from runtime.ingest.text.tokens import BIGINT, BOOL, DECIMAL, INT, STRING, Bytes, for_loops
+from runtime.ingest.times.time_numbers import SHIFTS, decimal_times, scaled, scaled_floats
+from runtime.ingest.times.time_texts import TimeTexts
 
-UNITS = ("s", "ms", "us", "ns", "iso")
-SHIFTS = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 _HOUR = 3_600_000_000
 FUTURE = "is more than an hour in the future"
+_SHOWN = 60
+"""Characters of a text that a reason shows."""
+
+_SHOWN_ROWS = 10_000
+"""Rows whose reason shows their text."""
+
+_YEAR_LAST = re.compile(r"\s*\d{1,2}[/-]\d{1,2}[/-]\d{4}\b")
+_EITHER_ORDER = ", for example '%d/%m/%Y' or '%m/%d/%Y'"
 
 Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 def latest_time() -> int:
@@ -37,36 +41,27 @@ def latest_time() -> int:
     return time.time_ns() // 1000 + _HOUR
 
 
-def scaled(values: Ints, unit: str) -> Ints:
-    """Integers in a unit as microseconds; nanoseconds are truncated. -1 for negative ones, ``TOO_LATE`` for too large
-    ones."""
-    if unit == "ns":
-        return np.maximum(values // 1000, -1)
-    factor = 10 ** SHIFTS[unit]
-    fits = values <= TOO_LATE // factor
-    return np.where(fits, np.where(fits, np.maximum(values, -1), 0) * factor, TOO_LATE)
+class _Found:
+    """What was read of rows: times (``BAD_TIME``: none), what they said of their zones, and which are numbers without
+    a unit."""
 
+    def __init__(self, rows: int) -> None:
+        self.times = np.full(rows, BAD_TIME, np.int64)
+        self.said = np.full(rows, ZONED, np.uint8)
+        self.number = np.zeros(rows, np.bool_)
 
-def instants(texts: list[str]) -> Ints:
-    """The times of texts, in microseconds UTC; ``BAD_TIME`` for those that are none."""
-    raw = [text.encode() for text in texts]
-    ends = np.cumsum([len(r) for r in raw], dtype=np.int64)
-    lengths = np.diff(ends, prepend=0)
-    out = np.empty(len(raw), np.int64)
-    iso_times(np.frombuffer(b"".join(raw) or b"\0", np.uint8).copy(), (ends - lengths) << 32 | lengths, out)
-    return out
+    def put(self, rows: Mask, found: _Found) -> None:
+        """Take over what was found of these rows."""
+        if rows.all():
+            self.times, self.said, self.number = found.times, found.said, found.number
+        else:
+            self.times[rows], self.said[rows], self.number[rows] = found.times, found.said, found.number
 
-
-def in_unit(unit: str | None) -> Callable[[int], int | None]:
-    """From a number in the unit to microseconds; None where it is no time, or there is no unit."""
-
-    def micros(number: int) -> int | None:
-        if unit not in SHIFTS:
-            return None
-        found = int(scaled(np.array([number]), unit)[0])
-        return found if 0 <= found < END else None
-
-    return micros
+    def take(self, index: NDArray[np.integer[Any]]) -> _Found:
+        """The rows at the index."""
+        out = _Found(0)
+        out.times, out.said, out.number = self.times[index], self.said[index], self.number[index]
+        return out
 
 
 class TimeReader:
@@ -74,52 +69,166 @@ class TimeReader:
 
     ``latest`` is the latest accepted time. Rows beyond it are in the future: ``early`` counts them and ``earliest`` is
     the first of their times. With ``after``, only later rows are wanted: the others were accepted or rejected when the
-    source was read before.
+    source was read before. ``without_zone`` counts the times that were taken as those of the options' time zone, or as
+    UTC, because they had no offset; ``twice`` those of them that the clock there showed twice, of which the first was
+    taken.
     """
 
-    def __init__(self, column: str, unit: str | None, name: str, after: int | None = None) -> None:
+    def __init__(
+        self, column: str, unit: str | None, name: str, after: int | None = None, reading: Reading | None = None
+    ) -> None:
         self._column = column
         self._unit = unit
         self._name = name
+        self._texts = TimeTexts.of(reading or Reading())
+        # What looks like a number is one in this unit, unless a given format may look so.
+        self._scale = None if self._texts.of_digits or unit not in SHIFTS else unit
         self.latest = latest_time()
         self.after = after
         self.early = 0
         self.earliest = 0
-        self._texts = self._numbers = 0
+        self.without_zone = self.twice = 0
+        self._read = self._numbers = self._shown = 0
 
     def read(
-        self, data: Bytes, kind: NDArray[np.uint8], value: Ints, wanted: NDArray[np.bool_]
+        self, data: Bytes, kind: NDArray[np.uint8], value: Ints, wanted: Mask, spans: Ints | None = None
     ) -> tuple[Ints, dict[int, str]]:
-        """Times of the wanted rows, and why rows without one are rejected."""
-        column, unit = self._column, self._unit
-        out = np.full(len(kind), BAD_TIME, np.int64)
-        numeric = wanted & ((kind == INT) | (kind == DECIMAL) | (kind == BIGINT))
-        text = wanted & (kind == STRING)
-        reasons: dict[int, str] = {}
-        if unit is None or unit == "iso":
-            self._iso(data, value, text, out)
-            _note(reasons, text & (out == BAD_TIME), f"time: column {column} is not ISO-8601 text")
-            if unit is None and numeric.any():
-                self._undeclared(numeric, out)
-            declared = "though ISO-8601 text is declared" if unit else "and others are ISO-8601 text (see --unit)"
-            _note(reasons, numeric, f"time: column {column} is a number, {declared}")
-            self._texts += int(np.count_nonzero(out != BAD_TIME))
-        else:
-            whole = numeric & (kind == INT)
-            out[whole] = scaled(value[whole], unit)
-            decimal = numeric & ~whole
-            if decimal.any():
-                part = np.empty(int(np.count_nonzero(decimal)), np.int64)
-                decimal_times(for_loops(data), np.ascontiguousarray(value[decimal]), SHIFTS[unit], part)
-                out[decimal] = part
-            _note(reasons, text, f"time: column {column} is text, though the unit {unit} is declared")
-        _note(reasons, wanted & (kind == BOOL), f"time: column {column} is a bool")
-        _note(reasons, wanted & ~numeric & ~text & (kind != BOOL), f"time: column {column} is missing or null")
-        return out, self.bounded(out, reasons)
+        """Times of the wanted rows, and why rows without one are rejected.
 
-    def _undeclared(self, numeric: NDArray[np.bool_], out: Ints) -> None:
+        ``spans`` (CSV) are the cells in the text, whatever their kind.
+        """
+        whole, decimal = wanted & (kind == INT), wanted & ((kind == DECIMAL) | (kind == BIGINT))
+        text = wanted & (kind == STRING)
+        given = text | whole | decimal
+        found = _Found(len(kind))
+        where = value if spans is None else spans
+        if self._scale is not None:
+            found.times[whole] = scaled(value[whole], self._scale)
+            if decimal.any():
+                found.times[decimal] = _decimals(data, value[decimal], self._scale)
+        elif spans is not None:
+            text = given
+        elif self._texts.formats:
+            text = text | decimal
+            if whole.any():
+                found.put(whole, self._of_texts(*_written(value[whole])))
+        else:
+            found.number = whole | decimal
+        if text.any():
+            found.put(text, self._of_texts(data, where if text.all() else where[text]))
+
+        def text_of(row: int) -> str:
+            if spans is None and kind[row] == INT:
+                return str(value[row])
+            return _text(data, int(where[row]))
+
+        reasons = self._judge(found, given, text_of)
+        column = self._column
+        is_bool = wanted & (kind == BOOL)
+        _note(reasons, is_bool, f"time: column {column} is a bool")
+        _note(reasons, wanted & ~given & ~is_bool, f"time: column {column} is missing or null")
+        return found.times, reasons
+
+    def read_column(
+        self, type_: Type, values: NDArray[Any], valid: Mask, said: int, words: InternedStrings
+    ) -> tuple[Ints, dict[int, str]]:
+        """Times of a table's column, 0 where it is null, and why rows without one are rejected.
+
+        ``said`` is ``LOCAL`` for timestamps without a zone, ``LOCAL_DATE`` for dates; texts are codes into ``words``.
+        """
+        found = _Found(len(values))
+        reasons: dict[int, str] = {}
+        column = self._column
+        if type_ is Type.TIME:
+            found.times, found.said[:] = values.astype(np.int64), said
+        elif type_ is Type.STRING and valid.any():
+            found = self._of_texts(*words.spans()).take(values)
+        elif type_ is Type.INT and self._scale is not None:
+            found.times = scaled(values.astype(np.int64), self._scale)
+        elif type_ is Type.FLOAT and self._scale is not None:
+            found.times = scaled_floats(values, self._scale)
+            _note(reasons, valid & np.isinf(values), f"time: column {column} is infinite")
+        elif type_ is Type.INT and self._texts.formats:
+            found = self._of_texts(*_written(values.astype(np.int64)))
+        elif valid.any():
+            raise IngestError(
+                f"{self._name}: the time column {column!r} is {type_}: numbers need a unit (--unit s, ms, us or ns), "
+                "or whole ones a form (--time-format %Y%m%d); other times are text or timestamps."
+            )
+
+        def text_of(row: int) -> str:
+            if type_ is Type.STRING:
+                data, spans = words.spans()
+                return _text(data, int(spans[values[row]]))
+            return str(np.datetime64(int(values[row]), "us") if type_ is Type.TIME else values[row])
+
+        found.times[~valid] = 0
+        reasons = self._judge(found, valid, text_of, reasons)
+        _note(reasons, ~valid, f"time: column {column} is missing or null")
+        return found.times, reasons
+
+    def _of_texts(self, data: Bytes, spans: Ints) -> _Found:
+        """What all these texts say."""
+        found, texts = _Found(0), self._texts
+        if self._scale is None:
+            found.times, found.said = texts.read(data, spans)
+            found.number = np.zeros(len(spans), np.bool_)
+            bad = found.times == BAD_TIME
+            if not texts.formats and bad.any():
+                found.number[bad] = _decimals(data, spans[bad], "us") != BAD_TIME
+            return found
+        found = _Found(len(spans))
+        found.times = _decimals(data, spans, self._scale)
+        words = found.times == BAD_TIME
+        if words.any():
+            found.times[words], found.said[words] = texts.read(data, spans[words])
+        return found
+
+    def _judge(
+        self, found: _Found, given: Mask, text_of: Callable[[int], str], reasons: dict[int, str] | None = None
+    ) -> dict[int, str]:
+        """Put the times of ``given`` rows into UTC; ``reasons``, and why those without one are rejected."""
+        reasons = {} if reasons is None else reasons
+        column, texts, number = self._column, self._texts, found.number & given
+        if number.any():
+            if self._unit is None:
+                self._undeclared(number, found.times)
+            declared = "though ISO-8601 text is declared" if self._unit else "and others are ISO-8601 text (see --unit)"
+            _note(reasons, number, f"time: column {column} is a number, {declared}")
+        bad = found.times == BAD_TIME
+        self._note_texts(reasons, bad & given & ~number, text_of, texts.expected)
+        self._read += len(bad) - int(np.count_nonzero(bad))
+        local = given & ~bad & (found.said != ZONED)
+        if local.any():
+            found.times, twice, never = texts.instants(found.times, np.where(local, found.said, ZONED))
+            self._note_texts(reasons, never, text_of, f"does not exist in {texts.zone}: its clock was put forward")
+            self.bounded(found.times, reasons)
+            local[list(reasons)] = False
+            self.without_zone += int(np.count_nonzero(local))
+            self.twice += int(np.count_nonzero(twice & local))
+        else:
+            self.bounded(found.times, reasons)
+        return reasons
+
+    def _note_texts(self, reasons: dict[int, str], rows: Mask, text_of: Callable[[int], str], why: str) -> None:
+        """Give these rows a reason that shows their text, but all together no more than will be kept."""
+        if not rows.any():
+            return
+        counted = f"time: column {self._column} {why}"
+        for row in np.flatnonzero(rows).tolist():
+            if row in reasons:
+                continue
+            reasons[row] = counted
+            if self._shown < _SHOWN_ROWS:
+                self._shown += 1
+                text = text_of(row)
+                hint = _EITHER_ORDER if not self._texts.formats and _YEAR_LAST.match(text) else ""
+                cut = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+                reasons[row] = Reason(f"time: column {self._column}: {cut!r} {why}{hint}", counted)
+
+    def _undeclared(self, numeric: Mask, out: Ints) -> None:
         """Numbers without a unit: rejected among texts; an error if the first time of the source is one."""
-        if not self._texts and not (out[: int(numeric.argmax())] != BAD_TIME).any():
+        if not self._read and not (out[: int(numeric.argmax())] != BAD_TIME).any():
             raise self._no_unit()
         self._numbers += int(np.count_nonzero(numeric))
 
@@ -131,16 +240,8 @@ class TimeReader:
 
     def finish(self) -> None:
         """Call at the end of the source; ``IngestError`` if most of its times are numbers without a declared unit."""
-        if self._numbers > self._texts:
+        if self._numbers > self._read:
             raise self._no_unit()
-
-    def _iso(self, data: Bytes, value: Ints, text: NDArray[np.bool_], out: Ints) -> None:
-        if text.all():
-            iso_times(for_loops(data), np.ascontiguousarray(value), out)
-        elif text.any():
-            part = np.empty(int(np.count_nonzero(text)), np.int64)
-            iso_times(for_loops(data), np.ascontiguousarray(value[text]), part)
-            out[text] = part
 
     def bounded(self, times: Ints, reasons: dict[int, str]) -> dict[int, str]:
         """``reasons``, plus those of times before 1970, after 2261, or more than an hour ahead of now."""
@@ -158,7 +259,27 @@ class TimeReader:
         return reasons
 
 
-def _note(reasons: dict[int, str], rows: NDArray[np.bool_], reason: str) -> None:
+def _decimals(data: Bytes, spans: Ints, unit: str) -> Ints:
+    """Numbers in a unit as microseconds; ``BAD_TIME`` for other texts."""
+    out = np.empty(len(spans), np.int64)
+    decimal_times(for_loops(data), np.ascontiguousarray(spans), SHIFTS[unit], out)
+    return out
+
+
+def _written(values: Ints) -> tuple[Bytes, Ints]:
+    """The decimal digits of integers, and their spans."""
+    texts = values.astype("S20")
+    data = texts.view(np.uint8) if len(texts) else np.zeros(1, np.uint8)
+    return data, np.arange(len(texts)) * 20 << 32 | np.char.str_len(texts)
+
+
+def _text(data: Bytes, span: int) -> str:
+    """The first characters of a span."""
+    start, n = span >> 32, span & 0xFFFFFFFF
+    return data[start : start + min(n, 4 * _SHOWN + 4)].tobytes().decode("utf-8", "replace")
+
+
+def _note(reasons: dict[int, str], rows: Mask, reason: str) -> None:
     if rows.any():
         for row in np.flatnonzero(rows).tolist():
             reasons.setdefault(row, reason)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from operators.compiler.loops import I64, inline, loop
 from runtime.columns import Dictionary
-from runtime.ingest.text.tokens import Bytes, for_loops, iso_times
+from runtime.ingest.text.tokens import Bytes, for_loops
 
 Ints = NDArray[np.int64]
 
@@ -165,12 +165,10 @@ class InternedStrings:
         edges = self._offsets[code : len(self) + 1]
         return np.diff(edges).tobytes() + self._blob[int(edges[0]) : int(edges[-1])].tobytes()
 
-    def iso_times(self) -> Ints:
-        """The event time of every string, ``BAD_TIME`` if it is not one."""
-        out = np.empty(len(self), np.int64)
+    def spans(self) -> tuple[Bytes, Ints]:
+        """Every string's span (start << 32 | length), in the order of their codes, and the bytes that these are of."""
         edges = self._offsets[: len(self) + 1]
-        iso_times(self._blob, edges[:-1] << 32 | np.diff(edges), out)
-        return out
+        return self._blob, edges[:-1] << 32 | np.diff(edges)
 
     def _grow(self, n: int) -> None:
         count = len(self)

@@ -11,11 +11,12 @@ from operators.types import Type
 from runtime.catalogue import StreamSchema, Waiting
 from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.columns.assemble import whole_key
-from runtime.ingest.columns.event_times import UNITS
 from runtime.ingest.inputs.composed import Composed, check_key_value
 from runtime.ingest.inputs.reading import Reading
 from runtime.ingest.text.column_names import Names
 from runtime.ingest.text.json_strict import name_fault
+from runtime.ingest.times.time_numbers import UNITS
+from runtime.ingest.times.time_texts import TimeTexts
 
 DUPLICATES = ("keep", "exact", "latest")
 
@@ -106,6 +107,7 @@ class Settings:
                         f"stream {stream!r} has the column {name!r} as {stored}, not {declared} (--type): leave the "
                         "option out, or ingest into another stream."
                     )
+        TimeTexts.of(read)  # a format or zone that cannot be used is an error before anything is read
         found = (key, time, unit, format, duplicates or "keep", id, missing_key, known)
         return cls(*found, read, key_of, time_of)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.kernels.times.iso_times import LOCAL, LOCAL_DATE, ZONED
 from operators.types import Type
 from runtime.errors import IngestError
 from runtime.ingest.columns.interned_strings import InternedStrings
@@ -19,11 +20,15 @@ _MOST = 2**63 - 1
 
 @dataclass(frozen=True)
 class Decoded:
-    """A typed column of a table; string values are codes into the words of its name."""
+    """A typed column of a table; string values are codes into the words of its name.
+
+    ``zone`` is ``LOCAL`` for times that are what a clock showed, ``LOCAL_DATE`` for such dates.
+    """
 
     type: Type
     values: NDArray[Any]
     valid: NDArray[np.bool_] | None
+    zone: int = ZONED
 
 
 def from_numpy(array: NDArray[Any], name: str, words: Callable[[str], InternedStrings]) -> Decoded:
@@ -44,6 +49,7 @@ def from_numpy(array: NDArray[Any], name: str, words: Callable[[str], InternedSt
             Type.TIME if kind == "M" else Type.DURATION,
             np.where(valid, micros, 0),
             None if valid.all() else valid,
+            LOCAL_DATE if np.datetime_data(array.dtype)[0] in ("Y", "M", "W", "D") else LOCAL,
         )
     if kind in "US":
         return Decoded(Type.STRING, _text(array, name, words), None)

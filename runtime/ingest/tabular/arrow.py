@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.kernels.times.iso_times import LOCAL, LOCAL_DATE, ZONED
 from operators.types import Type
 from runtime.errors import IngestError
 from runtime.ingest.columns.interned_strings import InternedStrings
@@ -123,9 +124,9 @@ def _filled(pa: Any, column: Any, value: object) -> NDArray[Any]:
 
 def _times(pa: Any, column: Any, kind: Any, valid: NDArray[np.bool_] | None) -> Decoded:
     if pa.types.is_date(kind):
-        column, unit = column.cast(pa.timestamp("ms")), "ms"
+        column, unit, zone = column.cast(pa.timestamp("ms")), "ms", LOCAL_DATE
     else:
-        unit = kind.unit
+        unit, zone = kind.unit, ZONED if getattr(kind, "tz", None) else LOCAL
     raw = _filled(pa, column.view(pa.int64()) if hasattr(column, "view") else column.cast(pa.int64()), 0)
     if unit == "ns":
         micros = raw // 1000
@@ -133,7 +134,7 @@ def _times(pa: Any, column: Any, kind: Any, valid: NDArray[np.bool_] | None) -> 
         factor = {"s": 1_000_000, "ms": 1000, "us": 1}[unit]
         limit = (2**63 - 1) // factor
         micros = np.clip(raw, -limit, limit) * factor
-    return Decoded(Type.DURATION if pa.types.is_duration(kind) else Type.TIME, micros, valid)
+    return Decoded(Type.DURATION if pa.types.is_duration(kind) else Type.TIME, micros, valid, zone)
 
 
 def _codes(pa: Any, column: Any, words: InternedStrings) -> NDArray[np.int32]:

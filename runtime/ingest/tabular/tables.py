@@ -21,14 +21,12 @@ from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.columns.assemble import Assembler, whole_key
 from runtime.ingest.columns.batch import Batch, Values
 from runtime.ingest.columns.column_types import TOO_MANY, beyond
-from runtime.ingest.columns.event_times import SHIFTS, scaled
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.placing import INFINITY, SHOWN, first_of
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import Example, utc_text
 from runtime.ingest.tabular.arrays import Decoded, from_numpy
 from runtime.ingest.text.json_strict import name_fault
-from runtime.ingest.text.tokens import BAD_TIME, TOO_LATE
 
 CHUNK_ROWS = 1 << 19
 Mask = NDArray[np.bool_]
@@ -223,35 +221,12 @@ class TypedColumns:
         return Values(found, values, None)
 
     def _times(self, column: Decoded, reasons: dict[int, str]) -> NDArray[np.int64]:
-        name, unit = self._settings.time, self._settings.unit
-        values = column.values
-        valid = np.ones(len(values), np.bool_) if column.valid is None else column.valid
-        if column.type is Type.TIME:
-            out = values.astype(np.int64)
-        elif column.type is Type.STRING and unit in (None, "iso"):
-            words = self.words(name)
-            out = words.iso_times()[values] if len(words) else np.zeros(len(values), np.int64)
-            _note(reasons, valid & (out == BAD_TIME), f"time: column {name} is not ISO-8601 text")
-        elif column.type in (Type.INT, Type.FLOAT) and unit in SHIFTS:
-            if column.type is Type.INT:
-                out = scaled(values.astype(np.int64), str(unit))
-            else:
-                scale = 10.0 ** SHIFTS[str(unit)]
-                with np.errstate(over="ignore", invalid="ignore"):
-                    real = np.rint(values.astype(np.float64) * scale) if scale >= 1 else np.floor(values * scale)
-                    out = np.where(valid & (real < 2.0**62), np.maximum(real, -1.0), 0.0).astype(np.int64)
-                out[valid & (real >= 2.0**62)] = TOO_LATE
-                _note(reasons, valid & np.isinf(values), f"time: column {name} is infinite")
-        elif valid.any():
-            raise IngestError(
-                f"{self._name}: the time column {name!r} is {column.type}: numbers need a unit (--unit s, ms, us or "
-                "ns), text must be ISO-8601 and is not declared with another unit."
-            )
-        else:
-            out = np.zeros(len(values), np.int64)
-        _note(reasons, ~valid, f"time: column {name} is missing or null")
-        self._time.bounded(np.where(valid, out, 0), reasons)
-        return np.where(valid, out, 0)
+        valid = np.ones(len(column.values), np.bool_) if column.valid is None else column.valid
+        words = self.words(self._settings.time)
+        times, late = self._time.read_column(column.type, column.values, valid, column.zone, words)
+        for row, reason in late.items():
+            reasons.setdefault(row, reason)
+        return times
 
     def _placed(self, name: str, column: Decoded, good: Mask) -> Iterator[tuple[str, Values]]:
         """The columns that get the good rows' values: the column itself, and its twin of another type."""

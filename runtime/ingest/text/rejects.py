@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from runtime.errors import FormatError
-from runtime.ingest.report import Reject
+from runtime.ingest.report import Reason, Reject, counted
 from runtime.ingest.text.tokens import Bytes
 
 KEPT_BYTES = 64 << 20
@@ -67,20 +67,23 @@ class Rejects:
     def tally(self, reason: str, n: int = 1) -> None:
         """Count a reason; beyond some hundred reasons, the rest is counted together."""
         self.count += n
+        reason = counted(reason)
         if reason not in self.reasons and len(self.reasons) >= _REASONS:
             reason = OTHER
         self.reasons[reason] = self.reasons.get(reason, 0) + n
 
     def _keep(self, reject: Reject, raw: bytes) -> None:
-        fields: dict[str, Any] = {"line": reject.line, "byte": reject.byte, "reason": reject.reason}
+        fields: dict[str, Any] = {"line": reject.line, "byte": reject.byte, "reason": str(reject.reason)}
         fields["text"] = reject.text
         if reject.text.encode("utf-8", "surrogatepass") != raw:
             fields["base64"] = base64.b64encode(raw).decode()
+        if (of := counted(reject.reason)) != reject.reason:
+            fields["counted"] = of
         line = orjson.dumps(fields)
         self._lines.append(line)
         self._size += len(line)
         if len(self._first) < _REASONS:
-            self._first.setdefault(reject.reason, reject._replace(text=reject.text[:_TEXT]))
+            self._first.setdefault(counted(reject.reason), reject._replace(text=reject.text[:_TEXT]))
 
     def to_ndjson(self) -> bytes:
         """One JSON object per line: the head, if there is one; each record; the number of those that are not kept."""
@@ -113,7 +116,8 @@ def kept_rejects(data: bytes, path: str) -> KeptRejects:
             else:
                 text = fields["text"]
                 raw = base64.b64decode(fields["base64"]) if "base64" in fields else text.encode()
-                records.append((Reject(fields["line"], fields["byte"], fields["reason"], text), raw))
+                reason = Reason(fields["reason"], fields.get("counted", ""))
+                records.append((Reject(fields["line"], fields["byte"], reason, text), raw))
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path} does not hold rejected records ({error}): it was altered or damaged.") from error
     return KeptRejects(head, records, not_listed)

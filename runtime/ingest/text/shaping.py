@@ -9,6 +9,8 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.kernels.times.calendar import END
+from operators.kernels.times.iso_times import BAD_TIME
 from operators.types import Type
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.null_words import WordTable
@@ -16,6 +18,8 @@ from runtime.ingest.inputs.composed import Composed
 from runtime.ingest.text.json_strict import NotARecord, read_record
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.tokens import BIG, BOOL, FLOAT, INSTANT, INT, JSON, MISSING, NULL, SCALED, STRING
+from runtime.ingest.times.time_numbers import SHIFTS, scaled
+from runtime.ingest.times.time_texts import TimeTexts
 
 Mask = NDArray[np.bool_]
 Parsed = tuple[int, int] | None
@@ -81,15 +85,16 @@ class Shaping:
     """Shapes the cells of one source.
 
     ``key`` and ``time`` say of which fields these are composed, ``key_text`` is the key of all records; ``types`` are
-    declared ones; ``null`` are words that are missing values in every column; ``instants`` parses texts as times.
+    declared ones; ``null`` are words that are missing values in every column; ``times`` and ``unit`` say how times are
+    written.
     """
 
     def __init__(
         self, key: Composed | None, time: Composed | None, key_text: str | None, types: Mapping[str, Type],
-        null: tuple[str, ...], instants: Callable[[list[str]], NDArray[np.int64]], scaled: Callable[[int], int | None],
+        null: tuple[str, ...], times: TimeTexts, unit: str | None,
     ) -> None:  # fmt: skip
         self._key, self._time, self._key_text, self._types = key, time, key_text, types
-        self._instants, self._scaled = instants, scaled
+        self._times, self._unit = times, unit if unit in SHIFTS else None
         self._words = WordTable(null, any_case=False) if null else None
         self._numbers = [float(word) for word in null if _NUMBER.fullmatch(word)]
         self.nulls: dict[str, int] = {}
@@ -178,19 +183,18 @@ class Shaping:
         return (FLOAT, int(real.view(np.int64))) if np.isfinite(real) else None
 
     def _take_times(self, cells: RawCells, at: int) -> None:
-        kind = cells.kind[at]
-        found = Texts(cells, at)
-        rows = (kind == STRING) & (found.codes >= 0)
+        kind, value = cells.kind[at], cells.value[at]
+        rows = np.flatnonzero(kind == STRING)
+        if len(rows):
+            spans = value if cells.spans is None else cells.spans[at]
+            found = self._times.instants(*self._times.read(cells.data, spans[rows]))
+            good = (found.times != BAD_TIME) & ~found.never & (np.abs(found.times) < END)
+            kind[rows[good]], value[rows[good]] = INSTANT, found.times[good]
         whole = np.flatnonzero(kind == INT)
-        if rows.any():
-            times = self._instants(found.texts)[found.codes[rows]]
-            good = np.flatnonzero(rows)[times != -(2**63)]
-            cells.kind[at, good] = INSTANT
-            cells.value[at, good] = times[times != -(2**63)]
-        for row in whole.tolist():
-            instant = self._scaled(int(cells.value[at, row]))
-            if instant is not None:
-                cells.kind[at, row], cells.value[at, row] = INSTANT, instant
+        if len(whole) and self._unit is not None:
+            micros = scaled(value[whole], self._unit)
+            good = (micros >= 0) & (micros < END)
+            kind[whole[good]], value[whole[good]] = INSTANT, micros[good]
 
 
 def _compose(

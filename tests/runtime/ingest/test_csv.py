@@ -77,7 +77,7 @@ def test_after_the_sample_text_in_a_number_column_is_rejected_and_fractions_wide
         ('"a,1,2', "CSV: a quoted value is not closed"),
         (",1,2", "key: column k is empty"),
         ("a,,2", "time: column t is missing or null"),
-        ("a,x,2", "time: column t is text, though the unit ms is declared"),
+        ("a,x,2", "time: column t is not a time; say its form with --time-format"),
     ],
 )
 def test_a_bad_row(lake: Lake, bad: str, reason: str) -> None:

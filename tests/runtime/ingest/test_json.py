@@ -61,7 +61,7 @@ BROKEN = {
     '{"k":true,"t":1}': "key: column k is a bool",
     '{"k":1.5,"t":1}': "key: column k is a float64",
     '{"k":7,"t":1}': "key: column k is string, got int64",
-    '{"k":["a"],"t":"x"}': "time: column t is text, though the unit ms is declared",
+    '{"k":["a"],"t":"x"}': "time: column t: 'x' is not a time; say its form with --time-format",
     '{"k":"a","x":1}': "time: column t is missing or null",
     '{"k":"a","t":null}': "time: column t is missing or null",
     '{"k":"a","t":false}': "time: column t is a bool",

@@ -1,0 +1,1 @@
+"""Event times: texts in any form, numbers in a unit, clocks of time zones."""
