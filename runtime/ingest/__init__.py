@@ -8,7 +8,7 @@ from runtime.ingest.inputs.reading import Reading, ReadingOptions
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import IngestReport, Interrupted, Reject, SourceReport, SourcesFailed
 from runtime.ingest.resume import known_source
-from runtime.ingest.retry import Rejected, counted, rejected, retry_rejects
+from runtime.ingest.retry_rejects import Rejected, counted, rejected, retry_rejects
 from runtime.ingest.run import MEMORY_ROWS, ingest
 
 __all__ = [
