@@ -108,27 +108,35 @@ class SourceRun:
         if identity is not None and known is not None:
             return self._again(identity, begun)
         done = self._from_bytes(given, identity, None, begun)
-        return self._already(self._known(done.source.id), begun) if isinstance(done, AlreadyIngested) else done
+        return (
+            self._already(self._known(done.source.id), begun, done.source.id)
+            if isinstance(done, AlreadyIngested)
+            else done
+        )
 
     def _again(self, identity: str, begun: float) -> SourceReport:
         """A source that was ingested before: its rows that were in the future then, if they no longer are."""
         known, given = self._known(identity), self._given
         if known is None or not known.acceptable:
-            return self._already(known, begun)
+            return self._already(known, begun, identity)
         if isinstance(given, TableInput):
             done = self._from_table(given, known, begun)
         else:
             done = self._from_bytes(given, known.next_id, known, begun)
-        return self._already(self._known(identity), begun) if isinstance(done, AlreadyIngested) else done
+        return self._already(self._known(identity), begun, identity) if isinstance(done, AlreadyIngested) else done
 
-    def _already(self, known: Known | None, begun: float) -> SourceReport:
+    def _already(self, known: Known | None, begun: float, identity: str | None = None) -> SourceReport:
         waiting = None if known is None else known.waiting
+        entry = None if identity is None else self._stream.catalogue.is_ingested(self._stream.name, identity)
+        before = None if entry is None else dict(entry.options)
         return SourceReport(
             self._given.name,
             "already ingested",
             seconds=clock.monotonic() - begun,
             waiting=0 if waiting is None else waiting.rows,
             waiting_from=None if waiting is None else waiting.earliest,
+            options_before=None if before == self._settings.options() else before,
+            rejected_before=0 if entry is None else entry.rejected,
         )
 
     # ---- reading and writing

@@ -105,7 +105,8 @@ class SourceReport:
     clock has reached that time, or was corrected, to commit exactly these. ``resumed``: this run did so. ``columns``
     are those with values, by name; ``left_out`` counts values that no column took, by reason.
     ``without_zone`` event times had no offset, and were taken as those of ``zone`` (None: UTC); ``twice`` of them were
-    shown twice by the clock there, and the earlier was taken.
+    shown twice by the clock there, and the earlier was taken. Of a source that was ingested before: the options of
+    then, if they were others (``options_before``), and how many records were rejected (``rejected_before``).
     """
 
     name: str
@@ -130,12 +131,14 @@ class SourceReport:
     zone: str | None = None
     without_zone: int = 0
     twice: int = 0
+    options_before: Mapping[str, Any] | None = None
+    rejected_before: int = 0
 
     def __str__(self) -> str:
         if self.error is not None:
             return f"{self.name}: {self.status}: {self.error}"
         if self.status != "ingested":
-            return f"{self.name}: {self.status}{self._wait()}"
+            return f"{self.name}: {self.status}{self._other_options()}{self._wait()}"
         text = f"{self.name}: {self.committed:,} rows in {_count(self.files, 'file')}"
         if self.resumed:
             text += " (rows that were ahead of the clock when it was first ingested)"
@@ -168,6 +171,17 @@ class SourceReport:
         if len(notes) > _NOTES:
             text += f"\n  and {len(notes) - _NOTES:,} more such notes (Python: report.sources[...].columns)"
         return text + self._wait()
+
+    def _other_options(self) -> str:
+        """Advice on a source that was read with other options."""
+        if self.options_before is None:
+            return ""
+        given = ", ".join(f"{name}={value}" for name, value in self.options_before.items()) or "none"
+        text = f", with other options (then: {given}): its rows stay as they are"
+        if self.rejected_before:
+            records = _count(self.rejected_before, "rejected record")
+            text += f"; --retry-rejects reads its {records} with those of now"
+        return f"{text}; to read it anew, ingest it into another stream"
 
     def _wait(self) -> str:
         """Advice on rows that are ahead of the clock."""
