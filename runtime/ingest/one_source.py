@@ -128,14 +128,17 @@ class SourceRun:
     def _already(self, known: Known | None, begun: float, identity: str | None = None) -> SourceReport:
         waiting = None if known is None else known.waiting
         entry = None if identity is None else self._stream.catalogue.is_ingested(self._stream.name, identity)
-        before = None if entry is None else dict(entry.options)
+        now = self._settings.options()
+        before = None if entry is None or entry.options == now else dict(entry.options)
+        if not before and not self._settings.reading.to_dict():
+            before = None  # of a time in which options were not kept
         return SourceReport(
             self._given.name,
             "already ingested",
             seconds=clock.monotonic() - begun,
             waiting=0 if waiting is None else waiting.rows,
             waiting_from=None if waiting is None else waiting.earliest,
-            options_before=None if before == self._settings.options() else before,
+            options_before=before,
             rejected_before=0 if entry is None else entry.rejected,
         )
 
