@@ -18,8 +18,9 @@ from runtime.ingest.columns.assemble import Assembler, Declared
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.columns.event_times import TimeReader
 from runtime.ingest.formats import batches_of
-from runtime.ingest.inputs.byte_stream import Hashed, Prefetched, decompressed
+from runtime.ingest.inputs.byte_stream import Hashed, Prefetched
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
+from runtime.ingest.inputs.packings import decompressed
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import SourceReport, utc
 from runtime.ingest.resume import Known, known_source
@@ -265,6 +266,7 @@ class SourceRun:
             waiting=times.early,
             waiting_from=times.earliest if times.early else None,
             resumed=known is not None,
+            notes=(*getattr(self._given, "notes", ()), *assembler.notes),
         )
 
     def _meant(self, record: str) -> str:

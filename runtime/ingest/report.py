@@ -36,7 +36,8 @@ class SourceReport:
     ``committed``, ``rejected`` and ``dropped`` (duplicates dropped or merged within a written file). ``bytes_in`` are
     those of the source as received, ``bytes_out`` those of its point files. ``waiting`` rows are more than an hour
     ahead of this machine's clock, the first at ``waiting_from`` (microseconds UTC): ingest the source again when the
-    clock has reached that time, or was corrected, to commit exactly these. ``resumed``: this run did so.
+    clock has reached that time, or was corrected, to commit exactly these. ``resumed``: this run did so. ``notes`` are
+    sentences on how the source was read.
     """
 
     name: str
@@ -56,6 +57,7 @@ class SourceReport:
     waiting: int = 0
     waiting_from: int | None = None
     resumed: bool = False
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.error is not None:
@@ -79,6 +81,7 @@ class SourceReport:
             text += f"\n  {rest:,} for {_count(len(ordered) - _REASONS, 'other reason')}"
         if self.rejects_path:
             text += f"\n  rejected records: {self.rejects_path}"
+        text += "".join(f"\n  note: {note}" for note in self.notes)
         return text + self._wait()
 
     def _wait(self) -> str:

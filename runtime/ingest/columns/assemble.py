@@ -78,6 +78,7 @@ class Assembler:
         self.rejects = Rejects()
         self.words: dict[str, InternedStrings] = {}
         self.rows_read = 0
+        self.notes: list[str] = []
         self.time = time
         self._missing_key = declared.missing_key
         self._name = name
