@@ -115,14 +115,14 @@ class RecordBatch:
             )
         settled = self._settle(stream)
         try:
-            found, report = self._ingested(stream, found)
+            found, reports = self._ingested(stream, found)
         except AttemptSwept:
             raise
         except IngestError as first:
             if received < 2 and not isinstance(first, TooLarge):
                 raise
             return self._set_aside(stream, settled, found, first)
-        self._note(stream, found, report)
+        self._note(stream, reports)
         return True
 
     def _settle(self, stream: str) -> Settings:
@@ -135,7 +135,8 @@ class RecordBatch:
                 raise environment.EnvironmentFault(f"the deployment's settings do not fit: {error}") from error
         return self._settled[stream]
 
-    def _ingested(self, stream: str, found: Landed) -> tuple[Landed, SourceReport]:
+    def _ingested(self, stream: str, found: Landed) -> tuple[Landed, Sequence[SourceReport]]:
+        """The object as it was looked up, and what was ingested: several sources if it is an archive."""
         found = looked_up(self.s3, found)
         assert found.size is not None
         known = self.store.catalogue.is_ingested(stream, found.identity)
@@ -146,14 +147,14 @@ class RecordBatch:
             )
         given = StreamInput(LandedFile(self.s3, found), found.name, identity=found.identity)
         report = ingest(self.store.objects, self.store.catalogue, stream, given, **self.streams[stream])
-        return found, report.sources[0]
+        return found, report.sources
 
     def _set_aside(self, stream: str, settled: Settings, found: Landed, first: IngestError) -> bool:
         """Quarantine an object that fails twice with the same error; raises the second error if it differs."""
         try:
             if not isinstance(first, TooLarge):
-                found, report = self._ingested(stream, found)
-                self._note(stream, found, report)
+                found, reports = self._ingested(stream, found)
+                self._note(stream, reports)
                 return True
         except IngestError as second:
             if (type(second), str(second)) != (type(first), str(first)):
@@ -163,20 +164,21 @@ class RecordBatch:
         self.run.log("quarantined", "error", object=found.name, stream=stream, **described(first))
         return True
 
-    def _note(self, stream: str, found: Landed, report: SourceReport) -> None:
+    def _note(self, stream: str, reports: Sequence[SourceReport]) -> None:
         counts = self._counts[stream]
-        if report.status != "ingested":
-            counts["SourcesRepeated"] += 1
-            self.run.log(report.status, object=found.name, stream=stream)
-            return
-        counts["SourcesIngested"] += 1
-        counts["RowsIngested"] += report.committed
-        counts["RowsRejected"] += report.rejected
-        counts["RowsDropped"] += report.dropped
-        counts["BytesIngested"] += report.bytes_in
-        reasons = dict(Counter(report.reasons).most_common(_REASONS))
-        self.run.log(
-            "ingested", "warning" if report.rejected else "info", object=found.name, stream=stream,
-            rows=report.committed, rejected=report.rejected, dropped=report.dropped, files=report.files,
-            bytes=report.bytes_in, seconds=round(report.seconds, 3), reasons=reasons, waiting=report.waiting,
-        )  # fmt: skip
+        for report in reports:
+            if report.status != "ingested":
+                counts["SourcesRepeated"] += 1
+                self.run.log(report.status, object=report.name, stream=stream)
+                continue
+            counts["SourcesIngested"] += 1
+            counts["RowsIngested"] += report.committed
+            counts["RowsRejected"] += report.rejected
+            counts["RowsDropped"] += report.dropped
+            counts["BytesIngested"] += report.bytes_in
+            reasons = dict(Counter(report.reasons).most_common(_REASONS))
+            self.run.log(
+                "ingested", "warning" if report.rejected else "info", object=report.name, stream=stream,
+                rows=report.committed, rejected=report.rejected, dropped=report.dropped, files=report.files,
+                bytes=report.bytes_in, seconds=round(report.seconds, 3), reasons=reasons, waiting=report.waiting,
+            )  # fmt: skip

@@ -18,9 +18,10 @@ from runtime.ingest.columns.assemble import Assembler, Declared
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.columns.event_times import TimeReader
 from runtime.ingest.formats import batches_of
-from runtime.ingest.inputs.byte_stream import Hashed, Prefetched, decompressed
+from runtime.ingest.inputs.byte_stream import Hashed, Prefetched
 from runtime.ingest.inputs.composed import key_value
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
+from runtime.ingest.inputs.packings import decompressed
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import ColumnReport, SourceReport, utc
 from runtime.ingest.resume import Known, known_source
@@ -296,6 +297,7 @@ class SourceRun:
             zone=self._settings.reading.time_zone,
             without_zone=times.without_zone,
             twice=times.twice,
+            notes=(*getattr(self._given, "notes", ()), *assembler.notes.sentences),
         )
 
     def _columns(self, assembler: Assembler, writer: Writer) -> dict[str, ColumnReport]:

@@ -106,7 +106,8 @@ class SourceReport:
     are those with values, by name; ``left_out`` counts values that no column took, by reason.
     ``without_zone`` event times had no offset, and were taken as those of ``zone`` (None: UTC); ``twice`` of them were
     shown twice by the clock there, and the earlier was taken. Of a source that was ingested before: the options of
-    then, if they were others (``options_before``), and how many records were rejected (``rejected_before``).
+    then, if they were others (``options_before``), and how many records were rejected (``rejected_before``). ``notes``
+    are sentences on how the source was read.
     """
 
     name: str
@@ -133,6 +134,7 @@ class SourceReport:
     twice: int = 0
     options_before: Mapping[str, Any] | None = None
     rejected_before: int = 0
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.error is not None:
@@ -156,7 +158,7 @@ class SourceReport:
             text += f"\n  {rest:,} for {_count(len(ordered) - _REASONS, 'other reason')}"
         if self.rejects_path:
             text += f"\n  rejected records: {self.rejects_path}"
-        notes = [note for name, column in self.columns.items() for note in column.notes(name)]
+        notes = [*self.notes, *(note for name, column in self.columns.items() for note in column.notes(name))]
         if self.without_zone:
             notes.append(
                 f"{_count(self.without_zone, 'time')} without an offset: taken as {self.zone or 'UTC'} (--time-zone)"

@@ -42,7 +42,7 @@ class Rejected:
         # The head of a CSV source is its header as it was understood: what came before it, and its dialect, is gone.
         if self.kept.head:
             known["format"] = "csv"
-            for name in ("skip_rows", "comment", "names", "encoding", "delimiter", "quote"):
+            for name in ("skip_rows", "comment", "names", "encoding"):
                 known.pop(name, None)
         return known
 

@@ -9,11 +9,14 @@ from typing import Any, BinaryIO, Literal, Unpack
 from runtime.catalogue import Catalogue, check_stream
 from runtime.errors import IngestError
 from runtime.ingest.formats import check_format
-from runtime.ingest.inputs.inputs import resolve
+from runtime.ingest.inputs.archives import each_source
+from runtime.ingest.inputs.inputs import StreamInput, resolve
+from runtime.ingest.inputs.quarantine import archive_done
 from runtime.ingest.inputs.reading import ReadingOptions
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.one_source import SourceRun, StreamTarget
 from runtime.ingest.report import IngestReport, Interrupted, SourceReport, SourcesFailed
+from runtime.ingest.resume import known_source
 from runtime.objects import ObjectStore
 from runtime.progress import NoProgress, Progress
 
@@ -43,10 +46,11 @@ def ingest(
     """Add points to a stream, which the first ingest creates; each input is a source that counts exactly once.
 
     ``inputs`` are paths, glob patterns, ``"-"`` (standard input), open binary files (with their own identity:
-    ``StreamInput``), Arrow tables, pandas or Polars frames, or dicts of arrays; files may be gzip or zstd, and JSON,
-    CSV or Parquet. ``key`` and ``time`` name the columns of the key and of the event time (dotted for nested ones); an
-    existing stream knows them. ``unit`` is that of numeric times; ISO-8601 text needs none. ``duplicates``, ``id`` and
-    ``missing_key`` are properties of the stream; None means the stream's. ``reading`` are the options of ``Reading``.
+    ``StreamInput``), Arrow tables, pandas or Polars frames, or dicts of arrays; files may be gzip, zstd, bzip2 or xz,
+    and JSON, CSV or Parquet; each file in a zip archive is an input. ``key`` and ``time`` name the columns of the key
+    and of the event time (dotted for nested ones); an existing stream knows them. ``unit`` is that of numeric times;
+    ISO-8601 text needs none. ``duplicates``, ``id`` and ``missing_key`` are properties of the stream; None means the
+    stream's. ``reading`` are the options of ``Reading``.
 
     Single bad records are rejected and counted. ``IngestError`` says why an input could not be ingested; then none of
     it is. With several inputs the others are committed first (``SourcesFailed``). ``Interrupted`` (a KeyboardInterrupt)
@@ -71,19 +75,30 @@ def ingest(
     reports: list[SourceReport] = []
     failed: list[IngestError] = []
     target = StreamTarget(objects, catalogue, stream, memory_rows, progress or NoProgress())
-    for number, given in enumerate(found):
-        run = SourceRun(target, settings, given)
-        try:
-            reports.append(run.report())
+    run: SourceRun | None = None
+    number = 0
+
+    def is_known(identity: str) -> bool:
+        return known_source(catalogue, stream, identity) is not None
+
+    def finished(archive: StreamInput, size: int) -> None:
+        """An archive of which a file failed, or has rows that wait, is read again when it is offered again."""
+        if not failed and not any(report.waiting for report in reports):
+            archive_done(catalogue, stream, settings, archive, size)
+
+    try:
+        for given in each_source(found, is_known, finished):
+            run, number = SourceRun(target, settings, given), len(reports)
+            try:
+                reports.append(run.report())
+            except IngestError as error:
+                failed.append(error)
+                reports.append(SourceReport(given.name, "failed", error=str(error)))
             settings = run.settings_after()
-        except IngestError as error:
-            failed.append(error)
-            reports.append(SourceReport(given.name, "failed", error=str(error)))
-            settings = run.settings_after()
-        except KeyboardInterrupt as stop:
-            if len(reports) == number and run.is_committed():
-                reports.append(SourceReport(given.name, "ingested"))
-            raise Interrupted(IngestReport(stream, tuple(reports)), [f.name for f in found[len(reports) :]]) from stop
+    except KeyboardInterrupt as stop:
+        if run is not None and len(reports) == number and run.is_committed():
+            reports.append(SourceReport(found[number].name, "ingested"))
+        raise Interrupted(IngestReport(stream, tuple(reports)), [f.name for f in found[len(reports) :]]) from stop
     report = IngestReport(stream, tuple(reports))
     if len(failed) == 1 and len(found) == 1:
         raise failed[0]

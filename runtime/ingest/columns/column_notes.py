@@ -20,10 +20,11 @@ class ColumnNote:
 
 @dataclass
 class SourceNotes:
-    """The notes on a source: by column, and values that no column took, by reason."""
+    """The notes on a source: by column; values that no column took, by reason; ``sentences`` on how it was read."""
 
     columns: dict[str, ColumnNote] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
+    sentences: list[str] = field(default_factory=list)
 
     def report(self, name: str, type_: str, values: int) -> ColumnReport:
         """The report on a column of this type that got so many values."""

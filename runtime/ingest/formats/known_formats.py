@@ -11,10 +11,12 @@ from runtime.errors import IngestError
 from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.inputs.byte_stream import Text
+from runtime.ingest.inputs.encodings import as_utf8, likely
 from runtime.ingest.inputs.settings import Settings
 
 _BOM = b"\xef\xbb\xbf"
 _HEAD = 1 << 16
+_CHECKED = 4096  # bytes in which text has no NUL
 
 AUTO = "auto"
 """The format that is found by looking inside."""
@@ -80,29 +82,37 @@ def check_format(name: str) -> None:
 def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler, name: str) -> Iterator[Batch]:
     """The accepted rows of a source's content; its format is the declared one or found by looking at its beginning."""
     check_format(settings.format)
+    head = _head(pieces)
+    chosen = _FORMATS.get(settings.format) or _found(head, is_text=False)
+    if chosen is None or chosen.is_text:
+        pieces = as_utf8(head, pieces, settings.reading.encoding, name)
+        head = _head(pieces)
+        text = head.removeprefix(_BOM)
+        chosen = chosen or (None if b"\0" in text[:_CHECKED] else _found(text, is_text=True))
+    if chosen is None:
+        raise _unknown(head, name)
+    yield from chosen.batches(Content(head, pieces), settings, assembler, name)
+
+
+def _head(pieces: Iterator[bytes]) -> bytes:
+    """The first bytes, by which the content is known."""
     head = b""
     for piece in pieces:
         head += piece
         if len(head) >= _HEAD:
             break
-    chosen = _FORMATS.get(settings.format) or _found(head, name)
-    yield from chosen.batches(Content(head, pieces), settings, assembler, name)
+    return head
 
 
-def _found(head: bytes, name: str) -> SourceFormat:
-    listed = sorted(dict.fromkeys(_FORMATS.values()), key=lambda f: (f.is_text, f.rank))
-    text = head.removeprefix(_BOM)
-    for candidate in listed:
-        if candidate.is_text and _is_binary(text):
-            break
-        if candidate.looks_like(text if candidate.is_text else head):
-            return candidate
-    *titles, last = sorted(f.title for f in listed)
-    raise IngestError(
-        f"{name} is not {', '.join(titles)} or {last} in UTF-8, as its first bytes show ({text[:16].hex(' ')}): "
-        "convert it, or say its format (--format)."
+def _found(head: bytes, is_text: bool) -> SourceFormat | None:
+    formats = sorted(dict.fromkeys(_FORMATS.values()), key=lambda f: f.rank)
+    return next((f for f in formats if f.is_text == is_text and f.looks_like(head)), None)
+
+
+def _unknown(head: bytes, name: str) -> IngestError:
+    *titles, last = sorted(f.title for f in dict.fromkeys(_FORMATS.values()))
+    encoding = likely(head)
+    return IngestError(
+        f"{name} is not {', '.join(titles)} or {last} in UTF-8, as its first bytes show ({head[:16].hex(' ')}): "
+        f"convert it, or say its format (--format){f' or its encoding (--encoding {encoding})' if encoding else ''}."
     )
-
-
-def _is_binary(head: bytes) -> bool:
-    return b"\0" in head[:4096] or head[:2] in (b"\xff\xfe", b"\xfe\xff")

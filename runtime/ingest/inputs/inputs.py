@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import IOBase
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,21 @@ Version = tuple[int, int, int, int]
 
 
 def version(file: Any) -> Version:
-    """The version of an open file."""
+    """The version of an open file, or of one in an archive."""
+    own: Version | None = getattr(file, "version", None)
+    if own is not None:
+        return own
     found = os.fstat(file.fileno())
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @dataclass(frozen=True)
 class FileInput:
-    """A local file."""
+    """A local file; ``notes`` are sentences for its report."""
 
     path: Path
     name: str
+    notes: tuple[str, ...] = ()
 
     def digest(self) -> tuple[str, Version]:
         """SHA-256 of its bytes, in hexadecimal, and the version of the file."""
@@ -45,6 +48,16 @@ class FileInput:
                 return hashlib.file_digest(file, "sha256").hexdigest(), before
         except OSError as error:
             raise IngestError(f"{self.name} cannot be read: {error.strerror or error}.") from error
+
+    @contextmanager
+    def open(self) -> Iterator[Readable]:
+        """It as an open binary file."""
+        try:
+            file = reader(self.path)
+        except OSError as error:
+            raise IngestError(f"{self.name} cannot be read: {error.strerror or error}.") from error
+        with file:
+            yield file
 
 
 @dataclass(frozen=True)
@@ -135,16 +148,12 @@ def _paths(given: str | bytes) -> Iterator[Input]:
 @contextmanager
 def opened(given: FileInput | StreamInput) -> Iterator[Readable]:
     """The input as an open binary file; closed afterwards only if it was opened here."""
-    if isinstance(given, StreamInput):
-        try:
-            yield given.file
-        finally:
-            if given.owned and isinstance(given.file, IOBase):
-                given.file.close()
+    if isinstance(given, FileInput):
+        with given.open() as file:
+            yield file
         return
     try:
-        file = reader(given.path)
-    except OSError as error:
-        raise IngestError(f"{given.name} cannot be read: {error.strerror or error}.") from error
-    with file:
-        yield file
+        yield given.file
+    finally:
+        if given.owned:
+            given.file.close()  # type: ignore[attr-defined]

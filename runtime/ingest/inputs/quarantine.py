@@ -1,9 +1,10 @@
-"""Quarantine: sets a whole source aside, with its reason, so that everything that arrived is accounted for."""
+"""Entries of what is no source of rows: in quarantine, with its reason, or an archive whose files are the sources."""
 
 from __future__ import annotations
 
 from operators.types import Type
 from runtime.catalogue import Catalogue, Committed, SourceEntry, new_attempt
+from runtime.ingest.inputs.inputs import StreamInput
 from runtime.ingest.inputs.settings import Settings
 
 _REASON = 1_000  # maximum characters of a reason
@@ -19,3 +20,10 @@ def quarantine(
     known = settings.known or settings.schema(Type.STRING, {})
     entry = SourceEntry(id=source_id, name=name, bytes=size, quarantined=reason[:_REASON])
     return isinstance(catalogue.commit(stream, known, entry, (), new_attempt()), Committed)
+
+
+def archive_done(catalogue: Catalogue, stream: str, settings: Settings, archive: StreamInput, size: int) -> None:
+    """Record that all files of an archive with an identity of its own are ingested: it need not be read again."""
+    assert archive.identity is not None
+    known = settings.known or settings.schema(Type.STRING, {})
+    catalogue.commit(stream, known, SourceEntry(id=archive.identity, name=archive.name, bytes=size), (), new_attempt())

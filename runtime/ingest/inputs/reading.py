@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from operators.nearest import meant
 from runtime.errors import IngestError
+from runtime.ingest.inputs.encodings import check_encoding
 
 MAX_DEPTH = 31
 TYPES = ("int64", "float64", "string", "bool", "time", "json")
@@ -57,6 +58,13 @@ def _listed(given: Any, name: str) -> tuple[str, ...]:
     if isinstance(given, str):
         given = given.split(",")
     return tuple(word.strip() for word in _words(given, name))
+
+
+def _delimiter(given: Any, name: str) -> str:
+    """A delimiter; a tab may be written as the console and configuration files can."""
+    if not isinstance(given, str):
+        raise IngestError(f"{name} must be a text, not {given!r:.60}.")
+    return "\t" if given in ("\\t", "tab") else given
 
 
 def _pairs(given: Any, name: str) -> Mapping[str, str]:
@@ -121,7 +129,7 @@ class Reading:
     encoding: str | None = _option(
         "of text, for example latin-1 (default: UTF-8, or what a byte-order mark says)", "NAME"
     )
-    delimiter: str | None = _option("between the values of a CSV row", "MARK")
+    delimiter: str | None = _option("between the values of a CSV row", "MARK", convert=_delimiter)
     quote: str | None = _option('around CSV values that hold delimiters (default: ")', "MARK")
     comment: str | None = _option("lines that begin so are skipped", "MARK")
     skip_rows: int = _option("lines to skip before the header", "N", 0)
@@ -157,8 +165,12 @@ class Reading:
             raise IngestError(f"skip_rows must not be negative, but is {self.skip_rows}.")
         for name in ("decimal", "thousands", "delimiter", "quote"):
             mark = getattr(self, name)
+            if mark == "" and name == "quote":
+                continue  # none
             if mark is not None and (len(mark) != 1 or not mark.isascii() or mark in "\r\n"):
                 raise IngestError(f"{name} must be one ASCII character, not {mark!r:.20}.")
+        if self.encoding is not None:
+            check_encoding(self.encoding)
         if self.decimal is not None and self.decimal == self.thousands:
             raise IngestError(f"decimal and thousands must be different marks, not both {self.decimal!r}.")
         for column, type_ in self.type.items():

@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Iterator
 
 import numpy as np
 
-from operators.nearest import listed, meant
-from runtime.errors import IngestError
 from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.columns.samples import Sample
-from runtime.ingest.inputs.byte_stream import Text
+from runtime.ingest.inputs.byte_stream import LINE_END, Text
+from runtime.ingest.inputs.encodings import UNDECODABLE, is_utf8
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.text import csv_scanner as cs
-from runtime.ingest.text.json_strict import name_fault
+from runtime.ingest.text.dialects.csv_cells import WrittenCells, resolve
+from runtime.ingest.text.dialects.dialect import WINDOW, find_dialect
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.rejects import RowFault
-from runtime.ingest.text.tokens import BIG, BIGINT, DECIMAL, ESCAPED, FLOAT, INT, STRING, for_loops
+from runtime.ingest.text.tokens import Bytes, for_loops
 
-MAX_HEADER = 1 << 20
 MAX_RECORD = 1 << 24
-_SEPARATORS = (",", ";", "\t", "|")
 _CELLS = 1 << 21
 _TIME = 1
+_LONE_RETURN = re.compile(rb"\r(?!\n)")
 
 
 class CsvReader:
-    """Reads the rows of a CSV text whose first line names the columns."""
+    """Reads the rows of a CSV text; its first lines say in which ``dialect`` it is, where no option does."""
 
     def __init__(self, text: Text, settings: Settings, name: str) -> None:
         self._text = text
-        self._name = name
+        while len(text.data) <= WINDOW and not text.final:
+            text.more(0)
+        self.dialect = dialect = find_dialect(text.data, text.final, settings, name)
+        if b"\r" in text.data[: dialect.begin]:  # lines are counted by their line feeds
+            begin = _LONE_RETURN.sub(b"\n", text.data[: dialect.begin])
+            text.data = begin + text.data[dialect.begin :]
+        self._separator = ord(dialect.separator)
+        self._quote = ord(dialect.quote) if dialect.quote else -1
+        self._ends = np.zeros(256, np.uint8)
+        self._ends[[self._separator, 10]] = 1
+        self._returns = False
+        self._comment = np.array(list(dialect.comment), np.uint8)
         self._state = np.zeros(cs.STATE, np.int64)
-        header, end = self._header()
-        self._head = header + "\n"
-        self._separator, names = self._columns(header, settings)
-        self._state[cs.POS] = end
+        self._state[cs.POS] = dialect.begin
         taken = settings.names()
-        becomes = [taken.column(n) for n in names]
+        becomes = [taken.column(n) for n in dialect.names]
         self._names = list(dict.fromkeys([settings.key, settings.time, *(n for n in becomes if n is not None)]))
         place = {n: k for k, n in enumerate(self._names)}
         self._targets = np.array([-1 if n is None else place[n] for n in becomes], np.int64)
@@ -51,90 +57,72 @@ class CsvReader:
         self._spans = np.zeros((columns, rows), np.int64)
         self._rows = np.zeros((2, rows), np.int64)
         self._faults: list[RowFault] = []
-
-    def _header(self) -> tuple[str, int]:
-        data = self._text.data
-        end = data.find(b"\n")
-        end = len(data) if end < 0 else end + 1
-        if end > MAX_HEADER:
-            raise IngestError(f"{self._name} has no header line of CSV within its first megabyte, and it is not JSON.")
-        try:
-            return data[:end].decode().rstrip("\r\n"), end
-        except UnicodeDecodeError as error:
-            raise IngestError(f"{self._name} is neither JSON nor CSV in UTF-8: its first line is not UTF-8.") from error
-
-    def _columns(self, header: str, settings: Settings) -> tuple[str, list[str]]:
-        if not header.strip() and self._text.final and not self._text.data.strip():
-            return ",", [settings.key, settings.time]  # an empty file
-        needed = settings.needed()
-        readings = [(next(csv.reader(io.StringIO(header), delimiter=d), []), d) for d in _SEPARATORS]
-        # The separator that yields both columns; else the closest one, for the error.
-        names, separator = max(readings, key=lambda r: (sum(any(n in r[0] for n in of) for _, of in needed), len(r[0])))
-        if missing := [(option, of[0]) for option, of in needed if not any(n in names for n in of)]:
-            raise IngestError(self._without(names, missing, header))
-        for n in names:
-            fault = name_fault(n) if n else "it is empty"
-            if fault or names.count(n) > 1:
-                raise IngestError(
-                    f"{self._name} has the CSV column {n[:80]!r}, which cannot be used: {fault or 'it occurs twice'}."
-                )
-        return separator, names
-
-    def _without(self, names: list[str], missing: list[tuple[str, str]], header: str) -> str:
-        """The error text for a first line without key, time or both."""
-        if len(names) < 2:
-            wanted = " and ".join(repr(n) for _, n in missing)
-            return (
-                f"{self._name} is read as CSV, but its first line has no columns {wanted} (it begins "
-                f"{header[:80]!r}): check --key, --time and --format."
-            )
-        lacks = " and ".join(f"{n!r} ({option})" for option, n in missing)
-        its = meant(missing[0][1], names, "its")
-        # Quoted, because without a header these are values, which logs redact.
-        return f"{self._name} has no column {lacks}; {its} first line has {listed(map(repr, names))}."
+        encoding = settings.reading.encoding
+        self._not_text = "CSV: not UTF-8 (if it is Latin-1: --encoding latin-1, or windows-1252)"
+        self._undecoded = "CSV: not in the encoding that its byte-order mark says"
+        if encoding is not None:
+            self._not_text = f"CSV: not {'UTF-8' if is_utf8(encoding) else encoding}, which --encoding declares"
+            self._undecoded = self._not_text
+        reading = settings.reading
+        self._written = None if reading.decimal is None and reading.thousands is None else WrittenCells(reading)
 
     def batches(self, assembler: Assembler) -> Iterator[Batch]:
         """The accepted rows."""
-        assembler.rejects.head = self._head
+        assembler.rejects.head = self.dialect.header
+        assembler.notes.sentences += self.dialect.notes
         sample = Sample(assembler)
-        for cells in self._cells():
+        for cells in self.cells():
             yield from sample.take(assembler.screen(cells))
         yield from sample.settled()
+        if self._written is not None:
+            assembler.notes.sentences += self._written.notes()
 
-    def _cells(self) -> Iterator[RawCells]:
+    def cells(self) -> Iterator[RawCells]:
+        """The rows as scanned, in batches whose arrays are used again; bad ones are marked."""
         text, state = self._text, self._state
         while True:
-            padded = text.data + b"\n"
-            data = for_loops(np.frombuffer(padded, np.uint8))
+            data = self._loaded()
             # A missing final line end is added.
             final = text.final and not text.data.endswith(b"\n")
             while True:
                 stop = self._scan(data, len(text.data), final)
                 if stop == cs.FULL:
                     yield from self._flush(data)
-                elif stop == cs.BROKEN or (stop == cs.PARTIAL and text.final):
-                    self._pass_fault(stop)
-                else:
+                elif stop == cs.DONE or not self._pass_fault(stop, data):
                     break
+            if self._returns:
+                text.data = data[:-1].tobytes()  # with a line feed where a row ends
             pos = min(int(state[cs.POS]), len(text.data))
-            skip = stop == cs.PARTIAL and len(text.data) - pos > MAX_RECORD
+            skip = stop != cs.DONE and len(text.data) - pos > MAX_RECORD
             if skip:
                 self._faults.append(RowFault(pos, len(text.data), f"CSV: row longer than {MAX_RECORD >> 20} MB"))
             yield from self._flush(data)
             if skip:
-                state[cs.POS] = text.skip_line(pos)
+                state[cs.POS] = text.skip_line(pos, returns=True)
             elif text.final:
                 return
             else:
                 text.more(pos)
                 state[cs.POS] = 0
 
-    def _scan(self, data: np.ndarray, end: int, final: bool) -> int:
+    def _loaded(self) -> Bytes:
+        """The text with a line feed after it; writable if carriage returns alone may end its lines."""
+        padded = self._text.data + b"\n"
+        data = for_loops(np.frombuffer(padded, np.uint8))
+        self._returns = b"\r" in padded and cs.lone_returns(data, len(self._text.data)) > 0
+        self._ends[13] = self._returns
+        return data.copy() if self._returns else data
+
+    def _scan(self, data: Bytes, end: int, final: bool) -> int:
         return cs.scan_csv(  # type: ignore[no-any-return]
             data,
             end,
             final,
-            ord(self._separator),
+            self._ends,
+            self._separator,
+            self._quote,
+            self.dialect.trim,
+            self._comment,
             len(self._targets),
             self._targets,
             _TIME,
@@ -146,21 +134,28 @@ class CsvReader:
             self._rows,
         )
 
-    def _pass_fault(self, stop: int) -> None:
-        state, data = self._state, self._text.data
+    def _pass_fault(self, stop: int, data: Bytes) -> bool:
+        """Reject the row where the scanner stopped, and go on after it; False if its end needs more text."""
+        state, text = self._state, self._text
         start, at, found = int(state[cs.POS]), int(state[cs.AT]), int(state[cs.FOUND])
-        line = data.find(b"\n", start) + 1 or len(data)
-        if stop == cs.PARTIAL:
-            reason, end = "CSV: a quoted value is not closed", line
-        elif found < 0:
-            reason, end = "CSV: text after a closing quote", line
+        if stop == cs.BROKEN and found >= 0:
+            reason, end = f"CSV: {found} values in a row of {len(self._targets)} columns", min(at, len(text.data))
         else:
-            reason, end = f"CSV: {found} values in a row of {len(self._targets)} columns", min(at, len(data))
+            if stop == cs.PARTIAL and not text.final:
+                return False
+            reason = f"CSV: {'a quoted value is not closed' if stop == cs.PARTIAL else 'text after a closing quote'}"
+            line = LINE_END.search(text.data, start)
+            end = len(text.data) if line is None else line.end()
+            if end == len(text.data) and not text.final and not text.data.endswith(b"\n"):
+                return False
+            if self._returns and data[end - 1] == 13:
+                data[end - 1] = 10
         self._faults.append(RowFault(start, end, reason))
         self._kind[:, state[cs.ROW]] = 0
         state[cs.POS] = end
+        return True
 
-    def _flush(self, data: np.ndarray) -> Iterator[RawCells]:
+    def _flush(self, data: Bytes) -> Iterator[RawCells]:
         n = int(self._state[cs.ROW])
         if not n and not self._faults:
             return
@@ -178,7 +173,9 @@ class CsvReader:
         )
         self._check_text(cells)
         if self._state[cs.SPECIAL]:
-            _convert(cells)
+            resolve(cells, self.dialect.quote)
+        if self._written is not None:
+            self._written.convert(cells)
         yield cells
         self._kind[:, :n] = 0
         self._state[cs.ROW] = 0
@@ -197,36 +194,5 @@ class CsvReader:
                 try:
                     raw[int(cells.start[row]) : int(cells.end[row])].decode()
                 except UnicodeDecodeError:
-                    cells.bad[row] = "CSV: not UTF-8"
-
-
-def _convert(cells: RawCells) -> None:
-    """Resolve doubled quotes, and convert the numbers that the scanner left as text."""
-    assert cells.spans is not None
-    kind, value, spans = cells.kind, cells.value, cells.spans
-    data = cells.data.tobytes()
-    extra: list[bytes] = []
-    size = len(data)
-    for column, row in np.argwhere((kind == ESCAPED) | (kind == BIGINT) | (kind == DECIMAL)).tolist():
-        span = int(spans[column, row])
-        raw = data[span >> 32 : (span >> 32) + (span & 0xFFFFFFFF)]
-        if kind[column, row] == ESCAPED:
-            raw = raw.replace(b'""', b'"')
-            spans[column, row] = value[column, row] = size << 32 | len(raw)
-            kind[column, row] = STRING
-            extra.append(raw)
-            size += len(raw)
-        elif kind[column, row] == BIGINT:
-            number = int(raw) if len(raw) < 25 else 2**63
-            fits = -(2**63) <= number < 2**63
-            if fits:
-                value[column, row] = number
-            if number == 0:
-                cells.minus_zeros.append((column, row))
-            kind[column, row] = INT if fits else BIG
-        elif column != _TIME:
-            real = np.float64(raw.decode())
-            value[column, row] = real.view(np.int64)
-            kind[column, row] = BIG if np.isinf(real) else FLOAT
-    if extra:
-        cells.data = np.frombuffer(data + b"".join(extra), np.uint8)
+                    part = raw[int(cells.start[row]) : int(cells.end[row])]
+                    cells.bad[row] = self._undecoded if UNDECODABLE in part else self._not_text

@@ -1,4 +1,4 @@
-"""The CSV scanner: RFC 4180 rows of a text buffer to cells with their apparent kinds."""
+"""The CSV scanner: rows of a text buffer to cells with their apparent kinds, in RFC 4180 and what people make of it."""
 
 from __future__ import annotations
 
@@ -46,12 +46,74 @@ def _one_case(data: Bytes, i: int, n: int) -> bool:
     return bool(data[i] & 32 == rest or rest == 32)
 
 
-@loop("i8(u1[::1], i8, i8, i8, i8, i8[::1], i8, i8[::1], u1[:,::1], i8[:,::1], f8[:,::1], i8[:,::1], i8[:,::1])")
+@inline
+def closed_on_line(data: Bytes, i: int, end: int, separator: int, quote: int) -> bool:
+    """Whether the quote at ``i`` opens a value that ends on its line, before a separator or the line's end."""
+    i += 1
+    while i < end and data[i] != 10 and data[i] != 13:
+        if data[i] == quote:
+            if i + 1 < end and data[i + 1] == quote:
+                i += 1
+            else:
+                i = after_blanks(data, i + 1, end)
+                return bool(i < end and (data[i] == separator or data[i] == 10 or data[i] == 13))
+        i += 1
+    return False
+
+
+@inline
+def after_blanks(data: Bytes, i: int, end: int) -> int:
+    """The position of the first byte that is no blank."""
+    while i < end and data[i] == 32:
+        i += 1
+    return i
+
+
+@inline
+def line_end(data: Bytes, i: int, end: int) -> int:
+    """The line feed of the line end at ``i``, made of a carriage return that is alone; ``end`` if more must be read."""
+    if i < end and data[i] == 13:
+        if i + 1 >= end:
+            return end
+        if data[i + 1] == 10:
+            return i + 1
+        data[i] = 10
+    return i
+
+
+@inline
+def begins_with(data: Bytes, i: int, end: int, mark: Bytes) -> bool:
+    """Whether the bytes of ``mark`` are at ``i``."""
+    if i + len(mark) > end:
+        return False
+    k = 0
+    while k < len(mark) and data[i + k] == mark[k]:
+        k += 1
+    return k == len(mark)
+
+
+@loop("i8(u1[::1], i8)")
+def lone_returns(data: Any, end: I64) -> I64:
+    """How many carriage returns before ``end`` no line feed follows; one just there is not counted."""
+    found = 0
+    for i in range(end - 1):
+        found += (data[i] == 13) & (data[i + 1] != 10)
+    return found
+
+
+@loop(
+    "i8(u1[::1], i8, i8, u1[::1], i8, i8, i8, u1[::1], i8, i8[::1], i8, i8[::1], "
+    "u1[:,::1], i8[:,::1], f8[:,::1], i8[:,::1], i8[:,::1])"
+)
 def scan_csv(
     data: Any,
     end: I64,
     final: I64,
+    ends: Any,
     separator: I64,
+    quote: I64,
+    trim: I64,
+    comment: Any,
     columns: I64,
     targets: Any,
     time_column: I64,
@@ -64,8 +126,12 @@ def scan_csv(
 ) -> I64:
     """Scan rows from ``state[POS]`` on; cell k of a row goes to column ``targets[k]`` (-1: nowhere).
 
-    A final line needs no line end, so one is appended to the text (``data[end] = 10``) when ``final``. Stops at a row
-    that is BROKEN (``state[FOUND]`` cells, or -1 for text behind a closing quote).
+    ``ends`` is 1 for bytes that end a cell without quotes: the separator, a line feed and, where carriage returns alone
+    end lines, these; a row's end is made a line feed then. ``quote`` -1: none. With ``trim``, blanks around cells
+    without quotes are no part of them, so that runs of blanks separate where the separator is one. Lines that begin
+    with ``comment`` and blank lines are no rows; empty cells beyond the last column are none. A final line needs no
+    line end, so one is appended to the text (``data[end] = 10``) when ``final``. Stops at a row that is BROKEN
+    (``state[FOUND]`` cells, or -1 for text behind a closing quote).
     """
     pos, row = state[POS], state[ROW]
     capacity = kind.shape[1]
@@ -79,16 +145,38 @@ def scan_csv(
         start = pos
         i = pos
         cell = 0
+        beyond = False
         stop = PARTIAL
+        if len(comment) > 0 and begins_with(data, i, end, comment):
+            while i < end and data[i] != 10 and not (data[i] == 13 and ends[13]):
+                i += 1
+            i = line_end(data, i, end)
+            if i >= end:
+                state[AT] = i
+                break
+            pos = i + 1
+            stop = DONE
+            continue
         while i < end:
             escaped = False
-            if data[i] == 34:
+            quoted = data[i] == quote
+            if data[i] == 32:
+                first = after_blanks(data, i, end)
+                if (
+                    first < end
+                    and data[first] == quote
+                    and (trim or closed_on_line(data, first, end, separator, quote))
+                ):
+                    quoted = True
+                if quoted or trim:
+                    i = first
+            if quoted:
                 i += 1
                 first = i
                 closed = False
                 while i < end:
-                    if data[i] == 34:
-                        if i + 1 < end and data[i + 1] == 34:
+                    if data[i] == quote:
+                        if i + 1 < end and data[i + 1] == quote:
                             escaped = True
                             i += 2
                             continue
@@ -100,28 +188,45 @@ def scan_csv(
                     break
                 n = i - first
                 i += 1
-                if data[i] == 13 and i + 1 < end and data[i + 1] == 10:
-                    i += 1
+                if data[i] == 32 and separator != 32:
+                    i = after_blanks(data, i, end)
+                if i < end and data[i] == 13:
+                    i = line_end(data, i, end)
+                if i >= end:
+                    break
                 if data[i] != separator and data[i] != 10:
                     stop = BROKEN
                     cell = -1
                     break
             else:
                 first = i
-                while i < end and data[i] != separator and data[i] != 10:
+                while i < end and not ends[data[i]]:
                     i += 1
+                n = i - first
+                if i < end and data[i] == 13:
+                    i = line_end(data, i, end)
                 if i >= end:
                     break
-                n = i - first
-                if n and data[i] == 10 and data[i - 1] == 13:
+                if n and data[i] == 10 and data[first + n - 1] == 13:
                     n -= 1
+                if trim:
+                    while n and data[first + n - 1] == 32:
+                        n -= 1
             last = data[i] == 10
-            if last and cell == 0 and n == 0 and first == start:
-                cell = -2  # an empty line
+            text, length = first, n
+            if n and (data[first] == 32 or data[first + n - 1] == 32):
+                text = after_blanks(data, first, first + n)
+                length = first + n - text
+                while length and data[text + length - 1] == 32:
+                    length -= 1
+            if last and cell == 0 and length == 0 and not quoted:
+                cell = -2  # a blank line
                 i += 1
                 stop = DONE
                 break
-            if cell < columns and targets[cell] >= 0:
+            if cell >= columns:
+                beyond = beyond or length > 0
+            elif targets[cell] >= 0:
                 column = targets[cell]
                 spans[column, row] = first << 32 | n
                 what = STRING
@@ -130,9 +235,9 @@ def scan_csv(
                 elif escaped:
                     what = ESCAPED
                     state[SPECIAL] = 1
-                elif data[first] == 45 or 48 <= data[first] <= 57:
-                    j, found, whole, decimal = number(data, first, first + n + 1)
-                    if j == first + n:
+                elif data[text] == 45 or 48 <= data[text] <= 57:
+                    j, found, whole, decimal = number(data, text, text + length + 1)
+                    if j == text + length:
                         if found == NUMBER_INT:
                             what = INT
                             value[column, row] = whole
@@ -141,10 +246,10 @@ def scan_csv(
                             real[column, row] = decimal
                         elif found != NUMBER_BAD:
                             what = BIGINT if found == NUMBER_BIGINT else DECIMAL
-                            value[column, row] = first << 32 | n
+                            value[column, row] = text << 32 | length
                             state[SPECIAL] = 1
                 else:
-                    truth = is_word(data, first, n)
+                    truth = is_word(data, text, length)
                     if truth >= 0:
                         what = BOOL
                         value[column, row] = truth
@@ -159,7 +264,7 @@ def scan_csv(
         if stop == PARTIAL:
             state[AT] = i
             break
-        if stop == BROKEN or (cell != columns and cell != -2):
+        if stop == BROKEN or (cell < columns and cell != -2) or beyond:
             stop = BROKEN
             state[AT] = i
             state[FOUND] = cell

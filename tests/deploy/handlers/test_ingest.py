@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import threading
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -78,6 +80,38 @@ def test_a_message_about_several_objects(deployed: Store) -> None:
     assert numbers() == Counter([1])
     assert take(body, received=2) == []
     assert numbers() == Counter([1])
+
+
+def zipped(**members: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def test_an_archive(deployed: Store, lines: Callable[[], Lines]) -> None:
+    """Its files are sources; it is done when all of them are, and not read again."""
+    body = event(land("in/s/a.zip", zipped(x=records(1, 2), y=records(3))))
+    assert take(body) == []
+    assert [line["object"] for line in lines().of("ingested")] == [
+        "s3://landing/in/s/a.zip/x",
+        "s3://landing/in/s/a.zip/y",
+    ]
+    assert take(body) == []
+    assert [line["object"] for line in lines().of("already ingested")] == ["s3://landing/in/s/a.zip"]
+    assert numbers() == Counter([1, 2, 3])
+
+
+def test_an_archive_of_which_one_is_poison(deployed: Store) -> None:
+    body = event(land("in/s/a.zip", zipped(x=records(1), y=POISON, z=records(2))))
+    assert take(body) == ["m0"]
+    assert numbers() == Counter([1, 2])
+    assert take(body, received=2) == []
+    name, rows, quarantined = sources()[0]
+    assert (name, rows) == ("s3://landing/in/s/a.zip", 0)
+    assert "1 of 3 inputs were not ingested" in str(quarantined)
+    assert numbers() == Counter([1, 2])
 
 
 def test_poison_first_in_a_new_stream(deployed: Store) -> None:
@@ -242,7 +276,7 @@ def test_no_payload_in_the_log(deployed: Store, lines: Callable[[], Lines]) -> N
     """An error may quote what was sent; the log does not."""
     take(event(land("in/s/a", b"temperature of the reactor, 451\n1,2\n")))
     (line,) = lines().of("failed")
-    assert "has no column 'k' (--key) and 't' (--time); its first line has '...', '...'." in line["message"]
+    assert "has no column 'k' (--key) and 't' (--time); its first line has '...', '...' (" in line["message"]
 
 
 def test_when_time_runs_out(deployed: Store, lines: Callable[[], Lines]) -> None:

@@ -90,7 +90,7 @@ def test_a_bad_row(lake: Lake, bad: str, reason: str) -> None:
 
 def test_rows_that_are_not_utf8(lake: Lake) -> None:
     report = lake.text(f"{HEAD}a,{T},1\n".encode() + f"b,{T},".encode() + b"\xff\n")
-    assert report.reasons == {"CSV: not UTF-8": 1}
+    assert report.reasons == {"CSV: not UTF-8 (if it is Latin-1: --encoding latin-1, or windows-1252)": 1}
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
@@ -102,10 +102,6 @@ def test_other_separators(lake: Lake, separator: str) -> None:
 def test_headers_that_cannot_be_used(lake: Lake) -> None:
     with pytest.raises(IngestError, match="no column 'k' \\(--key\\) and 't' \\(--time\\)"):
         lake.text("a,b\n1,2\n")
-    with pytest.raises(IngestError, match="occurs twice"):
-        lake.text("k,t,x,x\n")
-    with pytest.raises(IngestError, match="cannot be used"):
-        lake.text("k,t,\n")
 
 
 def test_a_quoted_value_beyond_the_limit(lake: Lake) -> None:

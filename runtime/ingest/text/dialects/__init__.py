@@ -1,0 +1,1 @@
+"""How people write CSV: what separates, what names the columns, how numbers are written."""

@@ -1,0 +1,232 @@
+"""The dialect of a CSV text, found by its first lines: where the header is, what separates, what columns are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from operators.nearest import listed, meant
+from runtime.errors import IngestError
+from runtime.ingest.inputs.encodings import likely
+from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.text.dialects.csv_records import BLANKS, Cell, line_end, record_at
+from runtime.ingest.text.dialects.header_names import raw_names, usable, without_trailing
+from runtime.ingest.text.dialects.written_numbers import marks_of
+
+MAX_HEADER = 1 << 20
+WINDOW = MAX_HEADER + (1 << 16)
+"""Bytes by which the dialect is found: a header, and a sample of rows after it."""
+
+_SAMPLE_BYTES = 1 << 16
+_LINES = 50  # that may be before the header; rows of the sample
+_SEPARATORS = (",", ";", "\t", "|", BLANKS)
+_SEP = re.compile(rb"\"?sep=([^\r\n])\"?[ ]*(?:\r\n|\n|\r|\Z)", re.IGNORECASE)
+_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a text is to be read: ``names`` of the columns in their order; the rows begin at byte ``begin``.
+
+    With ``trim``, blanks around values are no part of them. ``notes`` are sentences on what was found.
+    """
+
+    separator: str
+    quote: str
+    comment: bytes
+    names: tuple[str, ...]
+    begin: int
+    trim: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def header(self) -> str:
+        """A header line with which rows alone are read in the same way."""
+        between = " " if self.separator == BLANKS else self.separator
+        quote = self.quote
+        quoted = [n if not quote else quote + n.replace(quote, 2 * quote) + quote for n in self.names]
+        return between.join(quoted) + "\n"
+
+
+def find_dialect(data: bytes, whole: bool, settings: Settings, source: str) -> Dialect:
+    """The dialect of the text that begins with ``data`` (``whole``: is it); IngestError without key or time."""
+    return _Finder(data[:WINDOW], whole and len(data) <= WINDOW, settings, source).dialect()
+
+
+class _Finder:
+    def __init__(self, data: bytes, whole: bool, settings: Settings, source: str) -> None:
+        self._data, self._whole, self._source = data, whole, source
+        self._reading = reading = settings.reading
+        self._wanted = settings.needed()
+        self._first = (settings.key, settings.time)
+        known = settings.known.columns if settings.known else ()
+        self._exact = {*(name for _, names in self._wanted for name in names), *known}
+        self._quote = '"' if reading.quote is None else reading.quote
+        self._comment = (reading.comment or "").encode()
+        self._begin = 0
+        self._separators: Sequence[str] = _SEPARATORS
+        if declared := _SEP.match(data):
+            self._begin, self._separators = declared.end(), (declared[1].decode("latin-1"),)
+        if reading.delimiter:
+            self._separators = (reading.delimiter,)
+        if self._quote in self._separators:
+            raise IngestError(f"{source}: {self._quote!r} cannot be both --quote and --delimiter.")
+        for _ in range(reading.skip_rows):
+            self._begin = line_end(data, self._begin)
+
+    def dialect(self) -> Dialect:
+        lines = [start for start, _ in zip(self._lines(self._begin), range(_LINES), strict=False)]
+        if not lines:
+            if not self._whole:
+                raise self._too_long()
+            return Dialect(",", self._quote, self._comment, self._first, len(self._data))  # an empty file
+        return self._without_header(lines[0]) if self._reading.names else self._with_header(lines)
+
+    def _lines(self, start: int) -> Iterator[int]:
+        """Where lines begin that are neither blank nor comments."""
+        data = self._data
+        while start < len(data):
+            end = line_end(data, start)
+            if data[start:end].strip(b" \r\n") and not (self._comment and data.startswith(self._comment, start)):
+                yield start
+            start = end
+
+    def _record(self, start: int, separator: str) -> tuple[list[Cell], int]:
+        cells, end = record_at(self._data, start, separator, self._quote)
+        if end >= min(len(self._data), MAX_HEADER) and not self._whole:
+            raise self._too_long()
+        return cells, end
+
+    def _too_long(self) -> IngestError:
+        return IngestError(f"{self._source} has no header line of CSV within its first megabyte, and it is not JSON.")
+
+    # ---- the header
+
+    def _with_header(self, lines: list[int]) -> Dialect:
+        if self._reading.skip_rows:
+            del lines[1:]
+        # Words of a sentence are between blanks, too: such a header comes last, and a row like it must follow.
+        marks = [s for s in self._separators if s != BLANKS]
+        for separators in (marks, [s for s in self._separators if s == BLANKS]):
+            for place, start in enumerate(lines):
+                if (found := self._header(start, separators)) is not None:
+                    return self._after(found, lines[:place])
+        first = self._data[lines[0] : line_end(self._data, lines[0])]
+        if (encoding := likely(self._data)) is not None:
+            raise self._not_utf8(encoding)
+        raise self._without_columns(lines[0], first.decode(errors="replace").rstrip("\r\n"))
+
+    def _header(self, start: int, separators: Sequence[str]) -> Dialect | None:
+        """The dialect if this record is the header, under one of the separators; that with most names, if several."""
+        found: list[tuple[list[str], str, list[Cell], int]] = []
+        for separator in separators:
+            cells, end = self._record(start, separator)
+            try:
+                names = raw_names(cells, self._exact)
+            except UnicodeDecodeError:
+                return None
+            follows = separator != BLANKS or len(self._record(end, separator)[0]) == len(names)
+            if self._hits(names) == len(self._wanted) and follows:
+                found.append((names, separator, cells, end))
+        if not found:
+            return None
+        names, separator, cells, end = max(found, key=lambda f: len(f[0]))
+        return self._finished(Dialect(separator, self._quote, self._comment, tuple(names), end), cells)
+
+    def _after(self, found: Dialect, left_out: list[int]) -> Dialect:
+        """With a word on the lines that are before the header."""
+        if not left_out:
+            return found
+        first = self._data[left_out[0] : line_end(self._data, left_out[0])].decode(errors="replace").strip()
+        count = f"{len(left_out)} line{'s' * (len(left_out) > 1)}"
+        return replace(found, notes=(f"{count} before the header left out: {first[:_SHOWN]!r}", *found.notes))
+
+    def _hits(self, names: list[str]) -> int:
+        return sum(any(name in names for name in of) for _, of in self._wanted)
+
+    def _missing(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        """Options with the field that is missing for each."""
+        return [(option, of[0]) for option, of in self._wanted if not any(name in names for name in of)]
+
+    def _not_utf8(self, encoding: str) -> IngestError:
+        declared = self._reading.encoding
+        if declared is not None:
+            return IngestError(f"{self._source} is not {declared}, which --encoding declares: its first lines are not.")
+        return IngestError(
+            f"{self._source} is neither JSON nor CSV in UTF-8: its first lines are not UTF-8; say its encoding, for "
+            f"example --encoding {encoding}."
+        )
+
+    def _without_columns(self, start: int, line: str) -> IngestError:
+        """The error for a text without a line that has key and time: by the reading of its first with most names."""
+        readings = [(self._record(start, s)[0], s) for s in self._separators]
+        named = [(raw_names(cells, (), "replace"), s, cells) for cells, s in readings]
+        names, _, cells = max(named, key=lambda r: (self._hits(r[0]), r[1] != BLANKS, len(r[0])))
+        missing = self._missing(names)
+        hints = "if it has no header, say --names; if that comes later, --skip-rows"
+        if len(names) < 2:
+            wanted = " and ".join(repr(n) for _, n in missing)
+            return IngestError(
+                f"{self._source} is read as CSV, but its first line has no columns {wanted} (it begins "
+                f"{line[:_SHOWN]!r}): check --key, --time and --format; {hints}."
+            )
+        lacks = " and ".join(f"{n!r} ({option})" for option, n in missing)
+        its = meant(missing[0][1], names, "its")
+        # As written and quoted, because without a header these are values, which logs redact.
+        written = listed(repr(cell.text.decode(errors="replace")) for cell in cells)
+        return IngestError(f"{self._source} has no column {lacks}; {its} first line has {written} ({hints}).")
+
+    def _without_header(self, start: int) -> Dialect:
+        """The dialect of a text whose columns are named by the option."""
+        names = self._reading.names
+        if missing := self._missing(names):
+            lacks = " and ".join(f"{n!r} ({option})" for option, n in missing)
+            raise IngestError(f"--names has no {lacks}: it names the columns {listed(map(repr, names))}.")
+        counts = {s: len(self._record(start, s)[0]) for s in self._separators}
+        separator = min(counts, key=lambda s: abs(counts[s] - len(names)))
+        given = [Cell(name.encode(), quoted=True) for name in names]
+        return self._finished(Dialect(separator, self._quote, self._comment, names, start), given)
+
+    # ---- the rows
+
+    def _finished(self, found: Dialect, cells: Sequence[Cell]) -> Dialect:
+        """With what the first rows say: blanks, columns without name and values, how numbers are written."""
+        sample = self._sample(found)
+        names, notes = usable(without_trailing(list(found.names), sample), cells)
+        trim = found.separator == BLANKS
+        if not trim and _is_indented(sample):
+            trim = True
+            notes.append("blanks around values are left out: they follow every separator")
+        if self._reading.decimal is None and self._reading.thousands is None:
+            notes += self._written_numbers(names, sample)
+        return replace(found, names=tuple(names), trim=trim, notes=tuple(notes))
+
+    def _sample(self, found: Dialect) -> list[list[Cell]]:
+        rows: list[list[Cell]] = []
+        data, at = self._data, found.begin
+        end = min(len(data), at + _SAMPLE_BYTES)
+        for start in self._lines(at):
+            if start < at:
+                continue  # within a row of several lines
+            if start >= end or len(rows) == _LINES:
+                break
+            cells, at = record_at(data, start, found.separator, self._quote)
+            if at >= len(data) and not self._whole:
+                break
+            rows.append(cells)
+        return rows
+
+    def _written_numbers(self, names: list[str], sample: list[list[Cell]]) -> Iterator[str]:
+        """Hints on columns that hold numbers as people write them."""
+        for place, name in enumerate(names):
+            cells = [row[place].text.decode(errors="replace").strip() for row in sample if len(row) > place]
+            texts = [text for text in cells if text]
+            if name not in self._first and (marks := marks_of(texts)):
+                yield f"column {name} holds text such as {texts[0][:_SHOWN]!r}: if these are numbers, say {marks}"
+
+
+def _is_indented(sample: list[list[Cell]]) -> bool:
+    """Whether a blank follows every separator of the rows, or nothing does."""
+    after = [cell for row in sample for cell in row[1:] if cell.text or cell.quoted]
+    return bool(after) and all(cell.indented for cell in after)
