@@ -25,9 +25,9 @@ from runtime.catalogue.items.schema import StreamSchema
 
 if TYPE_CHECKING:
     from runtime.catalogue.catalogue import Catalogue, DynamoCatalogue, SqliteCatalogue, TableCatalogue
+    from runtime.catalogue.claims import AttemptSwept
     from runtime.catalogue.day_rows import DayFiles
     from runtime.catalogue.key_value import KeyValueTable, OutcomeUnknown
-    from runtime.catalogue.protocol import AttemptSwept
     from runtime.catalogue.snapshot import Snapshot
 
 # A worker's request contains its files and schema; it opens no catalogue.
@@ -37,7 +37,7 @@ __getattr__ = late(
         "runtime.catalogue.catalogue": ("Catalogue", "DynamoCatalogue", "SqliteCatalogue", "TableCatalogue"),
         "runtime.catalogue.day_rows": ("DayFiles",),
         "runtime.catalogue.snapshot": ("Snapshot",),
-        "runtime.catalogue.protocol": ("AttemptSwept",),
+        "runtime.catalogue.claims": ("AttemptSwept",),
         "runtime.catalogue.key_value": ("OutcomeUnknown", "KeyValueTable"),
     },
 )

@@ -191,7 +191,9 @@ class IndexSteps(LogSteps):
         return puts
 
     def _totals(self, day: int, seq: int, before: Mapping[int, int] | None) -> Steps[day_rows.DayTotals]:
-        """The day's totals before commit ``seq``, from its last row."""
+        """The day's totals before commit ``seq``, from its last row; it has none if no commit has touched it."""
+        if before is not None and day not in before:
+            return day_rows.DayTotals()
         partition = self.partition(day_rows.partition_of(day))
         low, high = day_rows.row_key(day, 0, 0), day_rows.row_key(day, seq, 0)
         found: list[Row] = yield from query(partition, low, high, last=True)
@@ -199,7 +201,7 @@ class IndexSteps(LogSteps):
         if before is not None:
             for row in found:
                 day_rows.check_seal(partition, *row)
-            if [int(head["add_seq"]) for head in heads] != ([before[day]] if day in before else []):
+            if [int(head["add_seq"]) for head in heads] != [before[day]]:
                 raise self.damaged("day index", f"the last row of {day_name(day)} is missing")
         return day_rows.head_totals(heads[0]) if heads else day_rows.DayTotals()
 

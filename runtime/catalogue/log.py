@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from runtime.catalogue.items import seal
 from runtime.catalogue.items.commit_order import Order
-from runtime.catalogue.items.entries import Record, check_stream
+from runtime.catalogue.items.entries import FileEntry, Record, check_stream
+from runtime.catalogue.items.file_lists import list_key, load_list
 from runtime.catalogue.items.item_bytes import dump, load, load_record, log_key
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.seal import damaged
@@ -60,7 +61,7 @@ class LogSteps:
         self.clock = clock or (lambda: time.time_ns() // 1000)
 
     def partition(self, name: str) -> str:
-        """A partition of this stream: LOG, HEAD, SRC, CLAIM, DEL, WM, DIR or DAY#<month>."""
+        """A partition of this stream: LOG, FILES, HEAD, SRC, CLAIM, DEL, WM, DIR or DAY#<month>."""
         return f"{self.stream}/{name}"
 
     def put(
@@ -160,7 +161,7 @@ class LogSteps:
     # The log
 
     def loaded(self, rows: Sequence[Row]) -> Steps[list[Record]]:
-        """The records of rows of the log."""
+        """The records of rows of the log, without the files of their lists."""
         payloads = yield from self.opened("LOG", rows)
         records = []
         for (sort, _, body), (_, _, payload) in zip(rows, payloads, strict=True):
@@ -171,7 +172,10 @@ class LogSteps:
         return records
 
     def last_record(self) -> Steps[tuple[Record | None, Head | None]]:
-        """The newest record of the log, and the head that was read before it; the record is checked against both."""
+        """The newest record of the log, and the head that was read before it; the record is checked against both.
+
+        Without the files of its lists: a commit needs only its totals and its schema.
+        """
         for _ in range(RETRIES):
             beside = yield from self.beside()
             head = yield from self.head()
@@ -188,7 +192,7 @@ class LogSteps:
         raise self.damaged("head", "it is missing")
 
     def record(self, seq: int) -> Steps[Record]:
-        """The record ``seq``, which must exist."""
+        """The record ``seq``, which must exist, without the files of its lists."""
         found = yield from get(self.partition("LOG"), log_key(seq))
         if found is None:
             raise self.damaged("log", f"record {seq} is missing")
@@ -196,7 +200,7 @@ class LogSteps:
         return record
 
     def records_after(self, seq: int) -> Steps[list[Record]]:
-        """The longest gap-free run of records that follows ``seq``, each of which names the one before.
+        """The longest gap-free run of records that follows ``seq``, each of which names the one before, with its files.
 
         A record beyond a gap was committed while the query ran; the missing one was committed before it, but after the
         query had passed its place.
@@ -211,7 +215,21 @@ class LogSteps:
         for before, record in pairwise(records):
             if record.version > 1 and record.before != before.hash:
                 raise self.damaged("log", f"record {record.seq} does not follow record {before.seq}")
+        for at, record in enumerate(records):
+            records[at] = yield from self.with_files(record)
         return records
+
+    def with_files(self, record: Record) -> Steps[Record]:
+        """The record with the files of its lists, which are there, as they were written before it."""
+        files: list[FileEntry] = []
+        for digest in record.lists:
+            place = self.partition("FILES"), list_key(record.attempt, digest)
+            what = f"list {digest} of the files of commit {record.seq} of stream {self.stream!r}"
+            found = yield from get(*place)
+            if found is None:
+                raise damaged(what, "it is missing")
+            files += load_list(seal.open_json(*place, *found, what), digest, record, len(files), what)
+        return replace(record, adds=tuple(files)) if record.lists else record
 
     def schema_at(self, record: Record) -> Steps[StreamSchema]:
         """The schema that is valid as of a record."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from runtime.catalogue.claims import ClaimSteps
 from runtime.catalogue.index import IndexSteps, Mark
 from runtime.catalogue.items.commit_order import Order
 from runtime.catalogue.items.entries import (
@@ -22,34 +23,29 @@ from runtime.catalogue.items.entries import (
     check_attempt,
     shifted_hash,
 )
+from runtime.catalogue.items.file_lists import MAX_ITEM, check_count, fitted
 from runtime.catalogue.items.item_bytes import dump, dump_record, hash_of, log_key
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.stream_names import count_puts, counted
 from runtime.catalogue.key_value import ConditionFailed, OutcomeUnknown, Put, PutHead, Steps, WriteCondition, transact
 from runtime.catalogue.log import STREAMS, Head, head_payload
 from runtime.catalogue.sources import FIRST, SourceSteps
-from runtime.errors import IngestError, StoreError
-
-MAX_RECORD = 400_000
-"""Maximum bytes of a log record: the size of a DynamoDB item."""
-
-MAX_UNKNOWN = 8
-"""How often a request with an unknown outcome is repeated."""
+from runtime.errors import StoreError
 
 MAX_REFUSED = 10_000
 """How often a commit may lose a race; more refusals mean damage."""
 
 
-class AttemptSwept(IngestError):
-    """The files of this attempt were collected as orphans before its commit."""
+class StreamSteps(SourceSteps, IndexSteps, ClaimSteps):
+    """The protocol for one stream; ``most`` is the table's limit of items in one transaction.
 
-
-class StreamSteps(SourceSteps, IndexSteps):
-    """The protocol for one stream; ``most`` is the table's limit of items in one transaction."""
+    The record of a commit has at most ``room`` bytes; if it would have more, its files are listed in items of their
+    own, which are written before it.
+    """
 
     def __init__(self, stream: str, most: int, clock: Callable[[], int] | None = None) -> None:
         super().__init__(stream, most, clock)
-        self.patience = MAX_UNKNOWN
+        self.room = MAX_ITEM
 
     # Commit
 
@@ -59,8 +55,10 @@ class StreamSteps(SourceSteps, IndexSteps):
         """Add the files of one source, once: one transaction of LOG + HEAD + SRC + CLAIM, all or nothing."""
         check_attempt(attempt)
         source.checked()
+        check_count(self.stream, files)
         for file in files:
             file.checked(self.stream, attempt)
+        written: dict[str, bool] = {}
         unknown = 0
         for _ in range(MAX_REFUSED):
             last, head = yield from self.last_record()
@@ -71,8 +69,10 @@ class StreamSteps(SourceSteps, IndexSteps):
                 if winner == attempt:
                     return Committed(seq)  # ours: the reply to an earlier request was lost
                 if entry.quarantined is None or source.quarantined is not None:
+                    yield from self.abandon(attempt, written)
                     return AlreadyIngested(entry)
-            record = yield from self._record(last, attempt, source, schema, files, (), known)
+            whole = yield from self._record(last, attempt, source, schema, files, (), known)
+            record, lists = fitted(self.stream, whole, self.room)
             items = [
                 self._log_put(record),
                 *self._head_puts(record, last, head),
@@ -81,10 +81,11 @@ class StreamSteps(SourceSteps, IndexSteps):
                 *(yield from self._first_puts(record)),
             ]
             try:
+                yield from self.write_lists(attempt, source.id, lists, written)
                 yield from transact(items)
                 return Committed(record.seq)
             except ConditionFailed as failure:
-                yield from self._check_claim(attempt, source.id)
+                yield from self.check_claim(attempt, source.id)
                 if last is None:
                     yield from self._check_begun([items[at] for at in failure.failed])
             except OutcomeUnknown:
@@ -101,11 +102,13 @@ class StreamSteps(SourceSteps, IndexSteps):
         None when another commit has replaced one of them already; this attempt's files are orphans then.
         """
         check_attempt(attempt)
+        check_count(self.stream, adds)
         for file in adds:
             file.checked(self.stream, attempt)
         if len(dels) + 3 > self.most:
             raise StoreError(f"one commit can replace at most {self.most - 3} files, not {len(dels)}: use several.")
         gone = [Deletion.of(file) for file in dels]
+        written: dict[str, bool] = {}
         unknown = 0
         for _ in range(MAX_REFUSED):
             claimed = yield from self.claim(attempt)
@@ -114,18 +117,23 @@ class StreamSteps(SourceSteps, IndexSteps):
             last, head = yield from self.last_record()
             if last is None:
                 raise StoreError(f"stream {self.stream!r} has no files to replace.")
-            record = yield from self._record(last, attempt, None, None, adds, gone, False)
+            whole = yield from self._record(last, attempt, None, None, adds, gone, False)
+            record, lists = fitted(self.stream, whole, self.room)
             guards = self._deletion_puts(gone, record)
             commit = [self._log_put(record), *self._head_puts(record, last, head)]
             items = [*commit, *self._claim_puts(attempt, record), *guards]
             try:
+                yield from self.write_lists(attempt, None, lists, written)
                 yield from transact(items)
                 return Committed(record.seq)
             except ConditionFailed as failure:
                 if any(isinstance(i, Put) and i in guards for i in (items[f] for f in failure.failed)):
                     mine = yield from self.claim(attempt)
-                    return Committed(mine[1]) if mine is not None and mine[0] == "commit" else None
-                yield from self._check_claim(attempt, None)
+                    if mine is not None and mine[0] == "commit":
+                        return Committed(mine[1])
+                    yield from self.abandon(attempt, written)
+                    return None
+                yield from self.check_claim(attempt, None)
             except OutcomeUnknown:
                 unknown += 1
                 if unknown > self.patience:
@@ -192,14 +200,7 @@ class StreamSteps(SourceSteps, IndexSteps):
         )
 
     def _log_put(self, record: Record) -> Put:
-        payload = dump_record(record)
-        put = self.put("LOG", log_key(record.seq), payload, WriteCondition.ABSENT)
-        if len(put.body) > MAX_RECORD:
-            raise IngestError(
-                f"the commit to stream {self.stream!r} lists {len(record.adds)} files in {len(put.body)} bytes, more "
-                f"than the {MAX_RECORD} of one log record: split the input into parts of fewer days."
-            )
-        return put
+        return self.put("LOG", log_key(record.seq), dump_record(record), WriteCondition.ABSENT)
 
     def _head_puts(self, record: Record, last: Record | None, head: Head | None) -> list[Put]:
         """The head that names the record, on condition that the head is unchanged since it was read.
@@ -243,34 +244,3 @@ class StreamSteps(SourceSteps, IndexSteps):
     def _deletion_puts(self, dels: Iterable[Deletion], record: Record) -> list[Put]:
         payload = dump({"seq": record.seq, "at": record.at})
         return [self.put("DEL", gone.path, payload, WriteCondition.ABSENT) for gone in dels]
-
-    # Claims: an attempt's files belong either to its commit or to the orphan sweep
-
-    def claim_for_sweep(self, attempt: str) -> Steps[bool]:
-        """Claim an attempt's files as orphans; only when True may they be deleted, because no commit can follow."""
-        check_attempt(attempt)
-        put = self.put("CLAIM", attempt, dump({"by": "sweep", "seq": 0, "source": None}), WriteCondition.ABSENT)
-        for _ in range(self.patience + 1):
-            held = yield from self.claim(attempt)
-            if held is not None:
-                return held[0] == "sweep"
-            try:
-                yield from transact([put])
-                return True
-            except (ConditionFailed, OutcomeUnknown):
-                continue  # the existing claim decides
-        return False  # unknown, so nothing is deleted
-
-    def _check_claim(self, attempt: str, source_id: str | None) -> Steps[None]:
-        """Returns if a refused commit may be retried; raises if the attempt's files are no longer its own."""
-        held = yield from self.claim(attempt)
-        if held is None:
-            return
-        by, _, source = held
-        if by == "sweep":
-            raise AttemptSwept(
-                f"the files of attempt {attempt} of stream {self.stream!r} were collected as orphans before they were "
-                "committed: ingest the input again."
-            )
-        if source != source_id:
-            raise StoreError(f"attempt id {attempt} was used for another commit of {self.stream!r}: use a new one.")

@@ -77,6 +77,8 @@ def made(catalogue: TableCatalogue) -> None:
         _commit(catalogue, stream, "two", D, D + 400)
         catalogue.commit(stream, SCHEMA, _source("bad"), _files(stream, f"r{stream}", D + 2), f"r{stream}")
         _commit(catalogue, stream, "three", D + 1, schema=WIDER)
+        with listed(catalogue):
+            _commit(catalogue, stream, "four", D + 2, D + 3)
     steps = StreamSteps("a", catalogue.table.most)
     day = [file for file in catalogue.snapshot("a").files if file.day == D]
     for attempt, gone, new in (("z1", day, _files("a", "z1", D)), ("z2", _on(catalogue, D + 40), [])):
@@ -87,8 +89,25 @@ def made(catalogue: TableCatalogue) -> None:
     catch_up = catalogue._catch_up
     catalogue._catch_up = lambda steps: run_steps(catalogue.table, steps.note_head())  # type: ignore[method-assign]
     _commit(catalogue, "late", "last", D + 3, D + 41)
+    with listed(catalogue):
+        _commit(catalogue, "late", "listed", D + 3, D + 41, D + 42)
     catalogue._catch_up = catch_up  # type: ignore[method-assign]
     _commit(catalogue, "once", "one", D)
+
+
+@contextmanager
+def listed(catalogue: TableCatalogue) -> Iterator[None]:
+    """Commits in here list each of their files in an item of its own, and compress their schema."""
+    usual = catalogue._steps
+
+    def small(stream: str) -> StreamSteps:
+        steps = usual(stream)
+        steps.room = 0
+        return steps
+
+    catalogue._steps = small  # type: ignore[method-assign]
+    yield
+    catalogue._steps = usual  # type: ignore[method-assign]
 
 
 def questions(catalogue: Catalogue, streams: Collection[str] = STREAMS) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -97,7 +116,7 @@ def questions(catalogue: Catalogue, streams: Collection[str] = STREAMS) -> Itera
     for stream in streams:
         yield f"schema {stream}", lambda s=stream: _schema(catalogue.schema(s))  # type: ignore[misc]
         yield f"sources {stream}", lambda s=stream: catalogue.sources(s)  # type: ignore[misc]
-        for name in ("bad", "one", "two", "three", "last", "never"):
+        for name in ("bad", "one", "two", "three", "four", "last", "listed", "never"):
             id_ = _source(name).id
             yield f"source {stream} {name}", lambda s=stream, i=id_: catalogue.is_ingested(s, i)  # type: ignore[misc]
         yield f"log {stream}", lambda s=stream: list(catalogue.records(s))  # type: ignore[misc]

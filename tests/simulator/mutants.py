@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from runtime.catalogue.day_rows import DayFiles
-from runtime.catalogue.index import Mark, Node
+from runtime.catalogue.index import Mark, Node, in_batches
 from runtime.catalogue.items.entries import AlreadyIngested, Committed, Deletion, FileEntry, Record, SourceEntry
-from runtime.catalogue.items.item_bytes import log_key
+from runtime.catalogue.items.file_lists import list_key
+from runtime.catalogue.items.item_bytes import hash_of, log_key
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.seal import open_json
-from runtime.catalogue.key_value import Check, Put, Steps, WriteCondition, query, transact
+from runtime.catalogue.key_value import Check, OutcomeUnknown, Put, Steps, WriteCondition, query, transact
 from runtime.catalogue.log import Head
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.snapshot import ReadSteps, Snapshot
@@ -43,7 +44,7 @@ class ListBeforeLog(StreamSteps):
                 return outer.source_puts(*given)
 
         steps = Early(self.stream, self.most, self.clock)
-        steps.patience = self.patience
+        steps.patience, steps.room = self.patience, self.room
         return (yield from steps.commit(schema, source, files, attempt))
 
 
@@ -66,6 +67,75 @@ class SweepWithoutClaim(StreamSteps):
     def claim_for_sweep(self, attempt: str) -> Steps[bool]:
         yield from self.claim(attempt)
         return True
+
+
+class ListsAfterCommit(StreamSteps):
+    """The lists of a commit's files are written when the record is there."""
+
+    def commit(
+        self, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str
+    ) -> Steps[Committed | AlreadyIngested]:
+        later: list[bytes] = []
+
+        class Late(type(self)):  # type: ignore[misc]
+            def write_lists(
+                self, attempt: str, source_id: str | None, lists: Sequence[bytes], _: object
+            ) -> Steps[None]:
+                later[:] = lists
+                return
+                yield
+
+        steps = Late(self.stream, self.most, self.clock)
+        steps.patience, steps.room = self.patience, self.room
+        done = yield from StreamSteps.commit(steps, schema, source, files, attempt)
+        for payload in later:
+            key = list_key(attempt, hash_of(payload))
+            yield from transact([self.put("FILES", key, payload)])
+        return done
+
+
+class ListsUnclaimed(StreamSteps):
+    """The lists are written whoever has claimed the attempt."""
+
+    def write_lists(self, attempt: str, source_id: str | None, lists: Sequence[bytes], written: Any) -> Steps[None]:
+        puts = [self.put("FILES", list_key(attempt, hash_of(payload)), payload) for payload in lists]
+        for batch in in_batches([put for put in puts if not written.get(put.sort)], self.most):
+            if batch:
+                yield from transact(batch)
+                written |= {put.sort: True for put in batch}
+
+
+class ListsForgotten(StreamSteps):
+    """Lists whose writing has an unknown outcome are taken as not written."""
+
+    def abandon(self, attempt: str, written: Mapping[str, bool]) -> Steps[None]:
+        yield from super().abandon(attempt, {key: True for key, done in written.items() if done})
+
+
+class ListsKept(StreamSteps):
+    """A sweep leaves the lists as they are."""
+
+    def _empty_lists(self, attempt: str) -> Steps[None]:
+        return
+        yield
+
+
+class ListsLeft(StreamSteps):
+    """A commit that came second leaves its lists."""
+
+    def abandon(self, attempt: str, written: object) -> Steps[None]:
+        return
+        yield
+
+
+class ListsEmptied(StreamSteps):
+    """The lists of a commit whose outcome is unknown are emptied without a claim."""
+
+    def write_lists(self, attempt: str, source_id: str | None, lists: Sequence[bytes], written: Any) -> Steps[None]:
+        try:
+            yield from super().write_lists(attempt, source_id, lists, written)
+        except OutcomeUnknown:
+            yield from self._empty_lists(attempt)
 
 
 class NoDeletionGuard(StreamSteps):
@@ -212,6 +282,12 @@ MUTANTS = {
     "list of sources not linked": Variant(steps=NoLink),
     "no CLAIM": Variant(steps=NoClaim),
     "sweep without claim": Variant(steps=SweepWithoutClaim),
+    "lists written after the commit": Variant(steps=ListsAfterCommit),
+    "lists written without a claim": Variant(steps=ListsUnclaimed),
+    "lists of an unknown outcome forgotten": Variant(steps=ListsForgotten),
+    "lists not emptied by the sweep": Variant(steps=ListsKept),
+    "lists of a second commit left": Variant(steps=ListsLeft),
+    "lists emptied on an unknown outcome": Variant(steps=ListsEmptied),
     "no DEL guard": Variant(steps=NoDeletionGuard),
     "log overwritten": Variant(steps=LogOverwritten),
     "gap ignored": Variant(steps=GapIgnored),

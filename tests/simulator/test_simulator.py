@@ -54,6 +54,8 @@ def test_the_protocol_holds(mode: str) -> None:
         "refused: CLA",
         "refused: DEL",
         "refused: WM",
+        "list",
+        "list emptied",
     ):
         assert seen[event] >= 10, f"{event!r} was met {seen[event]} times in {RUNS} runs: {dict(seen)}"
 

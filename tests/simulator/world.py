@@ -21,7 +21,9 @@ from runtime.catalogue import (
     attempt_of,
     file_path,
 )
-from runtime.catalogue.key_value import PutHead, run
+from runtime.catalogue.items.file_lists import MAX_ITEM, SWEPT
+from runtime.catalogue.items.seal import open_json
+from runtime.catalogue.key_value import PutHead, Query, run
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.repair.audit import audit_steps, live_files
 from runtime.catalogue.snapshot import ReadSteps
@@ -73,6 +75,7 @@ class World:
         # Smaller, so that a commit's rows take several transactions.
         self.steps = self.variant.steps(STREAM, BATCH, lambda: 1)
         self.steps.patience = self.random.choice((0, 1, 8))
+        self.steps.room = self.random.choice((MAX_ITEM, 0))  # 0: each file has a list of its own
         self.reads: list[Read] = []
         self.acknowledged: dict[str, int] = {}  # source -> commit
         self.contents: dict[str, tuple[str, ...]] = {}  # path -> the units of rows in it, "source/day/number"
@@ -218,6 +221,7 @@ class World:
     def check(self) -> None:
         """Everything that must hold when all is quiet; the log is the measure of the reads."""
         self._check_reads()
+        self._check_lists()
         late, _ = run(self.table, self.steps.last_record())
         if late is None:
             if self.acknowledged:
@@ -246,6 +250,20 @@ class World:
                 raise Violation(f"commit {seq} was acknowledged for another source than it has")
         if gone := {file.path for file in live.values()} - self.engine.objects:
             raise Violation(f"committed files are gone: {sorted(gone)}")
+
+    def _check_lists(self) -> None:
+        """A list of files is one that a record names, or its attempt's files are still there for a sweep to find."""
+        records = run(self.table, self.steps.records_after(0))
+        named = {(record.attempt, digest) for record in records for digest in record.lists}
+        partition = self.steps.partition("FILES")
+        for sort, number, body in self.table.query(Query(partition)):
+            attempt, digest = sort.split("#")
+            if (attempt, digest) in named:
+                self.seen["list"] += 1
+            elif open_json(partition, sort, number, body, "list") == SWEPT:
+                self.seen["list emptied"] += 1
+            elif not any(attempt_of(path) == attempt for path in self.engine.objects):
+                raise Violation(f"a list of attempt {attempt} is left, which nothing names and no sweep can find")
 
     def _check_reads(self) -> None:
         records = run(self.table, StreamSteps(STREAM, self.table.most).records_after(0))

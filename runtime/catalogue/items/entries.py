@@ -196,6 +196,10 @@ class Record:
     from here on; ``schema`` is present only where it changed. ``floor`` is the retention floor as a day. ``before`` is
     the hash of the previous record (None for the first, and in version 1); ``hash`` is that of this one, set when it
     was read.
+
+    Of version 3 are records that would not fit into an item as they are. ``lists`` are then the digests of the lists of
+    its files (``file_lists``), which are items of their own: ``adds`` is empty until these were read. ``compressed``:
+    the schema is stored compressed.
     """
 
     seq: int
@@ -210,6 +214,8 @@ class Record:
     floor: int | None = None
     version: int = 2
     before: str | None = None
+    lists: tuple[str, ...] = ()
+    compressed: bool = False
     hash: str = field(default="", compare=False)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
+from base64 import b64decode, b64encode
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
@@ -13,13 +15,17 @@ from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.seal import damaged
 from runtime.errors import FormatError
 
-VERSION = 2
-"""Version of log records. Version 1 had no seals, no hash of the previous record and no digests of footers."""
+VERSION, LARGE = 2, 3
+"""Versions of log records: of most, and of those that name lists of their files, or have a compressed schema.
+
+Version 1 had no seals, no hash of the previous record and no digests of footers.
+"""
 
 _FILE_1 = tuple(f.name for f in fields(FileEntry) if f.name not in ("seq", "ordinal", "footer"))
 _FILE = (*_FILE_1, "footer")
 _DELETION = tuple(f.name for f in fields(Deletion))
 _TEXTS = {"path", "sha256", "footer"}
+_COMPRESSED = "zlib"
 T = TypeVar("T")
 
 
@@ -41,20 +47,25 @@ def load(body: bytes, what: str) -> dict[str, Any]:
 
 def dump_record(record: Record) -> bytes:
     """A log record as JSON; entries of files are arrays, in the order of ``FileEntry`` without seq and ordinal."""
+    schema = None if record.schema is None else record.schema.to_dict()
+    if schema is not None and record.compressed:
+        schema = {_COMPRESSED: b64encode(zlib.compress(dump(schema))).decode()}
     data: dict[str, Any] = {
-        "version": VERSION,
+        "version": LARGE if record.lists or record.compressed else VERSION,
         "seq": record.seq,
         "at": record.at,
         "attempt": record.attempt,
         "source": record.source,
-        "adds": [[_plain(getattr(file, name)) for name in _FILE] for file in record.adds],
+        "adds": [] if record.lists else [file_values(file) for file in record.adds],
         "dels": [[getattr(deletion, name) for name in _DELETION] for deletion in record.dels],
         "totals": asdict(record.totals),
         "schema_seq": record.schema_seq,
-        "schema": None if record.schema is None else record.schema.to_dict(),
+        "schema": schema,
         "floor": record.floor,
         "before": record.before,
     }
+    if record.lists:
+        data["lists"] = list(record.lists)
     return dump(data)
 
 
@@ -68,8 +79,8 @@ def load_record(payload: bytes, stream: str, sort: str) -> Record:
     what = f"log record {sort} of stream {stream!r}"
     data = load(payload, what)
     version = data.get("version")
-    if version not in (1, VERSION):
-        raise FormatError(f"{what} has version {version!r}, this program reads {VERSION}: update it.")
+    if version not in (1, VERSION, LARGE):
+        raise FormatError(f"{what} has version {version!r}, this program reads {LARGE}: update it.")
     names = _FILE_1 if version == 1 else _FILE
     try:
         seq = data["seq"]
@@ -78,20 +89,19 @@ def load_record(payload: bytes, stream: str, sort: str) -> Record:
             at=_typed(data["at"], int),
             attempt=_typed(data["attempt"], str),
             source=None if data["source"] is None else _typed(data["source"], str),
-            adds=tuple(
-                FileEntry(**_entry(names, values), seq=seq, ordinal=ordinal)
-                for ordinal, values in enumerate(data["adds"])
-            ),
+            adds=tuple(file_of(values, seq, ordinal, names) for ordinal, values in enumerate(data["adds"])),
             dels=tuple(Deletion(**_entry(_DELETION, values)) for values in data["dels"]),
             totals=_totals(data["totals"]),
             schema_seq=_typed(data["schema_seq"], int),
-            schema=None if data["schema"] is None else StreamSchema.from_dict(data["schema"]),
+            schema=None if data["schema"] is None else StreamSchema.from_dict(_unpacked(data["schema"])),
             floor=None if data["floor"] is None else _typed(data["floor"], int),
             version=version,
             before=None if version == 1 or data["before"] is None else _typed(data["before"], str),
             hash=hash_of(payload),
+            lists=tuple(_typed(digest, str) for digest in data.get("lists", ())) if version == LARGE else (),
+            compressed=_is_compressed(data["schema"]),
         )
-    except (KeyError, TypeError, ValueError, FormatError) as error:
+    except (KeyError, TypeError, ValueError, FormatError, zlib.error) as error:
         raise damaged(what, str(error)) from error
     if log_key(record.seq) != sort:
         raise damaged(what, f"it says it is number {record.seq}")
@@ -101,6 +111,16 @@ def load_record(payload: bytes, stream: str, sort: str) -> Record:
 def log_key(seq: int) -> str:
     """The sort key of a log record: text that sorts like the numbers."""
     return f"{seq:012d}"
+
+
+def file_values(file: FileEntry) -> list[Any]:
+    """A file's entry as it is stored in a record or a list: its values, without seq and ordinal."""
+    return [_plain(getattr(file, name)) for name in _FILE]
+
+
+def file_of(values: list[Any], seq: int, ordinal: int, names: tuple[str, ...] = _FILE) -> FileEntry:
+    """The entry of stored values, as file ``ordinal`` of commit ``seq``; TypeError or ValueError if it is none."""
+    return FileEntry(**_entry(names, values), seq=seq, ordinal=ordinal)
 
 
 def source_data(source: SourceEntry, seq: int, attempt: str) -> dict[str, Any]:
@@ -132,6 +152,16 @@ def _typed(value: Any, type_: type[T]) -> T:
     if not isinstance(value, type_) or isinstance(value, bool):
         raise TypeError(f"{str(value)[:40]!r} is not of type {type_.__name__}")
     return value
+
+
+def _is_compressed(schema: object) -> bool:
+    return isinstance(schema, dict) and _COMPRESSED in schema
+
+
+def _unpacked(schema: Any) -> object:
+    if not _is_compressed(schema):
+        return schema
+    return orjson.loads(zlib.decompress(b64decode(schema[_COMPRESSED], validate=True)))
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,8 @@ SIZE = 8
 
 _MEMBER = b',"seal":"'
 _JSON = len(_MEMBER) + 2 * SIZE + 2
+JSON_SIZE = _JSON - 1
+"""Bytes that a seal adds to a JSON item."""
 
 
 def damaged(what: str, why: str) -> FormatError:

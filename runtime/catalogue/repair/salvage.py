@@ -15,7 +15,8 @@ from operators.errors import DataflowError
 from runtime.catalogue.index import Mark, in_batches
 from runtime.catalogue.items import seal
 from runtime.catalogue.items.commit_order import Order
-from runtime.catalogue.items.entries import Record, SourceEntry, check_stream
+from runtime.catalogue.items.entries import FileEntry, Record, SourceEntry, check_stream
+from runtime.catalogue.items.file_lists import list_key, load_list
 from runtime.catalogue.items.item_bytes import dump, load, load_record, log_key, source_data
 from runtime.catalogue.items.stream_names import count_puts, counted
 from runtime.catalogue.key_value import Heads, Put, Steps, transact
@@ -37,6 +38,9 @@ class Found:
     stream: str
     records: tuple[Record, ...]
     payloads: tuple[bytes, ...]
+    lists: dict[str, bytes]
+    """The payloads of the lists of files that the records name, by key."""
+
     sources: dict[str, bytes]
     """The payloads of its sources, by id."""
 
@@ -80,22 +84,38 @@ def found_in(where: str, items: Items) -> Iterator[Found]:
             continue
         records: list[Record] = []
         payloads: list[bytes] = []
+        lists: dict[str, bytes] = {}
         while (item := items.get((partition, log_key(len(records) + 1)))) is not None:
             sort = log_key(len(records) + 1)
             try:
                 payload = _payload(partition, sort, item)
-                record = load_record(payload, stream, sort)
+                record, these = _with_files(load_record(payload, stream, sort), stream, items)
             except DataflowError:
                 break
             if record.version > 1 and record.before != (records[-1].hash if records else None):
                 break
             records.append(record)
+            lists |= these
             payloads.append(payload)
         if records:
             sources = dict(_valid(items, f"{stream}/SRC"))
             claims = {sort: load(payload, "claim") for sort, payload in _valid(items, f"{stream}/CLAIM")}
             swept = tuple(attempt for attempt, claim in claims.items() if claim.get("by") == "sweep")
-            yield Found(where, stream, tuple(records), tuple(payloads), sources, swept)
+            yield Found(where, stream, tuple(records), tuple(payloads), lists, sources, swept)
+
+
+def _with_files(record: Record, stream: str, items: Items) -> tuple[Record, dict[str, bytes]]:
+    """The record with the files of its lists, and the lists' payloads by key; FormatError if one is lost or damaged."""
+    files: list[FileEntry] = []
+    lists: dict[str, bytes] = {}
+    for digest in record.lists:
+        place = f"{stream}/FILES", list_key(record.attempt, digest)
+        what = f"list {digest}"
+        if place not in items:
+            raise seal.damaged(what, "it is missing")
+        lists[place[1]] = seal.open_json(*place, *items[place], what)
+        files += load_list(lists[place[1]], digest, record, len(files), what)
+    return (replace(record, adds=tuple(files)) if lists else record), lists
 
 
 def _valid(items: Items, partition: str) -> Iterator[tuple[str, bytes]]:
@@ -116,7 +136,7 @@ def _payload(partition: str, sort: str, item: tuple[int, bytes]) -> bytes:
 def write_steps(found: Found, most: int) -> Steps[list[str]]:
     """Write the stream into a table without it; returns the ids of sources known only from the log."""
     steps = StreamSteps(found.stream, most)
-    puts: list[Put] = []
+    puts: list[Put] = [steps.put("FILES", key, payload) for key, payload in found.lists.items()]
     lost: list[str] = []
     for record, payload in zip(found.records, found.payloads, strict=True):
         puts.append(steps.put("LOG", log_key(record.seq), payload))

@@ -47,6 +47,12 @@ def files(stream: str, attempt: str, *days: int, rows: int = 10) -> list[FileEnt
     ]  # fmt: skip
 
 
+def many_files(attempt: str) -> list[FileEntry]:
+    """Entries of 100 days with 500 columns: more than one item can list."""
+    nulls = {f"column {n}": n for n in range(500)}
+    return [replace(file, nulls=nulls) for file in files("s", attempt, *range(D, D + 100))]
+
+
 def add(
     catalogue: Catalogue, name: str, *days: int, stream: str = "s", schema: StreamSchema = SCHEMA
 ) -> list[FileEntry]:
@@ -210,13 +216,68 @@ class CatalogueContract:
         assert catalogue.snapshot("s").seq == 1
         assert catalogue.is_ingested("s", source("b").id) is None
 
-    def test_a_commit_has_a_limit(self, catalogue: Catalogue) -> None:
+    def test_a_commit_of_any_number_of_files(self, catalogue: Catalogue) -> None:
+        """More files than one item can list, between two small commits: each is one commit, and all are read alike."""
+        entries = add(catalogue, "a", D + 7)
         attempt = new_attempt()
-        with pytest.raises(IngestError, match=r"2000 files.*400000"):
-            catalogue.commit("s", SCHEMA, source("a"), files("s", attempt, *range(D, D + 2000)), attempt)
+        many = many_files(attempt)
+        assert catalogue.commit("s", SCHEMA, source("b"), many, attempt) == Committed(2)
+        assert catalogue.commit("s", SCHEMA, source("b"), many, attempt) == Committed(2)
+        again = new_attempt()
+        other = many_files(again)
+        assert catalogue.commit("s", SCHEMA, source("b"), other, again) == AlreadyIngested(source("b"))
+        entries += [replace(f, seq=2, ordinal=i) for i, f in enumerate(many)]
+        entries += add(catalogue, "c", D + 1, D + 300)
+        entries.sort(key=lambda f: (f.day, f.seq, f.ordinal))
+        snapshot = catalogue.snapshot("s")
+        assert list(snapshot.files) == entries
+        assert (snapshot.seq, snapshot.total_files, snapshot.sources) == (3, 103, 3)
+        assert snapshot.set_hash == set_hash(f.path for f in entries)
+        week = catalogue.snapshot("s", D * DAY, (D + 9) * DAY)
+        assert list(week.files) == [f for f in entries if f.day < D + 9]
+        assert [list(r.adds) for r in catalogue.records("s")] == [
+            [f for f in sorted(entries, key=lambda f: f.ordinal) if f.seq == n] for n in (1, 2, 3)
+        ]
+        assert catalogue.audit("s") == []
+
+    def test_a_schema_of_any_size(self, catalogue: Catalogue) -> None:
+        """More columns than one item can name as they are."""
+        columns = {f"payload.sensors.temperature.mean.{n}": Type.INT for n in range(10_000)}
+        wide = replace(SCHEMA, columns=columns, wide=dict.fromkeys(columns, True))
+        add(catalogue, "a", D, schema=wide)
+        add(catalogue, "b", D, schema=wide)
+        assert catalogue.schema("s") == wide
+        assert catalogue.snapshot("s").schema == wide
+        assert [r.schema_seq for r in catalogue.records("s")] == [1, 1]
+        assert catalogue.audit("s") == []
+
+    def test_a_commit_has_limits(self, catalogue: Catalogue) -> None:
+        attempt = new_attempt()
+        file = files("s", attempt, D)[0]
+        with pytest.raises(IngestError, match=r"1,000,000 files, more than the 999,999.*fewer days"):
+            catalogue.commit("s", SCHEMA, source("a"), [file] * 1_000_000, attempt)
+        nulls = {f"{n:05}{'x' * 40}": 0 for n in range(10_000)}
+        with pytest.raises(IngestError, match=r"10,000 columns.*more than the 400,000.*shorten their names"):
+            catalogue.commit("s", SCHEMA, source("a"), [replace(file, nulls=nulls)], attempt)
+        names = {hashlib.sha256(f"{n}".encode()).hexdigest(): Type.INT for n in range(12_000)}
+        with pytest.raises(IngestError, match=r"12,000 columns.*more than the 400,000"):
+            catalogue.commit("s", replace(SCHEMA, columns=names), source("a"), [], attempt)
         assert catalogue.streams() == []
-        add(catalogue, "b", *range(D, D + 400))
-        assert len(catalogue.snapshot("s").files) == 400
+
+    def test_a_swept_attempt_of_many_files_is_abandoned(self, catalogue: Catalogue) -> None:
+        attempt = new_attempt()
+        many = many_files(attempt)
+        assert catalogue.claim_for_sweep("s", attempt)
+        with pytest.raises(AttemptSwept, match="ingest the input again"):
+            catalogue.commit("s", SCHEMA, source("a"), many, attempt)
+        assert catalogue.streams() == []
+        attempt = new_attempt()
+        many = many_files(attempt)
+        assert catalogue.commit("s", SCHEMA, source("a"), many, attempt) == Committed(1)
+        assert not catalogue.claim_for_sweep("s", attempt)
+        assert len(next(iter(catalogue.records("s"))).adds) == 100
+        with pytest.raises(StoreError, match="use a new one"):
+            catalogue.commit("s", SCHEMA, source("b"), many, attempt)
         assert catalogue.audit("s") == []
 
     def test_a_swept_attempt_is_abandoned(self, catalogue: Catalogue) -> None:

@@ -9,7 +9,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,12 @@ import pytest
 import dataflow as df
 from operators.errors import DataflowError
 from runtime import Store
-from runtime.catalogue import Committed, DynamoCatalogue, SqliteCatalogue, TableCatalogue, new_attempt
+from runtime.catalogue import Committed, DynamoCatalogue, SqliteCatalogue, TableCatalogue, new_attempt, protocol
 from runtime.catalogue.key_value import Query, run
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.sources import FIRST
 from runtime.testing.contracts.catalogue_contract import SCHEMA, D, add, files, source
+from tests.campaigns.catalogue import listed
 from tests.runtime.catalogue.test_sqlite_contract import LockedTable
 
 LEAST = "partition = 's/SRC' and sort = (select min(sort) from items where partition = 's/SRC' and sort <> '#')"
@@ -32,6 +33,8 @@ KINDS = {
     "LOG, the first": "partition = 's/LOG' and sort = '000000000001'",
     "LOG, one within": "partition = 's/LOG' and sort = '000000000002'",
     "LOG, the last": "partition = 's/LOG' and sort = '000000000003'",
+    "FILES": "partition = 's/FILES'",
+    "FILES, one of them": "partition = 's/FILES' and sort = (select min(sort) from items where partition = 's/FILES')",
     "HEAD": "partition = 's/HEAD'",
     "SRC": "partition = 's/SRC'",
     "SRC, all sources": "partition = 's/SRC' and sort <> '#'",
@@ -91,8 +94,12 @@ def right(names: str) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_written_after_it_is_refused_or_right(tmp_path: Path, inputs: dict[str, Path], kind: str) -> None:
+def test_what_is_written_after_it_is_refused_or_right(
+    tmp_path: Path, inputs: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same sources, in any order, beside a new one; then answers, and what `recover` makes of it."""
+    if kind.startswith("FILES"):
+        monkeypatch.setattr(protocol, "MAX_ITEM", 0)  # so that each file has a list of its own
     store = tmp_path / "store"
     ingest(store, *(inputs[name] for name in "abc"))
     assert delete(store, KINDS[kind]) or kind == "DEL"
@@ -133,7 +140,7 @@ def test_a_source_whose_item_is_gone_is_not_ingested_again(tmp_path: Path, input
 
 
 def partitions(catalogue: TableCatalogue, stream: str = "s") -> Iterator[tuple[str, str]]:
-    for name in ("LOG", "HEAD", "SRC", "CLAIM", "DEL", "WM", "DIR", "DAY#2024-03"):
+    for name in ("LOG", "FILES", "HEAD", "SRC", "CLAIM", "DEL", "WM", "DIR", "DAY#2024-03"):
         for sort, _, _ in catalogue.table.query(Query(f"{stream}/{name}")):
             yield f"{stream}/{name}", sort
     for partition in ("STREAMS", "COUNT"):
@@ -157,7 +164,8 @@ def test_each_item_in_turn(beside: bool) -> None:
     whole = LockedTable()
     catalogue = TableCatalogue(whole)
     for name in "abc":
-        add(catalogue, name, D, D + 1)
+        with listed(catalogue) if name == "b" else nullcontext():
+            add(catalogue, name, D, D + 1)
     compacted(catalogue)
     places = sorted(partitions(catalogue))
     kinds = {partition.rpartition("/")[2][:3] for partition, _ in places}

@@ -20,10 +20,12 @@ from runtime.catalogue.key_value import KeyValueTable, Put, Query, Transact
 from runtime.catalogue.stores.sqlite import SqliteTable
 from runtime.errors import StoreError
 from runtime.testing.contracts.catalogue_contract import SCHEMA, D, files, source
+from tests.campaigns.catalogue import listed
 from tests.runtime.catalogue.test_sqlite_contract import LockedTable
 
 OLD = Path(__file__).parents[1] / "version1"
 PARTITIONS = (
+    "FILES",
     "LOG",
     "SRC",
     "CLAIM",
@@ -244,3 +246,13 @@ def test_a_store_of_version_1(tmp_path: Path) -> None:
         proof = result.proof.to_dict()
         assert (proof["catalogue"], proof["files_unchecked"]) == ("checked", 4)
         assert [p for p in store.verify().problems if "/model/" not in p] == []
+
+
+def test_the_first_write_may_be_a_large_commit(old: TableCatalogue) -> None:
+    with listed(old):
+        commit(old, "one", D, D + 1, D + 2)
+    assert [r.version for r in old.records("model")] == [1] * 6 + [3]
+    check_sealed(old)
+    assert {attempt.partition("#")[0] for name, attempt in items(old) if name == "FILES"} == {"none"}
+    commit(old, "two", D)
+    check_sealed(old)

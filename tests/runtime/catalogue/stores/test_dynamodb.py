@@ -7,8 +7,8 @@ import pytest
 
 from runtime.catalogue import Committed, DynamoCatalogue, OutcomeUnknown, new_attempt
 from runtime.catalogue.index import MAX_TRANSACTION, in_batches
+from runtime.catalogue.items.file_lists import MAX_ITEM
 from runtime.catalogue.key_value import Check, ConditionFailed, Get, KeyScan, Put, Query, Transact, WriteCondition
-from runtime.catalogue.protocol import MAX_RECORD
 from runtime.catalogue.stores.dynamodb import DynamoTable
 from runtime.errors import StoreError
 from runtime.testing.contracts.catalogue_contract import SCHEMA, D, add, files, source
@@ -238,9 +238,9 @@ def test_conditions(
 
 
 def test_the_largest_record_fits_an_item(table: DynamoTable) -> None:
-    put = Put("s" * 100 + "/LOG", "0" * 12, b"x" * MAX_RECORD, WriteCondition.ABSENT)
+    put = Put("s" * 100 + "/LOG", "0" * 12, b"x" * MAX_ITEM, WriteCondition.ABSENT)
     table.transact(Transact([put, Put("s/SRC", "0" * 64, b"y" * 5_000), Put("s/CLAIM", "0" * 64, b"z" * 200)]))
-    assert table.get(Get("s" * 100 + "/LOG", "0" * 12)) == (0, b"x" * MAX_RECORD)
+    assert table.get(Get("s" * 100 + "/LOG", "0" * 12)) == (0, b"x" * MAX_ITEM)
     with pytest.raises(StoreError, match="Item size"):
         table.transact(Transact([Put("s/LOG", "1", b"x" * 409_600)]))
     with pytest.raises(StoreError, match="101 items is over the limit of 100"):
