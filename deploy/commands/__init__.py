@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from deploy.commands import bundle, deploy, ingest_command, kernel_list, publish, query_command, simulate, store
+from deploy.commands import (
+    bundle,
+    deploy,
+    format_list,
+    ingest_command,
+    kernel_list,
+    publish,
+    query_command,
+    simulate,
+    store,
+)
 from deploy.commands.shared import Command
 
 COMMANDS: dict[str, Command] = (
     simulate.COMMANDS
     | ingest_command.COMMANDS
+    | format_list.COMMANDS
     | query_command.COMMANDS
     | publish.COMMANDS
     | store.COMMANDS

@@ -36,6 +36,7 @@ def ingest(
     duplicates: Literal["keep", "exact", "latest"] | None = None,
     id: str | None = None,
     missing_key: str | None = None,
+    preset: str | None = None,
     progress: Progress | None = None,
     memory_rows: int = MEMORY_ROWS,
     **reading: Unpack[ReadingOptions],
@@ -47,6 +48,7 @@ def ingest(
     CSV or Parquet. ``key`` and ``time`` name the columns of the key and of the event time (dotted for nested ones); an
     existing stream knows them. ``unit`` is that of numeric times; ISO-8601 text needs none. ``duplicates``, ``id`` and
     ``missing_key`` are properties of the stream; None means the stream's. ``reading`` are the options of ``Reading``.
+    ``preset`` names a set of these options for a well-known source (``dataflow formats``); those that are given win.
 
     Single bad records are rejected and counted. ``IngestError`` says why an input could not be ingested; then none of
     it is. With several inputs the others are committed first (``SourcesFailed``). ``Interrupted`` (a KeyboardInterrupt)
@@ -65,6 +67,7 @@ def ingest(
         duplicates=duplicates,
         id=id,
         missing_key=missing_key,
+        preset=preset,
         **reading,
     )
     found = resolve(inputs)

@@ -79,6 +79,7 @@ class Assembler:
         self.words: dict[str, InternedStrings] = {}
         self.rows_read = 0
         self.time = time
+        self.prepare: Callable[[RawCells], RawCells] = lambda cells: cells  # what formats do with the cells before
         self._missing_key = declared.missing_key
         self._name = name
         self._waiting: list[Batch] = []
@@ -99,6 +100,7 @@ class Assembler:
 
     def screen(self, cells: RawCells) -> Screened:
         """Check keys and times, without settling or counting anything."""
+        cells = self.prepare(cells)
         good = np.ones(len(cells), np.bool_)
         reasons: dict[int, str] = {}
         _reject(good, reasons, cells.bad)

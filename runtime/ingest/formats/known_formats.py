@@ -11,13 +11,12 @@ from runtime.errors import IngestError
 from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.inputs.byte_stream import Text
+from runtime.ingest.inputs.presets import AUTO
 from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.records.json_columns import JsonColumns
 
 _BOM = b"\xef\xbb\xbf"
 _HEAD = 1 << 16
-
-AUTO = "auto"
-"""The format that is found by looking inside."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,11 @@ class Content:
 
 @dataclass(frozen=True)
 class SourceFormat:
-    """One format, under one or more names; ``title`` is what people call it.
+    """One format, under one or more names; ``title`` is what people call it, ``about`` what it is, in a line.
 
     ``looks_like(head)``: whether content that begins so is of this format; asked in the order of ``rank``, of formats
     that are not text first. ``batches`` gives the accepted rows; the ``Assembler`` counts and records the others.
+    ``named``: whether the error about content of no known format lists it.
     """
 
     title: str
@@ -54,6 +54,8 @@ class SourceFormat:
     batches: Callable[[Content, Settings, Assembler, str], Iterator[Batch]]
     is_text: bool = True
     rank: int = 0
+    about: str = ""
+    named: bool = True
 
 
 _FORMATS: dict[str, SourceFormat] = {}
@@ -67,6 +69,11 @@ def register(format: SourceFormat) -> None:
 def names() -> tuple[str, ...]:
     """What a format may be called."""
     return (AUTO, *_FORMATS)
+
+
+def formats() -> tuple[SourceFormat, ...]:
+    """All formats."""
+    return tuple(dict.fromkeys(_FORMATS.values()))
 
 
 def check_format(name: str) -> None:
@@ -86,18 +93,20 @@ def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler
         if len(head) >= _HEAD:
             break
     chosen = _FORMATS.get(settings.format) or _found(head, name)
+    if settings.reading.json:
+        assembler.prepare = JsonColumns(settings.reading.json)
     yield from chosen.batches(Content(head, pieces), settings, assembler, name)
 
 
 def _found(head: bytes, name: str) -> SourceFormat:
-    listed = sorted(dict.fromkeys(_FORMATS.values()), key=lambda f: (f.is_text, f.rank))
+    listed = sorted(formats(), key=lambda f: (f.is_text, f.rank))
     text = head.removeprefix(_BOM)
     for candidate in listed:
         if candidate.is_text and _is_binary(text):
             break
         if candidate.looks_like(text if candidate.is_text else head):
             return candidate
-    *titles, last = sorted(f.title for f in listed)
+    *titles, last = sorted(f.title for f in listed if f.named)
     raise IngestError(
         f"{name} is not {', '.join(titles)} or {last} in UTF-8, as its first bytes show ({text[:16].hex(' ')}): "
         "convert it, or say its format (--format)."

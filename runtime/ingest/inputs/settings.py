@@ -12,6 +12,7 @@ from runtime.catalogue import StreamSchema, Waiting
 from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.columns.assemble import whole_key
 from runtime.ingest.columns.event_times import UNITS
+from runtime.ingest.inputs.presets import AUTO, preset_of
 from runtime.ingest.inputs.reading import Reading
 from runtime.ingest.text.json_strict import name_fault
 
@@ -38,26 +39,35 @@ class Settings:
         known: StreamSchema | None,
         stream: str,
         *,
-        key: str | None,
-        time: str | None,
+        key: str | None = None,
+        time: str | None = None,
         unit: str | None,
         format: str,
         duplicates: str | None,
         id: str | None,
         missing_key: str | None,
+        preset: str | None = None,
         **reading: Any,
     ) -> Settings:
         """The requested settings, with the stream's as defaults; ``SchemaConflict`` where they differ.
 
-        ``reading`` are the options of ``Reading``.
+        ``reading`` are the options of ``Reading``. What is neither given nor the stream's is the preset's or, without
+        one, that of the format.
         """
+        chosen = preset_of(preset, format)
         _one_of("unit", "--unit", unit, (None, *UNITS))
         _one_of("duplicates", "--duplicates", duplicates, (None, *DUPLICATES))
         if known is not None:
             key, time = known.key if key is None else key, known.time if time is None else time
+            unit = known.unit if unit is None else unit
+        key, time = chosen.key if key is None else key, chosen.time if time is None else time
+        unit = chosen.unit if unit is None else unit
         if key is None or time is None:
+            lacks = [what for what, name in (("key", key), ("time", time)) if name is None]
+            options = ", ".join(f"--{what}" for what in lacks)
             raise IngestError(
-                f"the stream {stream} is new: say which columns are its key and its time (--key, --time)."
+                f"the stream {stream} is new: say which {'columns are' if len(lacks) > 1 else 'column is'} its "
+                f"{' and its '.join(lacks)} ({options})."
             )
         for what, name in (("key", key), ("time", time), ("id", id)):
             fault = None if name is None else name_fault(name) if isinstance(name, str) else "not a string"
@@ -80,11 +90,16 @@ class Settings:
                         "or ingest into another stream."
                     )
             duplicates, id = known.duplicates, known.id
-            unit = known.unit if unit is None else unit
             missing_key = known.missing_key if missing_key is None else missing_key
             if missing_key is not None and known.key_type is Type.INT:
                 whole_key(missing_key, key)
-        return cls(key, time, unit, format, duplicates or "keep", id, missing_key, known, Reading.of(reading))
+        format = chosen.format if format == AUTO else format
+        found = chosen.reading_under(Reading.of(reading))
+        return cls(key, time, unit, format, duplicates or "keep", id, missing_key, known, found)
+
+    def holder(self, column: str) -> str:
+        """The column of the source that holds this one: itself, or one with JSON text that it comes from."""
+        return next((name for name in self.reading.json if column.startswith(f"{name}.")), column)
 
     def schema(self, key_type: Type, columns: dict[str, Type], wide: Iterable[str] = ()) -> StreamSchema:
         """The schema that an input with these columns commits; ``wide`` are those with integers beyond 2^53."""

@@ -64,7 +64,7 @@ class CsvReader:
     def _columns(self, header: str, settings: Settings) -> tuple[str, list[str]]:
         if not header.strip() and self._text.final and not self._text.data.strip():
             return ",", [settings.key, settings.time]  # an empty file
-        needed = {"--key": settings.key, "--time": settings.time}
+        needed = {"--key": settings.holder(settings.key), "--time": settings.holder(settings.time)}
         readings = [(next(csv.reader(io.StringIO(header), delimiter=d), []), d) for d in _SEPARATORS]
         # The separator that yields both columns; else the closest one, for the error.
         names, separator = max(readings, key=lambda r: (sum(n in r[0] for n in needed.values()), len(r[0])))
