@@ -41,8 +41,8 @@ def _reader(settings: Settings) -> DocumentReader:
 
 def _say_where(head: bytes, settings: Settings, name: str) -> None:
     """IngestError if arrays inside of the first document have what its own fields lack."""
-    key = None if settings.reading.key_value is not None else settings.key
-    if found := array_hints(head, key, settings.time):
+    needed = [[settings.time]] if settings.reading.key_value is not None else [[settings.key], [settings.time]]
+    if found := array_hints(head, needed):
         raise IngestError(
             f"no record of {name} has {settings.key!r} and {settings.time!r} among its own fields, but there are "
             f"arrays inside of it: try {' or '.join(found)}. Nothing was ingested."

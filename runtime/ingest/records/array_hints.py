@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from runtime.ingest.records.flat_values import flatten
 from runtime.ingest.records.json_parts import JsonParts
@@ -14,14 +13,13 @@ _MOST = 5
 _BRACKETS = (b"{", b"[")
 
 
-def array_hints(head: bytes, key: str | None, time: str) -> list[str]:
+def array_hints(head: bytes, needed: Sequence[Sequence[str]]) -> list[str]:
     """Options such as ``--records data.stations`` with which the first document of ``head``, which may be cut off, has
-    ``key`` and ``time``. ``key`` None: any will do."""
+    one name of each group in ``needed``."""
     parts = JsonParts(head, cut=True)
     start = parts.skip(0)
     if head[start : start + 1] not in _BRACKETS:
         return []
-    needed = [re.split(r"[|,]", key), [time]] if key is not None else [[time]]
     found: dict[str, None] = {}
     try:
         for hint in _Search(parts, needed).hints(start, "", set(), 0):
@@ -34,7 +32,7 @@ def array_hints(head: bytes, key: str | None, time: str) -> list[str]:
 
 
 class _Search:
-    def __init__(self, parts: JsonParts, needed: list[list[str]]) -> None:
+    def __init__(self, parts: JsonParts, needed: Sequence[Sequence[str]]) -> None:
         self._parts = parts
         self._needed = needed
 

@@ -8,7 +8,7 @@ from runtime.errors import IngestError
 from runtime.ingest.inputs.byte_stream import CHUNK, Text
 from runtime.ingest.records.json_parts import BROKEN, CUT_OFF, JsonParts
 from runtime.ingest.records.record_cells import RecordItem, TextWindow
-from runtime.ingest.text.json_lines import BEYOND, next_start
+from runtime.ingest.text.json_lines import BEYOND, MAX_RECORD, next_start
 from runtime.ingest.text.json_strict import NotARecord
 from runtime.ingest.text.rejects import RowFault
 
@@ -83,7 +83,7 @@ class JsonDocuments:
         if state == BROKEN:
             reason = f"JSON: the document is malformed at its byte {at - start:,}" if at > start else "not JSON"
         after = len(data) if state == CUT_OFF else next_start(data, start, at, final)
-        if after == BEYOND:
+        if after == BEYOND or (after < 0 and not final and len(data) - start < MAX_RECORD):
             return None
         if after < 0:
             after, self._lost = len(data), not final

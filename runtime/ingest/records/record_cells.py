@@ -100,7 +100,7 @@ class RecordCells:
                 flat.setdefault(name, value)
             new = [name for name in flat if name not in self._columns]
             if len(self._names) + len(new) > MAX_NODES:
-                if len(flat) > MAX_NODES - len(self._key):
+                if len({*self._key, *flat}) > MAX_NODES:
                     raise NotARecord(f"more than {MAX_NODES:,} names")
                 if self._starts or self._faults:
                     yield self._batch(counted)
