@@ -22,26 +22,49 @@ FORM = "line-protocol"
 POINTS: dict[str, dict[str, Any]] = {
     f"cpu usage=0.5 {NS}": {"k": "cpu", "measurement": "cpu", "usage": 0.5},
     f"cpu,host=a,dc=b usage=0.5,n=3i,u=4u {NS}": {
-        "k": "cpu,dc=b,host=a", "measurement": "cpu", "host": "a", "dc": "b", "usage": 0.5, "n": 3, "u": 4,
+        "k": "cpu,dc=b,host=a",
+        "measurement": "cpu",
+        "host": "a",
+        "dc": "b",
+        "usage": 0.5,
+        "n": 3,
+        "u": 4,
     },
     f"m a=t,b=T,c=true,d=True,e=TRUE,f=f,g=F,h=false,i=False,j=FALSE {NS}": {
-        "k": "m", "measurement": "m", **dict.fromkeys("abcde", True), **dict.fromkeys("fghij", False),
+        "k": "m",
+        "measurement": "m",
+        **dict.fromkeys("abcde", True),
+        **dict.fromkeys("fghij", False),
     },
     f"m a=1,b=-1.5,c=1.,d=.5,e=1e3,f=-2.5E-3 {NS}": {
-        "k": "m", "measurement": "m", "a": 1.0, "b": -1.5, "c": 1.0, "d": 0.5, "e": 1000.0, "f": -0.0025,
+        "k": "m",
+        "measurement": "m",
+        "a": 1.0,
+        "b": -1.5,
+        "c": 1.0,
+        "d": 0.5,
+        "e": 1000.0,
+        "f": -0.0025,
     },
     f'm s="a \\"b\\", = \\\\ c\\d",e="" {NS}': {"k": "m", "measurement": "m", "s": 'a "b", = \\ c\\d', "e": ""},
     f"we\\,at\\ her,loc\\,a\\=t\\ ion=us\\,mid\\=w\\ est te\\,m\\=p\\ x=82 {NS}": {
-        "k": "we\\,at\\ her,loc\\,a\\=t\\ ion=us\\,mid\\=w\\ est", "measurement": "we,at her",
-        "loc,a=t ion": "us,mid=w est", "te,m=p x": 82.0,
+        "k": "we\\,at\\ her,loc\\,a\\=t\\ ion=us\\,mid\\=w\\ est",
+        "measurement": "we,at her",
+        "loc,a=t ion": "us,mid=w est",
+        "te,m=p x": 82.0,
     },
     f"a\\b,c\\d=e\\f g\\h=1i {NS}": {"k": "a\\b,c\\d=e\\f", "measurement": "a\\b", "c\\d": "e\\f", "g\\h": 1},
     f"  m,x=1   y=2i \t {NS}  ": {"k": "m,x=1", "measurement": "m", "x": "1", "y": 2},
     f"m,x=tag,time=t,measurement=z x=1i,time=2i {NS}": {
-        "k": "m,measurement=z,time=t,x=tag", "measurement": "m", "x": "tag", "time_2": "t", "measurement_2": "z",
-        "x_2": 1, "time_3": 2,
+        "k": "m,measurement=z,time=t,x=tag",
+        "measurement": "m",
+        "x": "tag",
+        "time_2": "t",
+        "measurement_2": "z",
+        "x_2": 1,
+        "time_3": 2,
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("line", POINTS)
@@ -111,12 +134,19 @@ def field(value: Any) -> str:
 
 @given(
     st.lists(
-        st.tuples(name, st.dictionaries(name, names, max_size=3), st.sets(st.sampled_from(sorted(fields)), min_size=1).flatmap(
-            lambda some: st.fixed_dictionaries({n: fields[n] for n in some})), st.integers(0, NS)),
-        min_size=1, max_size=6,
+        st.tuples(
+            name,
+            st.dictionaries(name, names, max_size=3),
+            st.sets(st.sampled_from(sorted(fields)), min_size=1).flatmap(
+                lambda some: st.fixed_dictionaries({n: fields[n] for n in some})
+            ),
+            st.integers(0, NS),
+        ),
+        min_size=1,
+        max_size=6,
     ),
     st.integers(1, 80),
-)  # fmt: skip
+)
 def test_line_protocol_comes_back(points: list[tuple[str, dict[str, str], dict[str, Any], int]], size: int) -> None:
     lines, expected = [], []
     for measurement, tags, values, at in points:

@@ -1,4 +1,4 @@
-"""Documents of known shapes: OTLP, Prometheus, GeoJSON, Kubernetes, ThingsBoard, Home Assistant, Open-Meteo."""
+"""Documents of known shapes: Prometheus, GeoJSON, Kubernetes, ThingsBoard, Home Assistant, Open-Meteo."""
 
 from __future__ import annotations
 
@@ -8,156 +8,10 @@ from typing import Any
 import pytest
 
 from runtime.errors import IngestError
+from tests.runtime.ingest.formats.preset_files import START, US
 from tests.runtime.ingest.formats.test_web_logs import taken
 from tests.runtime.ingest.lake import Lake
 from tests.runtime.ingest.records.pieces import in_any_pieces
-
-START = 1704067200  # 2024-01-01T00:00:00Z
-US = START * 1_000_000
-NS = START * 1_000_000_000
-
-
-def attributes(**values: Any) -> list[dict[str, Any]]:
-    return [{"key": n.replace("__", "."), "value": v} for n, v in values.items()]
-
-
-RESOURCE = {"attributes": attributes(service__name={"stringValue": "shop"}, host__cpus={"intValue": "4"})}
-
-
-# ---- OTLP
-
-
-def test_otlp_metrics() -> None:
-    document = {
-        "resourceMetrics": [
-            {
-                "resource": RESOURCE,
-                "scopeMetrics": [
-                    {
-                        "scope": {"name": "meter", "version": "1"},
-                        "metrics": [
-                            {
-                                "name": "temp",
-                                "unit": "Cel",
-                                "gauge": {
-                                    "dataPoints": [
-                                        {"timeUnixNano": str(NS), "asDouble": 21.5, "attributes": attributes(room={"stringValue": "a"})},
-                                        {"timeUnixNano": str(NS + 1000), "asDouble": "NaN"},
-                                    ]
-                                },
-                            },
-                            {
-                                "name": "requests",
-                                "sum": {
-                                    "aggregationTemporality": 2,
-                                    "isMonotonic": True,
-                                    "dataPoints": [{"startTimeUnixNano": str(NS - 5), "timeUnixNano": str(NS), "asInt": "7"}],
-                                },
-                            },
-                        ],
-                    },
-                    {
-                        "metrics": [
-                            {
-                                "name": "latency",
-                                "histogram": {
-                                    "dataPoints": [
-                                        {"timeUnixNano": str(NS), "count": "3", "sum": 1.5, "bucketCounts": ["1", "2"], "explicitBounds": [0.5]}
-                                    ],
-                                },
-                            },
-                        ],
-                        "schemaUrl": "u",
-                    },
-                ],
-            },
-            {"resource": {}},
-        ]
-    }  # fmt: skip
-    common = {"k": "shop", "resource.host.cpus": 4}
-    scope = {"scope.name": "meter", "scope.version": "1"}
-    expected = [
-        {**common, **scope, "t": US, "name": "temp", "unit": "Cel", "kind": "gauge", "value": 21.5, "attributes.room": "a"},
-        {
-            **common, **scope, "t": US, "name": "requests", "kind": "sum", "aggregationTemporality": 2, "isMonotonic": True,
-            "startTimeUnixNano": NS - 5, "value": 7.0,
-        },
-        {
-            **common, "t": US, "scope.schemaUrl": "u", "name": "latency", "kind": "histogram", "count": 3, "sum": 1.5,
-            "bucketCounts": '["1","2"]', "explicitBounds": "[0.5]",
-        },
-        {**common, **scope, "t": US + 1, "name": "temp", "unit": "Cel", "kind": "gauge"},
-    ]  # fmt: skip
-    options = {"key": "resource.service.name"}
-    for text in (json.dumps(document), json.dumps(document, indent=1)):
-        rows, rejects = in_any_pieces(lambda text=text: taken(text, "otlp", **options))
-        assert rejects == []
-        by = lambda r: (r["t"], r["name"])  # noqa: E731
-        assert sorted(rows, key=by) == sorted(expected, key=by)
-
-
-def test_otlp_logs() -> None:
-    body = {
-        "kvlistValue": {
-            "values": attributes(a={"intValue": "1"}, b={"arrayValue": {"values": [{"boolValue": True}, {}]}})
-        }
-    }
-    records = [
-        {"timeUnixNano": str(NS), "severityNumber": 9, "severityText": "INFO", "body": {"stringValue": "hello"},
-         "attributes": attributes(http__status={"intValue": 200}), "traceId": "5b8efff798038103d269b633813fc60c"},
-        {"timeUnixNano": "0", "observedTimeUnixNano": str(NS + 2000), "severityText": "WARN", "body": body},
-        {"severityText": "ERROR"},
-    ]  # fmt: skip
-    text = (
-        json.dumps({"resourceLogs": [{"resource": RESOURCE, "scopeLogs": [{"scope": {}, "logRecords": records}]}]})
-        + "\n"
-    )
-    rows, rejects = in_any_pieces(lambda: taken(text * 2, "otlp", key="resource.service.name"))
-    common = {"k": "shop", "resource.host.cpus": 4}
-    first = {
-        **common, "t": US, "severityNumber": 9, "severityText": "INFO", "body": "hello", "attributes.http.status": 200,
-        "traceId": "5b8efff798038103d269b633813fc60c",
-    }  # fmt: skip
-    second = {**common, "t": US + 2, "severityText": "WARN", "body.a": 1, "body.b": "[true,null]", "timeUnixNano": 0}
-    assert rows == [first, first, second, second]
-    assert [(r[0], r[2], r[3]) for r in rejects] == [
-        (1, "time: column time is missing or null", '{"severityText": "ERROR"}')
-    ]
-
-
-def test_otlp_traces(lake: Lake) -> None:
-    span = {
-        "traceId": "a", "spanId": "b", "name": "GET /", "kind": 2, "startTimeUnixNano": str(NS), "endTimeUnixNano": str(NS + 9),
-        "attributes": attributes(d={"doubleValue": 0.5}, e={"doubleValue": "Infinity"}), "events": [{"name": "x"}], "status": {"code": 1},
-    }  # fmt: skip
-    lake.text(
-        json.dumps({"resourceSpans": [{"resource": RESOURCE, "scopeSpans": [{"spans": [span]}]}]}),
-        format="otlp", key="resource.service.name", time=None, unit=None,
-    )  # fmt: skip
-    assert lake.rows() == [
-        {
-            "k": "shop", "t": US, "resource.host.cpus": 4, "traceId": "a", "spanId": "b", "name": "GET /", "kind": 2,
-            "endTimeUnixNano": NS + 9, "attributes.d": 0.5, "events": '[{"name":"x"}]', "status.code": 1,
-        }
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ('{"x":1}', "otlp: the document has none of resourceMetrics, resourceLogs, resourceSpans"),
-        (
-            '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"attributes":[{"key":"a"},{"key":"a"}]}]}]}]}',
-            "otlp: the attribute a occurs twice",
-        ),
-        ('{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"attributes":[5]}]}]}]}', "otlp: an attribute without a key"),
-        ('{"resourceLogs":[{"scopeLogs":[{"logRecords":[5]}]}]}', "JSON: not an object"),
-    ],
-)
-def test_otlp_that_does_not_fit(lake: Lake, text: str, reason: str) -> None:
-    with pytest.raises(IngestError, match=reason):
-        lake.text(text, format="otlp", key="k", time=None, unit=None)
-
 
 # ---- Prometheus
 
@@ -174,9 +28,13 @@ def test_prometheus_matrix() -> None:
         "matrix",
         [
             {"metric": UP, "values": [[START, "1"], [START + 0.781, "NaN"], [START + 2, "+Inf"], [START + 3, "x"], 7]},
-            {"metric": {}, "values": [[START, "-2.5e3"]], "histograms": [[START + 1, {"count": "3", "sum": "4.5", "buckets": [[0, "1", "2", "3"]]}]]},
+            {
+                "metric": {},
+                "values": [[START, "-2.5e3"]],
+                "histograms": [[START + 1, {"count": "3", "sum": "4.5", "buckets": [[0, "1", "2", "3"]]}]],
+            },
         ],
-    )  # fmt: skip
+    )
     common = {"status": "success", "data.resultType": "matrix"}
     up = {"k": 'up{instance="a:9100\\"",job="node"}', **{f"metric.{n}": v for n, v in UP.items()}, **common}
     rows, rejects = in_any_pieces(lambda: taken(text, "prometheus"))
@@ -186,10 +44,14 @@ def test_prometheus_matrix() -> None:
         {**up, "t": US + 2_000_000},
         {"k": "{}", "t": US, "value": -2500.0, **common},
         {
-            "k": "{}", "t": US + 1_000_000, "histogram.count": 3.0, "histogram.sum": 4.5,
-            "histogram.buckets": '[[0,"1","2","3"]]', **common,
+            "k": "{}",
+            "t": US + 1_000_000,
+            "histogram.count": 3.0,
+            "histogram.sum": 4.5,
+            "histogram.buckets": '[[0,"1","2","3"]]',
+            **common,
         },
-    ]  # fmt: skip
+    ]
     assert [(r[2], r[3]) for r in rejects] == [
         ("prometheus: 'x' is no value of a sample", f'[{START + 3}, "x"]'),
         ("prometheus: a sample that is no pair of time and value", "7"),
@@ -208,7 +70,7 @@ def test_prometheus_other_results() -> None:
 
 
 def test_prometheus_error(lake: Lake) -> None:
-    with pytest.raises(IngestError, match="there is no data.result; the document has status, errorType, error"):
+    with pytest.raises(IngestError, match=r"there is no data.result; the document has status, errorType, error"):
         lake.text(
             '{"status":"error","errorType":"bad_data","error":"x"}', format="prometheus", key=None, time=None, unit=None
         )
@@ -229,11 +91,20 @@ def test_geojson() -> None:
         feature("d", None, time=START * 1000),
     ]
     rows = [
-        {"k": "a", "t": US, "lon": 8.5, "lat": 47.4, "alt": 410, "geometry.type": "Point", "properties.mag": 1.5, "properties.type": "quake"},
+        {
+            "k": "a",
+            "t": US,
+            "lon": 8.5,
+            "lat": 47.4,
+            "alt": 410,
+            "geometry.type": "Point",
+            "properties.mag": 1.5,
+            "properties.type": "quake",
+        },
         {"k": "b", "t": US, "lon": 8.25, "lat": 47.5, "geometry.type": "Point"},
         {"k": "c", "t": US, "geometry.type": "LineString", "geometry.coordinates": "[[1,2],[3,4]]"},
         {"k": "d", "t": US},
-    ]  # fmt: skip
+    ]
     collection = json.dumps(
         {"type": "FeatureCollection", "metadata": {"count": 4}, "features": [*features, {"type": "x"}]}
     )
@@ -279,8 +150,12 @@ def test_kubernetes_times() -> None:
     rows, rejects = in_any_pieces(lambda: taken(text, "kubernetes", **options))
     assert rejects == []
     assert [(r["k"], r["t"] - US) for r in rows] == [
-        ("a", 1_000_000), ("b", 2_500_000), ("c", 3_000_000), ("d", 4_000_000), ("e", 5_000_000),
-    ]  # fmt: skip
+        ("a", 1_000_000),
+        ("b", 2_500_000),
+        ("c", 3_000_000),
+        ("d", 4_000_000),
+        ("e", 5_000_000),
+    ]
     assert {r["list.resourceVersion"] for r in rows} == {"7"}
     assert [r["kind"] for r in rows] == ["Event", "Event", "Event", "Pod", "Pod"]
     alone, _ = taken("\n".join(json.dumps(e, indent=4) for e in events), "kubernetes", **options)
@@ -381,17 +256,27 @@ def test_home_assistant_states() -> None:
 
 def weather(**more: Any) -> dict[str, Any]:
     return {
-        "latitude": 52.52, "longitude": 13.4, "utc_offset_seconds": 0, "timezone": "GMT", "hourly_units": {"time": "iso8601"},
+        "latitude": 52.52,
+        "longitude": 13.4,
+        "utc_offset_seconds": 0,
+        "timezone": "GMT",
+        "hourly_units": {"time": "iso8601"},
         "hourly": {"time": ["2024-01-01T00:00", "2024-01-01T01:00"], "temperature_2m": [1.5, None]},
-        "daily": {"time": ["2024-01-01"], "sunrise": ["2024-01-01T08:16"]}, **more,
-    }  # fmt: skip
+        "daily": {"time": ["2024-01-01"], "sunrise": ["2024-01-01T08:16"]},
+        **more,
+    }
 
 
 def test_open_meteo() -> None:
     row = {
-        "k": "GMT", "latitude": 52.52, "longitude": 13.4, "utc_offset_seconds": 0, "hourly_units.time": "iso8601",
-        "daily.time": '["2024-01-01"]', "daily.sunrise": '["2024-01-01T08:16"]',
-    }  # fmt: skip
+        "k": "GMT",
+        "latitude": 52.52,
+        "longitude": 13.4,
+        "utc_offset_seconds": 0,
+        "hourly_units.time": "iso8601",
+        "daily.time": '["2024-01-01"]',
+        "daily.sunrise": '["2024-01-01T08:16"]',
+    }
     rows = [{**row, "t": US, "temperature_2m": 1.5}, {**row, "t": US + 3_600_000_000}]
     text = json.dumps(weather())
     assert in_any_pieces(lambda: taken(text, "open-meteo", key="timezone")) == (rows, [])

@@ -20,14 +20,19 @@ HEAD = f"k=a time={T}"
 
 LINES: dict[str, dict[str, Any]] = {
     f"{HEAD} level=info msg=\"all 'good'\" n=200 f=1.5 b=true c=false": {
-        "level": "info", "msg": "all 'good'", "n": 200, "f": 1.5, "b": True, "c": False,
+        "level": "info",
+        "msg": "all 'good'",
+        "n": 200,
+        "f": 1.5,
+        "b": True,
+        "c": False,
     },
     f'{HEAD} q="a \\"b\\" \\\\ \\n \\u00e9"': {"q": 'a "b" \\ \n é'},
     f'  {HEAD}\tempty= quoted="" flag last': {"flag": True, "last": True},
     f"{HEAD} url=/a?b=c&d=e x.y=1": {"url": "/a?b=c&d=e", "x.y": 1},
     f"{HEAD} v=1 v=2 v=3": {"v": 1, "v_2": 2, "v_3": 3},
     f"{HEAD} v=007 w=+1 x=0x10 y=-0.5e3": {"v": "007", "w": "+1", "x": "0x10", "y": -500.0},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -62,9 +67,12 @@ VALUES = {
     "f": (st.floats(allow_nan=False, allow_infinity=False).filter(lambda f: f != int(f)), repr),
     "b": (st.booleans(), lambda v: str(v).lower()),
     "s": (st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), json.dumps),
-    "u": (st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8), lambda v: json.dumps(v, ensure_ascii=False)),
+    "u": (
+        st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8),
+        lambda v: json.dumps(v, ensure_ascii=False),
+    ),
     "w": (st.text("abc%/?", min_size=1), str),
-}  # fmt: skip
+}
 
 
 @given(

@@ -16,9 +16,16 @@ from tests.runtime.ingest.test_properties import exactly, new_lake
 
 COMMON = '10.0.0.1 - frank [31/Dec/2024:13:05:01 +0100] "GET /a?b=1 HTTP/1.1" 200 512'
 ROW = {
-    "k": "10.0.0.1", "t": 1735646701000000, "user": "frank", "request": "GET /a?b=1 HTTP/1.1", "method": "GET",
-    "path": "/a?b=1", "protocol": "HTTP/1.1", "status": 200, "bytes": 512,
-}  # fmt: skip
+    "k": "10.0.0.1",
+    "t": 1735646701000000,
+    "user": "frank",
+    "request": "GET /a?b=1 HTTP/1.1",
+    "method": "GET",
+    "path": "/a?b=1",
+    "protocol": "HTTP/1.1",
+    "status": 200,
+    "bytes": 512,
+}
 
 
 def taken(text: str | bytes, format: str, **options: Any) -> tuple[list[dict[str, Any]], list[tuple[Any, ...]]]:
@@ -46,19 +53,48 @@ def test_a_combined_line() -> None:
 LINES = {
     '::1 - - [01/Jan/2024:00:00:00 +0000] "-" 408 -': {"k": "::1", "request": None, "status": 408},
     'h - a b [01/Jan/2024:00:00:00 +0000] "GET /" 200 0': {
-        "k": "h", "user": "a b", "request": "GET /", "method": "GET", "path": "/", "status": 200, "bytes": 0,
+        "k": "h",
+        "user": "a b",
+        "request": "GET /",
+        "method": "GET",
+        "path": "/",
+        "status": 200,
+        "bytes": 0,
     },
-    'h - - [01/Jan/2024:00:00:00 +0000] "\\x16\\x03\\x01" 400 1': {"k": "h", "request": "\x16\x03\x01", "status": 400, "bytes": 1},
+    'h - - [01/Jan/2024:00:00:00 +0000] "\\x16\\x03\\x01" 400 1': {
+        "k": "h",
+        "request": "\x16\x03\x01",
+        "status": 400,
+        "bytes": 1,
+    },
     'h - - [01/Jan/2024:00:00:00 +0000] "GET /\\xc3\\xa9\\t\\\\ HTTP/2.0" 200 1': {
-        "k": "h", "request": "GET /é\t\\ HTTP/2.0", "method": "GET", "path": "/é\t\\", "protocol": "HTTP/2.0", "status": 200, "bytes": 1,
+        "k": "h",
+        "request": "GET /é\t\\ HTTP/2.0",
+        "method": "GET",
+        "path": "/é\t\\",
+        "protocol": "HTTP/2.0",
+        "status": 200,
+        "bytes": 1,
     },
     'h - - [01/Jan/2024:00:00:00 +0000] "GET /\\xff HTTP/1.1" 200 1': {
-        "k": "h", "request": "GET /\\xff HTTP/1.1", "method": "GET", "path": "/\\xff", "protocol": "HTTP/1.1", "status": 200, "bytes": 1,
+        "k": "h",
+        "request": "GET /\\xff HTTP/1.1",
+        "method": "GET",
+        "path": "/\\xff",
+        "protocol": "HTTP/1.1",
+        "status": 200,
+        "bytes": 1,
     },
     'h i - [2024-01-01T01:00:00+01:00] "GET /a b c HTTP/1.1" - 1': {
-        "k": "h", "ident": "i", "request": "GET /a b c HTTP/1.1", "method": "GET", "path": "/a b c", "protocol": "HTTP/1.1", "bytes": 1,
+        "k": "h",
+        "ident": "i",
+        "request": "GET /a b c HTTP/1.1",
+        "method": "GET",
+        "path": "/a b c",
+        "protocol": "HTTP/1.1",
+        "bytes": 1,
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -108,7 +144,7 @@ def test_a_line_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_combined_needs_referer_and_agent(lake: Lake) -> None:
-    with pytest.raises(IngestError, match='combined: not host .* bytes "referer" "agent"'):
+    with pytest.raises(IngestError, match=r'combined: not host .* bytes "referer" "agent"'):
         lake.text(COMMON, format="combined", key=None, time=None, unit=None)
 
 
@@ -120,12 +156,18 @@ words = st.text(
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(lambda t: t != "-")
 entries = st.fixed_dictionaries(
     {
-        "host": words, "ident": st.none() | words, "user": st.none() | words,
-        "time": st.datetimes(datetime(1971, 1, 1), datetime(2024, 1, 1)), "offset": st.integers(-14 * 60, 14 * 60),
-        "request": st.none() | texts, "status": st.none() | st.integers(100, 999), "bytes": st.none() | st.integers(0, 2**63 - 1),
-        "referer": st.none() | texts, "agent": st.none() | texts,
+        "host": words,
+        "ident": st.none() | words,
+        "user": st.none() | words,
+        "time": st.datetimes(datetime(1971, 1, 1), datetime(2024, 1, 1)),
+        "offset": st.integers(-14 * 60, 14 * 60),
+        "request": st.none() | texts,
+        "status": st.none() | st.integers(100, 999),
+        "bytes": st.none() | st.integers(0, 2**63 - 1),
+        "referer": st.none() | texts,
+        "agent": st.none() | texts,
     }
-)  # fmt: skip
+)
 
 
 def escaped(text: str, high: bool) -> str:
@@ -188,10 +230,15 @@ def test_w3c_is_detected(lake: Lake) -> None:
     lake.text(text, key="c-ip", time="time", unit=None)
     assert lake.rows() == [
         {
-            "k": "10.0.0.1", "t": 1704067201000000, "s-ip": "10.0.0.9", "cs-method": "GET",
-            "cs(User-Agent)": "Mozilla/5.0+(X11)", "sc-status": 200, "time-taken": 15,
+            "k": "10.0.0.1",
+            "t": 1704067201000000,
+            "s-ip": "10.0.0.9",
+            "cs-method": "GET",
+            "cs(User-Agent)": "Mozilla/5.0+(X11)",
+            "sc-status": 200,
+            "time-taken": 15,
         }
-    ]  # fmt: skip
+    ]
 
 
 def test_w3c_with_tabs_keeps_what_is_encoded() -> None:
