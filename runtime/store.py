@@ -99,20 +99,23 @@ class Store(OpenStore):
         duplicates: str | None = None,
         id: str | None = None,
         missing_key: str | None = None,
+        preset: str | None = None,
         progress: bool | Progress = True,
         **reading: Unpack[ReadingOptions],
     ) -> IngestReport:
         """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``.
 
-        ``key`` and ``time`` are required for a new stream; an existing stream knows its own. ``reading`` are the
-        options of ``runtime.ingest.Reading``: how records are read.
+        ``key`` and ``time`` are required for a new stream, unless a ``preset`` (``dataflow formats``) or format knows
+        them; an existing stream knows its own. ``reading`` are the options of ``runtime.ingest.Reading``: how records
+        are read.
         """
         from runtime.ingest import ingest
 
         self._create = True
         return ingest(
             self.objects, self.catalogue, stream, sources, key=key, time=time, unit=unit, format=format,  # type: ignore[arg-type]
-            duplicates=duplicates, id=id, missing_key=missing_key, progress=_progress(progress), **reading,  # type: ignore[arg-type]
+            duplicates=duplicates, id=id, missing_key=missing_key, preset=preset,  # type: ignore[arg-type]
+            progress=_progress(progress), **reading,
         )  # fmt: skip
 
     def rejects(self, stream: str) -> list[Rejected]:

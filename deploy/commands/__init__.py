@@ -5,6 +5,7 @@ from __future__ import annotations
 from deploy.commands import (
     bundle,
     deploy,
+    format_list,
     ingest_command,
     kernel_list,
     publish,
@@ -19,6 +20,7 @@ COMMANDS: dict[str, Command] = (
     simulate.COMMANDS
     | ingest_command.COMMANDS
     | rejects_command.COMMANDS
+    | format_list.COMMANDS
     | query_command.COMMANDS
     | publish.COMMANDS
     | store.COMMANDS

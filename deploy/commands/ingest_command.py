@@ -23,15 +23,16 @@ _LISTS = ("json", "columns", "drop", "null", "names")
 
 
 def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
-    from runtime.ingest.formats import names
-
     store_argument(parser)
     parser.add_argument("stream", metavar="STREAM", help="the stream's name")
     parser.add_argument("files", metavar="FILE", nargs="*", help="files, or - for standard input; .gz and .zst too")
     parser.add_argument("--key", metavar="K", help="the field that names the device, account or user")
     parser.add_argument("--time", metavar="T", help="the field that holds the event time")
     parser.add_argument("--unit", choices=_UNITS, help="of numeric times; ISO-8601 text needs none")
-    parser.add_argument("--format", choices=names(), default="auto", help="of the files (default: detected)")
+    parser.add_argument(
+        "--format", metavar="FORMAT", default="auto", help="of the files (default: detected); `dataflow formats`"
+    )
+    parser.add_argument("--preset", metavar="NAME", help="the options for a well-known source; `dataflow formats`")
     parser.add_argument(
         "--duplicates",
         choices=_DUPLICATES,
@@ -65,14 +66,22 @@ def reading_of(options: argparse.Namespace) -> dict[str, Any]:
 
 def _ingest(options: argparse.Namespace) -> int:
     from runtime import Store
+    from runtime.errors import IngestError
+    from runtime.ingest.formats import check_format
+    from runtime.ingest.inputs.presets import preset_of
 
     if options.retry_rejects:
         return _retry(options)
     if not options.files:
         raise UsageError("name the files to ingest, or - for standard input (see dataflow ingest --help)")
+    try:
+        check_format(options.format)
+        preset = preset_of(options.preset, options.format)
+    except IngestError as error:
+        raise UsageError(str(error)) from None
     key: str | None = options.key
     time: str | None = options.time
-    declared = key is not None and time is not None
+    declared = (key or preset.key) is not None and (time or preset.time) is not None
     # A store is made for a stream that is declared; a mistyped name must not make one.
     store = Store(options.store, create=declared)
     there = _streams_of(store, options.store)
@@ -94,6 +103,7 @@ def _ingest(options: argparse.Namespace) -> int:
             duplicates=options.duplicates,
             id=options.id,
             missing_key=options.missing_key,
+            preset=options.preset,
             progress=progress,
             **reading_of(options),
         )

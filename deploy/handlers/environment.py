@@ -57,7 +57,7 @@ def required(name: str) -> str:
 
 
 _NEEDED = {"key", "time"}
-_GIVEN = {*_NEEDED, "unit", "format", "duplicates", "id", "missing_key", *ReadingOptions.__annotations__}
+_GIVEN = {*_NEEDED, "preset", "unit", "format", "duplicates", "id", "missing_key", *ReadingOptions.__annotations__}
 
 
 def streams() -> dict[str, dict[str, Any]]:
@@ -71,10 +71,11 @@ def streams() -> dict[str, dict[str, Any]]:
             f'{STREAMS} must be an object, for example {{"telemetry": {{"key": "device", "time": "ts"}}}}.'
         )
     for stream, given in by_stream.items():
-        if not _NEEDED <= set(given) <= _GIVEN:
+        known = set(given) >= _NEEDED or bool({"preset", "format"} & set(given))  # which may know key and time
+        if not known or not set(given) <= _GIVEN:
             raise EnvironmentFault(
-                f"{STREAMS}: stream {stream!r} has {', '.join(sorted(given)) or 'nothing'}: it needs key and time, and "
-                f"may have {', '.join(sorted(_GIVEN - _NEEDED))}."
+                f"{STREAMS}: stream {stream!r} has {', '.join(sorted(given)) or 'nothing'}: it needs key and time, "
+                f"or a preset that has them, and may have {', '.join(sorted(_GIVEN - _NEEDED))}."
             )
     # Empty values of the template are omitted.
     return {stream: {k: v for k, v in given.items() if v not in (None, "")} for stream, given in by_stream.items()}

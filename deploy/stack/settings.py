@@ -51,16 +51,18 @@ class SettingsError(DataflowError):
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """How the points of one stream are ingested; names as in ``dataflow ingest``. ``reading``: the options of
-    ``runtime.ingest.Reading``, which stand beside the others in the file."""
+    """How the points of one stream are ingested; names as in ``dataflow ingest``: ``key`` and ``time`` are needed
+    unless the ``preset`` or format has them. ``reading``: the options of ``runtime.ingest.Reading``, which stand beside
+    the others in the file."""
 
-    key: str
-    time: str
+    key: str | None = None
+    time: str | None = None
     unit: str | None = None
     format: str = "auto"
     duplicates: str | None = None
     id: str | None = None
     missing_key: str | None = None
+    preset: str | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
 
     def options(self) -> dict[str, Any]:

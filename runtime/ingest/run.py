@@ -39,6 +39,7 @@ def ingest(
     duplicates: Literal["keep", "exact", "latest"] | None = None,
     id: str | None = None,
     missing_key: str | None = None,
+    preset: str | None = None,
     progress: Progress | None = None,
     memory_rows: int = MEMORY_ROWS,
     **reading: Unpack[ReadingOptions],
@@ -47,10 +48,11 @@ def ingest(
 
     ``inputs`` are paths, glob patterns, ``"-"`` (standard input), open binary files (with their own identity:
     ``StreamInput``), Arrow tables, pandas or Polars frames, or dicts of arrays; files may be gzip, zstd, bzip2 or xz,
-    and JSON, CSV or Parquet; each file in a zip archive is an input. ``key`` and ``time`` name the columns of the key
-    and of the event time (dotted for nested ones); an existing stream knows them. ``unit`` is that of numeric times;
-    ISO-8601 text needs none. ``duplicates``, ``id`` and ``missing_key`` are properties of the stream; None means the
-    stream's. ``reading`` are the options of ``Reading``.
+    and of any format that ``dataflow formats`` lists; each file in a zip archive is an input. ``key`` and ``time`` name
+    the columns of the key and of the event time (dotted for nested ones); an existing stream knows them. ``unit`` is
+    that of numeric times; ISO-8601 text needs none. ``duplicates``, ``id`` and ``missing_key`` are properties of the
+    stream; None means the stream's. ``reading`` are the options of ``Reading``. ``preset`` names a set of these options
+    for a well-known source (``dataflow formats``); those that are given win.
 
     Single bad records are rejected and counted. ``IngestError`` says why an input could not be ingested; then none of
     it is. With several inputs the others are committed first (``SourcesFailed``). ``Interrupted`` (a KeyboardInterrupt)
@@ -69,6 +71,7 @@ def ingest(
         duplicates=duplicates,
         id=id,
         missing_key=missing_key,
+        preset=preset,
         **reading,
     )
     found = resolve(inputs)

@@ -166,6 +166,7 @@ def test_ingest_passes_everything_on(capsys: pytest.CaptureFixture[str]) -> None
         "duplicates": "exact",
         "id": "i",
         "missing_key": "none",
+        "preset": None,
     }
     assert call("open") == (("s",), {"create": True})
     assert capsys.readouterr().out == "ingested\n"

@@ -89,6 +89,7 @@ class Assembler:
         self.rows_read = 0
         self._shaping = declared.shaping if declared.shaping is not None and declared.shaping.is_needed else None
         self.time = time
+        self.prepare: Callable[[RawCells], RawCells] = lambda cells: cells  # what formats do with the cells before
         self._missing_key = declared.missing_key
         self._name = name
         self._waiting: list[Batch] = []
@@ -109,6 +110,7 @@ class Assembler:
 
     def screen(self, cells: RawCells) -> Screened:
         """Check keys and times, without settling any type."""
+        cells = self.prepare(cells)
         if self._shaping is not None:
             self._shaping.shape(cells)
         for name, of in zip(cells.names[2:], cells.kind[2:], strict=True):

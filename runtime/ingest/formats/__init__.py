@@ -1,13 +1,13 @@
-"""The formats of sources: every module of this folder declares one."""
+"""The formats of sources: every module here and below declares one."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
-from runtime.ingest.formats.known_formats import SourceFormat, batches_of, check_format, names, register
+from runtime.ingest.formats.known_formats import SourceFormat, batches_of, check_format, formats, names, register
 
-for _found in iter_modules(__path__):
-    import_module(f"{__name__}.{_found.name}")
+for _found in walk_packages(__path__, f"{__name__}."):
+    import_module(_found.name)
 
-__all__ = ["SourceFormat", "batches_of", "check_format", "names", "register"]
+__all__ = ["SourceFormat", "batches_of", "check_format", "formats", "names", "register"]

@@ -12,14 +12,13 @@ from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.inputs.byte_stream import Text
 from runtime.ingest.inputs.encodings import as_utf8, likely
+from runtime.ingest.inputs.presets import AUTO
 from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.records.json_columns import JsonColumns
 
 _BOM = b"\xef\xbb\xbf"
 _HEAD = 1 << 16
 _CHECKED = 4096  # bytes in which text has no NUL
-
-AUTO = "auto"
-"""The format that is found by looking inside."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,11 @@ class Content:
 
 @dataclass(frozen=True)
 class SourceFormat:
-    """One format, under one or more names; ``title`` is what people call it.
+    """One format, under one or more names; ``title`` is what people call it, ``about`` what it is, in a line.
 
     ``looks_like(head)``: whether content that begins so is of this format; asked in the order of ``rank``, of formats
     that are not text first. ``batches`` gives the accepted rows; the ``Assembler`` counts and records the others.
+    ``named``: whether the error about content of no known format lists it.
     """
 
     title: str
@@ -56,6 +56,8 @@ class SourceFormat:
     batches: Callable[[Content, Settings, Assembler, str], Iterator[Batch]]
     is_text: bool = True
     rank: int = 0
+    about: str = ""
+    named: bool = True
 
 
 _FORMATS: dict[str, SourceFormat] = {}
@@ -69,6 +71,11 @@ def register(format: SourceFormat) -> None:
 def names() -> tuple[str, ...]:
     """What a format may be called."""
     return (AUTO, *_FORMATS)
+
+
+def formats() -> tuple[SourceFormat, ...]:
+    """All formats."""
+    return tuple(dict.fromkeys(_FORMATS.values()))
 
 
 def check_format(name: str) -> None:
@@ -91,6 +98,8 @@ def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler
         chosen = chosen or (None if b"\0" in text[:_CHECKED] else _found(text, is_text=True))
     if chosen is None:
         raise _unknown(head, name)
+    if settings.reading.json:
+        assembler.prepare = JsonColumns(settings.reading.json)
     yield from chosen.batches(Content(head, pieces), settings, assembler, name)
 
 
@@ -105,12 +114,12 @@ def _head(pieces: Iterator[bytes]) -> bytes:
 
 
 def _found(head: bytes, is_text: bool) -> SourceFormat | None:
-    formats = sorted(dict.fromkeys(_FORMATS.values()), key=lambda f: f.rank)
-    return next((f for f in formats if f.is_text == is_text and f.looks_like(head)), None)
+    listed = sorted(formats(), key=lambda f: f.rank)
+    return next((f for f in listed if f.is_text == is_text and f.looks_like(head)), None)
 
 
 def _unknown(head: bytes, name: str) -> IngestError:
-    *titles, last = sorted(f.title for f in dict.fromkeys(_FORMATS.values()))
+    *titles, last = sorted(f.title for f in formats() if f.named)
     encoding = likely(head)
     return IngestError(
         f"{name} is not {', '.join(titles)} or {last} in UTF-8, as its first bytes show ({head[:16].hex(' ')}): "

@@ -12,6 +12,7 @@ from runtime.catalogue import StreamSchema, Waiting
 from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.columns.assemble import whole_key
 from runtime.ingest.inputs.composed import Composed, check_key_value
+from runtime.ingest.inputs.presets import AUTO, preset_of
 from runtime.ingest.inputs.reading import Reading
 from runtime.ingest.text.column_names import Names
 from runtime.ingest.text.json_strict import name_fault
@@ -44,36 +45,44 @@ class Settings:
         known: StreamSchema | None,
         stream: str,
         *,
-        key: str | None,
-        time: str | None,
+        key: str | None = None,
+        time: str | None = None,
         unit: str | None,
         format: str,
         duplicates: str | None,
         id: str | None,
         missing_key: str | None,
+        preset: str | None = None,
         **reading: Any,
     ) -> Settings:
         """The requested settings, with the stream's as defaults; ``SchemaConflict`` where they differ.
 
-        ``reading`` are the options of ``Reading``.
+        ``reading`` are the options of ``Reading``. What is neither given nor the stream's is the preset's or, without
+        one, that of the format.
         """
+        chosen = preset_of(preset, format)
         _one_of("unit", "--unit", unit, (None, *UNITS))
         _one_of("duplicates", "--duplicates", duplicates, (None, *DUPLICATES))
-        read = Reading.of(reading)
         if known is not None:
             key = known.composed.get("key", known.key) if key is None else key
             time = known.composed.get("time", known.time) if time is None else time
-        elif key is None and read.key_value is not None:
-            key = "key"
+            unit = known.unit if unit is None else unit
+        read = chosen.reading_under(Reading.of(reading))
+        key, time = chosen.key if key is None else key, chosen.time if time is None else time
+        unit = chosen.unit if unit is None else unit
         if read.key_value is not None:
             check_key_value(read.key_value)
+            key = key or "key"
         key_of = None if key is None or read.key_value is not None else Composed.of(key, "--key")
         time_of = None if time is None else Composed.of(time, "--time")
         key = key if key_of is None else key_of.name("/")
         time = time if time_of is None else time_of.name(" ")
         if key is None or time is None:
+            lacks = [what for what, name in (("key", key), ("time", time)) if name is None]
+            options = ", ".join(f"--{what}" for what in lacks)
             raise IngestError(
-                f"the stream {stream} is new: say which columns are its key and its time (--key, --time)."
+                f"the stream {stream} is new: say which {'columns are' if len(lacks) > 1 else 'column is'} its "
+                f"{' and its '.join(lacks)} ({options})."
             )
         for what, name in (("key", key), ("time", time), ("id", id)):
             fault = None if name is None else name_fault(name) if isinstance(name, str) else "not a string"
@@ -96,7 +105,6 @@ class Settings:
                         "or ingest into another stream."
                     )
             duplicates, id = known.duplicates, known.id
-            unit = known.unit if unit is None else unit
             missing_key = known.missing_key if missing_key is None else missing_key
             if missing_key is not None and known.key_type is Type.INT:
                 whole_key(missing_key, key)
@@ -108,8 +116,13 @@ class Settings:
                         "option out, or ingest into another stream."
                     )
         TimeTexts.of(read)  # a format or zone that cannot be used is an error before anything is read
+        format = chosen.format if format == AUTO else format
         found = (key, time, unit, format, duplicates or "keep", id, missing_key, known)
         return cls(*found, read, key_of, time_of)
+
+    def _holder(self, column: str) -> str:
+        """The column of the source that holds this one: itself, or one with JSON text that it comes from."""
+        return next((name for name in self.reading.json if column.startswith(f"{name}.")), column)
 
     def names(self) -> Names:
         """Which fields of a source are taken, and under which names."""
@@ -124,9 +137,10 @@ class Settings:
         given = self.reading.key_value is not None
         for option, name, of in (("--key", self.key, self.key_of), ("--time", self.time, self.time_of)):
             if of is None:
-                found += [] if option == "--key" and given else [(option, (name,))]
+                found += [] if option == "--key" and given else [(option, (self._holder(name),))]
             else:
-                found += [(option, of.fields)] if of.first else [(option, (field,)) for field in of.fields]
+                names = tuple(map(self._holder, of.fields))
+                found += [(option, names)] if of.first else [(option, (name,)) for name in names]
         return found
 
     def types(self) -> dict[str, Type]:

@@ -17,7 +17,7 @@ MAX_NAME = 256
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _INTEGER_DIGITS = 25  # anything longer is outside 64 bits; Python itself refuses thousands of digits
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 TWICE = "a name occurs twice in one object"
 HALF = "half of a surrogate pair"
@@ -95,7 +95,7 @@ class Flat:
             fault = NO_NAME if not name else name_fault(full)
             if fault is None and isinstance(value, (list, dict)):
                 value = JsonText(_compact(value))
-                if _SURROGATE.search(value):
+                if SURROGATE.search(value):
                     value = LeftOut(HALF)
             if isinstance(value, LeftOut):
                 fault = fault or value.reason
@@ -172,7 +172,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             if times > 1:
                 out[name] = LeftOut(TWICE)
     for name, value in pairs:
-        if isinstance(value, str) and _SURROGATE.search(value):
+        if isinstance(value, str) and SURROGATE.search(value):
             out[name] = LeftOut(HALF)
     return out
 
@@ -187,7 +187,7 @@ def name_fault(name: str) -> str | None:
     """Why a column cannot have this name; None if it can."""
     if not name or len(name.encode("utf-8", "replace")) > MAX_NAME:
         return f"column name is empty or longer than {MAX_NAME} bytes"
-    if _CONTROL.search(name) or _SURROGATE.search(name):
+    if _CONTROL.search(name) or SURROGATE.search(name):
         return "column name with control characters"
     if name == SEQ:
         return f"the column name {SEQ} is reserved"

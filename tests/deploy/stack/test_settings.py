@@ -70,7 +70,7 @@ SCHEDULE = "[[schedules]]\nevery = 'rate(1 hour)'\n"
         ("[deployment]\nfirehose_mb = 129", "firehose_mb = 129 must be 1 to 128 MiB"),
         ("[deployment]\nlog_days = 31", "CloudWatch has no retention of log_days = 31; the nearest is 30"),
         ("[deployment]\nkms_key = 'alias/mine'", "must be a key's ARN"),
-        ("[streams.a]\nkey = 'k'", r"\[streams.a\]: 'time' is missing"),
+        ("[streams.a]\nkey = 'k'", r"\[streams.a\]: the stream a is new: say which column is its time"),
         ("[streams.a]\nkey = 'k'\ntime = 't'\nunit = 'h'", r"\[streams.a\]: unit 'h' is unknown"),
         ("[streams.a]\nkey = 'k'\ntime = 'k'", "must be different columns"),
         ("[streams.'a/b']\nkey = 'k'\ntime = 't'", r"\[streams.a/b\]: the name must have"),

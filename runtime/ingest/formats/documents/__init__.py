@@ -1,0 +1,1 @@
+"""Formats whose records are inside of JSON documents of a known shape."""
