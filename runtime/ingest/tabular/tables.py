@@ -1,14 +1,15 @@
 """Tables (Parquet, Arrow, pandas, Polars, dicts of arrays) into batches, whole columns at a time.
 
-Types are those of the table, so a column that does not fit the stream is an error of the whole input. A NaN is null
-(that is how frames say "missing"); an infinity, or an integer that float64 cannot represent exactly, rejects its row.
+Types are those of the table, so a column that does not fit the stream is an error of the whole input. NaN (that is how
+frames say "missing") and infinities are null; an integer that float64 cannot represent exactly rejects its row.
 """
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,11 @@ from runtime.ingest.columns.column_types import MAX_COLUMNS, TOO_BIG, TOO_FINE, 
 from runtime.ingest.columns.event_times import SHIFTS, scaled
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.inputs.settings import Settings
-from runtime.ingest.tabular.arrays import Decoded, from_numpy
+from runtime.ingest.tabular.arrays import mapping_chunks
+from runtime.ingest.tabular.arrow import ipc_chunks, parquet_chunks
+from runtime.ingest.tabular.arrow_tables import table_chunks
+from runtime.ingest.tabular.decoded import Chunk, Decoded, with_twins
+from runtime.ingest.tabular.fitting import fitted
 from runtime.ingest.text.json_strict import name_fault
 from runtime.ingest.text.tokens import BAD_TIME, TOO_LATE
 
@@ -32,26 +37,32 @@ Mask = NDArray[np.bool_]
 
 
 def table_size(table: Any) -> int | None:
-    """Rows of a table, if known."""
+    """Rows of a table, if they are known without a query."""
     if isinstance(table, Mapping):
         return len(next(iter(table.values()))) if table else 0
-    try:
-        return len(table)
-    except TypeError:
-        return None
+    is_there = type(table).__module__.partition(".")[0] in ("pyarrow", "pandas", "polars")
+    return len(table) if is_there and hasattr(table, "__len__") else None
 
 
 def read_parquet(pieces: Iterator[bytes], settings: Settings, assembler: Assembler, name: str) -> Iterator[Batch]:
     """The accepted rows of a Parquet file, which is copied to a temporary file, because Parquet is read from its
     end."""
-    from runtime.ingest.tabular.arrow import parquet_chunks
+    return _read_copy(parquet_chunks, pieces, TypedColumns(settings, assembler, name), name)
 
+
+def read_ipc(pieces: Iterator[bytes], settings: Settings, assembler: Assembler, name: str) -> Iterator[Batch]:
+    """The accepted rows of an Arrow IPC file or stream, which is copied to a temporary file, too."""
+    return _read_copy(ipc_chunks, pieces, TypedColumns(settings, assembler, name), name)
+
+
+def _read_copy(
+    chunks_of: Callable[..., Iterator[Chunk]], pieces: Iterator[bytes], typed: TypedColumns, name: str
+) -> Iterator[Batch]:
     with tempfile.TemporaryFile() as file:
         for piece in pieces:
             file.write(piece)
         file.seek(0)
-        typed = TypedColumns(settings, assembler, name)
-        for number, chunk in enumerate(parquet_chunks(file, name, CHUNK_ROWS, typed.words)):
+        for number, chunk in enumerate(chunks_of(file, name, CHUNK_ROWS, typed.words)):
             yield typed.take(chunk, number)
 
 
@@ -80,26 +91,20 @@ class TableReader:
             self._note(chunk)
             yield self._typed.take(chunk, number)
 
-    def _chunks(self) -> Iterator[dict[str, Decoded]]:
+    def _chunks(self) -> Iterator[Chunk]:
         words = self._typed.words
         if isinstance(self._table, Mapping):
-            arrays = {n: _as_array(v) for n, v in self._table.items()}
-            sizes = {len(a) for a in arrays.values()}
-            if len(sizes) > 1 or any(a.ndim != 1 for a in arrays.values()):
-                raise IngestError(f"{self._name} has columns of different lengths: give arrays of one length.")
-            for at in range(0, max(sizes, default=0), CHUNK_ROWS):
-                yield {n: from_numpy(a[at : at + CHUNK_ROWS], n, words) for n, a in arrays.items()}
-        else:
-            from runtime.ingest.tabular.arrow import table_chunks
+            return mapping_chunks(self._table, self._name, CHUNK_ROWS, words)
+        return table_chunks(self._table, self._name, CHUNK_ROWS, words)
 
-            yield from table_chunks(self._table, self._name, CHUNK_ROWS, words)
-
-    def _note(self, chunk: dict[str, Decoded]) -> None:
-        for name, column in chunk.items():
+    def _note(self, chunk: Chunk) -> None:
+        for name, column in with_twins(chunk).items():
             self._sha.update(f"{name}\0{column.type}\0{len(column.values)}\0".encode())
             parts = [np.ascontiguousarray(column.values)]
             if column.valid is not None:
                 parts.append(np.packbits(column.valid))
+            if column.infinite is not None:
+                parts.append(np.packbits(column.infinite))
             for part in parts:
                 self._sha.update(part.data)
                 self.nbytes += part.nbytes
@@ -111,22 +116,21 @@ class TableReader:
                 self.nbytes += len(new)
 
 
-def _as_array(values: Any) -> NDArray[Any]:
-    """An array unchanged; a list as an array of objects, which numpy would otherwise convert."""
-    if hasattr(values, "__array__"):
-        return np.asarray(values)
-    out = np.empty(len(values), object)
-    out[:] = list(values)
-    return out
-
-
 class TypedColumns:
-    """Settles typed columns against the stream, as ``Assembler`` does for cells."""
+    """Settles typed columns against the stream, as ``Assembler`` does for cells.
+
+    By column: ``left_out`` says why it is not taken, ``notes`` what was converted; ``nan`` and ``infinite`` count floats
+    of accepted rows that are null for it.
+    """
 
     def __init__(self, settings: Settings, assembler: Assembler, name: str) -> None:
         self._settings, self._assembler, self._name = settings, assembler, name
         self._time = assembler.time
         self.noted: dict[str, int] = {}
+        self.left_out: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
+        self.nan: Counter[str] = Counter()
+        self.infinite: Counter[str] = Counter()
         self._row = 0
 
     def words(self, column: str) -> InternedStrings:
@@ -137,7 +141,7 @@ class TypedColumns:
             self.noted[column] = 0
         return words[column]
 
-    def take(self, chunk: dict[str, Decoded], number: int) -> Batch:
+    def take(self, chunk: Chunk, number: int) -> Batch:
         """The accepted rows of a chunk."""
         settings, assembler = self._settings, self._assembler
         for name in (settings.key, settings.time):
@@ -146,10 +150,16 @@ class TypedColumns:
                     f"{self._name} has no column {name!r}; {meant(name, chunk, 'it')} has {listed(chunk)}: check --key "
                     "and --time."
                 )
-        others = dict(chunk)
-        del others[settings.key], others[settings.time]
+            if chunk[name].left_out:
+                raise IngestError(f"{self._name}: column {name!r} cannot be read: {chunk[name].left_out}.")
+        others = self._others(chunk)
         reasons: dict[int, str] = {}
-        key = self._without_empty(chunk[settings.key], reasons)
+        given = chunk[settings.key]
+        for twin in given.twins.values():
+            _note(reasons, _present(twin), f"key: column {settings.key} is not {given.type}")
+        if given.type is Type.DECIMAL_0:
+            given = fitted(given, Type.INT, settings.key, self.words) or given
+        key = self._without_empty(given, reasons)
         if key.valid is not None and settings.missing_key is None:
             _note(reasons, ~key.valid, f"key: column {settings.key} is missing or null")
         time = self._times(chunk[settings.time], reasons)
@@ -158,6 +168,7 @@ class TypedColumns:
         if assembler.time.after is not None:  # other faults were counted when the table was first read
             good &= time > assembler.time.after
             reasons = {}
+        self._count(chunk, good)
         misfits = [self._misfits(name, column, good) for name, column in others.items()]
         for rows, reason in misfits:
             _note(reasons, rows, reason)
@@ -173,6 +184,25 @@ class TypedColumns:
         self._row += len(time)
         batch = Batch(keys, time, columns)
         return batch if taken == len(time) else batch.take(np.flatnonzero(good))
+
+    def _others(self, chunk: Chunk) -> Chunk:
+        """The value columns and their twins, of the stream's types where values fit them."""
+        types, found = self._assembler.types, {}
+        for name, column in chunk.items():
+            if column.left_out:
+                self.left_out[name] = column.left_out
+            elif name not in (self._settings.key, self._settings.time):
+                if column.note:
+                    self.notes[name] = column.note
+                same = types.get(name, column.type) is column.type
+                found[name] = column if same else fitted(column, types[name], name, self.words) or column
+        return with_twins(found)
+
+    def _count(self, chunk: Chunk, good: Mask) -> None:
+        for name, column in chunk.items():
+            for counts, mask in ((self.nan, column.nan), (self.infinite, column.infinite)):
+                if mask is not None and (mask & good).any():
+                    counts[name] += int(np.count_nonzero(mask & good))
 
     def _without_empty(self, key: Decoded, reasons: dict[int, str]) -> Decoded:
         """The keys without empty texts, which are missing."""
@@ -212,6 +242,10 @@ class TypedColumns:
         name, unit = self._settings.time, self._settings.unit
         values = column.values
         valid = np.ones(len(values), np.bool_) if column.valid is None else column.valid
+        for twin in column.twins.values():
+            _note(reasons, _present(twin), f"time: column {name} is out of range")
+        if column.infinite is not None:
+            _note(reasons, column.infinite, f"time: column {name} is infinite")
         if column.type is Type.TIME:
             out = values.astype(np.int64)
         elif column.type is Type.STRING and unit in (None, "iso"):
@@ -227,7 +261,11 @@ class TypedColumns:
                     real = np.rint(values.astype(np.float64) * scale) if scale >= 1 else np.floor(values * scale)
                     out = np.where(valid & (real < 2.0**62), np.maximum(real, -1.0), 0.0).astype(np.int64)
                 out[valid & (real >= 2.0**62)] = TOO_LATE
-                _note(reasons, valid & np.isinf(values), f"time: column {name} is infinite")
+        elif column.type.places is not None and unit in SHIFTS:
+            shift = SHIFTS[str(unit)] - column.type.places
+            whole, factor = values // 10 ** max(-shift, 0), 10 ** max(shift, 0)
+            far = whole > TOO_LATE // factor
+            out = np.where(far, TOO_LATE, np.maximum(np.where(far, 0, whole), -1) * factor)
         elif valid.any():
             raise IngestError(
                 f"{self._name}: the time column {name!r} is {column.type}: numbers need a unit (--unit s, ms, us or "
@@ -247,7 +285,7 @@ class TypedColumns:
         if column.type is Type.FLOAT:
             if type_ is Type.INT and present.any() and not types.may_widen(name):
                 return present, f"type: column {name} is {type_}, got {TOO_FINE}"
-            return present & np.isinf(column.values), f"column {name} is infinite"
+            return np.zeros(len(good), np.bool_), ""
         if type_ is Type.FLOAT and column.type is Type.INT:
             return present & beyond(column.values), f"type: column {name} is {type_}, got {TOO_BIG}"
         return np.zeros(len(good), np.bool_), ""
@@ -276,6 +314,10 @@ class TypedColumns:
                 "it out, or rename it."
             )
         return Values(types.types[name], values, column.valid)
+
+
+def _present(column: Decoded) -> Mask:
+    return np.ones(len(column), np.bool_) if column.valid is None else column.valid
 
 
 def _note(reasons: dict[int, str], rows: Mask, reason: str) -> None:
