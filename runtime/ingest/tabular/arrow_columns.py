@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,25 +42,38 @@ def columns_of(
     number (``v_2``). ``meanings`` are those of arrays by their path, beside their types (``arrow_values``)."""
     flat = [leaf for name, array in zip(names, arrays, strict=True) for leaf in _leaves(name, array)]
     out: dict[str, Decoded] = {}
-    for name, (path, array) in zip(unique_names([path for path, _ in flat]), flat, strict=True):
+    for name, (path, array, there) in zip(unique_names([path for path, _, _ in flat]), flat, strict=True):
         fault = name_fault(name)
         if fault:
             out[name] = all_null(len(array), fault)
         elif isinstance(array, Objects):
             out[name] = of_objects(array.values, name, words, array.main)
         else:
-            out[name] = column_of(array, name, words, meanings.get(path, ""))
+            column = column_of(array, name, words, meanings.get(path, ""))
+            if there is not None:
+                column = replace(column, valid=there if column.valid is None else there & column.valid)
+            out[name] = column
     return out
 
 
-def _leaves(name: str, array: Any) -> list[tuple[str, Any]]:
+def _leaves(name: str, array: Any, there: Mask | None = None) -> list[tuple[str, Any, Mask | None]]:
+    """The columns that structs fall into: their paths, their arrays and, of unions, which have no nulls of their own,
+    where the struct is there."""
     if isinstance(array, Objects):
-        return [(name, array)]
+        return [(name, array, None)]
     plain = plain_array(array)[0] if isinstance(array.type, pa.BaseExtensionType) else array
     if not pa.types.is_struct(plain.type):
-        return [(name, array)]
-    fields = zip((plain.type.field(i).name for i in range(plain.type.num_fields)), plain.flatten(), strict=True)
-    return [leaf for field, child in fields for leaf in _leaves(f"{name}.{field}", child)]
+        return [(name, array, there)]
+    found = []
+    for i in range(plain.type.num_fields):
+        path, child, valid = f"{name}.{plain.type.field(i).name}", plain.field(i), validity(plain)
+        if pa.types.is_run_end_encoded(child.type):
+            child = plain_array(child)[0]
+        if valid is not None and not pa.types.is_union(child.type):
+            # One by one: with a union among the fields, pyarrow aborts the process.
+            child, valid = pa.StructArray.from_arrays([child], ["x"], mask=pa.array(~valid)).flatten()[0], None
+        found += _leaves(path, child, valid)
+    return found
 
 
 def column_of(array: Any, name: str, words: WordsOf, meaning: str = "") -> Decoded:

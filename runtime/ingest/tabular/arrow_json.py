@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from runtime.ingest.tabular.arrow_values import BOOL8, is_text, leaf_texts, plain_array, validity
+from runtime.ingest.tabular.arrow_values import BOOL8, is_text, leaf_texts, plain_array, raw, validity
 
 NULL = "null"
 
@@ -29,7 +29,7 @@ def _values(array: Any, meaning: str) -> list[str]:
     if types.is_struct(kind):
         names = unique_names([kind.field(i).name for i in range(kind.num_fields)])
         keys = [_quoted(name) for name in names]
-        fields = [fragments(child) for child in array.flatten()]
+        fields = [fragments(array.field(i)) for i in range(kind.num_fields)]
         return [_object(keys, row) for row in zip(*fields, strict=True)] if fields else ["{}"] * len(array)
     if types.is_map(kind):
         return _maps(array)
@@ -98,15 +98,17 @@ def _maps(array: Any) -> list[str]:
 
 
 def _unions(array: Any) -> list[str]:
-    """The values of unions, each of the member that its type code names."""
-    codes = array.type_codes.to_numpy(zero_copy_only=False)
-    is_dense = array.type.mode == "dense"
-    places = array.offsets.to_numpy(zero_copy_only=False) if is_dense else np.arange(len(array))
+    """The values of unions, each of the member that its type code names. (pyarrow's ``type_codes`` and ``offsets`` are
+    those of the whole array, of which this may be a part.)"""
+    codes = raw(array, "i1")
+    places = raw(array, "<i4", buffer=2) if array.type.mode == "dense" else np.arange(len(array))
     out = np.empty(len(array), object)
     for i, code in enumerate(array.type.type_codes):
-        mine = codes == code
-        if mine.any():
-            out[mine] = fragments(array.field(i).take(pa.array(places[mine])))
+        mine = places[codes == code]
+        if len(mine):
+            first = int(mine.min())
+            found = fragments(array.field(i).slice(first, int(mine.max()) - first + 1))
+            out[codes == code] = [found[place] for place in (mine - first).tolist()]
     return out.tolist()
 
 

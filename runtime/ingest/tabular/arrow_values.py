@@ -30,7 +30,7 @@ def plain_array(array: Any) -> tuple[Any, str]:
             meaning = kind.extension_name if kind.extension_name in (UUID, BOOL8) else ""
             array = array.storage
         elif pa.types.is_dictionary(kind):
-            array = array.dictionary_decode()
+            array = _without_views(array.dictionary).take(array.indices)
         elif pa.types.is_run_end_encoded(kind):
             array = _without_runs(array)
         else:
@@ -43,7 +43,14 @@ def _without_runs(array: Any) -> Any:
     except pa.ArrowNotImplementedError:  # of views, for example
         ends = array.run_ends.to_numpy(zero_copy_only=False).astype(np.int64)
         rows = np.arange(array.offset, array.offset + len(array))
-        return array.values.take(pa.array(np.searchsorted(ends, rows, side="right")))
+        return _without_views(array.values).take(pa.array(np.searchsorted(ends, rows, side="right")))
+
+
+def _without_views(array: Any) -> Any:
+    """Views of strings or bytes in one piece."""
+    if _is_view(array.type, "is_string_view"):
+        return array.cast(pa.large_string())
+    return array.cast(pa.large_binary()) if _is_view(array.type, "is_binary_view") else array
 
 
 def validity(array: Any) -> Mask | None:
@@ -58,13 +65,13 @@ def filled(array: Any, value: object) -> NDArray[Any]:
     return cast("NDArray[Any]", array.to_numpy(zero_copy_only=False))
 
 
-def raw(array: Any, dtype: Any) -> NDArray[Any]:
+def raw(array: Any, dtype: Any, buffer: int = 1) -> NDArray[Any]:
     """The values of a type of fixed width as they lie in memory; those of nulls are arbitrary."""
-    buffer = array.buffers()[1]
+    found = array.buffers()[buffer]
     size = np.dtype(dtype).itemsize
-    if buffer is None or not len(array):
+    if found is None or not len(array):
         return np.zeros(len(array), dtype)
-    return np.frombuffer(buffer, dtype, len(array), array.offset * size)
+    return np.frombuffer(found, dtype, len(array), array.offset * size)
 
 
 def is_text(kind: Any) -> bool:
@@ -87,9 +94,7 @@ def codes_of(array: Any, words: InternedStrings) -> tuple[NDArray[np.int32], boo
     """Codes of strings, bytes or a dictionary of them, which looks up only what is distinct; and whether some bytes had
     to be spelled out (``binary_text``)."""
     if not pa.types.is_dictionary(array.type):
-        if _is_view(array.type, "is_string_view") or _is_view(array.type, "is_binary_view"):
-            array = array.cast(pa.large_binary())
-        array = array.dictionary_encode()
+        array = _without_views(array).dictionary_encode()
     is_plain = is_text(array.dictionary.type)
     distinct = array.dictionary.cast(pa.large_binary())
     places = filled(array.indices, 0).astype(np.int64)
