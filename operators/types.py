@@ -10,9 +10,9 @@ class Type(StrEnum):
     """What a column's values mean; the value is the name used in schemas, JSON and messages.
 
     ``TIME`` is int64 microseconds since 1970-01-01 UTC, ``DURATION`` int64 microseconds. ``DECIMAL_p`` is an int64
-    count of 10**-p: ``decimal(2)`` of 12.30 is 1230; only expressions make it, streams do not store it. ``STRING``
-    values are int32 codes into a dictionary in all computations. ``JSON`` is for results with several parts: canonical
-    JSON text, stored like strings; expressions cannot use it.
+    count of 10**-p: ``decimal(2)`` of 12.30 is 1230. ``STRING`` values are int32 codes into a dictionary in all
+    computations. ``JSON`` is for results with several parts: canonical JSON text, stored like strings; expressions
+    cannot use it.
     """
 
     BOOL = "bool"
@@ -58,20 +58,16 @@ MAX_PLACES = 9
 
 DECIMALS = tuple(t for t in Type if t.places is not None)
 
-STORED = (Type.BOOL, Type.INT, Type.FLOAT, Type.STRING, Type.TIME, Type.DURATION)
-"""Types that columns of a stream can have."""
+STORED = (Type.BOOL, Type.INT, Type.FLOAT, Type.STRING, Type.TIME, Type.DURATION, *DECIMALS)
+"""Types that columns of a stream can have, and that expressions can use."""
 
 
 def stored(name: object) -> Type:
     """The type of a stream's column by its name; else ValueError."""
-    kind = Type(str(name))
-    if kind not in STORED:
-        raise ValueError(f"a stream's column cannot be {kind}")
+    kind = next((k for k in STORED if k == str(name)), None)
+    if kind is None:
+        raise ValueError(f"a stream's column cannot be {name!r:.80}; if a newer version wrote it, update to read it")
     return kind
-
-
-VALUES = (*STORED, *DECIMALS)
-"""Types that expressions can use."""
 
 
 def decimal(places: int) -> Type:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataflow.typed.nodes import Typed
 from operators.aggregates import SIGNATURES
 from operators.signatures import Arranged
-from operators.types import STORED, Type
+from operators.types import Type
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def arranged(
 
 def types_taken(kinds: Sequence[Type]) -> str:
     """The names of the types; decimals are listed once."""
-    names = sorted(str(t) for t in kinds if t in STORED)
+    names = sorted(str(t) for t in kinds if t.places is None)
     return ", ".join([*names, *(["decimal"] if any(t.places is not None for t in kinds) else [])])
 
 

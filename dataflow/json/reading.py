@@ -16,12 +16,12 @@ from dataflow.typed.decimals import ROUNDINGS
 from operators.aggregates import SIGNATURES
 from operators.errors import DataflowError
 from operators.nearest import meant
-from operators.types import MAX_PLACES
+from operators.types import DECIMALS, MAX_PLACES
 
 MAX_NODES, MAX_DEPTH = 1000, 32
 """Limits on the expressions of a metric."""
 
-_KINDS = ("bool", "int64", "float64", "string", "time", "duration", "null")
+_KINDS = ("bool", "int64", "float64", "string", "time", "duration", "null", *DECIMALS)
 
 
 def check_distinct(names: Sequence[str], where: str) -> None:
@@ -92,7 +92,7 @@ class Reader:
             "float64": isinstance(value, float) and math.isfinite(value),
             "string": isinstance(value, str),
             "null": value is None,
-        }[str(kind)]
+        }.get(str(kind), integer)  # a decimal is given in units
         if not good:
             raise JsonFormError(f"{where}: {short(value)} is not a constant of type {kind}")
         return value

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from operators.compiler.loops import I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate, merge_by_adding
 from operators.signatures import Signature
-from operators.types import VALUES, Type
+from operators.types import STORED, Type
 
 
 @inline
@@ -38,9 +38,9 @@ AGGREGATES: tuple[Aggregate | SetAggregate, ...] = (
     Aggregate("count", None, Type.INT, (Field("n"),), (), _count_rows, merge_by_adding, _finish, flags=_ROWS),
     *(
         Aggregate("count", t, Type.INT, (Field("n"),), ("value",), _count_values, merge_by_adding, _finish, flags=_ROWS)
-        for t in VALUES
+        for t in STORED
     ),
-    *(SetAggregate("count_distinct", t, Type.INT, _finish_distinct) for t in VALUES),
+    *(SetAggregate("count_distinct", t, Type.INT, _finish_distinct) for t in STORED),
 )
 
 SIGNATURES = {"count": Signature((0, 1)), "count_distinct": Signature()}

@@ -17,7 +17,7 @@ from operators.contract import Aggregate, Arrays, Finished, Flags, TallySpec, me
 from operators.kernels.bins import PRECISION, rank_of, register_of
 from operators.kernels.hash_tables import tally_largest
 from operators.signatures import Signature
-from operators.types import VALUES, Type
+from operators.types import STORED, Type
 
 _REGISTERS = 1 << PRECISION
 _RANKS = 64 - PRECISION
@@ -91,7 +91,7 @@ AGGREGATES = tuple(
         "approx_distinct", t, Type.INT, (), ("hash",), _step, merge_nothing, _finish,
         flags=_FLAGS, tally=TallySpec(largest=True),
     )
-    for t in VALUES
+    for t in STORED
 )  # fmt: skip
 
 SIGNATURES = {"approx_distinct": Signature()}

@@ -12,7 +12,7 @@ from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Field, Finished, Flags, SetAggregate
 from operators.kernels.bits import float_bits, float_order
 from operators.signatures import Signature
-from operators.types import VALUES, Type
+from operators.types import STORED, Type
 
 _TOP = np.int64(2**63 - 1)
 _BOTTOM = np.int64(-(2**63))
@@ -189,10 +189,10 @@ def _end(name: str, of: Type) -> Aggregate:
 
 
 AGGREGATES: tuple[Aggregate | SetAggregate, ...] = (
-    *(_extreme(name, t) for name in ("min", "max") for t in VALUES if t is not Type.STRING),
+    *(_extreme(name, t) for name in ("min", "max") for t in STORED if t is not Type.STRING),
     SetAggregate("min", Type.STRING, Type.STRING, _extreme_string(min)),
     SetAggregate("max", Type.STRING, Type.STRING, _extreme_string(max)),
-    *(_end(name, t) for name in ("first", "last") for t in VALUES),
+    *(_end(name, t) for name in ("first", "last") for t in STORED),
 )
 
 SIGNATURES = {name: Signature() for name in ("min", "max", "first", "last")}

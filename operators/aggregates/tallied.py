@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.aggregates.json_values import canonical, from_bits, from_float
+from operators.aggregates.json_values import canonical, decimal_text, from_bits, from_float
 from operators.compiler.loops import F64, I64, inline
 from operators.contract import Aggregate, Arrays, Finished, Flags, Options, TallySpec, merge_nothing
 from operators.errors import CardinalityExceeded
 from operators.kernels.bits import float_bits
 from operators.kernels.hash_tables import tally, tally_pair
 from operators.signatures import Arguments, Arranged, Option, Signature, edges, integer, width
-from operators.types import VALUES, Type
+from operators.types import DECIMALS, MAX_PLACES, STORED, Type, decimal
 
 _FLAGS = Flags(additive=False)
 
@@ -85,6 +85,8 @@ def _histogram_finish(of: Type, width: Any, edges: tuple[Any, ...] | None) -> Ca
     size = Fraction(0 if width is None else repr(width))
 
     def edge(number: int) -> object:
+        if of.places is not None:
+            return _text_of(number * size, of)
         if of is not Type.FLOAT:
             return int(number * size)
         try:
@@ -96,13 +98,25 @@ def _histogram_finish(of: Type, width: Any, edges: tuple[Any, ...] | None) -> Ca
     def bins(found: dict[int, int]) -> object:
         if edges is None:
             return [{"from": edge(b), "to": edge(b + 1), "count": n} for b, n in sorted(found.items())]
-        ends = [None, *edges, None]
+        known = edges if of.places is None else [_text_of(Fraction(repr(e)), of) for e in edges]
+        ends = [None, *known, None]
         return [{"from": ends[b], "to": ends[b + 1], "count": found.get(b, 0)} for b in range(len(edges) + 1)]
 
     def finish(state: Arrays) -> Finished:
         return _texts([bins(dict(zip(w[:, 0].tolist(), n.tolist(), strict=True))) for w, n in _by_group(state)])
 
     return finish
+
+
+def _text_of(edge: Fraction, of: Type) -> str:
+    """The edge of a bin of decimals, with the places that they have, or that it needs."""
+    places = max(of.places or 0, _places(edge))
+    return decimal_text(int(edge * 10**places), places)
+
+
+def _places(number: Fraction) -> int:
+    """Decimal places that a number needs; more than any decimal has where it needs too many."""
+    return next((p for p in range(MAX_PLACES + 1) if 10**p % number.denominator == 0), MAX_PLACES + 1)
 
 
 def _histogram(of: Type, width: Any = 1, edges: tuple[Any, ...] | None = None) -> Aggregate:
@@ -176,9 +190,9 @@ def _transitions(of: Type) -> Aggregate:
 
 
 AGGREGATES = (
-    *(_histogram(t) for t in (Type.INT, Type.FLOAT, Type.DURATION)),
-    *(_top(t) for t in VALUES),
-    *(_transitions(t) for t in (Type.BOOL, Type.INT, Type.STRING)),
+    *(_histogram(t) for t in (Type.INT, Type.FLOAT, Type.DURATION, *DECIMALS)),
+    *(_top(t) for t in STORED),
+    *(_transitions(t) for t in (Type.BOOL, Type.INT, Type.STRING, *DECIMALS)),
 )
 
 
@@ -188,14 +202,27 @@ def _bin(a: Arguments) -> Arranged:
     if (width is None) == (edges is None):
         raise a.fail("histogram takes either width= or edges=")
     numbers = edges if isinstance(edges, tuple) else (width,)
-    if a.kind is Type.FLOAT:
+    first = a.first
+    if a.kind.places is not None:
+        # Values and edges become counts of the finest unit among them.
+        exact = [Fraction(repr(n)) for n in numbers]
+        places = max(a.kind.places, *map(_places, exact))
+        if places > MAX_PLACES:
+            raise a.fail(f"histogram of {a.kind}: edges have at most {MAX_PLACES} decimal places")
+        numbers = tuple(int(n * 10**places) for n in exact)
+        if not all(-(2**63) <= n < 2**63 for n in numbers):
+            raise a.fail(f"histogram of {a.kind}: an edge does not fit in 64 bits with {places} decimal places")
+        if places > a.kind.places:
+            finer = a.call("lit", Type.INT, value=10 ** (places - a.kind.places))
+            first = a.call("mul", decimal(places), first, finer)
+    elif a.kind is Type.FLOAT:
         if lost := [n for n in numbers if isinstance(n, int) and int(float(n)) != n]:
             raise a.fail(f"histogram: {lost[0]} cannot be represented as float64, the type of the values")
         numbers = tuple(float(str(n)) for n in numbers)
     elif any(isinstance(n, float) for n in numbers):
         raise a.fail(f"histogram of {a.kind} takes whole numbers for its {'edges' if width is None else 'width'}")
     option: dict[str, object] = {"edges": numbers} if width is None else {"width": numbers[0]}
-    return Arranged("histogram", a.kind, a.call("bin", Type.INT, a.first, **option))
+    return Arranged("histogram", a.kind, a.call("bin", Type.INT, first, **option))
 
 
 def _step_between(a: Arguments) -> Arranged:

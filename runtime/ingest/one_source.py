@@ -79,9 +79,14 @@ class SourceRun:
                 return self._report()
             except SchemaConflict:
                 fresh = self._schema()
-                if fresh == self._settings.known or isinstance(self._given, StreamInput):
+                if fresh == self._settings.known or isinstance(self._given, StreamInput) or self._is_used_up:
                     raise
                 self._settings = replace(self._settings, known=fresh)
+
+    @property
+    def _is_used_up(self) -> bool:
+        """Whether the input is a table that could be read only once."""
+        return isinstance(self._given, TableInput) and self._given.once
 
     def _schema(self) -> StreamSchema | None:
         return self._stream.catalogue.schema(self._stream.name)
@@ -118,7 +123,7 @@ class SourceRun:
     def _again(self, identity: str, begun: float) -> SourceReport:
         """A source that was ingested before: its rows that were in the future then, if they no longer are."""
         known, given = self._known(identity), self._given
-        if known is None or not known.acceptable:
+        if known is None or not known.acceptable or self._is_used_up:
             return self._already(known, begun, identity)
         if isinstance(given, TableInput):
             done = self._from_table(given, known, begun)
@@ -214,7 +219,7 @@ class SourceRun:
         settings, attempt = self._read_as(known), new_attempt()
         assembler = self._assembler(settings, known)
         task = self._stream.progress.start(given.name, table_size(given.table), "rows")
-        with _finishing(task), self._writer(attempt, _TABLE) as writer:
+        with _finishing(task), self._writer(attempt, 1 if given.once else _TABLE) as writer:
             table = read_table(given.table, settings, assembler, given.name)
             for batch in _counted(table.batches(), assembler, task):
                 writer.add(batch, assembler.words, assembler.reset_words)

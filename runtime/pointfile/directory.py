@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.types import Type
+from operators.types import DECIMALS, Type
 from runtime.pointfile.frames import JOINED, raw_sizes
 from runtime.pointfile.layout import (
     BITS,
@@ -36,7 +36,7 @@ _ENCODINGS = {
     Type.INT: (CONST, FOR, DELTA, RUNS, LINEAR),
     Type.FLOAT: (CONST, FOR, DELTA, RUNS, LINEAR),
     Type.TIME: (CONST, FOR, DELTA, RUNS, LINEAR),
-    Type.DURATION: (CONST, FOR, DELTA, RUNS, LINEAR),
+    **dict.fromkeys((Type.DURATION, *DECIMALS), (CONST, FOR, DELTA, RUNS, LINEAR)),
 }
 
 

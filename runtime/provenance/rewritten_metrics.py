@@ -107,7 +107,8 @@ def equal(e: Expr, value: Value) -> Expr:
     if isinstance(of, bool):
         return e if of else ~e
     if isinstance(of, Decimal):
-        of = float(of)
+        # As units: a float would be another number where the decimal has more than 15 digits.
+        return e == _lit(int(of.scaleb(kind.places or 0)), kind)
     if isinstance(of, float):
         if of != of:
             return e != e

@@ -228,8 +228,8 @@ def test_strings_may_be_tallied() -> None:
     assert {r.argument for r in df.check_laws("own", cases=64)} == {Type.STRING}
 
 
-@pytest.mark.parametrize("name", ["json", "decimal(2)", "complex", None])
+@pytest.mark.parametrize("name", ["json", "decimal(10)", "complex", None])
 def test_types_that_no_column_has(name: object) -> None:
-    with pytest.raises(ValueError, match=r"a stream's column cannot be|is not a valid Type"):
+    with pytest.raises(ValueError, match="a stream's column cannot be"):
         stored(name)
     assert all(stored(t.value) is t for t in STORED)

@@ -18,7 +18,7 @@ from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.inputs.reading import Reading
 from runtime.ingest.report import Reason
 from runtime.ingest.text.tokens import BIGINT, BOOL, DECIMAL, INT, STRING, Bytes, for_loops
-from runtime.ingest.times.time_numbers import SHIFTS, decimal_times, scaled, scaled_floats
+from runtime.ingest.times.time_numbers import SHIFTS, TOO_LATE, decimal_times, scaled, scaled_floats
 from runtime.ingest.times.time_texts import TimeTexts
 
 _HOUR = 3_600_000_000
@@ -148,6 +148,11 @@ class TimeReader:
         elif type_ is Type.FLOAT and self._scale is not None:
             found.times = scaled_floats(values, self._scale)
             _note(reasons, valid & np.isinf(values), f"time: column {column} is infinite")
+        elif type_.places is not None and self._scale is not None:
+            shift = SHIFTS[self._scale] - type_.places
+            whole, factor = values.astype(np.int64) // 10 ** max(-shift, 0), 10 ** max(shift, 0)
+            far = whole > TOO_LATE // factor
+            found.times = np.where(far, TOO_LATE, np.maximum(np.where(far, 0, whole), -1) * factor)
         elif type_ is Type.INT and self._texts.formats:
             found = self._of_texts(*_written(values.astype(np.int64)))
         elif valid.any():

@@ -76,10 +76,14 @@ class StreamInput:
 
 @dataclass(frozen=True)
 class TableInput:
-    """A table in memory: an Arrow table, a data frame, or a dict of arrays."""
+    """A table in memory: an Arrow table, a data frame, a dict of arrays, or what gives the rows of one.
+
+    ``once``: it can be read only once, as a reader of record batches.
+    """
 
     table: Any
     name: str
+    once: bool = False
 
 
 Input = FileInput | StreamInput | TableInput
@@ -95,15 +99,16 @@ def resolve(inputs: Sequence[Any] | Any) -> list[Input]:
             found += _paths(os.fspath(given))
         elif isinstance(given, StreamInput):
             found.append(given)
+        elif _is_table(given):
+            called = f"table {number}" if len(inputs) > 1 else "table"
+            found.append(TableInput(given, called, once=not _is_lasting(given)))
         elif callable(getattr(given, "read", None)):
             name = getattr(given, "name", None)
             found.append(StreamInput(given, name if isinstance(name, str) else f"input {number}"))
-        elif isinstance(given, Mapping) or _is_table(given):
-            found.append(TableInput(given, f"table {number}" if len(inputs) > 1 else "table"))
         else:
             raise IngestError(
                 f"input {number} is of type {type(given).__name__}: give paths, patterns, '-', open binary files, "
-                "Arrow tables, data frames or dicts of arrays."
+                "Arrow tables or readers, data frames, relations of DuckDB, or dicts of arrays."
             )
     if not found:
         raise IngestError("there is nothing to ingest: give at least one input.")
@@ -111,10 +116,22 @@ def resolve(inputs: Sequence[Any] | Any) -> list[Input]:
 
 
 def _is_table(given: object) -> bool:
-    return hasattr(given, "__arrow_c_stream__") or type(given).__module__.partition(".")[0] in (
-        "pyarrow",
-        "pandas",
-        "polars",
+    """Whether it gives rows with typed columns: Arrow data, a data frame, a dict, or an iterator of such tables. Open
+    files are iterators, too, but of lines."""
+    if isinstance(given, Mapping) or hasattr(given, "__arrow_c_stream__") or hasattr(given, "__arrow_c_array__"):
+        return True
+    home = type(given).__module__.partition(".")[0]
+    if home in ("pandas", "polars", "duckdb"):
+        return True
+    return (home == "pyarrow" or hasattr(given, "__next__")) and not callable(getattr(given, "read", None))
+
+
+def _is_lasting(given: object) -> bool:
+    """Whether a table can be read again."""
+    kind = type(given)
+    is_once = hasattr(given, "__next__") or kind.__name__ in ("RecordBatchReader", "Scanner")
+    return isinstance(given, Mapping) or (
+        kind.__module__.partition(".")[0] in ("pyarrow", "pandas", "polars", "duckdb") and not is_once
     )
 
 

@@ -1,23 +1,27 @@
-"""Arrow data (tables, data frames, Parquet) as typed columns; ingest imports pyarrow only here."""
+"""Parquet files, Arrow IPC and tables in memory as chunks of typed columns; pyarrow is imported from here on only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from typing import Any, BinaryIO, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from operators.kernels.times.iso_times import LOCAL, LOCAL_DATE, ZONED
-from operators.types import Type
 from runtime.errors import IngestError
-from runtime.ingest.columns.interned_strings import InternedStrings
-from runtime.ingest.tabular.arrays import Decoded, reals
+from runtime.ingest.inputs.byte_stream import Prefetched
+from runtime.ingest.tabular.decoded import Chunk, WordsOf, all_null, joined, rows_of
 
-WordsOf = Callable[[str], InternedStrings]
+_END = b"\xff\xff\xff\xff\0\0\0\0"
+"""The end of an IPC stream."""
+
+FILE = b"ARROW1"
+"""The first bytes of an IPC file; a stream begins with those of ``STREAM``."""
+
+STREAM = b"\xff\xff\xff\xff"
 
 
-def _pyarrow() -> Any:
+def pyarrow() -> Any:
+    """The module; IngestError without it."""
     try:
         import pyarrow
     except ImportError as error:
@@ -27,145 +31,138 @@ def _pyarrow() -> Any:
     return pyarrow
 
 
-def parquet_chunks(file: BinaryIO | Any, name: str, rows: int, words: WordsOf) -> Iterator[dict[str, Decoded]]:
-    """A Parquet file's rows, some at a time."""
-    pa = _pyarrow()
-    import pyarrow.parquet as pq
-
+@contextmanager
+def reading(name: str, what: str) -> Iterator[None]:
+    """pyarrow's errors as one sentence."""
+    pa = pyarrow()
     try:
-        parquet = pq.ParquetFile(file)
-        for batch in parquet.iter_batches(batch_size=rows):
-            yield _decoded(pa, pa.Table.from_batches([batch]), name, words)
-    except (pa.ArrowException, OSError) as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise IngestError(f"{name} cannot be read as Parquet: {text}. Nothing of it was ingested.") from error
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        text = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise IngestError(f"{name} cannot be read as {what}: {text}. Nothing of it was ingested.") from error
 
 
-def table_chunks(table: Any, name: str, rows: int, words: WordsOf) -> Iterator[dict[str, Decoded]]:
-    """The rows of an Arrow table, a record batch or a data frame, some at a time."""
-    pa = _pyarrow()
-    home = type(table).__module__.partition(".")[0]
+def parquet_chunks(file: BinaryIO, name: str, rows: int, words: WordsOf) -> Iterator[Chunk]:
+    """A Parquet file's rows, some at a time; a thread reads ahead."""
+    with reading(name, "Parquet"):
+        import pyarrow.parquet as pq
+
+        from runtime.ingest.tabular.arrow_values import INTERVAL, UUID
+
+        # Times of the old kind count nanoseconds, which wrap around outside of the years 1678 to 2262.
+        parquet = pq.ParquetFile(file, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
+        leaves = [parquet.schema.column(i) for i in range(len(parquet.schema))]
+        meanings = {leaf.path: INTERVAL for leaf in leaves if leaf.converted_type == "INTERVAL"}
+        meanings |= {leaf.path: UUID for leaf in leaves if leaf.logical_type.type == "UUID"}
+        most = rows_of(rows, len(leaves))
+        batches, left_out = _parquet_batches(parquet, most)
+        with closing(Prefetched(batches, 1)) as ahead:
+            for chunk in chunks(cast("Iterator[Any]", iter(ahead)), parquet.schema_arrow, rows, words, meanings):
+                size = len(next(iter(chunk.values()))) if chunk else 0
+                yield chunk | {n: all_null(size, why) for n, why in left_out.items()}
+
+
+def _parquet_batches(parquet: Any, rows: int) -> tuple[Iterator[Any], Mapping[str, str]]:
+    """The file's record batches without the columns that this pyarrow cannot read, and why it cannot read them."""
+    pa = pyarrow()
     try:
-        if home == "pandas":
-            table = pa.Table.from_pandas(table, preserve_index=False)
-        elif isinstance(table, pa.RecordBatch):
-            table = pa.Table.from_batches([table])
-        elif not isinstance(table, pa.Table):
-            table = pa.table(table)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise IngestError(f"{name} cannot be read as a table: {error}") from error
-    # An empty table has a first chunk, too: its columns are checked.
-    for at in range(0, max(table.num_rows, 1), rows):
-        yield _decoded(pa, table.slice(at, rows), name, words)
+        batches = parquet.iter_batches(rows)
+        return chain([next(batches)], batches), {}
+    except StopIteration:
+        return iter(()), {}
+    except pa.ArrowNotImplementedError:
+        columns, left_out = parquet.schema_arrow.names, {}
+        for column in columns:
+            try:
+                next(parquet.iter_batches(1, columns=[column]))
+            except pa.ArrowNotImplementedError as error:
+                left_out[column] = f"this pyarrow cannot read it ({error})"
+        if len(left_out) == len(columns):
+            raise
+        return parquet.iter_batches(rows, columns=[n for n in columns if n not in left_out]), left_out
 
 
-def _decoded(pa: Any, table: Any, name: str, words: WordsOf) -> dict[str, Decoded]:
-    while any(pa.types.is_struct(field.type) for field in table.schema):
-        table = table.flatten()
-    if len(set(table.column_names)) != table.num_columns:
-        raise IngestError(f"{name} has two columns of one name (nested ones are named with dots): rename one.")
-    return {n: _column(pa, table.column(n), n, name, words) for n in table.column_names}
+def ipc_chunks(file: BinaryIO, name: str, rows: int, words: WordsOf) -> Iterator[Chunk]:
+    """The rows of an Arrow IPC file (Feather) or of one or more streams, some at a time."""
+    with reading(name, "Arrow IPC"):
+        pa = pyarrow()
+        is_file = file.read(len(FILE)) == FILE
+        file.seek(0)
+        source = pa.PythonFile(file)
+        reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
+        batches = _ipc_file(reader) if is_file else _ipc_streams(source, reader, name)
+        with closing(Prefetched(batches, 1)) as ahead:
+            yield from chunks(cast("Iterator[Any]", iter(ahead)), reader.schema, rows, words)
 
 
-def _column(pa: Any, column: Any, column_name: str, name: str, words: WordsOf) -> Decoded:
-    types, kind = pa.types, column.type
-    column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if types.is_run_end_encoded(kind):
-        import pyarrow.compute as pc
-
-        column = pc.run_end_decode(column)
-        kind = column.type
-    valid = None
-    if column.null_count:
-        valid = column.is_valid().to_numpy(zero_copy_only=False)
-    if types.is_dictionary(kind) or types.is_string(kind) or types.is_large_string(kind) or _is_view(types, kind):
-        if types.is_dictionary(kind) and not _is_text(types, kind.value_type):
-            return _column(pa, pa.chunked_array([column.dictionary_decode()]), column_name, name, words)
-        return Decoded(Type.STRING, _codes(pa, column, words(column_name)), valid)
-    if types.is_boolean(kind):
-        return Decoded(Type.BOOL, _filled(pa, column, False).astype(np.uint8), valid)
-    if types.is_uint64(kind) and valid is None and len(column):
-        big = column.to_numpy(zero_copy_only=False)
-        if int(big.max()) >= 2**63:
-            raise IngestError(f"{name}: column {column_name!r} has integers that do not fit in int64.")
-    if types.is_integer(kind):
-        try:
-            return Decoded(Type.INT, _filled(pa, column.cast(pa.int64()), 0), valid)
-        except pa.ArrowInvalid as error:
-            raise IngestError(f"{name}: column {column_name!r} has integers that do not fit in int64.") from error
-    if types.is_floating(kind):
-        found = reals(_filled(pa, column.cast(pa.float64()), float("nan")))
-        return found
-    if types.is_timestamp(kind) or types.is_duration(kind) or types.is_date(kind):
-        return _times(pa, column, kind, valid)
-    if types.is_null(kind):
-        return Decoded(Type.FLOAT, np.zeros(len(column)), np.zeros(len(column), np.bool_))
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return Decoded(Type.STRING, _arrays(column, column_name, name, words), valid)
-    raise IngestError(
-        f"{name}: column {column_name!r} has the type {kind}, which is not supported: convert it (to float64, int64, "
-        "string or a timestamp) or leave it out."
-    )
+def _ipc_file(reader: Any) -> Iterator[Any]:
+    for number in range(reader.num_record_batches):
+        yield _checked(reader.get_batch(number))
 
 
-def _is_view(types: Any, kind: Any) -> bool:
-    return bool(getattr(types, "is_string_view", lambda _: False)(kind))
+def _ipc_streams(source: Any, reader: Any, name: str) -> Iterator[Any]:
+    """The record batches of streams one after the other; IngestError if the last one has no end."""
+    pa = pyarrow()
+    while True:
+        for batch in reader:
+            yield _checked(batch)
+        end = source.tell()
+        source.seek(max(end - len(_END), 0))
+        if source.read(len(_END)) != _END:
+            raise IngestError(
+                f"{name} is an Arrow stream without the mark of its end: it was cut short, or its writer was not "
+                "closed. Nothing of it was ingested."
+            )
+        if not source.read(1):
+            return
+        source.seek(end)
+        reader = pa.ipc.open_stream(source)
 
 
-def _is_text(types: Any, kind: Any) -> bool:
-    return bool(types.is_string(kind) or types.is_large_string(kind) or _is_view(types, kind))
+def _checked(batch: Any) -> Any:
+    """The batch, whose offsets and texts were checked: IPC has no checksums."""
+    batch.validate(full=True)
+    return batch
 
 
-def _filled(pa: Any, column: Any, value: object) -> NDArray[Any]:
-    if column.null_count:
-        column = column.fill_null(value)
-    return cast("NDArray[Any]", column.to_numpy(zero_copy_only=False))
+def chunks(
+    batches: Iterator[Any], schema: Any, rows: int, words: WordsOf, meanings: Mapping[str, str] | None = None
+) -> Iterator[Chunk]:
+    """Record batches as chunks of ``rows`` rows, fewer where there are many columns, however the batches were cut. An
+    input without rows is one chunk, too: its columns are checked."""
+    group: list[Any] = []
+    size, is_empty = 0, True
+    for batch in batches:
+        if group and batch.schema != group[0].schema:
+            yield _decoded(group, words, meanings)
+            group, size = [], 0
+        most, at = rows_of(rows, batch.num_columns), 0
+        while at < batch.num_rows:
+            group.append(batch.slice(at, most - size))
+            at += group[-1].num_rows
+            size += group[-1].num_rows
+            is_empty = False
+            if size == most:
+                yield _decoded(group, words, meanings)
+                group, size = [], 0
+    if group:
+        yield _decoded(group, words, meanings)
+    elif is_empty:
+        empty = [pyarrow().nulls(0, kind) for kind in schema.types]
+        yield _columns(schema.names, empty, words, meanings)
 
 
-def _times(pa: Any, column: Any, kind: Any, valid: NDArray[np.bool_] | None) -> Decoded:
-    if pa.types.is_date(kind):
-        column, unit, zone = column.cast(pa.timestamp("ms")), "ms", LOCAL_DATE
-    else:
-        unit, zone = kind.unit, ZONED if getattr(kind, "tz", None) else LOCAL
-    raw = _filled(pa, column.view(pa.int64()) if hasattr(column, "view") else column.cast(pa.int64()), 0)
-    if unit == "ns":
-        micros = raw // 1000
-    else:
-        factor = {"s": 1_000_000, "ms": 1000, "us": 1}[unit]
-        limit = (2**63 - 1) // factor
-        micros = np.clip(raw, -limit, limit) * factor
-    return Decoded(Type.DURATION if pa.types.is_duration(kind) else Type.TIME, micros, valid, zone)
+def _decoded(group: list[Any], words: WordsOf, meanings: Mapping[str, str] | None) -> Chunk:
+    pa, parts = pyarrow(), group
+    if len(group) > 1:
+        # Texts of more than 2 GB remain in several parts, and so does what pyarrow cannot concatenate.
+        with suppress(pa.ArrowNotImplementedError, pa.ArrowInvalid):
+            parts = pa.Table.from_batches(group).combine_chunks().to_batches()
+    found = [_columns(part.schema.names, part.columns, words, meanings) for part in parts]
+    return {name: joined([part[name] for part in found]) for name in found[0]}
 
 
-def _codes(pa: Any, column: Any, words: InternedStrings) -> NDArray[np.int32]:
-    """Codes of a string column; looks up only its distinct strings."""
-    if not pa.types.is_dictionary(column.type):
-        if _is_view(pa.types, column.type):
-            column = column.cast(pa.large_string())
-        column = column.dictionary_encode()
-    distinct = column.dictionary.cast(pa.large_string())
-    places = _filled(pa, column.indices, 0).astype(np.int64)
-    if not len(distinct):
-        return np.zeros(len(column), np.int32)
-    _, edges, blob = distinct.buffers()
-    offsets = np.frombuffer(edges, np.int64)[distinct.offset : distinct.offset + len(distinct) + 1]
-    data = np.frombuffer(blob, np.uint8) if blob is not None and blob.size else np.zeros(1, np.uint8)
-    first = int(offsets[0])
-    data = data[first : max(int(offsets[-1]), first + 1)]
-    # Only strings that occur: their order of first appearance must not depend on the table's dictionary.
-    used, at = np.unique(places, return_index=True)
-    used = used[np.argsort(at, kind="stable")]
-    starts = offsets[used] - first
-    codes = np.zeros(len(distinct), np.int32)
-    codes[used] = words.codes(data, starts << 32 | (offsets[used + 1] - offsets[used]))
-    return codes[places]
+def _columns(names: Any, arrays: Any, words: WordsOf, meanings: Mapping[str, str] | None) -> Chunk:
+    from runtime.ingest.tabular.arrow_columns import columns_of
 
-
-def _arrays(column: Any, column_name: str, name: str, words: WordsOf) -> NDArray[np.int32]:
-    """Arrays as compact JSON text, like those of JSON sources."""
-    import orjson
-
-    try:
-        return words(column_name).codes_of([orjson.dumps(v).decode() for v in column.to_pylist()])
-    except TypeError as error:
-        raise IngestError(f"{name}: column {column_name!r} has arrays that JSON cannot hold ({error}).") from error
+    return columns_of(names, arrays, words, meanings or {})

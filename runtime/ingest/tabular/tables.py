@@ -1,7 +1,7 @@
 """Tables (Parquet, Arrow, pandas, Polars, dicts of arrays) into batches, whole columns at a time.
 
-Types are those of the table; values of another type than the stream's column go to its twin. A NaN is null (that is
-how frames say "missing"), and so is an infinity, which is counted.
+Types are those of the table, so a column that does not fit the stream is an error of the whole input. NaN (that is how
+frames say "missing") and infinities are null; an integer that float64 cannot represent exactly rejects its row.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,14 @@ from runtime.ingest.columns.assemble import Assembler, whole_key
 from runtime.ingest.columns.batch import Batch, Values
 from runtime.ingest.columns.column_types import TOO_MANY, beyond
 from runtime.ingest.columns.interned_strings import InternedStrings
-from runtime.ingest.columns.placing import INFINITY, SHOWN, first_of
+from runtime.ingest.columns.placing import INFINITY, NOT_A_NUMBER, SHOWN, first_of
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import Example, utc_text
-from runtime.ingest.tabular.arrays import Decoded, from_numpy
+from runtime.ingest.tabular.arrays import mapping_chunks
+from runtime.ingest.tabular.arrow import ipc_chunks, parquet_chunks
+from runtime.ingest.tabular.arrow_tables import table_chunks
+from runtime.ingest.tabular.decoded import Chunk, Decoded, twin_name, with_twins
+from runtime.ingest.tabular.fitting import fitted
 from runtime.ingest.text.json_strict import name_fault
 
 CHUNK_ROWS = 1 << 19
@@ -33,26 +37,32 @@ Mask = NDArray[np.bool_]
 
 
 def table_size(table: Any) -> int | None:
-    """Rows of a table, if known."""
+    """Rows of a table, if they are known without a query."""
     if isinstance(table, Mapping):
         return len(next(iter(table.values()))) if table else 0
-    try:
-        return len(table)
-    except TypeError:
-        return None
+    is_there = type(table).__module__.partition(".")[0] in ("pyarrow", "pandas", "polars")
+    return len(table) if is_there and hasattr(table, "__len__") else None
 
 
 def read_parquet(pieces: Iterator[bytes], settings: Settings, assembler: Assembler, name: str) -> Iterator[Batch]:
     """The accepted rows of a Parquet file, which is copied to a temporary file, because Parquet is read from its
     end."""
-    from runtime.ingest.tabular.arrow import parquet_chunks
+    return _read_copy(parquet_chunks, pieces, TypedColumns(settings, assembler, name), name)
 
+
+def read_ipc(pieces: Iterator[bytes], settings: Settings, assembler: Assembler, name: str) -> Iterator[Batch]:
+    """The accepted rows of an Arrow IPC file or stream, which is copied to a temporary file, too."""
+    return _read_copy(ipc_chunks, pieces, TypedColumns(settings, assembler, name), name)
+
+
+def _read_copy(
+    chunks_of: Callable[..., Iterator[Chunk]], pieces: Iterator[bytes], typed: TypedColumns, name: str
+) -> Iterator[Batch]:
     with tempfile.TemporaryFile() as file:
         for piece in pieces:
             file.write(piece)
         file.seek(0)
-        typed = TypedColumns(settings, assembler, name)
-        for number, chunk in enumerate(parquet_chunks(file, name, CHUNK_ROWS, typed.words)):
+        for number, chunk in enumerate(chunks_of(file, name, CHUNK_ROWS, typed.words)):
             yield typed.take(chunk, number)
 
 
@@ -81,26 +91,20 @@ class TableReader:
             self._note(chunk)
             yield self._typed.take(chunk, number)
 
-    def _chunks(self) -> Iterator[dict[str, Decoded]]:
+    def _chunks(self) -> Iterator[Chunk]:
         words = self._typed.words
         if isinstance(self._table, Mapping):
-            arrays = {n: _as_array(v) for n, v in self._table.items()}
-            sizes = {len(a) for a in arrays.values()}
-            if len(sizes) > 1 or any(a.ndim != 1 for a in arrays.values()):
-                raise IngestError(f"{self._name} has columns of different lengths: give arrays of one length.")
-            for at in range(0, max(sizes, default=0), CHUNK_ROWS):
-                yield {n: from_numpy(a[at : at + CHUNK_ROWS], n, words) for n, a in arrays.items()}
-        else:
-            from runtime.ingest.tabular.arrow import table_chunks
+            return mapping_chunks(self._table, self._name, CHUNK_ROWS, words)
+        return table_chunks(self._table, self._name, CHUNK_ROWS, words)
 
-            yield from table_chunks(self._table, self._name, CHUNK_ROWS, words)
-
-    def _note(self, chunk: dict[str, Decoded]) -> None:
-        for name, column in chunk.items():
+    def _note(self, chunk: Chunk) -> None:
+        for name, column in with_twins(chunk).items():
             self._sha.update(f"{name}\0{column.type}\0{len(column.values)}\0".encode())
             parts = [np.ascontiguousarray(column.values)]
             if column.valid is not None:
                 parts.append(np.packbits(column.valid))
+            if column.infinite is not None:
+                parts.append(np.packbits(column.infinite))
             for part in parts:
                 self._sha.update(part.data)
                 self.nbytes += part.nbytes
@@ -110,15 +114,6 @@ class TableReader:
                 self._typed.noted[name] = len(words)
                 self._sha.update(new)
                 self.nbytes += len(new)
-
-
-def _as_array(values: Any) -> NDArray[Any]:
-    """An array unchanged; a list as an array of objects, which numpy would otherwise convert."""
-    if hasattr(values, "__array__"):
-        return np.asarray(values)
-    out = np.empty(len(values), object)
-    out[:] = list(values)
-    return out
 
 
 class TypedColumns:
@@ -138,7 +133,7 @@ class TypedColumns:
             self.noted[column] = 0
         return words[column]
 
-    def take(self, chunk: dict[str, Decoded], number: int) -> Batch:
+    def take(self, chunk: Chunk, number: int) -> Batch:
         """The accepted rows of a chunk."""
         settings, assembler = self._settings, self._assembler
         for name in (settings.key, settings.time):
@@ -147,10 +142,15 @@ class TypedColumns:
                     f"{self._name} has no column {name!r}; {meant(name, chunk, 'it')} has {listed(chunk)}: check --key "
                     "and --time."
                 )
-        others = dict(chunk)
-        del others[settings.key], others[settings.time]
+            if chunk[name].left_out:
+                raise IngestError(f"{self._name}: column {name!r} cannot be read: {chunk[name].left_out}.")
         reasons: dict[int, str] = {}
-        key = self._without_empty(chunk[settings.key], reasons)
+        given = chunk[settings.key]
+        for twin in given.twins.values():
+            _note(reasons, _present(twin), f"key: column {settings.key} is not {given.type}")
+        if given.type is Type.DECIMAL_0:
+            given = fitted(given, Type.INT, settings.key, self.words) or given
+        key = self._without_empty(given, reasons)
         if key.valid is not None and settings.missing_key is None:
             _note(reasons, ~key.valid, f"key: column {settings.key} is missing or null")
         time = self._times(chunk[settings.time], reasons)
@@ -161,7 +161,7 @@ class TypedColumns:
             reasons = {}
         columns: dict[str, Values] = {}
         keys = self._key(key, good)
-        for name, column in others.items():
+        for name, column in self._others(chunk, good).items():
             columns.update(self._placed(name, column, good))
         assembler.rejects.add_rows((self._row + row, reasons[row], self._text(chunk, row)) for row in sorted(reasons))
         taken = int(np.count_nonzero(good))
@@ -170,7 +170,37 @@ class TypedColumns:
         batch = Batch(keys, time, columns)
         return batch if taken == len(time) else batch.take(np.flatnonzero(good))
 
-    def _text(self, chunk: dict[str, Decoded], row: int) -> str:
+    def _others(self, chunk: Chunk, good: Mask) -> Chunk:
+        """The value columns and their twins, of the stream's types where values fit them; notes what is not in them."""
+        types, notes = self._assembler.types, self._assembler.notes
+        found: Chunk = {}
+        for name, column in chunk.items():
+            said = f"column {name} left out: {column.left_out}" if column.left_out else ""
+            if name in (self._settings.key, self._settings.time):
+                continue
+            if not column.left_out:
+                said = f"column {name}: {column.note}" if column.note else ""
+                same = types.get(name, column.type) is column.type
+                found[name] = column if same else fitted(column, types[name], name, self.words) or column
+                for word, mask in ((NOT_A_NUMBER, column.nan), (INFINITY, column.infinite)):
+                    if mask is not None and (mask & good).any():
+                        notes.of(name).nulls[word] += int(np.count_nonzero(mask & good))
+                for suffix, twin in found[name].twins.items():
+                    self._note_twin(name, suffix, twin, good & _present(twin))
+            if said and said not in notes.sentences:
+                notes.sentences.append(said)
+        return with_twins(found)
+
+    def _note_twin(self, name: str, suffix: str, twin: Decoded, rows: Mask) -> None:
+        if not rows.any():
+            return
+        note, row = self._assembler.notes.of(name), int(rows.argmax())
+        note.twins[suffix] += int(np.count_nonzero(rows))
+        value = twin.values[row]
+        shown = self.words(twin_name(name, suffix)).text(int(value), SHOWN) if twin.type is Type.STRING else str(value)
+        note.examples.setdefault(suffix, Example(shown, self._row + row + 1))
+
+    def _text(self, chunk: Chunk, row: int) -> str:
         """A row as a JSON record, as it would be ingested from JSON: times are texts."""
         record: dict[str, Any] = {}
         for name, column in chunk.items():
@@ -221,9 +251,13 @@ class TypedColumns:
         return Values(found, values, None)
 
     def _times(self, column: Decoded, reasons: dict[int, str]) -> NDArray[np.int64]:
-        valid = np.ones(len(column.values), np.bool_) if column.valid is None else column.valid
-        words = self.words(self._settings.time)
-        times, late = self._time.read_column(column.type, column.values, valid, column.zone, words)
+        name = self._settings.time
+        valid = _present(column)
+        for twin in column.twins.values():
+            _note(reasons, _present(twin), f"time: column {name} is out of range")
+        if column.infinite is not None:
+            _note(reasons, column.infinite, f"time: column {name} is infinite")
+        times, late = self._time.read_column(column.type, column.values, valid, column.zone, self.words(name))
         for row, reason in late.items():
             reasons.setdefault(row, reason)
         return times
@@ -233,9 +267,6 @@ class TypedColumns:
         types, notes = self._assembler.columns, self._assembler.notes
         values: NDArray[Any] = column.values
         present = good if column.valid is None else good & column.valid
-        if column.type is Type.FLOAT and (infinite := present & np.isinf(values)).any():
-            notes.of(name).nulls[INFINITY] += int(np.count_nonzero(infinite))
-            present = present & ~infinite
         if not present.any():
             return
         fault = None if name in types.types else name_fault(name)
@@ -258,7 +289,7 @@ class TypedColumns:
         rest = present & ~fits
         if not rest.any():
             return
-        twin, count = f"{name}#{column.type}", int(np.count_nonzero(rest))
+        twin, count = twin_name(name, str(column.type)), int(np.count_nonzero(rest))
         if not types.settle(twin, column.type):
             notes.left_out[TOO_MANY] += count
             return
@@ -280,6 +311,10 @@ class TypedColumns:
         out = np.zeros(len(codes), np.int32)
         out[rows] = self.words(name).copied(codes[rows], self.words(twin))
         return out
+
+
+def _present(column: Decoded) -> Mask:
+    return np.ones(len(column), np.bool_) if column.valid is None else column.valid
 
 
 def _valid(rows: Mask) -> Mask | None:

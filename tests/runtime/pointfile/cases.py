@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from itertools import groupby, pairwise
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from operators.types import STORED, Type
+from operators.types import DECIMALS, STORED, Type
 from runtime.columns import Column, Dictionary, Points
 from runtime.pointfile import Buffers, PointFile, encode, sort_points
 from runtime.pointfile.hashing import hash_bytes
@@ -30,8 +32,12 @@ def column(kind: Type, values: list[object]) -> Column:
     """A column of Python values, None for null."""
     if kind is Type.STRING:
         return text_column(values)  # type: ignore[arg-type]
-    plain = [0 if v is None else v for v in values]
+    plain = [0 if v is None else _stored(kind, v) for v in values]
     return Column(kind, np.array(plain, kind.dtype), _validity(values))
+
+
+def _stored(kind: Type, value: Any) -> Any:
+    return value if kind.places is None else int(value.scaleb(kind.places))
 
 
 def _validity(values: list[object] | list[str | None]) -> np.ndarray | None:
@@ -80,6 +86,8 @@ def file_rows(file: PointFile, buffers: Buffers | None = None) -> list[tuple[obj
             there = np.broadcast_to(valid, block.rows).tolist()
             values_of = [words[v] if kind is Type.STRING and ok else v for v, ok in zip(plain, there, strict=True)]
             shown = [bool(v) if kind is Type.BOOL else v for v in values_of]
+            if kind.places is not None:
+                shown = [Decimal(v).scaleb(-kind.places) for v in shown]
             columns.append([bits(kind, v) if ok else None for v, ok in zip(shown, there, strict=True)])
         out += list(zip(key, block.time.tolist(), *columns, strict=True))
     return out
@@ -107,6 +115,16 @@ def largest_step(rows: list[tuple[object, ...]]) -> int:
 _DECIMALS = st.integers(-99_999, 99_999).flatmap(lambda n: st.integers(0, 6).map(lambda s: n / 10**s))
 _FLOAT_BITS = st.integers(0, 2**64 - 1).map(lambda n: np.array([n], np.uint64).view(np.float64)[0])
 _ODD_FLOATS = st.sampled_from([0.0, -0.0, float("inf"), float("-inf"), float("nan"), 5e-324, -2.2e-308, 1e308, 2.0**53])
+
+
+def _decimals(kind: Type) -> list[st.SearchStrategy[object]]:
+    """Prices, amounts in whole units, and any count of units."""
+    assert kind.places is not None
+    places = kind.places
+    units = [st.integers(-500, 100_000), st.integers(0, 90).map(lambda n: n * 10**places), INT64]
+    return [u.map(lambda n: Decimal(n).scaleb(-places)) for u in units]
+
+
 VALUES: dict[Type, list[st.SearchStrategy[object]]] = {
     Type.BOOL: [st.booleans()],
     Type.INT: [st.integers(-5, 300), st.integers(-5, 300).map(lambda n: n * 1000), st.integers(0, 2**33), INT64],
@@ -114,6 +132,7 @@ VALUES: dict[Type, list[st.SearchStrategy[object]]] = {
     Type.STRING: [st.sampled_from(["up", "down", ""]), st.text(max_size=5)],
     Type.TIME: [st.integers(START, START + 10**7), INT64],
     Type.DURATION: [st.integers(0, 10**6).map(lambda n: n * 1000), INT64],
+    **{kind: _decimals(kind) for kind in DECIMALS},
 }
 TIMES: list[Callable[[int], int]] = [
     lambda n: n % 86_400_000_000,

@@ -8,11 +8,12 @@ every reader keeps -0.0.
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 
-from operators.types import Type
+from operators.types import DECIMALS, Type
 from runtime.columns import Column, Points
 from runtime.pointfile import PointFile, encode, sort_points
 from runtime.pointfile.layout import VERSION
@@ -78,7 +79,23 @@ def clocks() -> tuple[Points, int]:
     return Points(text_column([k for k in "abc" for _ in range(n // 3)]), time, columns), 250
 
 
-CASES = {"fleet": fleet, "extremes": extremes, "one-point": one_point, "clocks": clocks}
+def decimals() -> tuple[Points, int]:
+    """Decimals of every number of places: amounts, steps, repeats, nulls, and the edges of 64 bits."""
+    rng = np.random.default_rng(13)
+    n = 300
+    units = np.cumsum(rng.integers(-500, 700, n))
+    columns = {f"of {kind.places}": Column(kind, units * 10 ** (kind.places or 0) // 100) for kind in DECIMALS}
+    edges: list[object] = [Decimal(2**63 - 1).scaleb(-2), Decimal(-(2**63)).scaleb(-2), None, Decimal("-0.01")]
+    columns |= {
+        "edges": column(DECIMALS[2], edges * (n // 4)),
+        "repeated": Column(DECIMALS[4], np.repeat(units[::100], 100)),
+        "whole": Column(DECIMALS[9], np.arange(n) * 10**9),
+        "null": column(DECIMALS[3], [None] * n),
+    }
+    return Points(text_column([f"account-{i % 3}" for i in range(n)]), START + np.arange(n) * 60_000_000, columns), 120
+
+
+CASES = {"fleet": fleet, "extremes": extremes, "one-point": one_point, "clocks": clocks, "decimals": decimals}
 
 
 def shown(file: PointFile) -> list[str]:
@@ -90,7 +107,10 @@ def shown(file: PointFile) -> list[str]:
         "schema": {name: kind.value for name, kind in file.schema.items()},
         "blocks": [[int(v) for v in block] for block in file.blocks.tolist()],
     }
-    rows = [[v.hex() if isinstance(v, bytes) else v for v in row] for row in file_rows(file)]
+    rows = [
+        [v.hex() if isinstance(v, bytes) else str(v) if isinstance(v, Decimal) else v for v in row]
+        for row in file_rows(file)
+    ]
     return [json.dumps(about), *(json.dumps(row) for row in rows)]
 
 
