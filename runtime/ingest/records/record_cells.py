@@ -7,18 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from runtime.ingest.records.flat_values import flatten, kind_of
+from runtime.ingest.records.flat_values import flatten
+from runtime.ingest.records.value_columns import AddedTexts, ValueColumn
 from runtime.ingest.text.json_names import MAX_NODES
-from runtime.ingest.text.json_strict import MinusZero, NotARecord
+from runtime.ingest.text.json_strict import NotARecord
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.rejects import RowFault
-from runtime.ingest.text.tokens import DECIMAL, FLOAT, NULL, STRING
 
 _ROWS = 1 << 14
 _CELLS = 1 << 21
-_TEXT = 1 << 24  # bytes of text in a batch
+_TEXT = 1 << 24  # bytes of the records of a batch
 _TIME = 1
 _NOTHING: Mapping[str, Any] = {}
 
@@ -52,7 +51,7 @@ class RecordCells:
     """Makes cells of the records of one source.
 
     ``as_text``: numbers and booleans are texts that look like them, as in CSV; a column of texts keeps what was
-    written.
+    written, and an empty text is null.
     """
 
     def __init__(self, key: str, time: str, as_text: bool = False) -> None:
@@ -62,19 +61,15 @@ class RecordCells:
 
     def _forget(self) -> None:
         """Start with key and time only: no names, no rows."""
-        self._names = list(self._key)
-        self._columns = {name: k for k, name in enumerate(self._names)}
+        self._columns = {name: ValueColumn() for name in self._key}
         self._clear()
 
     def _clear(self) -> None:
         self._starts, self._ends = array("q"), array("q")
         self._faults: list[RowFault] = []
-        self._cells = _Cells()
-        self._floats, self._float_values = _Cells(), array("d")
-        self._minus_zeros: list[tuple[int, int]] = []
-        self._parts: list[bytes] = []
         self._size = 0
-        self._seen: dict[str, int] = {}
+        for column in self._columns.values():
+            column.clear()
 
     def batches(self, window: TextWindow, items: Iterable[RecordItem]) -> Iterator[RawCells]:
         """The cells of these items, which all lie in ``window``."""
@@ -84,121 +79,61 @@ class RecordCells:
                 self._faults.append(item)
             else:
                 yield from self._add(item, counted)
-            if (
-                max(len(self._starts), len(self._faults)) >= min(_ROWS, max(256, _CELLS // len(self._names)))
-                or self._size >= _TEXT
-            ):
+            most = min(_ROWS, max(256, _CELLS // len(self._columns)))
+            if len(self._starts) >= most or len(self._faults) >= most or self._size >= _TEXT:
                 yield self._batch(counted)
         if self._starts or self._faults:
             yield self._batch(counted)
 
     def _add(self, item: SourceRecord, counted: _LineCount) -> Iterator[RawCells]:
         flat: dict[str, Any] = {}
+        columns = self._columns
         try:
             flatten(item.values, flat)
             for name, value in item.beside.items():
                 flat.setdefault(name, value)
-            new = [name for name in flat if name not in self._columns]
-            if len(self._names) + len(new) > MAX_NODES:
+            if not flat.keys() <= columns.keys() and len(flat.keys() | columns.keys()) > MAX_NODES:
                 if len({*self._key, *flat}) > MAX_NODES:
                     raise NotARecord(f"more than {MAX_NODES:,} names")
                 if self._starts or self._faults:
                     yield self._batch(counted)
                 self._forget()
-            checked = [(name, value, self._kind(value)) for name, value in flat.items()]
+                columns = self._columns
         except NotARecord as fault:
             self._faults.append(RowFault(item.start, item.end, str(fault)))
             return
         row = len(self._starts)
         self._starts.append(item.start)
         self._ends.append(item.end)
-        for name, value, kind in checked:
-            column = self._columns.get(name)
+        self._size += item.end - item.start
+        for name, value in flat.items():
+            column = columns.get(name)
             if column is None:
-                column = self._columns[name] = len(self._names)
-                self._names.append(name)
-            self._put(column, row, kind, value)
-
-    def _kind(self, value: Any) -> int:
-        return NULL if self._as_text and value == "" else kind_of(value)
-
-    def _put(self, column: int, row: int, kind: int, value: Any) -> None:
-        span = 0
-        if kind == STRING or (kind == FLOAT and column == _TIME):
-            kind = DECIMAL if kind == FLOAT else STRING
-            self._cells.add(column, row, kind, self._text(str(value)), 0)
-            return
-        if self._as_text and kind != NULL:
-            span = self._text(_written(value))
-        if kind == FLOAT:
-            self._floats.add(column, row, kind, 0, span)
-            self._float_values.append(float(value))
-            return
-        if type(value) is MinusZero:
-            self._minus_zeros.append((column, row))
-        self._cells.add(column, row, kind, 0 if kind == NULL else int(value), span)
-
-    def _text(self, text: str) -> int:
-        """The span of a text from the end of the window's part on."""
-        span = self._seen.get(text)
-        if span is None:
-            raw = text.encode()
-            span = self._seen[text] = self._size << 32 | len(raw)
-            self._parts.append(raw)
-            self._size += len(raw)
-        return span
+                column = columns[name] = ValueColumn()
+            column.rows.append(row)
+            column.values.append(value)
 
     def _batch(self, counted: _LineCount) -> RawCells:
         window = counted.window
-        starts, ends = _ints(self._starts), _ints(self._ends)
         first = min([*self._starts, *(f.start for f in self._faults)])
         last = max([*self._ends, *(f.end for f in self._faults)])
         piece = window.data[first:last]
-        shift = len(piece) << 32
-        shape = len(self._names), len(starts)
+        shape = len(self._columns), len(self._starts)
         kind, value = np.zeros(shape, np.uint8), np.zeros(shape, np.int64)
         spans = np.zeros(shape, np.int64) if self._as_text else None
-        self._cells.write(kind, value, spans, shift)
-        self._floats.write(kind, value, spans, shift)
-        at = self._floats.at
-        value.view(np.float64)[at] = np.frombuffer(self._float_values, np.float64) if len(self._float_values) else 0.0
-        text = b"".join([piece, *self._parts])
-        faults = [f._replace(start=f.start - first, end=f.end - first) for f in self._faults]
+        texts = AddedTexts(len(piece))
         cells = RawCells(
-            np.frombuffer(text, np.uint8), window.base + first, counted.at(first), list(self._names),
-            kind, value, starts - first, ends - first, spans, faults, minus_zeros=self._minus_zeros,
+            np.frombuffer(piece, np.uint8), window.base + first, counted.at(first), list(self._columns),
+            kind, value, np.array(self._starts, np.int64) - first, np.array(self._ends, np.int64) - first, spans,
+            [f._replace(start=f.start - first, end=f.end - first) for f in self._faults],
         )  # fmt: skip
+        for at, column in enumerate(self._columns.values()):
+            if column.rows:
+                column.write(cells, at, texts, is_time=at == _TIME)
+        kind[:, list(cells.bad)] = 0
+        cells.data = np.frombuffer(b"".join([piece, *texts.parts]), np.uint8)
         self._clear()
         return cells
-
-
-class _Cells:
-    """Cells as they come, to be written into arrays."""
-
-    def __init__(self) -> None:
-        self.columns, self.rows, self.kinds = array("i"), array("i"), bytearray()
-        self.values, self.spans = array("q"), array("q")
-
-    def add(self, column: int, row: int, kind: int, value: int, span: int) -> None:
-        self.columns.append(column)
-        self.rows.append(row)
-        self.kinds.append(kind)
-        self.values.append(value)
-        self.spans.append(span or value)
-
-    @property
-    def at(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The index of the cells in an array of (columns, rows)."""
-        return np.array(self.columns, np.int32), np.array(self.rows, np.int32)
-
-    def write(
-        self, kind: NDArray[np.uint8], value: NDArray[np.int64], spans: NDArray[np.int64] | None, shift: int
-    ) -> None:
-        kinds, values, at = np.frombuffer(bytes(self.kinds), np.uint8), _ints(self.values), self.at
-        kind[at] = kinds
-        value[at] = np.where((kinds == STRING) | (kinds == DECIMAL), values + shift, values)
-        if spans is not None:
-            spans[at] = _ints(self.spans) + shift
 
 
 class _LineCount:
@@ -215,14 +150,3 @@ class _LineCount:
         self._line += self.window.data.count(b"\n", self._seen, position)
         self._seen = position
         return self._line
-
-
-def _ints(values: array[int]) -> NDArray[np.int64]:
-    return np.array(values, np.int64)
-
-
-def _written(value: Any) -> str:
-    """A number or boolean as it was written."""
-    if type(value) is bool:
-        return "true" if value else "false"
-    return "-0" if type(value) is MinusZero else str(value)
