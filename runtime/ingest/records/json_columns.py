@@ -70,6 +70,7 @@ def _merged(cells: RawCells, at: int, part: RawCells) -> RawCells:
     """The cells with the values of ``part``, whose places are rows, instead of the text in column ``at``."""
     rows = part.start + part.base
     free = np.ones(len(rows), np.bool_)
+    free[list(part.bad)] = False
     places = {name: column for column, name in enumerate(cells.names)}
     for column, name in enumerate(part.names):
         there = places.get(name, at)

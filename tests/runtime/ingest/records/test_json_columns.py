@@ -44,6 +44,7 @@ def test_what_is_in_the_text(lake: Lake, form: str) -> None:
         "not JSON": {"m": "not JSON"},
         '{"x":3': {"m": '{"x":3'},
         '{"x":1} 2': {"m": '{"x":1} 2'},
+        '{"":1,"x":1}': {"m": '{"":1,"x":1}'},
     }
     write, options = FORMS[form]
     lake.text(write([{"k": f"{n}", "t": T, "m": m} for n, m in enumerate(texts)]), json="m", **options)
