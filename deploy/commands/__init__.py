@@ -7,6 +7,7 @@ from deploy.commands import (
     deploy,
     ingest_command,
     kernel_list,
+    preview_command,
     publish,
     query_command,
     rejects_command,
@@ -17,6 +18,7 @@ from deploy.commands.shared import Command
 
 COMMANDS: dict[str, Command] = (
     simulate.COMMANDS
+    | preview_command.COMMANDS
     | ingest_command.COMMANDS
     | rejects_command.COMMANDS
     | query_command.COMMANDS

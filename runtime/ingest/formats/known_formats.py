@@ -86,6 +86,7 @@ def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler
         if len(head) >= _HEAD:
             break
     chosen = _FORMATS.get(settings.format) or _found(head, name)
+    assembler.form = chosen.title
     yield from chosen.batches(Content(head, pieces), settings, assembler, name)
 
 

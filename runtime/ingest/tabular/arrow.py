@@ -13,6 +13,7 @@ from runtime.errors import IngestError
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.tabular.arrays import Decoded, reals
 
+_FEW = 1 << 16
 WordsOf = Callable[[str], InternedStrings]
 
 
@@ -32,7 +33,9 @@ def parquet_chunks(file: BinaryIO | Any, name: str, rows: int, words: WordsOf) -
     import pyarrow.parquet as pq
 
     try:
-        parquet = pq.ParquetFile(file)
+        # For few rows, do not read whole columns of a row group.
+        options: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 16} if rows < _FEW else {}
+        parquet = pq.ParquetFile(file, **options)
         for batch in parquet.iter_batches(batch_size=rows):
             yield _decoded(pa, pa.Table.from_batches([batch]), name, words)
     except (pa.ArrowException, OSError) as error:

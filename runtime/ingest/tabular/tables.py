@@ -10,7 +10,8 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,13 +50,24 @@ def read_parquet(pieces: Iterator[bytes], settings: Settings, assembler: Assembl
     end."""
     from runtime.ingest.tabular.arrow import parquet_chunks
 
+    with _as_file(pieces, assembler) as file:
+        typed = TypedColumns(settings, assembler, name)
+        for number, chunk in enumerate(parquet_chunks(file, name, assembler.most or CHUNK_ROWS, typed.words)):
+            yield typed.take(chunk, number)
+
+
+@contextmanager
+def _as_file(pieces: Iterator[bytes], assembler: Assembler) -> Iterator[BinaryIO]:
+    """The content as a file that can be read from its end: the source itself, or a copy that is gone afterwards."""
+    if assembler.file is not None:
+        assembler.file.seek(0)
+        yield assembler.file
+        return
     with tempfile.TemporaryFile() as file:
         for piece in pieces:
             file.write(piece)
         file.seek(0)
-        typed = TypedColumns(settings, assembler, name)
-        for number, chunk in enumerate(parquet_chunks(file, name, CHUNK_ROWS, typed.words)):
-            yield typed.take(chunk, number)
+        yield file
 
 
 def read_table(table: Any, settings: Settings, assembler: Assembler, name: str) -> TableReader:
@@ -143,6 +155,7 @@ class TypedColumns:
     def take(self, chunk: dict[str, Decoded], number: int) -> Batch:
         """The accepted rows of a chunk."""
         settings, assembler = self._settings, self._assembler
+        assembler.offer(chunk)
         for name in (settings.key, settings.time):
             if name not in chunk:
                 raise IngestError(
