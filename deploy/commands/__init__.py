@@ -8,6 +8,7 @@ from deploy.commands import (
     format_list,
     ingest_command,
     kernel_list,
+    preview_command,
     publish,
     query_command,
     rejects_command,
@@ -18,6 +19,7 @@ from deploy.commands.shared import Command
 
 COMMANDS: dict[str, Command] = (
     simulate.COMMANDS
+    | preview_command.COMMANDS
     | ingest_command.COMMANDS
     | rejects_command.COMMANDS
     | format_list.COMMANDS

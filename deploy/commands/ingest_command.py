@@ -26,22 +26,31 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
     parser.add_argument("stream", metavar="STREAM", help="the stream's name")
     parser.add_argument("files", metavar="FILE", nargs="*", help="files, or - for standard input; .gz and .zst too")
-    parser.add_argument("--key", metavar="K", help="the field that names the device, account or user")
-    parser.add_argument("--time", metavar="T", help="the field that holds the event time")
-    parser.add_argument("--unit", choices=_UNITS, help="of numeric times; ISO-8601 text needs none")
-    parser.add_argument(
-        "--format", metavar="FORMAT", default="auto", help="of the files (default: detected); `dataflow formats`"
-    )
-    parser.add_argument("--preset", metavar="NAME", help="the options for a well-known source; `dataflow formats`")
+    field_arguments(parser)
     parser.add_argument(
         "--duplicates",
         choices=_DUPLICATES,
         help="points of equal key and time: keep all (default), drop exact repeats, or the latest wins by column",
     )
     parser.add_argument("--id", metavar="COLUMN", help="a column whose values count once per key and day")
-    parser.add_argument("--missing-key", metavar="NAME", help="the key of points without one (default: reject them)")
+    missing_key_argument(parser)
     parser.add_argument("--retry-rejects", action="store_true", help="ingest the rejected records of the stream again")
     reading_arguments(parser)
+
+
+def field_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say which fields are key and time, and the format."""
+    from runtime.ingest.formats import names
+
+    parser.add_argument("--key", metavar="K", help="the field that names the device, account or user")
+    parser.add_argument("--time", metavar="T", help="the field that holds the event time")
+    parser.add_argument("--unit", choices=_UNITS, help="of numeric times; ISO-8601 text needs none")
+    parser.add_argument("--format", choices=names(), default="auto", help="of the files (default: detected)")
+
+
+def missing_key_argument(parser: argparse.ArgumentParser) -> None:
+    """``--missing-key``."""
+    parser.add_argument("--missing-key", metavar="NAME", help="the key of points without one (default: reject them)")
 
 
 def reading_arguments(parser: argparse.ArgumentParser) -> None:

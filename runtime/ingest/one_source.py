@@ -14,22 +14,19 @@ from operators.nearest import nearest
 from operators.types import Type
 from runtime.catalogue import AlreadyIngested, Catalogue, SourceEntry, StreamSchema, Waiting, new_attempt
 from runtime.errors import IngestError, SchemaConflict, StoreError
-from runtime.ingest.columns.assemble import Assembler, Declared
+from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
-from runtime.ingest.columns.event_times import TimeReader
 from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched
-from runtime.ingest.inputs.composed import key_value
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
 from runtime.ingest.inputs.packings import decompressed
 from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.new_assembler import new_assembler
 from runtime.ingest.report import ColumnReport, SourceReport, utc
 from runtime.ingest.resume import Known, known_source
 from runtime.ingest.stored_columns import holds_wide
 from runtime.ingest.tabular.tables import read_table, table_size
 from runtime.ingest.text.rejects import Rejects
-from runtime.ingest.text.shaping import Shaping
-from runtime.ingest.times.time_texts import TimeTexts
 from runtime.ingest.writer import Writer, WriteTarget
 from runtime.objects import FileMissing, ObjectStore
 from runtime.progress import Progress, ProgressTask
@@ -157,26 +154,9 @@ class SourceRun:
     def _assembler(self, settings: Settings, known: Known | None) -> Assembler:
         stream, schema = self._stream, settings.known
         after = None if known is None or known.waiting is None else known.waiting.latest
-        declared = Declared(
-            settings.key,
-            settings.missing_key,
-            None if schema is None or self._is_empty(schema) else schema.key_type,
-            {} if schema is None else schema.columns,
-            {} if schema is None else schema.wide,
-            partial(holds_wide, stream.objects, stream.catalogue, stream.name),
-            self._shaping(settings),
-        )
-        name = self._given.name
-        made = Assembler(declared, TimeReader(settings.time, settings.unit, name, after, settings.reading), name)
-        for column, type_ in settings.types().items():
-            made.columns.settle(column, type_)
-        return made
-
-    def _shaping(self, settings: Settings) -> Shaping:
-        r, name = settings.reading, self._given.name
-        text = None if r.key_value is None else key_value(r.key_value, name)
-        times = TimeTexts.of(r)
-        return Shaping(settings.key_of, settings.time_of, text, settings.types(), r.null, times, settings.unit)
+        stored_wide = partial(holds_wide, stream.objects, stream.catalogue, stream.name)
+        is_empty = schema is not None and self._is_empty(schema)
+        return new_assembler(Assembler, settings, self._given.name, after, is_empty, stored_wide)
 
     def _is_empty(self, known: StreamSchema) -> bool:
         """Whether no point was ever committed, so the type of the keys is not settled."""

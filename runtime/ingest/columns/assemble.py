@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,14 @@ class Screened:
 
 
 class Assembler:
-    """The state of one source's ingest: column types, string dictionaries, rejects."""
+    """The state of one source's ingest: column types, string dictionaries, rejects.
+
+    ``form`` is what the source's format is called, once that is known. ``most`` rows of a table are wanted at once, at
+    most, and ``file`` is the source as a file that can be read from its end; None for both: as the reader likes.
+    """
+
+    most: int | None = None
+    file: BinaryIO | None = None
 
     def __init__(self, declared: Declared, time: TimeReader, name: str) -> None:
         self.key = declared.key
@@ -87,6 +94,7 @@ class Assembler:
         self.words: dict[str, InternedStrings] = {}
         self.empty: dict[str, None] = {}
         self.rows_read = 0
+        self.form = ""
         self._shaping = declared.shaping if declared.shaping is not None and declared.shaping.is_needed else None
         self.time = time
         self.prepare: Callable[[RawCells], RawCells] = lambda cells: cells  # what formats do with the cells before
@@ -107,6 +115,9 @@ class Assembler:
     def take(self, cells: RawCells) -> Batch:
         """The accepted rows of the cells; rejects are recorded."""
         return self.accept(self.screen(cells))
+
+    def offer(self, chunk: Mapping[str, Any]) -> None:
+        """Called with each chunk of a table before its rows are taken; a preview takes them for itself."""
 
     def screen(self, cells: RawCells) -> Screened:
         """Check keys and times, without settling any type."""

@@ -8,7 +8,7 @@ none yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -89,11 +89,12 @@ class Sample:
         columns = self._assembler.columns
         names = dict.fromkeys(name for screened in held for name in screened.cells.names[2:])
         for name in names:
-            if name not in columns.types and (type_ := _type_of(name, held)) is not None:
+            if name not in columns.types and (type_ := type_of(name, held)) is not None:
                 columns.settle(name, type_)
 
 
-def _type_of(name: str, held: list[Screened]) -> Type | None:
+def type_of(name: str, held: Sequence[Screened]) -> Type | None:
+    """The type of most of the column's good values; None if there are none."""
     counts = np.zeros(KINDS, np.int64)
     order: list[int] = []
     for screened in held:

@@ -100,6 +100,7 @@ def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler
         raise _unknown(head, name)
     if settings.reading.json:
         assembler.prepare = JsonColumns(settings.reading.json)
+    assembler.form = chosen.title
     yield from chosen.batches(Content(head, pieces), settings, assembler, name)
 
 

@@ -38,6 +38,8 @@ class Settings:
     reading: Reading = field(default_factory=Reading)
     key_of: Composed | None = None
     time_of: Composed | None = None
+    any_fields: bool = False
+    """A source is only looked at: it needs no field of any name."""
 
     @classmethod
     def of(
@@ -134,6 +136,8 @@ class Settings:
     def needed(self) -> list[tuple[str, tuple[str, ...]]]:
         """The fields that a source must have, by option: of each, one of these."""
         found: list[tuple[str, tuple[str, ...]]] = []
+        if self.any_fields:
+            return found
         given = self.reading.key_value is not None
         for option, name, of in (("--key", self.key, self.key_of), ("--time", self.time, self.time_of)):
             if of is None:

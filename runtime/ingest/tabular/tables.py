@@ -10,7 +10,8 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,12 +59,23 @@ def read_ipc(pieces: Iterator[bytes], settings: Settings, assembler: Assembler, 
 def _read_copy(
     chunks_of: Callable[..., Iterator[Chunk]], pieces: Iterator[bytes], typed: TypedColumns, name: str
 ) -> Iterator[Batch]:
+    with _as_file(pieces, typed.assembler) as file:
+        for number, chunk in enumerate(chunks_of(file, name, typed.assembler.most or CHUNK_ROWS, typed.words)):
+            yield typed.take(chunk, number)
+
+
+@contextmanager
+def _as_file(pieces: Iterator[bytes], assembler: Assembler) -> Iterator[BinaryIO]:
+    """The content as a file that can be read from its end: the source itself, or a copy that is gone afterwards."""
+    if assembler.file is not None:
+        assembler.file.seek(0)
+        yield assembler.file
+        return
     with tempfile.TemporaryFile() as file:
         for piece in pieces:
             file.write(piece)
         file.seek(0)
-        for number, chunk in enumerate(chunks_of(file, name, CHUNK_ROWS, typed.words)):
-            yield typed.take(chunk, number)
+        yield file
 
 
 def read_table(table: Any, settings: Settings, assembler: Assembler, name: str) -> TableReader:
@@ -120,14 +132,14 @@ class TypedColumns:
     """Settles typed columns against the stream, as ``Assembler`` does for cells."""
 
     def __init__(self, settings: Settings, assembler: Assembler, name: str) -> None:
-        self._settings, self._assembler, self._name = settings, assembler, name
+        self._settings, self.assembler, self._name = settings, assembler, name
         self._time = assembler.time
         self.noted: dict[str, int] = {}
         self._row = 0
 
     def words(self, column: str) -> InternedStrings:
         """The words of a string column."""
-        words = self._assembler.words
+        words = self.assembler.words
         if column not in words:
             words[column] = InternedStrings()
             self.noted[column] = 0
@@ -135,7 +147,8 @@ class TypedColumns:
 
     def take(self, chunk: Chunk, number: int) -> Batch:
         """The accepted rows of a chunk."""
-        settings, assembler = self._settings, self._assembler
+        settings, assembler = self._settings, self.assembler
+        assembler.offer(chunk)
         for name in (settings.key, settings.time):
             if name not in chunk:
                 raise IngestError(
@@ -172,7 +185,7 @@ class TypedColumns:
 
     def _others(self, chunk: Chunk, good: Mask) -> Chunk:
         """The value columns and their twins, of the stream's types where values fit them; notes what is not in them."""
-        types, notes = self._assembler.types, self._assembler.notes
+        types, notes = self.assembler.types, self.assembler.notes
         found: Chunk = {}
         for name, column in chunk.items():
             said = f"column {name} left out: {column.left_out}" if column.left_out else ""
@@ -194,7 +207,7 @@ class TypedColumns:
     def _note_twin(self, name: str, suffix: str, twin: Decoded, rows: Mask) -> None:
         if not rows.any():
             return
-        note, row = self._assembler.notes.of(name), int(rows.argmax())
+        note, row = self.assembler.notes.of(name), int(rows.argmax())
         note.twins[suffix] += int(np.count_nonzero(rows))
         value = twin.values[row]
         shown = self.words(twin_name(name, suffix)).text(int(value), SHOWN) if twin.type is Type.STRING else str(value)
@@ -229,7 +242,7 @@ class TypedColumns:
         return Decoded(key.type, key.values, ~empty if key.valid is None else key.valid & ~empty)
 
     def _key(self, column: Decoded, good: Mask) -> Values:
-        types, key = self._assembler.columns, self._settings.key
+        types, key = self.assembler.columns, self._settings.key
         present = good if column.valid is None else good & column.valid
         if not present.any():
             found = types.key_type or (column.type if column.type is Type.INT else Type.STRING)
@@ -264,7 +277,7 @@ class TypedColumns:
 
     def _placed(self, name: str, column: Decoded, good: Mask) -> Iterator[tuple[str, Values]]:
         """The columns that get the good rows' values: the column itself, and its twin of another type."""
-        types, notes = self._assembler.columns, self._assembler.notes
+        types, notes = self.assembler.columns, self.assembler.notes
         values: NDArray[Any] = column.values
         present = good if column.valid is None else good & column.valid
         if not present.any():

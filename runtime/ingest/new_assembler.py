@@ -1,0 +1,51 @@
+"""Makes the assembler of a source from the settings of its ingest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from runtime.ingest.columns.assemble import Assembler, Declared
+from runtime.ingest.columns.event_times import TimeReader
+from runtime.ingest.inputs.composed import key_value
+from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.text.shaping import Shaping
+from runtime.ingest.times.time_texts import TimeTexts
+
+_Made = TypeVar("_Made", bound=Assembler)
+
+
+def new_assembler(
+    make: type[_Made],
+    settings: Settings,
+    name: str,
+    after: int | None = None,
+    is_empty: bool = False,
+    stored_wide: Callable[[str], bool] = lambda name: False,
+) -> _Made:
+    """The assembler of the source called ``name``, before anything is read.
+
+    ``after``: only later rows are wanted (see ``TimeReader``). ``is_empty``: the stream has no point yet, so the type
+    of its keys is open. ``stored_wide``: whether stored points of a column have integers beyond 2^53.
+    """
+    schema = settings.known
+    declared = Declared(
+        settings.key,
+        settings.missing_key,
+        None if schema is None or is_empty else schema.key_type,
+        {} if schema is None else schema.columns,
+        {} if schema is None else schema.wide,
+        stored_wide,
+        _shaping(settings, name),
+    )
+    made = make(declared, TimeReader(settings.time, settings.unit, name, after, settings.reading), name)
+    for column, type_ in settings.types().items():
+        made.columns.settle(column, type_)
+    return made
+
+
+def _shaping(settings: Settings, name: str) -> Shaping:
+    r = settings.reading
+    text = None if r.key_value is None else key_value(r.key_value, name)
+    times = TimeTexts.of(r)
+    return Shaping(settings.key_of, settings.time_of, text, settings.types(), r.null, times, settings.unit)

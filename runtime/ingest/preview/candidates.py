@@ -1,0 +1,173 @@
+"""Which fields of a source may be its key and its time, by their values and names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+from runtime.ingest.preview.seen_fields import SeenField
+from runtime.ingest.text.json_strict import name_fault
+
+_SHARE = 0.9
+"""The share of a field's values that must look like times."""
+
+_SECONDS = (94_694_400, 4_000_000_000)
+"""Seconds since 1970 that look like a time: the years 1973 to 2096."""
+
+_UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_DATE_DIGITS = re.compile(r"[0-9]{8}([0-9]{6})?")
+_DATE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9A-Za-z]{1,3}[-/.][0-9]{1,4}")
+_CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?[AaPp][Mm])?")
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+_TIME_NAMES = {"time", "timestamp", "ts", "datetime", "date", "event_time", "eventtime"}
+_TIME_WORDS = {*_TIME_NAMES, "at", "when", "day", "created", "occurred", "start", "started", "reported", "utc", "epoch"}
+_LATER = {"end", "ended", "updated", "modified", "expires", "expiry", "deleted", "birth", "until"}
+_KEY_WORDS = {
+    "device", "sensor", "id", "key", "user", "account", "host", "hostname", "machine", "station", "vehicle", "truck",
+    "customer", "symbol", "ticker", "meter", "node", "pod", "instance", "client", "asset", "entity", "tag", "site",
+    "uuid", "serial", "imei", "mac", "probe", "robot", "plant", "turbine", "name",
+}  # fmt: skip
+
+AreTimes = Callable[[str, list[str]], Sequence[bool]]
+"""Which of the texts of the field with this name are times."""
+
+
+@dataclass(frozen=True)
+class TimeCandidate:
+    """A field that may be the time; ``unit`` if it holds numbers. ``sure``: its values look like times."""
+
+    name: str
+    unit: str | None
+    score: float
+    sure: bool = True
+
+
+def time_candidates(fields: Sequence[SeenField], rows: int, are_times: AreTimes) -> list[TimeCandidate]:
+    """The fields that may be the time, the likeliest first. If no field's values look like times, those are there that
+    have such a name, or texts that look like dates."""
+    usable = [field for field in fields if field.values and "," not in field.name and not name_fault(field.name)]
+    found = [c for field in usable if (c := _time(field, rows, are_times)) is not None]
+    found += _in_two(usable, are_times)
+    if not found:
+        found = [TimeCandidate(f.name, None, _dated(f), sure=False) for f in usable if _dated(f)]
+    return sorted(found, key=lambda candidate: -candidate.score)
+
+
+def key_candidates(fields: Sequence[SeenField], rows: int, times: Sequence[str]) -> list[str]:
+    """The fields that may be the key, the likeliest first; none of ``times`` is among them."""
+    scores: dict[str, float] = {}
+    unlikely: list[str] = []
+    for field in fields:
+        usable = field.type in ("string", "int64") and field.values and not {*",|"} & {*field.name}
+        if not usable or field.name in times or name_fault(field.name) or _is_json(field):
+            continue
+        named = _named(field.name, _KEY_WORDS)
+        numbers = _share(field, lambda text: _NUMBER.fullmatch(text) is not None) > 0.5
+        if numbers and not named:
+            continue
+        distinct = len(field.texts)
+        is_unique = distinct == field.values
+        if is_unique and not named and field.values > 1:
+            unlikely.append(field.name)
+            continue
+        repeats = 0.0 if is_unique else 1.0 if distinct > 1 else 0.3
+        scores[field.name] = (0.5 + 1.5 * named + repeats) * field.values / max(rows, 1) - _depth(field.name)
+    return sorted(scores, key=lambda name: -scores[name]) or unlikely
+
+
+def unit_of(field: SeenField) -> str | None:
+    """The unit in which a field's numbers are times between 1973 and 2096; None if they are not."""
+    for unit, factor in _UNITS.items():
+        low, high = (bound * factor for bound in _SECONDS)
+
+        def is_epoch(text: str, low: int = low, high: int = high) -> bool:
+            return _NUMBER.fullmatch(text) is not None and low <= float(text) < high
+
+        if _share(field, is_epoch) >= _SHARE:
+            return unit
+    return None
+
+
+def record_options(fields: Sequence[SeenField]) -> Iterator[str]:
+    """Options that read arrays within a document as its records: ``--records PATH``, ``--columnar PATH``."""
+    arrays: dict[str, list[str]] = {}
+    for field in fields:
+        if field.texts and all(text.startswith("[{") for text in field.texts):
+            yield f"--records {field.name}"
+        elif field.texts and all(text.startswith("[") for text in field.texts):
+            path, _, name = field.name.rpartition(".")
+            arrays.setdefault(path, []).append(name)
+    for path, names in arrays.items():
+        if len(names) > 1 and any(_named(name, _TIME_WORDS) for name in names):
+            yield f"--columnar {path or '.'}"
+
+
+def _time(field: SeenField, rows: int, are_times: AreTimes) -> TimeCandidate | None:
+    if field.type in ("bool", "null") or _is_json(field):
+        return None
+    named = _time_name(field.name)
+    unit, base = None, 1.0
+    if field.type != "time":
+        numbers = _share(field, lambda text: _NUMBER.fullmatch(text) is not None)
+        unit = unit_of(field)
+        if unit is not None:
+            if not named and _named(field.name, _KEY_WORDS):
+                return None
+            base = 1.0 if named else 0.3
+        elif numbers >= 0.5 and not (named and _share(field, lambda t: _DATE_DIGITS.fullmatch(t) is not None) > 0.5):
+            return None
+        else:
+            texts = list(field.texts)
+            good = dict(zip(texts, are_times(field.name, texts), strict=True))
+            if _share(field, lambda text: bool(good[text])) < _SHARE:
+                return None
+    score = (base + 0.5 * len(field.texts) / field.values) * field.values / max(rows, 1)
+    return TimeCandidate(field.name, unit, score + named - _depth(field.name))
+
+
+def _in_two(fields: Sequence[SeenField], are_times: AreTimes) -> Iterator[TimeCandidate]:
+    """A date and a clock time that are fields of their own."""
+    clocks = [f for f in fields if _share(f, lambda text: _CLOCK.fullmatch(text) is not None) >= _SHARE]
+    for clock in clocks[:1]:
+        for date in fields:
+            if _share(date, lambda text: _DATE.fullmatch(text) is not None) >= _SHARE:
+                name = f"{date.name},{clock.name}"
+                texts = [f"{day} {time}" for day, time in zip(date.texts, cycle(clock.texts), strict=False)]
+                if sum(are_times(name, texts)) >= _SHARE * len(texts):
+                    yield TimeCandidate(name, None, 4.0)
+                    return
+
+
+def _dated(field: SeenField) -> float:
+    """How much a field seems to be a time, although its values cannot be read as one."""
+    dates = _share(field, lambda text: _DATE.match(text) is not None) >= 0.5
+    return dates + (0.0 if _is_json(field) or field.type == "bool" else _time_name(field.name))
+
+
+def _time_name(name: str) -> float:
+    last = name.rpartition(".")[2]
+    words = {word.lower() for word in _WORD.findall(last)}
+    if last.lower() in (*_TIME_NAMES, "t"):
+        return 2.0
+    return max(0.0, 1.0 * bool(words & _TIME_WORDS) - 0.5 * bool(words & _LATER))
+
+
+def _named(name: str, words: set[str]) -> bool:
+    return any(word.lower() in words for word in _WORD.findall(name.rpartition(".")[2]))
+
+
+def _depth(name: str) -> float:
+    return 0.1 * name.count(".")
+
+
+def _is_json(field: SeenField) -> bool:
+    return bool(field.texts) and all(text[:1] in ("[", "{") for text in field.texts)
+
+
+def _share(field: SeenField, holds: Callable[[str], bool]) -> float:
+    total = sum(field.texts.values())
+    return sum(count for text, count in field.texts.items() if holds(text)) / total if total else 0.0

@@ -1,0 +1,176 @@
+"""Previews agree with the ingest of the same records; faults, huge and endless sources, tables."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import runtime
+from runtime.errors import IngestError
+from tests.runtime.ingest.lake import Lake, T
+
+RECORDS = [{"device": f"d{n % 7}", "ts": T + n, "v": n / 2, "on": n % 3 == 0} for n in range(3000)]
+NDJSON = "".join(json.dumps(r) + "\n" for r in RECORDS).encode()
+CSV = b"device,ts,v\n" + b"".join(b"d%d,%d,%d\n" % (n % 7, T + n, n) for n in range(3000))
+FOUND = {"key": "device", "time": "ts", "unit": "ms"}
+
+
+def parquet() -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(RECORDS), out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("content", [NDJSON, CSV, parquet(), json.dumps(RECORDS).encode()])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_forms(tmp_path: Path, content: bytes, pack: Any) -> None:
+    path = tmp_path / "points"
+    path.write_bytes(pack(content))
+    found = runtime.preview(path)
+    assert (found.options, found.rows, found.whole, found.taken, found.fault) == (FOUND, 1000, False, 1000, None)
+    assert found.fields[0] == type(found.fields[0])("device", "string", 1000, 7, ("d0", "d1", "d2"))
+    assert found.fields[2].type == ("int64" if content is CSV else "float64")
+    assert runtime.preview(path, rows=5000).taken == 3000
+    assert runtime.preview(path, rows=5000).whole
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == pack(content)
+
+
+def test_only_the_head_is_read() -> None:
+    class Endless(io.RawIOBase):
+        given = 0
+
+        def read(self, size: int = -1, /) -> bytes:
+            self.given += len(NDJSON)
+            assert self.given < 1 << 24
+            return NDJSON
+
+    assert runtime.preview(Endless()).taken == 1000
+
+    class Broken(Endless):
+        def read(self, size: int = -1, /) -> bytes:
+            return super().read(size).replace(b'{"', b"<")
+
+    found = runtime.preview(Broken(), format="json")
+    assert found.fault is not None
+    assert found.rejected == 1000
+
+
+@pytest.mark.parametrize("make", [dict, pa.table, pd.DataFrame, pl.DataFrame])
+def test_tables(make: Any) -> None:
+    columns = {"device": ["a", "b"] * 1000, "ts": np.arange(2000) + T, "v": np.arange(2000) / 4}
+    found = runtime.preview(make(columns))
+    assert (found.options, found.rows, found.taken, found.command) == (FOUND, 1000, 1000, None)
+
+
+value = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.text(max_size=4),
+    st.sampled_from(["NA", "?", "inf"]),
+)  # fmt: skip
+record = st.fixed_dictionaries(
+    {"t": st.one_of(st.integers(T, T + 9), st.sampled_from([None, -1, "x", 2**62]))},
+    optional={"k": st.sampled_from(["a", "b", "", 7, None]), "v": value, "w": value},
+)
+
+
+@given(st.lists(record, min_size=1, max_size=12), st.booleans())
+def test_it_says_what_an_ingest_does(records: list[dict[str, Any]], as_csv: bool) -> None:
+    """With rows for all records, and in pieces."""
+    if as_csv:
+        content = "k,t,v,w\n" + "".join(
+            pd.DataFrame([r], columns=list("ktvw")).to_csv(index=False, header=False) for r in records
+        )
+    else:
+        content = "".join(json.dumps(r) + "\n" for r in records)
+    found = runtime.preview(io.BytesIO(content.encode()), key="k", time="t", unit="ms")
+    with tempfile.TemporaryDirectory() as folder:
+        lake = Lake(Path(folder))
+        try:
+            (report,) = lake.text(content).sources
+        except IngestError:
+            assert found.fault is not None
+            return
+        finally:
+            lake.catalogue.close()
+    assert found.fault is None
+    assert (found.taken, found.rejected) == (report.committed, report.rejected)
+    assert (found.reasons, found.examples) == (report.reasons, report.examples)
+    assert (found.columns, found.left_out) == (report.columns, report.left_out)
+
+
+@given(st.lists(record, min_size=1, max_size=12), st.integers(1, 12))
+def test_the_first_rows_are_those_of_a_shorter_source(records: list[dict[str, Any]], rows: int) -> None:
+    lines = [json.dumps(r).encode() + b"\n" for r in records]
+    some, short = (
+        runtime.preview(io.BytesIO(b"".join(part)), rows, key="k", time="t") for part in (lines, lines[:rows])
+    )
+    some, short = (type(p)(**{**vars(p), "whole": True}) for p in (some, short))
+    assert some == short
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "says"),
+    [
+        (b"", {}, "is empty"),
+        (b"k,t,v\n", {}, "no records after its first line, which is taken for the names of columns ('k,t,v')"),
+        (bytes(range(256)) * 9, {}, "as its first bytes show"),
+        (b"[1, 2]\n[3, 4]\n", {}, "all 4 records were rejected, the first in line 1: JSON: not an object"),
+        (b"a,b\n1,2\n", {}, "no field looks like a time: say which it is (--time"),
+        (b"d,day\na,31/12/2024\na,30/12/2024\n", {}, "all 2 records were rejected, the first in line 2: time:"),
+        (b"k,t\na,2024-01-01\n", {"key": "dev"}, "no column 'dev' (--key)"),
+        (b"k,time\na,5\n", {}, "whose unit must be declared: say unit (--unit)"),
+        (gzip.compress(CSV)[:900], {}, "is cut short"),
+    ],
+)  # fmt: skip
+def test_faults(content: bytes, options: dict[str, Any], says: str) -> None:
+    found = runtime.preview(io.BytesIO(content), **options)
+    assert says in str(found.fault)
+    assert says in str(found)
+    assert (found.taken, found.command) == (0, None)
+
+
+def test_fields_are_shown_where_nothing_can_be_taken() -> None:
+    found = runtime.preview(io.BytesIO(b"dev,day\na,31/12/2024\na,30/12/2024\n"))
+    assert [(f.name, f.samples) for f in found.fields] == [("dev", ("a",)), ("day", ("31/12/2024", "30/12/2024"))]
+
+
+def test_notes_show_the_value() -> None:
+    text = str(runtime.preview(io.BytesIO(b"dev,ts,v\na,2024-01-01,1\na,soon,2\na,2024-01-02,3\na,2024-01-03,off\n")))
+    assert "1 rejected: time: column ts" in text
+    assert "(the first in line 3: a,soon,2)" in text
+    assert "v is int64: 1 text in v#string (the first, 'off', in line 5" in text
+
+
+def test_arrays_inside() -> None:
+    document = {"Records": [{"eventTime": "2024-01-01T00:00:00Z"}], "hourly": {"time": ["2024-01-01"], "t": [1]}}
+    found = runtime.preview(io.BytesIO(json.dumps(document).encode()))
+    assert found.inside == ("--records Records", "--columnar hourly")
+    assert "--records Records or --columnar hourly" in str(found)
+
+
+def test_wrong_options() -> None:
+    for options in ({"depth": 99}, {"unit": "h"}, {"format": "exe"}, {"colour": "red"}, {"rows": 0}):
+        with pytest.raises(IngestError):
+            runtime.preview(io.BytesIO(CSV), **options)
+    with pytest.raises(IngestError, match="cannot be read"):
+        runtime.preview("/nowhere/points.csv")
+
+
+def test_several_files_of_a_pattern(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).write_bytes(CSV)
+    with pytest.raises(IngestError, match="stands for 2 inputs"):
+        runtime.preview(str(tmp_path / "*"))
