@@ -6,14 +6,13 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import date, datetime, timedelta
+from decimal import Context, Decimal
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from hypothesis import strategies as st
 
 from runtime.ingest.columns.interned_strings import InternedStrings
@@ -82,7 +81,7 @@ def moment(unit: int, zone: str = "") -> Callable[[int], Any]:
             return micros
         code = {10**9: "s", 10**6: "ms", 86_400 * 10**9: "D"}[unit]
         text = str(np.datetime64(value, code))
-        text = text + "000" if "." in text else text
+        text = f"{text}000".removesuffix(".000000") if "." in text else text
         return "string", ("" if text.startswith("-") else "+") + text + zone
 
     return column
@@ -127,7 +126,7 @@ def spelled(value: bytes) -> str:
         text = value.decode()
     except UnicodeDecodeError:
         return "\\x" + value.hex()
-    odd = text.startswith("\\x") or any(ord(c) < 32 and c not in "\t\n\r" or ord(c) == 127 for c in text)
+    odd = text.startswith("\\x") or any((ord(c) < 32 and c not in "\t\n\r") or ord(c) == 127 for c in text)
     return "\\x" + value.hex() if odd else text
 
 
@@ -147,7 +146,7 @@ def read_interval(text: str) -> str:
     return repr((int(12 * y + m), int(d), int((hours * 3600 + minutes * 60 + rest) * 10**9)))
 
 
-WIDE = __import__("decimal").Context(prec=200)
+WIDE = Context(prec=200)
 DAYS = st.integers(-719_162, 2_932_896)
 BYTES = st.one_of(st.binary(max_size=6), st.sampled_from([b"ab", b"\\xff", "é".encode(), b"", b"\x00", b"\xc3"]))
 TEXT = st.text(st.characters(codec="utf-8"), max_size=4)
@@ -232,7 +231,9 @@ def kinds() -> st.SearchStrategy[Any]:
         return st.one_of(
             st.sampled_from(LISTS).flatmap(lambda form: parts.map(lambda part: Nest(form, (part,)))),
             names.flatmap(lambda n: st.tuples(*[parts] * len(n)).map(lambda p: Nest("struct", p, tuple(n)))),
-            st.tuples(leaves(("string 0", "int32", "date32", "bool")), parts).map(lambda p: Nest("map", (p[1],), keys=p[0])),
+            st.tuples(leaves(("string 0", "int32", "date32", "bool")), parts).map(
+                lambda p: Nest("map", (p[1],), keys=p[0])
+            ),
             st.tuples(st.sampled_from(["sparse", "dense"]), st.lists(parts, min_size=1, max_size=3)).map(
                 lambda p: Nest(p[0], tuple(p[1]))
             ),
@@ -286,7 +287,9 @@ def array(kind: Any, values: list[Any]) -> Any:
                 for j, p in enumerate(kind.parts)])  # fmt: skip
         of = [[v for i, v in values if i == j] for j in range(len(kind.parts))]
         at = [sum(i == values[r][0] for i, _ in values[:r]) for r in range(len(values))]
-        return pa.UnionArray.from_dense(codes, pa.array(at, pa.int32()), [array(p, v) for p, v in zip(kind.parts, of, strict=True)])
+        return pa.UnionArray.from_dense(
+            codes, pa.array(at, pa.int32()), [array(p, v) for p, v in zip(kind.parts, of, strict=True)]
+        )
     if kind.form == "fixed":
         flat = [x for v in values for x in ([None, None] if v is None else v)]
         return pa.FixedSizeListArray.from_arrays(array(kind.parts[0], flat), 2, mask=mask)
@@ -336,5 +339,5 @@ def with_values_of_twins(column: Decoded, name: str, words: dict[str, InternedSt
     return out
 
 
-__all__ = ["FAR", "INT64", "LEAVES", "Leaf", "Nest", "array", "kinds", "leaves", "plain", "read_interval", "time",
-    "values_of", "with_values_of_twins"]  # fmt: skip
+def alike(a: Any, b: Any) -> bool:
+    return a == b and type(a) is type(b) and (not isinstance(a, float) or math.copysign(1, a) == math.copysign(1, b))

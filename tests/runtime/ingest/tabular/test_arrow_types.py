@@ -20,6 +20,7 @@ from runtime.ingest.tabular.decoded import Chunk
 from tests.runtime.ingest.tabular.arrow_cases import (
     LEAVES,
     Leaf,
+    alike,
     array,
     kinds,
     plain,
@@ -41,10 +42,6 @@ def decoded(found: Any, rows: int | None = None) -> tuple[Chunk, Words]:
         return columns_of(["x"], [found], words_of, {}), words
     (chunk,) = table_chunks(pa.table({"x": found}), "table", rows, words_of)
     return chunk, words
-
-
-def alike(a: Any, b: Any) -> bool:
-    return a == b and type(a) is type(b) and (not isinstance(a, float) or math.copysign(1, a) == math.copysign(1, b))
 
 
 @pytest.mark.parametrize("name", LEAVES)
@@ -176,7 +173,9 @@ def matches(kind: Any, got: Any, value: Any) -> None:
         if len(set(keys)) == len(keys):
             assert [k for k, _ in got] == keys
         else:
-            assert [k if type(k) is str else key_text(kind.keys, key) for (k, _), (key, _) in zip(got, value, strict=True)] == keys
+            assert [
+                k if type(k) is str else key_text(kind.keys, key) for (k, _), (key, _) in zip(got, value, strict=True)
+            ] == keys
         for (_, found), (_, inner) in zip(got, value, strict=True):
             matches(kind.parts[0], found, inner)
     else:
