@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from decimal import InvalidOperation
 from itertools import chain
 from typing import Any, BinaryIO, cast
 
@@ -37,7 +38,7 @@ def reading(name: str, what: str) -> Iterator[None]:
     pa = pyarrow()
     try:
         yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, InvalidOperation) as error:  # the last: of a damaged scale
         text = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise IngestError(f"{name} cannot be read as {what}: {text}. Nothing of it was ingested.") from error
 
@@ -63,23 +64,32 @@ def parquet_chunks(file: BinaryIO, name: str, rows: int, words: WordsOf) -> Iter
 
 
 def _parquet_batches(parquet: Any, rows: int) -> tuple[Iterator[Any], Mapping[str, str]]:
-    """The file's record batches without the columns that this pyarrow cannot read, and why it cannot read them."""
-    pa = pyarrow()
+    """The file's record batches without the columns that this pyarrow cannot read, and why it cannot read them.
+
+    (The codecs of columns in ``parquet.metadata`` are not looked at: there pyarrow aborts the process for damage.)
+    """
     try:
         batches = parquet.iter_batches(rows)
         return chain([next(batches)], batches), {}
     except StopIteration:
         return iter(()), {}
-    except pa.ArrowNotImplementedError:
-        columns, left_out = parquet.schema_arrow.names, {}
-        for column in columns:
+    except (pyarrow().ArrowNotImplementedError, OSError) as error:
+        left_out: dict[str, str] = {}
+        names = parquet.schema_arrow.names if _is_unknown(error) else []
+        for column in names:
             try:
                 next(parquet.iter_batches(1, columns=[column]))
-            except pa.ArrowNotImplementedError as error:
-                left_out[column] = f"this pyarrow cannot read it ({error})"
-        if len(left_out) == len(columns):
+            except (pyarrow().ArrowNotImplementedError, OSError) as cause:
+                if _is_unknown(cause):
+                    left_out[column] = f"this pyarrow cannot read it: {cause}".rstrip(".")
+        if len(left_out) == len(names):
             raise
-        return parquet.iter_batches(rows, columns=[n for n in columns if n not in left_out]), left_out
+        return parquet.iter_batches(rows, columns=[n for n in names if n not in left_out]), left_out
+
+
+def _is_unknown(error: Exception) -> bool:
+    """Whether pyarrow does not know what it should read, such as a codec, rather than finding it damaged."""
+    return isinstance(error, pyarrow().ArrowNotImplementedError) or "LZO" in str(error)
 
 
 def ipc_chunks(file: BinaryIO, name: str, rows: int, words: WordsOf) -> Iterator[Chunk]:
@@ -88,7 +98,7 @@ def ipc_chunks(file: BinaryIO, name: str, rows: int, words: WordsOf) -> Iterator
         pa = pyarrow()
         is_file = file.read(len(FILE)) == FILE
         file.seek(0)
-        source = pa.PythonFile(file)
+        source = pa.PythonFile(file, mode="r")
         reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
         batches = _ipc_file(reader) if is_file else _ipc_streams(source, reader, name)
         with closing(Prefetched(batches, 1)) as ahead:
@@ -154,7 +164,8 @@ def chunks(
 
 def _decoded(group: list[Any], words: WordsOf, meanings: Mapping[str, str] | None) -> Chunk:
     pa, parts = pyarrow(), group
-    if len(group) > 1:
+    # pyarrow makes other numbers of halves when it merges their dictionaries.
+    if len(group) > 1 and "values=halffloat" not in group[0].schema.to_string():
         # Texts of more than 2 GB remain in several parts, and so does what pyarrow cannot concatenate.
         with suppress(pa.ArrowNotImplementedError, pa.ArrowInvalid):
             parts = pa.Table.from_batches(group).combine_chunks().to_batches()

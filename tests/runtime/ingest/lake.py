@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -87,4 +88,6 @@ def _value(file: PointFile, name: str, value: Any) -> Any:
     type_ = file.schema[name]
     if type_ is Type.STRING:
         return file.dictionary(name).strings[int(value)]
+    if type_.places is not None:
+        return Decimal(int(value)).scaleb(-type_.places)
     return {Type.BOOL: bool, Type.FLOAT: float}.get(type_, int)(value)

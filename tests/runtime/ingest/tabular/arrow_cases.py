@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import date, datetime, timedelta
+from decimal import Context, Decimal
 from typing import Any
 from uuid import UUID
 
@@ -81,7 +81,7 @@ def moment(unit: int, zone: str = "") -> Callable[[int], Any]:
             return micros
         code = {10**9: "s", 10**6: "ms", 86_400 * 10**9: "D"}[unit]
         text = str(np.datetime64(value, code))
-        text = text + "000" if "." in text else text
+        text = f"{text}000".removesuffix(".000000") if "." in text else text
         return "string", ("" if text.startswith("-") else "+") + text + zone
 
     return column
@@ -146,7 +146,7 @@ def read_interval(text: str) -> str:
     return repr((int(12 * y + m), int(d), int((hours * 3600 + minutes * 60 + rest) * 10**9)))
 
 
-WIDE = __import__("decimal").Context(prec=200)
+WIDE = Context(prec=200)
 DAYS = st.integers(-719_162, 2_932_896)
 BYTES = st.one_of(st.binary(max_size=6), st.sampled_from([b"ab", b"\\xff", "é".encode(), b"", b"\x00", b"\xc3"]))
 TEXT = st.text(st.characters(codec="utf-8"), max_size=4)
@@ -339,5 +339,5 @@ def with_values_of_twins(column: Decoded, name: str, words: dict[str, InternedSt
     return out
 
 
-__all__ = ["FAR", "INT64", "LEAVES", "Leaf", "Nest", "array", "kinds", "leaves", "plain", "read_interval", "time",
-    "values_of", "with_values_of_twins"]  # fmt: skip
+def alike(a: Any, b: Any) -> bool:
+    return a == b and type(a) is type(b) and (not isinstance(a, float) or math.copysign(1, a) == math.copysign(1, b))

@@ -20,6 +20,7 @@ from runtime.ingest.tabular.decoded import Chunk
 from tests.runtime.ingest.tabular.arrow_cases import (
     LEAVES,
     Leaf,
+    alike,
     array,
     kinds,
     plain,
@@ -41,10 +42,6 @@ def decoded(found: Any, rows: int | None = None) -> tuple[Chunk, Words]:
         return columns_of(["x"], [found], words_of, {}), words
     (chunk,) = table_chunks(pa.table({"x": found}), "table", rows, words_of)
     return chunk, words
-
-
-def alike(a: Any, b: Any) -> bool:
-    return a == b and type(a) is type(b) and (not isinstance(a, float) or math.copysign(1, a) == math.copysign(1, b))
 
 
 @pytest.mark.parametrize("name", LEAVES)

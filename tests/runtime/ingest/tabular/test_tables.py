@@ -142,12 +142,12 @@ def test_rows_that_do_not_fit_are_rejected(lake: Lake) -> None:
         "key: column k is missing or null": 1,
         "time: column t is missing or null": 1,
         "time: column t is before 1970": 1,
-        "column f is infinite": 1,
     }
-    assert lake.ingest(pa.table(table), missing_key="?", stream="m").rejected == 3
+    assert [r.get("f") for r in lake.rows()] == [1.5, None]
+    assert lake.ingest(pa.table(table), missing_key="?", stream="m").rejected == 2
     report = lake.ingest({"k": ["a", "b"], "t": [T, T], "f": [2**53 + 1, 3]})
     assert report.committed == 1
-    assert [r["f"] for r in lake.rows()] == [1.5, 3.0]
+    assert [r.get("f") for r in lake.rows()] == [1.5, 3.0, None]
 
 
 def test_columns_that_do_not_fit_are_an_error(lake: Lake) -> None:
@@ -162,12 +162,8 @@ def test_columns_that_do_not_fit_are_an_error(lake: Lake) -> None:
         lake.ingest({"k": ["a"], "t": [T, T]})
     with pytest.raises(IngestError, match="need a unit"):
         lake.ingest({"k": ["a"], "t": [T]}, unit="iso")
-    with pytest.raises(IngestError, match="do not fit in int64"):
-        lake.ingest({"k": ["a"], "t": [T], "y": np.array([2**63], np.uint64)})
-    with pytest.raises(IngestError, match=r"type decimal128.* is not supported"):
-        lake.ingest(pa.table({"k": ["a"], "t": [T], "y": pa.array([1], pa.decimal128(5, 2))}))
-    with pytest.raises(IngestError, match="holds dict"):
-        lake.ingest({"k": ["a"], "t": [T], "y": [{}]})
+    with pytest.raises(IngestError, match="column 'k' cannot be read: values of the dtype"):
+        lake.ingest({"k": np.zeros(1, [("a", "i4")]), "t": [T]})
     assert len(lake.rows()) == 1
 
 
