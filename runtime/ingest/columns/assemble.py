@@ -95,7 +95,7 @@ class Assembler:
         self.empty: dict[str, None] = {}
         self.rows_read = 0
         self.form = ""
-        self._shaping = declared.shaping if declared.shaping is not None and declared.shaping.is_needed else None
+        self.shaping = declared.shaping if declared.shaping is not None and declared.shaping.is_needed else None
         self.time = time
         self.prepare: Callable[[RawCells], RawCells] = lambda cells: cells  # what formats do with the cells before
         self._missing_key = declared.missing_key
@@ -122,8 +122,8 @@ class Assembler:
     def screen(self, cells: RawCells) -> Screened:
         """Check keys and times, without settling any type."""
         cells = self.prepare(cells)
-        if self._shaping is not None:
-            self._shaping.shape(cells)
+        if self.shaping is not None:
+            self.shaping.shape(cells)
         for name, of in zip(cells.names[2:], cells.kind[2:], strict=True):
             if name not in self.columns.types and name not in self.empty and (of == NULL).any():
                 self.empty[name] = None
@@ -159,9 +159,7 @@ class Assembler:
         for row, reason in cells.left_out:
             if good[row]:
                 self.notes.left_out[reason] += 1
-        columns: dict[str, Values] = {}
-        for at in range(2, len(cells.kind)):
-            columns.update(self._placing.place(cells, at, good))
+        columns = self.placed(cells, good)
         batch = Batch(self._keys(cells, good), screened.time, columns)
         if taken < len(good):
             batch = batch.take(np.flatnonzero(good))
@@ -169,6 +167,13 @@ class Assembler:
             return batch
         self._waiting.append(batch)
         return self.rest() if self.columns.key_type is not None else batch.take(np.zeros(0, np.intp))
+
+    def placed(self, cells: RawCells, good: Mask) -> dict[str, Values]:
+        """The value columns of the good rows."""
+        columns: dict[str, Values] = {}
+        for at in range(2, len(cells.kind)):
+            columns.update(self._placing.place(cells, at, good))
+        return columns
 
     def rest(self) -> Batch:
         """The rows that waited for the type of the keys; if it is still unknown at the end, keys are text."""

@@ -26,12 +26,14 @@ from runtime.ingest.text.tokens import (
     KINDS,
     NAN,
     NULL,
+    NULLED,
     SCALED,
     STRING,
 )
 
 INFINITY = "infinity"
 NOT_A_NUMBER = "NaN"
+DECLARED = "--null"
 SHOWN = 60
 
 # The twin of a kind of cells: its type, and what stands behind the # of its name.
@@ -60,6 +62,9 @@ class Placing:
         """The columns that get a value from the good rows of column ``at``, and their values."""
         name, kind = cells.names[at], cells.kind[at]
         present = good & (kind > NULL)
+        if (nulled := present & (kind == NULLED)).any():
+            self._notes.of(name).nulls[DECLARED] += int(np.count_nonzero(nulled))
+            present = present & ~nulled
         if not present.any():
             return
         main = self._types.types.get(name)

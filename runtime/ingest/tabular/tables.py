@@ -21,7 +21,7 @@ from operators.types import Type
 from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.columns.assemble import Assembler, whole_key
 from runtime.ingest.columns.batch import Batch, Values
-from runtime.ingest.columns.column_types import TOO_MANY, beyond
+from runtime.ingest.columns.column_types import TOO_MANY, beyond, commonest
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.placing import INFINITY, NOT_A_NUMBER, SHOWN, first_of
 from runtime.ingest.inputs.settings import Settings
@@ -31,7 +31,9 @@ from runtime.ingest.tabular.arrow import ipc_chunks, parquet_chunks
 from runtime.ingest.tabular.arrow_tables import table_chunks
 from runtime.ingest.tabular.decoded import Chunk, Decoded, twin_name, with_twins
 from runtime.ingest.tabular.fitting import fitted
+from runtime.ingest.tabular.shaped_tables import renamed, shaped
 from runtime.ingest.text.json_strict import name_fault
+from runtime.ingest.text.tokens import KINDS, NULL
 
 CHUNK_ROWS = 1 << 19
 Mask = NDArray[np.bool_]
@@ -149,6 +151,9 @@ class TypedColumns:
         """The accepted rows of a chunk."""
         settings, assembler = self._settings, self.assembler
         assembler.offer(chunk)
+        chunk, cells = renamed(chunk, settings.names(), assembler.words), None
+        if assembler.shaping is not None:
+            chunk, cells = shaped(chunk, settings, assembler.shaping, self.words)
         for name in (settings.key, settings.time):
             if name not in chunk:
                 raise IngestError(
@@ -176,6 +181,14 @@ class TypedColumns:
         keys = self._key(key, good)
         for name, column in self._others(chunk, good).items():
             columns.update(self._placed(name, column, good))
+        if cells is not None:
+            for at, name in enumerate(cells.names[2:], 2):
+                if (kinds := cells.kind[at][good & (cells.kind[at] > NULL)]).any():
+                    counts = np.bincount(kinds, minlength=KINDS)
+                    assembler.columns.settle(
+                        name, commonest(counts, list(dict.fromkeys(kinds.tolist()))) or Type.STRING
+                    )
+            columns.update(assembler.placed(cells, good))
         assembler.rejects.add_rows((self._row + row, reasons[row], self._text(chunk, row)) for row in sorted(reasons))
         taken = int(np.count_nonzero(good))
         assembler.rows_read += len(reasons) + taken

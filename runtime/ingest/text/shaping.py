@@ -17,7 +17,7 @@ from runtime.ingest.columns.null_words import WordTable
 from runtime.ingest.inputs.composed import Composed
 from runtime.ingest.text.json_strict import NotARecord, read_record
 from runtime.ingest.text.raw_cells import RawCells
-from runtime.ingest.text.tokens import BIG, BOOL, FLOAT, INSTANT, INT, JSON, MISSING, NULL, SCALED, STRING
+from runtime.ingest.text.tokens import BIG, BOOL, FLOAT, INSTANT, INT, JSON, MISSING, NULL, NULLED, SCALED, STRING
 from runtime.ingest.times.time_numbers import SHIFTS, scaled
 from runtime.ingest.times.time_texts import TimeTexts
 
@@ -97,7 +97,6 @@ class Shaping:
         self._times, self._unit = times, unit if unit in SHIFTS else None
         self._words = WordTable(null, any_case=False) if null else None
         self._numbers = [float(word) for word in null if _NUMBER.fullmatch(word)]
-        self.nulls: dict[str, int] = {}
 
     @property
     def is_needed(self) -> bool:
@@ -125,7 +124,7 @@ class Shaping:
         added.append()
 
     def _take_words(self, cells: RawCells) -> None:
-        """Make cells with words for missing values null."""
+        """Mark cells with words for missing values."""
         assert self._words is not None
         for at in range(len(cells.kind)):
             kind = cells.kind[at]
@@ -137,9 +136,7 @@ class Shaping:
                 numbers = ((kind == INT) | (kind == FLOAT)) & np.isin(real, self._numbers)
                 gone = np.concatenate([gone, np.flatnonzero(numbers)])
             if len(gone):
-                kind[gone] = NULL
-                name = cells.names[at]
-                self.nulls[name] = self.nulls.get(name, 0) + len(gone)
+                kind[gone] = NULLED if at > 1 else NULL
 
     def _declare(self, cells: RawCells, at: int, name: str, type_: Type, added: AddedText) -> None:
         """Read the cells of a column as its declared type, where that is exact; the others keep their kind."""

@@ -30,9 +30,12 @@ def for_loops(data: Bytes) -> Bytes:
 
 # Kinds of cells. SPAN kinds have the cell's position in the text as value: start << 32 | length.
 # BIG is a number beyond 64 bits or float64, as text; JSON the text of an array or object; NAN and INFINITE have no
-# value; INSTANT is a time in microseconds; SCALED is a decimal, a count of its column's smallest unit.
-MISSING, NULL, BOOL, INT, FLOAT, STRING, ESCAPED, BIGINT, DECIMAL, BIG, JSON, NAN, INFINITE, INSTANT, SCALED = range(15)
-KINDS = 15
+# value; INSTANT is a time in microseconds; SCALED is a decimal, a count of its column's smallest
+# unit; NULLED is a word that an option declares missing.
+MISSING, NULL, BOOL, INT, FLOAT, STRING, ESCAPED, BIGINT, DECIMAL, BIG, JSON, NAN, INFINITE, INSTANT, SCALED, NULLED = (
+    range(16)
+)
+KINDS = 16
 
 # Results of ``string_end`` besides the position: bits.
 HAS_ESCAPE, HAS_HIGH, CONTROL, CUT = 1, 128, 256, 512
