@@ -60,7 +60,8 @@ class Texts:
         kind, value = cells.kind[at], cells.value[at]
         self.codes = np.full(len(kind), -1, np.int64)
         self.texts: list[str] = []
-        text = kind > NULL if cells.spans is not None else (kind == STRING) | (kind == BIG) | (kind == JSON)
+        there = (kind > NULL) & (kind != NULLED)
+        text = there if cells.spans is not None else (kind == STRING) | (kind == BIG) | (kind == JSON)
         if text.any():
             words = InternedStrings()
             spans = value if cells.spans is None else cells.spans[at]
@@ -236,7 +237,7 @@ def _as_text(cells: RawCells, at: int, name: str, added: AddedText) -> None:
     """Numbers and booleans as the text that was written."""
     kind = cells.kind[at]
     if cells.spans is not None:
-        rows = kind > NULL
+        rows = (kind > NULL) & (kind != NULLED)
         cells.value[at, rows] = cells.spans[at, rows]
         kind[rows] = STRING
         return
