@@ -41,7 +41,7 @@ class Declared(NamedTuple):
 
 @dataclass
 class Screened:
-    """Cells with checked keys and times: only the type of the keys can still reject the rows in ``good``.
+    """Cells with checked keys and times: the rows in ``good`` are accepted.
 
     ``reasons`` say why others are rejected, ``time`` is the event time of the good ones.
     """
@@ -120,7 +120,7 @@ class Assembler:
         """Called with each chunk of a table before its rows are taken; a preview takes them for itself."""
 
     def screen(self, cells: RawCells) -> Screened:
-        """Check keys and times, without settling any type."""
+        """Check keys and times. The first key settles the type of the keys, but no column gets a type."""
         cells = self.prepare(cells)
         if self.shaping is not None:
             self.shaping.shape(cells)
@@ -138,6 +138,7 @@ class Assembler:
             good &= time > self.time.after
             reasons = {}
             cells = replace(cells, faults=[])
+        self._fit_keys(cells, good, reasons)
         return Screened(cells, good, reasons, time)
 
     def reject(self, screened: Screened) -> None:
@@ -149,11 +150,9 @@ class Assembler:
         self.rows_read += len(faults)
 
     def accept(self, screened: Screened) -> Batch:
-        """The rows whose key fits; the first one settles the type of the keys."""
-        cells = screened.cells
-        undecided = self.columns.key_type is None
-        good, reasons = self._fit_keys(cells, screened.good)
-        self.reject(replace(screened, reasons=screened.reasons | reasons))
+        """The good rows, once the type of the keys is known."""
+        cells, good = screened.cells, screened.good
+        self.reject(screened)
         taken = int(np.count_nonzero(good))
         self.rows_read += taken
         for row, reason in cells.left_out:
@@ -163,10 +162,11 @@ class Assembler:
         batch = Batch(self._keys(cells, good), screened.time, columns)
         if taken < len(good):
             batch = batch.take(np.flatnonzero(good))
-        if not undecided:
+        known = self.columns.key_type is not None
+        if known and not self._waiting:
             return batch
         self._waiting.append(batch)
-        return self.rest() if self.columns.key_type is not None else batch.take(np.zeros(0, np.intp))
+        return self.rest() if known else batch.take(np.zeros(0, np.intp))
 
     def placed(self, cells: RawCells, good: Mask) -> dict[str, Values]:
         """The value columns of the good rows."""
@@ -207,11 +207,11 @@ class Assembler:
         for what, shown in _NO_KEYS.items():
             _reject_all(good, reasons, kind == what, f"key: column {self.key} is {shown}")
 
-    def _fit_keys(self, cells: RawCells, good: Mask) -> tuple[Mask, dict[int, str]]:
-        """The rows whose key is of the keys' type, or missing; why others are not among them."""
+    def _fit_keys(self, cells: RawCells, good: Mask, reasons: dict[int, str]) -> None:
+        """Reject the rows whose key is of another type than the first one's."""
         columns, kind = self.columns, cells.kind[0]
         if cells.spans is not None and columns.key_type is not Type.INT:
-            return good, {}
+            return
         with_key = good & (kind > NULL)
         if columns.key_type is None:
             first = int(with_key.argmax()) if with_key.any() else len(good)
@@ -221,14 +221,11 @@ class Assembler:
             elif first < len(good):
                 columns.key_type = Type.INT if kind[first] == INT else Type.STRING
             else:
-                return good, {}
+                return
         wrong = with_key & (kind != (INT if columns.key_type is Type.INT else STRING))
-        reasons: dict[int, str] = {}
-        good = good.copy()
         for what, shown in ((INT, "int64"), (STRING, "string"), (BOOL, "bool"), (FLOAT, "float64")):
             reason = f"key: column {self.key} is {columns.key_type}, got {shown}"
             _reject_all(good, reasons, wrong & (kind == what), reason)
-        return good, reasons
 
     def _keys(self, cells: RawCells, good: Mask) -> Values:
         """The keys so far: while their type is unknown, all of these rows lack one."""
