@@ -1,4 +1,4 @@
-"""CSV: quoting, types from the sample, and rows that do not fit."""
+"""CSV: quoting, types from the sample, twins, and rows that do not fit."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ def test_quotes_line_ends_and_bom(lake: Lake) -> None:
         (["true", "False", "TRUE"], Type.BOOL, [True, False, True]),
         (["007", "1"], Type.STRING, ["007", "1"]),
         (["+1", "1"], Type.STRING, ["+1", "1"]),
-        (["1", "true"], Type.STRING, ["1", "true"]),
-        (["nan", "1.5"], Type.STRING, ["nan", "1.5"]),
-        (["1", "9223372036854775808"], Type.STRING, ["1", "9223372036854775808"]),
+        (["x", "true", "1.50", "y", " z"], Type.STRING, ["x", "true", "1.50", "y", " z"]),
+        (["x", "NA", "nan", "9" * 30, "1e999", "y", "z"], Type.STRING, ["x", "NA", "nan", "9" * 30, "1e999", "y", "z"]),
+        (["true", "1", "x", "y", ""], Type.STRING, ["true", "1", "x", "y", None]),
+        (["nan", "1.5", "-Inf", "unAVAILable", "n/A", "?", "-"], Type.FLOAT, [None, 1.5, *[None] * 5]),
         (["tRUE", "-"], Type.STRING, ["tRUE", "-"]),
         (["2021-01-01", ""], Type.STRING, ["2021-01-01", None]),
     ],
@@ -43,6 +44,30 @@ def test_types_come_from_the_sample(lake: Lake, cells: list[str], type_: Type, v
     lake.text(HEAD + "".join(f"a,{T + i},{cell}\n" for i, cell in enumerate(cells)))
     assert lake.columns() == {"x": type_}
     assert [r.get("x") for r in lake.rows()] == values
+
+
+@pytest.mark.parametrize(
+    ("cells", "types", "values"),
+    [
+        (["1", "007"], {"": Type.INT, "string": Type.STRING}, [(1, None), (None, "007")]),
+        (["1", "+1"], {"": Type.INT, "string": Type.STRING}, [(1, None), (None, "+1")]),
+        (["1", "true"], {"": Type.INT, "bool": Type.BOOL}, [(1, None), (None, True)]),
+        (["TRUE", "1"], {"": Type.BOOL, "int64": Type.INT}, [(True, None), (None, 1)]),
+        (["TRUE", "-1.5"], {"": Type.BOOL, "float64": Type.FLOAT}, [(True, None), (None, -1.5)]),
+        (["1", "9" * 19], {"": Type.INT, "string": Type.STRING}, [(1, None), (None, "9" * 19)]),
+        (["1.5", "1e999"], {"": Type.FLOAT, "string": Type.STRING}, [(1.5, None), (None, "1e999")]),
+        (["1", "tRUE"], {"": Type.INT, "string": Type.STRING}, [(1, None), (None, "tRUE")]),
+        (["1", '"say ""no"""'], {"": Type.INT, "string": Type.STRING}, [(1, None), (None, 'say "no"')]),
+    ],
+)
+def test_a_value_of_another_type_is_in_the_twin(
+    lake: Lake, cells: list[str], types: dict[str, Type], values: list[object]
+) -> None:
+    report = lake.text(HEAD + "".join(f"a,{T + i},{cell}\n" for i, cell in enumerate(cells)))
+    (twin,) = [name for name in types if name]
+    assert lake.columns() == {f"x#{name}" if name else "x": type_ for name, type_ in types.items()}
+    assert [(r.get("x"), r.get(f"x#{twin}")) for r in lake.rows()] == values
+    assert report.sources[0].columns["x"].twins == {twin: 1}
 
 
 def test_the_last_line_needs_no_end(lake: Lake) -> None:
@@ -61,11 +86,16 @@ def test_numbers_are_text_where_the_key_is_and_integers_where_the_stream_has_the
     assert report.reasons == {"key: column k is int64, got string": 1}
 
 
-def test_after_the_sample_text_in_a_number_column_is_rejected_and_fractions_widen(lake: Lake) -> None:
+def test_after_the_sample_text_in_a_number_column_is_in_its_twin_and_fractions_widen(lake: Lake) -> None:
     sample = "".join(f"a,{T},{i},1\n" for i in range(70_000))
     report = lake.text(f"k,t,x,y\n{sample}b,{T},abc,1\nc,{T},1,2.5\n")
-    assert report.reasons == {"type: column x is int64, got string": 1}
-    assert lake.columns() == {"x": Type.INT, "y": Type.FLOAT}
+    assert (report.committed, report.rejected) == (70_002, 0)
+    assert lake.columns() == {"x": Type.INT, "x#string": Type.STRING, "y": Type.FLOAT}
+    assert lake.rows()[-2:] == [
+        {"k": "b", "t": T * 1000, "x#string": "abc", "y": 1.0},
+        {"k": "c", "t": T * 1000, "x": 1, "y": 2.5},
+    ]
+    assert report.sources[0].columns["x"].examples == {"string": ("abc", 70_002)}
 
 
 @pytest.mark.parametrize(
