@@ -103,8 +103,7 @@ class Placing:
                 notes.left_out[TOO_MANY if main is None or new else TAKEN] += int(np.count_nonzero(rows))
                 continue
             own = columns.get(twin)
-            if own is not None:
-                taken = rows if own.valid is None else rows & own.valid
+            if own is not None and (taken := rows if own.valid is None else rows & own.valid).any():
                 notes.left_out[TAKEN] += int(np.count_nonzero(taken))
                 rows = rows & ~taken
             if rows.any():
@@ -112,6 +111,8 @@ class Placing:
                 note.twins[suffix] += int(np.count_nonzero(rows))
                 if suffix not in note.examples:
                     note.examples[suffix] = self._example(cells, at, int(rows.argmax()))
+                if type_ is Type.INT and beyond(cells.value[at][rows]).any():
+                    self._types.wide.add(twin)
                 found = self._values(twin, type_, cells, at, rows)
                 columns[twin] = found if own is None else united(own, found)
 

@@ -22,6 +22,7 @@ from runtime.ingest.text.tokens import Bytes, for_loops
 
 MAX_RECORD = 1 << 24
 _CELLS = 1 << 21
+_MAX_ROWS = 1 << 15
 _TIME = 1
 _LONE_RETURN = re.compile(rb"\r(?!\n)")
 
@@ -51,7 +52,7 @@ class CsvReader:
         place = {n: k for k, n in enumerate(self._names)}
         self._targets = np.array([-1 if n is None else place[n] for n in becomes], np.int64)
         columns = len(self._names)
-        rows = min(1 << 15, max(256, _CELLS // columns))
+        rows = min(_MAX_ROWS, max(256, _CELLS // columns))
         self._kind = np.zeros((columns, rows), np.uint8)
         self._value = np.zeros((columns, rows), np.int64)
         self._spans = np.zeros((columns, rows), np.int64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from runtime.catalogue import StreamSchema
 from runtime.errors import IngestError
 from runtime.ingest.columns import assemble, samples
 from runtime.ingest.inputs import byte_stream
-from runtime.ingest.text import json_reader
+from runtime.ingest.text import csv_reader, json_reader
 from tests.runtime.ingest.lake import Lake, T
 from tests.runtime.ingest.test_properties import new_lake
 
@@ -31,12 +30,22 @@ FUTURE = 32_503_680_000_000  # the year 3000, in milliseconds
 @contextmanager
 def cut_into(size: int, rows: int, sample: int = 1 << 16) -> Iterator[None]:
     """Chunks of ``size`` bytes, batches of ``rows`` rows, samples of ``sample`` rows."""
-    real = byte_stream.Text.more
+    real, more = byte_stream.Text.__init__, byte_stream.Text.more
+
+    def cut(self: byte_stream.Text, pieces: Iterator[bytes]) -> None:
+        """The head of a source is one piece, which was read to find its format."""
+        real(self, (piece[at : at + size] for piece in pieces for at in range(0, len(piece), size)))
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(byte_stream, "_READ", size)
-        patch.setattr(byte_stream.Text, "more", lambda self, keep, size_=size: real(self, keep, size_))
-        patch.setattr(json_reader, "_MAX_ROWS", rows)
+        patch.setattr(byte_stream.Text, "__init__", cut)
+        patch.setattr(byte_stream.Text, "more", lambda self, keep, size_=size: more(self, keep, size_))
+        patch.setattr(json_reader.JsonReader._allocate, "__defaults__", (rows,))
         patch.setattr(json_reader, "_CELLS", 64 * rows)
+        patch.setattr(csv_reader, "_MAX_ROWS", rows)
+        patch.setattr(
+            csv_reader, "WINDOW", min(size, csv_reader.WINDOW) + 40
+        )  # at least the header, which is looked at
         patch.setattr(samples, "SAMPLE_ROWS", sample)
         yield
 
