@@ -34,7 +34,7 @@ MORE = f'{{"k":"b","t":{T},"x":2}}'
         f"[,{MORE}]",
         f"[{MORE},,{MORE}]",
         f"[{MORE},1x]",
-        f'{MORE}{{"k":"a","t":{T},"x":NaN}}',
+        f'{MORE}{{"k":"a","t":{T},"x":nan}}',
         f'{{"k":"a","t":{T},"x":[1,}}]}}{MORE}',
         f'{MORE}{{"k":"a","t":{T},"x":"\\q"}}',
         f'{MORE}{{"k":"a","t":{T},"x":01}}',
@@ -58,9 +58,6 @@ def test_one_reject(lake: Lake, line: str, size: int) -> None:
         (f"{GOOD}{MORE}", 0),
         (f"[{GOOD},{MORE}]", 0),
         (f'{GOOD}{{"k":null,"t":1}}{MORE}', 1),
-        (f'{GOOD}{{"k":"a","t":1,"x":1,"x":2}}{MORE}', 1),
-        (f'{GOOD}{{"k":"a","t":1,"x":{"9" * 30}}}{MORE}', 1),
-        (f'{GOOD}{{"k":"a","t":1,"x":1e999}}{MORE}', 1),
         (f'[{GOOD},1,"two",[3],{MORE}]', 3),
     ],
 )
@@ -68,6 +65,27 @@ def test_well_formed_values_are_rejected_one_by_one(lake: Lake, line: str, rejec
     report = lake.text(line)
     assert [r["x"] for r in lake.rows()] == [1, 2]
     assert report.rejected == rejected
+
+
+@pytest.mark.parametrize(
+    ("odd", "kept"),
+    [
+        ('"x":1,"x":2', {}),
+        (f'"x":{"9" * 30}', {"x#string": "9" * 30}),
+        ('"x":1e999', {"x#string": "1e999"}),
+        ('"x":NaN', {}),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5, 1 << 20])
+def test_an_odd_field_does_not_cost_its_line(lake: Lake, odd: str, kept: dict[str, Any], size: int) -> None:
+    with cut_into(size, 3):
+        report = lake.text(f'{GOOD}{{"k":"a","t":1,{odd}}}{MORE}')
+    assert (report.committed, report.rejected) == (3, 0)
+    assert lake.rows() == [
+        {"k": "a", "t": 1000, **kept},
+        {"k": "a", "t": T * 1000, "x": 1},
+        {"k": "b", "t": T * 1000, "x": 2},
+    ]
 
 
 def test_records_over_several_lines(lake: Lake) -> None:
@@ -121,7 +139,7 @@ lines = st.lists(st.lists(pieces, max_size=5).map("".join), min_size=1, max_size
 
 def records(line: str) -> list[Any] | None:
     """The JSON values of a line, one after the other; None if it is not well-formed, or holds more than records."""
-    decoder = json.JSONDecoder(parse_constant=lambda name: 1 / 0)
+    decoder = json.JSONDecoder()
     out: list[Any] = []
     at = 0
     while at < len(line):
@@ -130,7 +148,7 @@ def records(line: str) -> list[Any] | None:
             continue
         try:
             value, at = decoder.raw_decode(line, at)
-        except (ValueError, ZeroDivisionError):
+        except ValueError:
             return None
         if not isinstance(value, dict | list):
             return None

@@ -102,14 +102,32 @@ def test_rows_are_read_as_the_first_time(lake: Lake, clock: SetClock, tmp_path: 
     assert [r["k"] for r in lake.rows()] == ["a", "first", "first"]
 
 
-def test_a_row_of_another_type_is_rejected_when_it_is_had(lake: Lake, clock: SetClock, tmp_path: Path) -> None:
+def test_a_value_of_another_type_is_in_the_twin_when_its_row_is_had(lake: Lake, clock: SetClock, tmp_path: Path) -> None:
     rows = [{"k": "a", "t": T - 9 * HOUR, "x": 1}, {"k": "a", "t": T, "x": "text", "new": 1}]
     (tmp_path / "source").write_bytes(as_text(rows, "json"))
     clock(T - 5 * HOUR)
     lake.ingest(str(tmp_path / "source"))
     clock(T)
     report = lake.ingest(str(tmp_path / "source"))
+    assert (report.committed, report.rejected) == (1, 0)
+    assert lake.columns() == {"x": Type.INT, "x#string": Type.STRING, "new": Type.INT}
+    assert lake.rows()[1] == {"k": "a", "t": T * 1000, "x#string": "text", "new": 1}
+    assert report.sources[0].columns["x"].twins == {"string": 1}
+    assert lake.ingest(str(tmp_path / "source")).sources[0].status == "already ingested"
+    assert lake.catalogue.snapshot("s").rejected == 0
+
+
+def test_a_waiting_row_with_a_key_of_another_type_is_rejected_when_it_is_had(
+    lake: Lake, clock: SetClock, tmp_path: Path
+) -> None:
+    rows: list[dict[str, Any]] = [{"k": "a", "t": T - 9 * HOUR, "x": 1}, {"k": 7, "t": T, "x": "text", "new": 1}]
+    (tmp_path / "source").write_bytes(as_text(rows, "json"))
+    clock(T - 5 * HOUR)
+    lake.ingest(str(tmp_path / "source"))
+    clock(T)
+    report = lake.ingest(str(tmp_path / "source"))
     assert (report.committed, report.rejected) == (0, 1)
+    assert report.reasons == {"key: column k is string, got int64": 1}
     assert lake.columns() == {"x": Type.INT}
     assert lake.ingest(str(tmp_path / "source")).sources[0].status == "already ingested"
     assert lake.catalogue.snapshot("s").rejected == 1

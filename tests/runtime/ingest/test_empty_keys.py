@@ -114,7 +114,15 @@ def test_a_missing_one_and_an_empty_one_are_told_apart(lake: Lake) -> None:
 
 
 def test_an_empty_value_stays(lake: Lake) -> None:
-    """Only of a key: in a value column of JSON and tables an empty text is a value."""
-    lake.records([{"k": "a", "t": T, "v": ""}])
-    lake.ingest({"k": ["b"], "t": [T], "v": [""]})
-    assert [row.get("v") for row in lake.rows()] == ["", ""]
+    """Only of a key: in a text column of JSON and tables an empty text is a value."""
+    lake.records([{"k": "a", "t": T, "v": ""}, {"k": "b", "t": T, "v": "text"}])
+    lake.ingest({"k": ["c"], "t": [T], "v": [""]})
+    assert [row.get("v") for row in lake.rows()] == ["", "text", ""]
+
+
+def test_where_nothing_but_empty_values_is_there_is_no_column_yet(lake: Lake) -> None:
+    report = lake.records([{"k": "a", "t": T, "v": ""}, {"k": "b", "t": T, "v": ""}])
+    assert report.sources[0].columns["v"].nulls == {"": 2}
+    assert lake.columns() == {}
+    lake.records([{"k": "c", "t": T, "v": 5}])
+    assert [row.get("v") for row in lake.rows()] == [None, None, 5]
