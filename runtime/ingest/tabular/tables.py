@@ -185,9 +185,8 @@ class TypedColumns:
             for at, name in enumerate(cells.names[2:], 2):
                 if (kinds := cells.kind[at][good & (cells.kind[at] > NULL)]).any():
                     counts = np.bincount(kinds, minlength=KINDS)
-                    assembler.columns.settle(
-                        name, commonest(counts, list(dict.fromkeys(kinds.tolist()))) or Type.STRING
-                    )
+                    order = list(dict.fromkeys(kinds.tolist()))
+                    assembler.columns.settle(name, commonest(counts, order) or Type.STRING)
             columns.update(assembler.placed(cells, good))
         assembler.rejects.add_rows((self._row + row, reasons[row], self._text(chunk, row)) for row in sorted(reasons))
         taken = int(np.count_nonzero(good))
