@@ -40,12 +40,13 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
 
 def field_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say which fields are key and time, and the format."""
-    from runtime.ingest.formats import names
-
     parser.add_argument("--key", metavar="K", help="the field that names the device, account or user")
     parser.add_argument("--time", metavar="T", help="the field that holds the event time")
     parser.add_argument("--unit", choices=_UNITS, help="of numeric times; ISO-8601 text needs none")
-    parser.add_argument("--format", choices=names(), default="auto", help="of the files (default: detected)")
+    parser.add_argument(
+        "--format", metavar="FORMAT", default="auto", help="of the files (default: detected); `dataflow formats`"
+    )
+    parser.add_argument("--preset", metavar="NAME", help="the options for a well-known source; `dataflow formats`")
 
 
 def missing_key_argument(parser: argparse.ArgumentParser) -> None:

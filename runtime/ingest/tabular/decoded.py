@@ -116,6 +116,13 @@ def with_texts(column: Decoded, odd: Mapping[int, str], name: str, words: WordsO
     return replace(column, values=values, valid=valid, twins=twins)
 
 
+def of_uint64(array: NDArray[np.uint64], valid: Mask | None, name: str, words: WordsOf) -> Decoded:
+    """Unsigned integers; those beyond int64 go to the text twin."""
+    big = array >= 2**63 if valid is None else (array >= 2**63) & valid
+    odd = {row: str(array[row]) for row in np.flatnonzero(big).tolist()}
+    return with_texts(Decoded(Type.INT, array.view(np.int64), valid), odd, name, words)
+
+
 def reals(values: NDArray[np.float64], valid: Mask | None = None) -> Decoded:
     """Floats; NaN and infinities are null."""
     finite = np.isfinite(values)
