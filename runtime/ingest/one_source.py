@@ -20,7 +20,7 @@ from runtime.ingest.columns.event_times import TimeReader
 from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
-from runtime.ingest.inputs.packings import decompressed
+from runtime.ingest.inputs.packed.packings import decompressed
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import SourceReport, utc
 from runtime.ingest.resume import Known, known_source
