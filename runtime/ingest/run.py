@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, Literal, Unpack
 from runtime.catalogue import Catalogue, check_stream
 from runtime.errors import IngestError
 from runtime.ingest.formats import check_format
-from runtime.ingest.inputs.archives import each_source
 from runtime.ingest.inputs.inputs import StreamInput, resolve
+from runtime.ingest.inputs.packed.archives import each_source
 from runtime.ingest.inputs.quarantine import archive_done
 from runtime.ingest.inputs.reading import ReadingOptions
 from runtime.ingest.inputs.settings import Settings

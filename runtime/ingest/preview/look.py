@@ -17,7 +17,7 @@ from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.formats import batches_of, check_format
 from runtime.ingest.inputs.byte_stream import Hashed
 from runtime.ingest.inputs.inputs import FileInput, Input, TableInput, opened, resolve
-from runtime.ingest.inputs.packings import decompressed
+from runtime.ingest.inputs.packed.packings import decompressed
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.new_assembler import new_assembler
 from runtime.ingest.preview.candidates import key_candidates, record_options, time_candidates, unit_of
