@@ -119,8 +119,8 @@ class TableReader:
 class TypedColumns:
     """Settles typed columns against the stream, as ``Assembler`` does for cells.
 
-    By column: ``left_out`` says why it is not taken, ``notes`` what was converted; ``nan`` and ``infinite`` count floats
-    of accepted rows that are null for it.
+    By column: ``left_out`` says why it is not taken, ``notes`` what was converted; ``nan`` and ``infinite`` count the
+    floats of accepted rows that are null because they are no numbers.
     """
 
     def __init__(self, settings: Settings, assembler: Assembler, name: str) -> None:

@@ -21,7 +21,9 @@ from tests.runtime.ingest.lake import Lake, T
 from tests.runtime.ingest.tabular.arrow_cases import with_values_of_twins
 
 WHOLE = [Type.INT, *DECIMALS]
-UNITS = st.one_of(st.integers(-1000, 1000), st.integers(-1000, 1000).map(lambda n: n * 10**6), st.integers(-(2**63), 2**63 - 1))
+UNITS = st.one_of(
+    st.integers(-1000, 1000), st.integers(-1000, 1000).map(lambda n: n * 10**6), st.integers(-(2**63), 2**63 - 1)
+)
 REALS = st.one_of(st.integers(-(10**6), 10**6).map(lambda n: n / 100), st.floats(allow_nan=False, allow_infinity=False))
 
 
@@ -86,7 +88,9 @@ def test_floats_as_decimals(goal: Type, values: list[float | None]) -> None:
 def test_sources_of_other_places(lake: Lake) -> None:
     def source(*values: str | None, kind: Any) -> pa.Table:
         found = [None if v is None else Decimal(v) for v in values]
-        return pa.table({"k": ["a"] * len(values), "t": [T + i for i in range(len(values))], "x": pa.array(found, kind)})
+        return pa.table(
+            {"k": ["a"] * len(values), "t": [T + i for i in range(len(values))], "x": pa.array(found, kind)}
+        )
 
     lake.ingest(source("1.5", "2.0", kind=pa.decimal128(5, 1)))
     lake.ingest(source("1.25", "3.50", kind=pa.decimal128(5, 2)))

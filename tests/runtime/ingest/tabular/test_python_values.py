@@ -76,7 +76,9 @@ def test_every_value_is_somewhere(values: list[Any]) -> None:
         elif type(value) is Decimal:
             assert found == value if main == "decimal" else found == ("string", format(value, "f"))
         elif type(value) is datetime:
-            assert found == ((value - EPOCH) // timedelta(microseconds=1) if main == "time" else ("string", value.isoformat()))
+            assert found == (
+                (value - EPOCH) // timedelta(microseconds=1) if main == "time" else ("string", value.isoformat())
+            )
         elif type(value) is timedelta:
             if main == "duration":
                 assert found == value // timedelta(microseconds=1)
@@ -176,7 +178,9 @@ def test_times_with_and_without_a_zone() -> None:
 
 
 def test_lists_of_anything_are_taken(lake: Lake) -> None:
-    lake.ingest({"k": ["a"] * 4, "t": [T, T + 1, T + 2, T + 3], "x": [1, True, {"q": 1}, "text"], "y": [0.5, 2**60, 3, None]})
+    lake.ingest(
+        {"k": ["a"] * 4, "t": [T, T + 1, T + 2, T + 3], "x": [1, True, {"q": 1}, "text"], "y": [0.5, 2**60, 3, None]}
+    )
     assert lake.rows() == [
         {"k": "a", "t": T * 1000, "x": 1, "y": 0.5},
         {"k": "a", "t": (T + 1) * 1000, "x#bool": True, "y#int64": 2**60},

@@ -234,4 +234,9 @@ def test_wide_tables_have_shorter_chunks(lake: Lake) -> None:
     lake.ingest(iter(found.to_batches()))
     assert lake.rows()[2]["c499"] == 501
     assert lake.ingest(found).sources[0].status == "already ingested"
-    assert lake.ingest({n: c.to_pylist() for n, c in zip(found.column_names, found.columns, strict=True)}).sources[0].status == "already ingested"
+    assert (
+        lake.ingest({n: c.to_pylist() for n, c in zip(found.column_names, found.columns, strict=True)})
+        .sources[0]
+        .status
+        == "already ingested"
+    )
