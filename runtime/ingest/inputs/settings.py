@@ -123,7 +123,8 @@ class Settings:
         return cls(*found, read, key_of, time_of)
 
     def _holder(self, column: str) -> str:
-        """The column of the source that holds this one: itself, or one with JSON text that it comes from."""
+        """The field of the source that becomes this column: itself, another that is renamed, or one with JSON text."""
+        column = next((old for old, new in self.reading.rename.items() if new == column), column)
         return next((name for name in self.reading.json if column.startswith(f"{name}.")), column)
 
     def names(self) -> Names:
