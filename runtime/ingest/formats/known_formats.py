@@ -18,7 +18,8 @@ from runtime.ingest.records.json_columns import JsonColumns
 
 _BOM = b"\xef\xbb\xbf"
 _HEAD = 1 << 16
-_CHECKED = 4096  # bytes in which text has no NUL
+_CHECKED = 4096
+_NULS = 64  # one NUL in so many bytes is no text; a single one may be a mistake in a record
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler
         pieces = as_utf8(head, pieces, settings.reading.encoding, name)
         head = _head(pieces)
         text = head.removeprefix(_BOM)
-        chosen = chosen or (None if b"\0" in text[:_CHECKED] else _found(text, is_text=True))
+        chosen = chosen or (None if _is_binary(text[:_CHECKED]) else _found(text, is_text=True))
     if chosen is None:
         raise _unknown(head, name)
     if settings.reading.json:
@@ -112,6 +113,10 @@ def _head(pieces: Iterator[bytes]) -> bytes:
         if len(head) >= _HEAD:
             break
     return head
+
+
+def _is_binary(head: bytes) -> bool:
+    return head.count(0) * _NULS > len(head)
 
 
 def _found(head: bytes, is_text: bool) -> SourceFormat | None:
