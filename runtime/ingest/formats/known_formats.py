@@ -15,6 +15,7 @@ from runtime.ingest.inputs.encodings import as_utf8, likely
 from runtime.ingest.inputs.presets import AUTO
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.records.json_columns import JsonColumns
+from runtime.ingest.text.json_scanner import MAX_DEPTH
 
 _BOM = b"\xef\xbb\xbf"
 _HEAD = 1 << 16
@@ -100,7 +101,8 @@ def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler
     if chosen is None:
         raise _unknown(head, name)
     if settings.reading.json:
-        assembler.prepare = JsonColumns(settings.reading.json)
+        depth = settings.reading.depth or MAX_DEPTH
+        assembler.prepare = JsonColumns(settings.reading.json, settings.names(), depth)
     assembler.form = chosen.title
     yield from chosen.batches(Content(head, pieces), settings, assembler, name)
 
