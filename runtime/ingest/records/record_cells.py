@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from runtime.ingest.records.flat_values import KINDS
-from runtime.ingest.records.value_columns import AddedTexts, ValueColumn
+from runtime.ingest.records.value_columns import AddedTexts, RowTexts, ValueColumn
 from runtime.ingest.text.column_names import Names
 from runtime.ingest.text.json_names import MAX_NODES
 from runtime.ingest.text.json_scanner import MAX_DEPTH
@@ -163,6 +163,8 @@ class RecordCells:
             np.zeros(shape, np.int64) if self._as_text else None,
             [f._replace(start=f.start - first, end=f.end - first) for f in self._faults], left_out=self._left_out,
         )  # fmt: skip
+        values = {name: (column.rows, column.values) for name, column in self._columns.items() if column.rows}
+        cells.again = RowTexts(values).text
         for at, column in enumerate(self._columns.values()):
             if column.rows:
                 column.write(cells, at, texts, is_time=at == _TIME)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.ingest.records.flat_values import KINDS, SPANS, fault_of
-from runtime.ingest.text.json_strict import MinusZero
+from runtime.ingest.text.json_strict import JsonText, MinusZero, _compact
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.tokens import BIG, DECIMAL, FLOAT, INFINITE, INT, MISSING, NAN, NULL, STRING
 
@@ -66,6 +67,31 @@ class ValueColumn:
                 _write(cells, at, rows[index], [self.values[k] for k in index], kind, texts, is_time)
             if of is MinusZero:
                 cells.minus_zeros += [(at, row) for row, type_ in zip(self.rows, types, strict=True) if type_ is of]
+
+
+class RowTexts:
+    """The rows of a batch as JSON objects, from rows and values by column."""
+
+    def __init__(self, columns: Mapping[str, tuple[list[int], list[Any]]]) -> None:
+        self._columns = columns
+        self._rows: dict[int, list[str]] | None = None
+
+    def text(self, row: int) -> bytes:
+        """The row as one JSON object, without nulls; numbers as they were written."""
+        if self._rows is None:
+            self._rows = {}
+            for name, (rows, values) in self._columns.items():
+                title = json.dumps(name, ensure_ascii=False)
+                for at, value in zip(rows, values, strict=True):
+                    if value is not None:
+                        self._rows.setdefault(at, []).append(f"{title}:{_json(value)}")
+        return ("{" + ",".join(self._rows.get(row, ())) + "}").encode("utf-8", "surrogatepass")
+
+
+def _json(value: Any) -> str:
+    if type(value) is JsonText and value[:1] == "[":
+        return value
+    return "-0" if type(value) is MinusZero else _compact(value)
 
 
 def _write(
