@@ -20,7 +20,8 @@ from runtime.ingest.text.json_scanner import MAX_DEPTH
 _BOM = b"\xef\xbb\xbf"
 _HEAD = 1 << 16
 _CHECKED = 4096
-_NULS = 64  # one NUL in so many bytes is no text; a single one may be a mistake in a record
+_RARE = 64  # one control character in so many bytes is no text; a single one may be a mistake in a record
+_CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\v\f\r\x1b")
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _head(pieces: Iterator[bytes]) -> bytes:
 
 
 def _is_binary(head: bytes) -> bool:
-    return head.count(0) * _NULS > len(head)
+    return (len(head) - len(head.translate(None, _CONTROLS))) * _RARE > len(head)
 
 
 def _found(head: bytes, is_text: bool) -> SourceFormat | None:

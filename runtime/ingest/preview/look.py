@@ -206,7 +206,7 @@ class _Look:
         kind, places = np.full((2, len(raw)), STRING, np.uint8), np.zeros(len(raw), np.int64)
         data = np.frombuffer(b"".join(raw), np.uint8).copy()
         reading = replace(self.looked.reading, key_value=None)
-        settings = replace(self.looked, key=NOWHERE[0], time=name, unit=None, time_of=None, reading=reading)
+        settings = replace(self.looked, key=NOWHERE[0], time=name, unit="iso", time_of=None, reading=reading)
         cells = RawCells(data, 0, 1, [NOWHERE[0], name], kind, np.stack([spans, spans]), places, places)
         good: list[bool] = new_assembler(Assembler, settings, self.given.name).screen(cells).good.tolist()
         return good

@@ -55,7 +55,7 @@ Chunk = dict[str, Decoded]
 
 def rows_of(rows: int, columns: int) -> int:
     """The rows of a chunk of so many columns: at most ``rows``, fewer of many."""
-    return max(_FEWEST, min(rows, rows * _WIDE // max(columns, 1)))
+    return max(min(_FEWEST, rows), min(rows, rows * _WIDE // max(columns, 1)))
 
 
 def twin_name(name: str, suffix: str) -> str:

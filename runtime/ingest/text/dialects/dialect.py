@@ -45,7 +45,8 @@ class Dialect:
         """A header line with which rows alone are read in the same way."""
         between = " " if self.separator == BLANKS else self.separator
         quote = self.quote
-        quoted = [n if not quote else quote + n.replace(quote, 2 * quote) + quote for n in self.names]
+        odd = {between, quote, " ", "\n", "\r"} - {""}
+        quoted = [quote + n.replace(quote, 2 * quote) + quote if quote and odd & {*n} else n for n in self.names]
         return between.join(quoted) + "\n"
 
 

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.kernels.times.iso_times import LOCAL, ZONED
 from operators.types import DECIMALS, Type
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.tabular.python_values import main_kind, of_objects, units
@@ -171,9 +172,9 @@ def test_decimals_have_the_most_places() -> None:
 def test_times_with_and_without_a_zone() -> None:
     naive, aware = datetime(2024, 1, 1), datetime(2024, 1, 1, tzinfo=BERLIN)
     column, _ = of([naive, naive])
-    assert column.naive
+    assert column.zone == LOCAL
     column, got = of([naive, aware, aware])
-    assert not column.naive
+    assert column.zone == ZONED
     assert got == [("string", "2024-01-01T00:00:00"), *[1704063600_000000] * 2]
 
 

@@ -138,7 +138,7 @@ def test_lines_that_repeat_the_header_or_comment_are_rejected_and_settle_nothing
     assert report.committed == 2
     assert report.reasons == {
         "CSV: 1 values in a row of 4 columns": 1,
-        "time: column t is text, though the unit ms is declared": 1,
+        "time: column t is not a time; say its form with --time-format": 1,
         "time: column t is missing or null": 1,
     }
     assert lake.columns() == {"v": Type.INT, "w": Type.FLOAT}
@@ -152,7 +152,7 @@ def test_what_is_left_out_is_in_the_report(lake: Lake) -> None:
         "column 3 is called column_3: it has no name",
         "column v holds text such as '1,5': if these are numbers, say --decimal ','",
     )
-    assert "note: column 3 is called column_3" in str(report)
+    assert "\n  column 3 is called column_3" in str(report)
 
 
 @pytest.mark.parametrize(

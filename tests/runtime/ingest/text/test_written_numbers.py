@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from operators.types import Type
 from runtime.ingest.text.dialects.written_numbers import CURRENCIES, Marks, marks_of
-from runtime.ingest.text.tokens import BOOL, FLOAT, INT, STRING
+from runtime.ingest.text.tokens import BIG, BOOL, FLOAT, INT, STRING
 from tests.runtime.ingest.lake import Lake, T
 from tests.runtime.ingest.text.scanned import scanned
 
@@ -143,7 +143,7 @@ def test_columns_of_written_numbers(lake: Lake) -> None:
 
 def test_a_number_with_another_mark_is_none() -> None:
     found = scanned(b'k,t,v\na,1,1.5\na,1,"1,5"\na,1,2\na,1,-0\na,1,1e3\na,1,1.5e400\na,1,true\n', decimal=",")
-    assert [kinds[2] for kinds in found.kinds] == [STRING, FLOAT, INT, INT, FLOAT, STRING, BOOL]
+    assert [kinds[2] for kinds in found.kinds] == [STRING, FLOAT, INT, INT, FLOAT, BIG, BOOL]
     assert [row[2] for row in found.rows] == ["1.5", "1,5", "2", "-0", "1e3", "1.5e400", "true"]
 
 
