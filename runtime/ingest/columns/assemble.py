@@ -174,10 +174,7 @@ class Assembler:
 
     def placed(self, cells: RawCells, good: Mask) -> dict[str, Values]:
         """The value columns of the good rows."""
-        columns: dict[str, Values] = {}
-        for at in range(2, len(cells.kind)):
-            columns.update(self._placing.place(cells, at, good))
-        return columns
+        return self._placing.place(cells, good)
 
     def rest(self) -> Batch:
         """The rows that waited for the type of the keys; if it is still unknown at the end, keys are text."""

@@ -83,6 +83,13 @@ def _joined(parts: Sequence[Values | None], sizes: Sequence[int]) -> Values:
     return Values(type_, values, valid)
 
 
+def united(one: Values, other: Values) -> Values:
+    """Two columns of one type of which no row has both."""
+    assert one.valid is not None
+    assert other.valid is not None
+    return Values(one.type, np.where(other.valid, other.values, one.values), one.valid | other.valid)
+
+
 def to_points(batch: Batch, key: str, words: dict[str, InternedStrings]) -> Points:
     """The batch with its own dictionaries; columns that are null in every row are omitted."""
     columns = {}

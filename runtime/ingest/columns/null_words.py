@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from operators.compiler.loops import I64, loop
 from runtime.ingest.text.tokens import Bytes, for_loops
 
-MISSING_WORDS = ("", "NA", "N/A", "NaN", "null", "None", "?", "-", "unavailable", "unknown")
-INFINITE_WORDS = ("inf", "infinity")
+INFINITY = "infinity"
+NOT_A_NUMBER = "NaN"
+MISSING_WORDS = ("", "NA", "N/A", NOT_A_NUMBER, "null", "None", "?", "-", "unavailable", "unknown")
 
 Codes = NDArray[np.uint8]
 
 
 class WordTable:
-    """Words to be found among texts; ``any_case`` also finds them in other cases and behind a sign."""
+    """Words to be found among texts; ``any_case`` also finds them in other cases."""
 
     def __init__(self, words: Sequence[str], any_case: bool) -> None:
         self.words = tuple(words)
@@ -34,7 +35,10 @@ class WordTable:
         return out
 
 
-NULL_WORDS = WordTable((*MISSING_WORDS, *INFINITE_WORDS), any_case=True)
+_INFINITE = [sign + word for sign in ("", "+", "-") for word in ("inf", "infinity")]
+NULL_WORDS = WordTable((*MISSING_WORDS, "+NaN", "-NaN", *_INFINITE), any_case=True)
+COUNTED_AS = (*MISSING_WORDS, NOT_A_NUMBER, NOT_A_NUMBER, *[INFINITY] * len(_INFINITE))
+"""Under which word each of them is counted."""
 
 
 @loop("void(u1[::1], i8[::1], u1[::1], i8[::1], i8, u1[::1])")
@@ -43,9 +47,6 @@ def find_words(data: Any, spans: Any, text: Any, ends: Any, any_case: I64, out: 
     for k in range(len(spans)):
         begin = spans[k] >> 32
         size = spans[k] & 0xFFFFFFFF
-        if any_case and size > 2 and (data[begin] == 43 or data[begin] == 45):
-            begin += 1
-            size -= 1
         first = 0
         for w in range(len(ends)):
             if ends[w] - first == size:

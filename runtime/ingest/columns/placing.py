@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.types import DECIMALS, Type
-from runtime.ingest.columns.batch import Values
+from runtime.ingest.columns.batch import Values, united
 from runtime.ingest.columns.column_notes import SourceNotes
 from runtime.ingest.columns.column_types import TOO_MANY, ColumnTypes, Mask, beyond
 from runtime.ingest.columns.interned_strings import InternedStrings
-from runtime.ingest.columns.null_words import INFINITE_WORDS, NULL_WORDS
+from runtime.ingest.columns.null_words import COUNTED_AS, INFINITY, NOT_A_NUMBER, NULL_WORDS
 from runtime.ingest.report import Example
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.tokens import (
@@ -31,22 +31,18 @@ from runtime.ingest.text.tokens import (
     STRING,
 )
 
-INFINITY = "infinity"
-NOT_A_NUMBER = "NaN"
 DECLARED = "--null"
+TAKEN = "another field has the name of its twin"
 SHOWN = 60
 
-# The twin of a kind of cells: its type, and what stands behind the # of its name.
-_TWINS = {
-    BOOL: (Type.BOOL, "bool"),
-    INT: (Type.INT, "int64"),
-    FLOAT: (Type.FLOAT, "float64"),
-    STRING: (Type.STRING, "string"),
-    BIG: (Type.STRING, "string"),
-    JSON: (Type.STRING, "json"),
-    INSTANT: (Type.TIME, "time"),
-}
-
+# What stands behind the # of a twin's name, by the kind of cells, and the twin's type.
+_SUFFIXES = {
+    BOOL: "bool", INT: "int64", FLOAT: "float64", STRING: "string", BIG: "string", JSON: "json", INSTANT: "time",
+}  # fmt: skip
+_TYPES = {
+    "bool": Type.BOOL, "int64": Type.INT, "float64": Type.FLOAT, "string": Type.STRING, "json": Type.STRING,
+    "time": Type.TIME,
+}  # fmt: skip
 
 # The only kind of cells that such a column takes.
 _KIND = {Type.BOOL: BOOL, Type.TIME: INSTANT, **dict.fromkeys(DECIMALS, SCALED)}
@@ -58,52 +54,79 @@ class Placing:
     def __init__(self, types: ColumnTypes, notes: SourceNotes, words: Callable[[str], InternedStrings]) -> None:
         self._types, self._notes, self._words = types, notes, words
 
-    def place(self, cells: RawCells, at: int, good: Mask) -> Iterator[tuple[str, Values]]:
-        """The columns that get a value from the good rows of column ``at``, and their values."""
+    def place(self, cells: RawCells, good: Mask) -> dict[str, Values]:
+        """The columns that get a value from the good rows, and their values."""
+        columns: dict[str, Values] = {}
+        rest = [(at, self._place_own(cells, at, good, columns)) for at in range(2, len(cells.kind))]
+        for at, rows in rest:  # last, because a field may have the name of a twin
+            if rows is not None and rows.any():
+                self._place_others(cells, at, rows, columns)
+        return columns
+
+    def _place_own(self, cells: RawCells, at: int, good: Mask, columns: dict[str, Values]) -> Mask | None:
+        """Add the values of column ``at`` that belong there; returns the rows of the others, without missing ones."""
         name, kind = cells.names[at], cells.kind[at]
         present = good & (kind > NULL)
         if (nulled := present & (kind == NULLED)).any():
             self._notes.of(name).nulls[DECLARED] += int(np.count_nonzero(nulled))
             present = present & ~nulled
         if not present.any():
-            return
+            return None
         main = self._types.types.get(name)
         text = cells.spans is not None  # of CSV: every cell is text, whatever it looks like
-        if main is Type.STRING:
-            fits = present if text else present & ((kind == STRING) | (kind == JSON))
+        if main is Type.STRING and text:
+            fits = present
+        elif main is Type.STRING:
+            present = self._without_nans(name, kind, present)
+            fits = present & ((kind == STRING) | (kind == JSON))
         else:
             present = self._without_nulls(cells, at, present)
             fits = self._fitting(cells, at, main, present)
             main = self._types.types.get(name)
         if main is not None and fits.any():
-            yield name, self._values(name, main, cells, at, fits)
-        rest = present & ~fits
-        if not rest.any():
-            return
-        for of in np.flatnonzero(np.bincount(kind[rest], minlength=KINDS)).tolist():
-            rows = rest & (kind == of)
-            if of in (NAN, INFINITE):  # in a text column
-                self._notes.of(name).nulls[NOT_A_NUMBER if of == NAN else INFINITY] += int(np.count_nonzero(rows))
-                continue
-            type_, suffix = _TWINS[of]
-            if of == BIG and main is Type.STRING:
-                suffix = "json"
-            twin = f"{name}#{suffix}"
-            if main is None or not self._types.settle(twin, type_):
-                self._notes.left_out[TOO_MANY] += int(np.count_nonzero(rows))
-                continue
-            note = self._notes.of(name)
-            note.twins[suffix] += int(np.count_nonzero(rows))
-            note.examples.setdefault(suffix, self._example(cells, at, int(rows.argmax())))
-            yield twin, self._values(twin, type_, cells, at, rows)
+            columns[name] = self._values(name, main, cells, at, fits)
+        rest: Mask = present & ~fits
+        return rest
 
-    def _without_nulls(self, cells: RawCells, at: int, present: Mask) -> Mask:
-        """The rows whose value is not a word for a missing one, which are counted."""
-        name, kind = cells.names[at], cells.kind[at]
+    def _place_others(self, cells: RawCells, at: int, rest: Mask, columns: dict[str, Values]) -> None:
+        """Add values of column ``at`` to its twins."""
+        name, kind, notes = cells.names[at], cells.kind[at], self._notes
+        main = self._types.types.get(name)
+        rows_of: dict[str, Mask] = {}
+        for of in np.flatnonzero(np.bincount(kind[rest], minlength=KINDS)).tolist():
+            suffix = "json" if of == BIG and main is Type.STRING else _SUFFIXES[of]
+            rows_of[suffix] = rest & (kind == of) | rows_of.get(suffix, False)
+        for suffix, rows in rows_of.items():
+            twin, type_ = f"{name}#{suffix}", _TYPES[suffix]
+            new = twin not in self._types.types
+            if main is None or not self._types.settle(twin, type_):
+                notes.left_out[TOO_MANY if main is None or new else TAKEN] += int(np.count_nonzero(rows))
+                continue
+            own = columns.get(twin)
+            if own is not None:
+                taken = rows if own.valid is None else rows & own.valid
+                notes.left_out[TAKEN] += int(np.count_nonzero(taken))
+                rows = rows & ~taken
+            if rows.any():
+                note = notes.of(name)
+                note.twins[suffix] += int(np.count_nonzero(rows))
+                if suffix not in note.examples:
+                    note.examples[suffix] = self._example(cells, at, int(rows.argmax()))
+                found = self._values(twin, type_, cells, at, rows)
+                columns[twin] = found if own is None else united(own, found)
+
+    def _without_nans(self, name: str, kind: NDArray[np.uint8], present: Mask) -> Mask:
+        """The rows whose value is a number or text, not NaN or infinite, which are counted."""
         for of, word in ((NAN, NOT_A_NUMBER), (INFINITE, INFINITY)):
             if (rows := present & (kind == of)).any():
                 self._notes.of(name).nulls[word] += int(np.count_nonzero(rows))
                 present = present & ~rows
+        return present
+
+    def _without_nulls(self, cells: RawCells, at: int, present: Mask) -> Mask:
+        """The rows whose value is not a word for a missing one, which are counted."""
+        name, kind = cells.names[at], cells.kind[at]
+        present = self._without_nans(name, kind, present)
         texts = np.flatnonzero(present & (kind == STRING))
         if not len(texts):
             return present
@@ -111,8 +134,7 @@ class Placing:
         if found.any():
             for number, count in enumerate(np.bincount(found).tolist()):
                 if number and count:
-                    word = NULL_WORDS.words[number - 1]
-                    self._notes.of(name).nulls[INFINITY if word in INFINITE_WORDS else word] += count
+                    self._notes.of(name).nulls[COUNTED_AS[number - 1]] += count
             present = present.copy()
             present[texts[found > 0]] = False
         return present
@@ -123,8 +145,10 @@ class Placing:
         fits: Mask = np.zeros(len(kind), np.bool_)
         if main in (Type.INT, Type.FLOAT):
             whole, real = present & (kind == INT), present & (kind == FLOAT)
-            wide = whole & beyond(value)
-            main = self._types.number_type(name, first_of(wide), first_of(real))
+            wide, before, fraction = whole & beyond(value), main, first_of(real)
+            main = self._types.number_type(name, first_of(wide), fraction)
+            if main is not before:  # as integers, earlier zeros have no sign, wherever the text is cut
+                cells.minus_zeros = [(c, row) for c, row in cells.minus_zeros if c != at or row > fraction]
             fits = whole if main is Type.INT else real | (whole & ~wide)
         elif main in _KIND:
             fits = present & (kind == _KIND[main])

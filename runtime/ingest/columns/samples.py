@@ -15,9 +15,9 @@ import numpy as np
 from operators.types import Type
 from runtime.ingest.columns.assemble import Assembler, Screened
 from runtime.ingest.columns.batch import Batch
-from runtime.ingest.columns.column_types import MAX_COLUMNS, commonest
-from runtime.ingest.columns.placing import null_words
-from runtime.ingest.text.tokens import KINDS, NULL, STRING
+from runtime.ingest.columns.column_types import MAX_COLUMNS, beyond, commonest
+from runtime.ingest.columns.placing import first_of, null_words
+from runtime.ingest.text.tokens import FLOAT, INT, KINDS, NULL, STRING
 
 SAMPLE_ROWS = 1 << 16
 SAMPLE_BYTES = 1 << 24
@@ -87,21 +87,23 @@ class Sample:
     def _settle(self, held: list[Screened]) -> None:
         """Settle the types of the columns that have none, in the order of the source's columns."""
         columns = self._assembler.columns
-        names = dict.fromkeys(name for screened in held for name in screened.cells.names[2:])
-        for name in names:
-            if name not in columns.types and (type_ := type_of(name, held)) is not None:
+        parts: dict[str, list[tuple[Screened, int]]] = {}
+        for screened in held:
+            for at, name in enumerate(screened.cells.names[2:], 2):
+                if name not in columns.types:
+                    parts.setdefault(name, []).append((screened, at))
+        for name, found in parts.items():
+            if (type_ := type_of(found)) is not None:
                 columns.settle(name, type_)
 
 
-def type_of(name: str, held: Sequence[Screened]) -> Type | None:
-    """The type of most of the column's good values; None if there are none."""
+def type_of(found: Sequence[tuple[Screened, int]]) -> Type | None:
+    """The type of most of the good values of a column, which is at these places of rows; None if there are none."""
     counts = np.zeros(KINDS, np.int64)
     order: list[int] = []
-    for screened in held:
+    real: bool | None = None  # whether a fraction comes before any integer that would not be exact beside it
+    for screened, at in found:
         cells = screened.cells
-        if name not in cells.names:
-            continue
-        at = cells.names.index(name)
         kind = np.where(screened.good, cells.kind[at], NULL)
         texts = np.flatnonzero(kind == STRING)
         if len(texts):
@@ -110,4 +112,9 @@ def type_of(name: str, held: Sequence[Screened]) -> Type | None:
         new = [of for of in np.flatnonzero(here).tolist() if of > NULL and of not in order]
         order += sorted(new, key=lambda of: int((kind == of).argmax()))
         counts += here
-    return commonest(counts, order)
+        if real is None and (here[FLOAT] or here[INT]):
+            fraction, wide = first_of(kind == FLOAT), first_of((kind == INT) & beyond(cells.value[at]))
+            if max(fraction, wide) >= 0:
+                real = fraction >= 0 and not 0 <= wide < fraction
+    type_ = commonest(counts, order)
+    return Type.FLOAT if type_ is Type.INT and real else type_

@@ -53,7 +53,7 @@ def fields_of_cells(parts: Sequence[Screened]) -> Iterator[SeenField]:
             texts.update(_texts(part, at))
             values += int(np.count_nonzero(part.cells.kind[at] > NULL))
         if values or any((part.cells.kind[at] == NULL).any() for part, at in found):
-            type_ = type_of(name, [part for part, _ in found])
+            type_ = type_of(found)
             yield SeenField(name, "null" if type_ is None else str(type_), values, texts)
 
 

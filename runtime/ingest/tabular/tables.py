@@ -23,7 +23,8 @@ from runtime.ingest.columns.assemble import Assembler, whole_key
 from runtime.ingest.columns.batch import Batch, Values
 from runtime.ingest.columns.column_types import TOO_MANY, beyond, commonest
 from runtime.ingest.columns.interned_strings import InternedStrings
-from runtime.ingest.columns.placing import INFINITY, NOT_A_NUMBER, SHOWN, first_of
+from runtime.ingest.columns.null_words import INFINITY, NOT_A_NUMBER
+from runtime.ingest.columns.placing import SHOWN, first_of
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import Example, utc_text
 from runtime.ingest.tabular.arrays import mapping_chunks

@@ -94,17 +94,18 @@ class Flat:
                 continue
             fault = NO_NAME if not name else name_fault(full)
             if fault is None and isinstance(value, (list, dict)):
-                value = JsonText(_compact(value))
-                if SURROGATE.search(value):
-                    value = LeftOut(HALF)
+                lost: list[LeftOut] = []
+                value = JsonText(_compact(value, lost))
+                if lost or SURROGATE.search(value):
+                    value = LeftOut(TWICE if LeftOut(TWICE) in lost else HALF)
             if isinstance(value, LeftOut):
                 fault = fault or value.reason
             if fault is not None:
                 self.left_out.append(fault)
-            elif full in out:
-                out[_second(full, out)] = value
-            else:
+            elif out.get(full) is None:
                 out[full] = value
+            elif value is not None:
+                out[_second(full, out)] = value
 
 
 def read_record(raw: bytes, depth: int = MAX_DEPTH, whole: Collection[str] = ()) -> Flat:
@@ -171,7 +172,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for name, times in Counter(name for name, _ in pairs).items():
             if times > 1:
                 out[name] = LeftOut(TWICE)
-    for name, value in pairs:
+    for name, value in out.items():
         if isinstance(value, str) and SURROGATE.search(value):
             out[name] = LeftOut(HALF)
     return out
@@ -202,16 +203,19 @@ def _second(name: str, out: dict[str, Value]) -> str:
     return f"{name}_{number}"
 
 
-def _compact(value: Any) -> str:
-    """Compact JSON text; numbers as written."""
+def _compact(value: Any, lost: list[LeftOut]) -> str:
+    """Compact JSON text; numbers as written. ``lost`` gets what cannot be part of it."""
     if isinstance(value, (Decimal, Big)):
         return str(value)
     if isinstance(value, list):
-        return "[" + ",".join(_compact(v) for v in value) + "]"
+        return "[" + ",".join(_compact(v, lost) for v in value) + "]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{_compact(k)}:{_compact(v)}" for k, v in value.items()) + "}"
+        return "{" + ",".join(f"{_compact(k, lost)}:{_compact(v, lost)}" for k, v in value.items()) + "}"
     if isinstance(value, NotFinite):
         return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, MinusZero):
+        return "-0"
     if isinstance(value, LeftOut):
+        lost.append(value)
         return "null"
     return json.dumps(value, ensure_ascii=False)
