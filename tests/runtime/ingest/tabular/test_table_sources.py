@@ -228,6 +228,14 @@ def test_two_columns_of_one_name(lake: Lake) -> None:
     assert lake.rows() == [{"k": "a", "t": T * 1000, "v": 1, "v_3": 2, "v_2": 3, "v_4": 4}]
 
 
+def test_what_becomes_null_is_part_of_the_identity(lake: Lake) -> None:
+    for value in (None, float("inf"), 2**64, 2**65):
+        lake.ingest({"k": ["a", "b"], "t": [T, T], "x": [0.5, value]})
+    assert len(lake.rows()) == 8
+    again = lake.ingest({"k": ["a", "b"], "t": [T, T], "x": [0.5, float("inf")]})
+    assert again.sources[0].status == "already ingested"
+
+
 def test_wide_tables_have_shorter_chunks(lake: Lake) -> None:
     columns = {f"c{i:03}": np.arange(3) + i for i in range(500)}
     found = pa.table({"k": ["a", "b", "c"], "t": [T] * 3, **columns})
