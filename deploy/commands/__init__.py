@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from deploy.commands import bundle, deploy, ingest_command, kernel_list, publish, query_command, simulate, store
+from deploy.commands import (
+    bundle,
+    deploy,
+    ingest_command,
+    kernel_list,
+    points_commands,
+    publish,
+    query_command,
+    simulate,
+    store,
+)
 from deploy.commands.shared import Command
 
 COMMANDS: dict[str, Command] = (
     simulate.COMMANDS
     | ingest_command.COMMANDS
     | query_command.COMMANDS
+    | points_commands.COMMANDS
     | publish.COMMANDS
     | store.COMMANDS
     | kernel_list.COMMANDS
