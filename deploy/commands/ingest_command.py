@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from deploy.commands.shared import Command, UsageError, shown_progress, store_argument
+from deploy.commands.shared import Command, UsageError, ended_by_signal, shown_progress, store_argument
 from operators.nearest import meant, nearest
 
 if TYPE_CHECKING:
@@ -102,7 +98,7 @@ def _ingest(options: argparse.Namespace) -> int:
             hint = f"; {question}" if question else ""
             raise UsageError(f"the stream {options.stream} is new: --key and --time are needed{hint}")
         key, time = key or schema.key, time or schema.time
-    with _ended_by_signal(), shown_progress() as progress:
+    with ended_by_signal(), shown_progress() as progress:
         report = store.ingest(
             options.stream,
             *options.files,
@@ -149,23 +145,6 @@ def _streams_of(store: Store, place: str) -> list[str]:
     except NoStore as error:
         hint = f"; did you mean {error.near!r}?" if error.near is not None else ""
         raise UsageError(f"there is no store {place} yet: --key and --time are needed to make it{hint}") from None
-
-
-@contextmanager
-def _ended_by_signal() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C: report what was committed, discard the rest."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 COMMANDS: dict[str, Command] = {
