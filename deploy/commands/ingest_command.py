@@ -128,7 +128,7 @@ def _retry(options: argparse.Namespace) -> int:
     given = {"unit": options.unit, "missing_key": options.missing_key, **reading_of(options)}
     if options.format != "auto":
         given["format"] = options.format
-    with _ended_by_signal(), shown_progress() as progress:
+    with ended_by_signal(), shown_progress() as progress:
         report = Store(options.store).retry_rejects(
             options.stream, progress=progress, **{name: value for name, value in given.items() if value is not None}
         )

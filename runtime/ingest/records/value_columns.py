@@ -91,7 +91,7 @@ class RowTexts:
 def _json(value: Any) -> str:
     if type(value) is JsonText and value[:1] == "[":
         return value
-    return "-0" if type(value) is MinusZero else _compact(value)
+    return "-0" if type(value) is MinusZero else _compact(value, [])
 
 
 def _write(

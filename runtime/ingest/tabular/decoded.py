@@ -137,13 +137,6 @@ def reals(values: NDArray[np.float64], valid: Mask | None = None) -> Decoded:
     )  # fmt: skip
 
 
-def of_uint64(array: NDArray[np.uint64], valid: Mask | None, name: str, words: WordsOf) -> Decoded:
-    """Unsigned integers; those beyond int64 go to the text twin."""
-    big = array >= 2**63 if valid is None else (array >= 2**63) & valid
-    odd = {row: str(array[row]) for row in np.flatnonzero(big).tolist()}
-    return with_texts(Decoded(Type.INT, array.view(np.int64), valid), odd, name, words)
-
-
 def joined(parts: Sequence[Decoded]) -> Decoded:
     """Parts of one column, one after the other."""
     if len(parts) == 1:
