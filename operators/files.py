@@ -11,7 +11,9 @@ import errno
 import io
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -19,6 +21,10 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+"""Errors of file systems without hard links."""
 
 
 class NotAFile(OSError):
@@ -103,6 +109,19 @@ def put(data: bytes, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def _put_in_place(new: Path, path: Path, replace: bool) -> None:
+    if not replace:
+        try:
+            os.link(new, path)  # fails if another process made one meanwhile
+            return
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "it exists already", os.fspath(path))
+    os.replace(new, path)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -110,3 +129,30 @@ def sync_folder(folder: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, replace: bool) -> Iterator[BinaryIO]:
+    """A file to write, which appears at ``path`` durably and at once when the block ends, and not at all if it fails.
+
+    FileExistsError if there is one already, unless ``replace``; then it is replaced. Any other OSError if it cannot be
+    written.
+    """
+    import secrets
+
+    path = path.resolve()
+    if path.exists() and not replace:
+        raise FileExistsError(errno.EEXIST, "it exists already", os.fspath(path))
+    check_regular(path)
+    new = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.new")
+    number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with os.fdopen(number, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(number)
+        _put_in_place(new, path, replace)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)
+    sync_folder(path.parent)

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
 from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from runtime.fleet import Fleet
     from runtime.ingest import IngestReport, Rejected
     from runtime.ingest.inputs.reading import ReadingOptions
+    from runtime.points.describe_points import StreamSummary
+    from runtime.points.export_points import ExportReport
     from runtime.progress import Progress
     from runtime.published import Published
     from runtime.published.incremental import Answered, Savings
@@ -376,6 +378,52 @@ class Store(OpenStore):
                 )
             )  # fmt: skip
         return out
+
+    def head(self, stream: str, rows: int = 10, since: Moment | None = None, key: str | int | None = None) -> Result:
+        """The first points of a stream from ``since`` on, of one ``key`` if given, in the order of time, then of the
+        key: its key, time and value columns."""
+        from runtime.points.head_points import head
+        from runtime.points.point_scan import PointRange
+
+        return head(self, stream, PointRange(_moment(since, "since"), None, key), rows)
+
+    def describe(
+        self, stream: str, since: Moment | None = None, until: Moment | None = None, rows: int = 1_000_000
+    ) -> StreamSummary:
+        """The columns of a stream by its points in [since, until): types, counts, nulls, ranges, most frequent values.
+
+        If there are more than ``rows`` points, about so many are read, of days spread over the range; the summary says
+        how many.
+        """
+        from runtime.points.describe_points import describe
+        from runtime.points.point_scan import PointRange
+
+        return describe(self, stream, PointRange(_moment(since, "since"), _moment(until, "until")), rows)
+
+    def export(
+        self,
+        stream: str,
+        path: str | Path | BinaryIO,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        key: str | int | None = None,
+        format: str | None = None,
+        force: bool = False,
+        progress: bool | Progress = True,
+    ) -> ExportReport:
+        """Write the points of [since, until), of one ``key`` if given, to a Parquet, CSV or NDJSON file.
+
+        ``format`` is ``"parquet"``, ``"csv"`` or ``"ndjson"``; by default as the name ends, also in ``.csv.gz`` or
+        ``.ndjson.zst``. The file appears whole or not at all; one that is there is replaced only with ``force``.
+        ``path`` may be a binary file object, which needs a ``format``. Values are exact and columns have their names;
+        days follow each other, and each key's points are in the order of time. ``ingest`` reads the file back. See
+        ``runtime.display.table_files`` for how each type is written.
+        """
+        from runtime.points.export_points import export
+        from runtime.points.point_scan import PointRange
+
+        wanted = PointRange(_moment(since, "since"), _moment(until, "until"), key)
+        return export(self, stream, path, wanted, format, force, _progress(progress))
 
     def verify(self, progress: bool | Progress = False) -> VerifyReport:
         """Re-read every checksum of the store and check the catalogue against it."""

@@ -11,6 +11,7 @@ TESTS = Path(__file__).parent
 
 FAST = (
     "dataflow",
+    "deploy/commands/test_points_commands.py",
     "deploy/handlers/test_events.py",
     "deploy/handlers/test_logs.py",
     "deploy/simulator",
@@ -73,6 +74,7 @@ FAST = (
     "runtime/pointfile/test_golden.py",
     "runtime/pointfile/test_hostile_chunks.py",
     "runtime/pointfile/test_round_trip.py",
+    "runtime/points",
     "runtime/published/test_state_cache.py",
     "runtime/published/test_versions.py",
     "runtime/query/stages",

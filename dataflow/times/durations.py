@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from dataflow.values.constants import constant, is_numpy_length
 from dataflow.values.mistaken import shown, without_call
 from operators.errors import DataflowError
-from operators.kernels.times.iso_times import BAD_TIME, LOCAL_DATE, ZONED, iso_time
+from operators.kernels.times.dates import BAD_TIME
+from operators.kernels.times.iso_times import LOCAL_DATE, ZONED, iso_time
 
 _UNITS = {
     "us": 1,

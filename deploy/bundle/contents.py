@@ -14,7 +14,7 @@ WHEELS = ("numpy", "orjson", "tzdata", "zstandard")
 # Of ours: what only a person runs.
 _OURS_LEFT_OUT = re.compile(
     r"deploy/(commands|bundle|stack|simulator)/|deploy/(__main__|cli|metric_file)\.py$"
-    r"|dataflow/examples/|runtime/testing/|runtime/display/(plot|chart_data|chart_ticks)\.py$"
+    r"|dataflow/examples/|runtime/testing/|runtime/points/|runtime/display/(plot|chart_data|chart_ticks)\.py$"
 )
 
 # Of wheels: tests, headers, type stubs, build files, documentation, and modules that only tests import.

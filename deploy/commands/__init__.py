@@ -8,6 +8,7 @@ from deploy.commands import (
     format_list,
     ingest_command,
     kernel_list,
+    points_commands,
     preview_command,
     publish,
     query_command,
@@ -24,6 +25,7 @@ COMMANDS: dict[str, Command] = (
     | rejects_command.COMMANDS
     | format_list.COMMANDS
     | query_command.COMMANDS
+    | points_commands.COMMANDS
     | publish.COMMANDS
     | store.COMMANDS
     | kernel_list.COMMANDS

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from deploy.commands.shared import Command, UsageError, shown_progress, store_argument
+from deploy.commands.shared import Command, UsageError, ended_by_signal, shown_progress, store_argument
 from operators.nearest import meant, nearest
 
 if TYPE_CHECKING:
@@ -40,12 +36,13 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
 
 def field_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say which fields are key and time, and the format."""
-    from runtime.ingest.formats import names
-
     parser.add_argument("--key", metavar="K", help="the field that names the device, account or user")
     parser.add_argument("--time", metavar="T", help="the field that holds the event time")
     parser.add_argument("--unit", choices=_UNITS, help="of numeric times; ISO-8601 text needs none")
-    parser.add_argument("--format", choices=names(), default="auto", help="of the files (default: detected)")
+    parser.add_argument(
+        "--format", metavar="FORMAT", default="auto", help="of the files (default: detected); `dataflow formats`"
+    )
+    parser.add_argument("--preset", metavar="NAME", help="the options for a well-known source; `dataflow formats`")
 
 
 def missing_key_argument(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +98,7 @@ def _ingest(options: argparse.Namespace) -> int:
             hint = f"; {question}" if question else ""
             raise UsageError(f"the stream {options.stream} is new: --key and --time are needed{hint}")
         key, time = key or schema.key, time or schema.time
-    with _ended_by_signal(), shown_progress() as progress:
+    with ended_by_signal(), shown_progress() as progress:
         report = store.ingest(
             options.stream,
             *options.files,
@@ -131,7 +128,7 @@ def _retry(options: argparse.Namespace) -> int:
     given = {"unit": options.unit, "missing_key": options.missing_key, **reading_of(options)}
     if options.format != "auto":
         given["format"] = options.format
-    with _ended_by_signal(), shown_progress() as progress:
+    with ended_by_signal(), shown_progress() as progress:
         report = Store(options.store).retry_rejects(
             options.stream, progress=progress, **{name: value for name, value in given.items() if value is not None}
         )
@@ -148,23 +145,6 @@ def _streams_of(store: Store, place: str) -> list[str]:
     except NoStore as error:
         hint = f"; did you mean {error.near!r}?" if error.near is not None else ""
         raise UsageError(f"there is no store {place} yet: --key and --time are needed to make it{hint}") from None
-
-
-@contextmanager
-def _ended_by_signal() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C: report what was committed, discard the rest."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 COMMANDS: dict[str, Command] = {

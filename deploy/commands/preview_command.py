@@ -25,7 +25,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _preview(options: argparse.Namespace) -> int:
     from runtime.ingest.preview import previews
 
-    given = {name: getattr(options, name) for name in ("key", "time", "unit", "format", "missing_key")}
+    given = {name: getattr(options, name) for name in ("key", "time", "unit", "format", "preset", "missing_key")}
     reading = reading_of(options)
     found = [p for file in options.files for p in previews(file, options.rows, **given, **reading)]
     if options.output == "json":

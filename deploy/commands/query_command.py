@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.commands.range_times import time_of_range
-from deploy.commands.shared import (
-    TERMINAL_ROWS,
-    Command,
-    UsageError,
-    positive,
-    show_json,
-    shown,
-    shown_progress,
-    store_argument,
-    terminal_form,
-    use_color,
-)
+from deploy.commands.result_output import checked_output, output_arguments, show_result
+from deploy.commands.shared import Command, UsageError, positive, shown_progress, store_argument
 from deploy.values import parameter_value
 from operators.nearest import meant
 
 if TYPE_CHECKING:
     from runtime import Store
     from runtime.published import Published
-    from runtime.result.result import Explanation, Result
+    from runtime.result.result import Result
     from runtime.schedules.scheduled_run import ScheduledRun
     from runtime.schedules.thresholds import Threshold
 
@@ -117,7 +106,7 @@ def _query_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--budget", metavar="DOLLARS", type=dollars, help="refuse a query whose estimated cost is higher"
     )
-    parser.add_argument("--format", choices=("table", "json", "csv"), default="table", help="of the result")
+    output_arguments(parser)
     parser.add_argument("--plot", metavar="FILE", help="also draw a chart: .png, .svg or .html")
     parser.add_argument(
         "--why",
@@ -153,6 +142,7 @@ def _query(options: argparse.Namespace) -> int:
     from deploy.metric_file import located, metric_named
     from runtime import Store
 
+    form = checked_output(options)
     plot = Path(options.plot) if options.plot else None
     if plot is not None:
         _check_plot(plot)
@@ -181,15 +171,7 @@ def _query(options: argparse.Namespace) -> int:
     if result.cost is not None:
         print(result.cost, file=sys.stderr)
     why = None if options.why is None else result.explain(options.why, options.why_rows)
-    with shown():
-        if why is not None:
-            _show_why(why, options.format)
-        elif options.format == "json":
-            show_json(result.to_dict())
-        elif options.format == "csv":
-            sys.stdout.write(result.to_csv() or "")
-        else:
-            print(result.to_text(**terminal_form()))
+    show_result(result if why is None else why, form, options.output)
     if plot is not None:
         _draw(result, plot)
     if not options.save and not thresholds:
@@ -252,17 +234,6 @@ def _judged(run: ScheduledRun) -> int:
     for violation in run.violations:
         print(violation, file=sys.stderr)
     return ALERTED if run.violations else 0
-
-
-def _show_why(why: Explanation, form: str) -> None:
-    if form == "json":
-        show_json(why.to_dict())
-    elif form == "csv":
-        sys.stdout.write(why.rows.to_csv() or "")
-    elif sys.stdout.isatty():
-        print(why.to_text(width=shutil.get_terminal_size().columns, color=use_color(), max_rows=TERMINAL_ROWS))
-    else:
-        print(why.to_text(all_files=True))
 
 
 def _explain(options: argparse.Namespace) -> int:

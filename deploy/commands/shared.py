@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,6 +78,23 @@ def shown_progress() -> Iterator[Progress]:
     finally:
         if isinstance(progress, TerminalProgress):
             progress.close()
+
+
+@contextmanager
+def ended_by_signal() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C: report what is done, discard the rest."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def use_color() -> bool:

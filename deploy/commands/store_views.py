@@ -11,14 +11,16 @@ import numpy as np
 
 from operators.types import Type
 from runtime.columns import Column, Dictionary
-from runtime.display.text_tables import iso, printable
+from runtime.display.text_tables import format_column, iso, printable
 from runtime.progress import human_bytes
 
 if TYPE_CHECKING:
     from runtime.catalogue import FileEntry
+    from runtime.points.describe_points import ColumnSummary, StreamSummary
     from runtime.query.kernel_store import KernelInfo
 
 _EPOCH = date(1970, 1, 1)
+_MOST_LETTERS = 24
 
 
 def column(type_: Type, values: Sequence[Any]) -> Column:
@@ -117,6 +119,32 @@ def files_json(files: Sequence[FileEntry]) -> dict[str, object]:
             for f in files
         ]
     }
+
+
+def summary_columns(summary: StreamSummary) -> dict[str, Column]:
+    """One row per column of a stream."""
+    listed = summary.columns
+    bounds = [format_column(c.bounds, _MOST_LETTERS) or (None, None) for c in listed]
+    return {
+        "column": column(Type.STRING, [c.name for c in listed]),
+        "type": column(Type.STRING, [c.type.value for c in listed]),
+        "values": column(Type.INT, [c.values for c in listed]),
+        "nulls": column(Type.INT, [c.nulls for c in listed]),
+        "distinct": column(Type.STRING, [_distinct(c) for c in listed]),
+        "min": column(Type.STRING, [least for least, _ in bounds]),
+        "max": column(Type.STRING, [greatest for _, greatest in bounds]),
+        "most frequent": column(Type.STRING, [_most_frequent(c) for c in listed]),
+    }
+
+
+def _distinct(of: ColumnSummary) -> str:
+    return f"> {of.counted}" if of.distinct is None else str(of.distinct)
+
+
+def _most_frequent(of: ColumnSummary) -> str | None:
+    """The values that occur more than once, with their numbers."""
+    shown = zip(format_column(of.top, _MOST_LETTERS), of.times, strict=True)
+    return ", ".join(f"{value} ({count})" for value, count in shown if count > 1) or None
 
 
 def kernels_columns(kernels: Sequence[KernelInfo]) -> dict[str, Column]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from operators.errors import DataflowError
-from runtime.ingest.inputs.reading import ReadingOptions
 
 STORE, WORKER, STREAMS, LANDING, QUEUE, ALERTS = (
     f"ANTFOLD_{name}" for name in ("STORE", "WORKER", "STREAMS", "LANDING", "QUEUE", "ALERTS")
@@ -57,11 +56,13 @@ def required(name: str) -> str:
 
 
 _NEEDED = {"key", "time"}
-_GIVEN = {*_NEEDED, "preset", "unit", "format", "duplicates", "id", "missing_key", *ReadingOptions.__annotations__}
+_GIVEN = {*_NEEDED, "preset", "unit", "format", "duplicates", "id", "missing_key"}
 
 
 def streams() -> dict[str, dict[str, Any]]:
     """The arguments of ``runtime.ingest.ingest`` by stream."""
+    from runtime.ingest.inputs.reading import ReadingOptions  # only ingest needs what this imports
+
     try:
         by_stream = json.loads(required(STREAMS))
     except ValueError as error:
@@ -71,11 +72,12 @@ def streams() -> dict[str, dict[str, Any]]:
             f'{STREAMS} must be an object, for example {{"telemetry": {{"key": "device", "time": "ts"}}}}.'
         )
     for stream, given in by_stream.items():
+        allowed = {*_GIVEN, *ReadingOptions.__annotations__}
         known = set(given) >= _NEEDED or bool({"preset", "format"} & set(given))  # which may know key and time
-        if not known or not set(given) <= _GIVEN:
+        if not known or not set(given) <= allowed:
             raise EnvironmentFault(
                 f"{STREAMS}: stream {stream!r} has {', '.join(sorted(given)) or 'nothing'}: it needs key and time, "
-                f"or a preset that has them, and may have {', '.join(sorted(_GIVEN - _NEEDED))}."
+                f"or a preset that has them, and may have {', '.join(sorted(allowed - _NEEDED))}."
             )
     # Empty values of the template are omitted.
     return {stream: {k: v for k, v in given.items() if v not in (None, "")} for stream, given in by_stream.items()}

@@ -31,10 +31,13 @@ key = "device"
 time = "ts"
 unit = "ms"                   # s, ms, us, ns or iso
 # format = "auto"             # auto, or one that `dataflow formats` lists
-# preset = "..."              # the options for a well-known source, key and time among them; `dataflow formats`
+# preset = "segment"          # the options for a well-known source, key and time among them; `dataflow formats`
 # duplicates = "keep"         # keep, exact or latest
 # id = "..."
 # missing_key = "..."
+# time_zone = "Europe/Berlin" # ... and all other options of `dataflow ingest` that say how records are read,
+# null = ["NA", "-999"]       # with _ for -
+# type = { amount = "decimal(2)" }
 
 # [[schedules]]               # published queries (dataflow publish) on a schedule
 # query = "uptime"

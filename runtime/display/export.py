@@ -1,8 +1,9 @@
-"""Exports a result's columns: CSV, pandas, polars, Arrow."""
+"""Exports columns: CSV, pandas, polars, Arrow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from operators.errors import DataflowError
 from operators.types import Type
 from runtime.columns import Column
-from runtime.display.text_tables import iso
 
 if TYPE_CHECKING:
     import pandas
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _DECIMAL_DIGITS = 19
 """Digits of the largest int64."""
+
+_SPECIAL = re.compile(r'[,"\n\r]|^\s|\s\Z|\A\Z')
+"""What a CSV field must be quoted for: separators, line ends, blanks around it, nothing at all."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -45,16 +48,28 @@ def safe_text(text: str) -> str:
 
 
 def csv_lines(columns: Mapping[str, Column]) -> Iterator[str]:
-    """The lines of a CSV file, its header first; fields are quoted where they must be."""
-    yield ",".join(_quoted(safe_text(name)) for name in columns) + "\n"
-    cells = [_csv_cells(column) for column in columns.values()]
+    """The lines of a CSV file for spreadsheets, its header first; see ``safe_text``."""
+    yield csv_header(columns, safe_text)
+    yield from csv_rows(columns, safe_text)
+
+
+def csv_header(names: Iterable[str], text_as: Callable[[str], str] = str) -> str:
+    """The first line of a CSV file; fields are quoted where they must be."""
+    return ",".join(_quoted(text_as(name)) for name in names) + "\n"
+
+
+def csv_rows(columns: Mapping[str, Column], text_as: Callable[[str], str] = str) -> Iterator[str]:
+    """The lines of a CSV file that follow its header; null is an empty field, the empty string ``""``."""
+    cells = [_csv_cells(column, text_as) for column in columns.values()]
     for row in zip(*cells, strict=True):
         yield ",".join(row) + "\n"
 
 
-def _csv_cells(column: Column) -> list[str]:
+def _csv_cells(column: Column, text_as: Callable[[str], str]) -> list[str]:
     if column.type.is_text:
-        return ["" if t is None else _quoted(safe_text(t)) for t in column.texts()]
+        codes, words = _compact(column)
+        quoted = [*(_quoted(text_as(word)) for word in words), ""]  # the last is for null
+        return [quoted[code] for code in codes.tolist()]
     values = column.to_list()
     if column.type.places is not None:
         return ["" if v is None else format(v, "f") for v in values]
@@ -62,15 +77,21 @@ def _csv_cells(column: Column) -> list[str]:
         case Type.BOOL:
             return ["" if v is None else "true" if v else "false" for v in values]
         case Type.TIME:
-            return [iso(v) if isinstance(v, int) else "" for v in values]
+            return [t or "" for t in iso_times(column)]
         case _:
             return ["" if v is None else repr(v) for v in values]
 
 
+def iso_times(column: Column) -> list[str | None]:
+    """The values of a time column as ``text_tables.iso`` writes them; None for null."""
+    texts: list[str | None] = np.datetime_as_string(column.values.astype("M8[us]"), "us", "UTC").tolist()
+    for at in [] if column.valid is None else np.flatnonzero(~column.valid).tolist():
+        texts[at] = None
+    return texts
+
+
 def _quoted(text: str) -> str:
-    if text and not any(c in text for c in ',"\n\r') and text == text.strip():
-        return text
-    return '"' + text.replace('"', '""') + '"'
+    return '"' + text.replace('"', '""') + '"' if _SPECIAL.search(text) else text
 
 
 def _compact(column: Column) -> tuple[NDArray[np.int64], list[str]]:

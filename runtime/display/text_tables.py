@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -150,11 +151,12 @@ def text_table(
     color: bool = False,
     max_rows: int | None = None,
     footer: Sequence[str] = (),
+    noun: str = "row",
 ) -> str:
     """The columns as lines of text, without a line end after the last.
 
     Columns that do not fit in ``width`` and rows past ``max_rows`` are omitted, and the line after the table says how
-    many. ``footer`` are lines below that.
+    many. ``footer`` are lines below that; ``noun`` is what a row is called.
     """
     shown, rows, hidden_rows = _head(columns, max_rows)
     limit = None if width is None else max(_MAX_CELL, width // 2)
@@ -180,7 +182,7 @@ def text_table(
     for i in range(rows - hidden_rows):
         line = (" " + _GAP.join(_pad(body[i], w, left) for _, body, w, left in cells)).rstrip()
         lines.append(line.replace(NULL, style(NULL, _DIM)) if color else line)
-    note = _count(rows, "row")
+    note = _count(rows, noun)
     if hidden_rows:
         lines.append(" ⋮")
         note += f", {hidden_rows:,} of them not shown"
@@ -190,6 +192,24 @@ def text_table(
     for line in (note, *footer):
         lines += [style(f" {part}", _DIM) for part in _wrapped(printable(line, None), width)]
     return "\n".join(lines)
+
+
+def markdown_table(columns: Mapping[str, Column]) -> str:
+    """The columns as a table of GitHub's Markdown, every text escaped, numbers to the right."""
+    lines: list[list[str]] = [[] for _ in range(2 + (len(next(iter(columns.values()))) if columns else 0))]
+    for name, column in columns.items():
+        cells = [_markdown(cell) for cell in [printable(name, None), *format_column(column, None)]]
+        left = column.type in _LEFT
+        width = max(3, *map(cell_width, cells))
+        cells.insert(1, f":{'-' * (width - 1)}" if left else f"{'-' * (width - 1)}:")
+        for line, cell in zip(lines, cells, strict=True):
+            line.append(_pad(cell, width, left))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _markdown(text: str) -> str:
+    """The text without a meaning in Markdown; an underscore within a word has none."""
+    return re.sub(r"[\\|`*<\[\]~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)
 
 
 def html_table(columns: Mapping[str, Column], *, max_rows: int | None = None, footer: Sequence[str] = ()) -> str:

@@ -19,7 +19,7 @@ from runtime.ingest.columns.batch import Batch
 from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
-from runtime.ingest.inputs.packings import decompressed
+from runtime.ingest.inputs.packed.packings import decompressed
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.new_assembler import new_assembler
 from runtime.ingest.report import ColumnReport, SourceReport, utc

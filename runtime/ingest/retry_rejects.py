@@ -44,6 +44,11 @@ class Rejected:
             known["format"] = "csv"
             for name in ("skip_rows", "comment", "names", "encoding"):
                 known.pop(name, None)
+        # Records of documents and logs were taken out of them already.
+        if self.kept.as_json:
+            known["format"] = "json"
+            for name in ("records", "columnar", "names", "encoding"):
+                known.pop(name, None)
         return known
 
 

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, Literal, Unpack
 from runtime.catalogue import Catalogue, check_stream
 from runtime.errors import IngestError
 from runtime.ingest.formats import check_format
-from runtime.ingest.inputs.archives import each_source
 from runtime.ingest.inputs.inputs import StreamInput, resolve
+from runtime.ingest.inputs.packed.archives import each_source
 from runtime.ingest.inputs.quarantine import archive_done
 from runtime.ingest.inputs.reading import ReadingOptions
 from runtime.ingest.inputs.settings import Settings
@@ -47,12 +47,13 @@ def ingest(
     """Add points to a stream, which the first ingest creates; each input is a source that counts exactly once.
 
     ``inputs`` are paths, glob patterns, ``"-"`` (standard input), open binary files (with their own identity:
-    ``StreamInput``), Arrow tables, pandas or Polars frames, or dicts of arrays; files may be gzip, zstd, bzip2 or xz,
-    and of any format that ``dataflow formats`` lists; each file in a zip archive is an input. ``key`` and ``time`` name
-    the columns of the key and of the event time (dotted for nested ones); an existing stream knows them. ``unit`` is
-    that of numeric times; ISO-8601 text needs none. ``duplicates``, ``id`` and ``missing_key`` are properties of the
-    stream; None means the stream's. ``reading`` are the options of ``Reading``. ``preset`` names a set of these options
-    for a well-known source (``dataflow formats``); those that are given win.
+    ``StreamInput``), Arrow tables, readers or iterators of record batches, pandas or Polars frames, relations of
+    DuckDB, or dicts of arrays; files may be gzip, zstd, bzip2 or xz, and of any format that ``dataflow formats`` lists;
+    each file in a zip archive is an input. ``key`` and ``time`` name the columns of the key and of the event time
+    (dotted for nested ones); an existing stream knows them. ``unit`` is that of numeric times; ISO-8601 text needs
+    none. ``duplicates``, ``id`` and ``missing_key`` are properties of the stream; None means the stream's. ``reading``
+    are the options of ``Reading``. ``preset`` names a set of these options for a well-known source (``dataflow
+    formats``); those that are given win.
 
     Single bad records are rejected and counted. ``IngestError`` says why an input could not be ingested; then none of
     it is. With several inputs the others are committed first (``SourcesFailed``). ``Interrupted`` (a KeyboardInterrupt)

@@ -110,7 +110,7 @@ class Result:
         Durations are integer microseconds, times ISO-8601 UTC with microseconds, integers beyond 2**53 strings, and
         floats that JSON cannot represent the strings ``NaN``, ``Infinity`` and ``-Infinity``.
         """
-        plain = [_plain(column) for column in self.columns.values()]
+        plain = [plain_values(column) for column in self.columns.values()]
         return {
             "columns": list(self.columns),
             "types": {name: column.type.value for name, column in self.columns.items()},
@@ -135,6 +135,21 @@ class Result:
         except OSError as e:
             raise DataflowError(f"cannot write {path}: {e.strerror}; choose another file") from e
         return None
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write the result as Parquet to ``path``, all at once; a file that is there is replaced.
+
+        Times are timestamps in UTC with microseconds, durations Arrow's durations (int64 microseconds), text plain
+        strings, decimals decimals. Needs the extra ``antfold[parquet]``.
+        """
+        from operators.files import whole_file
+        from runtime.display.table_files import write_table
+
+        try:
+            with whole_file(Path(path), replace=True) as out:
+                write_table(out, "parquet", self.columns)
+        except OSError as e:
+            raise DataflowError(f"cannot write {path}: {e.strerror}; choose another file") from e
 
     def to_pandas(self) -> pandas.DataFrame:
         """A DataFrame: times ``datetime64[us, UTC]``, durations ``timedelta64[us]``, strings categorical.
@@ -302,7 +317,7 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def _plain(column: Column) -> list[object]:
+def plain_values(column: Column) -> list[object]:
     """The values of a column as JSON values."""
     values = column.to_list()
     match column.type:

@@ -61,6 +61,13 @@ class OpenedFiles:
         mine.set_result(opened)
         return opened
 
+    def close(self, files: Iterable[FileEntry]) -> None:
+        """Release these files and what was read of them; they are opened again on use."""
+        with self._lock:
+            for entry in files:
+                found = self._open.pop(entry.path, None)
+                self._held -= 0 if found is None else found.held
+
     @contextmanager
     def ahead(self, files: Iterable[FileEntry]) -> Iterator[None]:
         """While the block runs, open these files in order, several at once where that pays off.

@@ -144,7 +144,11 @@ class Assembler:
     def reject(self, screened: Screened) -> None:
         """Count the rows that are rejected already."""
         cells, reasons = screened.cells, screened.reasons
-        faults = cells.faults + [RowFault(int(cells.start[r]), int(cells.end[r]), why) for r, why in reasons.items()]
+        again = cells.again
+        faults = cells.faults + [
+            RowFault(int(cells.start[r]), int(cells.end[r]), why, None if again is None else again(r))
+            for r, why in reasons.items()
+        ]
         if faults:
             self.rejects.add(faults, cells.data, cells.base, cells.line)
         self.rows_read += len(faults)

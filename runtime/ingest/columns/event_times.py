@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.kernels.times.calendar import END
-from operators.kernels.times.iso_times import BAD_TIME, ZONED
+from operators.kernels.times.dates import BAD_TIME
+from operators.kernels.times.iso_times import ZONED
 from operators.types import Type
 from runtime.errors import IngestError
 from runtime.ingest.columns.interned_strings import InternedStrings
@@ -195,15 +196,15 @@ class TimeReader:
         """Put the times of ``given`` rows into UTC; ``reasons``, and why those without one are rejected."""
         reasons = {} if reasons is None else reasons
         column, texts, number = self._column, self._texts, found.number & given
+        good = given & (found.times != BAD_TIME)
         if number.any():
             if self._unit is None:
-                self._undeclared(number, found.times)
+                self._undeclared(number, good)
             declared = "though ISO-8601 text is declared" if self._unit else "and others are ISO-8601 text (see --unit)"
             _note(reasons, number, f"time: column {column} is a number, {declared}")
-        bad = found.times == BAD_TIME
-        self._note_texts(reasons, bad & given & ~number, text_of, texts.expected)
-        self._read += len(bad) - int(np.count_nonzero(bad))
-        local = given & ~bad & (found.said != ZONED)
+        self._note_texts(reasons, given & ~good & ~number, text_of, texts.expected)
+        self._read += int(np.count_nonzero(good))
+        local = good & (found.said != ZONED)
         if local.any():
             found.times, twice, never = texts.instants(found.times, np.where(local, found.said, ZONED))
             self._note_texts(reasons, never, text_of, f"does not exist in {texts.zone}: its clock was put forward")
@@ -231,9 +232,9 @@ class TimeReader:
                 cut = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
                 reasons[row] = Reason(f"time: column {self._column}: {cut!r} {why}{hint}", counted)
 
-    def _undeclared(self, numeric: Mask, out: Ints) -> None:
+    def _undeclared(self, numeric: Mask, good: Mask) -> None:
         """Numbers without a unit: rejected among texts; an error if the first time of the source is one."""
-        if not self._read and not (out[: int(numeric.argmax())] != BAD_TIME).any():
+        if not self._read and not good[: int(numeric.argmax())].any():
             raise self._no_unit()
         self._numbers += int(np.count_nonzero(numeric))
 

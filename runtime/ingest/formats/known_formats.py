@@ -15,10 +15,13 @@ from runtime.ingest.inputs.encodings import as_utf8, likely
 from runtime.ingest.inputs.presets import AUTO
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.records.json_columns import JsonColumns
+from runtime.ingest.text.json_scanner import MAX_DEPTH
 
 _BOM = b"\xef\xbb\xbf"
 _HEAD = 1 << 16
-_CHECKED = 4096  # bytes in which text has no NUL
+_CHECKED = 4096
+_RARE = 64  # one control character in so many bytes is no text; a single one may be a mistake in a record
+_CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\v\f\r\x1b")
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,12 @@ def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler
         pieces = as_utf8(head, pieces, settings.reading.encoding, name)
         head = _head(pieces)
         text = head.removeprefix(_BOM)
-        chosen = chosen or (None if b"\0" in text[:_CHECKED] else _found(text, is_text=True))
+        chosen = chosen or (None if _is_binary(text[:_CHECKED]) else _found(text, is_text=True))
     if chosen is None:
         raise _unknown(head, name)
     if settings.reading.json:
-        assembler.prepare = JsonColumns(settings.reading.json)
+        depth = settings.reading.depth or MAX_DEPTH
+        assembler.prepare = JsonColumns(settings.reading.json, settings.names(), depth)
     assembler.form = chosen.title
     yield from chosen.batches(Content(head, pieces), settings, assembler, name)
 
@@ -112,6 +116,10 @@ def _head(pieces: Iterator[bytes]) -> bytes:
         if len(head) >= _HEAD:
             break
     return head
+
+
+def _is_binary(head: bytes) -> bool:
+    return (len(head) - len(head.translate(None, _CONTROLS))) * _RARE > len(head)
 
 
 def _found(head: bytes, is_text: bool) -> SourceFormat | None:

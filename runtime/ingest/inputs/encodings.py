@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from contextlib import suppress
 from encodings.aliases import aliases
 from itertools import chain
 
@@ -20,6 +21,9 @@ _MARKS = (
 """Byte-order marks and what they say; that of UTF-32 begins like that of UTF-16. None is UTF-8."""
 
 _COMMON = ("utf-8", "utf-16", "latin-1", "windows-1252", "iso-8859-15", "cp437", "mac-roman", "shift_jis", "gb18030")
+_NO_FILES = ("unicode-escape", "raw-unicode-escape", "idna", "punycode", "undefined")
+"""Codecs that Python counts as encodings of text, but no file has."""
+
 _ERRORS = "antfold.undecodable"
 _SURROGATE = "\udcff"
 UNDECODABLE = _SURROGATE.encode("utf-8", "surrogatepass")
@@ -41,9 +45,10 @@ codecs.register_error(_ERRORS, _undecodable)
 def check_encoding(name: str) -> None:
     """IngestError if Python has no text encoding of this name."""
     try:
-        b"a".decode(name)  # of no bytes at all, any name is taken
-    except UnicodeError:
-        return
+        with suppress(UnicodeError):
+            b"a".decode(name)  # of no bytes at all, any name is taken
+        if codecs.lookup(name).name in _NO_FILES:
+            raise LookupError(name)
     except (LookupError, ValueError):
         known = {alias.replace("_", "-") for pair in aliases.items() for alias in pair} | set(_COMMON)
         then = f"give one of Python's text encodings, for example {', '.join(_COMMON)} (--encoding)"

@@ -100,8 +100,8 @@ def resolve(inputs: Sequence[Any] | Any) -> list[Input]:
         elif isinstance(given, StreamInput):
             found.append(given)
         elif _is_table(given):
-            called = f"table {number}" if len(inputs) > 1 else "table"
-            found.append(TableInput(given, called, once=not _is_lasting(given)))
+            title = f"table {number}" if len(inputs) > 1 else "table"
+            found.append(TableInput(given, title, once=not _is_lasting(given)))
         elif callable(getattr(given, "read", None)):
             name = getattr(given, "name", None)
             found.append(StreamInput(given, name if isinstance(name, str) else f"input {number}"))

@@ -31,9 +31,12 @@ class Preset:
         given = {"format": self.format, "key": self.key, "time": self.time, "unit": self.unit, **self.reading}
         return {name: value for name, value in given.items() if value not in (None, AUTO)}
 
-    def reading_under(self, given: Reading) -> Reading:
-        """The options that were given, and the preset's where none are; one that excludes another takes its place."""
+    def reading_under(self, given: Reading, key_given: bool) -> Reading:
+        """The options that were given, and the preset's where none are; one that excludes another takes its place.
+        ``key_given``: a key was, too."""
         mine = dict(self.reading)
+        if key_given:
+            mine.pop("key_value", None)
         if given.records is not None or given.columnar is not None:
             mine.pop("records", None)
             mine.pop("columnar", None)

@@ -60,13 +60,6 @@ def _listed(given: Any, name: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in _words(given, name))
 
 
-def _delimiter(given: Any, name: str) -> str:
-    """A delimiter; a tab may be written as the console and configuration files can."""
-    if not isinstance(given, str):
-        raise IngestError(f"{name} must be a text, not {given!r:.60}.")
-    return "\t" if given in ("\\t", "tab") else given
-
-
 def _pairs(given: Any, name: str) -> Mapping[str, str]:
     """``a=b`` texts or a mapping, as a mapping."""
     if not isinstance(given, Mapping):
@@ -129,7 +122,7 @@ class Reading:
     encoding: str | None = _option(
         "of text, for example latin-1 (default: UTF-8, or what a byte-order mark says)", "NAME"
     )
-    delimiter: str | None = _option("between the values of a CSV row", "MARK", convert=_delimiter)
+    delimiter: str | None = _option("between the values of a CSV row", "MARK")
     quote: str | None = _option('around CSV values that hold delimiters (default: ")', "MARK")
     comment: str | None = _option("lines that begin so are skipped", "MARK")
     skip_rows: int = _option("lines to skip before the header", "N", 0)
@@ -147,6 +140,8 @@ class Reading:
                 continue
             convert: Callable[[Any, str], Any] | None = known[name].metadata.get("convert")
             values[name] = convert(value, name) if convert else value
+        if values.get("delimiter") == "\\t":  # as a console can write it
+            values["delimiter"] = "\t"
         made = cls(**values)
         made._check()
         return made

@@ -63,13 +63,13 @@ class Settings:
         one, that of the format.
         """
         chosen = preset_of(preset, format)
+        read = chosen.reading_under(Reading.of(reading), key is not None)
         _one_of("unit", "--unit", unit, (None, *UNITS))
         _one_of("duplicates", "--duplicates", duplicates, (None, *DUPLICATES))
         if known is not None:
             key = known.composed.get("key", known.key) if key is None else key
             time = known.composed.get("time", known.time) if time is None else time
             unit = known.unit if unit is None else unit
-        read = chosen.reading_under(Reading.of(reading))
         key, time = chosen.key if key is None else key, chosen.time if time is None else time
         unit = chosen.unit if unit is None else unit
         if read.key_value is not None:
@@ -123,15 +123,16 @@ class Settings:
         return cls(*found, read, key_of, time_of)
 
     def _holder(self, column: str) -> str:
-        """The column of the source that holds this one: itself, or one with JSON text that it comes from."""
+        """The field of the source that becomes this column: itself, another that is renamed, or one with JSON text."""
+        column = next((old for old, new in self.reading.rename.items() if new == column), column)
         return next((name for name in self.reading.json if column.startswith(f"{name}.")), column)
 
     def names(self) -> Names:
         """Which fields of a source are taken, and under which names."""
         r = self.reading
         whole = frozenset(name for name, type_ in r.type.items() if type_ == "json")
-        needed = frozenset(name for of in (self.key_of, self.time_of) if of is not None for name in of.fields)
-        return Names((self.key, self.time), needed, r.rename, r.columns, r.drop, whole)
+        needed = {name for of in (self.key_of, self.time_of) if of is not None for name in of.fields} | {*r.json}
+        return Names((self.key, self.time), frozenset(needed), r.rename, r.columns, r.drop, whole)
 
     def needed(self) -> list[tuple[str, tuple[str, ...]]]:
         """The fields that a source must have, by option: of each, one of these."""

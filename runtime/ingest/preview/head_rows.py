@@ -42,8 +42,7 @@ class HeadRows(Assembler):
         return replace(screened, cells=replace(screened.cells, faults=[])).rows(0, 0)
 
     def see(self, screened: Screened) -> None:
-        """Some of the first rows; their arrays are valid until this returns."""
-        raise NotImplementedError
+        """Takes some of the first rows, whose arrays are valid until this returns."""
 
 
 class SeenRows(HeadRows):

@@ -17,7 +17,7 @@ from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.formats import batches_of, check_format
 from runtime.ingest.inputs.byte_stream import Hashed
 from runtime.ingest.inputs.inputs import FileInput, Input, TableInput, opened, resolve
-from runtime.ingest.inputs.packings import decompressed
+from runtime.ingest.inputs.packed.packings import decompressed
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.new_assembler import new_assembler
 from runtime.ingest.preview.candidates import key_candidates, record_options, time_candidates, unit_of
@@ -206,7 +206,7 @@ class _Look:
         kind, places = np.full((2, len(raw)), STRING, np.uint8), np.zeros(len(raw), np.int64)
         data = np.frombuffer(b"".join(raw), np.uint8).copy()
         reading = replace(self.looked.reading, key_value=None)
-        settings = replace(self.looked, key=NOWHERE[0], time=name, unit=None, time_of=None, reading=reading)
+        settings = replace(self.looked, key=NOWHERE[0], time=name, unit="iso", time_of=None, reading=reading)
         cells = RawCells(data, 0, 1, [NOWHERE[0], name], kind, np.stack([spans, spans]), places, places)
         good: list[bool] = new_assembler(Assembler, settings, self.given.name).screen(cells).good.tolist()
         return good

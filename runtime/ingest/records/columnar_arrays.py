@@ -38,16 +38,18 @@ class ColumnarArrays:
             if first == b"{":
                 prefix = "" if self._path.path == "." else f"{self._path.path}."
                 arrays: dict[str, int] = {}
-                self._object(parts, found.start, prefix, "", arrays, found.beside)
+                left_out = self._object(parts, found.start, prefix, "", arrays, found.beside)
+                found = found._replace(left_out=(*found.left_out, *left_out))
             elif first == b"[":
                 arrays = self._listed(parts, found)
             else:
                 raise NotARecord(f"JSON: {self._path.path} is neither an object nor an array of arrays")
-            yield from self._records(parts, arrays, found.beside)
+            yield from self._records(parts, arrays, found)
 
     def _object(
         self, parts: JsonParts, start: int, prefix: str, name: str, arrays: dict[str, int], beside: dict[str, Any]
-    ) -> None:
+    ) -> list[str]:
+        left_out: list[str] = []
         for own, at, end in parts.members(start):
             first, full = parts.data[at : at + 1], name + own
             if full in arrays:
@@ -55,9 +57,10 @@ class ColumnarArrays:
             if first == b"[":
                 arrays[full] = at
             elif first == b"{":
-                self._object(parts, at, prefix, f"{full}.", arrays, beside)
+                left_out += self._object(parts, at, prefix, f"{full}.", arrays, beside)
             else:
-                flatten({full: parts.value(at, end)}, beside, prefix)
+                left_out += flatten({full: parts.value(at, end)}, beside, prefix)
+        return left_out
 
     def _listed(self, parts: JsonParts, found: PathValue) -> dict[str, int]:
         names = self._names or found.names
@@ -68,7 +71,7 @@ class ColumnarArrays:
             )
         return dict(zip(names, starts, strict=True))
 
-    def _records(self, parts: JsonParts, arrays: dict[str, int], beside: dict[str, Any]) -> Iterator[RecordItem]:
+    def _records(self, parts: JsonParts, arrays: dict[str, int], found: PathValue) -> Iterator[RecordItem]:
         sizes = {name: sum(1 for _ in parts.elements(at)) for name, at in arrays.items()}
         if not sizes:
             raise NotARecord(f"JSON: there is no array in {self._path.path}")
@@ -88,4 +91,4 @@ class ColumnarArrays:
                 if fault is not None:
                     yield RowFault(start, end, str(fault))
                 else:
-                    yield SourceRecord(start, end, dict(zip(names, row, strict=True)), beside)
+                    yield SourceRecord(start, end, dict(zip(names, row, strict=True)), found.beside, found.left_out)

@@ -1,36 +1,33 @@
-"""The kinds of cells of parsed values."""
+"""The values of parsed JSON as columns take them: objects flattened to dotted names, and the kinds of cells."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from runtime.ingest.text.json_strict import Big, Decimal, Flat, JsonText, MinusZero, NotFinite
-from runtime.ingest.text.tokens import BIG, BOOL, DECIMAL, FLOAT, INFINITE, INT, JSON, NAN, NULL, STRING
+from runtime.ingest.text.json_strict import HALF, SURROGATE, Big, Decimal, Flat, JsonText, MinusZero, NotFinite
+from runtime.ingest.text.tokens import BIG, BOOL, DECIMAL, FLOAT, INT, JSON, NAN, NULL, STRING
 
 SPANS = (STRING, BIG, JSON, DECIMAL)
 """Kinds of cells whose value is a place in the text."""
 
-_KINDS: dict[type, int] = {
+KINDS: dict[type, int] = {
     str: STRING, Big: BIG, JsonText: JSON, int: INT, Decimal: FLOAT, bool: BOOL, type(None): NULL, MinusZero: INT,
+    NotFinite: NAN,
 }  # fmt: skip
+"""The kind of the cells of values, by their type; an infinity is INFINITE, an integer beyond 64 bits BIG."""
 
 
-def flatten(record: Mapping[str, Any], out: dict[str, Any], prefix: str = "") -> None:
-    """Put the record's values into ``out``, by dotted name; what no column can hold is left out."""
+def flatten(record: Mapping[str, Any], out: dict[str, Any], prefix: str = "") -> list[str]:
+    """Put the record's values into ``out``, by dotted name. Returns why others are not among them."""
     nested: Mapping[str, Any] = record
     for name in reversed(prefix.removesuffix(".").split(".")) if prefix else ():
         nested = {name: nested}
-    out.update(Flat(dict(nested)).values)
+    flat = Flat(dict(nested))
+    out.update(flat.values)
+    return flat.left_out
 
 
-def kind_of(value: Any) -> int:
-    """The kind of a value's cell."""
-    if type(value) is NotFinite:
-        return NAN if np.isnan(value) else INFINITE
-    kind = _KINDS.get(type(value))
-    if kind is None:
-        raise TypeError(f"a {type(value).__name__} is no value of a record")
-    return BIG if kind == INT and not -(2**63) <= value < 2**63 else kind
+def fault_of(text: str) -> str | None:
+    """Why no column can hold the text; None if one can."""
+    return HALF if not text.isascii() and SURROGATE.search(text) else None

@@ -14,6 +14,7 @@ from runtime.ingest.records.json_parts import JsonParts
 from runtime.ingest.records.record_cells import RecordCells, SourceRecord, TextWindow
 from runtime.ingest.text.column_names import Names
 from runtime.ingest.text.json_names import MAX_NODES
+from runtime.ingest.text.json_scanner import MAX_DEPTH
 from runtime.ingest.text.json_strict import NotARecord
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.tokens import MISSING, NULL, STRING
@@ -25,11 +26,13 @@ class JsonColumns:
     """Reads the JSON in the text of these columns of one source's cells: ``Message`` that holds ``{"t": 1}`` becomes
     ``Message.t``; a number, text or boolean becomes the column's value; an array stays text.
 
-    The text stays where it is not JSON, or where a name in it is that of another value of the row.
+    The text stays where it is not JSON, where a name in it is that of another value of the row, and where a part of it
+    could not be kept. ``names`` says which of the fields in it are taken, objects deeper than ``depth`` are JSON text.
     """
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[str], names: Names, depth: int = MAX_DEPTH) -> None:
         self._columns = tuple(columns)
+        self._names, self._depth = names, depth
         self._made: dict[str, None] = {}
 
     def __call__(self, cells: RawCells) -> RawCells:
@@ -37,40 +40,39 @@ class JsonColumns:
         before = cells.names
         if len(self._made) < MAX_NODES:
             cells = _widened(cells, [name for name in self._made if name not in before])
-        for column in self._columns:
+        for name in self._columns:
+            column = self._names.column(name)
             if len(cells) and column in cells.names:
-                cells = _read(cells, cells.names.index(column))
+                cells = self._read(cells, cells.names.index(column), name)
         self._made.update(dict.fromkeys(cells.names[len(before) :]))
         return cells
 
-
-def _read(cells: RawCells, at: int) -> RawCells:
-    """The cells with the JSON in column ``at`` read."""
-    spans = cells.value[at] if cells.spans is None else cells.spans[at]
-    rows = np.flatnonzero(cells.kind[at] == STRING)
-    data = cells.data.tobytes() if len(rows) else b""
-    name = cells.names[at]
-    records: list[SourceRecord] = []
-    for row, span in zip(rows.tolist(), spans[rows].tolist(), strict=True):
-        raw = data[span >> 32 : (span >> 32) + (span & 0xFFFFFFFF)].strip(_SPACE)
-        if raw[:1] == b"[" or not raw:
-            continue
-        try:
-            # The row takes the place of a position in the text.
-            records.append(SourceRecord(row, row, {name: JsonParts(raw).value(0, len(raw))}))
-        except NotARecord:
-            continue
-    reader = RecordCells(Names((cells.names[0], cells.names[1])), cells.spans is not None)
-    for part in list(reader.batches(TextWindow(b"", 0, 1), records)):
-        cells = _merged(cells, at, part)
-    return cells
+    def _read(self, cells: RawCells, at: int, name: str) -> RawCells:
+        """The cells with the JSON in column ``at`` read, which is the source's field ``name``."""
+        spans = cells.value[at] if cells.spans is None else cells.spans[at]
+        rows = np.flatnonzero(cells.kind[at] == STRING)
+        data = cells.data.tobytes() if len(rows) else b""
+        records: list[SourceRecord] = []
+        for row, span in zip(rows.tolist(), spans[rows].tolist(), strict=True):
+            raw = data[span >> 32 : (span >> 32) + (span & 0xFFFFFFFF)].strip(_SPACE)
+            if raw[:1] == b"[" or not raw:
+                continue
+            try:
+                # The row takes the place of a position in the text.
+                records.append(SourceRecord(row, row, {name: JsonParts(raw).value(0, len(raw))}))
+            except NotARecord:
+                continue
+        reader = RecordCells(self._names, cells.spans is not None, self._depth)
+        for part in list(reader.batches(TextWindow(b"", 0, 1), records)):
+            cells = _merged(cells, at, part)
+        return cells
 
 
 def _merged(cells: RawCells, at: int, part: RawCells) -> RawCells:
     """The cells with the values of ``part``, whose places are rows, instead of the text in column ``at``."""
     rows = part.start + part.base
     free = np.ones(len(rows), np.bool_)
-    free[list(part.bad)] = False
+    free[[row for row, _ in part.left_out]] = False
     places = {name: column for column, name in enumerate(cells.names)}
     for column, name in enumerate(part.names):
         there = places.get(name, at)

@@ -18,27 +18,36 @@ MAX_BESIDE = 1 << 16
 _TITLES = {b"{": "an object", b"[": "an array", b'"': "a text"}
 
 
+class Beside(NamedTuple):
+    """Flat values by dotted name that stand beside records and on the way to them; why others are not among them."""
+
+    values: dict[str, Any]
+    left_out: tuple[str, ...] = ()
+
+
 class PathValue(NamedTuple):
-    """The value at a path: its place; flat values ``beside`` it, by dotted name; ``names`` if there are ``columns``."""
+    """The value at a path: its place, and what stands beside it; ``names`` if there are ``columns``."""
 
     start: int
     end: int
     beside: dict[str, Any]
+    left_out: tuple[str, ...]
     names: tuple[str, ...] = ()
 
 
-Keep = Callable[[str, str, Any, dict[str, Any]], None]
+Keep = Callable[[str, str, Any, dict[str, Any]], list[str]]
 
 
-def _keep(prefix: str, name: str, value: Any, out: dict[str, Any]) -> None:
-    flatten({name: value}, out, prefix)
+def _keep(prefix: str, name: str, value: Any, out: dict[str, Any]) -> list[str]:
+    return flatten({name: value}, out, prefix)
 
 
 class RecordPath:
     """A dotted path in documents; ``.`` is the document itself. An array on the way stands for each of its elements.
 
     Columns that match a pattern of ``drop`` are not kept from beside the records. ``keep`` puts the name and value of
-    the others, behind a prefix, among the flat values. ``optional``: a document without such a path has no records.
+    the others, behind a prefix, among the flat values, and returns why it cannot. ``optional``: a document without such
+    a path has no records.
     """
 
     def __init__(self, path: str, drop: Sequence[str] = (), keep: Keep = _keep, optional: bool = False) -> None:
@@ -50,14 +59,14 @@ class RecordPath:
     def values(self, parts: JsonParts, start: int) -> Iterator[PathValue | RowFault]:
         """The values there, in order; ``NotARecord`` where a document has none. Elements of an array on the way that
         have none are rejected alone."""
-        return self._below(parts, start, "" if self.path == "." else self.path, "", {})
+        return self._below(parts, start, "" if self.path == "." else self.path, "", Beside({}))
 
     def _below(
-        self, parts: JsonParts, start: int, rest: str, prefix: str, beside: dict[str, Any], names: tuple[str, ...] = ()
+        self, parts: JsonParts, start: int, rest: str, prefix: str, beside: Beside, names: tuple[str, ...] = ()
     ) -> Iterator[PathValue | RowFault]:
         first = parts.data[start : start + 1]
         if not rest:
-            yield PathValue(start, parts.whole(start)[0], beside, names)
+            yield PathValue(start, parts.whole(start)[0], beside.values, beside.left_out, names)
         elif first == b"[":
             for at, end in parts.elements(start):
                 try:
@@ -70,7 +79,7 @@ class RecordPath:
             raise NotARecord(f"JSON: {prefix[:-1] or 'the document'} is no object that may have {rest}")
 
     def _inside(
-        self, parts: JsonParts, start: int, rest: str, prefix: str, beside: dict[str, Any]
+        self, parts: JsonParts, start: int, rest: str, prefix: str, beside: Beside
     ) -> Iterator[PathValue | RowFault]:
         members: dict[str, tuple[int, int]] = {}
         for name, at, end in parts.members(start):
@@ -83,7 +92,7 @@ class RecordPath:
                 return
             there = ", ".join(list(members)[:10]) or "nothing"
             raise NotARecord(f"JSON: there is no {prefix}{rest}; {prefix[:-1] or 'the document'} has {there}")
-        here = dict(beside)
+        here, left_out = dict(beside.values), list(beside.left_out)
         names: tuple[str, ...] = ()
         for name, (at, end) in members.items():
             full = prefix + name
@@ -98,8 +107,9 @@ class RecordPath:
             if name == "columns" and rest == target and _are_names(value):
                 names = tuple(value)
             else:
-                self._keep(prefix, name, value, here)
-        yield from self._below(parts, members[target][0], rest[len(target) + 1 :], f"{prefix}{target}.", here, names)
+                left_out += self._keep(prefix, name, value, here)
+        below = Beside(here, tuple(left_out))
+        yield from self._below(parts, members[target][0], rest[len(target) + 1 :], f"{prefix}{target}.", below, names)
 
 
 def _are_names(value: object) -> bool:
@@ -158,7 +168,7 @@ def _item(parts: JsonParts, start: int, end: int, found: PathValue, names: tuple
             values = _named(values, names)
     except NotARecord as fault:
         return RowFault(start, end, str(fault))
-    return SourceRecord(start, end, values, found.beside)
+    return SourceRecord(start, end, values, found.beside, found.left_out)
 
 
 def _named(value: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from runtime.ingest.records.json_parts import JsonParts
@@ -15,8 +15,10 @@ Shape = Callable[[dict[str, Any]], Iterable[Mapping[str, Any]]]
 """The records of one object; ``NotARecord`` rejects it."""
 
 
-def shaped(parts: JsonParts, start: int, end: int, shape: Shape, beside: Mapping[str, Any]) -> Iterator[RecordItem]:
-    """The records of the object from ``start`` to ``end``."""
+def shaped(
+    parts: JsonParts, start: int, end: int, shape: Shape, beside: Mapping[str, Any], left_out: Sequence[str] = ()
+) -> Iterator[RecordItem]:
+    """The records of the object from ``start`` to ``end``; see ``SourceRecord`` for what is beside it."""
     try:
         value = parts.value(start, end)
         if not isinstance(value, dict):
@@ -26,7 +28,7 @@ def shaped(parts: JsonParts, start: int, end: int, shape: Shape, beside: Mapping
         yield RowFault(start, end, str(fault))
         return
     for record in records:
-        yield SourceRecord(start, end, record, beside)
+        yield SourceRecord(start, end, record, beside, left_out)
 
 
 def shaped_elements(path: RecordPath, parts: JsonParts, start: int, shape: Shape) -> Iterator[RecordItem]:
@@ -43,4 +45,4 @@ def shaped_elements(path: RecordPath, parts: JsonParts, start: int, shape: Shape
             if isinstance(place, RowFault):
                 yield place
             else:
-                yield from shaped(parts, *place, shape, found.beside)
+                yield from shaped(parts, *place, shape, found.beside, found.left_out)

@@ -20,7 +20,7 @@ def number_or_text(text: str) -> Value:
     if found[1] is None and found[2] is None:
         if text == "-0":
             return MinusZero(0)
-        return int(text) if len(text) < 20 and -(2**63) <= int(text) < 2**63 else text
+        return int(text) if len(text) <= 20 and -(2**63) <= int(text) < 2**63 else text
     return text if isinf(float(text)) else Decimal(text)
 
 

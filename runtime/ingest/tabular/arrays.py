@@ -16,11 +16,11 @@ from runtime.ingest.tabular.arrow import pyarrow
 from runtime.ingest.tabular.decoded import (
     Chunk,
     Decoded,
-    Mask,
     WordsOf,
     all_null,
     mask_of,
     of_texts,
+    of_uint64,
     reals,
     rows_of,
     with_texts,
@@ -89,13 +89,6 @@ def from_numpy(array: NDArray[Any], name: str, words: WordsOf) -> Decoded:
     if kind == "c":
         return of_texts([str(v) for v in array.tolist()], name, words, "complex numbers as text")
     return all_null(len(array), f"values of the dtype {array.dtype} have no type here")
-
-
-def of_uint64(array: NDArray[np.uint64], valid: Mask | None, name: str, words: WordsOf) -> Decoded:
-    """Unsigned integers; those beyond int64 go to the text twin."""
-    big = array >= 2**63 if valid is None else (array >= 2**63) & valid
-    odd = {row: str(array[row]) for row in np.flatnonzero(big).tolist()}
-    return with_texts(Decoded(Type.INT, array.view(np.int64), valid), odd, name, words)
 
 
 def _reals(array: NDArray[Any], name: str, words: WordsOf) -> Decoded:

@@ -58,7 +58,7 @@ def parquet_chunks(file: BinaryIO, name: str, rows: int, words: WordsOf) -> Iter
         most = rows_of(rows, len(leaves))
         batches, left_out = _parquet_batches(parquet, most)
         with closing(Prefetched(batches, 1)) as ahead:
-            for chunk in chunks(cast("Iterator[Any]", iter(ahead)), parquet.schema_arrow, rows, words, meanings):
+            for chunk in chunks(cast("Iterator[Any]", iter(ahead)), parquet.schema_arrow, most, words, meanings):
                 size = len(next(iter(chunk.values()))) if chunk else 0
                 yield chunk | {n: all_null(size, why) for n, why in left_out.items()}
 
@@ -73,13 +73,13 @@ def _parquet_batches(parquet: Any, rows: int) -> tuple[Iterator[Any], Mapping[st
         return chain([next(batches)], batches), {}
     except StopIteration:
         return iter(()), {}
-    except (pyarrow().ArrowNotImplementedError, OSError) as error:
+    except (RuntimeError, OSError) as error:
         left_out: dict[str, str] = {}
         names = parquet.schema_arrow.names if _is_unknown(error) else []
         for column in names:
             try:
                 next(parquet.iter_batches(1, columns=[column]))
-            except (pyarrow().ArrowNotImplementedError, OSError) as cause:
+            except (RuntimeError, OSError) as cause:
                 if _is_unknown(cause):
                     left_out[column] = f"this pyarrow cannot read it: {cause}".rstrip(".")
         if len(left_out) == len(names):
@@ -89,7 +89,7 @@ def _parquet_batches(parquet: Any, rows: int) -> tuple[Iterator[Any], Mapping[st
 
 def _is_unknown(error: Exception) -> bool:
     """Whether pyarrow does not know what it should read, such as a codec, rather than finding it damaged."""
-    return isinstance(error, pyarrow().ArrowNotImplementedError) or "LZO" in str(error)
+    return isinstance(error, RuntimeError) or "LZO" in str(error)
 
 
 def ipc_chunks(file: BinaryIO, name: str, rows: int, words: WordsOf) -> Iterator[Chunk]:
@@ -102,7 +102,8 @@ def ipc_chunks(file: BinaryIO, name: str, rows: int, words: WordsOf) -> Iterator
         reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
         batches = _ipc_file(reader) if is_file else _ipc_streams(source, reader, name)
         with closing(Prefetched(batches, 1)) as ahead:
-            yield from chunks(cast("Iterator[Any]", iter(ahead)), reader.schema, rows, words)
+            most = rows_of(rows, len(reader.schema))
+            yield from chunks(cast("Iterator[Any]", iter(ahead)), reader.schema, most, words)
 
 
 def _ipc_file(reader: Any) -> Iterator[Any]:
@@ -136,30 +137,44 @@ def _checked(batch: Any) -> Any:
 
 
 def chunks(
-    batches: Iterator[Any], schema: Any, rows: int, words: WordsOf, meanings: Mapping[str, str] | None = None
+    batches: Iterator[Any],
+    schema: Any,
+    rows: int,
+    words: WordsOf,
+    meanings: Mapping[str, str] | None = None,
+    exact: bool = False,
 ) -> Iterator[Chunk]:
-    """Record batches as chunks of ``rows`` rows, fewer where there are many columns, however the batches were cut. An
-    input without rows is one chunk, too: its columns are checked."""
-    group: list[Any] = []
-    size, is_empty = 0, True
-    for batch in batches:
-        if group and batch.schema != group[0].schema:
-            yield _decoded(group, words, meanings)
-            group, size = [], 0
-        most, at = rows_of(rows, batch.num_columns), 0
-        while at < batch.num_rows:
-            group.append(batch.slice(at, most - size))
-            at += group[-1].num_rows
-            size += group[-1].num_rows
-            is_empty = False
-            if size == most:
-                yield _decoded(group, words, meanings)
-                group, size = [], 0
-    if group:
+    """Record batches as chunks of at most ``rows`` rows. ``exact``: always of so many, however the batches were cut,
+    fewer where there are many columns. An input without rows is one chunk, too: its columns are checked."""
+    is_empty = True
+    for group in _groups(batches, rows, exact):
+        is_empty = False
         yield _decoded(group, words, meanings)
-    elif is_empty:
+    if is_empty:
         empty = [pyarrow().nulls(0, kind) for kind in schema.types]
         yield _columns(schema.names, empty, words, meanings)
+
+
+def _groups(batches: Iterator[Any], rows: int, exact: bool) -> Iterator[list[Any]]:
+    """Batches, or parts of them, that become a chunk together. Those that are large enough stay alone, because to join
+    them copies them, unless that would make chunks of another size."""
+    group: list[Any] = []
+    size = 0
+    for batch in batches:
+        most, at = rows_of(rows, batch.num_columns) if exact else rows, 0
+        while at < batch.num_rows:
+            room = most - size if exact or not group else most
+            part = batch.slice(at, room)
+            if group and (part.schema != group[0].schema or size + part.num_rows > most):
+                yield group
+                group, size = [], 0
+            group.append(part)
+            at, size = at + part.num_rows, size + part.num_rows
+            if size == most:
+                yield group
+                group, size = [], 0
+    if group:
+        yield group
 
 
 def _decoded(group: list[Any], words: WordsOf, meanings: Mapping[str, str] | None) -> Chunk:
@@ -167,7 +182,7 @@ def _decoded(group: list[Any], words: WordsOf, meanings: Mapping[str, str] | Non
     # pyarrow makes other numbers of halves when it merges their dictionaries.
     if len(group) > 1 and "values=halffloat" not in group[0].schema.to_string():
         # Texts of more than 2 GB remain in several parts, and so does what pyarrow cannot concatenate.
-        with suppress(pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        with suppress(pa.ArrowException):
             parts = pa.Table.from_batches(group).combine_chunks().to_batches()
     found = [_columns(part.schema.names, part.columns, words, meanings) for part in parts]
     return {name: joined([part[name] for part in found]) for name in found[0]}

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from operators.kernels.times.iso_times import LOCAL, LOCAL_DATE, ZONED
 from operators.types import MAX_PLACES, Type, decimal
-from runtime.ingest.tabular.arrays import of_uint64
 from runtime.ingest.tabular.arrow_json import NULL, fragments, unique_names
 from runtime.ingest.tabular.arrow_values import (
     BOOL8,
@@ -25,7 +24,7 @@ from runtime.ingest.tabular.arrow_values import (
     raw,
     validity,
 )
-from runtime.ingest.tabular.decoded import Decoded, Mask, WordsOf, all_null, of_texts, reals, with_texts
+from runtime.ingest.tabular.decoded import Decoded, Mask, WordsOf, all_null, of_texts, of_uint64, reals, with_texts
 from runtime.ingest.tabular.python_values import Objects, of_objects
 from runtime.ingest.tabular.value_texts import iso_date, iso_duration, iso_time
 from runtime.ingest.text.json_strict import name_fault

@@ -23,7 +23,7 @@ def table_chunks(table: Any, name: str, rows: int, words: WordsOf) -> Iterator[C
             yield from _item_chunks(table, name, rows, words)
         else:
             reader = _reader(table, name)
-            yield from chunks(reader, reader.schema, rows, words)
+            yield from chunks(reader, reader.schema, rows, words, exact=True)
 
 
 def _reader(table: Any, name: str) -> Any:
@@ -60,7 +60,7 @@ def _item_chunks(items: Iterator[Any], name: str, rows: int, words: WordsOf) -> 
         return
     reader = _reader(first, name)
     batches = (batch for item in items for batch in _reader(item, name))
-    yield from chunks(chain(reader, batches), reader.schema, rows, words)
+    yield from chunks(chain(reader, batches), reader.schema, rows, words, exact=True)
 
 
 # ---- pandas

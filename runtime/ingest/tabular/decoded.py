@@ -55,7 +55,7 @@ Chunk = dict[str, Decoded]
 
 def rows_of(rows: int, columns: int) -> int:
     """The rows of a chunk of so many columns: at most ``rows``, fewer of many."""
-    return max(_FEWEST, min(rows, rows * _WIDE // max(columns, 1)))
+    return max(min(_FEWEST, rows), min(rows, rows * _WIDE // max(columns, 1)))
 
 
 def twin_name(name: str, suffix: str) -> str:
@@ -114,6 +114,13 @@ def with_texts(column: Decoded, odd: Mapping[int, str], name: str, words: WordsO
     values = np.where(valid, column.values, column.values.dtype.type(0))
     twins = {**column.twins, "string": Decoded(Type.STRING, codes, present)}
     return replace(column, values=values, valid=valid, twins=twins)
+
+
+def of_uint64(array: NDArray[np.uint64], valid: Mask | None, name: str, words: WordsOf) -> Decoded:
+    """Unsigned integers; those beyond int64 go to the text twin."""
+    big = array >= 2**63 if valid is None else (array >= 2**63) & valid
+    odd = {row: str(array[row]) for row in np.flatnonzero(big).tolist()}
+    return with_texts(Decoded(Type.INT, array.view(np.int64), valid), odd, name, words)
 
 
 def reals(values: NDArray[np.float64], valid: Mask | None = None) -> Decoded:

@@ -210,7 +210,7 @@ def _plain(value: Any) -> Any:
         return timedelta(value.days, value.seconds, value.microseconds)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)
-    known: type[Any]
+    known: Any
     for known in (str, int, float, Decimal, dict):
         if isinstance(value, known):
             return known(value)

@@ -186,9 +186,8 @@ class TypedColumns:
             for at, name in enumerate(cells.names[2:], 2):
                 if (kinds := cells.kind[at][good & (cells.kind[at] > NULL)]).any():
                     counts = np.bincount(kinds, minlength=KINDS)
-                    assembler.columns.settle(
-                        name, commonest(counts, list(dict.fromkeys(kinds.tolist()))) or Type.STRING
-                    )
+                    order = list(dict.fromkeys(kinds.tolist()))
+                    assembler.columns.settle(name, commonest(counts, order) or Type.STRING)
             columns.update(assembler.placed(cells, good))
         assembler.rejects.add_rows((self._row + row, reasons[row], self._text(chunk, row)) for row in sorted(reasons))
         taken = int(np.count_nonzero(good))
@@ -280,8 +279,11 @@ class TypedColumns:
     def _times(self, column: Decoded, reasons: dict[int, str]) -> NDArray[np.int64]:
         name = self._settings.time
         valid = _present(column)
-        for twin in column.twins.values():
-            _note(reasons, _present(twin), f"time: column {name} is out of range")
+        for suffix, twin in column.twins.items():
+            words = self.words(twin_name(name, suffix))
+            for row in np.flatnonzero(_present(twin)).tolist():
+                early = twin.type is Type.STRING and words.text(int(twin.values[row]), 1) == "-"
+                reasons.setdefault(row, f"time: column {name} is {'before 1970' if early else 'after 2261'}")
         if column.infinite is not None:
             _note(reasons, column.infinite, f"time: column {name} is infinite")
         times, late = self._time.read_column(column.type, column.values, valid, column.zone, self.words(name))

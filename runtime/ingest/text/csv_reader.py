@@ -110,7 +110,7 @@ class CsvReader:
         """The text with a line feed after it; writable if carriage returns alone may end its lines."""
         padded = self._text.data + b"\n"
         data = for_loops(np.frombuffer(padded, np.uint8))
-        self._returns = b"\r" in padded and cs.lone_returns(data, len(self._text.data)) > 0
+        self._returns = b"\r" in padded and cs.has_lone_return(data, len(self._text.data)) > 0
         self._ends[13] = self._returns
         return data.copy() if self._returns else data
 

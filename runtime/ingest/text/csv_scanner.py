@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from operators.compiler.loops import I64, inline, loop
 from runtime.ingest.text.tokens import (
     BIGINT,
@@ -93,12 +95,12 @@ def begins_with(data: Bytes, i: int, end: int, mark: Bytes) -> bool:
 
 
 @loop("i8(u1[::1], i8)")
-def lone_returns(data: Any, end: I64) -> I64:
-    """How many carriage returns before ``end`` no line feed follows; one just there is not counted."""
-    found = 0
-    for i in range(end - 1):
-        found += (data[i] == 13) & (data[i + 1] != 10)
-    return found
+def has_lone_return(data: Any, end: I64) -> I64:
+    """1 if no line feed follows some carriage return before ``end``; one just there does not count."""
+    found = np.uint8(0)
+    for i in range(end - 1):  # without a way out, so that it is compiled into steps of many bytes
+        found |= np.uint8(data[i] == 13) & np.uint8(data[i + 1] != 10)
+    return np.int64(found)
 
 
 @loop(
@@ -213,19 +215,13 @@ def scan_csv(
                     while n and data[first + n - 1] == 32:
                         n -= 1
             last = data[i] == 10
-            text, length = first, n
-            if n and (data[first] == 32 or data[first + n - 1] == 32):
-                text = after_blanks(data, first, first + n)
-                length = first + n - text
-                while length and data[text + length - 1] == 32:
-                    length -= 1
-            if last and cell == 0 and length == 0 and not quoted:
+            if last and cell == 0 and not quoted and after_blanks(data, first, first + n) == first + n:
                 cell = -2  # a blank line
                 i += 1
                 stop = DONE
                 break
             if cell >= columns:
-                beyond = beyond or length > 0
+                beyond = beyond or after_blanks(data, first, first + n) < first + n
             elif targets[cell] >= 0:
                 column = targets[cell]
                 spans[column, row] = first << 32 | n
@@ -235,24 +231,30 @@ def scan_csv(
                 elif escaped:
                     what = ESCAPED
                     state[SPECIAL] = 1
-                elif data[text] == 45 or 48 <= data[text] <= 57:
-                    j, found, whole, decimal = number(data, text, text + length + 1)
-                    if j == text + length:
-                        if found == NUMBER_INT:
-                            what = INT
-                            value[column, row] = whole
-                        elif found == NUMBER_FLOAT and column != time_column:
-                            what = FLOAT
-                            real[column, row] = decimal
-                        elif found != NUMBER_BAD:
-                            what = BIGINT if found == NUMBER_BIGINT else DECIMAL
-                            value[column, row] = text << 32 | length
-                            state[SPECIAL] = 1
                 else:
-                    truth = is_word(data, text, length)
-                    if truth >= 0:
-                        what = BOOL
-                        value[column, row] = truth
+                    # Blanks around a number are no part of it.
+                    text = first if data[first] != 32 else after_blanks(data, first, first + n)
+                    if data[text] == 45 or 48 <= data[text] <= 57:
+                        j, found, whole, decimal = number(data, text, first + n + 1)
+                        if j == first + n or after_blanks(data, j, first + n) == first + n:
+                            if found == NUMBER_INT:
+                                what = INT
+                                value[column, row] = whole
+                            elif found == NUMBER_FLOAT and column != time_column:
+                                what = FLOAT
+                                real[column, row] = decimal
+                            elif found != NUMBER_BAD:
+                                what = BIGINT if found == NUMBER_BIGINT else DECIMAL
+                                value[column, row] = text << 32 | (j - text)
+                                state[SPECIAL] = 1
+                    else:
+                        length = first + n - text
+                        while length and data[text + length - 1] == 32:
+                            length -= 1
+                        truth = is_word(data, text, length)
+                        if truth >= 0:
+                            what = BOOL
+                            value[column, row] = truth
                 if what >= STRING and what <= ESCAPED:
                     value[column, row] = first << 32 | n
                 kind[column, row] = what

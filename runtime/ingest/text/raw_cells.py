@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,8 @@ class RawCells:
     ``start`` and ``end`` are each record's position in ``data``, a buffer that begins at byte ``base`` and line
     ``line`` of the source. ``faults`` are rejects that never became rows, ``bad`` rows that are rejected with a reason.
     ``minus_zeros`` are (column, row) of integers written as -0, which keeps its sign in a float column.
-    ``left_out`` are rows with a value that no column takes, and why.
+    ``left_out`` are rows with a value that no column takes, and why. ``again``, if there is one, gives a row as a JSON
+    object: its own text is not enough to read it once more.
     """
 
     data: Bytes
@@ -36,13 +39,17 @@ class RawCells:
     bad: dict[int, str] = field(default_factory=dict)
     minus_zeros: list[tuple[int, int]] = field(default_factory=list)
     left_out: list[tuple[int, str]] = field(default_factory=list)
+    again: Callable[[int], bytes] | None = None
 
     def __len__(self) -> int:
         return len(self.start)
 
     def take(self, rows: slice | NDArray[np.intp], faults: list[RowFault]) -> RawCells:
-        """The rows (a slice of them, or those at an index, copied), with these faults and no ``bad`` ones."""
-        minus_zeros, left_out = [], []
+        """The rows (a slice of them, or those at an index, copied), with these faults and no ``bad`` ones.
+        Copies are of rows that are taken: only a slice can still be read ``again``."""
+        again, minus_zeros, left_out = None, [], []
+        if self.again is not None and isinstance(rows, slice):
+            again = partial(_after, self.again, rows.start or 0)
         if self.minus_zeros or self.left_out:
             places = {int(row): place for place, row in enumerate(np.arange(len(self))[rows])}
             minus_zeros = [(column, places[row]) for column, row in self.minus_zeros if row in places]
@@ -60,4 +67,9 @@ class RawCells:
             faults,
             minus_zeros=minus_zeros,
             left_out=left_out,
+            again=again,
         )
+
+
+def _after(again: Callable[[int], bytes], first: int, row: int) -> bytes:
+    return again(first + row)

@@ -23,20 +23,24 @@ OTHER = "other reasons"
 
 
 class RowFault(NamedTuple):
-    """Bytes ``start`` to ``end`` of a buffer are a record that is rejected for ``reason``."""
+    """Bytes ``start`` to ``end`` of a buffer are a record that is rejected for ``reason``. ``again``: the record as
+    JSON, if that text is not enough to read it once more."""
 
     start: int
     end: int
     reason: str
+    again: bytes | None = None
 
 
 class Rejects:
-    """The rejects of one source. ``head`` is a text that must come before the records when they are read again."""
+    """The rejects of one source. ``head`` is a text that must come before the records when they are read again.
+    ``as_json``: they are JSON, whatever the source was."""
 
     def __init__(self) -> None:
         self.count = 0
         self.reasons: dict[str, int] = {}
         self.head = ""
+        self.as_json = False
         self._first: dict[str, Reject] = {}
         self._lines: list[bytes] = []
         self._size = 0
@@ -49,12 +53,15 @@ class Rejects:
     def add(self, faults: Iterable[RowFault], data: Bytes, base: int, line: int) -> None:
         """Record faults in a buffer that starts at byte ``base`` and line ``line`` of the source."""
         seen = 0
-        for fault in sorted(faults):
+        for fault in sorted(faults, key=lambda fault: fault[:3]):
+            self.as_json |= fault.again is not None
             if self._size < KEPT_BYTES:
                 line += int(np.count_nonzero(data[seen : fault.start] == 10))
                 seen = fault.start
                 raw = data[fault.start : fault.end].tobytes().rstrip(b"\r\n")
-                self._keep(Reject(line, base + fault.start, fault.reason, raw.decode("utf-8", "replace")), raw)
+                self._keep(
+                    Reject(line, base + fault.start, fault.reason, raw.decode("utf-8", "replace")), fault.again or raw
+                )
             self.tally(fault.reason)
 
     def add_rows(self, rows: Iterable[tuple[int, str, str]]) -> None:
@@ -88,6 +95,7 @@ class Rejects:
     def to_ndjson(self) -> bytes:
         """One JSON object per line: the head, if there is one; each record; the number of those that are not kept."""
         lines = [orjson.dumps({"head": self.head})] if self.head else []
+        lines += [orjson.dumps({"as_json": True})] if self.as_json else []
         lines += self._lines
         if self.count > len(self._lines):
             lines.append(orjson.dumps({"not_listed": self.count - len(self._lines), "reasons": self.reasons}))
@@ -95,22 +103,26 @@ class Rejects:
 
 
 class KeptRejects(NamedTuple):
-    """What was kept of a source's rejects: the head, the records with their bytes, and how many are only counted."""
+    """What was kept of a source's rejects: the head, the records with their bytes, how many are only counted, and
+    whether the records are JSON, whatever the source was."""
 
     head: bytes
     records: list[tuple[Reject, bytes]]
     not_listed: int
+    as_json: bool = False
 
 
 def kept_rejects(data: bytes, path: str) -> KeptRejects:
     """Reads the form of ``Rejects.to_ndjson``; ``FormatError`` if it is damaged."""
-    head, not_listed = b"", 0
+    head, not_listed, as_json = b"", 0, False
     records: list[tuple[Reject, bytes]] = []
     try:
         for line in data.splitlines():
             fields = orjson.loads(line)
             if "head" in fields:
                 head = fields["head"].encode()
+            elif "as_json" in fields:
+                as_json = True
             elif "not_listed" in fields:
                 not_listed = int(fields["not_listed"])
             else:
@@ -120,4 +132,4 @@ def kept_rejects(data: bytes, path: str) -> KeptRejects:
                 records.append((Reject(fields["line"], fields["byte"], reason, text), raw))
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path} does not hold rejected records ({error}): it was altered or damaged.") from error
-    return KeptRejects(head, records, not_listed)
+    return KeptRejects(head, records, not_listed, as_json)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.kernels.times.calendar import END
-from operators.kernels.times.iso_times import BAD_TIME
+from operators.kernels.times.dates import BAD_TIME
 from operators.types import Type
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.null_words import WordTable

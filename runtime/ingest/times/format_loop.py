@@ -8,22 +8,24 @@ import numpy as np
 
 from operators.compiler.loops import I64, inline, loop, noinline
 from operators.kernels.times.calendar import DAY as DAY_LENGTH
-from operators.kernels.times.iso_times import (
+from operators.kernels.times.dates import (
     BAD_TIME,
-    after_blanks,
-    before_blanks,
     calendar_day,
     days_from_civil,
-    digits_at,
-    fraction_at,
     leaps,
     ordinal_day,
-    run_of_digits,
     time_of_day,
     week_day,
-    zone_at,
 )
 from operators.kernels.times.iso_times import ZONED as HAS_ZONE
+from operators.kernels.times.iso_times import (
+    after_blanks,
+    before_blanks,
+    digits_at,
+    fraction_at,
+    run_of_digits,
+    zone_at,
+)
 
 # Steps: the operation, then what is written after it.
 LITERAL = 0  # byte

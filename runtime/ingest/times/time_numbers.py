@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.compiler.loops import I64, inline, loop
-from operators.kernels.times.iso_times import BAD_TIME, after_blanks, before_blanks, digit, run_of_digits
+from operators.kernels.times.dates import BAD_TIME
+from operators.kernels.times.iso_times import after_blanks, before_blanks, digit, run_of_digits
 
 Ints = NDArray[np.int64]
 

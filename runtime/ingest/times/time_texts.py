@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from operators.errors import DataflowError
 from operators.kernels.times.calendar import DAY, END
-from operators.kernels.times.iso_times import BAD_TIME, LOCAL_DATE, ZONED, iso_times
+from operators.kernels.times.dates import BAD_TIME
+from operators.kernels.times.iso_times import LOCAL_DATE, ZONED, iso_times
 from runtime.errors import IngestError
 from runtime.ingest.inputs.reading import Reading
 from runtime.ingest.text.tokens import Bytes, for_loops

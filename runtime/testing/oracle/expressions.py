@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
+from runtime.testing.oracle import oracle_decimals as decimals
 from runtime.testing.oracle.buckets import bucket, local
 from runtime.testing.oracle.rows import Json, Row, Table, Value
 from runtime.testing.oracle.rows_before import looking_back
@@ -18,7 +20,8 @@ class IntegerOverflowError(Exception):
 
 def checked(value: Any) -> Any:
     """The value, unless it is an integer that needs more than 64 bits."""
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+    whole = decimals.units(value) if isinstance(value, Decimal) else value
+    if isinstance(whole, int) and not -(2**63) <= whole < 2**63:
         raise IntegerOverflowError(f"{value} does not fit in 64 bits")
     return value
 
@@ -37,6 +40,8 @@ def literal_type(value: Value) -> str | None:
 def common_type(types: list[str | None]) -> str | None:
     """The type that values of all these types are brought to; None when all are untyped nulls."""
     found = {t for t in types if t is not None}
+    if decimals.is_decimal(types):
+        return decimals.common(types)
     if found == {"int64", "float64"}:
         return "float64"
     if found == {"int64", "duration"}:
@@ -73,6 +78,12 @@ def type_of(expr: Json, types: dict[str, str | None]) -> str | None:
         return "duration"
     if fn == "div":
         return "float64"
+    if fn == "decimal":
+        return f"decimal({expr['places']})"
+    if fn == "mul" and decimals.is_decimal(args):
+        return decimals.product(args)
+    if fn == "floordiv" and decimals.is_decimal(args) and "float64" not in args:
+        return "int64"
     if fn in ("neg", "abs", "last", "previous", "cumulative_sum"):
         return args[0]
     if fn == "when":
@@ -136,6 +147,9 @@ LENGTHS: dict[str, Callable[..., Any]] = {
 }
 """Lengths of time times and by numbers, to the microsecond, ties to even."""
 
+EXACT: dict[str, Callable[..., Any]] = {"floordiv": decimals.floored, "mod": decimals.remainder}
+"""Of decimals; Python's own quotients of them are cut toward zero."""
+
 COMPARISONS: dict[str, Callable[..., Any]] = {
     "eq": strict(lambda a, b: a == b),
     "ne": strict(lambda a, b: a != b),
@@ -166,7 +180,7 @@ def with_options(expr: Json) -> Callable[..., Any]:
     fn = expr["fn"]
     if fn == "is_in":
         values = [v["lit"] if isinstance(v, dict) else v for v in expr["values"]]
-        return strict(lambda a: any(a == v for v in values))
+        return strict(lambda a: any(x == y for x, y in (decimals.as_written([a, v]) for v in values)))
     if fn == "starts_with":
         return strict(lambda a: a.startswith(expr["prefix"]))
     if fn == "contains":
@@ -240,7 +254,11 @@ LOOKING_BACK = {"previous": previous, "changed": changed, "cumulative_sum": cumu
 def evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Value]:
     """The expression's value in every row of the table."""
     kind = type_of(expr, table.types)
-    values = _evaluate(expr, table, params)
+    with localcontext(decimals.WIDE):
+        values = _evaluate(expr, table, params)
+        digits = decimals.places(kind)
+        if digits is not None:
+            return [checked(decimals.in_places(v, digits)) for v in values]
     return to_float(values) if kind == "float64" else values
 
 
@@ -279,9 +297,20 @@ def _evaluate(expr: Json, table: Table, params: dict[str, Value]) -> list[Any]:
         found = looking_back(function, args[0], rows, before, past.rows)
         # What is left of a row in the range begins with the range, where nothing changes.
         return [fn != "changed" and v if row.early == "part" else v for v, row in zip(found, rows, strict=True)]
+    kinds = [type_of(arg, table.types) for arg in expr["args"]]
+    if fn == "decimal":
+        return [decimals.rounded(v, expr["places"], expr["rounding"]) for v in args[0]]
     if fn in LENGTHS and type_of(expr, table.types) == "duration":
+        args = [
+            to_float(values) if decimals.places(k) is not None else values
+            for k, values in zip(kinds, args, strict=True)
+        ]
         return [LENGTHS[fn](*values) for values in zip(*args, strict=True)]
-    if fn in MIXING and "float64" in [type_of(arg, table.types) for arg in expr["args"]]:
+    if fn in MIXING and "float64" in kinds:
         args = [to_float(values) for values in args]
+    elif fn in EXACT and decimals.is_decimal(kinds):
+        return [strict(EXACT[fn])(*values) for values in zip(*args, strict=True)]
     function = ARITHMETIC.get(fn) or COMPARISONS.get(fn) or OTHERS.get(fn) or with_options(expr)
+    if fn in COMPARISONS:
+        return [function(*decimals.as_written(list(values))) for values in zip(*args, strict=True)]
     return [function(*values) for values in zip(*args, strict=True)]

@@ -10,6 +10,8 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
+from runtime.testing.oracle import oracle_decimals as decimals
+
 MOST = 1024
 SECOND = 1_000_000
 MASK = 2**64 - 1
@@ -44,6 +46,11 @@ def quantile(values: list[Any], q: float, exact: bool, kind: str, interpolation:
     Of more than MOST different ones it is the middle of its bin, one of 128 from each power of two to the next, or the
     least or greatest value where that is nearer.
     """
+    digits = decimals.places(kind)
+    if digits is not None:
+        found = quantile([decimals.units(v) for v in values], q, exact, "int64", "lower")
+        if interpolation == "lower":
+            return Decimal(found).scaleb(-digits)
     ordered = sorted(values, key=order)
     last = len(ordered) - 1
     coarse = not exact and len({order(v) for v in ordered}) > MOST
@@ -78,21 +85,33 @@ def middle(value: Any, kind: str) -> Any:
 
 def written(number: Any) -> Fraction:
     """The number as it is written: of a float the shortest decimal that gives it."""
-    return Fraction(repr(number))
+    return Fraction(number) if isinstance(number, Decimal) else Fraction(repr(number))
 
 
 def histogram(values: list[Any], width: Any, edges: list[Any] | None, kind: str) -> list[dict[str, Any]]:
     """Counts by bin."""
     if edges is not None:
         ends = [None, *edges, None]
+        if decimals.places(kind) is not None:
+            edges = [written(e) for e in edges]
+            ends = [None, *(_edge(e, kind) for e in edges), None]
         counts = Counter(sum(e <= v for e in edges) for v in values)
         return [{"from": ends[b], "to": ends[b + 1], "count": counts[b]} for b in range(len(edges) + 1)]
     counts = Counter(math.floor(written(v) / written(width)) for v in values)
-    shown = to_float if kind == "float64" else int
     return [
-        {"from": shown(b * written(width)), "to": shown((b + 1) * written(width)), "count": n}
+        {"from": _edge(b * written(width), kind), "to": _edge((b + 1) * written(width), kind), "count": n}
         for b, n in sorted(counts.items())
     ]
+
+
+def _edge(exact: Fraction, kind: str) -> Any:
+    """An edge of a bin as JSON has it; of decimals with their places, or those that it needs."""
+    digits = decimals.places(kind)
+    if digits is None:
+        return to_float(exact) if kind == "float64" else int(exact)
+    while (exact * 10**digits).denominator != 1:
+        digits += 1
+    return decimals.shown(decimals.of_fraction(exact, digits))
 
 
 def top_k(values: list[Any], k: int) -> list[dict[str, Any]]:
@@ -103,6 +122,8 @@ def top_k(values: list[Any], k: int) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return decimals.shown(value)
     big = isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53
     return str(value) if big else value
 
@@ -140,6 +161,8 @@ def _hash(value: Any) -> int:
         word = int.from_bytes(hashlib.blake2b(value.encode(), digest_size=8).digest(), "little")
     elif isinstance(value, float):
         word = struct.unpack("<Q", struct.pack("<d", value + 0.0))[0]
+    elif isinstance(value, Decimal):
+        word = decimals.units(value) & MASK
     else:
         word = int(value) & MASK
     return _mix(_mix(0x5DEECE66D, word), 1)

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from runtime.testing.oracle import many_values
+from runtime.testing.oracle import oracle_decimals as decimals
 from runtime.testing.oracle.clock import asks_clock, cut, remembered
 from runtime.testing.oracle.expressions import checked, evaluate, in_range, type_of
 from runtime.testing.oracle.rows import Json, Row, Table, Value
@@ -93,7 +94,7 @@ class PlainAggregate:
         if self.fn == "increase":
             if not steps:
                 return None
-            return in_range(exact) if self.argument_type == "float64" else checked(int(exact))
+            return in_range(exact) if self.argument_type == "float64" else checked(self._whole(exact))
         time = sum(t - b[1] for b, _, t in pairs)
         return in_range(exact * many_values.SECOND / time) if time else None
 
@@ -147,11 +148,16 @@ class PlainAggregate:
             return values[-1]
         exact = sum(map(Fraction, values), Fraction(0))
         if self.fn == "sum":
-            return in_range(exact) if self.argument_type == "float64" else checked(int(exact))
+            return in_range(exact) if self.argument_type == "float64" else checked(self._whole(exact))
         if self.fn == "mean":
             mean = exact / len(values)
             return round(mean) if self.argument_type == "duration" else in_range(mean)
         raise ValueError(f"unknown aggregate {self.fn!r}")
+
+    def _whole(self, exact: Fraction) -> Any:
+        """A sum of integers or of decimals."""
+        digits = decimals.places(self.argument_type)
+        return int(exact) if digits is None else decimals.of_fraction(exact, digits)
 
     @property
     def type(self) -> str | None:

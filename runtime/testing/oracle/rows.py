@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
-Value = bool | int | float | str | None
+Value = bool | int | float | str | Decimal | None
 Json = dict[str, Any]
 
 

@@ -31,10 +31,13 @@ def test_the_example_names_every_setting() -> None:
     text = uncommented()
     for cls in (StackSettings, StreamSettings, ScheduleSettings, Tenant):
         for f in fields(cls):
-            if f.name not in ("streams", "schedules", "tenants"):
+            if f.name not in ("streams", "schedules", "tenants", "reading"):
                 assert re.search(rf"^{f.name} = ", text, re.M), f.name
     found = parse(text)
     assert found.tenants == {"acme": Tenant("arn:aws:iam::444455556666:root")}
+    assert found.streams["telemetry"].reading == {
+        "time_zone": "Europe/Berlin", "null": ["NA", "-999"], "type": {"amount": "decimal(2)"},
+    }  # fmt: skip
     assert found.schedules[0].alert == ("uptime < 0.95",)
     assert found.kms_key == "arn:aws:kms:eu-west-1:111122223333:key/0ab1"
     for f in fields(StackSettings):  # what is shown is the default, where there is one

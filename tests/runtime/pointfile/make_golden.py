@@ -107,11 +107,11 @@ def shown(file: PointFile) -> list[str]:
         "schema": {name: kind.value for name, kind in file.schema.items()},
         "blocks": [[int(v) for v in block] for block in file.blocks.tolist()],
     }
-    rows = [
-        [v.hex() if isinstance(v, bytes) else str(v) if isinstance(v, Decimal) else v for v in row]
-        for row in file_rows(file)
-    ]
-    return [json.dumps(about), *(json.dumps(row) for row in rows)]
+
+    def plain(value: object) -> object:
+        return value.hex() if isinstance(value, bytes) else str(value) if isinstance(value, Decimal) else value
+
+    return [json.dumps(about), *(json.dumps([plain(v) for v in row]) for row in file_rows(file))]
 
 
 def main() -> None:

@@ -34,12 +34,13 @@ def _reader(settings: Settings) -> DocumentReader:
     return read
 
 
-def _keep(prefix: str, name: str, value: Any, out: dict[str, Any]) -> None:
+def _keep(prefix: str, name: str, value: Any, out: dict[str, Any]) -> list[str]:
     """Keep what stands beside the items: the kind of a list says that of its items, ``EventList`` of ``Event``."""
     if not prefix and name == "kind" and isinstance(value, str):
         value = value.removesuffix("List") or None
-    if value is not None:
-        flatten({"list" if name == "metadata" else name: value}, out, prefix)
+        if value is None:
+            return []
+    return flatten({"list" if name == "metadata" else name: value}, out, prefix)
 
 
 def _object(value: dict[str, Any]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from runtime.ingest.formats.known_formats import SourceFormat, register
@@ -12,7 +12,7 @@ from runtime.ingest.records.flat_values import flatten
 from runtime.ingest.records.json_documents import DocumentReader
 from runtime.ingest.records.json_parts import JsonParts
 from runtime.ingest.records.record_cells import RecordItem
-from runtime.ingest.records.record_paths import RecordPath, elements_of
+from runtime.ingest.records.record_paths import PathValue, RecordPath, elements_of
 from runtime.ingest.records.shaped_elements import shaped, shaped_elements
 from runtime.ingest.records.written_values import number_or_text
 from runtime.ingest.text.json_strict import NotARecord
@@ -48,16 +48,15 @@ def _reader(settings: Settings) -> DocumentReader:
     return read
 
 
-def _keep(prefix: str, name: str, value: Any, out: dict[str, Any]) -> None:
+def _keep(prefix: str, name: str, value: Any, out: dict[str, Any]) -> list[str]:
     """Keep resource and scope, their attributes by name."""
     if name in ("resource", "scope") and isinstance(value, dict):
         attributes = _attributes(value.pop("attributes", None))
-        flatten({name: {**value, **attributes}}, out)
-    elif prefix and name == "schemaUrl":
+        return flatten({name: {**value, **attributes}}, out)
+    if prefix and name == "schemaUrl":
         level = "scope" if prefix.count(".") > 1 else "resource"
-        out[f"{level}.schemaUrl"] = value
-    else:
-        flatten({name: value}, out, prefix)
+        return flatten({level: {name: value}}, out)
+    return flatten({name: value}, out, prefix)
 
 
 def _metrics(path: RecordPath, parts: JsonParts, start: int) -> Iterator[RecordItem]:
@@ -70,12 +69,12 @@ def _metrics(path: RecordPath, parts: JsonParts, start: int) -> Iterator[RecordI
                 yield place
                 continue
             try:
-                yield from _metric(parts, place[0], found.beside)
+                yield from _metric(parts, place[0], found)
             except NotARecord as fault:
                 yield RowFault(*place, str(fault))
 
 
-def _metric(parts: JsonParts, start: int, beside: Mapping[str, Any]) -> Iterator[RecordItem]:
+def _metric(parts: JsonParts, start: int, found: PathValue) -> Iterator[RecordItem]:
     """The data points of a metric, each with what is said of the metric."""
     said: dict[str, Any] = {}
     points: list[tuple[int, int]] = []
@@ -90,9 +89,10 @@ def _metric(parts: JsonParts, start: int, beside: Mapping[str, Any]) -> Iterator
             else:
                 said[inner] = parts.value(first, last)
     flat: dict[str, Any] = {}
-    flatten(said, flat)
+    left_out = (*found.left_out, *flatten(said, flat))
+    beside = {**flat, **found.beside}
     for at, end in points:
-        yield from shaped(parts, at, end, _point, {**flat, **beside})
+        yield from shaped(parts, at, end, _point, beside, left_out)
 
 
 def _point(point: dict[str, Any]) -> list[dict[str, Any]]:

@@ -78,10 +78,10 @@ def _sample(parts: JsonParts, start: int, end: int, common: dict[str, Any], foun
         time, value = pair
         if isinstance(value, dict):
             value = {n: _number(v) if n in ("count", "sum") else v for n, v in value.items()}
-            return SourceRecord(start, end, {**common, "time": time, "histogram": value}, found.beside)
+            return SourceRecord(start, end, {**common, "time": time, "histogram": value}, found.beside, found.left_out)
         if found.beside.get("data.resultType") != "string":
             value = _number(value)
-        return SourceRecord(start, end, {**common, "time": time, "value": value}, found.beside)
+        return SourceRecord(start, end, {**common, "time": time, "value": value}, found.beside, found.left_out)
     except NotARecord as fault:
         return RowFault(start, end, str(fault))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -47,8 +48,8 @@ def _bytes_of(data: bytes, span: int) -> bytes:
     return data[span >> 32 : (span >> 32) + (span & 0xFFFFFFFF)]
 
 
-def _put(cells: RawCells, column: int, row: int, number: int | float | None) -> None:
-    """Make the cell this number; text if it is none; ``BIG`` beyond 64 bits or float64."""
+def _put(cells: RawCells, column: int, row: int, number: int | float) -> None:
+    """Make the cell this number; ``BIG`` beyond 64 bits or float64."""
     assert cells.spans is not None
     kind, value = cells.kind, cells.value
     if isinstance(number, float) and not np.isinf(number):
@@ -58,7 +59,7 @@ def _put(cells: RawCells, column: int, row: int, number: int | float | None) -> 
         if isinstance(number, MinusZero):
             cells.minus_zeros.append((column, row))
     else:
-        kind[column, row] = STRING if number is None else BIG
+        kind[column, row] = BIG
         value[column, row] = cells.spans[column, row]
 
 
@@ -66,9 +67,7 @@ class WrittenCells:
     """Turns cells of text into the numbers that they are with the declared marks; the key and the time stay."""
 
     def __init__(self, reading: Reading) -> None:
-        self._reading = reading
         self._marks: dict[str, Marks] = defaultdict(lambda: Marks(reading.decimal, reading.thousands))
-        self._known: dict[bytes, int | float | None] = {}
 
     def convert(self, cells: RawCells) -> None:
         """The numbers among cells of text; those with a point that the scanner took for numbers may mean another."""
@@ -76,15 +75,29 @@ class WrittenCells:
         data = cells.data.tobytes()
         for column in range(_TIME + 1, len(cells.names)):
             marks, kind = self._marks[cells.names[column]], cells.kind[column]
-            wanted = (kind == STRING) | ((kind == FLOAT) & (not marks.keeps_point))
-            self._known.clear()
-            for row in np.flatnonzero(wanted).tolist():
-                raw = _bytes_of(data, int(cells.spans[column, row]))
-                if raw not in self._known:
-                    self._known[raw] = marks.number(raw.decode(errors="replace"))
-                    if len(self._known) > _REMEMBERED:
-                        self._known = {raw: self._known[raw]}
-                _put(cells, column, row, self._known[raw])
+            read_again = (kind == FLOAT) & (not marks.keeps_point)
+            rows = np.flatnonzero((kind == STRING) | read_again)
+            numbers = self._numbers(marks, data, cells.spans[column, rows].tolist())
+            kind[read_again], cells.value[column, read_again] = STRING, cells.spans[column, read_again]
+            found = [(row, number) for row, number in zip(rows.tolist(), numbers, strict=True) if number is not None]
+            reals = np.array([(row, number) for row, number in found if isinstance(number, float)]).reshape(-1, 2)
+            reals = reals[np.isfinite(reals[:, 1])]
+            at = reals[:, 0].astype(np.intp)
+            kind[at], cells.value[column, at] = FLOAT, np.ascontiguousarray(reals[:, 1]).view(np.int64)
+            for row, number in found:
+                if not isinstance(number, float):
+                    _put(cells, column, row, number)
+
+    def _numbers(self, marks: Marks, data: bytes, spans: list[int]) -> Iterator[int | float | None]:
+        """The number in each place of the data, if there is one; texts that repeat are read once."""
+        known: dict[bytes, int | float | None] = {}
+        for span in spans:
+            raw = _bytes_of(data, span)
+            if raw not in known:
+                if len(known) == _REMEMBERED:
+                    known.clear()
+                known[raw] = marks.number(raw.decode(errors="replace"))
+            yield known[raw]
 
     def notes(self) -> list[str]:
         """A sentence for every column whose numbers had a currency."""

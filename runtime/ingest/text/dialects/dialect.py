@@ -21,7 +21,7 @@ WINDOW = MAX_HEADER + (1 << 16)
 _SAMPLE_BYTES = 1 << 16
 _LINES = 50  # that may be before the header; rows of the sample
 _SEPARATORS = (",", ";", "\t", "|", BLANKS)
-_SEP = re.compile(rb"\"?sep=([^\r\n])\"?[ ]*(?:\r\n|\n|\r|\Z)", re.IGNORECASE)
+_SEP = re.compile(rb"\"?sep=([^\r\n\x80-\xff])\"?[ ]*(?:\r\n|\n|\r|\Z)", re.IGNORECASE)
 _SHOWN = 80
 
 
@@ -45,7 +45,8 @@ class Dialect:
         """A header line with which rows alone are read in the same way."""
         between = " " if self.separator == BLANKS else self.separator
         quote = self.quote
-        quoted = [n if not quote else quote + n.replace(quote, 2 * quote) + quote for n in self.names]
+        odd = {between, quote, " ", "\n", "\r"} - {""}
+        quoted = [quote + n.replace(quote, 2 * quote) + quote if quote and odd & {*n} else n for n in self.names]
         return between.join(quoted) + "\n"
 
 
@@ -80,6 +81,8 @@ class _Finder:
         if not lines:
             if not self._whole:
                 raise self._too_long()
+            if self._reading.skip_rows and self._data.strip():
+                raise IngestError(f"{self._source} has no line after the {self._reading.skip_rows} of --skip-rows.")
             return Dialect(",", self._quote, self._comment, self._first, len(self._data))  # an empty file
         return self._without_header(lines[0]) if self._reading.names else self._with_header(lines)
 
@@ -93,10 +96,11 @@ class _Finder:
             start = end
 
     def _record(self, start: int, separator: str) -> tuple[list[Cell], int]:
-        cells, end = record_at(self._data, start, separator, self._quote)
-        if end >= min(len(self._data), MAX_HEADER) and not self._whole:
-            raise self._too_long()
-        return cells, end
+        return record_at(self._data, start, separator, self._quote)
+
+    def _is_cut(self, end: int) -> bool:
+        """Whether a record that ends here may go on, or is too long for a header."""
+        return end >= min(len(self._data), MAX_HEADER) and not self._whole
 
     def _too_long(self) -> IngestError:
         return IngestError(f"{self._source} has no header line of CSV within its first megabyte, and it is not JSON.")
@@ -112,10 +116,13 @@ class _Finder:
             for place, start in enumerate(lines):
                 if (found := self._header(start, separators)) is not None:
                     return self._after(found, lines[:place])
-        first = self._data[lines[0] : line_end(self._data, lines[0])]
+        first_end = line_end(self._data, lines[0])
+        if self._is_cut(first_end):
+            raise self._too_long()
         if (encoding := likely(self._data)) is not None:
             raise self._not_utf8(encoding)
-        raise self._without_columns(lines[0], first.decode(errors="replace").rstrip("\r\n"))
+        line = self._data[lines[0] : first_end].decode(errors="replace").rstrip("\r\n")
+        raise self._without_columns(lines[0], line)
 
     def _header(self, start: int, separators: Sequence[str]) -> Dialect | None:
         """The dialect if this record is the header, under one of the separators; that with most names, if several."""
@@ -127,7 +134,7 @@ class _Finder:
             except UnicodeDecodeError:
                 return None
             follows = separator != BLANKS or len(self._record(end, separator)[0]) == len(names)
-            if self._hits(names) == len(self._wanted) and follows:
+            if self._hits(names) == len(self._wanted) and follows and not self._is_cut(end):
                 found.append((names, separator, cells, end))
         if not found:
             return None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runtime.errors import IngestError
 from tests.runtime.ingest.formats.test_web_logs import taken
 from tests.runtime.ingest.lake import Lake
-from tests.runtime.ingest.records.pieces import in_any_pieces, in_pieces
+from tests.runtime.ingest.records.pieces import in_any_pieces, in_pieces, is_text
 from tests.runtime.ingest.test_properties import exactly
 
 NS = 1_700_000_000_123_456_789
@@ -46,7 +46,7 @@ POINTS: dict[str, dict[str, Any]] = {
         "e": 1000.0,
         "f": -0.0025,
     },
-    f'm s="a \\"b\\", = \\\\ c\\d",e="" {NS}': {"k": "m", "measurement": "m", "s": 'a "b", = \\ c\\d', "e": ""},
+    f'm s="a \\"b\\", = \\\\ c\\d",e="" {NS}': {"k": "m", "measurement": "m", "s": 'a "b", = \\ c\\d'},
     f"we\\,at\\ her,loc\\,a\\=t\\ ion=us\\,mid\\=w\\ est te\\,m\\=p\\ x=82 {NS}": {
         "k": "we\\,at\\ her,loc\\,a\\=t\\ ion=us\\,mid\\=w\\ est",
         "measurement": "we,at her",
@@ -108,7 +108,9 @@ def test_lines_that_do_not_fit(line: str) -> None:
     assert rejects == [(2, 27, BROKEN[line], line)]
 
 
-names = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\\"), min_size=1, max_size=5)
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\\"), min_size=1, max_size=5).filter(
+    is_text
+)
 name = names.filter(
     lambda n: n not in ("time", "measurement") and not n.startswith("#") and not n.isspace() and n == n.strip()
 )
@@ -116,7 +118,7 @@ fields = {
     "n": st.integers(-(2**63), 2**63 - 1),
     "f": st.floats(allow_nan=False, allow_infinity=False),
     "b": st.booleans(),
-    "s": st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=8),
+    "s": st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=8).filter(is_text),
 }
 
 

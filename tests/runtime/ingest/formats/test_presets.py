@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from runtime.errors import IngestError
 from runtime.ingest.formats import check_format, formats
 from runtime.ingest.inputs.presets import PRESETS
 from runtime.ingest.inputs.reading import Reading
-from runtime.ingest.inputs.settings import Settings
 from tests.runtime.ingest.formats.preset_files import FILES, START, US
 from tests.runtime.ingest.lake import Lake
 
@@ -22,20 +20,10 @@ NONE: dict[str, Any] = {"key": None, "time": None, "unit": None}
 GIVEN: dict[str, dict[str, Any]] = {"logfmt": {"key": "host"}}
 """What has to be said beside the preset."""
 
-COMPOSED = "key_of" in {f.name for f in fields(Settings)}
-OTHERS = {"journald": "times that are digits as text", "thingsboard": "key_value", "vpc-flow": "delimiter and null"}
-"""Presets that need options of other readers."""
 
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.xfail(reason=OTHERS[n], strict=False) if n in OTHERS else ()) for n in PRESETS],
-)
+@pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_reads_its_files(lake: Lake, tmp_path: Any, name: str) -> None:
-    preset = PRESETS[name]
     content, expected = FILES[name]
-    if not COMPOSED and set(preset.key or "") & set("|,"):
-        pytest.skip("keys of several columns")
     path = tmp_path / "sensor-7.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     report = lake.ingest(str(path), preset=name, **{**NONE, **GIVEN.get(name, {})})

@@ -38,7 +38,8 @@ def parquet() -> bytes:
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_forms(tmp_path: Path, content: bytes, pack: Any) -> None:
     path = tmp_path / "points"
-    path.write_bytes(pack(content))
+    packed = pack(content)
+    path.write_bytes(packed)
     found = runtime.preview(path)
     assert (found.options, found.rows, found.whole, found.taken, found.fault) == (FOUND, 1000, False, 1000, None)
     assert found.fields[0] == type(found.fields[0])("device", "string", 1000, 7, ("d0", "d1", "d2"))
@@ -46,7 +47,7 @@ def test_forms(tmp_path: Path, content: bytes, pack: Any) -> None:
     assert runtime.preview(path, rows=5000).taken == 3000
     assert runtime.preview(path, rows=5000).whole
     assert list(tmp_path.iterdir()) == [path]
-    assert path.read_bytes() == pack(content)
+    assert path.read_bytes() == packed
 
 
 def test_only_the_head_is_read() -> None:

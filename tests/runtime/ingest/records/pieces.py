@@ -16,6 +16,13 @@ from runtime.ingest.text.tokens import BOOL, FLOAT, INT, NULL
 
 SIZES = (1, 5, 37)
 
+_NO_VALUES = {"", "na", "n/a", "nan", "null", "none", "?", "-", "unavailable", "unknown", "inf", "infinity"}
+
+
+def is_text(text: str) -> bool:
+    """Whether a column with no other values keeps the text: it is no word for a missing value."""
+    return text.strip().lstrip("+-").lower() not in _NO_VALUES
+
 
 @contextmanager
 def in_pieces(size: int) -> Iterator[None]:

@@ -81,7 +81,7 @@ def test_columnar_shapes(text: str, options: dict[str, Any]) -> None:
 def test_a_record_of_columns_is_rejected_at_its_time() -> None:
     rows, rejects = in_any_pieces(lambda: taken('{"k":["a",null,"c"],\n"t":[1,2,\n3],"x":[1,2,tru]}', columnar="."))
     assert [r["k"] for r in rows] == ["a"]
-    assert rejects == [(2, 28, "key: column k is missing or null", "2"), (3, 31, "JSON: expecting value", "3")]
+    assert sorted(rejects) == [(2, 28, "key: column k is missing or null", "2"), (3, 31, "JSON: expecting value", "3")]
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from runtime.ingest.records import json_documents
 from runtime.ingest.records.json_documents import JsonDocuments
 from runtime.ingest.records.record_cells import RecordCells
 from runtime.ingest.records.record_paths import RecordArrays
+from runtime.ingest.text.column_names import Names
 from tests.runtime.ingest.lake import Lake, T
-from tests.runtime.ingest.records.pieces import in_any_pieces, in_pieces, plain
+from tests.runtime.ingest.records.pieces import in_any_pieces, in_pieces, is_text, plain
 from tests.runtime.ingest.test_properties import exactly, new_lake
 
 US = T * 1000
@@ -171,7 +172,7 @@ def test_a_large_document_costs_little_more_than_its_text() -> None:
     source.more(0)
     tracemalloc.start()
     count = 0
-    cells = RecordCells("k", "t")
+    cells = RecordCells(Names(("k", "t")))
     for window, items in JsonDocuments(source, RecordArrays("e"), "here"):
         for part in cells.batches(window, items):
             count += len(part)
@@ -185,7 +186,7 @@ def test_a_large_document_costs_little_more_than_its_text() -> None:
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="."), min_size=1, max_size=4)
 TYPES = {
-    "s": st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    "s": st.text(st.characters(exclude_categories=["Cs"]), max_size=5).filter(is_text),
     "n": st.integers(-(2**63), 2**63 - 1),
     "f": st.floats(allow_nan=False, allow_infinity=False),
     "b": st.booleans(),
@@ -260,7 +261,7 @@ def test_cells_are_the_same_however_batches_fall(monkeypatch: pytest.MonkeyPatch
     def read() -> list[dict[str, Any]]:
         source = Text(iter([text]))
         source.more(0)
-        cells = RecordCells("k", "t")
+        cells = RecordCells(Names(("k", "t")))
         reader = JsonDocuments(source, RecordArrays("e"), "here")
         parts = []
         for window, items in reader:
@@ -282,5 +283,24 @@ def test_more_names_than_are_known_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("runtime.ingest.records.record_cells.MAX_NODES", 6)
     text = '{"e":[{"k":"a","t":1,"a":1,"b":1},{"k":"b","t":1,"a":1,"b":2,"c":3,"d":4,"e":5},{"k":"c","t":1,"x":1}]}'
     rows, rejects = taken(text, records="e")
-    assert [r["k"] for r in rows] == ["a", "c"]
-    assert [r[2] for r in rejects] == ["more than 6 names"]
+    assert rows == [
+        {"k": "a", "t": 1000, "a": 1, "b": 1},
+        {"k": "b", "t": 1000, "a": 1, "b": 2, "c": 3, "d": 4},
+        {"k": "c", "t": 1000, "x": 1},
+    ]
+    assert rejects == []
+
+
+def test_names_patterns_and_depth() -> None:
+    text = '{"v":1,"w":2,"e":[{"k":"a","t":1,"x":{"y":{"z":5}},"gone":1,"n":7}]}'
+    rows, rejects = taken(text, records="e", drop="g*,w", rename={"n": "m", "v": "version"}, depth=2)
+    assert rows == [{"k": "a", "t": 1000, "x.y": '{"z":5}', "m": 7, "version": 1}]
+    assert rejects == []
+
+
+def test_a_name_that_no_column_can_have_costs_its_field() -> None:
+    text = '{"":1,"p":{"":2},"e":[{"k":"a","t":1,"":3,"x":4},{"k":"b","t":1,"x":5}]}'
+    with new_lake() as lake:
+        report = lake.text(text, format="json", records="e")
+        assert [(r["k"], r["x"]) for r in lake.rows()] == [("a", 4), ("b", 5)]
+        assert report.sources[0].left_out == {"a field has no name": 5}

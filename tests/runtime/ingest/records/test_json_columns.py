@@ -115,3 +115,22 @@ def test_text_is_read_as_what_it_says(values: list[dict[str, Any]], size: int) -
             lake.records(texts, stream="text", json="m", format="ndjson")
         assert exactly(lake.rows("text")) == exactly(lake.rows("plain"))
         assert lake.columns("text") == lake.columns("plain")
+
+
+def test_what_is_taken_of_the_text(lake: Lake) -> None:
+    """Names, patterns and depth mean what is in the text, too."""
+    text = json.dumps({"x": 1, "y": {"z": {"w": 2}}, "gone": 3})
+    options: dict[str, Any] = {"json": "m", "drop": "m.g*", "rename": {"m.x": "x", "m": "message"}, "depth": 2}
+    for form, (write, more) in FORMS.items():
+        lake.text(write([{"k": "a", "t": T, "m": text, "n": form}]), stream=form, **options, **more)
+        assert lake.rows(form) == [{"k": "a", "t": US, "x": 1, "m.y": '{"z":{"w":2}}', "n": form}]
+    lake.records([{"k": "a", "t": T, "m": text, "n": 1}], stream="some", json="m", columns="m.x")
+    assert lake.rows("some") == [{"k": "a", "t": US, "m.x": 1}]
+
+
+def test_a_key_of_several_fields_in_the_text(lake: Lake) -> None:
+    lake.text(
+        as_csv([{"n": 1, "m": json.dumps({"site": "s", "device": "d", "at": T})}]),
+        key="m.site,m.device", time="m.at", json="m", format="csv",
+    )  # fmt: skip
+    assert lake.rows() == [{"k": "s/d", "t": US, "n": 1, "m.site": "s", "m.device": "d"}]

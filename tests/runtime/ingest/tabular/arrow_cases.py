@@ -152,6 +152,8 @@ BYTES = st.one_of(st.binary(max_size=6), st.sampled_from([b"ab", b"\\xff", "é".
 TEXT = st.text(st.characters(codec="utf-8"), max_size=4)
 FLOATS = st.one_of(st.floats(), st.sampled_from([math.nan, math.inf, -math.inf, -0.0, 0.1]))
 SECOND, MS, US, NS = 10**9, 10**6, 1000, 1
+DAY = 86_400_000_000
+YEAR_1, YEAR_10000 = -62_135_596_800, 253_402_300_800
 
 
 def _ints(bits: int, signed: bool) -> st.SearchStrategy[int]:
@@ -191,11 +193,11 @@ LEAVES: dict[str, Leaf] = {
     "time32 ms": Leaf(pa.time32("ms"), st.integers(0, 86_399_999), clock(MS), clock(MS)),
     "time64 us": Leaf(pa.time64("us"), st.integers(0, 86_399_999_999), clock(US), clock(US)),
     "time64 ns": Leaf(pa.time64("ns"), st.integers(0, 86_399_999_999_999), clock(NS), clock(NS)),
-    "date32": Leaf(pa.date32(), DAYS, lambda v: v * 86_400_000_000, lambda v: (date(1970, 1, 1) + timedelta(v)).isoformat()),
+    "date32": Leaf(pa.date32(), DAYS, lambda v: v * DAY, lambda v: (date(1970, 1, 1) + timedelta(v)).isoformat()),
     "date64": Leaf(pa.date64(), DAYS.map(lambda d: d * 86_400_000), lambda v: v * 1000, iso(MS, "")),
-    "s": Leaf(pa.timestamp("s"), st.integers(-62_135_596_800, 253_402_300_799), moment(SECOND), iso(SECOND, "")),
-    "ms": Leaf(pa.timestamp("ms", "UTC"), st.integers(-62_135_596_800_000, 253_402_300_799_999), moment(MS), iso(MS, "Z")),
-    "us": Leaf(pa.timestamp("us"), st.integers(-62_135_596_800 * 10**6, 253_402_300_799 * 10**6), moment(US), iso(US, "")),
+    "s": Leaf(pa.timestamp("s"), st.integers(YEAR_1, YEAR_10000 - 1), moment(SECOND), iso(SECOND, "")),
+    "ms": Leaf(pa.timestamp("ms", "UTC"), st.integers(YEAR_1 * 1000, YEAR_10000 * 1000 - 1), moment(MS), iso(MS, "Z")),
+    "us": Leaf(pa.timestamp("us"), st.integers(YEAR_1 * 10**6, YEAR_10000 * 10**6 - 1), moment(US), iso(US, "")),
     "ns": Leaf(pa.timestamp("ns", "Europe/Berlin"), INT64.filter(lambda v: v > -(2**63)), moment(NS), iso(NS, "Z")),
     "far s": Leaf(pa.timestamp("s"), st.integers(-(2**55), 2**55), moment(SECOND)),
     "far ms": Leaf(pa.timestamp("ms", "UTC"), st.integers(-(2**62), 2**62), moment(MS, "Z")),

@@ -139,7 +139,8 @@ def test_what_duckdb_writes(lake: Lake, tmp_path: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute(
             f"""copy (select 'a' as k, 1700000000000 + i as t, (i / 10)::decimal(21, 1) as amount,
-            '00000000-0000-0000-0000-00000000000' || i as text, ('00000000-0000-0000-0000-00000000000' || i)::uuid as id,
+            '00000000-0000-0000-0000-00000000000' || i as text,
+            ('00000000-0000-0000-0000-00000000000' || i)::uuid as id,
             to_months(14) + to_days(3) + to_milliseconds(i) as iv, map {{'m': i}} as m, time '13:05:01' as tm,
             'x'::blob as b, '\\xAA'::blob as h, [{{'q': i}}] as l, 2::hugeint ** 100 + i as big, i::hugeint as small,
             (18446744073709551615::ubigint - i)::ubigint as u from range(3) r(i)) to '{path}' (format parquet)"""
@@ -163,7 +164,7 @@ def test_a_column_that_pyarrow_cannot_read_is_left_out(lake: Lake) -> None:
     # The codec of the one column becomes LZO, which pyarrow never reads: in the footer, an enum of Thrift.
     patched = data.replace(b"\x15\x08\x16\x02", b"\x15\x06\x16\x02")
     assert patched != data
-    with pytest.raises(Exception, match="(?i)lzo"):
+    with pytest.raises(Exception, match=r"(?i)lzo"):
         pq.read_table(io.BytesIO(patched))
     lake.ingest(io.BytesIO(patched))
     assert lake.rows() == [{"k": "a", "t": T * 1000, "n": 1}]
@@ -181,7 +182,7 @@ def test_streams_one_after_the_other(lake: Lake) -> None:
 def test_streams_that_were_cut_short(lake: Lake) -> None:
     data = ipc_stream(table())
     for bad in (data[:-8], data[:-4], data + data[:-8]):
-        with pytest.raises(IngestError, match="without the mark of its end|cannot be read as Arrow IPC"):
+        with pytest.raises(IngestError, match=r"without the mark of its end|cannot be read as Arrow IPC"):
             lake.ingest(io.BytesIO(bad), unit=None)
     with pytest.raises(IngestError, match="cannot be read as Arrow IPC"):
         lake.ingest(io.BytesIO(data + b"garbage!"), unit=None)

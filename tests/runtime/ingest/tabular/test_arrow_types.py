@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.errors import IngestError
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.tabular.arrow_columns import columns_of
 from runtime.ingest.tabular.arrow_tables import table_chunks
@@ -229,6 +230,21 @@ def test_text_that_is_no_utf8() -> None:
     nested = pa.ListArray.from_arrays(pa.array([0, 4], pa.int32()), strings)
     chunk, words = decoded(nested)
     assert json.loads(plain(chunk["x"], "x", words)[0]) == ["\\xc3", "\\xa9", "é", "ok"]
+
+
+def test_halves_in_dictionaries() -> None:
+    halves = [np.float16(2.5), np.float16(0.5)]
+    parts = [pa.DictionaryArray.from_arrays(pa.array([0]), pa.array([h], pa.float16())) for h in halves]
+    chunk, words = decoded(pa.chunked_array(parts), 10)
+    assert plain(chunk["x"], "x", words) == [2.5, 0.5]
+
+
+@pytest.mark.parametrize("scale", [-2_000_000_000, 2_000_000_000])
+def test_a_scale_that_no_decimal_has(scale: int) -> None:
+    found = pa.Array.from_buffers(pa.decimal128(20, scale), 2, [None, pa.py_buffer(b"\x01" * 32)])
+    for odd in (found, pa.ListArray.from_arrays(pa.array([0, 2], pa.int32()), found)):
+        with pytest.raises(IngestError, match="a decimal has a scale of"):
+            decoded(odd, 10)
 
 
 def test_only_the_rows_of_a_slice_are_looked_at() -> None:

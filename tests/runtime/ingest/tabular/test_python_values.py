@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.kernels.times.iso_times import LOCAL, ZONED
 from operators.types import DECIMALS, Type
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.tabular.python_values import main_kind, of_objects, units
@@ -76,7 +77,9 @@ def test_every_value_is_somewhere(values: list[Any]) -> None:
         elif type(value) is Decimal:
             assert found == value if main == "decimal" else found == ("string", format(value, "f"))
         elif type(value) is datetime:
-            assert found == ((value - EPOCH) // timedelta(microseconds=1) if main == "time" else ("string", value.isoformat()))
+            assert found == (
+                (value - EPOCH) // timedelta(microseconds=1) if main == "time" else ("string", value.isoformat())
+            )
         elif type(value) is timedelta:
             if main == "duration":
                 assert found == value // timedelta(microseconds=1)
@@ -169,14 +172,16 @@ def test_decimals_have_the_most_places() -> None:
 def test_times_with_and_without_a_zone() -> None:
     naive, aware = datetime(2024, 1, 1), datetime(2024, 1, 1, tzinfo=BERLIN)
     column, _ = of([naive, naive])
-    assert column.naive
+    assert column.zone == LOCAL
     column, got = of([naive, aware, aware])
-    assert not column.naive
+    assert column.zone == ZONED
     assert got == [("string", "2024-01-01T00:00:00"), *[1704063600_000000] * 2]
 
 
 def test_lists_of_anything_are_taken(lake: Lake) -> None:
-    lake.ingest({"k": ["a"] * 4, "t": [T, T + 1, T + 2, T + 3], "x": [1, True, {"q": 1}, "text"], "y": [0.5, 2**60, 3, None]})
+    lake.ingest(
+        {"k": ["a"] * 4, "t": [T, T + 1, T + 2, T + 3], "x": [1, True, {"q": 1}, "text"], "y": [0.5, 2**60, 3, None]}
+    )
     assert lake.rows() == [
         {"k": "a", "t": T * 1000, "x": 1, "y": 0.5},
         {"k": "a", "t": (T + 1) * 1000, "x#bool": True, "y#int64": 2**60},

@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from runtime.errors import IngestError
 from tests.runtime.ingest.text.scanned import Scanned, scanned
 
 BREAKS = "\r\n"
@@ -138,3 +139,28 @@ def test_pieces_of_any_size_give_the_same(body: str, comment: str, sizes: list[i
 
 def lines_of(found: Scanned) -> int:
     return max((line for line, _, _ in found.rejected), default=0)
+
+
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "encoding": st.sampled_from(["latin-1", "utf-8", "utf-16-le", "shift_jis", "ascii", "utf-7", "cp1252", "hz"]),
+        "delimiter": st.sampled_from([",", ";", " ", "a", "\0", "'", "-", "1"]),
+        "quote": st.sampled_from(["", '"', "'", " ", "a", "^", "\\", "."]),
+        "comment": st.sampled_from(["", "#", "a", "//", "é", "k"]),
+        "skip_rows": st.integers(0, 3),
+        "names": st.sampled_from(["", "k,t", "k,t,v", "t,k,", "k,t,v,v"]),
+        "decimal": st.sampled_from([None, ",", ".", "a", " ", "1"]),
+        "thousands": st.sampled_from([None, "'", " ", "-", "^"]),
+    },
+)
+
+
+@given(SOUP | st.binary(max_size=40).map(lambda b: b.decode("latin-1")), st.booleans(), OPTIONS, st.integers(1, 20))
+def test_nothing_brings_it_down(body: str, header: bool, options: dict[str, Any], size: int) -> None:
+    data = ("k,t,v\n" if header else "").encode() + body.encode("latin-1", "replace")
+    try:
+        found = scanned(data, [size], **options)
+    except IngestError:
+        return
+    assert found == scanned(data, **options)

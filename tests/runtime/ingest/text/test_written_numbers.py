@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from operators.types import Type
 from runtime.ingest.text.dialects.written_numbers import CURRENCIES, Marks, marks_of
+from runtime.ingest.text.tokens import BIG, BOOL, FLOAT, INT, STRING
 from tests.runtime.ingest.lake import Lake, T
+from tests.runtime.ingest.text.scanned import scanned
 
 
 @pytest.mark.parametrize(
@@ -137,6 +139,12 @@ def test_columns_of_written_numbers(lake: Lake) -> None:
         (1000.0, None, None, "1e400", 2**63 - 1, "9.223.372.036.854.775.808"),
     ]
     assert report.sources[0].notes == ("column c holds numbers without their $, EUR: they are of different currencies",)
+
+
+def test_a_number_with_another_mark_is_none() -> None:
+    found = scanned(b'k,t,v\na,1,1.5\na,1,"1,5"\na,1,2\na,1,-0\na,1,1e3\na,1,1.5e400\na,1,true\n', decimal=",")
+    assert [kinds[2] for kinds in found.kinds] == [STRING, FLOAT, INT, INT, FLOAT, BIG, BOOL]
+    assert [row[2] for row in found.rows] == ["1.5", "1,5", "2", "-0", "1e3", "1.5e400", "true"]
 
 
 def test_minus_zero_has_its_sign_among_floats(lake: Lake) -> None:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.kernels.times.iso_times import BAD_TIME, LOCAL, LOCAL_DATE, ZONED
+from operators.kernels.times.dates import BAD_TIME
+from operators.kernels.times.iso_times import LOCAL, LOCAL_DATE, ZONED
 from runtime.errors import IngestError
 from runtime.ingest.inputs.reading import Reading
 from runtime.ingest.times.time_formats import time_format

@@ -13,10 +13,10 @@ from typing import IO
 
 from operators.files import reader
 from operators.nearest import listed
-from runtime.ingest.inputs.archive_members import LOCAL_HEADER, METHODS, MemberInput
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput
-from runtime.ingest.inputs.packings import ARCHIVES
-from runtime.ingest.inputs.peeked import Peeked
+from runtime.ingest.inputs.packed.archive_members import LOCAL_HEADER, METHODS, MemberInput
+from runtime.ingest.inputs.packed.packings import ARCHIVES
+from runtime.ingest.inputs.packed.peeked import Peeked
 
 _READ = 1 << 20
 _MAGIC = 4

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 
 from runtime.errors import IngestError
 from runtime.ingest import SourcesFailed, StreamInput
-from runtime.ingest.inputs.archive_members import MemberInput
-from runtime.ingest.inputs.archives import each_source
 from runtime.ingest.inputs.inputs import FileInput, Input, opened
+from runtime.ingest.inputs.packed import packed_units
+from runtime.ingest.inputs.packed.archive_members import MemberInput
+from runtime.ingest.inputs.packed.archives import each_source
 from tests.runtime.ingest.lake import Lake, T
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
@@ -264,6 +265,16 @@ def test_any_archive_comes_back(members: dict[str, bytes], method: int) -> None:
         assert str(found["z"]) == "z is a zip archive without files."
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_repetition_that_is_cut_by_the_size_of_pieces(method: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then zlib holds the end of the data without any input left."""
+    for size in range(1, 600, 7):
+        data = b"k,t,n\n" + bytes(size)
+        for most in (5, 40, len(data) - 1, len(data)):
+            monkeypatch.setattr(packed_units, "CHUNK", most)
+            assert contents(zipped({"a": data}, method)) == {"z/a": data}
+
+
 def test_office_documents_say_what_to_do(lake: Lake) -> None:
     (error,) = failures(lake, zipped({"[Content_Types].xml": b"<x/>", "xl/workbook.xml": b"<x/>"}))
     assert error == "input 1 is an office document: save its sheets as CSV. Nothing of it was ingested."
@@ -309,7 +320,7 @@ def test_a_stream_that_breaks_off(lake: Lake) -> None:
 BOMB = """
 import sys
 from pathlib import Path
-from runtime.ingest.inputs.archives import each_source
+from runtime.ingest.inputs.packed.archives import each_source
 from runtime.ingest.inputs.inputs import FileInput
 from tests.runtime.ingest.memory import peak
 for source in each_source([FileInput(Path(sys.argv[1]), "z")], lambda _: False, lambda *_: None):
@@ -323,7 +334,7 @@ def test_a_bomb_is_unpacked_a_little_at_a_time(tmp_path: Path, method: int) -> N
     with zipfile.ZipFile(path, "w", method) as archive, archive.open("a.csv", "w") as file:
         for _ in range(16):
             file.write(bytes(1 << 24))
-    root = Path(__file__).parents[4]
+    root = Path(__file__).parents[5]
     command = [sys.executable, "-c", BOMB, str(path)]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
     assert ran.returncode == 0, ran.stderr

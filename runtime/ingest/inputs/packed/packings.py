@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import zstandard
 
 from runtime.errors import IngestError
-from runtime.ingest.inputs.byte_stream import CHUNK, Hashed
+from runtime.ingest.inputs.byte_stream import Hashed
+from runtime.ingest.inputs.packed.packed_units import Deflated, Unit, Zstd, bzip2_unit, xz_unit
 
-_READ = 1 << 20
-_STEP = 1 << 16
-"""Packed bytes that bzip2 and xz are given at once, so that an error's position is that close."""
-
-_ZSTD_STEP = 1 << 10
-_XZ_MEMORY = 1 << 28
 _AGAIN = "Fetch it again; nothing of it was ingested."
 
 ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06")
@@ -27,148 +20,6 @@ ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06")
 
 _OTHERS = {b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"Rar!\x1a\x07": "a RAR archive"}
 _TAR, _TAR_AT = b"ustar", 257
-
-
-class Unit(Protocol):
-    """One member, frame or stream of a compressed source, being unpacked."""
-
-    def feed(self, data: bytes) -> bytes:
-        """Take more packed bytes; some of what they unpack to, never much more than ``CHUNK`` bytes."""
-        ...
-
-    @property
-    def waiting(self) -> bytes:
-        """Packed bytes that were given and must be given again."""
-        ...
-
-    @property
-    def hungry(self) -> bool:
-        """Whether nothing comes without more packed bytes."""
-        ...
-
-    @property
-    def ended(self) -> bool:
-        """Whether the unit is complete."""
-        ...
-
-    @property
-    def rest(self) -> bytes:
-        """The given bytes after its end."""
-        ...
-
-
-class Deflated:
-    """Deflate data: a gzip member or, with ``wbits`` -15, without header and checksum."""
-
-    def __init__(self, wbits: int = 31) -> None:
-        self._z = zlib.decompressobj(wbits=wbits)
-        self._full = False
-
-    def feed(self, data: bytes) -> bytes:
-        """See Unit."""
-        out = self._z.decompress(data, CHUNK)
-        self._full = len(out) == CHUNK
-        return out
-
-    @property
-    def waiting(self) -> bytes:
-        """See Unit."""
-        return self._z.unconsumed_tail
-
-    @property
-    def hungry(self) -> bool:
-        """See Unit; when the output was cut, zlib may hold more of it without any input left."""
-        return not self._full
-
-    @property
-    def ended(self) -> bool:
-        """See Unit."""
-        return self._z.eof
-
-    @property
-    def rest(self) -> bytes:
-        """See Unit."""
-        return self._z.unused_data
-
-
-class Zstd:
-    """One zstd frame, fed a little at a time so that a bomb never unpacks at once.
-
-    zstandard's ``decompressobj`` unpacks all of its input at once, and four bytes of input can unpack to 128 KB: a step
-    of 1 KB bounds the output to some 32 MB. A frame's window is bounded to 128 MB.
-    """
-
-    def __init__(self) -> None:
-        self._z: Any = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-        self._queue = b""
-
-    def feed(self, data: bytes) -> bytes:
-        """See Unit."""
-        parts = []
-        size = 0
-        at = 0
-        while at < len(data) and size < _READ and not self._z.eof:
-            part = self._z.decompress(data[at : at + _ZSTD_STEP])
-            at += _ZSTD_STEP
-            size += len(part)
-            parts.append(part)
-        self._queue = data[at:]
-        return b"".join(parts)
-
-    @property
-    def waiting(self) -> bytes:
-        """See Unit."""
-        return b"" if self._z.eof else self._queue
-
-    @property
-    def hungry(self) -> bool:
-        """See Unit."""
-        return True
-
-    @property
-    def ended(self) -> bool:
-        """See Unit."""
-        return bool(self._z.eof)
-
-    @property
-    def rest(self) -> bytes:
-        """See Unit."""
-        return bytes(self._z.unused_data) + self._queue
-
-
-class Stepped:
-    """A decompressor of Python's that holds its input itself: bzip2, xz."""
-
-    def __init__(self, z: Any) -> None:
-        self._z = z
-        self._queue = b""
-
-    def feed(self, data: bytes) -> bytes:
-        """See Unit."""
-        step = data[:_STEP] if self._z.needs_input else b""
-        self._queue = data[len(step) :]
-        out: bytes = self._z.decompress(step, CHUNK)
-        return out
-
-    @property
-    def waiting(self) -> bytes:
-        """See Unit."""
-        return b"" if self._z.eof else self._queue
-
-    @property
-    def hungry(self) -> bool:
-        """See Unit."""
-        return bool(self._z.needs_input)
-
-    @property
-    def ended(self) -> bool:
-        """See Unit."""
-        return bool(self._z.eof)
-
-    @property
-    def rest(self) -> bytes:
-        """See Unit."""
-        return bytes(self._z.unused_data) + self._queue
 
 
 @dataclass(frozen=True)
@@ -198,21 +49,6 @@ def _bzip2_begins(data: bytes) -> bool:
     """The header of a stream with its block size, then a block or the end."""
     level = data[3:4]
     return level in b"123456789" and _is(data, b"BZh" + level + b"1AY&SY", b"BZh" + level + b"\x17\x72\x45\x38\x50\x90")
-
-
-def xz_unit() -> Unit:
-    """One xz stream; its dictionary is bounded by memory."""
-    return Stepped(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY))
-
-
-def lzma_unit() -> Unit:
-    """One stream of the older format, which has a header of 13 bytes; zip archives hold it in pieces."""
-    return Stepped(lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_XZ_MEMORY))
-
-
-def bzip2_unit() -> Unit:
-    """One bzip2 stream."""
-    return Stepped(bz2.BZ2Decompressor())
 
 
 PACKINGS = (

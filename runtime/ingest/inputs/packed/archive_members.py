@@ -15,7 +15,8 @@ from typing import IO
 from runtime.errors import IngestError
 from runtime.ingest.inputs.byte_stream import Hashed, Readable
 from runtime.ingest.inputs.inputs import FileInput, Version, version
-from runtime.ingest.inputs.packings import ARCHIVES, Deflated, Packing, Unit, Zstd, bzip2_unit, lzma_unit, unpacked
+from runtime.ingest.inputs.packed.packed_units import Deflated, Unit, Zstd, bzip2_unit, lzma_unit
+from runtime.ingest.inputs.packed.packings import ARCHIVES, Packing, unpacked
 
 LOCAL_HEADER = 30
 """Bytes of the header before a member's name and data."""

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import IngestError
 from runtime.ingest.inputs.byte_stream import Hashed
-from runtime.ingest.inputs.packings import decompressed
+from runtime.ingest.inputs.packed.packings import decompressed
 from tests.runtime.ingest.lake import Lake, T
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -136,7 +136,7 @@ def test_archives_that_are_none_of_ours() -> None:
 BOMB = """
 import sys
 from runtime.ingest.inputs.byte_stream import Hashed
-from runtime.ingest.inputs.packings import decompressed
+from runtime.ingest.inputs.packed.packings import decompressed
 from tests.runtime.ingest.memory import peak
 with open(sys.argv[1], "rb") as file:
     size = sum(map(len, decompressed(Hashed(file, "x"), "x")))
@@ -149,7 +149,7 @@ def test_a_bomb_is_unpacked_a_little_at_a_time(tmp_path: Path, what: str) -> Non
     """A quarter of a gigabyte of zeros, of which only a few megabytes are in memory at once."""
     path = tmp_path / "bomb"
     path.write_bytes(PACKERS[what](bytes(1 << 26)) * 4)
-    root = Path(__file__).parents[4]
+    root = Path(__file__).parents[5]
     command = [sys.executable, "-c", BOMB, str(path)]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
     assert ran.returncode == 0, ran.stderr

@@ -1,0 +1,1 @@
+"""Reads the points of a stream: exports them, shows some of them, describes their columns."""

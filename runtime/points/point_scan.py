@@ -1,0 +1,233 @@
+"""Reads the points of a stream as queries see them, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.states.strings import Words
+from operators.types import Type
+from runtime.catalogue import FileEntry, Snapshot
+from runtime.columns import Column, Dictionary
+from runtime.errors import IncompleteResult, QueryError
+from runtime.pointfile import borrowed, hash_keys
+from runtime.query.scan.scanning import Scan, ScanSpec, scan_order
+from runtime.query.stages.keys import Keys
+from runtime.query.stages.row_batch import RowBatch, Values
+from runtime.storage.open_files import OpenedFiles
+from runtime.storage.open_store import OpenStore
+
+BATCH_CELLS = 1 << 20
+"""Values of a batch, at most, unless it has a single row."""
+
+SHARD_CELLS, LEAST_ROWS = 1 << 25, 1 << 16
+"""Values that are merged together, at most; and the rows for which this is not divided further."""
+
+Group = tuple[FileEntry, ...]
+
+_EVER = 1 << 62
+_HASHES = 1 << 64
+
+
+@dataclass(frozen=True)
+class PointRange:
+    """Which points: those of [since, until) (microseconds UTC; None: without end), and of one key, if given."""
+
+    since: int | None = None
+    until: int | None = None
+    key: str | int | None = None
+
+
+@dataclass
+class PointCounts:
+    """What was read so far: ``rows`` passed on, ``outside`` of the range or of other keys, ``merged`` duplicates."""
+
+    rows: int = 0
+    outside: int = 0
+    merged: int = 0
+
+
+class PointScan:
+    """The points of a stream as of one commit.
+
+    ``batches`` gives columns by name: the key, the event time (``Type.TIME``), then the value columns in the schema's
+    order, null where a point has none. Days follow each other, and each key's points are in the order of time, then of
+    commit; repeats are resolved by the stream's policy across files. Memory is bounded, but for one key's points of one
+    day. ``QueryError`` for an unknown stream, or a key of another type.
+    """
+
+    def __init__(self, store: OpenStore, stream: str, wanted: PointRange, snapshot: Snapshot | None = None) -> None:
+        if wanted.since is not None and wanted.until is not None and wanted.since > wanted.until:
+            raise QueryError("since is after until")
+        self._store = store
+        self._opened = OpenedFiles(store.objects)
+        self.snapshot = snapshot or store.catalogue.snapshot(stream, wanted.since, wanted.until)
+        schema = self.snapshot.schema
+        self.types: dict[str, Type] = {schema.key: schema.key_type, schema.time: Type.TIME, **schema.columns}
+        self.counts = PointCounts()
+        self._key = None if wanted.key is None else _typed_key(wanted.key, schema.key, schema.key_type)
+        self._low = -_EVER if wanted.since is None else wanted.since
+        self._high = _EVER if wanted.until is None else wanted.until
+
+    def narrowed(self, wanted: PointRange) -> PointScan:
+        """The points of a range within this one, as of the same commit."""
+        found = PointScan(self._store, self.snapshot.stream, wanted, self.snapshot)
+        found._opened = self._opened
+        return found
+
+    def no_points(self) -> dict[str, Column]:
+        """A batch without rows."""
+        return {name: Column(type_, np.zeros(0, type_.dtype)) for name, type_ in self.types.items()}
+
+    @property
+    def files(self) -> list[FileEntry]:
+        """The files that may have such points."""
+        return [f for f in self.snapshot.files if f.t_min < self._high and f.t_max >= self._low]
+
+    def groups(self) -> list[Group]:
+        """The files in reading order; those of one group are read together."""
+        return scan_order(self.files, self.snapshot.schema.id)
+
+    def batches(self, groups: Sequence[Group] | None = None) -> Iterator[dict[str, Column]]:
+        """All points, or those of some groups; ``counts`` says what was read at the end.
+
+        ``IncompleteResult`` if not every row that the catalogue lists was read.
+        """
+        groups = self.groups() if groups is None else groups
+        with self._opened.ahead([file for group in groups for file in group]):
+            for group in groups:
+                yield from self.group(group)
+                self._opened.close(group)
+
+    def group(self, group: Group, columns: Sequence[str] | None = None) -> Iterator[dict[str, Column]]:
+        """The points of one group, with these value columns (None: all of them)."""
+        names = list(self.snapshot.schema.columns) if columns is None else list(columns)
+        width = 2 + len(names)
+        rows = sum(file.rows for file in group)
+        if self._key is not None:
+            at = int(hash_keys(self._key)[0])
+            shards = [(at, at + 1)]
+        else:
+            count = -(-rows // max(LEAST_ROWS, SHARD_CELLS // width))
+            edges = [_HASHES * i // count for i in range(count + 1)]
+            shards = list(pairwise(edges))
+        size = max(1, BATCH_CELLS // width)
+        for shard in shards:
+            yield from self._shard(group, shard, names, size)
+
+    def _shard(
+        self, group: Group, shard: tuple[int, int], names: Sequence[str], size: int
+    ) -> Iterator[dict[str, Column]]:
+        """The points of a range of key hashes; dictionaries last as long, so that they stay small."""
+        schema = self.snapshot.schema
+        words = Words()
+        keys = Keys(schema.key_type, words)
+        spec = ScanSpec(
+            columns={name: schema.columns[name] for name in names},
+            shard=shard,
+            since=self._low,
+            until=self._high,
+            skip_before=True,
+            times=True,
+            duplicates=schema.duplicates,
+            id_column=schema.id,
+            all_columns=schema.columns,
+        )
+        read = passed = 0
+        with borrowed() as buffers:
+            scan = Scan(spec, keys, words, self._opened.open, buffers)
+            for batch in scan.group(group):
+                rows = self._rows(batch, keys)
+                read, passed = read + batch.rows, passed + len(rows)
+                keys_of_slots = keys.values
+                for at in range(0, len(rows), size):
+                    yield self._columns(batch, rows[at : at + size], keys_of_slots, words)
+        coverage = scan.coverage
+        if read + coverage.skipped + coverage.dropped != sum(coverage.rows.values()):
+            raise IncompleteResult(
+                f"of the rows of {group[0].path} and the files read with it, {sum(coverage.rows.values()):,}, only "
+                f"{read:,} came: run `dataflow verify` on the store."
+            )
+        self.counts.rows += passed
+        self.counts.outside += read - passed + coverage.skipped
+        self.counts.merged += coverage.dropped
+
+    def _rows(self, batch: RowBatch, keys: Keys) -> NDArray[np.int64]:
+        """The rows of a batch that are wanted."""
+        wanted = (batch.time >= self._low) & (batch.time < self._high)
+        if self._key is not None:
+            mine = np.array([self._is_mine(v, keys) for v in keys.values.tolist()], np.bool_)
+            wanted &= np.repeat(mine[batch.run_slot], batch.run_len)
+        return np.flatnonzero(wanted)
+
+    def _is_mine(self, value: int, keys: Keys) -> bool:
+        assert self._key is not None
+        known = keys.words.strings[value] if keys.kind is Type.STRING else value
+        return known == self._key.to_list()[0]
+
+    def _columns(
+        self, batch: RowBatch, rows: NDArray[np.int64], keys_of_slots: NDArray[np.int64], words: Words
+    ) -> dict[str, Column]:
+        """These rows of a batch, in arrays of their own."""
+        schema = self.snapshot.schema
+        slots = batch.run_slot[np.searchsorted(np.cumsum(batch.run_len), rows, "right")]
+        out = {
+            schema.key: _column(schema.key_type, keys_of_slots[slots], None, words),
+            schema.time: Column(Type.TIME, batch.time[rows]),
+        }
+        for name, values in batch.columns.items():
+            out[name] = _of_rows(schema.columns[name], values, rows, words)
+        return out
+
+
+def _typed_key(key: str | int, name: str, type_: Type) -> Column:
+    if type_ is Type.STRING:
+        return Column(Type.STRING, np.zeros(1, np.int32), None, Dictionary.of([str(key)]))
+    try:
+        number = int(key)
+        return Column(Type.INT, np.array([number], np.int64))
+    except (ValueError, OverflowError):
+        raise QueryError(f"{key!r} is not a key of this stream: its keys ({name}) are int64") from None
+
+
+def _of_rows(type_: Type, values: Values, rows: NDArray[np.int64], words: Words) -> Column:
+    data, valid = values
+    flags = (valid[rows] if len(valid) > 1 else np.repeat(valid, len(rows))).astype(np.bool_)
+    data = data[rows] if len(data) > 1 else np.repeat(data, len(rows))
+    return _column(type_, data, None if flags.all() else flags, words)
+
+
+def _column(type_: Type, data: NDArray[np.generic], valid: NDArray[np.bool_] | None, words: Words) -> Column:
+    """A column, with a dictionary of just the strings that occur in it."""
+    if not type_.is_text:
+        return Column(type_, data.astype(type_.dtype, copy=False), valid)
+    codes = data.astype(np.int64) if valid is None else np.where(valid, data, 0).astype(np.int64)
+    occurs = np.zeros(max(1, len(words)), np.bool_)
+    occurs[codes if valid is None else codes[valid]] = True
+    places = (np.cumsum(occurs) - 1).astype(np.int32)
+    strings = [words.strings[code] for code in np.flatnonzero(occurs).tolist()]
+    return Column(type_, np.maximum(places[codes], 0), valid, Dictionary.of(strings))
+
+
+def joined(batches: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
+    """The rows of some batches, at least one, as one."""
+    return {name: _joined([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def _joined(parts: Sequence[Column]) -> Column:
+    type_ = parts[0].type
+    valid = np.concatenate([np.ones(len(p), np.bool_) if p.valid is None else p.valid for p in parts])
+    words = None
+    values = [part.values for part in parts]
+    if type_.is_text:
+        known: dict[str, int] = {}
+        for at, part in enumerate(parts):
+            strings = [] if part.words is None else part.words.strings
+            codes = np.array([known.setdefault(text, len(known)) for text in strings] or [0], np.int32)
+            values[at] = codes[part.values.astype(np.int64)]
+        words = Dictionary.of(list(known))
+    return Column(type_, np.concatenate(values), None if valid.all() else valid, words)
