@@ -41,6 +41,7 @@ def new_assembler(
     made = make(declared, TimeReader(settings.time, settings.unit, name, after, settings.reading), name)
     for column, type_ in settings.types().items():
         made.columns.settle(column, type_)
+        made.columns.fixed.add(column)
     return made
 
 
@@ -48,4 +49,4 @@ def _shaping(settings: Settings, name: str) -> Shaping:
     r = settings.reading
     text = None if r.key_value is None else key_value(r.key_value, name)
     times = TimeTexts.of(r)
-    return Shaping(settings.key_of, settings.time_of, text, settings.types(), r.null, times, settings.unit)
+    return Shaping(settings.key_of, settings.time_of, text, settings.types(), r.null, times, settings.unit, r.rename)

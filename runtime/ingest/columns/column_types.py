@@ -49,7 +49,7 @@ class ColumnTypes:
 
     ``key_type`` None is not settled yet. ``wide`` are int64 columns with integers beyond 2^53; ``unsure`` are those for
     which only the stored points can say, by ``stored_wide``. ``keyless`` counts the rows accepted before the key's type
-    was settled.
+    was settled. ``fixed`` are columns of declared types, which stay as they are.
     """
 
     key: str
@@ -59,14 +59,15 @@ class ColumnTypes:
     unsure: set[str] = field(default_factory=set)
     stored_wide: Callable[[str], bool] = lambda name: False
     keyless: int = 0
+    fixed: set[str] = field(default_factory=set)
 
     def may_widen(self, name: str) -> bool:
         """Whether an int64 column may become float64; reads the stored points if only they can say."""
-        if name in self.unsure:
+        if name in self.unsure and name not in self.fixed:
             self.unsure.discard(name)
             if self.stored_wide(name):
                 self.wide.add(name)
-        return name not in self.wide
+        return name not in self.wide and name not in self.fixed
 
     def settle(self, name: str, type_: Type) -> bool:
         """Give the column this type, if it has none yet; whether it has this type now."""

@@ -90,6 +90,11 @@ class Settings:
             fault = None if name is None else name_fault(name) if isinstance(name, str) else "not a string"
             if fault:
                 raise IngestError(f"the {what} column {name!r:.80} cannot be a column: {fault}.")
+        parts = [] if read.key_value is not None else [("--key", n) for n in (key_of.fields if key_of else (key,))]
+        parts += [("--time", n) for n in (time_of.fields if time_of else (time,))]
+        for option, name in parts:
+            if name in read.rename and name not in read.rename.values():
+                raise IngestError(f"{option}: {name!r} is renamed: say its new name, {read.rename[name]!r}.")
         if key == time or id in (key, time):
             raise IngestError(f"key ({key!r}), time ({time!r}) and id ({id!r}) must be different columns.")
         if missing_key is not None and (not isinstance(missing_key, str) or not missing_key):
@@ -130,7 +135,8 @@ class Settings:
     def names(self) -> Names:
         """Which fields of a source are taken, and under which names."""
         r = self.reading
-        whole = frozenset(name for name, type_ in r.type.items() if type_ == "json")
+        json = {name for name, type_ in r.type.items() if type_ == "json"}
+        whole = frozenset(json | {old for old, new in r.rename.items() if new in json})
         needed = {name for of in (self.key_of, self.time_of) if of is not None for name in of.fields} | {*r.json}
         return Names((self.key, self.time), frozenset(needed), r.rename, r.columns, r.drop, whole)
 

@@ -25,14 +25,13 @@ from runtime.ingest.text.tokens import BOOL, FLOAT, INT, MISSING, NULL, STRING
 _KINDS = {Type.BOOL: BOOL, Type.INT: INT, Type.FLOAT: FLOAT, Type.STRING: STRING, Type.TIME: STRING}
 
 
-def renamed(chunk: Chunk, names: Names, words: dict[str, InternedStrings]) -> Chunk:
+def renamed(chunk: Chunk, names: Names, words: dict[str, InternedStrings], source: str) -> Chunk:
     """The columns that are taken, under their new names, to which their words go as well."""
     if names.is_plain:
         return chunk
     out: Chunk = {}
-    for name, column in chunk.items():
-        new = names.column(name)
-        if new is not None and new not in out:
+    for (name, column), new in zip(chunk.items(), names.columns_of([*chunk], source), strict=True):
+        if new is not None:
             out[new] = column
             if new != name:
                 for old in (name, *(twin_name(name, suffix) for suffix in column.twins)):

@@ -152,7 +152,7 @@ class TypedColumns:
         """The accepted rows of a chunk."""
         settings, assembler = self._settings, self.assembler
         assembler.offer(chunk)
-        chunk, cells = renamed(chunk, settings.names(), assembler.words), None
+        chunk, cells = renamed(chunk, settings.names(), assembler.words, self._name), None
         if assembler.shaping is not None:
             chunk, cells = shaped(chunk, settings, assembler.shaping, self.words)
         for name in (settings.key, settings.time):

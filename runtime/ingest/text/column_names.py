@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+
+from runtime.errors import IngestError
 
 UNWANTED = -1
 """The place of a field that is not taken."""
@@ -30,6 +32,15 @@ class Names:
     def is_plain(self) -> bool:
         """Whether every field is taken under its own name."""
         return not (self.rename or self.columns or self.drop)
+
+    def columns_of(self, names: Sequence[str], source: str) -> list[str | None]:
+        """The columns of all fields of a source; IngestError if two become one."""
+        found: dict[str, str] = {}
+        out = [self.column(name) for name in names]
+        for name, new in zip(names, out, strict=True):
+            if new is not None and found.setdefault(new, name) != name:
+                raise IngestError(f"{source}: {found[new]!r} and {name!r} would both become {new!r} (--rename).")
+        return out
 
     def column(self, name: str) -> str | None:
         """The column of the source's field ``name``; None if it is not taken."""

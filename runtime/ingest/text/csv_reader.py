@@ -47,7 +47,7 @@ class CsvReader:
         self._state = np.zeros(cs.STATE, np.int64)
         self._state[cs.POS] = dialect.begin
         taken = settings.names()
-        becomes = [taken.column(n) for n in dialect.names]
+        becomes = taken.columns_of(dialect.names, name)
         self._names = list(dict.fromkeys([settings.key, settings.time, *(n for n in becomes if n is not None)]))
         place = {n: k for k, n in enumerate(self._names)}
         self._targets = np.array([-1 if n is None else place[n] for n in becomes], np.int64)

@@ -364,7 +364,7 @@ class JsonReader:
                 self._put(row, column, value, extra)
                 if isinstance(value, MinusZero):
                     cells.minus_zeros.append((column, row))
-            elif column >= 0:
+            elif column >= 0 and value is not None:
                 cells.left_out.append((row, TWICE))
 
     def _is_free(self, row: int, column: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ Mask = NDArray[np.bool_]
 Parsed = tuple[int, int] | None
 """The kind of a cell and its value; None: the text stays as it is."""
 
+REPLACED = "the key or time that is made of others has its name"
+_SURE_DIGITS = 16  # a fraction with a point and 15 digits is the only one of so few digits for its float64
+_MOST_DIGITS = 1000
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TRUE, _FALSE = ("true", "t", "yes", "y", "on", "1"), ("false", "f", "no", "n", "off", "0")
@@ -87,17 +90,20 @@ class Shaping:
 
     ``key`` and ``time`` say of which fields these are composed, ``key_text`` is the key of all records; ``types`` are
     declared ones; ``null`` are words that are missing values in every column; ``times`` and ``unit`` say how times are
-    written.
+    written, and ``rename`` which columns have another name than in the source.
     """
 
     def __init__(
         self, key: Composed | None, time: Composed | None, key_text: str | None, types: Mapping[str, Type],
-        null: tuple[str, ...], times: TimeTexts, unit: str | None,
+        null: tuple[str, ...], times: TimeTexts, unit: str | None, rename: Mapping[str, str],
     ) -> None:  # fmt: skip
         self._key, self._time, self._key_text, self._types = key, time, key_text, types
         self._times, self._unit = times, unit if unit in SHIFTS else None
         self._words = WordTable(null, any_case=False) if null else None
-        self._numbers = [float(word) for word in null if _NUMBER.fullmatch(word)]
+        numbers = [word for word in null if _NUMBER.fullmatch(word)]
+        self._reals = [float(word) for word in numbers]
+        self._wholes = [units for word in numbers if (units := _units(word, 0)) is not None]
+        self._rename = rename
 
     @property
     def is_needed(self) -> bool:
@@ -111,6 +117,9 @@ class Shaping:
         places = {name: at for at, name in enumerate(cells.names)}
         if self._words is not None:
             self._take_words(cells)
+        made = (self._key is not None or self._key_text is not None, self._time is not None)
+        for at in np.flatnonzero(made).tolist():
+            cells.left_out += [(row, REPLACED) for row in np.flatnonzero(cells.kind[at] > NULL).tolist()]
         if self._key_text is not None:
             span = added.spans([self._key_text])[0]
             cells.kind[0], cells.value[0] = STRING, span
@@ -132,9 +141,10 @@ class Shaping:
             spans = cells.value[at] if cells.spans is None else cells.spans[at]
             rows = np.flatnonzero(kind > NULL if cells.spans is not None else (kind == STRING) | (kind == BIG))
             gone = rows[self._words.find(cells.data, spans[rows]) > 0] if len(rows) else rows
-            if self._numbers and cells.spans is None:
-                real = np.where(kind == FLOAT, cells.value[at].view(np.float64), cells.value[at])
-                numbers = ((kind == INT) | (kind == FLOAT)) & np.isin(real, self._numbers)
+            if self._reals and cells.spans is None:
+                value = cells.value[at]
+                numbers = (kind == FLOAT) & np.isin(value.view(np.float64), self._reals)
+                numbers |= (kind == INT) & np.isin(value, np.array(self._wholes, np.int64))
                 gone = np.concatenate([gone, np.flatnonzero(numbers)])
             if len(gone):
                 kind[gone] = NULLED if at > 1 else NULL
@@ -143,11 +153,14 @@ class Shaping:
         """Read the cells of a column as its declared type, where that is exact; the others keep their kind."""
         kind = cells.kind[at]
         if type_ is Type.STRING:
-            _as_text(cells, at, name, added)
+            self._as_text(cells, at, added)
             return
         rows = kind == STRING
         if type_.places is not None:
             rows |= (kind == INT) | (kind == FLOAT) | (kind == BIG)
+            if cells.spans is None:
+                rows &= kind != FLOAT
+                self._scale_reals(cells, at, type_.places)
         elif type_ is Type.BOOL:
             rows |= kind == INT
         elif type_ is Type.TIME:
@@ -172,13 +185,57 @@ class Shaping:
         if not _NUMBER.fullmatch(text):
             return None
         if type_.places is not None:
-            exact = Decimal(text).scaleb(type_.places)
-            whole = int(exact)
-            return (SCALED, whole) if whole == exact and -(2**63) <= whole < 2**63 else None
+            units = _units(text, type_.places)
+            return None if units is None else (SCALED, units)
         if _INTEGER.fullmatch(text):
-            return (INT, int(text)) if -(2**63) <= int(text) < 2**63 else None
+            units = _units(text, 0)
+            return None if units is None else (INT, units)
         real = np.float64(text)
         return (FLOAT, int(real.view(np.int64))) if np.isfinite(real) else None
+
+    def _scale_reals(self, cells: RawCells, at: int, places: int) -> None:
+        """Read fractions as decimals, where that is exact."""
+        for row in np.flatnonzero(cells.kind[at] == FLOAT).tolist():
+            if (units := _units(self._written(cells, at, row), places)) is not None:
+                cells.kind[at, row], cells.value[at, row] = SCALED, units
+
+    def _as_text(self, cells: RawCells, at: int, added: AddedText) -> None:
+        """Numbers and booleans as the text that was written."""
+        kind, value = cells.kind[at], cells.value[at]
+        if cells.spans is not None:
+            there = (kind > NULL) & (kind != NULLED)
+            value[there] = cells.spans[at, there]
+            kind[there] = STRING
+            return
+        kind[(kind == BIG) | (kind == JSON)] = STRING
+        zeros = {row for column, row in cells.minus_zeros if column == at}
+        rows = np.flatnonzero((kind == INT) | (kind == FLOAT) | (kind == BOOL))
+        texts = []
+        for row in rows.tolist():
+            if kind[row] == FLOAT:
+                texts.append(self._written(cells, at, row, always=True))
+            else:
+                texts.append("-0" if row in zeros else _SHOWN[int(kind[row])](value[row]))
+        cells.value[at, rows] = added.spans(texts)
+        kind[rows] = STRING
+
+    def _written(self, cells: RawCells, at: int, row: int, always: bool = False) -> str:
+        """The digits of a fraction as they were written, if the record is JSON; ``always``: even if they only differ in
+        form, like 1.50 from 1.5."""
+        value = float(cells.value[at, row].view(np.float64))
+        shown = repr(value)
+        if not always and len(shown) <= _SURE_DIGITS:
+            return shown
+        try:
+            found = read_record(cells.data[cells.start[row] : cells.end[row]].tobytes()).values
+        except NotARecord:
+            return shown
+        name = cells.names[at]
+        for source in (*(old for old, new in self._rename.items() if new == name), name):
+            text = found.get(source)
+            if isinstance(text, str) and _NUMBER.fullmatch(text) and float(text) == value:
+                return str(text)
+        return shown
 
     def _take_times(self, cells: RawCells, at: int) -> None:
         kind, value = cells.kind[at], cells.value[at]
@@ -233,26 +290,18 @@ def _escaped(part: str) -> str:
     return part.replace("\\", "\\\\").replace("/", "\\/")
 
 
-def _as_text(cells: RawCells, at: int, name: str, added: AddedText) -> None:
-    """Numbers and booleans as the text that was written."""
-    kind = cells.kind[at]
-    if cells.spans is not None:
-        rows = (kind > NULL) & (kind != NULLED)
-        cells.value[at, rows] = cells.spans[at, rows]
-        kind[rows] = STRING
-        return
-    kind[(kind == BIG) | (kind == JSON)] = STRING
-    rows = np.flatnonzero((kind == INT) | (kind == FLOAT) | (kind == BOOL))
-    texts = []
-    for row in rows.tolist():
-        value = cells.value[at, row]
-        shown = _SHOWN[int(kind[row])](value)
-        if kind[row] == FLOAT:  # 1.50 is not 1.5
-            try:
-                raw = cells.data[cells.start[row] : cells.end[row]].tobytes()
-                shown = str(read_record(raw).values.get(name, shown))
-            except NotARecord:
-                pass
-        texts.append(shown)
-    cells.value[at, rows] = added.spans(texts)
-    kind[rows] = STRING
+def _units(text: str, places: int) -> int | None:
+    """A decimal number as a count of its smallest unit; None if it has more places, or does not fit in 64 bits."""
+    try:
+        sign, digits, exponent = Decimal(text).as_tuple()
+    except InvalidOperation:  # an exponent of more digits than any number has
+        return None
+    shift = int(exponent) + places
+    if not any(digits):
+        return 0
+    if len(digits) > _MOST_DIGITS or shift > _MOST_DIGITS or len(digits) < -shift:
+        return None
+    whole = int("".join(map(str, digits)))
+    whole, rest = (whole * 10**shift, 0) if shift >= 0 else divmod(whole, 10**-shift)
+    whole = -whole if sign else whole
+    return whole if not rest and -(2**63) <= whole < 2**63 else None
