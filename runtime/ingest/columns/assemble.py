@@ -13,7 +13,7 @@ from operators.types import Type
 from runtime.errors import IngestError
 from runtime.ingest.columns.batch import Batch, Values, concatenated
 from runtime.ingest.columns.column_notes import SourceNotes
-from runtime.ingest.columns.column_types import KEY_ROWS, ColumnTypes
+from runtime.ingest.columns.column_types import KEY_ROWS, MAX_COLUMNS, ColumnTypes
 from runtime.ingest.columns.event_times import TimeReader
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.placing import Placing
@@ -124,9 +124,6 @@ class Assembler:
         cells = self.prepare(cells)
         if self.shaping is not None:
             self.shaping.shape(cells)
-        for name, of in zip(cells.names[2:], cells.kind[2:], strict=True):
-            if name not in self.columns.types and name not in self.empty and (of == NULL).any():
-                self.empty[name] = None
         good = np.ones(len(cells), np.bool_)
         reasons: dict[int, str] = {}
         _reject(good, reasons, cells.bad)
@@ -139,6 +136,10 @@ class Assembler:
             reasons = {}
             cells = replace(cells, faults=[])
         self._fit_keys(cells, good, reasons)
+        for name, of in zip(cells.names[2:], cells.kind[2:], strict=True):
+            new = name not in self.columns.types and name not in self.empty and len(self.empty) < MAX_COLUMNS
+            if new and (good & (of == NULL)).any():
+                self.empty[name] = None
         return Screened(cells, good, reasons, time)
 
     def reject(self, screened: Screened) -> None:

@@ -102,7 +102,9 @@ def test_rows_are_read_as_the_first_time(lake: Lake, clock: SetClock, tmp_path: 
     assert [r["k"] for r in lake.rows()] == ["a", "first", "first"]
 
 
-def test_a_value_of_another_type_is_in_the_twin_when_its_row_is_had(lake: Lake, clock: SetClock, tmp_path: Path) -> None:
+def test_a_value_of_another_type_is_in_the_twin_when_its_row_is_had(
+    lake: Lake, clock: SetClock, tmp_path: Path
+) -> None:
     rows = [{"k": "a", "t": T - 9 * HOUR, "x": 1}, {"k": "a", "t": T, "x": "text", "new": 1}]
     (tmp_path / "source").write_bytes(as_text(rows, "json"))
     clock(T - 5 * HOUR)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import IngestError
+from runtime.ingest.columns import column_types
 from runtime.ingest.text import json_names
 from tests.runtime.ingest.lake import Lake
 
@@ -55,37 +56,51 @@ def test_names_that_no_row_gives_a_value(lake: Lake, framing: str, kind: str) ->
 
 
 def test_a_record_with_too_many_names(lake: Lake) -> None:
-    """It is rejected alone; names that are new after it are read."""
+    """It loses what is too much; names that are new after it are read."""
     wide = {"k": "a", "t": 5} | {f"w{n}": n for n in range(json_names.MAX_NODES + 10)}
     nulls = {"k": "a", "t": 6} | {f"w{n}": None for n in range(json_names.MAX_NODES + 10)}
     records = [good(1), wide, good(2), nulls, good(3), wide, wide, good(4)]
     report = lake.text(framed(list(map(json.dumps, records)), "lines"))
-    assert (report.committed, report.rejected) == (5, 3)
-    assert list(report.reasons) == [f"more than {json_names.MAX_NODES:,} names"]
-    assert sum(1 for row in lake.rows() if "v4" in row or "v3" in row) == 2
+    assert (report.committed, report.rejected) == (8, 0)
+    read = json_names.MAX_NODES - 2  # beside the key and the time
+    assert len(lake.columns()) == column_types.MAX_COLUMNS
+    source = report.sources[0]
+    assert source.left_out[f"more than {json_names.MAX_NODES:,} names at once"] == 3 * (len(wide) - 2 - read)
+    values = sum(column.values for column in source.columns.values())
+    assert values + sum(source.left_out.values()) == 4 + 3 * (len(wide) - 2)
+    assert sum(len(row) - 2 for row in lake.rows()) == values
 
 
 def test_more_columns_than_a_stream_may_have(lake: Lake) -> None:
-    """Rows that bring more columns are rejected, with the limit; so is a table as a whole, in one sentence."""
-    records = [json.dumps({"k": "a", "t": n, f"c{n}": n}) for n in range(1_500)]
+    """What is in further columns is left out and counted, in every format."""
+    most = column_types.MAX_COLUMNS
+    records = [json.dumps({"k": "a", "t": n} | {f"c{5 * n + i}": n for i in range(5)}) for n in range(most // 5 + 100)]
     report = lake.text(framed(records, "lines"))
-    assert (report.committed, report.rejected, list(report.reasons)) == (1_000, 500, ["more than 1,000 columns"])
-    header = ",".join(["k", "t", *(f"c{n}" for n in range(1_500))])
-    with pytest.raises(IngestError, match="more than 1,000 columns"):
-        lake.text((header + "\na,1," + ",".join("1" * 1_500) + "\n").encode(), stream="csv")
+    assert (report.committed, report.rejected) == (len(records), 0)
+    assert report.sources[0].left_out == {"more than 10,000 columns": 500}
+    assert list(lake.columns()) == [f"c{n}" for n in range(most)]
+    names = [f"c{n}" for n in range(most + 500)]
+    header, cells = ",".join(["k", "t", *names]), ",".join("1" for _ in names)
+    report = lake.text(f"{header}\na,1,{cells}\n".encode(), stream="csv")
+    assert (report.committed, report.sources[0].left_out) == (1, {"more than 10,000 columns": 500})
+    assert list(lake.columns("csv")) == names[:most]
+    report = lake.ingest({"k": ["a"], "t": [1], **{name: [1] for name in names}}, stream="table")
+    assert (report.committed, report.sources[0].left_out) == (1, {"more than 10,000 columns": 500})
+    assert list(lake.columns("table")) == names[:most]
 
 
 def test_the_name_that_point_files_reserve(lake: Lake) -> None:
-    """A record with it is rejected alone; in CSV the column gets another name; a table is refused, saying so."""
+    """A field, CSV column or column of a table with it is left out, saying so."""
     records = [{"k": "a", "t": 1}, {"k": "a", "t": 2, "$seq": 1}, {"k": "a", "t": 3, "$seq": None}, {"k": "a", "t": 4}]
     report = lake.text(framed(list(map(json.dumps, records)), "lines"))
-    assert (report.committed, report.rejected) == (2, 2)
-    assert list(report.reasons) == ["the column name $seq is reserved"]
-    (note,) = lake.text(b"k,t,$seq\na,1,1\n", stream="csv").sources[0].notes
-    assert note == "column 3 is called column_3: the column name $seq is reserved"
-    assert list(lake.columns("csv")) == ["column_3"]
-    with pytest.raises(IngestError, match=r"the column name \$seq is reserved"):
-        lake.ingest({"k": ["a"], "t": [1_700_000_000_000], "$seq": [1]}, stream="table")
+    assert (report.committed, report.rejected) == (4, 0)
+    assert report.sources[0].left_out == {"the column name $seq is reserved": 2}
+    report = lake.text(b"k,t,$seq\na,1,1\n", stream="csv")
+    assert "$seq" in str(report)
+    assert lake.rows("csv") == [{"k": "a", "t": 1000}]
+    report = lake.ingest({"k": ["a"], "t": [1_700_000_000_000], "$seq": [1]}, stream="table")
+    assert "the column name $seq is reserved" in str(report)
+    assert lake.columns("table") == {}
 
 
 RECORDS = st.lists(
@@ -125,7 +140,7 @@ def test_how_many_are_known_makes_no_difference(
             except IngestError as error:
                 return str(error)
             # The order of the columns is that in which names are met, also those of rejected rows.
-            return report.committed, dict(report.reasons), lake.rows(), lake.columns()
+            return report.committed, dict(report.reasons), report.sources[0].left_out, lake.rows(), lake.columns()
 
     found = outcome(most)
     if isinstance(found, str) and "too long to be rejected alone" in found:

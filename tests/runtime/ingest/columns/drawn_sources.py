@@ -1,4 +1,4 @@
-"""Sources of every kind of value and fault, drawn by Hypothesis, and how their text is cut."""
+"""Sources of every kind of value and fault, drawn by Hypothesis."""
 
 from __future__ import annotations
 
@@ -62,6 +62,12 @@ _keys = _unless(
     st.sampled_from(['"a"', '"b"']), ["null", "7", '""', "true", "1.5", "[1]", "NaN", "9" * 25, '"\\ud800"']
 )
 _times = _unless(st.integers(T, T + 50).map(str), ["null", '"soon"', "-5", str(FUTURE), "false", "[1]", '"\\ud800"'])
+
+
+json_fields = st.lists(st.tuples(_names, _values), max_size=5).map(
+    lambda fields: "".join(f",{name}:{value}" for name, value in fields)
+)
+"""Further fields of a record, as text with a comma before each."""
 
 
 @st.composite
