@@ -62,9 +62,10 @@ class Screened:
         return Screened(cells, self.good[first:last], reasons, self.time[first:last])
 
     def held(self) -> Screened:
-        """A copy of the good rows that outlives the reader's arrays."""
+        """A copy of the good rows that outlives the reader's arrays, without columns that are missing in all."""
         index = np.flatnonzero(self.good)
-        return Screened(self.cells.take(index, []), np.ones(len(index), np.bool_), {}, self.time[index])
+        cells = self.cells.take(index, []).without_missing()
+        return Screened(cells, np.ones(len(index), np.bool_), {}, self.time[index])
 
 
 class Assembler:

@@ -23,6 +23,9 @@ SAMPLE_ROWS = 1 << 16
 SAMPLE_BYTES = 1 << 24
 """Bytes of the sample's rows, at most."""
 
+SAMPLE_CELLS = 1 << 23
+"""Rows times columns with values of the sample, at most: bounds memory where there are many columns."""
+
 SPAN_BYTES = 1 << 27
 """Maximum bytes of text searched for a sample: bounds memory if most rows are rejected."""
 
@@ -34,6 +37,7 @@ class Sample:
         self._assembler = assembler
         self._held: list[Screened] = []
         self._rows = self._bytes = self._begun = 0
+        self._columns: set[str] = set()
 
     def take(self, screened: Screened) -> Iterator[Batch]:
         """The rows accepted so far."""
@@ -47,6 +51,7 @@ class Sample:
                 screened = screened.rows(first, len(screened))
                 screened.cells.faults = []
                 self._rows = self._bytes = 0
+                self._columns = set()
                 self._begun = screened.cells.base + int(screened.cells.start[0])
             end, full = self._end(screened)
             part = screened.rows(0, end)
@@ -78,10 +83,21 @@ class Sample:
         cells, good = screened.cells, screened.good
         rows = self._rows + np.cumsum(good)
         sizes = self._bytes + np.cumsum(np.where(good, cells.end - cells.start, 0))
-        full = (rows >= SAMPLE_ROWS) | (sizes >= SAMPLE_BYTES) | (cells.base + cells.end - self._begun >= SPAN_BYTES)
+        columns = len(self._columns) + np.zeros(len(good), np.int64)
+        present = (cells.kind > NULL) & good
+        there = [at for at in np.flatnonzero(present.any(axis=1)).tolist() if cells.names[at] not in self._columns]
+        firsts = [int(present[at].argmax()) for at in there]
+        columns += np.cumsum(np.bincount(firsts, minlength=len(good))) if firsts else 0
+        full = (
+            (rows * columns >= SAMPLE_CELLS)
+            | (rows >= SAMPLE_ROWS)
+            | (sizes >= SAMPLE_BYTES)
+            | (cells.base + cells.end - self._begun >= SPAN_BYTES)
+        )
         end = int(full.argmax()) + 1 if full.any() else len(screened)
         if end:
             self._rows, self._bytes = int(rows[end - 1]), int(sizes[end - 1])
+            self._columns.update(cells.names[at] for at in np.flatnonzero(present[:, :end].any(axis=1)).tolist())
         return end, bool(full.any())
 
     def _settle(self, held: list[Screened]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.ingest.text.rejects import RowFault
-from runtime.ingest.text.tokens import Bytes
+from runtime.ingest.text.tokens import MISSING, Bytes
 
 
 @dataclass
@@ -43,6 +43,21 @@ class RawCells:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def without_missing(self) -> RawCells:
+        """The same without the columns that are missing in every row, but for key and time."""
+        kept = (self.kind != MISSING).any(axis=1)
+        kept[:2] = True
+        columns = np.flatnonzero(kept)
+        places = {int(column): place for place, column in enumerate(columns)}
+        return replace(
+            self,
+            names=[self.names[column] for column in columns],
+            kind=self.kind[columns],
+            value=self.value[columns],
+            spans=None if self.spans is None else self.spans[columns],
+            minus_zeros=[(places[column], row) for column, row in self.minus_zeros if column in places],
+        )
 
     def take(self, rows: slice | NDArray[np.intp], faults: list[RowFault]) -> RawCells:
         """The rows (a slice of them, or those at an index, copied), with these faults and no ``bad`` ones.
