@@ -7,6 +7,7 @@ frames say "missing") and infinities are null; an integer that float64 cannot re
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -27,13 +28,15 @@ from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.tabular.arrays import mapping_chunks
 from runtime.ingest.tabular.arrow import ipc_chunks, parquet_chunks
 from runtime.ingest.tabular.arrow_tables import table_chunks
-from runtime.ingest.tabular.decoded import Chunk, Decoded, with_twins
+from runtime.ingest.tabular.decoded import Chunk, Decoded, twin_name, with_twins
 from runtime.ingest.tabular.fitting import fitted
 from runtime.ingest.text.json_strict import name_fault
 from runtime.ingest.text.tokens import BAD_TIME, TOO_LATE
 
 CHUNK_ROWS = 1 << 19
 Mask = NDArray[np.bool_]
+_FAR = re.compile(r"[+-]?\d{5}")
+"""The year of a time, or the beginning of a number, that is out of range."""
 
 
 def table_size(table: Any) -> int | None:
@@ -242,8 +245,7 @@ class TypedColumns:
         name, unit = self._settings.time, self._settings.unit
         values = column.values
         valid = np.ones(len(values), np.bool_) if column.valid is None else column.valid
-        for twin in column.twins.values():
-            _note(reasons, _present(twin), f"time: column {name} is out of range")
+        self._note_others(column, reasons)
         if column.infinite is not None:
             _note(reasons, column.infinite, f"time: column {name} is infinite")
         if column.type is Type.TIME:
@@ -276,6 +278,20 @@ class TypedColumns:
         _note(reasons, ~valid, f"time: column {name} is missing or null")
         self._time.bounded(np.where(valid, out, 0), reasons)
         return np.where(valid, out, 0)
+
+    def _note_others(self, column: Decoded, reasons: dict[int, str]) -> None:
+        """Reject times of another type than the column's, and those that 64 bits cannot hold, by their texts."""
+        name = self._settings.time
+        for suffix, twin in column.twins.items():
+            rows = np.flatnonzero(_present(twin))
+            why = [f"is not {column.type}"] * len(rows)
+            if suffix == "string":
+                places, words = self.words(twin_name(name, suffix)).compact(twin.values[rows])
+                far = [_FAR.match(text) for text in words.strings]
+                bounds = [m and ("is before 1970" if m[0][0] == "-" else "is after 2261") for m in far]
+                why = [bounds[place] or other for place, other in zip(places.tolist(), why, strict=True)]
+            for row, reason in zip(rows.tolist(), why, strict=True):
+                reasons.setdefault(row, f"time: column {name} {reason}")
 
     def _misfits(self, name: str, column: Decoded, good: Mask) -> tuple[Mask, str]:
         """Good rows that the column rejects, and why."""
