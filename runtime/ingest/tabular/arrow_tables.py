@@ -96,9 +96,12 @@ def _of_series(series: Any) -> Any:
     pa = pyarrow()
     if series.dtype.kind != "O" or _is_uniform(series.tolist()):
         try:
-            return pa.array(series, from_pandas=True)
+            found = pa.array(series, from_pandas=True)
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            pass
+            found = None
+        # Periods are stored as numbers that only pandas can read: their text is 2024-01, for example.
+        if found is not None and getattr(found.type, "extension_name", "") != "pandas.period":
+            return found
     return Objects.of(np.asarray(series, object).tolist())
 
 
