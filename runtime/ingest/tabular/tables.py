@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.aggregates.json_values import decimal_text
 from operators.nearest import listed, meant
 from operators.types import Type
 from runtime.errors import IngestError, SchemaConflict
@@ -227,20 +228,26 @@ class TypedColumns:
         note.examples.setdefault(suffix, Example(shown, self._row + row + 1))
 
     def _text(self, chunk: Chunk, row: int) -> str:
-        """A row as a JSON record, as it would be ingested from JSON: times are texts."""
-        record: dict[str, Any] = {}
+        """A row as a JSON record, as it would be ingested from JSON: times are texts, decimals numbers. What is in a
+        twin is under the column's own name, as it was in the table."""
+        record: dict[str, str] = {}
         for name, column in chunk.items():
-            if column.valid is not None and not column.valid[row]:
-                continue
-            value = column.values[row].item()
-            if column.type is Type.STRING:
-                value = self.words(name).text(value)
-            elif column.type is Type.TIME:
-                value = utc_text(value)
-            elif column.type is Type.BOOL:
-                value = bool(value)
-            record[name] = value
-        return json.dumps(record, ensure_ascii=False)
+            for of, part in ((name, column), *((twin_name(name, s), twin) for s, twin in column.twins.items())):
+                if part.valid is None or part.valid[row]:
+                    record[name] = self._json(part, of, row)
+        return "{" + ", ".join(f"{json.dumps(n, ensure_ascii=False)}: {text}" for n, text in record.items()) + "}"
+
+    def _json(self, column: Decoded, name: str, row: int) -> str:
+        value = column.values[row].item()
+        if column.type.places is not None:
+            return decimal_text(int(value), column.type.places)
+        if column.type is Type.STRING:
+            value = self.words(name).text(value)
+        elif column.type is Type.TIME:
+            value = utc_text(value)
+        elif column.type is Type.BOOL:
+            value = bool(value)
+        return json.dumps(value, ensure_ascii=False)
 
     def _without_empty(self, key: Decoded, reasons: dict[int, str]) -> Decoded:
         """The keys without empty texts, which are missing."""

@@ -137,3 +137,18 @@ def test_event_times_out_of_range(lake: Lake) -> None:
     assert report.reasons == {"time: column t is after 2261": 2}
     report = lake.ingest({"k": ["x"] * 2, "t": np.array([T, np.inf])}, stream="f")
     assert report.reasons == {"time: column t is infinite": 1}
+
+
+def test_a_rejected_row_keeps_its_decimals_and_what_is_in_twins(lake: Lake) -> None:
+    table = pa.table(
+        {
+            "k": ["a", "b"],
+            "t": pa.array([T, None], pa.int64()),
+            "amount": pa.array([Decimal("1.00"), Decimal("12.30")], pa.decimal128(9, 2)),
+            "big": pa.array([1, 2**64 - 1], pa.uint64()),
+        }
+    )
+    report = lake.ingest(table)
+    assert [e.text for e in report.sources[0].examples] == [
+        '{"k": "b", "amount": 12.30, "big": "18446744073709551615"}'
+    ]
