@@ -21,8 +21,10 @@ from tests.runtime.ingest.test_taken_rows import cut_into
 
 cuts = st.one_of(st.just((1 << 22, 1 << 15)), st.tuples(st.integers(1, 400), st.integers(1, 40)))
 sample_sizes = st.one_of(
-    st.just((1 << 16, 1 << 24)),
-    st.tuples(st.sampled_from([1, 2, 3, 5, 1 << 16]), st.sampled_from([1, 60, 300, 1 << 24])),
+    st.just((1 << 16, 1 << 24, 1 << 23)),
+    st.tuples(
+        st.sampled_from([1, 2, 3, 5, 1 << 16]), st.sampled_from([60, 300, 1 << 24]), st.sampled_from([9, 20, 1 << 23])
+    ),
 )
 
 
@@ -56,16 +58,18 @@ def expected(source: Source) -> dict[str, Any]:
     }
 
 
-def ingest(lake: Lake, source: Drawn, number: int, cut: tuple[int, int], sample: tuple[int, int]) -> SourceReport:
+def ingest(lake: Lake, source: Drawn, number: int, cut: tuple[int, int], sample: tuple[int, int, int]) -> SourceReport:
     with ExitStack() as stack:
         stack.enter_context(cut_into(*cut, sample[0]))
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr(samples, "SAMPLE_BYTES", sample[1])
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(samples, "SAMPLE_BYTES", sample[1])
+        patch.setattr(samples, "SAMPLE_CELLS", sample[2])
         return lake.text(source.text(number), format="csv" if source.form == "csv" else "json").sources[0]
 
 
 @given(st.lists(drawn_sources, min_size=1, max_size=3), cuts, sample_sizes)
 def test_every_value_is_where_the_rules_say(
-    sources: list[Drawn], cut: tuple[int, int], sample: tuple[int, int]
+    sources: list[Drawn], cut: tuple[int, int], sample: tuple[int, int, int]
 ) -> None:
     plain = Plain(*sample)
     with new_lake() as lake:
