@@ -85,9 +85,8 @@ def _ingest(options: argparse.Namespace) -> int:
         preset = preset_of(options.preset, options.format)
     except IngestError as error:
         raise UsageError(str(error)) from None
-    key: str | None = options.key
-    time: str | None = options.time
-    declared = (key or preset.key) is not None and (time or preset.time) is not None
+    keyed = any(given is not None for given in (options.key, preset.key, options.key_value))
+    declared = keyed and (options.time or preset.time) is not None
     # A store is made for a stream that is declared; a mistyped name must not make one.
     store = Store(options.store, create=declared)
     there = _streams_of(store, options.store)
@@ -97,13 +96,12 @@ def _ingest(options: argparse.Namespace) -> int:
             question = meant(options.stream, there).strip()
             hint = f"; {question}" if question else ""
             raise UsageError(f"the stream {options.stream} is new: --key and --time are needed{hint}")
-        key, time = key or schema.key, time or schema.time
     with ended_by_signal(), shown_progress() as progress:
         report = store.ingest(
             options.stream,
             *options.files,
-            key=key,
-            time=time,
+            key=options.key,
+            time=options.time,
             unit=options.unit,
             format=options.format,
             duplicates=options.duplicates,

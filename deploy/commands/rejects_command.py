@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deploy.commands.shared import Command, listing_argument, positive, show_json, store_argument
-from runtime.display.text_tables import printable
 
 if TYPE_CHECKING:
     from runtime.ingest import Rejected
@@ -47,6 +46,7 @@ def _to_dict(source: Rejected, wanted: str) -> dict[str, object]:
 
 
 def _text(stream: str, found: Sequence[Rejected], wanted: str, rows: int) -> str:
+    from runtime.display.text_tables import printable
     from runtime.ingest import counted
     from runtime.ingest.report import counted as of_reason
 

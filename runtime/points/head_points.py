@@ -43,7 +43,8 @@ def head(store: OpenStore, stream: str, wanted: PointRange, rows: int) -> Result
     if not first:
         return Result(scan.no_points(), proof)
     keys = dict.fromkeys(k for _, k in first)
-    since, until = first[0][0], first[-1][0] + 1
+    # From the same time on: which repeats an id rules out depends on what is read before them.
+    since, until = wanted.since, first[-1][0] + 1
     ranges = [PointRange(since, until, k) for k in keys] if len(keys) <= _FEW else [PointRange(since, until)]
     batches: list[dict[str, Column]] = []
     for near in map(scan.narrowed, ranges):

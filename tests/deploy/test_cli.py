@@ -175,7 +175,7 @@ def test_ingest_passes_everything_on(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_known_stream_needs_no_key() -> None:
     assert main(["ingest", "s", "telemetry", "a.json"]) == 0
     given = call("ingest")[1]
-    assert (given["key"], given["time"]) == ("device", "ts")
+    assert (given["key"], given["time"]) == (None, None)  # the stream's own
 
 
 def test_streams_and_files(capsys: pytest.CaptureFixture[str]) -> None:

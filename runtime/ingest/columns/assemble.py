@@ -91,8 +91,9 @@ class Assembler:
         )
         self.rejects = Rejects()
         self.notes = SourceNotes()
-        self._placing = Placing(self.columns, self.notes, lambda name: self.words.setdefault(name, InternedStrings()))
         self.words: dict[str, InternedStrings] = {}
+        # Nothing in it refers to this object: a store that nobody holds is closed at once.
+        self._placing = Placing(self.columns, self.notes, self.words)
         self.empty: dict[str, None] = {}
         self.rows_read = 0
         self.form = ""
@@ -111,7 +112,7 @@ class Assembler:
     def reset_words(self) -> None:
         """Forget all strings, once everything that uses their codes is written."""
         if not self._waiting:
-            self.words = {}
+            self.words.clear()
 
     def take(self, cells: RawCells) -> Batch:
         """The accepted rows of the cells; rejects are recorded."""

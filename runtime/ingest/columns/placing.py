@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,7 +49,7 @@ _KIND = {Type.BOOL: BOOL, Type.TIME: INSTANT, **dict.fromkeys(DECIMALS, SCALED)}
 class Placing:
     """Places the cells of one source's columns; ``notes`` says what became of those that are not in their column."""
 
-    def __init__(self, types: ColumnTypes, notes: SourceNotes, words: Callable[[str], InternedStrings]) -> None:
+    def __init__(self, types: ColumnTypes, notes: SourceNotes, words: dict[str, InternedStrings]) -> None:
         self._types, self._notes, self._words = types, notes, words
 
     def place(self, cells: RawCells, good: Mask) -> dict[str, Values]:
@@ -161,7 +159,7 @@ class Placing:
         kind, value = cells.kind[at], cells.value[at]
         if type_ is Type.STRING:
             spans = value if cells.spans is None else cells.spans[at]
-            words = self._words(name)
+            words = self._words.setdefault(name, InternedStrings())
             if valid is None:
                 return Values(type_, words.codes(cells.data, np.ascontiguousarray(spans)), None)
             codes = np.zeros(len(kind), np.int32)

@@ -225,6 +225,8 @@ class JsonReader:
             end = data.find(b"\n", at) + 1 or NOWHERE
         if end == BEYOND:
             return _MORE
+        if end < 0 and not final and len(data) - start <= MAX_RECORD:
+            return _MORE  # the whole line is rejected, and kept
         if end < 0 and final:
             end = len(data)
         stop_at = end if end >= 0 else len(data)

@@ -58,3 +58,14 @@ def test_a_preset_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "the stream lines is new: --key and --time are needed" in capsys.readouterr().err
     assert main(["ingest", store, "web", str(log), "--preset", "combine"]) == 2
     assert "did you mean 'combined'?" in capsys.readouterr().err
+
+
+def test_key_and_time_of_several_fields_are_the_streams(tmp_path: Path) -> None:
+    """They are said once, and known after that; one key for all of a file needs no name."""
+    store = str(tmp_path / "store")
+    for day in (1, 2):
+        (tmp_path / f"{day}.json").write_text(f'{{"a":"x","b":"y","d":"2024-01-0{day}","c":"00:00:00"}}\n')
+    assert main(["ingest", store, "s", str(tmp_path / "1.json"), "--key", "a,b", "--time", "d,c"]) == 0
+    assert main(["ingest", store, "s", str(tmp_path / "2.json")]) == 0
+    assert main(["ingest", store, "t", str(tmp_path / "2.json"), "--key-value", "{stem}", "--time", "d,c"]) == 0
+    assert main(["ingest", store, "t", str(tmp_path / "1.json"), "--key-value", "{stem}"]) == 0

@@ -51,7 +51,7 @@ def test_the_printed_command_ingests(folder: Path, capsys: pytest.CaptureFixture
 
 def test_options_are_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("x.csv").write_text(CSV)
-    given = ["--null=-", "--type", "v=float64", "--drop", "q,r", "--missing-key", "no one", "--time-format", "%d %m"]
+    given = ["--null=-", "--type", "v=float64", "--drop", "q,r", "--missing-key", "no one", "--time-format", "%d %m %Y"]
     assert main(["preview", "x.csv", "--format", "csv", "--key-value", "{stem} 1", *given]) == 0
     (command,) = commands(capsys.readouterr().out)
     words = shlex.split(command)

@@ -61,12 +61,12 @@ def test_a_batch_of_which_one_is_poison(deployed: Store, lines: Callable[[], Lin
     assert take(bodies[1], received=2) == []
     logged = lines()
     (line,) = logged.of("quarantined")
-    assert "is not CSV, JSON or Parquet" in line["message"]
+    assert "is not Arrow IPC, CSV, JSON or Parquet" in line["message"]
     assert logged.metric("SourcesQuarantined", Stream="s") == logged.metric("SourcesQuarantined") == 1
     found = sources()
     assert found[0] == ("s3://landing/in/s/a", 2, None)
     assert found[1][0] == "s3://landing/in/s/b"
-    assert "is not CSV, JSON or Parquet" in str(found[1][2])
+    assert "is not Arrow IPC, CSV, JSON or Parquet" in str(found[1][2])
     # What came in is what was committed, rejected, or set aside.
     entries = [e for s in ("s", "other") for e in deployed.catalogue.sources(s)]
     assert sum(e.bytes for e in entries) == len(records(1, 2)) + len(POISON) + len(records(3))

@@ -336,7 +336,7 @@ def test_rejects_are_written_to_the_store(lake: Lake, monkeypatch: pytest.Monkey
 
 
 def test_binary_rubbish_is_an_error(lake: Lake) -> None:
-    with pytest.raises(IngestError, match="is not CSV, JSON or Parquet"):
+    with pytest.raises(IngestError, match="is not Arrow IPC, CSV, JSON or Parquet"):
         lake.text(b"\x7fELF\x00\x00\x01\x02" * 100)
-    with pytest.raises(IngestError, match=r"is not CSV, JSON or Parquet .*--encoding utf-16-le"):
+    with pytest.raises(IngestError, match=r"is not Arrow IPC, CSV, JSON or Parquet .*--encoding utf-16-le"):
         lake.text(GOOD.encode("utf-16-le"))

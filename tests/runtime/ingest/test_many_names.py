@@ -99,7 +99,7 @@ def test_the_name_that_point_files_reserve(lake: Lake) -> None:
     assert report.sources[0].left_out == {"the column name $seq is reserved": 2}
     report = lake.text(b"k,t,$seq\na,1,1\n", stream="csv")
     assert "$seq" in str(report)
-    assert lake.rows("csv") == [{"k": "a", "t": 1000}]
+    assert lake.rows("csv") == [{"k": "a", "t": 1000, "column_3": 1}]
     report = lake.ingest({"k": ["a"], "t": [1_700_000_000_000], "$seq": [1]}, stream="table")
     assert "the column name $seq is reserved" in str(report)
     assert lake.columns("table") == {}

@@ -32,7 +32,7 @@ def _with_offset(item: SourceRecord) -> SourceRecord:
     offset = item.beside.get("utc_offset_seconds")
     time = item.values.get(_TIME)
     found = _LOCAL.fullmatch(time) if type(time) is str else None
-    if found is None or type(offset) is not int or offset == 0:
+    if found is None or type(offset) is not int:
         return item
     hours, minutes = divmod(abs(offset) // 60, 60)
     there = f"{found[1]}{found[2] or 'T00:00'}{'-' if offset < 0 else '+'}{hours:02}:{minutes:02}"

@@ -13,6 +13,7 @@ from runtime.ingest.text.json_strict import NotARecord
 
 _BEGINS = re.compile(rb"#(Version|Fields|Software|Date|Start-Date|Remark): ?", re.IGNORECASE)
 _VALUE = re.compile(r'[ ]*(?:"((?:[^"]|"")*)"|([^" ][^ ]*))(?=[ ]|$)')
+_PLAIN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}")
 
 
@@ -58,7 +59,8 @@ class _Log:
             if out["time"] is not None and date is None:
                 raise NotARecord("w3c: a time without a date, and no #Date line before it")
             if out["time"] is not None:
-                out["time"] = f"{date}T{out['time']}"
+                time = f"{date}T{out['time']}"
+                out["time"] = f"{time}Z" if _PLAIN.fullmatch(time) else time  # the format's times are GMT
         return out
 
 

@@ -284,7 +284,7 @@ def test_open_meteo() -> None:
     assert [r["k"] for r in taken(both, "open-meteo", key="timezone")[0]] == ["GMT", "GMT", "x", "x"]
 
 
-@pytest.mark.parametrize(("offset", "before"), [(3600, 1), (-18000, -5), (20700, 5.75), (-12600, -3.5)])
+@pytest.mark.parametrize(("offset", "before"), [(0, 0), (3600, 1), (-18000, -5), (20700, 5.75), (-12600, -3.5)])
 def test_open_meteo_local_times(offset: int, before: float) -> None:
     text = json.dumps(weather(utc_offset_seconds=offset))
     rows, _ = taken(text, "open-meteo", key="timezone")
