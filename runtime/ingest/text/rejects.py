@@ -42,13 +42,13 @@ class Rejects:
         self.head = ""
         self.as_json = False
         self._first: dict[str, Reject] = {}
-        self._lines: list[bytes] = []
+        self._lines: list[tuple[int, int, bytes]] = []  # byte, line, JSON: rows come in pieces, faults between them
         self._size = 0
 
     @property
     def examples(self) -> tuple[Reject, ...]:
         """The first rejects of each of the first few reasons."""
-        return tuple(self._first.values())[:EXAMPLES]
+        return tuple(sorted(self._first.values(), key=_place))[:EXAMPLES]
 
     def add(self, faults: Iterable[RowFault], data: Bytes, base: int, line: int) -> None:
         """Record faults in a buffer that starts at byte ``base`` and line ``line`` of the source."""
@@ -87,19 +87,25 @@ class Rejects:
         if (of := counted(reject.reason)) != reject.reason:
             fields["counted"] = of
         line = orjson.dumps(fields)
-        self._lines.append(line)
+        self._lines.append((reject.byte, reject.line, line))
         self._size += len(line)
-        if len(self._first) < _REASONS:
-            self._first.setdefault(counted(reject.reason), reject._replace(text=reject.text[:_TEXT]))
+        reason = counted(reject.reason)
+        first = self._first.get(reason)
+        if len(self._first) < _REASONS if first is None else _place(reject) < _place(first):
+            self._first[reason] = reject._replace(text=reject.text[:_TEXT])
 
     def to_ndjson(self) -> bytes:
         """One JSON object per line: the head, if there is one; each record; the number of those that are not kept."""
         lines = [orjson.dumps({"head": self.head})] if self.head else []
         lines += [orjson.dumps({"as_json": True})] if self.as_json else []
-        lines += self._lines
+        lines += [line for *_, line in sorted(self._lines)]
         if self.count > len(self._lines):
             lines.append(orjson.dumps({"not_listed": self.count - len(self._lines), "reasons": self.reasons}))
         return b"\n".join(lines) + b"\n"
+
+
+def _place(reject: Reject) -> tuple[int, int]:
+    return reject.byte, reject.line
 
 
 class KeptRejects(NamedTuple):

@@ -224,10 +224,13 @@ class Shaping:
         form, like 1.50 from 1.5."""
         value = float(cells.value[at, row].view(np.float64))
         shown = repr(value)
-        if not always and len(shown) <= _SURE_DIGITS:
+        raw = cells.data[cells.start[row] : cells.end[row]].tobytes()
+        # A number that is too small for a float is zero as one, too.
+        is_sure = value != 0 or b"e-" not in raw.lower()
+        if not always and is_sure and len(shown) <= _SURE_DIGITS:
             return shown
         try:
-            found = read_record(cells.data[cells.start[row] : cells.end[row]].tobytes()).values
+            found = read_record(raw).values
         except NotARecord:
             return shown
         name = cells.names[at]
