@@ -75,6 +75,12 @@ def records(*values: str) -> Drawn:
 @given(st.lists(drawn_sources, min_size=1, max_size=3), cuts, sample_sizes)
 @example([records('{"q":3},"p.q_2":1,"p.q":2')], (1, 1), WHOLE)
 @example([records('{"q":1},"p.q":2,"p.q_2":3')], (1, 1), WHOLE)
+@example(
+    [records('1,"p#string":"own"', '"x"', '2,"p#string":5', '"y","p#string":"own"', '3,"p#bool":1', "true")],
+    (1, 1),
+    WHOLE,
+)
+@example([records("1", '"x"'), records('"y","p#string":7', 'true,"p#bool":"x"', 'false,"p#bool":"y"')], (1, 1), WHOLE)
 @example([records("1", '"x"', '"x"')], (1, 1), WHOLE)
 @example([records("1", '"x"', '"x"')], (1 << 22, 40), (2, 1 << 24, 1 << 23))
 @example([records("1", '"x"', '"x"')], (1 << 22, 40), (1 << 16, 60, 1 << 23))
