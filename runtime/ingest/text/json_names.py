@@ -66,7 +66,9 @@ class NameTree:
         path = None if above is None or not name else f"{above}.{name}" if parent else name
         if path is not None and name_fault(path):
             path = None
-        column = NO_COLUMN if path is None else WHOLE if path in self._names.whole else self.column(path)
+        column = WHOLE if path in self._names.whole else None if path is None else self.column(path)
+        if not name:  # what is in an object without a name is left out with it
+            column = WHOLE
         self._paths.append(path)
         self.text[self._used : self._used + len(raw)] = np.frombuffer(raw, np.uint8)
         self.nodes[node] = (parent, self._used, len(raw), NO_COLUMN if column is None else column, 0)

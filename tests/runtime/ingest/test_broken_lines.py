@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import IngestError
 from runtime.ingest.text import json_lines, json_reader
+from tests.runtime.ingest.columns.plain_columns import Plain, json_rows
 from tests.runtime.ingest.lake import Lake, T
 from tests.runtime.ingest.test_properties import new_lake
 from tests.runtime.ingest.test_taken_rows import cut_into
@@ -131,6 +132,7 @@ pieces = st.sampled_from(
         f'{{"k":"a","t":{T},"x":NaN}}',
         f'{{"k":"a","t":{T},"x":"\\q"}}',
         f'{{"k":"a","t":{T},"y":[1,2,]}}',
+        f'{{"k":"a","t":{T},"y":5,"z":{{"w":true "x":3}}}}',
         *[",", "1", "]", "[", "}", "{", '"', " ", "x", "null", "\t"],
     ]
 )
@@ -162,8 +164,13 @@ def opens(line: str) -> bool:
     return bare.count("[") != bare.count("]") or bare.count("{") != bare.count("}")
 
 
+def shown(rows: list[dict[str, Any]]) -> list[str]:
+    return sorted(str(sorted(row.items())) for row in rows)
+
+
 @given(lines, st.integers(1, 300), st.integers(1, 20))
 @example([f"{GOOD}{MORE}}}", MORE], 1, 1)
+@example([GOOD, f'{{"k":"c","t":{T},"y":5 "x":3}}', MORE], 1 << 20, 20)
 def test_each_line_is_as_python_reads_it(text: list[str], size: int, rows: int) -> None:
     text = [line for line in text if not opens(line) or line.startswith('{"k"')]
     kept: list[Any] = []
@@ -183,7 +190,9 @@ def test_each_line_is_as_python_reads_it(text: list[str], size: int, rows: int) 
             assert rejected
             return
         assert (report.committed, report.rejected) == (len(kept), rejected)
-        assert sorted(r["k"] for r in lake.rows()) == sorted(v["k"] for v in kept)
+        plain = Plain()
+        plain.take(json_rows([json.dumps(v) for v in kept]))
+        assert shown(lake.rows()) == shown(plain.rows)
 
 
 @given(st.lists(pieces | st.just("\n"), max_size=25).map("".join), st.integers(1, 200), st.integers(1, 9))

@@ -305,6 +305,7 @@ def ingested(text: str, cut: tuple[int, int], sample: int = 1 << 16) -> tuple[An
 @example(
     [("a", str(T), "1", "", ""), ("a", str(T), "1.5", "", ""), ("a", str(T), str(2**60), "x", "")], (5, 3), 1 << 16
 )
+@example([("a", str(T), v, "", "") if v else ("", str(T), "", "", "") for v in ("1", "", "x", "x")], (1, 1), 3)
 def test_csv_is_as_without_its_rejected_rows(rows: list[tuple[str, ...]], cut: tuple[int, int], sample: int) -> None:
     whole = ingested(as_csv(rows), (1 << 20, 1 << 15), sample)
     assert ingested(as_csv(rows), cut, sample) == whole  # however the text is cut

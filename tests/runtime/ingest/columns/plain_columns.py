@@ -198,10 +198,10 @@ class Source:
 class Plain:
     """A stream with the key k and the time t in milliseconds."""
 
-    def __init__(self, sample_rows: int = 1 << 16, sample_bytes: int = 1 << 24) -> None:
+    def __init__(self, sample_rows: int = 1 << 16, sample_bytes: int = 1 << 24, sample_cells: int = 1 << 23) -> None:
         self.types: dict[str, str] = {}
         self.rows: list[dict[str, Any]] = []
-        self._sample = sample_rows, sample_bytes
+        self._sample = sample_rows, sample_bytes, sample_cells
         self._key: str | None = None
         self._wide: set[str] = set()
 
@@ -220,9 +220,11 @@ class Plain:
                 self._place(kept[at], source)
                 at += 1
                 continue
-            size, end = 0, at
-            while end < len(kept) and end - at < self._sample[0] and size < self._sample[1]:
+            size, end, names = 0, at, set[str]()
+            most = self._sample
+            while end < len(kept) and end - at < most[0] and size < most[1] and (end - at) * len(names) < most[2]:
                 size += kept[end].size
+                names |= set(kept[end].cells)
                 end += 1
             self._settle(kept[at:end])
             for row in kept[at:end]:

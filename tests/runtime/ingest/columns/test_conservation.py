@@ -27,26 +27,21 @@ options = st.fixed_dictionaries(
 )
 
 
-def values_of(record: Pairs, depth: int) -> int:
-    """How many fields a record has: those that are null do not count, nor those of one name but once."""
+def values_of(record: Pairs, depth: int, prefix: str = "") -> int:
+    """How many fields a record has: those of one name in an object count once, and null only where it is left out."""
     out = 0
     times = Counter(name for name, _ in record)
     for name, value in dict(record).items():
         if isinstance(value, Pairs) and depth > 1 and name and times[name] == 1:
-            out += values_of(value, depth - 1)
+            out += values_of(value, depth - 1, f"{prefix}{name}.")
         else:
-            out += value is not None or times[name] > 1 or not is_name(name)
+            out += value is not None or times[name] > 1 or not name or not is_name(prefix + name)
     return out
 
 
 def is_name(name: str) -> bool:
     """Whether a column can be called so; where it cannot, a field is left out, even if it is null."""
-    return (
-        name not in ("", "$seq")
-        and len(name) < 200
-        and name.isprintable()
-        and not any("\ud800" <= c <= "\udfff" for c in name)
-    )
+    return name.isprintable() and name != "$seq" and len(name.encode()) <= 256
 
 
 def accounted(report: SourceReport) -> int:

@@ -42,7 +42,7 @@ TEXTS = [
 ]
 TEXTS += ["NA", "unknown", "1e400", "1e999999999", "1e99999999999999999999", "12345.67000000000000000000000000000001"]
 TEXTS += ["0.10", "12.345", "92233720368547758.07", "92233720368547758.08", *TIMES, "9" * 5000]
-NUMBERS = [n for n in INTEGERS if n != "-0"] + FRACTIONS + BEYOND
+NUMBERS = [n for n in INTEGERS + FRACTIONS + BEYOND if n not in ("-0", "1e-400")]
 NUMBERS += ["12345678901234567.89", "0.07", "1.005", "12345.67000", "1.2e1", "1e999999999", "1700000000000"]
 TYPES = ["int64", "float64", "string", "bool", "time", "json", "decimal(0)", "decimal(2)", "decimal(9)"]
 WORDS = {
@@ -55,7 +55,7 @@ json_values = st.one_of(
     st.sampled_from([f'"{t}"' for t in TEXTS]),
     st.sampled_from(["true", "false", "NaN", "[1.50]"]),
 )
-csv_values = st.sampled_from([*NUMBERS, *TEXTS, "True"])
+csv_values = st.sampled_from([*NUMBERS, *(t for t in TEXTS if t == t.strip()), "True"])  # blanks may go with a dialect
 
 
 def plain_number(text: str) -> tuple[str, Any] | None:
@@ -121,7 +121,9 @@ def test_every_value_is_read_as_declared_or_is_in_a_twin(
     data: st.DataObject | None, type_: str, form: str, size: int
 ) -> None:
     values = json_values if form == "json" else csv_values
-    everything = [*NUMBERS, *(f'"{t}"' for t in TEXTS)] if form == "json" else [*NUMBERS, *TEXTS]
+    everything = (
+        [*NUMBERS, *(f'"{t}"' for t in TEXTS)] if form == "json" else [*NUMBERS, *(t for t in TEXTS if t == t.strip())]
+    )
     drawn = everything if data is None else data.draw(st.lists(values, min_size=1, max_size=8))
     if form == "json":
         text = "".join(f'{{"k":"a","t":{T + i},"x":{raw}}}\n' for i, raw in enumerate(drawn))
