@@ -205,6 +205,11 @@ LOOKING_GRAPHS: dict[str, b.Json] = {
         ),
     ),
     "last_where_by_status": b.graph(
-        b.group(b.named(status=b.STATUS, warm=b.fn("last", WARM, hold=None)), n=b.ROWS, fw=b.agg("last", b.FIRMWARE)),
+        # By device: of two keys at one moment the later is the one with the greater hash, which the oracle leaves open.
+        b.group(
+            b.named(device=b.DEVICE, status=b.STATUS, warm=b.fn("last", WARM, hold=None)),
+            n=b.ROWS,
+            fw=b.agg("last", b.FIRMWARE),
+        ),
     ),
 }
