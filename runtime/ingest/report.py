@@ -64,7 +64,8 @@ class ColumnReport:
     """One column of a source: its type, how many ``values`` it got from it, and its values that are elsewhere.
 
     ``twins`` counts values by the type of the twin that has them (``temp#string``), ``examples`` has the first of each
-    and its line; ``nulls`` counts words that were taken as missing, NaN and infinities.
+    and its line; ``nulls`` counts words that were taken as missing, NaN and infinities. Of a text column of CSV
+    ``numbers`` values look like numbers, and ``text`` is the first that does not.
     """
 
     type: str
@@ -72,6 +73,8 @@ class ColumnReport:
     twins: Mapping[str, int] = field(default_factory=dict)
     nulls: Mapping[str, int] = field(default_factory=dict)
     examples: Mapping[str, Example] = field(default_factory=dict)
+    numbers: int = 0
+    text: Example | None = None
 
     def notes(self, name: str) -> Iterator[str]:
         """What a person should know of it, a sentence each."""
@@ -85,11 +88,20 @@ class ColumnReport:
                 f"{name} is {self.type}: {_count(count, _CALLED.get(type_, type_))} in {name}#{type_} "
                 f"(the first, {first.text!r}, in line {first.line:,}{hint})"
             )
+        if self.text is not None and self.numbers * _FEW >= self.values:
+            yield (
+                f"{name} is text because of {_count(self.values - self.numbers, 'value')} (the first, "
+                f"{self.text.text!r}, in line {self.text.line:,}) beside {_count(self.numbers, 'number')}: "
+                f"--type {name}=float64 reads numbers, --null {self.text.text!r}: missing"
+            )
         if self.nulls:
             yield f"{name}: taken as missing: " + ", ".join(
                 f"{n:,} x {word or 'an empty text'}" for word, n in sorted(self.nulls.items())
             )
 
+
+_FEW = 4
+"""A text column is noted if at least one in so many of its values looks like a number."""
 
 _CALLED = {"string": "text", "int64": "integer", "float64": "fraction", "bool": "boolean", "json": "JSON value"}
 
@@ -275,6 +287,10 @@ class IngestReport:
         out["sources"] = [asdict(source) for source in self.sources]
         for source, said in zip(self.sources, out["sources"], strict=True):
             said["examples"] = [example._asdict() for example in source.examples]
+            for name, column in source.columns.items():
+                shown = said["columns"][name]
+                shown["examples"] = {type_: example._asdict() for type_, example in column.examples.items()}
+                shown["text"] = None if column.text is None else column.text._asdict()
         return out
 
     def __str__(self) -> str:

@@ -11,11 +11,14 @@ from runtime.ingest.report import ColumnReport, Example
 @dataclass
 class ColumnNote:
     """Values of one column that are not in it: ``nulls`` by the word that stood for them, ``twins`` by the type of the
-    column beside it that has them, with the first ``examples`` of these."""
+    column beside it that has them, with the first ``examples`` of these. In a text column of CSV, ``numbers`` look like
+    numbers, and ``text`` is the first that does not."""
 
     nulls: Counter[str] = field(default_factory=Counter)
     twins: Counter[str] = field(default_factory=Counter)
     examples: dict[str, Example] = field(default_factory=dict)
+    numbers: int = 0
+    text: Example | None = None
 
 
 @dataclass
@@ -29,7 +32,9 @@ class SourceNotes:
     def report(self, name: str, type_: str, values: int) -> ColumnReport:
         """The report on a column of this type that got so many values."""
         note = self.columns.get(name, ColumnNote())
-        return ColumnReport(type_, values, dict(note.twins), dict(note.nulls), dict(note.examples))
+        return ColumnReport(
+            type_, values, dict(note.twins), dict(note.nulls), dict(note.examples), note.numbers, note.text
+        )
 
     def of(self, name: str) -> ColumnNote:
         """The note on a column, new if necessary."""

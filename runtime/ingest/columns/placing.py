@@ -51,6 +51,7 @@ class Placing:
 
     def __init__(self, types: ColumnTypes, notes: SourceNotes, words: dict[str, InternedStrings]) -> None:
         self._types, self._notes, self._words = types, notes, words
+        self._text_seen: set[str] = set()
 
     def place(self, cells: RawCells, good: Mask) -> dict[str, Values]:
         """The columns that get a value from the good rows, and their values."""
@@ -74,6 +75,7 @@ class Placing:
         text = cells.spans is not None  # of CSV: every cell is text, whatever it looks like
         if main is Type.STRING and text:
             fits = present
+            self._count_numbers(cells, at, present)
         elif main is Type.STRING:
             present = self._without_nans(name, kind, present)
             fits = present & ((kind == STRING) | (kind == JSON))
@@ -85,6 +87,19 @@ class Placing:
             columns[name] = self._values(name, main, cells, at, fits)
         rest: Mask = present & ~fits
         return rest
+
+    def _count_numbers(self, cells: RawCells, at: int, present: Mask) -> None:
+        """Count the numbers in a column of CSV that is text."""
+        name, kind = cells.names[at], cells.kind[at]
+        if name in self._types.fixed:
+            return
+        numbers = present & ((kind == INT) | (kind == FLOAT))
+        count = int(np.count_nonzero(numbers))
+        if count:
+            self._notes.of(name).numbers += count
+        if name not in self._text_seen and (texts := present & (kind == STRING)).any():
+            self._text_seen.add(name)
+            self._notes.of(name).text = self._example(cells, at, int(texts.argmax()))
 
     def _place_others(self, cells: RawCells, at: int, rest: Mask, columns: dict[str, Values]) -> None:
         """Add values of column ``at`` to its twins."""

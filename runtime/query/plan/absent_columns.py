@@ -27,7 +27,7 @@ def bound(schema: StreamSchema, graph: dict[str, Any], params: dict[str, Any]) -
 
     A column that was null in every point so far has the first type with which the metric can be bound.
     """
-    named = set(_texts(graph)) - schema.columns.keys()
+    named = set(texts(graph)) - schema.columns.keys()
     known = {*schema.columns, *schema.empty}
     twins = {}
     for name in sorted(named):
@@ -48,13 +48,13 @@ def bound(schema: StreamSchema, graph: dict[str, Any], params: dict[str, Any]) -
     raise first
 
 
-def _texts(part: object) -> Iterator[str]:
+def texts(part: object) -> Iterator[str]:
     """All texts in a metric's JSON form: the names of columns are among them."""
     if isinstance(part, str):
         yield part
     elif isinstance(part, dict):
         for value in part.values():
-            yield from _texts(value)
+            yield from texts(value)
     elif isinstance(part, list):
         for value in part:
-            yield from _texts(value)
+            yield from texts(value)

@@ -1,0 +1,55 @@
+"""Says of text columns that a metric names which of their values are numbers: often the reason why it does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dataflow.binding.typing import GraphError
+from dataflow.metrics.json_form import to_dict
+from operators.types import Type
+from runtime.catalogue import Catalogue, FileEntry
+from runtime.pointfile import PointFile
+from runtime.query.plan.absent_columns import texts
+from runtime.query.plan.prepare import Prepared, Request, prepare
+
+_SHOWN = 40
+
+
+def prepared(catalogue: Catalogue, request: Request, open_file: Callable[[FileEntry], PointFile]) -> Prepared:
+    """The planned query (see ``prepare``); if the metric does not fit, the GraphError says which of its text columns
+    have numbers among their values."""
+    try:
+        return prepare(catalogue, request)
+    except GraphError as error:
+        raise GraphError(f"{error}{_numbers_as_text(catalogue, request, open_file)}") from None
+
+
+def _numbers_as_text(catalogue: Catalogue, request: Request, open_file: Callable[[FileEntry], PointFile]) -> str:
+    graph = to_dict(request.steps)
+    snapshot = catalogue.snapshot(graph["steps"][0]["name"])
+    said = []
+    for name in sorted({*texts(graph)}):
+        if snapshot.schema.columns.get(name) is not Type.STRING:
+            continue
+        newest = next((f for f in reversed(snapshot.files) if name in f.nulls), None)
+        words = [] if newest is None else open_file(newest).dictionary(name).strings
+        others = [word for word in words if not _is_number(word)]
+        if len(others) == len(words):
+            continue
+        count = len(words) - len(others)
+        numbers = "is a number" if count == 1 else "are numbers"
+        share = f"{count:,} of its {len(words):,} different values in the newest file {numbers}"
+        like = f", others are like {others[0][:_SHOWN]!r}" if others else ""
+        said.append(f"; {name} is text, but {share}{like}")
+    if not said:
+        return ""
+    how = "ingest into another stream with --type COLUMN=float64 (and --null WORD for words that mean missing)"
+    return f"{''.join(said)}: {how}"
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
