@@ -44,9 +44,12 @@ def _say_where(head: bytes, settings: Settings, name: str) -> None:
     """IngestError if arrays inside of the first document have what its own fields lack."""
     needed = [list(names) for _, names in settings.needed()]
     if found := array_hints(head, needed):
+        options = " or ".join(found)
+        if settings.any_fields:
+            raise IngestError(f"the records of {name} are arrays of values without names: try {options}.")
         raise IngestError(
             f"no record of {name} has {settings.key!r} and {settings.time!r} among its own fields, but there are "
-            f"arrays inside of it: try {' or '.join(found)}. Nothing was ingested."
+            f"arrays inside of it: try {options}. Nothing was ingested."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from string import ascii_uppercase
 
 from runtime.ingest.records.flat_values import flatten
 from runtime.ingest.records.json_parts import JsonParts
@@ -68,7 +69,9 @@ class _Search:
             if path and self._has(own, beside):
                 yield f"--records {path}"
         if first == b"[" and not self._is_nested(at):
-            yield f"--records {path} --names A,B,..." if path else "--names A,B,..."
+            count = sum(1 for _ in self._parts.elements(at))
+            names = f"--names {','.join(ascii_uppercase[:count])}{',...' if count > len(ascii_uppercase) else ''}"
+            yield f"--records {path} {names}" if path else names
         elif first in _BRACKETS:
             yield from self.hints(at, path, beside, depth + 1)
 
