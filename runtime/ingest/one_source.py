@@ -254,7 +254,7 @@ class SourceRun:
             options=self._read_as(known).options(),
         )
         types = assembler.columns
-        empty = [name for name in assembler.empty if name not in writer.types]
+        empty = {name: type_ for name, type_ in assembler.empty.items() if name not in writer.types}
         schema = self._settings.schema(types.key_type or Type.STRING, writer.types, types.wide, empty)
         self._committing = digest
         done = stream.catalogue.commit(stream.name, schema, source, writer.files, attempt)

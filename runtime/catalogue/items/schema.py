@@ -24,8 +24,8 @@ class StreamSchema:
     ``wide`` names int64 columns that hold an integer beyond 2^53 (True), which float64 cannot represent exactly, or for
     which this is unknown (False: older than this field). All others are within 2^53.
 
-    ``composed`` says of which fields a ``key`` or ``time`` is made, as it was given (``site,device``). ``empty`` names
-    columns in which no value was seen so far.
+    ``composed`` says of which fields a ``key`` or ``time`` is made, as it was given (``site,device``). ``empty`` has
+    columns in which no value was seen so far, and the type that a table declares for them (None: no type yet).
 
     ``unordered``: the number of point files whose commit order is unknown, since the catalogue was lost.
     """
@@ -41,7 +41,7 @@ class StreamSchema:
     wide: Mapping[str, bool] = field(default_factory=dict)
     unordered: int = 0
     composed: Mapping[str, str] = field(default_factory=dict)
-    empty: tuple[str, ...] = ()
+    empty: Mapping[str, Type | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.key_type not in (Type.STRING, Type.INT):
@@ -88,6 +88,7 @@ class StreamSchema:
                     "were ingested at the same time: ingest this input again; what does not fit then goes to a column "
                     "of its own."
                 )
+        empty = {**self.empty, **{n: t or self.empty.get(n) for n, t in other.empty.items()}}
         unsure = (name for schema in (self, other) for name in schema.wide if name not in wide)
         unknown = {name: False for name in unsure if columns.get(name) is Type.INT}
         merged = replace(
@@ -98,7 +99,7 @@ class StreamSchema:
             wide=unknown | wide,
             unordered=max(self.unordered, other.unordered),
             composed={**self.composed, **other.composed},
-            empty=tuple(name for name in dict.fromkeys((*self.empty, *other.empty)) if name not in columns),
+            empty={name: type_ for name, type_ in empty.items() if name not in columns},
         )
         return self if merged == self and list(merged.columns) == list(self.columns) else merged
 
@@ -111,7 +112,7 @@ class StreamSchema:
         if self.composed:
             later["composed"] = dict(self.composed)
         if self.empty:
-            later["empty"] = list(self.empty)
+            later["empty"] = {name: None if type_ is None else type_.value for name, type_ in self.empty.items()}
         return {
             "key": self.key,
             "key_type": self.key_type.value,
@@ -136,7 +137,7 @@ class StreamSchema:
         texts = [data["key"], data["time"], data["duplicates"], data["key_type"]]
         options = [data["id"], data["missing_key"], data["unit"]]
         wide, unordered = data.get("wide", {}), data.get("unordered", 0)
-        composed, empty = data.get("composed", {}), data.get("empty", [])
+        composed, empty = data.get("composed", {}), data.get("empty", {})
         if (
             not isinstance(columns, dict)
             or not all(isinstance(text, str) for text in texts)
@@ -144,8 +145,9 @@ class StreamSchema:
             or not isinstance(wide, dict)
             or type(unordered) is not int
             or not isinstance(composed, dict)
-            or not isinstance(empty, list)
+            or not isinstance(empty, dict)
             or not all(isinstance(text, str) for text in (*composed, *composed.values(), *empty))
+            or not all(type_ is None or isinstance(type_, str) for type_ in empty.values())
             or not all(name in columns and isinstance(known, bool) for name, known in wide.items())
         ):
             raise FormatError(f"a stream schema has a field of the wrong type: {str(data)[:200]!r}.")
@@ -154,9 +156,10 @@ class StreamSchema:
             types = {str(name): stored(type_) for name, type_ in columns.items()}
             if "wide" not in data:
                 wide = dict.fromkeys((name for name, type_ in types.items() if type_ is Type.INT), False)
+            nulls = {name: None if type_ is None else stored(type_) for name, type_ in empty.items()}
             declared = (data["key"], key_type, data["time"], types, data["duplicates"])
             return cls(
-                *declared, data["id"], data["missing_key"], data["unit"], wide, unordered, composed, tuple(empty)
+                *declared, data["id"], data["missing_key"], data["unit"], wide, unordered, composed, nulls
             )
         except (ValueError, SchemaConflict) as error:
             raise FormatError(f"a stream schema is inconsistent: {error}") from error

@@ -94,7 +94,7 @@ class Assembler:
         self.words: dict[str, InternedStrings] = {}
         # Nothing in it refers to this object: a store that nobody holds is closed at once.
         self._placing = Placing(self.columns, self.notes, self.words)
-        self.empty: dict[str, None] = {}
+        self.empty: dict[str, Type | None] = {}
         self.rows_read = 0
         self.form = ""
         self.shaping = declared.shaping if declared.shaping is not None and declared.shaping.is_needed else None
@@ -139,10 +139,14 @@ class Assembler:
             cells = replace(cells, faults=[])
         self._fit_keys(cells, good, reasons)
         for name, of in zip(cells.names[2:], cells.kind[2:], strict=True):
-            new = name not in self.columns.types and name not in self.empty and len(self.empty) < MAX_COLUMNS
-            if new and (good & (of == NULL)).any():
-                self.empty[name] = None
+            if name not in self.empty and (good & (of == NULL)).any():
+                self.note_empty(name, None)
         return Screened(cells, good, reasons, time)
+
+    def note_empty(self, name: str, declared: Type | None) -> None:
+        """Rows have null in a column, for which a table declares this type; None if nothing does."""
+        if name not in self.columns.types and (name in self.empty or len(self.empty) < MAX_COLUMNS):
+            self.empty[name] = declared
 
     def reject(self, screened: Screened) -> None:
         """Count the rows that are rejected already."""

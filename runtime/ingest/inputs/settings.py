@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from operators.nearest import meant
@@ -162,15 +163,19 @@ class Settings:
         return {**read_as, **declared}
 
     def schema(
-        self, key_type: Type, columns: dict[str, Type], wide: Iterable[str] = (), empty: Iterable[str] = ()
+        self,
+        key_type: Type,
+        columns: dict[str, Type],
+        wide: Iterable[str] = (),
+        empty: Mapping[str, Type | None] = MappingProxyType({}),
     ) -> StreamSchema:
         """The schema that an input with these columns commits; ``wide`` are those with integers beyond 2^53, ``empty``
-        others without a value."""
+        others without a value, with the types declared for them."""
         held = {name: True for name in wide if columns.get(name) is Type.INT}
         return StreamSchema(
             self.key, key_type, self.time, columns, self.duplicates, self.id, self.missing_key, self.unit, held,
             composed={n: of.text for n, of in (("key", self.key_of), ("time", self.time_of)) if of is not None},
-            empty=tuple(empty),
+            empty=dict(empty),
         )  # fmt: skip
 
     def options(self) -> dict[str, Any]:

@@ -304,6 +304,9 @@ class TypedColumns:
         values: NDArray[Any] = column.values
         present = good if column.valid is None else good & column.valid
         if not present.any():
+            if good.any() and name_fault(name) is None:
+                # Frames have NaN for missing, and then say float64 of any column.
+                self.assembler.note_empty(name, None if column.type is Type.FLOAT else column.type)
             return
         fault = None if name in types.types else name_fault(name)
         if fault is None and name not in types.types and not types.settle(name, column.type):

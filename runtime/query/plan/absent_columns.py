@@ -25,7 +25,8 @@ _TRIED = 3
 def bound(schema: StreamSchema, graph: dict[str, Any], params: dict[str, Any]) -> tuple[StreamSchema, Compiled]:
     """The metric bound to the stream, and the stream's schema with the absent columns that the metric names.
 
-    A column that was null in every point so far has the first type with which the metric can be bound.
+    A column that was null in every point so far has the type that a table declares for it, or else the first with which
+    the metric can be bound.
     """
     named = set(texts(graph)) - schema.columns.keys()
     known = {*schema.columns, *schema.empty}
@@ -35,11 +36,13 @@ def bound(schema: StreamSchema, graph: dict[str, Any], params: dict[str, Any]) -
         if base in known and suffix in _TWINS:
             twins[name] = _TWINS[suffix]
     free = [name for name in schema.empty if name in named]
-    choices = list(product(_TYPES, repeat=len(free))) if len(free) <= _TRIED else [(t,) * len(free) for t in _TYPES]
+    untyped = [name for name in free if schema.empty[name] is None]
+    every = product(_TYPES, repeat=len(untyped)) if len(untyped) <= _TRIED else ((t,) * len(untyped) for t in _TYPES)
+    typed = {name: type_ for name, type_ in schema.empty.items() if name in free and type_ is not None}
     first: GraphError | None = None
-    for types in choices:
-        columns = {**schema.columns, **twins, **dict(zip(free, types, strict=True))}
-        whole = schema if len(columns) == len(schema.columns) else replace(schema, columns=columns, empty=())
+    for types in every:
+        columns = {**schema.columns, **twins, **typed, **dict(zip(untyped, types, strict=True))}
+        whole = schema if len(columns) == len(schema.columns) else replace(schema, columns=columns, empty={})
         try:
             return whole, compiled_for(whole, graph, params)
         except GraphError as error:
