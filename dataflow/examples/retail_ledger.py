@@ -1,6 +1,7 @@
 """A transaction log: the invoice lines of a web shop, by customer. Cancellations are negative quantities.
 
-Ingest:  dataflow ingest STORE purchases retail.csv.gz --key customer --time ts --unit iso --missing-key unknown
+Ingest:  dataflow ingest STORE purchases retail.csv.gz --key customer --time ts --missing-key unknown
+         --type invoice=string  (cancellations are C536379 and so on, the others numbers)
 Ask:     dataflow query STORE retail_ledger.py:basket_size
 """
 

@@ -83,20 +83,28 @@ class LogSteps:
 
     def opened(self, name: str, rows: Sequence[Row]) -> Steps[list[tuple[str, int, bytes]]]:
         """The rows of a partition with their payloads; each must have a valid seal, unless the stream is unsealed."""
-        partition, bare = self.partition(name), False
         out: list[tuple[str, int, bytes]] = []
-        for sort, number, body in rows:
-            if seal.is_sealed(body):
-                what = f"{name} {sort} of stream {self.stream!r}"
-                out.append((sort, number, seal.open_json(partition, sort, number, body, what)))
-            else:
-                out.append((sort, number, body))
-                bare = True
+        bare = [at for at, (_, _, body) in enumerate(rows) if not seal.is_sealed(body)]
         if bare and name != "HEAD":
             head = yield from self.head()
             if head is not None and head.sealed:
-                raise self.damaged(f"{name} partition", "an item has no checksum")
+                rows = yield from self._sealed_since(name, rows, bare)
+        for sort, number, body in rows:
+            if seal.is_sealed(body):
+                what = f"{name} {sort} of stream {self.stream!r}"
+                body = seal.open_json(self.partition(name), sort, number, body, what)
+            out.append((sort, number, body))
         return out
+
+    def _sealed_since(self, name: str, rows: Sequence[Row], bare: Sequence[int]) -> Steps[list[Row]]:
+        """The rows, with those that were sealed after they had been read; damage if one was not."""
+        fresh = list(rows)
+        for at in bare:
+            found = yield from get(self.partition(name), rows[at][0])
+            if found is None or not seal.is_sealed(found[1]):
+                raise self.damaged(f"{name} partition", "an item has no checksum")
+            fresh[at] = (rows[at][0], *found)
+        return fresh
 
     def item(self, name: str, sort: str) -> Steps[bytes | None]:
         """The payload of one item."""

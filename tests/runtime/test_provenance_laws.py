@@ -219,16 +219,16 @@ def suffices(
         # Points that the files hold besides may say more; of what is behind the row, they say nothing else.
         assert KEY in why.rows.columns
         if graph["steps"][-1]["op"] == "group_by":
-            others_lie_apart(behind, row, graph, there[0], options)
+            files_say_the_same(behind, row, graph, there[0], options)
         else:
             is_covered(row, answers[0])
 
 
-def others_lie_apart(behind: ROWS, row: dict[str, Any], graph: Any, there: list[Point], options: Any) -> None:
-    """What is behind the row is what the files say, exactly; anything else of the group lies apart from it.
+def files_say_the_same(behind: ROWS, row: dict[str, Any], graph: Any, there: list[Point], options: Any) -> None:
+    """What is behind the row is what the files say of these keys and times; more of them may come into the group.
 
-    That comes from a later report, which is of another group only because of a point between: of two states, say, one
-    is reported in a file that says nothing of what is behind the row.
+    That is so because of a report that is not behind the row and makes another group of what is beside it: of two
+    states, say, one is reported in a file that is not named. Without it an interval may also be longer.
     """
     *before, grouping = graph["steps"]
     times = ("start", "end") if "end" in behind[0] else (TIME,)
@@ -242,9 +242,11 @@ def others_lie_apart(behind: ROWS, row: dict[str, Any], graph: Any, there: list[
     known: Counter[tuple[Any, ...]] = Counter()
     for r in behind:
         known[tuple(r[n] for n in (KEY, *times))] += r.get("count", 1)
-    assert found > known
-    for key, begin, *end in found - known:
-        assert len(times) == 1 or all(k != key or end[0] <= lo or hi <= begin for k, lo, hi in known)
+    if len(times) == 1:
+        assert found > known
+        return
+    for key, start, end in known:
+        assert any(k == key and begin <= start and end <= stop for k, begin, stop in found)
 
 
 def is_covered(row: dict[str, Any], found: ROWS) -> None:

@@ -63,7 +63,7 @@ def retail(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Suite
     folder = tmp_path_factory.mktemp("retail")
     return suite(
         shared_data, folder, "purchases", "retail.csv.gz", "retail_ledger.py", view,
-        key="customer", unit="iso", missing_key="unknown",
+        key="customer", unit="iso", missing_key="unknown", type={"invoice": "string"},
     )  # fmt: skip
 
 

@@ -20,7 +20,9 @@ from runtime.ingest.text.json_scanner import MAX_DEPTH
 _BOM = b"\xef\xbb\xbf"
 _HEAD = 1 << 16
 _CHECKED = 4096
-_RARE = 64  # one control character in so many bytes is no text; a single one may be a mistake in a record
+_RARE = 64  # one control character in so many bytes is no text
+_FEW = 8  # so many, if none is NUL, may be mistakes in a short text
+
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\v\f\r\x1b")
 
 
@@ -119,7 +121,8 @@ def _head(pieces: Iterator[bytes]) -> bytes:
 
 
 def _is_binary(head: bytes) -> bool:
-    return (len(head) - len(head.translate(None, _CONTROLS))) * _RARE > len(head)
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    return controls > (0 if b"\0" in head else _FEW) and controls * _RARE > len(head)
 
 
 def _found(head: bytes, is_text: bool) -> SourceFormat | None:

@@ -29,6 +29,7 @@ Row = dict[str, Any]
 
 def write(folder: Path, sources: Sequence[Sequence[Row]], **options: Any) -> None:
     lake = Lake(folder)
+    options.setdefault("type", {"s": "string"})  # where all texts are empty, they would be taken as missing
     for at, rows in enumerate(sources):  # blank lines: equal sources would count once
         lake.text("".join(json.dumps(row) + "\n" for row in rows) + at * "\n", unit="us", **options)
     lake.catalogue.close()

@@ -16,7 +16,8 @@ from runtime import Store
 from runtime.catalogue import Catalogue, Committed, DynamoCatalogue, Snapshot, SqliteCatalogue, TableCatalogue
 from runtime.catalogue.day_rows import partition_of, row_key
 from runtime.catalogue.items.seal import is_sealed
-from runtime.catalogue.key_value import KeyValueTable, Put, Query, Transact
+from runtime.catalogue.key_value import KeyValueTable, Put, Query, Transact, query, run
+from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.stores.sqlite import SqliteTable
 from runtime.errors import StoreError
 from runtime.testing.contracts.catalogue_contract import SCHEMA, D, files, source
@@ -210,6 +211,28 @@ def test_afterwards_an_item_without_a_seal_is_damaged() -> None:
             tried += 1
     assert tried > 20
     assert catalogue.audit("model") == []
+
+
+def test_what_was_sealed_since_it_was_read_is_not_damaged() -> None:
+    table = LockedTable()
+    fill(table)
+    steps = StreamSteps("model", table.most)
+    for name in ("SRC", "CLAIM", "LOG"):
+        before = run(table, query(steps.partition(name)))
+        assert not any(is_sealed(body) for _, _, body in before)
+        payloads = [payload for _, _, payload in run(table, steps.opened(name, before))]
+        other = LockedTable()
+        fill(other)
+        commit(TableCatalogue(other), "x", D)
+        seen_again = run(other, steps.opened(name, before))
+        now = {sort: (number, body) for sort, number, body in run(other, query(steps.partition(name)))}
+        assert [(sort, number) for sort, number, _ in seen_again] == [(s, now[s][0]) for s, _, _ in before]
+        if name != "SRC":  # their list is linked as well
+            assert [payload for _, _, payload in seen_again] == payloads
+        gone = before[0][0]
+        other.items[steps.partition(name)][gone] = (before[0][1], before[0][2])
+        with pytest.raises(DataflowError, match="an item has no checksum"):
+            run(other, steps.opened(name, before))
 
 
 @pytest.mark.parametrize("number", range(3))
