@@ -13,7 +13,8 @@ from dataflow.expressions.node import quoted, value_text
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.reading import Reader
 from dataflow.tables.calendars import DAY_SECONDS, MAX_EXCEPT, MAX_SPANS, Calendar, Span
-from dataflow.tables.reference_tables import MAX_COLUMNS, MAX_ROWS, Cell, Column, ReferenceTable, indexed
+from dataflow.tables.reference_tables import MAX_COLUMNS, MAX_ROWS, ReferenceTable, indexed
+from dataflow.tables.table_sources import Cell, Column
 from dataflow.times.calendar_tables import known_time
 from dataflow.times.zones import check_zone
 from operators.types import Type

@@ -20,7 +20,7 @@ from runtime.ingest.tabular.decoded import Chunk, Decoded, twin_name
 from runtime.ingest.text.column_names import Names
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.shaping import Shaping
-from runtime.ingest.text.tokens import BOOL, FLOAT, INT, MISSING, NULL, STRING
+from runtime.ingest.text.tokens import BOOL, FLOAT, INFINITE, INT, JSON, MISSING, NAN, NULL, STRING
 
 _KINDS = {Type.BOOL: BOOL, Type.INT: INT, Type.FLOAT: FLOAT, Type.STRING: STRING, Type.TIME: STRING}
 
@@ -41,10 +41,10 @@ def renamed(chunk: Chunk, names: Names, words: dict[str, InternedStrings], sourc
 
 
 def shaped(
-    chunk: Chunk, settings: Settings, shaping: Shaping, words: Callable[[str], InternedStrings]
+    chunk: Chunk, settings: Settings, shaping: Shaping, words: Callable[[str], InternedStrings], first: int
 ) -> tuple[Chunk, RawCells | None]:
     """The columns after the options, and the cells of value columns whose values these may change, which are no longer
-    in the chunk. Cells 0 and 1 are the key and the time."""
+    in the chunk. Cells 0 and 1 are the key and the time; ``first`` is the number of the first row."""
     concerned = [n for n in _concerned(chunk, settings) if chunk[n].type in _KINDS and not chunk[n].left_out]
     rows = len(next(iter(chunk.values()))) if chunk else 0
     # Key and time are read from the table unless they are composed.
@@ -52,6 +52,7 @@ def shaped(
     names = [settings.key, settings.time]
     placed = [*names, *(n for n in concerned if n not in names)]
     cells = _cells(chunk, placed, concerned, rows, words)
+    cells.line = first
     shaping.shape(cells)
     changed = [n for n in concerned if n in settings.types() or settings.reading.null]
     cells.kind[[at for at, name in enumerate(placed) if name not in changed and at > 1]] = MISSING
@@ -81,20 +82,25 @@ def _cells(
     for at, name in enumerate(names):
         if name not in concerned:
             continue
-        column = chunk[name]
-        valid = np.ones(rows, np.bool_) if column.valid is None else column.valid
-        if column.type in (Type.STRING, Type.TIME):
-            data, spans = _texts(column, words(name))
-            value[at] = np.where(valid, spans + (size << 32), 0)
-            texts.append(data)
-            size += len(data)
-        else:
-            values = column.values
-            value[at] = values.view(np.int64) if column.type is Type.FLOAT else values.astype(np.int64)
-        kind[at] = np.where(valid, _KINDS[column.type], NULL)
+        kind[at] = NULL
+        twins = chunk[name].twins.items()
+        for of, column in ((name, chunk[name]), *((twin_name(name, suffix), twin) for suffix, twin in twins)):
+            there = np.ones(rows, np.bool_) if column.valid is None else column.valid
+            if column.type in (Type.STRING, Type.TIME):
+                data, spans = _texts(column, words(of))
+                value[at, there] = spans[there] + (size << 32)
+                texts.append(data)
+                size += len(data)
+            else:
+                values = column.values[there]
+                value[at, there] = values.view(np.int64) if column.type is Type.FLOAT else values.astype(np.int64)
+            for mask, of_mask in ((column.nan, NAN), (column.infinite, INFINITE)):
+                if mask is not None:
+                    kind[at, mask] = of_mask
+            kind[at, there] = JSON if of == twin_name(name, "json") else _KINDS[column.type]
     places = np.arange(rows, dtype=np.int64)
     data = np.concatenate([*texts, np.zeros(1, np.uint8)])
-    return RawCells(data, 0, 1, list(names), kind, value, places, places)
+    return RawCells(data, 0, 1, list(names), kind, value, places, places, are_rows=True)
 
 
 def _texts(column: Decoded, words: InternedStrings) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -155,7 +155,7 @@ class TypedColumns:
         assembler.offer(chunk)
         chunk, cells = renamed(chunk, settings.names(), assembler.words, self._name), None
         if assembler.shaping is not None:
-            chunk, cells = shaped(chunk, settings, assembler.shaping, self.words)
+            chunk, cells = shaped(chunk, settings, assembler.shaping, self.words, self._row + 1)
         for name in (settings.key, settings.time):
             if name not in chunk:
                 raise IngestError(
@@ -210,8 +210,10 @@ class TypedColumns:
                 same = types.get(name, column.type) is column.type
                 found[name] = column if same else fitted(column, types[name], name, self.words) or column
                 for word, mask in ((NOT_A_NUMBER, column.nan), (INFINITY, column.infinite)):
-                    if mask is not None and (mask & good).any():
-                        notes.of(name).nulls[word] += int(np.count_nonzero(mask & good))
+                    if mask is not None and (rows := mask & good).any():
+                        note = notes.of(name)
+                        note.nulls[word] += int(np.count_nonzero(rows))
+                        note.missing.setdefault(word, Example(word, self._row + int(rows.argmax()) + 1))
                 for suffix, twin in found[name].twins.items():
                     self._note_twin(name, suffix, twin, good & _present(twin))
             if said and said not in notes.sentences:
