@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from dataflow.tables.table_sources import Cell, Column, columns_of_source
 from dataflow.times.calendar_tables import known_time
 from dataflow.times.durations import moment
 from dataflow.values.constants import Literal
+from dataflow.values.mistaken import shown
 from operators.errors import DataflowError
 from operators.kernels.times.periods import NEVER
 from operators.nearest import meant
-from operators.types import Type
+from operators.types import MAX_PLACES, Type, decimal
 
 MAX_ROWS, MAX_COLUMNS, MAX_TABLE_BYTES = 100_000, 64, 4 * 1024 * 1024
 """Limits on a reference table; bytes are those of the canonical JSON, and limit all tables of a metric together."""
@@ -36,8 +38,8 @@ class ReferenceTable:
 
     ``source`` is one of
 
-    - a mapping of names to lists of bool, int, float, str, aware datetime, timedelta or None; a column has one type
-      (integers next to floats become floats);
+    - a mapping of names to lists of bool, int, float, Decimal, str, aware datetime, timedelta or None; a column has one
+      type (integers next to floats become floats);
     - the path of a file of any form that an ingest reads: CSV and its dialects, JSON, Parquet, Arrow IPC, logs, also
       compressed, or alone in a zip archive;
     - a table: pandas, Polars, Arrow, a reader of record batches, a relation of DuckDB, whatever exports Arrow data.
@@ -142,6 +144,9 @@ def _column(name: str, values: Sequence[Literal]) -> Column:
         raise DataflowError(f"reference table: {name!r} is not a column name")
     if isinstance(values, str):
         raise DataflowError(f"reference table: the column {name!r} takes a list of values, got the string {values!r}")
+    values = list(values)
+    if any(isinstance(v, Decimal) for v in values):
+        return _decimals(name, values)
     cells = []
     for v in values:
         e = expr(v)
@@ -159,6 +164,26 @@ def _column(name: str, values: Sequence[Literal]) -> Column:
     if kind is Type.FLOAT and any(isinstance(v, float) and not math.isfinite(v) for _, v in cells):
         raise DataflowError(f"reference table: the column {name!r} contains numbers that are not finite; use None")
     return name, kind, tuple(v for _, v in cells)  # type: ignore[misc]
+
+
+def _decimals(name: str, values: Sequence[Literal | Decimal]) -> Column:
+    """A column of decimals, with as many places as the longest has; integers may be among them."""
+    where = f"reference table: the column {name!r} of decimals"
+    found: list[Decimal | None] = []
+    for v in values:
+        if v is not None and (isinstance(v, bool) or not isinstance(v, int | Decimal)):
+            raise DataflowError(f"{where} contains {shown(v)}; a column has one type")
+        found.append(None if v is None else Decimal(v))
+    there = [v for v in found if v is not None]
+    exponents = [v.as_tuple().exponent for v in there]
+    places = max(-e if isinstance(e, int) else MAX_PLACES + 1 for e in [0, *exponents])
+    units: list[int | None] = []
+    if places <= MAX_PLACES and all(v.adjusted() < 19 for v in there):
+        ratios = [None if v is None else v.as_integer_ratio() for v in found]  # exact, whatever the context says
+        units = [None if r is None else r[0] * 10**places // r[1] for r in ratios]
+    if not units or any(n is not None and not -(2**63) <= n < 2**63 for n in units):
+        raise DataflowError(f"{where}: a decimal is finite, has at most {MAX_PLACES} places and fits in 64 bits")
+    return name, decimal(places), tuple(units)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from operators.types import Type
 
-_READER = "runtime.ingest.table_files"
+_READER = "runtime.ingest.table_reading"
 # By name, because imports go down the layers only. An entry point would say the same, but only after another
 # installation; the packages are installed, bundled and checked together (``dataflow._home``), so it is always there.
 

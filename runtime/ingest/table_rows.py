@@ -210,7 +210,8 @@ class TableRows(Assembler):
     def _cells(self, name: str, column: Values) -> Iterator[Any]:
         values: list[Any] = column.values.tolist()
         if column.type is Type.STRING:
-            texts = self.words[name].all_texts() if name in self.words else [""]
+            words = self.words.get(name)
+            texts = (words.all_texts() if words else []) or [""]  # what is not there has code 0, too
             values = [texts[code] for code in values]
         elif column.type is Type.BOOL:
             values = [bool(value) for value in values]
