@@ -188,7 +188,8 @@ class TypedColumns:
                 if (kinds := cells.kind[at][good & (cells.kind[at] > NULL)]).any():
                     counts = np.bincount(kinds, minlength=KINDS)
                     order = list(dict.fromkeys(kinds.tolist()))
-                    assembler.columns.settle(name, commonest(counts, order) or Type.STRING)
+                    if (type_ := commonest(counts, order)) is not None:
+                        assembler.columns.settle(name, type_)
             columns.update(assembler.placed(cells, good))
         assembler.rejects.add_rows((self._row + row, reasons[row], self._text(chunk, row)) for row in sorted(reasons))
         taken = int(np.count_nonzero(good))
@@ -225,9 +226,15 @@ class TypedColumns:
             return
         note, row = self.assembler.notes.of(name), int(rows.argmax())
         note.twins[suffix] += int(np.count_nonzero(rows))
-        value = twin.values[row]
-        shown = self.words(twin_name(name, suffix)).text(int(value), SHOWN) if twin.type is Type.STRING else str(value)
-        note.examples.setdefault(suffix, Example(shown, self._row + row + 1))
+        note.examples.setdefault(suffix, self._example(twin, twin_name(name, suffix), row))
+
+    def _example(self, column: Decoded, name: str, row: int) -> Example:
+        """A value as text, with its row."""
+        if column.type is Type.STRING:
+            shown = self.words(name).text(int(column.values[row]), SHOWN)
+        else:
+            shown = self._json(column, name, row).strip('"')
+        return Example(shown, self._row + row + 1)
 
     def _text(self, chunk: Chunk, row: int) -> str:
         """A row as a JSON record, as it would be ingested from JSON: times are texts, decimals numbers. What is in a
@@ -333,9 +340,7 @@ class TypedColumns:
             return
         note = notes.of(name)
         note.twins[str(column.type)] += count
-        row = int(rest.argmax())
-        shown = self.words(name).text(int(values[row]), SHOWN) if column.type is Type.STRING else str(values[row])
-        note.examples.setdefault(str(column.type), Example(shown, self._row + row + 1))
+        note.examples.setdefault(str(column.type), self._example(column, name, int(rest.argmax())))
         if column.type is Type.STRING:
             yield twin, Values(column.type, self._as_twin(name, twin, values, rest), _valid(rest))
         else:

@@ -29,9 +29,7 @@ from dataflow.tables.reference_tables import ReferenceTable
 from operators.types import Type
 
 MARCH = datetime(2024, 3, 1, tzinfo=UTC)
-WANTED = df.table(
-    {"id": ["007", "008"], "n": [1, None], "x": [0.5, 2.0], "on": [True, False], "since": [MARCH, None]}
-)
+WANTED = df.table({"id": ["007", "008"], "n": [1, None], "x": [0.5, 2.0], "on": [True, False], "since": [MARCH, None]})
 CSV = "id,n,x,on,since\n007,1,0.5,true,2024-03-01\n008,,2.0,false,\n"
 RECORDS = [
     {"id": "007", "n": 1, "x": 0.5, "on": True, "since": "2024-03-01"},
