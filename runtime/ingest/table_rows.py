@@ -198,6 +198,8 @@ class TableRows(Assembler):
         out: list[TableColumn] = []
         for name, kind in self._fields.items():
             column = None if whole is None else whole.columns.get(name)
+            if column is None and name in reading.json:
+                continue  # all of it is in columns of its own
             if column is None:
                 type_ = self.types.get(name) or kind or Type.STRING
                 column = Values(type_, np.zeros(self._rows, type_.dtype), np.zeros(self._rows, np.bool_))

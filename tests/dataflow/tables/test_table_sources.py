@@ -178,6 +178,21 @@ def test_times_in_text(tmp_path: Path) -> None:
     assert df.table(naive, time_zone="Europe/Berlin").columns[0][2] == (1_709_247_600_000_000,)
 
 
+def test_presets_formats_and_json_in_text(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_text('{"data": {"stations": [{"station_id": "a", "last_reported": 1709251200}]}, "ttl": 5}')
+    found = df.table(path, preset="gbfs", drop="ttl", type="last_reported=time")
+    assert found == df.table({"station_id": ["a"], "last_reported": [MARCH]})
+    path.write_text("level=info n=1 since=2024-03-01\n")
+    assert df.table(path, format="logfmt") == df.table({"level": ["info"], "n": [1], "since": [MARCH]})
+    path.write_text('k,about\na,"{""site"": {""x"": 1}}"\n')
+    assert df.table(path, json="about") == df.table({"k": ["a"], "about.site.x": [1]})
+    path.write_text('{"k": "a", "about": {"site": {"x": 1}}}')
+    assert df.table(path, depth=2) == df.table({"k": ["a"], "about.site": ['{"x":1}']})
+    path.write_text("# sites\nk|n\n'a|b'|1 000\n# end\n")
+    assert df.table(path, comment="#", quote="'", thousands=" ") == df.table({"k": ["a|b"], "n": [1000]})
+
+
 def test_decimals_and_nested_values(tmp_path: Path) -> None:
     prices = [Decimal("1.50"), None]
     given = pa.table(
