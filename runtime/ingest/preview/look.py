@@ -55,7 +55,7 @@ def previews(given: Any, rows: int = ROWS, **options: Any) -> Iterator[Preview]:
     wanted = {**none, "format": "auto", **options}
     check_format(wanted["format"])
     # Wrong options are an error before anything is read.
-    looked = Settings.of(None, "STREAM", **{**wanted, "key": "key", "time": "time", "id": None})
+    looked = Settings.of(None, "STREAM", **{**wanted, "key": "any key", "time": "any time", "id": None})
     source = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
     for found in resolve(given):
         with ExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import csv
 import gzip
 import io
@@ -308,3 +309,52 @@ def test_round_trips(tmp_path: Path, table: ReferenceTable) -> None:
         path.write_bytes(data)
         assert df.table(path, **options).to_dict() == table.to_dict(), data
     assert df.table(arrow(table)) == table
+
+
+# ---- from_csv, by Python's csv and json
+
+WRITTEN = st.lists(
+    st.lists(
+        st.sampled_from(
+            ["", "1", "-2", "007", "1.5", "1e3", "true", "FALSE", "NA", "nan", "?", "+5", "12345678901234567890", "a,b",
+             '"', "x\ny", "ü", "2024-03-01", "2024-03-01T12:00:00+01:00", "9999-12-31"]
+        ),
+        min_size=2, max_size=2,
+    ),
+    max_size=4,
+)  # fmt: skip
+
+
+def _as_type(texts: list[str]) -> tuple[str, list[Any]]:
+    """The type that all texts have, and their values."""
+    there = [text for text in texts if text]
+    with contextlib.suppress(ValueError):
+        found = [json.loads(text.lower() if text.lower() in ("true", "false") else text) for text in there]
+        kinds = {type(v) for v in found}
+        if kinds in ({bool}, {int}) and all(-(2**63) <= v < 2**63 for v in found):
+            return kinds.pop().__name__, found
+        if kinds in ({float}, {int, float}) and all(abs(v) <= 2**53 for v in found):
+            return "float", [float(v) for v in found]
+    with contextlib.suppress(ValueError):
+        times = [datetime.fromisoformat(text) for text in there]
+        if times:
+            return "time", [(t if t.tzinfo else t.replace(tzinfo=UTC)) - EPOCH for t in times]
+    return "string", [*there]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(WRITTEN)
+def test_from_csv_against_pythons(tmp_path: Path, rows: list[list[str]]) -> None:
+    path = tmp_path / "t.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["a", "b"], *rows])
+    with path.open(newline="") as file:
+        read = [*csv.reader(file)][1:]
+    names = {"bool": "bool", "int64": "int", "float64": "float", "time": "time", "string": "string"}
+    for place, (_, kind, cells) in enumerate(df.table.from_csv(path).columns):
+        texts = [row[place] for row in read]
+        wanted, values = _as_type(texts)
+        if kind is Type.TIME:
+            values = [v // timedelta(microseconds=1) for v in values]
+        left = iter(values)
+        assert (names[kind], cells) == (wanted, tuple(next(left) if text else None for text in texts))
