@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from operators.types import Type
 
 table = ReferenceTable
-"""A reference table from columns, ``df.table({...})``, or a CSV file, ``df.table.from_csv(path)``."""
+"""A reference table: ``df.table(source)`` of columns, a file of any form that ingest reads, or a data frame."""
 
 # For custom aggregates; imported on first use, since they import numpy.
 __getattr__ = late(

@@ -173,7 +173,7 @@ def _windows(
     if not isinstance(table, ReferenceTable):
         raise DataflowError(
             without_call(table)
-            or f"{where} takes a reference table, df.table({{...}}) or df.table.from_csv(path), got {shown(table)}"
+            or f"{where} takes a reference table, df.table({{...}}) or df.table(path), got {shown(table)}"
         )
     for option, given in (("key", key), ("valid_from", valid_from), ("valid_to", valid_to)):
         if given is not None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import itertools
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property, lru_cache
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -19,34 +17,56 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflow.expressions.expr import expr
+from dataflow.tables.table_sources import Cell, Column, columns_of_source
 from dataflow.times.calendar_tables import known_time
 from dataflow.times.durations import moment
 from dataflow.values.constants import Literal
+from dataflow.values.mistaken import shown
 from operators.errors import DataflowError
-from operators.files import reader
 from operators.kernels.times.periods import NEVER
 from operators.nearest import meant
-from operators.types import Type
+from operators.types import MAX_PLACES, Type, decimal
 
 MAX_ROWS, MAX_COLUMNS, MAX_TABLE_BYTES = 100_000, 64, 4 * 1024 * 1024
 """Limits on a reference table; bytes are those of the canonical JSON, and limit all tables of a metric together."""
 
-Cell = bool | int | float | str | None
-Column = tuple[str, Type, tuple[Cell, ...]]
+_LIMITS = (MAX_ROWS, MAX_COLUMNS, MAX_TABLE_BYTES)
 
 
 class ReferenceTable:
-    """A small table: typed columns of equal length, with nulls.
+    """A small table: typed columns of equal length, with nulls. Equal tables have equal ``digest``s.
 
-    ``columns`` maps names to lists of bool, int, float, str, aware datetime, timedelta or None. A column has one type
-    (integers next to floats become floats). Equal tables have equal ``digest``s. Raises DataflowError for a table that
-    has no columns, columns of different lengths or mixed types, or exceeds the limits.
+    ``source`` is one of
+
+    - a mapping of names to lists of bool, int, float, Decimal, str, aware datetime, timedelta or None; a column has one
+      type (integers next to floats become floats);
+    - the path of a file of any form that an ingest reads: CSV and its dialects, JSON, Parquet, Arrow IPC, logs, also
+      compressed, or alone in a zip archive;
+    - a table: pandas, Polars, Arrow, a reader of record batches, a relation of DuckDB, whatever exports Arrow data.
+
+    ``options`` are those of an ingest (``runtime.ingest.inputs.reading``), as far as they do not concern key and time:
+
+    - the form: ``format``, ``preset``, ``encoding``; of CSV ``delimiter``, ``quote``, ``comment``, ``skip_rows``,
+      ``names``; of JSON ``records``, ``columnar``, ``json``, ``depth``;
+    - the columns: ``columns``, ``drop``, ``rename``, and ``type``, for example ``{"id": "string"}``;
+    - the values: ``null`` (words for missing ones), ``decimal``, ``thousands``, ``time_format``, ``time_zone``,
+      ``unit`` (of numbers that are declared as times).
+
+    In text (CSV, JSON, logs) a column whose values are all ISO-8601 times, or of ``time_format``, is one of times. What
+    an ingest would reject, put beside a column or take as missing is an error that names its place and the option to
+    give. Raises DataflowError for that, for a table without columns, with columns of different lengths or mixed types,
+    and beyond the limits; of a file no more is read than these allow.
     """
 
-    def __init__(self, columns: Mapping[str, Sequence[Literal]]) -> None:
-        if not isinstance(columns, Mapping) or not 0 < len(columns) <= MAX_COLUMNS:
+    def __init__(self, source: object, /, **options: Any) -> None:
+        if not isinstance(source, Mapping):
+            self._set(tuple(columns_of_source(source, options, *_LIMITS)))
+            return
+        if options:
+            raise DataflowError(f"a reference table of given columns takes no options, got {next(iter(options))}=")
+        if not 0 < len(source) <= MAX_COLUMNS:
             raise DataflowError(f"a reference table takes a mapping of 1 to {MAX_COLUMNS} columns to lists of values")
-        self._set(tuple(_column(name, values) for name, values in columns.items()))
+        self._set(tuple(_column(name, values) for name, values in source.items()))
 
     @classmethod
     def of(cls, columns: Sequence[Column]) -> ReferenceTable:
@@ -79,26 +99,7 @@ class ReferenceTable:
         A column is bool, int64, float64 or time if all its cells parse as that type, else string; ``types`` overrides
         this by column. Raises DataflowError that names the file and the line of an error.
         """
-        try:
-            with TextIOWrapper(reader(path), newline="", encoding="utf-8-sig") as file:
-                rows = list(csv.reader(file))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataflowError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-        if not rows or not 0 < len(rows[0]) <= MAX_COLUMNS or len(set(rows[0])) != len(rows[0]) or "" in rows[0]:
-            raise DataflowError(f"{path}: the first line must name 1 to {MAX_COLUMNS} columns, each once")
-        for i, row in enumerate(rows[1:], start=2):
-            if len(row) != len(rows[0]):
-                raise DataflowError(f"{path}: line {i} has {len(row)} cells where the header has {len(rows[0])}")
-        wanted = dict(types or {})
-        if unknown := sorted(set(wanted) - set(rows[0])):
-            raise DataflowError(
-                f"{path}: types= names {unknown[0]!r}, which is not a column of the file; "
-                f"{meant(unknown[0], rows[0], 'it')} has {', '.join(rows[0])}"
-            )
-        out = []
-        for j, name in enumerate(rows[0]):
-            out.append(_parsed(name, [row[j] for row in rows[1:]], wanted.get(name), str(path)))
-        return cls.of(out)
+        return cls.of(columns_of_source(path, {"format": "csv", "type": types}, *_LIMITS, may_mix=True))
 
     @cached_property
     def _text(self) -> str:
@@ -143,6 +144,9 @@ def _column(name: str, values: Sequence[Literal]) -> Column:
         raise DataflowError(f"reference table: {name!r} is not a column name")
     if isinstance(values, str):
         raise DataflowError(f"reference table: the column {name!r} takes a list of values, got the string {values!r}")
+    values = list(values)
+    if any(isinstance(v, Decimal) for v in values):
+        return _decimals(name, values)
     cells = []
     for v in values:
         e = expr(v)
@@ -162,55 +166,24 @@ def _column(name: str, values: Sequence[Literal]) -> Column:
     return name, kind, tuple(v for _, v in cells)  # type: ignore[misc]
 
 
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?")
-
-
-def _whole(text: str) -> int:
-    n = int(text)
-    # 007 is a name, not a number; so is a number that does not fit in 64 bits.
-    if str(n) != text or not -(2**63) <= n < 2**63:
-        raise ValueError(text)
-    return n
-
-
-def _number(text: str) -> float:
-    match = _NUMBER.fullmatch(text)
-    x = float(text) if match else math.inf
-    # Digits that a float cannot distinguish are a name, too.
-    if not math.isfinite(x) or (match and not match[1] and not match[2] and abs(int(text)) > 2**53):
-        raise ValueError(text)
-    return x
-
-
-def _truth(text: str) -> bool:
-    return {"true": True, "false": False}[text.lower()]
-
-
-_READ: dict[Type, Any] = {
-    Type.BOOL: _truth,
-    Type.INT: _whole,
-    Type.FLOAT: _number,
-    Type.TIME: moment,
-    Type.STRING: str,
-}
-
-
-def _parsed(name: str, texts: list[str], wanted: str | None, where: str) -> Column:
-    if wanted is not None and wanted not in [k.value for k in _READ]:
-        raise DataflowError(f"{where}: {name} cannot be read as {wanted!r}; use {', '.join(k.value for k in _READ)}")
-    kinds = [Type(wanted)] if wanted else list(_READ)
-    for kind in kinds:
-        cells: list[Cell] = []
-        for i, text in enumerate(texts, start=2):
-            try:
-                cells.append(None if text == "" else _READ[kind](text))
-            except (ValueError, KeyError):
-                if wanted:
-                    raise DataflowError(f"{where}: line {i}: {name} is {text!r}, which is not {wanted}") from None
-                break
-        else:
-            return name, kind if any(c is not None for c in cells) else Type(wanted or "string"), tuple(cells)
-    raise AssertionError("any text can be read as a string")
+def _decimals(name: str, values: Sequence[Literal | Decimal]) -> Column:
+    """A column of decimals, with as many places as the longest has; integers may be among them."""
+    where = f"reference table: the column {name!r} of decimals"
+    found: list[Decimal | None] = []
+    for v in values:
+        if v is not None and (isinstance(v, bool) or not isinstance(v, int | Decimal)):
+            raise DataflowError(f"{where} contains {shown(v)}; a column has one type")
+        found.append(None if v is None else Decimal(v))
+    there = [v for v in found if v is not None]
+    exponents = [v.as_tuple().exponent for v in there]
+    places = max(-e if isinstance(e, int) else MAX_PLACES + 1 for e in [0, *exponents])
+    units: list[int | None] = []
+    if places <= MAX_PLACES and all(v.adjusted() < 19 for v in there):
+        ratios = [None if v is None else v.as_integer_ratio() for v in found]  # exact, whatever the context says
+        units = [None if r is None else r[0] * 10**places // r[1] for r in ratios]
+    if not units or any(n is not None and not -(2**63) <= n < 2**63 for n in units):
+        raise DataflowError(f"{where}: a decimal is finite, has at most {MAX_PLACES} places and fits in 64 bits")
+    return name, decimal(places), tuple(units)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from dataflow.expressions.node import quoted, value_text
 from dataflow.json.errors import JsonFormError, short
 from dataflow.json.reading import Reader
 from dataflow.tables.calendars import DAY_SECONDS, MAX_EXCEPT, MAX_SPANS, Calendar, Span
-from dataflow.tables.reference_tables import MAX_COLUMNS, MAX_ROWS, Cell, Column, ReferenceTable, indexed
+from dataflow.tables.reference_tables import MAX_COLUMNS, MAX_ROWS, ReferenceTable, indexed
+from dataflow.tables.table_sources import Cell, Column
 from dataflow.times.calendar_tables import known_time
 from dataflow.times.zones import check_zone
+from operators.aggregates.json_values import decimal_text
 from operators.types import Type
 
 _PERIODS = ["table", "key", "valid_from", "valid_to"]
@@ -123,10 +125,14 @@ def table_text(table: ReferenceTable) -> str:
     """A reference table, abbreviated if it has many rows."""
     if table.rows > _ROWS:
         return f"df.table(<{table.rows:,} rows of {', '.join(n for n, _, _ in table.columns)}, {table.digest[:12]}>)"
-    cells = (
-        f"{quoted(n)}: [{', '.join(value_text(str(kind), v) for v in values)}]" for n, kind, values in table.columns
-    )
+    cells = (f"{quoted(n)}: [{', '.join(_cell_text(kind, v) for v in values)}]" for n, kind, values in table.columns)
     return f"df.table({{{', '.join(cells)}}})"
+
+
+def _cell_text(kind: Type, value: Cell) -> str:
+    if kind.places is not None and isinstance(value, int):
+        return f'Decimal("{decimal_text(value, kind.places)}")'
+    return value_text(str(kind), value)
 
 
 def periods_text(w: TablePeriods, on: Expr | None) -> list[str]:

@@ -158,9 +158,7 @@ class StreamSchema:
                 wide = dict.fromkeys((name for name, type_ in types.items() if type_ is Type.INT), False)
             nulls = {name: None if type_ is None else stored(type_) for name, type_ in empty.items()}
             declared = (data["key"], key_type, data["time"], types, data["duplicates"])
-            return cls(
-                *declared, data["id"], data["missing_key"], data["unit"], wide, unordered, composed, nulls
-            )
+            return cls(*declared, data["id"], data["missing_key"], data["unit"], wide, unordered, composed, nulls)
         except (ValueError, SchemaConflict) as error:
             raise FormatError(f"a stream schema is inconsistent: {error}") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, NamedTuple
 
@@ -118,14 +118,15 @@ class Assembler:
         """The accepted rows of the cells; rejects are recorded."""
         return self.accept(self.screen(cells))
 
-    def offer(self, chunk: Mapping[str, Any]) -> None:
+    def header(self, names: Sequence[str], made_up: Mapping[str, str]) -> None:
+        """Called with the columns of a CSV source before its rows; those whose names are ``made_up``, and why."""
+
+    def offer(self, chunk: dict[str, Any]) -> None:
         """Called with each chunk of a table before its rows are taken; a preview takes them for itself."""
 
     def screen(self, cells: RawCells) -> Screened:
         """Check keys and times. The first key settles the type of the keys, but no column gets a type."""
-        cells = self.prepare(cells)
-        if self.shaping is not None:
-            self.shaping.shape(cells)
+        cells = self.shaped(cells)
         good = np.ones(len(cells), np.bool_)
         reasons: dict[int, str] = {}
         _reject(good, reasons, cells.bad)
@@ -147,6 +148,13 @@ class Assembler:
         """Rows have null in a column, for which a table declares this type; None if nothing does."""
         if name not in self.columns.types and (name in self.empty or len(self.empty) < MAX_COLUMNS):
             self.empty[name] = declared
+
+    def shaped(self, cells: RawCells) -> RawCells:
+        """The cells after the options that change them."""
+        cells = self.prepare(cells)
+        if self.shaping is not None:
+            self.shaping.shape(cells)
+        return cells
 
     def reject(self, screened: Screened) -> None:
         """Count the rows that are rejected already."""

@@ -10,13 +10,14 @@ from runtime.ingest.report import ColumnReport, Example
 
 @dataclass
 class ColumnNote:
-    """Values of one column that are not in it: ``nulls`` by the word that stood for them, ``twins`` by the type of the
-    column beside it that has them, with the first ``examples`` of these. In a text column of CSV, ``numbers`` look like
-    numbers, and ``text`` is the first that does not."""
+    """Values of one column that are not in it: ``nulls`` by the word that stood for them, with the first of each in
+    ``missing``; ``twins`` by the type of the column beside it that has them, with the first ``examples`` of these. In a
+    text column of CSV, ``numbers`` look like numbers, and ``text`` is the first that does not."""
 
     nulls: Counter[str] = field(default_factory=Counter)
     twins: Counter[str] = field(default_factory=Counter)
     examples: dict[str, Example] = field(default_factory=dict)
+    missing: dict[str, Example] = field(default_factory=dict)
     numbers: int = 0
     text: Example | None = None
 

@@ -77,7 +77,7 @@ class Placing:
             fits = present
             self._count_numbers(cells, at, present)
         elif main is Type.STRING:
-            present = self._without_nans(name, kind, present)
+            present = self._without_nans(cells, at, present)
             fits = present & ((kind == STRING) | (kind == JSON))
         else:
             present = self._without_nulls(cells, at, present)
@@ -129,18 +129,21 @@ class Placing:
                 found = self._values(twin, type_, cells, at, rows)
                 columns[twin] = found if own is None else united(own, found)
 
-    def _without_nans(self, name: str, kind: NDArray[np.uint8], present: Mask) -> Mask:
+    def _without_nans(self, cells: RawCells, at: int, present: Mask) -> Mask:
         """The rows whose value is a number or text, not NaN or infinite, which are counted."""
+        kind = cells.kind[at]
         for of, word in ((NAN, NOT_A_NUMBER), (INFINITE, INFINITY)):
             if (rows := present & (kind == of)).any():
-                self._notes.of(name).nulls[word] += int(np.count_nonzero(rows))
+                note = self._notes.of(cells.names[at])
+                note.nulls[word] += int(np.count_nonzero(rows))
+                note.missing.setdefault(word, Example(word, cells.line_of(int(rows.argmax()))))
                 present = present & ~rows
         return present
 
     def _without_nulls(self, cells: RawCells, at: int, present: Mask) -> Mask:
         """The rows whose value is not a word for a missing one, which are counted."""
-        name, kind = cells.names[at], cells.kind[at]
-        present = self._without_nans(name, kind, present)
+        kind = cells.kind[at]
+        present = self._without_nans(cells, at, present)
         texts = np.flatnonzero(present & (kind == STRING))
         if not len(texts):
             return present
@@ -148,7 +151,10 @@ class Placing:
         if found.any():
             for number, count in enumerate(np.bincount(found).tolist()):
                 if number and count:
-                    self._notes.of(name).nulls[COUNTED_AS[number - 1]] += count
+                    note, word = self._notes.of(cells.names[at]), COUNTED_AS[number - 1]
+                    note.nulls[word] += count
+                    if word not in note.missing:
+                        note.missing[word] = self._example(cells, at, int(texts[int((found == number).argmax())]))
             present = present.copy()
             present[texts[found > 0]] = False
         return present
@@ -200,8 +206,7 @@ class Placing:
             shown = str(value.view(np.float64))
         else:
             shown = ("false", "true")[int(value)] if kind == BOOL else str(int(value))
-        line = cells.line + int(np.count_nonzero(cells.data[: cells.start[row]] == 10))
-        return Example(shown, line)
+        return Example(shown, cells.line_of(row))
 
 
 def null_words(cells: RawCells, at: int, rows: NDArray[np.intp]) -> NDArray[np.uint8]:

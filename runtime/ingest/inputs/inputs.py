@@ -99,7 +99,7 @@ def resolve(inputs: Sequence[Any] | Any) -> list[Input]:
             found += _paths(os.fspath(given))
         elif isinstance(given, StreamInput):
             found.append(given)
-        elif _is_table(given):
+        elif is_table(given):
             title = f"table {number}" if len(inputs) > 1 else "table"
             found.append(TableInput(given, title, once=not _is_lasting(given)))
         elif callable(getattr(given, "read", None)):
@@ -115,7 +115,7 @@ def resolve(inputs: Sequence[Any] | Any) -> list[Input]:
     return found
 
 
-def _is_table(given: object) -> bool:
+def is_table(given: object) -> bool:
     """Whether it gives rows with typed columns: Arrow data, a data frame, a dict, or an iterator of such tables. Open
     files are iterators, too, but of lines."""
     if isinstance(given, Mapping) or hasattr(given, "__arrow_c_stream__") or hasattr(given, "__arrow_c_array__"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypedDict
 
@@ -47,7 +47,7 @@ def _option(help: str, metavar: str, default: Any = None, **more: Any) -> Any:
 
 
 def _words(given: Any, name: str) -> tuple[str, ...]:
-    words = (given,) if isinstance(given, str) else tuple(given)
+    words = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
     if not all(isinstance(word, str) for word in words):
         raise IngestError(f"{name} must be texts, not {given!r:.60}.")
     return words

@@ -21,6 +21,8 @@ from runtime.ingest.times.time_numbers import UNITS
 from runtime.ingest.times.time_texts import TimeTexts
 
 DUPLICATES = ("keep", "exact", "latest")
+NOWHERE = ("\0key", "\0time")
+"""Names that no field has: key and time of a source of which neither is asked."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Settings:
     key_of: Composed | None = None
     time_of: Composed | None = None
     any_fields: bool = False
-    """A source is only looked at: it needs no field of any name."""
+    """A source needs no field of any name: it is only looked at, or becomes a reference table."""
 
     @classmethod
     def of(
@@ -127,6 +129,18 @@ class Settings:
         format = chosen.format if format == AUTO else format
         found = (key, time, unit, format, duplicates or "keep", id, missing_key, known)
         return cls(*found, read, key_of, time_of)
+
+    @classmethod
+    def without_key(
+        cls, *, unit: str | None = None, format: str = AUTO, preset: str | None = None, **reading: Any
+    ) -> Settings:
+        """The settings for a source of which neither key nor time is asked."""
+        chosen = preset_of(preset, format)
+        read = chosen.reading_under(Reading.of(reading), key_given=True)
+        _one_of("unit", "--unit", unit, (None, *UNITS))
+        TimeTexts.of(read)
+        format, unit = chosen.format if format == AUTO else format, chosen.unit if unit is None else unit
+        return cls(*NOWHERE, unit, format, "keep", None, None, None, read, any_fields=True)
 
     def _holder(self, column: str) -> str:
         """The field of the source that becomes this column: itself, another that is renamed, or one with JSON text."""

@@ -15,9 +15,6 @@ from runtime.ingest.columns.samples import Sample
 from runtime.ingest.report import ColumnReport
 from runtime.ingest.text.raw_cells import RawCells
 
-NOWHERE = ("\0key", "\0time")
-"""Names that no field has."""
-
 
 class Enough(Exception):
     """The first rows were seen: nothing more is to be read."""
@@ -53,7 +50,7 @@ class SeenRows(HeadRows):
         self.parts: list[Screened] = []
         self.chunk: Mapping[str, Any] | None = None
 
-    def offer(self, chunk: Mapping[str, Any]) -> None:
+    def offer(self, chunk: dict[str, Any]) -> None:
         """See Assembler."""
         self.chunk = chunk
         raise Enough

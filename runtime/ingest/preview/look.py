@@ -18,10 +18,10 @@ from runtime.ingest.formats import batches_of, check_format
 from runtime.ingest.inputs.byte_stream import Hashed
 from runtime.ingest.inputs.inputs import FileInput, Input, TableInput, opened, resolve
 from runtime.ingest.inputs.packed.packings import decompressed
-from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.inputs.settings import NOWHERE, Settings
 from runtime.ingest.new_assembler import new_assembler
 from runtime.ingest.preview.candidates import key_candidates, record_options, time_candidates, unit_of
-from runtime.ingest.preview.head_rows import NOWHERE, Enough, SeenRows, Trial
+from runtime.ingest.preview.head_rows import Enough, SeenRows, Trial
 from runtime.ingest.preview.previewed import FieldPreview, Preview
 from runtime.ingest.preview.seen_fields import SeenField, fields_of_cells, fields_of_table
 from runtime.ingest.tabular.tables import TypedColumns, read_table
@@ -55,7 +55,7 @@ def previews(given: Any, rows: int = ROWS, **options: Any) -> Iterator[Preview]:
     wanted = {**none, "format": "auto", **options}
     check_format(wanted["format"])
     # Wrong options are an error before anything is read.
-    looked = Settings.of(None, "STREAM", **{**wanted, "key": "key", "time": "time", "id": None})
+    looked = Settings.of(None, "STREAM", **{**wanted, "key": "any key", "time": "any time", "id": None})
     source = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
     for found in resolve(given):
         with ExitStack() as stack:

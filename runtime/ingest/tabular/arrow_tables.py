@@ -67,7 +67,7 @@ def _item_chunks(items: Iterator[Any], name: str, rows: int, words: WordsOf) -> 
 
 
 def _is_frame(table: Any) -> bool:
-    return type(table).__module__.partition(".")[0] == "pandas" and hasattr(table, "iloc")
+    return type(table).__module__.partition(".")[0] == "pandas" and hasattr(table, "iloc") and hasattr(table, "columns")
 
 
 def _frame_chunks(frame: Any, rows: int, words: WordsOf) -> Iterator[Chunk]:

@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.aggregates.json_values import decimal_text
 from operators.kernels.times.iso_times import LOCAL_DATE
-from operators.types import Type
+from operators.types import DECIMALS, Type
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.report import utc_text
 from runtime.ingest.tabular.decoded import Chunk, Decoded, twin_name
+from runtime.ingest.tabular.value_texts import iso_duration
 from runtime.ingest.text.column_names import Names
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.shaping import Shaping
-from runtime.ingest.text.tokens import BOOL, FLOAT, INT, MISSING, NULL, STRING
+from runtime.ingest.text.tokens import BOOL, FLOAT, INFINITE, INT, JSON, MISSING, NAN, NULL, STRING
 
 _KINDS = {Type.BOOL: BOOL, Type.INT: INT, Type.FLOAT: FLOAT, Type.STRING: STRING, Type.TIME: STRING}
+_AS_TEXT = (Type.DURATION, *DECIMALS)
+"""Types of which only text can be made."""
 
 
 def renamed(chunk: Chunk, names: Names, words: dict[str, InternedStrings], source: str) -> Chunk:
@@ -41,17 +45,18 @@ def renamed(chunk: Chunk, names: Names, words: dict[str, InternedStrings], sourc
 
 
 def shaped(
-    chunk: Chunk, settings: Settings, shaping: Shaping, words: Callable[[str], InternedStrings]
+    chunk: Chunk, settings: Settings, shaping: Shaping, words: Callable[[str], InternedStrings], first: int
 ) -> tuple[Chunk, RawCells | None]:
     """The columns after the options, and the cells of value columns whose values these may change, which are no longer
-    in the chunk. Cells 0 and 1 are the key and the time."""
-    concerned = [n for n in _concerned(chunk, settings) if chunk[n].type in _KINDS and not chunk[n].left_out]
+    in the chunk. Cells 0 and 1 are the key and the time; ``first`` is the number of the first row."""
+    concerned = [n for n in _concerned(chunk, settings) if not chunk[n].left_out]
     rows = len(next(iter(chunk.values()))) if chunk else 0
     # Key and time are read from the table unless they are composed.
     composed = [settings.key_of is not None or settings.reading.key_value is not None, settings.time_of is not None]
     names = [settings.key, settings.time]
     placed = [*names, *(n for n in concerned if n not in names)]
     cells = _cells(chunk, placed, concerned, rows, words)
+    cells.line = first
     shaping.shape(cells)
     changed = [n for n in concerned if n in settings.types() or settings.reading.null]
     cells.kind[[at for at, name in enumerate(placed) if name not in changed and at > 1]] = MISSING
@@ -66,9 +71,13 @@ def shaped(
 
 def _concerned(chunk: Chunk, settings: Settings) -> list[str]:
     parts = [name for of in (settings.key_of, settings.time_of) if of is not None for name in of.fields]
-    if settings.reading.null:
-        return [*chunk]
-    return [name for name in chunk if name in parts or name in settings.types()]
+    types, every = settings.types(), bool(settings.reading.null)
+    return [
+        name
+        for name, column in chunk.items()
+        if (column.type in _KINDS and (every or name in parts or name in types))
+        or (column.type in _AS_TEXT and types.get(name) is Type.STRING)
+    ]
 
 
 def _cells(
@@ -81,33 +90,43 @@ def _cells(
     for at, name in enumerate(names):
         if name not in concerned:
             continue
-        column = chunk[name]
-        valid = np.ones(rows, np.bool_) if column.valid is None else column.valid
-        if column.type in (Type.STRING, Type.TIME):
-            data, spans = _texts(column, words(name))
-            value[at] = np.where(valid, spans + (size << 32), 0)
-            texts.append(data)
-            size += len(data)
-        else:
-            values = column.values
-            value[at] = values.view(np.int64) if column.type is Type.FLOAT else values.astype(np.int64)
-        kind[at] = np.where(valid, _KINDS[column.type], NULL)
+        kind[at] = NULL
+        twins = chunk[name].twins.items()
+        for of, column in ((name, chunk[name]), *((twin_name(name, suffix), twin) for suffix, twin in twins)):
+            there = np.ones(rows, np.bool_) if column.valid is None else column.valid
+            if column.type is Type.STRING or column.type is Type.TIME or column.type in _AS_TEXT:
+                data, spans = _texts(column, words(of))
+                value[at, there] = spans[there] + (size << 32)
+                texts.append(data)
+                size += len(data)
+            else:
+                values = column.values[there]
+                value[at, there] = values.view(np.int64) if column.type is Type.FLOAT else values.astype(np.int64)
+            for mask, of_mask in ((column.nan, NAN), (column.infinite, INFINITE)):
+                if mask is not None:
+                    kind[at, mask] = of_mask
+            kind[at, there] = JSON if of == twin_name(name, "json") else _KINDS.get(column.type, STRING)
     places = np.arange(rows, dtype=np.int64)
     data = np.concatenate([*texts, np.zeros(1, np.uint8)])
-    return RawCells(data, 0, 1, list(names), kind, value, places, places)
+    return RawCells(data, 0, 1, list(names), kind, value, places, places, are_rows=True)
 
 
 def _texts(column: Decoded, words: InternedStrings) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of a column's texts, and the span of each row; times as ISO-8601."""
+    """The bytes of a column's texts, and the span of each row; times and durations as ISO-8601."""
     if column.type is Type.STRING:
         data, spans = words.spans()
         return data, spans[column.values] if len(spans) else np.zeros(len(column), np.int64)
-    distinct, places = np.unique(column.values, return_inverse=True)
-    cut = 10 if column.zone == LOCAL_DATE else None
-    raw = [utc_text(int(v))[:cut].removesuffix("Z").encode() for v in distinct]
+    distinct, rows = np.unique(column.values, return_inverse=True)
+    cut, places = 10 if column.zone == LOCAL_DATE else None, column.type.places
+    if places is not None:
+        raw = [decimal_text(int(v), places).encode() for v in distinct]
+    elif column.type is Type.DURATION:
+        raw = [iso_duration(int(v), "us").encode() for v in distinct]
+    else:
+        raw = [utc_text(int(v))[:cut].removesuffix("Z").encode() for v in distinct]
     ends = np.cumsum([len(r) for r in raw], dtype=np.int64)
     lengths = np.diff(ends, prepend=0)
-    return np.frombuffer(b"".join(raw) or b"\0", np.uint8), ((ends - lengths) << 32 | lengths)[places]
+    return np.frombuffer(b"".join(raw) or b"\0", np.uint8), ((ends - lengths) << 32 | lengths)[rows]
 
 
 def _column(cells: RawCells, at: int, words: InternedStrings) -> Decoded:

@@ -155,7 +155,7 @@ class TypedColumns:
         assembler.offer(chunk)
         chunk, cells = renamed(chunk, settings.names(), assembler.words, self._name), None
         if assembler.shaping is not None:
-            chunk, cells = shaped(chunk, settings, assembler.shaping, self.words)
+            chunk, cells = shaped(chunk, settings, assembler.shaping, self.words, self._row + 1)
         for name in (settings.key, settings.time):
             if name not in chunk:
                 raise IngestError(
@@ -188,7 +188,8 @@ class TypedColumns:
                 if (kinds := cells.kind[at][good & (cells.kind[at] > NULL)]).any():
                     counts = np.bincount(kinds, minlength=KINDS)
                     order = list(dict.fromkeys(kinds.tolist()))
-                    assembler.columns.settle(name, commonest(counts, order) or Type.STRING)
+                    if (type_ := commonest(counts, order)) is not None:
+                        assembler.columns.settle(name, type_)
             columns.update(assembler.placed(cells, good))
         assembler.rejects.add_rows((self._row + row, reasons[row], self._text(chunk, row)) for row in sorted(reasons))
         taken = int(np.count_nonzero(good))
@@ -210,8 +211,10 @@ class TypedColumns:
                 same = types.get(name, column.type) is column.type
                 found[name] = column if same else fitted(column, types[name], name, self.words) or column
                 for word, mask in ((NOT_A_NUMBER, column.nan), (INFINITY, column.infinite)):
-                    if mask is not None and (mask & good).any():
-                        notes.of(name).nulls[word] += int(np.count_nonzero(mask & good))
+                    if mask is not None and (rows := mask & good).any():
+                        note = notes.of(name)
+                        note.nulls[word] += int(np.count_nonzero(rows))
+                        note.missing.setdefault(word, Example(word, self._row + int(rows.argmax()) + 1))
                 for suffix, twin in found[name].twins.items():
                     self._note_twin(name, suffix, twin, good & _present(twin))
             if said and said not in notes.sentences:
@@ -223,9 +226,15 @@ class TypedColumns:
             return
         note, row = self.assembler.notes.of(name), int(rows.argmax())
         note.twins[suffix] += int(np.count_nonzero(rows))
-        value = twin.values[row]
-        shown = self.words(twin_name(name, suffix)).text(int(value), SHOWN) if twin.type is Type.STRING else str(value)
-        note.examples.setdefault(suffix, Example(shown, self._row + row + 1))
+        note.examples.setdefault(suffix, self._example(twin, twin_name(name, suffix), row))
+
+    def _example(self, column: Decoded, name: str, row: int) -> Example:
+        """A value as text, with its row."""
+        if column.type is Type.STRING:
+            shown = self.words(name).text(int(column.values[row]), SHOWN)
+        else:
+            shown = self._json(column, name, row).strip('"')
+        return Example(shown, self._row + row + 1)
 
     def _text(self, chunk: Chunk, row: int) -> str:
         """A row as a JSON record, as it would be ingested from JSON: times are texts, decimals numbers. What is in a
@@ -334,9 +343,7 @@ class TypedColumns:
             return
         note = notes.of(name)
         note.twins[str(column.type)] += count
-        row = int(rest.argmax())
-        shown = self.words(name).text(int(values[row]), SHOWN) if column.type is Type.STRING else str(values[row])
-        note.examples.setdefault(str(column.type), Example(shown, self._row + row + 1))
+        note.examples.setdefault(str(column.type), self._example(column, name, int(rest.argmax())))
         if column.type is Type.STRING:
             yield twin, Values(column.type, self._as_twin(name, twin, values, rest), _valid(rest))
         else:

@@ -48,6 +48,7 @@ class CsvReader:
         self._state[cs.POS] = dialect.begin
         taken = settings.names()
         becomes = taken.columns_of(dialect.names, name)
+        self._made_up = {n: why for n, why in dialect.made_up.items() if taken.column(n) == n}
         self._names = list(dict.fromkeys([settings.key, settings.time, *(n for n in becomes if n is not None)]))
         place = {n: k for k, n in enumerate(self._names)}
         self._targets = np.array([-1 if n is None else place[n] for n in becomes], np.int64)
@@ -71,6 +72,7 @@ class CsvReader:
         """The accepted rows."""
         assembler.rejects.head = self.dialect.header
         assembler.notes.sentences += self.dialect.notes
+        assembler.header(self._names[2:], self._made_up)
         sample = Sample(assembler)
         for cells in self.cells():
             yield from sample.take(assembler.screen(cells))

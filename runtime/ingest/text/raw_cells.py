@@ -23,7 +23,8 @@ class RawCells:
     ``line`` of the source. ``faults`` are rejects that never became rows, ``bad`` rows that are rejected with a reason.
     ``minus_zeros`` are (column, row) of integers written as -0, which keeps its sign in a float column.
     ``left_out`` are rows with a value that no column takes, and why. ``again``, if there is one, gives a row as a JSON
-    object: its own text is not enough to read it once more.
+    object: its own text is not enough to read it once more. ``are_rows``: they are those of a table, which has no
+    lines: ``line`` is the number of the first.
     """
 
     data: Bytes
@@ -40,9 +41,15 @@ class RawCells:
     minus_zeros: list[tuple[int, int]] = field(default_factory=list)
     left_out: list[tuple[int, str]] = field(default_factory=list)
     again: Callable[[int], bytes] | None = None
+    are_rows: bool = False
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def line_of(self, row: int) -> int:
+        """The line of the source, or the row of the table, where a record begins."""
+        start = int(self.start[row])
+        return self.line + (start if self.are_rows else int(np.count_nonzero(self.data[:start] == 10)))
 
     def without_missing(self) -> RawCells:
         """The same without the columns that are missing in every row, but for key and time."""
@@ -83,6 +90,7 @@ class RawCells:
             minus_zeros=minus_zeros,
             left_out=left_out,
             again=again,
+            are_rows=self.are_rows,
         )
 
 

@@ -104,6 +104,8 @@ class Shaping:
         self._reals = [float(word) for word in numbers]
         self._wholes = [units for word in numbers if (units := _units(word, 0)) is not None]
         self._rename = rename
+        self.latest = END
+        """Texts of times from then on, and as far before 1970, stay texts."""
 
     @property
     def is_needed(self) -> bool:
@@ -242,11 +244,14 @@ class Shaping:
 
     def _take_times(self, cells: RawCells, at: int) -> None:
         kind, value = cells.kind[at], cells.value[at]
-        rows = np.flatnonzero(kind == STRING)
+        text = kind == STRING
+        if cells.spans is not None and self._unit is None:  # in CSV 20241231 looks like a number
+            text |= kind == INT
+        rows = np.flatnonzero(text)
         if len(rows):
             spans = value if cells.spans is None else cells.spans[at]
             found = self._times.instants(*self._times.read(cells.data, spans[rows]))
-            good = (found.times != BAD_TIME) & ~found.never & (np.abs(found.times) < END)
+            good = (found.times != BAD_TIME) & ~found.never & (np.abs(found.times) < self.latest)
             kind[rows[good]], value[rows[good]] = INSTANT, found.times[good]
         whole = np.flatnonzero(kind == INT)
         if len(whole) and self._unit is not None:

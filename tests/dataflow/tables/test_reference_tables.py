@@ -52,10 +52,10 @@ def test_from_csv(tmp_path: Path) -> None:
     [
         ("", {}, "first line must name"),
         ("a,a\n1,2\n", {}, "each once"),
-        ("a,b\n1,2\n1\n", {}, "line 3 has 1 cells where the header has 2"),
+        ("a,b\n1,2\n1\n", {}, "line 3: CSV: 1 values in a row of 2 columns"),
         ("a,b\n1,x\n", {"b": "int64"}, "line 2: b is 'x', which is not int64"),
-        ("a,b\n1,x\n", {"c": "int64"}, "types= names 'c'"),
-        ("a,b\n1,x\n", {"b": "duration"}, "cannot be read as 'duration'"),
+        ("a,b\n1,x\n", {"c": "int64"}, "type= names 'c', which is not a column of it; it has a, b"),
+        ("a,b\n1,x\n", {"b": "duration"}, "type b=duration: choose one of int64"),
     ],
 )
 def test_csv_mistakes(tmp_path: Path, text: str, types: dict[str, str], message: str) -> None:

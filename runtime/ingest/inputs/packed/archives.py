@@ -6,7 +6,7 @@ import os
 import struct
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -30,7 +30,7 @@ _OFFICE = {"[Content_Types].xml", "mimetype"}
 
 def each_source(
     found: list[Input], is_known: Callable[[str], bool], finished: Callable[[StreamInput, int], None]
-) -> Iterator[Input]:
+) -> Generator[Input, None, None]:
     """The inputs in order. An archive is replaced, in the list, by the files in it, once its turn comes.
 
     A stream whose own identity ``is_known`` is not read. ``finished`` is called with an archive that came as a stream

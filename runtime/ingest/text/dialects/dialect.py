@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from operators.nearest import listed, meant
 from runtime.errors import IngestError
@@ -29,7 +29,8 @@ _SHOWN = 80
 class Dialect:
     """How a text is to be read: ``names`` of the columns in their order; the rows begin at byte ``begin``.
 
-    With ``trim``, blanks around values are no part of them. ``notes`` are sentences on what was found.
+    With ``trim``, blanks around values are no part of them. ``notes`` are sentences on what was found, ``made_up``
+    those on names that are not as they were written.
     """
 
     separator: str
@@ -39,6 +40,7 @@ class Dialect:
     begin: int
     trim: bool = False
     notes: tuple[str, ...] = ()
+    made_up: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def header(self) -> str:
@@ -200,14 +202,15 @@ class _Finder:
     def _finished(self, found: Dialect, cells: Sequence[Cell]) -> Dialect:
         """With what the first rows say: blanks, columns without name and values, how numbers are written."""
         sample = self._sample(found)
-        names, notes = usable(without_trailing(list(found.names), sample), cells)
+        names, made_up = usable(without_trailing(list(found.names), sample), cells)
+        notes = [*made_up.values()]
         trim = found.separator == BLANKS
         if not trim and _is_indented(sample):
             trim = True
             notes.append("blanks around values are left out: they follow every separator")
         if self._reading.decimal is None and self._reading.thousands is None:
             notes += self._written_numbers(names, sample)
-        return replace(found, names=tuple(names), trim=trim, notes=tuple(notes))
+        return replace(found, names=tuple(names), trim=trim, notes=tuple(notes), made_up=made_up)
 
     def _sample(self, found: Dialect) -> list[list[Cell]]:
         rows: list[list[Cell]] = []

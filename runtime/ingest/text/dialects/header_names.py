@@ -30,22 +30,23 @@ def without_trailing(names: list[str], sample: Sequence[Sequence[Cell]]) -> list
     return names[:n]
 
 
-def usable(names: Sequence[str], cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
+def usable(names: Sequence[str], cells: Sequence[Cell]) -> tuple[list[str], dict[str, str]]:
     """Names for all columns, and a sentence on each that is not as it was written in its cell."""
     taken = set(names)
     seen: set[str] = set()
-    found, notes = [], []
+    found: list[str] = []
+    notes: dict[str, str] = {}
     for place, (name, cell) in enumerate(zip(names, cells, strict=False), 1):
         fault = name_fault(name)
         new = name
         if fault:
             new = _free(f"column_{place}", taken)
-            notes.append(f"column {place} is called {new}: {fault if name else 'it has no name'}")
+            notes[new] = f"column {place} is called {new}: {fault if name else 'it has no name'}"
         elif name in seen:
             new = _free(name, taken, 2)
-            notes.append(f"column {place} is called {new}: there are two called {name}")
+            notes[new] = f"column {place} is called {new}: there are two called {name}"
         elif _CONTROL.search(cell.text.decode()):
-            notes.append(f"column {place} is called {new}: line breaks in a name are blanks")
+            notes[new] = f"column {place} is called {new}: line breaks in a name are blanks"
         seen.add(new)
         taken.add(new)
         found.append(new)

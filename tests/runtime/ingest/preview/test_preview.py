@@ -175,3 +175,10 @@ def test_several_files_of_a_pattern(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(CSV)
     with pytest.raises(IngestError, match="stands for 2 inputs"):
         runtime.preview(str(tmp_path / "*"))
+
+
+def test_fields_called_key_and_time_may_be_renamed(tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text("key,time,v\na,2024-03-01,1\na,2024-03-02,2\n")
+    found = runtime.preview(path, rename={"key": "device", "time": "at"})
+    assert (found.fault, found.options["key"], found.options["time"]) == (None, "device", "at")
