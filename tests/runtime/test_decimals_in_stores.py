@@ -13,7 +13,6 @@ import pytest
 import dataflow as df
 from operators.types import DECIMALS
 from runtime import Store
-from runtime.errors import SchemaConflict
 
 T = 1_709_251_200_000_000  # 2024-03-01
 AMOUNTS = ["12.30", "-0.05", None, "1000000.00"]

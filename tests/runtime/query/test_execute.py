@@ -10,7 +10,7 @@ import pytest
 
 import dataflow as df
 from runtime import PartialResult, Store
-from runtime.errors import FormatError, IncompleteResult, IngestError, QueryError, StoreError
+from runtime.errors import FormatError, IncompleteResult, QueryError, StoreError
 from runtime.query.plan import make_tasks as splitting
 from runtime.query.plan.make_tasks import make_tasks
 from runtime.query.plan.prepare import Request, prepare
