@@ -103,6 +103,15 @@ class ColumnReport:
 _FEW = 4
 """A text column is noted if at least one in so many of its values looks like a number."""
 
+
+def zone_notes(zone: str | None, without_zone: int, twice: int) -> Iterator[str]:
+    """What a person should know of times without an offset, of which the clock of ``zone`` showed some ``twice``."""
+    if without_zone:
+        yield f"{_count(without_zone, 'time')} without an offset: taken as {zone or 'UTC'} (--time-zone)"
+    if twice:
+        yield f"{_count(twice, 'time')} that the clock of {zone} showed twice: the earlier was taken"
+
+
 _CALLED = {"string": "text", "int64": "integer", "float64": "fraction", "bool": "boolean", "json": "JSON value"}
 
 
@@ -171,14 +180,7 @@ class SourceReport:
         if self.rejects_path:
             text += f"\n  rejected records: {self.rejects_path}"
         notes = [*self.notes, *(note for name, column in self.columns.items() for note in column.notes(name))]
-        if self.without_zone:
-            notes.append(
-                f"{_count(self.without_zone, 'time')} without an offset: taken as {self.zone or 'UTC'} (--time-zone)"
-            )
-        if self.twice:
-            notes.append(
-                f"{_count(self.twice, 'time')} that the clock of {self.zone} showed twice: the earlier was taken"
-            )
+        notes += zone_notes(self.zone, self.without_zone, self.twice)
         notes += [f"{_count(count, 'value')} left out: {reason}" for reason, count in sorted(self.left_out.items())]
         for note in notes[:_NOTES]:
             text += f"\n  {note}"

@@ -17,6 +17,7 @@ from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.formats import batches_of, check_format
 from runtime.ingest.inputs.byte_stream import Hashed
 from runtime.ingest.inputs.inputs import FileInput, Input, TableInput, opened, resolve
+from runtime.ingest.inputs.packed.archives import each_source
 from runtime.ingest.inputs.packed.packings import decompressed
 from runtime.ingest.inputs.settings import NOWHERE, Settings
 from runtime.ingest.new_assembler import new_assembler
@@ -24,6 +25,7 @@ from runtime.ingest.preview.candidates import key_candidates, record_options, ti
 from runtime.ingest.preview.head_rows import Enough, SeenRows, Trial
 from runtime.ingest.preview.previewed import FieldPreview, Preview
 from runtime.ingest.preview.seen_fields import SeenField, fields_of_cells, fields_of_table
+from runtime.ingest.report import zone_notes
 from runtime.ingest.tabular.tables import TypedColumns, read_table
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.rejects import Rejects
@@ -57,7 +59,7 @@ def previews(given: Any, rows: int = ROWS, **options: Any) -> Iterator[Preview]:
     # Wrong options are an error before anything is read.
     looked = Settings.of(None, "STREAM", **{**wanted, "key": "any key", "time": "any time", "id": None})
     source = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
-    for found in resolve(given):
+    for found in each_source(resolve(given), lambda identity: False, lambda archive, size: None):
         with ExitStack() as stack:
             yield replace(_Look(found, rows, looked, wanted, stack).preview(), source=source)
 
@@ -126,7 +128,7 @@ class _Look:
 
     def _file(self, head: bytes) -> BinaryIO | None:
         """The input as a file to be read from its end, if its content is what the file holds."""
-        if not isinstance(self.given, FileInput):
+        if type(self.given) is not FileInput:  # a file in an archive is none of its own
             return None
         file: Any = self.stack.enter_context(reader(self.given.path))
         return file if file.read(4) == head[:4] else None
@@ -173,6 +175,10 @@ class _Look:
             examples=rejects.examples,
             columns=columns,
             left_out=dict(trial.notes.left_out),
+            remarks=(
+                *trial.notes.sentences,
+                *zone_notes(settings.reading.time_zone, trial.time.without_zone, trial.time.twice),
+            ),
         )
         return found if found.taken else replace(found, fault=_all_rejected(rejects))
 

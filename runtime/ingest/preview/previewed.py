@@ -36,7 +36,7 @@ class Preview:
     ``form`` is what its format is called. ``keys`` and ``times`` are the fields that may be the key and the time, the
     likeliest first. ``options`` are those of ``Store.ingest`` that were tried: the given ones and what was found.
     ``taken`` rows would be committed; the others would be ``rejected``, for ``reasons``, with ``examples``. ``columns``
-    and ``left_out`` are as in ``SourceReport``. ``inside`` are options that read arrays within the records as records
+    and ``left_out`` are as in ``SourceReport``, ``remarks`` say how it was read. ``inside`` are options that read arrays within the records as records
     instead. ``fault`` says why nothing could be taken.
     """
 
@@ -54,6 +54,7 @@ class Preview:
     examples: tuple[Reject, ...] = ()
     columns: Mapping[str, ColumnReport] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
     inside: tuple[str, ...] = ()
     fault: str | None = None
     source: str | None = None
@@ -72,6 +73,7 @@ class Preview:
             else:
                 text = printable(first.text, _TEXT)
                 yield f"{count:,} rejected: {first.reason} (the first in line {first.line:,}: {text})"
+        yield from self.remarks
         for name, column in self.columns.items():
             yield from column.notes(name)
         for reason, count in sorted(self.left_out.items()):

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 import runtime
 from runtime.errors import IngestError
+from runtime.ingest.preview import previews
 from tests.runtime.ingest.lake import Lake, T
 
 RECORDS = [{"device": f"d{n % 7}", "ts": T + n, "v": n / 2, "on": n % 3 == 0} for n in range(3000)]
@@ -141,6 +143,21 @@ def test_faults(content: bytes, options: dict[str, Any], says: str) -> None:
     assert says in str(found.fault)
     assert says in str(found)
     assert (found.taken, found.command) == (0, None)
+
+
+def test_files_in_an_archive(tmp_path: Path) -> None:
+    columns = {"dev": ["a", "b"], "ts": ["2024-01-01T00:00:00", "2024-01-02T00:00:00Z"], "v": [1, 2]}
+    pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("x.csv", CSV)
+        archive.write(tmp_path / "p.parquet", "in/p.parquet")
+    found = list(previews(tmp_path / "z.zip"))
+    assert [(p.name, p.form, p.taken, p.fault) for p in found] == [
+        (f"{tmp_path}/z.zip/x.csv", "CSV", 1000, None), (f"{tmp_path}/z.zip/in/p.parquet", "Parquet", 2, None),
+    ]  # fmt: skip
+    assert "1 time without an offset: taken as UTC (--time-zone)" in str(found[1])
+    with pytest.raises(IngestError, match="stands for 2 inputs"):
+        runtime.preview(tmp_path / "z.zip")
 
 
 def test_fields_are_shown_where_nothing_can_be_taken() -> None:
