@@ -36,8 +36,8 @@ class Preview:
     ``form`` is what its format is called. ``keys`` and ``times`` are the fields that may be the key and the time, the
     likeliest first. ``options`` are those of ``Store.ingest`` that were tried: the given ones and what was found.
     ``taken`` rows would be committed; the others would be ``rejected``, for ``reasons``, with ``examples``. ``columns``
-    and ``left_out`` are as in ``SourceReport``, ``remarks`` say how it was read. ``inside`` are options that read arrays within the records as records
-    instead. ``fault`` says why nothing could be taken.
+    and ``left_out`` are as in ``SourceReport``, ``remarks`` say how it was read. ``inside`` are options that read
+    arrays within the records as records instead. ``fault`` says why nothing could be taken.
     """
 
     name: str
