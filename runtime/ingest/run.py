@@ -48,7 +48,8 @@ def ingest(
 
     ``inputs`` are paths, glob patterns, ``"-"`` (standard input), open binary files (with their own identity:
     ``StreamInput``), Arrow tables, readers or iterators of record batches, pandas or Polars frames, relations of
-    DuckDB, or dicts of arrays; files may be gzip, zstd, bzip2 or xz, and of any format that ``dataflow formats`` lists;
+    DuckDB, dicts of arrays, or lists of these; files may be gzip, zstd, bzip2 or xz, and of any format that ``dataflow
+    formats`` lists;
     each file in a zip archive is an input. ``key`` and ``time`` name the columns of the key and of the event time
     (dotted for nested ones); an existing stream knows them. ``unit`` is that of numeric times; ISO-8601 text needs
     none. ``duplicates``, ``id`` and ``missing_key`` are properties of the stream; None means the stream's. ``reading``

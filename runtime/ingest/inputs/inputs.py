@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -88,17 +90,26 @@ class TableInput:
 
 Input = FileInput | StreamInput | TableInput
 
+_SCALARS = (str, bytes, bool, int, float, Decimal, date, type(None))
+
 
 def resolve(inputs: Sequence[Any] | Any) -> list[Input]:
-    """Every input, in order; ``IngestError`` for the first that is missing, unreadable or of no known kind."""
+    """Every input, in order, also those in lists; ``IngestError`` for the first that is missing, unreadable or of no
+    known kind."""
     if isinstance(inputs, (str, os.PathLike, Mapping)) or not isinstance(inputs, Sequence):
         inputs = [inputs]
+    inputs = [one for given in inputs for one in (given if isinstance(given, (list, tuple)) else [given])]
     found: list[Input] = []
     for number, given in enumerate(inputs, 1):
         if isinstance(given, (str, os.PathLike)):
             found += _paths(os.fspath(given))
         elif isinstance(given, StreamInput):
             found.append(given)
+        elif isinstance(given, Mapping) and given and all(isinstance(v, _SCALARS) for v in given.values()):
+            raise IngestError(
+                f"input {number} is one record, not a table: make one table of all records, for example with "
+                "pyarrow.Table.from_pylist(records) or polars.DataFrame(records)."
+            )
         elif is_table(given):
             title = f"table {number}" if len(inputs) > 1 else "table"
             found.append(TableInput(given, title, once=not _is_lasting(given)))

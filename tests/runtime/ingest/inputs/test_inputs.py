@@ -107,6 +107,7 @@ def test_bad_inputs_are_found_before_anything_is_ingested(lake: Lake, tmp_path: 
         (tmp_path, "is a folder: name its files with a pattern"),
         (str(tmp_path / "*.csv"), "no file matches"),
         (7, "input 2 is of type int"),
+        ([{"k": "a", "t": 1}], "input 2 is one record, not a table: make one table of all records"),
     ]:
         with pytest.raises(IngestError, match=message):
             lake.ingest(good, bad)
@@ -115,6 +116,14 @@ def test_bad_inputs_are_found_before_anything_is_ingested(lake: Lake, tmp_path: 
     with pytest.raises(IngestError, match="open it in binary mode"):
         lake.ingest(io.StringIO("{}"))
     assert lake.catalogue.streams() == []
+
+
+def test_lists_of_inputs(lake: Lake, tmp_path: Path) -> None:
+    for name, data in (("a", lines(0, 2)), ("b", lines(2, 4))):
+        (tmp_path / name).write_bytes(data)
+    report = lake.ingest([tmp_path / "a", tmp_path / "b"], (io.BytesIO(lines(4, 6)),))
+    assert [s.status for s in report.sources] == ["ingested"] * 3
+    assert numbers(lake) == list(range(6))
 
 
 def test_the_others_are_ingested_when_one_is_bad(lake: Lake, tmp_path: Path) -> None:
