@@ -16,6 +16,7 @@ from runtime.catalogue import AlreadyIngested, Catalogue, SourceEntry, StreamSch
 from runtime.errors import IngestError, SchemaConflict, StoreError
 from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
+from runtime.ingest.columns.column_types import MAX_COLUMNS
 from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
@@ -254,7 +255,8 @@ class SourceRun:
             options=self._read_as(known).options(),
         )
         types = assembler.columns
-        empty = [name for name in assembler.empty if name not in writer.types]
+        null = {**assembler.empty, **assembler.notes.columns}  # of some, all values are words for missing ones
+        empty = [name for name in null if name not in writer.types][:MAX_COLUMNS]
         schema = self._settings.schema(types.key_type or Type.STRING, writer.types, types.wide, empty)
         self._committing = digest
         done = stream.catalogue.commit(stream.name, schema, source, writer.files, attempt)
