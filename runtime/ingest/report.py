@@ -74,7 +74,7 @@ class ColumnReport:
     examples: Mapping[str, Example] = field(default_factory=dict)
 
     def notes(self, name: str) -> Iterator[str]:
-        """What a person should know of it, a sentence each."""
+        """What is beside it, a sentence each."""
         for type_, count in sorted(self.twins.items()):
             first = self.examples[type_]
             hint = ""
@@ -85,6 +85,9 @@ class ColumnReport:
                 f"{name} is {self.type}: {_count(count, _CALLED.get(type_, type_))} in {name}#{type_} "
                 f"(the first, {first.text!r}, in line {first.line:,}{hint})"
             )
+
+    def missing(self, name: str) -> Iterator[str]:
+        """What was taken as missing, in a sentence."""
         if self.nulls:
             yield f"{name}: taken as missing: " + ", ".join(
                 f"{n:,} x {word or 'an empty text'}" for word, n in sorted(self.nulls.items())
@@ -168,6 +171,7 @@ class SourceReport:
                 f"{_count(self.twice, 'time')} that the clock of {self.zone} showed twice: the earlier was taken"
             )
         notes += [f"{_count(count, 'value')} left out: {reason}" for reason, count in sorted(self.left_out.items())]
+        notes += [note for name, column in self.columns.items() for note in column.missing(name)]
         for note in notes[:_NOTES]:
             text += f"\n  {note}"
         if len(notes) > _NOTES:
