@@ -11,7 +11,7 @@ from runtime.errors import IngestError
 from runtime.ingest.inputs.encodings import likely
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.text.dialects.csv_records import BLANKS, Cell, line_end, record_at
-from runtime.ingest.text.dialects.header_names import raw_names, usable, without_trailing
+from runtime.ingest.text.dialects.header_names import has_row_numbers, raw_names, usable, without_trailing
 from runtime.ingest.text.dialects.written_numbers import marks_of
 
 MAX_HEADER = 1 << 20
@@ -19,10 +19,15 @@ WINDOW = MAX_HEADER + (1 << 16)
 """Bytes by which the dialect is found: a header, and a sample of rows after it."""
 
 _SAMPLE_BYTES = 1 << 16
-_LINES = 50  # that may be before the header; rows of the sample
+_LINES = 50  # that may be before the header, those that begin with # aside; rows of the sample
+_COMMENTS = 1000
 _SEPARATORS = (",", ";", "\t", "|", BLANKS)
 _SEP = re.compile(rb"\"?sep=([^\r\n\x80-\xff])\"?[ ]*(?:\r\n|\n|\r|\Z)", re.IGNORECASE)
 _SHOWN = 80
+_GIVEN = re.compile(r".+_[0-9]+")  # such as column_1 and v_2
+
+_ZEEK = "#fields"
+"""How the line with the names begins in a log of Zeek; other lines that begin with # are no rows."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class _Finder:
             self._begin = line_end(data, self._begin)
 
     def dialect(self) -> Dialect:
-        lines = [start for start, _ in zip(self._lines(self._begin), range(_LINES), strict=False)]
+        lines = self._first_lines()
         if not lines:
             if not self._whole:
                 raise self._too_long()
@@ -95,6 +100,17 @@ class _Finder:
                 yield start
             start = end
 
+    def _first_lines(self) -> list[int]:
+        """The lines among which the header is."""
+        found: list[int] = []
+        comments = 0
+        for start in self._lines(self._begin):
+            found.append(start)
+            comments += self._data.startswith(b"#", start)
+            if len(found) - comments == _LINES or comments == _COMMENTS:
+                break
+        return found
+
     def _record(self, start: int, separator: str) -> tuple[list[Cell], int]:
         return record_at(self._data, start, separator, self._quote)
 
@@ -110,6 +126,8 @@ class _Finder:
     def _with_header(self, lines: list[int]) -> Dialect:
         if self._reading.skip_rows:
             del lines[1:]
+        elif not self._wanted:
+            lines = [self._likeliest(lines)]
         # Words of a sentence are between blanks, too: such a header comes last, and a row like it must follow.
         marks = [s for s in self._separators if s != BLANKS]
         for separators in (marks, [s for s in self._separators if s == BLANKS]):
@@ -124,22 +142,48 @@ class _Finder:
         line = self._data[lines[0] : first_end].decode(errors="replace").rstrip("\r\n")
         raise self._without_columns(lines[0], line)
 
+    def _likeliest(self, lines: list[int]) -> int:
+        """The line that is likely the header, whatever key and time are: the first, unless it has one value or begins
+        with #; then that with most values of those that have as many as the next one.
+        """
+        marks = [s for s in self._separators if s != BLANKS]
+        if not self._data.startswith(b"#", lines[0]) and any(len(self._record(lines[0], s)[0]) > 1 for s in marks):
+            return lines[0]
+        return max(lines, key=lambda start: max((self._width(start, s) for s in marks), default=1))
+
+    def _width(self, start: int, separator: str) -> int:
+        """How many values this record has, if the next one has as many; else 1."""
+        cells, end = self._record(start, separator)
+        return len(cells) if len(self._record(end, separator)[0]) == len(cells) else 1
+
     def _header(self, start: int, separators: Sequence[str]) -> Dialect | None:
         """The dialect if this record is the header, under one of the separators; that with most names, if several."""
-        found: list[tuple[list[str], str, list[Cell], int]] = []
+        found: list[tuple[Dialect, list[Cell]]] = []
         for separator in separators:
             cells, end = self._record(start, separator)
             try:
                 names = raw_names(cells, self._exact)
             except UnicodeDecodeError:
                 return None
-            follows = separator != BLANKS or len(self._record(end, separator)[0]) == len(names)
-            if self._hits(names) == len(self._wanted) and follows and not self._is_cut(end):
-                found.append((names, separator, cells, end))
+            if (separator == BLANKS and len(self._record(end, separator)[0]) != len(names)) or self._is_cut(end):
+                continue
+            read = Dialect(separator, self._quote, self._comment, tuple(names), end)
+            if self._has_wanted(read, cells):
+                found.append((read, cells))
         if not found:
             return None
-        names, separator, cells, end = max(found, key=lambda f: len(f[0]))
-        return self._finished(Dialect(separator, self._quote, self._comment, tuple(names), end), cells)
+        read, cells = max(found, key=lambda f: len(f[1]))
+        if read.names[0] == _ZEEK and not self._comment:
+            self._comment = b"#"
+            read, cells = replace(read, names=read.names[1:], comment=b"#"), cells[1:]
+        return self._finished(read, cells)
+
+    def _has_wanted(self, read: Dialect, cells: list[Cell]) -> bool:
+        """Whether key and time are among the names, or the names that columns are given."""
+        if self._hits(read.names) == len(self._wanted):
+            return True
+        given = all(_GIVEN.fullmatch(name) for _, name in self._missing(read.names))
+        return given and self._hits(self._finished(read, cells).names) == len(self._wanted)
 
     def _after(self, found: Dialect, left_out: list[int]) -> Dialect:
         """With a word on the lines that are before the header."""
@@ -149,7 +193,7 @@ class _Finder:
         count = f"{len(left_out)} line{'s' * (len(left_out) > 1)}"
         return replace(found, notes=(f"{count} before the header left out: {first[:_SHOWN]!r}", *found.notes))
 
-    def _hits(self, names: list[str]) -> int:
+    def _hits(self, names: Sequence[str]) -> int:
         return sum(any(name in names for name in of) for _, of in self._wanted)
 
     def _missing(self, names: Sequence[str]) -> list[tuple[str, str]]:
@@ -200,6 +244,8 @@ class _Finder:
     def _finished(self, found: Dialect, cells: Sequence[Cell]) -> Dialect:
         """With what the first rows say: blanks, columns without name and values, how numbers are written."""
         sample = self._sample(found)
+        if not self._reading.names and has_row_numbers(len(found.names), sample):
+            found, cells = replace(found, names=("", *found.names)), [Cell(b""), *cells]
         names, notes = usable(without_trailing(list(found.names), sample), cells)
         trim = found.separator == BLANKS
         if not trim and _is_indented(sample):
