@@ -18,6 +18,7 @@ _SECONDS = (94_694_400, 4_000_000_000)
 
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_YEAR = re.compile("(19|20)[0-9]{2}")
 _DATE_DIGITS = re.compile(r"[0-9]{8}([0-9]{6})?")
 _DATE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9A-Za-z]{1,3}[-/.][0-9]{1,4}")
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?[AaPp][Mm])?")
@@ -90,6 +91,15 @@ def unit_of(field: SeenField) -> str | None:
         if _share(field, is_epoch) >= _SHARE:
             return unit
     return None
+
+
+def names_like_values(fields: Sequence[SeenField]) -> list[str]:
+    """Names that are numbers, but no years, above numbers: they may be values of a row."""
+    return [
+        field.name
+        for field in fields
+        if field.type in ("int64", "float64") and _NUMBER.fullmatch(field.name) and not _YEAR.fullmatch(field.name)
+    ]
 
 
 def record_options(fields: Sequence[SeenField]) -> Iterator[str]:

@@ -14,13 +14,19 @@ import numpy as np
 from operators.files import reader
 from runtime.errors import IngestError
 from runtime.ingest.columns.assemble import Assembler
-from runtime.ingest.formats import batches_of, check_format
+from runtime.ingest.formats import batches_of, check_format, perhaps
 from runtime.ingest.inputs.byte_stream import Hashed
 from runtime.ingest.inputs.inputs import FileInput, Input, TableInput, opened, resolve
 from runtime.ingest.inputs.packed.packings import decompressed
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.new_assembler import new_assembler
-from runtime.ingest.preview.candidates import key_candidates, record_options, time_candidates, unit_of
+from runtime.ingest.preview.candidates import (
+    key_candidates,
+    names_like_values,
+    record_options,
+    time_candidates,
+    unit_of,
+)
 from runtime.ingest.preview.head_rows import NOWHERE, Enough, SeenRows, Trial
 from runtime.ingest.preview.previewed import FieldPreview, Preview
 from runtime.ingest.preview.seen_fields import SeenField, fields_of_cells, fields_of_table
@@ -30,6 +36,7 @@ from runtime.ingest.text.rejects import Rejects
 from runtime.ingest.text.tokens import STRING
 
 ROWS = 1000
+_SHOWN_NAMES = 3
 _FROM_NAME = "{stem}"
 _NO_TIME = "no field looks like a time: say which it is (--time; of several: --time date,clock)."
 
@@ -71,6 +78,7 @@ class _Look:
     looked: Settings
     wanted: Mapping[str, Any]
     stack: ExitStack
+    head: bytes = b""
 
     def preview(self) -> Preview:
         """Its preview, without a command."""
@@ -85,6 +93,7 @@ class _Look:
         else:
             fields = list(fields_of_cells(seen.parts))
         found = Preview(self.given.name, seen.form or "a table" * isinstance(self.given, TableInput), rows, whole)
+        found = replace(found, hints=tuple(self._hints(found.form, fields)))
         if fault is not None:
             return replace(found, fields=_shown(fields, None), fault=fault)
         return self._tried(found, fields, seen, again)
@@ -113,7 +122,7 @@ class _Look:
                 table = read_table(_head(self.given.table, self.rows), settings, seen, self.given.name)
                 batches = table.batches()
             else:
-                head = next(pieces, b"")
+                head = self.head = next(pieces, b"")
                 seen.file = self._file(head)
                 batches = batches_of(chain([head] if head else [], pieces), settings, seen, self.given.name)
             for _ in batches:
@@ -130,6 +139,16 @@ class _Look:
             return None
         file: Any = self.stack.enter_context(reader(self.given.path))
         return file if file.read(4) == head[:4] else None
+
+    def _hints(self, form: str, fields: list[SeenField]) -> Iterator[str]:
+        """What a text that is read as CSV may be instead."""
+        if form != "CSV":
+            return
+        if self.wanted["format"] == "auto" and (formats := perhaps(self.head)):
+            yield f"this may be {' or '.join(f'--format {name}' for name in formats)}"
+        elif not self.looked.reading.names and (values := names_like_values(fields)):
+            shown = ", ".join(map(repr, values[:_SHOWN_NAMES]))
+            yield f"the first line is taken for the names of columns; if it is a row ({shown}), say --names A,B"
 
     # ---- the trial
 

@@ -162,6 +162,45 @@ def test_arrays_inside() -> None:
     assert "--records Records or --columnar hourly" in str(found)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('::1 - - [31/Dec/2024:13:05:01 +0100] "GET / HTTP/1.1" 200 5\n', "this may be --format clf"),
+        ('h - - [31/Dec/2024:13:05:01 +0100] "GET /,a" 200 5 "-" "x, y"\n', "--format clf or --format combined"),
+        ("level=info ts=2024-01-01T00:00:00Z n=5\n", "this may be --format logfmt"),
+        ("cpu,host=a v=1.5 1704067200000000000\n", "this may be --format line-protocol"),
+        ("1704067200,a,5\n1704067260,a,6\n", "if it is a row ('1704067200', '5'), say --names A,B"),
+    ],
+)
+def test_text_that_may_be_no_csv_or_has_no_header(text: str, says: str) -> None:
+    assert says in str(runtime.preview(io.BytesIO(text.encode() * 2)))
+
+
+def test_names_of_columns_may_be_years() -> None:
+    assert runtime.preview(io.BytesIO(b"k,t,2023\na,2024-01-01,5\n")).hints == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "options"),
+    [
+        ("# a table, of sensors\n" * 70, {}),
+        ("Report of 2024-01-01\n\nUnit: Celsius, Volt\n", {}),
+        ("# begin\n", {}),
+    ],
+)
+def test_the_header_may_be_after_other_lines(before: str, options: dict[str, Any]) -> None:
+    rows = "dev,ts,v\na,2024-01-01,1\na,2024-01-02,2\n"
+    found = runtime.preview(io.BytesIO((before + rows).encode()), **options)
+    assert (found.options, found.taken, found.rejected) == ({"key": "dev", "time": "ts"}, 2, 0)
+    assert [f.name for f in found.fields] == ["dev", "ts", "v"]
+
+
+def test_the_index_of_a_data_frame_may_be_the_time() -> None:
+    frame = pd.DataFrame({"dev": ["a", "a"], "v": [1, 2]}, index=pd.date_range("2024-01-01", periods=2))
+    found = runtime.preview(io.BytesIO(frame.to_csv().encode()))
+    assert (found.options, found.taken) == ({"key": "dev", "time": "column_1"}, 2)
+
+
 def test_wrong_options() -> None:
     for options in ({"depth": 99}, {"unit": "h"}, {"format": "exe"}, {"colour": "red"}, {"rows": 0}):
         with pytest.raises(IngestError):
