@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain, tee
@@ -21,11 +21,13 @@ from runtime.ingest.inputs.packed.packings import decompressed
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.new_assembler import new_assembler
 from runtime.ingest.preview.candidates import (
+    TimeCandidate,
     key_candidates,
     names_like_values,
     record_options,
     time_candidates,
     unit_of,
+    written_form,
 )
 from runtime.ingest.preview.head_rows import NOWHERE, Enough, SeenRows, Trial
 from runtime.ingest.preview.previewed import FieldPreview, Preview
@@ -161,13 +163,16 @@ class _Look:
         keys = key_candidates(fields, found.rows, [*likely, *([] if time is None else [time])])
         r = self.looked.reading
         inside = tuple(record_options(fields)) if r.records is None and r.columnar is None else ()
-        found = replace(found, fields=_shown(fields, None), keys=tuple(keys), times=tuple(likely), inside=inside)
+        found = replace(found, fields=_shown(fields, None), keys=tuple(keys), inside=inside)
+        found = replace(found, times=tuple(likely or ([] if time is None else [time])))
         if given is None:
             options["time"] = time
             if options["key"] is None and self.looked.reading.key_value is None:
                 options["key"], options["key_value"] = (keys[0], None) if keys else (None, _FROM_NAME)
         if (options["unit"] if given is None else given.unit) is None:
             options["unit"] = next((unit_of(f) for f in fields if f.name == time and f.type != "time"), None)
+        if not self.looked.reading.time_format and (form := self._form(time, times, fields)) is not None:
+            options["time_format"] = form
         if not found.rows:
             return replace(found, fault=_no_records(self.given.name, seen.rejects.head))
         if not fields and seen.rejects.count:
@@ -194,6 +199,16 @@ class _Look:
             left_out=dict(trial.notes.left_out),
         )
         return found if found.taken else replace(found, fault=_all_rejected(rejects))
+
+    def _form(self, time: str | None, times: Sequence[TimeCandidate], fields: Sequence[SeenField]) -> str | None:
+        """The format of the time, if it needs one and has only one."""
+        chosen = next((candidate for candidate in times if candidate.name == time), None)
+        if chosen is not None and (chosen.sure or chosen.form is not None):
+            return chosen.form
+        field = next((f for f in fields if f.name == time and f.type in ("string", "int64")), None)
+        if field is None or any(self._are_times(field.name, list(field.texts))):
+            return None
+        return written_form(field)
 
     def _as_given(self) -> Settings | None:
         """The settings by the options as they were given; None if these do not say key and time."""

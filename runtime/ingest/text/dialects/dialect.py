@@ -24,6 +24,7 @@ _COMMENTS = 1000
 _SEPARATORS = (",", ";", "\t", "|", BLANKS)
 _SEP = re.compile(rb"\"?sep=([^\r\n\x80-\xff])\"?[ ]*(?:\r\n|\n|\r|\Z)", re.IGNORECASE)
 _SHOWN = 80
+_NUMBER = re.compile(rb"\s*[+-]?[0-9]+(\.[0-9]*)?\s*")
 _GIVEN = re.compile(r".+_[0-9]+")  # such as column_1 and v_2
 
 _ZEEK = "#fields"
@@ -143,18 +144,25 @@ class _Finder:
         raise self._without_columns(lines[0], line)
 
     def _likeliest(self, lines: list[int]) -> int:
-        """The line that is likely the header, whatever key and time are: the first, unless it has one value or begins
-        with #; then that with most values of those that have as many as the next one.
+        """The line that is likely the header, whatever key and time are: the first, unless another has more names (by
+        two, and none a number) and is followed by a record with as many values.
         """
         marks = [s for s in self._separators if s != BLANKS]
-        if not self._data.startswith(b"#", lines[0]) and any(len(self._record(lines[0], s)[0]) > 1 for s in marks):
+        if not marks:
             return lines[0]
-        return max(lines, key=lambda start: max((self._width(start, s) for s in marks), default=1))
+        begins_here = not self._data.startswith(b"#", lines[0])
+        first = max(len(_filled(self._record(lines[0], s)[0])) for s in marks) if begins_here else 0
+        best = max(lines, key=lambda start: max(self._width(start, s) for s in marks))
+        width = max(self._width(best, s) for s in marks)
+        return best if width > max(1, first + (first > 1)) else lines[0]
 
     def _width(self, start: int, separator: str) -> int:
-        """How many values this record has, if the next one has as many; else 1."""
+        """How many names this record has, if the next one has as many values; else 0."""
         cells, end = self._record(start, separator)
-        return len(cells) if len(self._record(end, separator)[0]) == len(cells) else 1
+        names = _filled(cells)
+        if any(_NUMBER.fullmatch(cell.text) for cell in names) or len(self._record(end, separator)[0]) != len(cells):
+            return 0
+        return len(names)
 
     def _header(self, start: int, separators: Sequence[str]) -> Dialect | None:
         """The dialect if this record is the header, under one of the separators; that with most names, if several."""
@@ -277,6 +285,14 @@ class _Finder:
             texts = [text for text in cells if text]
             if name not in self._first and (marks := marks_of(texts)):
                 yield f"column {name} holds text such as {texts[0][:_SHOWN]!r}: if these are numbers, say {marks}"
+
+
+def _filled(cells: list[Cell]) -> list[Cell]:
+    """The cells without empty ones at the end."""
+    n = len(cells)
+    while n and not cells[n - 1].text.strip():
+        n -= 1
+    return cells[:n]
 
 
 def _is_indented(sample: list[list[Cell]]) -> bool:

@@ -195,6 +195,36 @@ def test_the_header_may_be_after_other_lines(before: str, options: dict[str, Any
     assert [f.name for f in found.fields] == ["dev", "ts", "v"]
 
 
+def test_a_line_on_the_station_may_be_before_the_header() -> None:
+    text = "4711,Berlin,DE,52.5\ndev,ts,v,w,x,y\na,2024-01-01,1,2,3,4\na,2024-01-02,1,2,3,4\n"
+    assert runtime.preview(io.BytesIO(text.encode())).taken == 2
+    for rows in ("a,2024-01-01,1,5,2,5\n", "a,2024-01-01,1,,,\n"):  # decimal commas; a separator too many
+        found = runtime.preview(io.BytesIO(("dev,ts,v,w\n" + 2 * rows).encode()))
+        assert "4 values" not in str(found)
+        assert "dev,ts" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "time", "form"),
+    [
+        ("dev,day\na,3-Feb-2024 5:06\na,4-Feb-2024 5:06\n", "day", "%d-%b-%Y %H:%M"),
+        ("dev,date,at\na,Feb 3 2024,5:06\na,Feb 4 2024,5:07\n", "date,at", "%b %d %Y %H:%M"),
+        ("dev,day\na,20240203:0506\na,20240204:0506\n", "day", "%Y%m%d:%H%M"),
+        ("dev,Year,month,day\na,2024,2,3\na,2024,12,31\n", "Year,month,day", "%Y %m %d"),
+        ("dev,year,month,day,HOUR\na,2024,2,3,0\na,2024,2,3,23\n", "year,month,day,HOUR", "%Y %m %d %H"),
+    ],
+)
+def test_times_in_a_form_of_their_own(text: str, time: str, form: str) -> None:
+    found = runtime.preview(io.BytesIO(text.encode()))
+    assert (found.options, found.taken) == ({"key": "dev", "time": time, "time_format": [form]}, 2)
+
+
+def test_the_order_of_day_and_month_is_not_proposed() -> None:
+    found = runtime.preview(io.BytesIO(b"dev,day\na,31/12/2024\na,30/12/2024\n"))
+    assert found.taken == 0
+    assert "say its form with --time-format, for example '%d/%m/%Y'" in str(found.fault)
+
+
 def test_the_index_of_a_data_frame_may_be_the_time() -> None:
     frame = pd.DataFrame({"dev": ["a", "a"], "v": [1, 2]}, index=pd.date_range("2024-01-01", periods=2))
     found = runtime.preview(io.BytesIO(frame.to_csv().encode()))
