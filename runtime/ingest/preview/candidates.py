@@ -15,6 +15,9 @@ from runtime.ingest.times.likely_formats import is_written_as, likely_formats
 _SHARE = 0.9
 """The share of a field's values that must look like times."""
 
+_FILLED = 0.95
+"""The share of records that a field must be in to be proposed as key before fields that are in all."""
+
 _SECONDS = (94_694_400, 4_000_000_000)
 """Seconds since 1970 that look like a time: the years 1973 to 2096."""
 
@@ -74,6 +77,7 @@ def key_candidates(fields: Sequence[SeenField], rows: int, times: Sequence[str])
     """The fields that may be the key, the likeliest first; none of ``times``, or their parts, is among them."""
     taken = {*times, *(part for time in times for part in time.split(","))}
     scores: dict[str, float] = {}
+    sparse: set[str] = set()
     unlikely: list[str] = []
     for field in fields:
         usable = field.type in ("string", "int64") and field.values and not {*",|"} & {*field.name}
@@ -89,8 +93,10 @@ def key_candidates(fields: Sequence[SeenField], rows: int, times: Sequence[str])
             unlikely.append(field.name)
             continue
         repeats = 0.0 if is_unique else 1.0 if distinct > 1 else 0.3
+        if field.values < _FILLED * rows:
+            sparse.add(field.name)
         scores[field.name] = (0.5 + 1.5 * named + repeats) * field.values / max(rows, 1) - _depth(field.name)
-    return sorted(scores, key=lambda name: -scores[name]) or unlikely
+    return sorted(scores, key=lambda name: (name in sparse, -scores[name])) or unlikely
 
 
 def unit_of(field: SeenField) -> str | None:

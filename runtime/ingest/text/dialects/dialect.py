@@ -150,6 +150,8 @@ class _Finder:
         marks = [s for s in self._separators if s != BLANKS]
         if not marks:
             return lines[0]
+        if "\t" in marks and (zeek := [s for s in lines if self._data.startswith(f"{_ZEEK}\t".encode(), s)]):
+            return zeek[0]
         begins_here = not self._data.startswith(b"#", lines[0])
         first = max(len(_filled(self._record(lines[0], s)[0])) for s in marks) if begins_here else 0
         best = max(lines, key=lambda start: max(self._width(start, s) for s in marks))

@@ -225,6 +225,23 @@ def test_the_order_of_day_and_month_is_not_proposed() -> None:
     assert "say its form with --time-format, for example '%d/%m/%Y'" in str(found.fault)
 
 
+def test_a_header_of_zeek_is_one_whatever_the_rows_hold() -> None:
+    text = (
+        "#separator \\x09\n#fields\tts\thost\tmessage\n"
+        + '1704067200.5\ta\t{"a": 1, "b": "x", "c": "y", "d": ""}\n' * 3
+    )
+    found = runtime.preview(io.BytesIO(text.encode()))
+    assert (found.options, found.taken) == ({"key": "host", "time": "ts", "unit": "s"}, 3)
+
+
+def test_a_key_that_many_records_lack_comes_last() -> None:
+    lines = [
+        {"time": f"2024-01-{n:02}", "level": "info", **({"deviceName": "a"} if n % 3 else {})} for n in range(1, 31)
+    ]
+    found = runtime.preview(io.BytesIO("".join(json.dumps(line) + "\n" for line in lines).encode()))
+    assert (found.keys, found.taken) == (("level", "deviceName"), 30)
+
+
 def test_the_index_of_a_data_frame_may_be_the_time() -> None:
     frame = pd.DataFrame({"dev": ["a", "a"], "v": [1, 2]}, index=pd.date_range("2024-01-01", periods=2))
     found = runtime.preview(io.BytesIO(frame.to_csv().encode()))
