@@ -28,7 +28,8 @@ _NUMBER = re.compile(rb"\s*[+-]?[0-9]+(\.[0-9]*)?\s*")
 _GIVEN = re.compile(r".+_[0-9]+")  # such as column_1 and v_2
 
 _ZEEK = "#fields"
-"""How the line with the names begins in a log of Zeek; other lines that begin with # are no rows."""
+"""How the line with the names begins in a log of Zeek; other lines that begin with # are no rows,
+and quotes are text."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +185,8 @@ class _Finder:
             return None
         read, cells = max(found, key=lambda f: len(f[1]))
         if read.names[0] == _ZEEK and not self._comment:
-            self._comment = b"#"
-            read, cells = replace(read, names=read.names[1:], comment=b"#"), cells[1:]
+            self._comment, self._quote = b"#", ""
+            read, cells = replace(read, names=read.names[1:], comment=b"#", quote=""), cells[1:]
         return self._finished(read, cells)
 
     def _has_wanted(self, read: Dialect, cells: list[Cell]) -> bool:

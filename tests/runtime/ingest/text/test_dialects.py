@@ -118,9 +118,9 @@ def test_rows_with_numbers_that_the_header_does_not_name() -> None:
 
 
 def test_logs_of_zeek() -> None:
-    text = "#separator \\x09\n#fields\tt\tk\tv\n#types\ttime\taddr\tcount\n1\ta\t2\n#close\t2024\n"
+    text = '#separator \\x09\n#fields\tt\tk\tv\n#types\ttime\taddr\tstring\n1\ta\t"x" y"\n#close\t2024\n'
     found = scanned(text.encode())
-    assert (found.names, found.rows, found.rejected) == (("t", "k", "v"), [["1", "a", "2"]], [])
+    assert (found.names, found.rows, found.rejected) == (("t", "k", "v"), [["1", "a", '"x" y"']], [])
 
 
 def test_a_name_with_blanks_that_the_stream_has_stays(lake: Lake) -> None:
