@@ -121,10 +121,12 @@ def names_like_values(fields: Sequence[SeenField]) -> list[str]:
     ]
 
 
-def record_options(fields: Sequence[SeenField]) -> Iterator[str]:
-    """Options that read arrays within a document as its records: ``--records PATH``, ``--columnar PATH``."""
+def record_options(fields: Sequence[SeenField], rows: int) -> Iterator[str]:
+    """Options that read arrays within a document as its records: ``--records PATH``, ``--columnar PATH``. Arrays that
+    most records do not have are none of them.
+    """
     arrays: dict[str, list[str]] = {}
-    for field in fields:
+    for field in (f for f in fields if f.values > rows // 2):
         if field.texts and all(text.startswith("[{") for text in field.texts):
             yield f"--records {field.name}"
         elif field.texts and all(text.startswith("[") for text in field.texts):

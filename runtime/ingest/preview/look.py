@@ -162,7 +162,7 @@ class _Look:
         likely = [candidate.name for candidate in times if candidate.sure]
         keys = key_candidates(fields, found.rows, [*likely, *([] if time is None else [time])])
         r = self.looked.reading
-        inside = tuple(record_options(fields)) if r.records is None and r.columnar is None else ()
+        inside = tuple(record_options(fields, found.rows)) if r.records is None and r.columnar is None else ()
         found = replace(found, fields=_shown(fields, None), keys=tuple(keys), inside=inside)
         found = replace(found, times=tuple(likely or ([] if time is None else [time])))
         if given is None:

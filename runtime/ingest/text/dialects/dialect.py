@@ -126,13 +126,15 @@ class _Finder:
     # ---- the header
 
     def _with_header(self, lines: list[int]) -> Dialect:
+        # Words of a sentence are between blanks, too: such a header comes last, and a row like it must follow.
+        marks, blanks = ([s for s in self._separators if (s == BLANKS) is of] for of in (False, True))
         if self._reading.skip_rows:
             del lines[1:]
-        elif not self._wanted:
-            lines = [self._likeliest(lines)]
-        # Words of a sentence are between blanks, too: such a header comes last, and a row like it must follow.
-        marks = [s for s in self._separators if s != BLANKS]
-        for separators in (marks, [s for s in self._separators if s == BLANKS]):
+        if not self._wanted:
+            likeliest = self._likeliest(lines)
+            aligned = blanks and all(len(self._record(likeliest, s)[0]) == 1 for s in marks) and self._aligned(lines)
+            lines, marks = ([aligned[0]], []) if aligned else ([likeliest], marks)
+        for separators in (marks, blanks):
             for place, start in enumerate(lines):
                 if (found := self._header(start, separators)) is not None:
                     return self._after(found, lines[:place])
@@ -158,6 +160,15 @@ class _Finder:
         best = max(lines, key=lambda start: max(self._width(start, s) for s in marks))
         width = max(self._width(best, s) for s in marks)
         return best if width > max(1, first + (first > 1)) else lines[0]
+
+    def _aligned(self, lines: list[int]) -> list[int]:
+        """The lines that have several values between blanks, and are followed by two records with as many, or one."""
+        widths = [len(self._record(start, BLANKS)[0]) for start in lines]
+        return [
+            start
+            for n, start in enumerate(lines)
+            if widths[n] > 1 and len(widths) > n + 1 and {*widths[n + 1 : n + 3]} == {widths[n]}
+        ]
 
     def _width(self, start: int, separator: str) -> int:
         """How many names this record has, if the next one has as many values; else 0."""

@@ -160,6 +160,8 @@ def test_arrays_inside() -> None:
     found = runtime.preview(io.BytesIO(json.dumps(document).encode()))
     assert found.inside == ("--records Records", "--columnar hourly")
     assert "--records Records or --columnar hourly" in str(found)
+    records = [document, {"ts": "2024-01-01", "dev": "a"}, {"ts": "2024-01-02", "dev": "a"}]
+    assert runtime.preview(io.BytesIO(json.dumps(records).encode())).inside == ()
 
 
 @pytest.mark.parametrize(
@@ -240,6 +242,15 @@ def test_a_key_that_many_records_lack_comes_last() -> None:
     ]
     found = runtime.preview(io.BytesIO("".join(json.dumps(line) + "\n" for line in lines).encode()))
     assert (found.keys, found.taken) == (("level", "deviceName"), 30)
+
+
+def test_values_between_blanks() -> None:
+    text = "Station 7\n dev   ts          v\n a     2024-01-01  1\n b     2024-01-03 20\n b     2024-01-04  3\n"
+    for cut in (0, text.index("dev")):
+        found = runtime.preview(io.BytesIO(text[cut:].encode()))
+        assert (found.options, found.taken) == ({"key": "dev", "time": "ts"}, 3)
+    found = runtime.preview(io.BytesIO(b"it was so\nand a line of text\nfollowed it\n"))
+    assert len(found.fields) == 1
 
 
 def test_the_index_of_a_data_frame_may_be_the_time() -> None:
