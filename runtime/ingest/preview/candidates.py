@@ -23,6 +23,7 @@ _SECONDS = (94_694_400, 4_000_000_000)
 
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_PLAIN = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 _YEAR = re.compile("(19|20)[0-9]{2}")
 _DATE_DIGITS = re.compile(r"[0-9]{8}([0-9]{6})?")
 _DATE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9A-Za-z]{1,3}[-/.][0-9]{1,4}")
@@ -119,6 +120,16 @@ def names_like_values(fields: Sequence[SeenField]) -> list[str]:
         for field in fields
         if field.type in ("int64", "float64") and _NUMBER.fullmatch(field.name) and not _YEAR.fullmatch(field.name)
     ]
+
+
+def numbers_as_text(fields: Sequence[SeenField]) -> list[str]:
+    """Fields of text in which all values are numbers, and written as numbers are."""
+    return [
+        field.name
+        for field in fields
+        if field.type == "string" and len(field.texts) > 1 and not _named(field.name, _KEY_WORDS)
+        and all(_PLAIN.fullmatch(text) for text in field.texts)
+    ]  # fmt: skip
 
 
 def record_options(fields: Sequence[SeenField], rows: int) -> Iterator[str]:

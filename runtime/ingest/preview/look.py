@@ -24,6 +24,7 @@ from runtime.ingest.preview.candidates import (
     TimeCandidate,
     key_candidates,
     names_like_values,
+    numbers_as_text,
     record_options,
     time_candidates,
     unit_of,
@@ -143,8 +144,15 @@ class _Look:
         return file if file.read(4) == head[:4] else None
 
     def _hints(self, form: str, fields: list[SeenField]) -> Iterator[str]:
-        """What a text that is read as CSV may be instead."""
+        """What a text that is read as CSV may be instead, and texts that may be numbers."""
         if form != "CSV":
+            texts = [name for name in numbers_as_text(fields) if name not in self.looked.reading.type]
+            if texts:
+                more = f" and {len(texts) - _SHOWN_NAMES:,} more" if len(texts) > _SHOWN_NAMES else ""
+                yield (
+                    f"all texts are numbers in {', '.join(texts[:_SHOWN_NAMES])}{more}: --type {texts[0]}=float64 reads "
+                    "them as such"
+                )
             return
         if self.wanted["format"] == "auto" and (formats := perhaps(self.head)):
             yield f"this may be {' or '.join(f'--format {name}' for name in formats)}"

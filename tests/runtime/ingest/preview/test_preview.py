@@ -259,6 +259,16 @@ def test_the_index_of_a_data_frame_may_be_the_time() -> None:
     assert (found.options, found.taken) == ({"key": "dev", "time": "column_1"}, 2)
 
 
+def test_numbers_as_text() -> None:
+    records = [
+        {"ts": f"2024-01-0{n}", "device": f"{n}", "price": f"{n}.50", "zip": "01067", "v": n} for n in range(1, 5)
+    ]
+    data = json.dumps(records).encode()
+    says = "all texts are numbers in price: --type price=float64 reads them as such"
+    assert runtime.preview(io.BytesIO(data)).hints == (says,)
+    assert runtime.preview(io.BytesIO(data), type={"price": "float64"}).hints == ()
+
+
 def test_wrong_options() -> None:
     for options in ({"depth": 99}, {"unit": "h"}, {"format": "exe"}, {"colour": "red"}, {"rows": 0}):
         with pytest.raises(IngestError):
