@@ -150,8 +150,8 @@ class _Look:
             if texts:
                 more = f" and {len(texts) - _SHOWN_NAMES:,} more" if len(texts) > _SHOWN_NAMES else ""
                 yield (
-                    f"all texts are numbers in {', '.join(texts[:_SHOWN_NAMES])}{more}: --type {texts[0]}=float64 reads "
-                    "them as such"
+                    f"all texts are numbers in {', '.join(texts[:_SHOWN_NAMES])}{more}: --type {texts[0]}=float64 "
+                    "reads them as such"
                 )
             return
         if self.wanted["format"] == "auto" and (formats := perhaps(self.head)):
