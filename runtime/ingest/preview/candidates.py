@@ -15,6 +15,9 @@ from runtime.ingest.times.likely_formats import is_written_as, likely_formats
 _SHARE = 0.9
 """The share of a field's values that must look like times."""
 
+_MEASURED = 3
+"""Words in the name of a number that may be a key; longer names describe what is measured."""
+
 _FILLED = 0.95
 """The share of records that a field must be in to be proposed as key before fields that are in all."""
 
@@ -85,8 +88,10 @@ def key_candidates(fields: Sequence[SeenField], rows: int, times: Sequence[str])
         if not usable or field.name in taken or name_fault(field.name) or _is_json(field) or _is_clock(field):
             continue
         named = _named(field.name, _KEY_WORDS)
-        numbers = _share(field, lambda text: _NUMBER.fullmatch(text) is not None) > 0.5
-        if numbers and not named:
+        numbers = field.type == "int64" or _share(field, lambda text: _NUMBER.fullmatch(text) is not None) > 0.5
+        if numbers and not (named and len(_WORD.findall(field.name)) <= _MEASURED):
+            continue
+        if not named and _time_name(field.name):
             continue
         distinct = len(field.texts)
         is_unique = distinct == field.values

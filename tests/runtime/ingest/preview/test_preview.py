@@ -253,6 +253,16 @@ def test_values_between_blanks() -> None:
     assert len(found.fields) == 1
 
 
+def test_what_is_measured_is_no_key() -> None:
+    text = (
+        "at,GPS Time,Phone device Battery Level(%),Lap Time(s)\n"
+        + "2024-01-01,Mon Jan 1,97,-\n" * 2
+        + "2024-01-02,-,96,5\n"
+    )
+    found = runtime.preview(io.BytesIO(text.encode()))
+    assert (found.keys, found.options) == ((), {"time": "at", "key_value": "{stem}"})
+
+
 def test_the_index_of_a_data_frame_may_be_the_time() -> None:
     frame = pd.DataFrame({"dev": ["a", "a"], "v": [1, 2]}, index=pd.date_range("2024-01-01", periods=2))
     found = runtime.preview(io.BytesIO(frame.to_csv().encode()))
