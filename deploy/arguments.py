@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from operators.nearest import meant, nearest
 
 _UNKNOWN = "unrecognized arguments: "
-_NUMBERED = re.compile(r"--?\w")
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,7 +47,7 @@ class Parser(argparse.ArgumentParser):
             if word == "--":
                 return [*out, *args[i:]]
             before = out[-1] if out else ""
-            if before in valued and _NUMBERED.match(word) and word.partition("=")[0] not in known:
+            if before in valued and word[:1] == "-" != word and word.partition("=")[0] not in known:
                 out[-1] = f"{before}={word}"
             else:
                 out.append(word)

@@ -16,6 +16,7 @@ from runtime.catalogue import AlreadyIngested, Catalogue, SourceEntry, StreamSch
 from runtime.errors import IngestError, SchemaConflict, StoreError
 from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
+from runtime.ingest.columns.column_types import MAX_COLUMNS
 from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
@@ -254,7 +255,9 @@ class SourceRun:
             options=self._read_as(known).options(),
         )
         types = assembler.columns
-        empty = {name: type_ for name, type_ in assembler.empty.items() if name not in writer.types}
+        # Of some columns, all values are words for missing ones, or in twins.
+        null = {**{name: types.types.get(name) for name in assembler.notes.columns}, **assembler.empty}
+        empty = {name: type_ for name, type_ in [*null.items()][:MAX_COLUMNS] if name not in writer.types}
         schema = self._settings.schema(types.key_type or Type.STRING, writer.types, types.wide, empty)
         self._committing = digest
         done = stream.catalogue.commit(stream.name, schema, source, writer.files, attempt)

@@ -77,7 +77,7 @@ class ColumnReport:
     text: Example | None = None
 
     def notes(self, name: str) -> Iterator[str]:
-        """What a person should know of it, a sentence each."""
+        """What is beside it, a sentence each."""
         for type_, count in sorted(self.twins.items()):
             first = self.examples[type_]
             hint = ""
@@ -94,6 +94,9 @@ class ColumnReport:
                 f"{self.text.text!r}, in line {self.text.line:,}) beside {_count(self.numbers, 'number')}: "
                 f"--type {name}=float64 reads numbers, --null {self.text.text!r}: missing"
             )
+
+    def missing(self, name: str) -> Iterator[str]:
+        """What was taken as missing, in a sentence."""
         if self.nulls:
             yield f"{name}: taken as missing: " + ", ".join(
                 f"{n:,} x {word or 'an empty text'}" for word, n in sorted(self.nulls.items())
@@ -182,6 +185,7 @@ class SourceReport:
         notes = [*self.notes, *(note for name, column in self.columns.items() for note in column.notes(name))]
         notes += zone_notes(self.zone, self.without_zone, self.twice)
         notes += [f"{_count(count, 'value')} left out: {reason}" for reason, count in sorted(self.left_out.items())]
+        notes += [note for name, column in self.columns.items() for note in column.missing(name)]
         for note in notes[:_NOTES]:
             text += f"\n  {note}"
         if len(notes) > _NOTES:

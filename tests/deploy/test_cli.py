@@ -100,6 +100,15 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
     assert captured.err.count("\n") == 1
 
 
+def test_values_that_begin_with_a_dash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text("k,time,v\na,2024-01-01,-999\na,2024-01-02,-\n")
+    for words in ("-", "-,(none)", "-999,-", "-%"):
+        assert main(["preview", str(path), "--null", words]) == 0
+        assert f"--null={words}" in capsys.readouterr().out.replace("'", "")
+    assert main(["preview", str(path), "--null", "--key", "k"]) == 2
+
+
 def test_query_passes_everything_on(metric: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--since", "2024-03-01", "--until", "2024-03-08", "--workers", "2", "--executor", "lambda:mine"]
     arguments += ["--budget", "0.5"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +18,7 @@ from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.inputs.reading import Reading
 from runtime.ingest.report import Reason
 from runtime.ingest.text.tokens import BIGINT, BOOL, DECIMAL, INT, STRING, Bytes, for_loops
+from runtime.ingest.times.likely_formats import likely_formats
 from runtime.ingest.times.time_numbers import SHIFTS, TOO_LATE, decimal_times, scaled, scaled_floats
 from runtime.ingest.times.time_texts import TimeTexts
 
@@ -29,9 +29,6 @@ _SHOWN = 60
 
 _SHOWN_ROWS = 10_000
 """Rows whose reason shows their text."""
-
-_YEAR_LAST = re.compile(r"\s*\d{1,2}[/-]\d{1,2}[/-]\d{4}\b")
-_EITHER_ORDER = ", for example '%d/%m/%Y' or '%m/%d/%Y'"
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -228,7 +225,8 @@ class TimeReader:
             if self._shown < _SHOWN_ROWS:
                 self._shown += 1
                 text = text_of(row)
-                hint = _EITHER_ORDER if not self._texts.formats and _YEAR_LAST.match(text) else ""
+                forms = () if self._texts.formats or why != self._texts.expected else likely_formats(text)
+                hint = f", for example {' or '.join(map(repr, forms))}" if forms else ""
                 cut = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
                 reasons[row] = Reason(f"time: column {self._column}: {cut!r} {why}{hint}", counted)
 

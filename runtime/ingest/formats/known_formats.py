@@ -52,7 +52,8 @@ class SourceFormat:
 
     ``looks_like(head)``: whether content that begins so is of this format; asked in the order of ``rank``, of formats
     that are not text first. ``batches`` gives the accepted rows; the ``Assembler`` counts and records the others.
-    ``named``: whether the error about content of no known format lists it.
+    ``named``: whether the error about content of no known format lists it. ``may_be(line)``: whether a text that begins
+    with this line may be of this format, which is for a person to say.
     """
 
     title: str
@@ -63,6 +64,7 @@ class SourceFormat:
     rank: int = 0
     about: str = ""
     named: bool = True
+    may_be: Callable[[bytes], bool] = lambda line: False
 
 
 _FORMATS: dict[str, SourceFormat] = {}
@@ -81,6 +83,12 @@ def names() -> tuple[str, ...]:
 def formats() -> tuple[SourceFormat, ...]:
     """All formats."""
     return tuple(dict.fromkeys(_FORMATS.values()))
+
+
+def perhaps(head: bytes) -> list[str]:
+    """The formats that a text may be of which begins so, although it is not detected as such."""
+    line = head.removeprefix(_BOM).partition(b"\n")[0].rstrip(b"\r")
+    return [name for name, format in _FORMATS.items() if format.may_be(line)]
 
 
 def check_format(name: str) -> None:

@@ -13,6 +13,7 @@ from runtime.ingest.records.json_documents import DocumentReader, JsonDocuments
 from runtime.ingest.records.record_cells import RecordCells
 from runtime.ingest.records.text_lines import LineParser, TextLines
 from runtime.ingest.text.json_scanner import MAX_DEPTH
+from runtime.ingest.text.json_strict import NotARecord
 from runtime.ingest.text.raw_cells import RawCells
 
 Batches = Callable[[Content, Settings, Assembler, str], Iterator[Batch]]
@@ -49,3 +50,15 @@ def line_batches(parser: Callable[[Settings], LineParser], as_text: bool = False
         return accepted(cells, assembler)
 
     return batches
+
+
+def parses(parse: LineParser) -> Callable[[bytes], bool]:
+    """Whether a line is a record to this parser."""
+
+    def may_be(line: bytes) -> bool:
+        try:
+            return parse(line.decode()) is not None
+        except (NotARecord, UnicodeDecodeError):
+            return False
+
+    return may_be

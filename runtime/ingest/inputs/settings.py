@@ -44,6 +44,9 @@ class Settings:
     any_fields: bool = False
     """A source needs no field of any name: it is only looked at, or becomes a reference table."""
 
+    may_guess: bool = False
+    """A source is only looked at: where its header is may be guessed."""
+
     @classmethod
     def of(
         cls,

@@ -5,21 +5,38 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 
 from runtime.ingest.preview.seen_fields import SeenField
 from runtime.ingest.text.json_strict import name_fault
+from runtime.ingest.times.likely_formats import is_written_as, likely_formats
 
 _SHARE = 0.9
 """The share of a field's values that must look like times."""
+
+_MEASURED = 3
+"""Words in the name of a number that may be a key; longer names describe what is measured."""
+
+_FILLED = 0.95
+"""The share of records that a field must be in to be proposed as key before fields that are in all."""
 
 _SECONDS = (94_694_400, 4_000_000_000)
 """Seconds since 1970 that look like a time: the years 1973 to 2096."""
 
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_PLAIN = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+_YEAR = re.compile("(19|20)[0-9]{2}")
 _DATE_DIGITS = re.compile(r"[0-9]{8}([0-9]{6})?")
 _DATE = re.compile(r"\s*[0-9]{1,4}[-/.][0-9A-Za-z]{1,3}[-/.][0-9]{1,4}")
+_PARTS = (
+    ("year", "%Y", 1900, 2261), ("month", "%m", 1, 12), ("day", "%d", 1, 31), ("hour", "%H", 0, 24),
+    ("minute", "%M", 0, 59), ("second", "%S", 0, 60),
+)  # fmt: skip
+_TRIED = 10
+_DIGIT = re.compile("[0-9]")
+_CERTAIN = re.compile(".*%[bB]|[^%]*(%[aA][^%]*)?%Y")
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?[AaPp][Mm])?")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
@@ -38,12 +55,14 @@ AreTimes = Callable[[str, list[str]], Sequence[bool]]
 
 @dataclass(frozen=True)
 class TimeCandidate:
-    """A field that may be the time; ``unit`` if it holds numbers. ``sure``: its values look like times."""
+    """A field that may be the time; ``unit`` if it holds numbers, ``form`` if it is not ISO-8601. ``sure``: its values
+    look like times."""
 
     name: str
     unit: str | None
     score: float
     sure: bool = True
+    form: str | None = None
 
 
 def time_candidates(fields: Sequence[SeenField], rows: int, are_times: AreTimes) -> list[TimeCandidate]:
@@ -51,23 +70,28 @@ def time_candidates(fields: Sequence[SeenField], rows: int, are_times: AreTimes)
     have such a name, or texts that look like dates."""
     usable = [field for field in fields if field.values and "," not in field.name and not name_fault(field.name)]
     found = [c for field in usable if (c := _time(field, rows, are_times)) is not None]
+    found += _in_parts(usable)
     found += _in_two(usable, are_times)
-    if not found:
-        found = [TimeCandidate(f.name, None, _dated(f), sure=False) for f in usable if _dated(f)]
+    if not any(candidate.sure for candidate in found):
+        found += [TimeCandidate(f.name, None, _dated(f), sure=False) for f in usable if _dated(f)]
     return sorted(found, key=lambda candidate: -candidate.score)
 
 
 def key_candidates(fields: Sequence[SeenField], rows: int, times: Sequence[str]) -> list[str]:
-    """The fields that may be the key, the likeliest first; none of ``times`` is among them."""
+    """The fields that may be the key, the likeliest first; none of ``times``, or their parts, is among them."""
+    taken = {*times, *(part for time in times for part in time.split(","))}
     scores: dict[str, float] = {}
+    sparse: set[str] = set()
     unlikely: list[str] = []
     for field in fields:
         usable = field.type in ("string", "int64") and field.values and not {*",|"} & {*field.name}
-        if not usable or field.name in times or name_fault(field.name) or _is_json(field):
+        if not usable or field.name in taken or name_fault(field.name) or _is_json(field) or _is_clock(field):
             continue
         named = _named(field.name, _KEY_WORDS)
-        numbers = _share(field, lambda text: _NUMBER.fullmatch(text) is not None) > 0.5
-        if numbers and not named:
+        numbers = field.type == "int64" or _share(field, lambda text: _NUMBER.fullmatch(text) is not None) > 0.5
+        if numbers and not (named and len(_WORD.findall(field.name)) <= _MEASURED):
+            continue
+        if not named and _time_name(field.name):
             continue
         distinct = len(field.texts)
         is_unique = distinct == field.values
@@ -75,8 +99,10 @@ def key_candidates(fields: Sequence[SeenField], rows: int, times: Sequence[str])
             unlikely.append(field.name)
             continue
         repeats = 0.0 if is_unique else 1.0 if distinct > 1 else 0.3
+        if field.values < _FILLED * rows:
+            sparse.add(field.name)
         scores[field.name] = (0.5 + 1.5 * named + repeats) * field.values / max(rows, 1) - _depth(field.name)
-    return sorted(scores, key=lambda name: -scores[name]) or unlikely
+    return sorted(scores, key=lambda name: (name in sparse, -scores[name])) or unlikely
 
 
 def unit_of(field: SeenField) -> str | None:
@@ -92,10 +118,31 @@ def unit_of(field: SeenField) -> str | None:
     return None
 
 
-def record_options(fields: Sequence[SeenField]) -> Iterator[str]:
-    """Options that read arrays within a document as its records: ``--records PATH``, ``--columnar PATH``."""
+def names_like_values(fields: Sequence[SeenField]) -> list[str]:
+    """Names that are numbers, but no years, above numbers: they may be values of a row."""
+    return [
+        field.name
+        for field in fields
+        if field.type in ("int64", "float64") and _NUMBER.fullmatch(field.name) and not _YEAR.fullmatch(field.name)
+    ]
+
+
+def numbers_as_text(fields: Sequence[SeenField]) -> list[str]:
+    """Fields of text in which all values are numbers, and written as numbers are."""
+    return [
+        field.name
+        for field in fields
+        if field.type == "string" and len(field.texts) > 1 and not _named(field.name, _KEY_WORDS)
+        and all(_PLAIN.fullmatch(text) for text in field.texts)
+    ]  # fmt: skip
+
+
+def record_options(fields: Sequence[SeenField], rows: int) -> Iterator[str]:
+    """Options that read arrays within a document as its records: ``--records PATH``, ``--columnar PATH``. Arrays that
+    most records do not have are none of them.
+    """
     arrays: dict[str, list[str]] = {}
-    for field in fields:
+    for field in (f for f in fields if f.values > rows // 2):
         if field.texts and all(text.startswith("[{") for text in field.texts):
             yield f"--records {field.name}"
         elif field.texts and all(text.startswith("[") for text in field.texts):
@@ -131,21 +178,55 @@ def _time(field: SeenField, rows: int, are_times: AreTimes) -> TimeCandidate | N
 
 def _in_two(fields: Sequence[SeenField], are_times: AreTimes) -> Iterator[TimeCandidate]:
     """A date and a clock time that are fields of their own."""
-    clocks = [f for f in fields if _share(f, lambda text: _CLOCK.fullmatch(text) is not None) >= _SHARE]
-    for clock in clocks[:1]:
-        for date in fields:
-            if _share(date, lambda text: _DATE.fullmatch(text) is not None) >= _SHARE:
-                name = f"{date.name},{clock.name}"
-                texts = [f"{day} {time}" for day, time in zip(date.texts, cycle(clock.texts), strict=False)]
-                if sum(are_times(name, texts)) >= _SHARE * len(texts):
-                    yield TimeCandidate(name, None, 4.0)
-                    return
+    clock = next((field for field in fields if _is_clock(field)), None)
+    date = None if clock is None else next((field for field in fields if _is_date(field)), None)
+    if clock is not None and date is not None:
+        name = f"{date.name},{clock.name}"
+        texts = [f"{day} {time}" for day, time in zip(date.texts, cycle(clock.texts), strict=False)]
+        sure = sum(are_times(name, texts)) >= _SHARE * len(texts)
+        form = None if sure else written_form(SeenField(name, "string", len(texts), dict.fromkeys(texts, 1)))
+        yield TimeCandidate(name, None, 4.0, sure, form)
+
+
+def _is_clock(field: SeenField) -> bool:
+    return _share(field, lambda text: _CLOCK.fullmatch(text) is not None) >= _SHARE
+
+
+def _is_date(field: SeenField) -> bool:
+    if _share(field, lambda text: _DATE.fullmatch(text) is not None) >= _SHARE:
+        return True
+    forms = [likely_formats(text) for text in list(field.texts)[:_TRIED]]
+    return all(found and "%M" not in found[0] for found in forms)
+
+
+def _in_parts(fields: Sequence[SeenField]) -> Iterator[TimeCandidate]:
+    """Year, month, day and the parts of a clock time, each a field of whole numbers."""
+    names, forms = [], []
+    for called, form, low, high in _PARTS:
+        field = next((f for f in fields if f.name.lower() == called and f.type == "int64"), None)
+        if field is None or not all(text.isdigit() and low <= int(text) <= high for text in field.texts):
+            break
+        names.append(field.name)
+        forms.append(form)
+    if len(names) >= 3:
+        yield TimeCandidate(",".join(names), None, 1.9, form=" ".join(forms))
+
+
+def written_form(field: SeenField) -> str | None:
+    """The one format in which a field's values are times, if the order of day, month and year is certain."""
+    texts = list(field.texts)
+    forms = {form for text in texts[:_TRIED] for form in likely_formats(text)}
+    good = [form for form in forms if _share(field, partial(is_written_as, form=form)) >= _SHARE]
+    return good[0] if len(good) == 1 and _CERTAIN.match(good[0]) else None
 
 
 def _dated(field: SeenField) -> float:
     """How much a field seems to be a time, although its values cannot be read as one."""
-    dates = _share(field, lambda text: _DATE.match(text) is not None) >= 0.5
-    return dates + (0.0 if _is_json(field) or field.type == "bool" else _time_name(field.name))
+    texts = list(field.texts)[:_TRIED]
+    dates = sum(bool(likely_formats(text)) or _DATE.match(text) is not None for text in texts) >= 0.5 * len(texts)
+    if _is_json(field) or field.type == "bool" or not any(map(_DIGIT.search, texts)):
+        return 0.0
+    return dates + max(0.0, _time_name(field.name) - _depth(field.name))
 
 
 def _time_name(name: str) -> float:

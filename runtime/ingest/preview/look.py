@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain, tee
@@ -14,14 +14,23 @@ import numpy as np
 from operators.files import reader
 from runtime.errors import IngestError
 from runtime.ingest.columns.assemble import Assembler
-from runtime.ingest.formats import batches_of, check_format
+from runtime.ingest.formats import batches_of, check_format, perhaps
 from runtime.ingest.inputs.byte_stream import Hashed
 from runtime.ingest.inputs.inputs import FileInput, Input, TableInput, opened, resolve
 from runtime.ingest.inputs.packed.archives import each_source
 from runtime.ingest.inputs.packed.packings import decompressed
 from runtime.ingest.inputs.settings import NOWHERE, Settings
 from runtime.ingest.new_assembler import new_assembler
-from runtime.ingest.preview.candidates import key_candidates, record_options, time_candidates, unit_of
+from runtime.ingest.preview.candidates import (
+    TimeCandidate,
+    key_candidates,
+    names_like_values,
+    numbers_as_text,
+    record_options,
+    time_candidates,
+    unit_of,
+    written_form,
+)
 from runtime.ingest.preview.head_rows import Enough, SeenRows, Trial
 from runtime.ingest.preview.previewed import FieldPreview, Preview
 from runtime.ingest.preview.seen_fields import SeenField, fields_of_cells, fields_of_table
@@ -32,6 +41,7 @@ from runtime.ingest.text.rejects import Rejects
 from runtime.ingest.text.tokens import STRING
 
 ROWS = 1000
+_SHOWN_NAMES = 3
 _FROM_NAME = "{stem}"
 _NO_TIME = "no field looks like a time: say which it is (--time; of several: --time date,clock)."
 
@@ -73,6 +83,7 @@ class _Look:
     looked: Settings
     wanted: Mapping[str, Any]
     stack: ExitStack
+    head: bytes = b""
 
     def preview(self) -> Preview:
         """Its preview, without a command."""
@@ -87,6 +98,7 @@ class _Look:
         else:
             fields = list(fields_of_cells(seen.parts))
         found = Preview(self.given.name, seen.form or "a table" * isinstance(self.given, TableInput), rows, whole)
+        found = replace(found, hints=tuple(self._hints(found.form, fields)))
         if fault is not None:
             return replace(found, fields=_shown(fields, None), fault=fault)
         return self._tried(found, fields, seen, again)
@@ -106,7 +118,7 @@ class _Look:
             reading = replace(reading, columns=())  # candidates may be among the others
         settings = replace(
             self.looked, key=NOWHERE[0], time=NOWHERE[1], key_of=None, time_of=None, missing_key=None, reading=reading,
-            any_fields=True,
+            any_fields=True, may_guess=True,
         )  # fmt: skip
         seen = new_assembler(SeenRows, settings, self.given.name)
         seen.most = self.rows
@@ -115,7 +127,7 @@ class _Look:
                 table = read_table(_head(self.given.table, self.rows), settings, seen, self.given.name)
                 batches = table.batches()
             else:
-                head = next(pieces, b"")
+                head = self.head = next(pieces, b"")
                 seen.file = self._file(head)
                 batches = batches_of(chain([head] if head else [], pieces), settings, seen, self.given.name)
             for _ in batches:
@@ -133,6 +145,23 @@ class _Look:
         file: Any = self.stack.enter_context(reader(self.given.path))
         return file if file.read(4) == head[:4] else None
 
+    def _hints(self, form: str, fields: list[SeenField]) -> Iterator[str]:
+        """What a text that is read as CSV may be instead, and texts that may be numbers."""
+        if form != "CSV":
+            texts = [name for name in numbers_as_text(fields) if name not in self.looked.reading.type]
+            if texts:
+                more = f" and {len(texts) - _SHOWN_NAMES:,} more" if len(texts) > _SHOWN_NAMES else ""
+                yield (
+                    f"all texts are numbers in {', '.join(texts[:_SHOWN_NAMES])}{more}: --type {texts[0]}=float64 "
+                    "reads them as such"
+                )
+            return
+        if self.wanted["format"] == "auto" and (formats := perhaps(self.head)):
+            yield f"this may be {' or '.join(f'--format {name}' for name in formats)}"
+        elif not self.looked.reading.names and (values := names_like_values(fields)):
+            shown = ", ".join(map(repr, values[:_SHOWN_NAMES]))
+            yield f"the first line is taken for the names of columns; if it is a row ({shown}), say --names A,B"
+
     # ---- the trial
 
     def _tried(self, found: Preview, fields: list[SeenField], seen: SeenRows, pieces: Iterator[bytes]) -> Preview:
@@ -143,14 +172,17 @@ class _Look:
         likely = [candidate.name for candidate in times if candidate.sure]
         keys = key_candidates(fields, found.rows, [*likely, *([] if time is None else [time])])
         r = self.looked.reading
-        inside = tuple(record_options(fields)) if r.records is None and r.columnar is None else ()
-        found = replace(found, fields=_shown(fields, None), keys=tuple(keys), times=tuple(likely), inside=inside)
+        inside = tuple(record_options(fields, found.rows)) if r.records is None and r.columnar is None else ()
+        found = replace(found, fields=_shown(fields, None), keys=tuple(keys), inside=inside)
+        found = replace(found, times=tuple(likely or ([] if time is None else [time])))
         if given is None:
             options["time"] = time
             if options["key"] is None and self.looked.reading.key_value is None:
                 options["key"], options["key_value"] = (keys[0], None) if keys else (None, _FROM_NAME)
         if (options["unit"] if given is None else given.unit) is None:
             options["unit"] = next((unit_of(f) for f in fields if f.name == time and f.type != "time"), None)
+        if not self.looked.reading.time_format and (form := self._form(time, times, fields)) is not None:
+            options["time_format"] = form
         if not found.rows:
             return replace(found, fault=_no_records(self.given.name, seen.rejects.head))
         if not fields and seen.rejects.count:
@@ -181,6 +213,16 @@ class _Look:
             ),
         )
         return found if found.taken else replace(found, fault=_all_rejected(rejects))
+
+    def _form(self, time: str | None, times: Sequence[TimeCandidate], fields: Sequence[SeenField]) -> str | None:
+        """The format of the time, if it needs one and has only one."""
+        chosen = next((candidate for candidate in times if candidate.name == time), None)
+        if chosen is not None and (chosen.sure or chosen.form is not None):
+            return chosen.form
+        field = next((f for f in fields if f.name == time and f.type in ("string", "int64")), None)
+        if field is None or any(self._are_times(field.name, list(field.texts))):
+            return None
+        return written_form(field)
 
     def _as_given(self) -> Settings | None:
         """The settings by the options as they were given; None if these do not say key and time."""

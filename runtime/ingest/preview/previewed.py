@@ -37,7 +37,8 @@ class Preview:
     likeliest first. ``options`` are those of ``Store.ingest`` that were tried: the given ones and what was found.
     ``taken`` rows would be committed; the others would be ``rejected``, for ``reasons``, with ``examples``. ``columns``
     and ``left_out`` are as in ``SourceReport``, ``remarks`` say how it was read. ``inside`` are options that read
-    arrays within the records as records instead. ``fault`` says why nothing could be taken.
+    arrays within the records as records instead. ``fault`` says why nothing could be taken. ``hints`` are sentences on
+    options that may be missing.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Preview:
     left_out: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     inside: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
     fault: str | None = None
     source: str | None = None
 
@@ -80,6 +82,9 @@ class Preview:
             yield f"{count:,} values left out: {reason}"
         if self.inside:
             yield f"there are arrays inside of the records: {' or '.join(self.inside)} takes them as the records"
+        yield from self.hints
+        for name, column in self.columns.items():
+            yield from column.missing(name)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, for JSON."""

@@ -46,11 +46,11 @@ FIELDS = 13
 MONTH_AND_DAY, DAY_OF_YEAR, ISO_WEEK, WEEK_OF_SUNDAYS, WEEK_OF_MONDAYS = range(5)
 
 MONTHS, WEEKDAYS = (0, 12), (12, 19)
-_WORDS = [
+WORDS = [
     b"january", b"february", b"march", b"april", b"may", b"june", b"july", b"august", b"september", b"october",
     b"november", b"december", b"monday", b"tuesday", b"wednesday", b"thursday", b"friday", b"saturday", b"sunday",
 ]  # fmt: skip
-_NAMES = np.array([list(word.ljust(10, b"\0")) for word in _WORDS], np.uint8)
+_NAMES = np.array([list(word.ljust(10, b"\0")) for word in WORDS], np.uint8)
 
 
 @inline

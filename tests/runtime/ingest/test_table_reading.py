@@ -218,3 +218,11 @@ def test_a_type_depends_on_all_rows(tmp_path: Path) -> None:
     path.write_text("v\n" + "1\n" * 70_000 + "x\n")
     refused(path, "line 70,002: v is 'x'")
     assert df.table.from_csv(path).columns[0][2][-1] == "x"
+
+
+def test_the_header_of_a_table_is_not_guessed(tmp_path: Path) -> None:
+    """A preview looks for a line with more names; for a table, that would be a row that is lost."""
+    path = tmp_path / "t.csv"
+    path.write_text("id,name\na,x,y,z\nb,u,v,w\n")
+    with pytest.raises(IngestError, match="line 2: CSV: 4 values in a row of 2 columns"):
+        read(path)

@@ -242,6 +242,18 @@ def test_an_error_in_one_source_does_not_lose_the_others(lake: Lake, tmp_path: P
     assert [r["x"] for r in lake.rows()] == [0, 1, 2]
 
 
+def test_a_column_of_words_for_missing_values_exists(lake: Lake) -> None:
+    lake.text(f"k,t,v,w,x\na,{T},-,99,\n,{T},NA,99,\n", null="99")
+    lake.records([{"k": "a", "t": T, "y": "NA"}, {"k": "a", "t": T, "v": "?"}])
+    schema = lake.catalogue.schema("s")
+    assert schema is not None
+    assert (schema.columns, {*schema.empty}) == ({}, {"v", "w", "x", "y"})
+    lake.records([{"k": "a", "t": T, "v": 1}])
+    schema = lake.catalogue.schema("s")
+    assert schema is not None
+    assert (schema.columns, {*schema.empty}) == ({"v": Type.INT}, {"w", "x", "y"})
+
+
 def test_rejected_rows_of_a_table_settle_nothing(lake: Lake) -> None:
     pa = pytest.importorskip("pyarrow")
     table = pa.table(

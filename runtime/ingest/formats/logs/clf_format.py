@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from runtime.ingest.formats.known_formats import SourceFormat, register
-from runtime.ingest.formats.record_batches import line_batches
+from runtime.ingest.formats.record_batches import line_batches, parses
 from runtime.ingest.records.text_lines import LineParser
 from runtime.ingest.text.json_strict import NotARecord
 
@@ -77,15 +77,18 @@ def _byte(found: re.Match[bytes]) -> bytes:
 
 
 _WANTED = {"clf": "", "combined": ' "referer" "agent"'}
+_parse_common = _parser(f"{_COMMON}(?:{_AGENT})?", "clf")
+_parse_combined = _parser(_COMMON + _AGENT, "combined")
 
 register(
     SourceFormat(
         "Common Log Format",
         ("clf",),
         lambda head: False,
-        line_batches(lambda settings: _parser(f"{_COMMON}(?:{_AGENT})?", "clf")),
+        line_batches(lambda settings: _parse_common),
         about="logs of web servers: host, ident, user, time, request, status, bytes; combined ones, too",
         named=False,
+        may_be=parses(_parse_common),
     )
 )
 register(
@@ -93,8 +96,9 @@ register(
         "Combined Log Format",
         ("combined",),
         lambda head: False,
-        line_batches(lambda settings: _parser(_COMMON + _AGENT, "combined")),
+        line_batches(lambda settings: _parse_combined),
         about="logs of web servers with referer and agent, as Apache and nginx write them",
         named=False,
+        may_be=parses(_parse_combined),
     )
 )

@@ -7,7 +7,7 @@ from math import isinf
 from typing import Any
 
 from runtime.ingest.formats.known_formats import SourceFormat, register
-from runtime.ingest.formats.record_batches import line_batches
+from runtime.ingest.formats.record_batches import line_batches, parses
 from runtime.ingest.records.written_values import distinct
 from runtime.ingest.text.json_strict import Decimal, NotARecord
 
@@ -148,5 +148,6 @@ register(
         line_batches(lambda settings: _Points(settings.key == SERIES).parse),
         about="InfluxDB's line protocol; measurement, tags and fields are columns, series identifies the first two",
         named=False,
+        may_be=parses(_Points(False).parse),
     )
 )

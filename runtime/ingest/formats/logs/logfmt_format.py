@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from runtime.ingest.formats.known_formats import SourceFormat, register
-from runtime.ingest.formats.record_batches import line_batches
+from runtime.ingest.formats.record_batches import line_batches, parses
 from runtime.ingest.records.written_values import distinct, value_or_text
 from runtime.ingest.text.json_strict import NotARecord
 
@@ -50,5 +50,6 @@ register(
         line_batches(lambda settings: _parse, as_text=True),
         about='key=value pairs, for example: level=info msg="all good" status=200',
         named=False,
+        may_be=parses(_parse),
     )
 )

@@ -11,7 +11,7 @@ from runtime.errors import IngestError
 from runtime.ingest.inputs.encodings import likely
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.text.dialects.csv_records import BLANKS, Cell, line_end, record_at
-from runtime.ingest.text.dialects.header_names import raw_names, usable, without_trailing
+from runtime.ingest.text.dialects.header_names import has_row_numbers, raw_names, usable, without_trailing
 from runtime.ingest.text.dialects.written_numbers import marks_of
 
 MAX_HEADER = 1 << 20
@@ -19,10 +19,17 @@ WINDOW = MAX_HEADER + (1 << 16)
 """Bytes by which the dialect is found: a header, and a sample of rows after it."""
 
 _SAMPLE_BYTES = 1 << 16
-_LINES = 50  # that may be before the header; rows of the sample
+_LINES = 50  # that may be before the header, those that begin with # aside; rows of the sample
+_COMMENTS = 1000
 _SEPARATORS = (",", ";", "\t", "|", BLANKS)
 _SEP = re.compile(rb"\"?sep=([^\r\n\x80-\xff])\"?[ ]*(?:\r\n|\n|\r|\Z)", re.IGNORECASE)
 _SHOWN = 80
+_NUMBER = re.compile(rb"\s*[+-]?[0-9]+(\.[0-9]*)?\s*")
+_GIVEN = re.compile(r".+_[0-9]+")  # such as column_1 and v_2
+
+_ZEEK = "#fields"
+"""How the line with the names begins in a log of Zeek; other lines that begin with # are no rows,
+and quotes are text."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class _Finder:
         self._data, self._whole, self._source = data, whole, source
         self._reading = reading = settings.reading
         self._wanted = settings.needed()
+        self._may_guess = settings.may_guess
         self._first = (settings.key, settings.time)
         known = settings.known.columns if settings.known else ()
         self._exact = {*(name for _, names in self._wanted for name in names), *known}
@@ -79,7 +87,7 @@ class _Finder:
             self._begin = line_end(data, self._begin)
 
     def dialect(self) -> Dialect:
-        lines = [start for start, _ in zip(self._lines(self._begin), range(_LINES), strict=False)]
+        lines = self._first_lines()
         if not lines:
             if not self._whole:
                 raise self._too_long()
@@ -97,6 +105,17 @@ class _Finder:
                 yield start
             start = end
 
+    def _first_lines(self) -> list[int]:
+        """The lines among which the header is."""
+        found: list[int] = []
+        comments = 0
+        for start in self._lines(self._begin):
+            found.append(start)
+            comments += self._data.startswith(b"#", start)
+            if len(found) - comments == _LINES or comments == _COMMENTS:
+                break
+        return found
+
     def _record(self, start: int, separator: str) -> tuple[list[Cell], int]:
         return record_at(self._data, start, separator, self._quote)
 
@@ -110,11 +129,16 @@ class _Finder:
     # ---- the header
 
     def _with_header(self, lines: list[int]) -> Dialect:
+        # Words of a sentence are between blanks, too: such a header comes last, and a row like it must follow.
+        marks, blanks = ([s for s in self._separators if (s == BLANKS) is of] for of in (False, True))
         if self._reading.skip_rows:
             del lines[1:]
-        # Words of a sentence are between blanks, too: such a header comes last, and a row like it must follow.
-        marks = [s for s in self._separators if s != BLANKS]
-        for separators in (marks, [s for s in self._separators if s == BLANKS]):
+        if not self._wanted:
+            likeliest = self._likeliest(lines)
+            alone = self._may_guess and all(len(self._record(likeliest, s)[0]) == 1 for s in marks)
+            aligned = blanks and alone and self._aligned(lines)
+            lines, marks = ([aligned[0]], []) if aligned else ([likeliest], marks)
+        for separators in (marks, blanks):
             for place, start in enumerate(lines):
                 if (found := self._header(start, separators)) is not None:
                     return self._after(found, lines[:place])
@@ -126,22 +150,68 @@ class _Finder:
         line = self._data[lines[0] : first_end].decode(errors="replace").rstrip("\r\n")
         raise self._without_columns(lines[0], line)
 
+    def _likeliest(self, lines: list[int]) -> int:
+        """The line that is likely the header, whatever key and time are: the first, unless another has more names (by
+        two, and none a number) and is followed by a record with as many values.
+        """
+        marks = [s for s in self._separators if s != BLANKS]
+        if not marks:
+            return lines[0]
+        if "\t" in marks and (zeek := [s for s in lines if self._data.startswith(f"{_ZEEK}\t".encode(), s)]):
+            return zeek[0]
+        if not self._may_guess:
+            return lines[0]
+        begins_here = not self._data.startswith(b"#", lines[0])
+        first = max(len(_filled(self._record(lines[0], s)[0])) for s in marks) if begins_here else 0
+        best = max(lines, key=lambda start: max(self._width(start, s) for s in marks))
+        width = max(self._width(best, s) for s in marks)
+        return best if width > max(1, first + (first > 1)) else lines[0]
+
+    def _aligned(self, lines: list[int]) -> list[int]:
+        """The lines that have several values between blanks, and are followed by two records with as many, or one."""
+        widths = [len(self._record(start, BLANKS)[0]) for start in lines]
+        return [
+            start
+            for n, start in enumerate(lines)
+            if widths[n] > 1 and len(widths) > n + 1 and {*widths[n + 1 : n + 3]} == {widths[n]}
+        ]
+
+    def _width(self, start: int, separator: str) -> int:
+        """How many names this record has, if the next one has as many values; else 0."""
+        cells, end = self._record(start, separator)
+        names = _filled(cells)
+        if any(_NUMBER.fullmatch(cell.text) for cell in names) or len(self._record(end, separator)[0]) != len(cells):
+            return 0
+        return len(names)
+
     def _header(self, start: int, separators: Sequence[str]) -> Dialect | None:
         """The dialect if this record is the header, under one of the separators; that with most names, if several."""
-        found: list[tuple[list[str], str, list[Cell], int]] = []
+        found: list[tuple[Dialect, list[Cell]]] = []
         for separator in separators:
             cells, end = self._record(start, separator)
             try:
                 names = raw_names(cells, self._exact)
             except UnicodeDecodeError:
                 return None
-            follows = separator != BLANKS or len(self._record(end, separator)[0]) == len(names)
-            if self._hits(names) == len(self._wanted) and follows and not self._is_cut(end):
-                found.append((names, separator, cells, end))
+            if (separator == BLANKS and len(self._record(end, separator)[0]) != len(names)) or self._is_cut(end):
+                continue
+            read = Dialect(separator, self._quote, self._comment, tuple(names), end)
+            if self._has_wanted(read, cells):
+                found.append((read, cells))
         if not found:
             return None
-        names, separator, cells, end = max(found, key=lambda f: len(f[0]))
-        return self._finished(Dialect(separator, self._quote, self._comment, tuple(names), end), cells)
+        read, cells = max(found, key=lambda f: len(f[1]))
+        if read.names[0] == _ZEEK and not self._comment:
+            self._comment, self._quote = b"#", ""
+            read, cells = replace(read, names=read.names[1:], comment=b"#", quote=""), cells[1:]
+        return self._finished(read, cells)
+
+    def _has_wanted(self, read: Dialect, cells: list[Cell]) -> bool:
+        """Whether key and time are among the names, or the names that columns are given."""
+        if self._hits(read.names) == len(self._wanted):
+            return True
+        given = all(_GIVEN.fullmatch(name) for _, name in self._missing(read.names))
+        return given and self._hits(self._finished(read, cells).names) == len(self._wanted)
 
     def _after(self, found: Dialect, left_out: list[int]) -> Dialect:
         """With a word on the lines that are before the header."""
@@ -151,7 +221,7 @@ class _Finder:
         count = f"{len(left_out)} line{'s' * (len(left_out) > 1)}"
         return replace(found, notes=(f"{count} before the header left out: {first[:_SHOWN]!r}", *found.notes))
 
-    def _hits(self, names: list[str]) -> int:
+    def _hits(self, names: Sequence[str]) -> int:
         return sum(any(name in names for name in of) for _, of in self._wanted)
 
     def _missing(self, names: Sequence[str]) -> list[tuple[str, str]]:
@@ -202,6 +272,8 @@ class _Finder:
     def _finished(self, found: Dialect, cells: Sequence[Cell]) -> Dialect:
         """With what the first rows say: blanks, columns without name and values, how numbers are written."""
         sample = self._sample(found)
+        if not self._reading.names and has_row_numbers(len(found.names), sample):
+            found, cells = replace(found, names=("", *found.names)), [Cell(b""), *cells]
         names, made_up = usable(without_trailing(list(found.names), sample), cells)
         notes = [*made_up.values()]
         trim = found.separator == BLANKS
@@ -234,6 +306,14 @@ class _Finder:
             texts = [text for text in cells if text]
             if name not in self._first and (marks := marks_of(texts)):
                 yield f"column {name} holds text such as {texts[0][:_SHOWN]!r}: if these are numbers, say {marks}"
+
+
+def _filled(cells: list[Cell]) -> list[Cell]:
+    """The cells without empty ones at the end."""
+    n = len(cells)
+    while n and not cells[n - 1].text.strip():
+        n -= 1
+    return cells[:n]
 
 
 def _is_indented(sample: list[list[Cell]]) -> bool:

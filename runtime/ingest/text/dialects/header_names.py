@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 from runtime.ingest.text.dialects.csv_records import Cell
 from runtime.ingest.text.json_strict import name_fault
@@ -28,6 +29,18 @@ def without_trailing(names: list[str], sample: Sequence[Sequence[Cell]]) -> list
     while n and not names[n - 1] and not any(len(row) >= n and row[n - 1].text.strip() for row in sample):
         n -= 1
     return names[:n]
+
+
+def has_row_numbers(width: int, sample: Sequence[Sequence[Cell]]) -> bool:
+    """Whether every row has one value more than the header, and begins with a quoted whole number, larger than the one
+    before: R writes rows with their numbers so, and no name above these. (Without quotes, a decimal comma may be why.)
+    """
+    if len(sample) < 2 or any(len(row) != width + 1 for row in sample):
+        return False
+    if not all(row[0].quoted and row[0].text.isdigit() for row in sample):
+        return False
+    numbers = [int(row[0].text) for row in sample]
+    return all(a < b for a, b in pairwise(numbers)) and any(row[-1].text.strip() for row in sample)
 
 
 def usable(names: Sequence[str], cells: Sequence[Cell]) -> tuple[list[str], dict[str, str]]:

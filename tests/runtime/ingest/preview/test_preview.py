@@ -177,6 +177,123 @@ def test_arrays_inside() -> None:
     found = runtime.preview(io.BytesIO(json.dumps(document).encode()))
     assert found.inside == ("--records Records", "--columnar hourly")
     assert "--records Records or --columnar hourly" in str(found)
+    records = [document, {"ts": "2024-01-01", "dev": "a"}, {"ts": "2024-01-02", "dev": "a"}]
+    assert runtime.preview(io.BytesIO(json.dumps(records).encode())).inside == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('::1 - - [31/Dec/2024:13:05:01 +0100] "GET / HTTP/1.1" 200 5\n', "this may be --format clf"),
+        ('h - - [31/Dec/2024:13:05:01 +0100] "GET /,a" 200 5 "-" "x, y"\n', "--format clf or --format combined"),
+        ("level=info ts=2024-01-01T00:00:00Z n=5\n", "this may be --format logfmt"),
+        ("cpu,host=a v=1.5 1704067200000000000\n", "this may be --format line-protocol"),
+        ("1704067200,a,5\n1704067260,a,6\n", "if it is a row ('1704067200', '5'), say --names A,B"),
+    ],
+)
+def test_text_that_may_be_no_csv_or_has_no_header(text: str, says: str) -> None:
+    assert says in str(runtime.preview(io.BytesIO(text.encode() * 2)))
+
+
+def test_names_of_columns_may_be_years() -> None:
+    assert runtime.preview(io.BytesIO(b"k,t,2023\na,2024-01-01,5\n")).hints == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "options"),
+    [
+        ("# a table, of sensors\n" * 70, {}),
+        ("Report of 2024-01-01\n\nUnit: Celsius, Volt\n", {}),
+        ("# begin\n", {}),
+    ],
+)
+def test_the_header_may_be_after_other_lines(before: str, options: dict[str, Any]) -> None:
+    rows = "dev,ts,v\na,2024-01-01,1\na,2024-01-02,2\n"
+    found = runtime.preview(io.BytesIO((before + rows).encode()), **options)
+    assert (found.options, found.taken, found.rejected) == ({"key": "dev", "time": "ts"}, 2, 0)
+    assert [f.name for f in found.fields] == ["dev", "ts", "v"]
+
+
+def test_a_line_on_the_station_may_be_before_the_header() -> None:
+    text = "4711,Berlin,DE,52.5\ndev,ts,v,w,x,y\na,2024-01-01,1,2,3,4\na,2024-01-02,1,2,3,4\n"
+    assert runtime.preview(io.BytesIO(text.encode())).taken == 2
+    for rows in ("a,2024-01-01,1,5,2,5\n", "a,2024-01-01,1,,,\n"):  # decimal commas; a separator too many
+        found = runtime.preview(io.BytesIO(("dev,ts,v,w\n" + 2 * rows).encode()))
+        assert "4 values" not in str(found)
+        assert "dev,ts" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "time", "form"),
+    [
+        ("dev,day\na,3-Feb-2024 5:06\na,4-Feb-2024 5:06\n", "day", "%d-%b-%Y %H:%M"),
+        ("dev,date,at\na,Feb 3 2024,5:06\na,Feb 4 2024,5:07\n", "date,at", "%b %d %Y %H:%M"),
+        ("dev,day\na,20240203:0506\na,20240204:0506\n", "day", "%Y%m%d:%H%M"),
+        ("dev,Year,month,day\na,2024,2,3\na,2024,12,31\n", "Year,month,day", "%Y %m %d"),
+        ("dev,year,month,day,HOUR\na,2024,2,3,0\na,2024,2,3,23\n", "year,month,day,HOUR", "%Y %m %d %H"),
+    ],
+)
+def test_times_in_a_form_of_their_own(text: str, time: str, form: str) -> None:
+    found = runtime.preview(io.BytesIO(text.encode()))
+    assert (found.options, found.taken) == ({"key": "dev", "time": time, "time_format": [form]}, 2)
+
+
+def test_the_order_of_day_and_month_is_not_proposed() -> None:
+    found = runtime.preview(io.BytesIO(b"dev,day\na,31/12/2024\na,30/12/2024\n"))
+    assert found.taken == 0
+    assert "say its form with --time-format, for example '%d/%m/%Y'" in str(found.fault)
+
+
+def test_a_header_of_zeek_is_one_whatever_the_rows_hold() -> None:
+    text = (
+        "#separator \\x09\n#fields\tts\thost\tmessage\n"
+        + '1704067200.5\ta\t{"a": 1, "b": "x", "c": "y", "d": ""}\n' * 3
+    )
+    found = runtime.preview(io.BytesIO(text.encode()))
+    assert (found.options, found.taken) == ({"key": "host", "time": "ts", "unit": "s"}, 3)
+
+
+def test_a_key_that_many_records_lack_comes_last() -> None:
+    lines = [
+        {"time": f"2024-01-{n:02}", "level": "info", **({"deviceName": "a"} if n % 3 else {})} for n in range(1, 31)
+    ]
+    found = runtime.preview(io.BytesIO("".join(json.dumps(line) + "\n" for line in lines).encode()))
+    assert (found.keys, found.taken) == (("level", "deviceName"), 30)
+
+
+def test_values_between_blanks() -> None:
+    text = "Station 7\n dev   ts          v\n a     2024-01-01  1\n b     2024-01-03 20\n b     2024-01-04  3\n"
+    for cut in (0, text.index("dev")):
+        found = runtime.preview(io.BytesIO(text[cut:].encode()))
+        assert (found.options, found.taken) == ({"key": "dev", "time": "ts"}, 3)
+    found = runtime.preview(io.BytesIO(b"it was so\nand a line of text\nfollowed it\n"))
+    assert len(found.fields) == 1
+
+
+def test_what_is_measured_is_no_key() -> None:
+    text = (
+        "at,GPS Time,Phone device Battery Level(%),Lap Time(s)\n"
+        + "2024-01-01,Mon Jan 1,97,-\n" * 2
+        + "2024-01-02,-,96,5\n"
+    )
+    found = runtime.preview(io.BytesIO(text.encode()))
+    assert (found.keys, found.options) == ((), {"time": "at", "key_value": "{stem}"})
+
+
+def test_the_index_of_a_data_frame_may_be_the_time() -> None:
+    frame = pd.DataFrame({"dev": ["a", "a"], "v": [1, 2]}, index=pd.date_range("2024-01-01", periods=2))
+    found = runtime.preview(io.BytesIO(frame.to_csv().encode()))
+    assert (found.options, found.taken) == ({"key": "dev", "time": "column_1"}, 2)
+
+
+def test_numbers_as_text() -> None:
+    records = [
+        {"ts": f"2024-01-0{n}", "device": f"{n}", "price": f"{n}.50", "zip": "01067", "v": n} for n in range(1, 5)
+    ]
+    data = json.dumps(records).encode()
+    says = "all texts are numbers in price: --type price=float64 reads them as such"
+    assert runtime.preview(io.BytesIO(data)).hints == (says,)
+    assert runtime.preview(io.BytesIO(data), type={"price": "float64"}).hints == ()
 
 
 def test_wrong_options() -> None:

@@ -99,6 +99,36 @@ def test_a_column_without_name_at_the_end_is_one_if_it_has_values() -> None:
     assert found.rows == [["a", "1", "2", None], ["b", "3", "4", "5"]]
 
 
+def test_key_and_time_may_be_columns_that_got_their_names() -> None:
+    """The index of a data frame has no name, and names may be there twice."""
+    for header, key, time in ((",t,v", "column_1", "t"), ("v,v,k", "v", "v_2"), ("k,,", "k", "column_3")):
+        found = scanned(f"preamble\n{header}\na,1,2\n".encode(), key=key, time=time)
+        assert (found.rows, found.rejected) == ([["a", "1", "2"]], [])
+        assert {key, time} <= {*found.names}
+
+
+def test_rows_with_numbers_that_the_header_does_not_name() -> None:
+    """As R writes them."""
+    found = scanned(b'"k","t","v"\n"1","a",1,2\n"2","b",3,4\n"17","c",5,6\n')
+    assert (found.names, found.rejected) == (("column_1", "k", "t", "v"), [])
+    assert found.rows[0] == ["1", "a", "1", "2"]
+    assert "column 1 is called column_1: it has no name" in found.notes
+    for rows in (
+        b"1,a,1,2\n2,b,3,4\n",
+        b'"1",a,1,2\n"1",b,3,4\n',
+        b"1,a,1,2\n",
+        b"1,a,1,2\n2,b,3\n",
+        b"x,a,1,2\ny,b,3,4\n",
+    ):
+        assert scanned(b"k,t,v\n" + rows).names == ("k", "t", "v")
+
+
+def test_logs_of_zeek() -> None:
+    text = '#separator \\x09\n#fields\tt\tk\tv\n#types\ttime\taddr\tstring\n1\ta\t"x" y"\n#close\t2024\n'
+    found = scanned(text.encode())
+    assert (found.names, found.rows, found.rejected) == (("t", "k", "v"), [["1", "a", '"x" y"']], [])
+
+
 def test_a_name_with_blanks_that_the_stream_has_stays(lake: Lake) -> None:
     lake.records([{"k": "a", "t": T, " v": 1}])
     lake.text(f"k,t, v, w\na,{T},2,3\n")
