@@ -224,5 +224,5 @@ def test_the_header_of_a_table_is_not_guessed(tmp_path: Path) -> None:
     """A preview looks for a line with more names; for a table, that would be a row that is lost."""
     path = tmp_path / "t.csv"
     path.write_text("id,name\na,x,y,z\nb,u,v,w\n")
-    with pytest.raises(IngestError, match="line 2: CSV: 4 values in a row of 2 columns"):
-        read(path)
+    with pytest.raises(DataflowError, match="line 2: CSV: 4 values in a row of 2 columns"):
+        df.table(path)
