@@ -9,6 +9,7 @@ from runtime.ingest.columns.assemble import Assembler, Declared
 from runtime.ingest.columns.event_times import TimeReader
 from runtime.ingest.inputs.composed import key_value
 from runtime.ingest.inputs.settings import Settings
+from runtime.ingest.text.dialects.written_numbers import Marks
 from runtime.ingest.text.shaping import Shaping
 from runtime.ingest.times.time_texts import TimeTexts
 
@@ -48,5 +49,6 @@ def new_assembler(
 def _shaping(settings: Settings, name: str) -> Shaping:
     r = settings.reading
     text = None if r.key_value is None else key_value(r.key_value, name)
-    times = TimeTexts.of(r)
-    return Shaping(settings.key_of, settings.time_of, text, settings.types(), r.null, times, settings.unit, r.rename)
+    marks = None if r.decimal is None and r.thousands is None else Marks(r.decimal, r.thousands)
+    of = (settings.key_of, settings.time_of, text, settings.types(), r.null, TimeTexts.of(r), settings.unit)
+    return Shaping(*of, r.rename, marks)

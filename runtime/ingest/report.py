@@ -82,8 +82,7 @@ class ColumnReport:
             first = self.examples[type_]
             hint = ""
             if type_ == "string" and self.type != "string":
-                number = _NUMBER.fullmatch(first.text) and self.type in ("int64", "float64")
-                hint = f"; --type {name}={self.type} would read it" if number else f"; --null {first.text!r}: missing"
+                hint = f"; {_text_hint(name, self.type, first.text)}"
             yield (
                 f"{name} is {self.type}: {_count(count, _CALLED.get(type_, type_))} in {name}#{type_} "
                 f"(the first, {first.text!r}, in line {first.line:,}{hint})"
@@ -114,6 +113,16 @@ def zone_notes(zone: str | None, without_zone: int, twice: int) -> Iterator[str]
     if twice:
         yield f"{_count(twice, 'time')} that the clock of {zone} showed twice: the earlier was taken"
 
+def _text_hint(name: str, type_: str, text: str) -> str:
+    """What to do about a text in a column that is none."""
+    if type_ not in ("int64", "float64") or not _NUMBER.fullmatch(text):
+        return f"--null {text!r}: missing"
+    if _CODE.fullmatch(text):
+        return f"--type {name}=string keeps such codes, --type {name}={type_} reads them as numbers"
+    return f"--type {name}={type_} would read it"
+
+
+_CODE = re.compile(r"0[0-9]+")
 
 _CALLED = {"string": "text", "int64": "integer", "float64": "fraction", "bool": "boolean", "json": "JSON value"}
 

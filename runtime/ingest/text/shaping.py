@@ -15,6 +15,7 @@ from operators.types import Type
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.null_words import WordTable
 from runtime.ingest.inputs.composed import Composed
+from runtime.ingest.text.dialects.written_numbers import Marks
 from runtime.ingest.text.json_strict import NotARecord, read_record
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.tokens import BIG, BOOL, FLOAT, INSTANT, INT, JSON, MISSING, NULL, NULLED, SCALED, STRING
@@ -90,12 +91,13 @@ class Shaping:
 
     ``key`` and ``time`` say of which fields these are composed, ``key_text`` is the key of all records; ``types`` are
     declared ones; ``null`` are words that are missing values in every column; ``times`` and ``unit`` say how times are
-    written, and ``rename`` which columns have another name than in the source.
+    written, ``marks`` how numbers are in CSV, and ``rename`` which columns have another name than in the source.
     """
 
     def __init__(
         self, key: Composed | None, time: Composed | None, key_text: str | None, types: Mapping[str, Type],
         null: tuple[str, ...], times: TimeTexts, unit: str | None, rename: Mapping[str, str],
+        marks: Marks | None = None,
     ) -> None:  # fmt: skip
         self._key, self._time, self._key_text, self._types = key, time, key_text, types
         self._times, self._unit = times, unit if unit in SHIFTS else None
@@ -103,9 +105,9 @@ class Shaping:
         numbers = [word for word in null if _NUMBER.fullmatch(word)]
         self._reals = [float(word) for word in numbers]
         self._wholes = [units for word in numbers if (units := _units(word, 0)) is not None]
-        self._rename = rename
         self.latest = END
         """Texts of times from then on, and as far before 1970, stay texts."""
+        self._rename, self._marks = rename, marks
 
     @property
     def is_needed(self) -> bool:
@@ -171,7 +173,8 @@ class Shaping:
         if not rows.any():
             return
         found = Texts(cells, at)
-        parsed = [self._parsed(text, type_) for text in found.texts]
+        marks = self._marks if cells.spans is not None else None
+        parsed = [self._parsed(text, type_, marks) for text in found.texts]
         kinds = np.array([0 if p is None else p[0] for p in parsed], np.uint8)
         values = np.array([0 if p is None else p[1] for p in parsed], np.int64)
         rows &= found.codes >= 0
@@ -179,11 +182,13 @@ class Shaping:
         cells.kind[at, rows] = kinds[found.codes[rows]]
         cells.value[at, rows] = values[found.codes[rows]]
 
-    def _parsed(self, text: str, type_: Type) -> Parsed:
+    def _parsed(self, text: str, type_: Type, marks: Marks | None) -> Parsed:
         text = text.strip()
         if type_ is Type.BOOL:
             low = text.lower()
             return (BOOL, 1) if low in _TRUE else (BOOL, 0) if low in _FALSE else None
+        if marks is not None and not _INTEGER.fullmatch(text):
+            text = marks.plain(text) or ""
         if not _NUMBER.fullmatch(text):
             return None
         if type_.places is not None:

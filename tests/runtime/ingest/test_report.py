@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from runtime.ingest import SourceReport
 from runtime.ingest.report import ColumnReport, Example
 
@@ -20,3 +22,17 @@ def test_values_beside_come_before_the_many_that_are_missing() -> None:
 def test_no_reject_goes_unmentioned() -> None:
     assert "other reason" not in report(10)
     assert report(13).endswith(f"\n  {90 + 89 + 88} for 3 other reasons")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("12", "--type v=int64 would read it"),
+        ("0012", "--type v=string keeps such codes, --type v=int64 reads them as numbers"),
+        ("0", "--type v=int64 would read it"),
+        ("n/k", "--null 'n/k': missing"),
+    ],
+)
+def test_what_to_do_about_text_among_numbers(text: str, hint: str) -> None:
+    column = ColumnReport("int64", 3, {"string": 1}, examples={"string": Example(text, 2)})
+    assert [*column.notes("v")] == [f"v is int64: 1 text in v#string (the first, {text!r}, in line 2; {hint})"]

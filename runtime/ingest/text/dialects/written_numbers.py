@@ -45,10 +45,21 @@ class Marks:
 
     def number(self, text: str) -> int | float | None:
         """The number that the text is, an integer if it has no decimals; None if it is none."""
+        plain = self.plain(text)
+        if plain is None:
+            return None
+        if not plain.lstrip("-").isdigit():
+            return float(plain)
+        if len(plain.lstrip("-")) > _LONGEST:
+            return None
+        return MinusZero(0) if plain == "-0" else int(plain)
+
+    def plain(self, text: str) -> str | None:
+        """The number that the text is as plain digits, like ``-1234.56``; None if it is none."""
         found = self._match(text.strip(_BLANKS))
         if found is None:
             return None
-        signs = [sign for sign in (found["minus"], found["inner"], found["open"]) if sign]
+        signs = [sign for sign in (found["minus"], found["inner"], found["last"], found["open"]) if sign]
         currencies = [c for c in (found["before"], found["after"]) if c]
         if len(signs) > 1 or len(currencies) > 1 or (found["open"] is None) != (found["close"] is None):
             return None
@@ -58,14 +69,8 @@ class Marks:
         for mark in self._thousands:
             whole = whole.replace(mark, "")
         minus = "-" if signs and signs[0] != "+" else ""
-        if fraction is None and not power:
-            if len(whole) > _LONGEST:
-                return None
-            number: int | float = MinusZero(0) if minus and whole == "0" else int(minus + whole)
-        else:
-            number = float(f"{minus}{whole}.{fraction or 0}{power}")
         self.currencies.update(currencies)
-        return number
+        return minus + whole + (f".{fraction or 0}{power}" if fraction is not None or power else "")
 
 
 @lru_cache(16)
@@ -80,9 +85,9 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
             whole = f"[1-9][0-9]?,(?:[0-9]{{2}},)+[0-9]{{3}}|{whole}"
     blank, sign, currency = f"[{_BLANKS}]?", f"[+{re.escape(_MINUS)}]", f"[{_SIGNS}]|[A-Z]{{3}}"
     return re.compile(
-        f"(?P<open>\\()?(?P<minus>{sign})?(?:(?P<before>{currency}){blank})?(?P<inner>{sign})?"
+        f"(?P<open>\\()?(?:(?P<minus>{sign}){blank})?(?:(?P<before>{currency}){blank})?(?P<inner>{sign})?"
         f"(?:(?P<whole>{whole})(?:{d}(?P<fraction>[0-9]+))?|{d}(?P<only>[0-9]+))(?P<power>[eE][+-]?[0-9]+)?"
-        f"(?:{blank}(?P<after>{currency}))?(?P<close>\\))?"
+        f"(?P<last>{sign})?(?:{blank}(?P<after>{currency}))?(?P<close>\\))?"
     )
 
 

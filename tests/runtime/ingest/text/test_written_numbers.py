@@ -35,6 +35,12 @@ from tests.runtime.ingest.text.scanned import scanned
         (",", ".", "$-3", -3),
         (",", ".", "−4", -4),
         (",", ".", "+7", 7),
+        (",", ".", "+ € 7,50", 7.5),
+        (",", ".", "- 7", -7),
+        (",", ".", "7,50-", -7.5),
+        (",", ".", "7,50- EUR", -7.5),
+        (",", ".", "-7,50-", None),
+        (",", ".", "(7,50-)", None),
         (",", ".", "1,5e3", 1500.0),
         (",", ".", "1.5", None),
         (",", ".", "1.23.456", None),
@@ -160,3 +166,23 @@ def test_a_point_that_is_the_decimal_mark_stays(lake: Lake) -> None:
 def test_currencies_are_codes() -> None:
     assert {"USD", "EUR", "GBP", "JPY", "INR", "CHF"} < CURRENCIES
     assert all(len(code) == 3 and code.isupper() for code in CURRENCIES)
+
+
+@pytest.mark.parametrize("type_", ["decimal(3)", "float64", "int64"])
+def test_a_declared_type_reads_written_numbers(lake: Lake, type_: str) -> None:
+    """Exactly, and with the declared marks only: 1.234 is 1234, also where decimals have three places."""
+    texts = ["1.234", "12", "1.234,5", "-0,125", "€ 3,10", "7,5-", "0101", "1.5", "x"]
+    lake.text("k,t,v\n" + "".join(f'a,{T},"{text}"\n' for text in texts), decimal=",", thousands=".", type={"v": type_})
+    numbers = [1234, 12, Decimal("1234.5"), Decimal("-0.125"), Decimal("3.1"), Decimal("-7.5"), 101]
+    found = lake.rows()
+    if type_ == "int64":  # the fractions are beside
+        assert [r.get("v", r.get("v#float64")) for r in found[:7]] == [float(n) for n in numbers]
+    else:
+        exact = numbers if type_ == "decimal(3)" else [float(n) for n in numbers]
+        assert [r["v"] for r in found[:7]] == exact
+    assert [r["v#string"] for r in found[7:]] == ["1.5", "x"]
+
+
+def test_a_column_of_decimals_has_no_twin_of_fractions(lake: Lake) -> None:
+    lake.text(f'k,t,v\na,{T},"1.653,75"\nb,{T},"-33,87"\n', decimal=",", thousands=".", type={"v": "decimal(2)"})
+    assert lake.columns() == {"v": Type.DECIMAL_2}
