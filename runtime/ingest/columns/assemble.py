@@ -101,6 +101,7 @@ class Assembler:
         self.time = time
         self.prepare: Callable[[RawCells], RawCells] = lambda cells: cells  # what formats do with the cells before
         self._missing_key = declared.missing_key
+        self._key_is_open = declared.key_type is None
         self._name = name
         self._waiting: list[Batch] = []
 
@@ -238,9 +239,11 @@ class Assembler:
                 columns.key_type = Type.INT if kind[first] == INT else Type.STRING
             else:
                 return
+        may_be_text = cells.spans is None and (self._key_is_open or columns.key_type is Type.STRING)
+        hint = f"; --type {self.key}=string reads both as text" if may_be_text else ""
         wrong = with_key & (kind != (INT if columns.key_type is Type.INT else STRING))
         for what, shown in ((INT, "int64"), (STRING, "string"), (BOOL, "bool"), (FLOAT, "float64")):
-            reason = f"key: column {self.key} is {columns.key_type}, got {shown}"
+            reason = f"key: column {self.key} is {columns.key_type}, got {shown}{hint}"
             _reject_all(good, reasons, wrong & (kind == what), reason)
 
     def _keys(self, cells: RawCells, good: Mask) -> Values:

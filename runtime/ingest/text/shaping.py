@@ -133,8 +133,11 @@ class Shaping:
             if composed is not None:
                 _compose(cells, at, composed, places, added, "/" if at == 0 else " ")
         for name, type_ in self._types.items():
-            if name in places and places[name] > 1:
-                self._declare(cells, places[name], name, type_, added)
+            at = places.get(name, 1)
+            if at > 1:
+                self._declare(cells, at, name, type_, added)
+            elif at == 0 and type_ is Type.STRING and cells.spans is None:
+                self._as_text(cells, 0, added)
         added.append()
 
     def _take_words(self, cells: RawCells) -> None:

@@ -129,7 +129,7 @@ def test_a_waiting_row_with_a_key_of_another_type_is_rejected_when_it_is_had(
     clock(T)
     report = lake.ingest(str(tmp_path / "source"))
     assert (report.committed, report.rejected) == (0, 1)
-    assert report.reasons == {"key: column k is string, got int64": 1}
+    assert report.reasons == {"key: column k is string, got int64; --type k=string reads both as text": 1}
     assert lake.columns() == {"x": Type.INT}
     assert lake.ingest(str(tmp_path / "source")).sources[0].status == "already ingested"
     assert lake.catalogue.snapshot("s").rejected == 1

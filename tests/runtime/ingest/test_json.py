@@ -52,7 +52,7 @@ BROKEN = {
     '{"t":1,"x":1}': "key: column k is missing or null",
     '{"k":true,"t":1}': "key: column k is a bool",
     '{"k":1.5,"t":1}': "key: column k is a float64",
-    '{"k":7,"t":1}': "key: column k is string, got int64",
+    '{"k":7,"t":1}': "key: column k is string, got int64; --type k=string reads both as text",
     '{"k":["a"],"t":"x"}': "time: column t: 'x' is not a time; say its form with --time-format",
     '{"k":"a","x":1}': "time: column t is missing or null",
     '{"k":"a","t":null}': "time: column t is missing or null",
@@ -229,10 +229,18 @@ def test_a_name_that_is_now_a_value_and_now_an_object(lake: Lake) -> None:
     assert [(r.get("m"), r.get("m.n")) for r in lake.rows()] == [(1, None), (None, 2), (3, None)]
 
 
+def test_keys_of_both_types_are_text_where_that_is_declared(lake: Lake) -> None:
+    keys = [7, "a", True, 1.50, 2**70, -3]
+    lake.records([{"k": key, "t": T} for key in keys], type={"k": "string"})
+    assert sorted(r["k"] for r in lake.rows()) == sorted(["7", "a", "true", "1.5", str(2**70), "-3"])
+    lake.records([{"k": 7, "t": T + 1}], type={"k": "string"})
+    assert [r["k"] for r in lake.rows() if r["k"] == "7"] == ["7", "7"]
+
+
 def test_integer_keys(lake: Lake) -> None:
     report = lake.records([{"k": 5, "t": T}, {"k": -(2**63), "t": T}, {"k": "x", "t": T}, {"k": 5, "t": T + 1}])
     assert [r["k"] for r in lake.rows()] == [-(2**63), 5, 5]
-    assert report.reasons == {"key: column k is int64, got string": 1}
+    assert report.reasons == {"key: column k is int64, got string; --type k=string reads both as text": 1}
     schema = lake.catalogue.schema("s")
     assert schema is not None
     assert schema.key_type is Type.INT

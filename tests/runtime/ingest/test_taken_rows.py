@@ -64,7 +64,7 @@ def test_a_row_that_is_rejected_does_not_settle_a_column(lake: Lake) -> None:
     rows += [{"k": "a", "t": T + 5000, "n": 1}]
     report = lake.records(rows)
     assert report.reasons == {
-        "key: column k is string, got int64": 5,
+        "key: column k is string, got int64; --type k=string reads both as text": 5,
         "time: column t is after 2261": 5,
     }
     assert lake.columns() == {"b": Type.STRING, "b#int64": Type.INT, "a": Type.INT, "n": Type.INT}
