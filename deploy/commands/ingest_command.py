@@ -21,7 +21,9 @@ _LISTS = ("json", "columns", "drop", "null", "names")
 def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
     parser.add_argument("stream", metavar="STREAM", help="the stream's name")
-    parser.add_argument("files", metavar="FILE", nargs="*", help="files, or - for standard input; .gz and .zst too")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="*", help="files, or - for standard input; also compressed or zipped"
+    )
     field_arguments(parser)
     parser.add_argument(
         "--duplicates",
@@ -73,6 +75,7 @@ def reading_of(options: argparse.Namespace) -> dict[str, Any]:
 def _ingest(options: argparse.Namespace) -> int:
     from runtime import Store
     from runtime.errors import IngestError
+    from runtime.ingest import SourcesFailed
     from runtime.ingest.formats import check_format
     from runtime.ingest.inputs.presets import preset_of
 
@@ -96,21 +99,25 @@ def _ingest(options: argparse.Namespace) -> int:
             question = meant(options.stream, there).strip()
             hint = f"; {question}" if question else ""
             raise UsageError(f"the stream {options.stream} is new: --key and --time are needed{hint}")
-    with ended_by_signal(), shown_progress() as progress:
-        report = store.ingest(
-            options.stream,
-            *options.files,
-            key=options.key,
-            time=options.time,
-            unit=options.unit,
-            format=options.format,
-            duplicates=options.duplicates,
-            id=options.id,
-            missing_key=options.missing_key,
-            preset=options.preset,
-            progress=progress,
-            **reading_of(options),
-        )
+    try:
+        with ended_by_signal(), shown_progress() as progress:
+            report = store.ingest(
+                options.stream,
+                *options.files,
+                key=options.key,
+                time=options.time,
+                unit=options.unit,
+                format=options.format,
+                duplicates=options.duplicates,
+                id=options.id,
+                missing_key=options.missing_key,
+                preset=options.preset,
+                progress=progress,
+                **reading_of(options),
+            )
+    except SourcesFailed as failed:
+        print(failed.report)
+        raise
     print(report)
     if options.stream not in there and (near := nearest(options.stream, there)) is not None:
         print(f"note: the stream {options.stream} is new; there is also {near}", file=sys.stderr)
