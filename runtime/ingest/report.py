@@ -113,6 +113,7 @@ def zone_notes(zone: str | None, without_zone: int, twice: int) -> Iterator[str]
     if twice:
         yield f"{_count(twice, 'time')} that the clock of {zone} showed twice: the earlier was taken"
 
+
 def _text_hint(name: str, type_: str, text: str) -> str:
     """What to do about a text in a column that is none."""
     if type_ not in ("int64", "float64") or not _NUMBER.fullmatch(text):

@@ -102,7 +102,10 @@ class Reading:
         "of times as text, as strptime writes it; repeat for several", "FORMAT", (), convert=_words
     )
     time_zone: str | None = _option("of times without an offset, for example Europe/Berlin (default: UTC)", "ZONE")
-    records: str | None = _option("where in a JSON document the array of records is, for example data.stations", "PATH")
+    records: str | None = _option(
+        "where in a JSON document the array of records is, for example data.stations; * is each value of an object",
+        "PATH",
+    )
     columnar: str | None = _option("where in a JSON document there is one array per column; . is the document", "PATH")
     json: tuple[str, ...] = _option("a column that holds JSON as text", "COLUMN", (), convert=_listed)
     type: Mapping[str, str] = _option(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
+from shlex import quote
 
 from runtime.ingest.preview.seen_fields import SeenField
 from runtime.ingest.text.json_strict import name_fault
@@ -48,6 +50,9 @@ _KEY_WORDS = {
     "customer", "symbol", "ticker", "meter", "node", "pod", "instance", "client", "asset", "entity", "tag", "site",
     "uuid", "serial", "imei", "mac", "probe", "robot", "plant", "turbine", "name",
 }  # fmt: skip
+
+_VALUES, _LEVELS = 5, 3
+"""So many values of an object, found on so many levels, may be records."""
 
 AreTimes = Callable[[str, list[str]], Sequence[bool]]
 """Which of the texts of the field with this name are times."""
@@ -148,9 +153,26 @@ def record_options(fields: Sequence[SeenField], rows: int) -> Iterator[str]:
         elif field.texts and all(text.startswith("[") for text in field.texts):
             path, _, name = field.name.rpartition(".")
             arrays.setdefault(path, []).append(name)
+    yield from (f"--records {quote(path)}" for path in _alike(fields))
     for path, names in arrays.items():
         if len(names) > 1 and any(_named(name, _TIME_WORDS) for name in names):
             yield f"--columnar {path or '.'}"
+
+
+def _alike(fields: Sequence[SeenField]) -> Iterator[str]:
+    """Paths of objects in a single document whose values, many of them, have the same fields."""
+    if any(field.values > 1 for field in fields):
+        return
+    found: dict[str, dict[str, set[str]]] = {}
+    for field in fields:
+        parts = field.name.split(".")
+        for at in range(min(len(parts) - 1, _LEVELS)):
+            below = found.setdefault("".join(f"{part}." for part in parts[:at]), {}).setdefault(parts[at], set())
+            below.add(parts[at + 1])
+    for path, values in found.items():
+        usual, times = Counter(name for names in values.values() for name in names).most_common(2)[-1]
+        if len(values) >= _VALUES and usual and times >= _SHARE * len(values):
+            yield f"{path}*"
 
 
 def _time(field: SeenField, rows: int, are_times: AreTimes) -> TimeCandidate | None:

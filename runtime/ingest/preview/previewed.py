@@ -68,6 +68,8 @@ class Preview:
 
     def notes(self) -> Iterator[str]:
         """What a person should know of rejected and left out values, a sentence each."""
+        if self.inside:
+            yield f"there are arrays inside of the records: {' or '.join(self.inside)} takes them as the records"
         for reason, count in sorted(self.reasons.items(), key=lambda item: (-item[1], item[0])):
             first = next((e for e in self.examples if getattr(e.reason, "counted", e.reason) == reason), None)
             if first is None:
@@ -80,8 +82,6 @@ class Preview:
             yield from column.notes(name)
         for reason, count in sorted(self.left_out.items()):
             yield f"{count:,} values left out: {reason}"
-        if self.inside:
-            yield f"there are arrays inside of the records: {' or '.join(self.inside)} takes them as the records"
         yield from self.hints
         for name, column in self.columns.items():
             yield from column.missing(name)

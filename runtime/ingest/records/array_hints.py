@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from shlex import quote
 from string import ascii_uppercase
 
 from runtime.ingest.records.flat_values import flatten
 from runtime.ingest.records.json_parts import JsonParts
+from runtime.ingest.records.record_paths import EACH
 from runtime.ingest.text.json_strict import NotARecord
 
 _DEPTH = 6
 _MOST = 5
+_ALIKE = 3
+"""Values of an object that have key and time, so that they seem to be records."""
+
 _BRACKETS = (b"{", b"[")
 
 
@@ -56,6 +61,9 @@ class _Search:
         columns = {name for name, at in inside if self._first(at) == b"[" and not self._is_nested(at)}
         if columns and self._has(columns, here):
             yield f"--columnar {path or '.'}"
+        values = [(at, end) for _, at, end in members if self._first(at) == b"{" and end >= 0][:_ALIKE]
+        if len(values) == _ALIKE and all(self._has(self._flat(at, end), here) for at, end in values):
+            yield f"--records {quote(f'{path}.*' if path else EACH)}"
         for name, at in inside:
             yield from self.hints(at, f"{path}.{name}" if path else name, here, depth + 1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -14,6 +14,9 @@ from runtime.ingest.text.rejects import RowFault
 
 MAX_BESIDE = 1 << 16
 """Maximum bytes of a value that stands beside the records, as each of them repeats it."""
+
+EACH = "*"
+"""What stands for each value of an object in a path."""
 
 _TITLES = {b"{": "an object", b"[": "an array", b'"': "a text"}
 
@@ -43,7 +46,8 @@ def _keep(prefix: str, name: str, value: Any, out: dict[str, Any]) -> list[str]:
 
 
 class RecordPath:
-    """A dotted path in documents; ``.`` is the document itself. An array on the way stands for each of its elements.
+    """A dotted path in documents; ``.`` is the document itself. An array on the way stands for each of its elements,
+    ``*`` for each value of an object, beside which its name is kept as ``key``.
 
     Columns that match a pattern of ``drop`` are not kept from beside the records. ``keep`` puts the name and value of
     the others, behind a prefix, among the flat values, and returns why it cannot. ``optional``: a document without such
@@ -87,6 +91,9 @@ class RecordPath:
                 raise NotARecord("JSON: a name occurs twice in one object")
             members[name] = (at, end)
         target = next((name for name in members if rest == name or rest.startswith(f"{name}.")), None)
+        if target is None and rest.partition(".")[0] == EACH:
+            yield from self._each(parts, members, rest[2:], prefix, beside)
+            return
         if target is None:
             if self._optional:
                 return
@@ -110,6 +117,18 @@ class RecordPath:
                 left_out += self._keep(prefix, name, value, here)
         below = Beside(here, tuple(left_out))
         yield from self._below(parts, members[target][0], rest[len(target) + 1 :], f"{prefix}{target}.", below, names)
+
+    def _each(
+        self, parts: JsonParts, members: Mapping[str, tuple[int, int]], rest: str, prefix: str, beside: Beside
+    ) -> Iterator[PathValue | RowFault]:
+        """The values below each value of an object; those that have none are rejected alone."""
+        for name, (at, end) in members.items():
+            here = dict(beside.values)
+            left_out = self._keep(prefix, "key", name, here)
+            try:
+                yield from self._below(parts, at, rest, f"{prefix}{EACH}.", Beside(here, (*beside.left_out, *left_out)))
+            except NotARecord as fault:
+                yield RowFault(at, end, str(fault))
 
 
 def _are_names(value: object) -> bool:
@@ -145,9 +164,12 @@ class RecordArrays:
                 yield found
             elif first == b"[":
                 yield from self._elements(parts, found)
-            elif first == b"{" and self._path.path == ".":
+            elif first == b"{" and self._path.path.rpartition(".")[2] in ("", EACH):
                 yield _item(parts, found.start, found.end, found, ())
             elif parts.data[found.start : found.end] != b"null":
+                if self._path.path.rpartition(".")[2] == EACH:
+                    yield RowFault(found.start, found.end, "JSON: not an object")
+                    continue
                 what = _TITLES.get(first, "a number or a word")
                 raise NotARecord(f"JSON: {self._path.path} is {what}, not an array of records")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import re
 import tracemalloc
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import runtime
 from runtime.errors import IngestError
 from runtime.ingest.inputs.byte_stream import Text
 from runtime.ingest.records import json_documents
@@ -64,6 +67,37 @@ def test_an_array_on_the_way_stands_for_its_elements() -> None:
     rows, rejects = in_any_pieces(lambda: taken(text, records="a.e"))
     assert rows == [{"k": "x", "t": 1000, "a.n": 1}, {"k": "y", "t": 1000, "a.n": 2}]
     assert rejects == [(1, 67, "JSON: there is no a.e; a has n", '{"n":3}')]
+
+
+def test_each_value_of_an_object(lake: Lake) -> None:
+    """Objects and elements of arrays are records; the name is beside them, unless they have a field called so."""
+    text = '{"v":2,"of":{"a":{"k":"x","t":1},"b":[{"k":"y","t":1},{"k":"z","t":1}],"c":7,"d":null,'
+    text += '"e":{"k":"u","t":1,"of.key":"own"}}}'
+    rows, rejects = in_any_pieces(lambda: taken(text, records="of.*"))
+    assert rows == [
+        {"k": "u", "t": 1000, "v": 2, "of.key": "own"},
+        *({"k": k, "t": 1000, "v": 2, "of.key": key} for k, key in (("x", "a"), ("y", "b"), ("z", "b"))),
+    ]
+    assert rejects == [(1, text.index("7,"), "JSON: not an object", "7")]
+
+
+def test_what_is_below_each_value_of_an_object() -> None:
+    text = '{"a":{"n":1,"e":[{"k":"x","t":1}]},"b":{"n":2},"*":{"e":[]}}'
+    rows, rejects = in_any_pieces(lambda: taken(text.replace('"*"', '"d"'), records="*.e"))
+    assert rows == [{"k": "x", "t": 1000, "key": "a", "*.n": 1}]
+    assert [(reason, text) for _, _, reason, text in rejects] == [("JSON: there is no *.e; * has n", '{"n":2}')]
+    assert taken(text, records="*.e") == ([], [])  # an object that has such a name
+
+
+@pytest.mark.parametrize("name", ["a", "jobs"])
+def test_the_option_for_values_of_an_object_is_named(lake: Lake, name: str) -> None:
+    records = {str(n): {"k": f"d{n % 2}", "t": T + n} for n in range(6)}
+    document, path = (records, "'*'") if name == "a" else ({"n": 6, name: records}, "'jobs.*'")
+    with pytest.raises(IngestError, match=re.escape(f"--records {path}")):
+        lake.records([document])
+    assert f"--records {path}" in runtime.preview(io.BytesIO(json.dumps(document).encode())).inside
+    report = lake.text(json.dumps(document), records=path.strip("'"))
+    assert (report.committed, report.rejected) == (6, 0)
 
 
 def test_a_name_with_a_dot_is_found() -> None:
