@@ -44,12 +44,18 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 _TIME_NAMES = {"time", "timestamp", "ts", "datetime", "date", "event_time", "eventtime"}
 _TIME_WORDS = {*_TIME_NAMES, "at", "when", "day", "created", "occurred", "start", "started", "reported", "utc", "epoch"}
-_LATER = {"end", "ended", "updated", "modified", "expires", "expiry", "deleted", "birth", "until"}
+_LATER = {
+    "end", "ended", "updated", "modified", "expires", "expiry", "deleted", "birth", "until", "dropoff", "stop",
+    "stopped", "finished", "completed", "closed", "shipped", "delivered", "due",
+}  # fmt: skip
 _KEY_WORDS = {
     "device", "sensor", "id", "key", "user", "account", "host", "hostname", "machine", "station", "vehicle", "truck",
     "customer", "symbol", "ticker", "meter", "node", "pod", "instance", "client", "asset", "entity", "tag", "site",
     "uuid", "serial", "imei", "mac", "probe", "robot", "plant", "turbine", "name",
 }  # fmt: skip
+
+_MANY = 20
+"""Values that all differ: so many identify rows, not devices."""
 
 _VALUES, _LEVELS = 5, 3
 """So many values of an object, found on so many levels, may be records."""
@@ -100,13 +106,19 @@ def key_candidates(fields: Sequence[SeenField], rows: int, times: Sequence[str])
             continue
         distinct = len(field.texts)
         is_unique = distinct == field.values
+        share = field.values / max(rows, 1)
+        if share < 0.5:
+            continue
         if is_unique and not named and field.values > 1:
             unlikely.append(field.name)
+            continue
+        if is_unique and field.values >= _MANY:
+            scores[field.name] = 0.1 * share  # of a key for each row there is nothing to ask over time
             continue
         repeats = 0.0 if is_unique else 1.0 if distinct > 1 else 0.3
         if field.values < _FILLED * rows:
             sparse.add(field.name)
-        scores[field.name] = (0.5 + 1.5 * named + repeats) * field.values / max(rows, 1) - _depth(field.name)
+        scores[field.name] = (0.5 + 1.5 * named + repeats) * share**3 - _depth(field.name)
     return sorted(scores, key=lambda name: (name in sparse, -scores[name])) or unlikely
 
 
@@ -192,8 +204,10 @@ def _time(field: SeenField, rows: int, are_times: AreTimes) -> TimeCandidate | N
         else:
             texts = list(field.texts)
             good = dict(zip(texts, are_times(field.name, texts), strict=True))
-            if _share(field, lambda text: bool(good[text])) < _SHARE:
+            read = _share(field, lambda text: bool(good[text]))
+            if read < _SHARE:
                 return None
+            base -= 2 * (1 - read)
     score = (base + 0.5 * len(field.texts) / field.values) * field.values / max(rows, 1)
     return TimeCandidate(field.name, unit, score + named - _depth(field.name))
 

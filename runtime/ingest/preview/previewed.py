@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ _FIELDS = 50
 _NOTES = 20
 _OTHERS = 4
 _TEXT = 100
+_NO_KEY = re.compile("key: column .* is (empty|missing or null)", re.DOTALL)
 _JOINED = ("json", "columns", "drop", "null", "names")
 """Options with several names in one text."""
 
@@ -72,11 +74,12 @@ class Preview:
             yield f"there are arrays inside of the records: {' or '.join(self.inside)} takes them as the records"
         for reason, count in sorted(self.reasons.items(), key=lambda item: (-item[1], item[0])):
             first = next((e for e in self.examples if getattr(e.reason, "counted", e.reason) == reason), None)
+            hint = "; --missing-key NAME would take them" if _NO_KEY.fullmatch(reason) else ""
             if first is None:
-                yield f"{count:,} rejected: {reason}"
+                yield f"{count:,} rejected: {reason}{hint}"
             else:
                 text = printable(first.text, _TEXT)
-                yield f"{count:,} rejected: {first.reason} (the first in line {first.line:,}: {text})"
+                yield f"{count:,} rejected: {first.reason}{hint} (the first in line {first.line:,}: {text})"
         yield from self.remarks
         for name, column in self.columns.items():
             yield from column.notes(name)

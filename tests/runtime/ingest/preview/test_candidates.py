@@ -37,6 +37,10 @@ def test_units(unit: str, factor: int) -> None:
         ({"deviceId": [S + 1, S + 2, S + 1], "ts": [S, S + 1, S + 2]}, "deviceId", "ts"),
         ({"uid": ["p", "q", "r"], "ts": [S, S + 1, S + 2]}, "uid", "ts"),
         ({"site": ["p", "q", "p"], "date": DAYS[:1] * 3, "clock": ["13:05", "13:06", "13:07"]}, "site", "date,clock"),
+        ({"dropoff_time": DAYS, "pickup_time": DAYS[:2] + DAYS[:1], "k": ["a", "b", "a"]}, "k", "pickup_time"),
+        ({"ship_date": [*DAYS * 7, None], "order_date": DAYS[:2] * 11, "k": ["a"] * 22}, "k", "order_date"),
+        ({"id": [f"r{n}" for n in range(22)], "side": ["a", "b"] * 11, "ts": DAYS[:2] * 11}, "side", "ts"),
+        ({"account": ["a", "b", None, None], "site": ["x", "y", "x", "y"], "ts": [*DAYS, *DAYS[:1]]}, "site", "ts"),
         ({"a,b": ["p", "q", "p"], "x|y": ["p", "q", "p"], "z": ["p", "q", "p"], "ts": [S, S + 1, S + 2]}, "z", "ts"),
     ],
 )  # fmt: skip

@@ -172,6 +172,14 @@ def test_notes_show_the_value() -> None:
     assert "v is int64: 1 text in v#string (the first, 'off', in line 5" in text
 
 
+def test_rows_without_a_key_can_be_taken() -> None:
+    content = b"user,ts\na,2024-01-01\n,2024-01-02\na,2024-01-03\n"
+    assert "1 rejected: key: column user is empty; --missing-key NAME would take them (the first in line 3" in str(
+        runtime.preview(io.BytesIO(content))
+    )
+    assert runtime.preview(io.BytesIO(content), missing_key="nobody").taken == 3
+
+
 def test_arrays_inside() -> None:
     document = {"Records": [{"eventTime": "2024-01-01T00:00:00Z"}], "hourly": {"time": ["2024-01-01"], "t": [1]}}
     found = runtime.preview(io.BytesIO(json.dumps(document).encode()))
