@@ -39,6 +39,7 @@ from runtime.ingest.tabular.tables import TypedColumns, read_table
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.rejects import Rejects
 from runtime.ingest.text.tokens import STRING
+from runtime.ingest.times.likely_formats import likely_formats
 
 ROWS = 1000
 _SHOWN_NAMES = 3
@@ -189,6 +190,9 @@ class _Look:
             return replace(found, rejected=seen.rejects.count, fault=_all_rejected(seen.rejects))
         if time is None:
             return replace(found, fault=_NO_TIME)
+        is_format = self.wanted["format"] == "auto" and bool(perhaps(self.head))
+        if self.wanted["time"] is None and found.form == "CSV" and not (r.names or is_format) and self._is_time(time):
+            return replace(found, hints=(), fault=_no_header(seen.rejects.head, [field.name for field in fields], time))
         try:
             settings = Settings.of(None, "STREAM", **options)
             trial = new_assembler(Trial, settings, self.given.name)
@@ -245,6 +249,11 @@ class _Look:
             pass
         trial.finish()
 
+    def _is_time(self, name: str) -> bool:
+        """Whether the name of a field is a time itself."""
+        epoch = unit_of(SeenField("", "string", 1, {name: 1})) is not None
+        return epoch or bool(likely_formats(name)) or self._are_times("", [name])[0]
+
     def _are_times(self, name: str, texts: list[str]) -> list[bool]:
         """Which of the texts an ingest would take as times."""
         raw = [text.encode("utf-8", "replace") or b"-" for text in texts]
@@ -266,6 +275,14 @@ def _no_records(name: str, header: str) -> str:
     return (
         f"{name} has no records after its first line, which is taken for the names of columns ({header.strip()!r:.80}"
         "): see --names and --format."
+    )
+
+
+def _no_header(header: str, names: list[str], time: str) -> str:
+    made = ["time" if name == time else f"v{at}" for at, name in enumerate(names, 1)]
+    return (
+        f"the first line is a record, and not the names of columns ({header.strip()!r:.80}): say these, for example "
+        f"--names {','.join(made)}."
     )
 
 

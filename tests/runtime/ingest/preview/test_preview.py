@@ -132,7 +132,7 @@ def test_the_first_rows_are_those_of_a_shorter_source(records: list[dict[str, An
         (bytes(range(256)) * 9, {}, "as its first bytes show"),
         (b"[1, 2]\n[3, 4]\n", {}, "all 4 records were rejected, the first in line 1: JSON: not an object"),
         (b"a,b\n1,2\n", {}, "no field looks like a time: say which it is (--time"),
-        (b"d,day\na,31/12/2024\na,30/12/2024\n", {}, "all 2 records were rejected, the first in line 2: time:"),
+        (b"d,day\na,11/12/2024\na,10/12/2024\n", {}, "all 2 records were rejected, the first in line 2: time:"),
         (b"k,t\na,2024-01-01\n", {"key": "dev"}, "no column 'dev' (--key)"),
         (b"k,time\na,5\n", {}, "whose unit must be declared: say unit (--unit)"),
         (gzip.compress(CSV)[:900], {}, "is cut short"),
@@ -196,7 +196,8 @@ def test_arrays_inside() -> None:
         ('h - - [31/Dec/2024:13:05:01 +0100] "GET /,a" 200 5 "-" "x, y"\n', "--format clf or --format combined"),
         ("level=info ts=2024-01-01T00:00:00Z n=5\n", "this may be --format logfmt"),
         ("cpu,host=a v=1.5 1704067200000000000\n", "this may be --format line-protocol"),
-        ("1704067200,a,5\n1704067260,a,6\n", "if it is a row ('1704067200', '5'), say --names A,B"),
+        ("a,x,5\nb,2024-01-01,6\n", "if it is a row ('5'), say --names A,B"),
+        ("1704067200,a,5\n1704067260,a,6\n", "the first line is a record, and not the names of columns"),
     ],
 )
 def test_text_that_may_be_no_csv_or_has_no_header(text: str, says: str) -> None:
@@ -244,12 +245,6 @@ def test_a_line_on_the_station_may_be_before_the_header() -> None:
 def test_times_in_a_form_of_their_own(text: str, time: str, form: str) -> None:
     found = runtime.preview(io.BytesIO(text.encode()))
     assert (found.options, found.taken) == ({"key": "dev", "time": time, "time_format": [form]}, 2)
-
-
-def test_the_order_of_day_and_month_is_not_proposed() -> None:
-    found = runtime.preview(io.BytesIO(b"dev,day\na,31/12/2024\na,30/12/2024\n"))
-    assert found.taken == 0
-    assert "say its form with --time-format, for example '%d/%m/%Y'" in str(found.fault)
 
 
 def test_a_header_of_zeek_is_one_whatever_the_rows_hold() -> None:
@@ -324,3 +319,32 @@ def test_fields_called_key_and_time_may_be_renamed(tmp_path: Path) -> None:
     path.write_text("key,time,v\na,2024-03-01,1\na,2024-03-02,2\n")
     found = runtime.preview(path, rename={"key": "device", "time": "at"})
     assert (found.fault, found.options["key"], found.options["time"]) == (None, "device", "at")
+
+
+@pytest.mark.parametrize("first", ["2024-01-01T00:00:00Z", "1704067200", "05/07/2010 17:26"])
+def test_a_header_that_is_a_record(first: str) -> None:
+    """The command without names would lose it."""
+    rows = f"{first},a,1\n{first},b,2\n"
+    found = runtime.preview(io.BytesIO(rows.encode()))
+    assert found.command is None
+    assert "the first line is a record, and not the names of columns" in str(found.fault)
+    assert "say these, for example --names time,v2,v3" in str(found.fault)
+    named = runtime.preview(io.BytesIO(rows.encode()), names=["time", "k", "v"])
+    assert named.rows == 2
+
+
+@pytest.mark.parametrize(
+    ("days", "form"),
+    [
+        (["05/07/2010", "13/07/2010"], ["%d/%m/%Y"]), (["05/07/2010", "07/13/2010"], ["%m/%d/%Y"]),
+        (["13/07/2010", "07/13/2010"], None), (["05/07/2010", "06/07/2010"], None),
+        (["05/17/99", "05/31/99"], ["%m/%d/%y"]), (["05/07/10", "31/07/10"], None),
+    ],
+)  # fmt: skip
+def test_the_order_of_day_and_month_is_proposed_where_only_one_reads_all(
+    days: list[str], form: list[str] | None
+) -> None:
+    rows = "".join(f"a,{day}\n" for day in days)
+    found = runtime.preview(io.BytesIO(f"k,t\n{rows}".encode()))
+    assert found.options.get("time_format") == form
+    assert found.taken == (len(days) if form else 0)
