@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import orjson
 
 from runtime.ingest.text.column_names import UNWANTED, Names
 from runtime.ingest.text.json_scanner import WHOLE, hash_of_name
@@ -27,6 +31,7 @@ class NameTree:
         self._columns = {name: at for at, name in enumerate(names.first)}
         self._paths: list[str | None] = [""]
         self._used = 0
+        self._nodes: dict[tuple[int, bytes], int] = {}
 
     @property
     def columns(self) -> int:
@@ -53,9 +58,21 @@ class NameTree:
             self.column_names.append(taken)
         return at
 
-    def add(self, parent: int, raw: bytes) -> None:
-        """Learn a name within a node."""
-        node = len(self._paths)
+    def learn(self, record: Mapping[str, Any], depth: int, parent: int = 0) -> None:
+        """Learn all names of a record that the scanner would stop at, in their order."""
+        for name, value in record.items():
+            if self.full:
+                return
+            raw = name.encode("utf-8", "replace")
+            if orjson.dumps(raw.decode()) != b'"' + raw + b'"':
+                continue  # the scanner leaves names with escapes to the strict reader
+            node = self._nodes.get((parent, raw)) or self.add(parent, raw)
+            if isinstance(value, dict) and depth > 1 and self.nodes[node, 3] != WHOLE:
+                self.learn(value, depth - 1, node)
+
+    def add(self, parent: int, raw: bytes) -> int:
+        """Learn a name within a node; returns its own."""
+        node = self._nodes[parent, raw] = len(self._paths)
         if node >= len(self.nodes):
             self.nodes = np.concatenate([self.nodes, np.zeros_like(self.nodes)])
             self.stamps = np.concatenate([self.stamps, np.zeros_like(self.stamps)])
@@ -78,6 +95,7 @@ class NameTree:
             for old in range(1, node):
                 self._enter(old)
         self._enter(node)
+        return node
 
     def _enter(self, node: int) -> None:
         parent, start, length = self.nodes[node, :3].tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import orjson
@@ -61,6 +62,7 @@ _MAX_ROWS = 1 << 15
 _TIME = 1
 _EXPLAINED = 1 << 20  # bytes of a broken record that are read again to explain the error
 _LINE_CELLS = 1 << 23  # maximum cells of one line that wait for its end
+_MANY_NEW = 32  # new names in one record: then the others are learned at once
 _FAR = -(1 << 62)  # the array began on an earlier line
 _ON, _MORE, _LOST = range(3)
 
@@ -78,6 +80,7 @@ class JsonReader:
         self._depth = depth
         self._tree = NameTree(names)
         self._full_at, self._times = -1, 0  # the record at which there were too many names, and how often so far
+        self._new_at, self._new = -1, 0  # the record with the last new names, and how many
         self._learning = True
         self._state = np.zeros(js.STATE, np.int64)
         self._stack = np.zeros(js.MAX_DEPTH + 1, np.int64)
@@ -117,6 +120,7 @@ class JsonReader:
                         continue
                     name = text.data[state[js.NAME_START] : state[js.NAME_END]]
                     self._tree.add(int(state[js.PARENT]), name)
+                    yield from self._learn_many()
                 elif stop == js.FULL:
                     yield from self._whole_lines(full=True)
                     self._learn_again()
@@ -141,6 +145,17 @@ class JsonReader:
             yield from self._whole_lines()
             self._learn_again()
             self._drop()
+
+    def _learn_many(self) -> Iterator[RawCells]:
+        """The scanner starts a record again after each new name: where one has many, learn all of them at once."""
+        at = self._text.base + int(self._state[js.POS])
+        self._new = self._new + 1 if self._new_at == at else 1
+        self._new_at = at
+        if self._new == _MANY_NEW and (record := _first_record(self._text.data, int(self._state[js.POS]))):
+            yield from self._whole_lines()
+            self._tree.learn(record, self._depth)
+            if self._tree.columns > len(self._kind):
+                self._allocate(1 << (self._tree.columns - 1).bit_length())
 
     def _make_room(self) -> Iterator[RawCells]:
         """Yield what was read and forget all names; a record that alone has too many is read without learning.
@@ -447,6 +462,20 @@ class Extra:
         self.parts.append(raw)
         self._at += len(raw)
         return (self._at - len(raw)) << 32 | len(raw)
+
+
+def _first_record(data: bytes, start: int) -> dict[str, Any]:
+    """The record that begins there; an empty one if it is not well-formed."""
+    end = data.find(b"\n", start)
+    try:
+        found = orjson.loads(data[start : end if end >= 0 else len(data)])
+    except ValueError:  # it is over several lines, or not alone
+        try:
+            text = data[start : start + MAX_RECORD].decode("utf-8", "replace")
+            found, _ = json.JSONDecoder().raw_decode(text)
+        except (ValueError, RecursionError):
+            return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is_utf8(data: bytes, final: bool) -> bool:

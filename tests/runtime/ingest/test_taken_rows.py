@@ -42,6 +42,7 @@ def cut_into(size: int, rows: int, sample: int = 1 << 16) -> Iterator[None]:
         patch.setattr(byte_stream.Text, "more", lambda self, keep, size_=size: more(self, keep, size_))
         patch.setattr(json_reader.JsonReader._allocate, "__defaults__", (rows,))
         patch.setattr(json_reader, "_CELLS", 64 * rows)
+        patch.setattr(json_reader, "_MANY_NEW", 1 + size % 4)
         patch.setattr(csv_reader, "_MAX_ROWS", rows)
         patch.setattr(
             csv_reader, "WINDOW", min(size, csv_reader.WINDOW) + 40
