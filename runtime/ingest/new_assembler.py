@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from operators.types import Type
 from runtime.ingest.columns.assemble import Assembler, Declared
 from runtime.ingest.columns.event_times import TimeReader
 from runtime.ingest.inputs.composed import key_value
@@ -42,6 +43,7 @@ def new_assembler(
     for column, type_ in settings.types().items():
         made.columns.settle(column, type_)
         made.columns.fixed.add(column)
+    made.rejects.as_json, made.rejects.types = settings.as_records, dict(settings.table)
     return made
 
 
@@ -49,4 +51,6 @@ def _shaping(settings: Settings, name: str) -> Shaping:
     r = settings.reading
     text = None if r.key_value is None else key_value(r.key_value, name)
     times = TimeTexts.of(r)
-    return Shaping(settings.key_of, settings.time_of, text, settings.types(), r.null, times, settings.unit, r.rename)
+    iso = {name for name, type_ in settings.table.items() if type_ is Type.TIME}
+    of = (settings.key_of, settings.time_of, text, settings.types(), r.null, times, settings.unit, r.rename)
+    return Shaping(*of, iso)
