@@ -43,6 +43,7 @@ def new_assembler(
     for column, type_ in settings.types().items():
         made.columns.settle(column, type_)
         made.columns.fixed.add(column)
+    made.time.may_be_error = not settings.again
     made.rejects.as_json, made.rejects.types = settings.as_records, dict(settings.table)
     return made
 

@@ -63,7 +63,7 @@ class Rejected:
             types = {n: t for n, t in kept.types.items() if n not in (found.key, found.time)}
             found = replace(found, format="json", as_records=is_named, table=types)
             reading = replace(reading, records=None, columnar=None, names=())
-        return replace(found, reading=reading)
+        return replace(found, reading=reading, again=True)
 
 
 def rejected(objects: ObjectStore, catalogue: Catalogue, stream: str) -> Iterator[Rejected]:

@@ -44,6 +44,8 @@ class Settings:
     time_of: Composed | None = None
     any_fields: bool = False
     """A source needs no field of any name: it is only looked at, or becomes a reference table."""
+    again: bool = False
+    """The records were rejected before: what is still wrong with some is no error of all."""
     rows: KnownRows | None = None
     is_utf8: bool = False
     """The text is UTF-8 by now, whatever the encoding of its source is."""

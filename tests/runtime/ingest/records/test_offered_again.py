@@ -164,6 +164,16 @@ def test_rejects_of_tables_keep_types_and_declared_columns(tmp_path: Path) -> No
     assert (rows(store), types(store)) == (rows(right), types(right))
 
 
+def test_numbers_among_the_times_of_rejects_are_no_error_of_all(tmp_path: Path) -> None:
+    source = tmp_path / "x.csv"
+    source.write_text("k,t,v\na,2024-01-01,1\nb,2024-01-01,1\nc,2024-01-01,2\ntotal,3,\nall,3,\n,2024-01-01,5\n")
+    store = Store(str(tmp_path / "store"), create=True)
+    store.ingest("s", source, progress=False, key="k", time="t")
+    report = store.retry_rejects("s", progress=False, missing_key="z")
+    assert (report.committed, report.rejected) == (1, 2)
+    assert rows(store)[-1] == {"k": "z", "t": AT, "v": 5}
+
+
 def types(store: Store) -> dict[str, str]:
     schema = store.catalogue.schema("s")
     assert schema is not None
