@@ -72,15 +72,17 @@ def rejected(objects: ObjectStore, catalogue: Catalogue, stream: str) -> Iterato
     for entry in entries.values():
         if entry.rejects_path is None or not entry.rejected:
             continue
-        # Rows ahead of the clock wait, and are taken under this id when their source is offered again.
+        # Rows ahead of the clock wait, and are taken under this id when their source is offered again. Rejects that are
+        # all kept take it, too; then it is called by their name.
         resumed = None if entry.waiting is None else entry.waiting.next_id(entry.id)
         retried = hashlib.sha256(f"{entry.id}\nrejects".encode()).hexdigest()
-        identity = retried if resumed is None or resumed in entries else resumed
-        if identity in entries or (resumed in entries and entries[resumed].name.endswith(ITS_REJECTS)):
+        later = entries.get(resumed or "")
+        if retried in entries or (later is not None and later.name.endswith(ITS_REJECTS)):
             continue
         path = entry.rejects_path
         found = kept_rejects(objects.read(path, 0, objects.size(path)), path)
-        if resumed is not None and resumed in entries:
+        identity = retried if resumed is None or later is not None or found.not_listed else resumed
+        if identity != resumed:
             found = found._replace(records=[r for r in found.records if not r[0].reason.endswith(FUTURE)])
         if found.records:
             yield Rejected(entry, found, identity)

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from runtime import Store
+from runtime.ingest import resume
+from runtime.ingest.columns import event_times
+from runtime.ingest.text import rejects
 
 AT = 1704067200_000_000  # 2024-01-01, in microseconds
 LOG = '- - [{}] "GET / HTTP/1.1" 200 5'
@@ -172,6 +175,21 @@ def test_numbers_among_the_times_of_rejects_are_no_error_of_all(tmp_path: Path) 
     report = store.retry_rejects("s", progress=False, missing_key="z")
     assert (report.committed, report.rejected) == (1, 2)
     assert rows(store)[-1] == {"k": "z", "t": AT, "v": 5}
+
+
+def test_rows_ahead_of_the_clock_still_wait_if_not_all_rejects_were_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "x.csv"
+    source.write_text(CSV + "c,2200-01-01,3\nd,2200-01-01,4\n")
+    store = Store(str(tmp_path / "store"), create=True)
+    monkeypatch.setattr(rejects, "KEPT_BYTES", 300)
+    store.ingest("s", source, progress=False, key="k", time="t")
+    assert store.retry_rejects("s", progress=False, **FORMATS).committed == 1
+    for module in (event_times, resume):
+        monkeypatch.setattr(module, "latest_time", lambda: 2**63 - 1)
+    assert store.ingest("s", source, progress=False).committed == 2
+    assert [row["v"] for row in rows(store)] == [1, 2, 3, 4]
 
 
 def types(store: Store) -> dict[str, str]:
