@@ -183,7 +183,7 @@ def test_rows_ahead_of_the_clock_still_wait_if_not_all_rejects_were_kept(
     source = tmp_path / "x.csv"
     source.write_text(CSV + "c,2200-01-01,3\nd,2200-01-01,4\n")
     store = Store(str(tmp_path / "store"), create=True)
-    monkeypatch.setattr(rejects, "KEPT_BYTES", 300)
+    monkeypatch.setattr(rejects, "KEPT_BYTES", 1)
     store.ingest("s", source, progress=False, key="k", time="t")
     assert store.retry_rejects("s", progress=False, **FORMATS).committed == 1
     for module in (event_times, resume):
