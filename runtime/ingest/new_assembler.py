@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from operators.types import Type
@@ -39,7 +40,10 @@ def new_assembler(
         stored_wide,
         _shaping(settings, name),
     )
-    made = make(declared, TimeReader(settings.time, settings.unit, name, after, settings.reading), name)
+    reading = settings.reading
+    if settings.table.get(settings.time) is Type.TIME:
+        reading = replace(reading, time_format=())
+    made = make(declared, TimeReader(settings.time, settings.unit, name, after, reading), name)
     for column, type_ in settings.types().items():
         made.columns.settle(column, type_)
         made.columns.fixed.add(column)

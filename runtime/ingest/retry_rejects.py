@@ -60,8 +60,7 @@ class Rejected:
         elif kept.as_json:
             named = Reading.of({n: before[n] for n in _NAMING if n in before})
             is_named = all(getattr(named, n) == getattr(reading, n) for n in _NAMING)
-            types = {n: t for n, t in kept.types.items() if n not in (found.key, found.time)}
-            found = replace(found, format="json", as_records=is_named, table=types)
+            found = replace(found, format="json", as_records=is_named, table=kept.types)
             reading = replace(reading, records=None, columnar=None, names=())
         return replace(found, reading=reading, again=True)
 

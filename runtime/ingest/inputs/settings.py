@@ -192,7 +192,8 @@ class Settings:
         declared = {n: Type.STRING if t == "json" else Type(t) for n, t in self.reading.type.items()}
         known = {} if self.known is None else self.known.columns
         read_as = {n: t for n, t in known.items() if t is Type.TIME or t.places is not None}
-        return {**self.table, **read_as, **declared}
+        of_table = {n: t for n, t in self.table.items() if n not in (self.key, self.time)}
+        return {**of_table, **read_as, **declared}
 
     def schema(
         self,

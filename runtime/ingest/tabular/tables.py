@@ -244,9 +244,11 @@ class TypedColumns:
         twin is under the column's own name, as it was in the table."""
         record: dict[str, str] = {}
         for name, column in chunk.items():
-            for of, part in ((name, column), *((twin_name(name, s), twin) for s, twin in column.twins.items())):
+            for suffix, part in (("", column), *column.twins.items()):
                 if part.valid is None or part.valid[row]:
-                    record[name] = self._json(part, of, row)
+                    of = twin_name(name, suffix) if suffix else name
+                    is_json = suffix == "json" and part.type is Type.STRING
+                    record[name] = self.words(of).text(int(part.values[row])) if is_json else self._json(part, of, row)
         return "{" + ", ".join(f"{json.dumps(n, ensure_ascii=False)}: {text}" for n, text in record.items()) + "}"
 
     def _json(self, column: Decoded, name: str, row: int) -> str:

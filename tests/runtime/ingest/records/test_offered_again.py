@@ -167,6 +167,15 @@ def test_rejects_of_tables_keep_types_and_declared_columns(tmp_path: Path) -> No
     assert (rows(store), types(store)) == (rows(right), types(right))
 
 
+def test_timestamps_and_lists_of_rejected_rows_stay_what_they_are(tmp_path: Path) -> None:
+    moment = datetime.datetime(2024, 1, 1)
+    table = {"k": ["a", None, "b"], "t": [moment] * 3, "v": [1, [1, 2], 2]}
+    store = Store(str(tmp_path / "store"), create=True)
+    store.ingest("s", table, progress=False, key="k", time="t", time_format="%Y")
+    assert store.retry_rejects("s", progress=False, missing_key="z", time_format="%Y").committed == 1
+    assert rows(store)[-1] == {"k": "z", "t": AT, "v#json": "[1,2]"}
+
+
 def test_numbers_among_the_times_of_rejects_are_no_error_of_all(tmp_path: Path) -> None:
     source = tmp_path / "x.csv"
     source.write_text("k,t,v\na,2024-01-01,1\nb,2024-01-01,1\nc,2024-01-01,2\ntotal,3,\nall,3,\n,2024-01-01,5\n")
