@@ -129,7 +129,7 @@ class Store(OpenStore):
 
     def retry_rejects(self, stream: str, *, progress: bool | Progress = True, **options: Any) -> IngestReport:
         """Ingest the rejected records of a stream again, each exactly once, with the options of their sources and, over
-        them, the given ones (``unit``, ``format``, ``missing_key`` and those of ``runtime.ingest.Reading``)."""
+        them, the given ones: those of ``ingest``. Key, time, duplicates and id are the stream's."""
         from runtime.ingest import MEMORY_ROWS, retry_rejects
         from runtime.ingest.one_source import StreamTarget
 

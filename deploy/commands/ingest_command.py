@@ -130,7 +130,8 @@ def _retry(options: argparse.Namespace) -> int:
 
     if options.files:
         raise UsageError("--retry-rejects takes no files: it reads the rejected records that the store has kept")
-    given = {"unit": options.unit, "missing_key": options.missing_key, **reading_of(options)}
+    names = ("key", "time", "unit", "duplicates", "id", "missing_key", "preset")
+    given = {**{name: getattr(options, name) for name in names}, **reading_of(options)}
     if options.format != "auto":
         given["format"] = options.format
     with ended_by_signal(), shown_progress() as progress:

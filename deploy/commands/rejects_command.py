@@ -39,7 +39,7 @@ def _to_dict(source: Rejected, wanted: str) -> dict[str, object]:
     return {
         "name": source.entry.name,
         "id": source.entry.id,
-        "options": dict(source.options()),
+        "options": dict(source.entry.options),
         "not_listed": source.kept.not_listed,
         "records": records,
     }

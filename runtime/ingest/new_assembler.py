@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
+from operators.types import Type
 from runtime.ingest.columns.assemble import Assembler, Declared
 from runtime.ingest.columns.event_times import TimeReader
 from runtime.ingest.inputs.composed import key_value
@@ -39,10 +41,15 @@ def new_assembler(
         stored_wide,
         _shaping(settings, name),
     )
-    made = make(declared, TimeReader(settings.time, settings.unit, name, after, settings.reading), name)
+    reading = settings.reading
+    if settings.table.get(settings.time) is Type.TIME:
+        reading = replace(reading, time_format=())
+    made = make(declared, TimeReader(settings.time, settings.unit, name, after, reading), name)
     for column, type_ in settings.types().items():
         made.columns.settle(column, type_)
         made.columns.fixed.add(column)
+    made.time.may_be_error = not settings.again
+    made.rejects.as_json, made.rejects.types = settings.as_records, dict(settings.table)
     return made
 
 
@@ -50,5 +57,6 @@ def _shaping(settings: Settings, name: str) -> Shaping:
     r = settings.reading
     text = None if r.key_value is None else key_value(r.key_value, name)
     marks = None if r.decimal is None and r.thousands is None else Marks(r.decimal, r.thousands)
-    of = (settings.key_of, settings.time_of, text, settings.types(), r.null, TimeTexts.of(r), settings.unit)
-    return Shaping(*of, r.rename, marks)
+    iso = {name for name, type_ in settings.table.items() if type_ is Type.TIME}
+    of = (settings.key_of, settings.time_of, text, settings.types(), r.null, TimeTexts.of(r), settings.unit, r.rename)
+    return Shaping(*of, marks, iso)

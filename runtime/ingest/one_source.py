@@ -239,6 +239,8 @@ class SourceRun:
             waiting = Waiting(
                 times.early, times.latest, times.earliest, s.unit, s.format, s.missing_key, s.reading.to_dict()
             )
+        if rejects.as_text:
+            rejects.types |= {name: of for name, of in assembler.types.items() if of is Type.STRING}
         rejects_path = self._put_rejects(digest, rejects, attempt)
         source = SourceEntry(
             id=digest,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
-from runtime.catalogue import Catalogue, SourceEntry
+from runtime.catalogue import Catalogue, SourceEntry, StreamSchema
 from runtime.errors import IngestError
 from runtime.ingest.columns.event_times import FUTURE
+from runtime.ingest.inputs.composed import ITS_REJECTS
+from runtime.ingest.inputs.encodings import is_utf8
 from runtime.ingest.inputs.inputs import StreamInput
+from runtime.ingest.inputs.reading import Reading
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.one_source import SourceRun, StreamTarget
 from runtime.ingest.report import IngestReport, SourceReport
@@ -19,7 +22,9 @@ from runtime.ingest.report import counted as of_reason
 from runtime.ingest.text.rejects import KeptRejects, kept_rejects
 from runtime.objects import ObjectStore
 
-_SUFFIX = " (its rejects)"
+_NAMING = ("rename", "columns", "drop")
+_WELL_FORMED = ("key: ", "time: ")
+"""How the reasons begin for which records are rejected that are well-formed."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +36,33 @@ class Rejected:
     identity: str
 
     def source(self) -> StreamInput:
-        """The records as a source."""
-        text = self.kept.head + b"\n".join(raw for _, raw in self.kept.records) + b"\n"
-        name = self.entry.name.removesuffix(_SUFFIX) + _SUFFIX
+        """The records as a source: those that are malformed last, so that a quote in one takes no other with it."""
+        head = self.kept.head if self.kept.rows is None else b""
+        ordered = sorted(self.kept.records, key=lambda record: not record[0].reason.startswith(_WELL_FORMED))
+        text = head + b"\n".join(raw for _, raw in ordered) + b"\n"
+        name = self.entry.name.removesuffix(ITS_REJECTS) + ITS_REJECTS
         return StreamInput(BytesIO(text), name, identity=self.identity)
 
-    def options(self) -> Mapping[str, Any]:
-        """The options with which they were read."""
-        known = dict(self.entry.options)
-        # The head of a CSV source is its header as it was understood: what came before it, and its dialect, is gone.
-        if self.kept.head:
-            known["format"] = "csv"
-            for name in ("skip_rows", "comment", "names", "encoding"):
-                known.pop(name, None)
-        # Records of documents and logs were taken out of them already.
-        if self.kept.as_json:
-            known["format"] = "json"
-            for name in ("records", "columnar", "names", "encoding"):
-                known.pop(name, None)
-        return known
+    def settings(self, schema: StreamSchema | None, stream: str, given: Mapping[str, Any]) -> Settings:
+        """The settings to read them with: those of their source and, over them, those ``given``."""
+        before, kept = self.entry.options, self.kept
+        none = dict.fromkeys(("key", "time", "unit", "duplicates", "id", "missing_key"))
+        # A format that was found by looking has a header (CSV), or the records are JSON.
+        found = Settings.of(schema, stream, **{**none, "format": "json", **before, **given})
+        reading = found.reading
+        encoding = before.get("encoding")
+        if encoding is not None and not is_utf8(encoding):  # they were decoded by it already
+            found, reading = replace(found, is_utf8=True), replace(reading, encoding=encoding)
+        # The header was understood: what came before it is gone. Records of documents and logs were taken out of them.
+        if kept.head:
+            found = replace(found, format="csv", rows=kept.rows)
+            reading = replace(reading, skip_rows=0, comment=None, names=())
+        elif kept.as_json:
+            named = Reading.of({n: before[n] for n in _NAMING if n in before})
+            is_named = all(getattr(named, n) == getattr(reading, n) for n in _NAMING)
+            found = replace(found, format="json", as_records=is_named, table=kept.types)
+            reading = replace(reading, records=None, columnar=None, names=())
+        return replace(found, reading=reading, again=True)
 
 
 def rejected(objects: ObjectStore, catalogue: Catalogue, stream: str) -> Iterator[Rejected]:
@@ -58,15 +71,17 @@ def rejected(objects: ObjectStore, catalogue: Catalogue, stream: str) -> Iterato
     for entry in entries.values():
         if entry.rejects_path is None or not entry.rejected:
             continue
-        # Rows ahead of the clock wait, and are taken under this id when their source is offered again.
+        # Rows ahead of the clock wait, and are taken under this id when their source is offered again. Rejects that are
+        # all kept take it, too; then it is called by their name.
         resumed = None if entry.waiting is None else entry.waiting.next_id(entry.id)
         retried = hashlib.sha256(f"{entry.id}\nrejects".encode()).hexdigest()
-        identity = retried if resumed is None or resumed in entries else resumed
-        if identity in entries:
+        later = entries.get(resumed or "")
+        if retried in entries or (later is not None and later.name.endswith(ITS_REJECTS)):
             continue
         path = entry.rejects_path
         found = kept_rejects(objects.read(path, 0, objects.size(path)), path)
-        if resumed is not None and resumed in entries:
+        identity = retried if resumed is None or later is not None or found.not_listed else resumed
+        if identity != resumed:
             found = found._replace(records=[r for r in found.records if not r[0].reason.endswith(FUTURE)])
         if found.records:
             yield Rejected(entry, found, identity)
@@ -77,9 +92,7 @@ def retry_rejects(target: StreamTarget, given: Mapping[str, Any]) -> IngestRepor
     rejected can be offered again. A source of which nothing can be taken stays as it is."""
     catalogue, reports = target.catalogue, []
     for source in list(rejected(target.objects, catalogue, target.name)):
-        none = dict.fromkeys(("key", "time", "unit", "duplicates", "id", "missing_key"))
-        options = {**none, "format": "auto", **source.options(), **given}
-        settings = Settings.of(catalogue.schema(target.name), target.name, **options)
+        settings = source.settings(catalogue.schema(target.name), target.name, given)
         offered = source.source()
         try:
             reports.append(SourceRun(target, settings, offered).report())

@@ -161,6 +161,7 @@ class Assembler:
         """Count the rows that are rejected already."""
         cells, reasons = screened.cells, screened.reasons
         again = cells.again
+        self.rejects.as_text |= again is not None and cells.spans is not None
         faults = cells.faults + [
             RowFault(int(cells.start[r]), int(cells.end[r]), why, None if again is None else again(r))
             for r, why in reasons.items()

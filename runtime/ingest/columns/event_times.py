@@ -87,6 +87,8 @@ class TimeReader:
         self.earliest = 0
         self.without_zone = self.twice = 0
         self._read = self._numbers = self._shown = 0
+        self.may_be_error = True
+        """Whether numbers without a unit, first or most of the times, are an error of the source."""
 
     def read(
         self, data: Bytes, kind: NDArray[np.uint8], value: Ints, wanted: Mask, spans: Ints | None = None
@@ -232,7 +234,7 @@ class TimeReader:
 
     def _undeclared(self, numeric: Mask, good: Mask) -> None:
         """Numbers without a unit: rejected among texts; an error if the first time of the source is one."""
-        if not self._read and not good[: int(numeric.argmax())].any():
+        if self.may_be_error and not self._read and not good[: int(numeric.argmax())].any():
             raise self._no_unit()
         self._numbers += int(np.count_nonzero(numeric))
 
@@ -244,7 +246,7 @@ class TimeReader:
 
     def finish(self) -> None:
         """Call at the end of the source; ``IngestError`` if most of its times are numbers without a declared unit."""
-        if self._numbers > self._read:
+        if self.may_be_error and self._numbers > self._read:
             raise self._no_unit()
 
     def bounded(self, times: Ints, reasons: dict[int, str]) -> dict[int, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from operators.nearest import meant
@@ -105,7 +105,7 @@ def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler
     head = _head(pieces)
     chosen = _FORMATS.get(settings.format) or _found(head, is_text=False)
     if chosen is None or chosen.is_text:
-        pieces = as_utf8(head, pieces, settings.reading.encoding, name)
+        pieces = as_utf8(head, pieces, settings.encoding, name)
         head = _head(pieces)
         text = head.removeprefix(_BOM)
         chosen = chosen or (None if _is_binary(text[:_CHECKED]) else _found(text, is_text=True))
@@ -113,7 +113,8 @@ def batches_of(pieces: Iterator[bytes], settings: Settings, assembler: Assembler
         raise _unknown(head, name)
     if settings.reading.json:
         depth = settings.reading.depth or MAX_DEPTH
-        assembler.prepare = JsonColumns(settings.reading.json, settings.names(), depth)
+        names = replace(settings, as_records=False).names()
+        assembler.prepare = JsonColumns(settings.reading.json, names, depth)
     assembler.form = chosen.title
     yield from chosen.batches(Content(head, pieces), settings, assembler, name)
 

@@ -9,6 +9,9 @@ from pathlib import PurePath
 from runtime.errors import IngestError
 
 _PACKED = (".gz", ".zst", ".bz2", ".xz")
+ITS_REJECTS = " (its rejects)"
+"""What is added to the name of a source whose rejected records are offered again."""
+
 _PLACES = ("name", "stem", "parent")
 
 
@@ -55,7 +58,7 @@ def check_key_value(text: str) -> None:
 def key_value(text: str, source: str) -> str:
     """The key of all records of the source with this path: ``{name}`` is its file's name, ``{stem}`` the name without
     endings, ``{parent}`` the name of its folder."""
-    path = PurePath(source)
+    path = PurePath(source.removesuffix(ITS_REJECTS))
     name = path.name
     for ending in _PACKED:
         name = name.removesuffix(ending)

@@ -17,6 +17,7 @@ from runtime.ingest.inputs.presets import AUTO, preset_of
 from runtime.ingest.inputs.reading import Reading
 from runtime.ingest.text.column_names import Names
 from runtime.ingest.text.json_strict import name_fault
+from runtime.ingest.text.rejects import KnownRows
 from runtime.ingest.times.time_numbers import UNITS
 from runtime.ingest.times.time_texts import TimeTexts
 
@@ -43,6 +44,21 @@ class Settings:
     time_of: Composed | None = None
     any_fields: bool = False
     """A source needs no field of any name: it is only looked at, or becomes a reference table."""
+    again: bool = False
+    """The records were rejected before: what is still wrong with some is no error of all."""
+    rows: KnownRows | None = None
+    is_utf8: bool = False
+    """The text is UTF-8 by now, whatever the encoding of its source is."""
+
+    as_records: bool = False
+    """The records were taken out of their source already: they are JSON, and their fields have the names of columns."""
+    table: Mapping[str, Type] = field(default_factory=dict)
+    """Types of columns that the source had from which the records are; times are ISO-8601."""
+
+    @property
+    def encoding(self) -> str | None:
+        """The encoding of the text, if one is declared."""
+        return None if self.is_utf8 else self.reading.encoding
 
     may_guess: bool = False
     """A source is only looked at: where its header is may be guessed."""
@@ -153,6 +169,8 @@ class Settings:
     def names(self) -> Names:
         """Which fields of a source are taken, and under which names."""
         r = self.reading
+        if self.as_records:
+            r = replace(r, rename={}, columns=(), drop=())
         json = {name for name, type_ in r.type.items() if type_ == "json"}
         whole = frozenset(json | {old for old, new in r.rename.items() if new in json})
         needed = {name for of in (self.key_of, self.time_of) if of is not None for name in of.fields} | {*r.json}
@@ -177,7 +195,8 @@ class Settings:
         declared = {n: Type.STRING if t == "json" else Type(t) for n, t in self.reading.type.items()}
         known = {} if self.known is None else self.known.columns
         read_as = {n: t for n, t in known.items() if t is Type.TIME or t.places is not None}
-        return {**read_as, **declared}
+        of_table = {n: t for n, t in self.table.items() if n not in (self.key, self.time)}
+        return {**of_table, **read_as, **declared}
 
     def schema(
         self,

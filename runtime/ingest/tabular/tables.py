@@ -154,6 +154,7 @@ class TypedColumns:
         settings, assembler = self._settings, self.assembler
         assembler.offer(chunk)
         chunk, cells = renamed(chunk, settings.names(), assembler.words, self._name), None
+        whole = chunk
         if assembler.shaping is not None:
             chunk, cells = shaped(chunk, settings, assembler.shaping, self.words, self._row + 1)
         for name in (settings.key, settings.time):
@@ -191,7 +192,9 @@ class TypedColumns:
                     if (type_ := commonest(counts, order)) is not None:
                         assembler.columns.settle(name, type_)
             columns.update(assembler.placed(cells, good))
-        assembler.rejects.add_rows((self._row + row, reasons[row], self._text(chunk, row)) for row in sorted(reasons))
+        assembler.rejects.add_rows((self._row + row, reasons[row], self._text(whole, row)) for row in sorted(reasons))
+        types = {n: c.type for n, c in whole.items() if c.type is Type.TIME or c.type.places is not None}
+        assembler.rejects.types = {**types, **assembler.rejects.types}
         taken = int(np.count_nonzero(good))
         assembler.rows_read += len(reasons) + taken
         self._row += len(time)
@@ -241,9 +244,11 @@ class TypedColumns:
         twin is under the column's own name, as it was in the table."""
         record: dict[str, str] = {}
         for name, column in chunk.items():
-            for of, part in ((name, column), *((twin_name(name, s), twin) for s, twin in column.twins.items())):
+            for suffix, part in (("", column), *column.twins.items()):
                 if part.valid is None or part.valid[row]:
-                    record[name] = self._json(part, of, row)
+                    of = twin_name(name, suffix) if suffix else name
+                    is_json = suffix == "json" and part.type is Type.STRING
+                    record[name] = self.words(of).text(int(part.values[row])) if is_json else self._json(part, of, row)
         return "{" + ", ".join(f"{json.dumps(n, ensure_ascii=False)}: {text}" for n, text in record.items()) + "}"
 
     def _json(self, column: Decoded, name: str, row: int) -> str:

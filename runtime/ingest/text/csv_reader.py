@@ -59,7 +59,7 @@ class CsvReader:
         self._spans = np.zeros((columns, rows), np.int64)
         self._rows = np.zeros((2, rows), np.int64)
         self._faults: list[RowFault] = []
-        encoding = settings.reading.encoding
+        encoding = settings.encoding
         self._not_text = "CSV: not UTF-8 (if it is Latin-1: --encoding latin-1, or windows-1252)"
         self._undecoded = "CSV: not in the encoding that its byte-order mark says"
         if encoding is not None:
@@ -71,6 +71,7 @@ class CsvReader:
     def batches(self, assembler: Assembler) -> Iterator[Batch]:
         """The accepted rows."""
         assembler.rejects.head = self.dialect.header
+        assembler.rejects.rows = self.dialect.rows
         assembler.notes.sentences += self.dialect.notes
         assembler.header(self._names[2:], self._made_up)
         sample = Sample(assembler)

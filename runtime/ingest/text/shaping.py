@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal, InvalidOperation
 
 import numpy as np
@@ -15,6 +15,7 @@ from operators.types import Type
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.null_words import WordTable
 from runtime.ingest.inputs.composed import Composed
+from runtime.ingest.inputs.reading import Reading
 from runtime.ingest.text.dialects.written_numbers import Marks
 from runtime.ingest.text.json_strict import NotARecord, read_record
 from runtime.ingest.text.raw_cells import RawCells
@@ -91,13 +92,14 @@ class Shaping:
 
     ``key`` and ``time`` say of which fields these are composed, ``key_text`` is the key of all records; ``types`` are
     declared ones; ``null`` are words that are missing values in every column; ``times`` and ``unit`` say how times are
-    written, ``marks`` how numbers are in CSV, and ``rename`` which columns have another name than in the source.
+    written (in the columns ``iso``: as ISO-8601), ``marks`` how numbers are in CSV, and ``rename`` which columns have
+    another name than in the source.
     """
 
     def __init__(
         self, key: Composed | None, time: Composed | None, key_text: str | None, types: Mapping[str, Type],
         null: tuple[str, ...], times: TimeTexts, unit: str | None, rename: Mapping[str, str],
-        marks: Marks | None = None,
+        marks: Marks | None = None, iso: Collection[str] = (),
     ) -> None:  # fmt: skip
         self._key, self._time, self._key_text, self._types = key, time, key_text, types
         self._times, self._unit = times, unit if unit in SHIFTS else None
@@ -107,7 +109,7 @@ class Shaping:
         self._wholes = [units for word in numbers if (units := _units(word, 0)) is not None]
         self.latest = END
         """Texts of times from then on, and as far before 1970, stay texts."""
-        self._rename, self._marks = rename, marks
+        self._rename, self._marks, self._iso = rename, marks, iso
 
     @property
     def is_needed(self) -> bool:
@@ -258,7 +260,8 @@ class Shaping:
         rows = np.flatnonzero(text)
         if len(rows):
             spans = value if cells.spans is None else cells.spans[at]
-            found = self._times.instants(*self._times.read(cells.data, spans[rows]))
+            times = TimeTexts.of(Reading()) if cells.names[at] in self._iso else self._times
+            found = times.instants(*times.read(cells.data, spans[rows]))
             good = (found.times != BAD_TIME) & ~found.never & (np.abs(found.times) < self.latest)
             kind[rows[good]], value[rows[good]] = INSTANT, found.times[good]
         whole = np.flatnonzero(kind == INT)

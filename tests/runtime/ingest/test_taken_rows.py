@@ -309,7 +309,7 @@ def ingested(text: str, cut: tuple[int, int], sample: int = 1 << 16) -> tuple[An
         places = []
         if source.rejects_path:
             head, *lines = map(json.loads, (lake.folder / source.rejects_path).read_text().splitlines())
-            assert head == {"head": "k,t,p,q,r\n"}
+            assert head["head"] == "k,t,p,q,r\n"
             places = [(found["line"], found["byte"], found["reason"]) for found in lines]
         return lake.columns(), lake.rows(), report.reasons, places
 

@@ -13,6 +13,7 @@ from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.text.dialects.csv_records import BLANKS, Cell, line_end, record_at
 from runtime.ingest.text.dialects.header_names import has_row_numbers, raw_names, usable, without_trailing
 from runtime.ingest.text.dialects.written_numbers import marks_of
+from runtime.ingest.text.rejects import KnownRows
 
 MAX_HEADER = 1 << 20
 WINDOW = MAX_HEADER + (1 << 16)
@@ -58,9 +59,18 @@ class Dialect:
         quoted = [quote + n.replace(quote, 2 * quote) + quote if quote and odd & {*n} else n for n in self.names]
         return between.join(quoted) + "\n"
 
+    @property
+    def rows(self) -> KnownRows:
+        """What is known of the rows."""
+        return KnownRows(self.names, self.separator, self.trim)
+
 
 def find_dialect(data: bytes, whole: bool, settings: Settings, source: str) -> Dialect:
     """The dialect of the text that begins with ``data`` (``whole``: is it); IngestError without key or time."""
+    if (known := settings.rows) is not None:
+        r = settings.reading
+        quote, comment = '"' if r.quote is None else r.quote, (r.comment or "").encode()
+        return Dialect(r.delimiter or known.separator, quote, comment, known.names, 0, known.trim)
     return _Finder(data[:WINDOW], whole and len(data) <= WINDOW, settings, source).dialect()
 
 
@@ -193,7 +203,8 @@ class _Finder:
                 names = raw_names(cells, self._exact)
             except UnicodeDecodeError:
                 return None
-            if (separator == BLANKS and len(self._record(end, separator)[0]) != len(names)) or self._is_cut(end):
+            sure = separator != BLANKS or self._reading.delimiter is not None
+            if not (sure or len(self._record(end, separator)[0]) == len(names)) or self._is_cut(end):
                 continue
             read = Dialect(separator, self._quote, self._comment, tuple(names), end)
             if self._has_wanted(read, cells):
@@ -249,6 +260,11 @@ class _Finder:
             return IngestError(
                 f"{self._source} is read as CSV, but its first line has no columns {wanted} (it begins "
                 f"{line[:_SHOWN]!r}): check --key, --time and --format; {hints}."
+            )
+        if not missing:
+            return IngestError(
+                f"{self._source}: the line after its header ({line[:_SHOWN]!r}) has another number of values; if it is "
+                "CSV that is separated by blanks, say --delimiter ' '."
             )
         lacks = " and ".join(f"{n!r} ({option})" for option, n in missing)
         its = meant(missing[0][1], names, "its")

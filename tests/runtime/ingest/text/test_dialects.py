@@ -199,6 +199,7 @@ def test_what_is_left_out_is_in_the_report(lake: Lake) -> None:
         ("a,1\n", {"names": "k,v"}, r"--names has no 't' \(--time\)"),
         ("k,t\n", {"delimiter": '"'}, "cannot be both --quote and --delimiter"),
         ("k, the words\nsay t and k\n", {}, "no column 't'"),
+        ("k t v\na 1\na 2 3\n", {}, r"the line after its header \('k t v'\) has another number .*--delimiter ' '"),
         ("v" * (2 << 20), {}, "no header line of CSV within its first megabyte"),
         ("\n" * (2 << 20), {}, "no header line of CSV within its first megabyte"),
         ("k,t,gr\u00f6\u00dfe\n".encode("latin-1"), {}, "not UTF-8; say its encoding, for example --encoding latin-1"),
@@ -224,6 +225,7 @@ def test_a_quote_before_the_header_that_is_closed_far_away() -> None:
 
 def test_a_header_between_words_is_one_only_if_rows_are_like_it() -> None:
     assert scanned(b"the k and its t are below\nk t v\na 1 2\n").names == ("k", "t", "v")
+    assert len(scanned(b"k t v\na 1\na 1 2\n", delimiter=" ").rows) == 1
 
 
 def test_rejected_rows_have_their_line_whatever_ends_lines() -> None:
