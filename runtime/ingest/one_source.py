@@ -51,7 +51,7 @@ class SourceRun:
     """One source's ingest."""
 
     def __init__(self, stream: StreamTarget, settings: Settings, given: Input) -> None:
-        self._stream, self._settings, self._given = stream, settings, given
+        self._stream, self._settings, self._given = stream, replace(settings, met=set()), given
         self._committing: str | None = None
         self._seen: Version | None = None
 
@@ -287,8 +287,13 @@ class SourceRun:
             zone=self._settings.reading.time_zone,
             without_zone=times.without_zone,
             twice=times.twice,
-            notes=(*getattr(self._given, "notes", ()), *assembler.notes.sentences),
+            notes=(*getattr(self._given, "notes", ()), *assembler.notes.sentences, *self._unmet(assembler, writer)),
         )
+
+    def _unmet(self, assembler: Assembler, writer: Writer) -> Iterator[str]:
+        """What the options name that no record had."""
+        there = {*writer.types, *assembler.empty, *assembler.notes.columns, self._settings.key, self._settings.time}
+        return self._settings.unmet(there) if assembler.rows_read else iter(())
 
     def _columns(self, assembler: Assembler, writer: Writer) -> dict[str, ColumnReport]:
         """The columns with values or notes: those of the source in its order, with what became of their values."""

@@ -175,7 +175,7 @@ class SourceReport:
             return f"{self.name}: {self.status}: {self.error}"
         if self.status != "ingested":
             return f"{self.name}: {self.status}{self._other_options()}{self._wait()}"
-        text = f"{self.name}: {self.committed:,} rows in {_count(self.files, 'file')}"
+        text = f"{self.name}: {_count(self.committed, 'row')} in {_count(self.files, 'file')}"
         if self.resumed:
             text += " (rows that were ahead of the clock when it was first ingested)"
         if self.dropped:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -54,6 +54,9 @@ class Settings:
     """The records were taken out of their source already: they are JSON, and their fields have the names of columns."""
     table: Mapping[str, Type] = field(default_factory=dict)
     """Types of columns that the source had from which the records are; times are ISO-8601."""
+
+    met: set[str] = field(default_factory=set, compare=False)
+    """What of the options that name fields was there (``Names.met``)."""
 
     @property
     def encoding(self) -> str | None:
@@ -174,7 +177,7 @@ class Settings:
         json = {name for name, type_ in r.type.items() if type_ == "json"}
         whole = frozenset(json | {old for old, new in r.rename.items() if new in json})
         needed = {name for of in (self.key_of, self.time_of) if of is not None for name in of.fields} | {*r.json}
-        return Names((self.key, self.time), frozenset(needed), r.rename, r.columns, r.drop, whole)
+        return Names((self.key, self.time), frozenset(needed), r.rename, r.columns, r.drop, whole, self.met)
 
     def needed(self) -> list[tuple[str, tuple[str, ...]]]:
         """The fields that a source must have, by option: of each, one of these."""
@@ -213,6 +216,16 @@ class Settings:
             composed={n: of.text for n, of in (("key", self.key_of), ("time", self.time_of)) if of is not None},
             empty=dict(empty),
         )  # fmt: skip
+
+    def unmet(self, columns: Collection[str]) -> Iterator[str]:
+        """What the options name that no record had; ``columns`` are those that came of the records."""
+        r = self.reading
+        named = {"rename": r.rename, "columns": r.columns, "drop": r.drop}
+        missing = [(option, name) for option, names in named.items() for name in names if name not in self.met]
+        missing += [("type", name) for name in r.type if name not in columns]
+        for option, name in missing:
+            hint = meant(name, columns).strip()
+            yield f"--{option} names {name!r}, which no record has" + (f"; {hint}" if hint else "")
 
     def options(self) -> dict[str, Any]:
         """How a source is read, for its entry in the catalogue: what differs from the defaults."""

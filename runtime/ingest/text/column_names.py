@@ -18,7 +18,7 @@ class Names:
 
     ``needed`` are fields that are read in any case, because key or time consist of them. ``rename`` has the new names;
     ``columns`` and ``drop`` are names or patterns of fields to take and to leave out, in the source's names; ``whole``
-    are columns whose objects stay JSON text.
+    are columns whose objects stay JSON text. ``met`` collects what of ``rename``, ``columns`` and ``drop`` was there.
     """
 
     first: tuple[str, str]
@@ -27,6 +27,7 @@ class Names:
     columns: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     whole: frozenset[str] = frozenset()
+    met: set[str] = field(default_factory=set, compare=False)
 
     @property
     def is_plain(self) -> bool:
@@ -45,8 +46,11 @@ class Names:
     def column(self, name: str) -> str | None:
         """The column of the source's field ``name``; None if it is not taken."""
         new = self.rename.get(name, name)
+        if name in self.rename:
+            self.met.add(name)
+        kept = [p for p in self.columns if fnmatchcase(name, p) or fnmatchcase(new, p)]
+        dropped = [p for p in self.drop if fnmatchcase(name, p)]
+        self.met.update(kept, dropped)
         if new in self.first or name in self.needed or new in self.needed:
             return new
-        if self.columns and not any(fnmatchcase(name, p) or fnmatchcase(new, p) for p in self.columns):
-            return None
-        return None if any(fnmatchcase(name, pattern) for pattern in self.drop) else new
+        return None if dropped or (self.columns and not kept) else new

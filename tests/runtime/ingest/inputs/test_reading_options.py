@@ -245,3 +245,26 @@ def test_a_field_that_a_given_key_hides_is_said(lake: Lake, form: Any) -> None:
     report = lake.text(form([{"key": "x", "t": T, "v": 1}, {"key": None, "t": T, "v": 1}]), key=None, key_value="given")
     assert [r["k"] for r in lake.rows()] == ["given", "given"]
     assert report.sources[0].left_out == {"the key or time that is made of others has its name": 1}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "k,t,v,w\na,2024-01-01T00:00:00Z,1,x\n",
+        '{"k":"a","t":"2024-01-01T00:00:00Z","v":1,"w":"x"}\n',
+        {"k": ["a"], "t": ["2024-01-01T00:00:00Z"], "v": [1], "w": ["x"]},
+    ],
+)
+def test_names_that_no_record_has_are_noted(lake: Lake, source: Any) -> None:
+    def notes(**options: Any) -> list[str]:
+        given = io.BytesIO(source.encode()) if isinstance(source, str) else source
+        report = lake.ingest(given, stream=f"s{len(lake.catalogue.streams())}", unit=None, **options)
+        return [note for note in report.sources[0].notes if "which no record has" in note]
+
+    assert notes(columns=["v", "w*"], rename={"v": "y"}, type={"y": "float64"}) == []
+    assert notes(drop=["v", "z*"]) == ["--drop names 'z*', which no record has"]
+    assert notes(columns=["vv"]) == ["--columns names 'vv', which no record has"]
+    assert notes(type={"vv": "int64"}) == ["--type names 'vv', which no record has; did you mean 'v'?"]
+    assert notes(type={"v": "int64"}, rename={"v": "y", "x": "z"}) == [
+        "--rename names 'x', which no record has", "--type names 'v', which no record has",
+    ]  # fmt: skip
