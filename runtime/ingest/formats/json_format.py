@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 from runtime.errors import IngestError
 from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.formats.known_formats import Content, SourceFormat, register
 from runtime.ingest.formats.record_batches import accepted, document_batches
+from runtime.ingest.inputs.byte_stream import Prefetched
 from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.records.array_hints import array_hints
 from runtime.ingest.records.columnar_arrays import ColumnarArrays
@@ -16,6 +18,9 @@ from runtime.ingest.records.json_documents import DocumentReader
 from runtime.ingest.records.record_paths import RecordArrays
 from runtime.ingest.text.json_reader import JsonReader, sniff
 from runtime.ingest.text.json_scanner import MAX_DEPTH
+
+_AHEAD = 2
+"""Batches of cells that a thread scans ahead while others get their types: two cores have work on one file."""
 
 _LACKING = ("key: ", "time: ", "JSON: not an object", "JSON: record longer")
 """Beginnings of reasons that say that the records may be elsewhere."""
@@ -27,7 +32,9 @@ def batches_of_json(content: Content, settings: Settings, assembler: Assembler, 
     if reading.records is not None or reading.columnar is not None or reading.names:
         yield from document_batches(_reader)(content, settings, assembler, name)
         return
-    yield from accepted(JsonReader(content.text(), settings.names(), name, reading.depth or MAX_DEPTH), assembler)
+    reader = JsonReader(content.text(), settings.names(), name, reading.depth or MAX_DEPTH)
+    with closing(Prefetched((cells.copied() for cells in reader), _AHEAD)) as scanned:
+        yield from accepted(scanned, assembler)
     rejects = assembler.rejects
     if rejects.count and rejects.count == assembler.rows_read and all(r.startswith(_LACKING) for r in rejects.reasons):
         _say_where(content.head, settings, name)

@@ -7,7 +7,7 @@ import queue
 import re
 import threading
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -68,16 +68,19 @@ class Hashed:
         return self._sha.hexdigest() if self._known is None else self._known
 
 
-class Prefetched:
-    """Pieces of another iterator, read ahead by a thread, so that unpacking and parsing overlap."""
+_Piece = TypeVar("_Piece")
 
-    def __init__(self, pieces: Iterator[bytes], ahead: int = 4) -> None:
-        self._queue: queue.Queue[bytes | BaseException | None] = queue.Queue(ahead)
+
+class Prefetched(Generic[_Piece]):
+    """Pieces of another iterator, read ahead by a thread, so that unpacking, scanning and typing overlap."""
+
+    def __init__(self, pieces: Iterator[_Piece], ahead: int = 4) -> None:
+        self._queue: queue.Queue[_Piece | BaseException | None] = queue.Queue(ahead)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(pieces,), daemon=True)
         self._thread.start()
 
-    def _run(self, pieces: Iterator[bytes]) -> None:
+    def _run(self, pieces: Iterator[_Piece]) -> None:
         end: BaseException | None = None
         try:
             for piece in pieces:
@@ -87,7 +90,7 @@ class Prefetched:
             end = error
         self._put(end)
 
-    def _put(self, item: bytes | BaseException | None) -> bool:
+    def _put(self, item: _Piece | BaseException | None) -> bool:
         while not self._stop.is_set():
             try:
                 self._queue.put(item, timeout=0.1)
@@ -96,7 +99,7 @@ class Prefetched:
                 continue
         return False
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[_Piece]:
         while not self._stop.is_set():
             item = self._queue.get()
             if item is None:

@@ -62,6 +62,7 @@ _MAX_ROWS = 1 << 15
 _TIME = 1
 _EXPLAINED = 1 << 20  # bytes of a broken record that are read again to explain the error
 _LINE_CELLS = 1 << 23  # maximum cells of one line that wait for its end
+_FEW = 256
 _MANY_NEW = 32  # new names in one record: then the others are learned at once
 _FAR = -(1 << 62)  # the array began on an earlier line
 _ON, _MORE, _LOST = range(3)
@@ -189,7 +190,7 @@ class JsonReader:
         """Read more, and drop finished text: all before the last non-empty line."""
         text, state = self._text, self._state
         pos, opened = int(state[js.POS]), int(state[js.OPENED])
-        keep = text.data.rfind(b"\n", 0, len(text.data[:pos].rstrip(SPACE))) + 1
+        keep = text.data.rfind(b"\n", 0, _without_space(text.data, pos)) + 1
         line = keep
         if pos - keep >= MAX_LINE:
             keep, line = pos, text.data.rfind(b"\n", 0, pos) + 1
@@ -462,6 +463,13 @@ class Extra:
         self.parts.append(raw)
         self._at += len(raw)
         return (self._at - len(raw)) << 32 | len(raw)
+
+
+def _without_space(data: bytes, end: int) -> int:
+    """The end of the text before ``end`` without the blanks there, of which there are few: nothing long is copied."""
+    while end and not (part := data[max(0, end - _FEW) : end].rstrip(SPACE)):
+        end = max(0, end - _FEW)
+    return max(0, end - _FEW) + len(part) if end else 0
 
 
 def _first_record(data: bytes, start: int) -> dict[str, Any]:

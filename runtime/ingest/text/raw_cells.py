@@ -46,6 +46,11 @@ class RawCells:
     def __len__(self) -> int:
         return len(self.start)
 
+    def copied(self) -> RawCells:
+        """A copy that outlives the reader's arrays."""
+        names, kind, value = list(self.names), self.kind.copy(), self.value.copy()
+        return replace(self, names=names, kind=kind, value=value)
+
     def line_of(self, row: int) -> int:
         """The line of the source, or the row of the table, where a record begins."""
         start = int(self.start[row])
