@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from decimal import InvalidOperation
 from itertools import chain
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from runtime.errors import IngestError
 from runtime.ingest.inputs.byte_stream import Prefetched
@@ -58,7 +58,7 @@ def parquet_chunks(file: BinaryIO, name: str, rows: int, words: WordsOf) -> Iter
         most = rows_of(rows, len(leaves))
         batches, left_out = _parquet_batches(parquet, most)
         with closing(Prefetched(batches, 1)) as ahead:
-            for chunk in chunks(cast("Iterator[Any]", iter(ahead)), parquet.schema_arrow, most, words, meanings):
+            for chunk in chunks(iter(ahead), parquet.schema_arrow, most, words, meanings):
                 size = len(next(iter(chunk.values()))) if chunk else 0
                 yield chunk | {n: all_null(size, why) for n, why in left_out.items()}
 
@@ -103,7 +103,7 @@ def ipc_chunks(file: BinaryIO, name: str, rows: int, words: WordsOf) -> Iterator
         batches = _ipc_file(reader) if is_file else _ipc_streams(source, reader, name)
         with closing(Prefetched(batches, 1)) as ahead:
             most = rows_of(rows, len(reader.schema))
-            yield from chunks(cast("Iterator[Any]", iter(ahead)), reader.schema, most, words)
+            yield from chunks(iter(ahead), reader.schema, most, words)
 
 
 def _ipc_file(reader: Any) -> Iterator[Any]:
