@@ -43,7 +43,7 @@ _TYPES = {
 }  # fmt: skip
 
 # The only kind of cells that such a column takes.
-_KIND = {Type.BOOL: BOOL, Type.TIME: INSTANT, **dict.fromkeys(DECIMALS, SCALED)}
+_KIND = {Type.BOOL: BOOL, Type.TIME: INSTANT, Type.DURATION: INSTANT, **dict.fromkeys(DECIMALS, SCALED)}
 
 
 class Placing:

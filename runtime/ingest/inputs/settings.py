@@ -199,6 +199,8 @@ class Settings:
         known = {} if self.known is None else self.known.columns
         read_as = {n: t for n, t in known.items() if t is Type.TIME or t.places is not None}
         of_table = {n: t for n, t in self.table.items() if n not in (self.key, self.time)}
+        # Counts of microseconds are durations only in a column of these.
+        of_table = {n: t for n, t in of_table.items() if t is not Type.DURATION or known.get(n, t) is t}
         return {**of_table, **read_as, **declared}
 
     def schema(

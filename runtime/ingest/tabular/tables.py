@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from operators.aggregates.json_values import decimal_text
 from operators.nearest import listed, meant
-from operators.types import Type
+from operators.types import DECIMALS, Type
 from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.columns.assemble import Assembler, whole_key
 from runtime.ingest.columns.batch import Batch, Values
@@ -38,6 +38,9 @@ from runtime.ingest.text.json_strict import name_fault
 from runtime.ingest.text.tokens import KINDS, NULL
 
 CHUNK_ROWS = 1 << 19
+_NOT_IN_JSON = (Type.TIME, Type.DURATION, *DECIMALS)
+"""Types that a rejected row as JSON does not show."""
+
 Mask = NDArray[np.bool_]
 
 
@@ -193,7 +196,7 @@ class TypedColumns:
                         assembler.columns.settle(name, type_)
             columns.update(assembler.placed(cells, good))
         assembler.rejects.add_rows((self._row + row, reasons[row], self._text(whole, row)) for row in sorted(reasons))
-        types = {n: c.type for n, c in whole.items() if c.type is Type.TIME or c.type.places is not None}
+        types = {n: c.type for n, c in whole.items() if c.type in _NOT_IN_JSON}
         assembler.rejects.types = {**types, **assembler.rejects.types}
         taken = int(np.count_nonzero(good))
         assembler.rows_read += len(reasons) + taken

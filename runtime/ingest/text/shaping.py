@@ -175,6 +175,9 @@ class Shaping:
         elif type_ is Type.TIME:
             self._take_times(cells, at)
             return
+        elif type_ is Type.DURATION:  # of a rejected row of a table, as microseconds
+            kind[kind == INT] = INSTANT
+            return
         if not rows.any():
             return
         found = Texts(cells, at)

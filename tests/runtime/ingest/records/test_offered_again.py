@@ -153,11 +153,14 @@ def test_rejects_of_tables_keep_types_and_declared_columns(tmp_path: Path) -> No
             "t": ["2024-01-01", "1/1/2024"],
             "at": [None, datetime.datetime(2024, 1, 1, 1, 2, 3, 4)],
             "d": [None, decimal.Decimal("1.50")],
+            "took": [datetime.timedelta(seconds=2), datetime.timedelta(seconds=-1.5)],
             "n": [1.5, 2.0],
             "x": [1, 2],
         }
     )
-    options: dict[str, Any] = {"key": "k", "time": "t", "type": "n=decimal(3)", "rename": "x=y", "columns": "at,d,n,x"}
+    options: dict[str, Any] = {
+        "key": "k", "time": "t", "type": "n=decimal(3)", "rename": "x=y", "columns": "at,d,n,x,took",
+    }  # fmt: skip
     right = Store(str(tmp_path / "right"), create=True)
     right.ingest("s", table, progress=False, **options, **FORMATS)
     store = Store(str(tmp_path / "store"), create=True)
