@@ -171,7 +171,7 @@ class Store(OpenStore):
         from runtime.query.execute import answered
         from runtime.query.merge.conclude import conclude
         from runtime.query.plan.make_tasks import default_workers, make_tasks
-        from runtime.query.plan.number_texts import prepared as prepared_for
+        from runtime.query.plan.number_texts import prepare_or_explain
 
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise QueryError(f"workers must be at least 1, got {workers!r}")
@@ -185,7 +185,7 @@ class Store(OpenStore):
             have_kernels(self, named)
         elif cache:
             raise QueryError("cache=True is for published queries: publish the metric and query it by name")
-        prepared = prepared_for(self.catalogue, self._request(metric, since, until, params), self.open_file)
+        prepared = prepare_or_explain(self.catalogue, self._request(metric, since, until, params), self.open_file)
         if run_by is not None and not isinstance(run_by, Executor):
             from runtime.fleet.fleet_query import check_budget, execute_on, fleet_workers
 
@@ -226,12 +226,12 @@ class Store(OpenStore):
         cached state."""
         from runtime.published.incremental import CachedRun
         from runtime.published.publishing import have_kernels
-        from runtime.query.plan.number_texts import prepared as prepared_for
+        from runtime.query.plan.number_texts import prepare_or_explain
 
         named = self.published(name)
         have_kernels(self, named)
         request = self._request(named.metric, since, until, named.params(params))
-        prepared = prepared_for(self.catalogue, request, self.open_file)
+        prepared = prepare_or_explain(self.catalogue, request, self.open_file)
         return CachedRun(prepared, self.objects, named.digest).unread()
 
     # ---- published queries
@@ -335,13 +335,13 @@ class Store(OpenStore):
         """
         from runtime.query.plan.explain_plan import explain
         from runtime.query.plan.make_tasks import default_workers, make_tasks
-        from runtime.query.plan.number_texts import prepared as prepared_for
+        from runtime.query.plan.number_texts import prepare_or_explain
 
         if isinstance(metric, str):
             named = self.published(metric)
             metric, params = named.metric, named.params(params)
         count = default_workers() if workers is None else workers
-        prepared = prepared_for(self.catalogue, self._request(metric, since, until, params), self.open_file)
+        prepared = prepare_or_explain(self.catalogue, self._request(metric, since, until, params), self.open_file)
         text = explain(prepared, make_tasks(prepared, self.url, count), count)
         if fleet is None:
             return text

@@ -1,4 +1,4 @@
-"""Offers the rejected records of a stream again, with other options: each is taken at most once, whoever tries."""
+"""Offers the rejected records of a stream again, with other options: each is taken once, also if several try."""
 
 from __future__ import annotations
 

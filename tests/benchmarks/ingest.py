@@ -80,7 +80,7 @@ def _as_csv(lines: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def their_read(paths: Sequence[str], form: str) -> str:
-    """DuckDB's expression that reads the files, with the types told."""
+    """DuckDB's expression that reads the files, with declared types."""
     if form == "csv":
         return f"read_csv({list(paths)}, columns = {_TYPES})"
     return f"read_json({list(paths)}, format = 'newline_delimited', columns = {_TYPES})"

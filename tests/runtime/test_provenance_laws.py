@@ -247,6 +247,13 @@ def files_say_the_same(behind: ROWS, row: dict[str, Any], graph: Any, there: lis
         return
     for key, start, end in known:
         assert any(k == key and begin <= start and end <= stop for k, begin, stop in found)
+    whole = answer({**graph, "steps": before}, there, **options)
+    for r in behind:
+        same = [name for name in r if name in whole[0] and name not in ("start", "end", "duration", "count")]
+        assert any(
+            all(w[name] == r[name] for name in same) and w["start"] <= r["start"] and r["end"] <= w["end"]
+            for w in whole
+        )
 
 
 def is_covered(row: dict[str, Any], found: ROWS) -> None:

@@ -249,13 +249,12 @@ def _in_parts(fields: Sequence[SeenField]) -> Iterator[TimeCandidate]:
 
 
 def written_form(field: SeenField) -> str | None:
-    """The one format in which a field's values are times, if the order of day, month and year is certain, or no other
-    order reads them all."""
+    """The one format in which a field's values are times, if the order of day, month and year is certain whatever the
+    values are: dates with the year last are never guessed."""
     texts = list(field.texts)
     forms = {form for text in texts[:_TRIED] for form in likely_formats(text)}
-    shares = {form: _share(field, partial(is_written_as, form=form)) for form in forms}
-    good = [form for form, share in shares.items() if share >= _SHARE]
-    return good[0] if len(good) == 1 and (shares[good[0]] == 1.0 or _CERTAIN.match(good[0])) else None
+    good = [form for form in forms if _share(field, partial(is_written_as, form=form)) >= _SHARE]
+    return good[0] if len(good) == 1 and _CERTAIN.match(good[0]) else None
 
 
 def _dated(field: SeenField) -> float:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from runtime.ingest.records.flat_values import KINDS
-from runtime.ingest.records.value_columns import AddedTexts, RowTexts, ValueColumn
+from runtime.ingest.records.value_columns import RowTexts, ValueColumn
+from runtime.ingest.text.added_texts import AddedTexts
 from runtime.ingest.text.column_names import Names
 from runtime.ingest.text.json_names import MAX_NODES
 from runtime.ingest.text.json_scanner import MAX_DEPTH
@@ -168,7 +169,7 @@ class RecordCells:
         for at, column in enumerate(self._columns.values()):
             if column.rows:
                 column.write(cells, at, texts, is_time=at == _TIME)
-        cells.data = np.frombuffer(b"".join([piece, *texts.parts]), np.uint8)
+        cells.data = texts.after(cells.data)
         self._clear()
         return cells
 

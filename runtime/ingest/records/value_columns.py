@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.ingest.records.flat_values import KINDS, SPANS, fault_of
+from runtime.ingest.text.added_texts import AddedTexts
 from runtime.ingest.text.json_strict import JsonText, MinusZero, _compact
 from runtime.ingest.text.raw_cells import RawCells
 from runtime.ingest.text.tokens import BIG, DECIMAL, FLOAT, INFINITE, INT, MISSING, NAN, NULL, STRING
@@ -18,24 +19,6 @@ Ints = NDArray[np.int64]
 Rows = NDArray[np.intp]
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
-
-
-class AddedTexts:
-    """Texts behind the first ``size`` bytes of a buffer."""
-
-    def __init__(self, size: int) -> None:
-        self.parts: list[bytes] = []
-        self._at = size
-
-    def spans(self, texts: Sequence[str]) -> Ints:
-        """The place of each text, start << 32 | length; the same one for equal texts."""
-        places = dict.fromkeys(texts, 0)
-        for text in places:
-            raw = text.encode()
-            places[text] = self._at << 32 | len(raw)
-            self.parts.append(raw)
-            self._at += len(raw)
-        return np.fromiter(map(places.__getitem__, texts), np.int64, len(texts))
 
 
 class ValueColumn:

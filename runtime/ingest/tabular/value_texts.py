@@ -13,7 +13,7 @@ DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 def binary_text(data: bytes) -> str:
     """Bytes that are text as that text; others as ``\\x`` and hexadecimal digits, as PostgreSQL shows them.
 
-    Text has no control characters but tabs and line ends, and does not begin with ``\\x``, so the bytes can be told.
+    Text has no control characters but tabs and line ends, and does not begin with ``\\x``: the bytes can be restored.
     """
     try:
         text = data.decode()

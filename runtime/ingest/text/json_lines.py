@@ -1,11 +1,16 @@
-"""Malformed lines of JSON: such a line is rejected as a whole, with every record that touches it.
+"""Where lines and records of JSON end, and malformed lines.
 
-If a line is broken, apparent records on it may be pieces of another one.
+Such a line is rejected as a whole, with every record that touches it: if a line is broken, apparent records on it may
+be pieces of another one.
 """
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
+import orjson
 
 from runtime.errors import IngestError
 from runtime.ingest.text import json_scanner as js
@@ -20,6 +25,8 @@ SPACE = b" \t\r\n"
 
 NOWHERE, BEYOND = -1, -2
 """No place to resume: there is none, or more text is needed to find it."""
+
+_FEW = 256
 
 MAX_LINE = 1 << 24
 """Maximum bytes of a line whose records wait until all of it is read. In a longer one, malformed text is an error of
@@ -90,3 +97,24 @@ def value_end(data: bytes, at: int) -> int:
     """The end of a value that is not an object; -1 if it has no clear end."""
     end = int(js.value_end(for_loops(np.frombuffer(data, np.uint8)), at, len(data)))
     return end if at < end < len(data) else -1
+
+
+def without_space(data: bytes, end: int) -> int:
+    """The end of the text before ``end`` without the blanks there, of which there are few: nothing long is copied."""
+    while end and not (part := data[max(0, end - _FEW) : end].rstrip(SPACE)):
+        end = max(0, end - _FEW)
+    return max(0, end - _FEW) + len(part) if end else 0
+
+
+def first_record(data: bytes, start: int) -> dict[str, Any]:
+    """The record that begins there; an empty one if it is not well-formed."""
+    end = data.find(b"\n", start)
+    try:
+        found = orjson.loads(data[start : end if end >= 0 else len(data)])
+    except ValueError:  # it is over several lines, or not alone
+        try:
+            text = data[start : start + MAX_RECORD].decode("utf-8", "replace")
+            found, _ = json.JSONDecoder().raw_decode(text)
+        except (ValueError, RecursionError):
+            return {}
+    return found if isinstance(found, dict) else {}

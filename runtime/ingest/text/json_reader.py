@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import orjson
 
 from runtime.ingest.inputs.byte_stream import Text
 from runtime.ingest.text import json_scanner as js
+from runtime.ingest.text.added_texts import AddedTexts
 from runtime.ingest.text.column_names import Names
 from runtime.ingest.text.json_lines import (
     BEYOND,
@@ -19,9 +19,11 @@ from runtime.ingest.text.json_lines import (
     MAX_RECORD,
     NOWHERE,
     SPACE,
+    first_record,
     next_start,
     value_end,
     without_broken_lines,
+    without_space,
 )
 from runtime.ingest.text.json_names import MAX_NODES, NameTree
 from runtime.ingest.text.json_scanner import MAX_DEPTH
@@ -62,7 +64,6 @@ _MAX_ROWS = 1 << 15
 _TIME = 1
 _EXPLAINED = 1 << 20  # bytes of a broken record that are read again to explain the error
 _LINE_CELLS = 1 << 23  # maximum cells of one line that wait for its end
-_FEW = 256
 _MANY_NEW = 32  # new names in one record: then the others are learned at once
 _FAR = -(1 << 62)  # the array began on an earlier line
 _ON, _MORE, _LOST = range(3)
@@ -152,7 +153,7 @@ class JsonReader:
         at = self._text.base + int(self._state[js.POS])
         self._new = self._new + 1 if self._new_at == at else 1
         self._new_at = at
-        if self._new == _MANY_NEW and (record := _first_record(self._text.data, int(self._state[js.POS]))):
+        if self._new == _MANY_NEW and (record := first_record(self._text.data, int(self._state[js.POS]))):
             yield from self._whole_lines()
             self._tree.learn(record, self._depth)
             if self._tree.columns > len(self._kind):
@@ -190,7 +191,7 @@ class JsonReader:
         """Read more, and drop finished text: all before the last non-empty line."""
         text, state = self._text, self._state
         pos, opened = int(state[js.POS]), int(state[js.OPENED])
-        keep = text.data.rfind(b"\n", 0, _without_space(text.data, pos)) + 1
+        keep = text.data.rfind(b"\n", 0, without_space(text.data, pos)) + 1
         line = keep
         if pos - keep >= MAX_LINE:
             keep, line = pos, text.data.rfind(b"\n", 0, pos) + 1
@@ -339,7 +340,7 @@ class JsonReader:
             self._rows[0, :n].copy(),
             self._rows[1, :n].copy(),
         )
-        extra = Extra(text.data)
+        extra = AddedTexts(len(text.data))
         look = np.flatnonzero(self._rows[2, :n])
         for row in look.tolist():
             self._look(cells, extra, row)
@@ -348,8 +349,7 @@ class JsonReader:
                 self._look(cells, extra, row)
         columns = self._tree.columns  # the strict reader may have added new ones
         cells.kind, cells.value = self._kind[:columns, :n], self._value[:columns, :n]
-        if extra.parts:
-            cells.data = np.frombuffer(text.data + b"".join(extra.parts), np.uint8)
+        cells.data = extra.after(cells.data)
         elements = [fault for fault, _ in self._elements]
         if self._malformed:
             begun, handed = self._begun - text.base, self._handed - text.base
@@ -364,7 +364,7 @@ class JsonReader:
         else:
             cells.bad.setdefault(row, str(error))
 
-    def _look(self, cells: RawCells, extra: Extra, row: int) -> None:
+    def _look(self, cells: RawCells, extra: AddedTexts, row: int) -> None:
         """Read a record again, strictly, and rewrite its cells."""
         self._kind[:, row] = 0
         try:
@@ -389,7 +389,7 @@ class JsonReader:
         """Whether the record has no value there yet: two fields may be renamed to one."""
         return column >= len(self._kind) or self._kind[column, row] <= NULL
 
-    def _put(self, row: int, column: int, value: object, extra: Extra) -> None:
+    def _put(self, row: int, column: int, value: object, extra: AddedTexts) -> None:
         if column >= len(self._kind):
             wider = 2 * len(self._kind)
             self._kind = np.concatenate([self._kind, np.zeros_like(self._kind)])
@@ -413,7 +413,7 @@ class JsonReader:
         self._kind[column, row] = what
         self._value[column, row] = cell
 
-    def _convert(self, cells: RawCells, extra: Extra) -> list[int]:
+    def _convert(self, cells: RawCells, extra: AddedTexts) -> list[int]:
         """Convert the cells that the scanner left as text; the rows in which that fails are for the strict reader."""
         data = cells.data.data
         columns, n = self._tree.columns, len(cells)
@@ -448,42 +448,6 @@ class JsonReader:
                     value[column, row] = real.view(np.int64)
                     kind[column, row] = FLOAT
         return list(again)
-
-
-class Extra:
-    """Text appended to a buffer, for example strings with resolved escapes."""
-
-    def __init__(self, data: bytes) -> None:
-        self._at = len(data)
-        self.parts: list[bytes] = []
-
-    def add(self, text: str) -> int:
-        """The span of the text once it is appended."""
-        raw = text.encode()
-        self.parts.append(raw)
-        self._at += len(raw)
-        return (self._at - len(raw)) << 32 | len(raw)
-
-
-def _without_space(data: bytes, end: int) -> int:
-    """The end of the text before ``end`` without the blanks there, of which there are few: nothing long is copied."""
-    while end and not (part := data[max(0, end - _FEW) : end].rstrip(SPACE)):
-        end = max(0, end - _FEW)
-    return max(0, end - _FEW) + len(part) if end else 0
-
-
-def _first_record(data: bytes, start: int) -> dict[str, Any]:
-    """The record that begins there; an empty one if it is not well-formed."""
-    end = data.find(b"\n", start)
-    try:
-        found = orjson.loads(data[start : end if end >= 0 else len(data)])
-    except ValueError:  # it is over several lines, or not alone
-        try:
-            text = data[start : start + MAX_RECORD].decode("utf-8", "replace")
-            found, _ = json.JSONDecoder().raw_decode(text)
-        except (ValueError, RecursionError):
-            return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _is_utf8(data: bytes, final: bool) -> bool:

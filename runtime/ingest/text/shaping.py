@@ -16,6 +16,7 @@ from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.null_words import WordTable
 from runtime.ingest.inputs.composed import Composed
 from runtime.ingest.inputs.reading import Reading
+from runtime.ingest.text.added_texts import AddedTexts
 from runtime.ingest.text.dialects.written_numbers import Marks
 from runtime.ingest.text.json_strict import NotARecord, read_record
 from runtime.ingest.text.raw_cells import RawCells
@@ -33,29 +34,6 @@ _MOST_DIGITS = 1000
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TRUE, _FALSE = ("true", "t", "yes", "y", "on", "1"), ("false", "f", "no", "n", "off", "0")
-
-
-class AddedText:
-    """Texts to be appended to the buffer of some cells."""
-
-    def __init__(self, cells: RawCells) -> None:
-        self._cells = cells
-        self._parts: list[bytes] = []
-        self._at = len(cells.data)
-
-    def spans(self, texts: list[str]) -> NDArray[np.int64]:
-        """The spans of the texts, once they are appended."""
-        raw = [text.encode() for text in texts]
-        ends = self._at + np.cumsum([len(r) for r in raw], dtype=np.int64)
-        lengths = np.diff(ends, prepend=self._at)
-        self._parts += raw
-        self._at = int(ends[-1]) if len(ends) else self._at
-        return (ends - lengths) << 32 | lengths
-
-    def append(self) -> None:
-        """Append them."""
-        if self._parts:
-            self._cells.data = np.concatenate([self._cells.data, np.frombuffer(b"".join(self._parts), np.uint8)])
 
 
 class Texts:
@@ -119,7 +97,7 @@ class Shaping:
 
     def shape(self, cells: RawCells) -> None:
         """Change the cells in place."""
-        added = AddedText(cells)
+        added = AddedTexts(len(cells.data))
         places = {name: at for at, name in enumerate(cells.names)}
         if self._words is not None:
             self._take_words(cells)
@@ -140,7 +118,7 @@ class Shaping:
                 self._declare(cells, at, name, type_, added)
             elif at == 0 and type_ is Type.STRING and cells.spans is None:
                 self._as_text(cells, 0, added)
-        added.append()
+        cells.data = added.after(cells.data)
 
     def _take_words(self, cells: RawCells) -> None:
         """Mark cells with words for missing values."""
@@ -158,7 +136,7 @@ class Shaping:
             if len(gone):
                 kind[gone] = NULLED if at > 1 else NULL
 
-    def _declare(self, cells: RawCells, at: int, name: str, type_: Type, added: AddedText) -> None:
+    def _declare(self, cells: RawCells, at: int, name: str, type_: Type, added: AddedTexts) -> None:
         """Read the cells of a column as its declared type, where that is exact; the others keep their kind."""
         kind = cells.kind[at]
         if type_ is Type.STRING:
@@ -214,7 +192,7 @@ class Shaping:
             if (units := _units(self._written(cells, at, row), places)) is not None:
                 cells.kind[at, row], cells.value[at, row] = SCALED, units
 
-    def _as_text(self, cells: RawCells, at: int, added: AddedText) -> None:
+    def _as_text(self, cells: RawCells, at: int, added: AddedTexts) -> None:
         """Numbers and booleans as the text that was written."""
         kind, value = cells.kind[at], cells.value[at]
         if cells.spans is not None:
@@ -275,7 +253,7 @@ class Shaping:
 
 
 def _compose(
-    cells: RawCells, at: int, composed: Composed, places: Mapping[str, int], added: AddedText, between: str
+    cells: RawCells, at: int, composed: Composed, places: Mapping[str, int], added: AddedTexts, between: str
 ) -> None:
     """Write the composed column: text cells, missing where a field is missing (all of them, if the first counts)."""
     n = len(cells)

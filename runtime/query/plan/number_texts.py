@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from dataflow.binding.typing import GraphError
 from dataflow.metrics.json_form import to_dict
+from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry
 from runtime.pointfile import PointFile
@@ -13,15 +15,22 @@ from runtime.query.plan.absent_columns import texts
 from runtime.query.plan.prepare import Prepared, Request, prepare
 
 _SHOWN = 40
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 
 
-def prepared(catalogue: Catalogue, request: Request, open_file: Callable[[FileEntry], PointFile]) -> Prepared:
+def prepare_or_explain(catalogue: Catalogue, request: Request, open_file: Callable[[FileEntry], PointFile]) -> Prepared:
     """The planned query (see ``prepare``); if the metric does not fit, the GraphError says which of its text columns
     have numbers among their values."""
     try:
         return prepare(catalogue, request)
     except GraphError as error:
-        raise GraphError(f"{error}{_numbers_as_text(catalogue, request, open_file)}") from None
+        if str(Type.STRING) not in str(error):
+            raise
+        try:
+            why = _numbers_as_text(catalogue, request, open_file)
+        except DataflowError:  # a damaged file is not what this error is about
+            why = ""
+        raise GraphError(f"{error}{why}") from None
 
 
 def _numbers_as_text(catalogue: Catalogue, request: Request, open_file: Callable[[FileEntry], PointFile]) -> str:
@@ -33,7 +42,7 @@ def _numbers_as_text(catalogue: Catalogue, request: Request, open_file: Callable
             continue
         newest = next((f for f in reversed(snapshot.files) if name in f.nulls), None)
         words = [] if newest is None else open_file(newest).dictionary(name).strings
-        others = [word for word in words if not _is_number(word)]
+        others = [word for word in words if not _NUMBER.fullmatch(word)]
         if len(others) == len(words):
             continue
         count = len(words) - len(others)
@@ -45,11 +54,3 @@ def _numbers_as_text(catalogue: Catalogue, request: Request, open_file: Callable
         return ""
     how = "ingest into another stream with --type COLUMN=float64 (and --null WORD for words that mean missing)"
     return f"{''.join(said)}: {how}"
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

@@ -68,8 +68,10 @@ FRAMINGS = {
 
 def expected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A column in which every text may stand for a missing value has no values yet."""
-    told = {n for r in rows for n, v in r.items() if v is not None and not (type(v) is str and v.lower() in MISSING)}
-    kept = [{n: v for n, v in r.items() if v is not None and n in told} for r in rows]
+    reported = {
+        n for r in rows for n, v in r.items() if v is not None and not (type(v) is str and v.lower() in MISSING)
+    }
+    kept = [{n: v for n, v in r.items() if v is not None and n in reported} for r in rows]
     kept = [k | {"k": r["k"], "t": r["t"] * 1000} for k, r in zip(kept, rows, strict=True)]
     return sorted(kept, key=lambda r: (r["k"], r["t"]))
 

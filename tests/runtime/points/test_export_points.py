@@ -44,6 +44,10 @@ whole = st.integers(-(2**63), 2**63 - 1)
 fractions = st.floats(allow_nan=False, allow_infinity=False)
 
 
+# A column whose texts are all empty, or words for missing ones, has no type that text shows.
+TEXTS = dict.fromkeys(["s", "déjà, vu", "v#string"], "string")
+
+
 def rows_of(**values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[dict[str, Any]]]:
     optional = {name: st.none() | value for name, value in values.items()}
     return st.lists(st.fixed_dictionaries({"k": keys, "t": instants}, optional=optional), min_size=1, max_size=12)
@@ -69,7 +73,7 @@ def stored(folder: Path) -> list[dict[str, Any]]:
 def check_round_trip(rows: list[dict[str, Any]], name: str, sizes: tuple[int, int]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        write(folder / "one", [rows])
+        write(folder / "one", [rows], type=TEXTS)
         cells, group = sizes
         with (
             Store(folder / "one") as store,
@@ -79,7 +83,7 @@ def check_round_trip(rows: list[dict[str, Any]], name: str, sizes: tuple[int, in
             report = store.export("s", folder / name, progress=False)
         assert report.rows == len(rows)
         assert report.bytes == (folder / name).stat().st_size
-        assert exactly(back(folder / "two", folder / name)) == exactly(stored(folder / "one"))
+        assert exactly(back(folder / "two", folder / name, type=TEXTS)) == exactly(stored(folder / "one"))
 
 
 sizes = st.sampled_from([(1 << 20, 1 << 20), (1, 1), (20, 5)])

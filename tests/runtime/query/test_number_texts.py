@@ -45,3 +45,19 @@ def test_texts_alone(tmp_path: Path) -> None:
 def test_few_numbers_are_not_worth_a_word(tmp_path: Path) -> None:
     _, report = stored(tmp_path, "on", "off", "7", "on", "off")
     assert "because" not in report
+
+
+def test_a_damaged_file_does_not_hide_the_error(tmp_path: Path) -> None:
+    stored(tmp_path, "1.5", "off")[0].close()
+    for file in (tmp_path / "store").rglob("*.points"):
+        file.chmod(0o600)
+        file.write_bytes(b"damaged")
+    with Store(tmp_path / "store") as store:
+        assert refused(store).endswith("mean cannot take string; it takes bool, duration, float64, int64, decimal")
+
+
+def test_other_errors_say_nothing_of_texts(tmp_path: Path) -> None:
+    store, _ = stored(tmp_path, "1.5", "off")
+    with pytest.raises(DataflowError) as error:
+        store.query(df.stream("s").filter(df.col("v") == "off").agg(m=df.mean("x")), progress=False)
+    assert "is text" not in str(error.value)

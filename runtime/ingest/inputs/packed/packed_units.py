@@ -81,53 +81,8 @@ class Deflated:
         return self._z.unused_data
 
 
-class Zstd:
-    """One zstd frame, fed a little at a time so that a bomb never unpacks at once.
-
-    zstandard's ``decompressobj`` unpacks all of its input at once, and four bytes of input can unpack to 128 KB: a step
-    of 1 KB bounds the output to some 32 MB. A frame's window is bounded to 128 MB.
-    """
-
-    def __init__(self) -> None:
-        self._z: Any = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-        self._queue = b""
-
-    def feed(self, data: bytes) -> bytes:
-        """See Unit."""
-        parts = []
-        size = 0
-        at = 0
-        while at < len(data) and size < _READ and not self._z.eof:
-            part = self._z.decompress(data[at : at + _ZSTD_STEP])
-            at += _ZSTD_STEP
-            size += len(part)
-            parts.append(part)
-        self._queue = data[at:]
-        return b"".join(parts)
-
-    @property
-    def waiting(self) -> bytes:
-        """See Unit."""
-        return b"" if self._z.eof else self._queue
-
-    @property
-    def hungry(self) -> bool:
-        """See Unit."""
-        return True
-
-    @property
-    def ended(self) -> bool:
-        """See Unit."""
-        return bool(self._z.eof)
-
-    @property
-    def rest(self) -> bytes:
-        """See Unit."""
-        return bytes(self._z.unused_data) + self._queue
-
-
 class Stepped:
-    """A decompressor of Python's that holds its input itself: bzip2, xz."""
+    """A decompressor that holds its input itself, fed in steps: bzip2, xz."""
 
     def __init__(self, z: Any) -> None:
         self._z = z
@@ -159,6 +114,35 @@ class Stepped:
     def rest(self) -> bytes:
         """See Unit."""
         return bytes(self._z.unused_data) + self._queue
+
+
+class Zstd(Stepped):
+    """One zstd frame, fed a little at a time so that a bomb never unpacks at once.
+
+    zstandard's ``decompressobj`` unpacks all of its input at once, and four bytes of input can unpack to 128 KB: a step
+    of 1 KB bounds the output to some 32 MB. A frame's window is bounded to 128 MB.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj())
+
+    def feed(self, data: bytes) -> bytes:
+        """See Unit."""
+        parts = []
+        size = 0
+        at = 0
+        while at < len(data) and size < _READ and not self._z.eof:
+            part = self._z.decompress(data[at : at + _ZSTD_STEP])
+            at += _ZSTD_STEP
+            size += len(part)
+            parts.append(part)
+        self._queue = data[at:]
+        return b"".join(parts)
+
+    @property
+    def hungry(self) -> bool:
+        """See Unit."""
+        return True
 
 
 def xz_unit() -> Unit:
