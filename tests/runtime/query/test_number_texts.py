@@ -48,7 +48,7 @@ def test_few_numbers_are_not_worth_a_word(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_does_not_hide_the_error(tmp_path: Path) -> None:
-    stored(tmp_path, "1.5", "off")[0].close()
+    stored(tmp_path, "1.5", "off", "on")[0].close()
     for file in (tmp_path / "store").rglob("*.points"):
         file.chmod(0o600)
         file.write_bytes(b"damaged")
@@ -57,7 +57,7 @@ def test_a_damaged_file_does_not_hide_the_error(tmp_path: Path) -> None:
 
 
 def test_other_errors_say_nothing_of_texts(tmp_path: Path) -> None:
-    store, _ = stored(tmp_path, "1.5", "off")
+    store, _ = stored(tmp_path, "1.5", "off", "on")
     with pytest.raises(DataflowError) as error:
         store.query(df.stream("s").filter(df.col("v") == "off").agg(m=df.mean("x")), progress=False)
     assert "is text" not in str(error.value)
