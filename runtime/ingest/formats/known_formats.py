@@ -130,8 +130,19 @@ def _head(pieces: Iterator[bytes]) -> bytes:
 
 
 def _is_binary(head: bytes) -> bool:
-    controls = len(head) - len(head.translate(None, _CONTROLS))
-    return controls > (0 if b"\0" in head else _FEW) and controls * _RARE > len(head)
+    controls = _controls(head)
+    if controls <= (0 if b"\0" in head else _FEW) or controls * _RARE <= len(head):
+        return False
+    first = head.partition(b"\n")[0]
+    try:
+        first.decode()
+    except UnicodeDecodeError:
+        return True
+    return bool(_controls(first))  # names of columns have none, whatever is in the rows
+
+
+def _controls(data: bytes) -> int:
+    return len(data) - len(data.translate(None, _CONTROLS))
 
 
 def _found(head: bytes, is_text: bool) -> SourceFormat | None:

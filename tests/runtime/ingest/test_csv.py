@@ -143,3 +143,13 @@ def test_a_quoted_value_beyond_the_limit(lake: Lake) -> None:
 
 def test_a_header_alone_is_a_source_without_rows(lake: Lake) -> None:
     assert lake.text(HEAD).rows_read == 0
+
+
+def test_control_characters_below_a_header_are_text(lake: Lake) -> None:
+    """However many there are in a short file: the first line shows that it is no binary one."""
+    rows = "".join(f"\0{chr(1 + n)},{T + n},\x1f\n" for n in range(3))
+    report = lake.text(f"k,t,é\n{rows}")
+    assert (report.committed, report.rejected) == (3, 0)
+    assert [(row["k"], row["é"]) for row in lake.rows()] == [(f"\0{chr(1 + n)}", "\x1f") for n in range(3)]
+    with pytest.raises(IngestError, match="as its first bytes show"):
+        lake.text("\0\1\2,t,k\n1,2,3\n", stream="other")
