@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from hashlib import blake2b
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from runtime.catalogue.items import seal
-from runtime.catalogue.items.entries import Deletion, FileEntry, day_name
+from runtime.catalogue.items.entries import DAY, Deletion, FileEntry, day_name
 from runtime.errors import FormatError
 
 VERSION = 2
@@ -101,7 +101,8 @@ def pack(file: FileEntry, totals: DayTotals, del_seq: int = 0) -> bytes:
     head["t_min"], head["t_max"] = file.t_min, file.t_max
     head["hash"] = np.frombuffer(hashlib.sha256(file.path.encode()).digest(), ">u4")
     head["sha256"] = np.void(bytes.fromhex(file.sha256))
-    tail = orjson.dumps([file.path, dict(file.nulls), file.footer])
+    kept = [file.content, file.repeats] if file.content or file.repeats else []
+    tail = orjson.dumps([file.path, dict(file.nulls), file.footer, *kept])
     head["size"] = len(tail) + seal.SIZE
     return _with_totals(head, totals) + tail
 
@@ -213,6 +214,10 @@ class DayFiles(Sequence[FileEntry]):
         """The rows for which ``keep`` is true."""
         return self if keep.all() else DayFiles(self.heads[keep], self._starts[keep], self._tails)
 
+    def reaching(self, day: int) -> DayFiles:
+        """The files with points on that day or later."""
+        return self.where(self.heads["t_max"] >= day * DAY)
+
     def with_added(self, files: Sequence[FileEntry]) -> DayFiles:
         """These rows and those of further files, sorted by (day, seq, ordinal)."""
         bodies = [pack(file, DayTotals()) for file in files]
@@ -245,8 +250,8 @@ class DayFiles(Sequence[FileEntry]):
             starts = self._starts[low : low + _CHUNK].tolist()
             for start, end, sha256, values in zip(starts, ends, sums, zip(*columns, strict=True), strict=True):
                 day, rows, size, t_min, t_max, keys, dropped, seq, ordinal, version = values
-                path, nulls, footer = _tail(self._tails[start:end], version)
-                yield FileEntry(path, day, rows, size, t_min, t_max, sha256, keys, dropped, nulls, seq, ordinal, footer)
+                path, nulls, *more = _tail(self._tails[start:end], version)
+                yield FileEntry(path, day, rows, size, t_min, t_max, sha256, keys, dropped, nulls, seq, ordinal, *more)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -276,15 +281,15 @@ class DayFiles(Sequence[FileEntry]):
         return f"{summed(self.heads['hash']):064x}"
 
 
-def _tail(tail: bytes, version: int) -> tuple[str, dict[str, int], str]:
+def _tail(tail: bytes, version: int) -> list[Any]:
+    """Path, null counts, the footer's digest, and of files that a compaction wrote their content and repeats."""
     try:
-        if version == 1:
-            path, nulls = orjson.loads(tail)
-            return path, nulls, ""
-        path, nulls, footer = orjson.loads(tail[: -seal.SIZE])
-    except (ValueError, TypeError) as error:
+        values = orjson.loads(tail if version == 1 else tail[: -seal.SIZE])
+    except ValueError as error:
         raise _damaged() from error
-    return path, nulls, footer
+    if not isinstance(values, list) or len(values) not in ((2,) if version == 1 else (3, 5)):
+        raise _damaged()
+    return values
 
 
 def _with_totals(head: NDArray[np.void], totals: DayTotals) -> bytes:

@@ -184,6 +184,7 @@ class StreamSteps(SourceSteps, IndexSteps, ClaimSteps):
             quarantined=before.quarantined + (source is not None and source.quarantined is not None) - was_quarantined,
             rejected=before.rejected + (source.rejected - source.resumed if source else 0),
             dropped=before.dropped + (source.dropped if source else 0),
+            reach=max([before.reach, *(file.days - 1 for file in adds)]),
         )
         return Record(
             seq=seq,

@@ -11,7 +11,7 @@ from operators.nearest import listed, meant
 from runtime.catalogue import day_rows
 from runtime.catalogue.day_rows import DayFiles
 from runtime.catalogue.index import IndexSteps, Mark, day_range
-from runtime.catalogue.items.entries import FileEntry, Record, Totals, day_name
+from runtime.catalogue.items.entries import DAY, FileEntry, Record, Totals, day_name
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.key_value import Steps
 from runtime.catalogue.log import RETRIES, Head
@@ -23,12 +23,12 @@ class Snapshot:
     """A stream as of commit ``seq``, made at ``at`` (microseconds UTC), and the files that a query range [since, until)
     needs.
 
-    ``files`` are those of the UTC days that the range touches, in the order (day, seq, ordinal); they are available as
-    columns (``files.heads``), and entries are created on access. ``floor`` is the first day that retention keeps (days
-    since 1970-01-01; None: all). ``first_time`` and ``last_time`` are the event times (microseconds UTC, both
-    inclusive) of the whole stream, None when it has no points. ``total_...``, ``sources``, ``quarantined`` (sources set
-    aside), ``rejected`` (rows) and ``dropped`` (duplicates) are of the whole stream. ``checked``: every item read had a
-    checksum; False for streams of earlier versions.
+    ``files`` are those with points on the UTC days that the range touches, in the order (day, seq, ordinal); they are
+    available as columns (``files.heads``), and entries are created on access. ``floor`` is the first day that retention
+    keeps (days since 1970-01-01; None: all). ``first_time`` and ``last_time`` are the event times (microseconds UTC,
+    both inclusive) of the whole stream, None when it has no points. ``total_...``, ``sources``, ``quarantined``
+    (sources set aside), ``rejected`` (rows) and ``dropped`` (duplicates) are of the whole stream. ``checked``: every
+    item read had a checksum; False for streams of earlier versions.
     """
 
     stream: str
@@ -99,6 +99,10 @@ class ReadSteps:
         days = (0, -1)
         if totals.first is not None and totals.last is not None:
             days = day_range(totals.first, totals.last, since, until)
+        asked = days[0]
+        if totals.reach and totals.first is not None and asked <= days[1]:
+            # Files that begin before the range may reach into it.
+            days = max(asked - totals.reach, totals.first // DAY), days[1]
         written = None
         if mark.years is not None:
             written = yield from self.steps.directory(mark.years, *days)
@@ -106,6 +110,8 @@ class ReadSteps:
         index = self.as_of(found, mark.seq)
         self.check_days(index, mark.seq, written)
         files = self.overlay(index, mark.seq, [(r, days) for r in tail])
+        if totals.reach:
+            files = files.reaching(asked)
         if since is None and until is None:
             self.check_all(files, totals)
         return Snapshot(

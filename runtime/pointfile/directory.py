@@ -83,7 +83,7 @@ def _check_blocks(footer: Footer) -> None:
     last = first + blocks["runs"].astype(np.int64) - 1
     start = footer.day * MICROS_PER_DAY
     bad = (rows < 1) | (rows > MAX_BLOCK_ROWS) | (last < first) | (last - first >= rows)
-    bad |= (blocks["t_min"] < start) | (blocks["t_max"] >= start + MICROS_PER_DAY)
+    bad |= (blocks["t_min"] < start) | (blocks["t_max"] >= start + footer.days * MICROS_PER_DAY)
     bad |= (blocks["t_min"] > blocks["t_max"]) | (blocks["max_step"] < -1)
     gap = first[1:] - last[:-1]
     if bad.any() or rows.sum() != footer.rows or ((gap != 0) & (gap != 1)).any():

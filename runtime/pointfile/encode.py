@@ -30,21 +30,25 @@ def encode(
     key: str,
     time: str,
     day: int,
+    days: int = 1,
     block_rows: int = layout.DEFAULT_BLOCK_ROWS,
     level: int = 3,
     origin: Mapping[str, str] | None = None,
 ) -> bytes:
     """A point file of these points, as bytes.
 
-    ``points`` must be in the order of ``sort_points`` and lie in UTC day ``day`` (days since 1970-01-01); ``key`` and
-    ``time`` name the key and the event time. ``level`` is zstd's, 1 to 19. ``origin`` is the provenance of the points,
-    for `dataflow recover` (POINTFILE.md, "Footer"). ValueError for points that do not meet these conditions.
+    ``points`` must be in the order of ``sort_points`` and lie in the ``days`` UTC days (at most 366) from ``day`` on
+    (days since 1970-01-01), at least one in the first and one in the last; ``key`` and ``time`` name the key and the
+    event time. ``level`` is zstd's, 1 to 19. ``origin`` is the provenance of the points, for `dataflow recover`
+    (POINTFILE.md, "Footer"). ValueError for points that do not meet these conditions.
     """
     if not 1 <= block_rows <= layout.MAX_BLOCK_ROWS:
         raise ValueError(f"block_rows must be from 1 to {layout.MAX_BLOCK_ROWS}, not {block_rows}")
     if not 1 <= level <= 19:
         raise ValueError(f"level must be from 1 to 19, not {level}")
-    _check(points, key, time, day)
+    if not 1 <= days <= layout.MAX_DAYS:
+        raise ValueError(f"a point file covers from 1 to {layout.MAX_DAYS} days, not {days}")
+    _check(points, key, time, day, days)
     rows = len(points)
     times = np.ascontiguousarray(points.time, np.int64)
     keys, starts = _keys(points.key, times)
@@ -81,6 +85,7 @@ def encode(
     slots = (hashes >> np.uint64(56)).astype(np.int64)
     footer = layout.Footer(
         day=day,
+        days=days,
         rows=rows,
         keys=len(keys),
         key_name=key,
@@ -104,10 +109,12 @@ def encode(
         raise ValueError("too many blocks and columns for one file")
     tail = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True).compress(raw)
     offset = layout.HEADER.size + sum(map(len, frames))
-    return b"".join([layout.pack_header(day, rows), *frames, tail, layout.pack_trailer(offset, tail, len(raw))])
+    return b"".join(
+        [layout.pack_header(day, days, rows), *frames, tail, layout.pack_trailer(offset, tail, len(raw), days)]
+    )
 
 
-def _check(points: Points, key: str, time: str, day: int) -> None:
+def _check(points: Points, key: str, time: str, day: int, days: int) -> None:
     rows = len(points)
     if not 1 <= rows <= layout.MAX_ROWS:
         raise ValueError(f"a point file holds from 1 to {layout.MAX_ROWS} points, not {rows}")
@@ -115,9 +122,11 @@ def _check(points: Points, key: str, time: str, day: int) -> None:
         raise ValueError(f"the key {key!r}, the time {time!r} and the columns must have names of their own")
     if points.key.type not in (Type.STRING, Type.INT) or points.key.nulls or len(points.key) != rows:
         raise ValueError("the key must be a string or integer column of one value per row, without nulls")
-    start = day * layout.MICROS_PER_DAY
-    if not (int(points.time.min()) >= start and int(points.time.max()) < start + layout.MICROS_PER_DAY):
+    first, last = (int(t) // layout.MICROS_PER_DAY for t in (points.time.min(), points.time.max()))
+    if days == 1 and (first, last) != (day, day):
         raise ValueError(f"not all points lie in UTC day {day}")
+    if (first, last) != (day, day + days - 1):
+        raise ValueError(f"the points lie in UTC days {first} to {last}, not {day} to {day + days - 1}")
     for name, column in (*points.columns.items(), (key, points.key)):
         if len(column) != rows or column.values.dtype != np.dtype(column.type.dtype):
             raise ValueError(f"column {name!r} must be {column.type.dtype} of {rows} rows")

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from operators.types import Type, stored
 
-VERSION = 1
+VERSION, SPAN = 1, 2
+"""Versions of a file of one UTC day, and of one that covers several."""
+
 HEADER_MAGIC = b"ANTFOLDP"
 TRAILER_MAGIC = b"PANTFOLD"
 HEADER = struct.Struct("<8sHHiQII")
@@ -30,6 +32,9 @@ MAX_ROWS = (1 << 31) - 1
 MAX_FOOTER = 1 << 30
 MAX_WORDS_BYTES = 1 << 30
 MICROS_PER_DAY = 86_400_000_000
+MAX_DAYS = 366
+"""The most days that a file covers: a leap year."""
+
 SEQ = "$seq"
 """The reserved name of the column in which a compaction keeps each row's commit order (int64, no nulls)."""
 
@@ -84,12 +89,14 @@ class WordsEntry:
 class Footer:
     """Everything that a reader needs before it reads a chunk.
 
-    ``blocks``, ``chunks`` (shape (1 + columns, blocks); row 0 is the time column) and ``frames`` are structured
-    arrays of the ``*_FIELDS`` above; ``shard_keys`` and ``shard_rows`` hold, for each value of the hash's top eight
-    bits, how many keys and rows there are (int64, shape (256,)).
+    ``blocks``, ``chunks`` (shape (1 + columns, blocks); row 0 is the time column) and ``frames`` are structured arrays
+    of the ``*_FIELDS`` above; ``days`` is the number of UTC days covered, from ``day`` on; ``shard_keys`` and
+    ``shard_rows`` hold, for each value of the hash's top eight bits, how many keys and rows there are (int64, shape
+    (256,)).
     """
 
     day: int
+    days: int
     rows: int
     keys: int
     key_name: str
@@ -109,32 +116,40 @@ class Footer:
     origin: Mapping[str, str] | None = None
 
 
-def pack_header(day: int, rows: int) -> bytes:
+def version_of(days: int) -> int:
+    """The version of a file that covers this many UTC days."""
+    return VERSION if days == 1 else SPAN
+
+
+def pack_header(day: int, days: int, rows: int) -> bytes:
     """The file's first 32 bytes."""
-    front = HEADER.pack(HEADER_MAGIC, VERSION, 0, day, rows, 0, 0)[:-4]
+    front = HEADER.pack(HEADER_MAGIC, version_of(days), 0, day, rows, 0, 0)[:-4]
     return front + struct.pack("<I", zlib.crc32(front))
 
 
-def pack_trailer(offset: int, footer: bytes, raw: int) -> bytes:
+def pack_trailer(offset: int, footer: bytes, raw: int, days: int) -> bytes:
     """The file's last 36 bytes."""
-    front = TRAILER.pack(offset, len(footer), raw, zlib.crc32(footer), VERSION, 0, 0, TRAILER_MAGIC)[:-12]
+    front = TRAILER.pack(offset, len(footer), raw, zlib.crc32(footer), version_of(days), 0, 0, TRAILER_MAGIC)[:-12]
     return front + struct.pack("<I", zlib.crc32(front)) + TRAILER_MAGIC
 
 
-def unpack_trailer(data: bytes, size: int) -> tuple[int, int, int, int]:
-    """Offset, size, raw size and CRC-32 of the footer of a file of ``size`` bytes; ValueError gives the reason."""
+def unpack_trailer(data: bytes, size: int) -> tuple[int, int, int, int, int]:
+    """Offset, size, raw size and CRC-32 of the footer, and the version, of a file of ``size`` bytes.
+
+    ValueError gives the reason why it is none.
+    """
     offset, length, raw, crc, version, zero, own, magic = TRAILER.unpack(data)
     if magic != TRAILER_MAGIC:
         raise ValueError("it does not end as a point file does (truncated, or not a point file)")
     if own != zlib.crc32(data[:-12]):
         raise ValueError("its trailer's checksum is wrong")
-    if version != VERSION:
-        raise ValueError(f"it is of version {version}, written by a newer version; this one reads version {VERSION}")
+    if not VERSION <= version <= SPAN:
+        raise ValueError(f"it is of version {version}, written by a newer version; this one reads version {SPAN}")
     if zero != 0 or offset < HEADER.size or offset + length + TRAILER.size != size:
         raise ValueError("its trailer does not fit the file's size")
     if not 0 < raw <= MAX_FOOTER:
         raise ValueError("its footer's size is out of bounds")
-    return offset, length, raw, crc
+    return offset, length, raw, crc, version
 
 
 def pack_footer(footer: Footer) -> bytes:
@@ -163,6 +178,8 @@ def pack_footer(footer: Footer) -> bytes:
         "time": footer.time_name,
         "columns": columns,
     }
+    if footer.days != 1:
+        meta["days"] = footer.days
     if footer.origin is not None:
         meta["origin"] = dict(footer.origin)
     try:
@@ -208,6 +225,7 @@ def unpack_footer(data: bytes) -> Footer:
     tables.expect(2 * 4 * SHARD_SLOTS, (BLOCK_FIELDS, blocks), (CHUNK_FIELDS, chunks), (FRAME_FIELDS, frames))
     return Footer(
         day=_integer(meta["day"], -(1 << 24), 1 << 24),
+        days=_integer(meta.get("days", 1), 1, MAX_DAYS),
         rows=rows,
         keys=_count(meta["keys"], rows),
         key_name=_name(key["name"]),

@@ -16,9 +16,16 @@ from runtime.errors import FormatError, StoreError
 DAY = 86_400_000_000
 """Microseconds of a UTC day."""
 
+MAX_DAYS = 366
+"""The most UTC days that a file covers: a leap year."""
+
+SEQ = "$seq"
+"""The column in which a compaction keeps each row's commit order; see ``order_of``."""
+
 _STREAM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _ATTEMPT = re.compile(r"[a-z0-9]{1,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_CONTENT = re.compile(r"(?:[0-9a-f]{64})?")
 _FOOTER = re.compile(r"(?:[0-9a-f]{32})?")
 _EPOCH = date(1970, 1, 1).toordinal()
 FIRST_DAY, LAST_DAY = 1 - _EPOCH, date.max.toordinal() - _EPOCH
@@ -26,14 +33,20 @@ FIRST_DAY, LAST_DAY = 1 - _EPOCH, date.max.toordinal() - _EPOCH
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One point file of a stream, all in one UTC day.
+    """One point file of a stream.
 
-    ``day`` counts from 1970-01-01; ``t_min`` and ``t_max`` are its first and last event time (microseconds UTC);
+    ``day`` is the UTC day of its first event time, counted from 1970-01-01; ``t_min`` and ``t_max`` are its first and
+    last event time (microseconds UTC), at most 366 days apart;
     ``sha256`` is that of the file's bytes, in hex; ``keys`` the number of distinct keys; ``dropped`` the duplicates
     dropped or merged while it was written; ``nulls`` the null count of each value column it has (a column that is not
     in the file is not in ``nulls``). ``footer`` is the digest of the file's footer and trailer, by which a reader
     verifies that it opened this file (``PointFile.footer_digest``; empty in entries of earlier versions). ``seq`` is
     the commit that added it and ``ordinal`` its number there: both are set by the catalogue.
+
+    Of a file that a compaction wrote (its ``nulls`` have ``$seq``), ``content`` says which rows it holds: over all
+    files that replaced some others, these contents add up to those of the others (see ``content_hash``). ``repeats`` is
+    the number of its rows that the stream's policy for duplicates drops when the file is read alone; a file as it was
+    ingested has none.
     """
 
     path: str
@@ -49,6 +62,26 @@ class FileEntry:
     seq: int = 0
     ordinal: int = 0
     footer: str = ""
+    content: str = ""
+    repeats: int = 0
+
+    @property
+    def days(self) -> int:
+        """The number of UTC days from its first to its last event time."""
+        return self.t_max // DAY - self.day + 1
+
+    @property
+    def compacted(self) -> bool:
+        """Whether a compaction wrote it: each row has its commit order in the column ``$seq``."""
+        return SEQ in self.nulls
+
+    @property
+    def content_hash(self) -> int:
+        """A number for the rows it holds: of a file as it was ingested, the SHA-256 of its path.
+
+        The sum modulo 2^256 over a set of files does not change when some are compacted.
+        """
+        return int(self.content, 16) if self.content else _number(self.path)
 
     def checked(self, stream: str, attempt: str) -> FileEntry:
         """The entry itself if it is consistent and its path belongs to this attempt, else ``StoreError``."""
@@ -57,10 +90,14 @@ class FileEntry:
             wrong = f"its day {self.day} is outside the years 1 to 9999"
         elif self.path.rpartition("/")[0] != data_folder(stream, self.day) or attempt_of(self.path) != attempt:
             wrong = f"its path is not that of a file of attempt {attempt!r} on {day_name(self.day)} (use file_path)"
-        elif self.rows < 1 or self.bytes < 1 or self.keys < 0 or self.dropped < 0:
+        elif min(self.rows, self.bytes) < 1 or min(self.keys, self.dropped, self.repeats) < 0:
             wrong = f"it has {self.rows} rows, {self.bytes} bytes, {self.keys} keys, {self.dropped} dropped"
-        elif not (self.day * DAY <= self.t_min <= self.t_max < (self.day + 1) * DAY):
-            wrong = f"its times {self.t_min} to {self.t_max} are not in order or not on {day_name(self.day)}"
+        elif not (self.day == self.t_min // DAY and self.t_min <= self.t_max):
+            wrong = f"its times {self.t_min} to {self.t_max} are not in order or do not begin on {day_name(self.day)}"
+        elif self.days > MAX_DAYS:
+            wrong = f"it covers {self.days} days, more than {MAX_DAYS}"
+        elif not _CONTENT.fullmatch(self.content):
+            wrong = f"its content {self.content!r} is not 64 hexadecimal digits"
         elif not _SHA256.fullmatch(self.sha256):
             wrong = f"its sha256 {self.sha256!r} is not 64 hexadecimal digits"
         elif not _FOOTER.fullmatch(self.footer):
@@ -172,7 +209,8 @@ class Totals:
     """Running totals of a stream as of one commit; ``hash`` is the set hash of the live files' paths.
 
     ``first`` and ``last`` are event times (microseconds UTC, inclusive) over every file ever added and not below
-    the retention floor; both are None before the first.
+    the retention floor; both are None before the first. ``reach`` is the largest number of further days that a file
+    ever added covers: files of a day are found among those that begin so many days before it.
     """
 
     files: int = 0
@@ -185,6 +223,7 @@ class Totals:
     quarantined: int = 0
     rejected: int = 0
     dropped: int = 0
+    reach: int = 0
 
 
 @dataclass(frozen=True)
@@ -274,6 +313,19 @@ def attempt_of(path: str) -> str | None:
     """The attempt that wrote the point file at ``path``; None for other paths."""
     match = re.fullmatch(r"data/[^/]+/[^/]+/([a-z0-9]{1,64})-\d+\.points", path)
     return match[1] if match else None
+
+
+def order_of(seq: int, ordinal: int) -> int:
+    """The place in commit order of the rows of file ``ordinal`` of commit ``seq``: their value of ``$seq``.
+
+    A commit has fewer than 2^20 files.
+    """
+    return seq << 20 | ordinal
+
+
+def commit_of(order: int) -> int:
+    """The commit of a value of ``$seq``."""
+    return order >> 20
 
 
 def set_hash(ids: Iterable[str]) -> str:

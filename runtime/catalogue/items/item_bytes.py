@@ -15,16 +15,18 @@ from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.seal import damaged
 from runtime.errors import FormatError
 
-VERSION, LARGE = 2, 3
-"""Versions of log records: of most, and of those that name lists of their files, or have a compressed schema.
+VERSION, LARGE, KEPT = 2, 3, 4
+"""Versions of log records: of most; of those that name lists of their files, or have a compressed schema; of those
+of streams that have, or had, files that a compaction wrote or that cover several days.
 
 Version 1 had no seals, no hash of the previous record and no digests of footers.
 """
 
-_FILE_1 = tuple(f.name for f in fields(FileEntry) if f.name not in ("seq", "ordinal", "footer"))
+_FILE_1 = tuple(f.name for f in fields(FileEntry) if f.name not in ("seq", "ordinal", "footer", "content", "repeats"))
 _FILE = (*_FILE_1, "footer")
+_FILE_4 = (*_FILE, "content", "repeats")
 _DELETION = tuple(f.name for f in fields(Deletion))
-_TEXTS = {"path", "sha256", "footer"}
+_TEXTS = {"path", "sha256", "footer", "content"}
 _COMPRESSED = "zlib"
 T = TypeVar("T")
 
@@ -47,18 +49,21 @@ def load(body: bytes, what: str) -> dict[str, Any]:
 
 def dump_record(record: Record) -> bytes:
     """A log record as JSON; entries of files are arrays, in the order of ``FileEntry`` without seq and ordinal."""
+    totals = asdict(record.totals)
+    if not record.totals.reach:
+        del totals["reach"]  # as before files covered several days
     schema = None if record.schema is None else record.schema.to_dict()
     if schema is not None and record.compressed:
         schema = {_COMPRESSED: b64encode(zlib.compress(dump(schema))).decode()}
     data: dict[str, Any] = {
-        "version": LARGE if record.lists or record.compressed else VERSION,
+        "version": KEPT if _is_kept(record) else LARGE if record.lists or record.compressed else VERSION,
         "seq": record.seq,
         "at": record.at,
         "attempt": record.attempt,
         "source": record.source,
         "adds": [] if record.lists else [file_values(file) for file in record.adds],
         "dels": [[getattr(deletion, name) for name in _DELETION] for deletion in record.dels],
-        "totals": asdict(record.totals),
+        "totals": totals,
         "schema_seq": record.schema_seq,
         "schema": schema,
         "floor": record.floor,
@@ -79,8 +84,8 @@ def load_record(payload: bytes, stream: str, sort: str) -> Record:
     what = f"log record {sort} of stream {stream!r}"
     data = load(payload, what)
     version = data.get("version")
-    if version not in (1, VERSION, LARGE):
-        raise FormatError(f"{what} has version {version!r}, this program reads {LARGE}: update it.")
+    if version not in (1, VERSION, LARGE, KEPT):
+        raise FormatError(f"{what} has version {version!r}, this program reads {KEPT}: update it.")
     names = _FILE_1 if version == 1 else _FILE
     try:
         seq = data["seq"]
@@ -98,7 +103,7 @@ def load_record(payload: bytes, stream: str, sort: str) -> Record:
             version=version,
             before=None if version == 1 or data["before"] is None else _typed(data["before"], str),
             hash=hash_of(payload),
-            lists=tuple(_typed(digest, str) for digest in data.get("lists", ())) if version == LARGE else (),
+            lists=tuple(_typed(digest, str) for digest in data.get("lists", ())) if version >= LARGE else (),
             compressed=_is_compressed(data["schema"]),
         )
     except (KeyError, TypeError, ValueError, FormatError, zlib.error) as error:
@@ -115,11 +120,14 @@ def log_key(seq: int) -> str:
 
 def file_values(file: FileEntry) -> list[Any]:
     """A file's entry as it is stored in a record or a list: its values, without seq and ordinal."""
-    return [_plain(getattr(file, name)) for name in _FILE]
+    names = _FILE_4 if file.content or file.repeats else _FILE
+    return [_plain(getattr(file, name)) for name in names]
 
 
 def file_of(values: list[Any], seq: int, ordinal: int, names: tuple[str, ...] = _FILE) -> FileEntry:
     """The entry of stored values, as file ``ordinal`` of commit ``seq``; TypeError or ValueError if it is none."""
+    if names is _FILE and len(values) == len(_FILE_4):
+        names = _FILE_4
     return FileEntry(**_entry(names, values), seq=seq, ordinal=ordinal)
 
 
@@ -152,6 +160,10 @@ def _typed(value: Any, type_: type[T]) -> T:
     if not isinstance(value, type_) or isinstance(value, bool):
         raise TypeError(f"{str(value)[:40]!r} is not of type {type_.__name__}")
     return value
+
+
+def _is_kept(record: Record) -> bool:
+    return record.totals.reach > 0 or any(file.content for file in record.adds)
 
 
 def _is_compressed(schema: object) -> bool:

@@ -37,11 +37,11 @@ _SHIFT = 56
 class PointFile:
     """An open point file: its directory in memory, its chunks read on demand. Thread-safe.
 
-    ``day`` (days since 1970-01-01), ``rows``, ``keys`` (distinct keys), ``key_name``, ``key_type``, ``time_name``,
-    ``schema`` (value columns, without key and time), ``blocks`` (structured: row_start, rows, first_key, runs, t_min,
-    t_max, and max_step: the largest step in microseconds between two rows of one key within the block, -1 if none).
-    ``footer_digest`` is the digest of footer and trailer (see the function), ``origin`` the points' provenance, if
-    present.
+    ``day`` (days since 1970-01-01), ``days`` (how many it covers), ``rows``, ``keys`` (distinct keys), ``key_name``,
+    ``key_type``, ``time_name``, ``schema`` (value columns, without key and time), ``blocks`` (structured: row_start,
+    rows, first_key, runs, t_min, t_max, and max_step: the largest step in microseconds between two rows of one key
+    within the block, -1 if none). ``footer_digest`` is the digest of footer and trailer (see the function), ``origin``
+    the points' provenance, if present.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class PointFile:
         self.footer_digest = footer_digest(tail)
         self.origin = footer.origin
         self.day = footer.day
+        self.days = footer.days
         self.rows = footer.rows
         self.keys = footer.keys
         self.key_name = footer.key_name
@@ -95,7 +96,7 @@ class PointFile:
         most = max(TAIL, gap)
         tail = _exactly(read, max(0, size - most), min(size, most), name)
         try:
-            offset, length, raw, crc = layout.unpack_trailer(tail[-layout.TRAILER.size :], size)
+            offset, length, raw, crc, version = layout.unpack_trailer(tail[-layout.TRAILER.size :], size)
             if offset < size - len(tail):
                 tail = _exactly(read, offset, size - offset, name)
             at = offset - (size - len(tail))
@@ -103,6 +104,8 @@ class PointFile:
             if zlib.crc32(packed) != crc:
                 raise ValueError("its footer's checksum is wrong")
             footer = layout.unpack_footer(_expand_footer(packed, raw))
+            if version != layout.version_of(footer.days):
+                raise ValueError("its trailer contradicts its footer")
             places = check(footer, offset)
             file = cls(read, size, name, tail, footer, places, gap, read_into)
             if len(tail) == size:
@@ -313,7 +316,7 @@ class PointFile:
         return memoryview(_exactly(self._read, offset, length, self.name))
 
     def _check_header(self, data: bytes | memoryview) -> None:
-        if data[: layout.HEADER.size] != layout.pack_header(self.day, self.rows):
+        if data[: layout.HEADER.size] != layout.pack_header(self.day, self.days, self.rows):
             raise FormatError(f"{self.name} is damaged: its header contradicts its footer")
         self._header_seen = True
 

@@ -120,7 +120,7 @@ def test_random_damage(seed: int) -> None:
 
 def rewritten(data: bytes, change: Callable[[layout.Footer], layout.Footer]) -> bytes:
     """The file with another footer, and checksums that fit it."""
-    offset, length, raw, _ = layout.unpack_trailer(data[-layout.TRAILER.size :], len(data))
+    offset, length, raw, *_ = layout.unpack_trailer(data[-layout.TRAILER.size :], len(data))
     footer = layout.unpack_footer(_expand_footer(data[offset : offset + length], raw))
     blocks, chunks, frames = footer.blocks.copy(), footer.chunks.copy(), footer.frames.copy()
     packed_footer = layout.pack_footer(change(replace(footer, blocks=blocks, chunks=chunks, frames=frames)))
@@ -129,7 +129,7 @@ def rewritten(data: bytes, change: Callable[[layout.Footer], layout.Footer]) -> 
 
 def with_footer(front: bytes, footer: bytes) -> bytes:
     tail = zstandard.ZstdCompressor(write_checksum=True, write_content_size=True).compress(footer)
-    return front + tail + layout.pack_trailer(len(front), tail, len(footer))
+    return front + tail + layout.pack_trailer(len(front), tail, len(footer), 1)
 
 
 def lies(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -263,7 +263,7 @@ def test_a_declared_size_is_not_believed() -> None:
     tracemalloc.start()
     try:
         for raw in (1 << 28, 1 << 30, 4_000_000_000, 100):
-            assert outcome(data[:offset] + bomb + layout.pack_trailer(offset, bomb, raw)) is None
+            assert outcome(data[:offset] + bomb + layout.pack_trailer(offset, bomb, raw, 1)) is None
         with pytest.raises(ValueError, match="does not begin as it must"):
             expand(zstandard.ZstdDecompressor(), memoryview(bomb), 1000)
         lying = frame_head(1000) + bomb[9:]
