@@ -236,9 +236,9 @@ def test_a_newer_encoding_says_so() -> None:
 
 def test_a_newer_version_says_so() -> None:
     data = bytearray(small())
-    struct.pack_into("<H", data, len(data) - 16, 2)
+    struct.pack_into("<H", data, len(data) - 16, 3)
     struct.pack_into("<I", data, len(data) - 12, zlib.crc32(data[-36:-12]))
-    with pytest.raises(FormatError, match="version 2, written by a newer version"):
+    with pytest.raises(FormatError, match="version 3, written by a newer version"):
         open_bytes(bytes(data))
 
 
