@@ -59,6 +59,11 @@ class Catalogue(Protocol):
         """
         ...
 
+    def replace(
+        self, stream: str, dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str
+    ) -> Committed | None:
+        ...
+
     def snapshot(self, stream: str, since: int | None = None, until: int | None = None) -> Snapshot:
         """The stream as of its last commit, with the files of the UTC days of [since, until) (microseconds UTC).
 
@@ -149,6 +154,15 @@ class TableCatalogue:
         if found is None:
             raise unknown_stream(stream, self.streams())
         return found
+
+    def replace(
+        self, stream: str, dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str
+    ) -> Committed | None:
+        steps = self._steps(stream)
+        done = run(self.table, steps.replace_files(dels, adds, attempt))
+        if done is not None:
+            self._catch_up(steps)
+        return done
 
     def sources(self, stream: str) -> list[SourceEntry]:
         """All sources of a stream, in the order of their ids."""
