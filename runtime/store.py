@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
-from runtime.storage.open_store import OpenStore
+from runtime.upkeep.kept_store import KeptStore
 
 # Methods import planning and results on demand: a worker only opens files and starts faster without them.
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _moment(value: Moment | None, name: str) -> int | None:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-class Store(OpenStore):
+class Store(KeptStore):
     """A store in the folder or at the s3:// URL ``url``, created by the first ingest (or at first use, with
     ``create``).
 
@@ -103,22 +103,30 @@ class Store(OpenStore):
         missing_key: str | None = None,
         preset: str | None = None,
         progress: bool | Progress = True,
+        compact: bool = True,
         **reading: Unpack[ReadingOptions],
     ) -> IngestReport:
         """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``.
 
         ``key`` and ``time`` are required for a new stream, unless a ``preset`` (``dataflow formats``) or format knows
         them; an existing stream knows its own. ``reading`` are the options of ``runtime.ingest.Reading``: how records
-        are read.
+        are read. With ``compact``, small or overlapping files of the years that the points are in are merged at the end
+        where that pays off; see ``runtime.upkeep``.
         """
         from runtime.ingest import ingest
 
         self._create = True
-        return ingest(
+        report = ingest(
             self.objects, self.catalogue, stream, sources, key=key, time=time, unit=unit, format=format,  # type: ignore[arg-type]
             duplicates=duplicates, id=id, missing_key=missing_key, preset=preset,  # type: ignore[arg-type]
             progress=_progress(progress), **reading,
         )  # fmt: skip
+        return self._after(report, progress) if compact else report
+
+    def _after(self, report: IngestReport, progress: bool | Progress) -> IngestReport:
+        from runtime.upkeep.after_ingest import compacted
+
+        return compacted(report, self.compaction(report.stream, progress))
 
     def rejects(self, stream: str) -> list[Rejected]:
         """The rejected records of a stream, source by source, without those that were taken later."""
@@ -135,7 +143,7 @@ class Store(OpenStore):
 
         self._be_known(stream)
         target = StreamTarget(self.objects, self.catalogue, stream, MEMORY_ROWS, _progress(progress))
-        return retry_rejects(target, options)
+        return self._after(retry_rejects(target, options), progress)
 
     # ---- queries
 

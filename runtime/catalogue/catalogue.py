@@ -62,6 +62,7 @@ class Catalogue(Protocol):
     def replace(
         self, stream: str, dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str
     ) -> Committed | None:
+        """Replace files by others with the same rows; None if another commit has replaced one of them."""
         ...
 
     def snapshot(self, stream: str, since: int | None = None, until: int | None = None) -> Snapshot:
@@ -158,6 +159,7 @@ class TableCatalogue:
     def replace(
         self, stream: str, dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str
     ) -> Committed | None:
+        """Replace files by others with the same rows; see ``Catalogue.replace``."""
         steps = self._steps(stream)
         done = run(self.table, steps.replace_files(dels, adds, attempt))
         if done is not None:

@@ -282,6 +282,7 @@ class SourceRun:
             waiting=times.early,
             waiting_from=times.earliest if times.early else None,
             resumed=known is not None,
+            times=_times(writer),
             columns=self._columns(assembler, writer),
             left_out=dict(assembler.notes.left_out),
             zone=self._settings.reading.time_zone,
@@ -330,6 +331,12 @@ class SourceRun:
                 return path
             raise
         return path
+
+
+def _times(writer: Writer) -> tuple[int, int] | None:
+    """The first and last event time of what was written."""
+    files = writer.files
+    return (min(f.t_min for f in files), max(f.t_max for f in files)) if files else None
 
 
 @contextmanager

@@ -100,8 +100,7 @@ class Writer:
         return self.files
 
     def flush(self, words: dict[str, InternedStrings], everything: bool, last: bool = False) -> None:
-        """Write the fullest days (or months or years), at least half of the waiting rows; or all of them, which may be the
-        ``last``."""
+        """Write the files with the most rows, at least half of those that wait; or all, which may be the ``last``."""
         if not self._batches:
             return
         rows = concatenated(self._batches)

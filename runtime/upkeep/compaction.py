@@ -18,10 +18,7 @@ _ROUNDS = 64
 
 @dataclass(frozen=True)
 class CompactionReport:
-    """What a compaction did: files before and after, and the rows and bytes that were written again.
-
-    ``planned`` are the jobs of a dry run: the files of each, and its span.
-    """
+    """What a compaction did: files before and after, and the rows and bytes that were written again."""
 
     stream: str
     files_before: int
@@ -83,7 +80,9 @@ class Compaction:
             todo = jobs_of(snapshot)
             if not todo:
                 break
-            task = self._progress.start(f"compacting {self._stream}", sum(f.rows for j in todo for f in j.files), "rows")
+            task = self._progress.start(
+                f"compacting {self._stream}", sum(f.rows for j in todo for f in j.files), "rows"
+            )
             try:
                 for job in todo:
                     done = self._run(job, snapshot)

@@ -2,9 +2,9 @@
 
 A span is a calendar year (UTC) that has at most ``FULL`` rows, else a month that has so many, else a day. Within a span
 files of similar size are merged (the logarithmic method of Bentley and Saxe 1980, as in size-tiered LSM trees): each
-merge takes ``FAN`` files or more of one tier with all smaller ones, so a row is written again at most once a tier, and n
-rows in any number of files cost O(n log n). A span that lies before the stream's newest event is merged as a whole once
-its largest file has less than half of its rows: again at most log n times.
+merge takes ``FAN`` files or more of one tier with all smaller ones, so a row is written again at most once a tier, and
+n rows in any number of files cost O(n log n). A span that the stream's newest event has passed is merged as a whole
+when what came since has a fourth of its largest file's rows: such a merge costs at most five times what came.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ FULL = 1 << 20
 
 FAN = 8
 """Files of one tier that are merged; sizes of successive tiers differ by this factor."""
+
+LATE = 4
+"""Once a span has ended, all its files are merged whenever the others have a share 1/LATE of the largest one's rows."""
 
 MOST_FILES = 2048
 """Files that are read together."""
@@ -154,7 +157,8 @@ def _due_within(members: Sequence[FileEntry], closed: bool) -> list[FileEntry]:
     small = [file for file in members if 2 * file.rows < FULL]
     tiers = Counter(map(_tier, small))
     top = max((tier for tier, count in tiers.items() if count >= FAN), default=-1)
-    if closed and 2 * max((file.rows for file in members), default=0) < sum(file.rows for file in members):
+    largest, total = max(file.rows for file in members), sum(file.rows for file in members)
+    if closed and LATE * (total - largest) >= largest:
         top = max(tiers, default=-1)
     return [file for file in small if _tier(file) <= top]
 

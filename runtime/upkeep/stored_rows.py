@@ -40,9 +40,9 @@ def stored_rows(
         try:
             columns[name] = _joined(given, sizes, type_)
         except ValueError as error:
-            raise StoreError(f"column {name!r} of stream files cannot be joined: {error}") from None
+            raise StoreError(f"files cannot be compacted: column {name!r} {error}") from None
     points = Points(key, np.concatenate([part.time for part in parts]), columns)
-    order = columns[SEQ].values
+    order = columns[SEQ].values.astype(np.int64, copy=False)
     if (order[1:] < order[:-1]).any():
         points = points.take(np.argsort(order, kind="stable"))
     return points
@@ -50,7 +50,7 @@ def stored_rows(
 
 def _parts(entry: FileEntry, file: PointFile, shard: tuple[int, int], buffers: Buffers) -> Iterator[Points]:
     """The file's rows in the shard, a block at a time, in arrays of their own."""
-    key_lo, _, row_lo, row_hi = file.key_span(*shard)
+    _, _, row_lo, row_hi = file.key_span(*shard)
     if row_lo == row_hi:
         return
     starts = file.blocks["row_start"]
@@ -74,9 +74,7 @@ def _parts(entry: FileEntry, file: PointFile, shard: tuple[int, int], buffers: B
         yield Points(key, block.time[low:high].copy(), columns)
 
 
-def _column(
-    file: PointFile, name: str, values: NDArray[Any], valid: NDArray[np.uint8], low: int, high: int
-) -> Column:
+def _column(file: PointFile, name: str, values: NDArray[Any], valid: NDArray[np.uint8], low: int, high: int) -> Column:
     """A decoded column's rows ``low`` to ``high - 1``; one entry may stand for all rows."""
     type_ = file.schema[name]
     rows = high - low
@@ -114,8 +112,8 @@ def _converted(part: Column, type_: Type, words: Words, maps: dict[int, NDArray[
     if part.type is type_:
         return part.values
     if (part.type, type_) != (Type.INT, Type.FLOAT):
-        raise ValueError(f"it is {part.type.value} in one file and {type_.value} in another")
+        raise ValueError(f"is {part.type.value} in one file and {type_.value} in another")
     known = part.values if part.valid is None else part.values[part.valid]
     if len(known) and (int(known.max()) > _EXACT or int(known.min()) < -_EXACT):
-        raise ValueError("it has integers beyond 2**53 from before it became float64")
+        raise ValueError("has integers beyond 2**53 from before it became float64")
     return part.values.astype(np.float64)

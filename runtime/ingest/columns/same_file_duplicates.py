@@ -33,7 +33,7 @@ def resolve(points: Points, policy: str, id_column: str | None) -> tuple[Points,
 
 
 def repeats(points: Points, policy: str, id_column: str | None, apart: str) -> int:
-    """The number of points that queries drop or merge of these, sorted as for ``resolve``, without column ``apart``."""
+    """How many of these points, sorted as for ``resolve``, queries drop or merge; column ``apart`` does not count."""
     left = Points(points.key, points.time, {name: c for name, c in points.columns.items() if name != apart})
     left = _with_ids_once(left, id_column)
     return len(points) - len(left) + resolve(left, policy, None)[1]
