@@ -106,7 +106,7 @@ class Compaction:
         attempt = new_attempt()
         order = self._catalogue.order(self._stream)
         rewriting = Rewriting(self._objects, self._open, self._stream, snapshot.schema, attempt, order)
-        files = rewriting.written(job.files, job.spans)
+        files = rewriting.compacted(job.files, job.spans)
         if self._catalogue.replace(self._stream, job.files, files, attempt) is not None:
             return files
         if self._catalogue.claim_for_sweep(self._stream, attempt):

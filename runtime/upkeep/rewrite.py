@@ -38,13 +38,27 @@ class Rewriting:
     schema: StreamSchema
     attempt: str
     order: Order
+    first: int = 0
+    """The number of the first file."""
 
-    def written(self, files: Sequence[FileEntry], spans: Sequence[Span], keep: Keep | None = None) -> list[FileEntry]:
+    def compacted(self, files: Sequence[FileEntry], spans: Sequence[Span]) -> list[FileEntry]:
         """The files that hold the rows of ``files``, those of each span apart; they are in the object store.
 
-        With ``keep``, only the rows that it returns. Each file has some ``FULL`` rows at most; files of one span differ
-        in keys or, where one key has more rows, in time. The contents of the files add up to those of ``files``.
+        Each file has some ``FULL`` rows at most; files of one span differ in keys or, where one key has more rows, in
+        time. The contents of the files add up to those of ``files``.
         """
+        return self._with_contents(files, self._written(files, spans, None, self.first))
+
+    def each_written(self, files: Sequence[FileEntry], keep: Keep) -> list[FileEntry]:
+        """For each of the files new ones with the rows that ``keep`` returns, if any; their contents are new."""
+        out: list[FileEntry] = []
+        for file in files:
+            out += self._written([file], (), keep, self.first + len(out))
+        return [replace(file, content=f"{file.content_hash:064x}") for file in out]
+
+    def _written(
+        self, files: Sequence[FileEntry], spans: Sequence[Span], keep: Keep | None, first: int
+    ) -> list[FileEntry]:
         opened = [(entry, self.open_file(entry)) for entry in files]
         rows = sum(entry.rows for entry in files)
         width = 3 + len({name for entry in files for name in entry.nulls})
@@ -60,8 +74,9 @@ class Rewriting:
                 if points is None or not len(points):
                     continue
                 for part in _by_span(sort_points(points), spans):
-                    out += [self._write(piece, len(out) + n) for n, piece in enumerate(_by_time(part, most))]
-        return self._with_contents(files, out)
+                    at = first + len(out)
+                    out += [self._write(piece, at + n) for n, piece in enumerate(_by_time(part, most))]
+        return out
 
     def _write(self, points: Points, number: int) -> FileEntry:
         schema = self.schema

@@ -154,13 +154,21 @@ def _tier(file: FileEntry) -> int:
 
 
 def _due_within(members: Sequence[FileEntry], closed: bool) -> list[FileEntry]:
-    small = [file for file in members if 2 * file.rows < FULL]
+    small = _without_full(members)
     tiers = Counter(map(_tier, small))
     top = max((tier for tier, count in tiers.items() if count >= FAN), default=-1)
-    largest, total = max(file.rows for file in members), sum(file.rows for file in members)
+    largest, total = max((file.rows for file in small), default=0), sum(file.rows for file in small)
     if closed and LATE * (total - largest) >= largest:
         top = max(tiers, default=-1)
     return [file for file in small if _tier(file) <= top]
+
+
+def _without_full(files: Sequence[FileEntry]) -> list[FileEntry]:
+    """The files that have fewer than ``FULL`` rows, those of one compaction together."""
+    sizes: Counter[int] = Counter()
+    for file in files:
+        sizes[file.seq] += file.rows if file.compacted else 0
+    return [file for file in files if max(file.rows, sizes[file.seq] if file.compacted else 0) < FULL]
 
 
 def _first(files: Sequence[FileEntry]) -> tuple[FileEntry, ...]:

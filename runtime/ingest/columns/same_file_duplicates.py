@@ -20,8 +20,8 @@ def resolve(points: Points, policy: str, id_column: str | None) -> tuple[Points,
     """The remaining points, and how many were dropped or merged.
 
     ``points`` are sorted by key, time and input order. With an id column, the first row (by time, then input) of a
-    key's id on each UTC day counts. ``exact`` keeps the first of rows that are equal in everything; ``latest`` makes one row of those
-    with equal key and time, each column the last value that is not null.
+    key's id on each UTC day counts. ``exact`` keeps the first of rows that are equal in everything; ``latest`` makes
+    one row of those with equal key and time, each column the last value that is not null.
     """
     before = len(points)
     points = _with_ids_once(points, id_column)
