@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runtime.progress import Progress
     from runtime.published import Published
     from runtime.published.incremental import Answered, Savings
-    from runtime.query.plan.prepare import Request
+    from runtime.query.plan.prepare import Prepared, Request
     from runtime.query.task.task import Task
     from runtime.recovery.recover import RecoverReport
     from runtime.result.result import Result
@@ -176,6 +176,7 @@ class Store(KeptStore):
         only threads cache.
         """
         from runtime.provenance.explain_row import Asked
+        from runtime.query.carry.carrying import with_carry_in
         from runtime.query.execute import answered
         from runtime.query.merge.conclude import conclude
         from runtime.query.plan.make_tasks import default_workers, make_tasks
@@ -194,16 +195,18 @@ class Store(KeptStore):
         elif cache:
             raise QueryError("cache=True is for published queries: publish the metric and query it by name")
         prepared = prepare_or_explain(self.catalogue, self._request(metric, since, until, params), self.open_file)
-        if run_by is not None and not isinstance(run_by, Executor):
+        count, shown = workers or default_workers(), _progress(progress)
+
+        def on_fleet(prepared: Prepared, fleet: Fleet) -> Result:
             from runtime.fleet.fleet_query import check_budget, execute_on, fleet_workers
 
             tasks = make_tasks(prepared, self._location.worker_url, workers or fleet_workers(prepared))
-            check_budget(run_by, tasks, budget)
-            result = execute_on(
-                run_by, prepared, tasks, self.objects, _progress(progress), allow_partial, self.signing()
-            )
-        else:
-            count, shown = workers or default_workers(), _progress(progress)
+            check_budget(fleet, tasks, budget)
+            return execute_on(fleet, prepared, tasks, self.objects, shown, allow_partial, self.signing())
+
+        def run(prepared: Prepared) -> Result:
+            if run_by is not None and not isinstance(run_by, Executor):
+                return on_fleet(prepared, run_by)
 
             def answer(tasks: Sequence[Task], files: Sequence[FileEntry], saving: Savings = None) -> Answered:
                 with self.opened.ahead(files if run_by is None else ()):
@@ -215,11 +218,17 @@ class Store(KeptStore):
             if digest is not None and cache is not False:
                 from runtime.published.incremental import Cached
 
-                cached = Cached(prepared, self.objects, digest, answer, self.url, count, run_by is None)
-                result = cached.result()
-            else:
-                tasks = make_tasks(prepared, self.url, count)
-                result = conclude(prepared, tasks, *answer(tasks, prepared.files))
+                return Cached(prepared, self.objects, digest, answer, self.url, count, run_by is None).result()
+            tasks = make_tasks(prepared, self.url, count)
+            return conclude(prepared, tasks, *answer(tasks, prepared.files))
+
+        on_fleets = run_by is not None and not isinstance(run_by, Executor)
+        if digest is not None and cache is not False and not on_fleets:
+            # Checkpoints are of runs from the start.
+            result = run(prepared)
+        else:
+            # To make a snapshot is work for one machine, for which a fleet's data may be too large.
+            result = with_carry_in(self, prepared, count, not on_fleets, run)
         result.asked = Asked(self, metric.steps, prepared)
         return result
 
@@ -341,6 +350,7 @@ class Store(KeptStore):
         (``runtime.fleet.simulation.model``), ``warm`` or all new. A published query is named as for ``query``; cached
         states are ignored.
         """
+        from runtime.query.carry.carrying import carried_in
         from runtime.query.plan.explain_plan import explain
         from runtime.query.plan.make_tasks import default_workers, make_tasks
         from runtime.query.plan.number_texts import prepare_or_explain
@@ -350,6 +360,7 @@ class Store(KeptStore):
             metric, params = named.metric, named.params(params)
         count = default_workers() if workers is None else workers
         prepared = prepare_or_explain(self.catalogue, self._request(metric, since, until, params), self.open_file)
+        prepared = carried_in(self, prepared, count, make=False)
         text = explain(prepared, make_tasks(prepared, self.url, count), count)
         if fleet is None:
             return text

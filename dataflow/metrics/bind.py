@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from dataflow.binding.parameters import params_in
 from dataflow.binding.typing import Expressions, GraphError, Shape, StreamColumns
+from dataflow.plan.carried import carried_of
 from dataflow.plan.history import history_of, with_early_rows
 from dataflow.plan.properties import has_whole_keys, is_sliceable, laws_of, stage_of_inputs
 from dataflow.plan.stages import Deferred, Plan, SortBy, Stage, Sweep, TableStep, Take
@@ -118,10 +119,11 @@ def _finished(
         needed = {n for n, _ in chain[0].inputs} | passed
     found = history_of(chain)
     columns = tuple(n for n, _ in chain[0].inputs if n in b.stream.columns)
+    early = with_early_rows(chain, found.looks)
     return Plan(
         stream,
         columns,
-        with_early_rows(chain, found.looks),
+        early,
         following,
         found.history,
         found.held_columns,
@@ -132,6 +134,7 @@ def _finished(
         laws_of(chain),
         found.whole,
         tuple(b.sparse),
+        carried_of(early, found.whole),
     )
 
 

@@ -154,7 +154,9 @@ class Plan:
     tasks may also split the time range. ``whole_keys``: the last grouping includes the key, so a task with all rows of
     a key can finish its groups. The first ``whole`` stages also run over everything that is read, without ``since``;
     stages with the input ``EARLY`` see the rows that these write before the range. ``sparse``: the columns whose nulls
-    are counted, by the numbers of ``NullTally``.
+    are counted, by the numbers of ``NullTally``. ``carried``: of the rows before any time that is not after ``since``,
+    these suffice: of each key its last one, and for each of these columns the last one in which that is not null, or
+    rows with the same values in these columns at the same times; None if that is not known to suffice.
     """
 
     stream: str
@@ -170,3 +172,4 @@ class Plan:
     laws: tuple[str, ...]
     whole: int = 0
     sparse: tuple[Sparse, ...] = ()
+    carried: tuple[str, ...] | None = None

@@ -22,7 +22,8 @@ class Proof:
     counts times outside the years 1900 to 2261, which became null. ``tzdata`` is the release of the time zone database.
     ``catalogue`` is "checked" if every item of it that was read carries a checksum, "unchecked" for a stream that only
     earlier versions have written; ``files_unchecked`` counts the files that those committed: only rows, keys, times and
-    nulls were compared, no digest. ``notes`` are sentences that a reader of the result should know.
+    nulls were compared, no digest. ``carried`` says which rows before the range a carry snapshot stands for (None:
+    there is none); its files and rows are counted like those of points. ``notes`` are sentences that a reader of the result should know.
     """
 
     stream: str
@@ -52,6 +53,7 @@ class Proof:
     catalogue: str
     files_unchecked: int
     notes: tuple[str, ...] = ()
+    carried: str | None = None
 
     @property
     def complete(self) -> bool:

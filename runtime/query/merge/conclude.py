@@ -91,6 +91,7 @@ def _proof(
         catalogue="checked" if snapshot.checked else "unchecked",
         files_unchecked=sum(not f.footer for f in prepared.files),
         notes=notes,
+        carried=None if prepared.carried is None else str(prepared.carried),
     )
 
 

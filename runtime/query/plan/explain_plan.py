@@ -24,6 +24,8 @@ def explain(prepared: Prepared, tasks: Sequence[Task], workers: int) -> str:
     )
     history = {None: "all of it", 0: "none"}.get(prepared.history, f"{(prepared.history or 0) / 1e6:g} s")
     lines.append(f"history before the range: {history}")
+    if prepared.carried is not None:
+        lines.append(f"carried in: {prepared.carried}")
     size = sum(f.bytes for f in prepared.files)
     lines.append(f"files  {len(prepared.files)}, {rows:,} points, {size:,} bytes")
     lines.append(f"columns {', '.join((prepared.schema.key, prepared.schema.time, *plan.columns))}")

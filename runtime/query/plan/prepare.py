@@ -15,11 +15,13 @@ from dataflow.steps.base import Step
 from dataflow.times.calendar_tables import known_time
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema
+from runtime.catalogue.items.entries import day_name
 from runtime.catalogue.snapshot import unknown_stream
 from runtime.errors import QueryError
 from runtime.query.plan.absent_columns import bound
 from runtime.query.task.task import Compiled
 from runtime.result.proof import digest
+from runtime.result.result import counted
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,24 @@ class Request:
     params: Mapping[str, object]
     since: int | None
     until: int | None
+
+
+@dataclass(frozen=True)
+class CarriedIn:
+    """What is read instead of the rows before ``day`` (counted from 1970-01-01): ``rows`` in ``files`` instead of
+    ``rows_saved`` in ``files_saved``. See ``runtime.query.carry``."""
+
+    day: int
+    rows: int
+    files: int
+    rows_saved: int
+    files_saved: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows:,} points in {counted(self.files, 'file')} of a snapshot stand for the {self.rows_saved:,} in "
+            f"{counted(self.files_saved, 'file')} before {day_name(self.day)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,9 @@ class Prepared:
     plan_digest: str
     beginning: int
     """The time before which the stream has no points (or no longer has any)."""
+
+    carried: CarriedIn | None = None
+    """The snapshot that is among ``files``, and what it stands for."""
 
     @property
     def plan(self) -> Plan:
