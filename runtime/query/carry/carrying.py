@@ -34,6 +34,9 @@ LEAST = 3_000_000
 TIMES = 8
 """How much more work the files that it saves must be than those that remain."""
 
+SMALLER = 4
+"""How many times fewer rows a snapshot must have than those that it stands for."""
+
 _BACK = (1, 2, 4, 8, 16, 32)
 """Days before a snapshot's day of which others are kept, for late data."""
 
@@ -191,7 +194,7 @@ def _made(
             last.add(files)
         at, rows = end, before.rows(end)
         # What is hardly smaller than the rows is not worth a snapshot; that this is known is kept.
-        small = 4 * last.rows <= rows
+        small = SMALLER * last.rows <= rows
         if small or end == day:
             made = shelf.put(end, before.content(end), last.points() if small else None, prepared.schema, rows)
     return made
