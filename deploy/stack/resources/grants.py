@@ -18,7 +18,7 @@ class Grants:
     def worker(self) -> tuple[Grant, ...]:
         """Reads points and kernels, writes large partial states; no access to the catalogue."""
         return (
-            self._read("data/*", "kernels/*", "spill/*"),
+            self._read("data/*", "carry/*", "kernels/*", "spill/*"),
             self._write("spill/*"),
             self._seal(),
             self._verify(),
@@ -43,7 +43,7 @@ class Grants:
         return (
             self._read("*"),
             self._look("data"),
-            self._write("spill/*", "results/*", "cache/*"),
+            self._write("spill/*", "results/*", "cache/*", "carry/*"),
             self._catalogue("dynamodb:GetItem", "dynamodb:Query"),
             Grant(("lambda:InvokeFunction",), (self.places.function_arn("worker"), self.places.function_arn("query"))),
             # The kernels needed depend on the worker's machine.

@@ -65,6 +65,7 @@ _DATA_RULES = [
     _rule("spill", f"{STORE}/spill/", ExpirationInDays=1, NoncurrentVersionExpiration={"NoncurrentDays": 1}),
     # Cache entries can be recomputed, and no role deletes them.
     _rule("cache", f"{STORE}/cache/", ExpirationInDays=30, NoncurrentVersionExpiration={"NoncurrentDays": 1}),
+    _rule("carry", f"{STORE}/carry/", ExpirationInDays=30, NoncurrentVersionExpiration={"NoncurrentDays": 1}),
     _rule("replaced", **_OLD, **_CUT, ExpiredObjectDeleteMarker=True),
 ]
 

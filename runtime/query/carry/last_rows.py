@@ -77,7 +77,7 @@ class LastRows:
             n: Column(
                 kind,
                 np.concatenate([p.columns[n].values for p in parts]),
-                np.concatenate([p.columns[n].valid for p in parts]),  # type: ignore[arg-type]
+                np.concatenate([p.columns[n].valid for p in parts]),
                 texts if kind is Type.STRING else None,
             )
             for n, kind in kinds.items()
@@ -151,7 +151,7 @@ class _Shard:
 
     def points(self, words: Words) -> Points:
         """The shard's rows; strings are numbered as in ``words``, which gets those that are missing."""
-        keys = self._keys.values
+        keys: NDArray[Any] = self._keys.values
         # After that: it numbers the keys' texts.
         codes = words.codes(self._words.strings)
         times = [self._seen, *(last.time for last in self._last.values())]
@@ -174,7 +174,7 @@ class _Shard:
             valid = np.zeros(len(first), np.bool_)
             valid[at] = True
             columns[name] = Column(kind, values, valid)
-        key = keys[slot[first]]
+        key: NDArray[Any] = keys[slot[first]]
         if self._keys.kind is Type.STRING:
             key = codes[key]
         return Points(Column(self._keys.kind, key), time[first], columns)
