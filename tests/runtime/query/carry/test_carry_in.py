@@ -110,7 +110,7 @@ def ingest(store: Store, rows: list[Point], policy: str, id: str | None) -> None
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_the_same_bits(data: st.DataObject) -> None:
-        first = data.draw(spread())
+    first = data.draw(spread())
     late = data.draw(spread())
     policy = data.draw(st.sampled_from(["keep", "exact", "latest"]))
     id = data.draw(st.sampled_from([None, None, "n"]))
