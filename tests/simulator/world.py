@@ -166,7 +166,7 @@ class World:
         output = self._file(day - FIRST_DAY, attempt, 0, units)
         yield PutObject(output.path)
         try:
-            done = yield from self.steps.replace_files(inputs, [output], attempt)
+            done = yield from self.steps.replace(inputs, [output], attempt)
         except (AttemptSwept, OutcomeUnknown):
             return
         if done is None:
