@@ -28,6 +28,24 @@ class KeptStore(OpenStore):
                 raise QueryError(f"there is no stream {stream!r}")
         return [self.compaction(stream, progress).everything() for stream in streams or known]
 
+    def undo(self, stream: str, *sources: str) -> UndoReport:
+        """Take sources back, named as ``find_sources`` allows: all their points are gone from answers in one commit.
+
+        The stream is then as if they had not been ingested, but for its schema. Each stays known, so that events,
+        reconciliation and watchers pass it over; ``ingest`` with ``again`` takes it anew. What later ingests took of a
+        source (rows that waited, retried rejects) goes with it. ``sweep`` removes the files after a day.
+        """
+        from runtime.upkeep.source_list import find_sources
+        from runtime.upkeep.undo import UndoReport
+
+        entries = self.catalogue.sources(stream)
+        if not entries:
+            self.catalogue.snapshot(stream, 0, 0)  # says which streams there are
+        chosen = {entry.id: entry for text in sources for entry in find_sources(entries, text)}
+        taken = [entry for entry in chosen.values() if not entry.undone and entry.quarantined is None]
+        rows = self.taking_back(stream).undo(taken) if taken else 0
+        return UndoReport(stream, tuple(entry.name for entry in taken), rows)
+
     def compaction(self, stream: str, progress: bool | Progress = True) -> Compaction:
         """The compaction of a stream, to be run."""
         from runtime.progress import progress_for
