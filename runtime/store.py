@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runtime.recovery.recover import RecoverReport
     from runtime.result.result import Result
     from runtime.storage.verify_store import VerifyReport
+    from runtime.upkeep.source_list import IngestedSource
 
 Moment = str | datetime | date | int
 
@@ -379,6 +380,15 @@ class Store(OpenStore):
                 )
             )  # fmt: skip
         return out
+
+    def sources(self, stream: str, limit: int | None = None) -> list[IngestedSource]:
+        """What was ingested into a stream, newest first; at most ``limit`` sources."""
+        from runtime.upkeep.source_list import ingested_sources
+
+        self._be_known(stream)
+        if limit is not None and limit < 1:
+            raise QueryError(f"limit must be at least 1, got {limit!r}")
+        return ingested_sources(self.catalogue, stream)[:limit]
 
     def head(self, stream: str, rows: int = 10, since: Moment | None = None, key: str | int | None = None) -> Result:
         """The first points of a stream from ``since`` on, of one ``key`` if given, in the order of time, then of the

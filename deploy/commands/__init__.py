@@ -15,6 +15,7 @@ from deploy.commands import (
     rejects_command,
     simulate,
     store,
+    upkeep_commands,
 )
 from deploy.commands.shared import Command
 
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Command] = (
     | points_commands.COMMANDS
     | publish.COMMANDS
     | store.COMMANDS
+    | upkeep_commands.COMMANDS
     | kernel_list.COMMANDS
     | bundle.COMMANDS
     | deploy.COMMANDS
