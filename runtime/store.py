@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from runtime.result.result import Result
     from runtime.storage.verify_store import VerifyReport
     from runtime.upkeep.source_list import IngestedSource
+    from runtime.upkeep.sweep import SweepReport
+    from runtime.upkeep.sweep_plan import SweepRules
 
 Moment = str | datetime | date | int
 
@@ -441,6 +443,22 @@ class Store(OpenStore):
         from runtime.storage.verify_store import verify
 
         return verify(self.objects, self.catalogue, progress=_progress(progress))
+
+    def sweep(
+        self,
+        dry_run: bool = False,
+        allow_many: bool = False,
+        rules: SweepRules | None = None,
+        progress: bool | Progress = False,
+    ) -> SweepReport:
+        """Remove files that nothing needs any more: replaced ones, those of no commit, temporary ones.
+
+        Each goes at the age that ``rules`` say. ``TooManyOrphans``, before anything is removed, if many of the point
+        files are in no commit, unless ``allow_many``. See ``runtime.upkeep.sweep``.
+        """
+        from runtime.upkeep.sweep import sweep
+
+        return sweep(self.objects, self.catalogue, dry_run, allow_many, rules, progress=_progress(progress))
 
     def recover(self, copy: str | Path | None = None) -> RecoverReport:
         """Rebuild a lost or damaged catalogue, while the store is not in use; see ``runtime.recovery.recover``."""

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from deploy.commands.shared import Command, json_argument, positive, show_json, show_table, store_argument
+from deploy.commands.shared import (
+    Command,
+    json_argument,
+    positive,
+    show_json,
+    show_table,
+    shown_progress,
+    store_argument,
+)
 
 
 def _sources_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +36,38 @@ def _sources(options: argparse.Namespace) -> int:
     return 0
 
 
+def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    store_argument(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show what would be removed, and remove nothing")
+    parser.add_argument(
+        "--allow-many", action="store_true", help="also if more than 1 in 100 of the point files are in no commit"
+    )
+    json_argument(parser)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from runtime import Store
+
+    with shown_progress() as progress:
+        report = Store(options.store).sweep(options.dry_run, options.allow_many, progress=progress)
+    if options.format == "json":
+        show_json(report.to_dict())
+    else:
+        print(report)
+    return 0
+
+
 COMMANDS: dict[str, Command] = {
     "sources": Command(
         "list what was ingested into a stream: when, from what, rows, rejects",
         "dataflow sources ./store telemetry --limit 20",
         _sources_arguments,
         _sources,
+    ),
+    "sweep": Command(
+        "remove files that nothing needs any more: replaced ones, those of no commit, temporary ones",
+        "dataflow sweep ./store --dry-run",
+        _sweep_arguments,
+        _sweep,
     ),
 }

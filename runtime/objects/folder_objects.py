@@ -10,7 +10,7 @@ import re
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
@@ -117,7 +117,7 @@ class FolderObjects:
         except OSError as error:
             raise _explained(error, "delete", path, self.root) from error
 
-    def discard_temporary(self, before: int, dry_run: bool = False) -> list[ObjectInfo]:
+    def discard_temporary(self, before: int, dry_run: bool = False) -> Sequence[ObjectInfo]:
         """Remove old temporary files, also those of the catalogue's head; see ``ObjectStore.discard_temporary``."""
         found = []
         for folder, folders, names in os.walk(self.root):

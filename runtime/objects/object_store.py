@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,7 +74,7 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def discard_temporary(self, before: int, dry_run: bool = False) -> list[ObjectInfo]:
+    def discard_temporary(self, before: int, dry_run: bool = False) -> Sequence[ObjectInfo]:
         """Remove temporary files that interrupted puts left, last written before ``before`` (microseconds UTC).
 
         Returns those removed, or, with ``dry_run``, those that would be. None where a put leaves nothing behind.

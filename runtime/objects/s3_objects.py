@@ -6,8 +6,9 @@ import base64
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any, TypeVar
 
 from runtime.aws.access import Access
@@ -147,9 +148,9 @@ class S3Objects:
             if error.fault is not Fault.MISSING:
                 raise
 
-    def discard_temporary(self, before: int, dry_run: bool = False) -> list[ObjectInfo]:
+    def discard_temporary(self, before: int, dry_run: bool = False) -> Sequence[ObjectInfo]:
         """Nothing: S3 shows an object whole or not at all."""
-        return []
+        return ()
 
     def close(self) -> None:
         """Close the connections; they open again when used."""
@@ -170,9 +171,11 @@ class S3Objects:
             listed = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
             found = [entry["VersionId"] for entry in listed if entry["Key"] == key]
             for version in found:
-                named = {"Bucket": self.bucket, "Key": key, "VersionId": version}
-                self._call(what, lambda s3, named=named: s3.delete_object(**named))
+                self._call(what, partial(self._delete_version, key, version))
             more = bool(found) and bool(page.get("IsTruncated"))
+
+    def _delete_version(self, key: str, version: str, s3: Any) -> None:
+        s3.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
 
     def _page(self, prefix: str, token: dict[str, str]) -> Any:
         return self._call(

@@ -83,8 +83,10 @@ def shortened(ids: Iterable[str]) -> dict[str, str]:
     out = {}
     for at, id_ in enumerate(known):
         neighbours = (*known[max(0, at - 1) : at], *known[at + 1 : at + 2])
-        length = max((len(os.path.commonprefix((id_, other))) + 1 for other in neighbours), default=0)
-        out[id_] = id_[: max(SHORTEST, length)]
+        length = SHORTEST
+        while any(other.startswith(id_[:length]) for other in neighbours):
+            length += 1
+        out[id_] = id_[:length]
     return out
 
 
