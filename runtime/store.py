@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runtime.recovery.recover import RecoverReport
     from runtime.result.result import Result
     from runtime.storage.verify_store import VerifyReport
+    from runtime.upkeep.backup import BackupReport
     from runtime.upkeep.source_list import IngestedSource
     from runtime.upkeep.sweep import SweepReport
     from runtime.upkeep.sweep_plan import SweepRules
@@ -459,6 +460,12 @@ class Store(OpenStore):
         from runtime.upkeep.sweep import sweep
 
         return sweep(self.objects, self.catalogue, dry_run, allow_many, rules, progress=_progress(progress))
+
+    def backup(self, to: str | Path, force: bool = False) -> BackupReport:
+        """Copy the catalogue of a store in a folder, while it is used, to a folder or file; ``force`` replaces one."""
+        from runtime.upkeep.backup import backup
+
+        return backup(self._location, to, force)
 
     def recover(self, copy: str | Path | None = None) -> RecoverReport:
         """Rebuild a lost or damaged catalogue, while the store is not in use; see ``runtime.recovery.recover``."""

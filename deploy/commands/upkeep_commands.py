@@ -57,6 +57,24 @@ def _sweep(options: argparse.Namespace) -> int:
     return 0
 
 
+def _backup_arguments(parser: argparse.ArgumentParser) -> None:
+    store_argument(parser)
+    parser.add_argument("to", metavar="TO", help="a folder, or a file that ends in .sqlite")
+    parser.add_argument("--force", action="store_true", help="replace a backup that is there")
+    json_argument(parser)
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from runtime import Store
+
+    report = Store(options.store).backup(options.to, options.force)
+    if options.format == "json":
+        show_json(report.to_dict())
+    else:
+        print(report)
+    return 0
+
+
 COMMANDS: dict[str, Command] = {
     "sources": Command(
         "list what was ingested into a stream: when, from what, rows, rejects",
@@ -69,5 +87,11 @@ COMMANDS: dict[str, Command] = {
         "dataflow sweep ./store --dry-run",
         _sweep_arguments,
         _sweep,
+    ),
+    "backup": Command(
+        "copy the catalogue of a store in a folder, while it is used",
+        "dataflow backup ./store ./backup",
+        _backup_arguments,
+        _backup,
     ),
 }

@@ -11,8 +11,10 @@ from typing import Any
 from uuid import uuid4
 
 from operators.files import sync_folder
-from runtime.catalogue import SqliteCatalogue
+from runtime.catalogue import Catalogue, SqliteCatalogue, TableCatalogue
 from runtime.catalogue.items.head_file import HeadFile
+from runtime.catalogue.key_value import Heads, run
+from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.stores.sqlite import explained
 from runtime.errors import StoreError
 from runtime.progress import human_bytes
@@ -62,13 +64,18 @@ def backup(location: Location, to: str | Path, force: bool = False) -> BackupRep
     moment beside it. It is checked before it gets its name. A file that is there is replaced only with ``force``.
     StoreError for a store whose catalogue is not a file.
     """
-    source = _source(location)
+    source = _file(location)
     target = _target(Path(to), source, force)
-    target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(f"{target.name}.part-{uuid4().hex}")
     try:
-        _copy(source, new)
-        report = _checked(new, target)
+        # Raises if there is no catalogue, or if it is damaged.
+        with closing(location.catalogue(lambda: False)) as catalogue:
+            catalogue.streams()
+            # Before the copy, which must reach them: else the catalogue is older than its head.
+            heads = _heads(catalogue)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _copy(source, new)
+        report = _checked(new, target, heads)
         _sync(new)
         if not force:
             _check_free(target)
@@ -85,21 +92,18 @@ def backup(location: Location, to: str | Path, force: bool = False) -> BackupRep
     return report
 
 
-def _source(location: Location) -> Path:
+def _file(location: Location) -> Path:
+    """The file of the catalogue; StoreError if it is none."""
     if isinstance(location, BucketLocation):
         raise StoreError(
-            f"the catalogue of {location.url} is the table {location.table!r}, not a file: a table of DynamoDB is backed "
-            "up by its point-in-time recovery, which `dataflow deploy` switches on (elsewhere: aws dynamodb "
+            f"the catalogue of {location.url} is the table {location.table!r}, not a file: a table of DynamoDB is "
+            "backed up by its point-in-time recovery, which `dataflow deploy` switches on (elsewhere: aws dynamodb "
             f"update-continuous-backups --table-name {location.table} --point-in-time-recovery-specification "
-            "PointInTimeRecoveryEnabled=true). How to restore it: deploy/AWS.md, \"Restoring the catalogue\"."
+            'PointInTimeRecoveryEnabled=true). How to restore it: deploy/AWS.md, "Restoring the catalogue".'
         )
     if not isinstance(location, Folder):
         raise StoreError(f"the catalogue of {location.url} is not a file: it cannot be copied by this command.")
-    path = location.root / CATALOGUE
-    # Raises if there is no catalogue, or if it is damaged or an older one.
-    with closing(location.catalogue(lambda: False)) as catalogue:
-        catalogue.streams()
-    return path
+    return location.root / CATALOGUE
 
 
 def _target(to: Path, source: Path, force: bool) -> Path:
@@ -127,9 +131,11 @@ def _check_free(target: Path) -> None:
 
 def _copy(source: Path, new: Path) -> None:
     """Copy in one read transaction, which neither waits for writers nor stops them."""
+    # SQLite writes files beside a database that it reads; where it cannot, nobody else can write to it, either.
+    mode = "mode=rw" if os.access(source.parent, os.W_OK) else "immutable=1"
     try:
         with (
-            closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True, timeout=_PATIENCE)) as held,
+            closing(sqlite3.connect(f"{source.as_uri()}?{mode}", uri=True, timeout=_PATIENCE)) as held,
             closing(sqlite3.connect(new)) as copy,
         ):
             held.backup(copy)
@@ -137,16 +143,23 @@ def _copy(source: Path, new: Path) -> None:
         raise explained(error, source) from error
 
 
-def _checked(new: Path, target: Path) -> BackupReport:
+def _heads(catalogue: Catalogue) -> Heads:
+    """The heads beside a catalogue; StoreError if they are missing."""
+    found = catalogue.table.heads() if isinstance(catalogue, TableCatalogue) else None
+    return found or {}
+
+
+def _checked(new: Path, target: Path, heads: Heads) -> BackupReport:
     """Write the head of the copy, check all of it, and leave it as one file without a log."""
-    head = HeadFile(new)
-    head.write({})
+    HeadFile(new).write(heads)
     with SqliteCatalogue(new) as catalogue:
         problems = catalogue.problems()
         commits, files, size = {}, 0, 0
-        for stream in catalogue.streams():
-            catalogue.note_heads(stream)
+        for stream in catalogue.streams() if not problems else ():
             problems += catalogue.audit(stream)
+            if problems:
+                break
+            run(catalogue.table, StreamSteps(stream, catalogue.table.most).note_head())
             snapshot = catalogue.snapshot(stream)
             commits[stream] = snapshot.seq
             files += snapshot.total_files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import boto3
 import pytest
 
 import dataflow as df
+from deploy.cli import main
 from runtime import Store
 from runtime.catalogue import AttemptSwept, Committed, new_attempt
 from runtime.errors import QueryError, StoreError
@@ -309,3 +311,24 @@ def test_no_store(tmp_path: Path) -> None:
         Store(tmp_path / "none").sweep()
     with pytest.raises(QueryError, match="no stream 'x'"):
         Store(tmp_path / "s", create=True).sources("x")
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path / "store", create=True)
+    ingest(store, 1)
+    assert main(["sweep", store.url, "--dry-run"]) == 0
+    assert capsys.readouterr().out == "nothing to remove\n"
+    left = orphans(store, 20)
+    for path in left:
+        os.utime(tmp_path / "store" / path, (1, 1))
+    assert main(["sweep", store.url]) == 1
+    assert "20 of the 22 files" in capsys.readouterr().err
+    assert main(["sweep", store.url, "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["dry_run"], told["files"], len(told["removed"]), bool(told["too_many"])) == (True, 20, 20, True)
+    assert {file["path"] for file in told["removed"]} == set(left)
+    assert main(["sweep", store.url, "--allow-many"]) == 0
+    assert "removed 20 files of s" in capsys.readouterr().out
+    assert main(["sweep", store.url, "--allow-mny"]) == 2
+    assert "did you mean --allow-many?" in capsys.readouterr().err
+    assert listed(store) == live(store)
