@@ -132,7 +132,7 @@ class Store(KeptStore):
         """The rejected records of a stream, source by source, without those that were taken later."""
         from runtime.ingest import rejected
 
-        self._be_known(stream)
+        self.be_known(stream)
         return list(rejected(self.objects, self.catalogue, stream))
 
     def retry_rejects(self, stream: str, *, progress: bool | Progress = True, **options: Any) -> IngestReport:
@@ -141,7 +141,7 @@ class Store(KeptStore):
         from runtime.ingest import MEMORY_ROWS, retry_rejects
         from runtime.ingest.one_source import StreamTarget
 
-        self._be_known(stream)
+        self.be_known(stream)
         target = StreamTarget(self.objects, self.catalogue, stream, MEMORY_ROWS, _progress(progress))
         return self._after(retry_rejects(target, options), progress)
 
@@ -291,10 +291,6 @@ class Store(KeptStore):
         if not found:
             self._be_there()
         return found
-
-    def _be_known(self, stream: str) -> None:
-        """QueryError if there is no such stream."""
-        self.catalogue.snapshot(stream, 0, 0)
 
     def _be_there(self) -> None:
         """StoreError if there is no store here, rather than an error about something missing in it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deploy.commands import (
     bundle,
+    compact_command,
     deploy,
     format_list,
     ingest_command,
@@ -15,7 +16,8 @@ from deploy.commands import (
     rejects_command,
     simulate,
     store,
-    upkeep,
+    undo_command,
+    upkeep_commands,
 )
 from deploy.commands.shared import Command
 
@@ -29,7 +31,9 @@ COMMANDS: dict[str, Command] = (
     | points_commands.COMMANDS
     | publish.COMMANDS
     | store.COMMANDS
-    | upkeep.COMMANDS
+    | upkeep_commands.COMMANDS
+    | compact_command.COMMANDS
+    | undo_command.COMMANDS
     | kernel_list.COMMANDS
     | bundle.COMMANDS
     | deploy.COMMANDS

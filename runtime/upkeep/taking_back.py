@@ -38,6 +38,22 @@ class Removal:
         return [*self.gone, *self.cut]
 
 
+@dataclass(frozen=True)
+class UndoReport:
+    """The sources that were taken back, by name, and how many rows of files went with them."""
+
+    stream: str
+    sources: tuple[str, ...]
+    rows: int
+    dry_run: bool = False
+
+    def __str__(self) -> str:
+        if not self.sources:
+            return f"{self.stream}: nothing to undo: these sources were taken back before, or had nothing in the stream"
+        names = ", ".join(self.sources[:5]) + (f" and {len(self.sources) - 5:,} more" if len(self.sources) > 5 else "")
+        return f"{self.stream}: {self.rows:,} rows of {names} {'would be' if self.dry_run else 'were'} taken back"
+
+
 class TakingBack:
     """Takes rows of one stream back, in one commit each; safe beside ingests, queries and compactions."""
 
