@@ -104,6 +104,7 @@ class Store(KeptStore):
         preset: str | None = None,
         progress: bool | Progress = True,
         compact: bool = True,
+        replace: str | bool = False,
         **reading: Unpack[ReadingOptions],
     ) -> IngestReport:
         """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``.
@@ -111,7 +112,8 @@ class Store(KeptStore):
         ``key`` and ``time`` are required for a new stream, unless a ``preset`` (``dataflow formats``) or format knows
         them; an existing stream knows its own. ``reading`` are the options of ``runtime.ingest.Reading``: how records
         are read. With ``compact``, small or overlapping files of the years that the points are in are merged at the end
-        where that pays off; see ``runtime.upkeep``.
+        where that pays off; see ``runtime.upkeep``. ``replace`` takes back, in the same commit, the source that it
+        names (as ``undo`` does), or if True the one that has the name of the new one.
         """
         from runtime.ingest import ingest
 
@@ -119,7 +121,7 @@ class Store(KeptStore):
         report = ingest(
             self.objects, self.catalogue, stream, sources, key=key, time=time, unit=unit, format=format,  # type: ignore[arg-type]
             duplicates=duplicates, id=id, missing_key=missing_key, preset=preset,  # type: ignore[arg-type]
-            progress=_progress(progress), **reading,
+            progress=_progress(progress), replacing=self.replacing(stream, replace) if replace else None, **reading,
         )  # fmt: skip
         return self._after(report, progress) if compact else report
 

@@ -9,6 +9,8 @@ from runtime.errors import QueryError
 from runtime.storage.open_store import OpenStore
 
 if TYPE_CHECKING:
+    from runtime.catalogue.items.changes import TakenBack
+    from runtime.ingest.one_source import Replacing
     from runtime.progress import Progress
     from runtime.upkeep.backup import BackupReport
     from runtime.upkeep.compaction import Compaction, CompactionReport
@@ -35,8 +37,9 @@ class KeptStore(OpenStore):
         """Take sources back, named as ``find_sources`` allows: all their points are gone from answers in one commit.
 
         The stream is then as if they had not been ingested, but for its schema. Each stays known, so that events,
-        reconciliation and watchers pass it over; ``ingest`` with ``again`` takes it anew. ``dry_run``: only say what would go. What later ingests took of a
-        source (rows that waited, retried rejects) goes with it. ``sweep`` removes the files after a day.
+        reconciliation and watchers pass it over; ``ingest`` with ``again`` takes it anew. ``dry_run``: only say what
+        would go. What later ingests took of a source (rows that waited, retried rejects) goes with it. ``sweep``
+        removes the files after a day.
         """
         from runtime.upkeep.source_list import find_sources
         from runtime.upkeep.taking_back import UndoReport
@@ -81,6 +84,17 @@ class KeptStore(OpenStore):
         from runtime.upkeep.backup import backup
 
         return backup(self._location, to, force)
+
+    def replacing(self, stream: str, replace: str | bool) -> Replacing:
+        """What a source takes back in its commit: the source that ``replace`` names, or the one of its own name."""
+        from runtime.upkeep.source_list import find_sources
+
+        def of(name: str, source_id: str, attempt: str, number: int) -> TakenBack | None:
+            entries = [e for e in self.catalogue.sources(stream) if not e.undone and e.quarantined is None]
+            chosen = find_sources(entries, name if replace is True else str(replace))
+            return self.taking_back(stream).taken_back([entry.id for entry in chosen], attempt, number)
+
+        return of
 
     def be_known(self, stream: str) -> None:
         """QueryError if there is no such stream."""

@@ -96,13 +96,14 @@ class TakingBack:
             lambda: self.without_sources(ids), lambda _: _without_commits(self._commits(ids)), commit
         )
 
-    def taken_back(self, sources: Sequence[str], attempt: str) -> TakenBack:
+    def taken_back(self, sources: Sequence[str], attempt: str, number: int) -> TakenBack:
         """The removal of these sources for the commit of ``attempt``, which adds another one.
 
-        Its new files are numbered from 900,000 on, above those of the attempt's own rows.
+        Its new files are numbered from 900,000 on, above those of the attempt's own rows; ``number`` is that of the
+        try, each of which writes others.
         """
         removal = self.without_sources(sources)
-        adds = self._rewriting(removal.snapshot, attempt, 900_000).each_written(
+        adds = self._rewriting(removal.snapshot, attempt, 900_000 + 4_000 * number).each_written(
             removal.cut, _without_commits(self._commits(sources))
         )
         return TakenBack(sources, removal.dels, adds, left_by(removal, adds))
