@@ -47,6 +47,13 @@ class Catalogue(Protocol):
         """The entry of a source that was ingested or quarantined; None when it was not."""
         ...
 
+    def source(self, stream: str, source_id: str) -> tuple[SourceEntry, int] | None:
+        """The entry of a source, as ``is_ingested``, and the commit that added it.
+
+        To take it back, read it after the snapshot: a later commit is none of the snapshot's.
+        """
+        ...
+
     def order(self, stream: str) -> Order:
         """The last commits of the stream, for the files of an attempt that begins now."""
         ...
@@ -208,8 +215,13 @@ class TableCatalogue:
 
     def is_ingested(self, stream: str, source_id: str) -> SourceEntry | None:
         """The entry of a source that was ingested or quarantined."""
-        known = run(self.table, self._steps(stream).source(source_id))
+        known = self.source(stream, source_id)
         return None if known is None else known[0]
+
+    def source(self, stream: str, source_id: str) -> tuple[SourceEntry, int] | None:
+        """The entry of a source, and the commit that added it."""
+        known = run(self.table, self._steps(stream).source(source_id))
+        return None if known is None else known[:2]
 
     def order(self, stream: str) -> Order:
         """The last commits of the stream."""

@@ -92,13 +92,13 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
                 *self._erased_puts(record),
                 *(yield from self._first_puts(record)),
             ]
-            early = len(items) + len(dels) > self.most and bool(dels)
+            early = bool(dels) and (bool(lists) or len(items) + len(dels) > self.most)
             guards = [] if early else self._deletion_puts(dels, record, held)
             items += guards
             try:
-                yield from self.write_lists(attempt, source_id, lists, written)
-                if early:
+                if early:  # before the lists: they lead to those of an attempt that has no files
                     yield from self.write_intents(attempt, source_id, dels, written, held)
+                yield from self.write_lists(attempt, source_id, lists, written)
                 yield from transact(items)
                 return Committed(record.seq)
             except ConditionFailed as failure:
@@ -156,6 +156,8 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
             entry, seq, _ = self.entry_of(found)
             if state_of(entry, seq, last.totals) not in ("sources", "quarantined"):
                 raise Superseded(f"source {source_id} of stream {self.stream!r} was taken back already.")
+            if change.left is not None and seq > change.left.seq:
+                raise Superseded(f"source {source_id} of stream {self.stream!r} was ingested meanwhile: repeat.")
             if change.source_id != source_id:
                 taken.append(found)
         return taken

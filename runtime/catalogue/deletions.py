@@ -14,7 +14,7 @@ from runtime.catalogue.claims import ClaimSteps
 from runtime.catalogue.index import in_batches
 from runtime.catalogue.items.entries import Deletion, Record
 from runtime.catalogue.items.item_bytes import dump, load
-from runtime.catalogue.key_value import Check, ConditionFailed, Put, Steps, WriteCondition, get, transact
+from runtime.catalogue.key_value import Check, ConditionFailed, Put, Steps, WriteCondition, get, query, transact
 from runtime.errors import IngestError
 
 MAX_TAKEOVERS = 1_000
@@ -59,10 +59,20 @@ class DeletionSteps(ClaimSteps):
         number, _, owner = found
         if owner is None:
             return False
-        if owner != attempt and not (yield from self.claim_for_sweep(owner)):
+        if owner != attempt and not (yield from self._can_never_commit(owner)):
             return False
         held[path] = number
         return True
+
+    def _can_never_commit(self, attempt: str) -> Steps[bool]:
+        """Make sure that an attempt never commits; False if it has, or if that is not certain."""
+        if (yield from self.claim(attempt)) is None:
+            rows = yield from query(self.partition("LOG"))  # rare: somebody died before a commit, or is about to make it
+            if any(record.attempt == attempt for record in (yield from self.loaded(rows))):
+                if (yield from self.claim(attempt)) is None:
+                    raise self.damaged("claims", f"that of attempt {attempt}, which was committed, is missing")
+                return False
+        return (yield from self.claim_for_sweep(attempt))
 
     def write_intents(
         self,

@@ -152,7 +152,7 @@ def compacted(catalogue: TableCatalogue) -> None:
     steps = StreamSteps("s", catalogue.table.most)
     gone = list(catalogue.snapshot("s").files)[:2]
     attempt = new_attempt()
-    done = run(catalogue.table, steps.replace_files(gone, files("s", attempt, gone[0].day), attempt))
+    done = run(catalogue.table, steps.replace(gone, files("s", attempt, gone[0].day), attempt))
     assert isinstance(done, Committed)
     run(catalogue.table, steps.note_head())
     run(catalogue.table, steps.catch_up())
