@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.catalogue import FileEntry, Snapshot
+from runtime.catalogue.items.entries import DAY
 from runtime.columns import Column, Dictionary
 from runtime.errors import IncompleteResult, QueryError
 from runtime.pointfile import borrowed, hash_keys
@@ -86,7 +87,11 @@ class PointScan:
     @property
     def files(self) -> list[FileEntry]:
         """The files that may have such points."""
-        return [f for f in self.snapshot.files if f.t_min < self._high and f.t_max >= self._low]
+        low = self._low
+        if self.snapshot.schema.id is not None:
+            # Which of the points with one id counts depends on the whole day.
+            low = low // DAY * DAY
+        return [f for f in self.snapshot.files if f.t_min < self._high and f.t_max >= low]
 
     def groups(self) -> list[Group]:
         """The files in reading order; those of one group are read together."""

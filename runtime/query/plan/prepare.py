@@ -142,7 +142,11 @@ def _files(
     candidates = [f for f in snapshot.files if f.t_min < until]
     if plan.history is None:
         return tuple(candidates), None
-    near = [f for f in candidates if f.t_max >= since - plan.history]
+    first = since - plan.history
+    if schema.id is not None:
+        # Which of the rows with one id counts depends on the whole day.
+        first = first // 86_400_000_000 * 86_400_000_000
+    near = [f for f in candidates if f.t_max >= first]
     # A stored time may be null to a query: ``dataflow.times.calendar_tables.YEARS``.
     times = any(schema.columns[c] is Type.TIME for c in plan.held_columns)
     if not times and all(f.nulls.get(c, 1) == 0 for f in near for c in plan.held_columns):

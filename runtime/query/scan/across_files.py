@@ -1,4 +1,4 @@
-"""Resolves duplicates among the rows of a cell from several files, by the stream's policy."""
+"""Resolves duplicates among the rows of a cell, by the stream's policy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.catalogue.items.entries import DAY
 from runtime.query.stages.row_batch import Values
 
 
@@ -69,6 +70,8 @@ def _without_repeats(rows: CellRows) -> CellRows:
         again[1:] &= w[order][1:] == w[order][:-1]
     keep = np.ones(len(rows.time), np.bool_)
     keep[tied[order[again]]] = False
+    if keep.all():
+        return rows
     return rows.take(np.flatnonzero(keep))
 
 
@@ -88,14 +91,19 @@ def _latest(rows: CellRows) -> CellRows:
 
 def _first_of_each_id(rows: CellRows, name: str) -> CellRows:
     bits, valid = _words(rows, [name])
-    slot = rows.slot.astype(np.int64)
-    order = np.lexsort([np.arange(len(bits)), valid, bits, slot])
+    # Repeats count per key and UTC day; both are in ascending order.
+    day = rows.time // DAY
+    cell = np.zeros(len(bits), np.int64)
+    np.cumsum((rows.slot[1:] != rows.slot[:-1]) | (day[1:] != day[:-1]), out=cell[1:])
+    order = np.lexsort([np.arange(len(bits)), valid, bits, cell])
     again = np.zeros(len(bits), np.bool_)
     again[1:] = True
-    for w in (slot, bits, valid):
+    for w in (cell, bits, valid):
         again[1:] &= w[order][1:] == w[order][:-1]
     # Rows without an id are all different events.
     again &= valid[order] != 0
+    if not again.any():
+        return rows
     keep = np.ones(len(bits), np.bool_)
     keep[order[again]] = False
     return rows.take(np.flatnonzero(keep))

@@ -1,10 +1,10 @@
-"""Reads the cells of one task: every file's rows of one range of key hashes, day by day, in order per key."""
+"""Reads the cells of one task: every file's rows of one range of key hashes, in order of time per key."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.catalogue import FileEntry
+from runtime.catalogue.items.entries import SEQ
 from runtime.errors import QueryError
 from runtime.pointfile import Block, Buffers, Changes, PointFile
-from runtime.query.scan.across_files import CellRows, resolve
+from runtime.query.scan.across_files import DAY, CellRows, resolve
+from runtime.query.scan.merge_rows import Gathered, commit_orders, windows
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.row_batch import RowBatch, Values
 from runtime.query.stages.runner import missing_column
 from runtime.query.task.coverage import Coverage
 
-_DAY = 86_400_000_000
 _EXACT = 2**53
 
 _MANY = 4
@@ -36,28 +37,23 @@ times the store's ``gap`` (16 MB from S3)."""
 
 
 def scan_order(files: Sequence[FileEntry], id_column: str | None) -> list[tuple[FileEntry, ...]]:
-    """``files`` in groups, in reading order: by day, then by disjoint spans of time.
+    """``files`` in groups, in reading order: each group ends before the next one begins.
 
-    The rows of a group are merged; in a stream with an id column, all files of a day form one group.
+    The files of a group overlap in time, directly or through others; in a stream with an id column, they share UTC
+    days. The rows of a group are merged.
     """
-    out: list[tuple[FileEntry, ...]] = []
-    ordered = sorted(files, key=lambda f: (f.day, f.seq, f.ordinal))
-    for _, of_day in groupby(ordered, key=lambda f: f.day):
-        day = list(of_day)
-        if id_column is not None:
-            out.append(tuple(day))
-            continue
-        groups: list[list[FileEntry]] = []
-        end = None
-        for f in sorted(day, key=lambda f: (f.t_min, f.seq, f.ordinal)):
-            if end is None or f.t_min > end:
-                groups.append([f])
-                end = f.t_max
-            else:
-                groups[-1].append(f)
-                end = max(end, f.t_max)
-        out += [tuple(sorted(g, key=lambda f: (f.seq, f.ordinal))) for g in groups]
-    return out
+    by_day = id_column is not None
+    groups: list[list[FileEntry]] = []
+    end = None
+    for f in sorted(files, key=lambda f: (f.day if by_day else f.t_min, f.seq, f.ordinal)):
+        first, last = (f.day, f.day + f.days - 1) if by_day else (f.t_min, f.t_max)
+        if end is None or first > end:
+            groups.append([f])
+            end = last
+        else:
+            groups[-1].append(f)
+            end = max(end, last)
+    return [tuple(sorted(g, key=lambda f: (f.seq, f.ordinal))) for g in groups]
 
 
 @dataclass
@@ -101,6 +97,8 @@ class ScanSpec:
     id_column: str | None
     all_columns: Mapping[str, Type]
     elision: Elision | None = None
+    any_order: bool = False
+    """The rows of a key may come in any order."""
 
 
 class Scan:
@@ -117,6 +115,9 @@ class Scan:
         self.spec, self.keys, self.words, self._open = spec, keys, words, open_file
         self.coverage = Coverage()
         self._buffers = buffers
+        self._resolves = spec.duplicates != "keep" or spec.id_column is not None
+        # Which of the rows with one id is the first depends on all of its day.
+        self._since = spec.since // DAY * DAY if spec.id_column is not None else spec.since
 
     def chunks(self, files: Sequence[FileEntry]) -> Iterator[RowBatch]:
         """All rows of ``files`` in this shard before ``until``; a key's rows in (time, seq) order."""
@@ -127,13 +128,11 @@ class Scan:
         """The rows of one group of ``scan_order``, as in ``chunks``; a scan has no state between groups."""
         parts = [p for p in (self._part(f) for f in group) if p is not None]
         self.coverage.skipped += sum(map(self._rows_out_of_range, parts))
-        # The rows of a key that is in only one file are already in order.
-        shared = np.zeros(len(self.keys), np.bool_)
-        if len(parts) > 1:
-            shared = np.bincount(np.concatenate([p.slots for p in parts]), minlength=len(self.keys)) > 1
-        if self.spec.id_column is not None and self.spec.duplicates == "latest":
-            # Rows of one time may be merged only after repeats by id are gone: never at ingest.
-            shared[:] = True
+        if self.spec.any_order and not self._resolves:
+            for p in parts:
+                yield from self._blocks(p, self.spec.columns, self.spec.times)
+            return
+        shared = self._shared(parts)
         few = np.count_nonzero(shared) * _MANY < sum(len(p.slots) for p in parts)
         if few:
             for p in parts:
@@ -142,13 +141,29 @@ class Scan:
         if shared.any():
             yield from self._merged(parts, shared if few else np.ones(len(self.keys), np.bool_))
 
+    def _shared(self, parts: Sequence[_Part]) -> NDArray[np.bool_]:
+        """For each slot, whether the rows of its key have to be merged, or searched for repeats."""
+        shared = np.zeros(len(self.keys), np.bool_)
+        if self.spec.id_column is not None and self.spec.duplicates == "latest":
+            # Rows of one time may be merged only after repeats by id are gone: never at ingest.
+            shared[:] = True
+            return shared
+        # The rows of a key that is in only one file are already in order.
+        if len(parts) > 1:
+            shared = np.bincount(np.concatenate([p.slots for p in parts]), minlength=len(self.keys)) > 1
+        if self._resolves:
+            for p in parts:
+                if p.entry.repeats:
+                    shared[p.slots] = True
+        return shared
+
     def _part(self, entry: FileEntry) -> _Part | None:
         file = self._open(entry)
         key_lo, key_hi, row_lo, row_hi = file.key_span(*self.spec.shard)
         self.coverage.read(entry.path, self.spec.shard, row_hi - row_lo)
         if row_hi == row_lo:
             return None
-        if entry.t_min >= self.spec.until or (self.spec.skip_before and entry.t_max < self.spec.since):
+        if entry.t_min >= self.spec.until or (self.spec.skip_before and entry.t_max < self._since):
             self.coverage.skipped += row_hi - row_lo
             return None
         slots = self.keys.slots(file.key_column(key_lo, key_hi), file.key_hashes(key_lo, key_hi))
@@ -161,7 +176,7 @@ class Scan:
         hi = int(np.searchsorted(blocks["row_start"], p.row_hi, side="left"))
         wanted = blocks["t_min"][lo:hi] < spec.until
         if spec.skip_before:
-            wanted &= blocks["t_max"][lo:hi] >= spec.since
+            wanted &= blocks["t_max"][lo:hi] >= self._since
         return lo, hi, wanted
 
     def _rows_out_of_range(self, p: _Part) -> int:
@@ -178,11 +193,17 @@ class Scan:
         return found
 
     def _blocks(
-        self, p: _Part, columns: Mapping[str, Type], times: bool, having: NDArray[np.bool_] | None = None
+        self,
+        p: _Part,
+        columns: Mapping[str, Type],
+        times: bool,
+        having: NDArray[np.bool_] | None = None,
+        span: tuple[int, int] | None = None,
     ) -> Iterator[RowBatch]:
         """The part's rows, block by block; the arrays are valid until the next block is requested.
 
-        With ``having``, a flag per slot, only blocks that contain a marked key.
+        With ``having``, a flag per slot, only blocks that contain a marked key; with ``span``, only blocks that may
+        contain a time from its first to before its second.
         """
         file, spec = p.file, self.spec
         blocks = file.blocks
@@ -193,6 +214,8 @@ class Scan:
             first = np.clip(blocks["first_key"][lo:hi] - p.key_lo, 0, len(p.slots))
             last = np.clip(blocks["first_key"][lo:hi] + blocks["runs"][lo:hi] - p.key_lo, 0, len(p.slots))
             wanted &= marked[last] > marked[first]
+        if span is not None:
+            wanted &= (blocks["t_min"][lo:hi] < span[1]) & (blocks["t_max"][lo:hi] >= span[0])
         present = [c for c in columns if c in file.schema]
         maps = {c: self._code_map(p, c) for c in present if columns[c] is Type.STRING}
         named = [*present, *([file.time_name] if file.time_name not in present else [])]
@@ -276,7 +299,7 @@ class Scan:
         return RowBatch(p.slots[at : at + len(lengths)], lengths, time, out, b - a)
 
     def _merged(self, parts: list[_Part], of: NDArray[np.bool_]) -> Iterator[RowBatch]:
-        """The rows of the marked keys in all parts, merge-sorted by (key, time, seq), duplicates resolved."""
+        """The rows of the marked keys in all parts, merged by (key, time, ``$seq``), duplicates resolved."""
         spec = self.spec
         columns = dict(spec.columns)
         if spec.duplicates == "exact":
@@ -284,40 +307,30 @@ class Scan:
             columns = {**spec.all_columns, **columns}
         if spec.id_column is not None:
             columns.setdefault(spec.id_column, spec.all_columns[spec.id_column])
-        slots: list[NDArray[np.int32]] = []
-        times: list[NDArray[np.int64]] = []
-        gathered: dict[str, list[Values]] = {name: [] for name in columns}
-        for p in parts:
-            for chunk in self._blocks(p, columns, True, of):
-                runs = np.flatnonzero(of[chunk.run_slot])
-                lengths = chunk.run_len[runs]
-                starts = (np.cumsum(chunk.run_len) - chunk.run_len)[runs]
-                mine = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
-                slots.append(np.repeat(chunk.run_slot[runs], lengths))
-                times.append(chunk.time[mine])
-                for name, (values, valid) in chunk.columns.items():
-                    part = values[mine] if len(values) > 1 else _whole(values, len(mine), values.dtype)
-                    flags = valid[mine] if len(valid) > 1 else _whole(valid, len(mine), np.uint8)
-                    gathered[name].append((part.astype(_want(columns[name]), copy=False), flags))
-        if not times:
-            return
-        slot, time = np.concatenate(slots), np.concatenate(times)
-        day = int(parts[0].entry.day) * _DAY
-        # Slot and microsecond of the day fit into one word; a stable sort preserves seq among ties.
-        order = np.argsort((slot.astype(np.int64) << 37) | (time - day), kind="stable")
-        sorted_columns = {
-            name: (np.concatenate([v for v, _ in got])[order], np.concatenate([k for _, k in got])[order])
-            for name, got in gathered.items()
-        }
-        rows, dropped = resolve(CellRows(slot[order], time[order], sorted_columns), spec.duplicates, spec.id_column)
-        self.coverage.dropped += dropped
-        edges = np.flatnonzero(np.diff(rows.slot, prepend=np.int32(-1), append=np.int32(-1)))
-        yield RowBatch(
-            rows.slot[edges[:-1]],
-            np.diff(edges).astype(np.int64),
-            np.ascontiguousarray(rows.time),
-            {name: rows.columns[name] for name in spec.columns},
-        )
+        in_order, orders = commit_orders([(p.entry, p.file) for p in parts])
+        parts = [parts[i] for i in in_order]
+        dtypes = {name: _want(kind) for name, kind in columns.items()}
+        named = columns if orders is None else {**columns, SEQ: Type.INT}
+        for lo, hi in windows([(p.entry, p.row_hi - p.row_lo) for p in parts]):
+            found = Gathered(dtypes, orders is not None)
+            for n, p in enumerate(parts):
+                if p.entry.t_max < lo or p.entry.t_min >= hi:
+                    continue
+                cut = None if lo <= p.entry.t_min and p.entry.t_max < hi else (lo, hi)
+                for chunk in self._blocks(p, named, True, of, cut):
+                    found.add(chunk, of, cut, None if orders is None else orders[n])
+            merged = found.merged(len(self.keys))
+            if merged is None:
+                continue
+            rows, dropped = resolve(merged, spec.duplicates, spec.id_column)
+            self.coverage.dropped += dropped
+            edges = np.flatnonzero(np.diff(rows.slot, prepend=np.int32(-1), append=np.int32(-1)))
+            yield RowBatch(
+                rows.slot[edges[:-1]],
+                np.diff(edges).astype(np.int64),
+                np.ascontiguousarray(rows.time),
+                {name: rows.columns[name] for name in spec.columns},
+            )
 
 
 def _without(chunk: RowBatch, marked: NDArray[np.bool_]) -> Iterator[RowBatch]:
@@ -350,10 +363,3 @@ def _widened(values: NDArray[Any], name: str, path: str) -> NDArray[np.float64]:
 
 def _want(kind: Type) -> np.dtype[Any]:
     return np.dtype({Type.FLOAT: np.float64, Type.BOOL: np.uint8, Type.STRING: np.int32}.get(kind, np.int64))
-
-
-def _whole(a: NDArray[Any], n: int, dtype: object) -> NDArray[Any]:
-    """One entry per row, in an array of its own."""
-    out = np.empty(n, dtype)  # type: ignore[call-overload]
-    out[:] = a
-    return out  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
+from dataflow.expressions.functions import STATEFUL
 from dataflow.kernels.compile import Kernel, compile_stage
 from dataflow.metrics.bind import StreamColumns, bind
 from dataflow.metrics.json_form import from_dict
@@ -175,6 +176,7 @@ def run(
         id_column=schema.id,
         all_columns=schema.columns,
         elision=_elision(plan),
+        any_order=_takes_any_order(plan),
     )
     with borrowed() as buffers:
         first = min([task.since, *(f.t_min for f in task.files)])
@@ -193,6 +195,14 @@ def run(
         scan.coverage.times_outside = before + pipeline.times_outside
     kernels = tuple(r.kernel.digest for r in pipeline.runners)
     return Partial(task.id, groups, table, scan.coverage, kernels, pipeline.tally)
+
+
+def _takes_any_order(plan: Plan) -> bool:
+    """Whether the rows of a key may come in any order: no row needs earlier ones, and groups are folded in any order."""
+    first = plan.stages[0]
+    plain = len(plan.stages) == 1 and first.sink.any_order and first.sink.grouping() is not None
+    follows = any(n.fn in STATEFUL for e in first.expressions() for n in e.walk())
+    return plain and not follows and not any(a.aggregate.flags.ordered for a in first.sink.aggregates)
 
 
 def _elision(plan: Plan) -> Elision | None:
