@@ -128,7 +128,15 @@ class Catalogue(Protocol):
         attempt: str,
         left: Left,
     ) -> Committed | None:
-        """Replace all files with points of keys by files without them, and note the keys' SHA-256."""
+        """Replace all files with points of keys by files without them, and note the keys' SHA-256.
+
+        None, too, if points were added meanwhile. In a stream that is busy, use ``note_erased`` first; then replace
+        the files, as of a later snapshot, without digests.
+        """
+        ...
+
+    def note_erased(self, stream: str, digests: Sequence[str], attempt: str) -> Committed | None:
+        """Note the SHA-256 of keys that are being erased: later commits leave them out (``commit(erased=)``)."""
         ...
 
     def erase_all(self, stream: str, dels: Sequence[FileEntry], attempt: str, seq: int) -> Committed | None:
@@ -283,6 +291,11 @@ class TableCatalogue:
         """Erase keys; see ``Catalogue.erase``."""
         steps = self._steps(stream)
         return self._caught_up(steps, run(self.table, steps.erase(digests, dels, adds, attempt, left)))
+
+    def note_erased(self, stream: str, digests: Sequence[str], attempt: str) -> Committed | None:
+        """Note keys that are being erased; see ``Catalogue.note_erased``."""
+        steps = self._steps(stream)
+        return self._caught_up(steps, run(self.table, steps.note_erased(digests, attempt)))
 
     def erase_all(self, stream: str, dels: Sequence[FileEntry], attempt: str, seq: int) -> Committed | None:
         """Erase the points of a stream; see ``Catalogue.erase_all``."""

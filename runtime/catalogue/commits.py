@@ -233,11 +233,19 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
         if change.left is not None and last is not None:
             before = change.left.first, change.left.last
             for record in (yield from self.records_after(change.left.seq)):
-                if record.seq <= last.seq and record.takes_away:
+                if record.seq > last.seq:
+                    break
+                if record.takes_away:
                     raise Superseded(f"another commit has removed points of stream {self.stream!r}: repeat.")
-                if record.seq <= last.seq and record.source is not None:
+                if record.source is not None and record.adds:
+                    self._check_keys(change)
                     files += record.adds
         return [t for t in (*before, *(t for f in files for t in (f.t_min, f.t_max))) if t is not None]
+
+    def _check_keys(self, change: Change) -> None:
+        """Raise if points were added since the snapshot: they may be of a key that is to be gone, all of it."""
+        if change.erased:
+            raise Superseded(f"points were added to stream {self.stream!r} since it was searched for a key: repeat.")
 
     def _counts(self, before: Totals, change: Change, place: Place | None, taken: Sequence[Place]) -> Mapping[str, int]:
         """The counts of sources and of their rejected and dropped rows after the change."""

@@ -67,7 +67,9 @@ class DeletionSteps(ClaimSteps):
     def _can_never_commit(self, attempt: str) -> Steps[bool]:
         """Make sure that an attempt never commits; False if it has, or if that is not certain."""
         if (yield from self.claim(attempt)) is None:
-            rows = yield from query(self.partition("LOG"))  # rare: somebody died before a commit, or is about to make it
+            rows = yield from query(
+                self.partition("LOG")
+            )  # rare: somebody died before a commit, or is about to make it
             if any(record.attempt == attempt for record in (yield from self.loaded(rows))):
                 if (yield from self.claim(attempt)) is None:
                     raise self.damaged("claims", f"that of attempt {attempt}, which was committed, is missing")

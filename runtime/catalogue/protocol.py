@@ -71,6 +71,10 @@ class StreamSteps(CommitSteps):
         """Erase keys: replace all files with rows of them, and note the keys' digests."""
         return (yield from self._upkeep(Change(attempt, adds, dels, erased=tuple(digests), left=left)))
 
+    def note_erased(self, digests: Sequence[str], attempt: str) -> Steps[Committed | None]:
+        """Note keys whose points are to be replaced after this."""
+        return (yield from self._upkeep(Change(attempt, erased=tuple(digests))))
+
     def erase_all(self, dels: Sequence[FileEntry], attempt: str, seq: int) -> Steps[Committed | None]:
         """Erase the stream, whose files as of commit ``seq`` are ``dels``: it begins anew."""
         return (yield from self._upkeep(Change(attempt, (), dels, whole=True, left=Left(seq))))

@@ -28,13 +28,12 @@ from runtime.catalogue import (
     file_path,
 )
 from runtime.catalogue.items.entries import SEQ
-from runtime.catalogue.items.seal import open_json
 from runtime.catalogue.key_value import Put, Transact, run
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.repair.audit import audit_steps, live_files
 from runtime.errors import StoreError
 from tests.simulator.engine import DeleteObjects, Engine, Faults, ListObjects, MemoryTable, PutObject, Script
-from tests.simulator.world import FIRST_DAY, SCHEMA, STREAM, Variant, Violation, World
+from tests.simulator.world import FIRST_DAY, SCHEMA, STREAM, Violation, World
 
 GRACE = 40
 """Steps after which a replaced file may be deleted, and after which a query may be too old."""
@@ -95,6 +94,7 @@ class Expected:
     live: dict[str, str] = field(default_factory=dict)  # source -> the attempt that brought it
     undone: set[str] = field(default_factory=set)
     floor: int | None = None
+    fading: set[int] = field(default_factory=set)  # keys that were noted, and may be there
 
 
 @dataclass
@@ -119,6 +119,8 @@ class UpkeepWorld(World):
         self.asked: set[str] = set()  # attempts of ingests that were asked for again
         self.done: list[tuple[int, str]] = []  # acknowledged commits
         self.queries: list[Query] = []
+        self.noted: set[str] = set()  # attempts that note a key to be erased
+        self.ends: dict[str, int] = {}  # attempts that end such an erasure -> the key
 
     def play(self) -> None:
         names = [hashlib.sha256(f"{self.seed}-{i}".encode()).hexdigest() for i in range(self.random.randrange(2, 4))]
@@ -135,8 +137,8 @@ class UpkeepWorld(World):
                 self.engine.start(kind, client(name), self._nothing)
         for _ in range(dice.choice((0, 0, 1, 2))):
             self.engine.start("retain", self.retain(dice.choice((0, 1, 1))), self._nothing)
-        if dice.random() < 0.4:
-            self.engine.start("erase", self.erase(dice.choice((0, 1, 1, 2))), self._nothing)
+        if dice.random() < 0.6:
+            self.engine.start("erase", self.erase(dice.choice((0, 1, 1, 2)), dice.random() < 0.5), self._nothing)
         for _ in range(dice.randrange(4)):
             self.engine.start("query", self.ask(dice.choice((None, None, 0, 1))))
         for _ in range(dice.randrange(3)):
@@ -270,9 +272,22 @@ class UpkeepWorld(World):
             if done is not None:
                 return
 
-    def erase(self, key: int) -> Script:
-        """Erase a key; 2: the whole stream."""
+    def erase(self, key: int, noted: bool) -> Script:
+        """Erase a key; 2: the whole stream. A key may be ``noted`` first."""
         yield from self._wait()
+        if noted and key < 2:
+            last, _ = yield from self.steps.last_record()
+            if last is None:
+                return
+            attempt = self._attempt()
+            self.noted.add(attempt)
+            try:
+                done = yield from self.steps.note_erased([KEYS[key]], attempt)
+            except OutcomeUnknown:
+                return
+            if done is None:
+                return
+            yield from self._finished(done, attempt, "key noted")
         for _ in range(4):
             snapshot = yield from self.variant.reads(self.steps).snapshot()
             if snapshot is None:
@@ -286,7 +301,9 @@ class UpkeepWorld(World):
                     dels = [f for f in snapshot.files if any(unit.key == key for unit in self.holds[f.path])]
                     adds = yield from self._without(attempt, dels, lambda unit: unit.key == key)
                     left = self._left(snapshot, dels, adds)
-                    done = yield from self.steps.erase([KEYS[key]], dels, adds, attempt, left)
+                    if noted:
+                        self.ends[attempt] = key
+                    done = yield from self.steps.erase([] if noted else [KEYS[key]], dels, adds, attempt, left)
                     yield from self._finished(done, attempt, "key erased", adds)
             except OutcomeUnknown:
                 return
@@ -326,9 +343,7 @@ class UpkeepWorld(World):
 
     # What clients share
 
-    def _finished(
-        self, done: Committed | None, attempt: str, what: str, files: Sequence[FileEntry] = ()
-    ) -> Script:
+    def _finished(self, done: Committed | None, attempt: str, what: str, files: Sequence[FileEntry] = ()) -> Script:
         if done is None:
             self.seen[f"not {what}, planned again"] += 1
             yield DeleteObjects(tuple(file.path for file in files))
@@ -422,6 +437,7 @@ class UpkeepWorld(World):
         for record in records:
             before = states[-1]
             now = Expected(Counter(before.units), dict(before.live), set(before.undone), record.floor)
+            now.fading = set(before.fading)
             if record.totals.begun == record.seq:
                 now = Expected()
             elif before.floor is not None and (record.floor is None or record.floor < before.floor):
@@ -430,8 +446,14 @@ class UpkeepWorld(World):
                 brought = now.live.pop(source, "")
                 now.units -= Counter(unit for unit in self.brought[brought] if unit in now.units)
                 now.undone.add(source)
-            for digest in record.erased:
-                now.units = Counter(unit for unit in now.units if unit.key != KEYS.index(digest))
+            gone = {KEYS.index(digest) for digest in record.erased}
+            if record.attempt in self.noted:
+                now.fading |= gone
+                gone = set()
+            elif record.attempt in self.ends:
+                gone = {self.ends[record.attempt]}
+            now.fading -= gone
+            now.units = Counter(unit for unit in now.units if unit.key not in gone)
             if record.source is not None:
                 if record.source in now.live and self.brought[now.live[record.source]]:
                     raise Violation(f"commit {record.seq} adds a source that is there")
@@ -442,7 +464,7 @@ class UpkeepWorld(World):
                 now.units += Counter(self.brought[record.attempt])
             states.append(now)
         erased = {KEYS.index(digest) for record in records for digest in record.erased}
-        if any(unit.key in erased for unit in states[-1].units):
+        if any(unit.key in erased - states[-1].fading for unit in states[-1].units):
             raise Violation("an erased key is there")
         return states
 
@@ -452,6 +474,9 @@ class UpkeepWorld(World):
         low = max(low, 0 if state.floor is None else state.floor - FIRST_DAY)
         found = Counter(unit for file in files for unit in self.holds[file.path] if low <= unit.day <= high)
         expected = Counter(unit for unit in state.units if low <= unit.day <= high)
+        found, expected = (
+            Counter({u: n for u, n in c.items() if u.key not in state.fading}) for c in (found, expected)
+        )
         if found != expected:
             raise Violation(f"{when}, rows are missing: {expected - found}; should not be there: {found - expected}")
 

@@ -339,7 +339,8 @@ class UpkeepContract:
             catalogue.commit("s", SCHEMA, source("b"), late, attempt, erased=0)
         assert catalogue.commit("s", SCHEMA, source("b"), late, attempt, erased=1) == Committed(3)
         both = [digest("x"), digest("y")]
-        assert catalogue.erase("s", both, [], [], new_attempt(), left_of(catalogue, [])) == Committed(4)
+        assert catalogue.erase("s", both, [], [], new_attempt(), left) is None  # points were added
+        assert catalogue.note_erased("s", both, new_attempt()) == Committed(4)
         assert {key: found.seq for key, found in catalogue.erased("s").items()} == dict.fromkeys(both, 4)
         assert catalogue.snapshot("s").erased == 3
         assert catalogue.audit("s") == []
