@@ -111,10 +111,8 @@ class StreamFiles:
             self.live.update(file.path for file in record.adds)
         self.known = set(self.attempts)
 
-    def has(self, order: Order | None) -> bool:
-        """Whether the log has the commits before an attempt; True where these are not known."""
-        if order is None:
-            return True
+    def has(self, order: Order) -> bool:
+        """Whether the log has the commits before an attempt."""
         if order.seq > len(self.attempts):
             return False
         before = self.attempts[: order.seq][::-1]
@@ -149,13 +147,18 @@ def sweep_plan(objects: ObjectStore, catalogue: Catalogue, rules: SweepRules, no
         else:
             unnamed[stream, attempt].append(info)
     _add_rejects(objects, catalogue, logs, unnamed, plan)
-    for (stream, attempt), files in unnamed.items():
-        orphan = OrphanedAttempt(stream, attempt, tuple(files))
+    attempts = [OrphanedAttempt(*names, tuple(files)) for names, files in unnamed.items()]
+    older = _older_copies(objects, catalogue, logs, attempts)
+    for orphan in attempts:
         if now - orphan.written < rules.orphan_age:
             plan.later += orphan.sweepable()
-        else:
+        elif orphan.stream not in older:
             plan.orphans.append(orphan)
-    _keep_newer(objects, logs, plan)
+    for stream, path in older.items():
+        plan.left.append(
+            f"what is in no commit of {stream}: {path} began after commits that the catalogue does not have, so the "
+            "catalogue is an older copy; run `dataflow recover`"
+        )
     if unknown:
         plan.left.append(f"{_listed(unknown)}: ingest gives no such names")
     _check_not_live(catalogue, logs, plan)
@@ -189,26 +192,27 @@ def _add_rejects(
         plan.left.append(f"{_listed(left)}: no source names them, but an ingest may come to")
 
 
-def _keep_newer(objects: ObjectStore, logs: Mapping[str, StreamFiles], plan: SweepPlan) -> None:
-    """Leave the orphans of streams where one names commits before it that the log does not have.
+def _older_copies(
+    objects: ObjectStore, catalogue: Catalogue, logs: Mapping[str, StreamFiles], attempts: Iterable[OrphanedAttempt]
+) -> dict[str, str]:
+    """The streams where an attempt names commits before it that the log does not have, with one of its files.
 
-    The catalogue is an older copy then, and they may be committed points.
+    The catalogue is an older copy there, and orphans may be committed points: this one, and those before it. So young
+    ones are looked at, too.
     """
-    newer: dict[str, str] = {}
-    for orphan in plan.orphans:
-        log = logs.get(orphan.stream)
-        for info in orphan.points:
-            order = _order(objects, info)
-            known = log.has(order) if log is not None else order is None or order.seq == 0
-            if not known:
-                newer.setdefault(orphan.stream, info.path)
-    for stream, path in newer.items():
-        left = sum(len(orphan.files) for orphan in plan.orphans if orphan.stream == stream)
-        plan.left.append(
-            f"{left:,} files of {stream} that are in no commit: {path} began after commits that the catalogue does not "
-            "have, so the catalogue is an older copy; run `dataflow recover`"
-        )
-    plan.orphans = [orphan for orphan in plan.orphans if orphan.stream not in newer]
+    found: dict[str, str] = {}
+    fresh: dict[str, StreamFiles] = {}
+    for orphan in attempts:
+        stream = orphan.stream
+        order = next((order for info in orphan.points if (order := _order(objects, info)) is not None), None)
+        if stream in found or order is None or (stream in logs and logs[stream].has(order)):
+            continue
+        # It may have begun after the log was read.
+        if stream not in fresh:
+            fresh[stream] = StreamFiles(catalogue, stream)
+        if not fresh[stream].has(order):
+            found[stream] = orphan.points[0].path
+    return found
 
 
 def _order(objects: ObjectStore, info: ObjectInfo) -> Order | None:

@@ -16,6 +16,7 @@ from deploy.cli import main
 from runtime import Store
 from runtime.catalogue import AttemptSwept, Committed, new_attempt
 from runtime.errors import QueryError, StoreError
+from runtime.upkeep import sweep_plan
 from runtime.upkeep.sweep import TooManyOrphans
 from runtime.upkeep.sweep_plan import SweepRules
 from tests.runtime.upkeep.stores import DAY, HOUR, commit, copied, ingest, listed, live, orphans, replaced, swept
@@ -240,10 +241,54 @@ def test_an_older_copy_of_the_catalogue(tmp_path: Path) -> None:
     with Store(folder) as store:
         report = swept(store, 400 * DAY)
         assert report.removed == ()
-        assert report.left[0].startswith("4 files of s that are in no commit: ")
+        assert report.left[0].startswith("what is in no commit of s: ")
         assert "began after commits that the catalogue does not have" in report.left[0]
         assert "dataflow recover" in report.left[0]
         assert listed(store) == before
+
+
+def test_young_files_tell_of_an_older_copy(tmp_path: Path) -> None:
+    """The first of the lost commits began where the copy ends; only those after it name it."""
+    folder = tmp_path / "store"
+    with Store(folder, create=True) as store:
+        ingest(store, 1)
+        shutil.copytree(folder, tmp_path / "older", ignore=lambda *_: ["data"])
+        ingest(store, 2)
+        lost = live(store) - {file.path for file in store.files("s") if file.seq == 1}
+        for path in lost:
+            os.utime(folder / path, (1, 1))
+        ingest(store, 3)
+        before = listed(store)
+    shutil.copytree(tmp_path / "older", folder, dirs_exist_ok=True)
+    with Store(folder) as store:
+        report = swept(store, 0)
+        assert (report.removed, len(report.later), len(report.left)) == ((), 2, 1)
+        assert listed(store) == before
+    with Store(folder) as store:
+        store.recover()
+        assert lost <= live(store) == before
+
+
+def test_an_attempt_that_began_after_the_log_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names a commit that the log did not have then, and is no sign of an older copy."""
+    store = Store(tmp_path / "store", create=True)
+    ingest(store, 1)
+    (path,) = orphans(store)
+    real = sweep_plan.StreamFiles
+
+    def slow(*given: Any) -> Any:
+        log = real(*given)
+        monkeypatch.setattr(sweep_plan, "StreamFiles", real)
+        ingest(store, 2)
+        ingest(store, 3)
+        copied(store, store.files("s")[-1:], new_attempt())
+        return log
+
+    monkeypatch.setattr(sweep_plan, "StreamFiles", slow)
+    os.utime(tmp_path / "store" / path, (1, 1))
+    report = swept(store, 0)
+    assert [file.path for file in report.removed] == [path]
+    assert report.left == ()
 
 
 def test_temporary_files(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def any_name(patch: pytest.MonkeyPatch) -> None:
 
 
 def older_copies_trusted(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(sweep_plan, "_keep_newer", lambda *_: None)
+    patch.setattr(sweep_plan, "_older_copies", lambda *_: {})
 
 
 MUTANTS: list[tuple[Broken, Callable[..., None]]] = [
@@ -130,7 +130,14 @@ def test_an_index_that_is_not_asked_is_caught(tmp_path: Path, monkeypatch: pytes
         test_sweep.test_a_damaged_catalogue_stops_it(made(tmp_path / "broken"), monkeypatch)
 
 
-def test_an_older_copy_that_is_trusted_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "test",
+    [test_sweep.test_an_older_copy_of_the_catalogue, test_sweep.test_young_files_tell_of_an_older_copy],
+    ids=lambda f: f.__name__,
+)
+def test_an_older_copy_that_is_trusted_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test: Callable[..., None]
+) -> None:
     older_copies_trusted(monkeypatch)
     with pytest.raises(AssertionError):
-        test_sweep.test_an_older_copy_of_the_catalogue(tmp_path)
+        test(tmp_path)
