@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
-from runtime.storage.open_store import OpenStore
+from runtime.upkeep.kept_store import KeptStore
 
 # Methods import planning and results on demand: a worker only opens files and starts faster without them.
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _moment(value: Moment | None, name: str) -> int | None:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-class Store(OpenStore):
+class Store(KeptStore):
     """A store in the folder or at the s3:// URL ``url``, created by the first ingest (or at first use, with
     ``create``).
 
@@ -106,28 +106,38 @@ class Store(OpenStore):
         missing_key: str | None = None,
         preset: str | None = None,
         progress: bool | Progress = True,
+        compact: bool = True,
+        replace: str | bool = False,
         **reading: Unpack[ReadingOptions],
     ) -> IngestReport:
         """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``.
 
         ``key`` and ``time`` are required for a new stream, unless a ``preset`` (``dataflow formats``) or format knows
         them; an existing stream knows its own. ``reading`` are the options of ``runtime.ingest.Reading``: how records
-        are read.
+        are read. With ``compact``, small or overlapping files of the years that the points are in are merged at the end
+        where that pays off; see ``runtime.upkeep``. ``replace`` takes back, in the same commit, the source that it
+        names (as ``undo`` does), or if True the one that has the name of the new one.
         """
         from runtime.ingest import ingest
 
         self._create = True
-        return ingest(
+        report = ingest(
             self.objects, self.catalogue, stream, sources, key=key, time=time, unit=unit, format=format,  # type: ignore[arg-type]
             duplicates=duplicates, id=id, missing_key=missing_key, preset=preset,  # type: ignore[arg-type]
-            progress=_progress(progress), **reading,
+            progress=_progress(progress), replacing=self.replacing(stream, replace) if replace else None, **reading,
         )  # fmt: skip
+        return self._after(report, progress) if compact else report
+
+    def _after(self, report: IngestReport, progress: bool | Progress) -> IngestReport:
+        from runtime.upkeep.after_ingest import compacted
+
+        return compacted(report, self.compaction(report.stream, progress))
 
     def rejects(self, stream: str) -> list[Rejected]:
         """The rejected records of a stream, source by source, without those that were taken later."""
         from runtime.ingest import rejected
 
-        self._be_known(stream)
+        self.be_known(stream)
         return list(rejected(self.objects, self.catalogue, stream))
 
     def retry_rejects(self, stream: str, *, progress: bool | Progress = True, **options: Any) -> IngestReport:
@@ -136,9 +146,9 @@ class Store(OpenStore):
         from runtime.ingest import MEMORY_ROWS, retry_rejects
         from runtime.ingest.one_source import StreamTarget
 
-        self._be_known(stream)
+        self.be_known(stream)
         target = StreamTarget(self.objects, self.catalogue, stream, MEMORY_ROWS, _progress(progress))
-        return retry_rejects(target, options)
+        return self._after(retry_rejects(target, options), progress)
 
     # ---- queries
 
@@ -286,10 +296,6 @@ class Store(OpenStore):
         if not found:
             self._be_there()
         return found
-
-    def _be_known(self, stream: str) -> None:
-        """QueryError if there is no such stream."""
-        self.catalogue.snapshot(stream, 0, 0)
 
     def _be_there(self) -> None:
         """StoreError if there is no store here, rather than an error about something missing in it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deploy.commands import (
     bundle,
+    compact_command,
     deploy,
     format_list,
     ingest_command,
@@ -15,6 +16,8 @@ from deploy.commands import (
     rejects_command,
     simulate,
     store,
+    undo_command,
+    upkeep_commands,
 )
 from deploy.commands.shared import Command
 
@@ -28,6 +31,9 @@ COMMANDS: dict[str, Command] = (
     | points_commands.COMMANDS
     | publish.COMMANDS
     | store.COMMANDS
+    | upkeep_commands.COMMANDS
+    | compact_command.COMMANDS
+    | undo_command.COMMANDS
     | kernel_list.COMMANDS
     | bundle.COMMANDS
     | deploy.COMMANDS

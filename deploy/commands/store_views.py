@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runtime.catalogue import FileEntry
     from runtime.points.describe_points import ColumnSummary, StreamSummary
     from runtime.query.kernel_store import KernelInfo
+    from runtime.upkeep.source_list import IngestedSource
 
 _EPOCH = date(1970, 1, 1)
 _MOST_LETTERS = 24
@@ -122,6 +123,23 @@ def files_json(files: Sequence[FileEntry]) -> dict[str, object]:
             for f in files
         ]
     }
+
+
+def sources_columns(sources: Sequence[IngestedSource]) -> dict[str, Column]:
+    """One row per source; columns that would be empty are left out."""
+    columns = {
+        "when": column(Type.STRING, [iso(s.at)[:19] for s in sources]),
+        "source": column(Type.STRING, [s.entry.name for s in sources]),
+        "rows": column(Type.INT, [s.entry.rows_committed for s in sources]),
+        "rejected": column(Type.INT, [s.entry.rejected for s in sources]),
+        "dropped": column(Type.INT, [s.entry.dropped for s in sources]),
+        "bytes": column(Type.INT, [s.entry.bytes for s in sources]),
+    }
+    if any(s.waiting for s in sources):
+        columns["waiting"] = column(Type.INT, [s.waiting for s in sources])
+    if any(s.entry.quarantined is not None for s in sources):
+        columns["quarantined"] = column(Type.STRING, [s.entry.quarantined for s in sources])
+    return columns | {"id": column(Type.STRING, [s.short for s in sources])}
 
 
 def summary_columns(summary: StreamSummary) -> dict[str, Column]:

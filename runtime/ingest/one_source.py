@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time as clock
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +12,18 @@ from functools import partial
 from operators.errors import DataflowError
 from operators.nearest import nearest
 from operators.types import Type
-from runtime.catalogue import AlreadyIngested, Catalogue, SourceEntry, StreamSchema, Waiting, new_attempt
+from runtime.catalogue import (
+    AlreadyIngested,
+    Catalogue,
+    Committed,
+    FileEntry,
+    SourceEntry,
+    StreamSchema,
+    Waiting,
+    new_attempt,
+)
+from runtime.catalogue.deletions import Superseded
+from runtime.catalogue.items.changes import TakenBack
 from runtime.errors import IngestError, SchemaConflict, StoreError
 from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
@@ -36,15 +47,28 @@ _TABLE = 8
 """Tables are in memory already: this many times the rows are buffered, for fewer and larger files."""
 
 
+Replacing = Callable[[str, str, str, int], TakenBack | None]
+"""What the source of this name and id takes back in its commit: (name, id, attempt, number of the try)."""
+
+_TRIES = 20
+"""How often the sources to take back are looked up again because their files were replaced meanwhile."""
+
+
 @dataclass(frozen=True)
 class StreamTarget:
-    """The target of sources, and the limit of buffered rows."""
+    """The target of sources, and the limit of buffered rows.
+
+    ``again``: sources that were taken back are ingested anew. ``replacing`` gives what a source takes back in the same
+    commit.
+    """
 
     objects: ObjectStore
     catalogue: Catalogue
     name: str
     memory_rows: int
     progress: Progress
+    again: bool = False
+    replacing: Replacing | None = None
 
 
 class SourceRun:
@@ -93,7 +117,7 @@ class SourceRun:
         return self._stream.catalogue.is_ingested(self._stream.name, source_id) is not None
 
     def _known(self, source_id: str) -> Known | None:
-        return known_source(self._stream.catalogue, self._stream.name, source_id)
+        return known_source(self._stream.catalogue, self._stream.name, source_id, self._stream.again)
 
     def _report(self) -> SourceReport:
         begun = clock.monotonic()
@@ -220,7 +244,7 @@ class SourceRun:
         known: Known | None,
         begun: float,
     ) -> SourceReport | AlreadyIngested:
-        name, rejects, stream, times = self._given.name, assembler.rejects, self._stream, assembler.time
+        name, rejects, times = self._given.name, assembler.rejects, assembler.time
         times.finish()
         committed = sum(file.rows for file in writer.files)
         if rejects.count and not writer.files and known is None:
@@ -262,7 +286,7 @@ class SourceRun:
         empty = {name: type_ for name, type_ in [*null.items()][:MAX_COLUMNS] if name not in writer.types}
         schema = self._settings.schema(types.key_type or Type.STRING, writer.types, types.wide, empty)
         self._committing = digest
-        done = stream.catalogue.commit(stream.name, schema, source, writer.files, attempt)
+        done = self._committed(schema, source, writer.files, attempt)
         if isinstance(done, AlreadyIngested):
             return done
         return SourceReport(
@@ -282,12 +306,30 @@ class SourceRun:
             waiting=times.early,
             waiting_from=times.earliest if times.early else None,
             resumed=known is not None,
+            times=_times(writer),
             columns=self._columns(assembler, writer),
             left_out=dict(assembler.notes.left_out),
             zone=self._settings.reading.time_zone,
             without_zone=times.without_zone,
             twice=times.twice,
             notes=(*getattr(self._given, "notes", ()), *assembler.notes.sentences, *self._unmet(assembler, writer)),
+        )
+
+    def _committed(
+        self, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str
+    ) -> Committed | AlreadyIngested:
+        stream = self._stream
+        for number in range(_TRIES):
+            replacing = None if stream.replacing is None else stream.replacing(source.name, source.id, attempt, number)
+            try:
+                return stream.catalogue.commit(
+                    stream.name, schema, source, files, attempt, again=stream.again, replacing=replacing
+                )
+            except Superseded:
+                if replacing is None:
+                    raise
+        raise IngestError(
+            f"the files of what {source.name} replaces change all the time: repeat it when fewer others write"
         )
 
     def _unmet(self, assembler: Assembler, writer: Writer) -> Iterator[str]:
@@ -330,6 +372,12 @@ class SourceRun:
                 return path
             raise
         return path
+
+
+def _times(writer: Writer) -> tuple[int, int] | None:
+    """The first and last event time of what was written."""
+    files = writer.files
+    return (min(f.t_min for f in files), max(f.t_max for f in files)) if files else None
 
 
 @contextmanager

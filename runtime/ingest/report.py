@@ -141,7 +141,7 @@ class SourceReport:
     ``without_zone`` event times had no offset, and were taken as those of ``zone`` (None: UTC); ``twice`` of them were
     shown twice by the clock there, and the earlier was taken. Of a source that was ingested before: the options of
     then, if they were others (``options_before``), and how many records were rejected (``rejected_before``). ``notes``
-    are sentences on how the source was read.
+    are sentences on how the source was read, ``times`` the first and last event time of its points.
     """
 
     name: str
@@ -169,6 +169,7 @@ class SourceReport:
     options_before: Mapping[str, Any] | None = None
     rejected_before: int = 0
     notes: tuple[str, ...] = ()
+    times: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         if self.error is not None:
@@ -226,10 +227,11 @@ class SourceReport:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """The outcomes of all sources of an ingest, and their totals."""
+    """The outcomes of all sources of an ingest, and their totals; ``upkeep`` is what was done for the store then."""
 
     stream: str
     sources: tuple[SourceReport, ...]
+    upkeep: str = ""
 
     @property
     def rows_read(self) -> int:
@@ -300,6 +302,7 @@ class IngestReport:
         )
         out: dict[str, Any] = {"stream": self.stream, **{name: getattr(self, name) for name in totals}}
         out["reasons"] = self.reasons
+        out["upkeep"] = self.upkeep
         out["sources"] = [asdict(source) for source in self.sources]
         for source, said in zip(self.sources, out["sources"], strict=True):
             said["examples"] = [example._asdict() for example in source.examples]
@@ -319,6 +322,8 @@ class IngestReport:
                 f"{self.stream}: {self.committed:,} rows of {_count(done, 'source')} in {_count(self.files, 'file')}, "
                 f"{self.rejected:,} rejected, {self.dropped:,} dropped ({self.seconds:.1f} s)"
             )
+        if self.upkeep:
+            lines.append(self.upkeep)
         return "\n".join(lines)
 
     def _types(self) -> str:

@@ -65,6 +65,11 @@ class Rejected:
         return replace(found, reading=reading, again=True)
 
 
+def retried_id(source_id: str) -> str:
+    """The id of the source that has a source's rejects, once they were taken."""
+    return hashlib.sha256(f"{source_id}\nrejects".encode()).hexdigest()
+
+
 def rejected(objects: ObjectStore, catalogue: Catalogue, stream: str) -> Iterator[Rejected]:
     """The rejects of a stream, source by source, without those that were taken later."""
     entries = {entry.id: entry for entry in catalogue.sources(stream)}
@@ -74,7 +79,7 @@ def rejected(objects: ObjectStore, catalogue: Catalogue, stream: str) -> Iterato
         # Rows ahead of the clock wait, and are taken under this id when their source is offered again. Rejects that are
         # all kept take it, too; then it is called by their name.
         resumed = None if entry.waiting is None else entry.waiting.next_id(entry.id)
-        retried = hashlib.sha256(f"{entry.id}\nrejects".encode()).hexdigest()
+        retried = retried_id(entry.id)
         later = entries.get(resumed or "")
         if retried in entries or (later is not None and later.name.endswith(ITS_REJECTS)):
             continue

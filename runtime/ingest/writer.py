@@ -1,4 +1,4 @@
-"""Writes batches to point files: buffers rows, and writes the fullest days when the buffer is full."""
+"""Writes batches to point files of a day, or of a month or year of sparse days (``day_spans``)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from runtime.columns import Points
 from runtime.ingest.columns.batch import Batch, concatenated, to_points
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.same_file_duplicates import resolve
+from runtime.ingest.day_spans import shared_days
 from runtime.objects import ObjectStore
 from runtime.pointfile import encode, footer_digest, sort_points
 
@@ -99,7 +100,7 @@ class Writer:
         return self.files
 
     def flush(self, words: dict[str, InternedStrings], everything: bool, last: bool = False) -> None:
-        """Write the fullest days, at least half of the waiting rows; or all of them, which may be the ``last``."""
+        """Write the files with the most rows, at least half of those that wait; or all, which may be the ``last``."""
         if not self._batches:
             return
         rows = concatenated(self._batches)
@@ -111,24 +112,28 @@ class Writer:
             rows = rows.take(np.arange(len(rows) - size))
         days = rows.time // DAY
         first = int(days.min())
-        sizes = np.bincount(days - first)
-        files = self._count + int(np.count_nonzero(sizes)) if last else None
-        if np.count_nonzero(sizes) == 1:
-            self._write(rows, first, words, files)
+        counts = np.bincount(days - first)
+        there = np.flatnonzero(counts)
+        number_of = np.zeros(len(counts), np.int64)
+        number_of[there] = shared_days(there + first, counts[there])
+        numbers = number_of[days - first]
+        sizes = np.bincount(numbers)
+        files = self._count + len(sizes) if last else None
+        if len(sizes) == 1:
+            self._write(rows, words, files)
             return
-        chosen = np.flatnonzero(sizes)
+        chosen = np.arange(len(sizes))
         if not everything:
             fullest = np.argsort(-sizes, kind="stable")
             enough = int(np.searchsorted(np.cumsum(sizes[fullest]), (len(rows) + 1) // 2)) + 1
             chosen = np.sort(fullest[:enough])
-        order = np.argsort(days, kind="stable")
+        order = np.argsort(numbers, kind="stable")
         edges = np.cumsum(sizes)
-        for day in chosen.tolist():
-            index = order[edges[day] - sizes[day] : edges[day]]
-            self._write(rows.take(index), first + day, words, files)
+        for number in chosen.tolist():
+            self._write(rows.take(order[edges[number] - sizes[number] : edges[number]]), words, files)
         rest = np.ones(len(sizes), np.bool_)
         rest[chosen] = False
-        left = np.flatnonzero(rest[days - first])
+        left = np.flatnonzero(rest[numbers])
         if len(left):
             self._keep(rows.take(left))
 
@@ -138,7 +143,7 @@ class Writer:
         self._rows += len(rows)
         self._bytes += rows.nbytes
 
-    def _write(self, rows: Batch, day: int, words: dict[str, InternedStrings], files: int | None) -> None:
+    def _write(self, rows: Batch, words: dict[str, InternedStrings], files: int | None) -> None:
         # Codes become dictionaries here, while no strings are added.
         points = to_points(rows, self._target.key, words)
         for name, column in points.columns.items():
@@ -146,7 +151,7 @@ class Writer:
                 self.types[name] = column.type
         number = self._count
         self._count += 1
-        self._pending.append(self._pool.submit(_write_file, self._target, points, day, number, files))
+        self._pending.append(self._pool.submit(_write_file, self._target, points, number, files))
 
     def _wait(self) -> None:
         for future in self._pending:
@@ -164,9 +169,13 @@ def _last_run(rows: Batch) -> int:
     return size if size * 16 <= len(rows) and same[len(rows) - size :].all() else 0
 
 
-def _write_file(target: WriteTarget, points: Points, day: int, number: int, files: int | None) -> FileEntry:
+def _write_file(target: WriteTarget, points: Points, number: int, files: int | None) -> FileEntry:
     points, dropped = resolve(sort_points(points), target.duplicates, target.id)
-    data = encode(points, key=target.key, time=target.time, day=day, origin=target.origin(files))
+    first, last = int(points.time.min()), int(points.time.max())
+    day = first // DAY
+    data = encode(
+        points, key=target.key, time=target.time, day=day, days=last // DAY - day + 1, origin=target.origin(files)
+    )
     path = file_path(target.stream, day, target.attempt, number)
     target.objects.put(path, data)
     keys = points.key.values
@@ -175,8 +184,8 @@ def _write_file(target: WriteTarget, points: Points, day: int, number: int, file
         day=day,
         rows=len(points),
         bytes=len(data),
-        t_min=int(points.time.min()),
-        t_max=int(points.time.max()),
+        t_min=first,
+        t_max=last,
         sha256=hashlib.sha256(data).hexdigest(),
         keys=1 + int(np.count_nonzero(keys[1:] != keys[:-1])),
         dropped=dropped,

@@ -16,7 +16,8 @@ from runtime.catalogue.items.entries import DAY
 from runtime.columns import Column, Dictionary
 from runtime.errors import IncompleteResult, QueryError
 from runtime.pointfile import borrowed, hash_keys
-from runtime.query.scan.scanning import Scan, ScanSpec, scan_order
+from runtime.query.scan.scan_spec import ScanSpec
+from runtime.query.scan.scanning import Scan, scan_order
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.row_batch import RowBatch, Values
 from runtime.storage.open_files import OpenedFiles
@@ -183,7 +184,7 @@ class PointScan:
         )
         read = passed = 0
         with borrowed() as buffers:
-            scan = Scan(spec, keys, words, self._opened.open, buffers)
+            scan = Scan(spec, keys, words, self._opened, buffers, self._opened.small)
             for batch in scan.group(group):
                 rows = self._rows(batch, keys)
                 read, passed = read + batch.rows, passed + len(rows)

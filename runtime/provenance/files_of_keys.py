@@ -12,7 +12,8 @@ from operators.states.strings import Words
 from runtime.catalogue import FileEntry
 from runtime.columns import Column
 from runtime.pointfile import PointFile, borrowed, hash_keys
-from runtime.query.scan.scanning import Scan, ScanSpec
+from runtime.query.scan.scan_spec import ScanSpec
+from runtime.query.scan.scanning import Scan
 from runtime.query.stages.keys import Keys
 
 Ranges = tuple[NDArray[np.int64], NDArray[np.int64]]

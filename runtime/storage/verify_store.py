@@ -94,8 +94,8 @@ class VerifyReport:
         if self.orphans:
             lines.append(
                 f"{len(self.orphans)} orphans ({self.orphan_bytes} bytes): point files that no commit names, left by "
-                "ingests that did not finish. If the catalogue and its head were restored from an older copy, they may "
-                "be committed points: run `dataflow recover`."
+                "ingests that did not finish; `dataflow sweep` removes them in a week. If the catalogue and its head "
+                "were restored from an older copy, they may be committed points: run `dataflow recover`."
             )
         return "\n".join(lines)
 

@@ -13,23 +13,36 @@ from operators.types import Type
 from runtime.columns import Column, Points
 
 Ints = NDArray[np.int64]
+_DAY = 86_400_000_000
 
 
 def resolve(points: Points, policy: str, id_column: str | None) -> tuple[Points, int]:
     """The remaining points, and how many were dropped or merged.
 
     ``points`` are sorted by key, time and input order. With an id column, the first row (by time, then input) of a
-    key's id counts. ``exact`` keeps the first of rows that are equal in everything; ``latest`` makes one row of those
-    with equal key and time, each column the last value that is not null.
+    key's id on each UTC day counts. ``exact`` keeps the first of rows that are equal in everything; ``latest`` makes
+    one row of those with equal key and time, each column the last value that is not null.
     """
     before = len(points)
-    if id_column is not None and id_column in points.columns:
-        points = _first_of_each_id(points, points.columns[id_column])
+    points = _with_ids_once(points, id_column)
     if policy == "exact":
         points = _without_repeats(points)
     elif policy == "latest" and id_column is None:
         points = _latest(points)
     return points, before - len(points)
+
+
+def repeats(points: Points, policy: str, id_column: str | None, apart: str) -> int:
+    """How many of these points, sorted as for ``resolve``, queries drop or merge; column ``apart`` does not count."""
+    left = Points(points.key, points.time, {name: c for name, c in points.columns.items() if name != apart})
+    left = _with_ids_once(left, id_column)
+    return len(points) - len(left) + resolve(left, policy, None)[1]
+
+
+def _with_ids_once(points: Points, id_column: str | None) -> Points:
+    if id_column is None or id_column not in points.columns:
+        return points
+    return _first_of_each_id(points, points.columns[id_column])
 
 
 def _same_key(points: Points) -> NDArray[np.bool_]:
@@ -77,7 +90,9 @@ def _without(points: Points, rows: Ints) -> Points:
 
 def _first_of_each_id(points: Points, ids: Column) -> Points:
     rows = np.arange(len(points)) if ids.valid is None else np.flatnonzero(ids.valid)
-    group = np.cumsum(~_same_key(points), dtype=np.int64)
+    same = _same_key(points)
+    same[1:] &= points.time[1:] // _DAY == points.time[:-1] // _DAY
+    group = np.cumsum(~same, dtype=np.int64)
     return _without(points, rows[_repeats([group[rows], _bits(ids.take(rows))[0]])])
 
 

@@ -149,13 +149,12 @@ def _merge_runs(slot: Any, time: Any, seq: Any, starts: Any, ends: Any, index: A
                     if time[b] < time[a] or (by_seq and time[b] == time[a] and seq[b] < seq[a]):
                         break
                     mid += 1
-                hi = mid + 1
+                hi = min(mid + 1, end)
                 while hi < end:
                     a, b = index[hi - 1], index[hi]
                     if time[b] < time[a] or (by_seq and time[b] == time[a] and seq[b] < seq[a]):
                         break
                     hi += 1
-                hi = min(hi, end)
                 runs += 1
                 if mid < end:
                     i, j = lo, mid

@@ -6,12 +6,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from runtime import Store
 from runtime.errors import StoreError
+from runtime.ingest import day_spans
 from runtime.objects import FileMissing, FolderObjects
 from runtime.storage.open_files import OpenedFiles
 
@@ -48,7 +50,8 @@ def store(tmp_path: Path) -> Store:
     store = Store(tmp_path)
     i = np.arange(2_000)
     columns = {"device": i % 7, "ts": (19_800 + i % 20) * DAY + i, "x": i}
-    store.ingest("s", columns, key="device", time="ts", unit="us", progress=False)
+    with patch.object(day_spans, "FEW_DAYS", 20):
+        store.ingest("s", columns, key="device", time="ts", unit="us", progress=False, compact=False)
     assert len(store.files("s")) == 20
     return store
 

@@ -1,0 +1,72 @@
+"""``dataflow compact`` and the other commands of upkeep."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from deploy.commands.shared import (
+    Command,
+    ended_by_signal,
+    listing_argument,
+    show_json,
+    shown_progress,
+    store_argument,
+)
+
+if TYPE_CHECKING:
+    from runtime import Store
+
+
+def _compact_arguments(parser: argparse.ArgumentParser) -> None:
+    store_argument(parser)
+    parser.add_argument("streams", metavar="STREAM", nargs="*", help="the streams (default: all)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    listing_argument(parser)
+
+
+def _compact(options: argparse.Namespace) -> int:
+    from runtime import Store
+
+    store = Store(options.store)
+    if options.dry_run:
+        return _show_plan(store, options)
+    with ended_by_signal(), shown_progress() as progress:
+        reports = store.compact(*options.streams, progress=progress)
+    if options.format == "json":
+        show_json([asdict(report) for report in reports])
+    else:
+        print("\n".join(map(str, reports)) or "no streams yet; create one with dataflow ingest")
+    return 0
+
+
+def _show_plan(store: Store, options: argparse.Namespace) -> int:
+    plans = {name: store.compaction(name).planned() for name in options.streams or store.catalogue.streams()}
+    if options.format == "json":
+        jobs = [
+            {"stream": name, "files": [f.path for f in job.files], "spans": [[s.begin, s.end] for s in job.spans]}
+            for name, planned in plans.items()
+            for job in planned
+        ]
+        show_json(jobs)
+        return 0
+    for name, planned in plans.items():
+        files, rows = sum(len(job.files) for job in planned), sum(f.rows for job in planned for f in job.files)
+        print(f"{name}: {files:,} files with {rows:,} rows would be written again" if planned else f"{name}: nothing")
+        for job in planned:
+            begin, end = (datetime.fromtimestamp(t / 1e6, UTC).date() for t in (job.spans[0].begin, job.spans[-1].end))
+            parts = f", one for each of {len(job.spans)} spans" if len(job.spans) > 1 else ""
+            print(f"  {begin} to {end}: {len(job.files):,} files{parts}")
+    return 0
+
+
+COMMANDS: dict[str, Command] = {
+    "compact": Command(
+        "write the files of a stream again as fewer ones; no answer changes",
+        "dataflow compact ./store telemetry",
+        _compact_arguments,
+        _compact,
+    ),
+}

@@ -1,0 +1,23 @@
+"""What an ingest does for the store once its sources are committed: it compacts the years that they touched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from operators.errors import DataflowError
+from runtime.ingest import IngestReport
+from runtime.upkeep.compaction import Compaction
+
+
+def compacted(report: IngestReport, compaction: Compaction) -> IngestReport:
+    """The report, with a line if files were compacted. The points are committed: a failure here is only noted."""
+    times = [t for source in report.sources for t in source.times or ()]
+    if not times:
+        return report
+    try:
+        done = compaction.what_is_due(min(times), max(times))
+    except KeyboardInterrupt:
+        return replace(report, upkeep="compaction was interrupted: nothing is half done, `dataflow compact` continues")
+    except DataflowError as error:
+        return replace(report, upkeep=f"files were not compacted (the points are in the stream): {error}")
+    return replace(report, upkeep=str(done)) if done.jobs else report

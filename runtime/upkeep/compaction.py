@@ -1,0 +1,115 @@
+"""Compaction: replaces files of a stream by fewer ones with the same rows, and never changes an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from runtime.catalogue import Catalogue, FileEntry, Snapshot, new_attempt
+from runtime.objects import ObjectStore
+from runtime.pointfile import PointFile
+from runtime.progress import Progress
+from runtime.upkeep.rewrite import Rewriting
+from runtime.upkeep.spans import Job, all_due, due, year_of
+
+_ROUNDS = 64
+"""How often the jobs are planned anew: each round leaves a fraction of the files."""
+
+
+@dataclass(frozen=True)
+class CompactionReport:
+    """What a compaction did: files before and after, and the rows and bytes that were written again."""
+
+    stream: str
+    files_before: int
+    files_after: int
+    rows: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+    jobs: int = 0
+    lost: int = 0
+    """Jobs that gave way to another commit of the same files."""
+
+    def __str__(self) -> str:
+        if not self.jobs:
+            return f"{self.stream}: {self.files_before:,} files, nothing to compact"
+        text = (
+            f"{self.stream}: {self.files_before:,} files became {self.files_after:,}; {self.rows:,} rows were written "
+            f"again, {self.bytes_before:,} bytes became {self.bytes_after:,}"
+        )
+        return text + (f"; {self.lost} of {self.jobs} parts gave way to another commit" if self.lost else "")
+
+
+class Compaction:
+    """Compacts one stream; safe beside ingests, queries and itself, and may be stopped at any time."""
+
+    def __init__(
+        self,
+        objects: ObjectStore,
+        catalogue: Catalogue,
+        open_file: Callable[[FileEntry], PointFile],
+        stream: str,
+        progress: Progress,
+    ) -> None:
+        self._objects, self._catalogue, self._open, self._stream = objects, catalogue, open_file, stream
+        self._progress = progress
+
+    def planned(self) -> list[Job]:
+        """The first jobs that ``everything`` would do; more may follow from them."""
+        return all_due(list(self._catalogue.snapshot(self._stream).files))
+
+    def everything(self) -> CompactionReport:
+        """Compact the whole stream, whatever it costs."""
+        return self._rounds(None, None, lambda snapshot: all_due(list(snapshot.files)))
+
+    def what_is_due(self, first: int, last: int) -> CompactionReport:
+        """Compact what pays off in the years of these event times: at most some log n times the work of its ingest."""
+
+        def jobs(snapshot: Snapshot) -> list[Job]:
+            newest = snapshot.last_time
+            return [] if newest is None else due(list(snapshot.files), newest)
+
+        return self._rounds(year_of(first).begin, year_of(last).end, jobs)
+
+    def _rounds(
+        self, since: int | None, until: int | None, jobs_of: Callable[[Snapshot], list[Job]]
+    ) -> CompactionReport:
+        begun = snapshot = self._catalogue.snapshot(self._stream, since, until)
+        rows = before = after = jobs = lost = 0
+        for _ in range(_ROUNDS):
+            todo = jobs_of(snapshot)
+            if not todo:
+                break
+            task = self._progress.start(
+                f"compacting {self._stream}", sum(f.rows for j in todo for f in j.files), "rows"
+            )
+            try:
+                for job in todo:
+                    done = self._run(job, snapshot)
+                    jobs += 1
+                    if done is None:
+                        lost += 1
+                    else:
+                        rows += sum(f.rows for f in job.files)
+                        before += sum(f.bytes for f in job.files)
+                        after += sum(f.bytes for f in done)
+                    task.advance(sum(f.rows for f in job.files), sum(f.rows for f in job.files))
+            finally:
+                task.finish()
+            snapshot = self._catalogue.snapshot(self._stream, since, until)
+        return CompactionReport(
+            self._stream, len(begun.files), len(snapshot.files), rows, before, after, jobs, lost
+        )  # fmt: skip
+
+    def _run(self, job: Job, snapshot: Snapshot) -> Sequence[FileEntry] | None:
+        """Do one job; None if another commit has replaced one of its files."""
+        attempt = new_attempt()
+        order = self._catalogue.order(self._stream)
+        rewriting = Rewriting(self._objects, self._open, self._stream, snapshot.schema, attempt, order)
+        files = rewriting.compacted(job.files, job.spans)
+        if self._catalogue.replace(self._stream, job.files, files, attempt) is not None:
+            return files
+        if self._catalogue.claim_for_sweep(self._stream, attempt):
+            for file in files:
+                self._objects.delete(file.path)
+        return None

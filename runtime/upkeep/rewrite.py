@@ -1,0 +1,152 @@
+"""Writes the rows of committed files again, as fewer files; what a compaction and an undo have in common."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from runtime.catalogue import FileEntry, StreamSchema, file_path
+from runtime.catalogue.items.commit_order import Order
+from runtime.catalogue.items.entries import DAY, SEQ
+from runtime.columns import Column, Points
+from runtime.ingest.columns.same_file_duplicates import repeats
+from runtime.objects import ObjectStore
+from runtime.pointfile import PointFile, borrowed, encode, footer_digest, sort_points
+from runtime.upkeep.spans import FULL, Span
+from runtime.upkeep.stored_rows import stored_rows
+
+_VALUES = 1 << 25
+"""Values that are in memory together, at most, unless one key has more."""
+
+_HASHES = 1 << 64
+_MODULUS = 1 << 256
+
+Keep = Callable[[Points], Points]
+"""Which rows remain."""
+
+
+@dataclass(frozen=True)
+class Rewriting:
+    """One attempt to write the rows of some files of a stream again."""
+
+    objects: ObjectStore
+    open_file: Callable[[FileEntry], PointFile]
+    stream: str
+    schema: StreamSchema
+    attempt: str
+    order: Order
+    first: int = 0
+    """The number of the first file."""
+
+    def compacted(self, files: Sequence[FileEntry], spans: Sequence[Span]) -> list[FileEntry]:
+        """The files that hold the rows of ``files``, those of each span apart; they are in the object store.
+
+        Each file has some ``FULL`` rows at most; files of one span differ in keys or, where one key has more rows, in
+        time. The contents of the files add up to those of ``files``.
+        """
+        return self._with_contents(files, self._written(files, spans, None, self.first))
+
+    def each_written(self, files: Sequence[FileEntry], keep: Keep) -> list[FileEntry]:
+        """For each of the files new ones with the rows that ``keep`` returns, if any; their contents are new."""
+        out: list[FileEntry] = []
+        for file in files:
+            out += self._written([file], (), keep, self.first + len(out))
+        return [replace(file, content=f"{file.content_hash:064x}") for file in out]
+
+    def _written(
+        self, files: Sequence[FileEntry], spans: Sequence[Span], keep: Keep | None, first: int
+    ) -> list[FileEntry]:
+        opened = [(entry, self.open_file(entry)) for entry in files]
+        rows = sum(entry.rows for entry in files)
+        width = 3 + len({name for entry in files for name in entry.nulls})
+        most = min(FULL, max(1, _VALUES // width))
+        shards = 1 << (max(1, -(-rows // most)) - 1).bit_length()
+        out: list[FileEntry] = []
+        with borrowed() as buffers:
+            for number in range(shards):
+                shard = (_HASHES * number // shards, _HASHES * (number + 1) // shards)
+                points = stored_rows(opened, self.schema, shard, buffers)
+                if points is not None and keep is not None:
+                    points = keep(points)
+                if points is None or not len(points):
+                    continue
+                for part in _by_span(sort_points(points), spans):
+                    at = first + len(out)
+                    out += [self._write(piece, at + n) for n, piece in enumerate(_by_time(part, most))]
+        return out
+
+    def _write(self, points: Points, number: int) -> FileEntry:
+        schema = self.schema
+        first, last = int(points.time.min()), int(points.time.max())
+        day = first // DAY
+        rows = Points(points.key, points.time, {n: c for n, c in points.columns.items() if n == SEQ or _any(c)})
+        repeated = repeats(rows, schema.duplicates, schema.id, SEQ)
+        origin = {"stream": self.stream, "duplicates": schema.duplicates, "order": str(self.order)}
+        if schema.id is not None:
+            origin["id"] = schema.id
+        data = encode(
+            rows, key=schema.key, time=schema.time, day=day, days=last // DAY - day + 1,
+            origin={**origin, "compacted": "1"},
+        )  # fmt: skip
+        path = file_path(self.stream, day, self.attempt, number)
+        self.objects.put(path, data)
+        keys = rows.key.values
+        return FileEntry(
+            path=path,
+            day=day,
+            rows=len(rows),
+            bytes=len(data),
+            t_min=first,
+            t_max=last,
+            sha256=hashlib.sha256(data).hexdigest(),
+            keys=1 + int(np.count_nonzero(keys[1:] != keys[:-1])),
+            nulls={name: column.nulls for name, column in rows.columns.items()},
+            footer=footer_digest(data),
+            repeats=repeated,
+        )
+
+    def _with_contents(self, before: Sequence[FileEntry], after: Sequence[FileEntry]) -> list[FileEntry]:
+        """The entries with contents that add up to those of the files before."""
+        if not after:
+            return []
+        own = [file.content_hash for file in after]
+        own[0] = (sum(file.content_hash for file in before) - sum(own[1:])) % _MODULUS
+        dropped = sum(file.dropped for file in before)
+        first = replace(after[0], dropped=dropped)
+        return [replace(f, content=f"{c:064x}") for f, c in zip([first, *after[1:]], own, strict=True)]
+
+
+def _any(column: Column) -> bool:
+    """Whether a column has a value."""
+    return column.valid is None or bool(column.valid.any())
+
+
+def _by_span(points: Points, spans: Sequence[Span]) -> Iterator[Points]:
+    """The points of each span, in the order of the spans; together they are all."""
+    if len(spans) < 2:
+        yield points
+        return
+    edges = np.array([span.begin for span in spans[1:]], np.int64)
+    number = np.searchsorted(edges, points.time, side="right")
+    for at in range(len(spans)):
+        index = np.flatnonzero(number == at)
+        if len(index):
+            yield points.take(index)
+
+
+def _by_time(points: Points, most: int) -> Iterator[Points]:
+    """The points in as many parts, one after the other in time, as have some ``most`` rows; times are not split."""
+    parts = len(points) // most if len(points) >= 2 * most else 1
+    if parts == 1:
+        yield points
+        return
+    order = np.sort(points.time)
+    edges = np.unique(order[[len(order) * n // parts for n in range(1, parts)]])
+    number = np.searchsorted(edges, points.time, side="right")
+    for at in range(len(edges) + 1):
+        index = np.flatnonzero(number == at)
+        if len(index):
+            yield points.take(index)
