@@ -36,7 +36,10 @@ Moment = str | datetime | date | int
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """Summary of one stream in a store; times are microseconds UTC, None while there are no points."""
+    """Summary of one stream in a store; times are microseconds UTC, None while there are no points.
+
+    ``days`` is the number of UTC days that its files cover, each from its first to its last point.
+    """
 
     name: str
     schema: StreamSchema
@@ -377,7 +380,7 @@ class Store(KeptStore):
         out = []
         for name in self.catalogue.streams():
             s = self.catalogue.snapshot(name)
-            days = len({f.day for f in s.files})
+            days = len({day for f in s.files for day in range(f.day, f.day + f.days)})
             out.append(
                 StreamInfo(
                     name, s.schema, s.total_rows, s.total_bytes, s.total_files, days, s.first_time, s.last_time,
@@ -434,9 +437,10 @@ class Store(KeptStore):
 
     def verify(self, progress: bool | Progress = False) -> VerifyReport:
         """Re-read every checksum of the store and check the catalogue against it."""
+        from runtime.points.stored_repeats import repeats_in
         from runtime.storage.verify_store import verify
 
-        return verify(self.objects, self.catalogue, progress=_progress(progress))
+        return verify(self.objects, self.catalogue, progress=_progress(progress), repeats_in=repeats_in)
 
     def recover(self, copy: str | Path | None = None) -> RecoverReport:
         """Rebuild a lost or damaged catalogue, while the store is not in use; see ``runtime.recovery.recover``."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from operators.types import Type
+from runtime.catalogue.items.entries import SEQ
 from runtime.columns import Column, Dictionary
 from runtime.display.text_tables import format_column, iso, printable
 from runtime.progress import human_bytes
@@ -92,9 +93,9 @@ def files_columns(files: Sequence[FileEntry]) -> dict[str, Column]:
         "rows": column(Type.INT, [f.rows for f in files]),
         "keys": column(Type.INT, [f.keys for f in files]),
         "bytes": column(Type.INT, [f.bytes for f in files]),
-        # A file covers one day, so the time of day is enough.
+        # Of a file of one day the time of day is enough.
         "first": column(Type.STRING, [iso(f.t_min)[11:19] for f in files]),
-        "last": column(Type.STRING, [iso(f.t_max)[11:19] for f in files]),
+        "last": column(Type.STRING, [iso(f.t_max)[11 if f.days == 1 else 0 : 19].replace("T", " ") for f in files]),
         "commit": column(Type.INT, [f.seq for f in files]),
         "path": column(Type.STRING, [f.path for f in files]),
     }
@@ -107,6 +108,7 @@ def files_json(files: Sequence[FileEntry]) -> dict[str, object]:
             {
                 "path": f.path,
                 "day": _day(f.day),
+                "days": f.days,
                 "rows": f.rows,
                 "keys": f.keys,
                 "bytes": f.bytes,
@@ -115,7 +117,8 @@ def files_json(files: Sequence[FileEntry]) -> dict[str, object]:
                 "last_time": iso(f.t_max),
                 "sha256": f.sha256,
                 "commit": f.seq,
-                "nulls": dict(f.nulls),
+                "compacted": f.compacted,
+                "nulls": {name: count for name, count in f.nulls.items() if name != SEQ},
             }
             for f in files
         ]
