@@ -21,6 +21,7 @@ from runtime.catalogue.items.entries import (
     Record,
     Totals,
     check_attempt,
+    day_name,
     shifted_hash,
 )
 from runtime.catalogue.items.file_lists import MAX_ITEM, check_count, fitted
@@ -275,8 +276,10 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
         return Totals(forgotten=known, begun=seq, erased=totals.erased)
 
     def _floor(self, held: int | None, day: int) -> int:
-        """The floor after it was raised to ``day``: it never falls."""
-        return day if held is None else max(held, day)
+        """The floor after it was raised to ``day``."""
+        if held is not None and held > day:
+            raise StoreError(f"stream {self.stream!r} keeps the points from {day_name(held)} on: a floor never falls.")
+        return day
 
     # What is written with it
 

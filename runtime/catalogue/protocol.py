@@ -12,7 +12,7 @@ from runtime.catalogue.claims import AttemptSwept
 from runtime.catalogue.commits import CommitSteps
 from runtime.catalogue.deletions import Superseded
 from runtime.catalogue.items.changes import Change, Erasure, Left, TakenBack
-from runtime.catalogue.items.entries import AlreadyIngested, Committed, FileEntry, SourceEntry, day_name
+from runtime.catalogue.items.entries import AlreadyIngested, Committed, FileEntry, SourceEntry
 from runtime.catalogue.items.item_bytes import load
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.key_value import Steps, query
@@ -58,11 +58,6 @@ class StreamSteps(CommitSteps):
         late = [file.path for file in dels if file.day + file.days > day]
         if late:
             raise StoreError(f"{late[0]!r} has points that a floor at day {day} keeps: it cannot be removed.")
-        last, _ = yield from self.last_record()
-        if last is not None and last.floor is not None and last.floor > day:
-            raise StoreError(
-                f"stream {self.stream!r} keeps the points from {day_name(last.floor)} on: a floor never falls."
-            )
         return (yield from self._upkeep(Change(attempt, (), dels, floor=day, left=left)))
 
     def erase(
