@@ -150,7 +150,7 @@ class UpkeepWorld(World):
                 self.engine.start("retain", self.retain(dice.choice((0, 1))), self._nothing)
         erasures = dice.choice((1, 2)) if only == "erase" else dice.choice((0, 1)) if only is None else 0
         for _ in range(erasures):
-            self.engine.start("erase", self.erase(dice.choice((0, 1, 2)), dice.random() < 0.3), self._nothing)
+            self.engine.start("erase", self.erase(dice.choice((0, 1, 2, 2)), dice.random() < 0.3), self._nothing)
         for _ in range(dice.randrange(4)):
             self.engine.start("query", self.ask(dice.choice((None, None, 0, 1))))
         if only in (None, "collect"):
