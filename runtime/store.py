@@ -13,6 +13,7 @@ from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.upkeep.kept_store import KeptStore
+from runtime.storage.replaced_files import of_present_files
 
 # Methods import planning and results on demand: a worker only opens files and starts faster without them.
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ class Store(KeptStore):
 
     # ---- queries
 
+    @of_present_files
     def query(
         self,
         metric: Stream | str,

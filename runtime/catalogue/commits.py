@@ -12,7 +12,7 @@ from dataclasses import replace
 from runtime.catalogue.claims import AttemptSwept
 from runtime.catalogue.deletions import DeletionSteps, Superseded
 from runtime.catalogue.index import IndexSteps, Mark
-from runtime.catalogue.items.changes import Change
+from runtime.catalogue.items.changes import StreamChange
 from runtime.catalogue.items.commit_order import Order
 from runtime.catalogue.items.entries import (
     AlreadyIngested,
@@ -21,6 +21,7 @@ from runtime.catalogue.items.entries import (
     Record,
     Totals,
     check_attempt,
+    day_name,
     shifted_hash,
 )
 from runtime.catalogue.items.file_lists import MAX_ITEM, check_count, fitted
@@ -47,7 +48,7 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
         super().__init__(stream, most, clock)
         self.room = MAX_ITEM
 
-    def committed(self, change: Change) -> Steps[Committed | AlreadyIngested]:
+    def committed(self, change: StreamChange) -> Steps[Committed | AlreadyIngested]:
         """Make a change, once: one transaction of LOG + HEAD + CLAIM, of SRC, ERASED and DEL as far as it has any.
 
         ``Superseded`` if another commit has changed what this one is based on; ``AttemptSwept``.
@@ -67,7 +68,7 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
             yield from self.abandon(change.attempt, written)
         return done
 
-    def _repeated(self, change: Change, written: dict[str, bool]) -> Steps[Committed | AlreadyIngested]:
+    def _repeated(self, change: StreamChange, written: dict[str, bool]) -> Steps[Committed | AlreadyIngested]:
         """Try until it is committed, or can never be; ``written``: the lists and intents that may be there."""
         attempt, source_id = change.attempt, change.source_id
         dels = [Deletion.of(file) for file in change.dels]
@@ -117,7 +118,7 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
         raise self.damaged("log", "commits to it are refused")
 
     def _known(
-        self, change: Change, last: Record | None, place: Place | None, unknown: int
+        self, change: StreamChange, last: Record | None, place: Place | None, unknown: int
     ) -> Steps[Committed | AlreadyIngested | None]:
         """What is already settled: this attempt's own commit, whose reply was lost, or another one of its source."""
         source = change.source
@@ -146,7 +147,7 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
             free = state == "forgotten" or change.again
         return None if free else AlreadyIngested(entry)
 
-    def _taken(self, change: Change, last: Record | None, place: Place | None) -> Steps[list[Place]]:
+    def _taken(self, change: StreamChange, last: Record | None, place: Place | None) -> Steps[list[Place]]:
         """The items of the sources that it takes back, without that of its own source."""
         taken: list[Place] = []
         for source_id in change.undone:
@@ -171,7 +172,12 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
     # The record
 
     def _record(
-        self, last: Record | None, change: Change, dels: Sequence[Deletion], place: Place | None, taken: Sequence[Place]
+        self,
+        last: Record | None,
+        change: StreamChange,
+        dels: Sequence[Deletion],
+        place: Place | None,
+        taken: Sequence[Place],
     ) -> Steps[Record]:
         """The record that would follow ``last``."""
         seq = 1 if last is None else last.seq + 1
@@ -226,7 +232,7 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
             merged = held.merged_with(schema)
         return None if merged is held else merged
 
-    def _times(self, last: Record | None, change: Change) -> Steps[list[int]]:
+    def _times(self, last: Record | None, change: StreamChange) -> Steps[list[int]]:
         """The first and last times before the change, and those of its files."""
         before = (None, None) if last is None else (last.totals.first, last.totals.last)
         files = list(change.adds)
@@ -242,12 +248,14 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
                     files += record.adds
         return [t for t in (*before, *(t for f in files for t in (f.t_min, f.t_max))) if t is not None]
 
-    def _check_keys(self, change: Change) -> None:
+    def _check_keys(self, change: StreamChange) -> None:
         """Raise if points were added since the snapshot: they may be of a key that is to be gone, all of it."""
         if change.erased:
             raise Superseded(f"points were added to stream {self.stream!r} since it was searched for a key: repeat.")
 
-    def _counts(self, before: Totals, change: Change, place: Place | None, taken: Sequence[Place]) -> Mapping[str, int]:
+    def _counts(
+        self, before: Totals, change: StreamChange, place: Place | None, taken: Sequence[Place]
+    ) -> Mapping[str, int]:
         """The counts of sources and of their rejected and dropped rows after the change."""
         names = ("sources", "quarantined", "undone", "forgotten", "rejected", "dropped")
         counts = {name: int(getattr(before, name)) for name in names}
@@ -275,8 +283,10 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
         return Totals(forgotten=known, begun=seq, erased=totals.erased)
 
     def _floor(self, held: int | None, day: int) -> int:
-        """The floor after it was raised to ``day``: it never falls."""
-        return day if held is None else max(held, day)
+        """The floor after it was raised to ``day``."""
+        if held is not None and held > day:
+            raise StoreError(f"stream {self.stream!r} keeps the points from {day_name(held)} on: a floor never falls.")
+        return day
 
     # What is written with it
 
@@ -315,7 +325,7 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
         return [self.put("CLAIM", attempt, payload, WriteCondition.ABSENT)]
 
     def _list_puts(
-        self, change: Change, record: Record, place: Place | None, taken: Sequence[Place], linked: bool
+        self, change: StreamChange, record: Record, place: Place | None, taken: Sequence[Place], linked: bool
     ) -> list[Put]:
         """The changes of the list of sources."""
         if change.source is None:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from runtime.catalogue.claims import AttemptSwept
 from runtime.catalogue.commits import CommitSteps
 from runtime.catalogue.deletions import Superseded
-from runtime.catalogue.items.changes import Change, Erasure, Left, TakenBack
-from runtime.catalogue.items.entries import AlreadyIngested, Committed, FileEntry, SourceEntry, day_name
+from runtime.catalogue.items.changes import Erasure, Left, StreamChange, TakenBack
+from runtime.catalogue.items.entries import AlreadyIngested, Committed, FileEntry, SourceEntry
 from runtime.catalogue.items.item_bytes import load
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.key_value import Steps, query
@@ -35,49 +35,44 @@ class StreamSteps(CommitSteps):
     ) -> Steps[Committed | AlreadyIngested]:
         """Add the files of one source, once: one transaction of LOG + HEAD + SRC + CLAIM, all or nothing."""
         source.checked()
-        change = Change(attempt, files, (), source, schema, again, erased)
+        change = StreamChange(attempt, files, (), source, schema, again, erased)
         if replacing is not None:
             adds, undone = [*files, *replacing.adds], tuple(replacing.sources)
-            change = Change(
+            change = StreamChange(
                 attempt, adds, replacing.dels, source, schema, True, erased, undone=undone, left=replacing.left
             )
         return (yield from self.committed(change))
 
     def replace(self, dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str) -> Steps[Committed | None]:
         """Replace live files by others with the same rows."""
-        return (yield from self._upkeep(Change(attempt, adds, dels)))
+        return (yield from self._upkeep(StreamChange(attempt, adds, dels)))
 
     def undo(
         self, sources: Sequence[str], dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str, left: Left
     ) -> Steps[Committed | None]:
         """Take sources back: replace all files with rows of them, and mark them in the list of sources."""
-        return (yield from self._upkeep(Change(attempt, adds, dels, undone=tuple(sources), left=left)))
+        return (yield from self._upkeep(StreamChange(attempt, adds, dels, undone=tuple(sources), left=left)))
 
     def raise_floor(self, day: int, dels: Sequence[FileEntry], attempt: str, left: Left) -> Steps[Committed | None]:
         """Raise the floor to a day, and remove files that end before it."""
         late = [file.path for file in dels if file.day + file.days > day]
         if late:
             raise StoreError(f"{late[0]!r} has points that a floor at day {day} keeps: it cannot be removed.")
-        last, _ = yield from self.last_record()
-        if last is not None and last.floor is not None and last.floor > day:
-            raise StoreError(
-                f"stream {self.stream!r} keeps the points from {day_name(last.floor)} on: a floor never falls."
-            )
-        return (yield from self._upkeep(Change(attempt, (), dels, floor=day, left=left)))
+        return (yield from self._upkeep(StreamChange(attempt, (), dels, floor=day, left=left)))
 
     def erase(
         self, digests: Sequence[str], dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str, left: Left
     ) -> Steps[Committed | None]:
         """Erase keys: replace all files with rows of them, and note the keys' digests."""
-        return (yield from self._upkeep(Change(attempt, adds, dels, erased=tuple(digests), left=left)))
+        return (yield from self._upkeep(StreamChange(attempt, adds, dels, erased=tuple(digests), left=left)))
 
     def note_erased(self, digests: Sequence[str], attempt: str) -> Steps[Committed | None]:
         """Note keys whose points are to be replaced after this."""
-        return (yield from self._upkeep(Change(attempt, erased=tuple(digests))))
+        return (yield from self._upkeep(StreamChange(attempt, erased=tuple(digests))))
 
     def erase_all(self, dels: Sequence[FileEntry], attempt: str, seq: int) -> Steps[Committed | None]:
         """Erase the stream, whose files as of commit ``seq`` are ``dels``: it begins anew."""
-        return (yield from self._upkeep(Change(attempt, (), dels, whole=True, left=Left(seq))))
+        return (yield from self._upkeep(StreamChange(attempt, (), dels, whole=True, left=Left(seq))))
 
     def erased(self) -> Steps[dict[str, Erasure]]:
         """The digests of all keys that were erased, with the last commit that did."""
@@ -96,7 +91,7 @@ class StreamSteps(CommitSteps):
                 raise self.damaged(f"erased key {sort}", str(error)) from error
         return out
 
-    def _upkeep(self, change: Change) -> Steps[Committed | None]:
+    def _upkeep(self, change: StreamChange) -> Steps[Committed | None]:
         """Make a change without a source; None if it has to be planned again: its files are orphans then."""
         try:
             done = yield from self.committed(change)

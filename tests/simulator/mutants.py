@@ -8,7 +8,7 @@ from typing import Any
 
 from runtime.catalogue.day_rows import DayFiles
 from runtime.catalogue.index import Mark, Node, in_batches
-from runtime.catalogue.items.changes import Change
+from runtime.catalogue.items.changes import StreamChange
 from runtime.catalogue.items.entries import AlreadyIngested, Committed, Deletion, FileEntry, Record, SourceEntry
 from runtime.catalogue.items.file_lists import list_key
 from runtime.catalogue.items.item_bytes import hash_of, log_key
@@ -73,7 +73,7 @@ class SweepWithoutClaim(StreamSteps):
 class ListsAfterCommit(StreamSteps):
     """The lists of a commit's files are written when the record is there."""
 
-    def committed(self, change: Change) -> Steps[Committed | AlreadyIngested]:
+    def committed(self, change: StreamChange) -> Steps[Committed | AlreadyIngested]:
         later: list[bytes] = []
 
         class Late(type(self)):  # type: ignore[misc]

@@ -75,7 +75,7 @@ def test_the_protocol_holds(mode: str) -> None:
     for event in EVENTS:
         if mode == "uniform" and event in SELDOM:
             continue
-        assert seen[event] >= 10, f"{event!r} was met {seen[event]} times in {RUNS} runs: {dict(seen)}"
+        assert seen[event] >= 5, f"{event!r} was met {seen[event]} times in {RUNS} runs: {dict(seen)}"
 
 
 @pytest.mark.nightly

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from runtime.catalogue.items.changes import Change
+from runtime.catalogue.items.changes import StreamChange
 from runtime.catalogue.items.entries import AlreadyIngested, Committed, Deletion, Record, Totals
 from runtime.catalogue.key_value import OutcomeUnknown, Put, Steps, WriteCondition
 from runtime.catalogue.protocol import StreamSteps
@@ -40,7 +40,7 @@ class NoIntents(StreamSteps):
 
 
 class IntentsAfterCommit(StreamSteps):
-    def committed(self, change: Change) -> Steps[Committed | AlreadyIngested]:
+    def committed(self, change: StreamChange) -> Steps[Committed | AlreadyIngested]:
         later: list[Any] = []
 
         class Late(type(self)):  # type: ignore[misc]
@@ -105,14 +105,14 @@ class SourceLeft(StreamSteps):
 class AlwaysAgain(StreamSteps):
     """A source that was taken back is added by whoever offers it."""
 
-    def _known(self, change: Change, *given: Any) -> Steps[Committed | AlreadyIngested | None]:
+    def _known(self, change: StreamChange, *given: Any) -> Steps[Committed | AlreadyIngested | None]:
         return (yield from super()._known(replace(change, again=True), *given))
 
 
 class TimesOfSnapshot(StreamSteps):
     """What others committed since the snapshot does not count for the first and last time."""
 
-    def _times(self, last: Record | None, change: Change) -> Steps[list[int]]:
+    def _times(self, last: Record | None, change: StreamChange) -> Steps[list[int]]:
         if change.left is not None and last is not None:
             change = replace(change, left=replace(change.left, seq=last.seq))
         return (yield from super()._times(last, change))
@@ -121,7 +121,7 @@ class TimesOfSnapshot(StreamSteps):
 class LaterSource(StreamSteps):
     """A source is taken back though its commit is none of the snapshot's."""
 
-    def _taken(self, change: Change, *given: Any) -> Steps[list[Place]]:
+    def _taken(self, change: StreamChange, *given: Any) -> Steps[list[Place]]:
         late = None if change.left is None else replace(change.left, seq=1 << 40)
         return (yield from super()._taken(replace(change, left=late), *given))
 
@@ -129,7 +129,7 @@ class LaterSource(StreamSteps):
 class TakenTwice(StreamSteps):
     """A source is taken back though it was already."""
 
-    def _taken(self, change: Change, last: Record | None, place: Place | None) -> Steps[list[Place]]:
+    def _taken(self, change: StreamChange, last: Record | None, place: Place | None) -> Steps[list[Place]]:
         taken = []
         for source_id in change.undone:
             found = yield from self.place(source_id)
@@ -146,14 +146,14 @@ class FloorFalls(StreamSteps):
 class KeysIgnored(StreamSteps):
     """Keys that were erased while a source was read are committed with it."""
 
-    def committed(self, change: Change) -> Steps[Committed | AlreadyIngested]:
+    def committed(self, change: StreamChange) -> Steps[Committed | AlreadyIngested]:
         return (yield from super().committed(replace(change, known=None)))
 
 
 class KeysAdded(StreamSteps):
     """A key is erased from the files of a snapshot, whatever was added since."""
 
-    def _check_keys(self, change: Change) -> None:
+    def _check_keys(self, change: StreamChange) -> None:
         pass
 
 

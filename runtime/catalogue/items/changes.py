@@ -41,7 +41,7 @@ class TakenBack:
 
 
 @dataclass(frozen=True)
-class Change:
+class StreamChange:
     """A commit to be made: its ``adds`` and ``dels``, and what else it does.
 
     Either it adds a ``source`` with its ``schema`` (``again``: also one that was taken back; ``known``: the number of
@@ -68,7 +68,7 @@ class Change:
         """The id of the source that it adds."""
         return None if self.source is None else self.source.id
 
-    def checked(self, stream: str) -> Change:
+    def checked(self, stream: str) -> StreamChange:
         """The change itself if one commit can make it, else ``StoreError``."""
         for what, ids in (("takes back", self.undone), ("erases", self.erased)):
             noun = "sources" if ids is self.undone else "keys"
