@@ -137,6 +137,10 @@ def sources_columns(sources: Sequence[IngestedSource]) -> dict[str, Column]:
     }
     if any(s.waiting for s in sources):
         columns["waiting"] = column(Type.INT, [s.waiting for s in sources])
+    if any(s.entry.undone for s in sources):
+        columns["taken back"] = column(
+            Type.STRING, [f"by commit {s.entry.undone}" if s.entry.undone else None for s in sources]
+        )
     if any(s.entry.quarantined is not None for s in sources):
         columns["quarantined"] = column(Type.STRING, [s.entry.quarantined for s in sources])
     return columns | {"id": column(Type.STRING, [s.short for s in sources])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,12 @@ class KeptStore(OpenStore):
         from runtime.upkeep.backup import backup
 
         return backup(self._location, to, force)
+
+    def optimize(self, progress: bool | Progress = True) -> Iterator[CompactionReport | SweepReport]:
+        """Do what is due: compact each stream where that pays off, then sweep; the reports, one after the other."""
+        for stream in self.catalogue.streams():
+            yield self.compaction(stream, progress).what_is_due()
+        yield self.sweep(progress=progress)
 
     def replacing(self, stream: str, replace: str | bool) -> Replacing:
         """What a source takes back in its commit: the source that ``replace`` names, or the one of its own name."""

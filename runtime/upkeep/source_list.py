@@ -55,6 +55,7 @@ class IngestedSource:
             "waiting": self.waiting,
             "resumed": e.resumed,
             "quarantined": e.quarantined,
+            "undone": e.undone or None,
             "options": dict(e.options),
         }
 

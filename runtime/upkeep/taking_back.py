@@ -21,7 +21,7 @@ _TRIES = 20
 
 
 @dataclass(frozen=True)
-class Removal:
+class RowRemoval:
     """Files to replace so that some rows are gone: ``gone`` are removed whole, ``cut`` are written again without them.
 
     ``rows`` is the number of these rows.
@@ -64,7 +64,7 @@ class TakingBack:
 
     # ---- sources
 
-    def without_sources(self, sources: Collection[str]) -> Removal:
+    def without_sources(self, sources: Collection[str]) -> RowRemoval:
         """The files with rows of these sources (ids)."""
         # The snapshot first: a commit that only the log has is of no file in it.
         snapshot = self._catalogue.snapshot(self._stream)
@@ -83,13 +83,13 @@ class TakingBack:
                 gone.append(file)
             elif of_them:
                 cut.append(file)
-        return Removal(snapshot, tuple(gone), tuple(cut), rows)
+        return RowRemoval(snapshot, tuple(gone), tuple(cut), rows)
 
     def undo(self, sources: Sequence[SourceEntry]) -> int:
         """Take these sources back; returns the number of rows that are gone."""
         ids = [source.id for source in sources]
 
-        def commit(removal: Removal, adds: list[FileEntry], attempt: str, left: Left) -> bool:
+        def commit(removal: RowRemoval, adds: list[FileEntry], attempt: str, left: Left) -> bool:
             return self._catalogue.undo(self._stream, ids, removal.dels, adds, attempt, left) is not None
 
         return self._until_done(
@@ -113,16 +113,16 @@ class TakingBack:
 
     # ---- retention
 
-    def before(self, day: int) -> Removal:
+    def before(self, day: int) -> RowRemoval:
         """The files that end before the UTC day ``day``; files that begin before it and end later stay."""
         snapshot = self._catalogue.snapshot(self._stream)
         gone = tuple(f for f in snapshot.files if f.t_max < day * DAY)
-        return Removal(snapshot, gone, (), sum(f.rows for f in gone))
+        return RowRemoval(snapshot, gone, (), sum(f.rows for f in gone))
 
     def retain(self, day: int) -> int:
         """Raise the floor to this day; returns the number of rows that are gone."""
 
-        def commit(removal: Removal, adds: list[FileEntry], attempt: str, left: Left) -> bool:
+        def commit(removal: RowRemoval, adds: list[FileEntry], attempt: str, left: Left) -> bool:
             return self._catalogue.raise_floor(self._stream, day, removal.dels, attempt, left) is not None
 
         return self._until_done(lambda: self.before(day), lambda _: _everything, commit)
@@ -131,9 +131,9 @@ class TakingBack:
 
     def _until_done(
         self,
-        plan: Callable[[], Removal],
-        keep_of: Callable[[Removal], Keep],
-        commit: Callable[[Removal, list[FileEntry], str, Left], bool],
+        plan: Callable[[], RowRemoval],
+        keep_of: Callable[[RowRemoval], Keep],
+        commit: Callable[[RowRemoval, list[FileEntry], str, Left], bool],
     ) -> int:
         for _ in range(_TRIES):
             removal, attempt = plan(), new_attempt()
@@ -167,7 +167,7 @@ def rows_of_commits(file: PointFile, commits: Collection[int]) -> int:
     return found
 
 
-def left_by(removal: Removal, adds: Sequence[FileEntry]) -> Left:
+def left_by(removal: RowRemoval, adds: Sequence[FileEntry]) -> Left:
     """What a commit of this removal leaves."""
     dels = {file.path for file in removal.dels}
     times = [t for file in removal.snapshot.files if file.path not in dels for t in (file.t_min, file.t_max)]

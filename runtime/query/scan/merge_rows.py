@@ -99,7 +99,9 @@ class Gathered:
             self._seqs.append(seq)
         for name, dtype in self._dtypes.items():
             values, valid = batch.columns[name]
-            self._columns[name].append((_rows(values.astype(dtype, copy=False), index, rows), _rows(valid, index, rows)))
+            self._columns[name].append(
+                (_rows(values.astype(dtype, copy=False), index, rows), _rows(valid, index, rows))
+            )
 
     def merged(self, keys: int) -> CellRows | None:
         """The rows by (slot, time, ``$seq``, order of adding), of ``keys`` slots; None if there are none."""

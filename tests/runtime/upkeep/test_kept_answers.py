@@ -140,7 +140,9 @@ class Kept:
 
 
 @given(st.sampled_from(POLICIES), STEPS, st.sampled_from([None, 0, 7 * 3_600_000_000, 86_400_000_000]))
-def test_answers_are_those_of_a_plain_store(policy: tuple[str, str | None], steps: list[Any], since: int | None) -> None:
+def test_answers_are_those_of_a_plain_store(
+    policy: tuple[str, str | None], steps: list[Any], since: int | None
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         kept = Kept(Path(folder), *policy)
         done: Counter[str] = Counter()
