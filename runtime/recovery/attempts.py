@@ -29,15 +29,15 @@ from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, SourceEntry, StreamSchema, attempt_of, new_attempt
 from runtime.catalogue.items.commit_order import in_order, named
-from runtime.catalogue.items.entries import SEQ
-from runtime.catalogue.items.replaced_files import Replaced
+from runtime.catalogue.items.entries import SEQ, order_of
+from runtime.catalogue.items.replaced_files import Replaced, short_name
 from runtime.catalogue.key_value import Heads
 from runtime.catalogue.repair.salvage import Found
 from runtime.errors import SchemaConflict, StoreError
 from runtime.objects import ObjectInfo, ObjectStore
 from runtime.pointfile import PointFile, verify_file
 from runtime.recovery.attempt import Attempt
-from runtime.recovery.compactions import Chosen, choose
+from runtime.recovery.compactions import Chosen, Compaction, choose
 
 
 class Report(Protocol):
@@ -57,7 +57,10 @@ def adopt(
         certain = named({attempt.name: attempt.started for attempt in found})
         chosen = choose(found, certain)
         attempts = chosen.attempts
-        certain |= {a.name for a in attempts if a.compacted}
+        if log is None:
+            certain |= {a.name for a in attempts if a.compacted}
+        else:
+            attempts = _needed(objects, catalogue, attempts, certain, report)
         _tell(stream, chosen, report)
         taken = {attempt.name: attempt for attempt in _taken(stream, attempts, certain, log, report)}
         sequence, _ = in_order({name: attempt.started for name, attempt in taken.items()})
@@ -107,9 +110,50 @@ def _tell(stream: str, chosen: Chosen, report: Report) -> None:
         report.unknown.append(f"{stream}: the rows of file {name} of a compaction, which is not there")
     if chosen.orders:
         report.unknown.append(
-            f"{stream}: the sources of rows in files of compactions, and whether sources were taken back, or keys erased, "
-            "whose files are still there"
+            f"{stream}: the sources of rows in files of compactions, and whether sources were taken back, or keys "
+            "erased, whose files are still there"
         )
+
+
+def _needed(
+    objects: ObjectStore, catalogue: Catalogue, attempts: Sequence[Attempt], certain: set[str], report: Report
+) -> list[Attempt]:
+    """The attempts without compactions that the log does not name, unless they are needed: because later files name
+    them, or because files that the log names are gone."""
+    if not any(attempt.compacted for attempt in attempts):
+        return list(attempts)
+    stream = attempts[0].stream
+    there = {info.path for info in objects.list(f"data/{stream}/")}
+    out = []
+    for attempt in attempts:
+        gone = attempt.compacted and any(f.path not in there for f in _replaced(catalogue, attempt))
+        if gone:
+            certain.add(attempt.name)
+        if not attempt.compacted or attempt.name in certain:
+            out.append(attempt)
+        else:
+            report.done.append(f"{stream}: the compaction {attempt.name} was left out: its inputs are there")
+    return out
+
+
+def _replaced(catalogue: Catalogue, attempt: Attempt) -> list[FileEntry]:
+    """The live files that a compaction replaced."""
+    if attempt.stream not in catalogue.streams():
+        return []
+    of = Compaction.of(attempt)
+    return [
+        f
+        for f in catalogue.snapshot(attempt.stream).files
+        if (short_name(f.path) in of.inputs if f.compacted else order_of(f.seq, f.ordinal) in of.rows)
+    ]
+
+
+def with_contents(before: Sequence[FileEntry], after: Sequence[FileEntry]) -> list[FileEntry]:
+    """The entries of files with contents that add up to those of the files before, if they have as many rows."""
+    if sum(f.rows for f in before) != sum(f.rows for f in after):
+        return list(after)
+    rest = sum(f.content_hash for f in before) - sum(f.content_hash for f in after[1:])
+    return [dataclass_replace(after[0], content=f"{rest % (1 << 256):064x}"), *after[1:]]
 
 
 def _fill(catalogue: Catalogue, attempt: Attempt, upto: int) -> None:
@@ -159,8 +203,7 @@ def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectIn
             file.keys, 0, {c: int(file.chunks(c)["nulls"].sum()) for c in file.schema}, footer=file.footer_digest,
         )  # fmt: skip
         if replaced is not None and entry.compacted:
-            content = replaced.content or f"{entry.content_hash:064x}"
-            entry = dataclass_replace(entry, content=content, repeats=replaced.repeats)
+            entry = dataclass_replace(entry, content=f"{entry.content_hash:064x}", repeats=replaced.repeats)
         files.append((entry, file))
     # Files of a compaction may have been replaced and collected.
     if numbers != list(range(len(numbers))) and not all(entry.compacted for entry, _ in files):
@@ -255,6 +298,10 @@ def _commit(catalogue: Catalogue, attempt: Attempt, unordered: int, report: Repo
         source, f"(recovered from {what} {attempt.name})", 0, rows_read=attempt.rows, rows_committed=attempt.rows
     )
     try:
+        if attempt.compacted and (gone := _replaced(catalogue, attempt)):
+            by = with_contents(gone, [e for e, _ in attempt.files])
+            catalogue.replace(attempt.stream, gone, by, attempt.name)
+            return
         catalogue.commit(attempt.stream, schema, entry, [e for e, _ in attempt.files], attempt.name)
     except SchemaConflict as error:
         report.unknown.append(f"{attempt.stream}: why attempt {attempt.name} does not fit (it was skipped): {error}")

@@ -5,6 +5,7 @@ Its files say what they replace (``runtime.catalogue.items.replaced_files``), so
 
 - A compaction that later files name, or that another compaction has replaced a file of, was committed; and one of which
   every file is there has all rows of its inputs, committed or not. Both are used instead of their inputs.
+- One whose inputs are gone was committed, too: only then are they collected.
 - Another one was interrupted: its inputs are used.
 - Of two that replaced one file one lost a race. The one that was
   committed is used, else the one whose inputs are no longer there, else the earlier one.
@@ -24,7 +25,7 @@ from runtime.catalogue import FileEntry
 from runtime.catalogue.items.commit_order import LETTERS, Order
 from runtime.catalogue.items.entries import SEQ, commit_of, order_of
 from runtime.catalogue.items.replaced_files import Replaced, short_name
-from runtime.pointfile import PointFile
+from runtime.pointfile import Buffers, PointFile
 from runtime.recovery.attempt import Attempt
 
 
@@ -36,8 +37,9 @@ def number_of(path: str) -> int:
 def rows_by_order(file: PointFile) -> Counter[int]:
     """How many rows a file of a compaction has of each value of ``$seq``."""
     out: Counter[int] = Counter()
+    buffers = Buffers()
     for n in range(len(file.blocks)):
-        block = file.load([SEQ], n, n + 1).block(n, [SEQ])
+        block = file.load([SEQ], n, n + 1).block(n, [SEQ], buffers)
         values = block.columns[SEQ][0]
         found, counts = np.unique(values, return_counts=True)
         if len(values) == 1:
@@ -163,7 +165,9 @@ def _used(
     used: list[Compaction] = []
     for c in sorted(compactions, key=preference):
         certainty = preference(c)[0]
-        if not certainty or (c.attempt.is_whole and not any(_conflict(c, other, by_name) for other in used)):
+        only = set(c.rows) - there - {order for other in used for order in other.rows}
+        fits = (c.attempt.is_whole or only) and not any(_conflict(c, other, by_name) for other in used)
+        if not certainty or fits:
             used.append(c)
     return used
 
@@ -193,8 +197,8 @@ def _number_by_rows(
     """Number ingested attempts of which files name no number, or several: by how many rows compactions have of them."""
     counts: Counter[int] = Counter()
     for c in used:
-        for order, rows in c.rows.items():
-            counts[order] = max(counts[order], rows)
+        for order, of_it in c.rows.items():
+            counts[order] = max(counts[order], of_it)
     free = {commit_of(order) for order in counts} - {n for found in said.values() if len(found) == 1 for n in found}
     for attempt in sorted(ingested, key=lambda a: (-1 if a.order is None else a.order.seq, a.written)):
         candidates = said.get(attempt.name, free)

@@ -159,8 +159,11 @@ def verify(
 
 
 def _orders(records: Sequence[Record]) -> NDArray[np.int64]:
-    """The commit order (``$seq``) of every file as it was ingested, ascending."""
-    return np.array([order_of(r.seq, f.ordinal) for r in records for f in r.adds if not f.compacted], np.int64)
+    """The commits of a source, ascending: rows of compacted files are of these.
+
+    Of one that was recovered the files may be gone, because a compaction has replaced them.
+    """
+    return np.array([r.seq for r in records if r.source is not None], np.int64)
 
 
 def _compacted(records: Sequence[Record]) -> list[str]:
@@ -227,7 +230,7 @@ def decode_points(
 ) -> Iterator[str]:
     """Decode every block and column of a point file, and compare it with its entry; see ``Decode``.
 
-    ``orders`` are the commit orders of the stream's files as they were ingested.
+    ``orders`` are the stream's commits of sources.
     """
     from runtime.pointfile import Buffers, PointFile
 
@@ -260,16 +263,17 @@ def decode_points(
         if found != said:
             yield f"{what}: the file has {found}, the catalogue says {said}"
     if strange:
-        yield f"{strange} of its rows are of no file of an earlier commit"
+        yield f"{strange} of its rows are of no source of an earlier commit"
     if repeats_in is not None and file.compacted and (found := repeats_in(points, file, schema)) != file.repeats:
         yield f"its repeated rows: the file has {found}, the catalogue says {file.repeats}"
 
 
 def _strange(values: NDArray[np.int64], rows: int, file: FileEntry, orders: NDArray[np.int64]) -> int:
-    """How many of a block's commit orders are none of the files that were ingested before ``file`` was written."""
+    """How many of a block's commit orders are of none of the commits ``orders`` before that of ``file``."""
+    values = values // order_of(1, 0)
     at = np.searchsorted(orders, values)
     known = np.zeros(len(values), np.bool_)
     inside = at < len(orders)
     known[inside] = orders[at[inside]] == values[inside]
-    known &= values < order_of(file.seq, 0)
+    known &= values < file.seq
     return int(np.count_nonzero(~known)) * (rows if len(values) == 1 else 1)

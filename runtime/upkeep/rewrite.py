@@ -11,6 +11,7 @@ import numpy as np
 from runtime.catalogue import FileEntry, StreamSchema, file_path
 from runtime.catalogue.items.commit_order import Order
 from runtime.catalogue.items.entries import DAY, SEQ
+from runtime.catalogue.items.replaced_files import Replaced
 from runtime.columns import Column, Points
 from runtime.ingest.columns.same_file_duplicates import repeats
 from runtime.objects import ObjectStore
@@ -75,10 +76,10 @@ class Rewriting:
                     continue
                 for part in _by_span(sort_points(points), spans):
                     at = first + len(out)
-                    out += [self._write(piece, at + n) for n, piece in enumerate(_by_time(part, most))]
+                    out += [self._write(piece, at + n, files) for n, piece in enumerate(_by_time(part, most))]
         return out
 
-    def _write(self, points: Points, number: int) -> FileEntry:
+    def _write(self, points: Points, number: int, inputs: Sequence[FileEntry]) -> FileEntry:
         schema = self.schema
         first, last = int(points.time.min()), int(points.time.max())
         day = first // DAY
@@ -89,7 +90,7 @@ class Rewriting:
             origin["id"] = schema.id
         data = encode(
             rows, key=schema.key, time=schema.time, day=day, days=last // DAY - day + 1,
-            origin={**origin, "compacted": "1"},
+            origin={**origin, **Replaced.by(inputs, repeated).origin()},
         )  # fmt: skip
         path = file_path(self.stream, day, self.attempt, number)
         self.objects.put(path, data)

@@ -13,8 +13,7 @@ from operators.types import Type
 from runtime import Store
 from runtime.catalogue import Committed, FileEntry, StreamSchema, file_path, new_attempt
 from runtime.catalogue.items.entries import DAY, SEQ, order_of
-from runtime.catalogue.items.replaced_files import Replaced, content_of_last
-from runtime.catalogue.key_value import run
+from runtime.catalogue.items.replaced_files import Replaced
 from runtime.columns import Column, Dictionary, Points
 from runtime.objects import ObjectStore
 from runtime.pointfile import Buffers, PointFile, encode, footer_digest, hash_keys
@@ -43,25 +42,24 @@ def compacted(
     entries: list[FileEntry] = []
     for n, part in enumerate(sorted(parts)):
         last = n == len(parts) - 1
-        content = content_of_last(files, entries) if last else ""
         of_part = sorted(parts[part], key=lambda row: (row[2], row[3]))
         origin = {"stream": "s", "duplicates": schema.duplicates, "order": str(order)}
         origin |= {} if schema.id is None else {"id": schema.id}
-        origin |= Replaced.by(files, _repeats(of_part, schema), content).origin()
+        origin |= Replaced.by(files, _repeats(of_part, schema)).origin()
         origin |= {"files": str(len(parts))} if last else {}
         entry = _written(store, schema, attempt, n, of_part, types, origin)
-        entries.append(replace(entry, repeats=_repeats(of_part, schema), content=content))
-    entries = [replace(f, content=f"{f.content_hash:064x}") for f in entries]
+        entries.append(replace(entry, repeats=_repeats(of_part, schema)))
+    rest = sum(f.content_hash for f in files) - sum(f.content_hash for f in entries[1:])
+    entries = [
+        replace(f, content=f"{(f.content_hash if n else rest) % (1 << 256):064x}") for n, f in enumerate(entries)
+    ]
     return replaced(store, files, entries, attempt) if commit else entries
 
 
 def replaced(store: Store, files: Sequence[FileEntry], by: Sequence[FileEntry], attempt: str) -> list[FileEntry]:
     """Commits files that replace others."""
-    catalogue: Any = store.catalogue
-    steps = catalogue._steps("s")
-    done = run(catalogue.table, steps.replace_files(list(files), list(by), attempt))
+    done = store.catalogue.replace("s", files, by, attempt)
     assert isinstance(done, Committed)
-    catalogue._catch_up(steps)
     return [replace(entry, seq=done.seq, ordinal=n) for n, entry in enumerate(by)]
 
 

@@ -29,7 +29,9 @@ FILES = ("catalogue.sqlite", "catalogue.sqlite-wal", "catalogue.sqlite-shm", "ca
 def put(store: Store, *rows: tuple[str, int, int]) -> None:
     """One commit: points of a key at a time, which later ones correct."""
     text = "".join(f'{{"k":"{k}","t":{D * 86_400 + t},"v":{v}}}\n' for k, t, v in rows)
-    store.ingest("s", io.BytesIO(text.encode()), key="k", time="t", unit="s", duplicates="latest", progress=False)
+    store.ingest(
+        "s", io.BytesIO(text.encode()), key="k", time="t", unit="s", duplicates="latest", compact=False, progress=False
+    )
 
 
 def corrections(folder: Path, commits: int, seed: int) -> None:

@@ -44,7 +44,7 @@ def test_rows_of_no_earlier_file(store: Store, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(plain, "rows_of", later)
     compacted(store, list(store.files("s"))[:1])
     (problem,) = store.verify().problems
-    assert problem.endswith("3 of its rows are of no file of an earlier commit")
+    assert problem.endswith("3 of its rows are of no source of an earlier commit")
 
 
 def test_a_file_of_its_own_commit_is_not_earlier() -> None:
@@ -53,11 +53,11 @@ def test_a_file_of_its_own_commit_is_not_earlier() -> None:
     from runtime.catalogue import FileEntry
 
     file = FileEntry("p", 0, 4, 1, 0, 1, "", seq=3, nulls={SEQ: 0})
-    orders = np.array([order_of(1, 0), order_of(2, 1), order_of(3, 0)], np.int64)
-    given = np.array([order_of(1, 0), order_of(2, 0), order_of(2, 1), order_of(3, 0), order_of(9, 9)], np.int64)
-    assert verify_store._strange(given, 5, file, orders) == 3
-    assert verify_store._strange(given[4:], 5, file, orders) == 5
-    assert verify_store._strange(given[:1], 5, file, orders) == 0
+    sources = np.array([1, 3], np.int64)
+    given = np.array([order_of(1, 0), order_of(1, 7), order_of(2, 1), order_of(3, 0), order_of(9, 9)], np.int64)
+    assert verify_store._strange(given, 5, file, sources) == 3
+    assert verify_store._strange(given[4:], 5, file, sources) == 5
+    assert verify_store._strange(given[:1], 5, file, sources) == 0
 
 
 def test_a_wrong_number_of_repeats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
