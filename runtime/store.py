@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
-from runtime.upkeep.kept_store import KeptStore
 from runtime.storage.replaced_files import of_present_files
+from runtime.upkeep.kept_store import KeptStore
 
 # Methods import planning and results on demand: a worker only opens files and starts faster without them.
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ from runtime.errors import SchemaConflict, StoreError
 from runtime.objects import ObjectInfo, ObjectStore
 from runtime.pointfile import PointFile, verify_file
 from runtime.recovery.attempt import Attempt
-from runtime.recovery.compactions import Chosen, Compaction, choose
+from runtime.recovery.compactions import Chosen, FoundCompaction, choose
 
 
 class Report(Protocol):
@@ -140,7 +140,7 @@ def _replaced(catalogue: Catalogue, attempt: Attempt) -> list[FileEntry]:
     """The live files that a compaction replaced."""
     if attempt.stream not in catalogue.streams():
         return []
-    of = Compaction.of(attempt)
+    of = FoundCompaction.of(attempt)
     return [
         f
         for f in catalogue.snapshot(attempt.stream).files

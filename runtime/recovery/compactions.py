@@ -49,7 +49,7 @@ def rows_by_order(file: PointFile) -> Counter[int]:
 
 
 @dataclass(frozen=True)
-class Compaction:
+class FoundCompaction:
     """An attempt that replaced files: the commit order of its rows, and the names of its compacted inputs."""
 
     attempt: Attempt
@@ -57,7 +57,7 @@ class Compaction:
     inputs: frozenset[str]
 
     @classmethod
-    def of(cls, attempt: Attempt) -> Compaction:
+    def of(cls, attempt: Attempt) -> FoundCompaction:
         """A compaction by its files."""
         rows: Counter[int] = Counter()
         inputs: set[str] = set()
@@ -98,7 +98,7 @@ class Chosen:
 
 def choose(attempts: Sequence[Attempt], certain: Collection[str]) -> Chosen:
     """Which of a stream's attempts to use, and which of their files; ``certain`` were committed."""
-    compactions = sorted((Compaction.of(a) for a in attempts if a.compacted), key=lambda c: c.rank)
+    compactions = sorted((FoundCompaction.of(a) for a in attempts if a.compacted), key=lambda c: c.rank)
     ingested = [a for a in attempts if not a.compacted]
     said = numbers_in([a.order for a in attempts], [a.name for a in attempts])
     numbers = {name: max(found) for name, found in said.items()}
@@ -145,24 +145,24 @@ def numbers_in(orders: Iterable[Order | None], names: Iterable[str]) -> dict[str
 
 
 def _used(
-    compactions: Sequence[Compaction],
+    compactions: Sequence[FoundCompaction],
     ingested: Sequence[Attempt],
     certain: Collection[str],
     numbers: Mapping[str, int],
-) -> list[Compaction]:
+) -> list[FoundCompaction]:
     """The compactions whose files are used instead of their inputs."""
     listed = {name for c in compactions for name in c.inputs}
     there = {
         order_of(numbers[a.name], number_of(entry.path)) for a in ingested if a.name in numbers for entry, _ in a.files
     }
 
-    def preference(c: Compaction) -> tuple[int, tuple[int, int, str]]:
+    def preference(c: FoundCompaction) -> tuple[int, tuple[int, int, str]]:
         committed = c.attempt.name in certain or not c.names.isdisjoint(listed)
         needed = not there.issuperset(c.rows)
         return 0 if committed else 1 if needed else 2, c.rank
 
     by_name = {name: c for c in compactions for name in c.names}
-    used: list[Compaction] = []
+    used: list[FoundCompaction] = []
     for c in sorted(compactions, key=preference):
         certainty = preference(c)[0]
         only = set(c.rows) - there - {order for other in used for order in other.rows}
@@ -172,7 +172,7 @@ def _used(
     return used
 
 
-def _conflict(one: Compaction, other: Compaction, by_name: Mapping[str, Compaction]) -> bool:
+def _conflict(one: FoundCompaction, other: FoundCompaction, by_name: Mapping[str, FoundCompaction]) -> bool:
     """Whether both replaced one file, so that not both were committed: ``one`` may have none of the other's rows but
     those of files that it names."""
     if one.inputs & other.inputs:
@@ -192,7 +192,7 @@ def _conflict(one: Compaction, other: Compaction, by_name: Mapping[str, Compacti
 
 
 def _number_by_rows(
-    ingested: Sequence[Attempt], used: Sequence[Compaction], said: Mapping[str, set[int]], numbers: dict[str, int]
+    ingested: Sequence[Attempt], used: Sequence[FoundCompaction], said: Mapping[str, set[int]], numbers: dict[str, int]
 ) -> None:
     """Number ingested attempts of which files name no number, or several: by how many rows compactions have of them."""
     counts: Counter[int] = Counter()

@@ -45,7 +45,9 @@ def rows(store: Store, files: Any) -> Counter[str]:
 
 
 POINTS = st.lists(
-    st.tuples(st.sampled_from("abcd"), st.integers(0, 5 * DAY), st.sampled_from([None, 1, 2]), st.sampled_from(["u", None])),
+    st.tuples(
+        st.sampled_from("abcd"), st.integers(0, 5 * DAY), st.sampled_from([None, 1, 2]), st.sampled_from(["u", None])
+    ),
     min_size=1,
     max_size=12,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Answers over compacted files, files of several days and overlapping files equal those over plain rows, bit for bit."""
+"""Answers over compacted, overlapping and several days' files equal those over plain rows, bit for bit."""
 
 from __future__ import annotations
 
