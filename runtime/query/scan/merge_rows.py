@@ -114,7 +114,8 @@ class Gathered:
             for name, got in self._columns.items()
         }
         rows = CellRows(slot, time, joined)
-        if len(self._times) == 1 and not (slot[1:] < slot[:-1]).any():
+        falls = (slot[1:] < slot[:-1]) | ((slot[1:] == slot[:-1]) & (time[1:] < time[:-1]))
+        if len(self._times) == 1 and not falls.any():
             return rows
         return rows.take(merge_order(slot, time, seq, keys))
 

@@ -332,8 +332,7 @@ class Scan:
         columns = self._merged_columns()
         gathered = Gathered({name: dtype_of(kind) for name, kind in columns.items()}, by_seq=False)
         done: list[JoinedBatch] = []
-        # A group's files are in the order of their commits.
-        for some, alike in joiner.alike(group):
+        for some, alike in joiner.alike(sorted(group, key=lambda f: (f.seq, f.ordinal))):
             found = None if alike is None else joiner.joined(some, alike, columns, True)
             if found is None:
                 return None
