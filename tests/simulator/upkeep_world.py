@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from operators.errors import DataflowError
 from runtime.catalogue import (
@@ -28,74 +28,18 @@ from runtime.catalogue import (
     file_path,
 )
 from runtime.catalogue.items.entries import SEQ
-from runtime.catalogue.key_value import Put, Transact, run
+from runtime.catalogue.key_value import run
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.repair.audit import audit_steps, live_files
 from runtime.errors import StoreError
-from tests.simulator.engine import DeleteObjects, Engine, Faults, ListObjects, MemoryTable, PutObject, Script
+from tests.simulator.engine import DeleteObjects, Engine, Faults, ListObjects, PutObject, Script
+from tests.simulator.upkeep_model import Expected, Query, TimedTable, Unit
 from tests.simulator.world import FIRST_DAY, SCHEMA, STREAM, Violation, World
 
 GRACE = 400
 """Time after which a replaced file may be deleted, and after which a query may be too old."""
 
 KEYS = [hashlib.sha256(f"key {n}".encode()).hexdigest() for n in range(2)]
-
-
-@dataclass(frozen=True)
-class Unit:
-    """Rows of one key and day that an attempt brought."""
-
-    attempt: str
-    day: int
-    key: int
-    number: int
-
-
-class TimedTable(MemoryTable):
-    """Notes when each commit took effect, and counts intents."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__(most)
-        self.engine: Engine | None = None
-        self.now: Callable[[], int] = int
-        self.effects: dict[int, int] = {}
-
-    def transact(self, request: Transact) -> None:
-        partition = f"{STREAM}/DEL"
-        held = {put.sort: self.items.get(partition, {}).get(put.sort) for put in request.items}
-        super().transact(request)
-        assert self.engine is not None
-        for put in request.items:
-            if isinstance(put, Put) and put.partition == f"{STREAM}/LOG":
-                self.effects[int(put.sort)] = self.now()
-            if isinstance(put, Put) and put.partition == partition:
-                self.engine.seen["intent"] += b'"attempt"' in put.body
-                before = held[put.sort]
-                if before is not None and before[1].partition(b',"seal"')[0] != put.body.partition(b',"seal"')[0]:
-                    self.engine.seen["intent taken over"] += 1
-
-
-@dataclass
-class Query:
-    """What a query planned, when it began and ended, and which files were gone by then."""
-
-    begun: int
-    ended: int
-    acknowledged: int
-    days: tuple[int, int] | None
-    snapshot: Snapshot | None
-    missing: dict[str, int | None]
-
-
-@dataclass
-class Expected:
-    """What must be live, by what the records say."""
-
-    units: Counter[Unit] = field(default_factory=Counter)
-    live: dict[str, str] = field(default_factory=dict)  # source -> the attempt that brought it
-    undone: set[str] = field(default_factory=set)
-    floor: int | None = None
-    fading: set[int] = field(default_factory=set)  # keys that were noted, and may be there
 
 
 @dataclass
