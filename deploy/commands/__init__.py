@@ -31,9 +31,9 @@ COMMANDS: dict[str, Command] = (
     | points_commands.COMMANDS
     | publish.COMMANDS
     | store.COMMANDS
-    | upkeep_commands.COMMANDS
-    | compact_command.COMMANDS
     | undo_command.COMMANDS
+    | compact_command.COMMANDS
+    | upkeep_commands.COMMANDS
     | kernel_list.COMMANDS
     | bundle.COMMANDS
     | deploy.COMMANDS

@@ -67,7 +67,11 @@ def _show_plan(store: Store, options: argparse.Namespace) -> int:
 def _optimize_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
     parser.add_argument(
-        "--watch", metavar="T", nargs="?", const="10m", help="keep doing it, every T (10m), until interrupted"
+        "--watch",
+        metavar="T",
+        nargs="?",
+        const="10m",
+        help="keep doing it, every T (10m if not given), until interrupted",
     )
 
 
@@ -94,16 +98,16 @@ def _optimize(options: argparse.Namespace) -> int:
 
 
 COMMANDS: dict[str, Command] = {
-    "optimize": Command(
-        "do what is due: compact where that pays off, then sweep",
-        "dataflow optimize ./store --watch",
-        _optimize_arguments,
-        _optimize,
-    ),
     "compact": Command(
         "write the files of a stream again as fewer ones; no answer changes",
         "dataflow compact ./store telemetry",
         _compact_arguments,
         _compact,
+    ),
+    "optimize": Command(
+        "do what is due: compact where that pays off, then sweep",
+        "dataflow optimize ./store --watch",
+        _optimize_arguments,
+        _optimize,
     ),
 }

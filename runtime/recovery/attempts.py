@@ -29,8 +29,8 @@ from operators.errors import DataflowError
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, SourceEntry, StreamSchema, attempt_of, new_attempt
 from runtime.catalogue.items.commit_order import in_order, named
+from runtime.catalogue.items.compaction_origin import Replaced, short_name
 from runtime.catalogue.items.entries import SEQ, order_of
-from runtime.catalogue.items.replaced_files import Replaced, short_name
 from runtime.catalogue.key_value import Heads
 from runtime.catalogue.repair.salvage import Found
 from runtime.errors import SchemaConflict, StoreError

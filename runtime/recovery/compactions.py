@@ -1,7 +1,7 @@
 """Which files hold rows of others, if only point files are left: those that a compaction wrote.
 
 A compaction writes its files before its commit, and what it replaced stays for a while after it: rows are there twice.
-Its files say what they replace (``runtime.catalogue.items.replaced_files``), so each row is taken once:
+Its files say what they replace (``runtime.catalogue.items.compaction_origin``), so each row is taken once:
 
 - A compaction that later files name, or that another compaction has replaced a file of, was committed; and one of which
   every file is there has all rows of its inputs, committed or not. Both are used instead of their inputs.
@@ -23,8 +23,8 @@ import numpy as np
 
 from runtime.catalogue import FileEntry
 from runtime.catalogue.items.commit_order import LETTERS, Order
+from runtime.catalogue.items.compaction_origin import Replaced, short_name
 from runtime.catalogue.items.entries import SEQ, commit_of, order_of
-from runtime.catalogue.items.replaced_files import Replaced, short_name
 from runtime.pointfile import Buffers, PointFile
 from runtime.recovery.attempt import Attempt
 

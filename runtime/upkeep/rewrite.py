@@ -10,8 +10,8 @@ import numpy as np
 
 from runtime.catalogue import FileEntry, StreamSchema, file_path
 from runtime.catalogue.items.commit_order import Order
+from runtime.catalogue.items.compaction_origin import Replaced
 from runtime.catalogue.items.entries import DAY, SEQ
-from runtime.catalogue.items.replaced_files import Replaced
 from runtime.columns import Column, Points
 from runtime.ingest.columns.same_file_duplicates import repeats
 from runtime.objects import ObjectStore

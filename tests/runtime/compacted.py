@@ -12,8 +12,8 @@ import numpy as np
 from operators.types import Type
 from runtime import Store
 from runtime.catalogue import Committed, FileEntry, StreamSchema, file_path, new_attempt
+from runtime.catalogue.items.compaction_origin import Replaced
 from runtime.catalogue.items.entries import DAY, SEQ, order_of
-from runtime.catalogue.items.replaced_files import Replaced
 from runtime.columns import Column, Dictionary, Points
 from runtime.objects import ObjectStore
 from runtime.pointfile import Buffers, PointFile, encode, footer_digest, hash_keys

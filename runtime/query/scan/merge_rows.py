@@ -123,7 +123,7 @@ class Gathered:
 def merge_order(
     slot: NDArray[np.int32], time: NDArray[np.int64], seq: NDArray[np.int64], keys: int
 ) -> NDArray[np.int64]:
-    """The stable order of rows by (slot, time, seq); ``seq`` may be empty. Fast if a key's rows are a few sorted runs."""
+    """The stable order of rows by (slot, time, seq); ``seq`` may be empty. Fast for a few sorted runs per key."""
     ends = np.cumsum(np.bincount(slot, minlength=keys))
     index, other = np.empty(len(slot), np.int64), np.empty(len(slot), np.int64)
     _merge_runs(slot, time, seq, np.concatenate([[0], ends[:-1]]), ends, index, other)
@@ -138,12 +138,12 @@ def _merge_runs(slot: Any, time: Any, seq: Any, starts: Any, ends: Any, index: A
         s = slot[i]
         index[starts[s]] = i
         starts[s] += 1
-    first = np.int64(0)
+    first: Any = np.int64(0)
     for s in range(len(ends)):
         end = ends[s]
         while True:
             # One pass: every two neighbouring runs become one.
-            lo = first
+            lo: Any = first
             runs = 0
             while lo < end:
                 mid = lo + 1
