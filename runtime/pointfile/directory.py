@@ -93,7 +93,12 @@ def _check_blocks(footer: Footer) -> None:
 
 
 def check_chunks(
-    blocks: NDArray[np.void], chunks: NDArray[np.void], name: str, kind: Type, words: int | NDArray[np.int64], time: bool
+    blocks: NDArray[np.void],
+    chunks: NDArray[np.void],
+    name: str,
+    kind: Type,
+    words: int | NDArray[np.int64],
+    time: bool,
 ) -> None:
     """ValueError if a column's chunks contradict themselves or the blocks. ``words`` is the size of its dictionary (or
     that of each block's file); ``time``: it is the event time."""

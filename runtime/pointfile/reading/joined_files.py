@@ -65,8 +65,10 @@ class SmallFile:
         if data[: layout.HEADER.size] != layout.pack_header(meta.day, meta.days, meta.rows):
             raise ValueError("its header contradicts its footer")
         entries = [*([meta.key_words] if meta.key_words is not None else []), *meta.words.values()]
-        if meta.blocks != 1 or not 1 <= meta.keys <= meta.rows <= SMALL_ROWS or any(
-            w.count > SMALL_ROWS or w.size > SMALL_BYTES for w in entries
+        if (
+            meta.blocks != 1
+            or not 1 <= meta.keys <= meta.rows <= SMALL_ROWS
+            or any(w.count > SMALL_ROWS or w.size > SMALL_BYTES for w in entries)
         ):
             raise ValueError("it is not small")
         if meta.key_words is not None and meta.key_words.count != meta.keys:
@@ -94,9 +96,7 @@ class JoinedFiles:
         self._metas = metas
         self.rows_of = np.array([m.rows for m in metas], np.int64)
         self.keys_of = np.array([m.keys for m in metas], np.int64)
-        self._words = {
-            n: [m.words[n] for m in metas] for n, kind in first.columns.items() if kind is Type.STRING
-        }
+        self._words = {n: [m.words[n] for m in metas] for n, kind in first.columns.items() if kind is Type.STRING}
         self._data = bytearray().join([f.data for f in files])
         self._buffers = buffers
         self._asked: dict[tuple[tuple[str, ...], bool], Columns] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +83,8 @@ class Scan:
         self.coverage = Coverage()
         self._buffers = buffers
         self._resolves = spec.duplicates != "keep" or spec.id_column is not None
+        # Unless no row had one so far.
+        self._id = spec.id_column if spec.id_column in spec.all_columns else None
         # Which of the rows with one id is the first depends on all of its day.
         self._since = spec.since // DAY * DAY if spec.id_column is not None else spec.since
         self._joiner = None
@@ -352,8 +353,8 @@ class Scan:
         if spec.duplicates == "exact":
             # Rows are duplicates only if all columns agree, requested or not.
             columns = {**spec.all_columns, **columns}
-        if spec.id_column is not None:
-            columns.setdefault(spec.id_column, spec.all_columns[spec.id_column])
+        if self._id is not None:
+            columns.setdefault(self._id, spec.all_columns[self._id])
         return columns
 
     def _resolved(self, gathered: Gathered) -> list[RowBatch]:
@@ -361,7 +362,7 @@ class Scan:
         merged = gathered.merged(len(self.keys))
         if merged is None:
             return []
-        rows, dropped = resolve(merged, self.spec.duplicates, self.spec.id_column)
+        rows, dropped = resolve(merged, self.spec.duplicates, self._id)
         self.coverage.dropped += dropped
         edges = np.flatnonzero(np.diff(rows.slot, prepend=np.int32(-1), append=np.int32(-1)))
         return [
