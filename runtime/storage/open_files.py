@@ -128,9 +128,7 @@ class OpenedFiles:
         path, objects = entry.path, self._objects
         whole = self._whole(entry) if path in self._fetching else None
         file = PointFile.open(
-            lambda offset, length: (
-                objects.read(path, offset, length) if whole is None else whole[offset : offset + length]
-            ),
+            lambda at, length: objects.read(path, at, length) if whole is None else whole[at : at + length],
             entry.bytes,
             path,
             objects.gap,

@@ -386,6 +386,7 @@ def _exactly(read: Read, offset: int, length: int, name: str) -> bytes:
 
 
 def expand_footer(packed: bytes, raw: int) -> bytes:
+    """A footer of ``raw`` bytes, decompressed; ValueError if it is not one intact frame."""
     # No footer compresses this well, so nothing is allocated for one that claims to.
     if raw > 65536 + 16384 * len(packed):
         raise ValueError("its footer's size is out of bounds")

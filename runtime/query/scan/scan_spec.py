@@ -58,5 +58,5 @@ def widened(values: NDArray[Any], name: str, path: str) -> NDArray[np.float64]:
 
 
 def dtype_of(kind: Type) -> np.dtype[Any]:
-    """The dtype of a column's values in row batches."""
+    """The dtype of a column's values in a batch."""
     return np.dtype({Type.FLOAT: np.float64, Type.BOOL: np.uint8, Type.STRING: np.int32}.get(kind, np.int64))

@@ -207,7 +207,7 @@ def run(
 
 
 def _takes_any_order(plan: Plan) -> bool:
-    """Whether rows of a key may come in any order: none needs earlier ones, and groups are folded in any order."""
+    """Whether the rows of a key may come in any order: none needs earlier ones, and groups are folded in any order."""
     first = plan.stages[0]
     plain = len(plan.stages) == 1 and first.sink.any_order and first.sink.grouping() is not None
     follows = any(n.fn in STATEFUL for e in first.expressions() for n in e.walk())
