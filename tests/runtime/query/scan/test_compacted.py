@@ -132,7 +132,8 @@ def _moment(t: int | None) -> str | None:
 @given(stores())
 def test_compacted_files_answer_as_the_rows_do(drawn: dict[str, Any]) -> None:
     policy, id_column = drawn["policy"]
-    asked = drawn["workers"], drawn["since"], drawn["until"]
+    # A range without an end ends with the stream's last row, which may be a repeat that counts nowhere.
+    asked = drawn["workers"], drawn["since"], drawn["until"] or 5 * DAY
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with new_store(folder / "raw", drawn["sources"], policy, id_column) as store:
