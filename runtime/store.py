@@ -297,6 +297,24 @@ class Store(KeptStore):
             self._be_there()
         return found
 
+    def kept_of(self, stream: str) -> tuple[list[str], list[str]]:
+        """See ``KeptStore``; those of published queries over other streams are not among them."""
+        from runtime.published import versions
+
+        others: set[str] = set()
+        mine: set[str] = set()
+        for latest in versions.latest(self.objects):
+            for found in versions.versions(self.objects, latest.name):
+                folders = {f"cache/{found.digest}/", f"results/{found.name}/"}
+                (mine if found.stream == stream else others).update(folders)
+        states, answers = super().kept_of(stream)
+
+        def of_it(path: str) -> bool:
+            folder = "/".join(path.split("/")[:2]) + "/"
+            return folder in mine or folder not in others
+
+        return [path for path in states if of_it(path)], [path for path in answers if of_it(path)]
+
     def _be_there(self) -> None:
         """StoreError if there is no store here, rather than an error about something missing in it."""
         self.catalogue.streams()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from runtime.progress import Progress
     from runtime.upkeep.backup import BackupReport
     from runtime.upkeep.compaction import Compaction, CompactionReport
+    from runtime.upkeep.erasing import EraseReport
     from runtime.upkeep.source_list import IngestedSource
     from runtime.upkeep.sweep import SweepReport
     from runtime.upkeep.sweep_plan import SweepRules
@@ -53,6 +54,26 @@ class KeptStore(OpenStore):
         if taken:
             rows = back.without_sources([entry.id for entry in taken]).rows if dry_run else back.undo(taken)
         return UndoReport(stream, tuple(entry.name for entry in taken), rows, dry_run)
+
+    def erase(self, stream: str, key: str | int | None = None, dry_run: bool = False) -> EraseReport:
+        """Erase all points of a key, or of the whole stream, from answers, files, rejects, kept states and saved
+        answers.
+
+        Points of a key that are not later than this are left out of later ingests; the key itself is kept as a SHA-256.
+        A stream that is erased begins anew. The replaced files go with the first ``sweep`` a day later. ``dry_run``:
+        only say what would go. An erasure that is interrupted can be repeated.
+        """
+        from runtime.upkeep.erasing import erase
+
+        self.be_known(stream)
+        return erase(
+            self.objects, self.catalogue, self.taking_back(stream), stream, key, lambda: self.kept_of(stream), dry_run
+        )
+
+    def kept_of(self, stream: str) -> tuple[list[str], list[str]]:
+        """The objects that may have states, and answers, of queries over a stream."""
+        states = [info.path for info in self.objects.list("cache/")]
+        return states, [info.path for info in self.objects.list("results/")]
 
     def sources(self, stream: str, limit: int | None = None) -> list[IngestedSource]:
         """What was ingested into a stream, newest first; at most ``limit`` sources."""

@@ -146,7 +146,7 @@ def _removed(
     task = progress.start("sweep", len(plan.replaced) + orphans, "files")
 
     def one(file: Sweepable) -> list[Sweepable]:
-        objects.delete(file.path)
+        objects.delete(file.path, versions=file.stream in plan.erased)
         task.advance(1)
         return [file]
 
