@@ -18,6 +18,7 @@ from runtime.upkeep.kept_store import KeptStore
 if TYPE_CHECKING:
     from dataflow.language.stream import Stream
     from runtime.fleet import Fleet
+    from runtime.objects.object_store import ObjectInfo
     from runtime.ingest import IngestReport, Rejected
     from runtime.ingest.inputs.reading import ReadingOptions
     from runtime.points.describe_points import StreamSummary
@@ -297,23 +298,24 @@ class Store(KeptStore):
             self._be_there()
         return found
 
-    def kept_of(self, stream: str) -> tuple[list[str], list[str]]:
+    def kept_of(self, stream: str) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
         """See ``KeptStore``; those of published queries over other streams are not among them."""
         from runtime.published import versions
+        from runtime.published.state_cache import named_in_cache
 
         others: set[str] = set()
         mine: set[str] = set()
         for latest in versions.latest(self.objects):
             for found in versions.versions(self.objects, latest.name):
-                folders = {f"cache/{found.digest}/", f"results/{found.name}/"}
+                folders = {f"cache/{named_in_cache(found.digest)}/", f"results/{found.name}/"}
                 (mine if found.stream == stream else others).update(folders)
         states, answers = super().kept_of(stream)
 
-        def of_it(path: str) -> bool:
-            folder = "/".join(path.split("/")[:2]) + "/"
+        def of_it(info: ObjectInfo) -> bool:
+            folder = "/".join(info.path.split("/")[:2]) + "/"
             return folder in mine or folder not in others
 
-        return [path for path in states if of_it(path)], [path for path in answers if of_it(path)]
+        return [info for info in states if of_it(info)], [info for info in answers if of_it(info)]
 
     def _be_there(self) -> None:
         """StoreError if there is no store here, rather than an error about something missing in it."""

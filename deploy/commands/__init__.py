@@ -6,6 +6,7 @@ from deploy.commands import (
     bundle,
     compact_command,
     deploy,
+    erase_command,
     format_list,
     ingest_command,
     kernel_list,
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Command] = (
     | upkeep_commands.COMMANDS
     | compact_command.COMMANDS
     | undo_command.COMMANDS
+    | erase_command.COMMANDS
     | kernel_list.COMMANDS
     | bundle.COMMANDS
     | deploy.COMMANDS

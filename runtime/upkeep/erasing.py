@@ -12,6 +12,7 @@ from runtime.catalogue import Catalogue, SourceEntry, StreamSchema
 from runtime.catalogue.items.changes import key_digest
 from runtime.errors import QueryError
 from runtime.objects import ObjectStore
+from runtime.objects.object_store import ObjectInfo
 from runtime.upkeep.erased_rejects import erase_all_rejects, erase_rejects, searched
 from runtime.upkeep.sweep_plan import STANDARD
 from runtime.upkeep.taking_back import RowRemoval, TakingBack
@@ -84,7 +85,7 @@ def erase(
     back: TakingBack,
     stream: str,
     key: str | int | None,
-    kept: Callable[[], tuple[list[str], list[str]]],
+    kept: Callable[[], tuple[list[ObjectInfo], list[ObjectInfo]]],
     dry_run: bool = False,
 ) -> EraseReport:
     """Erase a key, or with None the stream. ``kept`` lists the objects of states and of answers that may have it.
@@ -103,8 +104,8 @@ def erase(
         records, changed = erase_rejects(objects, stream, key, dry_run)
     states, answers = kept()
     if not dry_run:
-        for path in (*states, *answers):
-            objects.delete(path, versions=True)
+        for info in (*states, *answers):
+            objects.delete(info.path, versions=True)
     return EraseReport(
         stream=stream,
         key=None if key is None else key_digest(key),

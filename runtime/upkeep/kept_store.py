@@ -11,6 +11,7 @@ from runtime.storage.open_store import OpenStore
 if TYPE_CHECKING:
     from runtime.catalogue.items.changes import TakenBack
     from runtime.ingest.one_source import Replacing
+    from runtime.objects.object_store import ObjectInfo
     from runtime.progress import Progress
     from runtime.upkeep.backup import BackupReport
     from runtime.upkeep.compaction import Compaction, CompactionReport
@@ -70,10 +71,9 @@ class KeptStore(OpenStore):
             self.objects, self.catalogue, self.taking_back(stream), stream, key, lambda: self.kept_of(stream), dry_run
         )
 
-    def kept_of(self, stream: str) -> tuple[list[str], list[str]]:
-        """The objects that may have states, and answers, of queries over a stream."""
-        states = [info.path for info in self.objects.list("cache/")]
-        return states, [info.path for info in self.objects.list("results/")]
+    def kept_of(self, stream: str) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
+        """The objects that may have states, and saved answers, of queries over a stream."""
+        return [*self.objects.list("cache/")], [*self.objects.list("results/")]
 
     def sources(self, stream: str, limit: int | None = None) -> list[IngestedSource]:
         """What was ingested into a stream, newest first; at most ``limit`` sources."""
@@ -98,7 +98,10 @@ class KeptStore(OpenStore):
         """
         from runtime.upkeep.sweep import sweep
 
-        return sweep(self.objects, self.catalogue, dry_run, allow_many, rules, progress=_shown(progress))
+        return sweep(
+            self.objects, self.catalogue, dry_run, allow_many, rules,
+            progress=_shown(progress), states_of=lambda stream: self.kept_of(stream)[0],
+        )  # fmt: skip
 
     def backup(self, to: str | Path, force: bool = False) -> BackupReport:
         """Copy the catalogue of a store in a folder, while it is used, to a folder or file; ``force`` replaces one."""
