@@ -125,7 +125,9 @@ def sweep(
         left = plan.left
     else:
         removed, left = _removed(objects, catalogue, plan, progress or NoProgress())
-    late = [file for stream, at in plan.erased.items() for file in _late_states(states_of, stream, at + rules.grace, now)]
+    late = [
+        file for stream, at in plan.erased.items() for file in _late_states(states_of, stream, at + rules.grace, now)
+    ]
     for file in () if dry_run else late:
         objects.delete(file.path, versions=True)
     removed += late
@@ -134,9 +136,7 @@ def sweep(
     return SweepReport(tuple(removed), tuple(plan.later), tuple(left), dry_run, many, rules)
 
 
-def _late_states(
-    states_of: Callable[[str], Iterable[ObjectInfo]], stream: str, end: int, now: int
-) -> list[Sweepable]:
+def _late_states(states_of: Callable[[str], Iterable[ObjectInfo]], stream: str, end: int, now: int) -> list[Sweepable]:
     """States of queries over a stream that may have begun before it was erased from: written before ``end``."""
     states = states_of(stream) if now >= end else ()
     return [Sweepable(info.path, info.size, STATE, stream) for info in states if info.modified < end]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -273,7 +274,9 @@ def test_erased_keys_stay_erased_in_a_stream_that_begins_anew(store: Store) -> N
 
 def test_states_and_answers_of_the_stream_go(store: Store) -> None:
     put(store, ["alice", "bob"])
-    store.ingest("other", {"k": ["x", "y"], "ts": [T, T + DAY], "v": [1.0, 1.0]}, key="k", time="ts", unit="us", progress=False)
+    store.ingest(
+        "other", {"k": ["x", "y"], "ts": [T, T + DAY], "v": [1.0, 1.0]}, key="k", time="ts", unit="us", progress=False
+    )
     store.publish(COUNTS, "mine")
     store.publish(df.stream("other").group_by("k").agg(n=df.count()), "others")
     for name in ("mine", "others"):
@@ -322,10 +325,8 @@ def test_an_interrupted_erasure_is_finished_by_another(monkeypatch: pytest.Monke
             with monkeypatch.context() as patch:
                 for name in ("put", "delete"):
                     patch.setattr(store.objects, name, dies(name))
-                try:
+                with suppress(KeyboardInterrupt):
                     store.erase("s", "alice")
-                except KeyboardInterrupt:
-                    pass
             bobs = [r.kept.records for r in store.rejects("s")]
             assert any("bob,bad" in record.text for records in bobs for record, _ in records)
             done = left[0] >= 0
@@ -339,4 +340,3 @@ def test_an_interrupted_erasure_is_finished_by_another(monkeypatch: pytest.Monke
             if done:
                 break
     assert number > 3
-
