@@ -21,8 +21,8 @@ from runtime.pointfile import PointFile
 from runtime.storage.locations import has_points
 
 REPLACED, ORPHAN, TEMPORARY, STATE = "replaced", "orphan", "temporary", "state"
-"""Why a file can go: a commit replaced it; no commit ever named it; a put did not finish; it is the state of a query that
-may have begun before an erasure."""
+"""Why a file can go: a commit replaced it; no commit ever named it; a put did not finish; it is the state of a query
+that may have begun before an erasure."""
 
 HOUR = 3_600_000_000
 _POINTS = re.compile(r"data/([A-Za-z0-9_][A-Za-z0-9_.-]{0,99})/\d{4}-\d\d-\d\d/[a-z0-9]{1,64}-\d+\.points")
