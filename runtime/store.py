@@ -18,9 +18,9 @@ from runtime.upkeep.kept_store import KeptStore
 if TYPE_CHECKING:
     from dataflow.language.stream import Stream
     from runtime.fleet import Fleet
-    from runtime.objects.object_store import ObjectInfo
     from runtime.ingest import IngestReport, Rejected
     from runtime.ingest.inputs.reading import ReadingOptions
+    from runtime.objects.object_store import ObjectInfo
     from runtime.points.describe_points import StreamSummary
     from runtime.points.export_points import ExportReport
     from runtime.progress import Progress

@@ -29,7 +29,7 @@ def put(store: Store, keys: list[Any], at: int = T, v: float = 1.0, **more: Any)
     return store.ingest("s", given, key="k", time="ts", unit="us", progress=False, **more)
 
 
-def counts(store: Store) -> dict[Any, int]:
+def counts(store: Store) -> dict[Any, Any]:
     found = store.query(COUNTS, progress=False)
     return dict(zip(found["k"], found["n"], strict=True))
 

@@ -81,7 +81,7 @@ class Erased(Kept):
             "s", self.table(rows), key="k", time="ts", unit="us", duplicates=self.policy, id=self.id, type=TYPES,
             progress=False, **more,
         )  # fmt: skip
-        return next(s.entry.id for s in self.sources(store) if s.entry.id not in before or s.entry.id in self.gone)
+        return next(str(s.entry.id) for s in self.sources(store) if s.entry.id not in before or s.entry.id in self.gone)
 
     def do(self, what: str, one: Any, other: Any) -> bool:
         if what == "erase":

@@ -75,11 +75,11 @@ def test_other_records_stay_and_can_be_taken(store: Store) -> None:
 def test_retried_rejects_leave_the_key_out(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Also where the search of the text did not find it."""
     source = tmp_path / "g.csv"
-    source.write_text(f"k,ts,v\nbob,{T + 1},1\nalice,18.03.2024,1\nbob,18.03.2024,2\n")
+    source.write_text(f"k,ts,v\nbob,{T + 1},1\nalice,78x2024,1\nbob,78x2024,2\n")
     store.ingest("s", source, unit="us", progress=False)
     monkeypatch.setattr("runtime.upkeep.erased_rejects.searched", lambda key: lambda text: False)
     store.erase("s", "alice")
-    report = store.retry_rejects("s", time_format=["%d.%m.%Y"], progress=False)
+    report = store.retry_rejects("s", time_format=["%jx%Y"], progress=False)
     assert report.committed == 1
     assert "alice" not in store.head("s", 9).columns["k"].to_list()
 
