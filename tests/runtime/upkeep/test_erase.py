@@ -15,6 +15,7 @@ from runtime import Store
 from runtime.catalogue.items.changes import key_digest
 from runtime.errors import QueryError
 from runtime.upkeep.erasing import EraseReport
+from runtime.upkeep.sweep import sweep
 from runtime.upkeep.sweep_plan import SweepRules
 from tests.runtime.upkeep.held_bytes import held
 
@@ -340,3 +341,41 @@ def test_an_interrupted_erasure_is_finished_by_another(monkeypatch: pytest.Monke
             if done:
                 break
     assert number > 3
+
+
+# ---- what the sweep does for it
+
+
+def test_the_sweep_removes_all_versions_of_an_erased_stream(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, ["alice", "bob"], compact=False)
+    put(store, ["bob"], at=T + 13, compact=False)
+    store.ingest("other", {"k": ["x"], "ts": [T]}, key="k", time="ts", unit="us", progress=False, compact=False)
+    store.ingest("other", {"k": ["y"], "ts": [T]}, progress=False, unit="us", compact=False)
+    store.compact("other", progress=False)
+    store.erase("s", "alice")
+    delete, seen = store.objects.delete, dict[str, bool]()
+
+    def noted(path: str, versions: bool = False) -> None:
+        seen[path.split("/")[1]] = versions
+        delete(path, versions)
+
+    monkeypatch.setattr(store.objects, "delete", noted)
+    store.sweep(rules=SweepRules(grace=0))
+    assert seen == {"s": True, "other": False}
+
+
+def test_states_that_a_query_kept_meanwhile_go_with_the_sweep(store: Store) -> None:
+    put(store, ["alice", "bob"])
+    store.publish(COUNTS, "mine")
+    at = store.erase("s", "alice").at
+    assert at is not None
+    store.query("mine", progress=False)  # as if it had begun before
+    kept = {info.path for info in store.objects.list("cache/")}
+
+    def swept_at(now: int) -> set[str]:
+        sweep(store.objects, store.catalogue, clock=lambda: now, states_of=lambda stream: store.kept_of(stream)[0])
+        return {info.path for info in store.objects.list("cache/")}
+
+    assert kept
+    assert swept_at(at + DAY - 1) == kept
+    assert swept_at(at + DAY) == set()
