@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runtime.fleet import Fleet
     from runtime.ingest import IngestReport, Rejected
     from runtime.ingest.inputs.reading import ReadingOptions
+    from runtime.objects.object_store import ObjectInfo
     from runtime.points.describe_points import StreamSummary
     from runtime.points.export_points import ExportReport
     from runtime.progress import Progress
@@ -298,6 +299,25 @@ class Store(KeptStore):
         if not found:
             self._be_there()
         return found
+
+    def kept_of(self, stream: str) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
+        """See ``KeptStore``; those of published queries over other streams are not among them."""
+        from runtime.published import versions
+        from runtime.published.state_cache import named_in_cache
+
+        others: set[str] = set()
+        mine: set[str] = set()
+        for latest in versions.latest(self.objects):
+            for found in versions.versions(self.objects, latest.name):
+                folders = {f"cache/{named_in_cache(found.digest)}/", f"results/{found.name}/"}
+                (mine if found.stream == stream else others).update(folders)
+        states, answers = super().kept_of(stream)
+
+        def of_it(info: ObjectInfo) -> bool:
+            folder = "/".join(info.path.split("/")[:2]) + "/"
+            return folder in mine or folder not in others
+
+        return [info for info in states if of_it(info)], [info for info in answers if of_it(info)]
 
     def _be_there(self) -> None:
         """StoreError if there is no store here, rather than an error about something missing in it."""

@@ -6,6 +6,7 @@ from deploy.commands import (
     bundle,
     compact_command,
     deploy,
+    erase_command,
     format_list,
     ingest_command,
     kernel_list,
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Command] = (
     | publish.COMMANDS
     | store.COMMANDS
     | undo_command.COMMANDS
+    | erase_command.COMMANDS
     | compact_command.COMMANDS
     | upkeep_commands.COMMANDS
     | kernel_list.COMMANDS

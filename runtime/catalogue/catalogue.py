@@ -78,8 +78,9 @@ class Catalogue(Protocol):
 
         A source that was taken back is already ingested, unless it is to be added ``again``. ``replacing`` are sources
         that the same commit takes back, this one among them if it is live. ``erased`` is the number of erased keys
-        (``Snapshot.erased``) that the files respect. ``Superseded`` if another commit has replaced a file that this one
-        would, or erased a key: nothing was written, the attempt's files are orphans, and it can be planned again.
+        (``Snapshot.erased``; of those of ``erased`` the sum of ``times``) that the files respect. ``Superseded`` if
+        another commit has replaced a file that this one would, or (``KeysErased``) erased a key: nothing was written,
+        the attempt's files are orphans, and it can be planned again.
         """
         ...
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from runtime.catalogue.claims import AttemptSwept
-from runtime.catalogue.deletions import DeletionSteps, Superseded
+from runtime.catalogue.deletions import DeletionSteps, KeysErased, Superseded
 from runtime.catalogue.index import IndexSteps, Mark
 from runtime.catalogue.items.changes import StreamChange
 from runtime.catalogue.items.commit_order import Order
@@ -203,7 +203,7 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
         elif change.floor is not None:
             floor = self._floor(floor, change.floor)
         if change.known is not None and change.known != before.erased:
-            raise Superseded(f"keys of stream {self.stream!r} were erased while this source was read: ingest it again.")
+            raise KeysErased(f"keys of stream {self.stream!r} were erased while this source was read: ingest it again.")
         return Record(
             seq=seq,
             at=max(self.clock(), 0 if last is None else last.at),  # a clock that was set back has no effect

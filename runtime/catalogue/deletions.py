@@ -25,6 +25,10 @@ class Superseded(IngestError):
     """Another commit has changed what this one is based on; nothing was written, and it can be planned again."""
 
 
+class KeysErased(Superseded):
+    """Keys of the stream were erased while a source was read."""
+
+
 class DeletionSteps(ClaimSteps):
     """Guards of replaced files; ``held`` maps paths to the numbers of others' intents that may be taken over."""
 

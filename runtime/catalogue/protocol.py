@@ -86,7 +86,8 @@ class StreamSteps(CommitSteps):
         for sort, _, payload in rows:  # of one key in the order of their commits
             digest, _, seq = sort.partition("#")
             try:
-                out[digest] = Erasure(int(seq), int(load(payload, f"erased key {sort}")["at"]))
+                at = int(load(payload, f"erased key {sort}")["at"])
+                out[digest] = Erasure(int(seq), at, 1 + (out[digest].times if digest in out else 0))
             except (KeyError, TypeError, ValueError) as error:
                 raise self.damaged(f"erased key {sort}", str(error)) from error
         return out

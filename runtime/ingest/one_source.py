@@ -22,12 +22,13 @@ from runtime.catalogue import (
     Waiting,
     new_attempt,
 )
-from runtime.catalogue.deletions import Superseded
+from runtime.catalogue.deletions import KeysErased, Superseded
 from runtime.catalogue.items.changes import TakenBack
 from runtime.errors import IngestError, SchemaConflict, StoreError
 from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.columns.column_types import MAX_COLUMNS
+from runtime.ingest.columns.erased_keys import ErasedKeys
 from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
@@ -94,8 +95,19 @@ class SourceRun:
         """Ingest the source, unless it was ingested before.
 
         If another ingest committed conflicting types in the meantime, an input that can be read again is read with the
-        new types, and rows that do not fit are rejected.
+        new types, and rows that do not fit are rejected. If keys were erased in the meantime, it is read without them.
         """
+        for _ in range(_TRIES):
+            try:
+                return self._fitting()
+            except KeysErased:
+                if isinstance(self._given, StreamInput) or self._is_used_up:
+                    raise
+        raise IngestError(
+            f"keys are erased from stream {self._stream.name!r} all the time: ingest {self._given.name} later"
+        )
+
+    def _fitting(self) -> SourceReport:
         while True:
             try:
                 return self._report()
@@ -181,7 +193,9 @@ class SourceRun:
         after = None if known is None or known.waiting is None else known.waiting.latest
         stored_wide = partial(holds_wide, stream.objects, stream.catalogue, stream.name)
         is_empty = schema is not None and self._is_empty(schema)
-        return new_assembler(Assembler, settings, self._given.name, after, is_empty, stored_wide)
+        made = new_assembler(Assembler, settings, self._given.name, after, is_empty, stored_wide)
+        made.erased = ErasedKeys.of(stream.catalogue, stream.name)
+        return made
 
     def _is_empty(self, known: StreamSchema) -> bool:
         """Whether no point was ever committed, so the type of the keys is not settled."""
@@ -247,7 +261,7 @@ class SourceRun:
         name, rejects, times = self._given.name, assembler.rejects, assembler.time
         times.finish()
         committed = sum(file.rows for file in writer.files)
-        if rejects.count and not writer.files and known is None:
+        if rejects.count and not writer.files and known is None and not assembler.left_out:
             first = rejects.examples[0]
             hint = f" (is this machine's clock right? It is {utc(clock.time_ns() // 1000)})" if times.early else ""
             reason = first.reason + (hint or self._meant(first.text))
@@ -286,7 +300,12 @@ class SourceRun:
         empty = {name: type_ for name, type_ in [*null.items()][:MAX_COLUMNS] if name not in writer.types}
         schema = self._settings.schema(types.key_type or Type.STRING, writer.types, types.wide, empty)
         self._committing = digest
-        done = self._committed(schema, source, writer.files, attempt)
+        known_keys = 0 if assembler.erased is None else assembler.erased.number
+        try:
+            done = self._committed(schema, source, writer.files, attempt, known_keys)
+        except KeysErased:
+            self._discard(source, writer.files, attempt)
+            raise
         if isinstance(done, AlreadyIngested):
             return done
         return SourceReport(
@@ -316,21 +335,34 @@ class SourceRun:
         )
 
     def _committed(
-        self, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str
+        self, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str, erased: int
     ) -> Committed | AlreadyIngested:
         stream = self._stream
         for number in range(_TRIES):
             replacing = None if stream.replacing is None else stream.replacing(source.name, source.id, attempt, number)
             try:
                 return stream.catalogue.commit(
-                    stream.name, schema, source, files, attempt, again=stream.again, replacing=replacing
+                    stream.name, schema, source, files, attempt, again=stream.again, replacing=replacing, erased=erased
                 )
+            except KeysErased:
+                raise
             except Superseded:
                 if replacing is None:
                     raise
         raise IngestError(
             f"the files of what {source.name} replaces change all the time: repeat it when fewer others write"
         )
+
+    def _discard(self, source: SourceEntry, files: Sequence[FileEntry], attempt: str) -> None:
+        """Remove what was written of a source that has erased keys, and is not committed."""
+        stream = self._stream
+        if not stream.catalogue.claim_for_sweep(stream.name, attempt):
+            return
+        for file in files:
+            stream.objects.delete(file.path, versions=True)
+        committed = stream.catalogue.is_ingested(stream.name, source.id)
+        if source.rejects_path is not None and (committed is None or committed.rejects_path != source.rejects_path):
+            stream.objects.delete(source.rejects_path, versions=True)
 
     def _unmet(self, assembler: Assembler, writer: Writer) -> Iterator[str]:
         """What the options name that no record had."""

@@ -19,8 +19,8 @@ from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.one_source import SourceRun, StreamTarget
 from runtime.ingest.report import IngestReport, SourceReport
 from runtime.ingest.report import counted as of_reason
-from runtime.ingest.text.rejects import KeptRejects, kept_rejects
-from runtime.objects import ObjectStore
+from runtime.ingest.text.rejects import COPY, KeptRejects, kept_rejects
+from runtime.objects import FileMissing, ObjectStore
 
 _NAMING = ("rename", "columns", "drop")
 _WELL_FORMED = ("key: ", "time: ")
@@ -84,12 +84,23 @@ def rejected(objects: ObjectStore, catalogue: Catalogue, stream: str) -> Iterato
         if retried in entries or (later is not None and later.name.endswith(ITS_REJECTS)):
             continue
         path = entry.rejects_path
-        found = kept_rejects(objects.read(path, 0, objects.size(path)), path)
+        found = kept_rejects(_read(objects, path), path)
         identity = retried if resumed is None or later is not None or found.not_listed else resumed
         if identity != resumed:
             found = found._replace(records=[r for r in found.records if not r[0].reason.endswith(FUTURE)])
         if found.records:
             yield Rejected(entry, found, identity)
+
+
+def _read(objects: ObjectStore, path: str) -> bytes:
+    """The content of an object of rejects, which an erasure may be writing anew."""
+    try:
+        return objects.read(path, 0, objects.size(path))
+    except FileMissing:
+        try:
+            return objects.read(path + COPY, 0, objects.size(path + COPY))
+        except FileMissing:
+            return objects.read(path, 0, objects.size(path))
 
 
 def retry_rejects(target: StreamTarget, given: Mapping[str, Any]) -> IngestReport:

@@ -28,7 +28,7 @@ from runtime.errors import FormatError
 from runtime.objects import ObjectStore
 from runtime.published.day_states import SPAN, Days, covers, days_of, first_days, last_day, packed, together
 from runtime.published.definition import antfold_version, values_of
-from runtime.published.state_cache import LARGEST_STATE, Shelf, contents
+from runtime.published.state_cache import LARGEST_STATE, Shelf, contents, named_in_cache
 from runtime.query.merge.conclude import conclude
 from runtime.query.plan.make_tasks import make_tasks
 from runtime.query.plan.prepare import Prepared
@@ -93,7 +93,7 @@ class CachedRun:
             *more,
         ]
         text = json.dumps(family, sort_keys=True, separators=(",", ":"), default=str)
-        return Shelf(self.objects, self.query[:40], digest(text.encode())[:40])
+        return Shelf(self.objects, named_in_cache(self.query), digest(text.encode())[:40])
 
     def _days(self) -> tuple[list[Days], list[Days], list[str], Shelf, Shelf | None]:
         """The days, the whole ones, the contents up to each; and the shelves for days and for many days."""

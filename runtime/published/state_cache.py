@@ -91,6 +91,11 @@ def _named(total: int) -> str:
     return f"{total:064x}"
 
 
+def named_in_cache(query: str) -> str:
+    """How a published query of this digest is named below ``cache/``."""
+    return query[:40]
+
+
 class Shelf:
     """The cached objects of one family; ``query`` and ``family`` are digests."""
 

@@ -12,9 +12,11 @@ from runtime.storage.open_store import OpenStore
 if TYPE_CHECKING:
     from runtime.catalogue.items.changes import TakenBack
     from runtime.ingest.one_source import Replacing
+    from runtime.objects.object_store import ObjectInfo
     from runtime.progress import Progress
     from runtime.upkeep.backup import BackupReport
     from runtime.upkeep.compaction import Compaction, CompactionReport
+    from runtime.upkeep.erasing import EraseReport
     from runtime.upkeep.source_list import IngestedSource
     from runtime.upkeep.sweep import SweepReport
     from runtime.upkeep.sweep_plan import SweepRules
@@ -55,6 +57,25 @@ class KeptStore(OpenStore):
             rows = back.without_sources([entry.id for entry in taken]).rows if dry_run else back.undo(taken)
         return UndoReport(stream, tuple(entry.name for entry in taken), rows, dry_run)
 
+    def erase(self, stream: str, key: str | int | None = None, dry_run: bool = False) -> EraseReport:
+        """Erase all points of a key, or of the whole stream, from answers, files, rejects, kept states and saved
+        answers.
+
+        Points of a key that are not later than this are left out of later ingests; the key itself is kept as a SHA-256.
+        A stream that is erased begins anew. The replaced files go with the first ``sweep`` a day later. ``dry_run``:
+        only say what would go. An erasure that is interrupted can be repeated.
+        """
+        from runtime.upkeep.erasing import erase
+
+        self.be_known(stream)
+        return erase(
+            self.objects, self.catalogue, self.taking_back(stream), stream, key, lambda: self.kept_of(stream), dry_run
+        )
+
+    def kept_of(self, stream: str) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
+        """The objects that may have states, and saved answers, of queries over a stream."""
+        return [*self.objects.list("cache/")], [*self.objects.list("results/")]
+
     def sources(self, stream: str, limit: int | None = None) -> list[IngestedSource]:
         """What was ingested into a stream, newest first; at most ``limit`` sources."""
         from runtime.upkeep.source_list import ingested_sources
@@ -78,7 +99,10 @@ class KeptStore(OpenStore):
         """
         from runtime.upkeep.sweep import sweep
 
-        return sweep(self.objects, self.catalogue, dry_run, allow_many, rules, progress=_shown(progress))
+        return sweep(
+            self.objects, self.catalogue, dry_run, allow_many, rules,
+            progress=_shown(progress), states_of=lambda stream: self.kept_of(stream)[0],
+        )  # fmt: skip
 
     def backup(self, to: str | Path, force: bool = False) -> BackupReport:
         """Copy the catalogue of a store in a folder, while it is used, to a folder or file; ``force`` replaces one."""

@@ -16,12 +16,14 @@ from typing import Any
 from runtime.catalogue import Catalogue
 from runtime.errors import StoreError
 from runtime.objects import ObjectStore
+from runtime.objects.object_store import ObjectInfo
 from runtime.progress import NoProgress, Progress, human_bytes
 from runtime.upkeep.sweep_plan import (
     HOUR,
     ORPHAN,
     REPLACED,
     STANDARD,
+    STATE,
     TEMPORARY,
     OrphanedAttempt,
     Sweepable,
@@ -35,6 +37,7 @@ _ABOUT = {
     REPLACED: "that later commits replaced",
     ORPHAN: "of ingests that never committed",
     TEMPORARY: "that interrupted writes left",
+    STATE: "that queries kept which may have begun before an erasure",
 }
 _LATER = {
     REPLACED: "replaced less than {grace} ago",
@@ -101,11 +104,12 @@ def sweep(
     rules: SweepRules | None = None,
     clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     progress: Progress | None = None,
+    states_of: Callable[[str], Iterable[ObjectInfo]] = lambda stream: (),
 ) -> SweepReport:
     """Remove what the ``rules`` allow; with ``dry_run`` only report it.
 
     TooManyOrphans, before anything is removed, if a large share of the point files are orphans, unless ``allow_many``.
-    ``clock`` is the time in microseconds UTC.
+    ``clock`` is the time in microseconds UTC, ``states_of`` gives the kept states of queries over a stream.
     """
     rules = rules or STANDARD
     now = clock()
@@ -121,9 +125,21 @@ def sweep(
         left = plan.left
     else:
         removed, left = _removed(objects, catalogue, plan, progress or NoProgress())
+    late = [
+        file for stream, at in plan.erased.items() for file in _late_states(states_of, stream, at + rules.grace, now)
+    ]
+    for file in () if dry_run else late:
+        objects.delete(file.path, versions=True)
+    removed += late
     old = objects.discard_temporary(now - rules.temporary_age, dry_run)
     removed += [Sweepable(info.path, info.size, TEMPORARY) for info in old]
     return SweepReport(tuple(removed), tuple(plan.later), tuple(left), dry_run, many, rules)
+
+
+def _late_states(states_of: Callable[[str], Iterable[ObjectInfo]], stream: str, end: int, now: int) -> list[Sweepable]:
+    """States of queries over a stream that may have begun before it was erased from: written before ``end``."""
+    states = states_of(stream) if now >= end else ()
+    return [Sweepable(info.path, info.size, STATE, stream) for info in states if info.modified < end]
 
 
 def too_many(plan: SweepPlan, rules: SweepRules) -> str | None:
@@ -146,7 +162,7 @@ def _removed(
     task = progress.start("sweep", len(plan.replaced) + orphans, "files")
 
     def one(file: Sweepable) -> list[Sweepable]:
-        objects.delete(file.path)
+        objects.delete(file.path, versions=file.stream in plan.erased)
         task.advance(1)
         return [file]
 

@@ -20,8 +20,9 @@ from runtime.objects import ObjectInfo, ObjectStore
 from runtime.pointfile import PointFile
 from runtime.storage.locations import has_points
 
-REPLACED, ORPHAN, TEMPORARY = "replaced", "orphan", "temporary"
-"""Why a file can go: a commit replaced it; no commit ever named it; a put did not finish."""
+REPLACED, ORPHAN, TEMPORARY, STATE = "replaced", "orphan", "temporary", "state"
+"""Why a file can go: a commit replaced it; no commit ever named it; a put did not finish; it is the state of a query
+that may have begun before an erasure."""
 
 HOUR = 3_600_000_000
 _POINTS = re.compile(r"data/([A-Za-z0-9_][A-Za-z0-9_.-]{0,99})/\d{4}-\d\d-\d\d/[a-z0-9]{1,64}-\d+\.points")
@@ -89,6 +90,8 @@ class SweepPlan:
     later: list[Sweepable] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     listed: int = 0
+    erased: dict[str, int] = field(default_factory=dict)
+    """Streams of which something was erased, and when: nothing of them may be brought back from older versions."""
 
     @property
     def orphaned_points(self) -> int:
@@ -103,8 +106,12 @@ class StreamFiles:
         self.live: set[str] = set()
         self.gone: dict[str, int] = {}
         self.attempts: list[str] = []
+        self.erased: int | None = None
+        """When a key of it, or all of it, was erased last."""
         for record in catalogue.records(stream):
             self.attempts.append(record.attempt)
+            if record.erased or record.totals.begun == record.seq:
+                self.erased = record.at
             for deletion in record.dels:
                 self.live.discard(deletion.path)
                 self.gone[deletion.path] = record.at
@@ -125,7 +132,7 @@ def sweep_plan(objects: ObjectStore, catalogue: Catalogue, rules: SweepRules, no
     if not names and has_points(objects):
         catalogue.begin()  # StoreError if it is another store's catalogue, or was lost: all files would be orphans
     logs = {name: StreamFiles(catalogue, name) for name in names}
-    plan = SweepPlan()
+    plan = SweepPlan(erased={name: log.erased for name, log in logs.items() if log.erased is not None})
     unnamed: dict[tuple[str, str], list[ObjectInfo]] = defaultdict(list)
     unknown: list[str] = []
     committed = {attempt for log in logs.values() for attempt in log.known}

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.catalogue import Catalogue, FileEntry, Snapshot, SourceEntry, new_attempt
-from runtime.catalogue.items.changes import Left, TakenBack
+from operators.types import Type
+from runtime.catalogue import Catalogue, Committed, FileEntry, Snapshot, SourceEntry, new_attempt
+from runtime.catalogue.items.changes import Left, TakenBack, key_digest
 from runtime.catalogue.items.entries import DAY, SEQ, commit_of
 from runtime.columns import Points
 from runtime.errors import StoreError
 from runtime.objects import ObjectStore
 from runtime.pointfile import Buffers, PointFile
+from runtime.pointfile.hashing import hash_bytes
 from runtime.upkeep.rewrite import Keep, Rewriting
 
 _TRIES = 20
@@ -111,6 +113,59 @@ class TakingBack:
     def _commits(self, sources: Collection[str]) -> set[int]:
         return {r.seq for r in self._catalogue.records(self._stream) if r.source in sources}
 
+    # ---- keys
+
+    def without_key(self, key: str | int) -> RowRemoval:
+        """The files with rows of a key."""
+        snapshot = self._catalogue.snapshot(self._stream)
+        gone: list[FileEntry] = []
+        cut: list[FileEntry] = []
+        rows = 0
+        for file in snapshot.files:
+            of_it = rows_of_key(self._open(file), key)
+            rows += of_it
+            if of_it:
+                (gone if of_it == file.rows else cut).append(file)
+        return RowRemoval(snapshot, tuple(gone), tuple(cut), rows)
+
+    def erase_key(self, key: str | int) -> tuple[Committed, RowRemoval]:
+        """Erase a key: note it, so that no later commit has older points of it, then replace the files that do.
+
+        Returns the commit that notes it, and what was removed. If it is interrupted in between, the key's points are
+        still there, and it can be repeated.
+        """
+        noted = None
+        for _ in range(_TRIES):
+            noted = self._catalogue.note_erased(self._stream, [key_digest(key)], new_attempt())
+            if noted is not None:
+                break
+        if noted is None:
+            raise self._busy()
+
+        def commit(removal: RowRemoval, adds: list[FileEntry], attempt: str, left: Left) -> bool:
+            if not removal.dels:
+                return True
+            return self._catalogue.erase(self._stream, (), removal.dels, adds, attempt, left) is not None
+
+        return noted, self._removed(lambda: self.without_key(key), lambda _: _without_key(key), commit)
+
+    def everything(self) -> RowRemoval:
+        """All files."""
+        snapshot = self._catalogue.snapshot(self._stream)
+        return RowRemoval(snapshot, tuple(snapshot.files), (), snapshot.rows)
+
+    def erase_all(self) -> tuple[Committed, RowRemoval]:
+        """Erase the whole stream; returns the commit, and what was removed."""
+        done: list[Committed] = []
+
+        def commit(removal: RowRemoval, adds: list[FileEntry], attempt: str, left: Left) -> bool:
+            committed = self._catalogue.erase_all(self._stream, removal.dels, attempt, left.seq)
+            done.extend([] if committed is None else [committed])
+            return committed is not None
+
+        removal = self._removed(self.everything, lambda _: _everything, commit)
+        return done[0], removal
+
     # ---- retention
 
     def before(self, day: int) -> RowRemoval:
@@ -135,15 +190,26 @@ class TakingBack:
         keep_of: Callable[[RowRemoval], Keep],
         commit: Callable[[RowRemoval, list[FileEntry], str, Left], bool],
     ) -> int:
+        return self._removed(plan, keep_of, commit).rows
+
+    def _removed(
+        self,
+        plan: Callable[[], RowRemoval],
+        keep_of: Callable[[RowRemoval], Keep],
+        commit: Callable[[RowRemoval, list[FileEntry], str, Left], bool],
+    ) -> RowRemoval:
         for _ in range(_TRIES):
             removal, attempt = plan(), new_attempt()
             adds = self._rewriting(removal.snapshot, attempt).each_written(removal.cut, keep_of(removal))
             if commit(removal, adds, attempt, left_by(removal, adds)):
-                return removal.rows
+                return removal
             if self._catalogue.claim_for_sweep(self._stream, attempt):
                 for file in adds:
                     self._objects.delete(file.path)
-        raise StoreError(
+        raise self._busy()
+
+    def _busy(self) -> StoreError:
+        return StoreError(
             f"stream {self._stream!r} changes all the time: repeat the command when fewer others write to it"
         )
 
@@ -167,6 +233,18 @@ def rows_of_commits(file: PointFile, commits: Collection[int]) -> int:
     return found
 
 
+def rows_of_key(file: PointFile, key: str | int) -> int:
+    """How many rows of a file are of a key."""
+    data = key.encode() if isinstance(key, str) else key.to_bytes(8, "little", signed=True)
+    hashed = hash_bytes(data)
+    first, last, _, _ = file.key_span(hashed, hashed + 1)
+    if first == last or (file.key_column(first, last).type is Type.STRING) != isinstance(key, str):
+        return 0
+    starts = file.run_starts
+    found = [at for at, other in enumerate(file.key_column(first, last).to_list(), first) if other == key]
+    return sum(int(starts[at + 1] - starts[at]) for at in found)
+
+
 def left_by(removal: RowRemoval, adds: Sequence[FileEntry]) -> Left:
     """What a commit of this removal leaves."""
     dels = {file.path for file in removal.dels}
@@ -181,6 +259,18 @@ def _without_commits(commits: Collection[int]) -> Keep:
     def keep(points: Points) -> Points:
         orders = points.columns[SEQ].values.astype(np.int64, copy=False)
         return points.take(np.flatnonzero(~np.isin(orders >> 20, wanted)))
+
+    return keep
+
+
+def _without_key(key: str | int) -> Keep:
+    def keep(points: Points) -> Points:
+        column = points.key
+        if column.words is None:
+            return points.take(np.flatnonzero(column.values != key))
+        codes = [code for code, word in enumerate(column.words.strings) if word == key]
+        # What is written has only words that rows still have.
+        return points.take(np.flatnonzero(~np.isin(column.values, codes)))
 
     return keep
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,7 +98,14 @@ class Gone:
 
 @dataclass(frozen=True)
 class Erasure:
-    """The last commit that erased a key, made at ``at`` (microseconds UTC)."""
+    """The last commit that erased a key, made at ``at`` (microseconds UTC); ``times`` commits did."""
 
     seq: int
     at: int
+    times: int = 1
+
+
+def key_digest(key: str | int) -> str:
+    """The SHA-256 by which an erased key is known: of its type and value, as CATALOGUE.md says."""
+    text = f"int64\n{key}" if isinstance(key, int) else f"string\n{key}"
+    return hashlib.sha256(text.encode()).hexdigest()

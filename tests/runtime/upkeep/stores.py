@@ -14,11 +14,9 @@ from runtime.catalogue import (
     Committed,
     FileEntry,
     SourceEntry,
-    TableCatalogue,
     file_path,
     new_attempt,
 )
-from runtime.catalogue.key_value import run
 from runtime.upkeep.sweep import SweepReport, sweep
 
 HOUR = DAY // 24
@@ -63,10 +61,8 @@ def replaced(store: Store, files: Sequence[FileEntry], stream: str = "s") -> lis
     """Replace live files by copies of them, as a compaction does; returns the copies."""
     attempt = new_attempt()
     copies = copied(store, files, attempt, stream)
-    assert isinstance(store.catalogue, TableCatalogue)
-    steps = store.catalogue._steps(stream)
-    assert isinstance(run(store.catalogue.table, steps.replace_files(files, copies, attempt)), Committed)
-    store.catalogue._catch_up(steps)
+    copies = [replace(copy, content=f"{file.content_hash:064x}") for copy, file in zip(copies, files, strict=True)]
+    assert isinstance(store.catalogue.replace(stream, files, copies, attempt), Committed)
     return copies
 
 
