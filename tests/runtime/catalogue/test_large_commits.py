@@ -41,6 +41,8 @@ from runtime.testing.contracts.catalogue_contract import SCHEMA, D, add, files, 
 from tests.campaigns.catalogue import listed
 from tests.runtime.catalogue.test_sqlite_contract import LockedTable
 
+pytestmark = pytest.mark.usefixtures("plain_files")
+
 FILES = "s/FILES"
 
 

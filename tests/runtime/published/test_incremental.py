@@ -36,6 +36,8 @@ from tests.runtime.published.histories import (
     run_history,
 )
 
+pytestmark = pytest.mark.usefixtures("plain_files")
+
 
 @pytest.fixture(autouse=True)
 def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:

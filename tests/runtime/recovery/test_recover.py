@@ -16,6 +16,8 @@ from operators.errors import DataflowError
 from runtime import Store
 from runtime.errors import StoreError
 
+pytestmark = pytest.mark.usefixtures("plain_files")
+
 METRIC = df.stream("s").group_by("k").agg(n=df.count(), total=df.sum("v"))
 FILES = ("catalogue.sqlite", "catalogue.sqlite-wal", "catalogue.sqlite-shm", "catalogue.sqlite-head")
 

@@ -21,6 +21,8 @@ from runtime.ingest import writer
 from runtime.pointfile import encode
 from runtime.result.result import Result
 
+pytestmark = pytest.mark.usefixtures("plain_files")
+
 METRIC = df.stream("s").group_by("k").agg(n=df.count(), total=df.sum("v"), most=df.max("v"))
 D = 19_800
 FILES = ("catalogue.sqlite", "catalogue.sqlite-wal", "catalogue.sqlite-shm", "catalogue.sqlite-head")

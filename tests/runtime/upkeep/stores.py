@@ -29,7 +29,7 @@ def points(number: int, days: int = 2) -> dict[str, Any]:
 
 
 def ingest(store: Store, number: int, stream: str = "s", days: int = 2) -> None:
-    report = store.ingest(stream, points(number, days), key="k", time="t", unit="us", progress=False)
+    report = store.ingest(stream, points(number, days), key="k", time="t", unit="us", progress=False, compact=False)
     assert report.committed == days
 
 
