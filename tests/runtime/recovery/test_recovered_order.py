@@ -282,7 +282,7 @@ def test_recover_changes_nothing_of_a_whole_store(tmp_path: Path) -> None:
     with Store(folder, create=True) as store:
         commit = store.catalogue.commit
 
-        def stopped(*args: object) -> None:
+        def stopped(*args: object, **options: object) -> None:
             raise KeyboardInterrupt
 
         put(store, ("b", 0, 1))
