@@ -144,7 +144,9 @@ def _column(main: str, mine: Cells, rows: int, name: str, words: WordsOf) -> tup
         zone = LOCAL if naive else ZONED
         return replace(_dense(kind, fit, rows), zone=zone), {row: v for row, v in mine.items() if row not in fit}
     if kind is Type.DURATION:
-        return _dense(kind, {row: v // _MICROSECOND for row, v in mine.items()}, rows), {}
+        counts = {row: v // _MICROSECOND for row, v in mine.items()}
+        fit = {row: n for row, n in counts.items() if _fits(n)}
+        return _dense(kind, fit, rows), {row: v for row, v in mine.items() if row not in fit}
     if kind.places is not None:
         found = {row: units(v, kind.places) for row, v in mine.items() if v.is_finite()}
         column = _dense(kind, {row: n for row, n in found.items() if n is not None}, rows)

@@ -282,8 +282,10 @@ class Scan:
         if spec.duplicates == "exact":
             # Rows are duplicates only if all columns agree, requested or not.
             columns = {**spec.all_columns, **columns}
-        if spec.id_column is not None:
-            columns.setdefault(spec.id_column, spec.all_columns[spec.id_column])
+        # Unless no row had one so far.
+        id_column = spec.id_column if spec.id_column in spec.all_columns else None
+        if id_column is not None:
+            columns.setdefault(id_column, spec.all_columns[id_column])
         slots: list[NDArray[np.int32]] = []
         times: list[NDArray[np.int64]] = []
         gathered: dict[str, list[Values]] = {name: [] for name in columns}
@@ -309,7 +311,7 @@ class Scan:
             name: (np.concatenate([v for v, _ in got])[order], np.concatenate([k for _, k in got])[order])
             for name, got in gathered.items()
         }
-        rows, dropped = resolve(CellRows(slot[order], time[order], sorted_columns), spec.duplicates, spec.id_column)
+        rows, dropped = resolve(CellRows(slot[order], time[order], sorted_columns), spec.duplicates, id_column)
         self.coverage.dropped += dropped
         edges = np.flatnonzero(np.diff(rows.slot, prepend=np.int32(-1), append=np.int32(-1)))
         yield RowBatch(
