@@ -79,7 +79,7 @@ class CachedRun:
     def _shelf(self, *more: object) -> Shelf:
         p, schema = self.prepared, self.prepared.schema
         types = dict(schema.columns) if schema.duplicates == "exact" else {c: schema.columns[c] for c in p.plan.columns}
-        if schema.id is not None:
+        if schema.id is not None and schema.id in schema.columns:
             types[schema.id] = schema.columns[schema.id]
         family = [
             _FORM,

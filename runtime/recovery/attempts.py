@@ -36,6 +36,7 @@ from runtime.catalogue.repair.salvage import Found
 from runtime.errors import SchemaConflict, StoreError
 from runtime.objects import ObjectInfo, ObjectStore
 from runtime.pointfile import PointFile, verify_file
+from runtime.progress import count_of
 from runtime.recovery.attempt import Attempt
 from runtime.recovery.compactions import Chosen, FoundCompaction, choose
 
@@ -84,7 +85,9 @@ def adopt(
         if not taken:
             continue
         rows = sum(attempt.rows for attempt in taken.values())
-        report.done.append(f"{stream}: {len(taken)} commits with {rows} rows were rebuilt from point files")
+        report.done.append(
+            f"{stream}: {count_of(len(taken), 'commit')} with {count_of(rows, 'row')} rebuilt from point files"
+        )
         unknown = "the names of the sources, the declared unit of their times, what was rejected"
         if set(taken) - certain:
             unknown += ", and, for those that no later file names, whether they were committed at all"

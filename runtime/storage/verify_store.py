@@ -16,7 +16,7 @@ from operators.errors import DataflowError
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema
 from runtime.catalogue.items.entries import SEQ, Record, order_of
 from runtime.objects import ObjectStore
-from runtime.progress import NoProgress, Progress
+from runtime.progress import NoProgress, Progress, count_of
 
 if TYPE_CHECKING:
     from runtime.pointfile import PointFile
@@ -84,8 +84,8 @@ class VerifyReport:
 
     def __str__(self) -> str:
         lines = [
-            f"{s.stream}: {s.commits} commits, {s.files} files, {s.rows} rows, {s.bytes} bytes: "
-            + (f"{len(s.problems)} problems" if s.problems else "all right")
+            f"{s.stream}: {count_of(s.commits, 'commit')}, {count_of(s.files, 'file')}, {count_of(s.rows, 'row')}, "
+            f"{count_of(s.bytes, 'byte')}: {count_of(len(s.problems), 'problem') if s.problems else 'all right'}"
             for s in self.streams
         ] or ["the streams could not be read" if self.problems else "no streams"]
         lines += [f"  {problem}" for problem in self.problems[:_SHOWN]]

@@ -17,7 +17,7 @@ from runtime.catalogue.key_value import Heads, run
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.stores.sqlite import explained
 from runtime.errors import StoreError
-from runtime.progress import human_bytes
+from runtime.progress import count_of, human_bytes
 from runtime.storage.locations import CATALOGUE, BucketLocation, Folder, Location
 from runtime.storage.locations.folder import check_outside_of_stores
 
@@ -46,13 +46,13 @@ class BackupReport:
         }
 
     def __str__(self) -> str:
-        streams = [f"  {name}: {commits:,} commits" for name, commits in self.commits.items()] or ["  no streams"]
+        streams = [f"  {name}: {count_of(n, 'commit')}" for name, n in self.commits.items()] or ["  no streams"]
         return "\n".join(
             [
                 f"{self.path}: the catalogue ({human_bytes(self.bytes)}), checked; its head is beside it",
                 *streams,
-                f"not in it: {self.points:,} point files ({human_bytes(self.point_bytes)}) below data/, rejects and "
-                "published queries: copy these folders after it",
+                f"not in it: {count_of(self.points, 'point file')} ({human_bytes(self.point_bytes)}) below data/, "
+                "rejects and published queries: copy these folders after it",
             ]
         )
 
@@ -112,6 +112,8 @@ def _target(to: Path, source: Path, force: bool) -> Path:
     if target.parent.resolve() == source.parent.resolve():
         raise StoreError(f"{to} is the store itself: name a folder outside of it")
     check_outside_of_stores(target.parent.resolve())
+    if target.parent.exists() and not target.parent.is_dir():
+        raise StoreError(f"{to} is no folder: name a folder, or a file that ends in {', '.join(_SUFFIXES)}")
     if not force:
         _check_free(target)
     for ending in ("-wal", "-shm", "-journal"):

@@ -46,7 +46,7 @@ _LATER = {
 
 
 class TooManyOrphans(StoreError):
-    """More orphans than a sweep removes unless told: the catalogue may not be that of these files."""
+    """More orphans than a sweep removes without ``allow_many``: the catalogue may be of another store."""
 
 
 @dataclass(frozen=True)

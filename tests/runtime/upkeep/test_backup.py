@@ -68,6 +68,13 @@ def test_a_file(store: Store, tmp_path: Path) -> None:
     assert Store(tmp_path / "store").backup(tmp_path).path == tmp_path / "catalogue.sqlite"
 
 
+def test_a_place_that_is_no_folder(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(StoreError, match=r"notes\.txt is no folder: name a folder, or a file that ends in \.sqlite"):
+        store.backup(tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize("there", ["catalogue.sqlite", "catalogue.sqlite-head"])
 def test_nothing_is_replaced_unless_told(store: Store, tmp_path: Path, there: str) -> None:
     to = tmp_path / "copy"
@@ -232,9 +239,9 @@ def test_the_runbook_for_a_table(aws: None) -> None:
 
 def test_the_command(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backup", store.url, str(tmp_path / "copy"), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["commits"] == {"s": 3}
-    assert told["point_files_not_included"] == 6
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["commits"] == {"s": 3}
+    assert printed["point_files_not_included"] == 6
     assert main(["backup", store.url, str(tmp_path / "copy")]) == 1
     assert "--force" in capsys.readouterr().err
     assert main(["backup", store.url, str(tmp_path / "copy"), "--force"]) == 0

@@ -183,14 +183,14 @@ def test_the_command(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[0].split() == ["when", "source", "rows", "rejected", "dropped", "bytes", "id"]
     assert lines[2].split()[1:5] == ["in/one.ndjson", "5", "0", "0"]
     assert lines[-1].strip() == "2 sources"
-    told = []
+    printed = []
     for form in (["--json"], ["--format", "json"]):
         assert main(["sources", store.url, "s", *form]) == 0
-        told.append(json.loads(capsys.readouterr().out))
-    assert told[0] == told[1]
-    assert [(s["name"], s["rows"], s["rejected"]) for s in told[0]["sources"]][1] == ("two.ndjson", 4, 2)
-    assert told[0]["sources"][1]["reject_reasons"]
-    assert all(len(s["id"]) == 64 and s["id"].startswith(s["short_id"]) for s in told[0]["sources"])
+        printed.append(json.loads(capsys.readouterr().out))
+    assert printed[0] == printed[1]
+    assert [(s["name"], s["rows"], s["rejected"]) for s in printed[0]["sources"]][1] == ("two.ndjson", 4, 2)
+    assert printed[0]["sources"][1]["reject_reasons"]
+    assert all(len(s["id"]) == 64 and s["id"].startswith(s["short_id"]) for s in printed[0]["sources"])
     assert main(["sources", store.url, "s", "--limit", "0"]) == 2
     assert main(["sources", store.url, "x"]) == 1
     assert "its streams: s" in capsys.readouterr().err

@@ -369,9 +369,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["sweep", store.url]) == 1
     assert "20 of the 22 files" in capsys.readouterr().err
     assert main(["sweep", store.url, "--dry-run", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["dry_run"], told["files"], len(told["removed"]), bool(told["too_many"])) == (True, 20, 20, True)
-    assert {file["path"] for file in told["removed"]} == set(left)
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["dry_run"], printed["files"], len(printed["removed"]), bool(printed["too_many"])) == (
+        True,
+        20,
+        20,
+        True,
+    )
+    assert {file["path"] for file in printed["removed"]} == set(left)
     assert main(["sweep", store.url, "--allow-many"]) == 0
     assert "removed 20 files of s" in capsys.readouterr().out
     assert main(["sweep", store.url, "--allow-mny"]) == 2

@@ -20,11 +20,10 @@ from runtime import Store
 from runtime.catalogue import AttemptSwept, Committed, FileEntry, SqliteCatalogue, attempt_of, new_attempt
 from runtime.catalogue.key_value import run
 from runtime.objects import FolderObjects
-from runtime.upkeep import sweep as sweep_module
 from runtime.upkeep import sweep_plan
 from runtime.upkeep.sweep import SweepReport, TooManyOrphans, sweep
-from runtime.upkeep.sweep_plan import SweepRules
 from tests.runtime.upkeep.stores import DAY, HOUR, commit, copied, ingest, replaced
+from tests.runtime.upkeep.test_sweep_mutants import index_not_asked, no_claim, no_grace
 
 START = 1_750_000_000_000_000
 METRIC = df.stream("s").group_by("k").agg(n=df.count(), v=df.sum("v"))
@@ -220,14 +219,6 @@ def test_histories() -> None:
     run_state_machine_as_test(Histories, settings=SETTINGS)
 
 
-def _no_grace(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(sweep_module, "STANDARD", SweepRules(grace=0))
-
-
-def _no_claim(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(SqliteCatalogue, "claim_for_sweep", lambda *_: True)
-
-
 def _live_goes(patch: pytest.MonkeyPatch) -> None:
     real = sweep_plan.StreamFiles.__init__
 
@@ -237,11 +228,11 @@ def _live_goes(patch: pytest.MonkeyPatch) -> None:
         self.known = set()
 
     patch.setattr(sweep_plan.StreamFiles, "__init__", init)
-    patch.setattr(sweep_plan, "_check_not_live", lambda *_: None)
-    patch.setattr(SqliteCatalogue, "claim_for_sweep", lambda *_: True)
+    index_not_asked(patch)
+    no_claim(patch)
 
 
-@pytest.mark.parametrize("broken", [_no_grace, _no_claim, _live_goes])
+@pytest.mark.parametrize("broken", [no_grace, no_claim, _live_goes])
 def test_histories_catch_it(monkeypatch: pytest.MonkeyPatch, broken: object) -> None:
     broken(monkeypatch)  # type: ignore[operator]
     with pytest.raises(AssertionError):

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +10,7 @@ import dataflow as df
 from runtime import Store
 from runtime.catalogue import AttemptSwept
 from runtime.upkeep.sweep_plan import SweepRules
+from tests.runtime.killing import Killing
 from tests.runtime.upkeep.stores import ingest, listed, live, orphans, replaced
 
 KILLS = 12
@@ -33,42 +30,30 @@ for _ in range(3):
 
 
 def test_kill_at_random_moments(tmp_path: Path) -> None:
-    rng = random.Random(7)
+    killing = Killing(random.Random(7), longest=0.4)
     store = Store(tmp_path / "store", create=True)
     for number in range(3):
         ingest(store, number)
-    killed = swept = 0
-    longest = 0.4
-    number = 3
-    while killed < KILLS and number < 10 * KILLS:
-        gone = store.files("s")[:2]
-        replaced(store, gone)
-        left = set(orphans(store, 8)) | {file.path for file in gone}
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, store.url], stdout=subprocess.PIPE, cwd=Path(df.__file__).parents[1]
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        begun = time.monotonic()
-        # It is swept from under itself until it is faster.
+    swept, number = 0, 3
+
+    def ingested() -> None:
+        """It is swept from under itself until it is faster."""
         while True:
             with suppress(AttemptSwept):
                 ingest(store, number)
-                break
-        try:
-            process.wait(rng.uniform(0, longest))
-            longest = min(longest, 1.5 * (time.monotonic() - begun))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        process.wait()
-        process.stdout.close()
+                return
+
+    while killing.killed < KILLS and number < 10 * KILLS:
+        gone = store.files("s")[:2]
+        replaced(store, gone)
+        left = set(orphans(store, 8)) | {file.path for file in gone}
+        killing.run(SCRIPT, store.url, meanwhile=ingested)
         swept += len(left - listed(store))
         report = store.verify()
         assert report.ok, str(report)
         assert live(store) <= listed(store)
         number += 1
-    assert killed >= KILLS // 2
+    assert killing.killed >= KILLS // 2
     assert swept
     rows = store.query(df.stream("s").group_by("v").agg(n=df.count()), progress=False)["n"]
     assert rows == [2] * number
