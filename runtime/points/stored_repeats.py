@@ -7,7 +7,8 @@ from dataclasses import replace
 from operators.states.strings import Words
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.pointfile import PointFile, borrowed
-from runtime.query.scan.scanning import Scan, ScanSpec
+from runtime.query.scan.scan_spec import ScanSpec
+from runtime.query.scan.scanning import Scan
 from runtime.query.stages.keys import Keys
 
 _EVER = 1 << 62

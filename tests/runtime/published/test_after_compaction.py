@@ -234,14 +234,14 @@ def _any_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     def tiles(self: Any, first: int, last: int) -> Any:
         found = list(inner(self, first, last).values())
 
-        class Any_(dict[str, list[str]]):
+        class Anything(dict[str, list[str]]):
             def get(self, content: str, default: Any = None) -> Any:
                 return found[-1] if found else default
 
             def __getitem__(self, content: str) -> Any:
                 return found[-1]
 
-        return Any_()
+        return Anything()
 
     monkeypatch.setattr(state_cache.Shelf, "tiles", tiles)
     monkeypatch.setattr(day_states, "covers", lambda *_: True)
