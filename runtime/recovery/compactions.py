@@ -158,7 +158,7 @@ def _used(
 
     def preference(c: FoundCompaction) -> tuple[int, tuple[int, int, str]]:
         committed = c.attempt.name in certain or not c.names.isdisjoint(listed)
-        needed = not there.issuperset(c.rows)
+        needed = set(c.rows) - there - {order for other in compactions if other is not c for order in other.rows}
         return 0 if committed else 1 if needed else 2, c.rank
 
     by_name = {name: c for c in compactions for name in c.names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ def seen(folder: Path) -> Any:
     """The answer, and every point in its order."""
     with Store(folder) as store:
         last = store.query(df.stream("s").group_by("k").agg(last=df.last("v"), n=df.count()), progress=False)
-        return sorted(ask(folder)), sorted(last), store.head("s", 500).to_dict()["rows"]
+        text = io.BytesIO()
+        store.export("s", text, format="csv", progress=False)
+        return sorted(ask(folder)), sorted(last), text.getvalue(), store.streams()[0].rows
 
 
 def fill(store: Store, commits: int, rng: random.Random, begin: int = 0) -> None:
@@ -148,9 +151,8 @@ def test_the_log_decides_while_its_files_are_there(tmp_path: Path) -> None:
         ("_keep", lambda out, attempt, left: out.attempts.append(attempt)),
         ("_number_the_rest", lambda out: out.numbers.update({a.name: n for n, a in enumerate(out.attempts, 1)})),
         ("_conflict", lambda *_: False),
-        ("number_of", lambda path: 0),
     ],
-    ids=["nothing is left out", "numbered anew", "both of two", "any file of a commit"],
+    ids=["nothing is left out", "numbered anew", "both of two"],
 )
 def test_rules_are_needed(tmp_path: Path, rule: str, mutant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compactions, rule, mutant)
