@@ -33,5 +33,9 @@ class QueryError(DataflowError):
     """A query that cannot be planned or run."""
 
 
+class SnapshotTooOld(QueryError):
+    """A file that was planned has been replaced and collected since: the query can be repeated."""
+
+
 class IncompleteResult(QueryError):
     """The proof failed: a planned row was not read, or was read twice."""

@@ -152,6 +152,11 @@ class _TerminalTask:
         return " · ".join(parts)
 
 
+def count_of(n: int, noun: str) -> str:
+    """A count with its noun: "1 row", "2,000 rows"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def human_bytes(n: float) -> str:
     """A size for people: ``999 B``, ``1.2 MB`` (powers of ten)."""
     for unit in ("B", "kB", "MB", "GB"):

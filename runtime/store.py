@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
+from runtime.storage.replaced_files import of_present_files
 from runtime.upkeep.kept_store import KeptStore
 
 # Methods import planning and results on demand: a worker only opens files and starts faster without them.
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from runtime.fleet import Fleet
     from runtime.ingest import IngestReport, Rejected
     from runtime.ingest.inputs.reading import ReadingOptions
+    from runtime.objects.object_store import ObjectInfo
     from runtime.points.describe_points import StreamSummary
     from runtime.points.export_points import ExportReport
     from runtime.progress import Progress
@@ -36,7 +38,10 @@ Moment = str | datetime | date | int
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """Summary of one stream in a store; times are microseconds UTC, None while there are no points."""
+    """Summary of one stream in a store; times are microseconds UTC, None while there are no points.
+
+    ``days`` is the number of UTC days that its files cover, each from its first to its last point.
+    """
 
     name: str
     schema: StreamSchema
@@ -104,6 +109,7 @@ class Store(KeptStore):
         preset: str | None = None,
         progress: bool | Progress = True,
         compact: bool = True,
+        replace: str | bool = False,
         **reading: Unpack[ReadingOptions],
     ) -> IngestReport:
         """Ingest files (paths, globs, ``-``, open files, tables), each exactly once; see ``runtime.ingest``.
@@ -111,7 +117,8 @@ class Store(KeptStore):
         ``key`` and ``time`` are required for a new stream, unless a ``preset`` (``dataflow formats``) or format knows
         them; an existing stream knows its own. ``reading`` are the options of ``runtime.ingest.Reading``: how records
         are read. With ``compact``, small or overlapping files of the years that the points are in are merged at the end
-        where that pays off; see ``runtime.upkeep``.
+        where that pays off; see ``runtime.upkeep``. ``replace`` takes back, in the same commit, the source that it
+        names (as ``undo`` does), or if True the one that has the name of the new one.
         """
         from runtime.ingest import ingest
 
@@ -119,7 +126,7 @@ class Store(KeptStore):
         report = ingest(
             self.objects, self.catalogue, stream, sources, key=key, time=time, unit=unit, format=format,  # type: ignore[arg-type]
             duplicates=duplicates, id=id, missing_key=missing_key, preset=preset,  # type: ignore[arg-type]
-            progress=_progress(progress), **reading,
+            progress=_progress(progress), replacing=self.replacing(stream, replace) if replace else None, **reading,
         )  # fmt: skip
         return self._after(report, progress) if compact else report
 
@@ -132,7 +139,7 @@ class Store(KeptStore):
         """The rejected records of a stream, source by source, without those that were taken later."""
         from runtime.ingest import rejected
 
-        self._be_known(stream)
+        self.be_known(stream)
         return list(rejected(self.objects, self.catalogue, stream))
 
     def retry_rejects(self, stream: str, *, progress: bool | Progress = True, **options: Any) -> IngestReport:
@@ -141,12 +148,13 @@ class Store(KeptStore):
         from runtime.ingest import MEMORY_ROWS, retry_rejects
         from runtime.ingest.one_source import StreamTarget
 
-        self._be_known(stream)
+        self.be_known(stream)
         target = StreamTarget(self.objects, self.catalogue, stream, MEMORY_ROWS, _progress(progress))
         return self._after(retry_rejects(target, options), progress)
 
     # ---- queries
 
+    @of_present_files
     def query(
         self,
         metric: Stream | str,
@@ -301,9 +309,24 @@ class Store(KeptStore):
             self._be_there()
         return found
 
-    def _be_known(self, stream: str) -> None:
-        """QueryError if there is no such stream."""
-        self.catalogue.snapshot(stream, 0, 0)
+    def kept_of(self, stream: str) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
+        """See ``KeptStore``; those of published queries over other streams are not among them."""
+        from runtime.published import versions
+        from runtime.published.state_cache import named_in_cache
+
+        others: set[str] = set()
+        mine: set[str] = set()
+        for latest in versions.latest(self.objects):
+            for found in versions.versions(self.objects, latest.name):
+                folders = {f"cache/{named_in_cache(found.digest)}/", f"results/{found.name}/"}
+                (mine if found.stream == stream else others).update(folders)
+        states, answers = super().kept_of(stream)
+
+        def of_it(info: ObjectInfo) -> bool:
+            folder = "/".join(info.path.split("/")[:2]) + "/"
+            return folder in mine or folder not in others
+
+        return [info for info in states if of_it(info)], [info for info in answers if of_it(info)]
 
     def _be_there(self) -> None:
         """StoreError if there is no store here, rather than an error about something missing in it."""
@@ -390,7 +413,7 @@ class Store(KeptStore):
         out = []
         for name in self.catalogue.streams():
             s = self.catalogue.snapshot(name)
-            days = len({f.day for f in s.files})
+            days = len({day for f in s.files for day in range(f.day, f.day + f.days)})
             out.append(
                 StreamInfo(
                     name, s.schema, s.total_rows, s.total_bytes, s.total_files, days, s.first_time, s.last_time,
@@ -447,9 +470,10 @@ class Store(KeptStore):
 
     def verify(self, progress: bool | Progress = False) -> VerifyReport:
         """Re-read every checksum of the store and check the catalogue against it."""
+        from runtime.points.stored_repeats import repeats_in
         from runtime.storage.verify_store import verify
 
-        return verify(self.objects, self.catalogue, progress=_progress(progress))
+        return verify(self.objects, self.catalogue, progress=_progress(progress), repeats_in=repeats_in)
 
     def recover(self, copy: str | Path | None = None) -> RecoverReport:
         """Rebuild a lost or damaged catalogue, while the store is not in use; see ``runtime.recovery.recover``."""

@@ -89,6 +89,7 @@ FAST = (
     "runtime/test_looking_back.py",
     "runtime/test_progress.py",
     "runtime/test_timelines.py",
+    "runtime/upkeep/test_source_list.py",
     "suites/test_numbers_reported_elsewhere.py",
     "suites/test_reported_elsewhere.py",
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from deploy.commands import (
     bundle,
+    compact_command,
     deploy,
+    erase_command,
     format_list,
     ingest_command,
     kernel_list,
@@ -15,7 +17,8 @@ from deploy.commands import (
     rejects_command,
     simulate,
     store,
-    upkeep,
+    undo_command,
+    upkeep_commands,
 )
 from deploy.commands.shared import Command
 
@@ -29,7 +32,10 @@ COMMANDS: dict[str, Command] = (
     | points_commands.COMMANDS
     | publish.COMMANDS
     | store.COMMANDS
-    | upkeep.COMMANDS
+    | undo_command.COMMANDS
+    | erase_command.COMMANDS
+    | compact_command.COMMANDS
+    | upkeep_commands.COMMANDS
     | kernel_list.COMMANDS
     | bundle.COMMANDS
     | deploy.COMMANDS

@@ -56,6 +56,12 @@ def listing_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("table", "json"), default="table", help="of the list")
 
 
+def json_argument(parser: argparse.ArgumentParser) -> None:
+    """``--format`` of a list or report, and ``--json`` for short."""
+    listing_argument(parser)
+    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+
+
 def positive(text: str) -> int:
     """A whole number above 0."""
     try:
@@ -122,11 +128,11 @@ def shown() -> Iterator[None]:
         flush_or_forget()
 
 
-def show_table(columns: Mapping[str, Column]) -> None:
-    """Print columns: fitted to a terminal, complete when piped."""
+def show_table(columns: Mapping[str, Column], noun: str = "row") -> None:
+    """Print columns: fitted to a terminal, complete when piped; ``noun`` is what a row is called."""
     from runtime.display.text_tables import text_table
 
-    print(text_table(columns, **terminal_form()))
+    print(text_table(columns, **terminal_form(), noun=noun))
 
 
 def terminal_form() -> TerminalForm:

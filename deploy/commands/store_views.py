@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from operators.types import Type
+from runtime.catalogue.items.entries import SEQ
 from runtime.columns import Column, Dictionary
 from runtime.display.text_tables import format_column, iso, printable
 from runtime.progress import human_bytes
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from runtime.catalogue import FileEntry
     from runtime.points.describe_points import ColumnSummary, StreamSummary
     from runtime.query.kernel_store import KernelInfo
+    from runtime.upkeep.source_list import IngestedSource
 
 _EPOCH = date(1970, 1, 1)
 _MOST_LETTERS = 24
@@ -91,9 +93,9 @@ def files_columns(files: Sequence[FileEntry]) -> dict[str, Column]:
         "rows": column(Type.INT, [f.rows for f in files]),
         "keys": column(Type.INT, [f.keys for f in files]),
         "bytes": column(Type.INT, [f.bytes for f in files]),
-        # A file covers one day, so the time of day is enough.
+        # Of a file of one day the time of day is enough.
         "first": column(Type.STRING, [iso(f.t_min)[11:19] for f in files]),
-        "last": column(Type.STRING, [iso(f.t_max)[11:19] for f in files]),
+        "last": column(Type.STRING, [iso(f.t_max)[11 if f.days == 1 else 0 : 19].replace("T", " ") for f in files]),
         "commit": column(Type.INT, [f.seq for f in files]),
         "path": column(Type.STRING, [f.path for f in files]),
     }
@@ -106,6 +108,7 @@ def files_json(files: Sequence[FileEntry]) -> dict[str, object]:
             {
                 "path": f.path,
                 "day": _day(f.day),
+                "days": f.days,
                 "rows": f.rows,
                 "keys": f.keys,
                 "bytes": f.bytes,
@@ -114,11 +117,33 @@ def files_json(files: Sequence[FileEntry]) -> dict[str, object]:
                 "last_time": iso(f.t_max),
                 "sha256": f.sha256,
                 "commit": f.seq,
-                "nulls": dict(f.nulls),
+                "compacted": f.compacted,
+                "nulls": {name: count for name, count in f.nulls.items() if name != SEQ},
             }
             for f in files
         ]
     }
+
+
+def sources_columns(sources: Sequence[IngestedSource]) -> dict[str, Column]:
+    """One row per source; columns that would be empty are left out."""
+    columns = {
+        "when": column(Type.STRING, [iso(s.at)[:19] for s in sources]),
+        "source": column(Type.STRING, [s.entry.name for s in sources]),
+        "rows": column(Type.INT, [s.entry.rows_committed for s in sources]),
+        "rejected": column(Type.INT, [s.entry.rejected for s in sources]),
+        "dropped": column(Type.INT, [s.entry.dropped for s in sources]),
+        "bytes": column(Type.INT, [s.entry.bytes for s in sources]),
+    }
+    if any(s.waiting for s in sources):
+        columns["waiting"] = column(Type.INT, [s.waiting for s in sources])
+    if any(s.entry.undone for s in sources):
+        columns["taken back"] = column(
+            Type.STRING, [f"by commit {s.entry.undone}" if s.entry.undone else None for s in sources]
+        )
+    if any(s.entry.quarantined is not None for s in sources):
+        columns["quarantined"] = column(Type.STRING, [s.entry.quarantined for s in sources])
+    return columns | {"id": column(Type.STRING, [s.short for s in sources])}
 
 
 def summary_columns(summary: StreamSummary) -> dict[str, Column]:

@@ -146,7 +146,7 @@ class RecordBatch:
                 "`dataflow ingest`."
             )
         given = StreamInput(LandedFile(self.s3, found), found.name, identity=found.identity)
-        report = ingest(self.store.objects, self.store.catalogue, stream, given, **self.streams[stream])
+        report = ingest(self.store.objects, self.store.catalogue, stream, given, again=False, **self.streams[stream])
         return found, report.sources
 
     def _set_aside(self, stream: str, settled: Settings, found: Landed, first: IngestError) -> bool:

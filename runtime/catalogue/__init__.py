@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from operators.lazy_imports import late
+from runtime.catalogue.items.changes import Erasure, Gone, Left, TakenBack
 from runtime.catalogue.items.entries import (
     DAY,
     AlreadyIngested,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from runtime.catalogue.catalogue import Catalogue, DynamoCatalogue, SqliteCatalogue, TableCatalogue
     from runtime.catalogue.claims import AttemptSwept
     from runtime.catalogue.day_rows import DayFiles
+    from runtime.catalogue.deletions import Superseded
     from runtime.catalogue.key_value import KeyValueTable, OutcomeUnknown
     from runtime.catalogue.snapshot import Snapshot
 
@@ -36,6 +38,7 @@ __getattr__ = late(
     {
         "runtime.catalogue.catalogue": ("Catalogue", "DynamoCatalogue", "SqliteCatalogue", "TableCatalogue"),
         "runtime.catalogue.day_rows": ("DayFiles",),
+        "runtime.catalogue.deletions": ("Superseded",),
         "runtime.catalogue.snapshot": ("Snapshot",),
         "runtime.catalogue.claims": ("AttemptSwept",),
         "runtime.catalogue.key_value": ("OutcomeUnknown", "KeyValueTable"),
@@ -51,15 +54,20 @@ __all__ = [
     "DayFiles",
     "Deletion",
     "DynamoCatalogue",
+    "Erasure",
     "FileEntry",
+    "Gone",
     "KeyValueTable",
+    "Left",
     "OutcomeUnknown",
     "Record",
     "Snapshot",
     "SourceEntry",
     "SqliteCatalogue",
     "StreamSchema",
+    "Superseded",
     "TableCatalogue",
+    "TakenBack",
     "Waiting",
     "attempt_of",
     "check_stream",

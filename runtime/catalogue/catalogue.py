@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from operators.errors import DataflowError
 from runtime.aws.access import Access
+from runtime.catalogue.items.changes import Erasure, Gone, Left, TakenBack
 from runtime.catalogue.items.commit_order import Order
 from runtime.catalogue.items.entries import AlreadyIngested, Committed, FileEntry, Record, SourceEntry
 from runtime.catalogue.items.schema import StreamSchema
@@ -23,6 +24,8 @@ from runtime.catalogue.stores import KINDS, CataloguePlace, check_kind
 from runtime.catalogue.stores.dynamodb import DynamoTable
 from runtime.catalogue.stores.sqlite import SqliteTable
 from runtime.errors import StoreError
+
+T = TypeVar("T")
 
 
 class Catalogue(Protocol):
@@ -44,25 +47,114 @@ class Catalogue(Protocol):
         """The entry of a source that was ingested or quarantined; None when it was not."""
         ...
 
+    def source(self, stream: str, source_id: str) -> tuple[SourceEntry, int] | None:
+        """The entry of a source, as ``is_ingested``, and the commit that added it.
+
+        To take it back, read it after the snapshot: a later commit is none of the snapshot's.
+        """
+        ...
+
     def order(self, stream: str) -> Order:
         """The last commits of the stream, for the files of an attempt that begins now."""
         ...
 
     def commit(
-        self, stream: str, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str
+        self,
+        stream: str,
+        schema: StreamSchema,
+        source: SourceEntry,
+        files: Sequence[FileEntry],
+        attempt: str,
+        *,
+        again: bool = False,
+        replacing: TakenBack | None = None,
+        erased: int | None = None,
     ) -> Committed | AlreadyIngested:
         """Add a source's files to the stream, all or none, and at most once per source; durable on return.
 
         The files must be in the object store already, each at ``entries.file_path`` of this attempt. Raises
         ``SchemaConflict``, ``IngestError`` (too many files for one commit; swept) or ``OutcomeUnknown``: after
         that one the files must stay, and ingesting the same source again is safe.
+
+        A source that was taken back is already ingested, unless it is to be added ``again``. ``replacing`` are sources
+        that the same commit takes back, this one among them if it is live. ``erased`` is the number of erased keys
+        (``Snapshot.erased``; of those of ``erased`` the sum of ``times``) that the files respect. ``Superseded`` if
+        another commit has replaced a file that this one would, or (``KeysErased``) erased a key: nothing was written,
+        the attempt's files are orphans, and it can be planned again.
         """
         ...
 
     def replace(
         self, stream: str, dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str
     ) -> Committed | None:
-        """Replace files by others with the same rows; None if another commit has replaced one of them."""
+        """Replace live files by others with the same rows, all or none; any number of them.
+
+        None if another commit has replaced one of them: nothing was written, the attempt's files are orphans, which
+        may be deleted at once, and it can be planned again. So do the methods below. ``OutcomeUnknown`` as for
+        ``commit``.
+        """
+        ...
+
+    def undo(
+        self,
+        stream: str,
+        sources: Sequence[str],
+        dels: Sequence[FileEntry],
+        adds: Sequence[FileEntry],
+        attempt: str,
+        left: Left,
+    ) -> Committed | None:
+        """Take sources back, by id, at most ``changes.MAX_NAMED``; see ``TakenBack``.
+
+        They stay known, with ``SourceEntry.undone``. StoreError if one was never ingested; None, too, if one was taken
+        back meanwhile.
+        """
+        ...
+
+    def raise_floor(
+        self, stream: str, day: int, dels: Sequence[FileEntry], attempt: str, left: Left
+    ) -> Committed | None:
+        """Retention: keep the points from the UTC day ``day`` on, and remove ``dels``, which end before it.
+
+        StoreError if the floor is above it.
+        """
+        ...
+
+    def erase(
+        self,
+        stream: str,
+        digests: Sequence[str],
+        dels: Sequence[FileEntry],
+        adds: Sequence[FileEntry],
+        attempt: str,
+        left: Left,
+    ) -> Committed | None:
+        """Replace all files with points of keys by files without them, and note the keys' SHA-256.
+
+        None, too, if points were added meanwhile. In a stream that is busy, use ``note_erased`` first; then replace
+        the files, as of a later snapshot, without digests.
+        """
+        ...
+
+    def note_erased(self, stream: str, digests: Sequence[str], attempt: str) -> Committed | None:
+        """Note the SHA-256 of keys that are being erased: later commits leave them out (``commit(erased=)``)."""
+        ...
+
+    def erase_all(self, stream: str, dels: Sequence[FileEntry], attempt: str, seq: int) -> Committed | None:
+        """Remove all points of a stream, whose files are ``dels`` as of commit ``seq``, and forget its sources and its
+        floor: the next commit begins a stream of this name anew."""
+        ...
+
+    def erased(self, stream: str) -> dict[str, Erasure]:
+        """The keys that were erased, by their SHA-256."""
+        ...
+
+    def gone(self, stream: str, after: int = 0) -> Iterator[Gone]:
+        """The files that commits beyond ``after`` replaced or removed, in the order of these commits."""
+        ...
+
+    def replaced(self, stream: str, path: str) -> int | None:
+        """The commit that replaced or removed the file at this path; None if none did."""
         ...
 
     def snapshot(self, stream: str, since: int | None = None, until: int | None = None) -> Snapshot:
@@ -132,22 +224,98 @@ class TableCatalogue:
 
     def is_ingested(self, stream: str, source_id: str) -> SourceEntry | None:
         """The entry of a source that was ingested or quarantined."""
-        known = run(self.table, self._steps(stream).source(source_id))
+        known = self.source(stream, source_id)
         return None if known is None else known[0]
+
+    def source(self, stream: str, source_id: str) -> tuple[SourceEntry, int] | None:
+        """The entry of a source, and the commit that added it."""
+        known = run(self.table, self._steps(stream).source(source_id))
+        return None if known is None else known[:2]
 
     def order(self, stream: str) -> Order:
         """The last commits of the stream."""
         return run(self.table, self._steps(stream).order())
 
     def commit(
-        self, stream: str, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str
+        self,
+        stream: str,
+        schema: StreamSchema,
+        source: SourceEntry,
+        files: Sequence[FileEntry],
+        attempt: str,
+        *,
+        again: bool = False,
+        replacing: TakenBack | None = None,
+        erased: int | None = None,
     ) -> Committed | AlreadyIngested:
         """Add a source's files to the stream; see ``Catalogue.commit``."""
         steps = self._steps(stream)
-        done = run(self.table, steps.commit(schema, source, files, attempt))
-        if isinstance(done, Committed):
-            self._catch_up(steps)
-        return done
+        commit = steps.commit(schema, source, files, attempt, again=again, replacing=replacing, erased=erased)
+        return self._caught_up(steps, run(self.table, commit))
+
+    def replace(
+        self, stream: str, dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str
+    ) -> Committed | None:
+        """Replace live files by others with the same rows; see ``Catalogue.replace``."""
+        steps = self._steps(stream)
+        return self._caught_up(steps, run(self.table, steps.replace(dels, adds, attempt)))
+
+    def undo(
+        self,
+        stream: str,
+        sources: Sequence[str],
+        dels: Sequence[FileEntry],
+        adds: Sequence[FileEntry],
+        attempt: str,
+        left: Left,
+    ) -> Committed | None:
+        """Take sources back; see ``Catalogue.undo``."""
+        steps = self._steps(stream)
+        return self._caught_up(steps, run(self.table, steps.undo(sources, dels, adds, attempt, left)))
+
+    def raise_floor(
+        self, stream: str, day: int, dels: Sequence[FileEntry], attempt: str, left: Left
+    ) -> Committed | None:
+        """Keep the points from a day on; see ``Catalogue.raise_floor``."""
+        steps = self._steps(stream)
+        return self._caught_up(steps, run(self.table, steps.raise_floor(day, dels, attempt, left)))
+
+    def erase(
+        self,
+        stream: str,
+        digests: Sequence[str],
+        dels: Sequence[FileEntry],
+        adds: Sequence[FileEntry],
+        attempt: str,
+        left: Left,
+    ) -> Committed | None:
+        """Erase keys; see ``Catalogue.erase``."""
+        steps = self._steps(stream)
+        return self._caught_up(steps, run(self.table, steps.erase(digests, dels, adds, attempt, left)))
+
+    def note_erased(self, stream: str, digests: Sequence[str], attempt: str) -> Committed | None:
+        """Note keys that are being erased; see ``Catalogue.note_erased``."""
+        steps = self._steps(stream)
+        return self._caught_up(steps, run(self.table, steps.note_erased(digests, attempt)))
+
+    def erase_all(self, stream: str, dels: Sequence[FileEntry], attempt: str, seq: int) -> Committed | None:
+        """Erase the points of a stream; see ``Catalogue.erase_all``."""
+        steps = self._steps(stream)
+        return self._caught_up(steps, run(self.table, steps.erase_all(dels, attempt, seq)))
+
+    def erased(self, stream: str) -> dict[str, Erasure]:
+        """The keys that were erased, by their SHA-256."""
+        return run(self.table, self._steps(stream).erased())
+
+    def gone(self, stream: str, after: int = 0) -> Iterator[Gone]:
+        """The files that commits beyond ``after`` replaced or removed."""
+        for record in run(self.table, records_steps(self._steps(stream), after)):
+            for gone in record.dels:
+                yield Gone(gone.path, record.seq, record.at, gone.bytes)
+
+    def replaced(self, stream: str, path: str) -> int | None:
+        """The commit that replaced or removed the file at this path."""
+        return run(self.table, self._steps(stream).replaced(path))
 
     def snapshot(self, stream: str, since: int | None = None, until: int | None = None) -> Snapshot:
         """The stream as of its last commit; see ``Catalogue.snapshot``."""
@@ -155,16 +323,6 @@ class TableCatalogue:
         if found is None:
             raise unknown_stream(stream, self.streams())
         return found
-
-    def replace(
-        self, stream: str, dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str
-    ) -> Committed | None:
-        """Replace files by others with the same rows; see ``Catalogue.replace``."""
-        steps = self._steps(stream)
-        done = run(self.table, steps.replace_files(dels, adds, attempt))
-        if done is not None:
-            self._catch_up(steps)
-        return done
 
     def sources(self, stream: str) -> list[SourceEntry]:
         """All sources of a stream, in the order of their ids."""
@@ -206,6 +364,11 @@ class TableCatalogue:
 
     def _steps(self, stream: str) -> StreamSteps:
         return StreamSteps(stream, self.table.most, self._clock)
+
+    def _caught_up(self, steps: StreamSteps, done: T) -> T:
+        if isinstance(done, Committed):
+            self._catch_up(steps)
+        return done
 
     def _catch_up(self, steps: StreamSteps) -> None:
         """Write the head beside the table, bring the day index up to date, seal a stream of an earlier version.

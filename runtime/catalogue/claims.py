@@ -55,11 +55,11 @@ class ClaimSteps(LogSteps):
                 continue  # the existing claim decides
         return False  # unknown, so nothing is deleted
 
-    def check_claim(self, attempt: str, source_id: str | None) -> Steps[None]:
-        """Returns if a refused commit may be retried; raises if the attempt's files are no longer its own."""
+    def is_claimed(self, attempt: str, source_id: str | None) -> Steps[bool]:
+        """Whether a refused commit happened after all; raises if the attempt's files are no longer its own."""
         held = yield from self.claim(attempt)
         if held is None:
-            return
+            return False
         by, _, source = held
         if by == "sweep":
             raise AttemptSwept(
@@ -68,6 +68,7 @@ class ClaimSteps(LogSteps):
             )
         if source != source_id:
             raise StoreError(f"attempt id {attempt} was used for another commit of {self.stream!r}: use a new one.")
+        return True
 
     # Lists of files, for commits that name them
 
@@ -77,7 +78,7 @@ class ClaimSteps(LogSteps):
         """Write the lists that are not ``written`` yet, on condition that nobody has claimed the attempt.
 
         So a sweep, which claims it first, leaves none behind, however late a request takes effect. ``written`` maps
-        the keys of lists that may be there to whether they are. Raises as ``check_claim`` does; if the claim is this
+        the keys of lists that may be there to whether they are. Raises as ``is_claimed`` does; if the claim is this
         attempt's own commit, the commit that follows finds it.
         """
         puts = [self.put("FILES", list_key(attempt, hash_of(payload)), payload) for payload in lists]
@@ -88,7 +89,7 @@ class ClaimSteps(LogSteps):
                 try:
                     yield from transact([*batch, unclaimed])
                 except ConditionFailed:
-                    yield from self.check_claim(attempt, source_id)
+                    yield from self.is_claimed(attempt, source_id)
                     return
                 written |= {put.sort: True for put in batch}
 

@@ -13,6 +13,7 @@ from runtime.catalogue.items.item_bytes import dump, load
 from runtime.catalogue.key_value import (
     Check,
     ConditionFailed,
+    Item,
     Put,
     Row,
     Steps,
@@ -27,6 +28,9 @@ from runtime.errors import IncompleteResult
 
 MAX_TRANSACTION = 3_500_000
 """Maximum bytes of all bodies in one transaction: DynamoDB accepts 4 MB including overhead."""
+
+FEW = 3
+"""Rows of a day that are read one by one."""
 
 Node = Mapping[str, int]
 """A node of the directory: for each year, month or day below it the last commit that touched it."""
@@ -177,9 +181,10 @@ class IndexSteps(LogSteps):
             if not adds:
                 key = day_rows.marker_key(day, record.seq)
                 puts.append(self.row_put(key, day_rows.pack_marker(day, record.seq, totals)))
+            there = yield from self._replaced_rows(partition, day, dels)
             for gone in dels:
                 key = day_rows.row_key(day, gone.seq, gone.ordinal)
-                found = yield from get(partition, key)
+                found = there.get(key)
                 if found is None:
                     raise IncompleteResult(
                         f"the day index of stream {self.stream!r} lacks {gone.path!r}, which commit {record.seq} "
@@ -189,6 +194,19 @@ class IndexSteps(LogSteps):
                     day_rows.check_seal(partition, key, *found)
                 puts.append(self.row_put(key, day_rows.deleted(found[1], record.seq)))
         return puts
+
+    def _replaced_rows(self, partition: str, day: int, dels: Sequence[Deletion]) -> Steps[dict[str, Item]]:
+        """The rows of these files of a day, by key, as far as they are there: one query if they are many."""
+        keys = sorted(day_rows.row_key(day, gone.seq, gone.ordinal) for gone in dels)
+        if len(keys) > FEW:
+            rows: list[Row] = yield from query(partition, keys[0], keys[-1] + "~")
+            return {sort: (number, body) for sort, number, body in rows}
+        there: dict[str, Item] = {}
+        for key in keys:
+            found = yield from get(partition, key)
+            if found is not None:
+                there[key] = found
+        return there
 
     def _totals(self, day: int, seq: int, before: Mapping[int, int] | None) -> Steps[day_rows.DayTotals]:
         """The day's totals before commit ``seq``, from its last row; it has none if no commit has touched it."""

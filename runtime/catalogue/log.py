@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from runtime.catalogue.items import seal
 from runtime.catalogue.items.commit_order import Order
-from runtime.catalogue.items.entries import FileEntry, Record, check_stream
-from runtime.catalogue.items.file_lists import list_key, load_list
+from runtime.catalogue.items.entries import Record, check_stream
+from runtime.catalogue.items.file_lists import filled, list_key, list_name
 from runtime.catalogue.items.item_bytes import dump, load, load_record, log_key
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.items.seal import damaged
@@ -229,15 +229,15 @@ class LogSteps:
 
     def with_files(self, record: Record) -> Steps[Record]:
         """The record with the files of its lists, which are there, as they were written before it."""
-        files: list[FileEntry] = []
-        for digest in record.lists:
+        payloads: dict[str, bytes] = {}
+        for digest in (*record.lists, *record.del_lists):
             place = self.partition("FILES"), list_key(record.attempt, digest)
-            what = f"list {digest} of the files of commit {record.seq} of stream {self.stream!r}"
+            what = f"{list_name(record, digest)} of stream {self.stream!r}"
             found = yield from get(*place)
             if found is None:
                 raise damaged(what, "it is missing")
-            files += load_list(seal.open_json(*place, *found, what), digest, record, len(files), what)
-        return replace(record, adds=tuple(files)) if record.lists else record
+            payloads[digest] = seal.open_json(*place, *found, what)
+        return filled(record, payloads, self.stream)
 
     def schema_at(self, record: Record) -> Steps[StreamSchema]:
         """The schema that is valid as of a record."""

@@ -26,9 +26,12 @@ class Snapshot:
     ``files`` are those with points on the UTC days that the range touches, in the order (day, seq, ordinal); they are
     available as columns (``files.heads``), and entries are created on access. ``floor`` is the first day that retention
     keeps (days since 1970-01-01; None: all). ``first_time`` and ``last_time`` are the event times (microseconds UTC,
-    both inclusive) of the whole stream, None when it has no points. ``total_...``, ``sources``, ``quarantined``
-    (sources set aside), ``rejected`` (rows) and ``dropped`` (duplicates) are of the whole stream. ``checked``: every
-    item read had a checksum; False for streams of earlier versions.
+    both inclusive) of the whole stream from the floor on, None when it has no points. ``total_...``, ``sources``,
+    ``quarantined`` (sources set aside), ``rejected`` (rows), ``dropped`` (duplicates), ``undone`` (sources taken back)
+    and ``erased`` (keys; what ``commit`` takes) are of the whole stream. ``checked``: every item read had a checksum;
+    False for streams of earlier versions.
+
+    A file may begin before the floor; its rows there do not count.
     """
 
     stream: str
@@ -47,6 +50,8 @@ class Snapshot:
     rejected: int
     dropped: int
     checked: bool = True
+    undone: int = 0
+    erased: int = 0
 
     @property
     def set_hash(self) -> str:
@@ -96,6 +101,7 @@ class ReadSteps:
         """The snapshot at the record ``last``."""
         schema = yield from self.steps.schema_at(last)
         totals = last.totals
+        bounds = times_from(last.floor, totals)
         days = (0, -1)
         if totals.first is not None and totals.last is not None:
             days = day_range(totals.first, totals.last, since, until)
@@ -121,8 +127,8 @@ class ReadSteps:
             schema=schema,
             files=files,
             floor=last.floor,
-            first_time=totals.first,
-            last_time=totals.last,
+            first_time=bounds[0],
+            last_time=bounds[1],
             total_files=totals.files,
             total_rows=totals.rows,
             total_bytes=totals.bytes,
@@ -131,6 +137,8 @@ class ReadSteps:
             rejected=totals.rejected,
             dropped=totals.dropped,
             checked=head is not None and head.sealed,
+            undone=totals.undone,
+            erased=totals.erased,
         )
 
     def as_of(self, found: DayFiles, mark: int) -> DayFiles:
@@ -210,6 +218,13 @@ class ReadSteps:
                 f"the catalogue of stream {self.stream!r} does not add up: {found[0]} files with {found[1]} rows are "
                 f"listed, {totals.files} with {totals.rows} were committed; run `dataflow recover` on the store."
             )
+
+
+def times_from(floor: int | None, totals: Totals) -> tuple[int | None, int | None]:
+    """The first and last time of a stream from the floor on."""
+    if floor is None or totals.first is None or totals.last is None:
+        return totals.first, totals.last
+    return (None, None) if totals.last < floor * DAY else (max(totals.first, floor * DAY), totals.last)
 
 
 def unknown_stream(stream: str, known: Sequence[str]) -> QueryError:

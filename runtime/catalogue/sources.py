@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.catalogue.items.entries import Record, SourceEntry
+from runtime.catalogue.items.entries import Record, SourceEntry, Totals
 from runtime.catalogue.items.item_bytes import dump, load, source_data
 from runtime.catalogue.items.seal import damaged
 from runtime.catalogue.key_value import Put, Steps, WriteCondition, query
@@ -19,6 +19,9 @@ from runtime.catalogue.log import RETRIES, LogSteps
 
 FIRST = "#"
 """The sort key of the item before all sources: below every hexadecimal digit."""
+
+LIVE, QUARANTINED, UNDONE = 1, 0, 2
+"""Numbers of items: of sources that are in the stream, set aside, taken back."""
 
 LAST = "~"
 """The next item of the last source: above every hexadecimal digit."""
@@ -83,7 +86,11 @@ class SourceSteps(LogSteps):
         place = yield from self.place(source_id)
         if place is None or place.sort != source_id:
             return None
-        return self.entry_of(place)
+        entry, seq, attempt = self.entry_of(place)
+        last, _ = yield from self.last_record()
+        if last is not None and state_of(entry, seq, last.totals) == "forgotten":
+            return None
+        return entry, seq, attempt
 
     def entry_of(self, place: Place) -> tuple[SourceEntry, int, str]:
         """The entry, commit and attempt in a source's item."""
@@ -92,25 +99,39 @@ class SourceSteps(LogSteps):
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(self._what(place.sort), str(error)) from error
 
-    def source_puts(self, source: SourceEntry, record: Record, place: Place | None, linked: bool) -> list[Put]:
-        """The source's item and, in a ``linked`` list, the one before it, which names it.
+    def source_puts(
+        self, source: SourceEntry, record: Record, place: Place | None, linked: bool, taken: Sequence[Place] = ()
+    ) -> list[Put]:
+        """The source's item and, in a ``linked`` list, the one before it, which names it; those that it takes back.
 
-        ``place`` was read after the last record of the log, so if the list changed since, this commit is refused.
+        ``place`` and ``taken`` were read after the last record of the log, so if the list changed since, this commit
+        is refused.
         """
         data = source_data(source, record.seq, record.attempt)
-        number = 1 if source.quarantined is None else 0
-        again = place is not None and place.sort == source.id
-        when = WriteCondition.EQUAL if again else WriteCondition.ABSENT  # again: it was quarantined, number 0
-        if not linked:
-            return [self.put("SRC", source.id, dump(data), when, 0, number)]
-        if place is None:  # the first commit
-            first = self.put("SRC", FIRST, dump({"next": source.id}), WriteCondition.ABSENT)
-            return [first, self.put("SRC", source.id, dump({**data, "next": LAST}), when, 0, number)]
-        mine = self.put("SRC", source.id, dump({**data, "next": place.next}), when, 0, number)
-        if again:
-            return [mine]
-        before = dump({**place.data, "next": source.id})
-        return [self.put("SRC", place.sort, before, WriteCondition.EQUAL, place.number, place.number), mine]
+        number = number_of(source)
+        puts = {put.sort: put for put in self.undone_puts(taken, record)}
+        if place is not None and place.sort == source.id:
+            data |= {"next": place.next} if linked else {}
+            puts[source.id] = self.put("SRC", source.id, dump(data), WriteCondition.EQUAL, place.number, number)
+            return list(puts.values())
+        if linked:
+            before = Place(FIRST, 0, {}) if place is None else place
+            data |= {"next": LAST if place is None else place.next}
+            marked = self.undone(before, record.seq) if before.sort in puts else before
+            when = WriteCondition.ABSENT if place is None else WriteCondition.EQUAL
+            body = dump({**marked.data, "next": source.id})
+            puts[before.sort] = self.put("SRC", before.sort, body, when, before.number, marked.number)
+        puts[source.id] = self.put("SRC", source.id, dump(data), WriteCondition.ABSENT, 0, number)
+        return list(puts.values())
+
+    def undone_puts(self, taken: Iterable[Place], record: Record) -> list[Put]:
+        """The items of the sources that the record takes back; they stay where they are in the list."""
+        marked = [(place.number, self.undone(place, record.seq)) for place in taken]
+        return [self.put("SRC", p.sort, dump(p.data), WriteCondition.EQUAL, bound, p.number) for bound, p in marked]
+
+    def undone(self, place: Place, seq: int) -> Place:
+        """The item of a source that commit ``seq`` takes back."""
+        return Place(place.sort, UNDONE, {**place.data, "undone": seq})
 
     def linked_puts(self, sources: Iterable[tuple[str, int, Mapping[str, Any]]]) -> list[Put]:
         """The whole list, linked, of these sources: ids, item numbers, contents."""
@@ -124,6 +145,18 @@ class SourceSteps(LogSteps):
 
     def _what(self, sort: str) -> str:
         return f"source {sort} of stream {self.stream!r}"
+
+
+def number_of(entry: SourceEntry) -> int:
+    """The number of the item with this entry."""
+    return UNDONE if entry.undone else LIVE if entry.quarantined is None else QUARANTINED
+
+
+def state_of(entry: SourceEntry, seq: int, totals: Totals) -> str:
+    """The field of the totals that counts a source with this entry, of commit ``seq``."""
+    if seq <= totals.begun:
+        return "forgotten"
+    return "undone" if entry.undone else "sources" if entry.quarantined is None else "quarantined"
 
 
 def broken_links(places: Sequence[Place], seq: int) -> list[str]:

@@ -29,7 +29,8 @@ def places_between(low: float, high: float, most: int, whole: bool) -> list[floa
 
     places = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], integer=whole).tick_values(low, high)
     slack = 1e-9 * (high - low)
-    return [float(p) + 0.0 for p in places if low - slack <= p <= high + slack]
+    # The locator gives fractions where it finds too few whole numbers.
+    return [float(p) + 0.0 for p in places if low - slack <= p <= high + slack and not (whole and p % 1)]
 
 
 def tick_texts(places: Sequence[float]) -> list[str]:

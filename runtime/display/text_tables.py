@@ -14,6 +14,7 @@ import numpy as np
 
 from operators.types import Type
 from runtime.columns import Column
+from runtime.progress import count_of
 
 NULL = "—"
 _GAP = "   "
@@ -132,10 +133,6 @@ def _head(columns: Mapping[str, Column], max_rows: int | None) -> tuple[dict[str
     return {name: column.take(shown) for name, column in columns.items()}, rows, hidden
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
 def _wrapped(line: str, width: int | None) -> list[str]:
     """A line on as many lines as it takes, cut between words; the further ones are indented."""
     if width is None or cell_width(line) < width:
@@ -182,13 +179,13 @@ def text_table(
     for i in range(rows - hidden_rows):
         line = (" " + _GAP.join(_pad(body[i], w, left) for _, body, w, left in cells)).rstrip()
         lines.append(line.replace(NULL, style(NULL, _DIM)) if color else line)
-    note = _count(rows, noun)
+    note = count_of(rows, noun)
     if hidden_rows:
         lines.append(" ⋮")
         note += f", {hidden_rows:,} of them not shown"
     if len(cells) < len(shown):
         names = ", ".join(printable(n) for n in list(shown)[len(cells) :])
-        note += f"; {_count(len(shown) - len(cells), 'column')} not shown: {names}"
+        note += f"; {count_of(len(shown) - len(cells), 'column')} not shown: {names}"
     for line in (note, *footer):
         lines += [style(f" {part}", _DIM) for part in _wrapped(printable(line, None), width)]
     return "\n".join(lines)
@@ -221,7 +218,7 @@ def html_table(columns: Mapping[str, Column], *, max_rows: int | None = None, fo
     for i in range(rows - hidden):
         row = "".join(f'<td style="text-align:{align}">{html.escape(body[i])}</td>' for _, body, align in cells)
         lines.append(f"<tr>{row}</tr>")
-    note = _count(rows, "row") + (f", {hidden:,} of them not shown" if hidden else "")
+    note = count_of(rows, "row") + (f", {hidden:,} of them not shown" if hidden else "")
     note = "<br>".join(html.escape(line) for line in (note, *footer))
     lines += ["</tbody>", "</table>", f"<p><small>{note}</small></p>"]
     return "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time as clock
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,11 +12,23 @@ from functools import partial
 from operators.errors import DataflowError
 from operators.nearest import nearest
 from operators.types import Type
-from runtime.catalogue import AlreadyIngested, Catalogue, SourceEntry, StreamSchema, Waiting, new_attempt
+from runtime.catalogue import (
+    AlreadyIngested,
+    Catalogue,
+    Committed,
+    FileEntry,
+    SourceEntry,
+    StreamSchema,
+    Waiting,
+    new_attempt,
+)
+from runtime.catalogue.deletions import KeysErased, Superseded
+from runtime.catalogue.items.changes import TakenBack
 from runtime.errors import IngestError, SchemaConflict, StoreError
 from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.columns.column_types import MAX_COLUMNS
+from runtime.ingest.columns.erased_keys import ErasedKeys
 from runtime.ingest.formats import batches_of
 from runtime.ingest.inputs.byte_stream import Hashed, Prefetched
 from runtime.ingest.inputs.inputs import FileInput, Input, StreamInput, TableInput, Version, opened, version
@@ -36,15 +48,28 @@ _TABLE = 8
 """Tables are in memory already: this many times the rows are buffered, for fewer and larger files."""
 
 
+Replacing = Callable[[str, str, str, int], TakenBack | None]
+"""What the source of this name and id takes back in its commit: (name, id, attempt, number of the try)."""
+
+_TRIES = 20
+"""How often the sources to take back are looked up again because their files were replaced meanwhile."""
+
+
 @dataclass(frozen=True)
 class StreamTarget:
-    """The target of sources, and the limit of buffered rows."""
+    """The target of sources, and the limit of buffered rows.
+
+    ``again``: sources that were taken back are ingested anew. ``replacing`` gives what a source takes back in the same
+    commit.
+    """
 
     objects: ObjectStore
     catalogue: Catalogue
     name: str
     memory_rows: int
     progress: Progress
+    again: bool = False
+    replacing: Replacing | None = None
 
 
 class SourceRun:
@@ -70,8 +95,19 @@ class SourceRun:
         """Ingest the source, unless it was ingested before.
 
         If another ingest committed conflicting types in the meantime, an input that can be read again is read with the
-        new types, and rows that do not fit are rejected.
+        new types, and rows that do not fit are rejected. If keys were erased in the meantime, it is read without them.
         """
+        for _ in range(_TRIES):
+            try:
+                return self._fitting()
+            except KeysErased:
+                if isinstance(self._given, StreamInput) or self._is_used_up:
+                    raise
+        raise IngestError(
+            f"keys are erased from stream {self._stream.name!r} all the time: ingest {self._given.name} later"
+        )
+
+    def _fitting(self) -> SourceReport:
         while True:
             try:
                 return self._report()
@@ -93,7 +129,7 @@ class SourceRun:
         return self._stream.catalogue.is_ingested(self._stream.name, source_id) is not None
 
     def _known(self, source_id: str) -> Known | None:
-        return known_source(self._stream.catalogue, self._stream.name, source_id)
+        return known_source(self._stream.catalogue, self._stream.name, source_id, self._stream.again)
 
     def _report(self) -> SourceReport:
         begun = clock.monotonic()
@@ -157,7 +193,9 @@ class SourceRun:
         after = None if known is None or known.waiting is None else known.waiting.latest
         stored_wide = partial(holds_wide, stream.objects, stream.catalogue, stream.name)
         is_empty = schema is not None and self._is_empty(schema)
-        return new_assembler(Assembler, settings, self._given.name, after, is_empty, stored_wide)
+        made = new_assembler(Assembler, settings, self._given.name, after, is_empty, stored_wide)
+        made.erased = ErasedKeys.of(stream.catalogue, stream.name)
+        return made
 
     def _is_empty(self, known: StreamSchema) -> bool:
         """Whether no point was ever committed, so the type of the keys is not settled."""
@@ -220,10 +258,10 @@ class SourceRun:
         known: Known | None,
         begun: float,
     ) -> SourceReport | AlreadyIngested:
-        name, rejects, stream, times = self._given.name, assembler.rejects, self._stream, assembler.time
+        name, rejects, times = self._given.name, assembler.rejects, assembler.time
         times.finish()
         committed = sum(file.rows for file in writer.files)
-        if rejects.count and not writer.files and known is None:
+        if rejects.count and not writer.files and known is None and not assembler.left_out:
             first = rejects.examples[0]
             hint = f" (is this machine's clock right? It is {utc(clock.time_ns() // 1000)})" if times.early else ""
             reason = first.reason + (hint or self._meant(first.text))
@@ -262,7 +300,12 @@ class SourceRun:
         empty = {name: type_ for name, type_ in [*null.items()][:MAX_COLUMNS] if name not in writer.types}
         schema = self._settings.schema(types.key_type or Type.STRING, writer.types, types.wide, empty)
         self._committing = digest
-        done = stream.catalogue.commit(stream.name, schema, source, writer.files, attempt)
+        known_keys = 0 if assembler.erased is None else assembler.erased.number
+        try:
+            done = self._committed(schema, source, writer.files, attempt, known_keys)
+        except KeysErased:
+            self._discard(source, writer.files, attempt)
+            raise
         if isinstance(done, AlreadyIngested):
             return done
         return SourceReport(
@@ -290,6 +333,36 @@ class SourceRun:
             twice=times.twice,
             notes=(*getattr(self._given, "notes", ()), *assembler.notes.sentences, *self._unmet(assembler, writer)),
         )
+
+    def _committed(
+        self, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str, erased: int
+    ) -> Committed | AlreadyIngested:
+        stream = self._stream
+        for number in range(_TRIES):
+            replacing = None if stream.replacing is None else stream.replacing(source.name, source.id, attempt, number)
+            try:
+                return stream.catalogue.commit(
+                    stream.name, schema, source, files, attempt, again=stream.again, replacing=replacing, erased=erased
+                )
+            except KeysErased:
+                raise
+            except Superseded:
+                if replacing is None:
+                    raise
+        raise IngestError(
+            f"the files of what {source.name} replaces change all the time: repeat it when fewer others write"
+        )
+
+    def _discard(self, source: SourceEntry, files: Sequence[FileEntry], attempt: str) -> None:
+        """Remove what was written of a source that has erased keys, and is not committed."""
+        stream = self._stream
+        if not stream.catalogue.claim_for_sweep(stream.name, attempt):
+            return
+        for file in files:
+            stream.objects.delete(file.path, versions=True)
+        committed = stream.catalogue.is_ingested(stream.name, source.id)
+        if source.rejects_path is not None and (committed is None or committed.rejects_path != source.rejects_path):
+            stream.objects.delete(source.rejects_path, versions=True)
 
     def _unmet(self, assembler: Assembler, writer: Writer) -> Iterator[str]:
         """What the options name that no record had."""

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from runtime.errors import IngestError
+from runtime.progress import count_of
 
 _REASONS = 10
 """Reasons that a report spells out."""
@@ -84,13 +85,13 @@ class ColumnReport:
             if type_ == "string" and self.type != "string":
                 hint = f"; {_text_hint(name, self.type, first.text)}"
             yield (
-                f"{name} is {self.type}: {_count(count, _CALLED.get(type_, type_))} in {name}#{type_} "
+                f"{name} is {self.type}: {count_of(count, _CALLED.get(type_, type_))} in {name}#{type_} "
                 f"(the first, {first.text!r}, in line {first.line:,}{hint})"
             )
         if self.text is not None and self.numbers * _FEW >= self.values:
             yield (
-                f"{name} is text because of {_count(self.values - self.numbers, 'value')} (the first, "
-                f"{self.text.text!r}, in line {self.text.line:,}) beside {_count(self.numbers, 'number')}: "
+                f"{name} is text because of {count_of(self.values - self.numbers, 'value')} (the first, "
+                f"{self.text.text!r}, in line {self.text.line:,}) beside {count_of(self.numbers, 'number')}: "
                 f"--type {name}=float64 reads numbers, --null {self.text.text!r}: missing"
             )
 
@@ -109,9 +110,9 @@ _FEW = 4
 def zone_notes(zone: str | None, without_zone: int, twice: int) -> Iterator[str]:
     """What a person should know of times without an offset, of which the clock of ``zone`` showed some ``twice``."""
     if without_zone:
-        yield f"{_count(without_zone, 'time')} without an offset: taken as {zone or 'UTC'} (--time-zone)"
+        yield f"{count_of(without_zone, 'time')} without an offset: taken as {zone or 'UTC'} (--time-zone)"
     if twice:
-        yield f"{_count(twice, 'time')} that the clock of {zone} showed twice: the earlier was taken"
+        yield f"{count_of(twice, 'time')} that the clock of {zone} showed twice: the earlier was taken"
 
 
 def _text_hint(name: str, type_: str, text: str) -> str:
@@ -176,11 +177,11 @@ class SourceReport:
             return f"{self.name}: {self.status}: {self.error}"
         if self.status != "ingested":
             return f"{self.name}: {self.status}{self._other_options()}{self._wait()}"
-        text = f"{self.name}: {_count(self.committed, 'row')} in {_count(self.files, 'file')}"
+        text = f"{self.name}: {count_of(self.committed, 'row')} in {count_of(self.files, 'file')}"
         if self.resumed:
             text += " (rows that were ahead of the clock when it was first ingested)"
         if self.dropped:
-            text += f", {_count(self.dropped, 'duplicate')} dropped"
+            text += f", {count_of(self.dropped, 'duplicate')} dropped"
         if self.rejected:
             text += f", {self.rejected:,} rejected"
         text += f" ({self.seconds:.1f} s)"
@@ -190,12 +191,12 @@ class SourceReport:
             where = f" (first at line {first.line}, byte {first.byte})" if first else ""
             text += f"\n  {count:,} x {first.reason if first else reason}{where}"
         if rest := sum(count for _, count in ordered[_REASONS:]):
-            text += f"\n  {rest:,} for {_count(len(ordered) - _REASONS, 'other reason')}"
+            text += f"\n  {rest:,} for {count_of(len(ordered) - _REASONS, 'other reason')}"
         if self.rejects_path:
             text += f"\n  rejected records: {self.rejects_path}"
         notes = [*self.notes, *(note for name, column in self.columns.items() for note in column.notes(name))]
         notes += zone_notes(self.zone, self.without_zone, self.twice)
-        notes += [f"{_count(count, 'value')} left out: {reason}" for reason, count in sorted(self.left_out.items())]
+        notes += [f"{count_of(count, 'value')} left out: {reason}" for reason, count in sorted(self.left_out.items())]
         notes += [note for name, column in self.columns.items() for note in column.missing(name)]
         for note in notes[:_NOTES]:
             text += f"\n  {note}"
@@ -210,7 +211,7 @@ class SourceReport:
         given = ", ".join(f"{name}={value}" for name, value in self.options_before.items()) or "none"
         text = f", with other options (then: {given}): its rows stay as they are"
         if self.rejected_before:
-            records = _count(self.rejected_before, "rejected record")
+            records = count_of(self.rejected_before, "rejected record")
             text += f"; --retry-rejects reads its {records} with those of now"
         return f"{text}; to read it anew, ingest it into another stream"
 
@@ -219,7 +220,7 @@ class SourceReport:
         if not self.waiting or self.waiting_from is None:
             return ""
         return (
-            f"\n  {_count(self.waiting, 'row')} from {utc(self.waiting_from)} on, ahead of this machine's clock "
+            f"\n  {count_of(self.waiting, 'row')} from {utc(self.waiting_from)} on, ahead of this machine's clock "
             f"({utc(clock.time_ns() // 1000)}): if the clock is behind, correct it; then ingest this source again, "
             "which takes only these rows"
         )
@@ -319,8 +320,9 @@ class IngestReport:
             lines.append(types)
         if len(self.sources) != 1 and done:
             lines.append(
-                f"{self.stream}: {self.committed:,} rows of {_count(done, 'source')} in {_count(self.files, 'file')}, "
-                f"{self.rejected:,} rejected, {self.dropped:,} dropped ({self.seconds:.1f} s)"
+                f"{self.stream}: {self.committed:,} rows of {count_of(done, 'source')} in "
+                f"{count_of(self.files, 'file')}, {self.rejected:,} rejected, "
+                f"{self.dropped:,} dropped ({self.seconds:.1f} s)"
             )
         if self.upkeep:
             lines.append(self.upkeep)
@@ -349,7 +351,7 @@ class Interrupted(KeyboardInterrupt):
         done = [s for s in report.sources if s.error is None]
         failed = len(report.sources) - len(done)
         of = f" of {len(report.sources) + len(left):,}" if left else ""
-        text = f"interrupted; {_count(len(done), 'source')}{of} {'is' if len(done) == 1 else 'are'} ingested"
+        text = f"interrupted; {count_of(len(done), 'source')}{of} {'is' if len(done) == 1 else 'are'} ingested"
         if failed:
             text += f", {failed:,} failed"
         if left:
@@ -374,7 +376,3 @@ def utc_text(micros: int) -> str:
         return (datetime(1970, 1, 1) + timedelta(microseconds=micros)).isoformat() + "Z"
     except OverflowError:
         return str(micros)
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")

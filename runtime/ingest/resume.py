@@ -27,10 +27,10 @@ class Known:
         return self.waiting is not None and self.waiting.earliest <= latest_time()
 
 
-def known_source(catalogue: Catalogue, stream: str, source_id: str) -> Known | None:
-    """The ingested source; None if it was not ingested yet."""
+def known_source(catalogue: Catalogue, stream: str, source_id: str, again: bool = False) -> Known | None:
+    """The ingested source; None if it was not ingested yet, or with ``again`` if it was taken back."""
     entry = catalogue.is_ingested(stream, source_id)
-    if entry is None or entry.quarantined is not None:
+    if entry is None or entry.quarantined is not None or (again and entry.undone):
         return None
     while entry is not None and entry.waiting is not None:
         waiting, next_id = entry.waiting, entry.waiting.next_id(entry.id)

@@ -19,8 +19,8 @@ from runtime.ingest.inputs.settings import Settings
 from runtime.ingest.one_source import SourceRun, StreamTarget
 from runtime.ingest.report import IngestReport, SourceReport
 from runtime.ingest.report import counted as of_reason
-from runtime.ingest.text.rejects import KeptRejects, kept_rejects
-from runtime.objects import ObjectStore
+from runtime.ingest.text.rejects import COPY, KeptRejects, kept_rejects
+from runtime.objects import FileMissing, ObjectStore
 
 _NAMING = ("rename", "columns", "drop")
 _WELL_FORMED = ("key: ", "time: ")
@@ -65,6 +65,11 @@ class Rejected:
         return replace(found, reading=reading, again=True)
 
 
+def retried_id(source_id: str) -> str:
+    """The id of the source that has a source's rejects, once they were taken."""
+    return hashlib.sha256(f"{source_id}\nrejects".encode()).hexdigest()
+
+
 def rejected(objects: ObjectStore, catalogue: Catalogue, stream: str) -> Iterator[Rejected]:
     """The rejects of a stream, source by source, without those that were taken later."""
     entries = {entry.id: entry for entry in catalogue.sources(stream)}
@@ -74,17 +79,28 @@ def rejected(objects: ObjectStore, catalogue: Catalogue, stream: str) -> Iterato
         # Rows ahead of the clock wait, and are taken under this id when their source is offered again. Rejects that are
         # all kept take it, too; then it is called by their name.
         resumed = None if entry.waiting is None else entry.waiting.next_id(entry.id)
-        retried = hashlib.sha256(f"{entry.id}\nrejects".encode()).hexdigest()
+        retried = retried_id(entry.id)
         later = entries.get(resumed or "")
         if retried in entries or (later is not None and later.name.endswith(ITS_REJECTS)):
             continue
         path = entry.rejects_path
-        found = kept_rejects(objects.read(path, 0, objects.size(path)), path)
+        found = kept_rejects(_read(objects, path), path)
         identity = retried if resumed is None or later is not None or found.not_listed else resumed
         if identity != resumed:
             found = found._replace(records=[r for r in found.records if not r[0].reason.endswith(FUTURE)])
         if found.records:
             yield Rejected(entry, found, identity)
+
+
+def _read(objects: ObjectStore, path: str) -> bytes:
+    """The content of an object of rejects, which an erasure may be writing anew."""
+    try:
+        return objects.read(path, 0, objects.size(path))
+    except FileMissing:
+        try:
+            return objects.read(path + COPY, 0, objects.size(path + COPY))
+        except FileMissing:
+            return objects.read(path, 0, objects.size(path))
 
 
 def retry_rejects(target: StreamTarget, given: Mapping[str, Any]) -> IngestReport:

@@ -14,7 +14,7 @@ from runtime.ingest.inputs.packed.archives import each_source
 from runtime.ingest.inputs.quarantine import archive_done
 from runtime.ingest.inputs.reading import ReadingOptions
 from runtime.ingest.inputs.settings import Settings
-from runtime.ingest.one_source import SourceRun, StreamTarget
+from runtime.ingest.one_source import Replacing, SourceRun, StreamTarget
 from runtime.ingest.report import IngestReport, Interrupted, SourceReport, SourcesFailed
 from runtime.ingest.resume import known_source
 from runtime.objects import ObjectStore
@@ -42,6 +42,8 @@ def ingest(
     preset: str | None = None,
     progress: Progress | None = None,
     memory_rows: int = MEMORY_ROWS,
+    again: bool = True,
+    replacing: Replacing | None = None,
     **reading: Unpack[ReadingOptions],
 ) -> IngestReport:
     """Add points to a stream, which the first ingest creates; each input is a source that counts exactly once.
@@ -55,6 +57,9 @@ def ingest(
     none. ``duplicates``, ``id`` and ``missing_key`` are properties of the stream; None means the stream's. ``reading``
     are the options of ``Reading``. ``preset`` names a set of these options for a well-known source (``dataflow
     formats``); those that are given win.
+
+    A source that was taken back (``undo``) is ingested anew if ``again``. ``replacing`` says what each source takes
+    back in its own commit.
 
     Single bad records are rejected and counted. ``IngestError`` says why an input could not be ingested; then none of
     it is. With several inputs the others are committed first (``SourcesFailed``). ``Interrupted`` (a KeyboardInterrupt)
@@ -79,12 +84,12 @@ def ingest(
     found = resolve(inputs)
     reports: list[SourceReport] = []
     failed: list[IngestError] = []
-    target = StreamTarget(objects, catalogue, stream, memory_rows, progress or NoProgress())
+    target = StreamTarget(objects, catalogue, stream, memory_rows, progress or NoProgress(), again, replacing)
     run: SourceRun | None = None
     number = 0
 
     def is_known(identity: str) -> bool:
-        return known_source(catalogue, stream, identity) is not None
+        return known_source(catalogue, stream, identity, again) is not None
 
     def finished(archive: StreamInput, size: int) -> None:
         """An archive of which a file failed, or has rows that wait, is read again when it is offered again."""

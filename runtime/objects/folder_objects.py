@@ -6,9 +6,11 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
+import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
@@ -20,6 +22,7 @@ from runtime.objects.object_store import FileMissing, ObjectInfo, check_path, ch
 _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone stops at the drive's cache
 
 _TEMPORARY = ".part-"
+_IS_TEMPORARY = re.compile(r".*\.part-[0-9a-f]{32}")
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -101,8 +104,8 @@ class FolderObjects:
             check_path(folder)
         yield from self._walk(folder, prefix)
 
-    def delete(self, path: str) -> None:
-        """Remove the object if it is there."""
+    def delete(self, path: str, versions: bool = False) -> None:
+        """Remove the object if it is there; a folder keeps no versions."""
         target = self._target(path)
         self._cache.forget(str(target))
         try:
@@ -113,6 +116,27 @@ class FolderObjects:
             return  # a parent of the path is an object itself, so this one is not there
         except OSError as error:
             raise _explained(error, "delete", path, self.root) from error
+
+    def discard_temporary(self, before: int, dry_run: bool = False) -> Sequence[ObjectInfo]:
+        """Remove old temporary files, also those of the catalogue's head; see ``ObjectStore.discard_temporary``."""
+        found = []
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(filter(_IS_TEMPORARY.fullmatch, names)):
+                path = Path(folder, name)
+                shown = path.relative_to(self.root).as_posix()
+                try:
+                    info = path.lstat()
+                    if not stat.S_ISREG(info.st_mode) or info.st_mtime_ns // 1000 >= before:
+                        continue
+                    if not dry_run:
+                        path.unlink()
+                except FileNotFoundError:
+                    continue  # its put ended meanwhile
+                except OSError as error:
+                    raise _explained(error, "delete", shown, self.root) from error
+                found.append(ObjectInfo(shown, info.st_size, info.st_mtime_ns // 1000))
+        return found
 
     def close(self) -> None:
         """Close the files that are open."""

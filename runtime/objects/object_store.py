@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,8 +67,18 @@ class ObjectStore(Protocol):
         """The objects whose path starts with ``prefix`` (any string, as in S3), in the order of their paths."""
         ...
 
-    def delete(self, path: str) -> None:
-        """Remove the object, if it exists."""
+    def delete(self, path: str, versions: bool = False) -> None:
+        """Remove the object, if it exists; durable on return.
+
+        ``versions``: also what a store that keeps versions has of it, so that it cannot be brought back.
+        """
+        ...
+
+    def discard_temporary(self, before: int, dry_run: bool = False) -> Sequence[ObjectInfo]:
+        """Remove temporary files that interrupted puts left, last written before ``before`` (microseconds UTC).
+
+        Returns those removed, or, with ``dry_run``, those that would be. None where a put leaves nothing behind.
+        """
         ...
 
     def close(self) -> None:

@@ -6,8 +6,9 @@ import base64
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any, TypeVar
 
 from runtime.aws.access import Access
@@ -135,14 +136,21 @@ class S3Objects:
         # S3 lists in key order; directory buckets and some compatible services do not.
         yield from sorted(found, key=lambda info: info.path)
 
-    def delete(self, path: str) -> None:
-        """Remove the object if it is there."""
+    def delete(self, path: str, versions: bool = False) -> None:
+        """Remove the object if it is there; without ``versions`` a bucket that keeps versions keeps this one."""
         key = self._key(path)
         try:
-            self._call(f"delete {path!r}", lambda s3: s3.delete_object(Bucket=self.bucket, Key=key))
+            if versions:
+                self._delete_versions(path, key)
+            else:
+                self._call(f"delete {path!r}", lambda s3: s3.delete_object(Bucket=self.bucket, Key=key))
         except ServiceFault as error:
             if error.fault is not Fault.MISSING:
                 raise
+
+    def discard_temporary(self, before: int, dry_run: bool = False) -> Sequence[ObjectInfo]:
+        """Nothing: S3 shows an object whole or not at all."""
+        return ()
 
     def close(self) -> None:
         """Close the connections; they open again when used."""
@@ -153,6 +161,21 @@ class S3Objects:
 
     def _call(self, what: str, attempt: Callable[[Any], T]) -> T:
         return self.client.call(f"{what} in {self.where}", attempt)
+
+    def _delete_versions(self, path: str, key: str) -> None:
+        """Delete every version and delete marker of one key."""
+        what, more = f"delete the versions of {path!r}", True
+        while more:
+            # From the start each time: of the keys that begin with this one, its own versions are listed first.
+            page = self._call(what, lambda s3: s3.list_object_versions(Bucket=self.bucket, Prefix=key))
+            listed = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+            found = [entry["VersionId"] for entry in listed if entry["Key"] == key]
+            for version in found:
+                self._call(what, partial(self._delete_version, key, version))
+            more = bool(found) and bool(page.get("IsTruncated"))
+
+    def _delete_version(self, key: str, version: str, s3: Any) -> None:
+        s3.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
 
     def _page(self, prefix: str, token: dict[str, str]) -> Any:
         return self._call(

@@ -68,7 +68,7 @@ def check(footer: Footer, end: int) -> FramePlaces:
     _check_blocks(footer)
     for slot, (name, kind) in enumerate([(footer.time_name, Type.TIME), *footer.columns.items()]):
         words = footer.words[name].count if kind is Type.STRING else 0
-        _check_chunks(footer, footer.chunks[slot], name, kind, words)
+        check_chunks(footer.blocks, footer.chunks[slot], name, kind, words, name == footer.time_name)
     if footer.shard_keys.sum() != footer.keys or footer.shard_rows.sum() != footer.rows:
         raise ValueError("its shard table does not add up")
     if footer.key_words is not None and footer.key_words.count != footer.keys:
@@ -92,8 +92,17 @@ def _check_blocks(footer: Footer) -> None:
         raise ValueError("its blocks do not hold its keys")
 
 
-def _check_chunks(footer: Footer, chunks: NDArray[np.void], name: str, kind: Type, words: int) -> None:
-    rows = footer.blocks["rows"]
+def check_chunks(
+    blocks: NDArray[np.void],
+    chunks: NDArray[np.void],
+    name: str,
+    kind: Type,
+    words: int | NDArray[np.int64],
+    time: bool,
+) -> None:
+    """ValueError if a column's chunks contradict themselves or the blocks. ``words`` is the size of its dictionary (or
+    that of each block's file); ``time``: it is the event time."""
+    rows = blocks["rows"]
     encoding = chunks["encoding"]
     if (encoding > LINEAR).any():
         newest = int(encoding.max())
@@ -115,31 +124,36 @@ def _check_chunks(footer: Footer, chunks: NDArray[np.void], name: str, kind: Typ
         for field in ("base", "vmin", "vmax"):
             bad |= (chunks[field] < 0) | (chunks[field] > 1)
         bad |= (encoding == RUNS) & ((chunks["width"] > 1) | (chunks["base"] != 0) | (chunks["tick"] != 1))
-    if (kind is Type.TIME and name == footer.time_name) or name == SEQ:
+    if (kind is Type.TIME and time) or name == SEQ:
         bad |= chunks["nulls"] != 0
-    if name == footer.time_name:
-        bad |= (chunks["vmin"] != footer.blocks["t_min"]) | (chunks["vmax"] != footer.blocks["t_max"])
+    if time:
+        bad |= (chunks["vmin"] != blocks["t_min"]) | (chunks["vmax"] != blocks["t_max"])
     if bad.any():
         raise ValueError(f"its directory of column {name!r} contradicts itself at block {int(np.argmax(bad))}")
 
 
-def _places(footer: Footer, end: int) -> FramePlaces:
-    chunks = footer.chunks
-    rows = np.broadcast_to(footer.blocks["rows"].astype(np.int64), chunks.shape)
-    runs = np.broadcast_to(footer.blocks["runs"].astype(np.int64), chunks.shape)
+def frames_of_chunks(blocks: NDArray[np.void], chunks: NDArray[np.void]) -> NDArray[np.int64]:
+    """The number of frames of each chunk, of shape (1 + columns, blocks)."""
+    rows = np.broadcast_to(blocks["rows"].astype(np.int64), chunks.shape)
+    runs = np.broadcast_to(blocks["runs"].astype(np.int64), chunks.shape)
     encoding, nulls, count = chunks["encoding"], chunks["nulls"], chunks["count"].astype(np.int64)
     first = np.where(encoding == RUNS, count, np.where((encoding == DELTA) | (encoding == LINEAR), runs, rows))
-    frames = _frames(first, np.where((encoding == CONST) | (encoding == BITS), 0, chunks["width"]))
+    frames = frames_of(first, np.where((encoding == CONST) | (encoding == BITS), 0, chunks["width"]))
     linear = encoding == LINEAR
     second = np.where(encoding == RUNS, count, rows - runs)
     width2 = chunks["width2"].astype(np.int64)
-    frames += _frames(second, np.where((encoding == RUNS) | (encoding == DELTA), width2, 0))
-    frames += _frames(runs, np.where(linear, count, 0)) + _frames(rows, np.where(linear, width2 >> 3, 0))
+    frames += frames_of(second, np.where((encoding == RUNS) | (encoding == DELTA), width2, 0))
+    frames += frames_of(runs, np.where(linear, count, 0)) + frames_of(rows, np.where(linear, width2 >> 3, 0))
     for bits in PARTS:
-        frames += _frames(np.where(linear & (width2 & bits > 0), (rows * bits + 7) >> 3, 0), np.int64(1))
+        frames += frames_of(np.where(linear & (width2 & bits > 0), (rows * bits + 7) >> 3, 0), np.int64(1))
     patches = np.where((encoding == FOR) | (encoding == DELTA), count, 0)
-    frames += _frames(patches, np.int64(POSITION_WIDTH)) + _frames(patches, np.int64(8))
+    frames += frames_of(patches, np.int64(POSITION_WIDTH)) + frames_of(patches, np.int64(8))
     frames += (encoding == BITS).astype(np.int64) + ((nulls > 0) & (nulls < rows))
+    return frames
+
+
+def _places(footer: Footer, end: int) -> FramePlaces:
+    frames = frames_of_chunks(footer.blocks, footer.chunks)
     ends = np.cumsum(frames.ravel()).reshape(frames.shape)
     chunk_frames = np.concatenate((ends[:, :1] - frames[:, :1], ends), axis=1)
 
@@ -162,7 +176,7 @@ def _places(footer: Footer, end: int) -> FramePlaces:
     return FramePlaces(offsets, chunk_frames, counts, keys, words)
 
 
-def _frames(count: NDArray[np.int64], width: NDArray[np.int64] | np.int64) -> NDArray[np.int64]:
+def frames_of(count: NDArray[np.int64], width: NDArray[np.int64] | np.int64) -> NDArray[np.int64]:
     """``len(raw_sizes(count, width))`` for counts of at most one piece."""
     total = count * width
     return np.where(total == 0, 0, np.where(total <= JOINED, 1, width)).astype(np.int64)

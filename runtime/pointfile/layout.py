@@ -193,11 +193,32 @@ def pack_footer(footer: Footer) -> bytes:
     return b"".join(parts)
 
 
-def unpack_footer(data: bytes) -> Footer:
-    """The footer that ``pack_footer`` packed; ValueError, TypeError or KeyError if it is malformed.
+@dataclass(frozen=True)
+class Metadata:
+    """The part of a footer before its tables: see ``Footer``; ``blocks`` and ``frames`` are their numbers, and ``end``
+    is where it ends."""
 
-    Sizes are checked against the available bytes; ``directory.check`` checks the values.
-    """
+    day: int
+    days: int
+    rows: int
+    keys: int
+    blocks: int
+    frames: int
+    key_name: str
+    key_type: Type
+    key_width: int
+    key_base: int
+    key_words: WordsEntry | None
+    count_width: int
+    time_name: str
+    columns: dict[str, Type]
+    words: dict[str, WordsEntry]
+    origin: Mapping[str, str] | None
+    end: int
+
+
+def unpack_metadata(data: bytes) -> Metadata:
+    """The metadata of a footer; ValueError, TypeError or KeyError if it is malformed."""
     if len(data) < 4:
         raise ValueError("its footer is too short")
     (length,) = struct.unpack_from("<I", data)
@@ -205,8 +226,6 @@ def unpack_footer(data: bytes) -> Footer:
         raise ValueError("its metadata is longer than its footer")
     meta = orjson.loads(data[4 : 4 + length])
     rows = _count(meta["rows"], MAX_ROWS)
-    blocks = _count(meta["blocks"], rows)
-    frames = _count(meta["frames"], len(data))
     key = meta["key"]
     key_type = stored(key["type"])
     if key_type not in (Type.STRING, Type.INT):
@@ -220,14 +239,13 @@ def unpack_footer(data: bytes) -> Footer:
         columns[name] = kind
         if kind is Type.STRING:
             words[name] = _words(column)
-    tables = _Arrays(data, 4 + length)
-    chunks = (1 + len(columns)) * blocks
-    tables.expect(2 * 4 * SHARD_SLOTS, (BLOCK_FIELDS, blocks), (CHUNK_FIELDS, chunks), (FRAME_FIELDS, frames))
-    return Footer(
+    return Metadata(
         day=_integer(meta["day"], -(1 << 24), 1 << 24),
         days=_integer(meta.get("days", 1), 1, MAX_DAYS),
         rows=rows,
         keys=_count(meta["keys"], rows),
+        blocks=_count(meta["blocks"], rows),
+        frames=_count(meta["frames"], len(data)),
         key_name=_name(key["name"]),
         key_type=key_type,
         key_width=0 if key_type is Type.STRING else _count(key["width"], 8),
@@ -237,12 +255,40 @@ def unpack_footer(data: bytes) -> Footer:
         time_name=_name(meta["time"]),
         columns=columns,
         words=words,
+        origin=_origin(meta.get("origin")),
+        end=4 + length,
+    )
+
+
+def unpack_footer(data: bytes) -> Footer:
+    """The footer that ``pack_footer`` packed; ValueError, TypeError or KeyError if it is malformed.
+
+    Sizes are checked against the available bytes; ``directory.check`` checks the values.
+    """
+    meta = unpack_metadata(data)
+    blocks, chunks = meta.blocks, (1 + len(meta.columns)) * meta.blocks
+    tables = _Arrays(data, meta.end)
+    tables.expect(2 * 4 * SHARD_SLOTS, (BLOCK_FIELDS, blocks), (CHUNK_FIELDS, chunks), (FRAME_FIELDS, meta.frames))
+    return Footer(
+        day=meta.day,
+        days=meta.days,
+        rows=meta.rows,
+        keys=meta.keys,
+        key_name=meta.key_name,
+        key_type=meta.key_type,
+        key_width=meta.key_width,
+        key_base=meta.key_base,
+        key_words=meta.key_words,
+        count_width=meta.count_width,
+        time_name=meta.time_name,
+        columns=meta.columns,
+        words=meta.words,
         shard_keys=tables.take("<u4", SHARD_SLOTS).astype(np.int64),
         shard_rows=tables.take("<u4", SHARD_SLOTS).astype(np.int64),
         blocks=tables.table(BLOCK_FIELDS, blocks),
-        chunks=tables.table(CHUNK_FIELDS, chunks).reshape(1 + len(columns), blocks),
-        frames=tables.table(FRAME_FIELDS, frames),
-        origin=_origin(meta.get("origin")),
+        chunks=tables.table(CHUNK_FIELDS, chunks).reshape(1 + len(meta.columns), blocks),
+        frames=tables.table(FRAME_FIELDS, meta.frames),
+        origin=meta.origin,
     )
 
 

@@ -63,7 +63,8 @@ class ColumnSummary:
 class StreamSummary:
     """The columns of a stream, key and time first, by ``rows`` points, of ``days`` of the ``all_days`` in the range.
 
-    ``whole``: these are all points of the range. ``listed`` is the number of points in its files.
+    Days are counted from the first to the last point of files that belong together. ``whole``: these are all points of
+    the range. ``listed`` is the number of points in its files.
     """
 
     stream: str
@@ -90,20 +91,28 @@ def describe(store: OpenStore, stream: str, wanted: PointRange, most: int) -> St
     whole = listed <= most
     counted = min(_MOST, max(_FEWEST, _COUNTED // len(scan.types)))
     counts = {name: _Counts(type_, counted) for name, type_ in scan.types.items()}
+    all_days = {day for group in groups for day in scan.days_covered(group)}
     rows, days = 0, set[int]()
     for group in groups if whole else _spread(groups):
-        for batch in scan.batches([group]):
+        of_group = 0
+        covered = scan.days_covered(group)
+        # Of files of several days, whose rows are in the order of keys, no more than their share is read.
+        enough = most if len(covered) == 1 else -(-most * len(covered) // len(all_days))
+        for batch in scan.group(group):
+            size = len(next(iter(batch.values())))
+            part = np.arange(size if whole or len(covered) == 1 else min(size, enough - of_group))
             for name, column in batch.items():
-                counts[name].add(column)
-            rows += len(next(iter(batch.values())))
-            if rows >= most and not whole:
+                counts[name].add(column if len(part) == size else column.take(part))
+            of_group += len(part)
+            if not whole and (rows + of_group >= most or of_group >= enough):
                 break
-        days.add(group[0].day)
+        scan.close(group)
+        rows += of_group
+        days.update(covered)
         if rows >= most and not whole:
             break
     columns = tuple(c.summary(name) for name, c in counts.items())
-    all_days = len({group[0].day for group in groups})
-    return StreamSummary(stream, scan.snapshot.seq, rows, listed, len(days), all_days, whole, columns)
+    return StreamSummary(stream, scan.snapshot.seq, rows, listed, len(days), len(all_days), whole, columns)
 
 
 def _spread(groups: Sequence[Group]) -> list[Group]:

@@ -16,7 +16,8 @@ from runtime.catalogue.items.entries import DAY
 from runtime.columns import Column, Dictionary
 from runtime.errors import IncompleteResult, QueryError
 from runtime.pointfile import borrowed, hash_keys
-from runtime.query.scan.scanning import Scan, ScanSpec, scan_order
+from runtime.query.scan.scan_spec import ScanSpec
+from runtime.query.scan.scanning import Scan, scan_order
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.row_batch import RowBatch, Values
 from runtime.storage.open_files import OpenedFiles
@@ -56,9 +57,10 @@ class PointScan:
     """The points of a stream as of one commit.
 
     ``batches`` gives columns by name: the key, the event time (``Type.TIME``), then the value columns in the schema's
-    order, null where a point has none. Days follow each other, and each key's points are in the order of time, then of
-    commit; repeats are resolved by the stream's policy across files. Memory is bounded, but for one key's points of one
-    day. ``QueryError`` for an unknown stream, or a key of another type.
+    order, null where a point has none. Days follow each other; within a day keys are in the order of their hashes, and
+    each key's points in the order of time, then of commit: in whichever files they lie. Repeats are resolved by the
+    stream's policy across files. Memory is bounded, but for one key's points of one day, and for files that share
+    several days, which are few or small. ``QueryError`` for an unknown stream, or a key of another type.
     """
 
     def __init__(self, store: OpenStore, stream: str, wanted: PointRange, snapshot: Snapshot | None = None) -> None:
@@ -97,21 +99,61 @@ class PointScan:
         """The files in reading order; those of one group are read together."""
         return scan_order(self.files, self.snapshot.schema.id)
 
-    def batches(self, groups: Sequence[Group] | None = None) -> Iterator[dict[str, Column]]:
-        """All points, or those of some groups; ``counts`` says what was read at the end.
+    def days_covered(self, group: Group) -> range:
+        """The UTC days of the range from the first to the last point of a group."""
+        low, high = max(min(f.t_min for f in group), self._low), min(max(f.t_max for f in group), self._high - 1)
+        return range(low // DAY, high // DAY + 1)
+
+    def batches(self) -> Iterator[dict[str, Column]]:
+        """All points; ``counts`` says what was read at the end.
 
         ``IncompleteResult`` if not every row that the catalogue lists was read.
         """
-        groups = self.groups() if groups is None else groups
-        with self._opened.ahead([file for group in groups for file in group]):
-            for group in groups:
-                yield from self.group(group)
-                self._opened.close(group)
+        with self._opened.ahead(sorted(self.files, key=lambda file: file.t_min)):
+            for run in files_by_days(self.files):
+                many = len(self.days_covered(run)) > 1
+                held: list[dict[str, Column]] = []
+                for shard in self._shards(run, 2 + len(self.snapshot.schema.columns)):
+                    found = self._of_shard(run, shard)
+                    if len(run) == 1 and not many:
+                        yield from found
+                    elif many:
+                        held += found
+                    else:
+                        yield from self._in_order(list(found))
+                yield from self._in_order(held)
+                self._opened.close(run)
 
     def group(self, group: Group, columns: Sequence[str] | None = None) -> Iterator[dict[str, Column]]:
-        """The points of one group, with these value columns (None: all of them)."""
+        """The points of one group, with these value columns (None: all of them), in any order of keys and days."""
+        width = 2 + len(self.snapshot.schema.columns if columns is None else columns)
+        for shard in self._shards(group, width):
+            yield from self._of_shard(group, shard, columns)
+
+    def close(self, group: Group) -> None:
+        """Release the files of a group."""
+        self._opened.close(group)
+
+    def _of_shard(
+        self, group: Group, shard: tuple[int, int], columns: Sequence[str] | None = None
+    ) -> Iterator[dict[str, Column]]:
         names = list(self.snapshot.schema.columns) if columns is None else list(columns)
-        width = 2 + len(names)
+        return self._shard(group, shard, names, max(1, BATCH_CELLS // (2 + len(names))))
+
+    def _in_order(self, batches: Sequence[Mapping[str, Column]]) -> Iterator[dict[str, Column]]:
+        """The points of some batches by day, then by the hash of the key; of each key and day as they come."""
+        if not batches:
+            return
+        found = joined(batches)
+        key, time = found[self.snapshot.schema.key], found[self.snapshot.schema.time].values.astype(np.int64)
+        order = np.lexsort((_ranks(key), time // DAY))
+        size = max(1, BATCH_CELLS // len(found))
+        for at in range(0, len(order), size):
+            index = order[at : at + size]
+            yield {name: _own(column.take(index)) for name, column in found.items()}
+
+    def _shards(self, group: Group, width: int) -> list[tuple[int, int]]:
+        """Ranges of key hashes whose points, of so many columns, are read together."""
         rows = sum(file.rows for file in group)
         if self._key is not None:
             at = int(hash_keys(self._key)[0])
@@ -120,9 +162,7 @@ class PointScan:
             count = -(-rows // max(LEAST_ROWS, SHARD_CELLS // width))
             edges = [_HASHES * i // count for i in range(count + 1)]
             shards = list(pairwise(edges))
-        size = max(1, BATCH_CELLS // width)
-        for shard in shards:
-            yield from self._shard(group, shard, names, size)
+        return shards
 
     def _shard(
         self, group: Group, shard: tuple[int, int], names: Sequence[str], size: int
@@ -144,7 +184,7 @@ class PointScan:
         )
         read = passed = 0
         with borrowed() as buffers:
-            scan = Scan(spec, keys, words, self._opened.open, buffers)
+            scan = Scan(spec, keys, words, self._opened, buffers, self._opened.small)
             for batch in scan.group(group):
                 rows = self._rows(batch, keys)
                 read, passed = read + batch.rows, passed + len(rows)
@@ -187,6 +227,43 @@ class PointScan:
         for name, values in batch.columns.items():
             out[name] = _of_rows(schema.columns[name], values, rows, words)
         return out
+
+
+def files_by_days(files: Sequence[FileEntry]) -> list[Group]:
+    """The files in runs of days that no file crosses, in order; mostly of a single day."""
+    runs: list[list[FileEntry]] = []
+    end = None
+    for f in sorted(files, key=lambda f: (f.day, f.seq, f.ordinal)):
+        if end is None or f.day > end:
+            runs.append([])
+            end = f.day
+        runs[-1].append(f)
+        end = max(end, f.day + f.days - 1)
+    return [tuple(run) for run in runs]
+
+
+def _ranks(key: Column) -> NDArray[np.int64]:
+    """For each row the place of its key among all keys: by hash, then by the key."""
+    distinct, number = np.unique(key.values, return_inverse=True)
+    keys = Column(key.type, distinct, None, key.words)
+    hashes, values = hash_keys(keys), keys.to_list()
+    order = sorted(range(len(distinct)), key=lambda i: (int(hashes[i]), values[i]))
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    return places[number]
+
+
+def _own(column: Column) -> Column:
+    """The column with a dictionary of just the strings that occur in it."""
+    if column.words is None:
+        return column
+    known = column.values if column.valid is None else column.values[column.valid]
+    occurs = np.unique(known.astype(np.int64))
+    strings = column.words.strings
+    places = np.zeros(max(1, len(strings)), np.int32)
+    places[occurs] = np.arange(len(occurs))
+    words = Dictionary.of([strings[code] for code in occurs.tolist()])
+    return Column(column.type, places[column.values.astype(np.int64)], column.valid, words)
 
 
 def _typed_key(key: str | int, name: str, type_: Type) -> Column:

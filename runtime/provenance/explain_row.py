@@ -20,7 +20,7 @@ from runtime.catalogue import Catalogue, Snapshot
 from runtime.columns import Column
 from runtime.display.text_tables import format_column
 from runtime.errors import QueryError
-from runtime.progress import NoProgress
+from runtime.progress import NoProgress, count_of
 from runtime.provenance.files_of_keys import files_with
 from runtime.provenance.rewritten_metrics import (
     FIRST,
@@ -37,7 +37,7 @@ from runtime.provenance.rewritten_metrics import (
 from runtime.query.execute import execute
 from runtime.query.plan.make_tasks import default_workers, make_tasks
 from runtime.query.plan.prepare import Prepared, prepare_again
-from runtime.result.result import Explanation, Result, counted
+from runtime.result.result import Explanation, Result
 from runtime.storage.open_store import OpenStore
 
 Row = int | Mapping[str, object]
@@ -262,7 +262,7 @@ def _reached(asked: Asked, behind: Behind, only: set[object] | None) -> tuple[Re
     distinct, number = np.unique(key.values, return_inverse=True)
     keys = Column(key.type, distinct, None, key.words)
     last = np.minimum(last, asked.prepared.until - 1)
-    files = asked.prepared.snapshot.files
+    files = asked.prepared.files
     held = files_with(asked.store.open_file, files, keys, number, (first, last))
     if grouping.at_once and behind.span is not None:
         # Any key may be the reason that such a row does not begin earlier, even a key without known points.
@@ -295,7 +295,9 @@ def _row_number(result: Result, row: Row) -> int:
         raise QueryError(f"explain: a row is its number, or values by column like {{'firmware': '1.0'}}, got {row!r}")
     if isinstance(row, int):
         if not 0 <= row < len(result):
-            raise QueryError(f"explain: there is no row {row}; the result has {counted(len(result), 'row')}, from 0 on")
+            raise QueryError(
+                f"explain: there is no row {row}; the result has {count_of(len(result), 'row')}, from 0 on"
+            )
         return row
     fits = np.ones(len(result), np.bool_)
     for name, value in row.items():

@@ -1,11 +1,10 @@
-"""Cached states of whole days, for plans whose rows do not depend on earlier rows: one per day, and one of many
-days."""
+"""Cached states of whole days, for plans whose rows do not depend on earlier rows: one per day (or run of days that
+share files), and one of many days."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError, IncompleteResult
@@ -14,7 +13,7 @@ from runtime.query.merge.merging import merge_states
 from runtime.query.merge.state_form import checked
 from runtime.query.plan.prepare import Prepared
 from runtime.query.scan.scanning import scan_order
-from runtime.query.stages.query_table import joined
+from runtime.query.stages.query_table import joined as joined_tables
 from runtime.query.task import state_bytes
 from runtime.query.task.coverage import WHOLE, Coverage
 from runtime.query.task.partial import Partial, summed
@@ -24,21 +23,30 @@ SPAN = 8
 
 
 @dataclass(frozen=True)
-class Day:
-    """The files of one UTC day, in groups; ``whole``: all their rows are in the range."""
+class Days:
+    """The files of a run of UTC days that no file crosses, in groups; mostly of a single day.
 
-    day: int
+    ``contents`` identify the rows of every prefix of the groups; ``whole``: all rows are in the range.
+    """
+
+    first: int
+    last: int
     groups: tuple[tuple[FileEntry, ...], ...]
     contents: tuple[str, ...]
     whole: bool
 
     @classmethod
-    def of(cls, p: Prepared, day: int, files: tuple[FileEntry, ...]) -> Day:
-        """The day with these files, in the order of their commits."""
-        # If rows are independent, so are files, and a late file comes last.
-        groups = [(f,) for f in files] if _unordered(p) else scan_order(files, p.schema.id)
+    def of(cls, p: Prepared, files: Sequence[FileEntry]) -> Days:
+        """The days of these files."""
+        groups: list[tuple[FileEntry, ...]]
+        if _unordered(p):
+            # If rows are independent, so are files. Late ones come last, and those of a compaction hold earlier rows.
+            groups = [(f,) for f in sorted(files, key=lambda f: (not f.compacted, f.seq, f.ordinal))]
+        else:
+            groups = scan_order(files, p.schema.id)
         whole = all(p.since <= f.t_min and f.t_max < p.until for f in files)
-        return cls(day, tuple(groups), tuple(contents(groups)), whole)
+        first, last = min(f.day for f in files), max(map(last_day, files))
+        return cls(first, last, tuple(groups), tuple(contents(groups, p.schema.unordered > 0)), whole)
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
@@ -46,14 +54,27 @@ class Day:
         return tuple(f for g in self.groups for f in g)
 
     def known(self, p: Prepared, shelf: Shelf) -> Partial | None:
-        """The cached state of the longest prefix of its groups."""
+        """The cached state of the longest prefix of its groups; or that of its days, if each was cached alone."""
+        for n, contents_of in self._cached(shelf):
+            parts = [_partial(shelf.get(content), content, p) for content in contents_of]
+            found = [q for q in parts if q is not None]
+            if len(found) == len(parts):
+                joined = together(p, found, self.contents[n - 1])
+                if (state := of_files(joined, self.groups[:n])) is not None:
+                    return state
+        return None
+
+    def _cached(self, shelf: Shelf) -> Iterator[tuple[int, list[str]]]:
+        """Prefixes of the groups, longest first, each with contents of cached states that add up to it."""
         if not self.whole:
-            return None
+            return
+        tiles = shelf.tiles(self.first, self.last) if self.first != self.last else {}
         for n in range(len(self.groups), 0, -1):
             content = self.contents[n - 1]
-            if content in shelf and (found := _partial(shelf.get(content), content, self.groups[:n], p)):
-                return found
-        return None
+            if content in shelf:
+                yield n, [content]
+            if len(tiles.get(content, ())) > 1:
+                yield n, tiles[content]
 
     def beyond(self, known: Partial | None) -> tuple[FileEntry, ...]:
         """The files that must still be read."""
@@ -62,22 +83,35 @@ class Day:
 
     def unread(self, shelf: Shelf) -> int:
         """Bytes of the files without a cached state."""
-        known = max((n for n, c in enumerate(self.contents, 1) if c in shelf), default=0) if self.whole else 0
+        known = next((n for n, _ in self._cached(shelf)), 0)
         return sum(f.bytes for g in self.groups[known:] for f in g)
 
 
-def days_of(p: Prepared) -> list[Day]:
-    """The days of the planned files."""
-    ordered = sorted(p.files, key=lambda f: (f.day, f.seq, f.ordinal))
-    return [Day.of(p, day, tuple(files)) for day, files in groupby(ordered, key=lambda f: f.day)]
+def last_day(file: FileEntry) -> int:
+    """The UTC day of a file's last event time."""
+    return file.day + file.days - 1
 
 
-def first_days(p: Prepared, shelf: Shelf, days: Sequence[Day], chain: Sequence[str]) -> tuple[int, Partial | None]:
+def days_of(p: Prepared) -> list[Days]:
+    """The planned files in runs of days that no file crosses, in order."""
+    runs: list[list[FileEntry]] = []
+    end = None
+    for f in sorted(p.files, key=lambda f: (f.day, f.seq, f.ordinal)):
+        if end is None or f.day > end:
+            runs.append([])
+            end = f.day
+        runs[-1].append(f)
+        end = max(end, last_day(f))
+    return [Days.of(p, files) for files in runs]
+
+
+def first_days(p: Prepared, shelf: Shelf, days: Sequence[Days], chain: Sequence[str]) -> tuple[int, Partial | None]:
     """The longest prefix of ``days`` with one cached state: its length and the state; ``chain`` are their contents."""
     for n in range(len(days), 0, -1):
         content = chain[n - 1]
-        if content in shelf and (found := _partial(shelf.get(content), content, [d.files for d in days[:n]], p)):
-            return n, found
+        found = _partial(shelf.get(content), content, p) if content in shelf else None
+        if found is not None and (state := of_files(found, [d.files for d in days[:n]])) is not None:
+            return n, state
     return 0, None
 
 
@@ -93,20 +127,33 @@ def together(p: Prepared, partials: Sequence[Partial], content: str) -> Partial:
         if (group := sink.grouping()) is not None:
             states = [q.groups for q in partials if q.groups is not None]
             return Partial(content, merge_states(group, states), None, coverage, partials[0].kernels, tally)
-        table = joined([q.table for q in partials if q.table is not None]).compact()
+        table = joined_tables([q.table for q in partials if q.table is not None]).compact()
         return Partial(content, None, table, coverage, partials[0].kernels, tally)
 
 
-def covers(coverage: Iterable[Coverage], groups: Iterable[Iterable[FileEntry]]) -> bool:
-    """Whether the coverage is exactly all rows of these files."""
+def packed(state: Partial) -> bytes:
+    """A state as it is cached: known by the content that names it, not by files."""
+    return state_bytes.pack(replace(state, coverage=state.coverage.as_one(state.task)))
+
+
+def of_files(state: Partial, groups: Iterable[Iterable[FileEntry]]) -> Partial | None:
+    """The state with the coverage of the files that hold its rows now; None if they have another number of rows."""
+    rows = {f.path: f.rows for g in groups for f in g}
+    if not covers([state.coverage], sum(rows.values())):
+        return None
+    one = state.coverage.as_one(state.task)
+    return replace(state, coverage=one.of_files(rows))
+
+
+def covers(coverage: Iterable[Coverage], rows: int) -> bool:
+    """Whether the coverage is, in all, that of so many rows of all keys."""
     total = Coverage()
     try:
         for c in coverage:
             total.add(c)
     except IncompleteResult:
         return False
-    whole = all(ranges == WHOLE for ranges in total.cells.values())
-    return whole and total.rows == {f.path: f.rows for g in groups for f in g}
+    return all(ranges == WHOLE for ranges in total.cells.values()) and sum(total.rows.values()) == rows
 
 
 def _unordered(p: Prepared) -> bool:
@@ -116,7 +163,8 @@ def _unordered(p: Prepared) -> bool:
     return plain and sink.grouping() is not None and not any(a.aggregate.flags.ordered for a in sink.aggregates)
 
 
-def _partial(data: bytes | None, content: str, groups: Sequence[Sequence[FileEntry]], p: Prepared) -> Partial | None:
+def _partial(data: bytes | None, content: str, p: Prepared) -> Partial | None:
+    """A cached state of these rows; None if it is damaged, or of another form."""
     if data is None:
         return None
     try:
@@ -124,4 +172,4 @@ def _partial(data: bytes | None, content: str, groups: Sequence[Sequence[FileEnt
     except (FormatError, ValueError, KeyError, TypeError):
         return None
     kernels = tuple(k.digest for k in p.compiled.kernels)
-    return found if covers([found.coverage], groups) and found.kernels == kernels else None
+    return found if list(found.coverage.rows) == [content] and found.kernels == kernels else None

@@ -4,8 +4,11 @@ Two kinds of plan are cached in two ways, both exact. If rows do not depend on e
 order: one is cached for every day inside the range, whatever the range, and only new files of a day are read; one of
 many days together is cached for the same first day (``runtime.published.day_states``). Otherwise (states, sessions),
 checkpoints of the run are cached after groups of files (``runtime.query.task.checkpoint``), for the same start of the
-range. A run continues from the latest checkpoint whose files are a prefix of its own; a late file makes it continue
-from an earlier one.
+range. A run continues from the latest checkpoint whose rows are those of its first groups; a late file makes it
+continue from an earlier one.
+
+States are known by the rows they cover, not by files (``runtime.published.state_cache.contents``), so they survive a
+compaction. The coverage of one that is used again names the files that hold these rows now.
 """
 
 from __future__ import annotations
@@ -23,22 +26,21 @@ from operators.errors import DataflowError
 from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
 from runtime.objects import ObjectStore
-from runtime.published.day_states import SPAN, Day, covers, days_of, first_days, together
+from runtime.published.day_states import SPAN, Days, covers, days_of, first_days, last_day, packed, together
 from runtime.published.definition import antfold_version, values_of
-from runtime.published.state_cache import LARGEST_STATE, Shelf, contents
+from runtime.published.state_cache import LARGEST_STATE, Shelf, contents, named_in_cache
 from runtime.query.merge.conclude import conclude
 from runtime.query.plan.make_tasks import make_tasks
 from runtime.query.plan.prepare import Prepared
 from runtime.query.scan.scanning import scan_order
 from runtime.query.task import state_bytes
 from runtime.query.task.checkpoint import Checkpoint, Checkpoints, unpack
-from runtime.query.task.coverage import Coverage
 from runtime.query.task.partial import Partial
 from runtime.query.task.task import Saving, Task
 from runtime.result.proof import digest
 from runtime.result.result import PartialResult, Result
 
-_FORM = 4
+_FORM = 5
 """Version of the cached form: changes whenever the meaning of states does."""
 
 _BACK = (1, 2, 4, 8, 16, 32)
@@ -71,13 +73,13 @@ class CachedRun:
             return sum(f.bytes for g in groups[done:] for f in g)
         days, whole, chain, shelf, spans = self._days()
         done = max((n for n, c in enumerate(chain, 1) if spans is not None and c in spans), default=0)
-        ahead = {d.day for d in whole[:done]}
-        return sum(d.unread(shelf) for d in days if d.day not in ahead)
+        ahead = {d.first for d in whole[:done]}
+        return sum(d.unread(shelf) for d in days if d.first not in ahead)
 
     def _shelf(self, *more: object) -> Shelf:
         p, schema = self.prepared, self.prepared.schema
         types = dict(schema.columns) if schema.duplicates == "exact" else {c: schema.columns[c] for c in p.plan.columns}
-        if schema.id is not None:
+        if schema.id is not None and schema.id in schema.columns:
             types[schema.id] = schema.columns[schema.id]
         family = [
             _FORM,
@@ -91,22 +93,23 @@ class CachedRun:
             *more,
         ]
         text = json.dumps(family, sort_keys=True, separators=(",", ":"), default=str)
-        return Shelf(self.objects, self.query[:40], digest(text.encode())[:40])
+        return Shelf(self.objects, named_in_cache(self.query), digest(text.encode())[:40])
 
-    def _days(self) -> tuple[list[Day], list[Day], list[str], Shelf, Shelf | None]:
-        """The days, the whole ones, the chain of their contents; and the shelves for days and for many days."""
+    def _days(self) -> tuple[list[Days], list[Days], list[str], Shelf, Shelf | None]:
+        """The days, the whole ones, the contents up to each; and the shelves for days and for many days."""
         days = days_of(self.prepared)
         whole = [d for d in days if d.whole]
         spans = self._shelf("spans") if len(whole) > SPAN else None
-        return days, whole, contents([d.files for d in whole]), self._shelf("days"), spans
+        chain = contents([d.files for d in whole], self.prepared.schema.unordered > 0)
+        return days, whole, chain, self._shelf("days"), spans
 
     def _groups(self) -> tuple[list[tuple[FileEntry, ...]], list[str], int, Shelf]:
-        """The groups of files, the chain of their contents, how many can be cached, and their shelf."""
+        """The groups of files, the contents up to each, how many can be cached, and their shelf."""
         p = self.prepared
         groups = scan_order(p.files, p.schema.id)
         first = min(p.since, *(f.t_min for f in p.files))
         shelf = self._shelf("prefix", p.since, p.history, first, p.beginning)
-        return groups, contents(groups), _usable(groups, p), shelf
+        return groups, contents(groups, p.schema.unordered > 0), _usable(groups, p), shelf
 
 
 @dataclass(frozen=True)
@@ -150,36 +153,35 @@ class Cached(CachedRun):
         if failed:
             return conclude(p, tasks, [*kept, *partials], failed, cached)
         new: dict[int, list[Partial]] = {}
-        day_of = {t.id: t.files[0].day for t in tasks}
         for q in partials:
-            new.setdefault(day_of[q.task], []).append(q)
-        at = [n for n in _worth_keeping([d.day for d in whole], done) if n < len(whole)]
+            new.setdefault(_first_day(q.task), []).append(q)
+        at = [n for n in _worth_keeping([d.last for d in whole], done) if n < len(whole)]
         merged, puts = first, []
         for n, (day, found) in enumerate(zip(whole_rest, known, strict=True), done + 1):
-            mine = [*([] if found is None else [found]), *new.get(day.day, [])]
-            if day.day in new:
+            mine = [*([] if found is None else [found]), *new.get(day.first, [])]
+            if mine and (day.first in new or day.contents[-1] not in shelf):
                 mine = [together(p, mine, day.contents[-1])]
-                puts.append((shelf, day.day, mine[0]))
+                puts.append((shelf, day, mine[0]))
             merged = merged + mine
             if spans is not None and n in at and n >= done + SPAN:
                 merged = [together(p, merged, chain[n - 1])]
-                puts.append((spans, day.day, merged[0]))
-        result = conclude(p, tasks, [*merged, *(q for d in cut for q in new.get(d.day, []))], failed, cached)
+                puts.append((spans, day, merged[0]))
+        result = conclude(p, tasks, [*merged, *(q for d in cut for q in new.get(d.first, []))], failed, cached)
         with self._pool(len(puts)) as pool:
-            list(pool.map(lambda put: put[0].put(put[1], put[2].task, state_bytes.pack(put[2])), puts))
+            list(pool.map(lambda put: put[0].put(put[1].first, put[1].last, put[2].task, packed(put[2])), puts))
         for touched in {id(put[0]): put[0] for put in puts}.values():
             touched.tidy(thin=touched is spans)
         return result
 
-    def _day_tasks(self, days: Sequence[tuple[Day, Sequence[FileEntry]]]) -> list[Task]:
-        """Tasks of one day each, with fewer shards for more days, but at least twice as many as workers."""
+    def _day_tasks(self, days: Sequence[tuple[Days, Sequence[FileEntry]]]) -> list[Task]:
+        """Tasks of one run of days each, with fewer shards for more days, but at least twice as many as workers."""
         total = sum(f.rows for _, files in days for f in files)
         tasks = []
         for day, files in days:
             if files:
                 workers = -(-2 * self.workers * sum(f.rows for f in files) // max(1, total))
                 part = make_tasks(replace(self.prepared, files=tuple(files)), self.url, min(workers, self.workers))
-                tasks += [replace(t, id=f"{day.day}.{t.id}") for t in part]
+                tasks += [replace(t, id=f"{day.first}.{t.id}") for t in part]
         return tasks
 
     def _pool(self, work: int) -> ThreadPoolExecutor:
@@ -216,7 +218,8 @@ class Cached(CachedRun):
         if starts:
             tasks = [replace(tasks[0], id=f"0.{j}", shard=shard) for j, shard in enumerate(shards)]
         done = starts[0].groups if starts else 0
-        at = _worth_keeping([g[0].day for g in groups[:usable]], done)
+        ends = [max(map(last_day, g)) for g in groups[:usable]]
+        at = _worth_keeping(ends, done)
         most = LARGEST_STATE // len(tasks)
         saving = {t.id: Checkpoints(starts[j] if starts else None, at, most) for j, t in enumerate(tasks)}
         partials, failed = self.answer(tasks, [f for g in groups[done:] for f in g], saving)
@@ -224,9 +227,14 @@ class Cached(CachedRun):
         if at and not failed:
             for n in (n for n in at if all(n in saving[t.id].taken for t in tasks)):
                 state = _bound([(t.shard, saving[t.id].taken[n]) for t in tasks])
-                shelf.put(groups[n - 1][0].day, chain[n - 1], state)
+                shelf.put(ends[n - 1], ends[n - 1], chain[n - 1], state)
             shelf.tidy(thin=True)
         return result
+
+
+def _first_day(task: str) -> int:
+    """The first day of a task of ``_day_tasks``."""
+    return int(task.partition(".")[0])
 
 
 def _zones(graph: object) -> list[str]:
@@ -263,16 +271,19 @@ def _bound(states: Sequence[tuple[tuple[int, int], bytes]]) -> bytes:
 
 
 def _taken(data: bytes | None, groups: Sequence[Sequence[FileEntry]]) -> list[tuple[tuple[int, int], Checkpoint]]:
-    """The states of all shards after these groups; empty if they do not fit."""
+    """The states of all shards after these groups, with the coverage of their files; empty if they do not fit."""
     if data is None:
         return []
     try:
         head, arrays = state_bytes.unsealed(_MAGIC, data, "a cached state")
         states = [unpack(arrays[f"state.{j}"].tobytes()) for j in range(len(head["shards"]))]
         shards = [(int(lo), int(hi)) for lo, hi in head["shards"]]
-        covered = [Coverage.from_dict(c.head["coverage"]) for c in states]
     except (FormatError, ValueError, KeyError, TypeError):
         return []
-    if any(c.groups != len(groups) for c in states) or not covers(covered, groups):
+    rows = {f.path: f.rows for g in groups for f in g}
+    if not covers([c.coverage for c in states], sum(rows.values())):
         return []
+    # How many of a file's rows are in each shard is not known without opening it; in all shards together it is.
+    rows_of = [rows, *(dict.fromkeys(rows, 0) for _ in states[1:])]
+    states = [c.of_files(of, len(groups)) for c, of in zip(states, rows_of, strict=True)]
     return list(zip(shards, states, strict=True))

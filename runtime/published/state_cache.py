@@ -1,8 +1,9 @@
 """The cache of partial states in a store: immutable objects that nothing depends on.
 
-``cache/QUERY/FAMILY/DAY-CONTENT`` is the state of the files of CONTENT, up to the day DAY, for one query with one set
-of parameters and one version of everything else (FAMILY). A missing, damaged or foreign state is recomputed; a state
-that cannot be written is not cached.
+``cache/QUERY/FAMILY/FIRST-LAST-CONTENT`` is the state of the rows of CONTENT, which lie in the days from FIRST to LAST,
+for one query with one set of parameters and one version of everything else (FAMILY). CONTENT is a sum over the files
+(``FileEntry.content_hash``) that a compaction does not change: a state is found by its rows, in whichever files they
+lie. A missing, damaged or foreign state is recomputed; a state that cannot be written is not cached.
 
 An object begins with its path, so that a misplaced one counts as damaged. Checksums detect damage, not forgery: a
 process that may write below ``cache/`` can forge results of published queries (but cannot run code or make a reader
@@ -12,6 +13,7 @@ access memory out of bounds: ``runtime.query.merge.state_form``). Give that perm
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,15 +40,19 @@ MOST_OBJECTS = 10_000
 _KEPT = 2
 """Cache entries kept per equivalence class."""
 
+_MODULUS = 1 << 256
+_CONTENT = re.compile("[0-9a-f]{64}")
+
 _NUMBER = 10**9
 """Offset of days in names, so that names sort like days."""
 
 
 @dataclass(frozen=True)
 class CachedObject:
-    """One cached object."""
+    """One cached object; ``first`` and ``day`` are the first and the last day of its rows."""
 
     path: str
+    first: int
     day: int
     content: str
     size: int
@@ -55,22 +61,39 @@ class CachedObject:
     @classmethod
     def of(cls, info: ObjectInfo) -> CachedObject | None:
         """Parse its name; None for other objects."""
-        number, dash, content = info.path.rpartition("/")[2].partition("-")
-        if not dash or not number.isdecimal():
+        *days, content = info.path.rpartition("/")[2].split("-")
+        if len(days) not in (1, 2) or not all(day.isdecimal() for day in days):
             return None
-        return cls(info.path, int(number) - _NUMBER, content, info.size, info.modified)
+        # Names of earlier versions have one day.
+        return cls(info.path, int(days[0]) - _NUMBER, int(days[-1]) - _NUMBER, content, info.size, info.modified)
 
 
-def contents(groups: Iterable[Sequence[FileEntry]]) -> list[str]:
-    """For every prefix of the groups, a digest of its files and their grouping."""
-    out, chain = [], b""
+def contents(groups: Iterable[Sequence[FileEntry]], unordered: bool = False) -> list[str]:
+    """For every prefix of the groups, what identifies its rows: a sum that does not change when files are compacted.
+
+    ``unordered``: the commit order was unknown once (``StreamSchema.unordered``), and another recovery may find another
+    one, so the sum is of these files in this order.
+    """
+    out, total = [], 0
     for group in groups:
-        h = hashlib.sha256(chain)
         for f in group:
-            h.update(f"{f.path}\0{f.sha256}\0{f.rows}\n".encode())
-        chain = h.digest()
-        out.append(chain.hex())
+            total += _in_order(f) if unordered else f.content_hash
+        total %= _MODULUS
+        out.append(_named(total))
     return out
+
+
+def _in_order(file: FileEntry) -> int:
+    return int.from_bytes(hashlib.sha256(f"{file.path} {file.seq} {file.ordinal}".encode()).digest(), "big")
+
+
+def _named(total: int) -> str:
+    return f"{total:064x}"
+
+
+def named_in_cache(query: str) -> str:
+    """How a published query of this digest is named below ``cache/``."""
+    return query[:40]
 
 
 class Shelf:
@@ -97,9 +120,26 @@ class Shelf:
         except (StoreError, FormatError):
             return None
 
-    def put(self, day: int, content: str, state: bytes) -> None:
-        """Cache a state, if it is not too large and the store allows it."""
-        path = f"{self._family}{day + _NUMBER}-{content}"
+    def tiles(self, first: int, last: int) -> dict[str, list[str]]:
+        """Cached states of days that follow each other, from ``first`` to at most ``last``: the content of all of them
+        together, and of each.
+
+        A state of several days goes before those of single days, then a newer one before an older one.
+        """
+        inside = [k for k in self._found.values() if first <= k.first and k.day <= last]
+        out: dict[str, list[str]] = {}
+        total, end, chosen = 0, first - 1, list[str]()
+        for k in sorted(inside, key=lambda k: (k.first, -k.day, -k.modified, k.path)):
+            if k.first > end and _CONTENT.fullmatch(k.content):
+                total = (total + int(k.content, 16)) % _MODULUS
+                end = k.day
+                chosen = [*chosen, k.content]
+                out[_named(total)] = chosen
+        return out
+
+    def put(self, first: int, day: int, content: str, state: bytes) -> None:
+        """Cache a state of rows of these days, if it is not too large and the store allows it."""
+        path = f"{self._family}{first + _NUMBER}-{day + _NUMBER}-{content}"
         state = _head(path) + state
         if len(state) > LARGEST_STATE:
             return
@@ -109,7 +149,7 @@ class Shelf:
         try:
             if content in self._found:
                 # The old one was unusable, or this would not be recomputed.
-                self._objects.delete(path)
+                self._objects.delete(self._found[content].path)
             self._objects.put(path, data)
         except StoreError:
             # The result does not depend on it: a store may be read-only.
@@ -137,11 +177,12 @@ class Shelf:
 
 
 def superseded(kept: Sequence[CachedObject], thin: bool) -> list[CachedObject]:
-    """All but the latest two of every day; with ``thin`` of every span of days twice as long and as old as the next."""
+    """All but the latest two of every first day; with ``thin`` of every span of days twice as long and as old as the
+    next."""
     by_age: dict[int, list[CachedObject]] = defaultdict(list)
     newest = max((k.day for k in kept), default=0)
     for k in kept:
-        by_age[(newest - k.day).bit_length() if thin else k.day].append(k)
+        by_age[(newest - k.day).bit_length() if thin else k.first].append(k)
     order = (sorted(same, key=lambda k: (k.day, k.modified, k.path), reverse=True) for same in by_age.values())
     return [k for same in order for k in same[_KEPT:]]
 

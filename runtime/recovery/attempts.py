@@ -21,20 +21,24 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace as dataclass_replace
 from typing import Protocol
 
 from operators.compiler.cache import KernelsUnavailable
 from operators.errors import DataflowError
 from operators.types import Type
-from runtime.catalogue import Catalogue, FileEntry, SourceEntry, StreamSchema, attempt_of
-from runtime.catalogue.items.commit_order import Order, Started, in_order, named
+from runtime.catalogue import Catalogue, FileEntry, SourceEntry, StreamSchema, attempt_of, new_attempt
+from runtime.catalogue.items.commit_order import in_order, named
+from runtime.catalogue.items.compaction_origin import Replaced, short_name
+from runtime.catalogue.items.entries import SEQ, order_of
 from runtime.catalogue.key_value import Heads
 from runtime.catalogue.repair.salvage import Found
 from runtime.errors import SchemaConflict, StoreError
 from runtime.objects import ObjectInfo, ObjectStore
 from runtime.pointfile import PointFile, verify_file
-from runtime.pointfile.layout import SEQ
+from runtime.progress import count_of
+from runtime.recovery.attempt import Attempt
+from runtime.recovery.compactions import Chosen, FoundCompaction, choose
 
 
 class Report(Protocol):
@@ -44,57 +48,21 @@ class Report(Protocol):
     unknown: list[str]
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """The files of an attempt; ``written`` is when its last file was written, by the object store's clock (microseconds
-    UTC)."""
-
-    stream: str
-    name: str
-    written: int
-    files: tuple[tuple[FileEntry, PointFile], ...]
-
-    @property
-    def rows(self) -> int:
-        """Rows of its files."""
-        return sum(entry.rows for entry, _ in self.files)
-
-    @property
-    def origin(self) -> Mapping[str, str]:
-        """The origin in its files."""
-        return self.files[0][1].origin or {}
-
-    @property
-    def order(self) -> Order | None:
-        """The commits before it began; None in files of earlier versions."""
-        return Order.parse(self.origin.get("order"))
-
-    @property
-    def started(self) -> Started:
-        """What is known of its place in the commit order."""
-        return Started(self.order, self.written)
-
-    @property
-    def is_whole(self) -> bool | None:
-        """Whether all its files exist; None in files of earlier versions."""
-        if self.order is None:
-            return None
-        return any((file.origin or {}).get("files") == str(len(self.files)) for _, file in self.files)
-
-    @property
-    def content(self) -> tuple[str, ...]:
-        """Digests of its files' content, independent of the writer."""
-        return tuple(sorted(file.content_digest for _, file in self.files))
-
-
 def adopt(
     objects: ObjectStore, catalogue: Catalogue, logs: Mapping[str, Found], heads: Heads | None, report: Report
 ) -> None:
     """Commit attempts that no log names. ``logs`` are the streams' logs as far as they were found; they are
     extended."""
-    for stream, attempts in sorted(_found(objects, logs, report).items()):
+    for stream, found in sorted(_found(objects, logs, report).items()):
         log, head = logs.get(stream), None if heads is None else heads.get(stream, (0, ""))
-        certain = named({attempt.name: attempt.started for attempt in attempts})
+        certain = named({attempt.name: attempt.started for attempt in found})
+        chosen = choose(found, certain)
+        attempts = chosen.attempts
+        if log is None:
+            certain |= {a.name for a in attempts if a.compacted}
+        else:
+            attempts = _needed(objects, catalogue, attempts, certain, report)
+        _tell(stream, chosen, report)
         taken = {attempt.name: attempt for attempt in _taken(stream, attempts, certain, log, report)}
         sequence, _ = in_order({name: attempt.started for name, attempt in taken.items()})
         missing = {a.name: a for a in _missing([taken[name] for name in sequence], certain, log, head)}
@@ -106,13 +74,20 @@ def adopt(
         taken = missing
         sequence, unsure = in_order({name: attempt.started for name, attempt in taken.items()})
         unordered = 0
+        if chosen.orders:
+            # Commits get the numbers that rows in files of compactions have; where several are not sure, in order.
+            sequence = sorted(sequence, key=lambda name: chosen.numbers[name])
         for attempt in (taken[name] for name in sequence):
-            unordered += len(attempt.files) if attempt.name in unsure else 0
+            unordered += len(attempt.files) if attempt.name in unsure and not chosen.orders else 0
+            if chosen.orders:
+                _fill(catalogue, attempt, chosen.numbers[attempt.name] - 1)
             _commit(catalogue, attempt, unordered, report)
         if not taken:
             continue
         rows = sum(attempt.rows for attempt in taken.values())
-        report.done.append(f"{stream}: {len(taken)} commits with {rows} rows were rebuilt from point files")
+        report.done.append(
+            f"{stream}: {count_of(len(taken), 'commit')} with {count_of(rows, 'row')} rebuilt from point files"
+        )
         unknown = "the names of the sources, the declared unit of their times, what was rejected"
         if set(taken) - certain:
             unknown += ", and, for those that no later file names, whether they were committed at all"
@@ -122,6 +97,75 @@ def adopt(
                 f"{stream}: the order of {len(unsure)} commits with {unordered} files: that of the files' modification "
                 "times was taken, and answers carry a note"
             )
+
+
+def _tell(stream: str, chosen: Chosen, report: Report) -> None:
+    """Report what became of files that compactions wrote or replaced."""
+    if chosen.superseded:
+        report.done.append(
+            f"{stream}: {chosen.superseded} files were left out, because a compaction has written their rows again"
+        )
+    for attempt in chosen.interrupted:
+        report.done.append(
+            f"{stream}: the compaction {attempt.name} was left out: it was interrupted, or gave way to another one"
+        )
+    for name in chosen.lost:
+        report.unknown.append(f"{stream}: the rows of file {name} of a compaction, which is not there")
+    if chosen.orders:
+        report.unknown.append(
+            f"{stream}: the sources of rows in files of compactions, and whether sources were taken back, or keys "
+            "erased, whose files are still there"
+        )
+
+
+def _needed(
+    objects: ObjectStore, catalogue: Catalogue, attempts: Sequence[Attempt], certain: set[str], report: Report
+) -> list[Attempt]:
+    """The attempts without compactions that the log does not name, unless they are needed: because later files name
+    them, or because files that the log names are gone."""
+    if not any(attempt.compacted for attempt in attempts):
+        return list(attempts)
+    stream = attempts[0].stream
+    there = {info.path for info in objects.list(f"data/{stream}/")}
+    out = []
+    for attempt in attempts:
+        gone = attempt.compacted and any(f.path not in there for f in _replaced(catalogue, attempt))
+        if gone:
+            certain.add(attempt.name)
+        if not attempt.compacted or attempt.name in certain:
+            out.append(attempt)
+        else:
+            report.done.append(f"{stream}: the compaction {attempt.name} was left out: its inputs are there")
+    return out
+
+
+def _replaced(catalogue: Catalogue, attempt: Attempt) -> list[FileEntry]:
+    """The live files that a compaction replaced."""
+    if attempt.stream not in catalogue.streams():
+        return []
+    of = FoundCompaction.of(attempt)
+    return [
+        f
+        for f in catalogue.snapshot(attempt.stream).files
+        if (short_name(f.path) in of.inputs if f.compacted else order_of(f.seq, f.ordinal) in of.rows)
+    ]
+
+
+def with_contents(before: Sequence[FileEntry], after: Sequence[FileEntry]) -> list[FileEntry]:
+    """The entries of files with contents that add up to those of the files before, if they have as many rows."""
+    if sum(f.rows for f in before) != sum(f.rows for f in after):
+        return list(after)
+    rest = sum(f.content_hash for f in before) - sum(f.content_hash for f in after[1:])
+    return [dataclass_replace(after[0], content=f"{rest % (1 << 256):064x}"), *after[1:]]
+
+
+def _fill(catalogue: Catalogue, attempt: Attempt, upto: int) -> None:
+    """Commits without files, of sources whose rows are in files of compactions, up to number ``upto``."""
+    done = catalogue.snapshot(attempt.stream).seq if attempt.stream in catalogue.streams() else 0
+    for seq in range(done + 1, upto + 1):
+        source = hashlib.sha256(f"replaced {attempt.stream} {seq}".encode()).hexdigest()
+        entry = SourceEntry(source, f"(commit {seq}, which a compaction replaced)", 0)
+        catalogue.commit(attempt.stream, _schema(catalogue, attempt, 0), entry, [], new_attempt())
 
 
 def _found(objects: ObjectStore, logs: Mapping[str, Found], report: Report) -> dict[str, list[Attempt]]:
@@ -145,16 +189,15 @@ def _found(objects: ObjectStore, logs: Mapping[str, Found], report: Report) -> d
 
 
 def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectInfo]) -> Attempt:
-    files = []
+    files: list[tuple[FileEntry, PointFile]] = []
     numbers = sorted(int(info.path.rpartition("-")[2].removesuffix(".points")) for info in infos)
-    if numbers != list(range(len(numbers))):
-        raise StoreError(f"only its files {', '.join(map(str, numbers))} are there")
     for info in sorted(infos, key=lambda i: int(i.path.rpartition("-")[2].removesuffix(".points"))):
         data = objects.read(info.path, 0, info.size)
         file = PointFile.open(lambda at, n, data=data: data[at : at + n], info.size, info.path)  # type: ignore[misc]
         verify_file(file)
-        if SEQ in file.schema:
-            raise StoreError(f"{info.path} is of a compaction: it holds rows of other files, too")
+        replaced = Replaced.parse(file.origin)
+        if SEQ in file.schema and replaced is None:
+            raise StoreError(f"{info.path} is of a compaction, and does not say which files it replaces")
         if (file.origin or {}).get("stream", stream) != stream:
             raise StoreError(f"{info.path} is another stream's file")
         entry = FileEntry(
@@ -162,7 +205,12 @@ def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectIn
             int(file.blocks["t_min"].min()), int(file.blocks["t_max"].max()), hashlib.sha256(data).hexdigest(),
             file.keys, 0, {c: int(file.chunks(c)["nulls"].sum()) for c in file.schema}, footer=file.footer_digest,
         )  # fmt: skip
+        if replaced is not None and entry.compacted:
+            entry = dataclass_replace(entry, content=f"{entry.content_hash:064x}", repeats=replaced.repeats)
         files.append((entry, file))
+    # Files of a compaction may have been replaced and collected.
+    if numbers != list(range(len(numbers))) and not all(entry.compacted for entry, _ in files):
+        raise StoreError(f"only its files {', '.join(map(str, numbers))} are there")
     return Attempt(stream, name, max(info.modified for info in infos), tuple(files))
 
 
@@ -219,32 +267,44 @@ def _is_newer(attempt: Attempt, certain: set[str], length: int) -> bool:
     return order.seq > length or (order.seq == length and "source" in attempt.origin)
 
 
-def _commit(catalogue: Catalogue, attempt: Attempt, unordered: int, report: Report) -> None:
+def _schema(catalogue: Catalogue, attempt: Attempt, unordered: int) -> StreamSchema:
+    """The stream's schema as far as the attempt's files say it."""
     origin, (_, first) = attempt.origin, attempt.files[0]
     columns: dict[str, Type] = {}
     for _, file in attempt.files:
         for name, type_ in file.schema.items():
-            columns[name] = type_ if columns.get(name) is not Type.FLOAT else Type.FLOAT
+            if name != SEQ:
+                columns[name] = type_ if columns.get(name) is not Type.FLOAT else Type.FLOAT
     held = catalogue.schema(attempt.stream)
     duplicates = origin.get("duplicates") or (held.duplicates if held is not None else "keep")
     id_ = origin.get("id") if origin else (held.id if held is not None else None)
+    wide = {name: False for name, type_ in columns.items() if type_ is Type.INT}  # ingest asks the files
+    return StreamSchema(
+        first.key_name, first.key_type, first.time_name, columns, duplicates, id_, None, None, wide, unordered
+    )
+
+
+def _commit(catalogue: Catalogue, attempt: Attempt, unordered: int, report: Report) -> None:
+    origin = attempt.origin
+    schema = _schema(catalogue, attempt, unordered)
     if not origin:
-        line = f"{attempt.stream}: how it treats duplicates ({duplicates!r} was taken), and its id column"
+        line = f"{attempt.stream}: how it treats duplicates ({schema.duplicates!r} was taken), and its id column"
         if line not in report.unknown:
             report.unknown.append(line)
     source = origin.get("source") or hashlib.sha256(f"recovered {attempt.name}".encode()).hexdigest()
-    if "source" not in origin:
+    if "source" not in origin and not attempt.compacted:
         report.unknown.append(
             f"{attempt.stream}: the source of attempt {attempt.name}: to ingest it again counts twice"
         )
+    what = "compaction" if attempt.compacted else "attempt"
     entry = SourceEntry(
-        source, f"(recovered from attempt {attempt.name})", 0, rows_read=attempt.rows, rows_committed=attempt.rows
+        source, f"(recovered from {what} {attempt.name})", 0, rows_read=attempt.rows, rows_committed=attempt.rows
     )
     try:
-        wide = {name: False for name, type_ in columns.items() if type_ is Type.INT}  # ingest asks the files
-        schema = StreamSchema(
-            first.key_name, first.key_type, first.time_name, columns, duplicates, id_, None, None, wide, unordered
-        )
+        if attempt.compacted and (gone := _replaced(catalogue, attempt)):
+            by = with_contents(gone, [e for e, _ in attempt.files])
+            catalogue.replace(attempt.stream, gone, by, attempt.name)
+            return
         catalogue.commit(attempt.stream, schema, entry, [e for e, _ in attempt.files], attempt.name)
     except SchemaConflict as error:
         report.unknown.append(f"{attempt.stream}: why attempt {attempt.name} does not fit (it was skipped): {error}")

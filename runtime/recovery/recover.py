@@ -21,6 +21,7 @@ from runtime.catalogue.key_value import Heads, run
 from runtime.catalogue.repair.salvage import Found, best_of, found_in, read_items, write_steps
 from runtime.errors import StoreError
 from runtime.objects import ObjectStore
+from runtime.progress import count_of
 from runtime.recovery.attempts import adopt
 from runtime.storage.locations import CATALOGUE, Folder, has_points, locate
 
@@ -40,7 +41,7 @@ class RecoverReport:
         return {"streams": self.streams, "done": self.done, "unknown": self.unknown}
 
     def __str__(self) -> str:
-        lines = [f"{name}: {commits} commits" for name, commits in self.streams.items()] or ["no streams"]
+        lines = [f"{name}: {count_of(commits, 'commit')}" for name, commits in self.streams.items()] or ["no streams"]
         lines += [f"  {line}" for line in self.done]
         if self.unknown:
             lines += ["not known:", *(f"  {line}" for line in self.unknown)]
@@ -99,7 +100,7 @@ def _recover_folder(root: Path, objects: ObjectStore, copy: Path | None) -> Reco
         catalogue.begin()
         for stream, one in best.items():
             lost = run(catalogue.table, write_steps(one, catalogue.table.most))
-            report.done.append(f"{stream}: {len(one.records)} commits were found in {one.where}")
+            report.done.append(f"{stream}: {count_of(len(one.records), 'commit')} found in {one.where}")
             if lost:
                 report.unknown.append(f"{stream}: names, sizes and rejects of {len(lost)} sources")
         adopt(objects, catalogue, best, heads, report)

@@ -15,6 +15,7 @@ from operators.types import Type
 from runtime.columns import Column
 from runtime.display.text_tables import html_table, iso, text_table
 from runtime.errors import QueryError
+from runtime.progress import count_of
 
 if TYPE_CHECKING:
     import pandas
@@ -308,13 +309,8 @@ class Explanation:
 
     def _note(self) -> str:
         first = f"the first {len(self.rows):,} of " if len(self.rows) < self.total else ""
-        counts = counted(self.total, "row"), counted(self.keys, "key"), counted(len(self.files), "file")
+        counts = count_of(self.total, "row"), count_of(self.keys, "key"), count_of(len(self.files), "file")
         return f"{first}{counts[0]} of {counts[1]}, from {counts[2]}:"
-
-
-def counted(n: int, noun: str) -> str:
-    """A count with its noun: "1 row", "2,000 rows"."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def plain_values(column: Column) -> list[object]:

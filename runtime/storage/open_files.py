@@ -13,6 +13,7 @@ from runtime.catalogue import FileEntry
 from runtime.errors import FormatError
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
+from runtime.pointfile.reading.joined_files import SMALL_BYTES, SmallFile
 
 MOST_FILES = 4096
 MOST_BYTES = 512 << 20
@@ -28,6 +29,8 @@ class OpenedFiles:
         self._objects = objects
         self._open: OrderedDict[str, PointFile] = OrderedDict()
         self._opening: dict[str, Future[PointFile]] = {}
+        self._fetching: dict[str, Future[bytes]] = {}
+        """Small files that are read ahead, to be opened or joined by whoever asks."""
         self._held = 0
         self._lock = threading.Lock()
 
@@ -61,6 +64,18 @@ class OpenedFiles:
         mine.set_result(opened)
         return opened
 
+    def __call__(self, entry: FileEntry) -> PointFile:
+        """See ``open``."""
+        return self.open(entry)
+
+    def small(self, entry: FileEntry) -> SmallFile | None:
+        """A small file to be joined with others, not kept; None if it has to be opened, or cannot be."""
+        try:
+            file = SmallFile.of(self._whole(entry))
+        except (ValueError, TypeError, KeyError, OverflowError, DataflowError):
+            return None
+        return file if file.footer_digest == entry.footer else None
+
     def close(self, files: Iterable[FileEntry]) -> None:
         """Release these files and what was read of them; they are opened again on use."""
         with self._lock:
@@ -86,10 +101,15 @@ class OpenedFiles:
         pool = ThreadPoolExecutor(min(self._objects.at_once, len(chosen)), "antfold-ahead")
         try:
             for entry in chosen:
-                pool.submit(self._try, entry)
+                if entry.bytes > SMALL_BYTES:
+                    pool.submit(self._try, entry)
+                elif entry.path not in self._open:
+                    self._fetching[entry.path] = pool.submit(self._objects.read, entry.path, 0, entry.bytes)
             yield
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            for entry in chosen:
+                self._fetching.pop(entry.path, None)
 
     def _try(self, entry: FileEntry) -> None:
         try:
@@ -97,10 +117,18 @@ class OpenedFiles:
         except DataflowError:
             return
 
+    def _whole(self, entry: FileEntry) -> bytes:
+        """The bytes of a small file, which may be read already."""
+        fetched = self._fetching.pop(entry.path, None)
+        if fetched is None or fetched.cancel():
+            return self._objects.read(entry.path, 0, entry.bytes)
+        return fetched.result()
+
     def _opened(self, entry: FileEntry) -> PointFile:
         path, objects = entry.path, self._objects
+        whole = self._whole(entry) if path in self._fetching else None
         file = PointFile.open(
-            lambda offset, length: objects.read(path, offset, length),
+            lambda at, length: objects.read(path, at, length) if whole is None else whole[at : at + length],
             entry.bytes,
             path,
             objects.gap,

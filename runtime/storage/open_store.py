@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from runtime.catalogue import FileEntry
 from runtime.objects import ObjectStore
-from runtime.pointfile import PointFile
 from runtime.storage.locations import locate
 from runtime.storage.open_files import OpenedFiles
 
@@ -77,9 +76,10 @@ class OpenStore:
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
 
-    def open_file(self, entry: FileEntry) -> PointFile:
-        """The point file of a catalogue entry, cached while open."""
-        return self.opened.open(entry)
+    @property
+    def open_file(self) -> OpenedFiles:
+        """Called with a catalogue entry: its point file, cached while open."""
+        return self.opened
 
     def files(self, stream: str) -> Sequence[FileEntry]:
         """The point files of one stream, by day and commit."""

@@ -32,7 +32,8 @@ class CompactionReport:
 
     def __str__(self) -> str:
         if not self.jobs:
-            return f"{self.stream}: {self.files_before:,} files, nothing to compact"
+            files = "1 file" if self.files_before == 1 else f"{self.files_before:,} files"
+            return f"{self.stream}: {files}, nothing to compact"
         text = (
             f"{self.stream}: {self.files_before:,} files became {self.files_after:,}; {self.rows:,} rows were written "
             f"again, {self.bytes_before:,} bytes became {self.bytes_after:,}"
@@ -62,14 +63,16 @@ class Compaction:
         """Compact the whole stream, whatever it costs."""
         return self._rounds(None, None, lambda snapshot: all_due(list(snapshot.files)))
 
-    def what_is_due(self, first: int, last: int) -> CompactionReport:
-        """Compact what pays off in the years of these event times: at most some log n times the work of its ingest."""
+    def what_is_due(self, first: int | None = None, last: int | None = None) -> CompactionReport:
+        """Compact what pays off in the years of these event times (None: all): some log n times the work of its
+        ingest, at most."""
 
         def jobs(snapshot: Snapshot) -> list[Job]:
             newest = snapshot.last_time
             return [] if newest is None else due(list(snapshot.files), newest)
 
-        return self._rounds(year_of(first).begin, year_of(last).end, jobs)
+        since, until = None if first is None else year_of(first).begin, None if last is None else year_of(last).end
+        return self._rounds(since, until, jobs)
 
     def _rounds(
         self, since: int | None, until: int | None, jobs_of: Callable[[Snapshot], list[Job]]

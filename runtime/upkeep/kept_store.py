@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.errors import QueryError
 from runtime.storage.open_store import OpenStore
 
 if TYPE_CHECKING:
+    from runtime.catalogue.items.changes import TakenBack
+    from runtime.ingest.one_source import Replacing
+    from runtime.objects.object_store import ObjectInfo
     from runtime.progress import Progress
+    from runtime.upkeep.backup import BackupReport
     from runtime.upkeep.compaction import Compaction, CompactionReport
+    from runtime.upkeep.erasing import EraseReport
+    from runtime.upkeep.source_list import IngestedSource
+    from runtime.upkeep.sweep import SweepReport
+    from runtime.upkeep.sweep_plan import SweepRules
+    from runtime.upkeep.taking_back import TakingBack, UndoReport
 
 
 class KeptStore(OpenStore):
@@ -21,17 +32,119 @@ class KeptStore(OpenStore):
         Never changes an answer. The replaced files stay for a day, for queries that run; then ``sweep`` removes them.
         ``ingest`` does by itself what pays off at the time.
         """
-        known = self.catalogue.streams()
         for stream in streams:
-            if stream not in known:
-                self.catalogue.snapshot(stream, 0, 0)  # says which there are
-                raise QueryError(f"there is no stream {stream!r}")
-        return [self.compaction(stream, progress).everything() for stream in streams or known]
+            self.be_known(stream)
+        return [self.compaction(stream, progress).everything() for stream in streams or self.catalogue.streams()]
+
+    def undo(self, stream: str, *sources: str, dry_run: bool = False) -> UndoReport:
+        """Take sources back, named as ``find_sources`` allows: all their points are gone from answers in one commit.
+
+        The stream is then as if they had not been ingested, but for its schema. Each stays known, so that events,
+        reconciliation and watchers pass it over; ``ingest`` with ``again`` takes it anew. ``dry_run``: only say what
+        would go. What later ingests took of a source (rows that waited, retried rejects) goes with it. ``sweep``
+        removes the files after a day.
+        """
+        from runtime.upkeep.source_list import find_sources
+        from runtime.upkeep.taking_back import UndoReport
+
+        self.be_known(stream)
+        entries = self.catalogue.sources(stream)
+        chosen = {entry.id: entry for text in sources for entry in find_sources(entries, text)}
+        taken = [entry for entry in chosen.values() if not entry.undone and entry.quarantined is None]
+        back = self.taking_back(stream)
+        rows = 0
+        if taken:
+            rows = back.without_sources([entry.id for entry in taken]).rows if dry_run else back.undo(taken)
+        return UndoReport(stream, tuple(entry.name for entry in taken), rows, dry_run)
+
+    def erase(self, stream: str, key: str | int | None = None, dry_run: bool = False) -> EraseReport:
+        """Erase all points of a key, or of the whole stream, from answers, files, rejects, kept states and saved
+        answers.
+
+        Points of a key that are not later than this are left out of later ingests; the key itself is kept as a SHA-256.
+        A stream that is erased begins anew. The replaced files go with the first ``sweep`` a day later. ``dry_run``:
+        only say what would go. An erasure that is interrupted can be repeated.
+        """
+        from runtime.upkeep.erasing import erase
+
+        self.be_known(stream)
+        return erase(
+            self.objects, self.catalogue, self.taking_back(stream), stream, key, lambda: self.kept_of(stream), dry_run
+        )
+
+    def kept_of(self, stream: str) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
+        """The objects that may have states, and saved answers, of queries over a stream."""
+        return [*self.objects.list("cache/")], [*self.objects.list("results/")]
+
+    def sources(self, stream: str, limit: int | None = None) -> list[IngestedSource]:
+        """What was ingested into a stream, newest first; at most ``limit`` sources."""
+        from runtime.upkeep.source_list import ingested_sources
+
+        self.be_known(stream)
+        if limit is not None and limit < 1:
+            raise QueryError(f"limit must be at least 1, got {limit!r}")
+        return ingested_sources(self.catalogue, stream)[:limit]
+
+    def sweep(
+        self,
+        dry_run: bool = False,
+        allow_many: bool = False,
+        rules: SweepRules | None = None,
+        progress: bool | Progress = False,
+    ) -> SweepReport:
+        """Remove files that nothing needs any more: replaced ones, those of no commit, temporary ones.
+
+        Each goes at the age that ``rules`` say. ``TooManyOrphans``, before anything is removed, if many of the point
+        files are in no commit, unless ``allow_many``. See ``runtime.upkeep.sweep``.
+        """
+        from runtime.upkeep.sweep import sweep
+
+        return sweep(
+            self.objects, self.catalogue, dry_run, allow_many, rules,
+            progress=_shown(progress), states_of=lambda stream: self.kept_of(stream)[0],
+        )  # fmt: skip
+
+    def backup(self, to: str | Path, force: bool = False) -> BackupReport:
+        """Copy the catalogue of a store in a folder, while it is used, to a folder or file; ``force`` replaces one."""
+        from runtime.upkeep.backup import backup
+
+        return backup(self._location, to, force)
+
+    def optimize(self, progress: bool | Progress = True) -> Iterator[CompactionReport | SweepReport]:
+        """Do what is due: compact each stream where that pays off, then sweep; the reports, one after the other."""
+        for stream in self.catalogue.streams():
+            yield self.compaction(stream, progress).what_is_due()
+        yield self.sweep(progress=progress)
+
+    def replacing(self, stream: str, replace: str | bool) -> Replacing:
+        """What a source takes back in its commit: the source that ``replace`` names, or the one of its own name."""
+        from runtime.upkeep.source_list import find_sources
+
+        def of(name: str, source_id: str, attempt: str, number: int) -> TakenBack | None:
+            entries = [e for e in self.catalogue.sources(stream) if not e.undone and e.quarantined is None]
+            chosen = find_sources(entries, name if replace is True else str(replace))
+            return self.taking_back(stream).taken_back([entry.id for entry in chosen], attempt, number)
+
+        return of
+
+    def be_known(self, stream: str) -> None:
+        """QueryError if there is no such stream."""
+        self.catalogue.snapshot(stream, 0, 0)
+
+    def taking_back(self, stream: str) -> TakingBack:
+        """The removal of points of a stream, to be run."""
+        from runtime.upkeep.taking_back import TakingBack
+
+        return TakingBack(self.objects, self.catalogue, self.open_file, stream)
 
     def compaction(self, stream: str, progress: bool | Progress = True) -> Compaction:
         """The compaction of a stream, to be run."""
-        from runtime.progress import progress_for
         from runtime.upkeep.compaction import Compaction
 
-        shown = progress_for(progress) if isinstance(progress, bool) else progress
-        return Compaction(self.objects, self.catalogue, self.open_file, stream, shown)
+        return Compaction(self.objects, self.catalogue, self.open_file, stream, _shown(progress))
+
+
+def _shown(progress: bool | Progress) -> Progress:
+    from runtime.progress import progress_for
+
+    return progress_for(progress) if isinstance(progress, bool) else progress

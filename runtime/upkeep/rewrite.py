@@ -10,6 +10,7 @@ import numpy as np
 
 from runtime.catalogue import FileEntry, StreamSchema, file_path
 from runtime.catalogue.items.commit_order import Order
+from runtime.catalogue.items.compaction_origin import Replaced
 from runtime.catalogue.items.entries import DAY, SEQ
 from runtime.columns import Column, Points
 from runtime.ingest.columns.same_file_duplicates import repeats
@@ -22,7 +23,6 @@ _VALUES = 1 << 25
 """Values that are in memory together, at most, unless one key has more."""
 
 _HASHES = 1 << 64
-_MODULUS = 1 << 256
 
 Keep = Callable[[Points], Points]
 """Which rows remain."""
@@ -45,26 +45,31 @@ class Rewriting:
         """The files that hold the rows of ``files``, those of each span apart; they are in the object store.
 
         Each file has some ``FULL`` rows at most; files of one span differ in keys or, where one key has more rows, in
-        time. The contents of the files add up to those of ``files``.
+        time. The contents of the files add up to those of ``files``, and so do the duplicates dropped at ingest.
         """
-        return self._with_contents(files, self._written(files, spans, None, self.first))
+        out: list[FileEntry] = []
+        for piece, is_last in _with_last(self._pieces(files, spans, None)):
+            out.append(self._write(piece, self.first + len(out), files, len(out) + 1 if is_last else None))
+        contents = [file.content_hash for file in out]
+        contents[0] = (sum(file.content_hash for file in files) - sum(contents[1:])) % (1 << 256)
+        out[0] = replace(out[0], dropped=sum(file.dropped for file in files))
+        return [replace(file, content=f"{content:064x}") for file, content in zip(out, contents, strict=True)]
 
     def each_written(self, files: Sequence[FileEntry], keep: Keep) -> list[FileEntry]:
         """For each of the files new ones with the rows that ``keep`` returns, if any; their contents are new."""
         out: list[FileEntry] = []
         for file in files:
-            out += self._written([file], (), keep, self.first + len(out))
+            for piece in self._pieces([file], (), keep):
+                out.append(self._write(piece, self.first + len(out), [file], None))
         return [replace(file, content=f"{file.content_hash:064x}") for file in out]
 
-    def _written(
-        self, files: Sequence[FileEntry], spans: Sequence[Span], keep: Keep | None, first: int
-    ) -> list[FileEntry]:
+    def _pieces(self, files: Sequence[FileEntry], spans: Sequence[Span], keep: Keep | None) -> Iterator[Points]:
+        """The rows of the files to be, one after the other."""
         opened = [(entry, self.open_file(entry)) for entry in files]
         rows = sum(entry.rows for entry in files)
         width = 3 + len({name for entry in files for name in entry.nulls})
         most = min(FULL, max(1, _VALUES // width))
         shards = 1 << (max(1, -(-rows // most)) - 1).bit_length()
-        out: list[FileEntry] = []
         with borrowed() as buffers:
             for number in range(shards):
                 shard = (_HASHES * number // shards, _HASHES * (number + 1) // shards)
@@ -74,23 +79,20 @@ class Rewriting:
                 if points is None or not len(points):
                     continue
                 for part in _by_span(sort_points(points), spans):
-                    at = first + len(out)
-                    out += [self._write(piece, at + n) for n, piece in enumerate(_by_time(part, most))]
-        return out
+                    yield from _by_time(part, most)
 
-    def _write(self, points: Points, number: int) -> FileEntry:
+    def _write(self, points: Points, number: int, inputs: Sequence[FileEntry], files: int | None) -> FileEntry:
+        """Write one file; ``files`` is the number of all, in the last of them."""
         schema = self.schema
         first, last = int(points.time.min()), int(points.time.max())
         day = first // DAY
         rows = Points(points.key, points.time, {n: c for n, c in points.columns.items() if n == SEQ or _any(c)})
         repeated = repeats(rows, schema.duplicates, schema.id, SEQ)
         origin = {"stream": self.stream, "duplicates": schema.duplicates, "order": str(self.order)}
-        if schema.id is not None:
-            origin["id"] = schema.id
-        data = encode(
-            rows, key=schema.key, time=schema.time, day=day, days=last // DAY - day + 1,
-            origin={**origin, "compacted": "1"},
-        )  # fmt: skip
+        origin |= {} if schema.id is None else {"id": schema.id}
+        origin |= Replaced.by(inputs, repeated).origin()
+        origin |= {} if files is None else {"files": str(files)}
+        data = encode(rows, key=schema.key, time=schema.time, day=day, days=last // DAY - day + 1, origin=origin)
         path = file_path(self.stream, day, self.attempt, number)
         self.objects.put(path, data)
         keys = rows.key.values
@@ -108,15 +110,16 @@ class Rewriting:
             repeats=repeated,
         )
 
-    def _with_contents(self, before: Sequence[FileEntry], after: Sequence[FileEntry]) -> list[FileEntry]:
-        """The entries with contents that add up to those of the files before."""
-        if not after:
-            return []
-        own = [file.content_hash for file in after]
-        own[0] = (sum(file.content_hash for file in before) - sum(own[1:])) % _MODULUS
-        dropped = sum(file.dropped for file in before)
-        first = replace(after[0], dropped=dropped)
-        return [replace(f, content=f"{c:064x}") for f, c in zip([first, *after[1:]], own, strict=True)]
+
+def _with_last(pieces: Iterator[Points]) -> Iterator[tuple[Points, bool]]:
+    """Each piece, and whether it is the last one."""
+    held: Points | None = None
+    for piece in pieces:
+        if held is not None:
+            yield held, False
+        held = piece
+    if held is not None:
+        yield held, True
 
 
 def _any(column: Column) -> bool:

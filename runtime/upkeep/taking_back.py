@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.catalogue import Catalogue, FileEntry, Snapshot, SourceEntry, new_attempt
-from runtime.catalogue.items.changes import Left, TakenBack
+from operators.types import Type
+from runtime.catalogue import Catalogue, Committed, FileEntry, Snapshot, SourceEntry, new_attempt
+from runtime.catalogue.items.changes import Left, TakenBack, key_digest
 from runtime.catalogue.items.entries import DAY, SEQ, commit_of
 from runtime.columns import Points
 from runtime.errors import StoreError
 from runtime.objects import ObjectStore
 from runtime.pointfile import Buffers, PointFile
+from runtime.pointfile.hashing import hash_bytes
 from runtime.upkeep.rewrite import Keep, Rewriting
 
 _TRIES = 20
@@ -21,7 +23,7 @@ _TRIES = 20
 
 
 @dataclass(frozen=True)
-class Removal:
+class RowRemoval:
     """Files to replace so that some rows are gone: ``gone`` are removed whole, ``cut`` are written again without them.
 
     ``rows`` is the number of these rows.
@@ -38,6 +40,22 @@ class Removal:
         return [*self.gone, *self.cut]
 
 
+@dataclass(frozen=True)
+class UndoReport:
+    """The sources that were taken back, by name, and how many rows of files went with them."""
+
+    stream: str
+    sources: tuple[str, ...]
+    rows: int
+    dry_run: bool = False
+
+    def __str__(self) -> str:
+        if not self.sources:
+            return f"{self.stream}: nothing to undo: these sources were taken back before, or had nothing in the stream"
+        names = ", ".join(self.sources[:5]) + (f" and {len(self.sources) - 5:,} more" if len(self.sources) > 5 else "")
+        return f"{self.stream}: {self.rows:,} rows of {names} {'would be' if self.dry_run else 'were'} taken back"
+
+
 class TakingBack:
     """Takes rows of one stream back, in one commit each; safe beside ingests, queries and compactions."""
 
@@ -48,7 +66,7 @@ class TakingBack:
 
     # ---- sources
 
-    def without_sources(self, sources: Collection[str]) -> Removal:
+    def without_sources(self, sources: Collection[str]) -> RowRemoval:
         """The files with rows of these sources (ids)."""
         # The snapshot first: a commit that only the log has is of no file in it.
         snapshot = self._catalogue.snapshot(self._stream)
@@ -67,26 +85,27 @@ class TakingBack:
                 gone.append(file)
             elif of_them:
                 cut.append(file)
-        return Removal(snapshot, tuple(gone), tuple(cut), rows)
+        return RowRemoval(snapshot, tuple(gone), tuple(cut), rows)
 
     def undo(self, sources: Sequence[SourceEntry]) -> int:
         """Take these sources back; returns the number of rows that are gone."""
         ids = [source.id for source in sources]
 
-        def commit(removal: Removal, adds: list[FileEntry], attempt: str, left: Left) -> bool:
+        def commit(removal: RowRemoval, adds: list[FileEntry], attempt: str, left: Left) -> bool:
             return self._catalogue.undo(self._stream, ids, removal.dels, adds, attempt, left) is not None
 
         return self._until_done(
             lambda: self.without_sources(ids), lambda _: _without_commits(self._commits(ids)), commit
         )
 
-    def taken_back(self, sources: Sequence[str], attempt: str) -> TakenBack:
+    def taken_back(self, sources: Sequence[str], attempt: str, number: int) -> TakenBack:
         """The removal of these sources for the commit of ``attempt``, which adds another one.
 
-        Its new files are numbered from 900,000 on, above those of the attempt's own rows.
+        Its new files are numbered from 900,000 on, above those of the attempt's own rows; ``number`` is that of the
+        try, each of which writes others.
         """
         removal = self.without_sources(sources)
-        adds = self._rewriting(removal.snapshot, attempt, 900_000).each_written(
+        adds = self._rewriting(removal.snapshot, attempt, 900_000 + 4_000 * number).each_written(
             removal.cut, _without_commits(self._commits(sources))
         )
         return TakenBack(sources, removal.dels, adds, left_by(removal, adds))
@@ -94,18 +113,71 @@ class TakingBack:
     def _commits(self, sources: Collection[str]) -> set[int]:
         return {r.seq for r in self._catalogue.records(self._stream) if r.source in sources}
 
+    # ---- keys
+
+    def without_key(self, key: str | int) -> RowRemoval:
+        """The files with rows of a key."""
+        snapshot = self._catalogue.snapshot(self._stream)
+        gone: list[FileEntry] = []
+        cut: list[FileEntry] = []
+        rows = 0
+        for file in snapshot.files:
+            of_it = rows_of_key(self._open(file), key)
+            rows += of_it
+            if of_it:
+                (gone if of_it == file.rows else cut).append(file)
+        return RowRemoval(snapshot, tuple(gone), tuple(cut), rows)
+
+    def erase_key(self, key: str | int) -> tuple[Committed, RowRemoval]:
+        """Erase a key: note it, so that no later commit has older points of it, then replace the files that do.
+
+        Returns the commit that notes it, and what was removed. If it is interrupted in between, the key's points are
+        still there, and it can be repeated.
+        """
+        noted = None
+        for _ in range(_TRIES):
+            noted = self._catalogue.note_erased(self._stream, [key_digest(key)], new_attempt())
+            if noted is not None:
+                break
+        if noted is None:
+            raise self._busy()
+
+        def commit(removal: RowRemoval, adds: list[FileEntry], attempt: str, left: Left) -> bool:
+            if not removal.dels:
+                return True
+            return self._catalogue.erase(self._stream, (), removal.dels, adds, attempt, left) is not None
+
+        return noted, self._removed(lambda: self.without_key(key), lambda _: _without_key(key), commit)
+
+    def everything(self) -> RowRemoval:
+        """All files."""
+        snapshot = self._catalogue.snapshot(self._stream)
+        return RowRemoval(snapshot, tuple(snapshot.files), (), snapshot.rows)
+
+    def erase_all(self) -> tuple[Committed, RowRemoval]:
+        """Erase the whole stream; returns the commit, and what was removed."""
+        done: list[Committed] = []
+
+        def commit(removal: RowRemoval, adds: list[FileEntry], attempt: str, left: Left) -> bool:
+            committed = self._catalogue.erase_all(self._stream, removal.dels, attempt, left.seq)
+            done.extend([] if committed is None else [committed])
+            return committed is not None
+
+        removal = self._removed(self.everything, lambda _: _everything, commit)
+        return done[0], removal
+
     # ---- retention
 
-    def before(self, day: int) -> Removal:
+    def before(self, day: int) -> RowRemoval:
         """The files that end before the UTC day ``day``; files that begin before it and end later stay."""
         snapshot = self._catalogue.snapshot(self._stream)
         gone = tuple(f for f in snapshot.files if f.t_max < day * DAY)
-        return Removal(snapshot, gone, (), sum(f.rows for f in gone))
+        return RowRemoval(snapshot, gone, (), sum(f.rows for f in gone))
 
     def retain(self, day: int) -> int:
         """Raise the floor to this day; returns the number of rows that are gone."""
 
-        def commit(removal: Removal, adds: list[FileEntry], attempt: str, left: Left) -> bool:
+        def commit(removal: RowRemoval, adds: list[FileEntry], attempt: str, left: Left) -> bool:
             return self._catalogue.raise_floor(self._stream, day, removal.dels, attempt, left) is not None
 
         return self._until_done(lambda: self.before(day), lambda _: _everything, commit)
@@ -114,19 +186,30 @@ class TakingBack:
 
     def _until_done(
         self,
-        plan: Callable[[], Removal],
-        keep_of: Callable[[Removal], Keep],
-        commit: Callable[[Removal, list[FileEntry], str, Left], bool],
+        plan: Callable[[], RowRemoval],
+        keep_of: Callable[[RowRemoval], Keep],
+        commit: Callable[[RowRemoval, list[FileEntry], str, Left], bool],
     ) -> int:
+        return self._removed(plan, keep_of, commit).rows
+
+    def _removed(
+        self,
+        plan: Callable[[], RowRemoval],
+        keep_of: Callable[[RowRemoval], Keep],
+        commit: Callable[[RowRemoval, list[FileEntry], str, Left], bool],
+    ) -> RowRemoval:
         for _ in range(_TRIES):
             removal, attempt = plan(), new_attempt()
             adds = self._rewriting(removal.snapshot, attempt).each_written(removal.cut, keep_of(removal))
             if commit(removal, adds, attempt, left_by(removal, adds)):
-                return removal.rows
+                return removal
             if self._catalogue.claim_for_sweep(self._stream, attempt):
                 for file in adds:
                     self._objects.delete(file.path)
-        raise StoreError(
+        raise self._busy()
+
+    def _busy(self) -> StoreError:
+        return StoreError(
             f"stream {self._stream!r} changes all the time: repeat the command when fewer others write to it"
         )
 
@@ -150,7 +233,19 @@ def rows_of_commits(file: PointFile, commits: Collection[int]) -> int:
     return found
 
 
-def left_by(removal: Removal, adds: Sequence[FileEntry]) -> Left:
+def rows_of_key(file: PointFile, key: str | int) -> int:
+    """How many rows of a file are of a key."""
+    data = key.encode() if isinstance(key, str) else key.to_bytes(8, "little", signed=True)
+    hashed = hash_bytes(data)
+    first, last, _, _ = file.key_span(hashed, hashed + 1)
+    if first == last or (file.key_column(first, last).type is Type.STRING) != isinstance(key, str):
+        return 0
+    starts = file.run_starts
+    found = [at for at, other in enumerate(file.key_column(first, last).to_list(), first) if other == key]
+    return sum(int(starts[at + 1] - starts[at]) for at in found)
+
+
+def left_by(removal: RowRemoval, adds: Sequence[FileEntry]) -> Left:
     """What a commit of this removal leaves."""
     dels = {file.path for file in removal.dels}
     times = [t for file in removal.snapshot.files if file.path not in dels for t in (file.t_min, file.t_max)]
@@ -164,6 +259,18 @@ def _without_commits(commits: Collection[int]) -> Keep:
     def keep(points: Points) -> Points:
         orders = points.columns[SEQ].values.astype(np.int64, copy=False)
         return points.take(np.flatnonzero(~np.isin(orders >> 20, wanted)))
+
+    return keep
+
+
+def _without_key(key: str | int) -> Keep:
+    def keep(points: Points) -> Points:
+        column = points.key
+        if column.words is None:
+            return points.take(np.flatnonzero(column.values != key))
+        codes = [code for code, word in enumerate(column.words.strings) if word == key]
+        # What is written has only words that rows still have.
+        return points.take(np.flatnonzero(~np.isin(column.values, codes)))
 
     return keep
 

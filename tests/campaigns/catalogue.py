@@ -82,7 +82,7 @@ def made(catalogue: TableCatalogue) -> None:
     steps = StreamSteps("a", catalogue.table.most)
     day = [file for file in catalogue.snapshot("a").files if file.day == D]
     for attempt, gone, new in (("z1", day, _files("a", "z1", D)), ("z2", _on(catalogue, D + 40), [])):
-        run_steps(catalogue.table, steps.replace_files(gone, new, attempt))
+        run_steps(catalogue.table, steps.replace(gone, new, attempt))
         run_steps(catalogue.table, steps.note_head())
         run_steps(catalogue.table, steps.catch_up())
     catalogue.claim_for_sweep("a", "dead")

@@ -176,6 +176,8 @@ def test_ingest_passes_everything_on(capsys: pytest.CaptureFixture[str]) -> None
         "id": "i",
         "missing_key": "none",
         "preset": None,
+        "compact": True,
+        "replace": False,
     }
     assert call("open") == (("s",), {"create": True})
     assert capsys.readouterr().out == "ingested\n"

@@ -35,3 +35,10 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with mock_aws():
         boto3.client("s3").create_bucket(Bucket="lake")
         yield
+
+
+@pytest.fixture
+def plain_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each source leaves a file a day, which nothing compacts: for tests that count files or commits."""
+    monkeypatch.setattr("runtime.ingest.day_spans.FEW_DAYS", 10**9)
+    monkeypatch.setattr("runtime.upkeep.after_ingest.compacted", lambda report, compaction: report)

@@ -19,6 +19,8 @@ from runtime.query.plan import make_tasks
 from runtime.query.plan.prepare import Request, prepare
 from runtime.result.result import Result
 
+pytestmark = pytest.mark.usefixtures("plain_files")
+
 MINUTE, DAY = 60_000_000, 86_400_000_000
 JANUARY = 19_723 * DAY
 """2024-01-01."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from runtime.catalogue.day_rows import DayFiles
 from runtime.catalogue.index import Mark, Node, in_batches
+from runtime.catalogue.items.changes import StreamChange
 from runtime.catalogue.items.entries import AlreadyIngested, Committed, Deletion, FileEntry, Record, SourceEntry
 from runtime.catalogue.items.file_lists import list_key
 from runtime.catalogue.items.item_bytes import hash_of, log_key
@@ -25,7 +26,7 @@ class ListBeforeLog(StreamSteps):
     """The list of sources is read before the log."""
 
     def commit(
-        self, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str
+        self, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str, **how: Any
     ) -> Steps[Committed | AlreadyIngested]:
         outer, early = self, super().place
 
@@ -45,7 +46,7 @@ class ListBeforeLog(StreamSteps):
 
         steps = Early(self.stream, self.most, self.clock)
         steps.patience, steps.room = self.patience, self.room
-        return (yield from steps.commit(schema, source, files, attempt))
+        return (yield from steps.commit(schema, source, files, attempt, **how))
 
 
 class NoSource(ListBeforeLog):
@@ -72,9 +73,7 @@ class SweepWithoutClaim(StreamSteps):
 class ListsAfterCommit(StreamSteps):
     """The lists of a commit's files are written when the record is there."""
 
-    def commit(
-        self, schema: StreamSchema, source: SourceEntry, files: Sequence[FileEntry], attempt: str
-    ) -> Steps[Committed | AlreadyIngested]:
+    def committed(self, change: StreamChange) -> Steps[Committed | AlreadyIngested]:
         later: list[bytes] = []
 
         class Late(type(self)):  # type: ignore[misc]
@@ -87,9 +86,9 @@ class ListsAfterCommit(StreamSteps):
 
         steps = Late(self.stream, self.most, self.clock)
         steps.patience, steps.room = self.patience, self.room
-        done = yield from StreamSteps.commit(steps, schema, source, files, attempt)
+        done = yield from StreamSteps.committed(steps, change)
         for payload in later:
-            key = list_key(attempt, hash_of(payload))
+            key = list_key(change.attempt, hash_of(payload))
             yield from transact([self.put("FILES", key, payload)])
         return done
 
@@ -139,8 +138,12 @@ class ListsEmptied(StreamSteps):
 
 
 class NoDeletionGuard(StreamSteps):
-    def _deletion_puts(self, dels: Iterable[Deletion], record: Record) -> list[Put]:
+    def _deletion_puts(self, dels: Iterable[Deletion], record: Record, held: object) -> list[Put]:
         return []
+
+    def write_intents(self, *given: object) -> Steps[None]:
+        return
+        yield
 
 
 class LogOverwritten(StreamSteps):

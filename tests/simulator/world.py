@@ -47,6 +47,7 @@ class Variant:
     reads: type[ReadSteps] = ReadSteps
     delete_on_unknown: bool = False
     head_first: bool = False
+    grace: int | None = None
 
 
 @dataclass
@@ -166,7 +167,7 @@ class World:
         output = self._file(day - FIRST_DAY, attempt, 0, units)
         yield PutObject(output.path)
         try:
-            done = yield from self.steps.replace_files(inputs, [output], attempt)
+            done = yield from self.steps.replace(inputs, [output], attempt)
         except (AttemptSwept, OutcomeUnknown):
             return
         if done is None:
@@ -254,7 +255,7 @@ class World:
     def _check_lists(self) -> None:
         """A list of files is one that a record names, or its attempt's files are still there for a sweep to find."""
         records = run(self.table, self.steps.records_after(0))
-        named = {(record.attempt, digest) for record in records for digest in record.lists}
+        named = {(record.attempt, digest) for record in records for digest in (*record.lists, *record.del_lists)}
         partition = self.steps.partition("FILES")
         for sort, number, body in self.table.query(Query(partition)):
             attempt, digest = sort.split("#")

@@ -14,6 +14,7 @@ from runtime.errors import StoreError
 from runtime.objects import S3Objects
 from runtime.testing.contracts.catalogue_contract import CatalogueContract
 from runtime.testing.contracts.object_store_contract import ObjectStoreContract
+from runtime.testing.contracts.upkeep_contract import UpkeepContract
 from tests.runtime.faults import Faults
 
 pytestmark = pytest.mark.stack
@@ -47,7 +48,7 @@ class TestMinistackObjects(ObjectStoreContract):
         return S3Objects("lake", prefix)
 
 
-class TestMinistackCatalogue(CatalogueContract):
+class TestMinistackCatalogue(CatalogueContract, UpkeepContract):
     """All tests share one table, each with a store of its own in it."""
 
     @pytest.fixture

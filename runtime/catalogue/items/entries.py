@@ -139,7 +139,7 @@ class SourceEntry:
     in the object ``rejects_path``. ``quarantined`` is the reason why the whole source was set aside; such a source may
     be ingested again later. ``waiting`` are rows that a later ingest of it can commit (they are counted as rejected);
     if ``resumed`` is not 0, the entry holds that many waiting rows of an earlier entry. ``options`` are those with
-    which it was read, by name.
+    which it was read, by name. ``undone`` is the commit that took it back (0: none did); the catalogue sets it.
     """
 
     id: str
@@ -155,6 +155,7 @@ class SourceEntry:
     waiting: Waiting | None = None
     resumed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+    undone: int = 0
 
     def checked(self) -> SourceEntry:
         """The entry itself if it is consistent, else ``StoreError``."""
@@ -169,6 +170,8 @@ class SourceEntry:
         out = asdict(self)
         if not self.options:
             del out["options"]  # as before they were kept
+        if not self.undone:
+            del out["undone"]  # as before sources could be taken back
         if self.waiting is not None and not self.waiting.reading:
             del out["waiting"]["reading"]  # as before there were such options
         return out
@@ -208,9 +211,13 @@ class Deletion:
 class Totals:
     """Running totals of a stream as of one commit; ``hash`` is the set hash of the live files' paths.
 
-    ``first`` and ``last`` are event times (microseconds UTC, inclusive) over every file ever added and not below
-    the retention floor; both are None before the first. ``reach`` is the largest number of further days that a file
-    ever added covers: files of a day are found among those that begin so many days before it.
+    ``first`` and ``last`` are the first and last event times (microseconds UTC, inclusive) of the live files, None if
+    there are none. ``reach`` is the largest number of further days that a file ever added covers: files of a day are
+    found among those that begin so many days before it.
+
+    ``sources``, ``quarantined``, ``undone`` (taken back) and ``forgotten`` (of the stream before it was erased) count
+    the items in the list of sources; ``rejected`` and ``dropped`` are of the first two. ``begun`` is the last commit
+    that erased the whole stream, ``erased`` the number of items that name erased keys.
     """
 
     files: int = 0
@@ -224,6 +231,10 @@ class Totals:
     rejected: int = 0
     dropped: int = 0
     reach: int = 0
+    undone: int = 0
+    forgotten: int = 0
+    begun: int = 0
+    erased: int = 0
 
 
 @dataclass(frozen=True)
@@ -239,6 +250,10 @@ class Record:
     Of version 3 are records that would not fit into an item as they are. ``lists`` are then the digests of the lists of
     its files (``file_lists``), which are items of their own: ``adds`` is empty until these were read. ``compressed``:
     the schema is stored compressed.
+
+    Of version 4 are records that use what follows, or whose totals do. ``del_lists`` are the digests of the lists of
+    the files that it replaces; ``dels`` is empty until these were read. ``undone`` are the ids of the sources that it
+    takes back, ``erased`` the SHA-256 of the keys that it erases.
     """
 
     seq: int
@@ -255,7 +270,16 @@ class Record:
     before: str | None = None
     lists: tuple[str, ...] = ()
     compressed: bool = False
+    del_lists: tuple[str, ...] = ()
+    undone: tuple[str, ...] = ()
+    erased: tuple[str, ...] = ()
     hash: str = field(default="", compare=False)
+
+    @property
+    def takes_away(self) -> bool:
+        """Whether it removes rows, which compactions do not: then the stream's first or last time may have changed."""
+        fewer = sum(gone.rows for gone in self.dels) != sum(file.rows for file in self.adds)
+        return self.totals.begun == self.seq or bool(self.undone or (self.dels and (fewer or self.source is not None)))
 
 
 @dataclass(frozen=True)

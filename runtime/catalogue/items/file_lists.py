@@ -1,4 +1,4 @@
-"""Lists of a commit's files, for commits whose record would not fit into one item.
+"""Lists of the files that a commit adds or replaces, for commits whose record would not fit into one item.
 
 A list is an item of its own (partition FILES), written before the commit and named by the SHA-256 of its payload, in
 its key and in the record of the log. So the hash of the record covers the lists, and with it the log's chain and the
@@ -7,12 +7,22 @@ heads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from runtime.catalogue.items import seal
-from runtime.catalogue.items.entries import FileEntry, Record
-from runtime.catalogue.items.item_bytes import dump, dump_record, file_of, file_values, hash_of, load
+from runtime.catalogue.items.entries import Deletion, FileEntry, Record
+from runtime.catalogue.items.item_bytes import (
+    deletion_of,
+    deletion_values,
+    dump,
+    dump_record,
+    file_of,
+    file_values,
+    hash_of,
+    load,
+)
 from runtime.errors import IngestError
 
 MAX_ITEM = 400_000
@@ -24,7 +34,7 @@ MAX_FILES = 999_999
 SWEPT = dump({"swept": True})
 """The payload of a list that a sweep has emptied."""
 
-_BEFORE, _AFTER = b'{"files":[', b"]}"
+_FILES, _GONE, _AFTER = b'{"files":[', b'{"gone":[', b"]}"
 
 
 def check_count(stream: str, files: Sequence[FileEntry]) -> None:
@@ -39,12 +49,12 @@ def check_count(stream: str, files: Sequence[FileEntry]) -> None:
 def fitted(stream: str, record: Record, room: int = MAX_ITEM) -> tuple[Record, list[bytes]]:
     """The record in a form whose item has at most ``room`` bytes, and the payloads of the lists that it then names.
 
-    Most records fit as they are. Others name lists of their files, and if that is not enough, their schema is
-    compressed. IngestError if even that is too large.
+    Most records fit as they are. Others name lists of their files, and if that is not enough, of those that they
+    replace; then their schema is compressed. IngestError if even that is too large.
     """
     if _size(record) <= room:
         return record, []
-    lists = _in_lists(record.adds, room)
+    lists = _in_lists(_FILES, map(file_values, record.adds), room)
     if (size := max(map(len, lists), default=0) + seal.JSON_SIZE) > MAX_ITEM:
         raise IngestError(
             f"a file of the commit to stream {stream!r} has {max(len(f.nulls) for f in record.adds):,} columns, whose "
@@ -52,6 +62,10 @@ def fitted(stream: str, record: Record, room: int = MAX_ITEM) -> tuple[Record, l
             "shorten their names."
         )
     large = replace(record, lists=tuple(map(hash_of, lists)))
+    if _size(large) > room and record.dels:
+        gone = _in_lists(_GONE, map(deletion_values, record.dels), room)
+        large = replace(large, del_lists=tuple(map(hash_of, gone)))
+        lists += gone
     if _size(large) > room and record.schema is not None:
         large = replace(large, compressed=True)
     if (size := _size(large)) > MAX_ITEM:
@@ -64,17 +78,31 @@ def fitted(stream: str, record: Record, room: int = MAX_ITEM) -> tuple[Record, l
     return large, lists
 
 
+def filled(record: Record, payloads: Mapping[str, bytes], stream: str) -> Record:
+    """The record with the files of its lists, whose ``payloads`` are given by digest."""
+    files: list[FileEntry] = []
+    gone: list[Deletion] = []
+    for digest in record.lists:
+        what = f"{list_name(record, digest)} of stream {stream!r}"
+        files += load_list(payloads[digest], digest, record, len(files), what)
+    for digest in record.del_lists:
+        values = _values(payloads[digest], digest, "gone", f"{list_name(record, digest)} of stream {stream!r}")
+        gone += map(deletion_of, values)
+    return replace(record, adds=tuple(files) or record.adds, dels=tuple(gone) or record.dels)
+
+
 def load_list(payload: bytes, digest: str, record: Record, first: int, what: str) -> list[FileEntry]:
     """The files in a list of the record, the first of which has the number ``first`` in the commit.
 
     FormatError, naming ``what``, unless it is the list of this digest.
     """
-    if hash_of(payload) != digest:
-        raise seal.damaged(what, "it is not the list that was committed")
-    try:
-        return [file_of(values, record.seq, first + n) for n, values in enumerate(load(payload, what)["files"])]
-    except (KeyError, TypeError, ValueError) as error:
-        raise seal.damaged(what, str(error)) from error
+    values = _values(payload, digest, "files", what)
+    return [file_of(entry, record.seq, first + n) for n, entry in enumerate(values)]
+
+
+def list_name(record: Record, digest: str) -> str:
+    """How errors name a list of the record."""
+    return f"list {digest} of the files of commit {record.seq}"
 
 
 def list_key(attempt: str, digest: str) -> str:
@@ -82,18 +110,28 @@ def list_key(attempt: str, digest: str) -> str:
     return f"{attempt}#{digest}"
 
 
-def _in_lists(files: Sequence[FileEntry], room: int) -> list[bytes]:
+def _values(payload: bytes, digest: str, name: str, what: str) -> list[list[Any]]:
+    """The entries of a list; its content is what was written, as its digest says."""
+    if hash_of(payload) != digest:
+        raise seal.damaged(what, "it is not the list that was committed")
+    values = load(payload, what).get(name)
+    if not isinstance(values, list):
+        raise seal.damaged(what, f"it has no {name}")
+    return values
+
+
+def _in_lists(before: bytes, files: Iterable[list[Any]], room: int) -> list[bytes]:
     """The payloads of lists of these files, in their order, with one file or items of at most ``room`` bytes."""
     lists: list[list[bytes]] = []
     left = 0
-    for file in files:
-        entry = dump(file_values(file))
+    for values in files:
+        entry = dump(values)
         if len(entry) + 1 > left or not lists:
             lists.append([])
-            left = room - seal.JSON_SIZE - len(_BEFORE) - len(_AFTER)
+            left = room - seal.JSON_SIZE - len(before) - len(_AFTER)
         lists[-1].append(entry)
         left -= len(entry) + 1
-    return [_BEFORE + b",".join(entries) + _AFTER for entries in lists]
+    return [before + b",".join(entries) + _AFTER for entries in lists]
 
 
 def _size(record: Record) -> int:

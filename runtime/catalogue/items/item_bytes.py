@@ -17,7 +17,8 @@ from runtime.errors import FormatError
 
 VERSION, LARGE, KEPT = 2, 3, 4
 """Versions of log records: of most; of those that name lists of their files, or have a compressed schema; of those
-of streams that have, or had, files that a compaction wrote or that cover several days.
+of streams that have, or had, files that a compaction wrote or that cover several days, a floor, or sources or keys that
+were taken back.
 
 Version 1 had no seals, no hash of the previous record and no digests of footers.
 """
@@ -27,6 +28,8 @@ _FILE = (*_FILE_1, "footer")
 _FILE_4 = (*_FILE, "content", "repeats")
 _DELETION = tuple(f.name for f in fields(Deletion))
 _TEXTS = {"path", "sha256", "footer", "content"}
+_TOTALS_4 = ("reach", "undone", "forgotten", "begun", "erased")
+_IDS_4 = ("del_lists", "undone", "erased")
 _COMPRESSED = "zlib"
 T = TypeVar("T")
 
@@ -50,8 +53,9 @@ def load(body: bytes, what: str) -> dict[str, Any]:
 def dump_record(record: Record) -> bytes:
     """A log record as JSON; entries of files are arrays, in the order of ``FileEntry`` without seq and ordinal."""
     totals = asdict(record.totals)
-    if not record.totals.reach:
-        del totals["reach"]  # as before files covered several days
+    for name in _TOTALS_4:
+        if not totals[name]:
+            del totals[name]  # as in versions before 4
     schema = None if record.schema is None else record.schema.to_dict()
     if schema is not None and record.compressed:
         schema = {_COMPRESSED: b64encode(zlib.compress(dump(schema))).decode()}
@@ -62,7 +66,7 @@ def dump_record(record: Record) -> bytes:
         "attempt": record.attempt,
         "source": record.source,
         "adds": [] if record.lists else [file_values(file) for file in record.adds],
-        "dels": [[getattr(deletion, name) for name in _DELETION] for deletion in record.dels],
+        "dels": [] if record.del_lists else [deletion_values(gone) for gone in record.dels],
         "totals": totals,
         "schema_seq": record.schema_seq,
         "schema": schema,
@@ -71,6 +75,9 @@ def dump_record(record: Record) -> bytes:
     }
     if record.lists:
         data["lists"] = list(record.lists)
+    for name in _IDS_4:
+        if ids := getattr(record, name):
+            data[name] = list(ids)
     return dump(data)
 
 
@@ -95,7 +102,7 @@ def load_record(payload: bytes, stream: str, sort: str) -> Record:
             attempt=_typed(data["attempt"], str),
             source=None if data["source"] is None else _typed(data["source"], str),
             adds=tuple(file_of(values, seq, ordinal, names) for ordinal, values in enumerate(data["adds"])),
-            dels=tuple(Deletion(**_entry(_DELETION, values)) for values in data["dels"]),
+            dels=tuple(map(deletion_of, data["dels"])),
             totals=_totals(data["totals"]),
             schema_seq=_typed(data["schema_seq"], int),
             schema=None if data["schema"] is None else StreamSchema.from_dict(_unpacked(data["schema"])),
@@ -105,6 +112,7 @@ def load_record(payload: bytes, stream: str, sort: str) -> Record:
             hash=hash_of(payload),
             lists=tuple(_typed(digest, str) for digest in data.get("lists", ())) if version >= LARGE else (),
             compressed=_is_compressed(data["schema"]),
+            **{name: tuple(_typed(id_, str) for id_ in data.get(name, ())) for name in _IDS_4 if version == KEPT},
         )
     except (KeyError, TypeError, ValueError, FormatError, zlib.error) as error:
         raise damaged(what, str(error)) from error
@@ -129,6 +137,16 @@ def file_of(values: list[Any], seq: int, ordinal: int, names: tuple[str, ...] = 
     if names is _FILE and len(values) == len(_FILE_4):
         names = _FILE_4
     return FileEntry(**_entry(names, values), seq=seq, ordinal=ordinal)
+
+
+def deletion_values(gone: Deletion) -> list[Any]:
+    """A deletion as it is stored in a record or a list."""
+    return [getattr(gone, name) for name in _DELETION]
+
+
+def deletion_of(values: list[Any]) -> Deletion:
+    """The deletion of stored values; TypeError or ValueError if it is none."""
+    return Deletion(**_entry(_DELETION, values))
 
 
 def source_data(source: SourceEntry, seq: int, attempt: str) -> dict[str, Any]:
@@ -163,7 +181,8 @@ def _typed(value: Any, type_: type[T]) -> T:
 
 
 def _is_kept(record: Record) -> bool:
-    return record.totals.reach > 0 or any(file.content for file in record.adds)
+    used = [getattr(record.totals, name) for name in _TOTALS_4] + [getattr(record, name) for name in _IDS_4]
+    return any(used) or record.floor is not None or any(file.content for file in record.adds)
 
 
 def _is_compressed(schema: object) -> bool:

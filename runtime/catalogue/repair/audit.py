@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from operators.errors import DataflowError
 from runtime.catalogue import day_rows
+from runtime.catalogue.commits import erased_key
 from runtime.catalogue.day_rows import DayFiles
 from runtime.catalogue.index import Mark, by_day
 from runtime.catalogue.items.entries import (
@@ -23,8 +25,16 @@ from runtime.catalogue.items.item_bytes import load
 from runtime.catalogue.key_value import KeyScan, Query, Steps, query
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.snapshot import ReadSteps
-from runtime.catalogue.sources import FIRST, Place, broken_links
+from runtime.catalogue.sources import FIRST, Place, broken_links, state_of
 from runtime.errors import IncompleteResult
+
+STATES = {
+    "sources": "in the stream",
+    "quarantined": "in quarantine",
+    "undone": "taken back",
+    "forgotten": "of before it was erased",
+}
+"""The totals that count the items in the list of sources."""
 
 
 def live_files(records: Sequence[Record]) -> dict[tuple[int, int], FileEntry]:
@@ -46,12 +56,13 @@ def audit_steps(steps: StreamSteps) -> Steps[list[str]]:
         return [f"{where}: {error}"]
 
 
-def records_steps(steps: StreamSteps) -> Steps[list[Record]]:
-    """The whole log; FormatError unless it includes all acknowledged commits."""
+def records_steps(steps: StreamSteps, after: int = 0) -> Steps[list[Record]]:
+    """The log beyond commit ``after``; FormatError unless it includes all acknowledged commits."""
     last, _ = yield from steps.last_record()
-    records = yield from steps.records_after(0)
-    if last is not None and last.seq > len(records):
-        raise steps.damaged("log", f"it has a gap after record {len(records)}, yet it goes on to {last.seq}")
+    records = yield from steps.records_after(after)
+    end = records[-1].seq if records else after
+    if last is not None and last.seq > end:
+        raise steps.damaged("log", f"it has a gap after record {end}, yet it goes on to {last.seq}")
     return records
 
 
@@ -61,10 +72,16 @@ def sources_steps(steps: StreamSteps) -> Steps[list[SourceEntry]]:
     rows = yield from query(steps.partition("SRC"))
     after, _ = yield from steps.last_record()
     found = [item for item in (yield from steps.opened("SRC", rows)) if item[0] != FIRST]
-    least, most = (0 if r is None else r.totals.sources + r.totals.quarantined for r in (before, after))
+    least, most = (
+        0 if record is None else sum(getattr(record.totals, state) for state in STATES) for record in (before, after)
+    )
     if not least <= len(found) <= most:
         raise steps.damaged("list of sources", f"it has {len(found)}, not {most}")
-    return [SourceEntry.from_dict(load(payload, f"source {sort}")) for sort, _, payload in found]
+    if after is None:
+        return []
+    items = [load(payload, f"source {sort}") for sort, _, payload in found]
+    entries = [(SourceEntry.from_dict(data), int(data["seq"])) for data in items]
+    return [entry for entry, seq in entries if state_of(entry, seq, after.totals) != "forgotten"]
 
 
 def _audit(steps: StreamSteps, where: str) -> Steps[list[str]]:
@@ -83,14 +100,12 @@ def _audit(steps: StreamSteps, where: str) -> Steps[list[str]]:
     if mark is not None and mark.seq > len(records):
         problems.append(f"{where}: the day index is said to reach commit {mark.seq}, the log ends at {len(records)}")
     problems += [f"{where}: {problem}" for problem in _chain(records)]
-    for check in (_sources(steps, records), _index(steps, records), _directory(steps, records, mark)):
+    checks = [_sources(steps, records), _index(steps, records), _directory(steps, records, mark)]
+    if head is not None and head.sealed:
+        checks.append(_removed(steps, records))
+    for check in checks:
         try:
             problems += [f"{where}: {problem}" for problem in (yield from check)]
-        except DataflowError as error:
-            problems.append(f"{where}: {error}")
-    if head is not None and head.sealed:
-        try:
-            yield from steps.opened("DEL", (yield from query(steps.partition("DEL"))))
         except DataflowError as error:
             problems.append(f"{where}: {error}")
     return list(dict.fromkeys(problems))
@@ -103,6 +118,7 @@ def _chain(records: Sequence[Record]) -> list[str]:
     before = Totals()
     hash_ = before.hash
     schema_seq = 0
+    floor: int | None = None
     for record in records:
         for gone in record.dels:
             if live.pop((gone.seq, gone.ordinal), None) is None:
@@ -112,8 +128,13 @@ def _chain(records: Sequence[Record]) -> list[str]:
         if record.schema_seq != schema_seq:
             problems.append(f"record {record.seq} names {record.schema_seq} as its schema's record, not {schema_seq}")
         totals = record.totals
-        times = [t for f in record.adds for t in (f.t_min, f.t_max)]
-        times += [t for t in (before.first, before.last) if t is not None]
+        counted = live.values() if record.takes_away else record.adds
+        times = [t for f in counted for t in (f.t_min, f.t_max)]
+        if not record.takes_away:
+            times += [t for t in (before.first, before.last) if t is not None]
+        if floor is not None and (record.floor or floor) < floor and totals.begun < record.seq:
+            problems.append(f"record {record.seq} has the floor {record.floor}, below {floor}")
+        floor = record.floor
         hash_ = shifted_hash(hash_, [f.path for f in record.adds], [d.path for d in record.dels])
         adds, dels = record.adds, record.dels
         for what, said, found in (
@@ -123,6 +144,7 @@ def _chain(records: Sequence[Record]) -> list[str]:
             ("as its set hash", totals.hash, hash_),
             ("as its first time", totals.first, min(times, default=None)),
             ("as its last time", totals.last, max(times, default=None)),
+            ("erased keys", totals.erased, before.erased + len(record.erased)),
         ):
             if said != found:
                 problems.append(f"record {record.seq} has {said} {what}, not {found}")
@@ -147,6 +169,10 @@ def _sources(steps: StreamSteps, records: Sequence[Record]) -> Steps[list[str]]:
     for record in records:
         if claims.get(record.attempt, {}).get("seq") != record.seq:
             problems.append(f"record {record.seq} has no claim on its attempt {record.attempt}")
+        seen = {} if record.totals.begun == record.seq else {s: n for s, n in seen.items() if s not in record.undone}
+        problems += [
+            f"record {record.seq} takes back {s}, which has no item" for s in record.undone if s not in sources
+        ]
         if record.source is None:
             continue
         if record.source not in sources:
@@ -156,15 +182,37 @@ def _sources(steps: StreamSteps, records: Sequence[Record]) -> Steps[list[str]]:
         if record.adds:
             seen[record.source] = record.seq
     known = {record.source for record in records}
-    held = [data for sort, data in sources.items() if sort in known and data.get("seq", 0) <= len(records)]
+    held = [
+        data
+        for sort, data in sources.items()
+        if sort in known and max(data.get("seq", 0), data.get("undone", 0)) <= len(records)
+    ]
     if records and len(held) == len(known - {None}):
         totals = records[-1].totals
-        quarantined = sum(data.get("quarantined") is not None for data in held)
-        if (len(held) - quarantined, quarantined) != (totals.sources, totals.quarantined):
-            problems.append(
-                f"the log counts {totals.sources} sources and {totals.quarantined} in quarantine, there are "
-                f"{len(held) - quarantined} and {quarantined}"
-            )
+        found = Counter(state_of(SourceEntry.from_dict(data), data["seq"], totals) for data in held)
+        for state, what in STATES.items():
+            if found[state] != getattr(totals, state):
+                problems.append(f"the log counts {getattr(totals, state)} sources {what}, there are {found[state]}")
+    return problems
+
+
+def _removed(steps: StreamSteps, records: Sequence[Record]) -> Steps[list[str]]:
+    """Problems of deletions and erased keys: each in the log needs its item."""
+    problems: list[str] = []
+    # Read after the log.
+    rows = yield from steps.opened("DEL", (yield from query(steps.partition("DEL"))))
+    dels = {sort: load(payload, f"deletion {sort}") for sort, _, payload in rows}
+    for record in records:
+        for gone in record.dels:
+            found = dels.get(gone.path, {})
+            if found.get("seq") != record.seq and found.get("attempt") != record.attempt:
+                problems.append(f"record {record.seq} replaces {gone.path!r} without an item that guards it")
+    if records and records[-1].totals.erased:
+        rows = yield from steps.opened("ERASED", (yield from query(steps.partition("ERASED"))))
+        there = {sort for sort, _, _ in rows}
+        for record in records:
+            lost = [digest for digest in record.erased if erased_key(digest, record.seq) not in there]
+            problems += [f"record {record.seq} has no item for the key {digest} that it erased" for digest in lost]
     return problems
 
 

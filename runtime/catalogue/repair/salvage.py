@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from operators.errors import DataflowError
+from runtime.catalogue.commits import erased_key
 from runtime.catalogue.index import Mark, in_batches
 from runtime.catalogue.items import seal
 from runtime.catalogue.items.commit_order import Order
-from runtime.catalogue.items.entries import FileEntry, Record, SourceEntry, check_stream
-from runtime.catalogue.items.file_lists import list_key, load_list
+from runtime.catalogue.items.entries import Record, SourceEntry, check_stream
+from runtime.catalogue.items.file_lists import filled, list_key, list_name
 from runtime.catalogue.items.item_bytes import dump, load, load_record, log_key, source_data
 from runtime.catalogue.items.stream_names import count_puts, counted
 from runtime.catalogue.key_value import Heads, Put, Steps, transact
 from runtime.catalogue.log import Head, head_payload
 from runtime.catalogue.protocol import StreamSteps
+from runtime.catalogue.sources import number_of
 from runtime.catalogue.stores.wal import database_of
 
 Items = dict[tuple[str, str], tuple[int, bytes]]
@@ -106,16 +108,13 @@ def found_in(where: str, items: Items) -> Iterator[Found]:
 
 def _with_files(record: Record, stream: str, items: Items) -> tuple[Record, dict[str, bytes]]:
     """The record with the files of its lists, and the lists' payloads by key; FormatError if one is lost or damaged."""
-    files: list[FileEntry] = []
     lists: dict[str, bytes] = {}
-    for digest in record.lists:
+    for digest in (*record.lists, *record.del_lists):
         place = f"{stream}/FILES", list_key(record.attempt, digest)
-        what = f"list {digest}"
         if place not in items:
-            raise seal.damaged(what, "it is missing")
-        lists[place[1]] = seal.open_json(*place, *items[place], what)
-        files += load_list(lists[place[1]], digest, record, len(files), what)
-    return (replace(record, adds=tuple(files)) if lists else record), lists
+            raise seal.damaged(list_name(record, digest), "it is missing")
+        lists[digest] = seal.open_json(*place, *items[place], list_name(record, digest))
+    return filled(record, lists, stream), {list_key(record.attempt, digest): lists[digest] for digest in lists}
 
 
 def _valid(items: Items, partition: str) -> Iterator[tuple[str, bytes]]:
@@ -144,7 +143,10 @@ def write_steps(found: Found, most: int) -> Steps[list[str]]:
         puts.append(steps.put("CLAIM", record.attempt, claim))
         for gone in record.dels:
             puts.append(steps.put("DEL", gone.path, dump({"seq": record.seq, "at": record.at})))
+        for digest in record.erased:
+            puts.append(steps.put("ERASED", erased_key(digest, record.seq), dump({"at": record.at})))
     sources: list[tuple[str, int, dict[str, Any]]] = []
+    undone = {source: record.seq for record in found.records for source in record.undone}
     # A quarantined source may have been ingested again: its last record counts.
     for source, record in {r.source: r for r in found.records if r.source is not None}.items():
         assert source is not None
@@ -152,12 +154,15 @@ def write_steps(found: Found, most: int) -> Steps[list[str]]:
         entry = {} if item is None else load(item, "source")
         if entry.get("seq") != record.seq:
             rows = sum(file.rows for file in record.adds)
-            before = found.records[record.seq - 2].totals.sources if record.seq > 1 else 0
-            quarantined = "(lost)" if record.totals.sources == before else None
+            before = found.records[record.seq - 2].totals.quarantined if record.seq > 1 else 0
+            quarantined = "(lost)" if record.totals.quarantined > before else None
             known = SourceEntry(source, "(lost)", 0, rows_read=rows, rows_committed=rows, quarantined=quarantined)
             entry = source_data(known, record.seq, record.attempt)
             lost.append(source)
-        sources.append((source, 1 if entry.get("quarantined") is None else 0, entry))
+        entry = {name: value for name, value in entry.items() if name != "undone"}
+        if (taken := undone.get(source, 0)) > record.seq:
+            entry["undone"] = taken
+        sources.append((source, number_of(SourceEntry.from_dict(entry)), entry))
     puts += steps.linked_puts(sources)
     puts += [steps.put("CLAIM", a, dump({"by": "sweep", "seq": 0, "source": None})) for a in found.swept]
     order = Order()

@@ -14,7 +14,8 @@ from runtime.errors import IngestError
 from runtime.ingest.columns.batch import Batch, Values, concatenated
 from runtime.ingest.columns.column_notes import SourceNotes
 from runtime.ingest.columns.column_types import KEY_ROWS, MAX_COLUMNS, ColumnTypes
-from runtime.ingest.columns.event_times import TimeReader
+from runtime.ingest.columns.erased_keys import ERASED, NEVER, ErasedKeys, Times
+from runtime.ingest.columns.event_times import FUTURE, TimeReader
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.placing import Placing
 from runtime.ingest.text.raw_cells import RawCells
@@ -77,6 +78,11 @@ class Assembler:
 
     most: int | None = None
     file: BinaryIO | None = None
+    erased: ErasedKeys | None = None
+    """Keys whose points are left out."""
+
+    left_out = 0
+    """Rows that were left out."""
 
     def __init__(self, declared: Declared, time: TimeReader, name: str) -> None:
         self.key = declared.key
@@ -140,10 +146,25 @@ class Assembler:
             reasons = {}
             cells = replace(cells, faults=[])
         self._fit_keys(cells, good, reasons)
+        if self.erased:
+            self._leave_out(cells, good, reasons, time)
         for name, of in zip(cells.names[2:], cells.kind[2:], strict=True):
             if name not in self.empty and (good & (of == NULL)).any():
                 self.note_empty(name, None)
         return Screened(cells, good, reasons, time)
+
+    def leave_out(self, until: Times, good: Mask, reasons: dict[int, str], time: NDArray[np.int64]) -> None:
+        """Leave out the points of erased keys, those up to the time ``until`` of each row, also if they are rejected
+        for another reason; those that are ahead of the clock are later."""
+        gone = good & (until != NEVER) & (time <= until)
+        good[gone] = False
+        of_them = [row for row, why in reasons.items() if until[row] != NEVER and not why.endswith(FUTURE)]
+        for row in of_them:
+            del reasons[row]
+        if number := int(np.count_nonzero(gone)) + len(of_them):
+            self.rejects.tally(ERASED, number)
+            self.rows_read += number
+            self.left_out += number
 
     def note_empty(self, name: str, declared: Type | None) -> None:
         """Rows have null in a column, for which a table declares this type; None if nothing does."""
@@ -246,6 +267,27 @@ class Assembler:
         for what, shown in ((INT, "int64"), (STRING, "string"), (BOOL, "bool"), (FLOAT, "float64")):
             reason = f"key: column {self.key} is {columns.key_type}, got {shown}{hint}"
             _reject_all(good, reasons, wrong & (kind == what), reason)
+
+    def _leave_out(self, cells: RawCells, good: Mask, reasons: dict[int, str], time: NDArray[np.int64]) -> None:
+        """Leave out the points of erased keys."""
+        assert self.erased is not None
+        until = np.full(len(good), NEVER, np.int64)
+        if self._missing_key is not None:
+            type_ = self.columns.key_type or Type.STRING
+            missing = self._missing_key if type_ is Type.STRING else whole_key(self._missing_key, self.key)
+            until[cells.kind[0] <= NULL] = self.erased.until_of(missing)
+        if self.columns.key_type is Type.INT:
+            present = cells.kind[0] == INT
+            until[present] = self.erased.until(Type.INT, cells.value[0][present], None)
+        elif cells.spans is not None or self.columns.key_type is Type.STRING:
+            present = (cells.kind[0] > NULL) if cells.spans is not None else (cells.kind[0] == STRING)
+            spans = cells.value[0] if cells.spans is None else cells.spans[0]
+            start, length = spans >> 32, spans & 0xFFFFFFFF
+            present = present & (start >= 0) & (start + length <= len(cells.data))  # others are of malformed rows
+            spans = spans[present]
+            words = self.words.setdefault(self.key, InternedStrings())
+            until[present] = self.erased.until(Type.STRING, words.codes(cells.data, spans), words)
+        self.leave_out(until, good, reasons, time)
 
     def _keys(self, cells: RawCells, good: Mask) -> Values:
         """The keys so far: while their type is unknown, all of these rows lack one."""

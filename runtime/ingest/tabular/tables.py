@@ -23,6 +23,7 @@ from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.columns.assemble import Assembler, whole_key
 from runtime.ingest.columns.batch import Batch, Values
 from runtime.ingest.columns.column_types import TOO_MANY, beyond, commonest
+from runtime.ingest.columns.erased_keys import NEVER
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.columns.null_words import INFINITY, NOT_A_NUMBER
 from runtime.ingest.columns.placing import SHOWN, first_of
@@ -183,6 +184,8 @@ class TypedColumns:
         if assembler.time.after is not None:  # other faults were counted when the table was first read
             good &= time > assembler.time.after
             reasons = {}
+        if assembler.erased:
+            assembler.leave_out(self._erased_until(key), good, reasons, time)
         columns: dict[str, Values] = {}
         keys = self._key(key, good)
         for name, column in self._others(chunk, good).items():
@@ -203,6 +206,20 @@ class TypedColumns:
         self._row += len(time)
         batch = Batch(keys, time, columns)
         return batch if taken == len(time) else batch.take(np.flatnonzero(good))
+
+    def _erased_until(self, key: Decoded) -> NDArray[np.int64]:
+        """For each row the time up to which points of its key are left out, because it was erased."""
+        erased, missing = self.assembler.erased, self._settings.missing_key
+        until = np.full(len(key.values), NEVER, np.int64)
+        if erased is None or key.type not in (Type.STRING, Type.INT):
+            return until
+        present = _present(key)
+        if missing is not None:
+            of = missing if key.type is Type.STRING else whole_key(missing, self._settings.key)
+            until[~present] = erased.until_of(of)
+        words = self.words(self._settings.key) if key.type is Type.STRING else None
+        until[present] = erased.until(key.type, key.values[present], words)
+        return until
 
     def _others(self, chunk: Chunk, good: Mask) -> Chunk:
         """The value columns and their twins, of the stream's types where values fit them; notes what is not in them."""

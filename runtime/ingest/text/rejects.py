@@ -122,6 +122,10 @@ class Rejects:
         return b"\n".join(lines) + b"\n"
 
 
+COPY = ".erasing"
+"""What is added to the path of an object for the copy of what remains of it, while an erasure writes it anew."""
+
+
 def _place(reject: Reject) -> tuple[int, int]:
     return reject.byte, reject.line
 

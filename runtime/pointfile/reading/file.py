@@ -103,7 +103,7 @@ class PointFile:
             packed = tail[at : at + length]
             if zlib.crc32(packed) != crc:
                 raise ValueError("its footer's checksum is wrong")
-            footer = layout.unpack_footer(_expand_footer(packed, raw))
+            footer = layout.unpack_footer(expand_footer(packed, raw))
             if version != layout.version_of(footer.days):
                 raise ValueError("its trailer contradicts its footer")
             places = check(footer, offset)
@@ -385,7 +385,8 @@ def _exactly(read: Read, offset: int, length: int, name: str) -> bytes:
     return data
 
 
-def _expand_footer(packed: bytes, raw: int) -> bytes:
+def expand_footer(packed: bytes, raw: int) -> bytes:
+    """A footer of ``raw`` bytes, decompressed; ValueError if it is not one intact frame."""
     # No footer compresses this well, so nothing is allocated for one that claims to.
     if raw > 65536 + 16384 * len(packed):
         raise ValueError("its footer's size is out of bounds")

@@ -99,7 +99,9 @@ class Gathered:
             self._seqs.append(seq)
         for name, dtype in self._dtypes.items():
             values, valid = batch.columns[name]
-            self._columns[name].append((_rows(values.astype(dtype, copy=False), index, rows), _rows(valid, index, rows)))
+            self._columns[name].append(
+                (_rows(values.astype(dtype, copy=False), index, rows), _rows(valid, index, rows))
+            )
 
     def merged(self, keys: int) -> CellRows | None:
         """The rows by (slot, time, ``$seq``, order of adding), of ``keys`` slots; None if there are none."""
@@ -112,7 +114,8 @@ class Gathered:
             for name, got in self._columns.items()
         }
         rows = CellRows(slot, time, joined)
-        if len(self._times) == 1 and not (slot[1:] < slot[:-1]).any():
+        falls = (slot[1:] < slot[:-1]) | ((slot[1:] == slot[:-1]) & (time[1:] < time[:-1]))
+        if len(self._times) == 1 and not falls.any():
             return rows
         return rows.take(merge_order(slot, time, seq, keys))
 
@@ -120,7 +123,7 @@ class Gathered:
 def merge_order(
     slot: NDArray[np.int32], time: NDArray[np.int64], seq: NDArray[np.int64], keys: int
 ) -> NDArray[np.int64]:
-    """The stable order of rows by (slot, time, seq); ``seq`` may be empty. Fast if a key's rows are a few sorted runs."""
+    """The stable order of rows by (slot, time, seq); ``seq`` may be empty. Fast for a few sorted runs per key."""
     ends = np.cumsum(np.bincount(slot, minlength=keys))
     index, other = np.empty(len(slot), np.int64), np.empty(len(slot), np.int64)
     _merge_runs(slot, time, seq, np.concatenate([[0], ends[:-1]]), ends, index, other)
@@ -135,12 +138,12 @@ def _merge_runs(slot: Any, time: Any, seq: Any, starts: Any, ends: Any, index: A
         s = slot[i]
         index[starts[s]] = i
         starts[s] += 1
-    first = np.int64(0)
+    first: Any = np.int64(0)
     for s in range(len(ends)):
         end = ends[s]
         while True:
             # One pass: every two neighbouring runs become one.
-            lo = first
+            lo: Any = first
             runs = 0
             while lo < end:
                 mid = lo + 1
@@ -149,13 +152,12 @@ def _merge_runs(slot: Any, time: Any, seq: Any, starts: Any, ends: Any, index: A
                     if time[b] < time[a] or (by_seq and time[b] == time[a] and seq[b] < seq[a]):
                         break
                     mid += 1
-                hi = mid + 1
+                hi = min(mid + 1, end)
                 while hi < end:
                     a, b = index[hi - 1], index[hi]
                     if time[b] < time[a] or (by_seq and time[b] == time[a] and seq[b] < seq[a]):
                         break
                     hi += 1
-                hi = min(hi, end)
                 runs += 1
                 if mid < end:
                     i, j = lo, mid

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +12,16 @@ from numpy.typing import NDArray
 from operators.states.strings import Words
 from operators.types import Type
 from runtime.catalogue import FileEntry
-from runtime.catalogue.items.entries import SEQ
-from runtime.errors import QueryError
+from runtime.catalogue.items.entries import DAY, SEQ
 from runtime.pointfile import Block, Buffers, Changes, PointFile
-from runtime.query.scan.across_files import DAY, CellRows, resolve
+from runtime.query.scan.across_files import resolve
+from runtime.query.scan.joined_batches import AT_ONCE, FEW, JoinedBatch, Joiner, OpenSmall, is_small
 from runtime.query.scan.merge_rows import Gathered, commit_orders, windows
+from runtime.query.scan.scan_spec import ScanSpec, dtype_of, widened
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.row_batch import RowBatch, Values
 from runtime.query.stages.runner import missing_column
 from runtime.query.task.coverage import Coverage
-
-_EXACT = 2**53
 
 _MANY = 4
 """Keys in several files are merged separately if they are fewer than one in this many; else all keys are merged."""
@@ -69,38 +67,6 @@ class _Part:
     maps: dict[str, NDArray[np.int32]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Elision:
-    """Rows that repeat the row before them, at most ``hold`` microseconds later, may be skipped, but only where the
-    ``reported`` columns are not null."""
-
-    hold: int
-    reported: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ScanSpec:
-    """What to read: columns with the types the query wants, the shard [lo, hi) of key hashes, and the range.
-
-    Rows before ``since`` are skipped by whole blocks if ``skip_before`` is set; rows from ``until`` on always are.
-    Without ``times``, the times of blocks entirely inside the range are not read. ``elision``: the rows that kernels do
-    not need.
-    """
-
-    columns: Mapping[str, Type]
-    shard: tuple[int, int]
-    since: int
-    until: int
-    skip_before: bool
-    times: bool
-    duplicates: str
-    id_column: str | None
-    all_columns: Mapping[str, Type]
-    elision: Elision | None = None
-    any_order: bool = False
-    """The rows of a key may come in any order."""
-
-
 class Scan:
     """Iterates over the row batches of one task."""
 
@@ -111,21 +77,86 @@ class Scan:
         words: Words,
         open_file: Callable[[FileEntry], PointFile],
         buffers: Buffers,
+        open_small: OpenSmall | None = None,
     ) -> None:
         self.spec, self.keys, self.words, self._open = spec, keys, words, open_file
         self.coverage = Coverage()
         self._buffers = buffers
         self._resolves = spec.duplicates != "keep" or spec.id_column is not None
+        # Unless no row had one so far.
+        self._id = spec.id_column if spec.id_column in spec.all_columns else None
         # Which of the rows with one id is the first depends on all of its day.
         self._since = spec.since // DAY * DAY if spec.id_column is not None else spec.since
+        self._joiner = None
+        if open_small is not None:
+            self._joiner = Joiner(spec, self._since, keys, words, buffers, open_small)
 
     def chunks(self, files: Sequence[FileEntry]) -> Iterator[RowBatch]:
         """All rows of ``files`` in this shard before ``until``; a key's rows in (time, seq) order."""
-        for group in scan_order(files, self.spec.id_column):
-            yield from self.group(group)
+        for stretch in self.stretches(scan_order(files, self.spec.id_column)):
+            yield from self.read(stretch)
+
+    def stretches(
+        self, groups: Sequence[Sequence[FileEntry]], stops: Collection[int] = ()
+    ) -> Iterator[list[Sequence[FileEntry]]]:
+        """The groups in stretches to ``read``: small files that need no merging are read together.
+
+        A stretch ends after each number of groups in ``stops``.
+        """
+        stretch: list[Sequence[FileEntry]] = []
+        files = 0
+        for n, group in enumerate(groups):
+            alone = not self._needs_no_merge(group)
+            if stretch and (alone or n in stops or files + len(group) > AT_ONCE):
+                yield stretch
+                stretch, files = [], 0
+            if alone:
+                yield [group]
+            else:
+                stretch.append(group)
+                files += len(group)
+        if stretch:
+            yield stretch
+
+    def _needs_no_merge(self, group: Sequence[FileEntry]) -> bool:
+        """Whether these are small files whose rows may be read one file after the other."""
+        if self._joiner is None or not all(map(is_small, group)):
+            return False
+        if self._resolves:
+            by_id = self.spec.id_column is not None and self.spec.duplicates == "latest"
+            return len(group) == 1 and not by_id
+        return len(group) == 1 or self.spec.any_order
+
+    def read(self, stretch: Sequence[Sequence[FileEntry]]) -> Iterator[RowBatch]:
+        """The rows of a stretch, as in ``chunks``."""
+        files = [f for group in stretch for f in group]
+        if self._joiner is None or len(files) < FEW or not self._needs_no_merge(stretch[0]):
+            for group in stretch:
+                yield from self.group(group)
+            return
+        for some, alike in self._joiner.alike(files):
+            found = None if alike is None else self._joiner.joined(some, alike, self.spec.columns, self.spec.times)
+            if found is None:
+                # One by one; what is wrong with a file is then said of it.
+                for f in some:
+                    yield from self.group((f,))
+            else:
+                self._cover(found)
+                if found.batch is not None:
+                    yield found.batch
+
+    def _cover(self, found: JoinedBatch) -> None:
+        for path, rows in found.rows:
+            self.coverage.read(path, self.spec.shard, rows)
+        self.coverage.skipped += found.skipped
 
     def group(self, group: Sequence[FileEntry]) -> Iterator[RowBatch]:
         """The rows of one group of ``scan_order``, as in ``chunks``; a scan has no state between groups."""
+        if self._joiner is not None and len(group) >= FEW and all(map(is_small, group)):
+            found = self._merged_small(group, self._joiner)
+            if found is not None:
+                yield from found
+                return
         parts = [p for p in (self._part(f) for f in group) if p is not None]
         self.coverage.skipped += sum(map(self._rows_out_of_range, parts))
         if self.spec.any_order and not self._resolves:
@@ -291,25 +322,63 @@ class Scan:
                 values, valid = block.columns[name]
                 values = values[a:b] if len(values) > 1 else values
                 if kind is Type.FLOAT and p.file.schema[name] is Type.INT:
-                    values = _widened(values, name, p.entry.path)
+                    values = widened(values, name, p.entry.path)
                 valid = valid[a:b] if len(valid) > 1 else valid
                 out[name] = (values, valid)
             else:
                 out[name] = missing_column(kind)
         return RowBatch(p.slots[at : at + len(lengths)], lengths, time, out, b - a)
 
-    def _merged(self, parts: list[_Part], of: NDArray[np.bool_]) -> Iterator[RowBatch]:
-        """The rows of the marked keys in all parts, merged by (key, time, ``$seq``), duplicates resolved."""
+    def _merged_small(self, group: Sequence[FileEntry], joiner: Joiner) -> list[RowBatch] | None:
+        """The rows of small files as they were ingested, merged; None if they have to be opened one by one."""
+        columns = self._merged_columns()
+        gathered = Gathered({name: dtype_of(kind) for name, kind in columns.items()}, by_seq=False)
+        done: list[JoinedBatch] = []
+        for some, alike in joiner.alike(sorted(group, key=lambda f: (f.seq, f.ordinal))):
+            found = None if alike is None else joiner.joined(some, alike, columns, True)
+            if found is None:
+                return None
+            if found.batch is not None:
+                gathered.add(found.batch, np.ones(len(self.keys), np.bool_))
+            done.append(found)
+        for found in done:
+            self._cover(found)
+        return self._resolved(gathered)
+
+    def _merged_columns(self) -> dict[str, Type]:
+        """The columns to read where rows are merged."""
         spec = self.spec
         columns = dict(spec.columns)
         if spec.duplicates == "exact":
             # Rows are duplicates only if all columns agree, requested or not.
             columns = {**spec.all_columns, **columns}
-        if spec.id_column is not None:
-            columns.setdefault(spec.id_column, spec.all_columns[spec.id_column])
+        if self._id is not None:
+            columns.setdefault(self._id, spec.all_columns[self._id])
+        return columns
+
+    def _resolved(self, gathered: Gathered) -> list[RowBatch]:
+        """The gathered rows in order, duplicates resolved, as one batch; none without rows."""
+        merged = gathered.merged(len(self.keys))
+        if merged is None:
+            return []
+        rows, dropped = resolve(merged, self.spec.duplicates, self._id)
+        self.coverage.dropped += dropped
+        edges = np.flatnonzero(np.diff(rows.slot, prepend=np.int32(-1), append=np.int32(-1)))
+        return [
+            RowBatch(
+                rows.slot[edges[:-1]],
+                np.diff(edges).astype(np.int64),
+                np.ascontiguousarray(rows.time),
+                {name: rows.columns[name] for name in self.spec.columns},
+            )
+        ]
+
+    def _merged(self, parts: list[_Part], of: NDArray[np.bool_]) -> Iterator[RowBatch]:
+        """The rows of the marked keys in all parts, merged by (key, time, ``$seq``), duplicates resolved."""
+        columns = self._merged_columns()
         in_order, orders = commit_orders([(p.entry, p.file) for p in parts])
         parts = [parts[i] for i in in_order]
-        dtypes = {name: _want(kind) for name, kind in columns.items()}
+        dtypes = {name: dtype_of(kind) for name, kind in columns.items()}
         named = columns if orders is None else {**columns, SEQ: Type.INT}
         for lo, hi in windows([(p.entry, p.row_hi - p.row_lo) for p in parts]):
             found = Gathered(dtypes, orders is not None)
@@ -319,18 +388,7 @@ class Scan:
                 cut = None if lo <= p.entry.t_min and p.entry.t_max < hi else (lo, hi)
                 for chunk in self._blocks(p, named, True, of, cut):
                     found.add(chunk, of, cut, None if orders is None else orders[n])
-            merged = found.merged(len(self.keys))
-            if merged is None:
-                continue
-            rows, dropped = resolve(merged, spec.duplicates, spec.id_column)
-            self.coverage.dropped += dropped
-            edges = np.flatnonzero(np.diff(rows.slot, prepend=np.int32(-1), append=np.int32(-1)))
-            yield RowBatch(
-                rows.slot[edges[:-1]],
-                np.diff(edges).astype(np.int64),
-                np.ascontiguousarray(rows.time),
-                {name: rows.columns[name] for name in spec.columns},
-            )
+            yield from self._resolved(found)
 
 
 def _without(chunk: RowBatch, marked: NDArray[np.bool_]) -> Iterator[RowBatch]:
@@ -349,17 +407,3 @@ def _without(chunk: RowBatch, marked: NDArray[np.bool_]) -> Iterator[RowBatch]:
         time = chunk.time[lo:hi] if len(chunk.time) > 1 else chunk.time
         bridged = chunk.bridged[lo:hi] if len(chunk.bridged) > 1 else chunk.bridged
         yield RowBatch(chunk.run_slot[a:b], chunk.run_len[a:b], time, columns, hi - lo, bridged)
-
-
-def _widened(values: NDArray[Any], name: str, path: str) -> NDArray[np.float64]:
-    """Integers from a file written before its column became float64, as floats; QueryError if one is not exact."""
-    if len(values) and (values.max() > _EXACT or values.min() < -_EXACT):
-        raise QueryError(
-            f"column {name} became float64 after {path} was written, which has integers beyond 2**53 that no float64 "
-            "represents exactly; ingest that source into a separate stream"
-        )
-    return values.astype(np.float64)
-
-
-def _want(kind: Type) -> np.dtype[Any]:
-    return np.dtype({Type.FLOAT: np.float64, Type.BOOL: np.uint8, Type.STRING: np.int32}.get(kind, np.int64))

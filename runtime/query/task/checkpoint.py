@@ -1,14 +1,15 @@
 """Checkpoint of a partially completed task, as bytes, so that a later run need not read the same files again.
 
-It contains the dictionary, the keys, every stage's state per key, the groups or rows of the last stage, and the
-coverage. A scan has no state between groups of files (``scan_order``), so continuing from this state with the remaining
-files equals a run from the start.
+It contains the dictionary, the keys, every stage's state per key, the groups or rows of the last stage, and how many
+rows were read of which keys, but not of which files: these rows may lie in other files by the time it is used. A scan
+has no state between groups of files (``scan_order``), so continuing from this state with the remaining files equals a
+run from the start, however the rows before them were grouped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,25 +26,38 @@ from runtime.query.stages.runner import with_prefix
 from runtime.query.task.coverage import Coverage
 from runtime.query.task.state_bytes import sealed, strings_of, unsealed
 
-_MAGIC = b"ANTSTAT2"
+_MAGIC = b"ANTSTAT3"
+
+ROWS = "rows"
+"""The only entry of a stored coverage."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was read back; covers ``groups`` groups of files."""
+    """A checkpoint that was read back.
 
-    groups: int
+    ``coverage`` has one entry, ``ROWS``, until ``of_files`` says in which files, of the first ``groups`` groups, the
+    rows lie now.
+    """
+
     head: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
+    coverage: Coverage
+    groups: int = 0
+
+    def of_files(self, rows: Mapping[str, int], groups: int) -> Checkpoint:
+        """The same, of the first ``groups`` groups of files: ``rows`` of each file, by path, are in its shard."""
+        return replace(self, coverage=self.coverage.of_files(rows), groups=groups)
 
 
-def pack(groups: int, pipeline: Pipeline, coverage: Coverage, most: int) -> bytes | None:
-    """The state of ``pipeline`` after ``groups`` groups of files; None if its arrays have more than ``most`` bytes."""
+def pack(pipeline: Pipeline, coverage: Coverage, most: int) -> bytes | None:
+    """The state of ``pipeline`` after the files that ``coverage`` has; None if its arrays have more than ``most``
+    bytes."""
     pipeline.flush()
     words, keys = pipeline.context.words, pipeline.context.keys
     arrays = {f"keys.{name}": values for name, values in keys.saved().items()}
     arrays |= pipeline.saved()
-    head: dict[str, Any] = {"groups": groups, "coverage": coverage.to_dict()}
+    head: dict[str, Any] = {"coverage": coverage.as_one(ROWS).to_dict()}
     head["grids"] = pipeline.grids()
     last = pipeline.runners[-1].groups
     if last is not None:
@@ -69,13 +83,13 @@ def unpack(data: bytes) -> Checkpoint:
     """The checkpoint that ``pack`` wrote; FormatError if it is damaged."""
     head, arrays = unsealed(_MAGIC, data, "a cached state")
     try:
-        Coverage.from_dict(head["coverage"])
+        coverage = Coverage.from_dict(head["coverage"])
         strings_of(head["strings"])
-        if type(head["groups"]) is not int or head["groups"] < 1:
-            raise ValueError("it covers no groups of files")
+        if list(coverage.rows) != [ROWS]:
+            raise ValueError("it does not say how many rows it covers")
     except MALFORMED as error:
         raise FormatError(f"a cached state is malformed: {error!r}") from error
-    return Checkpoint(head["groups"], head, arrays)
+    return Checkpoint(head, arrays, coverage)
 
 
 @dataclass
@@ -108,7 +122,7 @@ class Checkpoints:
             self._restore(self.start, pipeline)
         except MALFORMED as error:
             raise FormatError(f"a cached state is malformed: {error!r}") from error
-        coverage.add(Coverage.from_dict(self.start.head["coverage"]))
+        coverage.add(self.start.coverage)
         return self.start.groups
 
     def _restore(self, start: Checkpoint, pipeline: Pipeline) -> None:
@@ -133,7 +147,7 @@ class Checkpoints:
         """Take a checkpoint here if wanted."""
         if groups not in self.at:
             return
-        state = pack(groups, pipeline, coverage, self.most)
+        state = pack(pipeline, coverage, self.most)
         if state is None:
             # Later states are hardly smaller.
             self.at = ()

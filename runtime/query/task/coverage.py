@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -62,6 +62,18 @@ class Coverage:
             else:
                 joined.append((lo, hi))
         self.cells[path], self.rows[path] = tuple(joined), self.rows[path] + rows
+
+    def as_one(self, name: str) -> Coverage:
+        """The same, as if it were of one file; IncompleteResult unless all files are covered for the same keys."""
+        ranges = set(self.cells.values())
+        if len(ranges) != 1:
+            raise IncompleteResult("a partial state covers different keys of different files: repeat the query")
+        return replace(self, rows={name: sum(self.rows.values())}, cells={name: ranges.pop()})
+
+    def of_files(self, rows: Mapping[str, int]) -> Coverage:
+        """The same of other files that hold the same rows: ``rows`` of each, by path. It must be of one file."""
+        (ranges,) = self.cells.values()
+        return replace(self, rows=dict(rows), cells=dict.fromkeys(rows, ranges))
 
     def ordered(self) -> Coverage:
         """The same, its files in the order of their paths."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -23,7 +23,8 @@ from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
 from runtime.pointfile import PointFile, borrowed
 from runtime.pointfile.reading.columns_of_file import NO_HOLD
-from runtime.query.scan.scanning import Elision, Scan, ScanSpec, scan_order
+from runtime.query.scan.scan_spec import Elision, ScanSpec
+from runtime.query.scan.scanning import Scan, scan_order
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.pipeline import Pipeline
 from runtime.query.stages.runner import TaskContext
@@ -140,6 +141,11 @@ class Saving(Protocol):
         """Restore the state; returns the number of groups of files (``scan_order``) that it covers."""
         ...
 
+    @property
+    def at(self) -> Collection[int]:
+        """The numbers of groups after which ``passed`` must be called."""
+        ...
+
     def passed(self, groups: int, pipeline: Pipeline, coverage: Coverage) -> None:
         """Called after ``groups`` groups of files are processed."""
         ...
@@ -182,12 +188,15 @@ def run(
         first = min([task.since, *(f.t_min for f in task.files)])
         context = TaskContext(words, keys, task.since, task.until, buffers, first, task.beginning)
         pipeline = Pipeline(plan, compiled.kernels, context)
-        scan = Scan(spec, keys, words, open_file, buffers)
+        scan = Scan(spec, keys, words, open_file, buffers, getattr(open_file, "small", None))
         done = 0 if saving is None else saving.restore(pipeline, scan.coverage)
         before = scan.coverage.times_outside
-        for n, group in enumerate(scan_order(task.files, schema.id)[done:], done + 1):
-            for chunk in scan.group(group):
+        stops = () if saving is None else [n - done for n in saving.at]
+        n = done
+        for stretch in scan.stretches(scan_order(task.files, schema.id)[done:], stops):
+            for chunk in scan.read(stretch):
                 pipeline.push(chunk)
+            n += len(stretch)
             scan.coverage.times_outside = before + pipeline.times_outside
             if saving is not None:
                 saving.passed(n, pipeline, scan.coverage)
@@ -198,7 +207,7 @@ def run(
 
 
 def _takes_any_order(plan: Plan) -> bool:
-    """Whether the rows of a key may come in any order: no row needs earlier ones, and groups are folded in any order."""
+    """Whether the rows of a key may come in any order: none needs earlier ones, and groups are folded in any order."""
     first = plan.stages[0]
     plain = len(plan.stages) == 1 and first.sink.any_order and first.sink.grouping() is not None
     follows = any(n.fn in STATEFUL for e in first.expressions() for n in e.walk())

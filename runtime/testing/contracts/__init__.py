@@ -5,5 +5,6 @@ from __future__ import annotations
 from runtime.testing.contracts.catalogue_contract import CatalogueContract
 from runtime.testing.contracts.object_store_contract import ObjectStoreContract
 from runtime.testing.contracts.processes_contract import ProcessesContract
+from runtime.testing.contracts.upkeep_contract import UpkeepContract
 
-__all__ = ["CatalogueContract", "ObjectStoreContract", "ProcessesContract"]
+__all__ = ["CatalogueContract", "ObjectStoreContract", "ProcessesContract", "UpkeepContract"]

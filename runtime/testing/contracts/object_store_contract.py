@@ -71,6 +71,24 @@ class ObjectStoreContract:
         objects.put("a/b", b"new")
         assert objects.read("a/b", 0, 3) == b"new"
 
+    def test_delete_with_versions(self, objects: ObjectStore) -> None:
+        """Nothing of it stays; others whose names begin with its name do."""
+        for data in (b"1", b"22"):
+            objects.put("a/b", data)
+            objects.put("a/bc", b"3")
+            objects.delete("a/b", versions=True)
+            objects.delete("a/b", versions=True)
+            with pytest.raises(FileMissing):
+                objects.size("a/b")
+        objects.delete("never/was", versions=True)
+        assert [o.path for o in objects.list("")] == ["a/bc"]
+
+    def test_what_is_whole_is_not_temporary(self, objects: ObjectStore) -> None:
+        objects.put("data/x", b"1")
+        for dry_run in (True, False):
+            assert not objects.discard_temporary(1 << 62, dry_run)
+        assert objects.read("data/x", 0, 1) == b"1"
+
     def test_list(self, objects: ObjectStore) -> None:
         # The clock is that of the store (a file system's, a service's), which need not be this process's.
         objects.put("clock", b"")

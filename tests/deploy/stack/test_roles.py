@@ -106,7 +106,8 @@ def points(*numbers: int) -> bytes:
     return b"".join(b'{"k":"d%d","t":%d,"n":%d}\n' % (n % 3, T + n * 60_000, n) for n in numbers)
 
 
-def test_ingest(deployed: Deployed) -> None:
+def test_ingest(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.ingest.day_spans.FEW_DAYS", 1000)
     good, poison = deployed.land("a b", points(1, 2, 3) + b'{"k": 5'), deployed.land("bad", b"\0")
     for received in (1, 2):  # the same news twice
         assert failures(deployed.run("ingest", batch(event(good), received=received))) == []

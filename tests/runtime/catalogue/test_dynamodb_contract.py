@@ -8,9 +8,10 @@ import pytest
 
 from runtime.catalogue import Catalogue, DynamoCatalogue
 from runtime.testing.contracts.catalogue_contract import CatalogueContract
+from runtime.testing.contracts.upkeep_contract import UpkeepContract
 
 
-class TestDynamoCatalogue(CatalogueContract):
+class TestDynamoCatalogue(CatalogueContract, UpkeepContract):
     @pytest.fixture
     def catalogue(self, aws: None) -> Iterator[Catalogue]:
         with DynamoCatalogue("antfold", "lake/a/prefix", create=lambda: True) as catalogue:

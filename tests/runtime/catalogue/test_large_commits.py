@@ -27,8 +27,8 @@ from runtime.catalogue import (
     SqliteCatalogue,
     StreamSchema,
     TableCatalogue,
+    commits,
     new_attempt,
-    protocol,
 )
 from runtime.catalogue.items.entries import Deletion, FileEntry, Record, Totals
 from runtime.catalogue.items.file_lists import MAX_ITEM, SWEPT, fitted, load_list
@@ -40,6 +40,8 @@ from runtime.errors import FormatError
 from runtime.testing.contracts.catalogue_contract import SCHEMA, D, add, files, many_files, source
 from tests.campaigns.catalogue import listed
 from tests.runtime.catalogue.test_sqlite_contract import LockedTable
+
+pytestmark = pytest.mark.usefixtures("plain_files")
 
 FILES = "s/FILES"
 
@@ -62,7 +64,7 @@ def test_a_record_that_fits_is_as_it_always_was() -> None:
     """Byte for byte what programs before there were lists wrote, and can read."""
     small = Record(
         2, 5, "a", "f" * 64, (replace(files("s", "a", D)[0], seq=2),), (Deletion("p", D, 1, 0, 3, 9),),
-        Totals(1, 10, 1000, "0" * 64, D, D), 2, StreamSchema("k", Type.INT, "t", {"x": Type.FLOAT}), 4, before="e" * 64,
+        Totals(1, 10, 1000, "0" * 64, D, D), 2, StreamSchema("k", Type.INT, "t", {"x": Type.FLOAT}), before="e" * 64,
     )  # fmt: skip
     assert fitted("s", small) == (small, [])
     assert dump_record(small) == (
@@ -71,7 +73,7 @@ def test_a_record_that_fits_is_as_it_always_was() -> None:
         b'3,0,{"temp":0},""]],"dels":[["p",19800,1,0,3,9]],"totals":{"files":1,"rows":10,"bytes":1000,"hash":"'
         + b"0" * 64 + b'","first":19800,"last":19800,"sources":0,"quarantined":0,"rejected":0,"dropped":0},'
         b'"schema_seq":2,"schema":{"key":"k","key_type":"int64","time":"t","columns":{"x":"float64"},'
-        b'"duplicates":"keep","id":null,"missing_key":null,"unit":null,"wide":{}},"floor":4,"before":"'
+        b'"duplicates":"keep","id":null,"missing_key":null,"unit":null,"wide":{}},"floor":null,"before":"'
         + b"e" * 64 + b'"}'
     )  # fmt: skip
 
@@ -107,8 +109,8 @@ def test_a_large_record_is_its_lists(room: int) -> None:
     assert [replace(file, ordinal=n) for n, file in enumerate(found)] == list(whole.adds)
     assert (stored.schema, stored.totals, stored.before) == (whole.schema, whole.totals, whole.before)
     assert dump_record(stored) == body
-    with pytest.raises(FormatError, match="version 4, this program reads 3: update it"):
-        load_record(body.replace(b'"version":3', b'"version":4'), "s", log_key(7))
+    with pytest.raises(FormatError, match="version 5, this program reads 4: update it"):
+        load_record(body.replace(b'"version":3', b'"version":5'), "s", log_key(7))
 
 
 def test_a_schema_that_is_compressed_is_that_schema() -> None:
@@ -230,10 +232,10 @@ def test_files_are_replaced_by_a_large_commit() -> None:
     gone = list(catalogue.snapshot("s").files)
     steps = StreamSteps("s", catalogue.table.most)
     attempt = new_attempt()
-    assert run(catalogue.table, steps.replace_files(gone, many_files(attempt), attempt)) == Committed(2)
+    assert run(catalogue.table, steps.replace(gone, many_files(attempt), attempt)) == Committed(2)
     assert len(catalogue.snapshot("s").files) == 100
     again = new_attempt()
-    assert run(catalogue.table, steps.replace_files(gone, many_files(again), again)) is None
+    assert run(catalogue.table, steps.replace(gone, many_files(again), again)) is None
     left = {key.partition("#")[0] for key, payload in lists(catalogue).items() if payload != SWEPT}
     assert left == {attempt}
     run(catalogue.table, steps.catch_up())
@@ -249,10 +251,10 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, object]
     folder = tmp_path / "store"
     with Store(folder, create=True) as store:
         for number, name in enumerate("abcde"):
-            monkeypatch.setattr(protocol, "MAX_ITEM", 0 if name in "bd" else MAX_ITEM)
+            monkeypatch.setattr(commits, "MAX_ITEM", 0 if name in "bd" else MAX_ITEM)
             ledger(tmp_path / f"{name}.csv", name, 3, date(2024, 1, 1) + timedelta(number))
             ingest(store, tmp_path / f"{name}.csv")
-    monkeypatch.setattr(protocol, "MAX_ITEM", MAX_ITEM)
+    monkeypatch.setattr(commits, "MAX_ITEM", MAX_ITEM)
     return folder, answer(folder)
 
 

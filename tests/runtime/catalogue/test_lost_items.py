@@ -17,7 +17,7 @@ import pytest
 import dataflow as df
 from operators.errors import DataflowError
 from runtime import Store
-from runtime.catalogue import Committed, DynamoCatalogue, SqliteCatalogue, TableCatalogue, new_attempt, protocol
+from runtime.catalogue import Committed, DynamoCatalogue, SqliteCatalogue, TableCatalogue, commits, new_attempt
 from runtime.catalogue.key_value import Query, run
 from runtime.catalogue.protocol import StreamSteps
 from runtime.catalogue.sources import FIRST
@@ -99,7 +99,7 @@ def test_what_is_written_after_it_is_refused_or_right(
 ) -> None:
     """The same sources, in any order, beside a new one; then answers, and what `recover` makes of it."""
     if kind.startswith("FILES"):
-        monkeypatch.setattr(protocol, "MAX_ITEM", 0)  # so that each file has a list of its own
+        monkeypatch.setattr(commits, "MAX_ITEM", 0)  # so that each file has a list of its own
     store = tmp_path / "store"
     ingest(store, *(inputs[name] for name in "abc"))
     assert delete(store, KINDS[kind]) or kind == "DEL"
@@ -152,7 +152,7 @@ def compacted(catalogue: TableCatalogue) -> None:
     steps = StreamSteps("s", catalogue.table.most)
     gone = list(catalogue.snapshot("s").files)[:2]
     attempt = new_attempt()
-    done = run(catalogue.table, steps.replace_files(gone, files("s", attempt, gone[0].day), attempt))
+    done = run(catalogue.table, steps.replace(gone, files("s", attempt, gone[0].day), attempt))
     assert isinstance(done, Committed)
     run(catalogue.table, steps.note_head())
     run(catalogue.table, steps.catch_up())

@@ -11,17 +11,18 @@ import pytest
 from runtime.catalogue import Catalogue, SqliteCatalogue, TableCatalogue
 from runtime.catalogue.key_value import PutHead, Query, Row, Transact
 from runtime.testing.contracts.catalogue_contract import CatalogueContract
+from runtime.testing.contracts.upkeep_contract import UpkeepContract
 from tests.simulator.engine import MemoryTable
 
 
-class TestSqliteCatalogue(CatalogueContract):
+class TestSqliteCatalogue(CatalogueContract, UpkeepContract):
     @pytest.fixture
     def catalogue(self, tmp_path: Path) -> Iterator[Catalogue]:
         with SqliteCatalogue(tmp_path / "catalogue.sqlite") as catalogue:
             yield catalogue
 
 
-class TestMemoryCatalogue(CatalogueContract):
+class TestMemoryCatalogue(CatalogueContract, UpkeepContract):
     @pytest.fixture
     def catalogue(self) -> Catalogue:
         return TableCatalogue(LockedTable())

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deploy.commands.store_views import column
@@ -45,6 +45,7 @@ numbers = st.floats(-1e18, 1e18, allow_nan=False).filter(lambda x: x == 0 or abs
 
 
 @given(numbers, numbers, st.booleans(), st.floats(10, 80))
+@example(0.0, 0.5, True, 10.0)
 def test_labels_differ_and_never_touch(a: float, b: float, whole: bool, ems: float) -> None:
     low, high = min(a, b), max(a, b)
     if high - low <= 1e-6 * max(abs(low), abs(high)):
@@ -64,6 +65,8 @@ def test_labels_differ_and_never_touch(a: float, b: float, whole: bool, ems: flo
 def test_counts_have_no_fractions() -> None:
     assert places_between(0, 5.6, 4, whole=True) == [0, 2, 4]
     assert places_between(0, 1.1, 4, whole=True) == [0, 1]
+    assert places_between(0, 0.5, 4, whole=True) == [0]
+    assert places_between(0.2, 0.7, 4, whole=True) == []
 
 
 def _counts(size: int) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def test_killed_before_the_commit(lake: Lake, clock: SetClock, tmp_path: Path) -
     clock(T)
     real = lake.catalogue.commit
 
-    def commit(*_: Any) -> Any:
+    def commit(*_: Any, **_options: Any) -> Any:
         raise SystemExit
 
     lake.catalogue.commit = commit  # type: ignore[method-assign]

@@ -31,12 +31,12 @@ def test_what_is_done_is_said(lake: Lake, files: list[str], after: bool) -> None
     """Interrupted in the second commit: just before it, or when it is durable and its reply is still to come."""
     real, commits = lake.catalogue.commit, 0
 
-    def commit(*arguments: Any) -> Any:
+    def commit(*arguments: Any, **options: Any) -> Any:
         nonlocal commits
         commits += 1
         if commits == 2 and not after:
             raise KeyboardInterrupt
-        done = real(*arguments)
+        done = real(*arguments, **options)
         if commits == 2:
             raise KeyboardInterrupt
         return done

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
 import dataflow as df
 from runtime import Store
+from tests.runtime.killing import Killing
 
 KILLS = 50
 ROWS = 3_000
@@ -36,34 +33,16 @@ def source(folder: Path, number: int) -> Path:
 
 
 def test_kill_at_random_moments(tmp_path: Path) -> None:
-    store, rng = tmp_path / "store", random.Random(5)
-    killed = 0
-    longest = 0.5
+    store, killing = tmp_path / "store", Killing(random.Random(5), longest=0.5)
     number = 0
     # How many are killed depends on the machine's pace: until enough are.
-    while number < KILLS or (killed < KILLS // 4 and number < 20 * KILLS):
-        path = source(tmp_path, number)
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(store), str(path)],
-            stdout=subprocess.PIPE,
-            cwd=Path(df.__file__).parents[1],
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        begun = time.monotonic()
-        try:
-            process.wait(rng.uniform(0, longest))
-            longest = min(longest, 1.5 * (time.monotonic() - begun))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        process.wait()
-        process.stdout.close()
+    while number < KILLS or (killing.killed < KILLS // 4 and number < 20 * KILLS):
+        killing.run(SCRIPT, str(store), str(source(tmp_path, number)))
         with Store(store, create=True) as opened:
             report = opened.verify()
             assert report.ok, str(report)
         number += 1
-    assert killed >= KILLS // 4
+    assert killing.killed >= KILLS // 4
     with Store(store, create=True) as opened:
         for n in range(number):
             opened.ingest("s", str(tmp_path / f"source-{n}.ndjson"), key="device", time="ts", unit="us")

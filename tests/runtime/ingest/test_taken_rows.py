@@ -161,11 +161,11 @@ def test_two_at_once_bring_an_integer_and_a_fraction(lake: Lake, tmp_path: Path,
     (tmp_path / "two").write_text(f'{{"k":"a","t":{T},"n":{second}}}\n{{"k":"a","t":{T},"n":2}}')
     real = lake.catalogue.commit
 
-    def commit(*arguments: Any) -> Any:
+    def commit(*arguments: Any, **options: Any) -> Any:
         """The other one is a little faster."""
         lake.catalogue.commit = real  # type: ignore[method-assign]
         lake.ingest(str(tmp_path / "one"))
-        return real(*arguments)
+        return real(*arguments, **options)
 
     lake.catalogue.commit = commit  # type: ignore[method-assign]
     report = lake.ingest(str(tmp_path / "two"))

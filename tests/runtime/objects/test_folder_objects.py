@@ -163,3 +163,42 @@ def test_an_empty_store(objects: FolderObjects) -> None:
     with pytest.raises(FileMissing, match="dataflow verify"):
         objects.size("x")
     assert not objects.root.exists()
+
+
+def test_old_temporary_files_go(objects: FolderObjects) -> None:
+    """Those that a killed put left, once they are old: nothing else, whatever its name looks like."""
+    objects.put("data/s/x", b"1")
+    left = f".part-{'0f' * 16}"
+    old = [objects.root / left, objects.root / "data/s" / left, objects.root / f"catalogue.sqlite-head{left}"]
+    others = [
+        objects.root / "data/s" / f".part-{'1e' * 16}",  # being written
+        objects.root / "data" / ".part-of-a-film",
+        objects.root / "data" / f"{left}.points",
+        objects.root / ".hidden" / left,
+    ]
+    others[-1].parent.mkdir()
+    for path in (*old, *others):
+        path.write_bytes(b"half")
+    (objects.root / "data" / left).symlink_to(others[1])
+    for path in (*old, *others[1:]):
+        os.utime(path, (1_000, 1_000))
+    os.utime(others[0], (2_000, 2_000))
+    shown = sorted(str(path.relative_to(objects.root)) for path in old)
+    before = names(objects.root)
+    assert sorted(o.path for o in objects.discard_temporary(1_500_000_000, dry_run=True)) == shown
+    assert names(objects.root) == before
+    assert sorted(o.path for o in objects.discard_temporary(1_500_000_000)) == shown
+    assert names(objects.root) == sorted(set(before) - set(shown))
+    assert objects.read("data/s/x", 0, 1) == b"1"
+
+
+def test_a_temporary_file_that_cannot_go(objects: FolderObjects, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects.put("a", b"1")
+    (objects.root / f".part-{'0f' * 16}").write_bytes(b"half")
+
+    def refused(path: object, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.raises(StoreError, match=r"cannot delete '\.part-.*permission denied"):
+        objects.discard_temporary(1 << 62)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import boto3
 import pytest
@@ -245,3 +246,39 @@ def test_a_bucket_where_nothing_may_be_read() -> None:
         with pytest.raises(StoreError, match="permission denied") as caught:
             objects.read("a", 0, 1)
         assert not isinstance(caught.value, FileMissing)
+
+
+def test_all_versions_go(objects: S3Objects) -> None:
+    """Of one object, delete markers too; a plain delete keeps them, and others' versions stay."""
+    s3 = boto3.client("s3")
+    s3.put_bucket_versioning(Bucket="lake", VersioningConfiguration={"Status": "Enabled"})
+    for data in (b"1", b"22"):
+        objects.put("a", data)
+        objects.put("ab", data)
+        objects.delete("a")
+        objects.delete("ab")
+    versions = s3.list_object_versions(Bucket="lake")
+    assert (len(versions["Versions"]), len(versions["DeleteMarkers"])) == (4, 4)
+    objects.delete("a", versions=True)
+    versions = s3.list_object_versions(Bucket="lake")
+    assert {v["Key"] for v in (*versions["Versions"], *versions["DeleteMarkers"])} == {"p/ab"}
+    assert (len(versions["Versions"]), len(versions["DeleteMarkers"])) == (2, 2)
+
+
+def test_more_versions_than_a_page(objects: S3Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3 = boto3.client("s3")
+    s3.put_bucket_versioning(Bucket="lake", VersioningConfiguration={"Status": "Enabled"})
+    for n in range(5):
+        s3.put_object(Bucket="lake", Key="p/a", Body=bytes([n]))
+    pages: list[dict[str, Any]] = []
+    client = objects.client.boto
+    real: Callable[..., Any] = client.list_object_versions
+
+    def small(**asked: Any) -> Any:
+        pages.append(asked)
+        return real(**asked, MaxKeys=2)
+
+    monkeypatch.setattr(client, "list_object_versions", small)
+    objects.delete("a", versions=True)
+    assert len(pages) >= 3
+    assert not s3.list_object_versions(Bucket="lake").get("Versions")

@@ -22,7 +22,7 @@ from runtime.columns import Column, Points
 from runtime.errors import FormatError
 from runtime.pointfile import Buffers, PointFile, layout, verify_file
 from runtime.pointfile.frames import Compressor, expand, frame_head
-from runtime.pointfile.reading.file import _expand_footer
+from runtime.pointfile.reading.file import expand_footer
 from tests.runtime.pointfile.cases import START, column, file_rows, open_bytes, packed, text_column
 
 BUFFERS = Buffers()
@@ -121,7 +121,7 @@ def test_random_damage(seed: int) -> None:
 def rewritten(data: bytes, change: Callable[[layout.Footer], layout.Footer]) -> bytes:
     """The file with another footer, and checksums that fit it."""
     offset, length, raw, *_ = layout.unpack_trailer(data[-layout.TRAILER.size :], len(data))
-    footer = layout.unpack_footer(_expand_footer(data[offset : offset + length], raw))
+    footer = layout.unpack_footer(expand_footer(data[offset : offset + length], raw))
     blocks, chunks, frames = footer.blocks.copy(), footer.chunks.copy(), footer.frames.copy()
     packed_footer = layout.pack_footer(change(replace(footer, blocks=blocks, chunks=chunks, frames=frames)))
     return with_footer(data[:offset], packed_footer)

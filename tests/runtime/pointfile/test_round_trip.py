@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from operators.types import STORED, Type
 from runtime.columns import Column, Dictionary, Points
+from runtime.errors import FormatError
 from runtime.pointfile import Buffers, encode, sort_points, verify_file
 from runtime.pointfile.layout import BITS, BITWISE, CONST, DELTA, FOR, LINEAR, MICROS_PER_DAY, RUNS
 from tests.runtime.pointfile.cases import (
@@ -255,6 +258,34 @@ def test_what_cannot_be_encoded_is_refused() -> None:
 def test_the_reserved_column_is_an_ordinary_one_today() -> None:
     points = one_key({"$seq": column(Type.INT, [4, 2, 9])}, 3)
     assert [row[2] for row in file_rows(open_bytes(packed(points)))] == [4, 2, 9]
+
+
+@pytest.mark.parametrize("days", [2, 31, 366])
+def test_a_file_of_several_days(days: int) -> None:
+    rows = 1000
+    time = START + np.linspace(0, days * MICROS_PER_DAY - 1, rows).astype(np.int64)
+    points = Points(one_key({}, rows).key, time, {"x": column(Type.INT, list(range(rows)))})
+    data = encode(points, key=KEY, time=TIME, day=DAY, days=days)
+    file = open_bytes(data)
+    assert (file.day, file.days) == (DAY, days)
+    assert file_rows(file, SHARED) == plain_order(points)
+    verify_file(file, SHARED)
+    with pytest.raises(ValueError, match="points lie in UTC days"):
+        encode(points, key=KEY, time=TIME, day=DAY, days=days + 1 if days < 366 else 365)
+    with pytest.raises(ValueError, match="from 1 to 366 days"):
+        encode(points, key=KEY, time=TIME, day=DAY, days=367)
+
+
+def test_the_versions_of_files_of_several_days_agree() -> None:
+    """The trailer says 2 where the footer says one day, and the other way round."""
+    one = packed(one_key({}, 3))
+    points = Points(one_key({}, 2).key, np.array([START, START + MICROS_PER_DAY]), {})
+    for data, version in ((one, 2), (encode(points, key=KEY, time=TIME, day=DAY, days=2), 1)):
+        trailer = bytearray(data[-36:])
+        struct.pack_into("<H", trailer, 20, version)
+        struct.pack_into("<I", trailer, 24, zlib.crc32(trailer[:24]))
+        with pytest.raises(FormatError, match="its trailer contradicts its footer"):
+            open_bytes(data[:-36] + bytes(trailer))
 
 
 def test_same_points_same_bytes() -> None:

@@ -18,6 +18,8 @@ from runtime.errors import QueryError
 from runtime.points import describe_points, point_scan
 from tests.runtime.points.test_point_scan import DAY, START, Row, bounds, model, sources, write
 
+pytestmark = pytest.mark.usefixtures("plain_files")
+
 
 def described(rows: list[Row], name: str, most: int = 100_000) -> dict[str, Any]:
     """A column by plain means; rows hold no nulls."""

@@ -16,6 +16,8 @@ from runtime.catalogue.items.entries import day_name
 from runtime.errors import QueryError
 from runtime.result.result import Explanation, Result
 
+pytestmark = pytest.mark.usefixtures("plain_files")
+
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
 START = 19_783 * DAY  # 2024-03-01

@@ -27,7 +27,7 @@ def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 def _first_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     """The files' contents do not matter, just how many there are."""
     for module in (incremental, day_states):
-        monkeypatch.setattr(module, "contents", lambda groups: [f"{n}" for n, _ in enumerate(groups)])
+        monkeypatch.setattr(module, "contents", lambda groups, *_: [f"{n}" for n, _ in enumerate(groups)])
 
 
 def _any_late_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def _any_late_file_of_days(monkeypatch: pytest.MonkeyPatch) -> None:
 def _later_files_of_many_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """The state of many days is taken for theirs although one of them has other files since."""
     inner = incremental.contents
-    monkeypatch.setattr(incremental, "contents", lambda groups: inner([(g[0],) for g in groups]))
+    monkeypatch.setattr(incremental, "contents", lambda groups, *_: inner([(g[0],) for g in groups]))
     monkeypatch.setattr(day_states, "covers", lambda *_: True)
 
 
@@ -114,8 +114,8 @@ def _end_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _cut_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """Days that the range cuts are kept as if they were whole."""
-    inner = day_states.Day.of
-    monkeypatch.setattr(day_states.Day, "of", classmethod(lambda _, *a: incremental.replace(inner(*a), whole=True)))
+    inner = day_states.Days.of
+    monkeypatch.setattr(day_states.Days, "of", classmethod(lambda _, *a: incremental.replace(inner(*a), whole=True)))
 
 
 def _always_unordered(monkeypatch: pytest.MonkeyPatch) -> None:

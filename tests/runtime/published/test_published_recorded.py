@@ -12,6 +12,8 @@ from runtime import Store
 from tests.runtime.published.histories import Opened
 from tests.runtime.test_recorded_data import EXAMPLES, SPAN, mesh_rows
 
+pytestmark = pytest.mark.usefixtures("plain_files")
+
 
 def test_mesh(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = json.loads((shared_data / "truth.json").read_text())["mesh_uptime_by_model"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,14 +20,30 @@ def entry(number: int) -> FileEntry:
 
 
 def kept(day: int, modified: int = 0, size: int = 1) -> CachedObject:
-    return CachedObject(f"{day}-{modified}", day, f"c{day}.{modified}", size, modified)
+    return CachedObject(f"{day}-{modified}", day, day, f"c{day}.{modified}", size, modified)
 
 
-def test_contents_tell_files_their_order_and_their_groups_apart() -> None:
+def compacted(content: int) -> FileEntry:
+    return replace(entry(99), content=f"{content % (1 << 256):064x}")
+
+
+def test_contents_identify_rows_and_not_files() -> None:
     a, b, c = (entry(i) for i in range(3))
-    found = [contents(g)[-1] for g in ([(a,), (b,)], [(b,), (a,)], [(a, b)], [(a,), (b,), (c,)], [(a,)])]
+    found = [contents(g)[-1] for g in ([(a,), (b,)], [(a,), (b,), (c,)], [(a,)], [(b,)])]
     assert len(set(found)) == len(found)
     assert contents([(a,), (b,), (c,)])[:2] == contents([(a,), (b,)])
+    assert contents([(b,), (a,)])[-1] == contents([(a, b)])[-1] == found[0]
+    both = compacted(a.content_hash + b.content_hash)
+    assert contents([(both,), (c,)]) == contents([(a,), (b,), (c,)])[1:]
+    one, other = compacted(5), compacted(a.content_hash + b.content_hash - 5)
+    assert contents([(one, other), (c,)])[-1] == found[1]
+
+
+def test_contents_have_the_order_of_files_where_it_was_unknown_once() -> None:
+    a, b = (replace(entry(i), seq=i + 1) for i in range(2))
+    turned = [replace(a, seq=2), replace(b, seq=1)]
+    assert contents([(a, b)])[-1] == contents([turned])[-1]
+    assert contents([(a, b)], unordered=True)[-1] != contents([turned], unordered=True)[-1]
 
 
 def test_of_days_the_last_two_stay() -> None:
@@ -63,22 +80,42 @@ def test_put_and_get(tmp_path: Path) -> None:
     objects = FolderObjects(tmp_path)
     first = Shelf(objects, "query", "family")
     assert "abc" not in first
-    first.put(-3, "abc", b"state" * 100)
+    first.put(-3, -3, "abc", b"state" * 100)
     found = Shelf(objects, "query", "family")
     assert "abc" in found
     assert found.get("abc") == b"state" * 100
     assert "abc" not in Shelf(objects, "query", "another")
     # What is put where something is already had been of no use.
-    found.put(-3, "abc", b"better")
+    found.put(-3, -3, "abc", b"better")
     assert Shelf(objects, "query", "family").get("abc") == b"better"
+
+
+def test_states_of_days_that_follow_each_other(tmp_path: Path) -> None:
+    objects = FolderObjects(tmp_path)
+    names = [f"{n:064x}" for n in range(1, 6)]
+    shelf = Shelf(objects, "query", "family")
+    for first, last, name in ((1, 1, names[0]), (2, 2, names[1]), (1, 3, names[2]), (4, 4, names[3]), (5, 9, names[4])):
+        shelf.put(first, last, name, b"x")
+    found = Shelf(objects, "query", "family")
+    assert found.tiles(1, 4) == {names[2]: [names[2]], f"{3 + 4:064x}": [names[2], names[3]]}
+    assert found.tiles(1, 2) == {names[0]: [names[0]], f"{1 + 2:064x}": names[:2]}
+    assert found.tiles(5, 8) == {}
+
+
+def test_names_of_earlier_versions_are_deleted_in_time(tmp_path: Path) -> None:
+    objects = FolderObjects(tmp_path)
+    objects.put(f"cache/query/old/{10**9 + 7}-abc", b"x")
+    (found,) = [CachedObject.of(info) for info in objects.list("cache/")]
+    assert found is not None
+    assert (found.first, found.day, found.content) == (7, 7, "abc")
 
 
 def test_tidying_leaves_other_queries_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     objects = FolderObjects(tmp_path)
     other = Shelf(objects, "other", "family")
-    other.put(1, "x", b"x")
+    other.put(1, 1, "x", b"x")
     for n in range(5):
-        Shelf(objects, "query", "family").put(1, f"c{n}", b"x")
+        Shelf(objects, "query", "family").put(1, 1, f"c{n}", b"x")
     monkeypatch.setattr(state_cache, "MOST", 1)
     Shelf(objects, "query", "family").tidy(thin=False)
     assert "x" in Shelf(objects, "other", "family")

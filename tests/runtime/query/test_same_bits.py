@@ -15,6 +15,8 @@ import dataflow as df
 from runtime import Result, Store
 from runtime.query.plan import make_tasks
 
+pytestmark = pytest.mark.usefixtures("plain_files")
+
 N = 20_000
 DAY = 86_400_000_000
 START = 19_800 * DAY

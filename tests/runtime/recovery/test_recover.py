@@ -16,6 +16,8 @@ from operators.errors import DataflowError
 from runtime import Store
 from runtime.errors import StoreError
 
+pytestmark = pytest.mark.usefixtures("plain_files")
+
 METRIC = df.stream("s").group_by("k").agg(n=df.count(), total=df.sum("v"))
 FILES = ("catalogue.sqlite", "catalogue.sqlite-wal", "catalogue.sqlite-shm", "catalogue.sqlite-head")
 
@@ -119,7 +121,7 @@ def test_an_older_copy_is_not_answered_from(made: tuple[Path, object], tmp_path:
         store.catalogue.is_ingested("s", "0" * 64)
     report = Store(folder).recover(old)
     assert report.streams == {"s": 4}
-    assert any("1 commits with 40 rows were rebuilt from point files" in line for line in report.done)
+    assert any("1 commit with 40 rows rebuilt from point files" in line for line in report.done)
     assert answer(folder) == right
 
 

@@ -21,6 +21,8 @@ from runtime.ingest import writer
 from runtime.pointfile import encode
 from runtime.result.result import Result
 
+pytestmark = pytest.mark.usefixtures("plain_files")
+
 METRIC = df.stream("s").group_by("k").agg(n=df.count(), total=df.sum("v"), most=df.max("v"))
 D = 19_800
 FILES = ("catalogue.sqlite", "catalogue.sqlite-wal", "catalogue.sqlite-shm", "catalogue.sqlite-head")
@@ -29,7 +31,9 @@ FILES = ("catalogue.sqlite", "catalogue.sqlite-wal", "catalogue.sqlite-shm", "ca
 def put(store: Store, *rows: tuple[str, int, int]) -> None:
     """One commit: points of a key at a time, which later ones correct."""
     text = "".join(f'{{"k":"{k}","t":{D * 86_400 + t},"v":{v}}}\n' for k, t, v in rows)
-    store.ingest("s", io.BytesIO(text.encode()), key="k", time="t", unit="s", duplicates="latest", progress=False)
+    store.ingest(
+        "s", io.BytesIO(text.encode()), key="k", time="t", unit="s", duplicates="latest", compact=False, progress=False
+    )
 
 
 def corrections(folder: Path, commits: int, seed: int) -> None:
@@ -278,7 +282,7 @@ def test_recover_changes_nothing_of_a_whole_store(tmp_path: Path) -> None:
     with Store(folder, create=True) as store:
         commit = store.catalogue.commit
 
-        def stopped(*args: object) -> None:
+        def stopped(*args: object, **options: object) -> None:
             raise KeyboardInterrupt
 
         put(store, ("b", 0, 1))

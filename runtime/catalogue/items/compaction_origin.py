@@ -1,0 +1,53 @@
+"""What the files of a compaction say, in their origin, of the files that they replace: for `dataflow recover`.
+
+A compaction writes its files before its commit, and its inputs stay for a while after it. So a recovery that has only
+the files finds rows twice, and must know which files hold rows of others:
+
+- Rows of a file as it was ingested have its commit order in ``$seq``.
+- A file that a compaction wrote is named in ``inputs`` of those that replace it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from runtime.catalogue.items.commit_order import LETTERS
+from runtime.catalogue.items.entries import FileEntry
+
+_NAME = re.compile(f"[a-z0-9]{{1,{LETTERS}}}-[0-9]{{1,9}}")
+
+
+def short_name(path: str) -> str:
+    """The name by which a file of a compaction is listed: the beginning of its attempt's id, and its number."""
+    attempt, _, number = path.rpartition("/")[2].removesuffix(".points").rpartition("-")
+    return f"{attempt[:LETTERS]}-{number}"
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """What a file of a compaction says.
+
+    ``inputs`` are short names of those inputs that a compaction wrote, ``repeats`` is that of its entry.
+    """
+
+    inputs: tuple[str, ...]
+    repeats: int
+
+    @classmethod
+    def by(cls, inputs: Iterable[FileEntry], repeats: int) -> Replaced:
+        """Of a file that replaces ``inputs``, together with the others of its attempt."""
+        return cls(tuple(short_name(f.path) for f in inputs if f.compacted), repeats)
+
+    def origin(self) -> dict[str, str]:
+        """The members of the file's origin."""
+        return {"inputs": " ".join(self.inputs), "repeats": str(self.repeats)}
+
+    @classmethod
+    def parse(cls, origin: Mapping[str, str] | None) -> Replaced | None:
+        """What an origin says; None if it is not that of a compaction."""
+        found = origin or {}
+        repeats, inputs = found.get("repeats", ""), tuple(found.get("inputs", "").split())
+        valid = "inputs" in found and repeats.isascii() and repeats.isdigit() and len(repeats) < 19
+        return cls(inputs, int(repeats)) if valid and all(map(_NAME.fullmatch, inputs)) else None

@@ -1,0 +1,76 @@
+"""One attempt known from its point files only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from runtime.catalogue import FileEntry
+from runtime.catalogue.items.commit_order import LETTERS, Order, Started
+from runtime.pointfile import PointFile
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The files of an attempt; ``written`` is when its last file was written, by the object store's clock (microseconds
+    UTC)."""
+
+    stream: str
+    name: str
+    written: int
+    files: tuple[tuple[FileEntry, PointFile], ...]
+    complete: bool | None = None
+    """Whether all its files were there before some were left out; None: as ``files`` say."""
+
+    @property
+    def compacted(self) -> bool:
+        """Whether it is a compaction: its files hold rows of others."""
+        return self.files[0][0].compacted
+
+    @property
+    def missing(self) -> list[str]:
+        """Short names of files of a compaction that are not there, as far as they are known."""
+        there = {int(entry.path.rpartition("-")[2].removesuffix(".points")) for entry, _ in self.files}
+        counts = [int(n) for n in self._counts if n.isascii() and n.isdigit()]
+        last = max([*there, *(n - 1 for n in counts)])
+        return [f"{self.name[:LETTERS]}-{n}" for n in range(last + 1) if n not in there]
+
+    def with_files(self, files: Sequence[tuple[FileEntry, PointFile]]) -> Attempt:
+        """The same with some of its files."""
+        return replace(self, files=tuple(files), complete=self.is_whole)
+
+    @property
+    def _counts(self) -> list[str]:
+        return [(file.origin or {}).get("files", "") for _, file in self.files]
+
+    @property
+    def rows(self) -> int:
+        """Rows of its files."""
+        return sum(entry.rows for entry, _ in self.files)
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """The origin in its files."""
+        return self.files[0][1].origin or {}
+
+    @property
+    def order(self) -> Order | None:
+        """The commits before it began; None in files of earlier versions."""
+        return Order.parse(self.origin.get("order"))
+
+    @property
+    def started(self) -> Started:
+        """What is known of its place in the commit order."""
+        return Started(self.order, self.written)
+
+    @property
+    def is_whole(self) -> bool | None:
+        """Whether all its files exist; None in files of earlier versions."""
+        if self.complete is not None or self.order is None:
+            return self.complete
+        return str(len(self.files)) in self._counts
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """Digests of its files' content, independent of the writer."""
+        return tuple(sorted(file.content_digest for _, file in self.files))

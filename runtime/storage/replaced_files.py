@@ -1,0 +1,61 @@
+"""Queries whose files were replaced, and collected a day later, while they ran."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from operators.errors import DataflowError
+from runtime.catalogue import Catalogue
+from runtime.errors import SnapshotTooOld
+
+_MISSING = re.compile(r"data/([^/\s']+)/[^/\s']+/[a-z0-9]+-\d+\.points(?=' is missing in)")
+
+
+class HasCatalogue(Protocol):
+    """An open store."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Its catalogue."""
+        ...
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound=HasCatalogue)
+
+
+def too_old(catalogue: Catalogue, error: DataflowError) -> SnapshotTooOld | None:
+    """The error for a query that failed with ``error`` because a file was replaced since; None if none was.
+
+    A missing file is known by the error's text: it comes from threads, processes and workers alike.
+    """
+    found = _MISSING.search(str(error))
+    if found is None:
+        return None
+    seq = catalogue.replaced(found[1], found[0])
+    if seq is None:
+        return None
+    return SnapshotTooOld(
+        f"{found[0]!r} was replaced by commit {seq} and removed while the query ran: repeat the query, and it "
+        "reads the files that replaced it."
+    )
+
+
+def of_present_files(ask: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """The method of a store, which says so when a file that it planned to read was replaced."""
+
+    @wraps(ask)
+    def asked(store: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return ask(store, *args, **kwargs)
+        except DataflowError as error:
+            other = too_old(store.catalogue, error)
+            if other is None:
+                raise
+            raise other from error
+
+    return asked
