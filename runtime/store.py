@@ -167,6 +167,7 @@ class Store(KeptStore):
         allow_partial: bool = False,
         budget: float | None = None,
         cache: bool | None = None,
+        below_floor: bool = False,
     ) -> Result:
         """Run a metric, or the published query of that name ("uptime", "uptime@3"), over [since, until); by default
         over the whole stream.
@@ -178,6 +179,9 @@ class Store(KeptStore):
         1,000 run at once only if ``workers`` says so. With ``allow_partial``, failed tasks are omitted and a
         ``PartialResult`` lists them; otherwise the first failure is raised. A fleet query whose estimated cost exceeds
         ``budget`` dollars raises ``BudgetExceeded`` before anything is invoked; ``result.cost`` holds the actual cost.
+
+        Where earlier points are retired (``retain``), a range that begins before that, or a metric that looks back to
+        them, is an error, unless ``below_floor``: then they are as if they had never been.
 
         A published query caches its partial states unless ``cache`` is False. The next run reads only new files
         (``proof.files_cached`` counts the others) and returns the same bits. If the metric needs a key's rows in order,
@@ -202,7 +206,8 @@ class Store(KeptStore):
             have_kernels(self, named)
         elif cache:
             raise QueryError("cache=True is for published queries: publish the metric and query it by name")
-        prepared = prepare_or_explain(self.catalogue, self._request(metric, since, until, params), self.open_file)
+        request = self._request(metric, since, until, params, below_floor)
+        prepared = prepare_or_explain(self.catalogue, request, self.open_file)
         count, shown = workers or default_workers(), _progress(progress)
 
         def on_fleet(prepared: Prepared, fleet: Fleet) -> Result:
@@ -246,6 +251,7 @@ class Store(KeptStore):
         since: Moment | None = None,
         until: Moment | None = None,
         params: Mapping[str, object] | None = None,
+        below_floor: bool = False,
     ) -> int:
         """Bytes of point files that ``query`` would read for a published query on this machine's cores: those without a
         cached state."""
@@ -255,7 +261,7 @@ class Store(KeptStore):
 
         named = self.published(name)
         have_kernels(self, named)
-        request = self._request(named.metric, since, until, named.params(params))
+        request = self._request(named.metric, since, until, named.params(params), below_floor)
         prepared = prepare_or_explain(self.catalogue, request, self.open_file)
         return CachedRun(prepared, self.objects, named.digest).unread()
 
@@ -367,12 +373,13 @@ class Store(KeptStore):
         workers: int | None = None,
         fleet: int | None = None,
         warm: bool = True,
+        below_floor: bool = False,
     ) -> str:
         """Describe the plan: steps, kernels, columns and files to read, tasks, laws. Nothing is run.
 
         ``fleet`` adds the simulated duration and cost on that many AWS Lambda workers
         (``runtime.fleet.simulation.model``), ``warm`` or all new. A published query is named as for ``query``; cached
-        states are ignored.
+        states are ignored. ``below_floor``: as for ``query``.
         """
         from runtime.query.carry.carrying import carried_in
         from runtime.query.plan.explain_plan import explain
@@ -383,7 +390,8 @@ class Store(KeptStore):
             named = self.published(metric)
             metric, params = named.metric, named.params(params)
         count = default_workers() if workers is None else workers
-        prepared = prepare_or_explain(self.catalogue, self._request(metric, since, until, params), self.open_file)
+        request = self._request(metric, since, until, params, below_floor)
+        prepared = prepare_or_explain(self.catalogue, request, self.open_file)
         prepared = carried_in(self, prepared, count, make=False)
         text = explain(prepared, make_tasks(prepared, self.url, count), count)
         if fleet is None:
@@ -395,7 +403,12 @@ class Store(KeptStore):
         return f"{text}\n{forecast_text(make_tasks(prepared, self.url, fleet), fleet, warm)}"
 
     def _request(
-        self, metric: Stream, since: Moment | None, until: Moment | None, params: Mapping[str, object] | None
+        self,
+        metric: Stream,
+        since: Moment | None,
+        until: Moment | None,
+        params: Mapping[str, object] | None,
+        below_floor: bool,
     ) -> Request:
         from dataflow.language.stream import Stream
         from dataflow.values.mistaken import shown
@@ -405,7 +418,8 @@ class Store(KeptStore):
             raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {shown(metric)}")
         if params is not None and not isinstance(params, Mapping):
             raise QueryError(f"params are a mapping of names to values, such as {{'above': 25}}, got {shown(params)}")
-        return Request(metric.steps, dict(params or {}), _moment(since, "since"), _moment(until, "until"))
+        span = _moment(since, "since"), _moment(until, "until")
+        return Request(metric.steps, dict(params or {}), *span, below_floor)
 
     # ---- contents
 

@@ -88,6 +88,9 @@ def metric_arguments(parser: argparse.ArgumentParser) -> None:
         "--param", metavar="k=v", type=parameter, action="append", default=[], help="a parameter of the metric"
     )
     parser.add_argument("--workers", metavar="N", type=positive, help="threads (default: one per core)")
+    parser.add_argument(
+        "--below-floor", action="store_true", help="answer although points that it needs are retired (dataflow retain)"
+    )
 
 
 def _explain_arguments(parser: argparse.ArgumentParser) -> None:
@@ -166,6 +169,7 @@ def _query(options: argparse.Namespace) -> int:
             workers=options.workers,
             progress=progress,
             budget=options.budget,
+            below_floor=options.below_floor,
             cache=False if options.no_cache else None,
         )
     if result.cost is not None:
@@ -254,6 +258,7 @@ def _explain(options: argparse.Namespace) -> int:
             workers=options.workers,
             fleet=options.fleet,
             warm=not options.cold,
+            below_floor=options.below_floor,
         )
     print(text)
     return 0

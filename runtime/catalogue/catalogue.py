@@ -112,11 +112,18 @@ class Catalogue(Protocol):
         ...
 
     def raise_floor(
-        self, stream: str, day: int, dels: Sequence[FileEntry], attempt: str, left: Left
+        self,
+        stream: str,
+        day: int,
+        dels: Sequence[FileEntry],
+        adds: Sequence[FileEntry],
+        attempt: str,
+        left: Left,
     ) -> Committed | None:
-        """Retention: keep the points from the UTC day ``day`` on, and remove ``dels``, which end before it.
+        """Retention: keep the points from the UTC day ``day`` on, and replace ``dels``, all files that begin before it.
 
-        StoreError if the floor is above it.
+        Of ``adds``, some have their points from that day on; the others end before it, and hold the rows that are
+        carried in. StoreError if the floor is above it.
         """
         ...
 
@@ -274,11 +281,17 @@ class TableCatalogue:
         return self._caught_up(steps, run(self.table, steps.undo(sources, dels, adds, attempt, left)))
 
     def raise_floor(
-        self, stream: str, day: int, dels: Sequence[FileEntry], attempt: str, left: Left
+        self,
+        stream: str,
+        day: int,
+        dels: Sequence[FileEntry],
+        adds: Sequence[FileEntry],
+        attempt: str,
+        left: Left,
     ) -> Committed | None:
         """Keep the points from a day on; see ``Catalogue.raise_floor``."""
         steps = self._steps(stream)
-        return self._caught_up(steps, run(self.table, steps.raise_floor(day, dels, attempt, left)))
+        return self._caught_up(steps, run(self.table, steps.raise_floor(day, dels, adds, attempt, left)))
 
     def erase(
         self,

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from runtime.catalogue.claims import AttemptSwept
-from runtime.catalogue.deletions import DeletionSteps, KeysErased, Superseded
+from runtime.catalogue.deletions import DeletionSteps, FloorRaised, KeysErased, Superseded
 from runtime.catalogue.index import IndexSteps, Mark
 from runtime.catalogue.items.changes import StreamChange
 from runtime.catalogue.items.commit_order import Order
 from runtime.catalogue.items.entries import (
+    DAY,
     AlreadyIngested,
     Committed,
     Deletion,
@@ -202,6 +203,7 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
             totals, floor = self._begun(totals, seq), None
         elif change.floor is not None:
             floor = self._floor(floor, change.floor)
+        self._check_floor(change, floor)
         if change.known is not None and change.known != before.erased:
             raise KeysErased(f"keys of stream {self.stream!r} were erased while this source was read: ingest it again.")
         return Record(
@@ -241,12 +243,18 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
             for record in (yield from self.records_after(change.left.seq)):
                 if record.seq > last.seq:
                     break
+                self._check_added(change, record)
                 if record.takes_away:
                     raise Superseded(f"another commit has removed points of stream {self.stream!r}: repeat.")
                 if record.source is not None and record.adds:
                     self._check_keys(change)
                     files += record.adds
         return [t for t in (*before, *(t for f in files for t in (f.t_min, f.t_max))) if t is not None]
+
+    def _check_added(self, change: StreamChange, record: Record) -> None:
+        """Raise if points below the floor that is raised were added since the snapshot."""
+        if change.floor is not None and any(f.t_min < change.floor * DAY for f in record.adds):
+            raise Superseded(f"points that a floor retires were added to stream {self.stream!r} meanwhile: repeat.")
 
     def _check_keys(self, change: StreamChange) -> None:
         """Raise if points were added since the snapshot: they may be of a key that is to be gone, all of it."""
@@ -287,6 +295,14 @@ class CommitSteps(SourceSteps, IndexSteps, DeletionSteps):
         if held is not None and held > day:
             raise StoreError(f"stream {self.stream!r} keeps the points from {day_name(held)} on: a floor never falls.")
         return day
+
+    def _check_floor(self, change: StreamChange, floor: int | None) -> None:
+        """Raise if a source has points below the floor: it was raised while the source was read."""
+        if change.source is not None and floor is not None and any(f.t_min < floor * DAY for f in change.adds):
+            raise FloorRaised(
+                f"the points of stream {self.stream!r} before {day_name(floor)} were retired while this source was "
+                "read: ingest it again."
+            )
 
     # What is written with it
 

@@ -25,8 +25,16 @@ class Superseded(IngestError):
     """Another commit has changed what this one is based on; nothing was written, and it can be planned again."""
 
 
-class KeysErased(Superseded):
-    """Keys of the stream were erased while a source was read."""
+class ReadAgain(Superseded):
+    """The stream has changed while a source was read: rows of it must be left out, so it has to be read again."""
+
+
+class KeysErased(ReadAgain):
+    """Keys of the stream were erased meanwhile."""
+
+
+class FloorRaised(ReadAgain):
+    """The floor was raised above points of the source."""
 
 
 class DeletionSteps(ClaimSteps):

@@ -12,7 +12,7 @@ from runtime.catalogue.claims import AttemptSwept
 from runtime.catalogue.commits import CommitSteps
 from runtime.catalogue.deletions import Superseded
 from runtime.catalogue.items.changes import Erasure, Left, StreamChange, TakenBack
-from runtime.catalogue.items.entries import AlreadyIngested, Committed, FileEntry, SourceEntry
+from runtime.catalogue.items.entries import DAY, AlreadyIngested, Committed, FileEntry, SourceEntry
 from runtime.catalogue.items.item_bytes import load
 from runtime.catalogue.items.schema import StreamSchema
 from runtime.catalogue.key_value import Steps, query
@@ -53,12 +53,18 @@ class StreamSteps(CommitSteps):
         """Take sources back: replace all files with rows of them, and mark them in the list of sources."""
         return (yield from self._upkeep(StreamChange(attempt, adds, dels, undone=tuple(sources), left=left)))
 
-    def raise_floor(self, day: int, dels: Sequence[FileEntry], attempt: str, left: Left) -> Steps[Committed | None]:
-        """Raise the floor to a day, and remove files that end before it."""
-        late = [file.path for file in dels if file.day + file.days > day]
+    def raise_floor(
+        self, day: int, dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str, left: Left
+    ) -> Steps[Committed | None]:
+        """Raise the floor to a day: replace all files that begin before it, by files that end before it (what is
+        carried in) or begin at it or later."""
+        late = [file.path for file in dels if file.day >= day]
         if late:
-            raise StoreError(f"{late[0]!r} has points that a floor at day {day} keeps: it cannot be removed.")
-        return (yield from self._upkeep(StreamChange(attempt, (), dels, floor=day, left=left)))
+            raise StoreError(f"{late[0]!r} has no points that a floor at day {day} retires: it cannot be replaced.")
+        across = [file.path for file in adds if file.t_min < day * DAY <= file.t_max]
+        if across:
+            raise StoreError(f"{across[0]!r} has points on both sides of a floor at day {day}.")
+        return (yield from self._upkeep(StreamChange(attempt, adds, dels, floor=day, left=left)))
 
     def erase(
         self, digests: Sequence[str], dels: Sequence[FileEntry], adds: Sequence[FileEntry], attempt: str, left: Left

@@ -31,7 +31,7 @@ class Snapshot:
     and ``erased`` (keys; what ``commit`` takes) are of the whole stream. ``checked``: every item read had a checksum;
     False for streams of earlier versions.
 
-    A file may begin before the floor; its rows there do not count.
+    Files that end before the floor hold what is carried in: each key's last rows from before it (``is_carried``).
     """
 
     stream: str
@@ -52,6 +52,15 @@ class Snapshot:
     checked: bool = True
     undone: int = 0
     erased: int = 0
+
+    def is_carried(self, file: FileEntry) -> bool:
+        """Whether a file holds what is carried in at the floor, rather than points of the stream."""
+        return self.floor is not None and file.t_max < self.floor * DAY
+
+    @property
+    def points(self) -> list[FileEntry]:
+        """The files without those that are carried in."""
+        return [file for file in self.files if not self.is_carried(file)]
 
     @property
     def set_hash(self) -> str:

@@ -22,8 +22,9 @@ from runtime.catalogue import (
     Waiting,
     new_attempt,
 )
-from runtime.catalogue.deletions import KeysErased, Superseded
+from runtime.catalogue.deletions import ReadAgain, Superseded
 from runtime.catalogue.items.changes import TakenBack
+from runtime.catalogue.items.entries import DAY
 from runtime.errors import IngestError, SchemaConflict, StoreError
 from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
@@ -95,16 +96,17 @@ class SourceRun:
         """Ingest the source, unless it was ingested before.
 
         If another ingest committed conflicting types in the meantime, an input that can be read again is read with the
-        new types, and rows that do not fit are rejected. If keys were erased in the meantime, it is read without them.
+        new types, and rows that do not fit are rejected. If keys were erased, or the floor raised, in the meantime, it is
+        read without them.
         """
         for _ in range(_TRIES):
             try:
                 return self._fitting()
-            except KeysErased:
+            except ReadAgain:
                 if isinstance(self._given, StreamInput) or self._is_used_up:
                     raise
         raise IngestError(
-            f"keys are erased from stream {self._stream.name!r} all the time: ingest {self._given.name} later"
+            f"points are erased from stream {self._stream.name!r} all the time: ingest {self._given.name} later"
         )
 
     def _fitting(self) -> SourceReport:
@@ -195,6 +197,9 @@ class SourceRun:
         is_empty = schema is not None and self._is_empty(schema)
         made = new_assembler(Assembler, settings, self._given.name, after, is_empty, stored_wide)
         made.erased = ErasedKeys.of(stream.catalogue, stream.name)
+        if schema is not None:
+            floor = stream.catalogue.snapshot(stream.name, 0, 0).floor
+            made.time.floor = None if floor is None else floor * DAY
         return made
 
     def _is_empty(self, known: StreamSchema) -> bool:
@@ -303,7 +308,7 @@ class SourceRun:
         known_keys = 0 if assembler.erased is None else assembler.erased.number
         try:
             done = self._committed(schema, source, writer.files, attempt, known_keys)
-        except KeysErased:
+        except ReadAgain:
             self._discard(source, writer.files, attempt)
             raise
         if isinstance(done, AlreadyIngested):
@@ -344,7 +349,7 @@ class SourceRun:
                 return stream.catalogue.commit(
                     stream.name, schema, source, files, attempt, again=stream.again, replacing=replacing, erased=erased
                 )
-            except KeysErased:
+            except ReadAgain:
                 raise
             except Superseded:
                 if replacing is None:

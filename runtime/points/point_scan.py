@@ -93,7 +93,7 @@ class PointScan:
         if self.snapshot.schema.id is not None:
             # Which of the points with one id counts depends on the whole day.
             low = low // DAY * DAY
-        return [f for f in self.snapshot.files if f.t_min < self._high and f.t_max >= low]
+        return [f for f in self.snapshot.points if f.t_min < self._high and f.t_max >= low]
 
     def groups(self) -> list[Group]:
         """The files in reading order; those of one group are read together."""

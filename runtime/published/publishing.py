@@ -33,7 +33,7 @@ def publish(
     first = definition.define(metric, name, description, defaults)
     made: list[kernel_store.KernelRef] = []
     if all(p.default is not None for p in first.parameters):
-        compiled = prepare(store.catalogue, Request(metric.steps, first.params(), 0, 0)).compiled
+        compiled = prepare(store.catalogue, Request(metric.steps, first.params(), 0, 0, below_floor=True)).compiled
         for target in targets:
             made += kernel_store.publish(store.objects, compiled, target_named(target), signer)
     elif targets:

@@ -57,11 +57,11 @@ class Compaction:
 
     def planned(self) -> list[Job]:
         """The first jobs that ``everything`` would do; more may follow from them."""
-        return all_due(list(self._catalogue.snapshot(self._stream).files))
+        return all_due(self._catalogue.snapshot(self._stream).points)
 
     def everything(self) -> CompactionReport:
         """Compact the whole stream, whatever it costs."""
-        return self._rounds(None, None, lambda snapshot: all_due(list(snapshot.files)))
+        return self._rounds(None, None, lambda snapshot: all_due(snapshot.points))
 
     def what_is_due(self, first: int | None = None, last: int | None = None) -> CompactionReport:
         """Compact what pays off in the years of these event times (None: all): some log n times the work of its
@@ -69,7 +69,7 @@ class Compaction:
 
         def jobs(snapshot: Snapshot) -> list[Job]:
             newest = snapshot.last_time
-            return [] if newest is None else due(list(snapshot.files), newest)
+            return [] if newest is None else due(snapshot.points, newest)
 
         since, until = None if first is None else year_of(first).begin, None if last is None else year_of(last).end
         return self._rounds(since, until, jobs)
@@ -101,7 +101,7 @@ class Compaction:
                 task.finish()
             snapshot = self._catalogue.snapshot(self._stream, since, until)
         return CompactionReport(
-            self._stream, len(begun.files), len(snapshot.files), rows, before, after, jobs, lost
+            self._stream, len(begun.points), len(snapshot.points), rows, before, after, jobs, lost
         )  # fmt: skip
 
     def _run(self, job: Job, snapshot: Snapshot) -> Sequence[FileEntry] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,6 +63,16 @@ class Rewriting:
                 out.append(self._write(piece, self.first + len(out), [file], None))
         return [replace(file, content=f"{file.content_hash:064x}") for file in out]
 
+    def carried(self, points: Points, day: int) -> list[FileEntry]:
+        """Files of the rows that stand for all before the UTC day ``day``, a month in each."""
+        out: list[FileEntry] = []
+        days = points.time // DAY
+        months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+        for month in np.unique(months).tolist():
+            part = sort_points(points.take(np.flatnonzero(months == month)))
+            out.append(self._write(part, self.first + len(out), (), None, {"floor": str(day)}))
+        return out
+
     def _pieces(self, files: Sequence[FileEntry], spans: Sequence[Span], keep: Keep | None) -> Iterator[Points]:
         """The rows of the files to be, one after the other."""
         opened = [(entry, self.open_file(entry)) for entry in files]
@@ -81,8 +91,16 @@ class Rewriting:
                 for part in _by_span(sort_points(points), spans):
                     yield from _by_time(part, most)
 
-    def _write(self, points: Points, number: int, inputs: Sequence[FileEntry], files: int | None) -> FileEntry:
-        """Write one file; ``files`` is the number of all, in the last of them."""
+    def _write(
+        self,
+        points: Points,
+        number: int,
+        inputs: Sequence[FileEntry],
+        files: int | None,
+        more: Mapping[str, str] | None = None,
+    ) -> FileEntry:
+        """Write one file; ``files`` is the number of all, in the last of them. ``more`` is of a file that has no rows
+        of ``inputs``, and goes into its origin instead."""
         schema = self.schema
         first, last = int(points.time.min()), int(points.time.max())
         day = first // DAY
@@ -90,7 +108,7 @@ class Rewriting:
         repeated = repeats(rows, schema.duplicates, schema.id, SEQ)
         origin = {"stream": self.stream, "duplicates": schema.duplicates, "order": str(self.order)}
         origin |= {} if schema.id is None else {"id": schema.id}
-        origin |= Replaced.by(inputs, repeated).origin()
+        origin |= Replaced.by(inputs, repeated).origin() if more is None else more
         origin |= {} if files is None else {"files": str(files)}
         data = encode(rows, key=schema.key, time=schema.time, day=day, days=last // DAY - day + 1, origin=origin)
         path = file_path(self.stream, day, self.attempt, number)

@@ -16,6 +16,7 @@ from runtime.errors import StoreError
 from runtime.objects import ObjectStore
 from runtime.pointfile import Buffers, PointFile
 from runtime.pointfile.hashing import hash_bytes
+from runtime.query.carry.last_rows import LastRows
 from runtime.upkeep.rewrite import Keep, Rewriting
 
 _TRIES = 20
@@ -169,18 +170,28 @@ class TakingBack:
     # ---- retention
 
     def before(self, day: int) -> RowRemoval:
-        """The files that end before the UTC day ``day``; files that begin before it and end later stay."""
+        """The files with points before the UTC day ``day``; ``rows`` without those that were carried in already."""
         snapshot = self._catalogue.snapshot(self._stream)
         gone = tuple(f for f in snapshot.files if f.t_max < day * DAY)
-        return RowRemoval(snapshot, gone, (), sum(f.rows for f in gone))
+        cut = tuple(f for f in snapshot.files if f.t_min < day * DAY <= f.t_max)
+        rows = sum(f.rows for f in gone if not snapshot.is_carried(f))
+        rows += sum(rows_before(self._open(f), day * DAY) for f in cut)
+        return RowRemoval(snapshot, gone, cut, rows)
 
-    def retain(self, day: int) -> int:
-        """Raise the floor to this day; returns the number of rows that are gone."""
+    def retain(self, day: int, workers: int) -> RowRemoval:
+        """Raise the floor to this day; returns what is gone. The rows that are carried in are found by ``workers``
+        threads."""
+
+        def carried(removal: RowRemoval, rewriting: Rewriting) -> list[FileEntry]:
+            columns = [name for name, type_ in removal.snapshot.schema.columns.items() if type_ is not Type.TIME]
+            last = LastRows(removal.snapshot.schema, columns, self._open, workers, day * DAY)
+            last.add(removal.dels)
+            return rewriting.carried(last.points(), day) if removal.dels else []
 
         def commit(removal: RowRemoval, adds: list[FileEntry], attempt: str, left: Left) -> bool:
-            return self._catalogue.raise_floor(self._stream, day, removal.dels, attempt, left) is not None
+            return self._catalogue.raise_floor(self._stream, day, removal.dels, adds, attempt, left) is not None
 
-        return self._until_done(lambda: self.before(day), lambda _: _everything, commit)
+        return self._removed(lambda: self.before(day), lambda _: _from(day * DAY), commit, carried)
 
     # ---- what they have in common
 
@@ -197,10 +208,12 @@ class TakingBack:
         plan: Callable[[], RowRemoval],
         keep_of: Callable[[RowRemoval], Keep],
         commit: Callable[[RowRemoval, list[FileEntry], str, Left], bool],
+        more: Callable[[RowRemoval, Rewriting], list[FileEntry]] = lambda *_: [],
     ) -> RowRemoval:
         for _ in range(_TRIES):
             removal, attempt = plan(), new_attempt()
             adds = self._rewriting(removal.snapshot, attempt).each_written(removal.cut, keep_of(removal))
+            adds += more(removal, self._rewriting(removal.snapshot, attempt, len(adds)))
             if commit(removal, adds, attempt, left_by(removal, adds)):
                 return removal
             if self._catalogue.claim_for_sweep(self._stream, attempt):
@@ -230,6 +243,18 @@ def rows_of_commits(file: PointFile, commits: Collection[int]) -> int:
         rows = int(file.blocks["rows"][number])
         orders = file.load([SEQ], number, number + 1, time=False).block(number, [SEQ], Buffers()).columns[SEQ][0]
         found += int(np.isin(orders.astype(np.int64) >> 20, wanted).sum()) * (rows if len(orders) < rows else 1)
+    return found
+
+
+def rows_before(file: PointFile, time: int) -> int:
+    """How many rows of a file are before a time."""
+    found = 0
+    for number, block in enumerate(file.blocks):
+        if int(block["t_max"]) < time:
+            found += int(block["rows"])
+        elif int(block["t_min"]) < time:
+            times = file.load([], number, number + 1).block(number, [], Buffers()).time
+            found += int(np.count_nonzero(times < time))
     return found
 
 
@@ -273,6 +298,10 @@ def _without_key(key: str | int) -> Keep:
         return points.take(np.flatnonzero(~np.isin(column.values, codes)))
 
     return keep
+
+
+def _from(time: int) -> Keep:
+    return lambda points: points.take(np.flatnonzero(points.time >= time))
 
 
 def _everything(points: Points) -> Points:

@@ -143,6 +143,20 @@ class FloorFalls(StreamSteps):
         return day
 
 
+class FloorIgnored(StreamSteps):
+    """Points of a source are committed though the floor was raised above them."""
+
+    def _check_floor(self, change: StreamChange, floor: int | None) -> None:
+        pass
+
+
+class AddedBelowFloor(StreamSteps):
+    """A floor is raised by a snapshot, whatever was added below it since."""
+
+    def _check_added(self, change: StreamChange, record: Record) -> None:
+        pass
+
+
 class KeysIgnored(StreamSteps):
     """Keys that were erased while a source was read are committed with it."""
 
@@ -186,6 +200,8 @@ MUTANTS = {
     "source taken back twice": Variant(steps=TakenTwice),
     "times of the snapshot": Variant(steps=TimesOfSnapshot),
     "floor that falls": Variant(steps=FloorFalls),
+    "floor ignored by a source": Variant(steps=FloorIgnored),
+    "points added below a floor": Variant(steps=AddedBelowFloor),
     "erased keys ignored": Variant(steps=KeysIgnored),
     "keys added since the snapshot": Variant(steps=KeysAdded),
     "stream erased with later files": Variant(steps=ErasedWithLater),

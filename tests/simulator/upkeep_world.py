@@ -39,6 +39,9 @@ from tests.simulator.world import FIRST_DAY, SCHEMA, STREAM, Violation, World
 GRACE = 400
 """Time after which a replaced file may be deleted, and after which a query may be too old."""
 
+CARRIED = 9
+"""The key of units that stand for all before a floor."""
+
 KEYS = [hashlib.sha256(f"key {n}".encode()).hexdigest() for n in range(2)]
 
 
@@ -128,8 +131,9 @@ class UpkeepWorld(World):
             yield from self._wait()
         for _ in range(4):
             attempt = self._attempt()
-            known, keys = yield from self._erased()
-            files, entry = self._source(source, attempt, [] if poison else shape, keys, poison)
+            known, keys, floor = yield from self._erased()
+            kept = [] if poison else [of for of in shape if of[0] >= floor]
+            files, entry = self._source(source, attempt, kept, keys, poison)
             for file in files:
                 yield PutObject(file.path)
             if again:
@@ -152,10 +156,11 @@ class UpkeepWorld(World):
         """A compaction of some files into one, over both days or one."""
         yield from self._wait()
         snapshot = yield from self.variant.reads(self.steps).snapshot()
-        if snapshot is None or not len(snapshot.files):
+        points = [] if snapshot is None else snapshot.points
+        if not points:
             return
         wide = self.random.random() < 0.5
-        inputs = [f for f in snapshot.files if wide or f.day == snapshot.files[0].day][: self.random.choice((2, 4, 9))]
+        inputs = [f for f in points if wide or f.day == points[0].day][: self.random.choice((2, 4, 9))]
         attempt = self._attempt()
         output = self._holding(attempt, 0, [unit for file in inputs for unit in self.holds[file.path]], SEQ)
         for file in output:
@@ -189,9 +194,9 @@ class UpkeepWorld(World):
             if plan is None:
                 return
             attempt, taken = plan
-            known, keys = yield from self._erased()
+            known, keys, floor = yield from self._erased()
             new = source if self.random.random() < 0.5 else hashlib.sha256(f"{source} anew".encode()).hexdigest()
-            shape = [(day, key, 10) for day in range(2) for key in range(2)]
+            shape = [(day, key, 10) for day in range(floor, 2) for key in range(2)]
             files, entry = self._source(new, attempt, shape, keys, False)
             for file in files:
                 yield PutObject(file.path)
@@ -215,17 +220,22 @@ class UpkeepWorld(World):
             snapshot = yield from self.variant.reads(self.steps).snapshot()
             if snapshot is None:
                 return
-            dels = [file for file in snapshot.files if file.day + file.days <= FIRST_DAY + day]
+            dels = [file for file in snapshot.files if file.day < FIRST_DAY + day]
             attempt = self._attempt()
-            left = self._left(snapshot, dels, [])
+            adds = yield from self._without(attempt, dels, lambda unit: unit.day < day)
+            if dels:
+                carried = self._holding(attempt, 99, [Unit(attempt, day - 1, CARRIED, 0)])
+                yield PutObject(carried[0].path)
+                adds += carried
+            left = self._left(snapshot, dels, adds)
             try:
-                done = yield from self.steps.raise_floor(FIRST_DAY + day, dels, attempt, left)
+                done = yield from self.steps.raise_floor(FIRST_DAY + day, dels, adds, attempt, left)
             except OutcomeUnknown:
                 return
             except StoreError:
                 self.seen["floor is higher"] += 1
                 return
-            yield from self._finished(done, attempt, "retained")
+            yield from self._finished(done, attempt, "retained", adds)
             if done is not None:
                 return
 
@@ -310,11 +320,12 @@ class UpkeepWorld(World):
         yield from self._catch_up()
 
     def _erased(self) -> Script:
-        """The number of keys that are erased, read before these."""
+        """The number of keys that are erased, read before these; and the first day that is kept."""
         last, _ = yield from self.steps.last_record()
         known = 0 if last is None else last.totals.erased
+        floor = 0 if last is None or last.floor is None else last.floor - FIRST_DAY
         found = yield from self.steps.erased()
-        return known, {KEYS.index(digest) for digest in found}
+        return known, {KEYS.index(digest) for digest in found}, floor
 
     def _plan(self, source: str, first: int = 0) -> Script:
         """An attempt to take a source back: its files, written; None if there is nothing to do."""
@@ -428,16 +439,21 @@ class UpkeepWorld(World):
         return states
 
     def _compare(self, when: str, files: Sequence[FileEntry], state: Expected, days: tuple[int, int] | None) -> None:
-        """The units of files, from the floor on, are those that must be live."""
+        """The units of files, from the floor on, are those that must be live, and no others are there."""
         low, high = days or (0, 9)
-        low = max(low, 0 if state.floor is None else state.floor - FIRST_DAY)
+        low = max(low, self._floor(state))
         found = Counter(unit for file in files for unit in self.holds[file.path] if low <= unit.day <= high)
         expected = Counter(unit for unit in state.units if low <= unit.day <= high)
         found, expected = (
             Counter({u: n for u, n in c.items() if u.key not in state.fading}) for c in (found, expected)
         )
+        if below := [u for f in files for u in self.holds[f.path] if u.day < self._floor(state) and u.key != CARRIED]:
+            raise Violation(f"{when}, there are rows below the floor: {below}")
         if found != expected:
             raise Violation(f"{when}, rows are missing: {expected - found}; should not be there: {found - expected}")
+
+    def _floor(self, state: Expected) -> int:
+        return 0 if state.floor is None else state.floor - FIRST_DAY
 
     def _check_queries(self, records: Sequence[Record], states: Sequence[Expected]) -> None:
         assert isinstance(self.table, TimedTable)

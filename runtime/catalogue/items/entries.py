@@ -279,6 +279,8 @@ class Record:
     def takes_away(self) -> bool:
         """Whether it removes rows, which compactions do not: then the stream's first or last time may have changed."""
         fewer = sum(gone.rows for gone in self.dels) != sum(file.rows for file in self.adds)
+        # A floor may be raised with as many rows as before; compactions have no files from below it.
+        fewer = fewer or (self.floor is not None and any(gone.day < self.floor for gone in self.dels))
         return self.totals.begun == self.seq or bool(self.undone or (self.dels and (fewer or self.source is not None)))
 
 

@@ -13,6 +13,7 @@ from operators.kernels.times.calendar import END
 from operators.kernels.times.dates import BAD_TIME
 from operators.kernels.times.iso_times import ZONED
 from operators.types import Type
+from runtime.catalogue.items.entries import DAY, day_name
 from runtime.errors import IngestError
 from runtime.ingest.columns.interned_strings import InternedStrings
 from runtime.ingest.inputs.reading import Reading
@@ -24,6 +25,7 @@ from runtime.ingest.times.time_texts import TimeTexts
 
 _HOUR = 3_600_000_000
 FUTURE = "is more than an hour in the future"
+RETIRED = "earlier points of the stream are retired"
 _SHOWN = 60
 """Characters of a text that a reason shows."""
 
@@ -67,7 +69,7 @@ class TimeReader:
 
     ``latest`` is the latest accepted time. Rows beyond it are in the future: ``early`` counts them and ``earliest`` is
     the first of their times. With ``after``, only later rows are wanted: the others were accepted or rejected when the
-    source was read before. ``without_zone`` counts the times that were taken as those of the options' time zone, or as
+    source was read before. ``floor`` is the first time that the stream keeps, if retention has one. ``without_zone`` counts the times that were taken as those of the options' time zone, or as
     UTC, because they had no offset; ``twice`` those of them that the clock there showed twice, of which the first was
     taken.
     """
@@ -83,6 +85,7 @@ class TimeReader:
         self._scale = None if self._texts.of_digits or unit not in SHIFTS else unit
         self.latest = latest_time()
         self.after = after
+        self.floor: int | None = None
         self.early = 0
         self.earliest = 0
         self.without_zone = self.twice = 0
@@ -250,7 +253,10 @@ class TimeReader:
             raise self._no_unit()
 
     def bounded(self, times: Ints, reasons: dict[int, str]) -> dict[int, str]:
-        """``reasons``, plus those of times before 1970, after 2261, or more than an hour ahead of now."""
+        """``reasons``, plus those of times before 1970 or the floor, after 2261, or more than an hour ahead of now."""
+        if self.floor is not None:
+            below = (times >= 0) & (times < self.floor)
+            _note(reasons, below, f"time: column {self._column} is before {day_name(self.floor // DAY)}: {RETIRED}")
         if len(times) and (int(times.min()) < 0 or int(times.max()) > self.latest):
             _note(reasons, (times < 0) & (times != BAD_TIME), f"time: column {self._column} is before 1970")
             # These stay out of bounds for any clock, so they do not wait.

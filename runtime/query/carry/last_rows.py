@@ -36,8 +36,8 @@ class _Last:
 class LastRows:
     """The last row of each key, and the last ones in which each of ``columns`` is not null, of the files added so far.
 
-    Repeats are resolved as in any scan. The files of one call of ``add`` must not overlap in time with those of others,
-    nor share UTC days with them, and later calls must bring later files.
+    Rows from ``until`` on do not count. Repeats are resolved as in any scan. The files of one call of ``add`` must not
+    overlap in time with those of others, nor share UTC days with them, and later calls must bring later files.
     """
 
     def __init__(
@@ -46,11 +46,12 @@ class LastRows:
         columns: Sequence[str],
         open_file: Callable[[FileEntry], PointFile],
         workers: int,
+        until: int = _EVER,
     ) -> None:
         self._schema = schema
         shards = 1 << (max(1, workers).bit_length() - 1)
         edges = [_HASHES * n // shards for n in range(shards + 1)]
-        self._shards = [_Shard(schema, columns, open_file, (lo, hi)) for lo, hi in pairwise(edges)]
+        self._shards = [_Shard(schema, columns, open_file, (lo, hi), until) for lo, hi in pairwise(edges)]
 
     @property
     def rows(self) -> int:
@@ -97,13 +98,14 @@ class _Shard:
         columns: Sequence[str],
         open_file: Callable[[FileEntry], PointFile],
         shard: tuple[int, int],
+        until: int,
     ) -> None:
         self._open = open_file
         self._words = Words()
         self._keys = Keys(schema.key_type, self._words)
         self._kinds = {c: schema.columns[c] for c in columns}
         self._spec = ScanSpec(
-            columns=self._kinds, shard=shard, since=-_EVER, until=_EVER, skip_before=False, times=True,
+            columns=self._kinds, shard=shard, since=-_EVER, until=until, skip_before=False, times=True,
             duplicates=schema.duplicates, id_column=schema.id, all_columns=schema.columns,
         )  # fmt: skip
         self._seen = np.full(0, _NONE, np.int64)

@@ -11,7 +11,7 @@ from runtime.columns import Column
 from runtime.errors import IncompleteResult
 from runtime.query.merge.merging import Merging, merged
 from runtime.query.merge.state_form import checked
-from runtime.query.plan.notes import order_notes, sparse_notes, taken_out, twin_notes
+from runtime.query.plan.notes import floor_notes, order_notes, sparse_notes, taken_out, twin_notes
 from runtime.query.plan.prepare import Prepared
 from runtime.query.task.coverage import WHOLE, Coverage
 from runtime.query.task.partial import Partial, summed
@@ -44,7 +44,7 @@ def conclude(
         table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging))
         columns = table.result_columns()
     sparse = sparse_notes(prepared.plan, summed(p.tally for p in partials))
-    notes = (*partial_windows, *sparse, *order_notes(prepared.snapshot.schema), *twin_notes(prepared))
+    notes = (*partial_windows, *floor_notes(prepared), *sparse, *order_notes(prepared.snapshot.schema), *twin_notes(prepared))
     proof = _proof(prepared, tasks, partials, covered, columns, files_cached, merging.times_outside, notes)
     if failed:
         return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))

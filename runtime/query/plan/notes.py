@@ -11,6 +11,7 @@ from dataflow.times.calendar_tables import bucket_table
 from dataflow.typed.hidden_columns import EARLY, PARTIAL
 from operators.kernels.times.calendar import bucket_end, bucket_start
 from runtime.catalogue import FileEntry, StreamSchema
+from runtime.catalogue.items.entries import day_name
 from runtime.display.text_tables import iso
 from runtime.query.stages.query_table import QueryTable
 
@@ -55,6 +56,19 @@ def sparse_columns(plan: Plan, files: Sequence[FileEntry]) -> list[str]:
         if 2 * nulls > rows or (nulls and column.after):
             out.append(f"{column.column} is not reported on {nulls:,} of {rows:,} points; {_advice(column)}")
     return out
+
+
+def floor_notes(prepared: Prepared) -> tuple[str, ...]:
+    """Notes on points that are retired, where the answer has to do with them."""
+    floor = prepared.snapshot.floor
+    if floor is None:
+        return ()
+    day = day_name(floor)
+    if any(map(prepared.snapshot.is_carried, prepared.files)):
+        return (f"points before {day} are retired; each key's last values from before it are known",)
+    if prepared.below_floor:
+        return (f"points before {day} are retired: they are not in this answer, nor what they would have told",)
+    return ()
 
 
 def order_notes(schema: StreamSchema) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from dataflow.steps.base import Step
 from dataflow.times.calendar_tables import known_time
 from operators.types import Type
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema
-from runtime.catalogue.items.entries import day_name
+from runtime.catalogue.items.entries import DAY, day_name
 from runtime.catalogue.snapshot import unknown_stream
 from runtime.errors import QueryError
 from runtime.query.plan.absent_columns import bound
@@ -32,6 +32,8 @@ class Request:
     params: Mapping[str, object]
     since: int | None
     until: int | None
+    below_floor: bool = False
+    """Also if points that it needs are retired: they are as if they had never been."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Prepared:
     plan_digest: str
     beginning: int
     """The time before which the stream has no points (or no longer has any)."""
+    below_floor: bool = False
 
     carried: CarriedIn | None = None
     """The snapshot that is among ``files``, and what it stands for."""
@@ -104,9 +107,10 @@ def prepare(catalogue: Catalogue, request: Request) -> Prepared:
         if t is not None:
             known_time(t, name)
     since, until, clipped = _range(snapshot, request)
-    if snapshot.floor is not None and since < snapshot.floor * 86_400_000_000:
-        raise QueryError(f"stream {source.name}: the data before {_iso(snapshot.floor * 86_400_000_000)} was retired")
-    return _prepared(graph, params, compiled, snapshot, named, (since, until, clipped))
+    prepared = _prepared(graph, params, compiled, snapshot, named, (since, until, clipped), request.below_floor)
+    if snapshot.floor is not None and not request.below_floor:
+        _check_floor(prepared, snapshot.floor)
+    return prepared
 
 
 def prepare_again(asked: Prepared, steps: tuple[Step, ...], params: Mapping[str, object]) -> Prepared:
@@ -114,7 +118,7 @@ def prepare_again(asked: Prepared, steps: tuple[Step, ...], params: Mapping[str,
     graph, given = to_dict(steps), dict(params)
     span = (asked.since, asked.until, asked.clipped)
     named, compiled = bound(asked.schema, graph, given)
-    return _prepared(graph, given, compiled, asked.snapshot, named, span)
+    return _prepared(graph, given, compiled, asked.snapshot, named, span, asked.below_floor)
 
 
 def _prepared(
@@ -124,19 +128,62 @@ def _prepared(
     snapshot: Snapshot,
     schema: StreamSchema,
     span: tuple[int, int, bool],
+    below_floor: bool,
 ) -> Prepared:
     since, until, clipped = span
     files, history = _files(compiled.plan, snapshot, schema, since, until)
+    if not _takes_carried(compiled.plan, snapshot, schema, since):
+        files = tuple(f for f in files if not snapshot.is_carried(f))
     text = json.dumps([graph, params, since, until], sort_keys=True, separators=(",", ":"), default=str)
     plan_digest, beginning = digest(text.encode()), _beginning(snapshot)
     return Prepared(
-        graph, params, compiled, snapshot, schema, files, since, until, clipped, history, plan_digest, beginning
+        graph,
+        params,
+        compiled,
+        snapshot,
+        schema,
+        files,
+        since,
+        until,
+        clipped,
+        history,
+        plan_digest,
+        beginning,
+        below_floor,
+    )
+
+
+def _takes_carried(plan: Plan, snapshot: Snapshot, schema: StreamSchema, since: int) -> bool:
+    """Whether the rows that are carried in at the floor are all that the plan needs of those before it."""
+    columns = plan.carried
+    if columns is None or snapshot.floor is None or since < snapshot.floor * DAY:
+        return False
+    # A stored time may be null to a query: ``dataflow.times.calendar_tables.YEARS``.
+    return all(schema.columns[c] is not Type.TIME for c in columns)
+
+
+def _check_floor(p: Prepared, floor: int) -> None:
+    """QueryError if the query needs rows that are retired, and that nothing stands for."""
+    retired = f"the points of {p.plan.stream} before {day_name(floor)} are retired"
+    if p.since < floor * DAY:
+        raise QueryError(f"{retired}: ask from that day on, or take what is left (--below-floor)")
+    if _takes_carried(p.plan, p.snapshot, p.schema, p.since):
+        return
+    needs = "looks back at all points before the range"
+    if p.history is not None:
+        first = p.since - p.history
+        if (first // DAY if p.schema.id is not None else first / DAY) >= floor:
+            return
+        needs = f"looks back {p.history / 1e6:,g} s before the range"
+    raise QueryError(
+        f"{retired}, and this metric {needs}: each key's last values, which are kept, are not enough for it. Begin the "
+        "range later if that helps, or take what is left (--below-floor)"
     )
 
 
 def _beginning(snapshot: Snapshot) -> int:
     first = 0 if snapshot.first_time is None else snapshot.first_time
-    return first if snapshot.floor is None else max(first, snapshot.floor * 86_400_000_000)
+    return first if snapshot.floor is None else max(first, snapshot.floor * DAY)
 
 
 def _iso(micros: int) -> str:
@@ -168,7 +215,7 @@ def _files(
     first = since - plan.history
     if schema.id is not None:
         # Which of the rows with one id counts depends on the whole day.
-        first = first // 86_400_000_000 * 86_400_000_000
+        first = first // DAY * DAY
     near = [f for f in candidates if f.t_max >= first]
     # A stored time may be null to a query: ``dataflow.times.calendar_tables.YEARS``.
     times = any(schema.columns[c] is Type.TIME for c in plan.held_columns)

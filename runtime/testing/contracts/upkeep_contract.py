@@ -22,6 +22,7 @@ from runtime.catalogue import (
     TakenBack,
     new_attempt,
 )
+from runtime.catalogue.deletions import FloorRaised
 from runtime.catalogue.items.entries import SEQ
 from runtime.errors import StoreError
 from runtime.testing.contracts.catalogue_contract import SCHEMA, D, add, files, source
@@ -297,26 +298,50 @@ class UpkeepContract:
     # Retention
 
     def test_a_floor_is_raised(self, catalogue: Catalogue) -> None:
-        """Files below it go, one across it stays; times begin at it; it never falls."""
+        """Files that begin before it go, others hold what is left and what is carried in; times begin at it; it never
+        falls, and what is below it is not taken."""
         add(catalogue, "a", D, D + 1, D + 9, D + 10, D + 30)
         by_day = {file.day: file for file in catalogue.snapshot("s").files}
         wide = compact(catalogue, [by_day[D + 1], by_day[D + 10]])
-        gone = [by_day[D], by_day[D + 9]]
-        with pytest.raises(StoreError, match=r"floor at day .* keeps"):
-            catalogue.raise_floor("s", D + 10, [wide], new_attempt(), left_of(catalogue, [wide]))
-        assert catalogue.raise_floor("s", D + 10, gone, new_attempt(), left_of(catalogue, gone)) == Committed(3)
+        gone = [by_day[D], by_day[D + 9], wide]
+        attempt = new_attempt()
+        adds = files("s", attempt, D + 10, D + 9)
+        left = left_of(catalogue, gone, adds)
+        with pytest.raises(StoreError, match=r"has no points that a floor at day .* retires"):
+            catalogue.raise_floor("s", D + 10, [by_day[D + 30]], [], new_attempt(), left)
+        across = merged(adds, attempt)
+        with pytest.raises(StoreError, match=r"points on both sides of a floor"):
+            catalogue.raise_floor("s", D + 10, gone, [across], attempt, left)
+        assert catalogue.raise_floor("s", D + 10, gone, adds, attempt, left) == Committed(3)
         snapshot = catalogue.snapshot("s")
-        assert list(snapshot.files) == [wide, by_day[D + 30]]
-        assert (snapshot.floor, snapshot.first_time) == (D + 10, (D + 10) * DAY)
-        assert list(catalogue.snapshot("s", (D + 10) * DAY, (D + 11) * DAY).files) == [wide]
+        kept, carried = (replace(file, seq=3, ordinal=n) for n, file in enumerate(adds))
+        assert list(snapshot.files) == [carried, kept, by_day[D + 30]]
+        assert snapshot.points == [kept, by_day[D + 30]]
+        assert (snapshot.floor, snapshot.first_time) == (D + 10, kept.t_min)
+        assert list(catalogue.snapshot("s", (D + 10) * DAY, (D + 11) * DAY).files) == [kept]
         with pytest.raises(StoreError, match=r"keeps the points from 2024-03-28 on: a floor never falls"):
-            catalogue.raise_floor("s", D + 9, [], new_attempt(), left_of(catalogue, []))
-        add(catalogue, "b", D + 2)  # late
-        assert catalogue.snapshot("s").floor == D + 10
-        gone = [wide, by_day[D + 30], *of_commit(catalogue, 4)]
-        assert catalogue.raise_floor("s", D + 50, gone, new_attempt(), left_of(catalogue, gone)) == Committed(5)
+            catalogue.raise_floor("s", D + 9, [], [], new_attempt(), left_of(catalogue, []))
+        with pytest.raises(FloorRaised, match=r"points of stream 's' before 2024-03-28 were retired"):
+            add(catalogue, "b", D + 2)
+        assert [file.seq for file in add(catalogue, "b", D + 11)] == [4]
+        gone = list(catalogue.snapshot("s").files)
+        assert catalogue.raise_floor("s", D + 50, gone, [], new_attempt(), left_of(catalogue, gone)) == Committed(5)
         snapshot = catalogue.snapshot("s")
         assert (snapshot.floor, snapshot.first_time, snapshot.total_files) == (D + 50, None, 0)
+        assert catalogue.audit("s") == []
+
+    def test_a_floor_is_not_raised_above_points_that_it_does_not_know(self, catalogue: Catalogue) -> None:
+        add(catalogue, "a", D, D + 9)
+        gone = of_commit(catalogue, 1)[:1]
+        left = left_of(catalogue, gone)
+        add(catalogue, "b", D + 1)
+        assert catalogue.raise_floor("s", D + 5, gone, [], new_attempt(), left) is None
+        assert catalogue.snapshot("s").floor is None
+        gone = [file for file in catalogue.snapshot("s").files if file.day < D + 5]
+        left = left_of(catalogue, gone)
+        add(catalogue, "c", D + 7)
+        assert catalogue.raise_floor("s", D + 5, gone, [], new_attempt(), left) == Committed(4)
+        assert catalogue.snapshot("s").first_time == (D + 7) * DAY
         assert catalogue.audit("s") == []
 
     # Erasure
@@ -349,7 +374,7 @@ class UpkeepContract:
         add(catalogue, "a", D, D + 1)
         add(catalogue, "b", D)
         every = list(catalogue.snapshot("s").files)
-        catalogue.raise_floor("s", D, [], new_attempt(), left_of(catalogue, []))
+        catalogue.raise_floor("s", D, [], [], new_attempt(), left_of(catalogue, []))
         add(catalogue, "c", D)
         assert catalogue.erase_all("s", every, new_attempt(), 2) is None
         every = list(catalogue.snapshot("s").files)
@@ -410,15 +435,21 @@ class UpkeepContract:
                 for n in range(1 + luck % 3):
                     days[seq + 1, n] = D + luck // (7 + n) % 50
                     written(attempt, [(seq + 1, n)], n, adds)
-                done = catalogue.commit(stream, SCHEMA, replace(source("x"), id=name), adds, attempt, again=again)
                 free = name not in owner or (name in undone and again)
+                entry = replace(source("x"), id=name)
+                if free and floor is not None and any(file.day < floor for file in adds):
+                    with pytest.raises(FloorRaised):
+                        catalogue.commit(stream, SCHEMA, entry, adds, attempt, again=again)
+                    continue
+                done = catalogue.commit(stream, SCHEMA, entry, adds, attempt, again=again)
                 assert isinstance(done, Committed) == free
                 if free:
                     owner[name] = seq + 1
                     undone.discard(name)
                 continue
             if what == "c":
-                gone = [file for n, file in enumerate(live) if luck >> n % 30 & 1]
+                points = catalogue.snapshot(stream).points
+                gone = [file for n, file in enumerate(points) if luck >> n % 30 & 1]
                 written(attempt, (unit for file in gone for unit in holds[file.path]), 0, adds)
                 if gone:
                     assert catalogue.replace(stream, gone, adds, attempt) == Committed(seq + 1)
@@ -431,13 +462,14 @@ class UpkeepContract:
             else:
                 lost = {u for f in live for u in holds[f.path] if (u[1] + luck) % 3 == 0}
             gone = [file for file in live if holds[file.path] & lost]
-            if what == "r":
-                gone = [file for file in gone if holds[file.path] <= lost]
             if what == "a" and luck % 4 == 0:
                 gone = live
             else:
                 for n, file in enumerate(gone):
                     written(attempt, holds[file.path] - lost, n, adds)
+            if what == "r" and gone:  # what is carried in
+                days[seq + 1, 99] = D + luck % 50 - 1
+                written(attempt, [(seq + 1, 99)], 99, adds)
             rest = [file for file in (*live, *adds) if file not in gone]
             left = Left(seq, min((f.t_min for f in rest), default=None), max((f.t_max for f in rest), default=None))
             if what == "u":
@@ -447,7 +479,7 @@ class UpkeepContract:
             elif what == "r":
                 if floor is None or D + luck % 50 >= floor:
                     floor = D + luck % 50
-                    assert catalogue.raise_floor(stream, floor, gone, attempt, left) == Committed(seq + 1)
+                    assert catalogue.raise_floor(stream, floor, gone, adds, attempt, left) == Committed(seq + 1)
             elif what == "a" and luck % 4 == 0:
                 assert catalogue.erase_all(stream, live, attempt, seq) == Committed(seq + 1)
                 owner, undone, floor = {}, set(), None

@@ -215,7 +215,7 @@ def test_a_stream_that_is_kept_is_salvaged(
     gone = of_commit(catalogue, 2)
     catalogue.undo("s", ids("b"), gone, [], new_attempt(), left_of(catalogue, gone))
     catalogue.note_erased("s", [digest("x")], new_attempt())
-    catalogue.raise_floor("s", D + 5, [], new_attempt(), left_of(catalogue, []))
+    catalogue.raise_floor("s", D + 5, [], [], new_attempt(), left_of(catalogue, []))
     add(catalogue, "c", D + 9)
     everything = {(partition, sort): item for partition, part in table.items.items() for sort, item in part.items()}
     for lost_parts in ((), ("s/DEL", "s/ERASED", "s/SRC")):
