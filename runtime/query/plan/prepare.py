@@ -18,10 +18,10 @@ from runtime.catalogue import Catalogue, FileEntry, Snapshot, StreamSchema
 from runtime.catalogue.items.entries import DAY, day_name
 from runtime.catalogue.snapshot import unknown_stream
 from runtime.errors import QueryError
+from runtime.progress import count_of
 from runtime.query.plan.absent_columns import bound
 from runtime.query.task.task import Compiled
 from runtime.result.proof import digest
-from runtime.result.result import counted
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class CarriedIn:
 
     def __str__(self) -> str:
         return (
-            f"{self.rows:,} points in {counted(self.files, 'file')} of a snapshot stand for the {self.rows_saved:,} in "
-            f"{counted(self.files_saved, 'file')} before {day_name(self.day)}"
+            f"{self.rows:,} points in {count_of(self.files, 'file')} of a snapshot stand for the {self.rows_saved:,} in "
+            f"{count_of(self.files_saved, 'file')} before {day_name(self.day)}"
         )
 
 
