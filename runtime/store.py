@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
 from operators.nearest import meant
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.errors import QueryError
+from runtime.moments import Moment, microseconds
 from runtime.storage.replaced_files import of_present_files
 from runtime.upkeep.kept_store import KeptStore
 
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from runtime.result.result import Result
     from runtime.storage.verify_store import VerifyReport
 
-Moment = str | datetime | date | int
-
-
 @dataclass(frozen=True)
 class StreamInfo:
     """Summary of one stream in a store; times are microseconds UTC, None while there are no points.
@@ -55,31 +52,6 @@ class StreamInfo:
     dropped: int
     sources: int
     quarantined: int
-
-
-def _moment(value: Moment | None, name: str) -> int | None:
-    """Microseconds UTC of a time given as text, datetime, date or microseconds."""
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        raise QueryError(f"{name}: {value!r} is not a time")
-    if isinstance(value, int):
-        return value
-    if isinstance(value, str):
-        from dataflow.times.durations import moment
-
-        try:
-            return moment(value)
-        except ValueError:
-            raise QueryError(
-                f"{name}: {value!r} is not a time; write for example 2024-03-01 or 2024-03-01T12:00:00Z (UTC)"
-            ) from None
-    if not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=UTC)
-    delta = value - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
 class Store(KeptStore):
@@ -418,7 +390,7 @@ class Store(KeptStore):
             raise QueryError(f"a metric is a stream with steps (df.stream(...).agg(...)), got {shown(metric)}")
         if params is not None and not isinstance(params, Mapping):
             raise QueryError(f"params are a mapping of names to values, such as {{'above': 25}}, got {shown(params)}")
-        span = _moment(since, "since"), _moment(until, "until")
+        span = microseconds(since, "since"), microseconds(until, "until")
         return Request(metric.steps, dict(params or {}), *span, below_floor)
 
     # ---- contents
@@ -444,7 +416,7 @@ class Store(KeptStore):
         from runtime.points.head_points import head
         from runtime.points.point_scan import PointRange
 
-        return head(self, stream, PointRange(_moment(since, "since"), None, key), rows)
+        return head(self, stream, PointRange(microseconds(since, "since"), None, key), rows)
 
     @of_present_files
     def describe(
@@ -458,7 +430,7 @@ class Store(KeptStore):
         from runtime.points.describe_points import describe
         from runtime.points.point_scan import PointRange
 
-        return describe(self, stream, PointRange(_moment(since, "since"), _moment(until, "until")), rows)
+        return describe(self, stream, PointRange(microseconds(since, "since"), microseconds(until, "until")), rows)
 
     @of_present_files
     def export(
@@ -483,7 +455,7 @@ class Store(KeptStore):
         from runtime.points.export_points import export
         from runtime.points.point_scan import PointRange
 
-        wanted = PointRange(_moment(since, "since"), _moment(until, "until"), key)
+        wanted = PointRange(microseconds(since, "since"), microseconds(until, "until"), key)
         return export(self, stream, path, wanted, format, force, _progress(progress))
 
     def verify(self, progress: bool | Progress = False) -> VerifyReport:

@@ -15,6 +15,7 @@ from deploy.commands import (
     publish,
     query_command,
     rejects_command,
+    retain_command,
     simulate,
     store,
     undo_command,
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Command] = (
     | store.COMMANDS
     | undo_command.COMMANDS
     | erase_command.COMMANDS
+    | retain_command.COMMANDS
     | compact_command.COMMANDS
     | upkeep_commands.COMMANDS
     | kernel_list.COMMANDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from deploy.commands.shared import Command, UsageError, json_argument, show_json, store_argument
+from deploy.commands.shared import Command, be_sure, json_argument, show_json, store_argument
 
 
 def _erase_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,13 +39,8 @@ def _erase(options: argparse.Namespace) -> int:
 
 
 def _be_sure(rows: int, stream: str, key: str | None) -> None:
-    """The stream's name must be given once more before points are erased."""
-    if not sys.stdin.isatty():
-        raise UsageError("points would be erased for good, and there is no terminal: give --yes")
     what = f"all {rows:,} points of {stream}" if key is None else f"the {rows:,} points of key {key} of {stream}"
-    print(f"this erases {what} for good; type the stream's name: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() != stream:
-        raise UsageError("nothing was erased")
+    be_sure(f"this erases {what}", stream, "nothing was erased")
 
 
 COMMANDS: dict[str, Command] = {

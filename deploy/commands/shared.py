@@ -103,6 +103,15 @@ def ended_by_signal() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def be_sure(what: str, stream: str, unchanged: str) -> None:
+    """Let the user give the stream's name once more before ``what`` happens for good; UsageError otherwise."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"{what} for good, and there is no terminal to ask: give --yes")
+    print(f"{what} for good; type the stream's name: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != stream:
+        raise UsageError(unchanged)
+
+
 def use_color() -> bool:
     """Whether standard output is a terminal with colours."""
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

@@ -171,7 +171,7 @@ def _compacted(records: Sequence[Record]) -> list[str]:
     problems, files = [], {(f.seq, f.ordinal): f for r in records for f in r.adds}
     for record in records:
         gone = [files.get((d.seq, d.ordinal)) for d in record.dels]
-        if record.source is not None or not record.adds:
+        if record.source is not None or not record.adds or record.retires:
             continue
         before = [f for f in gone if f is not None]
         content = sum(f.content_hash for f in before) - sum(f.content_hash for f in record.adds)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.errors import QueryError
+from runtime.moments import Moment, microseconds
 from runtime.storage.open_store import OpenStore
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from runtime.upkeep.backup import BackupReport
     from runtime.upkeep.compaction import Compaction, CompactionReport
     from runtime.upkeep.erasing import EraseReport
+    from runtime.upkeep.retaining import RetainReport
     from runtime.upkeep.source_list import IngestedSource
     from runtime.upkeep.sweep import SweepReport
     from runtime.upkeep.sweep_plan import SweepRules
@@ -72,6 +75,45 @@ class KeptStore(OpenStore):
             self.objects, self.catalogue, self.taking_back(stream), stream, key, lambda: self.kept_of(stream), dry_run
         )
 
+    def retain(
+        self,
+        stream: str,
+        keep: str | timedelta | None = None,
+        before: Moment | None = None,
+        always: bool = False,
+        dry_run: bool = False,
+    ) -> RetainReport:
+        """Retire the points before a day: ``before``, or counted back from the newest event what ``keep`` says
+        (``"400d"``).
+
+        Queries from that day on answer as before, where each key's last values from before it tell enough of what is
+        retired; others are an error, unless they ask for ``below_floor``. Rows that come later for days before it are
+        rejected. With ``always``, ``optimize`` does it again. ``sweep`` removes the files after a day. ``dry_run``:
+        only say what would go.
+        """
+        from dataflow.times.durations import written_duration
+        from runtime.query.plan.make_tasks import default_workers
+        from runtime.upkeep import retaining
+
+        snapshot = self.catalogue.snapshot(stream)
+        if (keep is None) == (before is None):
+            raise QueryError("retain takes either keep or before")
+        if always and keep is None:
+            raise QueryError("always is with keep: a stream keeps its points for so long")
+        if before is not None:
+            micros = microseconds(before, "before")
+            day = None if micros is None else retaining.day_of(snapshot, micros)
+        else:
+            assert keep is not None
+            length = retaining.length_of(keep)
+            day = retaining.day_to_keep(snapshot, length)
+            if always and not dry_run:
+                retaining.set_policy(self.objects, stream, written_duration(length))
+        policy = retaining.policy_of(self.objects, stream)
+        if day is None:
+            raise QueryError(f"{stream} has no points")
+        return retaining.retain(self.taking_back(stream), snapshot, day, policy, default_workers(), dry_run)
+
     def kept_of(self, stream: str) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
         """The objects that may have states, and saved answers, of queries over a stream."""
         return [*self.objects.list("cache/")], [*self.objects.list("results/")]
@@ -110,9 +152,17 @@ class KeptStore(OpenStore):
 
         return backup(self._location, to, force)
 
-    def optimize(self, progress: bool | Progress = True) -> Iterator[CompactionReport | SweepReport]:
-        """Do what is due: compact each stream where that pays off, then sweep; the reports, one after the other."""
+    def optimize(
+        self, progress: bool | Progress = True
+    ) -> Iterator[RetainReport | CompactionReport | SweepReport]:
+        """Do what is due: retire what streams keep no longer, compact where that pays off, then sweep; the reports, one
+        after the other."""
+        from runtime.upkeep.retaining import policy_of
+
         for stream in self.catalogue.streams():
+            keep = policy_of(self.objects, stream)
+            if keep is not None and self.catalogue.snapshot(stream, 0, 0).last_time is not None:
+                yield self.retain(stream, keep)
             yield self.compaction(stream, progress).what_is_due()
         yield self.sweep(progress=progress)
 

@@ -10,9 +10,9 @@ import numpy as np
 from operators.types import Type
 from runtime.catalogue import Catalogue, Committed, FileEntry, Snapshot, SourceEntry, new_attempt
 from runtime.catalogue.items.changes import Left, TakenBack, key_digest
-from runtime.catalogue.items.entries import DAY, SEQ, commit_of
+from runtime.catalogue.items.entries import DAY, SEQ, commit_of, day_name
 from runtime.columns import Points
-from runtime.errors import StoreError
+from runtime.errors import QueryError, StoreError
 from runtime.objects import ObjectStore
 from runtime.pointfile import Buffers, PointFile
 from runtime.pointfile.hashing import hash_bytes
@@ -74,6 +74,7 @@ class TakingBack:
         commits = {
             r.seq for r in self._catalogue.records(self._stream) if r.source in sources and r.seq <= snapshot.seq
         }
+        self._check_floor(snapshot, commits)
         gone = [f for f in snapshot.files if not f.compacted and f.seq in commits]
         rows = sum(file.rows for file in gone)
         cut: list[FileEntry] = []
@@ -87,6 +88,18 @@ class TakingBack:
             elif of_them:
                 cut.append(file)
         return RowRemoval(snapshot, tuple(gone), tuple(cut), rows)
+
+    def _check_floor(self, snapshot: Snapshot, commits: Collection[int]) -> None:
+        """QueryError if points of these commits are retired: what is kept of those cannot be told apart."""
+        if snapshot.floor is None:
+            return
+        floor = snapshot.floor * DAY
+        for record in self._catalogue.records(self._stream):
+            if record.seq in commits and any(file.t_min < floor for file in record.adds):
+                raise QueryError(
+                    f"a source with points before {day_name(snapshot.floor)} cannot be taken back: they are retired, and "
+                    "the last values that are kept of them cannot be told from those of others"
+                )
 
     def undo(self, sources: Sequence[SourceEntry]) -> int:
         """Take these sources back; returns the number of rows that are gone."""
@@ -178,9 +191,10 @@ class TakingBack:
         rows += sum(rows_before(self._open(f), day * DAY) for f in cut)
         return RowRemoval(snapshot, gone, cut, rows)
 
-    def retain(self, day: int, workers: int) -> RowRemoval:
-        """Raise the floor to this day; returns what is gone. The rows that are carried in are found by ``workers``
-        threads."""
+    def retain(self, day: int, workers: int) -> tuple[RowRemoval, list[FileEntry]]:
+        """Raise the floor to this day; returns what is gone, and the files that are there instead. The rows that are
+        carried in are found by ``workers`` threads."""
+        written: list[FileEntry] = []
 
         def carried(removal: RowRemoval, rewriting: Rewriting) -> list[FileEntry]:
             columns = [name for name, type_ in removal.snapshot.schema.columns.items() if type_ is not Type.TIME]
@@ -189,9 +203,10 @@ class TakingBack:
             return rewriting.carried(last.points(), day) if removal.dels else []
 
         def commit(removal: RowRemoval, adds: list[FileEntry], attempt: str, left: Left) -> bool:
+            written[:] = adds
             return self._catalogue.raise_floor(self._stream, day, removal.dels, adds, attempt, left) is not None
 
-        return self._removed(lambda: self.before(day), lambda _: _from(day * DAY), commit, carried)
+        return self._removed(lambda: self.before(day), lambda _: _from(day * DAY), commit, carried), written
 
     # ---- what they have in common
 

@@ -279,9 +279,14 @@ class Record:
     def takes_away(self) -> bool:
         """Whether it removes rows, which compactions do not: then the stream's first or last time may have changed."""
         fewer = sum(gone.rows for gone in self.dels) != sum(file.rows for file in self.adds)
-        # A floor may be raised with as many rows as before; compactions have no files from below it.
-        fewer = fewer or (self.floor is not None and any(gone.day < self.floor for gone in self.dels))
-        return self.totals.begun == self.seq or bool(self.undone or (self.dels and (fewer or self.source is not None)))
+        of_others = bool(self.dels) and (fewer or self.source is not None)
+        return self.totals.begun == self.seq or bool(self.undone) or of_others or self.retires
+
+    @property
+    def retires(self) -> bool:
+        """Whether it replaces files from below the floor, as compactions do not: perhaps by others with as many
+        rows."""
+        return self.floor is not None and any(gone.day < self.floor for gone in self.dels)
 
 
 @dataclass(frozen=True)

@@ -122,9 +122,14 @@ class _Shard:
 
     def _take(self, batch: RowBatch) -> None:
         self._reserve(len(self._keys))
-        ends = np.cumsum(batch.run_len) - 1
+        run_slot, ends = batch.run_slot, np.cumsum(batch.run_len) - 1
         starts = ends - batch.run_len + 1
-        self._seen[batch.run_slot] = batch.time[ends]
+        if len(batch.time) and int(batch.time.max()) >= self._spec.until:
+            # A scan leaves out whole blocks only.
+            before = np.add.reduceat(batch.time < self._spec.until, starts, dtype=np.int64)
+            run_slot, starts, before = run_slot[before > 0], starts[before > 0], before[before > 0]
+            ends = starts + before - 1
+        self._seen[run_slot] = batch.time[ends]
         for name, last in self._last.items():
             values, valid = batch.columns[name]
             at, there = ends, np.ones(len(ends), np.bool_)
@@ -137,7 +142,7 @@ class _Shard:
                 there = (place >= 0) & (at >= starts)
             elif not valid[0]:
                 continue
-            slots, at = batch.run_slot[there], at[there]
+            slots, at = run_slot[there], at[there]
             last.time[slots] = batch.time[at]
             last.values[slots] = values[at] if len(values) > 1 else values[0]
 

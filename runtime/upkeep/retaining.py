@@ -1,0 +1,136 @@
+"""Retention: retires the points of a stream before a day; the day only rises.
+
+Of what is retired, each key's last row and the last value of each column are kept, so that states which last go on. The
+replaced files go with the sweep, a day later.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from dataflow.times.durations import parse_duration, written_duration
+from runtime.catalogue.items.entries import DAY, day_name
+from runtime.catalogue.snapshot import Snapshot
+from runtime.errors import QueryError, StoreError
+from runtime.objects import ObjectStore
+from runtime.upkeep.taking_back import TakingBack
+
+
+@dataclass(frozen=True)
+class RetainReport:
+    """What a retention did, or in a ``dry_run`` would do.
+
+    ``day`` is the first one that is kept (days since 1970-01-01), ``rows`` the points before it that went, in or from
+    ``files`` files; ``carried`` the rows that stand for what is retired. ``policy`` is how long the stream keeps its
+    points from now on (None: there is no policy).
+    """
+
+    stream: str
+    day: int
+    rows: int
+    files: int
+    carried: int
+    policy: str | None
+    dry_run: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON; ``day`` as a date."""
+        return asdict(self) | {"day": day_name(self.day)}
+
+    def __str__(self) -> str:
+        day, files = day_name(self.day), "1 file" if self.files == 1 else f"{self.files:,} files"
+        if self.dry_run:
+            return f"{self.stream}: {self.rows:,} points before {day}, in {files}, would be retired"
+        text = (
+            f"{self.stream}: {self.rows:,} points before {day}, in {files}, are retired; {self.carried:,} rows with each "
+            "key's last values are kept"
+        )
+        return text if self.policy is None else f"{text}; {policy_text(self.policy)}"
+
+
+def state_of(objects: ObjectStore, snapshot: Snapshot, as_json: bool) -> dict[str, Any] | str:
+    """What is retired of a stream, and its policy."""
+    floor = None if snapshot.floor is None else day_name(snapshot.floor)
+    policy = policy_of(objects, snapshot.stream)
+    if as_json:
+        return {"stream": snapshot.stream, "floor": floor, "policy": policy}
+    retired = "nothing is retired" if floor is None else f"points before {floor} are retired"
+    kept = "no policy: all others are kept" if policy is None else policy_text(policy)
+    return f"{snapshot.stream}: {retired}; {kept}"
+
+
+def policy_text(keep: str) -> str:
+    """A policy in words."""
+    return f"`dataflow optimize` keeps {keep} from now on"
+
+
+def retain(
+    back: TakingBack, snapshot: Snapshot, day: int, policy: str | None, workers: int, dry_run: bool
+) -> RetainReport:
+    """Retire what is before a day; nothing if the stream's floor is there, or higher, already."""
+    stream = snapshot.stream
+    if snapshot.floor is not None and day <= snapshot.floor:
+        return RetainReport(stream, snapshot.floor, 0, 0, 0, policy, dry_run)
+    if dry_run:
+        removal = back.before(day)
+        return RetainReport(stream, day, removal.rows, len(removal.dels), 0, policy, dry_run)
+    removal, adds = back.retain(day, workers)
+    carried = sum(file.rows for file in adds if file.t_max < day * DAY)
+    return RetainReport(stream, day, removal.rows, len(removal.dels), carried, policy, dry_run)
+
+
+def day_to_keep(snapshot: Snapshot, keep: int) -> int | None:
+    """The first day that is kept if ``keep`` microseconds before the newest event are; None without points."""
+    return None if snapshot.last_time is None else (snapshot.last_time - keep) // DAY
+
+
+def day_of(snapshot: Snapshot, before: int) -> int:
+    """The day that begins at the time ``before``; QueryError if it is no beginning of a day, or nothing would be
+    left."""
+    if before % DAY:
+        raise QueryError("before: points are retired by whole days (UTC): give a date, such as 2024-03-01")
+    last = snapshot.last_time
+    if last is None or before // DAY > last // DAY:
+        newest = "it has no points" if last is None else f"its newest point is of {day_name(last // DAY)}"
+        raise QueryError(
+            f"before {day_name(before // DAY)} are all points of {snapshot.stream} ({newest}): to remove them all, use "
+            "`dataflow erase`"
+        )
+    return before // DAY
+
+
+def length_of(keep: str | timedelta) -> int:
+    """Microseconds of ``keep``; QueryError if it is less than a day."""
+    micros = parse_duration(keep, "keep")
+    if micros < DAY:
+        raise QueryError("keep: points are retired by whole days: keep at least '1d'")
+    return micros
+
+
+# The policy of a stream is the last of its objects ``retention/STREAM/N.json``: objects never change.
+
+
+def policy_of(objects: ObjectStore, stream: str) -> str | None:
+    """How long a stream keeps its points when the store is optimized; None: for ever."""
+    found = _policies(objects, stream)
+    if not found:
+        return None
+    path = found[-1]
+    try:
+        keep = json.loads(objects.read(path, 0, objects.size(path)))["keep"]
+        return None if keep is None else written_duration(length_of(keep))
+    except (ValueError, KeyError, TypeError, QueryError) as error:
+        raise StoreError(f"{path!r} is damaged: set the policy anew with `dataflow retain`.") from error
+
+
+def set_policy(objects: ObjectStore, stream: str, keep: str | None) -> None:
+    """From now on a stream keeps its points for so long; None: for ever."""
+    number = len(_policies(objects, stream)) + 1
+    objects.put(f"retention/{stream}/{number:06d}.json", json.dumps({"keep": keep}).encode())
+
+
+def _policies(objects: ObjectStore, stream: str) -> list[str]:
+    return sorted(info.path for info in objects.list(f"retention/{stream}/"))

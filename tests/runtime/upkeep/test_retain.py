@@ -1,0 +1,153 @@
+"""Retention: answers from the floor on are those of before; others are errors, or as if the rest had never been."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+import dataflow as df
+from runtime import Store
+from runtime.errors import QueryError
+from runtime.ingest import day_spans
+from runtime.query.carry import carrying
+from runtime.query.plan import make_tasks
+from runtime.query.scan import merge_rows
+from runtime.upkeep import rewrite, spans, taking_back
+from runtime.upkeep.sweep_plan import SweepRules
+from tests.runtime.query.scan.compacted_files import Row
+from tests.runtime.query.scan.test_compacted import DAY, HOUR, METRICS, POLICIES, ROWS, P
+from tests.runtime.upkeep.test_kept_answers import BASE, LATER, TYPES, table
+
+FIRST = LATER // DAY
+
+KNOWN = {
+    "lasting": P.state_duration("t").group_by("t", "k").agg(up=df.known_time(), n=df.count()),
+    "lasting number": P.state_duration(df.col("n") > 1, hold="2d").group_by("k").agg(up=df.known_time()),
+    "beats": P.heartbeat("5h").group_by("k").agg(up=df.known_time()),
+    "sums": METRICS["sums"],
+    "keys": METRICS["keys"],
+    "ends": METRICS["ends"],
+}  # fmt: skip
+"""Metrics that need no more than each key's last values from before the range."""
+
+OTHERS = {name: METRICS[name] for name in ("held", "sessions", "rows")}
+"""Metrics that need more."""
+
+SOURCES = st.lists(ROWS, min_size=1, max_size=10)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_small() -> Iterator[None]:
+    """Small tasks, spans, tiers and windows; carry snapshots pay."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(make_tasks, "_SMALL", 5)
+        patch.setattr(merge_rows, "FEWEST", 6)
+        patch.setattr(merge_rows, "MOST", 20)
+        patch.setattr(day_spans, "FEW_DAYS", 1)
+        patch.setattr(day_spans, "SPARSE", 6)
+        for module in (spans, rewrite):
+            patch.setattr(module, "FULL", 12)
+        patch.setattr(spans, "FAN", 2)
+        for name in ("LEAST", "TIMES", "SMALLER"):
+            patch.setattr(carrying, name, 0)
+        yield
+
+
+def ingest(store: Store, rows: list[Row], policy: tuple[str, str | None], **more: Any) -> Any:
+    return store.ingest(
+        "s", table(rows), key="k", time="ts", unit="us", duplicates=policy[0], id=policy[1], type=TYPES,
+        progress=False, **more,
+    )  # fmt: skip
+
+
+def answer(store: Store, metric: df.Stream, since: int, **more: Any) -> str:
+    return store.query(metric, since, LATER + 9 * DAY, progress=False, **more).proof.result
+
+
+def points(store: Store) -> Counter[tuple[Any, ...]]:
+    """All points as they are exported."""
+    return Counter(map(tuple, store.head("s", 10_000).to_dict()["rows"]))
+
+
+def same(one: Store, other: Store, since: int, floor: int | None = None) -> int:
+    """Compare all answers from ``since`` on; returns how many are errors because of the floor of the first store."""
+    refused = 0
+    for name, metric in {**KNOWN, **OTHERS}.items():
+        try:
+            found = answer(one, metric, since)
+        except QueryError as error:
+            assert "are retired, and this metric looks back" in str(error)
+            assert name in OTHERS and floor is not None
+            refused += 1
+            continue
+        assert found == answer(other, metric, since), name
+    return refused
+
+
+@given(
+    st.sampled_from(POLICIES),
+    st.lists(st.tuples(SOURCES, st.booleans()), min_size=1, max_size=4),
+    st.lists(st.tuples(SOURCES, st.booleans()), max_size=3),
+    st.integers(-2, 3),
+    st.sampled_from([0, 7 * HOUR, DAY]),
+    st.lists(st.sampled_from(["compact", "sweep", "retain", "due"]), max_size=3),
+)
+def test_answers_from_the_floor_on_are_those_of_before(
+    policy: tuple[str, str | None],
+    before: list[tuple[list[Row], bool]],
+    after: list[tuple[list[Row], bool]],
+    day: int,
+    later: int,
+    steps: list[str],
+) -> None:
+    floor = LATER + day * DAY
+    base = [Row("z", 0, 0, {"x": 1.0, "n": 1, "t": "up", "id": "base"}), Row("z", 4 * DAY, 0, BASE[0].values)]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store(f"{folder}/kept", create=True) as kept,
+        Store(f"{folder}/whole", create=True) as whole,
+        Store(f"{folder}/rest", create=True) as rest,
+    ):
+        late = [([row for row in rows if LATER + row.time >= floor], compact) for rows, compact in after]
+        for rows, compact in [(base, True), *before]:
+            ingest(kept, rows, policy, compact=compact)
+            ingest(whole, rows, policy, compact=False)
+            of_rest = [row for row in rows if LATER + row.time >= floor]
+            if of_rest:
+                ingest(rest, of_rest, policy, compact=False)
+        report = kept.retain("s", before=floor)
+        assert report.rows == sum(LATER + r.time < floor for rows, _ in [(base, 0), *before] for r in rows) or (
+            policy != ("keep", None)
+        )
+        for rows, compact in late:
+            if rows:
+                for store in (kept, whole, rest):
+                    ingest(store, rows, policy, compact=compact and store is kept)
+        for step in steps:
+            if step == "compact":
+                kept.compact(progress=False)
+            elif step == "due":
+                kept.compaction("s", progress=False).what_is_due()
+            elif step == "sweep":
+                kept.sweep(rules=SweepRules(grace=0))
+            elif day < 3:
+                floor += DAY
+                day += 1
+                kept.retain("s", before=floor)
+        refused = same(kept, whole, floor + later, floor)
+        event(f"refused: {refused}")
+        event(f"carried: {len(kept.files('s')) > len(kept.catalogue.snapshot('s').points)}")
+        for name, metric in {**KNOWN, **OTHERS}.items():
+            if "retain" not in steps and name in OTHERS:
+                assert answer(kept, metric, floor + later, below_floor=True) == answer(rest, metric, floor + later), name
+        if "retain" not in steps:
+            assert points(kept) == points(rest)
+        assert kept.verify().ok, str(kept.verify())
+        assert all(f.t_max < floor or f.t_min >= floor for f in kept.files("s"))
