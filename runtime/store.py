@@ -33,11 +33,13 @@ if TYPE_CHECKING:
     from runtime.result.result import Result
     from runtime.storage.verify_store import VerifyReport
 
+
 @dataclass(frozen=True)
 class StreamInfo:
     """Summary of one stream in a store; times are microseconds UTC, None while there are no points.
 
-    ``days`` is the number of UTC days that its files cover, each from its first to its last point.
+    ``days`` is the number of UTC days that its files cover, each from its first to its last point. ``bytes`` and
+    ``files`` are with what is carried in at the floor.
     """
 
     name: str
@@ -400,10 +402,11 @@ class Store(KeptStore):
         out = []
         for name in self.catalogue.streams():
             s = self.catalogue.snapshot(name)
-            days = len({day for f in s.files for day in range(f.day, f.day + f.days)})
+            points = s.points
+            days = len({day for f in points for day in range(f.day, f.day + f.days)})
             out.append(
                 StreamInfo(
-                    name, s.schema, s.total_rows, s.total_bytes, s.total_files, days, s.first_time, s.last_time,
+                    name, s.schema, sum(f.rows for f in points), s.total_bytes, s.total_files, days, s.first_time, s.last_time,
                     s.rejected, s.dropped, s.sources, s.quarantined,
                 )
             )  # fmt: skip

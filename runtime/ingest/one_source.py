@@ -96,8 +96,8 @@ class SourceRun:
         """Ingest the source, unless it was ingested before.
 
         If another ingest committed conflicting types in the meantime, an input that can be read again is read with the
-        new types, and rows that do not fit are rejected. If keys were erased, or the floor raised, in the meantime, it is
-        read without them.
+        new types, and rows that do not fit are rejected. If keys were erased, or the floor was raised, it is read again
+        without them.
         """
         for _ in range(_TRIES):
             try:

@@ -21,6 +21,9 @@ class Attempt:
     files: tuple[tuple[FileEntry, PointFile], ...]
     complete: bool | None = None
     """Whether all its files were there before some were left out; None: as ``files`` say."""
+    floor: int | None = None
+    """The day to which it raised the floor, known from the files that hold what is ``carried`` in; None: it did not."""
+    carried: tuple[FileEntry, ...] = ()
 
     @property
     def compacted(self) -> bool:

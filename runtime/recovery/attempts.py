@@ -39,6 +39,7 @@ from runtime.pointfile import PointFile, verify_file
 from runtime.progress import count_of
 from runtime.recovery.attempt import Attempt
 from runtime.recovery.compactions import Chosen, FoundCompaction, choose
+from runtime.recovery.floors import restore_floor
 
 
 class Report(Protocol):
@@ -53,7 +54,8 @@ def adopt(
 ) -> None:
     """Commit attempts that no log names. ``logs`` are the streams' logs as far as they were found; they are
     extended."""
-    for stream, found in sorted(_found(objects, logs, report).items()):
+    for stream, every in sorted(_found(objects, logs, report).items()):
+        found = [attempt for attempt in every if attempt.files]
         log, head = logs.get(stream), None if heads is None else heads.get(stream, (0, ""))
         certain = named({attempt.name: attempt.started for attempt in found})
         chosen = choose(found, certain)
@@ -82,6 +84,7 @@ def adopt(
             if chosen.orders:
                 _fill(catalogue, attempt, chosen.numbers[attempt.name] - 1)
             _commit(catalogue, attempt, unordered, report)
+        restore_floor(catalogue, stream, every, report)
         if not taken:
             continue
         rows = sum(attempt.rows for attempt in taken.values())
@@ -190,6 +193,8 @@ def _found(objects: ObjectStore, logs: Mapping[str, Found], report: Report) -> d
 
 def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectInfo]) -> Attempt:
     files: list[tuple[FileEntry, PointFile]] = []
+    carried: list[FileEntry] = []
+    floor: int | None = None
     numbers = sorted(int(info.path.rpartition("-")[2].removesuffix(".points")) for info in infos)
     for info in sorted(infos, key=lambda i: int(i.path.rpartition("-")[2].removesuffix(".points"))):
         data = objects.read(info.path, 0, info.size)
@@ -205,13 +210,18 @@ def _read(objects: ObjectStore, stream: str, name: str, infos: Sequence[ObjectIn
             int(file.blocks["t_min"].min()), int(file.blocks["t_max"].max()), hashlib.sha256(data).hexdigest(),
             file.keys, 0, {c: int(file.chunks(c)["nulls"].sum()) for c in file.schema}, footer=file.footer_digest,
         )  # fmt: skip
+        if (said := (file.origin or {}).get("floor", "")).isdecimal():
+            floor, carried = int(said), [*carried, entry]
+            numbers.remove(int(info.path.rpartition("-")[2].removesuffix(".points")))
+            continue
         if replaced is not None and entry.compacted:
             entry = dataclass_replace(entry, content=f"{entry.content_hash:064x}", repeats=replaced.repeats)
         files.append((entry, file))
     # Files of a compaction may have been replaced and collected.
     if numbers != list(range(len(numbers))) and not all(entry.compacted for entry, _ in files):
         raise StoreError(f"only its files {', '.join(map(str, numbers))} are there")
-    return Attempt(stream, name, max(info.modified for info in infos), tuple(files))
+    written = max(info.modified for info in infos)
+    return Attempt(stream, name, written, tuple(files), floor=floor, carried=tuple(carried))
 
 
 def _taken(

@@ -152,9 +152,7 @@ class KeptStore(OpenStore):
 
         return backup(self._location, to, force)
 
-    def optimize(
-        self, progress: bool | Progress = True
-    ) -> Iterator[RetainReport | CompactionReport | SweepReport]:
+    def optimize(self, progress: bool | Progress = True) -> Iterator[RetainReport | CompactionReport | SweepReport]:
         """Do what is due: retire what streams keep no longer, compact where that pays off, then sweep; the reports, one
         after the other."""
         from runtime.upkeep.retaining import policy_of

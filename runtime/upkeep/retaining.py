@@ -42,11 +42,14 @@ class RetainReport:
 
     def __str__(self) -> str:
         day, files = day_name(self.day), "1 file" if self.files == 1 else f"{self.files:,} files"
+        if not self.rows and not self.carried:
+            text = f"{self.stream}: points before {day} are retired, and there are no others to retire"
+            return text if self.policy is None else f"{text}; {policy_text(self.policy)}"
         if self.dry_run:
             return f"{self.stream}: {self.rows:,} points before {day}, in {files}, would be retired"
         text = (
-            f"{self.stream}: {self.rows:,} points before {day}, in {files}, are retired; {self.carried:,} rows with each "
-            "key's last values are kept"
+            f"{self.stream}: {self.rows:,} points before {day}, in {files}, are retired; {self.carried:,} rows with "
+            "each key's last values are kept"
         )
         return text if self.policy is None else f"{text}; {policy_text(self.policy)}"
 

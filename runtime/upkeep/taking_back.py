@@ -97,8 +97,8 @@ class TakingBack:
         for record in self._catalogue.records(self._stream):
             if record.seq in commits and any(file.t_min < floor for file in record.adds):
                 raise QueryError(
-                    f"a source with points before {day_name(snapshot.floor)} cannot be taken back: they are retired, and "
-                    "the last values that are kept of them cannot be told from those of others"
+                    f"a source with points before {day_name(snapshot.floor)} cannot be taken back: they are retired, "
+                    "and the last values that are kept of them cannot be told from those of others"
                 )
 
     def undo(self, sources: Sequence[SourceEntry]) -> int:

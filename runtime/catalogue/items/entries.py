@@ -284,9 +284,9 @@ class Record:
 
     @property
     def retires(self) -> bool:
-        """Whether it replaces files from below the floor, as compactions do not: perhaps by others with as many
-        rows."""
-        return self.floor is not None and any(gone.day < self.floor for gone in self.dels)
+        """Whether it replaces or adds files from below the floor, as compactions do not: perhaps with as many rows."""
+        days = [gone.day for gone in self.dels] + [file.day for file in self.adds]
+        return self.floor is not None and min(days, default=self.floor) < self.floor
 
 
 @dataclass(frozen=True)

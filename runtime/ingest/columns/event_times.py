@@ -69,9 +69,9 @@ class TimeReader:
 
     ``latest`` is the latest accepted time. Rows beyond it are in the future: ``early`` counts them and ``earliest`` is
     the first of their times. With ``after``, only later rows are wanted: the others were accepted or rejected when the
-    source was read before. ``floor`` is the first time that the stream keeps, if retention has one. ``without_zone`` counts the times that were taken as those of the options' time zone, or as
-    UTC, because they had no offset; ``twice`` those of them that the clock there showed twice, of which the first was
-    taken.
+    source was read before. ``floor`` is the first time that the stream keeps, if retention has one. ``without_zone``
+    counts the times that were taken as those of the options' time zone, or as UTC, because they had no offset;
+    ``twice`` those of them that the clock there showed twice, of which the first was taken.
     """
 
     def __init__(

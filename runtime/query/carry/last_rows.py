@@ -16,7 +16,8 @@ from operators.types import Type
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.columns import Column, Dictionary, Points
 from runtime.pointfile import PointFile, borrowed
-from runtime.query.scan.scanning import Scan, ScanSpec
+from runtime.query.scan.scan_spec import ScanSpec
+from runtime.query.scan.scanning import Scan
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.row_batch import RowBatch
 

@@ -44,7 +44,13 @@ def conclude(
         table, partial_windows = taken_out(merged(prepared.plan, partials, prepared.until, merging))
         columns = table.result_columns()
     sparse = sparse_notes(prepared.plan, summed(p.tally for p in partials))
-    notes = (*partial_windows, *floor_notes(prepared), *sparse, *order_notes(prepared.snapshot.schema), *twin_notes(prepared))
+    notes = (
+        *partial_windows,
+        *floor_notes(prepared),
+        *sparse,
+        *order_notes(prepared.snapshot.schema),
+        *twin_notes(prepared),
+    )
     proof = _proof(prepared, tasks, partials, covered, columns, files_cached, merging.times_outside, notes)
     if failed:
         return PartialResult(columns, proof, tuple(f"task {i}: {e}" for i, e in sorted(failed.items())))

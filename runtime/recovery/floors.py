@@ -1,0 +1,38 @@
+"""Restores the floor of a stream: files that hold what is carried in at it say which day it was raised to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from runtime.catalogue import Catalogue, Left
+from runtime.catalogue.items.entries import DAY, day_name
+from runtime.recovery.attempt import Attempt
+
+
+class Lines(Protocol):
+    """What was done, and what stays unknown; one sentence each."""
+
+    done: list[str]
+    unknown: list[str]
+
+
+def restore_floor(catalogue: Catalogue, stream: str, attempts: Sequence[Attempt], lines: Lines) -> None:
+    """Raise the floor as the last of these attempts did, if all points below it are gone; else leave it out, because
+    it may not have been committed."""
+    raised = [attempt for attempt in attempts if attempt.floor is not None]
+    if not raised or stream not in catalogue.streams():
+        return
+    last = max(raised, key=lambda a: (a.floor or 0, a.written))
+    floor, snapshot = last.floor or 0, catalogue.snapshot(stream)
+    day = day_name(floor)
+    if any(file.t_min < floor * DAY for file in snapshot.files):
+        lines.unknown.append(
+            f"{stream}: whether the points before {day} were retired: files with some of them are still there, so they "
+            f"count; to retire them: dataflow retain --before {day}"
+        )
+        return
+    times = [t for file in (*snapshot.files, *last.carried) for t in (file.t_min, file.t_max)]
+    left = Left(snapshot.seq, min(times, default=None), max(times, default=None))
+    if catalogue.raise_floor(stream, floor, [], last.carried, last.name, left) is not None:
+        lines.done.append(f"{stream}: points before {day} are retired, as before; the last values are known")

@@ -1,0 +1,61 @@
+"""A floor is restored from the files that hold what is carried in at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dataflow as df
+from runtime import Store
+from runtime.upkeep.sweep_plan import SweepRules
+
+DAY = 86_400_000_000
+FIRST = 19_800 * DAY
+UP = df.stream("s").state_duration("state").group_by("k", "state").agg(t=df.known_time())
+
+
+def filled(folder: Path) -> Store:
+    store = Store(folder, create=True)
+    for day in range(6):
+        state = ["up", "down", None][day % 3]
+        table = {"k": ["a", "b"], "t": [FIRST + day * DAY + 5, FIRST + day * DAY + 7], "state": [state, "up"]}
+        store.ingest("s", table, key="k", time="t", unit="us", progress=False, compact=False)
+    store.retain("s", before=FIRST + 3 * DAY)
+    return store
+
+
+def lost(store: Store, folder: Path) -> None:
+    store.close()
+    for path in folder.glob("catalogue.sqlite*"):
+        path.unlink()
+
+
+def answer(store: Store) -> tuple[object, str]:
+    result = store.query(UP, FIRST + 3 * DAY, FIRST + 7 * DAY, progress=False)
+    return result.to_dict()["rows"], result.proof.result
+
+
+def test_a_floor_is_restored(tmp_path: Path) -> None:
+    with filled(tmp_path) as store:
+        before = answer(store)
+        store.sweep(rules=SweepRules(grace=0))
+        lost(store, tmp_path)
+    with Store(tmp_path) as store:
+        report = store.recover()
+        assert any("points before 2024-03-21 are retired, as before" in line for line in report.done), str(report)
+        assert store.catalogue.snapshot("s").floor == 19_803
+        assert answer(store) == before
+        assert store.verify().ok
+
+
+def test_points_that_are_still_there_count(tmp_path: Path) -> None:
+    with filled(tmp_path) as store:
+        before = answer(store)
+        lost(store, tmp_path)
+    with Store(tmp_path) as store:
+        report = store.recover()
+        assert any("dataflow retain --before 2024-03-21" in line for line in report.unknown), str(report)
+        assert store.catalogue.snapshot("s").floor is None
+        assert len(store.head("s", 100).to_dict()["rows"]) == 12
+        assert answer(store) == before
+        store.retain("s", before=FIRST + 3 * DAY)
+        assert answer(store) == before
