@@ -10,14 +10,14 @@ from runtime.catalogue.items.entries import DAY, day_name
 from runtime.recovery.attempt import Attempt
 
 
-class Lines(Protocol):
+class RecoveryLines(Protocol):
     """What was done, and what stays unknown; one sentence each."""
 
     done: list[str]
     unknown: list[str]
 
 
-def restore_floor(catalogue: Catalogue, stream: str, attempts: Sequence[Attempt], lines: Lines) -> None:
+def restore_floor(catalogue: Catalogue, stream: str, attempts: Sequence[Attempt], lines: RecoveryLines) -> None:
     """Raise the floor as the last of these attempts did, if all points below it are gone; else leave it out, because
     it may not have been committed."""
     raised = [attempt for attempt in attempts if attempt.floor is not None]
