@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from operators.errors import DataflowError
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, new_attempt
 from runtime.errors import StoreError
 from runtime.objects import ObjectStore
@@ -41,6 +42,17 @@ class CompactionReport:
             f"again, {self.bytes_before:,} bytes became {self.bytes_after:,}"
         )
         return text + (f"; {self.lost} of {self.jobs} parts gave way to another commit" if self.lost else "")
+
+
+@dataclass(frozen=True)
+class UpkeepFailure:
+    """A stream whose upkeep failed, and why; others go on."""
+
+    stream: str
+    error: DataflowError
+
+    def __str__(self) -> str:
+        return f"{self.stream}: not compacted: {self.error}"
 
 
 class Compaction:

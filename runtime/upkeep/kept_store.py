@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from operators.errors import DataflowError
 from runtime.errors import QueryError
 from runtime.storage.open_store import OpenStore
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from runtime.objects.object_store import ObjectInfo
     from runtime.progress import Progress
     from runtime.upkeep.backup import BackupReport
-    from runtime.upkeep.compaction import Compaction, CompactionReport
+    from runtime.upkeep.compaction import Compaction, CompactionReport, UpkeepFailure
     from runtime.upkeep.erasing import EraseReport
     from runtime.upkeep.source_list import IngestedSource
     from runtime.upkeep.sweep import SweepReport
@@ -110,10 +111,19 @@ class KeptStore(OpenStore):
 
         return backup(self._location, to, force)
 
-    def optimize(self, progress: bool | Progress = True) -> Iterator[CompactionReport | SweepReport]:
-        """Do what is due: compact each stream where that pays off, then sweep; the reports, one after the other."""
+    def optimize(self, progress: bool | Progress = True) -> Iterator[CompactionReport | SweepReport | UpkeepFailure]:
+        """Do what is due: compact each stream where that pays off, then sweep; the reports, one after the other.
+
+        What fails is reported, too, and does not keep the rest from being done.
+        """
+        from runtime.upkeep.compaction import UpkeepFailure
+
         for stream in self.catalogue.streams():
-            yield self.compaction(stream, progress).what_is_due()
+            try:
+                done: CompactionReport | UpkeepFailure = self.compaction(stream, progress).what_is_due()
+            except DataflowError as error:
+                done = UpkeepFailure(stream, error)
+            yield done
         yield self.sweep(progress=progress)
 
     def replacing(self, stream: str, replace: str | bool) -> Replacing:
