@@ -44,6 +44,9 @@ FAILURES = 5
 """After so many a campaign ends."""
 
 _WEIGHTS = {"ingest": 5, "erase stream": 0.3, "erase key": 0.7}
+_OPENED = 8
+"""More steps than opening a store has."""
+
 _BEGIN = 1_709_251_200  # 2024-03-01
 _COLUMNS = ("k", "ts", *Row._fields[2:])
 _DAYS = (0, 0, 0, 1, 2, 40, 400)
@@ -75,8 +78,8 @@ class _Profiles:
         self._of: dict[str, deque[tuple[dict[str, int], float]]] = defaultdict(lambda: deque(maxlen=6))
 
     def add(self, kind: str, steps: dict[str, int], seconds: float) -> None:
-        """An operation of this kind had these steps, and took so long."""
-        if steps:
+        """An operation of this kind had these steps, and took so long; most of what did nothing is left out."""
+        if steps and (len(self._of[kind]) < 2 or sum(steps.values()) > _OPENED):
             self._of[kind].append((steps, seconds))
 
     def fate(self, kind: str, operation: int, rng: random.Random) -> Fate:
@@ -85,7 +88,7 @@ class _Profiles:
             return Fate(operation, seconds=rng.uniform(0, 0.1))
         steps, seconds = rng.choice(self._of[kind])
         if rng.random() < 0.25:
-            return Fate(operation, seconds=rng.uniform(0, seconds))
+            return Fate(operation, seconds=rng.uniform(0.1, 1) * seconds)
         label = rng.choice(sorted(steps))
         return Fate(operation, label, rng.randint(1, steps[label]))
 
@@ -136,7 +139,10 @@ class _History:
 
     def _operation(self, kind: str, alone: bool) -> Operation:
         rng = self._rng
-        stream = rng.choice(list(RULES))
+        streams = list(RULES)
+        if kind not in ("ingest", "query"):
+            streams = [of for of in streams if any(state.live for state in self._states[of])] or streams
+        stream = rng.choice(streams)
         state = min(self._states[stream], key=repr)
         offered = [name for name, of in self._stream_of.items() if of == stream]
         live = rng.choice(state.names or offered or [str(self._world.folder / "nothing")])

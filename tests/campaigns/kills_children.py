@@ -23,7 +23,7 @@ HANGS = 120.0
 EVENTS = {"os.link": 1, "os.rename": 1, "os.remove": 0, "os.mkdir": 0, "open": 0}
 """Audit events that are steps, besides statements of SQLite, and which of their arguments is the path."""
 
-_SQL = re.compile(r"(begin immediate|commit|insert|create|pragma \w+ =|rollback)")
+_SQL = re.compile(r"(begin immediate|commit|insert|create|pragma (?!synchronous)\w+ =)")
 _ID = re.compile(r"-[0-9a-f]{32}")
 _CONNECT = sqlite3.connect
 _CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -62,7 +62,8 @@ class Steps:
     def _audit(self, event: str, given: tuple[Any, ...]) -> None:
         if event in EVENTS:
             path = os.fspath(given[EVENTS[event]]) if not isinstance(given[EVENTS[event]], int) else ""
-            if path.startswith(self._root) and (event != "open" or given[2] & _CHANGES):
+            changes = given[2] & _CHANGES if event == "open" else event != "os.mkdir" or not os.path.isdir(path)
+            if path.startswith(self._root) and changes:
                 *folders, name = path[len(self._root) + 1 :].split("/")
                 self._step(f"{event} {'/'.join(folders[:2])} {_ID.sub('', name) if len(folders) < 2 else ''}".strip())
 

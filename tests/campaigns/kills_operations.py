@@ -44,8 +44,8 @@ def small() -> None:
     for module in (spans, rewrite):
         setattr(module, "FULL", 12)  # noqa: B010
     spans.FAN = 2
-    SqliteTable.most = 12
-    setattr(commits, "MAX_ITEM", 3_000)  # noqa: B010
+    SqliteTable.most = 10
+    setattr(commits, "MAX_ITEM", 1_200)  # noqa: B010
 
 
 @dataclass(frozen=True)
