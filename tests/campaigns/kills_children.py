@@ -47,6 +47,7 @@ class Steps:
         self._root = str(root)
         self.seen: Counter[str] = Counter()
         self._fatal: tuple[str, int] | None = None
+        self._writes = False
         sys.addaudithook(self._audit)
         setattr(sqlite3, "connect", self._connected)  # noqa: B010
 
@@ -74,8 +75,10 @@ class Steps:
 
     def _trace(self, statement: str) -> None:
         found = _SQL.match(statement)
-        if found is not None:
-            self._step(f"sql {found[1]}")
+        if found is None or (found[1] == "commit" and not self._writes):
+            return  # the end of a transaction that only read
+        self._writes = found[1] != "commit"
+        self._step(f"sql {found[1]}")
 
 
 @dataclass
