@@ -55,7 +55,10 @@ class KeptStore(OpenStore):
         back = self.taking_back(stream)
         rows = 0
         if taken:
-            rows = back.without_sources([entry.id for entry in taken]).rows if dry_run else back.undo(taken)
+            if dry_run:
+                rows = back.without_sources([entry.id for entry in taken]).rows
+            else:
+                taken, rows = back.undo(taken)
         return UndoReport(stream, tuple(entry.name for entry in taken), rows, dry_run)
 
     def erase(self, stream: str, key: str | int | None = None, dry_run: bool = False) -> EraseReport:

@@ -88,16 +88,26 @@ class TakingBack:
                 cut.append(file)
         return RowRemoval(snapshot, tuple(gone), tuple(cut), rows)
 
-    def undo(self, sources: Sequence[SourceEntry]) -> int:
-        """Take these sources back; returns the number of rows that are gone."""
-        ids = [source.id for source in sources]
+    def undo(self, sources: Sequence[SourceEntry]) -> tuple[list[SourceEntry], int]:
+        """Take these sources back; returns those that nobody else took back meanwhile, and how many rows are gone."""
+        taken, ids = list(sources), [source.id for source in sources]
+
+        def plan() -> RowRemoval:
+            taken[:] = [source for source in taken if not self._is_undone(source.id)]
+            ids[:] = [source.id for source in taken]
+            return self.without_sources(ids)
 
         def commit(removal: RowRemoval, adds: list[FileEntry], attempt: str, left: Left) -> bool:
+            if not ids:
+                return True
             return self._catalogue.undo(self._stream, ids, removal.dels, adds, attempt, left) is not None
 
-        return self._until_done(
-            lambda: self.without_sources(ids), lambda _: _without_commits(self._commits(ids)), commit
-        )
+        rows = self._until_done(plan, lambda _: _without_commits(self._commits(ids)), commit)
+        return taken, rows
+
+    def _is_undone(self, source_id: str) -> bool:
+        entry = self._catalogue.is_ingested(self._stream, source_id)
+        return entry is None or bool(entry.undone)
 
     def taken_back(self, sources: Sequence[str], attempt: str, number: int) -> TakenBack:
         """The removal of these sources for the commit of ``attempt``, which adds another one.
