@@ -116,7 +116,9 @@ class Store(KeptStore):
         self.be_known(stream)
         return list(rejected(self.objects, self.catalogue, stream))
 
-    def retry_rejects(self, stream: str, *, progress: bool | Progress = True, **options: Any) -> IngestReport:
+    def retry_rejects(
+        self, stream: str, *, progress: bool | Progress = True, compact: bool = True, **options: Any
+    ) -> IngestReport:
         """Ingest the rejected records of a stream again, each exactly once, with the options of their sources and, over
         them, the given ones: those of ``ingest``. Key, time, duplicates and id are the stream's."""
         from runtime.ingest import MEMORY_ROWS, retry_rejects
@@ -124,7 +126,8 @@ class Store(KeptStore):
 
         self.be_known(stream)
         target = StreamTarget(self.objects, self.catalogue, stream, MEMORY_ROWS, _progress(progress))
-        return self._after(retry_rejects(target, options), progress)
+        report = retry_rejects(target, options)
+        return self._after(report, progress) if compact else report
 
     # ---- queries
 

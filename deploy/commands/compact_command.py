@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from deploy.commands.shared import (
     Command,
+    UsageError,
     ended_by_signal,
-    listing_argument,
+    json_argument,
     show_json,
     shown_progress,
     store_argument,
@@ -26,22 +27,31 @@ def _compact_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
     parser.add_argument("streams", metavar="STREAM", nargs="*", help="the streams (default: all)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-    listing_argument(parser)
+    json_argument(parser)
 
 
 def _compact(options: argparse.Namespace) -> int:
+    from operators.errors import DataflowError
     from runtime import Store
 
     store = Store(options.store)
     if options.dry_run:
         return _show_plan(store, options)
-    with ended_by_signal(), shown_progress() as progress:
-        reports = store.compact(*options.streams, progress=progress)
+    reports, failed = [], 0
+    for stream in options.streams:
+        store.be_known(stream)
+    for stream in options.streams or store.catalogue.streams():
+        try:
+            with ended_by_signal(), shown_progress() as progress:
+                reports += store.compact(stream, progress=progress)
+        except DataflowError as error:
+            print(f"{stream}: not compacted: {error}", file=sys.stderr)
+            failed = 1
     if options.format == "json":
         show_json([asdict(report) for report in reports])
-    else:
+    elif reports or not failed:
         print("\n".join(map(str, reports)) or "no streams yet; create one with dataflow ingest")
-    return 0
+    return failed
 
 
 def _show_plan(store: Store, options: argparse.Namespace) -> int:
@@ -79,21 +89,27 @@ def _optimize(options: argparse.Namespace) -> int:
     from dataflow.times.durations import parse_duration
     from operators.errors import DataflowError
     from runtime import Store
+    from runtime.upkeep.compaction import UpkeepFailure
 
-    seconds = None if options.watch is None else parse_duration(options.watch, "--watch") / 1e6
+    try:
+        seconds = None if options.watch is None else parse_duration(options.watch, "--watch") / 1e6
+    except DataflowError as error:
+        raise UsageError(str(error)) from None
     store = Store(options.store)
     with ended_by_signal():
         while True:
             try:
+                failed = 0
                 with shown_progress() as progress:
                     for report in store.optimize(progress):
-                        print(report, flush=True)
+                        failed |= isinstance(report, UpkeepFailure)
+                        print(report, flush=True, file=sys.stderr if isinstance(report, UpkeepFailure) else None)
             except DataflowError as error:
                 if seconds is None:
                     raise
                 print(f"{error} (next try in {options.watch})", file=sys.stderr, flush=True)
             if seconds is None:
-                return 0
+                return failed
             time.sleep(seconds)
 
 

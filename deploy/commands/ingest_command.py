@@ -145,7 +145,10 @@ def _retry(options: argparse.Namespace) -> int:
         given["format"] = options.format
     with ended_by_signal(), shown_progress() as progress:
         report = Store(options.store).retry_rejects(
-            options.stream, progress=progress, **{name: value for name, value in given.items() if value is not None}
+            options.stream,
+            progress=progress,
+            compact=not options.no_compact,
+            **{name: value for name, value in given.items() if value is not None},
         )
     print(report if report.sources else f"{options.stream}: no rejected records to retry")
     return 0

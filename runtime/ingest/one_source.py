@@ -25,7 +25,7 @@ from runtime.catalogue import (
 from runtime.catalogue.deletions import ReadAgain, Superseded
 from runtime.catalogue.items.changes import TakenBack
 from runtime.catalogue.items.entries import DAY
-from runtime.errors import IngestError, SchemaConflict, StoreError
+from runtime.errors import IngestError, SchemaConflict
 from runtime.ingest.columns.assemble import Assembler
 from runtime.ingest.columns.batch import Batch
 from runtime.ingest.columns.column_types import MAX_COLUMNS
@@ -42,7 +42,7 @@ from runtime.ingest.stored_columns import holds_wide
 from runtime.ingest.tabular.tables import read_table, table_size
 from runtime.ingest.text.rejects import Rejects
 from runtime.ingest.writer import Writer, WriteTarget
-from runtime.objects import FileMissing, ObjectStore
+from runtime.objects import ObjectStore
 from runtime.progress import Progress, ProgressTask
 
 _TABLE = 8
@@ -365,8 +365,7 @@ class SourceRun:
             return
         for file in files:
             stream.objects.delete(file.path, versions=True)
-        committed = stream.catalogue.is_ingested(stream.name, source.id)
-        if source.rejects_path is not None and (committed is None or committed.rejects_path != source.rejects_path):
+        if source.rejects_path is not None:
             stream.objects.delete(source.rejects_path, versions=True)
 
     def _unmet(self, assembler: Assembler, writer: Writer) -> Iterator[str]:
@@ -392,22 +391,8 @@ class SourceRun:
     def _put_rejects(self, digest: str, rejects: Rejects, attempt: str) -> str | None:
         if not rejects.count:
             return None
-        objects, stream = self._stream.objects, self._stream.name
-        path = f"rejects/{stream}/{digest}.ndjson"
-        data = rejects.to_ndjson()
-        try:
-            objects.put(path, data)
-        except StoreError:
-            # An uncommitted attempt may have rejected other rows (another clock, another schema).
-            try:
-                objects.size(path)
-            except FileMissing:
-                pass
-            else:
-                path = f"rejects/{stream}/{digest}-{attempt}.ndjson"
-                objects.put(path, data)
-                return path
-            raise
+        path = f"rejects/{self._stream.name}/{digest}-{attempt}.ndjson"
+        self._stream.objects.put(path, rejects.to_ndjson())
         return path
 
 

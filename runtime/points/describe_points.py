@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from operators.types import Type
 from runtime.columns import Column, Dictionary
@@ -21,6 +22,10 @@ _COUNTED = 2_000_000
 
 _FEWEST, _MOST = 1_000, 100_000
 """Bounds for one column."""
+
+
+_READ = 1 << 22
+"""Points of files of several days of which all are read so that a few can be taken: more than a compaction writes."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +99,18 @@ def describe(store: OpenStore, stream: str, wanted: PointRange, most: int) -> St
     all_days = {day for group in groups for day in scan.days_covered(group)}
     rows, days = 0, set[int]()
     for group in groups if whole else _spread(groups):
-        of_group = 0
+        of_group = at = 0
         covered = scan.days_covered(group)
-        # Of files of several days, whose rows are in the order of keys, no more than their share is read.
+        # Files of several days have their rows in the order of keys: their share is spread over all of them.
         enough = most if len(covered) == 1 else -(-most * len(covered) // len(all_days))
+        of_files = sum(file.rows for file in group)
+        step = 1 if whole or len(covered) == 1 or of_files > _READ else max(1, of_files // enough)
         for batch in scan.group(group):
             size = len(next(iter(batch.values())))
-            part = np.arange(size if whole or len(covered) == 1 else min(size, enough - of_group))
+            part = _picked(at, size, step)
+            if not whole and len(covered) > 1:
+                part = part[: enough - of_group]
+            at += size
             for name, column in batch.items():
                 counts[name].add(column if len(part) == size else column.take(part))
             of_group += len(part)
@@ -113,6 +123,18 @@ def describe(store: OpenStore, stream: str, wanted: PointRange, most: int) -> St
             break
     columns = tuple(c.summary(name) for name, c in counts.items())
     return StreamSummary(stream, scan.snapshot.seq, rows, listed, len(days), len(all_days), whole, columns)
+
+
+def _picked(at: int, size: int, step: int) -> NDArray[np.int64]:
+    """One of every ``step`` rows, by chance but always the same, of the ``size`` rows from row ``at`` on: fixed steps
+    would meet the same days of every key. Mixed as by splitmix64 (Steele, Lea and Flood 2014)."""
+    if step == 1:
+        return np.arange(size)
+    turn = np.arange(at // step, (at + size - 1) // step + 1, dtype=np.uint64)
+    mixed = turn * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ mixed >> np.uint64(32)) * np.uint64(0xBF58476D1CE4E5B9) >> np.uint64(40)
+    row = turn.astype(np.int64) * step + (mixed % np.uint64(step)).astype(np.int64) - at
+    return row[(row >= 0) & (row < size)]
 
 
 def _spread(groups: Sequence[Group]) -> list[Group]:

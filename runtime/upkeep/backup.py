@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
+import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ from runtime.errors import StoreError
 from runtime.progress import count_of, human_bytes
 from runtime.storage.locations import CATALOGUE, BucketLocation, Folder, Location
 from runtime.storage.locations.folder import check_outside_of_stores
+from runtime.upkeep.sweep_plan import STANDARD
 
 _PATIENCE = 60.0
 _SUFFIXES = (".sqlite", ".sqlite3", ".db")
@@ -83,6 +86,7 @@ def backup(location: Location, to: str | Path, force: bool = False) -> BackupRep
         os.replace(new, target)
         os.replace(HeadFile(new).path, HeadFile(target).path)
         sync_folder(target.parent)
+        _discard_old(target)
     except OSError as error:
         raise StoreError(f"the backup {target} cannot be written: {error.strerror or error}.") from error
     finally:
@@ -169,6 +173,15 @@ def _checked(new: Path, target: Path, heads: Heads) -> BackupReport:
     if problems:
         raise StoreError(f"the copy of the catalogue is damaged, and was discarded: {problems[0]}")
     return BackupReport(target, new.stat().st_size, commits, files, size)
+
+
+def _discard_old(target: Path) -> None:
+    """Remove what backups to the same file left a day ago or earlier, when they were killed."""
+    name = re.compile(re.escape(target.name) + r"\.part-[0-9a-f]{32}(-head(\.part-[0-9a-f]{32})?|-wal|-shm|-journal)?")
+    before = time.time() - STANDARD.temporary_age / 1e6
+    for path in list(target.parent.iterdir()):
+        if name.fullmatch(path.name) and path.lstat().st_mtime < before:
+            path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from operators.errors import DataflowError
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, new_attempt
+from runtime.errors import StoreError
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
 from runtime.progress import Progress
@@ -39,6 +42,17 @@ class CompactionReport:
             f"again, {self.bytes_before:,} bytes became {self.bytes_after:,}"
         )
         return text + (f"; {self.lost} of {self.jobs} parts gave way to another commit" if self.lost else "")
+
+
+@dataclass(frozen=True)
+class UpkeepFailure:
+    """A stream whose upkeep failed, and why; others go on."""
+
+    stream: str
+    error: DataflowError
+
+    def __str__(self) -> str:
+        return f"{self.stream}: not compacted: {self.error}"
 
 
 class Compaction:
@@ -114,5 +128,6 @@ class Compaction:
             return files
         if self._catalogue.claim_for_sweep(self._stream, attempt):
             for file in files:
-                self._objects.delete(file.path)
+                with suppress(StoreError):  # without permission to delete, the sweep removes it
+                    self._objects.delete(file.path)
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -127,11 +128,11 @@ def erase(
 def typed_key(key: str | int, schema: StreamSchema) -> str | int:
     """A key as the stream has it; QueryError if it can have none such."""
     if schema.key_type is Type.STRING:
+        if not str(key):
+            raise QueryError("an empty text is no key: name the key whose points are to be erased")
         return str(key)
-    try:
-        number = int(key)
-    except ValueError:
-        number = 2**63
+    written = isinstance(key, int) or re.fullmatch(r"-?[0-9]+", key) is not None
+    number = int(key) if written else 2**63
     if isinstance(key, bool) or not -(2**63) <= number < 2**63:
         raise QueryError(f"{key!r} is not a key of this stream: its keys ({schema.key}) are int64")
     return number

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from operators.errors import DataflowError
 from runtime.errors import QueryError
 from runtime.moments import Moment, microseconds
 from runtime.storage.open_store import OpenStore
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from runtime.objects.object_store import ObjectInfo
     from runtime.progress import Progress
     from runtime.upkeep.backup import BackupReport
-    from runtime.upkeep.compaction import Compaction, CompactionReport
+    from runtime.upkeep.compaction import Compaction, CompactionReport, UpkeepFailure
     from runtime.upkeep.erasing import EraseReport
     from runtime.upkeep.retaining import RetainReport
     from runtime.upkeep.source_list import IngestedSource
@@ -57,7 +58,10 @@ class KeptStore(OpenStore):
         back = self.taking_back(stream)
         rows = 0
         if taken:
-            rows = back.without_sources([entry.id for entry in taken]).rows if dry_run else back.undo(taken)
+            if dry_run:
+                rows = back.without_sources([entry.id for entry in taken]).rows
+            else:
+                taken, rows = back.undo(taken)
         return UndoReport(stream, tuple(entry.name for entry in taken), rows, dry_run)
 
     def erase(self, stream: str, key: str | int | None = None, dry_run: bool = False) -> EraseReport:
@@ -152,16 +156,27 @@ class KeptStore(OpenStore):
 
         return backup(self._location, to, force)
 
-    def optimize(self, progress: bool | Progress = True) -> Iterator[RetainReport | CompactionReport | SweepReport]:
+    def optimize(
+        self, progress: bool | Progress = True
+    ) -> Iterator[RetainReport | CompactionReport | SweepReport | UpkeepFailure]:
         """Do what is due: retire what streams keep no longer, compact where that pays off, then sweep; the reports, one
-        after the other."""
+        after the other.
+
+        What fails is reported, too, and does not keep the rest from being done.
+        """
+        from runtime.upkeep.compaction import UpkeepFailure
         from runtime.upkeep.retaining import policy_of
 
         for stream in self.catalogue.streams():
-            keep = policy_of(self.objects, stream)
-            if keep is not None and self.catalogue.snapshot(stream, 0, 0).last_time is not None:
-                yield self.retain(stream, keep)
-            yield self.compaction(stream, progress).what_is_due()
+            done: list[RetainReport | CompactionReport | UpkeepFailure] = []
+            try:
+                keep = policy_of(self.objects, stream)
+                if keep is not None and self.catalogue.snapshot(stream, 0, 0).last_time is not None:
+                    done.append(self.retain(stream, keep))
+                done.append(self.compaction(stream, progress).what_is_due())
+            except DataflowError as error:
+                done.append(UpkeepFailure(stream, error))
+            yield from done
         yield self.sweep(progress=progress)
 
     def replacing(self, stream: str, replace: str | bool) -> Replacing:

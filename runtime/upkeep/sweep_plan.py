@@ -153,7 +153,7 @@ def sweep_plan(objects: ObjectStore, catalogue: Catalogue, rules: SweepRules, no
             plan.left.append(f"{info.path}: attempt {attempt} was committed, but not with this file")
         else:
             unnamed[stream, attempt].append(info)
-    _add_rejects(objects, catalogue, logs, unnamed, plan)
+    _add_rejects(objects, catalogue, logs, unnamed, plan, rules, now)
     attempts = [OrphanedAttempt(*names, tuple(files)) for names, files in unnamed.items()]
     older = _older_copies(objects, catalogue, logs, attempts)
     for orphan in attempts:
@@ -178,11 +178,12 @@ def _add_rejects(
     logs: Mapping[str, StreamFiles],
     unnamed: dict[tuple[str, str], list[ObjectInfo]],
     plan: SweepPlan,
+    rules: SweepRules,
+    now: int,
 ) -> None:
-    """Add the rejects that only an attempt wrote which no commit names.
+    """Add the rejects of attempts that no commit names, and those of a source that was ingested again since.
 
-    Others that no source refers to are left: an ingest that runs now may find such an object identical to its own
-    rejects, and commit its name.
+    Objects without an attempt in their names, of earlier versions, are left unless a source refers to them.
     """
     referred = {entry.rejects_path for stream in logs for entry in catalogue.sources(stream)}
     left: list[str] = []
@@ -191,12 +192,15 @@ def _add_rejects(
             continue
         found = _REJECTS.fullmatch(info.path)
         log = None if found is None else logs.get(found[1])
-        if found is None or found[2] is None or (log is not None and found[2] in log.known):
+        if found is None or found[2] is None:
             left.append(info.path)
+        elif log is not None and found[2] in log.known:
+            due = now - info.modified >= rules.grace
+            (plan.replaced if due else plan.later).append(Sweepable(info.path, info.size, REPLACED, found[1]))
         else:
             unnamed[found[1], found[2]].append(info)
     if left:
-        plan.left.append(f"{_listed(left)}: no source names them, but an ingest may come to")
+        plan.left.append(f"{_listed(left)}: no source names them, and they name no attempt")
 
 
 def _older_copies(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,16 +102,26 @@ class TakingBack:
                     "and the last values that are kept of them cannot be told from those of others"
                 )
 
-    def undo(self, sources: Sequence[SourceEntry]) -> int:
-        """Take these sources back; returns the number of rows that are gone."""
-        ids = [source.id for source in sources]
+    def undo(self, sources: Sequence[SourceEntry]) -> tuple[list[SourceEntry], int]:
+        """Take these sources back; returns those that nobody else took back meanwhile, and how many rows are gone."""
+        taken, ids = list(sources), [source.id for source in sources]
+
+        def plan() -> RowRemoval:
+            taken[:] = [source for source in taken if not self._is_undone(source.id)]
+            ids[:] = [source.id for source in taken]
+            return self.without_sources(ids)
 
         def commit(removal: RowRemoval, adds: list[FileEntry], attempt: str, left: Left) -> bool:
+            if not ids:
+                return True
             return self._catalogue.undo(self._stream, ids, removal.dels, adds, attempt, left) is not None
 
-        return self._until_done(
-            lambda: self.without_sources(ids), lambda _: _without_commits(self._commits(ids)), commit
-        )
+        rows = self._until_done(plan, lambda _: _without_commits(self._commits(ids)), commit)
+        return taken, rows
+
+    def _is_undone(self, source_id: str) -> bool:
+        entry = self._catalogue.is_ingested(self._stream, source_id)
+        return entry is None or bool(entry.undone)
 
     def taken_back(self, sources: Sequence[str], attempt: str, number: int) -> TakenBack:
         """The removal of these sources for the commit of ``attempt``, which adds another one.
@@ -233,7 +244,8 @@ class TakingBack:
                 return removal
             if self._catalogue.claim_for_sweep(self._stream, attempt):
                 for file in adds:
-                    self._objects.delete(file.path)
+                    with suppress(StoreError):  # without permission to delete, the sweep removes it
+                        self._objects.delete(file.path)
         raise self._busy()
 
     def _busy(self) -> StoreError:

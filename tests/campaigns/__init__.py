@@ -15,6 +15,7 @@ CAMPAIGNS = {
     "claims": "formulas in CSV, log lines, states merged twice, pickles, records counted, memory",
     "payloads": "requests to workers and their replies: changed, swapped, of another query, forged",
     "states": "kept states damaged, misplaced and forged",
+    "kills": "upkeep, ingests and queries killed before drawn steps and at drawn times",
     "luck": "tests that luck could decide, run that many times with fresh seeds, in odd zones",
     "catalogue": "one bit of a catalogue flipped, items deleted and swapped: SQLite, a table in memory, DynamoDB",
     "protocol": "the catalogue's protocol, with upkeep and without: runs of the simulator",

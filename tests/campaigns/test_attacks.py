@@ -29,6 +29,48 @@ arrays.attack(Report(), 40, 1)
     assert done.returncode < 0
 
 
+KILLS = {
+    "transactions in parts": """
+from runtime.catalogue.key_value import ConditionFailed, Put
+from runtime.catalogue.stores import sqlite
+def in_parts(table, request):
+    with table._open() as connection:
+        failed = [at for at, item in enumerate(request.items) if not sqlite._fulfilled(connection, item)]
+        if failed:
+            raise ConditionFailed(failed)
+        puts = [(i.partition, i.sort, i.number, i.body) for i in request.items if isinstance(i, Put)]
+        for put in puts:
+            connection.execute("insert or replace into items values (?, ?, ?, ?)", put)
+sqlite.SqliteTable.transact = in_parts
+kills.KINDS = ("ingest", "undo")
+kills_children.EVENTS.clear()
+""",
+    "temporary files left": """
+from runtime.objects.folder_objects import FolderObjects
+FolderObjects.discard_temporary = lambda *_: ()
+kills.KINDS = ("ingest",)
+""",
+    "a key that is noted, but stays": """
+from runtime.upkeep.taking_back import RowRemoval, TakingBack
+TakingBack.without_key = lambda back, key: RowRemoval(back.before(0).snapshot, (), (), 0)
+kills.KINDS = ("ingest", "erase key")
+""",
+}
+
+
+@pytest.mark.parametrize("fault", KILLS)
+def test_processes_that_are_killed(fault: str) -> None:
+    program = f"""
+from tests.campaigns import Report, kills, kills_children
+{KILLS[fault]}
+kills.FAILURES, report = 1, Report()
+kills.attack(report, 200, 1)
+print(*report.lines(), sep="\\n")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True)
+    assert "\nfailed: store " in done.stdout
+
+
 def test_answers_that_do_not_name_their_request(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = state_bytes._partial
     monkeypatch.setattr(

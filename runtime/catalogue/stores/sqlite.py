@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -261,7 +262,7 @@ class SqliteTable:
             if empty:
                 raise self._lost()
             return
-        connection.execute("pragma journal_mode = wal")
+        self._keep_a_log(connection)
         connection.execute("begin immediate")
         if self._check(connection):
             if not self.head_file.exists():
@@ -271,6 +272,18 @@ class SqliteTable:
             connection.execute(f"pragma user_version = {_VERSION}")
         connection.execute("commit")
         sync_folder(self.path.parent)
+
+    def _keep_a_log(self, connection: sqlite3.Connection) -> None:
+        """Switch to the write-ahead log. Where another process does so, SQLite does not wait, but fails at once."""
+        until = time.monotonic() + self.patience
+        while True:
+            try:
+                connection.execute("pragma journal_mode = wal")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
 
     def _lost(self) -> StoreError:
         return StoreError(

@@ -65,3 +65,20 @@ def test_a_dry_run_asks_nothing(store: Store, capsys: pytest.CaptureFixture[str]
     assert main(["erase", str(store.url), "s", "--key", "alice", "--dry-run"]) == 0
     assert "would erase key sha256:" in capsys.readouterr().out
     assert store.catalogue.snapshot("s").total_rows == 2
+
+
+def test_an_empty_key_is_refused(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """As of a shell variable that is not set."""
+    before = store.catalogue.snapshot("s").total_rows, len(list(store.objects.list("rejects/")))
+    assert main(["erase", str(store.url), "s", "--key", "", "--yes"]) == 1
+    assert "an empty text is no key" in capsys.readouterr().err
+    assert (store.catalogue.snapshot("s").total_rows, len(list(store.objects.list("rejects/")))) == before
+
+
+@pytest.mark.parametrize("key", ["1_0", " 10", "\uff11\uff10", "+10", ""])
+def test_a_number_is_written_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str) -> None:
+    made = Store(tmp_path / "numbers", create=True)
+    made.ingest("s", {"k": [10], "t": [T]}, key="k", time="t", unit="us", progress=False)
+    assert main(["erase", str(made.url), "s", "--key", key, "--yes"]) == 1
+    assert "is not a key of this stream" in capsys.readouterr().err
+    assert made.catalogue.snapshot("s").total_rows == 1

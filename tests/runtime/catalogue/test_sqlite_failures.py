@@ -47,6 +47,18 @@ def test_another_process_does_not_let_go(tmp_path: Path) -> None:
         assert catalogue.audit("s") == []
 
 
+def test_another_process_creates_it(tmp_path: Path) -> None:
+    """SQLite's own patience does not cover the switch to the write-ahead log."""
+    path = tmp_path / "catalogue.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("begin immediate")
+        with pytest.raises(StoreError, match="locked by another process"):
+            SqliteCatalogue(path, patience=0.05)
+        threading.Timer(0.1, lambda: other.execute("rollback")).start()
+        with SqliteCatalogue(path, patience=30) as catalogue:
+            add(catalogue, "a", D)
+
+
 def test_disk_full(tmp_path: Path) -> None:
     """A file that may not grow is SQLite's own disk-full: the commit is refused whole, and repeated with success."""
     with SqliteCatalogue(tmp_path / "catalogue.sqlite") as catalogue:

@@ -103,6 +103,20 @@ def test_a_sample_is_spread_over_the_days_and_says_so(tmp_path: Path) -> None:
         assert store.describe("s", rows=160).whole
 
 
+def test_a_sample_of_a_file_of_many_days_is_spread_over_keys_and_days(tmp_path: Path) -> None:
+    rows = [{"k": f"k{n}", "t": START + day * DAY + n, "v": day} for day in range(20) for n in range(10)]
+    write(tmp_path, [rows[::2], rows[1::2]])
+    with Store(tmp_path) as store:
+        store.compact(progress=False)
+        assert len(store.files("s")) == 1
+        summary = store.describe("s", rows=50)
+        assert (summary.rows, summary.listed, summary.whole) == (50, 200, False)
+        keys, days = summary.columns[0], summary.columns[2]
+        assert keys.distinct == 10
+        assert days.distinct is not None
+        assert days.distinct >= 15
+
+
 def test_a_stream_without_points(tmp_path: Path) -> None:
     write(tmp_path, [[{"k": "a", "t": START, "v": 1}]])
     with Store(tmp_path) as store:

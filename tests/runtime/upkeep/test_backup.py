@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -135,6 +136,20 @@ def test_a_copy_while_it_is_written(store: Store, tmp_path: Path) -> None:
         assert store.catalogue.snapshot("s").seq == commits
         assert not store.catalogue.audit("s")
         assert json.loads(report.path.with_name("catalogue.sqlite-head").read_bytes())["streams"]["s"][0] == commits
+
+
+def test_what_a_killed_backup_left(store: Store, tmp_path: Path) -> None:
+    """It goes a day later; what may be of a backup that runs, and what is another's, stays."""
+    folder = tmp_path / "copies"
+    store.backup(folder)
+    old = [f"catalogue.sqlite.part-{'a' * 32}{ending}" for ending in ("", "-head", f"-head.part-{'b' * 32}", "-wal")]
+    kept = [f"catalogue.sqlite.part-{'c' * 32}", f"other.sqlite.part-{'a' * 32}", "catalogue.sqlite.part-mine"]
+    for name in (*old, *kept):
+        (folder / name).write_bytes(b"x")
+    for name in (*old, *kept[1:]):
+        os.utime(folder / name, (0, 0))
+    store.backup(folder, force=True)
+    assert names(folder) == sorted([*kept, "catalogue.sqlite", "catalogue.sqlite-head"])
 
 
 def test_recover_from_a_backup(store: Store, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -191,13 +192,44 @@ def test_rejects_that_only_an_orphan_wrote(store: Store) -> None:
     mine, shared = f"rejects/s/{'a' * 64}-{attempt}.ndjson", f"rejects/s/{'a' * 64}.ndjson"
     for rejects in (mine, shared):
         store.objects.put(rejects, b"{}\n")
-    lines = b'{"k":"a","t":1709251200}\n{"k":"a","t":"x"}\n'
-    store.ingest("s", __import__("io").BytesIO(lines), key="k", time="t", unit="s", progress=False)
+    with_rejects(store)
     report = swept(store, 8 * DAY)
     assert {file.path for file in report.removed} == {path, mine}
-    assert report.left == (f"{shared}: no source names them, but an ingest may come to",)
+    assert report.left == (f"{shared}: no source names them, and they name no attempt",)
     (kept,) = (source.entry.rejects_path for source in store.sources("s") if source.entry.rejected)
     assert {kept, shared} == listed(store, "rejects/")
+
+
+def with_rejects(store: Store) -> str:
+    """Ingest a source with a rejected record; returns its id."""
+    lines = b'{"k":"a","t":1709251200}\n{"k":"a","t":"x"}\n'
+    store.ingest("s", io.BytesIO(lines), key="k", time="t", unit="s", progress=False)
+    return next(source.entry.id for source in store.sources("s") if source.entry.rejected)
+
+
+def test_rejects_of_an_ingest_that_did_not_finish(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(store.catalogue, "commit", lambda *_, **__: pytest.fail("it is killed"))
+        with pytest.raises(pytest.fail.Exception):
+            with_rejects(store)
+    assert len(listed(store, "rejects/")) == 1
+    with_rejects(store)
+    assert len(listed(store, "rejects/")) == 2
+    assert swept(store, 8 * DAY).left == ()
+    (kept,) = (source.entry.rejects_path for source in store.sources("s") if source.entry.rejected)
+    assert listed(store, "rejects/") == {kept}
+
+
+def test_rejects_of_a_source_that_was_ingested_again(store: Store) -> None:
+    store.undo("s", with_rejects(store))
+    with_rejects(store)
+    assert len(listed(store, "rejects/")) == 2
+    swept(store, 2 * HOUR)
+    assert len(listed(store, "rejects/")) == 2
+    assert swept(store, 2 * DAY).left == ()
+    (kept,) = (source.entry.rejects_path for source in store.sources("s") if source.entry.rejected)
+    assert listed(store, "rejects/") == {kept}
+    assert len(list(store.rejects("s"))) == 1
 
 
 def test_a_damaged_catalogue_stops_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
