@@ -78,9 +78,8 @@ def carried_in(store: OpenStore, prepared: Prepared, workers: int, make: bool) -
     if day is None or not before.pays(day):
         return prepared
     try:
-        shelf = CarryShelf(
-            store.objects, prepared.plan.stream, family(prepared.schema, columns, prepared.snapshot.floor)
-        )
+        of = family(prepared.schema, columns, prepared.snapshot.floor, prepared.plan.plain)
+        shelf = CarryShelf(store.objects, prepared.plan.stream, of)
         found = _found(shelf, before, day)
         far = found is None or before.work(found.day, day) > before.work(day) // 2
         if far and make and not _in_vain(found, before, day) and shelf.may_write():
@@ -179,7 +178,7 @@ def _made(
     workers: int,
 ) -> Kept | None:
     """The snapshot of ``day``, made from the one at ``start`` and the files since, with some of days between."""
-    last = LastRows(prepared.schema, columns, store.open_file, workers)
+    last = LastRows(prepared.schema, columns, store.open_file, workers, prepared.plan.plain)
     at = None
     if start is not None and start.files:
         last.add(start.files)
@@ -194,7 +193,7 @@ def _made(
             last.add(files)
         at, rows = end, before.rows(end)
         # What is hardly smaller than the rows is not worth a snapshot; that this is known is kept.
-        small = SMALLER * last.rows <= rows
-        if small or end == day:
-            made = shelf.put(end, before.content(end), last.points() if small else None, prepared.schema, rows)
+        good = SMALLER * last.rows <= rows and last.plain
+        if good or end == day:
+            made = shelf.put(end, before.content(end), last.points() if good else None, prepared.schema, rows)
     return made
