@@ -1,9 +1,9 @@
 """What a plan needs of the rows before a time: for some plans, a few rows of each key tell as much as all of them.
 
-The first stage must need of a row before the range only what ``Sink.memory`` says and what its own functions of earlier
-rows remember: last values that are not null. If the second stage looks back, it must remember no more than that of the
-first one's intervals. All rows of a key must reach what remembers them, or all that report what is remembered, or none:
-other filters choose among the reports.
+The first stage must need of a row before the range only what ``Sink.memory`` says and what its own functions of
+earlier rows remember: last values that are not null. If another stage looks back at its intervals, it must remember no
+more than that of them. All rows of a key must reach what remembers them, or all that report what is remembered, or
+none: other filters choose among the reports.
 """
 
 from __future__ import annotations
@@ -26,7 +26,19 @@ _STRICT = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "between", "not", "is_i
 _STILL = _STRICT | {"lit", "slot", "and", "or", "is_null", "is_not_null", "fill_null", "when", "lookup", "pick"}
 """Functions that cannot fail, of their arguments (and the key) alone."""
 
-_HARMLESS = _STILL | {"in", "time", "end", "truncate", "hour", "weekday", "last", "changed", "before", "elapsed", "track"}
+_HARMLESS = _STILL | {
+    "in",
+    "time",
+    "end",
+    "truncate",
+    "hour",
+    "weekday",
+    "last",
+    "changed",
+    "before",
+    "elapsed",
+    "track",
+}
 """Functions that cannot fail. Others may overflow in rows that a query with fewer rows does not see."""
 
 _VALUES, _TIMES = frozenset({"last", "changed", "before", "increase"}), frozenset({"elapsed"})
@@ -57,14 +69,11 @@ class Carried:
 
 def carried_of(chain: Sequence[Stage], whole: int) -> Carried:
     """See ``Plan.carried``."""
-    looks = [EARLY in dict(s.inputs) for s in chain]
-    if whole > 1 or any(looks[:1] + looks[2:]) or looks[1:2] != [whole == 1][: len(looks) - 1]:
-        return Carried(None)
-    first = chain[0].sink
+    looks = [j for j, s in enumerate(chain) if EARLY in dict(s.inputs)]
     needs = _Needs()
-    if not _only_last_values(chain[0], needs):
+    if looks != [whole] * bool(whole) or not _only_last_values(chain[0], needs):
         return Carried(None)
-    if whole and not _only_last_intervals(chain[1], first):
+    if whole and not _only_last_intervals(chain[: whole + 1]):
         return Carried(None)
     return Carried(tuple(sorted(needs.columns)), tuple(sorted(needs.plain)))
 
@@ -90,24 +99,40 @@ def _only_last_values(stage: Stage, needs: _Needs) -> bool:
     return needs.sees_rows or not memory.rows
 
 
-def _only_last_intervals(stage: Stage, before: Sink) -> bool:
-    """Whether a stage that looks back at the intervals of ``before`` needs only the last values in their columns.
+def _only_last_intervals(chain: Sequence[Stage]) -> bool:
+    """Whether the last of these stages, which looks back at the intervals of the first, perhaps in pieces, needs only
+    the last values in their columns.
 
     Its times are not those of the interval before the range, of which the beginning may not be known.
     """
-    lasting = before.lasting()
-    if stage.sink.follows_keys or stage.sink.looks_back(False) != 0 or before.timeline_columns is None:
+    before, last = chain[0].sink, chain[-1]
+    kinds = _kinds_of_intervals(before)
+    if kinds is None or last.sink.follows_keys or last.sink.looks_back(False) != 0:
         return False
-    held, state = before.timeline_columns
+    for stage in chain[1:-1]:
+        passed = stage.sink.passed_on()
+        needs = _Needs(kinds)
+        if passed is None or not needs.pass_all(stage.ops) or not needs.sees_all:
+            return False
+        found = {name: needs.kind(e) for name, e in passed}
+        kinds = {name: kind for name, kind in found.items() if kind is not None}
+    needs = _Needs(kinds)
+    sites = [n for e in last.sink.expressions() for n in e.walk() if n.fn in STATEFUL]
+    return needs.pass_all(last.ops) and needs.remember(sites) and not needs.timed and not needs.plain
+
+
+def _kinds_of_intervals(sink: Sink) -> dict[str, Kind] | None:
+    """The columns of a sink's intervals whose last values depend only on last values of points; None if it writes no
+    intervals."""
+    if sink.timeline_columns is None:
+        return None
+    held, state = sink.timeline_columns
     kinds = dict.fromkeys(held, Kind.LAST)
+    lasting = sink.lasting()
     if lasting is not None:
         # A report of a state lasts until the next, or is followed by nulls; a heartbeat by false.
         kinds[state] = Kind.LAST if lasting.state is None else Kind.REPORTED
-    needs = _Needs(kinds)
-    if not needs.pass_all((*stage.ops, *stage.sink.row_operations())):
-        return False
-    sites = [n for e in stage.sink.expressions() for n in e.walk() if n.fn in STATEFUL]
-    return needs.remember(sites) and not needs.timed and not needs.plain
+    return kinds
 
 
 class _Needs:
@@ -126,13 +151,18 @@ class _Needs:
         self._chosen = False
 
     @property
+    def sees_all(self) -> bool:
+        """Whether all rows of a key pass, or none."""
+        return not self._chosen and not self._only
+
+    @property
     def sees_rows(self) -> bool:
         """Whether each key's last row that passes is among its rows with last values."""
         return not self._chosen and len(self._only) <= 1
 
     def sees(self, e: Typed) -> bool:
         """Whether all rows of a key come here that report something to ``e``, or none."""
-        return not self._chosen and (not self._only or {*self._only, *columns_of(e)} == self._only and self.sees_rows)
+        return self.sees_all or (self.sees_rows and columns_of(e) <= self._only)
 
     def kind(self, e: Typed) -> Kind | None:
         """Its kind; None if the last value may depend on more than last values of columns."""

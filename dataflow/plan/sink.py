@@ -176,6 +176,11 @@ class Sink(ABC):
         """The held columns of the intervals that it writes, and the column of the state; None if it writes others."""
         return None
 
+    def passed_on(self) -> NamedTyped | None:
+        """The columns of its rows that have the same values in all pieces into which it cuts an interval, if it drops
+        none of these; None if it does anything else."""
+        return None
+
     def lasting(self) -> LastingState | None:
         """Itself, if it writes how long a state lasts."""
         return None

@@ -28,8 +28,8 @@ from runtime.storage.open_store import OpenStore
 FILE = 30_000
 """Rows that are read in the time that it takes to open a file."""
 
-LEAST = 3_000_000
-"""Rows that a snapshot must save, files counted as ``FILE`` rows each: some tenths of a second."""
+LEAST = 1_000_000
+"""Rows that a snapshot must save, files counted as ``FILE`` rows each: some tens of milliseconds."""
 
 TIMES = 8
 """How much more work the files that it saves must be than those that remain."""

@@ -68,9 +68,8 @@ def family(schema: StreamSchema, columns: Sequence[str], floor: int | None, plai
     """A digest of what the meaning of a snapshot depends on, besides the rows. ``plain``: columns in which values that
     are not plain (``Plan.plain``) would make it useless."""
     types = dict(schema.columns) if schema.duplicates == "exact" else {c: schema.columns[c] for c in columns}
-    if schema.id in schema.columns:
-        # Unless no row had one so far.
-        types[schema.id] = schema.columns[schema.id]
+    # Unless no row had one so far.
+    types |= {c: k for c, k in schema.columns.items() if c == schema.id}
     form = [schema.key, schema.key_type, schema.time, sorted(types.items()), schema.duplicates, schema.id]
     text = json.dumps([_FORM, form, sorted(columns), floor, sorted(plain)], separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:40]

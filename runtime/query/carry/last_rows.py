@@ -16,7 +16,8 @@ from operators.types import Type
 from runtime.catalogue import FileEntry, StreamSchema
 from runtime.columns import Column, Dictionary, Points
 from runtime.pointfile import PointFile, borrowed
-from runtime.query.scan.scanning import Scan, ScanSpec
+from runtime.query.scan.scan_spec import ScanSpec
+from runtime.query.scan.scanning import Scan
 from runtime.query.stages.keys import Keys
 from runtime.query.stages.row_batch import RowBatch
 
@@ -195,8 +196,6 @@ class _Shard:
 
 def _are_plain(values: NDArray[Any], valid: NDArray[Any]) -> bool:
     """Whether none is -0.0 nor, of integers, 2**62 or more, of either sign."""
-    if values.dtype.kind == "f":
-        found = (values == 0) & np.signbit(values)
-    else:
-        found = (values >= _WIDE) | (values <= -_WIDE)
-    return not np.any(found & (valid != 0))
+    floats = values.dtype.kind == "f"
+    odd = (values == 0) & np.signbit(values) if floats else (values >= _WIDE) | (values <= -_WIDE)
+    return not np.any(odd & (valid != 0))

@@ -47,8 +47,8 @@ class CarriedIn:
 
     def __str__(self) -> str:
         return (
-            f"{self.rows:,} points in {count_of(self.files, 'file')} of a snapshot stand for the {self.rows_saved:,} in "
-            f"{count_of(self.files_saved, 'file')} before {day_name(self.day)}"
+            f"{self.rows:,} points in {count_of(self.files, 'file')} of a snapshot stand for the "
+            f"{self.rows_saved:,} in {count_of(self.files_saved, 'file')} before {day_name(self.day)}"
         )
 
 

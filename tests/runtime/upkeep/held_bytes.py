@@ -10,7 +10,7 @@ from runtime.pointfile import PointFile
 
 
 def held(store: Store) -> set[str]:
-    """The keys and strings of all point files (those of snapshots, too), and the contents of rejects, states and saved answers."""
+    """The keys and strings of all point files, and the contents of rejects, states and saved answers."""
     found: set[str] = set()
     for info in [*store.objects.list("data/"), *store.objects.list("carry/")]:
         if not info.path.endswith(".points"):

@@ -23,6 +23,7 @@ from runtime.query.task.task import stream_columns
 from runtime.testing.oracle.strategies import BASE, DAY, GAP, HOUR, KEY, TIME, TYPES, Point
 from tests.laws import builders as b
 from tests.laws.graphs import GRAPHS
+from tests.laws.timeline_graphs import ALIVE_TRACK, UP_TRACK, timeline
 
 STREAM = GRAPHS["states_as_rows"]["steps"][0]["name"]
 SCHEMA = StreamSchema(
@@ -36,7 +37,9 @@ MORE_GRAPHS = {
     "filtered_reports": b.graph(b.where(b.fn("is_not_null", b.STATUS)), b.states(b.STATUS, hold=None)),
     "other_reports": b.graph(b.where(b.fn("is_not_null", b.STATUS)), b.states(b.OK, name="ok", hold=None)),
     "held_after_filter": b.graph(
-        b.where(b.fn("is_not_null", b.STATUS)), b.extend(fw=b.fn("last", b.FIRMWARE, hold=None)), b.select(fw=b.col("fw"))
+        b.where(b.fn("is_not_null", b.STATUS)),
+        b.extend(fw=b.fn("last", b.FIRMWARE, hold=None)),
+        b.select(fw=b.col("fw")),
     ),
     "of_one_key": b.graph(
         b.where(b.fn("eq", b.DEVICE, b.lit("b"))), b.states(b.STATUS), b.group(b.BY_FIRMWARE, t=b.agg("known_time"))
@@ -65,6 +68,26 @@ MORE_GRAPHS = {
             failures=b.agg("count", where=b.fn("and", b.fn("changed", b.STATUS), b.fn("eq", b.STATUS, b.lit("down")))),
             mttr=b.agg("mttr", b.UP),
         ),
+    ),
+    "failures_every_6_hours": b.graph(
+        b.states(b.STATUS, hold=HOUR),
+        b.group(
+            b.named(at=b.truncate("6h", b.LONDON), firmware=b.FIRMWARE),
+            mtbf=b.agg("mtbf", b.UP),
+            mttr=b.agg("mttr", b.fn("ne", b.STATUS, b.lit("down"))),
+            changes=b.agg("count", where=b.fn("changed", b.STATUS)),
+            updates=b.agg("count", where=b.fn("changed", b.FIRMWARE)),
+            moves=b.agg("transitions", b.FIRMWARE),
+        ),
+    ),
+    "updates_while_both": b.graph(
+        timeline(b.fn("and", b.col("a"), b.col("b")), a=ALIVE_TRACK, b=UP_TRACK),
+        b.extend(new=b.fn("changed", b.FIRMWARE), fw=b.fn("last", b.FIRMWARE, hold=None)),
+        b.where(b.fn("or", b.col("new"), b.col("state"))),
+    ),
+    "failures_of_both": b.graph(
+        timeline(b.fn("and", b.col("a"), b.col("b")), a=ALIVE_TRACK, b=UP_TRACK),
+        b.group(b.BY_DEVICE, mttr=b.agg("mttr", b.col("state"))),
     ),
     "failures_of_some": b.graph(
         b.states(b.STATUS, hold=None),
