@@ -45,7 +45,7 @@ _VALUES, _TIMES = frozenset({"last", "changed", "before", "increase"}), frozense
 """Functions that remember the last value of their argument that is not null, or when that was."""
 
 
-class Kind(Enum):
+class Dependence(Enum):
     """What the last value of an expression that is not null depends on.
 
     ``CONSTANT``: it is the same in all rows of a key. ``REPORTED``: on one column, and the value is null in rows that
@@ -91,7 +91,7 @@ def _only_last_values(stage: Stage, needs: _Needs) -> bool:
         return False
     for e in kept:
         kind = needs.kind(e)
-        if kind is None or not needs.sees(e) or (kind is Kind.FADING and e in memory.reports):
+        if kind is None or not needs.sees(e) or (kind is Dependence.FADING and e in memory.reports):
             return False
         needs.columns |= columns_of(e)
         if memory.first_of_equal and e.type is Type.FLOAT:
@@ -121,17 +121,17 @@ def _only_last_intervals(chain: Sequence[Stage]) -> bool:
     return needs.pass_all(last.ops) and needs.remember(sites) and not needs.timed and not needs.plain
 
 
-def _kinds_of_intervals(sink: Sink) -> dict[str, Kind] | None:
+def _kinds_of_intervals(sink: Sink) -> dict[str, Dependence] | None:
     """The columns of a sink's intervals whose last values depend only on last values of points; None if it writes no
     intervals."""
     if sink.timeline_columns is None:
         return None
     held, state = sink.timeline_columns
-    kinds = dict.fromkeys(held, Kind.LAST)
+    kinds = dict.fromkeys(held, Dependence.LAST)
     lasting = sink.lasting()
     if lasting is not None:
         # A report of a state lasts until the next, or is followed by nulls; a heartbeat by false.
-        kinds[state] = Kind.LAST if lasting.state is None else Kind.REPORTED
+        kinds[state] = Dependence.LAST if lasting.state is None else Dependence.REPORTED
     return kinds
 
 
@@ -141,7 +141,7 @@ class _Needs:
     ``kinds`` are those of the columns, if they are not those of points.
     """
 
-    def __init__(self, kinds: Mapping[str, Kind] | None = None) -> None:
+    def __init__(self, kinds: Mapping[str, Dependence] | None = None) -> None:
         self.columns: set[str] = set()
         self.plain: set[str] = set()
         self.timed = False
@@ -164,7 +164,7 @@ class _Needs:
         """Whether all rows of a key come here that report something to ``e``, or none."""
         return self.sees_all or (self.sees_rows and columns_of(e) <= self._only)
 
-    def kind(self, e: Typed) -> Kind | None:
+    def kind(self, e: Typed) -> Dependence | None:
         """Its kind; None if the last value may depend on more than last values of columns."""
         return kind_of(e, self._kinds)
 
@@ -176,7 +176,7 @@ class _Needs:
             e = op.condition if isinstance(op, Keep) else op.value
             if not _all_harmless(e) or not self.remember(n for n in e.walk() if n.fn in STATEFUL):
                 return False
-            if not isinstance(op, Keep) or self.kind(e) is Kind.CONSTANT:
+            if not isinstance(op, Keep) or self.kind(e) is Dependence.CONSTANT:
                 continue
             if e.fn == "is_not_null" and e.args[0].fn == "in" and self.kind(e.args[0]) is not None:
                 self._only |= columns_of(e)
@@ -194,7 +194,7 @@ class _Needs:
             timed = n.fn in _TIMES or n.option("hold") is not None
             if n.fn not in _VALUES | _TIMES or len(n.args) > 1 or kind is None or not self.sees(n):
                 return False
-            if timed and kind is Kind.FADING:
+            if timed and kind is Dependence.FADING:
                 return False
             self.timed |= timed
             self.columns |= columns_of(n)
@@ -222,30 +222,30 @@ def _is_still(n: Typed) -> bool:
     return n.fn in _STILL and (n.fn != "lookup" or not getattr(n.option("in"), "timed", True))
 
 
-def kind_of(e: Typed, kinds: Mapping[str, Kind] | None = None) -> Kind | None:
+def kind_of(e: Typed, kinds: Mapping[str, Dependence] | None = None) -> Dependence | None:
     """What the last value of ``e`` that is not null depends on; None if it may be more than last values of columns.
 
     ``kinds`` are those of the columns; by default, each is reported by some rows.
     """
     if e.fn == "in":
-        return Kind.REPORTED if kinds is None else kinds.get(str(e.option("name")))
+        return Dependence.REPORTED if kinds is None else kinds.get(str(e.option("name")))
     if any(n.fn == "lit" and n.option("value") is None for n in (e, *e.args)):
         return None
     if all(map(_is_still, e.walk())):
-        return Kind.CONSTANT
+        return Dependence.CONSTANT
     each = [kind_of(a, kinds) for a in e.args]
-    varying = set(each) - {Kind.CONSTANT}
+    varying = set(each) - {Dependence.CONSTANT}
     if None in varying or not varying:
         return None
     alone = len(columns_of(e)) == 1
     if e.fn == "last" and len(e.args) == 1:
-        return Kind.LAST if e.option("hold") is None else Kind.FADING if alone else None
+        return Dependence.LAST if e.option("hold") is None else Dependence.FADING if alone else None
     if e.fn in ("and", "or"):
         # One argument may decide while the other is unknown, unless all are unknown in the same rows.
-        alike = alone and len(varying) == 1 and Kind.CONSTANT not in each and Kind.FADING not in varying
+        alike = alone and len(varying) == 1 and Dependence.CONSTANT not in each and Dependence.FADING not in varying
         return varying.pop() if alike else None
     if e.fn not in _STRICT:
         return None
-    if varying == {Kind.LAST}:
-        return Kind.LAST
-    return None if not alone else Kind.REPORTED if Kind.REPORTED in varying else Kind.FADING
+    if varying == {Dependence.LAST}:
+        return Dependence.LAST
+    return None if not alone else Dependence.REPORTED if Dependence.REPORTED in varying else Dependence.FADING

@@ -31,7 +31,7 @@ FILE = 30_000
 LEAST = 1_000_000
 """Rows that a snapshot must save, files counted as ``FILE`` rows each: some tens of milliseconds."""
 
-TIMES = 8
+TIMES = 1
 """How much more work the files that it saves must be than those that remain."""
 
 SMALLER = 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from dataflow.language.stream import Stream
+from dataflow.metrics.json_form import from_dict
 from runtime import Store
 from runtime.testing.oracle import IntegerOverflowError, answer
 from runtime.testing.oracle.strategies import BASE, DAY, GAP, HOUR, KEY, TIME, TYPES, Point, points
@@ -26,6 +29,8 @@ from tests.runtime.query.carry.carry_stores import (
     both,
     ingest,
     snapshots_pay,
+    stored,
+    without,
 )
 
 KEYS = ["a", "b", "c", "ö"]
@@ -165,6 +170,18 @@ def test_snapshots_are_used(tmp_path: Path) -> None:
     assert both(store, "states_held_forever", BASE + 39 * DAY, BASE + 40 * DAY)
     found = answer_of(store, "states_held_forever", BASE + 39 * DAY, BASE + 40 * DAY)
     assert "3 points in 1 file of a snapshot stand for" in str(found.proof.carried)
+
+
+@pytest.mark.parametrize("name", ["uptime_by_firmware", "held_then_filtered", "windows_empty"])
+def test_tasks_as_bytes(tmp_path: Path, name: str) -> None:
+    """As for any executor, in whose processes the files are opened by their entries."""
+    with Store(tmp_path, create=True) as store, ThreadPoolExecutor(2) as pool:
+        stored(store)
+        metric = Stream(from_dict(GRAPHS[name]))
+        span: dict[str, Any] = {"since": START + 12 * DAY, "until": START + 13 * DAY, "progress": False}
+        found = store.query(metric, executor=pool, workers=2, **span)
+        assert found.proof.carried is not None
+        assert found.proof.result == without(store, name, START + 12 * DAY, START + 13 * DAY).proof.result
 
 
 def test_an_id_column_that_no_point_has(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def all_memories_are_of_last_values(patch: pytest.MonkeyPatch) -> None:
 
 
 def every_expression_is_of_last_values(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(rules, "kind_of", lambda e, kinds=None: rules.Kind.REPORTED)
+    patch.setattr(rules, "kind_of", lambda e, kinds=None: rules.Dependence.REPORTED)
 
 
 def signs_of_zeros_are_ignored(patch: pytest.MonkeyPatch) -> None:
