@@ -91,8 +91,7 @@ def carried_in(store: OpenStore, prepared: Prepared, workers: int, make: bool) -
     if found is None or not found.files or not before.pays(found.day, found.rows + FILE * len(found.files)):
         return prepared
     rest = before.since(found.day)
-    saved = len(prepared.files) - len(rest)
-    carried = CarriedIn(found.day, found.rows, len(found.files), before.rows(found.day), saved)
+    carried = CarriedIn(found.day, found.rows, len(found.files), tuple(before.between(None, found.day)))
     return replace(prepared, files=(*found.files, *rest), carried=carried)
 
 

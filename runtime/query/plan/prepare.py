@@ -36,19 +36,18 @@ class Request:
 
 @dataclass(frozen=True)
 class CarriedIn:
-    """What is read instead of the rows before ``day`` (counted from 1970-01-01): ``rows`` in ``files`` instead of
-    ``rows_saved`` in ``files_saved``. See ``runtime.query.carry``."""
+    """What is read instead of the rows before ``day`` (counted from 1970-01-01): ``rows`` in so many ``files`` instead
+    of those in the files ``saved``. See ``runtime.query.carry``."""
 
     day: int
     rows: int
     files: int
-    rows_saved: int
-    files_saved: int
+    saved: tuple[FileEntry, ...]
 
     def __str__(self) -> str:
         return (
             f"{self.rows:,} points in {count_of(self.files, 'file')} of a snapshot stand for the "
-            f"{self.rows_saved:,} in {count_of(self.files_saved, 'file')} before {day_name(self.day)}"
+            f"{sum(f.rows for f in self.saved):,} in {count_of(len(self.saved), 'file')} before {day_name(self.day)}"
         )
 
 
@@ -71,7 +70,14 @@ class Prepared:
     """The time before which the stream has no points (or no longer has any)."""
 
     carried: CarriedIn | None = None
-    """The snapshot that is among ``files``, and what it stands for."""
+    """The snapshot that comes first in ``files``, and what it stands for."""
+
+    @property
+    def point_files(self) -> tuple[FileEntry, ...]:
+        """The files of points, also those that a snapshot stands for."""
+        if self.carried is None:
+            return self.files
+        return (*self.carried.saved, *self.files[self.carried.files :])
 
     @property
     def plan(self) -> Plan:

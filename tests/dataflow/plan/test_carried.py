@@ -117,7 +117,7 @@ def test_tables_of_keys() -> None:
     assert plan_of(joined).carried == ("st",)
     timed = s.join(since, on="k", valid_from="from", how="inner").state_duration("st")
     assert plan_of(timed).carried is None
-    by_version = s.join(always, on="fw").state_duration("st").group_by("site").agg(t=df.known_time())
+    by_version = s.join(always, on="fw", key="k").state_duration("st").group_by("site").agg(t=df.known_time())
     assert plan_of(by_version).carried is None
     nights = df.calendar({"mon-sun": "20:00-24:00"}, zone="UTC")
     assert plan_of(s.during(nights).state_duration("st")).carried is None

@@ -23,7 +23,7 @@ from runtime.query.task.task import stream_columns
 from runtime.testing.oracle.strategies import BASE, DAY, GAP, HOUR, KEY, TIME, TYPES, Point
 from tests.laws import builders as b
 from tests.laws.graphs import GRAPHS
-from tests.laws.timeline_graphs import ALIVE_TRACK, UP_TRACK, timeline
+from tests.laws.timeline_graphs import ALIVE_TRACK, NIGHTS, OWNERS, UP_TRACK, concurrent, join, timeline, within
 
 STREAM = GRAPHS["states_as_rows"]["steps"][0]["name"]
 SCHEMA = StreamSchema(
@@ -84,6 +84,17 @@ MORE_GRAPHS = {
         timeline(b.fn("and", b.col("a"), b.col("b")), a=ALIVE_TRACK, b=UP_TRACK),
         b.extend(new=b.fn("changed", b.FIRMWARE), fw=b.fn("last", b.FIRMWARE, hold=None)),
         b.where(b.fn("or", b.col("new"), b.col("state"))),
+    ),
+    "last_in_pieces": b.graph(
+        b.states(b.STATUS, hold=HOUR),
+        b.extend(known=b.fn("last", b.STATUS, hold=None), new=b.fn("changed", b.FIRMWARE)),
+        join(b.DEVICE, OWNERS),
+        within(NIGHTS),
+    ),
+    "last_of_beats": b.graph(
+        b.beats(HOUR),
+        b.extend(was=b.fn("last", b.ALIVE, hold=None)),
+        concurrent(b.fn("and", b.ALIVE, b.col("was")), by=b.BY_FIRMWARE),
     ),
     "failures_of_both": b.graph(
         timeline(b.fn("and", b.col("a"), b.col("b")), a=ALIVE_TRACK, b=UP_TRACK),
