@@ -72,8 +72,8 @@ def family(schema: StreamSchema, columns: Sequence[str], floor: int | None, plai
     types |= {c: k for c, k in schema.columns.items() if c == schema.id}
     form = [schema.key, schema.key_type, schema.time, sorted(types.items()), schema.duplicates, schema.id]
     # Recovery of a catalogue may change the order of files, and so which of two rows of one time comes last.
-    form.append(schema.unordered)
-    text = json.dumps([_FORM, form, sorted(columns), floor, sorted(plain)], separators=(",", ":"), default=str)
+    order = schema.unordered
+    text = json.dumps([_FORM, form, order, sorted(columns), floor, sorted(plain)], separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
