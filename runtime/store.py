@@ -357,6 +357,7 @@ class Store(KeptStore):
             raise QueryError(f"workers on Lambda cannot see the folder {self.url}: use a store at s3://")
         return lambda_fleet(access, function, workers)
 
+    @of_present_files
     def explain(
         self,
         metric: Stream | str,
@@ -422,6 +423,7 @@ class Store(KeptStore):
             )  # fmt: skip
         return out
 
+    @of_present_files
     def head(self, stream: str, rows: int = 10, since: Moment | None = None, key: str | int | None = None) -> Result:
         """The first points of a stream from ``since`` on, of one ``key`` if given, in the order of time, then of the
         key: its key, time and value columns."""
@@ -430,6 +432,7 @@ class Store(KeptStore):
 
         return head(self, stream, PointRange(_moment(since, "since"), None, key), rows)
 
+    @of_present_files
     def describe(
         self, stream: str, since: Moment | None = None, until: Moment | None = None, rows: int = 1_000_000
     ) -> StreamSummary:
@@ -443,6 +446,7 @@ class Store(KeptStore):
 
         return describe(self, stream, PointRange(_moment(since, "since"), _moment(until, "until")), rows)
 
+    @of_present_files
     def export(
         self,
         stream: str,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from deploy.commands.shared import (
     Command,
     ended_by_signal,
-    listing_argument,
+    json_argument,
     show_json,
     shown_progress,
     store_argument,
@@ -26,7 +26,7 @@ def _compact_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
     parser.add_argument("streams", metavar="STREAM", nargs="*", help="the streams (default: all)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-    listing_argument(parser)
+    json_argument(parser)
 
 
 def _compact(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.commands.shared import Command, UsageError, listing_argument, show_json, show_table
+from deploy.commands.shared import Command, UsageError, json_argument, show_json, show_table
 
 if TYPE_CHECKING:
     from deploy.stack.actions.change_sets import Change
@@ -137,7 +137,7 @@ def _show_changes(changes: Sequence[Change]) -> None:
 
 def _status_arguments(parser: argparse.ArgumentParser) -> None:
     _named_arguments(parser)
-    listing_argument(parser)
+    json_argument(parser)
     _access_arguments(parser)
 
 

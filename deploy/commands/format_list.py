@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from deploy.commands.shared import Command, listing_argument, show_json, show_table
+from deploy.commands.shared import Command, json_argument, show_json, show_table
 
 if TYPE_CHECKING:
     from runtime.ingest.formats import SourceFormat
@@ -64,6 +64,6 @@ def _quoted(value: str) -> str:
 
 COMMANDS: dict[str, Command] = {
     "formats": Command(
-        "list the forms of files and the presets for well-known sources", "dataflow formats", listing_argument, _formats
+        "list the forms of files and the presets for well-known sources", "dataflow formats", json_argument, _formats
     ),
 }

@@ -33,12 +33,10 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", metavar="COLUMN", help="a column whose values count once per key and day")
     missing_key_argument(parser)
     parser.add_argument(
-        "--replace",
-        metavar="SOURCE",
-        nargs="?",
-        const=True,
-        default=False,
-        help="take this source back in the same commit (default: the one with the file's name)",
+        "--replace", action="store_true", help="take back the source of the same name, in the same commit"
+    )
+    parser.add_argument(
+        "--replace-source", metavar="SOURCE", help="take back this source (`dataflow sources`), in the same commit"
     )
     parser.add_argument("--no-compact", action="store_true", help="do not merge small files at the end")
     parser.add_argument("--retry-rejects", action="store_true", help="ingest the rejected records of the stream again")
@@ -123,7 +121,7 @@ def _ingest(options: argparse.Namespace) -> int:
                 preset=options.preset,
                 progress=progress,
                 compact=not options.no_compact,
-                replace=options.replace,
+                replace=options.replace_source or options.replace,
                 **reading_of(options),
             )
     except SourcesFailed as failed:

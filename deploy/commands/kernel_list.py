@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from deploy.commands.shared import Command, listing_argument, show_json, show_table, store_argument
+from deploy.commands.shared import Command, json_argument, show_json, show_table, store_argument
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
-    listing_argument(parser)
+    json_argument(parser)
 
 
 def _kernels(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from deploy.commands.shared import (
     Command,
     UsageError,
     ended_by_signal,
-    listing_argument,
+    json_argument,
     positive,
     show_json,
     shown_progress,
@@ -61,7 +61,7 @@ def _describe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rows", metavar="N", type=positive, default=_READ, help="read about so many, of days spread over the range"
     )
-    listing_argument(parser)
+    json_argument(parser)
 
 
 def _describe(options: argparse.Namespace) -> int:

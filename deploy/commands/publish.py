@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from deploy.commands.query_command import parameter, parameters_of
-from deploy.commands.shared import Command, UsageError, listing_argument, show_json, store_argument
+from deploy.commands.shared import Command, UsageError, json_argument, show_json, store_argument
 
 if TYPE_CHECKING:
     from runtime.published import Published
@@ -46,7 +46,7 @@ def _publish(options: argparse.Namespace) -> int:
 def _queries_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
     parser.add_argument("name", metavar="NAME", nargs="?", help="one query: list its versions, parameters, steps")
-    listing_argument(parser)
+    json_argument(parser)
 
 
 def _queries(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deploy.commands.shared import Command, listing_argument, positive, show_json, store_argument
+from deploy.commands.shared import Command, json_argument, positive, show_json, store_argument
 
 if TYPE_CHECKING:
     from runtime.ingest import Rejected
@@ -19,7 +19,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stream", metavar="STREAM", help="the stream's name")
     parser.add_argument("--reason", metavar="TEXT", help="only those whose reason contains this")
     parser.add_argument("--rows", metavar="N", type=positive, default=3, help="records to show of each reason (3)")
-    listing_argument(parser)
+    json_argument(parser)
 
 
 def _rejects(options: argparse.Namespace) -> int:

@@ -51,14 +51,9 @@ def store_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", metavar="STORE", help="the store: a folder, or s3://bucket/prefix")
 
 
-def listing_argument(parser: argparse.ArgumentParser) -> None:
-    """``--format`` of a list."""
-    parser.add_argument("--format", choices=("table", "json"), default="table", help="of the list")
-
-
 def json_argument(parser: argparse.ArgumentParser) -> None:
     """``--format`` of a list or report, and ``--json`` for short."""
-    listing_argument(parser)
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="of the output")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from deploy.commands.shared import Command, listing_argument, show_json, show_table, shown_progress, store_argument
+from deploy.commands.shared import Command, json_argument, show_json, show_table, shown_progress, store_argument
 
 
 def _store_listing(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
-    listing_argument(parser)
+    json_argument(parser)
 
 
 def _streams(options: argparse.Namespace) -> int:
@@ -27,7 +27,7 @@ def _streams(options: argparse.Namespace) -> int:
 def _files_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
     parser.add_argument("stream", metavar="STREAM", help="the stream's name")
-    listing_argument(parser)
+    json_argument(parser)
 
 
 def _files(options: argparse.Namespace) -> int:
@@ -57,7 +57,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _recover_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
     parser.add_argument("--from", dest="copy", metavar="FILE", help="a copy of catalogue.sqlite, for example a backup")
-    listing_argument(parser)
+    json_argument(parser)
 
 
 def _recover(options: argparse.Namespace) -> int:

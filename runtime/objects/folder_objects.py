@@ -21,6 +21,9 @@ from runtime.objects.object_store import FileMissing, ObjectInfo, check_path, ch
 
 _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone stops at the drive's cache
 
+_TRIES = 20
+"""How often a folder is made anew that a delete removes."""
+
 _TEMPORARY = ".part-"
 _IS_TEMPORARY = re.compile(r".*\.part-[0-9a-f]{32}")
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
@@ -47,22 +50,29 @@ class FolderObjects:
     def put(self, path: str, data: bytes) -> None:
         """Create the object, durably; see ``ObjectStore.put``."""
         target = self._target(path)
-        try:
-            _make_folder(target.parent)
-            if target.exists():
-                self._same(path, target, data)
-                return
-            temporary = target.parent / f"{_TEMPORARY}{uuid4().hex}"
+        for left in reversed(range(_TRIES)):
             try:
-                _write(temporary, data)
-                if not _publish(temporary, target):
-                    self._same(path, target, data)
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    temporary.unlink()
-            sync_folder(target.parent)
-        except OSError as error:
-            raise _explained(error, "write", path, self.root) from error
+                self._put(path, target, data)
+                return
+            except OSError as error:
+                # A delete may remove the folder, because it is empty, before it is written to.
+                if not isinstance(error, FileNotFoundError) or not left:
+                    raise _explained(error, "write", path, self.root) from error
+
+    def _put(self, path: str, target: Path, data: bytes) -> None:
+        _make_folder(target.parent)
+        if target.exists():
+            self._same(path, target, data)
+            return
+        temporary = target.parent / f"{_TEMPORARY}{uuid4().hex}"
+        try:
+            _write(temporary, data)
+            if not _publish(temporary, target):
+                self._same(path, target, data)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+        sync_folder(target.parent)
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``; see ``ObjectStore.read``."""
@@ -105,15 +115,19 @@ class FolderObjects:
         yield from self._walk(folder, prefix)
 
     def delete(self, path: str, versions: bool = False) -> None:
-        """Remove the object if it is there; a folder keeps no versions."""
+        """Remove the object if it is there, and its folder if that is empty then; a folder keeps no versions."""
         target = self._target(path)
         self._cache.forget(str(target))
         try:
             target.unlink(missing_ok=True)
-            if target.parent.is_dir():
-                sync_folder(target.parent)
-        except NotADirectoryError:
-            return  # a parent of the path is an object itself, so this one is not there
+            folder = target.parent
+            with contextlib.suppress(OSError):
+                if folder != self.root:
+                    folder.rmdir()
+                    folder = folder.parent
+            sync_folder(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # another delete was faster, or a parent of the path is an object itself
         except OSError as error:
             raise _explained(error, "delete", path, self.root) from error
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from runtime.catalogue import Catalogue, FileEntry, Snapshot, new_attempt
+from runtime.errors import StoreError
 from runtime.objects import ObjectStore
 from runtime.pointfile import PointFile
 from runtime.progress import Progress
@@ -114,5 +116,6 @@ class Compaction:
             return files
         if self._catalogue.claim_for_sweep(self._stream, attempt):
             for file in files:
-                self._objects.delete(file.path)
+                with suppress(StoreError):  # without permission to delete, the sweep removes it
+                    self._objects.delete(file.path)
         return None

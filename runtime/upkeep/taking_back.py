@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -205,7 +206,8 @@ class TakingBack:
                 return removal
             if self._catalogue.claim_for_sweep(self._stream, attempt):
                 for file in adds:
-                    self._objects.delete(file.path)
+                    with suppress(StoreError):  # without permission to delete, the sweep removes it
+                        self._objects.delete(file.path)
         raise self._busy()
 
     def _busy(self) -> StoreError:

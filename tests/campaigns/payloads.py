@@ -13,8 +13,8 @@ import random
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import dataflow as df
 from operators.errors import DataflowError
@@ -52,8 +52,8 @@ def run(budget: int, seed: int) -> Report:
 def attack(report: Report, budget: int, seed: int) -> None:
     """See ``run``; in this process."""
     rng = random.Random(seed)
-    task_sizes._SMALL = 400  # type: ignore[misc]  # so that few rows make several tasks
-    with tempfile.TemporaryDirectory(prefix="antfold-payloads-") as name, Store(Path(name), create=True) as store:
+    several = patch.object(task_sizes, "_SMALL", 400)  # few rows make several tasks
+    with several, tempfile.TemporaryDirectory(prefix="antfold-payloads-") as name, Store(name, create=True) as store:
         _fill(store)
         right = [store.query(m, progress=False, workers=4).to_dict()["rows"] for m in METRICS]
         spare = [_recorded(store, m, None) for m in METRICS], [_recorded(store, m, "1970-01-04") for m in METRICS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,37 @@ def test_a_temporary_file_that_cannot_go(objects: FolderObjects, monkeypatch: py
     monkeypatch.setattr(Path, "unlink", refused)
     with pytest.raises(StoreError, match=r"cannot delete '\.part-.*permission denied"):
         objects.discard_temporary(1 << 62)
+
+
+def test_empty_folders_go_with_their_last_object(objects: FolderObjects) -> None:
+    objects.put("data/a/1", b"x")
+    objects.put("data/a/2", b"x")
+    objects.delete("data/a/1")
+    assert (objects.root / "data/a").is_dir()
+    objects.delete("data/a/2")
+    assert not (objects.root / "data/a").exists()
+    assert (objects.root / "data").is_dir()
+    objects.put("top", b"x")
+    objects.delete("top")
+    assert objects.root.is_dir()
+
+
+def test_a_folder_that_goes_while_it_is_written_to_is_made_anew(objects: FolderObjects) -> None:
+    """Puts into a folder beside deletes that empty it."""
+    failures: list[Exception] = []
+
+    def write(name: str) -> None:
+        try:
+            for n in range(100):
+                objects.put(f"data/a/{name}{n}", b"x")
+                objects.delete(f"data/a/{name}{n}")
+        except Exception as error:  # it would be lost with its thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "bcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert list(objects.list("")) == []

@@ -81,19 +81,20 @@ def check_all_checkpoints(store: Store, graph: Any, since: int, until: int) -> i
     # To keep states disturbs nothing.
     assert outcome(prepared, [whole], tasks) == expected
     for n, data in taking.taken.items():
-        covered = {f.path for group in groups[:n] for f in group}
+        covered = {f.path: f.rows for group in groups[:n] for f in group}
 
-        def open_file(entry: FileEntry, covered: set[str] = covered) -> Any:
+        def open_file(entry: FileEntry, covered: dict[str, int] = covered) -> Any:
             assert entry.path not in covered
             return store.open_file(entry)
 
-        further = Checkpoints(unpack(data), at=range(1, len(groups) + 1))
+        further = Checkpoints(unpack(data).of_files(covered, n), at=range(1, len(groups) + 1))
         again = run(task, open_file, prepared.compiled, further)
         assert outcome(prepared, [again], tasks) == expected
         # And a state that was taken after another was brought back is as good.
         for m, more in further.taken.items():
             assert m > n
-            third = run(task, open_file, prepared.compiled, Checkpoints(unpack(more)))
+            more_covered = {f.path: f.rows for group in groups[:m] for f in group}
+            third = run(task, open_file, prepared.compiled, Checkpoints(unpack(more).of_files(more_covered, m)))
             assert outcome(prepared, [third], tasks) == expected
     return len(taking.taken)
 
