@@ -85,6 +85,7 @@ MORE_GRAPHS = {
         b.extend(new=b.fn("changed", b.FIRMWARE), fw=b.fn("last", b.FIRMWARE, hold=None)),
         b.where(b.fn("or", b.col("new"), b.col("state"))),
     ),
+    "last_for_2_hours": b.graph(b.states(b.STATUS, hold=HOUR), b.extend(lately=b.fn("last", b.STATUS, hold=2 * HOUR))),
     "last_in_pieces": b.graph(
         b.states(b.STATUS, hold=HOUR),
         b.extend(known=b.fn("last", b.STATUS, hold=None), new=b.fn("changed", b.FIRMWARE)),

@@ -25,7 +25,7 @@ SINCE, UNTIL = START + 6 * DAY, START + 7 * DAY
 QUESTIONS = [
     "uptime_by_firmware", "states_as_rows", "states_held_forever", "state_after_filter", "heartbeat_after_filter",
     "temperatures", "previous", "state_of_last", "other_reports", "held_after_filter", "two_columns",
-    "held_for_an_hour", "failures", "failures_of_some",
+    "held_for_an_hour", "failures", "failures_of_some", "last_for_2_hours",
 ]  # fmt: skip
 
 
@@ -51,8 +51,12 @@ ROWS: list[list[Point]] = [
         _row("f", 6 * DAY - 30 * MINUTE),
         _row("e", 6 * DAY - 1, status="up", firmware="ä"),
         _row("e", 6 * DAY - 1, firmware="2.0"),
+        # Up for longer than 2 hours.
+        *(_row("h", 6 * DAY - n * 30 * MINUTE - 1, status="up") for n in range(6)),
+        _row("g", 6 * DAY - HOUR, status="down"),
+        _row("g", 6 * DAY - 1, status="degraded"),
     ],
-    [_row(k, 6 * DAY + 9, status=s) for k, s in zip("acdef", ["up", "up", "down", "down", "down"], strict=True)],
+    [_row(k, 6 * DAY + 9, status=s) for k, s in zip("acdefg", ["up", "up", "down", "down", "down", "up"], strict=True)],
 ]
 LATE = [_row("d", 4 * DAY, status="degraded", firmware="1.2.0")]
 CROSSING = [
@@ -150,6 +154,10 @@ def filters_are_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rules._Needs, "sees", lambda self, e: True)
 
 
+def times_of_intervals_are_known(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(rules._Needs, "timed", property(lambda self: False, lambda self, timed: None), raising=False)
+
+
 def all_memories_are_of_last_values(patch: pytest.MonkeyPatch) -> None:
     for name in ("_VALUES", "_HARMLESS"):
         patch.setattr(rules, name, getattr(rules, name) | {"previous"})
@@ -173,6 +181,8 @@ MUTANTS: dict[str, tuple[Broken, list[str]]] = {
     "rows since the snapshot are not read": (rows_since_the_snapshot_are_ignored, ["states_held_forever"]),
     "only the first file is read": (_first_values, ["states_held_forever"]),
     "filters are ignored": (filters_are_ignored, ["state_after_filter", "heartbeat_after_filter"]),
+    "filters of intervals are ignored": (filters_are_ignored, ["failures_of_some"]),
+    "times of intervals are known": (times_of_intervals_are_known, ["last_for_2_hours"]),
     "previous rows are last values": (all_memories_are_of_last_values, ["previous"]),
     "every expression is reported": (every_expression_is_of_last_values, ["state_of_last"]),
     "signs of zeros are ignored": (signs_of_zeros_are_ignored, ["temperatures"]),

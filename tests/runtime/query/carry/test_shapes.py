@@ -37,7 +37,7 @@ SOME = {
 NONE = {
     "state_after_filter", "heartbeat_after_filter", "state_of_last", "previous", "running_sums", "cohort_rows",
     "sessions_cut_by_length", "looking_at_states", "windows_empty_and_sliding", "other_reports", "held_after_filter",
-    "two_columns", "held_for_an_hour", "failures_of_both", "failures_of_some",
+    "two_columns", "held_for_an_hour", "failures_of_both", "failures_of_some", "last_for_2_hours",
 }  # fmt: skip
 
 
