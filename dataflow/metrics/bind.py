@@ -120,6 +120,7 @@ def _finished(
     found = history_of(chain)
     columns = tuple(n for n, _ in chain[0].inputs if n in b.stream.columns)
     early = with_early_rows(chain, found.looks)
+    carried = carried_of(early, found.whole)
     return Plan(
         stream,
         columns,
@@ -134,7 +135,8 @@ def _finished(
         laws_of(chain),
         found.whole,
         tuple(b.sparse),
-        carried_of(early, found.whole),
+        carried.carried,
+        carried.plain,
     )
 
 

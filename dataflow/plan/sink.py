@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeAlias
 
 from dataflow.codegen.sink_emitter import SinkEmitter
@@ -71,6 +72,22 @@ class LastingState(Protocol):
         """Maximum microseconds for which a report lasts."""
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a sink remembers of a key's rows before the range: of ``reports`` the last value that is not null, and when
+    it was reported; of ``values`` only the value; with ``rows`` whether there are any, and when the last one was.
+
+    ``computed`` are expressions of these that it computes before the range, too. ``first_of_equal``: of values that are
+    equal in succession, it remembers the first, such as 0.0 before -0.0.
+    """
+
+    reports: tuple[Typed, ...] = ()
+    values: tuple[Typed, ...] = ()
+    rows: bool = True
+    computed: tuple[Typed, ...] = ()
+    first_of_equal: bool = False
+
+
 class Sink(ABC):
     """One kind of sink. A step's sink, its emitter and the step itself are in one file."""
 
@@ -131,6 +148,11 @@ class Sink(ABC):
         """How far before the range it needs rows, to write correct rows from ``needed`` before the range on."""
         return needed
 
+    def memory(self) -> Memory | None:
+        """What it remembers of points before the range, as the first stage; None if that may be more than last
+        values."""
+        return None
+
     @property
     def aggregates(self) -> tuple[BoundAgg, ...]:
         """The aggregates that it folds rows into."""
@@ -147,6 +169,16 @@ class Sink(ABC):
 
     def segmenting(self) -> Segmenting | None:
         """Itself, if it folds a key's rows into sessions or windows."""
+        return None
+
+    @property
+    def timeline_columns(self) -> tuple[tuple[str, ...], str] | None:
+        """The held columns of the intervals that it writes, and the column of the state; None if it writes others."""
+        return None
+
+    def passed_on(self) -> NamedTyped | None:
+        """The columns of its rows that have the same values in all pieces into which it cuts an interval, if it drops
+        none of these; None if it does anything else."""
         return None
 
     def lasting(self) -> LastingState | None:

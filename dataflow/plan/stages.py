@@ -156,7 +156,8 @@ class Plan:
     stages with the input ``EARLY`` see the rows that these write before the range. ``sparse``: the columns whose nulls
     are counted, by the numbers of ``NullTally``. ``carried``: of the rows before any time that is not after ``since``,
     these suffice: of each key its last one, and for each of these columns the last one in which that is not null, or
-    rows with the same values in these columns at the same times; None if that is not known to suffice.
+    rows with the same values in these columns at the same times; None if that is not known to suffice. ``plain``: those
+    of them for which it suffices only if no value is -0.0, and no integer is 2**62 or more, of either sign.
     """
 
     stream: str
@@ -173,3 +174,4 @@ class Plan:
     whole: int = 0
     sparse: tuple[Sparse, ...] = ()
     carried: tuple[str, ...] | None = None
+    plain: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from dataflow.codegen.cuts import pieces
 from dataflow.codegen.emitter import Emitter, Value
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import I8, NO_PIECE, PIECE, VIEW, SourceWriter, both
-from dataflow.plan.sink import Sink
+from dataflow.plan.sink import Memory, Sink
 from dataflow.sinks.folding import fold, least, rooms
 from dataflow.typed.aggregates_bound import BoundAgg
 from dataflow.typed.clock import is_moving
@@ -201,6 +201,10 @@ class Group(Sink):
         yield "partial states merge exactly, in any order"
         for a in self.aggs:
             yield f"{a.name} = {a.aggregate.name}: {', '.join(a.aggregate.flags.claims())}"
+
+    def memory(self) -> Memory | None:
+        """See Sink: nothing, if rows before the range are dropped."""
+        return Memory(rows=False) if self.in_range else None
 
     @property
     def aggregates(self) -> tuple[BoundAgg, ...]:

@@ -84,6 +84,10 @@ class Pieces(Sink):
         """See Sink."""
         return None
 
+    def passed_on(self) -> NamedTyped | None:
+        """See Sink."""
+        return None if self.conditions else self.columns
+
     def written(self) -> NamedTyped:
         """See Sink."""
         return (*self.columns, *self.watched)

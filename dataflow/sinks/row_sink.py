@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.sink_emitter import SinkEmitter
 from dataflow.codegen.writer import OUT_ROWS, SourceWriter, value_array
-from dataflow.plan.sink import NamedTyped, Sink
+from dataflow.plan.sink import Memory, NamedTyped, Sink
 from dataflow.typed.nodes import Typed
 
 
@@ -55,6 +55,10 @@ class Rows(Sink):
     def emitter(self, w: SourceWriter) -> RowsEmitter:
         """See Sink."""
         return RowsEmitter(w, self)
+
+    def memory(self) -> Memory | None:
+        """See Sink: nothing, if rows before the range are dropped."""
+        return Memory(rows=False) if self.in_range else None
 
     def describe(self) -> str:
         """See Sink."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from operators.nearest import listed, meant
-from runtime.catalogue import day_rows
 from runtime.catalogue.day_rows import DayFiles
 from runtime.catalogue.index import IndexSteps, Mark, day_range
 from runtime.catalogue.items.entries import DAY, FileEntry, Record, Totals, day_name
@@ -180,16 +179,20 @@ class ReadSteps:
         hashes = heads["hash"].astype(np.uint64)
         if not live.all():
             hashes[~live] = 0
-        lanes = np.add.reduceat(hashes, starts, axis=0).tolist()
-        for i, end in enumerate(ends.tolist()):
-            said = day_rows.head_totals(heads[end])
-            hash_ = sum(int(lane) << (32 * (7 - k)) for k, lane in enumerate(lanes[i])) % (1 << 256)
-            if (int(counts[i]), int(sums[i]), hash_) != (said.files, said.rows, said.hash):
-                raise IncompleteResult(
-                    f"the day index of stream {self.stream!r} does not add up on "
-                    f"{day_name(int(heads['day'][end]))}: {counts[i]} files with {sums[i]} rows are listed, "
-                    f"{said.files} with {said.rows} were committed; run `dataflow recover` on the store."
-                )
+        lanes = np.add.reduceat(hashes, starts, axis=0)
+        for k in range(7, 0, -1):
+            # Modulo 2^256: what the first lane carries is dropped.
+            lanes[:, k - 1] += lanes[:, k] >> np.uint64(32)
+        said = heads[ends]
+        wrong = (counts != said["day_files"]) | (sums != said["day_rows"])
+        wrong |= (lanes.astype(np.uint32) != said["day_hash"]).any(axis=1)
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            raise IncompleteResult(
+                f"the day index of stream {self.stream!r} does not add up on {day_name(int(said['day'][i]))}: "
+                f"{counts[i]} files with {sums[i]} rows are listed, {said['day_files'][i]} with "
+                f"{said['day_rows'][i]} were committed; run `dataflow recover` on the store."
+            )
 
     def overlay(self, index: DayFiles, mark: int, tail: Sequence[tuple[Record, tuple[int, int]]]) -> DayFiles:
         """The live files at the end of the log's tail: those of the index, minus its deletions, plus its additions."""

@@ -23,8 +23,8 @@ class Proof:
     ``catalogue`` is "checked" if every item of it that was read carries a checksum, "unchecked" for a stream that only
     earlier versions have written; ``files_unchecked`` counts the files that those committed: only rows, keys, times and
     nulls were compared, no digest. ``carried`` says which rows before the range a carry snapshot stands for (None:
-    there is none); its files and rows are counted like those of points. ``notes`` are sentences that a reader of the
-    result should know.
+    there is none); its files and rows are counted like those of points, and duplicates before it are not. ``notes`` are
+    sentences that a reader of the result should know.
     """
 
     stream: str

@@ -25,9 +25,10 @@ class EraseReport:
 
     ``key`` is the SHA-256 by which the key is known from now on (None: the whole stream), ``commit`` and ``at``
     (microseconds UTC) are those of the commit that made it known. ``rows`` were in ``files``; ``rejects`` records were
-    in ``rejects_objects`` (for a whole stream only these are counted); ``states`` of published queries and their saved
-    ``answers`` were deleted. ``until``: the replaced files stay until then, for queries that run, and go with the next
-    sweep after it. ``sources`` is how many sources have names or options with the key, which the catalogue keeps.
+    in ``rejects_objects`` (for a whole stream only these are counted); ``states`` that queries kept (of published
+    queries, and snapshots of last values) and saved ``answers`` were deleted. ``until``: the replaced files stay until
+    then, for queries that run, and go with the next sweep after it. ``sources`` is how many sources have names or
+    options with the key, which the catalogue keeps.
     """
 
     stream: str

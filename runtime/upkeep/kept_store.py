@@ -119,8 +119,10 @@ class KeptStore(OpenStore):
         return retaining.retain(self.taking_back(stream), snapshot, day, policy, default_workers(), dry_run)
 
     def kept_of(self, stream: str) -> tuple[list[ObjectInfo], list[ObjectInfo]]:
-        """The objects that may have states, and saved answers, of queries over a stream."""
-        return [*self.objects.list("cache/")], [*self.objects.list("results/")]
+        """The objects that may have states (snapshots of last values among them), and saved answers, of queries over a
+        stream."""
+        carried = [info for info in self.objects.list(f"carry/{stream}/") if info.size]
+        return [*self.objects.list("cache/"), *carried], [*self.objects.list("results/")]
 
     def sources(self, stream: str, limit: int | None = None) -> list[IngestedSource]:
         """What was ingested into a stream, newest first; at most ``limit`` sources."""

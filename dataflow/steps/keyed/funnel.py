@@ -19,7 +19,7 @@ from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.node import operand, quoted
 from dataflow.json import fields as json
-from dataflow.plan.sink import NamedTyped, with_held
+from dataflow.plan.sink import Memory, NamedTyped, with_held
 from dataflow.sinks.flow_sink import Flow
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
 from dataflow.times.durations import written_duration
@@ -146,6 +146,10 @@ class Climb(Flow):
         """See Sink."""
         yield from self.conditions
         yield from super().expressions()
+
+    def memory(self) -> Memory:
+        """See Sink: only points of the range count."""
+        return Memory(values=tuple(e for _, e in self.held), rows=False)
 
     def emitter(self, w: SourceWriter) -> FunnelEmitter:
         """See Sink."""

@@ -18,7 +18,7 @@ from dataflow.codegen.emitter import Emitter
 from dataflow.codegen.keyed_emitter import FlowEmitter, KeyedEmitter
 from dataflow.codegen.writer import I8, U1, SourceWriter, both, value_array
 from dataflow.expressions.aggregate_calls import NamedAggs
-from dataflow.plan.sink import Reach, Sink, columns_in
+from dataflow.plan.sink import Memory, Reach, Sink, columns_in
 from dataflow.sinks.folding import fold, least, rooms
 from dataflow.times.calendar_tables import longest_bucket
 from dataflow.typed.aggregates_bound import BoundAgg
@@ -313,6 +313,12 @@ class Segments(Sink):
         if needed is None or self.empty or self.bucket is None or (self.held and not first):
             return None
         return needed + self._extent()
+
+    def memory(self) -> Memory | None:
+        """See Sink: sessions cut by length depend on when theirs began, windows that slide on all points in them."""
+        if self.max_length is not None or self.size > 1:
+            return None
+        return Memory(values=tuple(e for _, e in self.held))
 
     def _extent(self) -> int:
         """An upper bound of a window's length."""

@@ -20,7 +20,7 @@ from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr
 from dataflow.expressions.node import quoted
 from dataflow.json import fields as json
-from dataflow.plan.sink import NamedTyped, Reach, Sink, with_held
+from dataflow.plan.sink import Memory, NamedTyped, Reach, Sink, with_held
 from dataflow.steps.base import INTERVALS
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
 from dataflow.times.durations import written_duration
@@ -196,6 +196,16 @@ class States(Sink):
     def needs_before(self, needed: Reach, first: bool) -> Reach:
         """See Sink."""
         return None
+
+    def memory(self) -> Memory:
+        """See Sink."""
+        reports = () if self.state is None else (self.state,)
+        return Memory(reports, tuple(e for _, e in self.held), first_of_equal=True)
+
+    @property
+    def timeline_columns(self) -> tuple[tuple[str, ...], str]:
+        """See Sink."""
+        return tuple(n for n, _ in self.held), self.name
 
     def lasting(self) -> States:
         """See Sink."""

@@ -24,7 +24,7 @@ from dataflow.json import fields as json
 from dataflow.json.errors import JsonFormError
 from dataflow.json.reading import Reader
 from dataflow.plan.properties import stage_of_inputs
-from dataflow.plan.sink import Reach, Sink, with_held
+from dataflow.plan.sink import Memory, Reach, Sink, with_held
 from dataflow.plan.stages import Stage
 from dataflow.steps.base import INTERVALS, Bound, Step, from_object, to_object
 from dataflow.steps.keyed.states import NEVER, Heartbeat, StateDuration
@@ -224,6 +224,16 @@ class Tracks(Sink):
         """See Sink."""
         for track in self.tracks:
             yield from track.ops
+
+    def memory(self) -> Memory:
+        """See Sink."""
+        reports = tuple(track.state for track in self.tracks if track.state is not None)
+        return Memory(reports, tuple(e for _, e in self.held), computed=(self.state,), first_of_equal=True)
+
+    @property
+    def timeline_columns(self) -> tuple[tuple[str, ...], str]:
+        """See Sink."""
+        return tuple(n for n, _ in self.held), self.name
 
     def looks_back(self, first: bool) -> Reach:
         """See Sink."""

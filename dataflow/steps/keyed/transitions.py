@@ -13,7 +13,7 @@ from dataflow.expressions.aggregate_calls import column_or
 from dataflow.expressions.call_text import call, given
 from dataflow.expressions.expr import Expr, col
 from dataflow.json import fields as json
-from dataflow.plan.sink import Reach, with_held
+from dataflow.plan.sink import Memory, Reach, with_held
 from dataflow.sinks.flow_sink import Flow
 from dataflow.steps.keyed.keyed_step import KeyedRows, KeyedStep
 from dataflow.typed.nodes import Typed
@@ -93,6 +93,10 @@ class Moves(Flow):
         """See Sink."""
         yield self.of
         yield from super().expressions()
+
+    def memory(self) -> Memory:
+        """See Sink."""
+        return Memory((self.of,), tuple(e for _, e in self.held))
 
     @property
     def history(self) -> int | None:

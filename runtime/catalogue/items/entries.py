@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from runtime.catalogue.items.schema import StreamSchema
@@ -325,6 +326,7 @@ def new_attempt() -> str:
     return uuid.uuid4().hex
 
 
+@lru_cache(maxsize=1 << 12)
 def day_name(day: int) -> str:
     """The date of a day counted from 1970-01-01, as ``YYYY-MM-DD``."""
     return date.fromordinal(day + _EPOCH).isoformat()

@@ -28,10 +28,10 @@ from runtime.storage.open_store import OpenStore
 FILE = 30_000
 """Rows that are read in the time that it takes to open a file."""
 
-LEAST = 3_000_000
-"""Rows that a snapshot must save, files counted as ``FILE`` rows each: some tenths of a second."""
+LEAST = 1_000_000
+"""Rows that a snapshot must save, files counted as ``FILE`` rows each: some tens of milliseconds."""
 
-TIMES = 8
+TIMES = 1
 """How much more work the files that it saves must be than those that remain."""
 
 SMALLER = 4
@@ -78,9 +78,8 @@ def carried_in(store: OpenStore, prepared: Prepared, workers: int, make: bool) -
     if day is None or not before.pays(day):
         return prepared
     try:
-        shelf = CarryShelf(
-            store.objects, prepared.plan.stream, family(prepared.schema, columns, prepared.snapshot.floor)
-        )
+        of = family(prepared.schema, columns, prepared.snapshot.floor, prepared.plan.plain)
+        shelf = CarryShelf(store.objects, prepared.plan.stream, of)
         found = _found(shelf, before, day)
         far = found is None or before.work(found.day, day) > before.work(day) // 2
         if far and make and not _in_vain(found, before, day) and shelf.may_write():
@@ -92,8 +91,7 @@ def carried_in(store: OpenStore, prepared: Prepared, workers: int, make: bool) -
     if found is None or not found.files or not before.pays(found.day, found.rows + FILE * len(found.files)):
         return prepared
     rest = before.since(found.day)
-    saved = len(prepared.files) - len(rest)
-    carried = CarriedIn(found.day, found.rows, len(found.files), before.rows(found.day), saved)
+    carried = CarriedIn(found.day, found.rows, len(found.files), tuple(before.between(None, found.day)))
     return replace(prepared, files=(*found.files, *rest), carried=carried)
 
 
@@ -179,7 +177,7 @@ def _made(
     workers: int,
 ) -> Kept | None:
     """The snapshot of ``day``, made from the one at ``start`` and the files since, with some of days between."""
-    last = LastRows(prepared.schema, columns, store.open_file, workers)
+    last = LastRows(prepared.schema, columns, store.open_file, workers, prepared.plan.plain)
     at = None
     if start is not None and start.files:
         last.add(start.files)
@@ -194,7 +192,7 @@ def _made(
             last.add(files)
         at, rows = end, before.rows(end)
         # What is hardly smaller than the rows is not worth a snapshot; that this is known is kept.
-        small = SMALLER * last.rows <= rows
-        if small or end == day:
-            made = shelf.put(end, before.content(end), last.points() if small else None, prepared.schema, rows)
+        good = SMALLER * last.rows <= rows and last.plain
+        if good or end == day:
+            made = shelf.put(end, before.content(end), last.points() if good else None, prepared.schema, rows)
     return made

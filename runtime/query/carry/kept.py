@@ -28,7 +28,7 @@ from runtime.objects import ObjectStore
 from runtime.objects.object_store import ObjectInfo
 from runtime.pointfile import encode, footer_digest, sort_points
 
-_FORM = 1
+_FORM = 2
 """Version of the snapshots: changes whenever their meaning does."""
 
 _MAGIC = b"ANTCARR1"
@@ -64,13 +64,16 @@ class Kept:
         return sum(f.rows for f in self.files)
 
 
-def family(schema: StreamSchema, columns: Sequence[str], floor: int | None) -> str:
-    """A digest of what the meaning of a snapshot depends on, besides the rows."""
+def family(schema: StreamSchema, columns: Sequence[str], floor: int | None, plain: Sequence[str] = ()) -> str:
+    """A digest of what the meaning of a snapshot depends on, besides the rows. ``plain``: columns in which values that
+    are not plain (``Plan.plain``) would make it useless."""
     types = dict(schema.columns) if schema.duplicates == "exact" else {c: schema.columns[c] for c in columns}
-    if schema.id is not None:
-        types[schema.id] = schema.columns[schema.id]
+    # Unless no row had one so far.
+    types |= {c: k for c, k in schema.columns.items() if c == schema.id}
     form = [schema.key, schema.key_type, schema.time, sorted(types.items()), schema.duplicates, schema.id]
-    text = json.dumps([_FORM, form, sorted(columns), floor], separators=(",", ":"), default=str)
+    # Recovery of a catalogue may change the order of files, and so which of two rows of one time comes last.
+    order = schema.unordered
+    text = json.dumps([_FORM, form, order, sorted(columns), floor, sorted(plain)], separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 

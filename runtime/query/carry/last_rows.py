@@ -24,6 +24,7 @@ from runtime.query.stages.row_batch import RowBatch
 _HASHES = 1 << 64
 _EVER = 2**62
 _NONE = -(2**63)
+_WIDE = 2**62
 
 
 @dataclass
@@ -39,6 +40,7 @@ class LastRows:
 
     Rows from ``until`` on do not count. Repeats are resolved as in any scan. The files of one call of ``add`` must not
     overlap in time with those of others, nor share UTC days with them, and later calls must bring later files.
+    ``plain``: columns to look for values in that are not plain (``Plan.plain``).
     """
 
     def __init__(
@@ -48,16 +50,22 @@ class LastRows:
         open_file: Callable[[FileEntry], PointFile],
         workers: int,
         until: int = _EVER,
+        plain: Sequence[str] = (),
     ) -> None:
         self._schema = schema
         shards = 1 << (max(1, workers).bit_length() - 1)
         edges = [_HASHES * n // shards for n in range(shards + 1)]
-        self._shards = [_Shard(schema, columns, open_file, (lo, hi), until) for lo, hi in pairwise(edges)]
+        self._shards = [_Shard(schema, columns, open_file, (lo, hi), until, plain) for lo, hi in pairwise(edges)]
 
     @property
     def rows(self) -> int:
         """At most so many rows suffice."""
         return sum(shard.rows for shard in self._shards)
+
+    @property
+    def plain(self) -> bool:
+        """Whether all values in the ``plain`` columns were so."""
+        return all(shard.plain for shard in self._shards)
 
     def add(self, files: Sequence[FileEntry]) -> None:
         """Take the rows of these files into account."""
@@ -100,11 +108,14 @@ class _Shard:
         open_file: Callable[[FileEntry], PointFile],
         shard: tuple[int, int],
         until: int,
+        plain: Sequence[str],
     ) -> None:
         self._open = open_file
         self._words = Words()
         self._keys = Keys(schema.key_type, self._words)
         self._kinds = {c: schema.columns[c] for c in columns}
+        self._plain = plain
+        self.plain = True
         self._spec = ScanSpec(
             columns=self._kinds, shard=shard, since=-_EVER, until=until, skip_before=False, times=True,
             duplicates=schema.duplicates, id_column=schema.id, all_columns=schema.columns,
@@ -143,6 +154,8 @@ class _Shard:
                 there = (place >= 0) & (at >= starts)
             elif not valid[0]:
                 continue
+            if name in self._plain:
+                self.plain = self.plain and _are_plain(values, valid)
             slots, at = run_slot[there], at[there]
             last.time[slots] = batch.time[at]
             last.values[slots] = values[at] if len(values) > 1 else values[0]
@@ -186,3 +199,10 @@ class _Shard:
         if self._keys.kind is Type.STRING:
             key = codes[key]
         return Points(Column(self._keys.kind, key), time[first], columns)
+
+
+def _are_plain(values: NDArray[Any], valid: NDArray[Any]) -> bool:
+    """Whether none is -0.0 nor, of integers, 2**62 or more, of either sign."""
+    floats = values.dtype.kind == "f"
+    odd = (values == 0) & np.signbit(values) if floats else (values >= _WIDE) | (values <= -_WIDE)
+    return not np.any(odd & (valid != 0))

@@ -47,7 +47,7 @@ def explain(prepared: Prepared, tasks: Sequence[Task], workers: int) -> str:
     if before := before_range(plan):
         lines.append("before the range")
         lines += [f"  {text}" for text in before]
-    if notes := [*cut_windows(plan, prepared), *sparse_columns(plan, prepared.files)]:
+    if notes := [*cut_windows(plan, prepared), *sparse_columns(plan, prepared.point_files)]:
         lines.append("notes")
         lines += [f"  {text}" for text in notes]
     if plan.laws:

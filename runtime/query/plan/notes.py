@@ -89,7 +89,7 @@ def twin_notes(prepared: Prepared) -> tuple[str, ...]:
     for name in prepared.schema.columns:
         base, _, suffix = name.rpartition("#")
         if base in read and name not in read:
-            count = sum(f.rows - f.nulls[name] for f in prepared.files if name in f.nulls)
+            count = sum(f.rows - f.nulls[name] for f in prepared.point_files if name in f.nulls)
             if count:
                 values = "1 value" if count == 1 else f"{count:,} values"
                 notes.append(

@@ -38,19 +38,18 @@ class Request:
 
 @dataclass(frozen=True)
 class CarriedIn:
-    """What is read instead of the rows before ``day`` (counted from 1970-01-01): ``rows`` in ``files`` instead of
-    ``rows_saved`` in ``files_saved``. See ``runtime.query.carry``."""
+    """What is read instead of the rows before ``day`` (counted from 1970-01-01): ``rows`` in so many ``files`` instead
+    of those in the files ``saved``. See ``runtime.query.carry``."""
 
     day: int
     rows: int
     files: int
-    rows_saved: int
-    files_saved: int
+    saved: tuple[FileEntry, ...]
 
     def __str__(self) -> str:
         return (
-            f"{self.rows:,} points in {count_of(self.files, 'file')} of a snapshot stand for the {self.rows_saved:,} "
-            f"in {count_of(self.files_saved, 'file')} before {day_name(self.day)}"
+            f"{self.rows:,} points in {count_of(self.files, 'file')} of a snapshot stand for the "
+            f"{sum(f.rows for f in self.saved):,} in {count_of(len(self.saved), 'file')} before {day_name(self.day)}"
         )
 
 
@@ -74,7 +73,14 @@ class Prepared:
     below_floor: bool = False
 
     carried: CarriedIn | None = None
-    """The snapshot that is among ``files``, and what it stands for."""
+    """The snapshot that comes first in ``files``, and what it stands for."""
+
+    @property
+    def point_files(self) -> tuple[FileEntry, ...]:
+        """The files of points, also those that a snapshot stands for."""
+        if self.carried is None:
+            return self.files
+        return (*self.carried.saved, *self.files[self.carried.files :])
 
     @property
     def plan(self) -> Plan:
@@ -158,8 +164,9 @@ def _takes_carried(plan: Plan, snapshot: Snapshot, schema: StreamSchema, since: 
     columns = plan.carried
     if columns is None or snapshot.floor is None or since < snapshot.floor * DAY:
         return False
-    # A stored time may be null to a query: ``dataflow.times.calendar_tables.YEARS``.
-    return all(schema.columns[c] is not Type.TIME for c in columns)
+    # A stored time may be null to a query: ``dataflow.times.calendar_tables.YEARS``. Whether all values were plain that
+    # are retired is not known.
+    return not plan.plain and all(schema.columns[c] is not Type.TIME for c in columns)
 
 
 def _check_floor(p: Prepared, floor: int) -> None:

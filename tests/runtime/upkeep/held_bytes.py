@@ -12,7 +12,9 @@ from runtime.pointfile import PointFile
 def held(store: Store) -> set[str]:
     """The keys and strings of all point files, and the contents of rejects, states and saved answers."""
     found: set[str] = set()
-    for info in store.objects.list("data/"):
+    for info in [*store.objects.list("data/"), *store.objects.list("carry/")]:
+        if not info.path.endswith(".points"):
+            continue
         file = _opened(store, info.path, info.size)
         found.update(map(str, file.key_column(0, file.keys).to_list()))
         for name, type_ in file.schema.items():

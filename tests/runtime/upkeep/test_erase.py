@@ -14,6 +14,7 @@ import dataflow as df
 from runtime import Store
 from runtime.catalogue.items.changes import key_digest
 from runtime.errors import QueryError
+from runtime.query.carry import carrying
 from runtime.upkeep.erasing import EraseReport
 from runtime.upkeep.sweep import sweep
 from runtime.upkeep.sweep_plan import SweepRules
@@ -21,6 +22,7 @@ from tests.runtime.upkeep.held_bytes import held
 
 DAY = 86_400_000_000
 T = 19_800 * DAY
+STATES, OTHERS = (df.stream(name).state_duration("status") for name in ("s", "other"))
 COUNTS = df.stream("s").group_by("k").agg(n=df.count(), total=df.sum("v")).sort("k")
 
 
@@ -379,3 +381,75 @@ def test_states_that_a_query_kept_meanwhile_go_with_the_sweep(store: Store) -> N
     assert kept
     assert swept_at(at + DAY - 1) == kept
     assert swept_at(at + DAY) == set()
+
+
+# ---- snapshots of last values
+
+
+@pytest.fixture
+def carried(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store with a snapshot of each key's last report."""
+    monkeypatch.setattr(carrying, "LEAST", 0)
+    monkeypatch.setattr(carrying, "TIMES", 1)
+    monkeypatch.setattr(carrying, "SMALLER", 1)
+    for day in range(12):
+        given = {"k": ["alice", "bob"], "ts": [T + day * DAY] * 2, "status": ["ill", "well"]}
+        store.ingest("s", given, key="k", time="ts", unit="us", progress=False, compact=False)
+    return store
+
+
+def last_day(store: Store) -> Any:
+    return store.query(STATES, since=T + 11 * DAY, until=T + 12 * DAY, progress=False)
+
+
+def snapshots(store: Store) -> set[str]:
+    return {info.path for info in store.objects.list("carry/") if info.size}
+
+
+@pytest.mark.parametrize("key", ["alice", None])
+def test_snapshots_go_at_once(carried: Store, key: str | None) -> None:
+    assert last_day(carried).proof.carried is not None
+    there = snapshots(carried)
+    assert there
+    assert carried.erase("s", key, dry_run=True).states == len(there)
+    assert snapshots(carried) == there
+    assert carried.erase("s", key).states == len(there)
+    assert snapshots(carried) == set()
+    if key is not None:
+        found = last_day(carried)
+        assert found.proof.carried is not None
+        assert set(found["k"]) == {"bob"}
+    assert not {"alice", "ill"} & swept(carried)
+    assert carried.verify().ok
+
+
+def test_snapshots_that_a_query_made_meanwhile_go_with_the_sweep(carried: Store) -> None:
+    at = carried.erase("s", "alice").at
+    assert at is not None
+    last_day(carried)  # as if it had begun before
+    there = snapshots(carried)
+    assert there
+
+    def swept_at(now: int) -> set[str]:
+        sweep(carried.objects, carried.catalogue, clock=lambda: now, states_of=lambda s: carried.kept_of(s)[0])
+        return snapshots(carried)
+
+    assert swept_at(at + DAY - 1) == there
+    assert swept_at(at + DAY) == set()
+
+
+def test_snapshots_are_no_orphans(carried: Store) -> None:
+    for day in range(9):
+        other = {"k": ["x"], "ts": [T + day * DAY], "status": ["on"]}
+        carried.ingest("other", other, key="k", time="ts", unit="us", progress=False, compact=False)
+    carried.query(OTHERS, since=T + 8 * DAY, until=T + 9 * DAY, progress=False)
+    last_day(carried)
+    there = snapshots(carried)
+    assert {path.split("/")[1] for path in there} == {"s", "other"}
+    report = carried.sweep(rules=SweepRules(grace=0, orphan_age=0))
+    assert (report.removed, report.left, report.later) == ((), (), ())
+    verified = carried.verify()
+    assert (verified.ok, verified.orphans) == (True, ())
+    assert snapshots(carried) == there
+    carried.erase("s", "alice")
+    assert {path.split("/")[1] for path in snapshots(carried)} == {"other"}

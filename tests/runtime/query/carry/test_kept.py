@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,19 @@ def test_provenance_has_points_only(store: Store) -> None:
     explained = asked(store).explain(0)
     assert explained.files
     assert not any(path.startswith("carry/") for path in explained.files)
+
+
+def test_notes_are_of_all_points(store: Store) -> None:
+    for day in (0, DAYS - 1):
+        ingest(store, {"k": ["key1"], "ts": [(FIRST + day) * DAY + 3], "status": [17]})  # type: ignore[dict-item]
+    found = asked(store)
+    assert found.proof.carried is not None
+    assert "2 values of status" in found.notes[0]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(carrying, "LEAST", 1 << 60)
+        assert found.notes == store.query(METRIC, **SPAN).notes
+
+
+def test_another_order_is_another_family(store: Store) -> None:
+    schema = store.catalogue.snapshot("s").schema
+    assert kept.family(schema, ["status"], None) != kept.family(replace(schema, unordered=1), ["status"], None)
