@@ -409,8 +409,8 @@ class Store(KeptStore):
             days = len({day for f in points for day in range(f.day, f.day + f.days)})
             out.append(
                 StreamInfo(
-                    name, s.schema, sum(f.rows for f in points), s.total_bytes, s.total_files, days, s.first_time, s.last_time,
-                    s.rejected, s.dropped, s.sources, s.quarantined,
+                    name, s.schema, sum(f.rows for f in points), s.total_bytes, s.total_files, days, s.first_time,
+                    s.last_time, s.rejected, s.dropped, s.sources, s.quarantined,
                 )
             )  # fmt: skip
         return out

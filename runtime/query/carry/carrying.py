@@ -177,7 +177,7 @@ def _made(
     workers: int,
 ) -> Kept | None:
     """The snapshot of ``day``, made from the one at ``start`` and the files since, with some of days between."""
-    last = LastRows(prepared.schema, columns, store.open_file, workers, prepared.plan.plain)
+    last = LastRows(prepared.schema, columns, store.open_file, workers, plain=prepared.plan.plain)
     at = None
     if start is not None and start.files:
         last.add(start.files)

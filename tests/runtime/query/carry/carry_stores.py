@@ -115,12 +115,12 @@ FULL = {"temp": 1.5, "n": 99, "ok": True, "status": "up", "firmware": "2.0"}
 
 def _reads_all(name: str) -> tuple[bool, bool]:
     """Whether the metric may read all points before the range, and whether a snapshot will do."""
-    plan = bind(from_dict(_ALL[name]), stream_columns(SCHEMA), {})
+    plan = bind(from_dict(METRICS[name]), stream_columns(SCHEMA), {})
     return plan.history is None or bool(plan.held_columns), plan.carried is not None
 
 
-_ALL = {**GRAPHS, **MORE_GRAPHS}
-_READ = {name: _reads_all(name) for name in _ALL if "params" not in str(_ALL[name])}
+METRICS = {**GRAPHS, **MORE_GRAPHS}
+_READ = {name: _reads_all(name) for name in METRICS if "params" not in str(METRICS[name])}
 CARRIED = sorted(name for name, found in _READ.items() if all(found))
 NOT_CARRIED = sorted(name for name, (all_points, carried) in _READ.items() if all_points and not carried)
 
@@ -136,7 +136,7 @@ def snapshots_pay(file: int = 1, times: int = 0, smaller: int = 0) -> Iterator[N
 
 
 def answer_of(store: Store, name: str, since: int, until: int, workers: int = 1) -> Result:
-    metric = Stream(from_dict(_ALL[name]))
+    metric = Stream(from_dict(METRICS[name]))
     return store.query(metric, since=since, until=until, workers=workers, progress=False)
 
 
