@@ -149,6 +149,8 @@ def test_answers_from_the_floor_on_are_those_of_before(
         event(f"carried: {len(kept.files('s')) > len(kept.catalogue.snapshot('s').points)}")
         if "retain" not in steps:
             for name, metric in OTHERS.items():
+                if name == "sessions":
+                    continue  # one at the floor may have begun before it
                 left = answer(kept, metric, floor + later, below_floor=True)
                 assert left == answer(rest, metric, floor + later), name
             assert points(kept) == points(rest)

@@ -190,7 +190,7 @@ def writes(who: str) -> set[str]:
 def test_where_each_writes() -> None:
     assert writes("Worker") == {"store/spill/*"}
     assert writes("Ingest") == {"store/data/*", "store/rejects/*"}
-    assert writes("Query") == {"store/spill/*", "store/results/*", "store/cache/*"}
+    assert writes("Query") == {"store/spill/*", "store/results/*", "store/cache/*", "store/carry/*"}
     assert writes("Reconcile") == set()
     assert writes("FirehoseRole") == {"landing/*", "errors/*"}
 

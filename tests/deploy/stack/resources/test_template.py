@@ -113,7 +113,7 @@ def test_buckets_are_private_sealed_and_versioned(whole: dict[str, Any]) -> None
 def test_only_what_can_be_made_again_expires(whole: dict[str, Any]) -> None:
     rules = of_type(whole, "AWS::S3::Bucket")["DataBucket"]["LifecycleConfiguration"]["Rules"]
     expiring = [(r["Prefix"], r["ExpirationInDays"]) for r in rules if "ExpirationInDays" in r]
-    assert expiring == [("store/spill/", 1), ("store/cache/", 30)]
+    assert expiring == [("store/spill/", 1), ("store/cache/", 30), ("store/carry/", 30)]
 
 
 def test_the_table_is_that_of_the_catalogue(whole: dict[str, Any]) -> None:
