@@ -90,6 +90,9 @@ def _ingest(options: argparse.Namespace) -> int:
         return _retry(options)
     if not options.files:
         raise UsageError("name the files to ingest, or - for standard input (see dataflow ingest --help)")
+    if options.replace_source is not None and (len(options.files) > 1 or options.replace):
+        beside = "--replace" if options.replace else f"{len(options.files)} files"
+        raise UsageError(f"--replace-source takes one file, which takes the place of the source, not {beside}")
     try:
         check_format(options.format)
         preset = preset_of(options.preset, options.format)
@@ -148,7 +151,7 @@ def _retry(options: argparse.Namespace) -> int:
             options.stream, progress=progress, **{name: value for name, value in given.items() if value is not None}
         )
     print(report if report.sources else f"{options.stream}: no rejected records to retry")
-    return 0
+    return int(bool(report.sources) and all(source.error is not None for source in report.sources))
 
 
 def _streams_of(store: Store, place: str) -> list[str]:

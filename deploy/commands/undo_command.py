@@ -19,15 +19,18 @@ def _undo_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _undo(options: argparse.Namespace) -> int:
     from runtime import Store
+    from runtime.errors import QueryError
 
     store = Store(options.store)
     named = list(options.sources)
+    if named and options.last:
+        raise UsageError("name the sources to take back, or give --last: not both")
     if options.last:
         newest = next(
             (s for s in store.sources(options.stream) if not s.entry.undone and s.entry.quarantined is None), None
         )
         if newest is None:
-            raise UsageError(f"nothing of {options.stream} can be taken back")
+            raise QueryError(f"nothing of {options.stream} can be taken back: no source is in the stream")
         named.append(newest.entry.id)
     if not named:
         raise UsageError("name the sources to take back (dataflow sources lists them), or give --last")
