@@ -33,10 +33,12 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", metavar="COLUMN", help="a column whose values count once per key and day")
     missing_key_argument(parser)
     parser.add_argument(
-        "--replace", action="store_true", help="take back the source of the same name, in the same commit"
+        "--replace", action="store_true", help="take back the source of the same name, if any, in the same commit"
     )
     parser.add_argument(
-        "--replace-source", metavar="SOURCE", help="take back this source (`dataflow sources`), in the same commit"
+        "--replace-source",
+        metavar="SOURCE",
+        help="take back this source (`dataflow sources`), in the same commit; with one file",
     )
     parser.add_argument("--no-compact", action="store_true", help="do not merge small files at the end")
     parser.add_argument("--retry-rejects", action="store_true", help="ingest the rejected records of the stream again")

@@ -12,7 +12,7 @@ def _undo_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
     parser.add_argument("stream", metavar="STREAM", help="the stream's name")
     parser.add_argument("sources", metavar="SOURCE", nargs="*", help="names, paths or ids, as `dataflow sources` lists")
-    parser.add_argument("--last", action="store_true", help="the source that was ingested last")
+    parser.add_argument("--last", action="store_true", help="instead of names: the source that was ingested last")
     parser.add_argument("--dry-run", action="store_true", help="say what would be taken back, and do nothing")
     json_argument(parser)
 
