@@ -158,29 +158,34 @@ def _crossed(file: FileEntry, first: Span) -> tuple[Span, ...]:
     return tuple(out)
 
 
-def _tier(file: FileEntry) -> int:
+def _tier(size: int) -> int:
     tier = 0
-    while FAN ** (tier + 1) <= weight(file):
+    while FAN ** (tier + 1) <= size:
         tier += 1
     return tier
 
 
 def _due_within(members: Sequence[FileEntry], closed: bool) -> list[FileEntry]:
-    small = _without_full(members)
-    tiers = Counter(map(_tier, small))
+    small = [unit for unit in _units(members) if _size(unit) < FULL]
+    tiers = Counter(_tier(_size(unit)) for unit in small)
     top = max((tier for tier, count in tiers.items() if count >= FAN), default=-1)
-    largest, total = max(map(weight, small), default=0), sum(map(weight, small))
-    if closed and LATE * (total - largest) >= largest:
+    largest, total = max(map(_size, small), default=0), sum(map(_size, small))
+    if closed and len(small) > 1 and LATE * (total - largest) >= largest:
         top = max(tiers, default=-1)
-    return [file for file in small if _tier(file) <= top]
+    chosen = [unit for unit in small if _tier(_size(unit)) <= top]
+    return [file for unit in chosen for file in unit]
 
 
-def _without_full(files: Sequence[FileEntry]) -> list[FileEntry]:
-    """The files that have fewer than ``FULL`` rows, by weight, those of one compaction together."""
-    sizes: Counter[int] = Counter()
+def _units(files: Sequence[FileEntry]) -> list[list[FileEntry]]:
+    """The files, those of one compaction together: they are as few as they can be, however many."""
+    out: dict[object, list[FileEntry]] = {}
     for file in files:
-        sizes[file.seq] += weight(file) if file.compacted else 0
-    return [file for file in files if max(weight(file), sizes[file.seq] if file.compacted else 0) < FULL]
+        out.setdefault(file.seq if file.compacted else file.path, []).append(file)
+    return list(out.values())
+
+
+def _size(unit: Sequence[FileEntry]) -> int:
+    return sum(map(weight, unit))
 
 
 def _first(files: Sequence[FileEntry]) -> tuple[FileEntry, ...]:

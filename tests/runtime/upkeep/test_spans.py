@@ -147,3 +147,14 @@ def test_the_directory_of_a_small_file_does_not_count() -> None:
     day = at("2024-03-05")
     files = [replace(file(n, day + n * DAY, day + n * DAY + 1, 20), bytes=3_000) for n in range(300)]
     assert len(all_due(files * 100)) == 1
+
+
+def test_what_one_compaction_wrote_is_not_written_again_by_itself() -> None:
+    """It may be many files, where texts are long or rows wide."""
+    day = at("2024-03-05")
+    wrote = [replace(file(7, day, day + n, 50_000, True), path=f"f7.{n}") for n in range(12)]
+    assert due(wrote, day + DAY) == due(wrote, day + 400 * DAY) == []
+    more = [file(100 + n, day, day + n, 40_000) for n in range(7)]
+    assert due([*wrote, *more], day + DAY) == []  # seven of a size
+    (job,) = due([*wrote, *more, file(200, day, day + 1, 40_000)], day + DAY)
+    assert {f.seq for f in job.files} == {*range(100, 107), 200}
