@@ -70,10 +70,11 @@ def ingested_sources(catalogue: Catalogue, stream: str) -> list[IngestedSource]:
     # Read after the sources, so that each has its record.
     commits = {record.source: record for record in catalogue.records(stream) if record.source is not None}
     short = shortened(entry.id for entry in entries)
+    live = {entry.id for entry in entries if not entry.undone}
     out = []
     for entry in entries:
         record = commits[entry.id]
-        waits = entry.waiting is not None and entry.waiting.next_id(entry.id) not in short
+        waits = entry.waiting is not None and entry.waiting.next_id(entry.id) not in live
         waiting = entry.waiting.rows if entry.waiting is not None and waits else 0
         out.append(IngestedSource(entry, record.seq, record.at, short[entry.id], waiting))
     return sorted(out, key=lambda source: -source.seq)
