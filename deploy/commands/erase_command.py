@@ -40,9 +40,12 @@ def _erase(options: argparse.Namespace) -> int:
 
 def _be_sure(rows: int, stream: str, key: str | None) -> None:
     """The stream's name must be given once more before points are erased."""
+    from runtime.progress import count_of
+
     if not sys.stdin.isatty():
         raise UsageError("points would be erased for good, and there is no terminal: give --yes")
-    what = f"all {rows:,} points of {stream}" if key is None else f"the {rows:,} points of key {key} of {stream}"
+    points = count_of(rows, "point")
+    what = f"all {points} of {stream}" if key is None else f"the {points} of key {key} of {stream}"
     print(f"this erases {what} for good; type the stream's name: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != stream:
         raise UsageError("nothing was erased")
